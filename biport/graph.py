@@ -1,0 +1,243 @@
+"""The neutral model: named nodes over named values, checked when built.
+
+Masks are edges: a node that skips padded steps names the ``(N, T)`` boolean value that says which
+steps are valid, beside the input it belongs to. Nobody downstream has to guess.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from biport.errors import GraphError
+from biport.ops import Dim, Op, Tensor, same_bits, same_dim
+
+
+@dataclass(frozen=True)
+class Value:
+    """A named input of a graph."""
+
+    name: str
+    shape: tuple[Dim, ...]
+    dtype: str
+
+    @property
+    def tensor(self) -> Tensor:
+        """Its shape and dtype."""
+        return Tensor(self.shape, self.dtype)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One op applied to values.
+
+    Two nodes that hold the very same op object share its weights: a layer called twice.
+
+    Args:
+        name: unique in the graph; the Keras layer's name and the torch attribute's path.
+        op: what is computed.
+        inputs: the names of the values it reads.
+        outputs: the names of the values it makes; by default its own name.
+        masks: for each input the name of its mask, or ``None``; by default no masks.
+    """
+
+    name: str
+    op: Op
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+    masks: tuple[str | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "outputs", self.outputs or (self.name,))
+        object.__setattr__(self, "masks", self.masks or (None,) * len(self.inputs))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model. Two graphs are equal when their inputs, nodes, weights and outputs are, bit for bit.
+
+    Args:
+        inputs: in the order of the model they were read from.
+        nodes: in an order in which each reads only what is above it.
+        outputs: the names of the values the model gives, in order.
+        origin: where the graph came from, such as ``{"framework": "keras", "version": "3.15.1"}``.
+
+    Raises:
+        GraphError: a name is used twice, a value is used before it is made, or shapes, dtypes or masks do
+            not suit the ops; the message names the node.
+    """
+
+    inputs: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[str, ...]
+    origin: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    tensors: Mapping[str, Tensor] = dataclasses.field(default_factory=dict, compare=False, init=False)
+    """Shape and dtype of every value, inputs and intermediate ones."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tensors", _check(self))
+
+    def __getitem__(self, name: str) -> Node:
+        """The node called ``name``.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    def __str__(self) -> str:
+        """One line a node; weights are not shown."""
+        head = ", ".join(f"{value.name}: {value.tensor}" for value in self.inputs)
+        rows = [_row(self, node) for node in self.nodes]
+        widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
+        lines = [f"  {name:<{widths[0]}} : {made:<{widths[1]}} = {call}" for name, made, call in rows]
+        return "\n".join([f"graph({head}) -> {', '.join(self.outputs)}", *lines])
+
+    def astype(self, dtype: str) -> Graph:
+        """The same graph in another float dtype, shared weights still shared."""
+        cast: dict[int, Op] = {}
+        for node in self.nodes:
+            if id(node.op) not in cast:
+                cast[id(node.op)] = node.op.astype(dtype)
+        nodes = tuple(dataclasses.replace(node, op=cast[id(node.op)]) for node in self.nodes)
+        inputs = tuple(
+            dataclasses.replace(value, dtype=dtype) if value.dtype.startswith("float") else value
+            for value in self.inputs
+        )
+        return Graph(inputs, nodes, self.outputs, self.origin)
+
+    def weights(self) -> dict[str, Mapping]:
+        """Every node's weights, ``{node: {path: array}}``, nodes without weights left out."""
+        return {node.name: found for node in self.nodes if (found := node.op.weights())}
+
+    def parameter_count(self) -> int:
+        """How many numbers the weights hold, shared ones counted once."""
+        distinct = {id(node.op): node.op for node in self.nodes}
+        return sum(array.size for op in distinct.values() for array in op.weights().values())
+
+    def digest(self) -> str:
+        """SHA-256 of structure and weights, in hexadecimal; equal graphs have equal digests."""
+        digest = hashlib.sha256(json.dumps(structure(self), sort_keys=True).encode())
+        for node in self.nodes:
+            for path, array in sorted(node.op.weights().items()):
+                digest.update(f"{node.name} {path} {array.dtype.name} {array.shape}".encode())
+                digest.update(array.tobytes())
+        return digest.hexdigest()
+
+
+def structure(graph: Graph) -> dict:
+    """Everything but the weights as plain data; a node that shares an op names the first to hold it."""
+    first: dict[int, str] = {}
+    nodes = []
+    for node in graph.nodes:
+        owner = first.setdefault(id(node.op), node.name)
+        entry = {
+            "name": node.name,
+            "kind": node.op.kind,
+            "inputs": list(node.inputs),
+            "masks": list(node.masks),
+            "outputs": list(node.outputs),
+        }
+        nodes.append(entry | ({"settings": node.op.settings()} if owner == node.name else {"shares": owner}))
+    return {
+        "inputs": [dataclasses.asdict(value) | {"shape": list(value.shape)} for value in graph.inputs],
+        "nodes": nodes,
+        "outputs": list(graph.outputs),
+    }
+
+
+def weight_differences(a: Graph, b: Graph) -> list[str]:
+    """Level L0 of the tolerance policy: every weight that is not equal bit for bit, as ``node.path``."""
+    mine = {f"{node}.{path}": array for node, found in a.weights().items() for path, array in found.items()}
+    yours = {f"{node}.{path}": array for node, found in b.weights().items() for path, array in found.items()}
+    return [
+        path
+        for path in sorted(mine.keys() | yours.keys())
+        if path not in mine or path not in yours or not same_bits(mine[path], yours[path])
+    ]
+
+
+def _row(graph: Graph, node: Node) -> tuple[str, str, str]:
+    arguments = [
+        name if mask is None else f"{name} | {mask}"
+        for name, mask in zip(node.inputs, node.masks, strict=True)
+    ]
+    made = "; ".join(str(graph.tensors[name]) for name in node.outputs)
+    return ", ".join(node.outputs), made, f"{node.op}({', '.join(arguments)})"
+
+
+def _check(graph: Graph) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for value in graph.inputs:
+        _add(tensors, value.name, value.tensor, "input")
+    names: set[str] = set()
+    for node in graph.nodes:
+        owner = f"node {node.name!r}"
+        if node.name in names:
+            raise GraphError(f"{owner}: the name is used twice")
+        names.add(node.name)
+        _check_masks(node, tensors)
+        try:
+            made = node.op.infer([_find(tensors, name) for name in node.inputs])
+        except GraphError as error:
+            raise GraphError(f"{owner}: {error}") from error
+        if len(made) != len(node.outputs):
+            raise GraphError(
+                f"{owner}: {node.op.kind} gives {len(made)} outputs, {len(node.outputs)} are named"
+            )
+        for name, tensor in zip(node.outputs, made, strict=True):
+            _add(tensors, name, tensor, owner)
+    if not graph.outputs:
+        raise GraphError("the graph has no outputs")
+    for name in graph.outputs:
+        _find(tensors, name)
+    return tensors
+
+
+def _add(tensors: dict[str, Tensor], name: str, tensor: Tensor, owner: str) -> None:
+    if not name:
+        raise GraphError(f"{owner}: a value without a name")
+    if name in tensors:
+        raise GraphError(f"{owner}: the value {name!r} is made twice")
+    tensors[name] = tensor
+
+
+def _find(tensors: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in tensors:
+        raise GraphError(f"the value {name!r} is used before it is made")
+    return tensors[name]
+
+
+def _check_masks(node: Node, tensors: Mapping[str, Tensor]) -> None:
+    owner = f"node {node.name!r}"
+    if len(node.masks) != len(node.inputs):
+        raise GraphError(f"{owner}: {len(node.masks)} masks for {len(node.inputs)} inputs")
+    for position, mask in enumerate(node.masks):
+        if mask is None:
+            continue
+        if position not in node.op.masked:
+            raise GraphError(f"{owner}: {node.op.kind} takes no mask for its input {position}")
+        found, data = _find(tensors, mask), _find(tensors, node.inputs[position])
+        if found.dtype != "bool" or len(found.shape) != 2:
+            raise GraphError(f"{owner}: the mask {mask!r} should be bool (N, T), found {found}")
+        if not all(same_dim(a, b) for a, b in zip(found.shape, data.shape, strict=False)):
+            raise GraphError(f"{owner}: the mask {mask!r} is {found} but its input is {data}")
+
+
+def last_dims(graph: Graph) -> Sequence[int]:
+    """For each op with weights the length of the sums it computes: I, or I + H for a recurrent one."""
+    return [max_sum(node.op) for node in graph.nodes if node.op.weights()]
+
+
+def max_sum(op: Op) -> int:
+    """The number of products added up for one number of the op's output."""
+    settings = op.settings()
+    inner = [value for value in vars(op).values() if isinstance(value, Op)]
+    own = settings.get("input_size", 1) + settings.get("hidden_size", 0)
+    return max([own, *(max_sum(part) for part in inner)])

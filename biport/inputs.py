@@ -1,0 +1,91 @@
+"""What a model accepts: checked in one place, in the same words, on every side.
+
+Frameworks disagree on bad input: an id of -1 is the last row to one, an error to the next, and ends the
+process in a third. Whatever runs a model through biport checks its inputs here first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from biport.errors import InputError
+from biport.graph import Graph, Value
+from biport.ops import INTEGERS, Embedding, GlobalMaxPooling1D
+
+
+def id_bounds(graph: Graph) -> dict[str, int]:
+    """For each graph input that feeds an embedding: the number of its rows, V; ids are below it."""
+    names = {value.name for value in graph.inputs}
+    bounds: dict[str, int] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Embedding) and node.inputs[0] in names:
+            source = node.inputs[0]
+            bounds[source] = min(node.op.num_embeddings, bounds.get(source, node.op.num_embeddings))
+    return bounds
+
+
+def needs_steps(graph: Graph) -> bool:
+    """Whether the graph has an op that is not defined over T = 0."""
+    return any(isinstance(node.op, GlobalMaxPooling1D) for node in graph.nodes)
+
+
+def check_inputs(graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The inputs as arrays of the dtypes the graph declares.
+
+    Raises:
+        InputError: the number of inputs, a rank, a fixed size or a dtype is not what the graph takes, the
+            batch sizes differ, an id is outside of ``[0, V)``, or a number is not finite. The message names
+            the input.
+    """
+    return check_arrays(graph.inputs, id_bounds(graph), inputs)
+
+
+def check_arrays(
+    values: Sequence[Value], bounds: Mapping[str, int], inputs: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Like `check_inputs`, for a model of which only the inputs' descriptions are at hand."""
+    if len(inputs) != len(values):
+        names = ", ".join(value.name for value in values)
+        raise InputError(f"the model takes {len(values)} inputs ({names}), found {len(inputs)}")
+    arrays = [
+        _checked(value, bounds.get(value.name), np.asarray(array))
+        for value, array in zip(values, inputs, strict=True)
+    ]
+    batches = {value.name: len(array) for value, array in zip(values, arrays, strict=True)}
+    if len(set(batches.values())) > 1:
+        raise InputError(f"the inputs have different batch sizes: {batches}")
+    return arrays
+
+
+def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:
+    owner = f"input {value.name!r}"
+    if array.ndim != len(value.shape):
+        raise InputError(f"{owner}: expected {value.tensor}, found shape {array.shape}")
+    for wanted, found in zip(value.shape, array.shape, strict=True):
+        if isinstance(wanted, int) and wanted != found:
+            raise InputError(f"{owner}: expected {value.tensor}, found shape {array.shape}")
+    if value.dtype in INTEGERS:
+        _check_ids(owner, value.dtype, bound, array)
+    elif array.dtype.kind not in "fiub":
+        raise InputError(f"{owner}: expected numbers ({value.dtype}), found {array.dtype}")
+    elif value.dtype != "bool" and not np.isfinite(array).all():
+        raise InputError(f"{owner}: holds NaN or infinite numbers")
+    elif value.dtype == "bool" and array.dtype.kind != "b":
+        raise InputError(f"{owner}: expected bool, found {array.dtype}")
+    return array.astype(value.dtype, copy=False)
+
+
+def _check_ids(owner: str, dtype: str, bound: int | None, array: np.ndarray) -> None:
+    if array.dtype.kind not in "iu":
+        raise InputError(f"{owner}: expected integer ids ({dtype}), found {array.dtype}")
+    limit = np.iinfo(dtype).max if bound is None else bound - 1
+    if array.size == 0:
+        return
+    low, high = int(array.min()), int(array.max())
+    if bound is not None and low < 0:
+        raise InputError(f"{owner}: ids should be in [0, {bound}), found {low}")
+    if high > limit:
+        wanted = f"ids should be in [0, {bound})" if bound is not None else f"integers should fit {dtype}"
+        raise InputError(f"{owner}: {wanted}, found {high}")
