@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from biport.errors import UnsupportedError
 
 Key = TypeVar("Key", bound=Hashable)
-Function = TypeVar("Function", bound=Callable)
+Function = TypeVar("Function")
 
 
 def label(key: Hashable) -> str:

@@ -1,0 +1,9 @@
+"""Keras models to and from the neutral graph.
+
+Reading a model file needs neither keras nor tensorflow, so importing this package loads neither.
+"""
+
+from keras_side.read import read
+from keras_side.write import load, run, write
+
+__all__ = ["load", "read", "run", "write"]

@@ -1,0 +1,79 @@
+"""A live Keras model as plain data."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from biport.errors import InputError, UnsupportedError, WeightError
+
+
+@dataclass(frozen=True)
+class LiveVariables:
+    """The weights of a live layer or model.
+
+    Args:
+        holder: the Keras object.
+        owner: how errors call it.
+    """
+
+    holder: Any
+    owner: str
+
+    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The layer's own variables as arrays of their own; see `records.Variables.take`."""
+        found = {name: getattr(self.holder, name, None) for name in names}
+        missing = [name for name, variable in found.items() if variable is None]
+        if missing:
+            raise WeightError(f"{self.owner}: weights missing: {missing}; build the model before reading it")
+        expected = len(names)
+        if len(self.holder.weights) != expected:
+            raise WeightError(f"{self.owner}: {expected} weights expected, found {len(self.holder.weights)}")
+        return {name: np.array(_numpy(variable)) for name, variable in found.items()}
+
+    def child(self, attribute: str) -> LiveVariables:
+        """The variables of the layer held under ``attribute``."""
+        return LiveVariables(getattr(self.holder, attribute), f"{self.owner}: {attribute}")
+
+    def layer(self, index: int, key: str) -> LiveVariables:
+        """The variables of the model's ``index``-th layer."""
+        return LiveVariables(self.holder.layers[index], f"{self.owner}: {key}")
+
+
+def _numpy(variable: Any) -> np.ndarray:
+    return sys.modules["keras"].ops.convert_to_numpy(variable)
+
+
+def is_live(source: object) -> bool:
+    """Whether ``source`` is a model of a Keras that somebody has imported."""
+    keras = sys.modules.get("keras")
+    return keras is not None and hasattr(keras, "Model") and isinstance(source, keras.Model)
+
+
+def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
+    """Serialised configuration, variables and Keras version of a live model.
+
+    Raises:
+        InputError: the model has not been built.
+        UnsupportedError: it is a subclassed model, or holds a layer that cannot be serialised.
+    """
+    owner = f"model {model.name!r}"
+    keras = sys.modules["keras"]
+    if type(model) is not keras.Sequential and type(model).__name__ != "Functional":
+        raise UnsupportedError(
+            owner, "class", type(model).__name__, ("Sequential models", "functional models")
+        )
+    if not model.built or (type(model) is keras.Sequential and not model.inputs):
+        raise InputError(f"{owner}: has no weights yet; call model.build(input_shape) before reading it")
+    try:
+        data = json.loads(model.to_json())
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise UnsupportedError(
+            owner, "configuration", str(error).splitlines()[0], "layers Keras can serialise"
+        ) from error
+    return data, LiveVariables(model, owner), keras.__version__

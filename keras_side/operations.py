@@ -1,0 +1,152 @@
+"""Operations in a functional model, as far as Keras uses them to compute masks.
+
+A functional model records the masks it propagated as nodes of its own: ``NotEqual`` on the ids, and for
+a ``Concatenate`` of masked inputs a chain of ``ExpandDims``, ``ZerosLike``, ``OnesLike``, ``LogicalOr``,
+``Concatenate`` and ``Any`` (keras/src/layers/merging/concatenate.py, ``compute_mask``). They are read back
+into the same expressions that `keras_side.masks` rules make; any other operation is refused where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from biport.errors import UnsupportedError
+from biport.registry import Registry
+from keras_side.masks import AnyOf, Full, Given, InTime, Mask, Unequal, any_of
+
+
+@dataclass(frozen=True)
+class Wide:
+    """A mask spread over the features, ``(N, T, I)``."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class WideFalse:
+    """False everywhere, ``(N, T, I)``."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """What an operation gives that is not a mask biport knows; an error where it is used."""
+
+    problem: UnsupportedError
+
+
+@dataclass(frozen=True)
+class Data:
+    """A value of the graph."""
+
+    value: str
+    dtype: str
+
+
+Symbol = Mask | Wide | WideFalse | Unreadable | Data
+Arguments = Sequence[Any]
+OPERATIONS: Registry[str, Callable[[str, Arguments, Mapping[str, Any]], Symbol | None]] = Registry(
+    "Keras operation"
+)
+
+
+def is_operation(module: object) -> bool:
+    """Whether a serialised node is an operation of ``keras.ops`` and not a layer."""
+    return str(module).startswith("keras.src.ops") or str(module) == "keras.ops"
+
+
+def evaluate(
+    class_name: str, name: str, owner: str, arguments: Arguments, config: Mapping[str, Any]
+) -> Symbol:
+    """What the operation makes of its arguments."""
+    problem = UnsupportedError(
+        f"{owner}: operation {name!r}", "operation", class_name, "the operations Keras computes masks with"
+    )
+    if class_name not in OPERATIONS or any(isinstance(argument, Unreadable) for argument in arguments):
+        return Unreadable(problem)
+    made = OPERATIONS.lookup(class_name, owner)(name, arguments, config)
+    return Unreadable(problem) if made is None else made
+
+
+def as_mask(symbol: Symbol | None) -> Mask | None:
+    """A symbol used as the mask of a layer.
+
+    Raises:
+        UnsupportedError: it is not a mask biport knows.
+    """
+    match symbol:
+        case None:
+            return None
+        case Given() | Unequal() | AnyOf() | InTime() | Full():
+            return symbol
+        case Data(value, "bool"):
+            return Given(value)
+        case Unreadable(problem):
+            raise problem
+        case _:
+            raise UnsupportedError("mask", "value", symbol, "boolean masks of shape (N, T)")
+
+
+@OPERATIONS.register("NotEqual")
+def _not_equal(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    match arguments:
+        case [Data(value), int(number)] if not isinstance(number, bool):
+            return Unequal(value, number, name)
+        case [int(number), Data(value)] if not isinstance(number, bool):
+            return Unequal(value, number, name)
+    return None
+
+
+@OPERATIONS.register("ExpandDims")
+def _expand_dims(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    match arguments:
+        case [Given() | Unequal() | AnyOf() | InTime() | Full() as mask] if config.get("axis") in (-1, 2):
+            return Wide(mask)
+    return None
+
+
+@OPERATIONS.register("ZerosLike")
+def _zeros_like(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    return WideFalse() if config.get("dtype") == "bool" else None
+
+
+@OPERATIONS.register("OnesLike")
+def _ones_like(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    return Wide(Full()) if config.get("dtype") == "bool" else None
+
+
+@OPERATIONS.register("LogicalOr")
+def _logical_or(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    match arguments:
+        case [Wide() as wide, WideFalse()] | [WideFalse(), Wide() as wide]:
+            return wide
+        case [
+            Given() | Unequal() | AnyOf() | InTime() | Full() as one,
+            Given() | Unequal() | AnyOf() | InTime() | Full() as two,
+        ]:
+            return any_of([one, two], name)
+    return None
+
+
+@OPERATIONS.register("Concatenate")
+def _concatenate(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    parts = arguments[0] if arguments and isinstance(arguments[0], list) else []
+    if parts and all(isinstance(part, Given | Unequal | AnyOf | InTime) for part in parts):
+        return InTime(tuple(parts), name) if config.get("axis") in (-1, 1) else None
+    if not parts or not all(isinstance(part, Wide) for part in parts):
+        return None
+    masks = [part.mask for part in parts]
+    if config.get("axis") in (-1, 2):
+        return Wide(any_of(masks, name))
+    if config.get("axis") in (1, -2) and Full() not in masks:
+        return Wide(InTime(tuple(masks), name))
+    return None
+
+
+@OPERATIONS.register("Any")
+def _any(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    match arguments:
+        case [Wide(mask)] if config.get("axis") in (-1, 2) and not config.get("keepdims"):
+            return mask
+    return None

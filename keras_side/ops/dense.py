@@ -1,0 +1,35 @@
+"""Keras ``Dense`` <-> `ops.Dense`."""
+
+from __future__ import annotations
+
+from biport import ops
+from keras_side.masks import pass_mask
+from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.registry import reads, writes
+
+
+@reads("Dense", masks=pass_mask)
+def read_dense(record: LayerRecord) -> ops.Dense:
+    """Read a Dense; its kernel is ``(I, O)``, the graph's weight ``(O, I)``."""
+    with record.settings() as config:
+        output_size = config.take("units", int)
+        activation = config.choose("activation", ops.ACTIVATIONS, default="linear")
+        use_bias = config.take("use_bias", bool, default=True)
+    variables = record.variables.take(["kernel", "bias"] if use_bias else ["kernel"])
+    return ops.Dense(
+        input_size=variables["kernel"].shape[0],
+        output_size=output_size,
+        activation=activation,
+        weight=variables["kernel"].T,
+        bias=variables.get("bias"),
+    )
+
+
+@writes(ops.Dense)
+def write_dense(op: ops.Dense) -> WrittenLayer:
+    """Write a Dense."""
+    return WrittenLayer(
+        class_name="Dense",
+        config={"units": op.output_size, "activation": op.activation, "use_bias": op.bias is not None},
+        weights=[op.weight.T] if op.bias is None else [op.weight.T, op.bias],
+    )

@@ -1,0 +1,467 @@
+"""Whole Keras models to graphs: from a live model, or from a ``.keras`` file without keras.
+
+Both ways end in the same serialised configuration, so a file gives the very graph its live model does.
+Nested models are laid flat, their layers named ``outer.inner``. The masks Keras hands on behind the scenes
+become edges here: a mask that a functional model recorded for a call is taken as recorded; where it
+recorded none, the layer gets what its input carries, as it does when Keras runs the model.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras_side.ops
+from biport import ops
+from biport.errors import BiportError, FileError, UnsupportedError, raise_unsupported
+from biport.graph import Graph, Node, Value
+from biport.registry import discover
+from keras_side.file import ModelFile
+from keras_side.live import describe, is_live
+from keras_side.masks import AnyOf, Full, Given, InTime, Mask, Unequal
+from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
+from keras_side.records import LayerRecord, Variables, serialized
+from keras_side.registry import READERS
+
+discover(keras_side.ops)
+
+MODELS = ("Functional", "Sequential", "Model")
+MAX_DEPTH = 32
+
+
+def read(source: Any) -> Graph:
+    """Read a live Sequential or functional Keras model, or a ``.keras`` file, into a graph.
+
+    The file is read statically: neither keras nor tensorflow is imported and nothing in it is executed.
+
+    Args:
+        source: a built live model, or the path of a ``.keras`` file.
+
+    Returns:
+        The graph; the same, bit for bit, for a live model and for the file it was saved to.
+
+    Raises:
+        FileError: the file is missing, truncated, foreign or hostile.
+        UnsupportedError: layers or settings biport does not port, all of them at once, by name.
+        WeightError: weights missing, left over, of the wrong shape, or not finite.
+        InputError: the live model has not been built.
+    """
+    if is_live(source):
+        data, variables, version = describe(source)
+        return _read_model(data, variables, variables.owner, version)
+    if not isinstance(source, str | os.PathLike):
+        raise UnsupportedError(
+            f"{type(source).__module__}.{type(source).__qualname__}",
+            supported=("live Keras models", "paths of .keras files"),
+        )
+    with ModelFile(source) as file:
+        return _read_model(file.config, file.variables, file.owner, file.keras_version)
+
+
+def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, version: str) -> Graph:
+    class_name, config = serialized(owner, data)
+    reader = _Reader(owner)
+    outputs: list[_Tensor] = []
+    try:
+        outputs = reader.model(class_name, config, variables, prefix="", inputs=None)
+    except UnsupportedError as problem:
+        reader.refuse(problem)
+    raise_unsupported(owner, reader.problems)
+    dtype = next((found for node in reader.nodes if (found := node.op.dtype)), "float32")
+    consumers = [(node.op, name) for node in reader.nodes for name in node.inputs]
+    return Graph(
+        inputs=tuple(_graph_input(value, consumers, dtype, owner) for value in reader.inputs),
+        nodes=tuple(reader.nodes),
+        outputs=tuple(output.value for output in outputs),
+        origin={"framework": "keras", "version": version},
+    )
+
+
+def _graph_input(value: Value, consumers: Sequence[tuple[ops.Op, str]], dtype: str, owner: str) -> Value:
+    """A model input as the graph declares it.
+
+    Keras takes ids as floats, the default of an InputLayer, and cuts them to integers; a graph says what
+    they are. All float values of a graph have the dtype of its weights.
+    """
+    used_by = {type(op) for op, name in consumers if name == value.name}
+    if value.dtype in (*ops.INTEGERS, "bool"):
+        return value
+    takes_ids = used_by & {ops.Embedding, ops.NotEqual}
+    if takes_ids and used_by - takes_ids:
+        raise UnsupportedError(
+            f"{owner}: input {value.name!r}", "dtype", value.dtype, "integers for an input that holds ids"
+        )
+    if takes_ids or value.dtype in ("int8", "uint8", "int16", "uint16"):
+        return Value(value.name, value.shape, "int32")
+    if value.dtype in ops.FLOATS:
+        return Value(value.name, value.shape, dtype)
+    raise UnsupportedError(
+        f"{owner}: input {value.name!r}", "dtype", value.dtype, (*ops.INTEGERS, *ops.FLOATS, "bool")
+    )
+
+
+@dataclass
+class _Tensor:
+    """A value while reading: its name in the graph and the mask Keras would hang on it."""
+
+    value: str
+    mask: Mask | None = None
+
+
+@dataclass
+class _Reader:
+    """What has been read so far of one model and the models inside it."""
+
+    owner: str
+    inputs: list[Value] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    problems: list[UnsupportedError] = field(default_factory=list)
+    _mask_values: dict[Mask, str] = field(default_factory=dict)
+    _names: set[str] = field(default_factory=set)
+    _depth: int = 0
+
+    def refuse(self, problem: UnsupportedError) -> None:
+        """Note a problem, once, and go on to find the others."""
+        if all(problem is not known for known in self.problems):
+            self.problems.append(problem)
+
+    def model(
+        self,
+        class_name: str,
+        config: Mapping[str, Any],
+        variables: Variables,
+        prefix: str,
+        inputs: Sequence[_Tensor] | None,
+    ) -> list[_Tensor]:
+        """Read a model, the outermost one (``inputs`` is ``None``) or one used as a layer."""
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise FileError(f"{self.owner}: models nested more than {MAX_DEPTH} deep")
+        layers = config.get("layers")
+        if class_name not in MODELS or not isinstance(layers, list):
+            raise UnsupportedError(self.owner, "class", class_name, ("Sequential", "Functional"))
+        read_layers = self._sequential if class_name == "Sequential" else self._functional
+        outputs = read_layers(config, list(_layers(self.owner, layers, variables)), prefix, inputs)
+        self._depth -= 1
+        return outputs
+
+    def _sequential(
+        self, config: Mapping, layers: list[_Layer], prefix: str, inputs: Sequence[_Tensor] | None
+    ) -> list[_Tensor]:
+        tensors = None if inputs is None else list(inputs)
+        for layer in layers:
+            if layer.class_name == "InputLayer":
+                tensors = [self._input(layer, config)] if tensors is None else tensors
+            elif tensors is None:
+                raise UnsupportedError(
+                    f"{self.owner}: Sequential model",
+                    "InputLayer",
+                    None,
+                    "models that were built before saving",
+                )
+            else:
+                tensors = self._apply(layer, self._name(layer, prefix), tensors, None)
+        if not tensors:
+            raise FileError(f"{self.owner}: a Sequential model without layers")
+        return tensors
+
+    def _functional(
+        self, config: Mapping, layers: list[_Layer], prefix: str, inputs: Sequence[_Tensor] | None
+    ) -> list[_Tensor]:
+        made: dict[tuple[str, int, int], _Tensor | Symbol] = {}
+        by_name = {layer.name: layer for layer in layers}
+        if len(by_name) != len(layers):
+            raise FileError(f"{self.owner}: two layers of one name")
+        entries = _histories(self.owner, config.get("input_layers"))
+        for position, (name, *_) in enumerate(entries):
+            if name not in by_name or by_name[name].class_name != "InputLayer":
+                raise FileError(f"{self.owner}: input {name!r} is not an InputLayer")
+            tensor = self._input(by_name[name], config) if inputs is None else inputs[position]
+            made[name, 0, 0] = tensor
+        self._call_all(layers, made, prefix)
+        outputs = [made.get(key) for key in _histories(self.owner, config.get("output_layers"))]
+        return [self._data(output) for output in outputs]
+
+    def _call_all(self, layers: list[_Layer], made: dict, prefix: str) -> None:
+        """Call every layer as often as the model does, each call once its arguments are there."""
+        waiting = [(layer, index) for layer in layers for index in range(len(layer.calls))]
+        while waiting:
+            ready = [(layer, index) for layer, index in waiting if _needs(layer.calls[index]) <= made.keys()]
+            if not ready:
+                names = sorted({layer.name for layer, _ in waiting})
+                raise FileError(f"{self.owner}: layers that wait for each other or for nothing: {names}")
+            for layer, index in ready:
+                self._call(layer, index, made, prefix)
+            waiting = [call for call in waiting if call not in ready]
+
+    def _call(self, layer: _Layer, index: int, made: dict, prefix: str) -> None:
+        arguments, options = layer.calls[index]
+        arguments = [_resolve(argument, made) for argument in arguments]
+        options = {key: _resolve(option, made) for key, option in options.items()}
+        if is_operation(layer.module):
+            symbols = [self._symbol(argument) for argument in arguments]
+            symbols += [self._symbol(options.pop(key)) for key in ("x1", "x2", "x") if key in options]
+            made[layer.name, index, 0] = evaluate(
+                layer.class_name, layer.name, self.owner, symbols, {**layer.config, **options}
+            )
+            return
+        name = self._name(layer, prefix) + (f"@{index}" if index else "")
+        try:
+            tensors, mask = self._call_arguments(layer, arguments, options)
+            outputs = self._apply(layer, name, tensors, mask)
+        except UnsupportedError as problem:
+            self.refuse(problem)
+            made[layer.name, index, 0] = Unreadable(problem)
+            return
+        for position, output in enumerate(outputs):
+            made[layer.name, index, position] = output
+
+    def _call_arguments(
+        self, layer: _Layer, arguments: list, options: Mapping
+    ) -> tuple[list[_Tensor], Mask | None]:
+        for key, option in options.items():
+            harmless = option is None or (key == "training" and option is False) or key == "mask"
+            if not harmless:
+                raise UnsupportedError(layer.owner, f"call argument {key}", option, "calls without it")
+        if len(arguments) != 1:
+            raise UnsupportedError(layer.owner, "call arguments", len(arguments), "one, or one list")
+        flat = arguments[0] if isinstance(arguments[0], list) else arguments
+        mask = options.get("mask")
+        if isinstance(mask, list):
+            raise UnsupportedError(layer.owner, "call argument mask", "a list", "one mask")
+        return [self._data(item) for item in flat], as_mask(self._symbol(mask))
+
+    def _data(self, item: object) -> _Tensor:
+        """A tensor that can be read as data.
+
+        Raises:
+            UnsupportedError: it comes from an operation, or from a layer already refused.
+        """
+        if isinstance(item, _Tensor):
+            return item
+        if isinstance(item, Unreadable):
+            raise item.problem
+        raise UnsupportedError(self.owner, "tensor", str(item)[:60], "outputs of layers")
+
+    def _symbol(self, item: Any) -> Any:
+        """A tensor as `keras_side.operations` sees it; numbers and lists stay what they are."""
+        if isinstance(item, list):
+            return [self._symbol(part) for part in item]
+        if not isinstance(item, _Tensor):
+            return item
+        dtype = next((value.dtype for value in self.inputs if value.name == item.value), "")
+        return Data(item.value, dtype)
+
+    def _input(self, layer: _Layer, config: Mapping) -> _Tensor:
+        shape = layer.config.get("batch_shape")
+        if not isinstance(shape, list) or not all(dim is None or isinstance(dim, int) for dim in shape):
+            raise FileError(f"{layer.owner}: batch_shape should be a list of sizes, found {shape!r}")
+        if layer.config.get("sparse") or layer.config.get("ragged"):
+            raise UnsupportedError(layer.owner, "sparse or ragged", True, "dense inputs")
+        letters = ["N", "T", *(f"D{axis}" for axis in range(2, len(shape)))]
+        # A batch size in the file is the one the model happened to be built with.
+        dims = ["N", *(letters[axis] if dim is None else dim for axis, dim in enumerate(shape) if axis)]
+        dtype = layer.config.get("dtype") or "float32"
+        self.inputs.append(Value(layer.name, tuple(dims), str(dtype)))
+        self._names.add(layer.name)
+        return _Tensor(layer.name)
+
+    def _name(self, layer: _Layer, prefix: str) -> str:
+        return prefix + layer.name
+
+    def _apply(
+        self, layer: _Layer, name: str, tensors: Sequence[_Tensor], mask: Mask | None
+    ) -> list[_Tensor]:
+        if layer.class_name in MODELS:
+            if mask is not None:
+                tensors = [t if t.mask == mask else _Tensor(t.value, mask) for t in tensors]
+            return self.model(layer.class_name, layer.config, layer.variables, f"{name}.", tensors)
+        try:
+            return self._apply_layer(layer, name, tensors, mask)
+        except UnsupportedError as problem:
+            if layer.calls:
+                raise
+            # In a Sequential model, go on as if the layer were not there, to find all that is wrong.
+            self.refuse(problem)
+            return list(tensors)
+
+    def _apply_layer(
+        self, layer: _Layer, name: str, tensors: Sequence[_Tensor], mask: Mask | None
+    ) -> list[_Tensor]:
+        reader = READERS.lookup(layer.class_name, layer.owner)
+        op = layer.read(reader.read)
+        # A recorded mask equal to the one the input carries keeps that one's name.
+        carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
+        outputs = 2 if isinstance(op, ops.Bidirectional) and op.merge is None else 1
+        values = [name] if outputs == 1 else [f"{name}:{position}" for position in range(outputs)]
+        inputs = [tensor.value for tensor in tensors]
+        masks = tuple(
+            None if position not in op.masked or found in (None, Full()) else self._mask_value(found)
+            for position, found in enumerate(carried)
+        )
+        self._add(Node(name, op, tuple(inputs), tuple(values), masks))
+        made = reader.masks(op, name, inputs, carried)
+        return [_Tensor(value, found) for value, found in zip(values, made, strict=True)]
+
+    def _mask_value(self, mask: Mask) -> str:
+        """The graph value of a mask, made when first asked for."""
+        if isinstance(mask, Given):
+            return mask.value
+        if mask in self._mask_values:
+            return self._mask_values[mask]
+        match mask:
+            case Unequal(value, number, name):
+                op, inputs = ops.NotEqual(value=number), (value,)
+            case AnyOf(masks, name):
+                op, inputs = ops.LogicalOr(), tuple(self._mask_value(part) for part in masks)
+            case InTime(masks, name):
+                op, inputs = ops.Concatenate(axis=1), tuple(self._mask_value(part) for part in masks)
+            case Full():
+                raise AssertionError("a mask of every step has no value in the graph")
+        while name in self._names:
+            name += "_"
+        self._add(Node(name, op, inputs))
+        self._mask_values[mask] = name
+        return name
+
+    def _add(self, node: Node) -> None:
+        self._names.add(node.name)
+        self.nodes.append(node)
+
+
+@dataclass
+class _Layer:
+    """One entry of a model's ``layers``."""
+
+    class_name: str
+    name: str
+    module: str
+    config: Mapping[str, Any]
+    variables: Variables
+    owner: str
+    calls: list[tuple[list, dict]]
+    problem: UnsupportedError | None = None
+    _op: ops.Op | None = None
+
+    def read(self, reader: Any) -> ops.Op:
+        """The op; one and the same for every call of the layer."""
+        if self._op is None:
+            record = LayerRecord(self.class_name, self.name, self.config, self.variables, self.owner)
+            try:
+                self._op = reader(record)
+            except UnsupportedError:
+                raise
+            except BiportError as error:
+                raise type(error)(_named(self.owner, str(error))) from error
+        assert self._op is not None
+        return self._op
+
+
+def _named(owner: str, message: str) -> str:
+    return message if message.startswith(owner) else f"{owner}: {message}"
+
+
+def _layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[_Layer]:
+    """The layers of a model with the places their weights are stored at.
+
+    Keras stores a layer's weights under its class name in snake case, numbered by class from the second
+    on (keras/src/saving/saving_lib.py, ``_save_container_state``).
+    """
+    used: Counter[str] = Counter()
+    index = 0
+    sequential = not any(isinstance(entry, Mapping) and "inbound_nodes" in entry for entry in entries)
+    for entry in entries:
+        class_name, config = _entry(owner, entry)
+        module = str(entry.get("module") or "keras")
+        key = _snake_case(class_name)
+        key, count = (f"{key}_{used[key]}" if used[key] else key), key
+        name = str(config.get("name") or entry.get("name") or key)
+        label = f"{owner}: layer {name!r} ({class_name})"
+        stored = None
+        if not is_operation(module) and not (sequential and class_name == "InputLayer"):
+            stored = variables.layer(index, key)
+            used[count] += 1
+            index += 1
+        yield _Layer(
+            class_name=class_name,
+            name=name,
+            module=module,
+            config=config,
+            variables=stored if stored is not None else variables,
+            owner=label,
+            calls=_calls(label, entry),
+        )
+
+
+def _entry(owner: str, entry: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration; a custom layer is kept, to be refused with all the others."""
+    try:
+        return serialized(owner, entry)
+    except UnsupportedError as problem:
+        assert isinstance(entry, Mapping)
+        return str(problem.value), entry["config"]
+
+
+def _calls(owner: str, entry: Mapping[str, Any]) -> list[tuple[list, dict]]:
+    nodes = entry.get("inbound_nodes", [])
+    if not isinstance(nodes, list) or not all(
+        isinstance(node, Mapping)
+        and isinstance(node.get("args"), list)
+        and isinstance(node.get("kwargs"), dict)
+        for node in nodes
+    ):
+        raise FileError(f"{owner}: inbound_nodes are not written the way Keras 3 writes them")
+    return [(node["args"], node["kwargs"]) for node in nodes]
+
+
+def _snake_case(class_name: str) -> str:
+    """``GlobalMaxPooling1D`` to ``global_max_pooling1d``, ``LSTM`` to ``lstm``."""
+    name = re.sub(r"\W+", "", class_name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _history(item: object) -> tuple[str, int, int] | None:
+    """``(layer, call, output)`` of a serialised tensor; ``None`` for anything else."""
+    if not isinstance(item, Mapping) or item.get("class_name") != "__keras_tensor__":
+        return None
+    match item.get("config", {}).get("keras_history"):
+        case [str(name), int(call), int(output)]:
+            return name, call, output
+    raise FileError(f"a tensor without a history: {str(item)[:80]}")
+
+
+def _needs(call: tuple[list, dict]) -> set[tuple[str, int, int]]:
+    """The tensors a call waits for."""
+    found: set[tuple[str, int, int]] = set()
+    stack: list[object] = [call[0], list(call[1].values())]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif (key := _history(item)) is not None:
+            found.add(key)
+    return found
+
+
+def _resolve(item: Any, made: Mapping) -> Any:
+    if isinstance(item, list):
+        return [_resolve(part, made) for part in item]
+    key = _history(item)
+    return item if key is None else made[key]
+
+
+def _histories(owner: str, data: object) -> list[tuple[str, int, int]]:
+    """``input_layers`` or ``output_layers``: one triple, a list of them, or a mapping, sorted by key."""
+    match data:
+        case [str(name), int(call), int(output)]:
+            return [(name, call, output)]
+        case list():
+            return [found for part in data for found in _histories(owner, part)]
+        case dict():
+            return [found for key in sorted(data) for found in _histories(owner, data[key])]
+    raise FileError(f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}")

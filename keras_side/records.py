@@ -1,0 +1,125 @@
+"""A Keras layer as plain data: the same for a live layer and for one in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from biport.config import Config
+from biport.errors import FileError, UnsupportedError
+
+# What these say matters while a model is trained or first built, never at inference.
+TRAINING_ONLY = (
+    "name",
+    "trainable",
+    "activity_regularizer",
+    *(
+        f"{weight}_{setting}"
+        for weight in ("kernel", "recurrent", "bias", "embeddings")
+        for setting in ("initializer", "regularizer", "constraint")
+    ),
+)
+
+
+class Variables(Protocol):
+    """Where the weights of a layer come from: a live layer, or a group of a weights file."""
+
+    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The layer's own variables, which must be exactly ``names``, in that order."""
+        ...
+
+    def child(self, attribute: str) -> Variables:
+        """The variables of the layer held under ``attribute``."""
+        ...
+
+    def layer(self, index: int, key: str) -> Variables:
+        """The variables of one layer of a model: the ``index``-th, stored under ``key``."""
+        ...
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer.
+
+    Args:
+        class_name: ``"LSTM"``.
+        name: the layer's own name.
+        config: its configuration as Keras serialises it.
+        variables: where its weights are.
+        owner: how errors call it: ``model.keras: layer 'bi' (Bidirectional)``.
+    """
+
+    class_name: str
+    name: str
+    config: Mapping[str, Any]
+    variables: Variables
+    owner: str
+
+    def settings(self) -> Config:
+        """The configuration to be accounted for, with what every layer has already accounted for."""
+        config = Config(self.owner, self.config)
+        check_dtype(self.owner, config.take("dtype", default="float32"))
+        config.require(quantization_config=None, lora_rank=None)
+        config.ignore(*TRAINING_ONLY)
+        return config
+
+    def child(self, attribute: str, data: Mapping[str, Any]) -> LayerRecord:
+        """The layer held under ``attribute``, which the configuration describes by ``data``."""
+        class_name, config = serialized(self.owner, data)
+        return LayerRecord(
+            class_name=class_name,
+            name=str(config.get("name", attribute)),
+            config=config,
+            variables=self.variables.child(attribute),
+            owner=f"{self.owner}: {attribute} ({class_name})",
+        )
+
+
+@dataclass(frozen=True)
+class WrittenLayer:
+    """What it takes to make a live layer: ``keras.layers.<class_name>``, its settings and weights.
+
+    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``.
+    """
+
+    class_name: str
+    config: Mapping[str, Any]
+    weights: Sequence[np.ndarray] = ()
+    is_operation: bool = False
+
+
+def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration of a serialised Keras object.
+
+    Raises:
+        FileError: it does not have the form Keras gives one.
+        UnsupportedError: its class is not one of Keras' own.
+    """
+    if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
+        raise FileError(f"{owner}: expected a serialised layer, found {str(data)[:80]!r}")
+    config = data.get("config")
+    if not isinstance(config, Mapping):
+        raise FileError(f"{owner}: {data['class_name']} has no configuration")
+    module = str(data.get("module") or "keras")
+    if module.split(".")[0] != "keras" or ">" in str(data.get("registered_name") or ""):
+        owner = f"{owner}: layer {config.get('name', '?')!r} ({data['class_name']})"
+        raise UnsupportedError(
+            owner, "module", module, "the layers of Keras itself; custom code is never run"
+        )
+    return data["class_name"], config
+
+
+def check_dtype(owner: str, policy: object) -> None:
+    """Refuse a dtype policy other than plain float32 or float64.
+
+    Raises:
+        UnsupportedError: mixed precision, half precision or quantisation.
+    """
+    if isinstance(policy, Mapping):
+        inner = policy.get("config")
+        policy = inner.get("name") if isinstance(inner, Mapping) else policy
+    if policy not in (None, "float32", "float64"):
+        raise UnsupportedError(owner, "dtype", policy, ("float32", "float64"))

@@ -1,0 +1,47 @@
+"""Which function reads and writes which layer, and how its masks travel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from biport.ops import Op
+from biport.registry import Registry
+from keras_side.masks import Mask, stop_mask
+from keras_side.records import LayerRecord, WrittenLayer
+
+MaskRule = Callable[[Op, str, Sequence[str], Sequence[Mask | None]], Sequence[Mask | None]]
+"""``(op, layer name, input values, input masks) -> output masks``, one for each output."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How a layer is read, and which masks its outputs carry."""
+
+    read: Callable[[LayerRecord], Op]
+    masks: MaskRule
+
+
+Made = TypeVar("Made", bound=Op)
+
+READERS: Registry[str, Reader] = Registry("Keras layer")
+WRITERS: Registry[type[Op], Callable[..., WrittenLayer]] = Registry("op of the Keras writer")
+writes = WRITERS.register
+
+
+def reads(
+    *class_names: str, masks: MaskRule = stop_mask
+) -> Callable[[Callable[[LayerRecord], Made]], Callable[[LayerRecord], Made]]:
+    """Decorate the function that reads the layers called ``class_names``.
+
+    Args:
+        class_names: Keras class names.
+        masks: what `compute_mask` of these layers does; by default the mask ends here.
+    """
+
+    def keep(function: Callable[[LayerRecord], Made]) -> Callable[[LayerRecord], Made]:
+        READERS.register(*class_names)(Reader(function, masks))
+        return function
+
+    return keep

@@ -1,0 +1,203 @@
+"""Graphs to live Keras models, and weights into models that exist already."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import keras_side.ops
+from biport.errors import InputError, MissingDependencyError, WeightError
+from biport.graph import Graph, Node
+from biport.inputs import check_inputs
+from biport.registry import discover
+from biport.transfer import LoadReport, summed_biases
+from keras_side.records import WrittenLayer
+from keras_side.registry import WRITERS
+
+if TYPE_CHECKING:
+    import keras
+
+discover(keras_side.ops)
+
+
+def write(graph: Graph) -> keras.Model:
+    """Write a graph as a functional Keras model with the graph's names, weights and dtype.
+
+    Every mask is passed to its layer explicitly, so the model does not depend on how a release of Keras
+    propagates masks. A layer of which the graph keeps two biases gets their sum; that is warned about
+    when the second is not zero.
+
+    Raises:
+        UnsupportedError: the graph has an op Keras has no layer for.
+        MissingDependencyError: keras or its backend is not installed.
+    """
+    _require_keras()
+    summed = summed_biases(graph)
+    if summed:
+        warnings.warn(f"two biases were added up for Keras in: {', '.join(summed)}", stacklevel=2)
+    with warnings.catch_warnings():
+        # Keras warns of every layer that ends a mask; the graph has settled that already.
+        warnings.filterwarnings("ignore", message=".*does not support masking.*")
+        return _write(graph)
+
+
+def _require_keras() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import keras  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"Keras models need keras and a backend ({error}): pip install 'biport[keras]'"
+        ) from error
+
+
+def _write(graph: Graph) -> keras.Model:
+    import keras
+
+    values: dict[str, Any] = {}
+    for value in graph.inputs:
+        shape = [None if isinstance(dim, str) else dim for dim in value.shape[1:]]
+        values[value.name] = keras.Input(tuple(shape), dtype=value.dtype, name=value.name)
+    layers: dict[int, Any] = {}
+    weights: list[tuple[Any, WrittenLayer, str]] = []
+    dtype = next((found for node in graph.nodes if (found := node.op.dtype)), "float32")
+    for node in graph.nodes:
+        written = WRITERS.lookup(type(node.op), f"node {node.name!r}")(node.op)
+        made = _call(node, written, layers, values, dtype)
+        if written.weights:
+            weights.append((layers[id(node.op)], written, node.name))
+        values |= zip(node.outputs, made, strict=True)
+    outputs = [values[name] for name in graph.outputs]
+    inputs = [values[value.name] for value in graph.inputs]
+    model = keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
+    for layer, written, name in weights:
+        _set_weights(layer, written, name)
+    return model
+
+
+def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtype: str) -> Sequence[Any]:
+    """Apply a node's layer, made on its first use, to Keras tensors."""
+    import keras
+
+    inputs = [values[name] for name in node.inputs]
+    if written.is_operation:
+        return [_operation(written, inputs)]
+    if all(values[name].dtype == "bool" for name in node.inputs) and written.class_name == "Concatenate":
+        return [keras.ops.concatenate(inputs, **written.config)]
+    if id(node.op) not in layers:
+        layer_class = getattr(keras.layers, written.class_name)
+        config = _with_dtype(written.config, dtype) | {"name": node.name, "dtype": dtype}
+        layers[id(node.op)] = layer_class.from_config(config)
+    options = _mask_options(node, inputs, values)
+    made = layers[id(node.op)](inputs if written.class_name == "Concatenate" else inputs[0], **options)
+    return made if isinstance(made, tuple | list) else [made]
+
+
+def _mask_options(node: Node, inputs: Sequence[Any], values: Mapping) -> dict[str, Any]:
+    """The mask of a call, said in full: without one, Keras would use what hangs on the input."""
+    import keras
+
+    options = {}
+    for position in node.op.masked:
+        mask, found = node.masks[position], inputs[position]
+        if mask is not None:
+            options["mask"] = values[mask]
+        elif getattr(found, "_keras_mask", None) is not None:
+            options["mask"] = keras.ops.any(keras.ops.ones_like(found, dtype="bool"), axis=-1)
+    return options
+
+
+def _operation(written: WrittenLayer, inputs: Sequence[Any]) -> Any:
+    import keras
+
+    function = getattr(keras.ops, written.class_name)
+    made = function(*inputs[:2], **written.config)
+    for other in inputs[2:]:
+        made = function(made, other)
+    return made
+
+
+def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """The configuration with ``dtype`` set in the layers inside it too."""
+    return {
+        key: dict(value) | {"config": dict(value["config"]) | {"dtype": dtype}}
+        if isinstance(value, Mapping) and "config" in value
+        else value
+        for key, value in config.items()
+    }
+
+
+def _set_weights(layer: Any, written: WrittenLayer, owner: str) -> None:
+    shapes = [tuple(variable.shape) for variable in layer.weights]
+    wanted = [array.shape for array in written.weights]
+    if shapes != wanted:
+        raise WeightError(f"layer {owner!r}: its weights have the shapes {shapes}, the graph's {wanted}")
+    layer.set_weights([np.ascontiguousarray(array) for array in written.weights])
+
+
+def load(model: keras.Model, graph: Graph) -> LoadReport:
+    """Fill an existing Keras model with a graph's weights, layer by layer, by name.
+
+    Args:
+        model: a built model whose layers have the names of the graph's nodes.
+        graph: where the weights come from.
+
+    Returns:
+        What was filled, and where two biases had to be added up.
+
+    Raises:
+        WeightError: layers or weights missing, left over or of another shape, all named at once; the model
+            is then left as it was.
+    """
+    written = {
+        node.name: (node.op, WRITERS.lookup(type(node.op), node.name)(node.op))
+        for node in graph.nodes
+        if node.op.weights()
+    }
+    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    problems = [f"the model has no layer {name!r}" for name in written if name not in layers]
+    problems += [f"the graph has no weights for layer {name!r}" for name in layers if name not in written]
+    for name in written.keys() & layers.keys():
+        wanted = [array.shape for array in written[name][1].weights]
+        found = [tuple(variable.shape) for variable in layers[name].weights]
+        if wanted != found:
+            problems.append(f"layer {name!r} has the shapes {found}, the graph {wanted}")
+    if problems:
+        raise WeightError(f"model {model.name!r}: " + "; ".join(sorted(problems)))
+    for name, (_, layer) in written.items():
+        _set_weights(layers[name], layer, name)
+    return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))
+
+
+def run(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph | None = None) -> list[np.ndarray]:
+    """The outputs of a Keras model, in inference mode.
+
+    An empty batch gives empty outputs, which Keras itself cannot compute.
+
+    Args:
+        model: a live model.
+        inputs: one array for each of its inputs.
+        graph: the model's graph, to check the inputs against; read from the model when not given.
+
+    Raises:
+        InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run.
+    """
+    import keras
+
+    from keras_side.read import read
+
+    arrays = check_inputs(read(model) if graph is None else graph, inputs)
+    if any(0 in array.shape[1:] for array in arrays):
+        raise InputError("Keras cannot run a model over no time steps (T = 0)")
+    batch = len(arrays[0])
+    if batch == 0:
+        arrays = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not support masking.*")
+        outputs = model(arrays if len(arrays) > 1 else arrays[0], training=False)
+    flat = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return [np.asarray(keras.ops.convert_to_numpy(output))[:batch] for output in flat]
