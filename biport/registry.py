@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Hashable
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -17,6 +18,13 @@ Function = TypeVar("Function")
 def label(key: Hashable) -> str:
     """How a key is shown to a person: a type by its name."""
     return key.__name__ if isinstance(key, type) else str(key)
+
+
+def snake_case(name: str) -> str:
+    """``GlobalMaxPooling1D`` to ``global_max_pooling1d``, ``LSTM`` to ``lstm``."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 class Registry(Generic[Key, Function]):

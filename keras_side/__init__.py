@@ -4,6 +4,6 @@ Reading a model file needs neither keras nor tensorflow, so importing this packa
 """
 
 from keras_side.read import read
-from keras_side.write import load, run, write
+from keras_side.write import load, run, save, write
 
-__all__ = ["load", "read", "run", "write"]
+__all__ = ["load", "read", "run", "save", "write"]

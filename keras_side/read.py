@@ -9,7 +9,6 @@ recorded none, the layer gets what its input carries, as it does when Keras runs
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import keras_side.ops
 from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node, Value
-from biport.registry import discover
+from biport.registry import discover, snake_case
 from keras_side.file import ModelFile
 from keras_side.live import describe, is_live
 from keras_side.masks import AnyOf, Full, Given, InTime, Mask, Unequal
@@ -377,7 +376,7 @@ def _layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[_La
     for entry in entries:
         class_name, config = _entry(owner, entry)
         module = str(entry.get("module") or "keras")
-        key = _snake_case(class_name)
+        key = snake_case(class_name)
         key, count = (f"{key}_{used[key]}" if used[key] else key), key
         name = str(config.get("name") or entry.get("name") or key)
         label = f"{owner}: layer {name!r} ({class_name})"
@@ -416,13 +415,6 @@ def _calls(owner: str, entry: Mapping[str, Any]) -> list[tuple[list, dict]]:
     ):
         raise FileError(f"{owner}: inbound_nodes are not written the way Keras 3 writes them")
     return [(node["args"], node["kwargs"]) for node in nodes]
-
-
-def _snake_case(class_name: str) -> str:
-    """``GlobalMaxPooling1D`` to ``global_max_pooling1d``, ``LSTM`` to ``lstm``."""
-    name = re.sub(r"\W+", "", class_name)
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _history(item: object) -> tuple[str, int, int] | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +39,7 @@ def write(graph: Graph) -> keras.Model:
         UnsupportedError: the graph has an op Keras has no layer for.
         MissingDependencyError: keras or its backend is not installed.
     """
-    _require_keras()
+    require_keras()
     summed = summed_biases(graph)
     if summed:
         warnings.warn(f"two biases were added up for Keras in: {', '.join(summed)}", stacklevel=2)
@@ -45,14 +49,61 @@ def write(graph: Graph) -> keras.Model:
         return _write(graph)
 
 
-def _require_keras() -> None:
+def require_keras() -> None:
+    """Import keras with a backend that stays quiet.
+
+    Raises:
+        MissingDependencyError: keras or its backend is not installed.
+    """
+    if "keras" in sys.modules:
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        import keras  # noqa: F401
+        with _quiet_stderr():
+            import keras  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(
             f"Keras models need keras and a backend ({error}): pip install 'biport[keras]'"
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Keep what TensorFlow's C++ side prints while it is loaded, whatever its log level, off the terminal."""
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def save(graph: Graph, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write a graph as a ``.keras`` file, which appears whole or not at all.
+
+    Raises:
+        InputError: the file is there already, its name does not end in ``.keras``, or its folder is missing.
+        UnsupportedError: the graph has an op Keras has no layer for.
+    """
+    target = Path(path)
+    if target.suffix != ".keras":
+        raise InputError(f"{target}: a Keras file ends in .keras")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target}: exists already; use --force (overwrite=True) to replace it")
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} does not exist")
+    model = write(graph)
+    with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.stem}-") as folder:
+        staging = Path(folder) / target.name
+        model.save(staging)
+        os.replace(staging, target)
+    return target
 
 
 def _write(graph: Graph) -> keras.Model:

@@ -1,0 +1,170 @@
+"""A ported model on disk: a folder with ``graph.json``, ``model.safetensors`` and a README.
+
+The folder holds data only. Reading it executes nothing and needs no framework.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import biport
+from biport.errors import BiportError, FileError, InputError
+from biport.graph import Graph, Node, Value, structure
+from biport.ops import Op, op_class
+
+GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
+FORMAT = 1
+
+_README = """# A recurrent model ported by biport
+
+```python
+import torch_side
+from biport import bundle
+module = torch_side.write(bundle.read("{name}"))  # an nn.Module in eval mode
+```
+
+Inputs: {inputs}. Outputs: {outputs}. {parameters:,} parameters. `graph.json` is the model's structure,
+`model.safetensors` its weights; `biport port {name} --to onnx -o model.onnx` makes an ONNX graph of it.
+"""
+
+
+def write(graph: Graph, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Write ``graph`` as a bundle.
+
+    The folder appears whole or not at all.
+
+    Args:
+        graph: the model.
+        folder: where; its parent must exist.
+        overwrite: replace a bundle that is there already; anything else there is never touched.
+
+    Raises:
+        InputError: something is there, or the parent folder is missing.
+    """
+    from safetensors.numpy import save_file
+
+    target = Path(folder)
+    _check_target(target, overwrite)
+    data = {
+        "format": FORMAT,
+        "biport": biport.__version__,
+        "origin": dict(graph.origin),
+        "digest": graph.digest(),
+        **structure(graph),
+    }
+    owners = {entry["name"] for entry in data["nodes"] if "settings" in entry}
+    arrays = {
+        f"{node.name}/{path}": np.ascontiguousarray(array)
+        for node in graph.nodes
+        if node.name in owners
+        for path, array in node.op.weights().items()
+    }
+    text = _README.format(
+        name=target.name,
+        inputs=", ".join(f"`{value.name}` {value.tensor}" for value in graph.inputs),
+        outputs=", ".join(f"`{name}` {graph.tensors[name]}" for name in graph.outputs),
+        parameters=graph.parameter_count(),
+    )
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        (staging / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        save_file(arrays, staging / WEIGHTS)
+        (staging / README).write_text(text, encoding="utf-8")
+        staging.chmod(0o755)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
+            target.rename(old / target.name)
+            staging.rename(target)
+            shutil.rmtree(old)
+        else:
+            staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} does not exist")
+    if not target.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{target}: exists already; use --force (overwrite=True) to replace a bundle")
+    strange = (
+        {entry.name for entry in target.iterdir()} - {GRAPH, WEIGHTS, README} if target.is_dir() else {""}
+    )
+    if strange:
+        raise InputError(f"{target}: is not a bundle, or holds other files too; it is left as it is")
+
+
+def read(folder: str | os.PathLike[str]) -> Graph:
+    """Read a bundle.
+
+    Raises:
+        FileError: not a bundle, damaged, or changed since it was written.
+    """
+    target = Path(folder)
+    data = _read_json(target / GRAPH)
+    if data.get("format") != FORMAT:
+        raise FileError(f"{target}: bundle format {data.get('format')!r}; this biport reads format {FORMAT}")
+    arrays = _read_weights(target / WEIGHTS)
+    try:
+        graph = _graph(data, arrays)
+    except BiportError as error:
+        raise FileError(f"{target}: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise FileError(f"{target}: {GRAPH} does not describe a graph ({error!r})") from error
+    if graph.digest() != data.get("digest"):
+        raise FileError(f"{target}: was changed since it was written, its digest does not match")
+    return graph
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FileError(f"{path.parent}: not a bundle ({path.name}: {error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: is not valid JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise FileError(f"{path}: should hold a mapping")
+    return data
+
+
+def _read_weights(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error})") from error
+    except (SafetensorError, ValueError) as error:
+        raise FileError(f"{path}: truncated or damaged ({error})") from error
+
+
+def _graph(data: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Graph:
+    made: dict[str, Op] = {}
+    nodes = []
+    for entry in data["nodes"]:
+        name = entry["name"]
+        if "shares" in entry:
+            op = made[entry["shares"]]
+        else:
+            prefix = f"{name}/"
+            own = {key[len(prefix) :]: arrays.pop(key) for key in list(arrays) if key.startswith(prefix)}
+            op = op_class(entry["kind"]).build(entry["settings"], own)
+        made[name] = op
+        nodes.append(Node(name, op, tuple(entry["inputs"]), tuple(entry["outputs"]), tuple(entry["masks"])))
+    if arrays:
+        raise FileError(f"weights left over: {sorted(arrays)}")
+    inputs = tuple(Value(v["name"], tuple(v["shape"]), v["dtype"]) for v in data["inputs"])
+    return Graph(inputs, tuple(nodes), tuple(data["outputs"]), data["origin"])

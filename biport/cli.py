@@ -1,0 +1,335 @@
+"""The command line: ``biport demo | port | verify | run | layers``.
+
+Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
+model. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from biport import __version__
+from biport.errors import BiportError, InputError, MissingDependencyError, UnsupportedError
+
+app = typer.Typer(
+    name="biport",
+    help="Port recurrent models between Keras, PyTorch and ONNX, and prove that they compute the same thing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace the output if it is there already.")]
+
+
+class Target(StrEnum):
+    """What a model can be ported to."""
+
+    TORCH = "torch"
+    KERAS = "keras"
+    ONNX = "onnx"
+
+
+def say(as_json: bool, data: dict[str, Any], text: str) -> None:
+    """Print a result for a person, or for a program."""
+    typer.echo(json.dumps(data, indent=1, allow_nan=False) if as_json else text)
+
+
+def report_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn biport's errors into one line on stderr, or a JSON document, and an exit code."""
+
+    @wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except BiportError as error:
+            _fail(error, options.get("as_json", False))
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            missing = MissingDependencyError(f"{package!r} is not installed: pip install 'biport[all]'")
+            _fail(missing, options.get("as_json", False))
+
+    return run
+
+
+def _fail(error: BiportError, as_json: bool) -> None:
+    if as_json:
+        data: dict[str, Any] = {"kind": type(error).__name__, "message": str(error)}
+        if isinstance(error, UnsupportedError):
+            data["reasons"] = error.reasons()
+        typer.echo(json.dumps({"error": data}, indent=1))
+    else:
+        typer.echo(f"error: {error}", err=True)
+    raise typer.Exit(error.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+
+@app.command()
+@report_errors
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="An empty folder, made if missing.")] = Path(
+        "biport-demo"
+    ),
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of training.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the data, the weights and the training.")] = 0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train a Keras BiLSTM, port it to PyTorch and ONNX, and compare all of them."""
+    from biport.demo import run_demo
+
+    result = run_demo(output, epochs=epochs, seed=seed, force=force, quiet=as_json)
+    say(as_json, result.to_json(), result.text)
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@app.command()
+@report_errors
+def port(
+    source: Annotated[Path, typer.Argument(help="A .keras file or a bundle folder.")],
+    to: Annotated[Target, typer.Option("--to", help="What to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder, .keras or .onnx file.")],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Port a model: --to torch writes a bundle folder, --to keras a .keras file, --to onnx an ONNX graph."""
+    from biport.transfer import summed_biases
+
+    _check_output(source, to, output)
+    graph = _read(source)
+    notes: list[str] = []
+    match to:
+        case Target.TORCH:
+            from biport import bundle
+
+            bundle.write(graph, output, overwrite=force)
+        case Target.ONNX:
+            import export
+
+            export.write(graph, output, overwrite=force)
+        case Target.KERAS:
+            import keras_side
+
+            notes = [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
+            keras_side.save(graph, output, overwrite=force)
+    data = {
+        "source": str(source),
+        "to": str(to),
+        "output": str(output),
+        "nodes": len(graph.nodes),
+        "parameters": graph.parameter_count(),
+        "digest": graph.digest(),
+        "notes": notes,
+    }
+    lines = [f"{output}: {len(graph.nodes)} nodes, {graph.parameter_count():,} parameters", *notes]
+    say(as_json, data, "\n".join(lines))
+
+
+def _read(source: Path) -> Any:
+    if source.is_dir():
+        from biport import bundle
+
+        return bundle.read(source)
+    if source.suffix == ".onnx":
+        raise InputError(f"{source}: biport writes ONNX but does not read it; give a .keras file or a bundle")
+    import keras_side
+
+    return keras_side.read(source)
+
+
+def _check_output(source: Path, to: Target, output: Path) -> None:
+    suffix = {Target.KERAS: ".keras", Target.ONNX: ".onnx"}.get(to)
+    if suffix is not None and output.suffix != suffix:
+        raise InputError(f"{output}: --to {to} writes a file that ends in {suffix}")
+    if source.exists() and output.exists() and source.samefile(output):
+        raise InputError(f"{output}: is the source; biport never writes over its input")
+    if not output.absolute().parent.is_dir():
+        raise InputError(f"{output}: the folder {output.parent} does not exist")
+
+
+@app.command()
+@report_errors
+def verify(
+    models: Annotated[
+        list[Path], typer.Argument(help="Two or more .keras files, bundle folders and .onnx files.")
+    ],
+    inputs: Annotated[
+        Path | None, typer.Option("--input", help="An .npz of inputs by name, or an .npy for a single one.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs.")] = 0,
+    float64: Annotated[
+        bool, typer.Option("--float64", help="Also compare in float64, where a form can compute in it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
+    from biport.verification import open_form
+    from biport.verification import verify as verify_models
+
+    if len(models) < 2:
+        raise InputError("give two or more models to compare")
+    for path in models:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+    _import_torch_first(models)
+    arrays = None
+    if inputs is not None:
+        graphs = [found.graph for path in models if (found := open_form(path)).graph is not None]
+        if not graphs:
+            raise InputError("verify needs a .keras file or a bundle to read the model from")
+        arrays = load_inputs(inputs, [value.name for value in graphs[0].inputs])  # type: ignore[union-attr]
+    report = verify_models(*models, inputs=arrays, seed=seed, float64=float64)
+    say(as_json, report.to_json(), report.table)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def _import_torch_first(models: list[Path]) -> None:
+    """Importing torch after tensorflow has been seen to crash."""
+    if any(path.is_dir() for path in models):
+        import torch  # noqa: F401
+
+
+def load_inputs(path: Path, names: list[str]) -> list[Any]:
+    """The arrays of an ``.npz`` (by name) or ``.npy`` file (a single input), in the order of ``names``.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds other names.
+    """
+    import zipfile
+
+    import numpy as np
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            arrays = found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a whole .npz or .npy file of plain arrays ({error})") from error
+    if isinstance(arrays, np.ndarray):
+        if len(names) != 1:
+            raise InputError(f"{path}: one array, but the model takes {len(names)}: {', '.join(names)}")
+        return [arrays]
+    if len(names) == 1 and len(arrays) == 1:
+        return list(arrays.values())
+    if sorted(arrays) != sorted(names):
+        raise InputError(f"{path}: holds {', '.join(sorted(arrays))}; the model takes {', '.join(names)}")
+    return [arrays[name] for name in names]
+
+
+@app.command()
+@report_errors
+def run(
+    model: Annotated[Path, typer.Argument(help="An .onnx file.")],
+    inputs: Annotated[
+        Path, typer.Option("--input", help="An .npz of inputs by name, or an .npy for a single one.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="An .npz for the outputs, by name.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Run an ONNX model on the arrays of a file."""
+    import time
+
+    from export import Session
+
+    if output is not None and output.suffix != ".npz":
+        raise InputError(f"{output}: outputs are written to a file that ends in .npz")
+    if output is not None and output.exists() and not force:
+        raise InputError(f"{output}: exists already; use --force to replace it")
+    session = Session(model, device=device)
+    arrays = load_inputs(inputs, [value.name for value in session.input_values])
+    start = time.perf_counter()
+    results = dict(zip(session.output_names, session.run(arrays), strict=True))
+    milliseconds = 1000 * (time.perf_counter() - start)
+    if output is not None:
+        save_arrays(output, results)
+    data = {
+        "model": str(model),
+        "milliseconds": milliseconds,
+        "outputs": {name: _plain(array) for name, array in results.items()},
+        "written": None if output is None else str(output),
+    }
+    lines = [f"{name} {array.dtype} {array.shape}\n{array}" for name, array in results.items()]
+    written = [] if output is None else [f"written to {output}"]
+    say(as_json, data, "\n".join([*lines, f"{milliseconds:.1f} ms", *written]))
+
+
+def _plain(array: Any) -> dict[str, Any]:
+    """An array for JSON, which knows neither NaN nor infinity: those are ``null``."""
+    import numpy as np
+
+    values = array.astype(object)
+    if array.dtype.kind == "f":
+        values[~np.isfinite(array)] = None
+    return {"shape": list(array.shape), "dtype": array.dtype.name, "values": values.tolist()}
+
+
+def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write an ``.npz`` so that it appears whole or not at all.
+
+    Raises:
+        InputError: its folder does not exist.
+    """
+    import tempfile
+
+    import numpy as np
+
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: the folder {path.parent} does not exist")
+    with tempfile.NamedTemporaryFile(dir=path.absolute().parent, suffix=".npz", delete=False) as file:
+        try:
+            np.savez(file, **arrays)
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
+
+
+@app.command()
+@report_errors
+def layers(as_json: Json = False) -> None:
+    """Print what is supported, read off the registries."""
+    from biport.support import support_rows, support_table
+
+    rows = support_rows()
+    say(as_json, {"layers": rows}, support_table(rows))
+
+
+def main() -> None:
+    """The entry point of the ``biport`` command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)

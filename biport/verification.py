@@ -1,0 +1,283 @@
+"""Run several forms of one model on the same inputs and hold each against the oracle.
+
+Beside the command line this is the one place of the core that knows all sides by name; it imports a side
+only when it is handed a form of that side.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biport import bundle, reference
+from biport.compare import (
+    Error,
+    Line,
+    Report,
+    Verdict,
+    float32_floor,
+    judge_float32,
+    judge_float64,
+    measure,
+)
+from biport.errors import BiportError, FileError, InputError
+from biport.graph import Graph, weight_differences
+from biport.inputs import check_inputs
+from biport.ops import INTEGERS, NotEqual
+
+Arrays = Sequence[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of a model.
+
+    Args:
+        name: what the report calls it.
+        run: inputs to outputs, float32.
+        graph: the graph, where biport can read one from it.
+        run_float64: the same in float64, where the form can.
+    """
+
+    name: str
+    run: Callable[[Arrays], Sequence[np.ndarray]]
+    graph: Graph | None = None
+    run_float64: Callable[[], Callable[[Arrays], Sequence[np.ndarray]]] | None = None
+
+
+def open_form(source: Any) -> Form:
+    """Open a live model, a `Graph`, or the path of a ``.keras`` file, a bundle or an ``.onnx`` file.
+
+    Raises:
+        InputError: it is none of these.
+        BiportError: what its reader raises.
+    """
+    if isinstance(source, Graph):
+        return Form("graph", lambda arrays: reference.run(source, arrays, "float32"), source)
+    if isinstance(source, str | os.PathLike):
+        return _open_path(Path(source))
+    keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
+    if keras is not None and isinstance(source, keras.Model):
+        return _keras_form("keras", source)
+    if torch is not None and isinstance(source, torch.nn.Module):
+        return _torch_form("torch", source)
+    if type(source).__name__ == "Session" and hasattr(source, "run"):
+        return Form("onnx", source.run)
+    raise InputError(
+        f"cannot verify a {type(source).__name__}: give models or paths of .keras, bundle or .onnx"
+    )
+
+
+def _open_path(path: Path) -> Form:
+    if path.is_dir():
+        graph = bundle.read(path)
+        torch_side = importlib.import_module("torch_side")
+        return _torch_form(path.name, torch_side.write(graph), graph)
+    if not path.exists():
+        raise FileError(f"{path}: no such file")
+    if path.suffix == ".keras":
+        keras_side = importlib.import_module("keras_side")
+        graph = keras_side.read(path)  # Before keras is imported: a bad file is told without waiting for it.
+        return _keras_form(path.name, importlib.import_module("keras_side.load_file").load_file(path), graph)
+    if path.suffix == ".onnx":
+        return Form(path.name, importlib.import_module("export").Session(path).run)
+    raise InputError(f"{path}: expected a .keras file, a bundle folder or an .onnx file")
+
+
+def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
+    side = importlib.import_module("keras_side")
+    read = side.read(model) if graph is None else graph
+
+    def run_float64() -> Callable[[Arrays], Sequence[np.ndarray]]:
+        double = read.astype("float64")
+        rebuilt = side.write(double)
+        return lambda arrays: side.run(rebuilt, arrays, double)
+
+    return Form(name, lambda arrays: side.run(model, arrays, read), read, run_float64)
+
+
+def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
+    side = importlib.import_module("torch_side")
+    read = side.read(module) if graph is None else graph
+
+    def run_float64() -> Callable[[Arrays], Sequence[np.ndarray]]:
+        double = copy.deepcopy(module).double()
+        return lambda arrays: side.run(double, arrays)
+
+    return Form(name, lambda arrays: side.run(module, arrays), read, run_float64)
+
+
+def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
+    """Inputs that reach every rule of a mask: ``{case: one array an input}``.
+
+    Sequences without padding, padded right, padded left, with holes, with rows that are all padding, a
+    single row of a single step, and one long batch. Where T is fixed, every case has that T.
+    """
+    rng = np.random.default_rng(seed)
+    sizes = {"full": (5, 11), "right": (6, 9), "left": (6, 9), "holes": (6, 12), "all padding": (4, 7)}
+    sizes |= {"one step": (1, 1), "long": (3, 70)}
+    return {case: _inputs(graph, case, N, T, rng) for case, (N, T) in sizes.items()}
+
+
+def _inputs(graph: Graph, case: str, N: int, T: int, rng: np.random.Generator) -> list[np.ndarray]:
+    from biport.inputs import id_bounds
+
+    bounds = id_bounds(graph)
+    pads = {node.inputs[0]: node.op.value for node in graph.nodes if isinstance(node.op, NotEqual)}
+    arrays = []
+    for value in graph.inputs:
+        shape = [N, *(dim if isinstance(dim, int) else T for dim in value.shape[1:])]
+        valid = _valid(case, shape[0], shape[1] if len(shape) > 1 else 1, rng)
+        if value.dtype in INTEGERS:
+            pad, rows = pads.get(value.name, 0), bounds.get(value.name, 10)
+            choices = [number for number in range(min(rows, 10_000)) if number != pad] or [0]
+            ids = rng.choice(choices, shape)
+            arrays.append(np.where(valid, ids, pad if 0 <= pad < rows else 0).astype(value.dtype))
+        elif value.dtype == "bool":
+            arrays.append(valid)
+        else:
+            arrays.append(rng.normal(size=shape).astype(value.dtype))
+    return arrays
+
+
+def _valid(case: str, N: int, T: int, rng: np.random.Generator) -> np.ndarray:
+    """Which steps are not padding, ``(N, T)``."""
+    lengths = rng.integers(1, T + 1, (N, 1))
+    steps = np.arange(T)
+    if case in ("right", "long"):
+        return steps < lengths
+    if case == "left":
+        return steps >= T - lengths
+    if case == "holes":
+        return rng.random((N, T)) < 0.6
+    if case == "all padding":
+        return (rng.random((N, T)) < 0.7) & (np.arange(N)[:, None] % 2 == 1)
+    return np.ones((N, T), bool)
+
+
+def verify(
+    *sources: Any,
+    inputs: Arrays | None = None,
+    seed: int = 0,
+    float64: bool = False,
+) -> Report:
+    """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
+
+    Args:
+        sources: two or more of: live Keras models, torch modules, `Graph`, ``export.Session``, paths of
+            ``.keras`` files, bundles and ``.onnx`` files. The first that biport can read is the source.
+        inputs: one array for each input; by default `random_cases`, which have every pattern of mask.
+        seed: of the random inputs.
+        float64: also run, at level L1, the forms that can compute in float64.
+
+    Returns:
+        The report. A difference is a verdict, not an exception, and so is a form that fails to run.
+
+    Raises:
+        BiportError: a form cannot be opened, none of them can be read, or the inputs do not suit it.
+    """
+    if len(sources) < 2:
+        raise InputError("verify compares two or more forms of a model")
+    forms = _with_names([open_form(source) for source in sources])
+    source = next((form for form in forms if form.graph is not None), None)
+    if source is None or source.graph is None:
+        raise InputError(
+            "verify needs a form to read the model from: a Keras model, a torch module or a bundle"
+        )
+    graph = source.graph
+    cases = random_cases(graph, seed) if inputs is None else {"input": list(inputs)}
+    for arrays in cases.values():
+        check_inputs(graph, arrays)
+    lines = _float32_lines(forms, source, graph, cases)
+    if float64:
+        lines += _float64_lines(forms, graph, cases)
+    weights = {
+        form.name: weight_differences(graph, form.graph)
+        for form in forms
+        if form is not source and form.graph is not None
+    }
+    return Report(lines, weights, list(cases), graph.digest())
+
+
+def _with_names(forms: Sequence[Form]) -> list[Form]:
+    """The forms under names of their own."""
+    used: dict[str, int] = {}
+    named = []
+    for form in forms:
+        used[form.name] = used.get(form.name, 0) + 1
+        name = form.name if used[form.name] == 1 else f"{form.name} ({used[form.name]})"
+        named.append(Form(name, form.run, form.graph, form.run_float64))
+    return named
+
+
+Results = dict[str, Sequence[np.ndarray]]
+
+
+def _run_all(run: Callable[[Arrays], Sequence[np.ndarray]], cases: Mapping[str, Arrays]) -> Results | str:
+    """Outputs by case, or what went wrong."""
+    try:
+        return {case: run(arrays) for case, arrays in cases.items()}
+    except BiportError as error:
+        return str(error)
+    except Exception as error:  # A foreign runtime may raise anything; whatever it is, it is a finding.
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error]:
+    if isinstance(results, str):
+        return [Error(float("inf"), float("inf"), note=results)] * outputs
+    if any(len(found) != outputs for found in results.values()):
+        found = len(next(iter(results.values())))
+        return [Error(float("inf"), float("inf"), note=f"{found} outputs instead of {outputs}")] * outputs
+    return [
+        measure(
+            {case: found[position] for case, found in results.items()},
+            {case: exact[position] for case, exact in oracle.items()},
+        )
+        for position in range(outputs)
+    ]
+
+
+def _float32_lines(
+    forms: Sequence[Form], source: Form, graph: Graph, cases: Mapping[str, Arrays]
+) -> list[Line]:
+    oracle: Results = {case: reference.run(graph, arrays) for case, arrays in cases.items()}
+    rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
+    count, floor = len(graph.outputs), float32_floor(graph)
+    errors = {form.name: _errors(_run_all(form.run, cases), oracle, count) for form in forms}
+    reference_errors = _errors(rounded, oracle, count)
+    lines = []
+    for form in forms:
+        for position, output in enumerate(graph.outputs):
+            error, base = errors[form.name][position], reference_errors[position]
+            own = errors[source.name][position]
+            trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
+            yardstick = own if trusted and form is not source else None
+            verdict, allowed = judge_float32(error, base, yardstick, floor)
+            lines.append(Line(form.name, output, "L2", verdict, error, allowed))
+    return lines
+
+
+def _float64_lines(forms: Sequence[Form], graph: Graph, cases: Mapping[str, Arrays]) -> list[Line]:
+    oracle: Results = {case: reference.run(graph, arrays) for case, arrays in cases.items()}
+    wide = {
+        case: [array.astype("float64") if array.dtype.kind == "f" else array for array in arrays]
+        for case, arrays in cases.items()
+    }
+    lines = []
+    for form in forms:
+        if form.run_float64 is None:
+            continue
+        found = _errors(_run_all(form.run_float64(), wide), oracle, len(graph.outputs))
+        for output, error in zip(graph.outputs, found, strict=True):
+            verdict, allowed = judge_float64(error)
+            lines.append(Line(form.name, output, "L1", verdict, error, allowed))
+    return lines

@@ -1,0 +1,28 @@
+"""A ``.keras`` file as a live Keras model."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from biport.errors import FileError
+from keras_side.write import require_keras
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load_file(path: str | os.PathLike[str]) -> keras.Model:
+    """Load a model with Keras itself, in safe mode and without its training state.
+
+    Raises:
+        FileError: Keras cannot load it; the message is Keras' own.
+        MissingDependencyError: keras or its backend is not installed.
+    """
+    require_keras()
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False)  # pyright: ignore[reportReturnType]
+    except (ValueError, TypeError, OSError) as error:
+        raise FileError(f"{path}: Keras cannot load it: {str(error).splitlines()[0]}") from error
