@@ -1,0 +1,119 @@
+"""Putting an ONNX file in its place: checked, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from biport import __version__
+from biport.errors import FileError, GraphError
+from biport.graph import Value
+
+PRODUCER = "biport"
+DATA_SUFFIX = ".data"
+"""Weights that do not fit into a protobuf lie beside ``model.onnx`` in ``model.onnx.data``."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an export wrote.
+
+    Args:
+        path: the ONNX file.
+        route: ``"fused"`` or ``"tf2onnx"``.
+        opset: the version of the standard's operators.
+        nodes: how many nodes of each operator, the most frequent first; those inside loops count too.
+        bytes: the size on disk, external data included.
+        data: the file with the weights, where they lie outside.
+    """
+
+    path: Path
+    route: str
+    opset: int
+    nodes: Mapping[str, int]
+    bytes: int
+    data: Path | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for ``--json``."""
+        return {
+            "path": str(self.path),
+            "route": self.route,
+            "opset": self.opset,
+            "nodes": dict(self.nodes),
+            "bytes": self.bytes,
+            "data": None if self.data is None else str(self.data),
+        }
+
+
+def publish(path: Path, write: Callable[[Path], None], *, overwrite: bool) -> None:
+    """Have ``write`` make the file in a temporary folder beside ``path``, check it, and move it there.
+
+    Raises:
+        FileError: the folder is missing or cannot be written to, or there is a file already.
+        GraphError: what was written is not valid ONNX.
+    """
+    _refuse_to_overwrite(path, overwrite)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".biport-", dir=path.parent) as folder:
+            made = Path(folder) / path.name
+            write(made)
+            _check(made)
+            # The weights go first: a reader of the folder never sees a model without them.
+            for file in sorted(Path(folder).iterdir(), key=lambda file: file == made):
+                os.replace(file, path.parent / file.name)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _refuse_to_overwrite(path: Path, overwrite: bool) -> None:
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder")
+    for file in (path, data_path(path)):
+        if file.exists() and not overwrite:
+            raise FileError(f"{file}: exists already; pass overwrite=True (--force) to replace it")
+
+
+def data_path(path: Path) -> Path:
+    """Where the external weights of ``path`` lie."""
+    return path.with_name(path.name + DATA_SUFFIX)
+
+
+def _check(path: Path) -> None:
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GraphError(f"{path.name}: biport made an invalid ONNX file: {error}") from error
+
+
+def metadata(
+    route: str,
+    inputs: Sequence[Value],
+    bounds: Mapping[str, int],
+    *,
+    needs_steps: Sequence[str],
+    origin: Mapping[str, str],
+    digest: str | None = None,
+) -> dict[str, str]:
+    """The ``metadata_props`` of a file, which is how a session knows what the model accepts."""
+    described = [
+        {"name": value.name, "shape": list(value.shape), "dtype": value.dtype, "ids": bounds.get(value.name)}
+        for value in inputs
+    ]
+    found = {
+        "biport.version": __version__,
+        "biport.route": route,
+        "biport.origin": json.dumps(dict(origin), sort_keys=True),
+        "biport.inputs": json.dumps(described),
+        "biport.needs_steps": json.dumps(list(needs_steps)),
+    }
+    return found if digest is None else found | {"biport.digest": digest}

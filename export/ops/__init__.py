@@ -1,0 +1,1 @@
+"""One file an op: ``write_<op>(op, site) -> flows``."""

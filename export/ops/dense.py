@@ -1,0 +1,36 @@
+"""`ops.Dense` to ``Gemm`` or ``MatMul`` and its activation."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from biport.ops import Dense
+from export.registry import Flow, Site, writes
+
+ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
+
+
+@writes(Dense)
+def write_dense(op: Dense, site: Site) -> tuple[Flow, ...]:
+    """``(..., I)`` to ``(..., O)``."""
+    (x,) = site.inputs
+
+    def make() -> ir.Value:
+        z = _affine(op, site, x.value(), rank=len(x.tensor.shape))
+        if op.activation == "linear":
+            return z
+        if op.activation == "softmax":
+            return site.scope("Softmax", z, axis=-1)
+        return site.scope(ACTIVATIONS[op.activation], z)
+
+    return (site.flow(make, root=x),)
+
+
+def _affine(op: Dense, site: Site, x: ir.Value, rank: int) -> ir.Value:
+    scope = site.scope
+    bias = None if op.bias is None else scope.constant(op.bias, "bias")
+    if rank == 2:
+        return scope("Gemm", x, scope.constant(op.weight, "weight"), bias, transB=1)
+    z = scope("MatMul", x, scope.constant(np.ascontiguousarray(op.weight.T), "weight"))
+    return z if bias is None else scope("Add", z, bias)

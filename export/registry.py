@@ -1,0 +1,18 @@
+"""Which function writes which op, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from biport.ops import Op
+from biport.registry import Registry
+from export.flow import Flow, Site
+
+Writer: TypeAlias = Callable[..., tuple[Flow, ...]]
+"""``(op, site) -> one flow an output``."""
+
+WRITERS: Registry[type[Op], Writer] = Registry("op of the ONNX export")
+writes = WRITERS.register
+
+__all__ = ["WRITERS", "Flow", "Site", "Writer", "writes"]

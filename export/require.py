@@ -1,0 +1,24 @@
+"""Optional packages, imported with a word of help where they are missing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from biport.errors import MissingDependencyError
+
+
+def require(package: str, purpose: str, extra: str) -> ModuleType:
+    """Import ``package``.
+
+    Raises:
+        MissingDependencyError: it is not installed; the message has the command that installs it.
+    """
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != package.partition(".")[0]:
+            raise
+        raise MissingDependencyError(
+            f"{purpose} needs {package}, which is not installed: pip install 'biport[{extra}]'"
+        ) from error

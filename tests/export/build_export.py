@@ -1,0 +1,126 @@
+"""Random ops, masks and graphs for the export tests; no two sizes equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import export
+from biport import ops, reference
+from biport.gates import LSTM_GATES
+from biport.graph import Graph, Node, Value, last_dims
+
+V, I, H, O = 13, 5, 3, 4  # noqa: E741
+
+
+def array(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.normal(0, 0.6, shape).astype("float32")
+
+
+def lstm(
+    rng: np.random.Generator, input_size: int, hidden_size: int, biases: int = 1, **settings
+) -> ops.LSTM:
+    def gates(*shape: int) -> dict[str, np.ndarray]:
+        return {gate: array(rng, *shape) for gate in LSTM_GATES}
+
+    return ops.LSTM(
+        input_size=input_size,
+        hidden_size=hidden_size,
+        weight_ih=gates(hidden_size, input_size),
+        weight_hh=gates(hidden_size, hidden_size),
+        bias_ih=gates(hidden_size) if biases > 0 else None,
+        bias_hh=gates(hidden_size) if biases > 1 else None,
+        **settings,
+    )
+
+
+def bidirectional(
+    rng: np.random.Generator,
+    input_size: int,
+    hidden_size: int,
+    *,
+    sequences: bool,
+    merge: str | None = "concat",
+    biases: tuple[int, int] = (1, 1),
+    other_size: int | None = None,
+) -> ops.Bidirectional:
+    rules = {"return_sequences": sequences, "zero_output_for_mask": sequences}
+    return ops.Bidirectional(
+        forward=lstm(rng, input_size, hidden_size, biases[0], **rules),
+        backward=lstm(rng, input_size, other_size or hidden_size, biases[1], reverse=True, **rules),
+        merge=merge,
+    )
+
+
+def embedding(rng: np.random.Generator) -> ops.Embedding:
+    return ops.Embedding(num_embeddings=V, embedding_dim=I, weight=array(rng, V, I))
+
+
+def dense(rng: np.random.Generator, input_size: int, activation: str, bias: bool = True) -> ops.Dense:
+    return ops.Dense(
+        input_size=input_size,
+        output_size=O,
+        activation=activation,
+        weight=array(rng, O, input_size),
+        bias=array(rng, O) if bias else None,
+    )
+
+
+def chain(rng: np.random.Generator, *layers: ops.Op, masked: bool = True, ids: str = "int32") -> Graph:
+    """``ids -> embedding -> layers``, all under one mask; every layer's outputs are outputs."""
+    nodes = [Node("mask", ops.NotEqual(), ("ids",)), Node("table", embedding(rng), ("ids",))]
+    value, outputs = "table", []
+    for place, op in enumerate(layers, 1):
+        two = isinstance(op, ops.Bidirectional) and op.merge is None
+        made = (f"layer_{place}:0", f"layer_{place}:1") if two else (f"layer_{place}",)
+        masks = ("mask",) if masked and op.masked else ()
+        nodes.append(Node(f"layer_{place}", op, (value,), made, masks))
+        value = made[0]
+        outputs += made
+    return Graph((Value("ids", ("N", "T"), ids),), tuple(nodes), tuple(outputs))
+
+
+def padded_ids(rng: np.random.Generator, kind: str, N: int = 6, T: int = 7) -> np.ndarray:
+    """Ids whose zeros make a mask of one kind."""
+    ids = rng.integers(1, V, (N, T)).astype("int32")
+    lengths = rng.integers(1, T + 1, N) if T else np.zeros(N, int)
+    for row, length in zip(ids, lengths, strict=True):
+        if kind == "right":
+            row[length:] = 0
+        elif kind == "left":
+            row[: T - length] = 0
+        elif kind in ("holes", "empty row"):
+            row[rng.random(T) < 0.4] = 0
+    if kind == "empty row":
+        ids[1] = 0
+    if kind == "all padding":
+        ids[:] = 0
+    return ids
+
+
+MASKS = ("none", "right", "left", "holes", "empty row", "all padding")
+
+
+def tolerance(graph: Graph) -> float:
+    """The float32 half of the tolerance policy, with room for one layer behind another."""
+    return 8 * float(np.finfo("float32").eps) * max(last_dims(graph), default=1) ** 0.5
+
+
+def exported(graph: Graph, folder: Path) -> export.Session:
+    """The graph written and opened."""
+    export.write(graph, folder / "model.onnx", overwrite=True)
+    return export.Session(folder / "model.onnx", device="cpu", threads=1)
+
+
+def worst(graph: Graph, session: export.Session, *inputs: np.ndarray) -> float:
+    """The largest error against the oracle; shapes, dtypes and NaNs must agree."""
+    wanted, found = reference.run(graph, inputs), session.run(inputs)
+    assert [a.shape for a in found] == [a.shape for a in wanted]
+    assert [a.dtype.name for a in found] == [graph.tensors[name].dtype for name in graph.outputs]
+    errors = [0.0]
+    for one, two in zip(wanted, found, strict=True):
+        np.testing.assert_array_equal(np.isnan(one), np.isnan(two))
+        difference = np.abs(one.astype("float64") - two.astype("float64"))
+        errors.append(float(np.nanmax(difference, initial=0.0)))
+    return max(errors)

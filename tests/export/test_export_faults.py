@@ -1,0 +1,65 @@
+"""The comparison these tests rest on must find faults that are really there."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from build_export import MASKS, H, I, bidirectional, chain, exported, lstm, padded_ids, tolerance, worst
+
+from export.layout import Layout
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+def found(graph, folder, rng) -> dict[str, bool]:
+    session = exported(graph, folder)
+    return {kind: worst(graph, session, padded_ids(rng, kind)) > tolerance(graph) for kind in MASKS}
+
+
+@pytest.mark.parametrize("order", ["ifoc", "iocf", "oifc", "cofi", "iofc"])
+def test_a_wrong_gate_order(order, rng, tmp_path, monkeypatch):
+    monkeypatch.setattr("export.ops.lstm.ORDER", order)
+    verdicts = found(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)
+    assert verdicts["none"] == (order != "iofc")
+
+
+def test_swapped_biases_of_two_directions(rng, tmp_path, monkeypatch):
+    from export import recurrence
+
+    real = recurrence._both_biases
+    monkeypatch.setattr(recurrence, "_both_biases", lambda half, order: real(half, order)[::-1].copy())
+    assert found(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)["none"]
+
+
+def test_a_mask_taken_for_right_padding(rng, tmp_path, monkeypatch):
+    class Identity:
+        def __get__(self, layout, owner):
+            return layout.scope("Add", layout.scope("Mul", layout._valid, [0]), layout._time)
+
+    monkeypatch.setattr(Layout, "_dest", Identity())
+    verdicts = found(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)
+    assert verdicts == {
+        "none": False,
+        "right": False,
+        "left": True,
+        "holes": True,
+        "empty row": True,
+        "all padding": False,
+    }
+
+
+def test_a_mask_left_out(rng, tmp_path, monkeypatch):
+    monkeypatch.setattr(Layout, "lengths", None)
+    verdicts = found(chain(rng, lstm(rng, I, H)), tmp_path, rng)
+    assert verdicts == {kind: kind != "none" for kind in MASKS}
+
+
+def test_the_zero_rule_for_the_hold_rule(rng, tmp_path, monkeypatch):
+    real = Layout._step
+    monkeypatch.setattr(Layout, "_step", lambda self, hold, reverse: real(self, False, reverse))
+    verdicts = found(chain(rng, lstm(rng, I, H, return_sequences=True)), tmp_path, rng)
+    assert verdicts["right"]
+    assert not verdicts["none"]

@@ -1,0 +1,126 @@
+"""Random graphs and inputs for tests: trained-scale weights, non-zero biases, no two sizes equal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from biport import ops
+from biport.gates import LSTM_GATES
+from biport.graph import Graph, Node, Value
+
+MERGES = ("concat", "sum", "mul", "ave", None)
+MASKS = ("full", "right", "left", "holes", "all padding")
+VOCABULARY = 11
+
+
+def normal(rng: np.random.Generator, *shape: int, dtype: str = "float32") -> np.ndarray:
+    """Weights of the scale training leaves."""
+    return (rng.normal(size=shape) * 0.6).astype(dtype)
+
+
+def lstm(
+    rng: np.random.Generator, input_size: int, hidden_size: int, biases: int = 1, **settings: bool
+) -> ops.LSTM:
+    """An LSTM with ``biases`` biases, none of them zero."""
+
+    def gates(*shape: int) -> dict[str, np.ndarray]:
+        return {gate: normal(rng, *shape) for gate in LSTM_GATES}
+
+    return ops.LSTM(
+        input_size=input_size,
+        hidden_size=hidden_size,
+        weight_ih=gates(hidden_size, input_size),
+        weight_hh=gates(hidden_size, hidden_size),
+        bias_ih=gates(hidden_size) if biases else None,
+        bias_hh=gates(hidden_size) if biases == 2 else None,
+        **settings,
+    )
+
+
+def bidirectional(
+    rng: np.random.Generator,
+    input_size: int,
+    hidden_size: int,
+    merge: str | None = "concat",
+    return_sequences: bool = False,
+    biases: int = 1,
+) -> ops.Bidirectional:
+    """A BiLSTM."""
+    rule = {"return_sequences": return_sequences, "zero_output_for_mask": return_sequences}
+    return ops.Bidirectional(
+        forward=lstm(rng, input_size, hidden_size, biases, **rule),
+        backward=lstm(rng, input_size, hidden_size, biases, reverse=True, **rule),
+        merge=merge,
+    )
+
+
+def dense(
+    rng: np.random.Generator, input_size: int, output_size: int, activation: str = "linear"
+) -> ops.Dense:
+    """A Dense with a bias."""
+    return ops.Dense(
+        input_size=input_size,
+        output_size=output_size,
+        activation=activation,
+        weight=normal(rng, output_size, input_size),
+        bias=normal(rng, output_size),
+    )
+
+
+def embedding(
+    rng: np.random.Generator, size: int, rows: int = VOCABULARY, masked: bool = True
+) -> ops.Embedding:
+    """An Embedding."""
+    return ops.Embedding(
+        num_embeddings=rows, embedding_dim=size, mask_zero=masked, weight=normal(rng, rows, size)
+    )
+
+
+def classifier(
+    rng: np.random.Generator,
+    merge: str | None = "concat",
+    masked: bool = True,
+    units: Sequence[int] = (4,),
+    classes: int = 3,
+    biases: int = 1,
+) -> Graph:
+    """Ids to class probabilities through one BiLSTM layer or more."""
+    mask = "mask" if masked else None
+    nodes = [Node("embedding", embedding(rng, 5, masked=masked), ("ids",))]
+    nodes += [Node("mask", ops.NotEqual(), ("ids",))] if masked else []
+    x, width = "embedding", 5
+    for number, size in enumerate(units, start=1):
+        name = f"bilstm_{number}"
+        op = bidirectional(rng, width, size, merge, number < len(units), biases)
+        outputs = (f"{name}:0", f"{name}:1") if merge is None else (name,)
+        nodes.append(Node(name, op, (x,), outputs, (mask,)))
+        x, width = name, 2 * size if merge in ("concat", None) else size
+        if merge is None:
+            x = f"concatenate_{number}"
+            nodes.append(Node(x, ops.Concatenate(), outputs))
+    activation = "sigmoid" if classes == 1 else "softmax"
+    nodes.append(Node("head", dense(rng, width, classes, activation), (x,)))
+    return Graph((Value("ids", ("N", "T"), "int32"),), tuple(nodes), ("head",))
+
+
+def valid_steps(pattern: str, N: int, T: int, rng: np.random.Generator) -> np.ndarray:
+    """A mask ``(N, T)`` of the given pattern."""
+    steps, lengths = np.arange(T), rng.integers(1, T + 1, (N, 1))
+    match pattern:
+        case "right":
+            return steps < lengths
+        case "left":
+            return steps >= T - lengths
+        case "holes":
+            return rng.random((N, T)) < 0.6
+        case "all padding":
+            return (rng.random((N, T)) < 0.7) & (np.arange(N)[:, None] > 0)
+        case _:
+            return np.ones((N, T), bool)
+
+
+def padded_ids(pattern: str, N: int, T: int, rng: np.random.Generator, rows: int = VOCABULARY) -> np.ndarray:
+    """Ids ``(N, T)``, 0 where the pattern says padding."""
+    return np.where(valid_steps(pattern, N, T, rng), rng.integers(1, rows, (N, T)), 0).astype("int32")

@@ -1,0 +1,103 @@
+"""The main claim: Keras, torch and both ONNX routes compute what the float64 oracle computes.
+
+5 merge modes x masked or not x one or two layers, each over padding on the right, on the left, in holes, rows
+of nothing but padding, one step, and a long batch.
+"""
+
+import numpy as np
+import pytest
+import torch
+from random_graphs import MERGES
+
+import export
+import keras_side
+import torch_side
+from biport import verify
+from biport.compare import Verdict
+from keras_side.models.sentiment import sentiment
+
+UNITS = {"one layer": (4,), "two layers": (4, 3)}
+
+
+def build(merge: str | None, masked: bool, units: tuple[int, ...], classes: int):
+    """A Keras classifier with weights of the scale training leaves and biases that are not zero."""
+    model = sentiment(13, 5, units, merge, classes=classes, masked=masked)
+    rng = np.random.default_rng(9)
+    model.set_weights([(rng.normal(size=a.shape) * 0.6).astype("float32") for a in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("layers", UNITS)
+@pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
+@pytest.mark.parametrize("merge", MERGES)
+def test_all_forms_are_the_same(merge: str | None, masked: bool, layers: str, tmp_path) -> None:
+    classes = 3 if merge in ("concat", "mul") else 1
+    model = build(merge, masked, UNITS[layers], classes)
+    graph = keras_side.read(model)
+    module = torch_side.write(graph)
+    export.write(graph, tmp_path / "fused.onnx")
+    export.write_tf2onnx(model, tmp_path / "tf2onnx.onnx")
+
+    sources = model, module, tmp_path / "fused.onnx", tmp_path / "tf2onnx.onnx"
+    report = verify(*sources, float64=True)
+
+    assert report.verdict is Verdict.SAME, report.table
+    assert {line.form for line in report.lines} == {"keras", "torch", "fused.onnx", "tf2onnx.onnx"}
+    assert [line.form for line in report.lines if line.level == "L1"] == ["keras", "torch"]
+    assert set(report.cases) >= {"right", "left", "holes", "all padding"}
+    assert report.weights["torch"] == []
+    assert report.maximum < 1e-6
+
+
+def test_weights_travel_round_bit_for_bit(tmp_path) -> None:
+    from torch_side.models.sentiment import sentiment as torch_sentiment
+
+    model = build("sum", True, (4, 3), 3)
+    graph = keras_side.read(model)
+    twin = torch_sentiment(13, 5, (4, 3), "sum", classes=3, masked=True)
+    filled = torch_side.load(twin, graph)
+    assert set(filled.filled) == {"embedding", "bilstm_1", "bilstm_2", "classifier"}
+
+    again = sentiment(13, 5, (4, 3), "sum", classes=3, masked=True)
+    report = keras_side.load(again, torch_side.read(twin))
+    assert report.summed == ()
+    for one, two in zip(model.get_weights(), again.get_weights(), strict=True):
+        assert one.tobytes() == two.tobytes()
+    assert verify(model, twin, again).ok
+
+
+def test_a_second_bias_is_added_up_and_reported() -> None:
+    from torch_side.models.sentiment import sentiment as torch_sentiment
+
+    torch.manual_seed(0)
+    twin = torch_sentiment(13, 5, (4,), "ave", classes=1, masked=True)
+    with torch.no_grad():
+        for name, parameter in twin.named_parameters():
+            if "bias_hh" in name:
+                parameter.normal_()
+    graph = torch_side.read(twin)
+    model = sentiment(13, 5, (4,), "ave")
+    assert keras_side.load(model, graph).summed == ("bilstm_1",)
+    assert verify(twin, model).ok
+    with pytest.warns(UserWarning, match=r"two biases were added up for Keras in: bilstm_1"):
+        keras_side.write(graph)
+
+
+FAULTS = {
+    "gates rotated": "bilstm_1.lstm.weight_ih_l0",
+    "backward bias rotated": "bilstm_1.lstm.bias_ih_l0_reverse",
+    "words shifted": "embedding.weight",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found_and_its_side_named(fault: str) -> None:
+    model = build("concat", True, (4, 3), 3)
+    module = torch_side.write(keras_side.read(model))
+    with torch.no_grad():
+        parameter = dict(module.named_parameters())[FAULTS[fault]]
+        parameter.copy_(parameter.roll(parameter.shape[0] // 4, 0))
+    report = verify(model, module)
+    assert report.verdict is Verdict.DIFFERENT
+    assert report.at_fault == ["torch"]
+    assert report.weights["torch"] != []
