@@ -188,7 +188,6 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
-    from biport.verification import open_form
     from biport.verification import verify as verify_models
 
     if len(models) < 2:
@@ -197,12 +196,7 @@ def verify(
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
     _import_torch_first(models)
-    arrays = None
-    if inputs is not None:
-        graphs = [found.graph for path in models if (found := open_form(path)).graph is not None]
-        if not graphs:
-            raise InputError("verify needs a .keras file or a bundle to read the model from")
-        arrays = load_inputs(inputs, [value.name for value in graphs[0].inputs])  # type: ignore[union-attr]
+    arrays = None if inputs is None else load_inputs(inputs)
     report = verify_models(*models, inputs=arrays, seed=seed, float64=float64)
     say(as_json, report.to_json(), report.table)
     raise typer.Exit(0 if report.ok else 1)
@@ -214,11 +208,11 @@ def _import_torch_first(models: list[Path]) -> None:
         import torch  # noqa: F401
 
 
-def load_inputs(path: Path, names: list[str]) -> list[Any]:
-    """The arrays of an ``.npz`` (by name) or ``.npy`` file (a single input), in the order of ``names``.
+def load_inputs(path: Path) -> Any:
+    """The arrays of an ``.npz`` file by name, or in a list the only array of an ``.npz`` or ``.npy`` file.
 
     Raises:
-        InputError: the file is missing or damaged, or holds other names.
+        InputError: the file is missing or damaged, or holds something else than plain arrays.
     """
     import zipfile
 
@@ -229,18 +223,11 @@ def load_inputs(path: Path, names: list[str]) -> list[Any]:
     try:
         with path.open("rb") as file:
             found = np.load(file, allow_pickle=False)
-            arrays = found if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+            arrays = [found] if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a whole .npz or .npy file of plain arrays ({error})") from error
-    if isinstance(arrays, np.ndarray):
-        if len(names) != 1:
-            raise InputError(f"{path}: one array, but the model takes {len(names)}: {', '.join(names)}")
-        return [arrays]
-    if len(names) == 1 and len(arrays) == 1:
-        return list(arrays.values())
-    if sorted(arrays) != sorted(names):
-        raise InputError(f"{path}: holds {', '.join(sorted(arrays))}; the model takes {', '.join(names)}")
-    return [arrays[name] for name in names]
+    # A model with one input takes the only array of a file whatever it is called.
+    return list(arrays.values()) if isinstance(arrays, dict) and len(arrays) == 1 else arrays
 
 
 @app.command()
@@ -267,7 +254,7 @@ def run(
     if output is not None and output.exists() and not force:
         raise InputError(f"{output}: exists already; use --force to replace it")
     session = Session(model, device=device)
-    arrays = load_inputs(inputs, [value.name for value in session.input_values])
+    arrays = load_inputs(inputs)
     start = time.perf_counter()
     results = dict(zip(session.output_names, session.run(arrays), strict=True))
     milliseconds = 1000 * (time.perf_counter() - start)

@@ -31,6 +31,25 @@ def needs_steps(graph: Graph) -> bool:
     return any(isinstance(node.op, GlobalMaxPooling1D) for node in graph.nodes)
 
 
+Inputs = Sequence[np.ndarray] | Mapping[str, np.ndarray]
+"""One array for each input, in order or by name."""
+
+
+def in_order(names: Sequence[str], inputs: Inputs) -> list[np.ndarray]:
+    """The arrays in the order of the model's inputs.
+
+    Raises:
+        InputError: a single array in place of a list, or other names than the model's.
+    """
+    if isinstance(inputs, np.ndarray):
+        raise InputError("the inputs should be a list or a mapping of arrays, found one array")
+    if not isinstance(inputs, Mapping):
+        return list(inputs)
+    if sorted(inputs) != sorted(names):
+        raise InputError(f"the model takes the inputs {', '.join(names)}; found {', '.join(inputs)}")
+    return [inputs[name] for name in names]
+
+
 def check_inputs(graph: Graph, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The inputs as arrays of the dtypes the graph declares.
 
@@ -53,7 +72,7 @@ def check_arrays(
         _checked(value, bounds.get(value.name), np.asarray(array))
         for value, array in zip(values, inputs, strict=True)
     ]
-    batches = {value.name: len(array) for value, array in zip(values, arrays, strict=True)}
+    batches = {value.name: len(array) for value, array in zip(values, arrays, strict=True) if array.ndim}
     if len(set(batches.values())) > 1:
         raise InputError(f"the inputs have different batch sizes: {batches}")
     return arrays

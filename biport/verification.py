@@ -30,7 +30,7 @@ from biport.compare import (
 )
 from biport.errors import BiportError, FileError, InputError
 from biport.graph import Graph, weight_differences
-from biport.inputs import check_inputs
+from biport.inputs import Inputs, check_inputs, id_bounds, in_order
 from biport.ops import INTEGERS, NotEqual
 
 Arrays = Sequence[np.ndarray]
@@ -128,8 +128,6 @@ def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
 
 
 def _inputs(graph: Graph, case: str, N: int, T: int, rng: np.random.Generator) -> list[np.ndarray]:
-    from biport.inputs import id_bounds
-
     bounds = id_bounds(graph)
     pads = {node.inputs[0]: node.op.value for node in graph.nodes if isinstance(node.op, NotEqual)}
     arrays = []
@@ -165,7 +163,7 @@ def _valid(case: str, N: int, T: int, rng: np.random.Generator) -> np.ndarray:
 
 def verify(
     *sources: Any,
-    inputs: Arrays | None = None,
+    inputs: Inputs | None = None,
     seed: int = 0,
     float64: bool = False,
 ) -> Report:
@@ -174,7 +172,7 @@ def verify(
     Args:
         sources: two or more of: live Keras models, torch modules, `Graph`, ``export.Session``, paths of
             ``.keras`` files, bundles and ``.onnx`` files. The first that biport can read is the source.
-        inputs: one array for each input; by default `random_cases`, which have every pattern of mask.
+        inputs: one array for each input, in order or by name; by default `random_cases`, which have every pattern of mask.
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
 
@@ -193,7 +191,8 @@ def verify(
             "verify needs a form to read the model from: a Keras model, a torch module or a bundle"
         )
     graph = source.graph
-    cases = random_cases(graph, seed) if inputs is None else {"input": list(inputs)}
+    names = [value.name for value in graph.inputs]
+    cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
     for arrays in cases.values():
         check_inputs(graph, arrays)
     lines = _float32_lines(forms, source, graph, cases)

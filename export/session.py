@@ -7,7 +7,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 
 from biport.errors import FileError, InputError, MissingDependencyError
 from biport.graph import Value
-from biport.inputs import check_arrays
+from biport.inputs import Inputs, check_arrays, in_order
 from biport.ops import Dim
 from export.require import require
 
@@ -74,7 +74,7 @@ class Session:
         """
         return sum(1 for _ in _load(self.path).graph.all_nodes())
 
-    def run(self, inputs: Sequence[np.ndarray] | Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self, inputs: Inputs) -> list[np.ndarray]:
         """The outputs for ``inputs``, in order.
 
         Args:
@@ -85,7 +85,9 @@ class Session:
                 outside of ``[0, V)``, numbers that are not finite, or an empty batch or sequence over which
                 the model is not defined.
         """
-        arrays = check_arrays(self.input_values, self._bounds, self._in_order(inputs))
+        arrays = check_arrays(
+            self.input_values, self._bounds, in_order([value.name for value in self.input_values], inputs)
+        )
         self._check_steps(arrays)
         if self.metadata.get("biport.route") != "fused" and any(array.size == 0 for array in arrays):
             return self._empty(arrays)
@@ -97,16 +99,6 @@ class Session:
             raise InputError(
                 f"{self.path}: cannot run inputs of shapes {shapes}: {_reason(error)}"
             ) from error
-
-    def _in_order(self, inputs: Sequence[np.ndarray] | Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        if isinstance(inputs, np.ndarray):
-            raise InputError("the inputs should be a list or a mapping of arrays, found one array")
-        if not isinstance(inputs, Mapping):
-            return list(inputs)
-        names = [value.name for value in self.input_values]
-        if sorted(inputs) != sorted(names):
-            raise InputError(f"the model takes the inputs {', '.join(names)}; found {', '.join(inputs)}")
-        return [inputs[name] for name in names]
 
     def _check_steps(self, arrays: Sequence[np.ndarray]) -> None:
         needing = json.loads(self.metadata.get("biport.needs_steps", "[]"))

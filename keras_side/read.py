@@ -58,7 +58,10 @@ def read(source: Any) -> Graph:
             supported=("live Keras models", "paths of .keras files"),
         )
     with ModelFile(source) as file:
-        return _read_model(file.config, file.variables, file.owner, file.keras_version)
+        try:
+            return _read_model(file.config, file.variables, file.owner, file.keras_version)
+        except RecursionError as error:
+            raise FileError(f"{file.path}: its configuration is nested too deep") from error
 
 
 def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, version: str) -> Graph:
@@ -182,8 +185,8 @@ class _Reader:
             tensor = self._input(by_name[name], config) if inputs is None else inputs[position]
             made[name, 0, 0] = tensor
         self._call_all(layers, made, prefix)
-        outputs = [made.get(key) for key in _histories(self.owner, config.get("output_layers"))]
-        return [self._data(output) for output in outputs]
+        outputs = _histories(self.owner, config.get("output_layers"))
+        return [self._data(made.get(_own_call(key, by_name))) for key in outputs]
 
     def _call_all(self, layers: list[_Layer], made: dict, prefix: str) -> None:
         """Call every layer as often as the model does, each call once its arguments are there."""
@@ -230,6 +233,8 @@ class _Reader:
             raise UnsupportedError(layer.owner, "call arguments", len(arguments), "one, or one list")
         flat = arguments[0] if isinstance(arguments[0], list) else arguments
         mask = options.get("mask")
+        if not flat:
+            raise FileError(f"{layer.owner}: is called without inputs")
         if isinstance(mask, list):
             raise UnsupportedError(layer.owner, "call argument mask", "a list", "one mask")
         return [self._data(item) for item in flat], as_mask(self._symbol(mask))
@@ -421,10 +426,21 @@ def _history(item: object) -> tuple[str, int, int] | None:
     """``(layer, call, output)`` of a serialised tensor; ``None`` for anything else."""
     if not isinstance(item, Mapping) or item.get("class_name") != "__keras_tensor__":
         return None
-    match item.get("config", {}).get("keras_history"):
-        case [str(name), int(call), int(output)]:
+    match item.get("config"):
+        case {"keras_history": [str(name), int(call), int(output)]}:
             return name, call, output
     raise FileError(f"a tensor without a history: {str(item)[:80]}")
+
+
+def _own_call(key: tuple[str, int, int], layers: Mapping[str, _Layer]) -> tuple[str, int, int]:
+    """A model's output among the calls in its file.
+
+    There, and only there, Keras counts the call that built a functional model inside it as its first
+    (keras/src/models/functional.py, ``get_config``).
+    """
+    name, call, output = key
+    inner = name in layers and layers[name].class_name in ("Functional", "Model")
+    return name, call - inner, output
 
 
 def _needs(call: tuple[list, dict]) -> set[tuple[str, int, int]]:

@@ -249,6 +249,7 @@ def run(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph | None = 
         arrays = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not support masking.*")
-        outputs = model(arrays if len(arrays) > 1 else arrays[0], training=False)
-    flat = outputs if isinstance(outputs, list | tuple) else [outputs]
+        # A model may take and give mappings; the graph has their values in the order of the keys.
+        outputs = model(keras.tree.pack_sequence_as(model.input, arrays), training=False)
+    flat = keras.tree.flatten(outputs)
     return [np.asarray(keras.ops.convert_to_numpy(output))[:batch] for output in flat]

@@ -243,7 +243,7 @@ def synthetic_reviews(n: int, seed: int, mix: Mix = DEFAULT_MIX) -> tuple[list[s
     """Make ``n`` different reviews; the same arguments always give the same ones.
 
     Args:
-        n: how many; half of them are positive, and so are those of every even slice from an even place.
+        n: how many; half of them are positive, and so is one of every two in turn.
         seed: not negative.
         mix: how often each phenomenon occurs.
 
@@ -269,7 +269,7 @@ class Reviews:
 
 
 def load_synthetic(n_train: int, n_test: int, seed: int, mix: Mix = DEFAULT_MIX) -> Reviews:
-    """Make reviews for training and different ones for testing, both balanced to within one or two.
+    """Make reviews for training and different ones for testing, each half positive to within one.
 
     Raises:
         InputError: for a negative number or ``seed``.
@@ -296,9 +296,7 @@ def split(texts: Sequence[str], labels: ArrayLike, test_fraction: float, seed: i
         InputError: for labels that do not match the texts, a fraction not between 0 and 1, too few
             different texts, or a negative ``seed``.
     """
-    values = _whole_numbers(labels)
-    if values.shape != (len(texts),):
-        raise InputError(f"{len(texts)} texts do not match labels of shape {values.shape}.")
+    values = _labels_of(texts, labels)
     if not 0 < test_fraction < 1:
         raise InputError(f"test_fraction={test_fraction!r}: it is above 0 and below 1.")
     # A dict and not a set: the order of a set of strings changes from one process to the next.
@@ -308,12 +306,14 @@ def split(texts: Sequence[str], labels: ArrayLike, test_fraction: float, seed: i
     n_test = min(max(round(test_fraction * len(different)), 1), len(different) - 1)
     chosen = set(_random(seed).sample(different, n_test))
     in_test = np.array([text in chosen for text in texts])
-    train = [text for text in texts if text not in chosen]
-    return Reviews(train, values[~in_test], [text for text in texts if text in chosen], values[in_test])
+    train, test = ([text for text in texts if (text in chosen) is side] for side in (False, True))
+    return Reviews(train, values[~in_test], test, values[in_test])
 
 
-def _whole_numbers(labels: ArrayLike) -> NDArray[np.int32]:
+def _labels_of(texts: Sequence[str], labels: ArrayLike) -> NDArray[np.int32]:
     values = np.asarray(labels)
+    if values.shape != (len(texts),):
+        raise InputError(f"{len(texts)} texts do not match labels of shape {values.shape}.")
     # An empty list has no kind of its own; NumPy calls it float.
     if values.size and values.dtype.kind not in "biu":
         raise InputError(f"labels are {values.dtype}, not whole numbers.")

@@ -96,16 +96,13 @@ class Vocabulary:
         padding: Side = "right",
         truncating: Side = "right",
     ) -> NDArray[np.int32]:
-        """Encode ``texts`` into one array, a text a row, padded with 0.
+        """Encode ``texts`` into one array, a text a row, padded with 0; ids of shape (N, T).
 
         Args:
             texts: N texts; one without tokens becomes a row of padding only.
             length: T, the tokens in a row; ``None`` for those of the longest text, at least 1.
             padding: the end of a short row that the padding goes to.
             truncating: the end of a long row that loses tokens.
-
-        Returns:
-            Ids of shape (N, T).
 
         Raises:
             InputError: for one text instead of several, a length below 1, or an unknown end.

@@ -204,6 +204,7 @@ def _shares(outlines: list[Outline]) -> dict[str, float]:
 
 def test_every_phenomenon_has_a_fair_share_under_both_labels() -> None:
     outlines = draw_outlines(4000, seed=3)
+    assert all(o.aside.positive != o.main.positive for o in outlines if o.aside)
     for wanted in (True, False):
         shares = _shares([outline for outline in outlines if is_positive(outline) == wanted])
         assert min(shares.values()) > 0.06
