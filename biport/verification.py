@@ -172,7 +172,8 @@ def verify(
     Args:
         sources: two or more of: live Keras models, torch modules, `Graph`, ``export.Session``, paths of
             ``.keras`` files, bundles and ``.onnx`` files. The first that biport can read is the source.
-        inputs: one array for each input, in order or by name; by default `random_cases`, which have every pattern of mask.
+        inputs: one array for each input, in order or by name; by default `random_cases`, which have every
+            pattern of mask.
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
 

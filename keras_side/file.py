@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,11 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_JSON_BYTES = 64 * 2**20
 MAX_EXPANSION = 100
 """How many times larger than its stored bytes a compressed part may be; Keras does not compress at all."""
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, RuntimeError, ValueError),
+)
+"""What `zipfile` and the decompressors end in when the bytes are not what they should be."""
 SMALL = 2**16
 """Below this many bytes no expansion is worth refusing."""
 
@@ -109,13 +117,17 @@ class ModelFile:
         self.owner = self.path.name
 
     def __enter__(self) -> ModelFile:
-        _refuse_other_files(self.path)
         try:
+            _refuse_other_files(self.path)
             with zipfile.ZipFile(self.path) as archive:
                 self.config = _json(archive, CONFIG, self.path)
                 self.keras_version = str(_json(archive, METADATA, self.path).get("keras_version", "unknown"))
                 weights = _read(archive, WEIGHTS, self.path, limit=None)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        except PermissionError as error:
+            raise FileError(f"{self.path}: cannot be read ({error.strerror})") from error
+        except FileError:
+            raise
+        except DAMAGED as error:
             raise FileError(
                 f"{self.path}: truncated or damaged, not a whole .keras archive ({error})"
             ) from error
@@ -139,6 +151,8 @@ def _refuse_other_files(path: Path) -> None:
         raise FileError(f"{path}: no such file")
     if path.is_dir():
         raise FileError(f"{path}: is a folder; biport reads .keras files")
+    if not path.is_file():
+        raise FileError(f"{path}: is not a file")
     with path.open("rb") as file:
         start = file.read(8)
     if start.startswith(b"\x89HDF\r\n\x1a\n"):

@@ -69,7 +69,7 @@ def evaluate(
     return Unreadable(problem) if made is None else made
 
 
-def as_mask(symbol: Symbol | None) -> Mask | None:
+def as_mask(symbol: Symbol | None, owner: str) -> Mask | None:
     """A symbol used as the mask of a layer.
 
     Raises:
@@ -85,7 +85,7 @@ def as_mask(symbol: Symbol | None) -> Mask | None:
         case Unreadable(problem):
             raise problem
         case _:
-            raise UnsupportedError("mask", "value", symbol, "boolean masks of shape (N, T)")
+            raise UnsupportedError(owner, "mask", symbol, "boolean masks of shape (N, T)")
 
 
 @OPERATIONS.register("NotEqual")

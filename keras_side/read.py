@@ -8,6 +8,7 @@ recorded none, the layer gets what its input carries, as it does when Keras runs
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +29,11 @@ from keras_side.registry import READERS
 
 discover(keras_side.ops)
 
+SMALL_INTEGERS = ("int8", "uint8", "int16", "uint16")
 MODELS = ("Functional", "Sequential", "Model")
 MAX_DEPTH = 32
+MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""What values of unforeseen types, and h5py on damaged bytes, end in."""
 
 
 def read(source: Any) -> Graph:
@@ -51,17 +55,33 @@ def read(source: Any) -> Graph:
     """
     if is_live(source):
         data, variables, version = describe(source)
-        return _read_model(data, variables, variables.owner, version)
+        with _naming(variables.owner):
+            return _read_model(data, variables, variables.owner, version)
     if not isinstance(source, str | os.PathLike):
         raise UnsupportedError(
             f"{type(source).__module__}.{type(source).__qualname__}",
             supported=("live Keras models", "paths of .keras files"),
         )
-    with ModelFile(source) as file:
+    with ModelFile(source) as file, _naming(file.owner):
         try:
             return _read_model(file.config, file.variables, file.owner, file.keras_version)
         except RecursionError as error:
-            raise FileError(f"{file.path}: its configuration is nested too deep") from error
+            raise FileError(f"{file.owner}: its configuration is nested too deep") from error
+        except BiportError:
+            raise
+        except MALFORMED as error:
+            raise FileError(f"{file.owner}: does not describe a model ({error!r})") from error
+
+
+@contextlib.contextmanager
+def _naming(owner: str) -> Iterator[None]:
+    """Have every error name the model."""
+    try:
+        yield
+    except UnsupportedError:
+        raise
+    except BiportError as error:
+        raise type(error)(_named(owner, str(error))) from error
 
 
 def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, version: str) -> Graph:
@@ -92,18 +112,18 @@ def _graph_input(value: Value, consumers: Sequence[tuple[ops.Op, str]], dtype: s
     used_by = {type(op) for op, name in consumers if name == value.name}
     if value.dtype in (*ops.INTEGERS, "bool"):
         return value
+    if value.dtype not in (*ops.FLOATS, *SMALL_INTEGERS):
+        raise UnsupportedError(
+            f"{owner}: input {value.name!r}", "dtype", value.dtype, (*ops.INTEGERS, *ops.FLOATS, "bool")
+        )
     takes_ids = used_by & {ops.Embedding, ops.NotEqual}
     if takes_ids and used_by - takes_ids:
         raise UnsupportedError(
             f"{owner}: input {value.name!r}", "dtype", value.dtype, "integers for an input that holds ids"
         )
-    if takes_ids or value.dtype in ("int8", "uint8", "int16", "uint16"):
+    if takes_ids or value.dtype in SMALL_INTEGERS:
         return Value(value.name, value.shape, "int32")
-    if value.dtype in ops.FLOATS:
-        return Value(value.name, value.shape, dtype)
-    raise UnsupportedError(
-        f"{owner}: input {value.name!r}", "dtype", value.dtype, (*ops.INTEGERS, *ops.FLOATS, "bool")
-    )
+    return Value(value.name, value.shape, dtype)
 
 
 @dataclass
@@ -213,6 +233,8 @@ class _Reader:
             return
         name = self._name(layer, prefix) + (f"@{index}" if index else "")
         try:
+            if layer.problem is not None:
+                raise layer.problem
             tensors, mask = self._call_arguments(layer, arguments, options)
             outputs = self._apply(layer, name, tensors, mask)
         except UnsupportedError as problem:
@@ -237,7 +259,7 @@ class _Reader:
             raise FileError(f"{layer.owner}: is called without inputs")
         if isinstance(mask, list):
             raise UnsupportedError(layer.owner, "call argument mask", "a list", "one mask")
-        return [self._data(item) for item in flat], as_mask(self._symbol(mask))
+        return [self._data(item) for item in flat], as_mask(self._symbol(mask), layer.owner)
 
     def _data(self, item: object) -> _Tensor:
         """A tensor that can be read as data.
@@ -262,7 +284,7 @@ class _Reader:
 
     def _input(self, layer: _Layer, config: Mapping) -> _Tensor:
         shape = layer.config.get("batch_shape")
-        if not isinstance(shape, list) or not all(dim is None or isinstance(dim, int) for dim in shape):
+        if not isinstance(shape, list) or not shape or not all(dim is None or _is_size(dim) for dim in shape):
             raise FileError(f"{layer.owner}: batch_shape should be a list of sizes, found {shape!r}")
         if layer.config.get("sparse") or layer.config.get("ragged"):
             raise UnsupportedError(layer.owner, "sparse or ragged", True, "dense inputs")
@@ -270,6 +292,8 @@ class _Reader:
         # A batch size in the file is the one the model happened to be built with.
         dims = ["N", *(letters[axis] if dim is None else dim for axis, dim in enumerate(shape) if axis)]
         dtype = layer.config.get("dtype") or "float32"
+        if not isinstance(dtype, str):
+            raise FileError(f"{layer.owner}: dtype should be a name, found {dtype!r}")
         self.inputs.append(Value(layer.name, tuple(dims), str(dtype)))
         self._names.add(layer.name)
         return _Tensor(layer.name)
@@ -280,7 +304,7 @@ class _Reader:
     def _apply(
         self, layer: _Layer, name: str, tensors: Sequence[_Tensor], mask: Mask | None
     ) -> list[_Tensor]:
-        if layer.class_name in MODELS:
+        if layer.class_name in MODELS and layer.problem is None:
             if mask is not None:
                 tensors = [t if t.mask == mask else _Tensor(t.value, mask) for t in tensors]
             return self.model(layer.class_name, layer.config, layer.variables, f"{name}.", tensors)
@@ -296,6 +320,8 @@ class _Reader:
     def _apply_layer(
         self, layer: _Layer, name: str, tensors: Sequence[_Tensor], mask: Mask | None
     ) -> list[_Tensor]:
+        if layer.problem is not None:
+            raise layer.problem
         reader = READERS.lookup(layer.class_name, layer.owner)
         op = layer.read(reader.read)
         # A recorded mask equal to the one the input carries keeps that one's name.
@@ -308,7 +334,12 @@ class _Reader:
             for position, found in enumerate(carried)
         )
         self._add(Node(name, op, tuple(inputs), tuple(values), masks))
-        made = reader.masks(op, name, inputs, carried)
+        try:
+            made = reader.masks(op, name, inputs, carried)
+        except UnsupportedError as problem:
+            raise UnsupportedError(
+                layer.owner, problem.setting, problem.value, problem.supported
+            ) from problem
         return [_Tensor(value, found) for value, found in zip(values, made, strict=True)]
 
     def _mask_value(self, mask: Mask) -> str:
@@ -365,6 +396,10 @@ class _Layer:
         return self._op
 
 
+def _is_size(dim: object) -> bool:
+    return isinstance(dim, int) and not isinstance(dim, bool) and dim > 0
+
+
 def _named(owner: str, message: str) -> str:
     return message if message.startswith(owner) else f"{owner}: {message}"
 
@@ -379,7 +414,7 @@ def _layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[_La
     index = 0
     sequential = not any(isinstance(entry, Mapping) and "inbound_nodes" in entry for entry in entries)
     for entry in entries:
-        class_name, config = _entry(owner, entry)
+        class_name, config, problem = _entry(owner, entry)
         module = str(entry.get("module") or "keras")
         key = snake_case(class_name)
         key, count = (f"{key}_{used[key]}" if used[key] else key), key
@@ -398,16 +433,17 @@ def _layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[_La
             variables=stored if stored is not None else variables,
             owner=label,
             calls=_calls(label, entry),
+            problem=problem,
         )
 
 
-def _entry(owner: str, entry: object) -> tuple[str, Mapping[str, Any]]:
+def _entry(owner: str, entry: object) -> tuple[str, Mapping[str, Any], UnsupportedError | None]:
     """Class name and configuration; a custom layer is kept, to be refused with all the others."""
     try:
-        return serialized(owner, entry)
+        return *serialized(owner, entry), None
     except UnsupportedError as problem:
         assert isinstance(entry, Mapping)
-        return str(problem.value), entry["config"]
+        return entry["class_name"], entry["config"], problem
 
 
 def _calls(owner: str, entry: Mapping[str, Any]) -> list[tuple[list, dict]]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from biport.config import Config
-from biport.errors import FileError, UnsupportedError
+from biport.errors import FileError, UnsupportedError, WeightError
 
 # What these say matters while a model is trained or first built, never at inference.
 TRAINING_ONLY = (
@@ -91,6 +91,17 @@ class WrittenLayer:
     is_operation: bool = False
 
 
+def input_size(kernel: np.ndarray) -> int:
+    """I of a kernel ``(I, ...)``.
+
+    Raises:
+        WeightError: it is no matrix.
+    """
+    if kernel.ndim != 2:
+        raise WeightError(f"kernel should be a matrix, found shape {kernel.shape}")
+    return kernel.shape[0]
+
+
 def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
     """Class name and configuration of a serialised Keras object.
 
@@ -119,7 +130,8 @@ def check_dtype(owner: str, policy: object) -> None:
         UnsupportedError: mixed precision, half precision or quantisation.
     """
     if isinstance(policy, Mapping):
-        inner = policy.get("config")
-        policy = inner.get("name") if isinstance(inner, Mapping) else policy
+        # A policy of another class, such as a quantised one, says more than a name.
+        inner = policy.get("config") if policy.get("class_name") == "DTypePolicy" else None
+        policy = inner["name"] if isinstance(inner, Mapping) and inner.get("name") else policy
     if policy not in (None, "float32", "float64"):
         raise UnsupportedError(owner, "dtype", policy, ("float32", "float64"))

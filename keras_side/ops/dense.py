@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from biport import ops
 from keras_side.masks import pass_mask
-from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.records import LayerRecord, WrittenLayer, input_size
 from keras_side.registry import reads, writes
 
 
@@ -17,7 +17,7 @@ def read_dense(record: LayerRecord) -> ops.Dense:
         use_bias = config.take("use_bias", bool, default=True)
     variables = record.variables.take(["kernel", "bias"] if use_bias else ["kernel"])
     return ops.Dense(
-        input_size=variables["kernel"].shape[0],
+        input_size=input_size(variables["kernel"]),
         output_size=output_size,
         activation=activation,
         weight=variables["kernel"].T,

@@ -9,7 +9,7 @@ import numpy as np
 from biport import ops
 from biport.gates import split_gates, stack_gates
 from keras_side.masks import Mask
-from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.records import LayerRecord, WrittenLayer, input_size
 from keras_side.registry import reads, writes
 
 ORDER = "ifco"  # keras/src/layers/rnn/lstm.py, LSTMCell.call
@@ -40,7 +40,7 @@ def read_lstm(record: LayerRecord) -> ops.LSTM:
     names = ["kernel", "recurrent_kernel", "bias"] if use_bias else ["kernel", "recurrent_kernel"]
     variables = record.variables.child("cell").take(names)
     return ops.LSTM(
-        input_size=variables["kernel"].shape[0],
+        input_size=input_size(variables["kernel"]),
         hidden_size=hidden_size,
         reverse=reverse,
         return_sequences=return_sequences,

@@ -1,0 +1,334 @@
+"""What biport does not port is refused by name: model or file, layer, class, setting and what would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from build_keras import (
+    E,
+    H,
+    V,
+    edited,
+    embedding,
+    floats,
+    layer_config,
+    members,
+    randomize,
+    tiny,
+    tokens,
+    write_members,
+)
+from keras import layers
+
+import keras_side
+from biport.errors import (
+    BiportError,
+    GraphError,
+    InputError,
+    UnsupportedError,
+    UnsupportedModelError,
+    WeightError,
+)
+from keras_side.models.sentiment import sentiment
+
+
+@pytest.fixture(scope="module")
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tiny.keras"
+    tiny().save(path)
+    return path
+
+
+@keras.saving.register_keras_serializable("mine")
+class Doubled(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return x * 2
+
+
+class Subclassed(keras.Model):
+    def __init__(self) -> None:
+        super().__init__(name="own")
+        self.head = layers.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        return self.head(x)
+
+
+def of_features(*chain: Any) -> keras.Model:
+    return keras.Sequential([keras.Input((7, E)), *chain], name="model")
+
+
+def initial_state() -> keras.Model:
+    x, h, c = keras.Input((None, E)), keras.Input((H,)), keras.Input((H,))
+    return keras.Model([x, h, c], layers.LSTM(H, name="it")(x, initial_state=[h, c]), name="model")
+
+
+def trained_call() -> keras.Model:
+    x = keras.Input((None, E))
+    return keras.Model(x, layers.LSTM(H, dropout=0.5, name="it")(x, training=True), name="model")
+
+
+def arithmetic() -> keras.Model:
+    x = keras.Input((E,))
+    return keras.Model(x, layers.Dense(2, name="it")(x + 1.0), name="model")
+
+
+def output_of_an_operation() -> keras.Model:
+    x = keras.Input((E,))
+    return keras.Model(x, keras.ops.exp(layers.Dense(2)(x)), name="model")
+
+
+def return_state() -> keras.Model:
+    x = keras.Input((None, E))
+    return keras.Model(x, layers.LSTM(H, return_state=True, name="it")(x), name="model")
+
+
+def stateful() -> keras.Model:
+    x = keras.Input(batch_shape=(2, None, E))
+    return keras.Model(x, layers.LSTM(H, stateful=True, name="it")(x), name="model")
+
+
+def half_precision() -> keras.Model:
+    with floats("float32"):
+        return of_features(layers.LSTM(H, dtype="mixed_float16", name="it"))
+
+
+REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
+    ("lambda", lambda: of_features(layers.Lambda(lambda x: x, name="it")), ["'it'", "Lambda", "LSTM"]),
+    ("custom", lambda: of_features(Doubled(name="it")), ["'it'", "Doubled"]),
+    ("gru", lambda: of_features(layers.GRU(H, name="it")), ["'it'", "GRU", "LSTM", "Bidirectional"]),
+    ("rnn", lambda: of_features(layers.RNN(layers.LSTMCell(H), name="it")), ["'it'", "RNN"]),
+    ("conv", lambda: of_features(layers.Conv1D(H, 2, name="it")), ["'it'", "Conv1D"]),
+    ("relu", lambda: of_features(layers.LSTM(H, activation="relu", name="it")), ["'it'", "LSTM", "'relu'"]),
+    (
+        "hard_sigmoid",
+        lambda: of_features(layers.LSTM(H, recurrent_activation="hard_sigmoid", name="it")),
+        ["'it'", "recurrent_activation", "'hard_sigmoid'", "'sigmoid'"],
+    ),
+    ("gelu", lambda: of_features(layers.Dense(2, "gelu", name="it")), ["'it'", "Dense", "'gelu'", "'relu'"]),
+    (
+        "bidirectional gru",
+        lambda: of_features(layers.Bidirectional(layers.GRU(H), name="it")),
+        ["'it'", "Bidirectional", "GRU", "LSTM"],
+    ),
+    (
+        "bidirectional relu",
+        lambda: of_features(layers.Bidirectional(layers.LSTM(H, activation="relu"), name="it")),
+        ["'it'", "activation", "'relu'", "'tanh'"],
+    ),
+    (
+        "unequal halves",
+        lambda: of_features(
+            layers.Bidirectional(layers.LSTM(H), backward_layer=layers.LSTM(2, go_backwards=True), name="it")
+        ),
+        ["'it'", "backward_layer"],
+    ),
+    (
+        "noise_shape",
+        lambda: of_features(layers.Dropout(0.5, noise_shape=(None, 1, E), name="it"), layers.Dense(1)),
+        ["'it'", "Dropout", "noise_shape"],
+    ),
+    (
+        "keepdims",
+        lambda: of_features(layers.GlobalAveragePooling1D(keepdims=True, name="it")),
+        ["'it'", "keepdims=True", "False"],
+    ),
+    (
+        "channels_first",
+        lambda: of_features(layers.GlobalMaxPooling1D("channels_first", name="it")),
+        ["'it'", "data_format='channels_first'", "'channels_last'"],
+    ),
+    ("half precision", half_precision, ["'it'", "dtype", "mixed_float16", "float64"]),
+    ("initial_state", initial_state, ["'it'", "LSTM"]),
+    ("training=True", trained_call, ["'it'", "training"]),
+    ("return_state", return_state, ["'it'", "return_state=True", "False"]),
+    ("stateful", stateful, ["'it'", "stateful=True", "False"]),
+    ("arithmetic", arithmetic, ["Add"]),
+    ("output of an operation", output_of_an_operation, ["Exp"]),
+]
+
+
+@pytest.mark.parametrize("build, words", [entry[1:] for entry in REFUSED], ids=[e[0] for e in REFUSED])
+def test_refused(build: Callable[[], keras.Model], words: list[str], tmp_path: Path) -> None:
+    model = build()
+    model.save(tmp_path / "refused.keras")
+    for source, owner in ((model, "model 'model'"), (tmp_path / "refused.keras", "refused.keras")):
+        with pytest.raises(UnsupportedError) as caught:
+            keras_side.read(source)
+        assert isinstance(caught.value, UnsupportedModelError)
+        text = str(caught.value)
+        assert text.startswith(owner)
+        assert not [word for word in words if word not in text], text
+        assert "supported: " in text
+        assert len(caught.value.problems) == 1
+        assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "build", [build for name, build, _ in REFUSED if name in ("gru", "relu")], ids=["gru", "relu"]
+)
+def test_the_reason_as_data(build: Callable[[], keras.Model]) -> None:
+    with pytest.raises(UnsupportedModelError) as caught:
+        keras_side.read(build())
+    (reason,) = caught.value.reasons()
+    assert set(reason) == {"owner", "setting", "value", "supported"}
+    assert "'it'" in reason["owner"]
+    assert reason["supported"]
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    ids = tokens()
+    x = embedding()(ids)
+    y = layers.GRU(H, name="first")(x)
+    z = layers.LSTM(H, activation="relu", name="second")(x)
+    w = layers.Dropout(0.1, noise_shape=(None, 1), name="third")(z)
+    outputs = [layers.Dense(1)(y), layers.Dense(1)(w), layers.Dense(2, "gelu", name="fourth")(x)]
+    functional = keras.Model(ids, outputs, name="many")
+    sequential = of_features(
+        layers.GRU(H, return_sequences=True, name="first"),
+        layers.LSTM(H, activation="relu", name="second"),
+        layers.Dropout(0.1, noise_shape=(None, 1), name="third"),
+        layers.Dense(2, "gelu", name="fourth"),
+    )
+    sequential.save(tmp_path / "many.keras")
+    for source, named in ((functional, 3), (sequential, 4), (tmp_path / "many.keras", 4)):
+        with pytest.raises(UnsupportedModelError) as caught:
+            keras_side.read(source)
+        assert len(caught.value.problems) == named
+        assert len(caught.value.reasons()) == named
+        text = str(caught.value)
+        for name in ("first", "second", "fourth"):
+            assert f"'{name}'" in text
+
+
+def test_a_subclassed_model_is_refused(tmp_path: Path) -> None:
+    model = Subclassed()
+    model(np.ones((2, E), "float32"))
+    with pytest.raises(UnsupportedError, match=r"model 'own'.*Subclassed.*Sequential"):
+        keras_side.read(model)
+    model.save(tmp_path / "own.keras")
+    with pytest.raises(UnsupportedError, match=r"own\.keras.*Subclassed"):
+        keras_side.read(tmp_path / "own.keras")
+
+
+def test_custom_layers_in_a_file_are_not_looked_up(tmp_path: Path) -> None:
+    """Even one that pretends to be a layer of Keras: only names on the list are read."""
+    of_features(Doubled(name="it")).save(tmp_path / "a.keras")
+
+    def disguise(data: dict) -> None:
+        for entry in data["config"]["layers"]:
+            if entry["class_name"] == "Doubled":
+                entry |= {"module": "keras.layers", "registered_name": None}
+
+    with pytest.raises(UnsupportedError, match=r"'it'.*Doubled"):
+        keras_side.read(edited(tmp_path / "a.keras", tmp_path / "b.keras", disguise))
+
+
+@pytest.mark.parametrize(
+    "layer, setting, value",
+    [
+        ("head", "quantization_config", {"class_name": "Int8"}),
+        ("head", "lora_rank", 4),
+        ("lstm", "a_setting_of_keras_9", True),
+        ("embedding", "a_setting_of_keras_9", None),
+        ("lstm", "dtype", "float16"),
+        ("head", "dtype", {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}),
+    ],
+)
+def test_unknown_settings_in_a_file(
+    layer: str, setting: str, value: object, tiny_file: Path, tmp_path: Path
+) -> None:
+    def change(data: dict) -> None:
+        layer_config(data, layer)[setting] = value
+
+    path = edited(tiny_file, tmp_path / "changed.keras", change)
+    with pytest.raises(UnsupportedModelError) as caught:
+        keras_side.read(path)
+    for word in ("changed.keras", f"'{layer}'", setting):
+        assert word in str(caught.value)
+
+
+def test_a_model_that_was_never_built() -> None:
+    with pytest.raises(InputError, match="build"):
+        keras_side.read(keras.Sequential([layers.LSTM(H), layers.Dense(1)], name="unbuilt"))
+
+
+def test_a_file_that_was_saved_unbuilt(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="not yet been built"):
+        keras.Sequential([layers.LSTM(H), layers.Dense(1)]).save(tmp_path / "unbuilt.keras")
+    with pytest.raises(UnsupportedError, match=r"unbuilt\.keras.*built"):
+        keras_side.read(tmp_path / "unbuilt.keras")
+
+
+def test_something_else_is_no_model() -> None:
+    with pytest.raises(UnsupportedError, match="int"):
+        keras_side.read(3)
+    with pytest.raises(UnsupportedError, match="Dense"):
+        keras_side.read(layers.Dense(1))
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("layer", ["embedding", "bilstm_2", "classifier"])
+def test_weights_that_are_not_finite(layer: str, number: float, tmp_path: Path) -> None:
+    model = randomize(sentiment(V, E, units=(H, 2)))
+    weights = model.get_layer(layer).get_weights()
+    weights[-1].flat[1 if weights[-1].size > 1 else 0] = number
+    model.get_layer(layer).set_weights(weights)
+    model.save(tmp_path / "a.keras")
+    for source in (model, tmp_path / "a.keras"):
+        with pytest.raises(WeightError, match=f"'{layer}'.*NaN or infinite"):
+            keras_side.read(source)
+
+
+def rewritten(source: Path, target: Path, change: Callable[[h5py.File], None]) -> Path:
+    """A copy of a model file with its weights file changed."""
+    parts = members(source)
+    weights = target.with_suffix(".h5")
+    weights.write_bytes(parts["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        change(file)
+    return write_members(target, parts | {"model.weights.h5": weights.read_bytes()})
+
+
+def _reshape(name: str, shape: tuple[int, ...]) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        del file[name]
+        file[name] = np.full(shape, 0.5, "float32")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (_reshape("layers/embedding/vars/0", (V + 1, E)), "'embedding'.*weight should have shape"),
+        (_reshape("layers/embedding/vars/0", (V * E,)), "'embedding'.*weight should have shape"),
+        (_reshape("layers/lstm/cell/vars/0", (E, 4 * H + 1)), "'lstm'.*gates"),
+        (_reshape("layers/lstm/cell/vars/0", (E, 4 * H + 4)), "'lstm'.*weight_ih"),
+        (_reshape("layers/lstm/cell/vars/1", (H + 1, 4 * H)), "'lstm'.*weight_hh"),
+        (_reshape("layers/lstm/cell/vars/2", ()), "'lstm'"),
+        (_reshape("layers/lstm/cell/vars/0", ()), "'lstm'"),
+        (_reshape("layers/dense/vars/0", ()), "'head'"),
+        (_reshape("layers/dense/vars/0", (H, 2, 1)), "'head'.*shape"),
+        (_reshape("layers/dense/vars/0", (H + 1, 2)), "head"),
+        (_reshape("layers/dense/vars/1", (3,)), "'head'.*bias should have shape"),
+        (lambda file: file.pop("layers/dense/vars/1"), "'head'.*found 1"),
+        (lambda file: file.pop("layers/lstm"), "'lstm'.*found 0"),
+        (lambda file: file.pop("layers"), "found 0"),
+        (lambda file: file.create_dataset("layers/dense/vars/2", data=np.ones(2, "f4")), "'head'.*found 3"),
+    ],
+)
+def test_weights_that_do_not_fit(
+    change: Callable[[h5py.File], Any], words: str, tiny_file: Path, tmp_path: Path
+) -> None:
+    path = rewritten(tiny_file, tmp_path / "bad.keras", change)
+    with pytest.raises(BiportError, match=words) as caught:
+        keras_side.read(path)
+    assert "bad.keras" in str(caught.value)
+    assert isinstance(caught.value, WeightError | GraphError)

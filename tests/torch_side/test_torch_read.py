@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from build_torch import GENERATOR, worst
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence
+
+import biport.reference
+import torch_side
+from biport import ops
+from biport.errors import GraphError, UnsupportedError, WeightError
+from biport.graph import Value
+from torch_side import layers
+
+IDS = GENERATOR(1).integers(0, 20, size=(4, 6))
+
+
+class Classifier(nn.Module):
+    """What a person writes: an LSTM in one of many idioms, and a head."""
+
+    def __init__(
+        self, idiom: str, *, bidirectional: bool = False, num_layers: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.idiom = idiom
+        self.table = nn.Embedding(20, 5, padding_idx=0)
+        self.lstm = nn.LSTM(
+            5, 4, num_layers, bias=bias, batch_first=True, bidirectional=bidirectional,
+            dropout=0.25 if num_layers > 1 else 0,
+        )  # fmt: skip
+        self.body = nn.Sequential(nn.Dropout(0.5), nn.Linear(4 * (1 + bidirectional), 3), nn.Tanh())
+        self.head = nn.Linear(3, 2)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, std=0.7)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        output, (h_n, _) = self.lstm(self.table(ids))
+        x = {
+            "h_n[-1]": lambda: h_n[-1],
+            "cat": lambda: torch.cat([h_n[-2], h_n[-1]], dim=1),
+            "cat -1": lambda: torch.cat((h_n[-2], h_n[-1]), -1),
+            "output[:, -1]": lambda: output[:, -1],
+            "output[:, -1, :]": lambda: output[:, -1, :],
+            "max": lambda: output.max(dim=1).values,
+            "max[0]": lambda: torch.max(output, 1)[0],
+            "amax": lambda: output.amax(dim=1),
+            "mean": lambda: output.mean(dim=1),
+            "sequence": lambda: output,
+        }[self.idiom]()
+        return functional.softmax(self.head(self.body(x)), dim=-1)
+
+
+def agrees(module: nn.Module, inputs: list[np.ndarray], tolerance: float = 1e-12) -> None:
+    module = copy.deepcopy(module).double()
+    graph = torch_side.read(module)
+    assert worst(torch_side.run(module, inputs), biport.reference.run(graph, inputs)) <= tolerance
+    written = torch_side.write(graph)
+    assert worst(torch_side.run(written, inputs), biport.reference.run(graph, inputs)) <= tolerance
+    assert torch_side.read(written) == graph
+
+
+EITHER = ["max", "max[0]", "amax", "mean", "sequence"]
+ONE, TWO = ["h_n[-1]", "output[:, -1]", "output[:, -1, :]"], ["cat", "cat -1"]
+
+
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "idiom, bidirectional",
+    [*((i, False) for i in EITHER + ONE), *((i, True) for i in EITHER + TWO)],
+)
+def test_ordinary_modules_are_read_and_compute_the_same(idiom, bidirectional, num_layers):
+    for bias in (True, False):
+        agrees(Classifier(idiom, bidirectional=bidirectional, num_layers=num_layers, bias=bias), [IDS])
+
+
+@pytest.mark.parametrize("idiom, bidirectional", [*((i, True) for i in ONE), *((i, False) for i in TWO)])
+def test_idioms_of_the_other_direction_are_refused(idiom, bidirectional):
+    with pytest.raises(UnsupportedError) as caught:
+        torch_side.read(Classifier(idiom, bidirectional=bidirectional, num_layers=2))
+
+    assert len(caught.value.reasons()) == 1
+
+
+def test_names_are_paths_and_training_settings_are_kept():
+    graph = torch_side.read(Classifier("cat", bidirectional=True, num_layers=2))
+
+    names = ["table", "lstm.l0", "lstm.dropout_l0", "lstm.l1", "body.0", "body.1", "head"]
+    assert [node.name for node in graph.nodes] == names
+    assert graph["lstm.dropout_l0"].op == ops.Dropout(rate=0.25)
+    assert graph["body.1"].op.settings()["activation"] == "tanh"
+    assert graph.inputs == (Value("ids", ("N", "T"), "int64"),)
+    assert graph.origin["framework"] == "torch"
+
+
+def test_reading_leaves_the_module_untouched():
+    module = Classifier("max").train()
+    module.lstm.eval()
+    state, random = copy.deepcopy(module.state_dict()), torch.get_rng_state()
+
+    graph = torch_side.read(module)
+    for array in (array for weights in graph.weights().values() for array in weights.values()):
+        array[...] = 0
+
+    assert module.training
+    assert not module.lstm.training
+    assert all(torch.equal(state[key], value) for key, value in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_inputs_can_be_described():
+    described = Value("tokens", ("N", 6), "int32")
+
+    graph = torch_side.read(Classifier("max"), inputs=[described])
+
+    assert graph.inputs == (described,)
+    with pytest.raises(UnsupportedError, match=r"one for each of \['ids'\]"):
+        torch_side.read(Classifier("max"), inputs=[])
+
+
+def test_an_lstm_says_what_its_input_is_and_a_linear_layer_does_not():
+    class Frames(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = layers.LSTM(3, 4)
+
+        def forward(self, x, valid):
+            return self.lstm(x, valid)
+
+    assert torch_side.read(Frames()).inputs == (
+        Value("x", ("N", "T", 3), "float32"),
+        Value("valid", ("N", "T"), "bool"),
+    )
+    head = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
+    with pytest.raises(UnsupportedError, match="inputs="):
+        torch_side.read(head)
+    assert torch_side.read(head, [Value("x", ("N", 3), "float32")])["0"].op.settings()["activation"] == "relu"
+
+
+class Small(nn.Module):
+    """A forward of one line over named layers."""
+
+    def __init__(self, forward, **parts: nn.Module) -> None:
+        super().__init__()
+        self.rule = forward
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, ids):
+        return self.rule(self, ids)
+
+
+def table(**settings) -> nn.Embedding:
+    return nn.Embedding(20, 5, **settings)
+
+
+def scores(m, ids):
+    return m.fc(m.table(ids))
+
+
+@pytest.mark.parametrize(
+    "activate",
+    [
+        torch.sigmoid, functional.sigmoid, lambda z: z.sigmoid(), nn.Sigmoid(),
+        torch.tanh, functional.tanh, lambda z: z.tanh(), nn.Tanh(),
+        torch.relu, functional.relu, lambda z: z.relu(), nn.ReLU(), nn.ReLU(inplace=True),
+        lambda z: torch.softmax(z, -1), lambda z: functional.softmax(z, dim=2), lambda z: z.softmax(dim=-1),
+        nn.Softmax(dim=-1), nn.Softmax(2), lambda z: z,
+    ],
+)  # fmt: skip
+def test_activations_in_every_spelling(activate):
+    parts = {"act": activate} if isinstance(activate, nn.Module) else {}
+    module = Small(lambda m, ids: activate(scores(m, ids)), table=table(), fc=nn.Linear(5, 3))
+    module.rule = (lambda m, ids: m.act(scores(m, ids))) if parts else module.rule
+    for name, part in parts.items():
+        module.add_module(name, part)
+
+    agrees(module, [IDS])
+
+
+def test_masks_pooling_and_dropout_in_every_spelling():
+    def forward(m, ids):
+        x = functional.dropout(m.table(ids), 0.3, m.training)
+        masks = [ids != 0, torch.ne(ids, 3), ids.ne(4)]
+        y = m.bi(x, masks[0] | masks[1] | masks[2])
+        z = m.lstm(x, mask=torch.logical_or(masks[0], masks[2]))
+        return m.pool(y, masks[0]), m.top(y), z, torch.cat([z, z], dim=1), m.join(x, y)
+
+    parts = {
+        "table": layers.Embedding(20, 5), "bi": layers.Bidirectional(5, 3, return_sequences=True),
+        "lstm": layers.LSTM(5, 4, reverse=True), "pool": layers.GlobalAveragePooling1D(),
+        "top": layers.GlobalMaxPooling1D(), "join": layers.Concatenate(),
+    }  # fmt: skip
+    module = Small(forward, **parts)
+
+    agrees(module, [IDS])
+    names = [node.name for node in torch_side.read(module).nodes]
+    assert names[:3] == ["table", "dropout", "not_equal"] or names[:3] == [
+        "table",
+        "functional_dropout",
+        "not_equal",
+    ]
+    assert "logical_or" in names
+    assert "concatenate" in names
+
+
+def test_a_layer_called_twice_is_one_op():
+    module = Small(
+        lambda m, ids: torch.cat([scores(m, ids), scores(m, ids)], -1), table=table(), fc=nn.Linear(5, 3)
+    )
+
+    graph = torch_side.read(module)
+
+    assert [node.name for node in graph.nodes] == ["table", "fc", "table_1", "fc_1", "concatenate"]
+    assert graph["fc"].op is graph["fc_1"].op
+
+
+LSTM = nn.LSTM(5, 4, batch_first=True)
+REFUSED = {
+    "max_norm": (lambda m, ids: m.table(ids), {"table": table(max_norm=1.0)}),
+    "batch_first": (lambda m, ids: m.l(m.table(ids))[0], {"l": nn.LSTM(5, 4)}),
+    "proj_size": (lambda m, ids: m.l(m.table(ids))[0], {"l": nn.LSTM(5, 4, batch_first=True, proj_size=2)}),
+    "hx": (lambda m, ids: m.l(m.table(ids), (m.h, m.h))[0], {"l": LSTM, "h": nn.Identity()}),
+    "c_n": (lambda m, ids: m.l(m.table(ids))[1][1], {"l": LSTM}),
+    "whole h_n": (lambda m, ids: m.l(m.table(ids))[1][0], {"l": LSTM}),
+    "lower h_n": (lambda m, ids: m.l(m.table(ids))[1][0][0], {"l": nn.LSTM(5, 4, 2, batch_first=True)}),
+    "everything": (lambda m, ids: m.l(m.table(ids)), {"l": LSTM}),
+    "both": (lambda m, ids: (lambda o, s: (o, s[0][-1]))(*m.l(m.table(ids))), {"l": LSTM}),
+    "first step": (lambda m, ids: m.l(m.table(ids))[0][:, 0], {"l": LSTM}),
+    "one row": (lambda m, ids: m.l(m.table(ids))[0][-1], {"l": LSTM}),
+    "gru": (lambda m, ids: m.l(m.table(ids))[0], {"l": nn.GRU(5, 4, batch_first=True)}),
+    "identity": (lambda m, ids: m.l(m.table(ids)), {"l": nn.Identity()}),
+    "addition": (lambda m, ids: m.table(ids) + 1, {}),
+    "activation alone": (lambda m, ids: m.table(ids).tanh(), {}),
+    "shared logits": (lambda m, ids: (lambda z: (z, z.sigmoid()))(scores(m, ids)), {"fc": nn.Linear(5, 2)}),
+    "softmax over time": (lambda m, ids: m.fc(m.table(ids)).softmax(1), {"fc": nn.Linear(5, 2)}),
+    "softmax dtype": (
+        lambda m, ids: torch.softmax(m.fc(m.table(ids)), -1, torch.float64), {"fc": nn.Linear(5, 2)}
+    ),
+    "always dropout": (lambda m, ids: functional.dropout(m.table(ids), 0.5), {}),
+    "dropout1d": (lambda m, ids: m.l(m.table(ids)), {"l": nn.Dropout1d(0.5)}),
+    "greater": (lambda m, ids: m.l(m.table(ids), ids > 0), {"l": layers.LSTM(5, 2)}),
+    "not equal to itself": (lambda m, ids: m.l(m.table(ids), ids != ids), {"l": layers.LSTM(5, 2)}),
+    "max over features": (lambda m, ids: m.table(ids).amax(dim=2), {}),
+    "max over all": (lambda m, ids: m.table(ids).max(), {}),
+    "kept dimension": (lambda m, ids: m.table(ids).mean(1, keepdim=True), {}),
+    "indices": (lambda m, ids: m.table(ids).max(1)[1], {}),
+    "indices by name": (lambda m, ids: m.table(ids).max(1).indices, {}),
+    "max of two": (lambda m, ids: torch.max(m.table(ids), m.table(ids)), {}),
+    "branch": (lambda m, ids: m.table(ids) if ids.sum() > 0 else ids, {}),
+    "packing": (
+        lambda m, ids: m.l(pack_padded_sequence(m.table(ids), (ids != 0).sum(1), batch_first=True))[1][0][-1],
+        {"l": LSTM},
+    ),
+    "half": (lambda m, ids: m.fc(m.table(ids)), {"fc": nn.Linear(5, 2).half()}),
+    "weight norm": (
+        lambda m, ids: m.fc(m.table(ids)),
+        {"fc": nn.utils.parametrizations.weight_norm(nn.Linear(5, 2))},
+    ),
+    "raw parameter": (lambda m, ids: m.table(ids) * m.fc.weight[0], {"fc": nn.Linear(5, 2)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_not_supported_is_refused_by_a_typed_error(what):
+    forward, parts = REFUSED[what]
+
+    with pytest.raises(UnsupportedError, match="Small"):
+        torch_side.read(Small(forward, **{"table": table(), **parts}))
+
+
+def test_all_problems_are_named_at_once():
+    def forward(m, ids):
+        x, _ = m.lstm(m.table(ids))
+        return m.gru(x)[0].tanh(), ids > 0
+
+    parts = {"table": table(max_norm=2.0), "lstm": nn.LSTM(5, 4, proj_size=2), "gru": nn.GRU(2, 3)}
+
+    with pytest.raises(UnsupportedError) as caught:
+        torch_side.read(Small(forward, **parts))
+
+    found = [(reason["owner"], reason["setting"]) for reason in caught.value.reasons()]
+    assert found == [
+        ("Small: table (Embedding)", "max_norm"),
+        ("Small: lstm (LSTM)", "batch_first"),
+        ("Small: lstm (LSTM)", "proj_size"),
+        ("Small: gru (GRU)", "operation"),
+        ("Small: gt in forward", "operation"),
+    ]
+
+
+def test_modules_in_disguise_are_refused():
+    hooked, replaced = nn.Linear(5, 2), nn.Linear(5, 2)
+    hooked.register_forward_hook(lambda module, args, output: args[0])
+    replaced.forward = lambda input: input
+
+    for fc, what in ((hooked, "forward hooks"), (replaced, "its own forward")):
+        with pytest.raises(UnsupportedError, match=rf"fc \(Linear\): {what}"):
+            torch_side.read(Small(scores, table=table(), fc=fc))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("path", ["table.weight", "lstm.bias_hh_l0", "body.1.weight"])
+def test_weights_that_are_not_finite_are_refused_by_path(path, bad):
+    module = Classifier("max")
+    with torch.no_grad():
+        module.get_parameter(path).view(-1)[-1] = bad
+
+    with pytest.raises(WeightError, match=rf"Classifier: {path.rpartition('.')[0]} \(.*NaN"):
+        torch_side.read(module)
+
+
+def test_layers_that_do_not_suit_each_other_are_named():
+    with pytest.raises(GraphError, match=r"fc \(Linear\).*last dimension of 4"):
+        torch_side.read(Small(scores, table=table(), fc=nn.Linear(4, 2)))
+
+
+def test_an_optional_argument_nobody_uses_is_no_input():
+    class Optional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = table()
+
+        def forward(self, ids, mask=None):
+            return self.table(ids)
+
+    assert [value.name for value in torch_side.read(Optional()).inputs] == ["ids"]

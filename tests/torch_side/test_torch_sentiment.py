@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from build_torch import GENERATOR, worst
+
+import biport.reference
+import torch_side
+from biport.ops import MERGE_MODES
+from torch_side.models import sentiment
+
+IDS = GENERATOR(1).integers(1, 30, size=(5, 7))
+IDS[1, :3] = IDS[2, 4:] = IDS[3] = IDS[4, ::2] = 0
+
+
+@pytest.mark.parametrize("merge", MERGE_MODES)
+@pytest.mark.parametrize("masked", [True, False])
+def test_every_variant_is_read_written_and_filled(merge, masked):
+    for units, classes in itertools.product([(4,), (4, 3), (2, 5, 3)], [1, 3]):
+        settings = {"embedding_size": 6, "units": units, "merge": merge, "classes": classes, "masked": masked}
+        torch.manual_seed(4)
+        model = sentiment(30, **settings)
+
+        graph = torch_side.read(model.double())
+        written, other = torch_side.write(graph), sentiment(30, **settings).double()
+        torch_side.load(other, graph)
+
+        expected = biport.reference.run(graph, [IDS])
+        assert expected[0].shape == (5, classes)
+        for module in (model, written, other):
+            assert worst(torch_side.run(module, [IDS]), expected) <= 1e-12
+            assert torch_side.read(module) == graph or module is written
+        assert [node.op for node in torch_side.read(written).nodes] == [node.op for node in graph.nodes]
+
+
+def test_names_are_those_of_the_keras_twin():
+    graph = torch_side.read(sentiment(30, 6, (4, 3), merge=None))
+
+    assert [node.name for node in graph.nodes if node.name != "not_equal"] == [
+        "embedding", "spatial_dropout", "bilstm_1", "concatenate_1", "bilstm_2", "concatenate_2", "dropout",
+        "classifier",
+    ]  # fmt: skip
+    assert graph.inputs[0].name == "tokens"
+    assert {node.masks for node in graph.nodes if node.name.startswith("bilstm")} == {("not_equal",)}
+
+
+def test_the_same_seed_gives_the_same_weights_as_documented():
+    torch.manual_seed(1)
+    one = sentiment(30, 6, (4,))
+    torch.manual_seed(1)
+    two = sentiment(30, 6, (4,))
+
+    assert torch_side.read(one) == torch_side.read(two)
+    assert one.embedding.weight.abs().max() <= 0.05
+    half = torch_side.read(one)["bilstm_1"].op.weights()
+    np.testing.assert_array_equal(half["forward.bias_ih.f"], np.ones(4))
+    assert not half["forward.bias_ih.i"].any()
+    recurrent = one.get_parameter("bilstm_1.lstm.weight_hh_l0")
+    torch.testing.assert_close(recurrent.T @ recurrent, torch.eye(4))
+
+
+def test_it_learns():
+    torch.manual_seed(0)
+    model = sentiment(30, 6, (5,), dropout=0.0)
+    ids = torch.from_numpy(GENERATOR(2).integers(0, 30, size=(64, 8)))
+    labels = (ids == 7).any(dim=1, keepdim=True).float()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    losses = []
+    for _ in range(40):
+        loss = torch.nn.functional.binary_cross_entropy(model(ids), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    assert losses[-1] < 0.2 * losses[0]

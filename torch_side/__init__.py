@@ -1,0 +1,16 @@
+"""The torch side of biport: neutral graphs to `torch.nn.Module` and back.
+
+    module = torch_side.write(graph)       # a readable torch.fx.GraphModule with real parameters
+    graph = torch_side.read(module)        # any module made of what is supported
+    report = torch_side.load(twin, graph)  # fill an existing module by name
+    outputs = torch_side.run(module, [ids])
+
+`torch_side.layers` has the layers torch lacks, `torch_side.models` models a person would write.
+"""
+
+from torch_side.load import LoadReport, load
+from torch_side.read import read
+from torch_side.run import run
+from torch_side.write import Ported, write
+
+__all__ = ["LoadReport", "Ported", "load", "read", "run", "write"]

@@ -1,0 +1,1 @@
+"""Ways people write models by hand that are no op by themselves: read only."""

@@ -1,0 +1,37 @@
+"""What a mask has to be, and what a recurrent layer puts out at masked steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from biport.errors import InputError
+
+
+def check_mask(x: Tensor, mask: Tensor) -> None:
+    """Refuse a mask that does not go with ``x``, ``(N, T, I)``.
+
+    Raises:
+        InputError: the mask is not boolean or not ``(N, T)``.
+    """
+    if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
+        wanted = tuple(x.shape[:2])
+        raise InputError(f"the mask should be torch.bool {wanted}, found {mask.dtype} {tuple(mask.shape)}")
+
+
+def hold(sequence: Tensor, mask: Tensor) -> Tensor:
+    """Repeat the last valid output at masked steps of ``(N, T, H)``, which hold zeros.
+
+    Before the first valid step there is nothing to repeat: they stay zero.
+    """
+    step = torch.arange(mask.shape[1], device=mask.device)
+    source = torch.where(mask, step, 0).cummax(dim=1).values
+    return take_steps(sequence, source)
+
+
+def take_steps(x: Tensor, steps: Tensor) -> Tensor:
+    """For each row of ``x``, ``(N, T, I)``, the steps named in its row of ``steps``, ``(N, S)``: ``(N, S, I)``."""
+    # Whole vectors of one flat table: many times faster than gathering element by element.
+    N, T, I = x.shape
+    first = torch.arange(0, N * T, max(T, 1), device=x.device).unsqueeze(-1)
+    return x.reshape(N * T, I).index_select(0, (steps + first).flatten()).view(N, steps.shape[1], I)

@@ -1,0 +1,92 @@
+"""Fill an existing module from a graph, by name, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+import torch_side.ops
+from biport.errors import WeightError
+from biport.graph import Graph
+from biport.registry import discover
+from torch_side.registry import STATES
+from torch_side.write import Ported
+
+discover(torch_side.ops)
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What was filled.
+
+    Args:
+        nodes: the names of the graph nodes that gave weights.
+        tensors: the module's tensors that were filled, as in its ``state_dict``.
+        parameter_count: how many numbers that are.
+    """
+
+    nodes: tuple[str, ...]
+    tensors: tuple[str, ...]
+    parameter_count: int
+
+    def __str__(self) -> str:
+        return f"{self.parameter_count} numbers in {len(self.tensors)} tensors of {len(self.nodes)} layers"
+
+
+def load(module: nn.Module, graph: Graph) -> LoadReport:
+    """Fill every parameter of ``module`` with the weights of the graph node of the same name.
+
+    Weights only: settings are not compared. A single bias goes to ``bias_ih`` beside zeros in ``bias_hh``.
+    Layer ``k`` of a plain `nn.LSTM` of several layers is the node ``name.lk``, as in `torch_side.read`.
+
+    Raises:
+        WeightError: a parameter gets nothing, a weight has no parameter, or shapes or dtypes differ. All of
+            them are named, and the module is left as it was.
+    """
+    # remove_duplicate=False: a tied parameter is reachable, and must agree, under each of its names.
+    targets = dict(module.named_parameters(remove_duplicate=False))
+    wanted = _wanted(module, graph)
+    problems = [f"the graph has no weights for {name}" for name in targets.keys() - wanted.keys()]
+    problems += [f"the module has no {name}" for name in wanted.keys() - targets.keys()]
+    for name in targets.keys() & wanted.keys():
+        expected, found = _shown(targets[name]), _shown(torch.from_numpy(wanted[name]))
+        if expected != found:
+            problems.append(f"{name} should be {expected}, found {found}")
+    if problems:
+        listed = "".join(f"\n  - {problem}" for problem in sorted(problems))
+        raise WeightError(f"{type(module).__name__} and the graph do not go together:{listed}")
+    with torch.no_grad():
+        for name, array in wanted.items():
+            targets[name].copy_(torch.tensor(array))
+    nodes = tuple(node.name for node in graph.nodes if node.op.weights())
+    return LoadReport(nodes, tuple(wanted), sum(array.size for array in wanted.values()))
+
+
+def _shown(tensor: torch.Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
+
+
+def _wanted(module: nn.Module, graph: Graph) -> dict[str, np.ndarray]:
+    """The graph's weights under the names of the module's ``state_dict``."""
+    wanted: dict[str, np.ndarray] = {}
+    paths = module.paths if isinstance(module, Ported) else {}
+    for node in graph.nodes:
+        if type(node.op) in STATES:
+            state = STATES.lookup(type(node.op), node.name)(node.op)
+            path = paths.get(node.name, node.name)
+            wanted |= {_place(module, path, key): array for key, array in state.items()}
+    return wanted
+
+
+def _place(module: nn.Module, path: str, key: str) -> str:
+    """Where a tensor is; a plain `nn.LSTM` has no layer of ours around it, but may have several layers."""
+    parts = dict(module.named_modules())
+    parent, _, layer = path.rpartition(".l")
+    if key.startswith("lstm.") and isinstance(parts.get(path), nn.LSTM):
+        return f"{path}.{key.removeprefix('lstm.')}"
+    if key.startswith("lstm.") and layer.isdecimal() and isinstance(parts.get(parent), nn.LSTM):
+        return f"{parent}.{key.removeprefix('lstm.').replace('_l0', f'_l{layer}')}"
+    return f"{path}.{key}"

@@ -1,0 +1,100 @@
+"""Bidirectional LSTMs over padded reviews: is the reader pleased?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from torch_side.layers import Bidirectional, Concatenate, Embedding, SpatialDropout1D
+
+
+class Sentiment(nn.Module):
+    """Token ids to the probability of a good review, or of each class.
+
+    Its layers are called ``embedding``, ``spatial_dropout``, ``bilstm_1`` and so on, ``dropout`` and
+    ``classifier``; with ``merge=None`` the two halves of ``bilstm_k`` are joined by ``concatenate_k``.
+    Weights are initialised as Keras does, by `torch`'s global generator (`torch.manual_seed`): embeddings
+    uniform in ±0.05, input weights and the classifier Glorot uniform, recurrent weights orthogonal, biases
+    zero but for a forget gate of one.
+
+    Args:
+        vocabulary_size: V; id 0 is padding.
+        embedding_size: the size of a token's vector.
+        units: H of each LSTM, one entry a layer, in each direction.
+        merge: how the two directions are merged; see `torch_side.layers.Bidirectional`.
+        dropout: share of the features dropped in training, after the embedding and before the classifier.
+        classes: 1 for a sigmoid, more for a softmax.
+        masked: whether the LSTMs skip padding.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_size: int = 32,
+        units: Sequence[int] = (32,),
+        merge: str | None = "concat",
+        dropout: float = 0.2,
+        classes: int = 1,
+        masked: bool = True,
+    ) -> None:
+        super().__init__()
+        self.depth, self.merge, self.classes, self.masked = len(units), merge, classes, masked
+        self.embedding = Embedding(vocabulary_size, embedding_size, mask_zero=masked)
+        self.spatial_dropout = SpatialDropout1D(dropout)
+        size = embedding_size
+        for k, hidden_size in enumerate(units, start=1):
+            bilstm = Bidirectional(size, hidden_size, return_sequences=k < len(units), merge=merge)
+            self.add_module(f"bilstm_{k}", bilstm)
+            if merge is None:
+                self.add_module(f"concatenate_{k}", Concatenate(dim=-1))
+            size = 2 * hidden_size if merge in ("concat", None) else hidden_size
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(size, classes)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialise all weights anew."""
+        nn.init.uniform_(self.embedding.weight, -0.05, 0.05)
+        nn.init.xavier_uniform_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+        for name, parameter in self.named_parameters():
+            if ".weight_ih" in name:
+                nn.init.xavier_uniform_(parameter)
+            elif ".weight_hh" in name:
+                nn.init.orthogonal_(parameter)
+            elif ".bias_" in name:
+                nn.init.zeros_(parameter)
+            if ".bias_ih" in name:
+                # torch stacks the gates i f g o.
+                nn.init.ones_(parameter.detach().chunk(4)[1])
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """``(N, T)`` ids in ``[0, V)`` to ``(N, classes)`` probabilities.
+
+        Raises:
+            InputError: ids are outside of ``[0, V)`` or not integers.
+        """
+        mask = tokens != 0 if self.masked else None
+        x = self.spatial_dropout(self.embedding(tokens))
+        for k in range(1, self.depth + 1):
+            x = self.get_submodule(f"bilstm_{k}")(x, mask)
+            if self.merge is None:
+                forward, backward = x
+                x = self.get_submodule(f"concatenate_{k}")(forward, backward)
+        z = self.classifier(self.dropout(x))
+        return torch.sigmoid(z) if self.classes == 1 else torch.softmax(z, dim=-1)
+
+
+def sentiment(
+    vocabulary_size: int,
+    embedding_size: int = 32,
+    units: Sequence[int] = (32,),
+    merge: str | None = "concat",
+    dropout: float = 0.2,
+    classes: int = 1,
+    masked: bool = True,
+) -> Sentiment:
+    """Build a `Sentiment`, in training mode; the arguments are described there."""
+    return Sentiment(vocabulary_size, embedding_size, units, merge, dropout, classes, masked)

@@ -1,0 +1,47 @@
+"""`ops.Embedding` <-> `torch_side.layers.Embedding`; a plain `torch.nn.Embedding` is read too."""
+
+from __future__ import annotations
+
+from torch import fx, nn
+
+from biport import ops
+from torch_side import layers
+from torch_side.reader import Bound, Reader, arrays, build
+from torch_side.registry import State, reads, states, writes
+from torch_side.writer import Writer
+
+
+@states(ops.Embedding)
+def state_embedding(op: ops.Embedding) -> State:
+    """The table, ``(V, O)``."""
+    return {"weight": op.weight}
+
+
+def embedding(op: ops.Embedding) -> layers.Embedding:
+    """A layer of the op's sizes."""
+    return layers.Embedding(op.num_embeddings, op.embedding_dim, mask_zero=op.mask_zero)
+
+
+@writes(ops.Embedding)
+def write_embedding(
+    op: ops.Embedding, writer: Writer, inputs: list[fx.Node], masks: list[fx.Node | None]
+) -> tuple[fx.Node, ...]:
+    """``self.embedding(ids)``."""
+    return (writer.module(embedding, inputs[0]),)
+
+
+@reads(nn.Embedding, layers.Embedding)
+def read_embedding(reader: Reader, node: fx.Node) -> Bound:
+    """A table of rows; ``padding_idx`` matters to gradients only, ``max_norm`` rescales rows: refused."""
+    module, owner = reader.module(node), reader.owner(node)
+    reader.require(node, max_norm=(module.max_norm, None))
+    op = build(
+        owner,
+        ops.Embedding,
+        num_embeddings=module.num_embeddings,
+        embedding_dim=module.embedding_dim,
+        mask_zero=getattr(module, "mask_zero", False),
+        **arrays(owner, {"weight": module.weight}),
+    )
+    (ids,) = reader.arguments(node, "input")
+    return reader.emit(node, op, [reader.value(node, ids)])[0]

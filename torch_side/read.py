@@ -1,0 +1,168 @@
+"""`torch.nn.Module` -> Graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+import torch_side.idioms
+import torch_side.ops
+from biport.errors import BiportError, UnsupportedError, UnsupportedModelError, raise_unsupported
+from biport.graph import Graph, Value
+from biport.registry import discover, label
+from torch_side.reader import Lazy, Poisoned, Reader
+from torch_side.registry import READERS, Call
+from torch_side.run import evaluating
+from torch_side.write import Ported
+
+discover(torch_side.ops)
+discover(torch_side.idioms)
+
+
+class Tracer(fx.Tracer):
+    """Follows ``forward`` down to the modules there is a reader for, and to torch's own."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether ``m`` is read as a whole."""
+        return type(m) in READERS or super().is_leaf_module(m, module_qualified_name)
+
+
+def read(module: nn.Module, inputs: Sequence[Value] | None = None) -> Graph:
+    """Read a module as it computes in eval mode; the module is left as it is.
+
+    Read are the modules `torch_side.write` gives, `torch_side.models`, and modules made of `nn.Embedding`,
+    `nn.LSTM` (``batch_first=True``), `nn.Linear` with an activation after it, dropout, `torch.cat`,
+    ``ids != 0`` and pooling over time. A node's name is the submodule's path.
+
+    Args:
+        module: on any device, in any mode.
+        inputs: name, shape and dtype of each argument of ``forward``, in order. A written module knows its
+            own; else ids of an embedding are taken as ``(N, T)`` int64, the input of an LSTM as
+            ``(N, T, I)``, and a mask as ``(N, T)`` bool.
+
+    Raises:
+        UnsupportedModelError: all that is not supported, by submodule path or fx node.
+        WeightError: weights hold NaN or infinite numbers.
+        GraphError: layers do not suit each other.
+    """
+    owner = type(module).__name__
+    raise_unsupported(owner, _disguised(module))
+    with evaluating(module):
+        traced = _trace(module)
+    places = [node for node in traced.nodes if node.op == "placeholder"]
+    reader = Reader(module, _declared(module, places, inputs))
+    outputs, problems = _visit(reader, traced)
+    raise_unsupported(owner, problems)
+    values = [_value(reader, node) for node in places if str(node.target) in reader.declared or node.users]
+    origin = {"framework": "torch", "version": torch.__version__}
+    return Graph(tuple(values), tuple(reader.nodes), outputs, origin)
+
+
+def _disguised(module: nn.Module) -> list[UnsupportedError]:
+    """Submodules that compute something else than their class says."""
+    problems = []
+    for path, part in module.named_modules():
+        owner = f"{type(module).__name__}: {path or 'the module itself'} ({type(part).__name__})"
+        for setting, found in (
+            ("forward hooks", part._forward_hooks or part._forward_pre_hooks),
+            ("its own forward", "forward" in vars(part)),
+        ):
+            if found:
+                problems.append(UnsupportedError(owner, setting, True, "modules without"))
+    return problems
+
+
+def _trace(module: nn.Module) -> fx.Graph:
+    if isinstance(module, Ported):
+        return module.graph
+    try:
+        return Tracer().trace(module)
+    except BiportError:
+        raise
+    except Exception as error:
+        # A user's forward can fail in any way once it meets torch.fx's stand-ins for tensors.
+        found = f"{type(error).__name__}: {error}"
+        supported = "a forward that torch.fx can trace: no branches on values, no packing"
+        raise UnsupportedError(type(module).__name__, "forward", found, supported) from error
+
+
+def _declared(module: nn.Module, places: list[fx.Node], inputs: Sequence[Value] | None) -> dict[str, Value]:
+    if inputs is None and isinstance(module, Ported):
+        inputs = [_cast(module, value) for value in module.input_values]
+    if inputs is None:
+        return {}
+    if len(inputs) != len(places):
+        names = [str(node.target) for node in places]
+        raise UnsupportedError(type(module).__name__, "inputs", len(inputs), [f"one for each of {names}"])
+    return {str(node.target): value for node, value in zip(places, inputs, strict=True)}
+
+
+def _cast(module: nn.Module, value: Value) -> Value:
+    """A float input in the module's dtype, which ``module.double()`` may have changed since writing."""
+    first = next((part for part in module.parameters() if part.is_floating_point()), None)
+    if first is None or not value.dtype.startswith("float"):
+        return value
+    return dataclasses.replace(value, dtype=str(first.dtype).removeprefix("torch."))
+
+
+def _value(reader: Reader, node: fx.Node) -> Value:
+    name = str(reader.bound[node])
+    return Value(name, reader.tensors[name].shape, reader.tensors[name].dtype)
+
+
+def _visit(reader: Reader, traced: fx.Graph) -> tuple[tuple[str, ...], list[UnsupportedError]]:
+    """Read every node; the names of the outputs, and everything that is not supported."""
+    outputs: tuple[str, ...] = ()
+    problems: list[UnsupportedError] = []
+    for node in traced.nodes:
+        if node in reader.bound:
+            continue
+        try:
+            if node.op == "output":
+                outputs = _outputs(reader, node)
+            elif node.op == "placeholder":
+                _place(reader, node)
+            else:
+                reader.bound[node] = _read_function(reader, node)(reader, node)
+        except Poisoned:
+            continue
+        except UnsupportedError as error:
+            problems += error.problems if isinstance(error, UnsupportedModelError) else [error]
+    return outputs, problems
+
+
+def _place(reader: Reader, node: fx.Node) -> None:
+    if str(node.target).startswith("*"):
+        raise UnsupportedError(reader.owner(node), "argument", str(node.target), "named arguments")
+    optional = bool(node.args) and node.args[0] is not inspect.Signature.empty
+    if not node.users and not optional and str(node.target) not in reader.declared:
+        supported = "inputs that are used, or are described with read(module, inputs=...)"
+        raise UnsupportedError(reader.owner(node), "input", f"{node.target}, unused", supported)
+    reader.place(node)
+
+
+def _read_function(reader: Reader, node: fx.Node) -> Any:
+    if node.op == "get_attr":
+        raise UnsupportedError(
+            reader.owner(node), "attribute", str(node.target), "parameters inside of torch's own layers"
+        )
+    key = type(reader.module(node)) if node.op == "call_module" else Call(node.target)
+    if key not in READERS:
+        alike = {label(known) for known in READERS if isinstance(known, Call) == isinstance(key, Call)}
+        raise UnsupportedError(reader.owner(node), "operation", label(key), sorted(alike))
+    return READERS.lookup(key, reader.owner(node))
+
+
+def _outputs(reader: Reader, node: fx.Node) -> tuple[str, ...]:
+    (found,) = node.args
+    if isinstance(found, (tuple, list)):
+        return tuple(reader.value(node, item) for item in found)
+    bound = reader.look(found)
+    if isinstance(bound, tuple) and not any(isinstance(item, (Lazy, tuple)) for item in bound):
+        return tuple(str(item) for item in bound)
+    return (reader.value(node, found),)

@@ -1,0 +1,101 @@
+"""What the write functions of `torch_side.ops` emit with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from biport.graph import Graph, Node
+from biport.ops import Op
+from torch_side.names import ORIGIN, Origin, attribute_path, variable
+from torch_side.registry import STATES, WRITERS, tensors
+
+
+class Writer:
+    """A torch.fx graph in the making, and the modules it calls.
+
+    Args:
+        graph: its inputs become the arguments of ``forward``.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.root = nn.Module()
+        self.graph = fx.Graph()
+        self.values: dict[str, fx.Node] = {}
+        self.paths: dict[str, str] = {}
+        self._ops: dict[int, int] = {}
+        self._modules: dict[int, str] = {}
+        self._node: Node
+        self._emitted: list[fx.Node] = []
+        for value in graph.inputs:
+            taken = [str(node.target) for node in self.values.values()]
+            self.values[value.name] = self.graph.placeholder(variable(value.name, taken))
+
+    @property
+    def owner(self) -> str:
+        """The node being written, for errors."""
+        return f"node {self._node.name!r}"
+
+    def write(self, node: Node) -> None:
+        """Write one node with the function registered for its op.
+
+        Raises:
+            UnsupportedError: torch has nothing that computes the op.
+        """
+        self._node, self._emitted = node, []
+        function = WRITERS.lookup(type(node.op), self.owner)
+        inputs = [self.values[name] for name in node.inputs]
+        masks = [None if name is None else self.values[name] for name in node.masks]
+        outputs = function(node.op, self, inputs, masks)
+        self.values |= zip(node.outputs, outputs, strict=True)
+        origin = Origin(node.name, node.outputs, self._ops.setdefault(id(node.op), len(self._ops)))
+        for emitted in self._emitted:
+            emitted.meta[ORIGIN] = origin
+
+    def module(
+        self, build: Callable[[Any], nn.Module], *inputs: fx.Node, mask: fx.Node | None = None
+    ) -> fx.Node:
+        """Call the node's module; ``build(op)`` makes it, once for all nodes that share the op.
+
+        Its weights are filled in from the state registered for the op.
+        """
+        op = self._node.op
+        if id(op) not in self._modules:
+            path = attribute_path(self._node.name, list(self._modules.values()))
+            self._modules[id(op)] = path
+            _attach(self.root, path, _filled(build, op))
+        path = self.paths[self._node.name] = self._modules[id(op)]
+        keywords = {} if mask is None else {"mask": mask}
+        return self._emit("call_module", path, inputs, keywords)
+
+    def call(self, function: Callable, *args: Any, **kwargs: Any) -> fx.Node:
+        """Call a function such as `torch.sigmoid`."""
+        return self._emit("call_function", function, args, kwargs)
+
+    def _emit(self, kind: str, target: Any, args: tuple, kwargs: dict[str, Any]) -> fx.Node:
+        # The first statement of a node carries the node's name, those after it what torch.fx calls them.
+        name = None if self._emitted else variable(self._node.name, ())
+        self._emitted.append(self.graph.create_node(kind, target, args, kwargs, name=name))
+        return self._emitted[-1]
+
+
+def _filled(build: Callable[[Any], nn.Module], op: Op) -> nn.Module:
+    # On the meta device nothing is initialised, so the global random state stays as it is.
+    with torch.device("meta"):
+        module = build(op)
+    if type(op) in STATES:
+        state = STATES.lookup(type(op), op.kind)(op)
+        module.load_state_dict(tensors(state), assign=True)
+    return module
+
+
+def _attach(root: nn.Module, path: str, module: nn.Module) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        if part not in dict(root.named_children()):
+            root.add_module(part, nn.Module())
+        root = root.get_submodule(part)
+    root.add_module(last, module)
