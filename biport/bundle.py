@@ -82,8 +82,13 @@ def write(graph: Graph, folder: str | os.PathLike[str], *, overwrite: bool = Fal
         if target.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
             target.rename(old / target.name)
-            staging.rename(target)
-            shutil.rmtree(old)
+            try:
+                staging.rename(target)
+            except OSError:
+                (old / target.name).rename(target)
+                raise
+            finally:
+                shutil.rmtree(old)
         else:
             staging.rename(target)
     finally:
@@ -98,11 +103,18 @@ def _check_target(target: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise InputError(f"{target}: exists already; use --force (overwrite=True) to replace a bundle")
-    strange = (
-        {entry.name for entry in target.iterdir()} - {GRAPH, WEIGHTS, README} if target.is_dir() else {""}
-    )
-    if strange:
+    if not _is_bundle(target):
         raise InputError(f"{target}: is not a bundle, or holds other files too; it is left as it is")
+
+
+def _is_bundle(target: Path) -> bool:
+    """Whether nothing but a bundle's own files is there, and not only a README."""
+    if not target.is_dir():
+        return False
+    entries = list(target.iterdir())
+    names = {entry.name for entry in entries}
+    ours = names <= {GRAPH, WEIGHTS, README} and all(entry.is_file() for entry in entries)
+    return ours and (GRAPH in names or not names)
 
 
 def read(folder: str | os.PathLike[str]) -> Graph:
@@ -159,12 +171,14 @@ def _graph(data: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Graph:
         if "shares" in entry:
             op = made[entry["shares"]]
         else:
-            prefix = f"{name}/"
-            own = {key[len(prefix) :]: arrays.pop(key) for key in list(arrays) if key.startswith(prefix)}
+            # A node's name may have a slash, the path of a weight has none.
+            owned = [key for key in arrays if key.rpartition("/")[0] == name]
+            own = {key.rpartition("/")[2]: arrays.pop(key) for key in owned}
             op = op_class(entry["kind"]).build(entry["settings"], own)
         made[name] = op
         nodes.append(Node(name, op, tuple(entry["inputs"]), tuple(entry["outputs"]), tuple(entry["masks"])))
     if arrays:
         raise FileError(f"weights left over: {sorted(arrays)}")
     inputs = tuple(Value(v["name"], tuple(v["shape"]), v["dtype"]) for v in data["inputs"])
-    return Graph(inputs, tuple(nodes), tuple(data["outputs"]), data["origin"])
+    origin = {str(key): str(value) for key, value in data["origin"].items()}
+    return Graph(inputs, tuple(nodes), tuple(data["outputs"]), origin)

@@ -103,5 +103,8 @@ class UnsupportedModelError(UnsupportedError):
 
 def raise_unsupported(owner: str, problems: Sequence[UnsupportedError]) -> None:
     """Raise one `UnsupportedModelError` for all ``problems``; do nothing when there are none."""
-    if problems:
-        raise UnsupportedModelError(owner, problems)
+    flat: list[UnsupportedError] = []
+    for problem in problems:
+        flat += problem.problems if isinstance(problem, UnsupportedModelError) else [problem]
+    if flat:
+        raise UnsupportedModelError(owner, flat)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from types import ModuleType
 from typing import Generic, TypeVar
 
@@ -71,7 +71,7 @@ class Registry(Generic[Key, Function]):
     def __contains__(self, key: object) -> bool:
         return key in self._functions
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Key]:
         return iter(self._functions)
 
 

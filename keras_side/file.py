@@ -133,7 +133,7 @@ class ModelFile:
             ) from error
         try:
             self._weights = h5py.File(io.BytesIO(weights), "r")
-        except OSError as error:
+        except (OSError, RuntimeError, LookupError, ValueError, OverflowError) as error:
             raise FileError(f"{self.path}: {WEIGHTS} is truncated or damaged ({error})") from error
         return self
 

@@ -144,6 +144,8 @@ class _Reader:
     problems: list[UnsupportedError] = field(default_factory=list)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
+    _layers: dict[int, list[_Layer]] = field(default_factory=dict)
+    """By the identity of a model's configuration, so that a model called twice shares its weights."""
     _depth: int = 0
 
     def refuse(self, problem: UnsupportedError) -> None:
@@ -167,7 +169,9 @@ class _Reader:
         if class_name not in MODELS or not isinstance(layers, list):
             raise UnsupportedError(self.owner, "class", class_name, ("Sequential", "Functional"))
         read_layers = self._sequential if class_name == "Sequential" else self._functional
-        outputs = read_layers(config, list(_layers(self.owner, layers, variables)), prefix, inputs)
+        if id(config) not in self._layers:
+            self._layers[id(config)] = list(_layers(self.owner, layers, variables))
+        outputs = read_layers(config, self._layers[id(config)], prefix, inputs)
         self._depth -= 1
         return outputs
 
@@ -177,7 +181,7 @@ class _Reader:
         tensors = None if inputs is None else list(inputs)
         for layer in layers:
             if layer.class_name == "InputLayer":
-                tensors = [self._input(layer, config)] if tensors is None else tensors
+                tensors = [self._input(layer, config) if tensors is None else self._enter(layer, tensors[0])]
             elif tensors is None:
                 raise UnsupportedError(
                     f"{self.owner}: Sequential model",
@@ -202,7 +206,8 @@ class _Reader:
         for position, (name, *_) in enumerate(entries):
             if name not in by_name or by_name[name].class_name != "InputLayer":
                 raise FileError(f"{self.owner}: input {name!r} is not an InputLayer")
-            tensor = self._input(by_name[name], config) if inputs is None else inputs[position]
+            layer = by_name[name]
+            tensor = self._input(layer, config) if inputs is None else self._enter(layer, inputs[position])
             made[name, 0, 0] = tensor
         self._call_all(layers, made, prefix)
         outputs = _histories(self.owner, config.get("output_layers"))
@@ -297,6 +302,22 @@ class _Reader:
         self.inputs.append(Value(layer.name, tuple(dims), str(dtype)))
         self._names.add(layer.name)
         return _Tensor(layer.name)
+
+    def _enter(self, layer: _Layer, tensor: _Tensor) -> _Tensor:
+        """A tensor that goes into a model inside another; Keras cuts it to integers if that takes integers.
+
+        Raises:
+            UnsupportedError: it is no model input, so that it holds other numbers than integers.
+        """
+        dtype = layer.config.get("dtype")
+        if dtype not in (*ops.INTEGERS, *SMALL_INTEGERS):
+            return tensor
+        for position, value in enumerate(self.inputs):
+            if value.name == tensor.value:
+                if value.dtype in ops.FLOATS:
+                    self.inputs[position] = Value(value.name, value.shape, "int32")
+                return tensor
+        raise UnsupportedError(layer.owner, "dtype", dtype, "float32 or float64 for outputs of layers")
 
     def _name(self, layer: _Layer, prefix: str) -> str:
         return prefix + layer.name

@@ -250,6 +250,8 @@ def run(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph | None = 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not support masking.*")
         # A model may take and give mappings; the graph has their values in the order of the keys.
-        outputs = model(keras.tree.pack_sequence_as(model.input, arrays), training=False)
+        sequential = type(model) is keras.Sequential
+        packed = arrays[0] if sequential else keras.tree.pack_sequence_as(model.input, arrays)
+        outputs = model(packed, training=False)
     flat = keras.tree.flatten(outputs)
     return [np.asarray(keras.ops.convert_to_numpy(output))[:batch] for output in flat]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import nn
@@ -12,28 +10,11 @@ import torch_side.ops
 from biport.errors import WeightError
 from biport.graph import Graph
 from biport.registry import discover
+from biport.transfer import LoadReport
 from torch_side.registry import STATES
 from torch_side.write import Ported
 
 discover(torch_side.ops)
-
-
-@dataclass(frozen=True)
-class LoadReport:
-    """What was filled.
-
-    Args:
-        nodes: the names of the graph nodes that gave weights.
-        tensors: the module's tensors that were filled, as in its ``state_dict``.
-        parameter_count: how many numbers that are.
-    """
-
-    nodes: tuple[str, ...]
-    tensors: tuple[str, ...]
-    parameter_count: int
-
-    def __str__(self) -> str:
-        return f"{self.parameter_count} numbers in {len(self.tensors)} tensors of {len(self.nodes)} layers"
 
 
 def load(module: nn.Module, graph: Graph) -> LoadReport:
@@ -61,8 +42,7 @@ def load(module: nn.Module, graph: Graph) -> LoadReport:
     with torch.no_grad():
         for name, array in wanted.items():
             targets[name].copy_(torch.tensor(array))
-    nodes = tuple(node.name for node in graph.nodes if node.op.weights())
-    return LoadReport(nodes, tuple(wanted), sum(array.size for array in wanted.values()))
+    return LoadReport(filled=tuple(node.name for node in graph.nodes if node.op.weights()))
 
 
 def _shown(tensor: torch.Tensor) -> str:

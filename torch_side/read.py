@@ -12,7 +12,7 @@ from torch import fx, nn
 
 import torch_side.idioms
 import torch_side.ops
-from biport.errors import BiportError, UnsupportedError, UnsupportedModelError, raise_unsupported
+from biport.errors import BiportError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Value
 from biport.registry import discover, label
 from torch_side.reader import Lazy, Poisoned, Reader
@@ -132,7 +132,7 @@ def _visit(reader: Reader, traced: fx.Graph) -> tuple[tuple[str, ...], list[Unsu
         except Poisoned:
             continue
         except UnsupportedError as error:
-            problems += error.problems if isinstance(error, UnsupportedModelError) else [error]
+            problems.append(error)
     return outputs, problems
 
 

@@ -7,7 +7,7 @@ import re
 from torch import fx
 
 import torch_side.ops
-from biport.errors import UnsupportedError, UnsupportedModelError, raise_unsupported
+from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Value
 from biport.inputs import id_bounds
 from biport.registry import discover
@@ -61,7 +61,7 @@ def write(graph: Graph) -> Ported:
         try:
             writer.write(node)
         except UnsupportedError as error:
-            problems += error.problems if isinstance(error, UnsupportedModelError) else [error]
+            problems.append(error)
             # Any value will do: what is wrong further down should still be found, then all is refused.
             writer.values |= dict.fromkeys(node.outputs, next(iter(writer.values.values())))
     raise_unsupported("torch_side.write", problems)

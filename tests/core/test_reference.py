@@ -12,7 +12,7 @@ from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.reference.activations import ACTIVATIONS, sigmoid
 
-N, T, I, H = 4, 6, 3, 2  # noqa: E741
+N, T, I, H = 4, 6, 3, 2
 
 
 def scalar_lstm(op: ops.LSTM, x: np.ndarray, mask: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:

@@ -11,7 +11,7 @@ from biport import ops, reference
 from biport.gates import LSTM_GATES
 from biport.graph import Graph, Node, Value, last_dims
 
-V, I, H, O = 13, 5, 3, 4  # noqa: E741
+V, I, H, O = 13, 5, 3, 4
 
 
 def array(rng: np.random.Generator, *shape: int) -> np.ndarray:

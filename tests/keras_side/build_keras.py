@@ -17,7 +17,7 @@ import keras_side
 from biport import reference
 from biport.graph import Graph
 
-V, E, H, O = 13, 5, 3, 4  # noqa: E741
+V, E, H, O = 13, 5, 3, 4
 T = 7
 
 
@@ -94,6 +94,7 @@ def check_model(
     assert stored == graph
     assert stored.digest() == graph.digest()
     assert stored.origin == graph.origin == {"framework": "keras", "version": keras.__version__}
+    assert graph.parameter_count() == model.count_params()
     for rows in (slice(None), slice(3, 4)):
         some = [array[rows] for array in inputs]
         assert_close(live_outputs(model, some), reference.run(graph, some), dtype, graph.outputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -29,7 +30,7 @@ from biport import ops, reference
 from biport.errors import UnsupportedError
 
 IDS = [token_ids()]
-MERGES = ("concat", "sum", "mul", "ave", None)
+MERGES: tuple[Any, ...] = ("concat", "sum", "mul", "ave", None)
 
 
 @pytest.fixture(autouse=True)
@@ -75,14 +76,15 @@ def test_lstm_rules(tmp_path: Path) -> None:
     outputs = []
     for masked in (True, False):
         x = embedding(f"embedding_{masked}", masked)(ids)
-        for settings in (
+        rules: list[dict[str, Any]] = [
             {"return_sequences": True},
             {"return_sequences": True, "zero_output_for_mask": True},
             {"zero_output_for_mask": True},
             {"go_backwards": True},
             {"go_backwards": True, "return_sequences": True, "use_bias": False},
             {"go_backwards": True, "return_sequences": True, "zero_output_for_mask": True},
-        ):
+        ]
+        for settings in rules:
             y = layers.LSTM(H, **settings)(x)
             outputs.append(y)
             if settings.get("return_sequences"):

@@ -75,7 +75,7 @@ def trained_call() -> keras.Model:
 
 
 def arithmetic() -> keras.Model:
-    x = keras.Input((E,))
+    x: Any = keras.Input((E,))
     return keras.Model(x, layers.Dense(2, name="it")(x + 1.0), name="model")
 
 
@@ -92,6 +92,13 @@ def return_state() -> keras.Model:
 def stateful() -> keras.Model:
     x = keras.Input(batch_shape=(2, None, E))
     return keras.Model(x, layers.LSTM(H, stateful=True, name="it")(x), name="model")
+
+
+def floats_into_integers() -> keras.Model:
+    """Keras cuts the numbers to integers at the inner model's input, without a word."""
+    inside = keras.Input((None, E), dtype="int32", name="it")
+    x = keras.Input((None, E))
+    return keras.Model(x, keras.Model(inside, layers.Dense(2)(inside))(layers.Dense(E)(x)), name="model")
 
 
 def half_precision() -> keras.Model:
@@ -149,6 +156,7 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
     ("training=True", trained_call, ["'it'", "training"]),
     ("return_state", return_state, ["'it'", "return_state=True", "False"]),
     ("stateful", stateful, ["'it'", "stateful=True", "False"]),
+    ("floats into integers", floats_into_integers, ["'it'", "dtype='int32'"]),
     ("arithmetic", arithmetic, ["Add"]),
     ("output of an operation", output_of_an_operation, ["Exp"]),
 ]
@@ -257,6 +265,14 @@ def test_unknown_settings_in_a_file(
 def test_a_model_that_was_never_built() -> None:
     with pytest.raises(InputError, match="build"):
         keras_side.read(keras.Sequential([layers.LSTM(H), layers.Dense(1)], name="unbuilt"))
+
+
+def test_floats_are_not_cut_to_integers_by_a_model_inside() -> None:
+    inside = keras.Input((None, E), dtype="int32")
+    x = keras.Input((None, E))
+    model = keras.Model(x, keras.Model(inside, layers.Dense(2)(inside))(x))
+    with pytest.raises(BiportError, match="Dense takes float"):
+        keras_side.read(model)
 
 
 def test_a_file_that_was_saved_unbuilt(tmp_path: Path) -> None:

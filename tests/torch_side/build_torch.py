@@ -1,4 +1,3 @@
-# ruff: noqa: E741  (I and O are the letters of this field)
 """Random ops, masks and graphs, and the comparison with the oracle."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: E741  (I and O are the letters of this field)
 from __future__ import annotations
 
 import numpy as np
