@@ -207,7 +207,7 @@ def _train(vocabulary: Vocabulary, reviews: Reviews, epochs: int, step: Step) ->
     batches = math.ceil(len(tokens) / 64)
     # The task is an exclusive or at a distance: accuracy stays near a half for a few epochs, then jumps.
     # Without clipping, some seeds fall back after that.
-    rate = keras.optimizers.schedules.CosineDecay(7e-3, epochs * batches)
+    rate: Any = keras.optimizers.schedules.CosineDecay(7e-3, epochs * batches)
     optimizer = keras.optimizers.Adam(rate, clipnorm=1.0)
     model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
 

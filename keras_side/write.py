@@ -136,9 +136,9 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
 
     inputs = [values[name] for name in node.inputs]
     if written.is_operation:
-        return [_operation(written, inputs)]
+        return [_operation(written, inputs, node.name)]
     if all(values[name].dtype == "bool" for name in node.inputs) and written.class_name == "Concatenate":
-        return [keras.ops.concatenate(inputs, **written.config)]
+        return [_named(keras.ops.concatenate(inputs, **written.config), node.name)]
     if id(node.op) not in layers:
         layer_class = getattr(keras.layers, written.class_name)
         config = _with_dtype(written.config, dtype) | {"name": node.name, "dtype": dtype}
@@ -158,18 +158,28 @@ def _mask_options(node: Node, inputs: Sequence[Any], values: Mapping) -> dict[st
         if mask is not None:
             options["mask"] = values[mask]
         elif getattr(found, "_keras_mask", None) is not None:
-            options["mask"] = keras.ops.any(keras.ops.ones_like(found, dtype="bool"), axis=-1)
+            ones = _named(keras.ops.ones_like(found, dtype="bool"), f"{node.name}_all_features")
+            options["mask"] = _named(keras.ops.any(ones, axis=-1), f"{node.name}_all_steps")
     return options
 
 
-def _operation(written: WrittenLayer, inputs: Sequence[Any]) -> Any:
+def _named(tensor: Any, name: str) -> Any:
+    """Name the operation behind a symbolic tensor.
+
+    Keras numbers operations by itself, and refuses the model when a layer happens to have such a name.
+    """
+    tensor._keras_history.operation.name = name
+    return tensor
+
+
+def _operation(written: WrittenLayer, inputs: Sequence[Any], name: str) -> Any:
     import keras
 
     function = getattr(keras.ops, written.class_name)
     made = function(*inputs[:2], **written.config)
-    for other in inputs[2:]:
-        made = function(made, other)
-    return made
+    for position, other in enumerate(inputs[2:]):
+        made = function(_named(made, f"{name}_{position}"), other)
+    return _named(made, name)
 
 
 def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def sentiment(
         # Keras documents merge_mode=None but annotates it as str.
         x = layers.Bidirectional(lstm, merge_mode=merge, name=f"bilstm_{number}")(x)  # pyright: ignore[reportArgumentType]
         if merge is None:
-            x = layers.Concatenate(name=f"concatenate_{number}")(x)
+            x = layers.Concatenate(name=f"merged_{number}")(x)
     x = layers.Dropout(dropout, name="dropout")(x)
     activation = "sigmoid" if classes == 1 else "softmax"
     probabilities = layers.Dense(classes, activation=activation, name="classifier")(x)

@@ -225,10 +225,6 @@ def test_sentiment_model(merge: str | None, tmp_path: Path) -> None:
     assert graph.outputs == ("classifier",)
 
 
-@pytest.mark.xfail(
-    raises=ValueError,
-    reason="Keras names the operations of a mask concatenate, concatenate_1, ...: the names of our layers",
-)
 def test_sentiment_models_without_merging_can_be_built_again() -> None:
     keras.utils.clear_session()
     for _ in range(3):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from build_keras import E, H, O, T, V, assert_close, features, live_outputs, token_ids, valid_steps
+from random_graphs import embedding, padded_ids
 
 import keras_side
 from biport import ops, reference
@@ -304,3 +305,29 @@ def test_an_op_without_a_writer_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delitem(WRITERS._functions, ops.LSTM)
     with pytest.raises(UnsupportedError, match=r"'last'.*LSTM"):
         keras_side.write(simple())
+
+
+def test_names_that_keras_gives_its_own_operations_are_taken() -> None:
+    # Whatever number Keras would give its next operations, a layer of the graph has that name already.
+    names = [
+        f"{kind}_{number}" for kind in ("concatenate", "not_equal", "any", "logical_or") for number in (1, 2)
+    ]
+    rng = np.random.default_rng(4)
+    nodes = [
+        Node("embedding", embedding(rng, 5), ("ids",)),
+        Node(names[0], ops.NotEqual(value=3), ("ids",)),
+        Node(names[2], ops.NotEqual(value=4), ("ids",)),
+        Node(names[4], ops.NotEqual(value=5), ("ids",)),
+        Node(names[6], ops.LogicalOr(), (names[0], names[2], names[4])),
+        Node(names[1], ops.Concatenate(), ("embedding", "embedding")),
+        Node(names[3], lstm(10, 3), (names[1],), masks=(names[6],)),
+        Node(names[5], lstm(5, 2), ("embedding",)),
+    ]
+    graph = Graph((Value("ids", ("N", "T"), "int32"),), tuple(nodes), (names[3], names[5]))
+    ids = padded_ids("holes", 4, 7, rng)
+    exact = reference.run(graph, [ids])
+    for _ in range(3):
+        model = keras_side.write(graph)
+        for found in (keras_side.run(model, [ids], graph), reference.run(keras_side.read(model), [ids])):
+            for mine, yours in zip(found, exact, strict=True):
+                np.testing.assert_allclose(mine, yours, atol=1e-6)

@@ -40,7 +40,7 @@ def test_names_are_those_of_the_keras_twin():
     graph = torch_side.read(sentiment(30, 6, (4, 3), merge=None))
 
     assert [node.name for node in graph.nodes if node.name != "not_equal"] == [
-        "embedding", "spatial_dropout", "bilstm_1", "concatenate_1", "bilstm_2", "concatenate_2", "dropout",
+        "embedding", "spatial_dropout", "bilstm_1", "merged_1", "bilstm_2", "merged_2", "dropout",
         "classifier",
     ]  # fmt: skip
     assert graph.inputs[0].name == "tokens"

@@ -177,7 +177,7 @@ def test_any_name_is_taken_and_read_back(name):
 
         assert torch_side.read(module) == graph
         assert error(graph, [ids()]) <= 1e-12
-        assert torch_side.load(module, graph).nodes == tuple(graph.weights())
+        assert torch_side.load(module, graph).filled == tuple(graph.weights())
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ class Sentiment(nn.Module):
     """Token ids to the probability of a good review, or of each class.
 
     Its layers are called ``embedding``, ``spatial_dropout``, ``bilstm_1`` and so on, ``dropout`` and
-    ``classifier``; with ``merge=None`` the two halves of ``bilstm_k`` are joined by ``concatenate_k``.
+    ``classifier``; with ``merge=None`` the two halves of ``bilstm_k`` are joined by ``merged_k``.
     Weights are initialised as Keras does, by `torch`'s global generator (`torch.manual_seed`): embeddings
     uniform in ±0.05, input weights and the classifier Glorot uniform, recurrent weights orthogonal, biases
     zero but for a forget gate of one.
@@ -48,7 +48,7 @@ class Sentiment(nn.Module):
             bilstm = Bidirectional(size, hidden_size, return_sequences=k < len(units), merge=merge)
             self.add_module(f"bilstm_{k}", bilstm)
             if merge is None:
-                self.add_module(f"concatenate_{k}", Concatenate(dim=-1))
+                self.add_module(f"merged_{k}", Concatenate(dim=-1))
             size = 2 * hidden_size if merge in ("concat", None) else hidden_size
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(size, classes)
@@ -82,7 +82,7 @@ class Sentiment(nn.Module):
             x = self.get_submodule(f"bilstm_{k}")(x, mask)
             if self.merge is None:
                 forward, backward = x
-                x = self.get_submodule(f"concatenate_{k}")(forward, backward)
+                x = self.get_submodule(f"merged_{k}")(forward, backward)
         z = self.classifier(self.dropout(x))
         return torch.sigmoid(z) if self.classes == 1 else torch.softmax(z, dim=-1)
 
