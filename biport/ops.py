@@ -65,6 +65,11 @@ class Op:
         raise NotImplementedError
 
     @property
+    def output_count(self) -> int:
+        """How many outputs `infer` gives."""
+        return 1
+
+    @property
     def kind(self) -> str:
         """The op's name, such as ``"LSTM"``."""
         return type(self).__name__
@@ -417,6 +422,11 @@ class Bidirectional(Op):
             width = self.forward.hidden_size + self.backward.hidden_size
             return (Tensor((*one.shape[:-1], width), one.dtype),)
         return (one,)
+
+    @property
+    def output_count(self) -> int:
+        """Two where the halves are not merged."""
+        return 2 if self.merge is None else 1
 
     def __repr__(self) -> str:
         mirrored = self.backward.settings() == self.forward.settings() | {"reverse": True}

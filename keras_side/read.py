@@ -293,7 +293,9 @@ class _Reader:
             raise FileError(f"{layer.owner}: batch_shape should be a list of sizes, found {shape!r}")
         if layer.config.get("sparse") or layer.config.get("ragged"):
             raise UnsupportedError(layer.owner, "sparse or ragged", True, "dense inputs")
-        letters = ["N", "T", *(f"D{axis}" for axis in range(2, len(shape)))]
+        # Two inputs need not be of one length, so each has letters of its own.
+        other = f"_{len(self.inputs) + 1}" if self.inputs else ""
+        letters = ["N", *(f"{letter}{other}" for letter in ("T", *(f"D{i}" for i in range(2, len(shape)))))]
         # A batch size in the file is the one the model happened to be built with.
         dims = ["N", *(letters[axis] if dim is None else dim for axis, dim in enumerate(shape) if axis)]
         dtype = layer.config.get("dtype") or "float32"
@@ -347,8 +349,8 @@ class _Reader:
         op = layer.read(reader.read)
         # A recorded mask equal to the one the input carries keeps that one's name.
         carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
-        outputs = 2 if isinstance(op, ops.Bidirectional) and op.merge is None else 1
-        values = [name] if outputs == 1 else [f"{name}:{position}" for position in range(outputs)]
+        count = op.output_count
+        values = [name] if count == 1 else [f"{name}:{position}" for position in range(count)]
         inputs = [tensor.value for tensor in tensors]
         masks = tuple(
             None if position not in op.masked or found in (None, Full()) else self._mask_value(found)

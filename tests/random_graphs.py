@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def normal(rng: np.random.Generator, *shape: int, dtype: str = "float32") -> np.
 
 
 def lstm(
-    rng: np.random.Generator, input_size: int, hidden_size: int, biases: int = 1, **settings: bool
+    rng: np.random.Generator, input_size: int, hidden_size: int, biases: int = 1, **settings: Any
 ) -> ops.LSTM:
     """An LSTM with ``biases`` biases, none of them zero."""
 

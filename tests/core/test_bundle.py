@@ -15,34 +15,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from random_graphs import lstm
+from random_graphs import normal as array
 from safetensors.numpy import load_file, save_file
 
 from biport import bundle, ops
 from biport.errors import BiportError, FileError, InputError
-from biport.gates import LSTM_GATES
 from biport.graph import Graph, Node, Value
 
 V, E, H = 11, 5, 3
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
-
-
-def array(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.normal(0, 0.6, shape).astype("float32")
-
-
-def lstm(rng: np.random.Generator, size: int, units: int, biases: int = 2, **settings: Any) -> ops.LSTM:
-    def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: array(rng, units, *shape) for gate in LSTM_GATES}
-
-    return ops.LSTM(
-        input_size=size,
-        hidden_size=units,
-        weight_ih=gates(size),
-        weight_hh=gates(units),
-        bias_ih=gates() if biases else None,
-        bias_hh=gates() if biases > 1 else None,
-        **settings,
-    )
 
 
 def model(seed: int = 0) -> Graph:

@@ -5,34 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from random_graphs import lstm
+from random_graphs import normal as array
 
 import export
 from biport import ops, reference
-from biport.gates import LSTM_GATES
 from biport.graph import Graph, Node, Value, last_dims
 
 V, I, H, O = 13, 5, 3, 4
-
-
-def array(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    return rng.normal(0, 0.6, shape).astype("float32")
-
-
-def lstm(
-    rng: np.random.Generator, input_size: int, hidden_size: int, biases: int = 1, **settings
-) -> ops.LSTM:
-    def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: array(rng, *shape) for gate in LSTM_GATES}
-
-    return ops.LSTM(
-        input_size=input_size,
-        hidden_size=hidden_size,
-        weight_ih=gates(hidden_size, input_size),
-        weight_hh=gates(hidden_size, hidden_size),
-        bias_ih=gates(hidden_size) if biases > 0 else None,
-        bias_hh=gates(hidden_size) if biases > 1 else None,
-        **settings,
-    )
 
 
 def bidirectional(

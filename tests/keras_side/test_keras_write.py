@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import random_graphs
 from build_keras import E, H, O, T, V, assert_close, features, live_outputs, token_ids, valid_steps
 from random_graphs import embedding, padded_ids
 
@@ -23,23 +25,7 @@ from keras_side.registry import WRITERS
 RNG = np.random.default_rng(7)
 
 
-def array(*shape: int) -> np.ndarray:
-    return RNG.normal(0, 0.6, shape).astype("float32")
-
-
-def lstm(size: int, units: int, biases: int = 1, **settings: Any) -> ops.LSTM:
-    def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: array(units, *shape) for gate in LSTM_GATES}
-
-    return ops.LSTM(
-        input_size=size,
-        hidden_size=units,
-        weight_ih=gates(size),
-        weight_hh=gates(units),
-        bias_ih=gates() if biases else None,
-        bias_hh=gates() if biases > 1 else None,
-        **settings,
-    )
+array, lstm = partial(random_graphs.normal, RNG), partial(random_graphs.lstm, RNG)
 
 
 def bidirectional(size: int, units: int, merge: str | None, sequences: bool, bias: int = 1) -> Any:
