@@ -222,6 +222,10 @@ def load_inputs(path: Path) -> Any:
         raise InputError(f"{path}: no such file")
     try:
         with path.open("rb") as file:
+            # Anything else numpy takes for a pickle, and says how to load that unsafely.
+            if not file.read(6).startswith((b"PK\x03\x04", b"\x93NUMPY")):
+                raise ValueError("it does not begin like one")
+            file.seek(0)
             found = np.load(file, allow_pickle=False)
             arrays = [found] if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
