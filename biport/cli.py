@@ -6,6 +6,7 @@ model. Frameworks are imported by the command that needs them: ``biport --help``
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -205,7 +206,8 @@ def verify(
 def _import_torch_first(models: list[Path]) -> None:
     """Importing torch after tensorflow has been seen to crash."""
     if any(path.is_dir() for path in models):
-        import torch  # noqa: F401
+        with contextlib.suppress(ImportError):
+            import torch  # noqa: F401
 
 
 def load_inputs(path: Path) -> Any:

@@ -28,7 +28,7 @@ from biport.compare import (
     judge_float64,
     measure,
 )
-from biport.errors import BiportError, FileError, InputError
+from biport.errors import BiportError, FileError, InputError, MissingDependencyError
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, id_bounds, in_order
 from biport.ops import INTEGERS, NotEqual
@@ -79,17 +79,37 @@ def open_form(source: Any) -> Form:
 def _open_path(path: Path) -> Form:
     if path.is_dir():
         graph = bundle.read(path)
-        torch_side = importlib.import_module("torch_side")
+        torch_side = _installed("torch_side")
+        if torch_side is None:
+            return _read_only(path, graph, "torch")
         return _torch_form(path.name, torch_side.write(graph), graph)
     if not path.exists():
         raise FileError(f"{path}: no such file")
     if path.suffix == ".keras":
-        keras_side = importlib.import_module("keras_side")
-        graph = keras_side.read(path)  # Before keras is imported: a bad file is told without waiting for it.
-        return _keras_form(path.name, importlib.import_module("keras_side.load_file").load_file(path), graph)
+        # Read before keras is imported: a bad file is told without waiting for it.
+        graph = importlib.import_module("keras_side").read(path)
+        try:
+            model = importlib.import_module("keras_side.load_file").load_file(path)
+        except MissingDependencyError:
+            return _read_only(path, graph, "keras")
+        return _keras_form(path.name, model, graph)
     if path.suffix == ".onnx":
         return Form(path.name, importlib.import_module("export").Session(path).run)
     raise InputError(f"{path}: expected a .keras file, a bundle folder or an .onnx file")
+
+
+def _installed(side: str) -> Any:
+    """The side's package, or ``None`` where its framework is not installed."""
+    try:
+        return importlib.import_module(side)
+    except ModuleNotFoundError:
+        return None
+
+
+def _read_only(path: Path, graph: Graph, framework: str) -> Form:
+    """A model that can be read but not run here: the others are still held against its oracle."""
+    name = f"{path.name} (read in numpy, no {framework} here)"
+    return Form(name, lambda arrays: reference.run(graph, arrays, "float32"), graph)
 
 
 def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:

@@ -55,7 +55,7 @@ def require_keras() -> None:
     Raises:
         MissingDependencyError: keras or its backend is not installed.
     """
-    if "keras" in sys.modules:
+    if sys.modules.get("keras") is not None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:

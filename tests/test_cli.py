@@ -1,6 +1,7 @@
 """The command line as a user meets it: what is printed, what is written, the exit code."""
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -184,6 +185,20 @@ def test_a_missing_package_is_told_with_what_to_install(tmp_path, monkeypatch) -
     result = biport("port", tmp_path / "b", "--to", "onnx", "-o", tmp_path / "m.onnx")
     assert result.exit_code == 2
     assert "pip install" in result.stderr
+
+
+def test_a_model_is_verified_where_its_framework_is_missing(keras_file, tmp_path) -> None:
+    folder, model = bundle_of(keras_file, tmp_path), tmp_path / "m.onnx"
+    biport("port", folder, "--to", "onnx", "-o", model)
+    missing = "import sys; sys.modules |= dict.fromkeys(['torch', 'keras', 'tensorflow'])"
+    command = (
+        f"{missing}; from biport.cli import app; app({['verify', str(folder), str(keras_file), str(model)]})"
+    )
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "b (read in numpy, no torch here)" in done.stdout
+    assert "model.keras (read in numpy, no keras here)" in done.stdout
+    assert "m.onnx" in done.stdout
 
 
 def test_the_demo(tmp_path) -> None:
