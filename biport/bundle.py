@@ -159,8 +159,9 @@ def _read_weights(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error})") from error
-    except (SafetensorError, ValueError) as error:
-        raise FileError(f"{path}: truncated or damaged ({error})") from error
+    except (SafetensorError, ValueError, TypeError, LookupError, AttributeError) as error:
+        # The last three: a dtype that numpy does not have unless some package has added it.
+        raise FileError(f"{path}: damaged, or no array of plain numbers ({error})") from error
 
 
 def _graph(data: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Graph:

@@ -38,9 +38,8 @@ def write_tf2onnx(
 ) -> Written:
     """Write a live Keras model as an ONNX file by way of TensorFlow.
 
-    Inputs and outputs keep the Keras names and order, their axes are called N and T, a second
-    input's T_2. Unlike the fused
-    route's files these do not run on empty batches by themselves; `export.Session` steps in.
+    Inputs and outputs keep the Keras names and order; their axes are called N and T, a second input's T_2.
+    Unlike the fused route's files these do not run on empty batches by themselves: `export.Session` steps in.
 
     Args:
         model: a built functional or Sequential model, called before or not; it is left as it was.
