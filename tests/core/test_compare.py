@@ -58,6 +58,10 @@ def test_the_float32_policy() -> None:
     assert judge_float32(Error(9e-6, 0), rounding, None, floor)[0] is Verdict.DIFFERENT
     assert judge_float32(Error(9e-6, 0), rounding, Error(3e-6, 0), floor)[0] is Verdict.SAME
     assert judge_float32(Error(9e-7, 0), Error(0, 0), Error(0, 0), floor)[0] is Verdict.SAME
+    # A model that amplifies rounding tenfold: the floor grows with it, however lucky the source was.
+    amplifying, lucky = Error(5e-6, 0), Error(1e-7, 0)
+    assert judge_float32(Error(9e-6, 0), amplifying, lucky, floor) == (Verdict.SAME, pytest.approx(1e-5))
+    assert judge_float32(Error(2e-5, 0), amplifying, lucky, floor)[0] is Verdict.DIFFERENT
     # A chaotic model: rounding alone is visible, so nothing can be said ...
     assert judge_float32(Error(0.5, 0), Error(2e-3, 0), None, floor)[0] is Verdict.ILL_CONDITIONED
     # ... but a source that is off while the reference is not was read wrongly.
