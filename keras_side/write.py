@@ -204,7 +204,8 @@ def load(model: keras.Model, graph: Graph) -> LoadReport:
     """Fill an existing Keras model with a graph's weights, layer by layer, by name.
 
     Args:
-        model: a built model whose layers have the names of the graph's nodes.
+        model: a built model whose layers have the names of the graph's nodes; those of a model inside it,
+            the names ``outer.inner``.
         graph: where the weights come from.
 
     Returns:
@@ -219,7 +220,7 @@ def load(model: keras.Model, graph: Graph) -> LoadReport:
         for node in graph.nodes
         if node.op.weights()
     }
-    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    layers = dict(_weighted(model, ""))
     problems = [f"the model has no layer {name!r}" for name in written if name not in layers]
     problems += [f"the graph has no weights for layer {name!r}" for name in layers if name not in written]
     for name in written.keys() & layers.keys():
@@ -232,6 +233,17 @@ def load(model: keras.Model, graph: Graph) -> LoadReport:
     for name, (_, layer) in written.items():
         _set_weights(layers[name], layer, name)
     return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))
+
+
+def _weighted(model: keras.Model, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The layers that have weights, those of models inside by their path: ``outer.inner``."""
+    import keras
+
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _weighted(layer, f"{prefix}{layer.name}.")
+        elif layer.weights:
+            yield prefix + layer.name, layer
 
 
 def run(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph | None = None) -> list[np.ndarray]:

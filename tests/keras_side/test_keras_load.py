@@ -177,3 +177,21 @@ def test_sequential_models_run() -> None:
     model = randomize(keras.Sequential([tokens(), embedding(), layers.LSTM(H)]))
     (found,) = keras_side.run(model, [IDS])
     assert_close([found], reference.run(keras_side.read(model), [IDS]), "float32")
+
+
+def test_models_inside_are_filled_by_path() -> None:
+    def nested(seed: int) -> keras.Model:
+        inside = [keras.Input((None, E)), layers.LSTM(H, return_sequences=True, name="walk"), layers.Dense(O)]
+        ids = tokens()
+        inner = keras.Sequential(inside, name="inner")
+        return randomize(keras.Model(ids, layers.Dense(2, name="head")(inner(embedding()(ids)))), seed)
+
+    one, two = nested(1), nested(2)
+    # Names Keras numbers by itself are not the same twice.
+    for mine, yours in zip(one.layers, two.layers, strict=True):
+        yours.name = mine.name
+    two.get_layer("inner").layers[1].name = one.get_layer("inner").layers[1].name
+    graph = keras_side.read(one)
+    assert "inner.walk" in keras_side.load(two, graph).filled
+    for mine, yours in zip(one.get_weights(), two.get_weights(), strict=True):
+        assert mine.tobytes() == yours.tobytes()
