@@ -116,3 +116,10 @@ def worst(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
 def error(graph: Graph, inputs: Sequence[np.ndarray]) -> float:
     """How far the written module is from the float64 oracle."""
     return worst(torch_side.run(torch_side.write(graph), inputs), biport.reference.run(graph, inputs))
+
+
+def data(N: int, T: int, I: int, pattern: str, dtype: str = "float64") -> list[np.ndarray]:
+    """A batch ``(N, T, I)``, and its mask where the pattern has one."""
+    x = GENERATOR(9).normal(size=(N, T, I)).astype(dtype)
+    valid = mask(pattern, N, T)
+    return [x] if valid is None else [x, valid]

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from build_torch import BIASES, GENERATOR, MASKS, bidirectional, error, lstm, mask, one
+from build_torch import BIASES, MASKS, bidirectional, data, error, lstm, one
 
 import torch_side
 import torch_side.layers.walk
@@ -21,20 +21,6 @@ RULES = [
     for merge, sequences in itertools.product(MERGE_MODES, (False, True))
 ]
 SIZES = [(4, 6, 3, 5), (1, 5, 2, 3), (3, 1, 2, 4), (2, 3, 4, 1), (1, 1, 1, 1)]
-
-
-def data(N: int, T: int, I: int, pattern: str) -> list[np.ndarray]:
-    x = GENERATOR(9).normal(size=(N, T, I))
-    valid = mask(pattern, N, T)
-    return [x] if valid is None else [x, valid]
-
-
-@pytest.fixture(params=["walk_aligned", "walk_packed"])
-def way(request, monkeypatch) -> None:
-    """Both ways to walk, the one for GPUs too."""
-    chosen = getattr(torch_side.layers.walk, request.param)
-    for name in ("walk_aligned", "walk_packed"):
-        monkeypatch.setattr(torch_side.layers.walk, name, chosen)
 
 
 @pytest.mark.usefixtures("way")
@@ -61,9 +47,8 @@ def test_equals_the_oracle_with_any_number_of_biases(bias, pattern):
 def test_equals_the_oracle_in_float32_up_to_rounding(pattern):
     I, H = 6, 11
     graph = one(bidirectional(I, H, dtype="float32"), I, pattern != "none", "float32")
-    x, *valid = data(5, 9, I, pattern)
 
-    found = error(graph, [x.astype("float32"), *valid])
+    found = error(graph, data(5, 9, I, pattern, "float32"))
 
     assert found <= 8 * np.finfo("float32").eps * (I + H) ** 0.5
 

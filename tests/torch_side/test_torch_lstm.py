@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from build_torch import BIASES, GENERATOR, MASKS, error, lstm, mask, one
+from build_torch import BIASES, MASKS, data, error, lstm, one
 
 import biport.reference
 import torch_side
@@ -20,20 +20,6 @@ RULES: list[dict[str, Any]] = [
     {"reverse": reverse, "return_sequences": sequences, "zero_output_for_mask": zero}
     for reverse, sequences, zero in itertools.product((False, True), repeat=3)
 ]
-
-
-def data(N: int, T: int, I: int, pattern: str, dtype: str = "float64") -> list[np.ndarray]:
-    x = GENERATOR(9).normal(size=(N, T, I)).astype(dtype)
-    valid = mask(pattern, N, T)
-    return [x] if valid is None else [x, valid]
-
-
-@pytest.fixture(params=["walk_aligned", "walk_packed"])
-def way(request, monkeypatch) -> None:
-    """Both ways to walk, the one for GPUs too."""
-    chosen = getattr(torch_side.layers.walk, request.param)
-    for name in ("walk_aligned", "walk_packed"):
-        monkeypatch.setattr(torch_side.layers.walk, name, chosen)
 
 
 @pytest.mark.usefixtures("way")
