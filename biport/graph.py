@@ -100,7 +100,10 @@ class Graph:
         return "\n".join([f"graph({head}) -> {', '.join(self.outputs)}", *lines])
 
     def astype(self, dtype: str) -> Graph:
-        """The same graph in another float dtype, shared weights still shared."""
+        """The same graph in another float dtype, shared weights still shared; itself if it has that dtype."""
+        floats = {tensor.dtype for tensor in self.tensors.values() if tensor.dtype.startswith("float")}
+        if floats <= {dtype} and all(node.op.dtype in (None, dtype) for node in self.nodes):
+            return self
         cast: dict[int, Op] = {}
         for node in self.nodes:
             if id(node.op) not in cast:

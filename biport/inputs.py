@@ -12,7 +12,7 @@ import numpy as np
 
 from biport.errors import InputError
 from biport.graph import Graph, Value
-from biport.ops import INTEGERS, Embedding, GlobalMaxPooling1D
+from biport.ops import INTEGERS, Embedding
 
 
 def id_bounds(graph: Graph) -> dict[str, int]:
@@ -24,11 +24,6 @@ def id_bounds(graph: Graph) -> dict[str, int]:
             source = node.inputs[0]
             bounds[source] = min(node.op.num_embeddings, bounds.get(source, node.op.num_embeddings))
     return bounds
-
-
-def needs_steps(graph: Graph) -> bool:
-    """Whether the graph has an op that is not defined over T = 0."""
-    return any(isinstance(node.op, GlobalMaxPooling1D) for node in graph.nodes)
 
 
 Inputs = Sequence[np.ndarray] | Mapping[str, np.ndarray]

@@ -216,9 +216,11 @@ def verify(
     cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
     for arrays in cases.values():
         check_inputs(graph, arrays)
-    lines = _float32_lines(forms, source, graph, cases)
+    exact = graph.astype("float64")
+    oracle: Results = {case: reference.run(exact, arrays) for case, arrays in cases.items()}
+    lines = _float32_lines(forms, source, graph, cases, oracle)
     if float64:
-        lines += _float64_lines(forms, graph, cases)
+        lines += _float64_lines(forms, graph, cases, oracle)
     weights = {
         form.name: weight_differences(graph, form.graph)
         for form in forms
@@ -267,9 +269,8 @@ def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error
 
 
 def _float32_lines(
-    forms: Sequence[Form], source: Form, graph: Graph, cases: Mapping[str, Arrays]
+    forms: Sequence[Form], source: Form, graph: Graph, cases: Mapping[str, Arrays], oracle: Results
 ) -> list[Line]:
-    oracle: Results = {case: reference.run(graph, arrays) for case, arrays in cases.items()}
     rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
     count, floor = len(graph.outputs), float32_floor(graph)
     errors = {form.name: _errors(_run_all(form.run, cases), oracle, count) for form in forms}
@@ -286,8 +287,9 @@ def _float32_lines(
     return lines
 
 
-def _float64_lines(forms: Sequence[Form], graph: Graph, cases: Mapping[str, Arrays]) -> list[Line]:
-    oracle: Results = {case: reference.run(graph, arrays) for case, arrays in cases.items()}
+def _float64_lines(
+    forms: Sequence[Form], graph: Graph, cases: Mapping[str, Arrays], oracle: Results
+) -> list[Line]:
     wide = {
         case: [array.astype("float64") if array.dtype.kind == "f" else array for array in arrays]
         for case, arrays in cases.items()

@@ -100,10 +100,13 @@ class Session:
                 f"{self.path}: cannot run inputs of shapes {shapes}: {_reason(error)}"
             ) from error
 
+    @cached_property
+    def _needs_steps(self) -> list[str]:
+        return json.loads(self.metadata.get("biport.needs_steps", "[]"))
+
     def _check_steps(self, arrays: Sequence[np.ndarray]) -> None:
-        needing = json.loads(self.metadata.get("biport.needs_steps", "[]"))
         for value, array in zip(self.input_values, arrays, strict=True):
-            if value.name in needing and array.shape[1] == 0:
+            if value.name in self._needs_steps and array.shape[1] == 0:
                 raise InputError(
                     f"input {value.name!r}: the maximum over no time steps (T = 0) is not defined"
                 )
@@ -135,7 +138,7 @@ class Session:
             described = json.loads(self.metadata["biport.inputs"])
             bounds = {entry["name"]: int(entry["ids"]) for entry in described if entry["ids"] is not None}
             named = [Value(item["name"], tuple(item["shape"]), item["dtype"]) for item in described]
-            json.loads(self.metadata.get("biport.needs_steps", "[]"))
+            _ = self._needs_steps
         except (ValueError, TypeError, KeyError) as error:
             raise FileError(f"{self.path}: its biport metadata cannot be read: {error!r}") from error
         if [(v.name, v.dtype, len(v.shape)) for v in named] != [

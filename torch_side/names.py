@@ -76,8 +76,3 @@ def unique(name: str, taken: Collection[str]) -> str:
         count += 1
         candidate = f"{name}_{count}"
     return candidate
-
-
-def snake_case(kind: str) -> str:
-    """``"GlobalMaxPooling1D"`` to ``"global_max_pooling1d"``, as Keras names its layers."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()

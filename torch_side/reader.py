@@ -12,7 +12,8 @@ from torch import fx, nn
 from biport.errors import GraphError, UnsupportedError, WeightError, raise_unsupported
 from biport.graph import Node, Value
 from biport.ops import LSTM, Bidirectional, Embedding, NotEqual, Op, Tensor
-from torch_side.names import ORIGIN, Origin, snake_case, unique
+from biport.registry import snake_case
+from torch_side.names import ORIGIN, Origin, unique
 
 
 class Lazy:
