@@ -19,6 +19,7 @@ import biport
 from biport.errors import BiportError, FileError, InputError
 from biport.graph import Graph, Node, Value, structure
 from biport.ops import Op, op_class
+from biport.targets import check_target
 
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
 FORMAT = 1
@@ -97,13 +98,8 @@ def write(graph: Graph, folder: str | os.PathLike[str], *, overwrite: bool = Fal
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
-    if not target.parent.is_dir():
-        raise InputError(f"{target}: the folder {target.parent} does not exist")
-    if not target.exists():
-        return
-    if not overwrite:
-        raise InputError(f"{target}: exists already; use --force (overwrite=True) to replace a bundle")
-    if not _is_bundle(target):
+    check_target(target, overwrite, replaces="a bundle")
+    if target.exists() and not _is_bundle(target):
         raise InputError(f"{target}: is not a bundle, or holds other files too; it is left as it is")
 
 

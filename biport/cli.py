@@ -20,6 +20,7 @@ import typer
 
 from biport import __version__
 from biport.errors import BiportError, InputError, MissingDependencyError, UnsupportedError
+from biport.targets import check_folder, check_target
 
 app = typer.Typer(
     name="biport",
@@ -169,8 +170,7 @@ def _check_output(source: Path, to: Target, output: Path) -> None:
         raise InputError(f"{output}: --to {to} writes a file that ends in {suffix}")
     if source.exists() and output.exists() and source.samefile(output):
         raise InputError(f"{output}: is the source; biport never writes over its input")
-    if not output.absolute().parent.is_dir():
-        raise InputError(f"{output}: the folder {output.parent} does not exist")
+    check_folder(output)
 
 
 @app.command()
@@ -257,8 +257,8 @@ def run(
 
     if output is not None and output.suffix != ".npz":
         raise InputError(f"{output}: outputs are written to a file that ends in .npz")
-    if output is not None and output.exists() and not force:
-        raise InputError(f"{output}: exists already; use --force to replace it")
+    if output is not None:
+        check_target(output, force)
     session = Session(model, device=device)
     arrays = load_inputs(inputs)
     start = time.perf_counter()
@@ -288,17 +288,11 @@ def _plain(array: Any) -> dict[str, Any]:
 
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Write an ``.npz`` so that it appears whole or not at all.
-
-    Raises:
-        InputError: its folder does not exist.
-    """
+    """Write an ``.npz`` so that it appears whole or not at all."""
     import tempfile
 
     import numpy as np
 
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist")
     with tempfile.NamedTemporaryFile(dir=path.absolute().parent, suffix=".npz", delete=False) as file:
         try:
             np.savez(file, **arrays)

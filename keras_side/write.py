@@ -18,6 +18,7 @@ from biport.errors import InputError, MissingDependencyError, WeightError
 from biport.graph import Graph, Node
 from biport.inputs import check_inputs
 from biport.registry import discover
+from biport.targets import check_target
 from biport.transfer import LoadReport, summed_biases
 from keras_side.records import WrittenLayer
 from keras_side.registry import WRITERS
@@ -94,10 +95,7 @@ def save(graph: Graph, path: str | os.PathLike[str], *, overwrite: bool = False)
     target = Path(path)
     if target.suffix != ".keras":
         raise InputError(f"{target}: a Keras file ends in .keras")
-    if target.exists() and not overwrite:
-        raise InputError(f"{target}: exists already; use --force (overwrite=True) to replace it")
-    if not target.absolute().parent.is_dir():
-        raise InputError(f"{target}: the folder {target.parent} does not exist")
+    check_target(target, overwrite)
     model = write(graph)
     with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.stem}-") as folder:
         staging = Path(folder) / target.name
