@@ -12,11 +12,6 @@ from biport.registry import Registry, snake_case
 SIDES = ("reference", "Keras read", "Keras write", "torch read", "torch write", "ONNX write")
 
 
-def op_kinds() -> list[type[ops.Op]]:
-    """Every op there is, by name."""
-    return sorted(ops.Op.__subclasses__(), key=lambda op: op.__name__)
-
-
 def support_rows() -> list[dict[str, Any]]:
     """One row an op: its name, and for each side whether it is registered there.
 
@@ -26,7 +21,7 @@ def support_rows() -> list[dict[str, Any]]:
     registries = _registries()
     return [
         {"op": op.__name__} | {side: snake_case(op.__name__) in registries[side] for side in SIDES}
-        for op in op_kinds()
+        for op in ops.op_classes()
     ]
 
 

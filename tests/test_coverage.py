@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from biport.ops import Op
+from biport.ops import Op, op_classes
 from biport.registry import snake_case
-from biport.support import SIDES, op_kinds, support_rows, support_table
+from biport.support import SIDES, support_rows, support_table
 
 ROOT = Path(__file__).parents[1]
-OPS = [op.__name__ for op in op_kinds()]
+OPS = [op.__name__ for op in op_classes()]
 
 
 @pytest.mark.parametrize("row", support_rows(), ids=OPS)
@@ -36,7 +36,7 @@ def test_an_op_without_its_files_is_found() -> None:
     assert not any(row[side] for side in SIDES)
     del Telepathy
     gc.collect()
-    assert [op.__name__ for op in op_kinds()] == OPS
+    assert [op.__name__ for op in op_classes()] == OPS
 
 
 def test_the_readme_has_the_support_table_of_the_registries() -> None:

@@ -255,7 +255,7 @@ EDITS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "missing setting": (lambda d: d["nodes"][7]["settings"].pop("input_size"), "input_size"),
     "setting of a wrong type": (lambda d: d["nodes"][7]["settings"].update(input_size="4"), "input_size"),
     "setting that is a mapping": (lambda d: d["nodes"][7]["settings"].update(activation={}), ""),
-    "activation": (lambda d: d["nodes"][7]["settings"].update(activation="gelu"), "gelu"),
+    "activation": (lambda d: d["nodes"][7]["settings"].update(activation="glu"), "glu"),
     "rate is text": (lambda d: d["nodes"][6]["settings"].update(rate="x"), ""),
     "inner kind": (lambda d: d["nodes"][3]["settings"]["forward"].update(kind="Dense"), ""),
     "inner is none": (lambda d: d["nodes"][3]["settings"].update(forward=None), ""),

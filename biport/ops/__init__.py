@@ -1,0 +1,55 @@
+"""The operations of a graph: one frozen, self-validating dataclass each.
+
+Shape letters: N batch, T time, I input, H hidden, O output, G gates, D directions, V vocabulary.
+
+An op carries its weights as numpy arrays, all of one float dtype, and says with `Op.infer` what it
+makes of its inputs. What it computes is defined by `biport.reference`, in numpy.
+"""
+
+from biport.ops.activations import ACTIVATIONS, FUSED_ACTIVATIONS
+from biport.ops.base import (
+    FLOATS,
+    INTEGERS,
+    Dim,
+    Op,
+    Tensor,
+    op_class,
+    op_classes,
+    parameter,
+    same_bits,
+    same_dim,
+)
+from biport.ops.dense import Dense, Embedding
+from biport.ops.dropout import Dropout, SpatialDropout1D
+from biport.ops.masks import LogicalOr, NotEqual
+from biport.ops.merging import Concatenate
+from biport.ops.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from biport.ops.recurrent import LSTM, MERGE_MODES, Bidirectional, Gates
+
+__all__ = [
+    "ACTIVATIONS",
+    "FLOATS",
+    "FUSED_ACTIVATIONS",
+    "INTEGERS",
+    "LSTM",
+    "MERGE_MODES",
+    "Bidirectional",
+    "Concatenate",
+    "Dense",
+    "Dim",
+    "Dropout",
+    "Embedding",
+    "Gates",
+    "GlobalAveragePooling1D",
+    "GlobalMaxPooling1D",
+    "LogicalOr",
+    "NotEqual",
+    "Op",
+    "SpatialDropout1D",
+    "Tensor",
+    "op_class",
+    "op_classes",
+    "parameter",
+    "same_bits",
+    "same_dim",
+]

@@ -1,0 +1,267 @@
+"""What every op has: shapes and dtypes, weights and settings as data, and the checks ops are made of.
+
+The files beside this one hold the ops, one family each; `biport.ops` names them all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from biport.errors import GraphError, WeightError
+
+Dim = int | str
+"""A size, or the letter of one that varies: ``"N"``, ``"T"``."""
+
+FLOATS = ("float32", "float64")
+INTEGERS = ("int32", "int64")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """The shape and dtype of a value."""
+
+    shape: tuple[Dim, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.dtype} ({', '.join(str(dim) for dim in self.shape)})"
+
+
+def same_dim(a: Dim, b: Dim) -> bool:
+    """Whether two sizes can be equal: letters can be anything, numbers only themselves."""
+    return isinstance(a, str) or isinstance(b, str) or a == b
+
+
+class Op:
+    """What every operation has; subclasses are final, frozen dataclasses.
+
+    Fields that hold arrays, mappings of gates to arrays, or another op are its weights; all other
+    fields are its settings.
+    """
+
+    masked: ClassVar[tuple[int, ...]] = ()
+    """The positions of the inputs that may come with a ``(N, T)`` mask."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The outputs' shapes and dtypes.
+
+        Raises:
+            GraphError: the inputs do not suit this op.
+        """
+        raise NotImplementedError
+
+    @property
+    def output_count(self) -> int:
+        """How many outputs `infer` gives."""
+        return 1
+
+    @property
+    def kind(self) -> str:
+        """The op's name, such as ``"LSTM"``."""
+        return type(self).__name__
+
+    def settings(self) -> dict[str, Any]:
+        """Everything but the weights, by field name; an inner op gives a mapping with its ``kind``."""
+        found = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Op):
+                found[field.name] = {"kind": value.kind, **value.settings()}
+            elif not _is_weight(field):
+                found[field.name] = value
+        return found
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The weights by path: ``weight_ih.i``, ``forward.bias_ih.f``."""
+        found: dict[str, np.ndarray] = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                found[field.name] = value
+            elif isinstance(value, Mapping):
+                found |= {f"{field.name}.{gate}": array for gate, array in value.items()}
+            elif isinstance(value, Op):
+                found |= {f"{field.name}.{path}": array for path, array in value.weights().items()}
+        return found
+
+    @classmethod
+    def build(cls, settings: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Self:
+        """The op with these `settings` and `weights`, as those two methods give them.
+
+        Raises:
+            GraphError: settings are missing, unknown, or do not suit each other.
+            WeightError: weights are missing, left over, or of the wrong shape.
+        """
+        values: dict[str, Any] = {}
+        left = dict(weights)
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            inner = settings.get(field.name)
+            nested = {
+                path.split(".", 1)[1]: left.pop(path)
+                for path in list(left)
+                if path.startswith(field.name + ".")
+            }
+            if isinstance(inner, Mapping) and "kind" in inner:
+                rest = {key: value for key, value in inner.items() if key != "kind"}
+                values[field.name] = op_class(inner["kind"]).build(rest, nested)
+            elif nested:
+                values[field.name] = nested
+            elif field.name in left:
+                values[field.name] = left.pop(field.name)
+            elif field.name in settings:
+                values[field.name] = settings[field.name]
+            elif _is_weight(field):
+                values[field.name] = None
+        unknown = sorted(settings.keys() - values.keys())
+        if unknown:
+            raise GraphError(f"{cls.__name__}: unknown settings {unknown}")
+        if left:
+            raise WeightError(f"{cls.__name__}: weights left over: {sorted(left)}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise GraphError(f"{cls.__name__}: {error}") from error
+
+    def astype(self, dtype: str) -> Self:
+        """The same op with its weights in another float dtype."""
+        cast = {path: array.astype(dtype) for path, array in self.weights().items()}
+        return type(self).build(self.settings(), cast)
+
+    @property
+    def dtype(self) -> str | None:
+        """The weights' dtype; ``None`` for an op without weights."""
+        return next((array.dtype.name for array in self.weights().values()), None)
+
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other) or not isinstance(other, Op):
+            return NotImplemented
+        mine, yours = self.weights(), other.weights()
+        return (
+            self.settings() == other.settings()
+            and mine.keys() == yours.keys()
+            and all(same_bits(mine[path], yours[path]) for path in mine)
+        )
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"{self.kind}({', '.join(_shown(self))})"
+
+
+def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays are equal bit for bit, the sign of zero included."""
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def op_class(kind: str) -> type[Op]:
+    """The op class called ``kind``.
+
+    Raises:
+        GraphError: there is none.
+    """
+    known = {candidate.__name__: candidate for candidate in op_classes()}
+    if kind not in known:
+        raise GraphError(f"there is no op {kind!r}; known: {', '.join(known)}")
+    return known[kind]
+
+
+def op_classes() -> list[type[Op]]:
+    """Every op there is, by name."""
+    found, waiting = [], [Op]
+    while waiting:
+        inner = waiting.pop().__subclasses__()
+        found += [candidate for candidate in inner if not candidate.__subclasses__()]
+        waiting += inner
+    return sorted(found, key=lambda candidate: candidate.__name__)
+
+
+def _is_weight(field: dataclasses.Field) -> bool:
+    return bool(field.metadata.get("weight"))
+
+
+def parameter() -> Any:
+    """Declare a field that holds weights, or ``None`` for weights the layer does without."""
+    return dataclasses.field(metadata={"weight": True})
+
+
+def _shown(op: Op) -> list[str]:
+    """The settings worth a line of text: those that differ from their defaults."""
+    parts = []
+    for field in dataclasses.fields(op):  # type: ignore[arg-type]
+        value = getattr(op, field.name)
+        if isinstance(value, Op):
+            parts.append(f"{field.name}={value}")
+        elif _is_weight(field):
+            # A second bias is torch's habit, its absence is not worth a word.
+            parts += [f"{field.name}=None"] if value is None and field.name != "bias_hh" else []
+        elif value is True:
+            parts.append(field.name)
+        elif field.default is dataclasses.MISSING or value != field.default:
+            parts.append(f"{field.name}={value}")
+    return parts
+
+
+def check_array(owner: str, name: str, array: object, shape: tuple[int, ...], dtype: str | None) -> None:
+    """Refuse what is not a finite float array of ``shape``, and of ``dtype`` where one is given."""
+    if not isinstance(array, np.ndarray):
+        raise WeightError(f"{owner}: {name} is missing")
+    if array.shape != shape:
+        raise WeightError(f"{owner}: {name} should have shape {shape}, found {array.shape}")
+    if array.dtype.name not in FLOATS or (dtype is not None and array.dtype.name != dtype):
+        wanted = dtype or " or ".join(FLOATS)
+        raise WeightError(f"{owner}: {name} should be {wanted}, found {array.dtype.name}")
+    if not np.isfinite(array).all():
+        raise WeightError(f"{owner}: {name} holds NaN or infinite numbers")
+
+
+def check_sizes(owner: str, **sizes: int) -> None:
+    """Refuse sizes that are no positive integers."""
+    for name, size in sizes.items():
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise GraphError(f"{owner}: {name} should be a positive integer, found {size!r}")
+
+
+def check_choice(owner: str, name: str, value: object, choices: Sequence[object]) -> None:
+    """Refuse a setting that is none of ``choices``."""
+    if value not in choices:
+        raise GraphError(f"{owner}: {name} should be one of {list(choices)}, found {value!r}")
+
+
+def take(op: Op, inputs: Sequence[Tensor], count: int) -> Sequence[Tensor]:
+    """The inputs, which must be ``count``."""
+    if len(inputs) != count:
+        raise GraphError(f"{op.kind} takes {count} input{'s' * (count != 1)}, found {len(inputs)}")
+    return inputs
+
+
+def need(op: Op, tensor: Tensor, rank: int | None, dtypes: Sequence[str], last: Dim | None = None) -> None:
+    """Refuse an input of another rank, dtype or last dimension."""
+    if rank is not None and len(tensor.shape) != rank:
+        raise GraphError(f"{op.kind} takes {rank} dimensions, found {tensor}")
+    if tensor.dtype not in dtypes:
+        raise GraphError(f"{op.kind} takes {' or '.join(dtypes)}, found {tensor}")
+    if last is not None and not same_dim(tensor.shape[-1], last):
+        raise GraphError(f"{op.kind} takes a last dimension of {last}, found {tensor}")
+
+
+def floats(op: Op) -> Sequence[str]:
+    """The dtypes an op takes: its weights', or any float."""
+    return FLOATS if op.dtype is None else (op.dtype,)
+
+
+def match_shapes(op: Op, inputs: Sequence[Tensor], axis: int | None) -> None:
+    """Refuse inputs whose dtypes or sizes differ, those along ``axis`` aside."""
+    first = inputs[0]
+    for other in inputs[1:]:
+        agree = len(other.shape) == len(first.shape) and other.dtype == first.dtype
+        if not agree or any(
+            not same_dim(a, b)
+            for position, (a, b) in enumerate(zip(first.shape, other.shape, strict=True))
+            if position != axis
+        ):
+            raise GraphError(f"{op.kind}: {first} and {other} do not go together")

@@ -1,0 +1,86 @@
+"""Tables and matrices: `Embedding` and `Dense`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from biport.errors import GraphError
+from biport.ops.activations import ACTIVATIONS
+from biport.ops.base import (
+    INTEGERS,
+    Op,
+    Tensor,
+    check_array,
+    check_choice,
+    check_sizes,
+    floats,
+    need,
+    parameter,
+    take,
+)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Embedding(Op):
+    """Rows of a table: ``(N, T)`` integers in ``[0, V)`` to ``(N, T, O)``.
+
+    Args:
+        num_embeddings: V; Keras ``input_dim``.
+        embedding_dim: O; Keras ``output_dim``.
+        weight: the table, ``(V, O)``.
+        mask_zero: Keras' flag that id 0 is padding. It changes nothing here: the mask it gives rise to
+            is a `NotEqual` node of its own.
+    """
+
+    num_embeddings: int
+    embedding_dim: int
+    mask_zero: bool = False
+    weight: np.ndarray = parameter()
+
+    def __post_init__(self) -> None:
+        check_sizes(self.kind, num_embeddings=self.num_embeddings, embedding_dim=self.embedding_dim)
+        check_array(self.kind, "weight", self.weight, (self.num_embeddings, self.embedding_dim), None)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (ids,) = take(self, inputs, 1)
+        need(self, ids, None, INTEGERS)
+        return (Tensor((*ids.shape, self.embedding_dim), self.weight.dtype.name),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Dense(Op):
+    """``activation(x Wᵀ + b)`` over the last dimension, ``(..., I)`` to ``(..., O)``.
+
+    Args:
+        input_size: I.
+        output_size: O; Keras ``units``.
+        activation: one of `ACTIVATIONS`; softmax and log_softmax go over the last dimension.
+        weight: ``(O, I)``.
+        bias: ``(O,)`` or ``None``.
+    """
+
+    input_size: int
+    output_size: int
+    activation: str = "linear"
+    weight: np.ndarray = parameter()
+    bias: np.ndarray | None = parameter()
+
+    def __post_init__(self) -> None:
+        check_sizes(self.kind, input_size=self.input_size, output_size=self.output_size)
+        check_choice(self.kind, "activation", self.activation, ACTIVATIONS)
+        check_array(self.kind, "weight", self.weight, (self.output_size, self.input_size), None)
+        if self.bias is not None:
+            check_array(self.kind, "bias", self.bias, (self.output_size,), self.dtype)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, floats(self), self.input_size)
+        if len(x.shape) < 2:
+            raise GraphError(f"{self.kind} takes two or more dimensions, found {x}")
+        return (Tensor((*x.shape[:-1], self.output_size), x.dtype),)

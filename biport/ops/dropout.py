@@ -1,0 +1,48 @@
+"""What does nothing at inference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from biport.errors import GraphError
+from biport.ops.base import FLOATS, Op, Tensor, need, take
+
+
+def check_rate(op: Op, rate: float) -> None:
+    """Refuse a share that is none."""
+    if not 0 <= rate <= 1:
+        raise GraphError(f"{op.kind}: rate should be in [0, 1], found {rate!r}")
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Dropout(Op):
+    """Nothing at inference; in training drops a share ``rate`` of the elements and scales up the rest."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        check_rate(self, self.rate)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
+        return (x,)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SpatialDropout1D(Op):
+    """Nothing at inference; in training drops whole features of ``(N, T, I)``, the same at every step."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        check_rate(self, self.rate)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, 3, FLOATS)
+        return (x,)

@@ -1,0 +1,41 @@
+"""Where masks come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from biport.errors import GraphError
+from biport.ops.base import INTEGERS, Op, Tensor, match_shapes, need, take
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class NotEqual(Op):
+    """``ids != value``: the mask of a padded batch, ``(N, T)`` integers to ``(N, T)`` booleans."""
+
+    value: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, int) or isinstance(self.value, bool):
+            raise GraphError(f"NotEqual: value should be an integer, found {self.value!r}")
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (ids,) = take(self, inputs, 1)
+        need(self, ids, 2, INTEGERS)
+        return (Tensor(ids.shape, "bool"),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class LogicalOr(Op):
+    """A step is valid where it is valid in any of the masks: ``(N, T)`` booleans, two or more."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        if len(inputs) < 2:
+            raise GraphError(f"LogicalOr takes two or more inputs, found {len(inputs)}")
+        for mask in inputs:
+            need(self, mask, 2, ("bool",))
+        match_shapes(self, inputs, axis=None)
+        return (inputs[0],)
