@@ -13,8 +13,6 @@ import numpy as np
 
 from biport.errors import WeightError
 
-LSTM_GATES = ("i", "o", "f", "c")  # input, output, forget, cell candidate: the order of the ONNX standard
-
 
 def split_gates(stacked: np.ndarray, order: str) -> dict[str, np.ndarray]:
     """Split the first axis of ``stacked``, ``(G·H, ...)``, into ``{gate: (H, ...)}``.

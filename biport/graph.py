@@ -241,6 +241,5 @@ def last_dims(graph: Graph) -> Sequence[int]:
 def max_sum(op: Op) -> int:
     """The number of products added up for one number of the op's output."""
     settings = op.settings()
-    inner = [value for value in vars(op).values() if isinstance(value, Op)]
     own = settings.get("input_size", 1) + settings.get("hidden_size", 0)
-    return max([own, *(max_sum(part) for part in inner)])
+    return max([own, *(max_sum(part) for part in op.parts().values())])

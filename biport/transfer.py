@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from biport.graph import Graph
+from biport.ops import Cell, Op
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,19 @@ class LoadReport:
 
 def summed_biases(graph: Graph) -> list[str]:
     """The nodes that a framework with a single bias cannot take bit for bit: ``bias_hh`` is not zero."""
-    return [
-        node.name
-        for node in graph.nodes
-        if any("bias_hh" in path and array.any() for path, array in node.op.weights().items())
-    ]
+    return [node.name for node in graph.nodes if any(map(_two_biases, _with_parts(node.op)))]
+
+
+def _two_biases(op: Op) -> bool:
+    return (
+        isinstance(op, Cell)
+        and op.one_bias
+        and op.bias_hh is not None
+        and any(bias.any() for bias in op.bias_hh.values())
+    )
+
+
+def _with_parts(op: Op) -> Iterator[Op]:
+    yield op
+    for part in op.parts().values():
+        yield from _with_parts(part)

@@ -66,9 +66,9 @@ class FileVariables:
         """The group of the layer held under ``attribute``."""
         return FileVariables(_group(self.group, attribute, self.owner), f"{self.owner}: {attribute}")
 
-    def layer(self, index: int, key: str) -> FileVariables:
-        """The group of one layer of a model, ``layers/<key>``."""
-        layers = _group(self.group, "layers", self.owner)
+    def item(self, container: str, index: int, key: str) -> FileVariables:
+        """The group of one layer of a list, ``<container>/<key>``."""
+        layers = _group(self.group, container, self.owner)
         return FileVariables(_group(layers, key, self.owner), f"{self.owner}: {key}")
 
 

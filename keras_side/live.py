@@ -40,9 +40,9 @@ class LiveVariables:
         """The variables of the layer held under ``attribute``."""
         return LiveVariables(getattr(self.holder, attribute), f"{self.owner}: {attribute}")
 
-    def layer(self, index: int, key: str) -> LiveVariables:
-        """The variables of the model's ``index``-th layer."""
-        return LiveVariables(self.holder.layers[index], f"{self.owner}: {key}")
+    def item(self, container: str, index: int, key: str) -> LiveVariables:
+        """The variables of the ``index``-th layer of the list held under ``container``."""
+        return LiveVariables(getattr(self.holder, container)[index], f"{self.owner}: {key}")
 
 
 def _numpy(variable: Any) -> np.ndarray:

@@ -240,8 +240,8 @@ class _Reader:
         try:
             if layer.problem is not None:
                 raise layer.problem
-            tensors, mask = self._call_arguments(layer, arguments, options)
-            outputs = self._apply(layer, name, tensors, mask)
+            tensors, mask, states = self._call_arguments(layer, arguments, options)
+            outputs = self._apply(layer, name, tensors, mask, states)
         except UnsupportedError as problem:
             self.refuse(problem)
             made[layer.name, index, 0] = Unreadable(problem)
@@ -251,20 +251,28 @@ class _Reader:
 
     def _call_arguments(
         self, layer: _Layer, arguments: list, options: Mapping
-    ) -> tuple[list[_Tensor], Mask | None]:
+    ) -> tuple[list[_Tensor], Mask | None, list[_Tensor]]:
+        """What a call reads: its data, the mask it was given and the initial states."""
+        takes_states = layer.class_name in READERS and READERS.lookup(layer.class_name, layer.owner).states
+        known = {"initial_state"} if takes_states else set()
         for key, option in options.items():
-            harmless = option is None or (key == "training" and option is False) or key == "mask"
-            if not harmless:
+            harmless = option is None or (key == "training" and option is False)
+            if not harmless and key != "mask" and key not in known:
                 raise UnsupportedError(layer.owner, f"call argument {key}", option, "calls without it")
-        if len(arguments) != 1:
+        if not 1 <= len(arguments) <= (2 if takes_states else 1):
             raise UnsupportedError(layer.owner, "call arguments", len(arguments), "one, or one list")
-        flat = arguments[0] if isinstance(arguments[0], list) else arguments
+        flat = arguments[0] if isinstance(arguments[0], list) else arguments[:1]
         mask = options.get("mask")
         if not flat:
             raise FileError(f"{layer.owner}: is called without inputs")
         if isinstance(mask, list):
             raise UnsupportedError(layer.owner, "call argument mask", "a list", "one mask")
-        return [self._data(item) for item in flat], as_mask(self._symbol(mask), layer.owner)
+        states = arguments[1] if len(arguments) == 2 else options.get("initial_state")
+        return (
+            [self._data(item) for item in flat],
+            as_mask(self._symbol(mask), layer.owner),
+            [self._data(item) for item in _flat(states)],
+        )
 
     def _data(self, item: object) -> _Tensor:
         """A tensor that can be read as data.
@@ -325,14 +333,19 @@ class _Reader:
         return prefix + layer.name
 
     def _apply(
-        self, layer: _Layer, name: str, tensors: Sequence[_Tensor], mask: Mask | None
+        self,
+        layer: _Layer,
+        name: str,
+        tensors: Sequence[_Tensor],
+        mask: Mask | None,
+        states: Sequence[_Tensor] = (),
     ) -> list[_Tensor]:
         if layer.class_name in MODELS and layer.problem is None:
             if mask is not None:
                 tensors = [t if t.mask == mask else _Tensor(t.value, mask) for t in tensors]
             return self.model(layer.class_name, layer.config, layer.variables, f"{name}.", tensors)
         try:
-            return self._apply_layer(layer, name, tensors, mask)
+            return self._apply_layer(layer, name, tensors, mask, states)
         except UnsupportedError as problem:
             if layer.calls:
                 raise
@@ -341,7 +354,12 @@ class _Reader:
             return list(tensors)
 
     def _apply_layer(
-        self, layer: _Layer, name: str, tensors: Sequence[_Tensor], mask: Mask | None
+        self,
+        layer: _Layer,
+        name: str,
+        tensors: Sequence[_Tensor],
+        mask: Mask | None,
+        states: Sequence[_Tensor],
     ) -> list[_Tensor]:
         if layer.problem is not None:
             raise layer.problem
@@ -349,14 +367,20 @@ class _Reader:
         op = layer.read(reader.read)
         # A recorded mask equal to the one the input carries keeps that one's name.
         carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
+        # Keras 3.15 gives a layer the mask its input carries only where the input is its one tensor: called
+        # with an initial state, a recurrent layer walks the padding too, though it hands the mask on.
+        taken = carried if mask is not None or not states else [None] * len(carried)
         count = op.output_count
         values = [name] if count == 1 else [f"{name}:{position}" for position in range(count)]
         inputs = [tensor.value for tensor in tensors]
-        masks = tuple(
+        masks = [
             None if position not in op.masked or found in (None, Full()) else self._mask_value(found)
-            for position, found in enumerate(carried)
-        )
-        self._add(Node(name, op, tuple(inputs), tuple(values), masks))
+            for position, found in enumerate(taken)
+        ]
+        if reader.refuse_masked is not None and any(masks):
+            reader.refuse_masked(layer.record, op)
+        sources = (*inputs, *(state.value for state in states))
+        self._add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
         try:
             made = reader.masks(op, name, inputs, carried)
         except UnsupportedError as problem:
@@ -405,18 +429,29 @@ class _Layer:
     problem: UnsupportedError | None = None
     _op: ops.Op | None = None
 
+    @property
+    def record(self) -> LayerRecord:
+        """The layer as the readers of `keras_side.ops` take it."""
+        return LayerRecord(self.class_name, self.name, self.config, self.variables, self.owner)
+
     def read(self, reader: Any) -> ops.Op:
         """The op; one and the same for every call of the layer."""
         if self._op is None:
-            record = LayerRecord(self.class_name, self.name, self.config, self.variables, self.owner)
             try:
-                self._op = reader(record)
+                self._op = reader(self.record)
             except UnsupportedError:
                 raise
             except BiportError as error:
                 raise type(error)(_named(self.owner, str(error))) from error
         assert self._op is not None
         return self._op
+
+
+def _flat(states: Any) -> list[Any]:
+    """The states of a call in one list; a layer of several cells nests them."""
+    if states is None:
+        return []
+    return [found for part in states for found in _flat(part)] if isinstance(states, list) else [states]
 
 
 def _is_size(dim: object) -> bool:
@@ -445,7 +480,7 @@ def _layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[_La
         label = f"{owner}: layer {name!r} ({class_name})"
         stored = None
         if not is_operation(module) and not (sequential and class_name == "InputLayer"):
-            stored = variables.layer(index, key)
+            stored = variables.item("layers", index, key)
             used[count] += 1
             index += 1
         yield _Layer(

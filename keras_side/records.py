@@ -35,8 +35,8 @@ class Variables(Protocol):
         """The variables of the layer held under ``attribute``."""
         ...
 
-    def layer(self, index: int, key: str) -> Variables:
-        """The variables of one layer of a model: the ``index``-th, stored under ``key``."""
+    def item(self, container: str, index: int, key: str) -> Variables:
+        """The variables of the ``index``-th layer in the list ``container``, stored under ``key``."""
         ...
 
 
@@ -77,18 +77,31 @@ class LayerRecord:
             owner=f"{self.owner}: {attribute} ({class_name})",
         )
 
+    def item(self, container: str, index: int, key: str, data: object) -> LayerRecord:
+        """The ``index``-th layer in the list ``container``, stored under ``key``."""
+        class_name, config = serialized(self.owner, data)
+        return LayerRecord(
+            class_name=class_name,
+            name=str(config.get("name", key)),
+            config=config,
+            variables=self.variables.item(container, index, key),
+            owner=f"{self.owner}: {container}[{index}] ({class_name})",
+        )
+
 
 @dataclass(frozen=True)
 class WrittenLayer:
     """What it takes to make a live layer: ``keras.layers.<class_name>``, its settings and weights.
 
-    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``.
+    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``. A layer of
+    several cells takes its initial states in lists of ``state_groups`` states.
     """
 
     class_name: str
     config: Mapping[str, Any]
     weights: Sequence[np.ndarray] = ()
     is_operation: bool = False
+    state_groups: Sequence[int] = ()
 
 
 def input_size(kernel: np.ndarray) -> int:

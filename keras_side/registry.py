@@ -17,10 +17,19 @@ MaskRule = Callable[[Op, str, Sequence[str], Sequence[Mask | None]], Sequence[Ma
 
 @dataclass(frozen=True)
 class Reader:
-    """How a layer is read, and which masks its outputs carry."""
+    """How a layer is read.
+
+    Args:
+        read: makes the op.
+        masks: which masks the outputs carry.
+        refuse_masked: raises where the layer, as it is set, cannot be read when it gets a mask.
+        states: whether the layer takes an ``initial_state`` beside its input.
+    """
 
     read: Callable[[LayerRecord], Op]
     masks: MaskRule
+    refuse_masked: Callable[[LayerRecord, Op], None] | None = None
+    states: bool = False
 
 
 Made = TypeVar("Made", bound=Op)
@@ -31,17 +40,22 @@ writes = WRITERS.register
 
 
 def reads(
-    *class_names: str, masks: MaskRule = stop_mask
+    *class_names: str,
+    masks: MaskRule = stop_mask,
+    refuse_masked: Callable[[LayerRecord, Op], None] | None = None,
+    states: bool = False,
 ) -> Callable[[Callable[[LayerRecord], Made]], Callable[[LayerRecord], Made]]:
     """Decorate the function that reads the layers called ``class_names``.
 
     Args:
         class_names: Keras class names.
         masks: what `compute_mask` of these layers does; by default the mask ends here.
+        refuse_masked: see `Reader`.
+        states: see `Reader`.
     """
 
     def keep(function: Callable[[LayerRecord], Made]) -> Callable[[LayerRecord], Made]:
-        READERS.register(*class_names)(Reader(function, masks))
+        READERS.register(*class_names)(Reader(function, masks, refuse_masked, states))
         return function
 
     return keep

@@ -17,6 +17,7 @@ import keras_side.ops
 from biport.errors import InputError, MissingDependencyError, WeightError
 from biport.graph import Graph, Node
 from biport.inputs import check_inputs
+from biport.ops import Bidirectional, Recurrent
 from biport.registry import discover
 from biport.targets import check_target
 from biport.transfer import LoadReport, summed_biases
@@ -142,8 +143,18 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
         config = _with_dtype(written.config, dtype) | {"name": node.name, "dtype": dtype}
         layers[id(node.op)] = layer_class.from_config(config)
     options = _mask_options(node, inputs, values)
+    if isinstance(node.op, Recurrent | Bidirectional) and len(inputs) > 1:
+        options["initial_state"] = _grouped(inputs[1:], written.state_groups)
     made = layers[id(node.op)](inputs if written.class_name == "Concatenate" else inputs[0], **options)
-    return made if isinstance(made, tuple | list) else [made]
+    return keras.tree.flatten(made)
+
+
+def _grouped(states: Sequence[Any], groups: Sequence[int]) -> list[Any]:
+    """The states in lists of so many each; flat where there are no groups."""
+    if not groups:
+        return list(states)
+    left = iter(states)
+    return [[next(left) for _ in range(count)] for count in groups]
 
 
 def _mask_options(node: Node, inputs: Sequence[Any], values: Mapping) -> dict[str, Any]:
@@ -182,12 +193,15 @@ def _operation(written: WrittenLayer, inputs: Sequence[Any], name: str) -> Any:
 
 def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
     """The configuration with ``dtype`` set in the layers inside it too."""
-    return {
-        key: dict(value) | {"config": dict(value["config"]) | {"dtype": dtype}}
-        if isinstance(value, Mapping) and "config" in value
-        else value
-        for key, value in config.items()
-    }
+    return {key: _inner_dtype(value, dtype) for key, value in config.items()}
+
+
+def _inner_dtype(value: Any, dtype: str) -> Any:
+    if isinstance(value, list):
+        return [_inner_dtype(part, dtype) for part in value]
+    if not isinstance(value, Mapping) or "config" not in value:
+        return value
+    return dict(value) | {"config": _with_dtype(value["config"], dtype) | {"dtype": dtype}}
 
 
 def _set_weights(layer: Any, written: WrittenLayer, owner: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from biport import ops
-from biport.gates import LSTM_GATES
 from biport.graph import Graph, Node, Value
 
 MERGES = ("concat", "sum", "mul", "ave", None)
@@ -27,7 +26,7 @@ def lstm(
     """An LSTM with ``biases`` biases, none of them zero."""
 
     def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: normal(rng, *shape) for gate in LSTM_GATES}
+        return {gate: normal(rng, *shape) for gate in ops.LSTM.gates}
 
     return ops.LSTM(
         input_size=input_size,

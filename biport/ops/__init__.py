@@ -24,16 +24,29 @@ from biport.ops.dropout import Dropout, SpatialDropout1D
 from biport.ops.masks import LogicalOr, NotEqual
 from biport.ops.merging import Concatenate
 from biport.ops.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
-from biport.ops.recurrent import LSTM, MERGE_MODES, Bidirectional, Gates
+from biport.ops.recurrent import (
+    GRU,
+    LSTM,
+    MERGE_MODES,
+    RNN,
+    Bidirectional,
+    Cell,
+    Gates,
+    Recurrent,
+    StackedRNN,
+)
 
 __all__ = [
     "ACTIVATIONS",
     "FLOATS",
     "FUSED_ACTIVATIONS",
+    "GRU",
     "INTEGERS",
     "LSTM",
     "MERGE_MODES",
+    "RNN",
     "Bidirectional",
+    "Cell",
     "Concatenate",
     "Dense",
     "Dim",
@@ -45,7 +58,9 @@ __all__ = [
     "LogicalOr",
     "NotEqual",
     "Op",
+    "Recurrent",
     "SpatialDropout1D",
+    "StackedRNN",
     "Tensor",
     "op_class",
     "op_classes",

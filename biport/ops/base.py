@@ -67,13 +67,26 @@ class Op:
 
     def settings(self) -> dict[str, Any]:
         """Everything but the weights, by field name; an inner op gives a mapping with its ``kind``."""
-        found = {}
+        found: dict[str, Any] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, Op):
-                found[field.name] = {"kind": value.kind, **value.settings()}
+                found[field.name] = _described(value)
+            elif _holds_ops(value):
+                found[field.name] = [_described(part) for part in value]
             elif not _is_weight(field):
                 found[field.name] = value
+        return found
+
+    def parts(self) -> dict[str, Op]:
+        """The ops inside of this one, by path: ``forward``, ``cells.0``."""
+        found: dict[str, Op] = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Op):
+                found[field.name] = value
+            elif _holds_ops(value):
+                found |= {f"{field.name}.{number}": part for number, part in enumerate(value)}
         return found
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -85,8 +98,8 @@ class Op:
                 found[field.name] = value
             elif isinstance(value, Mapping):
                 found |= {f"{field.name}.{gate}": array for gate, array in value.items()}
-            elif isinstance(value, Op):
-                found |= {f"{field.name}.{path}": array for path, array in value.weights().items()}
+        for place, part in self.parts().items():
+            found |= {f"{place}.{path}": array for path, array in part.weights().items()}
         return found
 
     @classmethod
@@ -100,21 +113,19 @@ class Op:
         values: dict[str, Any] = {}
         left = dict(weights)
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-            inner = settings.get(field.name)
-            nested = {
-                path.split(".", 1)[1]: left.pop(path)
-                for path in list(left)
-                if path.startswith(field.name + ".")
-            }
-            if isinstance(inner, Mapping) and "kind" in inner:
-                rest = {key: value for key, value in inner.items() if key != "kind"}
-                values[field.name] = op_class(inner["kind"]).build(rest, nested)
-            elif nested:
+            given = settings.get(field.name)
+            if _describes(given):
+                values[field.name] = _built(given, _under(left, field.name))
+            elif isinstance(given, list | tuple) and given and all(map(_describes, given)):
+                values[field.name] = tuple(
+                    _built(part, _under(left, f"{field.name}.{number}")) for number, part in enumerate(given)
+                )
+            elif nested := _under(left, field.name):
                 values[field.name] = nested
             elif field.name in left:
                 values[field.name] = left.pop(field.name)
             elif field.name in settings:
-                values[field.name] = settings[field.name]
+                values[field.name] = given
             elif _is_weight(field):
                 values[field.name] = None
         unknown = sorted(settings.keys() - values.keys())
@@ -151,6 +162,29 @@ class Op:
 
     def __repr__(self) -> str:
         return f"{self.kind}({', '.join(_shown(self))})"
+
+
+def _holds_ops(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(isinstance(part, Op) for part in value)
+
+
+def _described(op: Op) -> dict[str, Any]:
+    return {"kind": op.kind, **op.settings()}
+
+
+def _describes(given: object) -> bool:
+    return isinstance(given, Mapping) and "kind" in given
+
+
+def _built(given: Any, weights: Mapping[str, np.ndarray]) -> Op:
+    rest = {key: value for key, value in given.items() if key != "kind"}
+    return op_class(given["kind"]).build(rest, weights)
+
+
+def _under(left: dict[str, np.ndarray], place: str) -> dict[str, np.ndarray]:
+    """Take the weights whose paths begin with ``place`` out of ``left``."""
+    inside = [path for path in left if path.startswith(f"{place}.")]
+    return {path.removeprefix(f"{place}."): left.pop(path) for path in inside}
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -190,9 +224,10 @@ def parameter() -> Any:
 
 
 def _shown(op: Op) -> list[str]:
-    """The settings worth a line of text: those that differ from their defaults."""
+    """The settings worth a line of text: those without a default, and those that differ from theirs."""
     parts = []
-    for field in dataclasses.fields(op):  # type: ignore[arg-type]
+    fields = dataclasses.fields(op)  # type: ignore[arg-type]
+    for field in sorted(fields, key=lambda field: field.default is not dataclasses.MISSING):
         value = getattr(op, field.name)
         if isinstance(value, Op):
             parts.append(f"{field.name}={value}")

@@ -1,4 +1,4 @@
-"""Recurrent layers."""
+"""Recurrent layers: one direction, several cells on top of each other, and both directions."""
 
 from __future__ import annotations
 
@@ -9,53 +9,93 @@ from typing import ClassVar, final
 import numpy as np
 
 from biport.errors import GraphError, WeightError
-from biport.gates import LSTM_GATES
-from biport.ops.base import Op, Tensor, check_array, check_choice, check_sizes, floats, need, parameter, take
+from biport.ops.activations import ACTIVATIONS
+from biport.ops.base import Op, Tensor, check_array, check_choice, check_sizes, floats, need, parameter
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 
 Gates = Mapping[str, np.ndarray]
 
 
-@final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class LSTM(Op):
-    """Long short-term memory over ``(N, T, I)``, with ``x[t]`` ``(N, I)`` and ``h``, ``c`` ``(N, H)``.
+class Recurrent(Op):
+    """What every op shares that walks over the time steps of ``(N, T, I)``; not an op by itself.
 
-    At each step, with σ the sigmoid and one weight pair and bias pair a gate::
-
-        i, f, o = σ(x Wᵀ + b_ih + h Rᵀ + b_hh)      c~ = tanh(x Wᵀ + b_ih + h Rᵀ + b_hh)
-        c = f * c + i * c~                           h = o * tanh(c)
-
-    Where the mask is false the step is skipped: ``h`` and ``c`` are carried over, and the output at
-    that step repeats the previous output (zeros before the first valid step), or is zero with
-    ``zero_output_for_mask``. A row with no valid step gives zeros.
+    Inputs are the sequence and, if wanted, the initial states, ``(N, H)`` each; without them they are
+    zeros. Where the mask is false the step is skipped: the states are carried over, and the output at
+    that step repeats the previous output (zeros before the first valid step, whatever the initial state),
+    or is zero with ``zero_output_for_mask``.
 
     Args:
-        input_size: I.
-        hidden_size: H; Keras ``units``.
         reverse: walk from the last step to the first; the output stays in that order. Keras
             ``go_backwards``.
         return_sequences: give ``(N, T, H)``, every step's output, instead of ``(N, H)``, the last's.
+        return_state: give the final states as well, after the output.
         zero_output_for_mask: zeros at masked steps instead of the previous output.
-        dropout: share of the inputs dropped in training; nothing at inference.
-        recurrent_dropout: share of the states dropped in training; nothing at inference.
-        weight_ih: ``{gate: (H, I)}`` for the gates i, f, o and c.
-        weight_hh: ``{gate: (H, H)}``.
-        bias_ih: ``{gate: (H,)}``, or ``None`` for a layer without biases.
-        bias_hh: ``{gate: (H,)}``, or ``None`` where the framework keeps a single bias.
-
-    Source: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; the mask rules are
-    those of Keras 3.15.
     """
 
     masked: ClassVar[tuple[int, ...]] = (0,)
 
-    input_size: int
-    hidden_size: int
     reverse: bool = False
     return_sequences: bool = False
+    return_state: bool = False
     zero_output_for_mask: bool = False
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """I and H: the widths of the input and of the output."""
+        raise NotImplementedError
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """The width of each state."""
+        raise NotImplementedError
+
+    @property
+    def output_count(self) -> int:
+        """One, and one more for each state that is given."""
+        return 1 + (len(self.state_sizes) if self.return_state else 0)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        x, *_ = _with_states(self, inputs, self.state_sizes)
+        width, size = self.sizes
+        need(self, x, 3, floats(self), width)
+        lead = x.shape[:2] if self.return_sequences else x.shape[:1]
+        states = [Tensor((x.shape[0], size), x.dtype) for size in self.state_sizes]
+        return (Tensor((*lead, size), x.dtype), *(states if self.return_state else ()))
+
+
+def _with_states(op: Op, inputs: Sequence[Tensor], sizes: Sequence[int]) -> Sequence[Tensor]:
+    if len(inputs) not in (1, 1 + len(sizes)):
+        raise GraphError(f"{op.kind} takes 1 input, or {1 + len(sizes)} with states, found {len(inputs)}")
+    for state, size in zip(inputs[1:], sizes, strict=False):
+        need(op, state, 2, floats(op), size)
+    return inputs
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Cell(Recurrent):
+    """A `Recurrent` op of one cell; not an op by itself.
+
+    Args:
+        input_size: I.
+        hidden_size: H; Keras ``units``.
+        activation: of the candidate and, in an `LSTM`, of the cell state on its way out; one of
+            `ACTIVATIONS`.
+        dropout: share of the inputs dropped in training; nothing at inference.
+        recurrent_dropout: share of the states dropped in training; nothing at inference.
+        weight_ih: ``{gate: (H, I)}``.
+        weight_hh: ``{gate: (H, H)}``.
+        bias_ih: ``{gate: (H,)}``, or ``None`` for a layer without biases.
+        bias_hh: ``{gate: (H,)}``, or ``None`` where the framework keeps a single bias.
+    """
+
+    gates: ClassVar[tuple[str, ...]]
+    states: ClassVar[tuple[str, ...]] = ("h",)
+
+    input_size: int
+    hidden_size: int
+    activation: str = "tanh"
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     weight_ih: Gates = parameter()
@@ -65,6 +105,8 @@ class LSTM(Op):
 
     def __post_init__(self) -> None:
         check_sizes(self.kind, input_size=self.input_size, hidden_size=self.hidden_size)
+        check_choice(self.kind, "activation", self.activation, ACTIVATIONS)
+        check_choice(self.kind, "recurrent_activation", self.recurrent, ACTIVATIONS)
         if self.bias_hh is not None and self.bias_ih is None:
             raise WeightError(f"{self.kind}: bias_hh without bias_ih")
         shapes = {
@@ -77,67 +119,200 @@ class LSTM(Op):
             gates = getattr(self, name)
             if gates is None and name.startswith("bias"):
                 continue
-            if not isinstance(gates, Mapping) or sorted(gates) != sorted(LSTM_GATES):
-                raise WeightError(f"{self.kind}: {name} should have the gates {sorted(LSTM_GATES)}")
-            for gate in LSTM_GATES:
+            if not isinstance(gates, Mapping) or sorted(gates) != sorted(self.gates):
+                raise WeightError(f"{self.kind}: {name} should have the gates {sorted(self.gates)}")
+            for gate in self.gates:
                 check_array(self.kind, f"{name}.{gate}", gates[gate], shape, self.dtype)
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (x,) = take(self, inputs, 1)
-        need(self, x, 3, floats(self), self.input_size)
-        lead = x.shape[:2] if self.return_sequences else x.shape[:1]
-        return (Tensor((*lead, self.hidden_size), x.dtype),)
+    @property
+    def recurrent(self) -> str:
+        """The activation of the gates; a cell without any has `activation` only."""
+        return getattr(self, "recurrent_activation", self.activation)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """I and H."""
+        return self.input_size, self.hidden_size
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """H, once for each state."""
+        return (self.hidden_size,) * len(self.states)
+
+    @property
+    def one_bias(self) -> bool:
+        """Whether the two biases always act as their sum, so that a framework may keep just that."""
+        return True
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class LSTM(Cell):
+    """Long short-term memory, with ``x`` ``(N, I)`` one step and ``h``, ``c`` ``(N, H)`` the states.
+
+    At each step, with ρ the recurrent activation, α the activation, one weight pair and bias pair a gate::
+
+        i, f, o = ρ(x Wᵀ + b_ih + h Rᵀ + b_hh)      c~ = α(x Wᵀ + b_ih + h Rᵀ + b_hh)
+        c = f * c + i * c~                           h = o * α(c)
+
+    Args:
+        recurrent_activation: of the gates i, f and o; one of `ACTIVATIONS`.
+
+    Source: Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; the mask rules of
+    every recurrent op are those of Keras 3.15.
+    """
+
+    gates: ClassVar[tuple[str, ...]] = ("i", "o", "f", "c")
+    states: ClassVar[tuple[str, ...]] = ("h", "c")
+
+    recurrent_activation: str = "sigmoid"
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class GRU(Cell):
+    """Gated recurrent unit, with ``x`` ``(N, I)`` one step and ``h`` ``(N, H)`` the state.
+
+    At each step, with ρ the recurrent activation, α the activation, one weight pair and bias pair a gate::
+
+        z, r = ρ(x Wᵀ + b_ih + h Rᵀ + b_hh)
+        h~ = α(x Wᵀ + b_ih + r * (h Rᵀ + b_hh))      with reset_after
+        h~ = α(x Wᵀ + b_ih + (r * h) Rᵀ + b_hh)      without
+        h = z * h + (1 - z) * h~
+
+    Args:
+        reset_after: where the reset gate acts; ONNX ``linear_before_reset``; always so in torch.
+        recurrent_activation: of the gates z and r; one of `ACTIVATIONS`.
+
+    Source: Cho et al. 2014 (``reset_after`` false); with ``reset_after`` the variant of cuDNN.
+    """
+
+    gates: ClassVar[tuple[str, ...]] = ("z", "r", "h")
+
+    reset_after: bool = True
+    recurrent_activation: str = "sigmoid"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reset_after and (self.bias_ih is None) != (self.bias_hh is None):
+            raise WeightError(f"{self.kind}: with reset_after it has two biases or none")
+
+    @property
+    def one_bias(self) -> bool:
+        """Not with ``reset_after``: the reset gate acts on the second one alone."""
+        return not self.reset_after
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class RNN(Cell):
+    """The plain recurrence ``h = α(x Wᵀ + b_ih + h Rᵀ + b_hh)``; Keras ``SimpleRNN``.
+
+    Source: Elman 1990.
+    """
+
+    gates: ClassVar[tuple[str, ...]] = ("h",)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class StackedRNN(Recurrent):
+    """Cells on top of each other, stepped together; Keras ``RNN(StackedRNNCells(...))``.
+
+    Each cell reads the output of the one below at the same step, and a masked step is skipped by all of
+    them. States are those of the first cell, then the second's, and so on.
+
+    Args:
+        cells: from the input up; their own settings of walking and of what is returned stay at their
+            defaults, as the stack has them.
+    """
+
+    cells: tuple[Cell, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cells", tuple(self.cells))
+        if not self.cells:
+            raise GraphError(f"{self.kind}: cells should be one or more, found none")
+        for below, cell in zip(self.cells, self.cells[1:], strict=False):
+            if cell.input_size != below.hidden_size or cell.dtype != below.dtype:
+                raise GraphError(f"{self.kind}: {below} and {cell} do not go on top of each other")
+        for cell in self.cells:
+            for name in ("reverse", "return_sequences", "return_state", "zero_output_for_mask"):
+                if getattr(cell, name):
+                    raise GraphError(f"{self.kind}: {name} is a setting of the stack, not of {cell}")
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """I of the first cell and H of the last."""
+        return self.cells[0].input_size, self.cells[-1].hidden_size
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Those of all cells."""
+        return tuple(size for cell in self.cells for size in cell.state_sizes)
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Bidirectional(Op):
-    """One recurrent layer walked both ways, ``(N, T, I)`` to ``(N, T, O)`` or ``(N, O)``.
+    """Two recurrent layers that walk ``(N, T, I)`` in both directions, to ``(N, T, O)`` or ``(N, O)``.
 
     The backward half's sequence is turned back into time order before the two are merged: side by
     side (``concat``, O = H + H), ``sum``, ``mul``, ``ave`` (their mean), or left as two outputs
-    (``None``). With ``return_sequences`` both halves give zeros at masked steps, as Keras forces.
+    (``None``). With ``return_sequences`` both halves give zeros at masked steps, as Keras forces. Initial
+    and final states are the forward half's, then the backward half's.
 
     Args:
         forward: the layer that walks in time order.
-        backward: the same kind of layer with ``reverse`` set.
+        backward: a layer with ``reverse`` set; usually of the same kind and size.
         merge: one of ``concat``, ``sum``, ``mul``, ``ave`` and ``None``; Keras ``merge_mode``.
     """
 
     masked: ClassVar[tuple[int, ...]] = (0,)
 
-    forward: LSTM
-    backward: LSTM
+    forward: Recurrent
+    backward: Recurrent
     merge: str | None = "concat"
 
     def __post_init__(self) -> None:
         check_choice(self.kind, "merge", self.merge, MERGE_MODES)
         if self.forward.reverse or not self.backward.reverse:
             raise GraphError(f"{self.kind}: forward must not be reversed and backward must be")
-        for name in ("input_size", "return_sequences", "zero_output_for_mask", "dtype"):
+        for name in ("return_sequences", "return_state", "zero_output_for_mask", "dtype"):
             one, two = getattr(self.forward, name), getattr(self.backward, name)
             if one != two:
                 raise GraphError(f"{self.kind}: {name} is {one} forward and {two} backward")
         if self.forward.zero_output_for_mask != self.forward.return_sequences:
             raise GraphError(f"{self.kind}: zero_output_for_mask must be equal to return_sequences")
-        if self.merge not in ("concat", None) and self.forward.hidden_size != self.backward.hidden_size:
+        (one, width), (two, other) = self.forward.sizes, self.backward.sizes
+        if one != two:
+            raise GraphError(f"{self.kind}: input_size is {one} forward and {two} backward")
+        if self.merge not in ("concat", None) and width != other:
             raise GraphError(f"{self.kind}: merge={self.merge} needs two halves of one hidden_size")
 
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """Those of the forward half, then those of the backward half."""
+        return self.forward.state_sizes + self.backward.state_sizes
+
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (one,), (two,) = self.forward.infer(inputs), self.backward.infer(inputs)
+        x, *_ = _with_states(self, inputs, self.state_sizes)
+        (one, *first), (two, *second) = self.forward.infer([x]), self.backward.infer([x])
         if self.merge is None:
-            return one, two
+            return one, two, *first, *second
         if self.merge == "concat":
-            width = self.forward.hidden_size + self.backward.hidden_size
-            return (Tensor((*one.shape[:-1], width), one.dtype),)
-        return (one,)
+            width = self.forward.sizes[1] + self.backward.sizes[1]
+            one = Tensor((*one.shape[:-1], width), one.dtype)
+        return one, *first, *second
 
     @property
     def output_count(self) -> int:
-        """Two where the halves are not merged."""
-        return 2 if self.merge is None else 1
+        """Two where the halves are not merged, else one; and the states, where they are given."""
+        merged = 2 if self.merge is None else 1
+        return merged + (len(self.state_sizes) if self.forward.return_state else 0)
 
     def __repr__(self) -> str:
         mirrored = self.backward.settings() == self.forward.settings() | {"reverse": True}
+        mirrored = mirrored and type(self.forward) is type(self.backward)
         backward = "" if mirrored else f", backward={self.backward}"
         return f"{self.kind}({self.forward}{backward}, merge={self.merge})"

@@ -1,58 +1,113 @@
-"""`ops.LSTM` and `ops.Bidirectional`."""
+"""`ops.LSTM`, `ops.GRU`, `ops.RNN`, `ops.StackedRNN` and `ops.Bidirectional`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from biport.ops import LSTM, Bidirectional
-from biport.reference.activations import sigmoid
+from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
+from biport.reference.activations import ACTIVATIONS
 from biport.reference.registry import Arrays, Masks, computes
 
-
-def _step(op: LSTM, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One step: ``x`` ``(N, I)``, states ``(N, H)``, to the new states."""
-    gate = {}
-    for name in op.weight_ih:
-        gate[name] = x @ op.weight_ih[name].T + h @ op.weight_hh[name].T
-        for bias in (op.bias_ih, op.bias_hh):
-            if bias is not None:
-                gate[name] = gate[name] + bias[name]
-    c = sigmoid(gate["f"]) * c + sigmoid(gate["i"]) * np.tanh(gate["c"])
-    return sigmoid(gate["o"]) * np.tanh(c), c
+States = tuple[np.ndarray, ...]
 
 
-@computes(LSTM)
-def lstm(op: LSTM, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` to ``(N, T, H)`` or ``(N, H)``, with Keras' hold and zero rules at masked steps."""
-    (x,), (mask,) = inputs, masks
+def input_part(op: Cell, gate: str, x: np.ndarray) -> np.ndarray:
+    """``x Wᵀ + b_ih`` of one gate, ``(N, I)`` to ``(N, H)``."""
+    z = x @ op.weight_ih[gate].T
+    return z if op.bias_ih is None else z + op.bias_ih[gate]
+
+
+def state_part(op: Cell, gate: str, h: np.ndarray) -> np.ndarray:
+    """``h Rᵀ + b_hh`` of one gate, ``(N, H)`` to ``(N, H)``."""
+    z = h @ op.weight_hh[gate].T
+    return z if op.bias_hh is None else z + op.bias_hh[gate]
+
+
+def gate_values(op: Cell, x: np.ndarray, h: np.ndarray) -> dict[str, np.ndarray]:
+    """Every gate of one step, activated, ``{gate: (N, H)}``."""
+    activation, recurrent = ACTIVATIONS[op.activation], ACTIVATIONS[op.recurrent]
+    if isinstance(op, GRU):
+        z, r = (recurrent(input_part(op, gate, x) + state_part(op, gate, h)) for gate in "zr")
+        inner = r * state_part(op, "h", h) if op.reset_after else state_part(op, "h", r * h)
+        return {"z": z, "r": r, "h": activation(input_part(op, "h", x) + inner)}
+    candidate = op.gates[-1]
+    return {
+        gate: (activation if gate == candidate else recurrent)(
+            input_part(op, gate, x) + state_part(op, gate, h)
+        )
+        for gate in op.gates
+    }
+
+
+def step(op: Recurrent, x: np.ndarray, states: States) -> tuple[np.ndarray, States]:
+    """One step: ``x`` ``(N, I)`` and the states to the output ``(N, H)`` and the new states."""
+    if isinstance(op, StackedRNN):
+        new: list[np.ndarray] = []
+        for cell in op.cells:
+            count = len(new)
+            x, made = step(cell, x, states[count : count + len(cell.states)])
+            new += made
+        return x, tuple(new)
+    assert isinstance(op, Cell)
+    gate = gate_values(op, x, states[0])
+    match op:
+        case LSTM():
+            c = gate["f"] * states[1] + gate["i"] * gate["c"]
+            h = gate["o"] * ACTIVATIONS[op.activation](c)
+            return h, (h, c)
+        case GRU():
+            h = gate["z"] * states[0] + (1 - gate["z"]) * gate["h"]
+            return h, (h,)
+        case _:
+            return gate["h"], (gate["h"],)
+
+
+def walk(
+    op: Recurrent, x: np.ndarray, initial: Sequence[np.ndarray], mask: np.ndarray | None
+) -> tuple[np.ndarray, ...]:
+    """The output, with Keras' hold and zero rules at masked steps, and the final states if wanted."""
     N, T, _ = x.shape
-    h = c = output = np.zeros((N, op.hidden_size), x.dtype)
-    outputs = np.zeros((N, T, op.hidden_size), x.dtype)
+    states = tuple(initial) or tuple(np.zeros((N, size), x.dtype) for size in op.state_sizes)
+    output = np.zeros((N, op.sizes[1]), x.dtype)
+    outputs = np.zeros((N, T, op.sizes[1]), x.dtype)
     valid = np.ones((N, T), bool) if mask is None else mask
     for t in range(T):
         at = T - 1 - t if op.reverse else t
         keep = valid[:, at, None]
-        new_h, new_c = _step(op, x[:, at], h, c)
-        output = np.where(keep, new_h, 0 if op.zero_output_for_mask else output)
-        h, c = np.where(keep, new_h, h), np.where(keep, new_c, c)
+        new, made = step(op, x[:, at], states)
+        output = np.where(keep, new, 0 if op.zero_output_for_mask else output)
+        states = tuple(np.where(keep, after, before) for before, after in zip(states, made, strict=True))
         outputs[:, t] = output
-    return (outputs if op.return_sequences else output,)
+    return (outputs if op.return_sequences else output, *(states if op.return_state else ()))
+
+
+@computes(LSTM, GRU, RNN, StackedRNN)
+def recurrent(op: Recurrent, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, T, I)`` and initial states, if given, to ``(N, T, H)`` or ``(N, H)``, and the final states."""
+    x, *initial = inputs
+    return walk(op, x, initial, masks[0])
 
 
 @computes(Bidirectional)
 def bidirectional(op: Bidirectional, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` to one merged output, or two."""
-    (one,), (two,) = lstm(op.forward, inputs, masks), lstm(op.backward, inputs, masks)
+    """``(N, T, I)`` and initial states, if given, to one merged output or two, and the final states."""
+    x, *initial = inputs
+    count = len(op.forward.state_sizes) if initial else 0
+    one, *first = walk(op.forward, x, initial[:count], masks[0])
+    two, *second = walk(op.backward, x, initial[count:], masks[0])
     if op.backward.return_sequences:
         two = two[:, ::-1]
     match op.merge:
         case "concat":
-            return (np.concatenate([one, two], axis=-1),)
+            merged = (np.concatenate([one, two], axis=-1),)
         case "sum":
-            return (one + two,)
+            merged = (one + two,)
         case "mul":
-            return (one * two,)
+            merged = (one * two,)
         case "ave":
-            return ((one + two) / 2,)
+            merged = ((one + two) / 2,)
         case _:
-            return one, two
+            merged = one, two
+    return *merged, *first, *second

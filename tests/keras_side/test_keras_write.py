@@ -18,7 +18,6 @@ from random_graphs import embedding, padded_ids
 import keras_side
 from biport import ops, reference
 from biport.errors import InputError, UnsupportedError
-from biport.gates import LSTM_GATES
 from biport.graph import Graph, Node, Value
 from keras_side.registry import WRITERS
 
@@ -235,7 +234,7 @@ def test_two_biases_are_added_up_with_a_warning() -> None:
 
 def test_a_second_bias_of_zeros_is_no_matter() -> None:
     op = lstm(E, H)
-    zero = dataclasses.replace(op, bias_hh={gate: np.zeros(H, "float32") for gate in LSTM_GATES})
+    zero = dataclasses.replace(op, bias_hh={gate: np.zeros(H, "float32") for gate in ops.LSTM.gates})
     graph = graph_of(
         Node("embedding", table(False), ("tokens",)), Node("it", zero, ("embedding",)), outputs=("it",)
     )
