@@ -21,7 +21,8 @@ def load(module: nn.Module, graph: Graph) -> LoadReport:
     """Fill every parameter of ``module`` with the weights of the graph node of the same name.
 
     Weights only: settings are not compared. A single bias goes to ``bias_ih`` beside zeros in ``bias_hh``.
-    Layer ``k`` of a plain `nn.LSTM` of several layers is the node ``name.lk``, as in `torch_side.read`.
+    Layer ``k`` of a plain `nn.LSTM`, `nn.GRU` or `nn.RNN` of several layers is the node ``name.lk``, as in
+    `torch_side.read`.
 
     Raises:
         WeightError: a parameter gets nothing, a weight has no parameter, or shapes or dtypes differ. All of
@@ -65,8 +66,14 @@ def _place(module: nn.Module, path: str, key: str) -> str:
     """Where a tensor is; a plain `nn.LSTM` has no layer of ours around it, but may have several layers."""
     parts = dict(module.named_modules())
     parent, _, layer = path.rpartition(".l")
-    if key.startswith("lstm.") and isinstance(parts.get(path), nn.LSTM):
-        return f"{path}.{key.removeprefix('lstm.')}"
-    if key.startswith("lstm.") and layer.isdecimal() and isinstance(parts.get(parent), nn.LSTM):
-        return f"{parent}.{key.removeprefix('lstm.').replace('_l0', f'_l{layer}')}"
+    attribute, _, name = key.partition(".")
+    recurrent = attribute in ("lstm", "gru", "rnn")
+    if recurrent and isinstance(parts.get(path), nn.RNNBase):
+        return f"{path}.{name}"
+    if (
+        attribute in ("lstm", "gru", "rnn")
+        and layer.isdecimal()
+        and isinstance(parts.get(parent), nn.RNNBase)
+    ):
+        return f"{parent}.{name.replace('_l0', f'_l{layer}')}"
     return f"{path}.{key}"

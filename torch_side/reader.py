@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from biport.errors import GraphError, UnsupportedError, WeightError, raise_unsupported
 from biport.graph import Node, Value
-from biport.ops import LSTM, Bidirectional, Embedding, NotEqual, Op, Tensor
+from biport.ops import Bidirectional, Embedding, NotEqual, Op, Recurrent, Tensor
 from biport.registry import snake_case
 from torch_side.names import ORIGIN, Origin, unique
 
@@ -205,8 +205,9 @@ def _first_use(op: Op) -> Tensor | None:
     match op:
         case Embedding() | NotEqual():
             return Tensor(("N", "T"), "int64")
-        case LSTM(input_size=size) | Bidirectional(forward=LSTM(input_size=size)):
-            return Tensor(("N", "T", size), op.dtype or "float32")
+        case Recurrent() | Bidirectional():
+            width, _ = op.sizes if isinstance(op, Recurrent) else op.forward.sizes
+            return Tensor(("N", "T", width), op.dtype or "float32")
         case _:
             return None
 

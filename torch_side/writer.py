@@ -55,12 +55,11 @@ class Writer:
         for emitted in self._emitted:
             emitted.meta[ORIGIN] = origin
 
-    def module(
-        self, build: Callable[[Any], nn.Module], *inputs: fx.Node, mask: fx.Node | None = None
-    ) -> fx.Node:
+    def module(self, build: Callable[[Any], nn.Module], *inputs: fx.Node, **keywords: Any) -> fx.Node:
         """Call the node's module; ``build(op)`` makes it, once for all nodes that share the op.
 
-        Its weights are filled in from the state registered for the op.
+        Its weights are filled in from the state registered for the op. Keywords that are ``None`` are left
+        out.
         """
         op = self._node.op
         if id(op) not in self._modules:
@@ -68,8 +67,8 @@ class Writer:
             self._modules[id(op)] = path
             _attach(self.root, path, _filled(build, op))
         path = self.paths[self._node.name] = self._modules[id(op)]
-        keywords = {} if mask is None else {"mask": mask}
-        return self._emit("call_module", path, inputs, keywords)
+        given = {name: value for name, value in keywords.items() if value is not None}
+        return self._emit("call_module", path, inputs, given)
 
     def call(self, function: Callable, *args: Any, **kwargs: Any) -> fx.Node:
         """Call a function such as `torch.sigmoid`."""

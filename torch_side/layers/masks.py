@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from biport.errors import InputError
 
 
-def check_mask(x: Tensor, mask: Tensor) -> None:
-    """Refuse a mask that does not go with ``x``, ``(N, T, I)``.
+def check_mask(x: Tensor, mask: Tensor | None) -> None:
+    """Refuse a mask that does not go with ``x``, ``(N, T, I)``; ``None`` goes with everything.
 
     Raises:
         InputError: the mask is not boolean or not ``(N, T)``.
     """
+    if mask is None:
+        return
     if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
         wanted = tuple(x.shape[:2])
         raise InputError(f"the mask should be torch.bool {wanted}, found {mask.dtype} {tuple(mask.shape)}")
+
+
+def check_states(x: Tensor, states: Sequence[Tensor] | None, sizes: Sequence[int]) -> None:
+    """Refuse initial states that do not go with ``x``, ``(N, T, I)``; ``None`` means zeros.
+
+    Raises:
+        InputError: there are more or fewer than ``sizes``, or one is not ``(N, H)``.
+    """
+    if states is None:
+        return
+    wanted = [(x.shape[0], size) for size in sizes]
+    found = [tuple(state.shape) for state in states]
+    if found != wanted:
+        raise InputError(f"the states should have the shapes {wanted}, found {found}")
 
 
 def hold(sequence: Tensor, mask: Tensor) -> Tensor:

@@ -1,36 +1,72 @@
-"""`ops.Bidirectional` <-> `torch_side.layers.Bidirectional`, one bidirectional `torch.nn.LSTM` inside."""
+"""`ops.Bidirectional` <-> `torch_side.layers.Bidirectional`, around one layer of `torch.nn`, or a pair."""
 
 from __future__ import annotations
 
-import operator
+from typing import Any
 
-from torch import fx
+from torch import fx, nn
 
 from biport import ops
-from biport.errors import UnsupportedError, raise_unsupported
 from torch_side import layers
-from torch_side.ops.lstm import read_half, state_half
 from torch_side.reader import Bound, Reader, build
+from torch_side.recurrent import (
+    KINDS,
+    is_native,
+    make_layer,
+    read_call,
+    read_cell,
+    read_layer,
+    state_cell,
+    state_layer,
+    write_call,
+)
 from torch_side.registry import State, reads, states, writes
 from torch_side.writer import Writer
+
+SHARED = ("hidden_size", "activation", "dropout", "recurrent_dropout")
+"""What a bidirectional layer of `torch.nn` has once for both halves."""
+
+
+def is_one_layer(op: ops.Bidirectional) -> bool:
+    """Whether one bidirectional layer of `torch.nn` computes both halves."""
+    one, two = op.forward, op.backward
+    if not isinstance(one, ops.Cell) or not isinstance(two, ops.Cell) or type(one) is not type(two):
+        return False
+    alike = all(getattr(one, name) == getattr(two, name) for name in SHARED)
+    return alike and is_native(one) and is_native(two) and (one.bias_ih is None) == (two.bias_ih is None)
 
 
 @states(ops.Bidirectional)
 def state_bidirectional(op: ops.Bidirectional) -> State:
     """The ``state_dict`` of the layer."""
-    return {**state_half(op.forward, "l0"), **state_half(op.backward, "l0_reverse")}
+    one, two = op.forward, op.backward
+    if is_one_layer(op):
+        assert isinstance(one, ops.Cell)
+        assert isinstance(two, ops.Cell)
+        place = KINDS.lookup(type(one), op.kind).attribute
+        tensors = {**state_cell(one, "_l0"), **state_cell(two, "_l0_reverse")}
+        return {f"{place}.{name}": array for name, array in tensors.items()}
+    halves = {"forward_layer": state_layer(one), "backward_layer": state_layer(two)}
+    return {f"{place}.{name}": array for place, state in halves.items() for name, array in state.items()}
 
 
-def bidirectional(op: ops.Bidirectional) -> layers.Bidirectional:
+def bidirectional(op: ops.Bidirectional) -> nn.Module:
     """A layer with the op's settings."""
+    half = op.forward
+    if not is_one_layer(op):
+        return layers.BidirectionalPair(make_layer(half), make_layer(op.backward), merge=op.merge)
+    assert isinstance(half, ops.Cell)
     return layers.Bidirectional(
-        op.forward.input_size,
-        op.forward.hidden_size,
-        bias=op.forward.bias_ih is not None,
-        return_sequences=op.forward.return_sequences,
+        half.input_size,
+        half.hidden_size,
+        kind=half.kind,
+        activation=half.activation,
+        bias=half.bias_ih is not None,
+        return_sequences=half.return_sequences,
+        return_state=half.return_state,
         merge=op.merge,
-        dropout=op.forward.dropout,
-        recurrent_dropout=op.forward.recurrent_dropout,
+        dropout=half.dropout,
+        recurrent_dropout=half.recurrent_dropout,
     )
 
 
@@ -38,45 +74,35 @@ def bidirectional(op: ops.Bidirectional) -> layers.Bidirectional:
 def write_bidirectional(
     op: ops.Bidirectional, writer: Writer, inputs: list[fx.Node], masks: list[fx.Node | None]
 ) -> tuple[fx.Node, ...]:
-    """``self.bidirectional(x, mask=mask)``; two outputs with ``merge=None``.
-
-    Raises:
-        UnsupportedError: the halves differ in what one `torch.nn.LSTM` has once.
-    """
-    _check_halves(op, writer.owner)
-    made = writer.module(bidirectional, inputs[0], mask=masks[0])
-    if op.merge is not None:
-        return (made,)
-    return writer.call(operator.getitem, made, 0), writer.call(operator.getitem, made, 1)
-
-
-def _check_halves(op: ops.Bidirectional, owner: str) -> None:
-    problems = []
-    for name in ("hidden_size", "dropout", "recurrent_dropout", "bias"):
-        one, two = (
-            half.bias_ih is not None if name == "bias" else getattr(half, name)
-            for half in (op.forward, op.backward)
-        )
-        if one != two:
-            found = f"{one} forward, {two} backward"
-            problems.append(UnsupportedError(owner, name, found, "the same for both halves"))
-    raise_unsupported(owner, problems)
+    """``self.bidirectional(x, mask=mask)``; two outputs with ``merge=None``."""
+    return write_call(op, bidirectional, writer, inputs, masks)
 
 
 @reads(layers.Bidirectional)
 def read_bidirectional(reader: Reader, node: fx.Node) -> Bound:
-    """Both halves, and how they are merged."""
+    """Both halves of one layer, and how they are merged."""
     layer, owner = reader.module(node), reader.owner(node)
-    settings = {name: getattr(layer, name) for name in ("return_sequences", "dropout", "recurrent_dropout")}
+    kind = next(KINDS.lookup(key, owner) for key in KINDS if key.__name__ == layer.kind)
+    names = ("return_sequences", "return_state", "dropout", "recurrent_dropout")
+    settings: dict[str, Any] = {name: getattr(layer, name) for name in names}
     settings["zero_output_for_mask"] = layer.return_sequences
+    if isinstance(layer.inner, nn.RNN):
+        settings["activation"] = layer.inner.nonlinearity
     op = build(
         owner,
         ops.Bidirectional,
-        forward=read_half(owner, layer.lstm, "l0", **settings),
-        backward=read_half(owner, layer.lstm, "l0_reverse", reverse=True, **settings),
+        forward=read_cell(owner, layer.inner, kind, "_l0", **settings),
+        backward=read_cell(owner, layer.inner, kind, "_l0_reverse", reverse=True, **settings),
         merge=layer.merge,
     )
-    x, mask = reader.arguments(node, "x", mask=None)
-    masks = [None if mask is None else reader.value(node, mask)]
-    made = reader.emit(node, op, [reader.value(node, x)], masks)
-    return made if layer.merge is None else made[0]
+    return read_call(reader, node, op)
+
+
+@reads(layers.BidirectionalPair)
+def read_bidirectional_pair(reader: Reader, node: fx.Node) -> Bound:
+    """Both layers, and how they are merged."""
+    layer, owner = reader.module(node), reader.owner(node)
+    one, two = (read_layer(owner, half) for half in (layer.forward_layer, layer.backward_layer))
+    return read_call(
+        reader, node, build(owner, ops.Bidirectional, forward=one, backward=two, merge=layer.merge)
+    )
