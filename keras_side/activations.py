@@ -42,9 +42,11 @@ def float64_allowed(graph: Graph) -> float:
 
 def _settings(settings: Mapping[str, Any]) -> set[str]:
     """Every name among the settings, those of inner ops too."""
-    found = {value for value in settings.values() if isinstance(value, str)}
-    inner = [_settings(value) for value in settings.values() if isinstance(value, Mapping)]
-    return found.union(*inner)
+    found: set[str] = set()
+    for value in settings.values():
+        for part in value if isinstance(value, list) else [value]:
+            found |= _settings(part) if isinstance(part, Mapping) else {str(part)}
+    return found
 
 
 def read_activation(config: Config, key: str = "activation", default: str = "linear") -> str:

@@ -16,6 +16,7 @@ from biport.config import Config
 from biport.errors import UnsupportedError
 from biport.gates import split_gates, stack_gates
 from biport.ops import Cell, Gates, Recurrent
+from keras_side.activations import read_activation
 from keras_side.masks import Mask
 from keras_side.records import LayerRecord, Variables, WrittenLayer, input_size
 
@@ -77,7 +78,7 @@ def read_cell(config: Config, variables: Variables, order: str) -> dict[str, Any
     return {
         "input_size": input_size(arrays["kernel"]),
         "hidden_size": config.take("units", int),
-        "activation": config.choose("activation", ops.ACTIVATIONS, default="tanh"),
+        "activation": read_activation(config, "activation", default="tanh"),
         "dropout": float(config.take("dropout", (int, float), default=0.0)),
         "recurrent_dropout": float(config.take("recurrent_dropout", (int, float), default=0.0)),
         "weight_ih": split_gates(arrays["kernel"].T, order),
@@ -89,7 +90,7 @@ def read_cell(config: Config, variables: Variables, order: str) -> dict[str, Any
 
 def read_recurrent_activation(config: Config) -> str:
     """The activation of the gates."""
-    return config.choose("recurrent_activation", ops.ACTIVATIONS, default="sigmoid")
+    return read_activation(config, "recurrent_activation", default="sigmoid")
 
 
 def write_cell(op: Cell, **settings: Any) -> dict[str, Any]:

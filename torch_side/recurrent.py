@@ -165,4 +165,4 @@ def read_call(reader: Reader, node: fx.Node, op: Recurrent | ops.Bidirectional) 
     inputs = [reader.value(node, part) for part in (x, *(states or ()))]
     masks = [None if mask is None else reader.value(node, mask), *[None] * (len(inputs) - 1)]
     made = reader.emit(node, op, inputs, masks)
-    return made if len(made) > 1 else made[0]
+    return made if op.output_count > 1 else made[0]

@@ -118,7 +118,7 @@ def arrays() -> list[np.ndarray]:
 
 
 def test_every_op_has_a_writer() -> None:
-    assert {type(node.op) for node in everything().nodes} | {ops.LSTM} == set(WRITERS)
+    assert set(WRITERS) == set(ops.op_classes())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -288,7 +288,7 @@ def test_names_of_flattened_models_are_written(tmp_path: Path) -> None:
 
 def test_an_op_without_a_writer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(WRITERS._functions, ops.LSTM)
-    with pytest.raises(UnsupportedError, match=r"'last'.*LSTM"):
+    with pytest.raises(UnsupportedError, match=r"LSTM"):
         keras_side.write(simple())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import biport.reference
 import torch_side
 from biport import ops
 from biport.graph import Graph, Node, Value
+from torch_side.recurrent import KINDS
 
 GENERATOR = np.random.default_rng
 
@@ -123,3 +125,9 @@ def data(N: int, T: int, I: int, pattern: str, dtype: str = "float64") -> list[n
     x = GENERATOR(9).normal(size=(N, T, I)).astype(dtype)
     valid = mask(pattern, N, T)
     return [x] if valid is None else [x, valid]
+
+
+def plant_order(monkeypatch, order: str) -> None:
+    """Have LSTMs written with another gate order than torch's."""
+    kind = KINDS.lookup(ops.LSTM, "test")
+    monkeypatch.setitem(KINDS._functions, ops.LSTM, dataclasses.replace(kind, order=order))

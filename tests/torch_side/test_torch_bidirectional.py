@@ -5,11 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from build_torch import BIASES, MASKS, bidirectional, data, error, lstm, one
+from build_torch import BIASES, MASKS, bidirectional, data, error, lstm, one, plant_order
 
 import torch_side
 import torch_side.layers.walk
-import torch_side.ops.lstm
 from biport import ops
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
@@ -126,21 +125,21 @@ def test_exchanged_halves_are_found():
 
 def test_a_wrong_gate_order_is_found(monkeypatch):
     graph = one(bidirectional(3, 4), 3, True)
-    monkeypatch.setattr(torch_side.ops.lstm, "ORDER", "ifoc")
+    plant_order(monkeypatch, "ifoc")
 
     assert error(graph, data(4, 5, 3, "holes")) > 1e-3
 
 
-def test_halves_that_one_torch_layer_cannot_hold_are_refused_all_at_once():
+def test_halves_that_one_torch_layer_cannot_hold_are_a_pair():
     op = ops.Bidirectional(
         forward=lstm(3, 4, bias="none", dropout=0.5), backward=lstm(3, 5, reverse=True), merge="concat"
     )
+    graph = one(op, 3, False)
+    module = torch_side.write(graph)
 
-    with pytest.raises(UnsupportedError) as caught:
-        torch_side.write(one(op, 3, False))
-
-    assert [reason["setting"] for reason in caught.value.reasons()] == ["hidden_size", "dropout", "bias"]
-    assert "node 'layer'" in str(caught.value)
+    assert isinstance(module.get_submodule("layer"), layers.BidirectionalPair)
+    assert error(graph, data(4, 5, 3, "none")) < 1e-12
+    assert torch_side.read(module) == graph
 
 
 def test_an_unknown_merge_is_refused():

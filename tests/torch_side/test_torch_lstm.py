@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from build_torch import BIASES, MASKS, data, error, lstm, one
+from build_torch import BIASES, MASKS, data, error, lstm, one, plant_order
 
 import biport.reference
 import torch_side
 import torch_side.layers.walk
-import torch_side.ops.lstm
 from biport.errors import InputError, UnsupportedError
 from torch_side import layers
+from torch_side.layers.walk import walk
 
 SIZES = [(4, 6, 3, 5), (1, 5, 2, 3), (3, 1, 2, 4), (5, 7, 1, 2), (2, 3, 4, 1), (1, 1, 1, 1)]
 RULES: list[dict[str, Any]] = [
@@ -129,7 +129,7 @@ def test_a_short_row_computes_what_it_computes_alone():
 @pytest.mark.parametrize("order", ["icfo", "fico", "ifoc", "ofci"])
 def test_a_wrong_gate_order_is_found(order, monkeypatch):
     graph = one(lstm(3, 4), 3, False)
-    monkeypatch.setattr(torch_side.ops.lstm, "ORDER", order)
+    plant_order(monkeypatch, order)
 
     assert error(graph, data(3, 5, 3, "none")) > 1e-3
 
@@ -137,7 +137,9 @@ def test_a_wrong_gate_order_is_found(order, monkeypatch):
 @pytest.mark.parametrize("pattern", ["right", "left", "holes", "one all-pad row"])
 def test_a_mask_that_is_not_used_is_found(pattern, monkeypatch):
     graph = one(lstm(3, 4), 3, True)
-    monkeypatch.setattr("torch_side.layers.recurrent.walk", lambda lstm, x, mask: (lstm(x)[0], lstm(x)[1][0]))
+    monkeypatch.setattr(
+        "torch_side.layers.recurrent.walk", lambda module, x, mask, *rest: walk(module, x, None, *rest)
+    )
 
     assert error(graph, data(5, 6, 3, pattern)) > 1e-3
 
