@@ -1,0 +1,286 @@
+"""What the matrix runs: small models, each with every output and state of one layer setting side by side."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from biport.errors import InputError
+from biport.graph import Graph, Node, Value
+from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
+
+I, H = 3, 4
+SCALE = 0.6
+"""Standard deviation of weights and biases: about what training leaves."""
+
+CELLS = ("LSTM", "GRU", "GRU reset before", "RNN", "stacked")
+MERGES = ("concat", "sum", "mul", "ave", "none")
+WALKS = ("forward", "backward", *MERGES)
+"""One direction, or both and how they are merged."""
+
+PATTERNS = ("none", "full", "right", "left", "holes", "all padding")
+"""Masks; ``none`` is a layer without one, the others are rows of one batch."""
+
+ACTIVATIONS: dict[str, Sequence[tuple[str, str]]] = {
+    "quick": [("tanh", "sigmoid")],
+    "more": [
+        *(("relu", "hard_sigmoid"), ("softsign", "softplus"), ("elu", "sigmoid"), ("tanh", "leaky_relu")),
+        *(("linear", "sigmoid"), ("hard_sigmoid", "tanh"), ("gelu", "sigmoid"), ("silu", "hard_sigmoid")),
+        *(("selu", "sigmoid"), ("tanh", "softmax"), ("exponential", "sigmoid")),
+    ],
+}
+"""Pairs of activation and recurrent activation; those of ``more`` run forward and both ways only."""
+
+ROWS = 3
+STEPS = 7
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of the product to run; empty means all.
+
+    Args:
+        cells: of `CELLS`.
+        merges: of `MERGES`; choosing some leaves out layers that walk one way.
+        masks: of `PATTERNS`.
+        quick: one activation pair, biases on, `tanh` and `sigmoid`.
+
+    Raises:
+        InputError: a name is none of these.
+    """
+
+    cells: tuple[str, ...] = ()
+    merges: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        choices = {"cells": CELLS, "merges": MERGES, "masks": PATTERNS}
+        for name, known in choices.items():
+            for chosen in getattr(self, name):
+                if chosen not in known:
+                    raise InputError(
+                        f"matrix: {name[:-1]} should be one of {', '.join(known)}; found {chosen!r}"
+                    )
+
+
+@dataclass(frozen=True)
+class Case:
+    """One layer of a model: what it gives at its output, and which of the model's outputs those are.
+
+    Args:
+        output: ``"sequences"`` or ``"last"``; with ``"zero"`` behind it masked steps are zero.
+        states: ``"none"``, ``"returned"``, or ``"given"``, which returns them too.
+        node: the layer's name in the graph.
+        places: its outputs among the graph's.
+    """
+
+    output: str
+    states: str
+    node: str
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Layers that share all but their outputs and states, side by side over one input.
+
+    Args:
+        cell: of `CELLS`.
+        walk: of `WALKS`.
+        masked: whether there is a mask.
+        bias: whether there are biases.
+        activations: activation and recurrent activation.
+        graph: in float32, with the inputs ``x``, ``mask`` if there is one, and initial states.
+        cases: its layers.
+    """
+
+    cell: str
+    walk: str
+    masked: bool
+    bias: bool
+    activations: tuple[str, str]
+    graph: Graph
+    cases: tuple[Case, ...]
+
+    @property
+    def name(self) -> str:
+        """All settings in a few words."""
+        mask = "masked" if self.masked else "unmasked"
+        bias = "" if self.bias else ", no bias"
+        return f"{self.cell} {self.walk}, {mask}, {'/'.join(self.activations)}{bias}"
+
+
+def models(selection: Selection) -> Iterator[Model]:
+    """The models of a selection, seeded by their names."""
+    cells = selection.cells or CELLS
+    walks = selection.merges or WALKS
+    chosen = selection.masks or PATTERNS
+    masks = [masked for masked in (True, False) if any((name != "none") == masked for name in chosen)]
+    for cell, walk, masked in itertools.product(cells, walks, masks):
+        yield _model(cell, walk, masked, True, ("tanh", "sigmoid"))
+        if selection.quick:
+            continue
+        yield _model(cell, walk, masked, False, ("tanh", "sigmoid"))
+        if walk in ("forward", "concat") or selection.merges:
+            for pair in _pairs(cell):
+                yield _model(cell, walk, masked, True, pair)
+
+
+def _pairs(cell: str) -> list[tuple[str, str]]:
+    pairs = list(ACTIVATIONS["more"])
+    # A plain recurrence has one activation; each counts once.
+    return list({pair[0]: pair for pair in pairs}.values()) if cell == "RNN" else pairs
+
+
+def _model(cell: str, walk: str, masked: bool, bias: bool, activations: tuple[str, str]) -> Model:
+    name = f"{cell} {walk} {masked} {bias} {activations}"
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    one_way = walk in ("forward", "backward")
+    outputs = ["sequences", "last"]
+    if masked and one_way:
+        outputs += ["sequences zero", "last zero"]
+    values = [Value("x", ("N", "T", I), "float32")]
+    values += [Value("mask", ("N", "T"), "bool")] if masked else []
+    nodes: list[Node] = []
+    cases: list[Case] = []
+    given: tuple[str, ...] = ()
+    for output, states in itertools.product(outputs, ("none", "returned", "given")):
+        op = _layer(rng, cell, walk, bias, activations, output, states)
+        if states == "given" and not given:
+            sizes = op.state_sizes
+            given = tuple(f"state_{number}" for number in range(len(sizes)))
+            values += [
+                Value(place, ("N", size), "float32") for place, size in zip(given, sizes, strict=True)
+            ]
+        node = f"{output.replace(' ', '_')}_{states}"
+        inputs = ("x", *(given if states == "given" else ()))
+        masks = ("mask" if masked else None, *[None] * (len(inputs) - 1))
+        count = op.output_count
+        names = (node,) if count == 1 else tuple(f"{node}:{place}" for place in range(count))
+        first = sum(len(made.outputs) for made in nodes)
+        nodes.append(Node(node, op, inputs, names, masks))
+        cases.append(Case(output, states, node, tuple(range(first, first + count))))
+    made = tuple(name for node in nodes for name in node.outputs)
+    return Model(
+        cell, walk, masked, bias, activations, Graph(tuple(values), tuple(nodes), made), tuple(cases)
+    )
+
+
+def _layer(
+    rng: np.random.Generator,
+    cell: str,
+    walk: str,
+    bias: bool,
+    activations: tuple[str, str],
+    output: str,
+    states: str,
+) -> Recurrent | Bidirectional:
+    walking: dict[str, Any] = {
+        "return_sequences": output.startswith("sequences"),
+        "return_state": states != "none",
+        "zero_output_for_mask": output.endswith("zero"),
+    }
+    if walk in ("forward", "backward"):
+        return _half(rng, cell, bias, activations, reverse=walk == "backward", **walking)
+    walking["zero_output_for_mask"] = walking["return_sequences"]
+    return Bidirectional(
+        forward=_half(rng, cell, bias, activations, **walking),
+        backward=_half(rng, cell, bias, activations, reverse=True, **walking),
+        merge=None if walk == "none" else walk,
+    )
+
+
+def _half(
+    rng: np.random.Generator, cell: str, bias: bool, activations: tuple[str, str], **walking: Any
+) -> Recurrent:
+    activation, recurrent = activations
+    gated = {"activation": activation, "recurrent_activation": recurrent}
+    match cell:
+        case "LSTM":
+            return _cell(rng, LSTM, I, H, bias, **gated, **walking)
+        case "GRU":
+            return _cell(rng, GRU, I, H, bias, **gated, **walking)
+        case "GRU reset before":
+            return _cell(rng, GRU, I, H, bias, reset_after=False, **gated, **walking)
+        case "RNN":
+            return _cell(rng, RNN, I, H, bias, activation=activation, **walking)
+    cells = (
+        _cell(rng, LSTM, I, 5, bias, **gated),
+        _cell(rng, GRU, 5, 2, bias, **gated),
+        _cell(rng, LSTM, 2, H, bias, **gated),
+    )
+    return StackedRNN(cells=cells, **walking)
+
+
+def _cell(
+    rng: np.random.Generator, kind: type[Cell], width: int, size: int, bias: bool, **settings: Any
+) -> Cell:
+    def gates(*shape: int) -> dict[str, np.ndarray]:
+        return {gate: (rng.normal(size=shape) * SCALE).astype("float32") for gate in kind.gates}
+
+    two = bias and kind is GRU and settings.get("reset_after", True)
+    return kind(
+        input_size=width,
+        hidden_size=size,
+        weight_ih=gates(size, width),
+        weight_hh=gates(size, size),
+        bias_ih=gates(size) if bias else None,
+        bias_hh=gates(size) if two else None,
+        **settings,
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs, and which rows have which mask.
+
+    Args:
+        inputs: one array for each of the graph's inputs.
+        rows: for each pattern its rows.
+    """
+
+    inputs: list[np.ndarray]
+    rows: dict[str, slice]
+
+
+def batch(model: Model, selection: Selection, seed: int = 0) -> Batch:
+    """Random inputs with `ROWS` rows of every selected pattern; for an unmasked model, of ``"none"``."""
+    rng = np.random.default_rng(seed)
+    chosen = [name for name in (selection.masks or PATTERNS) if (name != "none") == model.masked]
+    valid = np.concatenate([_valid(name, rng) for name in chosen])
+    arrays = []
+    for value in model.graph.inputs:
+        if value.name == "mask":
+            arrays.append(valid)
+            continue
+        shape = [{"N": len(valid), "T": STEPS}.get(str(dim), dim) for dim in value.shape]
+        arrays.append(rng.normal(size=[int(dim) for dim in shape]).astype(value.dtype))
+    rows = {name: slice(ROWS * place, ROWS * (place + 1)) for place, name in enumerate(chosen)}
+    return Batch(arrays, rows)
+
+
+def _valid(pattern: str, rng: np.random.Generator) -> np.ndarray:
+    """Which steps are valid, ``(ROWS, STEPS)``; every row of a pattern has what the pattern is about."""
+    steps = np.arange(STEPS)
+    lengths = rng.permutation(np.arange(1, STEPS))[:ROWS, None]
+    match pattern:
+        case "right":
+            return steps < lengths
+        case "left":
+            return steps >= STEPS - lengths
+        case "holes":
+            found = rng.random((ROWS, STEPS)) < 0.6
+            # A gap between two valid steps, at the ends a step that is valid in one row only.
+            found[:, 2], found[:, 3], found[:, 4] = True, False, True
+            found[0, 0], found[1, 0], found[0, -1], found[1, -1] = True, False, False, True
+            return found
+        case "all padding":
+            return np.zeros((ROWS, STEPS), bool)
+        case _:
+            return np.ones((ROWS, STEPS), bool)
