@@ -1,4 +1,4 @@
-"""The command line: ``biport demo | port | verify | run | layers``.
+"""The command line: ``biport demo | port | verify | run | matrix | layers``.
 
 Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
 model. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
@@ -301,6 +301,68 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+@app.command()
+@report_errors
+def matrix(
+    cell: Annotated[
+        list[str] | None,
+        typer.Option("--cell", help="LSTM, GRU, 'GRU reset before', RNN or stacked; may be repeated."),
+    ] = None,
+    merge: Annotated[
+        list[str] | None, typer.Option("--merge", help="concat, sum, mul, ave or none; may be repeated.")
+    ] = None,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option("--mask", help="none, full, right, left, holes or 'all padding'; may be repeated."),
+    ] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--form", help="Keras, torch, 'ONNX fused' or 'ONNX tf2onnx'; may be repeated."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Default activations, with biases.")] = False,
+    mutate: Annotated[
+        bool, typer.Option("--mutate", help="Plant faults, and tell whether the matrix finds them.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for torch and onnxruntime.")] = "cpu",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="A folder for matrix.json, matrix.xml (JUnit) and matrix.html."),
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Run every kind of recurrent layer, setting and mask in every form against the float64 oracle."""
+    from biport.matrix.command import run_command
+
+    _quiet_frameworks()
+    choices = {"cells": cell, "merges": merge, "masks": mask}
+    data, text, ok = run_command(
+        {name: tuple(chosen or ()) for name, chosen in choices.items()},
+        forms=tuple(form or ()),
+        quick=quick,
+        planting=mutate,
+        device=device,
+        jobs=jobs,
+        seed=seed,
+        output=output,
+        force=force,
+        quiet=as_json,
+    )
+    say(as_json, data, text)
+    raise typer.Exit(0 if ok else 1)
+
+
+def _quiet_frameworks() -> None:
+    """Torch before tensorflow, and no warnings about layers that end a mask."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    with contextlib.suppress(ImportError):
+        import torch  # noqa: F401
 
 
 @app.command()

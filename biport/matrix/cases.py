@@ -36,6 +36,8 @@ ACTIVATIONS: dict[str, Sequence[tuple[str, str]]] = {
 }
 """Pairs of activation and recurrent activation; those of ``more`` run forward and both ways only."""
 
+DEFAULT = ("tanh", "sigmoid")
+
 ROWS = 3
 STEPS = 7
 
@@ -123,10 +125,10 @@ def models(selection: Selection) -> Iterator[Model]:
     chosen = selection.masks or PATTERNS
     masks = [masked for masked in (True, False) if any((name != "none") == masked for name in chosen)]
     for cell, walk, masked in itertools.product(cells, walks, masks):
-        yield _model(cell, walk, masked, True, ("tanh", "sigmoid"))
+        yield _model(cell, walk, masked, True, DEFAULT)
         if selection.quick:
             continue
-        yield _model(cell, walk, masked, False, ("tanh", "sigmoid"))
+        yield _model(cell, walk, masked, False, DEFAULT)
         if walk in ("forward", "concat") or selection.merges:
             for pair in _pairs(cell):
                 yield _model(cell, walk, masked, True, pair)
@@ -142,22 +144,23 @@ def _model(cell: str, walk: str, masked: bool, bias: bool, activations: tuple[st
     name = f"{cell} {walk} {masked} {bias} {activations}"
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     one_way = walk in ("forward", "backward")
-    outputs = ["sequences", "last"]
+    layers = list(itertools.product(["sequences", "last"], ("none", "returned", "given")))
     if masked and one_way:
-        outputs += ["sequences zero", "last zero"]
+        layers += itertools.product(["sequences zero", "last zero"], ("none", "returned", "given"))
+    if not bias or activations != DEFAULT:
+        # What states and outputs do has nothing to do with these: it is seen in the other models.
+        layers = [("sequences", "none"), ("last", "given")]
     values = [Value("x", ("N", "T", I), "float32")]
     values += [Value("mask", ("N", "T"), "bool")] if masked else []
     nodes: list[Node] = []
     cases: list[Case] = []
     given: tuple[str, ...] = ()
-    for output, states in itertools.product(outputs, ("none", "returned", "given")):
+    for output, states in layers:
         op = _layer(rng, cell, walk, bias, activations, output, states)
         if states == "given" and not given:
             sizes = op.state_sizes
             given = tuple(f"state_{number}" for number in range(len(sizes)))
-            values += [
-                Value(place, ("N", size), "float32") for place, size in zip(given, sizes, strict=True)
-            ]
+            values += [Value(place, ("N", size), "float32") for place, size in zip(given, sizes, strict=True)]
         node = f"{output.replace(' ', '_')}_{states}"
         inputs = ("x", *(given if states == "given" else ()))
         masks = ("mask" if masked else None, *[None] * (len(inputs) - 1))

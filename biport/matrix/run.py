@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from biport.compare import L1_ALLOWED, Error, Verdict, float32_floor, judge_floa
 from biport.errors import InputError
 from biport.graph import Graph, weight_differences
 from biport.matrix.cases import Batch, Case, Model, Selection, batch, models
+from biport.matrix.pool import each
 
 FORMS = ("Keras", "torch", "ONNX fused", "ONNX tf2onnx")
 NEEDS = {
@@ -32,6 +34,10 @@ Arrays = Sequence[np.ndarray]
 Runner = Callable[[Arrays], Sequence[np.ndarray]]
 
 
+def _as_given(graph: Graph, arrays: Arrays) -> Arrays:
+    return arrays
+
+
 @dataclass(frozen=True)
 class Seam:
     """Where a fault can be planted: what a form is made from, and what it is given.
@@ -42,7 +48,7 @@ class Seam:
     """
 
     graph: Callable[[Graph], Graph] = lambda graph: graph
-    inputs: Callable[[Graph, Arrays], Arrays] = lambda graph, arrays: arrays
+    inputs: Callable[[Graph, Arrays], Arrays] = _as_given
 
 
 SEAMS = ("Keras write", "Keras read", "torch write", "ONNX write")
@@ -133,6 +139,7 @@ def run_matrix(
     forms: Sequence[str] = (),
     device: str = "cpu",
     seed: int = 0,
+    jobs: int = 1,
     progress: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Outcome:
     """Run the selected part of the matrix.
@@ -142,7 +149,8 @@ def run_matrix(
         forms: of `FORMS`; by default all that are installed.
         device: ``"cpu"`` or ``"cuda"``, for torch and onnxruntime; Keras stays on the CPU.
         seed: of the inputs.
-        progress: called before each model with how many are done, how many there are, and its name.
+        jobs: how many processes share the work.
+        progress: called after each model with how many are done, how many there are, and its name.
 
     Raises:
         InputError: a form is none of `FORMS`, or none of them can be run here.
@@ -157,14 +165,19 @@ def run_matrix(
         raise InputError(f"matrix: no form can be run here; not installed: {sorted(set(missing.values()))}")
     todo = list(models(selection))
     results: list[Result] = []
-    with tempfile.TemporaryDirectory(prefix="biport-matrix-") as folder:
-        for done, model in enumerate(todo):
-            progress(done, len(todo), model.name)
-            run = ModelRun(model, batch(model, selection, seed), Path(folder), device)
-            results += run.results(wanted)
-    progress(len(todo), len(todo), "")
+    run = partial(_run_model, selection, tuple(wanted), device, seed)
+    for done, (model, found) in enumerate(zip(todo, each(run, todo, jobs), strict=True), start=1):
+        results += found
+        progress(done, len(todo), model.name)
     absent = {form: package for form, package in missing.items() if form in (forms or FORMS)}
     return Outcome(results, absent, time.perf_counter() - start, len(todo))
+
+
+def _run_model(
+    selection: Selection, forms: Sequence[str], device: str, seed: int, model: Model
+) -> list[Result]:
+    with tempfile.TemporaryDirectory(prefix="biport-matrix-") as folder:
+        return ModelRun(model, batch(model, selection, seed), Path(folder), device).results(forms)
 
 
 class ModelRun:
@@ -360,4 +373,3 @@ class ModelRun:
             allowed,
             note,
         )
-
