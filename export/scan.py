@@ -95,7 +95,9 @@ def _body(scope: Scope, op: Cell, *, masked: bool, every: bool) -> ir.Graph:
     z = _input(builder, step, "z")
     valid = [_input(builder, step, "valid", ir.DataType.BOOL)] if masked else []
     made = {LSTM: _lstm, GRU: _gru, RNN: _rnn}[type(op)](step, op, z, *states)
-    kept = [step("Where", *valid, new, old) for new, old in zip(made, states, strict=True)] if masked else made
+    kept = (
+        [step("Where", *valid, new, old) for new, old in zip(made, states, strict=True)] if masked else made
+    )
     # A body must not give one value twice.
     output = [made[0] if masked else step("Identity", made[0])] if every else []
     for value in (*kept, *output):
