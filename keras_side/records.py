@@ -82,13 +82,15 @@ class LayerRecord:
 class WrittenLayer:
     """What it takes to make a live layer: ``keras.layers.<class_name>``, its settings and weights.
 
-    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``.
+    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``; with
+    ``takes_list`` the layer is called with one list of inputs.
     """
 
     class_name: str
     config: Mapping[str, Any]
     weights: Sequence[np.ndarray] = ()
     is_operation: bool = False
+    takes_list: bool = False
 
 
 def input_size(kernel: np.ndarray) -> int:

@@ -56,7 +56,11 @@ class Writer:
             emitted.meta[ORIGIN] = origin
 
     def module(
-        self, build: Callable[[Any], nn.Module], *inputs: fx.Node, mask: fx.Node | None = None
+        self,
+        build: Callable[[Any], nn.Module],
+        *inputs: fx.Node,
+        mask: fx.Node | None = None,
+        **keywords: Any,
     ) -> fx.Node:
         """Call the node's module; ``build(op)`` makes it, once for all nodes that share the op.
 
@@ -68,7 +72,7 @@ class Writer:
             self._modules[id(op)] = path
             _attach(self.root, path, _filled(build, op))
         path = self.paths[self._node.name] = self._modules[id(op)]
-        keywords = {} if mask is None else {"mask": mask}
+        keywords |= {} if mask is None else {"mask": mask}
         return self._emit("call_module", path, inputs, keywords)
 
     def call(self, function: Callable, *args: Any, **kwargs: Any) -> fx.Node:

@@ -21,8 +21,17 @@ from biport.ops.base import (
 )
 from biport.ops.dense import Dense, Embedding
 from biport.ops.dropout import Dropout, SpatialDropout1D
-from biport.ops.masks import LogicalOr, NotEqual
-from biport.ops.merging import Concatenate
+from biport.ops.masks import LogicalOr, NotEqual, OnesLike
+from biport.ops.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
 from biport.ops.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from biport.ops.recurrent import LSTM, MERGE_MODES, Bidirectional, Gates
 
@@ -33,19 +42,27 @@ __all__ = [
     "INTEGERS",
     "LSTM",
     "MERGE_MODES",
+    "Add",
+    "Average",
     "Bidirectional",
     "Concatenate",
     "Dense",
     "Dim",
+    "Dot",
     "Dropout",
     "Embedding",
     "Gates",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "LogicalOr",
+    "Maximum",
+    "Minimum",
+    "Multiply",
     "NotEqual",
+    "OnesLike",
     "Op",
     "SpatialDropout1D",
+    "Subtract",
     "Tensor",
     "op_class",
     "op_classes",

@@ -2,6 +2,7 @@
 
 from torch_side.layers.concatenate import Concatenate
 from torch_side.layers.embedding import Embedding
+from torch_side.layers.merging import Dot, Maximum, Minimum, Multiply
 from torch_side.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
 from torch_side.layers.recurrent import LSTM, Bidirectional
 from torch_side.layers.spatial_dropout import SpatialDropout1D
@@ -10,8 +11,12 @@ __all__ = [
     "LSTM",
     "Bidirectional",
     "Concatenate",
+    "Dot",
     "Embedding",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
     "SpatialDropout1D",
 ]

@@ -19,6 +19,11 @@ def check_mask(x: Tensor, mask: Tensor) -> None:
         raise InputError(f"the mask should be torch.bool {wanted}, found {mask.dtype} {tuple(mask.shape)}")
 
 
+def every_step(x: Tensor) -> Tensor:
+    """The mask in which every step of ``(N, T, ...)`` is valid, ``(N, T)``."""
+    return x.new_ones(x.shape[:2], dtype=torch.bool)
+
+
 def hold(sequence: Tensor, mask: Tensor) -> Tensor:
     """Repeat the last valid output at masked steps of ``(N, T, H)``, which hold zeros.
 
