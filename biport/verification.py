@@ -7,6 +7,7 @@ only when it is handed a form of that side.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import importlib
 import os
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 
 from biport import bundle, reference
 from biport.compare import (
+    L1_ALLOWED,
     Error,
     Line,
     Report,
@@ -45,12 +47,14 @@ class Form:
         run: inputs to outputs, float32.
         graph: the graph, where biport can read one from it.
         run_float64: the same in float64, where the form can.
+        float64_allowed: how exact its framework is in float64.
     """
 
     name: str
     run: Callable[[Arrays], Sequence[np.ndarray]]
     graph: Graph | None = None
     run_float64: Callable[[], Callable[[Arrays], Sequence[np.ndarray]]] | None = None
+    float64_allowed: float = L1_ALLOWED
 
 
 def open_form(source: Any) -> Form:
@@ -121,7 +125,8 @@ def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
         rebuilt = side.write(double)
         return lambda arrays: side.run(rebuilt, arrays, double)
 
-    return Form(name, lambda arrays: side.run(model, arrays, read), read, run_float64)
+    allowed = side.float64_allowed(read)
+    return Form(name, lambda arrays: side.run(model, arrays, read), read, run_float64, allowed)
 
 
 def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
@@ -236,7 +241,7 @@ def _with_names(forms: Sequence[Form]) -> list[Form]:
     for form in forms:
         used[form.name] = used.get(form.name, 0) + 1
         name = form.name if used[form.name] == 1 else f"{form.name} ({used[form.name]})"
-        named.append(Form(name, form.run, form.graph, form.run_float64))
+        named.append(dataclasses.replace(form, name=name))
     return named
 
 
@@ -300,6 +305,6 @@ def _float64_lines(
             continue
         found = _errors(_run_all(form.run_float64(), wide), oracle, len(graph.outputs))
         for output, error in zip(graph.outputs, found, strict=True):
-            verdict, allowed = judge_float64(error)
+            verdict, allowed = judge_float64(error, form.float64_allowed)
             lines.append(Line(form.name, output, "L1", verdict, error, allowed))
     return lines

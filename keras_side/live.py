@@ -76,4 +76,29 @@ def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
         raise UnsupportedError(
             owner, "configuration", str(error).splitlines()[0], "layers Keras can serialise"
         ) from error
+    for layer in model._flatten_layers(include_self=False):
+        for key in ("activation", "recurrent_activation"):
+            _check_function(f"{owner}: layer {layer.name!r}", key, getattr(layer, key, None))
     return data, LiveVariables(model, owner), keras.__version__
+
+
+def _check_function(owner: str, key: str, function: Any) -> None:
+    """Refuse a function that Keras writes down under the name of one of its own, and that is another.
+
+    ``keras.ops.gelu`` is such a one, by default approximate, and so is any function called ``relu``.
+
+    Raises:
+        UnsupportedError: it computes something else than the activation of its name.
+    """
+    keras = sys.modules["keras"]
+    name = getattr(function, "__name__", None)
+    own = getattr(keras.activations, name, None) if isinstance(name, str) else None
+    if own is None or function is own:
+        return
+    points = np.linspace(-8, 8, 34, dtype="float32").reshape(2, 17)
+    try:
+        found = _numpy(function(keras.ops.convert_to_tensor(points)))
+    except Exception as error:  # A user's function may fail in any way.
+        raise UnsupportedError(owner, key, f"{name} of another module", "Keras' own activations") from error
+    if not np.allclose(found, _numpy(own(keras.ops.convert_to_tensor(points))), rtol=1e-6, atol=1e-6):
+        raise UnsupportedError(owner, key, f"{name} of {function.__module__}", "Keras' own activations")

@@ -6,9 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from biport.ops import Dense
+from export.activations import activate
 from export.registry import Flow, Site, writes
-
-ACTIVATIONS = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "Relu"}
 
 
 @writes(Dense)
@@ -18,11 +17,7 @@ def write_dense(op: Dense, site: Site) -> tuple[Flow, ...]:
 
     def make() -> ir.Value:
         z = _affine(op, site, x.value(), rank=len(x.tensor.shape))
-        if op.activation == "linear":
-            return z
-        if op.activation == "softmax":
-            return site.scope("Softmax", z, axis=-1)
-        return site.scope(ACTIVATIONS[op.activation], z)
+        return activate(site.scope, op.activation, z)
 
     return (site.flow(make, root=x),)
 

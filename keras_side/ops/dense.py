@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from biport import ops
+from keras_side.activations import read_activation
 from keras_side.masks import pass_mask
 from keras_side.records import LayerRecord, WrittenLayer, input_size
 from keras_side.registry import reads, writes
@@ -13,7 +14,7 @@ def read_dense(record: LayerRecord) -> ops.Dense:
     """Read a Dense; its kernel is ``(I, O)``, the graph's weight ``(O, I)``."""
     with record.settings() as config:
         output_size = config.take("units", int)
-        activation = config.choose("activation", ops.ACTIVATIONS, default="linear")
+        activation = read_activation(config)
         use_bias = config.take("use_bias", bool, default=True)
     variables = record.variables.take(["kernel", "bias"] if use_bias else ["kernel"])
     return ops.Dense(

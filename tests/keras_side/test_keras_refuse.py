@@ -118,7 +118,16 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
         lambda: of_features(layers.LSTM(H, recurrent_activation="hard_sigmoid", name="it")),
         ["'it'", "recurrent_activation", "'hard_sigmoid'", "'sigmoid'"],
     ),
-    ("gelu", lambda: of_features(layers.Dense(2, "gelu", name="it")), ["'it'", "Dense", "'gelu'", "'relu'"]),
+    (
+        "sparsemax",
+        lambda: of_features(layers.Dense(2, "sparsemax", name="it")),
+        ["'it'", "Dense", "'sparsemax'", "'relu'"],
+    ),
+    (
+        "a layer of its own as activation",
+        lambda: of_features(layers.Dense(2, layers.LeakyReLU(0.3), name="it")),
+        ["'it'", "Dense", "LeakyReLU", "'leaky_relu'"],
+    ),
     (
         "bidirectional gru",
         lambda: of_features(layers.Bidirectional(layers.GRU(H), name="it")),
@@ -196,13 +205,13 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     y = layers.GRU(H, name="first")(x)
     z = layers.LSTM(H, activation="relu", name="second")(x)
     w = layers.Dropout(0.1, noise_shape=(None, 1), name="third")(z)
-    outputs = [layers.Dense(1)(y), layers.Dense(1)(w), layers.Dense(2, "gelu", name="fourth")(x)]
+    outputs = [layers.Dense(1)(y), layers.Dense(1)(w), layers.Dense(2, "sparsemax", name="fourth")(x)]
     functional = keras.Model(ids, outputs, name="many")
     sequential = of_features(
         layers.GRU(H, return_sequences=True, name="first"),
         layers.LSTM(H, activation="relu", name="second"),
         layers.Dropout(0.1, noise_shape=(None, 1), name="third"),
-        layers.Dense(2, "gelu", name="fourth"),
+        layers.Dense(2, "sparsemax", name="fourth"),
     )
     sequential.save(tmp_path / "many.keras")
     for source, named in ((functional, 3), (sequential, 4), (tmp_path / "many.keras", 4)):

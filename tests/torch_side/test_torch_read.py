@@ -170,6 +170,15 @@ def scores(m, ids):
         torch.relu, functional.relu, lambda z: z.relu(), nn.ReLU(), nn.ReLU(inplace=True),
         lambda z: torch.softmax(z, -1), lambda z: functional.softmax(z, dim=2), lambda z: z.softmax(dim=-1),
         nn.Softmax(dim=-1), nn.Softmax(2), lambda z: z,
+        nn.CELU(), functional.celu, nn.ELU(), lambda z: functional.elu(z, alpha=1.0), nn.GELU(),
+        functional.gelu, torch.exp, lambda z: z.exp(), nn.Hardshrink(), functional.hardshrink, nn.Hardswish(),
+        nn.Hardsigmoid(),
+        functional.hardsigmoid, functional.hardswish, nn.Hardtanh(), functional.hardtanh, nn.LeakyReLU(0.2),
+        lambda z: functional.leaky_relu(z, 0.2), nn.LogSigmoid(), functional.logsigmoid, nn.LogSoftmax(-1),
+        lambda z: functional.log_softmax(z, dim=-1), nn.Mish(), functional.mish, nn.ReLU6(), functional.relu6,
+        nn.SELU(), functional.selu, nn.SiLU(), functional.silu, nn.Softshrink(), functional.softshrink,
+        nn.Softplus(), functional.softplus, nn.Softsign(), functional.softsign, nn.Tanhshrink(),
+        functional.tanhshrink,
     ],
 )  # fmt: skip
 def test_activations_in_every_spelling(activate):
@@ -236,6 +245,8 @@ REFUSED = {
     "identity": (lambda m, ids: m.l(m.table(ids)), {"l": nn.Identity()}),
     "addition": (lambda m, ids: m.table(ids) + 1, {}),
     "activation alone": (lambda m, ids: m.table(ids).tanh(), {}),
+    "another slope": (lambda m, ids: functional.leaky_relu(scores(m, ids)), {"fc": nn.Linear(5, 2)}),
+    "another gelu": (lambda m, ids: m.act(scores(m, ids)), {"fc": nn.Linear(5, 2), "act": nn.GELU("tanh")}),
     "shared logits": (lambda m, ids: (lambda z: (z, z.sigmoid()))(scores(m, ids)), {"fc": nn.Linear(5, 2)}),
     "softmax over time": (lambda m, ids: m.fc(m.table(ids)).softmax(1), {"fc": nn.Linear(5, 2)}),
     "softmax dtype": (

@@ -1,0 +1,80 @@
+"""Keras' activations in a layer's configuration, by the names of `biport.ops.ACTIVATIONS`.
+
+Keras writes one as a name, as ``{"class_name": "function", ...}``, or, where a layer was given in place of a
+function, as that layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from biport.compare import L1_ALLOWED
+from biport.config import Config
+from biport.errors import UnsupportedError
+from biport.graph import Graph
+from biport.ops import ACTIVATIONS
+
+ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
+"""keras/src/activations/__init__.py, ``ALL_OBJECTS_DICT``."""
+
+LAYERS: dict[str, list[tuple[dict[str, Any], str]]] = {
+    "ELU": [({"alpha": 1.0}, "elu")],
+    "LeakyReLU": [({"negative_slope": 0.2}, "leaky_relu")],
+    "ReLU": [
+        ({"max_value": None, "negative_slope": 0.0, "threshold": 0.0}, "relu"),
+        ({"max_value": 6.0, "negative_slope": 0.0, "threshold": 0.0}, "relu6"),
+    ],
+    "Softmax": [({"axis": -1}, "softmax")],
+}
+"""Layers that compute what an activation does, with the settings that make it so."""
+
+
+INEXACT = ("gelu", "leaky_relu")
+"""TensorFlow rounds √2 and the slope to float32, whatever the dtype: 5e-9 and 1.5e-8 (TensorFlow 2.21)."""
+
+
+def float64_allowed(graph: Graph) -> float:
+    """How far a right Keras model may be from the oracle in float64: 1e-12, or 1e-6 behind `INEXACT`."""
+    exact = not any(_settings(node.op.settings()) & {*INEXACT} for node in graph.nodes)
+    return L1_ALLOWED if exact else 1e-6
+
+
+def _settings(settings: Mapping[str, Any]) -> set[str]:
+    """Every name among the settings, those of inner ops too."""
+    found = {value for value in settings.values() if isinstance(value, str)}
+    inner = [_settings(value) for value in settings.values() if isinstance(value, Mapping)]
+    return found.union(*inner)
+
+
+def read_activation(config: Config, key: str = "activation", default: str = "linear") -> str:
+    """The activation under ``key``, by its Keras name.
+
+    Raises:
+        UnsupportedError: it has no name of its own, such as a function of the user's.
+    """
+    found = config.take(key, default=default)
+    name = _name(found)
+    if name not in ACTIVATIONS:
+        raise UnsupportedError(config.owner, key, found, [repr(choice) for choice in ACTIVATIONS])
+    return name
+
+
+def _name(found: object) -> str | None:
+    """The name of a serialised activation; ``None`` where there is none."""
+    match found:
+        case None:
+            return "linear"
+        case str():
+            return ALIASES.get(found, found)
+        case {"class_name": "function", "module": str(module), "config": str(name)}:
+            known = module in ("builtins", "keras.activations") or module.startswith("keras.src.activations")
+            return ALIASES.get(name, name) if known else None
+        case {"class_name": str(name), "module": "keras.layers", "config": Mapping() as settings}:
+            return _name(settings.get("activation")) if name == "Activation" else _of_layer(name, settings)
+    return None
+
+
+def _of_layer(class_name: str, settings: Mapping[str, Any]) -> str | None:
+    left = {key: value for key, value in settings.items() if key not in ("name", "trainable", "dtype")}
+    return next((name for wanted, name in LAYERS.get(class_name, []) if left == wanted), None)

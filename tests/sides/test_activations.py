@@ -1,0 +1,102 @@
+"""Every activation is Keras' own, on every side."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import torch
+from keras import layers
+
+import export
+import keras_side
+import torch_side
+from biport import ops, verify
+from biport.compare import L1_ALLOWED
+from biport.errors import UnsupportedError
+from biport.reference.activations import ACTIVATIONS
+from keras_side.activations import INEXACT, LAYERS
+from torch_side.activations import apply
+
+KINKS = [-6, -3, -1, -0.5, -0.0, 0, 0.5, 1, 3, 6]
+FAR = [-700, -100, -89, -50, -40, -20, 20, 40, 50, 89, 100, 700]
+POINTS = np.array([*np.linspace(-8, 8, 801), *KINKS, *np.nextafter(KINKS, 9), *np.nextafter(KINKS, -9), *FAR])
+
+
+@pytest.mark.parametrize("name", ops.ACTIVATIONS)
+def test_keras_the_reference_and_torch_agree_at_kinks_and_far_out(name):
+    x = POINTS if name != "exponential" else POINTS[POINTS < 40]
+    wanted = ACTIVATIONS[name](x)
+    live = np.array(keras.activations.get(name)(keras.ops.convert_to_tensor(x[None], dtype="float64")))[0]
+    mine = apply(name, torch.tensor(x)).numpy()
+
+    np.testing.assert_allclose(mine, wanted, rtol=1e-14, atol=1e-14)
+    limit = 2e-8 if name in INEXACT else 1e-14
+    np.testing.assert_allclose(live, wanted, rtol=limit, atol=limit)
+    assert (np.abs(live - wanted).max() > 1e-10) == (name in INEXACT)
+
+
+def classifier(activation) -> keras.Model:
+    """Dense layers over steps and over a row, weights and biases random."""
+    model = keras.Sequential(
+        [
+            keras.Input((None,), dtype="int32"),
+            layers.Embedding(13, 5, mask_zero=True, name="table"),
+            layers.Dense(4, activation=activation, name="steps"),
+            layers.LSTM(3, name="lstm"),
+            layers.Dense(2, activation=activation, name="row"),
+        ]
+    )
+    rng = np.random.default_rng(2)
+    model.set_weights([rng.normal(size=a.shape).astype("float32") for a in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("name", ops.ACTIVATIONS)
+def test_every_activation_is_the_same_everywhere(name, tmp_path):
+    model = classifier(name)
+    model.save(tmp_path / "model.keras")
+    graph = keras_side.read(model)
+    module = torch_side.write(graph)
+    export.write(graph, tmp_path / "model.onnx")
+
+    assert keras_side.read(tmp_path / "model.keras") == graph == torch_side.read(module)
+    assert graph["row"].op.settings()["activation"] == name
+    assert (keras_side.float64_allowed(graph) == L1_ALLOWED) == (name not in INEXACT)
+    report = verify(model, module, tmp_path / "model.onnx", keras_side.write(graph), float64=True)
+    assert report.ok, report.table
+
+
+@pytest.mark.parametrize("name", [name for name in ops.ACTIVATIONS if name != "tanh"])
+def test_another_activation_is_found(name):
+    model = classifier(name)
+    graph = keras_side.read(model)
+    wrong = keras_side.read(classifier("tanh"))
+    wrong = type(graph)(graph.inputs, (*graph.nodes[:-1], wrong.nodes[-1]), graph.outputs)
+
+    assert verify(model, wrong).at_fault == ["graph"]
+
+
+def test_other_ways_to_say_an_activation():
+    said = [None, "swish", "hard_swish", keras.activations.elu, keras.ops.relu6, layers.Activation("silu")]
+    said += [getattr(layers, kind)(**settings) for kind, known in LAYERS.items() for settings, _ in known]
+    wanted = ["linear", "silu", "hard_silu", "elu", "relu6", "silu"]
+    wanted += [name for known in LAYERS.values() for _, name in known]
+
+    for activation, name in zip(said, wanted, strict=True):
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation=activation, name="it")])
+        graph = keras_side.read(model)
+        assert graph["it"].op.settings()["activation"] == name
+        assert verify(model, graph).ok
+
+
+def relu(x):
+    """A function Keras writes down by its name, as if it were its own."""
+    return x * x
+
+
+@pytest.mark.parametrize("function", [relu, keras.ops.gelu])
+def test_a_function_that_only_has_the_name_is_refused(function):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation=function, name="it")])
+    with pytest.raises(UnsupportedError, match=r"'it'.*activation"):
+        keras_side.read(model)
