@@ -29,6 +29,7 @@ class Writer:
         self._ops: dict[int, int] = {}
         self._modules: dict[int, str] = {}
         self._node: Node
+        self._tensors = graph.tensors
         self._emitted: list[fx.Node] = []
         for value in graph.inputs:
             taken = [str(node.target) for node in self.values.values()]
@@ -78,6 +79,14 @@ class Writer:
     def call(self, function: Callable, *args: Any, **kwargs: Any) -> fx.Node:
         """Call a function such as `torch.sigmoid`."""
         return self._emit("call_function", function, args, kwargs)
+
+    def method(self, name: str, *args: Any) -> fx.Node:
+        """Call a method of the first argument: ``x.transpose(1, 2)``."""
+        return self._emit("call_method", name, args, {})
+
+    def rank(self, position: int = 0) -> int:
+        """How many dimensions an input of the node being written has."""
+        return len(self._tensors[self._node.inputs[position]].shape)
 
     def _emit(self, kind: str, target: Any, args: tuple, kwargs: dict[str, Any]) -> fx.Node:
         # The first statement of a node carries the node's name, those after it what torch.fx calls them.

@@ -19,6 +19,7 @@ from biport.ops.base import (
     same_bits,
     same_dim,
 )
+from biport.ops.convolution import Conv1D
 from biport.ops.dense import Dense, Embedding
 from biport.ops.dropout import Dropout, SpatialDropout1D
 from biport.ops.masks import LogicalOr, NotEqual, OnesLike
@@ -32,7 +33,8 @@ from biport.ops.merging import (
     Multiply,
     Subtract,
 )
-from biport.ops.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from biport.ops.normalization import BatchNormalization, LayerNormalization
+from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from biport.ops.recurrent import LSTM, MERGE_MODES, Bidirectional, Gates
 
 __all__ = [
@@ -44,8 +46,11 @@ __all__ = [
     "MERGE_MODES",
     "Add",
     "Average",
+    "AveragePooling1D",
+    "BatchNormalization",
     "Bidirectional",
     "Concatenate",
+    "Conv1D",
     "Dense",
     "Dim",
     "Dot",
@@ -54,7 +59,9 @@ __all__ = [
     "Gates",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "LayerNormalization",
     "LogicalOr",
+    "MaxPooling1D",
     "Maximum",
     "Minimum",
     "Multiply",

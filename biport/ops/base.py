@@ -40,6 +40,10 @@ def same_dim(a: Dim, b: Dim) -> bool:
     return isinstance(a, str) or isinstance(b, str) or a == b
 
 
+class TooShort(GraphError):
+    """A sequence has fewer steps than an op needs."""
+
+
 class Op:
     """What every operation has; subclasses are final, frozen dataclasses.
 
@@ -295,3 +299,21 @@ def _stretched(op: Op, dims: Sequence[Dim], inputs: Sequence[Tensor]) -> Dim:
     if sizes or not letters:
         return sizes[0] if sizes else 1
     return letters[0] if len(letters) == 1 else f"max({', '.join(letters)})"
+
+
+def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
+    """How many windows of ``span`` steps there are, ``stride`` apart.
+
+    With ``"valid"`` they lie within the sequence; else it is padded so that every ``stride`` steps have one.
+
+    Raises:
+        TooShort: there is none.
+    """
+    need = span if padding == "valid" else 1
+    if isinstance(steps, int):
+        if steps < need:
+            raise TooShort(f"{op.kind} needs {need} steps or more, found {steps}")
+        return (steps - need) // stride + 1
+    if stride == 1:
+        return steps if need == 1 else f"{steps}-{need - 1}"
+    return f"({steps}-{need})//{stride}+1"

@@ -1,20 +1,32 @@
 """Layers torch lacks, or has with other rules: ordinary modules, useful without the rest of biport."""
 
 from torch_side.layers.concatenate import Concatenate
+from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import Embedding
 from torch_side.layers.merging import Dot, Maximum, Minimum, Multiply
-from torch_side.layers.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from torch_side.layers.normalization import BatchNormalization, LayerNormalization
+from torch_side.layers.pooling import (
+    AveragePooling1D,
+    GlobalAveragePooling1D,
+    GlobalMaxPooling1D,
+    MaxPooling1D,
+)
 from torch_side.layers.recurrent import LSTM, Bidirectional
 from torch_side.layers.spatial_dropout import SpatialDropout1D
 
 __all__ = [
     "LSTM",
+    "AveragePooling1D",
+    "BatchNormalization",
     "Bidirectional",
     "Concatenate",
+    "Conv1d",
     "Dot",
     "Embedding",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "LayerNormalization",
+    "MaxPooling1D",
     "Maximum",
     "Minimum",
     "Multiply",
