@@ -6,7 +6,7 @@ import dataclasses
 
 from biport.errors import GraphError
 from biport.graph import Graph
-from biport.ops.base import TooShort
+from biport.ops.base import TooShortError
 
 MOST_STEPS = 2**30
 
@@ -39,5 +39,5 @@ def _too_short(graph: Graph, position: int, steps: int) -> bool:
     try:
         Graph((*graph.inputs[:position], fixed, *graph.inputs[position + 1 :]), graph.nodes, graph.outputs)
     except GraphError as error:
-        return isinstance(error.__cause__, TooShort)
+        return isinstance(error.__cause__, TooShortError)
     return False

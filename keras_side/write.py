@@ -238,7 +238,7 @@ def _operation(written: WrittenLayer, inputs: Sequence[Any], name: str) -> Any:
 def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
     """The configuration with ``dtype`` set in the layers inside it too."""
     return {
-        key: dict(value) | {"config": dict(value["config"]) | {"dtype": dtype}}
+        key: dict(value) | {"config": _with_dtype(value["config"], dtype) | {"dtype": dtype}}
         if isinstance(value, Mapping) and "config" in value
         else value
         for key, value in config.items()

@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from biport.graph import Graph, Node
-from biport.ops import Op
+from biport.ops import Op, Tensor
 from torch_side.names import ORIGIN, Origin, attribute_path, variable
 from torch_side.registry import STATES, WRITERS, tensors
 
@@ -84,9 +84,13 @@ class Writer:
         """Call a method of the first argument: ``x.transpose(1, 2)``."""
         return self._emit("call_method", name, args, {})
 
+    def tensor(self, position: int = 0) -> Tensor:
+        """Shape and dtype of an input of the node being written."""
+        return self._tensors[self._node.inputs[position]]
+
     def rank(self, position: int = 0) -> int:
         """How many dimensions an input of the node being written has."""
-        return len(self._tensors[self._node.inputs[position]].shape)
+        return len(self.tensor(position).shape)
 
     def _emit(self, kind: str, target: Any, args: tuple, kwargs: dict[str, Any]) -> fx.Node:
         # The first statement of a node carries the node's name, those after it what torch.fx calls them.

@@ -36,6 +36,7 @@ from biport.ops.merging import (
 from biport.ops.normalization import BatchNormalization, LayerNormalization
 from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from biport.ops.recurrent import LSTM, MERGE_MODES, Bidirectional, Gates
+from biport.ops.time_distributed import TimeDistributed
 
 __all__ = [
     "ACTIVATIONS",
@@ -71,6 +72,7 @@ __all__ = [
     "SpatialDropout1D",
     "Subtract",
     "Tensor",
+    "TimeDistributed",
     "op_class",
     "op_classes",
     "parameter",

@@ -40,7 +40,7 @@ def same_dim(a: Dim, b: Dim) -> bool:
     return isinstance(a, str) or isinstance(b, str) or a == b
 
 
-class TooShort(GraphError):
+class TooShortError(GraphError):
     """A sequence has fewer steps than an op needs."""
 
 
@@ -307,12 +307,12 @@ def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
     With ``"valid"`` they lie within the sequence; else it is padded so that every ``stride`` steps have one.
 
     Raises:
-        TooShort: there is none.
+        TooShortError: there is none.
     """
     need = span if padding == "valid" else 1
     if isinstance(steps, int):
         if steps < need:
-            raise TooShort(f"{op.kind} needs {need} steps or more, found {steps}")
+            raise TooShortError(f"{op.kind} needs {need} steps or more, found {steps}")
         return (steps - need) // stride + 1
     if stride == 1:
         return steps if need == 1 else f"{steps}-{need - 1}"

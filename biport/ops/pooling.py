@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from biport.ops.base import FLOATS, Op, Tensor, TooShort, check_choice, check_sizes, need, take, windows
+from biport.ops.base import FLOATS, Op, Tensor, TooShortError, check_choice, check_sizes, need, take, windows
 
 
 def _over_time(op: Op, inputs: Sequence[Tensor], keepdims: bool) -> tuple[Tensor, ...]:
@@ -31,7 +31,7 @@ class GlobalMaxPooling1D(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         made = _over_time(self, inputs, self.keepdims)
         if inputs[0].shape[1] == 0:
-            raise TooShort(f"{self.kind}: the maximum over no time steps (T = 0) is not defined")
+            raise TooShortError(f"{self.kind}: the maximum over no time steps (T = 0) is not defined")
         return made
 
 
@@ -92,7 +92,7 @@ class MaxPooling1D(Op):
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class AveragePooling1D(Op):
-    """The mean of each window over time, ``(N, T, I)`` to ``(N, T', I)``; masked steps count, padding does not.
+    """The mean of each window over time, ``(N, T, I)`` to ``(N, T', I)``; masked steps count.
 
     Over too few steps for one window it is not defined: that input is refused.
 

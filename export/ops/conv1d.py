@@ -7,6 +7,7 @@ import onnx_ir as ir
 from biport.ops import Conv1D
 from export.activations import activate
 from export.registry import Flow, Site, writes
+from export.windows import padded
 
 
 @writes(Conv1D)
@@ -14,19 +15,20 @@ def write_conv1d(op: Conv1D, site: Site) -> tuple[Flow, ...]:
     """``(N, T, I)`` to ``(N, T', O)``; `export.Session` refuses what is too short for one window."""
     (x,) = site.inputs
     scope = site.scope
-    padding = {"valid": {}, "same": {"auto_pad": "SAME_UPPER"}, "causal": {"pads": [op.span - 1, 0]}}
 
     def make() -> ir.Value:
+        turned = scope("Transpose", x.value(), perm=[0, 2, 1])
+        turned, attributes = padded(scope, turned, op.span, op.strides, op.padding)
         z = scope(
             "Conv",
-            scope("Transpose", x.value(), perm=[0, 2, 1]),
+            turned,
             scope.constant(op.weight, "weight"),
             *([] if op.bias is None else [scope.constant(op.bias, "bias")]),
             kernel_shape=[op.kernel_size],
             strides=[op.strides],
             dilations=[op.dilation],
             group=op.groups,
-            **padding[op.padding],
+            **attributes,
         )
         return activate(scope, op.activation, scope("Transpose", z, perm=[0, 2, 1]))
 

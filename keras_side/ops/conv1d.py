@@ -18,9 +18,9 @@ def one(config: Config, key: str, default: int | None = None) -> int:
         FileError: it is something else.
     """
     found = config.take(key, (int, list, tuple), *(() if default is None else (default,)))
-    match found:
-        case int() | [int() as found] if not isinstance(found, bool):
-            return found
+    sizes = [found] if isinstance(found, int) else list(found)
+    if len(sizes) == 1 and isinstance(sizes[0], int) and not isinstance(sizes[0], bool):
+        return sizes[0]
     raise FileError(f"{config.owner}: the setting {key!r} should be one integer, found {found!r}")
 
 

@@ -13,6 +13,7 @@ from torch_side.layers.pooling import (
 )
 from torch_side.layers.recurrent import LSTM, Bidirectional
 from torch_side.layers.spatial_dropout import SpatialDropout1D
+from torch_side.layers.time_distributed import TimeDistributed
 
 __all__ = [
     "LSTM",
@@ -31,4 +32,5 @@ __all__ = [
     "Minimum",
     "Multiply",
     "SpatialDropout1D",
+    "TimeDistributed",
 ]

@@ -71,11 +71,9 @@ class AveragePooling1D(nn.AvgPool1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """``(N, I, T)`` to ``(N, I, T')``."""
+        size, stride = self.kernel_size[0], self.stride[0]
         steps = input.new_ones(1, 1, input.shape[-1])
         total, share = (
-            functional.avg_pool1d(
-                pad(part, self.kernel_size[0], self.stride[0], "same"), self.kernel_size, self.stride
-            )
-            for part in (input, steps)
+            functional.avg_pool1d(pad(part, size, stride, "same"), size, stride) for part in (input, steps)
         )
         return total / share

@@ -1,4 +1,4 @@
-"""`ops.AveragePooling1D` <-> `torch.nn.AvgPool1d` between two transpositions, or `torch_side.layers.AveragePooling1D`."""
+"""`ops.AveragePooling1D` <-> `torch.nn.AvgPool1d` or `torch_side.layers.AveragePooling1D`."""
 
 from __future__ import annotations
 

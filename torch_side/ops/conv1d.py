@@ -24,7 +24,8 @@ def convolution(op: ops.Conv1D) -> nn.Conv1d:
     """Torch's own layer where it pads as Keras does, else `torch_side.layers.Conv1d`."""
     sizes = op.input_size, op.output_size, op.kernel_size
     settings = {"dilation": op.dilation, "groups": op.groups, "bias": op.bias is not None}
-    if op.padding == "valid" or (op.padding == "same" and op.strides == 1):
+    # Torch warns of "same" where one end needs more than the other.
+    if op.padding == "valid" or (op.padding == "same" and op.strides == 1 and op.span % 2):
         return nn.Conv1d(*sizes, stride=op.strides, padding=op.padding, **settings)
     return layers.Conv1d(*sizes, stride=op.strides, padding=op.padding, **settings)
 
@@ -76,9 +77,7 @@ def _padding(owner: str, layer: nn.Conv1d) -> str:
         return "valid"
     if layer.stride[0] == 1 and 2 * layer.padding[0] == total:
         return "same"
-    raise UnsupportedError(
-        owner, "padding", layer.padding[0], ("0", "'same'", "a layer of torch_side.layers")
-    )
+    raise UnsupportedError(owner, "padding", layer.padding[0], "0, or what keeps T")
 
 
 def _activation(reader: Reader, node: fx.Node) -> tuple[str | None, bool, list[fx.Node]]:

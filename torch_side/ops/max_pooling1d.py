@@ -1,4 +1,4 @@
-"""`ops.MaxPooling1D` <-> `torch.nn.MaxPool1d` between two transpositions, or `torch_side.layers.MaxPooling1D`."""
+"""`ops.MaxPooling1D` <-> `torch.nn.MaxPool1d` or `torch_side.layers.MaxPooling1D`."""
 
 from __future__ import annotations
 
