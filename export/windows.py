@@ -41,8 +41,8 @@ def _same(scope: Scope, x: ir.Value, span: int, stride: int, fill: float) -> ir.
     total = scope("Max", scope("Sub", scope("Add", last, [span]), time), [0])
     total = scope("Mul", total, scope("Min", time, [1]))
     front = scope("Div", total, [2])
-    pads = scope("Concat", front, scope("Sub", total, front), axis=0)
-    return scope("Pad", x, pads, np.asarray(fill, "float32"), [2])
+    pads = scope("Concat", [0, 0], front, [0, 0], scope("Sub", total, front), axis=0)
+    return scope("Pad", x, pads, np.asarray(fill, "float32"))
 
 
 def pooled(op: MaxPooling1D | AveragePooling1D, site: Site, op_type: str) -> Flow:

@@ -49,7 +49,7 @@ class LSTM(Op):
     those of Keras 3.15.
     """
 
-    masked: ClassVar[tuple[int, ...]] = (0,)
+    masked: ClassVar[Sequence[int]] = (0,)
 
     input_size: int
     hidden_size: int
@@ -104,7 +104,7 @@ class Bidirectional(Op):
         merge: one of ``concat``, ``sum``, ``mul``, ``ave`` and ``None``; Keras ``merge_mode``.
     """
 
-    masked: ClassVar[tuple[int, ...]] = (0,)
+    masked: ClassVar[Sequence[int]] = (0,)
 
     forward: LSTM
     backward: LSTM

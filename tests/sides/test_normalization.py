@@ -131,7 +131,12 @@ def test_refusals() -> None:
     with pytest.raises(UnsupportedError, match="renorm"):
         keras_side.read(keras.Model(x, layers.BatchNormalization(renorm=True)(x)))
     with pytest.raises(UnsupportedError, match="axis"):
-        keras_side.read(keras.Model(x, layers.LayerNormalization(axis=[-1, 1])(x)))
+        keras_side.read(
+            keras.Model(
+                x,
+                layers.LayerNormalization(axis=[-1, 1])(x),  # pyright: ignore[reportArgumentType]
+            )
+        )
     with pytest.warns(UserWarning, match="rms_scaling"):
         scaled = layers.LayerNormalization(rms_scaling=True)
     with pytest.raises(UnsupportedError, match="rms_scaling"):

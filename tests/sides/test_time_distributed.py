@@ -20,6 +20,7 @@ from biport import ops, reference, verify
 from biport.compare import Verdict
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Value
+from torch_side.layers import TimeDistributed
 
 INSIDE = {
     "Dense": lambda: layers.Dense(4, activation="softmax"),
@@ -79,13 +80,13 @@ def test_a_planted_fault_is_found() -> None:
 
 
 def test_a_plain_module_inside_is_read() -> None:
-    module = nn.Sequential(torch_side.layers.TimeDistributed(nn.Linear(3, 2))).eval()
+    module = nn.Sequential(TimeDistributed(nn.Linear(3, 2))).eval()
     graph = torch_side.read(module, [Value("input", ("N", "T", 3), "float32")])
     assert graph.nodes[0].op.kind == "TimeDistributed"
     assert verify(torch_side.write(graph), keras_side.write(graph), float64=True).ok
     x = torch.randn(2, 4, 3)
     torch.testing.assert_close(module(x), torch_side.write(graph)(x))
-    two = nn.Sequential(torch_side.layers.TimeDistributed(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))))
+    two = nn.Sequential(TimeDistributed(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))))
     with pytest.raises(UnsupportedError, match="reads as one op"):
         torch_side.read(two, [Value("input", ("N", "T", 3), "float32")])
 

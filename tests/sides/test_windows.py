@@ -172,7 +172,7 @@ class Plain(nn.Module):
 def test_torch_idioms_are_read(tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = Plain().eval()
-    nn.init.zeros_(module.lstm.bias_hh_l0)
+    nn.init.zeros_(module.lstm.get_parameter("bias_hh_l0"))
     graph = torch_side.read(module, [Value("x", ("N", "T", I), "float32")])
     assert [node.op.settings().get("activation") for node in graph.nodes][:1] == ["relu"]
     export.write(graph, tmp_path / "model.onnx")

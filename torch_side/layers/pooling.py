@@ -58,12 +58,18 @@ class GlobalAveragePooling1D(nn.Module):
         return total / count.to(x.dtype)
 
 
+def single(size: int | tuple[int, ...]) -> int:
+    """A size that torch keeps as a number or as a tuple of one."""
+    return size if isinstance(size, int) else size[0]
+
+
 class MaxPooling1D(nn.MaxPool1d):
     """`torch.nn.MaxPool1d` with Keras' padding ``"same"``: ⌈T / stride⌉ windows, whatever T is."""
 
     def forward(self, input: Tensor) -> Tensor:
         """``(N, I, T)`` to ``(N, I, T')``."""
-        return super().forward(pad(input, self.kernel_size, self.stride, "same", -float("inf")))
+        size, stride = single(self.kernel_size), single(self.stride)
+        return functional.max_pool1d(pad(input, size, stride, "same", -float("inf")), size, stride)
 
 
 class AveragePooling1D(nn.AvgPool1d):
@@ -71,7 +77,7 @@ class AveragePooling1D(nn.AvgPool1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """``(N, I, T)`` to ``(N, I, T')``."""
-        size, stride = self.kernel_size[0], self.stride[0]
+        size, stride = single(self.kernel_size), single(self.stride)
         steps = input.new_ones(1, 1, input.shape[-1])
         total, share = (
             functional.avg_pool1d(pad(part, size, stride, "same"), size, stride) for part in (input, steps)

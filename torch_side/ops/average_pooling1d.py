@@ -7,7 +7,7 @@ from torch import fx, nn
 from biport import ops
 from torch_side import layers
 from torch_side.channels import Turned, channels_first, write_turned
-from torch_side.ops.max_pooling1d import single
+from torch_side.layers.pooling import single
 from torch_side.reader import Bound, Reader, build
 from torch_side.registry import reads, writes
 from torch_side.writer import Writer

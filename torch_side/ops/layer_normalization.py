@@ -20,7 +20,7 @@ def state_layer_normalization(op: ops.LayerNormalization) -> State:
 
 def plain(op: ops.LayerNormalization) -> nn.LayerNorm:
     """Torch's own layer, without the parameters the op lacks."""
-    shape = next(iter(op.weights().values())).shape
+    shape = list(next(iter(op.weights().values())).shape)
     layer = nn.LayerNorm(shape, eps=op.epsilon, bias=op.bias is not None)
     if op.weight is None:
         layer.register_parameter("weight", None)

@@ -7,6 +7,7 @@ from torch import fx, nn
 from biport import ops
 from torch_side import layers
 from torch_side.channels import Turned, channels_first, write_turned
+from torch_side.layers.pooling import single
 from torch_side.reader import Bound, Reader, build
 from torch_side.registry import reads, writes
 from torch_side.writer import Writer
@@ -42,8 +43,3 @@ def read_max_pooling1d(reader: Reader, node: fx.Node) -> Bound:
         padding="same" if isinstance(layer, layers.MaxPooling1D) else "valid",
     )
     return Turned(reader.emit(node, op, [source])[0])
-
-
-def single(size: int | tuple[int, ...]) -> int:
-    """A size that torch keeps as a number or as a tuple of one."""
-    return size if isinstance(size, int) else size[0]
