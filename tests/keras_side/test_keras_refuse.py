@@ -111,7 +111,7 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
     ("custom", lambda: of_features(Doubled(name="it")), ["'it'", "Doubled"]),
     ("gru", lambda: of_features(layers.GRU(H, name="it")), ["'it'", "GRU", "LSTM", "Bidirectional"]),
     ("rnn", lambda: of_features(layers.RNN(layers.LSTMCell(H), name="it")), ["'it'", "RNN"]),
-    ("conv", lambda: of_features(layers.Conv1D(H, 2, name="it")), ["'it'", "Conv1D"]),
+    ("conv", lambda: of_features(layers.SeparableConv1D(H, 2, name="it")), ["'it'", "SeparableConv1D"]),
     ("relu", lambda: of_features(layers.LSTM(H, activation="relu", name="it")), ["'it'", "LSTM", "'relu'"]),
     (
         "hard_sigmoid",
@@ -149,11 +149,6 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
         "noise_shape",
         lambda: of_features(layers.Dropout(0.5, noise_shape=(None, 1, E), name="it"), layers.Dense(1)),
         ["'it'", "Dropout", "noise_shape"],
-    ),
-    (
-        "keepdims",
-        lambda: of_features(layers.GlobalAveragePooling1D(keepdims=True, name="it")),
-        ["'it'", "keepdims=True", "False"],
     ),
     (
         "channels_first",
