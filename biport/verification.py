@@ -34,6 +34,7 @@ from biport.errors import BiportError, FileError, InputError, MissingDependencyE
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, id_bounds, in_order
 from biport.ops import INTEGERS, NotEqual
+from biport.steps import needed_steps
 
 Arrays = Sequence[np.ndarray]
 
@@ -156,6 +157,7 @@ def _inputs(graph: Graph, case: str, N: int, T: int, rng: np.random.Generator) -
     bounds = id_bounds(graph)
     pads = {node.inputs[0]: node.op.value for node in graph.nodes if isinstance(node.op, NotEqual)}
     arrays = []
+    T = max(T, *needed_steps(graph).values(), 0)
     for value in graph.inputs:
         shape = [N, *(dim if isinstance(dim, int) else T for dim in value.shape[1:])]
         valid = _valid(case, shape[0], shape[1] if len(shape) > 1 else 1, rng)

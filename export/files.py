@@ -103,7 +103,7 @@ def metadata(
     inputs: Sequence[Value],
     bounds: Mapping[str, int],
     *,
-    needs_steps: Sequence[str],
+    needs_steps: Mapping[str, int],
     origin: Mapping[str, str],
     digest: str | None = None,
 ) -> dict[str, str]:
@@ -117,6 +117,6 @@ def metadata(
         "biport.route": route,
         "biport.origin": json.dumps(dict(origin), sort_keys=True),
         "biport.inputs": json.dumps(described),
-        "biport.needs_steps": json.dumps(list(needs_steps)),
+        "biport.needs_steps": json.dumps(dict(needs_steps)),
     }
     return found if digest is None else found | {"biport.digest": digest}

@@ -12,8 +12,8 @@ from biport import __version__
 from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import id_bounds
-from biport.ops import GlobalMaxPooling1D
 from biport.registry import discover
+from biport.steps import needed_steps
 from export import ops as op_files
 from export.axes import distinct_axes
 from export.builder import IR_VERSION, OPSET, Builder, typed
@@ -100,7 +100,7 @@ def build(graph: Graph) -> tuple[ir.Model, list[str]]:
             "fused",
             graph.inputs,
             id_bounds(graph),
-            needs_steps=_needing_steps(graph, flows),
+            needs_steps=needed_steps(graph),
             origin=graph.origin,
             digest=digest,
         )
@@ -161,9 +161,3 @@ def _outputs(
         value.name = name
         outputs.append(typed(value, graph.tensors[name]))
     return outputs
-
-
-def _needing_steps(graph: Graph, flows: dict[str, Flow]) -> list[str]:
-    """The inputs that must not have T = 0."""
-    pooled = [flows[node.inputs[0]].root for node in graph.nodes if isinstance(node.op, GlobalMaxPooling1D)]
-    return [value.name for value in graph.inputs if flows[value.name] in pooled]

@@ -42,6 +42,7 @@ class Sizes:
         self.root = root
         self.fixed = [dim for dim in root.tensor.shape[:2] if isinstance(dim, int) and dim > 0]
         self.guarded = len(self.fixed) < 2
+        self._made_pads: dict[int, ir.Value] = {}
 
     @cached_property
     def shape(self) -> ir.Value:
@@ -81,12 +82,23 @@ class Sizes:
         return self.scope("Slice", self.shape, [1], [2])
 
     @cached_property
-    def _pads(self) -> ir.Value:
-        return self.scope("Concat", [0, 0], self.scope("Sub", self.padded, self.shape), axis=0)
+    def _missing(self) -> ir.Value:
+        return self.scope("Sub", self.padded, self.shape)
 
-    def pad(self, scope: Scope, x: ir.Value) -> ir.Value:
-        """``(N, T, ...)`` to ``(N', T', ...)``."""
-        return scope("Pad", x, self._pads, None, [0, 1]) if self.guarded else x
+    def _pads(self, rank: int) -> ir.Value:
+        """What `pad` adds to a value of ``rank`` dimensions, in front and behind.
+
+        Said for all axes: onnxruntime 1.31 moves transpositions behind a ``Pad`` and forgets its ``axes``
+        ("indices element out of data bounds").
+        """
+        if rank not in self._made_pads:
+            after = [[0] * (rank - 2)] if rank > 2 else []
+            self._made_pads[rank] = self.scope("Concat", [0] * rank, self._missing, *after, axis=0)
+        return self._made_pads[rank]
+
+    def pad(self, scope: Scope, x: ir.Value, rank: int = 2) -> ir.Value:
+        """``(N, T, ...)`` of ``rank`` dimensions to ``(N', T', ...)``."""
+        return scope("Pad", x, self._pads(rank)) if self.guarded else x
 
     def pad_batch(self, scope: Scope, x: ir.Value) -> ir.Value:
         """``(N, ...)`` to ``(N', ...)``."""
@@ -126,7 +138,7 @@ class Layout:
 
     def enter(self, flow: Flow) -> ir.Value:
         """``(N, T)`` or ``(N, T, I)`` to ``(T', N')`` or ``(T', N', I)``."""
-        x = self.sizes.pad(self.scope, flow.value())
+        x = self.sizes.pad(self.scope, flow.value(), len(flow.tensor.shape))
         if len(flow.tensor.shape) == 2:
             if self.mask is not None:
                 x = self.scope("ScatterElements", x, self._dest, x, axis=1)

@@ -101,14 +101,17 @@ class Session:
             ) from error
 
     @cached_property
-    def _needs_steps(self) -> list[str]:
-        return json.loads(self.metadata.get("biport.needs_steps", "[]"))
+    def _needs_steps(self) -> dict[str, int]:
+        found = json.loads(self.metadata.get("biport.needs_steps", "{}"))
+        return {str(name): int(steps) for name, steps in found.items()}
 
     def _check_steps(self, arrays: Sequence[np.ndarray]) -> None:
         for value, array in zip(self.input_values, arrays, strict=True):
-            if value.name in self._needs_steps and array.shape[1] == 0:
+            needed = self._needs_steps.get(value.name, 0)
+            if array.ndim > 1 and array.shape[1] < needed:
+                found = f"{array.shape[1]} time steps (T = {array.shape[1]})"
                 raise InputError(
-                    f"input {value.name!r}: the maximum over no time steps (T = 0) is not defined"
+                    f"input {value.name!r}: the model is not defined over {found}; it needs {needed} or more"
                 )
 
     def _empty(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -139,7 +142,7 @@ class Session:
             bounds = {entry["name"]: int(entry["ids"]) for entry in described if entry["ids"] is not None}
             named = [Value(item["name"], tuple(item["shape"]), item["dtype"]) for item in described]
             _ = self._needs_steps
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FileError(f"{self.path}: its biport metadata cannot be read: {error!r}") from error
         if [(v.name, v.dtype, len(v.shape)) for v in named] != [
             (v.name, v.dtype, len(v.shape)) for v in values

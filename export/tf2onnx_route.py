@@ -270,7 +270,7 @@ def _named(proto: Any, inputs: Sequence[Value], outputs: Sequence[Value], bounds
     _rename(model.graph.outputs, "out", outputs)
     model.producer_name, model.producer_version = PRODUCER, __version__
     origin = {"framework": "keras", "version": keras.__version__}
-    model.metadata_props.update(metadata("tf2onnx", inputs, bounds, needs_steps=[], origin=origin))
+    model.metadata_props.update(metadata("tf2onnx", inputs, bounds, needs_steps={}, origin=origin))
     return model
 
 

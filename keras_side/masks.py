@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
+from biport.errors import UnsupportedError
 from biport.ops import Op
 
 
@@ -47,7 +49,9 @@ class InTime:
 
 @dataclass(frozen=True)
 class Full:
-    """Every step is valid: in the graph, no mask."""
+    """Every step of ``value`` is valid: in the graph no mask, unless it is part of another one."""
+
+    value: str
 
 
 Mask = Given | Unequal | AnyOf | InTime | Full
@@ -67,9 +71,30 @@ def pass_mask(
     return (masks[0],)
 
 
+def any_if_all(
+    op: Op, name: str, inputs: Sequence[str], masks: Sequence[Mask | None]
+) -> Sequence[Mask | None]:
+    """Where every input has a mask, a step is valid where any of them is; else the masks end."""
+    if len(inputs) < 2:
+        raise UnsupportedError(name, "inputs", len(inputs), "two or more")
+    found = [mask for mask in masks if mask is not None]
+    if len(found) < len(masks):
+        return (None,)
+    # Two at a time, as Keras records them.
+    return (reduce(lambda one, two: any_of([one, two], f"{name}_mask"), found),)
+
+
+def in_time(masks: Sequence[Mask], name: str) -> Mask:
+    """`InTime`; masks of every step alone are one of every step."""
+    if all(isinstance(mask, Full) for mask in masks):
+        return masks[0]
+    return InTime(tuple(masks), name)
+
+
 def any_of(masks: Sequence[Mask], name: str) -> Mask:
     """`AnyOf` without repetitions; a single mask stays itself, and `Full` covers all others."""
-    if any(isinstance(mask, Full) for mask in masks):
-        return Full()
+    full = next((mask for mask in masks if isinstance(mask, Full)), None)
+    if full is not None:
+        return full
     distinct = tuple(dict.fromkeys(masks))
     return distinct[0] if len(distinct) == 1 else AnyOf(distinct, name)

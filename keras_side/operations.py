@@ -14,7 +14,7 @@ from typing import Any
 
 from biport.errors import UnsupportedError
 from biport.registry import Registry
-from keras_side.masks import AnyOf, Full, Given, InTime, Mask, Unequal, any_of
+from keras_side.masks import AnyOf, Full, Given, InTime, Mask, Unequal, any_of, in_time
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,10 @@ def _zeros_like(name: str, arguments: Arguments, config: Mapping[str, Any]) -> S
 
 @OPERATIONS.register("OnesLike")
 def _ones_like(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
-    return Wide(Full()) if config.get("dtype") == "bool" else None
+    match arguments:
+        case [Data(value)] if config.get("dtype") == "bool":
+            return Wide(Full(value))
+    return None
 
 
 @OPERATIONS.register("LogicalOr")
@@ -132,15 +135,15 @@ def _logical_or(name: str, arguments: Arguments, config: Mapping[str, Any]) -> S
 @OPERATIONS.register("Concatenate")
 def _concatenate(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     parts = arguments[0] if arguments and isinstance(arguments[0], list) else []
-    if parts and all(isinstance(part, Given | Unequal | AnyOf | InTime) for part in parts):
-        return InTime(tuple(parts), name) if config.get("axis") in (-1, 1) else None
+    if parts and all(isinstance(part, Given | Unequal | AnyOf | InTime | Full) for part in parts):
+        return in_time(parts, name) if config.get("axis") in (-1, 1) else None
     if not parts or not all(isinstance(part, Wide) for part in parts):
         return None
     masks = [part.mask for part in parts]
     if config.get("axis") in (-1, 2):
         return Wide(any_of(masks, name))
-    if config.get("axis") in (1, -2) and Full() not in masks:
-        return Wide(InTime(tuple(masks), name))
+    if config.get("axis") in (1, -2):
+        return Wide(in_time(masks, name))
     return None
 
 

@@ -374,7 +374,9 @@ class _Reader:
         values = [name] if count == 1 else [f"{name}:{position}" for position in range(count)]
         inputs = [tensor.value for tensor in tensors]
         masks = [
-            None if position not in op.masked or found in (None, Full()) else self._mask_value(found)
+            None
+            if position not in op.masked or found is None or isinstance(found, Full)
+            else self._mask_value(found)
             for position, found in enumerate(taken)
         ]
         if reader.refuse_masked is not None and any(masks):
@@ -402,8 +404,8 @@ class _Reader:
                 op, inputs = ops.LogicalOr(), tuple(self._mask_value(part) for part in masks)
             case InTime(masks, name):
                 op, inputs = ops.Concatenate(axis=1), tuple(self._mask_value(part) for part in masks)
-            case Full():
-                raise AssertionError("a mask of every step has no value in the graph")
+            case Full(value):
+                op, inputs, name = ops.OnesLike(), (value,), f"{value}_all_steps"
         while name in self._names:
             name += "_"
         self._add(Node(name, op, inputs))

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import keras_side.ops
-from biport.errors import InputError, MissingDependencyError, WeightError
+from biport.errors import InputError, MissingDependencyError, UnsupportedError, WeightError
 from biport.graph import Graph, Node
 from biport.inputs import check_inputs
-from biport.ops import Bidirectional, Recurrent
+from biport.ops import FLOATS, Bidirectional, LogicalOr, OnesLike, Recurrent
+from biport.ops.base import EVERY_INPUT
 from biport.registry import discover
 from biport.targets import check_target
 from biport.transfer import LoadReport, summed_biases
@@ -114,7 +116,8 @@ def _write(graph: Graph) -> keras.Model:
         values[value.name] = keras.Input(tuple(shape), dtype=value.dtype, name=value.name)
     layers: dict[int, Any] = {}
     weights: list[tuple[Any, WrittenLayer, str]] = []
-    dtype = next((found for node in graph.nodes if (found := node.op.dtype)), "float32")
+    dtype = next((found for node in graph.nodes if (found := node.op.dtype)), None)
+    dtype = dtype or next((value.dtype for value in graph.inputs if value.dtype in FLOATS), "float32")
     for node in graph.nodes:
         written = WRITERS.lookup(type(node.op), f"node {node.name!r}")(node.op)
         made = _call(node, written, layers, values, dtype)
@@ -126,6 +129,7 @@ def _write(graph: Graph) -> keras.Model:
     model = keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
     for layer, written, name in weights:
         _set_weights(layer, written, name)
+    _check_carried(graph, model)
     return model
 
 
@@ -134,6 +138,8 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
     import keras
 
     inputs = [values[name] for name in node.inputs]
+    if isinstance(node.op, OnesLike):
+        return [_every_step(inputs[0], node.name)]
     if written.is_operation:
         return [_operation(written, inputs, node.name)]
     if all(values[name].dtype == "bool" for name in node.inputs) and written.class_name == "Concatenate":
@@ -142,10 +148,10 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
         layer_class = getattr(keras.layers, written.class_name)
         config = _with_dtype(written.config, dtype) | {"name": node.name, "dtype": dtype}
         layers[id(node.op)] = layer_class.from_config(config)
-    options = _mask_options(node, inputs, values)
+    options = {} if written.takes_list else _mask_options(node, inputs, values)
     if isinstance(node.op, Recurrent | Bidirectional) and len(inputs) > 1:
         options["initial_state"] = _grouped(inputs[1:], written.state_groups)
-    made = layers[id(node.op)](inputs if written.class_name == "Concatenate" else inputs[0], **options)
+    made = layers[id(node.op)](inputs if written.takes_list else inputs[0], **options)
     return keras.tree.flatten(made)
 
 
@@ -159,17 +165,65 @@ def _grouped(states: Sequence[Any], groups: Sequence[int]) -> list[Any]:
 
 def _mask_options(node: Node, inputs: Sequence[Any], values: Mapping) -> dict[str, Any]:
     """The mask of a call, said in full: without one, Keras would use what hangs on the input."""
-    import keras
-
     options = {}
     for position in node.op.masked:
         mask, found = node.masks[position], inputs[position]
         if mask is not None:
             options["mask"] = values[mask]
         elif getattr(found, "_keras_mask", None) is not None:
-            ones = _named(keras.ops.ones_like(found, dtype="bool"), f"{node.name}_all_features")
-            options["mask"] = _named(keras.ops.any(ones, axis=-1), f"{node.name}_all_steps")
+            options["mask"] = _every_step(found, f"{node.name}_all_steps")
     return options
+
+
+def _every_step(x: Any, name: str) -> Any:
+    """The mask of every step of ``x``, ``(N, T, I)``."""
+    import keras
+
+    if len(x.shape) != 3:
+        raise UnsupportedError(f"node {name!r}", "dimensions", len(x.shape), "3: a mask over (N, T, I)")
+    ones = _named(keras.ops.ones_like(x, dtype="bool"), f"{name}_of_features")
+    return _named(keras.ops.any(ones, axis=-1), name)
+
+
+def _check_carried(graph: Graph, model: keras.Model) -> None:
+    """Refuse where a layer that cannot be told its masks would see others than the graph's.
+
+    Such layers are the merges whose result depends on the masks that hang on their inputs.
+    """
+    merges = [node for node in graph.nodes if node.op.masked is EVERY_INPUT]
+    if not merges:
+        return
+    from keras_side.read import read
+
+    again = read(model)
+    calls: Counter[int] = Counter()
+    first: dict[int, str] = {}
+    for node in merges:
+        name, index = first.setdefault(id(node.op), node.name), calls[id(node.op)]
+        calls[id(node.op)] += 1
+        twin = again[f"{name}@{index}" if index else name]
+        for position, (wanted, found) in enumerate(zip(node.masks, twin.masks, strict=True)):
+            if _mask_formula(graph, wanted) != _mask_formula(again, found):
+                raise UnsupportedError(
+                    f"node {node.name!r} ({node.op.kind})",
+                    "mask",
+                    f"{wanted} for input {position}",
+                    "the masks that Keras hangs on its inputs",
+                )
+
+
+def _mask_formula(graph: Graph, name: str | None) -> Any:
+    """A mask as nested tuples in which no name occurs but those of the model's inputs."""
+    makers = {output: node for node in graph.nodes for output in node.outputs}
+    if name is None or name not in makers:
+        return name
+    node = makers[name]
+    parts = [] if isinstance(node.op, OnesLike) else [_mask_formula(graph, part) for part in node.inputs]
+    if isinstance(node.op, LogicalOr):
+        # Keras joins masks two at a time; joined is joined.
+        flat = [item for part in parts for item in (part[1] if part[0] == "or" else [part])]
+        return "or", tuple(sorted(set(flat), key=repr))
+    return node.op.kind, repr(node.op), tuple(parts)
 
 
 def _named(tensor: Any, name: str) -> Any:

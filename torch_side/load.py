@@ -29,7 +29,8 @@ def load(module: nn.Module, graph: Graph) -> LoadReport:
             them are named, and the module is left as it was.
     """
     # remove_duplicate=False: a tied parameter is reachable, and must agree, under each of its names.
-    targets = dict(module.named_parameters(remove_duplicate=False))
+    targets: dict[str, torch.Tensor] = dict(module.named_parameters(remove_duplicate=False))
+    targets |= module.named_buffers(remove_duplicate=False)
     wanted = _wanted(module, graph)
     problems = [f"the graph has no weights for {name}" for name in targets.keys() - wanted.keys()]
     problems += [f"the module has no {name}" for name in wanted.keys() - targets.keys()]

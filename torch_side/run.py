@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from biport.graph import Value
 from biport.inputs import check_arrays
+from biport.ops import FLOATS
 from torch_side.write import Ported
 
 
@@ -52,10 +55,18 @@ def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """
     arrays = [np.asarray(array) for array in inputs]
     if isinstance(module, Ported):
-        arrays = check_arrays(module.input_values, module.id_bounds, arrays)
+        values = [_in_dtype(module, *pair) for pair in zip(module.input_values, arrays, strict=False)]
+        arrays = check_arrays([*values, *module.input_values[len(values) :]], module.id_bounds, arrays)
     first = next(module.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
     with evaluating(module), full_precision(device), torch.no_grad():
         made = module(*(torch.tensor(np.ascontiguousarray(array), device=device) for array in arrays))
     outputs = made if isinstance(made, (tuple, list)) else (made,)
     return [output.cpu().numpy() for output in outputs]
+
+
+def _in_dtype(module: nn.Module, value: Value, array: np.ndarray) -> Value:
+    """A float input in the module's dtype; without weights a module computes in that of its inputs."""
+    first = next((part for part in module.parameters() if part.is_floating_point()), None)
+    found = str(array.dtype) if first is None else str(first.dtype).removeprefix("torch.")
+    return replace(value, dtype=found) if {value.dtype, found} <= set(FLOATS) else value

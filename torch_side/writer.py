@@ -9,7 +9,7 @@ import torch
 from torch import fx, nn
 
 from biport.graph import Graph, Node
-from biport.ops import Op
+from biport.ops import Op, Tensor
 from torch_side.names import ORIGIN, Origin, attribute_path, variable
 from torch_side.registry import STATES, WRITERS, tensors
 
@@ -29,6 +29,7 @@ class Writer:
         self._ops: dict[int, int] = {}
         self._modules: dict[int, str] = {}
         self._node: Node
+        self._tensors = graph.tensors
         self._emitted: list[fx.Node] = []
         for value in graph.inputs:
             taken = [str(node.target) for node in self.values.values()]
@@ -73,6 +74,18 @@ class Writer:
     def call(self, function: Callable, *args: Any, **kwargs: Any) -> fx.Node:
         """Call a function such as `torch.sigmoid`."""
         return self._emit("call_function", function, args, kwargs)
+
+    def method(self, name: str, *args: Any) -> fx.Node:
+        """Call a method of the first argument: ``x.transpose(1, 2)``."""
+        return self._emit("call_method", name, args, {})
+
+    def tensor(self, position: int = 0) -> Tensor:
+        """Shape and dtype of an input of the node being written."""
+        return self._tensors[self._node.inputs[position]]
+
+    def rank(self, position: int = 0) -> int:
+        """How many dimensions an input of the node being written has."""
+        return len(self.tensor(position).shape)
 
     def _emit(self, kind: str, target: Any, args: tuple, kwargs: dict[str, Any]) -> fx.Node:
         # The first statement of a node carries the node's name, those after it what torch.fx calls them.

@@ -19,11 +19,22 @@ from biport.ops.base import (
     same_bits,
     same_dim,
 )
+from biport.ops.convolution import Conv1D
 from biport.ops.dense import Dense, Embedding
 from biport.ops.dropout import Dropout, SpatialDropout1D
-from biport.ops.masks import LogicalOr, NotEqual
-from biport.ops.merging import Concatenate
-from biport.ops.pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from biport.ops.masks import LogicalOr, NotEqual, OnesLike
+from biport.ops.merging import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+)
+from biport.ops.normalization import BatchNormalization, LayerNormalization
+from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from biport.ops.recurrent import (
     GRU,
     LSTM,
@@ -35,6 +46,7 @@ from biport.ops.recurrent import (
     Recurrent,
     StackedRNN,
 )
+from biport.ops.time_distributed import TimeDistributed
 
 __all__ = [
     "ACTIVATIONS",
@@ -45,23 +57,37 @@ __all__ = [
     "LSTM",
     "MERGE_MODES",
     "RNN",
+    "Add",
+    "Average",
+    "AveragePooling1D",
+    "BatchNormalization",
     "Bidirectional",
     "Cell",
     "Concatenate",
+    "Conv1D",
     "Dense",
     "Dim",
+    "Dot",
     "Dropout",
     "Embedding",
     "Gates",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "LayerNormalization",
     "LogicalOr",
+    "MaxPooling1D",
+    "Maximum",
+    "Minimum",
+    "Multiply",
     "NotEqual",
+    "OnesLike",
     "Op",
     "Recurrent",
     "SpatialDropout1D",
     "StackedRNN",
+    "Subtract",
     "Tensor",
+    "TimeDistributed",
     "op_class",
     "op_classes",
     "parameter",

@@ -17,6 +17,9 @@ from biport.errors import GraphError, WeightError
 Dim = int | str
 """A size, or the letter of one that varies: ``"N"``, ``"T"``."""
 
+EVERY_INPUT = range(2**31)
+"""`Op.masked` of an op with any number of inputs."""
+
 FLOATS = ("float32", "float64")
 INTEGERS = ("int32", "int64")
 
@@ -37,6 +40,10 @@ def same_dim(a: Dim, b: Dim) -> bool:
     return isinstance(a, str) or isinstance(b, str) or a == b
 
 
+class TooShortError(GraphError):
+    """A sequence has fewer steps than an op needs."""
+
+
 class Op:
     """What every operation has; subclasses are final, frozen dataclasses.
 
@@ -44,7 +51,7 @@ class Op:
     fields are its settings.
     """
 
-    masked: ClassVar[tuple[int, ...]] = ()
+    masked: ClassVar[Sequence[int]] = ()
     """The positions of the inputs that may come with a ``(N, T)`` mask."""
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -300,3 +307,48 @@ def match_shapes(op: Op, inputs: Sequence[Tensor], axis: int | None) -> None:
             if position != axis
         ):
             raise GraphError(f"{op.kind}: {first} and {other} do not go together")
+
+
+def broadcast(op: Op, inputs: Sequence[Tensor]) -> tuple[Dim, ...]:
+    """The shape that inputs of one rank and dtype make together, sizes of 1 stretched to the others'.
+
+    Two different letters give a letter of their own: the sizes may be equal, or either may be 1.
+
+    Raises:
+        GraphError: ranks, dtypes or sizes do not go together.
+    """
+    first = inputs[0]
+    for other in inputs[1:]:
+        if len(other.shape) != len(first.shape) or other.dtype != first.dtype:
+            raise GraphError(f"{op.kind}: {first} and {other} do not go together")
+    return tuple(
+        _stretched(op, dims, inputs) for dims in zip(*(tensor.shape for tensor in inputs), strict=True)
+    )
+
+
+def _stretched(op: Op, dims: Sequence[Dim], inputs: Sequence[Tensor]) -> Dim:
+    sizes = sorted({dim for dim in dims if isinstance(dim, int) and dim != 1})
+    letters = sorted({dim for dim in dims if isinstance(dim, str)})
+    if len(sizes) > 1:
+        raise GraphError(f"{op.kind}: {' and '.join(map(str, inputs))} do not go together")
+    if sizes or not letters:
+        return sizes[0] if sizes else 1
+    return letters[0] if len(letters) == 1 else f"max({', '.join(letters)})"
+
+
+def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
+    """How many windows of ``span`` steps there are, ``stride`` apart.
+
+    With ``"valid"`` they lie within the sequence; else it is padded so that every ``stride`` steps have one.
+
+    Raises:
+        TooShortError: there is none.
+    """
+    need = span if padding == "valid" else 1
+    if isinstance(steps, int):
+        if steps < need:
+            raise TooShortError(f"{op.kind} needs {need} steps or more, found {steps}")
+        return (steps - need) // stride + 1
+    if stride == 1:
+        return steps if need == 1 else f"{steps}-{need - 1}"
+    return f"({steps}-{need})//{stride}+1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from biport.errors import GraphError
-from biport.ops.base import INTEGERS, Op, Tensor, match_shapes, need, take
+from biport.ops.base import INTEGERS, Op, Tensor, broadcast, need, take
 
 
 @final
@@ -30,12 +30,26 @@ class NotEqual(Op):
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LogicalOr(Op):
-    """A step is valid where it is valid in any of the masks: ``(N, T)`` booleans, two or more."""
+    """A step is valid where it is valid in any of the masks: ``(N, T)`` booleans, two or more.
+
+    A mask of one step counts for every step of the others.
+    """
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         if len(inputs) < 2:
             raise GraphError(f"LogicalOr takes two or more inputs, found {len(inputs)}")
         for mask in inputs:
             need(self, mask, 2, ("bool",))
-        match_shapes(self, inputs, axis=None)
-        return (inputs[0],)
+        return (Tensor(broadcast(self, inputs), "bool"),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class OnesLike(Op):
+    """The mask in which every step of ``(N, T, ...)`` is valid: ``(N, T)``, all true."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        if len(x.shape) < 2:
+            raise GraphError(f"{self.kind} takes two or more dimensions, found {x}")
+        return (Tensor(x.shape[:2], "bool"),)

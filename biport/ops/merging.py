@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from biport.errors import GraphError
-from biport.ops.base import Dim, Op, Tensor, match_shapes
+from biport.ops.base import (
+    EVERY_INPUT,
+    FLOATS,
+    Dim,
+    Op,
+    Tensor,
+    broadcast,
+    match_shapes,
+    need,
+    same_dim,
+    take,
+)
+
+
+def _merged(op: Op, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What inputs of one rank make together, element by element."""
+    if len(inputs) < 2:
+        raise GraphError(f"{op.kind} takes two or more inputs, found {len(inputs)}")
+    for tensor in inputs:
+        need(op, tensor, None, FLOATS)
+    return (Tensor(broadcast(op, inputs), inputs[0].dtype),)
 
 
 @final
@@ -34,3 +54,114 @@ class Concatenate(Op):
             total = sizes[0] if len(sizes) == 1 else "+".join(str(size) for size in sizes)
         shape = inputs[0].shape
         return (Tensor((*shape[:axis], total, *shape[axis + 1 :]), inputs[0].dtype),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Add(Op):
+    """The sum of inputs of one rank; sizes of 1 are stretched to the others'."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return _merged(self, inputs)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Subtract(Op):
+    """The first input less the second; sizes of 1 are stretched to the other's."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return _merged(self, take(self, inputs, 2))
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Average(Op):
+    """The mean of inputs of one rank; sizes of 1 are stretched to the others'."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return _merged(self, inputs)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Multiply(Op):
+    """The product of inputs of one rank; sizes of 1 are stretched to the others'.
+
+    An input counts as 1 at its masked steps. Where all inputs have masks and all of them are false the
+    product is 0 (Keras 3.15, ``keras/src/layers/merging/multiply.py``).
+    """
+
+    masked: ClassVar[Sequence[int]] = EVERY_INPUT
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return _merged(self, inputs)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Maximum(Op):
+    """The largest of inputs of one rank, element by element; sizes of 1 are stretched to the others'.
+
+    Taken from the first input to the last: at its masked steps an input counts as what came before it, and
+    what came before counts as the input where all of it was masked. An input without a mask ends the masks
+    of what came before it (Keras 3.15, ``keras/src/layers/merging/base_merge.py``).
+    """
+
+    masked: ClassVar[Sequence[int]] = EVERY_INPUT
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return _merged(self, inputs)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Minimum(Op):
+    """The smallest of inputs of one rank, element by element; sizes of 1 are stretched to the others'.
+
+    Taken from the first input to the last: at its masked steps an input counts as what came before it, and
+    what came before counts as the input where all of it was masked. An input without a mask ends the masks
+    of what came before it (Keras 3.15, ``keras/src/layers/merging/base_merge.py``).
+    """
+
+    masked: ClassVar[Sequence[int]] = EVERY_INPUT
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return _merged(self, inputs)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Dot(Op):
+    """Sums of products of two inputs along one axis of each, row by row of the batch.
+
+    ``(N, ...)`` and ``(N, ...)`` to the first's other sizes and then the second's: ``(N, T, I)`` and
+    ``(N, S, I)`` with axes (2, 2) give ``(N, T, S)``. Two vectors a row give ``(N, 1)``.
+
+    Args:
+        axes: the axis of either input that is summed over, which is not the batch.
+        normalize: both inputs are divided by their lengths along these axes, as in cosine similarity.
+    """
+
+    axes: tuple[int, int]
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        axes = tuple(self.axes)
+        if len(axes) != 2 or not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
+            raise GraphError(f"{self.kind}: axes should be two integers, found {self.axes!r}")
+        object.__setattr__(self, "axes", axes)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        one, two = take(self, inputs, 2)
+        for tensor, axis in zip((one, two), self.axes, strict=True):
+            need(self, tensor, None, FLOATS)
+            rank = len(tensor.shape)
+            if not -rank <= axis < rank or axis % rank == 0:
+                raise GraphError(f"{self.kind}: axis {axis} is the batch or outside of {tensor}")
+        a, b = (axis % len(tensor.shape) for tensor, axis in zip((one, two), self.axes, strict=True))
+        if one.dtype != two.dtype or not same_dim(one.shape[a], two.shape[b]):
+            raise GraphError(f"{self.kind}: {one} and {two} do not go together along {self.axes}")
+        left = (*one.shape[:a], *one.shape[a + 1 :])
+        right = (*two.shape[1:b], *two.shape[b + 1 :])
+        return (Tensor((*left, *right) if len(left + right) > 1 else (*left, 1), one.dtype),)

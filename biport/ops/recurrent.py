@@ -34,7 +34,7 @@ class Recurrent(Op):
         zero_output_for_mask: zeros at masked steps instead of the previous output.
     """
 
-    masked: ClassVar[tuple[int, ...]] = (0,)
+    masked: ClassVar[Sequence[int]] = (0,)
 
     reverse: bool = False
     return_sequences: bool = False
@@ -268,7 +268,7 @@ class Bidirectional(Op):
         merge: one of ``concat``, ``sum``, ``mul``, ``ave`` and ``None``; Keras ``merge_mode``.
     """
 
-    masked: ClassVar[tuple[int, ...]] = (0,)
+    masked: ClassVar[Sequence[int]] = (0,)
 
     forward: Recurrent
     backward: Recurrent

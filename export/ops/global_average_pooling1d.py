@@ -19,10 +19,10 @@ def write_global_average_pooling1d(op: GlobalAveragePooling1D, site: Site) -> tu
         value = x.value()
         if mask is None:
             time = scope("Cast", scope("Shape", value, start=1, end=2), to=ir.DataType.FLOAT)
-            return scope("Div", scope("ReduceSum", value, [1], keepdims=0), time)
+            return scope("Div", scope("ReduceSum", value, [1], keepdims=int(op.keepdims)), time)
         valid = scope("Unsqueeze", mask.value(), [2])
         kept = scope("Where", valid, value, np.zeros((), "float32"))
-        count = scope("ReduceSum", scope("Cast", valid, to=ir.DataType.FLOAT), [1], keepdims=0)
-        return scope("Div", scope("ReduceSum", kept, [1], keepdims=0), count)
+        count = scope("ReduceSum", scope("Cast", valid, to=ir.DataType.FLOAT), [1], keepdims=int(op.keepdims))
+        return scope("Div", scope("ReduceSum", kept, [1], keepdims=int(op.keepdims)), count)
 
     return (site.flow(make),)

@@ -14,6 +14,6 @@ def write_global_max_pooling1d(op: GlobalMaxPooling1D, site: Site) -> tuple[Flow
     (x,) = site.inputs
 
     def make() -> ir.Value:
-        return site.scope("ReduceMax", x.value(), [1], keepdims=0)
+        return site.scope("ReduceMax", x.value(), [1], keepdims=int(op.keepdims))
 
     return (site.flow(make),)

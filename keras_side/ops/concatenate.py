@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from biport import ops
-from biport.errors import UnsupportedError
-from keras_side.masks import Full, InTime, Mask, any_of
+from keras_side.masks import Full, Mask, any_of, in_time
 from keras_side.records import LayerRecord, WrittenLayer
 from keras_side.registry import reads, writes
 
@@ -16,19 +15,12 @@ def _mask(
 ) -> Sequence[Mask | None]:
     """Masked inputs side by side: a step is valid where any input is; an unmasked input always is."""
     assert isinstance(op, ops.Concatenate)
-    present = [mask for mask in masks if mask is not None]
-    if not present:
+    if all(mask is None for mask in masks):
         return (None,)
+    found = [Full(value) if mask is None else mask for value, mask in zip(inputs, masks, strict=True)]
     if op.axis in (1, -2):
-        if len(present) < len(masks) or Full() in present:
-            raise UnsupportedError(
-                f"layer {name!r} (Concatenate)",
-                "axis",
-                op.axis,
-                "inputs that are all masked, or all unmasked",
-            )
-        return (InTime(tuple(present), f"{name}_mask"),)
-    return (any_of(present, f"{name}_mask") if len(present) == len(masks) else Full(),)
+        return (in_time(found, f"{name}_mask"),)
+    return (any_of(found, f"{name}_mask"),)
 
 
 @reads("Concatenate", masks=_mask)
@@ -42,4 +34,4 @@ def read_concatenate(record: LayerRecord) -> ops.Concatenate:
 @writes(ops.Concatenate)
 def write_concatenate(op: ops.Concatenate) -> WrittenLayer:
     """Write a Concatenate."""
-    return WrittenLayer(class_name="Concatenate", config={"axis": op.axis})
+    return WrittenLayer(class_name="Concatenate", config={"axis": op.axis}, takes_list=True)

@@ -25,9 +25,7 @@ from build_keras import (
 )
 from keras import layers
 
-import keras_side
 from biport import ops, reference
-from biport.errors import UnsupportedError
 
 IDS = [token_ids()]
 MERGES: tuple[Any, ...] = ("concat", "sum", "mul", "ave", None)
@@ -122,11 +120,15 @@ def test_concatenate_along_time(tmp_path: Path) -> None:
     check([one, two], outputs, [token_ids(), token_ids(steps=9, seed=5)], tmp_path)
 
 
-def test_concatenate_along_time_of_masked_and_unmasked_is_refused() -> None:
+def test_concatenate_along_time_of_masked_and_unmasked(tmp_path: Path) -> None:
     ids, wide = tokens(), keras.Input((None, E), name="wide")
-    x = layers.Concatenate(axis=1, name="late")([embedding()(ids), wide])
-    with pytest.raises(UnsupportedError, match="late"):
-        keras_side.read(keras.Model([ids, wide], layers.LSTM(2)(x)))
+    outputs = []
+    for order in ("masked first", "masked last"):
+        parts = [embedding(f"table_{order[-5:].strip()}")(ids), wide]
+        x = layers.Concatenate(axis=1)(parts if order == "masked first" else parts[::-1])
+        outputs += [layers.LSTM(H, return_sequences=True)(x), layers.GlobalAveragePooling1D()(x)]
+    graph = check([ids, wide], outputs, [token_ids(), features(6, 4, E)], tmp_path)
+    assert sum(isinstance(node.op, ops.OnesLike) for node in graph.nodes) == 1
 
 
 def test_pooling(tmp_path: Path) -> None:

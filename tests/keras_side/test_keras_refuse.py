@@ -144,7 +144,7 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
     ("states of unequal halves", unequal_states, ["'it'", "backward_layer states", "(3, 3)"]),
     ("unrolled backwards", unrolled_backwards, ["'it'", "unroll=True", "Keras zeroes the wrong steps"]),
     ("unrolled both ways", unrolled_both_ways, ["'it'", "backward_layer", "unroll=True"]),
-    ("conv", lambda: of_features(layers.Conv1D(H, 2, name="it")), ["'it'", "Conv1D"]),
+    ("conv", lambda: of_features(layers.SeparableConv1D(H, 2, name="it")), ["'it'", "SeparableConv1D"]),
     (
         "sparsemax",
         lambda: of_features(layers.Dense(2, "sparsemax", name="it")),
@@ -159,11 +159,6 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
         "noise_shape",
         lambda: of_features(layers.Dropout(0.5, noise_shape=(None, 1, E), name="it"), layers.Dense(1)),
         ["'it'", "Dropout", "noise_shape"],
-    ),
-    (
-        "keepdims",
-        lambda: of_features(layers.GlobalAveragePooling1D(keepdims=True, name="it")),
-        ["'it'", "keepdims=True", "False"],
     ),
     (
         "channels_first",

@@ -257,7 +257,6 @@ REFUSED = {
     "not equal to itself": (lambda m, ids: m.l(m.table(ids), ids != ids), {"l": layers.LSTM(5, 2)}),
     "max over features": (lambda m, ids: m.table(ids).amax(dim=2), {}),
     "max over all": (lambda m, ids: m.table(ids).max(), {}),
-    "kept dimension": (lambda m, ids: m.table(ids).mean(1, keepdim=True), {}),
     "indices": (lambda m, ids: m.table(ids).max(1)[1], {}),
     "indices by name": (lambda m, ids: m.table(ids).max(1).indices, {}),
     "max of two": (lambda m, ids: torch.max(m.table(ids), m.table(ids)), {}),

@@ -37,6 +37,11 @@ def check_states(x: Tensor, states: Sequence[Tensor] | None, sizes: Sequence[int
         raise InputError(f"the states should have the shapes {wanted}, found {found}")
 
 
+def every_step(x: Tensor) -> Tensor:
+    """The mask in which every step of ``(N, T, ...)`` is valid, ``(N, T)``."""
+    return x.new_ones(x.shape[:2], dtype=torch.bool)
+
+
 def hold(sequence: Tensor, mask: Tensor) -> Tensor:
     """Repeat the last valid output at masked steps of ``(N, T, H)``, which hold zeros.
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from biport.errors import InputError
 from torch_side.layers.masks import check_mask
+from torch_side.layers.windows import pad
 
 
 class GlobalMaxPooling1D(nn.Module):
-    """The largest value over time; padded steps count, as in Keras."""
+    """The largest value over time; padded steps count, as in Keras.
+
+    Args:
+        keepdims: give ``(N, 1, I)``.
+    """
+
+    def __init__(self, keepdims: bool = False) -> None:
+        super().__init__()
+        self.keepdims = keepdims
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, T, I)`` to ``(N, I)``.
@@ -19,11 +29,19 @@ class GlobalMaxPooling1D(nn.Module):
         """
         if x.shape[1] == 0:
             raise InputError("the maximum over no time steps (T = 0) is not defined")
-        return x.amax(dim=1)
+        return x.amax(dim=1, keepdim=self.keepdims)
 
 
 class GlobalAveragePooling1D(nn.Module):
-    """The mean over the valid steps; NaN for a row without any, as in Keras."""
+    """The mean over the valid steps; NaN for a row without any, as in Keras.
+
+    Args:
+        keepdims: give ``(N, 1, I)``.
+    """
+
+    def __init__(self, keepdims: bool = False) -> None:
+        super().__init__()
+        self.keepdims = keepdims
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """``(N, T, I)`` and an optional ``(N, T)`` boolean mask to ``(N, I)``.
@@ -32,8 +50,36 @@ class GlobalAveragePooling1D(nn.Module):
             InputError: the mask is not boolean or has another shape.
         """
         if mask is None:
-            return x.mean(dim=1)
+            return x.mean(dim=1, keepdim=self.keepdims)
         check_mask(x, mask)
         valid = mask.unsqueeze(-1)
         # The padding may hold anything, NaN included, so it is replaced, not multiplied by zero.
-        return x.masked_fill(~valid, 0).sum(dim=1) / valid.sum(dim=1).to(x.dtype)
+        total, count = (part.sum(dim=1, keepdim=self.keepdims) for part in (x.masked_fill(~valid, 0), valid))
+        return total / count.to(x.dtype)
+
+
+def single(size: int | tuple[int, ...]) -> int:
+    """A size that torch keeps as a number or as a tuple of one."""
+    return size if isinstance(size, int) else size[0]
+
+
+class MaxPooling1D(nn.MaxPool1d):
+    """`torch.nn.MaxPool1d` with Keras' padding ``"same"``: ⌈T / stride⌉ windows, whatever T is."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(N, I, T)`` to ``(N, I, T')``."""
+        size, stride = single(self.kernel_size), single(self.stride)
+        return functional.max_pool1d(pad(input, size, stride, "same", -float("inf")), size, stride)
+
+
+class AveragePooling1D(nn.AvgPool1d):
+    """`torch.nn.AvgPool1d` with Keras' padding ``"same"``: ⌈T / stride⌉ windows; padding is not counted."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(N, I, T)`` to ``(N, I, T')``."""
+        size, stride = single(self.kernel_size), single(self.stride)
+        steps = input.new_ones(1, 1, input.shape[-1])
+        total, share = (
+            functional.avg_pool1d(pad(part, size, stride, "same"), size, stride) for part in (input, steps)
+        )
+        return total / share

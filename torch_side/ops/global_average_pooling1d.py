@@ -18,7 +18,7 @@ def write_global_average_pooling1d(
     op: ops.GlobalAveragePooling1D, writer: Writer, inputs: list[fx.Node], masks: list[fx.Node | None]
 ) -> tuple[fx.Node, ...]:
     """``self.global_average_pooling1d(x, mask=mask)``."""
-    return (writer.module(lambda _: layers.GlobalAveragePooling1D(), inputs[0], mask=masks[0]),)
+    return (writer.module(lambda op: layers.GlobalAveragePooling1D(op.keepdims), inputs[0], mask=masks[0]),)
 
 
 @reads(layers.GlobalAveragePooling1D)
@@ -26,10 +26,12 @@ def read_global_average_pooling1d(reader: Reader, node: fx.Node) -> Bound:
     """The layer."""
     x, mask = reader.arguments(node, "x", mask=None)
     masks = [None if mask is None else reader.value(node, mask)]
-    return reader.emit(node, ops.GlobalAveragePooling1D(), [reader.value(node, x)], masks)[0]
+    op = ops.GlobalAveragePooling1D(keepdims=reader.module(node).keepdims)
+    return reader.emit(node, op, [reader.value(node, x)], masks)[0]
 
 
 @reads(torch.mean, "mean")
 def read_mean(reader: Reader, node: fx.Node) -> Bound:
     """``x.mean(dim=1)``: padded steps count."""
-    return reader.emit(node, ops.GlobalAveragePooling1D(), [over_time(reader, node)])[0]
+    source, keepdims = over_time(reader, node)
+    return reader.emit(node, ops.GlobalAveragePooling1D(keepdims=keepdims), [source])[0]

@@ -23,19 +23,18 @@ class _Indices(Lazy):
         raise UnsupportedError(user, "argument", "the indices of max", "its values")
 
 
-def over_time(reader: Reader, node: fx.Node) -> str:
-    """The value that is reduced, if it is over the time of ``(N, T, I)``.
+def over_time(reader: Reader, node: fx.Node) -> tuple[str, bool]:
+    """The value that is reduced over the time of ``(N, T, I)``, and whether the dimension is kept.
 
     Raises:
-        UnsupportedError: it is over something else, or keeps the dimension.
+        UnsupportedError: it is over something else.
     """
     x, dim, keepdim = reader.arguments(node, "x", dim=None, keepdim=False)
-    reader.require(node, keepdim=(keepdim, False))
     source = reader.value(node, x)
     if reader.rank(source) != 3 or dim not in (1, -2):
         found = f"dim={dim} of {reader.rank(source)} dimensions"
         raise UnsupportedError(reader.owner(node), "reduced over", found, "dim=1 of (N, T, I)")
-    return source
+    return source, bool(keepdim)
 
 
 @writes(ops.GlobalMaxPooling1D)
@@ -43,20 +42,22 @@ def write_global_max_pooling1d(
     op: ops.GlobalMaxPooling1D, writer: Writer, inputs: list[fx.Node], masks: list[fx.Node | None]
 ) -> tuple[fx.Node, ...]:
     """``self.global_max_pooling1d(x)``."""
-    return (writer.module(lambda _: layers.GlobalMaxPooling1D(), inputs[0]),)
+    return (writer.module(lambda op: layers.GlobalMaxPooling1D(op.keepdims), inputs[0]),)
 
 
 @reads(layers.GlobalMaxPooling1D)
 def read_global_max_pooling1d(reader: Reader, node: fx.Node) -> Bound:
     """The layer."""
     (x,) = reader.arguments(node, "x")
-    return reader.emit(node, ops.GlobalMaxPooling1D(), [reader.value(node, x)])[0]
+    op = ops.GlobalMaxPooling1D(keepdims=reader.module(node).keepdims)
+    return reader.emit(node, op, [reader.value(node, x)])[0]
 
 
 @reads(torch.amax, "amax")
 def read_amax(reader: Reader, node: fx.Node) -> Bound:
     """``x.amax(dim=1)``."""
-    return reader.emit(node, ops.GlobalMaxPooling1D(), [over_time(reader, node)])[0]
+    source, keepdims = over_time(reader, node)
+    return reader.emit(node, ops.GlobalMaxPooling1D(keepdims=keepdims), [source])[0]
 
 
 @reads(torch.max, "max")

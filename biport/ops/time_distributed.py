@@ -1,0 +1,46 @@
+"""A layer applied to every step by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+from biport.errors import GraphError, UnsupportedError
+from biport.ops.base import Op, Tensor, take
+from biport.ops.dense import Embedding
+
+EVERY_STEP = "N*T"
+"""The letter of the rows of all steps, one below the other."""
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class TimeDistributed(Op):
+    """``layer`` over every step of ``(N, T, ...)``, without a mask: as if N·T rows were given to it.
+
+    Args:
+        layer: an op of one input and one output.
+    """
+
+    layer: Op
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, Op):
+            raise GraphError(f"{self.kind}: layer should be an op, found {self.layer!r}")
+        if isinstance(self.layer, Embedding):
+            supported = "an Embedding by itself, which takes ids of any rank"
+            raise UnsupportedError(self.kind, "layer", self.layer.kind, supported)
+
+    def inner(self, x: Tensor) -> Tensor:
+        """What the layer is given of ``x``, ``(N, T, ...)``: its rows, ``(N·T, ...)``."""
+        if len(x.shape) < 3:
+            raise GraphError(f"{self.kind} takes three or more dimensions, found {x}")
+        return Tensor((EVERY_STEP, *x.shape[2:]), x.dtype)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        made = self.layer.infer([self.inner(x)])
+        if len(made) != 1 or made[0].shape[:1] != (EVERY_STEP,):
+            raise UnsupportedError(self.kind, "layer", self.layer.kind, "layers of one output, row by row")
+        return (Tensor((*x.shape[:2], *made[0].shape[1:]), made[0].dtype),)

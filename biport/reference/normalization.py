@@ -1,0 +1,33 @@
+"""`ops.BatchNormalization` and `ops.LayerNormalization`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from biport.ops import BatchNormalization, LayerNormalization
+from biport.reference.registry import Arrays, Masks, computes
+
+
+@computes(BatchNormalization)
+def batch_normalization(op: BatchNormalization, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Any shape, by the statistics the op carries."""
+    (x,) = inputs
+    y = np.moveaxis(x, op.axis, -1)
+    y = (y - op.mean) / np.sqrt(op.variance + x.dtype.type(op.epsilon))
+    return (np.moveaxis(_affine(y, op.weight, op.bias), -1, op.axis),)
+
+
+@computes(LayerNormalization)
+def layer_normalization(op: LayerNormalization, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Any shape, by the mean and the variance over the op's axes."""
+    (x,) = inputs
+    ends = tuple(range(-len(op.axes), 0))
+    y = np.moveaxis(x, op.axes, ends)
+    y = y - y.mean(axis=ends, keepdims=True)
+    y = y / np.sqrt(np.square(y).mean(axis=ends, keepdims=True) + x.dtype.type(op.epsilon))
+    return (np.moveaxis(_affine(y, op.weight, op.bias), ends, op.axes),)
+
+
+def _affine(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) -> np.ndarray:
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias

@@ -1,0 +1,35 @@
+"""`ops.Conv1D` to ``Conv`` between two transpositions, and its activation."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from biport.ops import Conv1D
+from export.activations import activate
+from export.registry import Flow, Site, writes
+from export.windows import padded
+
+
+@writes(Conv1D)
+def write_conv1d(op: Conv1D, site: Site) -> tuple[Flow, ...]:
+    """``(N, T, I)`` to ``(N, T', O)``; `export.Session` refuses what is too short for one window."""
+    (x,) = site.inputs
+    scope = site.scope
+
+    def make() -> ir.Value:
+        turned = scope("Transpose", x.value(), perm=[0, 2, 1])
+        turned, attributes = padded(scope, turned, op.span, op.strides, op.padding)
+        z = scope(
+            "Conv",
+            turned,
+            scope.constant(op.weight, "weight"),
+            *([] if op.bias is None else [scope.constant(op.bias, "bias")]),
+            kernel_shape=[op.kernel_size],
+            strides=[op.strides],
+            dilations=[op.dilation],
+            group=op.groups,
+            **attributes,
+        )
+        return activate(scope, op.activation, scope("Transpose", z, perm=[0, 2, 1]))
+
+    return (site.flow(make),)

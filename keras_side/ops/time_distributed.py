@@ -1,0 +1,54 @@
+"""Keras ``TimeDistributed`` <-> `ops.TimeDistributed`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from biport import ops
+from biport.errors import UnsupportedError
+from keras_side.masks import Mask
+from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.registry import READERS, WRITERS, reads, writes
+
+MODELS = ("Functional", "Sequential", "Model")
+
+
+def _mask(
+    op: ops.Op, name: str, inputs: Sequence[str], masks: Sequence[Mask | None]
+) -> Sequence[Mask | None]:
+    """The mask goes on; a layer inside that takes one is handed a column of it, over which Keras fails."""
+    assert isinstance(op, ops.TimeDistributed)
+    if masks[0] is not None and op.layer.masked:
+        supported = f"an input without a mask around {op.layer.kind}"
+        raise UnsupportedError(name, "mask", "a mask of the steps", supported)
+    return (masks[0],)
+
+
+@reads("TimeDistributed", masks=_mask)
+def read_time_distributed(record: LayerRecord) -> ops.TimeDistributed:
+    """Read a TimeDistributed around one layer; a model inside is refused."""
+    with record.settings() as config:
+        data = config.take("layer", Mapping)
+    inner = record.child("layer", data)
+    if inner.class_name in MODELS:
+        raise UnsupportedError(record.owner, "layer", inner.class_name, "a layer, not a model")
+    op = READERS.lookup(inner.class_name, inner.owner).read(inner)
+    try:
+        return ops.TimeDistributed(layer=op)
+    except UnsupportedError as problem:
+        raise UnsupportedError(record.owner, "layer", problem.value, problem.supported) from problem
+
+
+@writes(ops.TimeDistributed)
+def write_time_distributed(op: ops.TimeDistributed) -> WrittenLayer:
+    """Write a TimeDistributed around the layer inside."""
+    inner: WrittenLayer = WRITERS.lookup(type(op.layer), op.kind)(op.layer)
+    if inner.is_operation or inner.takes_list:
+        raise UnsupportedError(op.kind, "layer", op.layer.kind, "layers of one input")
+    layer = {
+        "module": "keras.layers",
+        "class_name": inner.class_name,
+        "config": dict(inner.config) | {"name": "layer"},
+        "registered_name": None,
+    }
+    return WrittenLayer(class_name="TimeDistributed", config={"layer": layer}, weights=inner.weights)

@@ -1,0 +1,217 @@
+"""Layers that make one value of many: what they compute under masks, and what becomes of the masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import torch
+from every_side import check_everywhere, quiet_model
+from keras import layers
+
+import export
+import keras_side
+import torch_side
+from biport import ops, reference, verify
+from biport.compare import Verdict
+from biport.errors import GraphError, UnsupportedError
+from biport.graph import Graph, Node, Value
+
+ELEMENTWISE = ("Add", "Average", "Maximum", "Minimum", "Multiply")
+E = 3
+
+
+def ids(count: int = 2) -> list:
+    return [keras.Input((5,), dtype="int32", name=f"ids_{i}") for i in range(count)]
+
+
+def embedded(inputs, masked, size: int = E) -> list:
+    return [
+        layers.Embedding(9, size, mask_zero=mask, name=f"embedding_{i}")(x)
+        for i, (x, mask) in enumerate(zip(inputs, masked, strict=True))
+    ]
+
+
+@pytest.mark.parametrize("masked", [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("kind", [*ELEMENTWISE, "Subtract"])
+def test_two_inputs(kind: str, masked, tmp_path: Path) -> None:
+    inputs = ids()
+    made = getattr(layers, kind)(name="merged")(embedded(inputs, masked))
+    outputs = [made, layers.LSTM(2, name="behind")(made)]
+    graph = check_everywhere(quiet_model(inputs, outputs), tmp_path, tf2onnx=masked == (True, True))
+    assert (graph["behind"].masks[0] is None) == (masked != (True, True))
+
+
+@pytest.mark.parametrize("masked", [(True, True, True), (True, False, True), (False, True, True)])
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+def test_three_inputs(kind: str, masked, tmp_path: Path) -> None:
+    inputs = ids(3)
+    made = getattr(layers, kind)(name="merged")(embedded(inputs, masked))
+    outputs = [made, layers.LSTM(2, name="behind")(made)]
+    check_everywhere(quiet_model(inputs, outputs), tmp_path)
+
+
+@pytest.mark.parametrize("kind", [*ELEMENTWISE, "Subtract"])
+def test_between_recurrent_layers_of_any_length(kind: str, tmp_path: Path) -> None:
+    x = keras.Input((None,), dtype="int32", name="ids")
+    table = layers.Embedding(9, E, mask_zero=True)(x)
+    one = layers.LSTM(4, return_sequences=True)(table)
+    two = layers.Bidirectional(layers.LSTM(4, return_sequences=True), merge_mode="sum")(table)
+    made = getattr(layers, kind)(name="merged")([one, two])
+    model = quiet_model(x, layers.LSTM(2)(layers.Dense(3, activation="tanh")(made)))
+    graph = check_everywhere(model, tmp_path)
+    session = export.Session(tmp_path / "fused.onnx")
+    for shape in ((0, 4), (3, 0), (0, 0)):
+        empty = np.zeros(shape, "int32")
+        np.testing.assert_allclose(session.run([empty])[0], reference.run(graph, [empty])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["Add", "Multiply", "Maximum", "Average", "Subtract"])
+def test_sizes_of_one_are_stretched(kind: str, tmp_path: Path) -> None:
+    inputs = [keras.Input(shape, name=f"x_{i}") for i, shape in enumerate([(None, 1), (1, E)])]
+    model = quiet_model(inputs, getattr(layers, kind)(name="merged")(inputs))
+    graph = check_everywhere(model, tmp_path)
+    assert graph.tensors["merged"].shape == ("N", "T", E)
+
+
+def test_sizes_of_one_under_masks(tmp_path: Path) -> None:
+    long, one = keras.Input((None,), dtype="int32", name="long"), keras.Input((1,), dtype="int32", name="one")
+    a, b = embedded([long, one], (True, True))
+    outputs = []
+    for kind in ("Multiply", "Maximum", "Add"):
+        made = getattr(layers, kind)(name=kind.lower())([a, b])
+        outputs += [made, layers.LSTM(2)(made)]
+    check_everywhere(quiet_model([long, one], outputs), tmp_path)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize(
+    ("one", "two", "axes"),
+    [
+        ((4, E), (5, E), 2),
+        ((4, E), (5, E), -1),
+        ((4, E), (4, 2), (1, 1)),
+        ((E,), (5, E), (1, 2)),
+        ((4, E), (E,), (2, 1)),
+        ((E,), (E,), 1),
+        ((2, 4, E), (5, E), (3, 2)),
+        ((None, E), (None, E), (2, 2)),
+    ],
+)
+def test_dot(one, two, axes, normalize: bool, tmp_path: Path) -> None:
+    inputs = [keras.Input(shape, name=f"x_{i}") for i, shape in enumerate([one, two])]
+    made = layers.Dot(axes=axes, normalize=normalize, name="dot")(inputs)
+    graph = check_everywhere(quiet_model(inputs, made), tmp_path)
+    arrays = [np.zeros((0, *(n or 4 for n in shape)), "float32") for shape in (one, two)]
+    found = export.Session(tmp_path / "fused.onnx").run(arrays)[0]
+    assert found.shape == reference.run(graph, arrays)[0].shape
+
+
+def test_dot_of_vectors_without_length_and_the_end_of_masks(tmp_path: Path) -> None:
+    inputs = ids()
+    made = layers.Dot(axes=1, normalize=True, name="dot")(embedded(inputs, (True, True)))
+    graph = check_everywhere(quiet_model(inputs, [made, layers.LSTM(2, name="behind")(made)]), tmp_path)
+    assert graph["behind"].masks == (None,)
+    x = [keras.Input((E,), name=name) for name in "ab"]
+    model = keras.Model(x, layers.Dot(axes=1, normalize=True)(x))
+    module, zero = torch_side.write(keras_side.read(model)), np.zeros((2, E), "float32")
+    assert verify(model, module, inputs=[zero, zero + 1], float64=True).ok
+
+
+@pytest.mark.parametrize("masked", [(True, False), (False, True), (False, False, True), (False, False)])
+def test_concatenate_along_time(masked, tmp_path: Path) -> None:
+    inputs = [keras.Input((None,), dtype="int32", name=f"ids_{i}") for i in range(len(masked))]
+    joined = layers.Concatenate(axis=1, name="joined")(embedded(inputs, masked))
+    outputs = [layers.LSTM(2, return_sequences=True)(joined), layers.GlobalAveragePooling1D()(joined)]
+    graph = check_everywhere(quiet_model(inputs, outputs), tmp_path)
+    assert any(isinstance(node.op, ops.OnesLike) for node in graph.nodes) == any(masked)
+
+
+def test_concatenate_along_time_of_the_same_value_twice(tmp_path: Path) -> None:
+    inputs = [keras.Input((None,), dtype="int32", name=f"ids_{i}") for i in range(3)]
+    a, b, c = embedded(inputs, (True, False, False))
+    outputs = [
+        layers.LSTM(2)(layers.Concatenate(axis=1, name="one")([a, b])),
+        layers.LSTM(2)(layers.Concatenate(axis=-2, name="two")([a, c, b])),
+    ]
+    check_everywhere(quiet_model(inputs, outputs), tmp_path)
+
+
+def test_a_product_without_its_masks_is_found() -> None:
+    inputs = ids()
+    for kind in ("Multiply", "Maximum", "Minimum"):
+        model = quiet_model(inputs, getattr(layers, kind)(name="merged")(embedded(inputs, (True, True))))
+        graph = keras_side.read(model)
+        faulty = Graph(
+            graph.inputs,
+            tuple(
+                Node(node.name, node.op, node.inputs, node.outputs) if node.name == "merged" else node
+                for node in graph.nodes
+            ),
+            graph.outputs,
+        )
+        report = verify(model, torch_side.write(faulty))
+        assert report.verdict is Verdict.DIFFERENT
+        with pytest.raises(UnsupportedError, match="the masks that Keras hangs on its inputs"):
+            keras_side.write(faulty)
+
+
+def test_inputs_that_do_not_go_together_are_refused() -> None:
+    three, two = Value("a", ("N", "T", E), "float32"), Value("b", ("N", E), "float32")
+    for op in (ops.Add(), ops.Maximum(), ops.Subtract()):
+        with pytest.raises(GraphError, match="do not go together"):
+            Graph((three, two), (Node("y", op, ("a", "b")),), ("y",))
+    with pytest.raises(GraphError, match="takes 2 inputs"):
+        Graph((three,), (Node("y", ops.Subtract(), ("a", "a", "a")),), ("y",))
+    with pytest.raises(GraphError, match="axis 0 is the batch"):
+        Graph((two,), (Node("y", ops.Dot(axes=(0, 1)), ("b", "b")),), ("y",))
+    x = keras.Input((None, E))
+    with pytest.raises(UnsupportedError, match="two or more"):
+        keras_side.read(keras.Model(x, layers.Add()([x])))
+    wide = keras.Input((E,))
+    with pytest.raises(GraphError, match="do not go together"):
+        keras_side.read(keras.Model([x, wide], layers.Add()([x, wide])))
+
+
+class Idioms(torch.nn.Module):
+    """Merges as a person writes them."""
+
+    def forward(self, a, b):
+        """All of them."""
+        total = a + b + a
+        mean = (a + b) / 2
+        largest = torch.maximum(a, b).minimum(total)
+        twice = mean + mean
+        return total, mean, a * b * total, largest, a - b, torch.add(a, b), twice, torch.bmm(a, b.mul(a))
+
+
+def test_torch_idioms_are_read() -> None:
+    values = [Value(name, ("N", 3, 3), "float32") for name in "ab"]
+    module = Idioms()
+    graph = torch_side.read(module, values)
+    kinds = [node.op.kind for node in graph.nodes]
+    assert kinds.count("Average") == 1
+    assert verify(module_with(module, graph), graph_form(graph)).ok
+
+
+def module_with(module, graph):
+    written = torch_side.write(graph)
+    a, b = (torch.randn(2, 3, 3) for _ in range(2))
+    for one, two in zip(module(a, b), written(a, b), strict=True):
+        assert torch.equal(one, two)
+    return written
+
+
+def graph_form(graph):
+    return keras_side.write(graph)
+
+
+def test_torch_arithmetic_with_numbers_is_refused() -> None:
+    class Scaled(torch.nn.Module):
+        def forward(self, a):
+            return a * 2
+
+    with pytest.raises(UnsupportedError, match="argument"):
+        torch_side.read(Scaled(), [Value("a", ("N", E), "float32")])

@@ -1,0 +1,209 @@
+"""Convolution and pooling over windows of time: every padding, every length, and what is too short."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import torch
+from every_side import check_everywhere, quiet_model
+from keras import layers
+from torch import nn
+
+import export
+import keras_side
+import torch_side
+from biport import ops, reference, verify
+from biport.compare import Verdict
+from biport.errors import InputError, UnsupportedError
+from biport.graph import Graph, Value
+from biport.steps import needed_steps
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not support masking")
+
+I = 4
+CONVOLUTIONS = [
+    {"kernel_size": 3},
+    {"kernel_size": 1, "padding": "same"},
+    {"kernel_size": 2, "padding": "same"},
+    {"kernel_size": 4, "padding": "same", "strides": 3},
+    {"kernel_size": 3, "padding": "same", "dilation_rate": 2},
+    {"kernel_size": 2, "padding": "same", "strides": 5},
+    {"kernel_size": 3, "padding": "causal"},
+    {"kernel_size": 2, "padding": "causal", "dilation_rate": 3},
+    {"kernel_size": 3, "padding": "causal", "strides": 2},
+    {"kernel_size": 3, "strides": 2, "use_bias": False},
+    {"kernel_size": 2, "dilation_rate": 4},
+    {"kernel_size": 3, "groups": 2, "padding": "same"},
+    {"kernel_size": 2, "groups": 4, "strides": 2},
+]
+
+
+def every_length(graph: Graph, module, path: Path, lengths, size: int = I) -> None:
+    """Torch and ONNX over each of ``lengths``, against the oracle."""
+    session = export.Session(path)
+    for steps in lengths:
+        x = np.random.default_rng(steps).normal(size=(2, steps, size)).astype("float32")
+        (wanted,) = reference.run(graph, [x])
+        np.testing.assert_allclose(session.run([x])[0], wanted, atol=2e-5)
+        np.testing.assert_allclose(torch_side.run(module, [x])[0], wanted, atol=2e-5)
+        assert session.run([x[:0]])[0].shape == (0, *wanted.shape[1:])
+
+
+@pytest.mark.parametrize("settings", CONVOLUTIONS, ids=str)
+def test_convolution(settings: dict, tmp_path: Path) -> None:
+    x = keras.Input((None, I), name="x")
+    model = quiet_model(x, layers.Conv1D(8, activation="tanh", **settings)(x))
+    graph = check_everywhere(model, tmp_path)
+    least = needed_steps(graph)["x"]
+    every_length(graph, torch_side.write(graph), tmp_path / "fused.onnx", range(least, least + 8))
+    short = np.zeros((2, least - 1, I), "float32")
+    with pytest.raises(InputError):
+        reference.run(graph, [short])
+    with pytest.raises(InputError, match=f"needs {least} or more"):
+        export.Session(tmp_path / "fused.onnx").run([short])
+
+
+@pytest.mark.parametrize("activation", ["linear", "softmax", "gelu", "hard_sigmoid", "log_softmax"])
+def test_activations(activation: str, tmp_path: Path) -> None:
+    x = keras.Input((7, I), name="x")
+    check_everywhere(quiet_model(x, layers.Conv1D(3, 2, activation=activation)(x)), tmp_path)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("size", "strides"), [(2, None), (3, 1), (3, 2), (2, 5), (1, 1), (5, 3)])
+@pytest.mark.parametrize("kind", ["MaxPooling1D", "AveragePooling1D"])
+def test_pooling(kind: str, size: int, strides: int | None, padding: str, tmp_path: Path) -> None:
+    x = keras.Input((None, I), name="x")
+    model = quiet_model(x, getattr(layers, kind)(size, strides, padding)(x))
+    graph = check_everywhere(model, tmp_path)
+    least = needed_steps(graph)["x"]
+    assert least == (size if padding == "valid" else 1)
+    every_length(graph, torch_side.write(graph), tmp_path / "fused.onnx", range(least, least + 8))
+
+
+@pytest.mark.parametrize("kind", ["GlobalMaxPooling1D", "GlobalAveragePooling1D"])
+def test_global_pooling_keeps_the_dimension(kind: str, tmp_path: Path) -> None:
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = layers.Bidirectional(layers.LSTM(2, return_sequences=True))(
+        layers.Embedding(9, 3, mask_zero=True)(ids)
+    )
+    made = getattr(layers, kind)(keepdims=True)(x)
+    graph = check_everywhere(quiet_model(ids, [made, layers.Add()([x, made])]), tmp_path)
+    assert graph.tensors[graph.outputs[0]].shape == ("N", 1, 4)
+
+
+def test_a_whole_model_and_the_end_of_the_mask(tmp_path: Path) -> None:
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = layers.Embedding(9, I, mask_zero=True)(ids)
+    x = layers.Conv1D(6, 3, activation="relu")(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.MaxPooling1D(2)(x)
+    x = layers.Conv1D(5, 2, padding="causal")(x)
+    x = layers.LSTM(3, return_sequences=True)(x)
+    x = layers.AveragePooling1D(2, padding="same")(x)
+    model = quiet_model(ids, [x, layers.Dense(2)(layers.GlobalMaxPooling1D()(x))])
+    graph = check_everywhere(model, tmp_path, tf2onnx=True)
+    assert all(mask is None for node in graph.nodes for mask in node.masks)
+    assert needed_steps(graph) == {"ids": 4}
+    session = export.Session(tmp_path / "fused.onnx")
+    for found, wanted in zip(
+        session.run([np.zeros((0, 9), "int32")]),
+        reference.run(graph, [np.zeros((0, 9), "int32")]),
+        strict=True,
+    ):
+        assert found.shape == wanted.shape
+    for shape in ((2, 3), (0, 3), (2, 0)):
+        with pytest.raises(InputError, match="needs 4 or more"):
+            session.run([np.zeros(shape, "int32")])
+
+
+def test_planted_faults_are_found() -> None:
+    x = keras.Input((None, I), name="x")
+    model = quiet_model(x, layers.Conv1D(4, 4, padding="same")(x))
+    graph = keras_side.read(model)
+    (node,) = graph.nodes
+    assert isinstance(node.op, ops.Conv1D)
+    for fault in (
+        {"weight": node.op.weight[:, :, ::-1].copy()},
+        {"weight": node.op.weight.swapaxes(0, 1).copy()},
+        {"padding": "causal"},
+    ):
+        wrong = dataclasses.replace(node, op=dataclasses.replace(node.op, **fault))
+        report = verify(model, torch_side.write(Graph(graph.inputs, (wrong,), graph.outputs)))
+        assert report.verdict is Verdict.DIFFERENT
+    pooled = keras.Model(x, layers.AveragePooling1D(3, 1, "same")(x))
+    counted = nn.Sequential(_Turn(), nn.AvgPool1d(3, 1, padding=1), _Turn())
+    with pytest.raises(UnsupportedError, match="padding=1"):
+        torch_side.read(counted, [Value("input", ("N", "T", I), "float32")])
+    data = np.ones((1, 5, I), "float32")
+    assert np.asarray(pooled(data))[0, 0, 0] == 1
+    assert counted(torch.from_numpy(data))[0, 0, 0] != 1
+
+
+class _Turn(nn.Module):
+    def forward(self, x):
+        return x.transpose(1, 2)
+
+
+class Plain(nn.Module):
+    """A convolutional front as a person writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(I, 6, 3, padding=1)
+        self.norm = nn.BatchNorm1d(6)
+        self.pool = nn.MaxPool1d(2)
+        self.second = nn.Conv1d(6, 5, 2, dilation=2)
+        self.average = nn.AvgPool1d(3, stride=1)
+        self.act = nn.ReLU()
+        self.lstm = nn.LSTM(5, 3, batch_first=True)
+
+    def forward(self, x):
+        """Over ``(N, T, I)``."""
+        x = self.pool(self.norm(torch.relu(self.first(x.transpose(1, 2)))))
+        x = self.average(self.act(self.second(x))).permute(0, 2, 1)
+        return self.lstm(x)[0]
+
+
+def test_torch_idioms_are_read(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = Plain().eval()
+    nn.init.zeros_(module.lstm.get_parameter("bias_hh_l0"))
+    graph = torch_side.read(module, [Value("x", ("N", "T", I), "float32")])
+    assert [node.op.settings().get("activation") for node in graph.nodes][:1] == ["relu"]
+    export.write(graph, tmp_path / "model.onnx")
+    assert verify(torch_side.write(graph), keras_side.write(graph), tmp_path / "model.onnx", float64=True).ok
+    x = torch.randn(2, 20, I)
+    torch.testing.assert_close(module(x), torch_side.write(graph)(x))
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (nn.Conv1d(I, 2, 3, padding=2), "padding=2"),
+        (nn.Conv1d(I, 2, 3, padding=1, padding_mode="circular"), "padding_mode"),
+        (nn.MaxPool1d(2, ceil_mode=True), "ceil_mode"),
+        (nn.MaxPool1d(2, dilation=2), "dilation"),
+        (nn.AvgPool1d(2, padding=1), "padding=1"),
+    ],
+)
+def test_torch_refusals(layer: nn.Module, message: str) -> None:
+    values = [Value("input", ("N", "T", I), "float32")]
+    with pytest.raises(UnsupportedError, match=message):
+        torch_side.read(nn.Sequential(_Turn(), layer, _Turn()), values)
+    with pytest.raises(UnsupportedError, match="not transposed"):
+        torch_side.read(nn.Sequential(layer), values)
+
+
+def test_keras_refusals() -> None:
+    x = keras.Input((8, I), name="x")
+    for layer in (
+        layers.Conv1D(3, 2, data_format="channels_first"),
+        layers.MaxPooling1D(2, data_format="channels_first"),
+    ):
+        with pytest.raises(UnsupportedError, match="data_format"):
+            keras_side.read(keras.Model(x, layer(x)))

@@ -1,0 +1,68 @@
+"""Values with their channels first, ``(N, I, T)``, as torch's layers over time want them.
+
+A graph has ``(N, T, I)`` only: a value turned by ``x.transpose(1, 2)`` is read as the value it was turned
+from, until it is turned back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx
+
+from biport.errors import UnsupportedError
+from torch_side.reader import Bound, Lazy, Reader
+from torch_side.writer import Writer
+
+ADVICE = "x.transpose(1, 2) before and after layers that take channels first"
+
+
+TRANSPOSES = (torch.transpose, "transpose", torch.swapaxes, "swapaxes")
+PERMUTES = (torch.permute, "permute")
+
+
+@dataclass(frozen=True)
+class Turned(Lazy):
+    """The value called ``source``, ``(N, T, I)``, as ``(N, I, T)``."""
+
+    source: str
+
+    def value(self, user: str) -> str:
+        """Refused: a graph has no such value."""
+        raise UnsupportedError(user, "argument", f"{self.source} with its channels first", ADVICE)
+
+    def item(self, index: Any, user: str) -> Bound:
+        """Refused, as `value`."""
+        return self.value(user)
+
+
+def write_turned(writer: Writer, x: fx.Node) -> fx.Node:
+    """``x.transpose(1, 2)``."""
+    return writer.method("transpose", x, 1, 2)
+
+
+def swaps(node: fx.Node) -> bool:
+    """Whether ``node`` swaps the last two of three axes, as torch_side.idioms reads it."""
+    if node.kwargs or node.target not in (*TRANSPOSES, *PERMUTES):
+        return False
+    order = node.args[1:]
+    if len(order) == 1 and isinstance(order[0], (tuple, list)):
+        order = tuple(order[0])
+    if not all(isinstance(axis, int) for axis in order):
+        return False
+    places = [axis % 3 for axis in order if isinstance(axis, int)]
+    return sorted(places) == [1, 2] if node.target in TRANSPOSES else places == [0, 2, 1]
+
+
+def channels_first(reader: Reader, node: fx.Node, argument: Any) -> str:
+    """The value ``(N, T, I)`` behind an argument that is ``(N, I, T)``.
+
+    Raises:
+        UnsupportedError: the argument was not turned.
+    """
+    found = reader.look(argument)
+    if not isinstance(found, Turned):
+        raise UnsupportedError(reader.owner(node), "input", "not transposed", ADVICE)
+    return found.source
