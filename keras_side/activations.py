@@ -36,15 +36,14 @@ INEXACT = ("gelu", "leaky_relu")
 
 def float64_allowed(graph: Graph) -> float:
     """How far a right Keras model may be from the oracle in float64: 1e-12, or 1e-6 behind `INEXACT`."""
-    exact = not any(_settings(node.op.settings()) & {*INEXACT} for node in graph.nodes)
-    return L1_ALLOWED if exact else 1e-6
+    return 1e-6 if any(_inexact(node.op.settings()) for node in graph.nodes) else L1_ALLOWED
 
 
-def _settings(settings: Mapping[str, Any]) -> set[str]:
-    """Every name among the settings, those of inner ops too."""
-    found = {value for value in settings.values() if isinstance(value, str)}
-    inner = [_settings(value) for value in settings.values() if isinstance(value, Mapping)]
-    return found.union(*inner)
+def _inexact(settings: Mapping[str, Any]) -> bool:
+    """Whether a layer, or one inside it, has an activation that TensorFlow rounds."""
+    inner = [value for value in settings.values() if isinstance(value, Mapping)]
+    named = any(isinstance(value, str) and value in INEXACT for value in settings.values())
+    return named or bool(settings.get("negative_slope")) or any(_inexact(part) for part in inner)
 
 
 def read_activation(config: Config, key: str = "activation", default: str = "linear") -> str:

@@ -30,6 +30,15 @@ class Unequal:
 
 
 @dataclass(frozen=True)
+class FeaturesUnequal:
+    """Where any feature of ``value``, ``(N, T, I)``, is not ``number``."""
+
+    value: str
+    number: float
+    name: str = field(compare=False)
+
+
+@dataclass(frozen=True)
 class AnyOf:
     """Valid where any of ``masks`` is."""
 
@@ -50,7 +59,7 @@ class Full:
     """Every step is valid: in the graph, no mask."""
 
 
-Mask = Given | Unequal | AnyOf | InTime | Full
+Mask = Given | Unequal | FeaturesUnequal | AnyOf | InTime | Full
 
 
 def stop_mask(

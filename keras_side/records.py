@@ -82,13 +82,15 @@ class LayerRecord:
 class WrittenLayer:
     """What it takes to make a live layer: ``keras.layers.<class_name>``, its settings and weights.
 
-    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``.
+    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``; ``then`` are more
+    of them, each applied to what the one before gave.
     """
 
     class_name: str
     config: Mapping[str, Any]
     weights: Sequence[np.ndarray] = ()
     is_operation: bool = False
+    then: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
 
 def input_size(kernel: np.ndarray) -> int:

@@ -142,7 +142,9 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
         config = _with_dtype(written.config, dtype) | {"name": node.name, "dtype": dtype}
         layers[id(node.op)] = layer_class.from_config(config)
     options = _mask_options(node, inputs, values)
-    made = layers[id(node.op)](inputs if written.class_name == "Concatenate" else inputs[0], **options)
+    made = layers[id(node.op)](
+        inputs if len(inputs) > 1 or written.class_name == "Concatenate" else inputs[0], **options
+    )
     return made if isinstance(made, tuple | list) else [made]
 
 
@@ -177,6 +179,8 @@ def _operation(written: WrittenLayer, inputs: Sequence[Any], name: str) -> Any:
     made = function(*inputs[:2], **written.config)
     for position, other in enumerate(inputs[2:]):
         made = function(_named(made, f"{name}_{position}"), other)
+    for position, (following, config) in enumerate(written.then):
+        made = getattr(keras.ops, following)(_named(made, f"{name}_{position}"), **config)
     return _named(made, name)
 
 

@@ -1,10 +1,10 @@
-"""`ops.NotEqual` and `ops.LogicalOr`: where masks come from."""
+"""`ops.NotEqual`, `ops.LogicalOr`, `ops.Masking` and `ops.FeaturesNotEqual`: where masks come from."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from biport.ops import LogicalOr, NotEqual
+from biport.ops import FeaturesNotEqual, LogicalOr, Masking, NotEqual
 from biport.reference.registry import Arrays, Masks, computes
 
 
@@ -19,3 +19,16 @@ def not_equal(op: NotEqual, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, .
 def logical_or(op: LogicalOr, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """Masks ``(N, T)`` to the mask of the steps valid in any of them."""
     return (np.logical_or.reduce(list(inputs)),)
+
+
+@computes(FeaturesNotEqual)
+def features_not_equal(op: FeaturesNotEqual, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, T, I)`` floats to booleans ``(N, T)``."""
+    return ((inputs[0] != op.value).any(axis=-1),)
+
+
+@computes(Masking)
+def masking(op: Masking, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(..., I)`` with zeros where all of I are ``mask_value``."""
+    (x,) = inputs
+    return (np.where((x != op.mask_value).any(axis=-1, keepdims=True), x, 0),)
