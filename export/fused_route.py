@@ -99,7 +99,7 @@ def build(graph: Graph) -> ir.Model:
             "fused",
             graph.inputs,
             id_bounds(graph),
-            needs_steps=_needing_steps(graph, flows),
+            needs_steps=_needing_steps(graph),
             origin=graph.origin,
             digest=digest,
         )
@@ -162,7 +162,8 @@ def _outputs(
     return outputs
 
 
-def _needing_steps(graph: Graph, flows: dict[str, Flow]) -> list[str]:
-    """The inputs that must not have T = 0."""
-    pooled = [flows[node.inputs[0]].root for node in graph.nodes if isinstance(node.op, GlobalMaxPooling1D)]
-    return [value.name for value in graph.inputs if flows[value.name] in pooled]
+def _needing_steps(graph: Graph) -> list[str]:
+    """The lengths, in letters of the inputs, that must not be 0."""
+    pooled = [node.inputs[0] for node in graph.nodes if isinstance(node.op, GlobalMaxPooling1D)]
+    lengths = [graph.tensors[name].shape[1] for name in pooled]
+    return list(dict.fromkeys(length for length in lengths if isinstance(length, str)))

@@ -6,6 +6,7 @@ import ctypes
 import json
 import math
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,6 +20,7 @@ from biport.errors import FileError, InputError, MissingDependencyError
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order
 from biport.ops import Dim
+from export.lengths import length
 from export.require import require
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -105,10 +107,14 @@ class Session:
         return json.loads(self.metadata.get("biport.needs_steps", "[]"))
 
     def _check_steps(self, arrays: Sequence[np.ndarray]) -> None:
-        for value, array in zip(self.input_values, arrays, strict=True):
-            if value.name in self._needs_steps and array.shape[1] == 0:
+        sizes = _letters(self.input_values, arrays)
+        for needed in self._needs_steps:
+            names = [
+                value.name for value in self.input_values if {*value.shape} & {*re.findall(r"\w+", needed)}
+            ]
+            if length(needed, sizes) == 0:
                 raise InputError(
-                    f"input {value.name!r}: the maximum over no time steps (T = 0) is not defined"
+                    f"input {', '.join(map(repr, names))}: the maximum over no time steps (T = 0) is not defined"
                 )
 
     def _empty(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from biport.errors import InputError
 
 
 class ReLU(nn.Module):
-    """``x`` above ``threshold``, ``negative_slope (x - threshold)`` elsewhere; nothing above ``max_value``."""
+    """``x`` above ``threshold``, ``negative_slope (x - threshold)`` elsewhere; then at most ``max_value``."""
 
     def __init__(
         self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0
@@ -23,9 +23,9 @@ class ReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        above = torch.where(x > self.threshold, x, 0).clamp(max=self.max_value or torch.inf)
-        if self.max_value == 0:
-            above = torch.zeros_like(x)
+        above = torch.where(x > self.threshold, x, 0)
+        if self.max_value is not None:
+            above = above.clamp(max=self.max_value)
         if not self.negative_slope:
             return above
         return above - self.negative_slope * (self.threshold - x).clamp(min=0)

@@ -41,7 +41,7 @@ class GaussianDropout(nn.Module):
 
 
 class ActivityRegularization(nn.Module):
-    """Keeps what Keras adds to the loss, ``l1 Σ|x| + l2 Σx²`` of the last batch, as ``penalty`` in training."""
+    """Keeps, in training, what Keras adds to the loss as ``penalty``: ``l1 Σ|x| + l2 Σx²`` of the batch."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         super().__init__()

@@ -23,11 +23,11 @@ class Unequal(Lazy):
     number: float
 
     def value(self, user: str) -> str:
-        raise UnsupportedError(
-            user, "argument", f"{self.source} != {self.number}", "(x != number).any(dim=-1)"
-        )
+        """Not one value: only a step as a whole can be masked."""
+        raise UnsupportedError(user, "uses", f"{self.source} != {self.number}", "(x != number).any(dim=-1)")
 
     def item(self, index: object, user: str) -> Bound:
+        """Nothing."""
         raise UnsupportedError(user, "index", index, "(x != number).any(dim=-1)")
 
 
