@@ -113,9 +113,8 @@ class Session:
                 value.name for value in self.input_values if {*value.shape} & {*re.findall(r"\w+", needed)}
             ]
             if length(needed, sizes) == 0:
-                raise InputError(
-                    f"input {', '.join(map(repr, names))}: the maximum over no time steps (T = 0) is not defined"
-                )
+                shown = ", ".join(map(repr, names))
+                raise InputError(f"input {shown}: the maximum over no time steps (T = 0) is not defined")
 
     def _empty(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of a graph that cannot be run over empty inputs, where they are empty as well."""

@@ -31,6 +31,11 @@ class Concatenate(Op):
         sizes = [tensor.shape[axis] for tensor in inputs]
         total: Dim = sum(size for size in sizes if isinstance(size, int))
         if any(isinstance(size, str) for size in sizes):
-            total = sizes[0] if len(sizes) == 1 else "+".join(str(size) for size in sizes)
+            total = sizes[0] if len(sizes) == 1 else "+".join(map(term, sizes))
         shape = inputs[0].shape
         return (Tensor((*shape[:axis], total, *shape[axis + 1 :]), inputs[0].dtype),)
+
+
+def term(size: Dim) -> str:
+    """A size as a part of a sum."""
+    return str(size) if isinstance(size, int) or size.isidentifier() else f"({size})"
