@@ -40,6 +40,7 @@ class Sizes:
         self.root = root
         self.fixed = [dim for dim in root.tensor.shape[:2] if isinstance(dim, int) and dim > 0]
         self.guarded = len(self.fixed) < 2
+        self._made_pads: dict[int, ir.Value] = {}
 
     @cached_property
     def shape(self) -> ir.Value:
@@ -80,12 +81,20 @@ class Sizes:
         return self.scope("Cast", self.scope("Min", time, [1]), to=ir.DataType.FLOAT)
 
     @cached_property
-    def _pads(self) -> ir.Value:
-        return self.scope("Concat", [0, 0], self.scope("Sub", self.padded, self.shape), axis=0)
+    def _missing(self) -> ir.Value:
+        return self.scope("Sub", self.padded, self.shape)
 
-    def pad(self, scope: Scope, x: ir.Value) -> ir.Value:
-        """``(N, T, ...)`` to ``(N', T', ...)``."""
-        return scope("Pad", x, self._pads, None, [0, 1]) if self.guarded else x
+    def _pads(self, rank: int) -> ir.Value:
+        if rank not in self._made_pads:
+            behind = [[0] * (rank - 2)] if rank > 2 else []
+            self._made_pads[rank] = self.scope("Concat", [0] * rank, self._missing, *behind, axis=0)
+        return self._made_pads[rank]
+
+    def pad(self, scope: Scope, x: ir.Value, rank: int) -> ir.Value:
+        """``(N, T, ...)``, of ``rank`` dimensions, to ``(N', T', ...)``."""
+        # Without the input axes: where a Transpose stands before such a Pad, onnxruntime 1.31 swaps the two
+        # and takes the pads to be those of all axes.
+        return scope("Pad", x, self._pads(rank)) if self.guarded else x
 
     def crop(self, scope: Scope, x: ir.Value) -> ir.Value:
         """``(N', T', ...)`` to ``(N, T, ...)``."""
@@ -112,7 +121,7 @@ class Layout:
 
     def enter(self, flow: Flow) -> ir.Value:
         """``(N, T)`` or ``(N, T, I)`` to ``(T', N')`` or ``(T', N', I)``."""
-        x = self.sizes.pad(self.scope, flow.value())
+        x = self.sizes.pad(self.scope, flow.value(), len(flow.tensor.shape))
         if len(flow.tensor.shape) == 2:
             if self.mask is not None:
                 x = self.scope("ScatterElements", x, self._dest, x, axis=1)
@@ -154,7 +163,7 @@ class Layout:
     def _valid(self) -> ir.Value:
         assert self.mask is not None
         mask = self.scope("Cast", self.mask.value(), to=ir.DataType.INT64)
-        return self.sizes.pad(self.scope, mask)
+        return self.sizes.pad(self.scope, mask, 2)
 
     @cached_property
     def _running(self) -> ir.Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from biport.graph import Value
 from biport.inputs import check_arrays
+from biport.ops import FLOATS
 from torch_side.write import Ported
 
 
@@ -52,10 +55,25 @@ def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """
     arrays = [np.asarray(array) for array in inputs]
     if isinstance(module, Ported):
-        arrays = check_arrays(module.input_values, module.id_bounds, arrays)
+        arrays = check_arrays(_values(module, arrays), module.id_bounds, arrays)
     first = next(module.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
     with evaluating(module), full_precision(device), torch.no_grad():
         made = module(*(torch.tensor(np.ascontiguousarray(array), device=device) for array in arrays))
     outputs = made if isinstance(made, (tuple, list)) else (made,)
     return [output.cpu().numpy() for output in outputs]
+
+
+def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:
+    """The module's inputs in its present dtype, which ``module.double()`` may have changed since writing.
+
+    A module without parameters has no dtype: there the arrays keep theirs.
+    """
+    first = next((part for part in module.parameters() if part.is_floating_point()), None)
+    own = None if first is None else str(first.dtype).removeprefix("torch.")
+    values = []
+    for value, array in zip(module.input_values, arrays, strict=False):
+        kept = array.dtype.name if array.dtype.name in FLOATS else value.dtype
+        changes = value.dtype in FLOATS
+        values.append(dataclasses.replace(value, dtype=own or kept) if changes else value)
+    return [*values, *module.input_values[len(values) :]]

@@ -14,6 +14,7 @@ def write_zero_padding1d(op: ZeroPadding1D, site: Site) -> tuple[Flow, ...]:
     (x,) = site.inputs
 
     def make() -> ir.Value:
-        return site.scope("Pad", x.value(), list(op.padding), None, [1])
+        # Of all axes, see `export.layout.Sizes.pad`.
+        return site.scope("Pad", x.value(), [0, op.padding[0], 0, 0, op.padding[1], 0])
 
     return (site.flow(make),)

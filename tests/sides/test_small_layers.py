@@ -57,7 +57,6 @@ PASSING: dict[str, Callable[[], list]] = {
 ENDING: dict[str, Callable[[], list]] = {
     "reshape to itself": lambda: [layers.Reshape((-1, E))],
     "reshape to more steps": lambda: [layers.Reshape((-1, E // 2))],
-    "reshape to fewer steps": lambda: [layers.Reshape((-1, 2 * E))],
     "reshape to more dimensions": lambda: [layers.Reshape((-1, 2, E // 2)), layers.Reshape((-1, E // 2))],
     "permute nothing": lambda: [layers.Permute((1, 2))],
     "permute twice": lambda: [layers.Permute((2, 1)), layers.Activation("tanh"), layers.Permute((2, 1))],
@@ -76,6 +75,7 @@ FIXED: dict[str, Callable[[], list]] = {
     "prelu an element": lambda: [layers.PReLU()],
     "prelu a step": lambda: [layers.PReLU(shared_axes=[2])],
     "reshape": lambda: [layers.Reshape((4, 2 * E))],
+    "reshape to fewer steps": lambda: [layers.Reshape((-1, 2 * E))],
     "flatten": lambda: [layers.Flatten(), layers.PReLU(), layers.RepeatVector(3)],
     "permute": lambda: [layers.Permute((2, 1))],
     "reshape of permuted": lambda: [layers.Permute((2, 1)), layers.Reshape((2, -1))],
@@ -187,7 +187,9 @@ def test_softmax_of_scores_under_their_mask(tmp_path):
     ids = keras.Input((None,), dtype="int32", name="ids")
     embedding = layers.Embedding(V, E, mask_zero=True, name="table")
     x = embedding(ids)
-    scores = layers.Reshape((-1,), name="scores")(layers.Dense(1, name="score")(x))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not support masking.*")
+        scores = layers.Reshape((-1,), name="scores")(layers.Dense(1, name="score")(x))
     weights = layers.Softmax(name="weights")(scores, mask=embedding.compute_mask(ids))
     model = scaled(keras.Model(ids, weights))
     graph = same_everywhere(model, tmp_path)
@@ -202,7 +204,7 @@ def masked_features(value, functional: bool) -> keras.Model:
         layers.Masking(value, name="masking"),
         layers.Bidirectional(layers.LSTM(2, return_sequences=True)),
     ]
-    parts += [layers.LSTM(3), layers.Dense(2)]
+    parts += [layers.LSTM(3, name="last"), layers.Dense(2, name="head")]
     if not functional:
         return scaled(keras.Sequential([start, *parts]))
     x = start
@@ -312,6 +314,23 @@ def test_a_maximum_over_what_was_cropped_away_is_refused(tmp_path):
         else:
             (exact,) = biport.reference.run(graph, [x])
             np.testing.assert_array_equal(session.run([x])[0], exact.astype("float32"))
+
+
+def test_rows_that_do_not_go_into_a_shape_are_refused(tmp_path):
+    model = tagger([layers.Reshape((-1, 2 * E))])
+    graph = keras_side.read(model)
+    assert graph.tensors["reshape" if "reshape" in graph.tensors else graph.nodes[1].name].shape == (
+        "N",
+        "T/2",
+        2 * E,
+    )
+    export.write(graph, tmp_path / "m.onnx")
+    session, module = export.Session(tmp_path / "m.onnx", device="cpu"), torch_side.write(graph)
+    ids = np.arange(1, 9, dtype="int32").reshape(1, 8)
+    assert verify(model, module, graph, session, inputs=[ids], float64=True).ok
+    for run in (session.run, lambda a: torch_side.run(module, a), lambda a: biport.reference.run(graph, a)):
+        with pytest.raises(InputError):
+            run([ids[:, :7]])
 
 
 FAULTS = {
