@@ -67,8 +67,8 @@ ENDING: dict[str, Callable[[], list]] = {
     "upsampling": lambda: [layers.UpSampling1D(3)],
     "upsampling by 1": lambda: [layers.UpSampling1D(1)],
     "all lengths": lambda: [
-        layers.ZeroPadding1D((2, 0)), layers.UpSampling1D(2), layers.Cropping1D((1, 0)), layers.ZeroPadding1D((0, 1)),
-        layers.Reshape((-1, E // 3)),
+        layers.ZeroPadding1D((2, 0)), layers.UpSampling1D(2), layers.Cropping1D((1, 0)),
+        layers.ZeroPadding1D((0, 1)), layers.Reshape((-1, E // 3)),
     ],
 }  # fmt: skip
 FIXED: dict[str, Callable[[], list]] = {
@@ -202,7 +202,7 @@ def masked_features(value, functional: bool) -> keras.Model:
     start = keras.Input((None, 3), name="x")
     parts = [
         layers.Masking(value, name="masking"),
-        layers.Bidirectional(layers.LSTM(2, return_sequences=True)),
+        layers.Bidirectional(layers.LSTM(2, return_sequences=True), name="bi"),
     ]
     parts += [layers.LSTM(3, name="last"), layers.Dense(2, name="head")]
     if not functional:
@@ -333,17 +333,23 @@ def test_rows_that_do_not_go_into_a_shape_are_refused(tmp_path):
             run([ids[:, :7]])
 
 
-FAULTS = {
+FAULTS: dict[str, tuple[Callable[[], list], Callable[[], list]]] = {
     "activation": (lambda: [layers.Activation("elu")], lambda: [layers.Activation("selu")]),
     "slope": (lambda: [layers.LeakyReLU(0.3)], lambda: [layers.LeakyReLU(0.31)]),
     "threshold": (lambda: [layers.ReLU(1.0, 0.1, 0.2)], lambda: [layers.ReLU(1.0, 0.1, 0.3)]),
     "axis": (lambda: [layers.Softmax(1)], lambda: [layers.Softmax(2)]),
-    "target_shape": (lambda: [layers.Reshape((-1, E))], lambda: [layers.Reshape((-1, 2, 3)), layers.Permute((1, 3, 2)), layers.Reshape((-1, E))]),
+    "order": (
+        lambda: [layers.Reshape((-1, E))],
+        lambda: [layers.Reshape((-1, 2, 3)), layers.Permute((1, 3, 2)), layers.Reshape((-1, E))],
+    ),
     "padding": (lambda: [layers.ZeroPadding1D((1, 0))], lambda: [layers.ZeroPadding1D((0, 1))]),
-    "cropping": (lambda: [layers.ZeroPadding1D(2), layers.Cropping1D((1, 2))], lambda: [layers.ZeroPadding1D(2), layers.Cropping1D((2, 1))]),
-    "upsampling": (lambda: [layers.UpSampling1D(2)], lambda: [layers.Permute((1, 2)), layers.ZeroPadding1D((0, 0)), layers.Reshape((-1, E)), layers.UpSampling1D(3), ]),
+    "cropping": (
+        lambda: [layers.ZeroPadding1D(2), layers.Cropping1D((1, 2))],
+        lambda: [layers.ZeroPadding1D(2), layers.Cropping1D((2, 1))],
+    ),
+    "upsampling": (lambda: [layers.UpSampling1D(2)], lambda: [layers.UpSampling1D(3)]),
     "mask": (lambda: [layers.Identity()], lambda: [layers.Reshape((-1, E))]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FAULTS)
