@@ -231,6 +231,7 @@ def _check_masks(node: Node, tensors: Mapping[str, Tensor]) -> None:
             raise GraphError(f"{owner}: the mask {mask!r} should be bool (N, T), found {found}")
         if not all(same_dim(a, b) for a, b in zip(found.shape, data.shape, strict=False)):
             raise GraphError(f"{owner}: the mask {mask!r} is {found} but its input is {data}")
+        node.op.check_masked(owner, data)
 
 
 def last_dims(graph: Graph) -> Sequence[int]:

@@ -33,10 +33,13 @@ def _registries() -> dict[str, set[str]]:
     importlib.import_module("torch_side")
     torch_registry = importlib.import_module("torch_side.registry")
     importlib.import_module("export.fused_route")
-    readers = [keras_registry.lookup(name, name).read for name in keras_registry]
+    readers = [keras_registry.lookup(name, name) for name in keras_registry]
     return {
         "reference": _names(reference.REFERENCES),
-        "Keras read": {_home(read) for read in readers} | {snake_case(name) for name in operations},
+        "Keras read": {_home(reader.read) for reader in readers}
+        # Ops that no layer is: Keras makes masks of them.
+        | {_home(reader.masks) for reader in readers}
+        | {snake_case(name) for name in operations},
         "Keras write": _names(importlib.import_module("keras_side.registry").WRITERS),
         "torch read": {_home(torch_registry.READERS.lookup(key, "")) for key in torch_registry.READERS},
         "torch write": _names(torch_registry.WRITERS),

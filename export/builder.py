@@ -53,8 +53,9 @@ class Builder:
 
     def constant(self, array: np.ndarray, name: str) -> ir.Value:
         """The initialiser that holds ``array``; equal arrays share one, named by the first to ask."""
-        array = np.ascontiguousarray(array)
-        key = (array.dtype.str, array.shape, hashlib.blake2b(array.data).digest())
+        # Not np.ascontiguousarray, which makes a vector of a scalar.
+        array = np.asarray(array, order="C")
+        key = (array.dtype.str, array.shape, hashlib.blake2b(array.tobytes()).digest())
         if key not in self.constants:
             name = self.value_name(name)
             tensor = ir.tensor(array, name=name)

@@ -92,20 +92,20 @@ class Sizes:
         ("indices element out of data bounds").
         """
         if rank not in self._made_pads:
-            after = [[0] * (rank - 2)] if rank > 2 else []
-            self._made_pads[rank] = self.scope("Concat", [0] * rank, self._missing, *after, axis=0)
+            behind = [[0] * (rank - 2)] if rank > 2 else []
+            self._made_pads[rank] = self.scope("Concat", [0] * rank, self._missing, *behind, axis=0)
         return self._made_pads[rank]
 
-    def pad(self, scope: Scope, x: ir.Value, rank: int = 2) -> ir.Value:
-        """``(N, T, ...)`` of ``rank`` dimensions to ``(N', T', ...)``."""
+    def pad(self, scope: Scope, x: ir.Value, rank: int) -> ir.Value:
+        """``(N, T, ...)``, of ``rank`` dimensions, to ``(N', T', ...)``."""
         return scope("Pad", x, self._pads(rank)) if self.guarded else x
 
     def pad_batch(self, scope: Scope, x: ir.Value) -> ir.Value:
-        """``(N, ...)`` to ``(N', ...)``."""
+        """``(N, H)`` to ``(N', H)``."""
         if not self.guarded:
             return x
-        missing = scope("Slice", self._pads, [2], [3])
-        return scope("Pad", x, scope("Concat", [0], missing, axis=0), None, [0])
+        missing = scope("Slice", self._missing, [0], [1])
+        return scope("Pad", x, scope("Concat", [0, 0], missing, [0], axis=0))
 
     def crop(self, scope: Scope, x: ir.Value) -> ir.Value:
         """``(N', T', ...)`` to ``(N, T, ...)``."""
@@ -214,7 +214,7 @@ class Layout:
     def _valid(self) -> ir.Value:
         assert self.mask is not None
         mask = self.scope("Cast", self.mask.value(), to=ir.DataType.INT64)
-        return self.sizes.pad(self.scope, mask)
+        return self.sizes.pad(self.scope, mask, 2)
 
     @cached_property
     def _running(self) -> ir.Value:

@@ -36,17 +36,15 @@ INEXACT = ("gelu", "leaky_relu")
 
 def float64_allowed(graph: Graph) -> float:
     """How far a right Keras model may be from the oracle in float64: 1e-12, or 1e-6 behind `INEXACT`."""
-    exact = not any(_settings(node.op.settings()) & {*INEXACT} for node in graph.nodes)
-    return L1_ALLOWED if exact else 1e-6
+    return 1e-6 if any(_inexact(node.op.settings()) for node in graph.nodes) else L1_ALLOWED
 
 
-def _settings(settings: Mapping[str, Any]) -> set[str]:
-    """Every name among the settings, those of inner ops too."""
-    found: set[str] = set()
-    for value in settings.values():
-        for part in value if isinstance(value, list) else [value]:
-            found |= _settings(part) if isinstance(part, Mapping) else {str(part)}
-    return found
+def _inexact(settings: Mapping[str, Any]) -> bool:
+    """Whether a layer, or one inside it, has an activation that TensorFlow rounds."""
+    values = [part for value in settings.values() for part in (value if isinstance(value, list) else [value])]
+    inner = [value for value in values if isinstance(value, Mapping)]
+    named = any(isinstance(value, str) and value in INEXACT for value in values)
+    return named or bool(settings.get("negative_slope")) or any(_inexact(part) for part in inner)
 
 
 def read_activation(config: Config, key: str = "activation", default: str = "linear") -> str:

@@ -32,6 +32,15 @@ class Unequal:
 
 
 @dataclass(frozen=True)
+class FeaturesUnequal:
+    """Where any feature of ``value``, ``(N, T, I)``, is not ``number``."""
+
+    value: str
+    number: float
+    name: str = field(compare=False)
+
+
+@dataclass(frozen=True)
 class AnyOf:
     """Valid where any of ``masks`` is."""
 
@@ -54,7 +63,7 @@ class Full:
     value: str
 
 
-Mask = Given | Unequal | AnyOf | InTime | Full
+Mask = Given | Unequal | FeaturesUnequal | AnyOf | InTime | Full
 
 
 def stop_mask(

@@ -1,9 +1,10 @@
 """Operations in a functional model, as far as Keras uses them to compute masks.
 
-A functional model records the masks it propagated as nodes of its own: ``NotEqual`` on the ids, and for
-a ``Concatenate`` of masked inputs a chain of ``ExpandDims``, ``ZerosLike``, ``OnesLike``, ``LogicalOr``,
-``Concatenate`` and ``Any`` (keras/src/layers/merging/concatenate.py, ``compute_mask``). They are read back
-into the same expressions that `keras_side.masks` rules make; any other operation is refused where it is used.
+A functional model records the masks it propagated as nodes of its own: ``NotEqual`` on the ids, ``NotEqual``
+and ``Any`` on the features a ``Masking`` takes, and for a ``Concatenate`` of masked inputs a chain of
+``ExpandDims``, ``ZerosLike``, ``OnesLike``, ``LogicalOr``, ``Concatenate`` and ``Any``
+(keras/src/layers/merging/concatenate.py, ``compute_mask``). They are read back into the same expressions that
+`keras_side.masks` rules make; any other operation is refused where it is used.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from biport.errors import UnsupportedError
 from biport.registry import Registry
-from keras_side.masks import AnyOf, Full, Given, InTime, Mask, Unequal, any_of, in_time
+from keras_side.masks import AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal, any_of, in_time
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,14 @@ class Wide:
     """A mask spread over the features, ``(N, T, I)``."""
 
     mask: Mask
+
+
+@dataclass(frozen=True)
+class WideUnequal:
+    """``value != number``, ``(N, T, I)``."""
+
+    value: str
+    number: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Data:
     dtype: str
 
 
-Symbol = Mask | Wide | WideFalse | Unreadable | Data
+Symbol = Mask | Wide | WideUnequal | WideFalse | Unreadable | Data
 Arguments = Sequence[Any]
 OPERATIONS: Registry[str, Callable[[str, Arguments, Mapping[str, Any]], Symbol | None]] = Registry(
     "Keras operation"
@@ -78,7 +87,7 @@ def as_mask(symbol: Symbol | None, owner: str) -> Mask | None:
     match symbol:
         case None:
             return None
-        case Given() | Unequal() | AnyOf() | InTime() | Full():
+        case Given() | Unequal() | FeaturesUnequal() | AnyOf() | InTime() | Full():
             return symbol
         case Data(value, "bool"):
             return Given(value)
@@ -95,13 +104,17 @@ def _not_equal(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Sy
             return Unequal(value, number, name)
         case [int(number), Data(value)] if not isinstance(number, bool):
             return Unequal(value, number, name)
+        case [Data(value), float(number)]:
+            return WideUnequal(value, number)
     return None
 
 
 @OPERATIONS.register("ExpandDims")
 def _expand_dims(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
-        case [Given() | Unequal() | AnyOf() | InTime() | Full() as mask] if config.get("axis") in (-1, 2):
+        case [Given() | Unequal() | FeaturesUnequal() | AnyOf() | InTime() | Full() as mask] if config.get(
+            "axis"
+        ) in (-1, 2):
             return Wide(mask)
     return None
 
@@ -125,8 +138,8 @@ def _logical_or(name: str, arguments: Arguments, config: Mapping[str, Any]) -> S
         case [Wide() as wide, WideFalse()] | [WideFalse(), Wide() as wide]:
             return wide
         case [
-            Given() | Unequal() | AnyOf() | InTime() | Full() as one,
-            Given() | Unequal() | AnyOf() | InTime() | Full() as two,
+            Given() | Unequal() | FeaturesUnequal() | AnyOf() | InTime() | Full() as one,
+            Given() | Unequal() | FeaturesUnequal() | AnyOf() | InTime() | Full() as two,
         ]:
             return any_of([one, two], name)
     return None
@@ -135,7 +148,8 @@ def _logical_or(name: str, arguments: Arguments, config: Mapping[str, Any]) -> S
 @OPERATIONS.register("Concatenate")
 def _concatenate(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     parts = arguments[0] if arguments and isinstance(arguments[0], list) else []
-    if parts and all(isinstance(part, Given | Unequal | AnyOf | InTime | Full) for part in parts):
+    known = Given | Unequal | FeaturesUnequal | AnyOf | InTime | Full
+    if parts and all(isinstance(part, known) for part in parts):
         return in_time(parts, name) if config.get("axis") in (-1, 1) else None
     if not parts or not all(isinstance(part, Wide) for part in parts):
         return None
@@ -152,4 +166,7 @@ def _any(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol |
     match arguments:
         case [Wide(mask)] if config.get("axis") in (-1, 2) and not config.get("keepdims"):
             return mask
+        case [WideUnequal(value, number) | Unequal(value, number)] if config.get("axis") in (-1, 2):
+            # Of a Masking; a whole number looks like the comparison of ids.
+            return None if config.get("keepdims") else FeaturesUnequal(value, float(number), name)
     return None

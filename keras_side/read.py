@@ -22,7 +22,7 @@ from biport.graph import Graph, Node, Value
 from biport.registry import discover, snake_case
 from keras_side.file import ModelFile
 from keras_side.live import describe, is_live
-from keras_side.masks import AnyOf, Full, Given, InTime, Mask, Unequal
+from keras_side.masks import AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
 from keras_side.records import LayerRecord, Variables, serialized
 from keras_side.registry import READERS
@@ -400,6 +400,8 @@ class _Reader:
         match mask:
             case Unequal(value, number, name):
                 op, inputs = ops.NotEqual(value=number), (value,)
+            case FeaturesUnequal(value, number, name):
+                op, inputs = ops.FeaturesNotEqual(value=number), (value,)
             case AnyOf(masks, name):
                 op, inputs = ops.LogicalOr(), tuple(self._mask_value(part) for part in masks)
             case InTime(masks, name):

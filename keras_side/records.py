@@ -93,9 +93,9 @@ class LayerRecord:
 class WrittenLayer:
     """What it takes to make a live layer: ``keras.layers.<class_name>``, its settings and weights.
 
-    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``; with
-    ``takes_list`` the layer is called with one list of inputs. A layer of several cells takes its initial
-    states in lists of ``state_groups`` states.
+    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``; ``then`` are
+    more of them, each applied to what the one before gave. With ``takes_list`` the layer is called with one
+    list of inputs. A layer of several cells takes its initial states in lists of ``state_groups`` states.
     """
 
     class_name: str
@@ -104,6 +104,7 @@ class WrittenLayer:
     is_operation: bool = False
     state_groups: Sequence[int] = ()
     takes_list: bool = False
+    then: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
 
 def input_size(kernel: np.ndarray) -> int:

@@ -242,6 +242,8 @@ def _operation(written: WrittenLayer, inputs: Sequence[Any], name: str) -> Any:
     made = function(*inputs[:2], **written.config)
     for position, other in enumerate(inputs[2:]):
         made = function(_named(made, f"{name}_{position}"), other)
+    for position, (following, config) in enumerate(written.then):
+        made = getattr(keras.ops, following)(_named(made, f"{name}_{position}"), **config)
     return _named(made, name)
 
 
@@ -338,6 +340,8 @@ def run(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph | None = 
     # On a GPU, cuDNN refuses all masks but right padding, and TF32 changes results by about 1e-3.
     with warnings.catch_warnings(), keras.device("cpu:0"):
         warnings.filterwarnings("ignore", message=".*does not support masking.*")
+        # A softmax over one step is 1, as it should be.
+        warnings.filterwarnings("ignore", message=".*using a softmax over axis.*")
         # A model may take and give mappings; the graph has their values in the order of the keys.
         sequential = type(model) is keras.Sequential
         packed = arrays[0] if sequential else keras.tree.pack_sequence_as(model.input, arrays)

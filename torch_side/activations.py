@@ -18,6 +18,11 @@ from torch_side.reader import Reader
 from torch_side.writer import Writer
 
 
+def linear(x: Tensor) -> Tensor:
+    """``x`` itself."""
+    return x
+
+
 def sparse_plus(x: Tensor) -> Tensor:
     """Zero below -1, ``(x + 1)² / 4`` up to 1, then ``x``."""
     return torch.where(x >= 1, x, (x.clamp(-1, 1) + 1).square() / 4)
@@ -69,6 +74,7 @@ SPELLINGS: dict[str, Spelling] = {
     "leaky_relu": Spelling(
         functional.leaky_relu, {"negative_slope": 0.2}, (nn.LeakyReLU,), {"negative_slope": 0.01} | _INPLACE
     ),
+    "linear": Spelling(linear),
     "log_sigmoid": Spelling(functional.logsigmoid, {}, (nn.LogSigmoid,)),
     "log_softmax": Spelling(
         torch.log_softmax, {"dim": -1}, (functional.log_softmax, "log_softmax", nn.LogSoftmax), _DIM
@@ -91,8 +97,6 @@ SPELLINGS: dict[str, Spelling] = {
     "tanh": Spelling(torch.tanh, {}, (functional.tanh, "tanh", nn.Tanh)),
     "tanh_shrink": Spelling(functional.tanhshrink, {}, (nn.Tanhshrink,)),
 }
-"""Everything but ``linear``, which is nothing."""
-
 NAMES: dict[Any, str] = {
     target: name for name, known in SPELLINGS.items() for target in (known.function, *known.others)
 }
@@ -101,7 +105,7 @@ NAMES: dict[Any, str] = {
 
 def apply(name: str, x: Tensor) -> Tensor:
     """The activation called ``name`` of ``x``, any shape."""
-    return x if name == "linear" else SPELLINGS[name].function(x, **SPELLINGS[name].settings)
+    return SPELLINGS[name].function(x, **SPELLINGS[name].settings)
 
 
 def emit(writer: Writer, name: str, x: fx.Node) -> fx.Node:

@@ -1,11 +1,12 @@
 """Values with their channels first, ``(N, I, T)``, as torch's layers over time want them.
 
-A graph has ``(N, T, I)`` only: a value turned by ``x.transpose(1, 2)`` is read as the value it was turned
-from, until it is turned back.
+Layers over time have ``(N, T, I)`` in a graph: a value turned by ``x.transpose(1, 2)`` is read as the value it
+was turned from, until it is turned back; only where it is used as it is does it become an `ops.Permute`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,19 +24,33 @@ TRANSPOSES = (torch.transpose, "transpose", torch.swapaxes, "swapaxes")
 PERMUTES = (torch.permute, "permute")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Turned(Lazy):
-    """The value called ``source``, ``(N, T, I)``, as ``(N, I, T)``."""
+    """The value called ``source``, ``(N, T, I)``, as ``(N, I, T)``.
+
+    Args:
+        source: the value as it was.
+        make: adds the node that turns it, and gives the name of what that makes.
+    """
 
     source: str
+    make: Callable[[], str] | None = None
+    made: str = ""
 
     def value(self, user: str) -> str:
-        """Refused: a graph has no such value."""
-        raise UnsupportedError(user, "argument", f"{self.source} with its channels first", ADVICE)
+        """The turned value, made when first asked for.
+
+        Raises:
+            UnsupportedError: it belongs to a layer that takes channels first, and to nothing else.
+        """
+        if self.make is None:
+            raise UnsupportedError(user, "argument", f"{self.source} with its channels first", ADVICE)
+        self.made = self.made or self.make()
+        return self.made
 
     def item(self, index: Any, user: str) -> Bound:
-        """Refused, as `value`."""
-        return self.value(user)
+        """Refused: no part of it has a name."""
+        raise UnsupportedError(user, "index", index, ADVICE)
 
 
 def write_turned(writer: Writer, x: fx.Node) -> fx.Node:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,8 +55,7 @@ def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """
     arrays = [np.asarray(array) for array in inputs]
     if isinstance(module, Ported):
-        values = [_in_dtype(module, *pair) for pair in zip(module.input_values, arrays, strict=False)]
-        arrays = check_arrays([*values, *module.input_values[len(values) :]], module.id_bounds, arrays)
+        arrays = check_arrays(_values(module, arrays), module.id_bounds, arrays)
     first = next(module.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
     with evaluating(module), full_precision(device), torch.no_grad():
@@ -65,8 +64,16 @@ def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [output.cpu().numpy() for output in outputs]
 
 
-def _in_dtype(module: nn.Module, value: Value, array: np.ndarray) -> Value:
-    """A float input in the module's dtype; without weights a module computes in that of its inputs."""
+def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:
+    """The module's inputs in its present dtype, which ``module.double()`` may have changed since writing.
+
+    A module without parameters has no dtype: there the arrays keep theirs.
+    """
     first = next((part for part in module.parameters() if part.is_floating_point()), None)
-    found = str(array.dtype) if first is None else str(first.dtype).removeprefix("torch.")
-    return replace(value, dtype=found) if {value.dtype, found} <= set(FLOATS) else value
+    own = None if first is None else str(first.dtype).removeprefix("torch.")
+    values = []
+    for value, array in zip(module.input_values, arrays, strict=False):
+        kept = array.dtype.name if array.dtype.name in FLOATS else value.dtype
+        changes = value.dtype in FLOATS
+        values.append(dataclasses.replace(value, dtype=own or kept) if changes else value)
+    return [*values, *module.input_values[len(values) :]]

@@ -6,7 +6,16 @@ An op carries its weights as numpy arrays, all of one float dtype, and says with
 makes of its inputs. What it computes is defined by `biport.reference`, in numpy.
 """
 
-from biport.ops.activations import ACTIVATIONS, FUSED_ACTIVATIONS
+from biport.ops.activations import (
+    ACTIVATIONS,
+    ELU,
+    FUSED_ACTIVATIONS,
+    Activation,
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    Softmax,
+)
 from biport.ops.base import (
     FLOATS,
     INTEGERS,
@@ -21,8 +30,16 @@ from biport.ops.base import (
 )
 from biport.ops.convolution import Conv1D
 from biport.ops.dense import Dense, Embedding
-from biport.ops.dropout import Dropout, SpatialDropout1D
-from biport.ops.masks import LogicalOr, NotEqual, OnesLike
+from biport.ops.dropout import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    Identity,
+    SpatialDropout1D,
+)
+from biport.ops.masks import FeaturesNotEqual, LogicalOr, Masking, NotEqual, OnesLike
 from biport.ops.merging import (
     Add,
     Average,
@@ -46,10 +63,12 @@ from biport.ops.recurrent import (
     Recurrent,
     StackedRNN,
 )
+from biport.ops.shape import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
 from biport.ops.time_distributed import TimeDistributed
 
 __all__ = [
     "ACTIVATIONS",
+    "ELU",
     "FLOATS",
     "FUSED_ACTIVATIONS",
     "GRU",
@@ -57,7 +76,10 @@ __all__ = [
     "LSTM",
     "MERGE_MODES",
     "RNN",
+    "Activation",
+    "ActivityRegularization",
     "Add",
+    "AlphaDropout",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
@@ -65,16 +87,24 @@ __all__ = [
     "Cell",
     "Concatenate",
     "Conv1D",
+    "Cropping1D",
     "Dense",
     "Dim",
     "Dot",
     "Dropout",
     "Embedding",
+    "FeaturesNotEqual",
+    "Flatten",
     "Gates",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "Identity",
     "LayerNormalization",
+    "LeakyReLU",
     "LogicalOr",
+    "Masking",
     "MaxPooling1D",
     "Maximum",
     "Minimum",
@@ -82,12 +112,20 @@ __all__ = [
     "NotEqual",
     "OnesLike",
     "Op",
+    "PReLU",
+    "Permute",
+    "ReLU",
     "Recurrent",
+    "RepeatVector",
+    "Reshape",
+    "Softmax",
     "SpatialDropout1D",
     "StackedRNN",
     "Subtract",
     "Tensor",
     "TimeDistributed",
+    "UpSampling1D",
+    "ZeroPadding1D",
     "op_class",
     "op_classes",
     "parameter",

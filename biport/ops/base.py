@@ -6,6 +6,7 @@ The files beside this one hold the ops, one family each; `biport.ops` names them
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -61,6 +62,13 @@ class Op:
             GraphError: the inputs do not suit this op.
         """
         raise NotImplementedError
+
+    def check_masked(self, owner: str, data: Tensor) -> None:
+        """Refuse an input, ``data``, that cannot come with a mask.
+
+        Raises:
+            UnsupportedError: it cannot; ``owner`` is the node.
+        """
 
     @property
     def output_count(self) -> int:
@@ -272,6 +280,20 @@ def check_choice(owner: str, name: str, value: object, choices: Sequence[object]
     """Refuse a setting that is none of ``choices``."""
     if value not in choices:
         raise GraphError(f"{owner}: {name} should be one of {list(choices)}, found {value!r}")
+
+
+def check_number(owner: str, name: str, value: object, least: float | None = None) -> None:
+    """Refuse what is not a finite number, or is below ``least``."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise GraphError(f"{owner}: {name} should be a finite number, found {value!r}")
+    if least is not None and value < least:
+        raise GraphError(f"{owner}: {name} should not be below {least}, found {value!r}")
+
+
+def check_pair(owner: str, name: str, pair: Sequence[object]) -> None:
+    """Refuse what is not two integers, neither negative."""
+    if len(pair) != 2 or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in pair):
+        raise GraphError(f"{owner}: {name} should be two integers of 0 or more, found {pair!r}")
 
 
 def take(op: Op, inputs: Sequence[Tensor], count: int) -> Sequence[Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from biport.errors import GraphError
-from biport.ops.base import FLOATS, Op, Tensor, need, take
+from biport.ops.base import FLOATS, Op, Tensor, check_number, need, take
 
 
 def check_rate(op: Op, rate: float) -> None:
@@ -45,4 +45,80 @@ class SpatialDropout1D(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, 3, FLOATS)
+        return (x,)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class GaussianNoise(Op):
+    """Nothing at inference; in training adds normal noise of the deviation ``stddev``, in [0, 1]."""
+
+    stddev: float
+
+    def __post_init__(self) -> None:
+        check_rate(self, self.stddev)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
+        return (x,)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class GaussianDropout(Op):
+    """Nothing at inference; in training multiplies by noise of mean 1 and variance ``rate / (1 - rate)``."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        check_rate(self, self.rate)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
+        return (x,)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class AlphaDropout(Op):
+    """Nothing at inference; in training drops to SELU's lower bound and keeps mean and variance."""
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        check_rate(self, self.rate)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
+        return (x,)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Identity(Op):
+    """Nothing, any dtype: a name for a value."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        return (x,)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ActivityRegularization(Op):
+    """Nothing at inference; in training Keras adds ``l1 Σ|x| + l2 Σx²`` to the loss."""
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_number(self.kind, "l1", self.l1)
+        check_number(self.kind, "l2", self.l2)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
         return (x,)

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+
 from biport.errors import GraphError
-from biport.ops.base import INTEGERS, Op, Tensor, broadcast, need, take
+from biport.ops.base import FLOATS, INTEGERS, Op, Tensor, broadcast, check_number, need, take
 
 
 @final
@@ -43,6 +45,13 @@ class LogicalOr(Op):
         return (Tensor(broadcast(self, inputs), "bool"),)
 
 
+def check_mask_value(op: Op, value: float) -> None:
+    """Refuse a number that float32 rounds: whether a step is masked would depend on the dtype."""
+    check_number(op.kind, "value", value)
+    if float(np.float32(value)) != value:
+        raise GraphError(f"{op.kind}: value should be a number float32 holds exactly, found {value!r}")
+
+
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class OnesLike(Op):
@@ -52,4 +61,41 @@ class OnesLike(Op):
         (x,) = take(self, inputs, 1)
         if len(x.shape) < 2:
             raise GraphError(f"{self.kind} takes two or more dimensions, found {x}")
+        return (Tensor(x.shape[:2], "bool"),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Masking(Op):
+    """``x`` with zeros where a step's features are all ``mask_value``; ``(..., I)``.
+
+    The mask it gives rise to is a `FeaturesNotEqual` node of its own.
+    """
+
+    mask_value: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_mask_value(self, self.mask_value)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
+        if len(x.shape) < 2:
+            raise GraphError(f"Masking takes two or more dimensions, found {x}")
+        return (x,)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FeaturesNotEqual(Op):
+    """The mask of a Keras `Masking`: where any feature of ``(N, T, I)`` is not ``value``, ``(N, T)``."""
+
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_mask_value(self, self.value)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, 3, FLOATS)
         return (Tensor(x.shape[:2], "bool"),)

@@ -51,7 +51,7 @@ class Concatenate(Op):
         sizes = [tensor.shape[axis] for tensor in inputs]
         total: Dim = sum(size for size in sizes if isinstance(size, int))
         if any(isinstance(size, str) for size in sizes):
-            total = sizes[0] if len(sizes) == 1 else "+".join(str(size) for size in sizes)
+            total = sizes[0] if len(sizes) == 1 else "+".join(map(term, sizes))
         shape = inputs[0].shape
         return (Tensor((*shape[:axis], total, *shape[axis + 1 :]), inputs[0].dtype),)
 
@@ -165,3 +165,8 @@ class Dot(Op):
         left = (*one.shape[:a], *one.shape[a + 1 :])
         right = (*two.shape[1:b], *two.shape[b + 1 :])
         return (Tensor((*left, *right) if len(left + right) > 1 else (*left, 1), one.dtype),)
+
+
+def term(size: Dim) -> str:
+    """A size as a part of a sum."""
+    return str(size) if isinstance(size, int) or size.isidentifier() else f"({size})"

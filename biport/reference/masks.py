@@ -1,4 +1,4 @@
-"""`ops.NotEqual`, `ops.LogicalOr` and `ops.OnesLike`: where masks come from."""
+"""`ops.NotEqual`, `ops.LogicalOr`, `ops.OnesLike`, `ops.Masking` and `ops.FeaturesNotEqual`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import reduce
 
 import numpy as np
 
-from biport.ops import LogicalOr, NotEqual, OnesLike
+from biport.ops import FeaturesNotEqual, LogicalOr, Masking, NotEqual, OnesLike
 from biport.reference.registry import Arrays, Masks, computes
 
 
@@ -28,3 +28,16 @@ def ones_like(op: OnesLike, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, .
     """``(N, T, ...)`` to ``(N, T)``, all true."""
     (x,) = inputs
     return (np.ones(x.shape[:2], bool),)
+
+
+@computes(FeaturesNotEqual)
+def features_not_equal(op: FeaturesNotEqual, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, T, I)`` floats to booleans ``(N, T)``."""
+    return ((inputs[0] != op.value).any(axis=-1),)
+
+
+@computes(Masking)
+def masking(op: Masking, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(..., I)`` with zeros where all of I are ``mask_value``."""
+    (x,) = inputs
+    return (np.where((x != op.mask_value).any(axis=-1, keepdims=True), x, 0),)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_merge_modes_put_the_backward_half_in_time_order() -> None:
     rng = np.random.default_rng(4)
     x, mask = rng.normal(size=(N, T, I)).astype("float32"), valid_steps("holes", N, T, rng)
     for merge in MERGES:
-        op = bidirectional(rng, I, H, merge, return_sequences=True)
+        op: Any = bidirectional(rng, I, H, merge, return_sequences=True)
         run = reference.REFERENCES.lookup(ops.Bidirectional, "")
         forward = np.array([scalar_lstm(op.forward, x[r], mask[r])[0] for r in range(N)])
         backward = np.array([scalar_lstm(op.backward, x[r], mask[r])[0][::-1] for r in range(N)])

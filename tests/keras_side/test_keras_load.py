@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -58,7 +59,8 @@ def test_two_biases_are_reported() -> None:
     nodes = []
     for node in graph.nodes:
         if isinstance(node.op, ops.Bidirectional) and node.name == "bilstm_2":
-            half = dataclasses.replace(node.op.backward, bias_hh=node.op.backward.bias_ih)
+            half: Any = node.op.backward
+            half = dataclasses.replace(half, bias_hh=half.bias_ih)
             node = dataclasses.replace(node, op=dataclasses.replace(node.op, backward=half))
         nodes.append(node)
     filled = source(seed=2)

@@ -73,7 +73,7 @@ def unequal_states() -> keras.Model:
 
 def unrolled_backwards() -> keras.Model:
     ids = keras.Input((5,), dtype="int32")
-    settings = {"return_sequences": True, "go_backwards": True, "zero_output_for_mask": True}
+    settings: Any = {"return_sequences": True, "go_backwards": True, "zero_output_for_mask": True}
     return keras.Model(ids, layers.GRU(H, unroll=True, name="it", **settings)(embedding()(ids)), name="model")
 
 

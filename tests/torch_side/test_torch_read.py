@@ -241,13 +241,8 @@ REFUSED = {
     "first step": (lambda m, ids: m.l(m.table(ids))[0][:, 0], {"l": LSTM}),
     "one row": (lambda m, ids: m.l(m.table(ids))[0][-1], {"l": LSTM}),
     "cell": (lambda m, ids: m.l(m.table(ids)[:, 0]), {"l": nn.GRUCell(5, 4)}),
-    "identity": (lambda m, ids: m.l(m.table(ids)), {"l": nn.Identity()}),
     "addition": (lambda m, ids: m.table(ids) + 1, {}),
-    "activation alone": (lambda m, ids: m.table(ids).tanh(), {}),
-    "another slope": (lambda m, ids: functional.leaky_relu(scores(m, ids)), {"fc": nn.Linear(5, 2)}),
     "another gelu": (lambda m, ids: m.act(scores(m, ids)), {"fc": nn.Linear(5, 2), "act": nn.GELU("tanh")}),
-    "shared logits": (lambda m, ids: (lambda z: (z, z.sigmoid()))(scores(m, ids)), {"fc": nn.Linear(5, 2)}),
-    "softmax over time": (lambda m, ids: m.fc(m.table(ids)).softmax(1), {"fc": nn.Linear(5, 2)}),
     "softmax dtype": (
         lambda m, ids: torch.softmax(m.fc(m.table(ids)), -1, torch.float64), {"fc": nn.Linear(5, 2)}
     ),
@@ -272,6 +267,52 @@ REFUSED = {
     ),
     "raw parameter": (lambda m, ids: m.table(ids) * m.fc.weight[0], {"fc": nn.Linear(5, 2)}),
 }  # fmt: skip
+
+
+ALONE = {
+    "Identity": (lambda m, x: m.act(x), nn.Identity(), ops.Identity()),
+    "method": (lambda m, x: x.tanh(), None, ops.Activation(function="tanh")),
+    "module": (lambda m, x: m.act(x), nn.SiLU(), ops.Activation(function="silu")),
+    "in place": (lambda m, x: m.act(x), nn.ReLU(inplace=True), ops.ReLU()),
+    "ReLU6": (lambda m, x: m.act(x), nn.ReLU6(), ops.ReLU(max_value=6.0)),
+    "LeakyReLU": (lambda m, x: m.act(x), nn.LeakyReLU(0.1), ops.LeakyReLU(negative_slope=0.1)),
+    "leaky_relu": (lambda m, x: functional.leaky_relu(x, 0.1), None, ops.LeakyReLU(negative_slope=0.1)),
+    "leaky_relu of Keras": (
+        lambda m, x: functional.leaky_relu(x, 0.2), None, ops.Activation(function="leaky_relu")
+    ),
+    "elu": (lambda m, x: functional.elu(x, 0.3), None, ops.ELU(alpha=0.3)),
+    "ELU": (lambda m, x: m.act(x), nn.ELU(0.3), ops.ELU(alpha=0.3)),
+    "hardtanh": (lambda m, x: functional.hardtanh(x, 0.0, 2.0), None, ops.ReLU(max_value=2.0)),
+    "softmax over time": (lambda m, x: x.softmax(1), None, ops.Softmax(axis=1)),
+    "Softmax": (lambda m, x: m.act(x), nn.Softmax(dim=-1), ops.Softmax(axis=-1)),
+    "flatten": (lambda m, x: x.flatten(1), None, ops.Flatten()),
+    "Flatten": (lambda m, x: m.act(x), nn.Flatten(), ops.Flatten()),
+    "permute": (lambda m, x: x.permute(0, 2, 1), None, ops.Permute(dims=(2, 1))),
+    "permute by a tuple": (lambda m, x: torch.permute(x, (0, -1, 1)), None, ops.Permute(dims=(2, 1))),
+    "AlphaDropout": (lambda m, x: m.act(x), nn.AlphaDropout(0.3), ops.AlphaDropout(rate=0.3)),
+    "PReLU": (lambda m, x: m.act(x), nn.PReLU(), None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ALONE)
+def test_activations_and_shapes_that_stand_alone(what):
+    forward, part, op = ALONE[what]
+    parts = {} if part is None else {"act": part}
+    module = Small(lambda m, ids: forward(m, m.table(ids)), table=table(), **parts)
+
+    agrees(module, [IDS])
+    if op is not None:
+        assert torch_side.read(module).nodes[-1].op == op
+
+
+def test_what_several_use_is_not_written_over():
+    def forward(m, ids):
+        x = m.table(ids)
+        return m.act(m.drop(x)), x
+
+    parts = {"table": table(), "drop": nn.Dropout(0.1), "act": nn.ReLU(inplace=True)}
+    with pytest.raises(UnsupportedError, match="inplace"):
+        torch_side.read(Small(forward, **parts))
 
 
 @pytest.mark.parametrize("what", REFUSED)

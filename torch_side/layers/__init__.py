@@ -1,10 +1,13 @@
 """Layers torch lacks, or has with other rules: ordinary modules, useful without the rest of biport."""
 
+from torch_side.layers.activations import PReLU, ReLU, Softmax
 from torch_side.layers.bidirectional import Bidirectional, BidirectionalPair
 from torch_side.layers.concatenate import Concatenate
 from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import Embedding
+from torch_side.layers.masking import Masking
 from torch_side.layers.merging import Dot, Maximum, Minimum, Multiply
+from torch_side.layers.noise import ActivityRegularization, GaussianDropout, GaussianNoise
 from torch_side.layers.normalization import BatchNormalization, LayerNormalization
 from torch_side.layers.pooling import (
     AveragePooling1D,
@@ -13,6 +16,7 @@ from torch_side.layers.pooling import (
     MaxPooling1D,
 )
 from torch_side.layers.recurrent import GRU, LSTM, RNN, StackedRNN
+from torch_side.layers.shape import Cropping1D, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
 from torch_side.layers.spatial_dropout import SpatialDropout1D
 from torch_side.layers.time_distributed import TimeDistributed
 
@@ -20,22 +24,34 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "ActivityRegularization",
     "AveragePooling1D",
     "BatchNormalization",
     "Bidirectional",
     "BidirectionalPair",
     "Concatenate",
     "Conv1d",
+    "Cropping1D",
     "Dot",
     "Embedding",
+    "GaussianDropout",
+    "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "LayerNormalization",
+    "Masking",
     "MaxPooling1D",
     "Maximum",
     "Minimum",
     "Multiply",
+    "PReLU",
+    "ReLU",
+    "RepeatVector",
+    "Reshape",
+    "Softmax",
     "SpatialDropout1D",
     "StackedRNN",
     "TimeDistributed",
+    "UpSampling1D",
+    "ZeroPadding1D",
 ]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import fx, nn
 
 from biport import ops
-from biport.errors import UnsupportedError
-from torch_side.activations import NAMES, emit, is_keras, spelled
+from torch_side.activations import emit, is_keras, spelled
 from torch_side.reader import Bound, Reader, arrays, build
 from torch_side.registry import State, reads, states, writes
 from torch_side.writer import Writer
@@ -58,11 +57,3 @@ def _activation(reader: Reader, node: fx.Node, rank: int | None) -> str | None:
     """The activation that ``node`` is, if it is one of Keras'."""
     found = spelled(reader, node)
     return found[0] if found and is_keras(*found, rank) else None
-
-
-@reads(*NAMES)
-def read_activation(reader: Reader, node: fx.Node) -> Bound:
-    """An activation that `read_dense` did not take along: there is no op for it alone."""
-    # If what comes before could not be read, that is the problem, not this.
-    reader.look(node.all_input_nodes[0])
-    raise UnsupportedError(reader.owner(node), supported="an activation as the only use of an nn.Linear")

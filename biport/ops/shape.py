@@ -1,0 +1,186 @@
+"""The same numbers in another shape: reshaped, permuted, repeated, padded, cropped.
+
+A size made of one that varies gets a letter that says how: ``T+2``, ``T*5/2``. Two sizes have the same letter
+only where they are always equal; in an ONNX file the letter is a promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import final
+
+from biport.errors import GraphError
+from biport.ops.base import FLOATS, Dim, Op, Tensor, check_pair, check_sizes, need, take
+
+
+def ratio(dims: Sequence[Dim], divisors: Sequence[Dim] = ()) -> Dim | None:
+    """The product of ``dims`` over that of ``divisors``; ``None`` if it is no whole number."""
+    letters = sorted(dim for dim in dims if isinstance(dim, str))
+    number = Fraction(1)
+    for dim in dims:
+        number *= dim if isinstance(dim, int) else 1
+    for dim in divisors:
+        if isinstance(dim, str):
+            if dim not in letters:
+                return None
+            letters.remove(dim)
+        elif dim:
+            number /= dim
+    if not letters:
+        return int(number) if number.denominator == 1 else None
+    text = "*".join(letter if letter.isidentifier() else f"({letter})" for letter in letters)
+    text += f"*{number.numerator}" if number.numerator != 1 else ""
+    text += f"/{number.denominator}" if number.denominator != 1 else ""
+    return letters[0] if number == 1 and len(letters) == 1 else text
+
+
+def longer(dim: Dim, steps: int) -> Dim:
+    """``dim + steps``; a number never falls below 0."""
+    if isinstance(dim, int):
+        return max(dim + steps, 0)
+    return f"{dim}{steps:+d}" if steps else dim
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Reshape(Op):
+    """``(N, ...)`` to ``(N, *target_shape)``, row by row.
+
+    Args:
+        target_shape: sizes; one of them may be -1, which is whatever is left.
+    """
+
+    target_shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target_shape", tuple(self.target_shape))
+        known = [size for size in self.target_shape if size != -1]
+        check_sizes(self.kind, **{f"target_shape[{place}]": size for place, size in enumerate(known)})
+        if len(self.target_shape) - len(known) > 1:
+            raise GraphError(f"Reshape: more than one -1 in target_shape {self.target_shape}")
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        if not x.shape:
+            raise GraphError(f"Reshape takes one or more dimensions, found {x}")
+        known = [size for size in self.target_shape if size != -1]
+        left = ratio(x.shape[1:], known)
+        whole = left is not None if -1 in self.target_shape else left == 1 or isinstance(left, str)
+        if not whole or left is None:
+            raise GraphError(f"Reshape: {x} does not go into (N, {', '.join(map(str, self.target_shape))})")
+        return (Tensor((x.shape[0], *(left if n == -1 else n for n in self.target_shape)), x.dtype),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Flatten(Op):
+    """``(N, ...)`` to ``(N, O)``, row by row."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        if len(x.shape) < 2:
+            raise GraphError(f"Flatten takes two or more dimensions, found {x}")
+        size = ratio(x.shape[1:])
+        assert size is not None
+        return (Tensor((x.shape[0], size), x.dtype),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Permute(Op):
+    """Axes in another order.
+
+    Args:
+        dims: for each axis of the output behind the batch, the input's; the first one is 1.
+    """
+
+    dims: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dims", tuple(self.dims))
+        if not self.dims or sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise GraphError(f"Permute: dims should be 1 to the rank in some order, found {self.dims}")
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        if len(x.shape) != len(self.dims) + 1:
+            raise GraphError(f"Permute of {len(self.dims)} dims takes one more dimension, found {x}")
+        return (Tensor((x.shape[0], *(x.shape[dim] for dim in self.dims)), x.dtype),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class RepeatVector(Op):
+    """``(N, I)`` to ``(N, n, I)``: the same vector at every step."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        check_sizes(self.kind, n=self.n)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, 2, FLOATS)
+        return (Tensor((x.shape[0], self.n, x.shape[1]), x.dtype),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ZeroPadding1D(Op):
+    """Steps of zeros before and behind ``(N, T, I)``.
+
+    Args:
+        padding: how many before, how many behind.
+    """
+
+    padding: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "padding", tuple(self.padding))
+        check_pair(self.kind, "padding", self.padding)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, 3, FLOATS)
+        return (Tensor((x.shape[0], longer(x.shape[1], sum(self.padding)), x.shape[2]), x.dtype),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Cropping1D(Op):
+    """``(N, T, I)`` without its first and last steps; no steps where there are no more than these.
+
+    Args:
+        cropping: how many of the first, how many of the last.
+    """
+
+    cropping: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cropping", tuple(self.cropping))
+        check_pair(self.kind, "cropping", self.cropping)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, 3, FLOATS)
+        return (Tensor((x.shape[0], longer(x.shape[1], -sum(self.cropping)), x.shape[2]), x.dtype),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class UpSampling1D(Op):
+    """Every step of ``(N, T, I)`` ``size`` times, one after the other."""
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_sizes(self.kind, size=self.size)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, 3, FLOATS)
+        steps = ratio([x.shape[1], self.size])
+        assert steps is not None
+        return (Tensor((x.shape[0], steps, x.shape[2]), x.dtype),)
