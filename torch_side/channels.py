@@ -1,7 +1,7 @@
 """Values with their channels first, ``(N, I, T)``, as torch's layers over time want them.
 
-Layers over time have ``(N, T, I)`` in a graph: a value turned by ``x.transpose(1, 2)`` is read as the value it
-was turned from, until it is turned back; only where it is used as it is does it become an `ops.Permute`.
+Layers over time have ``(N, T, I)`` in a graph: a value turned by ``x.transpose(1, 2)`` is read as the value
+it was turned from, until it is turned back; only where it is used as it is does it become an `ops.Permute`.
 """
 
 from __future__ import annotations
