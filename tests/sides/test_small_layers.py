@@ -10,12 +10,13 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import torch
-from keras import layers
+from keras import layers as keras_layers
 
 import biport.bundle
 import biport.reference
@@ -28,6 +29,7 @@ from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 
 V, E, T = 11, 6, 8
+layers: Any = keras_layers  # Keras annotates fewer types than it takes.
 PASSING: dict[str, Callable[[], list]] = {
     "activation": lambda: [layers.Activation("tanh")],
     "linear": lambda: [layers.Activation("linear")],

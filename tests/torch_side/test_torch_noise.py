@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from build_torch import one
@@ -37,4 +39,5 @@ def test_the_penalty_is_kept_for_the_loss():
     x = torch.full((1, 2, 3), -2.0, dtype=torch.float64)
 
     assert torch.equal(module.train()(x), x)
-    assert float(module.get_submodule("layer").penalty) == 0.5 * 12 + 2.0 * 24
+    layer: Any = module.get_submodule("layer")
+    assert float(layer.penalty) == 0.5 * 12 + 2.0 * 24
