@@ -27,7 +27,7 @@ from biport.compare import Verdict
 from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 
-layers: Any = keras.layers
+layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 
 V, E, T = 11, 6, 8
 PASSING: dict[str, Callable[[], list]] = {
