@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from biport.errors import GraphError
 from biport.ops import Dim, Op, Tensor, same_bits, same_dim
 
@@ -156,14 +158,23 @@ def structure(graph: Graph) -> dict:
 
 
 def weight_differences(a: Graph, b: Graph) -> list[str]:
-    """Level L0 of the tolerance policy: every weight that is not equal bit for bit, as ``node.path``."""
-    mine = {f"{node}.{path}": array for node, found in a.weights().items() for path, array in found.items()}
-    yours = {f"{node}.{path}": array for node, found in b.weights().items() for path, array in found.items()}
+    """Level L0 of the tolerance policy: every weight that is not equal bit for bit, as ``node.path``.
+
+    Weights that several nodes share count once, under the first one's name.
+    """
+    mine, yours = _by_path(a), _by_path(b)
     return [
         path
         for path in sorted(mine.keys() | yours.keys())
         if path not in mine or path not in yours or not same_bits(mine[path], yours[path])
     ]
+
+
+def _by_path(graph: Graph) -> dict[str, np.ndarray]:
+    first = {id(node.op): node for node in reversed(graph.nodes)}
+    return {
+        f"{node.name}.{path}": array for node in first.values() for path, array in node.op.weights().items()
+    }
 
 
 def _row(graph: Graph, node: Node) -> tuple[str, str, str]:

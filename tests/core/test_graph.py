@@ -180,3 +180,14 @@ def test_build_is_the_inverse_of_settings_and_weights(op: ops.Op) -> None:
         type(op).build(op.settings() | {"surprise": 1}, op.weights())
     with pytest.raises(WeightError, match="left over"):
         type(op).build(op.settings(), op.weights() | {"surprise": np.zeros(1)})
+
+
+def test_shared_weights_are_compared_once_under_their_first_name() -> None:
+    op = dense(rng(), 3, 3)
+    x = Value("x", ("N", 3), "float32")
+    one, two = (
+        Graph((x,), (Node("a", op, ("x",)), Node(again, op, ("a",))), (again,)) for again in ("b", "c")
+    )
+    assert weight_differences(one, two) == []
+    apart = Graph((x,), (Node("a", op, ("x",)), Node("b", dataclasses.replace(op), ("a",))), ("b",))
+    assert weight_differences(one, apart) == ["b.bias", "b.weight"]
