@@ -33,7 +33,7 @@ from biport.compare import (
 from biport.errors import BiportError, FileError, InputError, MissingDependencyError
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, id_bounds, in_order
-from biport.ops import INTEGERS, NotEqual
+from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
 from biport.steps import needed_steps
 
 Arrays = Sequence[np.ndarray]
@@ -144,6 +144,7 @@ def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
 def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
     """Inputs that reach every rule of a mask: ``{case: one array an input}``.
 
+    Padding is what the model takes for padding: an id, or steps of features that are all one number.
     Sequences without padding, padded right, padded left, with holes, with rows that are all padding, a
     single row of a single step, and one long batch. Where T is fixed, every case has that T.
     """
@@ -156,6 +157,7 @@ def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
 def _inputs(graph: Graph, case: str, N: int, T: int, rng: np.random.Generator) -> list[np.ndarray]:
     bounds = id_bounds(graph)
     pads = {node.inputs[0]: node.op.value for node in graph.nodes if isinstance(node.op, NotEqual)}
+    features = _masked_features(graph)
     arrays = []
     T = max(T, *needed_steps(graph).values(), 0)
     for value in graph.inputs:
@@ -169,8 +171,18 @@ def _inputs(graph: Graph, case: str, N: int, T: int, rng: np.random.Generator) -
         elif value.dtype == "bool":
             arrays.append(valid)
         else:
-            arrays.append(rng.normal(size=shape).astype(value.dtype))
+            x = rng.normal(size=shape)
+            if value.name in features:
+                x[~valid] = features[value.name]
+            arrays.append(x.astype(value.dtype))
     return arrays
+
+
+def _masked_features(graph: Graph) -> dict[str, float]:
+    """What the features of a padded step are, for each input that has such steps."""
+    found = {node.inputs[0]: node.op.value for node in graph.nodes if isinstance(node.op, FeaturesNotEqual)}
+    names = {value.name for value in graph.inputs if len(value.shape) > 2}
+    return {name: number for name, number in found.items() if name in names}
 
 
 def _valid(case: str, N: int, T: int, rng: np.random.Generator) -> np.ndarray:

@@ -2,9 +2,9 @@ import math
 
 import numpy as np
 import pytest
-from random_graphs import classifier, padded_ids
+from random_graphs import classifier, lstm, padded_ids
 
-from biport import reference, verify
+from biport import ops, reference, verify
 from biport.compare import (
     Error,
     Verdict,
@@ -15,6 +15,7 @@ from biport.compare import (
     measure,
 )
 from biport.errors import InputError
+from biport.graph import Graph, Node, Value
 from biport.verification import random_cases
 
 
@@ -106,6 +107,21 @@ def test_random_cases_reach_every_pattern() -> None:
     again = random_cases(graph, 3)
     assert all((again[case][0] == cases[case][0]).all() for case in cases)
     assert any((random_cases(graph, 4)[case][0] != cases[case][0]).any() for case in cases)
+
+
+def test_random_cases_pad_features_as_a_masking_layer_sees_them() -> None:
+    x = Value("x", ("N", "T", 3), "float32")
+    nodes = (
+        Node("mask", ops.FeaturesNotEqual(value=-1.0), ("x",)),
+        Node("masking", ops.Masking(mask_value=-1.0), ("x",)),
+        Node("lstm", lstm(np.random.default_rng(0), 3, 2), ("masking",), masks=("mask",)),
+    )
+    cases = random_cases(Graph((x,), nodes, ("lstm",)), 3)
+    masks = {case: (arrays[0] != -1).any(axis=-1) for case, arrays in cases.items()}
+    assert masks["full"].all()
+    assert masks["right"][:, 0].all()
+    assert not masks["right"].all()
+    assert (~masks["all padding"]).all(axis=1).any()
 
 
 class _Faulty:
