@@ -1,21 +1,74 @@
 """A configuration changed at random gives a graph or a typed error, never anything else."""
 
+from __future__ import annotations
+
 import json
 import random
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
+from build_keras import embedding, randomize, tokens
+from keras import layers
 
 import keras_side
 from biport.errors import BiportError
 from biport.graph import Graph
 
 VALUES: list[Any] = [
-    None, True, 0, -1, 1.5, "x", "", [], {}, [[]], [None], 10**12, "Functional",
+    None, True, 0, -1, 1.5, "x", "", [], {}, [[]], [None], 10**12, "Functional", "same", [1, 2], [-1], 1e400,
     ["a", 0, 0], {"config": {}}, {"class_name": "x"}, {"class_name": "__keras_tensor__", "config": 3},
 ]  # fmt: skip
+
+
+def recurrent() -> keras.Model:
+    """Kinds of cells, stacks, states handed on, a backward layer of its own."""
+    ids = tokens()
+    x, h, c = layers.LSTM(3, return_sequences=True, return_state=True)(embedding()(ids))
+    x = layers.GRU(2, return_sequences=True, reset_after=False, zero_output_for_mask=True)(x)
+    x = layers.RNN(layers.StackedRNNCells([layers.LSTMCell(3), layers.GRUCell(2)]), return_sequences=True)(x)
+    x = layers.LSTM(3, return_sequences=True)(x, initial_state=[h, c])
+    backward = layers.SimpleRNN(2, go_backwards=True)
+    return keras.Model(ids, [layers.Bidirectional(layers.GRU(2), backward_layer=backward)(x), h])
+
+
+def small() -> keras.Model:
+    """Windows, normalisation, activations, noise and shapes in a row."""
+    x = start = keras.Input((8, 4), name="x")
+    parts = [
+        layers.Masking(0.5), layers.TimeDistributed(layers.Dense(4, "relu")), layers.LayerNormalization(),
+        layers.Activation("gelu"), layers.Conv1D(4, 2, dilation_rate=2, groups=2, padding="causal"),
+        layers.BatchNormalization(), layers.MaxPooling1D(2, padding="same"), layers.ReLU(6.0, 0.1, 0.2),
+        layers.ZeroPadding1D(2), layers.Cropping1D((1, 0)), layers.UpSampling1D(2), layers.AveragePooling1D(2),
+        layers.PReLU(shared_axes=[1]), layers.ELU(0.5), layers.LeakyReLU(0.1), layers.GaussianNoise(0.1),
+        layers.GaussianDropout(0.1), layers.AlphaDropout(0.1), layers.SpatialDropout1D(0.1),
+        layers.ActivityRegularization(0.1), layers.Identity(), layers.Reshape((-1, 2)), layers.Permute((2, 1)),
+        layers.Softmax(axis=1), layers.Flatten(), layers.RepeatVector(3), layers.GlobalMaxPooling1D(),
+    ]  # fmt: skip
+    for part in parts:
+        x = part(x)
+    return keras.Model(start, x)
+
+
+def merged() -> keras.Model:
+    """Every merge, over two masks."""
+    ids = [tokens("a"), tokens("b")]
+    one, two = embedding("one")(ids[0]), embedding("two")(ids[1])
+    kinds = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
+    made = [getattr(layers, kind)()([one, two]) for kind in kinds]
+    scores = layers.Dot(axes=2, normalize=True)([one, two])
+    inner = keras.Sequential([keras.Input((None, 5)), layers.LSTM(2)])
+    return keras.Model(
+        ids, [layers.LSTM(2)(x) for x in made] + [inner(one), layers.Dot(axes=(2, 1))([scores, two])]
+    )
+
+
+CHANGES = 120
+
+MODELS: dict[str, Callable[[], keras.Model]] = {"recurrent": recurrent, "small": small, "merged": merged}
 
 
 def places(data: Any, path: tuple = ()) -> Iterator[tuple]:
@@ -41,19 +94,38 @@ def changed(text: str, rng: random.Random) -> str:
     return json.dumps(data)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_a_changed_configuration(seed: int, keras_file, tmp_path) -> None:
-    rng, path, found = random.Random(seed), tmp_path / "changed.keras", set()
-    with zipfile.ZipFile(keras_file) as archive:
+def outcomes(source: Path, target: Path, rng: random.Random, count: int) -> set[type]:
+    """What reading ``source`` with one change each gives."""
+    found: set[type] = set()
+    with zipfile.ZipFile(source) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    for _ in range(150):
+    for _ in range(count):
         config = changed(parts["config.json"].decode(), rng)
-        with zipfile.ZipFile(path, "w") as archive:
+        with zipfile.ZipFile(target, "w") as archive:
             for name, content in parts.items():
                 archive.writestr(name, config if name == "config.json" else content)
         try:
-            found.add(type(keras_side.read(path)))
+            found.add(type(keras_side.read(target)))
         except BiportError as error:
             found.add(type(error))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_changed_configuration(seed: int, keras_file, tmp_path) -> None:
+    found = outcomes(keras_file, tmp_path / "changed.keras", random.Random(seed), 150)
+    assert Graph in found
+    assert len(found) >= 3
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_changed_configuration_of_every_layer(kind: str, tmp_path) -> None:
+    model = randomize(MODELS[kind]())
+    for variable in model.weights:
+        if "variance" in variable.path:
+            variable.assign(abs(variable))
+    model.save(tmp_path / "model.keras")
+    assert keras_side.read(tmp_path / "model.keras") == keras_side.read(model)
+    found = outcomes(tmp_path / "model.keras", tmp_path / "changed.keras", random.Random(kind), CHANGES)
     assert Graph in found
     assert len(found) >= 3
