@@ -13,7 +13,8 @@ Every result is measured against the oracle, `biport.reference` in float64, neve
 An error is the largest absolute difference, divided by the largest number of the oracle's output where
 that is above 1. Where the reference in float32 is itself off by more than 1e-3, the model amplifies
 rounding so much that two correct programs differ visibly: *ill-conditioned*, neither pass nor fail. It is
-the reference that is asked, not the source, so that a source read wrongly cannot pass for one.
+the reference that is asked, not the source, so that a source read wrongly cannot pass for one. So is a
+model whose numbers leave the range of float32.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ WELL_CONDITIONED = 5e-7
 """The most that float32 alone did to well-conditioned models, whatever T, up to 2000 steps."""
 ILL_CONDITIONED = 1e-3
 FACTOR = 4
+ASTRAY = "NaN or infinite numbers in other places"
 EPS = float(np.finfo(np.float32).eps)
 
 
@@ -195,7 +197,7 @@ def measure(results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray])
         astray = special | (finite & ~np.isfinite(found))
         if astray.any():
             where = tuple(int(i) for i in np.argwhere(astray)[0])
-            return Error(math.inf, math.inf, (case, where), "NaN or infinite numbers in other places")
+            return Error(math.inf, math.inf, (case, where), ASTRAY)
         scale = max(1.0, float(np.abs(exact[finite]).max(initial=0.0)))
         difference = np.zeros(exact.shape)
         np.subtract(found, exact, out=difference, where=finite, dtype=np.float64, casting="unsafe")
@@ -229,14 +231,36 @@ def judge_float32(
     yardstick = reference if source is None else source
     amplified = floor * max(1.0, reference.maximum / WELL_CONDITIONED)
     allowed = max(FACTOR * yardstick.maximum, amplified)
-    if reference.maximum > ILL_CONDITIONED and math.isfinite(error.maximum):
+    if _unjudged(error, reference):
         return Verdict.ILL_CONDITIONED, allowed
-    return (Verdict.SAME if error.maximum <= allowed else Verdict.DIFFERENT), allowed
+    same = error.maximum <= allowed and math.isfinite(error.maximum)
+    return (Verdict.SAME if same else Verdict.DIFFERENT), allowed
 
 
-def judge_float64(error: Error, allowed: float = L1_ALLOWED) -> tuple[Verdict, float]:
-    """Verdict and allowance at level L1, for a form whose framework is exact up to ``allowed``."""
-    return (Verdict.SAME if error.maximum <= allowed else Verdict.DIFFERENT), allowed
+def judge_float64(
+    error: Error, allowed: float = L1_ALLOWED, reference: Error | None = None
+) -> tuple[Verdict, float]:
+    """Verdict and allowance at level L1, for a form whose framework is exact up to ``allowed``.
+
+    What amplifies rounding out of sight in float32 may do so in float64, from 1e-16 to more than 1e-12.
+
+    Args:
+        error: the form's.
+        allowed: how exact its framework is.
+        reference: of the reference run in float32.
+    """
+    if error.maximum <= allowed:
+        return Verdict.SAME, allowed
+    unjudged = reference is not None and _unjudged(error, reference)
+    return (Verdict.ILL_CONDITIONED if unjudged else Verdict.DIFFERENT), allowed
+
+
+def _unjudged(error: Error, reference: Error) -> bool:
+    """Whether rounding alone can have made this error: the numbers differ, neither their shape nor number."""
+    if not math.isfinite(reference.maximum):
+        # The model leaves the range of float32, and programs do so at different steps.
+        return math.isfinite(error.maximum) or error.note == ASTRAY
+    return reference.maximum > ILL_CONDITIONED and math.isfinite(error.maximum)
 
 
 def labels(probabilities: np.ndarray) -> np.ndarray:

@@ -237,9 +237,11 @@ def verify(
         check_inputs(graph, arrays)
     exact = graph.astype("float64")
     oracle: Results = {case: reference.run(exact, arrays) for case, arrays in cases.items()}
-    lines = _float32_lines(forms, source, graph, cases, oracle)
+    rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
+    rounding = _errors(rounded, oracle, len(graph.outputs))
+    lines = _float32_lines(forms, source, graph, cases, oracle, rounding)
     if float64:
-        lines += _float64_lines(forms, graph, cases, oracle)
+        lines += _float64_lines(forms, graph, cases, oracle, rounding)
     weights = {
         form.name: weight_differences(graph, form.graph)
         for form in forms
@@ -288,12 +290,15 @@ def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error
 
 
 def _float32_lines(
-    forms: Sequence[Form], source: Form, graph: Graph, cases: Mapping[str, Arrays], oracle: Results
+    forms: Sequence[Form],
+    source: Form,
+    graph: Graph,
+    cases: Mapping[str, Arrays],
+    oracle: Results,
+    reference_errors: Sequence[Error],
 ) -> list[Line]:
-    rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
-    count, floor = len(graph.outputs), float32_floor(graph)
+    floor, count = float32_floor(graph), len(graph.outputs)
     errors = {form.name: _errors(_run_all(form.run, cases), oracle, count) for form in forms}
-    reference_errors = _errors(rounded, oracle, count)
     lines = []
     for form in forms:
         for position, output in enumerate(graph.outputs):
@@ -307,7 +312,11 @@ def _float32_lines(
 
 
 def _float64_lines(
-    forms: Sequence[Form], graph: Graph, cases: Mapping[str, Arrays], oracle: Results
+    forms: Sequence[Form],
+    graph: Graph,
+    cases: Mapping[str, Arrays],
+    oracle: Results,
+    reference_errors: Sequence[Error],
 ) -> list[Line]:
     wide = {
         case: [array.astype("float64") if array.dtype.kind == "f" else array for array in arrays]
@@ -318,7 +327,7 @@ def _float64_lines(
         if form.run_float64 is None:
             continue
         found = _errors(_run_all(form.run_float64(), wide), oracle, len(graph.outputs))
-        for output, error in zip(graph.outputs, found, strict=True):
-            verdict, allowed = judge_float64(error, form.float64_allowed)
+        for output, error, rounded in zip(graph.outputs, found, reference_errors, strict=True):
+            verdict, allowed = judge_float64(error, form.float64_allowed, rounded)
             lines.append(Line(form.name, output, "L1", verdict, error, allowed))
     return lines

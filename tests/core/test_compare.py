@@ -73,6 +73,20 @@ def test_the_float32_policy() -> None:
 def test_the_float64_policy() -> None:
     assert judge_float64(Error(1e-13, 0))[0] is Verdict.SAME
     assert judge_float64(Error(1e-11, 0))[0] is Verdict.DIFFERENT
+    assert judge_float64(Error(1e-11, 0), reference=Error(2e-6, 0))[0] is Verdict.DIFFERENT
+    assert judge_float64(Error(1e-11, 0), reference=Error(2e-3, 0))[0] is Verdict.ILL_CONDITIONED
+
+
+def test_a_model_that_leaves_the_range_of_float32_is_not_the_same_as_anything() -> None:
+    nan, shape = measure({"a": np.array([math.nan])}, {"a": np.ones(1)}), Error(math.inf, 0, note="shape (2,)")
+    finite = Error(0.5, 0)
+    for judge in (
+        lambda error: judge_float32(error, nan, None, 1e-6)[0],
+        lambda error: judge_float64(error, reference=nan)[0],
+    ):
+        assert judge(nan) is Verdict.ILL_CONDITIONED
+        assert judge(finite) is Verdict.ILL_CONDITIONED
+        assert judge(shape) is Verdict.DIFFERENT
 
 
 def test_the_floor_is_that_of_the_longest_sum() -> None:
