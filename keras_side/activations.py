@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from biport.compare import L1_ALLOWED
 from biport.config import Config
 from biport.errors import UnsupportedError
@@ -30,6 +32,9 @@ LAYERS: dict[str, list[tuple[dict[str, Any], str]]] = {
 """Layers that compute what an activation does, with the settings that make it so."""
 
 
+ROUNDED = ("max_value", "negative_slope", "threshold")
+"""Settings of layers that TensorFlow rounds to float32 too; an alpha it does not."""
+
 INEXACT = ("gelu", "leaky_relu")
 """TensorFlow rounds √2 and the slope to float32, whatever the dtype: 5e-9 and 1.5e-8 (TensorFlow 2.21)."""
 
@@ -44,7 +49,9 @@ def _inexact(settings: Mapping[str, Any]) -> bool:
     values = [part for value in settings.values() for part in (value if isinstance(value, list) else [value])]
     inner = [value for value in values if isinstance(value, Mapping)]
     named = any(isinstance(value, str) and value in INEXACT for value in values)
-    return named or bool(settings.get("negative_slope")) or any(_inexact(part) for part in inner)
+    numbers = [settings.get(name) or 0.0 for name in ROUNDED]
+    rounded = any(float(np.float32(number)) != number for number in numbers)
+    return named or rounded or any(_inexact(part) for part in inner)
 
 
 def read_activation(config: Config, key: str = "activation", default: str = "linear") -> str:

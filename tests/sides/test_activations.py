@@ -100,3 +100,14 @@ def test_a_function_that_only_has_the_name_is_refused(function):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation=function, name="it")])
     with pytest.raises(UnsupportedError, match=r"'it'.*activation"):
         keras_side.read(model)
+
+
+@pytest.mark.parametrize("settings", [{"max_value": 0.7}, {"negative_slope": 0.3}, {"threshold": 0.3}])
+def test_settings_that_tensorflow_rounds_are_allowed_for(settings) -> None:
+    x = keras.Input((4, 3), name="x")
+    model = keras.Model(x, layers.ReLU(**settings)(x))
+    assert keras_side.float64_allowed(keras_side.read(model)) > L1_ALLOWED
+    assert verify(model, keras_side.write(keras_side.read(model)), float64=True).ok
+    exact = keras.Model(x, layers.ReLU(0.5, 0.25, 0.125)(x))
+    assert keras_side.float64_allowed(keras_side.read(exact)) == L1_ALLOWED
+    assert verify(exact, keras_side.write(keras_side.read(exact)), float64=True).ok
