@@ -301,4 +301,14 @@ def _rename(values: Any, prefix: str, wanted: Sequence[Value]) -> None:
     values[:] = ordered
     for value, described in zip(ordered, wanted, strict=True):
         value.name = described.name
-        typed(value, Tensor(described.shape, described.dtype))
+        typed(value, Tensor(_traced_sizes(value, described), described.dtype))
+
+
+def _traced_sizes(value: Any, described: Value) -> tuple[Dim, ...]:
+    """The sizes TensorFlow found, else those Keras tells: of halves of unequal size it tells the wrong one."""
+    if value.shape is None or len(value.shape) != len(described.shape):
+        return described.shape
+    return tuple(
+        size if isinstance(size, int) and place else told
+        for place, (size, told) in enumerate(zip(value.shape, described.shape, strict=True))
+    )

@@ -124,6 +124,20 @@ def test_two_outputs_of_one_layer(tmp_path):
         np.testing.assert_allclose(wanted, found, atol=1e-6)
 
 
+@pytest.mark.parametrize("sequences", [True, False])
+@pytest.mark.parametrize("merge", ["concat", None])
+def test_halves_of_unequal_size_of_which_keras_tells_the_wrong_shape(merge, sequences, tmp_path):
+    x = keras.Input((None, I), name="x")
+    one = layers.LSTM(3, return_sequences=sequences)
+    two = layers.GRU(2, return_sequences=sequences, go_backwards=True)
+    model = keras.Model(x, layers.Bidirectional(one, backward_layer=two, merge_mode=merge)(x))
+    export.write_tf2onnx(model, tmp_path / "model.onnx")
+    values = np.random.default_rng(2).normal(size=(3, 4, I)).astype("float32")
+    found = export.Session(tmp_path / "model.onnx", "cpu").run([values])
+    for wanted, output in zip(keras.tree.flatten(model(values)), found, strict=True):
+        np.testing.assert_allclose(wanted, output, atol=1e-6)
+
+
 def test_axes_of_outputs_are_the_inputs_they_are_as_long_as(tmp_path):
     x, y = keras.Input((None, I), name="x"), keras.Input((None, I), name="y")
     outputs = [
