@@ -305,7 +305,7 @@ def _rename(values: Any, prefix: str, wanted: Sequence[Value]) -> None:
 
 
 def _traced_sizes(value: Any, described: Value) -> tuple[Dim, ...]:
-    """The sizes TensorFlow found, else those Keras tells: of halves of unequal size it tells the wrong one."""
+    """The sizes TensorFlow found, else those Keras tells; of unequal halves it tells the wrong one."""
     if value.shape is None or len(value.shape) != len(described.shape):
         return described.shape
     return tuple(

@@ -12,8 +12,15 @@ import pytest
 
 # Importing torch after tensorflow has been seen to crash.
 import torch
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(2)
+
+# Building models takes longer than hypothesis expects of drawing an example.
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("suite", max_examples=20, derandomize=True, **_PATIENT)
+settings.register_profile("thorough", max_examples=400, print_blob=True, **_PATIENT)
+settings.load_profile(os.environ.get("BIPORT_HYPOTHESIS", "suite"))
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,26 @@ def bidirectional(
     )
 
 
+def cell(
+    rng: np.random.Generator, kind: type[ops.Cell], input_size: int, hidden_size: int, **settings: Any
+) -> ops.Cell:
+    """A recurrent op of one cell with biases, a `GRU` with both of those it needs."""
+
+    def gates(*shape: int) -> dict[str, np.ndarray]:
+        return {gate: normal(rng, *shape) for gate in kind.gates}
+
+    both = kind is ops.GRU and settings.get("reset_after", True)
+    return kind(
+        input_size=input_size,
+        hidden_size=hidden_size,
+        weight_ih=gates(hidden_size, input_size),
+        weight_hh=gates(hidden_size, hidden_size),
+        bias_ih=gates(hidden_size),
+        bias_hh=gates(hidden_size) if both else None,
+        **settings,
+    )
+
+
 def dense(
     rng: np.random.Generator, input_size: int, output_size: int, activation: str = "linear"
 ) -> ops.Dense:

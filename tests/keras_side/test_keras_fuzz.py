@@ -42,11 +42,13 @@ def small() -> keras.Model:
         layers.Masking(0.5), layers.TimeDistributed(layers.Dense(4, "relu")), layers.LayerNormalization(),
         layers.Activation("gelu"), layers.Conv1D(4, 2, dilation_rate=2, groups=2, padding="causal"),
         layers.BatchNormalization(), layers.MaxPooling1D(2, padding="same"), layers.ReLU(6.0, 0.1, 0.2),
-        layers.ZeroPadding1D(2), layers.Cropping1D((1, 0)), layers.UpSampling1D(2), layers.AveragePooling1D(2),
-        layers.PReLU(shared_axes=[1]), layers.ELU(0.5), layers.LeakyReLU(0.1), layers.GaussianNoise(0.1),
+        layers.ZeroPadding1D(2), layers.Cropping1D((1, 0)), layers.UpSampling1D(2),
+        layers.AveragePooling1D(2), layers.PReLU(shared_axes=[1]), layers.ELU(0.5), layers.LeakyReLU(0.1),
+        layers.GaussianNoise(0.1),
         layers.GaussianDropout(0.1), layers.AlphaDropout(0.1), layers.SpatialDropout1D(0.1),
-        layers.ActivityRegularization(0.1), layers.Identity(), layers.Reshape((-1, 2)), layers.Permute((2, 1)),
-        layers.Softmax(axis=1), layers.Flatten(), layers.RepeatVector(3), layers.GlobalMaxPooling1D(),
+        layers.ActivityRegularization(0.1), layers.Identity(), layers.Reshape((-1, 2)),
+        layers.Permute((2, 1)), layers.Softmax(axis=1), layers.Flatten(), layers.RepeatVector(3),
+        layers.GlobalMaxPooling1D(),
     ]  # fmt: skip
     for part in parts:
         x = part(x)
