@@ -6,6 +6,7 @@ refuses to build all the same is counted and left out.
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -342,13 +343,13 @@ def attention(drawing: Drawing, ways: Sequence[Any]) -> Any:
 def inside(drawing: Drawing, x: Any) -> Any:
     """A model in the model, functional or Sequential, which may be called twice."""
     draw = drawing.draw
-    inner = keras.Input(x.shape[1:])
+    inner: Any = keras.Input(x.shape[1:])
     if draw(seldom()):
         parts = [inner, one_way(draw, inner, x.shape[-1], return_sequences=True), layers.Dense(x.shape[-1])]
-        model = keras.Sequential(parts)
+        model: Any = keras.Sequential(parts)
     else:
         part = Drawing(draw)
-        made = layer_on(part, inner, deep=False)
+        made: Any = layer_on(part, inner, deep=False)
         made = made if made.shape[-1] == x.shape[-1] else layers.Dense(x.shape[-1])(made)
         model = keras.Model(inner, made)
     again = draw(seldom()) and model.outputs[0].shape == inner.shape
@@ -442,6 +443,8 @@ def end(drawing: Drawing, x: Any) -> Any:
 def keras_models(draw: Draw) -> Any:
     """A functional model of one or two inputs, one output or more, and weights of trained scale."""
     keras.utils.clear_session()
+    # Keras draws seeds of layers from the random module, which hypothesis keeps for itself.
+    state = random.getstate()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not support masking.*")
         warnings.filterwarnings("ignore", message=".*using a softmax over axis.*")
@@ -450,6 +453,8 @@ def keras_models(draw: Draw) -> Any:
         except ValueError as error:
             event(f"Keras does not build it: {' '.join(str(error).split())[:120]}")
             reject()
+        finally:
+            random.setstate(state)
     return randomize(model, draw(st.integers(0, 2**16)))
 
 
