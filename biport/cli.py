@@ -133,7 +133,7 @@ def port(
         case Target.ONNX:
             import export
 
-            export.write(graph, output, overwrite=force)
+            notes = [*export.write(graph, output, overwrite=force).notes]
         case Target.KERAS:
             import keras_side
 

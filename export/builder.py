@@ -19,7 +19,7 @@ Operand = ir.Value | np.ndarray | int | Sequence[int] | None
 
 
 class Builder:
-    """Collects the nodes and constants of one ONNX graph.
+    """Collects the nodes and constants of one ONNX graph, and notes for the person who asked for it.
 
     Args:
         names: value names that are spoken for: the inputs and outputs of the graph.
@@ -27,6 +27,7 @@ class Builder:
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self.nodes: list[ir.Node] = []
+        self.notes: list[str] = []
         self.constants: dict[object, ir.Value] = {}
         self._values = set(names)
         self._nodes: set[str] = set()
@@ -34,6 +35,13 @@ class Builder:
     def scope(self, name: str) -> Scope:
         """A way to write nodes whose names begin with ``name``."""
         return Scope(self, name)
+
+    def body(self) -> Builder:
+        """A builder for the graph inside of a node, which sees this one's constants and takes none of its names."""
+        inner = Builder()
+        inner.notes, inner.constants = self.notes, self.constants
+        inner._values, inner._nodes = self._values, self._nodes
+        return inner
 
     def value_name(self, wanted: str) -> str:
         """``wanted``, with a number behind it where the name is taken."""

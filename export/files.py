@@ -32,6 +32,7 @@ class Written:
         nodes: how many nodes of each operator, the most frequent first; those inside loops count too.
         bytes: the size on disk, external data included.
         data: the file with the weights, where they lie outside.
+        notes: what is worth knowing: a line for each layer that ONNX has no fused node for.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Written:
     nodes: Mapping[str, int]
     bytes: int
     data: Path | None = None
+    notes: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
@@ -50,6 +52,7 @@ class Written:
             "nodes": dict(self.nodes),
             "bytes": self.bytes,
             "data": None if self.data is None else str(self.data),
+            "notes": list(self.notes),
         }
 
 

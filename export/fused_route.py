@@ -1,4 +1,4 @@
-"""Graph to ONNX: the route "fused", one node for each recurrent layer."""
+"""Graph to ONNX: the route "fused", one node for each recurrent layer wherever ONNX has one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def write(
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
     path = Path(path)
-    model = build(graph)
+    model, notes = build(graph)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     data = data_path(path) if size > external_data_above else None
 
@@ -68,11 +68,12 @@ def write(
         nodes=dict(Counter(node.op_type for node in model.graph.all_nodes()).most_common()),
         bytes=path.stat().st_size + (data.stat().st_size if data else 0),
         data=data,
+        notes=notes,
     )
 
 
-def build(graph: Graph) -> ir.Model:
-    """The ONNX model of ``graph``, not yet written; raises like `write`."""
+def build(graph: Graph) -> tuple[ir.Model, list[str]]:
+    """The ONNX model of ``graph``, not yet written, and notes on it; raises like `write`."""
     _check(graph)
     digest = graph.digest()
     graph = Graph(tuple(distinct_axes(graph.inputs)), graph.nodes, graph.outputs, graph.origin)
@@ -104,7 +105,7 @@ def build(graph: Graph) -> ir.Model:
             digest=digest,
         )
     )
-    return model
+    return model, builder.notes
 
 
 def _check(graph: Graph) -> None:

@@ -31,6 +31,8 @@ from export.flow import Flow
 BEFORE_FIRST = -(2**63)
 """Where a Slice that walks backward through the first element ends."""
 
+_ZERO = np.zeros((), "float32")
+
 
 class Sizes:
     """N and T of a value at run time, and the padding that makes them at least 1."""
@@ -74,10 +76,9 @@ class Sizes:
         return self.scope("Slice", self.shape, [0], [1])
 
     @cached_property
-    def some_steps(self) -> ir.Value:
-        """1.0 where there are steps, 0.0 where T = 0."""
-        time = self.scope("Slice", self.shape, [1], [2])
-        return self.scope("Cast", self.scope("Min", time, [1]), to=ir.DataType.FLOAT)
+    def time(self) -> ir.Value:
+        """``[T]``."""
+        return self.scope("Slice", self.shape, [1], [2])
 
     @cached_property
     def _pads(self) -> ir.Value:
@@ -87,9 +88,22 @@ class Sizes:
         """``(N, T, ...)`` to ``(N', T', ...)``."""
         return scope("Pad", x, self._pads, None, [0, 1]) if self.guarded else x
 
+    def pad_batch(self, scope: Scope, x: ir.Value) -> ir.Value:
+        """``(N, ...)`` to ``(N', ...)``."""
+        if not self.guarded:
+            return x
+        missing = scope("Slice", self._pads, [2], [3])
+        return scope("Pad", x, scope("Concat", [0], missing, axis=0), None, [0])
+
     def crop(self, scope: Scope, x: ir.Value) -> ir.Value:
         """``(N', T', ...)`` to ``(N, T, ...)``."""
         return scope("Slice", x, [0, 0], self.shape, [0, 1]) if self.guarded else x
+
+    def zeros(self, scope: Scope, width: int) -> ir.Value:
+        """``(N', width)``."""
+        if isinstance(self.N, list):
+            return scope.constant(np.zeros((*self.N, width), "float32"), "zeros")
+        return scope("ConstantOfShape", scope("Concat", self.N, [width], axis=0))
 
     def crop_batch(self, scope: Scope, x: ir.Value) -> ir.Value:
         """``(N', ...)`` to ``(N, ...)``."""
@@ -134,14 +148,48 @@ class Layout:
         out = scope("Gather", rows, self._index(directions, hold, reverse), axis=0)
         return out if directions == 1 else scope("Reshape", out, [0, 0, directions * width])
 
-    def last(self, scope: Scope, y: ir.Value, *, zero: bool, reverse: bool) -> ir.Value:
-        """The final states ``(N', O)`` to ``(N, O)``; with ``zero``, zeros where the last step is masked."""
-        if self.mask is None and self.sizes.guarded:
-            y = scope("Mul", y, self.sizes.some_steps)
+    def last(self, scope: Scope, y: ir.Value, *, zero: bool, reverse: bool, initial: bool) -> ir.Value:
+        """The last output ``(N', O)`` to ``(N, O)``, zeros where no step is valid.
+
+        Args:
+            zero: zeros where the last step walked is masked, too.
+            initial: the walk began with states, and ``y`` has those where no step is valid.
+        """
+        rest = _ZERO if initial or self.mask is None else None
+        y = self._settled(scope, y, rest)
         if self.mask is not None and zero:
             at = self.scope("Gather", self._valid, [0 if reverse else -1], axis=1)
-            y = scope("Mul", y, self.scope("Cast", at, to=ir.DataType.FLOAT))
+            y = scope("Where", self.scope("Cast", at, to=ir.DataType.BOOL), y, _ZERO)
         return self.sizes.crop_batch(scope, y)
+
+    def state(self, scope: Scope, y: ir.Value, initial: ir.Value | None) -> ir.Value:
+        """A final state ``(N', H)`` to ``(N, H)``, the initial one where no step is valid.
+
+        Args:
+            initial: ``(N', H)``; ``None`` for zeros, which a masked walk gives by itself.
+        """
+        rest = initial if initial is not None else _ZERO if self.mask is None else None
+        return self.sizes.crop_batch(scope, self._settled(scope, y, rest))
+
+    def _settled(self, scope: Scope, y: ir.Value, rest: Operand) -> ir.Value:
+        """``y``, and ``rest`` where no step is valid."""
+        if rest is None or self._idle is None:
+            return y
+        return scope("Where", self._idle, rest, y)
+
+    @cached_property
+    def _idle(self) -> ir.Value | None:
+        """Which rows have no step, ``(N', 1)`` or one answer for all; ``None`` where all have some."""
+        if self.mask is not None:
+            return self.scope("Equal", self._count, [0])
+        return self.scope("Equal", self.sizes.time, [0]) if self.sizes.guarded else None
+
+    @cached_property
+    def valid(self) -> ir.Value | None:
+        """Which steps are not behind the end of their row, ``(T', N', 1)``; ``None`` without a mask."""
+        if self.mask is None:
+            return None
+        return self.scope("Less", self.scope("Unsqueeze", self._time, [1, 2]), self._count)
 
     @cached_property
     def lengths(self) -> ir.Value | None:

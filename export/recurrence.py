@@ -1,77 +1,121 @@
-"""What the recurrent ops share: one fused node in step form, and the forms of what it gives."""
+"""What the recurrent ops share: a walk over the step form, and the forms of what it gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 
-import numpy as np
 import onnx_ir as ir
 
-from biport.gates import stack_gates
-from biport.ops import LSTM, Gates
+from biport.ops import Cell, Recurrent, StackedRNN
 from export.builder import Scope
 from export.flow import Flow, Site
+from export.fused import fused, obstacle
 from export.layout import Layout
+from export.scan import scanned
+
+Value = Callable[[], ir.Value]
+"""Writes a value when it is first asked for."""
 
 
-def fused_lstm(
-    scope: Scope, halves: Sequence[LSTM], order: str, x: ir.Value, lengths: ir.Value | None
-) -> ir.Value:
-    """One LSTM node over the step form ``(T', N', I)``.
-
-    Activations, alpha, beta and clip are left out even where they would repeat the defaults: the CUDA
-    provider hands such a node to the CPU.
+@dataclass(frozen=True)
+class Walk:
+    """What one direction gives, in step form.
 
     Args:
-        halves: one op, or a forward and a backward one of equal sizes.
-        order: the gates as the node stacks them.
-        lengths: ``sequence_lens``, ``(N',)``, or ``None`` when all steps are valid.
-
-    Returns:
-        Every step's output ``(T', D, N', H)`` or, when the ops return no sequences, the last ``(D, N', H)``.
+        output: every step's, ``(T', N', H)``, or without ``return_sequences`` the last one's, ``(N', H)``.
+        states: the final states, ``(N', H)`` each; empty where the op does not give them.
     """
-    first = halves[0]
-    sequence = first.return_sequences
-    return scope.several(
-        "LSTM",
-        x,
-        scope.constant(np.stack([stack_gates(half.weight_ih, order) for half in halves]), "W"),
-        scope.constant(np.stack([stack_gates(half.weight_hh, order) for half in halves]), "R"),
-        _bias(scope, halves, order),
-        *([] if lengths is None else [lengths]),
-        wanted=(True,) if sequence else (False, True),
-        hidden_size=first.hidden_size,
-        direction=_direction(halves),
-    )[0]
+
+    output: Value
+    states: Sequence[Value]
 
 
-def _direction(halves: Sequence[LSTM]) -> str:
-    if len(halves) == 2:
-        return "bidirectional"
-    return "reverse" if halves[0].reverse else "forward"
+def write_recurrent(op: Recurrent, site: Site) -> tuple[Flow, ...]:
+    """``(N, T, I)`` and initial states, if given, to ``(N, T, H)`` or ``(N, H)``, and the final states."""
+    layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
+    initial = InitialStates(site, layout)
+    walk = walk_once(site, op, layout, initial)
+    width = op.sizes[1]
+    output = output_flow(site, op, layout, walk.output, width=width, reverse=op.reverse)
+    return output, *state_flows(site, layout, walk.states, initial, first=1)
 
 
-def _bias(scope: Scope, halves: Sequence[LSTM], order: str) -> ir.Value | None:
-    """``[Wb, Rb]`` for each direction, ``(D, 2·G·H)``; a bias that is not there counts as zeros."""
-    if all(half.bias_ih is None for half in halves):
-        return None
-    return scope.constant(np.stack([_both_biases(half, order) for half in halves]), "B")
+class InitialStates:
+    """The initial states ``(N', H)`` of a node, written once each; none of them where they are zeros."""
+
+    def __init__(self, site: Site, layout: Layout) -> None:
+        self._site = site
+        self._layout = layout
+        self._made: dict[int, ir.Value] = {}
+        self.given = len(site.inputs) > 1
+
+    def __call__(self, place: int) -> ir.Value | None:
+        """The state at ``place``, counted over all cells and directions."""
+        if not self.given:
+            return None
+        if place not in self._made:
+            state = self._site.inputs[1 + place].value()
+            self._made[place] = self._layout.sizes.pad_batch(self._site.scope, state)
+        return self._made[place]
 
 
-def _both_biases(half: LSTM, order: str) -> np.ndarray:
-    zeros = np.zeros(len(order) * half.hidden_size, half.dtype)
+def walk_once(site: Site, op: Recurrent, layout: Layout, initial: InitialStates, first: int = 0) -> Walk:
+    """One direction: a node, or for a stack a chain of them.
 
-    def stacked(bias: Gates | None) -> np.ndarray:
-        return zeros if bias is None else stack_gates(bias, order)
+    Args:
+        first: the place of the op's first initial state.
+    """
+    cells = op.cells if isinstance(op, StackedRNN) else (op,)
 
-    return np.concatenate([stacked(half.bias_ih), stacked(half.bias_hh)])
+    @cache
+    def made() -> tuple[ir.Value, list[ir.Value]]:
+        x, states = site.inputs[0].steps(layout), []
+        for cell in cells:
+            assert isinstance(cell, Cell)
+            every = cell is not cells[-1] or op.return_sequences
+            wanted = every, op.return_state or not every, *(op.return_state for _ in cell.states[1:])
+            given = [initial(first + len(states) + place) for place in range(len(cell.states))]
+            output, *final = _node(site, cell, op.reverse, layout, x, given, wanted)
+            x = output or final[0]
+            states += final
+        return x, states
+
+    count = len(op.state_sizes) if op.return_state else 0
+    return Walk(lambda: made()[0], [lambda place=place: made()[1][place] for place in range(count)])
 
 
-def recurrent_flow(
+def _node(
     site: Site,
-    op: LSTM,
+    cell: Cell,
+    reverse: bool,
     layout: Layout,
-    walk: Callable[[], ir.Value],
+    x: ir.Value,
+    initial: Sequence[ir.Value | None],
+    wanted: Sequence[bool],
+) -> list[ir.Value | None]:
+    scope = site.scope
+    reason = obstacle(cell)
+    if reason is not None:
+        scope.builder.notes.append(f"{site.owner}: {reason}; written as a Scan")
+        zeros = [layout.sizes.zeros(scope, cell.hidden_size) if one is None else one for one in initial]
+        return scanned(scope, cell, reverse, x, layout.valid, zeros, wanted)
+    direction = "reverse" if reverse else "forward"
+    given = [scope("Unsqueeze", one, [0]) for one in initial if one is not None]
+    output, *states = fused(scope, [cell], direction, x, layout.lengths, given, wanted)
+    return [_squeezed(scope, output, 1), *(_squeezed(scope, state, 0) for state in states)]
+
+
+def _squeezed(scope: Scope, value: ir.Value | None, axis: int) -> ir.Value | None:
+    return None if value is None else scope("Squeeze", value, [axis])
+
+
+def output_flow(
+    site: Site,
+    op: Recurrent,
+    layout: Layout,
+    walk: Value,
     *,
     width: int,
     directions: int = 1,
@@ -93,7 +137,8 @@ def recurrent_flow(
 
         def final() -> ir.Value:
             y = _beside(scope, walk(), directions, width, batch=0)
-            return layout.last(scope, y, zero=op.zero_output_for_mask, reverse=reverse)
+            initial = len(site.inputs) > 1
+            return layout.last(scope, y, zero=op.zero_output_for_mask, reverse=reverse, initial=initial)
 
         return site.flow(final, output=output)
 
@@ -108,6 +153,20 @@ def recurrent_flow(
         return _beside(scope, walk(), directions, width, batch=1)
 
     return site.flow(leave, stay, site.inputs[0], output=output)
+
+
+def state_flows(
+    site: Site, layout: Layout, states: Sequence[Value], initial: InitialStates, *, first: int
+) -> list[Flow]:
+    """The flows of the final states, of which ``first`` is the first output of the op."""
+
+    def make(place: int, state: Value) -> ir.Value:
+        return layout.state(site.scope, state(), initial(place))
+
+    return [
+        site.flow(lambda place=place, state=state: make(place, state), output=first + place)
+        for place, state in enumerate(states)
+    ]
 
 
 def _beside(scope: Scope, y: ir.Value, directions: int, width: int, batch: int) -> ir.Value:

@@ -1,4 +1,4 @@
-"""`ops.Bidirectional` to one fused ``LSTM`` node that walks both ways."""
+"""`ops.Bidirectional` to one fused node that walks both ways, or to a walk for each half."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from functools import cache
 
 import onnx_ir as ir
 
-from biport.ops import LSTM, Bidirectional
+from biport.ops import Bidirectional, Cell
+from export.fused import fused, go_together, obstacle
 from export.layout import Layout
-from export.ops import lstm
-from export.recurrence import fused_lstm, recurrent_flow
+from export.recurrence import InitialStates, Value, Walk, output_flow, state_flows, walk_once
 from export.registry import Flow, Site, writes
 
 MERGES = {"sum": "Add", "mul": "Mul", "ave": "Mean"}
@@ -17,50 +17,84 @@ MERGES = {"sum": "Add", "mul": "Mul", "ave": "Mean"}
 
 @writes(Bidirectional)
 def write_bidirectional(op: Bidirectional, site: Site) -> tuple[Flow, ...]:
-    """``(N, T, I)`` to one merged output or two; halves of different sizes take a node each."""
+    """``(N, T, I)`` and initial states, if given, to one merged output or two, and the final states.
+
+    Halves of different kinds, sizes or activations take a node each.
+    """
     layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
-    walk, parts = _walks(op, site, layout)
-    width, other = op.forward.hidden_size, op.backward.hidden_size
+    initial = InitialStates(site, layout)
+    both, one, two = _walks(op, site, layout, initial)
+    outputs = _outputs(op, site, layout, both, (one, two))
+    return *outputs, *state_flows(site, layout, [*one.states, *two.states], initial, first=len(outputs))
+
+
+def _outputs(
+    op: Bidirectional, site: Site, layout: Layout, both: Value | None, walks: tuple[Walk, Walk]
+) -> list[Flow]:
+    width, other = op.forward.sizes[1], op.backward.sizes[1]
     if op.merge is None:
-        return tuple(
-            recurrent_flow(site, op.forward, layout, part, width=half.hidden_size, output=place)
-            for place, (part, half) in enumerate(zip(parts, (op.forward, op.backward), strict=True))
-        )
-    if op.merge == "concat" and width == other:
-        return (recurrent_flow(site, op.forward, layout, walk, width=width, directions=2),)
+        return [
+            output_flow(site, op.forward, layout, walk.output, width=size, output=place)
+            for place, (walk, size) in enumerate(zip(walks, (width, other), strict=True))
+        ]
+    if op.merge == "concat" and both is not None:
+        return [output_flow(site, op.forward, layout, both, width=width, directions=2)]
 
     @cache
     def merged() -> ir.Value:
-        one, two = (part() for part in parts)
+        one, two = (walk.output() for walk in walks)
         if op.merge == "concat":
             return site.scope("Concat", one, two, axis=-1)
         return site.scope(MERGES[str(op.merge)], one, two)
 
     total = width + other if op.merge == "concat" else width
-    return (recurrent_flow(site, op.forward, layout, merged, width=total),)
+    return [output_flow(site, op.forward, layout, merged, width=total)]
 
 
-def _walks(op: Bidirectional, site: Site, layout: Layout):
-    """What writes both directions as ``(T', 2, N', H)``, and what writes each as ``(T', N', H)``.
+def _walks(
+    op: Bidirectional, site: Site, layout: Layout, initial: InitialStates
+) -> tuple[Value | None, Walk, Walk]:
+    """What writes both outputs as ``(T', 2, N', H)`` or ``(2, N', H)``, if one node does; and each half."""
+    one, two = op.forward, op.backward
+    if isinstance(one, Cell) and isinstance(two, Cell) and go_together(one, two) and obstacle(one) is None:
+        return _walk_both(one, two, site, layout, initial)
+    second = walk_once(site, two, layout, initial, first=len(one.state_sizes))
+    return None, walk_once(site, one, layout, initial), second
 
-    Without ``return_sequences`` there is no T'.
-    """
-    axis = 1 if op.forward.return_sequences else 0
 
-    def node(*halves: LSTM) -> ir.Value:
+def _walk_both(
+    one: Cell, two: Cell, site: Site, layout: Layout, initial: InitialStates
+) -> tuple[Value, Walk, Walk]:
+    scope, every, count = site.scope, one.return_sequences, len(one.states)
+
+    @cache
+    def node() -> list[ir.Value | None]:
+        wanted = every, one.return_state or not every, *(one.return_state for _ in one.states[1:])
         x = site.inputs[0].steps(layout)
-        return fused_lstm(site.scope, halves, lstm.ORDER, x, layout.lengths)
+        given = [_stacked(site, initial, place, count) for place in range(count)] if initial.given else []
+        return fused(scope, [one, two], "bidirectional", x, layout.lengths, given, wanted)
 
     @cache
+    def parts(place: int) -> list[ir.Value]:
+        """The two halves of a result of the node."""
+        value, axis = node()[place], 1 if place == 0 else 0
+        split = scope.several("Split", value, wanted=(True, True), axis=axis, num_outputs=2)
+        return [scope("Squeeze", part, [axis]) for part in split]
+
     def both() -> ir.Value:
-        return node(op.forward, op.backward)
+        value = node()[0 if every else 1]
+        assert value is not None
+        return value
 
-    @cache
-    def parts() -> list[ir.Value]:
-        if op.forward.hidden_size == op.backward.hidden_size:
-            split = site.scope.several("Split", both(), wanted=(True, True), axis=axis, num_outputs=2)
-        else:
-            split = [node(op.forward), node(op.backward)]
-        return [site.scope("Squeeze", part, [axis]) for part in split]
+    def half(side: int) -> Walk:
+        places = range(1, 1 + count) if one.return_state else ()
+        states = [lambda place=place: parts(place)[side] for place in places]
+        return Walk(lambda: parts(0 if every else 1)[side], states)
 
-    return both, (lambda: parts()[0], lambda: parts()[1])
+    return both, half(0), half(1)
+
+
+def _stacked(site: Site, initial: InitialStates, place: int, count: int) -> ir.Value:
+    """One initial state of both halves, ``(2, N', H)``."""
+    halves = [site.scope("Unsqueeze", initial(place + side * count), [0]) for side in (0, 1)]
+    return site.scope("Concat", *halves, axis=0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from build_export import MASKS, H, I, bidirectional, chain, exported, lstm, padded_ids, tolerance, worst
 
+from biport import ops
 from export.layout import Layout
 
 
@@ -21,16 +22,16 @@ def found(graph, folder, rng) -> dict[str, bool]:
 
 @pytest.mark.parametrize("order", ["ifoc", "iocf", "oifc", "cofi", "iofc"])
 def test_a_wrong_gate_order(order, rng, tmp_path, monkeypatch):
-    monkeypatch.setattr("export.ops.lstm.ORDER", order)
+    monkeypatch.setattr("export.fused.ORDERS", {ops.LSTM: order})
     verdicts = found(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)
     assert verdicts["none"] == (order != "iofc")
 
 
 def test_swapped_biases_of_two_directions(rng, tmp_path, monkeypatch):
-    from export import recurrence
+    from export import fused
 
-    real = recurrence._both_biases
-    monkeypatch.setattr(recurrence, "_both_biases", lambda half, order: real(half, order)[::-1].copy())
+    real = fused._both_biases
+    monkeypatch.setattr(fused, "_both_biases", lambda half, order: real(half, order)[::-1].copy())
     assert found(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)["none"]
 
 
