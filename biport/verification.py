@@ -255,7 +255,8 @@ def verify(
         check_inputs(graph, arrays)
     exact = graph.astype("float64")
     oracle: Results = {case: reference.run(exact, arrays) for case, arrays in cases.items()}
-    lines = _float32_lines(forms, source, graph, cases, oracle)
+    results = {form.name: _run_all(form.run, cases) for form in forms}
+    lines = _float32_lines(results, source, graph, cases, oracle)
     if float64:
         lines += _float64_lines(forms, graph, cases, oracle)
     weights = {
@@ -266,7 +267,7 @@ def verify(
     report = Report(lines, weights, list(cases), graph.digest())
     if not trace:
         return report
-    differing = [form for form in forms if form.name in report.at_fault]
+    differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
     found = locate(Oracle(graph, cases), cases, differing) if differing else []
     return dataclasses.replace(report, trace=found)
 
@@ -311,21 +312,25 @@ def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error
 
 
 def _float32_lines(
-    forms: Sequence[Form], source: Form, graph: Graph, cases: Mapping[str, Arrays], oracle: Results
+    results: Mapping[str, Results | str],
+    source: Form,
+    graph: Graph,
+    cases: Mapping[str, Arrays],
+    oracle: Results,
 ) -> list[Line]:
     rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
     count, floor = len(graph.outputs), float32_floor(graph)
-    errors = {form.name: _errors(_run_all(form.run, cases), oracle, count) for form in forms}
+    errors = {name: _errors(found, oracle, count) for name, found in results.items()}
     reference_errors = _errors(rounded, oracle, count)
     lines = []
-    for form in forms:
+    for name in results:
         for position, output in enumerate(graph.outputs):
-            error, base = errors[form.name][position], reference_errors[position]
+            error, base = errors[name][position], reference_errors[position]
             own = errors[source.name][position]
             trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
-            yardstick = own if trusted and form is not source else None
+            yardstick = own if trusted and name != source.name else None
             verdict, allowed = judge_float32(error, base, yardstick, floor)
-            lines.append(Line(form.name, output, "L2", verdict, error, allowed))
+            lines.append(Line(name, output, "L2", verdict, error, allowed))
     return lines
 
 

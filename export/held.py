@@ -1,4 +1,4 @@
-"""What an ONNX file of the fused route holds otherwise than its graph would give: weights, nodes, attributes."""
+"""What an ONNX file of the fused route holds otherwise than its graph would give."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ def ops_of(model: ir.Model, graph: Graph) -> dict[str, Op]:
     found: dict[str, Op] = {}
     nodes = list(model.graph)
     for node in graph.nodes:
-        own = [item for item in nodes if re.fullmatch(re.escape(node.name) + r"/[A-Za-z]+(_\d+)?", item.name or "")]
+        own = [
+            item
+            for item in nodes
+            if re.fullmatch(re.escape(node.name) + r"/[A-Za-z]+(_\d+)?", item.name or "")
+        ]
         try:
             op = _dense(node.op, own) if isinstance(node.op, Dense) else _rebuilt(node.op, _walks(own))
         except (BiportError, IndexError, ValueError):

@@ -14,8 +14,8 @@ import onnx_ir as ir
 from biport.errors import FileError
 from biport.graph import Graph
 from biport.locate.traced import Cases, Traced, Values
-from export.session import Session
 from export.held import differences, ops_of
+from export.session import Session
 
 UNKNOWN = "only its final outputs can be seen: a file of another route, or of an earlier biport"
 
@@ -74,9 +74,7 @@ def _run(model: ir.Model, places: Places, cases: Cases) -> Iterator[tuple[str, V
         ir.save(model, copy, external_data="traced.onnx.data")
         session = Session(copy)
         for case, arrays in cases.items():
-            given = {
-                value.name: array for value, array in zip(session.input_values, arrays, strict=True)
-            }
+            given = {value.name: array for value, array in zip(session.input_values, arrays, strict=True)}
             yield case, given | dict(zip(session.output_names, session.run(arrays), strict=True))
 
 

@@ -40,7 +40,7 @@ def trace(model: keras.Model, cases: Cases, graph: Graph) -> Traced:
             run(model, arrays, graph)
         values[case] = _named(graph, listener.heard)
         unmasked |= _unmasked(graph, listener.heard)
-    remarks = {name: ("was called without its mask",) for name in unmasked}
+    remarks = dict.fromkeys(unmasked, ("was called without its mask",))
     seen = {name for found in values.values() for name in found}
     hidden = [node.name for node in graph.nodes if seen.isdisjoint(node.outputs)]
     notes = [f"not seen in Keras: {', '.join(hidden)}"] if hidden else []

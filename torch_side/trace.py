@@ -81,8 +81,10 @@ def _values(graph: Graph, names: dict[str, str], heard: dict[str, Any]) -> Value
     found: Values = {}
     for statement, made in heard.items():
         name = names.get(statement)
+        if name is None or not isinstance(made, torch.Tensor):
+            continue
         # The last statement of a value is the whole of it: the activation after a linear layer.
-        if name is not None and isinstance(made, torch.Tensor) and _fits(graph.tensors[name].shape, made.shape):
+        if _fits(graph.tensors[name].shape, made.shape):
             found[name] = made.cpu().numpy()
     return found
 

@@ -31,11 +31,6 @@ class Form(Protocol):
         ...
 
     @property
-    def run(self) -> Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]:
-        """Inputs to outputs."""
-        ...
-
-    @property
     def graph(self) -> Graph | None:
         """The graph read from it, where one can be."""
         ...
@@ -46,14 +41,24 @@ class Form(Protocol):
         ...
 
 
-def locate(oracle: Oracle, cases: Cases, forms: Sequence[Form]) -> list[Finding]:
-    """One finding for each of ``forms``, which are known to differ from the oracle."""
-    return [_locate(oracle, cases, form) for form in forms]
+Outputs = Mapping[str, Sequence[np.ndarray]]
 
 
-def _locate(oracle: Oracle, cases: Cases, form: Form) -> Finding:
+def locate(oracle: Oracle, cases: Cases, forms: Mapping[Any, Outputs | str]) -> list[Finding]:
+    """One finding for each form, which is known to differ from the oracle.
+
+    Args:
+        oracle: what every value should be.
+        cases: the inputs it was made for.
+        forms: each `Form` with its outputs by case, or with what went wrong when it was run.
+    """
+    return [_locate(oracle, cases, form, outputs) for form, outputs in forms.items()]
+
+
+def _locate(oracle: Oracle, cases: Cases, form: Form, outputs: Outputs | str) -> Finding:
+    if isinstance(outputs, str):
+        return Finding(form.name, notes=[f"cannot be run: {outputs}"])
     try:
-        outputs = {case: form.run(arrays) for case, arrays in cases.items()}
         traced = Traced({}) if form.trace is None else form.trace(cases, oracle.graph.astype("float32"))
     except Exception as error:  # A foreign runtime may raise anything; whatever it is, it is a finding.
         lines = str(error).splitlines() or [""]

@@ -43,7 +43,5 @@ def align(own: Graph, wanted: Graph) -> Alignment:
 def _alike(node: Node, other: Node, values: dict[str, str]) -> bool:
     sources = tuple(values.get(name) for name in node.inputs)
     return (
-        node.op.kind == other.op.kind
-        and sources == other.inputs
-        and len(node.outputs) == len(other.outputs)
+        node.op.kind == other.op.kind and sources == other.inputs and len(node.outputs) == len(other.outputs)
     )

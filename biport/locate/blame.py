@@ -83,9 +83,7 @@ class _Asked:
         output: its value that parts.
     """
 
-    def __init__(
-        self, oracle: Oracle, node: Node, output: str, values: AllValues, traced: Traced
-    ) -> None:
+    def __init__(self, oracle: Oracle, node: Node, output: str, values: AllValues, traced: Traced) -> None:
         self.oracle, self.node, self.output, self.traced = oracle, node, output, traced
         self.values = {case: found for case, found in values.items() if output in found}
         self.allowed = oracle.allowed(output) or 0.0
@@ -201,7 +199,7 @@ class _Asked:
     def _first_steps(self, half: str, cell: Cell) -> list:
         found = []
         for case in self.values:
-            (x, *_), masks = self._sources(case)
+            (x, *_), _ = self._sources(case)
             for part in self._walks(case):
                 if part.half != half:
                     continue

@@ -204,7 +204,10 @@ def _of_dense(op: Dense) -> Iterator[tuple[str, Compute]]:
 
 
 def matching(
-    op: Op, masked: bool, cases: Sequence[str], agrees: Callable[[str, Sequence[np.ndarray]], bool],
+    op: Op,
+    masked: bool,
+    cases: Sequence[str],
+    agrees: Callable[[str, Sequence[np.ndarray]], bool],
     sources: Callable[[str], tuple[Arrays, Masks]],
 ) -> list[str]:
     """The variants that give what was found, in every case.

@@ -27,7 +27,9 @@ BOUNDED = {
 """Activations whose range, and that they are continuous, makes the test tell something."""
 
 
-def suspects(op: Cell, walked: Sequence[tuple[np.ndarray, np.ndarray | None, np.ndarray, int]], allowed: float) -> list[str] | None:
+def suspects(
+    op: Cell, walked: Sequence[tuple[np.ndarray, np.ndarray | None, np.ndarray, int]], allowed: float
+) -> list[str] | None:
     """The gates each of which alone could explain the outputs; ``None`` where the test cannot be made.
 
     Args:

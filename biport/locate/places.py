@@ -23,7 +23,7 @@ class Place:
         half: ``"forward"`` or ``"backward"`` of a `Bidirectional`, or empty.
         state: which state it is, where it is one and not the output.
         step: in time; ``None`` where the output has no steps.
-        walked: how many valid steps were walked up to and with this one; ``None`` outside of recurrent layers.
+        walked: how many valid steps were walked up to and with this one; ``None`` where nothing walks.
         padded: whether the step is masked.
         unit: the unit that is furthest off.
         units: all units that are off at this step.
@@ -178,18 +178,21 @@ def _in_rows(case: str, part: Walk, allowed: float) -> Iterator[tuple[int, Place
         units = np.flatnonzero(off[row, at])
         unit = int(units[np.nan_to_num(np.abs(exact - found)[row, at, units], nan=np.inf).argmax()])
         step = (exact.shape[1] - 1 - at if part.backward else at) if timed else None
-        yield walked, Place(
-            case=case,
-            row=int(row),
-            half=part.half,
-            state=part.state,
-            step=step,
-            walked=walked if part.recurrent and timed else None,
-            padded=valid is not None and not valid[at],
-            unit=unit,
-            units=tuple(int(i) for i in units),
-            found=float(found[row, at, unit]),
-            exact=float(exact[row, at, unit]),
+        yield (
+            walked,
+            Place(
+                case=case,
+                row=int(row),
+                half=part.half,
+                state=part.state,
+                step=step,
+                walked=walked if part.recurrent and timed else None,
+                padded=valid is not None and not valid[at],
+                unit=unit,
+                units=tuple(int(i) for i in units),
+                found=float(found[row, at, unit]),
+                exact=float(exact[row, at, unit]),
+            ),
         )
 
 
