@@ -204,8 +204,8 @@ class _Asked:
                 if part.half != half:
                     continue
                 back = cell.reverse
-                off = (difference(part.exact, part.found) > self.allowed).any(axis=-1)
-                for row in np.flatnonzero(off.any(axis=1)):
+                off = np.max(difference(part.exact, part.found), axis=-1) > self.allowed
+                for row in np.flatnonzero(np.max(off, axis=1)):
                     at = int(off[row].argmax())
                     valid = None if part.mask is None else part.mask[row]
                     if valid is None or valid[at]:

@@ -114,7 +114,7 @@ def _turned(array: np.ndarray | None, turn: bool) -> np.ndarray | None:
 
 def state_name(op: Recurrent, place: int) -> str:
     """What the state at ``place`` is called: ``h``, ``c``, or ``c of cell 1``."""
-    cells = getattr(op, "cells", (op,))
+    cells: Sequence[Any] = getattr(op, "cells", (op,))
     names = [(name, number) for number, cell in enumerate(cells) for name in cell.states]
     name, number = names[place]
     return name if len(cells) == 1 else f"{name} of cell {number}"

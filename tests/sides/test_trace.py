@@ -104,7 +104,7 @@ def first_by_hand(graph: Graph, wrong: Any, name: str, half: str) -> tuple:
     exact, node = Oracle(graph, random_cases(graph)), graph[name]
     best = None
     for number, (case, values) in enumerate(exact.exact.items()):
-        x, mask = values[node.inputs[0]], values[node.masks[0]]
+        x, mask = values[node.inputs[0]], values[str(node.masks[0])]
         right, other = (getattr(op.astype("float64"), half) for op in (node.op, wrong))
         both = []
         for op in (right, other):
@@ -165,14 +165,13 @@ def test_weights_edited_in_live_forms_are_found_without_their_graphs_help(tmp_pa
 
     path = export.write(graph, tmp_path / "model.onnx").path
     file = ir.load(path)
-    node = next(node for node in file.graph if node.name == "bi_2/LSTM")
+    node: Any = next(node for node in file.graph if node.name == "bi_2/LSTM")
     recurrent = node.inputs[2].const_value.numpy().copy()
     recurrent[1, 9:12] += 0.25  # gate c, the fourth of ONNX
     node.inputs[2].const_value = ir.tensor(recurrent, name=node.inputs[2].name)
     ir.save(file, path)
 
-    findings = verify(graph, model, module, path, trace=True).trace
-    assert findings is not None
+    findings: Any = verify(graph, model, module, path, trace=True).trace
     assert [finding.form for finding in findings] == ["keras", "torch", "model.onnx"]
     for finding in findings:
         assert finding.node == "bi_2"
