@@ -37,7 +37,7 @@ class Builder:
         return Scope(self, name)
 
     def body(self) -> Builder:
-        """A builder for the graph inside of a node, which sees this one's constants and takes none of its names."""
+        """For the graph inside of a node: it shares constants and notes, and no value gets a name twice."""
         inner = Builder()
         inner.notes, inner.constants = self.notes, self.constants
         inner._values, inner._nodes = self._values, self._nodes

@@ -70,20 +70,25 @@ def walk_once(site: Site, op: Recurrent, layout: Layout, initial: InitialStates,
     cells = op.cells if isinstance(op, StackedRNN) else (op,)
 
     @cache
-    def made() -> tuple[ir.Value, list[ir.Value]]:
-        x, states = site.inputs[0].steps(layout), []
-        for cell in cells:
+    def walked() -> tuple[ir.Value, list[ir.Value]]:
+        x = site.inputs[0].steps(layout)
+        states: list[ir.Value] = []
+        at = first
+        for place, cell in enumerate(cells, 1):
             assert isinstance(cell, Cell)
-            every = cell is not cells[-1] or op.return_sequences
+            every = place < len(cells) or op.return_sequences
             wanted = every, op.return_state or not every, *(op.return_state for _ in cell.states[1:])
-            given = [initial(first + len(states) + place) for place in range(len(cell.states))]
+            given = [initial(at + number) for number in range(len(cell.states))]
+            at += len(cell.states)
             output, *final = _node(site, cell, op.reverse, layout, x, given, wanted)
-            x = output or final[0]
-            states += final
+            made = final[0] if output is None else output
+            assert made is not None
+            x = made
+            states += [state for state in final if state is not None]
         return x, states
 
     count = len(op.state_sizes) if op.return_state else 0
-    return Walk(lambda: made()[0], [lambda place=place: made()[1][place] for place in range(count)])
+    return Walk(lambda: walked()[0], [lambda place=place: walked()[1][place] for place in range(count)])
 
 
 def _node(

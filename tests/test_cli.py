@@ -156,19 +156,28 @@ def test_an_unsupported_model_ends_with_3_and_all_reasons(tmp_path) -> None:
     import keras
 
     layers = keras.layers
-    model = keras.Sequential(
-        [keras.Input((None, 3)), layers.GRU(4, return_sequences=True), layers.LSTM(2, activation="relu")]
-    )
+    cells = [layers.GRU(4, return_sequences=True, stateful=True), layers.LSTM(2, stateful=True)]
+    model = keras.Sequential([keras.Input(batch_shape=(2, 5, 3)), *cells])
     model.save(tmp_path / "m.keras")
     result = biport("port", tmp_path / "m.keras", "--to", "onnx", "-o", tmp_path / "m.onnx")
     assert result.exit_code == 3
-    assert "'GRU'" in result.stderr
-    assert "activation='relu' is not supported; supported: 'tanh'" in result.stderr
+    assert result.stderr.count("stateful=True is not supported; supported: False") == 2
     data = json.loads(
         biport("port", tmp_path / "m.keras", "--to", "onnx", "-o", tmp_path / "m.onnx", "--json").stdout
     )
-    assert [reason["setting"] for reason in data["error"]["reasons"]] == ["Keras layer", "activation"]
+    assert [reason["setting"] for reason in data["error"]["reasons"]] == ["stateful", "stateful"]
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_a_layer_written_as_a_loop_is_noted(tmp_path) -> None:
+    import keras
+
+    layer = keras.layers.GRU(4, activation="gelu", name="it")
+    keras.Sequential([keras.Input((None, 3)), layer]).save(tmp_path / "m.keras")
+    note = "node 'it': activation gelu is not fused by ONNX; written as a Scan"
+    arguments = "port", tmp_path / "m.keras", "--to", "onnx", "-o", tmp_path / "m.onnx"
+    assert note in biport(*arguments).stdout
+    assert json.loads(biport(*arguments, "--force", "--json").stdout)["notes"] == [note]
 
 
 def test_layers_lists_every_op() -> None:

@@ -1,0 +1,160 @@
+"""Random recurrent ops, graphs and inputs for the export tests; no two sizes equal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from random_graphs import normal
+
+import export
+from biport import ops, reference
+from biport.compare import Error, Verdict, float32_floor, judge_float32, measure
+from biport.graph import Graph, Node, Value
+
+I, H = 5, 3
+KINDS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
+    "lstm": (ops.LSTM, {}),
+    "gru": (ops.GRU, {"reset_after": True}),
+    "gru_before": (ops.GRU, {"reset_after": False}),
+    "rnn": (ops.RNN, {}),
+}
+MASKS = ("full", "right", "left", "holes", "empty row", "all padding")
+EMPTY = ((0, 7), (4, 0), (0, 0))
+SMALL = ((1, 1), (1, 7), (4, 1))
+
+
+def cell(
+    rng: np.random.Generator, kind: str, width: int, size: int, biases: int = 1, **settings: Any
+) -> ops.Cell:
+    """A cell with ``biases`` biases; one whose second bias acts alone has none or two."""
+    cls, fixed = KINDS[kind]
+
+    def gates(*shape: int) -> dict[str, np.ndarray]:
+        return {gate: normal(rng, *shape) for gate in cls.gates}
+
+    two = biases == 2 or (biases == 1 and kind == "gru")
+    return cls(
+        input_size=width,
+        hidden_size=size,
+        weight_ih=gates(size, width),
+        weight_hh=gates(size, size),
+        bias_ih=gates(size) if biases else None,
+        bias_hh=gates(size) if two else None,
+        **fixed,
+        **settings,
+    )
+
+
+def stack(rng: np.random.Generator, kinds: Sequence[str], width: int, **settings: Any) -> ops.StackedRNN:
+    """Cells of sizes 3, 4, ... on top of each other."""
+    sizes = [width, *range(H, H + len(kinds))]
+    cells = [cell(rng, kind, sizes[place], sizes[place + 1]) for place, kind in enumerate(kinds)]
+    return ops.StackedRNN(cells=tuple(cells), **settings)
+
+
+def both_ways(one: ops.Recurrent, two: ops.Recurrent, merge: str | None = "concat") -> ops.Bidirectional:
+    """Two halves, the second made to walk backward, both with the rules Keras forces."""
+    rules = {"zero_output_for_mask": one.return_sequences}
+
+    def half(op: ops.Recurrent, reverse: bool) -> ops.Recurrent:
+        settings = op.settings() | rules | {"reverse": reverse}
+        settings |= {"return_sequences": one.return_sequences, "return_state": one.return_state}
+        return type(op).build(settings, op.weights())
+
+    return ops.Bidirectional(forward=half(one, False), backward=half(two, True), merge=merge)
+
+
+def graph_of(op: Any, *, masked: bool = True, states: bool = False, N: int | str = "N", T: int | str = "T"):
+    """``x`` and ``valid`` through ``op``, with initial states as inputs if wanted; all outputs."""
+    sizes = op.state_sizes if states else ()
+    inputs = [Value("x", (N, T, I), "float32")]
+    inputs += [Value("ids", (N, T), "int32")] if masked else []
+    inputs += [Value(f"s{place}", (N, size), "float32") for place, size in enumerate(sizes)]
+    outputs = tuple(f"y:{place}" for place in range(op.output_count)) if op.output_count > 1 else ("y",)
+    reads = ("x", *(f"s{place}" for place in range(len(sizes))))
+    masks = ("mask" if masked else None, *(None for _ in sizes))
+    nodes = [Node("mask", ops.NotEqual(), ("ids",))] if masked else []
+    return Graph(tuple(inputs), (*nodes, Node("y", op, reads, outputs, masks)), outputs)
+
+
+def valid(rng: np.random.Generator, kind: str, N: int, T: int) -> np.ndarray:
+    """A mask ``(N, T)``."""
+    steps, lengths = np.arange(T), rng.integers(min(T, 1), T + 1, (N, 1))
+    found = {
+        "right": steps < lengths,
+        "left": steps >= T - lengths,
+        "all padding": np.zeros((N, T), bool),
+        "full": np.ones((N, T), bool),
+    }.get(kind, rng.random((N, T)) < 0.6)
+    if kind == "empty row":
+        found[N // 2 : N // 2 + 1] = False
+    return found
+
+
+def inputs_of(graph: Graph, rng: np.random.Generator, kind: str, N: int = 6, T: int = 7) -> list[np.ndarray]:
+    """Random inputs under one kind of mask."""
+    sizes = {"N": N, "T": T}
+    made = []
+    for value in graph.inputs:
+        shape = [dim if isinstance(dim, int) else sizes[dim] for dim in value.shape]
+        if value.dtype == "int32":
+            made.append(valid(rng, kind, shape[0], shape[1]).astype("int32"))
+        else:
+            made.append(rng.normal(size=shape).astype("float32"))
+    return made
+
+
+def cases_of(graph: Graph, rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
+    """Every pattern of mask and every size, none included."""
+    cases = {kind: inputs_of(graph, rng, kind) for kind in MASKS}
+    cases |= {f"{size}": inputs_of(graph, rng, "holes", *size) for size in (*SMALL, *EMPTY)}
+    return cases | {"long": inputs_of(graph, rng, "right", 2, 200)}
+
+
+def verdicts(graph: Graph, path: Path, cases: dict[str, list[np.ndarray]]) -> dict[str, tuple]:
+    """For each output the verdict of level L2, and the error it rests on."""
+    session = export.Session(path, device="cpu", threads=1)
+    oracle = {case: reference.run(graph, arrays) for case, arrays in cases.items()}
+    rounded = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
+    found = {case: session.run(arrays) for case, arrays in cases.items()}
+
+    def errors(results: dict[str, list[np.ndarray]], place: int) -> Error:
+        return measure({k: v[place] for k, v in results.items()}, {k: v[place] for k, v in oracle.items()})
+
+    made = {}
+    for place, name in enumerate(graph.outputs):
+        error = errors(found, place)
+        verdict, _ = judge_float32(error, errors(rounded, place), None, float32_floor(graph))
+        made[name] = verdict, error
+    return made
+
+
+def counts(path: Path) -> Counter[str]:
+    """How many recurrent nodes and loops of each kind there are."""
+    nodes = onnx.load(path).graph.node
+    return Counter(node.op_type for node in nodes if node.op_type in ("LSTM", "GRU", "RNN", "Scan", "Loop"))
+
+
+def check(
+    op: Any,
+    folder: Path,
+    rng: np.random.Generator,
+    nodes: dict[str, int],
+    *,
+    leave_out: Sequence[str] = (),
+    **how: Any,
+) -> None:
+    """The op written with exactly these recurrent nodes, the same as the oracle in all cases."""
+    graph = graph_of(op, **how)
+    path = folder / "model.onnx"
+    report = export.write(graph, path, overwrite=True)
+    assert counts(path) == nodes
+    assert len(report.notes) == nodes.get("Scan", 0), report.notes
+    cases = {case: arrays for case, arrays in cases_of(graph, rng).items() if case not in leave_out}
+    found = verdicts(graph, path, cases)
+    assert all(verdict is Verdict.SAME for verdict, _ in found.values()), found

@@ -1,0 +1,347 @@
+"""Every recurrent op in ONNX against the oracle: in every way of walking, under every mask, at every size."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from build_recurrent import (
+    KINDS,
+    H,
+    I,
+    both_ways,
+    cases_of,
+    cell,
+    check,
+    counts,
+    graph_of,
+    inputs_of,
+    stack,
+    verdicts,
+)
+
+import export
+from biport import ops
+from biport.compare import Verdict
+from biport.graph import Graph, Node, Value
+from export import fused, scan
+from export.layout import Layout
+
+NODES = {"lstm": "LSTM", "gru": "GRU", "gru_before": "GRU", "rnn": "RNN"}
+LOOPED: dict[str, Any] = {"activation": "hard_tanh"}
+FLAGS = "reverse", "return_sequences", "zero_output_for_mask", "return_state"
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(11)
+
+
+def every(*names: str) -> list[dict[str, bool]]:
+    """All settings of these flags."""
+    return [
+        dict(zip(names, flags, strict=True)) for flags in itertools.product((False, True), repeat=len(names))
+    ]
+
+
+def shown(settings: dict[str, bool]) -> str:
+    return "-".join(name for name, on in settings.items() if on) or "plain"
+
+
+@pytest.mark.parametrize("settings", every(*FLAGS), ids=shown)
+@pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_direction(kind, looped, settings, rng, tmp_path):
+    op = cell(rng, kind, I, H, **settings, **(LOOPED if looped else {}))
+    for masked, states in itertools.product((True, False), repeat=2):
+        check(op, tmp_path, rng, {"Scan" if looped else NODES[kind]: 1}, masked=masked, states=states)
+
+
+@pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
+@pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
+@pytest.mark.parametrize("merge", ops.MERGE_MODES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_directions(kind, merge, looped, settings, rng, tmp_path):
+    halves = [cell(rng, kind, I, H, **settings, **(LOOPED if looped else {})) for _ in range(2)]
+    nodes = {"Scan": 2} if looped else {NODES[kind]: 1}
+    for masked, states in itertools.product((True, False), repeat=2):
+        check(both_ways(halves[0], halves[1], merge), tmp_path, rng, nodes, masked=masked, states=states)
+
+
+@pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
+@pytest.mark.parametrize("merge", ["concat", None])
+@pytest.mark.parametrize(
+    ("one", "two", "nodes"),
+    [
+        (("lstm", H, {}), ("gru", H, {}), {"LSTM": 1, "GRU": 1}),
+        (("gru", H, {}), ("gru_before", H, {}), {"GRU": 2}),
+        (("rnn", H, {}), ("rnn", 4, {}), {"RNN": 2}),
+        (("lstm", H, {}), ("lstm", H, {"activation": "softsign"}), {"LSTM": 2}),
+        (("lstm", H, LOOPED), ("rnn", 1, {}), {"Scan": 1, "RNN": 1}),
+    ],
+    ids=lambda given: "".join(map(str, given[:2])) if isinstance(given, tuple) else None,
+)
+def test_halves_that_differ_take_a_node_each(one, two, nodes, merge, settings, rng, tmp_path):
+    halves = [cell(rng, kind, I, size, **settings, **more) for kind, size, more in (one, two)]
+    for masked, states in itertools.product((True, False), repeat=2):
+        check(both_ways(halves[0], halves[1], merge), tmp_path, rng, nodes, masked=masked, states=states)
+
+
+@pytest.mark.parametrize("settings", every(*FLAGS), ids=shown)
+def test_stacks(settings, rng, tmp_path):
+    op = stack(rng, ["gru", "lstm", "rnn"], I, **settings)
+    for masked, states in itertools.product((True, False), repeat=2):
+        check(op, tmp_path, rng, {"GRU": 1, "LSTM": 1, "RNN": 1}, masked=masked, states=states)
+
+
+@pytest.mark.parametrize("merge", ["concat", "ave", None])
+@pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
+def test_stacks_in_both_directions(settings, merge, rng, tmp_path):
+    one, two = (stack(rng, ["lstm", "lstm"], I, **settings) for _ in range(2))
+    op = both_ways(one, two, merge)
+    for masked, states in itertools.product((True, False), repeat=2):
+        check(op, tmp_path, rng, {"LSTM": 4}, masked=masked, states=states)
+
+
+def test_a_stack_stays_in_step_form(rng, tmp_path):
+    looped = cell(rng, "gru", H, 4, activation="gelu")
+    cells = cell(rng, "lstm", I, H), looped, cell(rng, "rnn", 4, 2)
+    op = ops.StackedRNN(cells=cells, reverse=True, return_sequences=True)
+    check(op, tmp_path, rng, {"LSTM": 1, "Scan": 1, "RNN": 1})
+    kinds = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert (kinds.count("Gather"), kinds.count("CumSum")) == (2, 1)
+
+
+@pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
+@pytest.mark.parametrize("biases", [0, 1, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_biases(kind, biases, looped, rng, tmp_path):
+    more = LOOPED if looped else {}
+    halves = [cell(rng, kind, I, H, biases, **more), cell(rng, kind, I, H, (biases + 2) % 3, **more)]
+    check(halves[0], tmp_path, rng, {"Scan" if looped else NODES[kind]: 1})
+    check(both_ways(halves[0], halves[1]), tmp_path, rng, {"Scan": 2} if looped else {NODES[kind]: 1})
+
+
+def tame(op: ops.Cell) -> ops.Cell:
+    """The op with weights so small that over a few steps no activation makes it grow much."""
+    return type(op).build(op.settings(), {path: array / 15 for path, array in op.weights().items()})
+
+
+PLACES = [(kind, place) for kind in KINDS for place in ("activation", "recurrent_activation")][:-1]
+
+
+@pytest.mark.parametrize("name", ops.ACTIVATIONS)
+@pytest.mark.parametrize(("kind", "place"), PLACES)
+def test_every_activation_in_every_place(kind, place, name, rng, tmp_path):
+    settings: dict[str, Any] = {"activation": "softsign"} if name in fused.FUSED else {}
+    settings |= {place: name, "return_state": True}
+    op = tame(cell(rng, kind, I, H, **settings))
+    is_fused = name in fused.FUSED
+    check(op, tmp_path, rng, {NODES[kind] if is_fused else "Scan": 1}, states=True, leave_out=["long"])
+    halves = op, tame(cell(rng, kind, I, H, **settings))
+    nodes = {NODES[kind]: 1} if is_fused else {"Scan": 2}
+    check(both_ways(halves[0], halves[1]), tmp_path, rng, nodes, leave_out=["long"])
+
+
+def test_only_softplus_is_fused_by_onnx_and_not_here(rng, tmp_path):
+    assert set(ops.FUSED_ACTIVATIONS) - set(fused.FUSED) == {"softplus"}
+    op = cell(rng, "rnn", I, H, activation="softplus")
+    graph = graph_of(op, masked=False)
+    export.write(graph, tmp_path / "model.onnx")
+    # Where a fused softplus overflows.
+    cases = {"large": [np.full((2, 1, I), 100, "float32") * np.sign(op.weight_ih["h"][0])]}
+    assert verdicts(graph, tmp_path / "model.onnx", cases)["y"][0] is Verdict.SAME
+
+
+@pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_of_one_and_fixed_sizes(kind, looped, rng, tmp_path):
+    more = LOOPED if looped else {}
+    nodes = {"Scan": 1} if looped else {NODES[kind]: 1}
+    check(cell(rng, kind, I, 1, return_state=True, **more), tmp_path, rng, nodes, states=True)
+    op = cell(rng, kind, I, H, return_state=True, return_sequences=True, **more)
+    for N, T, masked in itertools.product(("N", 4), ("T", 6), (True, False)):
+        graph = graph_of(op, masked=masked, states=True, N=N, T=T)
+        export.write(graph, tmp_path / "model.onnx", overwrite=True)
+        cases = {mask: inputs_of(graph, rng, mask, 4, 6) for mask in ("holes", "empty row", "all padding")}
+        found = verdicts(graph, tmp_path / "model.onnx", cases)
+        assert all(verdict is Verdict.SAME for verdict, _ in found.values()), found
+
+
+@pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
+def test_states_of_one_layer_begin_the_next(looped, rng, tmp_path):
+    """An encoder and a decoder, of different lengths and masks."""
+    more = LOOPED if looped else {}
+    encoder = cell(rng, "lstm", I, 4, return_state=True, **more)
+    decoder = cell(rng, "lstm", H, 4, return_sequences=True, **more)
+    nodes = (
+        Node("mask", ops.NotEqual(), ("ids",)),
+        Node("encoder", encoder, ("x",), ("encoder:0", "h", "c"), ("mask",)),
+        Node("decoder", decoder, ("y", "h", "c")),
+    )
+    inputs = (
+        Value("x", ("N", "T", I), "float32"),
+        Value("ids", ("N", "T"), "int32"),
+        Value("y", ("N", "T", H), "float32"),
+    )
+    graph = Graph(inputs, nodes, ("decoder", "c"))
+    export.write(graph, tmp_path / "model.onnx")
+    assert counts(tmp_path / "model.onnx") == ({"Scan": 2} if looped else {"LSTM": 2})
+    cases = cases_of(graph, rng)
+    for case, (x, ids, y) in list(cases.items()):
+        cases[f"{case}, other length"] = [x, ids, np.concatenate([y, y[:, :3]], axis=1)]
+        cases[f"{case}, nothing to decode"] = [x, ids, y[:, :0]]
+    found = verdicts(graph, tmp_path / "model.onnx", cases)
+    assert all(verdict is Verdict.SAME for verdict, _ in found.values()), found
+
+
+def test_layers_hand_over_step_form(rng, tmp_path):
+    kinds = ["gru", "rnn", "lstm"]
+    layers = [cell(rng, kind, I, I, return_sequences=kind != "lstm") for kind in kinds]
+    layers[1] = cell(rng, "rnn", I, I, return_sequences=True, activation="gelu")
+    names = ["x", *kinds]
+    nodes = [Node(name, op, (x,), masks=("mask",)) for name, op, x in zip(kinds, layers, names, strict=False)]
+    inputs = (Value("x", ("N", "T", I), "float32"), Value("ids", ("N", "T"), "int32"))
+    graph = Graph(inputs, (Node("mask", ops.NotEqual(), ("ids",)), *nodes), ("lstm",))
+    report = export.write(graph, tmp_path / "model.onnx")
+    assert counts(tmp_path / "model.onnx") == {"GRU": 1, "Scan": 1, "LSTM": 1}
+    assert report.nodes["Gather"] == 1
+    assert verdicts(graph, tmp_path / "model.onnx", cases_of(graph, rng))["lstm"][0] is Verdict.SAME
+
+
+def test_notes_name_the_layer_and_why(rng, tmp_path):
+    op = both_ways(cell(rng, "gru", I, H, activation="gelu"), cell(rng, "rnn", I, H, activation="softplus"))
+    report = export.write(graph_of(op), tmp_path / "model.onnx")
+    assert report.notes == [
+        "node 'y': activation gelu is not fused by ONNX; written as a Scan",
+        "node 'y': onnxruntime overflows in a fused softplus; written as a Scan",
+    ]
+    assert report.as_dict()["notes"] == report.notes
+    assert export.write(graph_of(cell(rng, "rnn", I, H)), tmp_path / "other.onnx").notes == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "wanted"),
+    [
+        ("lstm", {}, []),
+        ("gru", {}, ["linear_before_reset"]),
+        ("gru_before", {}, []),
+        ("rnn", {}, []),
+        ("rnn", {"activation": "relu"}, ["activations"]),
+        (
+            "lstm",
+            {"recurrent_activation": "hard_sigmoid"},
+            ["activation_alpha", "activation_beta", "activations"],
+        ),
+        ("gru_before", {"activation": "elu"}, ["activation_alpha", "activations"]),
+    ],
+)
+def test_attributes_are_left_out_where_they_are_defaults(kind, settings, wanted, rng, tmp_path):
+    export.write(graph_of(cell(rng, kind, I, H, **settings)), tmp_path / "model.onnx")
+    (node,) = [node for node in onnx.load(tmp_path / "model.onnx").graph.node if node.op_type == NODES[kind]]
+    found = {attribute.name for attribute in node.attribute}
+    assert found == {"direction", "hidden_size", *wanted}
+
+
+CHILD = """
+import sys
+import numpy as np
+import export
+for path in sys.argv[1:]:
+    session = export.Session(path, device="cpu", threads=1)
+    for N, T in ((0, 7), (4, 0), (0, 0)):
+        sizes = {"N": N, "T": T, "T_2": T}
+        shapes = [[sizes.get(dim, dim) for dim in value.shape] for value in session.input_values]
+        feed = [np.ones(shape, v.dtype) for shape, v in zip(shapes, session.input_values)]
+        y, *states = session.run(feed)
+        print(y.any(), all((state == 1).all() for state in states))
+"""
+
+
+def test_empty_inputs_in_a_process_of_its_own(rng, tmp_path):
+    paths = []
+    for kind, more, masked in itertools.product(KINDS, ({}, LOOPED), (True, False)):
+        for sequences in (True, False):
+            op = cell(rng, kind, I, H, return_state=True, return_sequences=sequences, **more)
+            for layer in (op, both_ways(op, op)):
+                paths.append(str(tmp_path / f"{len(paths)}.onnx"))
+                export.write(graph_of(layer, masked=masked, states=True), paths[-1])
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *paths], capture_output=True, text=True, timeout=120, cwd=root
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["False True"] * (3 * len(paths))
+
+
+def differs(op: ops.Op, folder: Path, rng: np.random.Generator, **how: bool) -> set[str]:
+    """The kinds of inputs over which the written op is not the oracle's."""
+    graph = graph_of(op, **how)
+    export.write(graph, folder / "model.onnx", overwrite=True)
+    cases = cases_of(graph, rng)
+    wrong = set()
+    for case, arrays in cases.items():
+        found = verdicts(graph, folder / "model.onnx", {case: arrays})
+        wrong |= {case} if any(verdict is Verdict.DIFFERENT for verdict, _ in found.values()) else set()
+    return wrong
+
+
+class TestPlantedFaults:
+    """Each is found, and only where it matters."""
+
+    @pytest.mark.parametrize("order", ["rzh", "hrz"])
+    @pytest.mark.parametrize("kind", ["gru", "gru_before"])
+    def test_a_wrong_gate_order(self, kind, order, rng, tmp_path, monkeypatch):
+        monkeypatch.setitem(fused.ORDERS, ops.GRU, order)
+        assert "full" in differs(cell(rng, kind, I, H), tmp_path, rng)
+
+    def test_reset_on_the_wrong_side(self, rng, tmp_path, monkeypatch):
+        monkeypatch.setattr(fused, "_attributes", lambda cells: {})
+        assert "full" in differs(cell(rng, "gru", I, H), tmp_path, rng)
+
+    def test_alphas_of_other_activations(self, rng, tmp_path, monkeypatch):
+        monkeypatch.setitem(fused.FUSED, "hard_sigmoid", ("HardSigmoid", 0.2, 0.5))
+        op = cell(rng, "lstm", I, H, recurrent_activation="hard_sigmoid", activation="elu")
+        assert "full" in differs(op, tmp_path, rng)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_states_of_rows_without_steps(self, kind, rng, tmp_path, monkeypatch):
+        monkeypatch.setattr(Layout, "_idle", None)
+        op = cell(rng, kind, I, H, return_state=True)
+        wrong = differs(op, tmp_path, rng, states=True)
+        assert {"empty row", "all padding", "(4, 0)"} <= wrong
+        assert not wrong & {"full", "right", "left"}
+
+    def test_outputs_of_rows_without_steps_in_a_scan(self, rng, tmp_path, monkeypatch):
+        monkeypatch.setattr(Layout, "_idle", None)
+        op = cell(rng, "gru", I, H, **LOOPED)
+        wrong = differs(op, tmp_path, rng, states=True)
+        assert {"empty row", "all padding", "(4, 0)"} <= wrong
+        assert not wrong & {"full", "right", "left"}
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_a_scan_that_walks_on_behind_the_end(self, reverse, rng, tmp_path, monkeypatch):
+        monkeypatch.setattr(Layout, "valid", None)
+        wrong = differs(cell(rng, "rnn", I, H, reverse=reverse, **LOOPED), tmp_path, rng)
+        assert {"right", "left", "holes"} <= wrong
+        assert "full" not in wrong
+
+    def test_a_scan_that_walks_the_wrong_way(self, rng, tmp_path, monkeypatch):
+        real = scan.scanned
+        monkeypatch.setattr(
+            "export.recurrence.scanned", lambda s, op, reverse, *a: real(s, op, not reverse, *a)
+        )
+        wrong = differs(cell(rng, "rnn", I, H, **LOOPED), tmp_path, rng)
+        assert "full" in wrong
+        assert "(1, 1)" not in wrong
+
+    def test_swapped_states(self, rng, tmp_path, monkeypatch):
+        real = scan._lstm
+        monkeypatch.setattr(scan, "_lstm", lambda s, op, z, h, c: real(s, op, z, c, h))
+        assert "full" in differs(cell(rng, "lstm", I, H, **LOOPED), tmp_path, rng, states=True)
