@@ -136,7 +136,14 @@ def _attribute(node: ir.Node, key: str) -> str | None:
     found = node.attributes.get(key)
     if found is None or isinstance(found.value, ir.Graph):
         return None  # The nodes of a body have names of their own.
-    return str(list(found.value) if isinstance(found.value, tuple) else found.value)
+    value = found.value
+    if isinstance(value, float):
+        return str(np.float32(value))  # What a file can hold.
+    return str([_shown(part) for part in value] if isinstance(value, tuple | list) else value)
+
+
+def _shown(part: Any) -> Any:
+    return float(np.float32(part)) if isinstance(part, float) else part
 
 
 def _compared_inputs(name: str, place: int, one: ir.Value | None, two: ir.Value | None) -> Iterator[str]:

@@ -46,7 +46,13 @@ def trace(path: str | PathLike[str], cases: Cases, graph: Graph) -> Traced:
     seen = {name for found in values.values() for name in found}
     hidden = [node.name for node in graph.nodes if seen.isdisjoint(node.outputs)]
     notes = [f"not seen in the ONNX file: {', '.join(hidden)}"] if hidden else []
-    return Traced(values, valid, ops_of(model, graph), differences(model, graph), notes)
+    ops = ops_of(model, graph)
+    # Where the op can be made of the file's weights, it says itself which of them differ.
+    remarks = {
+        name: [said for said in lines if name not in ops or "initialiser" not in said]
+        for name, lines in differences(model, graph).items()
+    }
+    return Traced(values, valid, ops, {name: said for name, said in remarks.items() if said}, notes)
 
 
 Places = Mapping[str, Mapping[str, str | None]]

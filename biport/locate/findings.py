@@ -79,7 +79,8 @@ class Finding:
         output: the value that parts.
         suspects: nodes before it whose values could not be seen: it is one of these, or ``node``.
         place: where in the node's output.
-        worked_out: the place was computed with the form's weights, as the node gives no steps.
+        worked_out: the place was computed with the form's weights, as the output
+            has no steps, or two halves in one.
         cause: why.
         causes: the same for those of ``suspects`` that are known to be otherwise than they should be.
         notes: why something could not be seen.
@@ -107,7 +108,7 @@ class Finding:
         where = "" if self.place is None else ", " + place_text(self.place)
         why = [self.cause.text, *(f"{name!r}: {cause.text}" for name, cause in self.causes.items())]
         if self.worked_out:
-            why.insert(0, "worked out from what it holds, as it gives its last output only")
+            why.insert(0, "worked out from what it holds, as its output does not show it")
         said = "; ".join(part for part in (*why, *self.notes) if part)
         return f"{self.form}: first parts {at}{where}" + (f"; {said}" if said else "")
 

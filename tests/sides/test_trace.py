@@ -489,3 +489,55 @@ def test_on_the_command_line(tmp_path) -> None:
     (finding,) = json.loads(done.output)["trace"]
     assert (finding["form"], finding["node"], finding["place"]["half"]) == ("bad.onnx", "bi_2", "backward")
     assert sorted(finding["cause"]["weights"]["backward.weight_hh"]) == ["f", "i"]
+
+
+def recurrent_kinds():
+    """A Keras model of every recurrent kind, with states handed on and a cell that is a Scan in ONNX."""
+    import keras
+
+    layers, rng = keras.layers, np.random.default_rng(5)
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    x = layers.Embedding(9, 3, mask_zero=True, name="embedding")(ids)
+    x = layers.Bidirectional(layers.GRU(4, return_sequences=True), merge_mode="ave", name="gru")(x)
+    scan = {"reset_after": False, "recurrent_activation": "hard_silu", "return_sequences": True}
+    x = layers.GRU(3, **scan, name="scan")(x)
+    x = layers.SimpleRNN(5, return_sequences=True, go_backwards=True, name="rnn")(x)
+    x, *states = layers.LSTM(2, return_sequences=True, return_state=True, name="first")(x)
+    x = layers.LSTM(2, return_sequences=True, name="second")(x, initial_state=states)
+    cells = [layers.LSTMCell(3), layers.GRUCell(2)]
+    x = layers.Bidirectional(layers.RNN(cells), name="stacked")(x)
+    model = keras.Model(ids, layers.Dense(2, name="head")(x))
+    model.set_weights([normal(rng, *array.shape) for array in model.get_weights()])
+    return model
+
+
+def test_every_recurrent_kind_is_traced_and_its_faults_located(tmp_path) -> None:
+    model = recurrent_kinds()
+    graph = keras_side.read(model)
+    cases = random_cases(graph)
+    oracle = Oracle(graph, cases)
+    path = tmp_path / "model.onnx"
+    forms = {"torch": torch_side.write(graph), "onnx": export.write(graph, path).path}
+    for name, form in ({"keras": model} | forms).items():
+        assert_traced(oracle, cases, name, form, graph)
+    faults = {
+        "gru": ("backward", "backward.weight_hh.r"),
+        "scan": ("", "weight_ih.z"),
+        "rnn": ("", "bias_ih.h"),
+        "second": ("", "weight_hh.o"),
+        "stacked": ("backward", "backward.cells.1.weight_ih.r"),
+    }
+    for node, (half, weight) in faults.items():
+        op = op_of(graph, node)
+        weights = dict(op.weights())
+        weights[weight] = weights[weight] + np.float32(0.2)
+        wrong = with_op(graph, node, type(op).build(op.settings(), weights))
+        for form in ("torch", "onnx"):
+            finding = only(graph, written(form, wrong, tmp_path))
+            assert (finding.node, finding.place.half) == (node, half)
+            if (node, form) == ("scan", "onnx"):
+                assert finding.cause.settings == ["the initialiser scan/W differs"]
+            else:
+                place, _, gate = weight.rpartition(".")
+                assert finding.cause.weights == {place: [gate]}
+                assert finding.cause.explained
