@@ -103,6 +103,7 @@ def build(graph: Graph) -> tuple[ir.Model, list[str]]:
             needs_steps=needed_steps(graph),
             origin=graph.origin,
             digest=digest,
+            values=_places(flows),
         )
     )
     return model, builder.notes
@@ -161,3 +162,19 @@ def _outputs(
         value.name = name
         outputs.append(typed(value, graph.tensors[name]))
     return outputs
+
+
+def _places(flows: dict[str, Flow]) -> dict[str, dict[str, str | None]]:
+    """Under which name the file holds each value of the graph, and in which form; see `export.trace`."""
+    names = {id(flow): name for name, flow in flows.items()}
+    found: dict[str, dict[str, str | None]] = {}
+    for name, flow in flows.items():
+        written = flow.written()
+        if written is None or not written[0].name:
+            continue
+        value, layout = written
+        found[name] = {"value": value.name}
+        if layout is not None:
+            mask = layout.mask
+            found[name] = {"steps": value.name, "mask": None if mask is None else names[id(mask)]}
+    return found

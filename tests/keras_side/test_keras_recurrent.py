@@ -1,4 +1,4 @@
-"""Every recurrent layer of Keras, read, computed by the reference and written again: Keras itself is the truth."""
+"""Every recurrent layer of Keras, read, computed by the reference and written again; Keras is the truth."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KINDS: dict[str, Any] = {
         **k,
     ),
 }
-STATES: dict[str, Any] = dict.fromkeys(KINDS, [H]) | {
+STATES: dict[str, Any] = {kind: [H] for kind in KINDS} | {
     "lstm": [H, H],
     "lstm, other activations": [H, H],
     "stacked cells": [[5, 5], [3], [2, 2], [H]],
@@ -101,8 +101,8 @@ def test_keras_is_what_the_reference_says(kind: str, walk: str | None, masked: b
     assert ops_of(keras_side.read(again)) == ops_of(graph)
 
 
-def ops_of(graph: Graph) -> list[Any]:
-    return [node.op for node in graph.nodes if node.op.weights()]
+def ops_of(graph: Graph) -> dict[str, Any]:
+    return {node.name: node.op for node in graph.nodes if node.op.weights()}
 
 
 @pytest.mark.parametrize("walk", ["backward", "concat"])
