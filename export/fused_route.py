@@ -13,7 +13,7 @@ from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import id_bounds
 from biport.registry import discover
-from biport.steps import needed_steps
+from biport.steps import needed_lengths, needed_steps
 from export import ops as op_files
 from export.axes import distinct_axes
 from export.builder import IR_VERSION, OPSET, Builder, typed
@@ -100,7 +100,7 @@ def build(graph: Graph) -> tuple[ir.Model, list[str]]:
             "fused",
             graph.inputs,
             id_bounds(graph),
-            needs_steps=needed_steps(graph),
+            needs_steps=needed_steps(graph) | needed_lengths(graph),
             origin=graph.origin,
             digest=digest,
             values=_places(flows),
