@@ -87,9 +87,12 @@ def worst(found: Any, exact: Any) -> float:
     return max(float(np.abs(one - two).max()) for one, two in zip(found, exact, strict=True))
 
 
+# How halves are merged has nothing to do with what they are.
+TABLE = [(kind, walk) for kind in KINDS for walk in WALKS if kind == "lstm" or walk in WALKS[:3]]
+
+
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
-@pytest.mark.parametrize("walk", WALKS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind, walk", TABLE)
 def test_keras_is_what_the_reference_says(kind: str, walk: str | None, masked: bool) -> None:
     model, arrays = everything(kind, walk, masked)
     graph = keras_side.read(model)
