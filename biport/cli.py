@@ -186,6 +186,9 @@ def verify(
     float64: Annotated[
         bool, typer.Option("--float64", help="Also compare in float64, where a form can compute in it.")
     ] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also say where each form that differs first does.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
@@ -198,7 +201,7 @@ def verify(
             raise InputError(f"{path}: no such file or folder")
     _import_torch_first(models)
     arrays = None if inputs is None else load_inputs(inputs)
-    report = verify_models(*models, inputs=arrays, seed=seed, float64=float64)
+    report = verify_models(*models, inputs=arrays, seed=seed, float64=float64, trace=trace)
     say(as_json, report.to_json(), report.table)
     raise typer.Exit(0 if report.ok else 1)
 

@@ -23,11 +23,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from biport.graph import Graph, last_dims
+
+if TYPE_CHECKING:
+    from biport.locate import Finding
 
 L1_ALLOWED = 1e-12
 WELL_CONDITIONED = 5e-7
@@ -100,12 +103,14 @@ class Report:
         weights: for each form that biport can read, the weights that are not the source's bit for bit.
         cases: the names of the inputs it ran on.
         digest: the SHA-256 of the source's graph.
+        trace: where each form that differs first does; ``None`` where that was not asked.
     """
 
     lines: Sequence[Line]
     weights: Mapping[str, Sequence[str]] = field(default_factory=dict)
     cases: Sequence[str] = ()
     digest: str = ""
+    trace: Sequence[Finding] | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -144,7 +149,12 @@ class Report:
             state = "equal bit for bit" if not differing else f"{len(differing)} differ: {some}"
             text.append(f"L0 weights of {form}: {state}")
         fault = f"; at fault: {', '.join(self.at_fault)}" if self.at_fault else ""
-        return "\n".join([*text, f"verdict: {self.verdict}{fault}"])
+        return "\n".join([*text, f"verdict: {self.verdict}{fault}", *self._trace()])
+
+    def _trace(self) -> list[str]:
+        if self.trace is None:
+            return []
+        return [finding.text for finding in self.trace] or ["no form parts from the oracle"]
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -156,6 +166,7 @@ class Report:
             "digest": self.digest,
             "lines": [line.to_json() for line in self.lines],
             "weights": {form: list(differing) for form, differing in self.weights.items()},
+            **({} if self.trace is None else {"trace": [finding.to_json() for finding in self.trace]}),
         }
 
 

@@ -33,6 +33,8 @@ from biport.compare import (
 from biport.errors import BiportError, FileError, InputError, MissingDependencyError
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, id_bounds, in_order
+from biport.locate import Oracle, Traced, locate
+from biport.locate.traced import Cases
 from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
 from biport.steps import needed_steps
 
@@ -49,6 +51,7 @@ class Form:
         graph: the graph, where biport can read one from it.
         run_float64: the same in float64, where the form can.
         float64_allowed: how exact its framework is in float64.
+        trace: the values inside of it; given the graph that it is held against.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Form:
     graph: Graph | None = None
     run_float64: Callable[[], Callable[[Arrays], Sequence[np.ndarray]]] | None = None
     float64_allowed: float = L1_ALLOWED
+    trace: Callable[[Cases, Graph], Traced] | None = None
 
 
 def open_form(source: Any) -> Form:
@@ -66,7 +70,7 @@ def open_form(source: Any) -> Form:
         BiportError: what its reader raises.
     """
     if isinstance(source, Graph):
-        return Form("graph", lambda arrays: reference.run(source, arrays, "float32"), source)
+        return _graph_form("graph", source)
     if isinstance(source, str | os.PathLike):
         return _open_path(Path(source))
     keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
@@ -75,7 +79,7 @@ def open_form(source: Any) -> Form:
     if torch is not None and isinstance(source, torch.nn.Module):
         return _torch_form("torch", source)
     if type(source).__name__ == "Session" and hasattr(source, "run"):
-        return Form("onnx", source.run)
+        return _onnx_form("onnx", source)
     raise InputError(
         f"cannot verify a {type(source).__name__}: give models or paths of .keras, bundle or .onnx"
     )
@@ -99,7 +103,7 @@ def _open_path(path: Path) -> Form:
             return _read_only(path, graph, "keras")
         return _keras_form(path.name, model, graph)
     if path.suffix == ".onnx":
-        return Form(path.name, importlib.import_module("export").Session(path).run)
+        return _onnx_form(path.name, importlib.import_module("export").Session(path))
     raise InputError(f"{path}: expected a .keras file, a bundle folder or an .onnx file")
 
 
@@ -113,8 +117,21 @@ def _installed(side: str) -> Any:
 
 def _read_only(path: Path, graph: Graph, framework: str) -> Form:
     """A model that can be read but not run here: the others are still held against its oracle."""
-    name = f"{path.name} (read in numpy, no {framework} here)"
-    return Form(name, lambda arrays: reference.run(graph, arrays, "float32"), graph)
+    return _graph_form(f"{path.name} (read in numpy, no {framework} here)", graph)
+
+
+def _graph_form(name: str, graph: Graph) -> Form:
+    def trace(cases: Cases, _: Graph) -> Traced:
+        return Traced({case: reference.trace(graph, arrays, "float32") for case, arrays in cases.items()})
+
+    return Form(name, lambda arrays: reference.run(graph, arrays, "float32"), graph, trace=trace)
+
+
+def _onnx_form(name: str, session: Any) -> Form:
+    def trace(cases: Cases, wanted: Graph) -> Traced:
+        return importlib.import_module("export").trace(session.path, cases, wanted)
+
+    return Form(name, session.run, trace=trace)
 
 
 def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
@@ -127,7 +144,14 @@ def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
         return lambda arrays: side.run(rebuilt, arrays, double)
 
     allowed = side.float64_allowed(read)
-    return Form(name, lambda arrays: side.run(model, arrays, read), read, run_float64, allowed)
+    return Form(
+        name,
+        lambda arrays: side.run(model, arrays, read),
+        read,
+        run_float64,
+        allowed,
+        lambda cases, _: side.trace(model, cases, read),
+    )
 
 
 def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
@@ -138,7 +162,13 @@ def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
         double = copy.deepcopy(module).double()
         return lambda arrays: side.run(double, arrays)
 
-    return Form(name, lambda arrays: side.run(module, arrays), read, run_float64)
+    return Form(
+        name,
+        lambda arrays: side.run(module, arrays),
+        read,
+        run_float64,
+        trace=lambda cases, _: side.trace(module, cases, read),
+    )
 
 
 def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
@@ -205,6 +235,7 @@ def verify(
     inputs: Inputs | None = None,
     seed: int = 0,
     float64: bool = False,
+    trace: bool = False,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
 
@@ -215,6 +246,7 @@ def verify(
             pattern of mask.
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
+        trace: also say, for each form that differs, where it first does; see `biport.locate`.
 
     Returns:
         The report. A difference is a verdict, not an exception, and so is a form that fails to run.
@@ -239,7 +271,8 @@ def verify(
     oracle: Results = {case: reference.run(exact, arrays) for case, arrays in cases.items()}
     rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
     rounding = _errors(rounded, oracle, len(graph.outputs))
-    lines = _float32_lines(forms, source, graph, cases, oracle, rounding)
+    results = {form.name: _run_all(form.run, cases) for form in forms}
+    lines = _float32_lines(results, source, graph, oracle, rounding)
     if float64:
         lines += _float64_lines(forms, graph, cases, oracle, rounding)
     weights = {
@@ -247,7 +280,12 @@ def verify(
         for form in forms
         if form is not source and form.graph is not None
     }
-    return Report(lines, weights, list(cases), graph.digest())
+    report = Report(lines, weights, list(cases), graph.digest())
+    if not trace:
+        return report
+    differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
+    found = locate(Oracle(graph, cases), cases, differing) if differing else []
+    return dataclasses.replace(report, trace=found)
 
 
 def _with_names(forms: Sequence[Form]) -> list[Form]:
@@ -290,24 +328,23 @@ def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error
 
 
 def _float32_lines(
-    forms: Sequence[Form],
+    results: Mapping[str, Results | str],
     source: Form,
     graph: Graph,
-    cases: Mapping[str, Arrays],
     oracle: Results,
     reference_errors: Sequence[Error],
 ) -> list[Line]:
     floor, count = float32_floor(graph), len(graph.outputs)
-    errors = {form.name: _errors(_run_all(form.run, cases), oracle, count) for form in forms}
+    errors = {name: _errors(found, oracle, count) for name, found in results.items()}
     lines = []
-    for form in forms:
+    for name in results:
         for position, output in enumerate(graph.outputs):
-            error, base = errors[form.name][position], reference_errors[position]
+            error, base = errors[name][position], reference_errors[position]
             own = errors[source.name][position]
             trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
-            yardstick = own if trusted and form is not source else None
+            yardstick = own if trusted and name != source.name else None
             verdict, allowed = judge_float32(error, base, yardstick, floor)
-            lines.append(Line(form.name, output, "L2", verdict, error, allowed))
+            lines.append(Line(name, output, "L2", verdict, error, allowed))
     return lines
 
 

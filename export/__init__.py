@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from export.fused_route import write
     from export.session import Session
     from export.tf2onnx_route import write_tf2onnx
+    from export.tracing import trace
 
-__all__ = ["Session", "write", "write_tf2onnx"]
+__all__ = ["Session", "trace", "write", "write_tf2onnx"]
 
 _HOMES = {
     "Session": "export.session",
+    "trace": "export.tracing",
     "write": "export.fused_route",
     "write_tf2onnx": "export.tf2onnx_route",
 }
@@ -27,7 +29,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'export' has no attribute {name!r}")
-    if name == "write":
+    if name in ("trace", "write"):
         for package in ("onnx", "onnx_ir"):
             require(package, "exporting to ONNX", "export")
     return getattr(importlib.import_module(_HOMES[name]), name)

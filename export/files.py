@@ -106,6 +106,7 @@ def metadata(
     needs_steps: Mapping[str, int],
     origin: Mapping[str, str],
     digest: str | None = None,
+    values: Mapping[str, Mapping[str, str | None]] | None = None,
 ) -> dict[str, str]:
     """The ``metadata_props`` of a file, which is how a session knows what the model accepts."""
     described = [
@@ -119,4 +120,6 @@ def metadata(
         "biport.inputs": json.dumps(described),
         "biport.needs_steps": json.dumps(dict(needs_steps)),
     }
+    if values is not None:
+        found["biport.values"] = json.dumps(values)
     return found if digest is None else found | {"biport.digest": digest}

@@ -43,7 +43,7 @@ class Flow:
         self._make = make
         self._make_steps = steps
         self._value: ir.Value | None = None
-        self._steps: dict[int, ir.Value] = {}
+        self._steps: dict[int, tuple[Layout, ir.Value]] = {}
 
     def value(self) -> ir.Value:
         """The batch-major form."""
@@ -55,8 +55,14 @@ class Flow:
         """The step form of ``layout``."""
         if id(layout) not in self._steps:
             made = self._make_steps(layout) if self._make_steps else None
-            self._steps[id(layout)] = layout.enter(self) if made is None else made
-        return self._steps[id(layout)]
+            self._steps[id(layout)] = layout, layout.enter(self) if made is None else made
+        return self._steps[id(layout)][1]
+
+    def written(self) -> tuple[ir.Value, Layout | None] | None:
+        """What was written of it: the batch-major form, or else a step form and its layout."""
+        if self._value is not None:
+            return self._value, None
+        return next(((value, layout) for layout, value in self._steps.values()), None)
 
 
 @dataclass(frozen=True)

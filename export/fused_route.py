@@ -13,7 +13,7 @@ from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import id_bounds
 from biport.registry import discover
-from biport.steps import needed_steps
+from biport.steps import needed_lengths, needed_steps
 from export import ops as op_files
 from export.axes import distinct_axes
 from export.builder import IR_VERSION, OPSET, Builder, typed
@@ -100,9 +100,10 @@ def build(graph: Graph) -> tuple[ir.Model, list[str]]:
             "fused",
             graph.inputs,
             id_bounds(graph),
-            needs_steps=needed_steps(graph),
+            needs_steps=needed_steps(graph) | needed_lengths(graph),
             origin=graph.origin,
             digest=digest,
+            values=_places(flows),
         )
     )
     return model, builder.notes
@@ -161,3 +162,19 @@ def _outputs(
         value.name = name
         outputs.append(typed(value, graph.tensors[name]))
     return outputs
+
+
+def _places(flows: dict[str, Flow]) -> dict[str, dict[str, str | None]]:
+    """Under which name the file holds each value of the graph, and in which form; see `export.trace`."""
+    names = {id(flow): name for name, flow in flows.items()}
+    found: dict[str, dict[str, str | None]] = {}
+    for name, flow in flows.items():
+        written = flow.written()
+        if written is None or not written[0].name:
+            continue
+        value, layout = written
+        found[name] = {"value": value.name}
+        if layout is not None:
+            mask = layout.mask
+            found[name] = {"steps": value.name, "mask": None if mask is None else names[id(mask)]}
+    return found

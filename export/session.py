@@ -19,6 +19,7 @@ from biport.errors import FileError, InputError, MissingDependencyError
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order
 from biport.ops import Dim
+from export.lengths import length
 from export.require import require
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -112,6 +113,15 @@ class Session:
                 found = f"{array.shape[1]} time steps (T = {array.shape[1]})"
                 raise InputError(
                     f"input {value.name!r}: the model is not defined over {found}; it needs {needed} or more"
+                )
+        sizes = _letters(self.input_values, arrays)
+        for expression, needed in self._needs_steps.items():
+            steps = None if expression.isidentifier() else length(expression, sizes)
+            if steps is not None and steps < needed:
+                shown = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter != "N")
+                raise InputError(
+                    f"the model is not defined over {expression} = {steps} time steps ({shown}); "
+                    f"it needs {needed} or more"
                 )
 
     def _empty(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

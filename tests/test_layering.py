@@ -11,7 +11,7 @@ RULES = {
     "biport": FRAMEWORKS,
     "biport.cli": {*FRAMEWORKS, "numpy"},
     "biport.graph, biport.reference, biport.compare, biport.bundle, biport.data, biport.support": FRAMEWORKS,
-    "biport.verification": FRAMEWORKS,
+    "biport.verification, biport.locate": FRAMEWORKS,
     "keras_side": FRAMEWORKS,
     "torch_side, torch_side.models.sentiment": FRAMEWORKS - {"torch"},
     "export": FRAMEWORKS,

@@ -11,6 +11,7 @@
 from torch_side.load import load
 from torch_side.read import read
 from torch_side.run import run
+from torch_side.trace import trace
 from torch_side.write import Ported, write
 
-__all__ = ["Ported", "load", "read", "run", "write"]
+__all__ = ["Ported", "load", "read", "run", "trace", "write"]

@@ -50,6 +50,11 @@ def read(module: nn.Module, inputs: Sequence[Value] | None = None) -> Graph:
         WeightError: weights hold NaN or infinite numbers.
         GraphError: layers do not suit each other.
     """
+    return read_with(module, inputs)[0]
+
+
+def read_with(module: nn.Module, inputs: Sequence[Value] | None) -> tuple[Graph, Reader, fx.Graph]:
+    """Like `read`, with the reader, which knows what each statement stands for, and the statements."""
     owner = type(module).__name__
     raise_unsupported(owner, _disguised(module))
     with evaluating(module):
@@ -60,7 +65,7 @@ def read(module: nn.Module, inputs: Sequence[Value] | None = None) -> Graph:
     raise_unsupported(owner, problems)
     values = [_value(reader, node) for node in places if str(node.target) in reader.declared or node.users]
     origin = {"framework": "torch", "version": torch.__version__}
-    return Graph(tuple(values), tuple(reader.nodes), outputs, origin)
+    return Graph(tuple(values), tuple(reader.nodes), outputs, origin), reader, traced
 
 
 def _disguised(module: nn.Module) -> list[UnsupportedError]:

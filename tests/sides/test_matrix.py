@@ -1,0 +1,240 @@
+"""The matrix finds nothing in sound code, finds what is planted, and says so in every way it has."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from biport import ops
+from biport.cli import app
+from biport.compare import Verdict
+from biport.errors import InputError
+from biport.matrix import faults, report
+from biport.matrix.cases import CELLS, PATTERNS, WALKS, Selection, batch, models
+from biport.matrix.run import Outcome, Result, run_matrix
+from torch_side.recurrent import KINDS
+
+SMALL = Selection(cells=("GRU",), merges=("concat",), masks=("none", "left", "holes"), quick=True)
+
+
+@pytest.fixture(scope="module")
+def outcome() -> Outcome:
+    return run_matrix(SMALL)
+
+
+@pytest.fixture
+def wrong_order(monkeypatch):
+    """torch's GRU written with z and r exchanged."""
+    kind = KINDS.lookup(ops.GRU, "test")
+    monkeypatch.setitem(KINDS._functions, ops.GRU, dataclasses.replace(kind, order="zrh"))
+
+
+def test_the_product_is_whole() -> None:
+    every = list(models(Selection()))
+    assert {model.cell for model in every} == {*CELLS}
+    assert {model.walk for model in every} == {*WALKS}
+    assert {(model.masked, model.bias) for model in every} == {
+        (a, b) for a in (True, False) for b in (True, False)
+    }
+    assert len({model.name for model in every}) == len(every)
+    plain = next(model for model in every if model.masked and model.walk == "backward")
+    assert {(case.output, case.states) for case in plain.cases} == {
+        (output, states)
+        for output in ("sequences", "last", "sequences zero", "last zero")
+        for states in ("none", "returned", "given")
+    }
+    activations = {name for model in every for name in model.activations}
+    assert activations >= {*ops.FUSED_ACTIVATIONS, "gelu", "silu", "selu"}
+
+
+def test_every_pattern_of_mask_is_what_it_is_called() -> None:
+    model = next(iter(models(Selection(cells=("LSTM",)))))
+    made = batch(model, Selection())
+    mask = made.inputs[1]
+    assert list(made.rows) == [name for name in PATTERNS if name != "none"]
+    assert mask[made.rows["full"]].all()
+    assert not mask[made.rows["all padding"]].any()
+    right, left, holes = (mask[made.rows[name]] for name in ("right", "left", "holes"))
+    assert (np.diff(right.astype(int), axis=1) <= 0).all()
+    assert (np.diff(left.astype(int), axis=1) >= 0).all()
+    for rows in (right, left):
+        assert ((rows.sum(axis=1) > 0) & (rows.sum(axis=1) < rows.shape[1])).all()
+    assert all((np.diff(row.astype(int)) > 0).any() and (np.diff(row.astype(int)) < 0).any() for row in holes)
+
+
+def test_sound_code_is_the_same_in_every_form(outcome: Outcome) -> None:
+    assert outcome.ok
+    assert outcome.differences == outcome.ill_conditioned == []
+    assert not outcome.missing
+    levels = {(result.form, result.level) for result in outcome.results}
+    assert levels == {
+        *(("Keras read", "L0"), ("torch read", "L0"), ("Keras", "L1"), ("torch", "L1")),
+        *((form, "L2") for form in ("Keras", "torch", "ONNX fused", "ONNX tf2onnx")),
+    }
+    measured = [result.maximum for result in outcome.results if result.level == "L2"]
+    assert 0 < max(measured) < 1e-6
+    assert {name for result in outcome.results for name in result.errors} == {"none", "left", "holes"}
+
+
+def test_a_wrong_gate_order_is_reported_with_its_side(wrong_order) -> None:
+    found = run_matrix(SMALL, forms=["torch", "ONNX fused"])
+    assert not found.ok
+    assert {result.form for result in found.differences} == {"torch"}
+    lines = report.worst_lines(found, most=2)
+    assert lines[0].startswith("GRU concat, masked, tanh/sigmoid: sequences, states none, torch L2: error ")
+    assert lines[-1].startswith("... and ")
+
+
+def test_a_form_that_fails_differs(monkeypatch) -> None:
+    def broken(*args: Any, **options: Any) -> None:
+        raise ValueError("out of order\nand more")
+
+    monkeypatch.setattr("export.write", broken, raising=False)
+    found = run_matrix(SMALL, forms=["ONNX fused"])
+    assert {result.verdict for result in found.results if result.form == "ONNX fused"} == {Verdict.DIFFERENT}
+    assert found.differences[0].note == "ValueError: out of order"
+    json.dumps(report.to_json(found), allow_nan=False)
+
+
+def test_nothing_compared_is_not_the_same() -> None:
+    assert not Outcome([], {}, 0.0, 0).ok
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"cells": ("LSTMs",)}, {"merges": ("max",)}, {"masks": ("middle",)}],
+    ids=["cell", "merge", "mask"],
+)
+def test_an_unknown_choice_is_refused(wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"matrix: .* should be one of"):
+        Selection(**wrong)
+    with pytest.raises(InputError, match="form should be one of Keras"):
+        run_matrix(SMALL, forms=["keras"])
+
+
+def test_junit_counts_what_there_is(outcome: Outcome) -> None:
+    bad = dataclasses.replace(outcome.results[3], verdict=Verdict.DIFFERENT, note="planted")
+    chaotic = dataclasses.replace(outcome.results[4], verdict=Verdict.ILL_CONDITIONED)
+    changed = [*outcome.results[:3], bad, chaotic, *outcome.results[5:]]
+    missing = {"ONNX fused": "onnxruntime"}
+    root = ElementTree.fromstring(
+        report.to_junit(dataclasses.replace(outcome, results=changed, missing=missing))
+    )
+    suites = root.findall("testsuite")
+    assert sum(int(suite.attrib["tests"]) for suite in suites) == len(outcome.results) + 1
+    assert len(root.findall(".//testcase")) == len(outcome.results) + 1
+    assert [node.attrib["message"] for node in root.iter("failure")] == ["planted"]
+    assert len(list(root.iter("skipped"))) == 2
+
+
+def test_the_page_stands_by_itself(outcome: Outcome) -> None:
+    sound = next(result for result in outcome.results if result.level == "L2")
+    worst = dataclasses.replace(
+        sound, verdict=Verdict.DIFFERENT, errors={"left": math.inf}, note="<broken> & gone"
+    )
+    page = report.to_html(dataclasses.replace(outcome, results=[*outcome.results, worst]))
+    assert "<script" not in page
+    assert "http" not in page.replace("<!doctype html>", "")
+    assert "&lt;broken&gt; &amp; gone" in page
+    assert 'class="e bad"' in page
+    assert 'class="e h0"' in page
+    assert page.count("<details") == len({(result.cell, result.walk) for result in outcome.results})
+
+
+def run_cli(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["matrix", *arguments])
+
+
+FEW = ("--cell", "RNN", "--merge", "sum", "--mask", "holes", "--form", "torch", "--quick")
+
+
+def test_the_command_prints_and_writes(tmp_path) -> None:
+    folder = tmp_path / "found"
+    done = run_cli(*FEW, "-o", str(folder))
+    assert done.exit_code == 0, done.output
+    assert "verdict: same" in done.output
+    assert "1 models, 24 comparisons" in done.output
+    assert {path.name for path in folder.iterdir()} == {"matrix.json", "matrix.xml", "matrix.html"}
+    assert json.loads((folder / "matrix.json").read_text())["verdict"] == "same"
+    again = run_cli(*FEW, "-o", str(folder))
+    assert again.exit_code == 2
+    assert run_cli(*FEW, "-o", str(folder), "--force").exit_code == 0
+
+
+def test_the_command_ends_with_1_on_a_difference(wrong_order) -> None:
+    done = run_cli(
+        "--cell", "GRU", "--merge", "sum", "--mask", "full", "--form", "torch", "--quick", "--json"
+    )
+    assert done.exit_code == 1
+    found = json.loads(done.output)
+    assert found["verdict"] == "different"
+    assert {entry["form"] for entry in found["results"] if entry["verdict"] == "different"} == {"torch"}
+
+
+@pytest.mark.parametrize("wrong", [("--cell", "lstm"), ("--form", "jax"), ("--mask", "x")])
+def test_the_command_refuses_what_it_does_not_know(wrong: tuple[str, str]) -> None:
+    done = run_cli(*wrong)
+    assert done.exit_code == 2
+    assert "should be one of" in done.output
+
+
+def test_several_processes_find_the_same() -> None:
+    script = (
+        "from biport.matrix import Selection, run_matrix\n"
+        "if __name__ == '__main__':\n"
+        "    selection = Selection(cells=('RNN',), merges=('sum', 'mul'), masks=('left',), quick=True)\n"
+        "    one, two = (run_matrix(selection, forms=['torch'], jobs=jobs) for jobs in (1, 2))\n"
+        "    assert one.ok and two.ok and list(one.results) == list(two.results)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=300)
+
+
+def test_there_are_faults_enough_of_every_kind() -> None:
+    names = [fault.name for fault in faults.FAULTS]
+    assert len(names) == len(set(names)) >= 40
+
+
+def test_planted_faults_are_found(monkeypatch) -> None:
+    monkeypatch.setattr(faults, "FAULTS", faults.FAULTS[::4])
+    findings = faults.mutate(Selection(cells=("GRU",), merges=("none",), masks=("left",)))
+    found, planted = faults.score(findings)
+    assert found == planted > 20, report.findings_summary(findings)
+    seams = ["Keras write", "Keras read", "torch write", "ONNX write"]
+    assert "mutation score: " in report.findings_summary(findings)
+    assert report.findings_table(findings)[0] == ["fault", *seams]
+    assert {finding.seam for finding in findings} == {*seams}
+
+
+def test_a_fault_that_nobody_notices_is_told() -> None:
+    missed = faults.Finding("gates painted red", "torch write", 3, "")
+    assert not missed.found
+    assert report.findings_summary([missed]).splitlines() == [
+        "MISSED: gates painted red (torch write)",
+        "mutation score: 0 of 1 (1 faults, planted at each side)",
+    ]
+
+
+def test_a_matrix_that_sees_nothing_scores_nothing(monkeypatch) -> None:
+    monkeypatch.setattr("biport.matrix.run.judge_float32", lambda error, *rest: (Verdict.SAME, 1.0))
+    monkeypatch.setattr("biport.matrix.run.judge_float64", lambda error, *rest: (Verdict.SAME, 1.0))
+    few = Selection(cells=("RNN",), merges=("sum",), masks=("left",))
+    monkeypatch.setattr(faults, "FAULTS", faults.FAULTS[-3:])
+    findings = faults.mutate(few)
+    assert findings
+    assert faults.score(findings)[0] == 0
+
+
+def test_results_are_plain(outcome: Outcome) -> None:
+    data = json.loads(json.dumps(report.to_json(outcome), allow_nan=False))
+    assert data["comparisons"] == len(data["results"]) == len(outcome.results)
+    assert data["versions"]["torch"]
+    assert isinstance(outcome.results[0], Result)

@@ -1,0 +1,282 @@
+"""Every recurrent op in torch, against the reference in float64, and the ordinary `torch.nn` layers."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import biport.reference
+import torch_side
+from biport import ops
+from biport.errors import InputError, UnsupportedError
+from biport.graph import Graph, Node, Value
+from torch_side import layers
+
+I, H = 3, 4
+KINDS: dict[str, dict[str, Any]] = {
+    "lstm": {"kind": ops.LSTM},
+    "lstm, two biases": {"kind": ops.LSTM, "biases": 2},
+    "lstm without biases": {"kind": ops.LSTM, "biases": 0},
+    "lstm of selu": {"kind": ops.LSTM, "activation": "selu"},
+    "lstm of softmax gates": {"kind": ops.LSTM, "recurrent_activation": "softmax"},
+    "gru": {"kind": ops.GRU},
+    "gru without biases": {"kind": ops.GRU, "biases": 0},
+    "gru, reset before": {"kind": ops.GRU, "reset_after": False},
+    "gru, reset before, two biases": {"kind": ops.GRU, "reset_after": False, "biases": 2},
+    "gru of gelu": {"kind": ops.GRU, "activation": "gelu", "recurrent_activation": "hard_sigmoid"},
+    "rnn": {"kind": ops.RNN},
+    "rnn of relu": {"kind": ops.RNN, "activation": "relu", "biases": 2},
+    "rnn of softsign": {"kind": ops.RNN, "activation": "softsign"},
+    "stacked": {},
+}
+NATIVE = ("lstm", "lstm, two biases", "gru", "rnn", "rnn of relu")
+
+
+def cell(rng: np.random.Generator, kind: type[ops.Cell], width: int, size: int, **settings: Any) -> ops.Cell:
+    biases = settings.pop("biases", 1)
+
+    def gates(*shape: int) -> dict[str, np.ndarray]:
+        return {gate: rng.normal(size=shape) * 0.6 for gate in kind.gates}
+
+    two = biases == 2 or (biases == 1 and kind is ops.GRU and settings.get("reset_after", True))
+    return kind(
+        input_size=width,
+        hidden_size=size,
+        weight_ih=gates(size, width),
+        weight_hh=gates(size, size),
+        bias_ih=gates(size) if biases else None,
+        bias_hh=gates(size) if two else None,
+        **settings,
+    )
+
+
+def layer(rng: np.random.Generator, name: str, **walk: Any) -> ops.Recurrent:
+    if name == "stacked":
+        cells = (
+            cell(rng, ops.LSTM, I, 5),
+            cell(rng, ops.GRU, 5, 2, reset_after=False),
+            cell(rng, ops.LSTM, 2, H),
+        )
+        return ops.StackedRNN(cells=cells, **walk)
+    settings = dict(KINDS[name])
+    return cell(rng, settings.pop("kind"), I, H, **settings, **walk)
+
+
+def graph_of(op: Any, masked: bool, started: bool) -> Graph:
+    values = [Value("x", ("N", "T", I), "float64")]
+    values += [Value("mask", ("N", "T"), "bool")] if masked else []
+    sizes = op.state_sizes if started else ()
+    values += [Value(f"state_{i}", ("N", size), "float64") for i, size in enumerate(sizes)]
+    names = ("x", *(value.name for value in values if value.name.startswith("state")))
+    masks = ("mask" if masked else None, *[None] * (len(names) - 1))
+    made = tuple(f"y_{i}" for i in range(op.output_count))
+    return Graph(tuple(values), (Node("layer", op, names, made, masks),), made)
+
+
+def data(rng: np.random.Generator, graph: Graph, N: int, T: int) -> list[np.ndarray]:
+    arrays: list[np.ndarray] = []
+    for value in graph.inputs:
+        if value.name == "mask":
+            valid = rng.random((N, T)) < 0.6
+            valid[:1] = False
+            arrays.append(valid)
+        else:
+            sizes = {"N": N, "T": T}
+            arrays.append(rng.normal(size=[int(sizes.get(str(dim), dim)) for dim in value.shape]))
+    return arrays
+
+
+def check(op: Any, masked: bool, started: bool, rng: np.random.Generator) -> None:
+    graph = graph_of(op, masked, started)
+    module = torch_side.write(graph)
+    for N, T in ((5, 6), (1, 1), (0, 3), (2, 0)):
+        arrays = data(rng, graph, N, T)
+        exact = biport.reference.run(graph, arrays)
+        for found, wanted in zip(torch_side.run(module, arrays), exact, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    assert torch_side.read(module) == graph
+
+
+SETTINGS = list(itertools.product((True, False), repeat=4))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_one_direction_equals_the_reference(name: str) -> None:
+    rng = np.random.default_rng(1)
+    for masked, started, sequences, state in SETTINGS:
+        for reverse, zero in ((False, False), (True, True), (True, False)):
+            walk = {"reverse": reverse, "zero_output_for_mask": zero, "return_state": state}
+            check(layer(rng, name, return_sequences=sequences, **walk), masked, started, rng)
+
+
+@pytest.mark.parametrize("merge", ["concat", "sum", "mul", "ave", None])
+@pytest.mark.parametrize("name", KINDS)
+def test_two_directions_equal_the_reference(name: str, merge: str | None) -> None:
+    rng = np.random.default_rng(2)
+    for masked, started, sequences, state in SETTINGS:
+        walk = {"return_sequences": sequences, "zero_output_for_mask": sequences, "return_state": state}
+        other = name if merge != "mul" else "gru, reset before"
+        one, two = layer(rng, name, **walk), layer(rng, other, reverse=True, **walk)
+        check(ops.Bidirectional(forward=one, backward=two, merge=merge), masked, started, rng)
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_what_torch_has_is_torchs_own(name: str) -> None:
+    rng = np.random.default_rng(3)
+    one, two = layer(rng, name), layer(rng, name, reverse=True)
+    alone = torch_side.write(graph_of(one, True, False)).get_submodule("layer")
+    both = torch_side.write(graph_of(ops.Bidirectional(forward=one, backward=two), True, False))
+    for module in (alone, both.get_submodule("layer")):
+        (inner,) = (part for part in module.modules() if isinstance(part, nn.RNNBase))
+        assert type(inner) in (nn.LSTM, nn.GRU, nn.RNN)
+    assert isinstance(both.get_submodule("layer"), layers.Bidirectional)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_gradients_flow_and_padding_gets_none(name: str) -> None:
+    rng = np.random.default_rng(4)
+    graph = graph_of(layer(rng, name, return_sequences=True, zero_output_for_mask=True), True, False)
+    module = torch_side.write(graph).train()
+    x, valid = (torch.from_numpy(array) for array in data(rng, graph, 4, 6))
+    x.requires_grad_()
+    module(x, valid).sum().backward()
+    assert x.grad is not None
+    assert not x.grad[~valid].any()
+    assert x.grad[valid].any()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
+
+
+def test_a_relu_that_grows_over_padding_leaves_no_nan_in_gradients() -> None:
+    module = layers.RNN(2, 2, activation="relu").double()
+    with torch.no_grad():
+        dict(module.named_parameters())["rnn.weight_hh_l0"].copy_(torch.eye(2) * 1e3)
+    valid = torch.zeros(1, 200, dtype=torch.bool)
+    valid[0, 0] = True
+    module(torch.ones(1, 200, 2, dtype=torch.float64), valid).sum().backward()
+    assert all(
+        parameter.grad is not None and parameter.grad.isfinite().all() for parameter in module.parameters()
+    )
+
+
+def test_states_of_another_shape_are_refused() -> None:
+    for module in (layers.GRU(3, 4), layers.Bidirectional(3, 4, kind="GRU")):
+        with pytest.raises(InputError, match=r"states should have the shapes \[\(2, 4\)"):
+            module(torch.ones(2, 5, 3), states=[torch.ones(2, 3)])
+
+
+def test_recurrent_dropout_in_training_is_refused_by_name() -> None:
+    for module in (
+        layers.GRU(3, 4, recurrent_dropout=0.5),
+        layers.LSTM(3, 4, activation="relu", recurrent_dropout=0.5),
+    ):
+        with pytest.raises(UnsupportedError, match=r"recurrent_dropout=0\.5"):
+            module.train()(torch.ones(2, 5, 3))
+        module.eval()(torch.ones(2, 5, 3))
+
+
+class EncoderDecoder(nn.Module):
+    """The usual seq2seq: the encoder's final states start the decoder."""
+
+    def __init__(self, kind: Any, num_layers: int, bidirectional: bool) -> None:
+        super().__init__()
+        settings = {"num_layers": num_layers, "batch_first": True, "bidirectional": bidirectional}
+        self.encoder = kind(I, H, **settings)
+        self.decoder = kind(2, H, **settings)
+        self.head = nn.Linear(H * (1 + bidirectional), 3)
+
+    def forward(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        _, state = self.encoder(source)
+        output, _ = self.decoder(target, state)
+        return self.head(output)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("num_layers", [1, 2])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_decoder_that_starts_from_an_encoder_is_read(
+    kind: Any, num_layers: int, bidirectional: bool
+) -> None:
+    torch.manual_seed(0)
+    module = EncoderDecoder(kind, num_layers, bidirectional).double()
+    values = [Value("source", ("N", "T", I), "float64"), Value("target", ("N", "T_2", 2), "float64")]
+    agrees(module, values, [(4, 5, I), (4, 3, 2)])
+
+
+class Uses(nn.Module):
+    """A layer of torch's own, of which ``uses`` takes what it wants."""
+
+    def __init__(self, inner: nn.Module, uses: Any) -> None:
+        super().__init__()
+        self.inner = inner
+        self.uses = uses
+
+    def forward(self, x: torch.Tensor) -> Any:
+        output, state = self.inner(x)
+        return self.uses(output, state)
+
+
+IDIOMS: dict[str, tuple[Any, Any]] = {
+    "sequence": (nn.GRU, lambda output, h: output),
+    "last step": (nn.GRU, lambda output, h: output[:, -1]),
+    "state": (nn.RNN, lambda output, h: h[-1]),
+    "sequence and state": (nn.GRU, lambda output, h: (output, h[-1])),
+    "last step and state": (nn.GRU, lambda output, h: (output[:, -1], h[-1])),
+    "sequence, last step and state": (nn.RNN, lambda output, h: (output, output[:, -1], h[0])),
+    "both states": (nn.LSTM, lambda output, state: (state[0][-1], state[1][-1])),
+    "cell state": (nn.LSTM, lambda output, state: state[1][0]),
+    "lower state": (nn.LSTM, lambda output, state: state[0][0]),
+    "all": (nn.LSTM, lambda output, state: (output, state[0][1], state[1][0])),
+}
+
+
+@pytest.mark.parametrize("idiom", IDIOMS)
+def test_what_is_used_of_a_layer_of_torch_is_read(idiom: str) -> None:
+    torch.manual_seed(1)
+    kind, uses = IDIOMS[idiom]
+    module = Uses(
+        kind(I, H, num_layers=2, batch_first=True, nonlinearity="relu")
+        if kind is nn.RNN
+        else kind(I, H, 2, batch_first=True),
+        uses,
+    )
+    agrees(module.double(), [Value("x", ("N", "T", I), "float64")], [(4, 5, I)])
+
+
+def test_states_of_both_directions_are_joined() -> None:
+    torch.manual_seed(2)
+    for uses in (
+        lambda output, h: (output, torch.cat([h[-2], h[-1]], dim=-1)),
+        lambda output, h: torch.cat([h[0], h[1]], dim=1),
+    ):
+        module = Uses(nn.GRU(I, H, batch_first=True, bidirectional=True), uses)
+        agrees(module.double(), [Value("x", ("N", "T", I), "float64")], [(4, 5, I)])
+
+
+def agrees(module: nn.Module, values: list[Value], shapes: list[tuple[int, ...]]) -> None:
+    graph = torch_side.read(module, values)
+    rng = np.random.default_rng(5)
+    arrays = [rng.normal(size=shape) for shape in shapes]
+    exact = biport.reference.run(graph, arrays)
+    for made in (module, torch_side.write(graph)):
+        for found, wanted in zip(torch_side.run(made, arrays), exact, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
+def test_initial_states_from_elsewhere_are_refused(kind: Any) -> None:
+    class Started(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = kind(I, H, batch_first=True)
+
+        def forward(self, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+            return self.inner(x, h)[0]
+
+    values = [Value("x", ("N", "T", I), "float32"), Value("h", (1, "N", H), "float32")]
+    with pytest.raises(UnsupportedError, match="hx"):
+        torch_side.read(Started(), values)
