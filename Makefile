@@ -21,7 +21,7 @@ demo: $(READY)  ## Train a Keras BiLSTM, port it to PyTorch and ONNX, compare al
 	$(BIN)/biport demo --output build/demo --force
 
 test: $(READY)  ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 check: $(READY)  ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from build_keras import floats
 
 import keras_side
 from biport import reference
@@ -44,9 +45,8 @@ WALKS = ("forward", "backward", "concat", "sum", "mul", "ave", None)
 
 @pytest.fixture(autouse=True)
 def double():
-    keras.config.set_floatx("float64")
-    yield
-    keras.config.set_floatx("float32")
+    with floats("float64"):
+        yield
 
 
 def wrapped(kind: str, walk: str | None, **settings: Any) -> Any:
