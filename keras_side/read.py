@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,12 +18,13 @@ import keras_side.ops
 from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node, Value
-from biport.registry import discover, snake_case
+from biport.registry import discover
+from keras_side.entries import Layer, flat_states, histories, model_layers, named, needed, own_call, resolved
 from keras_side.file import ModelFile
 from keras_side.live import describe, is_live
 from keras_side.masks import AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
-from keras_side.records import LayerRecord, Variables, serialized
+from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
 
 discover(keras_side.ops)
@@ -81,7 +81,7 @@ def _naming(owner: str) -> Iterator[None]:
     except UnsupportedError:
         raise
     except BiportError as error:
-        raise type(error)(_named(owner, str(error))) from error
+        raise type(error)(named(owner, str(error))) from error
 
 
 def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, version: str) -> Graph:
@@ -144,7 +144,7 @@ class _Reader:
     problems: list[UnsupportedError] = field(default_factory=list)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
-    _layers: dict[int, list[_Layer]] = field(default_factory=dict)
+    _layers: dict[int, list[Layer]] = field(default_factory=dict)
     """By the identity of a model's configuration, so that a model called twice shares its weights."""
     _depth: int = 0
 
@@ -170,13 +170,13 @@ class _Reader:
             raise UnsupportedError(self.owner, "class", class_name, ("Sequential", "Functional"))
         read_layers = self._sequential if class_name == "Sequential" else self._functional
         if id(config) not in self._layers:
-            self._layers[id(config)] = list(_layers(self.owner, layers, variables))
+            self._layers[id(config)] = list(model_layers(self.owner, layers, variables))
         outputs = read_layers(config, self._layers[id(config)], prefix, inputs)
         self._depth -= 1
         return outputs
 
     def _sequential(
-        self, config: Mapping, layers: list[_Layer], prefix: str, inputs: Sequence[_Tensor] | None
+        self, config: Mapping, layers: list[Layer], prefix: str, inputs: Sequence[_Tensor] | None
     ) -> list[_Tensor]:
         tensors = None if inputs is None else list(inputs)
         for layer in layers:
@@ -196,13 +196,13 @@ class _Reader:
         return tensors
 
     def _functional(
-        self, config: Mapping, layers: list[_Layer], prefix: str, inputs: Sequence[_Tensor] | None
+        self, config: Mapping, layers: list[Layer], prefix: str, inputs: Sequence[_Tensor] | None
     ) -> list[_Tensor]:
         made: dict[tuple[str, int, int], _Tensor | Symbol] = {}
         by_name = {layer.name: layer for layer in layers}
         if len(by_name) != len(layers):
             raise FileError(f"{self.owner}: two layers of one name")
-        entries = _histories(self.owner, config.get("input_layers"))
+        entries = histories(self.owner, config.get("input_layers"))
         for position, (name, *_) in enumerate(entries):
             if name not in by_name or by_name[name].class_name != "InputLayer":
                 raise FileError(f"{self.owner}: input {name!r} is not an InputLayer")
@@ -210,14 +210,14 @@ class _Reader:
             tensor = self._input(layer, config) if inputs is None else self._enter(layer, inputs[position])
             made[name, 0, 0] = tensor
         self._call_all(layers, made, prefix)
-        outputs = _histories(self.owner, config.get("output_layers"))
-        return [self._data(made.get(_own_call(key, by_name))) for key in outputs]
+        outputs = histories(self.owner, config.get("output_layers"))
+        return [self._data(made.get(own_call(key, by_name))) for key in outputs]
 
-    def _call_all(self, layers: list[_Layer], made: dict, prefix: str) -> None:
+    def _call_all(self, layers: list[Layer], made: dict, prefix: str) -> None:
         """Call every layer as often as the model does, each call once its arguments are there."""
         waiting = [(layer, index) for layer in layers for index in range(len(layer.calls))]
         while waiting:
-            ready = [(layer, index) for layer, index in waiting if _needs(layer.calls[index]) <= made.keys()]
+            ready = [(layer, index) for layer, index in waiting if needed(layer.calls[index]) <= made.keys()]
             if not ready:
                 names = sorted({layer.name for layer, _ in waiting})
                 raise FileError(f"{self.owner}: layers that wait for each other or for nothing: {names}")
@@ -225,10 +225,10 @@ class _Reader:
                 self._call(layer, index, made, prefix)
             waiting = [call for call in waiting if call not in ready]
 
-    def _call(self, layer: _Layer, index: int, made: dict, prefix: str) -> None:
+    def _call(self, layer: Layer, index: int, made: dict, prefix: str) -> None:
         arguments, options = layer.calls[index]
-        arguments = [_resolve(argument, made) for argument in arguments]
-        options = {key: _resolve(option, made) for key, option in options.items()}
+        arguments = [resolved(argument, made) for argument in arguments]
+        options = {key: resolved(option, made) for key, option in options.items()}
         if is_operation(layer.module):
             symbols = [self._symbol(argument) for argument in arguments]
             symbols += [self._symbol(options.pop(key)) for key in ("x1", "x2", "x") if key in options]
@@ -250,7 +250,7 @@ class _Reader:
             made[layer.name, index, position] = output
 
     def _call_arguments(
-        self, layer: _Layer, arguments: list, options: Mapping
+        self, layer: Layer, arguments: list, options: Mapping
     ) -> tuple[list[_Tensor], Mask | None, list[_Tensor]]:
         """What a call reads: its data, the mask it was given and the initial states."""
         takes_states = layer.class_name in READERS and READERS.lookup(layer.class_name, layer.owner).states
@@ -271,7 +271,7 @@ class _Reader:
         return (
             [self._data(item) for item in flat],
             as_mask(self._symbol(mask), layer.owner),
-            [self._data(item) for item in _flat(states)],
+            [self._data(item) for item in flat_states(states)],
         )
 
     def _data(self, item: object) -> _Tensor:
@@ -295,7 +295,7 @@ class _Reader:
         dtype = next((value.dtype for value in self.inputs if value.name == item.value), "")
         return Data(item.value, dtype)
 
-    def _input(self, layer: _Layer, config: Mapping) -> _Tensor:
+    def _input(self, layer: Layer, config: Mapping) -> _Tensor:
         shape = layer.config.get("batch_shape")
         if not isinstance(shape, list) or not shape or not all(dim is None or _is_size(dim) for dim in shape):
             raise FileError(f"{layer.owner}: batch_shape should be a list of sizes, found {shape!r}")
@@ -313,7 +313,7 @@ class _Reader:
         self._names.add(layer.name)
         return _Tensor(layer.name)
 
-    def _enter(self, layer: _Layer, tensor: _Tensor) -> _Tensor:
+    def _enter(self, layer: Layer, tensor: _Tensor) -> _Tensor:
         """A tensor that goes into a model inside another; Keras cuts it to integers if that takes integers.
 
         Raises:
@@ -329,12 +329,12 @@ class _Reader:
                 return tensor
         raise UnsupportedError(layer.owner, "dtype", dtype, "float32 or float64 for outputs of layers")
 
-    def _name(self, layer: _Layer, prefix: str) -> str:
+    def _name(self, layer: Layer, prefix: str) -> str:
         return prefix + layer.name
 
     def _apply(
         self,
-        layer: _Layer,
+        layer: Layer,
         name: str,
         tensors: Sequence[_Tensor],
         mask: Mask | None,
@@ -355,7 +355,7 @@ class _Reader:
 
     def _apply_layer(
         self,
-        layer: _Layer,
+        layer: Layer,
         name: str,
         tensors: Sequence[_Tensor],
         mask: Mask | None,
@@ -419,155 +419,5 @@ class _Reader:
         self.nodes.append(node)
 
 
-@dataclass
-class _Layer:
-    """One entry of a model's ``layers``."""
-
-    class_name: str
-    name: str
-    module: str
-    config: Mapping[str, Any]
-    variables: Variables
-    owner: str
-    calls: list[tuple[list, dict]]
-    problem: UnsupportedError | None = None
-    _op: ops.Op | None = None
-
-    @property
-    def record(self) -> LayerRecord:
-        """The layer as the readers of `keras_side.ops` take it."""
-        return LayerRecord(self.class_name, self.name, self.config, self.variables, self.owner)
-
-    def read(self, reader: Any) -> ops.Op:
-        """The op; one and the same for every call of the layer."""
-        if self._op is None:
-            try:
-                self._op = reader(self.record)
-            except UnsupportedError:
-                raise
-            except BiportError as error:
-                raise type(error)(_named(self.owner, str(error))) from error
-        assert self._op is not None
-        return self._op
-
-
-def _flat(states: Any) -> list[Any]:
-    """The states of a call in one list; a layer of several cells nests them."""
-    if states is None:
-        return []
-    return [found for part in states for found in _flat(part)] if isinstance(states, list) else [states]
-
-
 def _is_size(dim: object) -> bool:
     return isinstance(dim, int) and not isinstance(dim, bool) and dim > 0
-
-
-def _named(owner: str, message: str) -> str:
-    return message if message.startswith(owner) else f"{owner}: {message}"
-
-
-def _layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[_Layer]:
-    """The layers of a model with the places their weights are stored at.
-
-    Keras stores a layer's weights under its class name in snake case, numbered by class from the second
-    on (keras/src/saving/saving_lib.py, ``_save_container_state``).
-    """
-    used: Counter[str] = Counter()
-    index = 0
-    sequential = not any(isinstance(entry, Mapping) and "inbound_nodes" in entry for entry in entries)
-    for entry in entries:
-        class_name, config, problem = _entry(owner, entry)
-        module = str(entry.get("module") or "keras")
-        key = snake_case(class_name)
-        key, count = (f"{key}_{used[key]}" if used[key] else key), key
-        name = str(config.get("name") or entry.get("name") or key)
-        label = f"{owner}: layer {name!r} ({class_name})"
-        stored = None
-        if not is_operation(module) and not (sequential and class_name == "InputLayer"):
-            stored = variables.item("layers", index, key)
-            used[count] += 1
-            index += 1
-        yield _Layer(
-            class_name=class_name,
-            name=name,
-            module=module,
-            config=config,
-            variables=stored if stored is not None else variables,
-            owner=label,
-            calls=_calls(label, entry),
-            problem=problem,
-        )
-
-
-def _entry(owner: str, entry: object) -> tuple[str, Mapping[str, Any], UnsupportedError | None]:
-    """Class name and configuration; a custom layer is kept, to be refused with all the others."""
-    try:
-        return *serialized(owner, entry), None
-    except UnsupportedError as problem:
-        assert isinstance(entry, Mapping)
-        return entry["class_name"], entry["config"], problem
-
-
-def _calls(owner: str, entry: Mapping[str, Any]) -> list[tuple[list, dict]]:
-    nodes = entry.get("inbound_nodes", [])
-    if not isinstance(nodes, list) or not all(
-        isinstance(node, Mapping)
-        and isinstance(node.get("args"), list)
-        and isinstance(node.get("kwargs"), dict)
-        for node in nodes
-    ):
-        raise FileError(f"{owner}: inbound_nodes are not written the way Keras 3 writes them")
-    return [(node["args"], node["kwargs"]) for node in nodes]
-
-
-def _history(item: object) -> tuple[str, int, int] | None:
-    """``(layer, call, output)`` of a serialised tensor; ``None`` for anything else."""
-    if not isinstance(item, Mapping) or item.get("class_name") != "__keras_tensor__":
-        return None
-    match item.get("config"):
-        case {"keras_history": [str(name), int(call), int(output)]}:
-            return name, call, output
-    raise FileError(f"a tensor without a history: {str(item)[:80]}")
-
-
-def _own_call(key: tuple[str, int, int], layers: Mapping[str, _Layer]) -> tuple[str, int, int]:
-    """A model's output among the calls in its file.
-
-    There, and only there, Keras counts the call that built a functional model inside it as its first
-    (keras/src/models/functional.py, ``get_config``).
-    """
-    name, call, output = key
-    inner = name in layers and layers[name].class_name in ("Functional", "Model")
-    return name, call - inner, output
-
-
-def _needs(call: tuple[list, dict]) -> set[tuple[str, int, int]]:
-    """The tensors a call waits for."""
-    found: set[tuple[str, int, int]] = set()
-    stack: list[object] = [call[0], list(call[1].values())]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list):
-            stack.extend(item)
-        elif (key := _history(item)) is not None:
-            found.add(key)
-    return found
-
-
-def _resolve(item: Any, made: Mapping) -> Any:
-    if isinstance(item, list):
-        return [_resolve(part, made) for part in item]
-    key = _history(item)
-    return item if key is None else made[key]
-
-
-def _histories(owner: str, data: object) -> list[tuple[str, int, int]]:
-    """``input_layers`` or ``output_layers``: one triple, a list of them, or a mapping, sorted by key."""
-    match data:
-        case [str(name), int(call), int(output)]:
-            return [(name, call, output)]
-        case list():
-            return [found for part in data for found in _histories(owner, part)]
-        case dict():
-            return [found for key in sorted(data) for found in _histories(owner, data[key])]
-    raise FileError(f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}")

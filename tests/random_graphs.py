@@ -20,23 +20,40 @@ def normal(rng: np.random.Generator, *shape: int, dtype: str = "float32") -> np.
     return (rng.normal(size=shape) * 0.6).astype(dtype)
 
 
-def lstm(
-    rng: np.random.Generator, input_size: int, hidden_size: int, biases: int = 1, **settings: Any
-) -> ops.LSTM:
-    """An LSTM with ``biases`` biases, none of them zero."""
+def cell(
+    rng: np.random.Generator,
+    kind: type[ops.Cell],
+    input_size: int,
+    hidden_size: int,
+    *,
+    biases: int = 1,
+    dtype: str = "float32",
+    **settings: Any,
+) -> ops.Cell:
+    """A cell with none, one or two biases, as many as it needs at the least."""
 
     def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: normal(rng, *shape) for gate in ops.LSTM.gates}
+        return {gate: normal(rng, *shape, dtype=dtype) for gate in kind.gates}
 
-    return ops.LSTM(
+    two = biases == 2 or (biases == 1 and kind is ops.GRU and settings.get("reset_after", True))
+    return kind(
         input_size=input_size,
         hidden_size=hidden_size,
         weight_ih=gates(hidden_size, input_size),
         weight_hh=gates(hidden_size, hidden_size),
         bias_ih=gates(hidden_size) if biases else None,
-        bias_hh=gates(hidden_size) if biases == 2 else None,
+        bias_hh=gates(hidden_size) if two else None,
         **settings,
     )
+
+
+def lstm(
+    rng: np.random.Generator, input_size: int, hidden_size: int, biases: int = 1, **settings: Any
+) -> ops.LSTM:
+    """An LSTM with ``biases`` biases, none of them zero."""
+    op = cell(rng, ops.LSTM, input_size, hidden_size, biases=biases, **settings)
+    assert isinstance(op, ops.LSTM)
+    return op
 
 
 def bidirectional(
@@ -53,26 +70,6 @@ def bidirectional(
         forward=lstm(rng, input_size, hidden_size, biases, **rule),
         backward=lstm(rng, input_size, hidden_size, biases, reverse=True, **rule),
         merge=merge,
-    )
-
-
-def cell(
-    rng: np.random.Generator, kind: type[ops.Cell], input_size: int, hidden_size: int, **settings: Any
-) -> ops.Cell:
-    """A recurrent op of one cell with biases, a `GRU` with both of those it needs."""
-
-    def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: normal(rng, *shape) for gate in kind.gates}
-
-    both = kind is ops.GRU and settings.get("reset_after", True)
-    return kind(
-        input_size=input_size,
-        hidden_size=hidden_size,
-        weight_ih=gates(hidden_size, input_size),
-        weight_hh=gates(hidden_size, hidden_size),
-        bias_ih=gates(hidden_size),
-        bias_hh=gates(hidden_size) if both else None,
-        **settings,
     )
 
 

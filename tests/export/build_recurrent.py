@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from random_graphs import normal
+import random_graphs
 
 import export
 from biport import ops, reference
@@ -33,21 +33,7 @@ def cell(
 ) -> ops.Cell:
     """A cell with ``biases`` biases; one whose second bias acts alone has none or two."""
     cls, fixed = KINDS[kind]
-
-    def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: normal(rng, *shape) for gate in cls.gates}
-
-    two = biases == 2 or (biases == 1 and kind == "gru")
-    return cls(
-        input_size=width,
-        hidden_size=size,
-        weight_ih=gates(size, width),
-        weight_hh=gates(size, size),
-        bias_ih=gates(size) if biases else None,
-        bias_hh=gates(size) if two else None,
-        **fixed,
-        **settings,
-    )
+    return random_graphs.cell(rng, cls, width, size, biases=biases, **fixed, **settings)
 
 
 def stack(rng: np.random.Generator, kinds: Sequence[str], width: int, **settings: Any) -> ops.StackedRNN:

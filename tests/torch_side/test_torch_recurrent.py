@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from random_graphs import cell
 from torch import nn
 
 import biport.reference
@@ -37,34 +38,16 @@ KINDS: dict[str, dict[str, Any]] = {
 NATIVE = ("lstm", "lstm, two biases", "gru", "rnn", "rnn of relu")
 
 
-def cell(rng: np.random.Generator, kind: type[ops.Cell], width: int, size: int, **settings: Any) -> ops.Cell:
-    biases = settings.pop("biases", 1)
-
-    def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: rng.normal(size=shape) * 0.6 for gate in kind.gates}
-
-    two = biases == 2 or (biases == 1 and kind is ops.GRU and settings.get("reset_after", True))
-    return kind(
-        input_size=width,
-        hidden_size=size,
-        weight_ih=gates(size, width),
-        weight_hh=gates(size, size),
-        bias_ih=gates(size) if biases else None,
-        bias_hh=gates(size) if two else None,
-        **settings,
-    )
-
-
 def layer(rng: np.random.Generator, name: str, **walk: Any) -> ops.Recurrent:
     if name == "stacked":
         cells = (
-            cell(rng, ops.LSTM, I, 5),
-            cell(rng, ops.GRU, 5, 2, reset_after=False),
-            cell(rng, ops.LSTM, 2, H),
+            cell(rng, ops.LSTM, I, 5, dtype="float64"),
+            cell(rng, ops.GRU, 5, 2, dtype="float64", reset_after=False),
+            cell(rng, ops.LSTM, 2, H, dtype="float64"),
         )
         return ops.StackedRNN(cells=cells, **walk)
     settings = dict(KINDS[name])
-    return cell(rng, settings.pop("kind"), I, H, **settings, **walk)
+    return cell(rng, settings.pop("kind"), I, H, dtype="float64", **settings, **walk)
 
 
 def graph_of(op: Any, masked: bool, started: bool) -> Graph:

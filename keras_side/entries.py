@@ -1,0 +1,166 @@
+"""The entries of a serialised Keras model: its layers, where their weights are, and how they are called."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from biport import ops
+from biport.errors import BiportError, FileError, UnsupportedError
+from biport.registry import snake_case
+from keras_side.operations import is_operation
+from keras_side.records import LayerRecord, Variables, serialized
+
+
+@dataclass
+class Layer:
+    """One entry of a model's ``layers``."""
+
+    class_name: str
+    name: str
+    module: str
+    config: Mapping[str, Any]
+    variables: Variables
+    owner: str
+    calls: list[tuple[list, dict]]
+    problem: UnsupportedError | None = None
+    _op: ops.Op | None = None
+
+    @property
+    def record(self) -> LayerRecord:
+        """The layer as the readers of `keras_side.ops` take it."""
+        return LayerRecord(self.class_name, self.name, self.config, self.variables, self.owner)
+
+    def read(self, reader: Any) -> ops.Op:
+        """The op; one and the same for every call of the layer."""
+        if self._op is None:
+            try:
+                self._op = reader(self.record)
+            except UnsupportedError:
+                raise
+            except BiportError as error:
+                raise type(error)(named(self.owner, str(error))) from error
+        assert self._op is not None
+        return self._op
+
+
+def flat_states(states: Any) -> list[Any]:
+    """The states of a call in one list; a layer of several cells nests them."""
+    if states is None:
+        return []
+    return [found for part in states for found in flat_states(part)] if isinstance(states, list) else [states]
+
+
+def named(owner: str, message: str) -> str:
+    """The message with what it is about in front, once."""
+    return message if message.startswith(owner) else f"{owner}: {message}"
+
+
+def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[Layer]:
+    """The layers of a model with the places their weights are stored at.
+
+    Keras stores a layer's weights under its class name in snake case, numbered by class from the second
+    on (keras/src/saving/saving_lib.py, ``_save_container_state``).
+    """
+    used: Counter[str] = Counter()
+    index = 0
+    sequential = not any(isinstance(entry, Mapping) and "inbound_nodes" in entry for entry in entries)
+    for entry in entries:
+        class_name, config, problem = _entry(owner, entry)
+        module = str(entry.get("module") or "keras")
+        key = snake_case(class_name)
+        key, count = (f"{key}_{used[key]}" if used[key] else key), key
+        name = str(config.get("name") or entry.get("name") or key)
+        label = f"{owner}: layer {name!r} ({class_name})"
+        stored = None
+        if not is_operation(module) and not (sequential and class_name == "InputLayer"):
+            stored = variables.item("layers", index, key)
+            used[count] += 1
+            index += 1
+        yield Layer(
+            class_name=class_name,
+            name=name,
+            module=module,
+            config=config,
+            variables=stored if stored is not None else variables,
+            owner=label,
+            calls=_calls(label, entry),
+            problem=problem,
+        )
+
+
+def _entry(owner: str, entry: object) -> tuple[str, Mapping[str, Any], UnsupportedError | None]:
+    """Class name and configuration; a custom layer is kept, to be refused with all the others."""
+    try:
+        return *serialized(owner, entry), None
+    except UnsupportedError as problem:
+        assert isinstance(entry, Mapping)
+        return entry["class_name"], entry["config"], problem
+
+
+def _calls(owner: str, entry: Mapping[str, Any]) -> list[tuple[list, dict]]:
+    nodes = entry.get("inbound_nodes", [])
+    if not isinstance(nodes, list) or not all(
+        isinstance(node, Mapping)
+        and isinstance(node.get("args"), list)
+        and isinstance(node.get("kwargs"), dict)
+        for node in nodes
+    ):
+        raise FileError(f"{owner}: inbound_nodes are not written the way Keras 3 writes them")
+    return [(node["args"], node["kwargs"]) for node in nodes]
+
+
+def _history(item: object) -> tuple[str, int, int] | None:
+    """``(layer, call, output)`` of a serialised tensor; ``None`` for anything else."""
+    if not isinstance(item, Mapping) or item.get("class_name") != "__keras_tensor__":
+        return None
+    match item.get("config"):
+        case {"keras_history": [str(name), int(call), int(output)]}:
+            return name, call, output
+    raise FileError(f"a tensor without a history: {str(item)[:80]}")
+
+
+def own_call(key: tuple[str, int, int], layers: Mapping[str, Layer]) -> tuple[str, int, int]:
+    """A model's output among the calls in its file.
+
+    There, and only there, Keras counts the call that built a functional model inside it as its first
+    (keras/src/models/functional.py, ``get_config``).
+    """
+    name, call, output = key
+    inner = name in layers and layers[name].class_name in ("Functional", "Model")
+    return name, call - inner, output
+
+
+def needed(call: tuple[list, dict]) -> set[tuple[str, int, int]]:
+    """The tensors a call waits for."""
+    found: set[tuple[str, int, int]] = set()
+    stack: list[object] = [call[0], list(call[1].values())]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, list):
+            stack.extend(item)
+        elif (key := _history(item)) is not None:
+            found.add(key)
+    return found
+
+
+def resolved(item: Any, made: Mapping) -> Any:
+    """An argument of a call with what was made in place of every serialised tensor."""
+    if isinstance(item, list):
+        return [resolved(part, made) for part in item]
+    key = _history(item)
+    return item if key is None else made[key]
+
+
+def histories(owner: str, data: object) -> list[tuple[str, int, int]]:
+    """``input_layers`` or ``output_layers``: one triple, a list of them, or a mapping, sorted by key."""
+    match data:
+        case [str(name), int(call), int(output)]:
+            return [(name, call, output)]
+        case list():
+            return [found for part in data for found in histories(owner, part)]
+        case dict():
+            return [found for key in sorted(data) for found in histories(owner, data[key])]
+    raise FileError(f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}")
