@@ -344,7 +344,7 @@ def inside(drawing: Drawing, x: Any) -> Any:
     """A model in the model, functional or Sequential, which may be called twice."""
     draw = drawing.draw
     inner: Any = keras.Input(x.shape[1:])
-    if draw(seldom()):
+    if is_sequence(x) and draw(st.booleans()):
         parts = [inner, one_way(draw, inner, x.shape[-1], return_sequences=True), layers.Dense(x.shape[-1])]
         model: Any = keras.Sequential(parts)
     else:

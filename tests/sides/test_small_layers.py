@@ -311,7 +311,7 @@ def test_a_maximum_over_what_was_cropped_away_is_refused(tmp_path):
                 lambda a: torch_side.run(module, a),
                 lambda a: biport.reference.run(graph, a),
             ):
-                with pytest.raises(InputError, match="T = 0"):
+                with pytest.raises(InputError, match=rf"T = (0|{steps})\b"):
                     run([x])
         else:
             (exact,) = biport.reference.run(graph, [x])
