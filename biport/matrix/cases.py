@@ -15,8 +15,9 @@ from biport.graph import Graph, Node, Value
 from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
 
 I, H = 3, 4
-SCALE = 0.6
-"""Standard deviation of weights and biases: about what training leaves."""
+SCALE, CALM = 0.6, 0.15
+"""Standard deviations of weights and biases: about what training leaves, and one for gates without a bound,
+or a candidate that is an exponential: with those a larger one amplifies rounding until nothing can be told."""
 
 CELLS = ("LSTM", "GRU", "GRU reset before", "RNN", "stacked")
 MERGES = ("concat", "sum", "mul", "ave", "none")
@@ -136,6 +137,9 @@ def models(selection: Selection) -> Iterator[Model]:
 
 def _pairs(cell: str) -> list[tuple[str, str]]:
     pairs = list(ACTIVATIONS["more"])
+    if cell in ("LSTM", "stacked"):
+        # The exponential of a sum over all steps leaves the range of floats.
+        pairs = [pair for pair in pairs if "exponential" not in pair]
     # A plain recurrence has one activation; each counts once.
     return list({pair[0]: pair for pair in pairs}.values()) if cell == "RNN" else pairs
 
@@ -224,8 +228,11 @@ def _half(
 def _cell(
     rng: np.random.Generator, kind: type[Cell], width: int, size: int, bias: bool, **settings: Any
 ) -> Cell:
+    wild = settings.get("recurrent_activation") in ("leaky_relu", "softplus")
+    scale = CALM if wild or settings["activation"] == "exponential" else SCALE
+
     def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: (rng.normal(size=shape) * SCALE).astype("float32") for gate in kind.gates}
+        return {gate: (rng.normal(size=shape) * scale).astype("float32") for gate in kind.gates}
 
     two = bias and kind is GRU and settings.get("reset_after", True)
     return kind(
