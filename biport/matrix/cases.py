@@ -17,7 +17,7 @@ from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRN
 I, H = 3, 4
 SCALE, CALM = 0.6, 0.15
 """Standard deviations of weights and biases: about what training leaves, and one for gates without a bound,
-or a candidate that is an exponential: with those a larger one amplifies rounding until nothing can be told."""
+or a candidate that is an exponential: with a larger one those amplify rounding until nothing can be told."""
 
 CELLS = ("LSTM", "GRU", "GRU reset before", "RNN", "stacked")
 MERGES = ("concat", "sum", "mul", "ave", "none")
