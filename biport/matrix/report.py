@@ -174,16 +174,18 @@ def to_html(outcome: Outcome) -> str:
 
 def _heat(results: Sequence[Result], columns: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """One row a layer, one cell a form, level and pattern."""
-    rows = []
-
-    def layer(result: Result) -> tuple[str, str, str]:
-        return result.model, result.output, result.states
-
-    for (model, output, states), found in groupby(sorted(results, key=layer), key=layer):
-        by_column = {(r.form, r.level): r for r in found}
-        cells = [_heat_cells(by_column.get(column)) for column in columns]
-        rows.append({"name": f"{model}: {output}, states {states}", "cells": cells})
-    return rows
+    layers: dict[tuple[str, str, str], dict[tuple[str, str], Result]] = {}
+    for result in results:
+        own = layers.setdefault((result.model, result.output, result.states), {})
+        own[result.form, result.level] = result
+    return [
+        {
+            # The section says cell and walk already.
+            "name": f"{model.partition(', ')[2]}: {output}, states {states}",
+            "cells": [_heat_cells(found.get(column)) for column in columns],
+        }
+        for (model, output, states), found in layers.items()
+    ]
 
 
 def _heat_cells(result: Result | None) -> Mapping[str, tuple[str, str, str]]:
