@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 from biport.errors import FileError
@@ -23,6 +24,9 @@ def load_file(path: str | os.PathLike[str]) -> keras.Model:
     import keras
 
     try:
-        return keras.saving.load_model(path, compile=False)  # pyright: ignore[reportReturnType]
+        with warnings.catch_warnings():
+            # Which layers end a mask is settled when the file is read; Keras says it of each of them.
+            warnings.filterwarnings("ignore", message=".*does not support masking.*")
+            return keras.saving.load_model(path, compile=False)  # pyright: ignore[reportReturnType]
     except (ValueError, TypeError, OSError) as error:
         raise FileError(f"{path}: Keras cannot load it: {str(error).splitlines()[0]}") from error
