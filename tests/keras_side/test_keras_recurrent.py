@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import pytest
 from build_keras import floats
+from random_graphs import cell
 
 import keras_side
-from biport import reference
-from biport.graph import Graph
+from biport import ops, reference
+from biport.graph import Graph, Node, Value
 
 layers: Any = keras.layers
 H = 4
@@ -159,6 +160,16 @@ def test_unrolled_layers_are_read_where_keras_is_right() -> None:
     graph = keras_side.read(model)
     arrays = inputs(model, rng)
     assert worst(keras_side.run(model, arrays, graph), reference.run(graph, arrays)) < 1e-12
+
+
+def test_a_stack_of_one_cell_is_written_as_its_layer() -> None:
+    rng = np.random.default_rng(5)
+    op = ops.StackedRNN(cells=(cell(rng, ops.LSTM, 3, H, dtype="float64"),), reverse=True, return_state=True)
+    x = Value("x", ("N", "T", 3), "float64")
+    made = ("stack:0", "stack:1", "stack:2")
+    graph = Graph((x,), (Node("stack", op, ("x",), made),), made)
+    arrays = [rng.normal(size=(4, 5, 3))]
+    assert worst(keras_side.run(keras_side.write(graph), arrays, graph), reference.run(graph, arrays)) < 1e-12
 
 
 @pytest.mark.parametrize("state", ["h", "c"])
