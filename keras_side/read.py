@@ -9,6 +9,7 @@ recorded none, the layer gets what its input carries, as it does when Keras runs
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node, Value
 from biport.registry import discover
+from keras_side.cells import CELL_READERS
 from keras_side.entries import Layer, flat_states, histories, model_layers, named, needed, own_call, resolved
 from keras_side.file import ModelFile
 from keras_side.live import describe, is_live
@@ -144,6 +146,8 @@ class _Reader:
     problems: list[UnsupportedError] = field(default_factory=list)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
+    _steps: dict[int, ops.Cell] = field(default_factory=dict)
+    """By the identity of a cell: the op that takes one step with it, the same for every call."""
     _layers: dict[int, list[Layer]] = field(default_factory=dict)
     """By the identity of a model's configuration, so that a model called twice shares its weights."""
     _depth: int = 0
@@ -253,8 +257,12 @@ class _Reader:
         self, layer: Layer, arguments: list, options: Mapping
     ) -> tuple[list[_Tensor], Mask | None, list[_Tensor]]:
         """What a call reads: its data, the mask it was given and the initial states."""
-        takes_states = layer.class_name in READERS and READERS.lookup(layer.class_name, layer.owner).states
-        known = {"initial_state"} if takes_states else set()
+        is_cell = layer.class_name in CELL_READERS
+        takes_states = is_cell or (
+            layer.class_name in READERS and READERS.lookup(layer.class_name, layer.owner).states
+        )
+        key_of_states = "states" if is_cell else "initial_state"
+        known = {key_of_states} if takes_states else set()
         for key, option in options.items():
             harmless = option is None or (key == "training" and option is False)
             if not harmless and key != "mask" and key not in known:
@@ -267,7 +275,7 @@ class _Reader:
             raise FileError(f"{layer.owner}: is called without inputs")
         if isinstance(mask, list):
             raise UnsupportedError(layer.owner, "call argument mask", "a list", "one mask")
-        states = arguments[1] if len(arguments) == 2 else options.get("initial_state")
+        states = arguments[1] if len(arguments) == 2 else options.get(key_of_states)
         return (
             [self._data(item) for item in flat],
             as_mask(self._symbol(mask), layer.owner),
@@ -363,6 +371,8 @@ class _Reader:
     ) -> list[_Tensor]:
         if layer.problem is not None:
             raise layer.problem
+        if layer.class_name in CELL_READERS:
+            return self._apply_cell(layer, name, tensors, states)
         reader = READERS.lookup(layer.class_name, layer.owner)
         op = layer.read(reader.read)
         # A recorded mask equal to the one the input carries keeps that one's name.
@@ -390,6 +400,21 @@ class _Reader:
                 layer.owner, problem.setting, problem.value, problem.supported
             ) from problem
         return [_Tensor(value, found) for value, found in zip(values, made, strict=True)]
+
+    def _apply_cell(
+        self, layer: Layer, name: str, tensors: Sequence[_Tensor], states: Sequence[_Tensor]
+    ) -> list[_Tensor]:
+        """A cell used as a layer, for one step: its op over a sequence of one."""
+        cell = layer.read(CELL_READERS.lookup(layer.class_name, layer.owner))
+        assert isinstance(cell, ops.Cell)
+        if id(cell) not in self._steps:
+            self._steps[id(cell)] = dataclasses.replace(cell, return_state=True)
+        op = self._steps[id(cell)]
+        sequence = f"{name}.step"
+        self._add(Node(sequence, ops.RepeatVector(n=1), (tensors[0].value,)))
+        values = tuple(f"{name}:{position}" for position in range(op.output_count))
+        self._add(Node(name, op, (sequence, *(state.value for state in states)), values))
+        return [_Tensor(value) for value in values]
 
     def _mask_value(self, mask: Mask) -> str:
         """The graph value of a mask, made when first asked for."""

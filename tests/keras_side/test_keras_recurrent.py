@@ -172,6 +172,34 @@ def test_a_stack_of_one_cell_is_written_as_its_layer() -> None:
     assert worst(keras_side.run(keras_side.write(graph), arrays, graph), reference.run(graph, arrays)) < 1e-12
 
 
+CELLS = {
+    "lstm": (lambda: layers.LSTMCell(H, activation="relu"), 2),
+    "gru": (lambda: layers.GRUCell(H, reset_after=False), 1),
+    "rnn": (lambda: layers.SimpleRNNCell(H), 1),
+}
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_cell_as_a_layer_takes_one_step(kind: str, tmp_path) -> None:
+    rng = np.random.default_rng(6)
+    make, count = CELLS[kind]
+    x, given = keras.Input((3,)), [keras.Input((H,)) for _ in range(count)]
+    first = layers.Dense(3)
+    step = make()
+    output, states = step(x, given)
+    again, last = step(first(output), states)
+    model = keras.Model([x, *given], [output, again, *last])
+    model.set_weights([rng.normal(size=array.shape) * 0.6 for array in model.get_weights()])
+    graph = keras_side.read(model)
+    arrays = [rng.normal(size=(5, value.shape[1])) for value in model.inputs]
+    exact = reference.run(graph, arrays)
+    assert worst(keras_side.run(model, arrays, graph), exact) < 1e-12
+    assert worst(keras_side.run(keras_side.write(graph), arrays, graph), exact) < 1e-12
+    model.save(tmp_path / "cell.keras")
+    assert keras_side.read(tmp_path / "cell.keras") == graph
+    assert graph.parameter_count() == model.count_params()
+
+
 @pytest.mark.parametrize("state", ["h", "c"])
 def test_a_swapped_state_is_found(state: str) -> None:
     model, arrays = everything("lstm", "forward", True)
