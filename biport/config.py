@@ -1,7 +1,8 @@
 """A layer's configuration, every key of which must be accounted for.
 
 A key nobody looked at may change what a layer computes, so leaving a `Config` block with keys left
-over is an error: a new release of a framework cannot be dropped silently.
+over is an error: a new release of a framework cannot be dropped silently. All that is wrong with the
+settings is told at once, on leaving the block.
 """
 
 from __future__ import annotations
@@ -10,26 +11,27 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
-from biport.errors import FileError, UnsupportedError
+from biport.errors import FileError, UnsupportedError, raise_unsupported
 
 _MISSING = object()
 
 
 class Config:
-    """Read the keys of ``values``; on leaving the block, refuse those not accounted for.
+    """Read the keys of ``values``; on leaving the block, refuse what is not supported among them.
 
     Args:
         owner: named in every error, such as ``model.keras: layer 'bi' (Bidirectional)``.
         values: the configuration; never changed.
 
     Raises:
-        UnsupportedError: on leaving the block, for the first key that was neither taken, required nor
-            ignored.
+        UnsupportedError: on leaving the block, with every setting that was refused, and every key that was
+            neither taken, required nor ignored.
     """
 
     def __init__(self, owner: str, values: Mapping[str, Any]) -> None:
         self.owner = owner
         self._left = dict(values)
+        self._problems: list[UnsupportedError] = []
 
     def __enter__(self) -> Config:
         return self
@@ -37,9 +39,16 @@ class Config:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._left:
-            key, value = next(iter(self._left.items()))
-            raise UnsupportedError(self.owner, key, value, "models without this setting")
+        if error is not None and not isinstance(error, UnsupportedError):
+            return
+        for key, value in self._left.items() if error is None else ():
+            self.refuse(key, value, "models without this setting")
+        if self._problems:
+            raise_unsupported(self.owner, [*self._problems, *([error] if error is not None else [])])
+
+    def refuse(self, key: str, value: Any, supported: Iterable[Any] | str) -> None:
+        """Note that a setting is not supported; leaving the block raises it, with all the others."""
+        self._problems.append(UnsupportedError(self.owner, key, value, supported))
 
     def take(self, key: str, kind: type | tuple[type, ...] = object, default: Any = _MISSING) -> Any:
         """The value of ``key``, which must be of type ``kind``.
@@ -58,10 +67,9 @@ class Config:
         return value
 
     def choose(self, key: str, supported: Iterable[Any], default: Any = _MISSING) -> Any:
-        """The value of ``key``, which must be one of ``supported``.
+        """The value of ``key``, which must be one of ``supported``; another one is refused, see `refuse`.
 
         Raises:
-            UnsupportedError: it is another one.
             FileError: the key is missing and has no default.
         """
         supported = list(supported)
@@ -69,7 +77,8 @@ class Config:
         if not any(
             value is choice or (type(value) is type(choice) and value == choice) for choice in supported
         ):
-            raise UnsupportedError(self.owner, key, value, [repr(choice) for choice in supported])
+            self.refuse(key, value, [repr(choice) for choice in supported])
+            return supported[0]
         return value
 
     def require(self, **wanted: Any) -> None:

@@ -61,7 +61,14 @@ class UnsupportedError(BiportError):
         self.setting = setting
         self.value = value
         self.supported = [supported] if isinstance(supported, str) else list(supported)
+        self.layer: str | None = None
+        self.class_name: str | None = None
         super().__init__(self._sentence())
+
+    def of_layer(self, name: str, class_name: str) -> None:
+        """Say which layer of the model this is about, where nothing closer to it has said so."""
+        if self.layer is None:
+            self.layer, self.class_name = name, class_name
 
     def _sentence(self) -> str:
         what = f"{self.owner}: not supported"
@@ -76,6 +83,8 @@ class UnsupportedError(BiportError):
         return [
             {
                 "owner": self.owner,
+                "layer": self.layer,
+                "class": self.class_name,
                 "setting": self.setting,
                 "value": repr(self.value) if self.setting is not None else None,
                 "supported": [str(item) for item in self.supported],
@@ -89,6 +98,11 @@ class UnsupportedModelError(UnsupportedError):
     def __init__(self, owner: str, problems: Sequence[UnsupportedError]) -> None:
         self.problems = list(problems)
         super().__init__(owner)
+
+    def of_layer(self, name: str, class_name: str) -> None:
+        """Say it of every reason."""
+        for problem in self.problems:
+            problem.of_layer(name, class_name)
 
     def _sentence(self) -> str:
         if len(self.problems) == 1:

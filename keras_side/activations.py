@@ -13,7 +13,6 @@ import numpy as np
 
 from biport.compare import L1_ALLOWED
 from biport.config import Config
-from biport.errors import UnsupportedError
 from biport.graph import Graph
 from biport.ops import ACTIVATIONS
 
@@ -55,15 +54,12 @@ def _inexact(settings: Mapping[str, Any]) -> bool:
 
 
 def read_activation(config: Config, key: str = "activation", default: str = "linear") -> str:
-    """The activation under ``key``, by its Keras name.
-
-    Raises:
-        UnsupportedError: it has no name of its own, such as a function of the user's.
-    """
+    """The activation under ``key``, by its Keras name; any other, such as a function of the user's, is refused."""
     found = config.take(key, default=default)
     name = _name(found)
     if name not in ACTIVATIONS:
-        raise UnsupportedError(config.owner, key, found, [repr(choice) for choice in ACTIVATIONS])
+        config.refuse(key, found, [repr(choice) for choice in ACTIVATIONS])
+        return default
     return name
 
 

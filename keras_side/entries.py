@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,7 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
         label = f"{owner}: layer {name!r} ({class_name})"
         stored = None
         if not is_operation(module) and not (sequential and class_name == "InputLayer"):
-            stored = variables.item("layers", index, key)
+            stored = variables.layer(index, key, name)
             used[count] += 1
             index += 1
         yield Layer(
@@ -133,25 +133,25 @@ def own_call(key: tuple[str, int, int], layers: Mapping[str, Layer]) -> tuple[st
     return name, call - inner, output
 
 
-def needed(call: tuple[list, dict]) -> set[tuple[str, int, int]]:
-    """The tensors a call waits for."""
-    found: set[tuple[str, int, int]] = set()
+def needed(call: tuple[list, dict]) -> set[tuple[str, int]]:
+    """The calls, ``(layer, call)``, a call waits for."""
+    found: set[tuple[str, int]] = set()
     stack: list[object] = [call[0], list(call[1].values())]
     while stack:
         item = stack.pop()
         if isinstance(item, list):
             stack.extend(item)
         elif (key := _history(item)) is not None:
-            found.add(key)
+            found.add(key[:2])
     return found
 
 
-def resolved(item: Any, made: Mapping) -> Any:
-    """An argument of a call with what was made in place of every serialised tensor."""
+def resolved(item: Any, find: Callable[[tuple[str, int, int]], Any]) -> Any:
+    """An argument of a call with what ``find`` gives in place of every serialised tensor."""
     if isinstance(item, list):
-        return [resolved(part, made) for part in item]
+        return [resolved(part, find) for part in item]
     key = _history(item)
-    return item if key is None else made[key]
+    return item if key is None else find(key)
 
 
 def histories(owner: str, data: object) -> list[tuple[str, int, int]]:

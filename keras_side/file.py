@@ -1,12 +1,13 @@
-"""A ``.keras`` file as plain data: ``zipfile``, ``json`` and ``h5py``, nothing executed.
+"""A Keras model file as plain data: ``zipfile``, ``json`` and ``h5py``, nothing executed.
 
-A file may come from anywhere, so nothing it says is believed before it is checked: sizes are bounded by
-the bytes that are really there, links and external storage are refused, and no class is looked up.
+What a file is, its first bytes say: an archive (``.keras`` of Keras 3 and 2.12 on) or HDF5 (``.h5``, and
+``.keras`` of Keras 2 before 2.12). A file may come from anywhere, so nothing it says is believed before it is
+checked: sizes are bounded by the bytes that are really there, links and external storage are refused, and no
+class is looked up.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import lzma
 import os
@@ -14,43 +15,55 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from biport.errors import FileError, UnsupportedError, WeightError
+from biport.errors import FileError, InputError, WeightError
+from keras_side.hdf5 import MAX_EXPANSION, SIGNATURE, SMALL, Hdf5, most_bytes
+from keras_side.legacy.model import modernised
+from keras_side.legacy.origin import UNKNOWN, Origin
+from keras_side.legacy.weights import StoredVariables, stored_variables
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-MAX_JSON_BYTES = 64 * 2**20
-MAX_EXPANSION = 100
-"""How many times larger than its stored bytes a compressed part may be; Keras does not compress at all."""
+MAX_JSON_BYTES = 16 * 2**20
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, RuntimeError, ValueError),
 )
 """What `zipfile` and the decompressors end in when the bytes are not what they should be."""
-SMALL = 2**16
-"""Below this many bytes no expansion is worth refusing."""
+
+
+class Format(StrEnum):
+    """How a file is laid out."""
+
+    ARCHIVE = "Keras archive (zip)"
+    HDF5 = "HDF5, configuration and weights"
+    WEIGHTS_BY_NAME = "HDF5, weights alone, a group a layer"
+    WEIGHTS_BY_PLACE = "HDF5, weights alone, as in a Keras archive"
 
 
 @dataclass(frozen=True)
 class FileVariables:
-    """A group of a weights file.
+    """A group of the weights of an archive.
 
     Args:
-        group: the open HDF5 group, or ``None`` where the file has none.
+        hdf5: the open file.
+        group: the group, or ``None`` where the file has none.
         owner: how errors call it.
     """
 
+    hdf5: Hdf5
     group: h5py.Group | None
     owner: str
 
     def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The arrays stored as ``vars/0``, ``vars/1``, ...; see `records.Variables.take`."""
-        stored = _member(self.group, "vars", self.owner)
+        stored = self.hdf5.member(self.group, "vars")
         keys = list(stored) if isinstance(stored, h5py.Group) else []
         wanted = [str(index) for index in range(len(names))]
         if sorted(keys) != sorted(wanted):
@@ -58,134 +71,211 @@ class FileVariables:
                 f"{self.owner}: expected the {len(names)} weights {list(names)}, found {len(keys)}"
             )
         return {
-            name: _array(_member(stored, key, self.owner), f"{self.owner}: {name}")
+            name: self.hdf5.array(self.hdf5.member(stored, key), f"{self.owner}: {name}")
             for name, key in zip(names, wanted, strict=True)
         }
 
     def child(self, attribute: str) -> FileVariables:
         """The group of the layer held under ``attribute``."""
-        return FileVariables(_group(self.group, attribute, self.owner), f"{self.owner}: {attribute}")
+        return self._below(attribute, attribute)
 
     def item(self, container: str, index: int, key: str) -> FileVariables:
         """The group of one layer of a list, ``<container>/<key>``."""
-        layers = _group(self.group, container, self.owner)
-        return FileVariables(_group(layers, key, self.owner), f"{self.owner}: {key}")
+        return self._below(f"{container}/{key}", key)
+
+    def layer(self, index: int, key: str, name: str) -> FileVariables:
+        """The group of a model's layer."""
+        return self.item("layers", index, key)
+
+    def check_all_taken(self) -> None:
+        """Refuse a file that holds weights of layers that its model has not.
+
+        Raises:
+            WeightError: it does.
+        """
+        left = self.hdf5.left_over(self.group, ("layers",))
+        if left:
+            raise WeightError(f"{self.owner}: weights left over, of no layer of the model: {left[:10]}")
+
+    def _below(self, path: str, label: str) -> FileVariables:
+        return FileVariables(self.hdf5, self.hdf5.group(self.group, path), f"{self.owner}: {label}")
 
 
-def _member(group: object, name: str, owner: str) -> object:
-    """One member of a group, or ``None``; only what is stored right there counts."""
-    if not isinstance(group, h5py.Group):
-        return None
-    link = group.get(name, getlink=True)
-    if link is None:
-        return None
-    if not isinstance(link, h5py.HardLink):
-        raise FileError(f"{owner}: {name!r} is a link to somewhere else; such files are not read")
-    return group[name]
-
-
-def _group(group: object, name: str, owner: str) -> h5py.Group | None:
-    found = _member(group, name, owner)
-    return found if isinstance(found, h5py.Group) else None
-
-
-def _array(dataset: object, owner: str) -> np.ndarray:
-    if not isinstance(dataset, h5py.Dataset):
-        raise FileError(f"{owner}: expected an array")
-    if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (4, 8):
-        raise UnsupportedError(owner, "dtype", str(dataset.dtype), ("float32", "float64"))
-    if dataset.external or dataset.is_virtual:
-        raise FileError(f"{owner}: its numbers are in another file; such files are not read")
-    stored = dataset.id.get_storage_size()
-    if dataset.nbytes > max(SMALL if stored else 0, stored * MAX_EXPANSION):
-        raise FileError(f"{owner}: declares {dataset.nbytes} bytes but {stored} are stored")
-    return dataset[()]
-
-
+@dataclass
 class ModelFile:
-    """An open ``.keras`` file; use it in a ``with`` block.
+    """An open model file; use it in a ``with`` block.
 
     Args:
         path: the file; it is only read.
+        given: for a file of weights alone, the configuration as ``model.to_json()`` gives it: the path of
+            a JSON file, or what it holds.
 
     Raises:
         FileError: missing, a folder, truncated, foreign or hostile; the message says which.
+        InputError: a configuration is given and not needed, or needed and not given.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        self.owner = self.path.name
+    path: Path
+    given: str | os.PathLike[str] | Mapping[str, Any] | None = None
+    format: Format = field(init=False)
+    origin: Origin = field(init=False)
+    raw: Mapping[str, Any] = field(init=False)
+    """The configuration as it is written there."""
+    config: Mapping[str, Any] = field(init=False)
+    """The configuration in the words of Keras 3."""
+    variables: FileVariables | StoredVariables = field(init=False)
+
+    @property
+    def owner(self) -> str:
+        """How errors call the file."""
+        return self.path.name
 
     def __enter__(self) -> ModelFile:
         try:
-            _refuse_other_files(self.path)
-            with zipfile.ZipFile(self.path) as archive:
-                self.config = _json(archive, CONFIG, self.path)
-                self.keras_version = str(_json(archive, METADATA, self.path).get("keras_version", "unknown"))
-                weights = _read(archive, WEIGHTS, self.path, limit=None)
+            start = _first_bytes(self.path)
+            if start.startswith(b"PK"):
+                self._open_archive()
+            elif start == SIGNATURE:
+                self._open_hdf5()
+            else:
+                raise FileError(f"{self.path}: {_what_else(start)}")
         except PermissionError as error:
             raise FileError(f"{self.path}: cannot be read ({error.strerror})") from error
-        except FileError:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hdf5.close()
+
+    def _open_archive(self) -> None:
+        if self.given is not None:
+            raise InputError(f"{self.path}: has its own configuration; none can be given beside it")
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                self.raw = _json(_member(archive, CONFIG, self.path, MAX_JSON_BYTES), f"{self.path}: {CONFIG}")
+                metadata = _member(archive, METADATA, self.path, MAX_JSON_BYTES)
+                version = _json(metadata, f"{self.path}: {METADATA}").get("keras_version", UNKNOWN)
+                weights = _member(archive, WEIGHTS, self.path, limit=None)
+        except (FileError, PermissionError):
             raise
         except DAMAGED as error:
             raise FileError(
                 f"{self.path}: truncated or damaged, not a whole .keras archive ({error})"
             ) from error
+        self.format, self.origin = Format.ARCHIVE, Origin(str(version))
+        self.config = self.raw if self.origin.generation == 3 else modernised(self.raw, self.origin, self.owner)
+        self._hdf5 = Hdf5(weights, f"{self.path}: {WEIGHTS}")
+        self.variables = FileVariables(self._hdf5, self._hdf5.root, self.owner)
+
+    def _open_hdf5(self) -> None:
+        self._hdf5 = Hdf5(self.path, str(self.path))
         try:
-            self._weights = h5py.File(io.BytesIO(weights), "r")
-        except (OSError, RuntimeError, LookupError, ValueError, OverflowError) as error:
-            raise FileError(f"{self.path}: {WEIGHTS} is truncated or damaged ({error})") from error
-        return self
+            self._read_hdf5()
+        except BaseException:
+            self._hdf5.close()
+            raise
 
-    def __exit__(self, *error: object) -> None:
-        self._weights.close()
+    def _read_hdf5(self) -> None:
+        root = self._hdf5.root
+        text = self._hdf5.text(root, "model_config")
+        group = self._hdf5.group(root, "model_weights") if text is not None else root
+        if group is None:
+            raise FileError(f"{self.path}: has a model's configuration, but no weights beside it")
+        if (text is None) != (self.given is not None):
+            what = "weights alone" if text is None else "its own configuration"
+            advice = "give model.to_json() beside it (--config model.json)" if text is None else "give none"
+            raise InputError(f"{self.path}: holds {what}; {advice}")
+        self.raw = _given(self.given) if text is None else _json(text, f"{self.path}: model_config")
+        by_name = "layer_names" in group.attrs or "layer_names0" in group.attrs
+        self.origin = self._written_by(root, group, by_name)
+        if text is not None:
+            self.format = Format.HDF5
+        else:
+            self.format = Format.WEIGHTS_BY_NAME if by_name else Format.WEIGHTS_BY_PLACE
+        self.config = self._modern()
+        if by_name:
+            self.variables = stored_variables(self._hdf5, group, self.raw, self.origin)
+        else:
+            self.variables = FileVariables(self._hdf5, group, self.owner)
 
-    @property
-    def variables(self) -> FileVariables:
-        """All the weights."""
-        return FileVariables(self._weights, self.owner)
+    def _written_by(self, root: h5py.Group, group: h5py.Group, by_name: bool) -> Origin:
+        """The Keras that wrote the file, or else the configuration."""
+        texts = [
+            self._hdf5.text(place, key) for key in ("keras_version", "backend") for place in (root, group)
+        ]
+        version, backend = texts[0] or texts[1], texts[2] or texts[3]
+        if version is None and self.given is not None:
+            stated = self.raw.get("keras_version")
+            version = stated if isinstance(stated, str) else ("1" if by_name else "3")
+        return Origin(version or "1", backend)
+
+    def _modern(self) -> Mapping[str, Any]:
+        if self.origin.generation == 3 and self.format is Format.WEIGHTS_BY_PLACE:
+            return self.raw
+        return modernised(self.raw, self.origin, self.owner)
 
 
-def _refuse_other_files(path: Path) -> None:
+def _first_bytes(path: Path) -> bytes:
     if not path.exists():
         raise FileError(f"{path}: no such file")
     if path.is_dir():
-        raise FileError(f"{path}: is a folder; biport reads .keras files")
+        raise FileError(f"{path}: {_what_folder(path)}")
     if not path.is_file():
         raise FileError(f"{path}: is not a file")
     with path.open("rb") as file:
-        start = file.read(8)
-    if start.startswith(b"\x89HDF\r\n\x1a\n"):
-        raise FileError(
-            f"{path}: is an HDF5 file (the legacy .h5 format), not a .keras archive; load it in Keras 3 and "
-            "save it again with model.save('model.keras')"
+        return file.read(len(SIGNATURE))
+
+
+def _what_folder(path: Path) -> str:
+    if (path / "saved_model.pb").exists() or (path / "keras_metadata.pb").exists():
+        return (
+            "is a SavedModel folder, whose graph biport does not read; load it with the Keras that wrote it and "
+            "save it as one file: tf_keras.models.load_model(folder).save('model.h5')"
         )
-    if not start.startswith(b"PK"):
-        what = "is empty" if not start else f"starts with {start!r}"
-        raise FileError(f"{path}: {what}; a .keras file is a zip archive")
+    return "is a folder; biport reads .keras and .h5 files"
 
 
-def _read(archive: zipfile.ZipFile, name: str, path: Path, limit: int | None) -> bytes:
+def _what_else(start: bytes) -> str:
+    if not start:
+        return "is empty"
+    advice = "a .keras file is a zip archive, an .h5 file is HDF5"
+    return f"starts with {start!r}; {advice}"
+
+
+def _given(given: str | os.PathLike[str] | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The configuration given beside a file of weights."""
+    if isinstance(given, Mapping):
+        return given
+    path = Path(given or "")
+    if not path.is_file():
+        raise FileError(f"{path}: no such file")
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise FileError(f"{path}: is larger than {MAX_JSON_BYTES >> 20} MB; no model's configuration is")
+    return _json(path.read_bytes(), str(path))
+
+
+def _member(archive: zipfile.ZipFile, name: str, path: Path, limit: int | None) -> bytes:
     found = [info for info in archive.infolist() if info.filename == name]
     if len(found) != 1:
         inside = ", ".join(sorted(info.filename for info in archive.infolist())[:5])
         what = "twice" if found else f"not among {inside}"
         raise FileError(
-            f"{path}: not a Keras 3 .keras file: {name} is there {what}".replace("there not", "not")
+            f"{path}: not a Keras .keras file: {name} is there {what}".replace("there not", "not")
         )
     (info,) = found
-    bound = max(SMALL, min(info.compress_size, path.stat().st_size) * MAX_EXPANSION)
+    stored = min(info.compress_size, path.stat().st_size)
+    bound = min(max(SMALL, stored * MAX_EXPANSION), most_bytes(stored))
     if info.file_size > bound or (limit is not None and info.file_size > limit):
         raise FileError(f"{path}: {name} declares {info.file_size} bytes, {info.compress_size} are stored")
     return archive.read(info)
 
 
-def _json(archive: zipfile.ZipFile, name: str, path: Path) -> Mapping[str, Any]:
-    text = _read(archive, name, path, MAX_JSON_BYTES)
+def _json(text: str | bytes, owner: str) -> Mapping[str, Any]:
+    if len(text) > MAX_JSON_BYTES:
+        raise FileError(f"{owner}: is larger than {MAX_JSON_BYTES >> 20} MB; no model's configuration is")
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise FileError(f"{path}: {name} is not valid JSON ({error})") from error
+        raise FileError(f"{owner} is not valid JSON ({error})") from error
     if not isinstance(data, dict):
-        raise FileError(f"{path}: {name} should hold a mapping, found {type(data).__name__}")
+        raise FileError(f"{owner} should hold a mapping, found {type(data).__name__}")
     return data

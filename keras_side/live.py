@@ -44,6 +44,10 @@ class LiveVariables:
         """The variables of the ``index``-th layer of the list held under ``container``."""
         return LiveVariables(getattr(self.holder, container)[index], f"{self.owner}: {key}")
 
+    def layer(self, index: int, key: str, name: str) -> LiveVariables:
+        """The variables of the model's ``index``-th layer."""
+        return self.item("layers", index, key)
+
 
 def _numpy(variable: Any) -> np.ndarray:
     return sys.modules["keras"].ops.convert_to_numpy(variable)

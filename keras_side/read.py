@@ -1,18 +1,21 @@
-"""Whole Keras models to graphs: from a live model, or from a ``.keras`` file without keras.
+"""Whole Keras models to graphs: from a live model, or from a file of any Keras, without keras.
 
 Both ways end in the same serialised configuration, so a file gives the very graph its live model does.
 Nested models are laid flat, their layers named ``outer.inner``. The masks Keras hands on behind the scenes
 become edges here: a mask that a functional model recorded for a call is taken as recorded; where it
-recorded none, the layer gets what its input carries, as it does when Keras runs the model.
+recorded none, the layer gets what its input carries, as it does when Keras runs the model. Files of Keras 1
+and 2 come here in the words of Keras 3 (`keras_side.legacy`), with the rules their masks went by.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import heapq
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras_side.ops
@@ -21,8 +24,12 @@ from biport.errors import BiportError, FileError, UnsupportedError, raise_unsupp
 from biport.graph import Graph, Node, Value
 from biport.registry import discover
 from keras_side.cells import CELL_READERS
+from keras_side.data_operations import data_operation
 from keras_side.entries import Layer, flat_states, histories, model_layers, named, needed, own_call, resolved
 from keras_side.file import ModelFile
+from keras_side.legacy.masks import KERAS_3, MaskRules, mask_rules
+from keras_side.legacy.origin import Origin
+from keras_side.legacy.weights import UnplacedError
 from keras_side.live import describe, is_live
 from keras_side.masks import AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
@@ -38,13 +45,16 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError
 """What values of unforeseen types, and h5py on damaged bytes, end in."""
 
 
-def read(source: Any) -> Graph:
-    """Read a live Sequential or functional Keras model, or a ``.keras`` file, into a graph.
+def read(source: Any, config: Any = None) -> Graph:
+    """Read a live Sequential or functional Keras model, or the file of one, into a graph.
 
-    The file is read statically: neither keras nor tensorflow is imported and nothing in it is executed.
+    A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may be
+    a ``.keras`` or ``.h5`` file of Keras 1, 2 or 3, and means what the Keras that wrote it meant.
 
     Args:
-        source: a built live model, or the path of a ``.keras`` file.
+        source: a built live model, or the path of a file.
+        config: for a file of weights alone, the configuration that goes with it, as ``model.to_json()``
+            writes it: the path of a JSON file, or the mapping in it.
 
     Returns:
         The graph; the same, bit for bit, for a live model and for the file it was saved to.
@@ -53,26 +63,41 @@ def read(source: Any) -> Graph:
         FileError: the file is missing, truncated, foreign or hostile.
         UnsupportedError: layers or settings biport does not port, all of them at once, by name.
         WeightError: weights missing, left over, of the wrong shape, or not finite.
-        InputError: the live model has not been built.
+        InputError: the live model has not been built; ``config`` is missing, or not needed.
     """
     if is_live(source):
         data, variables, version = describe(source)
         with _naming(variables.owner):
-            return _read_model(data, variables, variables.owner, version)
+            return _read_model(data, variables, variables.owner, Origin(version))
     if not isinstance(source, str | os.PathLike):
         raise UnsupportedError(
             f"{type(source).__module__}.{type(source).__qualname__}",
-            supported=("live Keras models", "paths of .keras files"),
+            supported=("live Keras models", "paths of .keras and .h5 files"),
         )
-    with ModelFile(source) as file, _naming(file.owner):
+    path = Path(source)
+    with reading(path.name), ModelFile(path, config) as file:
+        return read_file(file)
+
+
+def read_file(file: ModelFile) -> Graph:
+    """The graph of an open file; see `read`."""
+    graph = _read_model(file.config, file.variables, file.owner, file.origin)
+    file.variables.check_all_taken()
+    return graph
+
+
+@contextlib.contextmanager
+def reading(owner: str) -> Iterator[None]:
+    """Have every error name the file, and end in one of biport's whatever the file holds."""
+    with _naming(owner):
         try:
-            return _read_model(file.config, file.variables, file.owner, file.keras_version)
+            yield
         except RecursionError as error:
-            raise FileError(f"{file.owner}: its configuration is nested too deep") from error
+            raise FileError(f"{owner}: its configuration is nested too deep") from error
         except BiportError:
             raise
         except MALFORMED as error:
-            raise FileError(f"{file.owner}: does not describe a model ({error!r})") from error
+            raise FileError(f"{owner}: does not describe a model ({error!r})") from error
 
 
 @contextlib.contextmanager
@@ -86,22 +111,24 @@ def _naming(owner: str) -> Iterator[None]:
         raise type(error)(named(owner, str(error))) from error
 
 
-def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, version: str) -> Graph:
+def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Origin) -> Graph:
     class_name, config = serialized(owner, data)
-    reader = _Reader(owner)
+    reader = _Reader(owner, mask_rules(origin))
     outputs: list[_Tensor] = []
     try:
         outputs = reader.model(class_name, config, variables, prefix="", inputs=None)
     except UnsupportedError as problem:
         reader.refuse(problem)
-    raise_unsupported(owner, reader.problems)
+    # What follows from another reason says nothing new.
+    problems = [problem for problem in reader.problems if not isinstance(problem, UnplacedError)]
+    raise_unsupported(owner, problems or reader.problems)
     dtype = next((found for node in reader.nodes if (found := node.op.dtype)), "float32")
     consumers = [(node.op, name) for node in reader.nodes for name in node.inputs]
     return Graph(
         inputs=tuple(_graph_input(value, consumers, dtype, owner) for value in reader.inputs),
         nodes=tuple(reader.nodes),
         outputs=tuple(output.value for output in outputs),
-        origin={"framework": "keras", "version": version},
+        origin={"framework": "keras", "version": origin.version},
     )
 
 
@@ -136,11 +163,16 @@ class _Tensor:
     mask: Mask | None = None
 
 
+Made = dict[tuple[str, int], Sequence[_Tensor | Symbol] | Unreadable]
+"""By layer and call: what the call gave, or why it gave nothing."""
+
+
 @dataclass
 class _Reader:
     """What has been read so far of one model and the models inside it."""
 
     owner: str
+    rules: MaskRules = KERAS_3
     inputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     problems: list[UnsupportedError] = field(default_factory=list)
@@ -202,7 +234,7 @@ class _Reader:
     def _functional(
         self, config: Mapping, layers: list[Layer], prefix: str, inputs: Sequence[_Tensor] | None
     ) -> list[_Tensor]:
-        made: dict[tuple[str, int, int], _Tensor | Symbol] = {}
+        made: Made = {}
         by_name = {layer.name: layer for layer in layers}
         if len(by_name) != len(layers):
             raise FileError(f"{self.owner}: two layers of one name")
@@ -212,46 +244,81 @@ class _Reader:
                 raise FileError(f"{self.owner}: input {name!r} is not an InputLayer")
             layer = by_name[name]
             tensor = self._input(layer, config) if inputs is None else self._enter(layer, inputs[position])
-            made[name, 0, 0] = tensor
+            made[name, 0] = [tensor]
         self._call_all(layers, made, prefix)
         outputs = histories(self.owner, config.get("output_layers"))
-        return [self._data(made.get(own_call(key, by_name))) for key in outputs]
+        return [self._data(self._found(made, own_call(key, by_name))) for key in outputs]
 
-    def _call_all(self, layers: list[Layer], made: dict, prefix: str) -> None:
-        """Call every layer as often as the model does, each call once its arguments are there."""
-        waiting = [(layer, index) for layer in layers for index in range(len(layer.calls))]
-        while waiting:
-            ready = [(layer, index) for layer, index in waiting if needed(layer.calls[index]) <= made.keys()]
-            if not ready:
-                names = sorted({layer.name for layer, _ in waiting})
-                raise FileError(f"{self.owner}: layers that wait for each other or for nothing: {names}")
-            for layer, index in ready:
-                self._call(layer, index, made, prefix)
-            waiting = [call for call in waiting if call not in ready]
+    def _call_all(self, layers: list[Layer], made: Made, prefix: str) -> None:
+        """Call every layer as often as the model does, in order, each call once its arguments are there."""
+        calls = [(layer, index) for layer in layers for index in range(len(layer.calls))]
+        missing = [needed(layer.calls[index]) - made.keys() for layer, index in calls]
+        waiting: dict[tuple[str, int], list[int]] = {}
+        for number, lacking in enumerate(missing):
+            for key in lacking:
+                waiting.setdefault(key, []).append(number)
+        ready = [number for number, lacking in enumerate(missing) if not lacking]
+        while ready:
+            layer, index = calls[heapq.heappop(ready)]
+            made[layer.name, index] = self._call(layer, index, made, prefix)
+            for number in waiting.pop((layer.name, index), ()):
+                missing[number].discard((layer.name, index))
+                if not missing[number]:
+                    heapq.heappush(ready, number)
+        if waiting:
+            names = sorted({calls[number][0].name for numbers in waiting.values() for number in numbers})
+            raise FileError(f"{self.owner}: layers that wait for each other or for nothing: {names[:20]}")
 
-    def _call(self, layer: Layer, index: int, made: dict, prefix: str) -> None:
+    def _found(self, made: Made, key: tuple[str, int, int]) -> _Tensor | Symbol:
+        """One output of a call."""
+        name, call, position = key
+        outputs = made.get((name, call))
+        if isinstance(outputs, Unreadable):
+            return outputs
+        if outputs is None or not 0 <= position < len(outputs):
+            raise FileError(f"{self.owner}: there is no output {position} of call {call} of layer {name!r}")
+        return outputs[position]
+
+    def _call(
+        self, layer: Layer, index: int, made: Made, prefix: str
+    ) -> Sequence[_Tensor | Symbol] | Unreadable:
+        """The outputs of a call, or why there are none."""
+
+        def find(key: tuple[str, int, int]) -> _Tensor | Symbol:
+            return self._found(made, key)
+
         arguments, options = layer.calls[index]
-        arguments = [resolved(argument, made) for argument in arguments]
-        options = {key: resolved(option, made) for key, option in options.items()}
+        arguments = [resolved(argument, find) for argument in arguments]
+        options = {key: resolved(option, find) for key, option in options.items()}
         if is_operation(layer.module):
             symbols = [self._symbol(argument) for argument in arguments]
             symbols += [self._symbol(options.pop(key)) for key in ("x1", "x2", "x") if key in options]
-            made[layer.name, index, 0] = evaluate(
-                layer.class_name, layer.name, self.owner, symbols, {**layer.config, **options}
-            )
-            return
+            config = {**layer.config, **options}
+            found = evaluate(layer.class_name, layer.name, self.owner, symbols, config)
+            tensors = [part for item in arguments for part in (item if isinstance(item, list) else [item])]
+            if isinstance(found, Unreadable) and all(isinstance(item, _Tensor) for item in tensors):
+                return self._operate(layer, self._name(layer, prefix), tensors, config) or [found]
+            return [found]
         name = self._name(layer, prefix) + (f"@{index}" if index else "")
         try:
             if layer.problem is not None:
                 raise layer.problem
             tensors, mask, states = self._call_arguments(layer, arguments, options)
-            outputs = self._apply(layer, name, tensors, mask, states)
+            return self._apply(layer, name, tensors, mask, states)
         except UnsupportedError as problem:
+            problem.of_layer(layer.name, layer.class_name)
             self.refuse(problem)
-            made[layer.name, index, 0] = Unreadable(problem)
-            return
-        for position, output in enumerate(outputs):
-            made[layer.name, index, position] = output
+            return Unreadable(problem)
+
+    def _operate(
+        self, layer: Layer, name: str, tensors: Sequence[_Tensor], config: Mapping[str, Any]
+    ) -> list[_Tensor] | None:
+        """An operation between layers; it neither takes masks nor hands them on."""
+        op = data_operation(layer.class_name, len(tensors), config)
+        if op is None:
+            return None
+        self._add(Node(name, op, tuple(tensor.value for tensor in tensors)))
+        return [_Tensor(name)]
 
     def _call_arguments(
         self, layer: Layer, arguments: list, options: Mapping
@@ -358,6 +425,7 @@ class _Reader:
             if layer.calls:
                 raise
             # In a Sequential model, go on as if the layer were not there, to find all that is wrong.
+            problem.of_layer(layer.name, layer.class_name)
             self.refuse(problem)
             return list(tensors)
 
@@ -379,7 +447,10 @@ class _Reader:
         carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
         # Keras 3.15 gives a layer the mask its input carries only where the input is its one tensor: called
         # with an initial state, a recurrent layer walks the padding too, though it hands the mask on.
-        taken = carried if mask is not None or not states else [None] * len(carried)
+        alone = mask is None and bool(states) and not self.rules.beside_states
+        unmasked = alone or layer.class_name in self.rules.unmasked
+        taken = [None] * len(carried) if unmasked else carried
+        self._refuse_held_state(layer, op, taken, states)
         count = op.output_count
         values = [name] if count == 1 else [f"{name}:{position}" for position in range(count)]
         inputs = [tensor.value for tensor in tensors]
@@ -394,12 +465,25 @@ class _Reader:
         sources = (*inputs, *(state.value for state in states))
         self._add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
         try:
-            made = reader.masks(op, name, inputs, carried)
+            rule = self.rules.of_layers.get(layer.class_name, reader.masks)
+            made = rule(op, name, inputs, carried)
         except UnsupportedError as problem:
             raise UnsupportedError(
                 layer.owner, problem.setting, problem.value, problem.supported
             ) from problem
         return [_Tensor(value, found) for value, found in zip(values, made, strict=True)]
+
+    def _refuse_held_state(
+        self, layer: Layer, op: ops.Op, masks: Sequence[Mask | None], states: Sequence[_Tensor]
+    ) -> None:
+        """Refuse sequences that begin with an initial state where a graph has zeros.
+
+        Raises:
+            UnsupportedError: these are such.
+        """
+        if self.rules.first_holds_state and states and any(masks) and _gives_sequences(op):
+            supported = "no mask, no initial state, or the last step alone, for models of Keras before 2.3"
+            raise UnsupportedError(layer.owner, "initial_state", "under a mask, for sequences", supported)
 
     def _apply_cell(
         self, layer: Layer, name: str, tensors: Sequence[_Tensor], states: Sequence[_Tensor]
@@ -442,6 +526,11 @@ class _Reader:
     def _add(self, node: Node) -> None:
         self._names.add(node.name)
         self.nodes.append(node)
+
+
+def _gives_sequences(op: ops.Op) -> bool:
+    halves = (op.forward, op.backward) if isinstance(op, ops.Bidirectional) else (op,)
+    return any(isinstance(half, ops.Recurrent) and half.return_sequences for half in halves)
 
 
 def _is_size(dim: object) -> bool:

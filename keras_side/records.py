@@ -39,6 +39,10 @@ class Variables(Protocol):
         """The variables of the ``index``-th layer in the list ``container``, stored under ``key``."""
         ...
 
+    def layer(self, index: int, key: str, name: str) -> Variables:
+        """The variables of a model's layer: by its place in the model, its key in a file, or its name."""
+        ...
+
 
 @dataclass(frozen=True)
 class LayerRecord:

@@ -23,19 +23,43 @@ def test_taken_required_and_ignored_keys_are_accounted_for() -> None:
 
 
 def test_a_required_value_is_exact() -> None:
-    with pytest.raises(UnsupportedError, match="stateful=True is not supported; supported: False"):
-        Config(OWNER, {"stateful": True}).require(stateful=False)
-    with pytest.raises(UnsupportedError, match="rate=0 is not"):
-        Config(OWNER, {"rate": 0}).require(rate=False)
+    with (
+        pytest.raises(UnsupportedError, match="stateful=True is not supported; supported: False"),
+        Config(OWNER, {"stateful": True}) as config,
+    ):
+        config.require(stateful=False)
+    with pytest.raises(UnsupportedError, match="rate=0 is not"), Config(OWNER, {"rate": 0}) as config:
+        config.require(rate=False)
 
 
 def test_choices_are_listed() -> None:
-    with pytest.raises(
-        UnsupportedError, match="merge='max' is not supported; supported: 'sum', None"
-    ) as caught:
-        Config(OWNER, {"merge": "max"}).choose("merge", ["sum", None])
+    with (
+        pytest.raises(
+            UnsupportedError, match="merge='max' is not supported; supported: 'sum', None"
+        ) as caught,
+        Config(OWNER, {"merge": "max"}) as config,
+    ):
+        config.choose("merge", ["sum", None])
     assert caught.value.exit_code == 3
     assert caught.value.reasons()[0]["setting"] == "merge"
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with (
+        pytest.raises(UnsupportedError) as caught,
+        Config(OWNER, {"merge": "max", "stateful": True, "brand_new": 3, "units": 3}) as config,
+    ):
+        assert config.choose("merge", ["sum", None]) == "sum"
+        config.require(stateful=False)
+        assert config.take("units", int) == 3
+    assert [reason["setting"] for reason in caught.value.reasons()] == ["merge", "stateful", "brand_new"]
+
+
+def test_a_setting_refused_before_an_error_is_told_with_it() -> None:
+    with pytest.raises(UnsupportedError) as caught, Config(OWNER, {"stateful": True, "left": 1}) as config:
+        config.require(stateful=False)
+        raise UnsupportedError(OWNER, "cell", "mine", "cells of Keras")
+    assert [reason["setting"] for reason in caught.value.reasons()] == ["stateful", "cell"]
 
 
 @pytest.mark.parametrize("value", ["3", True, None, 3.0])

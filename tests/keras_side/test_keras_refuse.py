@@ -199,7 +199,7 @@ def test_the_reason_as_data(build: Callable[[], keras.Model]) -> None:
     with pytest.raises(UnsupportedModelError) as caught:
         keras_side.read(build())
     (reason,) = caught.value.reasons()
-    assert set(reason) == {"owner", "setting", "value", "supported"}
+    assert set(reason) == {"owner", "layer", "class", "setting", "value", "supported"}
     assert "'it'" in reason["owner"]
     assert reason["supported"]
 

@@ -1,0 +1,78 @@
+"""How masks travelled in Keras 1 and 2, where that is not how they travel in Keras 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from biport import ops
+from biport.ops import Op
+from keras_side.legacy.origin import Origin
+from keras_side.masks import Full, Mask, all_of, in_time
+from keras_side.registry import MaskRule
+
+
+@dataclass(frozen=True)
+class MaskRules:
+    """What a Keras does with masks.
+
+    Args:
+        of_layers: rules in place of those of the readers, by class name.
+        unmasked: layers that compute the same with a mask and without.
+        beside_states: whether a recurrent layer called with an initial state gets its input's mask.
+        first_holds_state: whether a recurrent layer puts its initial state, in place of zeros, where a mask
+            begins with padding.
+    """
+
+    of_layers: Mapping[str, MaskRule] = field(default_factory=dict)
+    unmasked: frozenset[str] = frozenset()
+    beside_states: bool = False
+    first_holds_state: bool = False
+
+
+def _all_there(
+    op: Op, name: str, inputs: Sequence[str], masks: Sequence[Mask | None]
+) -> Sequence[Mask | None]:
+    """A step is valid where every mask there is says so; an unmasked input has no say.
+
+    Source:
+        keras/layers/merge.py of 2.2.4, ``_Merge.compute_mask``; keras/layers/merging/base_merge.py of 2.15.
+    """
+    found = [mask for mask in masks if mask is not None]
+    return (all_of(found, f"{name}_mask") if found else None,)
+
+
+def _concatenated(
+    op: Op, name: str, inputs: Sequence[str], masks: Sequence[Mask | None]
+) -> Sequence[Mask | None]:
+    """Side by side a step is valid where every input's is; an unmasked input's always are.
+
+    Source:
+        keras/layers/merge.py of 2.2.4, ``Concatenate.compute_mask``; Keras 3 has "any" for "all".
+    """
+    assert isinstance(op, ops.Concatenate)
+    if all(mask is None for mask in masks):
+        return (None,)
+    found = [Full(value) if mask is None else mask for value, mask in zip(inputs, masks, strict=True)]
+    join = in_time if op.axis in (1, -2) else all_of
+    return (join(found, f"{name}_mask"),)
+
+
+MERGES = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
+
+KERAS_3 = MaskRules()
+
+
+def mask_rules(origin: Origin) -> MaskRules:
+    """How masks travel in the models of this Keras."""
+    if origin.generation == 3:
+        return KERAS_3
+    # Softmax has taken masks since TensorFlow 2.4, keras/layers/advanced_activations.py.
+    softmax = ("Softmax",) if origin.before(2, 4) else ()
+    return MaskRules(
+        of_layers={name: _all_there for name in MERGES} | {"Concatenate": _concatenated},
+        unmasked=frozenset((*MERGES, *softmax)),
+        beside_states=True,
+        # keras/backend/tensorflow_backend.py of 2.2.4, ``rnn``: ``states[0]``; 2.3 left it to TensorFlow.
+        first_holds_state=origin.standalone and origin.before(2, 3),
+    )

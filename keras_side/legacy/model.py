@@ -1,0 +1,189 @@
+"""A whole model of Keras 1 or 2, or of an HDF5 file of Keras 3, as Keras 3 would write it into ``.keras``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from biport.errors import FileError, UnsupportedError
+from keras_side.legacy import operations
+from keras_side.legacy.layers import Settings, layer_settings
+from keras_side.legacy.nodes import MODELS, calls, history
+from keras_side.legacy.origin import Origin
+
+OWN_MODULES = ("keras", "tf_keras", "tensorflow", "tensorflow_core")
+MERGES_1 = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum", "concat": "Concatenate"}
+"""``mode`` of the ``Merge`` of Keras 1 (keras/legacy/layers.py of 2.2.4)."""
+
+
+def modernised(data: Mapping[str, Any], origin: Origin, owner: str) -> dict[str, Any]:
+    """The configuration of a model in the words of Keras 3.
+
+    Args:
+        data: ``{"class_name": ..., "config": ...}``.
+        origin: the Keras that wrote it.
+        owner: the model, for errors.
+
+    Raises:
+        FileError: it is not written the way Keras writes one.
+    """
+    return _Modern(origin, owner).layer(data)
+
+
+class _Modern:
+    """The way through one model and the models inside it."""
+
+    def __init__(self, origin: Origin, owner: str) -> None:
+        self.origin = origin
+        self.owner = owner
+
+    def layer(self, data: object) -> dict[str, Any]:
+        """A layer or a model, without its calls."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
+            raise FileError(f"{self.owner}: expected a serialised layer, found {str(data)[:80]!r}")
+        class_name, config = data["class_name"], data.get("config")
+        if class_name in MODELS:
+            modern, settings = self._model(class_name, config)
+        elif not isinstance(config, Mapping):
+            raise FileError(f"{self.owner}: {class_name} has no configuration")
+        elif self.origin.generation < 3:
+            modern, settings = layer_settings(class_name, config, self.origin)
+        else:
+            modern, settings = class_name, dict(config)
+        settings = self._inner(modern, settings)
+        module = str(data.get("module") or "keras.layers")
+        own = module.split(".")[0] in OWN_MODULES
+        return {
+            "class_name": modern,
+            "config": settings,
+            "module": "keras.layers" if own else module,
+            "registered_name": None if own else data.get("registered_name"),
+        } | ({"name": data["name"]} if "name" in data else {})
+
+    def _inner(self, class_name: str, settings: Settings) -> Settings:
+        """Settings with the layers inside a wrapper in modern words too."""
+        for key in ("layer", "backward_layer", "cell"):
+            if isinstance(settings.get(key), Mapping):
+                settings[key] = self.layer(settings[key])
+        if isinstance(settings.get("cells"), list):
+            settings["cells"] = [self.layer(cell) for cell in settings["cells"]]
+        if class_name == "Bidirectional" and self.origin.generation < 3:
+            _take_halves(settings, self.origin)
+        return settings
+
+    def _model(self, class_name: str, config: object) -> tuple[str, Settings]:
+        entries = config if isinstance(config, list) else None
+        settings = dict(config) if isinstance(config, Mapping) else {}
+        entries = settings.get("layers") if entries is None else entries
+        if not isinstance(entries, list):
+            # A subclassed model; told by whoever reads the model.
+            return class_name, settings
+        if class_name == "Sequential":
+            settings["layers"] = self._sequential(entries, settings.get("build_input_shape"))
+            return class_name, settings
+        if self.origin.generation == 3:
+            settings["layers"] = [self._entry_3(entry) for entry in entries]
+            return class_name, settings
+        found = [entry if isinstance(entry, Mapping) else {} for entry in entries]
+        known = calls(self.owner, found, settings.get("output_layers"))
+        settings["layers"] = [self._entry(entry, known) for entry in entries]
+        for key in ("input_layers", "output_layers"):
+            if key in settings:
+                settings[key] = history(self.owner, known, settings[key])
+        return "Functional", settings
+
+    def _sequential(self, entries: Sequence, build_shape: object) -> list[dict[str, Any]]:
+        """The layers; the first one's ``batch_input_shape`` becomes an InputLayer, named as Keras names it."""
+        layers = [self.layer(entry) for entry in entries]
+        if not entries or layers[0]["class_name"] == "InputLayer":
+            return layers
+        shape, dtype, name = _first_input(entries[0])
+        shape = shape if isinstance(shape, list) else build_shape
+        if not isinstance(shape, list):
+            return layers
+        config = {"batch_shape": shape, "dtype": dtype, "name": f"{name}_input"}
+        return [{"class_name": "InputLayer", "module": "keras.layers", "config": config}, *layers]
+
+    def _entry_3(self, entry: object) -> dict[str, Any]:
+        """An entry of a functional model of Keras 3 in an HDF5 file, which names no modules.
+
+        Only a layer says whether it is trainable; what does not is an operation.
+        """
+        modern = self.layer(entry)
+        assert isinstance(entry, Mapping)
+        if "trainable" not in modern["config"] and modern["class_name"] not in (*MODELS, "InputLayer"):
+            modern["module"] = "keras.ops"
+        return modern | {"inbound_nodes": entry.get("inbound_nodes", [])}
+
+    def _entry(self, entry: object, known: Any) -> dict[str, Any]:
+        """An entry of a functional model of Keras 1 or 2."""
+        modern = self.layer(entry)
+        assert isinstance(entry, Mapping)
+        class_name, config = entry["class_name"], entry["config"]
+        nodes = entry.get("inbound_nodes") or []
+        if not isinstance(nodes, list):
+            raise FileError(f"{self.owner}: inbound_nodes are not written the way Keras 2 writes them")
+        found = [known.node(class_name, config, node) for node in nodes]
+        modern["inbound_nodes"] = found
+        if class_name in operations.CLASSES:
+            owner = f"{self.owner}: layer {entry.get('name')!r} ({class_name})"
+            try:
+                name, found = operations.modern_operation(owner, class_name, config, found)
+            except UnsupportedError:
+                return modern
+            return modern | {"class_name": name, "module": "keras.ops", "inbound_nodes": found}
+        if class_name == "Merge":
+            return modern | _merge(modern)
+        return modern
+
+
+def _first_input(entry: Mapping[str, Any]) -> tuple[object, str, str]:
+    """Shape, dtype and layer name of the input of a Sequential model that has no InputLayer."""
+    config = entry.get("config")
+    if entry.get("class_name") in MODELS:
+        layers = config if isinstance(config, list) else (config or {}).get("layers")
+        name = "model" if isinstance(config, list) else str((config or {}).get("name", "model"))
+        if isinstance(layers, list) and layers and isinstance(layers[0], Mapping):
+            shape, dtype, _ = _first_input(layers[0])
+            return shape, dtype, name
+        return None, "float32", name
+    settings = config if isinstance(config, Mapping) else {}
+    dtype = settings.get("input_dtype") or settings.get("dtype")
+    whole = dtype if isinstance(dtype, str) else "float32"
+    return settings.get("batch_input_shape"), whole, str(settings.get("name"))
+
+
+def _take_halves(settings: Settings, origin: Origin) -> None:
+    """Both halves of a Bidirectional, which Keras 1 and 2 describe once.
+
+    ``tf.keras`` puts zeros at masked steps of both halves' sequences; the standalone package repeats the
+    output before (tensorflow/python/keras/layers/wrappers.py of TensorFlow 2.3, ``force_zero_output_for_mask``;
+    keras/layers/wrappers.py of 2.3.1, which has nothing like it).
+    """
+    forward = settings.get("layer")
+    if not isinstance(forward, Mapping) or not isinstance(forward.get("config"), Mapping):
+        return
+    name = str(forward["config"].get("name", ""))
+    if settings.get("backward_layer") is None:
+        config = dict(forward["config"]) | {
+            "name": f"backward_{name}",
+            "go_backwards": not forward["config"].get("go_backwards", False),
+        }
+        settings["backward_layer"] = dict(forward) | {"config": config}
+    for key in ("layer", "backward_layer"):
+        half = settings[key]
+        if isinstance(half, Mapping) and isinstance(half.get("config"), Mapping):
+            zero = bool(half["config"].get("return_sequences")) and not origin.standalone
+            settings[key] = dict(half) | {"config": dict(half["config"]) | {"zero_output_for_mask": zero}}
+
+
+def _merge(modern: dict[str, Any]) -> dict[str, Any]:
+    """The ``Merge`` of Keras 1 as the layer that does the same; other modes stay, to be refused."""
+    config = modern["config"]
+    mode = config.get("mode")
+    if config.get("mode_type") != "raw" or mode not in MERGES_1:
+        return {}
+    settings = {key: config[key] for key in ("name", "trainable", "dtype") if key in config}
+    if mode == "concat":
+        settings["axis"] = config.get("concat_axis", -1)
+    return {"class_name": MERGES_1[mode], "config": settings}
