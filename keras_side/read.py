@@ -24,7 +24,7 @@ from keras_side.cells import CELL_READERS
 from keras_side.entries import Layer, flat_states, histories, model_layers, named, needed, own_call, resolved
 from keras_side.file import ModelFile
 from keras_side.live import describe, is_live
-from keras_side.masks import AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
+from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
 from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
@@ -427,6 +427,8 @@ class _Reader:
                 op, inputs = ops.NotEqual(value=number), (value,)
             case FeaturesUnequal(value, number, name):
                 op, inputs = ops.FeaturesNotEqual(value=number), (value,)
+            case AllOf(masks, name):
+                op, inputs = ops.LogicalAnd(), tuple(self._mask_value(part) for part in masks)
             case AnyOf(masks, name):
                 op, inputs = ops.LogicalOr(), tuple(self._mask_value(part) for part in masks)
             case InTime(masks, name):
