@@ -41,6 +41,14 @@ class FeaturesUnequal:
 
 
 @dataclass(frozen=True)
+class AllOf:
+    """Valid where all of ``masks`` are."""
+
+    masks: tuple[Mask, ...]
+    name: str = field(compare=False)
+
+
+@dataclass(frozen=True)
 class AnyOf:
     """Valid where any of ``masks`` is."""
 
@@ -63,7 +71,7 @@ class Full:
     value: str
 
 
-Mask = Given | Unequal | FeaturesUnequal | AnyOf | InTime | Full
+Mask = Given | Unequal | FeaturesUnequal | AllOf | AnyOf | InTime | Full
 
 
 def stop_mask(
@@ -98,6 +106,14 @@ def in_time(masks: Sequence[Mask], name: str) -> Mask:
     if all(isinstance(mask, Full) for mask in masks):
         return masks[0]
     return InTime(tuple(masks), name)
+
+
+def all_of(masks: Sequence[Mask], name: str) -> Mask:
+    """`AllOf` without repetitions and without `Full`, which takes nothing away; one mask stays itself."""
+    distinct = tuple(dict.fromkeys(mask for mask in masks if not isinstance(mask, Full)))
+    if not distinct:
+        return masks[0]
+    return distinct[0] if len(distinct) == 1 else AllOf(distinct, name)
 
 
 def any_of(masks: Sequence[Mask], name: str) -> Mask:

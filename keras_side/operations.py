@@ -4,7 +4,8 @@ A functional model records the masks it propagated as nodes of its own: ``NotEqu
 and ``Any`` on the features a ``Masking`` takes, and for a ``Concatenate`` of masked inputs a chain of
 ``ExpandDims``, ``ZerosLike``, ``OnesLike``, ``LogicalOr``, ``Concatenate`` and ``Any``
 (keras/src/layers/merging/concatenate.py, ``compute_mask``). They are read back into the same expressions that
-`keras_side.masks` rules make; any other operation is refused where it is used.
+`keras_side.masks` rules make, and so is ``LogicalAnd``, which a model's author may use where no layer of
+Keras 3 does; any other operation is refused where it is used.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from biport.errors import UnsupportedError
 from biport.registry import Registry
-from keras_side.masks import AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal, any_of, in_time
+from keras_side.masks import FeaturesUnequal, Full, Given, Mask, Unequal, all_of, any_of, in_time
 
 
 @dataclass(frozen=True)
@@ -84,17 +85,22 @@ def as_mask(symbol: Symbol | None, owner: str) -> Mask | None:
     Raises:
         UnsupportedError: it is not a mask biport knows.
     """
+    if symbol is None or isinstance(symbol, Mask):
+        return symbol
     match symbol:
-        case None:
-            return None
-        case Given() | Unequal() | FeaturesUnequal() | AnyOf() | InTime() | Full():
-            return symbol
         case Data(value, "bool"):
             return Given(value)
         case Unreadable(problem):
             raise problem
         case _:
             raise UnsupportedError(owner, "mask", symbol, "boolean masks of shape (N, T)")
+
+
+def _masks(arguments: Arguments) -> list[Mask]:
+    """The arguments as masks; none where one of them is something else."""
+    found = [Given(a.value) if isinstance(a, Data) and a.dtype == "bool" else a for a in arguments]
+    masks = [mask for mask in found if isinstance(mask, Mask)]
+    return masks if len(masks) == len(found) else []
 
 
 @OPERATIONS.register("NotEqual")
@@ -112,9 +118,7 @@ def _not_equal(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Sy
 @OPERATIONS.register("ExpandDims")
 def _expand_dims(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
-        case [Given() | Unequal() | FeaturesUnequal() | AnyOf() | InTime() | Full() as mask] if config.get(
-            "axis"
-        ) in (-1, 2):
+        case [mask] if isinstance(mask, Mask) and config.get("axis") in (-1, 2):
             return Wide(mask)
     return None
 
@@ -132,25 +136,26 @@ def _ones_like(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Sy
     return None
 
 
+@OPERATIONS.register("LogicalAnd")
+def _logical_and(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    masks = _masks(arguments)
+    return all_of(masks, name) if masks else None
+
+
 @OPERATIONS.register("LogicalOr")
 def _logical_or(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
         case [Wide() as wide, WideFalse()] | [WideFalse(), Wide() as wide]:
             return wide
-        case [
-            Given() | Unequal() | FeaturesUnequal() | AnyOf() | InTime() | Full() as one,
-            Given() | Unequal() | FeaturesUnequal() | AnyOf() | InTime() | Full() as two,
-        ]:
-            return any_of([one, two], name)
-    return None
+    masks = _masks(arguments)
+    return any_of(masks, name) if masks else None
 
 
 @OPERATIONS.register("Concatenate")
 def _concatenate(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     parts = arguments[0] if arguments and isinstance(arguments[0], list) else []
-    known = Given | Unequal | FeaturesUnequal | AnyOf | InTime | Full
-    if parts and all(isinstance(part, known) for part in parts):
-        return in_time(parts, name) if config.get("axis") in (-1, 1) else None
+    if masks := _masks(parts):
+        return in_time(masks, name) if config.get("axis") in (-1, 1) else None
     if not parts or not all(isinstance(part, Wide) for part in parts):
         return None
     masks = [part.mask for part in parts]

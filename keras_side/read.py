@@ -31,7 +31,7 @@ from keras_side.legacy.masks import KERAS_3, MaskRules, mask_rules
 from keras_side.legacy.origin import Origin
 from keras_side.legacy.weights import UnplacedError
 from keras_side.live import describe, is_live
-from keras_side.masks import AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
+from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
 from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
@@ -511,6 +511,8 @@ class _Reader:
                 op, inputs = ops.NotEqual(value=number), (value,)
             case FeaturesUnequal(value, number, name):
                 op, inputs = ops.FeaturesNotEqual(value=number), (value,)
+            case AllOf(masks, name):
+                op, inputs = ops.LogicalAnd(), tuple(self._mask_value(part) for part in masks)
             case AnyOf(masks, name):
                 op, inputs = ops.LogicalOr(), tuple(self._mask_value(part) for part in masks)
             case InTime(masks, name):

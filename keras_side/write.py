@@ -18,7 +18,7 @@ import keras_side.ops
 from biport.errors import InputError, MissingDependencyError, UnsupportedError, WeightError
 from biport.graph import Graph, Node
 from biport.inputs import check_inputs
-from biport.ops import FLOATS, Bidirectional, LogicalOr, OnesLike, Recurrent
+from biport.ops import FLOATS, Bidirectional, LogicalAnd, LogicalOr, OnesLike, Recurrent
 from biport.ops.base import EVERY_INPUT
 from biport.registry import discover
 from biport.targets import check_target
@@ -219,10 +219,10 @@ def _mask_formula(graph: Graph, name: str | None) -> Any:
         return name
     node = makers[name]
     parts = [] if isinstance(node.op, OnesLike) else [_mask_formula(graph, part) for part in node.inputs]
-    if isinstance(node.op, LogicalOr):
+    if isinstance(node.op, LogicalAnd | LogicalOr):
         # Keras joins masks two at a time; joined is joined.
-        flat = [item for part in parts for item in (part[1] if part[0] == "or" else [part])]
-        return "or", tuple(sorted(set(flat), key=repr))
+        flat = [item for part in parts for item in (part[1] if part[0] == node.op.kind else [part])]
+        return node.op.kind, tuple(sorted(set(flat), key=repr))
     return node.op.kind, repr(node.op), tuple(parts)
 
 

@@ -39,7 +39,7 @@ from biport.ops.dropout import (
     Identity,
     SpatialDropout1D,
 )
-from biport.ops.masks import FeaturesNotEqual, LogicalOr, Masking, NotEqual, OnesLike
+from biport.ops.masks import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike
 from biport.ops.merging import (
     Add,
     Average,
@@ -103,6 +103,7 @@ __all__ = [
     "Identity",
     "LayerNormalization",
     "LeakyReLU",
+    "LogicalAnd",
     "LogicalOr",
     "Masking",
     "MaxPooling1D",

@@ -29,6 +29,27 @@ class NotEqual(Op):
         return (Tensor(ids.shape, "bool"),)
 
 
+def _joined(op: Op, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """What masks ``(N, T)`` make together, step by step."""
+    if len(inputs) < 2:
+        raise GraphError(f"{op.kind} takes two or more inputs, found {len(inputs)}")
+    for mask in inputs:
+        need(op, mask, 2, ("bool",))
+    return (Tensor(broadcast(op, inputs), "bool"),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class LogicalAnd(Op):
+    """A step is valid where it is valid in all of the masks: ``(N, T)`` booleans, two or more.
+
+    A mask of one step counts for every step of the others.
+    """
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return _joined(self, inputs)
+
+
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LogicalOr(Op):
@@ -38,11 +59,7 @@ class LogicalOr(Op):
     """
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        if len(inputs) < 2:
-            raise GraphError(f"LogicalOr takes two or more inputs, found {len(inputs)}")
-        for mask in inputs:
-            need(self, mask, 2, ("bool",))
-        return (Tensor(broadcast(self, inputs), "bool"),)
+        return _joined(self, inputs)
 
 
 def check_mask_value(op: Op, value: float) -> None:

@@ -1,4 +1,4 @@
-"""`ops.NotEqual`, `ops.LogicalOr`, `ops.OnesLike`, `ops.Masking` and `ops.FeaturesNotEqual`."""
+"""Masks: compared for, joined and laid over data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import reduce
 
 import numpy as np
 
-from biport.ops import FeaturesNotEqual, LogicalOr, Masking, NotEqual, OnesLike
+from biport.ops import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike
 from biport.reference.registry import Arrays, Masks, computes
 
 
@@ -15,6 +15,12 @@ def not_equal(op: NotEqual, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, .
     """``(N, T)`` integers to booleans."""
     (ids,) = inputs
     return (ids != op.value,)
+
+
+@computes(LogicalAnd)
+def logical_and(op: LogicalAnd, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Masks ``(N, T)`` to the mask of the steps valid in all of them."""
+    return (reduce(np.logical_and, inputs),)
 
 
 @computes(LogicalOr)

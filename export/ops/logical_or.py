@@ -10,5 +10,4 @@ from export.registry import Flow, Site, writes
 @writes(LogicalOr)
 def write_logical_or(op: LogicalOr, site: Site) -> tuple[Flow, ...]:
     """Two or more masks ``(N, T)`` to one."""
-
     return (elementwise(site, chained(site, "Or")),)

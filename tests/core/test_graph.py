@@ -90,6 +90,14 @@ FAULTS = {
     "used before made": (lambda: _graph(Node("y", ops.NotEqual(), ("later",))), "'later' is used before"),
     "unknown output": (lambda: _graph(outputs=("y",)), "'y' is used before"),
     "no output": (lambda: _graph(outputs=()), "no outputs"),
+    "one mask to join": (
+        lambda: _graph(Node("mask", ops.NotEqual(), ("ids",)), Node("y", ops.LogicalAnd(), ("mask",))),
+        "LogicalAnd takes two or more inputs, found 1",
+    ),
+    "ids to join": (
+        lambda: _graph(Node("y", ops.LogicalAnd(), ("ids", "ids"))),
+        "LogicalAnd takes bool, found int32",
+    ),
     "wrong dtype": (
         lambda: _graph(Node("y", dense(rng(), 3, 2), ("ids",))),
         "Dense takes float32, found int32",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,19 @@ def test_pooling() -> None:
     np.testing.assert_array_equal(largest(ops.GlobalMaxPooling1D(), [x], [None])[0], [[3, 5], [4, 9]])
     with pytest.raises(InputError, match="T = 0"):
         largest(ops.GlobalMaxPooling1D(), [x[:, :0]], [None])
+
+
+@pytest.mark.parametrize("kind, rule", [(ops.LogicalAnd, all), (ops.LogicalOr, any)])
+def test_masks_joined(kind: type[ops.Op], rule: Callable[[Iterable[bool]], bool]) -> None:
+    rng = np.random.default_rng(9)
+    values = [Value(name, ("N", "T"), "bool") for name in "abc"] + [Value("one", ("N", 1), "bool")]
+    joins = [Node("long", kind(), ("a", "b", "c")), Node("short", kind(), ("a", "one"))]
+    a, b, c, one = masks = [rng.random((N, 1 if value.name == "one" else T)) < 0.6 for value in values]
+    long, short = reference.run(Graph(tuple(values), tuple(joins), ("long", "short")), masks)
+    assert long.dtype == short.dtype == bool
+    for n in range(N):
+        assert long[n].tolist() == [rule((a[n, t], b[n, t], c[n, t])) for t in range(T)]
+        assert short[n].tolist() == [rule((a[n, t], one[n, 0])) for t in range(T)]
 
 
 def test_activations_at_the_ends_of_their_range() -> None:

@@ -89,9 +89,10 @@ def test_masks_are_outputs_like_any_other(rng, tmp_path):
         Node("b", ops.NotEqual(value=-3), ("more",)),
         Node("c", ops.NotEqual(value=2), ("ids",)),
         Node("any", ops.LogicalOr(), ("a", "b", "c")),
+        Node("all", ops.LogicalAnd(), ("a", "b", "c")),
         Node("both", ops.Concatenate(axis=1), ("a", "b")),
     )
-    graph = Graph((IDS, Value("more", ("N", "T"), "int64")), nodes, ("a", "any", "both"))
+    graph = Graph((IDS, Value("more", ("N", "T"), "int64")), nodes, ("a", "any", "all", "both"))
     session = exported(graph, tmp_path)
     more = rng.integers(-3, 3, (6, 7))
     assert worst(graph, session, padded_ids(rng, "holes"), more) == 0

@@ -25,7 +25,10 @@ from build_keras import (
 )
 from keras import layers
 
+import keras_side
 from biport import ops, reference
+from biport.graph import Graph, Node
+from keras_side.masks import AllOf, AnyOf, Full, Unequal, all_of, any_of
 
 IDS = [token_ids()]
 MERGES: tuple[Any, ...] = ("concat", "sum", "mul", "ave", None)
@@ -166,6 +169,50 @@ def test_explicit_masks(tmp_path: Path) -> None:
     both = token_ids(pad=2)
     both[0, :3] = 0
     check(ids, outputs, [both], tmp_path)
+
+
+def test_masks_joined_by_the_author(tmp_path: Path) -> None:
+    ids, given = tokens(), keras.Input((None,), dtype="bool", name="given")
+    x = embedding()(ids)
+    two, three = keras.ops.not_equal(ids, 2), keras.ops.not_equal(ids, 3)
+    both = keras.ops.logical_and(two, three)
+    masks = {
+        "both": both,
+        "nested": keras.ops.logical_and(keras.ops.logical_or(both, given), given),
+        "twice": keras.ops.logical_and(two, two),
+        "either": keras.ops.logical_or(two, given),
+    }
+    outputs = [layers.LSTM(H, return_sequences=True, name=name)(x, mask=masks[name]) for name in masks]
+    arrays = [token_ids(), valid_steps()[::-1].copy()]
+    graph = check([ids, given], outputs, arrays, tmp_path)
+
+    makers = {node.name: node for node in graph.nodes}
+    asked = {name: makers[str(graph[name].masks[0])].op for name in masks}
+    assert {name: op.kind for name, op in asked.items()} == {
+        "both": "LogicalAnd",
+        "nested": "LogicalAnd",
+        "twice": "NotEqual",
+        "either": "LogicalOr",
+    }
+    exact = reference.run(graph, arrays)
+    again = reference.run(keras_side.read(keras_side.write(graph)), arrays)
+    assert all(np.array_equal(a, b) for a, b in zip(exact, again, strict=True))
+    wrong = [
+        Node(node.name, ops.LogicalOr(), node.inputs) if isinstance(node.op, ops.LogicalAnd) else node
+        for node in graph.nodes
+    ]
+    found = reference.run(Graph(graph.inputs, tuple(wrong), graph.outputs), arrays)
+    assert [bool((a != b).any()) for a, b in zip(exact, found, strict=True)] == [True, True, False, False]
+
+
+def test_what_masks_joined_are() -> None:
+    one, two, every, other = Unequal("x", 0, "one"), Unequal("x", 1, "two"), Full("x"), Full("y")
+    assert all_of([one, two, one], "m") == AllOf((one, two), "m")
+    assert any_of([one, two, one], "m") == AnyOf((one, two), "m")
+    assert all_of([every, one, other, one], "m") == one
+    assert any_of([one, every, two], "m") == every
+    assert all_of([every, other], "m") == every
+    assert all_of([one, one], "m") == any_of([one, one], "m") == one
 
 
 def test_a_mask_given_as_a_model_input(tmp_path: Path) -> None:

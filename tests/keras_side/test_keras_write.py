@@ -64,6 +64,7 @@ def everything() -> Graph:
         Node("valid", ops.NotEqual(value=0), ("tokens",)),
         Node("other", ops.NotEqual(value=2), ("tokens",)),
         Node("either", ops.LogicalOr(), ("valid", "other", "given")),
+        Node("every", ops.LogicalAnd(), ("valid", "other", "given")),
         Node("spatial", ops.SpatialDropout1D(rate=0.3), ("embedding",)),
         Node("drop", ops.Dropout(rate=0.2), ("spatial",)),
     ]
@@ -82,6 +83,7 @@ def everything() -> Graph:
         ({"return_sequences": True}, "given"),
         ({"reverse": True}, None),
         ({}, "either"),
+        ({"return_sequences": True, "zero_output_for_mask": True}, "every"),
     ]
     for number, (settings, mask) in enumerate(rules):
         op = lstm(E, 2 + number, number % 2, **settings)
@@ -140,6 +142,9 @@ def test_a_written_model_computes_what_the_graph_says(
         with np.errstate(all="ignore"):
             for one, two in zip(live_outputs(again, arrays), live_outputs(model, arrays), strict=True):
                 np.testing.assert_array_equal(one, two)
+            read = reference.run(keras_side.read(tmp_path / "written.keras"), arrays)
+        for one, two in zip(read, expected, strict=True):
+            np.testing.assert_array_equal(one, two)
 
 
 def simple(masked: bool = True) -> Graph:

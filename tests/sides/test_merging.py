@@ -158,6 +158,31 @@ def test_a_product_without_its_masks_is_found() -> None:
             keras_side.write(faulty)
 
 
+@pytest.mark.parametrize("join", [ops.LogicalAnd(), ops.LogicalOr()])
+def test_a_product_under_three_masks_joined(join: ops.Op, tmp_path: Path) -> None:
+    """Keras joins them two at a time, and its product sees what its inputs carry."""
+    inputs = ids()
+    tables = embedded(inputs, (False, False))
+    steps = [
+        layers.LSTM(E, return_sequences=True, name=f"steps_{i}")(x, mask=keras.ops.not_equal(inputs[0], i))
+        for i, x in enumerate(tables)
+    ]
+    graph = keras_side.read(quiet_model(inputs, layers.Multiply(name="merged")(steps)))
+    masks = [Node(f"mask_{i}", ops.NotEqual(value=i), ("ids_0",)) for i in range(3)]
+    joined = Node("joined", join, ("mask_0", "mask_1", "mask_2"))
+    nodes = [node for node in graph.nodes if node.op.kind != "NotEqual"]
+    nodes = [
+        Node(node.name, node.op, node.inputs, node.outputs, tuple("joined" for _ in node.masks))
+        if node.name.startswith(("steps", "merged"))
+        else node
+        for node in nodes
+    ]
+    joined_graph = Graph(graph.inputs, (*masks, joined, *nodes), graph.outputs)
+    export.write(joined_graph, tmp_path / "model.onnx")
+    forms = keras_side.write(joined_graph), torch_side.write(joined_graph), tmp_path / "model.onnx"
+    assert verify(joined_graph, *forms, float64=True).ok
+
+
 def test_inputs_that_do_not_go_together_are_refused() -> None:
     three, two = Value("a", ("N", "T", E), "float32"), Value("b", ("N", E), "float32")
     for op in (ops.Add(), ops.Maximum(), ops.Subtract()):

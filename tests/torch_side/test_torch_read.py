@@ -217,6 +217,30 @@ def test_masks_pooling_and_dropout_in_every_spelling():
     assert "concatenate" in names
 
 
+def test_joined_masks_in_every_spelling():
+    def forward(m, ids):
+        a, b, c = ids != 0, ids != 3, ids != 4
+        ab, bc = a & b, b | c
+        both = [a & b & c, torch.logical_and(a, b), a.bitwise_and(c), ab & ab]
+        either = [torch.bitwise_or(a, b), a.logical_or(c), bc | bc]
+        mixed = (a | b) & c
+        return *both, *either, mixed, mixed | (b & c)
+
+    module = Small(forward)
+
+    agrees(module, [IDS])
+    graph = torch_side.read(module)
+    makers = {node.outputs[0]: node for node in graph.nodes}
+    found = [makers[name] for name in graph.outputs]
+    assert [node.op.kind for node in found] == [
+        *["LogicalAnd"] * 4,
+        *["LogicalOr"] * 3,
+        "LogicalAnd",
+        "LogicalOr",
+    ]
+    assert [len(node.inputs) for node in found] == [3, 2, 2, 2, 2, 2, 2, 2, 2]
+
+
 def test_a_layer_called_twice_is_one_op():
     module = Small(
         lambda m, ids: torch.cat([scores(m, ids), scores(m, ids)], -1), table=table(), fc=nn.Linear(5, 3)

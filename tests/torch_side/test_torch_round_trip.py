@@ -39,7 +39,7 @@ def graphs(draw) -> Graph:
         emit(ops.NotEqual(value=draw(st.integers(0, 3))), ids.name) for _ in range(draw(st.integers(1, 3)))
     ]
     if len(masks) > 1:
-        masks.append(emit(ops.LogicalOr(), *masks))
+        masks.append(emit(draw(st.sampled_from([ops.LogicalAnd(), ops.LogicalOr()])), *masks))
     if draw(st.booleans()):
         x = emit(ops.SpatialDropout1D(rate=0.25), x)
     depth, sequences = draw(st.integers(1, 3)), False

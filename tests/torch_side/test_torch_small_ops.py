@@ -84,14 +84,15 @@ def test_concatenate_equals_the_oracle(axis):
     assert torch_side.read(torch_side.write(graph)) == graph
 
 
-def test_masks_are_made_and_joined():
+@pytest.mark.parametrize("join", [ops.LogicalAnd(), ops.LogicalOr()])
+def test_masks_are_made_and_joined(join):
     ids = GENERATOR(4).integers(-2, 3, size=(4, 6))
     names = ("zero", "one", "minus")
     nodes = [
         Node(name, ops.NotEqual(value=value), ("ids",)) for name, value in zip(names, (0, 1, -2), strict=True)
     ]
-    nodes += [Node("any", ops.LogicalOr(), names), Node("two", ops.LogicalOr(), ("any", "zero"))]
-    graph = Graph((Value("ids", ("N", "T"), "int32"),), tuple(nodes), ("any", "two", *names))
+    nodes += [Node("joined", join, names), Node("two", join, ("joined", "zero"))]
+    graph = Graph((Value("ids", ("N", "T"), "int32"),), tuple(nodes), ("joined", "two", *names))
 
     module = torch_side.write(graph)
 
