@@ -31,7 +31,10 @@ ACTIVATIONS: Mapping[str, str] = {
 }
 """Of one tensor (keras/src/ops/nn.py); those without settings of their own."""
 
-SUPPORTED = (*sorted((*MERGES, *ACTIVATIONS, "Concatenate", "Softmax")), "and those Keras computes masks with")
+SUPPORTED = (
+    *sorted((*MERGES, *ACTIVATIONS, "Concatenate", "Softmax")),
+    "and those Keras computes masks with",
+)
 
 
 def data_operation(class_name: str, inputs: int, config: Mapping[str, Any]) -> Op | None:

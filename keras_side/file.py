@@ -151,7 +151,9 @@ class ModelFile:
             raise InputError(f"{self.path}: has its own configuration; none can be given beside it")
         try:
             with zipfile.ZipFile(self.path) as archive:
-                self.raw = _json(_member(archive, CONFIG, self.path, MAX_JSON_BYTES), f"{self.path}: {CONFIG}")
+                self.raw = _json(
+                    _member(archive, CONFIG, self.path, MAX_JSON_BYTES), f"{self.path}: {CONFIG}"
+                )
                 metadata = _member(archive, METADATA, self.path, MAX_JSON_BYTES)
                 version = _json(metadata, f"{self.path}: {METADATA}").get("keras_version", UNKNOWN)
                 weights = _member(archive, WEIGHTS, self.path, limit=None)
@@ -162,7 +164,9 @@ class ModelFile:
                 f"{self.path}: truncated or damaged, not a whole .keras archive ({error})"
             ) from error
         self.format, self.origin = Format.ARCHIVE, Origin(str(version))
-        self.config = self.raw if self.origin.generation == 3 else modernised(self.raw, self.origin, self.owner)
+        self.config = (
+            self.raw if self.origin.generation == 3 else modernised(self.raw, self.origin, self.owner)
+        )
         self._hdf5 = Hdf5(weights, f"{self.path}: {WEIGHTS}")
         self.variables = FileVariables(self._hdf5, self._hdf5.root, self.owner)
 

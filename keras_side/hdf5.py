@@ -67,7 +67,9 @@ class Hdf5:
             if link is None:
                 return None
             if not isinstance(link, h5py.HardLink):
-                raise FileError(f"{self.owner}: {name!r} is a link to somewhere else; such files are not read")
+                raise FileError(
+                    f"{self.owner}: {name!r} is a link to somewhere else; such files are not read"
+                )
             found = found[name]
         return found
 
@@ -84,7 +86,7 @@ class Hdf5:
                 another name before.
             UnsupportedError: they are not float32 or float64.
         """
-        if not isinstance(dataset, h5py.Dataset):
+        if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
             raise FileError(f"{owner}: expected an array")
         if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (4, 8):
             raise UnsupportedError(owner, "dtype", str(dataset.dtype), ("float32", "float64"))

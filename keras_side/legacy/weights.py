@@ -216,7 +216,17 @@ def _slots(entry: Mapping[str, Any], place: Place, trainable: bool, origin: Orig
     yield from (Slot(place, name, False) for name in kept)
 
 
-CELLS_OF = ("CuDNNGRU", "CuDNNLSTM", "GRU", "GRUV2", "LSTM", "LSTMV2", "SimpleRNN", "UnifiedGRU", "UnifiedLSTM")
+CELLS_OF = (
+    "CuDNNGRU",
+    "CuDNNLSTM",
+    "GRU",
+    "GRUV2",
+    "LSTM",
+    "LSTMV2",
+    "SimpleRNN",
+    "UnifiedGRU",
+    "UnifiedLSTM",
+)
 """Layers that hold their weights in a cell."""
 
 
@@ -238,7 +248,9 @@ def _inner(
         found = [("cell", settings.get("cell"))]
     elif class_name == "StackedRNNCells":
         cells = settings.get("cells")
-        found = [(f"cells.{index}", cell) for index, cell in enumerate(cells if isinstance(cells, list) else ())]
+        found = [
+            (f"cells.{index}", cell) for index, cell in enumerate(cells if isinstance(cells, list) else ())
+        ]
     for key, layer in found:
         if not isinstance(layer, Mapping):
             raise FileError(f"{_name(entry)}: {key} should be a serialised layer")
@@ -301,7 +313,9 @@ def _changes(
 
 def _stacked(arrays: Arrays, order: str) -> Arrays:
     """The gates of Keras 1, an array each, side by side."""
-    return {MODERN_1[weight]: np.concatenate([arrays[f"{weight}_{g}"] for g in order], -1) for weight in "WUb"}
+    return {
+        MODERN_1[weight]: np.concatenate([arrays[f"{weight}_{g}"] for g in order], -1) for weight in "WUb"
+    }
 
 
 def _from_cudnn(arrays: Arrays, gates: int) -> Arrays:
