@@ -25,6 +25,7 @@ class Layer:
     variables: Variables
     owner: str
     calls: list[tuple[list, dict]]
+    has_own_variables: bool = True
     problem: UnsupportedError | None = None
     _op: ops.Op | None = None
 
@@ -70,7 +71,8 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
     for entry in entries:
         class_name, config, problem = _entry(owner, entry)
         module = str(entry.get("module") or "keras")
-        key = snake_case(class_name)
+        # A layer of Keras 2 may be one of another class today.
+        key = snake_case(str(entry.get("stored_class") or class_name))
         key, count = (f"{key}_{used[key]}" if used[key] else key), key
         name = str(config.get("name") or entry.get("name") or key)
         label = f"{owner}: layer {name!r} ({class_name})"
@@ -85,6 +87,7 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
             module=module,
             config=config,
             variables=stored if stored is not None else variables,
+            has_own_variables=stored is not None,
             owner=label,
             calls=_calls(label, entry),
             problem=problem,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -18,16 +19,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
 
 from biport.errors import FileError, InputError, WeightError
 from keras_side.hdf5 import MAX_EXPANSION, SIGNATURE, SMALL, Hdf5, most_bytes
-from keras_side.legacy.model import modernised
+from keras_side.legacy.model import modernised, named
 from keras_side.legacy.origin import UNKNOWN, Origin
-from keras_side.legacy.weights import StoredVariables, stored_variables
+from keras_side.legacy.weights import StoredVariables, stored_variables, unlike_cudnn
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_JSON_BYTES = 16 * 2**20
@@ -60,6 +61,7 @@ class FileVariables:
     hdf5: Hdf5
     group: h5py.Group | None
     owner: str
+    containers: ClassVar[Sequence[str]] = ("layers",)
 
     def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The arrays stored as ``vars/0``, ``vars/1``, ...; see `records.Variables.take`."""
@@ -87,18 +89,61 @@ class FileVariables:
         """The group of a model's layer."""
         return self.item("layers", index, key)
 
+    def count(self) -> int:
+        """How many numbers are stored in the group."""
+        return self.hdf5.count(self.group)
+
     def check_all_taken(self) -> None:
         """Refuse a file that holds weights of layers that its model has not.
 
         Raises:
             WeightError: it does.
         """
-        left = self.hdf5.left_over(self.group, ("layers",))
+        left = self.hdf5.left_over(self.group, self.containers)
         if left:
             raise WeightError(f"{self.owner}: weights left over, of no layer of the model: {left[:10]}")
 
     def _below(self, path: str, label: str) -> FileVariables:
-        return FileVariables(self.hdf5, self.hdf5.group(self.group, path), f"{self.owner}: {label}")
+        return type(self)(self.hdf5, self.hdf5.group(self.group, path), f"{self.owner}: {label}")
+
+
+class FileVariables2(FileVariables):
+    """A group of the weights of an archive of Keras 2.
+
+    Keras 2.12 to 2.14 list a model's layers under another name, those with weights twice, and number both
+    (keras/saving/saving_lib.py of 2.12, ``_save_container_state``; keras/engine/functional.py,
+    ``_layer_checkpoint_dependencies``), so that numbers are left out. The layers of CuDNN hold no cell.
+    """
+
+    containers = ("layers", "_layer_checkpoint_dependencies")
+
+    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """As of any archive; weights of CuDNN become those of the cell."""
+        return unlike_cudnn(super().take(names))
+
+    def child(self, attribute: str) -> FileVariables:
+        """The group of the layer held under ``attribute``; a layer of CuDNN is its own cell."""
+        if attribute == "cell" and self.hdf5.group(self.group, "cell") is None:
+            return self
+        return super().child(attribute)
+
+    def layer(self, index: int, key: str, name: str) -> FileVariables:
+        """The group of a model's layer: of all of its class in the file, the one as far down."""
+        kind, number = _numbered(key)
+        for container in self.containers:
+            group = self.hdf5.group(self.group, container)
+            if group is not None:
+                found = sorted(n for stored in group if (n := _numbered(stored, kind)[1]) is not None)
+                place = found[number] if number is not None and number < len(found) else number
+                return self.item(container, index, f"{kind}_{place}" if place else kind)
+        return super().layer(index, key, name)
+
+
+def _numbered(key: str, kind: str | None = None) -> tuple[str, int | None]:
+    """``lstm_2`` as ``("lstm", 2)``; no number where it is of another kind than the one asked for."""
+    found = re.fullmatch(r"(.*?)(?:_([1-9]\d{0,5}))?", key)
+    stem, number = (found[1], int(found[2] or 0)) if found else (key, 0)
+    return stem, number if kind in (None, stem) else None
 
 
 @dataclass
@@ -168,7 +213,11 @@ class ModelFile:
             self.raw if self.origin.generation == 3 else modernised(self.raw, self.origin, self.owner)
         )
         self._hdf5 = Hdf5(weights, f"{self.path}: {WEIGHTS}")
-        self.variables = FileVariables(self._hdf5, self._hdf5.root, self.owner)
+        self.variables = self._archived(self._hdf5.root)
+
+    def _archived(self, group: h5py.Group) -> FileVariables:
+        kind = FileVariables if self.origin.generation == 3 else FileVariables2
+        return kind(self._hdf5, group, self.owner)
 
     def _open_hdf5(self) -> None:
         self._hdf5 = Hdf5(self.path, str(self.path))
@@ -188,7 +237,8 @@ class ModelFile:
             what = "weights alone" if text is None else "its own configuration"
             advice = "give model.to_json() beside it (--config model.json)" if text is None else "give none"
             raise InputError(f"{self.path}: holds {what}; {advice}")
-        self.raw = _given(self.given) if text is None else _json(text, f"{self.path}: model_config")
+        raw = _given(self.given) if text is None else _json(text, f"{self.path}: model_config")
+        self.raw = named(raw)
         by_name = "layer_names" in group.attrs or "layer_names0" in group.attrs
         self.origin = self._written_by(root, group, by_name)
         if text is not None:
@@ -199,7 +249,7 @@ class ModelFile:
         if by_name:
             self.variables = stored_variables(self._hdf5, group, self.raw, self.origin)
         else:
-            self.variables = FileVariables(self._hdf5, group, self.owner)
+            self.variables = self._archived(group)
 
     def _written_by(self, root: h5py.Group, group: h5py.Group, by_name: bool) -> Origin:
         """The Keras that wrote the file, or else the configuration."""

@@ -103,6 +103,18 @@ class Hdf5:
             raise FileError(f"{owner}: the file unfolds to many times its size")
         return dataset[()].astype(dataset.dtype.newbyteorder("="), copy=False)
 
+    def count(self, group: h5py.Group | None) -> int:
+        """How many numbers are stored below a group."""
+        found: list[int] = []
+
+        def visit(_: str, item: object) -> None:
+            if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+                found.append(item.size or 0)
+
+        if group is not None:
+            group.visititems(visit)
+        return sum(found)
+
     def left_over(self, group: h5py.Group | None, below: Sequence[str]) -> list[str]:
         """The arrays of numbers in the groups called ``below`` that nobody has read."""
         found: list[str] = []

@@ -48,6 +48,10 @@ class LiveVariables:
         """The variables of the model's ``index``-th layer."""
         return self.item("layers", index, key)
 
+    def count(self) -> int:
+        """How many numbers the layer holds."""
+        return self.holder.count_params()
+
 
 def _numpy(variable: Any) -> np.ndarray:
     return sys.modules["keras"].ops.convert_to_numpy(variable)

@@ -32,6 +32,7 @@ from keras_side.legacy.origin import Origin
 from keras_side.legacy.weights import UnplacedError
 from keras_side.live import describe, is_live
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
+from keras_side.nearest import unsupported_class
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
 from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
@@ -441,6 +442,8 @@ class _Reader:
             raise layer.problem
         if layer.class_name in CELL_READERS:
             return self._apply_cell(layer, name, tensors, states)
+        if layer.class_name not in READERS:
+            raise unsupported_class(layer.owner, layer.class_name, layer.config)
         reader = READERS.lookup(layer.class_name, layer.owner)
         op = layer.read(reader.read)
         # A recorded mask equal to the one the input carries keeps that one's name.

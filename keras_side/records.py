@@ -43,6 +43,10 @@ class Variables(Protocol):
         """The variables of a model's layer: by its place in the model, its key in a file, or its name."""
         ...
 
+    def count(self) -> int:
+        """How many numbers there are of the layer and the layers inside it, whatever they are."""
+        ...
+
 
 @dataclass(frozen=True)
 class LayerRecord:

@@ -16,6 +16,31 @@ MERGES_1 = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum",
 """``mode`` of the ``Merge`` of Keras 1 (keras/legacy/layers.py of 2.2.4)."""
 
 
+def named(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same model with a name for every layer.
+
+    Before 2.2.3 a Sequential model is the list of its layers, and one inside another has no name.
+    """
+    config = data.get("config")
+    layers = config.get("layers") if isinstance(config, Mapping) else config
+    if not isinstance(layers, list):
+        return data
+    settings = dict(config) if isinstance(config, Mapping) else {}
+    found = [_named(layer, number) for number, layer in enumerate(layers)]
+    return dict(data) | {"config": settings | {"layers": found}}
+
+
+def _named(layer: object, number: int) -> object:
+    if not isinstance(layer, Mapping) or layer.get("class_name") not in MODELS:
+        return layer
+    inner = named(layer)
+    config = inner.get("config")
+    if not isinstance(config, Mapping):
+        return layer
+    name = config.get("name") or layer.get("name") or f"{str(layer['class_name']).lower()}_{number}"
+    return dict(inner) | {"config": dict(config) | {"name": name}}
+
+
 def modernised(data: Mapping[str, Any], origin: Origin, owner: str) -> dict[str, Any]:
     """The configuration of a model in the words of Keras 3.
 
@@ -58,6 +83,7 @@ class _Modern:
             "config": settings,
             "module": "keras.layers" if own else module,
             "registered_name": None if own else data.get("registered_name"),
+            "stored_class": class_name,
         } | ({"name": data["name"]} if "name" in data else {})
 
     def _inner(self, class_name: str, settings: Settings) -> Settings:
@@ -72,9 +98,8 @@ class _Modern:
         return settings
 
     def _model(self, class_name: str, config: object) -> tuple[str, Settings]:
-        entries = config if isinstance(config, list) else None
         settings = dict(config) if isinstance(config, Mapping) else {}
-        entries = settings.get("layers") if entries is None else entries
+        entries = settings.get("layers")
         if not isinstance(entries, list):
             # A subclassed model; told by whoever reads the model.
             return class_name, settings
@@ -140,14 +165,13 @@ class _Modern:
 def _first_input(entry: Mapping[str, Any]) -> tuple[object, str, str]:
     """Shape, dtype and layer name of the input of a Sequential model that has no InputLayer."""
     config = entry.get("config")
+    settings = config if isinstance(config, Mapping) else {}
     if entry.get("class_name") in MODELS:
-        layers = config if isinstance(config, list) else (config or {}).get("layers")
-        name = "model" if isinstance(config, list) else str((config or {}).get("name", "model"))
+        layers = settings.get("layers")
         if isinstance(layers, list) and layers and isinstance(layers[0], Mapping):
             shape, dtype, _ = _first_input(layers[0])
-            return shape, dtype, name
-        return None, "float32", name
-    settings = config if isinstance(config, Mapping) else {}
+            return shape, dtype, str(settings.get("name"))
+        return None, "float32", str(settings.get("name"))
     dtype = settings.get("input_dtype") or settings.get("dtype")
     whole = dtype if isinstance(dtype, str) else "float32"
     return settings.get("batch_input_shape"), whole, str(settings.get("name"))

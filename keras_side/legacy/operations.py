@@ -32,6 +32,7 @@ FUNCTIONS = {
     "math.multiply": "Multiply",
     "math.not_equal": "NotEqual",
     "math.sigmoid": "Sigmoid",
+    "math.reduce_any": "Any",
     "math.subtract": "Subtract",
     "math.tanh": "Tanh",
     "multiply": "Multiply",
@@ -40,6 +41,7 @@ FUNCTIONS = {
     "nn.softmax": "Softmax",
     "nn.tanh": "Tanh",
     "not_equal": "NotEqual",
+    "reduce_any": "Any",
     "subtract": "Subtract",
     "tanh": "Tanh",
 }

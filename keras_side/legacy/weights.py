@@ -64,6 +64,11 @@ class StoredVariables:
     modern: Callable[[Arrays], Arrays] | None = None
     inside: dict[str, StoredVariables] = field(default_factory=dict)
     problem: BiportError | None = None
+    stored: int = 0
+
+    def count(self) -> int:
+        """How many numbers are stored for the layer and the layers inside it."""
+        return self.stored + sum(inner.count() for inner in self.inside.values())
 
     def take(self, names: Sequence[str]) -> Arrays:
         """The layer's own weights, which must be exactly ``names``."""
@@ -125,7 +130,7 @@ def stored_variables(
 
 def _entries(data: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     config = data.get("config")
-    layers = config.get("layers") if isinstance(config, Mapping) else config
+    layers = config.get("layers") if isinstance(config, Mapping) else None
     return [entry for entry in layers if isinstance(entry, Mapping)] if isinstance(layers, list) else []
 
 
@@ -146,6 +151,10 @@ class _Stored:
     name: str
     dataset: object
 
+    @property
+    def size(self) -> int:
+        return self.dataset.size or 0 if isinstance(self.dataset, h5py.Dataset) else 0
+
 
 def _list(hdf5: Hdf5, group: h5py.Group, name: str) -> list[_Stored]:
     """The arrays of one layer in the order of its weights."""
@@ -160,12 +169,12 @@ def _laid_out(
     hdf5: Hdf5, owner: str, entry: Mapping[str, Any], stored: list[_Stored], origin: Origin
 ) -> StoredVariables:
     """The list of one layer, each array where it belongs."""
-    top = StoredVariables(owner)
+    top = StoredVariables(owner, stored=sum(item.size for item in stored))
     try:
         slots = list(_slots(entry, (), True, origin))
     except UnplacedError as problem:
         # The layers beside the unknown one share its list: where each begins cannot be told.
-        return StoredVariables(owner, problem=problem)
+        return StoredVariables(owner, problem=problem, stored=top.stored)
     if len(slots) != len(stored):
         names = [".".join((*slot.place, slot.name)) for slot in slots]
         found = [item.name for item in stored]
@@ -316,6 +325,16 @@ def _stacked(arrays: Arrays, order: str) -> Arrays:
     return {
         MODERN_1[weight]: np.concatenate([arrays[f"{weight}_{g}"] for g in order], -1) for weight in "WUb"
     }
+
+
+def unlike_cudnn(arrays: Arrays) -> Arrays:
+    """Weights of a cell, also where they are kept as CuDNN keeps them, which the length of the bias tells."""
+    bias, recurrent = arrays.get("bias"), arrays.get("recurrent_kernel")
+    if bias is None or recurrent is None or bias.ndim != 1 or recurrent.ndim != 2:
+        return arrays
+    rows, columns = recurrent.shape
+    gates = columns // rows if rows else 0
+    return _from_cudnn(arrays, gates) if gates in (3, 4) and bias.shape == (2 * columns,) else arrays
 
 
 def _from_cudnn(arrays: Arrays, gates: int) -> Arrays:

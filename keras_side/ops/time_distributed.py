@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from biport import ops
 from biport.errors import UnsupportedError
 from keras_side.masks import Mask
+from keras_side.nearest import unsupported_class
 from keras_side.records import LayerRecord, WrittenLayer
 from keras_side.registry import READERS, WRITERS, reads, writes
 
@@ -32,6 +33,8 @@ def read_time_distributed(record: LayerRecord) -> ops.TimeDistributed:
     inner = record.child("layer", data)
     if inner.class_name in MODELS:
         raise UnsupportedError(record.owner, "layer", inner.class_name, "a layer, not a model")
+    if inner.class_name not in READERS:
+        raise unsupported_class(inner.owner, inner.class_name, inner.config)
     op = READERS.lookup(inner.class_name, inner.owner).read(inner)
     try:
         return ops.TimeDistributed(layer=op)

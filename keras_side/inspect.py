@@ -1,0 +1,104 @@
+"""A Keras model file to look at, also one that cannot be ported."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from biport import ops
+from biport.errors import UnsupportedError
+from biport.graph import Graph
+from biport.inspection import Inspection, Row, inspect_graph
+from keras_side.entries import Layer, model_layers
+from keras_side.file import Format, ModelFile
+from keras_side.legacy.nodes import MODELS
+from keras_side.legacy.origin import Origin
+from keras_side.read import read_file, reading
+
+
+def inspect(source: str | os.PathLike[str], config: Any = None) -> Inspection:
+    """What is in a ``.keras`` or ``.h5`` file; as static as `keras_side.read`.
+
+    Args:
+        source: the path of the file.
+        config: as for `keras_side.read`.
+
+    Raises:
+        FileError: the file is missing, truncated, foreign or hostile.
+        WeightError: weights missing, left over, of the wrong shape, or not finite.
+        InputError: ``config`` is missing, or not needed.
+    """
+    path = Path(source)
+    with reading(path.name), ModelFile(path, config) as file:
+        facts = _facts(file)
+        try:
+            graph = read_file(file)
+        except UnsupportedError as problem:
+            rows = list(_rows(file.owner, file.config, file.variables, problem, ""))
+            return Inspection(path, facts, rows, problem=problem)
+        return inspect_graph(path, facts, graph, _notes(file, graph))
+
+
+def _facts(file: ModelFile) -> dict[str, str]:
+    written = f"Keras {file.origin.version}"
+    if file.origin.backend:
+        written += f", {file.origin.backend}"
+    size = f"{file.path.stat().st_size:,} bytes"
+    return {"format": str(file.format), "size": size, "written by": written}
+
+
+def _rows(
+    owner: str, data: Mapping[str, Any], variables: Any, problem: UnsupportedError, prefix: str
+) -> Iterator[Row]:
+    """A row a layer; those of models inside follow their model."""
+    config = data.get("config")
+    layers = config.get("layers") if isinstance(config, Mapping) else None
+    for layer in model_layers(owner, layers if isinstance(layers, list) else [], variables):
+        if layer.class_name in MODELS:
+            yield Row(f"{prefix}{layer.name}", layer.class_name)
+            inner = {"config": layer.config}
+            yield from _rows(owner, inner, layer.variables, problem, f"{prefix}{layer.name}.")
+        elif layer.class_name != "InputLayer":
+            yield Row(
+                name=f"{prefix}{layer.name}",
+                what=layer.class_name,
+                parameters=layer.variables.count() if layer.has_own_variables else 0,
+                reasons=_reasons(layer, problem),
+            )
+
+
+def _reasons(layer: Layer, problem: UnsupportedError) -> list[str]:
+    found = [reason for reason in problem.reasons() if reason["layer"] == layer.name]
+    return [f"{reason['setting']}={reason['value']}" for reason in found]
+
+
+def _notes(file: ModelFile, graph: Graph) -> list[str]:
+    """What a file does not say, and what was taken for it."""
+    notes = []
+    if _zeroes_masked_steps(graph) and _zeroes_or_repeats(file.origin):
+        notes.append(
+            f"Keras {file.origin.version} is the name of several releases of TensorFlow, which differ at masked "
+            "steps of a Bidirectional's sequences; read as later ones have it: zeros"
+        )
+    if file.origin.generation == 1 and any(isinstance(node.op, ops.Conv1D) for node in graph.nodes):
+        notes.append(
+            "Keras 1 does not say over which backend a Conv1D was trained; taken for TensorFlow, as Keras 2 "
+            "takes it (under Theano kernels are turned round)"
+        )
+    if file.format in (Format.WEIGHTS_BY_NAME, Format.WEIGHTS_BY_PLACE):
+        notes.append("the configuration was given beside the weights")
+    return notes
+
+
+def _zeroes_or_repeats(origin: Origin) -> bool:
+    """TensorFlow 1.13 to 2.2, some of whose LSTM and GRU repeat the output before (``standard_lstm``)."""
+    return origin.version in ("2.2.4-tf", "2.3.0-tf")
+
+
+def _zeroes_masked_steps(graph: Graph) -> bool:
+    return any(
+        isinstance(node.op, ops.Bidirectional) and node.op.forward.zero_output_for_mask and node.masks[0]
+        for node in graph.nodes
+    )
