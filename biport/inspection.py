@@ -111,7 +111,9 @@ class Inspection:
         }
 
 
-def inspect_graph(path: Path, facts: Mapping[str, str], graph: Graph, notes: Sequence[str] = ()) -> Inspection:
+def inspect_graph(
+    path: Path, facts: Mapping[str, str], graph: Graph, notes: Sequence[str] = ()
+) -> Inspection:
     """The inspection of a model that can be ported."""
     counted: set[int] = set()
     rows = []
@@ -146,6 +148,8 @@ def _table(rows: Sequence[Row]) -> list[str]:
     widths = {i: max(len(cells[i]) for cells in table) for i in columns}
     number = HEADINGS.index("parameters")
     return [
-        "  ".join(f"{cells[i]:>{widths[i]}}" if i == number else f"{cells[i]:<{widths[i]}}" for i in columns).rstrip()
+        "  ".join(
+            f"{cells[i]:>{widths[i]}}" if i == number else f"{cells[i]:<{widths[i]}}" for i in columns
+        ).rstrip()
         for cells in table
     ]

@@ -30,6 +30,7 @@ def _registries() -> dict[str, set[str]]:
     reference = importlib.import_module("biport.reference")
     keras_registry = importlib.import_module("keras_side.read").READERS
     operations = importlib.import_module("keras_side.operations").OPERATIONS
+    data_operations = importlib.import_module("keras_side.data_operations").SUPPORTED
     importlib.import_module("torch_side")
     torch_registry = importlib.import_module("torch_side.registry")
     importlib.import_module("export.fused_route")
@@ -39,7 +40,7 @@ def _registries() -> dict[str, set[str]]:
         "Keras read": {_home(reader.read) for reader in readers}
         # Ops that no layer is: Keras makes masks of them.
         | {_home(reader.masks) for reader in readers}
-        | {snake_case(name) for name in operations},
+        | {snake_case(name) for name in (*operations, *data_operations)},
         "Keras write": _names(importlib.import_module("keras_side.registry").WRITERS),
         "torch read": {_home(torch_registry.READERS.lookup(key, "")) for key in torch_registry.READERS},
         "torch write": _names(torch_registry.WRITERS),

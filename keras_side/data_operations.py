@@ -46,6 +46,8 @@ def data_operation(class_name: str, inputs: int, config: Mapping[str, Any]) -> O
         return ops.Activation(function=ACTIVATIONS[class_name])
     if class_name == "Concatenate" and inputs >= 2 and isinstance(axis, int):
         return ops.Concatenate(axis=axis)
+    if class_name == "Flip" and inputs == 1 and axis in (1, [1], (1,)):
+        return ops.Flip()
     if class_name == "Softmax" and inputs == 1 and axis in (-1, None):
         return ops.Activation(function="softmax")
     return None

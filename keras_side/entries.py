@@ -149,6 +149,43 @@ def needed(call: tuple[list, dict]) -> set[tuple[str, int]]:
     return found
 
 
+def renumbered(layers: list[Layer]) -> list[Layer]:
+    """The layers with calls counted in this model alone.
+
+    Keras 3.0 and 3.1 left out calls that belong to another model, but went on counting them in the arguments of
+    others; Keras itself does not load such a file (keras/src/models/functional.py of 3.1, ``serialize_node``).
+    """
+    used: dict[str, set[int]] = {layer.name: set() for layer in layers}
+    for layer in layers:
+        for call in layer.calls:
+            for name, index in needed(call):
+                used.setdefault(name, set()).add(index)
+    counts = {layer.name: len(layer.calls) for layer in layers if layer.class_name != "InputLayer"}
+    places = {
+        name: {index: place for place, index in enumerate(sorted(indices))}
+        for name, indices in used.items()
+        if name in counts and len(indices) == counts[name] and max(indices, default=0) >= counts[name]
+    }
+    if places:
+        for layer in layers:
+            layer.calls = [
+                (_counted(args, places), _counted(options, places)) for args, options in layer.calls
+            ]
+    return layers
+
+
+def _counted(item: Any, places: Mapping[str, Mapping[int, int]]) -> Any:
+    if isinstance(item, list):
+        return [_counted(part, places) for part in item]
+    if (key := _history(item)) is not None:
+        name, index, output = key
+        history = [name, places.get(name, {}).get(index, index), output]
+        return {"class_name": "__keras_tensor__", "config": {"keras_history": history}}
+    if isinstance(item, Mapping):
+        return {key: _counted(part, places) for key, part in item.items()}
+    return item
+
+
 def resolved(item: Any, find: Callable[[tuple[str, int, int]], Any]) -> Any:
     """An argument of a call with what ``find`` gives in place of every serialised tensor."""
     if isinstance(item, list):

@@ -13,9 +13,16 @@ from biport.graph import Graph
 from biport.inspection import Inspection, Row, inspect_graph
 from keras_side.entries import Layer, model_layers
 from keras_side.file import Format, ModelFile
+from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
 from keras_side.legacy.nodes import MODELS
 from keras_side.legacy.origin import Origin
 from keras_side.read import read_file, reading
+
+
+NEWEST = (3, 16)
+"""The first Keras whose masks were not looked at."""
+
+MERGED = (*MERGES, "Concatenate")
 
 
 def inspect(source: str | os.PathLike[str], config: Any = None) -> Inspection:
@@ -86,6 +93,15 @@ def _notes(file: ModelFile, graph: Graph) -> list[str]:
         notes.append(
             "Keras 1 does not say over which backend a Conv1D was trained; taken for TensorFlow, as Keras 2 "
             "takes it (under Theano kernels are turned round)"
+        )
+    if file.origin.generation == 3 and not file.origin.before(*NEWEST):
+        notes.append(
+            f"written by a newer Keras than biport was tested with ({NEWEST[0]}.{NEWEST[1] - 1}); masks are read "
+            "as that one hands them on"
+        )
+    if mask_rules(file.origin) == KERAS_3_0 and any(node.op.kind in MERGED for node in graph.nodes):
+        notes.append(
+            "Keras before 3.4 ends masks where tensors are merged; loaded into a later one it differs"
         )
     if file.format in (Format.WEIGHTS_BY_NAME, Format.WEIGHTS_BY_PLACE):
         notes.append("the configuration was given beside the weights")

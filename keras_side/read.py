@@ -16,7 +16,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras_side.ops
 from biport import ops
@@ -25,8 +25,19 @@ from biport.graph import Graph, Node, Value
 from biport.registry import discover
 from keras_side.cells import CELL_READERS
 from keras_side.data_operations import data_operation
-from keras_side.entries import Layer, flat_states, histories, model_layers, named, needed, own_call, resolved
+from keras_side.entries import (
+    Layer,
+    flat_states,
+    histories,
+    model_layers,
+    named,
+    needed,
+    own_call,
+    renumbered,
+    resolved,
+)
 from keras_side.file import ModelFile
+from keras_side.legacy.halves import repeating, side_by_side
 from keras_side.legacy.masks import KERAS_3, MaskRules, mask_rules
 from keras_side.legacy.origin import Origin
 from keras_side.legacy.weights import UnplacedError
@@ -181,6 +192,8 @@ class _Reader:
     _names: set[str] = field(default_factory=set)
     _steps: dict[int, ops.Cell] = field(default_factory=dict)
     """By the identity of a cell: the op that takes one step with it, the same for every call."""
+    _halves: dict[int, tuple[ops.Recurrent, ops.Recurrent]] = field(default_factory=dict)
+    """By the identity of a Bidirectional: its halves, the same for every call."""
     _layers: dict[int, list[Layer]] = field(default_factory=dict)
     """By the identity of a model's configuration, so that a model called twice shares its weights."""
     _depth: int = 0
@@ -207,7 +220,7 @@ class _Reader:
             raise UnsupportedError(self.owner, "class", class_name, ("Sequential", "Functional"))
         read_layers = self._sequential if class_name == "Sequential" else self._functional
         if id(config) not in self._layers:
-            self._layers[id(config)] = list(model_layers(self.owner, layers, variables))
+            self._layers[id(config)] = renumbered(list(model_layers(self.owner, layers, variables)))
         outputs = read_layers(config, self._layers[id(config)], prefix, inputs)
         self._depth -= 1
         return outputs
@@ -466,15 +479,28 @@ class _Reader:
         if reader.refuse_masked is not None and any(masks):
             reader.refuse_masked(layer.record, op)
         sources = (*inputs, *(state.value for state in states))
-        self._add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
+        if masks[0] is not None and self.rules.halves_repeat and _is_walked_twice(op):
+            values = self._apply_halves(name, op, sources, masks[0])
+        else:
+            self._add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
         try:
             rule = self.rules.of_layers.get(layer.class_name, reader.masks)
-            made = rule(op, name, inputs, carried)
+            handed = carried if self.rules.given_goes_on else [tensor.mask for tensor in tensors]
+            made = rule(op, name, inputs, handed)
         except UnsupportedError as problem:
             raise UnsupportedError(
                 layer.owner, problem.setting, problem.value, problem.supported
             ) from problem
         return [_Tensor(value, found) for value, found in zip(values, made, strict=True)]
+
+    def _apply_halves(self, name: str, op: ops.Bidirectional, sources: Sequence[str], mask: str) -> list[str]:
+        """A Bidirectional of the standalone Keras under a mask; the values it gives."""
+        if id(op) not in self._halves:
+            self._halves[id(op)] = repeating(op)
+        nodes, values = side_by_side(name, self._halves[id(op)], op.merge, sources[0], mask, sources[1:])
+        for node in nodes:
+            self._add(node)
+        return values
 
     def _refuse_held_state(
         self, layer: Layer, op: ops.Op, masks: Sequence[Mask | None], states: Sequence[_Tensor]
@@ -531,6 +557,10 @@ class _Reader:
     def _add(self, node: Node) -> None:
         self._names.add(node.name)
         self.nodes.append(node)
+
+
+def _is_walked_twice(op: ops.Op) -> TypeGuard[ops.Bidirectional]:
+    return isinstance(op, ops.Bidirectional) and op.forward.return_sequences
 
 
 def _gives_sequences(op: ops.Op) -> bool:

@@ -63,7 +63,16 @@ from biport.ops.recurrent import (
     Recurrent,
     StackedRNN,
 )
-from biport.ops.shape import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
+from biport.ops.shape import (
+    Cropping1D,
+    Flatten,
+    Flip,
+    Permute,
+    RepeatVector,
+    Reshape,
+    UpSampling1D,
+    ZeroPadding1D,
+)
 from biport.ops.time_distributed import TimeDistributed
 
 __all__ = [
@@ -95,6 +104,7 @@ __all__ = [
     "Embedding",
     "FeaturesNotEqual",
     "Flatten",
+    "Flip",
     "Gates",
     "GaussianDropout",
     "GaussianNoise",

@@ -1,4 +1,4 @@
-"""The same numbers in another shape: reshaped, permuted, repeated, padded, cropped.
+"""The same numbers in another shape or order: reshaped, permuted, repeated, padded, cropped.
 
 A size made of one that varies gets a letter that says how: ``T+2``, ``T*5/2``. Two sizes have the same letter
 only where they are always equal; in an ONNX file the letter is a promise.
@@ -108,6 +108,17 @@ class Permute(Op):
         if len(x.shape) != len(self.dims) + 1:
             raise GraphError(f"Permute of {len(self.dims)} dims takes one more dimension, found {x}")
         return (Tensor((x.shape[0], *(x.shape[dim] for dim in self.dims)), x.dtype),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Flip(Op):
+    """``(N, T, I)`` with its steps in reverse order."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, 3, FLOATS)
+        return (x,)
 
 
 @final

@@ -1,4 +1,4 @@
-"""How masks travelled in Keras 1 and 2, where that is not how they travel in Keras 3."""
+"""How masks travelled in other releases of Keras, where that is not how they travel in 3.15."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from biport import ops
 from biport.ops import Op
 from keras_side.legacy.origin import Origin
-from keras_side.masks import Full, Mask, all_of, in_time
+from keras_side.masks import Full, Mask, all_of, in_time, stop_mask
 from keras_side.registry import MaskRule
 
 
@@ -19,15 +19,20 @@ class MaskRules:
     Args:
         of_layers: rules in place of those of the readers, by class name.
         unmasked: layers that compute the same with a mask and without.
+        given_goes_on: whether a mask given as an argument is handed on, in place of the one its input carries.
         beside_states: whether a recurrent layer called with an initial state gets its input's mask.
         first_holds_state: whether a recurrent layer puts its initial state, in place of zeros, where a mask
             begins with padding.
+        halves_repeat: whether the halves of a Bidirectional repeat their outputs at masked steps, in place of
+            zeros.
     """
 
     of_layers: Mapping[str, MaskRule] = field(default_factory=dict)
     unmasked: frozenset[str] = frozenset()
+    given_goes_on: bool = True
     beside_states: bool = False
     first_holds_state: bool = False
+    halves_repeat: bool = False
 
 
 def _all_there(
@@ -61,12 +66,24 @@ def _concatenated(
 MERGES = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
 
 KERAS_3 = MaskRules()
+"""Measured on 3.15, and the same in its sources since 3.11."""
+
+KERAS_3_4 = MaskRules(given_goes_on=False)
+"""keras/src/layers/layer.py of 3.10, ``Layer.__call__``: ``previous_mask``."""
+
+KERAS_3_0 = MaskRules(
+    of_layers=dict.fromkeys((*MERGES, "Concatenate"), stop_mask),
+    unmasked=frozenset(MERGES),
+    given_goes_on=False,
+)
+"""keras/src/layers/layer.py of 3.3: a list of inputs has no ``_keras_mask``."""
 
 
 def mask_rules(origin: Origin) -> MaskRules:
     """How masks travel in the models of this Keras."""
     if origin.generation == 3:
-        return KERAS_3
+        older = KERAS_3_0 if origin.before(3, 4) else KERAS_3_4
+        return older if origin.before(3, 11) and len(origin.numbers) > 1 else KERAS_3
     # Softmax has taken masks since TensorFlow 2.4, keras/layers/advanced_activations.py.
     softmax = ("Softmax",) if origin.before(2, 4) else ()
     return MaskRules(
@@ -75,4 +92,6 @@ def mask_rules(origin: Origin) -> MaskRules:
         beside_states=True,
         # keras/backend/tensorflow_backend.py of 2.2.4, ``rnn``: ``states[0]``; 2.3 left it to TensorFlow.
         first_holds_state=origin.standalone and origin.before(2, 3),
+        # keras/layers/wrappers.py of 2.3.1 has nothing like TensorFlow's ``force_zero_output_for_mask``.
+        halves_repeat=origin.standalone,
     )

@@ -94,7 +94,7 @@ class _Modern:
         if isinstance(settings.get("cells"), list):
             settings["cells"] = [self.layer(cell) for cell in settings["cells"]]
         if class_name == "Bidirectional" and self.origin.generation < 3:
-            _take_halves(settings, self.origin)
+            _take_halves(settings)
         return settings
 
     def _model(self, class_name: str, config: object) -> tuple[str, Settings]:
@@ -177,28 +177,27 @@ def _first_input(entry: Mapping[str, Any]) -> tuple[object, str, str]:
     return settings.get("batch_input_shape"), whole, str(settings.get("name"))
 
 
-def _take_halves(settings: Settings, origin: Origin) -> None:
+def _take_halves(settings: Settings) -> None:
     """Both halves of a Bidirectional, which Keras 1 and 2 describe once.
 
-    ``tf.keras`` puts zeros at masked steps of both halves' sequences; the standalone package repeats the
-    output before (tensorflow/python/keras/layers/wrappers.py of TensorFlow 2.3, ``force_zero_output_for_mask``;
-    keras/layers/wrappers.py of 2.3.1, which has nothing like it).
+    They put zeros at masked steps of their sequences (tensorflow/python/keras/layers/wrappers.py of TensorFlow
+    2.3, ``force_zero_output_for_mask``); for the standalone Keras see `keras_side.legacy.halves`.
     """
     forward = settings.get("layer")
     if not isinstance(forward, Mapping) or not isinstance(forward.get("config"), Mapping):
         return
-    name = str(forward["config"].get("name", ""))
     if settings.get("backward_layer") is None:
-        config = dict(forward["config"]) | {
-            "name": f"backward_{name}",
-            "go_backwards": not forward["config"].get("go_backwards", False),
+        config = forward["config"]
+        turned = {
+            "name": f"backward_{config.get('name', '')}",
+            "go_backwards": not config.get("go_backwards", False),
         }
-        settings["backward_layer"] = dict(forward) | {"config": config}
+        settings["backward_layer"] = dict(forward) | {"config": dict(config) | turned}
     for key in ("layer", "backward_layer"):
         half = settings[key]
         if isinstance(half, Mapping) and isinstance(half.get("config"), Mapping):
-            zero = bool(half["config"].get("return_sequences")) and not origin.standalone
-            settings[key] = dict(half) | {"config": dict(half["config"]) | {"zero_output_for_mask": zero}}
+            zero = {"zero_output_for_mask": bool(half["config"].get("return_sequences"))}
+            settings[key] = dict(half) | {"config": dict(half["config"]) | zero}
 
 
 def _merge(modern: dict[str, Any]) -> dict[str, Any]:
