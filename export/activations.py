@@ -48,6 +48,7 @@ ACTIVATIONS: dict[str, Callable[[Scope, ir.Value], ir.Value]] = {
     "gelu": _gelu,
     "hard_shrink": lambda scope, x: scope("Shrink", x, lambd=0.5),
     "hard_sigmoid": lambda scope, x: scope("HardSigmoid", x, alpha=1 / 6, beta=0.5),
+    "hard_sigmoid_keras2": lambda scope, x: scope("HardSigmoid", x),
     "hard_silu": lambda scope, x: scope("Mul", x, scope("HardSigmoid", x, alpha=1 / 6, beta=0.5)),
     "hard_tanh": lambda scope, x: scope("Clip", x, _number(-1), _number(1)),
     "leaky_relu": lambda scope, x: scope("LeakyRelu", x, alpha=0.2),

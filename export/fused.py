@@ -19,6 +19,7 @@ FUSED: dict[str, tuple[str, float | None, float | None]] = {
     "celu": ("Elu", 1.0, None),
     "elu": ("Elu", 1.0, None),
     "hard_sigmoid": ("HardSigmoid", 1 / 6, 0.5),
+    "hard_sigmoid_keras2": ("HardSigmoid", 0.2, 0.5),
     "leaky_relu": ("LeakyRelu", 0.2, None),
     "linear": ("Affine", 1.0, 0.0),
     "relu": ("Relu", None, None),

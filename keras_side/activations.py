@@ -1,7 +1,7 @@
 """Keras' activations in a layer's configuration, by the names of `biport.ops.ACTIVATIONS`.
 
 Keras writes one as a name, as ``{"class_name": "function", ...}``, or, where a layer was given in place of a
-function, as that layer.
+function, as that layer. Those of `keras_side.registered` it writes under their registered names.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from biport.compare import L1_ALLOWED
 from biport.config import Config
 from biport.graph import Graph
 from biport.ops import ACTIVATIONS
+from keras_side import registered
 
 ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 """keras/src/activations/__init__.py, ``ALL_OBJECTS_DICT``."""
@@ -63,19 +64,34 @@ def read_activation(config: Config, key: str = "activation", default: str = "lin
     return name
 
 
+def write_activation(name: str) -> str | dict[str, Any]:
+    """The activation called ``name`` as Keras writes it in a configuration."""
+    full = next((full for full, known in registered.NAMES.items() if known == name), None)
+    if full is None:
+        return name
+    return {"module": "builtins", "class_name": "function", "config": full, "registered_name": "function"}
+
+
 def _name(found: object) -> str | None:
     """The name of a serialised activation; ``None`` where there is none."""
     match found:
         case None:
             return "linear"
         case str():
-            return ALIASES.get(found, found)
+            return _own(found)
+        case {"class_name": "function", "config": str(name)} if name in registered.NAMES:
+            return registered.NAMES[name]
         case {"class_name": "function", "module": str(module), "config": str(name)}:
             known = module in ("builtins", "keras.activations") or module.startswith("keras.src.activations")
-            return ALIASES.get(name, name) if known else None
+            return _own(name) if known else None
         case {"class_name": str(name), "module": "keras.layers", "config": Mapping() as settings}:
             return _name(settings.get("activation")) if name == "Activation" else _of_layer(name, settings)
     return None
+
+
+def _own(name: str) -> str | None:
+    """An activation of Keras itself; a function of the user's may be called what a registered one is."""
+    return None if name in registered.NAMES.values() else ALIASES.get(name, name)
 
 
 def _of_layer(class_name: str, settings: Mapping[str, Any]) -> str | None:

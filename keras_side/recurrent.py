@@ -16,7 +16,7 @@ from biport.config import Config
 from biport.errors import UnsupportedError
 from biport.gates import split_gates, stack_gates
 from biport.ops import Cell, Gates, Recurrent
-from keras_side.activations import read_activation
+from keras_side.activations import read_activation, write_activation
 from keras_side.masks import Mask
 from keras_side.records import LayerRecord, Variables, WrittenLayer, input_size
 
@@ -97,7 +97,7 @@ def write_cell(op: Cell, **settings: Any) -> dict[str, Any]:
     """The settings `read_cell` reads, and those of the kind given as ``settings``."""
     return {
         "units": op.hidden_size,
-        "activation": op.activation,
+        "activation": write_activation(op.activation),
         "use_bias": op.bias_ih is not None,
         "dropout": op.dropout,
         "recurrent_dropout": op.recurrent_dropout,

@@ -24,6 +24,7 @@ from biport.registry import discover
 from biport.targets import check_target
 from biport.transfer import LoadReport, summed_biases
 from keras_side.records import WrittenLayer
+from keras_side.registered import register
 from keras_side.registry import WRITERS
 
 if TYPE_CHECKING:
@@ -54,13 +55,17 @@ def write(graph: Graph) -> keras.Model:
 
 
 def require_keras() -> None:
-    """Import keras with a backend that stays quiet.
+    """Import keras with a backend that stays quiet, and make known to it what biport's models may hold.
 
     Raises:
         MissingDependencyError: keras or its backend is not installed.
     """
-    if sys.modules.get("keras") is not None:
-        return
+    if sys.modules.get("keras") is None:
+        _import_keras()
+    register()
+
+
+def _import_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with _quiet_stderr():
@@ -255,7 +260,7 @@ def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
 def _inner_dtype(value: Any, dtype: str) -> Any:
     if isinstance(value, list):
         return [_inner_dtype(part, dtype) for part in value]
-    if not isinstance(value, Mapping) or "config" not in value:
+    if not isinstance(value, Mapping) or not isinstance(value.get("config"), Mapping):
         return value
     return dict(value) | {"config": _with_dtype(value["config"], dtype) | {"dtype": dtype}}
 

@@ -23,6 +23,11 @@ def linear(x: Tensor) -> Tensor:
     return x
 
 
+def hard_sigmoid_keras2(x: Tensor) -> Tensor:
+    """A line of slope 1/5 through (0, 1/2), cut at 0 and 1: Keras 1's and 2's `hard_sigmoid`."""
+    return (0.2 * x + 0.5).clamp(0, 1)
+
+
 def sparse_plus(x: Tensor) -> Tensor:
     """Zero below -1, ``(x + 1)² / 4`` up to 1, then ``x``."""
     return torch.where(x >= 1, x, (x.clamp(-1, 1) + 1).square() / 4)
@@ -67,6 +72,7 @@ SPELLINGS: dict[str, Spelling] = {
         functional.hardshrink, {}, (torch.hardshrink, "hardshrink", nn.Hardshrink), {"lambd": 0.5}
     ),
     "hard_sigmoid": Spelling(functional.hardsigmoid, {}, (nn.Hardsigmoid,), _INPLACE),
+    "hard_sigmoid_keras2": Spelling(hard_sigmoid_keras2),
     "hard_silu": Spelling(functional.hardswish, {}, (nn.Hardswish,), _INPLACE),
     "hard_tanh": Spelling(
         functional.hardtanh, {}, (nn.Hardtanh,), {"min_val": -1.0, "max_val": 1.0} | _INPLACE

@@ -18,6 +18,7 @@ from biport.reference.recurrent import gate_values, step
 BOUNDED = {
     "sigmoid": (0.0, 1.0),
     "hard_sigmoid": (0.0, 1.0),
+    "hard_sigmoid_keras2": (0.0, 1.0),
     "sparse_sigmoid": (0.0, 1.0),
     "softmax": (0.0, 1.0),
     "tanh": (-1.0, 1.0),

@@ -32,7 +32,8 @@ ACTIVATIONS: dict[str, Sequence[tuple[str, str]]] = {
     "more": [
         *(("relu", "hard_sigmoid"), ("softsign", "softplus"), ("elu", "sigmoid"), ("tanh", "leaky_relu")),
         *(("linear", "sigmoid"), ("hard_sigmoid", "tanh"), ("gelu", "sigmoid"), ("silu", "hard_sigmoid")),
-        *(("selu", "sigmoid"), ("tanh", "softmax"), ("exponential", "sigmoid")),
+        *(("tanh", "hard_sigmoid_keras2"), ("selu", "sigmoid"), ("tanh", "softmax")),
+        ("exponential", "sigmoid"),
     ],
 }
 """Pairs of activation and recurrent activation; those of ``more`` run forward and both ways only."""

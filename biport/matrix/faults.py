@@ -245,20 +245,10 @@ def _invert_update(op: Op) -> Op:
 
 
 def _old_slope(op: Op) -> Op:
-    """Keras 2's hard_sigmoid of slope 1/5: Keras 3's of 6/5 of what goes into the gates."""
+    """Keras 2's hard_sigmoid in place of Keras 3's."""
     if not isinstance(op, LSTM | GRU) or op.recurrent_activation != "hard_sigmoid":
         return op
-    steep = np.float32(1.2)
-    gates = [gate for gate in op.gates if gate != op.gates[-1]]
-    changed: dict[str, Any] = {}
-    for name in WEIGHTS:
-        found = getattr(op, name)
-        changed[name] = (
-            None
-            if found is None
-            else found | {gate: found[gate] * found[gate].dtype.type(steep) for gate in gates}
-        )
-    return dataclasses.replace(op, **changed)
+    return dataclasses.replace(op, recurrent_activation="hard_sigmoid_keras2")
 
 
 def _activations_exchanged(op: Op) -> Op:

@@ -25,6 +25,7 @@ from biport.ops.base import (
 FUSED_ACTIVATIONS = (
     "elu",
     "hard_sigmoid",
+    "hard_sigmoid_keras2",
     "leaky_relu",
     "linear",
     "relu",
@@ -61,7 +62,8 @@ ACTIVATIONS = tuple(
     )
 )
 """Keras' names. Parameters have Keras 3's default values: ``elu`` and ``celu`` alpha 1, ``leaky_relu`` slope
-0.2, ``hard_sigmoid`` slope 1/6, the shrinks 0.5, ``gelu`` exact."""
+0.2, ``hard_sigmoid`` slope 1/6, the shrinks 0.5, ``gelu`` exact. ``hard_sigmoid_keras2`` is what Keras 1 and
+2 call ``hard_sigmoid``, of slope 1/5."""
 
 
 @final

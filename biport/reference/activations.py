@@ -51,6 +51,11 @@ def hard_sigmoid(x: np.ndarray) -> np.ndarray:
     return np.clip(x + 3, 0, 6) / x.dtype.type(6)
 
 
+def hard_sigmoid_keras2(x: np.ndarray) -> np.ndarray:
+    """A line of slope 1/5 through (0, 1/2), cut at 0 and 1: Keras 1's and 2's `hard_sigmoid`."""
+    return np.clip(x.dtype.type(0.2) * x + x.dtype.type(0.5), 0, 1)
+
+
 def gelu(x: np.ndarray) -> np.ndarray:
     """``x Φ(x)``, exact; numpy has no erf, so its elements go through Python's."""
     erf = np.array([math.erf(number) for number in (x.astype("float64") / math.sqrt(2)).ravel()])
@@ -79,6 +84,7 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gelu": gelu,
     "hard_shrink": hard_shrink,
     "hard_sigmoid": hard_sigmoid,
+    "hard_sigmoid_keras2": hard_sigmoid_keras2,
     "hard_silu": lambda x: x * hard_sigmoid(x),
     "hard_tanh": lambda x: np.clip(x, -1, 1),
     "leaky_relu": leaky_relu,

@@ -20,4 +20,6 @@ def read_activation(record: LayerRecord) -> ops.Activation:
 @writes(ops.Activation)
 def write_activation(op: ops.Activation) -> WrittenLayer:
     """Write an Activation."""
-    return WrittenLayer(class_name="Activation", config={"activation": op.function})
+    return WrittenLayer(
+        class_name="Activation", config={"activation": activations.write_activation(op.function)}
+    )

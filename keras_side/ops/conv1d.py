@@ -6,7 +6,7 @@ from biport import ops
 from biport.config import Config
 from biport.errors import FileError, WeightError
 from biport.ops.convolution import PADDINGS
-from keras_side.activations import read_activation
+from keras_side.activations import read_activation, write_activation
 from keras_side.records import LayerRecord, WrittenLayer
 from keras_side.registry import reads, writes
 
@@ -66,7 +66,7 @@ def write_conv1d(op: ops.Conv1D) -> WrittenLayer:
             "data_format": "channels_last",
             "dilation_rate": op.dilation,
             "groups": op.groups,
-            "activation": op.activation,
+            "activation": write_activation(op.activation),
             "use_bias": op.bias is not None,
         },
         weights=[kernel] if op.bias is None else [kernel, op.bias],

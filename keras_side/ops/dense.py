@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from biport import ops
-from keras_side.activations import read_activation
+from keras_side.activations import read_activation, write_activation
 from keras_side.masks import pass_mask
 from keras_side.records import LayerRecord, WrittenLayer, input_size
 from keras_side.registry import reads, writes
@@ -31,6 +31,10 @@ def write_dense(op: ops.Dense) -> WrittenLayer:
     """Write a Dense."""
     return WrittenLayer(
         class_name="Dense",
-        config={"units": op.output_size, "activation": op.activation, "use_bias": op.bias is not None},
+        config={
+            "units": op.output_size,
+            "activation": write_activation(op.activation),
+            "use_bias": op.bias is not None,
+        },
         weights=[op.weight.T] if op.bias is None else [op.weight.T, op.bias],
     )

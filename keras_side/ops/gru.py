@@ -8,6 +8,7 @@ from biport import ops
 from biport.config import Config
 from biport.errors import WeightError
 from keras_side import recurrent
+from keras_side.activations import write_activation
 from keras_side.cells import reads_cell, writes_cell
 from keras_side.records import LayerRecord, Variables, WrittenLayer
 from keras_side.registry import reads, writes
@@ -42,8 +43,8 @@ def read_gru_cell(record: LayerRecord) -> ops.GRU:
 @writes_cell(ops.GRU)
 def write_gru_cell(op: ops.GRU) -> WrittenLayer:
     """Write a GRUCell."""
-    settings = {"recurrent_activation": op.recurrent_activation, "reset_after": op.reset_after}
-    config = recurrent.write_cell(op, **settings)
+    activation = write_activation(op.recurrent_activation)
+    config = recurrent.write_cell(op, recurrent_activation=activation, reset_after=op.reset_after)
     return WrittenLayer("GRUCell", config, recurrent.cell_weights(op, ORDER))
 
 

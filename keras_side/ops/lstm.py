@@ -7,6 +7,7 @@ from typing import Any
 from biport import ops
 from biport.config import Config
 from keras_side import recurrent
+from keras_side.activations import write_activation
 from keras_side.cells import reads_cell, writes_cell
 from keras_side.records import LayerRecord, Variables, WrittenLayer
 from keras_side.registry import reads, writes
@@ -38,7 +39,8 @@ def read_lstm_cell(record: LayerRecord) -> ops.LSTM:
 @writes_cell(ops.LSTM)
 def write_lstm_cell(op: ops.LSTM) -> WrittenLayer:
     """Write an LSTMCell; two biases are added up, because Keras keeps one."""
-    settings = recurrent.write_cell(op, recurrent_activation=op.recurrent_activation)
+    activation = write_activation(op.recurrent_activation)
+    settings = recurrent.write_cell(op, recurrent_activation=activation)
     return WrittenLayer("LSTMCell", settings, recurrent.cell_weights(op, ORDER))
 
 

@@ -132,6 +132,13 @@ def test_activations_at_the_ends_of_their_range() -> None:
     np.testing.assert_array_equal(ACTIVATIONS["relu"](x), [[0, 0, 1000]])
 
 
+def test_the_two_hard_sigmoids() -> None:
+    x = np.array([-9.0, -2.75, -1, 0, 1, 2.75, 9])
+    np.testing.assert_allclose(ACTIVATIONS["hard_sigmoid_keras2"](x), [0, 0, 0.3, 0.5, 0.7, 1, 1], atol=1e-15)
+    sixths = [0, 0.25 / 6, 1 / 3, 0.5, 2 / 3, 5.75 / 6, 1]
+    np.testing.assert_allclose(ACTIVATIONS["hard_sigmoid"](x), sixths, atol=1e-15)
+
+
 INPUT = Value("ids", ("N", "T"), "int32")
 BAD = {
     "float ids": (np.ones((2, 3)), "input 'ids': expected integer ids"),

@@ -54,6 +54,13 @@ def test_dense(activation, rank, bias, rng, tmp_path):
     assert worst(graph, session, array(rng, 0, *sizes[1:], I)) == 0
 
 
+def test_keras_2s_hard_sigmoid_is_onnx_own(rng, tmp_path):
+    node = Node("y", ops.Activation(function="hard_sigmoid_keras2"), ("x",))
+    session = exported(Graph((X2,), (node,), ("y",)), tmp_path)
+    (made,) = onnx.load(session.path).graph.node
+    assert (made.op_type, list(made.attribute)) == ("HardSigmoid", [])
+
+
 @pytest.mark.parametrize("dtype", ops.INTEGERS)
 @pytest.mark.parametrize("shape", [("N",), ("N", "T"), ("N", "T", 2)])
 def test_embedding_of_any_rank(shape, dtype, rng, tmp_path):

@@ -239,6 +239,11 @@ def test_notes_name_the_layer_and_why(rng, tmp_path):
             {"recurrent_activation": "hard_sigmoid"},
             ["activation_alpha", "activation_beta", "activations"],
         ),
+        (
+            "gru",
+            {"recurrent_activation": "hard_sigmoid_keras2"},
+            ["activation_alpha", "activation_beta", "activations", "linear_before_reset"],
+        ),
         ("gru_before", {"activation": "elu"}, ["activation_alpha", "activations"]),
     ],
 )

@@ -14,6 +14,8 @@ from random_graphs import cell
 import keras_side
 from biport import ops, reference
 from biport.graph import Graph, Node, Value
+from keras_side.activations import write_activation
+from keras_side.registered import register
 
 layers: Any = keras.layers
 H = 4
@@ -25,6 +27,9 @@ KINDS: dict[str, Any] = {
     "rnn": lambda **k: layers.SimpleRNN(H, **k),
     "lstm, other activations": lambda **k: layers.LSTM(
         H, activation="softsign", recurrent_activation="hard_sigmoid", **k
+    ),
+    "lstm of keras 2": lambda **k: layers.LSTM(
+        H, recurrent_activation=write_activation("hard_sigmoid_keras2"), **k
     ),
     "gru without biases": lambda **k: layers.GRU(H, use_bias=False, **k),
     "rnn of relu without biases": lambda **k: layers.SimpleRNN(H, activation="relu", use_bias=False, **k),
@@ -39,6 +44,7 @@ KINDS: dict[str, Any] = {
 STATES: dict[str, Any] = {kind: [H] for kind in KINDS} | {
     "lstm": [H, H],
     "lstm, other activations": [H, H],
+    "lstm of keras 2": [H, H],
     "stacked cells": [[5, 5], [3], [2, 2], [H]],
 }
 WALKS = ("forward", "backward", "concat", "sum", "mul", "ave", None)
@@ -46,6 +52,7 @@ WALKS = ("forward", "backward", "concat", "sum", "mul", "ave", None)
 
 @pytest.fixture(autouse=True)
 def double():
+    register()
     with floats("float64"):
         yield
 

@@ -51,6 +51,16 @@ class Doubled(layers.Layer):
         return x * 2
 
 
+def hard_sigmoid_keras2(x: Any) -> Any:
+    """A function of the user's, called what biport calls one of its own."""
+    return x
+
+
+@keras.saving.register_keras_serializable("mine", "hard_sigmoid_keras2")
+def of_another_package(x: Any) -> Any:
+    return x
+
+
 class Subclassed(keras.Model):
     def __init__(self) -> None:
         super().__init__(name="own")
@@ -154,6 +164,16 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
         "a layer of its own as activation",
         lambda: of_features(layers.Dense(2, layers.LeakyReLU(0.3), name="it")),
         ["'it'", "Dense", "LeakyReLU", "'leaky_relu'"],
+    ),
+    (
+        "a function of the user's",
+        lambda: of_features(layers.Dense(2, hard_sigmoid_keras2, name="it")),
+        ["'it'", "Dense", "activation", "'hard_sigmoid_keras2'"],
+    ),
+    (
+        "a function of another package",
+        lambda: of_features(layers.Activation(of_another_package, name="it")),
+        ["'it'", "Activation", "activation", "mine>hard_sigmoid_keras2"],
     ),
     (
         "noise_shape",
@@ -274,6 +294,33 @@ def test_unknown_settings_in_a_file(
         keras_side.read(path)
     for word in ("changed.keras", f"'{layer}'", setting):
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "hard_sigmoid_keras2",
+        "biport>hard_sigmoid_keras2",
+        {
+            "module": "builtins",
+            "config": "hard_sigmoid_keras2",
+            "registered_name": "biport>hard_sigmoid_keras2",
+        },
+        {"module": "biport", "config": "relu", "registered_name": "biport>hard_sigmoid_keras2"},
+        {"module": "builtins", "config": "biport>relu", "registered_name": "function"},
+        {"module": "builtins", "config": "biport>hard_sigmoid_keras2>x", "registered_name": "function"},
+    ],
+)
+def test_what_keras_would_not_take_for_the_hard_sigmoid_of_keras_2(
+    said: Any, tiny_file: Path, tmp_path: Path
+) -> None:
+    def change(data: dict) -> None:
+        layer_config(data, "head")["activation"] = (
+            said if isinstance(said, str) else {"class_name": "function"} | said
+        )
+
+    with pytest.raises(UnsupportedModelError, match=r"'head'.*activation"):
+        keras_side.read(edited(tiny_file, tmp_path / "changed.keras", change))
 
 
 def test_a_model_that_was_never_built() -> None:

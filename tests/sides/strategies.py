@@ -22,14 +22,20 @@ from random_graphs import cell
 from biport import ops
 from biport.graph import Graph, Node, Value
 from biport.ops import ACTIVATIONS, FUSED_ACTIVATIONS, MERGE_MODES
+from keras_side.activations import write_activation
+from keras_side.registered import register
 
 layers: Any = keras.layers
+register()
 
 ROWS = 9
 LONGEST = 6
 WIDEST = 4
 CELLS = ("LSTM", "GRU", "SimpleRNN")
-BOUNDED = ("tanh", "sigmoid", "hard_sigmoid", "softsign", "hard_tanh", "sparse_sigmoid", "softmax")
+BOUNDED = (
+    *("tanh", "sigmoid", "hard_sigmoid", "hard_sigmoid_keras2"),
+    *("softsign", "hard_tanh", "sparse_sigmoid", "softmax"),
+)
 GROWING = ("exponential", "squareplus", "sparse_plus", "softplus")
 STABLE = tuple(name for name in ACTIVATIONS if name not in GROWING)
 """What a recurrence may have; even of these, most that have no bound leave the range of float32 at times."""
@@ -55,9 +61,9 @@ def mostly(*options: Any, otherwise: Sequence[Any]) -> st.SearchStrategy:
     return st.integers(0, 9).flatmap(lambda number: choice(*(otherwise if number == 9 else options)))
 
 
-activations = st.one_of(choice(*FUSED_ACTIVATIONS), choice(*ACTIVATIONS))
-gates = mostly(*BOUNDED, otherwise=STABLE)
-candidates = mostly(*BOUNDED, "relu", "elu", "leaky_relu", otherwise=STABLE)
+activations = st.one_of(choice(*FUSED_ACTIVATIONS), choice(*ACTIVATIONS)).map(write_activation)
+gates = mostly(*BOUNDED, otherwise=STABLE).map(write_activation)
+candidates = mostly(*BOUNDED, "relu", "elu", "leaky_relu", otherwise=STABLE).map(write_activation)
 
 
 @dataclass

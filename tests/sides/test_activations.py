@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -15,10 +17,12 @@ from biport import ops, verify
 from biport.compare import L1_ALLOWED
 from biport.errors import UnsupportedError
 from biport.reference.activations import ACTIVATIONS
-from keras_side.activations import INEXACT, LAYERS
+from keras_side.activations import INEXACT, LAYERS, write_activation
+from keras_side.load_file import load_file
+from keras_side.registered import register
 from torch_side.activations import apply
 
-KINKS = [-6, -3, -1, -0.5, -0.0, 0, 0.5, 1, 3, 6]
+KINKS = [-6, -3, -2.5, -1, -0.5, -0.0, 0, 0.5, 1, 2.5, 3, 6]
 FAR = [-700, -100, -89, -50, -40, -20, 20, 40, 50, 89, 100, 700]
 POINTS = np.array([*np.linspace(-8, 8, 801), *KINKS, *np.nextafter(KINKS, 9), *np.nextafter(KINKS, -9), *FAR])
 
@@ -27,7 +31,8 @@ POINTS = np.array([*np.linspace(-8, 8, 801), *KINKS, *np.nextafter(KINKS, 9), *n
 def test_keras_the_reference_and_torch_agree_at_kinks_and_far_out(name):
     x = POINTS if name != "exponential" else POINTS[POINTS < 40]
     wanted = ACTIVATIONS[name](x)
-    live = np.array(keras.activations.get(name)(keras.ops.convert_to_tensor(x[None], dtype="float64")))[0]
+    function = keras.activations.get(write_activation(name))
+    live = np.array(function(keras.ops.convert_to_tensor(x[None], dtype="float64")))[0]
     mine = apply(name, torch.tensor(x)).numpy()
 
     np.testing.assert_allclose(mine, wanted, rtol=1e-14, atol=1e-14)
@@ -36,8 +41,14 @@ def test_keras_the_reference_and_torch_agree_at_kinks_and_far_out(name):
     assert (np.abs(live - wanted).max() > 1e-10) == (name in INEXACT)
 
 
-def classifier(activation) -> keras.Model:
+@pytest.fixture(autouse=True)
+def _registered():
+    register()
+
+
+def classifier(name) -> keras.Model:
     """Dense layers over steps and over a row, weights and biases random."""
+    activation = write_activation(name)
     model = keras.Sequential(
         [
             keras.Input((None,), dtype="int32"),
@@ -71,7 +82,7 @@ def test_every_activation_is_the_same_everywhere(name, tmp_path):
 def test_another_activation_is_found(name):
     model = classifier(name)
     graph = keras_side.read(model)
-    wrong = keras_side.read(classifier("tanh"))
+    wrong = keras_side.read(classifier("hard_sigmoid" if name == "hard_sigmoid_keras2" else "tanh"))
     wrong = type(graph)(graph.inputs, (*graph.nodes[:-1], wrong.nodes[-1]), graph.outputs)
 
     assert verify(model, wrong).at_fault == ["graph"]
@@ -88,6 +99,31 @@ def test_other_ways_to_say_an_activation():
         graph = keras_side.read(model)
         assert graph["it"].op.settings()["activation"] == name
         assert verify(model, graph).ok
+
+
+def test_keras_2s_hard_sigmoid_is_written_loaded_and_read_again(tmp_path):
+    name = "biport>hard_sigmoid_keras2"
+    said: Any = write_activation("hard_sigmoid_keras2")
+    x = keras.Input((5, 3), name="x")
+    y = layers.Bidirectional(layers.LSTM(3, return_sequences=True, recurrent_activation=said))(x)
+    y = layers.TimeDistributed(layers.Dense(4, said))(layers.Activation(said)(y))
+    model = keras.Model(x, layers.RNN(layers.GRUCell(2, said, said))(layers.Conv1D(3, 2, activation=said)(y)))
+    graph = keras_side.read(model)
+    assert "Scan" not in export.write(graph, tmp_path / "model.onnx").nodes
+    file = keras_side.save(graph, tmp_path / "model.keras")
+    # As in a process that has only just imported Keras.
+    keras.saving.get_custom_objects().pop(name)
+    with pytest.raises((TypeError, ValueError), match=name):
+        keras.saving.load_model(file, compile=False)
+    again = load_file(file)
+    keras.saving.get_custom_objects().pop(name)
+    written = keras_side.write(graph)
+    assert name in keras.saving.get_custom_objects()
+
+    assert keras_side.read(file) == keras_side.read(again) == keras_side.read(written) == graph
+    forms = file, again, written, torch_side.write(graph), tmp_path / "model.onnx"
+    report = verify(model, *forms, float64=True)
+    assert report.ok, report.table
 
 
 def relu(x):

@@ -21,6 +21,8 @@ from biport.compare import Verdict
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Value
 from biport.steps import needed_steps
+from keras_side.activations import write_activation
+from keras_side.registered import register
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not support masking")
 
@@ -67,10 +69,14 @@ def test_convolution(settings: dict, tmp_path: Path) -> None:
         export.Session(tmp_path / "fused.onnx").run([short])
 
 
-@pytest.mark.parametrize("activation", ["linear", "softmax", "gelu", "hard_sigmoid", "log_softmax"])
+@pytest.mark.parametrize(
+    "activation", ["linear", "softmax", "gelu", "hard_sigmoid", "hard_sigmoid_keras2", "log_softmax"]
+)
 def test_activations(activation: str, tmp_path: Path) -> None:
+    register()
     x = keras.Input((7, I), name="x")
-    check_everywhere(quiet_model(x, layers.Conv1D(3, 2, activation=activation)(x)), tmp_path)
+    made = layers.Conv1D(3, 2, activation=write_activation(activation))(x)
+    check_everywhere(quiet_model(x, made), tmp_path)
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
