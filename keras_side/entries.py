@@ -55,8 +55,8 @@ def flat_states(states: Any) -> list[Any]:
 
 
 def named(owner: str, message: str) -> str:
-    """The message with what it is about in front, once."""
-    return message if message.startswith(owner) else f"{owner}: {message}"
+    """The message with what it is about in front, where it does not say it."""
+    return message if owner in message else f"{owner}: {message}"
 
 
 def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[Layer]:
@@ -152,8 +152,8 @@ def needed(call: tuple[list, dict]) -> set[tuple[str, int]]:
 def renumbered(layers: list[Layer]) -> list[Layer]:
     """The layers with calls counted in this model alone.
 
-    Keras 3.0 and 3.1 left out calls that belong to another model, but went on counting them in the arguments of
-    others; Keras itself does not load such a file (keras/src/models/functional.py of 3.1, ``serialize_node``).
+    Keras 3.0 and 3.1 left out calls that belong to another model, but went on counting them in the arguments
+    of others (keras/src/models/functional.py of 3.1, ``serialize_node``). Keras loads no such file.
     """
     used: dict[str, set[int]] = {layer.name: set() for layer in layers}
     for layer in layers:

@@ -133,7 +133,7 @@ class FileVariables2(FileVariables):
         for container in self.containers:
             group = self.hdf5.group(self.group, container)
             if group is not None:
-                found = sorted(n for stored in group if (n := _numbered(stored, kind)[1]) is not None)
+                found = sorted(n for stored in group if (n := _numbered(str(stored), kind)[1]) is not None)
                 place = found[number] if number is not None and number < len(found) else number
                 return self.item(container, index, f"{kind}_{place}" if place else kind)
         return super().layer(index, key, name)
@@ -268,6 +268,21 @@ class ModelFile:
         return modernised(self.raw, self.origin, self.owner)
 
 
+def needs_config(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds weights alone, so that a configuration has to be given beside it.
+
+    Raises:
+        FileError: it is no model file.
+    """
+    if _first_bytes(Path(path)) != SIGNATURE:
+        return False
+    hdf5 = Hdf5(Path(path), str(path))
+    try:
+        return hdf5.text(hdf5.root, "model_config") is None
+    finally:
+        hdf5.close()
+
+
 def _first_bytes(path: Path) -> bytes:
     if not path.exists():
         raise FileError(f"{path}: no such file")
@@ -282,8 +297,8 @@ def _first_bytes(path: Path) -> bytes:
 def _what_folder(path: Path) -> str:
     if (path / "saved_model.pb").exists() or (path / "keras_metadata.pb").exists():
         return (
-            "is a SavedModel folder, whose graph biport does not read; load it with the Keras that wrote it and "
-            "save it as one file: tf_keras.models.load_model(folder).save('model.h5')"
+            "is a SavedModel folder, whose graph biport does not read; load it with the Keras that wrote it "
+            "and save it as one file: tf_keras.models.load_model(folder).save('model.h5')"
         )
     return "is a folder; biport reads .keras and .h5 files"
 

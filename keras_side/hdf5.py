@@ -29,6 +29,11 @@ def most_bytes(stored: int) -> int:
     return 4 * stored + 2**28
 
 
+def object_address(dataset: h5py.Dataset) -> int:
+    """Where in the file a data set is, whatever names it has."""
+    return h5py.h5o.get_info(dataset.id).addr  # pyright: ignore[reportAttributeAccessIssue]
+
+
 class Hdf5:
     """An open HDF5 file; close it after use.
 
@@ -96,7 +101,7 @@ class Hdf5:
         if dataset.nbytes > max(SMALL if stored else 0, stored * MAX_EXPANSION):
             raise FileError(f"{owner}: declares {dataset.nbytes} bytes but {stored} are stored")
         name = str(dataset.name)
-        if self._read.setdefault(h5py.h5o.get_info(dataset.id).addr, name) != name:
+        if self._read.setdefault(object_address(dataset), name) != name:
             raise FileError(f"{owner}: is stored once and used under two names")
         self._left -= dataset.nbytes
         if self._left < 0:

@@ -38,8 +38,9 @@ from keras_side.entries import (
 )
 from keras_side.file import ModelFile
 from keras_side.legacy.halves import repeating, side_by_side
-from keras_side.legacy.masks import KERAS_3, MaskRules, mask_rules
+from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.origin import Origin
+from keras_side.legacy.unlike import refuse_unlike
 from keras_side.legacy.weights import UnplacedError
 from keras_side.live import describe, is_live
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
@@ -60,8 +61,8 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError
 def read(source: Any, config: Any = None) -> Graph:
     """Read a live Sequential or functional Keras model, or the file of one, into a graph.
 
-    A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may be
-    a ``.keras`` or ``.h5`` file of Keras 1, 2 or 3, and means what the Keras that wrote it meant.
+    A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may
+    be a ``.keras`` or ``.h5`` file of Keras 1, 2 or 3, and means what the Keras that wrote it meant.
 
     Args:
         source: a built live model, or the path of a file.
@@ -125,7 +126,7 @@ def _naming(owner: str) -> Iterator[None]:
 
 def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Origin) -> Graph:
     class_name, config = serialized(owner, data)
-    reader = _Reader(owner, mask_rules(origin))
+    reader = _Reader(owner, origin)
     outputs: list[_Tensor] = []
     try:
         outputs = reader.model(class_name, config, variables, prefix="", inputs=None)
@@ -184,7 +185,7 @@ class _Reader:
     """What has been read so far of one model and the models inside it."""
 
     owner: str
-    rules: MaskRules = KERAS_3
+    origin: Origin
     inputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     problems: list[UnsupportedError] = field(default_factory=list)
@@ -197,6 +198,9 @@ class _Reader:
     _layers: dict[int, list[Layer]] = field(default_factory=dict)
     """By the identity of a model's configuration, so that a model called twice shares its weights."""
     _depth: int = 0
+
+    def __post_init__(self) -> None:
+        self.rules = mask_rules(self.origin)
 
     def refuse(self, problem: UnsupportedError) -> None:
         """Note a problem, once, and go on to find the others."""
@@ -466,7 +470,7 @@ class _Reader:
         alone = mask is None and bool(states) and not self.rules.beside_states
         unmasked = alone or layer.class_name in self.rules.unmasked
         taken = [None] * len(carried) if unmasked else carried
-        self._refuse_held_state(layer, op, taken, states)
+        refuse_unlike(self.origin, layer.owner, op, any(taken), bool(states))
         count = op.output_count
         values = [name] if count == 1 else [f"{name}:{position}" for position in range(count)]
         inputs = [tensor.value for tensor in tensors]
@@ -501,18 +505,6 @@ class _Reader:
         for node in nodes:
             self._add(node)
         return values
-
-    def _refuse_held_state(
-        self, layer: Layer, op: ops.Op, masks: Sequence[Mask | None], states: Sequence[_Tensor]
-    ) -> None:
-        """Refuse sequences that begin with an initial state where a graph has zeros.
-
-        Raises:
-            UnsupportedError: these are such.
-        """
-        if self.rules.first_holds_state and states and any(masks) and _gives_sequences(op):
-            supported = "no mask, no initial state, or the last step alone, for models of Keras before 2.3"
-            raise UnsupportedError(layer.owner, "initial_state", "under a mask, for sequences", supported)
 
     def _apply_cell(
         self, layer: Layer, name: str, tensors: Sequence[_Tensor], states: Sequence[_Tensor]
@@ -561,11 +553,6 @@ class _Reader:
 
 def _is_walked_twice(op: ops.Op) -> TypeGuard[ops.Bidirectional]:
     return isinstance(op, ops.Bidirectional) and op.forward.return_sequences
-
-
-def _gives_sequences(op: ops.Op) -> bool:
-    halves = (op.forward, op.backward) if isinstance(op, ops.Bidirectional) else (op,)
-    return any(isinstance(half, ops.Recurrent) and half.return_sequences for half in halves)
 
 
 def _is_size(dim: object) -> bool:
