@@ -257,7 +257,7 @@ def verify(
 
     Args:
         sources: two or more of: live Keras models, torch modules, `Graph`, ``export.Session``, paths of
-            ``.keras`` and ``.h5`` files, bundles and ``.onnx`` files. The first that biport can read is the source.
+            Keras files, bundles and ``.onnx`` files. The first that biport can read is the source.
         inputs: one array for each input, in order or by name; by default `random_cases`, which have every
             pattern of mask.
         seed: of the random inputs.

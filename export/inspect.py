@@ -14,7 +14,7 @@ from biport.inspection import Inspection, Row
 
 
 def inspect(path: Path) -> Inspection:
-    """Who wrote an ONNX file, its inputs and outputs, and how many nodes of each operator; no weights are read.
+    """Who wrote an ONNX file, its inputs and outputs, and how many nodes of each operator it has.
 
     Raises:
         FileError: it is missing or no ONNX file.

@@ -1,7 +1,7 @@
 """A model file as a live model, of the Keras that gives it the meaning it was written with.
 
-Keras 3 loads most files of Keras 2 too, and computes other numbers with some of them: where masks meet, and for
-``hard_sigmoid``. Those are run with ``tf_keras``, Keras 2 as a package of its own, where it is installed.
+Keras 3 loads most files of Keras 2 too, and computes other numbers with some of them: where masks meet, and
+for ``hard_sigmoid``. Those are run with ``tf_keras``, Keras 2 as a package, where it is installed.
 """
 
 from __future__ import annotations
