@@ -126,9 +126,17 @@ def half_precision() -> keras.Model:
 
 
 REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
-    ("lambda", lambda: of_features(layers.Lambda(lambda x: x, name="it")), ["'it'", "Lambda", "Activation, Reshape"]),
+    (
+        "lambda",
+        lambda: of_features(layers.Lambda(lambda x: x, name="it")),
+        ["'it'", "Lambda", "Reshape"],
+    ),
     ("custom", lambda: of_features(Doubled(name="it")), ["'it'", "Doubled"]),
-    ("group", lambda: of_features(layers.GroupNormalization(1, name="it")), ["'it'", "Group", "LayerNormalization"]),
+    (
+        "group",
+        lambda: of_features(layers.GroupNormalization(1, name="it")),
+        ["'it'", "LayerNormalization"],
+    ),
     (
         "sparsemax gate",
         lambda: of_features(layers.GRU(H, recurrent_activation="sparsemax", name="it")),
