@@ -30,7 +30,7 @@ from biport.errors import (
 from biport.graph import Graph, Node, Value
 from biport.registry import discover
 from keras_side.cells import CELL_READERS
-from keras_side.data_operations import data_operation
+from keras_side.data_operations import SUPPORTED, data_operation
 from keras_side.entries import (
     Layer,
     flat_states,
@@ -323,9 +323,12 @@ class _Reader:
             config = {**layer.config, **options}
             found = evaluate(layer.class_name, layer.name, self.owner, symbols, config)
             tensors = [part for item in arguments for part in (item if isinstance(item, list) else [item])]
-            if isinstance(found, Unreadable) and all(isinstance(item, _Tensor) for item in tensors):
-                return self._operate(layer, self._name(layer, prefix), tensors, config) or [found]
-            return [found]
+            if not isinstance(found, Unreadable) or any(isinstance(item, Unreadable) for item in tensors):
+                return [found]
+            values = [item for item in tensors if isinstance(item, _Tensor)]
+            if len(values) == len(tensors):
+                return self._operate(layer, self._name(layer, prefix), values, config) or [found]
+            return [self._of_a_constant(layer, tensors, found)]
         name = self._name(layer, prefix) + (f"@{index}" if index else "")
         try:
             if layer.problem is not None:
@@ -369,6 +372,18 @@ class _Reader:
         if layer.class_name not in READERS:
             raise unsupported_class(layer.owner, layer.class_name, layer.config)
         return READERS.lookup(layer.class_name, layer.owner).read
+
+    def _of_a_constant(self, layer: Layer, arguments: Sequence[Any], found: Unreadable) -> Unreadable:
+        """Why an operation cannot be read that takes something else than tensors."""
+        if layer.class_name not in SUPPORTED:
+            return found
+        constant = next(item for item in arguments if not isinstance(item, _Tensor))
+        owner = f"{self.owner}: operation {layer.name!r} ({layer.class_name})"
+        problem = UnsupportedError(
+            owner, "argument", constant, "tensors; a Dense can hold a factor or an offset"
+        )
+        problem.of_layer(layer.name, layer.class_name)
+        return Unreadable(problem)
 
     def _operate(
         self, layer: Layer, name: str, tensors: Sequence[_Tensor], config: Mapping[str, Any]
