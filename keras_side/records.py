@@ -153,9 +153,15 @@ def check_dtype(owner: str, policy: object) -> None:
     Raises:
         UnsupportedError: mixed precision, half precision or quantisation.
     """
-    if isinstance(policy, Mapping):
-        # A policy of another class, such as a quantised one, says more than a name.
-        inner = policy.get("config") if policy.get("class_name") == "DTypePolicy" else None
-        policy = inner["name"] if isinstance(inner, Mapping) and inner.get("name") else policy
+    policy = dtype_name(policy)
     if policy not in (None, "float32", "float64"):
         raise UnsupportedError(owner, "dtype", policy, ("float32", "float64"))
+
+
+def dtype_name(policy: object) -> object:
+    """The name of a plain dtype policy; any other policy as it is."""
+    if not isinstance(policy, Mapping):
+        return policy
+    # A policy of another class, such as a quantised one, says more than a name.
+    inner = policy.get("config") if policy.get("class_name") == "DTypePolicy" else None
+    return inner["name"] if isinstance(inner, Mapping) and inner.get("name") else policy

@@ -16,6 +16,7 @@ from biport.ops.activations import (
     ReLU,
     Softmax,
 )
+from biport.ops.attention import AdditiveAttention, Attention
 from biport.ops.base import (
     FLOATS,
     INTEGERS,
@@ -88,7 +89,9 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
