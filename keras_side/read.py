@@ -13,14 +13,20 @@ import contextlib
 import dataclasses
 import heapq
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import keras_side.ops
 from biport import ops
-from biport.errors import BiportError, FileError, UnsupportedError, raise_unsupported
+from biport.errors import (
+    BiportError,
+    FileError,
+    UnsupportedError,
+    UnsupportedModelError,
+    raise_unsupported,
+)
 from biport.graph import Graph, Node, Value
 from biport.registry import discover
 from keras_side.attention import CARRIED, Call, refuse_old, refuse_weighted_padding
@@ -47,7 +53,7 @@ from keras_side.live import describe, is_live
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.nearest import unsupported_class
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
-from keras_side.records import Variables, dtype_name, serialized
+from keras_side.records import LayerRecord, Variables, dtype_name, serialized
 from keras_side.registry import READERS
 from keras_side.registry import Reader as LayerReader
 
@@ -191,6 +197,7 @@ class _Reader:
     inputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     problems: list[UnsupportedError] = field(default_factory=list)
+    _told: set[str] = field(default_factory=set)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
     _steps: dict[int, ops.Cell] = field(default_factory=dict)
@@ -208,8 +215,10 @@ class _Reader:
 
     def refuse(self, problem: UnsupportedError) -> None:
         """Note a problem, once, and go on to find the others."""
-        if all(problem is not known for known in self.problems):
-            self.problems.append(problem)
+        for reason in problem.problems if isinstance(problem, UnsupportedModelError) else [problem]:
+            if str(reason) not in self._told:
+                self._told.add(str(reason))
+                self.problems.append(reason)
 
     def model(
         self,
@@ -325,6 +334,8 @@ class _Reader:
         try:
             if layer.problem is not None:
                 raise layer.problem
+            if layer.class_name not in MODELS:
+                self._read_with(layer)
             if layer.class_name in READERS:
                 reader = READERS.lookup(layer.class_name, layer.owner)
                 if reader.calls is not None:
@@ -333,9 +344,40 @@ class _Reader:
             tensors, mask, states = self._call_arguments(layer, arguments, options)
             return self._apply(layer, name, tensors, mask, states)
         except UnsupportedError as problem:
+            self._examine(layer)
             problem.of_layer(layer.name, layer.class_name)
             self.refuse(problem)
             return Unreadable(problem)
+
+    def _examine(self, layer: Layer) -> None:
+        """Refuse all that is wrong with a layer itself, whose input may be unknown."""
+        if layer.class_name in MODELS and layer.problem is None:
+            entries = layer.config.get("layers")
+            inner = entries if isinstance(entries, list) else []
+            for found in model_layers(self.owner, inner, layer.variables):
+                self._examine(found)
+            return
+        if is_operation(layer.module) or layer.class_name == "InputLayer":
+            return
+        try:
+            if layer.problem is not None:
+                raise layer.problem
+            layer.read(self._read_with(layer))
+        except UnsupportedError as problem:
+            problem.of_layer(layer.name, layer.class_name)
+            self.refuse(problem)
+
+    def _read_with(self, layer: Layer) -> Callable[[LayerRecord], ops.Op]:
+        """The function that reads a layer.
+
+        Raises:
+            UnsupportedError: there is none.
+        """
+        if layer.class_name in CELL_READERS:
+            return CELL_READERS.lookup(layer.class_name, layer.owner)
+        if layer.class_name not in READERS:
+            raise unsupported_class(layer.owner, layer.class_name, layer.config)
+        return READERS.lookup(layer.class_name, layer.owner).read
 
     def _operate(
         self, layer: Layer, name: str, tensors: Sequence[_Tensor], config: Mapping[str, Any]
@@ -468,10 +510,8 @@ class _Reader:
             raise layer.problem
         if layer.class_name in CELL_READERS:
             return self._apply_cell(layer, name, tensors, states)
-        if layer.class_name not in READERS:
-            raise unsupported_class(layer.owner, layer.class_name, layer.config)
+        op = layer.read(self._read_with(layer))
         reader = READERS.lookup(layer.class_name, layer.owner)
-        op = layer.read(reader.read)
         # A recorded mask equal to the one the input carries keeps that one's name.
         carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
         # Keras 3.15 gives a layer the mask its input carries only where the input is its one tensor: called

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -296,8 +297,8 @@ def randomized(model: Any, seed: int = 0) -> Any:
 
 
 def outputs_of(model: Any, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    found = model.predict(list(arrays) if len(arrays) > 1 else arrays[0], verbose=0)
-    return found if isinstance(found, list) else [found]
+    found = model(list(arrays) if len(arrays) > 1 else arrays[0], training=False)
+    return [part.numpy() for part in (found if isinstance(found, list) else [found])]
 
 
 def assert_read(
@@ -342,11 +343,8 @@ def test_layers_of_another_session_are_taken_in_order(tmp_path: Path) -> None:
 
 def cudnn(kind: str) -> tuple[Any, Any]:
     """A model of CuDNN's layers, which need a GPU to run, and the same of Keras' own."""
-    v1 = tf.compat.v1.keras.layers if hasattr(tf.compat.v1, "keras") else tf_keras.__internal__
-    old = getattr(importlib.import_module("tf_keras.src.layers.rnn.cudnn_lstm"), "CuDNNLSTM")
-    del v1
-    if kind == "GRU":
-        old = getattr(importlib.import_module("tf_keras.src.layers.rnn.cudnn_gru"), "CuDNNGRU")
+    module = importlib.import_module(f"tf_keras.src.layers.rnn.cudnn_{kind.lower()}")
+    old = getattr(module, f"CuDNN{kind}")
     settings = {"reset_after": True} if kind == "GRU" else {}
     new = getattr(layers, kind)
 
@@ -374,25 +372,49 @@ def test_layers_of_cudnn(kind: str, tmp_path: Path) -> None:
     assert_read(tmp_path / "cudnn.keras", [X], wanted)
 
 
+def test_kernels_of_theano_are_turned_round(tmp_path: Path) -> None:
+    model, arrays = MODELS["convolution"]()
+    wanted = outputs_of(randomized(model), arrays)
+    path = tmp_path / "model.h5"
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        weights: Any = file["model_weights"]
+        (name,) = [name for name in weights if name.startswith("conv1d")]
+        kernel = weights[f"{name}/{name}/kernel:0"]
+        kernel[...] = kernel[...][::-1]
+        for group in (file, weights):
+            group.attrs["backend"] = "theano"
+            group.attrs["keras_version"] = "2.2.4"
+    assert_read(path, arrays, wanted)
+    with h5py.File(path, "r+") as file:
+        for group in (file, file["model_weights"]):
+            group.attrs["backend"] = "tensorflow"
+    with pytest.raises(AssertionError):
+        assert_read(path, arrays, wanted)
+
+
 def test_what_cannot_be_read_is_told_all_at_once(tmp_path: Path) -> None:
-    f = features()
+    f = tf_keras.Input((T, 3), batch_size=6)
     x = layers.Lambda(lambda x: x * 2, name="double")(f)
-    x = layers.LSTM(3, return_sequences=True, activation="swish", time_major=False, name="fine")(x)
-    x = (
-        layers.Conv2D(2, 3, name="picture")(layers.Reshape((7, 3, 1), name="as_picture")(f))
-        if x is None
-        else x
-    )
-    y = layers.GRU(2, name="odd", activation=tf.math.softsign, stateful=False)(tf.abs(x))
-    z = layers.Conv1D(2, 3, data_format="channels_last", name="conv")(x)
-    model = tf_keras.Model(f, [y, layers.GlobalMaxPooling1D()(z)])
+    y = layers.GRU(2, name="odd", activation=tf.math.erf, stateful=True)(tf.abs(x))
+    z = layers.Conv1D(2, 3, data_format="channels_first", name="conv")(x)
+    inner = tf_keras.Sequential([layers.SeparableConv1D(2, 2, name="separable")], name="inner")
+    model = tf_keras.Model(f, [y, layers.GlobalMaxPooling1D()(z), inner(x)])
     for suffix in (".h5", ".keras"):
         model.save(tmp_path / f"model{suffix}")
         with pytest.raises(UnsupportedModelError) as caught:
             keras_side.read(tmp_path / f"model{suffix}")
         reasons = caught.value.reasons()
-        assert {(r["layer"], r["class"], r["setting"]) for r in reasons} == {
+        assert sorted((r["layer"], r["class"], r["setting"]) for r in reasons) == [
+            ("conv", "Conv1D", "data_format"),
             ("double", "Lambda", "class"),
+            ("odd", "GRU", "activation"),
+            ("odd", "GRU", "stateful"),
+            ("separable", "SeparableConv1D", "class"),
             ("tf.math.abs", "TFOpLambda", "function"),
-        }
+        ]
         assert all(reason["supported"] for reason in reasons)
+        shown = keras_side.inspect(tmp_path / f"model{suffix}")
+        assert shown.graph is None
+        refused = {row.name for row in shown.rows if row.reasons}
+        assert refused == {"conv", "double", "odd", "inner.separable", "tf.math.abs"}
