@@ -26,7 +26,7 @@ from biport.targets import check_target
 from biport.transfer import LoadReport, summed_biases
 from keras_side.attention import refuse_weighted_padding
 from keras_side.records import WrittenLayer
-from keras_side.registered import register
+from keras_side.registered import LAYERS, register
 from keras_side.registry import WRITERS
 
 if TYPE_CHECKING:
@@ -155,9 +155,8 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
     if all(values[name].dtype == "bool" for name in node.inputs) and written.class_name == "Concatenate":
         return [_named(keras.ops.concatenate(inputs, **written.config), node.name)]
     if id(node.op) not in layers:
-        layer_class = getattr(keras.layers, written.class_name)
         config = _with_dtype(written.config, dtype) | {"name": node.name, "dtype": dtype}
-        layers[id(node.op)] = layer_class.from_config(config)
+        layers[id(node.op)] = _layer_class(written.class_name).from_config(config)
     if isinstance(node.op, Attends):
         return keras.tree.flatten(_attended(node, layers[id(node.op)], inputs, values, dtype))
     options = {} if written.takes_list else _mask_options(node, inputs, values)
@@ -165,6 +164,14 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
         options["initial_state"] = _grouped(inputs[1:], written.state_groups)
     made = layers[id(node.op)](inputs if written.takes_list else inputs[0], **options)
     return keras.tree.flatten(made)
+
+
+def _layer_class(name: str) -> Any:
+    import keras
+
+    import keras_side.layers as own
+
+    return getattr(own if name in LAYERS.values() else keras.layers, name)
 
 
 def _attended(node: Node, layer: Any, inputs: Sequence[Any], values: Mapping, dtype: str) -> Any:

@@ -54,7 +54,7 @@ def test_one_head_on_every_side(tmp_path: Path) -> None:
         layer = make(name=kind.replace(" ", "_"))
         first = layer([query, wide, keys], return_attention_scores=True, use_causal_mask=True)
         outputs += [*first, layer([value, query, query], mask=[None, keras.ops.not_equal(ids[0], 3)])]
-    outputs.append(layers.LSTM(2, name="behind")(outputs[0]))
+    outputs.append(layers.GlobalAveragePooling1D(name="behind")(outputs[0]))
     graph = check_everywhere(quiet_model(ids, outputs), tmp_path)
     for kind in ONE_HEAD:
         name = kind.replace(" ", "_")
@@ -71,7 +71,8 @@ def check_empty(graph: Graph, folder: Path) -> None:
     for rows, steps in ((0, 4), (3, 0), (0, 0)):
         lengths = (steps, fixed if isinstance(fixed, int) else 0)
         arrays = [np.ones((rows, length), "int32") for length in lengths]
-        exact = reference.run(graph, arrays)
+        with np.errstate(invalid="ignore"):
+            exact = reference.run(graph, arrays)
         for found in (session.run(arrays), torch_side.run(module, arrays)):
             for one, two in zip(exact, found, strict=True):
                 assert one.shape == two.shape

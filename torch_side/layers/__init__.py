@@ -7,7 +7,7 @@ from torch_side.layers.concatenate import Concatenate
 from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import Embedding
 from torch_side.layers.masking import Masking
-from torch_side.layers.merging import Dot, Maximum, Minimum, Multiply
+from torch_side.layers.merging import Dot, LearnedAverage, Maximum, Minimum, Multiply
 from torch_side.layers.noise import ActivityRegularization, GaussianDropout, GaussianNoise
 from torch_side.layers.normalization import BatchNormalization, LayerNormalization
 from torch_side.layers.pooling import (
@@ -42,6 +42,7 @@ __all__ = [
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "LayerNormalization",
+    "LearnedAverage",
     "Masking",
     "MaxPooling1D",
     "Maximum",
