@@ -106,7 +106,8 @@ class Hdf5:
         self._left -= dataset.nbytes
         if self._left < 0:
             raise FileError(f"{owner}: the file unfolds to many times its size")
-        return dataset[()].astype(dataset.dtype.newbyteorder("="), copy=False)
+        # Of no axes, h5py gives a number.
+        return np.asarray(dataset[()]).astype(dataset.dtype.newbyteorder("="), copy=False)
 
     def count(self, group: h5py.Group | None) -> int:
         """How many numbers are stored below a group."""
