@@ -34,9 +34,9 @@ BEGINNING = Position()
 class Batches:
     """Rows of several columns, shuffled anew each epoch, a batch at a time.
 
-    Iterating gives what is left of the current epoch and ends; iterating again gives the next epoch. The order
-    of epoch e hangs on ``seed`` and e alone, so that a run that starts from a stored `position` meets the same
-    batches as the one that went on::
+    Iterating gives what is left of the current epoch and ends; iterating again gives the next epoch. The
+    order of epoch e hangs on ``seed`` and e alone, so that a run that starts from a stored `position` meets
+    the same batches as the one that went on::
 
         batches = Batches([tokens, labels], 32, seed=0, position=Position(**stored))
         while batches.position.epoch < epochs:
@@ -81,7 +81,9 @@ class Batches:
             raise InputError(f"batch_size={batch_size}, seed={seed}: at least 1, and not negative.")
         self._columns, self._n = list(columns), sizes[0]
         self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
-        self._max_length, self._padding, self._truncating = max_length, padding, truncating
+        self._max_length = max_length
+        self._padding: Side = padding
+        self._truncating: Side = truncating
         self._end = self._n - self._n % batch_size if drop_last else self._n
         # Any other row cannot have been left by these settings, and the batches to come would be others.
         if position.epoch < 0 or position.row not in {0, *range(0, self._end, batch_size)}:
