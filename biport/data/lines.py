@@ -27,26 +27,35 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
             number = 0
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
-                yield number, _decoded(line, path, number)
+                if len(line) > MAX_LINE_BYTES:
+                    raise FileError(
+                        f"{os.fspath(path)}: line {number}: expected a line of text, found over "
+                        f"{MAX_LINE_BYTES} bytes without an end."
+                    )
+                line = line.removeprefix(_BOM) if number == 1 else line
+                yield number, decode(line.removesuffix(b"\n").removesuffix(b"\r"), path, number)
     except OSError as error:
         raise FileError(f"{os.fspath(path)}: cannot be read: {error.strerror}.") from error
 
 
-def _decoded(line: bytes, path: str | os.PathLike[str], number: int) -> str:
-    owner = f"{os.fspath(path)}: line {number}"
-    if len(line) > MAX_LINE_BYTES:
+def decode(text: bytes, name: str | os.PathLike[str], number: int = 1) -> str:
+    """``text`` as UTF-8; ``number`` is that of its first line, for the message.
+
+    Raises:
+        FileError: it is no UTF-8, or holds a zero byte.
+    """
+    zero = text.find(b"\0")
+    if zero >= 0:
+        line = number + text.count(b"\n", 0, zero)
         raise FileError(
-            f"{owner}: expected a line of text, found over {MAX_LINE_BYTES} bytes without an end."
+            f"{os.fspath(name)}: line {line}: expected UTF-8 text, found a zero byte: UTF-16, or no text."
         )
-    if number == 1:
-        line = line.removeprefix(_BOM)
-    if b"\0" in line:
-        raise FileError(f"{owner}: expected UTF-8 text, found a zero byte: UTF-16, or no text at all.")
     try:
-        return line.removesuffix(b"\n").removesuffix(b"\r").decode()
+        return text.decode()
     except UnicodeDecodeError as error:
-        found = f"byte 0x{line[error.start]:02x} at place {error.start}"
+        line = number + text.count(b"\n", 0, error.start)
+        place = error.start - (text.rfind(b"\n", 0, error.start) + 1)
         raise FileError(
-            f"{owner}: expected UTF-8 text, found {found}; convert the file first, for example with "
-            "`iconv -f cp1252 -t utf-8`."
+            f"{os.fspath(name)}: line {line}: expected UTF-8 text, found byte 0x{text[error.start]:02x} at "
+            f"place {place}; convert it first, for example with `iconv -f cp1252 -t utf-8`."
         ) from error

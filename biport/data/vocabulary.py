@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biport.data.json_file import read_json, write_json
 from biport.data.padding import Side, check_layout, pad
 from biport.errors import FileError, InputError
 
@@ -32,7 +30,8 @@ END_ID = 3
 Unit = Literal["word", "character"]
 
 _FORMAT = "biport-vocabulary-1"
-_TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
+_WORD = re.compile(r"\w+(?:'\w+)*")
+_TOKEN = re.compile(rf"{_WORD.pattern}|[^\w\s]")
 
 
 def tokenize(text: str) -> list[str]:
@@ -44,8 +43,12 @@ def tokenize(text: str) -> list[str]:
     three tokens and never the special one. Composed and decomposed accents give the same tokens, and
     tokens joined with spaces split into themselves again.
     """
-    plain = unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
-    return _TOKEN.findall(plain)
+    return _TOKEN.findall(_plain(text))
+
+
+def words(text: str) -> list[str]:
+    """The tokens of ``text`` that are words, without the marks between them."""
+    return _WORD.findall(_plain(text))
 
 
 @dataclass(frozen=True)
@@ -169,15 +172,7 @@ class Vocabulary:
         Raises:
             OSError: when the folder cannot be written to.
         """
-        target = Path(path)
-        content = json.dumps({"format": _FORMAT, "unit": self.unit, "tokens": self.tokens}, indent=1) + "\n"
-        # Not `tempfile`: its files keep out everyone but their owner, even once renamed.
-        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            draft.write_text(content, encoding="utf-8")
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_json(path, {"format": _FORMAT, "unit": self.unit, "tokens": self.tokens})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -186,7 +181,7 @@ class Vocabulary:
         Raises:
             FileError: (a ValueError) naming the file and what is wrong with it.
         """
-        content = _read_json(path)
+        content = read_json(path)
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise FileError(f'{os.fspath(path)}: not a vocabulary file, which says "format": "{_FORMAT}".')
         # The first files said nothing of a unit.
@@ -195,6 +190,10 @@ class Vocabulary:
         if problem:
             raise FileError(f"{os.fspath(path)}: not a valid vocabulary: {problem}.")
         return cls(tuple(content["tokens"]), unit)
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
 
 
 def _problem_with(tokens: tuple[Any, ...], unit: Any) -> str:
@@ -216,12 +215,3 @@ def _several(texts: Iterable[str]) -> Iterable[str]:
     if isinstance(texts, str):
         raise InputError("Expected several texts, got one; put it in a list.")
     return texts
-
-
-def _read_json(path: str | os.PathLike[str]) -> Any:
-    try:
-        return json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise FileError(f"{os.fspath(path)}: cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"{os.fspath(path)}: not JSON: {error}.") from error
