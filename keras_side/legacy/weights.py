@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import h5py
 import numpy as np
 
 from biport.errors import BiportError, FileError, UnsupportedError, WeightError
-from keras_side.hdf5 import Hdf5
+from keras_side.hdf5 import Dataset, Group, Hdf5
 from keras_side.legacy.layers import CLASSES
 from keras_side.legacy.nodes import MODELS
 from keras_side.legacy.origin import Origin
@@ -101,7 +100,7 @@ class StoredVariables:
 
 
 def stored_variables(
-    hdf5: Hdf5, group: h5py.Group, data: Mapping[str, Any], origin: Origin
+    hdf5: Hdf5, group: Group, data: Mapping[str, Any], origin: Origin
 ) -> StoredVariables:
     """The weights below ``group``, which holds a group for each layer of the model ``data``.
 
@@ -153,10 +152,10 @@ class _Stored:
 
     @property
     def size(self) -> int:
-        return self.dataset.size or 0 if isinstance(self.dataset, h5py.Dataset) else 0
+        return self.dataset.size if isinstance(self.dataset, Dataset) else 0
 
 
-def _list(hdf5: Hdf5, group: h5py.Group, name: str) -> list[_Stored]:
+def _list(hdf5: Hdf5, group: Group, name: str) -> list[_Stored]:
     """The arrays of one layer in the order of its weights."""
     own = hdf5.group(group, name)
     if own is None:

@@ -18,7 +18,7 @@ import pytest
 from build_keras import Members, edited, layer_config, members, tiny, write_members
 
 import keras_side
-from biport.errors import BiportError, FileError, GraphError, UnsupportedError, WeightError
+from biport.errors import BiportError, FileError, GraphError, InputError, UnsupportedError, WeightError
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 TABLE = "layers/embedding/vars/0"
@@ -96,10 +96,10 @@ def test_a_truncated_file(share: float, good: Path, path: Path) -> None:
     refused(path, "truncated")
 
 
-def test_the_legacy_format(path: Path) -> None:
+def test_hdf5_of_something_else(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["x"] = 1
-    refused(path, "HDF5", "save it again")
+    refused(path, "weights alone", "--config", kind=InputError)
 
 
 @pytest.mark.parametrize("name", [CONFIG, METADATA, WEIGHTS])
