@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from biport import ops
-from biport.errors import BiportError, FileError, UnsupportedError
+from biport.errors import BiportError, FileError, UnsupportedError, shown
 from biport.registry import snake_case
 from keras_side.operations import is_operation
 from keras_side.records import LayerRecord, Variables, serialized
+
+MAX_NAME = 1000
+"""Characters of a layer's name, those of the models around it included."""
 
 
 @dataclass
@@ -74,7 +77,8 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
         # A layer of Keras 2 may be one of another class today.
         key = snake_case(str(entry.get("stored_class") or class_name))
         key, count = (f"{key}_{used[key]}" if used[key] else key), key
-        name = str(config.get("name") or entry.get("name") or key)
+        name = config.get("name") or entry.get("name") or key
+        check_name(owner, name)
         label = f"{owner}: layer {name!r} ({class_name})"
         stored = None
         if not is_operation(module) and not (sequential and class_name == "InputLayer"):
@@ -92,6 +96,16 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
             calls=_calls(label, entry),
             problem=problem,
         )
+
+
+def check_name(owner: str, name: object) -> None:
+    """Refuse what cannot be the name of a layer.
+
+    Raises:
+        FileError: it is no text, is longer than any name, or has characters that do not show.
+    """
+    if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
+        raise FileError(f"{owner}: a layer should have a name, found {shown(name)}")
 
 
 def _entry(owner: str, entry: object) -> tuple[str, Mapping[str, Any], UnsupportedError | None]:
@@ -147,6 +161,18 @@ def needed(call: tuple[list, dict]) -> set[tuple[str, int]]:
         elif (key := _history(item)) is not None:
             found.add(key[:2])
     return found
+
+
+def size(call: tuple[list, dict]) -> int:
+    """How many parts the arguments of a call have."""
+    count = 0
+    stack: list[object] = [call[0], list(call[1].values())]
+    while stack:
+        item = stack.pop()
+        count += 1
+        if isinstance(item, list):
+            stack.extend(item)
+    return count
 
 
 def renumbered(layers: list[Layer]) -> list[Layer]:

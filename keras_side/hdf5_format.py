@@ -282,7 +282,7 @@ class Format:
     def root(self) -> Group:
         """The outermost group (II.A)."""
         start = self.bytes_at(0, min(self.size, 96))
-        if start[:8] != SIGNATURE:
+        if start[:8] != SIGNATURE or len(start) < 48:
             raise self.damaged("no HDF5")
         version = self.integer(start, 8, 1)
         sizes, base = (13, 24 + 4 * (version == 1)) if version < 2 else (9, 12)

@@ -12,6 +12,7 @@ from keras_side.legacy.nodes import MODELS, calls, history
 from keras_side.legacy.origin import Origin
 
 OWN_MODULES = ("keras", "tf_keras", "tensorflow", "tensorflow_core")
+MAX_LAYERS = 50_000
 MERGES_1 = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum", "concat": "Concatenate"}
 """``mode`` of the ``Merge`` of Keras 1 (keras/legacy/layers.py of 2.2.4)."""
 
@@ -61,11 +62,15 @@ class _Modern:
     def __init__(self, origin: Origin, owner: str) -> None:
         self.origin = origin
         self.owner = owner
+        self._count = 0
 
     def layer(self, data: object) -> dict[str, Any]:
         """A layer or a model, without its calls."""
         if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
             raise FileError(f"{self.owner}: expected a serialised layer, found {str(data)[:80]!r}")
+        self._count += 1
+        if self._count > MAX_LAYERS:
+            raise FileError(f"{self.owner}: more than {MAX_LAYERS} layers")
         class_name, config = data["class_name"], data.get("config")
         if class_name in MODELS:
             modern, settings = self._model(class_name, config)

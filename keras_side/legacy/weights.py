@@ -118,7 +118,7 @@ def stored_variables(
         wanted = [name for name, entry in entries.items() if _takes_weights(entry, origin)]
         if len(wanted) != len(filled):
             left = sorted(set(filled) - set(entries))
-            raise WeightError(f"{hdf5.owner}: weights left over, of no layer of the model: {left}")
+            raise WeightError(f"{hdf5.owner}: weights left over, of no layer of the model: {left[:10]}")
         lists = {name: lists[other] for name, other in zip(wanted, filled, strict=True)}
     top = StoredVariables(hdf5.owner)
     for name, entry in entries.items():
@@ -248,6 +248,9 @@ def _inner(
         return
     found: list[tuple[str, object]] = []
     if class_name == "Bidirectional":
+        if not {"forward_layer", "backward_layer"}.isdisjoint(place):
+            # Each would double the layers of the one it is in.
+            raise UnplacedError(_name(entry), "layer", class_name, "recurrent layers inside a Bidirectional")
         forward = settings.get("layer")
         found = [("forward_layer", forward), ("backward_layer", settings.get("backward_layer") or forward)]
     elif class_name == "TimeDistributed":
