@@ -1,4 +1,4 @@
-"""The command line: ``biport demo | port | verify | run | matrix | layers``.
+"""The command line: ``biport demo | inspect | port | export | verify | run | matrix | layers``.
 
 Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
 model. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
@@ -31,6 +31,12 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="The model.to_json() that goes with an .h5 file of weights alone.", metavar="JSON"
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it is there already.")]
 
 
@@ -113,17 +119,35 @@ def demo(
 @app.command()
 @report_errors
 def port(
-    source: Annotated[Path, typer.Argument(help="A .keras file or a bundle folder.")],
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
     to: Annotated[Target, typer.Option("--to", help="What to write.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder, .keras or .onnx file.")],
+    config: ConfigFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Port a model: --to torch writes a bundle folder, --to keras a .keras file, --to onnx an ONNX graph."""
+    _port(source, to, output, config, force, as_json)
+
+
+@app.command()
+@report_errors
+def export(
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="An .onnx file.")],
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Write a model as an ONNX graph, one fused node a recurrent layer."""
+    _port(source, Target.ONNX, output, config, force, as_json)
+
+
+def _port(source: Path, to: Target, output: Path, config: Path | None, force: bool, as_json: bool) -> None:
     from biport.transfer import summed_biases
 
     _check_output(source, to, output)
-    graph = _read(source)
+    graph = _read(source, config)
     notes: list[str] = []
     match to:
         case Target.TORCH:
@@ -152,16 +176,51 @@ def port(
     say(as_json, data, "\n".join(lines))
 
 
-def _read(source: Path) -> Any:
-    if source.is_dir():
+def _read(source: Path, config: Path | None = None) -> Any:
+    if _is_bundle(source):
         from biport import bundle
 
         return bundle.read(source)
     if source.suffix == ".onnx":
-        raise InputError(f"{source}: biport writes ONNX but does not read it; give a .keras file or a bundle")
+        raise InputError(f"{source}: biport writes ONNX but does not read it; give a Keras file or a bundle")
     import keras_side
 
-    return keras_side.read(source)
+    return keras_side.read(source, config)
+
+
+def _is_bundle(source: Path) -> bool:
+    """Whether a folder is biport's; a SavedModel is one too, and refused with advice of its own."""
+    return source.is_dir() and not (source / "saved_model.pb").exists()
+
+
+@app.command()
+@report_errors
+def inspect(
+    source: Annotated[Path, typer.Argument(help="A .keras, .h5 or .onnx file, or a bundle folder.")],
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is in a model file: layers, shapes, masks, parameters, and what would stop a port."""
+    found = _inspect(source, config)
+    say(as_json, found.to_json(), found.text)
+    raise typer.Exit(0 if found.problem is None else found.problem.exit_code)
+
+
+def _inspect(source: Path, config: Path | None) -> Any:
+    if _is_bundle(source):
+        from biport import bundle
+        from biport.inspection import inspect_graph
+
+        graph = bundle.read(source)
+        written = " ".join(graph.origin.get(key, "unknown") for key in ("framework", "version"))
+        return inspect_graph(source, {"format": "biport bundle", "read from": written}, graph)
+    if source.suffix == ".onnx":
+        from export.inspect import inspect as inspect_onnx
+
+        return inspect_onnx(source)
+    import keras_side
+
+    return keras_side.inspect(source, config)
 
 
 def _check_output(source: Path, to: Target, output: Path) -> None:
@@ -177,8 +236,9 @@ def _check_output(source: Path, to: Target, output: Path) -> None:
 @report_errors
 def verify(
     models: Annotated[
-        list[Path], typer.Argument(help="Two or more .keras files, bundle folders and .onnx files.")
+        list[Path], typer.Argument(help="Two or more .keras or .h5 files, bundle folders and .onnx files.")
     ],
+    config: ConfigFile = None,
     inputs: Annotated[
         Path | None, typer.Option("--input", help="An .npz of inputs by name, or an .npy for a single one.")
     ] = None,
@@ -201,7 +261,7 @@ def verify(
             raise InputError(f"{path}: no such file or folder")
     _import_torch_first(models)
     arrays = None if inputs is None else load_inputs(inputs)
-    report = verify_models(*models, inputs=arrays, seed=seed, float64=float64, trace=trace)
+    report = verify_models(*models, inputs=arrays, seed=seed, float64=float64, trace=trace, config=config)
     say(as_json, report.to_json(), report.table)
     raise typer.Exit(0 if report.ok else 1)
 

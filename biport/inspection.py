@@ -74,17 +74,17 @@ class Inspection:
         if self.graph is not None:
             lines += [f"output {name}: {self.graph.tensors[name]}" for name in self.graph.outputs]
         lines += [f"{self.parameters:,} parameters", *(f"note: {note}" for note in self.notes)]
-        return "\n".join([*lines, self._verdict()])
+        return "\n".join([*lines, *self._verdict()])
 
-    def _verdict(self) -> str:
+    def _verdict(self) -> list[str]:
         if self.problem is None:
-            return "nothing stops a port"
+            return [] if self.graph is None else ["nothing stops a port"]
         reasons = self.problem.reasons()
         lines = [f"{len(reasons)} {'thing stops' if len(reasons) == 1 else 'things stop'} a port:"]
         for reason in reasons:
             what = f"{reason['setting']}={reason['value']}" if reason["setting"] else "not supported"
             lines += [f"  {reason['owner']}: {what}", f"      supported: {', '.join(reason['supported'])}"]
-        return "\n".join(lines)
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """The inspection as plain data."""
@@ -106,7 +106,7 @@ class Inspection:
             ],
             "parameters": self.parameters,
             "notes": list(self.notes),
-            "portable": self.problem is None,
+            "portable": self.graph is not None,
             "reasons": [] if self.problem is None else self.problem.reasons(),
         }
 

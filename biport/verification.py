@@ -30,7 +30,7 @@ from biport.compare import (
     judge_float64,
     measure,
 )
-from biport.errors import BiportError, FileError, InputError, MissingDependencyError
+from biport.errors import BiportError, FileError, InputError
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, id_bounds, in_order
 from biport.locate import Oracle, Traced, locate
@@ -62,8 +62,12 @@ class Form:
     trace: Callable[[Cases, Graph], Traced] | None = None
 
 
-def open_form(source: Any) -> Form:
-    """Open a live model, a `Graph`, or the path of a ``.keras`` file, a bundle or an ``.onnx`` file.
+def open_form(source: Any, config: Any = None) -> Form:
+    """Open a live model, a `Graph`, or the path of a Keras file, a bundle or an ``.onnx`` file.
+
+    Args:
+        source: the model.
+        config: the configuration that goes with a Keras file of weights alone, see `keras_side.read`.
 
     Raises:
         InputError: it is none of these.
@@ -72,7 +76,7 @@ def open_form(source: Any) -> Form:
     if isinstance(source, Graph):
         return _graph_form("graph", source)
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source))
+        return _open_path(Path(source), config)
     keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
     if keras is not None and isinstance(source, keras.Model):
         return _keras_form("keras", source)
@@ -81,30 +85,41 @@ def open_form(source: Any) -> Form:
     if type(source).__name__ == "Session" and hasattr(source, "run"):
         return _onnx_form("onnx", source)
     raise InputError(
-        f"cannot verify a {type(source).__name__}: give models or paths of .keras, bundle or .onnx"
+        f"cannot verify a {type(source).__name__}: give models or paths of .keras, .h5, bundle or .onnx"
     )
 
 
-def _open_path(path: Path) -> Form:
+KERAS_FILES = (".h5", ".hdf5", ".keras")
+
+
+def _open_path(path: Path, config: Any) -> Form:
     if path.is_dir():
         graph = bundle.read(path)
         torch_side = _installed("torch_side")
         if torch_side is None:
-            return _read_only(path, graph, "torch")
+            return _read_only(path, graph, "no torch here")
         return _torch_form(path.name, torch_side.write(graph), graph)
     if not path.exists():
         raise FileError(f"{path}: no such file")
-    if path.suffix == ".keras":
-        # Read before keras is imported: a bad file is told without waiting for it.
-        graph = importlib.import_module("keras_side").read(path)
-        try:
-            model = importlib.import_module("keras_side.load_file").load_file(path)
-        except MissingDependencyError:
-            return _read_only(path, graph, "keras")
-        return _keras_form(path.name, model, graph)
+    if path.suffix in KERAS_FILES:
+        return _keras_file_form(path, config)
     if path.suffix == ".onnx":
         return _onnx_form(path.name, importlib.import_module("export").Session(path))
-    raise InputError(f"{path}: expected a .keras file, a bundle folder or an .onnx file")
+    raise InputError(f"{path}: expected a .keras or .h5 file, a bundle folder or an .onnx file")
+
+
+def _keras_file_form(path: Path, config: Any) -> Form:
+    """A Keras file, run by the Keras that gives it the meaning it was written with, if that is here."""
+    # Read before keras is imported: a bad file is told without waiting for it.
+    if importlib.import_module("keras_side.file").needs_config(path):
+        return _read_only(path, importlib.import_module("keras_side").read(path, config), "weights alone")
+    graph = importlib.import_module("keras_side").read(path)
+    found = importlib.import_module("keras_side.load_file").program(path, graph)
+    if found.model is not None:
+        return _keras_form(path.name, found.model, graph)
+    if found.run is not None:
+        return Form(f"{path.name} ({found.name})", found.run, graph)
+    return _read_only(path, graph, found.why)
 
 
 def _installed(side: str) -> Any:
@@ -115,9 +130,9 @@ def _installed(side: str) -> Any:
         return None
 
 
-def _read_only(path: Path, graph: Graph, framework: str) -> Form:
+def _read_only(path: Path, graph: Graph, why: str) -> Form:
     """A model that can be read but not run here: the others are still held against its oracle."""
-    return _graph_form(f"{path.name} (read in numpy, no {framework} here)", graph)
+    return _graph_form(f"{path.name} (read in numpy, {why})", graph)
 
 
 def _graph_form(name: str, graph: Graph) -> Form:
@@ -236,17 +251,19 @@ def verify(
     seed: int = 0,
     float64: bool = False,
     trace: bool = False,
+    config: Any = None,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
 
     Args:
         sources: two or more of: live Keras models, torch modules, `Graph`, ``export.Session``, paths of
-            ``.keras`` files, bundles and ``.onnx`` files. The first that biport can read is the source.
+            Keras files, bundles and ``.onnx`` files. The first that biport can read is the source.
         inputs: one array for each input, in order or by name; by default `random_cases`, which have every
             pattern of mask.
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
         trace: also say, for each form that differs, where it first does; see `biport.locate`.
+        config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
 
     Returns:
         The report. A difference is a verdict, not an exception, and so is a form that fails to run.
@@ -256,7 +273,7 @@ def verify(
     """
     if len(sources) < 2:
         raise InputError("verify compares two or more forms of a model")
-    forms = _with_names([open_form(source) for source in sources])
+    forms = _with_names([open_form(source, config) for source in sources])
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
         raise InputError(

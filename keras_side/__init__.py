@@ -3,10 +3,23 @@
 Reading a model file needs neither keras nor tensorflow, so importing this package loads neither.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from keras_side.activations import float64_allowed
 from keras_side.inspect import inspect
 from keras_side.read import read
-from keras_side.trace import trace
 from keras_side.write import load, run, save, write
 
+if TYPE_CHECKING:
+    from keras_side.tracing import trace
+
 __all__ = ["float64_allowed", "inspect", "load", "read", "run", "save", "trace", "write"]
+
+
+def __getattr__(name: str) -> Any:
+    """`trace`, imported when it is asked for: to look at a file nothing of it is needed."""
+    if name == "trace":
+        from keras_side.tracing import trace
+
+        return trace
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -55,7 +55,7 @@ def _inexact(settings: Mapping[str, Any]) -> bool:
 
 
 def read_activation(config: Config, key: str = "activation", default: str = "linear") -> str:
-    """The activation under ``key``, by its Keras name; any other, such as a function of the user's, is refused."""
+    """The activation under ``key``, by its Keras name; any other is refused, such as the user's own."""
     found = config.take(key, default=default)
     name = _name(found)
     if name not in ACTIVATIONS:

@@ -8,14 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from biport import ops
-from biport.errors import BiportError, FileError, UnsupportedError, shown
+from biport.errors import BiportError, FileError, UnsupportedError
 from biport.registry import snake_case
 from keras_side.operations import is_operation
-from keras_side.records import LayerRecord, Variables, serialized
-
-MAX_NAME = 1000
-"""Characters of a layer's name, those of the models around it included."""
-
+from keras_side.records import LayerRecord, Variables, check_name, serialized
 
 @dataclass
 class Layer:
@@ -58,8 +54,8 @@ def flat_states(states: Any) -> list[Any]:
 
 
 def named(owner: str, message: str) -> str:
-    """The message with what it is about in front, once."""
-    return message if message.startswith(owner) else f"{owner}: {message}"
+    """The message with what it is about in front, where it does not say it."""
+    return message if owner in message else f"{owner}: {message}"
 
 
 def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[Layer]:
@@ -96,16 +92,6 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
             calls=_calls(label, entry),
             problem=problem,
         )
-
-
-def check_name(owner: str, name: object) -> None:
-    """Refuse what cannot be the name of a layer.
-
-    Raises:
-        FileError: it is no text, is longer than any name, or has characters that do not show.
-    """
-    if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
-        raise FileError(f"{owner}: a layer should have a name, found {shown(name)}")
 
 
 def _entry(owner: str, entry: object) -> tuple[str, Mapping[str, Any], UnsupportedError | None]:
@@ -178,8 +164,8 @@ def size(call: tuple[list, dict]) -> int:
 def renumbered(layers: list[Layer]) -> list[Layer]:
     """The layers with calls counted in this model alone.
 
-    Keras 3.0 and 3.1 left out calls that belong to another model, but went on counting them in the arguments of
-    others; Keras itself does not load such a file (keras/src/models/functional.py of 3.1, ``serialize_node``).
+    Keras 3.0 and 3.1 left out calls that belong to another model, but went on counting them in the arguments
+    of others (keras/src/models/functional.py of 3.1, ``serialize_node``). Keras loads no such file.
     """
     used: dict[str, set[int]] = {layer.name: set() for layer in layers}
     for layer in layers:
@@ -220,13 +206,18 @@ def resolved(item: Any, find: Callable[[tuple[str, int, int]], Any]) -> Any:
     return item if key is None else find(key)
 
 
-def histories(owner: str, data: object) -> list[tuple[str, int, int]]:
+def histories(owner: str, data: object) -> Iterator[tuple[str, int, int]]:
     """``input_layers`` or ``output_layers``: one triple, a list of them, or a mapping, sorted by key."""
     match data:
         case [str(name), int(call), int(output)]:
-            return [(name, call, output)]
+            yield name, call, output
         case list():
-            return [found for part in data for found in histories(owner, part)]
+            for part in data:
+                yield from histories(owner, part)
         case dict():
-            return [found for key in sorted(data) for found in histories(owner, data[key])]
-    raise FileError(f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}")
+            for key in sorted(data):
+                yield from histories(owner, data[key])
+        case _:
+            raise FileError(
+                f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}"
+            )

@@ -28,7 +28,7 @@ from keras_side.legacy.origin import UNKNOWN, Origin
 from keras_side.legacy.weights import StoredVariables, stored_variables, unlike_cudnn
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-MAX_JSON_BYTES = 16 * 2**20
+MAX_JSON_BYTES = 8 * 2**20
 MAX_METADATA_BYTES = 2**20
 MAX_DIGITS = 20
 """Of a whole number: what has more fits nowhere."""
@@ -265,6 +265,21 @@ class ModelFile:
         return modernised(self.raw, self.origin, self.owner)
 
 
+def needs_config(path: str | os.PathLike[str]) -> bool:
+    """Whether a file holds weights alone, so that a configuration has to be given beside it.
+
+    Raises:
+        FileError: it is no model file.
+    """
+    if _first_bytes(Path(path)) != SIGNATURE:
+        return False
+    hdf5 = Hdf5(Path(path), str(path))
+    try:
+        return hdf5.text(hdf5.root, "model_config") is None
+    finally:
+        hdf5.close()
+
+
 def _first_bytes(path: Path) -> bytes:
     if not path.exists():
         raise FileError(f"{path}: no such file")
@@ -279,8 +294,8 @@ def _first_bytes(path: Path) -> bytes:
 def _what_folder(path: Path) -> str:
     if (path / "saved_model.pb").exists() or (path / "keras_metadata.pb").exists():
         return (
-            "is a SavedModel folder, whose graph biport does not read; load it with the Keras that wrote it and "
-            "save it as one file: tf_keras.models.load_model(folder).save('model.h5')"
+            "is a SavedModel folder, whose graph biport does not read; load it with the Keras that wrote it "
+            "and save it as one file: tf_keras.models.load_model(folder).save('model.h5')"
         )
     return "is a folder; biport reads .keras and .h5 files"
 

@@ -89,14 +89,17 @@ class Hdf5:
         if dataset.is_elsewhere:
             raise FileError(f"{owner}: its numbers are in another file; such files are not read")
         declared = dataset.size * dataset.datatype.size
-        if not dataset.is_in_one_piece and declared <= self._left:
+        if not dataset.is_in_one_piece and declared <= self._format.size:
             raise self._format.foreign(f"an array in chunks ({owner})")
-        if declared > min(dataset.stored, self._left):
-            stored = min(dataset.stored, self._left)
-            raise FileError(f"{owner}: declares {declared} bytes but {stored} are stored")
-        if self._read.setdefault(dataset.address, owner) != owner:
+        if declared > dataset.stored:
+            raise FileError(f"{owner}: declares {declared} bytes but {dataset.stored} are stored")
+        if dataset.address not in self._read:
+            self._left -= declared
+            self._read[dataset.address] = owner
+        if self._read[dataset.address] != owner:
             raise FileError(f"{owner}: is stored once and used under two names")
-        self._left -= declared
+        if self._left < 0:
+            raise FileError(f"{owner}: the arrays declare more than the {self._format.size} bytes of the file")
         return dataset.read()
 
     def count(self, group: Group | None) -> int:

@@ -18,7 +18,6 @@ from keras_side.legacy.nodes import MODELS
 from keras_side.legacy.origin import Origin
 from keras_side.read import read_file, reading
 
-
 NEWEST = (3, 16)
 """The first Keras whose masks were not looked at."""
 
@@ -89,8 +88,8 @@ def _notes(file: ModelFile, graph: Graph) -> list[str]:
     notes = []
     if _zeroes_masked_steps(graph) and _zeroes_or_repeats(file.origin):
         notes.append(
-            f"Keras {file.origin.version} is the name of several releases of TensorFlow, which differ at masked "
-            "steps of a Bidirectional's sequences; read as later ones have it: zeros"
+            f"Keras {file.origin.version} is the name of several releases of TensorFlow, which differ at "
+            "masked steps of a Bidirectional's sequences; read as later ones have it: zeros"
         )
     if file.origin.generation == 1 and any(isinstance(node.op, ops.Conv1D) for node in graph.nodes):
         notes.append(
@@ -99,8 +98,8 @@ def _notes(file: ModelFile, graph: Graph) -> list[str]:
         )
     if file.origin.generation == 3 and not file.origin.before(*NEWEST):
         notes.append(
-            f"written by a newer Keras than biport was tested with ({NEWEST[0]}.{NEWEST[1] - 1}); masks are read "
-            "as that one hands them on"
+            f"written by a newer Keras than biport was tested with ({NEWEST[0]}.{NEWEST[1] - 1}); masks are "
+            "read as that one hands them on"
         )
     if mask_rules(file.origin) == KERAS_3_0 and any(node.op.kind in MERGED for node in graph.nodes):
         notes.append(

@@ -123,6 +123,15 @@ def _expand_dims(name: str, arguments: Arguments, config: Mapping[str, Any]) -> 
     return None
 
 
+@OPERATIONS.register("BroadcastTo")
+def _broadcast_to(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    """Over the features, as Keras 3.4 to 3.12 spread a mask."""
+    match arguments:
+        case [Wide(mask)] if isinstance(config.get("shape"), list | tuple) and len(config["shape"]) == 3:
+            return Wide(mask)
+    return None
+
+
 @OPERATIONS.register("ZerosLike")
 def _zeros_like(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     return WideFalse() if config.get("dtype") == "bool" else None

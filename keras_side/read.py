@@ -13,21 +13,28 @@ import contextlib
 import dataclasses
 import heapq
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
 import keras_side.ops
 from biport import ops
-from biport.errors import MAX_REASONS, BiportError, FileError, UnsupportedError, raise_unsupported, shown
+from biport.errors import (
+    MAX_REASONS,
+    BiportError,
+    FileError,
+    UnsupportedError,
+    UnsupportedModelError,
+    raise_unsupported,
+    shown,
+)
 from biport.graph import Graph, Node, Value
 from biport.registry import discover
 from keras_side.cells import CELL_READERS
 from keras_side.data_operations import data_operation
 from keras_side.entries import (
     Layer,
-    check_name,
     flat_states,
     histories,
     model_layers,
@@ -40,14 +47,15 @@ from keras_side.entries import (
 )
 from keras_side.file import ModelFile
 from keras_side.legacy.halves import repeating, side_by_side
-from keras_side.legacy.masks import KERAS_3, MaskRules, mask_rules
+from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.origin import Origin
+from keras_side.legacy.unlike import refuse_unlike
 from keras_side.legacy.weights import UnplacedError
 from keras_side.live import describe, is_live
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.nearest import unsupported_class
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
-from keras_side.records import Variables, serialized
+from keras_side.records import LayerRecord, Variables, check_name, serialized
 from keras_side.registry import READERS
 
 discover(keras_side.ops)
@@ -65,8 +73,8 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError
 def read(source: Any, config: Any = None) -> Graph:
     """Read a live Sequential or functional Keras model, or the file of one, into a graph.
 
-    A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may be
-    a ``.keras`` or ``.h5`` file of Keras 1, 2 or 3, and means what the Keras that wrote it meant.
+    A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may
+    be a ``.keras`` or ``.h5`` file of Keras 1, 2 or 3, and means what the Keras that wrote it meant.
 
     Args:
         source: a built live model, or the path of a file.
@@ -130,7 +138,7 @@ def _naming(owner: str) -> Iterator[None]:
 
 def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Origin) -> Graph:
     class_name, config = serialized(owner, data)
-    reader = _Reader(owner, mask_rules(origin))
+    reader = _Reader(owner, origin)
     outputs: list[_Tensor] = []
     try:
         outputs = reader.model(class_name, config, variables, prefix="", inputs=None)
@@ -191,10 +199,11 @@ class _Reader:
     """What has been read so far of one model and the models inside it."""
 
     owner: str
-    rules: MaskRules = KERAS_3
+    origin: Origin
     inputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     problems: list[UnsupportedError] = field(default_factory=list)
+    _told: set[str] = field(default_factory=set)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
     _places: dict[str, int] = field(default_factory=dict)
@@ -205,13 +214,20 @@ class _Reader:
     """By the identity of a Bidirectional: its halves, the same for every call."""
     _layers: dict[int, list[Layer]] = field(default_factory=dict)
     """By the identity of a model's configuration, so that a model called twice shares its weights."""
+    _examined: set[int] = field(default_factory=set)
+    """By the identity of a layer's configuration: those that were looked at without their input."""
     _depth: int = 0
     _parts: int = 0
 
+    def __post_init__(self) -> None:
+        self.rules = mask_rules(self.origin)
+
     def refuse(self, problem: UnsupportedError) -> None:
         """Note a problem, once, and go on to find the others."""
-        if all(problem is not known for known in self.problems):
-            self.problems.append(problem)
+        for reason in problem.problems if isinstance(problem, UnsupportedModelError) else [problem]:
+            if str(reason) not in self._told:
+                self._told.add(str(reason))
+                self.problems.append(reason)
         if len(self.problems) >= MAX_REASONS:
             raise_unsupported(self.owner, self.problems)
 
@@ -272,8 +288,7 @@ class _Reader:
         by_name = {layer.name: layer for layer in layers}
         if len(by_name) != len(layers):
             raise FileError(f"{self.owner}: two layers of one name")
-        entries = histories(self.owner, config.get("input_layers"))
-        self._count(len(entries))
+        entries = self._histories(config.get("input_layers"))
         for position, (name, *_) in enumerate(entries):
             if name not in by_name or by_name[name].class_name != "InputLayer":
                 raise FileError(f"{self.owner}: input {name!r} is not an InputLayer")
@@ -281,9 +296,15 @@ class _Reader:
             tensor = self._input(layer, config) if inputs is None else self._enter(layer, inputs[position])
             made[name, 0] = [tensor]
         self._call_all(layers, made, prefix)
-        outputs = histories(self.owner, config.get("output_layers"))
-        self._count(len(outputs))
+        outputs = self._histories(config.get("output_layers"))
         return [self._data(self._found(made, own_call(key, by_name))) for key in outputs]
+
+    def _histories(self, data: object) -> list[tuple[str, int, int]]:
+        found = []
+        for history in histories(self.owner, data):
+            self._count(1)
+            found.append(history)
+        return found
 
     def _call_all(self, layers: list[Layer], made: Made, prefix: str) -> None:
         """Call every layer as often as the model does, in order, each call once its arguments are there."""
@@ -343,9 +364,44 @@ class _Reader:
             tensors, mask, states = self._call_arguments(layer, arguments, options)
             return self._apply(layer, name, tensors, mask, states)
         except UnsupportedError as problem:
+            self._examine(layer)
             problem.of_layer(layer.name, layer.class_name)
             self.refuse(problem)
             return Unreadable(problem)
+
+    def _examine(self, layer: Layer) -> None:
+        """Refuse all that is wrong with a layer itself, whose input may be unknown; once for all its calls."""
+        if id(layer.config) in self._examined:
+            return
+        self._examined.add(id(layer.config))
+        if layer.class_name in MODELS and layer.problem is None:
+            entries = layer.config.get("layers")
+            inner = entries if isinstance(entries, list) else []
+            self._count(len(inner))
+            for found in model_layers(self.owner, inner, layer.variables):
+                self._examine(found)
+            return
+        if is_operation(layer.module) or layer.class_name == "InputLayer":
+            return
+        try:
+            if layer.problem is not None:
+                raise layer.problem
+            layer.read(self._read_with(layer))
+        except UnsupportedError as problem:
+            problem.of_layer(layer.name, layer.class_name)
+            self.refuse(problem)
+
+    def _read_with(self, layer: Layer) -> Callable[[LayerRecord], ops.Op]:
+        """The function that reads a layer.
+
+        Raises:
+            UnsupportedError: there is none.
+        """
+        if layer.class_name in CELL_READERS:
+            return CELL_READERS.lookup(layer.class_name, layer.owner)
+        if layer.class_name not in READERS:
+            raise unsupported_class(layer.owner, layer.class_name, layer.config)
+        return READERS.lookup(layer.class_name, layer.owner).read
 
     def _operate(
         self, layer: Layer, name: str, tensors: Sequence[_Tensor], config: Mapping[str, Any]
@@ -480,10 +536,8 @@ class _Reader:
             raise layer.problem
         if layer.class_name in CELL_READERS:
             return self._apply_cell(layer, name, tensors, states)
-        if layer.class_name not in READERS:
-            raise unsupported_class(layer.owner, layer.class_name, layer.config)
+        op = layer.read(self._read_with(layer))
         reader = READERS.lookup(layer.class_name, layer.owner)
-        op = layer.read(reader.read)
         # A recorded mask equal to the one the input carries keeps that one's name.
         carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
         # Keras 3.15 gives a layer the mask its input carries only where the input is its one tensor: called
@@ -491,7 +545,7 @@ class _Reader:
         alone = mask is None and bool(states) and not self.rules.beside_states
         unmasked = alone or layer.class_name in self.rules.unmasked
         taken = [None] * len(carried) if unmasked else carried
-        self._refuse_held_state(layer, op, taken, states)
+        refuse_unlike(self.origin, layer.owner, op, any(taken), bool(states))
         count = op.output_count
         values = [name] if count == 1 else [f"{name}:{position}" for position in range(count)]
         inputs = [tensor.value for tensor in tensors]
@@ -526,18 +580,6 @@ class _Reader:
         for node in nodes:
             self._add(node)
         return values
-
-    def _refuse_held_state(
-        self, layer: Layer, op: ops.Op, masks: Sequence[Mask | None], states: Sequence[_Tensor]
-    ) -> None:
-        """Refuse sequences that begin with an initial state where a graph has zeros.
-
-        Raises:
-            UnsupportedError: these are such.
-        """
-        if self.rules.first_holds_state and states and any(masks) and _gives_sequences(op):
-            supported = "no mask, no initial state, or the last step alone, for models of Keras before 2.3"
-            raise UnsupportedError(layer.owner, "initial_state", "under a mask, for sequences", supported)
 
     def _apply_cell(
         self, layer: Layer, name: str, tensors: Sequence[_Tensor], states: Sequence[_Tensor]
@@ -590,13 +632,8 @@ def _is_walked_twice(op: ops.Op) -> TypeGuard[ops.Bidirectional]:
     return isinstance(op, ops.Bidirectional) and op.forward.return_sequences
 
 
-def _gives_sequences(op: ops.Op) -> bool:
-    halves = (op.forward, op.backward) if isinstance(op, ops.Bidirectional) else (op,)
-    return any(isinstance(half, ops.Recurrent) and half.return_sequences for half in halves)
-
-
 def _is_size(dim: object) -> bool:
-    return isinstance(dim, int) and not isinstance(dim, bool) and dim > 0
+    return isinstance(dim, int) and not isinstance(dim, bool) and 0 < dim < 2**63
 
 
 def _is_shape(shape: object) -> TypeGuard[list[int | None]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from keras_side.activations import write_activation
 from keras_side.legacy.origin import Origin
 
 Settings = dict[str, Any]
@@ -144,10 +145,10 @@ def _activation(function: Any) -> Any:
         keras/backend/tensorflow_backend.py of 2.2.4, ``hard_sigmoid``; keras/backend.py of 2.15.
     """
     if function == "hard_sigmoid":
-        return "hard_sigmoid_keras2"
+        return write_activation("hard_sigmoid_keras2")
     if isinstance(function, Mapping):
         if function.get("class_name") == "function" and function.get("config") == "hard_sigmoid":
-            return "hard_sigmoid_keras2"
+            return write_activation("hard_sigmoid_keras2")
         if function.get("class_name") == "Activation" and isinstance(function.get("config"), Mapping):
             return _activation(function["config"].get("activation"))
     return function

@@ -19,10 +19,8 @@ class MaskRules:
     Args:
         of_layers: rules in place of those of the readers, by class name.
         unmasked: layers that compute the same with a mask and without.
-        given_goes_on: whether a mask given as an argument is handed on, in place of the one its input carries.
+        given_goes_on: whether a mask given as an argument is handed on, in place of the one the input has.
         beside_states: whether a recurrent layer called with an initial state gets its input's mask.
-        first_holds_state: whether a recurrent layer puts its initial state, in place of zeros, where a mask
-            begins with padding.
         halves_repeat: whether the halves of a Bidirectional repeat their outputs at masked steps, in place of
             zeros.
     """
@@ -31,7 +29,6 @@ class MaskRules:
     unmasked: frozenset[str] = frozenset()
     given_goes_on: bool = True
     beside_states: bool = False
-    first_holds_state: bool = False
     halves_repeat: bool = False
 
 
@@ -87,11 +84,9 @@ def mask_rules(origin: Origin) -> MaskRules:
     # Softmax has taken masks since TensorFlow 2.4, keras/layers/advanced_activations.py.
     softmax = ("Softmax",) if origin.before(2, 4) else ()
     return MaskRules(
-        of_layers={name: _all_there for name in MERGES} | {"Concatenate": _concatenated},
+        of_layers=dict.fromkeys(MERGES, _all_there) | {"Concatenate": _concatenated},
         unmasked=frozenset((*MERGES, *softmax)),
         beside_states=True,
-        # keras/backend/tensorflow_backend.py of 2.2.4, ``rnn``: ``states[0]``; 2.3 left it to TensorFlow.
-        first_holds_state=origin.standalone and origin.before(2, 3),
         # keras/layers/wrappers.py of 2.3.1 has nothing like TensorFlow's ``force_zero_output_for_mask``.
         halves_repeat=origin.standalone,
     )

@@ -123,7 +123,7 @@ class _Modern:
         return "Functional", settings
 
     def _sequential(self, entries: Sequence, build_shape: object) -> list[dict[str, Any]]:
-        """The layers; the first one's ``batch_input_shape`` becomes an InputLayer, named as Keras names it."""
+        """The layers; the first one's ``batch_input_shape`` becomes an InputLayer, named as Keras would."""
         layers = [self.layer(entry) for entry in entries]
         if not entries or layers[0]["class_name"] == "InputLayer":
             return layers
@@ -185,8 +185,9 @@ def _first_input(entry: Mapping[str, Any]) -> tuple[object, str, str]:
 def _take_halves(settings: Settings) -> None:
     """Both halves of a Bidirectional, which Keras 1 and 2 describe once.
 
-    They put zeros at masked steps of their sequences (tensorflow/python/keras/layers/wrappers.py of TensorFlow
-    2.3, ``force_zero_output_for_mask``); for the standalone Keras see `keras_side.legacy.halves`.
+    They put zeros at masked steps of their sequences (``force_zero_output_for_mask`` in
+    tensorflow/python/keras/layers/wrappers.py of TensorFlow 2.3); for the standalone Keras see
+    `keras_side.legacy.halves`.
     """
     forward = settings.get("layer")
     if not isinstance(forward, Mapping) or not isinstance(forward.get("config"), Mapping):

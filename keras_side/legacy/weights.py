@@ -1,10 +1,10 @@
 """Where the weights of a layer are in the HDF5 layout of Keras 1, 2 and 3.
 
 The layout keeps one list of arrays for each layer of the outermost model: what is trainable first, then the
-rest, and a wrapper's or a model's list runs through the layers inside it (keras/engine/saving.py of 2.2.4,
-``save_weights_to_hdf5_group`` and ``preprocess_weights_for_loading``; keras/src/legacy/saving/legacy_h5_format.py
-of 3.15). Which array is which therefore follows from the configuration alone; the names they are stored under
-only tell two orders of a model inside apart.
+rest, and a wrapper's or a model's list runs through the layers inside it (``save_weights_to_hdf5_group`` and
+``preprocess_weights_for_loading`` in keras/engine/saving.py of 2.2.4, and in
+keras/src/legacy/saving/legacy_h5_format.py of 3.15). Which array is which therefore follows from the
+configuration alone; the names they are stored under only tell two orders of a model inside apart.
 """
 
 from __future__ import annotations

@@ -45,20 +45,25 @@ def test_choices_are_listed() -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    with (
-        pytest.raises(UnsupportedError) as caught,
-        Config(OWNER, {"merge": "max", "stateful": True, "brand_new": 3, "units": 3}) as config,
-    ):
-        assert config.choose("merge", ["sum", None]) == "sum"
-        config.require(stateful=False)
-        assert config.take("units", int) == 3
+    def read() -> None:
+        with Config(OWNER, {"merge": "max", "stateful": True, "brand_new": 3, "units": 3}) as config:
+            assert config.choose("merge", ["sum", None]) == "sum"
+            config.require(stateful=False)
+            assert config.take("units", int) == 3
+
+    with pytest.raises(UnsupportedError) as caught:
+        read()
     assert [reason["setting"] for reason in caught.value.reasons()] == ["merge", "stateful", "brand_new"]
 
 
 def test_a_setting_refused_before_an_error_is_told_with_it() -> None:
-    with pytest.raises(UnsupportedError) as caught, Config(OWNER, {"stateful": True, "left": 1}) as config:
-        config.require(stateful=False)
-        raise UnsupportedError(OWNER, "cell", "mine", "cells of Keras")
+    def read() -> None:
+        with Config(OWNER, {"stateful": True, "left": 1}) as config:
+            config.require(stateful=False)
+            raise UnsupportedError(OWNER, "cell", "mine", "cells of Keras")
+
+    with pytest.raises(UnsupportedError) as caught:
+        read()
     assert [reason["setting"] for reason in caught.value.reasons()] == ["stateful", "cell"]
 
 

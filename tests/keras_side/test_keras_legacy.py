@@ -1,0 +1,398 @@
+"""Files of Keras 2 as ``tf_keras`` writes them, read without it and held against what it computes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import keras_side
+from biport import reference
+from biport.errors import UnsupportedModelError
+
+tf_keras: Any = importlib.import_module("tf_keras")
+tf: Any = importlib.import_module("tensorflow")
+layers: Any = tf_keras.layers
+
+V, E, T = 11, 4, 7
+Made = tuple[Any, Sequence[np.ndarray]]
+pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+
+
+def ids(seed: int = 0) -> np.ndarray:
+    """Rows without padding, padded right, left, with holes, all padding, one valid step: ``(6, T)``."""
+    found = np.random.default_rng(seed).integers(1, V, (6, T)).astype("int32")
+    found[1, 4:] = 0
+    found[2, :3] = 0
+    found[3, [0, 2, 5]] = 0
+    found[4] = 0
+    found[5, 1:] = 0
+    return found
+
+
+X, Y = ids(0), ids(1)[:, ::-1].copy()
+FEATURES = np.random.default_rng(2).normal(size=(6, T, 3)).astype("float32")
+STATE = np.random.default_rng(3).normal(size=(6, 3)).astype("float32")
+
+
+def tokens() -> Any:
+    return tf_keras.Input((None,), dtype="int32")
+
+
+def features() -> Any:
+    return tf_keras.Input((None, 3))
+
+
+def embedded(x: Any, size: int = E) -> Any:
+    return layers.Embedding(V, size, mask_zero=True)(x)
+
+
+def stack(*following: Any, length: int | None = None, masked: bool = True) -> Made:
+    """A Sequential model that begins with an Embedding and has no InputLayer."""
+    shape = {"input_shape": (None,)} if length is None else {"input_length": length}
+    return tf_keras.Sequential([layers.Embedding(V, 5, mask_zero=masked, **shape), *following]), [X]
+
+
+def functional(inputs: Any, outputs: Any, *arrays: np.ndarray) -> Made:
+    return tf_keras.Model(inputs, outputs), arrays
+
+
+def of_two(merge: Any) -> Made:
+    i, j = tokens(), tokens()
+    merged = merge([embedded(i), embedded(j)])
+    return functional([i, j], layers.LSTM(3, return_sequences=True)(merged), X, Y)
+
+
+def of_features(merge: Any) -> Made:
+    i, f = tokens(), features()
+    return functional([i, f], layers.LSTM(3, return_sequences=True)(merge([embedded(i, 3), f])), X, FEATURES)
+
+
+def sentiment() -> Made:
+    return stack(
+        layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+        layers.Bidirectional(layers.LSTM(4), merge_mode="sum"),
+        layers.Dropout(0.3),
+        layers.Dense(1, activation="sigmoid"),
+        length=T,
+    )
+
+
+def trained() -> Made:
+    """With the state of an optimizer beside the weights."""
+    model, arrays = sentiment()
+    model.compile(optimizer="adam", loss="binary_crossentropy")
+    model.fit(X, np.arange(6) % 2, verbose=0)
+    return model, arrays
+
+
+def hard_sigmoids() -> Made:
+    return stack(
+        layers.LSTM(3, recurrent_activation="hard_sigmoid", return_sequences=True),
+        layers.Bidirectional(layers.GRU(3, recurrent_activation="hard_sigmoid", reset_after=False)),
+        layers.Dense(2, activation="hard_sigmoid"),
+        layers.Activation("hard_sigmoid"),
+    )
+
+
+def convolution() -> Made:
+    return stack(
+        layers.SpatialDropout1D(0.2),
+        layers.Conv1D(4, 3, padding="same", activation="relu"),
+        layers.BatchNormalization(),
+        layers.MaxPooling1D(2),
+        layers.LSTM(3, return_sequences=True),
+        layers.GlobalMaxPooling1D(),
+        layers.Dense(2),
+        length=T,
+        masked=False,
+    )
+
+
+def shapes() -> Made:
+    return stack(
+        *(layers.Permute((2, 1)), layers.Cropping1D(1), layers.ZeroPadding1D(2), layers.UpSampling1D(2)),
+        *(layers.GRU(2), layers.RepeatVector(3), layers.GaussianNoise(0.1), layers.AveragePooling1D(2)),
+        layers.GlobalAveragePooling1D(),
+        length=T,
+        masked=False,
+    )
+
+
+def advanced_activations() -> Made:
+    return stack(
+        layers.LSTM(4, return_sequences=True),
+        *(layers.Flatten(), layers.Reshape((4, 7)), layers.LSTM(2), layers.LeakyReLU(), layers.Dense(3)),
+        *(layers.ELU(0.5), layers.PReLU(), layers.ReLU(2.0, 0.1, 0.2), layers.ThresholdedReLU(0.1)),
+        *(layers.LayerNormalization(), layers.Softmax()),
+        length=T,
+        masked=False,
+    )
+
+
+def sequence_to_sequence() -> Made:
+    i, j = tokens(), tokens()
+    _, h, c = layers.LSTM(3, return_state=True)(embedded(i))
+    out, _, _ = layers.LSTM(3, return_sequences=True, return_state=True)(embedded(j), initial_state=[h, c])
+    return functional([i, j], layers.Dense(5, activation="softmax")(out), X, Y)
+
+
+def decoder() -> Made:
+    """One step with its states as inputs and outputs."""
+    i, h, c = tokens(), tf_keras.Input((3,)), tf_keras.Input((3,))
+    out, *states = layers.LSTM(3, return_sequences=True, return_state=True)(embedded(i), initial_state=[h, c])
+    return functional([i, h, c], [layers.Dense(5)(out), *states], X[:, :1], STATE, STATE[::-1].copy())
+
+
+def shared_models() -> Made:
+    """A model with statistics and a frozen layer, called twice."""
+    i, j = tokens(), tokens()
+    inner = tf_keras.Sequential(
+        [
+            tf_keras.Input((None, E)),
+            layers.Dense(E, activation="tanh"),
+            layers.BatchNormalization(),
+            layers.Dense(E, trainable=False),
+        ]
+    )
+    one, two = inner(embedded(i)), inner(embedded(j))
+    return functional([i, j], [layers.LSTM(3)(layers.Add()([one, two])), two], X, Y)
+
+
+def frozen_model() -> Made:
+    i, x = tokens(), tf_keras.Input((None, E))
+    gru = layers.Bidirectional(layers.GRU(3, return_sequences=True))
+    inner = tf_keras.Model(x, gru(layers.BatchNormalization()(x)), name="inner")
+    inner.trainable = False
+    return functional(i, [inner(embedded(i)), layers.LSTM(2)(inner(embedded(i)))], X)
+
+
+def nested_sequential() -> Made:
+    inner = tf_keras.Sequential([layers.Embedding(V, 3, mask_zero=True, input_length=T), layers.Dense(3)])
+    return tf_keras.Sequential([inner, layers.LSTM(2)]), [X]
+
+
+def built_later() -> Made:
+    model = tf_keras.Sequential([layers.Embedding(V, 3), layers.LSTM(2)])
+    model.build((None, T))
+    return model, [X]
+
+
+def called_twice() -> Made:
+    i, j, shared = tokens(), tokens(), layers.LSTM(3, return_sequences=True)
+    return functional([i, j], layers.Concatenate()([shared(embedded(i)), shared(embedded(j))]), X, Y)
+
+
+def given_mask() -> Made:
+    i = tokens()
+    gru = layers.GRU(3, return_sequences=True)(layers.Embedding(V, E)(i), mask=tf.not_equal(i, 3))
+    return functional(i, [gru, layers.GlobalAveragePooling1D()(gru)], X)
+
+
+def masks_joined_by_operations() -> Made:
+    i, j = tokens(), tokens()
+    mask = tf.math.logical_and(tf.not_equal(i, 0), tf.not_equal(j, 0))
+    return functional([i, j], layers.LSTM(3)(layers.Embedding(V, E)(i), mask=mask), X, Y)
+
+
+def masking() -> Made:
+    f = features()
+    padded = np.where((X != 0)[..., None], FEATURES, np.float32(0.5))
+    return functional(f, layers.LSTM(3, return_sequences=True)(layers.Masking(0.5)(f)), padded)
+
+
+def initial_states() -> Made:
+    i, h = tokens(), tf_keras.Input((3,))
+    lstm = layers.LSTM(3, return_sequences=True)(embedded(i), initial_state=[h, h])
+    both = layers.Bidirectional(layers.GRU(3, return_sequences=True))(embedded(i), initial_state=[h, h])
+    return functional([i, h], [lstm, both], X, STATE)
+
+
+def states_out() -> Made:
+    i = tokens()
+    lstm = layers.LSTM(3, return_state=True, return_sequences=True)(embedded(i))
+    both = layers.Bidirectional(layers.LSTM(3, return_state=True, return_sequences=True))(embedded(i))
+    return functional(i, [*lstm, *both], X)
+
+
+def operations() -> Made:
+    f = features()
+    x = layers.Dense(4)(f)
+    made = tf.nn.relu(x + x * x) - tf.tanh(x)
+    return functional(f, [made, tf.concat([tf.nn.softmax(x), x], -1)], FEATURES)
+
+
+def cells() -> Made:
+    return stack(
+        layers.RNN([layers.LSTMCell(3), layers.GRUCell(2), layers.LSTMCell(4)], return_sequences=True),
+        layers.RNN(layers.SimpleRNNCell(3)),
+    )
+
+
+def own_backward_layer() -> Made:
+    backward = layers.GRU(2, return_sequences=True, go_backwards=True)
+    return stack(layers.Bidirectional(layers.LSTM(3, return_sequences=True), backward_layer=backward))
+
+
+def tagger(kind: str) -> Made:
+    recurrent = getattr(layers, kind)(3, return_sequences=True)
+    return stack(recurrent, layers.TimeDistributed(layers.Dense(4, activation="softmax")))
+
+
+def both_ways(kind: str, merge: str) -> Made:
+    half = getattr(layers, kind)(3, return_sequences=True)
+    return stack(layers.Bidirectional(half, merge_mode=merge), layers.Dense(2))
+
+
+KINDS = ("GRU", "LSTM", "SimpleRNN")
+MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
+MODELS: dict[str, Callable[[], Made]] = {
+    **{f"tagger {kind}": lambda kind=kind: tagger(kind) for kind in KINDS},
+    **{
+        f"both ways {kind} {merge}": lambda kind=kind, merge=merge: both_ways(kind, merge)
+        for kind, merge in zip(KINDS * 2, ("concat", "sum", "mul", "ave", "concat", "sum"), strict=True)
+    },
+    **{f"two masks {name}": lambda name=name: of_two(getattr(layers, name)()) for name in MERGES},
+    "two masks in time": lambda: of_two(layers.Concatenate(axis=1)),
+    **{f"one mask {name}": lambda name=name: of_features(getattr(layers, name)()) for name in MERGES},
+    "sentiment": sentiment,
+    "trained": trained,
+    "hard sigmoids": hard_sigmoids,
+    "convolution": convolution,
+    "shapes": shapes,
+    "advanced activations": advanced_activations,
+    "sequence to sequence": sequence_to_sequence,
+    "decoder": decoder,
+    "shared models": shared_models,
+    "frozen model": frozen_model,
+    "nested sequential": nested_sequential,
+    "built later": built_later,
+    "called twice": called_twice,
+    "given mask": given_mask,
+    "masks joined by operations": masks_joined_by_operations,
+    "masking": masking,
+    "initial states": initial_states,
+    "states out": states_out,
+    "operations": operations,
+    "cells": cells,
+    "own backward layer": own_backward_layer,
+    "backwards": lambda: stack(
+        layers.LSTM(3, go_backwards=True, return_sequences=True), layers.GRU(3, use_bias=False)
+    ),
+}
+
+
+def randomized(model: Any, seed: int = 0) -> Any:
+    """Every weight random and not zero, variances positive."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        values = rng.normal(0, 0.5, weight.shape)
+        weight.assign(np.abs(values) + 0.2 if "variance" in weight.name else values)
+    return model
+
+
+def outputs_of(model: Any, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    found = model(list(arrays) if len(arrays) > 1 else arrays[0], training=False)
+    return [part.numpy() for part in (found if isinstance(found, list) else [found])]
+
+
+def assert_read(
+    path: Path, arrays: Sequence[np.ndarray], wanted: Sequence[np.ndarray], config: Any = None
+) -> None:
+    graph = keras_side.read(path, config)
+    wide = [array.astype("float64") if array.dtype.kind == "f" else array for array in arrays]
+    for one, two in zip(reference.run(graph.astype("float64"), wide), wanted, strict=True):
+        np.testing.assert_allclose(one, two, rtol=3e-6, atol=3e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_file_means_what_it_meant(name: str, tmp_path: Path) -> None:
+    model, arrays = MODELS[name]()
+    wanted = outputs_of(randomized(model), arrays)
+    for suffix in (".h5", ".keras"):
+        path = tmp_path / f"model{suffix}"
+        model.save(path)
+        assert_read(path, arrays, wanted)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".weights.h5"])
+@pytest.mark.parametrize("name", ["sentiment", "shared models", "frozen model", "cells"])
+def test_weights_alone(name: str, suffix: str, tmp_path: Path) -> None:
+    model, arrays = MODELS[name]()
+    wanted = outputs_of(randomized(model), arrays)
+    path, config = tmp_path / f"w{suffix}", tmp_path / "model.json"
+    model.save_weights(path)
+    config.write_text(model.to_json())
+    assert_read(path, arrays, wanted, config)
+
+
+def test_layers_of_another_session_are_taken_in_order(tmp_path: Path) -> None:
+    model, arrays = sentiment()
+    other, _ = sentiment()
+    assert [layer.name for layer in model.layers] != [layer.name for layer in other.layers]
+    wanted = outputs_of(randomized(model), arrays)
+    model.save_weights(tmp_path / "w.h5")
+    (tmp_path / "model.json").write_text(other.to_json())
+    assert_read(tmp_path / "w.h5", arrays, wanted, tmp_path / "model.json")
+
+
+def cudnn(kind: str) -> tuple[Any, Any]:
+    """A model of CuDNN's layers, which need a GPU to run, and the same of Keras' own."""
+    module = importlib.import_module(f"tf_keras.src.layers.rnn.cudnn_{kind.lower()}")
+    old = getattr(module, f"CuDNN{kind}")
+    settings = {"reset_after": True} if kind == "GRU" else {}
+    new = getattr(layers, kind)
+
+    def model(layer: Any, **options: Any) -> Any:
+        return tf_keras.Sequential(
+            [
+                layers.Embedding(V, 5, input_length=T, name="embedding"),
+                layers.Bidirectional(layer(3, return_sequences=True, **options), name="both"),
+                layer(4, name="last", **options),
+            ]
+        )
+
+    return model(old), model(new, **settings)
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_layers_of_cudnn(kind: str, tmp_path: Path) -> None:
+    model, plain = cudnn(kind)
+    randomized(model).save(tmp_path / "cudnn.h5")
+    model.save_weights(tmp_path / "weights.h5")
+    plain.load_weights(tmp_path / "weights.h5")
+    wanted = outputs_of(plain, [X])
+    assert_read(tmp_path / "cudnn.h5", [X], wanted)
+    model.save(tmp_path / "cudnn.keras")
+    assert_read(tmp_path / "cudnn.keras", [X], wanted)
+
+
+def test_what_cannot_be_read_is_told_all_at_once(tmp_path: Path) -> None:
+    f = tf_keras.Input((T, 3), batch_size=6)
+    x = layers.Lambda(lambda x: x * 2, name="double")(f)
+    y = layers.GRU(2, name="odd", activation=tf.math.erf, stateful=True)(tf.abs(x))
+    z = layers.Conv1D(2, 3, data_format="channels_first", name="conv")(x)
+    inner = tf_keras.Sequential([layers.SeparableConv1D(2, 2, name="separable")], name="inner")
+    model = tf_keras.Model(f, [y, layers.GlobalMaxPooling1D()(z), inner(x)])
+    for suffix in (".h5", ".keras"):
+        model.save(tmp_path / f"model{suffix}")
+        with pytest.raises(UnsupportedModelError) as caught:
+            keras_side.read(tmp_path / f"model{suffix}")
+        reasons = caught.value.reasons()
+        assert sorted((r["layer"], r["class"], r["setting"]) for r in reasons) == [
+            ("conv", "Conv1D", "data_format"),
+            ("double", "Lambda", "class"),
+            ("odd", "GRU", "activation"),
+            ("odd", "GRU", "stateful"),
+            ("separable", "SeparableConv1D", "class"),
+            ("tf.math.abs", "TFOpLambda", "function"),
+        ]
+        assert all(reason["supported"] for reason in reasons)
+        shown = keras_side.inspect(tmp_path / f"model{suffix}")
+        assert shown.graph is None
+        refused = {row.name for row in shown.rows if row.reasons}
+        assert refused == {"conv", "double", "odd", "inner.separable", "tf.math.abs"}
