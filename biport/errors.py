@@ -40,6 +40,8 @@ def shown(value: object) -> str:
 
     Values that hold one another several times, as models in a file can, have texts of exponential size.
     """
+    if not isinstance(value, Mapping | list | tuple):
+        return repr(value)
     parts = list(islice(_parts(value), 201))
     return reprlib.repr(value) if len(parts) > 200 else repr(value)
 

@@ -55,7 +55,7 @@ from keras_side.live import describe, is_live
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.nearest import unsupported_class
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
-from keras_side.records import LayerRecord, Variables, check_name, serialized
+from keras_side.records import MAX_PARTS, LayerRecord, Variables, check_name, serialized
 from keras_side.registry import READERS
 
 discover(keras_side.ops)
@@ -64,8 +64,6 @@ SMALL_INTEGERS = ("int8", "uint8", "int16", "uint16")
 MODELS = ("Functional", "Sequential", "Model")
 MAX_DEPTH = 32
 MAX_RANK = 32
-MAX_PARTS = 100_000
-"""Layers, calls and their arguments, those of a model inside counted whenever it is called."""
 MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What values of unforeseen types end in."""
 

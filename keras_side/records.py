@@ -24,6 +24,8 @@ TRAINING_ONLY = (
 )
 
 
+MAX_PARTS = 50_000
+"""Layers, calls and their arguments; those of a model inside another counted whenever it is called."""
 MAX_NAME = 1000
 """Characters of a layer's name, those of the models around it included."""
 

@@ -1,6 +1,7 @@
 """Files an attacker could write, by name: each function makes one in a folder and says what to read.
 
-They need neither keras nor a model that was trained: the good file each one spoils is written here too.
+They need neither keras nor a model that was trained: the good file each one spoils is written here too. What becomes
+of them is measured by `hostile_run`, tabled by `hostile_table` and tested by ``test_keras_hostile.py``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import copy
 import io
 import json
 import os
+import re
 import struct
 import warnings
 import zipfile
@@ -551,24 +553,29 @@ def _reverse_chain() -> Data:
     return weightless(_chain(5000)[::-1], "layer4999")
 
 
+def steps() -> Data:
+    """An input of three steps."""
+    return entry("InputLayer", "x", batch_shape=[None, 3, 2], dtype="float32")
+
+
 def _joined(axis: int, levels: int) -> Data:
     """Masks of which each holds the one before twice."""
-    layers = [start("x", "float32", 3), entry("Masking", "level0", call("x"), mask_value=0.0)]
+    layers = [steps(), entry("Masking", "level0", call("x"), mask_value=0.0)]
     for level in range(levels):
         before = f"level{level}"
         layers.append(entry("Concatenate", f"level{level + 1}", call(before, before), axis=axis))
-    return weightless([*layers, entry("LSTM", "lstm", call(f"level{levels}"), units=H)], "lstm")
+    return weightless([*layers, entry("GlobalAveragePooling1D", "mean", call(f"level{levels}"))], "mean")
 
 
 def _crossed(levels: int) -> Data:
     """Masks of which each holds two that are equal and not the same."""
     masked = [entry("Masking", f"{side}0", call("x"), mask_value=0.0) for side in "ab"]
-    layers = [start("x", "float32", 3), *masked]
+    layers = [steps(), *masked]
     for level in range(levels):
         both = call(f"a{level}", f"b{level}")
         layers += [entry("Concatenate", f"{side}{level + 1}", both, axis=1) for side in "ab"]
     layers.append(entry("Add", "sum", call(f"a{levels}", f"b{levels}")))
-    return weightless([*layers, entry("LSTM", "lstm", call("sum"), units=H)], "lstm")
+    return weightless([*layers, entry("GlobalAveragePooling1D", "mean", call("sum"))], "mean")
 
 
 def _laughs(levels: int, name: str = "inner") -> Data:
@@ -601,7 +608,7 @@ def _growing_letters() -> Data:
     layers = [start("x", "float32", 3)]
     before = "x"
     for level in range(60):
-        layers.append(entry("ZeroPadding1D", f"pad{level}", call(before), padding=1))
+        layers.append(entry("ZeroPadding1D", f"pad{level}", call(before), padding=[1, 1]))
         layers.append(entry("Add", f"sum{level}", call(before, f"pad{level}")))
         before = f"sum{level}"
     return weightless(layers, before)
@@ -609,9 +616,7 @@ def _growing_letters() -> Data:
 
 def _growing_sizes() -> Data:
     """Lengths that grow by twelve digits with every layer."""
-    layers = _chain(3000, "UpSampling1D", size=10**12)
-    layers[0]["config"]["batch_shape"] = [None, 3, 2]
-    return weightless(layers, "layer2999")
+    return weightless([steps(), *_chain(3000, "UpSampling1D", size=10**12)[1:]], "layer2999")
 
 
 def _colliding_names() -> Data:
@@ -645,7 +650,7 @@ def _wrapped_halves() -> Data:
     inner: Data = entry("LSTMCell", "cell", units=H)
     for level in range(60):
         inner = entry("Bidirectional", f"both{level}", layer=entry("RNN", f"rnn{level}", cell=inner))
-    return weightless([start("x", "float32", 3), entry("Dense", "dense", call("x"), layer=inner)], "dense")
+    return weightless([start("x", "float32", 3), entry("Dense", "dense", call("x"), units=H, layer=inner)], "dense")
 
 
 GROWING: dict[str, Callable[[], Any]] = {
@@ -666,11 +671,11 @@ GROWING: dict[str, Callable[[], Any]] = {
     "a shape of a million sizes": lambda: weightless(
         _chain(1, "Reshape", target_shape=[2] * 10**6), "layer0"
     ),
-    "60 masks in time, each the one before twice": lambda: _joined(1, 60),
-    "60 masks in time, each of two equal ones": lambda: _crossed(60),
 }
 for _name, _data in GROWING.items():
     everywhere("growing", _name, _data, empty=True)
+everywhere("growing", "60 masks in time, each the one before twice", lambda: _joined(1, 60), "", empty=True)
+everywhere("growing", "60 masks in time, each of two equal ones", lambda: _crossed(60), "", empty=True)
 everywhere("growing", "a chain of 5,000 layers, the last first", _reverse_chain, "", empty=True)
 everywhere("growing", "5,000 inputs and outputs", _many_inputs, "", empty=True)
 
@@ -678,11 +683,26 @@ everywhere("growing", "5,000 inputs and outputs", _many_inputs, "", empty=True)
 # The words of Keras 1 and 2.
 
 
-def _old_layers(levels: int) -> Data:
+def _old(layer: Data) -> Data:
+    """A Sequential model of one layer."""
+    config = layer["config"] | {"batch_input_shape": [None, None, E]}
+    return {"class_name": "Sequential", "config": {"name": "model", "layers": [layer | {"config": config}]}}
+
+
+def _old_halves(levels: int) -> Data:
     inner: Data = {"class_name": "LSTM", "config": {"name": "lstm", "units": H}}
     for level in range(levels):
         inner = {"class_name": "Bidirectional", "config": {"name": f"both{level}", "layer": inner}}
-    return {"class_name": "Sequential", "config": [inner]}
+    return _old(inner)
+
+
+def _old_wrapped() -> Data:
+    """The same through cells, inside of a layer that takes no setting called so."""
+    inner: Data = {"class_name": "LSTMCell", "config": {"name": "cell", "units": H}}
+    for level in range(60):
+        rnn = {"class_name": "RNN", "config": {"name": f"rnn{level}", "cell": inner}}
+        inner = {"class_name": "Bidirectional", "config": {"name": f"both{level}", "layer": rnn}}
+    return _old({"class_name": "Dense", "config": {"name": "dense", "units": H, "layer": inner}})
 
 
 def _old_calls(nodes: Any) -> Callable[[], Data]:
@@ -715,7 +735,8 @@ def _node_def() -> Data:
 
 
 OLD: dict[str, Callable[[], Any]] = {
-    "a Bidirectional inside a Bidirectional, 60 deep": lambda: _old_layers(60),
+    "Bidirectional in cells, 60 deep": _old_wrapped,
+    "a Bidirectional inside a Bidirectional, 60 deep": lambda: _old_halves(60),
     "calls that are numbers": _old_calls([3]),
     "calls that are mappings": _old_calls([[{"a": 1}]]),
     "calls of nothing": _old_calls([[[]]]),
@@ -876,7 +897,7 @@ ARRAYS_SPOILT: dict[str, Change] = {
     "4 GB declared, nothing stored": declared((10**9,)),
     "2**64 elements declared, in chunks": declared((2**32, 2**32), chunks=(2**10, 1)),
     "2**64 + 4 bytes declared": declared((2**31 + 1, 2**31 - 1), chunks=(2**10, 1)),
-    "a size of zero beside one of 2**62": declared((0, 2**40), chunks=(1, 2**10)),
+    "a size of zero beside one of 2**62": declared((0, 2**62)),
     "gzip, unfolds a thousandfold": replaced(
         lambda numbers: np.zeros(10**7, "float32"), compression="gzip", chunks=(10**6,)
     ),
@@ -892,7 +913,7 @@ ARRAYS_SPOILT: dict[str, Change] = {
     "booleans": replaced(lambda numbers: numbers > 0),
     "text": replaced(lambda numbers: numbers.astype("S8")),
     "structures": replaced(lambda numbers: np.zeros(V, [("a", "f4"), ("b", "f4")])),
-    "lists of any length": replaced(lambda numbers: numbers[:, 0], dtype=h5py.vlen_dtype(np.dtype("float32"))),
+    "lists of any length": lambda file, layout: _lists(file, layout),
     "a float nobody knows": lambda file, layout: _odd_float(file, layout),
     "turned round": replaced(lambda numbers: numbers.T),
     "flat": replaced(np.ravel),
@@ -921,6 +942,11 @@ def _odd_float(file: h5py.File, layout: Layout) -> None:
     h5py.h5d.create(file.require_group(parent).id, name.encode(), kind, space).write(
         h5py.h5s.ALL, h5py.h5s.ALL, numbers
     )
+
+
+def _lists(file: h5py.File, layout: Layout) -> None:
+    del file[layout.table]
+    file.create_dataset(layout.table, (V,), h5py.vlen_dtype(np.dtype("float32")))[0] = np.ones(E, "float32")
 
 
 def _nothing(file: h5py.File, layout: Layout) -> None:
@@ -954,7 +980,6 @@ def _same_layers(count: int) -> Callable[[Path], Source]:
             top = file.require_group(layout.root)
             names = [f"d{number}" for number in range(count)]
             for name in names:
-                h5py.h5g.create  # noqa: B018
                 top[name] = group
             for piece in range(0, count, 1000):
                 top.attrs[f"layer_names{piece // 1000}"] = [n.encode() for n in names[piece : piece + 1000]]
@@ -1097,7 +1122,7 @@ NAMES = {
     "two strokes": "embedding//embeddings",
     "a dot": "./embedding/embeddings",
     "empty": "",
-    "a path of 20,000 groups that hold themselves": "again/" * 10_000 + "embedding/embeddings",
+    "a path of 10,000 groups that hold themselves": "again/" * 10_000 + "embedding/embeddings",
     "escape codes": "\x1b[31m\n",
 }
 
@@ -1143,9 +1168,10 @@ for _key, _on in (("weight_names", "embedding"), ("layer_names", "top")):
 
 def _one_text_many_times(content: bytes) -> bytes:
     """All 4,000 names of any length are the same megabyte."""
-    place = content.index(struct.pack("<I", 2**20) + content[:0])
-    reference = content[place : place + 16]
-    return content[:place] + reference * 4000 + content[place + 16 * 4000 :]
+    found = re.search(re.escape(struct.pack("<I", 2**20)) + rb".{12}" + struct.pack("<I", 1), content, re.DOTALL)
+    assert found is not None
+    place = found.start()
+    return content[:place] + content[place : place + 16] * 4000 + content[place + 16 * 4000 :]
 
 
 _patched_hdf5(
@@ -1159,7 +1185,7 @@ add(
     "attributes",
     "a configuration beside a file that has its own",
     HDF5,
-    lambda folder: (whole(folder, HDF5)[0], whole(folder / "x" if (folder / "x").mkdir() else folder / "x", WEIGHTS)[1]),
+    lambda folder: (whole(folder, HDF5)[0], _beside(folder)),
 )
 add("attributes", "weights without a configuration", WEIGHTS, lambda folder: (whole(folder, WEIGHTS)[0], None))
 add(
@@ -1172,4 +1198,10 @@ add(
 
 def _pipe(path: Path) -> Path:
     os.mkfifo(path)
+    return path
+
+
+def _beside(folder: Path) -> Path:
+    path = folder / "beside.json"
+    path.write_bytes(text_of(good()))
     return path
