@@ -147,8 +147,7 @@ def _port(source: Path, to: Target, output: Path, config: Path | None, force: bo
     from biport.transfer import summed_biases
 
     _check_output(source, to, output)
-    graph = _read(source, config)
-    notes: list[str] = []
+    graph, notes = _read(source, config)
     match to:
         case Target.TORCH:
             from biport import bundle
@@ -157,11 +156,11 @@ def _port(source: Path, to: Target, output: Path, config: Path | None, force: bo
         case Target.ONNX:
             import export
 
-            notes = [*export.write(graph, output, overwrite=force).notes]
+            notes += [*export.write(graph, output, overwrite=force).notes]
         case Target.KERAS:
             import keras_side
 
-            notes = [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
+            notes += [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
             keras_side.save(graph, output, overwrite=force)
     data = {
         "source": str(source),
@@ -176,16 +175,20 @@ def _port(source: Path, to: Target, output: Path, config: Path | None, force: bo
     say(as_json, data, "\n".join(lines))
 
 
-def _read(source: Path, config: Path | None = None) -> Any:
+def _read(source: Path, config: Path | None) -> tuple[Any, list[str]]:
+    """A model, and what somebody who ports it should know."""
     if _is_bundle(source):
         from biport import bundle
 
-        return bundle.read(source)
+        return bundle.read(source), []
     if source.suffix == ".onnx":
         raise InputError(f"{source}: biport writes ONNX but does not read it; give a Keras file or a bundle")
     import keras_side
 
-    return keras_side.read(source, config)
+    found = keras_side.inspect(source, config)
+    if found.problem is not None:
+        raise found.problem
+    return found.graph, [*found.notes]
 
 
 def _is_bundle(source: Path) -> bool:

@@ -32,7 +32,7 @@ ACTIVATIONS: Mapping[str, str] = {
 """Of one tensor (keras/src/ops/nn.py); those without settings of their own."""
 
 SUPPORTED = (
-    *sorted((*MERGES, *ACTIVATIONS, "Concatenate", "Softmax")),
+    *sorted((*MERGES, *ACTIVATIONS, "Concatenate", "Flip", "Softmax")),
     "and those Keras computes masks with",
 )
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from biport.errors import UnsupportedError
 from biport.registry import Registry
+from keras_side.data_operations import SUPPORTED
 from keras_side.masks import FeaturesUnequal, Full, Given, Mask, Unequal, all_of, any_of, in_time
 
 
@@ -70,10 +71,12 @@ def evaluate(
     class_name: str, name: str, owner: str, arguments: Arguments, config: Mapping[str, Any]
 ) -> Symbol:
     """What the operation makes of its arguments."""
-    problem = UnsupportedError(
-        f"{owner}: operation {name!r}", "operation", class_name, "the operations Keras computes masks with"
-    )
-    if class_name not in OPERATIONS or any(isinstance(argument, Unreadable) for argument in arguments):
+    unreadable = next((argument for argument in arguments if isinstance(argument, Unreadable)), None)
+    if unreadable is not None:
+        return unreadable
+    problem = UnsupportedError(f"{owner}: operation {name!r}", "operation", class_name, SUPPORTED)
+    problem.of_layer(name, class_name)
+    if class_name not in OPERATIONS:
         return Unreadable(problem)
     made = OPERATIONS.lookup(class_name, owner)(name, arguments, config)
     return Unreadable(problem) if made is None else made

@@ -359,6 +359,8 @@ class _Reader:
         try:
             if layer.problem is not None:
                 raise layer.problem
+            if layer.class_name not in MODELS:
+                self._read_with(layer)
             tensors, mask, states = self._call_arguments(layer, arguments, options)
             return self._apply(layer, name, tensors, mask, states)
         except UnsupportedError as problem:

@@ -147,6 +147,9 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
         return [_every_step(inputs[0], node.name)]
     if written.is_operation:
         return [_operation(written, inputs, node.name)]
+    if node.op.masked is EVERY_INPUT and not any(node.masks) and any(map(_carries_mask, inputs)):
+        # The layer would take the masks that hang on its inputs; the operation of its name does not.
+        return [_operation(WrittenLayer(written.class_name.lower(), {}), inputs, node.name)]
     if all(values[name].dtype == "bool" for name in node.inputs) and written.class_name == "Concatenate":
         return [_named(keras.ops.concatenate(inputs, **written.config), node.name)]
     if id(node.op) not in layers:
@@ -158,6 +161,10 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
         options["initial_state"] = _grouped(inputs[1:], written.state_groups)
     made = layers[id(node.op)](inputs if written.takes_list else inputs[0], **options)
     return keras.tree.flatten(made)
+
+
+def _carries_mask(tensor: Any) -> bool:
+    return getattr(tensor, "_keras_mask", None) is not None
 
 
 def _grouped(states: Sequence[Any], groups: Sequence[int]) -> list[Any]:
@@ -175,7 +182,7 @@ def _mask_options(node: Node, inputs: Sequence[Any], values: Mapping) -> dict[st
         mask, found = node.masks[position], inputs[position]
         if mask is not None:
             options["mask"] = values[mask]
-        elif getattr(found, "_keras_mask", None) is not None:
+        elif _carries_mask(found):
             options["mask"] = _every_step(found, f"{node.name}_all_steps")
     return options
 
@@ -207,6 +214,8 @@ def _check_carried(graph: Graph, model: keras.Model) -> None:
         name, index = first.setdefault(id(node.op), node.name), calls[id(node.op)]
         calls[id(node.op)] += 1
         twin = again[f"{name}@{index}" if index else name]
+        if not any((*node.masks, *twin.masks)):
+            continue
         for position, (wanted, found) in enumerate(zip(node.masks, twin.masks, strict=True)):
             if _mask_formula(graph, wanted) != _mask_formula(again, found):
                 raise UnsupportedError(

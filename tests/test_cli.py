@@ -98,7 +98,7 @@ BAD = {
     "onnx as source": (["port", "x.onnx", "--to", "torch", "-o", "b"], "does not read it"),
     "the source as output": (["port", "SOURCE", "--to", "keras", "-o", "SOURCE", "--force"], "is the source"),
     "one model": (["verify", "SOURCE"], "two or more"),
-    "unknown form": (["verify", "SOURCE", "TEXT"], "expected a .keras file"),
+    "unknown form": (["verify", "SOURCE", "TEXT"], "expected a .keras or .h5 file"),
     "not a model": (["port", "TEXT", "--to", "onnx", "-o", "m.onnx"], "is a zip archive"),
     "no inputs": (["run", "TEXT", "--input", "absent.npz"], "TEXT"),
 }

@@ -96,10 +96,13 @@ def test_a_truncated_file(share: float, good: Path, path: Path) -> None:
     refused(path, "truncated")
 
 
-def test_hdf5_of_something_else(path: Path) -> None:
+def test_hdf5_without_a_model(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["x"] = 1
     refused(path, "weights alone", "--config", kind=InputError)
+    config = {"class_name": "Sequential", "config": {"name": "m", "layers": []}}
+    with pytest.raises(FileError, match="without layers"):
+        keras_side.read(path, config)
 
 
 @pytest.mark.parametrize("name", [CONFIG, METADATA, WEIGHTS])

@@ -154,8 +154,9 @@ def test_a_product_without_its_masks_is_found() -> None:
         )
         report = verify(model, torch_side.write(faulty))
         assert report.verdict is Verdict.DIFFERENT
-        with pytest.raises(UnsupportedError, match="the masks that Keras hangs on its inputs"):
-            keras_side.write(faulty)
+        # Without masks it is an operation in Keras, which does not see those that hang on its inputs.
+        written = verify(faulty, keras_side.write(faulty))
+        assert written.verdict is Verdict.SAME, written.table
 
 
 @pytest.mark.parametrize("join", [ops.LogicalAnd(), ops.LogicalOr()])

@@ -313,6 +313,8 @@ ALONE = {
     "Flatten": (lambda m, x: m.act(x), nn.Flatten(), ops.Flatten()),
     "permute": (lambda m, x: x.permute(0, 2, 1), None, ops.Permute(dims=(2, 1))),
     "permute by a tuple": (lambda m, x: torch.permute(x, (0, -1, 1)), None, ops.Permute(dims=(2, 1))),
+    "flip": (lambda m, x: x.flip(1), None, ops.Flip()),
+    "flip by a tuple": (lambda m, x: torch.flip(x, (-2,)), None, ops.Flip()),
     "AlphaDropout": (lambda m, x: m.act(x), nn.AlphaDropout(0.3), ops.AlphaDropout(rate=0.3)),
     "PReLU": (lambda m, x: m.act(x), nn.PReLU(), None),
 }  # fmt: skip
