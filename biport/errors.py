@@ -13,7 +13,7 @@ BiportError
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -40,7 +40,7 @@ def shown(value: object) -> str:
 
     Values that hold one another several times, as models in a file can, have texts of exponential size.
     """
-    if not isinstance(value, Mapping | list | tuple):
+    if not isinstance(value, dict | list | tuple):
         return repr(value)
     parts = list(islice(_parts(value), 201))
     return reprlib.repr(value) if len(parts) > 200 else repr(value)
@@ -51,7 +51,7 @@ def _parts(value: object) -> Iterable[object]:
     while waiting:
         item = waiting.pop()
         yield item
-        if isinstance(item, Mapping):
+        if isinstance(item, dict):
             waiting += [*item.keys(), *item.values()]
         elif isinstance(item, list | tuple):
             waiting += item

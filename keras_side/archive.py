@@ -1,4 +1,4 @@
-"""The members of a zip archive from anywhere: only those asked for, and no larger than what is stored of them."""
+"""The members of a zip archive from anywhere: those asked for, no larger than what is stored of them."""
 
 from __future__ import annotations
 

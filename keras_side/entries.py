@@ -13,6 +13,7 @@ from biport.registry import snake_case
 from keras_side.operations import is_operation
 from keras_side.records import LayerRecord, Variables, check_name, serialized
 
+
 @dataclass
 class Layer:
     """One entry of a model's ``layers``."""
@@ -218,6 +219,4 @@ def histories(owner: str, data: object) -> Iterator[tuple[str, int, int]]:
             for key in sorted(data):
                 yield from histories(owner, data[key])
         case _:
-            raise FileError(
-                f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}"
-            )
+            raise FileError(f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}")

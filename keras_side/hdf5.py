@@ -99,7 +99,9 @@ class Hdf5:
         if self._read[dataset.address] != owner:
             raise FileError(f"{owner}: is stored once and used under two names")
         if self._left < 0:
-            raise FileError(f"{owner}: the arrays declare more than the {self._format.size} bytes of the file")
+            raise FileError(
+                f"{owner}: the arrays declare more than the {self._format.size} bytes of the file"
+            )
         return dataset.read()
 
     def count(self, group: Group | None) -> int:

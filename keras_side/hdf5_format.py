@@ -1,12 +1,12 @@
 """The part of the HDF5 file format that Keras writes, in Python.
 
-libhdf5 cannot be handed a file from anywhere: changed in a few bytes, about one in a thousand crashed it or never
-came back from it (version 1.14.6). Here every offset is looked up within the file, every object is parsed
-once, and steps are counted, so that no file takes more time or memory than its size allows.
+libhdf5 cannot be handed a file from anywhere: of those changed in a few bytes about one in a thousand crashed
+it, or it never came back (version 1.14.6). Here every offset is looked up within the file, every object is
+parsed once, and steps are counted, so that no file takes more time or memory than its size allows.
 
 What h5py writes unless told otherwise is read: both kinds of object headers, groups as symbol tables or with
-few links, attributes in the header, and data in one piece. All else (chunks, filters, large groups of the newer
-kind) Keras never makes, and is refused.
+few links, attributes in the header, and data in one piece. All else (chunks, filters, large groups of the
+newer kind) Keras never makes, and is refused.
 
 Source:
     HDF5 File Format Specification Version 3.0; its section is named at each function.
@@ -29,7 +29,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NOWHERE = 2**64 - 1
 """An address of nothing."""
 MAX_STEPS = 10**6
-"""How many messages, entries and quarters of a kB of them one file may take; a thousand layers take 50,000."""
+"""How many messages, entries and quarters of a kB of them one file may take; a thousand LSTMs take 58,000."""
 MAX_RANK = 32
 MAX_LEVELS = 16
 """Of a tree of names; each level has 16 times the names of the one below, or more."""
@@ -40,7 +40,7 @@ CLASSES = (
     *("integer", "float", "time", "text", "bits", "opaque"),
     *("compound", "reference", "enumeration", "variable length", "array"),
 )
-FLOATS = {
+FLOATS: Mapping[tuple[int, ...], str] = {
     (4, 31, 0, 32, 23, 8, 0, 23, 127): "float32",
     (8, 63, 0, 64, 52, 11, 0, 52, 1023): "float64",
     (2, 15, 0, 16, 10, 5, 0, 10, 15): "float16",
@@ -262,7 +262,7 @@ class Format:
         if offset + array.nbytes > self.size:
             raise self.damaged(f"{array.nbytes} bytes at {offset} of {self.size}")
         self._file.seek(offset)
-        view = memoryview(array.reshape(-1)).cast("B")
+        view = array.reshape(-1).view(np.uint8).data
         while view:
             count = self._file.readinto(view)
             if not count:
@@ -433,8 +433,8 @@ class Format:
         if kind == 1:
             offset, precision = self.integer(body, 8, 2), self.integer(body, 10, 2)
             parts = [self.integer(body, place, 1) for place in range(12, 16)]
-            shape = (size, bits >> 8 & 255, offset, precision, *parts, self.integer(body, 16, 4))
-            known = FLOATS.get(shape) if bits & 0x40 == 0 and bits >> 4 & 3 == 2 else None
+            layout = (size, bits >> 8 & 255, offset, precision, *parts, self.integer(body, 16, 4))
+            known = FLOATS.get(layout) if bits & 0x40 == 0 and bits >> 4 & 3 == 2 else None
             return Datatype(known or "another float", size, big_endian=bool(bits & 1))
         if kind == 3:
             return Datatype(name, size, is_text=True, padding=bits & 15)
@@ -486,4 +486,3 @@ class Format:
             self.spend(1)
             yield index, data[place + 16 : place + 16 + size]
             place += 16 + -(-size // 8) * 8
-

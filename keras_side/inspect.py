@@ -11,7 +11,7 @@ from biport import ops
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from biport.inspection import Inspection, Row, inspect_graph
-from keras_side.entries import Layer, model_layers
+from keras_side.entries import model_layers
 from keras_side.file import Format, ModelFile
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
 from keras_side.legacy.nodes import MODELS

@@ -151,7 +151,9 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
         for name in node.inputs:
             consumers.setdefault(name, set()).add(type(node.op))
     return Graph(
-        inputs=tuple(_graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in reader.inputs),
+        inputs=tuple(
+            _graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in reader.inputs
+        ),
         nodes=tuple(reader.nodes),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
@@ -370,7 +372,7 @@ class _Reader:
             return Unreadable(problem)
 
     def _examine(self, layer: Layer) -> None:
-        """Refuse all that is wrong with a layer itself, whose input may be unknown; once for all its calls."""
+        """Refuse all that is wrong with a layer itself, whose input may be unknown; once for its calls."""
         if id(layer.config) in self._examined:
             return
         self._examined.add(id(layer.config))
@@ -624,6 +626,7 @@ class _Reader:
 
     def _add(self, node: Node) -> None:
         check_name(self.owner, node.name)
+        self._count(len(node.name) // 1000)
         self._names.add(node.name)
         self.nodes.append(node)
 
@@ -637,5 +640,6 @@ def _is_size(dim: object) -> bool:
 
 
 def _is_shape(shape: object) -> TypeGuard[list[int | None]]:
-    whole = isinstance(shape, list) and 0 < len(shape) <= MAX_RANK
-    return whole and all(dim is None or _is_size(dim) for dim in shape)
+    if not isinstance(shape, list) or not 0 < len(shape) <= MAX_RANK:
+        return False
+    return all(dim is None or _is_size(dim) for dim in shape)

@@ -26,7 +26,7 @@ TRAINING_ONLY = (
 
 MAX_PARTS = 50_000
 """Layers, calls and their arguments; those of a model inside another counted whenever it is called."""
-MAX_NAME = 1000
+MAX_NAME = 10_000
 """Characters of a layer's name, those of the models around it included."""
 
 
@@ -139,7 +139,9 @@ def check_name(owner: str, name: object) -> None:
         FileError: it is no text, is longer than any name, or has characters that do not show.
     """
     if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
-        raise FileError(f"{owner}: a name should be text of at most {MAX_NAME} characters that show, found {shown(name)}")
+        raise FileError(
+            f"{owner}: a name should be text of at most {MAX_NAME} characters that show, found {shown(name)}"
+        )
 
 
 def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:

@@ -99,9 +99,7 @@ class StoredVariables:
         return self.inside.setdefault(key, StoredVariables(owner, problem=self.problem))
 
 
-def stored_variables(
-    hdf5: Hdf5, group: Group, data: Mapping[str, Any], origin: Origin
-) -> StoredVariables:
+def stored_variables(hdf5: Hdf5, group: Group, data: Mapping[str, Any], origin: Origin) -> StoredVariables:
     """The weights below ``group``, which holds a group for each layer of the model ``data``.
 
     Where the layers of the file have other names than those of the model, as when its configuration was

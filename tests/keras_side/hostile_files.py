@@ -1,13 +1,14 @@
 """Files an attacker could write, by name: each function makes one in a folder and says what to read.
 
-They need neither keras nor a model that was trained: the good file each one spoils is written here too. What becomes
-of them is measured by `hostile_run`, tabled by `hostile_table` and tested by ``test_keras_hostile.py``.
+They need neither keras nor a model that was trained: the good file each one spoils is written here too. What
+becomes of them is measured by `hostile_run`, tabled by `hostile_table`, tested by ``test_keras_hostile.py``.
 """
 
 from __future__ import annotations
 
 import copy
 import io
+import itertools
 import json
 import os
 import re
@@ -50,7 +51,9 @@ FILES: dict[str, list[Hostile]] = {}
 """By group; each group runs in a process of its own."""
 
 
-def add(group: str, name: str, container: str, make: Callable[[Path], Source], reads: str | None = None) -> None:
+def add(
+    group: str, name: str, container: str, make: Callable[[Path], Source], reads: str | None = None
+) -> None:
     FILES.setdefault(group, []).append(Hostile(name, container, make, reads))
 
 
@@ -185,7 +188,9 @@ def metadata(version: Any = "3.15.1") -> bytes:
     return json.dumps({"keras_version": version}).encode()
 
 
-def members(folder: Path, data: Any = None, change: Change | None = None, empty: bool = False) -> dict[str, bytes]:
+def members(
+    folder: Path, data: Any = None, change: Change | None = None, empty: bool = False
+) -> dict[str, bytes]:
     stored = weights(folder / "weights.h5", LAYOUTS[ARCHIVE], change, empty)
     found = {
         "metadata.json": metadata(),
@@ -245,7 +250,11 @@ def everywhere(
 
 
 def in_weights(
-    group: str, name: str, change: Change, reads: str | None = None, containers: tuple[str, ...] = tuple(LAYOUTS)
+    group: str,
+    name: str,
+    change: Change,
+    reads: str | None = None,
+    containers: tuple[str, ...] = tuple(LAYOUTS),
 ) -> None:
     """A change of the weights, in each of the containers."""
     for container in containers:
@@ -544,7 +553,7 @@ def _tiny_layers(count: int) -> str:
 
 def _chain(count: int, class_name: str = "Identity", **settings: Any) -> list[Data]:
     names = ["x", *(f"layer{number}" for number in range(count))]
-    pairs = zip(names, names[1:], strict=False)
+    pairs = itertools.pairwise(names)
     layers = [entry(class_name, name, call(before), **settings) for before, name in pairs]
     return [start("x", "float32", 3), *layers]
 
@@ -650,7 +659,9 @@ def _wrapped_halves() -> Data:
     inner: Data = entry("LSTMCell", "cell", units=H)
     for level in range(60):
         inner = entry("Bidirectional", f"both{level}", layer=entry("RNN", f"rnn{level}", cell=inner))
-    return weightless([start("x", "float32", 3), entry("Dense", "dense", call("x"), units=H, layer=inner)], "dense")
+    return weightless(
+        [start("x", "float32", 3), entry("Dense", "dense", call("x"), units=H, layer=inner)], "dense"
+    )
 
 
 GROWING: dict[str, Callable[[], Any]] = {
@@ -659,7 +670,8 @@ GROWING: dict[str, Callable[[], Any]] = {
     "models nested 10,000 deep": lambda: _nested(10_000),
     "models nested 100 deep": lambda: _nested(100),
     "models that call the one inside twice, 30 deep": lambda: _laughs(30),
-    "the same with names of 900 characters": lambda: _laughs(30, "i" * 900),
+    "the same with names of 300 characters": lambda: _laughs(30, "i" * 300),
+    "the same with names of 9,000 characters": lambda: _laughs(30, "i" * 9000),
     "5,000 masks one inside the other": lambda: _joined(1, 5000),
     "lengths of exponential size": _growing_letters,
     "lengths of 36,000 digits": _growing_sizes,
@@ -745,19 +757,23 @@ OLD: dict[str, Callable[[], Any]] = {
     "a call of itself": _old_calls([[["head", 0, 0, {}]]]),
     "a message of 100,000 brackets": _node_def,
     "240,000 tiny layers": lambda: _tiny_layers(240_000),
-    "400,000 outputs": lambda: _old_calls([[["x", 0, 0, {}]]])()
-    | {"config": _old_calls([])()["config"] | {"output_layers": [["head", 0, 0]] * 400_000}},
+    "400,000 outputs": lambda: (
+        _old_calls([[["x", 0, 0, {}]]])()
+        | {"config": _old_calls([])()["config"] | {"output_layers": [["head", 0, 0]] * 400_000}}
+    ),
     "a call with 400,000 inputs": _old_calls([[["x", 0, 0]] * 400_000]),
 }
 for _name, _data in OLD.items():
     for _container in LAYOUTS:
         for _version in ("2.2.4", "1.2.2"):
-            if _version != "1.2.2" or _container == HDF5:
+            if _version != "1.2.2" or (_container == HDF5 and "000" not in _name):
                 add(
                     "old words",
                     f"{_name} ({_version})",
                     _container,
-                    lambda folder, c=_container, v=_version, d=_data: whole(folder, c, d(), empty=True, version=v),
+                    lambda folder, c=_container, v=_version, d=_data: whole(
+                        folder, c, d(), empty=True, version=v
+                    ),
                 )
 
 VERSIONS = {
@@ -787,7 +803,7 @@ def replaced(make: Callable[[np.ndarray], Any], **options: Any) -> Change:
     """The table as something else."""
 
     def change(file: h5py.File, layout: Layout) -> None:
-        numbers = file[layout.table][()]  # type: ignore[index]
+        numbers = NUMBERS["embedding"]["embeddings"].copy()
         del file[layout.table]
         file.create_dataset(layout.table, data=make(numbers), **options)
 
@@ -834,7 +850,6 @@ def _bytes_elsewhere(file: h5py.File, layout: Layout) -> None:
 
 
 def _two_names(file: h5py.File, layout: Layout) -> None:
-    file[layout.array("lstm", "recurrent_kernel")].attrs["x"] = 1
     del file[layout.array("head", "bias")]
     file[layout.array("head", "bias")] = file[layout.array("lstm", "bias")]
 
@@ -867,7 +882,7 @@ def _swapped(file: h5py.File, layout: Layout) -> None:
 
 def _more_members(file: h5py.File, layout: Layout) -> None:
     """Beside the arrays of a layer, and so that the group is of the newer kind and large."""
-    group = file[layout.table].parent
+    group = file.require_group(layout.table.rpartition("/")[0])
     for number in range(20):
         group[f"link{number}"] = h5py.ExternalLink("/etc/passwd", "x")
 
@@ -968,8 +983,7 @@ def _same_layers(count: int) -> Callable[[Path], Source]:
 
     def made(folder: Path) -> Source:
         layers = [start("x", "float32", 2)]
-        for number in range(count):
-            layers.append(entry("Dense", f"d{number}", call("x"), units=64))
+        layers += [entry("Dense", f"d{number}", call("x"), units=64) for number in range(count)]
         data = weightless(layers, f"d{count - 1}")
 
         def change(file: h5py.File, layout: Layout) -> None:
@@ -993,7 +1007,9 @@ def _same_layers(count: int) -> Callable[[Path], Source]:
 add("groups", "one array under 3,000 layers", HDF5, _same_layers(3000))
 
 
-def _patched_hdf5(container: str, change: Change, patch: Callable[[bytes], bytes], reads: str | None, name: str) -> None:
+def _patched_hdf5(
+    container: str, change: Change, patch: Callable[[bytes], bytes], reads: str | None, name: str
+) -> None:
     def made(folder: Path) -> Source:
         path, beside = whole(folder, container, change=change)
         path.write_bytes(patch(path.read_bytes()))
@@ -1045,8 +1061,7 @@ def _overlapping_arrays(folder: Path) -> Source:
     """1,000 arrays of 4 MB over the same 4 MB."""
     count, side = 1000, 1024
     layers = [start("x", "float32", 2)]
-    for number in range(count):
-        layers.append(entry("Dense", f"d{number}", call("x"), units=side, use_bias=False))
+    layers += [entry("Dense", f"d{number}", call("x"), units=side, use_bias=False) for number in range(count)]
     data = functional(layers, [["x", 0, 0]], [[f"d{number}", 0, 0] for number in range(count)])
 
     def change(file: h5py.File, layout: Layout) -> None:
@@ -1108,10 +1123,20 @@ SPOILT_ATTRIBUTES: dict[str, tuple[Any, dict[str, Any]]] = {
 for _name, (_value, _options) in SPOILT_ATTRIBUTES.items():
     for _key, _on in (("weight_names", "embedding"), ("layer_names", "top")):
         _reads = "good" if (_name, _key) == ("a single text", "weight_names") else None
-        in_weights("attributes", f"{_key}: {_name}", attribute(_key, _value, _on, **_options), _reads, (HDF5, WEIGHTS))
+        in_weights(
+            "attributes",
+            f"{_key}: {_name}",
+            attribute(_key, _value, _on, **_options),
+            _reads,
+            (HDF5, WEIGHTS),
+        )
     if _name not in ("an empty list", "a single text"):
         in_weights(
-            "attributes", f"model_config: {_name}", attribute("model_config", _value, "/", **_options), None, (HDF5,)
+            "attributes",
+            f"model_config: {_name}",
+            attribute("model_config", _value, "/", **_options),
+            None,
+            (HDF5,),
         )
 
 NAMES = {
@@ -1168,7 +1193,9 @@ for _key, _on in (("weight_names", "embedding"), ("layer_names", "top")):
 
 def _one_text_many_times(content: bytes) -> bytes:
     """All 4,000 names of any length are the same megabyte."""
-    found = re.search(re.escape(struct.pack("<I", 2**20)) + rb".{12}" + struct.pack("<I", 1), content, re.DOTALL)
+    found = re.search(
+        re.escape(struct.pack("<I", 2**20)) + rb".{12}" + struct.pack("<I", 1), content, re.DOTALL
+    )
     assert found is not None
     place = found.start()
     return content[:place] + content[place : place + 16] * 4000 + content[place + 16 * 4000 :]
@@ -1187,7 +1214,9 @@ add(
     HDF5,
     lambda folder: (whole(folder, HDF5)[0], _beside(folder)),
 )
-add("attributes", "weights without a configuration", WEIGHTS, lambda folder: (whole(folder, WEIGHTS)[0], None))
+add(
+    "attributes", "weights without a configuration", WEIGHTS, lambda folder: (whole(folder, WEIGHTS)[0], None)
+)
 add(
     "attributes",
     "a configuration that is a pipe",

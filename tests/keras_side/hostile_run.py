@@ -1,7 +1,7 @@
 """Reads hostile files, each in a process of its own that a group's process forks, and measures it.
 
-A file is made in one fork and read in another, so that what is measured is the reading, and a crash, an endless loop
-or too much memory ends that fork and nothing else.
+A file is made in one fork and read in another, so that what is measured is the reading, and a crash, an
+endless loop or too much memory ends that fork and nothing else.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_every_hostile_file(group: str, tmp_path: Path) -> None:
 def test_a_fault_would_be_seen() -> None:
     fine = Outcome("x", HDF5, None, "FileError", "hostile.h5: x", is_typed=True, names_file=True)
     assert not faults(fine, "")
-    for bad in (
+    spoilt: list[dict[str, Any]] = [
         {"is_typed": False},
         {"names_file": False},
         {"message": "\x1b[2J"},
@@ -63,8 +64,9 @@ def test_a_fault_would_be_seen() -> None:
         {"left": ("evil.txt",)},
         {"reads": "good"},
         {"reads": "good", "ending": "Graph", "digest": "other"},
-    ):
-        assert faults(Outcome(**(vars(fine) | bad)), "")
+    ]
+    for bad in spoilt:
+        assert faults(dataclasses.replace(fine, **bad), "")
 
 
 def test_libhdf5_is_not_loaded(tmp_path: Path) -> None:
