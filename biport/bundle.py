@@ -63,7 +63,7 @@ def write(graph: Graph, folder: str | os.PathLike[str], *, overwrite: bool = Fal
     }
     owners = {entry["name"] for entry in data["nodes"] if "settings" in entry}
     arrays = {
-        f"{node.name}/{path}": np.ascontiguousarray(array)
+        f"{node.name}/{path}": np.asarray(array, order="C")
         for node in graph.nodes
         if node.name in owners
         for path, array in node.op.weights().items()

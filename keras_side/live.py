@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from biport.errors import InputError, UnsupportedError, WeightError
+from keras_side import registered
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,21 @@ def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
             owner, "configuration", str(error).splitlines()[0], "layers Keras can serialise"
         ) from error
     for layer in model._flatten_layers(include_self=False):
+        _check_class(f"{owner}: layer {layer.name!r}", type(layer))
         for key in ("activation", "recurrent_activation"):
             _check_function(f"{owner}: layer {layer.name!r}", key, getattr(layer, key, None))
     return data, LiveVariables(model, owner), keras.__version__
+
+
+def _check_class(owner: str, layer_class: type) -> None:
+    """Refuse somebody else's layer that is registered under the name of one of biport's.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    name = sys.modules["keras"].saving.get_registered_name(layer_class)
+    if name in registered.LAYERS and layer_class.__module__ != "keras_side.layers":
+        raise UnsupportedError(owner, "class", f"{layer_class.__module__}.{name}", "biport's own layer")
 
 
 def _check_function(owner: str, key: str, function: Any) -> None:

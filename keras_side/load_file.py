@@ -100,7 +100,7 @@ def _keras_2(file: ModelFile) -> Program:
     try:
         model = tf_keras.models.load_model(str(file.path), compile=False)
     except (ValueError, TypeError, OSError, AttributeError) as error:
-        return Program("numpy", f"tf_keras cannot load it: {str(error).splitlines()[0]}")
+        return Program("numpy", f"tf_keras cannot load it: {str(error).partition('.')[0]:.60}")
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         arrays = [array.astype(given.dtype.name) for array, given in zip(inputs, model.inputs, strict=True)]

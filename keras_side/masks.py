@@ -104,6 +104,13 @@ def pass_mask(
     return (masks[0],)
 
 
+def pass_queries_mask(
+    op: Op, name: str, inputs: Sequence[str], masks: Sequence[Mask | None]
+) -> Sequence[Mask | None]:
+    """The output of an attention carries the queries' mask, its scores none."""
+    return (masks[0], *[None] * (op.output_count - 1))
+
+
 def any_if_all(
     op: Op, name: str, inputs: Sequence[str], masks: Sequence[Mask | None]
 ) -> Sequence[Mask | None]:

@@ -29,6 +29,7 @@ NEAREST = {
     "max, concat)",
     "SReLU": "PReLU",
     "SeparableConv1D": "Conv1D",
+    "SlicingOpLambda": "Cropping1D, or a recurrent layer that gives its last step alone",
     "StringLookup": "token ids as the input of the model, the lookup in front of it",
     "TextVectorization": "token ids as the input of the model, the vocabulary in front of it",
     "TimeDistributedDense": "TimeDistributed around Dense",

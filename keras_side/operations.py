@@ -118,6 +118,13 @@ def _not_equal(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Sy
     return None
 
 
+@OPERATIONS.register("ConvertToTensor")
+def _convert_to_tensor(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    """What an attention does with the queries' mask (keras/src/layers/attention/attention.py)."""
+    masks = _masks(arguments[:1])
+    return masks[0] if masks and config.get("dtype") in (None, "bool") else None
+
+
 @OPERATIONS.register("ExpandDims")
 def _expand_dims(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:

@@ -31,8 +31,9 @@ from biport.errors import (
 )
 from biport.graph import Graph, Node, Value
 from biport.registry import discover
+from keras_side.attention import CARRIED, Call, refuse_old, refuse_weighted_padding
 from keras_side.cells import CELL_READERS
-from keras_side.data_operations import data_operation
+from keras_side.data_operations import SUPPORTED, data_operation
 from keras_side.entries import (
     Layer,
     flat_states,
@@ -55,8 +56,9 @@ from keras_side.live import describe, is_live
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.nearest import unsupported_class
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
-from keras_side.records import MAX_PARTS, LayerRecord, Variables, check_name, serialized
+from keras_side.records import MAX_PARTS, LayerRecord, Variables, check_name, dtype_name, serialized
 from keras_side.registry import READERS
+from keras_side.registry import Reader as LayerReader
 
 discover(keras_side.ops)
 
@@ -210,6 +212,8 @@ class _Reader:
     """Of inputs in `inputs`."""
     _steps: dict[int, ops.Cell] = field(default_factory=dict)
     """By the identity of a cell: the op that takes one step with it, the same for every call."""
+    _set: dict[tuple, ops.Op] = field(default_factory=dict)
+    """By the identity of an op and the settings of a call: the op with these settings."""
     _halves: dict[int, tuple[ops.Recurrent, ops.Recurrent]] = field(default_factory=dict)
     """By the identity of a Bidirectional: its halves, the same for every call."""
     _layers: dict[int, list[Layer]] = field(default_factory=dict)
@@ -354,15 +358,23 @@ class _Reader:
             config = {**layer.config, **options}
             found = evaluate(layer.class_name, layer.name, self.owner, symbols, config)
             tensors = [part for item in arguments for part in (item if isinstance(item, list) else [item])]
-            if isinstance(found, Unreadable) and all(isinstance(item, _Tensor) for item in tensors):
-                return self._operate(layer, self._name(layer, prefix), tensors, config) or [found]
-            return [found]
+            if not isinstance(found, Unreadable) or any(isinstance(item, Unreadable) for item in tensors):
+                return [found]
+            values = [item for item in tensors if isinstance(item, _Tensor)]
+            if len(values) == len(tensors):
+                return self._operate(layer, self._name(layer, prefix), values, config) or [found]
+            return [self._of_a_constant(layer, tensors, found)]
         name = self._name(layer, prefix) + (f"@{index}" if index else "")
         try:
             if layer.problem is not None:
                 raise layer.problem
             if layer.class_name not in MODELS:
                 self._read_with(layer)
+            if layer.class_name in READERS:
+                reader = READERS.lookup(layer.class_name, layer.owner)
+                if reader.calls is not None:
+                    call = reader.calls(layer.owner, arguments, options)
+                    return self._attend(layer, name, reader, call)
             tensors, mask, states = self._call_arguments(layer, arguments, options)
             return self._apply(layer, name, tensors, mask, states)
         except UnsupportedError as problem:
@@ -404,6 +416,18 @@ class _Reader:
         if layer.class_name not in READERS:
             raise unsupported_class(layer.owner, layer.class_name, layer.config)
         return READERS.lookup(layer.class_name, layer.owner).read
+
+    def _of_a_constant(self, layer: Layer, arguments: Sequence[Any], found: Unreadable) -> Unreadable:
+        """Why an operation cannot be read that takes something else than tensors."""
+        if layer.class_name not in SUPPORTED:
+            return found
+        constant = next(item for item in arguments if not isinstance(item, _Tensor))
+        owner = f"{self.owner}: operation {layer.name!r} ({layer.class_name})"
+        problem = UnsupportedError(
+            owner, "argument", constant, "tensors; a Dense can hold a factor or an offset"
+        )
+        problem.of_layer(layer.name, layer.class_name)
+        return Unreadable(problem)
 
     def _operate(
         self, layer: Layer, name: str, tensors: Sequence[_Tensor], config: Mapping[str, Any]
@@ -583,6 +607,34 @@ class _Reader:
             self._add(node)
         return values
 
+    def _attend(self, layer: Layer, name: str, reader: LayerReader, call: Call) -> list[_Tensor]:
+        """A call of an attention, which has a mask for each of its sequences."""
+        op = self._with_settings(layer.read(reader.read), call.settings)
+        tensors = [self._data(item) for item in call.sequences]
+        given = [
+            tensor.mask if mask is CARRIED else as_mask(self._symbol(mask), layer.owner)
+            for tensor, mask in zip(tensors, call.masks, strict=True)
+        ]
+        masks = [
+            self._mask_value(mask) if position in op.masked and _counts(mask) else None
+            for position, mask in enumerate(given)
+        ]
+        refuse_old(self.origin, layer.owner, any(masks))
+        dtype = op.dtype or dtype_name(layer.config.get("dtype"))
+        refuse_weighted_padding(layer.owner, op, masks[1] is not None, dtype)
+        values = [name] if op.output_count == 1 else [f"{name}:{n}" for n in range(op.output_count)]
+        inputs = tuple(tensor.value for tensor in tensors)
+        self._add(Node(name, op, inputs, tuple(values), tuple(masks)))
+        made = reader.masks(op, name, inputs, given)
+        return [_Tensor(value, mask) for value, mask in zip(values, made, strict=True)]
+
+    def _with_settings(self, op: ops.Op, settings: Mapping[str, bool]) -> ops.Op:
+        """The op as a call sets it, the same for all calls that set it so."""
+        if all(getattr(op, name) == value for name, value in settings.items()):
+            return op
+        key = id(op), tuple(sorted(settings.items()))
+        return self._set.setdefault(key, dataclasses.replace(op, **settings))  # type: ignore[type-var]
+
     def _apply_cell(
         self, layer: Layer, name: str, tensors: Sequence[_Tensor], states: Sequence[_Tensor]
     ) -> list[_Tensor]:
@@ -633,6 +685,11 @@ class _Reader:
 
 def _is_walked_twice(op: ops.Op) -> TypeGuard[ops.Bidirectional]:
     return isinstance(op, ops.Bidirectional) and op.forward.return_sequences
+
+
+def _counts(mask: Mask | None) -> TypeGuard[Mask]:
+    """Whether a mask may mask anything."""
+    return mask is not None and not isinstance(mask, Full)
 
 
 def _is_size(dim: object) -> bool:

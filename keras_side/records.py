@@ -10,6 +10,7 @@ import numpy as np
 
 from biport.config import Config
 from biport.errors import FileError, UnsupportedError, WeightError, shown
+from keras_side import registered
 
 # What these say matters while a model is trained or first built, never at inference.
 TRAINING_ONLY = (
@@ -149,7 +150,7 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
 
     Raises:
         FileError: it does not have the form Keras gives one.
-        UnsupportedError: its class is not one of Keras' own.
+        UnsupportedError: its class is neither one of Keras' own nor of `keras_side.registered`.
     """
     if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
         raise FileError(f"{owner}: expected a serialised layer, found {str(data)[:80]!r}")
@@ -158,7 +159,9 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
     if not isinstance(config, Mapping):
         raise FileError(f"{owner}: {data['class_name']} has no configuration")
     module = str(data.get("module") or "keras")
-    if module.split(".")[0] != "keras" or ">" in str(data.get("registered_name") or ""):
+    own = registered.LAYERS.get(str(data.get("registered_name"))) == data["class_name"]
+    foreign = module.split(".")[0] != "keras" or ">" in str(data.get("registered_name") or "")
+    if not own and (foreign or data["class_name"] in registered.LAYERS.values()):
         owner = f"{owner}: layer {config.get('name', '?')!r} ({data['class_name']})"
         raise UnsupportedError(
             owner, "module", module, "the layers of Keras itself; custom code is never run"
@@ -172,9 +175,15 @@ def check_dtype(owner: str, policy: object) -> None:
     Raises:
         UnsupportedError: mixed precision, half precision or quantisation.
     """
-    if isinstance(policy, Mapping):
-        # A policy of another class, such as a quantised one, says more than a name.
-        inner = policy.get("config") if policy.get("class_name") == "DTypePolicy" else None
-        policy = inner["name"] if isinstance(inner, Mapping) and inner.get("name") else policy
+    policy = dtype_name(policy)
     if policy not in (None, "float32", "float64"):
         raise UnsupportedError(owner, "dtype", policy, ("float32", "float64"))
+
+
+def dtype_name(policy: object) -> object:
+    """The name of a plain dtype policy; any other policy as it is."""
+    if not isinstance(policy, Mapping):
+        return policy
+    # A policy of another class, such as a quantised one, says more than a name.
+    inner = policy.get("config") if policy.get("class_name") == "DTypePolicy" else None
+    return inner["name"] if isinstance(inner, Mapping) and inner.get("name") else policy

@@ -1,6 +1,7 @@
-"""Functions that Keras 3 no longer has, registered with it, so that models with them are saved and loaded.
+"""Functions that Keras 3 no longer has and layers it lacks, registered with it.
 
-Keras looks a registered function up by its name with the package in front, once `register` has been called.
+Models with them are saved and loaded: Keras looks what is registered up by its name with the package in
+front, once `register` has been called.
 """
 
 from __future__ import annotations
@@ -21,10 +22,15 @@ FUNCTIONS = (hard_sigmoid_keras2,)
 NAMES = {f"{PACKAGE}>{function.__name__}": function.__name__ for function in FUNCTIONS}
 """The name in a configuration to that of `biport.ops.ACTIVATIONS`."""
 
+LAYERS = {f"{PACKAGE}>LearnedAverage": "LearnedAverage"}
+"""The registered name in a configuration to that of the class in `keras_side.layers`."""
+
 
 def register() -> None:
-    """Make the functions known to Keras; a second time changes nothing."""
+    """Make functions and layers known to Keras; a second time changes nothing."""
     import keras
+
+    import keras_side.layers  # noqa: F401  (which registers them)
 
     for function in FUNCTIONS:
         keras.saving.register_keras_serializable(PACKAGE, function.__name__)(function)

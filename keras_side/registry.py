@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from biport.ops import Op
 from biport.registry import Registry
+from keras_side.attention import CallReader
 from keras_side.masks import Mask, stop_mask
 from keras_side.records import LayerRecord, WrittenLayer
 
@@ -24,12 +25,14 @@ class Reader:
         masks: which masks the outputs carry.
         refuse_masked: raises where the layer, as it is set, cannot be read when it gets a mask.
         states: whether the layer takes an ``initial_state`` beside its input.
+        calls: how an attention is called; ``None`` for all other layers.
     """
 
     read: Callable[[LayerRecord], Op]
     masks: MaskRule
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None
     states: bool = False
+    calls: CallReader | None = None
 
 
 Made = TypeVar("Made", bound=Op)
@@ -44,6 +47,7 @@ def reads(
     masks: MaskRule = stop_mask,
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None,
     states: bool = False,
+    calls: CallReader | None = None,
 ) -> Callable[[Callable[[LayerRecord], Made]], Callable[[LayerRecord], Made]]:
     """Decorate the function that reads the layers called ``class_names``.
 
@@ -52,10 +56,11 @@ def reads(
         masks: what `compute_mask` of these layers does; by default the mask ends here.
         refuse_masked: see `Reader`.
         states: see `Reader`.
+        calls: see `Reader`.
     """
 
     def keep(function: Callable[[LayerRecord], Made]) -> Callable[[LayerRecord], Made]:
-        READERS.register(*class_names)(Reader(function, masks, refuse_masked, states))
+        READERS.register(*class_names)(Reader(function, masks, refuse_masked, states, calls))
         return function
 
     return keep

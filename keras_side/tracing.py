@@ -59,8 +59,9 @@ def _named(graph: Graph, heard: Heard) -> Values:
         outputs, mask = heard[node.name]
         if len(outputs) == len(node.outputs):
             found |= {name: _array(made) for name, made in zip(node.outputs, outputs, strict=True)}
-        if node.masks[0] is not None and mask is not None:
-            found.setdefault(node.masks[0], _array(mask))
+        for wanted, seen in zip(node.masks, mask if isinstance(mask, list) else [mask], strict=False):
+            if wanted is not None and seen is not None:
+                found.setdefault(wanted, _array(seen))
     return found
 
 

@@ -19,12 +19,14 @@ from biport.errors import InputError, MissingDependencyError, UnsupportedError, 
 from biport.graph import Graph, Node
 from biport.inputs import check_inputs
 from biport.ops import FLOATS, Bidirectional, LogicalAnd, LogicalOr, OnesLike, Recurrent
+from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from biport.registry import discover
 from biport.targets import check_target
 from biport.transfer import LoadReport, summed_biases
+from keras_side.attention import refuse_weighted_padding
 from keras_side.records import WrittenLayer
-from keras_side.registered import register
+from keras_side.registered import LAYERS, register
 from keras_side.registry import WRITERS
 
 if TYPE_CHECKING:
@@ -153,14 +155,37 @@ def _call(node: Node, written: WrittenLayer, layers: dict, values: Mapping, dtyp
     if all(values[name].dtype == "bool" for name in node.inputs) and written.class_name == "Concatenate":
         return [_named(keras.ops.concatenate(inputs, **written.config), node.name)]
     if id(node.op) not in layers:
-        layer_class = getattr(keras.layers, written.class_name)
         config = _with_dtype(written.config, dtype) | {"name": node.name, "dtype": dtype}
-        layers[id(node.op)] = layer_class.from_config(config)
+        layers[id(node.op)] = _layer_class(written.class_name).from_config(config)
+    if isinstance(node.op, Attends):
+        return keras.tree.flatten(_attended(node, layers[id(node.op)], inputs, values, dtype))
     options = {} if written.takes_list else _mask_options(node, inputs, values)
     if isinstance(node.op, Recurrent | Bidirectional) and len(inputs) > 1:
         options["initial_state"] = _grouped(inputs[1:], written.state_groups)
     made = layers[id(node.op)](inputs if written.takes_list else inputs[0], **options)
     return keras.tree.flatten(made)
+
+
+def _layer_class(name: str) -> Any:
+    import keras
+
+    import keras_side.layers as own
+
+    return getattr(own if name in LAYERS.values() else keras.layers, name)
+
+
+def _attended(node: Node, layer: Any, inputs: Sequence[Any], values: Mapping, dtype: str) -> Any:
+    """Call an attention; its masks are said in full, ``None`` too."""
+    op = node.op
+    assert isinstance(op, Attends)
+    refuse_weighted_padding(f"node {node.name!r}", op, node.masks[1] is not None, dtype)
+    options: dict[str, Any] = {}
+    if op.causal:
+        options["use_causal_mask"] = True
+    if op.return_scores:
+        options["return_attention_scores"] = True
+    masks = [None if mask is None else values[mask] for mask in node.masks]
+    return layer(inputs, mask=masks, **options)
 
 
 def _carries_mask(tensor: Any) -> bool:
@@ -279,7 +304,8 @@ def _set_weights(layer: Any, written: WrittenLayer, owner: str) -> None:
     wanted = [array.shape for array in written.weights]
     if shapes != wanted:
         raise WeightError(f"layer {owner!r}: its weights have the shapes {shapes}, the graph's {wanted}")
-    layer.set_weights([np.ascontiguousarray(array) for array in written.weights])
+    # Not np.ascontiguousarray, which makes a vector of a scalar.
+    layer.set_weights([np.asarray(array, order="C") for array in written.weights])
 
 
 def load(model: keras.Model, graph: Graph) -> LoadReport:

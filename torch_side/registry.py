@@ -60,4 +60,5 @@ def _is_module(target: object) -> bool:
 
 def tensors(state: State) -> dict[str, torch.Tensor]:
     """Copies of the arrays as tensors, row by row in memory: an `nn.LSTM` is a seventh slower otherwise."""
-    return {name: torch.tensor(np.ascontiguousarray(array)) for name, array in state.items()}
+    # Not np.ascontiguousarray, which makes a vector of a scalar.
+    return {name: torch.tensor(np.asarray(array, order="C")) for name, array in state.items()}

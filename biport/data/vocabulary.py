@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from biport.data.json_file import read_json, write_json
+from biport.data.padding import Side, check_layout, pad
 from biport.errors import FileError, InputError
 
 PAD = "<pad>"
 UNK = "<unk>"
+START = "<start>"
+END = "<end>"
 PAD_ID = 0
 UNK_ID = 1
+START_ID = 2
+END_ID = 3
 
-Side = Literal["left", "right"]
+Unit = Literal["word", "character"]
 
 _FORMAT = "biport-vocabulary-1"
-_TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
+_WORD = re.compile(r"\w+(?:'\w+)*")
+_TOKEN = re.compile(rf"{_WORD.pattern}|[^\w\s]")
 
 
 def tokenize(text: str) -> list[str]:
@@ -39,8 +43,12 @@ def tokenize(text: str) -> list[str]:
     three tokens and never the special one. Composed and decomposed accents give the same tokens, and
     tokens joined with spaces split into themselves again.
     """
-    plain = unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
-    return _TOKEN.findall(plain)
+    return _TOKEN.findall(_plain(text))
+
+
+def words(text: str) -> list[str]:
+    """The tokens of ``text`` that are words, without the marks between them."""
+    return _WORD.findall(_plain(text))
 
 
 @dataclass(frozen=True)
@@ -48,46 +56,72 @@ class Vocabulary:
     """The tokens a model knows; a token's place is its id.
 
     Args:
-        tokens: all different; ``<pad>`` first (id 0) and ``<unk>`` second (id 1).
+        tokens: all different; ``<pad>`` first (id 0) and ``<unk>`` second (id 1). Where ``<start>`` (id 2)
+            and ``<end>`` (id 3) follow, every encoded text stands between them: the target side of a
+            sequence-to-sequence model.
+        unit: what a token is: a ``"word"`` or mark, as `tokenize` splits them, or a ``"character"``, taken
+            as it is, case and white space included.
 
     Raises:
         InputError: for tokens that are not so.
     """
 
     tokens: tuple[str, ...]
+    unit: Unit = "word"
 
     def __post_init__(self) -> None:
-        problem = _problem_with(self.tokens)
+        problem = _problem_with(self.tokens, self.unit)
         if problem:
             raise InputError(f"A vocabulary cannot be made of these tokens: {problem}.")
 
     @classmethod
-    def fit(cls, texts: Iterable[str], max_size: int | None = None) -> Vocabulary:
+    def fit(
+        cls, texts: Iterable[str], max_size: int | None = None, unit: Unit = "word", ends: bool = False
+    ) -> Vocabulary:
         """Collect the tokens of ``texts``, the most frequent first, ties in alphabetical order.
 
         Args:
             texts: any number of texts, none included.
-            max_size: how many tokens to keep at most, the two special ones counted; ``None`` for all.
+            max_size: how many tokens to keep at most, the special ones counted; ``None`` for all.
+            unit: ``"word"`` or ``"character"``.
+            ends: whether an encoded text starts with ``<start>`` and ends with ``<end>``.
 
         Raises:
-            InputError: for one text instead of several, or a ``max_size`` below 2.
+            InputError: for one text instead of several, a ``max_size`` too small for the special tokens, or
+                an unknown unit.
         """
-        if max_size is not None and max_size < 2:
-            raise InputError(f"max_size={max_size}: the two special tokens alone need 2.")
-        counts = Counter(token for text in _several(texts) for token in tokenize(text))
+        special = (PAD, UNK, START, END) if ends else (PAD, UNK)
+        if max_size is not None and max_size < len(special):
+            needed = "four" if ends else "two"
+            raise InputError(f"max_size={max_size}: the {needed} special tokens alone need {len(special)}.")
+        empty = cls(special, unit)
+        counts = Counter(token for text in _several(texts) for token in empty.split(text))
         ranked = sorted(counts, key=lambda token: (-counts[token], token))
-        return cls((PAD, UNK, *ranked)[:max_size])
+        return cls((*special, *ranked)[:max_size], unit)
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    @property
+    def ends(self) -> bool:
+        """Whether an encoded text starts with ``<start>`` and ends with ``<end>``."""
+        return self.tokens[2:4] == (START, END)
+
+    def split(self, text: str) -> list[str]:
+        """The tokens of ``text``, without the special ones, whether the vocabulary has them or not."""
+        return tokenize(text) if self.unit == "word" else list(text)
 
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {token: place for place, token in enumerate(self.tokens)}
 
     def encode(self, text: str) -> list[int]:
-        """The id of every token of ``text``, 1 for those not in the vocabulary; never 0."""
-        return [self._ids.get(token, UNK_ID) for token in tokenize(text)]
+        """The id of every token of ``text``, 1 for those not in the vocabulary; never 0.
+
+        With `ends`, 2 stands before them and 3 behind.
+        """
+        ids = [self._ids.get(token, UNK_ID) for token in self.split(text)]
+        return [START_ID, *ids, END_ID] if self.ends else ids
 
     def encode_batch(
         self,
@@ -102,28 +136,29 @@ class Vocabulary:
             texts: N texts; one without tokens becomes a row of padding only.
             length: T, the tokens in a row; ``None`` for those of the longest text, at least 1.
             padding: the end of a short row that the padding goes to.
-            truncating: the end of a long row that loses tokens.
+            truncating: the end of a long row that loses tokens, ``<start>`` or ``<end>`` among them.
 
         Raises:
             InputError: for one text instead of several, a length below 1, or an unknown end.
         """
-        _check_layout(length, padding, truncating)
-        rows = [self.encode(text) for text in _several(texts)]
-        T = max([1, *map(len, rows)]) if length is None else length
-        batch = np.full((len(rows), T), PAD_ID, dtype=np.int32)
-        for target, ids in zip(batch, rows, strict=True):
-            kept = ids[:T] if truncating == "right" else ids[-T:]
-            start = 0 if padding == "right" else T - len(kept)
-            target[start : start + len(kept)] = kept
-        return batch
+        check_layout(length, padding, truncating)
+        return pad([self.encode(text) for text in _several(texts)], length, padding, truncating)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The tokens of ``ids``, of shape (T,), joined with spaces; padding is left out.
+        """The tokens of ``ids``, of shape (T,), words joined with spaces; padding is left out.
+
+        With `ends`, ``<start>`` is left out too, and so is all from the first ``<end>`` on.
 
         Raises:
             InputError: for an id outside the vocabulary.
         """
-        return " ".join(self._token(int(number)) for number in ids if number != PAD_ID)
+        tokens = []
+        for number in map(int, ids):
+            if self.ends and number == END_ID:
+                break
+            if number != PAD_ID and not (self.ends and number == START_ID):
+                tokens.append(self._token(number))
+        return (" " if self.unit == "word" else "").join(tokens)
 
     def _token(self, number: int) -> str:
         # A negative id would otherwise count from the end.
@@ -137,15 +172,7 @@ class Vocabulary:
         Raises:
             OSError: when the folder cannot be written to.
         """
-        target = Path(path)
-        content = json.dumps({"format": _FORMAT, "tokens": self.tokens}, indent=1) + "\n"
-        # Not `tempfile`: its files keep out everyone but their owner, even once renamed.
-        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            draft.write_text(content, encoding="utf-8")
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_json(path, {"format": _FORMAT, "unit": self.unit, "tokens": self.tokens})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -154,17 +181,24 @@ class Vocabulary:
         Raises:
             FileError: (a ValueError) naming the file and what is wrong with it.
         """
-        content = _read_json(path)
+        content = read_json(path)
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
             raise FileError(f'{os.fspath(path)}: not a vocabulary file, which says "format": "{_FORMAT}".')
-        tokens = content.get("tokens")
-        problem = _problem_with(tuple(tokens)) if isinstance(tokens, list) else "tokens is not a list"
+        # The first files said nothing of a unit.
+        tokens, unit = content.get("tokens"), content.get("unit", "word")
+        problem = _problem_with(tuple(tokens), unit) if isinstance(tokens, list) else "tokens is not a list"
         if problem:
             raise FileError(f"{os.fspath(path)}: not a valid vocabulary: {problem}.")
-        return cls(tuple(content["tokens"]))
+        return cls(tuple(content["tokens"]), unit)
 
 
-def _problem_with(tokens: tuple[Any, ...]) -> str:
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
+
+
+def _problem_with(tokens: tuple[Any, ...], unit: Any) -> str:
+    if unit not in ("word", "character"):
+        return f'unit={unit!r} is neither "word" nor "character"'
     if not isinstance(tokens, tuple):
         return f"tokens is a {type(tokens).__name__}, not a tuple"
     for place, token in enumerate(tokens):
@@ -181,20 +215,3 @@ def _several(texts: Iterable[str]) -> Iterable[str]:
     if isinstance(texts, str):
         raise InputError("Expected several texts, got one; put it in a list.")
     return texts
-
-
-def _check_layout(length: int | None, padding: str, truncating: str) -> None:
-    if length is not None and length < 1:
-        raise InputError(f"length={length}: a row has at least 1 token.")
-    for name, side in (("padding", padding), ("truncating", truncating)):
-        if side not in ("left", "right"):
-            raise InputError(f'{name}={side!r}: it is "left" or "right".')
-
-
-def _read_json(path: str | os.PathLike[str]) -> Any:
-    try:
-        return json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise FileError(f"{os.fspath(path)}: cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise FileError(f"{os.fspath(path)}: not JSON: {error}.") from error

@@ -16,6 +16,7 @@ from biport.ops.activations import (
     ReLU,
     Softmax,
 )
+from biport.ops.attention import AdditiveAttention, Attention
 from biport.ops.base import (
     FLOATS,
     INTEGERS,
@@ -45,6 +46,7 @@ from biport.ops.merging import (
     Average,
     Concatenate,
     Dot,
+    LearnedAverage,
     Maximum,
     Minimum,
     Multiply,
@@ -88,7 +90,9 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "BatchNormalization",
@@ -113,6 +117,7 @@ __all__ = [
     "Identity",
     "LayerNormalization",
     "LeakyReLU",
+    "LearnedAverage",
     "LogicalAnd",
     "LogicalOr",
     "Masking",

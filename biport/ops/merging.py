@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
+import numpy as np
+
 from biport.errors import GraphError
 from biport.ops.base import (
     EVERY_INPUT,
@@ -14,8 +16,11 @@ from biport.ops.base import (
     Op,
     Tensor,
     broadcast,
+    check_array,
+    floats,
     match_shapes,
     need,
+    parameter,
     same_dim,
     take,
 )
@@ -165,6 +170,35 @@ class Dot(Op):
         left = (*one.shape[:a], *one.shape[a + 1 :])
         right = (*two.shape[1:b], *two.shape[b + 1 :])
         return (Tensor((*left, *right) if len(left + right) > 1 else (*left, 1), one.dtype),)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class LearnedAverage(Op):
+    """``w a + (1 - w) b`` of two inputs of one shape, ``(N, T, H)`` or ``(N, H)``, with ``w = σ(weight)``.
+
+    Args:
+        weight: ``()``, or ``(H,)`` for a share of each unit's own.
+
+    Source:
+        biport's own: the sum of the halves of a bidirectional layer, with shares that are learnt. In Keras
+        it is the registered layer ``biport>LearnedAverage`` (`keras_side.layers`).
+    """
+
+    weight: np.ndarray = parameter()
+
+    def __post_init__(self) -> None:
+        shape = self.weight.shape[:1] if isinstance(self.weight, np.ndarray) else ()
+        check_array(self.kind, "weight", self.weight, shape, None)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        one, two = take(self, inputs, 2)
+        if len(one.shape) not in (2, 3):
+            raise GraphError(f"{self.kind} takes 2 or 3 dimensions, found {one}")
+        for tensor in (one, two):
+            need(self, tensor, None, floats(self), *self.weight.shape)
+        match_shapes(self, (one, two), axis=None)
+        return (one,)
 
 
 def term(size: Dim) -> str:

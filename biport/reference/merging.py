@@ -7,7 +7,8 @@ from functools import reduce
 
 import numpy as np
 
-from biport.ops import Add, Average, Dot, Maximum, Minimum, Multiply, Subtract
+from biport.ops import Add, Average, Dot, LearnedAverage, Maximum, Minimum, Multiply, Subtract
+from biport.reference.activations import ACTIVATIONS
 from biport.reference.registry import Arrays, Masks, computes
 
 
@@ -57,6 +58,14 @@ def extreme(op: Maximum | Minimum, inputs: Arrays, masks: Masks) -> tuple[np.nda
         valid = None if valid is None or here is None else valid | here
         so_far = choose(so_far, x)
     return (so_far,)
+
+
+@computes(LearnedAverage)
+def learned_average(op: LearnedAverage, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Two arrays of one shape, weighted by shares that make 1 together."""
+    one, two = inputs
+    share = ACTIVATIONS["sigmoid"](op.weight)
+    return (share * one + (1 - share) * two,)
 
 
 @computes(Dot)

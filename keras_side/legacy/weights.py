@@ -286,7 +286,8 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Origin) -> tuple[
             return _affine(settings), []
         case "PReLU":
             return ["alpha"], []
-    if modern not in READERS and modern not in WITHOUT_WEIGHTS:
+    is_operation = origin.generation == 3 and "trainable" not in settings
+    if modern not in READERS and modern not in WITHOUT_WEIGHTS and not is_operation:
         raise UnplacedError(f"layer {settings.get('name')!r}", "class", class_name)
     return [], []
 

@@ -229,3 +229,58 @@ def test_load_names_the_file_and_the_reason(tmp_path: Path, content: bytes, reas
 def test_load_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"nowhere\.json: cannot be read"):
         Vocabulary.load(tmp_path / "nowhere.json")
+
+
+def test_characters_are_taken_as_they_are() -> None:
+    vocabulary = Vocabulary.fit(["3 May", "3rd"], unit="character")
+    assert vocabulary.tokens == ("<pad>", "<unk>", "3", " ", "M", "a", "d", "r", "y")
+    assert vocabulary.encode("3 may") == [2, 3, UNK_ID, 5, 8]
+    assert vocabulary.decode([4, 5, 8, PAD_ID]) == "May"
+
+
+def test_encoded_texts_stand_between_start_and_end() -> None:
+    vocabulary = Vocabulary.fit(["ba", "b"], unit="character", ends=True)
+    assert vocabulary.tokens == ("<pad>", "<unk>", "<start>", "<end>", "b", "a")
+    assert vocabulary.ends
+    assert not VOCABULARY.ends
+    batch = vocabulary.encode_batch(["ab", ""])
+    assert batch.tolist() == [[2, 5, 4, 3], [2, 3, 0, 0]]
+    assert [vocabulary.decode(row) for row in batch] == ["ab", ""]
+    assert vocabulary.decode([5, 3, 4, 4]) == "a"
+
+
+def test_a_model_that_never_ends_is_decoded_to_the_last_id() -> None:
+    vocabulary = Vocabulary.fit(["so it goes"], ends=True)
+    assert vocabulary.decode(vocabulary.encode("it goes")[:-1]) == "it goes"
+    # Without ends, 2 and 3 are tokens like any other.
+    assert VOCABULARY.decode([2, 3]) == "dull ,"
+
+
+def test_the_ends_are_counted_in_max_size() -> None:
+    assert len(Vocabulary.fit(TEXTS, max_size=5, ends=True)) == 5
+    with pytest.raises(InputError, match="four special tokens"):
+        Vocabulary.fit(TEXTS, max_size=3, ends=True)
+
+
+@given(st.lists(st.text()), st.sampled_from(["left", "right"]), st.booleans())
+def test_known_characters_come_back(texts: list[str], padding: Side, ends: bool) -> None:
+    vocabulary = Vocabulary.fit(texts, unit="character", ends=ends)
+    batch = vocabulary.encode_batch(texts, padding=padding)
+    assert [vocabulary.decode(row) for row in batch] == texts
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_the_file_keeps_unit_and_ends(tmp_path: Path, ends: bool) -> None:
+    vocabulary = Vocabulary.fit(TEXTS, unit="character", ends=ends)
+    vocabulary.save(tmp_path / "vocabulary.json")
+    assert Vocabulary.load(tmp_path / "vocabulary.json") == vocabulary
+
+
+def test_an_unknown_unit_is_refused(tmp_path: Path) -> None:
+    unit: Any = "byte"
+    with pytest.raises(InputError, match="unit='byte'"):
+        Vocabulary.fit([], unit=unit)
+    path = tmp_path / "vocabulary.json"
+    path.write_text('{"format": "biport-vocabulary-1", "tokens": ["<pad>", "<unk>"], "unit": ["word"]}')
+    with pytest.raises(FileError, match="unit="):
+        Vocabulary.load(path)

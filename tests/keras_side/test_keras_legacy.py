@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -369,6 +370,27 @@ def test_layers_of_cudnn(kind: str, tmp_path: Path) -> None:
     assert_read(tmp_path / "cudnn.h5", [X], wanted)
     model.save(tmp_path / "cudnn.keras")
     assert_read(tmp_path / "cudnn.keras", [X], wanted)
+
+
+def test_kernels_of_theano_are_turned_round(tmp_path: Path) -> None:
+    model, arrays = MODELS["convolution"]()
+    wanted = outputs_of(randomized(model), arrays)
+    path = tmp_path / "model.h5"
+    model.save(path)
+    with h5py.File(path, "r+") as file:
+        weights: Any = file["model_weights"]
+        (name,) = [name for name in weights if name.startswith("conv1d")]
+        kernel = weights[f"{name}/{name}/kernel:0"]
+        kernel[...] = kernel[...][::-1]
+        for group in (file, weights):
+            group.attrs["backend"] = "theano"
+            group.attrs["keras_version"] = "2.2.4"
+    assert_read(path, arrays, wanted)
+    with h5py.File(path, "r+") as file:
+        for group in (file, file["model_weights"]):
+            group.attrs["backend"] = "tensorflow"
+    with pytest.raises(AssertionError):
+        assert_read(path, arrays, wanted)
 
 
 def test_what_cannot_be_read_is_told_all_at_once(tmp_path: Path) -> None:

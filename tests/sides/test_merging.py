@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 
 import keras
@@ -16,8 +18,10 @@ import keras_side
 import torch_side
 from biport import ops, reference, verify
 from biport.compare import Verdict
-from biport.errors import GraphError, UnsupportedError
+from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.graph import Graph, Node, Value
+from keras_side.layers import LearnedAverage
+from keras_side.load_file import load_file
 
 ELEMENTWISE = ("Add", "Average", "Maximum", "Minimum", "Multiply")
 E = 3
@@ -241,3 +245,109 @@ def test_torch_arithmetic_with_numbers_is_refused() -> None:
 
     with pytest.raises(UnsupportedError, match="argument"):
         torch_side.read(Scaled(), [Value("a", ("N", E), "float32")])
+
+
+def test_learned_averages(tmp_path: Path) -> None:
+    """Of masked and of unmasked sequences, and of rows; one share, and one for each unit."""
+    inputs = [keras.Input((None,), dtype="int32", name=name) for name in "abc"]
+    a, b, c = embedded(inputs, (True, True, False))
+    both = LearnedAverage(name="both")([a, b])
+    one = LearnedAverage(per_unit=True, name="one")([a, c])
+    ends = [layers.GlobalAveragePooling1D(name=f"end_{i}")(x) for i, x in enumerate((both, one))]
+    model = quiet_model(inputs, [both, one, *ends, LearnedAverage(per_unit=True, name="rows")(ends)])
+    graph = check_everywhere(model, tmp_path)
+    shapes = [graph[name].op.weights()["weight"].shape for name in ("both", "one", "rows")]
+    assert shapes == [(), (E,), (E,)]
+    assert [graph[f"end_{i}"].masks[0] is None for i in range(2)] == [False, True]
+    assert keras_side.read(load_file(tmp_path / "model.keras")) == graph
+    session = export.Session(tmp_path / "fused.onnx", device="cpu")
+    for shape in ((0, 4), (3, 0), (0, 0)):
+        empty = [np.zeros(shape, "int32")] * 3
+        with np.errstate(invalid="ignore"):
+            wanted = reference.run(graph, empty)
+        for exact, found in zip(wanted, session.run(empty), strict=True):
+            np.testing.assert_allclose(found, exact, atol=1e-6)
+
+
+def test_a_learned_average_of_the_halves_of_a_layer(tmp_path: Path) -> None:
+    x = keras.Input((4,), dtype="int32", name="ids")
+    (table,) = embedded([x], (True,))
+    halves = layers.Bidirectional(
+        layers.GRU(4, return_sequences=True),
+        merge_mode=None,  # pyright: ignore[reportArgumentType]
+    )(table)
+    check_everywhere(quiet_model(x, LearnedAverage(per_unit=True)(halves)), tmp_path)
+
+
+@pytest.mark.parametrize("fault", ["exchanged", "negated"])
+def test_a_fault_of_a_learned_average_is_found(fault: str, tmp_path: Path) -> None:
+    values = tuple(Value(name, ("N", E), "float32") for name in "ab")
+    weight = np.array([0.4, -1.2, 2.0], "float32")
+    right, wrong = (
+        Graph(values, (Node("y", ops.LearnedAverage(weight=array), names),), ("y",))
+        for array, names in [
+            (weight, ("a", "b")),
+            (weight, ("b", "a")) if fault == "exchanged" else (weight[::-1].copy(), ("a", "b")),
+        ]
+    )
+    export.write(wrong, tmp_path / "wrong.onnx")
+    report = verify(right, torch_side.write(wrong), keras_side.write(wrong), tmp_path / "wrong.onnx")
+    assert len(report.at_fault) == 3
+
+
+def test_a_learned_average_takes_two_inputs_of_one_shape() -> None:
+    op = ops.LearnedAverage(weight=np.ones(E, "float32"))
+    wide, long, row = (ops.Tensor(shape, "float32") for shape in [("N", 4, E), ("N", 5, E), ("N", E)])
+    for inputs in ([wide], [wide, long], [wide, row], [ops.Tensor(("N", 2), "float32")] * 2):
+        with pytest.raises(GraphError):
+            op.infer(inputs)
+    with pytest.raises(WeightError):
+        ops.LearnedAverage(weight=np.ones((2, E), "float32"))
+
+
+def test_no_other_layer_of_somebody_s_own_is_read_under_its_name(tmp_path: Path) -> None:
+    """Not another class of that name, nor of another package, nor one never registered."""
+    x = [keras.Input((E,), name=name) for name in "ab"]
+    path = tmp_path / "model.keras"
+    keras.Model(x, LearnedAverage(name="mine")(x)).save(path)
+    keras_side.read(path)
+    for change in (
+        {"registered_name": "other>LearnedAverage"},
+        {"registered_name": "biport>Average"},
+        {"registered_name": None},
+        {"registered_name": None, "module": "keras.layers"},
+        {"class_name": "Average"},
+    ):
+        changed = tmp_path / "changed.keras"
+        rewrite(path, changed, change)
+        with pytest.raises(UnsupportedError, match="'mine'"):
+            keras_side.read(changed)
+
+
+def test_a_live_layer_of_somebody_s_own_is_not_read_under_its_name() -> None:
+    registered = keras.saving.register_keras_serializable("biport", "LearnedAverage")
+
+    class Other(LearnedAverage):
+        """Computes what it likes."""
+
+    registered(Other)
+    try:
+        x = [keras.Input((E,), name=name) for name in "ab"]
+        with pytest.raises(UnsupportedError, match="'mine'"):
+            keras_side.read(keras.Model(x, Other(name="mine")(x)))
+    finally:
+        registered(LearnedAverage)
+
+
+def rewrite(path: Path, changed: Path, change: dict) -> None:
+    """A copy of a file with another description of the layer ``mine``."""
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(changed, "w") as copy:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name == "config.json":
+                config = json.loads(data)
+                for entry in config["config"]["layers"]:
+                    if entry["config"]["name"] == "mine":
+                        entry |= change
+                data = json.dumps(config).encode()
+            copy.writestr(name, data)

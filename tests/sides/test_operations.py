@@ -46,7 +46,7 @@ def test_an_operation_between_layers(name, tmp_path) -> None:
 
 
 UNSUPPORTED = {
-    "a number": (lambda x: x + 1.0, "Add"),
+    "a number": (lambda x: x + 1.0, r"\(Add\): argument=1.0"),
     "features turned round": (lambda x: ops.flip(x, axis=-1), "Flip"),
     "softmax over time": (lambda x: ops.softmax(x, axis=1), "Softmax"),
     "unknown": (lambda x: ops.log1p(ops.exp(x)), "Log1p"),
@@ -56,7 +56,7 @@ UNSUPPORTED = {
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_what_no_op_does_is_refused(name) -> None:
     function, operation = UNSUPPORTED[name]
-    with pytest.raises(UnsupportedError, match=f"operation='{operation}' is not supported"):
+    with pytest.raises(UnsupportedError, match=f"{operation}.* is not supported"):
         keras_side.read(of_features(function))
 
 

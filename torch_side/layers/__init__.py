@@ -1,12 +1,13 @@
 """Layers torch lacks, or has with other rules: ordinary modules, useful without the rest of biport."""
 
 from torch_side.layers.activations import PReLU, ReLU, Softmax
+from torch_side.layers.attention import AdditiveAttention, Attention
 from torch_side.layers.bidirectional import Bidirectional, BidirectionalPair
 from torch_side.layers.concatenate import Concatenate
 from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import Embedding
 from torch_side.layers.masking import Masking
-from torch_side.layers.merging import Dot, Maximum, Minimum, Multiply
+from torch_side.layers.merging import Dot, LearnedAverage, Maximum, Minimum, Multiply
 from torch_side.layers.noise import ActivityRegularization, GaussianDropout, GaussianNoise
 from torch_side.layers.normalization import BatchNormalization, LayerNormalization
 from torch_side.layers.pooling import (
@@ -25,6 +26,8 @@ __all__ = [
     "LSTM",
     "RNN",
     "ActivityRegularization",
+    "AdditiveAttention",
+    "Attention",
     "AveragePooling1D",
     "BatchNormalization",
     "Bidirectional",
@@ -39,6 +42,7 @@ __all__ = [
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "LayerNormalization",
+    "LearnedAverage",
     "Masking",
     "MaxPooling1D",
     "Maximum",

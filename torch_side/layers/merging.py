@@ -1,4 +1,4 @@
-"""Keras' merges whose results depend on masks, and its dot product."""
+"""Keras' merges whose results depend on masks, its dot product, and a merge with a weight."""
 
 from __future__ import annotations
 
@@ -76,6 +76,27 @@ class Minimum(_Extreme):
     """The smallest of the inputs, element by element; see `Maximum`."""
 
     choose = staticmethod(torch.minimum)
+
+
+class LearnedAverage(nn.Module):
+    """``w a + (1 - w) b`` with ``w = σ(weight)``.
+
+    Args:
+        size: H, for a share of each unit's own; ``None`` for one share.
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(() if size is None else size))
+
+    def forward(self, one: Tensor, two: Tensor) -> Tensor:
+        """Two tensors of one shape, ``(N, T, H)`` or ``(N, H)``."""
+        share = torch.sigmoid(self.weight)
+        return share * one + (1 - share) * two
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"{len(self.weight)}" if self.weight.dim() else ""
 
 
 class Dot(nn.Module):

@@ -1,6 +1,6 @@
 """The files that real, old versions of Keras wrote, and what biport makes of them.
 
-``python tests/old_keras/old_files.py`` prints the table of docs/model-files.md.
+``python tests/keras_side/old_files.py`` prints the table of docs/model-files.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from biport import reference
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parents[1] / "old_keras" / "files"
 VERSIONS = sorted(path.name.removesuffix(".tar.xz") for path in FILES.glob("*.tar.xz"))
 
 ALLOWED = 3e-6

@@ -1,0 +1,41 @@
+"""A small JSON file, read whole or refused, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from biport.errors import FileError
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What the file holds.
+
+    Raises:
+        FileError: naming the file: it cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise FileError(f"{os.fspath(path)}: cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{os.fspath(path)}: not JSON: {error}.") from error
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write ``content``, over what is there: all of it or, on an error, nothing.
+
+    Raises:
+        OSError: when the folder cannot be written to.
+    """
+    target = Path(path)
+    # Not `tempfile`: its files keep out everyone but their owner, even once renamed.
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)

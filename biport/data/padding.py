@@ -1,0 +1,56 @@
+"""Rows of different lengths as one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from biport.errors import InputError
+
+Side = Literal["left", "right"]
+
+
+def check_layout(length: int | None, padding: str, truncating: str) -> None:
+    """Refuse a layout that `pad` does not know.
+
+    Raises:
+        InputError: for a length below 1 or an unknown end.
+    """
+    if length is not None and length < 1:
+        raise InputError(f"length={length}: a row has at least 1 token.")
+    for name, side in (("padding", padding), ("truncating", truncating)):
+        if side not in ("left", "right"):
+            raise InputError(f'{name}={side!r}: it is "left" or "right".')
+
+
+def pad(
+    rows: Sequence[ArrayLike],
+    length: int | None = None,
+    padding: Side = "right",
+    truncating: Side = "right",
+) -> NDArray[np.int32]:
+    """Put rows of ids into one array, padded with 0; ids of shape (N, T).
+
+    ``pad(rows, length, "left", "left")`` is what ``keras.utils.pad_sequences(rows, length)`` does.
+
+    Args:
+        rows: N sequences of ids, each of shape (any,); an empty one becomes a row of padding only.
+        length: T; ``None`` for the length of the longest row, at least 1.
+        padding: the end of a short row that the padding goes to.
+        truncating: the end of a long row that loses ids.
+
+    Raises:
+        InputError: for a length below 1 or an unknown end.
+    """
+    check_layout(length, padding, truncating)
+    arrays = [np.asarray(row, np.int32) for row in rows]
+    T = max([1, *map(len, arrays)]) if length is None else length
+    batch = np.zeros((len(arrays), T), np.int32)
+    for target, ids in zip(batch, arrays, strict=True):
+        kept = ids[:T] if truncating == "right" else ids[-T:]
+        start = 0 if padding == "right" else T - len(kept)
+        target[start : start + len(kept)] = kept
+    return batch

@@ -1,0 +1,154 @@
+"""Attention: the steps of one sequence look at the steps of another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import numpy as np
+
+from biport.errors import GraphError, WeightError
+from biport.ops.base import (
+    FLOATS,
+    Dim,
+    Op,
+    Tensor,
+    check_array,
+    check_choice,
+    floats,
+    need,
+    parameter,
+    same_dim,
+)
+from biport.ops.dropout import check_rate
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Attends(Op):
+    """What every attention has; not an op by itself.
+
+    It takes queries ``(N, S, ...)``, values ``(N, T, ...)`` and, where the values are not their own keys,
+    keys ``(N, T, ...)``, and gives ``(N, S, O)``; with ``return_scores`` also the weights the values got.
+
+    Args:
+        causal: step s looks at the steps t ≤ s alone; Keras ``use_causal_mask``.
+        return_scores: whether the weights are a second output; Keras ``return_attention_scores``.
+        dropout: share of the weights dropped in training; nothing at inference.
+    """
+
+    causal: bool = False
+    return_scores: bool = False
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate(self, self.dropout)
+
+    @property
+    def output_count(self) -> int:
+        """The output, and the weights where they are asked for."""
+        return 1 + self.return_scores
+
+    def sequences(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, values and keys; the values where there are no keys.
+
+        Raises:
+            GraphError: there are more, fewer, or they do not go together.
+        """
+        if len(inputs) not in (2, 3):
+            raise GraphError(f"{self.kind} takes 2 inputs, or 3 with keys, found {len(inputs)}")
+        for tensor in inputs:
+            need(self, tensor, 3, floats(self) if self.dtype else FLOATS)
+        query, value, key = inputs[0], inputs[1], inputs[-1]
+        for one, two, axes in ((query, value, (0,)), (value, key, (0, 1))):
+            if one.dtype != two.dtype or not all(same_dim(one.shape[axis], two.shape[axis]) for axis in axes):
+                raise GraphError(f"{self.kind}: {one} and {two} do not go together")
+        return query, value, key
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class OneHead(Attends):
+    """What `Attention` and `AdditiveAttention` share; not an op by itself.
+
+    Of queries q ``(N, S, I)``, values v ``(N, T, O)`` and keys k ``(N, T, I)``, or v in their place::
+
+        weights = softmax of the scores over t      (N, S, T)
+        y_s = Σ_t weights_st v_t                    (N, S, O)
+
+    Under the values' mask, or causal, the scores of steps not to be looked at are lowered by 1e9, in
+    float32 whatever the dtype: that leaves them no weight, and where there is no other step, equal weights
+    (for scores below 32). Where the queries' mask is false the output is 0; the weights are not. A mask of
+    the keys has no say (Keras 3.15, ``keras/src/layers/attention/attention.py``).
+    """
+
+    masked: ClassVar[Sequence[int]] = (0, 1)
+
+    def width(self) -> Dim | None:
+        """I, where the weights say it."""
+        return None
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        query, value, key = self.sequences(inputs)
+        for tensor in (query, key):
+            need(self, tensor, 3, FLOATS, self.width())
+        if not same_dim(query.shape[2], key.shape[2]):
+            raise GraphError(f"{self.kind}: {query} and {key} do not go together")
+        made = Tensor((*query.shape[:2], value.shape[2]), query.dtype)
+        scores = Tensor((*query.shape[:2], key.shape[1]), query.dtype)
+        return (made, scores) if self.return_scores else (made,)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Attention(OneHead):
+    """Attention by similarity (Luong): `OneHead` with the scores::
+
+        "dot":     g Σ_i q_si k_ti
+        "concat":  c Σ_i tanh(g (q_si + k_ti))
+
+    Args:
+        score_mode: one of these.
+        scale: g, ``()``, or ``None`` for 1.
+        score_weight: c, ``()``, for ``"concat"``; Keras ``concat_score_weight``.
+
+    Source:
+        Luong et al. 2015, arXiv:1508.04025; Keras 3.15, ``keras/src/layers/attention/attention.py``.
+    """
+
+    score_mode: str = "dot"
+    scale: np.ndarray | None = parameter()
+    score_weight: np.ndarray | None = parameter()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self.kind, "score_mode", self.score_mode, ("dot", "concat"))
+        if (self.score_weight is None) != (self.score_mode == "dot"):
+            raise WeightError(f"{self.kind}: score_weight belongs to score_mode 'concat', and only there")
+        for name in ("scale", "score_weight"):
+            if getattr(self, name) is not None:
+                check_array(self.kind, name, getattr(self, name), (), self.dtype)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class AdditiveAttention(OneHead):
+    """Attention by a sum (Bahdanau): `OneHead` with the scores ``Σ_i g_i tanh(q_si + k_ti)``.
+
+    Args:
+        scale: g, ``(I,)``, or ``None`` for ones.
+
+    Source:
+        Bahdanau et al. 2015, arXiv:1409.0473; Keras 3.15,
+        ``keras/src/layers/attention/additive_attention.py``.
+    """
+
+    scale: np.ndarray | None = parameter()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scale is not None:
+            check_array(self.kind, "scale", self.scale, (self.scale.size,), None)
+
+    def width(self) -> Dim | None:
+        """I, where there is a scale."""
+        return None if self.scale is None else self.scale.size

@@ -1,0 +1,76 @@
+"""`ops.Attention` and `ops.AdditiveAttention`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from biport.ops import AdditiveAttention, Attention
+from biport.ops.attention import OneHead
+from biport.reference.activations import softmax
+from biport.reference.registry import Arrays, Masks, computes
+
+LOWERED = np.float32(1e9)
+"""What is taken off a score that does not count (keras/src/layers/attention/attention.py)."""
+
+
+@computes(Attention)
+def attention(op: Attention, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """By products, or by the tanh of sums."""
+
+    def scores(query: np.ndarray, key: np.ndarray) -> np.ndarray:
+        scale = query.dtype.type(1) if op.scale is None else op.scale
+        if op.score_mode == "dot":
+            return query @ key.swapaxes(1, 2) * scale
+        return op.score_weight * np.tanh(scale * _sums(query, key)).sum(axis=-1)
+
+    return _attend(op, scores, inputs, masks)
+
+
+@computes(AdditiveAttention)
+def additive_attention(op: AdditiveAttention, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """By the tanh of sums."""
+
+    def scores(query: np.ndarray, key: np.ndarray) -> np.ndarray:
+        made = np.tanh(_sums(query, key))
+        return (made if op.scale is None else op.scale * made).sum(axis=-1)
+
+    return _attend(op, scores, inputs, masks)
+
+
+def _sums(query: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Every query and every key added up, ``(N, S, T, I)``."""
+    return query[:, :, None] + key[:, None]
+
+
+def counting(query: np.ndarray, key: np.ndarray, mask: np.ndarray | None, causal: bool) -> np.ndarray | None:
+    """Which step of the keys each query looks at, ``(N or 1, S or 1, T)``; ``None`` for all."""
+    steps = np.tri(query.shape[1], key.shape[1], dtype=bool)[None] if causal else None
+    if mask is None:
+        return steps
+    return mask[:, None] if steps is None else mask[:, None] & steps
+
+
+def weights_of(scores: np.ndarray) -> np.ndarray:
+    """The softmax over the last axis; of nothing it is nothing."""
+    return softmax(scores, -1) if scores.size else scores
+
+
+def _attend(
+    op: OneHead,
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    inputs: Arrays,
+    masks: Masks,
+) -> tuple[np.ndarray, ...]:
+    query, value, key = inputs[0], inputs[1], inputs[-1]
+    scores = score(query, key)
+    counts = counting(query, key, masks[1], op.causal)
+    if counts is not None:
+        lowered = (scores.astype(np.float32) - LOWERED).astype(scores.dtype)
+        scores = np.where(counts, scores, lowered)
+    weights = weights_of(scores)
+    made = weights @ value
+    if masks[0] is not None:
+        made = np.where(masks[0][:, :, None], made, made.dtype.type(0))
+    return (made, weights) if op.return_scores else (made,)

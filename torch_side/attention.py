@@ -1,0 +1,58 @@
+"""What the writers and readers of torch's attention layers share."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import fx, nn
+
+from biport import ops
+from biport.ops.attention import Attends
+from torch_side.reader import Bound, Reader, arrays, build
+from torch_side.registry import State
+from torch_side.writer import Writer
+
+SETTINGS = ("causal", "return_scores", "dropout")
+
+
+def settings(holder: Any) -> dict[str, Any]:
+    """What an op and its layer call alike."""
+    return {name: getattr(holder, name) for name in SETTINGS}
+
+
+def present(named: Mapping[str, np.ndarray | None]) -> State:
+    """The weights that are there."""
+    return {name: array for name, array in named.items() if array is not None}
+
+
+def write_call(
+    op: Attends,
+    make: Callable[[Any], nn.Module],
+    writer: Writer,
+    inputs: list[fx.Node],
+    masks: list[fx.Node | None],
+) -> tuple[fx.Node, ...]:
+    """``self.attention(query, value, key, query_mask=..., value_mask=...)``; two outputs are taken apart."""
+    names = ("query_mask", "value_mask", "key_mask")
+    made = writer.module(make, *inputs, **dict(zip(names, masks, strict=False)))
+    if not op.return_scores:
+        return (made,)
+    return tuple(writer.call(operator.getitem, made, position) for position in range(2))
+
+
+def read_call(reader: Reader, node: fx.Node, kind: Callable[..., ops.Op], **own: Any) -> Bound:
+    """A layer of one head, with settings and weights of its own."""
+    layer, owner = reader.module(node), reader.owner(node)
+    weights = arrays(owner, {name: value for name, value in own.items() if not isinstance(value, str)})
+    op = build(owner, kind, **settings(layer), **{**own, **weights})
+    query, value, key, *masks = reader.arguments(
+        node, "query", "value", key=None, query_mask=None, value_mask=None
+    )
+    sequences = [reader.value(node, item) for item in (query, value, key) if item is not None]
+    found = [None if mask is None else reader.value(node, mask) for mask in masks]
+    found += [None] * (len(sequences) - 2)
+    made = reader.emit(node, op, sequences, found)
+    return made if op.return_scores else made[0]

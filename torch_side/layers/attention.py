@@ -1,0 +1,124 @@
+"""Attention with Keras' rules for masks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from torch_side.layers.masks import check_mask
+
+
+def counting(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:
+    """Which step of the keys each query looks at, ``(N or 1, S or 1, T)``; ``None`` for all."""
+    steps = query.new_ones(query.shape[1], key.shape[1], dtype=torch.bool).tril()[None] if causal else None
+    if mask is None:
+        return steps
+    return mask[:, None] if steps is None else mask[:, None] & steps
+
+
+class _OneHead(nn.Module):
+    """Weights for the steps of a sequence, and the sum of the steps so weighted.
+
+    Under the values' mask, or causal, the scores of steps not to be looked at are lowered by 1e9, in
+    float32: they get no weight, and where there is no other step, equal ones. Where the queries' mask is
+    false the output is 0.
+
+    Args:
+        causal: step s looks at the steps t ≤ s alone.
+        return_scores: give the weights too.
+        dropout: share of the weights dropped in training.
+    """
+
+    LOWERED = 1e9
+
+    def __init__(self, *, causal: bool = False, return_scores: bool = False, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.causal = causal
+        self.return_scores = return_scores
+        self.dropout = dropout
+        self.scale: nn.Parameter | None = None
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """``(N, S, I)`` and ``(N, T, I)`` to ``(N, S, T)``."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """``(N, S, I)``, ``(N, T, O)``, ``(N, T, I)`` and masks ``(N, S)``, ``(N, T)`` to ``(N, S, O)``.
+
+        Without keys the values are their own. With ``return_scores`` also the weights, ``(N, S, T)``.
+
+        Raises:
+            InputError: a mask is not boolean or has another shape.
+        """
+        check_mask(query, query_mask)
+        check_mask(value, value_mask)
+        key = value if key is None else key
+        scores = self.scores(query, key)
+        counts = counting(query, key, value_mask, self.causal)
+        if counts is not None:
+            lowered = (scores.float() - self.LOWERED).to(scores.dtype)
+            scores = torch.where(counts, scores, lowered)
+        weights = scores.softmax(dim=-1)
+        made = functional.dropout(weights, self.dropout, self.training) @ value
+        if query_mask is not None:
+            made = made.masked_fill(~query_mask.unsqueeze(-1), 0)
+        return (made, weights) if self.return_scores else made
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        scale = "" if self.scale is None else ", use_scale=True"
+        return f"causal={self.causal}, return_scores={self.return_scores}, dropout={self.dropout}{scale}"
+
+
+class Attention(_OneHead):
+    """Attention by similarity (Luong).
+
+    Args:
+        score_mode: ``"dot"``, the sum of products; ``"concat"``, of the tanh of sums.
+        use_scale: whether products, or sums, are multiplied by a weight.
+        settings: of every attention: ``causal``, ``return_scores`` and ``dropout``.
+    """
+
+    def __init__(self, *, score_mode: str = "dot", use_scale: bool = False, **settings: bool | float) -> None:
+        super().__init__(**settings)  # pyright: ignore[reportArgumentType]
+        self.score_mode = score_mode
+        self.scale = nn.Parameter(torch.ones(())) if use_scale else None
+        self.score_weight = nn.Parameter(torch.ones(())) if score_mode == "concat" else None
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """``(N, S, I)`` and ``(N, T, I)`` to ``(N, S, T)``."""
+        if self.score_weight is None:
+            products = query @ key.transpose(1, 2)
+            return products if self.scale is None else products * self.scale
+        sums = query.unsqueeze(2) + key.unsqueeze(1)
+        return self.score_weight * torch.tanh(sums if self.scale is None else self.scale * sums).sum(dim=-1)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"score_mode={self.score_mode!r}, {super().extra_repr()}"
+
+
+class AdditiveAttention(_OneHead):
+    """Attention by the tanh of sums (Bahdanau).
+
+    Args:
+        input_size: I, the number of weights by which the tanh are multiplied; ``None`` for no weights.
+        settings: of every attention: ``causal``, ``return_scores`` and ``dropout``.
+    """
+
+    def __init__(self, input_size: int | None = None, **settings: bool | float) -> None:
+        super().__init__(**settings)  # pyright: ignore[reportArgumentType]
+        self.scale = None if input_size is None else nn.Parameter(torch.ones(input_size))
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """``(N, S, I)`` and ``(N, T, I)`` to ``(N, S, T)``."""
+        made = torch.tanh(query.unsqueeze(2) + key.unsqueeze(1))
+        return (made if self.scale is None else self.scale * made).sum(dim=-1)
