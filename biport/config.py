@@ -8,10 +8,11 @@ settings is told at once, on leaving the block.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from types import TracebackType
 from typing import Any
 
-from biport.errors import FileError, UnsupportedError, raise_unsupported
+from biport.errors import MAX_REASONS, FileError, UnsupportedError, raise_unsupported, shown
 
 _MISSING = object()
 
@@ -41,7 +42,7 @@ class Config:
     ) -> None:
         if error is not None and not isinstance(error, UnsupportedError):
             return
-        for key, value in self._left.items() if error is None else ():
+        for key, value in islice(self._left.items(), MAX_REASONS) if error is None else ():
             self.refuse(key, value, "models without this setting")
         if self._problems:
             raise_unsupported(self.owner, [*self._problems, *([error] if error is not None else [])])
@@ -63,7 +64,7 @@ class Config:
         # bool is an int to Python, but a size of True is a malformed file.
         if not isinstance(value, kinds) or (isinstance(value, bool) and not {bool, object} & set(kinds)):
             wanted = " or ".join(item.__name__ for item in kinds)
-            raise FileError(f"{self.owner}: the setting {key!r} should be {wanted}, found {value!r}")
+            raise FileError(f"{self.owner}: the setting {key!r} should be {wanted}, found {shown(value)}")
         return value
 
     def choose(self, key: str, supported: Iterable[Any], default: Any = _MISSING) -> Any:

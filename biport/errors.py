@@ -12,14 +12,58 @@ BiportError
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, ClassVar
+
+MAX_TEXT = 4000
+"""Characters of one reason."""
+MAX_REASONS = 100
+"""Reasons told at once."""
+
+
+def printable(text: str) -> str:
+    """The text for a terminal: control characters, and others that do not show, are written out."""
+    if len(text) > MAX_TEXT:
+        text = f"{text[:MAX_TEXT]} [and {len(text) - MAX_TEXT} more characters]"
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+def shown(value: object) -> str:
+    """The ``repr`` of a value, whole where it has a few dozen parts, else with what is inside left out.
+
+    Values that hold one another several times, as models in a file can, have texts of exponential size.
+    """
+    if not isinstance(value, dict | list | tuple):
+        return repr(value)
+    parts = list(islice(_parts(value), 201))
+    return reprlib.repr(value) if len(parts) > 200 else repr(value)
+
+
+def _parts(value: object) -> Iterable[object]:
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        yield item
+        if isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, list | tuple):
+            waiting += item
 
 
 class BiportError(Exception):
     """Root of the tree; `exit_code` is what the command line ends with."""
 
     exit_code: ClassVar[int] = 2
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class InputError(BiportError, ValueError):
@@ -73,7 +117,7 @@ class UnsupportedError(BiportError):
     def _sentence(self) -> str:
         what = f"{self.owner}: not supported"
         if self.setting is not None:
-            what = f"{self.owner}: {self.setting}={self.value!r} is not supported"
+            what = f"{self.owner}: {self.setting}={shown(self.value)} is not supported"
         if not self.supported:
             return what + "."
         return f"{what}; supported: {', '.join(str(item) for item in self.supported)}."
@@ -86,18 +130,20 @@ class UnsupportedError(BiportError):
                 "layer": self.layer,
                 "class": self.class_name,
                 "setting": self.setting,
-                "value": repr(self.value) if self.setting is not None else None,
+                "value": printable(shown(self.value)) if self.setting is not None else None,
                 "supported": [str(item) for item in self.supported],
             }
         ]
 
 
 class UnsupportedModelError(UnsupportedError):
-    """All the reasons why one model cannot be ported, found in one reading."""
+    """All the reasons why one model cannot be ported, found in one reading; at most `MAX_REASONS`."""
 
     def __init__(self, owner: str, problems: Sequence[UnsupportedError]) -> None:
-        self.problems = list(problems)
+        self.problems = list(problems[:MAX_REASONS])
         super().__init__(owner)
+        # Its lines are its own, each printable.
+        self.args = (self._sentence(),)
 
     def of_layer(self, name: str, class_name: str) -> None:
         """Say it of every reason."""
@@ -108,7 +154,8 @@ class UnsupportedModelError(UnsupportedError):
         if len(self.problems) == 1:
             return str(self.problems[0])
         lines = "\n".join(f"  - {problem}" for problem in self.problems)
-        return f"{self.owner}: {len(self.problems)} things are not supported:\n{lines}"
+        count = f"{len(self.problems)} or more" if len(self.problems) == MAX_REASONS else len(self.problems)
+        return f"{printable(self.owner)}: {count} things are not supported:\n{lines}"
 
     def reasons(self) -> list[dict[str, Any]]:
         """Every reason as data, in the order of the layers."""

@@ -17,6 +17,9 @@ import numpy as np
 from biport.errors import GraphError
 from biport.ops import Dim, Op, Tensor, same_bits, same_dim
 
+MAX_LETTERS = 2000
+"""Characters of a size that varies; of two such sizes a layer may make one that is as long as both."""
+
 
 @dataclass(frozen=True)
 class Value:
@@ -219,6 +222,10 @@ def _add(tensors: dict[str, Tensor], name: str, tensor: Tensor, owner: str) -> N
         raise GraphError(f"{owner}: a value without a name")
     if name in tensors:
         raise GraphError(f"{owner}: the value {name!r} is made twice")
+    if any(isinstance(dim, int) and dim >= 2**63 for dim in tensor.shape):
+        raise GraphError(f"{owner}: it is longer than any array")
+    if any(isinstance(dim, str) and len(dim) > MAX_LETTERS for dim in tensor.shape):
+        raise GraphError(f"{owner}: it takes more than {MAX_LETTERS} characters to say how long it is")
     tensors[name] = tensor
 
 

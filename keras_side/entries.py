@@ -11,7 +11,7 @@ from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError
 from biport.registry import snake_case
 from keras_side.operations import is_operation
-from keras_side.records import LayerRecord, Variables, serialized
+from keras_side.records import LayerRecord, Variables, check_name, serialized
 
 
 @dataclass
@@ -74,7 +74,8 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
         # A layer of Keras 2 may be one of another class today.
         key = snake_case(str(entry.get("stored_class") or class_name))
         key, count = (f"{key}_{used[key]}" if used[key] else key), key
-        name = str(config.get("name") or entry.get("name") or key)
+        name = config.get("name") or entry.get("name") or key
+        check_name(owner, name)
         label = f"{owner}: layer {name!r} ({class_name})"
         stored = None
         if not is_operation(module) and not (sequential and class_name == "InputLayer"):
@@ -149,6 +150,18 @@ def needed(call: tuple[list, dict]) -> set[tuple[str, int]]:
     return found
 
 
+def size(call: tuple[list, dict]) -> int:
+    """How many parts the arguments of a call have."""
+    count = 0
+    stack: list[object] = [call[0], list(call[1].values())]
+    while stack:
+        item = stack.pop()
+        count += 1
+        if isinstance(item, list):
+            stack.extend(item)
+    return count
+
+
 def renumbered(layers: list[Layer]) -> list[Layer]:
     """The layers with calls counted in this model alone.
 
@@ -194,13 +207,16 @@ def resolved(item: Any, find: Callable[[tuple[str, int, int]], Any]) -> Any:
     return item if key is None else find(key)
 
 
-def histories(owner: str, data: object) -> list[tuple[str, int, int]]:
+def histories(owner: str, data: object) -> Iterator[tuple[str, int, int]]:
     """``input_layers`` or ``output_layers``: one triple, a list of them, or a mapping, sorted by key."""
     match data:
         case [str(name), int(call), int(output)]:
-            return [(name, call, output)]
+            yield name, call, output
         case list():
-            return [found for part in data for found in histories(owner, part)]
+            for part in data:
+                yield from histories(owner, part)
         case dict():
-            return [found for key in sorted(data) for found in histories(owner, data[key])]
-    raise FileError(f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}")
+            for key in sorted(data):
+                yield from histories(owner, data[key])
+        case _:
+            raise FileError(f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}")

@@ -1,4 +1,4 @@
-"""A Keras model file as plain data: ``zipfile``, ``json`` and ``h5py``, nothing executed.
+"""A Keras model file as plain data: ``zipfile``, ``json`` and `keras_side.hdf5`, nothing executed.
 
 What a file is, its first bytes say: an archive (``.keras`` of Keras 3 and 2.12 on) or HDF5 (``.h5``, and
 ``.keras`` of Keras 2 before 2.12). A file may come from anywhere, so nothing it says is believed before it is
@@ -9,34 +9,29 @@ class is looked up.
 from __future__ import annotations
 
 import json
-import lzma
 import os
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import h5py
 import numpy as np
 
-from biport.errors import FileError, InputError, WeightError
-from keras_side.hdf5 import MAX_EXPANSION, SIGNATURE, SMALL, Hdf5, most_bytes
+from biport.errors import FileError, InputError, WeightError, shown
+from keras_side.archive import read_members
+from keras_side.hdf5 import SIGNATURE, Group, Hdf5
 from keras_side.legacy.model import modernised, named
 from keras_side.legacy.origin import UNKNOWN, Origin
 from keras_side.legacy.weights import StoredVariables, stored_variables, unlike_cudnn
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-MAX_JSON_BYTES = 16 * 2**20
-DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
-    *(EOFError, OSError, RuntimeError, ValueError),
-)
-"""What `zipfile` and the decompressors end in when the bytes are not what they should be."""
+MAX_JSON_BYTES = 8 * 2**20
+MAX_METADATA_BYTES = 2**20
+MAX_DIGITS = 20
+"""Of a whole number: what has more fits nowhere."""
 
 
 class Format(StrEnum):
@@ -59,18 +54,17 @@ class FileVariables:
     """
 
     hdf5: Hdf5
-    group: h5py.Group | None
+    group: Group | None
     owner: str
     containers: ClassVar[Sequence[str]] = ("layers",)
 
     def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The arrays stored as ``vars/0``, ``vars/1``, ...; see `records.Variables.take`."""
-        stored = self.hdf5.member(self.group, "vars")
-        keys = list(stored) if isinstance(stored, h5py.Group) else []
+        stored = self.hdf5.group(self.group, "vars") or ()
         wanted = [str(index) for index in range(len(names))]
-        if sorted(keys) != sorted(wanted):
+        if len(stored) != len(wanted) or set(stored) != set(wanted):
             raise WeightError(
-                f"{self.owner}: expected the {len(names)} weights {list(names)}, found {len(keys)}"
+                f"{self.owner}: expected the {len(names)} weights {list(names)}, found {len(stored)}"
             )
         return {
             name: self.hdf5.array(self.hdf5.member(stored, key), f"{self.owner}: {name}")
@@ -117,6 +111,18 @@ class FileVariables2(FileVariables):
 
     containers = ("layers", "_layer_checkpoint_dependencies")
 
+    @cached_property
+    def _numbers(self) -> Mapping[str, Mapping[str, list[int]]]:
+        """For each list of layers that is there, by kind, the numbers behind the names."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for container in self.containers:
+            group = self.hdf5.group(self.group, container)
+            if group is not None:
+                kinds = found.setdefault(container, {})
+                for kind, number in sorted(map(_numbered, group)):
+                    kinds.setdefault(kind, []).append(number)
+        return found
+
     def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """As of any archive; weights of CuDNN become those of the cell."""
         return unlike_cudnn(super().take(names))
@@ -130,20 +136,18 @@ class FileVariables2(FileVariables):
     def layer(self, index: int, key: str, name: str) -> FileVariables:
         """The group of a model's layer: of all of its class in the file, the one as far down."""
         kind, number = _numbered(key)
-        for container in self.containers:
-            group = self.hdf5.group(self.group, container)
-            if group is not None:
-                found = sorted(n for stored in group if (n := _numbered(str(stored), kind)[1]) is not None)
-                place = found[number] if number is not None and number < len(found) else number
-                return self.item(container, index, f"{kind}_{place}" if place else kind)
+        for container, kinds in self._numbers.items():
+            found = kinds.get(kind, [])
+            place = found[number] if number < len(found) else number
+            return self.item(container, index, f"{kind}_{place}" if place else kind)
         return super().layer(index, key, name)
 
 
-def _numbered(key: str, kind: str | None = None) -> tuple[str, int | None]:
-    """``lstm_2`` as ``("lstm", 2)``; no number where it is of another kind than the one asked for."""
-    found = re.fullmatch(r"(.*?)(?:_([1-9]\d{0,5}))?", key)
-    stem, number = (found[1], int(found[2] or 0)) if found else (key, 0)
-    return stem, number if kind in (None, stem) else None
+def _numbered(key: str) -> tuple[str, int]:
+    """``lstm_2`` as ``("lstm", 2)``, ``lstm`` as ``("lstm", 0)``."""
+    found = re.fullmatch(r"(.*?)(?:_([1-9]\d{0,5}))?", key, re.DOTALL)
+    assert found is not None
+    return found[1], int(found[2] or 0)
 
 
 @dataclass
@@ -194,28 +198,21 @@ class ModelFile:
     def _open_archive(self) -> None:
         if self.given is not None:
             raise InputError(f"{self.path}: has its own configuration; none can be given beside it")
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                self.raw = _json(
-                    _member(archive, CONFIG, self.path, MAX_JSON_BYTES), f"{self.path}: {CONFIG}"
-                )
-                metadata = _member(archive, METADATA, self.path, MAX_JSON_BYTES)
-                version = _json(metadata, f"{self.path}: {METADATA}").get("keras_version", UNKNOWN)
-                weights = _member(archive, WEIGHTS, self.path, limit=None)
-        except (FileError, PermissionError):
-            raise
-        except DAMAGED as error:
-            raise FileError(
-                f"{self.path}: truncated or damaged, not a whole .keras archive ({error})"
-            ) from error
-        self.format, self.origin = Format.ARCHIVE, Origin(str(version))
+        limits = {CONFIG: MAX_JSON_BYTES, METADATA: MAX_METADATA_BYTES, WEIGHTS: None}
+        found = read_members(self.path, limits)
+        self.raw = _json(found.pop(CONFIG), f"{self.path}: {CONFIG}")
+        metadata = _json(found.pop(METADATA), f"{self.path}: {METADATA}")
+        version = metadata.get("keras_version", UNKNOWN)
+        if not isinstance(version, str):
+            raise FileError(f"{self.path}: {METADATA}: keras_version should be text, found {shown(version)}")
+        self.format, self.origin = Format.ARCHIVE, Origin(version)
         self.config = (
             self.raw if self.origin.generation == 3 else modernised(self.raw, self.origin, self.owner)
         )
-        self._hdf5 = Hdf5(weights, f"{self.path}: {WEIGHTS}")
+        self._hdf5 = Hdf5(found.pop(WEIGHTS), f"{self.path}: {WEIGHTS}")
         self.variables = self._archived(self._hdf5.root)
 
-    def _archived(self, group: h5py.Group) -> FileVariables:
+    def _archived(self, group: Group) -> FileVariables:
         kind = FileVariables if self.origin.generation == 3 else FileVariables2
         return kind(self._hdf5, group, self.owner)
 
@@ -251,7 +248,7 @@ class ModelFile:
         else:
             self.variables = self._archived(group)
 
-    def _written_by(self, root: h5py.Group, group: h5py.Group, by_name: bool) -> Origin:
+    def _written_by(self, root: Group, group: Group, by_name: bool) -> Origin:
         """The Keras that wrote the file, or else the configuration."""
         texts = [
             self._hdf5.text(place, key) for key in ("keras_version", "backend") for place in (root, group)
@@ -313,7 +310,10 @@ def _what_else(start: bytes) -> str:
 def _given(given: str | os.PathLike[str] | Mapping[str, Any] | None) -> Mapping[str, Any]:
     """The configuration given beside a file of weights."""
     if isinstance(given, Mapping):
-        return given
+        try:
+            return _json(json.dumps(given), "the configuration given")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise FileError(f"the configuration given is not what JSON can hold ({error})") from error
     path = Path(given or "")
     if not path.is_file():
         raise FileError(f"{path}: no such file")
@@ -322,29 +322,19 @@ def _given(given: str | os.PathLike[str] | Mapping[str, Any] | None) -> Mapping[
     return _json(path.read_bytes(), str(path))
 
 
-def _member(archive: zipfile.ZipFile, name: str, path: Path, limit: int | None) -> bytes:
-    found = [info for info in archive.infolist() if info.filename == name]
-    if len(found) != 1:
-        inside = ", ".join(sorted(info.filename for info in archive.infolist())[:5])
-        what = "twice" if found else f"not among {inside}"
-        raise FileError(
-            f"{path}: not a Keras .keras file: {name} is there {what}".replace("there not", "not")
-        )
-    (info,) = found
-    stored = min(info.compress_size, path.stat().st_size)
-    bound = min(max(SMALL, stored * MAX_EXPANSION), most_bytes(stored))
-    if info.file_size > bound or (limit is not None and info.file_size > limit):
-        raise FileError(f"{path}: {name} declares {info.file_size} bytes, {info.compress_size} are stored")
-    return archive.read(info)
-
-
 def _json(text: str | bytes, owner: str) -> Mapping[str, Any]:
     if len(text) > MAX_JSON_BYTES:
         raise FileError(f"{owner}: is larger than {MAX_JSON_BYTES >> 20} MB; no model's configuration is")
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError) as error:
         raise FileError(f"{owner} is not valid JSON ({error})") from error
     if not isinstance(data, dict):
         raise FileError(f"{owner} should hold a mapping, found {type(data).__name__}")
     return data
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a whole number of {len(digits)} digits")
+    return int(digits)

@@ -8,30 +8,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from biport.errors import FileError, UnsupportedError
+from keras_side.hdf5_format import SIGNATURE, Dataset, Format, Group, Link, Thing
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-MAX_EXPANSION = 100
-"""How many times larger than its stored bytes a compressed part may be; Keras does not compress at all."""
-SMALL = 2**16
-"""Below this many bytes no expansion is worth refusing."""
-DAMAGED = (OSError, RuntimeError, LookupError, ValueError, OverflowError, TypeError, MemoryError)
-"""What h5py ends in over bytes that are not what they should be."""
+__all__ = ["SIGNATURE", "Dataset", "Group", "Hdf5"]
 
-
-def most_bytes(stored: int) -> int:
-    """How many bytes a file of ``stored`` bytes may unfold to altogether."""
-    return 4 * stored + 2**28
-
-
-def object_address(dataset: h5py.Dataset) -> int:
-    """Where in the file a data set is, whatever names it has."""
-    return h5py.h5o.get_info(dataset.id).addr  # pyright: ignore[reportAttributeAccessIssue]
+MAX_DEPTH = 200
+"""Groups inside groups: a layer of a model 32 models deep is 100 deep."""
 
 
 class Hdf5:
@@ -42,46 +30,49 @@ class Hdf5:
         owner: how errors call it.
 
     Raises:
-        FileError: it is no whole HDF5 file.
+        FileError: it is no whole HDF5 file, here and in every method.
     """
 
     def __init__(self, source: Path | bytes, owner: str) -> None:
         self.owner = owner
+        self._file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
         try:
-            self.root = h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r")
-        except DAMAGED as error:
-            raise FileError(f"{owner}: is truncated or damaged ({error})") from error
-        self._left = most_bytes(len(source) if isinstance(source, bytes) else source.stat().st_size)
+            size = self._file.seek(0, io.SEEK_END)
+            self._format = Format(self._file, size, owner)
+            self.root = self._format.root()
+        except BaseException:
+            self._file.close()
+            raise
+        self._left = size
         self._read: dict[int, str] = {}
 
     def close(self) -> None:
         """Close the file."""
-        self.root.close()
+        self._file.close()
 
-    def member(self, group: object, path: str) -> object:
+    def member(self, group: object, path: str) -> Thing | None:
         """What a group holds under ``path``, or ``None``; only what is stored right there counts.
 
         Raises:
             FileError: it is a link to somewhere else.
         """
-        found = group
-        for name in path.split("/"):
-            if not isinstance(found, h5py.Group):
-                return None
-            link = found.get(name, getlink=True)
-            if link is None:
-                return None
-            if not isinstance(link, h5py.HardLink):
+        names = path.split("/")
+        if len(names) > MAX_DEPTH:
+            raise FileError(f"{self.owner}: a path of {len(names)} groups")
+        found: Thing | None = group if isinstance(group, Thing) else None
+        for name in names:
+            member = found.get(name) if isinstance(found, Group) else None
+            if isinstance(member, Link):
                 raise FileError(
                     f"{self.owner}: {name!r} is a link to somewhere else; such files are not read"
                 )
-            found = found[name]
+            found = member
         return found
 
-    def group(self, group: object, path: str) -> h5py.Group | None:
+    def group(self, group: object, path: str) -> Group | None:
         """The group a group holds under ``path``, or ``None``."""
         found = self.member(group, path)
-        return found if isinstance(found, h5py.Group) else None
+        return found if isinstance(found, Group) else None
 
     def array(self, dataset: object, owner: str) -> np.ndarray:
         """The numbers of a data set.
@@ -91,97 +82,101 @@ class Hdf5:
                 another name before.
             UnsupportedError: they are not float32 or float64.
         """
-        if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        if not isinstance(dataset, Dataset) or dataset.shape is None:
             raise FileError(f"{owner}: expected an array")
-        if dataset.dtype.kind != "f" or dataset.dtype.itemsize not in (4, 8):
-            raise UnsupportedError(owner, "dtype", str(dataset.dtype), ("float32", "float64"))
-        if dataset.external or dataset.is_virtual:
+        if dataset.datatype.name not in ("float32", "float64"):
+            raise UnsupportedError(owner, "dtype", dataset.datatype.name, ("float32", "float64"))
+        if dataset.is_elsewhere:
             raise FileError(f"{owner}: its numbers are in another file; such files are not read")
-        stored = dataset.id.get_storage_size()
-        if dataset.nbytes > max(SMALL if stored else 0, stored * MAX_EXPANSION):
-            raise FileError(f"{owner}: declares {dataset.nbytes} bytes but {stored} are stored")
-        name = str(dataset.name)
-        if self._read.setdefault(object_address(dataset), name) != name:
+        declared = dataset.size * dataset.datatype.size
+        if not dataset.is_in_one_piece and declared <= self._format.size:
+            raise self._format.foreign(f"an array in chunks ({owner})")
+        if declared > dataset.stored:
+            raise FileError(f"{owner}: declares {declared} bytes but {dataset.stored} are stored")
+        if dataset.address not in self._read:
+            self._left -= declared
+            self._read[dataset.address] = owner
+        if self._read[dataset.address] != owner:
             raise FileError(f"{owner}: is stored once and used under two names")
-        self._left -= dataset.nbytes
         if self._left < 0:
-            raise FileError(f"{owner}: the file unfolds to many times its size")
-        # Of no axes, h5py gives a number.
-        return np.asarray(dataset[()]).astype(dataset.dtype.newbyteorder("="), copy=False)
+            raise FileError(
+                f"{owner}: the arrays declare more than the {self._format.size} bytes of the file"
+            )
+        return dataset.read()
 
-    def count(self, group: h5py.Group | None) -> int:
+    def count(self, group: Group | None) -> int:
         """How many numbers are stored below a group."""
-        found: list[int] = []
+        return sum(found.size for _, _, found in self._arrays(group))
 
-        def visit(_: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
-                found.append(item.size or 0)
+    def left_over(self, group: Group | None, below: Sequence[str]) -> list[str]:
+        """Arrays of numbers in the groups called ``below`` that nobody has read; ten at most."""
+        left = (
+            place + name
+            for container in below
+            for place, name, found in self._arrays(self.group(group, container))
+            if found.address not in self._read
+        )
+        return list(islice(left, 10))
 
-        if group is not None:
-            group.visititems(visit)
-        return sum(found)
+    def _arrays(self, group: Group | None) -> Iterator[tuple[str, str, Dataset]]:
+        """The arrays of floats below a group, each once, and where they are."""
+        waiting = [("", "", group)] if group is not None else []
+        seen: set[int] = set()
+        while waiting:
+            above, own, inside = waiting.pop()
+            place = f"{above}{own}/" if own else ""
+            if place.count("/") > MAX_DEPTH:
+                raise FileError(f"{self.owner}: groups nested more than {MAX_DEPTH} deep")
+            for name in inside:
+                item = inside.get(name)
+                if not isinstance(item, Thing) or item.address in seen:
+                    continue
+                seen.add(item.address)
+                if isinstance(item, Group):
+                    waiting.append((place, name, item))
+                elif isinstance(item, Dataset) and "float" in item.datatype.name:
+                    yield place, name, item
 
-    def left_over(self, group: h5py.Group | None, below: Sequence[str]) -> list[str]:
-        """The arrays of numbers in the groups called ``below`` that nobody has read."""
-        found: list[str] = []
-
-        def visit(name: str, item: object) -> None:
-            if isinstance(item, h5py.Dataset) and item.dtype.kind == "f" and str(item.name) not in read:
-                found.append(name)
-
-        read = set(self._read.values())
-        for name in below:
-            inside = self.group(group, name)
-            if inside is not None:
-                inside.visititems(visit)
-        return found
-
-    def text(self, group: h5py.Group, name: str) -> str | None:
+    def text(self, group: Group, name: str) -> str | None:
         """A string attribute, which old h5py wrote as bytes; ``None`` where there is none."""
-        found = self._attribute(group, name)
-        if found is None:
-            return None
-        if isinstance(found, np.ndarray) and found.size == 1:
-            found = found.reshape(-1)[0]
-        return self._string(found, name)
+        found = self._texts(group, name)
+        if found is not None and len(found) != 1:
+            raise FileError(f"{self.owner}: attribute {name!r} should be one text, found {len(found)}")
+        return None if found is None else found[0]
 
-    def texts(self, group: h5py.Group, name: str) -> list[str] | None:
+    def texts(self, group: Group, name: str) -> list[str] | None:
         """A list of strings; Keras splits a long one over ``name0``, ``name1``, ...
+
+        Raises:
+            FileError: it is none, or names one thing twice.
 
         Source:
             keras/src/legacy/saving/legacy_h5_format.py, ``save_attributes_to_hdf5_group``.
         """
         names = [name] if name in group.attrs else list(self._pieces(group, name))
-        pieces = [self._attribute(group, piece) for piece in names]
-        if not pieces:
-            return None
-        return [self._string(item, name) for piece in pieces for item in np.atleast_1d(np.asarray(piece))]
+        pieces = [self._texts(group, piece) for piece in names]
+        found = [item for piece in pieces for item in piece or ()]
+        if len(set(found)) < len(found):
+            raise FileError(f"{self.owner}: attribute {name!r} has one name twice")
+        return found if any(piece is not None for piece in pieces) else None
 
-    def _pieces(self, group: h5py.Group, name: str) -> Iterator[str]:
+    def _pieces(self, group: Group, name: str) -> Iterator[str]:
         number = 0
         while f"{name}{number}" in group.attrs:
             yield f"{name}{number}"
             number += 1
 
-    def _attribute(self, group: h5py.Group, name: str) -> object:
-        if name not in group.attrs:
+    def _texts(self, group: Group, name: str) -> list[str] | None:
+        attribute = group.attrs.get(name)
+        if attribute is None or attribute.shape is None:
             return None
-        attribute = group.attrs.get_id(name)
-        # Looked at before it is read: reading makes room for as much as is declared.
-        declared = int(np.prod(attribute.shape or (), dtype=object)) * attribute.dtype.itemsize
-        if attribute.shape is not None and 0 in attribute.shape:
+        if 0 in attribute.shape:
+            # numpy knows no text that is not there: an empty list is one of floats.
             return []
-        if declared > attribute.get_storage_size() or declared > self._left:
-            raise FileError(f"{self.owner}: attribute {name!r} declares more than is stored")
-        found = group.attrs[name]
-        return None if isinstance(found, h5py.Empty) else found
-
-    def _string(self, item: object, name: str) -> str:
-        if isinstance(item, bytes):
-            try:
-                return item.decode()
-            except UnicodeDecodeError as error:
-                raise FileError(f"{self.owner}: attribute {name!r} is not text") from error
-        if not isinstance(item, str):
-            raise FileError(f"{self.owner}: attribute {name!r} should be text, found {type(item).__name__}")
-        return item
+        if not attribute.datatype.is_text:
+            found = attribute.datatype.name
+            raise FileError(f"{self.owner}: attribute {name!r} should be text, found {found}")
+        try:
+            return [item.decode() for item in attribute.texts()]
+        except UnicodeDecodeError as error:
+            raise FileError(f"{self.owner}: attribute {name!r} is not text") from error

@@ -11,7 +11,7 @@ from biport import ops
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from biport.inspection import Inspection, Row, inspect_graph
-from keras_side.entries import Layer, model_layers
+from keras_side.entries import model_layers
 from keras_side.file import Format, ModelFile
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
 from keras_side.legacy.nodes import MODELS
@@ -42,7 +42,7 @@ def inspect(source: str | os.PathLike[str], config: Any = None) -> Inspection:
         try:
             graph = read_file(file)
         except UnsupportedError as problem:
-            rows = list(_rows(file.owner, file.config, file.variables, problem, ""))
+            rows = list(_rows(file.owner, file.config, file.variables, _reasons(problem), ""))
             return Inspection(path, facts, rows, problem=problem)
         return inspect_graph(path, facts, graph, _notes(file, graph))
 
@@ -56,7 +56,7 @@ def _facts(file: ModelFile) -> dict[str, str]:
 
 
 def _rows(
-    owner: str, data: Mapping[str, Any], variables: Any, problem: UnsupportedError, prefix: str
+    owner: str, data: Mapping[str, Any], variables: Any, reasons: Mapping[str, list[str]], prefix: str
 ) -> Iterator[Row]:
     """A row a layer; those of models inside follow their model."""
     config = data.get("config")
@@ -65,19 +65,22 @@ def _rows(
         if layer.class_name in MODELS:
             yield Row(f"{prefix}{layer.name}", layer.class_name)
             inner = {"config": layer.config}
-            yield from _rows(owner, inner, layer.variables, problem, f"{prefix}{layer.name}.")
+            yield from _rows(owner, inner, layer.variables, reasons, f"{prefix}{layer.name}.")
         elif layer.class_name != "InputLayer":
             yield Row(
                 name=f"{prefix}{layer.name}",
                 what=layer.class_name,
                 parameters=layer.variables.count() if layer.has_own_variables else 0,
-                reasons=_reasons(layer, problem),
+                reasons=reasons.get(layer.name, []),
             )
 
 
-def _reasons(layer: Layer, problem: UnsupportedError) -> list[str]:
-    found = [reason for reason in problem.reasons() if reason["layer"] == layer.name]
-    return [f"{reason['setting']}={reason['value']}" for reason in found]
+def _reasons(problem: UnsupportedError) -> Mapping[str, list[str]]:
+    """By the names of the layers."""
+    found: dict[str, list[str]] = {}
+    for reason in problem.reasons():
+        found.setdefault(reason["layer"], []).append(f"{reason['setting']}={reason['value']}")
+    return found
 
 
 def _notes(file: ModelFile, graph: Graph) -> list[str]:

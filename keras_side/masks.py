@@ -7,6 +7,7 @@ a mask is a small expression that becomes a node of the graph once a layer needs
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -41,27 +42,38 @@ class FeaturesUnequal:
 
 
 @dataclass(frozen=True)
-class AllOf:
+class _Joined:
+    """A mask made of others; two are equal when their digests are, however deep they are.
+
+    A mask may hold one another several times, so that walking through it takes time that doubles with every
+    layer.
+    """
+
+    masks: tuple[Mask, ...] = field(compare=False, repr=False)
+    name: str = field(compare=False)
+    digest: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha256(type(self).__name__.encode())
+        for mask in self.masks:
+            part = mask.digest if isinstance(mask, _Joined) else repr(_without_name(mask)).encode()
+            digest.update(hashlib.sha256(part).digest())
+        object.__setattr__(self, "digest", digest.digest())
+
+
+@dataclass(frozen=True)
+class AllOf(_Joined):
     """Valid where all of ``masks`` are."""
 
-    masks: tuple[Mask, ...]
-    name: str = field(compare=False)
-
 
 @dataclass(frozen=True)
-class AnyOf:
+class AnyOf(_Joined):
     """Valid where any of ``masks`` is."""
 
-    masks: tuple[Mask, ...]
-    name: str = field(compare=False)
-
 
 @dataclass(frozen=True)
-class InTime:
+class InTime(_Joined):
     """``masks`` one after the other along time."""
-
-    masks: tuple[Mask, ...]
-    name: str = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,6 +81,10 @@ class Full:
     """Every step of ``value`` is valid: in the graph no mask, unless it is part of another one."""
 
     value: str
+
+
+def _without_name(mask: Given | Unequal | FeaturesUnequal | Full) -> tuple[object, ...]:
+    return type(mask).__name__, mask.value, getattr(mask, "number", None)
 
 
 Mask = Given | Unequal | FeaturesUnequal | AllOf | AnyOf | InTime | Full

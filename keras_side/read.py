@@ -21,11 +21,13 @@ from typing import Any, TypeGuard
 import keras_side.ops
 from biport import ops
 from biport.errors import (
+    MAX_REASONS,
     BiportError,
     FileError,
     UnsupportedError,
     UnsupportedModelError,
     raise_unsupported,
+    shown,
 )
 from biport.graph import Graph, Node, Value
 from biport.registry import discover
@@ -42,6 +44,7 @@ from keras_side.entries import (
     own_call,
     renumbered,
     resolved,
+    size,
 )
 from keras_side.file import ModelFile
 from keras_side.legacy.halves import repeating, side_by_side
@@ -53,7 +56,7 @@ from keras_side.live import describe, is_live
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.nearest import unsupported_class
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
-from keras_side.records import LayerRecord, Variables, dtype_name, serialized
+from keras_side.records import MAX_PARTS, LayerRecord, Variables, check_name, dtype_name, serialized
 from keras_side.registry import READERS
 from keras_side.registry import Reader as LayerReader
 
@@ -62,8 +65,9 @@ discover(keras_side.ops)
 SMALL_INTEGERS = ("int8", "uint8", "int16", "uint16")
 MODELS = ("Functional", "Sequential", "Model")
 MAX_DEPTH = 32
+MAX_RANK = 32
 MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What values of unforeseen types, and h5py on damaged bytes, end in."""
+"""What values of unforeseen types end in."""
 
 
 def read(source: Any, config: Any = None) -> Graph:
@@ -144,22 +148,26 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     problems = [problem for problem in reader.problems if not isinstance(problem, UnplacedError)]
     raise_unsupported(owner, problems or reader.problems)
     dtype = next((found for node in reader.nodes if (found := node.op.dtype)), "float32")
-    consumers = [(node.op, name) for node in reader.nodes for name in node.inputs]
+    consumers: dict[str, set[type[ops.Op]]] = {}
+    for node in reader.nodes:
+        for name in node.inputs:
+            consumers.setdefault(name, set()).add(type(node.op))
     return Graph(
-        inputs=tuple(_graph_input(value, consumers, dtype, owner) for value in reader.inputs),
+        inputs=tuple(
+            _graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in reader.inputs
+        ),
         nodes=tuple(reader.nodes),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
 
 
-def _graph_input(value: Value, consumers: Sequence[tuple[ops.Op, str]], dtype: str, owner: str) -> Value:
+def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: str) -> Value:
     """A model input as the graph declares it.
 
     Keras takes ids as floats, the default of an InputLayer, and cuts them to integers; a graph says what
     they are. All float values of a graph have the dtype of its weights.
     """
-    used_by = {type(op) for op, name in consumers if name == value.name}
     if value.dtype in (*ops.INTEGERS, "bool"):
         return value
     if value.dtype not in (*ops.FLOATS, *SMALL_INTEGERS):
@@ -200,6 +208,8 @@ class _Reader:
     _told: set[str] = field(default_factory=set)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
+    _places: dict[str, int] = field(default_factory=dict)
+    """Of inputs in `inputs`."""
     _steps: dict[int, ops.Cell] = field(default_factory=dict)
     """By the identity of a cell: the op that takes one step with it, the same for every call."""
     _set: dict[tuple, ops.Op] = field(default_factory=dict)
@@ -208,7 +218,10 @@ class _Reader:
     """By the identity of a Bidirectional: its halves, the same for every call."""
     _layers: dict[int, list[Layer]] = field(default_factory=dict)
     """By the identity of a model's configuration, so that a model called twice shares its weights."""
+    _examined: set[int] = field(default_factory=set)
+    """By the identity of a layer's configuration: those that were looked at without their input."""
     _depth: int = 0
+    _parts: int = 0
 
     def __post_init__(self) -> None:
         self.rules = mask_rules(self.origin)
@@ -219,6 +232,14 @@ class _Reader:
             if str(reason) not in self._told:
                 self._told.add(str(reason))
                 self.problems.append(reason)
+        if len(self.problems) >= MAX_REASONS:
+            raise_unsupported(self.owner, self.problems)
+
+    def _count(self, parts: int) -> None:
+        """Count what is read, which models called again and again make grow without end."""
+        self._parts += parts
+        if self._parts > MAX_PARTS:
+            raise FileError(f"{self.owner}: more than {MAX_PARTS} layers, calls and arguments")
 
     def model(
         self,
@@ -229,18 +250,20 @@ class _Reader:
         inputs: Sequence[_Tensor] | None,
     ) -> list[_Tensor]:
         """Read a model, the outermost one (``inputs`` is ``None``) or one used as a layer."""
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
+        if self._depth == MAX_DEPTH:
             raise FileError(f"{self.owner}: models nested more than {MAX_DEPTH} deep")
         layers = config.get("layers")
         if class_name not in MODELS or not isinstance(layers, list):
             raise UnsupportedError(self.owner, "class", class_name, ("Sequential", "Functional"))
+        self._count(len(layers))
         read_layers = self._sequential if class_name == "Sequential" else self._functional
         if id(config) not in self._layers:
             self._layers[id(config)] = renumbered(list(model_layers(self.owner, layers, variables)))
-        outputs = read_layers(config, self._layers[id(config)], prefix, inputs)
-        self._depth -= 1
-        return outputs
+        self._depth += 1
+        try:
+            return read_layers(config, self._layers[id(config)], prefix, inputs)
+        finally:
+            self._depth -= 1
 
     def _sequential(
         self, config: Mapping, layers: list[Layer], prefix: str, inputs: Sequence[_Tensor] | None
@@ -269,7 +292,7 @@ class _Reader:
         by_name = {layer.name: layer for layer in layers}
         if len(by_name) != len(layers):
             raise FileError(f"{self.owner}: two layers of one name")
-        entries = histories(self.owner, config.get("input_layers"))
+        entries = self._histories(config.get("input_layers"))
         for position, (name, *_) in enumerate(entries):
             if name not in by_name or by_name[name].class_name != "InputLayer":
                 raise FileError(f"{self.owner}: input {name!r} is not an InputLayer")
@@ -277,12 +300,20 @@ class _Reader:
             tensor = self._input(layer, config) if inputs is None else self._enter(layer, inputs[position])
             made[name, 0] = [tensor]
         self._call_all(layers, made, prefix)
-        outputs = histories(self.owner, config.get("output_layers"))
+        outputs = self._histories(config.get("output_layers"))
         return [self._data(self._found(made, own_call(key, by_name))) for key in outputs]
+
+    def _histories(self, data: object) -> list[tuple[str, int, int]]:
+        found = []
+        for history in histories(self.owner, data):
+            self._count(1)
+            found.append(history)
+        return found
 
     def _call_all(self, layers: list[Layer], made: Made, prefix: str) -> None:
         """Call every layer as often as the model does, in order, each call once its arguments are there."""
         calls = [(layer, index) for layer in layers for index in range(len(layer.calls))]
+        self._count(sum(size(layer.calls[index]) for layer, index in calls))
         missing = [needed(layer.calls[index]) - made.keys() for layer, index in calls]
         waiting: dict[tuple[str, int], list[int]] = {}
         for number, lacking in enumerate(missing):
@@ -353,10 +384,14 @@ class _Reader:
             return Unreadable(problem)
 
     def _examine(self, layer: Layer) -> None:
-        """Refuse all that is wrong with a layer itself, whose input may be unknown."""
+        """Refuse all that is wrong with a layer itself, whose input may be unknown; once for its calls."""
+        if id(layer.config) in self._examined:
+            return
+        self._examined.add(id(layer.config))
         if layer.class_name in MODELS and layer.problem is None:
             entries = layer.config.get("layers")
             inner = entries if isinstance(entries, list) else []
+            self._count(len(inner))
             for found in model_layers(self.owner, inner, layer.variables):
                 self._examine(found)
             return
@@ -451,13 +486,13 @@ class _Reader:
             return [self._symbol(part) for part in item]
         if not isinstance(item, _Tensor):
             return item
-        dtype = next((value.dtype for value in self.inputs if value.name == item.value), "")
-        return Data(item.value, dtype)
+        place = self._places.get(item.value)
+        return Data(item.value, "" if place is None else self.inputs[place].dtype)
 
     def _input(self, layer: Layer, config: Mapping) -> _Tensor:
         shape = layer.config.get("batch_shape")
-        if not isinstance(shape, list) or not shape or not all(dim is None or _is_size(dim) for dim in shape):
-            raise FileError(f"{layer.owner}: batch_shape should be a list of sizes, found {shape!r}")
+        if not _is_shape(shape):
+            raise FileError(f"{layer.owner}: batch_shape should be a list of sizes, found {shown(shape)}")
         if layer.config.get("sparse") or layer.config.get("ragged"):
             raise UnsupportedError(layer.owner, "sparse or ragged", True, "dense inputs")
         # Two inputs need not be of one length, so each has letters of its own.
@@ -468,6 +503,7 @@ class _Reader:
         dtype = layer.config.get("dtype") or "float32"
         if not isinstance(dtype, str):
             raise FileError(f"{layer.owner}: dtype should be a name, found {dtype!r}")
+        self._places.setdefault(layer.name, len(self.inputs))
         self.inputs.append(Value(layer.name, tuple(dims), str(dtype)))
         self._names.add(layer.name)
         return _Tensor(layer.name)
@@ -481,11 +517,12 @@ class _Reader:
         dtype = layer.config.get("dtype")
         if dtype not in (*ops.INTEGERS, *SMALL_INTEGERS):
             return tensor
-        for position, value in enumerate(self.inputs):
-            if value.name == tensor.value:
-                if value.dtype in ops.FLOATS:
-                    self.inputs[position] = Value(value.name, value.shape, "int32")
-                return tensor
+        place = self._places.get(tensor.value)
+        if place is not None:
+            value = self.inputs[place]
+            if value.dtype in ops.FLOATS:
+                self.inputs[place] = Value(value.name, value.shape, "int32")
+            return tensor
         raise UnsupportedError(layer.owner, "dtype", dtype, "float32 or float64 for outputs of layers")
 
     def _name(self, layer: Layer, prefix: str) -> str:
@@ -634,11 +671,14 @@ class _Reader:
                 op, inputs, name = ops.OnesLike(), (value,), f"{value}_all_steps"
         while name in self._names:
             name += "_"
+            check_name(self.owner, name)
         self._add(Node(name, op, inputs))
         self._mask_values[mask] = name
         return name
 
     def _add(self, node: Node) -> None:
+        check_name(self.owner, node.name)
+        self._count(len(node.name) // 1000)
         self._names.add(node.name)
         self.nodes.append(node)
 
@@ -653,4 +693,10 @@ def _counts(mask: Mask | None) -> TypeGuard[Mask]:
 
 
 def _is_size(dim: object) -> bool:
-    return isinstance(dim, int) and not isinstance(dim, bool) and dim > 0
+    return isinstance(dim, int) and not isinstance(dim, bool) and 0 < dim < 2**63
+
+
+def _is_shape(shape: object) -> TypeGuard[list[int | None]]:
+    if not isinstance(shape, list) or not 0 < len(shape) <= MAX_RANK:
+        return False
+    return all(dim is None or _is_size(dim) for dim in shape)

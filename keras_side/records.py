@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from biport.config import Config
-from biport.errors import FileError, UnsupportedError, WeightError
+from biport.errors import FileError, UnsupportedError, WeightError, shown
 from keras_side import registered
 
 # What these say matters while a model is trained or first built, never at inference.
@@ -23,6 +23,12 @@ TRAINING_ONLY = (
         for setting in ("initializer", "regularizer", "constraint")
     ),
 )
+
+
+MAX_PARTS = 50_000
+"""Layers, calls and their arguments; those of a model inside another counted whenever it is called."""
+MAX_NAME = 10_000
+"""Characters of a layer's name, those of the models around it included."""
 
 
 class Variables(Protocol):
@@ -127,6 +133,18 @@ def input_size(kernel: np.ndarray) -> int:
     return kernel.shape[0]
 
 
+def check_name(owner: str, name: object) -> None:
+    """Refuse what cannot be the name of a layer or its class.
+
+    Raises:
+        FileError: it is no text, is longer than any name, or has characters that do not show.
+    """
+    if not isinstance(name, str) or not name.isprintable() or len(name) > MAX_NAME:
+        raise FileError(
+            f"{owner}: a name should be text of at most {MAX_NAME} characters that show, found {shown(name)}"
+        )
+
+
 def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
     """Class name and configuration of a serialised Keras object.
 
@@ -136,6 +154,7 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
     """
     if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
         raise FileError(f"{owner}: expected a serialised layer, found {str(data)[:80]!r}")
+    check_name(owner, data["class_name"])
     config = data.get("config")
     if not isinstance(config, Mapping):
         raise FileError(f"{owner}: {data['class_name']} has no configuration")

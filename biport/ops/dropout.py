@@ -10,10 +10,10 @@ from biport.errors import GraphError
 from biport.ops.base import FLOATS, Op, Tensor, check_number, need, take
 
 
-def check_rate(op: Op, rate: float) -> None:
+def check_rate(op: Op, rate: float, name: str = "rate") -> None:
     """Refuse a share that is none."""
     if not 0 <= rate <= 1:
-        raise GraphError(f"{op.kind}: rate should be in [0, 1], found {rate!r}")
+        raise GraphError(f"{op.kind}: {name} should be in [0, 1], found {rate!r}")
 
 
 @final

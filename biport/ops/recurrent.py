@@ -11,6 +11,7 @@ import numpy as np
 from biport.errors import GraphError, WeightError
 from biport.ops.activations import ACTIVATIONS
 from biport.ops.base import Op, Tensor, check_array, check_choice, check_sizes, floats, need, parameter
+from biport.ops.dropout import check_rate
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 
@@ -107,6 +108,8 @@ class Cell(Recurrent):
         check_sizes(self.kind, input_size=self.input_size, hidden_size=self.hidden_size)
         check_choice(self.kind, "activation", self.activation, ACTIVATIONS)
         check_choice(self.kind, "recurrent_activation", self.recurrent, ACTIVATIONS)
+        check_rate(self, self.dropout, "dropout")
+        check_rate(self, self.recurrent_dropout, "recurrent_dropout")
         if self.bias_hh is not None and self.bias_ih is None:
             raise WeightError(f"{self.kind}: bias_hh without bias_ih")
         shapes = {

@@ -14,6 +14,9 @@ from typing import final
 from biport.errors import GraphError
 from biport.ops.base import FLOATS, Dim, Op, Tensor, check_pair, check_sizes, need, take
 
+MAX_RANK = 32
+"""Dimensions of an array; numpy itself has had no more for long."""
+
 
 def ratio(dims: Sequence[Dim], divisors: Sequence[Dim] = ()) -> Dim | None:
     """The product of ``dims`` over that of ``divisors``; ``None`` if it is no whole number."""
@@ -56,6 +59,8 @@ class Reshape(Op):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "target_shape", tuple(self.target_shape))
+        if len(self.target_shape) > MAX_RANK:
+            raise GraphError(f"Reshape: at most {MAX_RANK} sizes, found {len(self.target_shape)}")
         known = [size for size in self.target_shape if size != -1]
         check_sizes(self.kind, **{f"target_shape[{place}]": size for place, size in enumerate(known)})
         if len(self.target_shape) - len(known) > 1:

@@ -8,8 +8,9 @@ from typing import Any
 from biport.errors import FileError, UnsupportedError
 from keras_side.legacy import operations
 from keras_side.legacy.layers import Settings, layer_settings
-from keras_side.legacy.nodes import MODELS, calls, history
+from keras_side.legacy.nodes import MODELS, calls, count_lists, history
 from keras_side.legacy.origin import Origin
+from keras_side.records import MAX_PARTS
 from keras_side.registry import READERS
 
 OPERATIONS = ("Add", "Concatenate", "Maximum", "Minimum", "Multiply", "Softmax", "Subtract")
@@ -65,11 +66,13 @@ class _Modern:
     def __init__(self, origin: Origin, owner: str) -> None:
         self.origin = origin
         self.owner = owner
+        self._parts = 0
 
     def layer(self, data: object) -> dict[str, Any]:
         """A layer or a model, without its calls."""
         if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
             raise FileError(f"{self.owner}: expected a serialised layer, found {str(data)[:80]!r}")
+        self._count(1)
         class_name, config = data["class_name"], data.get("config")
         if class_name in MODELS:
             modern, settings = self._model(class_name, config)
@@ -89,6 +92,11 @@ class _Modern:
             "registered_name": None if own else data.get("registered_name"),
             "stored_class": class_name,
         } | ({"name": data["name"]} if "name" in data else {})
+
+    def _count(self, parts: int) -> None:
+        self._parts += parts
+        if self._parts > MAX_PARTS:
+            raise FileError(f"{self.owner}: more than {MAX_PARTS} layers, calls and arguments")
 
     def _inner(self, class_name: str, settings: Settings) -> Settings:
         """Settings with the layers inside a wrapper in modern words too."""
@@ -149,6 +157,7 @@ class _Modern:
         nodes = entry.get("inbound_nodes") or []
         if not isinstance(nodes, list):
             raise FileError(f"{self.owner}: inbound_nodes are not written the way Keras 2 writes them")
+        self._count(count_lists(nodes))
         found = [known.node(class_name, config, node) for node in nodes]
         modern["inbound_nodes"] = found
         if class_name in operations.CLASSES:

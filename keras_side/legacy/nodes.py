@@ -121,6 +121,16 @@ def history(owner: str, calls: Calls, data: object) -> Any:
     raise FileError(f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}")
 
 
+def count_lists(data: Sequence) -> int:
+    """How many lists there are inside a list."""
+    count, waiting = 0, [data]
+    while waiting:
+        inner = [part for part in waiting.pop() if isinstance(part, list)]
+        count += len(inner)
+        waiting += inner
+    return count
+
+
 def _is_item(node: object) -> bool:
     return isinstance(node, list) and bool(node) and isinstance(node[0], str)
 

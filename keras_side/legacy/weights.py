@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import h5py
 import numpy as np
 
 from biport.errors import BiportError, FileError, UnsupportedError, WeightError
-from keras_side.hdf5 import Hdf5
+from keras_side.hdf5 import Dataset, Group, Hdf5
 from keras_side.legacy.layers import CLASSES
 from keras_side.legacy.nodes import MODELS
 from keras_side.legacy.origin import Origin
@@ -100,9 +99,7 @@ class StoredVariables:
         return self.inside.setdefault(key, StoredVariables(owner, problem=self.problem))
 
 
-def stored_variables(
-    hdf5: Hdf5, group: h5py.Group, data: Mapping[str, Any], origin: Origin
-) -> StoredVariables:
+def stored_variables(hdf5: Hdf5, group: Group, data: Mapping[str, Any], origin: Origin) -> StoredVariables:
     """The weights below ``group``, which holds a group for each layer of the model ``data``.
 
     Where the layers of the file have other names than those of the model, as when its configuration was
@@ -119,7 +116,7 @@ def stored_variables(
         wanted = [name for name, entry in entries.items() if _takes_weights(entry, origin)]
         if len(wanted) != len(filled):
             left = sorted(set(filled) - set(entries))
-            raise WeightError(f"{hdf5.owner}: weights left over, of no layer of the model: {left}")
+            raise WeightError(f"{hdf5.owner}: weights left over, of no layer of the model: {left[:10]}")
         lists = {name: lists[other] for name, other in zip(wanted, filled, strict=True)}
     top = StoredVariables(hdf5.owner)
     for name, entry in entries.items():
@@ -153,10 +150,10 @@ class _Stored:
 
     @property
     def size(self) -> int:
-        return self.dataset.size or 0 if isinstance(self.dataset, h5py.Dataset) else 0
+        return self.dataset.size if isinstance(self.dataset, Dataset) else 0
 
 
-def _list(hdf5: Hdf5, group: h5py.Group, name: str) -> list[_Stored]:
+def _list(hdf5: Hdf5, group: Group, name: str) -> list[_Stored]:
     """The arrays of one layer in the order of its weights."""
     own = hdf5.group(group, name)
     if own is None:
@@ -249,6 +246,9 @@ def _inner(
         return
     found: list[tuple[str, object]] = []
     if class_name == "Bidirectional":
+        if not {"forward_layer", "backward_layer"}.isdisjoint(place):
+            # Each would double the layers of the one it is in.
+            raise UnplacedError(_name(entry), "layer", class_name, "recurrent layers inside a Bidirectional")
         forward = settings.get("layer")
         found = [("forward_layer", forward), ("backward_layer", settings.get("backward_layer") or forward)]
     elif class_name == "TimeDistributed":

@@ -1,0 +1,103 @@
+"""The reader of HDF5 against h5py, which has the format from libhdf5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from biport.errors import FileError
+from keras_side.hdf5 import Dataset, Group, Hdf5
+
+
+def fill(file: h5py.File, members: int) -> None:
+    """Groups of many members and of none, arrays of every kind that is read, and attributes."""
+    rng = np.random.default_rng(0)
+    for number in range(members):
+        group = file.create_group(f"group {number}/é" + "x" * number)
+        for place, dtype in enumerate(("<f4", ">f4", "<f8", ">f8")):
+            shape = ((), (3,), (2, 1, 4), (0, 2))[(number + place) % 4]
+            group[f"array{place}"] = rng.normal(size=shape).astype(dtype)
+        group.attrs["fixed"] = [b"a", b"longer", "é".encode()]
+        group.attrs["variable"] = np.array(["é" * 200, "", f"text {number}"], object)
+    for number in range(3):
+        file.attrs[f"one{number}"] = "x" * 10 ** (2 * number)
+    file.attrs["bytes"] = np.bytes_(b"padded")
+    file.attrs["none"] = []
+    file.attrs["numbers"] = np.arange(5)
+
+
+def texts(value: Any) -> list[str]:
+    return [item.decode() if isinstance(item, bytes) else str(item) for item in np.atleast_1d(value)]
+
+
+def walk(file: h5py.Group, place: str = "") -> Iterator[tuple[str, Any]]:
+    for name, item in file.items():
+        yield f"{place}{name}", item
+        if isinstance(item, h5py.Group):
+            yield from walk(item, f"{place}{name}/")
+
+
+NEWER: list[dict[str, Any]] = [{"libver": "latest"}, {"libver": ("v108", "v110")}, {"track_order": True}]
+
+
+@pytest.mark.parametrize(
+    "members, options", [(members, {}) for members in (1, 7, 600)] + [(7, options) for options in NEWER]
+)
+@pytest.mark.parametrize("from_bytes", [False, True])
+def test_everything_is_read_as_h5py_reads_it(
+    options: dict[str, Any], members: int, from_bytes: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w", **options) as file:
+        fill(file, members)
+    mine = Hdf5(path.read_bytes() if from_bytes else path, "file.h5")
+    with h5py.File(path) as file:
+        count = 0
+        for place, item in walk(file):
+            found = mine.member(mine.root, place)
+            if isinstance(item, h5py.Group):
+                assert isinstance(found, Group)
+                assert sorted(found) == sorted(item)
+                for name in item.attrs:
+                    assert mine.texts(found, name) == texts(item.attrs[name])
+            else:
+                assert isinstance(found, Dataset)
+                array = mine.array(found, place)
+                assert array.dtype == item.dtype.newbyteorder("=")
+                np.testing.assert_array_equal(array, item[()])
+                count += item.size
+        for name in ("one0", "one1", "one2", "bytes"):
+            assert mine.text(mine.root, name) == texts(file.attrs[name])[0]
+    assert mine.count(mine.root) == count
+    assert mine.texts(mine.root, "none") == []
+    assert mine.text(mine.root, "absent") is None
+    assert mine.member(mine.root, "nowhere/at/all") is None
+    with pytest.raises(FileError, match="should be text"):
+        mine.texts(mine.root, "numbers")
+    mine.close()
+
+
+def test_a_large_group_of_the_newer_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        fill(file, 600)
+    mine = Hdf5(path, "file.h5")
+    with pytest.raises(FileError, match="load it with Keras and save it again"):
+        list(mine.root)
+    mine.close()
+
+
+def test_what_nobody_reads_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        file["layers/a"] = file["layers/b/c"] = np.ones(3)
+        file["layers/seed"] = np.arange(2)
+    mine = Hdf5(path, "file.h5")
+    mine.array(mine.member(mine.root, "layers/a"), "a")
+    assert mine.left_over(mine.root, ("layers", "absent")) == ["b/c"]
+    mine.close()
