@@ -103,7 +103,7 @@ class Batches:
         if not self._end:
             self.position = Position(epoch + 1)
         for row in range(start, self._end, self._batch_size):
-            places = order[row : min(row + self._batch_size, self._end)]
+            places = order[row : row + self._batch_size]
             # Moved on before the batch is given out: once it is used, the state to store is the next one's.
             after = row + self._batch_size
             self.position = Position(epoch, after) if after < self._end else Position(epoch + 1)

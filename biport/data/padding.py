@@ -60,7 +60,10 @@ def pad(
 
 
 def _ids(row: ArrayLike, place: int) -> NDArray[np.int32]:
-    ids = np.asarray(row)
+    try:
+        ids = np.asarray(row)
+    except ValueError as error:
+        raise InputError(f"row {place} is not a sequence of whole numbers: {error}.") from error
     # An empty list has no kind of its own; NumPy calls it float.
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
         raise InputError(f"row {place} is {ids.dtype} of shape {ids.shape}, not a sequence of whole numbers.")

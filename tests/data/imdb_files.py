@@ -28,6 +28,7 @@ OTHERS = {
     "imdb.vocab": b"so\n",
     "train/unsup/0_0.txt": b"\xff",
     "train/urls_pos.txt": b"",
+    "old/aclImdb/train/pos/1_1.txt": b"Bad",
 }
 
 

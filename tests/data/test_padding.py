@@ -25,6 +25,7 @@ def test_rows_of_every_kind_of_whole_number_are_padded() -> None:
     [
         ([0.5, 1.0], "row 1 is float64"),
         ([[1, 2]], r"row 1 is int64 of shape \(1, 2\)"),
+        ([[1], [1, 2]], "row 1 is not a sequence"),
         (7, "row 1 is int64 of shape"),
         ("12", "row 1 is <U2"),
         ([True], "row 1 is bool"),
