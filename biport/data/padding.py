@@ -12,6 +12,8 @@ from biport.errors import InputError
 
 Side = Literal["left", "right"]
 
+_LARGEST = 2**31 - 1
+
 
 def check_layout(length: int | None, padding: str, truncating: str) -> None:
     """Refuse a layout that `pad` does not know.
@@ -43,10 +45,11 @@ def pad(
         truncating: the end of a long row that loses ids.
 
     Raises:
-        InputError: for a length below 1 or an unknown end.
+        InputError: for a length below 1, an unknown end, or a row that is no sequence of whole numbers that
+            fit into int32.
     """
     check_layout(length, padding, truncating)
-    arrays = [np.asarray(row, np.int32) for row in rows]
+    arrays = [_ids(row, place) for place, row in enumerate(rows)]
     T = max([1, *map(len, arrays)]) if length is None else length
     batch = np.zeros((len(arrays), T), np.int32)
     for target, ids in zip(batch, arrays, strict=True):
@@ -54,3 +57,14 @@ def pad(
         start = 0 if padding == "right" else T - len(kept)
         target[start : start + len(kept)] = kept
     return batch
+
+
+def _ids(row: ArrayLike, place: int) -> NDArray[np.int32]:
+    ids = np.asarray(row)
+    # An empty list has no kind of its own; NumPy calls it float.
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise InputError(f"row {place} is {ids.dtype} of shape {ids.shape}, not a sequence of whole numbers.")
+    wide = ids.size and not np.can_cast(ids.dtype, np.int32)
+    if wide and max(int(ids.max()), -1 - int(ids.min())) > _LARGEST:
+        raise InputError(f"row {place} has ids from {ids.min()} to {ids.max()}, which int32 does not hold.")
+    return ids.astype(np.int32)

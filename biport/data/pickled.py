@@ -72,7 +72,7 @@ def read_sequences(data: bytes) -> list[NDArray[np.int64]]:
     if array.dtype.code not in ("O", "O4", "O8") or not isinstance(rows, list):
         raise ValueError("expected an array of objects")
     if array.shape != (len(rows),):
-        raise ValueError(f"expected {len(rows)} rows, found shape {str(array.shape)[:40]}")
+        raise ValueError(f"expected {len(rows)} rows in one dimension, found another shape")
     # A row can stand in the file once and be named many times.
     sizes = sum(len(row) for row in rows if isinstance(row, list))
     sizes += sum(
@@ -119,6 +119,8 @@ class _Reader:
             if instruction == b".":
                 return self.pop()
             step = _STEPS.get(instruction)
+            if step is None and instruction in (b"K", b"M", b"J"):
+                raise ValueError("breaks off")
             if step is None:
                 raise ValueError(f"instruction 0x{instruction.hex()} at byte {self.place - 1} is not read")
             step(self)
@@ -183,10 +185,11 @@ class _Reader:
         self.push(target)
 
     def name(self, module: Any, name: Any) -> None:
-        meaning = _NAMES.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
-        if meaning is None:
-            raise ValueError(f"names {str(module)[:40]}.{str(name)[:40]}, which no array needs")
-        self.push(_Name(meaning))
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise ValueError("names something without a name")
+        if (module, name) not in _NAMES:
+            raise ValueError(f"names {module[:40]!r}, {name[:40]!r}, which no array needs")
+        self.push(_Name(_NAMES[module, name]))
 
     def call(self) -> None:
         """Make what a call of one of NumPy's names would make, without it."""

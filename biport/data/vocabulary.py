@@ -95,7 +95,7 @@ class Vocabulary:
             needed = "four" if ends else "two"
             raise InputError(f"max_size={max_size}: the {needed} special tokens alone need {len(special)}.")
         empty = cls(special, unit)
-        counts = Counter(token for text in _several(texts) for token in empty.split(text))
+        counts = Counter(token for text in several(texts) for token in empty.split(text))
         ranked = sorted(counts, key=lambda token: (-counts[token], token))
         return cls((*special, *ranked)[:max_size], unit)
 
@@ -142,7 +142,7 @@ class Vocabulary:
             InputError: for one text instead of several, a length below 1, or an unknown end.
         """
         check_layout(length, padding, truncating)
-        return pad([self.encode(text) for text in _several(texts)], length, padding, truncating)
+        return pad([self.encode(text) for text in several(texts)], length, padding, truncating)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The tokens of ``ids``, of shape (T,), words joined with spaces; padding is left out.
@@ -210,7 +210,12 @@ def _problem_with(tokens: tuple[Any, ...], unit: Any) -> str:
     return f"token {repeated[0]!r} is there more than once" if repeated else ""
 
 
-def _several(texts: Iterable[str]) -> Iterable[str]:
+def several(texts: Iterable[str]) -> Iterable[str]:
+    """``texts``, which are more than one text.
+
+    Raises:
+        InputError: it is one.
+    """
     # A string is an iterable of strings as well, its characters, and would pass unnoticed.
     if isinstance(texts, str):
         raise InputError("Expected several texts, got one; put it in a list.")
