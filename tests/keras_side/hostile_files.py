@@ -766,7 +766,7 @@ OLD: dict[str, Callable[[], Any]] = {
 for _name, _data in OLD.items():
     for _container in LAYOUTS:
         for _version in ("2.2.4", "1.2.2"):
-            if _version != "1.2.2" or (_container == HDF5 and "000" not in _name):
+            if _container == HDF5 or (_version != "1.2.2" and "000" not in _name):
                 add(
                     "old words",
                     f"{_name} ({_version})",
