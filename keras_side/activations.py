@@ -6,6 +6,7 @@ function, as that layer. Those of `keras_side.registered` it writes under their 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,9 @@ def _inexact(settings: Mapping[str, Any]) -> bool:
     inner = [value for value in values if isinstance(value, Mapping)]
     named = any(isinstance(value, str) and value in INEXACT for value in values)
     numbers = [settings.get(name) or 0.0 for name in ROUNDED]
+    if "num_heads" in settings:
+        # The products of a head are divided by this.
+        numbers.append(1 / math.sqrt(settings["key_size"]))
     rounded = any(float(np.float32(number)) != number for number in numbers)
     return named or rounded or any(_inexact(part) for part in inner)
 

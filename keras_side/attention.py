@@ -20,8 +20,8 @@ CARRIED = object()
 """In place of a mask: the one its sequence carries."""
 
 
-FIRST = (3, 11)
-"""The release from which on masks reach an attention as they do in 3.15."""
+FIRST_OF_ONE_HEAD, FIRST_OF_MANY = (3, 11), (3, 15)
+"""The releases from which on masks reach an attention, and count in it, as they do in 3.15."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def refuse_left(owner: str, options: Mapping[str, Any]) -> None:
     """
     for key, value in options.items():
         if value is not None:
-            raise UnsupportedError(owner, f"call argument {key}", value, "calls without it")
+            shown = value if isinstance(value, bool | int | float | str) else "a tensor"
+            raise UnsupportedError(owner, f"call argument {key}", shown, "calls without it")
 
 
 def one_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> Call:
@@ -95,6 +96,34 @@ def one_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, A
     return Call(sequences, [*masks, None][: len(sequences)], settings)
 
 
+def many_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> Call:
+    """``layer(query, value, key)``, by position or by name; the mask of the queries is the one they carry.
+
+    Keras replaces a ``query_mask`` that is given, and takes the masks off all three
+    (keras/src/layers/attention/multi_head_attention.py, ``call``).
+
+    Raises:
+        UnsupportedError: it is called with something else.
+        FileError: Keras itself does not take this.
+    """
+    options = dict(options)
+    settings = settings_of(owner, options)
+    named = dict(zip(("query", "value", "key"), arguments, strict=False))
+    named |= {name: options.pop(name) for name in ("query", "value", "key") if name in options}
+    options.pop("query_mask", None)
+    given = {name: options.pop(f"{name}_mask", None) for name in ("value", "key")}
+    refuse_left(owner, options)
+    if len(arguments) > 3 or named.get("query") is None or named.get("value") is None:
+        raise FileError(f"{owner}: is called with something else than a query, a value and a key")
+    sequences = [named["query"], named["value"]]
+    masks = [CARRIED, CARRIED if given["value"] is None else given["value"]]
+    if named.get("key") is not None or given["key"] is not None:
+        # A mask of the keys counts without keys too.
+        sequences.append(named["value"] if named.get("key") is None else named["key"])
+        masks.append(CARRIED if given["key"] is None else given["key"])
+    return Call(sequences, masks, settings, ends_masks=True)
+
+
 def refuse_weighted_padding(owner: str, op: Op, masked: bool, dtype: object) -> None:
     """Refuse a layer of one head over masked values in float64.
 
@@ -107,12 +136,13 @@ def refuse_weighted_padding(owner: str, op: Op, masked: bool, dtype: object) -> 
         raise UnsupportedError(owner, "dtype", dtype, "float32 where the values have a mask")
 
 
-def refuse_old(origin: Origin, owner: str, masked: bool) -> None:
+def refuse_old(origin: Origin, owner: str, op: Op, masked: bool) -> None:
     """Refuse attention of a Keras whose rules are not known.
 
     Args:
         origin: the Keras that wrote the model.
         owner: the layer, for errors.
+        op: what it is read as.
         masked: whether it gets a mask.
 
     Raises:
@@ -120,6 +150,7 @@ def refuse_old(origin: Origin, owner: str, masked: bool) -> None:
     """
     if origin.generation < 3:
         raise UnsupportedError(owner, "Keras", origin.version, "attention in models of Keras 3")
-    if masked and origin.before(*FIRST) and len(origin.numbers) > 1:
-        supported = "attention without masks, or in models of Keras 3.11 and later"
+    first = FIRST_OF_ONE_HEAD if isinstance(op, OneHead) else FIRST_OF_MANY
+    if masked and origin.before(*first) and len(origin.numbers) > 1:
+        supported = f"attention without masks, or in models of Keras {first[0]}.{first[1]} and later"
         raise UnsupportedError(owner, "Keras", origin.version, supported)

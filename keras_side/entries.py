@@ -162,6 +162,19 @@ def size(call: tuple[list, dict]) -> int:
     return count
 
 
+def read_calls(call: tuple[list, dict]) -> list[tuple[str, int]]:
+    """The calls, ``(layer, call)``, whose outputs a call reads: one for each of its tensors, in order."""
+    return list(_read_calls([call[0], [call[1][key] for key in sorted(call[1])]]))
+
+
+def _read_calls(item: object) -> Iterator[tuple[str, int]]:
+    if isinstance(item, list):
+        for part in item:
+            yield from _read_calls(part)
+    elif (key := _history(item)) is not None:
+        yield key[:2]
+
+
 def renumbered(layers: list[Layer]) -> list[Layer]:
     """The layers with calls counted in this model alone.
 

@@ -42,6 +42,7 @@ from keras_side.entries import (
     named,
     needed,
     own_call,
+    read_calls,
     renumbered,
     resolved,
     size,
@@ -56,6 +57,7 @@ from keras_side.live import describe, is_live
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
 from keras_side.nearest import unsupported_class
 from keras_side.operations import Data, Symbol, Unreadable, as_mask, evaluate, is_operation
+from keras_side.order import ends_masks, gives_what_it_got, run_order
 from keras_side.records import MAX_PARTS, LayerRecord, Variables, check_name, dtype_name, serialized
 from keras_side.registry import READERS
 from keras_side.registry import Reader as LayerReader
@@ -138,7 +140,7 @@ def _naming(owner: str) -> Iterator[None]:
 
 def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Origin) -> Graph:
     class_name, config = serialized(owner, data)
-    reader = _Reader(owner, origin)
+    reader = _Reader(owner, origin, ends_masks(config))
     outputs: list[_Tensor] = []
     try:
         outputs = reader.model(class_name, config, variables, prefix="", inputs=None)
@@ -190,6 +192,19 @@ class _Tensor:
 
     value: str
     mask: Mask | None = None
+    twins: list[_Tensor] = field(default_factory=list, repr=False, compare=False)
+    """Other tensors that are one object with this one when the model runs."""
+
+    def twin(self, value: str) -> _Tensor:
+        """The same object under another name: some layers give what they got."""
+        made = _Tensor(value, self.mask, self.twins)
+        self.twins += [made] if self.twins else [self, made]
+        return made
+
+    def lose_mask(self) -> None:
+        """Take off the mask of the object."""
+        for tensor in self.twins or [self]:
+            tensor.mask = None
 
 
 Made = dict[tuple[str, int], Sequence[_Tensor | Symbol] | Unreadable]
@@ -202,6 +217,8 @@ class _Reader:
 
     owner: str
     origin: Origin
+    in_order: bool = False
+    """Whether it matters in which order Keras runs the layers; see `keras_side.order`."""
     inputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     problems: list[UnsupportedError] = field(default_factory=list)
@@ -299,9 +316,15 @@ class _Reader:
             layer = by_name[name]
             tensor = self._input(layer, config) if inputs is None else self._enter(layer, inputs[position])
             made[name, 0] = [tensor]
-        self._call_all(layers, made, prefix)
-        outputs = self._histories(config.get("output_layers"))
-        return [self._data(self._found(made, own_call(key, by_name))) for key in outputs]
+        outputs = [own_call(key, by_name) for key in self._histories(config.get("output_layers"))]
+        calls = [(layer, index) for layer in layers for index in range(len(layer.calls))]
+        self._count(sum(size(layer.calls[index]) for layer, index in calls))
+        if self.in_order:
+            parents = {(layer.name, index): read_calls(layer.calls[index]) for layer, index in calls}
+            order = run_order(parents, [key[:2] for key in outputs])
+            calls = [(by_name[name], index) for name, index in order]
+        self._call_all(calls, made, prefix)
+        return [self._data(self._found(made, key)) for key in outputs]
 
     def _histories(self, data: object) -> list[tuple[str, int, int]]:
         found = []
@@ -310,10 +333,8 @@ class _Reader:
             found.append(history)
         return found
 
-    def _call_all(self, layers: list[Layer], made: Made, prefix: str) -> None:
-        """Call every layer as often as the model does, in order, each call once its arguments are there."""
-        calls = [(layer, index) for layer in layers for index in range(len(layer.calls))]
-        self._count(sum(size(layer.calls[index]) for layer, index in calls))
+    def _call_all(self, calls: list[tuple[Layer, int]], made: Made, prefix: str) -> None:
+        """Make all calls of a model, in order, each once its arguments are there."""
         missing = [needed(layer.calls[index]) - made.keys() for layer, index in calls]
         waiting: dict[tuple[str, int], list[int]] = {}
         for number, lacking in enumerate(missing):
@@ -596,6 +617,8 @@ class _Reader:
             raise UnsupportedError(
                 layer.owner, problem.setting, problem.value, problem.supported
             ) from problem
+        if gives_what_it_got(op):
+            return [tensors[0].twin(values[0])]
         return [_Tensor(value, found) for value, found in zip(values, made, strict=True)]
 
     def _apply_halves(self, name: str, op: ops.Bidirectional, sources: Sequence[str], mask: str) -> list[str]:
@@ -619,13 +642,16 @@ class _Reader:
             self._mask_value(mask) if position in op.masked and _counts(mask) else None
             for position, mask in enumerate(given)
         ]
-        refuse_old(self.origin, layer.owner, any(masks))
+        refuse_old(self.origin, layer.owner, op, any(masks))
         dtype = op.dtype or dtype_name(layer.config.get("dtype"))
         refuse_weighted_padding(layer.owner, op, masks[1] is not None, dtype)
         values = [name] if op.output_count == 1 else [f"{name}:{n}" for n in range(op.output_count)]
         inputs = tuple(tensor.value for tensor in tensors)
         self._add(Node(name, op, inputs, tuple(values), tuple(masks)))
         made = reader.masks(op, name, inputs, given)
+        if call.ends_masks:
+            for tensor in tensors:
+                tensor.lose_mask()
         return [_Tensor(value, mask) for value, mask in zip(values, made, strict=True)]
 
     def _with_settings(self, op: ops.Op, settings: Mapping[str, bool]) -> ops.Op:

@@ -12,6 +12,7 @@ import numpy as np
 
 from biport.graph import Graph
 from biport.locate.traced import Cases, Traced, Values
+from biport.ops import MultiHeadAttention
 from keras_side.write import run
 
 if TYPE_CHECKING:
@@ -66,10 +67,12 @@ def _named(graph: Graph, heard: Heard) -> Values:
 
 
 def _unmasked(graph: Graph, heard: Heard) -> set[str]:
+    # A layer of many heads is called with masks of other names, and looks for that of its queries itself.
     return {
         node.name
         for node in graph.nodes
         if node.masks and node.masks[0] is not None and node.name in heard and heard[node.name][1] is None
+        if not isinstance(node.op, MultiHeadAttention)
     }
 
 

@@ -18,7 +18,15 @@ import keras_side.ops
 from biport.errors import InputError, MissingDependencyError, UnsupportedError, WeightError
 from biport.graph import Graph, Node
 from biport.inputs import check_inputs
-from biport.ops import FLOATS, Bidirectional, LogicalAnd, LogicalOr, OnesLike, Recurrent
+from biport.ops import (
+    FLOATS,
+    Bidirectional,
+    LogicalAnd,
+    LogicalOr,
+    MultiHeadAttention,
+    OnesLike,
+    Recurrent,
+)
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from biport.registry import discover
@@ -175,7 +183,7 @@ def _layer_class(name: str) -> Any:
 
 
 def _attended(node: Node, layer: Any, inputs: Sequence[Any], values: Mapping, dtype: str) -> Any:
-    """Call an attention; its masks are said in full, ``None`` too."""
+    """Call an attention; its masks are said in full."""
     op = node.op
     assert isinstance(op, Attends)
     refuse_weighted_padding(f"node {node.name!r}", op, node.masks[1] is not None, dtype)
@@ -185,7 +193,14 @@ def _attended(node: Node, layer: Any, inputs: Sequence[Any], values: Mapping, dt
     if op.return_scores:
         options["return_attention_scores"] = True
     masks = [None if mask is None else values[mask] for mask in node.masks]
-    return layer(inputs, mask=masks, **options)
+    if not isinstance(op, MultiHeadAttention):
+        return layer(inputs, mask=masks, **options)
+    # That of the queries cannot be given; see `_check_carried`.
+    for position, name in enumerate(("value_mask", "key_mask")[: len(inputs) - 1], start=1):
+        if masks[position] is None and _carries_mask(inputs[position]):
+            masks[position] = _every_step(inputs[position], f"{node.name}_all_steps_{position}")
+        options[name] = masks[position]
+    return layer(*inputs, **{key: value for key, value in options.items() if value is not None})
 
 
 def _carries_mask(tensor: Any) -> bool:
@@ -225,9 +240,14 @@ def _every_step(x: Any, name: str) -> Any:
 def _check_carried(graph: Graph, model: keras.Model) -> None:
     """Refuse where a layer that cannot be told its masks would see others than the graph's.
 
-    Such layers are the merges whose result depends on the masks that hang on their inputs.
+    Such layers are the merges whose result depends on the masks that hang on their inputs, and those with
+    many heads, whose queries' mask is the one that hangs on them.
     """
-    merges = [node for node in graph.nodes if node.op.masked is EVERY_INPUT]
+    merges = [
+        node
+        for node in graph.nodes
+        if node.op.masked is EVERY_INPUT or isinstance(node.op, MultiHeadAttention)
+    ]
     if not merges:
         return
     from keras_side.read import read

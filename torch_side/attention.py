@@ -48,11 +48,15 @@ def read_call(reader: Reader, node: fx.Node, kind: Callable[..., ops.Op], **own:
     layer, owner = reader.module(node), reader.owner(node)
     weights = arrays(owner, {name: value for name, value in own.items() if not isinstance(value, str)})
     op = build(owner, kind, **settings(layer), **{**own, **weights})
+    made = reader.emit(node, op, *read_sequences(reader, node))
+    return made if op.return_scores else made[0]
+
+
+def read_sequences(reader: Reader, node: fx.Node, **more: None) -> tuple[list[str], list[str | None]]:
+    """Queries, values and perhaps keys, and a mask or ``None`` for each; ``more`` masks are the keys'."""
     query, value, key, *masks = reader.arguments(
-        node, "query", "value", key=None, query_mask=None, value_mask=None
+        node, "query", "value", key=None, query_mask=None, value_mask=None, **more
     )
     sequences = [reader.value(node, item) for item in (query, value, key) if item is not None]
     found = [None if mask is None else reader.value(node, mask) for mask in masks]
-    found += [None] * (len(sequences) - 2)
-    made = reader.emit(node, op, sequences, found)
-    return made if op.return_scores else made[0]
+    return sequences, [*found, None][: len(sequences)]

@@ -16,7 +16,7 @@ from biport.ops.activations import (
     ReLU,
     Softmax,
 )
-from biport.ops.attention import AdditiveAttention, Attention
+from biport.ops.attention import AdditiveAttention, Attention, MultiHeadAttention
 from biport.ops.base import (
     FLOATS,
     INTEGERS,
@@ -124,6 +124,7 @@ __all__ = [
     "MaxPooling1D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "NotEqual",
     "OnesLike",

@@ -16,12 +16,16 @@ from biport.ops.base import (
     Tensor,
     check_array,
     check_choice,
+    check_sizes,
     floats,
     need,
     parameter,
     same_dim,
 )
 from biport.ops.dropout import check_rate
+
+PROJECTIONS = ("query", "key", "value", "output")
+"""Of a `MultiHeadAttention`: each has a weight and perhaps a bias."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -152,3 +156,80 @@ class AdditiveAttention(OneHead):
     def width(self) -> Dim | None:
         """I, where there is a scale."""
         return None if self.scale is None else self.scale.size
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class MultiHeadAttention(Attends):
+    """Attention by products in several projections at once.
+
+    Of queries q ``(N, S, I)``, values v ``(N, T, J)`` and keys k ``(N, T, L)``, or v in their place, each
+    of the P heads takes its own rows of the weights::
+
+        weights = softmax over t of  (W_q q_s + b_q)·(W_k k_t + b_k) / √K      (N, P, S, T)
+        y_s = W_o [Σ_t weights_st (W_v v_t + b_v), the heads side by side] + b_o      (N, S, O)
+
+    A query looks at the steps where the masks of queries, values and keys are all true, and with ``causal``
+    at t ≤ s. One that has no step to look at weighs all of them alike, or, with dropout or
+    ``return_scores``, none of them: Keras then goes another way (Keras 3.15,
+    ``keras/src/layers/attention/multi_head_attention.py``, ``_compute_attention``). No output is zeroed.
+
+    Args:
+        num_heads: P.
+        key_size: K, of one head; Keras ``key_dim``.
+        value_size: V, of one head; Keras ``value_dim``.
+        query_weight: ``(P·K, I)``.
+        key_weight: ``(P·K, L)``.
+        value_weight: ``(P·V, J)``.
+        output_weight: ``(O, P·V)``.
+        query_bias: ``(P·K,)``; all four biases or none.
+        key_bias: ``(P·K,)``.
+        value_bias: ``(P·V,)``.
+        output_bias: ``(O,)``.
+
+    Source:
+        Vaswani et al. 2017, arXiv:1706.03762.
+    """
+
+    masked: ClassVar[Sequence[int]] = (0, 1, 2)
+
+    num_heads: int
+    key_size: int
+    value_size: int
+    query_weight: np.ndarray = parameter()
+    key_weight: np.ndarray = parameter()
+    value_weight: np.ndarray = parameter()
+    output_weight: np.ndarray = parameter()
+    query_bias: np.ndarray | None = parameter()
+    key_bias: np.ndarray | None = parameter()
+    value_bias: np.ndarray | None = parameter()
+    output_bias: np.ndarray | None = parameter()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sizes(self.kind, num_heads=self.num_heads, key_size=self.key_size, value_size=self.value_size)
+        keys, values = self.num_heads * self.key_size, self.num_heads * self.value_size
+        given = [getattr(self, f"{part}_bias") is not None for part in PROJECTIONS]
+        if any(given) != all(given):
+            raise WeightError(f"{self.kind}: some biases without the others")
+        for part, rows in zip(PROJECTIONS, (keys, keys, values, None), strict=True):
+            weight = getattr(self, f"{part}_weight")
+            if not isinstance(weight, np.ndarray) or weight.ndim != 2:
+                raise WeightError(f"{self.kind}: {part}_weight should be a matrix")
+            shape = (weight.shape[0], values) if rows is None else (rows, weight.shape[1])
+            check_array(self.kind, f"{part}_weight", weight, shape, self.dtype)
+            if any(given):
+                check_array(self.kind, f"{part}_bias", getattr(self, f"{part}_bias"), shape[:1], self.dtype)
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a query without a step to look at weighs none of them; else it weighs all alike."""
+        return self.return_scores or self.dropout > 0
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        query, value, key = self.sequences(inputs)
+        for part, tensor in zip(PROJECTIONS, (query, key, value), strict=False):
+            need(self, tensor, 3, floats(self), getattr(self, f"{part}_weight").shape[1])
+        made = Tensor((*query.shape[:2], self.output_weight.shape[0]), query.dtype)
+        scores = Tensor((query.shape[0], self.num_heads, query.shape[1], key.shape[1]), query.dtype)
+        return (made, scores) if self.return_scores else (made,)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,19 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from attention_graphs import (
+    FAULTS,
+    I,
+    O,
+    S,
+    T,
+    arrays_of,
+    check_empty,
+    check_fault,
+    embedded,
+    looking,
+    written_by,
+)
 from every_side import check_everywhere, quiet_model
 from random_graphs import MASKS, normal
 
@@ -26,7 +36,6 @@ from keras_side.legacy.origin import Origin
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 
-N, S, T, I, O = 5, 4, 6, 3, 2
 ONE_HEAD: dict[str, Callable[..., Any]] = {
     "dot": lambda **more: layers.Attention(**more),
     "scaled dot": lambda **more: layers.Attention(use_scale=True, dropout=0.3, **more),
@@ -35,13 +44,6 @@ ONE_HEAD: dict[str, Callable[..., Any]] = {
     "additive": lambda **more: layers.AdditiveAttention(dropout=0.3, **more),
     "additive without a scale": lambda **more: layers.AdditiveAttention(use_scale=False, **more),
 }
-
-
-def embedded(masked: bool = True, steps: tuple = (None, T), sizes: tuple = (I, I)) -> tuple[list, list]:
-    """Ids of two sequences of unequal lengths, and their vectors."""
-    ids = [keras.Input((n,), dtype="int32", name=name) for n, name in zip(steps, ("q", "v"), strict=True)]
-    tables = [layers.Embedding(9, size, mask_zero=masked) for size in sizes]
-    return ids, [table(x) for table, x in zip(tables, ids, strict=True)]
 
 
 def test_one_head_on_every_side(tmp_path: Path) -> None:
@@ -61,22 +63,12 @@ def test_one_head_on_every_side(tmp_path: Path) -> None:
         assert [mask is None for mask in graph[name].masks] == [False, False, True]
         assert [mask is None for mask in graph[f"{name}@1"].masks] == [True, False, True]
     assert graph["behind"].masks == graph["dot"].masks[:1]
-    check_empty(graph, tmp_path)
 
 
-def check_empty(graph: Graph, folder: Path) -> None:
-    """Without rows or without steps ONNX and torch give what the reference gives."""
-    session, module = export.Session(folder / "fused.onnx", device="cpu"), torch_side.write(graph)
-    fixed = graph.inputs[1].shape[1]
-    for rows, steps in ((0, 4), (3, 0), (0, 0)):
-        lengths = (steps, fixed if isinstance(fixed, int) else 0)
-        arrays = [np.ones((rows, length), "int32") for length in lengths]
-        with np.errstate(invalid="ignore"):
-            exact = reference.run(graph, arrays)
-        for found in (session.run(arrays), torch_side.run(module, arrays)):
-            for one, two in zip(exact, found, strict=True):
-                assert one.shape == two.shape
-                np.testing.assert_allclose(two, one, atol=1e-6)
+@pytest.mark.parametrize("kind", ONE_HEAD)
+def test_one_head_over_nothing(kind: str, tmp_path: Path) -> None:
+    for causal in (False, True):
+        check_empty(looking(one_head(kind, causal=causal, return_scores=True)), tmp_path)
 
 
 def one_head(kind: str, width: int = I, **settings: Any) -> ops.Op:
@@ -88,44 +80,6 @@ def one_head(kind: str, width: int = I, **settings: Any) -> ops.Op:
     scale = np.array(0.7, "float32") if "scaled" in kind else None
     weight = np.array(-1.3, "float32") if mode == "concat" else None
     return ops.Attention(score_mode=mode, scale=scale, score_weight=weight, **settings)
-
-
-def looking(op: ops.Op, masks: tuple = ("queries", "values", None), width: int = I) -> Graph:
-    """A graph of one attention whose masks are inputs."""
-    values = (
-        Value("q", ("N", "S", width), "float32"),
-        Value("v", ("N", "T", O if len(masks) == 3 else width), "float32"),
-        *([Value("k", ("N", "T", width), "float32")] if len(masks) == 3 else []),
-        Value("queries", ("N", "S"), "bool"),
-        Value("values", ("N", "T"), "bool"),
-    )
-    names = tuple(value.name for value in values if value.dtype != "bool")
-    made = tuple(f"y:{n}" for n in range(op.output_count)) if op.output_count > 1 else ("y",)
-    return Graph(values, (Node("y", op, names, made, masks),), made)
-
-
-def patterns(pattern: str, rng: np.random.Generator, rows: int, steps: int) -> np.ndarray:
-    """A mask, ``(rows, steps)``; of all padding in every other row."""
-    lengths, step = rng.integers(1, steps + 1, (rows, 1)), np.arange(steps)
-    return {
-        "full": np.ones((rows, steps), bool),
-        "right": step < lengths,
-        "left": step >= steps - lengths,
-        "holes": rng.random((rows, steps)) < 0.6,
-        "all padding": (rng.random((rows, steps)) < 0.7) & (np.arange(rows)[:, None] % 2 == 1),
-    }[pattern]
-
-
-def arrays_of(graph: Graph, pattern: str, dtype: str = "float64") -> list[np.ndarray]:
-    """Random inputs with masks of a pattern."""
-    rng, sizes = np.random.default_rng(5), {"N": N, "S": S, "T": T}
-    shapes = [[sizes[dim] if isinstance(dim, str) else dim for dim in value.shape] for value in graph.inputs]
-    return [
-        patterns(pattern, rng, shape[0], shape[1])
-        if value.dtype == "bool"
-        else rng.normal(size=shape).astype(dtype)
-        for value, shape in zip(graph.inputs, shapes, strict=True)
-    ]
 
 
 @pytest.mark.parametrize("kind", ONE_HEAD)
@@ -154,33 +108,6 @@ def test_one_head_in_float64(kind: str) -> None:
                 np.testing.assert_allclose(np.asarray(two)[some], one[some], rtol=0, atol=1e-12)
                 np.testing.assert_allclose(three, one, rtol=0, atol=1e-12)
             np.testing.assert_allclose(exact[1][~some], 1 / T, rtol=0, atol=1e-15)
-
-
-FAULTS: dict[str, Callable[[Node], Node]] = {
-    "no mask of the values": lambda node: dataclasses.replace(node, masks=(node.masks[0], None, None)),
-    "no mask of the queries": lambda node: dataclasses.replace(node, masks=(None, *node.masks[1:])),
-    "not causal": lambda node: dataclasses.replace(node, op=dataclasses.replace(node.op, causal=False)),  # type: ignore[type-var]
-    "values and keys exchanged": lambda node: dataclasses.replace(
-        node, inputs=(node.inputs[0], node.inputs[2], node.inputs[1])
-    ),
-    "another scale": lambda node: dataclasses.replace(
-        node, op=node.op.build(node.op.settings(), doubled(node.op))
-    ),
-}
-
-
-def doubled(op: ops.Op) -> dict[str, np.ndarray]:
-    """The op's weights, all of them twice as large."""
-    return {path: np.asarray(2 * array) for path, array in op.weights().items()}
-
-
-def check_fault(graph: Graph, fault: str, tmp_path: Path) -> None:
-    """Every form of the graph with the fault is found to be the one at fault."""
-    wrong = Graph(graph.inputs, (FAULTS[fault](graph.nodes[0]),), graph.outputs)
-    export.write(wrong, tmp_path / "wrong.onnx")
-    arrays = arrays_of(graph, "holes", "float32")
-    report = verify(graph, torch_side.write(wrong), tmp_path / "wrong.onnx", inputs=arrays)
-    assert len(report.at_fault) == 2
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -238,17 +165,7 @@ def test_attention_of_an_older_keras(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"3\.11 and later"):
         keras_side.read(path)
     with pytest.raises(UnsupportedError, match="models of Keras 3"):
-        refuse_old(Origin("2.15.0"), "the layer", False)
-
-
-def written_by(path: Path, version: str) -> None:
-    """Have a file say that another Keras wrote it."""
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    parts["metadata.json"] = json.dumps({"keras_version": version}).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
+        refuse_old(Origin("2.15.0"), "the layer", one_head("dot"), False)
 
 
 BAD: dict[str, Callable[[], Any]] = {

@@ -1,7 +1,7 @@
 """Layers torch lacks, or has with other rules: ordinary modules, useful without the rest of biport."""
 
 from torch_side.layers.activations import PReLU, ReLU, Softmax
-from torch_side.layers.attention import AdditiveAttention, Attention
+from torch_side.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from torch_side.layers.bidirectional import Bidirectional, BidirectionalPair
 from torch_side.layers.concatenate import Concatenate
 from torch_side.layers.convolution import Conv1d
@@ -47,6 +47,7 @@ __all__ = [
     "MaxPooling1D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "PReLU",
     "ReLU",

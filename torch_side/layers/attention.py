@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -122,3 +125,114 @@ class AdditiveAttention(_OneHead):
         """``(N, S, I)`` and ``(N, T, I)`` to ``(N, S, T)``."""
         made = torch.tanh(query.unsqueeze(2) + key.unsqueeze(1))
         return (made if self.scale is None else self.scale * made).sum(dim=-1)
+
+
+class MultiHeadAttention(nn.Module):
+    """Attention by products in several projections at once.
+
+    A query looks at the steps where the masks of queries, values and keys are all true, and if causal at
+    those up to its own. One that has no step to look at weighs all of them alike; with dropout or with
+    ``return_scores``, none of them, as in Keras.
+
+    Args:
+        num_heads: P.
+        key_size: K, of one head.
+        value_size: V, of one head.
+        sizes: of a step of the queries, keys and values, and of the output.
+        bias: whether the projections have biases.
+        causal: step s looks at the steps t ≤ s alone.
+        return_scores: give the weights too.
+        dropout: share of the weights dropped in training.
+    """
+
+    MASKED, FORGOTTEN = -0.7 * 3.38953e38, -1e9
+
+    def __init__(
+        self,
+        num_heads: int,
+        key_size: int,
+        value_size: int,
+        sizes: Sequence[int],
+        *,
+        bias: bool = True,
+        causal: bool = False,
+        return_scores: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.key_size = key_size
+        self.value_size = value_size
+        self.causal = causal
+        self.return_scores = return_scores
+        self.dropout = dropout
+        queries, keys, values, outputs = sizes
+        self.query = nn.Linear(queries, num_heads * key_size, bias)
+        self.key = nn.Linear(keys, num_heads * key_size, bias)
+        self.value = nn.Linear(values, num_heads * value_size, bias)
+        self.output = nn.Linear(num_heads * value_size, outputs, bias)
+
+    def forward(
+        self,
+        query: Tensor,
+        value: Tensor,
+        key: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
+        key_mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """``(N, S, I)``, ``(N, T, J)``, ``(N, T, L)`` and masks ``(N, S)``, ``(N, T)`` to ``(N, S, O)``.
+
+        Without keys the values are their own. With ``return_scores`` also the weights, ``(N, P, S, T)``.
+
+        Raises:
+            InputError: a mask is not boolean or has another shape.
+        """
+        key = value if key is None else key
+        for sequence, mask in ((query, query_mask), (value, value_mask), (key, key_mask)):
+            check_mask(sequence, mask)
+        queries, keys, values = (
+            self._heads(project(x))
+            for project, x in ((self.query, query), (self.key, key), (self.value, value))
+        )
+        weights = self._weights(
+            queries @ keys.transpose(2, 3) / self.key_size**0.5,
+            self._counting(query, key, query_mask, value_mask, key_mask),
+        )
+        found = functional.dropout(weights, self.dropout, self.training) @ values
+        made = self.output(found.transpose(1, 2).flatten(2))
+        return (made, weights) if self.return_scores else made
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """``(N, T, P·K)`` to ``(N, P, T, K)``."""
+        return x.unflatten(2, (self.num_heads, x.shape[2] // self.num_heads)).transpose(1, 2)
+
+    def _counting(
+        self,
+        query: Tensor,
+        key: Tensor,
+        query_mask: Tensor | None,
+        value_mask: Tensor | None,
+        key_mask: Tensor | None,
+    ) -> Tensor | None:
+        """Which step of the keys each query looks at, ``(N or 1, S or 1, T or 1)``; ``None`` for all."""
+        parts = [
+            counting(query, key, value_mask, self.causal),
+            None if key_mask is None else key_mask[:, None],
+            None if query_mask is None else query_mask[:, :, None],
+        ]
+        given = [part for part in parts if part is not None]
+        return reduce(torch.logical_and, given) if given else None
+
+    def _weights(self, scores: Tensor, counts: Tensor | None) -> Tensor:
+        if counts is None:
+            return scores.softmax(dim=-1)
+        counts = counts.unsqueeze(1)
+        if not (self.return_scores or self.dropout):
+            return torch.where(counts, scores, self.MASKED).softmax(dim=-1)
+        return torch.where(counts, torch.where(counts, scores, self.FORGOTTEN).softmax(dim=-1), 0)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        settings = f"causal={self.causal}, return_scores={self.return_scores}, dropout={self.dropout}"
+        return f"{self.num_heads}, key_size={self.key_size}, value_size={self.value_size}, {settings}"
