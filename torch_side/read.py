@@ -42,8 +42,8 @@ def read(module: nn.Module, inputs: Sequence[Value] | None = None) -> Graph:
     Args:
         module: on any device, in any mode.
         inputs: name, shape and dtype of each argument of ``forward``, in order. A written module knows its
-            own; else ids of an embedding are taken as ``(N, T)`` int64, the input of an LSTM as
-            ``(N, T, I)``, and a mask as ``(N, T)`` bool.
+            own, and so does one that has them as ``input_values``; else ids of an embedding are taken as
+            ``(N, T)`` int64, the input of an LSTM as ``(N, T, I)``, and a mask as ``(N, T)`` bool.
 
     Raises:
         UnsupportedModelError: all that is not supported, by submodule path or fx node.
@@ -97,8 +97,8 @@ def _trace(module: nn.Module) -> fx.Graph:
 
 
 def _declared(module: nn.Module, places: list[fx.Node], inputs: Sequence[Value] | None) -> dict[str, Value]:
-    if inputs is None and isinstance(module, Ported):
-        inputs = [_cast(module, value) for value in module.input_values]
+    if inputs is None:
+        inputs = [_cast(module, value) for value in getattr(module, "input_values", ())] or None
     if inputs is None:
         return {}
     if len(inputs) != len(places):

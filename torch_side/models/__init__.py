@@ -1,5 +1,6 @@
 """Readable models a person would write: twins of those in ``keras_side.models``, same names and sizes."""
 
 from torch_side.models.sentiment import Sentiment, sentiment
+from torch_side.models.tagger import Tagger, tagger
 
-__all__ = ["Sentiment", "sentiment"]
+__all__ = ["Sentiment", "Tagger", "sentiment", "tagger"]

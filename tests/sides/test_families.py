@@ -1,0 +1,102 @@
+"""The families of models in both frameworks: twins that compute the same from the same weights."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from every_side import randomize
+
+import export
+import keras_side
+import torch_side
+from biport import ops, verify
+from biport.compare import Verdict
+from biport.graph import Graph
+from biport.verification import random_cases
+from keras_side.models.tagger import tagger as keras_tagger
+from torch_side.models import tagger
+
+SIZES: dict[str, Any] = {"embedding_size": 5, "units": 4, "lstm_units": 3}
+TAGGERS: dict[str, dict[str, Any]] = {
+    "ids, concat, binary": {"vocabulary_size": 13},
+    "features, one share, 3 tags": {"features": 6, "join": "learned", "tags": 3},
+    "ids, a share a unit, unmasked": {
+        "vocabulary_size": 13, "join": "learned", "per_unit": True, "masked": False
+    },
+    "features, attention, binary": {"features": 1, "join": "attention"},
+}  # fmt: skip
+
+Make = Callable[[], Any]
+
+
+def check_twins(make_keras: Make, make_torch: Make, folder: Path) -> Graph:
+    """Weights go from Keras to torch and back bit for bit, and every form computes what the oracle does."""
+    model = randomize(make_keras())
+    graph = keras_side.read(model)
+    twin = make_torch()
+    torch_side.load(twin, graph)
+    found = torch_side.read(twin)
+    assert nodes(found) == nodes(graph)
+    assert found.inputs == graph.inputs
+
+    again = make_keras()
+    assert keras_side.load(again, found).summed == ()
+    for one, two in zip(model.get_weights(), again.get_weights(), strict=True):
+        assert one.tobytes() == two.tobytes()
+
+    export.write(found, folder / "twin.onnx")
+    export.write(graph, folder / "fused.onnx")
+    forms = [model, twin, torch_side.write(graph), folder / "fused.onnx", folder / "twin.onnx"]
+    report = verify(*forms, inputs=every_mask(graph), float64=True)
+    assert report.verdict is Verdict.SAME, f"{graph}\n{report.table}"
+    assert not any(report.weights.values())
+    assert report.maximum < 1e-6
+    return graph
+
+
+def every_mask(graph: Graph) -> list[np.ndarray]:
+    """Rows of `random_cases` with every pattern of mask as one short batch, which Keras runs in one go."""
+    cases = random_cases(graph)
+    rows = [cases[name] for name in ("full", "right", "left", "holes", "all padding")]
+    return [np.concatenate([array[:3, :7] for array in arrays]) for arrays in zip(*rows, strict=True)]
+
+
+def nodes(graph: Graph) -> dict[str, ops.Op]:
+    """The ops by name; masks are called differently on either side."""
+    masks = ops.NotEqual, ops.FeaturesNotEqual
+    return {node.name: node.op for node in graph.nodes if not isinstance(node.op, masks)}
+
+
+@pytest.mark.parametrize("which", TAGGERS)
+def test_taggers(which: str, tmp_path: Path) -> None:
+    settings = SIZES | TAGGERS[which]
+    graph = check_twins(
+        functools.partial(keras_tagger, **settings), functools.partial(tagger, **settings), tmp_path
+    )
+    recurrent = [node for node in graph.nodes if isinstance(node.op, ops.Recurrent | ops.Bidirectional)]
+    assert [node.name for node in recurrent] == ["bilstm", "lstm"]
+    masks = {mask for node in recurrent for mask in node.masks}
+    assert (masks == {None}) is ("unmasked" in which)
+    assert len(masks) == 1
+
+
+def test_a_twin_that_ignores_padding_is_found() -> None:
+    for settings in TAGGERS["ids, concat, binary"], TAGGERS["features, attention, binary"]:
+        twin = tagger(**SIZES | settings)
+        graph = torch_side.read(twin)
+        twin.masked = False
+        assert not verify(graph, twin, inputs=every_mask(graph)).ok
+
+
+def test_bad_settings_of_a_tagger_are_refused_by_both() -> None:
+    for make in (keras_tagger, tagger):
+        for sizes in ((None, None), (3, 2)):
+            with pytest.raises(ValueError, match="vocabulary_size or features"):
+                make(*sizes)
+        with pytest.raises(ValueError, match="found 'sum'"):
+            make(3, join="sum")
