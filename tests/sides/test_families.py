@@ -18,8 +18,9 @@ from biport import ops, verify
 from biport.compare import Verdict
 from biport.graph import Graph
 from biport.verification import random_cases
+from keras_side.models.attentive_sentiment import attentive_sentiment as keras_attentive_sentiment
 from keras_side.models.tagger import tagger as keras_tagger
-from torch_side.models import tagger
+from torch_side.models import attentive_sentiment, tagger
 
 SIZES: dict[str, Any] = {"embedding_size": 5, "units": 4, "lstm_units": 3}
 TAGGERS: dict[str, dict[str, Any]] = {
@@ -30,6 +31,12 @@ TAGGERS: dict[str, dict[str, Any]] = {
     },
     "features, attention, binary": {"features": 1, "join": "attention"},
 }  # fmt: skip
+
+CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "binary, weights": {"units": (4,), "return_weights": True},
+    "two layers, 3 classes": {"units": (4, 3), "attention_units": 1, "classes": 3},
+    "unmasked": {"units": (4,), "masked": False, "return_weights": True},
+}
 
 Make = Callable[[], Any]
 
@@ -85,9 +92,32 @@ def test_taggers(which: str, tmp_path: Path) -> None:
     assert len(masks) == 1
 
 
+@pytest.mark.parametrize("which", CLASSIFIERS)
+def test_attentive_classifiers(which: str, tmp_path: Path) -> None:
+    settings = {"vocabulary_size": 13, "embedding_size": 5, "attention_units": 6} | CLASSIFIERS[which]
+    graph = check_twins(
+        functools.partial(keras_attentive_sentiment, **settings),
+        functools.partial(attentive_sentiment, **settings),
+        tmp_path,
+    )
+    assert (graph["attention_weights"].masks == (None,)) is (which == "unmasked")
+
+
+def test_the_weights_are_those_of_the_words() -> None:
+    ids = every_mask(torch_side.read(attentive_sentiment(13, 5, (4,))))[0]
+    _, weights = torch_side.run(attentive_sentiment(13, 5, (4,), return_weights=True), [ids])
+    words = ids != 0
+    assert (weights[~words] == 0).all()
+    assert (weights[words] > 0).all()
+    np.testing.assert_allclose(weights.sum(axis=1), words.any(axis=1), atol=1e-6)
+
+
 def test_a_twin_that_ignores_padding_is_found() -> None:
-    for settings in TAGGERS["ids, concat, binary"], TAGGERS["features, attention, binary"]:
-        twin = tagger(**SIZES | settings)
+    for twin in (
+        tagger(**SIZES | TAGGERS["ids, concat, binary"]),
+        tagger(**SIZES | TAGGERS["features, attention, binary"]),
+        attentive_sentiment(13, 5, (4,)),
+    ):
         graph = torch_side.read(twin)
         twin.masked = False
         assert not verify(graph, twin, inputs=every_mask(graph)).ok

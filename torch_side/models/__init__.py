@@ -1,6 +1,7 @@
 """Readable models a person would write: twins of those in ``keras_side.models``, same names and sizes."""
 
+from torch_side.models.attentive_sentiment import AttentiveSentiment, attentive_sentiment
 from torch_side.models.sentiment import Sentiment, sentiment
 from torch_side.models.tagger import Tagger, tagger
 
-__all__ = ["Sentiment", "Tagger", "sentiment", "tagger"]
+__all__ = ["AttentiveSentiment", "Sentiment", "Tagger", "attentive_sentiment", "sentiment", "tagger"]
