@@ -19,8 +19,9 @@ from biport.compare import Verdict
 from biport.graph import Graph
 from biport.verification import random_cases
 from keras_side.models.attentive_sentiment import attentive_sentiment as keras_attentive_sentiment
+from keras_side.models.seq2seq import seq2seq as keras_seq2seq
 from keras_side.models.tagger import tagger as keras_tagger
-from torch_side.models import attentive_sentiment, tagger
+from torch_side.models import attentive_sentiment, seq2seq, tagger
 
 SIZES: dict[str, Any] = {"embedding_size": 5, "units": 4, "lstm_units": 3}
 TAGGERS: dict[str, dict[str, Any]] = {
@@ -37,6 +38,16 @@ CLASSIFIERS: dict[str, dict[str, Any]] = {
     "two layers, 3 classes": {"units": (4, 3), "attention_units": 1, "classes": 3},
     "unmasked": {"units": (4,), "masked": False, "return_weights": True},
 }
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    "lstm, concat, dot": {"units": (4,), "return_state": True},
+    "gru, two layers, dense, additive": {
+        "units": (4, 3), "cell": "gru", "bridge": "dense", "decoder_units": 5, "attention": "additive"
+    },
+    "gru, concat, dot, unmasked": {"units": (1,), "cell": "gru", "masked": False},
+    "lstm, two layers, dense, no attention": {
+        "units": (2, 3), "bridge": "dense", "decoder_units": 1, "attention": None, "return_state": True
+    },
+}  # fmt: skip
 
 Make = Callable[[], Any]
 
@@ -112,11 +123,46 @@ def test_the_weights_are_those_of_the_words() -> None:
     np.testing.assert_allclose(weights.sum(axis=1), words.any(axis=1), atol=1e-6)
 
 
+@pytest.mark.parametrize("which", TRANSLATORS)
+def test_translators(which: str, tmp_path: Path) -> None:
+    settings = {"source_size": 13, "target_size": 11, "embedding_size": 5} | TRANSLATORS[which]
+    graph = check_twins(
+        functools.partial(keras_seq2seq, **settings), functools.partial(seq2seq, **settings), tmp_path
+    )
+    walkers = [node for node in graph.nodes if isinstance(node.op, ops.Recurrent | ops.Bidirectional)]
+    masks = [node.masks[0] for node in walkers]
+    assert (masks == [None] * len(masks)) is ("unmasked" in which)
+    assert len(set(masks[:-1])) == 1
+    if settings.get("masked", True):
+        assert masks[0] != masks[-1]
+    if settings.get("attention", "dot"):
+        assert graph["attention"].masks == (None, masks[0], None)
+
+
+def test_source_and_target_of_unequal_lengths(tmp_path: Path) -> None:
+    model = randomize(keras_seq2seq(13, 11, 5, (4,)))
+    twin = seq2seq(13, 11, 5, (4,))
+    torch_side.load(twin, keras_side.read(model))
+    export.write(torch_side.read(twin), tmp_path / "twin.onnx")
+    source, target = every_mask(keras_side.read(model))
+    report = verify(model, twin, tmp_path / "twin.onnx", inputs=[source, target[:, 1:5]])
+    assert report.verdict is Verdict.SAME, report.table
+
+
+def test_bad_settings_of_a_translator_are_refused_by_both() -> None:
+    for make in (keras_seq2seq, seq2seq):
+        bad: dict[str, Any] = {"cell": "rnn", "bridge": "sum", "attention": "concat", "decoder_units": 5}
+        for name, value in bad.items():
+            with pytest.raises(ValueError, match=f"{name} should be .*, found {value!r}"):
+                make(3, 4, **{name: value})
+
+
 def test_a_twin_that_ignores_padding_is_found() -> None:
     for twin in (
         tagger(**SIZES | TAGGERS["ids, concat, binary"]),
         tagger(**SIZES | TAGGERS["features, attention, binary"]),
         attentive_sentiment(13, 5, (4,)),
+        seq2seq(13, 11, 5, (4,)),
     ):
         graph = torch_side.read(twin)
         twin.masked = False
