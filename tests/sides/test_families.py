@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+import torch
 from every_side import randomize
 
 import export
@@ -176,3 +178,31 @@ def test_bad_settings_of_a_tagger_are_refused_by_both() -> None:
                 make(*sizes)
         with pytest.raises(ValueError, match="found 'sum'"):
             make(3, join="sum")
+
+
+TWINS: dict[str, tuple[Make, Make]] = {
+    "tagger": (lambda: keras_tagger(31, units=24), lambda: tagger(31, units=24)),
+    "classifier": (
+        lambda: keras_attentive_sentiment(31, attention_units=300),
+        lambda: attentive_sentiment(31, attention_units=300),
+    ),
+    "lstm": (lambda: keras_seq2seq(31, 29), lambda: seq2seq(31, 29)),
+    "gru": (
+        lambda: keras_seq2seq(31, 29, cell="gru", bridge="dense", attention="additive"),
+        lambda: seq2seq(31, 29, cell="gru", bridge="dense", attention="additive"),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", TWINS)
+def test_twins_begin_with_weights_of_one_size(family: str) -> None:
+    keras.utils.set_random_seed(1)
+    torch.manual_seed(1)
+    one, two = keras_side.read(TWINS[family][0]()), torch_side.read(TWINS[family][1]())
+    for name, op in nodes(one).items():
+        mine, yours = op.weights(), nodes(two)[name].weights()
+        assert mine.keys() == yours.keys()
+        for path, array in mine.items():
+            assert array.shape == yours[path].shape
+            one_size, two_size = (np.sqrt(np.mean(np.square(found))) for found in (array, yours[path]))
+            np.testing.assert_allclose(two_size, one_size, rtol=0.25, err_msg=f"{name}: {path}")
