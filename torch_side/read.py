@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import getitem
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ import torch_side.ops
 from biport.errors import BiportError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Value
 from biport.registry import discover, label
+from torch_side.layers.bidirectional import Bidirectional
+from torch_side.layers.recurrent import Recurrent
 from torch_side.reader import Lazy, Poisoned, Reader
 from torch_side.registry import READERS, Call
 from torch_side.run import evaluating
@@ -31,6 +34,15 @@ class Tracer(fx.Tracer):
         """Whether ``m`` is read as a whole."""
         return type(m) in READERS or super().is_leaf_module(m, module_qualified_name)
 
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """What ``x, *states = self.lstm(...)`` unpacks: of our own layers it is known how much that is."""
+        layer = self.root.get_submodule(str(obj.node.target)) if obj.node.op == "call_module" else None
+        if isinstance(layer, Recurrent | Bidirectional) and layer.return_state:
+            halves = 2 if getattr(layer, "merge", "concat") is None else 1
+            count = halves + len(layer.state_sizes)
+            return (self.create_proxy("call_function", getitem, (obj, i), {}) for i in range(count))
+        return super().iter(obj)
+
 
 def read(module: nn.Module, inputs: Sequence[Value] | None = None) -> Graph:
     """Read a module as it computes in eval mode; the module is left as it is.
@@ -42,8 +54,8 @@ def read(module: nn.Module, inputs: Sequence[Value] | None = None) -> Graph:
     Args:
         module: on any device, in any mode.
         inputs: name, shape and dtype of each argument of ``forward``, in order. A written module knows its
-            own; else ids of an embedding are taken as ``(N, T)`` int64, the input of an LSTM as
-            ``(N, T, I)``, and a mask as ``(N, T)`` bool.
+            own, and so does one that has them as ``input_values``; else ids of an embedding are taken as
+            ``(N, T)`` int64, the input of an LSTM as ``(N, T, I)``, and a mask as ``(N, T)`` bool.
 
     Raises:
         UnsupportedModelError: all that is not supported, by submodule path or fx node.
@@ -97,8 +109,8 @@ def _trace(module: nn.Module) -> fx.Graph:
 
 
 def _declared(module: nn.Module, places: list[fx.Node], inputs: Sequence[Value] | None) -> dict[str, Value]:
-    if inputs is None and isinstance(module, Ported):
-        inputs = [_cast(module, value) for value in module.input_values]
+    if inputs is None:
+        inputs = [_cast(module, value) for value in getattr(module, "input_values", ())] or None
     if inputs is None:
         return {}
     if len(inputs) != len(places):

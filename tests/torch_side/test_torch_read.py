@@ -405,3 +405,25 @@ def test_an_optional_argument_nobody_uses_is_no_input():
             return self.table(ids)
 
     assert [value.name for value in torch_side.read(Optional()).inputs] == ["ids"]
+
+
+def test_the_rest_of_what_a_layer_gives_is_unpacked():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.both = layers.Bidirectional(2, 3, return_sequences=True, return_state=True, merge=None)
+            self.gru = layers.GRU(3, 3, return_state=True)
+
+        def forward(self, x):
+            forward, backward, h, *_ = self.both(x)
+            last, *states = self.gru(forward + backward, states=[h])
+            return last, *states
+
+    module = Model()
+    graph = torch_side.read(module)
+    assert [len(node.outputs) for node in graph.nodes] == [6, 1, 2]
+    x = GENERATOR(3).normal(size=(2, 4, 2)).astype("float32")
+    assert worst(torch_side.run(module, [x]), biport.reference.run(graph, [x])) <= 1e-6
+    module.gru.return_state = False
+    with pytest.raises(UnsupportedError, match="cannot be iterated"):
+        torch_side.read(module)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_side.layers import Bidirectional, Concatenate, Embedding, SpatialDropout1D
+from torch_side.models.initial import initialise
 
 
 class Sentiment(nn.Module):
@@ -15,9 +16,8 @@ class Sentiment(nn.Module):
 
     Its layers are called ``embedding``, ``spatial_dropout``, ``bilstm_1`` and so on, ``dropout`` and
     ``classifier``; with ``merge=None`` the two halves of ``bilstm_k`` are joined by ``merged_k``.
-    Weights are initialised as Keras does, by `torch`'s global generator (`torch.manual_seed`): embeddings
-    uniform in ±0.05, input weights and the classifier Glorot uniform, recurrent weights orthogonal, biases
-    zero but for a forget gate of one.
+    Weights are initialised as Keras does, see `torch_side.models.initial`, by `torch`'s global generator
+    (`torch.manual_seed`).
 
     Args:
         vocabulary_size: V; id 0 is padding.
@@ -56,19 +56,7 @@ class Sentiment(nn.Module):
 
     def reset_parameters(self) -> None:
         """Initialise all weights anew."""
-        nn.init.uniform_(self.embedding.weight, -0.05, 0.05)
-        nn.init.xavier_uniform_(self.classifier.weight)
-        nn.init.zeros_(self.classifier.bias)
-        for name, parameter in self.named_parameters():
-            if ".weight_ih" in name:
-                nn.init.xavier_uniform_(parameter)
-            elif ".weight_hh" in name:
-                nn.init.orthogonal_(parameter)
-            elif ".bias_" in name:
-                nn.init.zeros_(parameter)
-            if ".bias_ih" in name:
-                # torch stacks the gates i f g o.
-                nn.init.ones_(parameter.detach().chunk(4)[1])
+        initialise(self)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """``(N, T)`` ids in ``[0, V)`` to ``(N, classes)`` probabilities.
