@@ -50,6 +50,7 @@ from keras_side.entries import (
 from keras_side.file import ModelFile
 from keras_side.legacy.halves import repeating, side_by_side
 from keras_side.legacy.masks import mask_rules
+from keras_side.legacy.nodes import MODELS
 from keras_side.legacy.origin import Origin
 from keras_side.legacy.unlike import refuse_unlike
 from keras_side.legacy.weights import UnplacedError
@@ -65,7 +66,6 @@ from keras_side.registry import Reader as LayerReader
 discover(keras_side.ops)
 
 SMALL_INTEGERS = ("int8", "uint8", "int16", "uint16")
-MODELS = ("Functional", "Sequential", "Model")
 MAX_DEPTH = 32
 MAX_RANK = 32
 MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)

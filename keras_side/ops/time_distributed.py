@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from biport import ops
 from biport.errors import UnsupportedError
+from keras_side.legacy.nodes import MODELS
 from keras_side.masks import Mask
 from keras_side.nearest import unsupported_class
 from keras_side.records import LayerRecord, WrittenLayer
 from keras_side.registry import READERS, WRITERS, reads, writes
-
-MODELS = ("Functional", "Sequential", "Model")
 
 
 def _mask(
