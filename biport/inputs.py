@@ -80,6 +80,8 @@ def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:
     for wanted, found in zip(value.shape, array.shape, strict=True):
         if isinstance(wanted, int) and wanted != found:
             raise InputError(f"{owner}: expected {value.tensor}, found shape {array.shape}")
+    if value.dtype == "str":
+        return _texts(owner, array)
     if value.dtype in INTEGERS:
         _check_ids(owner, value.dtype, bound, array)
     elif array.dtype.kind not in "fiub":
@@ -89,6 +91,14 @@ def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:
     elif value.dtype == "bool" and array.dtype.kind != "b":
         raise InputError(f"{owner}: expected bool, found {array.dtype}")
     return array.astype(value.dtype, copy=False)
+
+
+def _texts(owner: str, array: np.ndarray) -> np.ndarray:
+    texts = array.astype(object)
+    wrong = [type(text).__name__ for text in texts.ravel() if not isinstance(text, str)]
+    if wrong:
+        raise InputError(f"{owner}: expected texts, found {wrong[0]}")
+    return texts
 
 
 def _check_ids(owner: str, dtype: str, bound: int | None, array: np.ndarray) -> None:

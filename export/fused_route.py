@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 import onnx_ir as ir
 
 from biport import __version__
+from biport.data.vocabulary import Vocabulary
 from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import id_bounds
@@ -21,6 +23,8 @@ from export.files import PRODUCER, Written, data_path, metadata, publish
 from export.flow import Flow, Site
 from export.layout import Layouts
 from export.registry import WRITERS
+from export.text_side import text_metadata
+from export.tokenizer import add_tokenizer
 
 discover(op_files)
 
@@ -34,6 +38,9 @@ def write(
     *,
     overwrite: bool = False,
     external_data_above: int = PROTOBUF_LIMIT,
+    vocabulary: Vocabulary | None = None,
+    labels: Sequence[str] | None = None,
+    embed_tokenizer: bool = False,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
 
@@ -46,14 +53,24 @@ def write(
         path: the file to write.
         overwrite: replace a file that is there already.
         external_data_above: bytes of weights beyond which they go into ``<path>.data``.
+        vocabulary: what the ids stand for; the file carries it, and `Session.predict` then takes texts.
+        labels: what the classes of the first output are called; the file carries them.
+        embed_tokenizer: put `biport.data.whitespace_ids` into the graph, which then takes strings ``(N,)``
+            in place of ids; needs ``vocabulary``.
 
     Raises:
-        UnsupportedError: the graph is in float64 or holds an op without a writer; all such nodes at once.
+        UnsupportedError: the graph is in float64 or holds an op without a writer, all such nodes at once; or
+            the labels, the vocabulary or the tokeniser do not go with it.
+        InputError: there are more ids in the vocabulary than the model has, or more or fewer labels than
+            classes.
         FileError: the file exists, or its folder is missing or cannot be written to.
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
     path = Path(path)
     model, notes = build(graph)
+    model.metadata_props.update(text_metadata(graph, vocabulary, labels))
+    if embed_tokenizer:
+        add_tokenizer(model, graph, vocabulary)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     data = data_path(path) if size > external_data_above else None
 
@@ -64,7 +81,7 @@ def write(
     return Written(
         path=path,
         route="fused",
-        opset=OPSET,
+        opset=model.opset_imports[""],
         nodes=dict(Counter(node.op_type for node in model.graph.all_nodes()).most_common()),
         bytes=path.stat().st_size + (data.stat().st_size if data else 0),
         data=data,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import json
 import math
-import os
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -15,27 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from biport.errors import FileError, InputError, MissingDependencyError
+from biport.errors import FileError, InputError
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order
 from biport.ops import Dim
+from export import streams
+from export.labels import label_of
 from export.lengths import length
-from export.require import require
-
-DEVICES = ("auto", "cpu", "cuda")
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"} | {
-    f"tensor({name})": name
-    for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-}
+from export.opening import open_file
+from export.providers import DEVICES, create, reason
+from export.signature import load
 
 
 class Session:
     """An ONNX model ready to run; files of both routes of this package, and others.
 
+    One smallest batch is run at once, so that what does not work is found here and not at the first request.
+
     Args:
         path: the ONNX file; nothing else is opened but the external data it names.
-        device: ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where it works, otherwise the CPU.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where it works, otherwise the CPU, with a warning
+            once a process where CUDA is installed and does not work.
         threads: for one operator; by default every core this process may use.
 
     Raises:
@@ -43,6 +39,8 @@ class Session:
         InputError: the device or the number of threads is none.
         MissingDependencyError: onnxruntime is not installed, or ``"cuda"`` was asked for and does not work;
             the message says why and what helps.
+        UnsupportedError: ``"cuda"`` was asked for, and recurrent nodes or products of matrices would run on
+            the CPU.
     """
 
     def __init__(self, path: str | PathLike[str], device: str = "auto", threads: int | None = None) -> None:
@@ -55,17 +53,30 @@ class Session:
             raise FileError(
                 f"{self.path}: {'is a folder' if self.path.is_dir() else 'there is no such file'}"
             )
-        self._session = _open(self.path, device, threads or len(os.sched_getaffinity(0)))
-        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.threads = threads or streams.cores()
+        """For one operator."""
+        opened = open_file(self.path, device, self.threads)
+        self._session, self._signature = opened.session, opened.signature
+        self.device = opened.device
+        """Where the model runs."""
+        self.placement = opened.placement
+        """Which provider runs how many nodes of each operator; ``None`` where onnxruntime does not tell."""
+        self.metadata = dict(opened.signature.metadata)
         """The file's ``metadata_props``; those of this package begin with ``biport.``."""
-        self.input_values, self._bounds = self._described()
+        self.input_values: list[Value] = list(opened.signature.inputs)
         """Name, shape and dtype of each input, in order."""
-        self.output_values = _values(self.path, self._session.get_outputs())
+        self.output_values: list[Value] = list(opened.signature.outputs)
         """Name, shape and dtype of each output, in order."""
         self.output_names: list[str] = [value.name for value in self.output_values]
         """The names of what `run` returns, in order."""
-        self.device = "cuda" if CUDA in self._session.get_providers() else "cpu"
-        """Where the model runs."""
+        self.vocabulary = opened.signature.vocabulary
+        """What texts are encoded with; ``None`` where the file carries none."""
+        self.labels = opened.signature.labels
+        """What the classes are called; ``None`` where the file does not say it."""
+        self.masked = opened.signature.time_axes is not None
+        """Whether zeros behind a row's end change nothing: known of files of `export.write` alone."""
+        self.time_axes = dict(opened.signature.time_axes or {})
+        """The axes of each output that are time, where the model is `masked`."""
 
     @cached_property
     def node_count(self) -> int:
@@ -74,7 +85,7 @@ class Session:
         Raises:
             MissingDependencyError: onnx-ir is not installed.
         """
-        return sum(1 for _ in _load(self.path).graph.all_nodes())
+        return sum(1 for _ in load(self.path).graph.all_nodes())
 
     def run(self, inputs: Inputs) -> list[np.ndarray]:
         """The outputs for ``inputs``, in order.
@@ -87,36 +98,100 @@ class Session:
                 outside of ``[0, V)``, numbers that are not finite, or an empty batch or sequence over which
                 the model is not defined.
         """
+        return self._run(self._session, inputs)
+
+    def predict(
+        self,
+        rows: Iterable[Any],
+        *,
+        window: int = streams.WINDOW,
+        tokens: int = streams.TOKENS,
+        workers: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[np.ndarray, ...]]:
+        """What the model says of each row of a corpus, in the order of the rows and in constant memory.
+
+        Rows of like length go through the model together. A model that does not see padding (`masked`) takes
+        rows of several lengths padded to the longest; any other only takes rows of one length at a time. The
+        numbers are those of running each row by itself, but for the rounding of sums.
+
+        Args:
+            rows: any number of rows, for a model of one input: ids ``(T,)``, features ``(T, I)``, or texts
+                where the file carries a vocabulary. A text without tokens is one step of padding.
+            window: how many rows are sorted together; two windows are held at a time.
+            tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
+            workers: how many batches are in flight, each on one thread; by default `threads`, and on CUDA 1.
+            progress: called with how many rows are done since it was called last.
+
+        Returns:
+            For each row an array for each output, without the batch's axis; where an output has steps, those
+            of the row.
+
+        Raises:
+            InputError: as for `run`, from the row at fault on; texts for a file without a vocabulary; a model
+                of several inputs; or a row that a model of fixed length does not take.
+        """
+        if isinstance(rows, str):
+            raise InputError("predict takes several rows, found one text; put it in a list")
+        workers = streams.default_workers(self) if workers is None else workers
+        streams.check_numbers(window=window, tokens=tokens, workers=workers)
+        session = self._session if workers == 1 else self._narrow
+
+        def run(array: np.ndarray) -> list[np.ndarray]:
+            return self._run(session, [array])
+
+        return streams.predict(
+            self, rows, run, window=window, tokens=tokens, workers=workers, progress=progress
+        )
+
+    def classify(self, rows: Iterable[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
+        """The label of each row and its probability, from the first output; lists of them for one of steps.
+
+        Args:
+            rows: as for `predict`.
+            options: those of `predict`.
+
+        Raises:
+            InputError: as for `predict`; or the file does not say what its classes are called.
+        """
+        if self.labels is None:
+            raise InputError(f"{self.path}: does not say what its classes are called; export it with labels")
+        names = self.labels
+        return (label_of(names, found[0]) for found in self.predict(rows, **options))
+
+    @cached_property
+    def _narrow(self) -> Any:
+        """The model once more, for batches that run side by side: one thread each."""
+        if self.threads == 1 or self.device == "cuda":
+            return self._session
+        return create(self.path, self.device, 1)
+
+    def _run(self, session: Any, inputs: Inputs) -> list[np.ndarray]:
         arrays = check_arrays(
-            self.input_values, self._bounds, in_order([value.name for value in self.input_values], inputs)
+            self.input_values,
+            self._signature.bounds,
+            in_order([value.name for value in self.input_values], inputs),
         )
         self._check_steps(arrays)
         if self.metadata.get("biport.route") != "fused" and any(array.size == 0 for array in arrays):
             return self._empty(arrays)
         feed = {value.name: array for value, array in zip(self.input_values, arrays, strict=True)}
         try:
-            return list(self._session.run(None, feed))
+            return list(session.run(None, feed))
         except Exception as error:  # onnxruntime's errors share no class but this one
             shapes = {name: array.shape for name, array in feed.items()}
-            raise InputError(
-                f"{self.path}: cannot run inputs of shapes {shapes}: {_reason(error)}"
-            ) from error
-
-    @cached_property
-    def _needs_steps(self) -> dict[str, int]:
-        found = json.loads(self.metadata.get("biport.needs_steps", "{}"))
-        return {str(name): int(steps) for name, steps in found.items()}
+            raise InputError(f"{self.path}: cannot run inputs of shapes {shapes}: {reason(error)}") from error
 
     def _check_steps(self, arrays: Sequence[np.ndarray]) -> None:
         for value, array in zip(self.input_values, arrays, strict=True):
-            needed = self._needs_steps.get(value.name, 0)
+            needed = self._signature.needs_steps.get(value.name, 0)
             if array.ndim > 1 and array.shape[1] < needed:
                 found = f"{array.shape[1]} time steps (T = {array.shape[1]})"
                 raise InputError(
                     f"input {value.name!r}: the model is not defined over {found}; it needs {needed} or more"
                 )
         sizes = _letters(self.input_values, arrays)
-        for expression, needed in self._needs_steps.items():
+        for expression, needed in self._signature.needs_steps.items():
             steps = None if expression.isidentifier() else length(expression, sizes)
             if steps is not None and steps < needed:
                 shown = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter != "N")
@@ -141,110 +216,6 @@ class Session:
             for shape, value in zip(shapes, self.output_values, strict=True)
         ]
 
-    def _described(self) -> tuple[list[Value], dict[str, int]]:
-        """The inputs as the file's metadata describes them, or else as the graph does."""
-        values = _values(self.path, self._session.get_inputs())
-        if any(not value.shape for value in values):
-            raise FileError(f"{self.path}: has an input without a batch axis, which biport does not run")
-        if "biport.inputs" not in self.metadata:
-            return values, _foreign_bounds(self.path, values)
-        try:
-            described = json.loads(self.metadata["biport.inputs"])
-            bounds = {entry["name"]: int(entry["ids"]) for entry in described if entry["ids"] is not None}
-            named = [Value(item["name"], tuple(item["shape"]), item["dtype"]) for item in described]
-            _ = self._needs_steps
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise FileError(f"{self.path}: its biport metadata cannot be read: {error!r}") from error
-        if [(v.name, v.dtype, len(v.shape)) for v in named] != [
-            (v.name, v.dtype, len(v.shape)) for v in values
-        ]:
-            raise FileError(f"{self.path}: its biport metadata describes other inputs than its graph has")
-        return named, bounds
-
-
-def _open(path: Path, device: str, threads: int) -> Any:
-    ort = require("onnxruntime", "running an ONNX model", "cpu")
-    if device != "cpu" and CUDA in ort.get_available_providers():
-        try:
-            return _create(ort, path, [(CUDA, {"use_tf32": "0"}), CPU], threads)
-        except MissingDependencyError as error:
-            if device == "cuda":
-                raise
-            warnings.warn(f"running on the CPU: {error}", RuntimeWarning, stacklevel=3)
-    elif device == "cuda":
-        raise MissingDependencyError(
-            "device='cuda': this onnxruntime is built for the CPU only: "
-            "pip uninstall onnxruntime && pip install 'biport[gpu]'"
-        )
-    return _create(ort, path, [CPU], threads)
-
-
-def _create(ort: Any, path: Path, providers: list, threads: int) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # A spinning pool keeps every core busy between two calls.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4
-    wants_cuda = len(providers) > 1
-    if wants_cuda and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()
-    try:
-        with warnings.catch_warnings():
-            # What these warnings say is asked below, and answered with an error.
-            warnings.simplefilter("ignore", UserWarning)
-            session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
-    except Exception as error:
-        _refuse_file(path, error)
-        if wants_cuda:
-            raise MissingDependencyError(_cuda_trouble(ort, _reason(error))) from error
-        raise FileError(f"{path}: onnxruntime cannot load it: {_reason(error)}") from error
-    if wants_cuda and CUDA not in session.get_providers():
-        raise MissingDependencyError(_cuda_trouble(ort, "onnxruntime left the CUDA provider out"))
-    return session
-
-
-def _refuse_file(path: Path, error: Exception) -> None:
-    kind = type(error).__name__
-    if kind == "InvalidProtobuf" or "No graph was found" in str(error):
-        raise FileError(
-            f"{path}: is not an ONNX file, or is truncated ({path.stat().st_size} bytes)"
-        ) from error
-    if kind in ("InvalidGraph", "NoSuchFile"):
-        raise FileError(f"{path}: onnxruntime cannot load it: {_reason(error)}") from error
-
-
-def _cuda_trouble(ort: Any, reason: str) -> str:
-    """Why CUDA does not work here, and what helps; the provider's library knows what it misses."""
-    library = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
-    try:
-        ctypes.CDLL(str(library))
-    except OSError as error:
-        reason = str(error)
-    return (
-        f"CUDA does not work here: {reason}. It needs an NVIDIA driver and "
-        "pip install 'onnxruntime-gpu[cuda,cudnn]'"
-    )
-
-
-def _reason(error: Exception) -> str:
-    """Onnxruntime's message without its prefix of codes."""
-    return str(error).rpartition(" : ")[2].strip().splitlines()[0] if str(error).strip() else repr(error)
-
-
-def _values(path: Path, arguments: Sequence[Any]) -> list[Value]:
-    for argument in arguments:
-        if argument.type not in DTYPES:
-            raise FileError(f"{path}: {argument.name!r} is a {argument.type}, which biport does not run")
-    return [Value(item.name, _shape(item), DTYPES[item.type]) for item in arguments]
-
-
-def _shape(argument: Any) -> tuple[Dim, ...]:
-    return tuple(
-        dim if isinstance(dim, int | str) else f"{argument.name}_{axis}"
-        for axis, dim in enumerate(argument.shape)
-    )
-
 
 def _letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[Dim, int]:
     """What each letter stands for; one that stands for two sizes is left out."""
@@ -254,17 +225,3 @@ def _letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[Dim,
             if isinstance(dim, str):
                 found.setdefault(dim, set()).add(size)
     return {dim: sizes.pop() for dim, sizes in found.items() if len(sizes) == 1}
-
-
-def _foreign_bounds(path: Path, values: Sequence[Value]) -> dict[str, int]:
-    """Id bounds of a file that does not say, where the package to look them up is installed."""
-    try:
-        from export.bounds import gather_bounds
-    except ModuleNotFoundError:
-        return {}
-    integers = {value.name for value in values if value.dtype.startswith("int")}
-    return {name: rows for name, rows in gather_bounds(_load(path).graph).items() if name in integers}
-
-
-def _load(path: Path) -> Any:
-    return require("onnx_ir", "reading an ONNX graph", "export").load(path)

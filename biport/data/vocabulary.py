@@ -172,7 +172,11 @@ class Vocabulary:
         Raises:
             OSError: when the folder cannot be written to.
         """
-        write_json(path, {"format": _FORMAT, "unit": self.unit, "tokens": self.tokens})
+        write_json(path, self.to_data())
+
+    def to_data(self) -> dict[str, Any]:
+        """The vocabulary as plain data, for a JSON file or for what a model carries."""
+        return {"format": _FORMAT, "unit": self.unit, "tokens": list(self.tokens)}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -181,14 +185,22 @@ class Vocabulary:
         Raises:
             FileError: (a ValueError) naming the file and what is wrong with it.
         """
-        content = read_json(path)
+        return cls.from_data(read_json(path), os.fspath(path))
+
+    @classmethod
+    def from_data(cls, content: Any, owner: str) -> Vocabulary:
+        """What `to_data` gave; ``owner`` is where it is from, for messages.
+
+        Raises:
+            FileError: (a ValueError) naming the owner and what is wrong.
+        """
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise FileError(f'{os.fspath(path)}: not a vocabulary file, which says "format": "{_FORMAT}".')
+            raise FileError(f'{owner}: not a vocabulary file, which says "format": "{_FORMAT}".')
         # The first files said nothing of a unit.
         tokens, unit = content.get("tokens"), content.get("unit", "word")
         problem = _problem_with(tuple(tokens), unit) if isinstance(tokens, list) else "tokens is not a list"
         if problem:
-            raise FileError(f"{os.fspath(path)}: not a valid vocabulary: {problem}.")
+            raise FileError(f"{owner}: not a valid vocabulary: {problem}.")
         return cls(tuple(content["tokens"]), unit)
 
 
