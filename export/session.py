@@ -120,7 +120,8 @@ class Session:
                 where the file carries a vocabulary. A text without tokens is one step of padding.
             window: how many rows are sorted together; two windows are held at a time.
             tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
-            workers: how many batches are in flight, each on one thread; by default `threads`, and on CUDA 1.
+            workers: how many batches are in flight; more than one, each on one thread. By default `threads`,
+                but 1 where there are no more than two of these, and on CUDA.
             progress: called with how many rows are done since it was called last.
 
         Returns:

@@ -18,8 +18,8 @@ from export.batching import Row, batches, stack, windows
 if TYPE_CHECKING:
     from export.session import Session
 
-WINDOW, TOKENS = 4096, 8192
-"""Rows sorted together and steps in a batch, as `benchmarks/corpus.py` found them fastest."""
+WINDOW, TOKENS = 1024, 2048
+"""Rows sorted together, and steps in a batch: `benchmarks/corpus.py --search` on rows of 20 to 250 steps."""
 MOST_STEPS = 64
 """Batches' worth of steps that a window holds at most, so that long rows do not fill the memory."""
 
@@ -146,8 +146,11 @@ def _sequence(value: Value, masked: bool, place: int, row: Any) -> Row:
 
 
 def default_workers(session: Session) -> int:
-    """How many batches are in flight at once: one for each core on the CPU, one on CUDA."""
-    return 1 if session.device == "cuda" else session.threads
+    """How many batches are in flight at once: one on CUDA, else one a core.
+
+    On two cores one batch on both of them was as fast as two batches, and needs the weights once.
+    """
+    return 1 if session.device == "cuda" or session.threads <= 2 else session.threads
 
 
 def check_numbers(**numbers: int) -> None:
