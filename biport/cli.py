@@ -1,4 +1,4 @@
-"""The command line: ``biport demo | inspect | port | export | verify | run | matrix | layers``.
+"""The command line: ``biport demo | inspect | port | export | bidirect | verify | run | matrix | layers``.
 
 Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
 model. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
@@ -135,33 +135,37 @@ def port(
 def export(
     source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="An .onnx file.")],
+    route: Annotated[
+        str,
+        typer.Option(help="fused; tf2onnx, for layers biport does not know; auto, the second if it has to."),
+    ] = "fused",
+    verified: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Try the file; one that differs is not kept.")
+    ] = True,
     config: ConfigFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as an ONNX graph, one fused node a recurrent layer."""
-    _port(source, Target.ONNX, output, config, force, as_json)
+    """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
+    from biport.exporting import export_model
+
+    _check_output(source, Target.ONNX, output)
+    made = export_model(source, output, route=route, config=config, verify=verified, overwrite=force)
+    nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
+    lines = [
+        f"{output}: route {made.written.route}, {made.written.bytes:,} bytes",
+        f"nodes: {nodes}" + (" ..." if len(made.written.nodes) > 6 else ""),
+        f"verified {made.verified}" if made.verified else "not verified",
+        *(f"note: {note}" for note in made.notes),
+    ]
+    data = {"source": str(source), **made.written.as_dict(), "verified": made.verified or None}
+    say(as_json, data | {"notes": list(made.notes)}, "\n".join(lines))
 
 
 def _port(source: Path, to: Target, output: Path, config: Path | None, force: bool, as_json: bool) -> None:
-    from biport.transfer import summed_biases
-
     _check_output(source, to, output)
     graph, notes = _read(source, config)
-    match to:
-        case Target.TORCH:
-            from biport import bundle
-
-            bundle.write(graph, output, overwrite=force)
-        case Target.ONNX:
-            import export
-
-            notes += [*export.write(graph, output, overwrite=force).notes]
-        case Target.KERAS:
-            import keras_side
-
-            notes += [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
-            keras_side.save(graph, output, overwrite=force)
+    notes += _write(graph, to, output, force)
     data = {
         "source": str(source),
         "to": str(to),
@@ -173,6 +177,26 @@ def _port(source: Path, to: Target, output: Path, config: Path | None, force: bo
     }
     lines = [f"{output}: {len(graph.nodes)} nodes, {graph.parameter_count():,} parameters", *notes]
     say(as_json, data, "\n".join(lines))
+
+
+def _write(graph: Any, to: Target, output: Path, force: bool) -> list[str]:
+    """Write a graph; what somebody who ports it should know."""
+    match to:
+        case Target.TORCH:
+            from biport import bundle
+
+            bundle.write(graph, output, overwrite=force)
+            return []
+        case Target.ONNX:
+            import export
+
+            return [*export.write(graph, output, overwrite=force).notes]
+        case Target.KERAS:
+            import keras_side
+            from biport.transfer import summed_biases
+
+            keras_side.save(graph, output, overwrite=force)
+            return [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
 
 
 def _read(source: Path, config: Path | None) -> tuple[Any, list[str]]:
@@ -194,6 +218,41 @@ def _read(source: Path, config: Path | None) -> tuple[Any, list[str]]:
 def _is_bundle(source: Path) -> bool:
     """Whether a folder is biport's; a SavedModel is one too, and refused with advice of its own."""
     return source.is_dir() and not (source / "saved_model.pb").exists()
+
+
+@app.command()
+@report_errors
+def bidirect(
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A .keras or .onnx file, otherwise a bundle folder.")
+    ],
+    layers: Annotated[
+        list[str] | None, typer.Option("--layers", help="A layer to convert; may be repeated. Default: all.")
+    ] = None,
+    merge: Annotated[str, typer.Option(help="concat, sum, ave or mul.")] = "concat",
+    init: Annotated[str, typer.Option(help="Of the backward half: copy, mirror or fresh.")] = "copy",
+    seed: Annotated[int, typer.Option(help="Seed of fresh weights.")] = 0,
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make LSTM, GRU and SimpleRNN layers bidirectional, and what follows them as wide as that needs."""
+    from biport.bidirect import bidirect as convert
+
+    to = {".keras": Target.KERAS, ".onnx": Target.ONNX}.get(output.suffix, Target.TORCH)
+    _check_output(source, to, output)
+    graph, notes = _read(source, config)
+    made = convert(graph, layers, merge=merge, init=init, seed=seed)
+    notes += _write(made.graph, to, output, force)
+    data = {
+        "source": str(source),
+        "output": str(output),
+        "layers": list(made.layers),
+        "parameters": {"before": graph.parameter_count(), "after": made.graph.parameter_count()},
+        "notes": [*notes, *made.notes],
+    }
+    say(as_json, data, "\n".join([str(made), *notes, f"written to {output}"]))
 
 
 @app.command()

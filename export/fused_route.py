@@ -19,7 +19,7 @@ from biport.steps import needed_lengths, needed_steps
 from export import ops as op_files
 from export.axes import distinct_axes
 from export.builder import IR_VERSION, OPSET, Builder, typed
-from export.files import PRODUCER, Written, data_path, metadata, publish
+from export.files import PRODUCER, Check, Written, data_path, metadata, publish
 from export.flow import Flow, Site
 from export.layout import Layouts
 from export.registry import WRITERS
@@ -38,6 +38,7 @@ def write(
     *,
     overwrite: bool = False,
     external_data_above: int = PROTOBUF_LIMIT,
+    check: Check | None = None,
     vocabulary: Vocabulary | None = None,
     labels: Sequence[str] | None = None,
     embed_tokenizer: bool = False,
@@ -53,6 +54,7 @@ def write(
         path: the file to write.
         overwrite: replace a file that is there already.
         external_data_above: bytes of weights beyond which they go into ``<path>.data``.
+        check: called with the file before it is put in its place; what it raises, `write` does.
         vocabulary: what the ids stand for; the file carries it, and `Session.predict` then takes texts.
         labels: what the classes of the first output are called; the file carries them.
         embed_tokenizer: put `biport.data.whitespace_ids` into the graph, which then takes strings ``(N,)``
@@ -77,7 +79,7 @@ def write(
     def save(made: Path) -> None:
         ir.save(model, made, external_data=None if data is None else data.name)
 
-    publish(path, save, overwrite=overwrite)
+    publish(path, save, overwrite=overwrite, check=check)
     return Written(
         path=path,
         route="fused",
