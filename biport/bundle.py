@@ -1,5 +1,7 @@
 """A ported model on disk: a folder with ``graph.json``, ``model.safetensors`` and a README.
 
+Where the model reads texts, ``vocabulary.json`` and ``labels.json`` travel with it.
+
 The folder holds data only. Reading it executes nothing and needs no framework.
 """
 
@@ -9,19 +11,23 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import biport
+from biport.data.json_file import read_json, write_json
+from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
 from biport.graph import Graph, Node, Value, structure
 from biport.ops import Op, op_class
 from biport.targets import check_target
+from biport.text_side import check_labels, check_vocabulary
 
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
+VOCABULARY, LABELS = "vocabulary.json", "labels.json"
 FORMAT = 1
 
 _README = """# A recurrent model ported by biport
@@ -37,7 +43,14 @@ Inputs: {inputs}. Outputs: {outputs}. {parameters:,} parameters. `graph.json` is
 """
 
 
-def write(graph: Graph, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+def write(
+    graph: Graph,
+    folder: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    vocabulary: Vocabulary | None = None,
+    labels: Sequence[str] | None = None,
+) -> Path:
     """Write ``graph`` as a bundle.
 
     The folder appears whole or not at all.
@@ -46,14 +59,22 @@ def write(graph: Graph, folder: str | os.PathLike[str], *, overwrite: bool = Fal
         graph: the model.
         folder: where; its parent must exist.
         overwrite: replace a bundle that is there already; anything else there is never touched.
+        vocabulary: what the model's ids stand for.
+        labels: what its classes are called.
 
     Raises:
-        InputError: something is there, or the parent folder is missing.
+        InputError: something is there, the parent folder is missing, or the vocabulary or the labels are
+            not those of this model.
+        UnsupportedError: the model does not take ids, or does not give probabilities.
     """
     from safetensors.numpy import save_file
 
     target = Path(folder)
     _check_target(target, overwrite)
+    if vocabulary is not None:
+        check_vocabulary(graph, vocabulary)
+    if labels is not None:
+        labels = check_labels(graph, labels)
     data = {
         "format": FORMAT,
         "biport": biport.__version__,
@@ -79,6 +100,10 @@ def write(graph: Graph, folder: str | os.PathLike[str], *, overwrite: bool = Fal
         (staging / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         save_file(arrays, staging / WEIGHTS)
         (staging / README).write_text(text, encoding="utf-8")
+        if vocabulary is not None:
+            vocabulary.save(staging / VOCABULARY)
+        if labels is not None:
+            write_json(staging / LABELS, list(labels))
         staging.chmod(0o755)
         if target.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
@@ -109,7 +134,7 @@ def _is_bundle(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    ours = names <= {GRAPH, WEIGHTS, README} and all(entry.is_file() for entry in entries)
+    ours = names <= {GRAPH, WEIGHTS, README, VOCABULARY, LABELS} and all(entry.is_file() for entry in entries)
     return ours and (GRAPH in names or not names)
 
 
@@ -133,6 +158,31 @@ def read(folder: str | os.PathLike[str]) -> Graph:
     if graph.digest() != data.get("digest"):
         raise FileError(f"{target}: was changed since it was written, its digest does not match")
     return graph
+
+
+def read_vocabulary(folder: str | os.PathLike[str]) -> Vocabulary | None:
+    """The vocabulary that travels with a bundle, if one does.
+
+    Raises:
+        FileError: it is damaged.
+    """
+    path = Path(folder) / VOCABULARY
+    return Vocabulary.load(path) if path.exists() else None
+
+
+def read_labels(folder: str | os.PathLike[str]) -> tuple[str, ...] | None:
+    """What a bundle calls the model's classes, if it does.
+
+    Raises:
+        FileError: that is damaged.
+    """
+    path = Path(folder) / LABELS
+    if not path.exists():
+        return None
+    found = read_json(path)
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise FileError(f"{path}: should hold a list of texts")
+    return tuple(found)
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

@@ -134,7 +134,21 @@ def port(
 @report_errors
 def export(
     source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="An .onnx file.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="An .onnx file.")] = None,
+    triton: Annotated[
+        Path | None,
+        typer.Option(help="A Triton model repository to write the model into.", metavar="FOLDER"),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(help="A vocabulary.json that the file then carries; that of a bundle is known."),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="What the classes are called, with commas between.", metavar="A,B")
+    ] = None,
+    embed_tokenizer: Annotated[
+        bool, typer.Option("--embed-tokenizer", help="Let the file take strings, split at white space.")
+    ] = False,
     route: Annotated[
         str,
         typer.Option(help="fused; tf2onnx, for layers biport does not know; auto, the second if it has to."),
@@ -147,10 +161,18 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
-    from biport.exporting import export_model
+    from biport.exporting import export_model, text_options, triton_target, write_triton_config
 
+    if (output is None) == (triton is None):
+        raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")
+    if output is None:
+        output = triton_target(source, triton)
     _check_output(source, Target.ONNX, output)
-    made = export_model(source, output, route=route, config=config, verify=verified, overwrite=force)
+    options = text_options(source, vocabulary, labels, embed_tokenizer, route)
+    settings: dict[str, Any] = {"config": config, "verify": verified, "overwrite": force}
+    made = export_model(source, output, route=route, options=options, **settings)
+    if triton is not None:
+        write_triton_config(output)
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
     lines = [
         f"{output}: route {made.written.route}, {made.written.bytes:,} bytes",
@@ -366,16 +388,39 @@ def load_inputs(path: Path) -> Any:
 def run(
     model: Annotated[Path, typer.Argument(help="An .onnx file.")],
     inputs: Annotated[
-        Path, typer.Option("--input", help="An .npz of inputs by name, or an .npy for a single one.")
+        Path,
+        typer.Option(
+            "--input", help="Texts in a .txt, .csv or .jsonl; or an .npz of inputs by name, an .npy for one."
+        ),
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="An .npz for the outputs, by name.")
+        Path | None,
+        typer.Option("-o", "--output", help="An .npz for the outputs, by name; of texts .csv or .jsonl."),
     ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="The column or key of the texts.", metavar="NAME")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on behind the rows that an earlier run has written.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Run an ONNX model on the arrays of a file."""
+    """Run an ONNX model on the texts or the arrays of a file."""
+    from biport.running import TEXTS, run_corpus
+
+    if inputs.suffix in TEXTS:
+        where = {"column": text, "device": device, "resume": resume, "overwrite": force}
+        return say(as_json, *run_corpus(model, inputs, output, **where, quiet=as_json))
+    if resume or text is not None:
+        raise InputError(f"{inputs}: --resume and --text go with texts, {', '.join(TEXTS)}")
+    return _run_arrays(model, inputs, output, device, force, as_json)
+
+
+def _run_arrays(
+    model: Path, inputs: Path, output: Path | None, device: str, force: bool, as_json: bool
+) -> None:
     import time
 
     from export import Session

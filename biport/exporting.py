@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from biport import bundle
+from biport.data.vocabulary import Vocabulary
 from biport.errors import DifferentError, InputError, UnsupportedError
 from biport.graph import Graph, Value
 from biport.targets import check_target
@@ -78,7 +79,7 @@ def export_model(
     check_target(output, overwrite)
     graph, notes, problem = _read(source, config)
     if route != "tf2onnx" and graph is not None:
-        check = _against_the_oracle(graph) if verify else None
+        check = _checked(graph, options or {}) if verify else None
         side = importlib.import_module("export")
         written = side.write(graph, output, overwrite=overwrite, check=check, **(options or {}))
         return Exported(written, graph, "against the oracle" if verify else "", (*notes, *written.notes))
@@ -140,6 +141,59 @@ def _refuse_old(path: Path, graph: Graph | None) -> None:
             raise UnsupportedError(
                 f"{path.name}: the route tf2onnx", "Keras", file.origin.version, "files of Keras 3"
             )
+
+
+def _checked(graph: Graph, options: Mapping[str, Any]) -> Callable[[Path], None]:
+    if not options.get("embed_tokenizer"):
+        return _against_the_oracle(graph)
+
+    def check(path: Path) -> None:
+        # The oracle knows no strings: the file is held against one of ids, and that one against the oracle.
+        plain = path.with_name("ids.onnx")
+        side = importlib.import_module("export")
+        side.write(graph, plain, check=_against_the_oracle(graph), vocabulary=options["vocabulary"])
+        same = importlib.import_module("export.tokenizer_check").same_numbers(path, plain)
+        for file in (plain, plain.with_name(f"{plain.name}.data")):
+            file.unlink(missing_ok=True)
+        if not same:
+            raise DifferentError(f"{path.name} was not kept: over texts it differs from the model over ids")
+
+    return check
+
+
+def text_options(
+    source: Path, vocabulary: Path | None, labels: str | None, embed_tokenizer: bool, route: str
+) -> dict[str, Any]:
+    """The options of `export.write` about texts; of a bundle, what travels with it.
+
+    Raises:
+        FileError: a vocabulary or labels cannot be read.
+    """
+    found: dict[str, Any] = {
+        "vocabulary": None if vocabulary is None else Vocabulary.load(vocabulary),
+        "labels": None if labels is None else [name.strip() for name in labels.split(",")],
+    }
+    if _is_bundle(source) and route != "tf2onnx":
+        found["vocabulary"] = found["vocabulary"] or bundle.read_vocabulary(source)
+        found["labels"] = found["labels"] or bundle.read_labels(source)
+    if embed_tokenizer:
+        found["embed_tokenizer"] = True
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def triton_target(source: Path, folder: Path | None) -> Path:
+    """Where a Triton repository has the model that is called as ``source`` is.
+
+    Raises:
+        InputError: Triton takes no such name.
+    """
+    triton = importlib.import_module("export.triton")
+    return triton.repository_path(folder, source.resolve().stem)
+
+
+def write_triton_config(path: Path) -> None:
+    """Write the ``config.pbtxt`` for the file that is there; raises like `export.triton.write_config`."""
+    importlib.import_module("export.triton").write_config(path)
 
 
 def _against_the_oracle(graph: Graph) -> Callable[[Path], None]:

@@ -6,11 +6,9 @@ import json
 from collections.abc import Sequence
 
 from biport.data.vocabulary import Vocabulary
-from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph
-from biport.inputs import id_bounds
 from biport.right_padding import described, masked_axes
-from export.labels import check_labels
+from biport.text_side import check_labels, check_vocabulary
 
 
 def text_metadata(
@@ -24,21 +22,3 @@ def text_metadata(
     if labels is not None:
         found["biport.labels"] = json.dumps(check_labels(graph, labels))
     return found
-
-
-def check_vocabulary(graph: Graph, vocabulary: Vocabulary) -> None:
-    """Refuse a vocabulary that does not go with the graph.
-
-    Raises:
-        InputError: it has more tokens than the model has ids.
-        UnsupportedError: the model takes something else than one array of ids.
-    """
-    bounds = id_bounds(graph)
-    taken = [f"{value.name} {value.tensor}" for value in graph.inputs]
-    if len(graph.inputs) != 1 or not bounds or len(graph.inputs[0].shape) != 2:
-        raise UnsupportedError("vocabulary", "inputs", taken, "one input of ids (N, T)")
-    (known,) = bounds.values()
-    if len(vocabulary) > known:
-        raise InputError(
-            f"the vocabulary has {len(vocabulary)} tokens and the model ids below {known}: it is of another"
-        )

@@ -94,11 +94,11 @@ def read_csv(
     """
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise InputError(f"delimiter={delimiter!r}: it is one character, and no quote or line break.")
-    rows = _csv_rows(path, delimiter)
+    rows = csv_rows(path, delimiter)
     number, header = next(rows, (1, []))
     header = [name.strip() for name in header]
     places = [
-        _find_column(f"{os.fspath(path)}: line {number}", header, wanted, kind, known)
+        find_column(f"{os.fspath(path)}: line {number}", header, wanted, kind, known)
         for wanted, kind, known in ((text, "text", TEXT_COLUMNS), (label, "label", LABEL_COLUMNS))
     ]
 
@@ -131,16 +131,20 @@ def read_jsonl(
             if not line.strip():
                 continue
             owner = f"{os.fspath(path)}: line {number}"
-            row = _json_object(owner, line)
+            row = json_object(owner, line)
             keys = list(row)
-            text_key = keys[_find_column(owner, keys, text, "text", TEXT_COLUMNS)]
-            yield number, row[text_key], row[keys[_find_column(owner, keys, label, "label", LABEL_COLUMNS)]]
+            text_key = keys[find_column(owner, keys, text, "text", TEXT_COLUMNS)]
+            yield number, row[text_key], row[keys[find_column(owner, keys, label, "label", LABEL_COLUMNS)]]
 
     return _texts(path, records(), names)
 
 
-def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the number of its first line."""
+def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, each with the number of its first line.
+
+    Raises:
+        FileError: naming the file, the line, and what was expected there.
+    """
     number = 0
 
     def lines() -> Iterator[str]:
@@ -164,7 +168,12 @@ def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             yield first, row
 
 
-def _json_object(owner: str, line: str) -> dict[str, Any]:
+def json_object(owner: str, line: str) -> dict[str, Any]:
+    """The object on one line of JSON; ``owner`` names file and line.
+
+    Raises:
+        FileError: it is something else.
+    """
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -174,9 +183,14 @@ def _json_object(owner: str, line: str) -> dict[str, Any]:
     return row
 
 
-def _find_column(
+def find_column(
     owner: str, header: Sequence[str], wanted: str | None, kind: str, known: Sequence[str]
 ) -> int:
+    """The place of the column ``wanted``, or of the first known name that is there.
+
+    Raises:
+        FileError: it is not there, or twice.
+    """
     candidates = known if wanted is None else [wanted]
     for name in candidates:
         if header.count(name) > 1:
