@@ -85,11 +85,22 @@ def compare(count: int, rounds: int) -> None:
             "fused, in order": lambda: in_order(rows, lambda ids: fused.run([ids])[0]),
             "tf2onnx, in order": lambda: in_order(rows, lambda ids: baseline.run([ids])[0]),
             "torch, packed": lambda: np.concatenate([packed(rows[s : s + BATCH]).numpy() for s in starts]),
+            "the same, one thread": lambda: _on_one_thread(sides["torch, packed"]),
         }
         results = {name: run() for name, run in sides.items()}
         worst = max(float(np.abs(found - results["Session.predict"]).max()) for found in results.values())
         print(f"{count} sentences, {sum(map(len, rows))} tokens, largest difference {worst:.1e}")
         report(sides, rounds)
+
+
+def _on_one_thread(run: Callable[[], np.ndarray]) -> np.ndarray:
+    """Torch's threads wait for one another at every step: on a busy machine one alone is faster."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return run()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def report(sides: dict[str, Callable[[], np.ndarray]], rounds: int) -> None:

@@ -78,7 +78,8 @@ def stack(value: Value, rows: Sequence[Row]) -> np.ndarray:
         if len(shapes) > 1:
             raise InputError(f"input {value.name!r}: rows of {value.tensor} have shapes {sorted(shapes)}")
         return np.stack([row.content for row in rows])
-    steps = value.shape[1] if isinstance(value.shape[1], int) else max(row.length for row in rows)
+    fixed = [size for size in value.shape[1:] if isinstance(size, int)]
+    steps = fixed[0] if fixed else max(row.length for row in rows)
     made = np.zeros((len(rows), steps), np.result_type(*(row.content.dtype for row in rows)))
     for line, row in zip(made, rows, strict=True):
         line[: row.length] = row.content

@@ -104,7 +104,7 @@ class CsvLines(Lines):
     def line(self, number: int, found: Sequence[np.ndarray]) -> str:
         """The fields."""
         values = _labelled(self.labels, found) if self.labels else [plain(array) for array in found]
-        return _csv([number, *(_field(value) for value in values)])
+        return _csv([number, *map(_field, values)])
 
 
 @final
@@ -135,8 +135,7 @@ def _short(number: Any) -> Any:
 
 def _labelled(labels: Sequence[str], found: Sequence[np.ndarray]) -> tuple[Any, Any]:
     label, share = label_of(labels, found[0])
-    shares = [_short(np.float32(one)) for one in share] if isinstance(share, list) else None
-    return label, shares if shares is not None else _short(np.float32(share))
+    return label, plain(np.asarray(share, "float32"))
 
 
 def _field(value: Any) -> Any:

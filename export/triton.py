@@ -1,4 +1,4 @@
-"""A model repository for NVIDIA's Triton Inference Server: a folder with the file and its ``config.pbtxt``."""
+"""A model repository for NVIDIA's Triton Inference Server: the file and its ``config.pbtxt``."""
 
 from __future__ import annotations
 
@@ -77,9 +77,8 @@ dynamic_batching {{
 
 def _tensor(value: Value) -> str:
     if not value.shape or not isinstance(value.shape[0], str) or value.dtype not in TYPES:
-        raise UnsupportedError(
-            "a Triton model", value.name, value.tensor, "tensors (N, ...) of numbers or texts"
-        )
+        supported = "tensors (N, ...) of numbers or texts"
+        raise UnsupportedError("a Triton model", value.name, value.tensor, supported)
     dims = ", ".join("-1" if isinstance(dim, str) else str(dim) for dim in value.shape[1:])
     # Triton has no tensor without dimensions: (N,) is declared as (N, 1) and taken apart.
     shape = f"dims: [ {dims} ]" if dims else "dims: [ 1 ]\n    reshape {\n      shape: [ ]\n    }"
