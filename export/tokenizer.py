@@ -39,8 +39,8 @@ def add_tokenizer(model: ir.Model, graph: Graph, vocabulary: Vocabulary | None) 
     texts = ir.Value(
         name=builder.value_name(NAME), shape=ir.Shape(["N"]), type=ir.TensorType(ir.DataType.STRING)
     )
-    made = _ids(builder.scope("tokenizer"), texts, vocabulary)
-    wide = builder.scope("tokenizer")("Cast", made, to=int(ids.dtype or ir.DataType.INT64))
+    scope = builder.scope(_free_prefix(model))
+    wide = scope("Cast", _ids(scope, texts, vocabulary), to=int(ids.dtype or ir.DataType.INT64))
     ids.replace_all_uses_with(wide)
     model.graph.inputs[:] = [texts]
     first = model.graph[0]
@@ -54,6 +54,16 @@ def add_tokenizer(model: ir.Model, graph: Graph, vocabulary: Vocabulary | None) 
     model.metadata_props.update(
         {"biport.inputs": json.dumps(described), "biport.needs_steps": "{}", "biport.tokenizer": "whitespace"}
     )
+
+
+def _free_prefix(model: ir.Model) -> str:
+    """``tokenizer``, with a number behind it where a node of the model is called so."""
+    names = [node.name or "" for node in model.graph.all_nodes()]
+    prefix, number = "tokenizer", 1
+    while any(name.startswith(f"{prefix}/") for name in names):
+        number += 1
+        prefix = f"tokenizer_{number}"
+    return prefix
 
 
 def _check(graph: Graph, vocabulary: Vocabulary) -> None:
@@ -125,13 +135,13 @@ def _looked_up(scope: Scope, tokens: ir.Value, vocabulary: Vocabulary) -> ir.Val
     known: dict[str, Any] = {
         token: number for number, token in enumerate(vocabulary.tokens) if number > UNK_ID
     } or {vocabulary.tokens[UNK_ID]: UNK_ID}
-    output = ir.Value(name=scope.builder.value_name("tokenizer/ids"))
+    output = ir.Value(name=scope.builder.value_name(f"{scope.name}/ids"))
     attributes = {
         "keys_strings": list(known),
         "values_int64s": list(known.values()),
         "default_int64": UNK_ID,
     }
-    name = scope.builder.node_name("tokenizer/LabelEncoder")
+    name = scope.builder.node_name(f"{scope.name}/LabelEncoder")
     node = ir.node("LabelEncoder", [tokens], attributes, domain=ML_DOMAIN, outputs=[output], name=name)
     scope.builder.nodes.append(node)
     return output

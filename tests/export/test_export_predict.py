@@ -1,0 +1,242 @@
+"""`Session.predict`: in order, exact, in constant memory; texts and labels."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from build_export import H, I, V, array, bidirectional, chain, embedding, exported, lstm
+
+import export
+from biport import ops
+from biport.data import Vocabulary
+from biport.errors import FileError, InputError, UnsupportedError
+from biport.graph import Graph, Node, Value
+from export.batching import Row, batches
+
+WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad"))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(11)
+
+
+def tagger(rng, masked: bool = True) -> Graph:
+    """An output a step and one a row."""
+    return chain(
+        rng,
+        bidirectional(rng, I, H, sequences=True),
+        lstm(rng, 2 * H, 2),
+        masked=masked,
+    )
+
+
+def corpus(rng: np.random.Generator, zeros: bool = True) -> list[np.ndarray]:
+    """Rows of every kind: short, long, of equal lengths, empty, with zeros anywhere."""
+    rows = [rng.integers(1, V, length) for length in [*rng.integers(1, 30, 60), 1, 90, 5, 5, 5]]
+    for place in range(0, len(rows), 5) if zeros else ():
+        rows[place] = np.where(rng.random(len(rows[place])) < 0.4, 0, rows[place])
+    return [*rows, np.zeros(4, int), *([np.zeros(0, int)] if zeros else [])]
+
+
+def one_by_one(session: export.Session, rows: list) -> list[list[np.ndarray]]:
+    return [[found[0] for found in session.run([np.asarray(row)[None]])] for row in rows]
+
+
+def same(found, wanted, tolerance: float = 1e-6) -> None:
+    found = list(found)
+    assert len(found) == len(wanted)
+    for got, exact in zip(found, wanted, strict=True):
+        assert [a.shape for a in got] == [a.shape for a in exact]
+        for one, two in zip(got, exact, strict=True):
+            np.testing.assert_allclose(one, two, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_each_row_as_if_it_were_alone(masked, rng, tmp_path):
+    session = exported(tagger(rng, masked), tmp_path)
+    assert session.masked == masked
+    rows = corpus(rng)
+    wanted = one_by_one(session, rows)
+    for window, tokens, workers in ((1, 1, 1), (7, 40, 2), (1000, 300, 1), (1000, 10**6, 3)):
+        same(session.predict(rows, window=window, tokens=tokens, workers=workers), wanted)
+
+
+def test_masked_rows_share_batches_and_others_do_not(rng, tmp_path):
+    for masked, shared in ((True, True), (False, False)):
+        session = exported(tagger(rng, masked), tmp_path)
+        shapes: list[tuple[int, ...]] = []
+        run = session._run
+
+        def noted(opened, inputs, run=run, shapes=shapes):
+            shapes.append(inputs[0].shape)
+            return run(opened, inputs)
+
+        session._run = noted  # type: ignore[method-assign]
+        list(session.predict([[1, 2, 3], [4], [5, 6], [7, 8]], tokens=100))
+        assert shapes == ([(4, 3)] if shared else [(1, 3), (2, 2), (1, 1)])
+
+
+def test_a_row_with_a_zero_is_never_padded() -> None:
+    rows = [
+        Row(None, length, pads) for length, pads in ((3, True), (4, False), (2, True), (4, False), (5, False))
+    ]
+    assert batches(rows, 100) == [[4], [1, 3], [0, 2]]
+    assert batches(rows, 5) == [[4], [1], [3], [0], [2]]
+    assert batches([], 5) == []
+
+
+def test_padding_that_is_seen_would_change_the_numbers(rng, tmp_path):
+    """What the care about unmasked models is for."""
+    session = exported(tagger(rng, masked=False), tmp_path)
+    alone, padded = session.run([np.array([[1, 2]])]), session.run([np.array([[1, 2, 0, 0]])])
+    assert np.abs(alone[1] - padded[1]).max() > 1e-3
+
+
+def test_memory_does_not_grow_with_the_corpus(rng, tmp_path):
+    session = exported(chain(rng, lstm(rng, I, H)), tmp_path)
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield rng.integers(1, V, 3)
+
+    done: list[int] = []
+    found = list(itertools.islice(session.predict(endless(), window=50, progress=done.append), 500))
+    assert len(found) == 500
+    assert taken <= 600
+    assert all(array.base is None for (array,) in found)
+    assert 500 <= sum(done) <= 600
+
+
+def test_fixed_lengths(rng, tmp_path):
+    for masked in (True, False):
+        graph = tagger(rng, masked)
+        fixed = Graph((Value("ids", ("N", 6), "int32"),), graph.nodes, graph.outputs)
+        session = exported(fixed, tmp_path)
+        rows = [[1, 2, 3], [4, 5, 6, 7, 8, 9]]
+        if masked:
+            padded = session.run([np.array([[1, 2, 3, 0, 0, 0], rows[1]])])
+            found = list(session.predict(rows))
+            assert [a.shape[0] for a, _ in found] == [3, 6]
+            np.testing.assert_allclose(found[0][0], padded[0][0, :3], atol=1e-6)
+            with pytest.raises(InputError, match="row 1: the model takes rows of 6 steps at most, found 7"):
+                list(session.predict([[1] * 7]))
+        else:
+            with pytest.raises(InputError, match="row 2: the model takes rows of 6 steps; it sees padding"):
+                list(session.predict([rows[1], rows[0]]))
+
+
+def test_features(rng, tmp_path):
+    op = lstm(rng, I, H, return_sequences=True)
+    session = exported(
+        Graph((Value("x", ("N", "T", I), "float32"),), (Node("y", op, ("x",)),), ("y",)), tmp_path
+    )
+    rows = [array(rng, length, I) for length in (3, 1, 3, 2)]
+    same(session.predict(rows), one_by_one(session, rows))
+    with pytest.raises(InputError, match="row 2: should be one row of"):
+        list(session.predict([rows[0], rows[0][0]]))
+
+
+def test_what_predict_refuses(rng, tmp_path):
+    session = exported(tagger(rng), tmp_path)
+    for rows, message in (
+        ("a text", "several rows, found one text"),
+        (["a text"], "row 1: is a text, and the file carries no vocabulary"),
+        ([[1], [V]], r"ids should be in \[0, 13\), found 13"),
+        ([[1], [1.5]], "expected integer ids"),
+        ([[1], 2], "row 2: should be one row of"),
+    ):
+        with pytest.raises(InputError, match=message):
+            list(session.predict(rows))
+    for name in ("window", "tokens", "workers"):
+        with pytest.raises(InputError, match=f"{name} should be 1 or more"):
+            session.predict([], **{name: 0})
+    assert list(session.predict([])) == []
+    with pytest.raises(InputError, match="does not say what its classes are called"):
+        session.classify([[1]])
+    inputs = (Value("a", ("N", I), "float32"), Value("b", ("N", I), "float32"))
+    two = exported(Graph(inputs, (Node("y", ops.Add(), ("a", "b")),), ("y",)), tmp_path)
+    with pytest.raises(InputError, match="models of one input, this one takes a, b"):
+        list(two.predict([[1]]))
+
+
+def scorer(rng, size: int, activation: str, sequences: bool = False) -> Graph:
+    head = ops.Dense(
+        input_size=H,
+        output_size=size,
+        activation=activation,
+        weight=array(rng, size, H),
+        bias=array(rng, size),
+    )
+    graph = chain(rng, lstm(rng, I, H, return_sequences=sequences), head)
+    return Graph(graph.inputs, graph.nodes, ("layer_2",))
+
+
+def test_texts_and_labels(rng, tmp_path):
+    path, texts = tmp_path / "m.onnx", ["Good film!", "", "not good, not BAD", "what?"]
+    ids = [WORDS.encode(text) or [0] for text in texts]
+    for size, activation, sequences in ((1, "sigmoid", False), (3, "softmax", False), (3, "softmax", True)):
+        labels = ("no", "yes", "so-so")[: max(2, size)]
+        graph = scorer(rng, size, activation, sequences)
+        export.write(graph, path, vocabulary=WORDS, labels=labels, overwrite=True)
+        session = export.Session(path, device="cpu")
+        assert (session.vocabulary, session.labels) == (WORDS, labels)
+        wanted = one_by_one(session, ids)
+        same(session.predict(texts), wanted)
+        for (label, share), (scores,) in zip(session.classify(texts), wanted, strict=True):
+            steps = scores if sequences else scores[None]
+            shares = np.concatenate([1 - steps, steps], 1) if size == 1 else steps
+            names = [labels[place] for place in shares.argmax(1)]
+            assert label == (names if sequences else names[0])
+            np.testing.assert_allclose(share, shares.max(1) if sequences else shares.max(), atol=1e-6)
+
+
+def test_vocabularies_and_labels_of_other_models(rng, tmp_path):
+    graph, path = scorer(rng, 3, "softmax"), tmp_path / "m.onnx"
+    large = Vocabulary(("<pad>", "<unk>", *(f"w{n}" for n in range(V))))
+    with pytest.raises(InputError, match="the vocabulary has 15 tokens and the model ids below 13"):
+        export.write(graph, path, vocabulary=large)
+    for labels, message in (
+        (["a", "b"], "has 3 classes, found 2 labels"),
+        (["a", "b", "a"], "should all differ"),
+        (["a", "b\n", "c"], "printable"),
+        ("abc", "several texts"),
+    ):
+        with pytest.raises(InputError, match=message):
+            export.write(graph, path, labels=labels)
+    for size, activation in ((3, "linear"), (3, "sigmoid"), (1, "tanh")):
+        with pytest.raises(UnsupportedError, match=f"activation='{activation}' is not supported"):
+            export.write(scorer(rng, size, activation), path, labels=["a", "b", "c"][: max(2, size)])
+    features = Graph((Value("x", ("N", "T", I), "float32"),), (Node("y", lstm(rng, I, H), ("x",)),), ("y",))
+    with pytest.raises(UnsupportedError, match="one input of ids"):
+        export.write(features, path, vocabulary=WORDS)
+    assert not path.exists()
+
+
+def test_a_damaged_vocabulary_in_a_file(rng, tmp_path):
+    import onnx
+
+    session = exported(tagger(rng), tmp_path)
+    model = onnx.load(session.path)
+    for key, value in (
+        ("biport.vocabulary", '{"format": 1}'),
+        ("biport.labels", "7"),
+        ("biport.padding", "[]"),
+    ):
+        onnx.helper.set_model_props(model, {**session.metadata, key: value})
+        onnx.save(model, tmp_path / "odd.onnx")
+        with pytest.raises(FileError, match=r"odd\.onnx: (not a vocabulary|its biport metadata)"):
+            export.Session(tmp_path / "odd.onnx", device="cpu")
+
+
+def test_a_model_that_is_a_table(rng, tmp_path):
+    graph = Graph((Value("ids", ("N", "T"), "int32"),), (Node("y", embedding(rng), ("ids",)),), ("y",))
+    session = exported(graph, tmp_path)
+    assert session.time_axes == {"y": (1,)}
+    rows = corpus(rng)
+    same(session.predict(rows), one_by_one(session, rows))
