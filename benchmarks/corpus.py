@@ -25,6 +25,7 @@ from keras_side.models.sentiment import sentiment
 
 V, E, H = 10_000, 64, 64
 BATCH = 32
+OURS = "Session.predict"
 
 
 def corpus(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -81,14 +82,14 @@ def compare(count: int, rounds: int) -> None:
         baseline = export.Session(Path(folder) / "tf2onnx.onnx", "cpu")
         starts = range(0, count, BATCH)
         sides: dict[str, Callable[[], np.ndarray]] = {
-            "Session.predict": lambda: np.stack([scores for (scores,) in fused.predict(rows)]),
+            OURS: lambda: np.stack([scores for (scores,) in fused.predict(rows)]),
             "fused, in order": lambda: in_order(rows, lambda ids: fused.run([ids])[0]),
             "tf2onnx, in order": lambda: in_order(rows, lambda ids: baseline.run([ids])[0]),
             "torch, packed": lambda: np.concatenate([packed(rows[s : s + BATCH]).numpy() for s in starts]),
             "the same, one thread": lambda: _on_one_thread(sides["torch, packed"]),
         }
         results = {name: run() for name, run in sides.items()}
-        worst = max(float(np.abs(found - results["Session.predict"]).max()) for found in results.values())
+        worst = max(float(np.abs(found - results[OURS]).max()) for found in results.values())
         print(f"{count} sentences, {sum(map(len, rows))} tokens, largest difference {worst:.1e}")
         report(sides, rounds)
 
@@ -104,17 +105,23 @@ def _on_one_thread(run: Callable[[], np.ndarray]) -> np.ndarray:
 
 
 def report(sides: dict[str, Callable[[], np.ndarray]], rounds: int) -> None:
-    """The sides take turns, so that a busy machine is busy for all of them."""
+    """The sides take turns, so that a busy machine is busy for all of them. Medians."""
     times: dict[str, list[float]] = {name: [] for name in sides}
+    busy: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, run in sides.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             run()
             times[name].append(time.perf_counter() - start)
-    first = times["Session.predict"]
+            busy[name].append(time.process_time() - used)
     for name, found in times.items():
-        ratio = statistics.median(other / mine for other, mine in zip(found, first, strict=True))
-        print(f"{name:<20} {statistics.median(found):7.2f} s   ratio {ratio:5.2f}")
+        ratios = [
+            statistics.median(other / mine for other, mine in zip(kind[name], kind[OURS], strict=True))
+            for kind in (times, busy)
+        ]
+        print(
+            f"{name:<22} {statistics.median(found):7.2f} s   ratio {ratios[0]:5.2f}   of CPU {ratios[1]:5.2f}"
+        )
 
 
 def search(count: int, rounds: int) -> None:

@@ -155,7 +155,7 @@ def test_what_predict_refuses(rng, tmp_path):
             list(session.predict(rows))
     for name in ("window", "tokens", "workers"):
         with pytest.raises(InputError, match=f"{name} should be 1 or more"):
-            session.predict([], **{name: 0})
+            session.predict([], **{name: 0})  # type: ignore[arg-type]
     assert list(session.predict([])) == []
     with pytest.raises(InputError, match="does not say what its classes are called"):
         session.classify([[1]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import warnings
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -44,10 +45,10 @@ class Played:
         return [CUDA, CPU]
 
     def get_provider_graph_assignment_info(self) -> list:
-        nodes = {
-            name: [SimpleNamespace(op_type=kind) for kind in kinds] for name, kinds in self.placed.items()
-        }
-        return [SimpleNamespace(ep_name=name, get_nodes=lambda n=name: nodes[n]) for name in nodes]
+        def nodes(name: str) -> list:
+            return [SimpleNamespace(op_type=kind) for kind in self.placed[name]]
+
+        return [SimpleNamespace(ep_name=name, get_nodes=partial(nodes, name)) for name in self.placed]
 
     def run(self, names, feed):
         if self.broken:
@@ -100,7 +101,7 @@ def test_a_recurrent_node_on_the_cpu(session, play):
 
 def test_a_kernel_that_breaks(session, play):
     play({CUDA: ["LSTM"]}, broken=True)
-    with pytest.raises(MissingDependencyError, match="smallest batch fails .CUDNN_STATUS_NOT_SUPPORTED"):
+    with pytest.raises(MissingDependencyError, match=r"smallest batch fails .CUDNN_STATUS_NOT_SUPPORTED"):
         export.Session(session.path, device="cuda")
     with pytest.warns(RuntimeWarning, match="running on the CPU: CUDA does not work here"):
         made = export.Session(session.path, device="auto")
@@ -124,13 +125,9 @@ def test_an_onnxruntime_that_does_not_tell() -> None:
 def test_both_distributions(session, monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [CPU])
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.31.1")
-    with pytest.raises(
-        MissingDependencyError, match="both installed and have overwritten each other's files"
-    ):
+    with pytest.raises(MissingDependencyError, match="both installed and have overwritten each"):
         export.Session(session.path, device="cuda")
-    with pytest.warns(
-        RuntimeWarning, match="onnxruntime-gpu is installed, but what is imported is built for"
-    ):
+    with pytest.warns(RuntimeWarning, match="onnxruntime-gpu is installed, but what is imported"):
         assert export.Session(session.path).device == "cpu"
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -87,7 +87,7 @@ def ids_inside(path: Path, texts: list[str]) -> np.ndarray:
         onnx.helper.make_tensor_value_info(last.output[0], onnx.TensorProto.INT32, None)
     )
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"texts": np.array(texts, object)})[0]
+    return np.asarray(session.run(None, {"texts": np.array(texts, object)})[0])
 
 
 def test_ids_of_odd_strings(pair, rng):
