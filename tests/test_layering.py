@@ -17,6 +17,7 @@ RULES = {
     "export": FRAMEWORKS,
     "export.fused_route": {"keras", "tensorflow", "torch", "tf2onnx", "onnxruntime"},
     "export.session": FRAMEWORKS,
+    "export.scoring, export.triton, biport.running, biport.right_padding": FRAMEWORKS,
 }
 
 

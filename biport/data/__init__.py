@@ -10,7 +10,9 @@ from biport.data.records import Pairs, PairSplit, Texts, split_pairs
 from biport.data.reviews import Reviews, load_synthetic, split, synthetic_reviews
 from biport.data.tables import read_csv, read_jsonl, read_pairs
 from biport.data.tagging import LabelledSteps, Tagged, labelled_steps, tagged_sequences
+from biport.data.text_rows import read_texts
 from biport.data.vocabulary import Vocabulary, tokenize
+from biport.data.whitespace import whitespace_ids, whitespace_tokens
 from biport.data.word_index import WordIndex
 
 __all__ = [
@@ -36,9 +38,12 @@ __all__ = [
     "read_imdb_npz",
     "read_jsonl",
     "read_pairs",
+    "read_texts",
     "split",
     "split_pairs",
     "synthetic_reviews",
     "tagged_sequences",
     "tokenize",
+    "whitespace_ids",
+    "whitespace_tokens",
 ]
