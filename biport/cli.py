@@ -1,7 +1,7 @@
-"""The command line: ``biport demo | inspect | port | export | verify | run | matrix | layers``.
+"""The command line, ``biport --help``.
 
 Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
-model. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
+model, 128 and a signal's number: training was asked to stop. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
 """
 
 from __future__ import annotations
@@ -38,6 +38,35 @@ ConfigFile = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it is there already.")]
+
+
+class Task(StrEnum):
+    """What a model is trained for."""
+
+    SENTIMENT = "sentiment"
+    TAGGER = "tagger"
+    SEQ2SEQ = "seq2seq"
+
+
+class Framework(StrEnum):
+    """What a model is trained in."""
+
+    KERAS = "keras"
+    TORCH = "torch"
+
+
+class Tags(StrEnum):
+    """How a tagger tells its tags apart."""
+
+    BINARY = "binary"
+    SOFTMAX = "softmax"
+
+
+class Dtype(StrEnum):
+    """What a model is trained in the numbers of."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
 
 
 class Target(StrEnum):
@@ -367,6 +396,81 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+@app.command()
+@report_errors
+def train(
+    task: Annotated[Task, typer.Argument(help="What for.")],
+    framework: Annotated[Framework, typer.Option("--framework", help="What in.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A folder for the run.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="reviews, imdb, tags, steps, dates, or a .csv, .jsonl, .tsv, aclImdb or imdb.npz."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="A recipe by name; by default the task's.")
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", help="Start from these weights: a bundle folder or a .keras file."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="That of the first step.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of generated data, the order of batches, and the first weights.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows to train on.")] = None,
+    tags: Annotated[Tags | None, typer.Option("--tags", help="Two tags or several, for a tagger.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option("--dtype", help="By default the recipe's, float32.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, bit for bit.")
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model by a recipe, the same one in either framework."""
+    from biport.training.command import run_training
+    from biport.training.recipes import find_recipe
+
+    chosen = find_recipe(task.value, recipe, data).but(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        limit=limit,
+        tags=tags and tags.value,
+        dtype=dtype and dtype.value,
+    )
+    result, text, code = run_training(
+        chosen,
+        framework=framework.value,
+        output=output,
+        initial=init,
+        resume=resume,
+        force=force,
+        quiet=as_json,
+    )
+    say(as_json, result, text)
+    raise typer.Exit(code)
+
+
+@app.command()
+@report_errors
+def curves(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of biport train.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .png, .svg or .pdf file.")],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Draw loss and accuracy of one run or several over their epochs."""
+    from biport.training.command import run_curves
+
+    data, text = run_curves(runs, output, force)
+    say(as_json, data, text)
 
 
 @app.command()

@@ -78,7 +78,7 @@ class Descent:
         return {
             f"{number}/{name}": value
             for number, parameter in enumerate(self.parameters)
-            for name, value in self.optimizer.state[parameter].items()
+            for name, value in self.optimizer.state.get(parameter, {}).items()
             if isinstance(value, torch.Tensor)
         }
 
