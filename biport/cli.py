@@ -1,7 +1,8 @@
 """The command line, ``biport --help``.
 
 Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
-model, 128 and a signal's number: training was asked to stop. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
+model, 128 and a signal's number: training was asked to stop. Frameworks are imported by the command that
+needs them: ``biport --help`` loads none, not even numpy.
 """
 
 from __future__ import annotations

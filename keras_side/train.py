@@ -111,9 +111,8 @@ class Trainer:
             with tf.GradientTape() as tape:
                 loss, right, count = self._totals(self._forward(inputs, True), truth, weight)
                 mean = loss / tf.maximum(count, 1)
-            found = tape.gradient(
-                mean, [variable.value for variable in variables], unconnected_gradients="zero"
-            )
+            values: Any = [variable.value for variable in variables]
+            found = tape.gradient(mean, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             # Those of an embedding come as rows, in which an id that occurs twice has two.
             gradients = [tf.convert_to_tensor(gradient) for gradient in found]
             if self.clip_norm is not None:

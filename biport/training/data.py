@@ -161,7 +161,9 @@ def _texts(recipe: Recipe, parts: Sequence[tuple[list[str], NDArray]], names: tu
     if len(names) < 2:
         raise FileError(f"{recipe.data}: expected two classes or more, found {list(names)}.")
     sizes = {"vocabulary_size": len(vocabulary), "classes": 1 if len(names) == 2 else len(names)}
-    return TaskData(*columns, one_class, sizes, {"vocabulary.json": vocabulary}, names)
+    return TaskData(
+        columns[0], columns[1], columns[2], one_class, sizes, {"vocabulary.json": vocabulary}, names
+    )
 
 
 def _imdb(recipe: Recipe, path: Path | None) -> TaskData:
@@ -190,7 +192,7 @@ def _tagger(recipe: Recipe) -> TaskData:
         raise _unknown(recipe, "tags or steps")
     ends = [0, rows - 2 * HELD_OUT, rows - HELD_OUT, rows]
     parts = [tuple(column[start:end] for column in columns) for start, end in itertools.pairwise(ends)]
-    return TaskData(*parts, class_a_step, sizes)
+    return TaskData(parts[0], parts[1], parts[2], class_a_step, sizes)
 
 
 def _seq2seq(recipe: Recipe) -> TaskData:
@@ -213,7 +215,7 @@ def _seq2seq(recipe: Recipe) -> TaskData:
     ]
     sizes = {"source_size": len(source), "target_size": len(target)}
     vocabularies = {"source_vocabulary.json": source, "target_vocabulary.json": target}
-    return TaskData(*columns, next_token, sizes, vocabularies)
+    return TaskData(columns[0], columns[1], columns[2], next_token, sizes, vocabularies)
 
 
 def _unknown(recipe: Recipe, known: str) -> InputError:

@@ -74,7 +74,7 @@ _RECIPES = (
         learning_rate=5e-3,
         decay="cosine",
         clip_norm=1.0,
-        epochs=10,
+        epochs=6,
         limit=30_000,
         unit="character",
     ),
