@@ -103,8 +103,7 @@ def check_same(folder: Path, description: Mapping[str, Any]) -> None:
     stored = read_description(folder)
     found = differences({key: stored.get(key) for key in description}, description)
     if found:
-        listed = "".join(f"\n  - {line}" for line in found)
-        raise InputError(f"{folder}: the run there is another one:{listed}")
+        raise InputError(f"{folder}: the run there is another one: {'; '.join(found)}")
 
 
 def write_history(folder: Path, content: Mapping[str, Any]) -> None:

@@ -59,7 +59,7 @@ def ids(rng: np.random.Generator, mask: np.ndarray, size: int) -> np.ndarray:
 
 
 def draw(rng: np.random.Generator, family: str, settings: dict[str, Any]) -> Batch:
-    """A batch with holes, and padding on both sides; of classifiers and taggers also a row of nothing else."""
+    """A batch with holes and padding on both sides; of all but translators a row of only that too."""
     N, T, S = rng.integers((2, 3, 2), (6, 9, 7))
     mask = rng.random((N, T)) < 0.7
     empty = family != "seq2seq"
