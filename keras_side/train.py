@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from biport.decoding import Stepper
 from biport.errors import UnsupportedError, WeightError
 from biport.graph import Graph
 from biport.training.optimizers import SGD, Adam, Optimizer, RMSprop
 from biport.training.trainer import CLIP, Batch, State, Sums
+from keras_side.decode import stepper
 from keras_side.read import read
 from keras_side.write import load, require_keras
 
@@ -191,6 +193,10 @@ class Trainer:
             WeightError: they do not suit it.
         """
         load(self.model, graph)
+
+    def stepper(self) -> Stepper:
+        """The model of a sequence-to-sequence task as it is now, for `biport.decoding`."""
+        return stepper(self.model)
 
     def save(self, folder: Path) -> None:
         """Write ``model.keras``."""

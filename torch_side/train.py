@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from biport.decoding import Stepper
 from biport.errors import WeightError
 from biport.graph import Graph
 from biport.training.optimizers import Optimizer
 from biport.training.trainer import CLIP, Batch, State, Sums
 from torch_side import models
+from torch_side.decode import stepper
 from torch_side.layers import cells
 from torch_side.load import load
 from torch_side.optimizers import Descent, clip_gradients
@@ -128,6 +130,10 @@ class Trainer:
         """
         load(self.model, graph)
         _sum_biases(self.model)
+
+    def stepper(self) -> Stepper:
+        """The model of a sequence-to-sequence task as it is now, for `biport.decoding`."""
+        return stepper(self.model)
 
     def save(self, folder: Path) -> None:
         """Nothing: the weights in the bundle are in torch's own names for `torch_side.load` already."""

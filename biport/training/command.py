@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from biport.graph import Graph
 from biport.training import folder as files
 from biport.training.curves import check_picture, draw_curves
 from biport.training.data import TaskData, load_data
+from biport.training.exact import exact_matches
 from biport.training.interruption import Interruption
 from biport.training.loop import InterruptedRunError, Loop, Watcher, evaluate
 from biport.training.progress import Epoch, read_checkpoint, write_checkpoint
 from biport.training.progress import Progress as RunProgress
 from biport.training.recipe import Recipe
-from biport.training.trainer import Sums, Trainer
+from biport.training.trainer import Trainer
 
 FRAMEWORKS = ("keras", "torch")
 
@@ -143,13 +144,13 @@ def _loop(run: Run, watcher: Watcher) -> Loop:
     return Loop(run.trainer, run.recipe, run.data, run.progress, checkpoint, keep, shown)
 
 
-def _history(run: Run, test: Sums | None = None) -> dict[str, Any]:
+def _history(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
     progress = run.progress
     best = progress.best
     return {
         "epochs": [vars(epoch) for epoch in progress.epochs],
         "best": None if best is None else best.epoch,
-        "test": None if test is None else {"loss": test.mean_loss, "accuracy": test.accuracy},
+        "test": None if test is None else dict(test),
         "seconds": progress.seconds,
     }
 
@@ -166,7 +167,7 @@ def _finished(run: Run) -> tuple[dict[str, Any], str, int]:
     best = run.progress.best
     assert best is not None
     run.trainer.load(bundle.read(run.output / files.MODEL))
-    test = evaluate(run.trainer, run.recipe, run.data, run.data.test)
+    test = _test(run)
     files.write_history(run.output, _history(run, test))
     notes = []
     try:
@@ -176,14 +177,27 @@ def _finished(run: Run) -> tuple[dict[str, Any], str, int]:
     lines = [
         f"best epoch {best.epoch}: validation loss {best.validation_loss:.4f}, "
         f"accuracy {best.validation_accuracy:.2%}",
-        f"test loss {test.mean_loss:.4f}, accuracy {test.accuracy:.2%}",
+        f"test loss {test['loss']:.4f}, accuracy {test['accuracy']:.2%}"
+        + (f", {test['exact']:.2%} of sequences exact" if "exact" in test else ""),
         f"{run.output}: {run.recipe.epochs} epochs in {sum(run.progress.seconds):.0f} s",
         *notes,
     ]
     return _data(run, test) | {"finished": True, "notes": notes}, "\n".join(lines), 0
 
 
-def _data(run: Run, test: Sums | None = None) -> dict[str, Any]:
+def _test(run: Run) -> dict[str, float]:
+    """What the model makes of the rows for testing."""
+    sums = evaluate(run.trainer, run.recipe, run.data, run.data.test)
+    found = {"loss": sums.mean_loss, "accuracy": sums.accuracy}
+    if run.recipe.task == "seq2seq":
+        rows: Any = run.data.test
+        sources, targets = rows
+        right, count = exact_matches(run.trainer.stepper(), sources, targets, run.recipe.max_length)
+        found["exact"] = right / max(count, 1)
+    return found
+
+
+def _data(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
     return {
         "output": str(run.output),
         "framework": run.framework,

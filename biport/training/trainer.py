@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from biport.decoding import Stepper
 from biport.graph import Graph
 
 CLIP = 1e-7
@@ -107,6 +108,10 @@ class Trainer(Protocol):
         Raises:
             WeightError: they do not suit it.
         """
+        ...
+
+    def stepper(self) -> Stepper:
+        """The model of a sequence-to-sequence task as it is now, for `biport.decoding`."""
         ...
 
     def save(self, folder: Path) -> None:
