@@ -108,7 +108,10 @@ class Trainer:
         """
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.items()}
         parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}}
-        torch.set_rng_state(tensors.pop(GENERATOR))
+        generator = tensors.pop(GENERATOR, None)
+        if generator is None:
+            raise WeightError("the state of another model: it has no generator")
+        torch.set_rng_state(generator)
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor

@@ -63,6 +63,11 @@ def run_training(
     else:
         files.check_new(output, force)
     trainer_module = _side(framework)
+    if framework == "torch" and recipe.data == "imdb":
+        raise InputError(
+            "data='imdb': Keras loads it, and a run in torch loads no Keras; give its file, "
+            "~/.keras/datasets/imdb.npz where Keras has loaded it before, or aclImdb."
+        )
     data = load_data(recipe)
     settings = {**recipe.settings, **data.sizes}
     model = trainer_module.build(recipe.family, settings, recipe.dtype, recipe.seed)

@@ -207,6 +207,8 @@ def test_the_state_of_another_model_is_refused(side: str, tmp_path: Path) -> Non
     large = module.Trainer(module.build("sentiment", NOISY, "float32", 0), Adam())
     with pytest.raises(WeightError, match="the state of another model"):
         large.restore(small.state())
+    with pytest.raises(WeightError, match="the state of another model"):
+        large.restore({})
     with pytest.raises(WeightError):
         large.load(small.graph())
 
