@@ -165,12 +165,31 @@ def port(
 def export(
     source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="An .onnx file.")],
+    route: Annotated[
+        str,
+        typer.Option(help="fused; tf2onnx, for layers biport does not know; auto, the second if it has to."),
+    ] = "fused",
+    verified: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Try the file; one that differs is not kept.")
+    ] = True,
     config: ConfigFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as an ONNX graph, one fused node a recurrent layer."""
-    _port(source, Target.ONNX, output, config, force, as_json)
+    """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
+    from biport.exporting import export_model
+
+    _check_output(source, Target.ONNX, output)
+    made = export_model(source, output, route=route, config=config, verify=verified, overwrite=force)
+    nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
+    lines = [
+        f"{output}: route {made.written.route}, {made.written.bytes:,} bytes",
+        f"nodes: {nodes}" + (" ..." if len(made.written.nodes) > 6 else ""),
+        f"verified {made.verified}" if made.verified else "not verified",
+        *(f"note: {note}" for note in made.notes),
+    ]
+    data = {"source": str(source), **made.written.as_dict(), "verified": made.verified or None}
+    say(as_json, data | {"notes": list(made.notes)}, "\n".join(lines))
 
 
 def _port(source: Path, to: Target, output: Path, config: Path | None, force: bool, as_json: bool) -> None:

@@ -24,7 +24,7 @@ from export.markers import Marker, OpOf, handlers, marked, replaced
 from export.require import require
 
 if TYPE_CHECKING:
-    from export.files import Written
+    from export.files import Check, Written
 
 OPSET = 18
 NOISY = ("tensorflow", "tf2onnx")
@@ -37,6 +37,7 @@ def write_tf2onnx(
     overwrite: bool = False,
     bounds: Mapping[str, int] | None = None,
     op_of: OpOf | None = None,
+    check: Check | None = None,
 ) -> Written:
     """Write a live Keras model as an ONNX file by way of TensorFlow.
 
@@ -54,6 +55,7 @@ def write_tf2onnx(
             embeddings which read the input directly.
         op_of: the op of a live recurrent layer, ``None`` for one that tf2onnx is to convert, such as
             `keras_side.recurrent_op`; by default tf2onnx converts all of them.
+        check: called with the file before it is put in its place; what it raises, this does.
 
     Raises:
         UnsupportedError: the model has no declared inputs, a layer that tf2onnx cannot express, or weights
@@ -80,7 +82,7 @@ def write_tf2onnx(
     notes = replaced(onnx_model, markers)
     _refuse_foreign(onnx_model, owner)
 
-    publish(path, lambda made: _save(onnx_model, made), overwrite=overwrite)
+    publish(path, lambda made: _save(onnx_model, made), overwrite=overwrite, check=check)
     return Written(
         path=path,
         route="tf2onnx",
