@@ -241,7 +241,9 @@ def run_curves(runs: Sequence[Path], output: Path, force: bool) -> tuple[dict[st
         MissingDependencyError: matplotlib is not installed.
     """
     check_picture(output, force)
-    found = {str(run): files.read_history(run) for run in runs}
+    # By the folders' names, where those are enough to tell them apart.
+    short = len({run.name for run in runs}) == len(runs)
+    found = {run.name if short else str(run): files.read_history(run) for run in runs}
     draw_curves(found, output)
     epochs = {label: len(history) for label, history in found.items()}
     counted = ", ".join(f"{label} ({count} epochs)" for label, count in epochs.items())
