@@ -252,6 +252,10 @@ def verify(
     trace: Annotated[
         bool, typer.Option("--trace", help="Also say where each form that differs first does.")
     ] = False,
+    gradients: Annotated[
+        bool,
+        typer.Option("--gradients", help="Also compare the gradients of every weight, where a form has any."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
@@ -264,7 +268,15 @@ def verify(
             raise InputError(f"{path}: no such file or folder")
     _import_torch_first(models)
     arrays = None if inputs is None else load_inputs(inputs)
-    report = verify_models(*models, inputs=arrays, seed=seed, float64=float64, trace=trace, config=config)
+    report = verify_models(
+        *models,
+        inputs=arrays,
+        seed=seed,
+        float64=float64,
+        trace=trace,
+        gradients=gradients,
+        config=config,
+    )
     say(as_json, report.to_json(), report.table)
     raise typer.Exit(0 if report.ok else 1)
 

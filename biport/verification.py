@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import importlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from biport.compare import (
     measure,
 )
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
+from biport.gradients import Differentiate, Differentiated, gradient_lines
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, id_bounds, in_order
 from biport.locate import Oracle, Traced, locate
@@ -39,6 +41,7 @@ from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
 from biport.steps import needed_steps
 
 Arrays = Sequence[np.ndarray]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,20 @@ class Form:
         name: what the report calls it.
         run: inputs to outputs, float32.
         graph: the graph, where biport can read one from it.
-        run_float64: the same in float64, where the form can; it raises `UnsupportedError` where it cannot.
+        run_float64: the same in float64, or why the form has none; it raises `UnsupportedError` where it
+            turns out that there is none.
         float64_allowed: how exact its framework is in float64.
         trace: the values inside of it; given the graph that it is held against.
+        gradients: those of its framework, in float64; as `run_float64`.
     """
 
     name: str
     run: Callable[[Arrays], Sequence[np.ndarray]]
     graph: Graph | None = None
-    run_float64: Callable[[], Callable[[Arrays], Sequence[np.ndarray]]] | None = None
+    run_float64: Callable[[], Callable[[Arrays], Sequence[np.ndarray]]] | str = "runs in float32 only"
     float64_allowed: float = L1_ALLOWED
     trace: Callable[[Cases, Graph], Traced] | None = None
+    gradients: Callable[[], Differentiate] | str = "runs without gradients"
 
 
 def open_form(source: Any, config: Any = None) -> Form:
@@ -139,24 +145,44 @@ def _graph_form(name: str, graph: Graph) -> Form:
     def trace(cases: Cases, _: Graph) -> Traced:
         return Traced({case: reference.trace(graph, arrays, "float32") for case, arrays in cases.items()})
 
-    return Form(name, lambda arrays: reference.run(graph, arrays, "float32"), graph, trace=trace)
+    return Form(
+        name,
+        lambda arrays: reference.run(graph, arrays, "float32"),
+        graph,
+        "is computed by the oracle itself",
+        trace=trace,
+        gradients="is computed in numpy, which has none",
+    )
 
 
 def _onnx_form(name: str, session: Any) -> Form:
     def trace(cases: Cases, wanted: Graph) -> Traced:
         return importlib.import_module("export").trace(session.path, cases, wanted)
 
-    return Form(name, session.run, trace=trace)
+    return Form(
+        name,
+        session.run,
+        run_float64="an ONNX graph computes in float32",
+        trace=trace,
+        gradients="an ONNX graph has none",
+    )
 
 
 def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
     side = importlib.import_module("keras_side")
     read = side.read(model) if graph is None else graph
 
+    @functools.cache
+    def double() -> tuple[Any, Graph]:
+        wide = read.astype("float64")
+        return side.write(wide), wide
+
     def run_float64() -> Callable[[Arrays], Sequence[np.ndarray]]:
-        double = read.astype("float64")
-        rebuilt = side.write(double)
-        return lambda arrays: side.run(rebuilt, arrays, double)
+        rebuilt, wide = double()
+        return lambda arrays: side.run(rebuilt, arrays, wide)
+
+    def gradients() -> Differentiate:
+        return functools.partial(side.gradients, double()[0])
 
     allowed = side.float64_allowed(read)
     return Form(
@@ -166,6 +192,7 @@ def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
         run_float64,
         allowed,
         lambda cases, _: side.trace(model, cases, read),
+        gradients,
     )
 
 
@@ -183,6 +210,7 @@ def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
         read,
         run_float64,
         trace=lambda cases, _: side.trace(module, cases, read),
+        gradients=lambda: functools.partial(side.gradients, copy.deepcopy(module).double()),
     )
 
 
@@ -251,6 +279,7 @@ def verify(
     seed: int = 0,
     float64: bool = False,
     trace: bool = False,
+    gradients: bool = False,
     config: Any = None,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
@@ -263,13 +292,16 @@ def verify(
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
         trace: also say, for each form that differs, where it first does; see `biport.locate`.
+        gradients: also compare, at level L3, the gradients of the forms that have them, in float64; see
+            `biport.gradients`.
         config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
 
     Returns:
         The report. A difference is a verdict, not an exception, and so is a form that fails to run.
 
     Raises:
-        BiportError: a form cannot be opened, none of them can be read, or the inputs do not suit it.
+        BiportError: a form cannot be opened, none of them can be read, or the inputs do not suit it;
+            gradients are asked for, and no form has any.
     """
     if len(sources) < 2:
         raise InputError("verify compares two or more forms of a model")
@@ -290,14 +322,18 @@ def verify(
     rounding = _errors(rounded, oracle, len(graph.outputs))
     results = {form.name: _run_all(form.run, cases) for form in forms}
     lines = _float32_lines(results, source, graph, oracle, rounding)
+    notes: list[str] = []
     if float64:
-        lines += _float64_lines(forms, graph, cases, oracle, rounding)
+        lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
+    if gradients:
+        worst = max(rounding, key=lambda error: error.maximum)
+        lines += gradient_lines(_differentiated(forms, cases, notes), graph, cases, worst, seed)
     weights = {
         form.name: weight_differences(graph, form.graph)
         for form in forms
         if form is not source and form.graph is not None
     }
-    report = Report(lines, weights, list(cases), graph.digest())
+    report = Report(lines, weights, list(cases), graph.digest(), notes=notes)
     if not trace:
         return report
     differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
@@ -371,6 +407,7 @@ def _float64_lines(
     cases: Mapping[str, Arrays],
     oracle: Results,
     reference_errors: Sequence[Error],
+    notes: list[str],
 ) -> list[Line]:
     wide = {
         case: [array.astype("float64") if array.dtype.kind == "f" else array for array in arrays]
@@ -378,15 +415,42 @@ def _float64_lines(
     }
     lines = []
     for form in forms:
-        if form.run_float64 is None:
-            continue
-        try:
-            run = form.run_float64()
-        except UnsupportedError:
-            # Some layers of Keras compute something else in float64.
+        run = _opened(form.run_float64)
+        if isinstance(run, str):
+            notes.append(f"{form.name}: not run in float64: {run}")
             continue
         found = _errors(_run_all(run, wide), oracle, len(graph.outputs))
         for output, error, rounded in zip(graph.outputs, found, reference_errors, strict=True):
             verdict, allowed = judge_float64(error, form.float64_allowed, rounded)
             lines.append(Line(form.name, output, "L1", verdict, error, allowed))
     return lines
+
+
+def _differentiated(
+    forms: Sequence[Form], cases: Mapping[str, Arrays], notes: list[str]
+) -> list[Differentiated]:
+    """The forms that have gradients; of the others it is noted why they have none."""
+    if any(array.size == 0 for arrays in cases.values() for array in arrays):
+        raise InputError("gradients need inputs that are not empty")
+    found, missing = [], []
+    for form in forms:
+        gradients = _opened(form.gradients)
+        if isinstance(gradients, str):
+            missing.append(f"{form.name}: no gradients: {gradients}")
+        else:
+            found.append(Differentiated(form.name, gradients, form.float64_allowed))
+    if not found:
+        raise InputError(f"no form has gradients to compare: {'; '.join(missing)}")
+    notes += missing
+    return found
+
+
+def _opened(make: Callable[[], T] | str) -> T | str:
+    """What is made, or why there is none."""
+    if isinstance(make, str):
+        return make
+    try:
+        return make()
+    except UnsupportedError as error:
+        # Some layers of Keras compute something else in float64.
+        return str(error)

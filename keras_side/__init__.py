@@ -11,13 +11,18 @@ from keras_side.read import read
 from keras_side.write import load, run, save, write
 
 if TYPE_CHECKING:
+    from keras_side.gradient import gradients
     from keras_side.tracing import trace
 
-__all__ = ["float64_allowed", "inspect", "load", "read", "run", "save", "trace", "write"]
+__all__ = ["float64_allowed", "gradients", "inspect", "load", "read", "run", "save", "trace", "write"]
 
 
 def __getattr__(name: str) -> Any:
-    """`trace`, imported when it is asked for: to look at a file nothing of it is needed."""
+    """`gradients` and `trace`, imported when asked for: to look at a file nothing of them is needed."""
+    if name == "gradients":
+        from keras_side.gradient import gradients
+
+        return gradients
     if name == "trace":
         from keras_side.tracing import trace
 

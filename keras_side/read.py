@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+import numpy as np
+
 import keras_side.ops
 from biport import ops
 from biport.errors import (
@@ -93,9 +95,7 @@ def read(source: Any, config: Any = None) -> Graph:
         InputError: the live model has not been built; ``config`` is missing, or not needed.
     """
     if is_live(source):
-        data, variables, version = describe(source)
-        with _naming(variables.owner):
-            return _read_model(data, variables, variables.owner, Origin(version))
+        return read_live(source)
     if not isinstance(source, str | os.PathLike):
         raise UnsupportedError(
             f"{type(source).__module__}.{type(source).__qualname__}",
@@ -104,6 +104,20 @@ def read(source: Any, config: Any = None) -> Graph:
     path = Path(source)
     with reading(path.name), ModelFile(path, config) as file:
         return read_file(file)
+
+
+def read_live(model: Any, instead: Mapping[int, np.ndarray] | None = None) -> Graph:
+    """The graph of a live model; see `read`.
+
+    Args:
+        model: the model.
+        instead: arrays to be read in place of the values of its variables, by the identity of these: reading
+            is linear, so gradients come out under the names and in the layouts of the weights.
+    """
+    data, variables, version = describe(model)
+    with _naming(variables.owner):
+        variables = dataclasses.replace(variables, instead=instead or {})
+        return _read_model(data, variables, variables.owner, Origin(version))
 
 
 def read_file(file: ModelFile) -> Graph:
