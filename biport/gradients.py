@@ -20,14 +20,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from biport import reference
 from biport.compare import L1_ALLOWED, Error, Line, Verdict, judge_float64
-from biport.errors import BiportError
+from biport.errors import BiportError, WeightError
 from biport.graph import Graph
 from biport.ops import Cell, Op
 from biport.slopes import Cotangents, Gradient, Slopes
 
 SLOPES_ALLOWED = 1e-6
 FORMS_ALLOWED = 1e-10
+FLOAT32_ALLOWED = 1e-4
+"""Where a form has float32 only."""
 LEAST = 1e-4
 """Of the largest gradient: the least that errors are divided by."""
 LEVEL = "L3"
@@ -44,12 +47,14 @@ class Differentiated:
     Args:
         name: what the report calls it.
         gradients: its framework's.
-        allowed: how exact its framework is in float64.
+        allowed: how exact its framework is, in float64 where nothing else is noted.
+        note: why it is held to less.
     """
 
     name: str
     gradients: Differentiate
     allowed: float = L1_ALLOWED
+    note: str = ""
 
 
 @dataclass
@@ -80,7 +85,8 @@ def gradient_lines(
     graph: Graph,
     cases: Mapping[str, Arrays],
     rounding: Error,
-    seed: int = 0,
+    seed: int,
+    notes: list[str],
 ) -> list[Line]:
     """For each form its loss, and its gradient against the slopes and against another form's.
 
@@ -90,8 +96,10 @@ def gradient_lines(
         cases: inputs by case.
         rounding: what float32 does to the reference, the worst output's; see `judge_float64`.
         seed: of cotangents and directions.
+        notes: gets what could not be compared.
     """
     exact = graph.astype("float64")
+    cases = _finite(exact, cases, notes)
     slopes = {case: Slopes(exact, arrays, seed) for case, arrays in cases.items()}
     wide = {case: [_double(array) for array in arrays] for case, arrays in cases.items()}
     found = {form.name: _differentiate(form, wide, slopes) for form in forms}
@@ -130,12 +138,27 @@ def _double(array: np.ndarray) -> np.ndarray:
     return array.astype("float64") if array.dtype.kind == "f" else array
 
 
+def _finite(graph: Graph, cases: Mapping[str, Arrays], notes: list[str]) -> dict[str, Arrays]:
+    """The rows whose outputs are finite: there is no gradient where a mean is over no steps."""
+    kept: dict[str, Arrays] = {}
+    for case, arrays in cases.items():
+        outputs = reference.run(graph, arrays)
+        rows = np.logical_and.reduce([np.isfinite(out).reshape(len(out), -1).all(axis=1) for out in outputs])
+        if not rows.all():
+            notes.append(f"gradients without {(~rows).sum()} rows of {case!r}, whose outputs are not finite")
+        if rows.any():
+            kept[case] = [array[rows] for array in arrays]
+    return kept
+
+
 def _differentiate(
     form: Differentiated, cases: Mapping[str, Arrays], slopes: Mapping[str, Slopes]
 ) -> dict[str, Gradient] | str:
     """Its gradients by case, or what went wrong."""
     try:
         return {case: form.gradients(arrays, slopes[case].cotangents) for case, arrays in cases.items()}
+    except WeightError as error:
+        return f"as gradients, {error}"
     except BiportError as error:
         return str(error)
     except Exception as error:  # As for its outputs: a foreign runtime may raise anything.

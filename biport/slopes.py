@@ -138,7 +138,7 @@ class Slopes:
             return reference.rerun(self._graph, self._values, {}, {path: self._inputs[path] + by})
         op, place = self._ops[path]
         weights = op.weights()
-        moved = type(op).build(op.settings(), weights | {place: weights[place] + by})
+        moved = type(op).build(op.settings(), weights | {place: np.asarray(weights[place] + by)})
         return reference.rerun(self._graph, self._values, {id(op): moved}, {})
 
     def _between(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:

@@ -12,6 +12,7 @@ import functools
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +33,14 @@ from biport.compare import (
     measure,
 )
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
-from biport.gradients import Differentiate, Differentiated, gradient_lines
+from biport.gradients import FLOAT32_ALLOWED, Differentiated, gradient_lines
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, id_bounds, in_order
 from biport.locate import Oracle, Traced, locate
 from biport.locate.traced import Cases
 from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
 from biport.steps import needed_steps
+from biport.transfer import with_two_biases
 
 Arrays = Sequence[np.ndarray]
 T = TypeVar("T")
@@ -52,20 +54,20 @@ class Form:
         name: what the report calls it.
         run: inputs to outputs, float32.
         graph: the graph, where biport can read one from it.
-        run_float64: the same in float64, or why the form has none; it raises `UnsupportedError` where it
-            turns out that there is none.
+        run_float64: makes what runs the same in float64, given the source's graph; or why there is none. It
+            raises `UnsupportedError` where it turns out that there is none.
         float64_allowed: how exact its framework is in float64.
         trace: the values inside of it; given the graph that it is held against.
-        gradients: those of its framework, in float64; as `run_float64`.
+        gradients: makes what gives the gradients of its framework; as `run_float64`.
     """
 
     name: str
     run: Callable[[Arrays], Sequence[np.ndarray]]
     graph: Graph | None = None
-    run_float64: Callable[[], Callable[[Arrays], Sequence[np.ndarray]]] | str = "runs in float32 only"
+    run_float64: Callable[[Graph], Callable[[Arrays], Sequence[np.ndarray]]] | str = "runs in float32 only"
     float64_allowed: float = L1_ALLOWED
     trace: Callable[[Cases, Graph], Traced] | None = None
-    gradients: Callable[[], Differentiate] | str = "runs without gradients"
+    gradients: Callable[[Graph], Differentiated] | str = "runs without gradients"
 
 
 def open_form(source: Any, config: Any = None) -> Form:
@@ -172,17 +174,28 @@ def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
     side = importlib.import_module("keras_side")
     read = side.read(model) if graph is None else graph
 
-    @functools.cache
-    def double() -> tuple[Any, Graph]:
-        wide = read.astype("float64")
-        return side.write(wide), wide
+    made: list[tuple[Any, Graph]] = []
 
-    def run_float64() -> Callable[[Arrays], Sequence[np.ndarray]]:
-        rebuilt, wide = double()
+    def double(source: Graph) -> tuple[Any, Graph]:
+        if not made:
+            # A sum of two biases that was rounded to float32 is another one in float64.
+            wide = with_two_biases(read, source).astype("float64")
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="two biases were added up")
+                made.append((side.write(wide), wide))
+        return made[0]
+
+    def run_float64(source: Graph) -> Callable[[Arrays], Sequence[np.ndarray]]:
+        rebuilt, wide = double(source)
         return lambda arrays: side.run(rebuilt, arrays, wide)
 
-    def gradients() -> Differentiate:
-        return functools.partial(side.gradients, double()[0])
+    def gradients(source: Graph) -> Differentiated:
+        try:
+            rebuilt, _ = double(source)
+        except UnsupportedError as error:
+            note = f"gradients in float32, held to {FLOAT32_ALLOWED:g}: {error}"
+            return Differentiated(name, functools.partial(side.gradients, model), FLOAT32_ALLOWED, note)
+        return Differentiated(name, functools.partial(side.gradients, rebuilt), allowed)
 
     allowed = side.float64_allowed(read)
     return Form(
@@ -200,7 +213,7 @@ def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
     side = importlib.import_module("torch_side")
     read = side.read(module) if graph is None else graph
 
-    def run_float64() -> Callable[[Arrays], Sequence[np.ndarray]]:
+    def run_float64(_: Graph) -> Callable[[Arrays], Sequence[np.ndarray]]:
         double = copy.deepcopy(module).double()
         return lambda arrays: side.run(double, arrays)
 
@@ -210,7 +223,9 @@ def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
         read,
         run_float64,
         trace=lambda cases, _: side.trace(module, cases, read),
-        gradients=lambda: functools.partial(side.gradients, copy.deepcopy(module).double()),
+        gradients=lambda _: Differentiated(
+            name, functools.partial(side.gradients, copy.deepcopy(module).double())
+        ),
     )
 
 
@@ -327,7 +342,7 @@ def verify(
         lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
     if gradients:
         worst = max(rounding, key=lambda error: error.maximum)
-        lines += gradient_lines(_differentiated(forms, cases, notes), graph, cases, worst, seed)
+        lines += gradient_lines(_differentiated(forms, graph, cases, notes), graph, cases, worst, seed, notes)
     weights = {
         form.name: weight_differences(graph, form.graph)
         for form in forms
@@ -415,7 +430,7 @@ def _float64_lines(
     }
     lines = []
     for form in forms:
-        run = _opened(form.run_float64)
+        run = _opened(form.run_float64, graph)
         if isinstance(run, str):
             notes.append(f"{form.name}: not run in float64: {run}")
             continue
@@ -427,30 +442,33 @@ def _float64_lines(
 
 
 def _differentiated(
-    forms: Sequence[Form], cases: Mapping[str, Arrays], notes: list[str]
+    forms: Sequence[Form], graph: Graph, cases: Mapping[str, Arrays], notes: list[str]
 ) -> list[Differentiated]:
     """The forms that have gradients; of the others it is noted why they have none."""
     if any(array.size == 0 for arrays in cases.values() for array in arrays):
         raise InputError("gradients need inputs that are not empty")
     found, missing = [], []
     for form in forms:
-        gradients = _opened(form.gradients)
+        gradients = _opened(form.gradients, graph)
         if isinstance(gradients, str):
             missing.append(f"{form.name}: no gradients: {gradients}")
-        else:
-            found.append(Differentiated(form.name, gradients, form.float64_allowed))
+            continue
+        # The form may have been given another name since it was opened.
+        found.append(dataclasses.replace(gradients, name=form.name))
+        if gradients.note:
+            missing.append(f"{form.name}: {gradients.note}")
     if not found:
         raise InputError(f"no form has gradients to compare: {'; '.join(missing)}")
     notes += missing
     return found
 
 
-def _opened(make: Callable[[], T] | str) -> T | str:
+def _opened(make: Callable[[Graph], T] | str, source: Graph) -> T | str:
     """What is made, or why there is none."""
     if isinstance(make, str):
         return make
     try:
-        return make()
+        return make(source)
     except UnsupportedError as error:
         # Some layers of Keras compute something else in float64.
         return str(error)
