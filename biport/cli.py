@@ -1,4 +1,4 @@
-"""The command line: ``biport demo | inspect | port | export | verify | run | matrix | layers``.
+"""The command line: ``biport demo | inspect | port | export | bidirect | verify | run | matrix | layers``.
 
 Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
 model. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
@@ -144,24 +144,9 @@ def export(
 
 
 def _port(source: Path, to: Target, output: Path, config: Path | None, force: bool, as_json: bool) -> None:
-    from biport.transfer import summed_biases
-
     _check_output(source, to, output)
     graph, notes = _read(source, config)
-    match to:
-        case Target.TORCH:
-            from biport import bundle
-
-            bundle.write(graph, output, overwrite=force)
-        case Target.ONNX:
-            import export
-
-            notes += [*export.write(graph, output, overwrite=force).notes]
-        case Target.KERAS:
-            import keras_side
-
-            notes += [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
-            keras_side.save(graph, output, overwrite=force)
+    notes += _write(graph, to, output, force)
     data = {
         "source": str(source),
         "to": str(to),
@@ -173,6 +158,26 @@ def _port(source: Path, to: Target, output: Path, config: Path | None, force: bo
     }
     lines = [f"{output}: {len(graph.nodes)} nodes, {graph.parameter_count():,} parameters", *notes]
     say(as_json, data, "\n".join(lines))
+
+
+def _write(graph: Any, to: Target, output: Path, force: bool) -> list[str]:
+    """Write a graph; what somebody who ports it should know."""
+    match to:
+        case Target.TORCH:
+            from biport import bundle
+
+            bundle.write(graph, output, overwrite=force)
+            return []
+        case Target.ONNX:
+            import export
+
+            return [*export.write(graph, output, overwrite=force).notes]
+        case Target.KERAS:
+            import keras_side
+            from biport.transfer import summed_biases
+
+            keras_side.save(graph, output, overwrite=force)
+            return [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
 
 
 def _read(source: Path, config: Path | None) -> tuple[Any, list[str]]:
@@ -194,6 +199,41 @@ def _read(source: Path, config: Path | None) -> tuple[Any, list[str]]:
 def _is_bundle(source: Path) -> bool:
     """Whether a folder is biport's; a SavedModel is one too, and refused with advice of its own."""
     return source.is_dir() and not (source / "saved_model.pb").exists()
+
+
+@app.command()
+@report_errors
+def bidirect(
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A .keras or .onnx file, otherwise a bundle folder.")
+    ],
+    layers: Annotated[
+        list[str] | None, typer.Option("--layers", help="A layer to convert; may be repeated. Default: all.")
+    ] = None,
+    merge: Annotated[str, typer.Option(help="concat, sum, ave or mul.")] = "concat",
+    init: Annotated[str, typer.Option(help="Of the backward half: copy, mirror or fresh.")] = "copy",
+    seed: Annotated[int, typer.Option(help="Seed of fresh weights.")] = 0,
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make LSTM, GRU and SimpleRNN layers bidirectional, and what follows them as wide as that needs."""
+    from biport.bidirect import bidirect as convert
+
+    to = {".keras": Target.KERAS, ".onnx": Target.ONNX}.get(output.suffix, Target.TORCH)
+    _check_output(source, to, output)
+    graph, notes = _read(source, config)
+    made = convert(graph, layers, merge=merge, init=init, seed=seed)
+    notes += _write(made.graph, to, output, force)
+    data = {
+        "source": str(source),
+        "output": str(output),
+        "layers": list(made.layers),
+        "parameters": {"before": graph.parameter_count(), "after": made.graph.parameter_count()},
+        "notes": [*notes, *made.notes],
+    }
+    say(as_json, data, "\n".join([str(made), *notes, f"written to {output}"]))
 
 
 @app.command()

@@ -9,6 +9,8 @@
 `torch_side.layers` has the layers torch lacks, `torch_side.models` models a person would write.
 """
 
+from torch_side.bidirect import bidirect
+from torch_side.decode import stepper
 from torch_side.gradient import gradients
 from torch_side.load import load
 from torch_side.read import read
@@ -16,4 +18,4 @@ from torch_side.run import run
 from torch_side.trace import trace
 from torch_side.write import Ported, write
 
-__all__ = ["Ported", "gradients", "load", "read", "run", "trace", "write"]
+__all__ = ["Ported", "bidirect", "gradients", "load", "read", "run", "stepper", "trace", "write"]
