@@ -16,12 +16,10 @@ if TYPE_CHECKING:
     from keras_side.gradient import gradients
     from keras_side.tracing import trace
 
-<<<<<<< HEAD
-__all__ = ["float64_allowed", "gradients", "inspect", "load", "read", "run", "save", "trace", "write"]
-=======
 __all__ = [
     "bidirect",
     "float64_allowed",
+    "gradients",
     "inspect",
     "load",
     "read",
@@ -31,7 +29,6 @@ __all__ = [
     "trace",
     "write",
 ]
->>>>>>> main
 
 
 def __getattr__(name: str) -> Any:
