@@ -224,7 +224,9 @@ def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
         run_float64,
         trace=lambda cases, _: side.trace(module, cases, read),
         gradients=lambda _: Differentiated(
-            name, functools.partial(side.gradients, copy.deepcopy(module).double())
+            name,
+            functools.partial(side.gradients, copy.deepcopy(module).double()),
+            side.gradients_allowed(read),
         ),
     )
 

@@ -49,7 +49,11 @@ def gradients(
 
     graph = read(model)
     variables = [v for v in model.variables if "float" in str(v.dtype) and v.name not in STATISTICS]
-    tensors = [tf.constant(array) for array in check_inputs(graph, inputs)]
+    # A model without weights does not say in which dtype it computes; its inputs do.
+    wide = any(str(x.dtype) == "float64" for x in model.inputs)
+    tensors = [
+        tf.constant(array) for array in check_inputs(graph.astype("float64") if wide else graph, inputs)
+    ]
     floats = {value.name: x for value, x in zip(graph.inputs, tensors, strict=True) if x.dtype.is_floating}
     sources = [*(variable.value for variable in variables), *floats.values()]
     with tf.device("cpu:0"), tf.GradientTape(watch_accessed_variables=False) as tape:

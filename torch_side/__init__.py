@@ -11,11 +11,22 @@
 
 from torch_side.bidirect import bidirect
 from torch_side.decode import stepper
-from torch_side.gradient import gradients
+from torch_side.gradient import gradients, gradients_allowed
 from torch_side.load import load
 from torch_side.read import read
 from torch_side.run import run
 from torch_side.trace import trace
 from torch_side.write import Ported, write
 
-__all__ = ["Ported", "bidirect", "gradients", "load", "read", "run", "stepper", "trace", "write"]
+__all__ = [
+    "Ported",
+    "bidirect",
+    "gradients",
+    "gradients_allowed",
+    "load",
+    "read",
+    "run",
+    "stepper",
+    "trace",
+    "write",
+]

@@ -5,15 +5,33 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from biport.compare import L1_ALLOWED
 from biport.gradients import Gradient
-from biport.graph import trained
+from biport.graph import Graph, trained
+from biport.ops import Op
 from torch_side.read import read
 from torch_side.run import as_tensors, call, device_of, evaluating, full_precision
+
+INEXACT = ("hard_sigmoid",)
+"""Torch's derivative of it has a 1/6 rounded to float32, whatever the dtype: 2e-8 (torch 2.13)."""
+
+
+def gradients_allowed(graph: Graph) -> float:
+    """How far right gradients of a module may be off in float64: 1e-12, or 1e-6 behind `INEXACT`."""
+    inexact = any(name in INEXACT for node in graph.nodes for name in _settings(node.op))
+    return 1e-6 if inexact else L1_ALLOWED
+
+
+def _settings(op: Op) -> Iterator[Any]:
+    yield from op.settings().values()
+    for part in op.parts().values():
+        yield from _settings(part)
 
 
 def gradients(

@@ -120,6 +120,8 @@ CELLS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
     "LSTM, two biases": (ops.LSTM, {"biases": 2}),
     "GRU": (ops.GRU, {}),
     "GRU reset before, two biases": (ops.GRU, {"reset_after": False, "biases": 2}),
+    # Torch differentiates hard_sigmoid with a 1/6 of float32.
+    "GRU of hard_sigmoid": (ops.GRU, {"recurrent_activation": "hard_sigmoid"}),
     "RNN": (ops.RNN, {"biases": 2}),
     "RNN, no bias": (ops.RNN, {"biases": 0}),
 }
@@ -138,8 +140,9 @@ def test_recurrent_layers_both_ways(which: str) -> None:
         for sources in ((graph, model, module), (module, model)):
             report = verify(*sources, inputs=every_mask(graph), gradients=True)
             assert report.verdict is Verdict.SAME, report.table
-            compared_with = [line.error.note for line in report.lines if line.allowed == 1e-10]
-            assert len(compared_with) == 1, report.table
+            *_, line = report.lines
+            assert "slopes" not in line.error.note
+            assert line.allowed == (1e-6 if "hard" in which else 1e-10)
 
 
 def small_layers() -> Any:
