@@ -135,12 +135,40 @@ def port(
 def export(
     source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="An .onnx file.")],
+    route: Annotated[
+        str,
+        typer.Option(help="fused; tf2onnx, for layers biport does not know; auto, the second if it has to."),
+    ] = "fused",
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits; says what that costs.")] = False,
+    half: Annotated[bool, typer.Option("--fp16", help="Half precision, for a GPU.")] = False,
+    verified: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Try the file; one that differs is not kept.")
+    ] = True,
     config: ConfigFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as an ONNX graph, one fused node a recurrent layer."""
-    _port(source, Target.ONNX, output, config, force, as_json)
+    """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
+    from biport.exporting import export_model
+
+    _check_output(source, Target.ONNX, output)
+    if int8 and half:
+        raise InputError("--int8 and --fp16: take one of them")
+    precision = "int8" if int8 else "float16" if half else "float32"
+    made = export_model(
+        source, output, route=route, config=config, verify=verified, overwrite=force, precision=precision
+    )
+    nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
+    lines = [
+        f"{output}: route {made.written.route}, {made.written.bytes:,} bytes",
+        f"nodes: {nodes}" + (" ..." if len(made.written.nodes) > 6 else ""),
+        f"verified {made.verified}" if made.verified else "not verified",
+        *(made.cost.lines() if made.cost else []),
+        *(f"note: {note}" for note in made.notes),
+    ]
+    data = {"source": str(source), **made.written.as_dict(), "verified": made.verified or None}
+    data["cost"] = made.cost and made.cost.to_json()
+    say(as_json, data | {"notes": list(made.notes)}, "\n".join(lines))
 
 
 def _port(source: Path, to: Target, output: Path, config: Path | None, force: bool, as_json: bool) -> None:
@@ -419,6 +447,48 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+@app.command()
+@report_errors
+def bench(
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    batches: Annotated[str, typer.Option(help="Rows of a batch, with commas.")] = "1,8,32",
+    steps: Annotated[str, typer.Option(help="Steps of the longest row, with commas.")] = "50,200",
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--form",
+            help="fused, int8, tf2onnx, torch, 'torch packed', 'Keras predict', 'Keras call'; repeated.",
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="For one operator, of every form.")] = 1,
+    seconds: Annotated[float, typer.Option(help="For each size.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A folder for bench.json, bench.md and bench.png.")
+    ] = None,
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Time a model in Keras, torch and onnxruntime side by side in one run: medians and ratios."""
+    from biport.bench.command import run_command
+
+    graph, _ = _read(source, config)
+    data, text = run_command(
+        graph,
+        batches=batches,
+        steps=steps,
+        forms=form or (),
+        threads=threads,
+        seconds=seconds,
+        seed=seed,
+        output=output,
+        force=force,
+        quiet=as_json,
+    )
+    say(as_json, data, text)
 
 
 @app.command()

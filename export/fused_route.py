@@ -17,7 +17,7 @@ from biport.steps import needed_lengths, needed_steps
 from export import ops as op_files
 from export.axes import distinct_axes
 from export.builder import IR_VERSION, OPSET, Builder, typed
-from export.files import PRODUCER, Written, data_path, metadata, publish
+from export.files import PRODUCER, Check, Written, data_path, metadata, publish
 from export.flow import Flow, Site
 from export.layout import Layouts
 from export.registry import WRITERS
@@ -34,6 +34,7 @@ def write(
     *,
     overwrite: bool = False,
     external_data_above: int = PROTOBUF_LIMIT,
+    check: Check | None = None,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
 
@@ -46,6 +47,7 @@ def write(
         path: the file to write.
         overwrite: replace a file that is there already.
         external_data_above: bytes of weights beyond which they go into ``<path>.data``.
+        check: called with the file before it is put in its place; what it raises, `write` does.
 
     Raises:
         UnsupportedError: the graph is in float64 or holds an op without a writer; all such nodes at once.
@@ -60,7 +62,7 @@ def write(
     def save(made: Path) -> None:
         ir.save(model, made, external_data=None if data is None else data.name)
 
-    publish(path, save, overwrite=overwrite)
+    publish(path, save, overwrite=overwrite, check=check)
     return Written(
         path=path,
         route="fused",

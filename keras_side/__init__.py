@@ -9,6 +9,7 @@ from keras_side.activations import float64_allowed
 from keras_side.bidirect import bidirect
 from keras_side.decode import stepper
 from keras_side.inspect import inspect
+from keras_side.live_layer import recurrent_op
 from keras_side.read import read
 from keras_side.write import load, run, save, write
 
@@ -23,6 +24,7 @@ __all__ = [
     "inspect",
     "load",
     "read",
+    "recurrent_op",
     "run",
     "save",
     "stepper",
