@@ -169,6 +169,8 @@ def export(
         str,
         typer.Option(help="fused; tf2onnx, for layers biport does not know; auto, the second if it has to."),
     ] = "fused",
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits; says what that costs.")] = False,
+    half: Annotated[bool, typer.Option("--fp16", help="Half precision, for a GPU.")] = False,
     verified: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Try the file; one that differs is not kept.")
     ] = True,
@@ -180,15 +182,22 @@ def export(
     from biport.exporting import export_model
 
     _check_output(source, Target.ONNX, output)
-    made = export_model(source, output, route=route, config=config, verify=verified, overwrite=force)
+    if int8 and half:
+        raise InputError("--int8 and --fp16: take one of them")
+    precision = "int8" if int8 else "float16" if half else "float32"
+    made = export_model(
+        source, output, route=route, config=config, verify=verified, overwrite=force, precision=precision
+    )
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
     lines = [
         f"{output}: route {made.written.route}, {made.written.bytes:,} bytes",
         f"nodes: {nodes}" + (" ..." if len(made.written.nodes) > 6 else ""),
         f"verified {made.verified}" if made.verified else "not verified",
+        *(made.cost.lines() if made.cost else []),
         *(f"note: {note}" for note in made.notes),
     ]
     data = {"source": str(source), **made.written.as_dict(), "verified": made.verified or None}
+    data["cost"] = made.cost and made.cost.to_json()
     say(as_json, data | {"notes": list(made.notes)}, "\n".join(lines))
 
 
@@ -341,6 +350,10 @@ def verify(
     trace: Annotated[
         bool, typer.Option("--trace", help="Also say where each form that differs first does.")
     ] = False,
+    gradients: Annotated[
+        bool,
+        typer.Option("--gradients", help="Also compare the gradients of every weight, where a form has any."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
@@ -353,7 +366,15 @@ def verify(
             raise InputError(f"{path}: no such file or folder")
     _import_torch_first(models)
     arrays = None if inputs is None else load_inputs(inputs)
-    report = verify_models(*models, inputs=arrays, seed=seed, float64=float64, trace=trace, config=config)
+    report = verify_models(
+        *models,
+        inputs=arrays,
+        seed=seed,
+        float64=float64,
+        trace=trace,
+        gradients=gradients,
+        config=config,
+    )
     say(as_json, report.to_json(), report.table)
     raise typer.Exit(0 if report.ok else 1)
 
@@ -530,6 +551,48 @@ def curves(
     from biport.training.command import run_curves
 
     data, text = run_curves(runs, output, force)
+    say(as_json, data, text)
+
+
+@app.command()
+@report_errors
+def bench(
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    batches: Annotated[str, typer.Option(help="Rows of a batch, with commas.")] = "1,8,32",
+    steps: Annotated[str, typer.Option(help="Steps of the longest row, with commas.")] = "50,200",
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--form",
+            help="fused, int8, tf2onnx, torch, 'torch packed', 'Keras predict', 'Keras call'; repeated.",
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="For one operator, of every form.")] = 1,
+    seconds: Annotated[float, typer.Option(help="For each size.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A folder for bench.json, bench.md and bench.png.")
+    ] = None,
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Time a model in Keras, torch and onnxruntime side by side in one run: medians and ratios."""
+    from biport.bench.command import run_command
+
+    graph, _ = _read(source, config)
+    data, text = run_command(
+        graph,
+        batches=batches,
+        steps=steps,
+        forms=form or (),
+        threads=threads,
+        seconds=seconds,
+        seed=seed,
+        output=output,
+        force=force,
+        quiet=as_json,
+    )
     say(as_json, data, text)
 
 
