@@ -127,9 +127,18 @@ def _main(
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 
+class Demo(StrEnum):
+    """What a demo shows."""
+
+    SENTIMENT = "sentiment"
+    SEQ2SEQ = "seq2seq"
+    TAGGER = "tagger"
+
+
 @app.command()
 @report_errors
 def demo(
+    which: Annotated[Demo, typer.Argument(help="Which model.")] = Demo.SENTIMENT,
     output: Annotated[Path, typer.Option("-o", "--output", help="An empty folder, made if missing.")] = Path(
         "biport-demo"
     ),
@@ -139,8 +148,9 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Train a Keras BiLSTM, port it to PyTorch and ONNX, and compare all of them."""
-    from biport.demo import run_demo
+    import importlib
 
+    run_demo = importlib.import_module(f"biport.demos.{which.value}").run_demo
     result = run_demo(output, epochs=epochs, seed=seed, force=force, quiet=as_json)
     say(as_json, result.to_json(), result.text)
     raise typer.Exit(0 if result.ok else 1)
@@ -169,6 +179,8 @@ def export(
         str,
         typer.Option(help="fused; tf2onnx, for layers biport does not know; auto, the second if it has to."),
     ] = "fused",
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits; says what that costs.")] = False,
+    half: Annotated[bool, typer.Option("--fp16", help="Half precision, for a GPU.")] = False,
     verified: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Try the file; one that differs is not kept.")
     ] = True,
@@ -180,15 +192,22 @@ def export(
     from biport.exporting import export_model
 
     _check_output(source, Target.ONNX, output)
-    made = export_model(source, output, route=route, config=config, verify=verified, overwrite=force)
+    if int8 and half:
+        raise InputError("--int8 and --fp16: take one of them")
+    precision = "int8" if int8 else "float16" if half else "float32"
+    made = export_model(
+        source, output, route=route, config=config, verify=verified, overwrite=force, precision=precision
+    )
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
     lines = [
         f"{output}: route {made.written.route}, {made.written.bytes:,} bytes",
         f"nodes: {nodes}" + (" ..." if len(made.written.nodes) > 6 else ""),
         f"verified {made.verified}" if made.verified else "not verified",
+        *(made.cost.lines() if made.cost else []),
         *(f"note: {note}" for note in made.notes),
     ]
     data = {"source": str(source), **made.written.as_dict(), "verified": made.verified or None}
+    data["cost"] = made.cost and made.cost.to_json()
     say(as_json, data | {"notes": list(made.notes)}, "\n".join(lines))
 
 
@@ -530,6 +549,48 @@ def curves(
     from biport.training.command import run_curves
 
     data, text = run_curves(runs, output, force)
+    say(as_json, data, text)
+
+
+@app.command()
+@report_errors
+def bench(
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    batches: Annotated[str, typer.Option(help="Rows of a batch, with commas.")] = "1,8,32",
+    steps: Annotated[str, typer.Option(help="Steps of the longest row, with commas.")] = "50,200",
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--form",
+            help="fused, int8, tf2onnx, torch, 'torch packed', 'Keras predict', 'Keras call'; repeated.",
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="For one operator, of every form.")] = 1,
+    seconds: Annotated[float, typer.Option(help="For each size.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A folder for bench.json, bench.md and bench.png.")
+    ] = None,
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Time a model in Keras, torch and onnxruntime side by side in one run: medians and ratios."""
+    from biport.bench.command import run_command
+
+    graph, _ = _read(source, config)
+    data, text = run_command(
+        graph,
+        batches=batches,
+        steps=steps,
+        forms=form or (),
+        threads=threads,
+        seconds=seconds,
+        seed=seed,
+        output=output,
+        force=force,
+        quiet=as_json,
+    )
     say(as_json, data, text)
 
 
