@@ -1,4 +1,4 @@
-"""``biport demo sentiment``: one BiLSTM the whole way, from training in Keras to ONNX, compared with the oracle."""
+"""``biport demo sentiment``: a BiLSTM all the way from training in Keras to ONNX, against the oracle."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from biport import bundle
-from biport.compare import Report, label_agreement
+from biport.compare import Line, Report, label_agreement
 from biport.demos.folder import prepare, progress, table, write_report
 from biport.graph import Graph
 from biport.training.command import run_training
@@ -21,6 +21,7 @@ from biport.training.recipes import RECIPES
 from biport.verification import verify
 
 JOINS = ("concat", "learned", "attention")
+FORMS = ("Keras", "PyTorch", "ONNX fused")
 OWN_FILES = (*(f"{join}-run" for join in JOINS), *(f"{join}.onnx" for join in JOINS), "report.json")
 
 
@@ -135,7 +136,7 @@ def _measured(graph: Graph, data: TaskData, join: str, output: Path) -> tuple[Re
     arrays = list(batch.inputs)
     report = verify(model, module, session, inputs=arrays, float64=True)
     errors = {line.form: line for line in report.lines if line.level == "L2"}
-    forms = dict(zip(("Keras", "PyTorch", "ONNX fused"), errors.values(), strict=True))
+    forms: dict[str, Line] = dict(zip(FORMS, errors.values(), strict=True))
     exact = reference.run(graph, arrays)[0]
     runs = {
         "Keras": lambda: keras_side.run(model, arrays),
