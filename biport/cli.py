@@ -127,9 +127,18 @@ def _main(
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 
+class Demo(StrEnum):
+    """What a demo shows."""
+
+    SENTIMENT = "sentiment"
+    SEQ2SEQ = "seq2seq"
+    TAGGER = "tagger"
+
+
 @app.command()
 @report_errors
 def demo(
+    which: Annotated[Demo, typer.Argument(help="Which model.")] = Demo.SENTIMENT,
     output: Annotated[Path, typer.Option("-o", "--output", help="An empty folder, made if missing.")] = Path(
         "biport-demo"
     ),
@@ -139,8 +148,9 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Train a Keras BiLSTM, port it to PyTorch and ONNX, and compare all of them."""
-    from biport.demo import run_demo
+    import importlib
 
+    run_demo = importlib.import_module(f"biport.demos.{which.value}").run_demo
     result = run_demo(output, epochs=epochs, seed=seed, force=force, quiet=as_json)
     say(as_json, result.to_json(), result.text)
     raise typer.Exit(0 if result.ok else 1)
