@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from biport import bundle
+from biport.data.imdb_rows import file_of_keras
 from biport.errors import InputError, MissingDependencyError
 from biport.graph import Graph
 from biport.training import folder as files
@@ -63,12 +64,9 @@ def run_training(
     else:
         files.check_new(output, force)
     trainer_module = _side(framework)
-    if framework == "torch" and recipe.data == "imdb":
-        raise InputError(
-            "data='imdb': Keras loads it, and a run in torch loads no Keras; give its file, "
-            "~/.keras/datasets/imdb.npz where Keras has loaded it before, or aclImdb."
-        )
-    data = load_data(recipe)
+    # A run in torch loads no Keras, not even to read data.
+    by_keras = file_of_keras() if framework == "torch" and recipe.data == "imdb" else None
+    data = load_data(recipe, by_keras)
     settings = {**recipe.settings, **data.sizes}
     model = trainer_module.build(recipe.family, settings, recipe.dtype, recipe.seed)
     trainer = trainer_module.Trainer(model, recipe.optimizer, recipe.clip_norm)

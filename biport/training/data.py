@@ -88,8 +88,12 @@ def _add_column(digest: Any, column: Column) -> None:
         digest.update(np.ascontiguousarray(row).tobytes())
 
 
-def load_data(recipe: Recipe) -> TaskData:
+def load_data(recipe: Recipe, imdb: Path | None = None) -> TaskData:
     """Make or read what a recipe trains on.
+
+    Args:
+        recipe: whose data are wanted.
+        imdb: where the file is that Keras' own loader keeps; ``None`` to have Keras load it.
 
     Raises:
         InputError: the task has no such data.
@@ -97,7 +101,7 @@ def load_data(recipe: Recipe) -> TaskData:
     """
     match recipe.task:
         case "sentiment":
-            return _sentiment(recipe)
+            return _sentiment(recipe, imdb)
         case "tagger":
             return _tagger(recipe)
         case _:
@@ -125,7 +129,7 @@ def next_token(rows: tuple[NDArray, ...]) -> Batch:
     return Batch((source, np.ascontiguousarray(target[:, :-1])), truth, (truth != 0).astype(np.float32))
 
 
-def _sentiment(recipe: Recipe) -> TaskData:
+def _sentiment(recipe: Recipe, imdb: Path | None) -> TaskData:
     if recipe.data == "reviews":
         made = sources.load_synthetic(recipe.limit or 4000, 2 * HELD_OUT, recipe.seed)
         held = sources.Reviews(
@@ -145,7 +149,7 @@ def _sentiment(recipe: Recipe) -> TaskData:
         train = train[0][: recipe.limit], train[1][: recipe.limit]
         return _texts(recipe, [train, validation, test], found.names)
     if recipe.data == "imdb" or path.exists():
-        return _imdb(recipe, None if recipe.data == "imdb" else path)
+        return _imdb(recipe, imdb if recipe.data == "imdb" else path)
     raise _unknown(
         recipe, "reviews, imdb, a .csv or .jsonl file, aclImdb as a folder or archive, or imdb.npz"
     )
