@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -517,6 +517,10 @@ def train(
     limit: Annotated[int | None, typer.Option(min=1, help="Rows to train on.")] = None,
     tags: Annotated[Tags | None, typer.Option("--tags", help="Two tags or several, for a tagger.")] = None,
     dtype: Annotated[Dtype | None, typer.Option("--dtype", help="By default the recipe's, float32.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the model, NAME=VALUE, the value as in JSON; repeated."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, bit for bit.")
     ] = False,
@@ -536,6 +540,7 @@ def train(
         tags=tags and tags.value,
         dtype=dtype and dtype.value,
     )
+    chosen = chosen.setting(_settings(settings or ()))
     result, text, code = run_training(
         chosen,
         framework=framework.value,
@@ -547,6 +552,61 @@ def train(
     )
     say(as_json, result, text)
     raise typer.Exit(code)
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair}: should be NAME=VALUE")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            # A word without quotes, as one types it.
+            found[name] = value
+    return found
+
+
+@app.command("compare-merges")
+@report_errors
+def compare_merges(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A folder for the runs, made or gone on with.")
+    ],
+    data: Annotated[str, typer.Option("--data", help="reviews, imdb, or a file as for train.")] = "imdb",
+    recipe: Annotated[str, typer.Option("--recipe", help="A recipe of train sentiment.")] = "imdb-sum",
+    framework: Annotated[
+        list[Framework] | None, typer.Option("--framework", help="May be repeated; by default both.")
+    ] = None,
+    merge: Annotated[
+        list[str] | None,
+        typer.Option("--merge", help="May be repeated; by default concat, sum, ave and mul."),
+    ] = None,
+    masked: Annotated[
+        bool | None, typer.Option("--masked/--unmasked", help="Whether padding is skipped.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows to train on.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the order of batches and the first weights.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train one classifier with each way of merging its directions, in each framework, and compare them."""
+    from biport.training.merges import MERGES
+    from biport.training.merges import compare_merges as compare
+
+    options = ["--data", data, "--recipe", recipe]
+    for name, value in (("--epochs", epochs), ("--limit", limit), ("--seed", seed)):
+        options += [] if value is None else [name, str(value)]
+    options += [] if masked is None else ["--set", f"masked={json.dumps(masked)}"]
+    found, text = compare(
+        options,
+        frameworks=[one.value for one in framework or list(Framework)],
+        merges=merge or MERGES,
+        output=output,
+        told=lambda line: None if as_json else typer.echo(line, err=True),
+    )
+    say(as_json, found, text)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from biport.errors import InputError, MissingDependencyError
 from biport.targets import check_target
@@ -59,6 +60,11 @@ def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
+    save_figure(figure, path)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure, in the form its suffix says; it appears whole or not at all."""
     picture = io.BytesIO()
     figure.savefig(picture, format=path.suffix.removeprefix("."), dpi=150)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")

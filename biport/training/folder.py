@@ -118,11 +118,24 @@ def read_history(folder: Path) -> list[Epoch]:
         InputError: there is no run in the folder, or it has no epoch yet.
         FileError: the file is damaged.
     """
-    read_description(folder)
-    if not (folder / HISTORY).is_file():
-        raise InputError(f"{folder}: the run there has finished no epoch yet")
-    content = read_json(folder / HISTORY)
+    content = read_whole_history(folder)
     try:
         return [Epoch(**epoch) for epoch in content["epochs"]]
     except (KeyError, TypeError) as error:
         raise FileError(f"{folder / HISTORY}: does not describe epochs ({error!r})") from error
+
+
+def read_whole_history(folder: Path) -> dict[str, Any]:
+    """All that a run wrote down: ``epochs``, ``best``, ``seconds``, and ``test`` once it is finished.
+
+    Raises:
+        InputError: there is no run in the folder, or it has no epoch yet.
+        FileError: the file is damaged.
+    """
+    read_description(folder)
+    if not (folder / HISTORY).is_file():
+        raise InputError(f"{folder}: the run there has finished no epoch yet")
+    content = read_json(folder / HISTORY)
+    if not isinstance(content, dict) or {"epochs", "seconds", "test"} - content.keys():
+        raise FileError(f"{folder / HISTORY}: does not describe a run")
+    return content

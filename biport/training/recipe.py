@@ -91,6 +91,18 @@ class Recipe:
             self, **{name: value for name, value in changes.items() if value is not None}
         )
 
+    def setting(self, changes: Mapping[str, Any]) -> Recipe:
+        """The same recipe with some of the model's settings changed.
+
+        Raises:
+            InputError: the model has no such setting among those of the recipe.
+        """
+        unknown = [name for name in changes if name not in self.settings]
+        if unknown:
+            known = ", ".join(self.settings)
+            raise InputError(f"{', '.join(unknown)}: the recipe {self.name} sets {known}.")
+        return dataclasses.replace(self, settings={**self.settings, **changes})
+
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain data."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
