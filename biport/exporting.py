@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from biport import bundle
+from biport.bench.cost import Cost, cost
 from biport.data.vocabulary import Vocabulary
 from biport.errors import DifferentError, InputError, UnsupportedError
 from biport.graph import Graph, Value
@@ -37,12 +39,14 @@ class Exported:
         graph: the model, where biport reads it.
         verified: how the file was tried; empty where it was not.
         notes: what somebody who deploys it should know.
+        cost: of smaller numbers, what they gain and cost.
     """
 
     written: Any
     graph: Graph | None
     verified: str
     notes: Sequence[str] = field(default=())
+    cost: Cost | None = None
 
 
 def export_model(
@@ -53,6 +57,7 @@ def export_model(
     config: Any = None,
     verify: bool = True,
     overwrite: bool = False,
+    precision: str = "float32",
     options: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Write ``source`` as an ONNX file.
@@ -65,6 +70,8 @@ def export_model(
         verify: try the file with onnxruntime before it is put in its place: against the oracle, or where
             there is no graph against the live model.
         overwrite: replace a file that is there.
+        precision: ``"float32"``, or what of `export.precision.PRECISIONS` is made of the float32 file, after
+            that one has been tried.
         options: of `export.write`, for the fused route alone.
 
     Raises:
@@ -75,13 +82,36 @@ def export_model(
     """
     if route not in ROUTES:
         raise InputError(f"route={route!r}: should be one of {', '.join(ROUTES)}")
+    if precision != "float32" and "embed_tokenizer" in (options or {}):
+        raise InputError(f"precision={precision!r}: its cost is measured over ids; the tokeniser takes none")
     output = Path(output)
     check_target(output, overwrite)
-    graph, notes, problem = _read(source, config)
+    read = _read(source, config)
+    if precision == "float32":
+        return _float32(source, output, read, route, verify, overwrite, options or {})
+    with tempfile.TemporaryDirectory() as folder:
+        exact = _float32(source, Path(folder) / "float32.onnx", read, route, verify, False, options or {})
+        return _smaller(exact, output, precision, overwrite)
+
+
+Read = tuple[Graph | None, Sequence[str], UnsupportedError | None]
+"""The graph, notes on it, and why there is none."""
+
+
+def _float32(
+    source: Any,
+    output: Path,
+    read: Read,
+    route: str,
+    verify: bool,
+    overwrite: bool,
+    options: Mapping[str, Any],
+) -> Exported:
+    graph, notes, problem = read
     if route != "tf2onnx" and graph is not None:
-        check = _checked(graph, options or {}) if verify else None
+        check = _checked(graph, options) if verify else None
         side = importlib.import_module("export")
-        written = side.write(graph, output, overwrite=overwrite, check=check, **(options or {}))
+        written = side.write(graph, output, overwrite=overwrite, check=check, **options)
         return Exported(written, graph, "against the oracle" if verify else "", (*notes, *written.notes))
     if problem is not None and route == "fused":
         raise problem
@@ -92,8 +122,25 @@ def export_model(
     return _traced(source, output, graph, verify=verify, overwrite=overwrite, notes=notes)
 
 
-def _read(source: Any, config: Any) -> tuple[Graph | None, list[str], UnsupportedError | None]:
-    """The graph, notes on it, and why there is none."""
+def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> Exported:
+    export = importlib.import_module("export")
+    found: list[Cost] = []
+
+    def compare(path: Path) -> None:
+        session, other = (export.Session(file, device="cpu") for file in (exact.written.path, path))
+        described = json.loads(session.metadata["biport.inputs"])
+        bounds = {entry["name"]: entry["ids"] for entry in described if entry["ids"] is not None}
+        shapes = [(16, 12), (16, 40), (16, 90), (8, 100)]
+        cases = {f"{N}x{T}": _random_inputs(session.input_values, bounds, N, T) for N, T in shapes}
+        found.append(cost(session, other, precision, cases))
+
+    written = importlib.import_module("export.precision").write_precision(
+        exact.written.path, output, precision, overwrite=overwrite, check=compare
+    )
+    return Exported(written, exact.graph, exact.verified, exact.notes, found[0])
+
+
+def _read(source: Any, config: Any) -> Read:
     if isinstance(source, Graph):
         return source, [], None
     if isinstance(source, str | Path) and _is_bundle(Path(source)):

@@ -113,7 +113,8 @@ class Session:
 
         Rows of like length go through the model together. A model that does not see padding (`masked`) takes
         rows of several lengths padded to the longest; any other only takes rows of one length at a time. The
-        numbers are those of running each row by itself, but for the rounding of sums.
+        numbers are those of running each row by itself, but for the rounding of sums; not so those of an int8
+        file, which scales by all of a batch: they move with what is beside a row, within what int8 costs.
 
         Args:
             rows: any number of rows, for a model of one input: ids ``(T,)``, features ``(T, I)``, or texts

@@ -106,6 +106,34 @@ def test_the_command(tmp_path: Path) -> None:
     assert data["verified"] is None
 
 
+@pytest.mark.parametrize("option", ["--int8", "--fp16"])
+def test_smaller_numbers_and_what_they_cost(option: str, tmp_path: Path) -> None:
+    model = keras.Sequential([
+        keras.Input((None,), dtype="int32"),
+        layers.Embedding(50, 16, mask_zero=True),
+        layers.Bidirectional(layers.LSTM(24)),
+        layers.Dense(3, activation="softmax"),
+    ])  # fmt: skip
+    randomize(model).save(tmp_path / "model.keras")
+    source, output = str(tmp_path / "model.keras"), tmp_path / "small.onnx"
+    run = CliRunner().invoke
+    found = run(app, ["export", source, "-o", str(output), option, "--json"])
+    assert found.exit_code == 0, found.output
+    cost = json.loads(found.output)["cost"]
+    old, new = cost["bytes"]
+    assert new == output.stat().st_size < 0.7 * old
+    assert cost["labels"] == 16 + 16 + 16 + 8
+    assert 0.9 < cost["equal"] / cost["labels"] <= 1
+    assert 0 < cost["difference"] < 0.2
+    assert "labels as before" in run(app, ["export", source, "-o", str(output), option, "--force"]).output
+    assert run(app, ["export", source, "-o", str(output), "--int8", "--fp16", "--force"]).exit_code == 2
+    ids = np.random.default_rng(0).integers(0, 50, (4, 7)).astype("int32")
+    session = export.Session(output)
+    assert session.metadata["biport.precision"] == {"--int8": "int8", "--fp16": "float16"}[option]
+    np.testing.assert_allclose(session.run([ids])[0], np.asarray(model(ids)), atol=0.2)
+    assert session.run([ids[:0]])[0].shape == (0, 3)
+
+
 def test_old_files_without_a_graph_take_no_route(tmp_path: Path) -> None:
     """Keras 3 would load some of them, with other numbers, and nothing would tell."""
     from keras_side.file import ModelFile
