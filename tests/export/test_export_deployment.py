@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib.util
 import json
 import re
@@ -63,6 +64,18 @@ def ask(port: int, content: bytes | None) -> tuple[int, Any]:
             return error.code, json.loads(error.read())
 
 
+def announce(port: int, size: int) -> int:
+    """What is answered to a body of ``size`` bytes that does not come."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.putrequest("POST", "/")
+    connection.putheader("Content-Length", str(size))
+    connection.endheaders()
+    with connection.getresponse() as answer:
+        status = answer.status
+    connection.close()
+    return status
+
+
 def test_the_service(model, tmp_path):
     assert len(shown("service").splitlines()) < 60
     (tmp_path / "service.py").write_text(shown("service"))
@@ -85,11 +98,11 @@ def test_the_service(model, tmp_path):
                 (b'"one text"', 400, "a list of up to"),
                 (b"[3]", 400, "row 1: should be one row"),
                 (b"[" + b"0," * 2000 + b"0]", 400, "a list of up to"),
-                (b" " * (2**20 + 1), 413, "bytes"),
             ):
                 status, found = ask(port, content)
                 assert status == code
                 assert message in found["error"]
+            assert announce(port, 2**20 + 1) == 413
         finally:
             process.terminate()
 
@@ -224,7 +237,7 @@ def test_what_triton_does_not_take(tmp_path, graph):
         triton.repository_path(tmp_path / "file", "m")
     fixed = Graph((Value("x", (2, I), "float32"),), (Node("y", ops.Add(), ("x", "x")),), ("y",))
     export.write(fixed, tmp_path / "m.onnx")
-    with pytest.raises(UnsupportedError, match=r"tensors .N, \.\.\.\."):
+    with pytest.raises(UnsupportedError, match=r"supported: tensors .N, "):
         triton.config(export.Session(tmp_path / "m.onnx", device="cpu"), "m")
     with pytest.raises(text_format.ParseError):
         text_format.Parse("max_batch: 3", schema()())
