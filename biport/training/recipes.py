@@ -11,7 +11,7 @@ _RECIPES = (
         task="sentiment",
         data="reviews",
         family="sentiment",
-        settings={"embedding_size": 32, "units": [32], "merge": "concat", "dropout": 0.0},
+        settings={"embedding_size": 32, "units": [32], "merge": "concat", "dropout": 0.0, "masked": True},
         # An exclusive or at a distance: accuracy stays near a half for a few epochs, then jumps.
         learning_rate=7e-3,
         decay="cosine",
@@ -24,7 +24,7 @@ _RECIPES = (
         task="sentiment",
         data="reviews",
         family="attentive_sentiment",
-        settings={"embedding_size": 32, "units": [32], "attention_units": 32, "dropout": 0.0},
+        settings={"embedding_size": 32, "units": [32], "attention_units": 32, "dropout": 0.0, "masked": True},
         learning_rate=7e-3,
         decay="cosine",
         clip_norm=1.0,
