@@ -121,8 +121,8 @@ class Session:
                 where the file carries a vocabulary. A text without tokens is one step of padding.
             window: how many rows are sorted together; two windows are held at a time.
             tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
-            workers: how many batches are in flight, by default `threads`, and 1 on CUDA. More than one run on one
-                thread each, in a second session that holds the weights again.
+            workers: how many batches are in flight, by default `threads`, and 1 on CUDA. More than one run
+                on one thread each, in a second session that holds the weights again.
             progress: called with how many rows are done since it was called last.
 
         Returns:
