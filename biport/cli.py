@@ -568,6 +568,33 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+@app.command()
+@report_errors
+def translate(
+    run: Annotated[Path, typer.Argument(help="A folder of biport train seq2seq.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="What to translate.")] = None,
+    source: Annotated[Path | None, typer.Option("--input", help="A file with one text a line.")] = None,
+    form: Annotated[str, typer.Option(help="What runs it: onnx, torch, keras or numpy.")] = "onnx",
+    width: Annotated[int, typer.Option(min=1, help="Of the beam; 1 is greedy.")] = 1,
+    length_penalty: Annotated[float, typer.Option(min=0, help="Of a beam; longer gains.")] = 0.6,
+    max_length: Annotated[int, typer.Option(min=1, help="Tokens written at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Write the sequence that a trained model makes of each text, a line each."""
+    from biport.decoding.command import run_command
+
+    data, text = run_command(
+        run,
+        texts or (),
+        source=source,
+        form=form,
+        width=width,
+        length_penalty=length_penalty,
+        max_length=max_length,
+    )
+    say(as_json, data, text)
+
+
 @app.command("compare-merges")
 @report_errors
 def compare_merges(
