@@ -20,6 +20,7 @@ from export.builder import IR_VERSION, OPSET, Builder, typed
 from export.files import PRODUCER, Written, data_path, metadata, publish
 from export.flow import Flow, Site
 from export.layout import Layouts
+from export.lowering import check_lowering
 from export.registry import WRITERS
 
 discover(op_files)
@@ -34,6 +35,7 @@ def write(
     *,
     overwrite: bool = False,
     external_data_above: int = PROTOBUF_LIMIT,
+    lowering: str = "auto",
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
 
@@ -46,14 +48,18 @@ def write(
         path: the file to write.
         overwrite: replace a file that is there already.
         external_data_above: bytes of weights beyond which they go into ``<path>.data``.
+        lowering: ``"fused"`` for one ONNX node a recurrent layer wherever there is one, ``"loop"`` for a
+            `Scan` everywhere, ``"auto"`` for what is faster on the CPU, see `export.lowering`: where the
+            batch decides, both are in the file. On a GPU ``"fused"`` is the faster.
 
     Raises:
+        InputError: ``lowering`` is none.
         UnsupportedError: the graph is in float64 or holds an op without a writer; all such nodes at once.
         FileError: the file exists, or its folder is missing or cannot be written to.
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
     path = Path(path)
-    model, notes = build(graph)
+    model, notes = build(graph, lowering)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     data = data_path(path) if size > external_data_above else None
 
@@ -72,15 +78,16 @@ def write(
     )
 
 
-def build(graph: Graph) -> tuple[ir.Model, list[str]]:
+def build(graph: Graph, lowering: str = "auto") -> tuple[ir.Model, list[str]]:
     """The ONNX model of ``graph``, not yet written, and notes on it; raises like `write`."""
+    check_lowering(lowering)
     _check(graph)
     digest = graph.digest()
     graph = Graph(tuple(distinct_axes(graph.inputs)), graph.nodes, graph.outputs, graph.origin)
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs})
     inputs = {value.name: typed(ir.Value(name=value.name), value.tensor) for value in graph.inputs}
-    flows = _flows(graph, inputs, builder)
+    flows = _flows(graph, inputs, builder, lowering)
     outputs = _outputs(graph, inputs, flows, builder)
     model = ir.Model(
         ir.Graph(
@@ -105,6 +112,7 @@ def build(graph: Graph) -> tuple[ir.Model, list[str]]:
             digest=digest,
             values=_places(flows),
         )
+        | {"biport.lowering": lowering}
     )
     return model, builder.notes
 
@@ -126,16 +134,16 @@ def _check(graph: Graph) -> None:
     raise_unsupported("export to ONNX", problems)
 
 
-def _flows(graph: Graph, inputs: dict[str, ir.Value], builder: Builder) -> dict[str, Flow]:
+def _flows(graph: Graph, inputs: dict[str, ir.Value], builder: Builder, lowering: str) -> dict[str, Flow]:
     flows = {value.name: Flow(value.tensor, lambda made=inputs[value.name]: made) for value in graph.inputs}
     layouts = Layouts(builder)
     for node in graph.nodes:
-        flows |= zip(node.outputs, _write_node(graph, node, flows, layouts, builder), strict=True)
+        flows |= zip(node.outputs, _write_node(graph, node, flows, layouts, builder, lowering), strict=True)
     return flows
 
 
 def _write_node(
-    graph: Graph, node: Node, flows: dict[str, Flow], layouts: Layouts, builder: Builder
+    graph: Graph, node: Node, flows: dict[str, Flow], layouts: Layouts, builder: Builder, lowering: str
 ) -> tuple[Flow, ...]:
     site = Site(
         name=node.name,
@@ -144,6 +152,7 @@ def _write_node(
         masks=[None if mask is None else flows[mask] for mask in node.masks],
         made=[graph.tensors[name] for name in node.outputs],
         layouts=layouts,
+        lowering=lowering,
     )
     return WRITERS.lookup(type(node.op), site.owner)(node.op, site)
 

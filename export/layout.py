@@ -43,6 +43,7 @@ class Sizes:
         self.fixed = [dim for dim in root.tensor.shape[:2] if isinstance(dim, int) and dim > 0]
         self.guarded = len(self.fixed) < 2
         self._made_pads: dict[int, ir.Value] = {}
+        self._compared: dict[int, ir.Value] = {}
 
     @cached_property
     def shape(self) -> ir.Value:
@@ -75,6 +76,12 @@ class Sizes:
     def batch(self) -> ir.Value:
         """``[N]``."""
         return self.scope("Slice", self.shape, [0], [1])
+
+    def at_least(self, size: int) -> ir.Value:
+        """Whether N is ``size`` or more, ``(1,)``."""
+        if size not in self._compared:
+            self._compared[size] = self.scope("GreaterOrEqual", self.batch, [size])
+        return self._compared[size]
 
     @cached_property
     def time(self) -> ir.Value:
@@ -196,12 +203,14 @@ class Layout:
             return self.scope("Equal", self._count, [0])
         return self.scope("Equal", self.sizes.time, [0]) if self.sizes.guarded else None
 
-    @cached_property
-    def valid(self) -> ir.Value | None:
-        """Which steps are not behind the end of their row, ``(T', N', 1)``; ``None`` without a mask."""
+    def valid(self, scope: Scope) -> ir.Value | None:
+        """Which steps are not behind the end of their row, ``(T', N', 1)``; ``None`` without a mask.
+
+        Written where it is asked for, which is seldom, and may be inside of a branch.
+        """
         if self.mask is None:
             return None
-        return self.scope("Less", self.scope("Unsqueeze", self._time, [1, 2]), self._count)
+        return scope("Less", scope("Unsqueeze", self._time, [1, 2]), self._count)
 
     @cached_property
     def lengths(self) -> ir.Value | None:
