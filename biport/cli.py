@@ -40,6 +40,30 @@ ConfigFile = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it is there already.")]
 
 
+class Lowering(StrEnum):
+    """What becomes of recurrent layers in ONNX."""
+
+    AUTO = "auto"
+    FUSED = "fused"
+    LOOP = "loop"
+
+
+class Contract(StrEnum):
+    """What an ONNX graph may take for granted; it checks that when it runs."""
+
+    RIGHT_PADDED = "right-padded"
+
+
+LoweringOption = Annotated[
+    Lowering,
+    typer.Option("--lowering", help="In ONNX: one fused node a recurrent layer, a loop, or the faster."),
+]
+ContractOption = Annotated[
+    Contract | None,
+    typer.Option("--contract", help="In ONNX: all padding is on the right; anything else is an error."),
+]
+
+
 class Target(StrEnum):
     """What a model can be ported to."""
 
@@ -123,11 +147,15 @@ def port(
     to: Annotated[Target, typer.Option("--to", help="What to write.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder, .keras or .onnx file.")],
     config: ConfigFile = None,
+    lowering: LoweringOption = Lowering.AUTO,
+    contract: ContractOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Port a model: --to torch writes a bundle folder, --to keras a .keras file, --to onnx an ONNX graph."""
-    _port(source, to, output, config, force, as_json)
+    if to is not Target.ONNX and (lowering is not Lowering.AUTO or contract is not None):
+        raise InputError("--lowering and --contract go with --to onnx")
+    _port(source, to, output, config, force, as_json, lowering, contract)
 
 
 @app.command()
@@ -136,14 +164,25 @@ def export(
     source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="An .onnx file.")],
     config: ConfigFile = None,
+    lowering: LoweringOption = Lowering.AUTO,
+    contract: ContractOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as an ONNX graph, one fused node a recurrent layer."""
-    _port(source, Target.ONNX, output, config, force, as_json)
+    """Write a model as an ONNX graph, one fused node a recurrent layer, or a loop where that is faster."""
+    _port(source, Target.ONNX, output, config, force, as_json, lowering, contract)
 
 
-def _port(source: Path, to: Target, output: Path, config: Path | None, force: bool, as_json: bool) -> None:
+def _port(
+    source: Path,
+    to: Target,
+    output: Path,
+    config: Path | None,
+    force: bool,
+    as_json: bool,
+    lowering: Lowering,
+    contract: Contract | None,
+) -> None:
     from biport.transfer import summed_biases
 
     _check_output(source, to, output)
@@ -156,7 +195,9 @@ def _port(source: Path, to: Target, output: Path, config: Path | None, force: bo
         case Target.ONNX:
             import export
 
-            notes += [*export.write(graph, output, overwrite=force).notes]
+            kept = None if contract is None else contract.value
+            written = export.write(graph, output, overwrite=force, lowering=lowering.value, contract=kept)
+            notes += written.notes
         case Target.KERAS:
             import keras_side
 

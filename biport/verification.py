@@ -39,6 +39,8 @@ from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
 from biport.steps import needed_steps
 
 Arrays = Sequence[np.ndarray]
+RIGHT_PADDED = ("full", "right", "one step", "long")
+"""The cases without a valid step behind a masked one."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Form:
         run_float64: the same in float64, where the form can; it raises `UnsupportedError` where it cannot.
         float64_allowed: how exact its framework is in float64.
         trace: the values inside of it; given the graph that it is held against.
+        contract: what inputs it is made for, where it refuses others.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Form:
     run_float64: Callable[[], Callable[[Arrays], Sequence[np.ndarray]]] | None = None
     float64_allowed: float = L1_ALLOWED
     trace: Callable[[Cases, Graph], Traced] | None = None
+    contract: str | None = None
 
 
 def open_form(source: Any, config: Any = None) -> Form:
@@ -146,7 +150,7 @@ def _onnx_form(name: str, session: Any) -> Form:
     def trace(cases: Cases, wanted: Graph) -> Traced:
         return importlib.import_module("export").trace(session.path, cases, wanted)
 
-    return Form(name, session.run, trace=trace)
+    return Form(name, session.run, trace=trace, contract=session.contract)
 
 
 def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
@@ -259,7 +263,7 @@ def verify(
         sources: two or more of: live Keras models, torch modules, `Graph`, ``export.Session``, paths of
             Keras files, bundles and ``.onnx`` files. The first that biport can read is the source.
         inputs: one array for each input, in order or by name; by default `random_cases`, which have every
-            pattern of mask.
+            pattern of mask, or those padded on the right where a form is made for no others.
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
         trace: also say, for each form that differs, where it first does; see `biport.locate`.
@@ -282,6 +286,8 @@ def verify(
     graph = source.graph
     names = [value.name for value in graph.inputs]
     cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
+    if inputs is None and any(form.contract is not None for form in forms):
+        cases = {case: arrays for case, arrays in cases.items() if case in RIGHT_PADDED}
     for arrays in cases.values():
         check_inputs(graph, arrays)
     exact = graph.astype("float64")

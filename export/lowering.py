@@ -14,7 +14,6 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from biport.errors import InputError
 from biport.ops import GRU, RNN, Cell
 from export.builder import Scope
 from export.fused import fused, obstacle
@@ -26,12 +25,6 @@ LOOP_FROM: dict[type[Cell], int] = {GRU: 2048, RNN: 256}
 """From which N·H on a Scan is faster on the CPU; an LSTM stays fused."""
 
 Walked: TypeAlias = list[ir.Value | None]
-
-
-def check_lowering(lowering: str) -> None:
-    """Refuse what is none of `LOWERINGS` with an `InputError`."""
-    if lowering not in LOWERINGS:
-        raise InputError(f"lowering should be one of {', '.join(LOWERINGS)}, found {lowering!r}")
 
 
 def why_looped(cell: Cell, lowering: str, layout: Layout) -> str | None:
