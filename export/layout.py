@@ -2,9 +2,9 @@
 
 A mask may have any pattern. Moving the valid steps of each row to the front, in order, lets one fused node
 with ``sequence_lens`` compute exactly what Keras computes by skipping steps. With ``m`` the mask, ``C`` its
-running sum over time and ``n`` its row sums, step ``t`` goes to::
+running sum over time, ``n`` its row sums, and ``D`` the running sum of ``1 - m``, a step goes to::
 
-    dest = C - 1        where m          n + t - C   where not m        a permutation of 0 .. T - 1
+    dest = C - 1        where m          n + D - 1   where not m        a permutation of 0 .. T - 1
 
 Behind the end of a row onnxruntime gives zeros, which the way back reads at masked steps (the zero rule);
 the hold rule reads the last valid step instead. The way back is one Gather of rows, which undoes the
@@ -75,7 +75,7 @@ class Layout:
 
     def _cut(self, x: ir.Value) -> ir.Value:
         """``(N', T', ...)`` to ``(N', S, ...)``."""
-        return x if self.mask is None else self.scope("Slice", x, [0], self._kept, [1])
+        return x if self.mask is None else self.scope("Slice", x, [0], self._end, [1])
 
     def leave(
         self, scope: Scope, y: ir.Value, width: int, directions: int, *, hold: bool, reverse: bool
@@ -100,8 +100,7 @@ class Layout:
         rest = _ZERO if initial or self.mask is None else None
         y = self._settled(scope, y, rest)
         if self.mask is not None and zero:
-            at = self.scope("Gather", self._valid, [0 if reverse else -1], axis=1)
-            y = scope("Where", self.scope("Cast", at, to=ir.DataType.BOOL), y, _ZERO)
+            y = scope("Where", self.scope("Gather", self._mask, [0 if reverse else -1], axis=1), y, _ZERO)
         return self.sizes.crop_batch(scope, y)
 
     def state(self, scope: Scope, y: ir.Value, initial: ir.Value | None) -> ir.Value:
@@ -133,7 +132,8 @@ class Layout:
         """
         if self.mask is None:
             return None
-        return scope("Less", scope("Unsqueeze", self.sizes.span(self._kept), [1, 2]), self._count)
+        kept = scope("Slice", self._time, [0], self._end, [0])
+        return scope("Less", scope("Unsqueeze", kept, [1, 2]), self._count)
 
     @cached_property
     def lengths(self) -> ir.Value | None:
@@ -143,10 +143,15 @@ class Layout:
         return self.scope("Cast", self.scope("Squeeze", self._count, [1]), to=ir.DataType.INT32)
 
     @cached_property
-    def _valid(self) -> ir.Value:
+    def _mask(self) -> ir.Value:
+        """The mask, ``(N', T')``."""
         assert self.mask is not None
-        mask = self.scope("Cast", self.mask.value(), to=ir.DataType.INT64)
-        return self.sizes.pad(self.scope, mask, 2)
+        return self.sizes.pad(self.scope, self.mask.value(), 2)
+
+    @cached_property
+    def _valid(self) -> ir.Value:
+        """The mask in numbers."""
+        return self.scope("Cast", self._mask, to=ir.DataType.INT64)
 
     @cached_property
     def _running(self) -> ir.Value:
@@ -159,38 +164,37 @@ class Layout:
         if self.moved:
             return count
         scope = Scope(self.scope.builder, f"{self.scope.name}/{RIGHT_PADDED}")
-        place = scope("Mul", self._valid, scope("Add", self._time, [1]))
+        time = self._time
+        ends = [step + 1 for step in time] if isinstance(time, list) else scope("Add", time, [1])
+        place = scope("Mul", self._valid, ends)
         # How far the last valid step of any row lies behind the n-th.
         behind = scope("ReduceMax", scope("Sub", place, count), keepdims=0)
         return scope("Reshape", count, scope("Sub", [-1, 1], behind))
 
     @cached_property
-    def _kept(self) -> Operand:
-        """``[S]``."""
-        if self.mask is None:
-            return self.sizes.T
-        longest = self.scope("ReduceMax", self._count, [0, 1], keepdims=0)
-        return self.scope("Min", self.scope("Add", longest, [1]), self.sizes.T)
+    def _longest(self) -> ir.Value:
+        """max(n), ``(1,)``."""
+        return self.scope("ReduceMax", self._count, [0], keepdims=0)
+
+    @cached_property
+    def _end(self) -> ir.Value:
+        """``[S]``, or ``[T' + 1]`` where S = T': a Slice ends there as well."""
+        return self.scope("Add", self._longest, [1])
 
     @cached_property
     def _time(self) -> Operand:
         return self.sizes.span(self.sizes.T)
 
     @cached_property
-    def _rows(self) -> ir.Value:
-        return self.scope("Unsqueeze", self.sizes.span(self.sizes.N), [1])
-
-    @cached_property
     def _dest(self) -> ir.Value:
-        front = self.scope("Sub", self._running, [1])
-        back = self.scope("Add", self._count, self.scope("Sub", self._time, self._running))
-        valid = self.scope("Cast", self._valid, to=ir.DataType.BOOL)
-        return self.scope("Where", valid, front, back)
+        masked = self.scope("CumSum", self.scope("Sub", [1], self._valid), np.asarray(1, "int64"))
+        place = self.scope("Where", self._mask, self._running, self.scope("Add", self._count, masked))
+        return self.scope("Sub", place, [1])
 
     @cached_property
     def _source(self) -> ir.Value:
-        flat = self.scope("Add", self.scope("Mul", self._rows, self.sizes.T), self._time)
-        front = self.scope("ScatterElements", flat, self._dest, flat, axis=1)
+        places = self.sizes.places
+        front = self.scope("ScatterElements", places, self._dest, places, axis=1)
         return self.scope("Transpose", self._cut(front), perm=[1, 0])
 
     def _index(self, directions: int, hold: bool, reverse: bool) -> ir.Value:
@@ -200,11 +204,11 @@ class Layout:
             step = self._step(hold, reverse)
             if reverse:
                 step = self.scope("Slice", step, [-1], [BEFORE_FIRST], [-1], [-1])
-            stride = self.sizes.N if directions == 1 else self.scope("Mul", self.sizes.N, [directions])
-            index = self.scope("Add", self.scope("Mul", step, stride), self._rows)
+            stride = self.sizes.batches([directions])
+            index = self.scope("Add", self.scope("Mul", step, stride), self.sizes.rows)
             index = self.sizes.crop(self.scope, index)
             if directions > 1:
-                halves = self.scope("Mul", self.sizes.N, list(range(directions)))
+                halves = self.sizes.batches(range(directions))
                 index = self.scope("Add", self.scope("Unsqueeze", index, [2]), halves)
             self._indices[key] = index
         return self._indices[key]
@@ -215,7 +219,7 @@ class Layout:
             return self._time
         if not hold:
             step = self._dest if self.moved else self._time
-            return self.scope("Min", step, self.scope("Sub", self._kept, [1]))
+            return self.scope("Min", step, self._longest)
         # A step before the first valid one reads zeros. Walking forward its index is -1, which Gather takes
         # from the end: the last step, and as this row has a masked step, that is behind the row's end.
         # Walking backward it is n, right behind the end.

@@ -7,6 +7,7 @@ of ``(N, T, 128)`` floats costs at most 1.5 %.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -53,6 +54,26 @@ class Sizes:
             return list(range(size[0]))
         start, step = np.asarray(0, "int64"), np.asarray(1, "int64")
         return self.scope("Range", start, self.scope("Squeeze", size, [0]), step)
+
+    def batches(self, times: Sequence[int]) -> Operand:
+        """N' times each of ``times``."""
+        if isinstance(self.N, list):
+            return [self.N[0] * number for number in times]
+        return self.N if list(times) == [1] else self.scope("Mul", self.N, list(times))
+
+    @cached_property
+    def rows(self) -> Operand:
+        """``[[0], [1], ..., [N' - 1]]``."""
+        if isinstance(self.N, list):
+            return np.arange(self.N[0])[:, None]
+        return self.scope("Unsqueeze", self.span(self.N), [1])
+
+    @cached_property
+    def places(self) -> Operand:
+        """The place of each step among all N'·T' of them, ``(N', T')``."""
+        if isinstance(self.N, list) and isinstance(self.T, list):
+            return np.arange(self.N[0] * self.T[0]).reshape(*self.N, *self.T)
+        return self.scope("Add", self.scope("Mul", self.rows, self.T), self.span(self.T))
 
     @cached_property
     def batch(self) -> ir.Value:
