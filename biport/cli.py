@@ -1,4 +1,4 @@
-"""The command line: ``biport demo | inspect | port | export | verify | run | matrix | layers``.
+"""The command line: ``biport demo | inspect | port | export | bidirect | verify | run | matrix | layers``.
 
 Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
 model. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
@@ -153,9 +153,7 @@ def port(
     as_json: Json = False,
 ) -> None:
     """Port a model: --to torch writes a bundle folder, --to keras a .keras file, --to onnx an ONNX graph."""
-    if to is not Target.ONNX and (lowering is not Lowering.AUTO or contract is not None):
-        raise InputError("--lowering and --contract go with --to onnx")
-    _port(source, to, output, config, force, as_json, lowering, contract)
+    _port(source, to, output, config, force, as_json, _onnx_options(lowering, contract))
 
 
 @app.command()
@@ -163,14 +161,55 @@ def port(
 def export(
     source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="An .onnx file.")],
+    route: Annotated[
+        str,
+        typer.Option(help="fused; tf2onnx, for layers biport does not know; auto, the second if it has to."),
+    ] = "fused",
+    int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits; says what that costs.")] = False,
+    half: Annotated[bool, typer.Option("--fp16", help="Half precision, for a GPU.")] = False,
+    verified: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Try the file; one that differs is not kept.")
+    ] = True,
     config: ConfigFile = None,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model as an ONNX graph, one fused node a recurrent layer, or a loop where that is faster."""
-    _port(source, Target.ONNX, output, config, force, as_json, lowering, contract)
+    """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
+    from biport.exporting import export_model
+
+    _check_output(source, Target.ONNX, output)
+    if int8 and half:
+        raise InputError("--int8 and --fp16: take one of them")
+    precision = "int8" if int8 else "float16" if half else "float32"
+    made = export_model(
+        source,
+        output,
+        route=route,
+        config=config,
+        verify=verified,
+        overwrite=force,
+        precision=precision,
+        options=_onnx_options(lowering, contract),
+    )
+    nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
+    lines = [
+        f"{output}: route {made.written.route}, {made.written.bytes:,} bytes",
+        f"nodes: {nodes}" + (" ..." if len(made.written.nodes) > 6 else ""),
+        f"verified {made.verified}" if made.verified else "not verified",
+        *(made.cost.lines() if made.cost else []),
+        *(f"note: {note}" for note in made.notes),
+    ]
+    data = {"source": str(source), **made.written.as_dict(), "verified": made.verified or None}
+    data["cost"] = made.cost and made.cost.to_json()
+    say(as_json, data | {"notes": list(made.notes)}, "\n".join(lines))
+
+
+def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:
+    """What of `export.write` was asked for."""
+    options: dict[str, Any] = {} if lowering is Lowering.AUTO else {"lowering": lowering.value}
+    return options if contract is None else options | {"contract": contract.value}
 
 
 def _port(
@@ -180,29 +219,13 @@ def _port(
     config: Path | None,
     force: bool,
     as_json: bool,
-    lowering: Lowering,
-    contract: Contract | None,
+    options: dict[str, Any],
 ) -> None:
-    from biport.transfer import summed_biases
-
     _check_output(source, to, output)
+    if options and to is not Target.ONNX:
+        raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
     graph, notes = _read(source, config)
-    match to:
-        case Target.TORCH:
-            from biport import bundle
-
-            bundle.write(graph, output, overwrite=force)
-        case Target.ONNX:
-            import export
-
-            kept = None if contract is None else contract.value
-            written = export.write(graph, output, overwrite=force, lowering=lowering.value, contract=kept)
-            notes += written.notes
-        case Target.KERAS:
-            import keras_side
-
-            notes += [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
-            keras_side.save(graph, output, overwrite=force)
+    notes += _write(graph, to, output, force, options)
     data = {
         "source": str(source),
         "to": str(to),
@@ -214,6 +237,26 @@ def _port(
     }
     lines = [f"{output}: {len(graph.nodes)} nodes, {graph.parameter_count():,} parameters", *notes]
     say(as_json, data, "\n".join(lines))
+
+
+def _write(graph: Any, to: Target, output: Path, force: bool, options: dict[str, Any]) -> list[str]:
+    """Write a graph; what somebody who ports it should know."""
+    match to:
+        case Target.TORCH:
+            from biport import bundle
+
+            bundle.write(graph, output, overwrite=force)
+            return []
+        case Target.ONNX:
+            import export
+
+            return [*export.write(graph, output, overwrite=force, **options).notes]
+        case Target.KERAS:
+            import keras_side
+            from biport.transfer import summed_biases
+
+            keras_side.save(graph, output, overwrite=force)
+            return [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
 
 
 def _read(source: Path, config: Path | None) -> tuple[Any, list[str]]:
@@ -235,6 +278,41 @@ def _read(source: Path, config: Path | None) -> tuple[Any, list[str]]:
 def _is_bundle(source: Path) -> bool:
     """Whether a folder is biport's; a SavedModel is one too, and refused with advice of its own."""
     return source.is_dir() and not (source / "saved_model.pb").exists()
+
+
+@app.command()
+@report_errors
+def bidirect(
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A .keras or .onnx file, otherwise a bundle folder.")
+    ],
+    layers: Annotated[
+        list[str] | None, typer.Option("--layers", help="A layer to convert; may be repeated. Default: all.")
+    ] = None,
+    merge: Annotated[str, typer.Option(help="concat, sum, ave or mul.")] = "concat",
+    init: Annotated[str, typer.Option(help="Of the backward half: copy, mirror or fresh.")] = "copy",
+    seed: Annotated[int, typer.Option(help="Seed of fresh weights.")] = 0,
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Make LSTM, GRU and SimpleRNN layers bidirectional, and what follows them as wide as that needs."""
+    from biport.bidirect import bidirect as convert
+
+    to = {".keras": Target.KERAS, ".onnx": Target.ONNX}.get(output.suffix, Target.TORCH)
+    _check_output(source, to, output)
+    graph, notes = _read(source, config)
+    made = convert(graph, layers, merge=merge, init=init, seed=seed)
+    notes += _write(made.graph, to, output, force, {})
+    data = {
+        "source": str(source),
+        "output": str(output),
+        "layers": list(made.layers),
+        "parameters": {"before": graph.parameter_count(), "after": made.graph.parameter_count()},
+        "notes": [*notes, *made.notes],
+    }
+    say(as_json, data, "\n".join([str(made), *notes, f"written to {output}"]))
 
 
 @app.command()
@@ -408,6 +486,48 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+@app.command()
+@report_errors
+def bench(
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    batches: Annotated[str, typer.Option(help="Rows of a batch, with commas.")] = "1,8,32",
+    steps: Annotated[str, typer.Option(help="Steps of the longest row, with commas.")] = "50,200",
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--form",
+            help="fused, int8, tf2onnx, torch, 'torch packed', 'Keras predict', 'Keras call'; repeated.",
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="For one operator, of every form.")] = 1,
+    seconds: Annotated[float, typer.Option(help="For each size.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A folder for bench.json, bench.md and bench.png.")
+    ] = None,
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Time a model in Keras, torch and onnxruntime side by side in one run: medians and ratios."""
+    from biport.bench.command import run_command
+
+    graph, _ = _read(source, config)
+    data, text = run_command(
+        graph,
+        batches=batches,
+        steps=steps,
+        forms=form or (),
+        threads=threads,
+        seconds=seconds,
+        seed=seed,
+        output=output,
+        force=force,
+        quiet=as_json,
+    )
+    say(as_json, data, text)
 
 
 @app.command()

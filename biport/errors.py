@@ -6,6 +6,7 @@ BiportError
 ├── WeightError              weights missing, left over, misshapen or not finite     exit 2
 ├── GraphError               a graph that does not hold together                     exit 2
 ├── MissingDependencyError   an optional package this task needs is not installed    exit 2
+├── DifferentError           what was written computes something else; not kept      exit 1
 └── UnsupportedError         a model biport does not port: one layer, one setting    exit 3
     └── UnsupportedModelError  all such reasons of one model at once                 exit 3
 """
@@ -84,6 +85,17 @@ class GraphError(BiportError, ValueError):
 
 class MissingDependencyError(BiportError, ImportError):
     """An optional package this task needs is not installed."""
+
+
+class DifferentError(BiportError):
+    """What was written does not compute what it should, and was not kept; the message is the report."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        # A report has lines of its own.
+        self.args = ("\n".join(printable(line) for line in message.splitlines()),)
 
 
 class UnsupportedError(BiportError):

@@ -56,7 +56,13 @@ class Written:
         }
 
 
-def publish(path: Path, write: Callable[[Path], None], *, overwrite: bool) -> None:
+Check = Callable[[Path], None]
+"""Looks at a file before it is put in its place, and raises where that must not happen."""
+
+
+def publish(
+    path: Path, write: Callable[[Path], None], *, overwrite: bool, check: Check | None = None
+) -> None:
     """Have ``write`` make the file in a temporary folder beside ``path``, check it, and move it there.
 
     Raises:
@@ -69,6 +75,8 @@ def publish(path: Path, write: Callable[[Path], None], *, overwrite: bool) -> No
             made = Path(folder) / path.name
             write(made)
             _check(made)
+            if check is not None:
+                check(made)
             # The weights go first: a reader of the folder never sees a model without them.
             for file in sorted(Path(folder).iterdir(), key=lambda file: file == made):
                 os.replace(file, path.parent / file.name)

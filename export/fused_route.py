@@ -18,7 +18,7 @@ from biport.steps import needed_lengths, needed_steps
 from export import ops as op_files
 from export.axes import distinct_axes
 from export.builder import IR_VERSION, OPSET, Builder, typed
-from export.files import PRODUCER, Written, data_path, metadata, publish
+from export.files import PRODUCER, Check, Written, data_path, metadata, publish
 from export.flow import Flow, Site
 from export.layout import CONTRACTS, Layouts
 from export.lowering import LOWERINGS
@@ -38,6 +38,7 @@ def write(
     external_data_above: int = PROTOBUF_LIMIT,
     lowering: str = "auto",
     contract: str | None = None,
+    check: Check | None = None,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
 
@@ -55,6 +56,7 @@ def write(
             batch decides, both are in the file. On a GPU ``"fused"`` is the faster.
         contract: ``"right-padded"`` where all padding will come behind the last step of its row: no step is
             moved then, and running the file on any other input is an error, with `Session` or without it.
+        check: called with the file before it is put in its place; what it raises, `write` does.
 
     Raises:
         InputError: ``lowering`` or ``contract`` is none.
@@ -70,7 +72,7 @@ def write(
     def save(made: Path) -> None:
         ir.save(model, made, external_data=None if data is None else data.name)
 
-    publish(path, save, overwrite=overwrite)
+    publish(path, save, overwrite=overwrite, check=check)
     return Written(
         path=path,
         route="fused",

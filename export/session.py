@@ -62,8 +62,9 @@ class Session:
         """What inputs have to keep, see `export.write`; the file itself checks it."""
         self.input_values, self._bounds = self._described()
         """Name, shape and dtype of each input, in order."""
-        self._outputs = _values(self.path, self._session.get_outputs())
-        self.output_names: list[str] = [value.name for value in self._outputs]
+        self.output_values = _values(self.path, self._session.get_outputs())
+        """Name, shape and dtype of each output, in order."""
+        self.output_names: list[str] = [value.name for value in self.output_values]
         """The names of what `run` returns, in order."""
         self.device = "cuda" if CUDA in self._session.get_providers() else "cpu"
         """Where the model runs."""
@@ -134,7 +135,7 @@ class Session:
     def _empty(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of a graph that cannot be run over empty inputs, where they are empty as well."""
         sizes = _letters(self.input_values, arrays)
-        shapes = [tuple(sizes.get(dim, dim) for dim in value.shape) for value in self._outputs]
+        shapes = [tuple(sizes.get(dim, dim) for dim in value.shape) for value in self.output_values]
         known = all(isinstance(dim, int) for shape in shapes for dim in shape)
         if not known or any(math.prod(shape) for shape in shapes):  # type: ignore[arg-type]
             found = {value.name: a.shape for value, a in zip(self.input_values, arrays, strict=True)}
@@ -144,7 +145,7 @@ class Session:
             )
         return [
             np.empty(shape, value.dtype)  # type: ignore[arg-type]
-            for shape, value in zip(shapes, self._outputs, strict=True)
+            for shape, value in zip(shapes, self.output_values, strict=True)
         ]
 
     def _described(self) -> tuple[list[Value], dict[str, int]]:

@@ -20,10 +20,11 @@ from biport.errors import InputError, UnsupportedError
 from biport.graph import Value
 from biport.ops import Dim, Tensor
 from export.axes import distinct_axes
+from export.markers import Marker, OpOf, handlers, marked, replaced
 from export.require import require
 
 if TYPE_CHECKING:
-    from export.files import Written
+    from export.files import Check, Written
 
 OPSET = 18
 NOISY = ("tensorflow", "tf2onnx")
@@ -35,8 +36,13 @@ def write_tf2onnx(
     *,
     overwrite: bool = False,
     bounds: Mapping[str, int] | None = None,
+    op_of: OpOf | None = None,
+    check: Check | None = None,
 ) -> Written:
     """Write a live Keras model as an ONNX file by way of TensorFlow.
+
+    With ``op_of`` recurrent layers are written as the fused route writes them (`export.markers`), and only
+    what is around them by tf2onnx.
 
     Inputs and outputs keep the Keras names and order; their axes are called N and T, a second input's T_2.
     Unlike the fused route's files these do not run on empty batches by themselves: `export.Session` steps in.
@@ -47,6 +53,9 @@ def write_tf2onnx(
         overwrite: replace a file that is there already.
         bounds: for each input of ids the size of its vocabulary, V; by default that of the
             embeddings which read the input directly.
+        op_of: the op of a live recurrent layer, ``None`` for one that tf2onnx is to convert, such as
+            `keras_side.recurrent_op`; by default tf2onnx converts all of them.
+        check: called with the file before it is put in its place; what it raises, this does.
 
     Raises:
         UnsupportedError: the model has no declared inputs, a layer that tf2onnx cannot express, or weights
@@ -68,15 +77,19 @@ def write_tf2onnx(
     outputs = _outputs(model, inputs)
     _check_names(owner, [*inputs, *outputs])
     _check_bounds(bounds, inputs)
-    onnx_model = _named(_traced(model, owner), inputs, outputs, _embedded(model) | dict(bounds or {}))
+    proto, markers = _traced(model, owner, op_of)
+    onnx_model = _named(proto, inputs, outputs, _embedded(model) | dict(bounds or {}))
+    notes = replaced(onnx_model, markers)
+    _refuse_foreign(onnx_model, owner)
 
-    publish(path, lambda made: _save(onnx_model, made), overwrite=overwrite)
+    publish(path, lambda made: _save(onnx_model, made), overwrite=overwrite, check=check)
     return Written(
         path=path,
         route="tf2onnx",
         opset=OPSET,
         nodes=dict(Counter(node.op_type for node in onnx_model.graph.all_nodes()).most_common()),
         bytes=path.stat().st_size,
+        notes=notes,
     )
 
 
@@ -194,7 +207,7 @@ def _embedded(model: Any) -> dict[str, int]:
     return found
 
 
-def _traced(model: Any, owner: str) -> Any:
+def _traced(model: Any, owner: str, op_of: OpOf | None) -> tuple[Any, list[Marker]]:
     """The ONNX protobuf, its inputs called ``in_0``, ``in_1`` and its outputs ``out_0``, ``out_1``."""
     import keras
     import tensorflow as tf
@@ -209,19 +222,20 @@ def _traced(model: Any, owner: str) -> Any:
         tf.TensorSpec(tensor.shape, tensor.dtype, name=f"in_{place}")
         for place, tensor in enumerate(model.inputs)
     ]
-    with _quiet(), _without_cudnn(model), tf.device("/CPU:0"):
+    known = op_of or (lambda layer: None)
+    with _quiet(), _without_cudnn(model), marked(model, known) as markers, tf.device("/CPU:0"):
         function = tf.function(call, autograph=False)
-        proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    _refuse_foreign(proto, owner)
-    return proto
+        proto, _ = tf2onnx.convert.from_function(
+            function, input_signature=signature, opset=OPSET, custom_op_handlers=handlers(), custom_ops=None
+        )
+    return proto, markers
 
 
-def _refuse_foreign(proto: Any, owner: str) -> None:
+def _refuse_foreign(model: Any, owner: str) -> None:
     """tf2onnx keeps an operator it cannot convert as it is, and only logs that it did."""
     import onnx
-    import onnx_ir as ir
 
-    for node in ir.from_proto(proto).graph.all_nodes():
+    for node in model.graph.all_nodes():
         if not onnx.defs.has(node.op_type, node.domain):
             raise UnsupportedError(owner, "operator", node.op_type, "operators tf2onnx converts to ONNX")
 

@@ -6,14 +6,29 @@ Reading a model file needs neither keras nor tensorflow, so importing this packa
 from typing import TYPE_CHECKING, Any
 
 from keras_side.activations import float64_allowed
+from keras_side.bidirect import bidirect
+from keras_side.decode import stepper
 from keras_side.inspect import inspect
+from keras_side.live_layer import recurrent_op
 from keras_side.read import read
 from keras_side.write import load, run, save, write
 
 if TYPE_CHECKING:
     from keras_side.tracing import trace
 
-__all__ = ["float64_allowed", "inspect", "load", "read", "run", "save", "trace", "write"]
+__all__ = [
+    "bidirect",
+    "float64_allowed",
+    "inspect",
+    "load",
+    "read",
+    "recurrent_op",
+    "run",
+    "save",
+    "stepper",
+    "trace",
+    "write",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -86,10 +86,19 @@ def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
             owner, "configuration", str(error).splitlines()[0], "layers Keras can serialise"
         ) from error
     for layer in model._flatten_layers(include_self=False):
-        _check_class(f"{owner}: layer {layer.name!r}", type(layer))
-        for key in ("activation", "recurrent_activation"):
-            _check_function(f"{owner}: layer {layer.name!r}", key, getattr(layer, key, None))
+        check_live(f"{owner}: layer {layer.name!r}", layer)
     return data, LiveVariables(model, owner), keras.__version__
+
+
+def check_live(owner: str, layer: Any) -> None:
+    """Refuse a layer that computes something else than what its configuration says.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    _check_class(owner, type(layer))
+    for key in ("activation", "recurrent_activation"):
+        _check_function(owner, key, getattr(layer, key, None))
 
 
 def _check_class(owner: str, layer_class: type) -> None:

@@ -8,10 +8,12 @@
 `torch_side.layers` has the layers torch lacks, `torch_side.models` models a person would write.
 """
 
+from torch_side.bidirect import bidirect
+from torch_side.decode import stepper
 from torch_side.load import load
 from torch_side.read import read
 from torch_side.run import run
 from torch_side.trace import trace
 from torch_side.write import Ported, write
 
-__all__ = ["Ported", "load", "read", "run", "trace", "write"]
+__all__ = ["Ported", "bidirect", "load", "read", "run", "stepper", "trace", "write"]

@@ -65,8 +65,8 @@ def test_names_axes_and_metadata(session):
         ("features", ("N", "T_2", I)),
     ]
     assert session.output_names == ["both", "label", "mean"]
-    assert session._outputs[0].shape == ("N", "T", 2 * H)
-    assert session._outputs[1].shape == ("N", 1)
+    assert session.output_values[0].shape == ("N", "T", 2 * H)
+    assert session.output_values[1].shape == ("N", 1)
     assert session.metadata["biport.route"] == "tf2onnx"
     assert json.loads(session.metadata["biport.origin"])["framework"] == "keras"
     assert session.node_count > 50
@@ -148,7 +148,7 @@ def test_axes_of_outputs_are_the_inputs_they_are_as_long_as(tmp_path):
     model = keras.Model({"x": x, "y": y}, outputs)
     export.write_tf2onnx(model, tmp_path / "model.onnx")
     session = export.Session(tmp_path / "model.onnx", device="cpu", threads=1)
-    found = [value.shape[1] for value in session._outputs]
+    found = [value.shape[1] for value in session.output_values]
     assert found == ["T_2", "out_1_1", "out_2_1"]
     rng = np.random.default_rng(3)
     x, y = (rng.normal(size=(2, T, I)).astype("float32") for T in (3, 4))

@@ -15,6 +15,9 @@ States are ``(D, N, H)``, one for GRU and RNN, two for LSTM.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -25,6 +28,18 @@ from torch_side.layers.masks import take_steps
 
 States = tuple[Tensor, ...]
 FUNCTIONS = {"LSTM": torch.lstm, "GRU": torch.gru, "RNN_TANH": torch.rnn_tanh, "RNN_RELU": torch.rnn_relu}
+
+_packs: ContextVar[bool] = ContextVar("packs", default=False)
+
+
+@contextlib.contextmanager
+def packing() -> Iterator[None]:
+    """Meanwhile every masked layer runs over packed sequences, on a CPU too: to measure what that costs."""
+    token = _packs.set(True)
+    try:
+        yield
+    finally:
+        _packs.reset(token)
 
 
 def directions(module: nn.RNNBase) -> int:
@@ -58,7 +73,8 @@ def walk(
     x = x.masked_fill(~mask.unsqueeze(-1), 0)
     # Behind its end a row goes on over zeros, and with relu it may grow there until it overflows.
     goes_on = module.mode != "RNN_RELU" and not (every_state and isinstance(module, nn.LSTM))
-    run = walk_aligned if x.device.type == "cpu" and goes_on else walk_packed
+    aligned = x.device.type == "cpu" and goes_on and not _packs.get()
+    run = walk_aligned if aligned else walk_packed
     return run(module, x, mask, states)
 
 

@@ -1,0 +1,96 @@
+"""The one interface through which a search drives a framework."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biport.decoding.halves import Halves
+from biport.errors import InputError
+from biport.graph import Value
+
+Run = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
+"""A half of a model: arrays in the order of its inputs to arrays in the order of its outputs."""
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """The two `Halves` of a model in some framework.
+
+    Args:
+        encode: runs the encoder.
+        advance: runs one step of the decoder.
+        source: the encoder's input.
+        inputs: the step's inputs: the token, what each step reads of the encoder, the states.
+        size: V, the number of tokens a step chooses from.
+    """
+
+    encode: Run
+    advance: Run
+    source: Value
+    inputs: tuple[Value, ...]
+    size: int
+
+    def start(self, source: np.ndarray) -> Reading:
+        """Run the encoder over ``(N, S)`` ids, or whatever the model reads.
+
+        Raises:
+            InputError: the source does not suit the model.
+        """
+        made = self.encode([source])
+        missing = self.inputs[1 + len(made) :]
+        zeros = [np.zeros((len(source), int(value.shape[1])), value.dtype) for value in missing]
+        return Reading(self, [*made, *zeros])
+
+    def token(self, ids: NDArray[np.integer]) -> np.ndarray:
+        """``(N,)`` ids as the decoder's input: ``(N, 1)``, or one-hot ``(N, 1, V)`` where it takes floats."""
+        value = self.inputs[0]
+        if not value.dtype.startswith("float"):
+            return ids[:, None].astype(value.dtype)
+        return np.eye(int(value.shape[2]), dtype=value.dtype)[ids[:, None]]
+
+
+@dataclass
+class Reading:
+    """A batch in the course of decoding: what each step reads, and the states."""
+
+    stepper: Stepper
+    held: list[np.ndarray] = field(repr=False)
+
+    def next(self, ids: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Feed ``(N,)`` tokens; the logarithms of the next ones' probabilities, ``(N, V)``.
+
+        Raises:
+            InputError: the model gives something that is no probability.
+        """
+        probabilities, *states = self.stepper.advance([self.stepper.token(ids), *self.held])
+        if states:
+            self.held[-len(states) :] = states
+        rows = probabilities[:, 0].astype(np.float64)
+        if not (rows >= 0).all():
+            raise InputError("the decoder gives negative probabilities, or none at all (NaN)")
+        with np.errstate(divide="ignore"):
+            return np.log(rows)
+
+    def keep(self, rows: NDArray[np.integer]) -> None:
+        """Go on with these rows, in this order; one may be there several times."""
+        self.held = [array[rows] for array in self.held]
+
+
+def make_stepper(halves: Halves, encode: Run, advance: Run) -> Stepper:
+    """A stepper of halves that a framework runs."""
+    size = halves.step.tensors[halves.step.outputs[0]].shape[2]
+    return Stepper(encode, advance, halves.encoder.inputs[0], halves.step.inputs, int(size))
+
+
+def reference_stepper(halves: Halves, dtype: str = "float64") -> Stepper:
+    """The oracle, in numpy: slow, and what the frameworks are held against."""
+    from biport import reference
+
+    encode = functools.partial(reference.run, halves.encoder, dtype=dtype)
+    advance = functools.partial(reference.run, halves.step, dtype=dtype)
+    return make_stepper(halves, encode, advance)

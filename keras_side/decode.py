@@ -1,0 +1,30 @@
+"""Decoding with Keras: both halves of a sequence-to-sequence model as functional models."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+from biport.decoding import Stepper, split
+from biport.decoding.stepper import make_stepper
+from biport.graph import Graph
+from keras_side.read import read
+from keras_side.write import run, write
+
+
+def stepper(source: Graph | str | os.PathLike[str] | Any, target: str | None = None) -> Stepper:
+    """A graph, a live Keras model or a model file, ready for `biport.decoding`.
+
+    Args:
+        source: of two inputs, trained with teacher forcing.
+        target: the input that is the decoder's own sequence; by default the last one.
+
+    Raises:
+        UnsupportedError: the decoder cannot be stepped; see `biport.decoding.split`.
+    """
+    halves = split(source if isinstance(source, Graph) else read(source), target)
+    encoder, step = write(halves.encoder), write(halves.step)
+    encode = functools.partial(run, encoder, graph=halves.encoder)
+    advance = functools.partial(run, step, graph=halves.step)
+    return make_stepper(halves, encode, advance)

@@ -1,0 +1,32 @@
+"""Modules with LSTM, GRU or RNN layers made bidirectional."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from biport.bidirect import bidirect as convert
+from torch_side.read import read
+from torch_side.write import Ported, write
+
+
+def bidirect(
+    module: nn.Module,
+    layers: Iterable[str] | None = None,
+    *,
+    merge: str = "concat",
+    init: str = "copy",
+    seed: int = 0,
+) -> Ported:
+    """The same model with bidirectional layers, as a new module; see `biport.bidirect.bidirect`.
+
+    Args:
+        module: it is left as it is.
+        layers, merge, init, seed: as there.
+
+    Raises:
+        InputError: an option is another one, or there is no such layer.
+        UnsupportedError: the module cannot be read, converted or widened.
+    """
+    return write(convert(read(module), layers, merge=merge, init=init, seed=seed).graph)

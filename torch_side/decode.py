@@ -1,0 +1,33 @@
+"""Decoding with torch: both halves of a sequence-to-sequence model as modules."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import nn
+
+from biport.decoding import Stepper, split
+from biport.decoding.stepper import make_stepper
+from biport.graph import Graph
+from torch_side.read import read
+from torch_side.run import run
+from torch_side.write import write
+
+
+def stepper(
+    source: Graph | nn.Module, target: str | None = None, device: torch.device | str = "cpu"
+) -> Stepper:
+    """A graph or a module, ready for `biport.decoding`; the module is left as it is.
+
+    Args:
+        source: of two inputs, trained with teacher forcing.
+        target: the input that is the decoder's own sequence; by default the last one.
+        device: where it runs.
+
+    Raises:
+        UnsupportedError: the decoder cannot be stepped; see `biport.decoding.split`.
+    """
+    halves = split(source if isinstance(source, Graph) else read(source), target)
+    encoder, step = write(halves.encoder).to(device), write(halves.step).to(device)
+    return make_stepper(halves, functools.partial(run, encoder), functools.partial(run, step))
