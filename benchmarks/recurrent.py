@@ -110,7 +110,7 @@ def measured(
     times = take_turns(turns, seconds=seconds)
     yield from (f"{times.median(name):.2f}" if name in runs else "-" for name in names)
     for name in names[1:]:
-        yield f"{times.ratio(name, names[0]):.2f}" if name in runs else "-"
+        yield times.ratios(name, names[0]) if name in runs else "-"
 
 
 def main() -> None:

@@ -90,10 +90,8 @@ def export_model(
     read = _read(source, config)
     if precision == "float32":
         return _float32(source, output, read, route, verify, overwrite, options or {})
-    # A branch beside a fused node would hold its weights once more, and in float32.
-    chosen = {"lowering": "fused"} | dict(options or {}) if route == "fused" else options or {}
     with tempfile.TemporaryDirectory() as folder:
-        exact = _float32(source, Path(folder) / "float32.onnx", read, route, verify, False, chosen)
+        exact = _float32(source, Path(folder) / "float32.onnx", read, route, verify, False, options or {})
         return _smaller(exact, output, precision, overwrite)
 
 

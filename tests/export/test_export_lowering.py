@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from build_export import chain, dense, padded_ids
 from build_recurrent import (
     KINDS,
     H,
@@ -28,6 +29,7 @@ from biport.compare import Verdict
 from biport.errors import InputError
 from export import lowering
 from export.lowering import LOOP_FROM, LOWERINGS
+from export.precision import PRECISIONS, write_precision
 
 CHOSEN = [kind for kind, (cls, _) in KINDS.items() if cls in LOOP_FROM]
 
@@ -146,3 +148,24 @@ def test_a_trace_sees_the_weights_inside_of_a_branch(rng, tmp_path):
         traced = export.trace(path, cases, graph)
         assert not traced.remarks
         assert list(traced.ops) == ([] if how == "loop" else ["y"])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("kind", CHOSEN)
+def test_smaller_numbers_leave_the_loop_out(kind, precision, rng, tmp_path, from_three):
+    op = both_ways(cell(rng, kind, I, H), cell(rng, kind, I, H))
+    graph = chain(rng, op, dense(rng, 2 * H, "tanh"))
+    export.write(graph, tmp_path / "exact.onnx")
+    assert {op.forward.kind, "Scan"} <= inside(tmp_path / "exact.onnx")
+    write_precision(tmp_path / "exact.onnx", tmp_path / "small.onnx", precision)
+    made = onnx.load(tmp_path / "small.onnx").graph
+    assert counts(tmp_path / "small.onnx") == {op.forward.kind: 1}
+    read = {name for node in made.node for name in node.input}
+    assert {weight.name for weight in made.initializer} <= read
+    exact, small = (
+        export.Session(tmp_path / f"{name}.onnx", device="cpu", threads=1) for name in ("exact", "small")
+    )
+    for N in (2, 5):
+        ids = padded_ids(rng, "holes", N)
+        for one, two in zip(exact.run([ids]), small.run([ids]), strict=True):
+            np.testing.assert_allclose(two, one, atol=0.2 if precision == "int8" else 0.02)
