@@ -79,7 +79,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     batches = [int(N) for N in given.batches.split(",")]
     print(machine("onnxruntime"))
-    print("median of the turns' ratios (ratio of the shortest turns); the rule: N·H from", end=" ")
+    print("median of the turns' ratios (ratio of the shortest calls); the rule: N·H from", end=" ")
     print(", ".join(f"{kind.__name__} {number}" for kind, number in LOOP_FROM.items()), "\n")
     print("| fused / loop | " + " | ".join(f"N = {N}" for N in batches) + " |")
     print("| --- " * (len(batches) + 1) + "|", flush=True)

@@ -57,7 +57,7 @@ def contestants(kind: str, columns: int, folder: Path) -> dict[str, Run]:
 
 def row(kind: str, lowering: str, columns: int, times: Times) -> list[str]:
     def least(name: str) -> float:
-        return min(times.found[name])
+        return times.shortest[name]
 
     work = 2 * 2 * 2 * T * N * H * columns / 1e6  # both ways, input and state; 2 for each multiply-add
     bounds = [2 * (least(f"{by} inputs") + T * least(f"{by} state")) for by in ("ort", "numpy")]
@@ -78,7 +78,7 @@ def main() -> None:
             times = take_turns(contestants(kind, columns, Path(folder)), seconds=given.seconds)
         rows += [row(kind, lowering, columns, times) for lowering in ("fused", "loop")]
     print(machine("onnxruntime", "numpy"))
-    print(f"N {N}, T {T}, I = H {H}, both ways, one thread; the shortest turns\n")
+    print(f"N {N}, T {T}, I = H {H}, both ways, one thread; the shortest calls\n")
     head = ["", "ms", "GFLOP/s", "of onnxruntime's products", "of NumPy's", "of one large product"]
     print(table(head, rows))
 
