@@ -70,6 +70,30 @@ class Dtype(StrEnum):
     FLOAT64 = "float64"
 
 
+class Lowering(StrEnum):
+    """What becomes of recurrent layers in ONNX."""
+
+    AUTO = "auto"
+    FUSED = "fused"
+    LOOP = "loop"
+
+
+class Contract(StrEnum):
+    """What an ONNX graph may take for granted; it checks that when it runs."""
+
+    RIGHT_PADDED = "right-padded"
+
+
+LoweringOption = Annotated[
+    Lowering,
+    typer.Option("--lowering", help="In ONNX: one fused node a recurrent layer, a loop, or the faster."),
+]
+ContractOption = Annotated[
+    Contract | None,
+    typer.Option("--contract", help="In ONNX: all padding is on the right; anything else is an error."),
+]
+
+
 class Target(StrEnum):
     """What a model can be ported to."""
 
@@ -163,11 +187,13 @@ def port(
     to: Annotated[Target, typer.Option("--to", help="What to write.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder, .keras or .onnx file.")],
     config: ConfigFile = None,
+    lowering: LoweringOption = Lowering.AUTO,
+    contract: ContractOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Port a model: --to torch writes a bundle folder, --to keras a .keras file, --to onnx an ONNX graph."""
-    _port(source, to, output, config, force, as_json)
+    _port(source, to, output, config, force, as_json, _onnx_options(lowering, contract))
 
 
 @app.command()
@@ -185,6 +211,8 @@ def export(
         bool, typer.Option("--verify/--no-verify", help="Try the file; one that differs is not kept.")
     ] = True,
     config: ConfigFile = None,
+    lowering: LoweringOption = Lowering.AUTO,
+    contract: ContractOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -196,7 +224,14 @@ def export(
         raise InputError("--int8 and --fp16: take one of them")
     precision = "int8" if int8 else "float16" if half else "float32"
     made = export_model(
-        source, output, route=route, config=config, verify=verified, overwrite=force, precision=precision
+        source,
+        output,
+        route=route,
+        config=config,
+        verify=verified,
+        overwrite=force,
+        precision=precision,
+        options=_onnx_options(lowering, contract),
     )
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
     lines = [
@@ -211,10 +246,26 @@ def export(
     say(as_json, data | {"notes": list(made.notes)}, "\n".join(lines))
 
 
-def _port(source: Path, to: Target, output: Path, config: Path | None, force: bool, as_json: bool) -> None:
+def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:
+    """What of `export.write` was asked for."""
+    options: dict[str, Any] = {} if lowering is Lowering.AUTO else {"lowering": lowering.value}
+    return options if contract is None else options | {"contract": contract.value}
+
+
+def _port(
+    source: Path,
+    to: Target,
+    output: Path,
+    config: Path | None,
+    force: bool,
+    as_json: bool,
+    options: dict[str, Any],
+) -> None:
     _check_output(source, to, output)
+    if options and to is not Target.ONNX:
+        raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
     graph, notes = _read(source, config)
-    notes += _write(graph, to, output, force)
+    notes += _write(graph, to, output, force, options)
     data = {
         "source": str(source),
         "to": str(to),
@@ -228,7 +279,7 @@ def _port(source: Path, to: Target, output: Path, config: Path | None, force: bo
     say(as_json, data, "\n".join(lines))
 
 
-def _write(graph: Any, to: Target, output: Path, force: bool) -> list[str]:
+def _write(graph: Any, to: Target, output: Path, force: bool, options: dict[str, Any]) -> list[str]:
     """Write a graph; what somebody who ports it should know."""
     match to:
         case Target.TORCH:
@@ -239,7 +290,7 @@ def _write(graph: Any, to: Target, output: Path, force: bool) -> list[str]:
         case Target.ONNX:
             import export
 
-            return [*export.write(graph, output, overwrite=force).notes]
+            return [*export.write(graph, output, overwrite=force, **options).notes]
         case Target.KERAS:
             import keras_side
             from biport.transfer import summed_biases
@@ -293,7 +344,7 @@ def bidirect(
     _check_output(source, to, output)
     graph, notes = _read(source, config)
     made = convert(graph, layers, merge=merge, init=init, seed=seed)
-    notes += _write(made.graph, to, output, force)
+    notes += _write(made.graph, to, output, force, {})
     data = {
         "source": str(source),
         "output": str(output),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
 import onnx_ir as ir
 
 from biport import __version__
-from biport.errors import UnsupportedError, raise_unsupported
+from biport.errors import InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import id_bounds
 from biport.registry import discover
@@ -19,7 +20,8 @@ from export.axes import distinct_axes
 from export.builder import IR_VERSION, OPSET, Builder, typed
 from export.files import PRODUCER, Check, Written, data_path, metadata, publish
 from export.flow import Flow, Site
-from export.layout import Layouts
+from export.layout import CONTRACTS, Layouts
+from export.lowering import LOWERINGS
 from export.registry import WRITERS
 
 discover(op_files)
@@ -34,6 +36,8 @@ def write(
     *,
     overwrite: bool = False,
     external_data_above: int = PROTOBUF_LIMIT,
+    lowering: str = "auto",
+    contract: str | None = None,
     check: Check | None = None,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
@@ -47,15 +51,21 @@ def write(
         path: the file to write.
         overwrite: replace a file that is there already.
         external_data_above: bytes of weights beyond which they go into ``<path>.data``.
+        lowering: ``"fused"`` for one ONNX node a recurrent layer wherever there is one, ``"loop"`` for a
+            `Scan` everywhere, ``"auto"`` for what is faster on the CPU, see `export.lowering`: where the
+            batch decides, both are in the file. On a GPU ``"fused"`` is the faster.
+        contract: ``"right-padded"`` where all padding will come behind the last step of its row: no step is
+            moved then, and running the file on any other input is an error, with `Session` or without it.
         check: called with the file before it is put in its place; what it raises, `write` does.
 
     Raises:
+        InputError: ``lowering`` or ``contract`` is none.
         UnsupportedError: the graph is in float64 or holds an op without a writer; all such nodes at once.
         FileError: the file exists, or its folder is missing or cannot be written to.
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
     path = Path(path)
-    model, notes = build(graph)
+    model, notes = build(graph, lowering, contract)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     data = data_path(path) if size > external_data_above else None
 
@@ -74,15 +84,17 @@ def write(
     )
 
 
-def build(graph: Graph) -> tuple[ir.Model, list[str]]:
+def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> tuple[ir.Model, list[str]]:
     """The ONNX model of ``graph``, not yet written, and notes on it; raises like `write`."""
+    _check_choice("lowering", lowering, LOWERINGS)
+    _check_choice("contract", contract, (None, *CONTRACTS))
     _check(graph)
     digest = graph.digest()
     graph = Graph(tuple(distinct_axes(graph.inputs)), graph.nodes, graph.outputs, graph.origin)
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs})
     inputs = {value.name: typed(ir.Value(name=value.name), value.tensor) for value in graph.inputs}
-    flows = _flows(graph, inputs, builder)
+    flows = _flows(graph, inputs, builder, Layouts(builder, contract), lowering)
     outputs = _outputs(graph, inputs, flows, builder)
     model = ir.Model(
         ir.Graph(
@@ -107,8 +119,16 @@ def build(graph: Graph) -> tuple[ir.Model, list[str]]:
             digest=digest,
             values=_places(flows),
         )
+        | {"biport.lowering": lowering}
+        | ({} if contract is None else {"biport.contract": contract})
     )
     return model, builder.notes
+
+
+def _check_choice(setting: str, value: str | None, choices: Sequence[str | None]) -> None:
+    if value not in choices:
+        shown = ", ".join(str(choice) for choice in choices)
+        raise InputError(f"{setting} should be one of {shown}, found {value!r}")
 
 
 def _check(graph: Graph) -> None:
@@ -128,16 +148,17 @@ def _check(graph: Graph) -> None:
     raise_unsupported("export to ONNX", problems)
 
 
-def _flows(graph: Graph, inputs: dict[str, ir.Value], builder: Builder) -> dict[str, Flow]:
+def _flows(
+    graph: Graph, inputs: dict[str, ir.Value], builder: Builder, layouts: Layouts, lowering: str
+) -> dict[str, Flow]:
     flows = {value.name: Flow(value.tensor, lambda made=inputs[value.name]: made) for value in graph.inputs}
-    layouts = Layouts(builder)
     for node in graph.nodes:
-        flows |= zip(node.outputs, _write_node(graph, node, flows, layouts, builder), strict=True)
+        flows |= zip(node.outputs, _write_node(graph, node, flows, layouts, builder, lowering), strict=True)
     return flows
 
 
 def _write_node(
-    graph: Graph, node: Node, flows: dict[str, Flow], layouts: Layouts, builder: Builder
+    graph: Graph, node: Node, flows: dict[str, Flow], layouts: Layouts, builder: Builder, lowering: str
 ) -> tuple[Flow, ...]:
     site = Site(
         name=node.name,
@@ -146,6 +167,7 @@ def _write_node(
         masks=[None if mask is None else flows[mask] for mask in node.masks],
         made=[graph.tensors[name] for name in node.outputs],
         layouts=layouts,
+        lowering=lowering,
     )
     return WRITERS.lookup(type(node.op), site.owner)(node.op, site)
 

@@ -58,6 +58,8 @@ class Session:
         self._session = _open(self.path, device, threads or len(os.sched_getaffinity(0)))
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         """The file's ``metadata_props``; those of this package begin with ``biport.``."""
+        self.contract: str | None = self.metadata.get("biport.contract")
+        """What inputs have to keep, see `export.write`; the file itself checks it."""
         self.input_values, self._bounds = self._described()
         """Name, shape and dtype of each input, in order."""
         self.output_values = _values(self.path, self._session.get_outputs())
@@ -97,6 +99,11 @@ class Session:
         try:
             return list(self._session.run(None, feed))
         except Exception as error:  # onnxruntime's errors share no class but this one
+            if self.contract is not None and f"/{self.contract}/" in str(error):
+                raise InputError(
+                    f"{self.path}: found a valid step behind a masked one; the file is written under the "
+                    f"contract {self.contract!r}, other inputs need one that is written without it"
+                ) from error
             shapes = {name: array.shape for name, array in feed.items()}
             raise InputError(
                 f"{self.path}: cannot run inputs of shapes {shapes}: {_reason(error)}"
