@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 from lowering import KINDS, layer
-from measure import Run, machine, table, take_turns
 
 import export
+from biport.bench.measure import Run, machine, table, take_turns
 
 BASE = {"N": 8, "T": 64, "H": 64}
 VALUES = {

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import machine, take_turns
 
 import export
 from biport import ops
+from biport.bench.measure import machine, take_turns
 from biport.graph import Graph, Node, Value
 from export.lowering import LOOP_FROM
 

@@ -19,9 +19,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import onnx_ir as ir
 from lowering import KINDS, layer, sessions
-from measure import Run, Times, machine, table, take_turns
 
 import export
+from biport.bench.measure import Run, Times, machine, table, take_turns
 from export.builder import IR_VERSION, OPSET
 
 N, T, H = 32, 100, 256

@@ -21,12 +21,12 @@ import numpy as np
 import tensorflow
 import torch  # before tensorflow
 from keras import Input, Sequential, layers
-from measure import machine, table, take_turns
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import export
 import keras_side
+from biport.bench.measure import machine, table, take_turns
 
 Contestant: TypeAlias = Callable[[np.ndarray], object]
 
