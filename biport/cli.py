@@ -70,6 +70,30 @@ class Dtype(StrEnum):
     FLOAT64 = "float64"
 
 
+class Lowering(StrEnum):
+    """What becomes of recurrent layers in ONNX."""
+
+    AUTO = "auto"
+    FUSED = "fused"
+    LOOP = "loop"
+
+
+class Contract(StrEnum):
+    """What an ONNX graph may take for granted; it checks that when it runs."""
+
+    RIGHT_PADDED = "right-padded"
+
+
+LoweringOption = Annotated[
+    Lowering,
+    typer.Option("--lowering", help="In ONNX: one fused node a recurrent layer, a loop, or the faster."),
+]
+ContractOption = Annotated[
+    Contract | None,
+    typer.Option("--contract", help="In ONNX: all padding is on the right; anything else is an error."),
+]
+
+
 class Target(StrEnum):
     """What a model can be ported to."""
 
@@ -163,11 +187,13 @@ def port(
     to: Annotated[Target, typer.Option("--to", help="What to write.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Bundle folder, .keras or .onnx file.")],
     config: ConfigFile = None,
+    lowering: LoweringOption = Lowering.AUTO,
+    contract: ContractOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Port a model: --to torch writes a bundle folder, --to keras a .keras file, --to onnx an ONNX graph."""
-    _port(source, to, output, config, force, as_json)
+    _port(source, to, output, config, force, as_json, _onnx_options(lowering, contract))
 
 
 @app.command()
@@ -199,6 +225,8 @@ def export(
         bool, typer.Option("--verify/--no-verify", help="Try the file; one that differs is not kept.")
     ] = True,
     config: ConfigFile = None,
+    lowering: LoweringOption = Lowering.AUTO,
+    contract: ContractOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -214,6 +242,7 @@ def export(
         raise InputError("--int8 and --fp16: take one of them")
     precision = "int8" if int8 else "float16" if half else "float32"
     options = text_options(source, vocabulary, labels, embed_tokenizer, route)
+    options |= _onnx_options(lowering, contract)
     settings: dict[str, Any] = {"config": config, "verify": verified, "overwrite": force}
     made = export_model(source, output, route=route, precision=precision, options=options, **settings)
     if triton is not None:
@@ -231,10 +260,26 @@ def export(
     say(as_json, data | {"notes": list(made.notes)}, "\n".join(lines))
 
 
-def _port(source: Path, to: Target, output: Path, config: Path | None, force: bool, as_json: bool) -> None:
+def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:
+    """What of `export.write` was asked for."""
+    options: dict[str, Any] = {} if lowering is Lowering.AUTO else {"lowering": lowering.value}
+    return options if contract is None else options | {"contract": contract.value}
+
+
+def _port(
+    source: Path,
+    to: Target,
+    output: Path,
+    config: Path | None,
+    force: bool,
+    as_json: bool,
+    options: dict[str, Any],
+) -> None:
     _check_output(source, to, output)
+    if options and to is not Target.ONNX:
+        raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
     graph, notes = _read(source, config)
-    notes += _write(graph, to, output, force)
+    notes += _write(graph, to, output, force, options)
     data = {
         "source": str(source),
         "to": str(to),
@@ -248,7 +293,7 @@ def _port(source: Path, to: Target, output: Path, config: Path | None, force: bo
     say(as_json, data, "\n".join(lines))
 
 
-def _write(graph: Any, to: Target, output: Path, force: bool) -> list[str]:
+def _write(graph: Any, to: Target, output: Path, force: bool, options: dict[str, Any]) -> list[str]:
     """Write a graph; what somebody who ports it should know."""
     match to:
         case Target.TORCH:
@@ -259,7 +304,7 @@ def _write(graph: Any, to: Target, output: Path, force: bool) -> list[str]:
         case Target.ONNX:
             import export
 
-            return [*export.write(graph, output, overwrite=force).notes]
+            return [*export.write(graph, output, overwrite=force, **options).notes]
         case Target.KERAS:
             import keras_side
             from biport.transfer import summed_biases
@@ -313,7 +358,7 @@ def bidirect(
     _check_output(source, to, output)
     graph, notes = _read(source, config)
     made = convert(graph, layers, merge=merge, init=init, seed=seed)
-    notes += _write(made.graph, to, output, force)
+    notes += _write(made.graph, to, output, force, {})
     data = {
         "source": str(source),
         "output": str(output),
@@ -609,6 +654,33 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
             # A word without quotes, as one types it.
             found[name] = value
     return found
+
+
+@app.command()
+@report_errors
+def translate(
+    run: Annotated[Path, typer.Argument(help="A folder of biport train seq2seq.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="What to translate.")] = None,
+    source: Annotated[Path | None, typer.Option("--input", help="A file with one text a line.")] = None,
+    form: Annotated[str, typer.Option(help="What runs it: onnx, torch, keras or numpy.")] = "onnx",
+    width: Annotated[int, typer.Option(min=1, help="Of the beam; 1 is greedy.")] = 1,
+    length_penalty: Annotated[float, typer.Option(min=0, help="Of a beam; longer gains.")] = 0.6,
+    max_length: Annotated[int, typer.Option(min=1, help="Tokens written at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Write the sequence that a trained model makes of each text, a line each."""
+    from biport.decoding.command import run_command
+
+    data, text = run_command(
+        run,
+        texts or (),
+        source=source,
+        form=form,
+        width=width,
+        length_penalty=length_penalty,
+        max_length=max_length,
+    )
+    say(as_json, data, text)
 
 
 @app.command("compare-merges")

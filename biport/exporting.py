@@ -84,6 +84,10 @@ def export_model(
         raise InputError(f"route={route!r}: should be one of {', '.join(ROUTES)}")
     if precision != "float32" and "embed_tokenizer" in (options or {}):
         raise InputError(f"precision={precision!r}: its cost is measured over ids; the tokeniser takes none")
+    if precision != "float32" and "contract" in (options or {}):
+        raise InputError(
+            f"precision={precision!r}: its cost is measured under every mask, which no contract allows"
+        )
     output = Path(output)
     check_target(output, overwrite)
     read = _read(source, config)

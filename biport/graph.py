@@ -135,7 +135,8 @@ class Graph:
         for node in self.nodes:
             for path, array in sorted(node.op.weights().items()):
                 digest.update(f"{node.name} {path} {array.dtype.name} {array.shape}".encode())
-                digest.update(array.tobytes())
+                # The bytes themselves, not a copy: an embedding may have gigabytes.
+                digest.update(np.ascontiguousarray(array).reshape(-1).view("uint8").data)
         return digest.hexdigest()
 
 

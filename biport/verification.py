@@ -44,6 +44,8 @@ from biport.transfer import with_two_biases
 
 Arrays = Sequence[np.ndarray]
 T = TypeVar("T")
+RIGHT_PADDED = ("full", "right", "one step", "long")
+"""The cases without a valid step behind a masked one."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Form:
         float64_allowed: how exact its framework is in float64.
         trace: the values inside of it; given the graph that it is held against.
         gradients: makes what gives the gradients of its framework; as `run_float64`.
+        contract: what inputs it is made for, where it refuses others.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Form:
     float64_allowed: float = L1_ALLOWED
     trace: Callable[[Cases, Graph], Traced] | None = None
     gradients: Callable[[Graph], Differentiated] | str = "runs without gradients"
+    contract: str | None = None
 
 
 def open_form(source: Any, config: Any = None) -> Form:
@@ -167,6 +171,7 @@ def _onnx_form(name: str, session: Any) -> Form:
         run_float64="an ONNX graph computes in float32",
         trace=trace,
         gradients="an ONNX graph has none",
+        contract=session.contract,
     )
 
 
@@ -305,7 +310,7 @@ def verify(
         sources: two or more of: live Keras models, torch modules, `Graph`, ``export.Session``, paths of
             Keras files, bundles and ``.onnx`` files. The first that biport can read is the source.
         inputs: one array for each input, in order or by name; by default `random_cases`, which have every
-            pattern of mask.
+            pattern of mask, or those padded on the right where a form is made for no others.
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
         trace: also say, for each form that differs, where it first does; see `biport.locate`.
@@ -331,6 +336,8 @@ def verify(
     graph = source.graph
     names = [value.name for value in graph.inputs]
     cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
+    if inputs is None and any(form.contract is not None for form in forms):
+        cases = {case: arrays for case, arrays in cases.items() if case in RIGHT_PADDED}
     for arrays in cases.values():
         check_inputs(graph, arrays)
     exact = graph.astype("float64")

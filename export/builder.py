@@ -55,7 +55,7 @@ class Builder:
         """The initialiser that holds ``array``; equal arrays share one, named by the first to ask."""
         # Not np.ascontiguousarray, which makes a vector of a scalar.
         array = np.asarray(array, order="C")
-        key = (array.dtype.str, array.shape, hashlib.blake2b(array.tobytes()).digest())
+        key = (array.dtype.str, array.shape, hashlib.blake2b(array.reshape(-1).view("uint8").data).digest())
         if key not in self.constants:
             name = self.value_name(name)
             tensor = ir.tensor(array, name=name)

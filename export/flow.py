@@ -76,6 +76,7 @@ class Site:
         masks: for each input its mask, or ``None``.
         made: shape and dtype of each output.
         layouts: the step forms of the graph, shared by all its nodes.
+        lowering: what becomes of its recurrent layers, one of `export.lowering.LOWERINGS`.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Site:
     masks: Sequence[Flow | None]
     made: Sequence[Tensor]
     layouts: Layouts
+    lowering: str
 
     @property
     def owner(self) -> str:

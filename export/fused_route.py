@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from biport import __version__
 from biport.data.vocabulary import Vocabulary
-from biport.errors import UnsupportedError, raise_unsupported
+from biport.errors import InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import id_bounds
 from biport.registry import discover
@@ -21,7 +21,8 @@ from export.axes import distinct_axes
 from export.builder import IR_VERSION, OPSET, Builder, typed
 from export.files import PRODUCER, Check, Written, data_path, metadata, publish
 from export.flow import Flow, Site
-from export.layout import Layouts
+from export.layout import CONTRACTS, Layouts
+from export.lowering import LOWERINGS
 from export.registry import WRITERS
 from export.text_side import text_metadata
 from export.tokenizer import add_tokenizer
@@ -38,6 +39,8 @@ def write(
     *,
     overwrite: bool = False,
     external_data_above: int = PROTOBUF_LIMIT,
+    lowering: str = "auto",
+    contract: str | None = None,
     check: Check | None = None,
     vocabulary: Vocabulary | None = None,
     labels: Sequence[str] | None = None,
@@ -54,6 +57,11 @@ def write(
         path: the file to write.
         overwrite: replace a file that is there already.
         external_data_above: bytes of weights beyond which they go into ``<path>.data``.
+        lowering: ``"fused"`` for one ONNX node a recurrent layer wherever there is one, ``"loop"`` for a
+            `Scan` everywhere, ``"auto"`` for what is faster on the CPU, see `export.lowering`: where the
+            batch decides, both are in the file. On a GPU ``"fused"`` is the faster.
+        contract: ``"right-padded"`` where all padding will come behind the last step of its row: no step is
+            moved then, and running the file on any other input is an error, with `Session` or without it.
         check: called with the file before it is put in its place; what it raises, `write` does.
         vocabulary: what the ids stand for; the file carries it, and `Session.predict` then takes texts.
         labels: what the classes of the first output are called; the file carries them.
@@ -63,13 +71,13 @@ def write(
     Raises:
         UnsupportedError: the graph is in float64 or holds an op without a writer, all such nodes at once; or
             the labels, the vocabulary or the tokeniser do not go with it.
-        InputError: there are more ids in the vocabulary than the model has, or more or fewer labels than
-            classes.
+        InputError: ``lowering`` or ``contract`` is none; or there are more ids in the vocabulary than the
+            model has, or more or fewer labels than classes.
         FileError: the file exists, or its folder is missing or cannot be written to.
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
     path = Path(path)
-    model, notes = build(graph)
+    model, notes = build(graph, lowering, contract)
     model.metadata_props.update(text_metadata(graph, vocabulary, labels))
     if embed_tokenizer:
         add_tokenizer(model, graph, vocabulary)
@@ -91,15 +99,17 @@ def write(
     )
 
 
-def build(graph: Graph) -> tuple[ir.Model, list[str]]:
+def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> tuple[ir.Model, list[str]]:
     """The ONNX model of ``graph``, not yet written, and notes on it; raises like `write`."""
+    _check_choice("lowering", lowering, LOWERINGS)
+    _check_choice("contract", contract, (None, *CONTRACTS))
     _check(graph)
     digest = graph.digest()
     graph = Graph(tuple(distinct_axes(graph.inputs)), graph.nodes, graph.outputs, graph.origin)
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs})
     inputs = {value.name: typed(ir.Value(name=value.name), value.tensor) for value in graph.inputs}
-    flows = _flows(graph, inputs, builder)
+    flows = _flows(graph, inputs, builder, Layouts(builder, contract), lowering)
     outputs = _outputs(graph, inputs, flows, builder)
     model = ir.Model(
         ir.Graph(
@@ -124,8 +134,16 @@ def build(graph: Graph) -> tuple[ir.Model, list[str]]:
             digest=digest,
             values=_places(flows),
         )
+        | {"biport.lowering": lowering}
+        | ({} if contract is None else {"biport.contract": contract})
     )
     return model, builder.notes
+
+
+def _check_choice(setting: str, value: str | None, choices: Sequence[str | None]) -> None:
+    if value not in choices:
+        shown = ", ".join(str(choice) for choice in choices)
+        raise InputError(f"{setting} should be one of {shown}, found {value!r}")
 
 
 def _check(graph: Graph) -> None:
@@ -145,16 +163,17 @@ def _check(graph: Graph) -> None:
     raise_unsupported("export to ONNX", problems)
 
 
-def _flows(graph: Graph, inputs: dict[str, ir.Value], builder: Builder) -> dict[str, Flow]:
+def _flows(
+    graph: Graph, inputs: dict[str, ir.Value], builder: Builder, layouts: Layouts, lowering: str
+) -> dict[str, Flow]:
     flows = {value.name: Flow(value.tensor, lambda made=inputs[value.name]: made) for value in graph.inputs}
-    layouts = Layouts(builder)
     for node in graph.nodes:
-        flows |= zip(node.outputs, _write_node(graph, node, flows, layouts, builder), strict=True)
+        flows |= zip(node.outputs, _write_node(graph, node, flows, layouts, builder, lowering), strict=True)
     return flows
 
 
 def _write_node(
-    graph: Graph, node: Node, flows: dict[str, Flow], layouts: Layouts, builder: Builder
+    graph: Graph, node: Node, flows: dict[str, Flow], layouts: Layouts, builder: Builder, lowering: str
 ) -> tuple[Flow, ...]:
     site = Site(
         name=node.name,
@@ -163,6 +182,7 @@ def _write_node(
         masks=[None if mask is None else flows[mask] for mask in node.masks],
         made=[graph.tensors[name] for name in node.outputs],
         layouts=layouts,
+        lowering=lowering,
     )
     return WRITERS.lookup(type(node.op), site.owner)(node.op, site)
 

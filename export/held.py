@@ -25,7 +25,7 @@ Weights = dict[str, Any]
 def ops_of(model: ir.Model, graph: Graph) -> dict[str, Op]:
     """Each node's op with the weights that the file has for it; nodes written as a Scan are left out."""
     found: dict[str, Op] = {}
-    nodes = list(model.graph)
+    nodes = list(model.graph.all_nodes())
     for node in graph.nodes:
         own = [
             item
@@ -106,7 +106,9 @@ def _constant(value: ir.Value | None) -> np.ndarray | None:
 
 def differences(model: ir.Model, graph: Graph) -> dict[str, list[str]]:
     """For each node of ``graph`` the ONNX nodes that are not what `export.write` writes."""
-    fresh = {node.name: node for node in build(graph)[0].graph.all_nodes()}
+    props = model.metadata_props
+    rebuilt, _ = build(graph, props.get("biport.lowering", "fused"), props.get("biport.contract"))
+    fresh = {node.name: node for node in rebuilt.graph.all_nodes()}
     found: dict[str, list[str]] = defaultdict(list)
     held = {node.name: node for node in model.graph.all_nodes()}
     for name in [*fresh, *(name for name in held if name not in fresh)]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import tempfile
 import warnings
@@ -59,6 +60,7 @@ def write_precision(
         raise FileError(f"{source}: has weights beyond 2 GiB, which are not made smaller")
     require("onnxruntime", f"writing {precision}", "cpu")
     model = onnx.load(source)
+    _keep_fused(model.graph)
     kinds = {node.op_type for node in model.graph.node}
     if precision == "int8" and not kinds & set(QUANTIZED):
         raise UnsupportedError(f"{source.name}: int8", "nodes", sorted(kinds), QUANTIZED)
@@ -73,6 +75,41 @@ def write_precision(
         nodes=dict(Counter(node.op_type for node in made.graph.node).most_common()),
         bytes=path.stat().st_size,
     )
+
+
+def _keep_fused(graph: Any) -> None:
+    """Put fused nodes in the place of an ``If`` that holds a loop beside them, see `export.lowering`.
+
+    The quantizer fails over branches, and the loop would keep weights of its own in float32.
+    """
+    nodes = []
+    for node in graph.node:
+        branch = next((part.g for part in node.attribute if part.name == "else_branch"), None)
+        if branch is None or not {"GRU", "RNN"} & {inner.op_type for inner in branch.node}:
+            nodes.append(node)
+            continue
+        names = dict(zip((value.name for value in branch.output), node.output, strict=True))
+        for inner in branch.node:
+            inner.input[:] = [names.get(name, name) for name in inner.input]
+            inner.output[:] = [names.get(name, name) for name in inner.output]
+            nodes.append(inner)
+    kept = [copy.deepcopy(node) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(kept)
+    read = {name for node in _all_nodes(graph) for name in node.input} | {
+        value.name for value in graph.output
+    }
+    weights = [copy.deepcopy(weight) for weight in graph.initializer if weight.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+
+
+def _all_nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for part in node.attribute:
+            if part.type == onnx.AttributeProto.GRAPH:
+                yield from _all_nodes(part.g)
 
 
 def _int8(model: Any) -> Any:

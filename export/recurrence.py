@@ -11,8 +11,8 @@ import onnx_ir as ir
 from biport.ops import Cell, Recurrent, StackedRNN
 from export.builder import Scope
 from export.flow import Flow, Site
-from export.fused import fused, obstacle
 from export.layout import Layout
+from export.lowering import walk, why_looped
 from export.scan import scanned
 
 Value = Callable[[], ir.Value]
@@ -101,14 +101,14 @@ def _node(
     wanted: Sequence[bool],
 ) -> list[ir.Value | None]:
     scope = site.scope
-    reason = obstacle(cell)
+    reason = why_looped(cell, site.lowering, layout)
     if reason is not None:
         scope.builder.notes.append(f"{site.owner}: {reason}; written as a Scan")
         zeros = [layout.sizes.zeros(scope, cell.hidden_size) if one is None else one for one in initial]
-        return scanned(scope, cell, reverse, x, layout.valid, zeros, wanted)
+        return scanned(scope, cell, reverse, x, layout.valid(scope), zeros, wanted)
     direction = "reverse" if reverse else "forward"
     given = [scope("Unsqueeze", one, [0]) for one in initial if one is not None]
-    output, *states = fused(scope, [cell], direction, x, layout.lengths, given, wanted)
+    output, *states = walk(scope, site.lowering, [cell], direction, layout, x, given, wanted)
     return [_squeezed(scope, output, 1), *(_squeezed(scope, state, 0) for state in states)]
 
 

@@ -63,6 +63,8 @@ class Session:
         """Which provider runs how many nodes of each operator; ``None`` where onnxruntime does not tell."""
         self.metadata = dict(opened.signature.metadata)
         """The file's ``metadata_props``; those of this package begin with ``biport.``."""
+        self.contract: str | None = self.metadata.get("biport.contract")
+        """What inputs have to keep, see `export.write`; the file itself checks it."""
         self.input_values: list[Value] = list(opened.signature.inputs)
         """Name, shape and dtype of each input, in order."""
         self.output_values: list[Value] = list(opened.signature.outputs)
@@ -181,6 +183,11 @@ class Session:
         try:
             return list(session.run(None, feed))
         except Exception as error:  # onnxruntime's errors share no class but this one
+            if self.contract is not None and f"/{self.contract}/" in str(error):
+                raise InputError(
+                    f"{self.path}: found a valid step behind a masked one; the file is written under the "
+                    f"contract {self.contract!r}, other inputs need one that is written without it"
+                ) from error
             shapes = {name: array.shape for name, array in feed.items()}
             raise InputError(f"{self.path}: cannot run inputs of shapes {shapes}: {reason(error)}") from error
 

@@ -16,9 +16,15 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Times:
-    """Milliseconds a call of each contestant, turn by turn."""
+    """Milliseconds a call of each contestant.
+
+    Args:
+        found: turn by turn, the median of a turn's calls.
+        shortest: of all calls.
+    """
 
     found: Mapping[str, Sequence[float]]
+    shortest: Mapping[str, float]
 
     def median(self, name: str) -> float:
         """The median over all turns."""
@@ -33,8 +39,8 @@ class Times:
         return statistics.median(one / two for one, two in pairs)
 
     def best_ratio(self, slow: str, fast: str) -> float:
-        """The ratio of the shortest turns: what the two cost where nothing disturbs them."""
-        return min(self.found[slow]) / min(self.found[fast])
+        """The ratio of the shortest calls: what the two cost where nothing disturbs them."""
+        return self.shortest[slow] / self.shortest[fast]
 
     def ratios(self, slow: str, fast: str) -> str:
         """Both ratios, to print; where they are far apart, the machine was busy."""
@@ -56,13 +62,16 @@ def take_turns(runs: Mapping[str, Run], *, seconds: float = 4.0, least: int = 5)
     """
     repeats = {name: _repeats(run) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
+    shortest = dict.fromkeys(runs, float("inf"))
     end = time.perf_counter() + seconds
     while len(next(iter(times.values()))) < least or time.perf_counter() < end:
         for name, run in runs.items():
             if repeats[name] > 1:
                 run()
-            times[name].append(statistics.median(_clock(run) for _ in range(repeats[name])))
-    return Times(times)
+            calls = [_clock(run) for _ in range(repeats[name])]
+            times[name].append(statistics.median(calls))
+            shortest[name] = min(shortest[name], *calls)
+    return Times(times, shortest)
 
 
 def _repeats(run: Run) -> int:

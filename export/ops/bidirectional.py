@@ -7,8 +7,9 @@ from functools import cache
 import onnx_ir as ir
 
 from biport.ops import Bidirectional, Cell
-from export.fused import fused, go_together, obstacle
+from export.fused import go_together
 from export.layout import Layout
+from export.lowering import walk, why_looped
 from export.recurrence import InitialStates, Value, Walk, output_flow, state_flows, walk_once
 from export.registry import Flow, Site, writes
 
@@ -56,7 +57,12 @@ def _walks(
 ) -> tuple[Value | None, Walk, Walk]:
     """What writes both outputs as ``(T', 2, N', H)`` or ``(2, N', H)``, if one node does; and each half."""
     one, two = op.forward, op.backward
-    if isinstance(one, Cell) and isinstance(two, Cell) and go_together(one, two) and obstacle(one) is None:
+    if (
+        isinstance(one, Cell)
+        and isinstance(two, Cell)
+        and go_together(one, two)
+        and why_looped(one, site.lowering, layout) is None
+    ):
         return _walk_both(one, two, site, layout, initial)
     second = walk_once(site, two, layout, initial, first=len(one.state_sizes))
     return None, walk_once(site, one, layout, initial), second
@@ -72,7 +78,7 @@ def _walk_both(
         wanted = every, one.return_state or not every, *(one.return_state for _ in one.states[1:])
         x = site.inputs[0].steps(layout)
         given = [_stacked(site, initial, place, count) for place in range(count)] if initial.given else []
-        return fused(scope, [one, two], "bidirectional", x, layout.lengths, given, wanted)
+        return walk(scope, site.lowering, [one, two], "bidirectional", layout, x, given, wanted)
 
     @cache
     def parts(place: int) -> list[ir.Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from build_export import H, I, V, array, bidirectional, chain, dense, exported, lstm, padded_ids, worst
+from build_recurrent import both_ways, cell, graph_of
 
 import biport
 import export
@@ -168,3 +170,56 @@ def test_a_missing_package_is_named_with_its_remedy(graph, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx_ir", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'biport\[export\]'"):
         _ = export.write
+
+
+@pytest.mark.parametrize(("N", "T"), [("N", "T"), (3, "T"), (3, 5)])
+def test_no_node_computes_what_is_known_beforehand(N, T, rng, tmp_path):
+    one, two = (cell(rng, "gru", I, H, return_sequences=True, return_state=True) for _ in range(2))
+    op = both_ways(one, two)
+    for contract in (None, "right-padded"):
+        export.write(graph_of(op, N=N, T=T), tmp_path / "m.onnx", overwrite=True, contract=contract)
+        graph = onnx.load(tmp_path / "m.onnx").graph
+        known = {weight.name for weight in graph.initializer}
+        assert [node.name for node in graph.node if node.input and known.issuperset(node.input)] == []
+
+
+def test_equal_weights_are_kept_once(rng, tmp_path):
+    """A layer that is called twice, another with the same numbers, and both forms of a layer."""
+    layer = dense(rng, I, "tanh")
+    nodes = [
+        Node("a", layer, ("x",)),
+        Node("b", layer, ("y",)),
+        Node("c", dataclasses.replace(layer, weight=layer.weight.copy()), ("y",)),
+    ]
+    inputs = Value("x", ("N", I), "float32"), Value("y", ("N", I), "float32")
+    export.write(Graph(inputs, tuple(nodes), ("a", "b", "c")), tmp_path / "m.onnx")
+    assert len(onnx.load(tmp_path / "m.onnx").graph.initializer) == 2
+
+
+PEAK = """
+import resource, sys
+import numpy as np, onnx, onnx_ir
+import export
+from biport import ops
+from biport.graph import Graph, Node, Value
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+weight = np.ones((400_000, 64), "float32")
+table = ops.Embedding(num_embeddings=len(weight), embedding_dim=64, weight=weight)
+graph = Graph((Value("ids", ("N", "T"), "int32"),), (Node("e", table, ("ids",)),), ("e",))
+before = peak() - weight.nbytes
+export.write(graph, sys.argv[1], external_data_above=1000)
+print((peak() - before) / weight.nbytes)
+"""
+
+
+def test_a_large_embedding_takes_at_most_twice_its_memory(tmp_path):
+    pytest.importorskip("resource")
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", PEAK, str(tmp_path / "m.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 2
+    assert (tmp_path / "m.onnx.data").stat().st_size >= 400_000 * 64 * 4

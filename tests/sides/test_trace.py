@@ -536,7 +536,7 @@ def test_every_recurrent_kind_is_traced_and_its_faults_located(tmp_path) -> None
             finding = only(graph, written(form, wrong, tmp_path))
             assert (finding.node, finding.place.half) == (node, half)
             if (node, form) == ("scan", "onnx"):
-                assert finding.cause.settings == ["the initialiser scan/W differs"]
+                assert finding.cause.settings == ["the initialiser scan/W_z differs"]
             else:
                 place, _, gate = weight.rpartition(".")
                 assert finding.cause.weights == {place: [gate]}

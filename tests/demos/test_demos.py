@@ -1,0 +1,75 @@
+"""The demos of sequences and tags, on a few rows; and what the model of the first one translates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from biport.cli import app
+from biport.demos import seq2seq, tagger
+from biport.errors import InputError
+from biport.training import data
+
+
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "HELD_OUT", 40)
+    monkeypatch.setattr(seq2seq, "HELD_OUT", 40)
+    monkeypatch.setattr(seq2seq, "ORACLE_ROWS", 5)
+
+
+def test_sequences(tmp_path: Path) -> None:
+    result = seq2seq.run_demo(tmp_path / "demo", epochs=1, seed=1, force=False, quiet=True, limit=200)
+    assert result.ok
+    assert [(row.form, row.search) for row in result.rows] == [
+        *(
+            (form, search)
+            for form in ("Keras", "PyTorch", "onnxruntime")
+            for search in ("greedy", "beam of 4")
+        ),
+        ("oracle (float64)", "greedy"),
+    ]
+    assert [row.agreement.rows for row in result.rows] == [*[40] * 6, 5]
+    assert result.examples[-3][:2] == ("", "")
+    assert "all forms write the same" in result.text
+    report = json.loads((tmp_path / "demo" / "report.json").read_text())
+    assert report["ok"] is True
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == set(seq2seq.OWN_FILES)
+    with pytest.raises(InputError, match="--force"):
+        seq2seq.run_demo(tmp_path / "demo", epochs=1, seed=1, force=False, quiet=True)
+
+    run = CliRunner().invoke
+    texts = ["3rd of March, 2021", "", "5 x \u00e9"]
+    (tmp_path / "texts.txt").write_text("\n".join(texts), encoding="utf-8")
+    folder = str(tmp_path / "demo" / "run")
+    lines: set[str] = set()
+    for form in ("onnx", "torch", "keras", "numpy"):
+        for given in (texts, ["--input", str(tmp_path / "texts.txt")]):
+            found = run(app, ["translate", folder, *given, "--form", form, "--max-length", "12"])
+            assert found.exit_code == 0, found.output
+            lines.add(found.stdout)
+    assert len(lines) == 1
+    found = run(app, ["translate", folder, *texts, "--json", "--width", "2", "--max-length", "5"])
+    rows = json.loads(found.stdout)["rows"]
+    assert [row["source"] for row in rows] == texts
+    assert rows[1]["text"] == ""
+    assert rows[2]["unknown"][-1] == "\u00e9"
+    for wrong in (
+        [folder],
+        [folder, "a", "--form", "mxnet"],
+        [folder, "a", "--input", "x"],
+        [str(tmp_path), "a"],
+    ):
+        assert run(app, ["translate", *wrong]).exit_code == 2
+
+
+def test_tags(tmp_path: Path) -> None:
+    result = tagger.run_demo(tmp_path / "demo", epochs=1, seed=1, force=False, quiet=True, limit=64)
+    assert result.ok
+    assert [row.join for row in result.rows] == [join for join in tagger.JOINS for _ in range(4)]
+    assert all(row.agreement > 0.99 and row.error < 1e-5 for row in result.rows)
+    assert "attention same" in result.text
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == set(tagger.OWN_FILES)

@@ -1,0 +1,171 @@
+"""A fused node, a loop, or both behind an ``If``: the same numbers, and the rule that chooses."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from build_export import chain, dense, padded_ids
+from build_recurrent import (
+    KINDS,
+    H,
+    I,
+    both_ways,
+    cases_of,
+    cell,
+    counts,
+    graph_of,
+    inputs_of,
+    stack,
+    verdicts,
+)
+
+import export
+from biport import ops
+from biport.compare import Verdict
+from biport.errors import InputError
+from export import lowering
+from export.lowering import LOOP_FROM, LOWERINGS
+from export.precision import PRECISIONS, write_precision
+
+CHOSEN = [kind for kind, (cls, _) in KINDS.items() if cls in LOOP_FROM]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(23)
+
+
+@pytest.fixture
+def from_three(monkeypatch):
+    """Batches of 3 rows and more are large; the cases have such of 0, 1, 2, 4 and 6 rows."""
+    for kind in LOOP_FROM:
+        monkeypatch.setitem(LOOP_FROM, kind, 3 * H)
+
+
+def same(graph, path: Path, rng: np.random.Generator, how: str) -> None:
+    export.write(graph, path, lowering=how, overwrite=True)
+    found = verdicts(graph, path, cases_of(graph, rng))
+    assert all(verdict is Verdict.SAME for verdict, _ in found.values()), (how, found)
+
+
+def inside(path: Path) -> set[str]:
+    """The kinds of nodes in the branches of a file."""
+    nodes = [node for node in onnx.load(path).graph.node if node.op_type == "If"]
+    return {inner.op_type for node in nodes for part in node.attribute for inner in part.g.node}
+
+
+@pytest.mark.parametrize("states", [False, True], ids=["", "states"])
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_direction(kind, reverse, sequences, states, rng, tmp_path, from_three):
+    op = cell(rng, kind, I, H, reverse=reverse, return_sequences=sequences, return_state=states)
+    for how, masked in itertools.product(("auto", "loop"), (True, False)):
+        same(graph_of(op, masked=masked, states=states), tmp_path / "model.onnx", rng, how)
+        kinds = inside(tmp_path / "model.onnx")
+        assert ({op.kind, "Scan"} <= kinds) == (how == "auto" and kind in CHOSEN)
+
+
+@pytest.mark.parametrize("merge", ops.MERGE_MODES)
+@pytest.mark.parametrize("kind", CHOSEN)
+def test_two_directions(kind, merge, rng, tmp_path, from_three):
+    for sequences, states in ((True, False), (False, True), (True, True)):
+        settings = {"return_sequences": sequences, "return_state": states}
+        one, two = (cell(rng, kind, I, H, biases, **settings) for biases in (2, 0))
+        op = both_ways(one, two, merge)
+        same(graph_of(op, masked=not states, states=states), tmp_path / "model.onnx", rng, "auto")
+        assert {op.forward.kind, "Scan"} <= inside(tmp_path / "model.onnx")
+
+
+def test_stacks_and_halves_that_differ(rng, tmp_path, from_three):
+    op = both_ways(stack(rng, ["gru", "rnn"], I, return_sequences=True), cell(rng, "rnn", I, H))
+    for how in LOWERINGS:
+        same(graph_of(op), tmp_path / f"{how}.onnx", rng, how)
+    assert counts(tmp_path / "loop.onnx") == {"Scan": 3}
+    assert counts(tmp_path / "fused.onnx") == {"GRU": 1, "RNN": 2}
+    assert counts(tmp_path / "auto.onnx") == {}
+
+
+def test_an_lstm_is_always_fused(rng, tmp_path):
+    export.write(graph_of(cell(rng, "lstm", I, H)), tmp_path / "model.onnx")
+    assert counts(tmp_path / "model.onnx") == {"LSTM": 1}
+    assert not inside(tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("kind", CHOSEN)
+def test_a_batch_that_is_known_needs_no_branch(kind, rng, tmp_path, from_three):
+    op = both_ways(cell(rng, kind, I, H), cell(rng, kind, I, H))
+    for N, nodes in ((2, {op.forward.kind: 1}), (3, {"Scan": 2})):
+        graph = graph_of(op, N=N)
+        report = export.write(graph, tmp_path / "model.onnx", overwrite=True)
+        assert counts(tmp_path / "model.onnx") == nodes
+        assert bool(report.notes) == (N == 3)
+        found = verdicts(graph, tmp_path / "model.onnx", {"holes": inputs_of(graph, rng, "holes", N)})
+        assert found["y"][0] is Verdict.SAME
+
+
+def test_which_batch_is_large_depends_on_the_size(rng):
+    wanted = {8: 32, 16: 16, 64: 4, 100: 3, 1024: 1}
+    found = {size: lowering._least(cell(rng, "rnn", I, size), "auto") for size in wanted}
+    assert found == wanted
+
+
+@pytest.mark.parametrize("place", ["then_branch", "else_branch"])
+def test_each_branch_is_run(place, rng, tmp_path, from_three):
+    """A fault in either is seen by the batches that go there, and by no others."""
+    graph = graph_of(cell(rng, "rnn", I, H, biases=1))
+    path = tmp_path / "model.onnx"
+    export.write(graph, path)
+    model = onnx.load(path)
+    (choice,) = [node for node in model.graph.node if node.op_type == "If"]
+    (branch,) = [part.g for part in choice.attribute if part.name == place]
+    name = next(n.input[1] for n in branch.node if n.op_type in ("RNN", "MatMul"))
+    (weight,) = [item for item in model.graph.initializer if item.name == name]
+    weight.raw_data = (np.frombuffer(weight.raw_data, "float32") + 1).tobytes()
+    onnx.save(model, path)
+    cases = {N: inputs_of(graph, rng, "right", N, 7) for N in (1, 2, 3, 4)}
+    wrong = {N for N, x in cases.items() if verdicts(graph, path, {str(N): x})["y"][0] is Verdict.DIFFERENT}
+    assert wrong == ({3, 4} if place == "then_branch" else {1, 2})
+
+
+def test_another_lowering_is_refused(rng, tmp_path):
+    with pytest.raises(InputError, match="auto, fused, loop, found 'scan'"):
+        export.write(graph_of(cell(rng, "rnn", I, H)), tmp_path / "model.onnx", lowering="scan")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_trace_sees_the_weights_inside_of_a_branch(rng, tmp_path):
+    op = both_ways(cell(rng, "gru", I, H), cell(rng, "gru", I, H))
+    graph = graph_of(op)
+    cases = {"holes": inputs_of(graph, rng, "holes")}
+    for how in LOWERINGS:
+        path = tmp_path / f"{how}.onnx"
+        export.write(graph, path, lowering=how)
+        traced = export.trace(path, cases, graph)
+        assert not traced.remarks
+        assert list(traced.ops) == ([] if how == "loop" else ["y"])
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("kind", CHOSEN)
+def test_smaller_numbers_leave_the_loop_out(kind, precision, rng, tmp_path, from_three):
+    op = both_ways(cell(rng, kind, I, H), cell(rng, kind, I, H))
+    graph = chain(rng, op, dense(rng, 2 * H, "tanh"))
+    export.write(graph, tmp_path / "exact.onnx")
+    assert {op.forward.kind, "Scan"} <= inside(tmp_path / "exact.onnx")
+    write_precision(tmp_path / "exact.onnx", tmp_path / "small.onnx", precision)
+    made = onnx.load(tmp_path / "small.onnx").graph
+    assert counts(tmp_path / "small.onnx") == {op.forward.kind: 1}
+    read = {name for node in made.node for name in node.input}
+    assert {weight.name for weight in made.initializer} <= read
+    exact, small = (
+        export.Session(tmp_path / f"{name}.onnx", device="cpu", threads=1) for name in ("exact", "small")
+    )
+    for N in (2, 5):
+        ids = padded_ids(rng, "holes", N)
+        for one, two in zip(exact.run([ids]), small.run([ids]), strict=True):
+            np.testing.assert_allclose(two, one, atol=0.2 if precision == "int8" else 0.02)
