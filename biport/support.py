@@ -28,7 +28,8 @@ def support_rows() -> list[dict[str, Any]]:
 def _registries() -> dict[str, set[str]]:
     """For each side the snake-case names of the ops that are registered there."""
     reference = importlib.import_module("biport.reference")
-    keras_registry = importlib.import_module("keras_side.read").READERS
+    importlib.import_module("keras_side.read")
+    keras_registry = importlib.import_module("keras_side.registry").READERS
     operations = importlib.import_module("keras_side.operations").OPERATIONS
     data_operations = importlib.import_module("keras_side.data_operations").SUPPORTED
     importlib.import_module("torch_side")
