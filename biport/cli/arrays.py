@@ -1,0 +1,51 @@
+"""Files of arrays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from biport.errors import InputError
+
+
+def load_inputs(path: Path) -> Any:
+    """The arrays of an ``.npz`` file by name, or in a list the only array of an ``.npz`` or ``.npy`` file.
+
+    Raises:
+        InputError: the file is missing or damaged, or holds something else than plain arrays.
+    """
+    import zipfile
+
+    import numpy as np
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file:
+            # Anything else numpy takes for a pickle, and says how to load that unsafely.
+            if not file.read(6).startswith((b"PK\x03\x04", b"\x93NUMPY")):
+                raise ValueError("it does not begin like one")
+            file.seek(0)
+            found = np.load(file, allow_pickle=False)
+            arrays = [found] if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a whole .npz or .npy file of plain arrays ({error})") from error
+    # A model with one input takes the only array of a file whatever it is called.
+    return list(arrays.values()) if isinstance(arrays, dict) and len(arrays) == 1 else arrays
+
+
+def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write an ``.npz`` so that it appears whole or not at all."""
+    import tempfile
+
+    import numpy as np
+
+    with tempfile.NamedTemporaryFile(dir=path.absolute().parent, suffix=".npz", delete=False) as file:
+        try:
+            np.savez(file, **arrays)
+            file.close()
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
