@@ -1,7 +1,8 @@
-"""The command line: ``biport demo | inspect | port | export | bidirect | verify | run | matrix | layers``.
+"""The command line, ``biport --help``.
 
 Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
-model. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even numpy.
+model, 128 and a signal's number: training was asked to stop. Frameworks are imported by the command that
+needs them: ``biport --help`` loads none, not even numpy.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -62,6 +63,35 @@ ContractOption = Annotated[
     Contract | None,
     typer.Option("--contract", help="In ONNX: all padding is on the right; anything else is an error."),
 ]
+
+
+class Task(StrEnum):
+    """What a model is trained for."""
+
+    SENTIMENT = "sentiment"
+    TAGGER = "tagger"
+    SEQ2SEQ = "seq2seq"
+
+
+class Framework(StrEnum):
+    """What a model is trained in."""
+
+    KERAS = "keras"
+    TORCH = "torch"
+
+
+class Tags(StrEnum):
+    """How a tagger tells its tags apart."""
+
+    BINARY = "binary"
+    SOFTMAX = "softmax"
+
+
+class Dtype(StrEnum):
+    """What a model is trained in the numbers of."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
 
 
 class Target(StrEnum):
@@ -121,9 +151,18 @@ def _main(
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 
+class Demo(StrEnum):
+    """What a demo shows."""
+
+    SENTIMENT = "sentiment"
+    SEQ2SEQ = "seq2seq"
+    TAGGER = "tagger"
+
+
 @app.command()
 @report_errors
 def demo(
+    which: Annotated[Demo, typer.Argument(help="Which model.")] = Demo.SENTIMENT,
     output: Annotated[Path, typer.Option("-o", "--output", help="An empty folder, made if missing.")] = Path(
         "biport-demo"
     ),
@@ -133,8 +172,9 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Train a Keras BiLSTM, port it to PyTorch and ONNX, and compare all of them."""
-    from biport.demo import run_demo
+    import importlib
 
+    run_demo = importlib.import_module(f"biport.demos.{which.value}").run_demo
     result = run_demo(output, epochs=epochs, seed=seed, force=force, quiet=as_json)
     say(as_json, result.to_json(), result.text)
     raise typer.Exit(0 if result.ok else 1)
@@ -371,6 +411,10 @@ def verify(
     trace: Annotated[
         bool, typer.Option("--trace", help="Also say where each form that differs first does.")
     ] = False,
+    gradients: Annotated[
+        bool,
+        typer.Option("--gradients", help="Also compare the gradients of every weight, where a form has any."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
@@ -383,7 +427,15 @@ def verify(
             raise InputError(f"{path}: no such file or folder")
     _import_torch_first(models)
     arrays = None if inputs is None else load_inputs(inputs)
-    report = verify_models(*models, inputs=arrays, seed=seed, float64=float64, trace=trace, config=config)
+    report = verify_models(
+        *models,
+        inputs=arrays,
+        seed=seed,
+        float64=float64,
+        trace=trace,
+        gradients=gradients,
+        config=config,
+    )
     say(as_json, report.to_json(), report.table)
     raise typer.Exit(0 if report.ok else 1)
 
@@ -486,6 +538,141 @@ def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+
+
+@app.command()
+@report_errors
+def train(
+    task: Annotated[Task, typer.Argument(help="What for.")],
+    framework: Annotated[Framework, typer.Option("--framework", help="What in.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A folder for the run.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="reviews, imdb, tags, steps, dates, or a .csv, .jsonl, .tsv, aclImdb or imdb.npz."
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="A recipe by name; by default the task's.")
+    ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", help="Start from these weights: a bundle folder or a .keras file."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="That of the first step.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of generated data, the order of batches, and the first weights.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows to train on.")] = None,
+    tags: Annotated[Tags | None, typer.Option("--tags", help="Two tags or several, for a tagger.")] = None,
+    dtype: Annotated[Dtype | None, typer.Option("--dtype", help="By default the recipe's, float32.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the model, NAME=VALUE, the value as in JSON; repeated."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, bit for bit.")
+    ] = False,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model by a recipe, the same one in either framework."""
+    from biport.training.command import run_training
+    from biport.training.recipes import find_recipe
+
+    chosen = find_recipe(task.value, recipe, data).but(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        limit=limit,
+        tags=tags and tags.value,
+        dtype=dtype and dtype.value,
+    )
+    chosen = chosen.setting(_settings(settings or ()))
+    result, text, code = run_training(
+        chosen,
+        framework=framework.value,
+        output=output,
+        initial=init,
+        resume=resume,
+        force=force,
+        quiet=as_json,
+    )
+    say(as_json, result, text)
+    raise typer.Exit(code)
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair}: should be NAME=VALUE")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            # A word without quotes, as one types it.
+            found[name] = value
+    return found
+
+
+@app.command("compare-merges")
+@report_errors
+def compare_merges(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="A folder for the runs, made or gone on with.")
+    ],
+    data: Annotated[str, typer.Option("--data", help="reviews, imdb, or a file as for train.")] = "imdb",
+    recipe: Annotated[str, typer.Option("--recipe", help="A recipe of train sentiment.")] = "imdb-sum",
+    framework: Annotated[
+        list[Framework] | None, typer.Option("--framework", help="May be repeated; by default both.")
+    ] = None,
+    merge: Annotated[
+        list[str] | None,
+        typer.Option("--merge", help="May be repeated; by default concat, sum, ave and mul."),
+    ] = None,
+    masked: Annotated[
+        bool | None, typer.Option("--masked/--unmasked", help="Whether padding is skipped.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows to train on.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the order of batches and the first weights.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train one classifier with each way of merging its directions, in each framework, and compare them."""
+    from biport.training.merges import MERGES
+    from biport.training.merges import compare_merges as compare
+
+    options = ["--data", data, "--recipe", recipe]
+    for name, value in (("--epochs", epochs), ("--limit", limit), ("--seed", seed)):
+        options += [] if value is None else [name, str(value)]
+    options += [] if masked is None else ["--set", f"masked={json.dumps(masked)}"]
+    found, text = compare(
+        options,
+        frameworks=[one.value for one in framework or list(Framework)],
+        merges=merge or MERGES,
+        output=output,
+        told=lambda line: None if as_json else typer.echo(line, err=True),
+    )
+    say(as_json, found, text)
+
+
+@app.command()
+@report_errors
+def curves(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of biport train.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .png, .svg or .pdf file.")],
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Draw loss and accuracy of one run or several over their epochs."""
+    from biport.training.command import run_curves
+
+    data, text = run_curves(runs, output, force)
+    say(as_json, data, text)
 
 
 @app.command()

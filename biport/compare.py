@@ -9,6 +9,7 @@ Every result is measured against the oracle, `biport.reference` in float64, neve
   the longest sum in the model. The source itself is held to 4 × the error of the reference run in float32.
   Where that error is above 5e-7, more than a well-conditioned model shows, the model amplifies rounding,
   and the second bound grows in proportion.
+- **L3** gradients in float64, where they are asked for: see `biport.gradients`.
 
 An error is the largest absolute difference, divided by the largest number of the oracle's output where
 that is above 1. Where the reference in float32 is itself off by more than 1e-3, the model amplifies
@@ -104,6 +105,7 @@ class Report:
         cases: the names of the inputs it ran on.
         digest: the SHA-256 of the source's graph.
         trace: where each form that differs first does; ``None`` where that was not asked.
+        notes: what was asked for and could not be compared, and why.
     """
 
     lines: Sequence[Line]
@@ -111,6 +113,7 @@ class Report:
     cases: Sequence[str] = ()
     digest: str = ""
     trace: Sequence[Finding] | None = None
+    notes: Sequence[str] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -148,6 +151,7 @@ class Report:
             some = ", ".join(differing[:3]) + (", ..." if len(differing) > 3 else "")
             state = "equal bit for bit" if not differing else f"{len(differing)} differ: {some}"
             text.append(f"L0 weights of {form}: {state}")
+        text += [f"note: {note}" for note in self.notes]
         fault = f"; at fault: {', '.join(self.at_fault)}" if self.at_fault else ""
         return "\n".join([*text, f"verdict: {self.verdict}{fault}", *self._trace()])
 
@@ -166,6 +170,7 @@ class Report:
             "digest": self.digest,
             "lines": [line.to_json() for line in self.lines],
             "weights": {form: list(differing) for form, differing in self.weights.items()},
+            "notes": list(self.notes),
             **({} if self.trace is None else {"trace": [finding.to_json() for finding in self.trace]}),
         }
 

@@ -166,7 +166,7 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
 
     Weights that several nodes share count once, under the first one's name.
     """
-    mine, yours = _by_path(a), _by_path(b)
+    mine, yours = weights_by_path(a), weights_by_path(b)
     return [
         path
         for path in sorted(mine.keys() | yours.keys())
@@ -174,11 +174,23 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
     ]
 
 
-def _by_path(graph: Graph) -> dict[str, np.ndarray]:
+def weights_by_path(graph: Graph) -> dict[str, np.ndarray]:
+    """Every weight as ``node.path``; those that several nodes share once, under the first one's name."""
     first = {id(node.op): node for node in reversed(graph.nodes)}
     return {
         f"{node.name}.{path}": array for node in first.values() for path, array in node.op.weights().items()
     }
+
+
+def trained(graph: Graph) -> dict[str, np.ndarray]:
+    """Those of `weights_by_path` that a model is differentiated by: all but `Op.statistics`."""
+    kept = {f"{node.name}.{path}" for node in graph.nodes for path in _statistics(node.op)}
+    return {path: array for path, array in weights_by_path(graph).items() if path not in kept}
+
+
+def _statistics(op: Op) -> list[str]:
+    inside = [f"{place}.{path}" for place, part in op.parts().items() for path in _statistics(part)]
+    return [*op.statistics, *inside]
 
 
 def _row(graph: Graph, node: Node) -> tuple[str, str, str]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,14 +33,17 @@ from biport.compare import (
     measure,
 )
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
+from biport.gradients import FLOAT32_ALLOWED, Differentiated, gradient_lines
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, id_bounds, in_order
 from biport.locate import Oracle, Traced, locate
 from biport.locate.traced import Cases
 from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
 from biport.steps import needed_steps
+from biport.transfer import with_two_biases
 
 Arrays = Sequence[np.ndarray]
+T = TypeVar("T")
 RIGHT_PADDED = ("full", "right", "one step", "long")
 """The cases without a valid step behind a masked one."""
 
@@ -51,19 +56,22 @@ class Form:
         name: what the report calls it.
         run: inputs to outputs, float32.
         graph: the graph, where biport can read one from it.
-        run_float64: the same in float64, where the form can; it raises `UnsupportedError` where it cannot.
+        run_float64: makes what runs the same in float64, given the source's graph; or why there is none. It
+            raises `UnsupportedError` where it turns out that there is none.
         float64_allowed: how exact its framework is in float64.
         trace: the values inside of it; given the graph that it is held against.
         contract: what inputs it is made for, where it refuses others.
+        gradients: makes what gives the gradients of its framework; as `run_float64`.
     """
 
     name: str
     run: Callable[[Arrays], Sequence[np.ndarray]]
     graph: Graph | None = None
-    run_float64: Callable[[], Callable[[Arrays], Sequence[np.ndarray]]] | None = None
+    run_float64: Callable[[Graph], Callable[[Arrays], Sequence[np.ndarray]]] | str = "runs in float32 only"
     float64_allowed: float = L1_ALLOWED
     trace: Callable[[Cases, Graph], Traced] | None = None
     contract: str | None = None
+    gradients: Callable[[Graph], Differentiated] | str = "runs without gradients"
 
 
 def open_form(source: Any, config: Any = None) -> Form:
@@ -143,24 +151,56 @@ def _graph_form(name: str, graph: Graph) -> Form:
     def trace(cases: Cases, _: Graph) -> Traced:
         return Traced({case: reference.trace(graph, arrays, "float32") for case, arrays in cases.items()})
 
-    return Form(name, lambda arrays: reference.run(graph, arrays, "float32"), graph, trace=trace)
+    return Form(
+        name,
+        lambda arrays: reference.run(graph, arrays, "float32"),
+        graph,
+        "is computed by the oracle itself",
+        trace=trace,
+        gradients="is computed in numpy, which has none",
+    )
 
 
 def _onnx_form(name: str, session: Any) -> Form:
     def trace(cases: Cases, wanted: Graph) -> Traced:
         return importlib.import_module("export").trace(session.path, cases, wanted)
 
-    return Form(name, session.run, trace=trace, contract=session.contract)
+    return Form(
+        name,
+        session.run,
+        run_float64="an ONNX graph computes in float32",
+        trace=trace,
+        gradients="an ONNX graph has none",
+        contract=session.contract,
+    )
 
 
 def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
     side = importlib.import_module("keras_side")
     read = side.read(model) if graph is None else graph
 
-    def run_float64() -> Callable[[Arrays], Sequence[np.ndarray]]:
-        double = read.astype("float64")
-        rebuilt = side.write(double)
-        return lambda arrays: side.run(rebuilt, arrays, double)
+    made: list[tuple[Any, Graph]] = []
+
+    def double(source: Graph) -> tuple[Any, Graph]:
+        if not made:
+            # A sum of two biases that was rounded to float32 is another one in float64.
+            wide = with_two_biases(read, source).astype("float64")
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="two biases were added up")
+                made.append((side.write(wide), wide))
+        return made[0]
+
+    def run_float64(source: Graph) -> Callable[[Arrays], Sequence[np.ndarray]]:
+        rebuilt, wide = double(source)
+        return lambda arrays: side.run(rebuilt, arrays, wide)
+
+    def gradients(source: Graph) -> Differentiated:
+        try:
+            rebuilt, _ = double(source)
+        except UnsupportedError as error:
+            note = f"gradients in float32, held to {FLOAT32_ALLOWED:g}: {error}"
+            return Differentiated(name, functools.partial(side.gradients, model), FLOAT32_ALLOWED, note)
+        return Differentiated(name, functools.partial(side.gradients, rebuilt), allowed)
 
     allowed = side.float64_allowed(read)
     return Form(
@@ -170,6 +210,7 @@ def _keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
         run_float64,
         allowed,
         lambda cases, _: side.trace(model, cases, read),
+        gradients,
     )
 
 
@@ -177,7 +218,7 @@ def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
     side = importlib.import_module("torch_side")
     read = side.read(module) if graph is None else graph
 
-    def run_float64() -> Callable[[Arrays], Sequence[np.ndarray]]:
+    def run_float64(_: Graph) -> Callable[[Arrays], Sequence[np.ndarray]]:
         double = copy.deepcopy(module).double()
         return lambda arrays: side.run(double, arrays)
 
@@ -187,6 +228,11 @@ def _torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
         read,
         run_float64,
         trace=lambda cases, _: side.trace(module, cases, read),
+        gradients=lambda _: Differentiated(
+            name,
+            functools.partial(side.gradients, copy.deepcopy(module).double()),
+            side.gradients_allowed(read),
+        ),
     )
 
 
@@ -255,6 +301,7 @@ def verify(
     seed: int = 0,
     float64: bool = False,
     trace: bool = False,
+    gradients: bool = False,
     config: Any = None,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
@@ -267,13 +314,16 @@ def verify(
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
         trace: also say, for each form that differs, where it first does; see `biport.locate`.
+        gradients: also compare, at level L3, the gradients of the forms that have them, in float64; see
+            `biport.gradients`.
         config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
 
     Returns:
         The report. A difference is a verdict, not an exception, and so is a form that fails to run.
 
     Raises:
-        BiportError: a form cannot be opened, none of them can be read, or the inputs do not suit it.
+        BiportError: a form cannot be opened, none of them can be read, or the inputs do not suit it;
+            gradients are asked for, and no form has any.
     """
     if len(sources) < 2:
         raise InputError("verify compares two or more forms of a model")
@@ -296,14 +346,18 @@ def verify(
     rounding = _errors(rounded, oracle, len(graph.outputs))
     results = {form.name: _run_all(form.run, cases) for form in forms}
     lines = _float32_lines(results, source, graph, oracle, rounding)
+    notes: list[str] = []
     if float64:
-        lines += _float64_lines(forms, graph, cases, oracle, rounding)
+        lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
+    if gradients:
+        worst = max(rounding, key=lambda error: error.maximum)
+        lines += gradient_lines(_differentiated(forms, graph, cases, notes), graph, cases, worst, seed, notes)
     weights = {
         form.name: weight_differences(graph, form.graph)
         for form in forms
         if form is not source and form.graph is not None
     }
-    report = Report(lines, weights, list(cases), graph.digest())
+    report = Report(lines, weights, list(cases), graph.digest(), notes=notes)
     if not trace:
         return report
     differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
@@ -377,6 +431,7 @@ def _float64_lines(
     cases: Mapping[str, Arrays],
     oracle: Results,
     reference_errors: Sequence[Error],
+    notes: list[str],
 ) -> list[Line]:
     wide = {
         case: [array.astype("float64") if array.dtype.kind == "f" else array for array in arrays]
@@ -384,15 +439,45 @@ def _float64_lines(
     }
     lines = []
     for form in forms:
-        if form.run_float64 is None:
-            continue
-        try:
-            run = form.run_float64()
-        except UnsupportedError:
-            # Some layers of Keras compute something else in float64.
+        run = _opened(form.run_float64, graph)
+        if isinstance(run, str):
+            notes.append(f"{form.name}: not run in float64: {run}")
             continue
         found = _errors(_run_all(run, wide), oracle, len(graph.outputs))
         for output, error, rounded in zip(graph.outputs, found, reference_errors, strict=True):
             verdict, allowed = judge_float64(error, form.float64_allowed, rounded)
             lines.append(Line(form.name, output, "L1", verdict, error, allowed))
     return lines
+
+
+def _differentiated(
+    forms: Sequence[Form], graph: Graph, cases: Mapping[str, Arrays], notes: list[str]
+) -> list[Differentiated]:
+    """The forms that have gradients; of the others it is noted why they have none."""
+    if any(array.size == 0 for arrays in cases.values() for array in arrays):
+        raise InputError("gradients need inputs that are not empty")
+    found, missing = [], []
+    for form in forms:
+        gradients = _opened(form.gradients, graph)
+        if isinstance(gradients, str):
+            missing.append(f"{form.name}: no gradients: {gradients}")
+            continue
+        # The form may have been given another name since it was opened.
+        found.append(dataclasses.replace(gradients, name=form.name))
+        if gradients.note:
+            missing.append(f"{form.name}: {gradients.note}")
+    if not found:
+        raise InputError(f"no form has gradients to compare: {'; '.join(missing)}")
+    notes += missing
+    return found
+
+
+def _opened(make: Callable[[Graph], T] | str, source: Graph) -> T | str:
+    """What is made, or why there is none."""
+    if isinstance(make, str):
+        return make
+    try:
+        return make(source)
+    except UnsupportedError as error:
+        # Some layers of Keras compute something else in float64.
+        return str(error)

@@ -14,11 +14,13 @@ from keras_side.read import read
 from keras_side.write import load, run, save, write
 
 if TYPE_CHECKING:
+    from keras_side.gradient import gradients
     from keras_side.tracing import trace
 
 __all__ = [
     "bidirect",
     "float64_allowed",
+    "gradients",
     "inspect",
     "load",
     "read",
@@ -32,7 +34,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`trace`, imported when it is asked for: to look at a file nothing of it is needed."""
+    """`gradients` and `trace`, imported when asked for: to look at a file nothing of them is needed."""
+    if name == "gradients":
+        from keras_side.gradient import gradients
+
+        return gradients
     if name == "trace":
         from keras_side.tracing import trace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,12 @@ class LiveVariables:
     Args:
         holder: the Keras object.
         owner: how errors call it.
+        instead: arrays to be read in place of variables, by the identity of these.
     """
 
     holder: Any
     owner: str
+    instead: Mapping[int, np.ndarray] = field(default_factory=dict)
 
     def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The layer's own variables as arrays of their own; see `records.Variables.take`."""
@@ -35,15 +37,19 @@ class LiveVariables:
         expected = len(names)
         if len(self.holder.weights) != expected:
             raise WeightError(f"{self.owner}: {expected} weights expected, found {len(self.holder.weights)}")
-        return {name: np.array(_numpy(variable)) for name, variable in found.items()}
+        return {name: self._array(variable) for name, variable in found.items()}
+
+    def _array(self, variable: Any) -> np.ndarray:
+        found = self.instead.get(id(variable))
+        return np.array(_numpy(variable) if found is None else found)
 
     def child(self, attribute: str) -> LiveVariables:
         """The variables of the layer held under ``attribute``."""
-        return LiveVariables(getattr(self.holder, attribute), f"{self.owner}: {attribute}")
+        return replace(self, holder=getattr(self.holder, attribute), owner=f"{self.owner}: {attribute}")
 
     def item(self, container: str, index: int, key: str) -> LiveVariables:
         """The variables of the ``index``-th layer of the list held under ``container``."""
-        return LiveVariables(getattr(self.holder, container)[index], f"{self.owner}: {key}")
+        return replace(self, holder=getattr(self.holder, container)[index], owner=f"{self.owner}: {key}")
 
     def layer(self, index: int, key: str, name: str) -> LiveVariables:
         """The variables of the model's ``index``-th layer."""

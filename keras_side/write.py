@@ -397,6 +397,14 @@ def run(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph | None = 
     batch = len(arrays[0])
     if batch == 0:
         arrays = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
+    flat = call(model, arrays)
+    return [np.asarray(keras.ops.convert_to_numpy(output))[:batch] for output in flat]
+
+
+def call(model: keras.Model, tensors: Sequence[Any]) -> list[Any]:
+    """The outputs of a Keras model as tensors, in inference mode, on the CPU; a tensor for each input."""
+    import keras
+
     # On a GPU, cuDNN refuses all masks but right padding, and TF32 changes results by about 1e-3.
     with warnings.catch_warnings(), keras.device("cpu:0"):
         warnings.filterwarnings("ignore", message=".*does not support masking.*")
@@ -404,7 +412,5 @@ def run(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph | None = 
         warnings.filterwarnings("ignore", message=".*using a softmax over axis.*")
         # A model may take and give mappings; the graph has their values in the order of the keys.
         sequential = type(model) is keras.Sequential
-        packed = arrays[0] if sequential else keras.tree.pack_sequence_as(model.input, arrays)
-        outputs = model(packed, training=False)
-    flat = keras.tree.flatten(outputs)
-    return [np.asarray(keras.ops.convert_to_numpy(output))[:batch] for output in flat]
+        packed = tensors[0] if sequential else keras.tree.pack_sequence_as(model.input, list(tensors))
+        return keras.tree.flatten(model(packed, training=False))

@@ -4,16 +4,29 @@
     graph = torch_side.read(module)        # any module made of what is supported
     report = torch_side.load(twin, graph)  # fill an existing module by name
     outputs = torch_side.run(module, [ids])
+    loss, by_weight = torch_side.gradients(module, [ids], [cotangent])
 
 `torch_side.layers` has the layers torch lacks, `torch_side.models` models a person would write.
 """
 
 from torch_side.bidirect import bidirect
 from torch_side.decode import stepper
+from torch_side.gradient import gradients, gradients_allowed
 from torch_side.load import load
 from torch_side.read import read
 from torch_side.run import run
 from torch_side.trace import trace
 from torch_side.write import Ported, write
 
-__all__ = ["Ported", "bidirect", "load", "read", "run", "stepper", "trace", "write"]
+__all__ = [
+    "Ported",
+    "bidirect",
+    "gradients",
+    "gradients_allowed",
+    "load",
+    "read",
+    "run",
+    "stepper",
+    "trace",
+    "write",
+]

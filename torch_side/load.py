@@ -11,6 +11,7 @@ from biport.errors import WeightError
 from biport.graph import Graph
 from biport.registry import discover
 from biport.transfer import LoadReport
+from torch_side.layers.recurrent import StackedRNN
 from torch_side.registry import STATES
 from torch_side.write import Ported
 
@@ -77,4 +78,8 @@ def _place(module: nn.Module, path: str, key: str) -> str:
         and isinstance(parts.get(parent), nn.RNNBase)
     ):
         return f"{parent}.{name.replace('_l0', f'_l{layer}')}"
+    stack = parts.get(path)
+    if isinstance(stack, StackedRNN) and len(stack.cells) == 1:
+        # A stack of one cell is that cell's layer to the graph.
+        return f"{path}.cells.0.{key}"
     return f"{path}.{key}"

@@ -125,7 +125,7 @@ def read_layer(owner: str, layer: TorchRecurrent) -> ops.Recurrent:
     walk = {name: getattr(layer, name) for name in WALK}
     if isinstance(layer, layers.StackedRNN):
         cells = [_plain_cell(owner, cell) for cell in layer.cells]
-        return build(owner, ops.StackedRNN, cells=tuple(cells), **walk)
+        return build(owner, ops.stacked, cells=cells, **walk)
     assert isinstance(layer, OneCell)
     return _read_one(owner, layer, walk)
 

@@ -53,15 +53,33 @@ def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     Raises:
         InputError: the inputs do not suit the module.
     """
+    tensors = as_tensors(module, inputs)
+    with evaluating(module), full_precision(device_of(module)), torch.no_grad():
+        return [output.cpu().numpy() for output in call(module, tensors)]
+
+
+def as_tensors(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[torch.Tensor]:
+    """The inputs on the module's device.
+
+    Raises:
+        InputError: they do not suit the module.
+    """
     arrays = [np.asarray(array) for array in inputs]
     if isinstance(module, Ported):
         arrays = check_arrays(_values(module, arrays), module.id_bounds, arrays)
+    return [torch.tensor(np.ascontiguousarray(array), device=device_of(module)) for array in arrays]
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where its parameters are; the CPU where it has none."""
     first = next(module.parameters(), None)
-    device = torch.device("cpu") if first is None else first.device
-    with evaluating(module), full_precision(device), torch.no_grad():
-        made = module(*(torch.tensor(np.ascontiguousarray(array), device=device) for array in arrays))
-    outputs = made if isinstance(made, (tuple, list)) else (made,)
-    return [output.cpu().numpy() for output in outputs]
+    return torch.device("cpu") if first is None else first.device
+
+
+def call(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """The outputs of ``module`` as a list."""
+    made = module(*tensors)
+    return [*made] if isinstance(made, (tuple, list)) else [made]
 
 
 def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from biport.data.imdb_npz import read_imdb_npz
 from biport.data.padding import check_layout, pad
 from biport.data.reviews import Reviews
 from biport.data.word_index import INDEX_FROM, OOV_ID, START_ID, WordIndex, check_num_words
-from biport.errors import FileError
+from biport.errors import FileError, MissingDependencyError
 
 Rows = tuple[NDArray[np.int32], NDArray[np.int32]]
 """Ids of shape (N, T) and labels of shape (N,), 1 for positive."""
@@ -94,6 +97,31 @@ def _from_keras(num_words: int, length: int) -> tuple[Rows, Rows]:
         (pad(list(x_train), length, "left", "left"), y_train.astype(np.int32)),
         (pad(list(x_test), length, "left", "left"), y_test.astype(np.int32)),
     )
+
+
+def file_of_keras() -> Path:
+    """Keras' ``imdb.npz``, downloaded by Keras in a process of its own where it is not there yet.
+
+    For a process that is to load no Keras; what `imdb` reads from that file is what Keras gives.
+
+    Raises:
+        FileError: Keras could not get it.
+        MissingDependencyError: keras is not installed.
+    """
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    path = home / "datasets" / "imdb.npz"
+    if path.exists():
+        return path
+    if importlib.util.find_spec("keras") is None:
+        raise MissingDependencyError(
+            "'keras', which downloads IMDB, is not installed: pip install 'biport[keras]'"
+        )
+    load = "from keras.datasets import imdb; imdb.load_data()"
+    found = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, check=False)
+    if found.returncode or not path.exists():
+        reason = (found.stderr.strip().splitlines() or ["it left no file"])[-1]
+        raise FileError(f"imdb.npz: Keras could not get it ({reason}); {ADVICE}.")
+    return path
 
 
 def _is_npz(path: Path) -> bool:

@@ -64,6 +64,7 @@ from biport.ops.recurrent import (
     Gates,
     Recurrent,
     StackedRNN,
+    stacked,
 )
 from biport.ops.shape import (
     Cropping1D,
@@ -148,4 +149,5 @@ __all__ = [
     "parameter",
     "same_bits",
     "same_dim",
+    "stacked",
 ]

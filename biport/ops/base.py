@@ -55,6 +55,9 @@ class Op:
     masked: ClassVar[Sequence[int]] = ()
     """The positions of the inputs that may come with a ``(N, T)`` mask."""
 
+    statistics: ClassVar[Sequence[str]] = ()
+    """Weights that training averages over what it sees, and does not differentiate by."""
+
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The outputs' shapes and dtypes.
 

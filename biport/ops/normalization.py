@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -38,6 +38,8 @@ class BatchNormalization(Op):
         mean: ``(I,)``; Keras ``moving_mean``.
         variance: ``(I,)``; Keras ``moving_variance``.
     """
+
+    statistics: ClassVar[Sequence[str]] = ("mean", "variance")
 
     size: int
     axis: int = -1

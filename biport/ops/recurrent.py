@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
@@ -234,8 +235,9 @@ class StackedRNN(Recurrent):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", tuple(self.cells))
-        if not self.cells:
-            raise GraphError(f"{self.kind}: cells should be one or more, found none")
+        if len(self.cells) < 2:
+            found = "one: that is a layer by itself" if self.cells else "none"
+            raise GraphError(f"{self.kind}: cells should be two or more, found {found}")
         for below, cell in zip(self.cells, self.cells[1:], strict=False):
             if cell.input_size != below.hidden_size or cell.dtype != below.dtype:
                 raise GraphError(f"{self.kind}: {below} and {cell} do not go on top of each other")
@@ -253,6 +255,18 @@ class StackedRNN(Recurrent):
     def state_sizes(self) -> tuple[int, ...]:
         """Those of all cells."""
         return tuple(size for cell in self.cells for size in cell.state_sizes)
+
+
+def stacked(cells: Sequence[Cell], **walk: bool) -> Recurrent:
+    """What steps with all of ``cells``: a `StackedRNN`, or of one cell the layer that it is.
+
+    Args:
+        cells: from the input up.
+        walk: the settings of `Recurrent`.
+    """
+    if len(cells) == 1:
+        return dataclasses.replace(cells[0], **walk)
+    return StackedRNN(cells=tuple(cells), **walk)
 
 
 @final

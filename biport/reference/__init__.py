@@ -7,18 +7,19 @@ and for being right, one short file an op, and owes nothing to any framework.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from biport.graph import Graph
+from biport.graph import Graph, Node
 from biport.inputs import check_inputs
+from biport.ops import Op
 from biport.reference.registry import REFERENCES
 from biport.registry import discover
 
 discover(sys.modules[__name__])
 
-__all__ = ["REFERENCES", "run", "trace"]
+__all__ = ["REFERENCES", "rerun", "run", "trace"]
 
 
 def trace(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") -> dict[str, np.ndarray]:
@@ -33,11 +34,36 @@ def trace(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") ->
         value.name: array.astype(value.dtype) for value, array in zip(graph.inputs, checked, strict=True)
     }
     for node in graph.nodes:
-        compute = REFERENCES.lookup(type(node.op), f"node {node.name!r}")
-        masks = [None if mask is None else values[mask] for mask in node.masks]
-        made = compute(node.op, [values[name] for name in node.inputs], masks)
-        values |= zip(node.outputs, made, strict=True)
+        values |= _computed(node, node.op, values)
     return values
+
+
+def rerun(
+    graph: Graph,
+    values: Mapping[str, np.ndarray],
+    ops: Mapping[int, Op],
+    changed: Mapping[str, np.ndarray],
+) -> list[np.ndarray]:
+    """The outputs of ``graph`` where some of its ops or inputs are others; only what follows is computed.
+
+    Args:
+        graph: the model, in the dtype of ``values``.
+        values: of the model as it is; see `trace`.
+        ops: the other ops, by the identity of those they stand for.
+        changed: the other inputs, by name.
+    """
+    fresh = dict(changed)
+    for node in graph.nodes:
+        if id(node.op) in ops or any(name in fresh for name in (*node.inputs, *node.masks)):
+            fresh |= _computed(node, ops.get(id(node.op), node.op), {**values, **fresh})
+    return [fresh.get(name, values[name]) for name in graph.outputs]
+
+
+def _computed(node: Node, op: Op, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    compute = REFERENCES.lookup(type(op), f"node {node.name!r}")
+    masks = [None if mask is None else values[mask] for mask in node.masks]
+    made = compute(op, [values[name] for name in node.inputs], masks)
+    return dict(zip(node.outputs, made, strict=True))
 
 
 def run(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") -> list[np.ndarray]:

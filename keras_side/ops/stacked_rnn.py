@@ -11,17 +11,17 @@ from biport.registry import snake_case
 from keras_side import recurrent
 from keras_side.cells import CELL_READERS, CELL_WRITERS
 from keras_side.records import LayerRecord, WrittenLayer
-from keras_side.registry import WRITERS, reads, writes
+from keras_side.registry import reads, writes
 
 
 @reads("RNN", masks=recurrent.recurrent_mask, refuse_masked=recurrent.refuse_masked, states=True)
 def read_stacked_rnn(record: LayerRecord) -> ops.Recurrent:
-    """Read an RNN layer; around a single cell it is what the layer of that kind is."""
+    """Read an RNN layer; around a single cell, or a stack of one, it is what the layer of that kind is."""
     with record.settings() as config:
         walk = recurrent.read_walk(config)
         cell = record.child("cell", config.take("cell", Mapping))
     if cell.class_name == "StackedRNNCells":
-        return ops.StackedRNN(cells=tuple(_cells(cell)), **walk)
+        return ops.stacked(_cells(cell), **walk)
     return dataclasses.replace(_cell(cell), **walk)
 
 
@@ -44,11 +44,7 @@ def _cell(record: LayerRecord) -> ops.Cell:
 
 @writes(ops.StackedRNN)
 def write_stacked_rnn(op: ops.StackedRNN) -> WrittenLayer:
-    """Write an RNN around StackedRNNCells; a stack of one is that cell's layer, as Keras runs no other."""
-    if len(op.cells) == 1:
-        walk = {field.name: getattr(op, field.name) for field in dataclasses.fields(ops.Recurrent)}
-        (cell,) = op.cells
-        return WRITERS.lookup(type(cell), op.kind)(dataclasses.replace(cell, **walk))
+    """Write an RNN around StackedRNNCells."""
     cells = [CELL_WRITERS.lookup(type(cell), op.kind)(cell) for cell in op.cells]
     stack = WrittenLayer("StackedRNNCells", {"cells": [recurrent.serialised(cell) for cell in cells]})
     return WrittenLayer(

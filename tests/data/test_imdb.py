@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from imdb_files import lists, make_archive, make_folder, make_npz, npy
 
 from biport.data import imdb_npz
 from biport.data.imdb_npz import read_imdb_npz
-from biport.data.imdb_rows import Rows, encode_reviews, imdb
+from biport.data.imdb_rows import Rows, encode_reviews, file_of_keras, imdb
 from biport.data.padding import pad
 from biport.data.reviews import Reviews
 from biport.errors import FileError, InputError
@@ -221,3 +222,26 @@ def test_faulty_archives_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(FileError, match="cannot be read"):
             read_imdb_npz(path)
+
+
+def test_the_file_that_keras_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a process without Keras: there already, got by a process of its own, or not to be had."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    path = tmp_path / "datasets" / "imdb.npz"
+    calls: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        calls.append(command)
+        if len(calls) == 1:
+            return subprocess.CompletedProcess(command, 1, "", "Traceback\nException: no route to host")
+        path.parent.mkdir()
+        make_npz(path, GOOD)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(FileError, match=r"no route to host.*give what you have as source"):
+        file_of_keras()
+    assert file_of_keras() == file_of_keras() == path
+    assert len(calls) == 2
+    assert "imdb.load_data()" in calls[0][-1]
+    assert len(imdb(file_of_keras(), 20, 4)[0][0]) > 0

@@ -9,11 +9,10 @@ import keras
 import numpy as np
 import pytest
 from build_keras import floats
-from random_graphs import cell
 
 import keras_side
 from biport import ops, reference
-from biport.graph import Graph, Node, Value
+from biport.graph import Graph, weight_differences
 from keras_side.activations import write_activation
 from keras_side.registered import register
 
@@ -169,14 +168,19 @@ def test_unrolled_layers_are_read_where_keras_is_right() -> None:
     assert worst(keras_side.run(model, arrays, graph), reference.run(graph, arrays)) < 1e-12
 
 
-def test_a_stack_of_one_cell_is_written_as_its_layer() -> None:
+@pytest.mark.parametrize("kind", [layers.GRUCell, layers.SimpleRNNCell])
+def test_a_stack_of_one_cell_is_the_layer_of_that_cell(kind: Any) -> None:
+    x = keras.Input((None, 3))
+    model = keras.Model(x, layers.RNN(layers.StackedRNNCells([kind(H)]), go_backwards=True, name="rnn")(x))
     rng = np.random.default_rng(5)
-    op = ops.StackedRNN(cells=(cell(rng, ops.LSTM, 3, H, dtype="float64"),), reverse=True, return_state=True)
-    x = Value("x", ("N", "T", 3), "float64")
-    made = ("stack:0", "stack:1", "stack:2")
-    graph = Graph((x,), (Node("stack", op, ("x",), made),), made)
-    arrays = [rng.normal(size=(4, 5, 3))]
-    assert worst(keras_side.run(keras_side.write(graph), arrays, graph), reference.run(graph, arrays)) < 1e-12
+    model.set_weights([rng.normal(size=array.shape) * 0.6 for array in model.get_weights()])
+    graph = keras_side.read(model)
+    assert isinstance(graph["rnn"].op, ops.Cell)
+    arrays = [rng.normal(size=(4, 5, 3)).astype("float32")]
+    again = keras_side.write(graph)
+    for form in (model, again):
+        assert worst(keras_side.run(form, arrays), reference.run(graph, arrays)) < 1e-6
+    assert weight_differences(keras_side.read(again), graph) == []
 
 
 CELLS = {

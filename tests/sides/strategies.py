@@ -23,6 +23,7 @@ from biport import ops
 from biport.graph import Graph, Node, Value
 from biport.ops import ACTIVATIONS, FUSED_ACTIVATIONS, MERGE_MODES
 from keras_side.activations import write_activation
+from keras_side.layers import LearnedAverage
 from keras_side.registered import register
 
 layers: Any = keras.layers
@@ -305,20 +306,26 @@ def branches(drawing: Drawing, x: Any) -> Any:
     """Two or three ways from ``x``, merged again."""
     draw = drawing.draw
     kind = drawing.one_of(
-        "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "time", "Dot"
+        *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "time"),
+        *("Dot", "LearnedAverage", "attention", "attention"),
     )
-    if not is_sequence(x) and kind == "time":
+    if not is_sequence(x) and kind in ("time", "attention"):
         kind = "Concatenate"
-    ways = [x, *(branch(drawing, x) for _ in range(1 if kind in ("Subtract", "Dot") else draw(choice(1, 2))))]
+    two = kind in ("Subtract", "Dot", "LearnedAverage", "attention")
+    ways = [x, *(branch(drawing, x) for _ in range(1 if two else draw(choice(1, 2))))]
     if kind == "Concatenate":
         return layers.Concatenate()(ways)
     if kind == "Dot":
-        return attention(drawing, ways)
+        return scored(drawing, ways)
+    if kind == "attention":
+        return attention(drawing, *ways)
     ways = [way if way.shape[-1] == x.shape[-1] else layers.Dense(x.shape[-1])(way) for way in ways]
     if draw(seldom()):
         ways.reverse()
     if kind == "time":
         return layers.Concatenate(axis=1)(ways)
+    if kind == "LearnedAverage":
+        return LearnedAverage(per_unit=draw(st.booleans()))(ways)
     return getattr(layers, kind)()(ways)
 
 
@@ -333,7 +340,7 @@ def branch(drawing: Drawing, x: Any) -> Any:
     return elementwise(drawing, x)
 
 
-def attention(drawing: Drawing, ways: Sequence[Any]) -> Any:
+def scored(drawing: Drawing, ways: Sequence[Any]) -> Any:
     """Scores of every step against every other, over which a Softmax may go; vectors give a number."""
     one, two = ways
     if one.shape[-1] != two.shape[-1]:
@@ -344,6 +351,33 @@ def attention(drawing: Drawing, ways: Sequence[Any]) -> Any:
     if drawing.draw(st.booleans()):
         scores = layers.Softmax()(scores)
     return layers.Dot(axes=(2, 1))([scores, two])
+
+
+def attention(drawing: Drawing, queries: Any, values: Any) -> Any:
+    """An attention layer, of one head or of many, with keys of its own or the values as keys."""
+    draw = drawing.draw
+    options: dict[str, Any] = {"use_causal_mask": True} if draw(seldom()) else {}
+    if draw(seldom()):
+        options["return_attention_scores"] = True
+    many = draw(st.booleans())
+    if many:
+        layer = layers.MultiHeadAttention(
+            draw(sizes(2)), draw(sizes()), draw(choice(None, 1, 3)), use_bias=draw(st.booleans())
+        )
+        keys = layers.Dense(draw(sizes()))(values)
+    else:
+        scale, mode = draw(st.booleans()), draw(choice("dot", "concat", "additive"))
+        additive = mode == "additive"
+        layer = layers.AdditiveAttention(scale) if additive else layers.Attention(scale, mode)
+        width = queries.shape[-1]
+        keys = values if values.shape[-1] == width else layers.Dense(width)(values)
+        values = layers.Dense(draw(sizes()))(values) if draw(st.booleans()) else keys
+    sequences = [queries, values] if keys is values or draw(st.booleans()) else [queries, values, keys]
+    if not many and len(sequences) == 2:
+        sequences = [queries, keys]
+    made = keras.tree.flatten(layer(*sequences, **options) if many else layer(sequences, **options))
+    drawing.outputs += made[1:]
+    return made[0]
 
 
 def inside(drawing: Drawing, x: Any) -> Any:

@@ -21,6 +21,7 @@ from biport.compare import Verdict
 from biport.graph import Graph
 from biport.verification import random_cases
 from keras_side.models.attentive_sentiment import attentive_sentiment as keras_attentive_sentiment
+from keras_side.models.sentiment import sentiment as keras_sentiment
 from keras_side.models.seq2seq import seq2seq as keras_seq2seq
 from keras_side.models.tagger import tagger as keras_tagger
 from torch_side.models import attentive_sentiment, seq2seq, tagger
@@ -51,7 +52,7 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-Make = Callable[[], Any]
+Make = Callable[..., Any]
 
 
 def check_twins(make_keras: Make, make_torch: Make, folder: Path) -> Graph:
@@ -178,6 +179,30 @@ def test_bad_settings_of_a_tagger_are_refused_by_both() -> None:
                 make(*sizes)
         with pytest.raises(ValueError, match="found 'sum'"):
             make(3, join="sum")
+
+
+def family_models() -> dict[str, Make]:
+    """The Keras models above, by name."""
+    classifier = {"vocabulary_size": 13, "embedding_size": 5, "attention_units": 6}
+    translator = {"source_size": 13, "target_size": 11, "embedding_size": 5}
+    families: list[tuple[Make, dict[str, Any], dict[str, dict[str, Any]]]] = [
+        (keras_sentiment, {"vocabulary_size": 13, "embedding_size": 5}, {"two layers": {"units": (4, 3)}}),
+        (keras_tagger, SIZES, TAGGERS),
+        (keras_attentive_sentiment, classifier, CLASSIFIERS),
+        (keras_seq2seq, translator, TRANSLATORS),
+    ]
+    return {
+        f"{make.__name__}: {name}": functools.partial(make, **fixed | own)
+        for make, fixed, several in families
+        for name, own in several.items()
+    }
+
+
+@pytest.mark.parametrize("which", family_models())
+def test_files_of_the_families_are_the_live_models(which: str, tmp_path: Path) -> None:
+    model = randomize(family_models()[which]())
+    model.save(tmp_path / "model.keras")
+    assert keras_side.read(tmp_path / "model.keras") == keras_side.read(model)
 
 
 TWINS: dict[str, tuple[Make, Make]] = {

@@ -263,3 +263,25 @@ def test_initial_states_from_elsewhere_are_refused(kind: Any) -> None:
     values = [Value("x", ("N", "T", I), "float32"), Value("h", (1, "N", H), "float32")]
     with pytest.raises(UnsupportedError, match="hx"):
         torch_side.read(Started(), values)
+
+
+def test_a_stack_of_one_layer_is_that_layer() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn = layers.StackedRNN([layers.GRU(I, H)], reverse=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.rnn(x)
+
+    module = Model()
+    x = Value("x", ("N", "T", I), "float32")
+    graph = torch_side.read(module, [x])
+    assert isinstance(graph["rnn"].op, ops.GRU)
+    arrays = [np.random.default_rng(3).normal(size=(4, 5, I)).astype("float32")]
+    written, twin = torch_side.write(graph), Model()
+    torch_side.load(twin, graph)
+    for form in (module, written, twin):
+        np.testing.assert_allclose(
+            torch_side.run(form, arrays)[0], biport.reference.run(graph, arrays)[0], atol=1e-6
+        )

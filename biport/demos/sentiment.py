@@ -1,13 +1,11 @@
-"""``biport demo``: one BiLSTM the whole way, from training in Keras to ONNX, compared with the oracle."""
+"""``biport demo sentiment``: a BiLSTM all the way from training in Keras to ONNX, against the oracle."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ import numpy as np
 from biport import bundle, reference
 from biport.compare import Report, label_agreement, labels
 from biport.data import Reviews, Vocabulary, load_synthetic
-from biport.errors import InputError
+from biport.demos.folder import Step, prepare, progress, table, write_report
 from biport.graph import Graph, weight_differences
 from biport.verification import verify
 
@@ -85,12 +83,10 @@ class DemoResult:
             )
             for row in self.rows
         ]
-        widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-        lines = ["  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in cells]
         bits = "equal bit for bit" if self.weights_equal else "NOT equal"
         return "\n".join(
             [
-                *lines,
+                *table(cells),
                 "",
                 f"weights, live = file = torch: {bits}",
                 f"verdict: {self.report.verdict}" + ("" if self.ok else " (see report.json)"),
@@ -120,7 +116,7 @@ def run_demo(output: Path, *, epochs: int | None, seed: int, force: bool, quiet:
         MissingDependencyError: a framework is not installed.
     """
     start = time.perf_counter()
-    _prepare(output, force)
+    prepare(output, OWN_FILES, force)
     import torch  # noqa: F401  Importing torch after tensorflow has been seen to crash.
 
     from keras_side.write import require_keras
@@ -136,7 +132,7 @@ def run_demo(output: Path, *, epochs: int | None, seed: int, force: bool, quiet:
     vocabulary = Vocabulary.fit(reviews.train_texts)
     vocabulary.save(output / "vocabulary.json")
     tokens = vocabulary.encode_batch(reviews.test_texts)
-    with _progress(quiet) as step:
+    with progress(quiet) as step:
         model = _train(vocabulary, reviews, epochs or EPOCHS, step)
         step("saving, and reading the file without Keras", None)
         model.save(output / "sentiment.keras")
@@ -149,52 +145,8 @@ def run_demo(output: Path, *, epochs: int | None, seed: int, force: bool, quiet:
         forms = _forms(graph, model, module, output)
         rows, report = _measure(graph, forms, model, module, output, tokens, reviews.test_labels)
     result = DemoResult(rows, report, equal, output, time.perf_counter() - start)
-    _write_report(output, result)
+    write_report(output, result.to_json())
     return result
-
-
-def _prepare(output: Path, force: bool) -> None:
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: is not a folder")
-    found = sorted(entry.name for entry in output.iterdir()) if output.exists() else []
-    strange = [name for name in found if name not in OWN_FILES]
-    if strange or (found and not force):
-        advice = "give an empty folder" if strange else "use --force to replace an earlier demo"
-        raise InputError(f"{output}: holds {', '.join((strange or found)[:3])}; {advice}")
-    for name in found:
-        path = output / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    output.mkdir(parents=True, exist_ok=True)
-
-
-Step = Callable[[str, float | None], None]
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Step]:
-    """A bar on a terminal, a line a step elsewhere, nothing when ``quiet``."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True, quiet=quiet)
-    if not console.is_terminal:
-        said: set[str] = set()
-
-        def say(text: str, done: float | None) -> None:
-            if done is None and text not in said:
-                said.add(text)
-                console.print(text, highlight=False)
-
-        yield say
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(text: str, done: float | None) -> None:
-            bar.update(task, description=text, total=None if done is None else 1.0, completed=done or 0.0)
-
-        yield show
 
 
 def _train(vocabulary: Vocabulary, reviews: Reviews, epochs: int, step: Step) -> Any:
@@ -298,9 +250,3 @@ def _median_milliseconds(run: Run, batch: np.ndarray, repeats: int = 9) -> float
         run([batch])
         times.append(1000 * (time.perf_counter() - start))
     return statistics.median(times[2:])
-
-
-def _write_report(output: Path, result: DemoResult) -> None:
-    import json
-
-    (output / "report.json").write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,248 @@
+"""``biport train`` and ``biport curves``."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from biport import bundle
+from biport.data.imdb_rows import file_of_keras
+from biport.errors import InputError, MissingDependencyError
+from biport.graph import Graph
+from biport.training import folder as files
+from biport.training.curves import check_picture, draw_curves
+from biport.training.data import TaskData, load_data
+from biport.training.exact import exact_matches
+from biport.training.interruption import Interruption
+from biport.training.loop import InterruptedRunError, Loop, Watcher, evaluate
+from biport.training.progress import Epoch, read_checkpoint, write_checkpoint
+from biport.training.progress import Progress as RunProgress
+from biport.training.recipe import Recipe
+from biport.training.trainer import Trainer
+
+FRAMEWORKS = ("keras", "torch")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is ready to start or to go on."""
+
+    trainer: Trainer
+    recipe: Recipe
+    data: TaskData
+    framework: str
+    output: Path
+    progress: RunProgress
+
+
+def run_training(
+    recipe: Recipe,
+    *,
+    framework: str,
+    output: Path,
+    initial: Path | None,
+    resume: bool,
+    force: bool,
+    quiet: bool,
+) -> tuple[dict[str, Any], str, int]:
+    """Train, and write all that a run leaves; its result as data and as text, and the exit code.
+
+    Raises:
+        InputError: the recipe's data do not exist, the folder is not to be written to, or the run in it is
+            another one.
+        MissingDependencyError: the framework is not installed.
+    """
+    if resume:
+        files.read_description(output)
+    else:
+        files.check_new(output, force)
+    trainer_module = _side(framework)
+    # A run in torch loads no Keras, not even to read data.
+    by_keras = file_of_keras() if framework == "torch" and recipe.data == "imdb" else None
+    data = load_data(recipe, by_keras)
+    settings = {**recipe.settings, **data.sizes}
+    model = trainer_module.build(recipe.family, settings, recipe.dtype, recipe.seed)
+    trainer = trainer_module.Trainer(model, recipe.optimizer, recipe.clip_norm)
+    if initial is not None:
+        trainer.load(_read_initial(initial).astype(recipe.dtype))
+    begin = _resume if resume else _start
+    run = Run(
+        trainer, recipe, data, framework, output, begin(trainer, recipe, data, framework, output, initial)
+    )
+    with Interruption() as interruption, _shown(quiet) as watcher:
+        try:
+            watched = Watcher(watcher.batch, watcher.epoch, interruption)
+            _loop(run, watched).run()
+        except InterruptedRunError:
+            return _interrupted(run, interruption.signal or 2)
+    return _finished(run)
+
+
+def _side(framework: str) -> Any:
+    """``keras_side.train`` or ``torch_side.train``, and never both."""
+    if framework not in FRAMEWORKS:
+        raise InputError(f"framework={framework!r}: it is one of {', '.join(FRAMEWORKS)}.")
+    if framework == "keras":
+        from keras_side.write import require_keras
+
+        require_keras()
+    return importlib.import_module(f"{framework}_side.train")
+
+
+def _read_initial(path: Path) -> Graph:
+    if path.is_dir():
+        return bundle.read(path)
+    import keras_side
+
+    return keras_side.read(path)
+
+
+def _start(
+    trainer: Trainer, recipe: Recipe, data: TaskData, framework: str, output: Path, initial: Path | None
+) -> RunProgress:
+    graph = trainer.graph()
+    files.clear(output)
+    for name, vocabulary in data.vocabularies.items():
+        vocabulary.save(output / name)
+    bundle.write(graph, output / files.INITIAL)
+    progress = RunProgress()
+    write_checkpoint(output / files.LAST, trainer.state(), progress)
+    files.write_description(output, _description(framework, recipe, data, graph))
+    return progress
+
+
+def _resume(
+    trainer: Trainer, recipe: Recipe, data: TaskData, framework: str, output: Path, initial: Path | None
+) -> RunProgress:
+    # Without --init, the first weights are those that the run has stored.
+    graph = trainer.graph() if initial is not None else bundle.read(output / files.INITIAL)
+    files.check_same(output, _description(framework, recipe, data, graph))
+    state, progress = read_checkpoint(output / files.LAST)
+    trainer.restore(state)
+    return progress
+
+
+def _description(framework: str, recipe: Recipe, data: TaskData, graph: Graph) -> dict[str, Any]:
+    return files.describe(framework, recipe.to_json(), data.summary(), graph.digest())
+
+
+def _loop(run: Run, watcher: Watcher) -> Loop:
+    def keep() -> None:
+        bundle.write(run.trainer.graph(), run.output / files.MODEL, overwrite=True)
+        run.trainer.save(run.output)
+
+    def epoch(found: Epoch) -> None:
+        files.write_history(run.output, _history(run))
+        watcher.epoch(found)
+
+    shown = Watcher(watcher.batch, epoch, watcher.stop)
+    checkpoint = run.output / files.LAST
+    return Loop(run.trainer, run.recipe, run.data, run.progress, checkpoint, keep, shown)
+
+
+def _history(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
+    progress = run.progress
+    best = progress.best
+    return {
+        "epochs": [vars(epoch) for epoch in progress.epochs],
+        "best": None if best is None else best.epoch,
+        "test": None if test is None else dict(test),
+        "seconds": progress.seconds,
+    }
+
+
+def _interrupted(run: Run, signal: int) -> tuple[dict[str, Any], str, int]:
+    done, all_epochs = len(run.progress.epochs), run.recipe.epochs
+    text = (
+        f"interrupted after {done} of {all_epochs} epochs; the same command with --resume goes on from there"
+    )
+    return _data(run) | {"finished": False}, text, 128 + signal
+
+
+def _finished(run: Run) -> tuple[dict[str, Any], str, int]:
+    best = run.progress.best
+    assert best is not None
+    run.trainer.load(bundle.read(run.output / files.MODEL))
+    test = _test(run)
+    files.write_history(run.output, _history(run, test))
+    notes = []
+    try:
+        draw_curves({run.framework: run.progress.epochs}, run.output / files.CURVES)
+    except MissingDependencyError as error:
+        notes.append(f"no {files.CURVES}: {error}")
+    lines = [
+        f"best epoch {best.epoch}: validation loss {best.validation_loss:.4f}, "
+        f"accuracy {best.validation_accuracy:.2%}",
+        f"test loss {test['loss']:.4f}, accuracy {test['accuracy']:.2%}"
+        + (f", {test['exact']:.2%} of sequences exact" if "exact" in test else ""),
+        f"{run.output}: {run.recipe.epochs} epochs in {sum(run.progress.seconds):.0f} s",
+        *notes,
+    ]
+    return _data(run, test) | {"finished": True, "notes": notes}, "\n".join(lines), 0
+
+
+def _test(run: Run) -> dict[str, float]:
+    """What the model makes of the rows for testing."""
+    sums = evaluate(run.trainer, run.recipe, run.data, run.data.test)
+    found = {"loss": sums.mean_loss, "accuracy": sums.accuracy}
+    if run.recipe.task == "seq2seq":
+        rows: Any = run.data.test
+        sources, targets = rows
+        right, count = exact_matches(run.trainer.stepper(), sources, targets, run.recipe.max_length)
+        found["exact"] = right / max(count, 1)
+    return found
+
+
+def _data(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
+    return {
+        "output": str(run.output),
+        "framework": run.framework,
+        "recipe": run.recipe.to_json(),
+        **_history(run, test),
+    }
+
+
+@contextlib.contextmanager
+def _shown(quiet: bool) -> Iterator[Watcher]:
+    """A line an epoch, and on a terminal a bar; nothing when ``quiet``."""
+    console = Console(stderr=True, quiet=quiet)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(done: int, total: int, epoch: int) -> None:
+            bar.update(task, description=f"epoch {epoch}", completed=done, total=total)
+
+        yield Watcher(show, lambda epoch: console.print(_line(epoch), highlight=False, soft_wrap=True))
+
+
+def _line(epoch: Epoch) -> str:
+    return (
+        f"epoch {epoch.epoch:>3}  loss {epoch.loss:.4f}  accuracy {epoch.accuracy:.2%}  "
+        f"validation loss {epoch.validation_loss:.4f}  accuracy {epoch.validation_accuracy:.2%}"
+    )
+
+
+def run_curves(runs: Sequence[Path], output: Path, force: bool) -> tuple[dict[str, Any], str]:
+    """Draw the curves of some runs; what was drawn as data and as text.
+
+    Raises:
+        InputError: a folder holds no run, or the picture cannot be written.
+        MissingDependencyError: matplotlib is not installed.
+    """
+    check_picture(output, force)
+    # By the folders' names, where those are enough to tell them apart.
+    short = len({run.name for run in runs}) == len(runs)
+    found = {run.name if short else str(run): files.read_history(run) for run in runs}
+    draw_curves(found, output)
+    epochs = {label: len(history) for label, history in found.items()}
+    counted = ", ".join(f"{label} ({count} epochs)" for label, count in epochs.items())
+    return {"output": str(output), "runs": epochs}, f"{output}: {counted}"

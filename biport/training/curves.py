@@ -1,0 +1,75 @@
+"""Learning curves of one run or several as a picture, drawn by matplotlib where it is installed."""
+
+from __future__ import annotations
+
+import io
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from biport.errors import InputError, MissingDependencyError
+from biport.targets import check_target
+from biport.training.progress import Epoch
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path, overwrite: bool) -> None:
+    """Refuse a picture that cannot be written, before work is spent on it.
+
+    Raises:
+        InputError: it has another suffix, is there already, or its folder is missing.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: a picture ends in {', '.join(SUFFIXES)}")
+    check_target(path, overwrite)
+
+
+def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
+    """Draw loss and accuracy over the epochs, training dashed and validation solid, a colour a run.
+
+    Args:
+        runs: the epochs of each run by its label.
+        path: a ``.png``, ``.svg`` or ``.pdf`` file; it appears whole or not at all, over what is there.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"curves need matplotlib ({error}): pip install 'biport[train]'"
+        ) from error
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    panels = zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True)
+    for axes, name in panels:
+        for number, (label, epochs) in enumerate(runs.items()):
+            places = [epoch.epoch for epoch in epochs]
+            # The runs of the two frameworks may lie over each other: the later one thinner, with dots.
+            style = {"color": f"C{number}", "linewidth": max(1.0, 3.5 - number), "marker": "."}
+            held = [getattr(epoch, f"validation_{name}") for epoch in epochs]
+            axes.plot(places, held, label=f"{label}, validation", **style)
+            trained = [getattr(epoch, name) for epoch in epochs]
+            axes.plot(places, trained, "--", label=f"{label}, training", alpha=0.7, **style)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize="small")
+    save_figure(figure, path)
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure, in the form its suffix says; it appears whole or not at all."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format=path.suffix.removeprefix("."), dpi=150)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        draft.write_bytes(picture.getvalue())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
