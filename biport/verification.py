@@ -60,8 +60,8 @@ class Form:
             raises `UnsupportedError` where it turns out that there is none.
         float64_allowed: how exact its framework is in float64.
         trace: the values inside of it; given the graph that it is held against.
-        contract: what inputs it is made for, where it refuses others.
         gradients: makes what gives the gradients of its framework; as `run_float64`.
+        contract: what inputs it is made for, where it refuses others.
     """
 
     name: str
@@ -70,8 +70,8 @@ class Form:
     run_float64: Callable[[Graph], Callable[[Arrays], Sequence[np.ndarray]]] | str = "runs in float32 only"
     float64_allowed: float = L1_ALLOWED
     trace: Callable[[Cases, Graph], Traced] | None = None
-    contract: str | None = None
     gradients: Callable[[Graph], Differentiated] | str = "runs without gradients"
+    contract: str | None = None
 
 
 def open_form(source: Any, config: Any = None) -> Form:
