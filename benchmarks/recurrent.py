@@ -83,6 +83,10 @@ def contestants(
     export.write_tf2onnx(model, folder / "tf2onnx.onnx", overwrite=True)
     baseline = export.Session(folder / "tf2onnx.onnx", "cpu", threads)
     found["tf2onnx"] = lambda ids: baseline.run([ids])
+    if masked:
+        # By length, rows of one batch as well.
+        corpus = export.Session(folder / f"{lowerings[0]}.onnx", "cpu", threads)
+        found["predict"] = lambda ids: list(corpus.predict([row[row != 0] for row in ids]))
     if kind in TORCH:
         module = ByHand(kind, masked).eval()
         found["torch"] = lambda ids: module(torch.from_numpy(ids))
@@ -126,7 +130,7 @@ def main() -> None:
     tensorflow.config.threading.set_intra_op_parallelism_threads(given.threads)
     tensorflow.config.threading.set_inter_op_parallelism_threads(given.threads)
     lowerings = given.lowerings.split(",")
-    names = [*map(_shown, lowerings), "tf2onnx", "torch", "keras"]
+    names = [*map(_shown, lowerings), "predict", "tf2onnx", "torch", "keras"]
     rng = np.random.default_rng(0)
 
     print(machine("onnxruntime", "tf2onnx", "torch", "keras", "tensorflow"))
