@@ -25,6 +25,7 @@ def stepper(source: Graph | str | os.PathLike[str] | Any, target: str | None = N
     """
     halves = split(source if isinstance(source, Graph) else read(source), target)
     encoder, step = write(halves.encoder), write(halves.step)
+    # The step alone is run often enough for one size to be worth compiling.
     encode = functools.partial(run, encoder, graph=halves.encoder)
-    advance = functools.partial(run, step, graph=halves.step)
+    advance = functools.partial(run, step, graph=halves.step, compiled=True)
     return make_stepper(halves, encode, advance)

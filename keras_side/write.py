@@ -374,7 +374,13 @@ def _weighted(model: keras.Model, prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + layer.name, layer
 
 
-def run(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph | None = None) -> list[np.ndarray]:
+def run(
+    model: keras.Model,
+    inputs: Sequence[np.ndarray],
+    graph: Graph | None = None,
+    *,
+    compiled: bool = False,
+) -> list[np.ndarray]:
     """The outputs of a Keras model, in inference mode, on the CPU.
 
     An empty batch gives empty outputs, which Keras itself cannot compute.
@@ -383,6 +389,7 @@ def run(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph | None = 
         model: a live model.
         inputs: one array for each of its inputs.
         graph: the model's graph, to check the inputs against; read from the model when not given.
+        compiled: run it by ``predict_on_batch``, which pays where a model is run many times.
 
     Raises:
         InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run.

@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from biport import bundle
 from biport.errors import InputError
+from biport.graph import Graph
+from biport.training import folder as files
+from biport.training.command import run_training
+from biport.training.recipe import Recipe
 
 
 def prepare(output: Path, own: Sequence[str], force: bool) -> None:
@@ -59,6 +64,17 @@ def progress(quiet: bool) -> Iterator[Step]:
             bar.update(task, description=text, total=None if done is None else 1.0, completed=done or 0.0)
 
         yield show
+
+
+def trained(recipe: Recipe, folder: Path, *, quiet: bool) -> Graph:
+    """The best model of a run in Keras, which is left in ``folder``."""
+    # torch first: importing it after tensorflow has been seen to crash.
+    import torch  # noqa: F401
+
+    run_training(
+        recipe, framework="keras", output=folder, initial=None, resume=False, force=False, quiet=quiet
+    )
+    return bundle.read(folder / files.MODEL)
 
 
 def write_report(output: Path, data: dict[str, Any]) -> None:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biport import bundle
 from biport.data import Vocabulary, load_dates
 from biport.decoding import Agreement, Hypothesis, Stepper, Translator, agreement, reference_stepper, split
-from biport.demos.folder import prepare, progress, table, write_report
+from biport.demos.folder import prepare, progress, table, trained, write_report
 from biport.graph import Graph
-from biport.training.command import run_training
 from biport.training.data import HELD_OUT
 from biport.training.recipes import RECIPES
 
@@ -98,20 +96,9 @@ def run_demo(
     """
     start = time.perf_counter()
     prepare(output, OWN_FILES, force)
-    import torch  # noqa: F401  Importing torch after tensorflow has been seen to crash.
-
     recipe = RECIPES["dates"].but(seed=seed, epochs=epochs, limit=limit)
-    run_training(
-        recipe,
-        framework="keras",
-        output=output / "run",
-        initial=None,
-        resume=False,
-        force=False,
-        quiet=quiet,
-    )
+    graph = trained(recipe, output / "run", quiet=quiet)
     pairs = load_dates(recipe.limit or 0, HELD_OUT, HELD_OUT, seed).test
-    graph = bundle.read(output / "run" / "model")
     with progress(quiet) as step:
         step("taking the model apart, for each framework", None)
         translators = _translators(graph, output)

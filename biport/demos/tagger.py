@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from biport import bundle
 from biport.compare import Line, Report, label_agreement
-from biport.demos.folder import prepare, progress, table, write_report
+from biport.demos.folder import prepare, progress, table, trained, write_report
 from biport.graph import Graph
-from biport.training.command import run_training
 from biport.training.data import TaskData, load_data
 from biport.training.recipe import Recipe
 from biport.training.recipes import RECIPES
@@ -91,26 +89,15 @@ def run_demo(
     """
     start = time.perf_counter()
     prepare(output, OWN_FILES, force)
-    import torch  # noqa: F401  Importing torch after tensorflow has been seen to crash.
-
     rows: list[Row] = []
     reports: dict[str, Report] = {}
     for join in JOINS:
         recipe = _recipe(join).but(seed=seed, epochs=epochs, limit=limit)
         with progress(quiet) as step:
             step(f"training in Keras, directions joined by {join}", None)
-        run_training(
-            recipe,
-            framework="keras",
-            output=output / f"{join}-run",
-            initial=None,
-            resume=False,
-            force=False,
-            quiet=quiet,
-        )
+        graph = trained(recipe, output / f"{join}-run", quiet=quiet)
         with progress(quiet) as step:
             step(f"porting it and running all forms ({join})", None)
-            graph = bundle.read(output / f"{join}-run" / "model")
             reports[join], found = _measured(graph, load_data(recipe), join, output)
         rows += found
     result = DemoResult(rows, reports, output, time.perf_counter() - start)
