@@ -134,7 +134,7 @@ def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> 
         session, other = (export.Session(file, device="cpu") for file in (exact.written.path, path))
         described = json.loads(session.metadata["biport.inputs"])
         bounds = {entry["name"]: entry["ids"] for entry in described if entry["ids"] is not None}
-        shapes = [(16, 12), (16, 40), (16, 90), (8, 100)]
+        shapes = [(64, 12), (64, 40), (64, 90), (8, 100)]
         cases = {f"{N}x{T}": _random_inputs(session.input_values, bounds, N, T) for N, T in shapes}
         found.append(cost(session, other, precision, cases))
 

@@ -122,7 +122,7 @@ def test_smaller_numbers_and_what_they_cost(option: str, tmp_path: Path) -> None
     cost = json.loads(found.output)["cost"]
     old, new = cost["bytes"]
     assert new == output.stat().st_size < 0.7 * old
-    assert cost["labels"] == 16 + 16 + 16 + 8
+    assert cost["labels"] == 64 + 64 + 64 + 8
     assert 0.9 < cost["equal"] / cost["labels"] <= 1
     assert 0 < cost["difference"] < 0.2
     assert "labels as before" in run(app, ["export", source, "-o", str(output), option, "--force"]).output
