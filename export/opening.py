@@ -71,8 +71,10 @@ def _on_cpu(path: Path, threads: int) -> Opened:
     session = create(path, "cpu", threads)
     signature = read_signature(path, session)
     trouble = tiny_batch(session, signature)
-    # Only of this package's own files is it known which inputs go together.
-    if trouble is not None and signature.metadata.get("biport.route") == "fused":
+    # Only of this package's own files is it known which inputs go together; and a Reshape that does not divide
+    # the steps says that their number is wrong, not that a kernel is.
+    own = signature.metadata.get("biport.route") == "fused"
+    if trouble is not None and own and "Reshape" not in trouble:
         raise FileError(f"{path}: onnxruntime cannot run the smallest batch: {trouble}")
     return Opened(session, "cpu", signature, placement(session))
 
@@ -113,10 +115,10 @@ def tiny_batch(session: Any, signature: Signature) -> str | None:
 
 
 def _lengths(signature: Signature) -> list[int]:
-    """Lengths to try: the shortest, and those of inputs that are fixed and others may have to match."""
+    """Lengths to try: the shortest, fixed ones that others may have to match, and multiples."""
     needed = max([1, *signature.needs_steps.values()])
     fixed = {dim for value in signature.inputs for dim in value.shape[1:2] if isinstance(dim, int)}
-    return [needed, 2 * needed + 1, *sorted(fixed)]
+    return [needed, 2 * needed + 1, *sorted(fixed), *(needed * factor for factor in (2, 3, 4, 60, 840))]
 
 
 def _tiny(value: Value, steps: int, signature: Signature) -> np.ndarray:

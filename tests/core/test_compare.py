@@ -142,6 +142,8 @@ def test_random_cases_pad_features_as_a_masking_layer_sees_them() -> None:
 class _Faulty:
     """Stands for a runtime that is wrong in a way the test chooses."""
 
+    contract = None
+
     def __init__(self, graph, change) -> None:
         self.graph, self.change = graph, change
 
