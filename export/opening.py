@@ -71,8 +71,8 @@ def _on_cpu(path: Path, threads: int) -> Opened:
     session = create(path, "cpu", threads)
     signature = read_signature(path, session)
     trouble = tiny_batch(session, signature)
-    # Only of this package's own files is it known which inputs go together; and a Reshape that does not divide
-    # the steps says that their number is wrong, not that a kernel is.
+    # Only of this package's own files is it known which inputs go together; and a Reshape that does not
+    # divide the steps says that their number is wrong, not that a kernel is.
     own = signature.metadata.get("biport.route") == "fused"
     if trouble is not None and own and "Reshape" not in trouble:
         raise FileError(f"{path}: onnxruntime cannot run the smallest batch: {trouble}")
