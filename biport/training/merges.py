@@ -146,6 +146,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     """Validation loss over the epochs, and test accuracies side by side."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise MissingDependencyError(f"it needs matplotlib ({error}): pip install 'biport[train]'") from error
     figure = Figure(figsize=(10, 4.2), layout="constrained")
@@ -170,6 +171,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
         bars = right.bar(x, 100 * row.accuracy, width, color=color, alpha=1 - 0.4 * side, edgecolor="black")
         right.bar_label(bars, [f"{100 * row.accuracy:.1f}\n{row.framework}"], fontsize=7)
     left.set_xlabel("epoch")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_ylabel("validation loss")
     left.grid(alpha=0.3)
     left.legend(fontsize="small")
