@@ -8,7 +8,6 @@ written as fused nodes. ``auto`` takes the first where it can, and says why wher
 from __future__ import annotations
 
 import importlib
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from biport.bench.cost import Cost, cost
 from biport.data.vocabulary import Vocabulary
 from biport.errors import DifferentError, InputError, UnsupportedError
 from biport.graph import Graph, Value
+from biport.sources import is_bundle
 from biport.targets import check_target
 
 ROUTES = ("fused", "tf2onnx", "auto")
@@ -132,10 +132,8 @@ def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> 
 
     def compare(path: Path) -> None:
         session, other = (export.Session(file, device="cpu") for file in (exact.written.path, path))
-        described = json.loads(session.metadata["biport.inputs"])
-        bounds = {entry["name"]: entry["ids"] for entry in described if entry["ids"] is not None}
         shapes = [(64, 12), (64, 40), (64, 90), (8, 100)]
-        cases = {f"{N}x{T}": _random_inputs(session.input_values, bounds, N, T) for N, T in shapes}
+        cases = {f"{N}x{T}": _random_inputs(session.input_values, session.id_bounds, N, T) for N, T in shapes}
         found.append(cost(session, other, precision, cases))
 
     written = importlib.import_module("export.precision").write_precision(
@@ -147,7 +145,7 @@ def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> 
 def _read(source: Any, config: Any) -> Read:
     if isinstance(source, Graph):
         return source, [], None
-    if isinstance(source, str | Path) and _is_bundle(Path(source)):
+    if isinstance(source, str | Path) and is_bundle(Path(source)):
         return bundle.read(Path(source)), [], None
     side = importlib.import_module("keras_side")
     if isinstance(source, str | Path):
@@ -159,19 +157,16 @@ def _read(source: Any, config: Any) -> Read:
         return None, [], error
 
 
-def _is_bundle(path: Path) -> bool:
-    return path.is_dir() and not (path / "saved_model.pb").exists()
-
-
 def _traced(
     source: Any, output: Path, graph: Graph | None, *, verify: bool, overwrite: bool, notes: Sequence[str]
 ) -> Exported:
     keras_side, export = (importlib.import_module(side) for side in ("keras_side", "export"))
-    if isinstance(source, Graph) or (isinstance(source, str | Path) and _is_bundle(Path(source))):
+    if isinstance(source, Graph) or (isinstance(source, str | Path) and is_bundle(Path(source))):
         assert graph is not None
         model = keras_side.write(graph)
     elif isinstance(source, str | Path):
-        _refuse_old(Path(source), graph)
+        if graph is None:
+            _refuse_old(Path(source))
         model = importlib.import_module("keras_side.load_file").load_file(source)
     else:
         model = source
@@ -185,10 +180,10 @@ def _traced(
     return Exported(written, graph, against if verify else "", (*notes, *written.notes))
 
 
-def _refuse_old(path: Path, graph: Graph | None) -> None:
+def _refuse_old(path: Path) -> None:
     """Keras 3 gives some files of Keras 1 and 2 other numbers, and without a graph nothing would tell."""
     with importlib.import_module("keras_side.file").ModelFile(path) as file:
-        if graph is None and file.origin.generation < 3:
+        if file.origin.generation < 3:
             raise UnsupportedError(
                 f"{path.name}: the route tf2onnx", "Keras", file.origin.version, "files of Keras 3"
             )
@@ -224,7 +219,7 @@ def text_options(
         "vocabulary": None if vocabulary is None else Vocabulary.load(vocabulary),
         "labels": None if labels is None else [name.strip() for name in labels.split(",")],
     }
-    if _is_bundle(source) and route != "tf2onnx":
+    if is_bundle(source) and route != "tf2onnx":
         found["vocabulary"] = found["vocabulary"] or bundle.read_vocabulary(source)
         found["labels"] = found["labels"] or bundle.read_labels(source)
     if embed_tokenizer:
@@ -263,10 +258,8 @@ def _against_keras(model: Any) -> Callable[[Path], None]:
 
     def check(path: Path) -> None:
         session = importlib.import_module("export").Session(path, device="cpu")
-        described = json.loads(session.metadata["biport.inputs"])
-        bounds = {entry["name"]: entry["ids"] for entry in described if entry["ids"] is not None}
         for N, T in ((4, 9), (1, 5), (3, 30)):
-            arrays = _random_inputs(session.input_values, bounds, N, T)
+            arrays = _random_inputs(session.input_values, session.id_bounds, N, T)
             flat = arrays if len(arrays) > 1 else arrays[0]
             truth = [np.asarray(part) for part in keras.tree.flatten(model(flat, training=False))]
             for name, found, exact in zip(session.output_names, session.run(arrays), truth, strict=True):

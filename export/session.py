@@ -67,6 +67,8 @@ class Session:
         """What inputs have to keep, see `export.write`; the file itself checks it."""
         self.input_values: list[Value] = list(opened.signature.inputs)
         """Name, shape and dtype of each input, in order."""
+        self.id_bounds = dict(opened.signature.bounds)
+        """For each input of ids V, which they are below."""
         self.output_values: list[Value] = list(opened.signature.outputs)
         """Name, shape and dtype of each output, in order."""
         self.output_names: list[str] = [value.name for value in self.output_values]
@@ -173,7 +175,7 @@ class Session:
     def _run(self, session: Any, inputs: Inputs) -> list[np.ndarray]:
         arrays = check_arrays(
             self.input_values,
-            self._signature.bounds,
+            self.id_bounds,
             in_order([value.name for value in self.input_values], inputs),
         )
         self._check_steps(arrays)

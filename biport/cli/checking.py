@@ -9,8 +9,9 @@ import typer
 
 from biport.cli.app import ConfigFile, Force, Json, app, import_torch_first, report_errors, say
 from biport.cli.arrays import load_inputs
-from biport.cli.models import is_bundle, read_source
+from biport.cli.models import read_source
 from biport.errors import InputError
+from biport.sources import is_bundle
 
 
 @app.command()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.errors import InputError
+from biport.sources import is_bundle
 from biport.targets import check_folder
 
 
@@ -32,11 +33,6 @@ def read_source(source: Path, config: Path | None) -> tuple[Any, list[str]]:
     if found.problem is not None:
         raise found.problem
     return found.graph, [*found.notes]
-
-
-def is_bundle(source: Path) -> bool:
-    """Whether a folder is biport's; a SavedModel is one too, and refused with advice of its own."""
-    return source.is_dir() and not (source / "saved_model.pb").exists()
 
 
 def check_output(source: Path, to: Target, output: Path) -> None:
