@@ -76,6 +76,11 @@ class Activation(Op):
     def __post_init__(self) -> None:
         check_choice(self.kind, "function", self.function, ACTIVATIONS)
 
+    @property
+    def identity(self) -> bool:
+        """Of ``linear`` alone."""
+        return self.function == "linear"
+
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return _same(self, inputs)
 

@@ -58,6 +58,11 @@ class Op:
     statistics: ClassVar[Sequence[str]] = ()
     """Weights that training averages over what it sees, and does not differentiate by."""
 
+    @property
+    def identity(self) -> bool:
+        """Whether at inference the output is the input itself."""
+        return False
+
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The outputs' shapes and dtypes.
 

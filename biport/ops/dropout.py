@@ -10,6 +10,15 @@ from biport.errors import GraphError
 from biport.ops.base import FLOATS, Op, Tensor, check_number, need, take
 
 
+class Regularizer(Op):
+    """An op that acts in training alone; not an op by itself."""
+
+    @property
+    def identity(self) -> bool:
+        """Always."""
+        return True
+
+
 def check_rate(op: Op, rate: float, name: str = "rate") -> None:
     """Refuse a share that is none."""
     if not 0 <= rate <= 1:
@@ -18,7 +27,7 @@ def check_rate(op: Op, rate: float, name: str = "rate") -> None:
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Dropout(Op):
+class Dropout(Regularizer):
     """Nothing at inference; in training drops a share ``rate`` of the elements and scales up the rest."""
 
     rate: float
@@ -34,7 +43,7 @@ class Dropout(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class SpatialDropout1D(Op):
+class SpatialDropout1D(Regularizer):
     """Nothing at inference; in training drops whole features of ``(N, T, I)``, the same at every step."""
 
     rate: float
@@ -50,7 +59,7 @@ class SpatialDropout1D(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class GaussianNoise(Op):
+class GaussianNoise(Regularizer):
     """Nothing at inference; in training adds normal noise of the deviation ``stddev``, in [0, 1]."""
 
     stddev: float
@@ -66,7 +75,7 @@ class GaussianNoise(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class GaussianDropout(Op):
+class GaussianDropout(Regularizer):
     """Nothing at inference; in training multiplies by noise of mean 1 and variance ``rate / (1 - rate)``."""
 
     rate: float
@@ -82,7 +91,7 @@ class GaussianDropout(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class AlphaDropout(Op):
+class AlphaDropout(Regularizer):
     """Nothing at inference; in training drops to SELU's lower bound and keeps mean and variance."""
 
     rate: float
@@ -98,7 +107,7 @@ class AlphaDropout(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Identity(Op):
+class Identity(Regularizer):
     """Nothing, any dtype: a name for a value."""
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -108,7 +117,7 @@ class Identity(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ActivityRegularization(Op):
+class ActivityRegularization(Regularizer):
     """Nothing at inference; in training Keras adds ``l1 Σ|x| + l2 Σx²`` to the loss."""
 
     l1: float = 0.0
