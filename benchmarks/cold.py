@@ -16,13 +16,13 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from biport.bench.measure import machine, table
+from biport.app.bench.measure import machine, table
 
 ROUNDS = 7
 FRAMEWORKS = ("keras", "tensorflow", "torch", "tf2onnx")
 WATCHED = """
 import sys
-from biport.cli import app
+from biport.app.cli import app
 try:
     app(sys.argv[1:])
 finally:

@@ -17,7 +17,7 @@ import numpy as np
 from lowering import KINDS, layer
 
 import export
-from biport.bench.measure import Run, machine, table, take_turns
+from biport.app.bench.measure import Run, machine, table, take_turns
 
 BASE = {"N": 8, "T": 64, "H": 64}
 VALUES = {

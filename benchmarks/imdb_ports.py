@@ -21,8 +21,8 @@ import export
 import keras_side
 import torch_side
 from biport import bundle
-from biport.bench.measure import table
-from biport.compare import label_agreement
+from biport.app.bench.measure import table
+from biport.compare.tolerance import label_agreement
 from biport.training import folder as files
 from biport.training.data import load_data
 from biport.training.recipe import Recipe

@@ -21,7 +21,7 @@ import onnx_ir as ir
 from lowering import KINDS, layer, sessions
 
 import export
-from biport.bench.measure import Run, Times, machine, table, take_turns
+from biport.app.bench.measure import Run, Times, machine, table, take_turns
 from export.builder import IR_VERSION, OPSET
 
 N, T, H = 32, 100, 256

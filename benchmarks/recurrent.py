@@ -26,7 +26,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import export
 import keras_side
-from biport.bench.measure import machine, table, take_turns
+from biport.app.bench.measure import machine, table, take_turns
 
 Contestant: TypeAlias = Callable[[np.ndarray], object]
 

@@ -8,8 +8,8 @@ __version__ = "0.1.0"
 __all__ = ["Graph", "__version__", "verify"]
 
 if TYPE_CHECKING:
+    from biport.app.verify import verify
     from biport.graph import Graph
-    from biport.verification import verify
 
 
 def __getattr__(name: str):
@@ -19,7 +19,7 @@ def __getattr__(name: str):
 
         return Graph
     if name == "verify":
-        from biport.verification import verify
+        from biport.app.verify import verify
 
         return verify
     raise AttributeError(f"module 'biport' has no attribute {name!r}")

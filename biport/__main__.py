@@ -1,5 +1,5 @@
 """``python -m biport``: the command line, where its script is not on the path."""
 
-from biport.cli import main
+from biport.app.cli import main
 
 main()

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 import biport
+from biport.analysis.text_model import check_labels, check_vocabulary
 from biport.data.json_file import read_json, write_json
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
+from biport.files import check_target
 from biport.graph import Graph, Node, Value, structure
 from biport.ops import Op, op_class
-from biport.targets import check_target
-from biport.text_side import check_labels, check_vocabulary
 
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
 VOCABULARY, LABELS = "vocabulary.json", "labels.json"

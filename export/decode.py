@@ -9,8 +9,8 @@ from pathlib import Path
 
 from biport.decoding import Stepper, split
 from biport.errors import FileError
+from biport.files import check_target
 from biport.graph import Graph
-from biport.targets import check_target
 from export.fused_route import write
 from export.session import Session
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import onnx_ir as ir
 
 from biport import __version__
+from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.data.vocabulary import Vocabulary
 from biport.errors import InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import id_bounds
 from biport.registry import discover
-from biport.steps import needed_lengths, needed_steps
 from export import ops as op_files
 from export.axes import distinct_axes
 from export.builder import IR_VERSION, OPSET, Builder, typed

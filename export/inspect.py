@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
+from biport.analysis.summary import Inspection, Row
 from biport.errors import FileError
-from biport.inspection import Inspection, Row
 
 
 def inspect(path: Path) -> Inspection:

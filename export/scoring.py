@@ -14,7 +14,7 @@ from typing import Any
 from biport.data.json_file import read_json, write_json
 from biport.data.text_rows import read_texts
 from biport.errors import FileError, InputError
-from biport.targets import check_target
+from biport.files import check_target
 from export.array_results import Arrays
 from export.results import CsvLines, JsonLines, Results
 from export.session import Session

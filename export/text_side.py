@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from biport.analysis.padding import described, masked_axes
+from biport.analysis.text_model import check_labels, check_vocabulary
 from biport.data.vocabulary import Vocabulary
 from biport.graph import Graph
-from biport.right_padding import described, masked_axes
-from biport.text_side import check_labels, check_vocabulary
 
 
 def text_metadata(

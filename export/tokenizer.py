@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from biport.analysis.padding import masked_axes
 from biport.data.vocabulary import PAD_ID, UNK_ID, Vocabulary
 from biport.data.whitespace import SEPARATORS
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph
-from biport.right_padding import masked_axes
 from export.builder import Builder, Scope
 
 OPSET = 20

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from biport.compare.localize.traced import Cases, Traced, Values
 from biport.errors import FileError
 from biport.graph import Graph
-from biport.locate.traced import Cases, Traced, Values
 from export.held import differences, ops_of
 from export.session import Session
 

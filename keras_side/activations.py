@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from biport.compare import L1_ALLOWED
+from biport.compare.tolerance import L1_ALLOWED
 from biport.config import Config
 from biport.graph import Graph
 from biport.ops import ACTIVATIONS

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from biport.bidirect import bidirect as convert
+from biport.rewrite.bidirectional import bidirect as convert
 from keras_side.read import read
 from keras_side.write import write
 
@@ -22,7 +22,7 @@ def bidirect(
     init: str = "copy",
     seed: int = 0,
 ) -> keras.Model:
-    """The same model with bidirectional layers, as a new functional model; see `biport.bidirect.bidirect`.
+    """The same model with bidirectional layers, as a functional model; see `biport.rewrite.bidirectional`.
 
     Args:
         model: a live Keras model or a model file; it is left as it is.

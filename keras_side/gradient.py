@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from biport.compare.gradients import Gradient
 from biport.errors import UnsupportedError
-from biport.gradients import Gradient
 from biport.graph import trained
 from biport.inputs import check_inputs
 from keras_side.read import read, read_live

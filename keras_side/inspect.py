@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from biport import ops
+from biport.analysis.summary import Inspection, Row, inspect_graph
 from biport.errors import UnsupportedError
 from biport.graph import Graph
-from biport.inspection import Inspection, Row, inspect_graph
 from keras_side.entries import model_layers
 from keras_side.file import Format, ModelFile
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from biport.compare.localize.traced import Cases, Traced, Values
 from biport.graph import Graph
-from biport.locate.traced import Cases, Traced, Values
 from biport.ops import MultiHeadAttention
 from keras_side.write import run
 

@@ -16,6 +16,7 @@ import numpy as np
 
 import keras_side.ops
 from biport.errors import InputError, MissingDependencyError, UnsupportedError, WeightError
+from biport.files import check_target
 from biport.graph import Graph, Node
 from biport.inputs import check_inputs
 from biport.ops import (
@@ -30,8 +31,7 @@ from biport.ops import (
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from biport.registry import discover
-from biport.targets import check_target
-from biport.transfer import LoadReport, summed_biases
+from biport.rewrite.biases import LoadReport, summed_biases
 from keras_side.attention import refuse_weighted_padding
 from keras_side.records import WrittenLayer
 from keras_side.registered import LAYERS, register

@@ -12,7 +12,7 @@ import export
 import keras_side
 import torch_side
 from biport import bundle, verify
-from biport.compare import Verdict
+from biport.compare.tolerance import Verdict
 from biport.graph import Graph
 
 

@@ -10,7 +10,7 @@ from random_graphs import classifier
 from typer.testing import CliRunner
 
 from biport import bundle, reference
-from biport.cli import app
+from biport.app.cli import app
 
 
 def biport(*arguments: object):
@@ -200,9 +200,8 @@ def test_a_model_is_verified_where_its_framework_is_missing(keras_file, tmp_path
     folder, model = bundle_of(keras_file, tmp_path), tmp_path / "m.onnx"
     biport("port", folder, "--to", "onnx", "-o", model)
     missing = "import sys; sys.modules |= dict.fromkeys(['torch', 'keras', 'tensorflow'])"
-    command = (
-        f"{missing}; from biport.cli import app; app({['verify', str(folder), str(keras_file), str(model)]})"
-    )
+    arguments = ["verify", str(folder), str(keras_file), str(model)]
+    command = f"{missing}; from biport.app.cli import app; app({arguments})"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "b (read in numpy, no torch here)" in done.stdout

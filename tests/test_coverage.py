@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from biport.app.support import SIDES, support_rows, support_table
 from biport.ops import Op, op_classes
 from biport.registry import snake_case
-from biport.support import SIDES, support_rows, support_table
 
 ROOT = Path(__file__).parents[1]
 OPS = [op.__name__ for op in op_classes()]

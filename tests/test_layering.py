@@ -9,16 +9,17 @@ import pytest
 FRAMEWORKS = {"keras", "tensorflow", "torch", "onnx", "onnx_ir", "onnxruntime", "tf2onnx"}
 RULES = {
     "biport": FRAMEWORKS,
-    "biport.cli": {*FRAMEWORKS, "numpy"},
-    "biport.graph, biport.reference, biport.compare, biport.bundle, biport.data, biport.support": FRAMEWORKS,
-    "biport.verification, biport.locate": FRAMEWORKS,
-    "biport.training, biport.training.command": FRAMEWORKS | {"matplotlib"},
+    "biport.app.cli": {*FRAMEWORKS, "numpy"},
+    "biport.graph, biport.reference, biport.compare.tolerance, biport.bundle, biport.data": FRAMEWORKS,
+    "biport.app.support": FRAMEWORKS,
+    "biport.app.verify, biport.compare.localize": FRAMEWORKS,
+    "biport.training, biport.app.train.command": FRAMEWORKS | {"matplotlib"},
     "keras_side, keras_side.train": FRAMEWORKS,
     "torch_side, torch_side.models, torch_side.train": FRAMEWORKS - {"torch"},
     "export": FRAMEWORKS,
     "export.fused_route": {"keras", "tensorflow", "torch", "tf2onnx", "onnxruntime"},
     "export.session": FRAMEWORKS,
-    "export.scoring, export.triton, biport.running, biport.right_padding": FRAMEWORKS,
+    "export.scoring, export.triton, biport.app.run, biport.analysis.padding": FRAMEWORKS,
 }
 
 
@@ -63,7 +64,7 @@ def test_lint_finds_a_breach_on_each_side() -> None:
 
 def test_a_keras_file_becomes_onnx_without_tensorflow(keras_file, tmp_path) -> None:
     code = textwrap.dedent(f"""
-        from biport.cli import app
+        from biport.app.cli import app
         try:
             app(["port", {str(keras_file)!r}, "--to", "onnx", "-o", {str(tmp_path / "m.onnx")!r}])
         except SystemExit as end:

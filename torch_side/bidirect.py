@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from biport.bidirect import bidirect as convert
+from biport.rewrite.bidirectional import bidirect as convert
 from torch_side.read import read
 from torch_side.write import Ported, write
 
@@ -19,7 +19,7 @@ def bidirect(
     init: str = "copy",
     seed: int = 0,
 ) -> Ported:
-    """The same model with bidirectional layers, as a new module; see `biport.bidirect.bidirect`.
+    """The same model with bidirectional layers, as a new module; see `biport.rewrite.bidirectional.bidirect`.
 
     Args:
         module: it is left as it is.

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from biport.compare import L1_ALLOWED
-from biport.gradients import Gradient
+from biport.compare.gradients import Gradient
+from biport.compare.tolerance import L1_ALLOWED
 from biport.graph import Graph, trained
 from biport.ops import Op
 from torch_side.read import read

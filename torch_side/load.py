@@ -10,7 +10,7 @@ import torch_side.ops
 from biport.errors import WeightError
 from biport.graph import Graph
 from biport.registry import discover
-from biport.transfer import LoadReport
+from biport.rewrite.biases import LoadReport
 from torch_side.layers.recurrent import StackedRNN
 from torch_side.registry import STATES
 from torch_side.write import Ported

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from biport.compare.localize.traced import Cases, Traced, Values
 from biport.errors import BiportError
 from biport.graph import Graph
-from biport.locate.traced import Cases, Traced, Values
 from torch_side.read import read_with
 from torch_side.reader import Lazy, Reader
 from torch_side.run import evaluating, full_precision

@@ -11,10 +11,10 @@ Each framework runs the two halves; the search is here, once, in numpy.
 from biport.decoding.agreement import Agreement, agreement
 from biport.decoding.beam import beam
 from biport.decoding.greedy import greedy
-from biport.decoding.halves import Halves, split
 from biport.decoding.hypothesis import Hypothesis
 from biport.decoding.stepper import Stepper, reference_stepper
 from biport.decoding.texts import Translation, Translator
+from biport.rewrite.encoder_decoder import Halves, split
 
 __all__ = [
     "Agreement",

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from biport.decoding.halves import Halves
 from biport.errors import InputError
 from biport.graph import Value
+from biport.rewrite.encoder_decoder import Halves
 
 Run = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 """A half of a model: arrays in the order of its inputs to arrays in the order of its outputs."""

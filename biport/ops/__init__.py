@@ -6,7 +6,7 @@ An op carries its weights as numpy arrays, all of one float dtype, and says with
 makes of its inputs. What it computes is defined by `biport.reference`, in numpy.
 """
 
-from biport.ops.activations import (
+from biport.ops.activation import (
     ACTIVATIONS,
     ELU,
     FUSED_ACTIVATIONS,
@@ -31,17 +31,8 @@ from biport.ops.base import (
 )
 from biport.ops.convolution import Conv1D
 from biport.ops.dense import Dense, Embedding
-from biport.ops.dropout import (
-    ActivityRegularization,
-    AlphaDropout,
-    Dropout,
-    GaussianDropout,
-    GaussianNoise,
-    Identity,
-    SpatialDropout1D,
-)
-from biport.ops.masks import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike
-from biport.ops.merging import (
+from biport.ops.mask import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike
+from biport.ops.merge import (
     Add,
     Average,
     Concatenate,
@@ -65,6 +56,15 @@ from biport.ops.recurrent import (
     Recurrent,
     StackedRNN,
     stacked,
+)
+from biport.ops.regularization import (
+    ActivityRegularization,
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    Identity,
+    SpatialDropout1D,
 )
 from biport.ops.shape import (
     Cropping1D,

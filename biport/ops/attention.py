@@ -22,7 +22,7 @@ from biport.ops.base import (
     parameter,
     same_dim,
 )
-from biport.ops.dropout import check_rate
+from biport.ops.regularization import check_rate
 
 PROJECTIONS = ("query", "key", "value", "output")
 """Of a `MultiHeadAttention`: each has a weight and perhaps a bias."""

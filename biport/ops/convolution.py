@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from biport.errors import GraphError
-from biport.ops.activations import ACTIVATIONS
+from biport.ops.activation import ACTIVATIONS
 from biport.ops.base import (
     Op,
     Tensor,

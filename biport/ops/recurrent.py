@@ -10,9 +10,9 @@ from typing import ClassVar, final
 import numpy as np
 
 from biport.errors import GraphError, WeightError
-from biport.ops.activations import ACTIVATIONS
+from biport.ops.activation import ACTIVATIONS
 from biport.ops.base import Op, Tensor, check_array, check_choice, check_sizes, floats, need, parameter
-from biport.ops.dropout import check_rate
+from biport.ops.regularization import check_rate
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 

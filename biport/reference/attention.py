@@ -8,7 +8,7 @@ import numpy as np
 
 from biport.ops import AdditiveAttention, Attention
 from biport.ops.attention import OneHead
-from biport.reference.activations import softmax
+from biport.reference.functions import softmax
 from biport.reference.registry import Arrays, Masks, computes
 
 LOWERED = np.float32(1e9)

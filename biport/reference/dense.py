@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from biport.ops import Dense
-from biport.reference.activations import ACTIVATIONS
+from biport.reference.functions import ACTIVATIONS
 from biport.reference.registry import Arrays, Masks, computes
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
-from biport.reference.activations import ACTIVATIONS
+from biport.reference.functions import ACTIVATIONS
 from biport.reference.registry import Arrays, Masks, computes
 
 States = tuple[np.ndarray, ...]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.errors import InputError, MissingDependencyError
-from biport.targets import check_target
+from biport.files import check_target
 from biport.training.progress import Epoch
 
 SUFFIXES = (".png", ".svg", ".pdf")

@@ -19,7 +19,7 @@ from typing import Any
 import biport
 from biport.data.json_file import read_json, write_json
 from biport.errors import FileError, InputError
-from biport.targets import check_folder
+from biport.files import check_folder
 from biport.training.progress import Epoch
 from biport.training.recipe import differences
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from biport.ops import LearnedAverage
-from biport.reference.activations import ACTIVATIONS
+from biport.reference.functions import ACTIVATIONS
 from export.merging import elementwise
 from export.registry import Flow, Site, writes
 

@@ -5,7 +5,8 @@ import pytest
 from random_graphs import classifier, lstm, padded_ids
 
 from biport import ops, reference, verify
-from biport.compare import (
+from biport.app.verify import random_cases
+from biport.compare.tolerance import (
     Error,
     Verdict,
     float32_floor,
@@ -16,7 +17,6 @@ from biport.compare import (
 )
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
-from biport.verification import random_cases
 
 
 def test_measure_names_the_worst_element() -> None:

@@ -12,7 +12,7 @@ from random_graphs import MASKS, MERGES, bidirectional, classifier, lstm, padded
 from biport import ops, reference
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
-from biport.reference.activations import ACTIVATIONS, sigmoid
+from biport.reference.functions import ACTIVATIONS, sigmoid
 
 N, T, I, H = 4, 6, 3, 2
 

@@ -9,8 +9,8 @@ import pytest
 from random_graphs import VOCABULARY, bidirectional, cell, dense, embedding, normal
 
 from biport import ops, reference
+from biport.analysis.padding import masked_axes
 from biport.graph import Graph, Node, Value
-from biport.right_padding import masked_axes
 
 LENGTHS, PADDING = (1, 2, 5, 7), 4
 E = 3

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from biport.cli import app
-from biport.demos import seq2seq, tagger
+from biport.app.cli import app
+from biport.app.demo import seq2seq, tagger
 from biport.errors import InputError
 from biport.training import data
 

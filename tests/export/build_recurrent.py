@@ -13,7 +13,7 @@ import random_graphs
 
 import export
 from biport import ops, reference
-from biport.compare import Error, Verdict, float32_floor, judge_float32, measure
+from biport.compare.tolerance import Error, Verdict, float32_floor, judge_float32, measure
 from biport.graph import Graph, Node, Value
 
 I, H = 5, 3

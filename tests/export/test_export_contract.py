@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 import biport
 import export
 from biport import bundle, ops
-from biport.cli import app
-from biport.compare import Verdict
+from biport.app.cli import app
+from biport.compare.tolerance import Verdict
 from biport.errors import InputError
 from biport.graph import Graph
 

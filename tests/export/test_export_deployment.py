@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 import export
 from biport import bundle, ops
-from biport.cli import app
+from biport.app.cli import app
 from biport.data import Vocabulary
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value

@@ -25,7 +25,7 @@ from build_recurrent import (
 
 import export
 from biport import ops
-from biport.compare import Verdict
+from biport.compare.tolerance import Verdict
 from biport.errors import InputError
 from export import lowering
 from export.lowering import LOOP_FROM, LOWERINGS

@@ -28,7 +28,7 @@ from build_recurrent import (
 
 import export
 from biport import ops
-from biport.compare import Verdict
+from biport.compare.tolerance import Verdict
 from biport.graph import Graph, Node, Value
 from export import fused, scan
 from export.layout import Layout

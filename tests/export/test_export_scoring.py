@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import export
 from biport import bundle, ops
-from biport.cli import app
+from biport.app.cli import app
 from biport.data import Vocabulary
 from biport.data.text_rows import read_texts
 from biport.errors import FileError, InputError
@@ -187,7 +187,7 @@ def test_killed_in_the_middle(model, tmp_path):
     rng = np.random.default_rng(0)
     words = np.array(WORDS.tokens[2:])[rng.integers(0, 6, (40000, 8))]
     source.write_text("".join(" ".join(row[: n % 9]) + "\n" for n, row in enumerate(words)))
-    script = "import sys; from biport.cli import app; app(sys.argv[1:])"
+    script = "import sys; from biport.app.cli import app; app(sys.argv[1:])"
     arguments = ["run", str(model), "--input", str(source), "-o", str(path)]
     command = [sys.executable, "-c", script, *arguments]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -30,7 +30,7 @@ from keras import layers
 
 import keras_side
 from biport import ops
-from biport.compare import measure
+from biport.compare.tolerance import measure
 from keras_side.models.sentiment import sentiment
 
 IDS = [token_ids()]

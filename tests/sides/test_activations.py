@@ -14,9 +14,9 @@ import export
 import keras_side
 import torch_side
 from biport import ops, verify
-from biport.compare import L1_ALLOWED
+from biport.compare.tolerance import L1_ALLOWED
 from biport.errors import UnsupportedError
-from biport.reference.activations import ACTIVATIONS
+from biport.reference.functions import ACTIVATIONS
 from keras_side.activations import INEXACT, LAYERS, write_activation
 from keras_side.load_file import load_file
 from keras_side.registered import register

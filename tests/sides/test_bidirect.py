@@ -17,10 +17,10 @@ import export
 import keras_side
 import torch_side
 from biport import bundle, ops, reference
-from biport.bidirect import bidirect
-from biport.cli import app
+from biport.app.cli import app
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, weight_differences
+from biport.rewrite.bidirectional import bidirect
 
 CELLS = {
     "LSTM": layers.LSTM,

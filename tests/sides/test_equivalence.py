@@ -13,7 +13,7 @@ import export
 import keras_side
 import torch_side
 from biport import verify
-from biport.compare import Verdict
+from biport.compare.tolerance import Verdict
 from keras_side.models.sentiment import sentiment
 
 UNITS = {"one layer": (4,), "two layers": (4, 3)}

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 import export
 import keras_side
 from biport import bundle
-from biport.cli import app
+from biport.app.cli import app
+from biport.app.export import export_model
 from biport.errors import DifferentError, InputError, UnsupportedError
-from biport.exporting import export_model
 
 
 def readable() -> keras.Model:

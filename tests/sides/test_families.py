@@ -17,9 +17,9 @@ import export
 import keras_side
 import torch_side
 from biport import ops, verify
-from biport.compare import Verdict
+from biport.app.verify import random_cases
+from biport.compare.tolerance import Verdict
 from biport.graph import Graph
-from biport.verification import random_cases
 from keras_side.models.attentive_sentiment import attentive_sentiment as keras_attentive_sentiment
 from keras_side.models.sentiment import sentiment as keras_sentiment
 from keras_side.models.seq2seq import seq2seq as keras_seq2seq

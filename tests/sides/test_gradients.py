@@ -21,12 +21,12 @@ import export
 import keras_side
 import torch_side
 from biport import bundle, ops, verify
-from biport.cli import app
-from biport.compare import Report, Verdict
+from biport.app.cli import app
+from biport.app.verify import random_cases
+from biport.compare.finite_differences import Slopes
+from biport.compare.tolerance import Report, Verdict
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
-from biport.slopes import Slopes
-from biport.verification import random_cases
 from keras_side.layers import LearnedAverage
 from keras_side.models.attentive_sentiment import attentive_sentiment as keras_attentive_sentiment
 from keras_side.models.seq2seq import seq2seq as keras_seq2seq

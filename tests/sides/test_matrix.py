@@ -15,12 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from biport import ops
-from biport.cli import app
-from biport.compare import Verdict
+from biport.app.cli import app
+from biport.app.matrix import faults, report
+from biport.app.matrix.cases import CELLS, PATTERNS, WALKS, Selection, batch, models
+from biport.app.matrix.run import Outcome, Result, run_matrix
+from biport.compare.tolerance import Verdict
 from biport.errors import InputError
-from biport.matrix import faults, report
-from biport.matrix.cases import CELLS, PATTERNS, WALKS, Selection, batch, models
-from biport.matrix.run import Outcome, Result, run_matrix
 from torch_side.recurrent import KINDS
 
 SMALL = Selection(cells=("GRU",), merges=("concat",), masks=("none", "left", "holes"), quick=True)
@@ -189,7 +189,7 @@ def test_the_command_refuses_what_it_does_not_know(wrong: tuple[str, str]) -> No
 
 def test_several_processes_find_the_same() -> None:
     script = (
-        "from biport.matrix import Selection, run_matrix\n"
+        "from biport.app.matrix import Selection, run_matrix\n"
         "if __name__ == '__main__':\n"
         "    selection = Selection(cells=('RNN',), merges=('sum', 'mul'), masks=('left',), quick=True)\n"
         "    one, two = (run_matrix(selection, forms=['torch'], jobs=jobs) for jobs in (1, 2))\n"
@@ -224,8 +224,8 @@ def test_a_fault_that_nobody_notices_is_told() -> None:
 
 
 def test_a_matrix_that_sees_nothing_scores_nothing(monkeypatch) -> None:
-    monkeypatch.setattr("biport.matrix.run.judge_float32", lambda error, *rest: (Verdict.SAME, 1.0))
-    monkeypatch.setattr("biport.matrix.run.judge_float64", lambda error, *rest: (Verdict.SAME, 1.0))
+    monkeypatch.setattr("biport.app.matrix.run.judge_float32", lambda error, *rest: (Verdict.SAME, 1.0))
+    monkeypatch.setattr("biport.app.matrix.run.judge_float64", lambda error, *rest: (Verdict.SAME, 1.0))
     few = Selection(cells=("RNN",), merges=("sum",), masks=("left",))
     monkeypatch.setattr(faults, "FAULTS", faults.FAULTS[-3:])
     findings = faults.mutate(few)

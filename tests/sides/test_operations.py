@@ -14,9 +14,9 @@ import keras_side
 import torch_side
 from biport import bundle, reference
 from biport import ops as nodes
+from biport.app.verify import verify
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
-from biport.verification import verify
 from keras_side.legacy.halves import repeating, side_by_side
 
 V, E, H = 11, 4, 3

@@ -23,11 +23,11 @@ import export
 import keras_side
 import torch_side
 from biport import bundle, reference, verify
-from biport.compare import Verdict
+from biport.analysis.lengths import needed_steps
+from biport.compare.tolerance import Verdict
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from biport.ops import INTEGERS, Bidirectional, FeaturesNotEqual, Op, Recurrent
-from biport.steps import needed_steps
 
 REFUSALS = (
     "backward_layer states",  # Keras takes the backward half's states for copies of the forward half's.

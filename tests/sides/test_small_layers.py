@@ -23,7 +23,7 @@ import export
 import keras_side
 import torch_side
 from biport import ops, verify
-from biport.compare import Verdict
+from biport.compare.tolerance import Verdict
 from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 

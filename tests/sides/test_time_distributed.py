@@ -17,7 +17,7 @@ import export
 import keras_side
 import torch_side
 from biport import ops, reference, verify
-from biport.compare import Verdict
+from biport.compare.tolerance import Verdict
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Value
 from torch_side.layers import TimeDistributed

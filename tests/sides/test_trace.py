@@ -19,12 +19,12 @@ import export
 import keras_side
 import torch_side
 from biport import ops, reference, verify
-from biport.cli import app
+from biport.app.cli import app
+from biport.app.verify import Form, open_form, random_cases
+from biport.compare.localize import Oracle, Traced, locate
+from biport.compare.localize.alignment import align
+from biport.compare.localize.oracle import State
 from biport.graph import Graph, Node, Value
-from biport.locate import Oracle, Traced, locate
-from biport.locate.alignment import align
-from biport.locate.oracle import State
-from biport.verification import Form, open_form, random_cases
 
 
 def stack(merge="concat", sequences=False, seed=0) -> Graph:

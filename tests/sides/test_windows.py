@@ -17,10 +17,10 @@ import export
 import keras_side
 import torch_side
 from biport import ops, reference, verify
-from biport.compare import Verdict
+from biport.analysis.lengths import needed_steps
+from biport.compare.tolerance import Verdict
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Value
-from biport.steps import needed_steps
 from keras_side.activations import write_activation
 from keras_side.registered import register
 

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 import torch_side.train
 from biport import bundle
-from biport.cli import app
+from biport.app.cli import app
 from biport.training import RECIPES
 from biport.training import data as training_data
 
@@ -191,7 +191,7 @@ def test_refusals(tmp_path: Path) -> None:
 def test_a_run_loads_its_own_framework_only(framework: str, other: str, tmp_path: Path) -> None:
     code = f"""
 import sys
-from biport.cli import app
+from biport.app.cli import app
 from biport.training import RECIPES
 from biport.training import data
 data.HELD_OUT = 5

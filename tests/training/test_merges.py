@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from biport import bundle
-from biport.cli import app
+from biport.app.cli import app
 from biport.errors import InputError
 from biport.graph import weight_differences
 from biport.training.recipes import RECIPES

@@ -1,0 +1,204 @@
+"""``biport inspect``, ``verify``, ``matrix``, ``bench``, ``layers``: looking, comparing, measuring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from biport.app.cli.app import ConfigFile, Force, Json, app, import_torch_first, report_errors, say
+from biport.app.cli.arrays import load_inputs
+from biport.app.cli.models import read_source
+from biport.errors import InputError
+from biport.sources import is_bundle
+
+
+@app.command()
+@report_errors
+def inspect(
+    source: Annotated[Path, typer.Argument(help="A .keras, .h5 or .onnx file, or a bundle folder.")],
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is in a model file: layers, shapes, masks, parameters, and what would stop a port."""
+    found = _inspect(source, config)
+    say(as_json, found.to_json(), found.text)
+    raise typer.Exit(0 if found.problem is None else found.problem.exit_code)
+
+
+def _inspect(source: Path, config: Path | None) -> Any:
+    if is_bundle(source):
+        from biport import bundle
+        from biport.analysis.summary import inspect_graph
+
+        graph = bundle.read(source)
+        written = " ".join(graph.origin.get(key, "unknown") for key in ("framework", "version"))
+        return inspect_graph(source, {"format": "biport bundle", "read from": written}, graph)
+    if source.suffix == ".onnx":
+        from export.inspect import inspect as inspect_onnx
+
+        return inspect_onnx(source)
+    import keras_side
+
+    return keras_side.inspect(source, config)
+
+
+@app.command()
+@report_errors
+def verify(
+    models: Annotated[
+        list[Path], typer.Argument(help="Two or more .keras or .h5 files, bundle folders and .onnx files.")
+    ],
+    config: ConfigFile = None,
+    inputs: Annotated[
+        Path | None, typer.Option("--input", help="An .npz of inputs by name, or an .npy for a single one.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random inputs.")] = 0,
+    float64: Annotated[
+        bool, typer.Option("--float64", help="Also compare in float64, where a form can compute in it.")
+    ] = False,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also say where each form that differs first does.")
+    ] = False,
+    gradients: Annotated[
+        bool,
+        typer.Option("--gradients", help="Also compare the gradients of every weight, where a form has any."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
+    from biport.app.verify import verify as verify_models
+
+    if len(models) < 2:
+        raise InputError("give two or more models to compare")
+    for path in models:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+    if any(path.is_dir() for path in models):
+        import_torch_first()
+    arrays = None if inputs is None else load_inputs(inputs)
+    report = verify_models(
+        *models,
+        inputs=arrays,
+        seed=seed,
+        float64=float64,
+        trace=trace,
+        gradients=gradients,
+        config=config,
+    )
+    say(as_json, report.to_json(), report.table)
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@app.command()
+@report_errors
+def bench(
+    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    batches: Annotated[str, typer.Option(help="Rows of a batch, with commas.")] = "1,8,32",
+    steps: Annotated[str, typer.Option(help="Steps of the longest row, with commas.")] = "50,200",
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--form",
+            help="fused, int8, tf2onnx, torch, 'torch packed', 'Keras predict', 'Keras call'; repeated.",
+        ),
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="For one operator, of every form.")] = 1,
+    seconds: Annotated[float, typer.Option(help="For each size.")] = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A folder for bench.json, bench.md and bench.png.")
+    ] = None,
+    config: ConfigFile = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Time a model in Keras, torch and onnxruntime side by side in one run: medians and ratios."""
+    from biport.app.bench.command import run_command
+
+    graph, _ = read_source(source, config)
+    data, text = run_command(
+        graph,
+        batches=batches,
+        steps=steps,
+        forms=form or (),
+        threads=threads,
+        seconds=seconds,
+        seed=seed,
+        output=output,
+        force=force,
+        quiet=as_json,
+    )
+    say(as_json, data, text)
+
+
+@app.command()
+@report_errors
+def matrix(
+    cell: Annotated[
+        list[str] | None,
+        typer.Option("--cell", help="LSTM, GRU, 'GRU reset before', RNN or stacked; may be repeated."),
+    ] = None,
+    merge: Annotated[
+        list[str] | None, typer.Option("--merge", help="concat, sum, mul, ave or none; may be repeated.")
+    ] = None,
+    mask: Annotated[
+        list[str] | None,
+        typer.Option("--mask", help="none, full, right, left, holes or 'all padding'; may be repeated."),
+    ] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--form", help="Keras, torch, 'ONNX fused' or 'ONNX tf2onnx'; may be repeated."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Default activations, with biases.")] = False,
+    mutate: Annotated[
+        bool, typer.Option("--mutate", help="Plant faults, and tell whether the matrix finds them.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda, for torch and onnxruntime.")] = "cpu",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="A folder for matrix.json, matrix.xml (JUnit) and matrix.html."),
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Run every kind of recurrent layer, setting and mask in every form against the float64 oracle."""
+    from biport.app.matrix.command import run_command
+
+    _quiet_frameworks()
+    choices = {"cells": cell, "merges": merge, "masks": mask}
+    data, text, ok = run_command(
+        {name: tuple(chosen or ()) for name, chosen in choices.items()},
+        forms=tuple(form or ()),
+        quick=quick,
+        planting=mutate,
+        device=device,
+        jobs=jobs,
+        seed=seed,
+        output=output,
+        force=force,
+        quiet=as_json,
+    )
+    say(as_json, data, text)
+    raise typer.Exit(0 if ok else 1)
+
+
+def _quiet_frameworks() -> None:
+    """Torch before tensorflow, and no warnings about layers that end a mask."""
+    import warnings
+
+    warnings.simplefilter("ignore")
+    import_torch_first()
+
+
+@app.command()
+@report_errors
+def layers(as_json: Json = False) -> None:
+    """Print what is supported, read off the registries."""
+    from biport.app.support import support_rows, support_table
+
+    rows = support_rows()
+    say(as_json, {"layers": rows}, support_table(rows))

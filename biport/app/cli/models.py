@@ -1,0 +1,49 @@
+"""Where models come from and go to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from biport.errors import InputError
+from biport.files import check_folder
+from biport.sources import is_bundle
+
+
+class Target(StrEnum):
+    """What a model can be ported to."""
+
+    TORCH = "torch"
+    KERAS = "keras"
+    ONNX = "onnx"
+
+
+def read_source(source: Path, config: Path | None) -> tuple[Any, list[str]]:
+    """A model, and what somebody who ports it should know."""
+    if is_bundle(source):
+        from biport import bundle
+
+        return bundle.read(source), []
+    if source.suffix == ".onnx":
+        raise InputError(f"{source}: biport writes ONNX but does not read it; give a Keras file or a bundle")
+    import keras_side
+
+    found = keras_side.inspect(source, config)
+    if found.problem is not None:
+        raise found.problem
+    return found.graph, [*found.notes]
+
+
+def check_output(source: Path, to: Target, output: Path) -> None:
+    """Refuse an output of another suffix, in a folder that is not there, or that is the source.
+
+    Raises:
+        InputError: it is one.
+    """
+    suffix = {Target.KERAS: ".keras", Target.ONNX: ".onnx"}.get(to)
+    if suffix is not None and output.suffix != suffix:
+        raise InputError(f"{output}: --to {to} writes a file that ends in {suffix}")
+    if source.exists() and output.exists() and source.samefile(output):
+        raise InputError(f"{output}: is the source; biport never writes over its input")
+    check_folder(output)

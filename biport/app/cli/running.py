@@ -1,0 +1,114 @@
+"""``biport run`` and ``translate``: a model at work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from biport.app.cli.app import Force, Json, app, report_errors, say
+from biport.app.cli.arrays import load_inputs, save_arrays
+from biport.errors import InputError
+from biport.files import check_target
+
+
+@app.command()
+@report_errors
+def run(
+    model: Annotated[Path, typer.Argument(help="An .onnx file.")],
+    inputs: Annotated[
+        Path,
+        typer.Option(
+            "--input", help="Texts in a .txt, .csv or .jsonl; or an .npz of inputs by name, an .npy for one."
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="An .npz for the outputs, by name; of texts .csv or .jsonl."),
+    ] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", help="The column or key of the texts.", metavar="NAME")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on behind the rows that an earlier run has written.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Run an ONNX model on the texts or the arrays of a file."""
+    from biport.app.run import TEXTS, run_corpus
+
+    if inputs.suffix in TEXTS:
+        where = {"column": text, "device": device, "resume": resume, "overwrite": force}
+        return say(as_json, *run_corpus(model, inputs, output, **where, quiet=as_json))
+    if resume or text is not None:
+        raise InputError(f"{inputs}: --resume and --text go with texts, {', '.join(TEXTS)}")
+    return _run_arrays(model, inputs, output, device, force, as_json)
+
+
+def _run_arrays(
+    model: Path, inputs: Path, output: Path | None, device: str, force: bool, as_json: bool
+) -> None:
+    import time
+
+    from export import Session
+
+    if output is not None and output.suffix != ".npz":
+        raise InputError(f"{output}: outputs are written to a file that ends in .npz")
+    if output is not None:
+        check_target(output, force)
+    session = Session(model, device=device)
+    arrays = load_inputs(inputs)
+    start = time.perf_counter()
+    results = dict(zip(session.output_names, session.run(arrays), strict=True))
+    milliseconds = 1000 * (time.perf_counter() - start)
+    if output is not None:
+        save_arrays(output, results)
+    data = {
+        "model": str(model),
+        "milliseconds": milliseconds,
+        "outputs": {name: _plain(array) for name, array in results.items()},
+        "written": None if output is None else str(output),
+    }
+    lines = [f"{name} {array.dtype} {array.shape}\n{array}" for name, array in results.items()]
+    written = [] if output is None else [f"written to {output}"]
+    say(as_json, data, "\n".join([*lines, f"{milliseconds:.1f} ms", *written]))
+
+
+def _plain(array: Any) -> dict[str, Any]:
+    """An array for JSON, which knows neither NaN nor infinity: those are ``null``."""
+    import numpy as np
+
+    values = array.astype(object)
+    if array.dtype.kind == "f":
+        values[~np.isfinite(array)] = None
+    return {"shape": list(array.shape), "dtype": array.dtype.name, "values": values.tolist()}
+
+
+@app.command()
+@report_errors
+def translate(
+    run: Annotated[Path, typer.Argument(help="A folder of biport train seq2seq.")],
+    texts: Annotated[list[str] | None, typer.Argument(help="What to translate.")] = None,
+    source: Annotated[Path | None, typer.Option("--input", help="A file with one text a line.")] = None,
+    form: Annotated[str, typer.Option(help="What runs it: onnx, torch, keras or numpy.")] = "onnx",
+    width: Annotated[int, typer.Option(min=1, help="Of the beam; 1 is greedy.")] = 1,
+    length_penalty: Annotated[float, typer.Option(min=0, help="Of a beam; longer gains.")] = 0.6,
+    max_length: Annotated[int, typer.Option(min=1, help="Tokens written at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Write the sequence that a trained model makes of each text, a line each."""
+    from biport.app.translate import run_command
+
+    data, text = run_command(
+        run,
+        texts or (),
+        source=source,
+        form=form,
+        width=width,
+        length_penalty=length_penalty,
+        max_length=max_length,
+    )
+    say(as_json, data, text)

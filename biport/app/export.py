@@ -1,0 +1,297 @@
+"""A Keras model, its file or a bundle to an ONNX file that has been tried before it is kept.
+
+Two routes lead there. ``fused`` reads the model into a graph and writes that, without tensorflow. ``tf2onnx``
+traces a live Keras model, also one with layers biport does not know; recurrent layers it does know are still
+written as fused nodes. ``auto`` takes the first where it can, and says why where it cannot.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biport import bundle
+from biport.app.bench.cost import Cost, cost
+from biport.data.vocabulary import Vocabulary
+from biport.errors import DifferentError, InputError, UnsupportedError
+from biport.files import check_target
+from biport.graph import Graph, Value
+from biport.sources import is_bundle
+
+ROUTES = ("fused", "tf2onnx", "auto")
+ALLOWED = 2e-5
+"""By how much a file may differ from a live Keras model that has no graph, in parts of its largest output or
+of 1: ten times what float32 does over a few hundred steps."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Args:
+        written: the file; an ``export.files.Written``.
+        graph: the model, where biport reads it.
+        verified: how the file was tried; empty where it was not.
+        notes: what somebody who deploys it should know.
+        cost: of smaller numbers, what they gain and cost.
+    """
+
+    written: Any
+    graph: Graph | None
+    verified: str
+    notes: Sequence[str] = field(default=())
+    cost: Cost | None = None
+
+
+def export_model(
+    source: Any,
+    output: str | Path,
+    *,
+    route: str = "fused",
+    config: Any = None,
+    verify: bool = True,
+    overwrite: bool = False,
+    precision: str = "float32",
+    options: Mapping[str, Any] | None = None,
+) -> Exported:
+    """Write ``source`` as an ONNX file.
+
+    Args:
+        source: a graph, a live Keras model, or the path of a Keras file or a bundle.
+        output: the file to write.
+        route: one of `ROUTES`.
+        config: the configuration of a Keras file of weights alone.
+        verify: try the file with onnxruntime before it is put in its place: against the oracle, or where
+            there is no graph against the live model.
+        overwrite: replace a file that is there.
+        precision: ``"float32"``, or what of `export.precision.PRECISIONS` is made of the float32 file, after
+            that one has been tried.
+        options: of `export.write`, for the fused route alone.
+
+    Raises:
+        DifferentError: the file computes something else; it is not left behind.
+        UnsupportedError: the route does not take the model.
+        InputError: there is no such route, or the file exists.
+        BiportError: the source cannot be read.
+    """
+    if route not in ROUTES:
+        raise InputError(f"route={route!r}: should be one of {', '.join(ROUTES)}")
+    if precision != "float32" and "embed_tokenizer" in (options or {}):
+        raise InputError(f"precision={precision!r}: its cost is measured over ids; the tokeniser takes none")
+    if precision != "float32" and "contract" in (options or {}):
+        raise InputError(
+            f"precision={precision!r}: its cost is measured under every mask, which no contract allows"
+        )
+    output = Path(output)
+    check_target(output, overwrite)
+    read = _read(source, config)
+    if precision == "float32":
+        return _float32(source, output, read, route, verify, overwrite, options or {})
+    with tempfile.TemporaryDirectory() as folder:
+        exact = _float32(source, Path(folder) / "float32.onnx", read, route, verify, False, options or {})
+        return _smaller(exact, output, precision, overwrite)
+
+
+Read = tuple[Graph | None, Sequence[str], UnsupportedError | None]
+"""The graph, notes on it, and why there is none."""
+
+
+def _float32(
+    source: Any,
+    output: Path,
+    read: Read,
+    route: str,
+    verify: bool,
+    overwrite: bool,
+    options: Mapping[str, Any],
+) -> Exported:
+    graph, notes, problem = read
+    if route != "tf2onnx" and graph is not None:
+        check = _checked(graph, options) if verify else None
+        side = importlib.import_module("export")
+        written = side.write(graph, output, overwrite=overwrite, check=check, **options)
+        return Exported(written, graph, "against the oracle" if verify else "", (*notes, *written.notes))
+    if problem is not None and route == "fused":
+        raise problem
+    if options:
+        raise InputError(f"{', '.join(options)}: of the fused route alone")
+    if problem is not None:
+        notes = [*notes, f"by way of tf2onnx: {str(problem).splitlines()[0]}"]
+    return _traced(source, output, graph, verify=verify, overwrite=overwrite, notes=notes)
+
+
+def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> Exported:
+    export = importlib.import_module("export")
+    found: list[Cost] = []
+
+    def compare(path: Path) -> None:
+        session, other = (export.Session(file, device="cpu") for file in (exact.written.path, path))
+        shapes = [(64, 12), (64, 40), (64, 90), (8, 100)]
+        cases = {f"{N}x{T}": _random_inputs(session.input_values, session.id_bounds, N, T) for N, T in shapes}
+        found.append(cost(session, other, precision, cases))
+
+    written = importlib.import_module("export.precision").write_precision(
+        exact.written.path, output, precision, overwrite=overwrite, check=compare
+    )
+    return Exported(written, exact.graph, exact.verified, exact.notes, found[0])
+
+
+def _read(source: Any, config: Any) -> Read:
+    if isinstance(source, Graph):
+        return source, [], None
+    if isinstance(source, str | Path) and is_bundle(Path(source)):
+        return bundle.read(Path(source)), [], None
+    side = importlib.import_module("keras_side")
+    if isinstance(source, str | Path):
+        found = side.inspect(source, config)
+        return found.graph, [*found.notes], found.problem
+    try:
+        return side.read(source), [], None
+    except UnsupportedError as error:
+        return None, [], error
+
+
+def _traced(
+    source: Any, output: Path, graph: Graph | None, *, verify: bool, overwrite: bool, notes: Sequence[str]
+) -> Exported:
+    keras_side, export = (importlib.import_module(side) for side in ("keras_side", "export"))
+    if isinstance(source, Graph) or (isinstance(source, str | Path) and is_bundle(Path(source))):
+        assert graph is not None
+        model = keras_side.write(graph)
+    elif isinstance(source, str | Path):
+        if graph is None:
+            _refuse_old(Path(source))
+        model = importlib.import_module("keras_side.load_file").load_file(source)
+    else:
+        model = source
+    check = None
+    if verify:
+        check = _against_keras(model) if graph is None else _against_the_oracle(graph)
+    written = export.write_tf2onnx(
+        model, output, overwrite=overwrite, op_of=keras_side.recurrent_op, check=check
+    )
+    against = "against Keras" if graph is None else "against the oracle"
+    return Exported(written, graph, against if verify else "", (*notes, *written.notes))
+
+
+def _refuse_old(path: Path) -> None:
+    """Keras 3 gives some files of Keras 1 and 2 other numbers, and without a graph nothing would tell."""
+    with importlib.import_module("keras_side.file").ModelFile(path) as file:
+        if file.origin.generation < 3:
+            raise UnsupportedError(
+                f"{path.name}: the route tf2onnx", "Keras", file.origin.version, "files of Keras 3"
+            )
+
+
+def _checked(graph: Graph, options: Mapping[str, Any]) -> Callable[[Path], None]:
+    if not options.get("embed_tokenizer"):
+        return _against_the_oracle(graph)
+
+    def check(path: Path) -> None:
+        # The oracle knows no strings: the file is held against one of ids, and that one against the oracle.
+        plain = path.with_name("ids.onnx")
+        side = importlib.import_module("export")
+        side.write(graph, plain, check=_against_the_oracle(graph), vocabulary=options["vocabulary"])
+        same = importlib.import_module("export.tokenizer_check").same_numbers(path, plain)
+        for file in (plain, plain.with_name(f"{plain.name}.data")):
+            file.unlink(missing_ok=True)
+        if not same:
+            raise DifferentError(f"{path.name} was not kept: over texts it differs from the model over ids")
+
+    return check
+
+
+def text_options(
+    source: Path, vocabulary: Path | None, labels: str | None, embed_tokenizer: bool, route: str
+) -> dict[str, Any]:
+    """The options of `export.write` about texts; of a bundle, what travels with it.
+
+    Raises:
+        FileError: a vocabulary or labels cannot be read.
+    """
+    found: dict[str, Any] = {
+        "vocabulary": None if vocabulary is None else Vocabulary.load(vocabulary),
+        "labels": None if labels is None else [name.strip() for name in labels.split(",")],
+    }
+    if is_bundle(source) and route != "tf2onnx":
+        found["vocabulary"] = found["vocabulary"] or bundle.read_vocabulary(source)
+        found["labels"] = found["labels"] or bundle.read_labels(source)
+    if embed_tokenizer:
+        found["embed_tokenizer"] = True
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def triton_target(source: Path, folder: Path | None) -> Path:
+    """Where a Triton repository has the model that is called as ``source`` is.
+
+    Raises:
+        InputError: Triton takes no such name.
+    """
+    triton = importlib.import_module("export.triton")
+    return triton.repository_path(folder, source.resolve().stem)
+
+
+def write_triton_config(path: Path) -> None:
+    """Write the ``config.pbtxt`` for the file that is there; raises like `export.triton.write_config`."""
+    importlib.import_module("export.triton").write_config(path)
+
+
+def _against_the_oracle(graph: Graph) -> Callable[[Path], None]:
+    from biport.app.verify import verify
+
+    def check(path: Path) -> None:
+        report = verify(graph, path)
+        if not report.ok:
+            raise DifferentError(f"{path.name} was not kept: it differs from the model\n{report.table}")
+
+    return check
+
+
+def _against_keras(model: Any) -> Callable[[Path], None]:
+    keras = importlib.import_module("keras")
+
+    def check(path: Path) -> None:
+        session = importlib.import_module("export").Session(path, device="cpu")
+        for N, T in ((4, 9), (1, 5), (3, 30)):
+            arrays = _random_inputs(session.input_values, session.id_bounds, N, T)
+            flat = arrays if len(arrays) > 1 else arrays[0]
+            truth = [np.asarray(part) for part in keras.tree.flatten(model(flat, training=False))]
+            for name, found, exact in zip(session.output_names, session.run(arrays), truth, strict=True):
+                allowed = ALLOWED * max(1.0, float(np.abs(exact).max(initial=0)))
+                error = float(np.abs(found - exact).max(initial=0))
+                if not error <= allowed:
+                    raise DifferentError(
+                        f"{path.name} was not kept: output {name!r} differs from Keras' own by {error:.2g}, "
+                        f"allowed {allowed:.2g}"
+                    )
+
+    return check
+
+
+def _random_inputs(
+    values: Sequence[Value],
+    bounds: Mapping[str, int],
+    N: int,
+    T: int,
+) -> list[np.ndarray]:
+    """Ids with zeros at the right, at the left and in between, and features."""
+    rng = np.random.default_rng(0)
+    arrays = []
+    for value in values:
+        sizes = [N, *(T if isinstance(size, str) else size for size in value.shape[1:])]
+        if value.dtype.startswith("float"):
+            arrays.append(rng.normal(size=sizes).astype(value.dtype))
+            continue
+        ids = rng.integers(1, max(2, bounds.get(value.name, 2)), sizes)
+        if len(sizes) > 1:
+            steps = np.arange(sizes[1])
+            kept = [steps < steps.size - 2, steps >= 2, steps % 3 != 1, steps >= 0]
+            ids[:, :] *= np.stack([kept[row % 4] for row in range(N)]).reshape(N, -1, *[1] * (len(sizes) - 2))
+        arrays.append(ids.astype(value.dtype))
+    return arrays

@@ -1,0 +1,11 @@
+"""The equivalence run as a product: every kind of recurrent layer, every setting, every mask, every form.
+
+`cases` says what is run, `run` runs and judges it, `report` shows it, `faults` plants faults to see whether
+the run would notice.
+"""
+
+from biport.app.matrix.cases import PATTERNS, Selection, models
+from biport.app.matrix.faults import mutate
+from biport.app.matrix.run import run_matrix
+
+__all__ = ["PATTERNS", "Selection", "models", "mutate", "run_matrix"]

@@ -1,0 +1,52 @@
+"""The matrix' findings as files in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from biport.app.matrix import report
+from biport.app.matrix.faults import Finding
+from biport.app.matrix.run import Outcome
+from biport.files import check_target
+
+JSON, JUNIT, HTML, FAULTS = "matrix.json", "matrix.xml", "matrix.html", "faults.json"
+
+
+def check_output(folder: Path, overwrite: bool) -> None:
+    """Refuse a folder that is there already, before hours are spent on what goes into it.
+
+    Raises:
+        InputError: it is there and not to be replaced, is a file, or its own folder is missing.
+    """
+    check_target(folder, overwrite and folder.is_dir(), "the files in it")
+
+
+def write_outcome(outcome: Outcome, folder: Path) -> list[Path]:
+    """Write ``matrix.json``, ``matrix.xml`` (JUnit) and ``matrix.html``; each appears whole or not at all."""
+    return [
+        _write(folder / JSON, json.dumps(report.to_json(outcome), indent=1).encode()),
+        _write(folder / JUNIT, report.to_junit(outcome)),
+        _write(folder / HTML, report.to_html(outcome).encode()),
+    ]
+
+
+def write_findings(findings: list[Finding], folder: Path) -> list[Path]:
+    """Write ``faults.json``."""
+    return [_write(folder / FAULTS, json.dumps(report.findings_json(findings), indent=1).encode())]
+
+
+def _write(path: Path, content: bytes) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    handle, staging = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(staging, 0o644)
+        os.replace(staging, path)
+    except BaseException:
+        Path(staging).unlink(missing_ok=True)
+        raise
+    return path

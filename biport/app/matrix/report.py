@@ -1,0 +1,252 @@
+"""What the matrix found: for a terminal, as JSON, as JUnit XML, and as one HTML page."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from itertools import groupby
+from typing import Any
+from xml.etree import ElementTree
+
+from biport import __version__
+from biport.app.matrix.faults import Finding, missed, score
+from biport.app.matrix.run import Outcome, Result
+from biport.compare.tolerance import Verdict
+
+PACKAGES = ("keras", "tensorflow", "torch", "onnx", "onnx-ir", "tf2onnx", "onnxruntime", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """The versions of what was compared, those that are installed."""
+    found = {"biport": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def summary(outcome: Outcome) -> str:
+    """The last line: how much was compared, and the verdict."""
+    results = outcome.results
+    text = (
+        f"{outcome.models} models, {len(results)} comparisons in {outcome.seconds:.0f} s: "
+        f"{len(outcome.differences)} different, {len(outcome.ill_conditioned)} ill-conditioned"
+    )
+    for form, package in outcome.missing.items():
+        text += f"\n{form} was not run: {package!r} is not installed"
+    return f"{text}\nverdict: {'same' if outcome.ok else 'different'}"
+
+
+def table(outcome: Outcome) -> list[list[str]]:
+    """Rows of text, the heading first: for each cell and walk the largest error of each form and level."""
+    columns = list(dict.fromkeys((result.form, result.level) for result in outcome.results))
+    rows = [["cell", "walk", *(f"{form} {level}" for form, level in columns)]]
+    for (cell, walk), found in _grouped(outcome.results):
+        by_column = {key: [r for r in found if (r.form, r.level) == key] for key in columns}
+        rows.append([cell, walk, *(_cell_text(by_column[key]) for key in columns)])
+    return rows
+
+
+def _grouped(results: Iterable[Result]) -> list[tuple[tuple[str, str], list[Result]]]:
+    ordered = list(results)
+    places = {(r.cell, r.walk): place for place, r in reversed(list(enumerate(ordered)))}
+    ordered.sort(key=lambda r: places[r.cell, r.walk])
+    return [(key, list(found)) for key, found in groupby(ordered, key=lambda r: (r.cell, r.walk))]
+
+
+def _cell_text(results: Sequence[Result]) -> str:
+    if not results:
+        return "not run"
+    differing = sum(result.verdict is Verdict.DIFFERENT for result in results)
+    if differing:
+        return f"{differing} of {len(results)} differ"
+    chaotic = sum(result.verdict is Verdict.ILL_CONDITIONED for result in results)
+    if results[0].level == "L0":
+        return f"{len(results)} equal"
+    worst = max(result.maximum for result in results)
+    return f"{worst:.1e}" + (f", {chaotic} ill-cond." if chaotic else "")
+
+
+def worst_lines(outcome: Outcome, most: int = 20) -> list[str]:
+    """The differences in words, the first ``most``."""
+    lines = [f"{_named(result)}: {_why(result)}" for result in outcome.differences[:most]]
+    left = len(outcome.differences) - most
+    return [*lines, f"... and {left} more"] if left > 0 else lines
+
+
+def _named(result: Result) -> str:
+    return f"{result.model}: {result.output}, states {result.states}, {result.form} {result.level}"
+
+
+def _why(result: Result) -> str:
+    if result.note:
+        return result.note
+    pattern = max(result.errors, key=lambda name: result.errors[name])
+    return f"error {result.maximum:.2e} under mask {pattern!r}, allowed {result.allowed:.2e}"
+
+
+def to_json(outcome: Outcome) -> dict[str, Any]:
+    """Everything, as plain data; an infinite error is ``null``."""
+    return {
+        "verdict": "same" if outcome.ok else "different",
+        "models": outcome.models,
+        "comparisons": len(outcome.results),
+        "different": len(outcome.differences),
+        "ill_conditioned": len(outcome.ill_conditioned),
+        "seconds": outcome.seconds,
+        "missing": dict(outcome.missing),
+        "versions": versions(),
+        "results": [_result_json(result) for result in outcome.results],
+    }
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    errors = {name: error if math.isfinite(error) else None for name, error in result.errors.items()}
+    return {
+        "model": result.model,
+        "cell": result.cell,
+        "walk": result.walk,
+        "output": result.output,
+        "states": result.states,
+        "form": result.form,
+        "level": result.level,
+        "verdict": str(result.verdict),
+        "errors": errors,
+        "allowed": result.allowed,
+        "note": result.note,
+    }
+
+
+def to_junit(outcome: Outcome) -> bytes:
+    """JUnit XML: one test suite a model; a form that could not be run is a skipped suite."""
+    suites = ElementTree.Element("testsuites", name="biport matrix", time=f"{outcome.seconds:.3f}")
+    for model, found in groupby(outcome.results, key=lambda result: result.model):
+        results = list(found)
+        failures = sum(result.verdict is Verdict.DIFFERENT for result in results)
+        chaotic = sum(result.verdict is Verdict.ILL_CONDITIONED for result in results)
+        counts = {"tests": str(len(results)), "failures": str(failures), "skipped": str(chaotic)}
+        suite = ElementTree.SubElement(suites, "testsuite", {"name": model, **counts})
+        for result in results:
+            _junit_case(suite, result)
+    for form, package in outcome.missing.items():
+        suite = ElementTree.SubElement(suites, "testsuite", name=form, tests="1", failures="0", skipped="1")
+        case = ElementTree.SubElement(suite, "testcase", classname="forms", name=form)
+        ElementTree.SubElement(case, "skipped", message=f"{package} is not installed")
+    ElementTree.indent(suites)
+    return ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+
+
+def _junit_case(suite: ElementTree.Element, result: Result) -> None:
+    name = f"{result.output}, states {result.states}, {result.form} {result.level}"
+    case = ElementTree.SubElement(suite, "testcase", classname=result.model, name=name)
+    if result.verdict is Verdict.DIFFERENT:
+        ElementTree.SubElement(case, "failure", message=_why(result))
+    elif result.verdict is Verdict.ILL_CONDITIONED:
+        ElementTree.SubElement(case, "skipped", message="ill-conditioned: the model amplifies rounding")
+
+
+def to_html(outcome: Outcome) -> str:
+    """One page that needs nothing else: the summary, and the errors of every layer as a heat map."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("biport.app.matrix", "templates"), autoescape=True, trim_blocks=True
+    )
+    patterns = list(dict.fromkeys(name for result in outcome.results for name in result.errors))
+    columns = list(dict.fromkeys((r.form, r.level) for r in outcome.results if r.level != "L0"))
+    return environment.get_template("heat_map.html.j2").render(
+        summary=summary(outcome).splitlines(),
+        ok=outcome.ok,
+        versions=versions(),
+        table=table(outcome),
+        differences=worst_lines(outcome, most=200),
+        columns=columns,
+        patterns=patterns,
+        sections=[
+            (f"{cell} {walk}", _heat(found, columns)) for (cell, walk), found in _grouped(outcome.results)
+        ],
+    )
+
+
+def _heat(results: Sequence[Result], columns: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """One row a layer, one cell a form, level and pattern."""
+    layers: dict[tuple[str, str, str], dict[tuple[str, str], Result]] = {}
+    for result in results:
+        own = layers.setdefault((result.model, result.output, result.states), {})
+        own[result.form, result.level] = result
+    return [
+        {
+            # The section says cell and walk already.
+            "name": f"{model.partition(', ')[2]}: {output}, states {states}",
+            "cells": [_heat_cells(found.get(column)) for column in columns],
+        }
+        for (model, output, states), found in layers.items()
+    ]
+
+
+def _heat_cells(result: Result | None) -> Mapping[str, tuple[str, str, str]]:
+    """For each pattern the cell's class, text and title."""
+    if result is None:
+        return {}
+    return {name: _heat_cell(result, error) for name, error in result.errors.items()}
+
+
+def _heat_cell(result: Result, error: float) -> tuple[str, str, str]:
+    title = f"error {error:.2e}, allowed {result.allowed:.2e}"
+    if not math.isfinite(error):
+        return "bad", "!", result.note or title
+    text = "0" if error == 0 else str(math.floor(math.log10(error)))
+    if result.verdict is Verdict.ILL_CONDITIONED:
+        return "ill", text, f"{title}, ill-conditioned"
+    if error > result.allowed:
+        return "bad", text, title
+    share = error / result.allowed if result.allowed else 0.0
+    return f"h{min(4, int(share * 5))}", text, title
+
+
+def findings_table(findings: Sequence[Finding]) -> list[list[str]]:
+    """Rows of text, the heading first: every fault, and what became of it at each seam."""
+    seams = list(dict.fromkeys(finding.seam for finding in findings))
+    rows = [["fault", *seams]]
+    for fault, found in groupby(findings, key=lambda finding: finding.fault):
+        by_seam = {finding.seam: finding for finding in found}
+        rows.append([fault, *(_finding_text(by_seam.get(seam)) for seam in seams)])
+    return rows
+
+
+def _finding_text(finding: Finding | None) -> str:
+    if finding is None:
+        return "-"
+    return "found" if finding.found else "MISSED"
+
+
+def findings_summary(findings: Sequence[Finding]) -> str:
+    """The score."""
+    found, planted = score(findings)
+    kinds = len({finding.fault for finding in findings})
+    lines = [f"MISSED: {finding.fault} ({finding.seam})" for finding in missed(findings)]
+    return "\n".join([*lines, f"mutation score: {found} of {planted} ({kinds} faults, planted at each side)"])
+
+
+def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:
+    """The faults as plain data."""
+    found, planted = score(findings)
+    return {
+        "found": found,
+        "planted": planted,
+        "versions": versions(),
+        "faults": [
+            {
+                "fault": finding.fault,
+                "seam": finding.seam,
+                "models": finding.models,
+                "found": finding.found,
+                "example": finding.example,
+            }
+            for finding in findings
+        ],
+    }

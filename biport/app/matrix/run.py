@@ -1,0 +1,383 @@
+"""Running the matrix: every form of every model against the float64 oracle, judged layer by layer."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biport import reference
+from biport.app.matrix.cases import Batch, Case, Model, Selection, batch, models
+from biport.app.matrix.pool import each
+from biport.compare.tolerance import (
+    L1_ALLOWED,
+    Error,
+    Verdict,
+    float32_floor,
+    judge_float32,
+    judge_float64,
+    measure,
+)
+from biport.errors import InputError
+from biport.graph import Graph, weight_differences
+
+FORMS = ("Keras", "torch", "ONNX fused", "ONNX tf2onnx")
+NEEDS = {
+    "Keras": ("keras", "tensorflow"),
+    "torch": ("torch",),
+    "ONNX fused": ("onnx_ir", "onnxruntime"),
+    "ONNX tf2onnx": ("keras", "tensorflow", "tf2onnx", "onnxruntime"),
+}
+"""The packages without which a form cannot be run."""
+
+Arrays = Sequence[np.ndarray]
+Runner = Callable[[Arrays], Sequence[np.ndarray]]
+
+
+def _as_given(graph: Graph, arrays: Arrays) -> Arrays:
+    return arrays
+
+
+@dataclass(frozen=True)
+class Seam:
+    """Where a fault can be planted: what a form is made from, and what it is given.
+
+    Args:
+        graph: what the side at this seam makes of the graph it is handed.
+        inputs: what the form makes of its inputs.
+    """
+
+    graph: Callable[[Graph], Graph] = lambda graph: graph
+    inputs: Callable[[Graph, Arrays], Arrays] = _as_given
+
+
+SEAMS = ("Keras write", "Keras read", "torch write", "ONNX write")
+SOUND = Seam()
+
+
+@dataclass(frozen=True)
+class Result:
+    """One layer in one form at one level.
+
+    Args:
+        model: the model's name.
+        cell: of `biport.app.matrix.cases.CELLS`.
+        walk: of `biport.app.matrix.cases.WALKS`.
+        output: what the layer gives.
+        states: ``"none"``, ``"returned"`` or ``"given"``.
+        form: of `FORMS`, or ``"Keras read"`` and ``"torch read"`` at level L0.
+        level: ``"L0"``, ``"L1"`` or ``"L2"``.
+        verdict: the worst over all patterns.
+        errors: the largest error of each pattern of mask; infinite where the form failed.
+        allowed: the most that is called the same.
+        note: what is wrong when it is not a matter of size.
+    """
+
+    model: str
+    cell: str
+    walk: str
+    output: str
+    states: str
+    form: str
+    level: str
+    verdict: Verdict
+    errors: Mapping[str, float]
+    allowed: float
+    note: str = ""
+
+    @property
+    def maximum(self) -> float:
+        """The largest error of all patterns."""
+        return max(self.errors.values(), default=0.0)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the matrix found.
+
+    Args:
+        results: one for each layer, form and level.
+        missing: the forms that could not be run, and the package that is not installed.
+        seconds: how long it took.
+        models: how many models were run.
+    """
+
+    results: Sequence[Result]
+    missing: Mapping[str, str]
+    seconds: float
+    models: int
+
+    @property
+    def differences(self) -> list[Result]:
+        """The results that are not the same."""
+        return [result for result in self.results if result.verdict is Verdict.DIFFERENT]
+
+    @property
+    def ill_conditioned(self) -> list[Result]:
+        """The results that say nothing: the model amplifies rounding."""
+        return [result for result in self.results if result.verdict is Verdict.ILL_CONDITIONED]
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was compared, and nothing differs."""
+        return bool(self.results) and not self.differences
+
+
+def missing_forms() -> dict[str, str]:
+    """The forms that cannot be run here, each with a package that is not installed."""
+    found = {}
+    for form, packages in NEEDS.items():
+        absent = [name for name in packages if importlib.util.find_spec(name) is None]
+        if absent:
+            found[form] = absent[0]
+    return found
+
+
+def run_matrix(
+    selection: Selection,
+    *,
+    forms: Sequence[str] = (),
+    device: str = "cpu",
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
+) -> Outcome:
+    """Run the selected part of the matrix.
+
+    Args:
+        selection: which models and masks.
+        forms: of `FORMS`; by default all that are installed.
+        device: ``"cpu"`` or ``"cuda"``, for torch and onnxruntime; Keras stays on the CPU.
+        seed: of the inputs.
+        jobs: how many processes share the work.
+        progress: called after each model with how many are done, how many there are, and its name.
+
+    Raises:
+        InputError: a form is none of `FORMS`, or none of them can be run here.
+    """
+    start = time.perf_counter()
+    unknown = [form for form in forms if form not in FORMS]
+    if unknown:
+        raise InputError(f"matrix: form should be one of {', '.join(FORMS)}; found {unknown[0]!r}")
+    missing = missing_forms()
+    wanted = [form for form in (forms or FORMS) if form not in missing]
+    if not wanted:
+        raise InputError(f"matrix: no form can be run here; not installed: {sorted(set(missing.values()))}")
+    todo = list(models(selection))
+    results: list[Result] = []
+    run = partial(_run_model, selection, tuple(wanted), device, seed)
+    for done, (model, found) in enumerate(zip(todo, each(run, todo, jobs), strict=True), start=1):
+        results += found
+        progress(done, len(todo), model.name)
+    absent = {form: package for form, package in missing.items() if form in (forms or FORMS)}
+    return Outcome(results, absent, time.perf_counter() - start, len(todo))
+
+
+def _run_model(
+    selection: Selection, forms: Sequence[str], device: str, seed: int, model: Model
+) -> list[Result]:
+    with tempfile.TemporaryDirectory(prefix="biport-matrix-") as folder:
+        return ModelRun(model, batch(model, selection, seed), Path(folder), device).results(forms)
+
+
+class ModelRun:
+    """One model, its inputs and its oracle.
+
+    Args:
+        model: what is run.
+        batch: its inputs.
+        folder: where ONNX files go.
+        device: for torch and onnxruntime.
+        seams: where faults are planted, by `SEAMS`; nowhere by default.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        batch: Batch,
+        folder: Path,
+        device: str = "cpu",
+        seams: Mapping[str, Seam] | None = None,
+    ) -> None:
+        self.model = model
+        self.batch = batch
+        self.folder = folder
+        self.device = device
+        self.seams = dict.fromkeys(SEAMS, SOUND) | dict(seams or {})
+        self.wide = [array.astype("float64") if array.dtype.kind == "f" else array for array in batch.inputs]
+        self.exact = model.graph.astype("float64")
+        self.oracle = reference.run(self.exact, self.wide)
+        self.rounded = reference.run(model.graph, batch.inputs, "float32")
+        self.floor = float32_floor(model.graph)
+
+    def results(self, forms: Sequence[str]) -> list[Result]:
+        """The results of ``forms``; one that fails differs in every layer."""
+        found: list[Result] = []
+        try:
+            graph, live = self._through_keras()
+        except Exception as error:  # Whatever a framework raises over a model of ours is a finding.
+            return [self._failed(case, form, "L2", error) for form in forms for case in self.model.cases]
+        if live is not None:
+            found += self._weights("Keras read", self.model.graph, graph)
+        for form in forms:
+            for level, make in self._runners(form, graph, live).items():
+                found += self._judged(form, level, make)
+        return found + ([*self._read_back(graph)] if "torch" in forms else [])
+
+    def _through_keras(self) -> tuple[Graph, Any]:
+        """The graph read from a live Keras model, which the other sides are handed, and that model.
+
+        Without Keras they are handed the matrix's own graph.
+        """
+        if "Keras" in missing_forms():
+            return self.model.graph, None
+        keras_side = importlib.import_module("keras_side")
+        live = keras_side.write(self.seams["Keras write"].graph(self.model.graph))
+        return self.seams["Keras read"].graph(keras_side.read(live)), live
+
+    def _runners(self, form: str, graph: Graph, live: Any) -> dict[str, Callable[[], Runner]]:
+        """For each level what makes the form ready to run."""
+        match form:
+            case "Keras":
+                return {"L2": lambda: self._keras(live), "L1": self._keras_wide}
+            case "torch":
+                return {"L2": lambda: self._torch(graph), "L1": lambda: self._torch(graph.astype("float64"))}
+            case "ONNX fused":
+                return {"L2": lambda: self._fused(graph)}
+            case _:
+                return {"L2": lambda: self._tf2onnx(live)}
+
+    def _keras(self, live: Any) -> Runner:
+        keras_side = importlib.import_module("keras_side")
+        seam = self.seams["Keras write"]
+        graph = keras_side.read(live)
+        return lambda arrays: keras_side.run(live, seam.inputs(graph, arrays), graph)
+
+    def _keras_wide(self) -> Runner:
+        keras_side = importlib.import_module("keras_side")
+        seam = self.seams["Keras write"]
+        graph = seam.graph(self.exact)
+        live = keras_side.write(graph)
+        return lambda arrays: keras_side.run(live, seam.inputs(graph, arrays), graph)
+
+    def _torch(self, graph: Graph) -> Runner:
+        torch_side = importlib.import_module("torch_side")
+        seam = self.seams["torch write"]
+        module = torch_side.write(seam.graph(graph)).to(self.device)
+        return lambda arrays: torch_side.run(module, seam.inputs(graph, arrays))
+
+    def _fused(self, graph: Graph) -> Runner:
+        export = importlib.import_module("export")
+        seam = self.seams["ONNX write"]
+        path = self.folder / "fused.onnx"
+        export.write(seam.graph(graph), path, overwrite=True)
+        session = export.Session(path, device=self.device)
+        return lambda arrays: session.run(seam.inputs(graph, arrays))
+
+    def _tf2onnx(self, live: Any) -> Runner:
+        export = importlib.import_module("export")
+        path = self.folder / "tf2onnx.onnx"
+        export.write_tf2onnx(live, path, overwrite=True)
+        return export.Session(path, device="cpu").run
+
+    def _judged(self, form: str, level: str, make: Callable[[], Runner]) -> Iterator[Result]:
+        arrays = self.wide if level == "L1" else self.batch.inputs
+        try:
+            outputs = make()(arrays)
+        except Exception as error:  # A form that cannot be made or run differs, whatever it raised.
+            yield from (self._failed(case, form, level, error) for case in self.model.cases)
+            return
+        for case in self.model.cases:
+            yield self._result(case, form, level, outputs)
+
+    def _result(self, case: Case, form: str, level: str, outputs: Arrays) -> Result:
+        errors = {pattern: self._error(case, outputs, rows) for pattern, rows in self.batch.rows.items()}
+        # What rounding does to the layer is asked over all patterns: three rows of one may be lucky.
+        own = self._error(case, self.rounded, slice(None))
+        verdicts = []
+        allowed = 0.0
+        for error in errors.values():
+            if level == "L1":
+                verdict, allowed = judge_float64(error, self._float64_allowed(form), own)
+            else:
+                verdict, allowed = judge_float32(error, own, None, self.floor)
+            verdicts.append(verdict)
+        worst = max(verdicts, key=[Verdict.SAME, Verdict.ILL_CONDITIONED, Verdict.DIFFERENT].index)
+        note = next((error.note for error in errors.values() if error.note), "")
+        maxima = {pattern: error.maximum for pattern, error in errors.items()}
+        return self._of(case, form, level, worst, maxima, allowed, note)
+
+    def _float64_allowed(self, form: str) -> float:
+        if form != "Keras":
+            return L1_ALLOWED
+        return importlib.import_module("keras_side").float64_allowed(self.model.graph)
+
+    def _error(self, case: Case, outputs: Arrays, rows: slice) -> Error:
+        """The worst of the layer's outputs and states."""
+        if len(outputs) != len(self.oracle):
+            note = f"{len(outputs)} outputs instead of {len(self.oracle)}"
+            return Error(float("inf"), float("inf"), note=note)
+        found = [
+            measure({"": outputs[place][rows]}, {"": self.oracle[place][rows]})
+            if outputs[place].shape[:1] == self.oracle[place].shape[:1]
+            else measure({"": outputs[place]}, {"": self.oracle[place]})
+            for place in case.places
+        ]
+        return max(found, key=lambda error: error.maximum)
+
+    def _read_back(self, graph: Graph) -> Iterator[Result]:
+        torch_side = importlib.import_module("torch_side")
+        seam = self.seams["torch write"]
+        try:
+            again = torch_side.read(torch_side.write(seam.graph(graph)))
+        except Exception as error:  # As in `_judged`.
+            yield from (self._failed(case, "torch read", "L0", error) for case in self.model.cases)
+            return
+        yield from self._weights("torch read", graph, again)
+
+    def _weights(self, form: str, written: Graph, read: Graph) -> Iterator[Result]:
+        """Level L0: the weights read back are those that were written, bit for bit."""
+        differing = weight_differences(written, read)
+        for case in self.model.cases:
+            own = [path for path in differing if path.startswith(f"{case.node}.")]
+            verdict = Verdict.DIFFERENT if own else Verdict.SAME
+            note = f"weights differ: {', '.join(own[:3])}" if own else ""
+            yield self._of(case, form, "L0", verdict, {}, 0.0, note)
+
+    def _failed(self, case: Case, form: str, level: str, error: Exception) -> Result:
+        note = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        errors = dict.fromkeys(self.batch.rows, float("inf"))
+        return self._of(case, form, level, Verdict.DIFFERENT, errors, 0.0, note)
+
+    def _of(
+        self,
+        case: Case,
+        form: str,
+        level: str,
+        verdict: Verdict,
+        errors: Mapping[str, float],
+        allowed: float,
+        note: str,
+    ) -> Result:
+        model = self.model
+        return Result(
+            model.name,
+            model.cell,
+            model.walk,
+            case.output,
+            case.states,
+            form,
+            level,
+            verdict,
+            errors,
+            allowed,
+            note,
+        )

@@ -1,0 +1,244 @@
+"""Whether forms of one model have one gradient: level L3 of the tolerance policy.
+
+The loss is ``Σ <output, cotangent>`` with random cotangents, the same for every form, in float64 and at
+inference. A framework's own derivative is asked for, and held
+
+- against slopes of the numpy reference (`biport.compare.finite_differences`), along one random direction of
+  each weight, to 1e-6, so that the form at fault is named;
+- number by number against that of the first form the slopes find nothing wrong with, to 1e-10.
+
+An error is the difference divided by the largest gradient of that weight (for slopes: the root of the sum
+of their squares), or by 1e-4 of the largest of all weights where that is more: what is nothing but rounding
+beside the others has no digits to compare.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from biport import reference
+from biport.compare.finite_differences import Cotangents, Gradient, Slopes
+from biport.compare.tolerance import L1_ALLOWED, Error, Line, Verdict, judge_float64
+from biport.errors import BiportError, WeightError
+from biport.graph import Graph
+from biport.ops import Cell, Op
+
+SLOPES_ALLOWED = 1e-6
+FORMS_ALLOWED = 1e-10
+FLOAT32_ALLOWED = 1e-4
+"""Where a form has float32 only."""
+LEAST = 1e-4
+"""Of the largest gradient: the least that errors are divided by."""
+LEVEL = "L3"
+
+Arrays = Sequence[np.ndarray]
+Differentiate = Callable[[Arrays, Cotangents], Gradient]
+"""``(inputs, cotangents) -> (loss, {path: array})``: a side's ``gradients`` of one model."""
+
+
+@dataclass(frozen=True)
+class Differentiated:
+    """A form that has gradients.
+
+    Args:
+        name: what the report calls it.
+        gradients: its framework's.
+        allowed: how exact its framework is, in float64 where nothing else is noted.
+        note: why it is held to less.
+    """
+
+    name: str
+    gradients: Differentiate
+    allowed: float = L1_ALLOWED
+    note: str = ""
+
+
+@dataclass
+class _Found:
+    """Errors by case and weight; the worst of them, and how many weights are at fault."""
+
+    against: str
+    errors: dict[tuple[str, str], tuple[float, tuple[int, ...]]] = field(default_factory=dict)
+
+    def add(self, case: str, path: str, error: float, index: Iterable[int] = ()) -> None:
+        """One weight of one case."""
+        self.errors[case, path] = error, tuple(index)
+
+    def error(self, allowed: float) -> Error:
+        """All of them as the error of a line, which names the worst weight."""
+        if not self.errors:
+            return Error(0.0, 0.0, note="no weights")
+        (case, path), (worst, index) = max(self.errors.items(), key=lambda item: item[1][0])
+        wrong = {path for (_, path), (error, _) in self.errors.items() if not error <= allowed}
+        others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        sizes = [error for error, _ in self.errors.values()]
+        percentile = float(np.quantile(sizes, 0.999)) if math.isfinite(worst) else math.inf
+        return Error(worst, percentile, (case, index), f"{path}{others}, against {self.against}")
+
+
+def gradient_lines(
+    forms: Sequence[Differentiated],
+    graph: Graph,
+    cases: Mapping[str, Arrays],
+    rounding: Error,
+    seed: int,
+    notes: list[str],
+) -> list[Line]:
+    """For each form its loss, and its gradient against the slopes and against another form's.
+
+    Args:
+        forms: those that have gradients.
+        graph: the source's.
+        cases: inputs by case.
+        rounding: what float32 does to the reference, the worst output's; see `judge_float64`.
+        seed: of cotangents and directions.
+        notes: gets what could not be compared.
+    """
+    exact = graph.astype("float64")
+    cases = _finite(exact, cases, notes)
+    slopes = {case: Slopes(exact, arrays, seed) for case, arrays in cases.items()}
+    wide = {case: [_double(array) for array in arrays] for case, arrays in cases.items()}
+    found = {form.name: _differentiate(form, wide, slopes) for form in forms}
+    lines: list[Line] = []
+    yardstick: Differentiated | None = None
+    for form in forms:
+        made = found[form.name]
+        if isinstance(made, str):
+            note = Error(math.inf, math.inf, note=made)
+            lines.append(Line(form.name, "gradients", LEVEL, Verdict.DIFFERENT, note, SLOPES_ALLOWED))
+            continue
+        of_slopes = max(SLOPES_ALLOWED, form.allowed)
+        own = [
+            _line(form.name, "loss", _losses(made, slopes), form.allowed, rounding),
+            _line(form.name, "gradients", _against_slopes(made, slopes, exact), of_slopes, rounding),
+        ]
+        lines += own
+        if yardstick is not None:
+            allowed = max(FORMS_ALLOWED, form.allowed, yardstick.allowed)
+            other = found[yardstick.name]
+            assert not isinstance(other, str)
+            compared = _against_form(made, other, exact, yardstick.name)
+            lines.append(_line(form.name, "gradients", compared, allowed, rounding))
+        elif all(line.verdict is not Verdict.DIFFERENT for line in own):
+            yardstick = form
+    return lines
+
+
+def _line(form: str, output: str, found: _Found, allowed: float, rounding: Error) -> Line:
+    error = found.error(allowed)
+    verdict, allowed = judge_float64(error, allowed, rounding)
+    return Line(form, output, LEVEL, verdict, error, allowed)
+
+
+def _double(array: np.ndarray) -> np.ndarray:
+    return array.astype("float64") if array.dtype.kind == "f" else array
+
+
+def _finite(graph: Graph, cases: Mapping[str, Arrays], notes: list[str]) -> dict[str, Arrays]:
+    """The rows whose outputs are finite: there is no gradient where a mean is over no steps."""
+    kept: dict[str, Arrays] = {}
+    for case, arrays in cases.items():
+        outputs = reference.run(graph, arrays)
+        rows = np.logical_and.reduce([np.isfinite(out).reshape(len(out), -1).all(axis=1) for out in outputs])
+        if not rows.all():
+            notes.append(f"gradients without {(~rows).sum()} rows of {case!r}, whose outputs are not finite")
+        if rows.any():
+            kept[case] = [array[rows] for array in arrays]
+    return kept
+
+
+def _differentiate(
+    form: Differentiated, cases: Mapping[str, Arrays], slopes: Mapping[str, Slopes]
+) -> dict[str, Gradient] | str:
+    """Its gradients by case, or what went wrong."""
+    try:
+        return {case: form.gradients(arrays, slopes[case].cotangents) for case, arrays in cases.items()}
+    except WeightError as error:
+        return f"as gradients, {error}"
+    except BiportError as error:
+        return str(error)
+    except Exception as error:  # As for its outputs: a foreign runtime may raise anything.
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+
+
+def _losses(made: Mapping[str, Gradient], slopes: Mapping[str, Slopes]) -> _Found:
+    found = _Found("the reference")
+    for case, (loss, _) in made.items():
+        found.add(case, "loss", _ratio(abs(loss - slopes[case].loss), slopes[case].size))
+    return found
+
+
+def _against_slopes(made: Mapping[str, Gradient], slopes: Mapping[str, Slopes], graph: Graph) -> _Found:
+    found = _Found("slopes of the reference")
+    alone, sums = _biases(graph)
+    for case, (_, gradient) in made.items():
+        measured = slopes[case]
+        shapes = measured.shapes
+        least = LEAST * max((abs(measured[path].central) for path in shapes), default=0.0)
+        wanted = {path: path for path in shapes} | {path: sums.get(path, path) for path in gradient}
+        for path, truth in wanted.items():
+            if path in alone and path not in gradient:
+                continue
+            if truth not in shapes or path not in gradient or gradient[path].shape != shapes[truth]:
+                found.add(case, path, math.inf)
+                continue
+            slope = measured[truth]
+            own = max(float(np.linalg.norm(gradient[path])), abs(slope.central))
+            scale = max(own, least, slope.noise / SLOPES_ALLOWED)
+            distance = slope.distance(gradient[path], SLOPES_ALLOWED * scale)
+            found.add(case, path, _ratio(distance, scale))
+    return found
+
+
+def _against_form(
+    made: Mapping[str, Gradient], other: Mapping[str, Gradient], graph: Graph, name: str
+) -> _Found:
+    found = _Found(name)
+    _, sums = _biases(graph)
+    for case, (_, gradient) in made.items():
+        exact = other[case][1]
+        least = LEAST * max((_largest(array) for array in exact.values()), default=0.0)
+        for path, array in gradient.items():
+            twin = exact.get(path, exact.get(sums.get(path, path)))
+            # What only one of them has, or has in another shape, the slopes have told.
+            if twin is None or twin.shape != array.shape or array.size == 0:
+                continue
+            difference = np.abs(array - twin)
+            index = np.unravel_index(int(difference.argmax()), array.shape)
+            scale = max(_largest(twin), least)
+            found.add(case, path, _ratio(float(difference.max()), scale), map(int, index))
+    return found
+
+
+def _biases(graph: Graph) -> tuple[set[str], dict[str, str]]:
+    """Of cells whose two biases act as their sum: second ones, and the first ones that have their gradient.
+
+    A framework may keep the sum alone, as Keras does, whose gradient is that of either.
+    """
+    alone, sums = set(), {}
+    for node in graph.nodes:
+        for place, cell in _cells(node.name, node.op):
+            for gate in cell.gates if cell.one_bias else ():
+                second, first = f"{place}.bias_hh.{gate}", f"{place}.bias_ih.{gate}"
+                alone.add(second)
+                sums |= {second: first} if cell.bias_hh is None else {}
+    return alone, sums
+
+
+def _cells(place: str, op: Op) -> Iterable[tuple[str, Cell]]:
+    if isinstance(op, Cell):
+        yield place, op
+    for name, part in op.parts().items():
+        yield from _cells(f"{place}.{name}", part)
+
+
+def _largest(array: np.ndarray) -> float:
+    return float(np.abs(array).max(initial=0.0))
+
+
+def _ratio(difference: float, scale: float) -> float:
+    return 0.0 if difference == 0 else difference / scale if scale else math.inf

@@ -1,0 +1,173 @@
+"""What was found inside of a form that differs, in words and as plain data."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from biport.compare.localize.positions import Place
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a node parts from the oracle, as far as that is known.
+
+    Args:
+        weights: ``{path: gates}`` of the form's weights that differ.
+        settings: what it has otherwise, one clause each.
+        variants: known mistakes each of which gives what was found.
+        gates: the gates each of which alone could explain the first wrong steps; ``None`` if not tested.
+        explained: whether weights and settings give what was found; ``None`` where that was not asked.
+        own: whether the node gives the same when the oracle computes it from the form's own inputs, so that
+            it only amplifies rounding.
+    """
+
+    weights: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    settings: Sequence[str] = ()
+    variants: Sequence[str] = ()
+    gates: Sequence[str] | None = None
+    explained: bool | None = None
+    own: bool = False
+
+    @property
+    def text(self) -> str:
+        """In words, empty where nothing is known."""
+        if self.own:
+            return "computed right from its own inputs: it amplifies rounding"
+        said = [*self._weights(), *self.settings]
+        if said and self.explained is False:
+            said.append("which does not explain all of it")
+        if self.variants:
+            said.append("it gives what it would give if " + ", or if ".join(self.variants))
+        if self.gates is not None and not self.variants:
+            said.append(_gates(self.gates))
+        return "; ".join(said)
+
+    def _weights(self) -> list[str]:
+        by_gates: dict[tuple[str, ...], list[str]] = {}
+        for path, gates in self.weights.items():
+            by_gates.setdefault(tuple(gates), []).append(path)
+        return [
+            f"its weights differ in {_plural('gate', gates)} ({', '.join(paths)})"
+            if gates
+            else f"its weights differ ({', '.join(paths)})"
+            for gates, paths in by_gates.items()
+        ]
+
+
+def _gates(gates: Sequence[str]) -> str:
+    if not gates:
+        return "explained by no single gate"
+    return "could be explained by gate " + " alone, or gate ".join(gates) + " alone"
+
+
+def _plural(word: str, names: Sequence[str]) -> str:
+    return f"{word}{'s' * (len(names) > 1)} {', '.join(names)}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One form that parts from the oracle.
+
+    Args:
+        form: its name.
+        node: the first node whose inputs agree and whose output does not; ``None`` where there is none.
+        kind: the node's op.
+        output: the value that parts.
+        suspects: nodes before it whose values could not be seen: it is one of these, or ``node``.
+        place: where in the node's output.
+        worked_out: the place was computed with the form's weights, as the output
+            has no steps, or two halves in one.
+        cause: why.
+        causes: the same for those of ``suspects`` that are known to be otherwise than they should be.
+        notes: why something could not be seen.
+    """
+
+    form: str
+    node: str | None = None
+    kind: str = ""
+    output: str = ""
+    suspects: Sequence[str] = ()
+    place: Place | None = None
+    worked_out: bool = False
+    cause: Cause = field(default_factory=Cause)
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    @property
+    def text(self) -> str:
+        """One line."""
+        if self.node is None:
+            return f"{self.form}: {'; '.join(self.notes)}"
+        at = f"at node {self.node!r}"
+        if self.suspects:
+            at += f", so the fault is in one of {', '.join(map(repr, (*self.suspects, self.node)))}"
+        where = "" if self.place is None else ", " + place_text(self.place)
+        why = [self.cause.text, *(f"{name!r}: {cause.text}" for name, cause in self.causes.items())]
+        if self.worked_out:
+            why.insert(0, "worked out from what it holds, as its output does not show it")
+        said = "; ".join(part for part in (*why, *self.notes) if part)
+        return f"{self.form}: first parts {at}{where}" + (f"; {said}" if said else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; numbers that are not finite are ``null``."""
+        place = None
+        if self.place is not None:
+            place = dataclasses.asdict(self.place)
+            place["units"] = list(self.place.units)
+            for name in ("found", "exact"):
+                place[name] = place[name] if math.isfinite(place[name]) else None
+        return {
+            "form": self.form,
+            "node": self.node,
+            "kind": self.kind,
+            "output": self.output,
+            "suspects": list(self.suspects),
+            "place": place,
+            "worked_out": self.worked_out,
+            "cause": _cause_json(self.cause),
+            "causes": {name: _cause_json(cause) for name, cause in self.causes.items()},
+            "notes": list(self.notes),
+            "text": self.text,
+        }
+
+
+def _cause_json(cause: Cause) -> dict[str, Any]:
+    return {
+        "weights": {path: list(gates) for path, gates in cause.weights.items()},
+        "settings": list(cause.settings),
+        "variants": list(cause.variants),
+        "gates": None if cause.gates is None else list(cause.gates),
+        "explained": cause.explained,
+        "amplified_rounding": cause.own,
+    }
+
+
+def place_text(place: Place) -> str:
+    """``backward half, step 3 (the 5th walked), unit 2, case 'holes' row 1: 0.41 instead of 0.2``."""
+    parts = [f"{place.half} half"] if place.half else []
+    if place.state:
+        parts.append(f"final state {place.state}")
+    if place.step is not None:
+        parts.append(f"step {place.step}{_walked(place)}")
+    parts.append(f"unit {place.unit}")
+    parts.append(f"case {place.case!r} row {place.row}")
+    return f"{', '.join(parts)}: {place.found:.4g} instead of {place.exact:.4g}"
+
+
+def _walked(place: Place) -> str:
+    if place.walked is None:
+        return ""
+    if place.padded:
+        after = f"after {place.walked} walked" if place.walked else "before the first walked"
+        return f" (padding, {after})"
+    return f" (the {ordinal(place.walked)} walked)"
+
+
+def ordinal(number: int) -> str:
+    """``1st``, ``2nd``, ``11th``."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
