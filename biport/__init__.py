@@ -1,25 +1,30 @@
-"""biport: recurrent models between Keras, PyTorch and ONNX, proven to compute the same thing."""
+"""biport: recurrent models between Keras, PyTorch and ONNX, proven to compute the same thing.
+
+This is the front door alone: no module inside imports anything from `biport` itself.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
-__all__ = ["Graph", "__version__", "verify"]
+from biport.version import __version__
 
 if TYPE_CHECKING:
     from biport.app.verify import verify
     from biport.graph import Graph
 
+__all__ = ["Graph", "__version__", "verify"]
 
-def __getattr__(name: str):
-    # numpy takes a third of the time of `biport --help`, so nothing is imported before it is asked for.
-    if name == "Graph":
-        from biport.graph import Graph
+if not TYPE_CHECKING:  # A type checker that saw it would take any name for one of the package's.
 
-        return Graph
-    if name == "verify":
-        from biport.app.verify import verify
+    def __getattr__(name: str):
+        # numpy takes a third of the time of `biport --help`, so nothing is imported before it is asked for.
+        if name == "Graph":
+            from biport.graph import Graph
 
-        return verify
-    raise AttributeError(f"module 'biport' has no attribute {name!r}")
+            return Graph
+        if name == "verify":
+            from biport.app.verify import verify
+
+            return verify
+        raise AttributeError(f"module 'biport' has no attribute {name!r}")

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import biport
 from biport.analysis.text_model import check_labels, check_vocabulary
 from biport.data.json_file import read_json, write_json
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
-from biport.files import check_target
+from biport.files import atomic_folder, check_target
 from biport.graph import Graph, Node, Value, structure
 from biport.ops import Op, op_class
+from biport.version import __version__
 
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
 VOCABULARY, LABELS = "vocabulary.json", "labels.json"
@@ -77,7 +75,7 @@ def write(
         labels = check_labels(graph, labels)
     data = {
         "format": FORMAT,
-        "biport": biport.__version__,
+        "biport": __version__,
         "origin": dict(graph.origin),
         "digest": graph.digest(),
         **structure(graph),
@@ -95,40 +93,29 @@ def write(
         outputs=", ".join(f"`{name}` {graph.tensors[name]}" for name in graph.outputs),
         parameters=graph.parameter_count(),
     )
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    try:
-        (staging / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        save_file(arrays, staging / WEIGHTS)
-        (staging / README).write_text(text, encoding="utf-8")
+    with atomic_folder(target) as draft:
+        (draft / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        save_file(arrays, draft / WEIGHTS)
+        (draft / README).write_text(text, encoding="utf-8")
         if vocabulary is not None:
-            vocabulary.save(staging / VOCABULARY)
+            vocabulary.save(draft / VOCABULARY)
         if labels is not None:
-            write_json(staging / LABELS, list(labels))
-        staging.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}-old-", dir=target.parent))
-            target.rename(old / target.name)
-            try:
-                staging.rename(target)
-            except OSError:
-                (old / target.name).rename(target)
-                raise
-            finally:
-                shutil.rmtree(old)
-        else:
-            staging.rename(target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+            write_json(draft / LABELS, list(labels))
     return target
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
     check_target(target, overwrite, replaces="a bundle")
-    if target.exists() and not _is_bundle(target):
+    if target.exists() and not _is_replaceable(target):
         raise InputError(f"{target}: is not a bundle, or holds other files too; it is left as it is")
 
 
-def _is_bundle(target: Path) -> bool:
+def is_bundle(source: Path) -> bool:
+    """Whether a folder that a model comes from is biport's; a SavedModel is none."""
+    return source.is_dir() and not (source / "saved_model.pb").exists()
+
+
+def _is_replaceable(target: Path) -> bool:
     """Whether nothing but a bundle's own files is there, and not only a README."""
     if not target.is_dir():
         return False

@@ -22,7 +22,6 @@ from biport.data.vocabulary import Vocabulary
 from biport.errors import DifferentError, InputError, UnsupportedError
 from biport.files import check_target
 from biport.graph import Graph, Value
-from biport.sources import is_bundle
 
 ROUTES = ("fused", "tf2onnx", "auto")
 ALLOWED = 2e-5
@@ -145,7 +144,7 @@ def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> 
 def _read(source: Any, config: Any) -> Read:
     if isinstance(source, Graph):
         return source, [], None
-    if isinstance(source, str | Path) and is_bundle(Path(source)):
+    if isinstance(source, str | Path) and bundle.is_bundle(Path(source)):
         return bundle.read(Path(source)), [], None
     side = importlib.import_module("keras_side")
     if isinstance(source, str | Path):
@@ -161,7 +160,7 @@ def _traced(
     source: Any, output: Path, graph: Graph | None, *, verify: bool, overwrite: bool, notes: Sequence[str]
 ) -> Exported:
     keras_side, export = (importlib.import_module(side) for side in ("keras_side", "export"))
-    if isinstance(source, Graph) or (isinstance(source, str | Path) and is_bundle(Path(source))):
+    if isinstance(source, Graph) or (isinstance(source, str | Path) and bundle.is_bundle(Path(source))):
         assert graph is not None
         model = keras_side.write(graph)
     elif isinstance(source, str | Path):
@@ -219,7 +218,7 @@ def text_options(
         "vocabulary": None if vocabulary is None else Vocabulary.load(vocabulary),
         "labels": None if labels is None else [name.strip() for name in labels.split(",")],
     }
-    if is_bundle(source) and route != "tf2onnx":
+    if bundle.is_bundle(source) and route != "tf2onnx":
         found["vocabulary"] = found["vocabulary"] or bundle.read_vocabulary(source)
         found["labels"] = found["labels"] or bundle.read_labels(source)
     if embed_tokenizer:

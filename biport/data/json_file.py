@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from biport.errors import FileError
+from biport.files import atomic_file
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -31,11 +31,5 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     Raises:
         OSError: when the folder cannot be written to.
     """
-    target = Path(path)
-    # Not `tempfile`: its files keep out everyone but their owner, even once renamed.
-    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
+    with atomic_file(Path(path)) as draft:
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from biport.errors import InputError, MissingDependencyError
-from biport.files import check_target
+from biport.files import atomic_file, check_target
 from biport.training.progress import Epoch
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -65,11 +62,5 @@ def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
 
 def save_figure(figure: Any, path: Path) -> None:
     """Write a matplotlib figure, in the form its suffix says; it appears whole or not at all."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format=path.suffix.removeprefix("."), dpi=150)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        draft.write_bytes(picture.getvalue())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with atomic_file(path) as draft:
+        figure.savefig(draft, dpi=150)

@@ -16,12 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import biport
 from biport.data.json_file import read_json, write_json
 from biport.errors import FileError, InputError
-from biport.files import check_folder
+from biport.files import check_folder, is_draft
 from biport.training.progress import Epoch
 from biport.training.recipe import differences
+from biport.version import __version__
 
 RECIPE, INITIAL, LAST, MODEL = "recipe.json", "initial", "last.safetensors", "model"
 HISTORY, CURVES = "history.json", "curves.png"
@@ -50,9 +50,7 @@ def check_new(folder: Path, force: bool) -> None:
 
 def _is_draft(name: str) -> bool:
     """What a run that was killed while it wrote may leave."""
-    return name.startswith(tuple(f".{own}" for own in OWN_FILES)) or (
-        name.startswith(".") and name.endswith(".keras")
-    )
+    return any(is_draft(name, own) for own in OWN_FILES)
 
 
 def clear(folder: Path) -> None:
@@ -76,7 +74,7 @@ def describe(
 
 def write_description(folder: Path, description: Mapping[str, Any]) -> None:
     """Write ``recipe.json``, which says that the run is there: the last file before training."""
-    write_json(folder / RECIPE, {"format": FORMAT, "biport": biport.__version__, **description})
+    write_json(folder / RECIPE, {"format": FORMAT, "biport": __version__, **description})
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from biport.data import Position
 from biport.errors import FileError
+from biport.files import atomic_file
 from biport.training.trainer import State, Sums
 
 FORMAT = "biport-checkpoint-1"
@@ -86,13 +85,9 @@ def write_checkpoint(path: Path, state: State, progress: Progress) -> None:
     """Write the trainer's state and the progress as one safetensors file: whole or not at all."""
     from safetensors.numpy import save_file
 
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     metadata = {"format": FORMAT, "progress": json.dumps(progress.to_json(), allow_nan=False)}
-    try:
+    with atomic_file(path) as draft:
         save_file({name: np.asarray(array, order="C") for name, array in state.items()}, draft, metadata)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, NDArray], Progress]:

@@ -188,7 +188,7 @@ def test_a_failed_exchange_keeps_the_old_bundle(folder: Path, monkeypatch: pytes
     rename = Path.rename
 
     def fail(self: Path, target: Path) -> Path:
-        if Path(target) == folder and self.name.startswith(".model-"):
+        if Path(target) == folder and self.name == "new":
             raise OSError("no")
         return rename(self, target)
 

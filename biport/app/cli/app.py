@@ -12,8 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from biport import __version__
 from biport.errors import BiportError, MissingDependencyError, UnsupportedError
+from biport.version import __version__
 
 app = typer.Typer(
     name="biport",

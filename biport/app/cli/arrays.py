@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from biport.errors import InputError
+from biport.files import atomic_file
 
 
 def load_inputs(path: Path) -> Any:
@@ -37,15 +37,7 @@ def load_inputs(path: Path) -> Any:
 
 def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write an ``.npz`` so that it appears whole or not at all."""
-    import tempfile
-
     import numpy as np
 
-    with tempfile.NamedTemporaryFile(dir=path.absolute().parent, suffix=".npz", delete=False) as file:
-        try:
-            np.savez(file, **arrays)
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with atomic_file(path) as draft:
+        np.savez(draft, **arrays)

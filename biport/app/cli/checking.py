@@ -11,7 +11,6 @@ from biport.app.cli.app import ConfigFile, Force, Json, app, import_torch_first,
 from biport.app.cli.arrays import load_inputs
 from biport.app.cli.models import read_source
 from biport.errors import InputError
-from biport.sources import is_bundle
 
 
 @app.command()
@@ -28,8 +27,9 @@ def inspect(
 
 
 def _inspect(source: Path, config: Path | None) -> Any:
-    if is_bundle(source):
-        from biport import bundle
+    from biport import bundle
+
+    if bundle.is_bundle(source):
         from biport.analysis.summary import inspect_graph
 
         graph = bundle.read(source)

@@ -8,7 +8,6 @@ from typing import Any
 
 from biport.errors import InputError
 from biport.files import check_folder
-from biport.sources import is_bundle
 
 
 class Target(StrEnum):
@@ -21,9 +20,9 @@ class Target(StrEnum):
 
 def read_source(source: Path, config: Path | None) -> tuple[Any, list[str]]:
     """A model, and what somebody who ports it should know."""
-    if is_bundle(source):
-        from biport import bundle
+    from biport import bundle
 
+    if bundle.is_bundle(source):
         return bundle.read(source), []
     if source.suffix == ".onnx":
         raise InputError(f"{source}: biport writes ONNX but does not read it; give a Keras file or a bundle")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
 from biport.app.matrix import report
 from biport.app.matrix.faults import Finding
 from biport.app.matrix.run import Outcome
-from biport.files import check_target
+from biport.files import atomic_file, check_target
 
 JSON, JUNIT, HTML, FAULTS = "matrix.json", "matrix.xml", "matrix.html", "faults.json"
 
@@ -40,13 +38,6 @@ def write_findings(findings: list[Finding], folder: Path) -> list[Path]:
 
 def _write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(exist_ok=True)
-    handle, staging = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(staging, 0o644)
-        os.replace(staging, path)
-    except BaseException:
-        Path(staging).unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as draft:
+        draft.write_bytes(content)
     return path

@@ -10,10 +10,10 @@ from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree
 
-from biport import __version__
 from biport.app.matrix.faults import Finding, missed, score
 from biport.app.matrix.run import Outcome, Result
 from biport.compare.tolerance import Verdict
+from biport.version import __version__
 
 PACKAGES = ("keras", "tensorflow", "torch", "onnx", "onnx-ir", "tf2onnx", "onnxruntime", "numpy")
 

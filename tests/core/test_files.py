@@ -1,0 +1,77 @@
+"""Files and folders appear whole or not at all, and for everyone whom the umask lets in."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from biport.files import atomic_file, atomic_folder, is_draft
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def test_a_file_gets_the_permissions_of_the_umask(umask: int, tmp_path: Path) -> None:
+    for name in ("weights.safetensors", "arrays.npz"):
+        with atomic_file(tmp_path / name) as draft:
+            # safetensors writes through a temporary file, which keeps out everyone but its owner.
+            save_file({"w": np.ones(3)}, draft) if draft.suffix != ".npz" else np.savez(draft, w=np.ones(3))
+        assert mode(tmp_path / name) == 0o666 & ~umask
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.npz", "weights.safetensors"]
+
+
+def test_so_does_all_that_is_in_a_folder(umask: int, tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "model") as draft:
+        save_file({"w": np.ones(3)}, draft / "w.safetensors")
+        (draft / "inner").mkdir()
+        save_file({"w": np.ones(3)}, draft / "inner" / "w.safetensors")
+    assert mode(tmp_path / "model") == mode(tmp_path / "model" / "inner") == 0o777 & ~umask
+    assert {mode(path) for path in tmp_path.rglob("*.safetensors")} == {0o666 & ~umask}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_fails_leaves_things_as_they_were(there: bool, tmp_path: Path) -> None:
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    if there:
+        file.write_text("old")
+        folder.mkdir()
+        (folder / "old").touch()
+    with pytest.raises(ZeroDivisionError), atomic_file(file) as draft:
+        draft.write_text("new")
+        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), atomic_folder(folder) as draft:
+        (draft / "new").touch()
+        raise ZeroDivisionError
+    assert sorted(path.name for path in tmp_path.rglob("*")) == (["file", "folder", "old"] if there else [])
+    assert not there or file.read_text() == "old"
+
+
+def test_what_is_written_beside_a_file_moves_along(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "model.onnx") as draft:
+        draft.write_text("model")
+        draft.with_name("model.onnx.data").write_text("weights")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
+
+
+def test_a_folder_replaces_all_of_the_old_one(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        with atomic_folder(tmp_path / "model") as draft:
+            (draft / name).touch()
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "two"]
+
+
+def test_what_a_killed_process_leaves_is_known() -> None:
+    assert is_draft(".model.keras.0f.tmp", "model.keras")
+    assert not is_draft(".model.keras.0f.tmp", "other")
+    assert not is_draft("model.keras", "model.keras")
