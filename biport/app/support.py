@@ -8,6 +8,7 @@ from typing import Any
 
 from biport import ops
 from biport.registry import Registry, snake_case
+from biport.tables import markdown_table
 
 SIDES = ("reference", "Keras read", "Keras write", "torch read", "torch write", "ONNX write")
 
@@ -60,8 +61,5 @@ def _home(function: Callable) -> str:
 
 def support_table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
-    lines = [f"| op | {' | '.join(SIDES)} |", "|---" * (len(SIDES) + 1) + "|"]
-    lines += [
-        f"| {row['op']} | {' | '.join('yes' if row[side] else '-' for side in SIDES)} |" for row in rows
-    ]
-    return "\n".join(lines)
+    cells = [[row["op"], *("yes" if row[side] else "-" for side in SIDES)] for row in rows]
+    return markdown_table([["op", *SIDES], *cells])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,9 +64,16 @@ def _stepper(graph: Graph, form: str, folder: Path) -> Stepper:
     if form == "numpy":
         return reference_stepper(split(graph), "float32")
     if form == "onnx":
-        export = importlib.import_module("export")
+        import export
+
         return export.stepper(export.write_decoder(graph, folder / "decoder"), "cpu")
-    return importlib.import_module(f"{form}_side").stepper(graph)
+    if form == "torch":
+        import torch_side
+
+        return torch_side.stepper(graph)
+    import keras_side
+
+    return keras_side.stepper(graph)
 
 
 def _row(source: str, found: Translation) -> dict[str, Any]:

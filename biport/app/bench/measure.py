@@ -19,23 +19,23 @@ class Times:
     """Milliseconds a call of each contestant.
 
     Args:
-        found: turn by turn, the median of a turn's calls.
+        turns: turn by turn, the median of a turn's calls.
         shortest: of all calls.
     """
 
-    found: Mapping[str, Sequence[float]]
+    turns: Mapping[str, Sequence[float]]
     shortest: Mapping[str, float]
 
     def median(self, name: str) -> float:
         """The median over all turns."""
-        return statistics.median(self.found[name])
+        return statistics.median(self.turns[name])
 
     def ratio(self, slow: str, fast: str) -> float:
         """How many times as long ``slow`` takes as ``fast``: the median over the turns' ratios.
 
         The two calls of one turn lie side by side in time, and share what else the machine does.
         """
-        pairs = zip(self.found[slow], self.found[fast], strict=True)
+        pairs = zip(self.turns[slow], self.turns[fast], strict=True)
         return statistics.median(one / two for one, two in pairs)
 
     def best_ratio(self, slow: str, fast: str) -> float:
@@ -89,8 +89,8 @@ def _clock(run: Run) -> float:
 
 def machine(*packages: str) -> str:
     """The machine and what runs on it, in a line."""
-    found = Path("/proc/cpuinfo")
-    lines = found.read_text().splitlines() if found.exists() else []
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text().splitlines() if described.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     cpu = names[0] if names else platform.processor() or platform.machine()
     shown = [f"{name} {_version(name)}" for name in packages]
@@ -106,9 +106,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table in Markdown; the first column to the left, numbers to the right."""
-    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

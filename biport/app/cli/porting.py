@@ -88,12 +88,14 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
-    from biport.app.export import export_model, text_options, triton_target, write_triton_config
+    from biport.app.export import export_model, text_options
+    from export import triton as repository
 
     if (output is None) == (triton is None):
         raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")
-    if output is None:
-        output = triton_target(source, triton)
+    if triton is not None:
+        output = repository.repository_path(triton, source.resolve().stem)
+    assert output is not None
     check_output(source, Target.ONNX, output)
     if int8 and half:
         raise InputError("--int8 and --fp16: take one of them")
@@ -103,7 +105,7 @@ def export(
     settings: dict[str, Any] = {"config": config, "verify": verified, "overwrite": force}
     made = export_model(source, output, route=route, precision=precision, options=options, **settings)
     if triton is not None:
-        write_triton_config(output)
+        repository.write_config(output)
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
     lines = [
         f"{output}: route {made.written.route}, {made.written.bytes:,} bytes",

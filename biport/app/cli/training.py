@@ -35,9 +35,13 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Train a Keras BiLSTM, port it to PyTorch and ONNX, and compare all of them."""
-    import importlib
-
-    run_demo = importlib.import_module(f"biport.app.demo.{which.value}").run_demo
+    match which:
+        case Demo.SENTIMENT:
+            from biport.app.demo.sentiment import run_demo
+        case Demo.SEQ2SEQ:
+            from biport.app.demo.seq2seq import run_demo
+        case Demo.TAGGER:
+            from biport.app.demo.tagger import run_demo
     result = run_demo(output, epochs=epochs, seed=seed, force=force, quiet=as_json)
     say(as_json, result.to_json(), result.text)
     raise typer.Exit(0 if result.ok else 1)

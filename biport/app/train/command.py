@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from biport import bundle
+from biport.app.progress import show_progress
 from biport.data.imdb_rows import file_of_keras
 from biport.errors import InputError, MissingDependencyError
 from biport.graph import Graph
@@ -76,10 +72,14 @@ def run_training(
     run = Run(
         trainer, recipe, data, framework, output, begin(trainer, recipe, data, framework, output, initial)
     )
-    with Interruption() as interruption, _shown(quiet) as watcher:
+    with Interruption() as interruption, show_progress(quiet) as display:
+        watcher = Watcher(
+            lambda done, total, epoch: display.update(f"epoch {epoch}", done, total),
+            lambda epoch: display.line(_line(epoch)),
+            interruption,
+        )
         try:
-            watched = Watcher(watcher.batch, watcher.epoch, interruption)
-            _loop(run, watched).run()
+            _loop(run, watcher).run()
         except InterruptedRunError:
             return _interrupted(run, interruption.signal or 2)
     return _finished(run)
@@ -93,7 +93,10 @@ def _side(framework: str) -> Any:
         from keras_side.write import require_keras
 
         require_keras()
-    return importlib.import_module(f"{framework}_side.train")
+        from keras_side import train
+    else:
+        from torch_side import train
+    return train
 
 
 def _read_initial(path: Path) -> Graph:
@@ -207,21 +210,6 @@ def _data(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
         "recipe": run.recipe.to_json(),
         **_history(run, test),
     }
-
-
-@contextlib.contextmanager
-def _shown(quiet: bool) -> Iterator[Watcher]:
-    """A line an epoch, and on a terminal a bar; nothing when ``quiet``."""
-    console = Console(stderr=True, quiet=quiet)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    hidden = quiet or not console.is_terminal
-    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(done: int, total: int, epoch: int) -> None:
-            bar.update(task, description=f"epoch {epoch}", completed=done, total=total)
-
-        yield Watcher(show, lambda epoch: console.print(_line(epoch), highlight=False, soft_wrap=True))
 
 
 def _line(epoch: Epoch) -> str:

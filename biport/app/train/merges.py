@@ -13,6 +13,7 @@ from typing import Any
 
 from biport.errors import FileError, InputError, MissingDependencyError
 from biport.files import check_folder
+from biport.tables import markdown_table
 from biport.training import folder as files
 from biport.training.curves import save_figure
 from biport.training.progress import Epoch
@@ -131,15 +132,12 @@ def _row(merge: str, framework: str, folder: Path) -> Row:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    lines = [
-        "| merge | framework | test accuracy | test loss | seconds an epoch |",
-        "|---|---|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {row.merge} | {row.framework} | {row.accuracy:.2%} | {row.loss:.4f} | {row.seconds:.1f} |"
+    head = ["merge", "framework", "test accuracy", "test loss", "seconds an epoch"]
+    cells = [
+        [row.merge, row.framework, f"{row.accuracy:.2%}", f"{row.loss:.4f}", f"{row.seconds:.1f}"]
         for row in rows
     ]
-    return "\n".join(lines)
+    return markdown_table([head, *cells], "<<>")
 
 
 def _draw(rows: Sequence[Row], path: Path) -> None:
