@@ -16,7 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from biport.app.bench.measure import machine
+from biport.app.measure import machine
 from biport.tables import markdown_table
 
 ROUNDS = 7

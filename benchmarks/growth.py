@@ -17,7 +17,7 @@ import numpy as np
 from lowering import KINDS, layer
 
 import export
-from biport.app.bench.measure import Run, machine, take_turns
+from biport.app.measure import Run, machine, take_turns
 from biport.tables import markdown_table
 
 BASE = {"N": 8, "T": 64, "H": 64}

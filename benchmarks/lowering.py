@@ -18,7 +18,7 @@ import numpy as np
 
 import export
 from biport import ops
-from biport.app.bench.measure import machine, take_turns
+from biport.app.measure import machine, take_turns
 from biport.graph import Graph, Node, Value
 from export.lowering import LOOP_FROM
 

@@ -21,7 +21,7 @@ import onnx_ir as ir
 from lowering import KINDS, layer, sessions
 
 import export
-from biport.app.bench.measure import Run, Times, machine, take_turns
+from biport.app.measure import Run, Times, machine, take_turns
 from biport.tables import markdown_table
 from export.builder import IR_VERSION, OPSET
 

@@ -26,7 +26,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import export
 import keras_side
-from biport.app.bench.measure import machine, take_turns
+from biport.app.measure import machine, take_turns
 from biport.tables import markdown_table
 
 Contestant: TypeAlias = Callable[[np.ndarray], object]

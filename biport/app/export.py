@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from biport import bundle
-from biport.app.bench.cost import Cost, cost
+from biport.app.cost import Cost, cost
 from biport.app.verify import verify as verify_forms
 from biport.data.vocabulary import Vocabulary
 from biport.errors import DifferentError, InputError, UnsupportedError

@@ -13,9 +13,9 @@ from keras import layers
 from typer.testing import CliRunner
 
 import keras_side
-from biport.app.bench.measure import take_turns
 from biport.app.bench.run import inputs, race
 from biport.app.cli import app
+from biport.app.measure import take_turns
 from biport.errors import InputError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from biport.app.bench.contestants import FORMS, gather
-from biport.app.bench.measure import Times, machine, take_turns
+from biport.app.measure import Times, machine, take_turns
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.inputs import id_bounds

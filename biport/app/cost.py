@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from biport.app.bench.measure import take_turns
+from biport.app.measure import take_turns
 
 
 @dataclass(frozen=True)
