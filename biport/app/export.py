@@ -223,16 +223,16 @@ def text_options(
     Raises:
         FileError: a vocabulary or labels cannot be read.
     """
-    found: dict[str, Any] = {
+    options: dict[str, Any] = {
         "vocabulary": None if vocabulary is None else Vocabulary.load(vocabulary),
         "labels": None if labels is None else [name.strip() for name in labels.split(",")],
     }
     if bundle.is_bundle(source) and route != "tf2onnx":
-        found["vocabulary"] = found["vocabulary"] or bundle.read_vocabulary(source)
-        found["labels"] = found["labels"] or bundle.read_labels(source)
+        options["vocabulary"] = options["vocabulary"] or bundle.read_vocabulary(source)
+        options["labels"] = options["labels"] or bundle.read_labels(source)
     if embed_tokenizer:
-        found["embed_tokenizer"] = True
-    return {name: value for name, value in found.items() if value is not None}
+        options["embed_tokenizer"] = True
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _against_the_oracle(graph: Graph) -> Callable[[Path], None]:
@@ -255,9 +255,9 @@ def _against_keras(model: Any) -> Callable[[Path], None]:
             arrays = _random_inputs(session.input_values, session.id_bounds, N, T)
             flat = arrays if len(arrays) > 1 else arrays[0]
             truth = [np.asarray(part) for part in keras.tree.flatten(model(flat, training=False))]
-            for name, found, exact in zip(session.output_names, session.run(arrays), truth, strict=True):
+            for name, given, exact in zip(session.output_names, session.run(arrays), truth, strict=True):
                 allowed = ALLOWED * max(1.0, float(np.abs(exact).max(initial=0)))
-                error = float(np.abs(found - exact).max(initial=0))
+                error = float(np.abs(given - exact).max(initial=0))
                 if not error <= allowed:
                     raise DifferentError(
                         f"{path.name} was not kept: output {name!r} differs from Keras' own by {error:.2g}, "

@@ -159,8 +159,8 @@ def verify(
     if not trace:
         return report
     differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
-    found = locate(Oracle(graph, cases), cases, differing) if differing else []
-    return dataclasses.replace(report, trace=found)
+    findings = locate(Oracle(graph, cases), cases, differing) if differing else []
+    return dataclasses.replace(report, trace=findings)
 
 
 def _with_names(forms: Sequence[Form]) -> list[Form]:
@@ -190,12 +190,12 @@ def _run_all(run: Run, cases: Mapping[str, Arrays]) -> Results | str:
 def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error]:
     if isinstance(results, str):
         return [Error(float("inf"), float("inf"), note=results)] * outputs
-    if any(len(found) != outputs for found in results.values()):
-        found = len(next(iter(results.values())))
-        return [Error(float("inf"), float("inf"), note=f"{found} outputs instead of {outputs}")] * outputs
+    if any(len(arrays) != outputs for arrays in results.values()):
+        given = len(next(iter(results.values())))
+        return [Error(float("inf"), float("inf"), note=f"{given} outputs instead of {outputs}")] * outputs
     return [
         measure(
-            {case: found[position] for case, found in results.items()},
+            {case: arrays[position] for case, arrays in results.items()},
             {case: exact[position] for case, exact in oracle.items()},
         )
         for position in range(outputs)
@@ -210,7 +210,7 @@ def _float32_lines(
     reference_errors: Sequence[Error],
 ) -> list[Line]:
     floor, count = float32_floor(graph), len(graph.outputs)
-    errors = {name: _errors(found, oracle, count) for name, found in results.items()}
+    errors = {name: _errors(arrays_or_reason, oracle, count) for name, arrays_or_reason in results.items()}
     lines = []
     for name in results:
         for position, output in enumerate(graph.outputs):
@@ -241,8 +241,8 @@ def _float64_lines(
         if isinstance(run, str):
             notes.append(f"{form.name}: not run in float64: {run}")
             continue
-        found = _errors(_run_all(run, wide), oracle, len(graph.outputs))
-        for output, error, rounded in zip(graph.outputs, found, reference_errors, strict=True):
+        errors = _errors(_run_all(run, wide), oracle, len(graph.outputs))
+        for output, error, rounded in zip(graph.outputs, errors, reference_errors, strict=True):
             verdict, allowed = judge_float64(error, form.float64_allowed, rounded)
             lines.append(Line(form.name, output, "L1", verdict, error, allowed))
     return lines
@@ -254,20 +254,20 @@ def _differentiated(
     """The forms that have gradients; of the others it is noted why they have none."""
     if any(array.size == 0 for arrays in cases.values() for array in arrays):
         raise InputError("gradients need inputs that are not empty")
-    found, missing = [], []
+    differentiated, missing = [], []
     for form in forms:
         gradients = _opened(form.gradients, graph)
         if isinstance(gradients, str):
             missing.append(f"{form.name}: no gradients: {gradients}")
             continue
         # The form may have been given another name since it was opened.
-        found.append(dataclasses.replace(gradients, name=form.name))
+        differentiated.append(dataclasses.replace(gradients, name=form.name))
         if gradients.note:
             missing.append(f"{form.name}: {gradients.note}")
-    if not found:
+    if not differentiated:
         raise InputError(f"no form has gradients to compare: {'; '.join(missing)}")
     notes += missing
-    return found
+    return differentiated
 
 
 def _opened(make: Callable[[Graph], T] | str, source: Graph) -> T | str:

@@ -141,9 +141,9 @@ def _loop(run: Run, watcher: Watcher) -> Loop:
         bundle.write(run.trainer.graph(), run.output / files.MODEL, overwrite=True)
         run.trainer.save(run.output)
 
-    def epoch(found: Epoch) -> None:
+    def epoch(finished: Epoch) -> None:
         files.write_history(run.output, _history(run))
-        watcher.epoch(found)
+        watcher.epoch(finished)
 
     shown = Watcher(watcher.batch, epoch, watcher.stop)
     checkpoint = run.output / files.LAST
@@ -194,13 +194,13 @@ def _finished(run: Run) -> tuple[dict[str, Any], str, int]:
 def _test(run: Run) -> dict[str, float]:
     """What the model makes of the rows for testing."""
     sums = evaluate(run.trainer, run.recipe, run.data, run.data.test)
-    found = {"loss": sums.mean_loss, "accuracy": sums.accuracy}
+    figures = {"loss": sums.mean_loss, "accuracy": sums.accuracy}
     if run.recipe.task == "seq2seq":
         rows: Any = run.data.test
         sources, targets = rows
         right, count = exact_matches(run.trainer.stepper(), sources, targets, run.recipe.max_length)
-        found["exact"] = right / max(count, 1)
-    return found
+        figures["exact"] = right / max(count, 1)
+    return figures
 
 
 def _data(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
@@ -229,8 +229,8 @@ def run_curves(runs: Sequence[Path], output: Path, force: bool) -> tuple[dict[st
     check_picture(output, force)
     # By the folders' names, where those are enough to tell them apart.
     short = len({run.name for run in runs}) == len(runs)
-    found = {run.name if short else str(run): files.read_history(run) for run in runs}
-    draw_curves(found, output)
-    epochs = {label: len(history) for label, history in found.items()}
+    histories = {run.name if short else str(run): files.read_history(run) for run in runs}
+    draw_curves(histories, output)
+    epochs = {label: len(history) for label, history in histories.items()}
     counted = ", ".join(f"{label} ({count} epochs)" for label, count in epochs.items())
     return {"output": str(output), "runs": epochs}, f"{output}: {counted}"

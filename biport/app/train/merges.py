@@ -104,17 +104,17 @@ def _train(folder: Path, framework: str, options: Sequence[str]) -> None:
     """A run in a process of its own: one framework a process."""
     begun = ["--resume"] if (folder / files.RECIPE).exists() else []
     command = [sys.executable, "-m", "biport", "train", "sentiment", "--framework", framework]
-    found = subprocess.run(
+    done = subprocess.run(
         [*command, "-o", str(folder), *options, *begun, "--json"],
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
-    if found.returncode:
+    if done.returncode:
         try:
-            said = json.loads(found.stdout)["error"]["message"]
+            said = json.loads(done.stdout)["error"]["message"]
         except (ValueError, KeyError):
-            said = f"it ended with code {found.returncode}"
+            said = f"it ended with code {done.returncode}"
         raise InputError(f"{folder.name}: {said}")
 
 
@@ -153,8 +153,8 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     frameworks = list(dict.fromkeys(row.framework for row in rows))
     width = 0.8 / len(frameworks)
     for row in rows:
-        place, side = merges.index(row.merge), frameworks.index(row.framework)
-        color = f"C{place}"
+        group, side = merges.index(row.merge), frameworks.index(row.framework)
+        color = f"C{group}"
         style = "-" if side == 0 else "--"
         label = f"{row.merge}, {row.framework}"
         left.plot(
@@ -165,7 +165,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
             marker=".",
             label=label,
         )
-        x = place + (side - (len(frameworks) - 1) / 2) * width
+        x = group + (side - (len(frameworks) - 1) / 2) * width
         bars = right.bar(x, 100 * row.accuracy, width, color=color, alpha=1 - 0.4 * side, edgecolor="black")
         right.bar_label(bars, [f"{100 * row.accuracy:.1f}\n{row.framework}"], fontsize=7)
     left.set_xlabel("epoch")
