@@ -186,7 +186,7 @@ def compare_merges(
     for name, value in (("--epochs", epochs), ("--limit", limit), ("--seed", seed)):
         options += [] if value is None else [name, str(value)]
     options += [] if masked is None else ["--set", f"masked={json.dumps(masked)}"]
-    data, text = compare(
+    result, text = compare(
         options,
         frameworks=[one.value for one in framework or list(Framework)],
         merges=merge or MERGES,
