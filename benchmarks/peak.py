@@ -23,7 +23,7 @@ from lowering import KINDS, layer, sessions
 import export
 from biport.app.measure import Run, Times, machine, take_turns
 from biport.tables import markdown_table
-from export.builder import IR_VERSION, OPSET
+from export.onnx.builder import IR_VERSION, OPSET
 
 N, T, H = 32, 100, 256
 

@@ -157,8 +157,8 @@ RULES = {
     "keras_side, keras_side.train": FRAMEWORKS,
     "torch_side, torch_side.models, torch_side.train": FRAMEWORKS - {"torch"},
     "export": FRAMEWORKS,
-    "export.fused_route": {"keras", "tensorflow", "torch", "tf2onnx", "onnxruntime"},
-    "export.session, export.scoring, export.triton": FRAMEWORKS,
+    "export.build": {"keras", "tensorflow", "torch", "tf2onnx", "onnxruntime"},
+    "export.session, export.corpus.scoring, export.deploy.triton": FRAMEWORKS,
 }
 
 

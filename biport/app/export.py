@@ -34,7 +34,7 @@ class Exported:
     """What was written.
 
     Args:
-        written: the file; an ``export.files.Written``.
+        written: the file; an ``export.publish.Written``.
         graph: the model, where biport reads it.
         verified: how the file was tried; empty where it was not.
         notes: what somebody who deploys it should know.
@@ -69,8 +69,8 @@ def export_model(
         verify: try the file with onnxruntime before it is put in its place: against the oracle, or where
             there is no graph against the live model.
         overwrite: replace a file that is there.
-        precision: ``"float32"``, or what of `export.precision.PRECISIONS` is made of the float32 file, after
-            that one has been tried.
+        precision: ``"float32"``, or what of `export.deploy.precision.PRECISIONS` is made of the float32
+            file, after that one has been tried.
         options: of `export.write`, for the fused route alone.
 
     Raises:
@@ -128,7 +128,7 @@ def _float32(
 
 def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> Exported:
     import export
-    from export.precision import write_precision
+    from export.deploy.precision import write_precision
 
     costs: list[Cost] = []
 
@@ -186,7 +186,7 @@ def _traced(
 
 def _refuse_old(path: Path) -> None:
     """Keras 3 gives some files of Keras 1 and 2 other numbers, and without a graph nothing would tell."""
-    from keras_side.file import ModelFile
+    from keras_side.file.model_file import ModelFile
 
     with ModelFile(path) as file:
         if file.origin.generation < 3:
@@ -201,7 +201,7 @@ def _checked(graph: Graph, options: Mapping[str, Any]) -> Callable[[Path], None]
 
     def check(path: Path) -> None:
         import export
-        from export.tokenizer_check import same_numbers
+        from export.deploy.tokenizer_check import same_numbers
 
         # The oracle knows no strings: the file is compared with one of ids, and that one with the oracle.
         plain = path.with_name("ids.onnx")

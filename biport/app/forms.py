@@ -112,7 +112,7 @@ def _open_path(path: Path, config: Any) -> Form:
 def _keras_file_form(path: Path, config: Any) -> Form:
     """A Keras file, run by the Keras that gives it the meaning it was written with, if that is here."""
     import keras_side
-    from keras_side.file import needs_config
+    from keras_side.file.model_file import needs_config
     from keras_side.load_file import program
 
     # Read before keras is imported: a bad file is told without waiting for it.

@@ -26,12 +26,12 @@ def run_corpus(
     """Run ``model`` over the texts of ``source``; what to say, as data and as text.
 
     Raises:
-        InputError: there is no output; or as ``export.scoring.score``.
+        InputError: there is no output; or as ``export.corpus.scoring.score``.
     """
     if output is None:
         raise InputError("a corpus needs an --output: a file that ends in .csv, .jsonl or .npz")
     import export
-    from export.scoring import score
+    from export.corpus.scoring import score
 
     session = export.Session(model, device=device)
     with show_progress(quiet) as display:

@@ -31,11 +31,11 @@ def _registries() -> dict[str, set[str]]:
     reference = importlib.import_module("biport.reference")
     importlib.import_module("keras_side.read")
     keras_registry = importlib.import_module("keras_side.registry").READERS
-    operations = importlib.import_module("keras_side.operations").OPERATIONS
-    data_operations = importlib.import_module("keras_side.data_operations").SUPPORTED
+    operations = importlib.import_module("keras_side.reading.mask_expressions").OPERATIONS
+    data_operations = importlib.import_module("keras_side.reading.operations").SUPPORTED
     importlib.import_module("torch_side")
     torch_registry = importlib.import_module("torch_side.registry")
-    importlib.import_module("export.fused_route")
+    importlib.import_module("export.build")
     readers = [keras_registry.lookup(name, name) for name in keras_registry]
     return {
         "reference": _names(reference.REFERENCES),

@@ -83,7 +83,7 @@ def encode_reviews(reviews: Reviews, num_words: int, length: int) -> tuple[Rows,
 
 
 def _from_keras(num_words: int, length: int) -> tuple[Rows, Rows]:
-    from keras_side.write import require_keras
+    from keras_side.require import require_keras
 
     require_keras()
     from keras.datasets import imdb

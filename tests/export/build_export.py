@@ -51,13 +51,13 @@ def chain(rng: np.random.Generator, *layers: ops.Op, masked: bool = True, ids: s
     """``ids -> embedding -> layers``, all under one mask; every layer's outputs are outputs."""
     nodes = [Node("mask", ops.NotEqual(), ("ids",)), Node("table", embedding(rng), ("ids",))]
     value, outputs = "table", []
-    for place, op in enumerate(layers, 1):
+    for number, op in enumerate(layers, 1):
         two = isinstance(op, ops.Bidirectional) and op.merge is None
-        made = (f"layer_{place}:0", f"layer_{place}:1") if two else (f"layer_{place}",)
+        names = (f"layer_{number}:0", f"layer_{number}:1") if two else (f"layer_{number}",)
         masks = ("mask",) if masked and op.masked else ()
-        nodes.append(Node(f"layer_{place}", op, (value,), made, masks))
-        value = made[0]
-        outputs += made
+        nodes.append(Node(f"layer_{number}", op, (value,), names, masks))
+        value = names[0]
+        outputs += names
     return Graph((Value("ids", ("N", "T"), ids),), tuple(nodes), tuple(outputs))
 
 
@@ -95,11 +95,11 @@ def exported(graph: Graph, folder: Path) -> export.Session:
 
 def worst(graph: Graph, session: export.Session, *inputs: np.ndarray) -> float:
     """The largest error against the oracle; shapes, dtypes and NaNs must agree."""
-    wanted, found = reference.run(graph, inputs), session.run(inputs)
-    assert [a.shape for a in found] == [a.shape for a in wanted]
-    assert [a.dtype.name for a in found] == [graph.tensors[name].dtype for name in graph.outputs]
+    wanted, outputs = reference.run(graph, inputs), session.run(inputs)
+    assert [a.shape for a in outputs] == [a.shape for a in wanted]
+    assert [a.dtype.name for a in outputs] == [graph.tensors[name].dtype for name in graph.outputs]
     errors = [0.0]
-    for one, two in zip(wanted, found, strict=True):
+    for one, two in zip(wanted, outputs, strict=True):
         np.testing.assert_array_equal(np.isnan(one), np.isnan(two))
         difference = np.abs(one.astype("float64") - two.astype("float64"))
         errors.append(float(np.nanmax(difference, initial=0.0)))

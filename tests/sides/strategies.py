@@ -22,9 +22,9 @@ from random_graphs import cell
 from biport import ops
 from biport.graph import Graph, Node, Value
 from biport.ops import ACTIVATIONS, FUSED_ACTIVATIONS, MERGE_MODES
-from keras_side.activations import write_activation
 from keras_side.layers import LearnedAverage
-from keras_side.registered import register
+from keras_side.require import register
+from keras_side.shared.activations import write_activation
 
 layers: Any = keras.layers
 register()

@@ -80,7 +80,7 @@ class _Makers:
         return self._opened("fused", path)
 
     def int8(self) -> Form:
-        from export.precision import write_precision
+        from export.deploy.precision import write_precision
 
         self.fused()
         write_precision(self.folder / "fused.onnx", self.folder / "int8.onnx", "int8")

@@ -36,7 +36,7 @@ def _inspect(source: Path, config: Path | None) -> Any:
         written = " ".join(graph.origin.get(key, "unknown") for key in ("framework", "version"))
         return inspect_graph(source, {"format": "biport bundle", "read from": written}, graph)
     if source.suffix == ".onnx":
-        from export.inspect import inspect as inspect_onnx
+        from export.debug.inspect import inspect as inspect_onnx
 
         return inspect_onnx(source)
     import keras_side

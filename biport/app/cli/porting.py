@@ -89,7 +89,7 @@ def export(
 ) -> None:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
     from biport.app.export import export_model, text_options
-    from export import triton as repository
+    from export.deploy import triton as repository
 
     if (output is None) == (triton is None):
         raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")

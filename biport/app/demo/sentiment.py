@@ -123,7 +123,7 @@ def run_demo(output: Path, *, epochs: int | None, seed: int, force: bool, quiet:
     prepare(output, OWN_FILES, force)
     import torch  # noqa: F401  Importing torch after tensorflow has been seen to crash.
 
-    from keras_side.write import require_keras
+    from keras_side.require import require_keras
 
     require_keras()
     import keras

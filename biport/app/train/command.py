@@ -90,7 +90,7 @@ def _side(framework: str) -> Any:
     if framework not in FRAMEWORKS:
         raise InputError(f"framework={framework!r}: it is one of {', '.join(FRAMEWORKS)}.")
     if framework == "keras":
-        from keras_side.write import require_keras
+        from keras_side.require import require_keras
 
         require_keras()
         from keras_side import train
