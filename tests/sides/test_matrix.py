@@ -21,7 +21,7 @@ from biport.app.matrix.cases import CELLS, PATTERNS, WALKS, Selection, batch, mo
 from biport.app.matrix.run import Outcome, Result, run_matrix
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError
-from torch_side.recurrent import KINDS
+from torch_side.shared.recurrent import KINDS
 
 SMALL = Selection(cells=("GRU",), merges=("concat",), masks=("none", "left", "holes"), quick=True)
 

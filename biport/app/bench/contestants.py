@@ -101,7 +101,7 @@ class _Makers:
         import torch
 
         import torch_side
-        from torch_side.layers.walk import packing
+        from torch_side.layers.scan import packing
 
         module = torch_side.write(self.graph)
 
