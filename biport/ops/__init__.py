@@ -30,7 +30,8 @@ from biport.ops.base import (
     same_dim,
 )
 from biport.ops.convolution import Conv1D
-from biport.ops.dense import Dense, Embedding
+from biport.ops.dense import Dense
+from biport.ops.embedding import Embedding
 from biport.ops.mask import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike
 from biport.ops.merge import (
     Add,

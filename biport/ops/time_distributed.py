@@ -8,7 +8,7 @@ from typing import final
 
 from biport.errors import GraphError, UnsupportedError
 from biport.ops.base import Op, Tensor, take
-from biport.ops.dense import Embedding
+from biport.ops.embedding import Embedding
 
 EVERY_STEP = "N*T"
 """The letter of the rows of all steps, one below the other."""

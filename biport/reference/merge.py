@@ -1,4 +1,4 @@
-"""The merges of Keras: element by element, and `ops.Dot`."""
+"""Several values into one: side by side, element by element, and `ops.Dot`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from functools import reduce
 
 import numpy as np
 
-from biport.ops import Add, Average, Dot, LearnedAverage, Maximum, Minimum, Multiply, Subtract
+from biport.ops import Add, Average, Concatenate, Dot, LearnedAverage, Maximum, Minimum, Multiply, Subtract
 from biport.reference.functions import ACTIVATIONS
 from biport.reference.registry import Arrays, Masks, computes
+
+
+@computes(Concatenate)
+def concatenate(op: Concatenate, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Arrays of one rank, side by side along ``axis``."""
+    return (np.concatenate(list(inputs), axis=op.axis),)
 
 
 @computes(Add, Average)
