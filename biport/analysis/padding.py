@@ -11,21 +11,13 @@ from typing import Any
 
 from biport import ops
 from biport.graph import Graph, Node
-from biport.ops import INTEGERS, Op
+from biport.ops import INTEGERS, Locality
 
 Axes = tuple[int, ...]
 """The axes of a value that are time; none where padding does not show at all."""
 
 FIXED: Axes = ()
 STEPS: Axes = (1,)
-
-_STEPWISE = (
-    *(ops.Embedding, ops.Dropout, ops.SpatialDropout1D, ops.GaussianNoise, ops.GaussianDropout),
-    *(ops.AlphaDropout, ops.Identity, ops.ActivityRegularization, ops.ReLU, ops.LeakyReLU, ops.ELU),
-    *(ops.PReLU, ops.Masking, ops.OnesLike, ops.NotEqual, ops.TimeDistributed),
-    *(ops.Add, ops.Subtract, ops.Average, ops.Multiply, ops.Maximum, ops.Minimum, ops.LearnedAverage),
-)
-"""Ops that make each step of the same step of their inputs."""
 
 
 def masked_axes(graph: Graph) -> dict[str, Axes] | None:
@@ -87,16 +79,14 @@ class _Walk:
                 return [FIXED] if self._masked(node, 0) else None
             case ops.Attention() | ops.AdditiveAttention() | ops.MultiHeadAttention():
                 return self._attended(node, axes)
-            case ops.LogicalAnd() | ops.LogicalOr():
-                return [STEPS]
             case ops.Softmax() if node.masks[0] is not None:
                 return [STEPS] if self._masked(node, 0) else None
             case ops.Dot(axes=(1, 1), normalize=False) if axes == [STEPS, STEPS]:
                 return [FIXED] if self.zeros & set(node.inputs) else None
             case ops.Reshape():
                 return [STEPS] if self._drops_ones(node) else None
-        rank = len(self.graph.tensors[node.inputs[0]].shape)
-        return [STEPS] if _stepwise(node.op, rank) else None
+        local = node.op.locality([self.graph.tensors[name] for name in node.inputs])
+        return [STEPS] if Locality.STEP in local else None
 
     def _walked(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         """A recurrent layer skips the padding, and so ends with the states of the row's last step."""
@@ -156,24 +146,6 @@ class _Walk:
         walks = op.forward if isinstance(op, ops.Bidirectional) else op
         wanted = isinstance(walks, ops.Recurrent) and walks.zero_output_for_mask and walks.return_sequences
         return wanted and self._masked(node, 0)
-
-
-def _stepwise(op: Op, rank: int) -> bool:
-    """Whether each step of the output is made of the same step of the inputs, which have ``rank`` axes."""
-    match op:
-        case ops.Dense():
-            return rank > 2
-        case ops.Activation():
-            return op.function not in ("softmax", "log_softmax") or rank > 2
-        case ops.Softmax():
-            return not {axis % rank for axis in op.axes} & {1}
-        case ops.BatchNormalization():
-            return op.axis % rank > 1
-        case ops.LayerNormalization():
-            return all(axis % rank > 1 for axis in op.axes)
-        case ops.Concatenate():
-            return op.axis % rank > 1
-    return isinstance(op, _STEPWISE)
 
 
 def described(axes: Mapping[str, Axes] | None) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Flag
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -34,6 +35,43 @@ class Tensor:
 
     def __str__(self) -> str:
         return f"{self.dtype} ({', '.join(str(dim) for dim in self.shape)})"
+
+
+class Locality(Flag):
+    """What an op makes an element of its output of; steps lie along axis 1, features along the last axis.
+
+    An input of a single step, stretched over the others', counts as the same step everywhere, and so with
+    features. Masks are inputs like others.
+    """
+
+    NONE = 0
+    """Of several steps and several features."""
+    STEP = 1
+    """Of the same step of the inputs alone."""
+    EVERY_STEP = 2 | STEP
+    """And in the same way at every step."""
+    FEATURE = 4
+    """Of the same feature of the inputs alone."""
+    EVERY_FEATURE = 8 | FEATURE
+    """And in the same way for every feature."""
+    ELEMENT = EVERY_STEP | EVERY_FEATURE
+    """Of the same element of the inputs alone, in the same way everywhere."""
+
+    @classmethod
+    def along(cls, rank: int, mixed: Iterable[int] = (), weighted: Iterable[int] = ()) -> Locality:
+        """Of an op over values of some rank that acts on each element by itself but for some axes.
+
+        Args:
+            rank: of the values.
+            mixed: the axes along which elements meet.
+            weighted: the axes along which every element has a weight of its own.
+        """
+        mixing, weighing = ({axis % rank for axis in axes} for axes in (mixed, weighted))
+        local = cls.NONE
+        for axis, alone, alike in ((1, cls.STEP, cls.EVERY_STEP), (rank - 1, cls.FEATURE, cls.EVERY_FEATURE)):
+            if axis not in mixing:
+                local |= alone if axis in weighing else alike
+        return local
 
 
 def same_dim(a: Dim, b: Dim) -> bool:
@@ -70,6 +108,14 @@ class Op:
             GraphError: the inputs do not suit this op.
         """
         raise NotImplementedError
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        """What is known of how the op treats steps and features; ``NONE`` where nothing is.
+
+        Args:
+            inputs: shapes that suit the op, see `infer`.
+        """
+        return Locality.NONE
 
     def check_masked(self, owner: str, data: Tensor) -> None:
         """Refuse an input, ``data``, that cannot come with a mask.

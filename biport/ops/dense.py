@@ -11,6 +11,7 @@ import numpy as np
 from biport.errors import GraphError
 from biport.ops.activation import ACTIVATIONS
 from biport.ops.base import (
+    Locality,
     Op,
     Tensor,
     check_array,
@@ -55,3 +56,6 @@ class Dense(Op):
         if len(x.shape) < 2:
             raise GraphError(f"{self.kind} takes two or more dimensions, found {x}")
         return (Tensor((*x.shape[:-1], self.output_size), x.dtype),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[-1])

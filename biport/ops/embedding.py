@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from biport.ops.base import INTEGERS, Op, Tensor, check_array, check_sizes, need, parameter, take
+from biport.ops.base import INTEGERS, Locality, Op, Tensor, check_array, check_sizes, need, parameter, take
 
 
 @final
@@ -37,3 +37,6 @@ class Embedding(Op):
         (ids,) = take(self, inputs, 1)
         need(self, ids, None, INTEGERS)
         return (Tensor((*ids.shape, self.embedding_dim), self.weight.dtype.name),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape) + 1, mixed=[-1])

@@ -11,6 +11,7 @@ import numpy as np
 from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.ops.base import (
     FLOATS,
+    Locality,
     Op,
     Tensor,
     check_array,
@@ -68,6 +69,9 @@ class BatchNormalization(Op):
             raise GraphError(f"{self.kind} takes a size of {self.size} along axis {self.axis}, found {x}")
         return (x,)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), weighted=[self.axis])
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -112,6 +116,9 @@ class LayerNormalization(Op):
             if array is not None and array.shape != tuple(sizes):
                 raise GraphError(f"{self.kind} takes sizes {array.shape} along {self.axes}, found {x}")
         return (x,)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=self.axes)
 
 
 def _check_epsilon(owner: str, epsilon: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 from biport.errors import GraphError, UnsupportedError
-from biport.ops.base import Op, Tensor, take
+from biport.ops.base import Locality, Op, Tensor, take
 from biport.ops.embedding import Embedding
 
 EVERY_STEP = "N*T"
@@ -44,3 +44,7 @@ class TimeDistributed(Op):
         if len(made) != 1 or made[0].shape[:1] != (EVERY_STEP,):
             raise UnsupportedError(self.kind, "layer", self.layer.kind, "layers of one output, row by row")
         return (Tensor((*x.shape[:2], *made[0].shape[1:]), made[0].dtype),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        inside = self.layer.locality([self.inner(inputs[0])])
+        return Locality.EVERY_STEP | inside & Locality.EVERY_FEATURE

@@ -134,7 +134,8 @@ class _Converter:
 
     def _taken(self, node: Node, widenings: list[Widening | None]) -> tuple[Op, Widening | None]:
         try:
-            return take(self.graph, node, node.op, widenings)
+            inputs = [self.graph.tensors[name] for name in node.inputs]
+            return take(node, node.op, inputs, widenings)
         except UnsupportedError as error:
             raise refused(node) from error
 
