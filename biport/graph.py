@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -265,13 +265,6 @@ def _check_masks(node: Node, tensors: Mapping[str, Tensor]) -> None:
         node.op.check_masked(owner, data)
 
 
-def last_dims(graph: Graph) -> Sequence[int]:
-    """For each op with weights the length of the sums it computes: I, or I + H for a recurrent one."""
-    return [max_sum(node.op) for node in graph.nodes if node.op.weights()]
-
-
-def max_sum(op: Op) -> int:
-    """The number of products added up for one number of the op's output."""
-    settings = op.settings()
-    own = settings.get("input_size", 1) + settings.get("hidden_size", 0)
-    return max([own, *(max_sum(part) for part in op.parts().values())])
+def sum_lengths(graph: Graph) -> list[int]:
+    """For each node the length of its longest sum, see `Op.sum_length`; rounding grows with it."""
+    return [node.op.sum_length([graph.tensors[name] for name in node.inputs]) for node in graph.nodes]

@@ -9,7 +9,6 @@ makes of its inputs. What it computes is defined by `biport.reference`, in numpy
 from biport.ops.activation import (
     ACTIVATIONS,
     ELU,
-    FUSED_ACTIVATIONS,
     Activation,
     LeakyReLU,
     PReLU,
@@ -84,7 +83,6 @@ __all__ = [
     "ACTIVATIONS",
     "ELU",
     "FLOATS",
-    "FUSED_ACTIVATIONS",
     "GRU",
     "INTEGERS",
     "LSTM",

@@ -23,44 +23,35 @@ from biport.ops.base import (
     take,
 )
 
-FUSED_ACTIVATIONS = (
+ACTIVATIONS = (
+    "celu",
     "elu",
+    "exponential",
+    "gelu",
+    "hard_shrink",
     "hard_sigmoid",
     "hard_sigmoid_keras2",
+    "hard_silu",
+    "hard_tanh",
     "leaky_relu",
     "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
     "relu",
+    "relu6",
+    "selu",
     "sigmoid",
+    "silu",
+    "soft_shrink",
+    "softmax",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
     "tanh",
-)
-"""Those that ONNX's recurrent operators compute inside of one node."""
-
-ACTIVATIONS = tuple(
-    sorted(
-        (
-            *FUSED_ACTIVATIONS,
-            "celu",
-            "exponential",
-            "gelu",
-            "hard_shrink",
-            "hard_silu",
-            "hard_tanh",
-            "log_sigmoid",
-            "log_softmax",
-            "mish",
-            "relu6",
-            "selu",
-            "silu",
-            "soft_shrink",
-            "softmax",
-            "sparse_plus",
-            "sparse_sigmoid",
-            "squareplus",
-            "tanh_shrink",
-        )
-    )
+    "tanh_shrink",
 )
 """Keras' names. Parameters have Keras 3's default values: ``elu`` and ``celu`` alpha 1, ``leaky_relu`` slope
 0.2, ``hard_sigmoid`` slope 1/6, the shrinks 0.5, ``gelu`` exact. ``hard_sigmoid_keras2`` is what Keras 1 and

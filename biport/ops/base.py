@@ -74,6 +74,11 @@ class Locality(Flag):
         return local
 
 
+def fixed_size(dim: Dim) -> int:
+    """A size; 1 for one that varies."""
+    return dim if isinstance(dim, int) else 1
+
+
 def same_dim(a: Dim, b: Dim) -> bool:
     """Whether two sizes can be equal: letters can be anything, numbers only themselves."""
     return isinstance(a, str) or isinstance(b, str) or a == b
@@ -116,6 +121,17 @@ class Op:
             inputs: shapes that suit the op, see `infer`.
         """
         return Locality.NONE
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        """The most products added up for one number: I in ``x Wᵀ``, I + H in a gate, I in a score ``q·k``.
+
+        A mean counts as one number, since its length is divided by: in pooling, in normalisation, and in
+        attention, whose weights of the values add up to 1. So does a sum along a size that varies.
+
+        Args:
+            inputs: shapes that suit the op, see `infer`.
+        """
+        return max((part.sum_length(inputs) for part in self.parts().values()), default=1)
 
     def check_masked(self, owner: str, data: Tensor) -> None:
         """Refuse an input, ``data``, that cannot come with a mask.

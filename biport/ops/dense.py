@@ -59,3 +59,6 @@ class Dense(Op):
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[-1])
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return self.input_size

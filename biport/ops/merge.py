@@ -18,6 +18,7 @@ from biport.ops.base import (
     Tensor,
     broadcast,
     check_array,
+    fixed_size,
     floats,
     match_shapes,
     need,
@@ -164,6 +165,9 @@ class Dot(Op):
         left = (*one.shape[:a], *one.shape[a + 1 :])
         right = (*two.shape[1:b], *two.shape[b + 1 :])
         return (Tensor((*left, *right) if len(left + right) > 1 else (*left, 1), one.dtype),)
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return max(fixed_size(tensor.shape[axis]) for tensor, axis in zip(inputs, self.axes, strict=True))
 
 
 @final

@@ -143,6 +143,9 @@ class Cell(Recurrent):
         """H, once for each state."""
         return (self.hidden_size,) * len(self.states)
 
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return self.input_size + self.hidden_size
+
     @property
     def one_bias(self) -> bool:
         """Whether the two biases always act as their sum, so that a framework may keep just that."""

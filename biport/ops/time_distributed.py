@@ -48,3 +48,6 @@ class TimeDistributed(Op):
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         inside = self.layer.locality([self.inner(inputs[0])])
         return Locality.EVERY_STEP | inside & Locality.EVERY_FEATURE
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return self.layer.sum_length([self.inner(inputs[0])])

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -47,12 +48,16 @@ def test_what_fails_leaves_things_as_they_were(there: bool, tmp_path: Path) -> N
         file.write_text("old")
         folder.mkdir()
         (folder / "old").touch()
-    with pytest.raises(ZeroDivisionError), atomic_file(file) as draft:
-        draft.write_text("new")
-        raise ZeroDivisionError
-    with pytest.raises(ZeroDivisionError), atomic_folder(folder) as draft:
-        (draft / "new").touch()
-        raise ZeroDivisionError
+
+    def write_and_fail(context: AbstractContextManager[Path], name: str = "") -> None:
+        with context as draft:
+            (draft / name).write_text("new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail(atomic_file(file))
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail(atomic_folder(folder), "new")
     assert sorted(path.name for path in tmp_path.rglob("*")) == (["file", "folder", "old"] if there else [])
     assert not there or file.read_text() == "old"
 
