@@ -93,10 +93,10 @@ def load_data(recipe: Recipe, imdb: Path | None = None) -> TaskData:
 
     Args:
         recipe: whose data are wanted.
-        imdb: where the file is that Keras' own loader keeps; ``None`` to have Keras load it.
+        imdb: the file that ``data="imdb"`` stands for, Keras' ``imdb.npz``.
 
     Raises:
-        InputError: the task has no such data.
+        InputError: the task has no such data, or ``imdb`` is missing.
         FileError: naming the file and what is wrong with it.
     """
     match recipe.task:
@@ -148,8 +148,12 @@ def _sentiment(recipe: Recipe, imdb: Path | None) -> TaskData:
         train, validation = _sides(sources.split(*rest, recipe.validation_share, recipe.seed))
         train = train[0][: recipe.limit], train[1][: recipe.limit]
         return _texts(recipe, [train, validation, test], found.names)
-    if recipe.data == "imdb" or path.exists():
-        return _imdb(recipe, imdb if recipe.data == "imdb" else path)
+    if recipe.data == "imdb":
+        if imdb is None:
+            raise InputError("data='imdb' stands for Keras' imdb.npz: give its path.")
+        return _imdb(recipe, imdb)
+    if path.exists():
+        return _imdb(recipe, path)
     raise _unknown(
         recipe, "reviews, imdb, a .csv or .jsonl file, aclImdb as a folder or archive, or imdb.npz"
     )
@@ -170,7 +174,7 @@ def _texts(recipe: Recipe, parts: Sequence[tuple[list[str], NDArray]], names: tu
     )
 
 
-def _imdb(recipe: Recipe, path: Path | None) -> TaskData:
+def _imdb(recipe: Recipe, path: Path) -> TaskData:
     size, length = recipe.vocabulary_limit or 5000, recipe.max_length or 300
     (tokens, labels), test = sources.imdb(path, size, length)
     # Shuffled already; the last share of it, as Keras' validation_split takes it.
