@@ -166,10 +166,10 @@ def read_labels(folder: str | os.PathLike[str]) -> tuple[str, ...] | None:
     path = Path(folder) / LABELS
     if not path.exists():
         return None
-    found = read_json(path)
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+    labels = read_json(path)
+    if not isinstance(labels, list) or not all(isinstance(name, str) for name in labels):
         raise FileError(f"{path}: should hold a list of texts")
-    return tuple(found)
+    return tuple(labels)
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
@@ -198,18 +198,18 @@ def _read_weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def _graph(data: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Graph:
-    made: dict[str, Op] = {}
+    ops: dict[str, Op] = {}
     nodes = []
     for entry in data["nodes"]:
         name = entry["name"]
         if "shares" in entry:
-            op = made[entry["shares"]]
+            op = ops[entry["shares"]]
         else:
             # A node's name may have a slash, the path of a weight has none.
             owned = [key for key in arrays if key.rpartition("/")[0] == name]
             own = {key.rpartition("/")[2]: arrays.pop(key) for key in owned}
             op = op_class(entry["kind"]).build(entry["settings"], own)
-        made[name] = op
+        ops[name] = op
         nodes.append(Node(name, op, tuple(entry["inputs"]), tuple(entry["outputs"]), tuple(entry["masks"])))
     if arrays:
         raise FileError(f"weights left over: {sorted(arrays)}")

@@ -101,7 +101,7 @@ class Graph:
         head = ", ".join(f"{value.name}: {value.tensor}" for value in self.inputs)
         rows = [_row(self, node) for node in self.nodes]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
-        lines = [f"  {name:<{widths[0]}} : {made:<{widths[1]}} = {call}" for name, made, call in rows]
+        lines = [f"  {name:<{widths[0]}} : {tensors:<{widths[1]}} = {call}" for name, tensors, call in rows]
         return "\n".join([f"graph({head}) -> {', '.join(self.outputs)}", *lines])
 
     def astype(self, dtype: str) -> Graph:
@@ -122,7 +122,7 @@ class Graph:
 
     def weights(self) -> dict[str, Mapping]:
         """Every node's weights, ``{node: {path: array}}``, nodes without weights left out."""
-        return {node.name: found for node in self.nodes if (found := node.op.weights())}
+        return {node.name: weights for node in self.nodes if (weights := node.op.weights())}
 
     def parameter_count(self) -> int:
         """How many numbers the weights hold, shared ones counted once."""
@@ -189,7 +189,7 @@ def trained(graph: Graph) -> dict[str, np.ndarray]:
 
 
 def _statistics(op: Op) -> list[str]:
-    inside = [f"{place}.{path}" for place, part in op.parts().items() for path in _statistics(part)]
+    inside = [f"{prefix}.{path}" for prefix, part in op.parts().items() for path in _statistics(part)]
     return [*op.statistics, *inside]
 
 
@@ -198,8 +198,8 @@ def _row(graph: Graph, node: Node) -> tuple[str, str, str]:
         name if mask is None else f"{name} | {mask}"
         for name, mask in zip(node.inputs, node.masks, strict=True)
     ]
-    made = "; ".join(str(graph.tensors[name]) for name in node.outputs)
-    return ", ".join(node.outputs), made, f"{node.op}({', '.join(arguments)})"
+    tensors = "; ".join(str(graph.tensors[name]) for name in node.outputs)
+    return ", ".join(node.outputs), tensors, f"{node.op}({', '.join(arguments)})"
 
 
 def _check(graph: Graph) -> dict[str, Tensor]:
@@ -214,14 +214,14 @@ def _check(graph: Graph) -> dict[str, Tensor]:
         names.add(node.name)
         _check_masks(node, tensors)
         try:
-            made = node.op.infer([_find(tensors, name) for name in node.inputs])
+            outputs = node.op.infer([_find(tensors, name) for name in node.inputs])
         except GraphError as error:
             raise GraphError(f"{owner}: {error}") from error
-        if len(made) != len(node.outputs):
+        if len(outputs) != len(node.outputs):
             raise GraphError(
-                f"{owner}: {node.op.kind} gives {len(made)} outputs, {len(node.outputs)} are named"
+                f"{owner}: {node.op.kind} gives {len(outputs)} outputs, {len(node.outputs)} are named"
             )
-        for name, tensor in zip(node.outputs, made, strict=True):
+        for name, tensor in zip(node.outputs, outputs, strict=True):
             _add(tensors, name, tensor, owner)
     if not graph.outputs:
         raise GraphError("the graph has no outputs")
@@ -257,11 +257,11 @@ def _check_masks(node: Node, tensors: Mapping[str, Tensor]) -> None:
             continue
         if position not in node.op.masked:
             raise GraphError(f"{owner}: {node.op.kind} takes no mask for its input {position}")
-        found, data = _find(tensors, mask), _find(tensors, node.inputs[position])
-        if found.dtype != "bool" or len(found.shape) != 2:
-            raise GraphError(f"{owner}: the mask {mask!r} should be bool (N, T), found {found}")
-        if not all(same_dim(a, b) for a, b in zip(found.shape, data.shape, strict=False)):
-            raise GraphError(f"{owner}: the mask {mask!r} is {found} but its input is {data}")
+        tensor, data = _find(tensors, mask), _find(tensors, node.inputs[position])
+        if tensor.dtype != "bool" or len(tensor.shape) != 2:
+            raise GraphError(f"{owner}: the mask {mask!r} should be bool (N, T), found {tensor}")
+        if not all(same_dim(a, b) for a, b in zip(tensor.shape, data.shape, strict=False)):
+            raise GraphError(f"{owner}: the mask {mask!r} is {tensor} but its input is {data}")
         node.op.check_masked(owner, data)
 
 

@@ -77,8 +77,8 @@ def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:
     owner = f"input {value.name!r}"
     if array.ndim != len(value.shape):
         raise InputError(f"{owner}: expected {value.tensor}, found shape {array.shape}")
-    for wanted, found in zip(value.shape, array.shape, strict=True):
-        if isinstance(wanted, int) and wanted != found:
+    for wanted, size in zip(value.shape, array.shape, strict=True):
+        if isinstance(wanted, int) and wanted != size:
             raise InputError(f"{owner}: expected {value.tensor}, found shape {array.shape}")
     if value.dtype == "str":
         return _texts(owner, array)

@@ -57,9 +57,9 @@ def _greedy(stepper: Stepper, source: np.ndarray, search: Search) -> list[Hypoth
     last = np.full(count, search.start)
     # One step more than there are tokens, for the end.
     for step in range(search.max_length + 1):
-        found = reading.next(last) + blocked
-        last = found.argmax(axis=1)
-        best, second = _two_best(found)
+        likelihoods = reading.next(last) + blocked
+        last = likelihoods.argmax(axis=1)
+        best, second = _two_best(likelihoods)
         ended = last == search.end
         taken = ended | (step < search.max_length)
         scores[active[taken]] += best[taken]
@@ -79,9 +79,9 @@ def _greedy(stepper: Stepper, source: np.ndarray, search: Search) -> list[Hypoth
     ]
 
 
-def _two_best(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _two_best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The highest and the second highest of each row; the second is minus infinity if there is none."""
-    if found.shape[1] < 2:
-        return found[:, 0], np.full(len(found), -np.inf)
-    ordered = np.partition(found, -2, axis=1)
+    if scores.shape[1] < 2:
+        return scores[:, 0], np.full(len(scores), -np.inf)
+    ordered = np.partition(scores, -2, axis=1)
     return ordered[:, -1], ordered[:, -2]

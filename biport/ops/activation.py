@@ -196,8 +196,8 @@ class Softmax(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = _same(self, inputs)
         rank = len(x.shape)
-        found = {axis % rank for axis in self.axes if -rank <= axis < rank}
-        if len(found) < len(self.axes) or 0 in found:
+        axes = {axis % rank for axis in self.axes if -rank <= axis < rank}
+        if len(axes) < len(self.axes) or 0 in axes:
             raise GraphError(f"Softmax: axis {self.axis} is the batch, twice there or outside of {x}")
         return (x,)
 

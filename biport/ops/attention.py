@@ -34,7 +34,7 @@ class Attends(Op):
     """What every attention has; not an op by itself.
 
     It takes queries ``(N, S, ...)``, values ``(N, T, ...)`` and, where the values are not their own keys,
-    keys ``(N, T, ...)``, and gives ``(N, S, O)``; with ``return_scores`` also the weights the values got.
+    keys ``(N, T, ...)``, and gives ``(N, S, O)``; with ``return_scores`` also the weights of the values.
 
     Args:
         causal: step s looks at the steps t ≤ s alone; Keras ``use_causal_mask``.

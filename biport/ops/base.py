@@ -152,40 +152,40 @@ class Op:
 
     def settings(self) -> dict[str, Any]:
         """Everything but the weights, by field name; an inner op gives a mapping with its ``kind``."""
-        found: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, Op):
-                found[field.name] = _described(value)
-            elif _holds_ops(value):
-                found[field.name] = [_described(part) for part in value]
+                settings[field.name] = _described(value)
+            elif _contains_ops(value):
+                settings[field.name] = [_described(part) for part in value]
             elif not _is_weight(field):
-                found[field.name] = value
-        return found
+                settings[field.name] = value
+        return settings
 
     def parts(self) -> dict[str, Op]:
         """The ops inside of this one, by path: ``forward``, ``cells.0``."""
-        found: dict[str, Op] = {}
+        parts: dict[str, Op] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, Op):
-                found[field.name] = value
-            elif _holds_ops(value):
-                found |= {f"{field.name}.{number}": part for number, part in enumerate(value)}
-        return found
+                parts[field.name] = value
+            elif _contains_ops(value):
+                parts |= {f"{field.name}.{number}": part for number, part in enumerate(value)}
+        return parts
 
     def weights(self) -> dict[str, np.ndarray]:
         """The weights by path: ``weight_ih.i``, ``forward.bias_ih.f``."""
-        found: dict[str, np.ndarray] = {}
+        weights: dict[str, np.ndarray] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
-                found[field.name] = value
+                weights[field.name] = value
             elif isinstance(value, Mapping):
-                found |= {f"{field.name}.{gate}": array for gate, array in value.items()}
-        for place, part in self.parts().items():
-            found |= {f"{place}.{path}": array for path, array in part.weights().items()}
-        return found
+                weights |= {f"{field.name}.{gate}": array for gate, array in value.items()}
+        for path_of_part, part in self.parts().items():
+            weights |= {f"{path_of_part}.{path}": array for path, array in part.weights().items()}
+        return weights
 
     @classmethod
     def build(cls, settings: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Self:
@@ -249,7 +249,7 @@ class Op:
         return f"{self.kind}({', '.join(_shown(self))})"
 
 
-def _holds_ops(value: object) -> bool:
+def _contains_ops(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and all(isinstance(part, Op) for part in value)
 
 
@@ -266,10 +266,10 @@ def _built(given: Any, weights: Mapping[str, np.ndarray]) -> Op:
     return op_class(given["kind"]).build(rest, weights)
 
 
-def _under(left: dict[str, np.ndarray], place: str) -> dict[str, np.ndarray]:
+def _under(left: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Take the weights whose paths begin with ``place`` out of ``left``."""
-    inside = [path for path in left if path.startswith(f"{place}.")]
-    return {path.removeprefix(f"{place}."): left.pop(path) for path in inside}
+    inside = [path for path in left if path.startswith(f"{prefix}.")]
+    return {path.removeprefix(f"{prefix}."): left.pop(path) for path in inside}
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -291,12 +291,12 @@ def op_class(kind: str) -> type[Op]:
 
 def op_classes() -> list[type[Op]]:
     """Every op there is, by name."""
-    found, waiting = [], [Op]
+    classes, waiting = [], [Op]
     while waiting:
         inner = waiting.pop().__subclasses__()
-        found += [candidate for candidate in inner if not candidate.__subclasses__()]
+        classes += [candidate for candidate in inner if not candidate.__subclasses__()]
         waiting += inner
-    return sorted(found, key=lambda candidate: candidate.__name__)
+    return sorted(classes, key=lambda candidate: candidate.__name__)
 
 
 def _is_weight(field: dataclasses.Field) -> bool:

@@ -179,7 +179,7 @@ class LearnedAverage(Op):
         weight: ``()``, or ``(H,)`` for a share of each unit's own.
 
     Source:
-        biport's own: the sum of the halves of a bidirectional layer, with shares that are learnt. In Keras
+        biport's own: the sum of a bidirectional layer's directions, with shares that are learnt. In Keras
         it is the registered layer ``biport>LearnedAverage`` (`keras_side.layers`).
     """
 

@@ -62,7 +62,7 @@ class Reshape(Op):
         if len(self.target_shape) > MAX_RANK:
             raise GraphError(f"Reshape: at most {MAX_RANK} sizes, found {len(self.target_shape)}")
         known = [size for size in self.target_shape if size != -1]
-        check_sizes(self.kind, **{f"target_shape[{place}]": size for place, size in enumerate(known)})
+        check_sizes(self.kind, **{f"target_shape[{position}]": size for position, size in enumerate(known)})
         if len(self.target_shape) - len(known) > 1:
             raise GraphError(f"Reshape: more than one -1 in target_shape {self.target_shape}")
 

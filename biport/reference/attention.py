@@ -40,8 +40,8 @@ def additive_attention(op: AdditiveAttention, inputs: Arrays, masks: Masks) -> t
     """By the tanh of sums."""
 
     def scores(query: np.ndarray, key: np.ndarray) -> np.ndarray:
-        made = np.tanh(_sums(query, key))
-        return (made if op.scale is None else op.scale * made).sum(axis=-1)
+        terms = np.tanh(_sums(query, key))
+        return (terms if op.scale is None else op.scale * terms).sum(axis=-1)
 
     return _attend(op, scores, inputs, masks)
 
@@ -77,10 +77,10 @@ def _attend(
         lowered = (scores.astype(np.float32) - LOWERED).astype(scores.dtype)
         scores = np.where(counts, scores, lowered)
     weights = weights_of(scores)
-    made = weights @ value
+    output = weights @ value
     if masks[0] is not None:
-        made = np.where(masks[0][:, :, None], made, made.dtype.type(0))
-    return (made, weights) if op.return_scores else (made,)
+        output = np.where(masks[0][:, :, None], output, output.dtype.type(0))
+    return (output, weights) if op.return_scores else (output,)
 
 
 @computes(MultiHeadAttention)
@@ -104,8 +104,8 @@ def multi_head_attention(op: MultiHeadAttention, inputs: Arrays, masks: Masks) -
             weights = np.where(counts, weights, weights.dtype.type(0))
     joined = (weights @ values).swapaxes(1, 2)
     joined = joined.reshape(*joined.shape[:2], op.num_heads * op.value_size)
-    made = _affine(joined, op.output_weight, op.output_bias)
-    return (made, weights) if op.return_scores else (made,)
+    output = _affine(joined, op.output_weight, op.output_bias)
+    return (output, weights) if op.return_scores else (output,)
 
 
 def _both(masks: list[np.ndarray]) -> np.ndarray | None:
@@ -113,8 +113,8 @@ def _both(masks: list[np.ndarray]) -> np.ndarray | None:
 
 
 def _affine(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
-    made = x @ weight.T
-    return made if bias is None else made + bias
+    product = x @ weight.T
+    return product if bias is None else product + bias
 
 
 def _heads(op: MultiHeadAttention, x: np.ndarray) -> np.ndarray:

@@ -84,8 +84,8 @@ def dot(op: Dot, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     # Sizes said in full, because -1 is ambiguous for an empty array.
     one = one.reshape(len(one), int(np.prod(left)), one.shape[-1])
     two = two.reshape(len(two), int(np.prod(right)), two.shape[-1])
-    made = one @ two.swapaxes(1, 2)
-    return (made.reshape(len(made), *(left + right or (1,))),)
+    sums = one @ two.swapaxes(1, 2)
+    return (sums.reshape(len(sums), *(left + right or (1,))),)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

@@ -125,7 +125,7 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
     yield dense(rng, sizes[-1], H, "relu")
     yield dense(rng, sizes[-1], sizes[-1], "softmax")
     for axis in range(1, rank):
-        shape = [size if axis == place else 1 for place, size in enumerate(sizes, start=1)]
+        shape = [size if axis == position else 1 for position, size in enumerate(sizes, start=1)]
         yield ops.PReLU(alpha=normal(rng, *shape))
         size = sizes[axis - 1]
         numbers = {name: normal(rng, size) for name in ("weight", "bias", "mean")}

@@ -43,7 +43,7 @@ def test_one_step_alone(example: Example) -> None:
 
 
 @pytest.mark.parametrize("kind", [ops.Conv1D, ops.LSTM, ops.Flip, ops.Attention])
-def test_found_guilty(kind: type[ops.Op], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_fault_shows(kind: type[ops.Op], monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted fault: an op that looks at other steps says that it does not."""
     monkeypatch.setattr(kind, "locality", lambda op, inputs: Locality.STEP)
     example = next(example for example in EXAMPLES if type(example.op) is kind)

@@ -35,10 +35,10 @@ WIDE = [example for example in EXAMPLES if all(x.ndim > 1 and x.dtype == float f
 
 @pytest.mark.parametrize("example", WIDE, ids=lambda example: example.label)
 def test_take(example: Example) -> None:
-    found = taken(example)
-    if found is None:
+    wider = taken(example)
+    if wider is None:
         return
-    op, output = found
+    op, output = wider
     inputs = [np.take(x, widening(x.shape[-1]).of, axis=-1) for x in example.inputs]
     # Where steps are features too, a mask over them is as much wider.
     masks = [
