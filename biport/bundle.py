@@ -64,6 +64,16 @@ def write(
         InputError: something is there, the parent folder is missing, or the vocabulary or the labels are
             not those of this model.
         UnsupportedError: the model does not take ids, or does not give probabilities.
+
+    Example:
+        >>> import tempfile
+        >>> from biport import ops
+        >>> node = Node("y", ops.PReLU(alpha=np.full((1, 3), 0.25, "float32")), ("x",))
+        >>> graph = Graph((Value("x", ("N", "T", 3), "float32"),), (node,), ("y",))
+        >>> with tempfile.TemporaryDirectory() as parent:
+        ...     folder = write(graph, Path(parent) / "model")
+        ...     print(sorted(path.name for path in folder.iterdir()), read(folder) == graph)
+        ['README.md', 'graph.json', 'model.safetensors'] True
     """
     from safetensors.numpy import save_file
 

@@ -73,6 +73,21 @@ class Graph:
     Raises:
         GraphError: a name is used twice, a value is used before it is made, or shapes, dtypes or masks do
             not suit the ops; the message names the node.
+
+    Example:
+        >>> from biport import ops
+        >>> table = ops.Embedding(num_embeddings=9, embedding_dim=4, weight=np.ones((9, 4), "float32"))
+        >>> mean = ops.GlobalAveragePooling1D()
+        >>> nodes = (
+        ...     Node("mask", ops.NotEqual(), ("ids",)),
+        ...     Node("vectors", table, ("ids",)),
+        ...     Node("mean", mean, ("vectors",), masks=("mask",)),
+        ... )
+        >>> print(Graph((Value("ids", ("N", "T"), "int32"),), nodes, ("mean",)))
+        graph(ids: int32 (N, T)) -> mean
+          mask    : bool (N, T)       = NotEqual()(ids)
+          vectors : float32 (N, T, 4) = Embedding(num_embeddings=9, embedding_dim=4)(ids)
+          mean    : float32 (N, 4)    = GlobalAveragePooling1D()(vectors | mask)
     """
 
     inputs: tuple[Value, ...]
@@ -141,7 +156,14 @@ class Graph:
 
 
 def structure(graph: Graph) -> dict:
-    """Everything but the weights as plain data; a node that shares an op names the first to hold it."""
+    """Everything but the weights as plain data; a node that shares an op names the first to have it.
+
+    Example:
+        >>> from biport import ops
+        >>> node = Node("y", ops.Dropout(rate=0.5), ("x",))
+        >>> structure(Graph((Value("x", ("N", 3), "float32"),), (node,), ("y",)))["nodes"][0]["settings"]
+        {'rate': 0.5}
+    """
     first: dict[int, str] = {}
     nodes = []
     for node in graph.nodes:
@@ -165,6 +187,15 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
     """Level L0 of the tolerance policy: every weight that is not equal bit for bit, as ``node.path``.
 
     Weights that several nodes share count once, under the first one's name.
+
+    Example:
+        >>> from biport import ops
+        >>> def average(share):
+        ...     node = Node("y", ops.LearnedAverage(weight=np.float32([share])), ("a", "b"))
+        ...     inputs = Value("a", ("N", 1), "float32"), Value("b", ("N", 1), "float32")
+        ...     return Graph(inputs, (node,), ("y",))
+        >>> weight_differences(average(0.5), average(0.25))
+        ['y.weight']
     """
     mine, yours = weights_by_path(a), weights_by_path(b)
     return [
@@ -266,5 +297,12 @@ def _check_masks(node: Node, tensors: Mapping[str, Tensor]) -> None:
 
 
 def sum_lengths(graph: Graph) -> list[int]:
-    """For each node the length of its longest sum, see `Op.sum_length`; rounding grows with it."""
+    """For each node the length of its longest sum, see `Op.sum_length`; rounding grows with it.
+
+    Example:
+        >>> from biport import ops
+        >>> inputs = Value("a", ("N", "T", 8), "float32"), Value("b", ("N", "S", 8), "float32")
+        >>> sum_lengths(Graph(inputs, (Node("scores", ops.Dot(axes=(2, 2)), ("a", "b")),), ("scores",)))
+        [8]
+    """
     return [node.op.sum_length([graph.tensors[name] for name in node.inputs]) for node in graph.nodes]

@@ -35,6 +35,10 @@ def in_order(names: Sequence[str], inputs: Inputs) -> list[np.ndarray]:
 
     Raises:
         InputError: a single array in place of a list, or other names than the model's.
+
+    Example:
+        >>> in_order(["ids", "mask"], {"mask": np.array([True]), "ids": np.array([7])})
+        [array([7]), array([ True])]
     """
     if isinstance(inputs, np.ndarray):
         raise InputError("the inputs should be a list or a mapping of arrays, found one array")

@@ -48,6 +48,17 @@ def beam(
     Raises:
         InputError: as for `greedy`.
 
+    Example:
+        >>> from biport.graph import Value
+        >>> chain = np.full((6, 6), 0.04)  # of V = 6: a model that looks at the last token alone
+        >>> chain[2, 4:], chain[4:, 3] = (0.5, 0.4), 0.8
+        >>> inputs = (Value("token", ("N", 1), "int32"),)
+        >>> advance = lambda arrays: [chain[arrays[0]]]
+        >>> stepper = Stepper(lambda source: [], advance, Value("source", ("N", "S"), "int32"), inputs, 6)
+        >>> (hypothesis,) = beam(stepper, [[7, 8]], start=2, end=3, width=3, best=2)
+        >>> [one.tokens for one in (hypothesis, *hypothesis.others)]
+        [(4,), (5,)]
+
     Source:
         The penalty: Wu et al. 2016, arXiv:1609.08144, section 7.
     """

@@ -42,6 +42,17 @@ def greedy(
     Raises:
         InputError: a token is not one of the model's, a number is out of range, or the sources do not suit
             the model.
+
+    Example:
+        >>> from biport.graph import Value
+        >>> chain = np.full((6, 6), 0.04)  # of V = 6: a model that looks at the last token alone
+        >>> chain[2, 4] = chain[4, 5] = chain[5, 3] = 0.8
+        >>> inputs = (Value("token", ("N", 1), "int32"),)
+        >>> advance = lambda arrays: [chain[arrays[0]]]
+        >>> stepper = Stepper(lambda source: [], advance, Value("source", ("N", "S"), "int32"), inputs, 6)
+        >>> (best,) = greedy(stepper, [[7, 8]], start=2, end=3)
+        >>> best.tokens, round(best.score, 3), best.finished
+        ((4, 5), -0.669, True)
     """
     search = Search(start, end, max_length, never, batch_size, max_source)
     return decode(stepper, sources, search, _greedy)

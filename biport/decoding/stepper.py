@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from biport import reference
 from biport.errors import InputError
 from biport.graph import Value
 from biport.rewrite.encoder_decoder import EncoderDecoder
@@ -89,8 +90,6 @@ def make_stepper(model: EncoderDecoder, encode: Run, advance: Run) -> Stepper:
 
 def reference_stepper(model: EncoderDecoder, dtype: str = "float64") -> Stepper:
     """The oracle, in numpy: slow, and what the frameworks are compared with."""
-    from biport import reference
-
     encode = functools.partial(reference.run, model.encoder, dtype=dtype)
     advance = functools.partial(reference.run, model.step, dtype=dtype)
     return make_stepper(model, encode, advance)

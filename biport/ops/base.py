@@ -42,6 +42,14 @@ class Locality(Flag):
 
     An input of a single step, stretched over the others', counts as the same step everywhere, and so with
     features. Masks are inputs like others.
+
+    Example:
+        >>> from biport import ops
+        >>> steps = Tensor(("N", "T", 4), "float32")
+        >>> ops.Activation(function="softmax").locality([steps])
+        <Locality.EVERY_STEP: 3>
+        >>> Locality.STEP in ops.Flip().locality([steps])
+        False
     """
 
     NONE = 0
@@ -80,7 +88,12 @@ def fixed_size(dim: Dim) -> int:
 
 
 def same_dim(a: Dim, b: Dim) -> bool:
-    """Whether two sizes can be equal: letters can be anything, numbers only themselves."""
+    """Whether two sizes can be equal: letters can be anything, numbers only themselves.
+
+    Example:
+        >>> same_dim("T", 5), same_dim(4, 5)
+        (True, False)
+    """
     return isinstance(a, str) or isinstance(b, str) or a == b
 
 
@@ -93,6 +106,18 @@ class Op:
 
     Fields that hold arrays, mappings of gates to arrays, or another op are its weights; all other
     fields are its settings.
+
+    Example:
+        >>> from biport import ops
+        >>> op = ops.Dense(input_size=3, output_size=2, weight=np.ones((2, 3), "float32"), bias=None)
+        >>> op
+        Dense(input_size=3, output_size=2, bias=None)
+        >>> op.infer([Tensor(("N", "T", 3), "float32")])[0]
+        Tensor(shape=('N', 'T', 2), dtype='float32')
+        >>> list(op.weights())
+        ['weight']
+        >>> ops.Dense.build(op.settings(), op.weights()) == op
+        True
     """
 
     masked: ClassVar[Sequence[int]] = ()
@@ -282,6 +307,11 @@ def op_class(kind: str) -> type[Op]:
 
     Raises:
         GraphError: there is none.
+
+    Example:
+        >>> import biport.ops
+        >>> op_class("LSTM").states
+        ('h', 'c')
     """
     known = {candidate.__name__: candidate for candidate in op_classes()}
     if kind not in known:
@@ -408,6 +438,11 @@ def broadcast(op: Op, inputs: Sequence[Tensor]) -> tuple[Dim, ...]:
 
     Raises:
         GraphError: ranks, dtypes or sizes do not go together.
+
+    Example:
+        >>> from biport import ops
+        >>> broadcast(ops.Add(), [Tensor(("N", "T", 1), "float32"), Tensor(("N", 1, 4), "float32")])
+        ('N', 'T', 4)
     """
     first = inputs[0]
     for other in inputs[1:]:
@@ -435,6 +470,12 @@ def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
 
     Raises:
         TooShortError: there is none.
+
+    Example:
+        >>> from biport import ops
+        >>> op = ops.MaxPooling1D(pool_size=3, strides=2)
+        >>> windows(op, 8, 3, 2, "valid"), windows(op, 8, 3, 2, "same"), windows(op, "T", 3, 2, "valid")
+        (3, 4, '(T-3)//2+1')
     """
     need = span if padding == "valid" else 1
     if isinstance(steps, int):

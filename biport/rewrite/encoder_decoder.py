@@ -41,6 +41,23 @@ def split(graph: Graph, target: str | None = None) -> EncoderDecoder:
     Raises:
         UnsupportedError: the graph has more or fewer inputs, or its decoder has a layer that looks at other
             steps than the present one and its own states; the message names it.
+
+    Example:
+        >>> import numpy as np
+        >>> table = ops.Embedding(num_embeddings=7, embedding_dim=3, weight=np.ones((7, 3), "float32"))
+        >>> weights = dict.fromkeys(("weight_ih", "weight_hh"), {"h": np.ones((3, 3), "float32")})
+        >>> cell = ops.RNN(input_size=3, hidden_size=3, **weights, bias_ih=None, bias_hh=None)
+        >>> nodes = (
+        ...     Node("read", table, ("source",)),
+        ...     Node("encoder", cell, ("read",)),
+        ...     Node("known", table, ("target",)),
+        ...     Node("decoder", dataclasses.replace(cell, return_sequences=True), ("known", "encoder")),
+        ...     Node("next", ops.Activation(function="softmax"), ("decoder",)),
+        ... )
+        >>> inputs = Value("source", ("N", "S"), "int32"), Value("target", ("N", "T"), "int32")
+        >>> model = split(Graph(inputs, nodes, ("next",)))
+        >>> model.encoder.outputs, [value.name for value in model.step.inputs], model.step.outputs
+        (('encoder',), ['target', 'decoder_h'], ('next', 'decoder_h_next'))
     """
     names = [value.name for value in graph.inputs]
     owner = "decoding step by step"

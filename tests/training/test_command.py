@@ -194,7 +194,7 @@ import sys
 from biport.app.cli import app
 from biport.training import RECIPES
 from biport.training import data
-data.HELD_OUT = 5
+data.EVALUATION_ROWS = 5
 arguments = "train tagger --framework {framework} --limit 8 --epochs 1".split()
 try:
     app([*arguments, "-o", {str(tmp_path / "run")!r}])
