@@ -11,6 +11,7 @@ import numpy as np
 from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.ops.base import (
     FLOATS,
+    Locality,
     Op,
     Tensor,
     check_array,
@@ -63,10 +64,13 @@ class BatchNormalization(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, None, floats(self))
-        (axis,) = _places(self, (self.axis,), x)
+        (axis,) = _from_front(self, (self.axis,), x)
         if not same_dim(x.shape[axis], self.size):
             raise GraphError(f"{self.kind} takes a size of {self.size} along axis {self.axis}, found {x}")
         return (x,)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), weighted=[self.axis])
 
 
 @final
@@ -105,7 +109,7 @@ class LayerNormalization(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, None, floats(self) if self.dtype else FLOATS)
-        sizes = [x.shape[place] for place in _places(self, self.axes, x)]
+        sizes = [x.shape[axis] for axis in _from_front(self, self.axes, x)]
         if any(isinstance(size, str) for size in sizes):
             raise UnsupportedError(self.kind, "axes", list(self.axes), f"axes of fixed sizes, found {x}")
         for array in (self.weight, self.bias):
@@ -113,13 +117,16 @@ class LayerNormalization(Op):
                 raise GraphError(f"{self.kind} takes sizes {array.shape} along {self.axes}, found {x}")
         return (x,)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=self.axes)
+
 
 def _check_epsilon(owner: str, epsilon: float) -> None:
     if not isinstance(epsilon, float) or not 0 <= epsilon < float("inf"):
         raise GraphError(f"{owner}: epsilon should be a number of 0 or more, found {epsilon!r}")
 
 
-def _places(op: Op, axes: Sequence[int], x: Tensor) -> list[int]:
+def _from_front(op: Op, axes: Sequence[int], x: Tensor) -> list[int]:
     """The axes counted from the front."""
     rank = len(x.shape)
     if any(not -rank <= axis < rank or axis % rank == 0 for axis in axes):

@@ -9,7 +9,7 @@ from typing import Any
 
 from biport import bundle
 from biport.app.progress import show_progress
-from biport.data.imdb_rows import file_of_keras
+from biport.app.train.imdb import imdb_file
 from biport.errors import InputError, MissingDependencyError
 from biport.graph import Graph
 from biport.training import folder as files
@@ -60,9 +60,7 @@ def run_training(
     else:
         files.check_new(output, force)
     trainer_module = _side(framework)
-    # A run in torch loads no Keras, not even to read data.
-    by_keras = file_of_keras() if framework == "torch" and recipe.data == "imdb" else None
-    data = load_data(recipe, by_keras)
+    data = load_data(recipe, imdb_file() if recipe.data == "imdb" else None)
     settings = {**recipe.settings, **data.sizes}
     model = trainer_module.build(recipe.family, settings, recipe.dtype, recipe.seed)
     trainer = trainer_module.Trainer(model, recipe.optimizer, recipe.clip_norm)
