@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biport import ops
-from biport.analysis.summary import Inspection, Row, inspect_graph
+from biport.analysis.summary import Inspection, LayerRow, inspect_graph
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from keras_side.file.model_file import Format, ModelFile
@@ -57,17 +57,17 @@ def _facts(file: ModelFile) -> dict[str, str]:
 
 def _rows(
     owner: str, data: Mapping[str, Any], variables: Any, reasons: Mapping[str, list[str]], prefix: str
-) -> Iterator[Row]:
+) -> Iterator[LayerRow]:
     """A row a layer; those of models inside follow their model."""
     config = data.get("config")
     layers = config.get("layers") if isinstance(config, Mapping) else None
     for layer in model_layers(owner, layers if isinstance(layers, list) else [], variables):
         if layer.class_name in MODELS:
-            yield Row(f"{prefix}{layer.name}", layer.class_name)
+            yield LayerRow(f"{prefix}{layer.name}", layer.class_name)
             inner = {"config": layer.config}
             yield from _rows(owner, inner, layer.variables, reasons, f"{prefix}{layer.name}.")
         elif layer.class_name != "InputLayer":
-            yield Row(
+            yield LayerRow(
                 name=f"{prefix}{layer.name}",
                 what=layer.class_name,
                 parameters=layer.variables.count() if layer.has_own_variables else 0,

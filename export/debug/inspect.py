@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
-from biport.analysis.summary import Inspection, Row
+from biport.analysis.summary import Inspection, LayerRow
 from biport.errors import FileError
 
 
@@ -37,8 +37,8 @@ def inspect(path: Path) -> Inspection:
         **{f"output {value.name}": _shape(value) for value in model.graph.output},
     }
     weights = sum(int(np.prod(tensor.dims, dtype=object)) for tensor in model.graph.initializer)
-    rows = [Row(kind, f"{number} nodes") for kind, number in counted.most_common()]
-    rows.append(Row("(initialisers)", f"{len(model.graph.initializer)} tensors", parameters=weights))
+    rows = [LayerRow(kind, f"{number} nodes") for kind, number in counted.most_common()]
+    rows.append(LayerRow("(initialisers)", f"{len(model.graph.initializer)} tensors", parameters=weights))
     return Inspection(path, facts, rows, notes=["biport writes ONNX and does not read it"])
 
 

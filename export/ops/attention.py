@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from biport.ops import AdditiveAttention, Attention, MultiHeadAttention
 from biport.ops.attention import Attends, OneHead
-from biport.reference.multi_head_attention import FORGOTTEN, MASKED
+from biport.reference.activation import MASKED_SCORE
+from biport.reference.attention import LOWEST_SCORE
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
 from export.registry import writes
@@ -69,7 +70,7 @@ def write_multi_head_attention(op: MultiHeadAttention, site: Site) -> tuple[Lazy
         counts = _counts_for_heads(op, site)
         if counts is None:
             return scope("Softmax", scores, axis=-1)
-        fill = np.asarray(FORGOTTEN if op.forgets else MASKED, "float32")
+        fill = np.asarray(MASKED_SCORE if op.forgets else LOWEST_SCORE, "float32")
         shares = scope("Softmax", scope("Where", counts, scores, fill), axis=-1)
         return scope("Where", counts, shares, ZERO) if op.forgets else shares
 

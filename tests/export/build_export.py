@@ -10,7 +10,7 @@ from random_graphs import normal as array
 
 import export
 from biport import ops, reference
-from biport.graph import Graph, Node, Value, last_dims
+from biport.graph import Graph, Node, Value, sum_lengths
 
 V, I, H, O = 13, 5, 3, 4
 
@@ -84,7 +84,7 @@ MASKS = ("none", "right", "left", "holes", "empty row", "all padding")
 
 def tolerance(graph: Graph) -> float:
     """The float32 half of the tolerance policy, with room for one layer behind another."""
-    return 8 * float(np.finfo("float32").eps) * max(last_dims(graph), default=1) ** 0.5
+    return 8 * float(np.finfo("float32").eps) * max(sum_lengths(graph), default=1) ** 0.5
 
 
 def exported(graph: Graph, folder: Path) -> export.Session:

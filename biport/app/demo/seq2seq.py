@@ -14,7 +14,7 @@ from biport.data import Vocabulary, load_dates
 from biport.decoding import Agreement, Hypothesis, Stepper, Translator, agreement, reference_stepper, split
 from biport.graph import Graph
 from biport.tables import text_table
-from biport.training.data import HELD_OUT
+from biport.training.data import EVALUATION_ROWS
 from biport.training.recipes import RECIPES
 
 OWN_FILES = ("run", "onnx", "report.json")
@@ -100,7 +100,7 @@ def run_demo(
     prepare(output, OWN_FILES, force)
     recipe = RECIPES["dates"].but(seed=seed, epochs=epochs, limit=limit)
     graph = trained(recipe, output / "run", quiet=quiet)
-    pairs = load_dates(recipe.limit or 0, HELD_OUT, HELD_OUT, seed).test
+    pairs = load_dates(recipe.limit or 0, EVALUATION_ROWS, EVALUATION_ROWS, seed).test
     with show_progress(quiet) as display:
         display.step("taking the model apart, for each framework")
         translators = _translators(graph, output)
