@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from random_graphs import bidirectional, cell, dense, lstm
@@ -128,7 +129,7 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
         shape = [size if axis == position else 1 for position, size in enumerate(sizes, start=1)]
         yield ops.PReLU(alpha=normal(rng, *shape))
         size = sizes[axis - 1]
-        numbers = {name: normal(rng, size) for name in ("weight", "bias", "mean")}
+        numbers: Any = {name: normal(rng, size) for name in ("weight", "bias", "mean")}
         yield ops.BatchNormalization(size=size, axis=axis, variance=normal(rng, size) ** 2, **numbers)
         yield ops.LayerNormalization(axes=(axis,), weight=normal(rng, size), bias=normal(rng, size))
         yield ops.Softmax(axis=axis - rank)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_dense() -> None:
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("dilation", [1, 2])
 def test_convolution(groups: int, dilation: int) -> None:
-    sizes = {"input_size": 6, "output_size": 4, "kernel_size": 3, "dilation": dilation, "groups": groups}
+    sizes: Any = {"input_size": 6, "output_size": 4, "kernel_size": 3, "dilation": dilation, "groups": groups}
     op, x = ops.Conv1D(**sizes, weight=numbers(4, 6 // groups, 3), bias=numbers(4)), numbers(2, 8, 6)
     assert length(op, [x]) == weight_count(op, "weight", [x], (1, 1, 0)) == 18 // groups
 

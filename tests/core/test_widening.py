@@ -1,5 +1,7 @@
 """An op that takes wider inputs gives, feature for feature, what it gave."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from op_examples import EXAMPLES, Example
@@ -73,7 +75,7 @@ def test_flatten_inside(steps: int | str) -> None:
 def test_log_softmax() -> None:
     """It looks at all features, so that no wider ones go through it."""
     rng = np.random.default_rng(0)
-    gates = {"weight_ih": {"h": rng.normal(size=(2, 3))}, "weight_hh": {"h": rng.normal(size=(2, 2))}}
+    gates: Any = {"weight_ih": {"h": rng.normal(size=(2, 3))}, "weight_hh": {"h": rng.normal(size=(2, 2))}}
     layer = ops.RNN(input_size=3, hidden_size=2, return_sequences=True, bias_ih=None, bias_hh=None, **gates)
     inputs = (Value("x", ("N", "T", 3), "float64"),)
     for function in ("log_softmax", "softmax", "tanh"):

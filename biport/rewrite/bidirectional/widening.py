@@ -145,8 +145,8 @@ def _both(op: ops.Bidirectional, widenings: Widenings) -> Taken:
     directions = {}
     for name in ("forward", "backward"):
         layer: Any = getattr(op, name)
-        take_wider = _stack if isinstance(layer, ops.StackedRNN) else _cell
-        directions[name], _ = take_wider(layer, widenings)
+        wider = _stack(layer, widenings) if isinstance(layer, ops.StackedRNN) else _cell(layer, widenings)
+        directions[name], _ = wider
     return dataclasses.replace(op, **directions), None
 
 
