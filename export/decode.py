@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from os import PathLike
 from pathlib import Path
 
 from biport.decoding import Stepper, split
 from biport.errors import FileError
-from biport.files import check_target
+from biport.files import atomic_folder, check_target
 from biport.graph import Graph
 from export.require import require_onnx
 from export.session import Session
@@ -46,17 +44,9 @@ def write_decoder(
     if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - _names()):
         raise FileError(f"{folder}: holds something else than a decoder; it is not replaced")
     parts = split(graph, target)
-    draft = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=f".{folder.name}-"))
-    try:
+    with atomic_folder(folder) as draft:
         write(parts.encoder, draft / ENCODER)
         write(parts.step, draft / STEP)
-        draft.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     return folder
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import onnx
 
 from biport.errors import FileError, GraphError
+from biport.files import atomic_file
 from biport.graph import Value
 from biport.version import __version__
 
@@ -71,15 +70,12 @@ def publish(
     """
     _refuse_to_overwrite(path, overwrite)
     try:
-        with tempfile.TemporaryDirectory(prefix=".biport-", dir=path.parent) as folder:
-            draft = Path(folder) / path.name
+        # The weights go first: a reader of the folder never sees a model without them.
+        with atomic_file(path) as draft:
             write(draft)
             _check(draft)
             if check is not None:
                 check(draft)
-            # The weights go first: a reader of the folder never sees a model without them.
-            for file in sorted(Path(folder).iterdir(), key=lambda file: file == draft):
-                os.replace(file, path.parent / file.name)
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from biport.decoding import Stepper
 from biport.errors import UnsupportedError, WeightError
+from biport.files import atomic_file
 from biport.graph import Graph
 from biport.training.optimizers import SGD, Adam, Optimizer, RMSprop
 from biport.training.trainer import CLIP, Batch, State, Sums
@@ -201,12 +200,8 @@ class Trainer:
 
     def save(self, folder: Path) -> None:
         """Write ``model.keras``."""
-        draft = folder / f".{uuid.uuid4().hex}.keras"
-        try:
+        with atomic_file(folder / "model.keras") as draft:
             self.model.save(draft)
-            os.replace(draft, folder / "model.keras")
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def _make(settings: Optimizer, dtype: str) -> Any:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras_side.ops
 from biport.errors import InputError
-from biport.files import check_target
+from biport.files import atomic_file, check_target
 from biport.graph import Graph
 from biport.ops import FLOATS
 from biport.registry import discover
@@ -61,10 +60,8 @@ def save(graph: Graph, path: str | os.PathLike[str], *, overwrite: bool = False)
         raise InputError(f"{target}: a Keras file ends in .keras")
     check_target(target, overwrite)
     model = write(graph)
-    with tempfile.TemporaryDirectory(dir=target.absolute().parent, prefix=f".{target.stem}-") as folder:
-        staging = Path(folder) / target.name
-        model.save(staging)
-        os.replace(staging, target)
+    with atomic_file(target) as draft:
+        model.save(draft)
     return target
 
 

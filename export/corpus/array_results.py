@@ -13,6 +13,7 @@ from typing import final
 import numpy as np
 
 from biport.errors import FileError, InputError
+from biport.files import atomic_file
 from export.corpus.results import BLOCK, Put, Results
 from export.session import Session
 
@@ -79,8 +80,10 @@ class Arrays(Results):
         return self.parts / f"{list(self.rows).index(name)}.bin"
 
     def _put_together(self) -> None:
-        draft = self.parts / "whole.npz"
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        with (
+            atomic_file(self.path) as draft,
+            zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
+        ):
             for name, row in self.rows.items():
                 part = self._part(name)
                 shape = (part.stat().st_size // row.itemsize, *row.shape)
@@ -88,7 +91,6 @@ class Arrays(Results):
                     head = {"descr": row.base.str, "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(file, head)
                     shutil.copyfileobj(numbers, file, BLOCK)
-        os.replace(draft, self.path)
         shutil.rmtree(self.parts)
 
     def _take_apart(self) -> None:
