@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# One thread a process: models of this size wait longer for threads than they compute. Neighbouring tests stay
+# together, for they share what they build.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test test-core sweep check format clean
 
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## Make .venv and install biport with the tested versions
 
@@ -20,8 +23,14 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Train a Keras BiLSTM, port it to PyTorch and ONNX, compare all of them
 	$(BIN)/biport demo --output build/demo --force
 
-test: $(READY)  ## Run all tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+test: $(READY)  ## Run all tests but the wide sweeps, in some minutes
+	$(PYTEST) -m "not sweep"
+
+test-core: $(READY)  ## Run the tests of the neutral core, in some seconds
+	$(PYTEST) tests/biport
+
+sweep: $(READY)  ## Run the wide sweeps: old and hostile files, every combination, long demos
+	BIPORT_HYPOTHESIS=wide $(PYTEST) -m sweep
 
 check: $(READY)  ## Lint, formatting and types
 	$(BIN)/ruff check .

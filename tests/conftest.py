@@ -1,20 +1,11 @@
-"""Environment of the whole suite."""
+"""Environment of the whole suite; no framework is loaded here, so that the core's tests load none."""
 
 import os
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-# Importing torch after tensorflow has been seen to crash.
-import torch
 from hypothesis import HealthCheck, settings
-
-torch.set_num_threads(2)
 
 # Building models takes longer than hypothesis expects of drawing an example.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}

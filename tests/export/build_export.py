@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from random_graphs import lstm
-from random_graphs import normal as array
 
 import export
 from biport import ops, reference
 from biport.graph import Graph, Node, Value, sum_lengths
+from testing.graphs import lstm
+from testing.graphs import normal as array
 
 V, I, H, O = 13, 5, 3, 4
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-import random_graphs
 
 import export
 from biport import ops, reference
 from biport.compare.tolerance import Error, Verdict, float32_floor, judge_float32, measure
 from biport.graph import Graph, Node, Value
+from testing import graphs as random_graphs
 
 I, H = 5, 3
 KINDS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {

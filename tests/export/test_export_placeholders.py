@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from every_side import randomize
 from keras import layers
 
 import export
 import keras_side
 from biport.errors import UnsupportedError
+from testing.models import randomize
 
 FUSED = {"LSTM", "GRU", "RNN"}
 CELLS = {

@@ -1,18 +1,12 @@
-"""Keras on a quiet backend; torch is imported first, which avoids a crash when both are there."""
+"""What Keras and tensorflow warn of."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import os
 from pathlib import Path
 
 import pytest
 
-os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-with contextlib.suppress(ImportError):
-    importlib.import_module("torch")
+import testing.frameworks  # noqa: F401
 
 HERE = Path(__file__).parent
 # The first comes from inside tensorflow and Keras under NumPy 2, the second from Keras where a layer ends a

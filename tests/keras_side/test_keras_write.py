@@ -11,15 +11,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import random_graphs
 from build_keras import E, H, O, T, V, assert_close, features, live_outputs, token_ids, valid_steps
-from random_graphs import embedding, padded_ids
 
 import keras_side
 from biport import ops, reference
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from keras_side.registry import WRITERS
+from testing import graphs as random_graphs
+from testing.graphs import embedding, padded_ids
 
 RNG = np.random.default_rng(7)
 

@@ -14,10 +14,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from every_side import randomize
 from hypothesis import assume, event, reject
 from hypothesis import strategies as st
-from random_graphs import cell
 
 from biport import ops
 from biport.graph import Graph, Node, Value
@@ -26,6 +24,8 @@ from export.onnx.fused_node import FUSED
 from keras_side.layers import LearnedAverage
 from keras_side.require import register
 from keras_side.shared.activations import write_activation
+from testing.graphs import cell
+from testing.models import randomize
 
 layers: Any = keras.layers
 register()

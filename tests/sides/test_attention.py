@@ -9,7 +9,16 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from attention_graphs import (
+
+import export
+import keras_side
+import torch_side
+from biport import ops, reference, verify
+from biport.errors import GraphError, UnsupportedError, WeightError
+from biport.graph import Graph, Node, Value
+from keras_side.release import Release
+from keras_side.shared.attention import refuse_old
+from testing.attention import (
     FAULTS,
     I,
     O,
@@ -22,17 +31,8 @@ from attention_graphs import (
     looking,
     written_by,
 )
-from every_side import check_everywhere, quiet_model
-from random_graphs import MASKS, normal
-
-import export
-import keras_side
-import torch_side
-from biport import ops, reference, verify
-from biport.errors import GraphError, UnsupportedError, WeightError
-from biport.graph import Graph, Node, Value
-from keras_side.release import Release
-from keras_side.shared.attention import refuse_old
+from testing.graphs import MASKS, normal
+from testing.models import check_everywhere, quiet_model
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 

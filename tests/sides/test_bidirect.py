@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from every_side import randomize
 from keras import layers
 from typer.testing import CliRunner
 
@@ -21,6 +20,7 @@ from biport.app.cli import app
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, weight_differences
 from biport.rewrite.bidirectional import bidirect
+from testing.models import randomize
 
 CELLS = {
     "LSTM": layers.LSTM,

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from every_side import randomize
 from keras import layers
 
 import export
@@ -21,6 +20,7 @@ from biport.decoding.stepper import Reading
 from biport.errors import FileError, InputError, UnsupportedError
 from biport.graph import Graph
 from keras_side.models.seq2seq import seq2seq
+from testing.models import randomize
 from torch_side.models import seq2seq as torch_seq2seq
 
 START, END = 2, 3

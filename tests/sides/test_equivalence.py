@@ -7,7 +7,6 @@ of nothing but padding, one step, and a long batch.
 import numpy as np
 import pytest
 import torch
-from random_graphs import MERGES
 
 import export
 import keras_side
@@ -15,6 +14,7 @@ import torch_side
 from biport import verify
 from biport.compare.tolerance import Verdict
 from keras_side.models.sentiment import sentiment
+from testing.graphs import MERGES
 
 UNITS = {"one layer": (4,), "two layers": (4, 3)}
 

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from every_side import randomize
 from keras import layers
 from typer.testing import CliRunner
 
@@ -19,6 +18,7 @@ from biport import bundle
 from biport.app.cli import app
 from biport.app.export import export_model
 from biport.errors import DifferentError, InputError, UnsupportedError
+from testing.models import randomize
 
 
 def readable() -> keras.Model:

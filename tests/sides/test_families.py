@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import pytest
 import torch
-from every_side import randomize
 
 import export
 import keras_side
@@ -24,6 +23,7 @@ from keras_side.models.attentive_sentiment import attentive_sentiment as keras_a
 from keras_side.models.sentiment import sentiment as keras_sentiment
 from keras_side.models.seq2seq import seq2seq as keras_seq2seq
 from keras_side.models.tagger import tagger as keras_tagger
+from testing.models import randomize
 from torch_side.models import attentive_sentiment, seq2seq, tagger
 
 SIZES: dict[str, Any] = {"embedding_size": 5, "units": 4, "lstm_units": 3}

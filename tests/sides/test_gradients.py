@@ -12,8 +12,6 @@ import keras
 import numpy as np
 import pytest
 import torch
-from every_side import quiet_model, randomize
-from random_graphs import bidirectional, cell, dense, embedding, normal
 from torch import nn
 from typer.testing import CliRunner
 
@@ -31,6 +29,8 @@ from keras_side.layers import LearnedAverage
 from keras_side.models.attentive_sentiment import attentive_sentiment as keras_attentive_sentiment
 from keras_side.models.seq2seq import seq2seq as keras_seq2seq
 from keras_side.models.tagger import tagger as keras_tagger
+from testing.graphs import bidirectional, cell, dense, embedding, normal
+from testing.models import quiet_model, randomize
 from torch_side import layers as torch_layers
 from torch_side.layers import scan
 from torch_side.models import attentive_sentiment, seq2seq, tagger

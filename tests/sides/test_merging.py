@@ -10,7 +10,6 @@ import keras
 import numpy as np
 import pytest
 import torch
-from every_side import check_everywhere, quiet_model
 from keras import layers
 
 import export
@@ -22,6 +21,7 @@ from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.graph import Graph, Node, Value
 from keras_side.layers import LearnedAverage
 from keras_side.load_file import load_file
+from testing.models import check_everywhere, quiet_model
 
 ELEMENTWISE = ("Add", "Average", "Maximum", "Minimum", "Multiply")
 E = 3

@@ -13,7 +13,16 @@ import keras
 import numpy as np
 import pytest
 import torch
-from attention_graphs import (
+
+import keras_side
+import torch_side
+from biport import ops, reference, verify
+from biport.errors import GraphError, UnsupportedError, WeightError
+from biport.graph import Graph, Node, Value
+from biport.ops.attention import PROJECTIONS
+from keras_side.reading.call_order import run_order
+from keras_side.reading.config_entries import read_calls
+from testing.attention import (
     FAULTS,
     I,
     O,
@@ -26,17 +35,8 @@ from attention_graphs import (
     looking,
     written_by,
 )
-from every_side import check_everywhere, quiet_model
-from random_graphs import MASKS, normal
-
-import keras_side
-import torch_side
-from biport import ops, reference, verify
-from biport.errors import GraphError, UnsupportedError, WeightError
-from biport.graph import Graph, Node, Value
-from biport.ops.attention import PROJECTIONS
-from keras_side.reading.call_order import run_order
-from keras_side.reading.config_entries import read_calls
+from testing.graphs import MASKS, normal
+from testing.models import check_everywhere, quiet_model
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 

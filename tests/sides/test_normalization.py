@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 import torch
-from every_side import check_everywhere, quiet_model
 from keras import layers
 from torch import nn
 
@@ -20,6 +19,7 @@ from biport import ops, verify
 from biport.compare.tolerance import Verdict
 from biport.errors import UnsupportedError, WeightError
 from biport.graph import Graph, Value
+from testing.models import check_everywhere, quiet_model
 
 AFFINE = [(True, True), (True, False), (False, True), (False, False)]
 

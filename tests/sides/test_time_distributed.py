@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 import torch
-from every_side import check_everywhere, quiet_model
 from keras import layers
 from torch import nn
 
@@ -20,6 +19,7 @@ from biport import ops, reference, verify
 from biport.compare.tolerance import Verdict
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Value
+from testing.models import check_everywhere, quiet_model
 from torch_side.layers import TimeDistributed
 
 INSIDE = {

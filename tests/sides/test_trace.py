@@ -12,7 +12,6 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
-from random_graphs import bidirectional, classifier, dense, embedding, lstm, normal
 from typer.testing import CliRunner
 
 import export
@@ -26,6 +25,7 @@ from biport.compare.localize import Oracle, Traced, locate
 from biport.compare.localize.alignment import align
 from biport.compare.localize.oracle import State
 from biport.graph import Graph, Node, Value
+from testing.graphs import bidirectional, classifier, dense, embedding, lstm, normal
 
 
 def stack(merge="concat", sequences=False, seed=0) -> Graph:

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pytest
 import torch
-from every_side import check_everywhere, quiet_model
 from keras import layers
 from torch import nn
 
@@ -23,6 +22,7 @@ from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Value
 from keras_side.require import register
 from keras_side.shared.activations import write_activation
+from testing.models import check_everywhere, quiet_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not support masking")
 

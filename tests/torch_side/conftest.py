@@ -2,6 +2,7 @@
 
 import pytest
 
+import testing.frameworks  # noqa: F401
 import torch_side.layers.scan
 
 

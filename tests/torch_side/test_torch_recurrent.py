@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from random_graphs import cell
 from torch import nn
 
 import biport.reference
@@ -16,6 +15,7 @@ import torch_side
 from biport import ops
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
+from testing.graphs import cell
 from torch_side import layers
 from torch_side.layers.errors import LayerInputError, LayerSettingError
 

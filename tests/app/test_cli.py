@@ -6,11 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from random_graphs import classifier
 from typer.testing import CliRunner
 
 from biport import bundle, reference
 from biport.app.cli import app
+from testing.graphs import classifier
 
 
 def biport(*arguments: object):

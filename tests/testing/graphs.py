@@ -141,3 +141,35 @@ def valid_steps(pattern: str, N: int, T: int, rng: np.random.Generator) -> np.nd
 def padded_ids(pattern: str, N: int, T: int, rng: np.random.Generator, rows: int = VOCABULARY) -> np.ndarray:
     """Ids ``(N, T)``, 0 where the pattern says padding."""
     return np.where(valid_steps(pattern, N, T, rng), rng.integers(1, rows, (N, T)), 0).astype("int32")
+
+
+def two_inputs(seed: int = 0) -> Graph:
+    """Masks, a shared op, two outputs of one node, biases of every number, a transposed weight."""
+    V, E, H = 11, 5, 3
+    rng = np.random.default_rng(seed)
+    table = ops.Embedding(num_embeddings=V, embedding_dim=E, mask_zero=True, weight=normal(rng, V, E))
+    rules = {"return_sequences": True, "zero_output_for_mask": True}
+    both = ops.Bidirectional(
+        forward=lstm(rng, E, H, 1, **rules), backward=lstm(rng, E, H, 2, **rules, reverse=True), merge=None
+    )
+    return Graph(
+        inputs=(Value("one", ("N", "T"), "int32"), Value("two", ("N", "T"), "int64")),
+        nodes=(
+            Node("table", table, ("one",)),
+            Node("table@1", table, ("two",)),
+            Node("valid", ops.NotEqual(), ("one",)),
+            Node("both", both, ("table",), ("both:0", "both:1"), ("valid",)),
+            Node("joined", ops.Concatenate(axis=2), ("both:0", "both:1")),
+            Node("outer.last", lstm(rng, 2 * H, 4, 0, dropout=0.25), ("joined",), masks=("valid",)),
+            Node("drop", ops.Dropout(rate=0.5), ("outer.last",)),
+            Node(
+                "head",
+                ops.Dense(
+                    input_size=4, output_size=2, activation="softmax", weight=normal(rng, 4, 2).T, bias=None
+                ),
+                ("drop",),
+            ),
+        ),
+        outputs=("head", "table@1"),
+        origin={"framework": "keras", "version": "3.15.1"},
+    )

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from op_examples import EXAMPLES, Example
 
 from biport import ops
 from biport.errors import UnsupportedError
@@ -12,6 +11,7 @@ from biport.graph import Graph, Node, Value
 from biport.reference import REFERENCES, run
 from biport.rewrite.bidirectional import bidirect
 from biport.rewrite.bidirectional.widening import Widening, doubled, take
+from testing.examples import EXAMPLES, Example
 
 
 def widening(size: int) -> Widening:

@@ -3,59 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from random_graphs import lstm
-from random_graphs import normal as array
 from safetensors.numpy import load_file, save_file
 
 from biport import bundle, ops
 from biport.errors import BiportError, FileError, InputError
 from biport.graph import Graph, Node, Value
+from testing.graphs import normal as array
+from testing.graphs import two_inputs as model
 
 V, E, H = 11, 5, 3
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
-
-
-def model(seed: int = 0) -> Graph:
-    """Masks, a shared op, two outputs of one node, biases of every number, a transposed weight."""
-    rng = np.random.default_rng(seed)
-    table = ops.Embedding(num_embeddings=V, embedding_dim=E, mask_zero=True, weight=array(rng, V, E))
-    rules = {"return_sequences": True, "zero_output_for_mask": True}
-    both = ops.Bidirectional(
-        forward=lstm(rng, E, H, 1, **rules), backward=lstm(rng, E, H, 2, **rules, reverse=True), merge=None
-    )
-    return Graph(
-        inputs=(Value("one", ("N", "T"), "int32"), Value("two", ("N", "T"), "int64")),
-        nodes=(
-            Node("table", table, ("one",)),
-            Node("table@1", table, ("two",)),
-            Node("valid", ops.NotEqual(), ("one",)),
-            Node("both", both, ("table",), ("both:0", "both:1"), ("valid",)),
-            Node("joined", ops.Concatenate(axis=2), ("both:0", "both:1")),
-            Node("outer.last", lstm(rng, 2 * H, 4, 0, dropout=0.25), ("joined",), masks=("valid",)),
-            Node("drop", ops.Dropout(rate=0.5), ("outer.last",)),
-            Node(
-                "head",
-                ops.Dense(
-                    input_size=4, output_size=2, activation="softmax", weight=array(rng, 4, 2).T, bias=None
-                ),
-                ("drop",),
-            ),
-        ),
-        outputs=("head", "table@1"),
-        origin={"framework": "keras", "version": "3.15.1"},
-    )
 
 
 @pytest.fixture
@@ -356,32 +321,6 @@ def test_random_damage(folder: Path) -> None:
         (folder / name).write_bytes(whole[name])
     assert refusals == 200
     assert bundle.read(folder) == original
-
-
-SNIPPET = re.compile(r"```python\n(.*?)```", re.S)
-
-
-def test_the_snippet_of_the_readme_runs(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    bundle.write(model(), tmp_path / "model")
-    text = (tmp_path / "model" / README).read_text()
-    snippet = SNIPPET.search(text)
-    assert snippet is not None
-    assert len(snippet.group(1).splitlines()) == 3
-    check = "import torch\nassert isinstance(module, torch.nn.Module)\nassert not module.training\n"
-    check += "print(sum(p.numel() for p in module.parameters()))"
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", snippet.group(1) + check],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"{model().parameter_count():,} parameters" in text
-    assert "`one` int32 (N, T), `two` int64 (N, T)" in text
 
 
 def test_a_bundle_can_be_moved(folder: Path, tmp_path: Path) -> None:

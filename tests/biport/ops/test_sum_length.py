@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from op_examples import EXAMPLES
-from random_graphs import bidirectional, cell, dense, lstm
 
 from biport import ops
 from biport.graph import Graph, Node, Value, sum_lengths
 from biport.reference import REFERENCES
+from testing.examples import EXAMPLES
+from testing.graphs import bidirectional, cell, dense, lstm
 
 RNG = np.random.default_rng(7)
 

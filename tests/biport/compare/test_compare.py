@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import pytest
-from random_graphs import classifier, lstm, padded_ids
 
 from biport import ops, reference, verify
 from biport.app.verify import random_cases
@@ -17,6 +16,7 @@ from biport.compare.tolerance import (
 )
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
+from testing.graphs import classifier, lstm, padded_ids
 
 
 def test_measure_names_the_worst_element() -> None:

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imdb_files import OTHERS, REVIEWS, make_archive, make_folder
 
 from biport.data import acl_imdb
 from biport.data.acl_imdb import read_acl_imdb
 from biport.data.reviews import Reviews
 from biport.errors import FileError
+from testing.imdb_files import OTHERS, REVIEWS, make_archive, make_folder
 
 EXPECTED = (
     ["Bad, so bad.", "Not good", "So good, so very good.<br />", "Très good\u2019s good", "Good."],

@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from random_graphs import VOCABULARY, bidirectional, cell, dense, embedding, normal
 
 from biport import ops, reference
 from biport.analysis.padding import masked_axes
 from biport.graph import Graph, Node, Value
+from testing.graphs import VOCABULARY, bidirectional, cell, dense, embedding, normal
 
 LENGTHS, PADDING = (1, 2, 5, 7), 4
 E = 3

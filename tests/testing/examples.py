@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from random_graphs import bidirectional, cell, dense, lstm
-from random_graphs import normal as normal_numbers
 
 from biport import ops
+from testing.graphs import bidirectional, cell, dense, lstm
+from testing.graphs import normal as normal_numbers
 
 N, T, A, I, H = 2, 5, 4, 3, 6
 """Rows, steps, an axis in between, features, and the width of what a layer makes of them."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from every_side import randomize
 from keras import layers
 from typer.testing import CliRunner
 
@@ -17,6 +16,7 @@ from biport.app.bench.run import inputs, race
 from biport.app.cli import app
 from biport.app.measure import take_turns
 from biport.errors import InputError
+from testing.models import randomize
 
 
 def model(masked: bool = True) -> keras.Model:

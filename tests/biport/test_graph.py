@@ -2,11 +2,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from random_graphs import bidirectional, classifier, dense, embedding, lstm, normal
 
 from biport import ops
 from biport.errors import GraphError, WeightError
 from biport.graph import Graph, Node, Value, weight_differences
+from testing.graphs import bidirectional, classifier, dense, embedding, lstm, normal
 
 IDS = Value("ids", ("N", "T"), "int32")
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
-from op_examples import EXAMPLES, Example
 
 from biport import ops
 from biport.ops import Locality
 from biport.reference import REFERENCES
+from testing.examples import EXAMPLES, Example
 
 Arrays = Sequence[np.ndarray]
 SIDES = ((1, Locality.STEP, Locality.EVERY_STEP), (-1, Locality.FEATURE, Locality.EVERY_FEATURE))

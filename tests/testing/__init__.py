@@ -1,0 +1,1 @@
+"""One set of builders: graphs, masks, models and examples for all tests."""
