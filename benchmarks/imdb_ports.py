@@ -21,9 +21,9 @@ import export
 import keras_side
 import torch_side
 from biport import bundle
-from biport.app.bench.measure import table
 from biport.app.train.imdb import imdb_file
 from biport.compare.tolerance import label_agreement
+from biport.tables import markdown_table
 from biport.training import folder as files
 from biport.training.data import load_data
 from biport.training.recipe import Recipe
@@ -65,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = [row for run in sys.argv[1:] for row in measure(Path(run), Path(folder))]
     head = ["run", "form", "reviews", "accuracy", "labels as Keras'", "largest difference"]
-    print(table(head, rows))
+    print(markdown_table([head, *rows], "<>"))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ import onnx_ir as ir
 from lowering import KINDS, layer, sessions
 
 import export
-from biport.app.bench.measure import Run, Times, machine, table, take_turns
-from export.builder import IR_VERSION, OPSET
+from biport.app.measure import Run, Times, machine, take_turns
+from biport.tables import markdown_table
+from export.onnx.builder import IR_VERSION, OPSET
 
 N, T, H = 32, 100, 256
 
@@ -80,7 +81,7 @@ def main() -> None:
     print(machine("onnxruntime", "numpy"))
     print(f"N {N}, T {T}, I = H {H}, both ways, one thread; the shortest calls\n")
     head = ["", "ms", "GFLOP/s", "of onnxruntime's products", "of NumPy's", "of one large product"]
-    print(table(head, rows))
+    print(markdown_table([head, *rows], "<>"))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import export
 import keras_side
-from biport.app.bench.measure import machine, table, take_turns
+from biport.app.measure import machine, take_turns
+from biport.tables import markdown_table
 
 Contestant: TypeAlias = Callable[[np.ndarray], object]
 
@@ -135,7 +136,7 @@ def main() -> None:
 
     print(machine("onnxruntime", "tf2onnx", "torch", "keras", "tensorflow"))
     print(f"V {V}, D {E}, H {H}, both ways, {given.threads} threads; ms, then times as long as {names[0]}\n")
-    print(table(["", *names, *(f"{name} ×" for name in names[1:])], []), flush=True)
+    print(markdown_table([["", *names, *(f"{name} ×" for name in names[1:])]], "<>"), flush=True)
     for kind, masks in itertools.product(given.kinds.split(","), given.masks.split(",")):
         with tempfile.TemporaryDirectory() as folder, torch.no_grad():
             runs = contestants(kind, masks == "masked", lowerings, given.threads, Path(folder))

@@ -9,6 +9,7 @@ from typing import Any
 
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node
+from biport.tables import text_table
 
 HEADINGS = ("layer", "output", "parameters", "mask", "what")
 
@@ -145,11 +146,5 @@ def _table(rows: Sequence[LayerRow]) -> list[str]:
     """Aligned columns; those that are empty all the way down are left away."""
     table = [HEADINGS, *(row.cells for row in rows)]
     columns = [i for i in range(len(HEADINGS)) if any(cells[i] for cells in table[1:])]
-    widths = {i: max(len(cells[i]) for cells in table) for i in columns}
-    number = HEADINGS.index("parameters")
-    return [
-        "  ".join(
-            f"{cells[i]:>{widths[i]}}" if i == number else f"{cells[i]:<{widths[i]}}" for i in columns
-        ).rstrip()
-        for cells in table
-    ]
+    align = "".join(">" if HEADINGS[i] == "parameters" else "<" for i in columns)
+    return text_table([[cells[i] for i in columns] for cells in table], align)

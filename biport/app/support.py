@@ -8,6 +8,7 @@ from typing import Any
 
 from biport import ops
 from biport.registry import Registry, snake_case
+from biport.tables import markdown_table
 
 SIDES = ("reference", "Keras read", "Keras write", "torch read", "torch write", "ONNX write")
 
@@ -30,11 +31,11 @@ def _registries() -> dict[str, set[str]]:
     reference = importlib.import_module("biport.reference")
     importlib.import_module("keras_side.read")
     keras_registry = importlib.import_module("keras_side.registry").READERS
-    operations = importlib.import_module("keras_side.operations").OPERATIONS
-    data_operations = importlib.import_module("keras_side.data_operations").SUPPORTED
+    operations = importlib.import_module("keras_side.reading.mask_expressions").OPERATIONS
+    data_operations = importlib.import_module("keras_side.reading.operations").SUPPORTED
     importlib.import_module("torch_side")
     torch_registry = importlib.import_module("torch_side.registry")
-    importlib.import_module("export.fused_route")
+    importlib.import_module("export.build")
     readers = [keras_registry.lookup(name, name) for name in keras_registry]
     return {
         "reference": _names(reference.REFERENCES),
@@ -60,8 +61,5 @@ def _home(function: Callable) -> str:
 
 def support_table(rows: list[dict[str, Any]]) -> str:
     """The rows as a Markdown table."""
-    lines = [f"| op | {' | '.join(SIDES)} |", "|---" * (len(SIDES) + 1) + "|"]
-    lines += [
-        f"| {row['op']} | {' | '.join('yes' if row[side] else '-' for side in SIDES)} |" for row in rows
-    ]
-    return "\n".join(lines)
+    cells = [[row["op"], *("yes" if row[side] else "-" for side in SIDES)] for row in rows]
+    return markdown_table([["op", *SIDES], *cells])

@@ -1,7 +1,7 @@
 """Files and folders appear whole or not at all, and for everyone whom the umask lets in."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -41,6 +41,12 @@ def test_so_does_all_that_is_in_a_folder(umask: int, tmp_path: Path) -> None:
     assert {mode(path) for path in tmp_path.rglob("*.safetensors")} == {0o666 & ~umask}
 
 
+def fail_on_the_way(writer: AbstractContextManager[Path], inside: Callable[[Path], Path]) -> None:
+    with writer as draft:
+        inside(draft).write_text("new")
+        raise ZeroDivisionError
+
+
 @pytest.mark.parametrize("there", [False, True])
 def test_what_fails_leaves_things_as_they_were(there: bool, tmp_path: Path) -> None:
     file, folder = tmp_path / "file", tmp_path / "folder"
@@ -48,16 +54,10 @@ def test_what_fails_leaves_things_as_they_were(there: bool, tmp_path: Path) -> N
         file.write_text("old")
         folder.mkdir()
         (folder / "old").touch()
-
-    def write_and_fail(context: AbstractContextManager[Path], name: str = "") -> None:
-        with context as draft:
-            (draft / name).write_text("new")
-            raise ZeroDivisionError
-
     with pytest.raises(ZeroDivisionError):
-        write_and_fail(atomic_file(file))
+        fail_on_the_way(atomic_file(file), lambda draft: draft)
     with pytest.raises(ZeroDivisionError):
-        write_and_fail(atomic_folder(folder), "new")
+        fail_on_the_way(atomic_folder(folder), lambda draft: draft / "new")
     assert sorted(path.name for path in tmp_path.rglob("*")) == (["file", "folder", "old"] if there else [])
     assert not there or file.read_text() == "old"
 

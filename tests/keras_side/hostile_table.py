@@ -17,7 +17,7 @@ Whatever a `.keras` or `.h5` file holds, or the JSON beside one: `keras_side.rea
 raises a `biport.errors.BiportError` that names the file, within five seconds of a processor and one
 gigabyte. Nothing in a file is executed, nothing is written, no other file is opened, and no character
 of it reaches the terminal that could move its cursor. Where work cannot be bounded, what a model may be
-is: {bounds}. HDF5 is read in Python (`keras_side/hdf5_format.py`), because libhdf5 1.14.6 crashes over
+is: {bounds}. HDF5 is read in Python (`keras_side/file/hdf5_format.py`), because libhdf5 1.14.6 crashes over
 some damaged files and never comes back from others. Beyond that, time and memory follow the size of the
 file: a gigabyte of weights takes a gigabyte and more, and so does a file with holes that says it is
 that long.
@@ -55,8 +55,8 @@ def shortened(message: str) -> str:
 
 def main() -> None:
     """Measure and write."""
-    found = {group: outcomes(group) for group in hostile_files.FILES}
-    every = [outcome for group in found.values() for outcome in group]
+    by_group = {group: outcomes(group) for group in hostile_files.FILES}
+    every = [outcome for group in by_group.values() for outcome in group]
     text = HEAD.format(
         bounds=BOUNDS,
         count=len(every),
@@ -65,7 +65,7 @@ def main() -> None:
         megabytes=max(outcome.megabytes for outcome in every),
     )
     text = "\n\n".join(textwrap.fill(part, 104, break_on_hyphens=False) for part in text.split("\n\n"))
-    for group, rows in found.items():
+    for group, rows in by_group.items():
         text += (
             f"## {group.capitalize()}\n\n{COLUMNS}" + "".join(f"{row(outcome)}\n" for outcome in rows) + "\n"
         )

@@ -21,10 +21,11 @@ from random_graphs import cell
 
 from biport import ops
 from biport.graph import Graph, Node, Value
-from biport.ops import ACTIVATIONS, FUSED_ACTIVATIONS, MERGE_MODES
-from keras_side.activations import write_activation
+from biport.ops import ACTIVATIONS, MERGE_MODES
+from export.onnx.fused_node import FUSED
 from keras_side.layers import LearnedAverage
-from keras_side.registered import register
+from keras_side.require import register
+from keras_side.shared.activations import write_activation
 
 layers: Any = keras.layers
 register()
@@ -62,7 +63,7 @@ def mostly(*options: Any, otherwise: Sequence[Any]) -> st.SearchStrategy:
     return st.integers(0, 9).flatmap(lambda number: choice(*(otherwise if number == 9 else options)))
 
 
-activations = st.one_of(choice(*FUSED_ACTIVATIONS), choice(*ACTIVATIONS)).map(write_activation)
+activations = st.one_of(choice(*FUSED), choice(*ACTIVATIONS)).map(write_activation)
 gates = mostly(*BOUNDED, otherwise=STABLE).map(write_activation)
 candidates = mostly(*BOUNDED, "relu", "elu", "leaky_relu", otherwise=STABLE).map(write_activation)
 

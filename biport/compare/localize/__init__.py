@@ -23,7 +23,7 @@ __all__ = ["Cause", "Finding", "Oracle", "Place", "Traced", "locate"]
 
 
 class Form(Protocol):
-    """What `locate` asks of a form; `biport.app.verify.Form` is one."""
+    """What `locate` asks of a form; `biport.app.forms.Form` is one."""
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from biport.ops import Bidirectional, Op, Recurrent
-from biport.reference.recurrent import walk
+from biport.reference.recurrent import scan
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,12 @@ def unfolded(op: Op, inputs: Sequence[np.ndarray], mask: np.ndarray | None) -> d
     x, *initial = inputs
     every: dict[str, Any] = {"return_sequences": True, "return_state": False}
     if isinstance(op, Recurrent):
-        return {"": walk(dataclasses.replace(op, **every), x, initial, mask)[0]}
+        return {"": scan(dataclasses.replace(op, **every), x, initial, mask)[0]}
     assert isinstance(op, Bidirectional)
     count = len(op.forward.state_sizes)
     halves = {"forward": (op.forward, initial[:count]), "backward": (op.backward, initial[count:])}
     return {
-        name: walk(dataclasses.replace(half, **every), x, given, mask)[0]
+        name: scan(dataclasses.replace(half, **every), x, given, mask)[0]
         for name, (half, given) in halves.items()
     }
 
