@@ -34,7 +34,7 @@ def shortened(message: str) -> str:
 def main() -> None:
     """Measure and print."""
     for group in hostile_files.FILES:
-        print(f"## {group.capitalize()}\n\n{COLUMNS}")
+        print(f"\n## {group.capitalize()}\n\n{COLUMNS}")
         for outcome in outcomes(group):
             print(row(outcome), flush=True)
 
