@@ -22,7 +22,8 @@ import numpy as np
 
 from biport import reference
 from biport.compare.finite_differences import Cotangents, Gradient, Slopes
-from biport.compare.tolerance import L1_ALLOWED, Error, Line, Verdict, judge_float64
+from biport.compare.report import Line
+from biport.compare.tolerance import L1_ALLOWED, Error, Verdict, judge_float64
 from biport.errors import BiportError, WeightError
 from biport.graph import Graph
 from biport.ops import Cell, Op

@@ -11,11 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from biport.compare.finding import Cause, Finding, Place
 from biport.compare.localize.alignment import align
 from biport.compare.localize.diagnose import blame
-from biport.compare.localize.findings import Cause, Finding
 from biport.compare.localize.oracle import Oracle, State
-from biport.compare.localize.positions import Place
 from biport.compare.localize.traced import Cases, Traced, Values
 from biport.graph import Graph, Node
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from biport.compare.finding import Cause, Finding, Place
 from biport.compare.localize import gates
 from biport.compare.localize.causes import Arrays, Masks, compute, matching, other_settings, other_weights
-from biport.compare.localize.findings import Cause, Finding
 from biport.compare.localize.oracle import Oracle, State
-from biport.compare.localize.positions import Place, difference, first, seen_walks, unfolded_walks
+from biport.compare.localize.positions import difference, first, seen_walks, unfolded_walks
 from biport.compare.localize.traced import Traced, Values
 from biport.graph import Node
 from biport.ops import Bidirectional, Cell, Op, Recurrent

@@ -8,7 +8,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from biport.compare.localize.positions import Place
+
+@dataclass(frozen=True)
+class Place:
+    """One number of a node's output.
+
+    Args:
+        case: the name of the inputs.
+        row: of the batch.
+        half: ``"forward"`` or ``"backward"`` of a `Bidirectional`, or empty.
+        state: which state it is, where it is one and not the output.
+        step: in time; ``None`` where the output has no steps.
+        walked: how many valid steps were walked up to and with this one; ``None`` where nothing walks.
+        padded: whether the step is masked.
+        unit: the unit that is furthest off.
+        units: all units that are off at this step.
+        found: the form's number.
+        exact: the oracle's.
+    """
+
+    case: str
+    row: int
+    half: str
+    state: str
+    step: int | None
+    walked: int | None
+    padded: bool
+    unit: int
+    units: tuple[int, ...]
+    found: float
+    exact: float
 
 
 @dataclass(frozen=True)
