@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from biport import ops
 from biport.app.cli import app
 from biport.app.matrix import faults, report
-from biport.app.matrix.cases import CELLS, PATTERNS, WALKS, Selection, batch, models
+from biport.app.matrix.cases import CELLS, MASKS, WALKS, Selection, batch, models
 from biport.app.matrix.run import Outcome, Result, run_matrix
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError
@@ -60,7 +60,7 @@ def test_every_pattern_of_mask_is_what_it_is_called() -> None:
     model = next(iter(models(Selection(cells=("LSTM",)))))
     made = batch(model, Selection())
     mask = made.inputs[1]
-    assert list(made.rows) == [name for name in PATTERNS if name != "none"]
+    assert list(made.rows) == [name for name in MASKS if name != "none"]
     assert mask[made.rows["full"]].all()
     assert not mask[made.rows["all padding"]].any()
     right, left, holes = (mask[made.rows[name]] for name in ("right", "left", "holes"))

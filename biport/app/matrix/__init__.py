@@ -4,8 +4,8 @@
 the run would notice.
 """
 
-from biport.app.matrix.cases import PATTERNS, Selection, models
+from biport.app.matrix.cases import MASKS, Selection, models
 from biport.app.matrix.faults import mutate
 from biport.app.matrix.run import run_matrix
 
-__all__ = ["PATTERNS", "Selection", "models", "mutate", "run_matrix"]
+__all__ = ["MASKS", "Selection", "models", "mutate", "run_matrix"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from biport.compare.cases import PATTERNS, random_inputs
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
@@ -24,8 +25,8 @@ MERGES = ("concat", "sum", "mul", "ave", "none")
 WALKS = ("forward", "backward", *MERGES)
 """One direction, or both and how they are merged."""
 
-PATTERNS = ("none", "full", "right", "left", "holes", "all padding")
-"""Masks; ``none`` is a layer without one, the others are rows of one batch."""
+MASKS = ("none", *PATTERNS)
+"""``none`` is a layer without a mask, the others are rows of one batch."""
 
 ACTIVATIONS: dict[str, Sequence[tuple[str, str]]] = {
     "quick": [("tanh", "sigmoid")],
@@ -51,7 +52,7 @@ class Selection:
     Args:
         cells: of `CELLS`.
         merges: of `MERGES`; choosing some leaves out layers that walk one way.
-        masks: of `PATTERNS`.
+        masks: of `MASKS`.
         quick: one activation pair, biases on, `tanh` and `sigmoid`.
 
     Raises:
@@ -64,7 +65,7 @@ class Selection:
     quick: bool = False
 
     def __post_init__(self) -> None:
-        choices = {"cells": CELLS, "merges": MERGES, "masks": PATTERNS}
+        choices = {"cells": CELLS, "merges": MERGES, "masks": MASKS}
         for name, known in choices.items():
             for chosen in getattr(self, name):
                 if chosen not in known:
@@ -124,7 +125,7 @@ def models(selection: Selection) -> Iterator[Model]:
     """The models of a selection, seeded by their names."""
     cells = selection.cells or CELLS
     walks = selection.merges or WALKS
-    chosen = selection.masks or PATTERNS
+    chosen = selection.masks or MASKS
     masks = [masked for masked in (True, False) if any((name != "none") == masked for name in chosen)]
     for cell, walk, masked in itertools.product(cells, walks, masks):
         yield _model(cell, walk, masked, True, DEFAULT)
@@ -262,36 +263,10 @@ class Batch:
 
 def batch(model: Model, selection: Selection, seed: int = 0) -> Batch:
     """Random inputs with `ROWS` rows of every selected pattern; for an unmasked model, of ``"none"``."""
-    rng = np.random.default_rng(seed)
-    chosen = [name for name in (selection.masks or PATTERNS) if (name != "none") == model.masked]
-    valid = np.concatenate([_valid(name, rng) for name in chosen])
-    arrays = []
-    for value in model.graph.inputs:
-        if value.name == "mask":
-            arrays.append(valid)
-            continue
-        shape = [{"N": len(valid), "T": STEPS}.get(str(dim), dim) for dim in value.shape]
-        arrays.append(rng.normal(size=[int(dim) for dim in shape]).astype(value.dtype))
-    rows = {name: slice(ROWS * place, ROWS * (place + 1)) for place, name in enumerate(chosen)}
+    chosen = [name for name in (selection.masks or MASKS) if (name != "none") == model.masked]
+    patterns = [name if model.masked else "full" for name in chosen for _ in range(ROWS)]
+    arrays = random_inputs(
+        model.graph.inputs, len(patterns), STEPS, np.random.default_rng(seed), patterns=patterns
+    )
+    rows = {name: slice(ROWS * index, ROWS * (index + 1)) for index, name in enumerate(chosen)}
     return Batch(arrays, rows)
-
-
-def _valid(pattern: str, rng: np.random.Generator) -> np.ndarray:
-    """Which steps are valid, ``(ROWS, STEPS)``; every row of a pattern has what the pattern is about."""
-    steps = np.arange(STEPS)
-    lengths = rng.permutation(np.arange(1, STEPS))[:ROWS, None]
-    match pattern:
-        case "right":
-            return steps < lengths
-        case "left":
-            return steps >= STEPS - lengths
-        case "holes":
-            found = rng.random((ROWS, STEPS)) < 0.6
-            # A gap between two valid steps, at the ends a step that is valid in one row only.
-            found[:, 2], found[:, 3], found[:, 4] = True, False, True
-            found[0, 0], found[1, 0], found[0, -1], found[1, -1] = True, False, False, True
-            return found
-        case "all padding":
-            return np.zeros((ROWS, STEPS), bool)
-        case _:
-            return np.ones((ROWS, STEPS), bool)
