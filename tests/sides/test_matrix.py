@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from biport import ops
 from biport.app.cli import app
-from biport.app.matrix import faults, report
+from biport.app.matrix import mutate, report
 from biport.app.matrix.cases import CELLS, MASKS, WALKS, Selection, batch, models
 from biport.app.matrix.run import Outcome, Result, run_matrix
+from biport.compare.mistakes import MISTAKES
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError
 from torch_side.recurrent import KINDS
@@ -198,27 +199,27 @@ def test_several_processes_find_the_same() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=300)
 
 
-def test_there_are_faults_enough_of_every_kind() -> None:
-    names = [fault.name for fault in faults.FAULTS]
-    assert len(names) == len(set(names)) >= 40
+def test_there_are_mistakes_enough_of_every_kind() -> None:
+    names = [mistake.name for mistake in MISTAKES]
+    assert len(names) == len(set(names)) >= 50
 
 
-def test_planted_faults_are_found(monkeypatch) -> None:
-    monkeypatch.setattr(faults, "FAULTS", faults.FAULTS[::4])
-    findings = faults.mutate(Selection(cells=("GRU",), merges=("none",), masks=("left",)))
-    found, planted = faults.score(findings)
-    assert found == planted > 20, report.findings_summary(findings)
+def test_planted_mistakes_are_detected(monkeypatch) -> None:
+    monkeypatch.setattr(mutate, "MISTAKES", MISTAKES[::4])
+    detections = mutate.plant_mistakes(Selection(cells=("GRU",), merges=("none",), masks=("left",)))
+    detected, planted = mutate.score(detections)
+    assert detected == planted > 20, report.detections_summary(detections)
     seams = ["Keras write", "Keras read", "torch write", "ONNX write"]
-    assert "mutation score: " in report.findings_summary(findings)
-    assert report.findings_table(findings)[0] == ["fault", *seams]
-    assert {finding.seam for finding in findings} == {*seams}
+    assert "mutation score: " in report.detections_summary(detections)
+    assert report.detections_table(detections)[0] == ["fault", *seams]
+    assert {detection.seam for detection in detections} == {*seams}
 
 
-def test_a_fault_that_nobody_notices_is_told() -> None:
-    missed = faults.Finding("gates painted red", "torch write", 3, "")
-    assert not missed.found
-    assert report.findings_summary([missed]).splitlines() == [
-        "MISSED: gates painted red (torch write)",
+def test_a_mistake_that_nobody_notices_is_told() -> None:
+    missed = mutate.Detection("gates are painted red", "torch write", 3, "")
+    assert not missed.detected
+    assert report.detections_summary([missed]).splitlines() == [
+        "MISSED: gates are painted red (torch write)",
         "mutation score: 0 of 1 (1 faults, planted at each side)",
     ]
 
@@ -227,10 +228,10 @@ def test_a_matrix_that_sees_nothing_scores_nothing(monkeypatch) -> None:
     monkeypatch.setattr("biport.app.matrix.run.judge_float32", lambda error, *rest: (Verdict.SAME, 1.0))
     monkeypatch.setattr("biport.app.matrix.run.judge_float64", lambda error, *rest: (Verdict.SAME, 1.0))
     few = Selection(cells=("RNN",), merges=("sum",), masks=("left",))
-    monkeypatch.setattr(faults, "FAULTS", faults.FAULTS[-3:])
-    findings = faults.mutate(few)
-    assert findings
-    assert faults.score(findings)[0] == 0
+    monkeypatch.setattr(mutate, "MISTAKES", MISTAKES[-7:])
+    detections = mutate.plant_mistakes(few)
+    assert detections
+    assert mutate.score(detections)[0] == 0
 
 
 def test_results_are_plain(outcome: Outcome) -> None:

@@ -287,7 +287,7 @@ def test_swapped_gates_are_recognised_by_what_they_give() -> None:
     graph = stack(sequences=True)
     wrong = swapped(op_of(graph, "bi_2"), "backward", "i", "f")
     finding = located(graph, foreign(graph, with_op(graph, "bi_2", wrong)))
-    assert finding.cause.variants == ["gates f and i are swapped in its backward half"]
+    assert finding.cause.variants == ["gates i and f are exchanged in its backward direction"]
     assert finding.place.half == "backward"
 
 

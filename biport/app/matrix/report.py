@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree
 
-from biport.app.matrix.faults import Finding, missed, score
+from biport.app.matrix.mutate import Detection, missed, score
 from biport.app.matrix.run import Outcome, Result
 from biport.compare.tolerance import Verdict
 from biport.version import __version__
@@ -208,45 +208,47 @@ def _heat_cell(result: Result, error: float) -> tuple[str, str, str]:
     return f"h{min(4, int(share * 5))}", text, title
 
 
-def findings_table(findings: Sequence[Finding]) -> list[list[str]]:
-    """Rows of text, the heading first: every fault, and what became of it at each seam."""
-    seams = list(dict.fromkeys(finding.seam for finding in findings))
+def detections_table(detections: Sequence[Detection]) -> list[list[str]]:
+    """Rows of text, the heading first: every mistake, and what became of it at each seam."""
+    seams = list(dict.fromkeys(detection.seam for detection in detections))
     rows = [["fault", *seams]]
-    for fault, found in groupby(findings, key=lambda finding: finding.fault):
-        by_seam = {finding.seam: finding for finding in found}
-        rows.append([fault, *(_finding_text(by_seam.get(seam)) for seam in seams)])
+    for mistake, several in groupby(detections, key=lambda detection: detection.mistake):
+        by_seam = {detection.seam: detection for detection in several}
+        rows.append([mistake, *(_detection_text(by_seam.get(seam)) for seam in seams)])
     return rows
 
 
-def _finding_text(finding: Finding | None) -> str:
-    if finding is None:
+def _detection_text(detection: Detection | None) -> str:
+    if detection is None:
         return "-"
-    return "found" if finding.found else "MISSED"
+    return "found" if detection.detected else "MISSED"
 
 
-def findings_summary(findings: Sequence[Finding]) -> str:
+def detections_summary(detections: Sequence[Detection]) -> str:
     """The score."""
-    found, planted = score(findings)
-    kinds = len({finding.fault for finding in findings})
-    lines = [f"MISSED: {finding.fault} ({finding.seam})" for finding in missed(findings)]
-    return "\n".join([*lines, f"mutation score: {found} of {planted} ({kinds} faults, planted at each side)"])
+    detected, planted = score(detections)
+    kinds = len({detection.mistake for detection in detections})
+    lines = [f"MISSED: {detection.mistake} ({detection.seam})" for detection in missed(detections)]
+    return "\n".join(
+        [*lines, f"mutation score: {detected} of {planted} ({kinds} faults, planted at each side)"]
+    )
 
 
-def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The faults as plain data."""
-    found, planted = score(findings)
+def detections_json(detections: Sequence[Detection]) -> dict[str, Any]:
+    """The mistakes as plain data."""
+    detected, planted = score(detections)
     return {
-        "found": found,
+        "found": detected,
         "planted": planted,
         "versions": versions(),
         "faults": [
             {
-                "fault": finding.fault,
-                "seam": finding.seam,
-                "models": finding.models,
-                "found": finding.found,
-                "example": finding.example,
+                "fault": detection.mistake,
+                "seam": detection.seam,
+                "models": detection.models,
+                "found": detection.detected,
+                "example": detection.example,
             }
-            for finding in findings
+            for detection in detections
         ],
     }

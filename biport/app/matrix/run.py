@@ -17,6 +17,7 @@ import numpy as np
 from biport import reference
 from biport.app.matrix.cases import Batch, Case, Model, Selection, batch, models
 from biport.app.matrix.pool import each
+from biport.compare.mistakes import Mistake
 from biport.compare.tolerance import (
     L1_ALLOWED,
     Error,
@@ -41,26 +42,9 @@ NEEDS = {
 Arrays = Sequence[np.ndarray]
 Runner = Callable[[Arrays], Sequence[np.ndarray]]
 
-
-def _as_given(graph: Graph, arrays: Arrays) -> Arrays:
-    return arrays
-
-
-@dataclass(frozen=True)
-class Seam:
-    """Where a fault can be planted: what a form is made from, and what it is given.
-
-    Args:
-        graph: what the side at this seam makes of the graph it is handed.
-        inputs: what the form makes of its inputs.
-    """
-
-    graph: Callable[[Graph], Graph] = lambda graph: graph
-    inputs: Callable[[Graph, Arrays], Arrays] = _as_given
-
-
 SEAMS = ("Keras write", "Keras read", "torch write", "ONNX write")
-SOUND = Seam()
+"""Where a mistake can be planted: in what a form is made from, and in what it is given."""
+SOUND = Mistake("nothing is wrong")
 
 
 @dataclass(frozen=True)
@@ -196,7 +180,7 @@ class ModelRun:
         batch: its inputs.
         folder: where ONNX files go.
         device: for torch and onnxruntime.
-        seams: where faults are planted, by `SEAMS`; nowhere by default.
+        seams: the mistakes that are planted, by `SEAMS`; none by default.
     """
 
     def __init__(
@@ -205,7 +189,7 @@ class ModelRun:
         batch: Batch,
         folder: Path,
         device: str = "cpu",
-        seams: Mapping[str, Seam] | None = None,
+        seams: Mapping[str, Mistake] | None = None,
     ) -> None:
         self.model = model
         self.batch = batch

@@ -8,10 +8,19 @@ import numpy as np
 
 from biport.compare.finding import Cause, Finding, Place
 from biport.compare.localize import gates
-from biport.compare.localize.causes import Arrays, Masks, compute, matching, other_settings, other_weights
+from biport.compare.localize.causes import (
+    Arrays,
+    Masks,
+    alone,
+    compute,
+    mistakes_that_give,
+    other_settings,
+    other_weights,
+)
 from biport.compare.localize.oracle import Oracle, State
 from biport.compare.localize.positions import difference, first, seen_walks, unfolded_walks
 from biport.compare.localize.traced import Traced, Values
+from biport.errors import BiportError
 from biport.graph import Node
 from biport.ops import Bidirectional, Cell, Op, Recurrent
 
@@ -162,8 +171,11 @@ class _Asked:
         if held.text and self._is_own():
             return Cause(held.weights, held.settings, explained=True)
         op = self.own if self.own is not None and self.own.kind == self.node.op.kind else self.node.op
-        masked = any(mask is not None for mask in self.node.masks)
-        variants = matching(op, masked, self.cases, self._agrees, self._sources)
+        try:
+            graph = alone(self.node, op, self.oracle.graph.tensors)
+            variants = mistakes_that_give(graph, self.cases, self._agrees, self.oracle.exact.__getitem__)
+        except BiportError:
+            variants = []  # What the form has instead of the op does not go here.
         explained = False if held.weights else None
         tested = None if variants or held.weights else self._gates()
         return Cause(held.weights, held.settings, variants, tested, explained)
