@@ -102,7 +102,7 @@ class Report:
     def _trace(self) -> list[str]:
         if self.trace is None:
             return []
-        return [finding.text for finding in self.trace] or ["no form parts from the oracle"]
+        return [finding.text for finding in self.trace] or ["no form differs from the oracle"]
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data."""

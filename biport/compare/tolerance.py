@@ -6,7 +6,7 @@ Every result is measured against the oracle, `biport.reference` in float64, neve
 - **L1** float64: error at most 1e-12. Rounding stays below it and a semantic fault stays above it. Only a
   framework that computes an activation with constants of float32 is allowed what it says of itself.
 - **L2** float32: error at most the larger of 4 × the source's own error and 8·eps·sqrt(I + H), with I + H
-  the longest sum in the model. The source itself is held to 4 × the error of the reference run in float32.
+  the longest sum in the model. The source itself may have 4 × the error of the reference run in float32.
   Where that error is above 5e-7, more than a well-conditioned model shows, the model amplifies rounding,
   and the second bound grows in proportion.
 - **L3** gradients in float64, where they are asked for: see `biport.compare.gradients`.
@@ -39,7 +39,7 @@ EPS = float(np.finfo(np.float32).eps)
 
 
 class Verdict(StrEnum):
-    """What was found."""
+    """What a comparison says."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -51,7 +51,7 @@ class Error:
     """How far one form's output is from the oracle's.
 
     Args:
-        maximum: the largest error; infinite where shapes or the places of NaN differ.
+        maximum: the largest error; infinite where shapes differ, or which numbers are NaN.
         percentile: 99.9 % of the elements are below it.
         worst: the case and the index of the worst element.
         note: what is wrong when it is not a matter of size.
@@ -68,25 +68,25 @@ def measure(results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray])
 
     Args:
         results: what a form gave, by case.
-        oracle: what the oracle gave, by case. NaN and infinite numbers must be in the same places.
+        oracle: what the oracle gave, by case. NaN and infinite numbers must be the same ones.
     """
     errors, worst = [], Error(0.0, 0.0)
     for case, exact in oracle.items():
-        found = np.asarray(results[case])
-        if found.shape != exact.shape:
-            note = f"shape {found.shape} instead of {exact.shape}"
+        array = np.asarray(results[case])
+        if array.shape != exact.shape:
+            note = f"shape {array.shape} instead of {exact.shape}"
             return Error(math.inf, math.inf, (case, ()), note)
         if exact.size == 0:
             continue
         finite = np.isfinite(exact)
-        special = ~finite & ~((found == exact) | (np.isnan(found) & np.isnan(exact)))
-        astray = special | (finite & ~np.isfinite(found))
+        special = ~finite & ~((array == exact) | (np.isnan(array) & np.isnan(exact)))
+        astray = special | (finite & ~np.isfinite(array))
         if astray.any():
             where = tuple(int(i) for i in np.argwhere(astray)[0])
             return Error(math.inf, math.inf, (case, where), ASTRAY)
         scale = max(1.0, float(np.abs(exact[finite]).max(initial=0.0)))
         difference = np.zeros(exact.shape)
-        np.subtract(found, exact, out=difference, where=finite, dtype=np.float64, casting="unsafe")
+        np.subtract(array, exact, out=difference, where=finite, dtype=np.float64, casting="unsafe")
         difference = np.abs(difference) / scale
         errors.append(difference.ravel())
         if not worst.worst[0] or difference.max() > worst.maximum:
@@ -164,15 +164,15 @@ def margins(probabilities: np.ndarray) -> np.ndarray:
     return ranked[..., -1] - ranked[..., -2]
 
 
-def label_agreement(found: np.ndarray, exact: np.ndarray, allowed: float) -> tuple[float, int]:
+def label_agreement(probabilities: np.ndarray, exact: np.ndarray, allowed: float) -> tuple[float, int]:
     """The share of rows with equal labels, and how many differ outside of a margin tie.
 
     Args:
-        found: ``(N, O)`` probabilities.
+        probabilities: ``(N, O)``.
         exact: the oracle's.
         allowed: errors up to this are rounding, so a margin below twice that is a tie.
     """
-    differ = labels(found) != labels(exact)
+    differ = labels(probabilities) != labels(exact)
     if differ.size == 0:
         return 1.0, 0
     return float(1 - differ.mean()), int((differ & (margins(exact) > 2 * allowed)).sum())

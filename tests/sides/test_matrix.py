@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from biport import ops
 from biport.app.cli import app
 from biport.app.matrix import mutate, report
-from biport.app.matrix.cases import CELLS, MASKS, WALKS, Selection, batch, models
+from biport.app.matrix.cases import CELLS, DIRECTIONS, MASKS, Selection, models, random_batch
 from biport.app.matrix.run import Outcome, Result, run_matrix
 from biport.compare.mistakes import MISTAKES
 from biport.compare.tolerance import Verdict
@@ -42,12 +42,12 @@ def wrong_order(monkeypatch):
 def test_the_product_is_whole() -> None:
     every = list(models(Selection()))
     assert {model.cell for model in every} == {*CELLS}
-    assert {model.walk for model in every} == {*WALKS}
+    assert {model.direction for model in every} == {*DIRECTIONS}
     assert {(model.masked, model.bias) for model in every} == {
         (a, b) for a in (True, False) for b in (True, False)
     }
     assert len({model.name for model in every}) == len(every)
-    plain = next(model for model in every if model.masked and model.walk == "backward")
+    plain = next(model for model in every if model.masked and model.direction == "backward")
     assert {(case.output, case.states) for case in plain.cases} == {
         (output, states)
         for output in ("sequences", "last", "sequences zero", "last zero")
@@ -59,12 +59,12 @@ def test_the_product_is_whole() -> None:
 
 def test_every_pattern_of_mask_is_what_it_is_called() -> None:
     model = next(iter(models(Selection(cells=("LSTM",)))))
-    made = batch(model, Selection())
-    mask = made.inputs[1]
-    assert list(made.rows) == [name for name in MASKS if name != "none"]
-    assert mask[made.rows["full"]].all()
-    assert not mask[made.rows["all padding"]].any()
-    right, left, holes = (mask[made.rows[name]] for name in ("right", "left", "holes"))
+    inputs = random_batch(model, Selection())
+    mask = inputs.arrays[1]
+    assert list(inputs.rows) == [name for name in MASKS if name != "none"]
+    assert mask[inputs.rows["full"]].all()
+    assert not mask[inputs.rows["all padding"]].any()
+    right, left, holes = (mask[inputs.rows[name]] for name in ("right", "left", "holes"))
     assert (np.diff(right.astype(int), axis=1) <= 0).all()
     assert (np.diff(left.astype(int), axis=1) >= 0).all()
     for rows in (right, left):
@@ -148,7 +148,7 @@ def test_the_page_stands_by_itself(outcome: Outcome) -> None:
     assert "&lt;broken&gt; &amp; gone" in page
     assert 'class="e bad"' in page
     assert 'class="e h0"' in page
-    assert page.count("<details") == len({(result.cell, result.walk) for result in outcome.results})
+    assert page.count("<details") == len({(result.cell, result.direction) for result in outcome.results})
 
 
 def run_cli(*arguments: str) -> Any:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from biport.app.matrix.cases import Model, Selection, batch, models
+from biport.app.matrix.cases import Model, Selection, models, random_batch
 from biport.app.matrix.pool import each
 from biport.app.matrix.run import SEAMS, Arrays, ModelRun, missing_forms
 from biport.compare.mistakes import MISTAKES, Mistake
@@ -103,8 +103,8 @@ def _plant(selection: Selection, seed: int, planted: tuple[int, str]) -> Detecti
 def _detect(mistake: Mistake, seam: str, selection: Selection, folder: Path, seed: int) -> Detection:
     count, example = 0, ""
     for model in _models(selection):
-        inputs = batch(model, selection, seed)
-        if not _changes(mistake, model.graph, inputs.inputs):
+        inputs = random_batch(model, selection, seed)
+        if not _changes(mistake, model.graph, inputs.arrays):
             continue
         count += 1
         if example:

@@ -1,4 +1,4 @@
-"""What the matrix found: for a terminal, as JSON, as JUnit XML, and as one HTML page."""
+"""The results of the matrix: for a terminal, as JSON, as JUnit XML, and as one HTML page."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PACKAGES = ("keras", "tensorflow", "torch", "onnx", "onnx-ir", "tf2onnx", "onnxr
 
 def versions() -> dict[str, str]:
     """The versions of what was compared, those that are installed."""
-    found = {"biport": __version__, "python": platform.python_version()}
+    installed = {"biport": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def summary(outcome: Outcome) -> str:
@@ -42,20 +42,20 @@ def summary(outcome: Outcome) -> str:
 
 
 def table(outcome: Outcome) -> list[list[str]]:
-    """Rows of text, the heading first: for each cell and walk the largest error of each form and level."""
+    """Rows of text, the heading first: by cell and direction the largest error of each form and level."""
     columns = list(dict.fromkeys((result.form, result.level) for result in outcome.results))
-    rows = [["cell", "walk", *(f"{form} {level}" for form, level in columns)]]
-    for (cell, walk), found in _grouped(outcome.results):
-        by_column = {key: [r for r in found if (r.form, r.level) == key] for key in columns}
-        rows.append([cell, walk, *(_cell_text(by_column[key]) for key in columns)])
+    rows = [["cell", "direction", *(f"{form} {level}" for form, level in columns)]]
+    for (cell, direction), results in _grouped(outcome.results):
+        by_column = {key: [r for r in results if (r.form, r.level) == key] for key in columns}
+        rows.append([cell, direction, *(_cell_text(by_column[key]) for key in columns)])
     return rows
 
 
 def _grouped(results: Iterable[Result]) -> list[tuple[tuple[str, str], list[Result]]]:
     ordered = list(results)
-    places = {(r.cell, r.walk): place for place, r in reversed(list(enumerate(ordered)))}
-    ordered.sort(key=lambda r: places[r.cell, r.walk])
-    return [(key, list(found)) for key, found in groupby(ordered, key=lambda r: (r.cell, r.walk))]
+    first = {(r.cell, r.direction): index for index, r in reversed(list(enumerate(ordered)))}
+    ordered.sort(key=lambda r: first[r.cell, r.direction])
+    return [(key, list(several)) for key, several in groupby(ordered, key=lambda r: (r.cell, r.direction))]
 
 
 def _cell_text(results: Sequence[Result]) -> str:
@@ -109,7 +109,7 @@ def _result_json(result: Result) -> dict[str, Any]:
     return {
         "model": result.model,
         "cell": result.cell,
-        "walk": result.walk,
+        "direction": result.direction,
         "output": result.output,
         "states": result.states,
         "form": result.form,
@@ -124,8 +124,8 @@ def _result_json(result: Result) -> dict[str, Any]:
 def to_junit(outcome: Outcome) -> bytes:
     """JUnit XML: one test suite a model; a form that could not be run is a skipped suite."""
     suites = ElementTree.Element("testsuites", name="biport matrix", time=f"{outcome.seconds:.3f}")
-    for model, found in groupby(outcome.results, key=lambda result: result.model):
-        results = list(found)
+    for model, several in groupby(outcome.results, key=lambda result: result.model):
+        results = list(several)
         failures = sum(result.verdict is Verdict.DIFFERENT for result in results)
         chaotic = sum(result.verdict is Verdict.ILL_CONDITIONED for result in results)
         counts = {"tests": str(len(results)), "failures": str(failures), "skipped": str(chaotic)}
@@ -167,7 +167,8 @@ def to_html(outcome: Outcome) -> str:
         columns=columns,
         patterns=patterns,
         sections=[
-            (f"{cell} {walk}", _heat(found, columns)) for (cell, walk), found in _grouped(outcome.results)
+            (f"{cell} {direction}", _heat(several, columns))
+            for (cell, direction), several in _grouped(outcome.results)
         ],
     )
 
@@ -180,11 +181,11 @@ def _heat(results: Sequence[Result], columns: Sequence[tuple[str, str]]) -> list
         own[result.form, result.level] = result
     return [
         {
-            # The section says cell and walk already.
+            # The section says cell and direction already.
             "name": f"{model.partition(', ')[2]}: {output}, states {states}",
-            "cells": [_heat_cells(found.get(column)) for column in columns],
+            "cells": [_heat_cells(by_column.get(column)) for column in columns],
         }
-        for (model, output, states), found in layers.items()
+        for (model, output, states), by_column in layers.items()
     ]
 
 

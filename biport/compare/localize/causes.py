@@ -20,18 +20,18 @@ Arrays = Sequence[np.ndarray]
 Masks = Sequence[np.ndarray | None]
 
 
-def other_weights(found: Op, wanted: Op) -> dict[str, list[str]]:
+def other_weights(own: Op, wanted: Op) -> dict[str, list[str]]:
     """The weights that differ, ``{path: gates}``; no gates where there are none: ``{"bias": []}``."""
-    mine, yours = _comparable(found), _comparable(wanted)
+    mine, yours = _comparable(own), _comparable(wanted)
     differing: dict[str, list[str]] = {}
     for path in sorted(mine.keys() | yours.keys()):
         if path in mine and path in yours and np.array_equal(mine[path], yours[path]):
             continue
         if path in mine and path in yours and "bias" in path and _same_sum(mine[path], yours[path]):
             continue
-        place, _, gate = path.rpartition(".")
-        is_gate = place.rpartition(".")[2].startswith(("weight_", "bias_"))
-        differing.setdefault(place if is_gate else path, []).extend([gate] if is_gate else [])
+        weight, _, gate = path.rpartition(".")
+        is_gate = weight.rpartition(".")[2].startswith(("weight_", "bias_"))
+        differing.setdefault(weight if is_gate else path, []).extend([gate] if is_gate else [])
     return differing
 
 
@@ -42,29 +42,29 @@ def _same_sum(one: np.ndarray, two: np.ndarray) -> bool:
 
 def _comparable(op: Op) -> dict[str, np.ndarray]:
     """The weights in float64, two biases that only act in their sum as that sum, none as zeros."""
-    found = {path: array.astype("float64") for path, array in op.weights().items()}
-    for place, cell in _cells(op, ""):
+    weights = {path: array.astype("float64") for path, array in op.weights().items()}
+    for path, cell in _cells(op, ""):
         if not cell.one_bias:
             continue
         for gate in cell.gates:
-            parts = [found.pop(f"{place}{name}.{gate}", None) for name in ("bias_ih", "bias_hh")]
+            parts = [weights.pop(f"{path}{name}.{gate}", None) for name in ("bias_ih", "bias_hh")]
             given = [part for part in parts if part is not None]
-            found[f"{place}bias_ih.{gate}"] = sum(given) if given else np.zeros(cell.hidden_size)  # type: ignore[assignment]
-    return found
+            weights[f"{path}bias_ih.{gate}"] = sum(given) if given else np.zeros(cell.hidden_size)  # type: ignore[assignment]
+    return weights
 
 
-def _cells(op: Op, place: str) -> Iterator[tuple[str, Cell]]:
+def _cells(op: Op, path: str) -> Iterator[tuple[str, Cell]]:
     if isinstance(op, Cell):
-        yield place, op
+        yield path, op
     for name, part in op.parts().items():
-        yield from _cells(part, f"{place}{name}.")
+        yield from _cells(part, f"{path}{name}.")
 
 
-def other_settings(found: Op, wanted: Op) -> list[str]:
+def other_settings(own: Op, wanted: Op) -> list[str]:
     """The settings that differ, in words; those of training do not count."""
-    if found.kind != wanted.kind:
-        return [f"it is a {found.kind} instead of a {wanted.kind}"]
-    mine, yours = _flat(found.settings()), _flat(wanted.settings())
+    if own.kind != wanted.kind:
+        return [f"it is a {own.kind} instead of a {wanted.kind}"]
+    mine, yours = _flat(own.settings()), _flat(wanted.settings())
     return [
         f"its {path} is {mine.get(path)!r} instead of {yours.get(path)!r}"
         for path in sorted(mine.keys() | yours.keys())
@@ -72,17 +72,17 @@ def other_settings(found: Op, wanted: Op) -> list[str]:
     ]
 
 
-def _flat(settings: Any, place: str = "") -> dict[str, Any]:
+def _flat(settings: Any, path: str = "") -> dict[str, Any]:
     if isinstance(settings, Mapping):
         parts = settings.items()
     elif isinstance(settings, list) and any(isinstance(part, Mapping) for part in settings):
         parts = enumerate(settings)
     else:
-        return {place: settings}
-    found: dict[str, Any] = {}
+        return {path: settings}
+    flat: dict[str, Any] = {}
     for key, value in parts:
-        found |= _flat(value, f"{place}.{key}" if place else str(key))
-    return found
+        flat |= _flat(value, f"{path}.{key}" if path else str(key))
+    return flat
 
 
 def compute(op: Op, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
