@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -56,10 +57,10 @@ def sequential(*stack: keras.Layer, features: bool = True) -> Callable[[], objec
 
 def module(forward: Callable, **parts: nn.Module) -> Callable[[], object]:
     kind = type("Model", (nn.Module,), {"forward": forward})
-    made = kind()
+    model = kind()
     for name, part in parts.items():
-        made.add_module(name, part)
-    return lambda: torch_side.read(made.eval())
+        model.add_module(name, part)
+    return lambda: torch_side.read(model.eval())
 
 
 class OwnCell(layers.Layer):
@@ -73,7 +74,7 @@ def one_more(x: object) -> object:
     return x
 
 
-def attended(**settings: object) -> Callable[[], object]:
+def attended(**settings: Any) -> Callable[[], object]:
     x = keras.Input((5, 4))
     call = {name: settings.pop(name) for name in ("attention_mask",) if name in settings}
     y = layers.MultiHeadAttention(2, 2, **settings)(x, x, **call)
@@ -85,13 +86,13 @@ def calling(name: str) -> Callable:
 
 
 def masked_attention(argument: str) -> Callable[[], object]:
-    def forward(self: nn.Module, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self: Any, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return self.attention(x, x, x, **{argument: mask})[0]
 
     return module(forward, attention=nn.MultiheadAttention(4, 2, batch_first=True))
 
 
-def packed(self: nn.Module, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+def packed(self: Any, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return self.lstm(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))[1][0][-1]
 
 

@@ -1,4 +1,4 @@
-"""The matrix' findings as files in a folder."""
+"""What the matrix found, as files in a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from biport.app.matrix import report
-from biport.app.matrix.faults import Finding
+from biport.app.matrix.mutate import Detection
 from biport.app.matrix.run import Outcome
 from biport.files import atomic_file, check_target
 
@@ -31,9 +31,9 @@ def write_outcome(outcome: Outcome, folder: Path) -> list[Path]:
     ]
 
 
-def write_findings(findings: list[Finding], folder: Path) -> list[Path]:
+def write_detections(detections: list[Detection], folder: Path) -> list[Path]:
     """Write ``faults.json``."""
-    return [_write(folder / FAULTS, json.dumps(report.findings_json(findings), indent=1).encode())]
+    return [_write(folder / FAULTS, json.dumps(report.detections_json(detections), indent=1).encode())]
 
 
 def _write(path: Path, content: bytes) -> Path:
