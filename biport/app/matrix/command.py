@@ -41,18 +41,14 @@ def run_command(
         written = [] if output is None else files.write_detections(detections, output)
         text = [*text_table(report.detections_table(detections)), report.detections_summary(detections)]
         ok = bool(detections) and all(detection.detected for detection in detections)
-        return report.detections_json(detections), "\n".join([*text, *_told(written)]), ok
+        return report.detections_json(detections), "\n".join([*text, *written]), ok
     with show_progress(quiet) as display:
         outcome = run_matrix(
             selection, forms=forms, device=device, seed=seed, jobs=jobs, progress=_counted(display)
         )
     written = [] if output is None else files.write_outcome(outcome, output)
     text = [*text_table(report.table(outcome)), *report.worst_lines(outcome), report.summary(outcome)]
-    return report.to_json(outcome), "\n".join([*text, *_told(written)]), outcome.ok
-
-
-def _told(written: Sequence[Path]) -> list[str]:
-    return [f"written: {path}" for path in written]
+    return report.to_json(outcome), "\n".join([*text, *written]), outcome.ok
 
 
 def _counted(display: ProgressDisplay) -> Callable[[int, int, str], None]:
