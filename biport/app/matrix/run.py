@@ -113,12 +113,12 @@ class Outcome:
 
 def missing_forms() -> dict[str, str]:
     """The forms that cannot be run here, each with a package that is not installed."""
-    found = {}
+    missing = {}
     for form, packages in NEEDS.items():
         absent = [name for name in packages if importlib.util.find_spec(name) is None]
         if absent:
-            found[form] = absent[0]
-    return found
+            missing[form] = absent[0]
+    return missing
 
 
 def run_matrix(
