@@ -47,8 +47,8 @@ def random_cell(rng: np.random.Generator, kind: str, H: int, reverse: bool) -> o
 
 def layer(rng: np.random.Generator, kind: str, H: int, masked: bool) -> Graph:
     """One layer both ways over features; its mask comes from ids."""
-    halves = [random_cell(rng, kind, H, reverse) for reverse in (False, True)]
-    op = ops.Bidirectional(forward=halves[0], backward=halves[1], merge="concat")
+    directions = [random_cell(rng, kind, H, reverse) for reverse in (False, True)]
+    op = ops.Bidirectional(forward=directions[0], backward=directions[1], merge="concat")
     inputs = [Value("x", ("N", "T", H), "float32")] + [Value("ids", ("N", "T"), "int32")] * masked
     nodes = [Node("mask", ops.NotEqual(), ("ids",))] * masked
     nodes.append(Node("y", op, ("x",), masks=("mask",) if masked else ()))

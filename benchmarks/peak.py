@@ -49,11 +49,11 @@ def contestants(kind: str, columns: int, folder: Path) -> dict[str, Run]:
     rng = np.random.default_rng(0)
     x, w = (rng.normal(size=shape).astype("float32") for shape in ((T * N, H), (H, columns)))
     h, steps = x[:N].copy(), x.reshape(N, T, H)
-    walks = sessions(layer(rng, kind, H, masked=False), folder, threads=1)
+    recurrences = sessions(layer(rng, kind, H, masked=False), folder, threads=1)
     inputs, state = product(folder, T * N, columns), product(folder, N, columns)
-    found: dict[str, Run] = {name: lambda s=s: s.run([steps]) for name, s in walks.items()}
-    found |= {"ort inputs": lambda: inputs.run([x]), "ort state": lambda: state.run([h])}
-    return found | {"numpy inputs": lambda: x @ w, "numpy state": lambda: h @ w}
+    runs: dict[str, Run] = {name: lambda s=s: s.run([steps]) for name, s in recurrences.items()}
+    runs |= {"ort inputs": lambda: inputs.run([x]), "ort state": lambda: state.run([h])}
+    return runs | {"numpy inputs": lambda: x @ w, "numpy state": lambda: h @ w}
 
 
 def row(kind: str, lowering: str, columns: int, times: Times) -> list[str]:

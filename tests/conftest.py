@@ -1,5 +1,6 @@
 """Environment of the whole suite; no framework is loaded here, so that the core's tests load none."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -7,11 +8,29 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from testing.cover import covering
+
 # Building models takes longer than hypothesis expects of drawing an example.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-settings.register_profile("suite", max_examples=20, derandomize=True, **_PATIENT)
+settings.register_profile("suite", max_examples=12, derandomize=True, **_PATIENT)
+settings.register_profile("wide", max_examples=60, derandomize=True, **_PATIENT)
 settings.register_profile("thorough", max_examples=400, print_blob=True, **_PATIENT)
 settings.load_profile(os.environ.get("BIPORT_HYPOTHESIS", "suite"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the mark ``sweep`` to what ``@pytest.mark.cover(n)`` leaves over of a product of settings."""
+    marked = [
+        item for item in items if isinstance(item, pytest.Function) and item.get_closest_marker("cover")
+    ]
+    for _, group in itertools.groupby(marked, key=lambda item: (item.path, item.originalname, item.cls)):
+        product = list(group)
+        (strength,) = product[0].get_closest_marker("cover").args  # type: ignore[union-attr]
+        cases = [item.callspec.indices for item in product]
+        chosen = set(covering(cases, strength))
+        for index, item in enumerate(product):
+            if index not in chosen:
+                item.add_marker(pytest.mark.sweep)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ import numpy as np
 from biport import bundle
 from biport.app.cost import Cost, cost
 from biport.app.verify import verify as verify_forms
+from biport.compare.cases import random_inputs
 from biport.data.vocabulary import Vocabulary
 from biport.errors import DifferentError, InputError, UnsupportedError
 from biport.files import check_target
@@ -274,17 +275,13 @@ def _random_inputs(
     T: int,
 ) -> list[np.ndarray]:
     """Ids with zeros at the right, at the left and in between, and features."""
-    rng = np.random.default_rng(0)
-    arrays = []
-    for value in values:
-        sizes = [N, *(T if isinstance(size, str) else size for size in value.shape[1:])]
-        if value.dtype.startswith("float"):
-            arrays.append(rng.normal(size=sizes).astype(value.dtype))
-            continue
-        ids = rng.integers(1, max(2, bounds.get(value.name, 2)), sizes)
-        if len(sizes) > 1:
-            steps = np.arange(sizes[1])
-            kept = [steps < steps.size - 2, steps >= 2, steps % 3 != 1, steps >= 0]
-            ids[:, :] *= np.stack([kept[row % 4] for row in range(N)]).reshape(N, -1, *[1] * (len(sizes) - 2))
-        arrays.append(ids.astype(value.dtype))
-    return arrays
+    # No row is all padding: where a model has no number for one, a NaN, nothing can be compared.
+    return random_inputs(
+        values,
+        N,
+        T,
+        np.random.default_rng(0),
+        patterns=("right", "left", "holes", "full"),
+        id_bounds=bounds,
+        unbounded=2,
+    )

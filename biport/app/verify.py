@@ -9,87 +9,19 @@ from typing import Any, TypeVar
 import numpy as np
 
 from biport import reference
-from biport.analysis.lengths import needed_steps
 from biport.app.forms import Arrays, Form, Run, open_form
+from biport.compare.cases import random_cases
 from biport.compare.gradients import Differentiated, gradient_lines
 from biport.compare.localize import Oracle, locate
-from biport.compare.tolerance import (
-    Error,
-    Line,
-    Report,
-    Verdict,
-    float32_floor,
-    judge_float32,
-    judge_float64,
-    measure,
-)
+from biport.compare.report import Line, Report
+from biport.compare.tolerance import Error, Verdict, float32_floor, judge_float32, judge_float64, measure
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph, weight_differences
-from biport.inputs import Inputs, check_inputs, id_bounds, in_order
-from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
+from biport.inputs import Inputs, check_inputs, in_order
 
 T = TypeVar("T")
 RIGHT_PADDED = ("full", "right", "one step", "long")
 """The cases without a valid step behind a masked one."""
-
-
-def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
-    """Inputs that reach every rule of a mask: ``{case: one array an input}``.
-
-    Padding is what the model takes for padding: an id, or steps of features that are all one number.
-    Sequences without padding, padded right, padded left, with holes, with rows that are all padding, a
-    single row of a single step, and one long batch. Where T is fixed, every case has that T.
-    """
-    rng = np.random.default_rng(seed)
-    sizes = {"full": (5, 11), "right": (6, 9), "left": (6, 9), "holes": (6, 12), "all padding": (4, 7)}
-    sizes |= {"one step": (1, 1), "long": (3, 70)}
-    return {case: _inputs(graph, case, N, T, rng) for case, (N, T) in sizes.items()}
-
-
-def _inputs(graph: Graph, case: str, N: int, T: int, rng: np.random.Generator) -> list[np.ndarray]:
-    bounds = id_bounds(graph)
-    pads = {node.inputs[0]: node.op.value for node in graph.nodes if isinstance(node.op, NotEqual)}
-    features = _masked_features(graph)
-    arrays = []
-    T = max(T, *needed_steps(graph).values(), 0)
-    for value in graph.inputs:
-        shape = [N, *(dim if isinstance(dim, int) else T for dim in value.shape[1:])]
-        valid = _valid(case, shape[0], shape[1] if len(shape) > 1 else 1, rng)
-        if value.dtype in INTEGERS:
-            pad, rows = pads.get(value.name, 0), bounds.get(value.name, 10)
-            choices = [number for number in range(min(rows, 10_000)) if number != pad] or [0]
-            ids = rng.choice(choices, shape)
-            arrays.append(np.where(valid, ids, pad if 0 <= pad < rows else 0).astype(value.dtype))
-        elif value.dtype == "bool":
-            arrays.append(valid)
-        else:
-            x = rng.normal(size=shape)
-            if value.name in features:
-                x[~valid] = features[value.name]
-            arrays.append(x.astype(value.dtype))
-    return arrays
-
-
-def _masked_features(graph: Graph) -> dict[str, float]:
-    """What the features of a padded step are, for each input that has such steps."""
-    found = {node.inputs[0]: node.op.value for node in graph.nodes if isinstance(node.op, FeaturesNotEqual)}
-    names = {value.name for value in graph.inputs if len(value.shape) > 2}
-    return {name: number for name, number in found.items() if name in names}
-
-
-def _valid(case: str, N: int, T: int, rng: np.random.Generator) -> np.ndarray:
-    """Which steps are not padding, ``(N, T)``."""
-    lengths = rng.integers(1, T + 1, (N, 1))
-    steps = np.arange(T)
-    if case in ("right", "long"):
-        return steps < lengths
-    if case == "left":
-        return steps >= T - lengths
-    if case == "holes":
-        return rng.random((N, T)) < 0.6
-    if case == "all padding":
-        return (rng.random((N, T)) < 0.7) & (np.arange(N)[:, None] % 2 == 1)
-    return np.ones((N, T), bool)
 
 
 def verify(

@@ -53,12 +53,12 @@ class Slope:
             gradient: of the weight's shape.
             enough: how near is near enough not to look at either side.
         """
-        found = float((gradient * self.direction).sum())
-        distance = abs(found - self.central)
+        slope = float((gradient * self.direction).sum())
+        distance = abs(slope - self.central)
         if distance <= enough:
             return distance
         low, high = sorted(self.sides())
-        return min(distance, max(0.0, low - found, found - high))
+        return min(distance, max(0.0, low - slope, slope - high))
 
 
 class Slopes:
@@ -136,9 +136,9 @@ class Slopes:
     def _moved(self, path: str, by: np.ndarray) -> list[np.ndarray]:
         if path in self._inputs:
             return reference.rerun(self._graph, self._values, {}, {path: self._inputs[path] + by})
-        op, place = self._ops[path]
+        op, weight = self._ops[path]
         weights = op.weights()
-        moved = type(op).build(op.settings(), weights | {place: np.asarray(weights[place] + by)})
+        moved = type(op).build(op.settings(), weights | {weight: np.asarray(weights[weight] + by)})
         return reference.rerun(self._graph, self._values, {id(op): moved}, {})
 
     def _between(self, before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:

@@ -1,11 +1,11 @@
 """Whether forms of one model have one gradient: level L3 of the tolerance policy.
 
 The loss is ``Σ <output, cotangent>`` with random cotangents, the same for every form, in float64 and at
-inference. A framework's own derivative is asked for, and held
+inference. A framework's own derivative is asked for, and compared
 
-- against slopes of the numpy reference (`biport.compare.finite_differences`), along one random direction of
+- with slopes of the numpy reference (`biport.compare.finite_differences`), along one random direction of
   each weight, to 1e-6, so that the form at fault is named;
-- number by number against that of the first form the slopes find nothing wrong with, to 1e-10.
+- number by number with that of the first form the slopes find nothing wrong with, to 1e-10.
 
 An error is the difference divided by the largest gradient of that weight (for slopes: the root of the sum
 of their squares), or by 1e-4 of the largest of all weights where that is more: what is nothing but rounding
@@ -22,7 +22,8 @@ import numpy as np
 
 from biport import reference
 from biport.compare.finite_differences import Cotangents, Gradient, Slopes
-from biport.compare.tolerance import L1_ALLOWED, Error, Line, Verdict, judge_float64
+from biport.compare.report import Line
+from biport.compare.tolerance import L1_ALLOWED, Error, Verdict, judge_float64
 from biport.errors import BiportError, WeightError
 from biport.graph import Graph
 from biport.ops import Cell, Op
@@ -48,7 +49,7 @@ class Differentiated:
         name: what the report calls it.
         gradients: its framework's.
         allowed: how exact its framework is, in float64 where nothing else is noted.
-        note: why it is held to less.
+        note: why it may be off by more.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Differentiated:
 
 
 @dataclass
-class _Found:
+class _Errors:
     """Errors by case and weight; the worst of them, and how many weights are at fault."""
 
     against: str
@@ -102,34 +103,34 @@ def gradient_lines(
     cases = _finite(exact, cases, notes)
     slopes = {case: Slopes(exact, arrays, seed) for case, arrays in cases.items()}
     wide = {case: [_double(array) for array in arrays] for case, arrays in cases.items()}
-    found = {form.name: _differentiate(form, wide, slopes) for form in forms}
+    by_form = {form.name: _differentiate(form, wide, slopes) for form in forms}
     lines: list[Line] = []
     yardstick: Differentiated | None = None
     for form in forms:
-        made = found[form.name]
-        if isinstance(made, str):
-            note = Error(math.inf, math.inf, note=made)
+        gradients = by_form[form.name]
+        if isinstance(gradients, str):
+            note = Error(math.inf, math.inf, note=gradients)
             lines.append(Line(form.name, "gradients", LEVEL, Verdict.DIFFERENT, note, SLOPES_ALLOWED))
             continue
         of_slopes = max(SLOPES_ALLOWED, form.allowed)
         own = [
-            _line(form.name, "loss", _losses(made, slopes), form.allowed, rounding),
-            _line(form.name, "gradients", _against_slopes(made, slopes, exact), of_slopes, rounding),
+            _line(form.name, "loss", _losses(gradients, slopes), form.allowed, rounding),
+            _line(form.name, "gradients", _against_slopes(gradients, slopes, exact), of_slopes, rounding),
         ]
         lines += own
         if yardstick is not None:
             allowed = max(FORMS_ALLOWED, form.allowed, yardstick.allowed)
-            other = found[yardstick.name]
+            other = by_form[yardstick.name]
             assert not isinstance(other, str)
-            compared = _against_form(made, other, exact, yardstick.name)
+            compared = _against_form(gradients, other, exact, yardstick.name)
             lines.append(_line(form.name, "gradients", compared, allowed, rounding))
         elif all(line.verdict is not Verdict.DIFFERENT for line in own):
             yardstick = form
     return lines
 
 
-def _line(form: str, output: str, found: _Found, allowed: float, rounding: Error) -> Line:
-    error = found.error(allowed)
+def _line(form: str, output: str, errors: _Errors, allowed: float, rounding: Error) -> Line:
+    error = errors.error(allowed)
     verdict, allowed = judge_float64(error, allowed, rounding)
     return Line(form, output, LEVEL, verdict, error, allowed)
 
@@ -140,15 +141,15 @@ def _double(array: np.ndarray) -> np.ndarray:
 
 def _finite(graph: Graph, cases: Mapping[str, Arrays], notes: list[str]) -> dict[str, Arrays]:
     """The rows whose outputs are finite: there is no gradient where a mean is over no steps."""
-    kept: dict[str, Arrays] = {}
+    finite: dict[str, Arrays] = {}
     for case, arrays in cases.items():
         outputs = reference.run(graph, arrays)
         rows = np.logical_and.reduce([np.isfinite(out).reshape(len(out), -1).all(axis=1) for out in outputs])
         if not rows.all():
             notes.append(f"gradients without {(~rows).sum()} rows of {case!r}, whose outputs are not finite")
         if rows.any():
-            kept[case] = [array[rows] for array in arrays]
-    return kept
+            finite[case] = [array[rows] for array in arrays]
+    return finite
 
 
 def _differentiate(
@@ -165,17 +166,17 @@ def _differentiate(
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
-def _losses(made: Mapping[str, Gradient], slopes: Mapping[str, Slopes]) -> _Found:
-    found = _Found("the reference")
-    for case, (loss, _) in made.items():
-        found.add(case, "loss", _ratio(abs(loss - slopes[case].loss), slopes[case].size))
-    return found
+def _losses(gradients: Mapping[str, Gradient], slopes: Mapping[str, Slopes]) -> _Errors:
+    errors = _Errors("the reference")
+    for case, (loss, _) in gradients.items():
+        errors.add(case, "loss", _ratio(abs(loss - slopes[case].loss), slopes[case].size))
+    return errors
 
 
-def _against_slopes(made: Mapping[str, Gradient], slopes: Mapping[str, Slopes], graph: Graph) -> _Found:
-    found = _Found("slopes of the reference")
+def _against_slopes(gradients: Mapping[str, Gradient], slopes: Mapping[str, Slopes], graph: Graph) -> _Errors:
+    errors = _Errors("slopes of the reference")
     alone, sums = _biases(graph)
-    for case, (_, gradient) in made.items():
+    for case, (_, gradient) in gradients.items():
         measured = slopes[case]
         shapes = measured.shapes
         least = LEAST * max((abs(measured[path].central) for path in shapes), default=0.0)
@@ -184,22 +185,22 @@ def _against_slopes(made: Mapping[str, Gradient], slopes: Mapping[str, Slopes], 
             if path in alone and path not in gradient:
                 continue
             if truth not in shapes or path not in gradient or gradient[path].shape != shapes[truth]:
-                found.add(case, path, math.inf)
+                errors.add(case, path, math.inf)
                 continue
             slope = measured[truth]
             own = max(float(np.linalg.norm(gradient[path])), abs(slope.central))
             scale = max(own, least, slope.noise / SLOPES_ALLOWED)
             distance = slope.distance(gradient[path], SLOPES_ALLOWED * scale)
-            found.add(case, path, _ratio(distance, scale))
-    return found
+            errors.add(case, path, _ratio(distance, scale))
+    return errors
 
 
 def _against_form(
-    made: Mapping[str, Gradient], other: Mapping[str, Gradient], graph: Graph, name: str
-) -> _Found:
-    found = _Found(name)
+    gradients: Mapping[str, Gradient], other: Mapping[str, Gradient], graph: Graph, name: str
+) -> _Errors:
+    errors = _Errors(name)
     _, sums = _biases(graph)
-    for case, (_, gradient) in made.items():
+    for case, (_, gradient) in gradients.items():
         exact = other[case][1]
         least = LEAST * max((_largest(array) for array in exact.values()), default=0.0)
         for path, array in gradient.items():
@@ -210,8 +211,8 @@ def _against_form(
             difference = np.abs(array - twin)
             index = np.unravel_index(int(difference.argmax()), array.shape)
             scale = max(_largest(twin), least)
-            found.add(case, path, _ratio(float(difference.max()), scale), map(int, index))
-    return found
+            errors.add(case, path, _ratio(float(difference.max()), scale), map(int, index))
+    return errors
 
 
 def _biases(graph: Graph) -> tuple[set[str], dict[str, str]]:
@@ -221,19 +222,19 @@ def _biases(graph: Graph) -> tuple[set[str], dict[str, str]]:
     """
     alone, sums = set(), {}
     for node in graph.nodes:
-        for place, cell in _cells(node.name, node.op):
+        for path, cell in _cells(node.name, node.op):
             for gate in cell.gates if cell.one_bias else ():
-                second, first = f"{place}.bias_hh.{gate}", f"{place}.bias_ih.{gate}"
+                second, first = f"{path}.bias_hh.{gate}", f"{path}.bias_ih.{gate}"
                 alone.add(second)
                 sums |= {second: first} if cell.bias_hh is None else {}
     return alone, sums
 
 
-def _cells(place: str, op: Op) -> Iterable[tuple[str, Cell]]:
+def _cells(path: str, op: Op) -> Iterable[tuple[str, Cell]]:
     if isinstance(op, Cell):
-        yield place, op
+        yield path, op
     for name, part in op.parts().items():
-        yield from _cells(f"{place}.{name}", part)
+        yield from _cells(f"{path}.{name}", part)
 
 
 def _largest(array: np.ndarray) -> float:

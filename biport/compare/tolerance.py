@@ -6,7 +6,7 @@ Every result is measured against the oracle, `biport.reference` in float64, neve
 - **L1** float64: error at most 1e-12. Rounding stays below it and a semantic fault stays above it. Only a
   framework that computes an activation with constants of float32 is allowed what it says of itself.
 - **L2** float32: error at most the larger of 4 × the source's own error and 8·eps·sqrt(I + H), with I + H
-  the longest sum in the model. The source itself is held to 4 × the error of the reference run in float32.
+  the longest sum in the model. The source itself may have 4 × the error of the reference run in float32.
   Where that error is above 5e-7, more than a well-conditioned model shows, the model amplifies rounding,
   and the second bound grows in proportion.
 - **L3** gradients in float64, where they are asked for: see `biport.compare.gradients`.
@@ -21,17 +21,13 @@ model whose numbers leave the range of float32.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from biport.graph import Graph, sum_lengths
-
-if TYPE_CHECKING:
-    from biport.compare.localize import Finding
 
 L1_ALLOWED = 1e-12
 WELL_CONDITIONED = 5e-7
@@ -43,7 +39,7 @@ EPS = float(np.finfo(np.float32).eps)
 
 
 class Verdict(StrEnum):
-    """What was found."""
+    """What a comparison says."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -55,7 +51,7 @@ class Error:
     """How far one form's output is from the oracle's.
 
     Args:
-        maximum: the largest error; infinite where shapes or the places of NaN differ.
+        maximum: the largest error; infinite where shapes differ, or which numbers are NaN.
         percentile: 99.9 % of the elements are below it.
         worst: the case and the index of the worst element.
         note: what is wrong when it is not a matter of size.
@@ -67,156 +63,30 @@ class Error:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Line:
-    """One output of one form: the measured error and what was allowed."""
-
-    form: str
-    output: str
-    level: str
-    verdict: Verdict
-    error: Error
-    allowed: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The line as plain data; an infinite error is ``null``."""
-        finite = math.isfinite(self.error.maximum)
-        return {
-            "form": self.form,
-            "output": self.output,
-            "level": self.level,
-            "verdict": str(self.verdict),
-            "maximum": self.error.maximum if finite else None,
-            "percentile_99_9": self.error.percentile if finite else None,
-            "worst": {"case": self.error.worst[0], "index": list(self.error.worst[1])},
-            "allowed": self.allowed,
-            "at_fault": self.verdict is Verdict.DIFFERENT,
-            "note": self.error.note,
-        }
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `biport.verify` found.
-
-    Args:
-        lines: one for each form, output and level.
-        weights: for each form that biport can read, the weights that are not the source's bit for bit.
-        cases: the names of the inputs it ran on.
-        digest: the SHA-256 of the source's graph.
-        trace: where each form that differs first does; ``None`` where that was not asked.
-        notes: what was asked for and could not be compared, and why.
-    """
-
-    lines: Sequence[Line]
-    weights: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    cases: Sequence[str] = ()
-    digest: str = ""
-    trace: Sequence[Finding] | None = None
-    notes: Sequence[str] = ()
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst verdict of all lines."""
-        found = {line.verdict for line in self.lines}
-        for verdict in (Verdict.DIFFERENT, Verdict.ILL_CONDITIONED):
-            if verdict in found:
-                return verdict
-        return Verdict.SAME
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything is the same."""
-        return self.verdict is Verdict.SAME
-
-    @property
-    def at_fault(self) -> list[str]:
-        """The forms that differ from the oracle."""
-        return list(dict.fromkeys(line.form for line in self.lines if line.verdict is Verdict.DIFFERENT))
-
-    @property
-    def maximum(self) -> float:
-        """The largest error of all float32 lines."""
-        return max((line.error.maximum for line in self.lines if line.level == "L2"), default=0.0)
-
-    @property
-    def table(self) -> str:
-        """The report as lines of text."""
-        rows = [_HEADINGS, *(_cells(line) for line in self.lines)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-        text = [
-            "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-        ]
-        for form, differing in self.weights.items():
-            some = ", ".join(differing[:3]) + (", ..." if len(differing) > 3 else "")
-            state = "equal bit for bit" if not differing else f"{len(differing)} differ: {some}"
-            text.append(f"L0 weights of {form}: {state}")
-        text += [f"note: {note}" for note in self.notes]
-        fault = f"; at fault: {', '.join(self.at_fault)}" if self.at_fault else ""
-        return "\n".join([*text, f"verdict: {self.verdict}{fault}", *self._trace()])
-
-    def _trace(self) -> list[str]:
-        if self.trace is None:
-            return []
-        return [finding.text for finding in self.trace] or ["no form parts from the oracle"]
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as plain data."""
-        return {
-            "verdict": str(self.verdict),
-            "ok": self.ok,
-            "at_fault": self.at_fault,
-            "cases": list(self.cases),
-            "digest": self.digest,
-            "lines": [line.to_json() for line in self.lines],
-            "weights": {form: list(differing) for form, differing in self.weights.items()},
-            "notes": list(self.notes),
-            **({} if self.trace is None else {"trace": [finding.to_json() for finding in self.trace]}),
-        }
-
-
-_HEADINGS = ("form", "output", "level", "verdict", "maximum", "99.9 %", "allowed", "worst at", "note")
-
-
-def _cells(line: Line) -> tuple[str, ...]:
-    case, index = line.error.worst
-    return (
-        line.form,
-        line.output,
-        line.level,
-        str(line.verdict),
-        f"{line.error.maximum:.2e}",
-        f"{line.error.percentile:.2e}",
-        f"{line.allowed:.2e}",
-        f"{case} {list(index)}" if case or index else "",
-        line.error.note,
-    )
-
-
 def measure(results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray]) -> Error:
     """The error of one output over all cases.
 
     Args:
         results: what a form gave, by case.
-        oracle: what the oracle gave, by case. NaN and infinite numbers must be in the same places.
+        oracle: what the oracle gave, by case. NaN and infinite numbers must be the same ones.
     """
     errors, worst = [], Error(0.0, 0.0)
     for case, exact in oracle.items():
-        found = np.asarray(results[case])
-        if found.shape != exact.shape:
-            note = f"shape {found.shape} instead of {exact.shape}"
+        array = np.asarray(results[case])
+        if array.shape != exact.shape:
+            note = f"shape {array.shape} instead of {exact.shape}"
             return Error(math.inf, math.inf, (case, ()), note)
         if exact.size == 0:
             continue
         finite = np.isfinite(exact)
-        special = ~finite & ~((found == exact) | (np.isnan(found) & np.isnan(exact)))
-        astray = special | (finite & ~np.isfinite(found))
+        special = ~finite & ~((array == exact) | (np.isnan(array) & np.isnan(exact)))
+        astray = special | (finite & ~np.isfinite(array))
         if astray.any():
             where = tuple(int(i) for i in np.argwhere(astray)[0])
             return Error(math.inf, math.inf, (case, where), ASTRAY)
         scale = max(1.0, float(np.abs(exact[finite]).max(initial=0.0)))
         difference = np.zeros(exact.shape)
-        np.subtract(found, exact, out=difference, where=finite, dtype=np.float64, casting="unsafe")
+        np.subtract(array, exact, out=difference, where=finite, dtype=np.float64, casting="unsafe")
         difference = np.abs(difference) / scale
         errors.append(difference.ravel())
         if not worst.worst[0] or difference.max() > worst.maximum:
@@ -294,15 +164,15 @@ def margins(probabilities: np.ndarray) -> np.ndarray:
     return ranked[..., -1] - ranked[..., -2]
 
 
-def label_agreement(found: np.ndarray, exact: np.ndarray, allowed: float) -> tuple[float, int]:
+def label_agreement(probabilities: np.ndarray, exact: np.ndarray, allowed: float) -> tuple[float, int]:
     """The share of rows with equal labels, and how many differ outside of a margin tie.
 
     Args:
-        found: ``(N, O)`` probabilities.
+        probabilities: ``(N, O)``.
         exact: the oracle's.
         allowed: errors up to this are rounding, so a margin below twice that is a tie.
     """
-    differ = labels(found) != labels(exact)
+    differ = labels(probabilities) != labels(exact)
     if differ.size == 0:
         return 1.0, 0
     return float(1 - differ.mean()), int((differ & (margins(exact) > 2 * allowed)).sum())

@@ -20,9 +20,10 @@ import keras_side
 import torch_side
 from biport import bundle, ops, verify
 from biport.app.cli import app
-from biport.app.verify import random_cases
+from biport.compare.cases import random_cases
 from biport.compare.finite_differences import Slopes
-from biport.compare.tolerance import Report, Verdict
+from biport.compare.report import Report
+from biport.compare.tolerance import Verdict
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from keras_side.layers import LearnedAverage

@@ -16,9 +16,11 @@ from typer.testing import CliRunner
 
 from biport import ops
 from biport.app.cli import app
-from biport.app.matrix import faults, report
-from biport.app.matrix.cases import CELLS, PATTERNS, WALKS, Selection, batch, models
+from biport.app.matrix import mutate, report
+from biport.app.matrix.cases import CELLS, DIRECTIONS, MASKS, Selection, models, random_batch
+from biport.app.matrix.files import write_outcome
 from biport.app.matrix.run import Outcome, Result, run_matrix
+from biport.compare.mistakes import MISTAKES
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError
 from export.onnx.fused_node import FUSED
@@ -42,12 +44,12 @@ def wrong_order(monkeypatch):
 def test_the_product_is_whole() -> None:
     every = list(models(Selection()))
     assert {model.cell for model in every} == {*CELLS}
-    assert {model.walk for model in every} == {*WALKS}
+    assert {model.direction for model in every} == {*DIRECTIONS}
     assert {(model.masked, model.bias) for model in every} == {
         (a, b) for a in (True, False) for b in (True, False)
     }
     assert len({model.name for model in every}) == len(every)
-    plain = next(model for model in every if model.masked and model.walk == "backward")
+    plain = next(model for model in every if model.masked and model.direction == "backward")
     assert {(case.output, case.states) for case in plain.cases} == {
         (output, states)
         for output in ("sequences", "last", "sequences zero", "last zero")
@@ -59,12 +61,12 @@ def test_the_product_is_whole() -> None:
 
 def test_every_pattern_of_mask_is_what_it_is_called() -> None:
     model = next(iter(models(Selection(cells=("LSTM",)))))
-    made = batch(model, Selection())
-    mask = made.inputs[1]
-    assert list(made.rows) == [name for name in PATTERNS if name != "none"]
-    assert mask[made.rows["full"]].all()
-    assert not mask[made.rows["all padding"]].any()
-    right, left, holes = (mask[made.rows[name]] for name in ("right", "left", "holes"))
+    inputs = random_batch(model, Selection())
+    mask = inputs.arrays[1]
+    assert list(inputs.rows) == [name for name in MASKS if name != "none"]
+    assert mask[inputs.rows["full"]].all()
+    assert not mask[inputs.rows["all padding"]].any()
+    right, left, holes = (mask[inputs.rows[name]] for name in ("right", "left", "holes"))
     assert (np.diff(right.astype(int), axis=1) <= 0).all()
     assert (np.diff(left.astype(int), axis=1) >= 0).all()
     for rows in (right, left):
@@ -148,7 +150,7 @@ def test_the_page_stands_by_itself(outcome: Outcome) -> None:
     assert "&lt;broken&gt; &amp; gone" in page
     assert 'class="e bad"' in page
     assert 'class="e h0"' in page
-    assert page.count("<details") == len({(result.cell, result.walk) for result in outcome.results})
+    assert page.count("<details") == len({(result.cell, result.direction) for result in outcome.results})
 
 
 def run_cli(*arguments: str) -> Any:
@@ -199,27 +201,27 @@ def test_several_processes_find_the_same() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=300)
 
 
-def test_there_are_faults_enough_of_every_kind() -> None:
-    names = [fault.name for fault in faults.FAULTS]
-    assert len(names) == len(set(names)) >= 40
+def test_there_are_mistakes_enough_of_every_kind() -> None:
+    names = [mistake.name for mistake in MISTAKES]
+    assert len(names) == len(set(names)) >= 50
 
 
-def test_planted_faults_are_found(monkeypatch) -> None:
-    monkeypatch.setattr(faults, "FAULTS", faults.FAULTS[::4])
-    findings = faults.mutate(Selection(cells=("GRU",), merges=("none",), masks=("left",)))
-    found, planted = faults.score(findings)
-    assert found == planted > 20, report.findings_summary(findings)
+def test_planted_mistakes_are_detected(monkeypatch) -> None:
+    monkeypatch.setattr(mutate, "MISTAKES", MISTAKES[::4])
+    detections = mutate.plant_mistakes(Selection(cells=("GRU",), merges=("none",), masks=("left",)))
+    detected, planted = mutate.score(detections)
+    assert detected == planted > 20, report.detections_summary(detections)
     seams = ["Keras write", "Keras read", "torch write", "ONNX write"]
-    assert "mutation score: " in report.findings_summary(findings)
-    assert report.findings_table(findings)[0] == ["fault", *seams]
-    assert {finding.seam for finding in findings} == {*seams}
+    assert "mutation score: " in report.detections_summary(detections)
+    assert report.detections_table(detections)[0] == ["fault", *seams]
+    assert {detection.seam for detection in detections} == {*seams}
 
 
-def test_a_fault_that_nobody_notices_is_told() -> None:
-    missed = faults.Finding("gates painted red", "torch write", 3, "")
-    assert not missed.found
-    assert report.findings_summary([missed]).splitlines() == [
-        "MISSED: gates painted red (torch write)",
+def test_a_mistake_that_nobody_notices_is_told() -> None:
+    missed = mutate.Detection("gates are painted red", "torch write", 3, "")
+    assert not missed.detected
+    assert report.detections_summary([missed]).splitlines() == [
+        "MISSED: gates are painted red (torch write)",
         "mutation score: 0 of 1 (1 faults, planted at each side)",
     ]
 
@@ -228,10 +230,10 @@ def test_a_matrix_that_sees_nothing_scores_nothing(monkeypatch) -> None:
     monkeypatch.setattr("biport.app.matrix.run.judge_float32", lambda error, *rest: (Verdict.SAME, 1.0))
     monkeypatch.setattr("biport.app.matrix.run.judge_float64", lambda error, *rest: (Verdict.SAME, 1.0))
     few = Selection(cells=("RNN",), merges=("sum",), masks=("left",))
-    monkeypatch.setattr(faults, "FAULTS", faults.FAULTS[-3:])
-    findings = faults.mutate(few)
-    assert findings
-    assert faults.score(findings)[0] == 0
+    monkeypatch.setattr(mutate, "MISTAKES", MISTAKES[-7:])
+    detections = mutate.plant_mistakes(few)
+    assert detections
+    assert mutate.score(detections)[0] == 0
 
 
 def test_results_are_plain(outcome: Outcome) -> None:
@@ -239,3 +241,11 @@ def test_results_are_plain(outcome: Outcome) -> None:
     assert data["comparisons"] == len(data["results"]) == len(outcome.results)
     assert data["versions"]["torch"]
     assert isinstance(outcome.results[0], Result)
+
+
+def test_without_jinja2_there_is_no_page_and_a_line_says_so(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    empty = Outcome([], {}, 0.0, 0)
+    *_, last = write_outcome(empty, tmp_path / "matrix")
+    assert last == "no matrix.html: 'jinja2' is not installed: pip install 'biport[matrix]'"
+    assert {path.name for path in (tmp_path / "matrix").iterdir()} == {"matrix.json", "matrix.xml"}

@@ -1,6 +1,6 @@
-"""Faults planted in every form are located: node, half, step, unit and gates; sound forms are left alone.
+"""Faults planted in every form are located: node, direction, step, unit, gates; sound forms are left alone.
 
-Where a fault begins is worked out a second time here, by walking the oracle with and without it.
+Where a fault begins is worked out a second time here, by scanning the oracle with and without it.
 """
 
 import copy
@@ -20,7 +20,7 @@ import torch_side
 from biport import ops, reference, verify
 from biport.app.cli import app
 from biport.app.forms import Form, open_form
-from biport.app.verify import random_cases
+from biport.compare.cases import random_cases
 from biport.compare.localize import Oracle, Traced, locate
 from biport.compare.localize.alignment import align
 from biport.compare.localize.oracle import State
@@ -63,15 +63,15 @@ def op_of(graph: Graph, name: str) -> Any:
     return graph[name].op
 
 
-def swapped(op, half: str, one: str, two: str):
-    """Two gates of one half change places."""
-    cell = getattr(op, half)
-    place = {one: two, two: one}
+def exchanged(op, direction: str, one: str, two: str):
+    """Two gates of one direction exchanged."""
+    cell = getattr(op, direction)
+    other = {one: two, two: one}
     changed = {
-        name: {gate: getattr(cell, name)[place.get(gate, gate)] for gate in cell.gates}
+        name: {gate: getattr(cell, name)[other.get(gate, gate)] for gate in cell.gates}
         for name in ("weight_ih", "weight_hh", "bias_ih")
     }
-    return dataclasses.replace(op, **{half: dataclasses.replace(cell, **changed)})
+    return dataclasses.replace(op, **{direction: dataclasses.replace(cell, **changed)})
 
 
 def written(form: str, graph: Graph, folder) -> Any:
@@ -100,23 +100,23 @@ def only(graph: Graph, faulty) -> Any:
     return finding
 
 
-def first_by_hand(graph: Graph, wrong: Any, name: str, half: str) -> tuple:
-    """The fewest valid steps after which a half of node ``name`` goes wrong, over all cases and rows."""
+def first_by_hand(graph: Graph, wrong: Any, name: str, direction: str) -> tuple:
+    """The fewest valid steps after which a direction of node ``name`` goes wrong, over all cases and rows."""
     exact, node = Oracle(graph, random_cases(graph)), graph[name]
     best = None
     for number, (case, values) in enumerate(exact.exact.items()):
         x, mask = values[node.inputs[0]], values[str(node.masks[0])]
-        right, other = (getattr(op.astype("float64"), half) for op in (node.op, wrong))
+        right, other = (getattr(op.astype("float64"), direction) for op in (node.op, wrong))
         both = []
         for op in (right, other):
             op = dataclasses.replace(op, return_sequences=True)
-            (made,) = reference.REFERENCES.lookup(type(op), "")(op, [x], [mask])
-            both.append(made[:, ::-1] if op.reverse else made)
+            (y,) = reference.REFERENCES.lookup(type(op), "")(op, [x], [mask])
+            both.append(y[:, ::-1] if op.reverse else y)
         off = np.abs(both[0] - both[1]).max(axis=-1) > (exact.allowed(name) or 0)
         N, T = off.shape
         for n in range(N):
             count = 0
-            for t in reversed(range(T)) if half == "backward" else range(T):
+            for t in reversed(range(T)) if direction == "backward" else range(T):
                 count += mask[n, t]
                 if off[n, t]:
                     best = min(best or (99,), (count, number, n, t, case))
@@ -133,26 +133,26 @@ def first_by_hand(graph: Graph, wrong: Any, name: str, half: str) -> tuple:
         *((form, seq, merge) for form in ("torch", "onnx") for seq in (False, True) for merge in MERGED),
     ],
 )
-def test_gates_swapped_in_one_half_of_the_second_layer(form, sequences, merge, tmp_path) -> None:
+def test_gates_exchanged_in_one_direction_of_the_second_layer(form, sequences, merge, tmp_path) -> None:
     graph = stack(merge, sequences)
-    wrong = swapped(op_of(graph, "bi_2"), "backward", "i", "f")
+    wrong = exchanged(op_of(graph, "bi_2"), "backward", "i", "f")
     finding = only(graph, written(form, with_op(graph, "bi_2", wrong), tmp_path))
     count, _, row, step, case = first_by_hand(graph, wrong, "bi_2", "backward")
-    place = finding.place
+    position = finding.position
     assert (finding.node, finding.kind, finding.suspects) == ("bi_2", "Bidirectional", [])
-    assert (place.half, place.case, place.row, place.step) == ("backward", case, row, step)
-    assert (place.walked, place.padded) == (count, False)
-    assert place.unit in place.units
-    assert set(place.units) <= {0, 1, 2}
+    assert (position.direction, position.case, position.row, position.step) == ("backward", case, row, step)
+    assert (position.scanned, position.padded) == (count, False)
+    assert position.unit in position.units
+    assert set(position.units) <= {0, 1, 2}
     assert {path: sorted(gates) for path, gates in finding.cause.weights.items()} == {
         f"backward.{name}": ["f", "i"] for name in ("weight_ih", "weight_hh", "bias_ih")
     }
     assert finding.cause.explained
-    assert "backward half, step" in finding.text
+    assert "backward direction, step" in finding.text
     assert "its weights differ in gates f, i" in finding.text
 
 
-def test_weights_edited_in_live_forms_are_found_without_their_graphs_help(tmp_path) -> None:
+def test_weights_edited_in_live_forms_are_located_without_their_graphs_help(tmp_path) -> None:
     graph = stack(sequences=True)
     model: Any = keras_side.write(graph)
     layer = model.get_layer("bi_2").backward_layer.cell
@@ -176,13 +176,13 @@ def test_weights_edited_in_live_forms_are_found_without_their_graphs_help(tmp_pa
     assert [finding.form for finding in findings] == ["keras", "torch", "model.onnx"]
     for finding in findings:
         assert finding.node == "bi_2"
-        assert finding.place is not None
-        assert finding.place.half == "backward"
-        assert finding.place.walked == 2  # at the first step there is no state yet
+        assert finding.position is not None
+        assert finding.position.direction == "backward"
+        assert finding.position.scanned == 2  # at the first step there is no state yet
         assert finding.cause.weights == {"backward.weight_hh": ["c"]}
         assert not finding.worked_out
-    assert len({finding.place.step for finding in findings}) == 1
-    assert len({finding.place.units for finding in findings}) == 1
+    assert len({finding.position.step for finding in findings}) == 1
+    assert len({finding.position.units for finding in findings}) == 1
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -193,9 +193,9 @@ def test_a_bias_of_a_dense(form, tmp_path) -> None:
     bias[1] += 0.01
     finding = only(graph, written(form, with_op(graph, "head", dataclasses.replace(op, bias=bias)), tmp_path))
     assert finding.node == "head"
-    assert (finding.place.unit, finding.place.units, finding.place.step) == (1, (1,), None)
-    assert (finding.place.case, finding.place.row) == ("full", 0)
-    assert finding.place.found - finding.place.exact == pytest.approx(0.01, abs=1e-5)
+    assert (finding.position.unit, finding.position.units, finding.position.step) == (1, (1,), None)
+    assert (finding.position.case, finding.position.row) == ("full", 0)
+    assert finding.position.value - finding.position.exact == pytest.approx(0.01, abs=1e-5)
     assert finding.cause.weights == {"bias": []}
 
 
@@ -204,8 +204,8 @@ def test_a_wrong_merge(form, tmp_path) -> None:
     graph = stack("ave", True)
     wrong = with_op(graph, "bi_1", dataclasses.replace(op_of(graph, "bi_1"), merge="sum"))
     finding = only(graph, written(form, wrong, tmp_path))
-    assert (finding.node, finding.place.step, finding.place.half) == ("bi_1", 0, "")
-    assert (finding.place.case, finding.place.row) == ("full", 0)
+    assert (finding.node, finding.position.step, finding.position.direction) == ("bi_1", 0, "")
+    assert (finding.position.case, finding.position.row) == ("full", 0)
     if form == "onnx":
         assert finding.cause.variants == ["it merges by 'sum' instead of 'ave'"]
         assert any("Add" in said for said in finding.cause.settings)
@@ -219,10 +219,10 @@ def test_a_mask_ignored(form, tmp_path) -> None:
     nodes = [dataclasses.replace(node, masks=()) if node.name == "bi_1" else node for node in graph.nodes]
     finding = only(graph, written(form, Graph(graph.inputs, tuple(nodes), graph.outputs), tmp_path))
     assert finding.node == "bi_1"
-    # Padding on the right is what the backward half walks first, holding zeros until then.
-    assert finding.place.padded
-    assert finding.place.walked == 0
-    assert finding.place.case not in ("full", "one step")
+    # Padding on the right is what the backward direction scans first, with zeros until then.
+    assert finding.position.padded
+    assert finding.position.scanned == 0
+    assert finding.position.case not in ("full", "one step")
     assert finding.cause.variants == ["its mask is ignored"]
 
 
@@ -232,10 +232,10 @@ def test_a_fault_at_padded_steps_only(form, reverse, tmp_path) -> None:
     graph = single(return_sequences=True, reverse=reverse)
     wrong = dataclasses.replace(op_of(graph, "lstm"), zero_output_for_mask=True)
     finding = only(graph, written(form, with_op(graph, "lstm", wrong), tmp_path))
-    assert (finding.node, finding.place.padded, finding.place.walked) == ("lstm", True, 1)
-    assert finding.place.found == 0
-    ids = random_cases(graph)[finding.place.case][0][finding.place.row]
-    assert ids[finding.place.step] == 0
+    assert (finding.node, finding.position.padded, finding.position.scanned) == ("lstm", True, 1)
+    assert finding.position.value == 0
+    ids = random_cases(graph)[finding.position.case][0][finding.position.row]
+    assert ids[finding.position.step] == 0
     if form == "onnx":
         (variant,) = finding.cause.variants
         assert variant == "it gives zeros at padded steps instead of the previous output"
@@ -248,12 +248,12 @@ def test_a_wrong_activation(form, tmp_path) -> None:
     graph = single(return_sequences=True)
     wrong = dataclasses.replace(op_of(graph, "lstm"), activation="softsign")
     finding = only(graph, written(form, with_op(graph, "lstm", wrong), tmp_path))
-    assert (finding.node, finding.place.step, finding.place.walked) == ("lstm", 0, 1)
+    assert (finding.node, finding.position.step, finding.position.scanned) == ("lstm", 0, 1)
     said = " ".join((*finding.cause.settings, *finding.cause.variants))
     assert "softsign" in said.lower()
 
 
-def test_a_layer_in_the_middle_is_not_blamed_for_the_one_before() -> None:
+def test_a_layer_in_the_middle_is_not_at_fault_for_the_one_before() -> None:
     graph = stack(sequences=True)
     table = op_of(graph, "embedding")
     weight = table.weight.copy()
@@ -261,8 +261,8 @@ def test_a_layer_in_the_middle_is_not_blamed_for_the_one_before() -> None:
     module = torch_side.write(with_op(graph, "embedding", dataclasses.replace(table, weight=weight)))
     finding = only(graph, module)
     assert (finding.node, finding.cause.weights) == ("embedding", {"weight": []})
-    place = finding.place
-    assert random_cases(graph)[place.case][0][place.row, place.step] in (3, 4)
+    position = finding.position
+    assert random_cases(graph)[position.case][0][position.row, position.step] in (3, 4)
 
 
 def foreign(graph: Graph, wrong: Graph, hide=()) -> Form:
@@ -284,24 +284,24 @@ def located(graph: Graph, form: Form) -> Any:
     return locate(Oracle(graph, cases), cases, {form: outputs})[0]
 
 
-def test_swapped_gates_are_recognised_by_what_they_give() -> None:
+def test_exchanged_gates_are_recognised_by_what_they_give() -> None:
     graph = stack(sequences=True)
-    wrong = swapped(op_of(graph, "bi_2"), "backward", "i", "f")
+    wrong = exchanged(op_of(graph, "bi_2"), "backward", "i", "f")
     finding = located(graph, foreign(graph, with_op(graph, "bi_2", wrong)))
-    assert finding.cause.variants == ["gates f and i are swapped in its backward half"]
-    assert finding.place.half == "backward"
+    assert finding.cause.variants == ["gates i and f are exchanged in its backward direction"]
+    assert finding.position.direction == "backward"
 
 
 @pytest.mark.parametrize("gate", ("i", "o", "c"))
-@pytest.mark.parametrize("half", ("forward", "backward"))
-def test_a_gate_that_could_be_to_blame_is_among_those_named(gate, half) -> None:
+@pytest.mark.parametrize("direction", ("forward", "backward"))
+def test_a_gate_that_could_explain_it_is_among_those_named(gate, direction) -> None:
     graph = stack(sequences=True)
     op, rng = op_of(graph, "bi_2"), np.random.default_rng(2)
-    cell = getattr(op, half)
+    cell = getattr(op, direction)
     weight = {**cell.weight_ih, gate: normal(rng, *cell.weight_ih[gate].shape)}
-    wrong = dataclasses.replace(op, **{half: dataclasses.replace(cell, weight_ih=weight)})
+    wrong = dataclasses.replace(op, **{direction: dataclasses.replace(cell, weight_ih=weight)})
     finding = located(graph, foreign(graph, with_op(graph, "bi_2", wrong)))
-    assert finding.place.half == half
+    assert finding.position.direction == direction
     assert finding.cause.variants == []
     assert gate in finding.cause.gates
     assert "f" not in finding.cause.gates  # there is no state yet for it to act on
@@ -320,7 +320,7 @@ def test_no_single_gate_explains_noise() -> None:
 
 def test_what_cannot_be_seen_is_named_as_a_suspect() -> None:
     graph = stack(sequences=True)
-    wrong = with_op(graph, "bi_1", swapped(op_of(graph, "bi_1"), "forward", "c", "o"))
+    wrong = with_op(graph, "bi_1", exchanged(op_of(graph, "bi_1"), "forward", "c", "o"))
     finding = located(graph, foreign(graph, wrong, hide=["embedding", "bi_1"]))
     assert (finding.suspects, finding.node) == (["embedding", "bi_1"], "bi_2")
     assert "one of 'embedding', 'bi_1', 'bi_2'" in finding.text
@@ -366,7 +366,7 @@ def test_layers_inside_of_an_nn_lstm_are_told_by_their_weights() -> None:
 
 def test_of_a_tf2onnx_file_only_the_outputs_are_seen(tmp_path) -> None:
     graph = stack()
-    wrong = with_op(graph, "bi_1", swapped(op_of(graph, "bi_1"), "forward", "c", "o"))
+    wrong = with_op(graph, "bi_1", exchanged(op_of(graph, "bi_1"), "forward", "c", "o"))
     model = keras_side.write(wrong)
     path = export.write_tf2onnx(model, tmp_path / "model.onnx").path
     finding = only(graph, path)
@@ -406,7 +406,7 @@ def test_sound_forms_are_left_alone_and_every_value_seen_is_right(graph, tmp_pat
     report = verify(graph, *forms.values(), trace=True)
     assert report.ok
     assert report.trace == []
-    assert report.table.endswith("no form parts from the oracle")
+    assert report.table.endswith("no form differs from the oracle")
     cases = random_cases(graph)
     oracle = Oracle(graph, cases)
     for name, form in forms.items():
@@ -474,7 +474,7 @@ def test_keras_models_inside_models_and_layers_called_twice_are_traced() -> None
 
 def test_on_the_command_line(tmp_path) -> None:
     graph = stack()
-    wrong = with_op(graph, "bi_2", swapped(op_of(graph, "bi_2"), "backward", "i", "f"))
+    wrong = with_op(graph, "bi_2", exchanged(op_of(graph, "bi_2"), "backward", "i", "f"))
     good, bad = tmp_path / "good.onnx", tmp_path / "bad.onnx"
     export.write(graph, good)
     export.write(wrong, bad)
@@ -484,11 +484,15 @@ def test_on_the_command_line(tmp_path) -> None:
     arguments = ["verify", str(tmp_path / "bundle"), str(good), "--trace"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
-    assert done.output.rstrip().endswith("no form parts from the oracle")
+    assert done.output.rstrip().endswith("no form differs from the oracle")
     done = CliRunner().invoke(app, [*arguments, str(bad), "--json"])
     assert done.exit_code == 1
     (finding,) = json.loads(done.output)["trace"]
-    assert (finding["form"], finding["node"], finding["place"]["half"]) == ("bad.onnx", "bi_2", "backward")
+    assert (finding["form"], finding["node"], finding["position"]["direction"]) == (
+        "bad.onnx",
+        "bi_2",
+        "backward",
+    )
     assert sorted(finding["cause"]["weights"]["backward.weight_hh"]) == ["f", "i"]
 
 
@@ -528,17 +532,17 @@ def test_every_recurrent_kind_is_traced_and_its_faults_located(tmp_path) -> None
         "second": ("", "weight_hh.o"),
         "stacked": ("backward", "backward.cells.1.weight_ih.r"),
     }
-    for node, (half, weight) in faults.items():
+    for node, (direction, weight) in faults.items():
         op = op_of(graph, node)
         weights = dict(op.weights())
         weights[weight] = weights[weight] + np.float32(0.2)
         wrong = with_op(graph, node, type(op).build(op.settings(), weights))
         for form in ("torch", "onnx"):
             finding = only(graph, written(form, wrong, tmp_path))
-            assert (finding.node, finding.place.half) == (node, half)
+            assert (finding.node, finding.position.direction) == (node, direction)
             if (node, form) == ("scan", "onnx"):
                 assert finding.cause.settings == ["the initialiser scan/W_z differs"]
             else:
-                place, _, gate = weight.rpartition(".")
-                assert finding.cause.weights == {place: [gate]}
+                path, _, gate = weight.rpartition(".")
+                assert finding.cause.weights == {path: [gate]}
                 assert finding.cause.explained

@@ -13,9 +13,11 @@ import numpy as np
 
 from biport.app.bench.contestants import FORMS, gather
 from biport.app.measure import Times, machine, take_turns
+from biport.compare.cases import padding_values, random_inputs
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.inputs import id_bounds
+from biport.ops import FLOATS
 from biport.tables import markdown_table
 
 PACKAGES = ("onnxruntime", "tf2onnx", "torch", "keras", "tensorflow")
@@ -162,14 +164,15 @@ def inputs(graph: Graph, N: int, T: int, seed: int = 0) -> list[np.ndarray]:
     masked = any(mask is not None for node in graph.nodes for mask in node.masks)
     lengths = rng.integers(max(1, T // 5), T + 1, N) if masked else np.full(N, T)
     lengths[0] = T
-    bounds = id_bounds(graph)
-    arrays = []
-    for value in graph.inputs:
-        shape = [N, *(T if isinstance(size, str) else size for size in value.shape[1:])]
-        ids = not value.dtype.startswith("float")
-        made = rng.integers(1, bounds.get(value.name, 2), shape) if ids else rng.normal(size=shape)
-        if len(shape) > 1:
-            kept = np.arange(shape[1]) < lengths[:, None]
-            made = made * kept.reshape(N, shape[1], *[1] * (len(shape) - 2))
-        arrays.append(made.astype(value.dtype))
-    return arrays
+    # Features are padded too, whether or not a mask is made of them: with zeros, or what it is made of.
+    padding = {value.name: 0.0 for value in graph.inputs if value.dtype in FLOATS and len(value.shape) > 2}
+    return random_inputs(
+        graph.inputs,
+        N,
+        T,
+        rng,
+        lengths=lengths,
+        id_bounds=id_bounds(graph),
+        unbounded=2,
+        padding=padding | padding_values(graph),
+    )

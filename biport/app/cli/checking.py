@@ -197,8 +197,7 @@ def _quiet_frameworks() -> None:
 @app.command()
 @report_errors
 def layers(as_json: Json = False) -> None:
-    """Print what is supported, read off the registries."""
-    from biport.app.support import support_rows, support_table
+    """Print what is supported, by the names of Keras and torch."""
+    from biport.app.support import SUPPORT, support_table
 
-    rows = support_rows()
-    say(as_json, {"layers": rows}, support_table(rows))
+    say(as_json, {"layers": [row.to_json() for row in SUPPORT]}, support_table())

@@ -18,7 +18,8 @@ from biport.app.demo.folder import prepare, write_report
 from biport.app.forms import Form, Run, graph_form, keras_form, onnx_form, torch_form
 from biport.app.progress import ProgressDisplay, show_progress
 from biport.app.verify import verify
-from biport.compare.tolerance import Report, label_agreement, labels
+from biport.compare.report import Report
+from biport.compare.tolerance import label_agreement, labels
 from biport.data import Reviews, Vocabulary, load_synthetic
 from biport.graph import Graph, weight_differences
 from biport.tables import text_table

@@ -14,7 +14,8 @@ from biport.app.demo.folder import prepare, trained, write_report
 from biport.app.forms import keras_form, onnx_form, torch_form
 from biport.app.progress import show_progress
 from biport.app.verify import verify
-from biport.compare.tolerance import Report, label_agreement
+from biport.compare.report import Report
+from biport.compare.tolerance import label_agreement
 from biport.graph import Graph
 from biport.tables import text_table
 from biport.training.data import TaskData, load_data

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from biport.compare.cases import PATTERNS, random_inputs
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
@@ -21,11 +22,11 @@ or a candidate that is an exponential: with a larger one those amplify rounding 
 
 CELLS = ("LSTM", "GRU", "GRU reset before", "RNN", "stacked")
 MERGES = ("concat", "sum", "mul", "ave", "none")
-WALKS = ("forward", "backward", *MERGES)
+DIRECTIONS = ("forward", "backward", *MERGES)
 """One direction, or both and how they are merged."""
 
-PATTERNS = ("none", "full", "right", "left", "holes", "all padding")
-"""Masks; ``none`` is a layer without one, the others are rows of one batch."""
+MASKS = ("none", *PATTERNS)
+"""``none`` is a layer without a mask, the others are rows of one batch."""
 
 ACTIVATIONS: dict[str, Sequence[tuple[str, str]]] = {
     "quick": [("tanh", "sigmoid")],
@@ -50,8 +51,8 @@ class Selection:
 
     Args:
         cells: of `CELLS`.
-        merges: of `MERGES`; choosing some leaves out layers that walk one way.
-        masks: of `PATTERNS`.
+        merges: of `MERGES`; choosing some leaves out layers of one direction.
+        masks: of `MASKS`.
         quick: one activation pair, biases on, `tanh` and `sigmoid`.
 
     Raises:
@@ -64,7 +65,7 @@ class Selection:
     quick: bool = False
 
     def __post_init__(self) -> None:
-        choices = {"cells": CELLS, "merges": MERGES, "masks": PATTERNS}
+        choices = {"cells": CELLS, "merges": MERGES, "masks": MASKS}
         for name, known in choices.items():
             for chosen in getattr(self, name):
                 if chosen not in known:
@@ -81,13 +82,13 @@ class Case:
         output: ``"sequences"`` or ``"last"``; with ``"zero"`` behind it masked steps are zero.
         states: ``"none"``, ``"returned"``, or ``"given"``, which returns them too.
         node: the layer's name in the graph.
-        places: its outputs among the graph's.
+        positions: its outputs among the graph's.
     """
 
     output: str
     states: str
     node: str
-    places: tuple[int, ...]
+    positions: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Model:
 
     Args:
         cell: of `CELLS`.
-        walk: of `WALKS`.
+        direction: of `DIRECTIONS`.
         masked: whether there is a mask.
         bias: whether there are biases.
         activations: activation and recurrent activation.
@@ -105,7 +106,7 @@ class Model:
     """
 
     cell: str
-    walk: str
+    direction: str
     masked: bool
     bias: bool
     activations: tuple[str, str]
@@ -117,23 +118,23 @@ class Model:
         """All settings in a few words."""
         mask = "masked" if self.masked else "unmasked"
         bias = "" if self.bias else ", no bias"
-        return f"{self.cell} {self.walk}, {mask}, {'/'.join(self.activations)}{bias}"
+        return f"{self.cell} {self.direction}, {mask}, {'/'.join(self.activations)}{bias}"
 
 
 def models(selection: Selection) -> Iterator[Model]:
     """The models of a selection, seeded by their names."""
     cells = selection.cells or CELLS
-    walks = selection.merges or WALKS
-    chosen = selection.masks or PATTERNS
+    directions = selection.merges or DIRECTIONS
+    chosen = selection.masks or MASKS
     masks = [masked for masked in (True, False) if any((name != "none") == masked for name in chosen)]
-    for cell, walk, masked in itertools.product(cells, walks, masks):
-        yield _model(cell, walk, masked, True, DEFAULT)
+    for cell, direction, masked in itertools.product(cells, directions, masks):
+        yield _model(cell, direction, masked, True, DEFAULT)
         if selection.quick:
             continue
-        yield _model(cell, walk, masked, False, DEFAULT)
-        if walk in ("forward", "concat") or selection.merges:
+        yield _model(cell, direction, masked, False, DEFAULT)
+        if direction in ("forward", "concat") or selection.merges:
             for pair in _pairs(cell):
-                yield _model(cell, walk, masked, True, pair)
+                yield _model(cell, direction, masked, True, pair)
 
 
 def _pairs(cell: str) -> list[tuple[str, str]]:
@@ -145,10 +146,10 @@ def _pairs(cell: str) -> list[tuple[str, str]]:
     return list({pair[0]: pair for pair in pairs}.values()) if cell == "RNN" else pairs
 
 
-def _model(cell: str, walk: str, masked: bool, bias: bool, activations: tuple[str, str]) -> Model:
-    name = f"{cell} {walk} {masked} {bias} {activations}"
+def _model(cell: str, direction: str, masked: bool, bias: bool, activations: tuple[str, str]) -> Model:
+    name = f"{cell} {direction} {masked} {bias} {activations}"
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    one_way = walk in ("forward", "backward")
+    one_way = direction in ("forward", "backward")
     layers = list(itertools.product(["sequences", "last"], ("none", "returned", "given")))
     if masked and one_way:
         layers += itertools.product(["sequences zero", "last zero"], ("none", "returned", "given"))
@@ -161,69 +162,69 @@ def _model(cell: str, walk: str, masked: bool, bias: bool, activations: tuple[st
     cases: list[Case] = []
     given: tuple[str, ...] = ()
     for output, states in layers:
-        op = _layer(rng, cell, walk, bias, activations, output, states)
+        op = _layer(rng, cell, direction, bias, activations, output, states)
         if states == "given" and not given:
             sizes = op.state_sizes
             given = tuple(f"state_{number}" for number in range(len(sizes)))
-            values += [Value(place, ("N", size), "float32") for place, size in zip(given, sizes, strict=True)]
+            values += [Value(name, ("N", size), "float32") for name, size in zip(given, sizes, strict=True)]
         node = f"{output.replace(' ', '_')}_{states}"
         inputs = ("x", *(given if states == "given" else ()))
         masks = ("mask" if masked else None, *[None] * (len(inputs) - 1))
         count = op.output_count
-        names = (node,) if count == 1 else tuple(f"{node}:{place}" for place in range(count))
-        first = sum(len(made.outputs) for made in nodes)
+        names = (node,) if count == 1 else tuple(f"{node}:{index}" for index in range(count))
+        first = sum(len(other.outputs) for other in nodes)
         nodes.append(Node(node, op, inputs, names, masks))
         cases.append(Case(output, states, node, tuple(range(first, first + count))))
-    made = tuple(name for node in nodes for name in node.outputs)
+    outputs = tuple(name for node in nodes for name in node.outputs)
     return Model(
-        cell, walk, masked, bias, activations, Graph(tuple(values), tuple(nodes), made), tuple(cases)
+        cell, direction, masked, bias, activations, Graph(tuple(values), tuple(nodes), outputs), tuple(cases)
     )
 
 
 def _layer(
     rng: np.random.Generator,
     cell: str,
-    walk: str,
+    direction: str,
     bias: bool,
     activations: tuple[str, str],
     output: str,
     states: str,
 ) -> Recurrent | Bidirectional:
-    walking: dict[str, Any] = {
+    scan: dict[str, Any] = {
         "return_sequences": output.startswith("sequences"),
         "return_state": states != "none",
         "zero_output_for_mask": output.endswith("zero"),
     }
-    if walk in ("forward", "backward"):
-        return _half(rng, cell, bias, activations, reverse=walk == "backward", **walking)
-    walking["zero_output_for_mask"] = walking["return_sequences"]
+    if direction in ("forward", "backward"):
+        return _recurrent(rng, cell, bias, activations, reverse=direction == "backward", **scan)
+    scan["zero_output_for_mask"] = scan["return_sequences"]
     return Bidirectional(
-        forward=_half(rng, cell, bias, activations, **walking),
-        backward=_half(rng, cell, bias, activations, reverse=True, **walking),
-        merge=None if walk == "none" else walk,
+        forward=_recurrent(rng, cell, bias, activations, **scan),
+        backward=_recurrent(rng, cell, bias, activations, reverse=True, **scan),
+        merge=None if direction == "none" else direction,
     )
 
 
-def _half(
-    rng: np.random.Generator, cell: str, bias: bool, activations: tuple[str, str], **walking: Any
+def _recurrent(
+    rng: np.random.Generator, cell: str, bias: bool, activations: tuple[str, str], **scan: Any
 ) -> Recurrent:
     activation, recurrent = activations
     gated = {"activation": activation, "recurrent_activation": recurrent}
     match cell:
         case "LSTM":
-            return _cell(rng, LSTM, I, H, bias, **gated, **walking)
+            return _cell(rng, LSTM, I, H, bias, **gated, **scan)
         case "GRU":
-            return _cell(rng, GRU, I, H, bias, **gated, **walking)
+            return _cell(rng, GRU, I, H, bias, **gated, **scan)
         case "GRU reset before":
-            return _cell(rng, GRU, I, H, bias, reset_after=False, **gated, **walking)
+            return _cell(rng, GRU, I, H, bias, reset_after=False, **gated, **scan)
         case "RNN":
-            return _cell(rng, RNN, I, H, bias, activation=activation, **walking)
+            return _cell(rng, RNN, I, H, bias, activation=activation, **scan)
     cells = (
         _cell(rng, LSTM, I, 5, bias, **gated),
         _cell(rng, GRU, 5, 2, bias, **gated),
         _cell(rng, LSTM, 2, H, bias, **gated),
     )
-    return StackedRNN(cells=cells, **walking)
+    return StackedRNN(cells=cells, **scan)
 
 
 def _cell(
@@ -248,50 +249,24 @@ def _cell(
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Inputs, and which rows have which mask.
+class MatrixInputs:
+    """A batch, and which rows have which mask.
 
     Args:
-        inputs: one array for each of the graph's inputs.
+        arrays: one for each of the graph's inputs.
         rows: for each pattern its rows.
     """
 
-    inputs: list[np.ndarray]
+    arrays: list[np.ndarray]
     rows: dict[str, slice]
 
 
-def batch(model: Model, selection: Selection, seed: int = 0) -> Batch:
+def random_batch(model: Model, selection: Selection, seed: int = 0) -> MatrixInputs:
     """Random inputs with `ROWS` rows of every selected pattern; for an unmasked model, of ``"none"``."""
-    rng = np.random.default_rng(seed)
-    chosen = [name for name in (selection.masks or PATTERNS) if (name != "none") == model.masked]
-    valid = np.concatenate([_valid(name, rng) for name in chosen])
-    arrays = []
-    for value in model.graph.inputs:
-        if value.name == "mask":
-            arrays.append(valid)
-            continue
-        shape = [{"N": len(valid), "T": STEPS}.get(str(dim), dim) for dim in value.shape]
-        arrays.append(rng.normal(size=[int(dim) for dim in shape]).astype(value.dtype))
-    rows = {name: slice(ROWS * place, ROWS * (place + 1)) for place, name in enumerate(chosen)}
-    return Batch(arrays, rows)
-
-
-def _valid(pattern: str, rng: np.random.Generator) -> np.ndarray:
-    """Which steps are valid, ``(ROWS, STEPS)``; every row of a pattern has what the pattern is about."""
-    steps = np.arange(STEPS)
-    lengths = rng.permutation(np.arange(1, STEPS))[:ROWS, None]
-    match pattern:
-        case "right":
-            return steps < lengths
-        case "left":
-            return steps >= STEPS - lengths
-        case "holes":
-            found = rng.random((ROWS, STEPS)) < 0.6
-            # A gap between two valid steps, at the ends a step that is valid in one row only.
-            found[:, 2], found[:, 3], found[:, 4] = True, False, True
-            found[0, 0], found[1, 0], found[0, -1], found[1, -1] = True, False, False, True
-            return found
-        case "all padding":
-            return np.zeros((ROWS, STEPS), bool)
-        case _:
-            return np.ones((ROWS, STEPS), bool)
+    chosen = [name for name in (selection.masks or MASKS) if (name != "none") == model.masked]
+    patterns = [name if model.masked else "full" for name in chosen for _ in range(ROWS)]
+    arrays = random_inputs(
+        model.graph.inputs, len(patterns), STEPS, np.random.default_rng(seed), patterns=patterns
+    )
+    rows = {name: slice(ROWS * index, ROWS * (index + 1)) for index, name in enumerate(chosen)}
+    return MatrixInputs(arrays, rows)

@@ -8,7 +8,7 @@ from typing import Any
 
 from biport.app.matrix import files, report
 from biport.app.matrix.cases import Selection
-from biport.app.matrix.faults import mutate
+from biport.app.matrix.mutate import plant_mistakes
 from biport.app.matrix.run import run_matrix
 from biport.app.progress import ProgressDisplay, show_progress
 from biport.tables import text_table
@@ -27,7 +27,7 @@ def run_command(
     force: bool,
     quiet: bool,
 ) -> tuple[dict[str, Any], str, bool]:
-    """The findings as data and as text, and whether all is well.
+    """The results as data and as text, and whether all is well.
 
     Raises:
         InputError: an unknown choice, or an output folder that is there already.
@@ -37,22 +37,18 @@ def run_command(
         files.check_output(output, force)
     if planting:
         with show_progress(quiet) as display:
-            findings = mutate(selection, seed=seed, jobs=jobs, progress=_counted(display))
-        written = [] if output is None else files.write_findings(findings, output)
-        text = [*text_table(report.findings_table(findings)), report.findings_summary(findings)]
-        ok = bool(findings) and all(finding.found for finding in findings)
-        return report.findings_json(findings), "\n".join([*text, *_told(written)]), ok
+            detections = plant_mistakes(selection, seed=seed, jobs=jobs, progress=_counted(display))
+        written = [] if output is None else files.write_detections(detections, output)
+        text = [*text_table(report.detections_table(detections)), report.detections_summary(detections)]
+        ok = bool(detections) and all(detection.detected for detection in detections)
+        return report.detections_json(detections), "\n".join([*text, *written]), ok
     with show_progress(quiet) as display:
         outcome = run_matrix(
             selection, forms=forms, device=device, seed=seed, jobs=jobs, progress=_counted(display)
         )
     written = [] if output is None else files.write_outcome(outcome, output)
     text = [*text_table(report.table(outcome)), *report.worst_lines(outcome), report.summary(outcome)]
-    return report.to_json(outcome), "\n".join([*text, *_told(written)]), outcome.ok
-
-
-def _told(written: Sequence[Path]) -> list[str]:
-    return [f"written: {path}" for path in written]
+    return report.to_json(outcome), "\n".join([*text, *written]), outcome.ok
 
 
 def _counted(display: ProgressDisplay) -> Callable[[int, int, str], None]:

@@ -9,10 +9,10 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Answer = TypeVar("Answer")
 
 
-def each(function: Callable[[Item], Made], items: Sequence[Item], jobs: int) -> Iterator[Made]:
+def each(function: Callable[[Item], Answer], items: Sequence[Item], jobs: int) -> Iterator[Answer]:
     """``function`` of every item, in order; with ``jobs`` above 1 in that many processes.
 
     Args:

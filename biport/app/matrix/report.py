@@ -1,4 +1,4 @@
-"""What the matrix found: for a terminal, as JSON, as JUnit XML, and as one HTML page."""
+"""The results of the matrix: for a terminal, as JSON, as JUnit XML, and as one HTML page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree
 
-from biport.app.matrix.faults import Finding, missed, score
+from biport.app.matrix.mutate import Detection, missed, score
 from biport.app.matrix.run import Outcome, Result
 from biport.compare.tolerance import Verdict
+from biport.errors import MissingDependencyError
 from biport.version import __version__
 
 PACKAGES = ("keras", "tensorflow", "torch", "onnx", "onnx-ir", "tf2onnx", "onnxruntime", "numpy")
@@ -20,13 +21,13 @@ PACKAGES = ("keras", "tensorflow", "torch", "onnx", "onnx-ir", "tf2onnx", "onnxr
 
 def versions() -> dict[str, str]:
     """The versions of what was compared, those that are installed."""
-    found = {"biport": __version__, "python": platform.python_version()}
+    installed = {"biport": __version__, "python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def summary(outcome: Outcome) -> str:
@@ -42,20 +43,20 @@ def summary(outcome: Outcome) -> str:
 
 
 def table(outcome: Outcome) -> list[list[str]]:
-    """Rows of text, the heading first: for each cell and walk the largest error of each form and level."""
+    """Rows of text, the heading first: by cell and direction the largest error of each form and level."""
     columns = list(dict.fromkeys((result.form, result.level) for result in outcome.results))
-    rows = [["cell", "walk", *(f"{form} {level}" for form, level in columns)]]
-    for (cell, walk), found in _grouped(outcome.results):
-        by_column = {key: [r for r in found if (r.form, r.level) == key] for key in columns}
-        rows.append([cell, walk, *(_cell_text(by_column[key]) for key in columns)])
+    rows = [["cell", "direction", *(f"{form} {level}" for form, level in columns)]]
+    for (cell, direction), results in _grouped(outcome.results):
+        by_column = {key: [r for r in results if (r.form, r.level) == key] for key in columns}
+        rows.append([cell, direction, *(_cell_text(by_column[key]) for key in columns)])
     return rows
 
 
 def _grouped(results: Iterable[Result]) -> list[tuple[tuple[str, str], list[Result]]]:
     ordered = list(results)
-    places = {(r.cell, r.walk): place for place, r in reversed(list(enumerate(ordered)))}
-    ordered.sort(key=lambda r: places[r.cell, r.walk])
-    return [(key, list(found)) for key, found in groupby(ordered, key=lambda r: (r.cell, r.walk))]
+    first = {(r.cell, r.direction): index for index, r in reversed(list(enumerate(ordered)))}
+    ordered.sort(key=lambda r: first[r.cell, r.direction])
+    return [(key, list(several)) for key, several in groupby(ordered, key=lambda r: (r.cell, r.direction))]
 
 
 def _cell_text(results: Sequence[Result]) -> str:
@@ -109,7 +110,7 @@ def _result_json(result: Result) -> dict[str, Any]:
     return {
         "model": result.model,
         "cell": result.cell,
-        "walk": result.walk,
+        "direction": result.direction,
         "output": result.output,
         "states": result.states,
         "form": result.form,
@@ -124,8 +125,8 @@ def _result_json(result: Result) -> dict[str, Any]:
 def to_junit(outcome: Outcome) -> bytes:
     """JUnit XML: one test suite a model; a form that could not be run is a skipped suite."""
     suites = ElementTree.Element("testsuites", name="biport matrix", time=f"{outcome.seconds:.3f}")
-    for model, found in groupby(outcome.results, key=lambda result: result.model):
-        results = list(found)
+    for model, several in groupby(outcome.results, key=lambda result: result.model):
+        results = list(several)
         failures = sum(result.verdict is Verdict.DIFFERENT for result in results)
         chaotic = sum(result.verdict is Verdict.ILL_CONDITIONED for result in results)
         counts = {"tests": str(len(results)), "failures": str(failures), "skipped": str(chaotic)}
@@ -150,8 +151,15 @@ def _junit_case(suite: ElementTree.Element, result: Result) -> None:
 
 
 def to_html(outcome: Outcome) -> str:
-    """One page that needs nothing else: the summary, and the errors of every layer as a heat map."""
-    import jinja2
+    """One page that needs nothing else: the summary, and the errors of every layer as a heat map.
+
+    Raises:
+        MissingDependencyError: jinja2 is not installed.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingDependencyError("'jinja2' is not installed: pip install 'biport[matrix]'") from error
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("biport.app.matrix", "templates"), autoescape=True, trim_blocks=True
@@ -167,7 +175,8 @@ def to_html(outcome: Outcome) -> str:
         columns=columns,
         patterns=patterns,
         sections=[
-            (f"{cell} {walk}", _heat(found, columns)) for (cell, walk), found in _grouped(outcome.results)
+            (f"{cell} {direction}", _heat(several, columns))
+            for (cell, direction), several in _grouped(outcome.results)
         ],
     )
 
@@ -180,11 +189,11 @@ def _heat(results: Sequence[Result], columns: Sequence[tuple[str, str]]) -> list
         own[result.form, result.level] = result
     return [
         {
-            # The section says cell and walk already.
+            # The section says cell and direction already.
             "name": f"{model.partition(', ')[2]}: {output}, states {states}",
-            "cells": [_heat_cells(found.get(column)) for column in columns],
+            "cells": [_heat_cells(by_column.get(column)) for column in columns],
         }
-        for (model, output, states), found in layers.items()
+        for (model, output, states), by_column in layers.items()
     ]
 
 
@@ -208,45 +217,47 @@ def _heat_cell(result: Result, error: float) -> tuple[str, str, str]:
     return f"h{min(4, int(share * 5))}", text, title
 
 
-def findings_table(findings: Sequence[Finding]) -> list[list[str]]:
-    """Rows of text, the heading first: every fault, and what became of it at each seam."""
-    seams = list(dict.fromkeys(finding.seam for finding in findings))
+def detections_table(detections: Sequence[Detection]) -> list[list[str]]:
+    """Rows of text, the heading first: every mistake, and what became of it at each seam."""
+    seams = list(dict.fromkeys(detection.seam for detection in detections))
     rows = [["fault", *seams]]
-    for fault, found in groupby(findings, key=lambda finding: finding.fault):
-        by_seam = {finding.seam: finding for finding in found}
-        rows.append([fault, *(_finding_text(by_seam.get(seam)) for seam in seams)])
+    for mistake, several in groupby(detections, key=lambda detection: detection.mistake):
+        by_seam = {detection.seam: detection for detection in several}
+        rows.append([mistake, *(_detection_text(by_seam.get(seam)) for seam in seams)])
     return rows
 
 
-def _finding_text(finding: Finding | None) -> str:
-    if finding is None:
+def _detection_text(detection: Detection | None) -> str:
+    if detection is None:
         return "-"
-    return "found" if finding.found else "MISSED"
+    return "found" if detection.detected else "MISSED"
 
 
-def findings_summary(findings: Sequence[Finding]) -> str:
+def detections_summary(detections: Sequence[Detection]) -> str:
     """The score."""
-    found, planted = score(findings)
-    kinds = len({finding.fault for finding in findings})
-    lines = [f"MISSED: {finding.fault} ({finding.seam})" for finding in missed(findings)]
-    return "\n".join([*lines, f"mutation score: {found} of {planted} ({kinds} faults, planted at each side)"])
+    detected, planted = score(detections)
+    kinds = len({detection.mistake for detection in detections})
+    lines = [f"MISSED: {detection.mistake} ({detection.seam})" for detection in missed(detections)]
+    return "\n".join(
+        [*lines, f"mutation score: {detected} of {planted} ({kinds} faults, planted at each side)"]
+    )
 
 
-def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:
-    """The faults as plain data."""
-    found, planted = score(findings)
+def detections_json(detections: Sequence[Detection]) -> dict[str, Any]:
+    """The mistakes as plain data."""
+    detected, planted = score(detections)
     return {
-        "found": found,
+        "found": detected,
         "planted": planted,
         "versions": versions(),
         "faults": [
             {
-                "fault": finding.fault,
-                "seam": finding.seam,
-                "models": finding.models,
-                "found": finding.found,
-                "example": finding.example,
+                "fault": detection.mistake,
+                "seam": detection.seam,
+                "models": detection.models,
+                "found": detection.detected,
+                "example": detection.example,
             }
-            for finding in findings
+            for detection in detections
         ],
     }

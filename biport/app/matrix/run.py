@@ -13,8 +13,9 @@ from typing import Any
 
 from biport import reference
 from biport.app.forms import Arrays, Form, Run, keras_form, onnx_form, torch_form
-from biport.app.matrix.cases import Batch, Case, Model, Selection, batch, models
+from biport.app.matrix.cases import Case, MatrixInputs, Model, Selection, models, random_batch
 from biport.app.matrix.pool import each
+from biport.compare.mistakes import Mistake
 from biport.compare.tolerance import (
     L1_ALLOWED,
     Error,
@@ -37,25 +38,9 @@ NEEDS = {
 """The packages without which a form cannot be run."""
 
 
-def _as_given(graph: Graph, arrays: Arrays) -> Arrays:
-    return arrays
-
-
-@dataclass(frozen=True)
-class Seam:
-    """Where a fault can be planted: what a form is made from, and what it is given.
-
-    Args:
-        graph: what the side at this seam makes of the graph it is handed.
-        inputs: what the form makes of its inputs.
-    """
-
-    graph: Callable[[Graph], Graph] = lambda graph: graph
-    inputs: Callable[[Graph, Arrays], Arrays] = _as_given
-
-
 SEAMS = ("Keras write", "Keras read", "torch write", "ONNX write")
-SOUND = Seam()
+"""Where a mistake can be planted: in what a form is made from, and in what it is given."""
+SOUND = Mistake("nothing is wrong")
 
 
 @dataclass(frozen=True)
@@ -65,7 +50,7 @@ class Result:
     Args:
         model: the model's name.
         cell: of `biport.app.matrix.cases.CELLS`.
-        walk: of `biport.app.matrix.cases.WALKS`.
+        direction: of `biport.app.matrix.cases.DIRECTIONS`.
         output: what the layer gives.
         states: ``"none"``, ``"returned"`` or ``"given"``.
         form: of `FORMS`, or ``"Keras read"`` and ``"torch read"`` at level L0.
@@ -78,7 +63,7 @@ class Result:
 
     model: str
     cell: str
-    walk: str
+    direction: str
     output: str
     states: str
     form: str
@@ -128,12 +113,12 @@ class Outcome:
 
 def missing_forms() -> dict[str, str]:
     """The forms that cannot be run here, each with a package that is not installed."""
-    found = {}
+    missing = {}
     for form, packages in NEEDS.items():
         absent = [name for name in packages if importlib.util.find_spec(name) is None]
         if absent:
-            found[form] = absent[0]
-    return found
+            missing[form] = absent[0]
+    return missing
 
 
 def run_matrix(
@@ -169,8 +154,8 @@ def run_matrix(
     todo = list(models(selection))
     results: list[Result] = []
     run = partial(_run_model, selection, tuple(wanted), device, seed)
-    for done, (model, found) in enumerate(zip(todo, each(run, todo, jobs), strict=True), start=1):
-        results += found
+    for done, (model, several) in enumerate(zip(todo, each(run, todo, jobs), strict=True), start=1):
+        results += several
         progress(done, len(todo), model.name)
     absent = {form: package for form, package in missing.items() if form in (forms or FORMS)}
     return Outcome(results, absent, time.perf_counter() - start, len(todo))
@@ -180,7 +165,7 @@ def _run_model(
     selection: Selection, forms: Sequence[str], device: str, seed: int, model: Model
 ) -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="biport-matrix-") as folder:
-        return ModelRun(model, batch(model, selection, seed), Path(folder), device).results(forms)
+        return ModelRun(model, random_batch(model, selection, seed), Path(folder), device).results(forms)
 
 
 class ModelRun:
@@ -188,44 +173,44 @@ class ModelRun:
 
     Args:
         model: what is run.
-        batch: its inputs.
+        inputs: what it is given.
         folder: where ONNX files go.
         device: for torch and onnxruntime.
-        seams: where faults are planted, by `SEAMS`; nowhere by default.
+        seams: the mistakes that are planted, by `SEAMS`; none by default.
     """
 
     def __init__(
         self,
         model: Model,
-        batch: Batch,
+        inputs: MatrixInputs,
         folder: Path,
         device: str = "cpu",
-        seams: Mapping[str, Seam] | None = None,
+        seams: Mapping[str, Mistake] | None = None,
     ) -> None:
         self.model = model
-        self.batch = batch
+        self.inputs = inputs
         self.folder = folder
         self.device = device
         self.seams = dict.fromkeys(SEAMS, SOUND) | dict(seams or {})
-        self.wide = [array.astype("float64") if array.dtype.kind == "f" else array for array in batch.inputs]
+        self.wide = [array.astype("float64") if array.dtype.kind == "f" else array for array in inputs.arrays]
         self.exact = model.graph.astype("float64")
         self.oracle = reference.run(self.exact, self.wide)
-        self.rounded = reference.run(model.graph, batch.inputs, "float32")
+        self.rounded = reference.run(model.graph, inputs.arrays, "float32")
         self.floor = float32_floor(model.graph)
 
     def results(self, forms: Sequence[str]) -> list[Result]:
         """The results of ``forms``; one that fails differs in every layer."""
-        found: list[Result] = []
+        results: list[Result] = []
         try:
             graph, live = self._through_keras()
         except Exception as error:  # Whatever a framework raises over a model of ours is a finding.
             return [self._failed(case, form, "L2", error) for form in forms for case in self.model.cases]
         if live is not None:
-            found += self._weights("Keras read", self.model.graph, graph)
+            results += self._weights("Keras read", self.model.graph, graph)
         for form in forms:
             for level, make in self._runners(form, graph, live).items():
-                found += self._judged(form, level, make)
-        return found + ([*self._read_back(graph)] if "torch" in forms else [])
+                results += self._judged(form, level, make)
+        return results + ([*self._read_back(graph)] if "torch" in forms else [])
 
     def _through_keras(self) -> tuple[Graph, Any]:
         """The graph read from a live Keras model, which the other sides are handed, and that model.
@@ -286,7 +271,7 @@ class ModelRun:
         return onnx_form("ONNX tf2onnx", export.Session(path, device="cpu"))
 
     def _judged(self, form: str, level: str, make: Callable[[], Run]) -> Iterator[Result]:
-        arrays = self.wide if level == "L1" else self.batch.inputs
+        arrays = self.wide if level == "L1" else self.inputs.arrays
         try:
             outputs = make()(arrays)
         except Exception as error:  # A form that cannot be made or run differs, whatever it raised.
@@ -296,7 +281,7 @@ class ModelRun:
             yield self._result(case, form, level, outputs)
 
     def _result(self, case: Case, form: str, level: str, outputs: Arrays) -> Result:
-        errors = {pattern: self._error(case, outputs, rows) for pattern, rows in self.batch.rows.items()}
+        errors = {pattern: self._error(case, outputs, rows) for pattern, rows in self.inputs.rows.items()}
         # What rounding does to the layer is asked over all patterns: three rows of one may be lucky.
         own = self._error(case, self.rounded, slice(None))
         verdicts = []
@@ -324,13 +309,13 @@ class ModelRun:
         if len(outputs) != len(self.oracle):
             note = f"{len(outputs)} outputs instead of {len(self.oracle)}"
             return Error(float("inf"), float("inf"), note=note)
-        found = [
-            measure({"": outputs[place][rows]}, {"": self.oracle[place][rows]})
-            if outputs[place].shape[:1] == self.oracle[place].shape[:1]
-            else measure({"": outputs[place]}, {"": self.oracle[place]})
-            for place in case.places
+        errors = [
+            measure({"": outputs[index][rows]}, {"": self.oracle[index][rows]})
+            if outputs[index].shape[:1] == self.oracle[index].shape[:1]
+            else measure({"": outputs[index]}, {"": self.oracle[index]})
+            for index in case.positions
         ]
-        return max(found, key=lambda error: error.maximum)
+        return max(errors, key=lambda error: error.maximum)
 
     def _read_back(self, graph: Graph) -> Iterator[Result]:
         import torch_side
@@ -354,7 +339,7 @@ class ModelRun:
 
     def _failed(self, case: Case, form: str, level: str, error: Exception) -> Result:
         note = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        errors = dict.fromkeys(self.batch.rows, float("inf"))
+        errors = dict.fromkeys(self.inputs.rows, float("inf"))
         return self._of(case, form, level, Verdict.DIFFERENT, errors, 0.0, note)
 
     def _of(
@@ -371,7 +356,7 @@ class ModelRun:
         return Result(
             model.name,
             model.cell,
-            model.walk,
+            model.direction,
             case.output,
             case.states,
             form,

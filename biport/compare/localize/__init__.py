@@ -1,7 +1,7 @@
-"""Where a form parts from the oracle: the first node, and in it the half, the step, the unit and the gate.
+"""Where a form first differs from the oracle: the node, and in it the direction, step, unit and gate.
 
-Every value of the form that can be seen is held against the oracle's. A node is blamed when its inputs agree
-and its output does not; one whose inputs differ already is not.
+Every value of the form that can be seen is compared with the oracle's. The faulty node is the one whose
+inputs agree and whose output does not; one whose inputs differ already is not.
 """
 
 from __future__ import annotations
@@ -11,19 +11,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from biport.compare.finding import Cause, Finding, Position
 from biport.compare.localize.alignment import align
-from biport.compare.localize.diagnose import blame
-from biport.compare.localize.findings import Cause, Finding
+from biport.compare.localize.diagnose import diagnose
 from biport.compare.localize.oracle import Oracle, State
-from biport.compare.localize.positions import Place
-from biport.compare.localize.traced import Cases, Traced, Values
+from biport.compare.localize.traced import Cases, Traced, Values, seen
 from biport.graph import Graph, Node
 
-__all__ = ["Cause", "Finding", "Oracle", "Place", "Traced", "locate"]
+__all__ = ["Cause", "Finding", "Oracle", "Position", "Traced", "locate"]
 
 
-class Form(Protocol):
-    """What `locate` asks of a form; `biport.app.forms.Form` is one."""
+class Traceable(Protocol):
+    """What `locate` asks of a form; a `Form` of the application is one."""
 
     @property
     def name(self) -> str:
@@ -37,7 +36,7 @@ class Form(Protocol):
 
     @property
     def trace(self) -> Callable[[Cases, Graph], Traced] | None:
-        """The values inside of it, for inputs by case; given the graph it is held against."""
+        """The values inside of it, for inputs by case; given the graph it is compared with."""
         ...
 
 
@@ -50,12 +49,12 @@ def locate(oracle: Oracle, cases: Cases, forms: Mapping[Any, Outputs | str]) -> 
     Args:
         oracle: what every value should be.
         cases: the inputs it was made for.
-        forms: each `Form` with its outputs by case, or with what went wrong when it was run.
+        forms: each `Traceable` with its outputs by case, or with what went wrong when it was run.
     """
     return [_locate(oracle, cases, form, outputs) for form, outputs in forms.items()]
 
 
-def _locate(oracle: Oracle, cases: Cases, form: Form, outputs: Outputs | str) -> Finding:
+def _locate(oracle: Oracle, cases: Cases, form: Traceable, outputs: Outputs | str) -> Finding:
     if isinstance(outputs, str):
         return Finding(form.name, notes=[f"cannot be run: {outputs}"])
     try:
@@ -65,25 +64,25 @@ def _locate(oracle: Oracle, cases: Cases, form: Form, outputs: Outputs | str) ->
         return Finding(form.name, notes=[f"cannot be traced: {type(error).__name__}: {lines[0]}"])
     traced = _aligned(oracle, form, traced)
     values = {case: dict(traced.values.get(case, {})) for case in cases}
-    for case, made in outputs.items():
-        if len(made) != len(oracle.graph.outputs):
-            found = f"gives {len(made)} outputs instead of {len(oracle.graph.outputs)}"
-            return Finding(form.name, notes=[found, *traced.notes])
-        values[case] |= zip(oracle.graph.outputs, made, strict=True)
+    for case, arrays in outputs.items():
+        if len(arrays) != len(oracle.graph.outputs):
+            note = f"gives {len(arrays)} outputs instead of {len(oracle.graph.outputs)}"
+            return Finding(form.name, notes=[note, *traced.notes])
+        values[case] |= zip(oracle.graph.outputs, arrays, strict=True)
     _fill(oracle, values, traced)
     states = {name: _state(oracle, values, name) for name in oracle.graph.tensors}
     states |= {value.name: State.AGREES for value in oracle.graph.inputs}
-    node = _first(oracle.graph, states)
+    node = _first_to_differ(oracle.graph, states)
     if node is None:
-        note = "its outputs differ, but no node parts from the oracle by more than rounding in float32"
+        note = "its outputs differ, but no node differs from the oracle by more than rounding in float32"
         return Finding(form.name, notes=[note, *traced.notes])
     suspects = _hidden_before(oracle.graph, node, states)
     # What is hidden elsewhere has no part in this.
     notes = traced.notes if suspects else ()
-    return blame(oracle, form.name, node, suspects, states, values, traced, notes)
+    return diagnose(oracle, form.name, node, suspects, states, values, traced, notes)
 
 
-def _aligned(oracle: Oracle, form: Form, traced: Traced) -> Traced:
+def _aligned(oracle: Oracle, form: Traceable, traced: Traced) -> Traced:
     """What was traced under the names of the oracle's graph, with the ops that the form's own graph has."""
     if form.graph is None:
         return traced
@@ -105,29 +104,28 @@ def _renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, A
 
 
 def _fill(oracle: Oracle, values: dict[str, Values], traced: Traced) -> None:
-    """The oracle's numbers where a value cannot be seen: there it neither agrees nor parts."""
+    """The oracle's numbers where a value cannot be seen: there it neither agrees nor differs."""
     for case, known in traced.valid.items():
         for name, valid in known.items():
-            found, exact = values[case][name], oracle.exact[case][name]
-            if found.shape == exact.shape and valid.shape == exact.shape[:2]:
-                place = valid.reshape(*valid.shape, *[1] * (exact.ndim - 2))
-                values[case][name] = np.where(place, found, exact)
+            array, exact = values[case][name], oracle.exact[case][name]
+            if array.shape == exact.shape and valid.shape == exact.shape[:2]:
+                values[case][name] = seen(array, exact, valid)
 
 
 def _state(oracle: Oracle, values: Mapping[str, Values], name: str) -> State:
-    return oracle.state(name, {case: found[name] for case, found in values.items() if name in found})
+    return oracle.state(name, {case: known[name] for case, known in values.items() if name in known})
 
 
-def _first(graph: Graph, states: dict[str, State]) -> Node | None:
-    """The first node whose output parts and whose inputs do not."""
+def _first_to_differ(graph: Graph, states: dict[str, State]) -> Node | None:
+    """The first node whose output differs and whose inputs do not."""
     for node in graph.nodes:
-        spoilt = any(states[name] is State.PARTS for name in _read(node))
-        parts = any(states[name] is State.PARTS for name in node.outputs)
-        if parts and not spoilt:
+        spoilt = any(states[name] is State.DIFFERS for name in _read(node))
+        differs = any(states[name] is State.DIFFERS for name in node.outputs)
+        if differs and not spoilt:
             return node
         if spoilt:
             # A hidden value that comes from a wrong one is taken for wrong as well.
-            states |= {name: State.PARTS for name in node.outputs if states[name] is State.HIDDEN}
+            states |= {name: State.DIFFERS for name in node.outputs if states[name] is State.HIDDEN}
     return None
 
 
@@ -138,11 +136,11 @@ def _read(node: Node) -> list[str]:
 def _hidden_before(graph: Graph, node: Node, states: Mapping[str, State]) -> list[Node]:
     """The nodes between ``node`` and the values that are known to agree."""
     makers = {name: maker for maker in graph.nodes for name in maker.outputs}
-    found: dict[str, Node] = {}
+    hidden: dict[str, Node] = {}
     waiting = _read(node)
     while waiting:
         name = waiting.pop()
-        if states[name] is State.HIDDEN and name in makers and makers[name].name not in found:
-            found[makers[name].name] = makers[name]
+        if states[name] is State.HIDDEN and name in makers and makers[name].name not in hidden:
+            hidden[makers[name].name] = makers[name]
             waiting += _read(makers[name])
-    return [maker for maker in graph.nodes if maker.name in found]
+    return [maker for maker in graph.nodes if maker.name in hidden]

@@ -27,17 +27,17 @@ def align(own: Graph, wanted: Graph) -> Alignment:
     the first. Masks do not count: a layer that lost its mask is still that layer.
     """
     pairs = zip(own.inputs, wanted.inputs, strict=False)
-    found = Alignment({}, {one.name: two.name for one, two in pairs})
+    alignment = Alignment({}, {one.name: two.name for one, two in pairs})
     free = list(wanted.nodes)
     for node in own.nodes:
-        alike = [other for other in free if _alike(node, other, found.values)]
+        alike = [other for other in free if _alike(node, other, alignment.values)]
         if not alike:
             continue
         chosen = min(alike, key=lambda other: (other.name != node.name, other.op != node.op))
         free.remove(chosen)
-        found.nodes[node.name] = chosen.name
-        found.values.update(zip(node.outputs, chosen.outputs, strict=True))
-    return found
+        alignment.nodes[node.name] = chosen.name
+        alignment.values.update(zip(node.outputs, chosen.outputs, strict=True))
+    return alignment
 
 
 def _alike(node: Node, other: Node, values: dict[str, str]) -> bool:

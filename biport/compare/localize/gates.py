@@ -1,6 +1,6 @@
-"""Which single gate could be to blame for the first wrong step of a walk.
+"""Which single gate could explain the first wrong step of a scan.
 
-Until then the states agree, so all gates of that step are known. A gate alone can be to blame only if
+Until then the states agree, so all gates of that step are known. A gate alone can explain it only if
 every output, at all these steps, lies between what the gate's smallest and its largest value would give.
 That is necessary and not sufficient: several gates may pass.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from biport.ops import GRU, LSTM, Cell
 from biport.reference.functions import ACTIVATIONS
-from biport.reference.recurrent import gate_values, step
+from biport.reference.recurrent import gate_values, input_part, state_part, step
 
 BOUNDED = {
     "sigmoid": (0.0, 1.0),
@@ -28,26 +28,28 @@ BOUNDED = {
 """Activations whose range, and that they are continuous, makes the test tell something."""
 
 
-def suspects(
-    op: Cell, walked: Sequence[tuple[np.ndarray, np.ndarray | None, np.ndarray, int]], allowed: float
-) -> list[str] | None:
+FirstStep = tuple[np.ndarray, np.ndarray | None, np.ndarray, int]
+"""Of one row, in the order of the scan: inputs ``(T, I)``, mask ``(T,)`` or ``None``, the form's outputs
+``(T, H)``, and the first step that is wrong, a valid one."""
+
+
+def suspects(op: Cell, rows: Sequence[FirstStep], allowed: float) -> list[str] | None:
     """The gates each of which alone could explain the outputs; ``None`` where the test cannot be made.
 
     Args:
-        op: the oracle's cell, walking forward over what it is given.
-        walked: for each row: its inputs ``(T, I)`` in walking order, its mask ``(T,)`` or ``None``, the
-            outputs found ``(T, H)``, and the first step that is wrong, a valid one.
+        op: the oracle's cell, scanning forward over what it is given.
+        rows: what each row was given and gave.
         allowed: what rounding may do.
     """
     if isinstance(op, GRU) and not op.reset_after:
         return None
     gates = [gate for gate in op.gates if _range(op, gate) is not None]
-    if len(op.gates) < 2 or not gates or not walked:
+    if len(op.gates) < 2 or not gates or not rows:
         return None
-    for x, mask, found, at in walked:
+    for x, mask, outputs, at in rows:
         states = _states(op, x, mask, at)
         values = gate_values(op, x[at : at + 1], states[0])
-        gates = [gate for gate in gates if _explains(op, gate, values, states, x, found, at, allowed)]
+        gates = [gate for gate in gates if _explains(op, gate, values, states, x, outputs, at, allowed)]
     return gates
 
 
@@ -71,7 +73,7 @@ def _explains(
     values: dict[str, np.ndarray],
     states: tuple[np.ndarray, ...],
     x: np.ndarray,
-    found: np.ndarray,
+    outputs: np.ndarray,
     at: int,
     allowed: float,
 ) -> bool:
@@ -84,7 +86,7 @@ def _explains(
         else:
             ends.append(_output(op, values | {gate: np.full_like(values[gate], value)}, states))
     low, high = np.min(ends, axis=0) - allowed, np.max(ends, axis=0) + allowed
-    return bool(((found[at] >= low) & (found[at] <= high)).all())
+    return bool(((outputs[at] >= low) & (outputs[at] <= high)).all())
 
 
 def _output(op: Cell, gate: dict[str, np.ndarray], states: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -97,8 +99,6 @@ def _output(op: Cell, gate: dict[str, np.ndarray], states: tuple[np.ndarray, ...
 def _with_reset(
     op: GRU, value: float, values: dict[str, np.ndarray], states: tuple[np.ndarray, ...], x: np.ndarray
 ) -> np.ndarray:
-    from biport.reference.recurrent import input_part, state_part
-
     inner = value * state_part(op, "h", states[0])
     candidate = ACTIVATIONS[op.activation](input_part(op, "h", x) + inner)
     return _output(op, values | {"h": candidate}, states)

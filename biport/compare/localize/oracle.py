@@ -17,7 +17,7 @@ class State(StrEnum):
     """What is known of a value of a form."""
 
     AGREES = "agrees"
-    PARTS = "parts"
+    DIFFERS = "differs"
     HIDDEN = "hidden"
 
 
@@ -38,7 +38,7 @@ class Oracle:
         self.allowed = cache(self._allowed)
 
     def _by_case(self, values: dict[str, Values], name: str) -> dict[str, np.ndarray]:
-        return {case: _number(found[name]) for case, found in values.items() if name in found}
+        return {case: _number(known[name]) for case, known in values.items() if name in known}
 
     def _allowed(self, name: str) -> float | None:
         """The largest error of ``name`` that rounding explains; ``None`` where it explains any."""
@@ -47,21 +47,21 @@ class Oracle:
         verdict, allowed = judge_float32(error, error, None, self._floor)
         return None if verdict is Verdict.ILL_CONDITIONED else allowed
 
-    def state(self, name: str, found: dict[str, np.ndarray]) -> State:
-        """Whether ``found``, by case, is the value ``name``."""
+    def state(self, name: str, arrays: dict[str, np.ndarray]) -> State:
+        """Whether ``arrays``, by case, are the value ``name``."""
         allowed = self.allowed(name)
-        if allowed is None or not found:
+        if allowed is None or not arrays:
             return State.HIDDEN
-        exact = {case: _number(self.exact[case][name]) for case in found}
-        error = measure({case: _number(array) for case, array in found.items()}, exact)
-        return State.AGREES if error.maximum <= allowed else State.PARTS
+        exact = {case: _number(self.exact[case][name]) for case in arrays}
+        error = measure({case: _number(array) for case, array in arrays.items()}, exact)
+        return State.AGREES if error.maximum <= allowed else State.DIFFERS
 
-    def agrees(self, name: str, case: str, found: np.ndarray, wanted: np.ndarray) -> bool:
+    def agrees(self, name: str, case: str, array: np.ndarray, wanted: np.ndarray) -> bool:
         """Whether two arrays that stand for the value ``name`` are the same but for rounding."""
         allowed = self.allowed(name) or 0.0
-        if found.shape != wanted.shape:
+        if array.shape != wanted.shape:
             return False
-        return measure({case: _number(found)}, {case: _number(wanted)}).maximum <= allowed
+        return measure({case: _number(array)}, {case: _number(wanted)}).maximum <= allowed
 
     def sources(self, node: Node, case: str) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
         """The inputs and the masks of ``node``."""

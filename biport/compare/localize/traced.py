@@ -30,3 +30,8 @@ class Traced:
     ops: Mapping[str, Op] = field(default_factory=dict)
     remarks: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+
+def seen(array: np.ndarray, exact: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """``array`` where it can be seen, at the steps of ``valid`` ``(N, T)``, and ``exact`` elsewhere."""
+    return np.where(valid.reshape(*valid.shape, *[1] * (exact.ndim - 2)), array, exact)

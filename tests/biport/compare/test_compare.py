@@ -3,8 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from biport import ops, reference, verify
-from biport.app.verify import random_cases
+from biport import reference, verify
 from biport.compare.tolerance import (
     Error,
     Verdict,
@@ -15,8 +14,7 @@ from biport.compare.tolerance import (
     measure,
 )
 from biport.errors import InputError
-from biport.graph import Graph, Node, Value
-from testing.graphs import classifier, lstm, padded_ids
+from testing.graphs import classifier, padded_ids
 
 
 def test_measure_names_the_worst_element() -> None:
@@ -102,41 +100,6 @@ def test_labels_may_differ_inside_a_tie_only() -> None:
     many = np.array([[0.2, 0.5, 0.3]])
     assert label_agreement(np.array([[0.5, 0.2, 0.3]]), many, 1e-6) == (0.0, 1)
     assert label_agreement(np.zeros((0, 3)), np.zeros((0, 3)), 1e-6) == (1.0, 0)
-
-
-def test_random_cases_reach_every_pattern() -> None:
-    graph = classifier(np.random.default_rng(0))
-    cases = random_cases(graph, 3)
-    masks = {case: arrays[0] != 0 for case, arrays in cases.items()}
-    assert masks["full"].all()
-    assert masks["right"][:, 0].all()
-    assert not masks["right"].all()
-    assert masks["left"][:, -1].all()
-    assert not masks["left"].all()
-    holes = masks["holes"]
-    assert (np.diff(holes.astype(int), axis=1) == 1).any()
-    assert (np.diff(holes.astype(int), axis=1) == -1).any()
-    assert (~masks["all padding"]).all(axis=1).any()
-    assert masks["all padding"].any()
-    assert masks["one step"].shape == (1, 1)
-    again = random_cases(graph, 3)
-    assert all((again[case][0] == cases[case][0]).all() for case in cases)
-    assert any((random_cases(graph, 4)[case][0] != cases[case][0]).any() for case in cases)
-
-
-def test_random_cases_pad_features_as_a_masking_layer_sees_them() -> None:
-    x = Value("x", ("N", "T", 3), "float32")
-    nodes = (
-        Node("mask", ops.FeaturesNotEqual(value=-1.0), ("x",)),
-        Node("masking", ops.Masking(mask_value=-1.0), ("x",)),
-        Node("lstm", lstm(np.random.default_rng(0), 3, 2), ("masking",), masks=("mask",)),
-    )
-    cases = random_cases(Graph((x,), nodes, ("lstm",)), 3)
-    masks = {case: (arrays[0] != -1).any(axis=-1) for case, arrays in cases.items()}
-    assert masks["full"].all()
-    assert masks["right"][:, 0].all()
-    assert not masks["right"].all()
-    assert (~masks["all padding"]).all(axis=1).any()
 
 
 class _Faulty:

@@ -1,4 +1,4 @@
-"""What was found inside of a form that differs, in words and as plain data."""
+"""Where a form first differs from the oracle and why, in words and as plain data."""
 
 from __future__ import annotations
 
@@ -8,19 +8,48 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from biport.compare.localize.positions import Place
+
+@dataclass(frozen=True)
+class Position:
+    """One number of a node's output.
+
+    Args:
+        case: the name of the inputs.
+        row: of the batch.
+        direction: ``"forward"`` or ``"backward"`` of a `Bidirectional`, or empty.
+        state: which state it is, where it is one and not the output.
+        step: in time; ``None`` where the output has no steps.
+        scanned: how many valid steps were scanned up to and with this one; ``None`` where nothing scans.
+        padded: whether the step is masked.
+        unit: the unit that is furthest off.
+        units: all units that are off at this step.
+        value: the form's number.
+        exact: the oracle's.
+    """
+
+    case: str
+    row: int
+    direction: str
+    state: str
+    step: int | None
+    scanned: int | None
+    padded: bool
+    unit: int
+    units: tuple[int, ...]
+    value: float
+    exact: float
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a node parts from the oracle, as far as that is known.
+    """Why a node differs from the oracle, as far as that is known.
 
     Args:
         weights: ``{path: gates}`` of the form's weights that differ.
         settings: what it has otherwise, one clause each.
-        variants: known mistakes each of which gives what was found.
+        variants: known mistakes each of which gives what the form gave.
         gates: the gates each of which alone could explain the first wrong steps; ``None`` if not tested.
-        explained: whether weights and settings give what was found; ``None`` where that was not asked.
+        explained: whether weights and settings give what the form gave; ``None`` where that was not asked.
         own: whether the node gives the same when the oracle computes it from the form's own inputs, so that
             it only amplifies rounding.
     """
@@ -70,17 +99,17 @@ def _plural(word: str, names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Finding:
-    """One form that parts from the oracle.
+    """One form that differs from the oracle.
 
     Args:
         form: its name.
         node: the first node whose inputs agree and whose output does not; ``None`` where there is none.
         kind: the node's op.
-        output: the value that parts.
+        output: the value that differs.
         suspects: nodes before it whose values could not be seen: it is one of these, or ``node``.
-        place: where in the node's output.
-        worked_out: the place was computed with the form's weights, as the output
-            has no steps, or two halves in one.
+        position: where in the node's output.
+        worked_out: the position was computed with the form's weights, as the output
+            has no steps, or two directions in one.
         cause: why.
         causes: the same for those of ``suspects`` that are known to be otherwise than they should be.
         notes: why something could not be seen.
@@ -91,7 +120,7 @@ class Finding:
     kind: str = ""
     output: str = ""
     suspects: Sequence[str] = ()
-    place: Place | None = None
+    position: Position | None = None
     worked_out: bool = False
     cause: Cause = field(default_factory=Cause)
     causes: Mapping[str, Cause] = field(default_factory=dict)
@@ -105,28 +134,28 @@ class Finding:
         at = f"at node {self.node!r}"
         if self.suspects:
             at += f", so the fault is in one of {', '.join(map(repr, (*self.suspects, self.node)))}"
-        where = "" if self.place is None else ", " + place_text(self.place)
+        where = "" if self.position is None else ", " + position_text(self.position)
         why = [self.cause.text, *(f"{name!r}: {cause.text}" for name, cause in self.causes.items())]
         if self.worked_out:
-            why.insert(0, "worked out from what it holds, as its output does not show it")
+            why.insert(0, "worked out from its weights, as its output does not show it")
         said = "; ".join(part for part in (*why, *self.notes) if part)
-        return f"{self.form}: first parts {at}{where}" + (f"; {said}" if said else "")
+        return f"{self.form}: first differs {at}{where}" + (f"; {said}" if said else "")
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; numbers that are not finite are ``null``."""
-        place = None
-        if self.place is not None:
-            place = dataclasses.asdict(self.place)
-            place["units"] = list(self.place.units)
-            for name in ("found", "exact"):
-                place[name] = place[name] if math.isfinite(place[name]) else None
+        position = None
+        if self.position is not None:
+            position = dataclasses.asdict(self.position)
+            position["units"] = list(self.position.units)
+            for name in ("value", "exact"):
+                position[name] = position[name] if math.isfinite(position[name]) else None
         return {
             "form": self.form,
             "node": self.node,
             "kind": self.kind,
             "output": self.output,
             "suspects": list(self.suspects),
-            "place": place,
+            "position": position,
             "worked_out": self.worked_out,
             "cause": _cause_json(self.cause),
             "causes": {name: _cause_json(cause) for name, cause in self.causes.items()},
@@ -146,25 +175,25 @@ def _cause_json(cause: Cause) -> dict[str, Any]:
     }
 
 
-def place_text(place: Place) -> str:
-    """``backward half, step 3 (the 5th walked), unit 2, case 'holes' row 1: 0.41 instead of 0.2``."""
-    parts = [f"{place.half} half"] if place.half else []
-    if place.state:
-        parts.append(f"final state {place.state}")
-    if place.step is not None:
-        parts.append(f"step {place.step}{_walked(place)}")
-    parts.append(f"unit {place.unit}")
-    parts.append(f"case {place.case!r} row {place.row}")
-    return f"{', '.join(parts)}: {place.found:.4g} instead of {place.exact:.4g}"
+def position_text(position: Position) -> str:
+    """``backward direction, step 3 (the 5th scanned), unit 2, case 'holes' row 1: 0.41 instead of 0.2``."""
+    parts = [f"{position.direction} direction"] if position.direction else []
+    if position.state:
+        parts.append(f"final state {position.state}")
+    if position.step is not None:
+        parts.append(f"step {position.step}{_scanned(position)}")
+    parts.append(f"unit {position.unit}")
+    parts.append(f"case {position.case!r} row {position.row}")
+    return f"{', '.join(parts)}: {position.value:.4g} instead of {position.exact:.4g}"
 
 
-def _walked(place: Place) -> str:
-    if place.walked is None:
+def _scanned(position: Position) -> str:
+    if position.scanned is None:
         return ""
-    if place.padded:
-        after = f"after {place.walked} walked" if place.walked else "before the first walked"
+    if position.padded:
+        after = f"after {position.scanned} scanned" if position.scanned else "before the first scanned"
         return f" (padding, {after})"
-    return f" (the {ordinal(place.walked)} walked)"
+    return f" (the {ordinal(position.scanned)} scanned)"
 
 
 def ordinal(number: int) -> str:

@@ -1,0 +1,199 @@
+"""The patterns of mask, and random inputs under them: the one list and the one maker of both.
+
+A form that is right for sequences without padding may be wrong for one that is padded on the left, has a gap,
+or is nothing but padding; so whatever is compared is compared under all of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from biport.analysis.lengths import needed_steps
+from biport.graph import Graph, Value
+from biport.inputs import id_bounds
+from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
+
+PATTERNS = ("full", "right", "left", "holes", "all padding")
+"""What a row of a mask can be like; see `valid_steps`."""
+
+CASES: Mapping[str, tuple[int, int, Sequence[str]]] = {
+    "full": (5, 11, ("full",)),
+    "right": (6, 9, ("right",)),
+    "left": (6, 9, ("left",)),
+    "holes": (6, 12, ("holes",)),
+    "all padding": (4, 7, ("all padding", "holes")),
+    "one step": (1, 1, ("full",)),
+    "long": (3, 70, ("full", "right", "right")),
+}
+"""The batches of `random_cases`: N, T and the patterns of the rows, in turn."""
+
+UNBOUNDED_IDS = 10
+"""V of ids that feed no embedding, as far as that is known."""
+
+
+def valid_steps(patterns: Sequence[str], N: int, T: int, rng: np.random.Generator) -> np.ndarray:
+    """A mask, ``(N, T)`` booleans, in which row n has the pattern ``patterns[n % len(patterns)]``.
+
+    - ``full``: no padding.
+    - ``right`` and ``left``: padding at that end, of other lengths in other rows as far as there are any. Of
+      four such rows or more in turn the first is full, so that there is a longest row.
+    - ``holes``: a gap between two valid steps. In turn a row begins valid and ends in padding, the other way
+      round, or either.
+    - ``all padding``: no valid step.
+
+    Only ``all padding`` has rows without a valid step. Where T is too small there is as much of a pattern as
+    fits: padding at an end takes two steps, a gap three, a gap and padding at an end four.
+
+    Raises:
+        ValueError: a pattern is none of `PATTERNS`.
+    """
+    unknown = sorted({*patterns} - {*PATTERNS})
+    if unknown or not patterns:
+        raise ValueError(f"a pattern of mask should be one of {', '.join(PATTERNS)}; found {unknown}")
+    of_rows = [patterns[row % len(patterns)] for row in range(N)]
+    valid = np.zeros((N, T), bool)
+    for pattern in dict.fromkeys(of_rows):
+        rows = [row for row, own in enumerate(of_rows) if own == pattern]
+        valid[rows] = _pattern(pattern, len(rows), T, rng)
+    return valid
+
+
+def _pattern(pattern: str, N: int, T: int, rng: np.random.Generator) -> np.ndarray:
+    """N rows of one pattern."""
+    match pattern:
+        case "right":
+            return np.arange(T) < _lengths(N, T, rng)[:, None]
+        case "left":
+            return np.arange(T) >= T - _lengths(N, T, rng)[:, None]
+        case "holes":
+            return np.array([_holes(row, T, rng) for row in range(N)], bool).reshape(N, T)
+        case _:
+            return np.full((N, T), pattern == "full")
+
+
+def _lengths(N: int, T: int, rng: np.random.Generator) -> np.ndarray:
+    """Lengths above 0 and below T, every one of them before one comes twice."""
+    if T < 2:
+        return np.full(N, T)
+    lengths = np.resize(rng.permutation(np.arange(1, T)), N)
+    if N > 3:
+        lengths[0] = T
+    return lengths
+
+
+def _holes(row: int, T: int, rng: np.random.Generator) -> np.ndarray:
+    if T < 3:
+        # No room for a gap: one step of two.
+        return np.arange(T) == row % max(T, 1)
+    valid = rng.random(T) < 0.6
+    first, last = 0, T - 3
+    if T > 3 and row % 3 == 0:
+        valid[0], valid[-1], last = True, False, T - 4
+    elif T > 3 and row % 3 == 1:
+        valid[0], valid[-1], first = False, True, 1
+    gap = rng.integers(first, last + 1)
+    valid[gap : gap + 3] = True, False, True
+    return valid
+
+
+def random_inputs(
+    values: Sequence[Value],
+    N: int,
+    T: int | Mapping[str, int],
+    rng: np.random.Generator,
+    *,
+    patterns: Sequence[str] = PATTERNS,
+    lengths: np.ndarray | None = None,
+    id_bounds: Mapping[str, int] | None = None,
+    unbounded: int = UNBOUNDED_IDS,
+    padding: Mapping[str, float] | None = None,
+) -> list[np.ndarray]:
+    """One array for each input: ids below their bounds, normal numbers, and masks.
+
+    Integers are padded where the mask is false, floats only where ``padding`` says with what, and booleans
+    are the mask. Each input has a mask of its own, of the same patterns; sizes that are fixed stay.
+
+    Args:
+        values: what the inputs are.
+        N: rows.
+        T: of every size that varies, or of each by its letter.
+        rng: where the numbers come from.
+        patterns: of the rows, in turn; see `valid_steps`.
+        lengths: ``(N,)`` valid steps of each row, padded on the right, in place of patterns.
+        id_bounds: by input, ids are below them; see `biport.inputs.id_bounds`.
+        unbounded: what they are below where that does not say.
+        padding: by input, what a padded step has: an id, or what all of its features are; see
+            `padding_values`. Ids that are not among them have 0. No valid step has the id of padding.
+    """
+    arrays = []
+    for value in values:
+        shape = (N, *(_size(dim, T) for dim in value.shape[1:]))
+        steps = shape[1] if len(shape) > 1 else 1
+        if lengths is None:
+            valid = valid_steps(patterns, N, steps, rng)
+        else:
+            valid = np.arange(steps) < lengths[:, None]
+        number = None if padding is None else padding.get(value.name)
+        if value.dtype in INTEGERS:
+            bound = (id_bounds or {}).get(value.name, unbounded)
+            array = _ids(shape, valid, bound, 0 if number is None else int(number), rng)
+        elif value.dtype == "bool":
+            array = valid
+        else:
+            array = rng.normal(size=shape)
+            if number is not None:
+                array[~valid] = number
+        arrays.append(array.astype(value.dtype))
+    return arrays
+
+
+def _size(dim: int | str, T: int | Mapping[str, int]) -> int:
+    if isinstance(dim, int):
+        return dim
+    return T if isinstance(T, int) else T[dim]
+
+
+def _ids(
+    shape: Sequence[int], valid: np.ndarray, bound: int, padding: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Ids in ``[0, bound)``, ``padding`` at padded steps only; where that is no id, 0 stands there."""
+    within = 0 <= padding < bound
+    if bound < 2 and within:
+        return np.zeros(shape, int)
+    ids = rng.integers(0, bound - within, shape)
+    ids += within & (ids >= padding)
+    if len(shape) > 1:
+        ids[~valid] = padding if within else 0
+    return ids
+
+
+def padding_values(graph: Graph) -> dict[str, float]:
+    """What stands at padded steps, for each input that a mask is made of: an id, or what all features are."""
+    kinds = NotEqual, FeaturesNotEqual
+    names = {value.name for value in graph.inputs}
+    return {
+        node.inputs[0]: node.op.value
+        for node in graph.nodes
+        if isinstance(node.op, kinds) and node.inputs[0] in names
+    }
+
+
+def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
+    """Inputs that reach every rule of a mask: ``{case: one array an input}``, the cases of `CASES`.
+
+    Padding is what the model takes for padding: an id, or steps of features that are all one number.
+    Sequences without padding, padded right, padded left, with holes, with rows that are all padding, a
+    single row of a single step, and one long batch. None is shorter than the model can take, and where T
+    is fixed, every case has that T.
+    """
+    rng = np.random.default_rng(seed)
+    least = max(needed_steps(graph).values(), default=0)
+    bounds, padding = id_bounds(graph), padding_values(graph)
+    return {
+        case: random_inputs(
+            graph.inputs, N, max(T, least), rng, patterns=patterns, id_bounds=bounds, padding=padding
+        )
+        for case, (N, T, patterns) in CASES.items()
+    }

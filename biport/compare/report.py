@@ -1,0 +1,137 @@
+"""What `biport.verify` gives: a line for each output, form and level, as text and as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from biport.compare.finding import Finding
+from biport.compare.tolerance import Error, Verdict
+
+
+@dataclass(frozen=True)
+class Line:
+    """One output of one form: the measured error and what was allowed."""
+
+    form: str
+    output: str
+    level: str
+    verdict: Verdict
+    error: Error
+    allowed: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as plain data; an infinite error is ``null``."""
+        finite = math.isfinite(self.error.maximum)
+        return {
+            "form": self.form,
+            "output": self.output,
+            "level": self.level,
+            "verdict": str(self.verdict),
+            "maximum": self.error.maximum if finite else None,
+            "percentile_99_9": self.error.percentile if finite else None,
+            "worst": {"case": self.error.worst[0], "index": list(self.error.worst[1])},
+            "allowed": self.allowed,
+            "at_fault": self.verdict is Verdict.DIFFERENT,
+            "note": self.error.note,
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `biport.verify` found.
+
+    Args:
+        lines: one for each form, output and level.
+        weights: for each form that biport can read, the weights that are not the source's bit for bit.
+        cases: the names of the inputs it ran on.
+        digest: the SHA-256 of the source's graph.
+        trace: where each form that differs first does; ``None`` where that was not asked.
+        notes: what was asked for and could not be compared, and why.
+    """
+
+    lines: Sequence[Line]
+    weights: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    cases: Sequence[str] = ()
+    digest: str = ""
+    trace: Sequence[Finding] | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of all lines."""
+        verdicts = {line.verdict for line in self.lines}
+        for verdict in (Verdict.DIFFERENT, Verdict.ILL_CONDITIONED):
+            if verdict in verdicts:
+                return verdict
+        return Verdict.SAME
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is the same."""
+        return self.verdict is Verdict.SAME
+
+    @property
+    def at_fault(self) -> list[str]:
+        """The forms that differ from the oracle."""
+        return list(dict.fromkeys(line.form for line in self.lines if line.verdict is Verdict.DIFFERENT))
+
+    @property
+    def maximum(self) -> float:
+        """The largest error of all float32 lines."""
+        return max((line.error.maximum for line in self.lines if line.level == "L2"), default=0.0)
+
+    @property
+    def table(self) -> str:
+        """The report as lines of text."""
+        rows = [_HEADINGS, *(_cells(line) for line in self.lines)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+        text = [
+            "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        for form, differing in self.weights.items():
+            some = ", ".join(differing[:3]) + (", ..." if len(differing) > 3 else "")
+            state = "equal bit for bit" if not differing else f"{len(differing)} differ: {some}"
+            text.append(f"L0 weights of {form}: {state}")
+        text += [f"note: {note}" for note in self.notes]
+        fault = f"; at fault: {', '.join(self.at_fault)}" if self.at_fault else ""
+        return "\n".join([*text, f"verdict: {self.verdict}{fault}", *self._trace()])
+
+    def _trace(self) -> list[str]:
+        if self.trace is None:
+            return []
+        return [finding.text for finding in self.trace] or ["no form differs from the oracle"]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return {
+            "verdict": str(self.verdict),
+            "ok": self.ok,
+            "at_fault": self.at_fault,
+            "cases": list(self.cases),
+            "digest": self.digest,
+            "lines": [line.to_json() for line in self.lines],
+            "weights": {form: list(differing) for form, differing in self.weights.items()},
+            "notes": list(self.notes),
+            **({} if self.trace is None else {"trace": [finding.to_json() for finding in self.trace]}),
+        }
+
+
+_HEADINGS = ("form", "output", "level", "verdict", "maximum", "99.9 %", "allowed", "worst at", "note")
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    case, index = line.error.worst
+    return (
+        line.form,
+        line.output,
+        line.level,
+        str(line.verdict),
+        f"{line.error.maximum:.2e}",
+        f"{line.error.percentile:.2e}",
+        f"{line.allowed:.2e}",
+        f"{case} {list(index)}" if case or index else "",
+        line.error.note,
+    )
