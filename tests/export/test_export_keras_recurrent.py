@@ -17,6 +17,7 @@ import export
 import keras_side
 from biport import verify
 from biport.errors import InputError
+from testing.models import every_mask
 
 keras = pytest.importorskip("keras")
 pytest.importorskip("tf2onnx")
@@ -55,11 +56,12 @@ def embedded(masked: bool = True):
 def routes(model, folder: Path, traced: bool = True) -> list[Path]:
     """The model checked on the fused route and, which takes long, if ``traced`` on the other; the files."""
     paths = [folder / "fused.onnx", *([folder / "tf2onnx.onnx"] if traced else [])]
-    export.write(keras_side.read(model), paths[0])
+    graph = keras_side.read(model)
+    export.write(graph, paths[0])
     if traced:
         export.write_tf2onnx(model, paths[1])
-    report = verify(model, *paths)
-    assert report.ok, report.table
+    for report in (verify(model, *paths, inputs=every_mask(graph)), verify(graph, *paths)):
+        assert report.ok, report.table
     return paths
 
 

@@ -58,6 +58,7 @@ def inside(path: Path) -> set[str]:
     return {inner.op_type for node in nodes for part in node.attribute for inner in part.g.node}
 
 
+@pytest.mark.cover(2)
 @pytest.mark.parametrize("states", [False, True], ids=["", "states"])
 @pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])

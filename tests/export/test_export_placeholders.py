@@ -60,6 +60,7 @@ def check(model: keras.Model, path: Path, inputs: np.ndarray, loops: int = 0, fu
     assert not [layer for layer in model._flatten_layers() if "call" in vars(layer)]
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_kind_around_an_unknown_layer(cell: str, masked: bool, tmp_path: Path) -> None:

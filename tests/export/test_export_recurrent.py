@@ -54,6 +54,7 @@ def shown(settings: dict[str, bool]) -> str:
     return "-".join(name for name, on in settings.items() if on) or "plain"
 
 
+@pytest.mark.cover(2)
 @pytest.mark.parametrize("settings", every(*FLAGS), ids=shown)
 @pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
 @pytest.mark.parametrize("kind", KINDS)
@@ -63,6 +64,7 @@ def test_one_direction(kind, looped, settings, rng, tmp_path):
         check(op, tmp_path, rng, {"Scan" if looped else NODES[kind]: 1}, masked=masked, states=states)
 
 
+@pytest.mark.cover(2)
 @pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
 @pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
 @pytest.mark.parametrize("merge", ops.MERGE_MODES)
@@ -74,6 +76,7 @@ def test_two_directions(kind, merge, looped, settings, rng, tmp_path):
         check(both_ways(pair[0], pair[1], merge), tmp_path, rng, nodes, masked=masked, states=states)
 
 
+@pytest.mark.cover(2)
 @pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
 @pytest.mark.parametrize("merge", ["concat", None])
 @pytest.mark.parametrize(
@@ -100,6 +103,7 @@ def test_stacks(settings, rng, tmp_path):
         check(op, tmp_path, rng, {"GRU": 1, "LSTM": 1, "RNN": 1}, masked=masked, states=states)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("merge", ["concat", "ave", None])
 @pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
 def test_stacks_in_both_directions(settings, merge, rng, tmp_path):
@@ -118,6 +122,7 @@ def test_a_stack_stays_in_step_form(rng, tmp_path):
     assert (kinds.count("Gather"), kinds.count("ScatterElements")) == (2, 1)
 
 
+@pytest.mark.cover(2)
 @pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
 @pytest.mark.parametrize("biases", [0, 1, 2])
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,6 +141,7 @@ def tame(op: ops.Cell) -> ops.Cell:
 SETTINGS = [(kind, setting) for kind in KINDS for setting in ("activation", "recurrent_activation")][:-1]
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("name", ops.ACTIVATIONS)
 @pytest.mark.parametrize(("kind", "setting"), SETTINGS)
 def test_every_activation_in_every_position(kind, setting, name, rng, tmp_path):

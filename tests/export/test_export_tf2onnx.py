@@ -124,6 +124,7 @@ def test_two_outputs_of_one_layer(tmp_path):
         np.testing.assert_allclose(wanted, output, atol=1e-6)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("sequences", [True, False])
 @pytest.mark.parametrize("merge", ["concat", None])
 def test_directions_of_unequal_size_of_which_keras_tells_the_wrong_shape(merge, sequences, tmp_path):

@@ -103,6 +103,7 @@ TABLE = [
 ]
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
 @pytest.mark.parametrize("kind, direction", TABLE)
 def test_keras_is_what_the_reference_says(kind: str, direction: str | None, masked: bool) -> None:
@@ -120,6 +121,7 @@ def ops_of(graph: Graph) -> dict[str, Any]:
     return {node.name: node.op for node in graph.nodes if node.op.weights()}
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("direction", ["backward", "concat"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_gives_the_graph_of_its_model(kind: str, direction: str, tmp_path) -> None:

@@ -120,6 +120,7 @@ def palindromes(rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([half, half[:, ::-1]], axis=1)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize(
     ("merge", "init"), [("concat", "mirror"), ("sum", "mirror"), ("ave", "copy"), ("ave", "mirror")]
 )
@@ -158,6 +159,7 @@ def test_other_merges_keep_the_shapes(merge: str) -> None:
     assert f"merged by {merge}" in str(made)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("init", ["copy", "mirror", "fresh"])
 def test_converting_and_porting_commute(cell: str, init: str) -> None:

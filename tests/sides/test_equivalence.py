@@ -15,6 +15,7 @@ from biport import verify
 from biport.compare.tolerance import Verdict
 from keras_side.models.sentiment import sentiment
 from testing.graphs import MERGES
+from testing.models import check_same
 
 UNITS = {"one layer": (4,), "two layers": (4, 3)}
 
@@ -27,6 +28,7 @@ def build(merge: str | None, masked: bool, units: tuple[int, ...], classes: int)
     return model
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("layers", UNITS)
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
 @pytest.mark.parametrize("merge", MERGES)
@@ -46,6 +48,20 @@ def test_all_forms_are_the_same(merge: str | None, masked: bool, layers: str, tm
     assert [line.form for line in report.lines if line.level == "L1"] == ["keras", "torch"]
     assert set(report.cases) >= {"right", "left", "holes", "all padding"}
     assert report.weights["torch"] == []
+    assert report.maximum < 1e-6
+
+
+@pytest.mark.parametrize("layers", UNITS)
+@pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
+@pytest.mark.parametrize("merge", MERGES)
+def test_keras_torch_and_fused_onnx_are_the_same(
+    merge: str | None, masked: bool, layers: str, tmp_path
+) -> None:
+    """The same product over fewer steps."""
+    model = build(merge, masked, UNITS[layers], 3 if merge in ("concat", "mul") else 1)
+    graph = keras_side.read(model)
+    export.write(graph, tmp_path / "fused.onnx")
+    report = check_same(graph, [model], [torch_side.write(graph), tmp_path / "fused.onnx"])
     assert report.maximum < 1e-6
 
 

@@ -44,8 +44,17 @@ def test_two_inputs(kind: str, masked, tmp_path: Path) -> None:
     inputs = ids()
     made = getattr(layers, kind)(name="merged")(embedded(inputs, masked))
     outputs = [made, layers.LSTM(2, name="behind")(made)]
-    graph = check_everywhere(quiet_model(inputs, outputs), tmp_path, tf2onnx=masked == (True, True))
+    tf2onnx = kind == "Multiply" and masked == (True, True)
+    graph = check_everywhere(quiet_model(inputs, outputs), tmp_path, tf2onnx=tf2onnx)
     assert (graph["behind"].masks[0] is None) == (masked != (True, True))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("kind", [*ELEMENTWISE, "Subtract"])
+def test_two_masked_inputs_by_tf2onnx(kind: str, tmp_path: Path) -> None:
+    inputs = ids()
+    made = getattr(layers, kind)(name="merged")(embedded(inputs, (True, True)))
+    check_everywhere(quiet_model(inputs, [made, layers.LSTM(2)(made)]), tmp_path, tf2onnx=True)
 
 
 @pytest.mark.parametrize("masked", [(True, True, True), (True, False, True), (False, True, True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import export
 import keras_side
 import torch_side
 from biport import bundle, verify
+from biport.analysis.lengths import needed_steps
+from biport.compare.cases import PATTERNS, padding_values, random_inputs
+from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
 from biport.graph import Graph
+from biport.inputs import id_bounds
 
 
 def randomize(model: Any, seed: int = 0) -> Any:
@@ -34,6 +39,31 @@ def quiet_model(inputs: Any, outputs: Any) -> Any:
     return randomize(keras.Model(inputs, outputs))
 
 
+def every_mask(graph: Graph, N: int = 10, T: int = 7, seed: int = 0) -> list[np.ndarray]:
+    """One batch with rows of every pattern of mask in turn, at least as long as the model needs."""
+    return random_inputs(
+        graph.inputs,
+        N,
+        max(T, *needed_steps(graph).values(), 1),
+        np.random.default_rng(seed),
+        patterns=PATTERNS,
+        id_bounds=id_bounds(graph),
+        padding=padding_values(graph),
+    )
+
+
+def check_same(graph: Graph, models: Sequence[Any], forms: Sequence[Any]) -> Report:
+    """Keras models over one batch with every pattern of mask, in one go; all other forms over every case too.
+
+    Keras takes a hundred times as long as any other form, by the step.
+    """
+    report = verify(*models, *forms, inputs=every_mask(graph), float64=True)
+    for one in (report, verify(graph, *forms, float64=True)):
+        assert one.verdict is Verdict.SAME, f"{graph}\n{one.table}"
+        assert not any(one.weights.values())
+    return report
+
+
 def check_everywhere(model: Any, folder: Path, *, tf2onnx: bool = False, back: bool = True) -> Graph:
     """The graph of ``model``, which every side computes, and which every side gives back bit for bit."""
     with warnings.catch_warnings():
@@ -49,13 +79,9 @@ def _check(model: Any, folder: Path, tf2onnx: bool, back: bool) -> Graph:
     assert torch_side.read(module) == graph
     assert bundle.read(bundle.write(graph, folder / "bundle", overwrite=True)) == graph
     export.write(graph, folder / "fused.onnx", overwrite=True)
-    sources = [model, module, folder / "fused.onnx"]
-    if back:
-        sources.append(keras_side.write(graph))
+    forms = [module, folder / "fused.onnx"]
     if tf2onnx:
         export.write_tf2onnx(model, folder / "tf2onnx.onnx", overwrite=True)
-        sources.append(folder / "tf2onnx.onnx")
-    report = verify(*sources, float64=True)
-    assert report.verdict is Verdict.SAME, f"{graph}\n{report.table}"
-    assert not any(report.weights.values())
+        forms.append(folder / "tf2onnx.onnx")
+    check_same(graph, [model, *([keras_side.write(graph)] if back else [])], forms)
     return graph

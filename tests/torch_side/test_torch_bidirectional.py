@@ -22,6 +22,7 @@ RULES = [
 SIZES = [(4, 6, 3, 5), (1, 5, 2, 3), (3, 1, 2, 4), (2, 3, 4, 1), (1, 1, 1, 1)]
 
 
+@pytest.mark.cover(2)
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("pattern", MASKS)
 @pytest.mark.parametrize("N, T, I, H", SIZES)

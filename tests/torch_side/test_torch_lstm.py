@@ -22,6 +22,7 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.cover(2)
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("pattern", MASKS)
 @pytest.mark.parametrize("N, T, I, H", SIZES)

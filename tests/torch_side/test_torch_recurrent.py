@@ -98,6 +98,7 @@ def test_one_direction_equals_the_reference(name: str) -> None:
             check(layer(rng, name, return_sequences=sequences, **scan), masked, started, rng)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("merge", ["concat", "sum", "mul", "ave", None])
 @pytest.mark.parametrize("name", KINDS)
 def test_two_directions_equal_the_reference(name: str, merge: str | None) -> None:
