@@ -20,12 +20,13 @@ settings.load_profile(os.environ.get("BIPORT_HYPOTHESIS", "suite"))
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the mark ``sweep`` to what ``@pytest.mark.cover(n)`` leaves over of a product of settings."""
-    marked = [
-        item for item in items if isinstance(item, pytest.Function) and item.get_closest_marker("cover")
-    ]
-    for _, group in itertools.groupby(marked, key=lambda item: (item.path, item.originalname, item.cls)):
+    functions = [item for item in items if isinstance(item, pytest.Function)]
+    for _, group in itertools.groupby(functions, key=lambda item: (item.path, item.originalname, item.cls)):
         product = list(group)
-        (strength,) = product[0].get_closest_marker("cover").args  # type: ignore[union-attr]
+        marker = product[0].get_closest_marker("cover")
+        if marker is None:
+            continue
+        (strength,) = marker.args
         cases = [item.callspec.indices for item in product]
         chosen = set(covering(cases, strength))
         for index, item in enumerate(product):

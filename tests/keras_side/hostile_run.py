@@ -120,8 +120,8 @@ def run(hostile: Any, folder: Path) -> Outcome:
     return Outcome(**common, **outcome, megabytes=megabytes, left=left)
 
 
-def main(group: str) -> None:
-    """Print what became of the files of a group, a line each."""
+def main(*groups: str, every: int = 1) -> None:
+    """Print what became of the files of some groups, of every so many a line."""
     sys.path[:0] = [str(ROOT), str(HERE)]
     import hostile_files
 
@@ -129,19 +129,20 @@ def main(group: str) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         keras_side.read(hostile_files.whole(Path(folder), hostile_files.ARCHIVE)[0])
-        for number, hostile in enumerate(hostile_files.FILES[group]):
+        files = [hostile for group in groups for hostile in hostile_files.FILES[group][::every]]
+        for number, hostile in enumerate(files):
             outcome = run(hostile, Path(folder) / str(number))
             print(json.dumps(asdict(outcome)), flush=True)
 
 
-def outcomes(group: str) -> list[Outcome]:
-    """What became of the files of a group, in a process of its own."""
+def outcomes(*groups: str, every: int = 1) -> list[Outcome]:
+    """What became of the files of some groups, of every so many, in a process of their own."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, group]
+    command = [sys.executable, __file__, str(every), *groups]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return [Outcome(**json.loads(line)) for line in done.stdout.splitlines()]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[2:], every=int(sys.argv[1]))

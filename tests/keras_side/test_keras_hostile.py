@@ -6,6 +6,7 @@ import dataclasses
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from biport.errors import MAX_TEXT, BiportError, FileError, UnsupportedError, pr
 from keras_side.masks import InTime, Mask, Unequal
 
 SECONDS, MEGABYTES = 5.0, 1000
+SAMPLE = 9
+"""Of every group each file of so many is read in `make test`; all are in `make sweep`."""
 
 
 def faults(outcome: Outcome, good: str) -> list[str]:
@@ -43,11 +46,20 @@ def faults(outcome: Outcome, good: str) -> list[str]:
     return wrong
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("group", hostile_files.FILES)
 def test_every_hostile_file(group: str, tmp_path: Path) -> None:
+    check_files(outcomes(group), len(hostile_files.FILES[group]), tmp_path)
+
+
+def test_some_hostile_files_of_every_kind(tmp_path: Path) -> None:
+    count = sum(len(files[::SAMPLE]) for files in hostile_files.FILES.values())
+    check_files(outcomes(*hostile_files.FILES, every=SAMPLE), count, tmp_path)
+
+
+def check_files(results: Sequence[Outcome], count: int, tmp_path: Path) -> None:
     good = keras_side.read(whole(tmp_path, ARCHIVE)[0]).digest()
-    results = outcomes(group)
-    assert len(results) == len(hostile_files.FILES[group])
+    assert len(results) == count
     wrong = {
         f"{item.name} ({item.container})": (item, bad) for item in results if (bad := faults(item, good))
     }
@@ -99,15 +111,16 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.parametrize("count", [50, pytest.param(250, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize("container", [ARCHIVE, HDF5, WEIGHTS])
-def test_random_damage(container: str, tmp_path: Path) -> None:
+def test_random_damage(container: str, count: int, tmp_path: Path) -> None:
     """HDF5 damaged at random is read or refused; of an archive it is damaged behind right checksums."""
     rng = random.Random(container)
     path, beside = whole(tmp_path, container)
     parts = hostile_files.members(tmp_path)
     content = parts["model.weights.h5"] if container == ARCHIVE else path.read_bytes()
     endings: set[str] = set()
-    for _ in range(250):
+    for _ in range(count):
         spoilt = damaged(content, rng)
         if container == ARCHIVE:
             hostile_files.zipped(path, parts | {"model.weights.h5": spoilt})

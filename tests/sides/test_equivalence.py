@@ -54,10 +54,10 @@ def test_all_forms_are_the_same(merge: str | None, masked: bool, layers: str, tm
 @pytest.mark.parametrize("layers", UNITS)
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
 @pytest.mark.parametrize("merge", MERGES)
-def test_keras_torch_and_fused_onnx_are_the_same(
+def test_over_fewer_steps_all_of_them_are_the_same(
     merge: str | None, masked: bool, layers: str, tmp_path
 ) -> None:
-    """The same product over fewer steps."""
+    """The whole product, without tf2onnx."""
     model = build(merge, masked, UNITS[layers], 3 if merge in ("concat", "mul") else 1)
     graph = keras_side.read(model)
     export.write(graph, tmp_path / "fused.onnx")

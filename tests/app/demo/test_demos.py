@@ -14,15 +14,20 @@ from biport.errors import InputError
 from biport.training import data
 
 
-@pytest.fixture(autouse=True)
-def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "EVALUATION_ROWS", 20)
-    monkeypatch.setattr(seq2seq, "EVALUATION_ROWS", 20)
-    monkeypatch.setattr(seq2seq, "ORACLE_ROWS", 5)
+def few_rows(monkeypatch: pytest.MonkeyPatch, rows: int, oracle_rows: int = 1) -> None:
+    monkeypatch.setattr(data, "EVALUATION_ROWS", rows)
+    monkeypatch.setattr(seq2seq, "EVALUATION_ROWS", rows)
+    monkeypatch.setattr(seq2seq, "ORACLE_ROWS", oracle_rows)
 
 
-def test_sequences(tmp_path: Path) -> None:
-    result = seq2seq.run_demo(tmp_path / "demo", epochs=1, seed=1, force=False, quiet=True, limit=128)
+@pytest.mark.parametrize(
+    ("limit", "rows", "oracle_rows"), [(32, 6, 2), pytest.param(128, 20, 5, marks=pytest.mark.sweep)]
+)
+def test_sequences(
+    limit: int, rows: int, oracle_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_rows(monkeypatch, rows, oracle_rows)
+    result = seq2seq.run_demo(tmp_path / "demo", epochs=1, seed=1, force=False, quiet=True, limit=limit)
     assert result.ok
     assert [(row.form, row.search) for row in result.rows] == [
         *(
@@ -32,7 +37,7 @@ def test_sequences(tmp_path: Path) -> None:
         ),
         ("oracle (float64)", "greedy"),
     ]
-    assert [row.agreement.rows for row in result.rows] == [*[20] * 6, 5]
+    assert [row.agreement.rows for row in result.rows] == [*[rows] * 6, oracle_rows]
     assert result.examples[-3][:2] == ("", "")
     assert "all forms write the same" in result.text
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
@@ -53,10 +58,10 @@ def test_sequences(tmp_path: Path) -> None:
         lines.add(found.stdout)
     assert len(lines) == 1
     found = run(app, ["translate", folder, *texts, "--json", "--width", "2", "--max-length", "5"])
-    rows = json.loads(found.stdout)["rows"]
-    assert [row["source"] for row in rows] == texts
-    assert rows[1]["text"] == ""
-    assert rows[2]["unknown"][-1] == "\u00e9"
+    translated = json.loads(found.stdout)["rows"]
+    assert [row["source"] for row in translated] == texts
+    assert translated[1]["text"] == ""
+    assert translated[2]["unknown"][-1] == "\u00e9"
     for wrong in (
         [folder],
         [folder, "a", "--form", "mxnet"],
@@ -67,6 +72,7 @@ def test_sequences(tmp_path: Path) -> None:
 
 
 def test_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few_rows(monkeypatch, 20)
     monkeypatch.setattr(tagger, "JOINS", ("attention",))
     result = tagger.run_demo(tmp_path / "demo", epochs=1, seed=1, force=False, quiet=True, limit=64)
     assert result.ok
