@@ -11,9 +11,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from build_export import chain
-from build_export import dense as dense_layer
-from build_recurrent import KINDS, H, I, both_ways, cell, graph_of, inputs_of, stack, verdicts
 from typer.testing import CliRunner
 
 import biport
@@ -23,6 +20,9 @@ from biport.app.cli import app
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError
 from biport.graph import Graph
+from testing.onnx_graphs import chain
+from testing.onnx_graphs import dense as dense_layer
+from testing.recurrent_graphs import KINDS, H, I, both_ways, cell, graph_of, inputs_of, stack, verdicts
 
 RIGHT = "right-padded"
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from build_export import H, I, array, chain, lstm
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from typer.testing import CliRunner
 
@@ -26,6 +25,7 @@ from biport.data import Vocabulary
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from export.deploy import triton
+from testing.onnx_graphs import H, I, array, chain, lstm
 
 DOCS = Path(__file__).parents[2] / "docs" / "deployment.md"
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))

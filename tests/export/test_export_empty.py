@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from build_export import H, I, bidirectional, chain, exported, lstm, worst
 
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.ops import MERGE_MODES, GlobalMaxPooling1D
+from testing.onnx_graphs import H, I, bidirectional, chain, exported, lstm, worst
 
 EMPTY = ((0, 7), (4, 0), (0, 0))
 

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from build_export import MASKS, H, I, bidirectional, chain, exported, lstm, padded_ids, tolerance, worst
 
 from biport import ops
 from export.onnx.step_layout import StepLayout
+from testing.onnx_graphs import (
+    MASKS,
+    H,
+    I,
+    bidirectional,
+    chain,
+    exported,
+    lstm,
+    padded_ids,
+    tolerance,
+    worst,
+)
 
 
 @pytest.fixture
@@ -24,7 +35,7 @@ def different(graph, folder, rng) -> dict[str, bool]:
 def test_a_wrong_gate_order(order, rng, tmp_path, monkeypatch):
     monkeypatch.setattr("export.onnx.fused_node.ORDERS", {ops.LSTM: order})
     verdicts = different(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)
-    assert verdicts["none"] == (order != "iofc")
+    assert verdicts["full"] == (order != "iofc")
 
 
 def test_swapped_biases_of_two_directions(rng, tmp_path, monkeypatch):
@@ -32,7 +43,7 @@ def test_swapped_biases_of_two_directions(rng, tmp_path, monkeypatch):
 
     real = fused_node._both_biases
     monkeypatch.setattr(fused_node, "_both_biases", lambda cell, order: real(cell, order)[::-1].copy())
-    assert different(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)["none"]
+    assert different(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)["full"]
 
 
 def test_a_mask_taken_for_right_padding(rng, tmp_path, monkeypatch):
@@ -43,7 +54,7 @@ def test_a_mask_taken_for_right_padding(rng, tmp_path, monkeypatch):
     monkeypatch.setattr(StepLayout, "_dest", Identity())
     verdicts = different(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)
     assert verdicts == {
-        "none": False,
+        "full": False,
         "right": False,
         "left": True,
         "holes": True,
@@ -55,7 +66,7 @@ def test_a_mask_taken_for_right_padding(rng, tmp_path, monkeypatch):
 def test_a_mask_left_out(rng, tmp_path, monkeypatch):
     monkeypatch.setattr(StepLayout, "lengths", None)
     verdicts = different(chain(rng, lstm(rng, I, H)), tmp_path, rng)
-    assert verdicts == {kind: kind != "none" for kind in MASKS}
+    assert verdicts == {kind: kind != "full" for kind in MASKS}
 
 
 def test_the_zero_rule_for_the_carry_rule(rng, tmp_path, monkeypatch):
@@ -63,4 +74,4 @@ def test_the_zero_rule_for_the_carry_rule(rng, tmp_path, monkeypatch):
     monkeypatch.setattr(StepLayout, "_step", lambda self, carry, reverse: real(self, False, reverse))
     verdicts = different(chain(rng, lstm(rng, I, H, return_sequences=True)), tmp_path, rng)
     assert verdicts["right"]
-    assert not verdicts["none"]
+    assert not verdicts["full"]

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from build_export import H, I, V, array, bidirectional, chain, dense, exported, lstm, padded_ids, worst
-from build_recurrent import both_ways, cell, graph_of
 
 import export
 from biport import ops
 from biport.errors import FileError, GraphError, MissingDependencyError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.version import __version__
+from testing.onnx_graphs import H, I, V, array, bidirectional, chain, dense, exported, lstm, padded_ids, worst
+from testing.recurrent_graphs import both_ways, cell, graph_of
 
 
 @pytest.fixture

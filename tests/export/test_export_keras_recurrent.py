@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from build_export import H, I, V
 
 import export
 import keras_side
 from biport import verify
 from biport.errors import InputError
 from testing.models import every_mask
+from testing.onnx_graphs import H, I, V
 
 keras = pytest.importorskip("keras")
 pytest.importorskip("tf2onnx")

@@ -8,8 +8,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from build_export import chain, dense, padded_ids
-from build_recurrent import (
+
+import export
+from biport import ops
+from biport.compare.tolerance import Verdict
+from biport.errors import InputError
+from export.deploy.precision import PRECISIONS, write_precision
+from export.onnx import lowering
+from export.onnx.lowering import LOOP_FROM, LOWERINGS
+from testing.onnx_graphs import chain, dense, padded_ids
+from testing.recurrent_graphs import (
     KINDS,
     H,
     I,
@@ -22,14 +30,6 @@ from build_recurrent import (
     stack,
     verdicts,
 )
-
-import export
-from biport import ops
-from biport.compare.tolerance import Verdict
-from biport.errors import InputError
-from export.deploy.precision import PRECISIONS, write_precision
-from export.onnx import lowering
-from export.onnx.lowering import LOOP_FROM, LOWERINGS
 
 CHOSEN = [kind for kind, (cls, _) in KINDS.items() if cls in LOOP_FROM]
 

@@ -7,7 +7,10 @@ import itertools
 import numpy as np
 import onnx
 import pytest
-from build_export import (
+
+from biport import ops
+from biport.graph import Graph, Node, Value
+from testing.onnx_graphs import (
     MASKS,
     H,
     I,
@@ -19,9 +22,6 @@ from build_export import (
     tolerance,
     worst,
 )
-
-from biport import ops
-from biport.graph import Graph, Node, Value
 
 PLAIN = [
     dict(zip(("reverse", "return_sequences", "zero_output_for_mask"), flags, strict=True))

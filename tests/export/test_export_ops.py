@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from build_export import (
+
+from biport import ops
+from biport.graph import Graph, Node, Value
+from biport.ops import op_classes
+from export.registry import WRITERS
+from testing.onnx_graphs import (
     MASKS,
     H,
     I,
@@ -21,11 +26,6 @@ from build_export import (
     tolerance,
     worst,
 )
-
-from biport import ops
-from biport.graph import Graph, Node, Value
-from biport.ops import op_classes
-from export.registry import WRITERS
 
 IDS = Value("ids", ("N", "T"), "int32")
 X2, X3 = Value("x", ("N", I), "float32"), Value("x", ("N", "T", I), "float32")

@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-from build_export import H, I, V, array, bidirectional, chain, embedding, exported, lstm
 
 import export
 from biport import ops
@@ -14,6 +13,7 @@ from biport.data import Vocabulary
 from biport.errors import FileError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from export.runtime.batching import InputRow, batches
+from testing.onnx_graphs import H, I, V, array, bidirectional, chain, embedding, exported, lstm
 
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad"))
 

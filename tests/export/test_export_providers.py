@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from build_export import H, I, bidirectional, chain, exported, lstm
 
 import export
 from biport.errors import FileError, MissingDependencyError, UnsupportedError
 from export.runtime import opening, providers
+from testing.onnx_graphs import H, I, bidirectional, chain, exported, lstm
 
 CPU, CUDA = providers.CPU, providers.CUDA
 

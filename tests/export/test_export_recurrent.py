@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from build_recurrent import (
+
+import export
+from biport import ops
+from biport.compare.tolerance import Verdict
+from biport.graph import Graph, Node, Value
+from export.onnx import fused_node, scan
+from export.onnx.step_layout import StepLayout
+from testing.recurrent_graphs import (
     KINDS,
     H,
     I,
@@ -25,13 +32,6 @@ from build_recurrent import (
     stack,
     verdicts,
 )
-
-import export
-from biport import ops
-from biport.compare.tolerance import Verdict
-from biport.graph import Graph, Node, Value
-from export.onnx import fused_node, scan
-from export.onnx.step_layout import StepLayout
 
 NODES = {"lstm": "LSTM", "gru": "GRU", "gru_before": "GRU", "rnn": "RNN"}
 LOOPED: dict[str, Any] = {"activation": "hard_tanh"}

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from build_export import H, I, array, chain, lstm
 from typer.testing import CliRunner
 
 import export
@@ -24,6 +23,7 @@ from biport.data.text_rows import read_texts
 from biport.errors import FileError, InputError
 from biport.graph import Graph
 from export.corpus.scoring import score
+from testing.onnx_graphs import H, I, array, chain, lstm
 
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))
 TEXTS = ["Good film!", "", 'not "good",\nnot BAD', "the the the the bad film", "what?"]

@@ -8,11 +8,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from build_export import H, I, V, array, bidirectional, chain, dense, exported, lstm, padded_ids
 
 import export
 from biport.errors import FileError, InputError, MissingDependencyError
 from biport.graph import Graph, Node, Value
+from testing.onnx_graphs import H, I, V, array, bidirectional, chain, dense, exported, lstm, padded_ids
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import logging
 
 import numpy as np
 import pytest
-from build_export import MASKS, H, I, V, padded_ids
 
 import export
 from biport.errors import FileError, InputError, UnsupportedError
+from testing.onnx_graphs import MASKS, H, I, V, padded_ids
 
 keras = pytest.importorskip("keras")
 pytest.importorskip("tf2onnx")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from build_export import H, I, bidirectional, chain, lstm
 
 import export
 from biport import ops
@@ -19,6 +18,7 @@ from biport.data.whitespace import whitespace_ids, whitespace_tokens
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from export.deploy.tokenizer_check import same_numbers
+from testing.onnx_graphs import H, I, bidirectional, chain, lstm
 
 WORDS = Vocabulary(
     ("<pad>", "<unk>", "good", "film", "a", "don't", "日本", "é", "É", "x\u00a0y", "good.", "ß")

@@ -15,10 +15,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from build_keras import Members, edited, layer_config, members, tiny, write_members
 
 import keras_side
 from biport.errors import BiportError, FileError, GraphError, InputError, UnsupportedError, WeightError
+from testing.keras_models import Members, edited, layer_config, members, tiny, write_members
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 TABLE = "layers/embedding/vars/0"

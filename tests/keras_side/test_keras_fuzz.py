@@ -11,12 +11,12 @@ from typing import Any
 
 import keras
 import pytest
-from build_keras import embedding, randomize, tokens
 from keras import layers
 
 import keras_side
 from biport.errors import BiportError
 from biport.graph import Graph
+from testing.keras_models import embedding, randomize, tokens
 
 VALUES: list[Any] = [
     None, True, 0, -1, 1.5, "x", "", [], {}, [[]], [None], 10**12, "Functional", "same", [1, 2], [-1], 1e400,

@@ -8,7 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from build_keras import (
+from keras import layers
+
+import keras_side
+from biport import ops, reference
+from biport.errors import InputError, WeightError
+from biport.graph import Graph
+from keras_side.models.sentiment import sentiment
+from testing.keras_models import (
     E,
     H,
     O,
@@ -22,13 +29,6 @@ from build_keras import (
     token_ids,
     tokens,
 )
-from keras import layers
-
-import keras_side
-from biport import ops, reference
-from biport.errors import InputError, WeightError
-from biport.graph import Graph
-from keras_side.models.sentiment import sentiment
 
 
 def source(seed: int = 1, **options) -> keras.Model:

@@ -8,7 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from build_keras import (
+from keras import layers
+
+import keras_side
+from biport import ops, reference
+from biport.graph import Graph, Node
+from keras_side.masks import AllOf, AnyOf, Full, Unequal, all_of, any_of
+from testing.keras_models import (
     E,
     H,
     O,
@@ -23,12 +29,6 @@ from build_keras import (
     tokens,
     valid_steps,
 )
-from keras import layers
-
-import keras_side
-from biport import ops, reference
-from biport.graph import Graph, Node
-from keras_side.masks import AllOf, AnyOf, Full, Unequal, all_of, any_of
 
 IDS = [token_ids()]
 MERGES: tuple[Any, ...] = ("concat", "sum", "mul", "ave", None)

@@ -10,7 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from build_keras import (
+from keras import layers
+
+import keras_side
+from biport import ops
+from biport.compare.tolerance import measure
+from keras_side.models.sentiment import sentiment
+from testing.keras_models import (
     E,
     H,
     O,
@@ -26,12 +32,6 @@ from build_keras import (
     token_ids,
     tokens,
 )
-from keras import layers
-
-import keras_side
-from biport import ops
-from biport.compare.tolerance import measure
-from keras_side.models.sentiment import sentiment
 
 IDS = [token_ids()]
 Built = tuple[keras.Model, Sequence[np.ndarray]]

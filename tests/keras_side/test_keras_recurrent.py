@@ -8,13 +8,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from build_keras import floats
 
 import keras_side
 from biport import ops, reference
 from biport.graph import Graph, weight_differences
 from keras_side.require import register
 from keras_side.shared.activations import write_activation
+from testing.keras_models import floats
 
 layers: Any = keras.layers
 H = 4

@@ -10,7 +10,19 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from build_keras import (
+from keras import layers
+
+import keras_side
+from biport.errors import (
+    BiportError,
+    GraphError,
+    InputError,
+    UnsupportedError,
+    UnsupportedModelError,
+    WeightError,
+)
+from keras_side.models.sentiment import sentiment
+from testing.keras_models import (
     E,
     H,
     V,
@@ -24,18 +36,6 @@ from build_keras import (
     tokens,
     write_members,
 )
-from keras import layers
-
-import keras_side
-from biport.errors import (
-    BiportError,
-    GraphError,
-    InputError,
-    UnsupportedError,
-    UnsupportedModelError,
-    WeightError,
-)
-from keras_side.models.sentiment import sentiment
 
 
 @pytest.fixture(scope="module")

@@ -11,20 +11,21 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from build_keras import E, H, O, T, V, assert_close, features, live_outputs, token_ids, valid_steps
 
 import keras_side
 from biport import ops, reference
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from keras_side.registry import WRITERS
-from testing import graphs as random_graphs
-from testing.graphs import embedding, padded_ids
+from testing import graphs
+from testing.graphs import embedding
+from testing.keras_models import E, H, O, T, V, assert_close, features, live_outputs, token_ids, valid_steps
+from testing.masks import padded_ids
 
 RNG = np.random.default_rng(7)
 
 
-array, lstm = partial(random_graphs.normal, RNG), partial(random_graphs.lstm, RNG)
+array, lstm = partial(graphs.normal, RNG), partial(graphs.lstm, RNG)
 
 
 def bidirectional(size: int, units: int, merge: str | None, sequences: bool, bias: int = 1) -> Any:

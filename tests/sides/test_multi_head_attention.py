@@ -35,7 +35,8 @@ from testing.attention import (
     looking,
     written_by,
 )
-from testing.graphs import MASKS, normal
+from testing.graphs import normal
+from testing.masks import MASKS
 from testing.models import check_everywhere, quiet_model
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from strategies import ROWS, keras_models, recurrent_graphs
 
 import export
 import keras_side
@@ -28,6 +27,7 @@ from biport.compare.tolerance import Verdict
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from biport.ops import INTEGERS, Bidirectional, FeaturesNotEqual, Op, Recurrent
+from testing.strategies import ROWS, keras_models, recurrent_graphs
 
 REFUSALS = (
     "backward_layer states",  # Keras takes the backward half's states for copies of the forward half's.

@@ -16,6 +16,7 @@ import export
 import torch_side
 from biport import ops, reference, verify
 from biport.graph import Graph, Node, Value
+from testing.masks import valid_steps
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 
@@ -58,24 +59,12 @@ def looking(op: ops.Op, masks: tuple = ("queries", "values", None), width: int =
     return Graph(inputs, (Node("y", op, names, made, masks),), made)
 
 
-def patterns(pattern: str, rng: np.random.Generator, rows: int, steps: int) -> np.ndarray:
-    """A mask, ``(rows, steps)``; of all padding in every other row."""
-    lengths, step = rng.integers(1, steps + 1, (rows, 1)), np.arange(steps)
-    return {
-        "full": np.ones((rows, steps), bool),
-        "right": step < lengths,
-        "left": step >= steps - lengths,
-        "holes": rng.random((rows, steps)) < 0.6,
-        "all padding": (rng.random((rows, steps)) < 0.7) & (np.arange(rows)[:, None] % 2 == 1),
-    }[pattern]
-
-
 def arrays_of(graph: Graph, pattern: str, dtype: str = "float64") -> list[np.ndarray]:
     """Random inputs with masks of a pattern."""
     rng, sizes = np.random.default_rng(5), {"N": N, "S": S, "T": T}
     shapes = [[sizes[dim] if isinstance(dim, str) else dim for dim in value.shape] for value in graph.inputs]
     return [
-        patterns(pattern, rng, shape[0], shape[1])
+        valid_steps(pattern, shape[0], shape[1], rng)
         if value.dtype == "bool"
         else rng.normal(size=shape).astype(dtype)
         for value, shape in zip(graph.inputs, shapes, strict=True)

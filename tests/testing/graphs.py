@@ -9,10 +9,9 @@ import numpy as np
 
 from biport import ops
 from biport.graph import Graph, Node, Value
+from testing.masks import VOCABULARY
 
 MERGES = ("concat", "sum", "mul", "ave", None)
-MASKS = ("full", "right", "left", "holes", "all padding")
-VOCABULARY = 11
 
 
 def normal(rng: np.random.Generator, *shape: int, dtype: str = "float32") -> np.ndarray:
@@ -120,27 +119,6 @@ def classifier(
     activation = "sigmoid" if classes == 1 else "softmax"
     nodes.append(Node("head", dense(rng, width, classes, activation), (x,)))
     return Graph((Value("ids", ("N", "T"), "int32"),), tuple(nodes), ("head",))
-
-
-def valid_steps(pattern: str, N: int, T: int, rng: np.random.Generator) -> np.ndarray:
-    """A mask ``(N, T)`` of the given pattern."""
-    steps, lengths = np.arange(T), rng.integers(1, T + 1, (N, 1))
-    match pattern:
-        case "right":
-            return steps < lengths
-        case "left":
-            return steps >= T - lengths
-        case "holes":
-            return rng.random((N, T)) < 0.6
-        case "all padding":
-            return (rng.random((N, T)) < 0.7) & (np.arange(N)[:, None] > 0)
-        case _:
-            return np.ones((N, T), bool)
-
-
-def padded_ids(pattern: str, N: int, T: int, rng: np.random.Generator, rows: int = VOCABULARY) -> np.ndarray:
-    """Ids ``(N, T)``, 0 where the pattern says padding."""
-    return np.where(valid_steps(pattern, N, T, rng), rng.integers(1, rows, (N, T)), 0).astype("int32")
 
 
 def two_inputs(seed: int = 0) -> Graph:

@@ -5,13 +5,13 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from build_torch import BIASES, MASKS, bidirectional, data, error, lstm, one, plant_order
 
 import torch_side
 import torch_side.layers.scan
 from biport import ops
 from biport.graph import Graph, Node, Value
 from biport.ops import MERGE_MODES
+from testing.torch_graphs import BIASES, MASKS, bidirectional, data, error, lstm, one, plant_order
 from torch_side import layers
 from torch_side.layers.errors import LayerSettingError
 
@@ -88,7 +88,7 @@ def test_a_stack_of_two_equals_the_oracle(pattern):
 @pytest.mark.parametrize("fill", [1e3, np.nan])
 def test_what_lies_under_the_mask_changes_nothing(fill):
     layer = torch_side.write(one(bidirectional(3, 4), 3, True))
-    x, valid = (torch.from_numpy(array) for array in data(6, 8, 3, "one all-pad row"))
+    x, valid = (torch.from_numpy(array) for array in data(6, 8, 3, "empty row"))
 
     assert torch.equal(layer(x, valid), layer(x.masked_fill(~valid.unsqueeze(-1), fill), valid))
 
@@ -97,7 +97,7 @@ def test_what_lies_under_the_mask_changes_nothing(fill):
 @pytest.mark.parametrize("rules", RULES)
 def test_gradients_of_the_masked_path_equal_finite_differences(rules):
     layer = torch_side.write(one(bidirectional(2, 3, bias="two", **rules), 2, True))
-    x, valid = (torch.from_numpy(array) for array in data(4, 4, 2, "one all-pad row"))
+    x, valid = (torch.from_numpy(array) for array in data(4, 4, 2, "empty row"))
     parameters = {name: p.detach().clone().requires_grad_() for name, p in layer.named_parameters()}
 
     def run(x: torch.Tensor, *values: torch.Tensor):

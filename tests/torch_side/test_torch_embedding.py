@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from build_torch import GENERATOR, embedding, error
 
 import torch_side
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
+from testing.torch_graphs import GENERATOR, embedding, error
 from torch_side import layers
 from torch_side.layers.errors import LayerInputError
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from build_torch import lstm, one
 
 import torch_side
 from biport.errors import InputError, UnsupportedError
 from biport.ops import MERGE_MODES
+from testing.torch_graphs import lstm, one
 from torch_side import layers
 from torch_side.layers.bidirectional import MERGE_MODES as MERGES_OF_LAYERS
 from torch_side.run import call

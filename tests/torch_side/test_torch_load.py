@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
-from build_torch import bidirectional, dense, embedding
 from torch import nn
 
 import torch_side
 from biport.errors import WeightError
 from biport.graph import Graph, Node, Value
+from testing.torch_graphs import bidirectional, dense, embedding
 from torch_side.models import sentiment
 
 

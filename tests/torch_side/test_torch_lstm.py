@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from build_torch import BIASES, MASKS, data, error, lstm, one, plant_order
 
 import biport.reference
 import torch_side
 import torch_side.layers.scan
+from testing.torch_graphs import BIASES, MASKS, data, error, lstm, one, plant_order
 from torch_side import layers
 from torch_side.layers.errors import LayerInputError, LayerSettingError
 from torch_side.layers.scan import scan
@@ -74,7 +74,7 @@ def test_no_rows_are_empty_and_no_steps_give_the_initial_state(N, T, masked):
 @pytest.mark.parametrize("fill", [1e3, np.nan, np.inf])
 def test_what_lies_under_the_mask_changes_nothing(fill):
     layer = torch_side.write(one(lstm(3, 4, return_sequences=True), 3, True))
-    x, valid = (torch.from_numpy(array) for array in data(6, 8, 3, "one all-pad row"))
+    x, valid = (torch.from_numpy(array) for array in data(6, 8, 3, "empty row"))
     other = x.masked_fill(~valid.unsqueeze(-1), fill)
 
     assert torch.equal(layer(x, valid), layer(other, valid))
@@ -83,7 +83,7 @@ def test_what_lies_under_the_mask_changes_nothing(fill):
 @pytest.mark.usefixtures("way")
 def test_not_even_its_nan_reaches_the_gradients():
     layer = torch_side.write(one(lstm(3, 4), 3, True))
-    x, valid = (torch.from_numpy(array) for array in data(6, 8, 3, "one all-pad row"))
+    x, valid = (torch.from_numpy(array) for array in data(6, 8, 3, "empty row"))
 
     layer(x.masked_fill(~valid.unsqueeze(-1), np.nan), valid).sum().backward()
 
@@ -94,7 +94,7 @@ def test_not_even_its_nan_reaches_the_gradients():
 @pytest.mark.parametrize("rules", RULES)
 def test_gradients_of_the_masked_path_equal_finite_differences(rules):
     layer = torch_side.write(one(lstm(2, 3, bias="two", **rules), 2, True))
-    x, valid = (torch.from_numpy(array) for array in data(4, 4, 2, "one all-pad row"))
+    x, valid = (torch.from_numpy(array) for array in data(4, 4, 2, "empty row"))
     parameters = {name: p.detach().clone().requires_grad_() for name, p in layer.named_parameters()}
 
     def run(x: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
@@ -106,7 +106,7 @@ def test_gradients_of_the_masked_path_equal_finite_differences(rules):
 def test_gradients_under_a_full_mask_equal_those_without_a_mask():
     op = lstm(3, 4, return_sequences=True)
     masked, plain = torch_side.write(one(op, 3, True)), torch_side.write(one(op, 3, False))
-    x, valid = (torch.from_numpy(array) for array in data(3, 5, 3, "all valid"))
+    x, valid = (torch.from_numpy(array) for array in data(3, 5, 3, "full"))
 
     masked(x, valid).square().sum().backward()
     plain(x).square().sum().backward()
@@ -135,7 +135,7 @@ def test_a_wrong_gate_order_is_detected(order, monkeypatch):
     assert error(graph, data(3, 5, 3, "none")) > 1e-3
 
 
-@pytest.mark.parametrize("pattern", ["right", "left", "holes", "one all-pad row"])
+@pytest.mark.parametrize("pattern", ["right", "left", "holes", "empty row"])
 def test_a_mask_that_is_not_used_is_detected(pattern, monkeypatch):
     graph = one(lstm(3, 4), 3, True)
     monkeypatch.setattr(

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from build_torch import one
 
 import torch_side
 from biport import ops
+from testing.torch_graphs import one
 
 NOISE = {
     "GaussianNoise": (ops.GaussianNoise(stddev=0.5), 0.5),

@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from build_torch import GENERATOR, worst
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -15,6 +14,7 @@ import torch_side
 from biport import ops
 from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.graph import Value
+from testing.torch_graphs import GENERATOR, worst
 from torch_side import layers
 
 IDS = GENERATOR(1).integers(0, 20, size=(4, 6))

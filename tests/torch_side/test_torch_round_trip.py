@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from build_torch import BIASES, GENERATOR, bidirectional, dense, embedding, error, lstm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +10,7 @@ import torch_side
 from biport import ops
 from biport.graph import Graph, Node, Value
 from biport.ops import ACTIVATIONS, MERGE_MODES
+from testing.torch_graphs import BIASES, GENERATOR, bidirectional, dense, embedding, error, lstm
 
 sizes = st.integers(1, 5)
 names = st.text("ab.é/_- ", max_size=4)

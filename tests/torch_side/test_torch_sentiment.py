@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from build_torch import GENERATOR, worst
 
 import biport.reference
 import torch_side
 from biport.ops import MERGE_MODES
+from testing.torch_graphs import GENERATOR, worst
 from torch_side.models import sentiment
 
 IDS = GENERATOR(1).integers(1, 30, size=(5, 7))

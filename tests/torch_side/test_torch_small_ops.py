@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from build_torch import GENERATOR, MASKS, dense, error, mask, one
 
 import biport.reference
 import torch_side
@@ -13,6 +12,7 @@ from biport import ops
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.ops import ACTIVATIONS
+from testing.torch_graphs import GENERATOR, MASKS, dense, error, mask, one
 from torch_side import layers
 from torch_side.layers.errors import LayerInputError
 

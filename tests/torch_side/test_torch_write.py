@@ -8,13 +8,13 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 import torch
-from build_torch import GENERATOR, bidirectional, dense, embedding, error, lstm
 
 import biport.reference
 import torch_side
 from biport import ops
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
+from testing.torch_graphs import GENERATOR, bidirectional, dense, embedding, error, lstm
 from torch_side.names import attribute_path
 from torch_side.registry import WRITERS
 

@@ -14,7 +14,8 @@ from biport.compare.tolerance import (
     measure,
 )
 from biport.errors import InputError
-from testing.graphs import classifier, padded_ids
+from testing.graphs import classifier
+from testing.masks import padded_ids
 
 
 def test_measure_names_the_worst_element() -> None:

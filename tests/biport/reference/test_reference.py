@@ -12,7 +12,8 @@ from biport import ops, reference
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.reference.functions import ACTIVATIONS, sigmoid
-from testing.graphs import MASKS, MERGES, bidirectional, classifier, lstm, padded_ids, valid_steps
+from testing.graphs import MERGES, bidirectional, classifier, lstm
+from testing.masks import MASKS, padded_ids, valid_steps
 
 N, T, I, H = 4, 6, 3, 2
 

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 import biport.reference
+import testing.masks
 import torch_side
 from biport import ops
 from biport.graph import Graph, Node, Value
+from testing.masks import valid_steps
 from torch_side.shared.recurrent import KINDS
 
 GENERATOR = np.random.default_rng
 
 BIASES = ("none", "one", "two")
-MASKS = ("none", "right", "left", "holes", "one all-pad row", "all pad", "all valid")
+MASKS = ("none", *testing.masks.MASKS)
 
 
 def gates(rng: np.random.Generator, *shape: int, dtype: str = "float64") -> dict[str, np.ndarray]:
@@ -73,25 +75,8 @@ def embedding(V: int, O: int, *, seed: int = 0, mask_zero: bool = False) -> ops.
 
 
 def mask(pattern: str, N: int, T: int) -> np.ndarray | None:
-    lengths = 1 + np.arange(N) * 2 % T
-    right = np.arange(T) < lengths[:, None]
-    match pattern:
-        case "none":
-            return None
-        case "right":
-            return right
-        case "left":
-            return right[:, ::-1].copy()
-        case "holes":
-            return GENERATOR(5).random((N, T)) < 0.5
-        case "one all-pad row":
-            valid = GENERATOR(6).random((N, T)) < 0.6
-            valid[N // 2] = False
-            return valid
-        case "all pad":
-            return np.zeros((N, T), bool)
-        case _:
-            return np.ones((N, T), bool)
+    """A mask ``(N, T)`` of the pattern, or that there is none."""
+    return None if pattern == "none" else valid_steps(pattern, N, T, GENERATOR(5))
 
 
 def one(op: ops.Op, I: int, masked: bool, dtype: str = "float64") -> Graph:

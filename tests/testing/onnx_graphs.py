@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 import export
+import testing.masks
 from biport import ops, reference
 from biport.graph import Graph, Node, Value, sum_lengths
 from testing.graphs import lstm
 from testing.graphs import normal as array
+from testing.masks import MASKS as MASKS
 
 V, I, H, O = 13, 5, 3, 4
 
@@ -61,25 +63,9 @@ def chain(rng: np.random.Generator, *layers: ops.Op, masked: bool = True, ids: s
     return Graph((Value("ids", ("N", "T"), ids),), tuple(nodes), tuple(outputs))
 
 
-def padded_ids(rng: np.random.Generator, kind: str, N: int = 6, T: int = 7) -> np.ndarray:
-    """Ids whose zeros make a mask of one kind."""
-    ids = rng.integers(1, V, (N, T)).astype("int32")
-    lengths = rng.integers(1, T + 1, N) if T else np.zeros(N, int)
-    for row, length in zip(ids, lengths, strict=True):
-        if kind == "right":
-            row[length:] = 0
-        elif kind == "left":
-            row[: T - length] = 0
-        elif kind in ("holes", "empty row"):
-            row[rng.random(T) < 0.4] = 0
-    if kind == "empty row":
-        ids[1] = 0
-    if kind == "all padding":
-        ids[:] = 0
-    return ids
-
-
-MASKS = ("none", "right", "left", "holes", "empty row", "all padding")
+def padded_ids(rng: np.random.Generator, pattern: str, N: int = 6, T: int = 7) -> np.ndarray:
+    """Ids ``(N, T)`` of a pattern of padding."""
+    return testing.masks.padded_ids(pattern, N, T, rng, V)
 
 
 def tolerance(graph: Graph) -> float:

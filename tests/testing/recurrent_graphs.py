@@ -14,7 +14,8 @@ import export
 from biport import ops, reference
 from biport.compare.tolerance import Error, Verdict, float32_floor, judge_float32, measure
 from biport.graph import Graph, Node, Value
-from testing import graphs as random_graphs
+from testing import graphs
+from testing.masks import MASKS, valid_steps
 
 I, H = 5, 3
 KINDS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
@@ -23,7 +24,6 @@ KINDS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
     "gru_before": (ops.GRU, {"reset_after": False}),
     "rnn": (ops.RNN, {}),
 }
-MASKS = ("full", "right", "left", "holes", "empty row", "all padding")
 EMPTY = ((0, 7), (4, 0), (0, 0))
 SMALL = ((1, 1), (1, 7), (4, 1))
 
@@ -33,7 +33,7 @@ def cell(
 ) -> ops.Cell:
     """A cell with ``biases`` biases; one whose second bias acts alone has none or two."""
     cls, fixed = KINDS[kind]
-    return random_graphs.cell(rng, cls, width, size, biases=biases, **fixed, **settings)
+    return graphs.cell(rng, cls, width, size, biases=biases, **fixed, **settings)
 
 
 def stack(rng: np.random.Generator, kinds: Sequence[str], width: int, **settings: Any) -> ops.StackedRNN:
@@ -68,20 +68,6 @@ def graph_of(op: Any, *, masked: bool = True, states: bool = False, N: int | str
     return Graph(tuple(inputs), (*nodes, Node("y", op, reads, outputs, masks)), outputs)
 
 
-def valid(rng: np.random.Generator, kind: str, N: int, T: int) -> np.ndarray:
-    """A mask ``(N, T)``."""
-    steps, lengths = np.arange(T), rng.integers(min(T, 1), T + 1, (N, 1))
-    valid_steps = {
-        "right": steps < lengths,
-        "left": steps >= T - lengths,
-        "all padding": np.zeros((N, T), bool),
-        "full": np.ones((N, T), bool),
-    }.get(kind, rng.random((N, T)) < 0.6)
-    if kind == "empty row":
-        valid_steps[N // 2 : N // 2 + 1] = False
-    return valid_steps
-
-
 def inputs_of(graph: Graph, rng: np.random.Generator, kind: str, N: int = 6, T: int = 7) -> list[np.ndarray]:
     """Random inputs under one kind of mask."""
     sizes = {"N": N, "T": T}
@@ -89,7 +75,7 @@ def inputs_of(graph: Graph, rng: np.random.Generator, kind: str, N: int = 6, T: 
     for value in graph.inputs:
         shape = [dim if isinstance(dim, int) else sizes[dim] for dim in value.shape]
         if value.dtype == "int32":
-            arrays.append(valid(rng, kind, shape[0], shape[1]).astype("int32"))
+            arrays.append(valid_steps(kind, shape[0], shape[1], rng).astype("int32"))
         else:
             arrays.append(rng.normal(size=shape).astype("float32"))
     return arrays
