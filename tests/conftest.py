@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from biport.compare.cases import CASES
 from testing.cover import covering
 
 # Building models takes longer than hypothesis expects of drawing an example.
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for index, item in enumerate(product):
             if index not in chosen:
                 item.add_marker(pytest.mark.sweep)
+
+
+@pytest.fixture
+def fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shorter long case, for tests of something else than numbers that drift: Keras takes its time a step."""
+    monkeypatch.setitem(CASES, "long", (3, 14, ("full", "right", "right")))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

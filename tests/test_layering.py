@@ -148,7 +148,7 @@ def test_no_module_is_named_by_a_string() -> None:
 
 
 def loaded(*questions: tuple[str, set[str]]) -> list[set[str]]:
-    """Which forbidden packages are there after each of several pieces of code, one after another in one process.
+    """Which forbidden packages are there after each of several pieces of code, in one process.
 
     A package that is there stays there: what may load it has to come last.
     """

@@ -125,8 +125,12 @@ def test_stepped_it_computes_what_the_whole_does(which: str) -> None:
     assert parameters == graph.parameter_count() + shared
 
 
+@pytest.mark.cover(1)
+@pytest.mark.parametrize("search, options", [(greedy, {}), (beam, {"width": 3, "best": 2})])
 @pytest.mark.parametrize("which", [*TRANSLATORS, *WRITTEN])
-def test_every_framework_writes_the_same(which: str, tmp_path: Path) -> None:
+def test_every_framework_writes_the_same(
+    which: str, search: Any, options: dict[str, Any], tmp_path: Path
+) -> None:
     graph = graph_of(which)
     export.write_decoder(graph, tmp_path / "decoder")
     steppers = {
@@ -137,16 +141,15 @@ def test_every_framework_writes_the_same(which: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     sources = [rng.integers(1, 11, length).tolist() for length in (5, 1, 0, 3, 5, 5, 3, 8, *[2] * 8)]
     oracle = reference_stepper(split(graph))
-    for search, options in ((greedy, {}), (beam, {"width": 3, "best": 2})):
-        options: dict[str, Any] = {"start": START, "end": END, "max_length": 6, **options}
-        truth = search(oracle, sources, **options)
-        assert len({h.tokens for h in truth}) > 2
-        for name, stepper in steppers.items():
-            found = search(stepper, sources, **options)
-            assert [h.tokens for h in found] == [h.tokens for h in truth], name
-            assert agreement(found, truth).ok
-            assert [h.score for h in found] == pytest.approx([h.score for h in truth], abs=1e-4)
-            assert [len(h.others) for h in found] == [len(h.others) for h in truth]
+    options = {"start": START, "end": END, "max_length": 6, **options}
+    truth = search(oracle, sources, **options)
+    assert len({h.tokens for h in truth}) > 2
+    for name, stepper in steppers.items():
+        found = search(stepper, sources, **options)
+        assert [h.tokens for h in found] == [h.tokens for h in truth], name
+        assert agreement(found, truth).ok
+        assert [h.score for h in found] == pytest.approx([h.score for h in truth], abs=1e-4)
+        assert [len(h.others) for h in found] == [len(h.others) for h in truth]
 
 
 def test_live_models_and_files_are_decoded(tmp_path: Path) -> None:

@@ -20,18 +20,15 @@ import torch_side
 from biport import ops, reference, verify
 from biport.app.cli import app
 from biport.app.forms import Form, open_form
-from biport.compare.cases import CASES, random_cases
+from biport.compare.cases import random_cases
 from biport.compare.localize import Oracle, Traced, locate
 from biport.compare.localize.alignment import align
 from biport.compare.localize.oracle import State
 from biport.graph import Graph, Node, Value
 from testing.graphs import bidirectional, classifier, dense, embedding, lstm, normal
 
-
-@pytest.fixture(autouse=True)
-def fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a fault begins does not hang on how long the long case is, but what Keras takes for it does."""
-    monkeypatch.setitem(CASES, "long", (3, 14, ("full", "right", "right")))  # type: ignore[arg-type]
+# Where a fault begins does not hang on how long the long case is.
+pytestmark = pytest.mark.usefixtures("fewer_steps")
 
 
 def stack(merge="concat", sequences=False, seed=0) -> Graph:
