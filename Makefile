@@ -30,7 +30,7 @@ test-core: $(READY)  ## Run the tests of the neutral core, in some seconds
 	$(PYTEST) tests/biport
 
 sweep: $(READY)  ## Run the wide sweeps: old and hostile files, every combination, long demos
-	BIPORT_HYPOTHESIS=wide $(PYTEST) -m sweep
+	BIPORT_HYPOTHESIS=wide $(PYTEST) -m "sweep or hypothesis"
 
 check: $(READY)  ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ settings.register_profile("thorough", max_examples=400, print_blob=True, **_PATI
 settings.load_profile(os.environ.get("BIPORT_HYPOTHESIS", "suite"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before marks are selected by
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the mark ``sweep`` to what ``@pytest.mark.cover(n)`` leaves over of a product of settings."""
     functions = [item for item in items if isinstance(item, pytest.Function)]
@@ -37,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shorter long case, for tests of something else than numbers that drift: Keras takes its time a step."""
+    """A shorter long case, for tests of something else than numbers that drift."""
     monkeypatch.setitem(CASES, "long", (3, 14, ("full", "right", "right")))  # type: ignore[arg-type]
 
 

@@ -65,6 +65,7 @@ def routes(model, folder: Path, traced: bool = True) -> list[Path]:
     return paths
 
 
+@pytest.mark.cover(2)
 @pytest.mark.parametrize(("masked", "backwards"), [(False, False), (True, False), (True, True)])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_sequences_and_states(kind, masked, backwards, tmp_path):

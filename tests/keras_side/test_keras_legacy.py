@@ -320,6 +320,7 @@ def test_a_file_means_what_it_meant(name: str, tmp_path: Path) -> None:
         assert_read(path, arrays, wanted)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5"])
 @pytest.mark.parametrize("name", ["sentiment", "shared models", "frozen model", "cells"])
 def test_weights_alone(name: str, suffix: str, tmp_path: Path) -> None:
