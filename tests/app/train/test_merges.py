@@ -12,7 +12,13 @@ from biport import bundle
 from biport.app.cli import app
 from biport.errors import InputError
 from biport.graph import weight_differences
+from biport.training import data as training_data
 from biport.training.recipes import RECIPES
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_data, "EVALUATION_ROWS", 40)
+
 
 OPTIONS = ["--data", "reviews", "--recipe", "reviews", "--epochs", "1", "--limit", "64"]
 
