@@ -211,9 +211,7 @@ def test_a_model_is_verified_where_its_framework_is_missing(keras_file, tmp_path
     assert "m.onnx" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("train", "test"), [(320, 96), pytest.param(4000, 1000, marks=pytest.mark.sweep)]
-)
+@pytest.mark.parametrize(("train", "test"), [(320, 96), pytest.param(4000, 1000, marks=pytest.mark.sweep)])
 def test_the_demo(train: int, test: int, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(sentiment, "TRAIN", train)
     monkeypatch.setattr(sentiment, "TEST", test)

@@ -15,7 +15,7 @@ from biport import verify
 from biport.compare.tolerance import Verdict
 from keras_side.models.sentiment import sentiment
 from testing.graphs import MERGES
-from testing.models import check_same
+from testing.models import check_same, every_mask
 
 UNITS = {"one layer": (4,), "two layers": (4, 3)}
 
@@ -79,7 +79,7 @@ def test_weights_travel_round_bit_for_bit(tmp_path) -> None:
     assert report.summed == ()
     for one, two in zip(model.get_weights(), again.get_weights(), strict=True):
         assert one.tobytes() == two.tobytes()
-    assert verify(model, twin, again).ok
+    assert verify(model, twin, again, inputs=every_mask(graph)).ok
 
 
 def test_a_second_bias_is_added_up_and_reported() -> None:
@@ -94,7 +94,7 @@ def test_a_second_bias_is_added_up_and_reported() -> None:
     graph = torch_side.read(twin)
     model = sentiment(13, 5, (4,), "ave")
     assert keras_side.load(model, graph).summed == ("bilstm_1",)
-    assert verify(twin, model).ok
+    assert verify(twin, model, inputs=every_mask(graph)).ok
     with pytest.warns(UserWarning, match=r"two biases were added up for Keras in: bilstm_1"):
         keras_side.write(graph)
 
@@ -113,7 +113,7 @@ def test_a_planted_fault_is_found_and_its_side_named(fault: str) -> None:
     with torch.no_grad():
         parameter = dict(module.named_parameters())[FAULTS[fault]]
         parameter.copy_(parameter.roll(parameter.shape[0] // 4, 0))
-    report = verify(model, module)
+    report = verify(model, module, inputs=every_mask(keras_side.read(model)))
     assert report.verdict is Verdict.DIFFERENT
     assert report.at_fault == ["torch"]
     assert report.weights["torch"] != []

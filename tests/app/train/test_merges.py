@@ -15,6 +15,7 @@ from biport.graph import weight_differences
 from biport.training import data as training_data
 from biport.training.recipes import RECIPES
 
+
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_data, "EVALUATION_ROWS", 40)
