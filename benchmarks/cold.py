@@ -16,7 +16,8 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from biport.app.bench.measure import machine, table
+from biport.app.measure import machine
+from biport.tables import markdown_table
 
 ROUNDS = 7
 FRAMEWORKS = ("keras", "tensorflow", "torch", "tf2onnx")
@@ -75,7 +76,7 @@ def main() -> None:
             rows.append([name, f"{wall:.2f}", f"{shortest:.2f}", f"{spent:.2f}", found[0][2]])
         print(machine("onnx-ir", "onnxruntime"))
         print(f"a file of {model.stat().st_size / 1e6:.1f} MB, {ROUNDS} processes each\n")
-        print(table(["", "seconds, median", "shortest", "of processor", "loaded"], rows))
+        print(markdown_table([["", "seconds, median", "shortest", "of processor", "loaded"], *rows], "<>"))
 
 
 if __name__ == "__main__":

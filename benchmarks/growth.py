@@ -17,7 +17,8 @@ import numpy as np
 from lowering import KINDS, layer
 
 import export
-from biport.app.bench.measure import Run, machine, table, take_turns
+from biport.app.measure import Run, machine, take_turns
+from biport.tables import markdown_table
 
 BASE = {"N": 8, "T": 64, "H": 64}
 VALUES = {
@@ -73,7 +74,7 @@ def main() -> None:
             whole = exponent(list(values), took)
             upper = exponent(list(values[-3:]), took[-3:])
             rows.append([letter, shown, f"{whole:.2f}", f"{upper:.2f}"])
-    print(table(["grows", "ms", "exponent", "of the last three"], rows))
+    print(markdown_table([["grows", "ms", "exponent", "of the last three"], *rows], "<>"))
 
 
 if __name__ == "__main__":

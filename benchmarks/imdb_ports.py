@@ -21,8 +21,9 @@ import export
 import keras_side
 import torch_side
 from biport import bundle
-from biport.app.bench.measure import table
+from biport.app.train.imdb import imdb_file
 from biport.compare.tolerance import label_agreement
+from biport.tables import markdown_table
 from biport.training import folder as files
 from biport.training.data import load_data
 from biport.training.recipe import Recipe
@@ -39,7 +40,8 @@ def predicted(run: Callable[[list[np.ndarray]], list[np.ndarray]], tokens: np.nd
 def measure(run: Path, folder: Path) -> list[list[str]]:
     graph = bundle.read(run / files.MODEL)
     recipe = Recipe.from_json(files.read_description(run)["recipe"])
-    tokens, truth = (np.asarray(column) for column in load_data(recipe).test)
+    data = load_data(recipe, imdb_file() if recipe.data == "imdb" else None)
+    tokens, truth = (np.asarray(column) for column in data.test)
     model, module = keras_side.write(graph), torch_side.write(graph)
     export.write(graph, folder / "model.onnx", overwrite=True)
     session = export.Session(folder / "model.onnx", "cpu")
@@ -63,7 +65,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = [row for run in sys.argv[1:] for row in measure(Path(run), Path(folder))]
     head = ["run", "form", "reviews", "accuracy", "labels as Keras'", "largest difference"]
-    print(table(head, rows))
+    print(markdown_table([head, *rows], "<>"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""From which batch on a loop is faster than a fused node: the figures behind `export/lowering.py`.
+"""From which batch on a loop is faster than a fused node: the figures behind `export/onnx/lowering.py`.
 
     python benchmarks/lowering.py
     python benchmarks/lowering.py --kinds rnn --sizes 64 --batches 1,2,4,8 --threads 2
@@ -18,9 +18,9 @@ import numpy as np
 
 import export
 from biport import ops
-from biport.app.bench.measure import machine, take_turns
+from biport.app.measure import machine, take_turns
 from biport.graph import Graph, Node, Value
-from export.lowering import LOOP_FROM
+from export.onnx.lowering import LOOP_FROM
 
 T = 100
 KINDS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
@@ -47,8 +47,8 @@ def random_cell(rng: np.random.Generator, kind: str, H: int, reverse: bool) -> o
 
 def layer(rng: np.random.Generator, kind: str, H: int, masked: bool) -> Graph:
     """One layer both ways over features; its mask comes from ids."""
-    halves = [random_cell(rng, kind, H, reverse) for reverse in (False, True)]
-    op = ops.Bidirectional(forward=halves[0], backward=halves[1], merge="concat")
+    directions = [random_cell(rng, kind, H, reverse) for reverse in (False, True)]
+    op = ops.Bidirectional(forward=directions[0], backward=directions[1], merge="concat")
     inputs = [Value("x", ("N", "T", H), "float32")] + [Value("ids", ("N", "T"), "int32")] * masked
     nodes = [Node("mask", ops.NotEqual(), ("ids",))] * masked
     nodes.append(Node("y", op, ("x",), masks=("mask",) if masked else ()))

@@ -21,8 +21,9 @@ import onnx_ir as ir
 from lowering import KINDS, layer, sessions
 
 import export
-from biport.app.bench.measure import Run, Times, machine, table, take_turns
-from export.builder import IR_VERSION, OPSET
+from biport.app.measure import Run, Times, machine, take_turns
+from biport.tables import markdown_table
+from export.onnx.builder import IR_VERSION, OPSET
 
 N, T, H = 32, 100, 256
 
@@ -48,11 +49,11 @@ def contestants(kind: str, columns: int, folder: Path) -> dict[str, Run]:
     rng = np.random.default_rng(0)
     x, w = (rng.normal(size=shape).astype("float32") for shape in ((T * N, H), (H, columns)))
     h, steps = x[:N].copy(), x.reshape(N, T, H)
-    walks = sessions(layer(rng, kind, H, masked=False), folder, threads=1)
+    recurrences = sessions(layer(rng, kind, H, masked=False), folder, threads=1)
     inputs, state = product(folder, T * N, columns), product(folder, N, columns)
-    found: dict[str, Run] = {name: lambda s=s: s.run([steps]) for name, s in walks.items()}
-    found |= {"ort inputs": lambda: inputs.run([x]), "ort state": lambda: state.run([h])}
-    return found | {"numpy inputs": lambda: x @ w, "numpy state": lambda: h @ w}
+    runs: dict[str, Run] = {name: lambda s=s: s.run([steps]) for name, s in recurrences.items()}
+    runs |= {"ort inputs": lambda: inputs.run([x]), "ort state": lambda: state.run([h])}
+    return runs | {"numpy inputs": lambda: x @ w, "numpy state": lambda: h @ w}
 
 
 def row(kind: str, lowering: str, columns: int, times: Times) -> list[str]:
@@ -80,7 +81,7 @@ def main() -> None:
     print(machine("onnxruntime", "numpy"))
     print(f"N {N}, T {T}, I = H {H}, both ways, one thread; the shortest calls\n")
     head = ["", "ms", "GFLOP/s", "of onnxruntime's products", "of NumPy's", "of one large product"]
-    print(table(head, rows))
+    print(markdown_table([head, *rows], "<>"))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import export
 import keras_side
-from biport.app.bench.measure import machine, table, take_turns
+from biport.app.measure import machine, take_turns
+from biport.tables import markdown_table
 
 Contestant: TypeAlias = Callable[[np.ndarray], object]
 
@@ -48,7 +49,7 @@ class ByHand(nn.Module):
         super().__init__()
         self.masked = masked
         self.embedding = nn.Embedding(V, E)
-        self.walk = TORCH[kind](E, H, batch_first=True, bidirectional=True)
+        self.recurrent = TORCH[kind](E, H, batch_first=True, bidirectional=True)
         self.head = nn.Linear(2 * H, 1)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -56,15 +57,19 @@ class ByHand(nn.Module):
         if self.masked:
             lengths = (tokens != 0).sum(1)
             x = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        _, state = self.walk(x)
+        _, state = self.recurrent(x)
         last = state[0] if isinstance(state, tuple) else state
         return torch.sigmoid(self.head(torch.cat([last[0], last[1]], dim=-1)))
 
 
 def keras_model(kind: str, masked: bool) -> Any:
     name, settings = KINDS[kind]
-    walk = getattr(layers, name)(H, bias_initializer="random_normal", **settings)
-    parts = [layers.Embedding(V, E, mask_zero=masked), layers.Bidirectional(walk), layers.Dense(1, "sigmoid")]
+    layer = getattr(layers, name)(H, bias_initializer="random_normal", **settings)
+    parts = [
+        layers.Embedding(V, E, mask_zero=masked),
+        layers.Bidirectional(layer),
+        layers.Dense(1, "sigmoid"),
+    ]
     return Sequential([Input((None,), dtype="int32"), *parts])
 
 
@@ -135,7 +140,7 @@ def main() -> None:
 
     print(machine("onnxruntime", "tf2onnx", "torch", "keras", "tensorflow"))
     print(f"V {V}, D {E}, H {H}, both ways, {given.threads} threads; ms, then times as long as {names[0]}\n")
-    print(table(["", *names, *(f"{name} ×" for name in names[1:])], []), flush=True)
+    print(markdown_table([["", *names, *(f"{name} ×" for name in names[1:])]], "<>"), flush=True)
     for kind, masks in itertools.product(given.kinds.split(","), given.masks.split(",")):
         with tempfile.TemporaryDirectory() as folder, torch.no_grad():
             runs = contestants(kind, masks == "masked", lowerings, given.threads, Path(folder))

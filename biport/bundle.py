@@ -64,6 +64,16 @@ def write(
         InputError: something is there, the parent folder is missing, or the vocabulary or the labels are
             not those of this model.
         UnsupportedError: the model does not take ids, or does not give probabilities.
+
+    Example:
+        >>> import tempfile
+        >>> from biport import ops
+        >>> node = Node("y", ops.PReLU(alpha=np.full((1, 3), 0.25, "float32")), ("x",))
+        >>> graph = Graph((Value("x", ("N", "T", 3), "float32"),), (node,), ("y",))
+        >>> with tempfile.TemporaryDirectory() as parent:
+        ...     folder = write(graph, Path(parent) / "model")
+        ...     print(sorted(path.name for path in folder.iterdir()), read(folder) == graph)
+        ['README.md', 'graph.json', 'model.safetensors'] True
     """
     from safetensors.numpy import save_file
 
@@ -166,10 +176,10 @@ def read_labels(folder: str | os.PathLike[str]) -> tuple[str, ...] | None:
     path = Path(folder) / LABELS
     if not path.exists():
         return None
-    found = read_json(path)
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+    labels = read_json(path)
+    if not isinstance(labels, list) or not all(isinstance(name, str) for name in labels):
         raise FileError(f"{path}: should hold a list of texts")
-    return tuple(found)
+    return tuple(labels)
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
@@ -198,18 +208,18 @@ def _read_weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def _graph(data: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Graph:
-    made: dict[str, Op] = {}
+    ops: dict[str, Op] = {}
     nodes = []
     for entry in data["nodes"]:
         name = entry["name"]
         if "shares" in entry:
-            op = made[entry["shares"]]
+            op = ops[entry["shares"]]
         else:
             # A node's name may have a slash, the path of a weight has none.
             owned = [key for key in arrays if key.rpartition("/")[0] == name]
             own = {key.rpartition("/")[2]: arrays.pop(key) for key in owned}
             op = op_class(entry["kind"]).build(entry["settings"], own)
-        made[name] = op
+        ops[name] = op
         nodes.append(Node(name, op, tuple(entry["inputs"]), tuple(entry["outputs"]), tuple(entry["masks"])))
     if arrays:
         raise FileError(f"weights left over: {sorted(arrays)}")

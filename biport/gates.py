@@ -19,6 +19,10 @@ def split_gates(stacked: np.ndarray, order: str) -> dict[str, np.ndarray]:
 
     Raises:
         WeightError: the first axis does not divide into ``len(order)`` gates.
+
+    Example:
+        >>> split_gates(np.array([1, 2, 3, 4]), "ifco")["c"]
+        array([3])
     """
     if stacked.ndim == 0 or stacked.shape[0] % len(order):
         raise WeightError(f"cannot split shape {stacked.shape} into the {len(order)} gates {order!r}")
@@ -30,6 +34,10 @@ def stack_gates(gates: Mapping[str, np.ndarray], order: str) -> np.ndarray:
 
     Raises:
         WeightError: the gates are not exactly those of ``order``.
+
+    Example:
+        >>> stack_gates({"z": np.array([1]), "r": np.array([2]), "h": np.array([3])}, "rzh")
+        array([2, 1, 3])
     """
     if sorted(gates) != sorted(order):
         raise WeightError(f"expected the gates {sorted(order)}, found {sorted(gates)}")

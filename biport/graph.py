@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,21 @@ class Graph:
     Raises:
         GraphError: a name is used twice, a value is used before it is made, or shapes, dtypes or masks do
             not suit the ops; the message names the node.
+
+    Example:
+        >>> from biport import ops
+        >>> table = ops.Embedding(num_embeddings=9, embedding_dim=4, weight=np.ones((9, 4), "float32"))
+        >>> mean = ops.GlobalAveragePooling1D()
+        >>> nodes = (
+        ...     Node("mask", ops.NotEqual(), ("ids",)),
+        ...     Node("vectors", table, ("ids",)),
+        ...     Node("mean", mean, ("vectors",), masks=("mask",)),
+        ... )
+        >>> print(Graph((Value("ids", ("N", "T"), "int32"),), nodes, ("mean",)))
+        graph(ids: int32 (N, T)) -> mean
+          mask    : bool (N, T)       = NotEqual()(ids)
+          vectors : float32 (N, T, 4) = Embedding(num_embeddings=9, embedding_dim=4)(ids)
+          mean    : float32 (N, 4)    = GlobalAveragePooling1D()(vectors | mask)
     """
 
     inputs: tuple[Value, ...]
@@ -101,7 +116,7 @@ class Graph:
         head = ", ".join(f"{value.name}: {value.tensor}" for value in self.inputs)
         rows = [_row(self, node) for node in self.nodes]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(2)]
-        lines = [f"  {name:<{widths[0]}} : {made:<{widths[1]}} = {call}" for name, made, call in rows]
+        lines = [f"  {name:<{widths[0]}} : {tensors:<{widths[1]}} = {call}" for name, tensors, call in rows]
         return "\n".join([f"graph({head}) -> {', '.join(self.outputs)}", *lines])
 
     def astype(self, dtype: str) -> Graph:
@@ -122,7 +137,7 @@ class Graph:
 
     def weights(self) -> dict[str, Mapping]:
         """Every node's weights, ``{node: {path: array}}``, nodes without weights left out."""
-        return {node.name: found for node in self.nodes if (found := node.op.weights())}
+        return {node.name: weights for node in self.nodes if (weights := node.op.weights())}
 
     def parameter_count(self) -> int:
         """How many numbers the weights hold, shared ones counted once."""
@@ -141,7 +156,14 @@ class Graph:
 
 
 def structure(graph: Graph) -> dict:
-    """Everything but the weights as plain data; a node that shares an op names the first to hold it."""
+    """Everything but the weights as plain data; a node that shares an op names the first to have it.
+
+    Example:
+        >>> from biport import ops
+        >>> node = Node("y", ops.Dropout(rate=0.5), ("x",))
+        >>> structure(Graph((Value("x", ("N", 3), "float32"),), (node,), ("y",)))["nodes"][0]["settings"]
+        {'rate': 0.5}
+    """
     first: dict[int, str] = {}
     nodes = []
     for node in graph.nodes:
@@ -165,6 +187,15 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
     """Level L0 of the tolerance policy: every weight that is not equal bit for bit, as ``node.path``.
 
     Weights that several nodes share count once, under the first one's name.
+
+    Example:
+        >>> from biport import ops
+        >>> def average(share):
+        ...     node = Node("y", ops.LearnedAverage(weight=np.float32([share])), ("a", "b"))
+        ...     inputs = Value("a", ("N", 1), "float32"), Value("b", ("N", 1), "float32")
+        ...     return Graph(inputs, (node,), ("y",))
+        >>> weight_differences(average(0.5), average(0.25))
+        ['y.weight']
     """
     mine, yours = weights_by_path(a), weights_by_path(b)
     return [
@@ -189,7 +220,7 @@ def trained(graph: Graph) -> dict[str, np.ndarray]:
 
 
 def _statistics(op: Op) -> list[str]:
-    inside = [f"{place}.{path}" for place, part in op.parts().items() for path in _statistics(part)]
+    inside = [f"{prefix}.{path}" for prefix, part in op.parts().items() for path in _statistics(part)]
     return [*op.statistics, *inside]
 
 
@@ -198,8 +229,8 @@ def _row(graph: Graph, node: Node) -> tuple[str, str, str]:
         name if mask is None else f"{name} | {mask}"
         for name, mask in zip(node.inputs, node.masks, strict=True)
     ]
-    made = "; ".join(str(graph.tensors[name]) for name in node.outputs)
-    return ", ".join(node.outputs), made, f"{node.op}({', '.join(arguments)})"
+    tensors = "; ".join(str(graph.tensors[name]) for name in node.outputs)
+    return ", ".join(node.outputs), tensors, f"{node.op}({', '.join(arguments)})"
 
 
 def _check(graph: Graph) -> dict[str, Tensor]:
@@ -214,14 +245,14 @@ def _check(graph: Graph) -> dict[str, Tensor]:
         names.add(node.name)
         _check_masks(node, tensors)
         try:
-            made = node.op.infer([_find(tensors, name) for name in node.inputs])
+            outputs = node.op.infer([_find(tensors, name) for name in node.inputs])
         except GraphError as error:
             raise GraphError(f"{owner}: {error}") from error
-        if len(made) != len(node.outputs):
+        if len(outputs) != len(node.outputs):
             raise GraphError(
-                f"{owner}: {node.op.kind} gives {len(made)} outputs, {len(node.outputs)} are named"
+                f"{owner}: {node.op.kind} gives {len(outputs)} outputs, {len(node.outputs)} are named"
             )
-        for name, tensor in zip(node.outputs, made, strict=True):
+        for name, tensor in zip(node.outputs, outputs, strict=True):
             _add(tensors, name, tensor, owner)
     if not graph.outputs:
         raise GraphError("the graph has no outputs")
@@ -257,21 +288,21 @@ def _check_masks(node: Node, tensors: Mapping[str, Tensor]) -> None:
             continue
         if position not in node.op.masked:
             raise GraphError(f"{owner}: {node.op.kind} takes no mask for its input {position}")
-        found, data = _find(tensors, mask), _find(tensors, node.inputs[position])
-        if found.dtype != "bool" or len(found.shape) != 2:
-            raise GraphError(f"{owner}: the mask {mask!r} should be bool (N, T), found {found}")
-        if not all(same_dim(a, b) for a, b in zip(found.shape, data.shape, strict=False)):
-            raise GraphError(f"{owner}: the mask {mask!r} is {found} but its input is {data}")
+        tensor, data = _find(tensors, mask), _find(tensors, node.inputs[position])
+        if tensor.dtype != "bool" or len(tensor.shape) != 2:
+            raise GraphError(f"{owner}: the mask {mask!r} should be bool (N, T), found {tensor}")
+        if not all(same_dim(a, b) for a, b in zip(tensor.shape, data.shape, strict=False)):
+            raise GraphError(f"{owner}: the mask {mask!r} is {tensor} but its input is {data}")
         node.op.check_masked(owner, data)
 
 
-def last_dims(graph: Graph) -> Sequence[int]:
-    """For each op with weights the length of the sums it computes: I, or I + H for a recurrent one."""
-    return [max_sum(node.op) for node in graph.nodes if node.op.weights()]
+def sum_lengths(graph: Graph) -> list[int]:
+    """For each node the length of its longest sum, see `Op.sum_length`; rounding grows with it.
 
-
-def max_sum(op: Op) -> int:
-    """The number of products added up for one number of the op's output."""
-    settings = op.settings()
-    own = settings.get("input_size", 1) + settings.get("hidden_size", 0)
-    return max([own, *(max_sum(part) for part in op.parts().values())])
+    Example:
+        >>> from biport import ops
+        >>> inputs = Value("a", ("N", "T", 8), "float32"), Value("b", ("N", "S", 8), "float32")
+        >>> sum_lengths(Graph(inputs, (Node("scores", ops.Dot(axes=(2, 2)), ("a", "b")),), ("scores",)))
+        [8]
+    """
+    return [node.op.sum_length([graph.tensors[name] for name in node.inputs]) for node in graph.nodes]

@@ -35,6 +35,10 @@ def in_order(names: Sequence[str], inputs: Inputs) -> list[np.ndarray]:
 
     Raises:
         InputError: a single array in place of a list, or other names than the model's.
+
+    Example:
+        >>> in_order(["ids", "mask"], {"mask": np.array([True]), "ids": np.array([7])})
+        [array([7]), array([ True])]
     """
     if isinstance(inputs, np.ndarray):
         raise InputError("the inputs should be a list or a mapping of arrays, found one array")
@@ -77,8 +81,8 @@ def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:
     owner = f"input {value.name!r}"
     if array.ndim != len(value.shape):
         raise InputError(f"{owner}: expected {value.tensor}, found shape {array.shape}")
-    for wanted, found in zip(value.shape, array.shape, strict=True):
-        if isinstance(wanted, int) and wanted != found:
+    for wanted, size in zip(value.shape, array.shape, strict=True):
+        if isinstance(wanted, int) and wanted != size:
             raise InputError(f"{owner}: expected {value.tensor}, found shape {array.shape}")
     if value.dtype == "str":
         return _texts(owner, array)

@@ -21,7 +21,12 @@ def label(key: Hashable) -> str:
 
 
 def snake_case(name: str) -> str:
-    """``GlobalMaxPooling1D`` to ``global_max_pooling1d``, ``LSTM`` to ``lstm``."""
+    """A class's name as a module's.
+
+    Example:
+        >>> snake_case("GlobalMaxPooling1D"), snake_case("LSTM")
+        ('global_max_pooling1d', 'lstm')
+    """
     name = re.sub(r"\W+", "", name)
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
@@ -32,6 +37,17 @@ class Registry(Generic[Key, Function]):
 
     Args:
         purpose: what the functions do, shown when a key is missing: ``"Keras layer"``.
+
+    Example:
+        >>> READERS = Registry("Keras layer")
+        >>> @READERS.register("Dense")
+        ... def read_dense(config):
+        ...     return config["units"]
+        >>> READERS.lookup("Dense", "layer 'y'")({"units": 3})
+        3
+        >>> READERS.lookup("Lambda", "layer 'y'")
+        Traceback (most recent call last):
+        biport.errors.UnsupportedError: layer 'y': Keras layer='Lambda' is not supported; supported: Dense.
     """
 
     def __init__(self, purpose: str) -> None:

@@ -1,18 +1,17 @@
-"""Decoding with onnxruntime: both halves of a sequence-to-sequence model as files of their own."""
+"""Decoding with onnxruntime: the encoder and the step of a sequence-to-sequence model, a file each."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from os import PathLike
 from pathlib import Path
 
 from biport.decoding import Stepper, split
 from biport.errors import FileError
-from biport.files import check_target
+from biport.files import atomic_folder, check_target
 from biport.graph import Graph
-from export.fused_route import write
+from export.require import require_onnx
 from export.session import Session
+from export.write import write
 
 ENCODER, STEP = "encoder.onnx", "step.onnx"
 
@@ -39,22 +38,15 @@ def write_decoder(
         UnsupportedError: the decoder cannot be stepped, or has an op without a writer.
         InputError: the folder exists, or its parent does not.
     """
+    require_onnx()
     folder = Path(folder)
     check_target(folder, overwrite)
     if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - _names()):
         raise FileError(f"{folder}: holds something else than a decoder; it is not replaced")
-    halves = split(graph, target)
-    made = Path(tempfile.mkdtemp(dir=folder.absolute().parent, prefix=f".{folder.name}-"))
-    try:
-        write(halves.encoder, made / ENCODER)
-        write(halves.step, made / STEP)
-        made.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        made.rename(folder)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
+    parts = split(graph, target)
+    with atomic_folder(folder) as draft:
+        write(parts.encoder, draft / ENCODER)
+        write(parts.step, draft / STEP)
     return folder
 
 

@@ -7,12 +7,10 @@ from typing import TypeAlias
 
 from biport.ops import Op
 from biport.registry import Registry
-from export.flow import Flow, Site
+from export.onnx.lazy_value import LazyValue
 
-Writer: TypeAlias = Callable[..., tuple[Flow, ...]]
-"""``(op, site) -> one flow an output``."""
+Writer: TypeAlias = Callable[..., tuple[LazyValue, ...]]
+"""``(op, site) -> one value an output``."""
 
 WRITERS: Registry[type[Op], Writer] = Registry("op of the ONNX export")
 writes = WRITERS.register
-
-__all__ = ["WRITERS", "Flow", "Site", "Writer", "writes"]

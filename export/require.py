@@ -22,3 +22,13 @@ def require(package: str, purpose: str, extra: str) -> ModuleType:
         raise MissingDependencyError(
             f"{purpose} needs {package}, which is not installed: pip install 'biport[{extra}]'"
         ) from error
+
+
+def require_onnx() -> None:
+    """The packages that write ONNX.
+
+    Raises:
+        MissingDependencyError: onnx or onnx-ir is not installed.
+    """
+    for package in ("onnx", "onnx_ir"):
+        require(package, "exporting to ONNX", "export")

@@ -15,12 +15,12 @@ from biport.errors import FileError, InputError
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order
 from biport.ops import Dim
-from export import streams
-from export.labels import label_of
-from export.lengths import length
-from export.opening import open_file
-from export.providers import DEVICES, create, reason
-from export.signature import load
+from export.runtime import streams
+from export.runtime.lengths import length
+from export.runtime.opening import open_file
+from export.runtime.providers import DEVICES, create, reason
+from export.runtime.signature import load
+from export.text.labels import label_of
 
 
 class Session:
@@ -84,7 +84,7 @@ class Session:
 
     @cached_property
     def node_count(self) -> int:
-        """How many nodes the file holds, those inside of loops included.
+        """How many nodes the file has, those inside of loops included.
 
         Raises:
             MissingDependencyError: onnx-ir is not installed.
@@ -123,7 +123,7 @@ class Session:
         Args:
             rows: any number of rows, for a model of one input: ids ``(T,)``, features ``(T, I)``, or texts
                 where the file carries a vocabulary. A text without tokens is one step of padding.
-            window: how many rows are sorted together; two windows are held at a time.
+            window: how many rows are sorted together; two windows are in memory at a time.
             tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
             workers: how many batches are in flight, by default `threads`, and 1 on CUDA. More than one run
                 on one thread each, in a second session that holds the weights again.
@@ -139,7 +139,7 @@ class Session:
         """
         if isinstance(rows, str):
             raise InputError("predict takes several rows, found one text; put it in a list")
-        workers = streams.default_workers(self) if workers is None else workers
+        workers = streams.default_workers(self.device, self.threads) if workers is None else workers
         streams.check_numbers(window=window, tokens=tokens, workers=workers)
         session = self._session if workers == 1 else self._narrow
 
@@ -147,7 +147,7 @@ class Session:
             return self._run(session, [array])
 
         return streams.predict(
-            self, rows, run, window=window, tokens=tokens, workers=workers, progress=progress
+            self._signature, rows, run, window=window, tokens=tokens, workers=workers, progress=progress
         )
 
     def classify(self, rows: Iterable[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
@@ -163,7 +163,7 @@ class Session:
         if self.labels is None:
             raise InputError(f"{self.path}: does not say what its classes are called; export it with labels")
         names = self.labels
-        return (label_of(names, found[0]) for found in self.predict(rows, **options))
+        return (label_of(names, outputs[0]) for outputs in self.predict(rows, **options))
 
     @cached_property
     def _narrow(self) -> Any:
@@ -197,9 +197,9 @@ class Session:
         for value, array in zip(self.input_values, arrays, strict=True):
             needed = self._signature.needs_steps.get(value.name, 0)
             if array.ndim > 1 and array.shape[1] < needed:
-                found = f"{array.shape[1]} time steps (T = {array.shape[1]})"
+                given = f"{array.shape[1]} time steps (T = {array.shape[1]})"
                 raise InputError(
-                    f"input {value.name!r}: the model is not defined over {found}; it needs {needed} or more"
+                    f"input {value.name!r}: the model is not defined over {given}; it needs {needed} or more"
                 )
         sizes = _letters(self.input_values, arrays)
         for expression, needed in self._signature.needs_steps.items():
@@ -217,9 +217,9 @@ class Session:
         shapes = [tuple(sizes.get(dim, dim) for dim in value.shape) for value in self.output_values]
         known = all(isinstance(dim, int) for shape in shapes for dim in shape)
         if not known or any(math.prod(shape) for shape in shapes):  # type: ignore[arg-type]
-            found = {value.name: a.shape for value, a in zip(self.input_values, arrays, strict=True)}
+            given = {value.name: a.shape for value, a in zip(self.input_values, arrays, strict=True)}
             raise InputError(
-                f"{self.path}: found empty inputs {found}, over which this file is not defined; "
+                f"{self.path}: found empty inputs {given}, over which this file is not defined; "
                 "a file written by export.write, the fused route, is"
             )
         return [
@@ -230,9 +230,9 @@ class Session:
 
 def _letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[Dim, int]:
     """What each letter stands for; one that stands for two sizes is left out."""
-    found: dict[Dim, set[int]] = {}
+    sizes: dict[Dim, set[int]] = {}
     for value, array in zip(values, arrays, strict=True):
         for dim, size in zip(value.shape, array.shape, strict=True):
             if isinstance(dim, str):
-                found.setdefault(dim, set()).add(size)
-    return {dim: sizes.pop() for dim, sizes in found.items() if len(sizes) == 1}
+                sizes.setdefault(dim, set()).add(size)
+    return {dim: given.pop() for dim, given in sizes.items() if len(given) == 1}

@@ -3,19 +3,17 @@
 Reading a model file needs neither keras nor tensorflow, so importing this package loads neither.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from keras_side.activations import float64_allowed
 from keras_side.bidirect import bidirect
 from keras_side.decode import stepper
+from keras_side.gradients import gradients
 from keras_side.inspect import inspect
-from keras_side.live_layer import recurrent_op
+from keras_side.load import load
 from keras_side.read import read
-from keras_side.write import load, run, save, write
-
-if TYPE_CHECKING:
-    from keras_side.gradient import gradients
-    from keras_side.tracing import trace
+from keras_side.reading.live_layer import recurrent_op
+from keras_side.run import run
+from keras_side.shared.activations import float64_allowed
+from keras_side.trace import trace
+from keras_side.write import save, write
 
 __all__ = [
     "bidirect",
@@ -31,16 +29,3 @@ __all__ = [
     "trace",
     "write",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    """`gradients` and `trace`, imported when asked for: to look at a file nothing of them is needed."""
-    if name == "gradients":
-        from keras_side.gradient import gradients
-
-        return gradients
-    if name == "trace":
-        from keras_side.tracing import trace
-
-        return trace
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

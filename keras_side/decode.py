@@ -1,4 +1,4 @@
-"""Decoding with Keras: both halves of a sequence-to-sequence model as functional models."""
+"""Decoding with Keras: the encoder and one step of the decoder as functional models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from biport.decoding import Stepper, split
 from biport.decoding.stepper import make_stepper
 from biport.graph import Graph
 from keras_side.read import read
-from keras_side.write import run, write
+from keras_side.run import run
+from keras_side.write import write
 
 
 def stepper(source: Graph | str | os.PathLike[str] | Any, target: str | None = None) -> Stepper:
@@ -23,9 +24,9 @@ def stepper(source: Graph | str | os.PathLike[str] | Any, target: str | None = N
     Raises:
         UnsupportedError: the decoder cannot be stepped; see `biport.decoding.split`.
     """
-    halves = split(source if isinstance(source, Graph) else read(source), target)
-    encoder, step = write(halves.encoder), write(halves.step)
+    parts = split(source if isinstance(source, Graph) else read(source), target)
+    encoder, step = write(parts.encoder), write(parts.step)
     # The step alone is run often enough for one size to be worth compiling.
-    encode = functools.partial(run, encoder, graph=halves.encoder)
-    advance = functools.partial(run, step, graph=halves.step, compiled=True)
-    return make_stepper(halves, encode, advance)
+    encode = functools.partial(run, encoder, graph=parts.encoder)
+    advance = functools.partial(run, step, graph=parts.step, compiled=True)
+    return make_stepper(parts, encode, advance)

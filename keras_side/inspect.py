@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from biport import ops
-from biport.analysis.summary import Inspection, Row, inspect_graph
+from biport.analysis.summary import Inspection, LayerRow, inspect_graph
 from biport.errors import UnsupportedError
 from biport.graph import Graph
-from keras_side.entries import model_layers
-from keras_side.file import Format, ModelFile
+from keras_side.file.model_file import Format, ModelFile
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
-from keras_side.legacy.nodes import MODELS
-from keras_side.legacy.origin import Origin
-from keras_side.read import read_file, reading
+from keras_side.read import read_file, typed_errors
+from keras_side.reading.config_entries import model_layers
+from keras_side.records import MODELS
+from keras_side.release import Release
 
 NEWEST = (3, 16)
 """The first Keras whose masks were not looked at."""
@@ -37,7 +37,7 @@ def inspect(source: str | os.PathLike[str], config: Any = None) -> Inspection:
         InputError: ``config`` is missing, or not needed.
     """
     path = Path(source)
-    with reading(path.name), ModelFile(path, config) as file:
+    with typed_errors(path.name), ModelFile(path, config) as file:
         facts = _facts(file)
         try:
             graph = read_file(file)
@@ -57,17 +57,17 @@ def _facts(file: ModelFile) -> dict[str, str]:
 
 def _rows(
     owner: str, data: Mapping[str, Any], variables: Any, reasons: Mapping[str, list[str]], prefix: str
-) -> Iterator[Row]:
+) -> Iterator[LayerRow]:
     """A row a layer; those of models inside follow their model."""
     config = data.get("config")
     layers = config.get("layers") if isinstance(config, Mapping) else None
     for layer in model_layers(owner, layers if isinstance(layers, list) else [], variables):
         if layer.class_name in MODELS:
-            yield Row(f"{prefix}{layer.name}", layer.class_name)
+            yield LayerRow(f"{prefix}{layer.name}", layer.class_name)
             inner = {"config": layer.config}
             yield from _rows(owner, inner, layer.variables, reasons, f"{prefix}{layer.name}.")
         elif layer.class_name != "InputLayer":
-            yield Row(
+            yield LayerRow(
                 name=f"{prefix}{layer.name}",
                 what=layer.class_name,
                 parameters=layer.variables.count() if layer.has_own_variables else 0,
@@ -77,10 +77,10 @@ def _rows(
 
 def _reasons(problem: UnsupportedError) -> Mapping[str, list[str]]:
     """By the names of the layers."""
-    found: dict[str, list[str]] = {}
+    by_layer: dict[str, list[str]] = {}
     for reason in problem.reasons():
-        found.setdefault(reason["layer"], []).append(f"{reason['setting']}={reason['value']}")
-    return found
+        by_layer.setdefault(reason["layer"], []).append(f"{reason['setting']}={reason['value']}")
+    return by_layer
 
 
 def _notes(file: ModelFile, graph: Graph) -> list[str]:
@@ -105,12 +105,12 @@ def _notes(file: ModelFile, graph: Graph) -> list[str]:
         notes.append(
             "Keras before 3.4 ends masks where tensors are merged; loaded into a later one it differs"
         )
-    if file.format in (Format.WEIGHTS_BY_NAME, Format.WEIGHTS_BY_PLACE):
+    if file.format in (Format.WEIGHTS_BY_NAME, Format.WEIGHTS_AS_IN_ARCHIVE):
         notes.append("the configuration was given beside the weights")
     return notes
 
 
-def _zeroes_or_repeats(origin: Origin) -> bool:
+def _zeroes_or_repeats(origin: Release) -> bool:
     """TensorFlow 1.13 to 2.2, some of whose LSTM and GRU repeat the output before (``standard_lstm``)."""
     return origin.version in ("2.2.4-tf", "2.3.0-tf")
 

@@ -1,6 +1,6 @@
 """Layers that Keras lacks, registered with it so that models with them are saved and loaded.
 
-Importing this imports keras; `keras_side.registered` does it when a model is written or a file is loaded.
+Importing this imports keras; `keras_side.require` does it when a model is written or a file is loaded.
 """
 
 from __future__ import annotations

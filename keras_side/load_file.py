@@ -18,10 +18,10 @@ import numpy as np
 
 from biport.errors import FileError, MissingDependencyError
 from biport.graph import Graph
-from keras_side.file import ModelFile
-from keras_side.legacy.origin import Origin
-from keras_side.read import read_file, reading
-from keras_side.write import require_keras
+from keras_side.file.model_file import ModelFile
+from keras_side.read import read_file, typed_errors
+from keras_side.release import Release
+from keras_side.require import require_keras
 
 if TYPE_CHECKING:
     import keras
@@ -66,7 +66,7 @@ class Program:
 def program(source: str | os.PathLike[str], graph: Graph) -> Program:
     """The Keras that runs a file of ``graph`` as the one that wrote it did, or why there is none here."""
     path = Path(source)
-    with reading(path.name):
+    with typed_errors(path.name):
         try:
             with ModelFile(path) as file:
                 return _program(file, graph)
@@ -80,7 +80,7 @@ def _program(file: ModelFile, graph: Graph) -> Program:
     require_keras()
     import keras
 
-    installed = Origin(keras.__version__)
+    installed = Release(keras.__version__)
     file.origin = installed
     if read_file(file) != graph:
         return Program("numpy", f"Keras {installed.version} hands on other masks")
@@ -104,7 +104,7 @@ def _keras_2(file: ModelFile) -> Program:
 
     def run(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         arrays = [array.astype(given.dtype.name) for array, given in zip(inputs, model.inputs, strict=True)]
-        made = model(arrays if len(arrays) > 1 else arrays[0], training=False)
-        return [part.numpy() for part in (made if isinstance(made, list | tuple) else [made])]
+        outputs = model(arrays if len(arrays) > 1 else arrays[0], training=False)
+        return [part.numpy() for part in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
     return Program("tf_keras", run=run)

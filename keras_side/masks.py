@@ -45,7 +45,7 @@ class FeaturesUnequal:
 class _Joined:
     """A mask made of others; two are equal when their digests are, however deep they are.
 
-    A mask may hold one another several times, so that walking through it takes time that doubles with every
+    A mask may be part of another several times, so that traversing it takes time that doubles with every
     layer.
     """
 
@@ -117,11 +117,11 @@ def any_if_all(
     """Where every input has a mask, a step is valid where any of them is; else the masks end."""
     if len(inputs) < 2:
         raise UnsupportedError(name, "inputs", len(inputs), "two or more")
-    found = [mask for mask in masks if mask is not None]
-    if len(found) < len(masks):
+    present = [mask for mask in masks if mask is not None]
+    if len(present) < len(masks):
         return (None,)
     # Two at a time, as Keras records them.
-    return (reduce(lambda one, two: any_of([one, two], f"{name}_mask"), found),)
+    return (reduce(lambda one, two: any_of([one, two], f"{name}_mask"), present),)
 
 
 def in_time(masks: Sequence[Mask], name: str) -> Mask:

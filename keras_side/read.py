@@ -21,15 +21,17 @@ import numpy as np
 from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Value
-from keras_side.building import SMALL_INTEGERS, Tensor
-from keras_side.entries import named
-from keras_side.file import ModelFile
-from keras_side.legacy.origin import Origin
+from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
-from keras_side.live import describe, is_live
-from keras_side.order import ends_masks
+from keras_side.reading import operations
+from keras_side.reading.call_order import ends_masks
+from keras_side.reading.config_entries import named
+from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, KerasTensor
+from keras_side.reading.live_model import describe, is_live
+from keras_side.reading.traverse import Traversal
 from keras_side.records import Variables, serialized
-from keras_side.walk import Walk
+from keras_side.registry import READERS
+from keras_side.release import Release
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What values of unforeseen types end in."""
@@ -63,7 +65,7 @@ def read(source: Any, config: Any = None) -> Graph:
             supported=("live Keras models", "paths of .keras and .h5 files"),
         )
     path = Path(source)
-    with reading(path.name), ModelFile(path, config) as file:
+    with typed_errors(path.name), ModelFile(path, config) as file:
         return read_file(file)
 
 
@@ -76,9 +78,9 @@ def read_live(model: Any, instead: Mapping[int, np.ndarray] | None = None) -> Gr
             is linear, so gradients come out under the names and in the layouts of the weights.
     """
     data, variables, version = describe(model)
-    with _naming(variables.owner):
+    with _named_errors(variables.owner):
         variables = dataclasses.replace(variables, instead=instead or {})
-        return _read_model(data, variables, variables.owner, Origin(version))
+        return _read_model(data, variables, variables.owner, Release(version))
 
 
 def read_file(file: ModelFile) -> Graph:
@@ -88,10 +90,16 @@ def read_file(file: ModelFile) -> Graph:
     return graph
 
 
+def readable_ops() -> set[type[ops.Op]]:
+    """The ops that a graph may have which was read from Keras: those of layers, operations and masks."""
+    layers = {READERS.lookup(name, name).op for name in READERS}
+    return layers | {*operations.OPS, *MASK_OPS}
+
+
 @contextlib.contextmanager
-def reading(owner: str) -> Iterator[None]:
+def typed_errors(owner: str) -> Iterator[None]:
     """Have every error name the file, and end in one of biport's whatever the file holds."""
-    with _naming(owner):
+    with _named_errors(owner):
         try:
             yield
         except RecursionError as error:
@@ -103,7 +111,7 @@ def reading(owner: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _naming(owner: str) -> Iterator[None]:
+def _named_errors(owner: str) -> Iterator[None]:
     """Have every error name the model."""
     try:
         yield
@@ -113,28 +121,28 @@ def _naming(owner: str) -> Iterator[None]:
         raise type(error)(named(owner, str(error))) from error
 
 
-def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Origin) -> Graph:
+def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Release) -> Graph:
     class_name, config = serialized(owner, data)
-    walk = Walk(owner, origin, ends_masks(config))
-    building = walk.building
-    outputs: list[Tensor] = []
+    traversal = Traversal(owner, origin, ends_masks(config))
+    builder = traversal.builder
+    outputs: list[KerasTensor] = []
     try:
-        outputs = walk.model(class_name, config, variables, prefix="", inputs=None)
+        outputs = traversal.model(class_name, config, variables, prefix="", inputs=None)
     except UnsupportedError as problem:
-        building.refuse(problem)
+        builder.refuse(problem)
     # What follows from another reason says nothing new.
-    problems = [problem for problem in building.problems if not isinstance(problem, UnplacedError)]
-    raise_unsupported(owner, problems or building.problems)
-    dtype = next((found for node in building.nodes if (found := node.op.dtype)), "float32")
+    problems = [problem for problem in builder.problems if not isinstance(problem, UnplacedError)]
+    raise_unsupported(owner, problems or builder.problems)
+    dtype = next((own for node in builder.nodes if (own := node.op.dtype)), "float32")
     consumers: dict[str, set[type[ops.Op]]] = {}
-    for node in building.nodes:
+    for node in builder.nodes:
         for name in node.inputs:
             consumers.setdefault(name, set()).add(type(node.op))
     return Graph(
         inputs=tuple(
-            _graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in building.inputs
+            _graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in builder.inputs
         ),
-        nodes=tuple(building.nodes),
+        nodes=tuple(builder.nodes),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )

@@ -25,6 +25,9 @@ TRAINING_ONLY = (
 )
 
 
+MODELS = ("Functional", "Model", "Sequential")
+"""Classes that are models, by the names of any Keras."""
+
 MAX_PARTS = 50_000
 """Layers, calls and their arguments; those of a model inside another counted whenever it is called."""
 MAX_NAME = 10_000
@@ -39,7 +42,7 @@ class Variables(Protocol):
         ...
 
     def child(self, attribute: str) -> Variables:
-        """The variables of the layer held under ``attribute``."""
+        """The variables of the layer that is the attribute ``attribute``."""
         ...
 
     def item(self, container: str, index: int, key: str) -> Variables:
@@ -47,7 +50,7 @@ class Variables(Protocol):
         ...
 
     def layer(self, index: int, key: str, name: str) -> Variables:
-        """The variables of a model's layer: by its place in the model, its key in a file, or its name."""
+        """The variables of a model's layer: by its index in the model, its key in a file, or its name."""
         ...
 
     def count(self) -> int:
@@ -82,7 +85,7 @@ class LayerRecord:
         return config
 
     def child(self, attribute: str, data: Mapping[str, Any]) -> LayerRecord:
-        """The layer held under ``attribute``, which the configuration describes by ``data``."""
+        """The layer that is the attribute ``attribute``, which the configuration describes by ``data``."""
         class_name, config = serialized(self.owner, data)
         return LayerRecord(
             class_name=class_name,
@@ -121,6 +124,15 @@ class WrittenLayer:
     takes_list: bool = False
     then: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
+    def serialised(self, name: str | None = None) -> dict[str, Any]:
+        """The layer as Keras stores it inside another."""
+        return {
+            "module": "keras.layers",
+            "class_name": self.class_name,
+            "config": dict(self.config) | ({} if name is None else {"name": name}),
+            "registered_name": None,
+        }
+
 
 def input_size(kernel: np.ndarray) -> int:
     """I of a kernel ``(I, ...)``.
@@ -131,6 +143,11 @@ def input_size(kernel: np.ndarray) -> int:
     if kernel.ndim != 2:
         raise WeightError(f"kernel should be a matrix, found shape {kernel.shape}")
     return kernel.shape[0]
+
+
+def present(*arrays: np.ndarray | None) -> list[np.ndarray]:
+    """Those that are there."""
+    return [array for array in arrays if array is not None]
 
 
 def check_name(owner: str, name: object) -> None:

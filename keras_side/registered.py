@@ -1,7 +1,7 @@
 """Functions that Keras 3 no longer has and layers it lacks, registered with it.
 
 Models with them are saved and loaded: Keras looks what is registered up by its name with the package in
-front, once `register` has been called.
+front, once `keras_side.require.register` has been called.
 """
 
 from __future__ import annotations
@@ -24,13 +24,3 @@ NAMES = {f"{PACKAGE}>{function.__name__}": function.__name__ for function in FUN
 
 LAYERS = {f"{PACKAGE}>LearnedAverage": "LearnedAverage"}
 """The registered name in a configuration to that of the class in `keras_side.layers`."""
-
-
-def register() -> None:
-    """Make functions and layers known to Keras; a second time changes nothing."""
-    import keras
-
-    import keras_side.layers  # noqa: F401  (which registers them)
-
-    for function in FUNCTIONS:
-        keras.saving.register_keras_serializable(PACKAGE, function.__name__)(function)

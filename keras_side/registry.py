@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from biport import ops
 from biport.ops import Op
 from biport.registry import Registry
-from keras_side.attention import CallReader
 from keras_side.masks import Mask, stop_mask
 from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.shared.attention import CallReader
 
 MaskRule = Callable[[Op, str, Sequence[str], Sequence[Mask | None]], Sequence[Mask | None]]
 """``(op, layer name, input values, input masks) -> output masks``, one for each output."""
 
 
 @dataclass(frozen=True)
-class Reader:
+class LayerReader:
     """How a layer is read.
 
     Args:
         read: makes the op.
+        op: its type; around one cell an ``RNN`` gives that of the cell.
         masks: which masks the outputs carry.
         refuse_masked: raises where the layer, as it is set, cannot be read when it gets a mask.
         states: whether the layer takes an ``initial_state`` beside its input.
@@ -29,38 +31,43 @@ class Reader:
     """
 
     read: Callable[[LayerRecord], Op]
+    op: type[Op]
     masks: MaskRule
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None
     states: bool = False
     calls: CallReader | None = None
 
 
-Made = TypeVar("Made", bound=Op)
+OpType = TypeVar("OpType", bound=Op)
 
-READERS: Registry[str, Reader] = Registry("Keras layer")
+READERS: Registry[str, LayerReader] = Registry("Keras layer")
 WRITERS: Registry[type[Op], Callable[..., WrittenLayer]] = Registry("op of the Keras writer")
 writes = WRITERS.register
 
 
 def reads(
-    *class_names: str,
+    classes: str | Mapping[str, type[Op]],
+    *,
     masks: MaskRule = stop_mask,
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None,
     states: bool = False,
     calls: CallReader | None = None,
-) -> Callable[[Callable[[LayerRecord], Made]], Callable[[LayerRecord], Made]]:
-    """Decorate the function that reads the layers called ``class_names``.
+) -> Callable[[Callable[[LayerRecord], OpType]], Callable[[LayerRecord], OpType]]:
+    """Decorate the function that reads the layers of some classes.
 
     Args:
-        class_names: Keras class names.
+        classes: the Keras class, which the op is named after; or several, and the op of each.
         masks: what `compute_mask` of these layers does; by default the mask ends here.
-        refuse_masked: see `Reader`.
-        states: see `Reader`.
-        calls: see `Reader`.
+        refuse_masked: see `LayerReader`.
+        states: see `LayerReader`.
+        calls: see `LayerReader`.
     """
 
-    def keep(function: Callable[[LayerRecord], Made]) -> Callable[[LayerRecord], Made]:
-        READERS.register(*class_names)(Reader(function, masks, refuse_masked, states, calls))
+    kinds = {classes: getattr(ops, classes)} if isinstance(classes, str) else classes
+
+    def keep(function: Callable[[LayerRecord], OpType]) -> Callable[[LayerRecord], OpType]:
+        for name, op in kinds.items():
+            READERS.register(name)(LayerReader(function, op, masks, refuse_masked, states, calls))
         return function
 
     return keep

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +13,14 @@ from numpy.typing import NDArray
 
 from biport.decoding import Stepper
 from biport.errors import UnsupportedError, WeightError
+from biport.files import atomic_file
 from biport.graph import Graph
 from biport.training.optimizers import SGD, Adam, Optimizer, RMSprop
 from biport.training.trainer import CLIP, Batch, State, Sums
 from keras_side.decode import stepper
+from keras_side.load import load
 from keras_side.read import read
-from keras_side.write import load, require_keras
+from keras_side.require import require_keras
 
 if TYPE_CHECKING:
     import keras
@@ -114,9 +114,9 @@ class Trainer:
                 loss, right, count = self._totals(self._forward(inputs, True), truth, weight)
                 mean = loss / tf.maximum(count, 1)
             values: Any = [variable.value for variable in variables]
-            found = tape.gradient(mean, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            slopes = tape.gradient(mean, values, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             # Those of an embedding come as rows, in which an id that occurs twice has two.
-            gradients = [tf.convert_to_tensor(gradient) for gradient in found]
+            gradients = [tf.convert_to_tensor(gradient) for gradient in slopes]
             if self.clip_norm is not None:
                 norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients]))
                 scale = self.clip_norm / tf.maximum(norm, self.clip_norm)
@@ -175,9 +175,9 @@ class Trainer:
         """
         variables = self._variables()
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        found = {name: array.shape for name, array in state.items()}
-        if shapes != found:
-            differing = sorted(name for name in shapes | found if shapes.get(name) != found.get(name))
+        given = {name: array.shape for name, array in state.items()}
+        if shapes != given:
+            differing = sorted(name for name in shapes | given if shapes.get(name) != given.get(name))
             raise WeightError(f"the state of another model: {', '.join(differing)}")
         for name, variable in variables.items():
             variable.assign(state[name])
@@ -200,12 +200,8 @@ class Trainer:
 
     def save(self, folder: Path) -> None:
         """Write ``model.keras``."""
-        draft = folder / f".{uuid.uuid4().hex}.keras"
-        try:
+        with atomic_file(folder / "model.keras") as draft:
             self.model.save(draft)
-            os.replace(draft, folder / "model.keras")
-        finally:
-            draft.unlink(missing_ok=True)
 
 
 def _make(settings: Optimizer, dtype: str) -> Any:

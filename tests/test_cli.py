@@ -180,10 +180,11 @@ def test_a_layer_written_as_a_loop_is_noted(tmp_path) -> None:
     assert json.loads(biport(*arguments, "--force", "--json").stdout)["notes"] == [note]
 
 
-def test_layers_lists_every_op() -> None:
+def test_layers_lists_every_layer_people_know() -> None:
     rows = json.loads(biport("layers", "--json").stdout)["layers"]
-    assert {"LSTM", "Bidirectional", "Embedding"} <= {row["op"] for row in rows}
-    assert "| LSTM |" in biport("layers").stdout
+    assert {"LSTM", "Bidirectional", "Embedding"} <= {name for row in rows for name in row["keras"]}
+    assert "nn.LSTM" in {name for row in rows for name in row["torch"]}
+    assert "`LSTM`, `GRU`" in biport("layers").stdout
 
 
 def test_a_missing_package_is_told_with_what_to_install(tmp_path, monkeypatch) -> None:

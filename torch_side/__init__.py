@@ -11,12 +11,13 @@
 
 from torch_side.bidirect import bidirect
 from torch_side.decode import stepper
-from torch_side.gradient import gradients, gradients_allowed
+from torch_side.gradients import gradients, gradients_allowed
 from torch_side.load import load
 from torch_side.read import read
 from torch_side.run import run
 from torch_side.trace import trace
-from torch_side.write import Ported, write
+from torch_side.write import write
+from torch_side.writing.ported import Ported
 
 __all__ = [
     "Ported",

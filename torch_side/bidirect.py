@@ -8,7 +8,8 @@ from torch import nn
 
 from biport.rewrite.bidirectional import bidirect as convert
 from torch_side.read import read
-from torch_side.write import Ported, write
+from torch_side.write import write
+from torch_side.writing.ported import Ported
 
 
 def bidirect(

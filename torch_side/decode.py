@@ -1,4 +1,4 @@
-"""Decoding with torch: both halves of a sequence-to-sequence model as modules."""
+"""Decoding with torch: encoder and decoder step of a sequence-to-sequence model as modules."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def stepper(
     Raises:
         UnsupportedError: the decoder cannot be stepped; see `biport.decoding.split`.
     """
-    halves = split(source if isinstance(source, Graph) else read(source), target)
-    encoder, step = write(halves.encoder).to(device), write(halves.step).to(device)
-    return make_stepper(halves, functools.partial(run, encoder), functools.partial(run, step))
+    parts = split(source if isinstance(source, Graph) else read(source), target)
+    encoder, step = write(parts.encoder).to(device), write(parts.step).to(device)
+    return make_stepper(parts, functools.partial(run, encoder), functools.partial(run, step))

@@ -13,7 +13,7 @@ from biport.registry import discover
 from biport.rewrite.biases import LoadReport
 from torch_side.layers.recurrent import StackedRNN
 from torch_side.registry import STATES
-from torch_side.write import Ported
+from torch_side.writing.ported import Ported
 
 discover(torch_side.ops)
 
@@ -36,9 +36,9 @@ def load(module: nn.Module, graph: Graph) -> LoadReport:
     problems = [f"the graph has no weights for {name}" for name in targets.keys() - wanted.keys()]
     problems += [f"the module has no {name}" for name in wanted.keys() - targets.keys()]
     for name in targets.keys() & wanted.keys():
-        expected, found = _shown(targets[name]), _shown(torch.from_numpy(wanted[name]))
-        if expected != found:
-            problems.append(f"{name} should be {expected}, found {found}")
+        expected, given = _shown(targets[name]), _shown(torch.from_numpy(wanted[name]))
+        if expected != given:
+            problems.append(f"{name} should be {expected}, found {given}")
     if problems:
         listed = "".join(f"\n  - {problem}" for problem in sorted(problems))
         raise WeightError(f"{type(module).__name__} and the graph do not go together:{listed}")
@@ -60,23 +60,19 @@ def _wanted(module: nn.Module, graph: Graph) -> dict[str, np.ndarray]:
         if type(node.op) in STATES:
             state = STATES.lookup(type(node.op), node.name)(node.op)
             path = paths.get(node.name, node.name)
-            wanted |= {_place(module, path, key): array for key, array in state.items()}
+            wanted |= {_tensor_path(module, path, key): array for key, array in state.items()}
     return wanted
 
 
-def _place(module: nn.Module, path: str, key: str) -> str:
-    """Where a tensor is; a plain `nn.LSTM` has no layer of ours around it, but may have several layers."""
+def _tensor_path(module: nn.Module, path: str, key: str) -> str:
+    """The path of a tensor; a plain `nn.LSTM` has no layer of ours around it, but may have several layers."""
     parts = dict(module.named_modules())
     parent, _, layer = path.rpartition(".l")
     attribute, _, name = key.partition(".")
     recurrent = attribute in ("lstm", "gru", "rnn")
     if recurrent and isinstance(parts.get(path), nn.RNNBase):
         return f"{path}.{name}"
-    if (
-        attribute in ("lstm", "gru", "rnn")
-        and layer.isdecimal()
-        and isinstance(parts.get(parent), nn.RNNBase)
-    ):
+    if recurrent and layer.isdecimal() and isinstance(parts.get(parent), nn.RNNBase):
         return f"{parent}.{name.replace('_l0', f'_l{layer}')}"
     stack = parts.get(path)
     if isinstance(stack, StackedRNN) and len(stack.cells) == 1:

@@ -2,7 +2,7 @@
 
 What differs in torch, and what is done about it:
 
-- SGD keeps ``v ← momentum·v + g`` and multiplies by the rate afterwards, which is another walk as soon as the
+- SGD keeps ``v ← momentum·v + g`` and multiplies by the rate afterwards, which is another path as soon as the
   rate changes: the gradient is multiplied by the rate, and torch's own rate is 1.
 - Adam adds ``epsilon`` to the root of the corrected moment: it is given ``epsilon / √(1 - beta_2ᵗ)``.
 - RMSprop adds ``epsilon`` outside of the root; no constant makes up for that, so that it is written here.

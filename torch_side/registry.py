@@ -1,10 +1,10 @@
-"""Which function writes, reads and holds the weights of which op."""
+"""Which function writes, reads and stores the weights of which op."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,23 +13,28 @@ from torch import fx, nn
 from biport.ops import Op
 from biport.registry import Registry
 
-if TYPE_CHECKING:
-    from torch_side.reader import Bound, Reader
-    from torch_side.writer import Writer
+StateDict = Mapping[str, np.ndarray]
+"""The ``state_dict`` of the module that stands for an op, as numpy arrays."""
 
-State = Mapping[str, np.ndarray]
-"""The state_dict of the module that stands for an op, as numpy arrays."""
+Inputs = list[fx.Node]
+"""The fx node of each input of the graph node being written."""
 
-WriteFunction = Callable[[Any, "Writer", list[fx.Node], list[fx.Node | None]], tuple[fx.Node, ...]]
-"""``(op, writer, inputs, masks) -> outputs``."""
+Masks = list[fx.Node | None]
+"""The fx node of each input's mask, ``None`` for no mask."""
 
-ReadFunction = Callable[["Reader", fx.Node], "Bound"]
-"""``(reader, fx node) -> what the node gives``."""
+Outputs = tuple[fx.Node, ...]
+"""The fx node of each output."""
+
+WriteFunction = Callable[[Any, Any, Inputs, Masks], Outputs]
+"""``(op, writer, inputs, masks) -> outputs``, with a `torch_side.writing.graph_writer.GraphWriter`."""
+
+ReadFunction = Callable[[Any, fx.Node], Any]
+"""``(reader, fx node) -> bound``, with a `torch_side.reading.fx_reader.FxReader` and its `Bound`."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A function, or the name of a tensor method, as the key of a reader."""
+    """A function, or the name of a tensor method, as the key of a read function."""
 
     target: object
 
@@ -41,7 +46,7 @@ class Call:
 
 
 WRITERS: Registry[type[Op], WriteFunction] = Registry("op in torch")
-STATES: Registry[type[Op], Callable[[Any], State]] = Registry("op with weights in torch")
+STATES: Registry[type[Op], Callable[[Any], StateDict]] = Registry("op with weights in torch")
 READERS: Registry[type[nn.Module] | Call, ReadFunction] = Registry("operation")
 
 writes = WRITERS.register
@@ -49,7 +54,11 @@ states = STATES.register
 
 
 def reads(*targets: type[nn.Module] | Callable | str) -> Callable[[ReadFunction], ReadFunction]:
-    """Decorate the function that reads these module classes, functions, and methods given by name."""
+    """Decorate the function that reads these module classes, functions, and methods given by name.
+
+    Raises:
+        ValueError: one of them has a function already.
+    """
     keys = [target if _is_module(target) else Call(target) for target in targets]
     return READERS.register(*keys)  # type: ignore[arg-type]
 
@@ -58,7 +67,7 @@ def _is_module(target: object) -> bool:
     return isinstance(target, type) and issubclass(target, nn.Module)
 
 
-def tensors(state: State) -> dict[str, torch.Tensor]:
+def tensors(state: StateDict) -> dict[str, torch.Tensor]:
     """Copies of the arrays as tensors, row by row in memory: an `nn.LSTM` is a seventh slower otherwise."""
     # Not np.ascontiguousarray, which makes a vector of a scalar.
     return {name: torch.tensor(np.asarray(array, order="C")) for name, array in state.items()}

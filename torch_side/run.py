@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from biport.errors import InputError, UnsupportedError
 from biport.graph import Value
 from biport.inputs import check_arrays
 from biport.ops import FLOATS
-from torch_side.write import Ported
+from torch_side.layers.errors import LayerInputError, LayerSettingError
+from torch_side.writing.ported import Ported
 
 
 @contextlib.contextmanager
@@ -36,15 +38,31 @@ def full_precision(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    holders: tuple[Any, ...] = torch.backends.cudnn, torch.backends.cuda.matmul
-    kept = [holder.allow_tf32 for holder in holders]
-    for holder in holders:
-        holder.allow_tf32 = False
+    backends: tuple[Any, ...] = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = False
     try:
         yield
     finally:
-        for holder, allowed in zip(holders, kept, strict=True):
-            holder.allow_tf32 = allowed
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
+@contextlib.contextmanager
+def layer_errors() -> Iterator[None]:
+    """What a layer of `torch_side.layers` refuses is biport's own error, in the same words.
+
+    Raises:
+        InputError: a layer cannot take its inputs.
+        UnsupportedError: a layer does not have a setting.
+    """
+    try:
+        yield
+    except LayerInputError as error:
+        raise InputError(str(error)) from error
+    except LayerSettingError as error:
+        raise UnsupportedError(error.owner, error.setting, error.value, error.supported) from error
 
 
 def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -77,9 +95,15 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def call(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The outputs of ``module`` as a list."""
-    made = module(*tensors)
-    return [*made] if isinstance(made, (tuple, list)) else [made]
+    """The outputs of ``module`` as a list.
+
+    Raises:
+        InputError: the inputs do not suit a layer.
+        UnsupportedError: in training, a layer cannot be trained with its settings.
+    """
+    with layer_errors():
+        output = module(*tensors)
+    return [*output] if isinstance(output, (tuple, list)) else [output]
 
 
 def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:
@@ -91,7 +115,7 @@ def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:
     own = None if first is None else str(first.dtype).removeprefix("torch.")
     values = []
     for value, array in zip(module.input_values, arrays, strict=False):
-        kept = array.dtype.name if array.dtype.name in FLOATS else value.dtype
+        given = array.dtype.name if array.dtype.name in FLOATS else value.dtype
         changes = value.dtype in FLOATS
-        values.append(dataclasses.replace(value, dtype=own or kept) if changes else value)
+        values.append(dataclasses.replace(value, dtype=own or given) if changes else value)
     return [*values, *module.input_values[len(values) :]]

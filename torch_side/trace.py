@@ -12,9 +12,9 @@ from torch import fx, nn
 from biport.compare.localize.traced import Cases, Traced, Values
 from biport.errors import BiportError
 from biport.graph import Graph
-from torch_side.read import read_with
-from torch_side.reader import Lazy, Reader
-from torch_side.run import evaluating, full_precision
+from torch_side.reading.fx_reader import FxReader, Lazy
+from torch_side.reading.module_reader import read_module
+from torch_side.run import device_of, evaluating, full_precision, layer_errors
 
 
 class _Listener(fx.Interpreter):
@@ -22,13 +22,12 @@ class _Listener(fx.Interpreter):
 
     def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
         super().__init__(fx.GraphModule(module, graph), garbage_collect_values=True)
-        self.heard: dict[str, Any] = {}
+        self.outputs: dict[str, Any] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         """Run one statement."""
-        made = super().run_node(n)
-        self.heard[n.name] = made
-        return made
+        self.outputs[n.name] = super().run_node(n)
+        return self.outputs[n.name]
 
 
 def trace(module: nn.Module, cases: Cases, graph: Graph) -> Traced:
@@ -45,26 +44,25 @@ def trace(module: nn.Module, cases: Cases, graph: Graph) -> Traced:
     Raises:
         BiportError: the module cannot be read.
     """
-    own, reader, traced = read_with(module, None)
+    own, reader, traced = read_module(module)
     names = _names(reader, traced)
     if {node.name for node in own.nodes} != {node.name for node in graph.nodes}:
         return Traced({}, notes=["the module cannot be traced: its graph is not the one it is compared by"])
-    first = next(module.parameters(), None)
-    device = torch.device("cpu") if first is None else first.device
+    device = device_of(module)
     values = {}
-    with evaluating(module), full_precision(device), torch.no_grad():
+    with evaluating(module), full_precision(device), layer_errors(), torch.no_grad():
         for case, arrays in cases.items():
             listener = _Listener(module, traced)
             listener.run(*(torch.tensor(np.ascontiguousarray(array), device=device) for array in arrays))
-            values[case] = _values(own, names, listener.heard)
-    seen = {name for found in values.values() for name in found}
+            values[case] = _values(own, names, listener.outputs)
+    seen = {name for by_name in values.values() for name in by_name}
     hidden = [node.name for node in own.nodes if seen.isdisjoint(node.outputs)]
     return Traced(values, notes=[f"not seen in torch: {', '.join(hidden)}"] if hidden else [])
 
 
-def _names(reader: Reader, traced: fx.Graph) -> dict[str, str]:
+def _names(reader: FxReader, traced: fx.Graph) -> dict[str, str]:
     """``{statement: value}``, for those that are one value of the graph."""
-    found = {}
+    names = {}
     for node in traced.nodes:
         bound = reader.bound.get(node)
         if isinstance(bound, Lazy):
@@ -73,23 +71,23 @@ def _names(reader: Reader, traced: fx.Graph) -> dict[str, str]:
             except BiportError:
                 continue
         if isinstance(bound, str):
-            found[node.name] = bound
-    return found
+            names[node.name] = bound
+    return names
 
 
-def _values(graph: Graph, names: dict[str, str], heard: dict[str, Any]) -> Values:
-    found: Values = {}
-    for statement, made in heard.items():
+def _values(graph: Graph, names: dict[str, str], outputs: dict[str, Any]) -> Values:
+    values: Values = {}
+    for statement, output in outputs.items():
         name = names.get(statement)
-        if name is None or not isinstance(made, torch.Tensor):
+        if name is None or not isinstance(output, torch.Tensor):
             continue
         # The last statement of a value is the whole of it: the activation after a linear layer.
-        if _fits(graph.tensors[name].shape, made.shape):
-            found[name] = made.cpu().numpy()
-    return found
+        if _fits(graph.tensors[name].shape, output.shape):
+            values[name] = output.cpu().numpy()
+    return values
 
 
-def _fits(wanted: Sequence[int | str], found: Sequence[int]) -> bool:
-    return len(wanted) == len(found) and all(
-        isinstance(a, str) or a == b for a, b in zip(wanted, found, strict=True)
+def _fits(wanted: Sequence[int | str], actual: Sequence[int]) -> bool:
+    return len(wanted) == len(actual) and all(
+        isinstance(a, str) or a == b for a, b in zip(wanted, actual, strict=True)
     )

@@ -22,6 +22,7 @@ from torch_side.layers import cells
 from torch_side.load import load
 from torch_side.optimizers import Descent, clip_gradients
 from torch_side.read import read
+from torch_side.run import layer_errors
 
 GENERATOR = "generator"
 
@@ -74,10 +75,14 @@ class Trainer:
     def predict(self, inputs: tuple[NDArray, ...]) -> NDArray:
         """The model's probabilities, (B, ..., C)."""
         self.model.eval()
-        return self.model(*map(self._tensor, inputs)).numpy()
+        return self._probabilities(inputs).numpy()
+
+    def _probabilities(self, inputs: tuple[NDArray, ...]) -> Tensor:
+        with layer_errors():
+            return self.model(*map(self._tensor, inputs))
 
     def _sums(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        p = self.model(*map(self._tensor, batch.inputs))
+        p = self._probabilities(batch.inputs)
         truth, weight = torch.from_numpy(batch.truth).long(), torch.from_numpy(batch.weight).to(self.dtype)
         clipped = p.clamp(CLIP, 1 - CLIP)
         if p.shape[-1] == 1:

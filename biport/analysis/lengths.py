@@ -18,27 +18,27 @@ MOST_STEPS = 2**30
 
 def needed_steps(graph: Graph) -> dict[str, int]:
     """The inputs that must have some number of steps whatever the others have, and that number."""
-    found = {}
+    steps_of = {}
     for position, value in enumerate(graph.inputs):
         if len(value.shape) < 2 or not isinstance(value.shape[1], str):
             continue
         needed = _fewest(lambda steps, position=position: _too_short(graph, position, steps))
         if needed:
-            found[value.name] = needed
-    return found
+            steps_of[value.name] = needed
+    return steps_of
 
 
 def needed_lengths(graph: Graph) -> dict[str, int]:
     """The lengths made of others, such as ``T+T_2``, that must be of some steps, and of how many."""
-    found: dict[str, int] = {}
+    steps_of: dict[str, int] = {}
     for node in graph.nodes:
         tensors = [graph.tensors[name] for name in node.inputs]
         lengths = {tensor.shape[1] for tensor in tensors if len(tensor.shape) > 1}
         for length in lengths:
             if isinstance(length, str) and not length.isidentifier():
                 needed = _fewest(lambda steps, at=(node, tensors, length): _refuses(*at, steps))
-                found |= {length: max(needed, found.get(length, 0))} if needed else {}
-    return found
+                steps_of |= {length: max(needed, steps_of.get(length, 0))} if needed else {}
+    return steps_of
 
 
 def _fewest(too_short: Callable[[int], bool]) -> int:
@@ -69,7 +69,7 @@ def _refuses(node: Node, tensors: list[Tensor], length: str, steps: int) -> bool
     """Whether the node's op refuses inputs of ``length`` where that is ``steps``."""
     shapes = [tuple(steps if dim == length else dim for dim in tensor.shape) for tensor in tensors]
     try:
-        node.op.infer([Tensor(shape, made.dtype) for shape, made in zip(shapes, tensors, strict=True)])
+        node.op.infer([Tensor(shape, tensor.dtype) for shape, tensor in zip(shapes, tensors, strict=True)])
     except TooShortError:
         return True
     except GraphError:

@@ -1,7 +1,7 @@
 """Whether zeros behind a row of ids change what a model says of it.
 
-Found by walking the graph once: every value is constant, a sequence that is right where the row is, or the
-mask that is false behind it. What is not known to keep one of these is taken to see the padding.
+Found by going through the graph once: every value is constant, a sequence that is right where the row is, or
+the mask that is false behind it. What is not known to keep one of these is taken to see the padding.
 """
 
 from __future__ import annotations
@@ -11,21 +11,13 @@ from typing import Any
 
 from biport import ops
 from biport.graph import Graph, Node
-from biport.ops import INTEGERS, Op
+from biport.ops import INTEGERS, Locality
 
 Axes = tuple[int, ...]
 """The axes of a value that are time; none where padding does not show at all."""
 
 FIXED: Axes = ()
 STEPS: Axes = (1,)
-
-_STEPWISE = (
-    *(ops.Embedding, ops.Dropout, ops.SpatialDropout1D, ops.GaussianNoise, ops.GaussianDropout),
-    *(ops.AlphaDropout, ops.Identity, ops.ActivityRegularization, ops.ReLU, ops.LeakyReLU, ops.ELU),
-    *(ops.PReLU, ops.Masking, ops.OnesLike, ops.NotEqual, ops.TimeDistributed),
-    *(ops.Add, ops.Subtract, ops.Average, ops.Multiply, ops.Maximum, ops.Minimum, ops.LearnedAverage),
-)
-"""Ops that make each step of the same step of their inputs."""
 
 
 def masked_axes(graph: Graph) -> dict[str, Axes] | None:
@@ -40,15 +32,15 @@ def masked_axes(graph: Graph) -> dict[str, Axes] | None:
     (ids,) = graph.inputs
     if len(ids.shape) != 2 or ids.dtype not in INTEGERS or ids.shape[1] == 1:
         return None
-    walk = _Walk(graph, ids.name)
+    known = _Traversal(graph, ids.name)
     for node in graph.nodes:
-        walk.visit(node)
-    if any(name not in walk.axes for name in graph.outputs):
+        known.visit(node)
+    if any(name not in known.axes for name in graph.outputs):
         return None
-    return {name: walk.axes[name] for name in graph.outputs}
+    return {name: known.axes[name] for name in graph.outputs}
 
 
-class _Walk:
+class _Traversal:
     """What is known of each value; one that sees the padding is in neither collection."""
 
     def __init__(self, graph: Graph, ids: str) -> None:
@@ -68,56 +60,54 @@ class _Walk:
         if all(self.axes[name] == FIXED for name in used):
             self.axes |= dict.fromkeys(node.outputs, FIXED)
             return
-        made = self._made(node, [self.axes[name] for name in node.inputs])
-        if made is None or not all(map(self._in_time, node.outputs, made)):
+        axes = self._output_axes(node, [self.axes[name] for name in node.inputs])
+        if axes is None or not all(map(self._in_time, node.outputs, axes)):
             return
-        self.axes |= zip(node.outputs, made, strict=True)
+        self.axes |= zip(node.outputs, axes, strict=True)
         if self._is_mask(node):
             self.masks |= set(node.outputs)
         if self._is_zero(node):
             self.zeros |= set(node.outputs[:1])
 
-    def _made(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
-        if any(found not in (FIXED, STEPS) for found in axes):
+    def _output_axes(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
+        if any(time not in (FIXED, STEPS) for time in axes):
             return None
         match node.op:
             case ops.Recurrent() | ops.Bidirectional():
-                return self._walked(node, axes)
+                return self._scanned(node, axes)
             case ops.GlobalAveragePooling1D():
                 return [FIXED] if self._masked(node, 0) else None
             case ops.Attention() | ops.AdditiveAttention() | ops.MultiHeadAttention():
                 return self._attended(node, axes)
-            case ops.LogicalAnd() | ops.LogicalOr():
-                return [STEPS]
             case ops.Softmax() if node.masks[0] is not None:
                 return [STEPS] if self._masked(node, 0) else None
             case ops.Dot(axes=(1, 1), normalize=False) if axes == [STEPS, STEPS]:
                 return [FIXED] if self.zeros & set(node.inputs) else None
             case ops.Reshape():
                 return [STEPS] if self._drops_ones(node) else None
-        rank = len(self.graph.tensors[node.inputs[0]].shape)
-        return [STEPS] if _stepwise(node.op, rank) else None
+        local = node.op.locality([self.graph.tensors[name] for name in node.inputs])
+        return [STEPS] if Locality.STEP in local else None
 
-    def _walked(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
+    def _scanned(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         """A recurrent layer skips the padding, and so ends with the states of the row's last step."""
         op = node.op
-        walks = op.forward if isinstance(op, ops.Bidirectional) else op
-        assert isinstance(walks, ops.Recurrent)
+        layer = op.forward if isinstance(op, ops.Bidirectional) else op
+        assert isinstance(layer, ops.Recurrent)
         # Reversed and left so, a sequence begins with the padding.
-        turned = walks.reverse and walks.return_sequences
-        if turned or not self._masked(node, 0) or any(found != FIXED for found in axes[1:]):
+        turned = layer.reverse and layer.return_sequences
+        if turned or not self._masked(node, 0) or any(time != FIXED for time in axes[1:]):
             return None
         sequences = 2 if isinstance(op, ops.Bidirectional) and op.merge is None else 1
-        first = STEPS if walks.return_sequences else FIXED
-        return [first if place < sequences else FIXED for place in range(op.output_count)]
+        first = STEPS if layer.return_sequences else FIXED
+        return [first if number < sequences else FIXED for number in range(op.output_count)]
 
     def _attended(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         """The padding gets no weight under a mask of the values, in a `MultiHeadAttention` or of the keys."""
         queries, values = axes[0], axes[1]
-        if any(found != values for found in axes[1:]):
+        if any(time != values for time in axes[1:]):
             return None
-        places = range(1, len(axes)) if isinstance(node.op, ops.MultiHeadAttention) else (1,)
-        if values == STEPS and not any(self._masked(node, place) for place in places):
+        positions = range(1, len(axes)) if isinstance(node.op, ops.MultiHeadAttention) else (1,)
+        if values == STEPS and not any(self._masked(node, position) for position in positions):
             return None
         if node.op.output_count == 1:
             return [queries]
@@ -127,16 +117,16 @@ class _Walk:
 
     def _drops_ones(self, node: Node) -> bool:
         """Whether a reshape keeps N and T and loses nothing but axes of size 1."""
-        given, made = (self.graph.tensors[name].shape for name in (node.inputs[0], node.outputs[0]))
-        return given[:2] == made and all(size == 1 for size in given[2:])
+        given, kept = (self.graph.tensors[name].shape for name in (node.inputs[0], node.outputs[0]))
+        return given[:2] == kept and all(size == 1 for size in given[2:])
 
     def _in_time(self, name: str, axes: Axes) -> bool:
         """Whether those axes are as long as the ids; a sequence of one step may have been stretched."""
         shape = self.graph.tensors[name].shape
         return all(shape[axis] == self.steps for axis in axes)
 
-    def _masked(self, node: Node, place: int) -> bool:
-        return node.masks[place] in self.masks
+    def _masked(self, node: Node, position: int) -> bool:
+        return node.masks[position] in self.masks
 
     def _is_mask(self, node: Node) -> bool:
         match node.op:
@@ -153,29 +143,11 @@ class _Walk:
         op = node.op
         if isinstance(op, ops.Softmax):
             return self._masked(node, 0)
-        walks = op.forward if isinstance(op, ops.Bidirectional) else op
-        wanted = isinstance(walks, ops.Recurrent) and walks.zero_output_for_mask and walks.return_sequences
+        layer = op.forward if isinstance(op, ops.Bidirectional) else op
+        wanted = isinstance(layer, ops.Recurrent) and layer.zero_output_for_mask and layer.return_sequences
         return wanted and self._masked(node, 0)
-
-
-def _stepwise(op: Op, rank: int) -> bool:
-    """Whether each step of the output is made of the same step of the inputs, which have ``rank`` axes."""
-    match op:
-        case ops.Dense():
-            return rank > 2
-        case ops.Activation():
-            return op.function not in ("softmax", "log_softmax") or rank > 2
-        case ops.Softmax():
-            return not {axis % rank for axis in op.axes} & {1}
-        case ops.BatchNormalization():
-            return op.axis % rank > 1
-        case ops.LayerNormalization():
-            return all(axis % rank > 1 for axis in op.axes)
-        case ops.Concatenate():
-            return op.axis % rank > 1
-    return isinstance(op, _STEPWISE)
 
 
 def described(axes: Mapping[str, Axes] | None) -> dict[str, Any]:
     """The same as plain data, for an ONNX file's metadata."""
-    return {"masked": axes is not None, "axes": {name: list(found) for name, found in (axes or {}).items()}}
+    return {"masked": axes is not None, "axes": {name: list(time) for name, time in (axes or {}).items()}}

@@ -9,12 +9,13 @@ from typing import Any
 
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node
+from biport.tables import text_table
 
 HEADINGS = ("layer", "output", "parameters", "mask", "what")
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """One layer, or one node of a graph.
 
     Args:
@@ -54,7 +55,7 @@ class Inspection:
 
     path: Path
     facts: Mapping[str, str]
-    rows: Sequence[Row]
+    rows: Sequence[LayerRow]
     graph: Graph | None = None
     problem: UnsupportedError | None = None
     notes: Sequence[str] = field(default=())
@@ -124,10 +125,10 @@ def inspect_graph(
     return Inspection(path, facts, rows, graph, notes=notes)
 
 
-def _row(graph: Graph, node: Node, first: bool) -> Row:
+def _row(graph: Graph, node: Node, first: bool) -> LayerRow:
     """A node; numbers it shares with one above count there."""
     masks = dict.fromkeys(mask for mask in node.masks if mask is not None)
-    return Row(
+    return LayerRow(
         name=node.name,
         what=str(node.op),
         output="; ".join(str(graph.tensors[name]) for name in node.outputs),
@@ -141,15 +142,9 @@ def _value(graph: Graph, name: str) -> dict[str, Any]:
     return {"name": name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
+def _table(rows: Sequence[LayerRow]) -> list[str]:
     """Aligned columns; those that are empty all the way down are left away."""
     table = [HEADINGS, *(row.cells for row in rows)]
     columns = [i for i in range(len(HEADINGS)) if any(cells[i] for cells in table[1:])]
-    widths = {i: max(len(cells[i]) for cells in table) for i in columns}
-    number = HEADINGS.index("parameters")
-    return [
-        "  ".join(
-            f"{cells[i]:>{widths[i]}}" if i == number else f"{cells[i]:<{widths[i]}}" for i in columns
-        ).rstrip()
-        for cells in table
-    ]
+    align = "".join(">" if HEADINGS[i] == "parameters" else "<" for i in columns)
+    return text_table([[cells[i] for i in columns] for cells in table], align)

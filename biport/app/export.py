@@ -7,7 +7,6 @@ written as fused nodes. ``auto`` takes the first where it can, and says why wher
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from biport import bundle
-from biport.app.bench.cost import Cost, cost
+from biport.app.cost import Cost, cost
+from biport.app.verify import verify as verify_forms
 from biport.compare.cases import random_inputs
 from biport.data.vocabulary import Vocabulary
 from biport.errors import DifferentError, InputError, UnsupportedError
@@ -35,7 +35,7 @@ class Exported:
     """What was written.
 
     Args:
-        written: the file; an ``export.files.Written``.
+        written: the file; an ``export.publish.Written``.
         graph: the model, where biport reads it.
         verified: how the file was tried; empty where it was not.
         notes: what somebody who deploys it should know.
@@ -70,8 +70,8 @@ def export_model(
         verify: try the file with onnxruntime before it is put in its place: against the oracle, or where
             there is no graph against the live model.
         overwrite: replace a file that is there.
-        precision: ``"float32"``, or what of `export.precision.PRECISIONS` is made of the float32 file, after
-            that one has been tried.
+        precision: ``"float32"``, or what of `export.deploy.precision.PRECISIONS` is made of the float32
+            file, after that one has been tried.
         options: of `export.write`, for the fused route alone.
 
     Raises:
@@ -113,9 +113,10 @@ def _float32(
 ) -> Exported:
     graph, notes, problem = read
     if route != "tf2onnx" and graph is not None:
+        import export
+
         check = _checked(graph, options) if verify else None
-        side = importlib.import_module("export")
-        written = side.write(graph, output, overwrite=overwrite, check=check, **options)
+        written = export.write(graph, output, overwrite=overwrite, check=check, **options)
         return Exported(written, graph, "against the oracle" if verify else "", (*notes, *written.notes))
     if problem is not None and route == "fused":
         raise problem
@@ -127,19 +128,19 @@ def _float32(
 
 
 def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> Exported:
-    export = importlib.import_module("export")
-    found: list[Cost] = []
+    import export
+    from export.deploy.precision import write_precision
+
+    costs: list[Cost] = []
 
     def compare(path: Path) -> None:
         session, other = (export.Session(file, device="cpu") for file in (exact.written.path, path))
         shapes = [(64, 12), (64, 40), (64, 90), (8, 100)]
         cases = {f"{N}x{T}": _random_inputs(session.input_values, session.id_bounds, N, T) for N, T in shapes}
-        found.append(cost(session, other, precision, cases))
+        costs.append(cost(session, other, precision, cases))
 
-    written = importlib.import_module("export.precision").write_precision(
-        exact.written.path, output, precision, overwrite=overwrite, check=compare
-    )
-    return Exported(written, exact.graph, exact.verified, exact.notes, found[0])
+    written = write_precision(exact.written.path, output, precision, overwrite=overwrite, check=compare)
+    return Exported(written, exact.graph, exact.verified, exact.notes, costs[0])
 
 
 def _read(source: Any, config: Any) -> Read:
@@ -147,12 +148,13 @@ def _read(source: Any, config: Any) -> Read:
         return source, [], None
     if isinstance(source, str | Path) and bundle.is_bundle(Path(source)):
         return bundle.read(Path(source)), [], None
-    side = importlib.import_module("keras_side")
+    import keras_side
+
     if isinstance(source, str | Path):
-        found = side.inspect(source, config)
-        return found.graph, [*found.notes], found.problem
+        inspection = keras_side.inspect(source, config)
+        return inspection.graph, [*inspection.notes], inspection.problem
     try:
-        return side.read(source), [], None
+        return keras_side.read(source), [], None
     except UnsupportedError as error:
         return None, [], error
 
@@ -160,14 +162,17 @@ def _read(source: Any, config: Any) -> Read:
 def _traced(
     source: Any, output: Path, graph: Graph | None, *, verify: bool, overwrite: bool, notes: Sequence[str]
 ) -> Exported:
-    keras_side, export = (importlib.import_module(side) for side in ("keras_side", "export"))
+    import export
+    import keras_side
+    from keras_side.load_file import load_file
+
     if isinstance(source, Graph) or (isinstance(source, str | Path) and bundle.is_bundle(Path(source))):
         assert graph is not None
         model = keras_side.write(graph)
     elif isinstance(source, str | Path):
         if graph is None:
             _refuse_old(Path(source))
-        model = importlib.import_module("keras_side.load_file").load_file(source)
+        model = load_file(source)
     else:
         model = source
     check = None
@@ -182,7 +187,9 @@ def _traced(
 
 def _refuse_old(path: Path) -> None:
     """Keras 3 gives some files of Keras 1 and 2 other numbers, and without a graph nothing would tell."""
-    with importlib.import_module("keras_side.file").ModelFile(path) as file:
+    from keras_side.file.model_file import ModelFile
+
+    with ModelFile(path) as file:
         if file.origin.generation < 3:
             raise UnsupportedError(
                 f"{path.name}: the route tf2onnx", "Keras", file.origin.version, "files of Keras 3"
@@ -194,11 +201,13 @@ def _checked(graph: Graph, options: Mapping[str, Any]) -> Callable[[Path], None]
         return _against_the_oracle(graph)
 
     def check(path: Path) -> None:
-        # The oracle knows no strings: the file is held against one of ids, and that one against the oracle.
+        import export
+        from export.deploy.tokenizer_check import same_numbers
+
+        # The oracle knows no strings: the file is compared with one of ids, and that one with the oracle.
         plain = path.with_name("ids.onnx")
-        side = importlib.import_module("export")
-        side.write(graph, plain, check=_against_the_oracle(graph), vocabulary=options["vocabulary"])
-        same = importlib.import_module("export.tokenizer_check").same_numbers(path, plain)
+        export.write(graph, plain, check=_against_the_oracle(graph), vocabulary=options["vocabulary"])
+        same = same_numbers(path, plain)
         for file in (plain, plain.with_name(f"{plain.name}.data")):
             file.unlink(missing_ok=True)
         if not same:
@@ -215,38 +224,21 @@ def text_options(
     Raises:
         FileError: a vocabulary or labels cannot be read.
     """
-    found: dict[str, Any] = {
+    options: dict[str, Any] = {
         "vocabulary": None if vocabulary is None else Vocabulary.load(vocabulary),
         "labels": None if labels is None else [name.strip() for name in labels.split(",")],
     }
     if bundle.is_bundle(source) and route != "tf2onnx":
-        found["vocabulary"] = found["vocabulary"] or bundle.read_vocabulary(source)
-        found["labels"] = found["labels"] or bundle.read_labels(source)
+        options["vocabulary"] = options["vocabulary"] or bundle.read_vocabulary(source)
+        options["labels"] = options["labels"] or bundle.read_labels(source)
     if embed_tokenizer:
-        found["embed_tokenizer"] = True
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def triton_target(source: Path, folder: Path | None) -> Path:
-    """Where a Triton repository has the model that is called as ``source`` is.
-
-    Raises:
-        InputError: Triton takes no such name.
-    """
-    triton = importlib.import_module("export.triton")
-    return triton.repository_path(folder, source.resolve().stem)
-
-
-def write_triton_config(path: Path) -> None:
-    """Write the ``config.pbtxt`` for the file that is there; raises like `export.triton.write_config`."""
-    importlib.import_module("export.triton").write_config(path)
+        options["embed_tokenizer"] = True
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _against_the_oracle(graph: Graph) -> Callable[[Path], None]:
-    from biport.app.verify import verify
-
     def check(path: Path) -> None:
-        report = verify(graph, path)
+        report = verify_forms(graph, path)
         if not report.ok:
             raise DifferentError(f"{path.name} was not kept: it differs from the model\n{report.table}")
 
@@ -254,17 +246,19 @@ def _against_the_oracle(graph: Graph) -> Callable[[Path], None]:
 
 
 def _against_keras(model: Any) -> Callable[[Path], None]:
-    keras = importlib.import_module("keras")
+    import keras
+
+    import export
 
     def check(path: Path) -> None:
-        session = importlib.import_module("export").Session(path, device="cpu")
+        session = export.Session(path, device="cpu")
         for N, T in ((4, 9), (1, 5), (3, 30)):
             arrays = _random_inputs(session.input_values, session.id_bounds, N, T)
             flat = arrays if len(arrays) > 1 else arrays[0]
             truth = [np.asarray(part) for part in keras.tree.flatten(model(flat, training=False))]
-            for name, found, exact in zip(session.output_names, session.run(arrays), truth, strict=True):
+            for name, given, exact in zip(session.output_names, session.run(arrays), truth, strict=True):
                 allowed = ALLOWED * max(1.0, float(np.abs(exact).max(initial=0)))
-                error = float(np.abs(found - exact).max(initial=0))
+                error = float(np.abs(given - exact).max(initial=0))
                 if not error <= allowed:
                     raise DifferentError(
                         f"{path.name} was not kept: output {name!r} differs from Keras' own by {error:.2g}, "

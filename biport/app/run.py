@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
+from biport.app.progress import show_progress
 from biport.errors import InputError
 
 TEXTS = (".txt", ".csv", ".jsonl")
@@ -27,21 +26,25 @@ def run_corpus(
     """Run ``model`` over the texts of ``source``; what to say, as data and as text.
 
     Raises:
-        InputError: there is no output; or as ``export.scoring.score``.
+        InputError: there is no output; or as ``export.corpus.scoring.score``.
     """
     if output is None:
         raise InputError("a corpus needs an --output: a file that ends in .csv, .jsonl or .npz")
-    scoring = importlib.import_module("export.scoring")
-    session = importlib.import_module("export").Session(model, device=device)
-    settings = {"column": column, "resume": resume, "overwrite": overwrite}
-    if quiet or not sys.stderr.isatty():
-        done = scoring.score(session, source, output, **settings)
-    else:
-        with _bar() as bar:
-            task = bar.add_task(str(source.name), total=None)
-            done = scoring.score(
-                session, source, output, **settings, progress=lambda rows: bar.advance(task, rows)
-            )
+    import export
+    from export.corpus.scoring import score
+
+    session = export.Session(model, device=device)
+    with show_progress(quiet) as display:
+        scored = 0
+
+        def show(rows: int) -> None:
+            nonlocal scored
+            scored += rows
+            display.update(source.name, scored)
+
+        done = score(
+            session, source, output, column=column, resume=resume, overwrite=overwrite, progress=show
+        )
     data = {
         "model": str(model),
         "written": str(done.output),
@@ -51,11 +54,3 @@ def run_corpus(
     }
     text = f"{done.output}: {done.rows} rows, {done.rows - done.resumed} of them in {done.seconds:.1f} s"
     return data, text + (f", {done.resumed} were there already" if done.resumed else "")
-
-
-def _bar() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True))

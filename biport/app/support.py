@@ -1,67 +1,146 @@
-"""What is supported, read off the registries of all sides; the README's table is made here."""
+"""What is supported, by the names people know: Keras' layers, torch's modules and functions.
+
+Tests compare `SUPPORT` with the registries of both sides and try each of its refusals. The README's table and
+``biport layers`` are made of it.
+"""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from biport import ops
-from biport.registry import Registry, snake_case
-
-SIDES = ("reference", "Keras read", "Keras write", "torch read", "torch write", "ONNX write")
+from biport.tables import markdown_table
 
 
-def support_rows() -> list[dict[str, Any]]:
-    """One row an op: its name, and for each side whether it is registered there.
+@dataclass(frozen=True)
+class Support:
+    """One family of layers.
 
-    Raises:
-        ModuleNotFoundError: a side's framework is not installed.
+    Args:
+        family: the name of its file in every ``ops`` folder.
+        keras: layers of Keras 3; files of Keras 1 and 2 have them by their older names too.
+        torch: modules, functions (``F.relu``), methods (``.mean``) and operators that are read.
+        extent: how much of them.
+        refused: what of them is not, each refused with an error that names it.
     """
-    registries = _registries()
-    return [
-        {"op": op.__name__} | {side: snake_case(op.__name__) in registries[side] for side in SIDES}
-        for op in ops.op_classes()
+
+    family: str
+    keras: Sequence[str]
+    torch: Sequence[str]
+    extent: str
+    refused: Sequence[str] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return vars(self)
+
+
+SUPPORT: Sequence[Support] = (
+    Support(
+        "recurrent",
+        ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "LSTMCell", "GRUCell", "SimpleRNNCell"),
+        ("nn.LSTM", "nn.GRU", "nn.RNN"),
+        "every activation, with or without biases, `reset_after` on or off, `StackedRNNCells`; both "
+        "directions with the five merges or a `backward_layer` of another kind and size; sequences or the "
+        "last step, initial and final states, `zero_output_for_mask`, every mask; in torch `num_layers`, "
+        "`bidirectional`, dropout between layers",
+        ("stateful", "cells of one's own", "proj_size", "packed sequences"),
+    ),
+    Support(
+        "embedding",
+        ("Embedding",),
+        ("nn.Embedding",),
+        "`mask_zero`; ids checked against the table",
+        ("max_norm",),
+    ),
+    Support("dense", ("Dense",), ("nn.Linear",), "over the last axis, every activation"),
+    Support(
+        "attention",
+        ("Attention", "AdditiveAttention", "MultiHeadAttention"),
+        ("nn.MultiheadAttention",),
+        "keys of their own, causal, with their scores, under the masks of queries, values and keys; torch's "
+        "without masks",
+        ("attention_mask", "key_padding_mask", "attn_mask", "use_gate", "attention_axes other than time"),
+    ),
+    Support(
+        "convolution",
+        ("Conv1D",),
+        ("nn.Conv1d",),
+        "valid, same and causal padding, strides, dilation, groups, every activation",
+        ("channels_first", "padding_mode other than zeros"),
+    ),
+    Support(
+        "pooling",
+        ("MaxPooling1D", "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D"),
+        ("nn.MaxPool1d", "nn.AvgPool1d", ".mean(1)", ".amax(1)", ".max(1)"),
+        "valid and same, strides; averages under a mask",
+        ("channels_first", "ceil_mode", "return_indices"),
+    ),
+    Support(
+        "normalization",
+        ("BatchNormalization", "LayerNormalization", "UnitNormalization"),
+        ("nn.BatchNorm1d", "nn.LayerNorm", "F.normalize"),
+        "any axis, with or without scale and offset, as at inference",
+        ("renorm", "rms_scaling", "track_running_stats=False"),
+    ),
+    Support(
+        "activation",
+        ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax"),
+        ("nn.ReLU", "nn.PReLU", "nn.Softmax", "F.gelu", "torch.tanh", "and the others of torch"),
+        "all of Keras by name but `glu`, `sparsemax` and `threshold`, and `hard_sigmoid_keras2` of Keras 1 "
+        "and 2; softmax over any axes, under a mask",
+        ("functions of one's own",),
+    ),
+    Support(
+        "merge",
+        ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"),
+        ("+", "-", "*", "/ n", "torch.maximum", "torch.minimum", "torch.cat", "torch.bmm"),
+        "two inputs or more, sizes of 1 stretched, masks as Keras joins them; `biport>LearnedAverage`",
+        ("constants (x * 0.5)",),
+    ),
+    Support(
+        "mask",
+        ("Masking",),
+        ("ids != 0", "torch.logical_and", "torch.logical_or", "(x != 0).any(-1)"),
+        "made, joined, passed on and ended as each release of Keras does",
+    ),
+    Support(
+        "shape",
+        ("Flatten", "Reshape", "Permute", "RepeatVector", "Cropping1D", "ZeroPadding1D", "UpSampling1D"),
+        ("nn.Flatten", "nn.Unflatten", ".transpose", ".permute", ".flip"),
+        "sizes that vary stay free",
+        ("slices (x[:, -1])",),
+    ),
+    Support(
+        "regularization",
+        (
+            *("Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout"),
+            *("ActivityRegularization", "Identity"),
+        ),
+        ("nn.Dropout", "nn.AlphaDropout", "nn.Identity", "F.dropout"),
+        "nothing at inference; kept for training",
+        ("noise_shape",),
+    ),
+    Support(
+        "time_distributed",
+        ("TimeDistributed",),
+        (),
+        "around any of these layers that has one input and one output",
+        ("around a model",),
+    ),
+)
+
+
+def support_table() -> str:
+    """The families as a Markdown table."""
+    rows = [
+        [
+            ", ".join(f"`{name}`" for name in row.keras),
+            ", ".join(f"`{name}`" if " the " not in name else name for name in row.torch) or "-",
+            row.extent,
+            ", ".join(row.refused) or "-",
+        ]
+        for row in SUPPORT
     ]
-
-
-def _registries() -> dict[str, set[str]]:
-    """For each side the snake-case names of the ops that are registered there."""
-    reference = importlib.import_module("biport.reference")
-    importlib.import_module("keras_side.read")
-    keras_registry = importlib.import_module("keras_side.registry").READERS
-    operations = importlib.import_module("keras_side.operations").OPERATIONS
-    data_operations = importlib.import_module("keras_side.data_operations").SUPPORTED
-    importlib.import_module("torch_side")
-    torch_registry = importlib.import_module("torch_side.registry")
-    importlib.import_module("export.fused_route")
-    readers = [keras_registry.lookup(name, name) for name in keras_registry]
-    return {
-        "reference": _names(reference.REFERENCES),
-        "Keras read": {_home(reader.read) for reader in readers}
-        # Ops that no layer is: Keras makes masks of them.
-        | {_home(reader.masks) for reader in readers}
-        | {snake_case(name) for name in (*operations, *data_operations)},
-        "Keras write": _names(importlib.import_module("keras_side.registry").WRITERS),
-        "torch read": {_home(torch_registry.READERS.lookup(key, "")) for key in torch_registry.READERS},
-        "torch write": _names(torch_registry.WRITERS),
-        "ONNX write": _names(importlib.import_module("export.registry").WRITERS),
-    }
-
-
-def _names(registry: Registry) -> set[str]:
-    return {snake_case(op.__name__) for op in registry}
-
-
-def _home(function: Callable) -> str:
-    """The op a reader belongs to: the name of its file."""
-    return function.__module__.rpartition(".")[2]
-
-
-def support_table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table."""
-    lines = [f"| op | {' | '.join(SIDES)} |", "|---" * (len(SIDES) + 1) + "|"]
-    lines += [
-        f"| {row['op']} | {' | '.join('yes' if row[side] else '-' for side in SIDES)} |" for row in rows
-    ]
-    return "\n".join(lines)
+    return markdown_table([["Keras", "PyTorch", "how much of it", "refused by name"], *rows])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,9 +48,9 @@ def run_command(
     with tempfile.TemporaryDirectory() as folder:
         stepper = _stepper(bundle.read(run / files.MODEL), form, Path(folder))
         translate = Translator(stepper, *vocabularies, max_length=max_length, max_source=recipe.max_length)
-        found = translate(lines, width=width, length_penalty=length_penalty)
-    rows = [_row(text, one) for text, one in zip(lines, found, strict=True)]
-    return {"run": str(run), "form": form, "rows": rows}, "\n".join(one.text for one in found)
+        translations = translate(lines, width=width, length_penalty=length_penalty)
+    rows = [_row(text, one) for text, one in zip(lines, translations, strict=True)]
+    return {"run": str(run), "form": form, "rows": rows}, "\n".join(one.text for one in translations)
 
 
 def _lines(path: Path) -> list[str]:
@@ -65,18 +64,25 @@ def _stepper(graph: Graph, form: str, folder: Path) -> Stepper:
     if form == "numpy":
         return reference_stepper(split(graph), "float32")
     if form == "onnx":
-        export = importlib.import_module("export")
+        import export
+
         return export.stepper(export.write_decoder(graph, folder / "decoder"), "cpu")
-    return importlib.import_module(f"{form}_side").stepper(graph)
+    if form == "torch":
+        import torch_side
+
+        return torch_side.stepper(graph)
+    import keras_side
+
+    return keras_side.stepper(graph)
 
 
-def _row(source: str, found: Translation) -> dict[str, Any]:
-    hypothesis = found.hypothesis
+def _row(source: str, translation: Translation) -> dict[str, Any]:
+    hypothesis = translation.hypothesis
     return {
         "source": source,
-        "text": found.text,
+        "text": translation.text,
         "score": hypothesis.score,
         "finished": hypothesis.finished,
         "truncated": hypothesis.truncated,
-        "unknown": list(found.unknown),
+        "unknown": list(translation.unknown),
     }

@@ -27,7 +27,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from biport.graph import Graph, last_dims
+from biport.graph import Graph, sum_lengths
 
 L1_ALLOWED = 1e-12
 WELL_CONDITIONED = 5e-7
@@ -99,7 +99,7 @@ def measure(results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray])
 
 def float32_floor(graph: Graph) -> float:
     """``8·eps·sqrt(I + H)`` for the longest sum in the model: what rounding may always do in float32."""
-    return 8 * EPS * math.sqrt(max(last_dims(graph), default=1))
+    return 8 * EPS * math.sqrt(max(sum_lengths(graph), default=1))
 
 
 def judge_float32(

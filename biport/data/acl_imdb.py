@@ -49,17 +49,17 @@ def read_acl_imdb(path: str | os.PathLike[str]) -> Reviews:
             of the other label, or has no place in such an archive.
     """
     root = Path(path)
-    found: dict[tuple[str, str], dict[int, str]] = {folder: {} for folder in FOLDERS}
+    texts: dict[tuple[str, str], dict[int, str]] = {folder: {} for folder in FOLDERS}
     for owner, part, label, name, content in _in_folder(root) if root.is_dir() else _in_archive(root):
         number, text = _review(owner, label, name, content)
-        if found[part, label].setdefault(number, text) is not text:
+        if texts[part, label].setdefault(number, text) is not text:
             raise FileError(f"{owner}: expected one review {number}, found two.")
-    for folder, reviews in found.items():
+    for folder, reviews in texts.items():
         if not reviews:
             raise FileError(f"{root}: expected reviews in {'/'.join(folder)}/, found none.")
     columns = []
     for part in ("train", "test"):
-        reviews = [found[part, label] for label in RATINGS]
+        reviews = [texts[part, label] for label in RATINGS]
         columns.append([rows[number] for rows in reviews for number in sorted(rows)])
         columns.append(np.repeat(np.arange(2, dtype=np.int32), [len(rows) for rows in reviews]))
     return Reviews(*columns)
@@ -156,12 +156,12 @@ class _Tape:
     def tell(self) -> int:
         return self._file.tell()
 
-    def seek(self, place: int) -> None:
-        if not self.tell() <= place <= MAX_ARCHIVE_BYTES:
+    def seek(self, position: int) -> None:
+        if not self.tell() <= position <= MAX_ARCHIVE_BYTES:
             raise FileError(
                 f"{self._owner}: expected members in a row, of {MAX_ARCHIVE_BYTES} bytes together at most."
             )
-        self._file.seek(place)
+        self._file.seek(position)
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= _MAX_READ:

@@ -103,21 +103,21 @@ class Batches:
         if not self._end:
             self.position = Position(epoch + 1)
         for row in range(start, self._end, self._batch_size):
-            places = order[row : row + self._batch_size]
+            chosen = order[row : row + self._batch_size]
             # Moved on before the batch is given out: once it is used, the state to store is the next one's.
             after = row + self._batch_size
             self.position = Position(epoch, after) if after < self._end else Position(epoch + 1)
-            yield tuple(self._take(column, places) for column in self._columns)
+            yield tuple(self._take(column, chosen) for column in self._columns)
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
         if not self._shuffle:
             return np.arange(self._n)
         return np.random.default_rng((self._seed, epoch)).permutation(self._n)
 
-    def _take(self, column: Column, places: NDArray[np.intp]) -> NDArray:
+    def _take(self, column: Column, chosen: NDArray[np.intp]) -> NDArray:
         if isinstance(column, np.ndarray):
-            return column[places]
-        rows = [column[place] for place in places]
+            return column[chosen]
+        rows = [column[number] for number in chosen]
         longest = max([1, *map(len, rows)])
         length = longest if self._max_length is None else min(longest, self._max_length)
         return pad(rows, length, self._padding, self._truncating)

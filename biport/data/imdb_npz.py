@@ -73,8 +73,8 @@ def _read_member(archive: zipfile.ZipFile, name: str, member: str) -> bytes:
     try:
         entry = archive.getinfo(f"{member}.npy")
     except KeyError:
-        found = ", ".join(archive.namelist()[:10]) or "nothing"
-        raise FileError(f"{name}: expected the arrays {', '.join(NAMES)}, found {found[:200]}.") from None
+        names = ", ".join(archive.namelist()[:10]) or "nothing"
+        raise FileError(f"{name}: expected the arrays {', '.join(NAMES)}, found {names[:200]}.") from None
     # What else zipfile reads may ask for gigabytes before it has read a byte.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise FileError(f"{name}: {member}: expected plain or deflated bytes, found another compression.")
@@ -111,10 +111,10 @@ def _rows(data: bytes, owner: str) -> list[NDArray[np.int64]]:
         ) from error
     if len(rows) != shape[0]:
         raise FileError(f"{owner}: expected {shape[0]} reviews, found {len(rows)}.")
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         if row.size and not (row.min() >= 0 and row.max() <= _MAX_RANK):
             raise FileError(
-                f"{owner}: review {place}: expected ranks of words, found {row.min()} or {row.max()}."
+                f"{owner}: review {position}: expected ranks of words, found {row.min()} or {row.max()}."
             )
     return rows
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +14,7 @@ from biport.data.imdb_npz import read_imdb_npz
 from biport.data.padding import check_layout, pad
 from biport.data.reviews import Reviews
 from biport.data.word_index import INDEX_FROM, OOV_ID, START_ID, WordIndex, check_num_words
-from biport.errors import FileError, MissingDependencyError
+from biport.errors import FileError
 
 Rows = tuple[NDArray[np.int32], NDArray[np.int32]]
 """Ids of shape (N, T) and labels of shape (N,), 1 for positive."""
@@ -33,14 +29,12 @@ SHUFFLE_SEED = 113
 """The default of ``keras.datasets.imdb.load_data``."""
 
 
-def imdb(
-    source: str | os.PathLike[str] | None = None, num_words: int = 5000, length: int = 300
-) -> tuple[Rows, Rows]:
+def imdb(source: str | os.PathLike[str], num_words: int = 5000, length: int = 300) -> tuple[Rows, Rows]:
     """Load the reviews for a model that starts with ``Embedding(num_words, ...)``.
 
     Args:
-        source: a folder ``aclImdb``, the archive ``aclImdb.tar.gz``, or Keras' ``imdb.npz``; ``None`` for
-            Keras' own loader, which downloads that file once.
+        source: a folder ``aclImdb``, the archive ``aclImdb.tar.gz``, or Keras' ``imdb.npz``, of which the
+            arrays are those of ``keras.datasets.imdb.load_data``.
         num_words: V: 0 is padding, 1 starts a review, 2 is any word with an id of V or more, 4 is the most
             frequent word. Keras' file comes with its words numbered; from texts they are numbered by how
             frequent they are in training (`WordIndex`), and a word that only testing has is 2 as well.
@@ -52,14 +46,11 @@ def imdb(
         where the reviews come from its file.
 
     Raises:
-        FileError: naming the file and what was expected, or saying that Keras could not download it.
+        FileError: naming the file and what was expected.
         InputError: for a ``num_words`` below 4 or a ``length`` below 1.
-        MissingDependencyError: keras is to load them, and is not installed.
     """
     check_num_words(num_words)
     check_layout(length, "left", "left")
-    if source is None:
-        return _from_keras(num_words, length)
     if _is_npz(Path(source)):
         ranked = read_imdb_npz(source)
         train, test = (
@@ -80,48 +71,6 @@ def encode_reviews(reviews: Reviews, num_words: int, length: int) -> tuple[Rows,
         [index.encode(text) for text in texts] for texts in (reviews.train_texts, reviews.test_texts)
     )
     return _shuffled((train, reviews.train_labels), (test, reviews.test_labels), length)
-
-
-def _from_keras(num_words: int, length: int) -> tuple[Rows, Rows]:
-    from keras_side.write import require_keras
-
-    require_keras()
-    from keras.datasets import imdb
-
-    try:
-        parts: Any = imdb.load_data(num_words=num_words)
-    except Exception as error:  # Keras raises plain ones for a download that fails.
-        raise FileError(f"imdb.npz: Keras could not get it ({error}); {ADVICE}.") from error
-    (x_train, y_train), (x_test, y_test) = parts
-    return (
-        (pad(list(x_train), length, "left", "left"), y_train.astype(np.int32)),
-        (pad(list(x_test), length, "left", "left"), y_test.astype(np.int32)),
-    )
-
-
-def file_of_keras() -> Path:
-    """Keras' ``imdb.npz``, downloaded by Keras in a process of its own where it is not there yet.
-
-    For a process that is to load no Keras; what `imdb` reads from that file is what Keras gives.
-
-    Raises:
-        FileError: Keras could not get it.
-        MissingDependencyError: keras is not installed.
-    """
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    path = home / "datasets" / "imdb.npz"
-    if path.exists():
-        return path
-    if importlib.util.find_spec("keras") is None:
-        raise MissingDependencyError(
-            "'keras', which downloads IMDB, is not installed: pip install 'biport[keras]'"
-        )
-    load = "from keras.datasets import imdb; imdb.load_data()"
-    found = subprocess.run([sys.executable, "-c", load], capture_output=True, text=True, check=False)
-    if found.returncode or not path.exists():
-        reason = (found.stderr.strip().splitlines() or ["it left no file"])[-1]
-        raise FileError(f"imdb.npz: Keras could not get it ({reason}); {ADVICE}.")
-    return path
 
 
 def _is_npz(path: Path) -> bool:

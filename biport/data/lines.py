@@ -17,7 +17,7 @@ _BOM = b"\xef\xbb\xbf"
 def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     r"""The lines of a UTF-8 file with their numbers from 1, without their ends (``\n`` or ``\r\n``).
 
-    One line is held at a time. A byte order mark in front is left out.
+    One line is in memory at a time. A byte order mark in front is left out.
 
     Raises:
         FileError: naming the file and the line: it cannot be read, is not UTF-8, or a line is too long.
@@ -54,8 +54,8 @@ def decode(text: bytes, name: str | os.PathLike[str], number: int = 1) -> str:
         return text.decode()
     except UnicodeDecodeError as error:
         line = number + text.count(b"\n", 0, error.start)
-        place = error.start - (text.rfind(b"\n", 0, error.start) + 1)
+        position = error.start - (text.rfind(b"\n", 0, error.start) + 1)
         raise FileError(
             f"{os.fspath(name)}: line {line}: expected UTF-8 text, found byte 0x{text[error.start]:02x} at "
-            f"place {place}; convert it first, for example with `iconv -f cp1252 -t utf-8`."
+            f"place {position}; convert it first, for example with `iconv -f cp1252 -t utf-8`."
         ) from error

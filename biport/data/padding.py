@@ -49,7 +49,7 @@ def pad(
             fit into int32.
     """
     check_layout(length, padding, truncating)
-    arrays = [_ids(row, place) for place, row in enumerate(rows)]
+    arrays = [_ids(row, number) for number, row in enumerate(rows)]
     T = max([1, *map(len, arrays)]) if length is None else length
     batch = np.zeros((len(arrays), T), np.int32)
     for target, ids in zip(batch, arrays, strict=True):
@@ -59,15 +59,16 @@ def pad(
     return batch
 
 
-def _ids(row: ArrayLike, place: int) -> NDArray[np.int32]:
+def _ids(row: ArrayLike, number: int) -> NDArray[np.int32]:
     try:
         ids = np.asarray(row)
     except ValueError as error:
-        raise InputError(f"row {place} is not a sequence of whole numbers: {error}.") from error
+        raise InputError(f"row {number} is not a sequence of whole numbers: {error}.") from error
     # An empty list has no kind of its own; NumPy calls it float.
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
-        raise InputError(f"row {place} is {ids.dtype} of shape {ids.shape}, not a sequence of whole numbers.")
+        given = f"{ids.dtype} of shape {ids.shape}"
+        raise InputError(f"row {number} is {given}, not a sequence of whole numbers.")
     wide = ids.size and not np.can_cast(ids.dtype, np.int32)
     if wide and max(int(ids.max()), -1 - int(ids.min())) > _LARGEST:
-        raise InputError(f"row {place} has ids from {ids.min()} to {ids.max()}, which int32 does not hold.")
+        raise InputError(f"row {number} has ids from {ids.min()} to {ids.max()}, which int32 does not hold.")
     return ids.astype(np.int32)

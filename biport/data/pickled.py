@@ -65,7 +65,7 @@ def read_sequences(data: bytes) -> list[NDArray[np.int64]]:
     Raises:
         ValueError: it is anything else, or breaks off.
     """
-    array = _Reader(data).read()
+    array = _PickleReader(data).read()
     if not isinstance(array, _StoredArray) or not isinstance(array.dtype, _StoredDtype):
         raise ValueError("expected an array of objects")
     rows = array.data
@@ -80,41 +80,41 @@ def read_sequences(data: bytes) -> list[NDArray[np.int64]]:
     )
     if sizes > len(data):
         raise ValueError("holds more numbers than bytes")
-    return [_sequence(row, place) for place, row in enumerate(rows)]
+    return [_sequence(row, position) for position, row in enumerate(rows)]
 
 
-def _sequence(row: Any, place: int) -> NDArray[np.int64]:
+def _sequence(row: Any, number: int) -> NDArray[np.int64]:
     if isinstance(row, list) and set(map(type, row)) <= {int}:
         try:
             return np.array(row, np.int64)
         except OverflowError as error:
-            raise ValueError(f"row {place}: {error}") from error
+            raise ValueError(f"row {number}: {error}") from error
     if isinstance(row, _StoredArray) and isinstance(row.dtype, _StoredDtype) and isinstance(row.data, bytes):
         code, order = row.dtype.code, row.dtype.order
         if code in _NUMBER_TYPES and order in ("<", ">", "|"):
             numbers = np.frombuffer(row.data, np.dtype(order + code))
             if row.shape == numbers.shape:
                 return numbers.astype(np.int64)
-    raise ValueError(f"row {place}: expected a sequence of whole numbers")
+    raise ValueError(f"row {number}: expected a sequence of whole numbers")
 
 
 @dataclass
-class _Reader:
+class _PickleReader:
     """Runs through the instructions, with pickle's stack, marks and memo."""
 
     data: bytes
-    place: int = 0
+    position: int = 0
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
     def read(self) -> Any:
         while True:
-            numbers = _NUMBERS.match(self.data, self.place)
+            numbers = _NUMBERS.match(self.data, self.position)
             if numbers:
                 # Mark, numbers, list, stop: a program of nothing else, known by the pattern.
                 self.stack += pickle.loads(b"(" + numbers[0] + b"l.")
-                self.place = numbers.end()
+                self.position = numbers.end()
             instruction = self.take(1)
             if instruction == b".":
                 return self.pop()
@@ -122,15 +122,15 @@ class _Reader:
             if step is None and instruction in (b"K", b"M", b"J"):
                 raise ValueError("breaks off")
             if step is None:
-                raise ValueError(f"instruction 0x{instruction.hex()} at byte {self.place - 1} is not read")
+                raise ValueError(f"instruction 0x{instruction.hex()} at byte {self.position - 1} is not read")
             step(self)
 
     def take(self, size: int) -> bytes:
-        end = self.place + size
+        end = self.position + size
         if end > len(self.data):
             raise ValueError("breaks off")
-        taken = self.data[self.place : end]
-        self.place = end
+        taken = self.data[self.position : end]
+        self.position = end
         return taken
 
     def take_number(self, size: int) -> int:
@@ -141,10 +141,10 @@ class _Reader:
         return self.take(self.take_number(size))
 
     def take_line(self) -> str:
-        end = self.data.find(b"\n", self.place)
+        end = self.data.find(b"\n", self.position)
         if end < 0:
             raise ValueError("breaks off")
-        return self.take(end + 1 - self.place)[:-1].decode("latin-1")
+        return self.take(end + 1 - self.position)[:-1].decode("latin-1")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -223,7 +223,7 @@ def _text(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("latin-1")
 
 
-_STEPS: dict[bytes, Callable[[_Reader], Any]] = {
+_STEPS: dict[bytes, Callable[[_PickleReader], Any]] = {
     b"\x80": lambda reader: reader.take(1),  # protocol
     b"\x95": lambda reader: reader.take(8),  # frame
     b"(": lambda reader: reader.marks.append(len(reader.stack)),

@@ -17,7 +17,7 @@ class Texts:
     Args:
         texts: N texts.
         labels: the class of each, of shape (N,), int32, from 0 to ``len(names) - 1``.
-        names: what the classes are called in the file; a name's place is its number.
+        names: what the classes are called in the file; a name's position is its number.
     """
 
     texts: list[str]
@@ -45,10 +45,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.sources)
 
-    def part(self, places: range | list[int]) -> Pairs:
-        """The pairs at ``places``, in that order."""
+    def part(self, positions: range | list[int]) -> Pairs:
+        """The pairs at ``positions``, in that order."""
         columns = self.sources, self.targets, self.attributions
-        return Pairs(*([column[place] for place in places] for column in columns))
+        return Pairs(*([column[position] for position in positions] for column in columns))
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ def split_pairs(pairs: Pairs, validation_fraction: float, test_fraction: float, 
         )
     order = generator(seed).permutation(len(different))
     part_of = dict.fromkeys(different, 0)
-    part_of |= {different[place]: 1 for place in order[:n_validation]}
-    part_of |= {different[place]: 2 for place in order[n_validation : n_validation + n_test]}
-    places: tuple[list[int], ...] = ([], [], [])
-    for place, source in enumerate(pairs.sources):
-        places[part_of[source]].append(place)
-    return PairSplit(*(pairs.part(chosen) for chosen in places))
+    part_of |= {different[position]: 1 for position in order[:n_validation]}
+    part_of |= {different[position]: 2 for position in order[n_validation : n_validation + n_test]}
+    parts: tuple[list[int], ...] = ([], [], [])
+    for position, source in enumerate(pairs.sources):
+        parts[part_of[source]].append(position)
+    return PairSplit(*(pairs.part(chosen) for chosen in parts))
 
 
 def generator(seed: int) -> np.random.Generator:

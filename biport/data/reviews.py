@@ -7,7 +7,7 @@ Each review comes from an `Outline`, and its label is what the outline means, ne
 - a clue at one end turns all that the rest says, ten tokens away or more: "Said nobody ever."
 
 Affirmations made of the same words ("nothing but good", "Said everybody always.") stand beside them, and
-words of praise and of blame are drawn alike for both labels, so that a bag of words learns little.
+words of praise and of criticism are drawn alike for both labels, so that a bag of words learns little.
 """
 
 from __future__ import annotations
@@ -66,16 +66,16 @@ CLOSINGS = {
 
 @dataclass(frozen=True)
 class Topic:
-    """What a review can be about: words for its parts, for praise and blame, and neutral clauses."""
+    """What a review can be about: words for its parts, for praise and criticism, and neutral clauses."""
 
     subjects: tuple[str, ...]
     praise: tuple[str, ...]
-    blame: tuple[str, ...]
+    criticism: tuple[str, ...]
     fillers: tuple[str, ...]
 
 
 _PRAISE = ("good", "great", "superb", "lovely", "excellent", "brilliant", "impressive", "wonderful")
-_BLAME = ("bad", "poor", "awful", "weak", "clumsy", "dreadful", "disappointing", "terrible")
+_CRITICISM = ("bad", "poor", "awful", "weak", "clumsy", "dreadful", "disappointing", "terrible")
 # Five to seven words each, which keeps the distances and lengths that the module promises.
 _FILLERS = (
     "my friends talked about it at lunch",
@@ -88,7 +88,7 @@ _FILLERS = (
 FILM = Topic(
     subjects=("acting", "plot", "music", "ending", "dialogue", "pacing", "camera work", "opening scene"),
     praise=(*_PRAISE, "gripping", "charming", "moving"),
-    blame=(*_BLAME, "boring", "dull", "lifeless"),
+    criticism=(*_CRITICISM, "boring", "dull", "lifeless"),
     fillers=(
         *_FILLERS,
         "we saw it on a rainy Tuesday",
@@ -104,7 +104,7 @@ FILM = Topic(
 PRODUCT = Topic(
     subjects=("battery", "screen", "handle", "sound", "charger", "software", "build quality", "support team"),
     praise=(*_PRAISE, "reliable", "handy", "pleasing"),
-    blame=(*_BLAME, "useless", "annoying", "shoddy"),
+    criticism=(*_CRITICISM, "useless", "annoying", "shoddy"),
     fillers=(
         *_FILLERS,
         "it came in a plain brown box",
@@ -120,7 +120,7 @@ PRODUCT = Topic(
 
 OPINIONS = {
     **dict.fromkeys((*FILM.praise, *PRODUCT.praise), True),
-    **dict.fromkeys((*FILM.blame, *PRODUCT.blame), False),
+    **dict.fromkeys((*FILM.criticism, *PRODUCT.criticism), False),
     **VERBS,
 }
 
@@ -375,7 +375,7 @@ def _draw_judgement(
     rng: random.Random, topic: Topic, subject: str, positive: bool, negation: float
 ) -> Judgement:
     negated = rng.random() < negation
-    words = topic.praise if positive != negated else topic.blame
+    words = topic.praise if positive != negated else topic.criticism
     return Judgement(subject, _pick(rng, FRAMES, not negated), rng.choice(words))
 
 

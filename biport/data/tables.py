@@ -97,7 +97,7 @@ def read_csv(
     rows = csv_rows(path, delimiter)
     number, header = next(rows, (1, []))
     header = [name.strip() for name in header]
-    places = [
+    columns = [
         find_column(f"{os.fspath(path)}: line {number}", header, wanted, kind, known)
         for wanted, kind, known in ((text, "text", TEXT_COLUMNS), (label, "label", LABEL_COLUMNS))
     ]
@@ -109,7 +109,7 @@ def read_csv(
                     f"{os.fspath(path)}: line {number}: expected the {len(header)} fields of the first row, "
                     f"found {len(row)}."
                 )
-            yield number, row[places[0]], row[places[1]]
+            yield number, row[columns[0]], row[columns[1]]
 
     return _texts(path, records(), names)
 
@@ -186,7 +186,7 @@ def json_object(owner: str, line: str) -> dict[str, Any]:
 def find_column(
     owner: str, header: Sequence[str], wanted: str | None, kind: str, known: Sequence[str]
 ) -> int:
-    """The place of the column ``wanted``, or of the first known name that is there.
+    """The position of the column ``wanted``, or of the first known name that is there.
 
     Raises:
         FileError: it is not there, or twice.
@@ -198,8 +198,8 @@ def find_column(
         if name in header:
             return header.index(name)
     expected = " or ".join(map(repr, candidates))
-    found = ", ".join(map(repr, header[:10])) or "nothing"
-    raise FileError(f"{owner}: expected a column {expected} ({kind}=... names another), found {found}.")
+    there = ", ".join(map(repr, header[:10])) or "nothing"
+    raise FileError(f"{owner}: expected a column {expected} ({kind}=... names another), found {there}.")
 
 
 def _texts(path: Path, records: Iterable[tuple[int, Any, Any]], names: Sequence[str] | None) -> Texts:
@@ -207,8 +207,8 @@ def _texts(path: Path, records: Iterable[tuple[int, Any, Any]], names: Sequence[
         raise InputError(f"names={names!r}: they are several texts, all different.")
     texts: list[str] = []
     # The number that a label gets, in the order of the file unless ``names`` says it.
-    numbers = {name: place for place, name in enumerate(names or ())}
-    found: list[int] = []
+    numbers = {name: number for number, name in enumerate(names or ())}
+    in_file_order: list[int] = []
     for number, text, label in records:
         owner = f"{os.fspath(path)}: line {number}"
         if not isinstance(text, str) or not text.strip():
@@ -217,7 +217,7 @@ def _texts(path: Path, records: Iterable[tuple[int, Any, Any]], names: Sequence[
         if names is not None and name not in numbers:
             raise FileError(f"{owner}: expected a label of {list(names)[:10]}, found {_shown(name)}.")
         texts.append(text)
-        found.append(numbers.setdefault(name, len(numbers)))
+        in_file_order.append(numbers.setdefault(name, len(numbers)))
         if names is None and len(numbers) > MAX_CLASSES:
             raise FileError(
                 f"{owner}: expected at most {MAX_CLASSES} different labels, found more; is this the column?"
@@ -225,8 +225,8 @@ def _texts(path: Path, records: Iterable[tuple[int, Any, Any]], names: Sequence[
     if not texts:
         raise FileError(f"{os.fspath(path)}: expected texts with labels, found none.")
     ranked = list(names) if names is not None else _ranked(numbers)
-    place = {name: rank for rank, name in enumerate(ranked)}
-    labels = np.array([place[name] for name in numbers], np.int32)[np.array(found)]
+    rank_of = {name: rank for rank, name in enumerate(ranked)}
+    labels = np.array([rank_of[name] for name in numbers], np.int32)[np.array(in_file_order)]
     return Texts(texts, labels, tuple(ranked))
 
 

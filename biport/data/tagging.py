@@ -99,8 +99,8 @@ def tagged_sequences(
 def tags_of(tokens: NDArray[np.int32], classes: int) -> NDArray[np.int32]:
     """The tag of every token of shape (N, T), padding included; see the module."""
     kinds = np.where((tokens >= 1) & (tokens <= classes), tokens - 1, -1)
-    behind = _nearest_before(kinds[:, ::-1])[:, ::-1]
-    return ((_nearest_before(kinds) + behind) % classes).astype(np.int32)
+    behind = _last_kind_before(kinds[:, ::-1])[:, ::-1]
+    return ((_last_kind_before(kinds) + behind) % classes).astype(np.int32)
 
 
 def labelled_steps(
@@ -154,16 +154,16 @@ def _draw_mask(rng: np.random.Generator, n: int, length: int, min_length: int | 
     return np.arange(length) < lengths[:, None]
 
 
-def _nearest_before(kinds: NDArray[np.integer]) -> NDArray[np.integer]:
-    """For each place the last kind strictly before it, 0 where there is none; -1 is no kind."""
+def _last_kind_before(kinds: NDArray[np.integer]) -> NDArray[np.integer]:
+    """For each position the last kind strictly before it, 0 where there is none; -1 is no kind."""
     N, T = kinds.shape
-    places = np.maximum.accumulate(np.where(kinds >= 0, np.arange(T), -1), axis=1)
-    places = np.concatenate([np.full((N, 1), -1), places[:, :-1]], axis=1)
-    return np.where(places >= 0, np.take_along_axis(kinds, np.maximum(places, 0), axis=1), 0)
+    positions = np.maximum.accumulate(np.where(kinds >= 0, np.arange(T), -1), axis=1)
+    positions = np.concatenate([np.full((N, 1), -1), positions[:, :-1]], axis=1)
+    return np.where(positions >= 0, np.take_along_axis(kinds, np.maximum(positions, 0), axis=1), 0)
 
 
 def _sum_before(values: NDArray[np.floating], reach: int) -> NDArray[np.floating]:
-    """For each place of (N, T) the sum over the ``reach`` places strictly before it."""
+    """For each position of (N, T) the sum over the ``reach`` positions strictly before it."""
     N, T = values.shape
     padded = np.concatenate([np.zeros((N, reach)), values[:, :-1]], axis=1)
     return np.lib.stride_tricks.sliding_window_view(padded, reach, axis=1).sum(axis=-1)[:, :T]

@@ -14,7 +14,7 @@ SUFFIXES = (".txt", ".csv", ".jsonl")
 
 
 def read_texts(path: str | os.PathLike[str], column: str | None = None) -> Iterator[str]:
-    """The texts of a ``.txt`` file, a line each, or of a ``.csv`` or ``.jsonl`` file, one held at a time.
+    """The texts of a ``.txt`` file, a line each, or of a ``.csv`` or ``.jsonl`` file, one at a time.
 
     Args:
         path: in UTF-8. An empty line of a ``.txt`` file is an empty text; those of the others are passed
@@ -39,14 +39,14 @@ def _of_csv(path: str | os.PathLike[str], column: str | None) -> Iterator[str]:
     rows = csv_rows(path, ",")
     number, header = next(rows, (1, []))
     names = [name.strip() for name in header]
-    place = find_column(f"{os.fspath(path)}: line {number}", names, column, "text", TEXT_COLUMNS)
+    position = find_column(f"{os.fspath(path)}: line {number}", names, column, "text", TEXT_COLUMNS)
     for number, row in rows:
         if len(row) != len(names):
             raise FileError(
                 f"{os.fspath(path)}: line {number}: expected the {len(names)} fields of the first row, "
                 f"found {len(row)}."
             )
-        yield row[place]
+        yield row[position]
 
 
 def _of_jsonl(path: str | os.PathLike[str], column: str | None) -> Iterator[str]:

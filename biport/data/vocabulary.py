@@ -53,7 +53,7 @@ def words(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens a model knows; a token's place is its id.
+    """The tokens a model knows; a token's position is its id.
 
     Args:
         tokens: all different; ``<pad>`` first (id 0) and ``<unk>`` second (id 1). Where ``<start>`` (id 2)
@@ -113,7 +113,7 @@ class Vocabulary:
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {token: place for place, token in enumerate(self.tokens)}
+        return {token: number for number, token in enumerate(self.tokens)}
 
     def encode(self, text: str) -> list[int]:
         """The id of every token of ``text``, 1 for those not in the vocabulary; never 0.
@@ -213,9 +213,9 @@ def _problem_with(tokens: tuple[Any, ...], unit: Any) -> str:
         return f'unit={unit!r} is neither "word" nor "character"'
     if not isinstance(tokens, tuple):
         return f"tokens is a {type(tokens).__name__}, not a tuple"
-    for place, token in enumerate(tokens):
+    for number, token in enumerate(tokens):
         if not isinstance(token, str):
-            return f"token {place} is {token!r}, not text"
+            return f"token {number} is {token!r}, not text"
     if tokens[:2] != (PAD, UNK):
         return f"the first two tokens are not {PAD} and {UNK}"
     repeated = [token for token, count in Counter(tokens).items() if count > 1]

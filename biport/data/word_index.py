@@ -61,7 +61,7 @@ class WordIndex:
     def _ids(self) -> dict[str, int]:
         first = INDEX_FROM + 1
         kept = self.words[: max(0, self.num_words - first)]
-        return {word: place for place, word in enumerate(kept, start=first)}
+        return {word: number for number, word in enumerate(kept, start=first)}
 
     def encode(self, text: str) -> list[int]:
         """1, then the id of every word of ``text``, 2 for those without one; marks are left out."""
@@ -85,16 +85,16 @@ class WordIndex:
         Raises:
             InputError: for an id that no word has.
         """
-        found = []
+        words = []
         for number in map(int, ids):
-            place = number - INDEX_FROM - 1
+            rank = number - INDEX_FROM - 1
             if number == OOV_ID:
-                found.append("?")
-            elif 0 <= place < len(self.words):
-                found.append(self.words[place])
+                words.append("?")
+            elif 0 <= rank < len(self.words):
+                words.append(self.words[rank])
             elif not 0 <= number <= INDEX_FROM:
                 raise InputError(f"id {number} is of no word; there are {len(self.words)} words.")
-        return " ".join(found)
+        return " ".join(words)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all words as Keras does, each with its rank from 1; ``num_words`` is not written.

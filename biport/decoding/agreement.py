@@ -47,6 +47,12 @@ def agreement(one: Sequence[Hypothesis], two: Sequence[Hypothesis], tolerance: f
 
     Raises:
         InputError: they have different numbers of rows.
+
+    Example:
+        >>> one = [Hypothesis((4, 5), -1.0, True, margin=0.5), Hypothesis((4,), -1.0, True, margin=1e-6)]
+        >>> two = [Hypothesis((4, 5), -1.0, True, margin=0.5), Hypothesis((5,), -1.0, True, margin=1e-6)]
+        >>> print(agreement(one, two))
+        1 of 2 rows equal, 1 differ by a tie (rows 1)
     """
     if len(one) != len(two):
         raise InputError(f"{len(one)} and {len(two)} rows cannot be compared")

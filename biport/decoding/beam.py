@@ -48,6 +48,17 @@ def beam(
     Raises:
         InputError: as for `greedy`.
 
+    Example:
+        >>> from biport.graph import Value
+        >>> chain = np.full((6, 6), 0.04)  # of V = 6: a model that looks at the last token alone
+        >>> chain[2, 4:], chain[4:, 3] = (0.5, 0.4), 0.8
+        >>> inputs = (Value("token", ("N", 1), "int32"),)
+        >>> advance = lambda arrays: [chain[arrays[0]]]
+        >>> stepper = Stepper(lambda source: [], advance, Value("source", ("N", "S"), "int32"), inputs, 6)
+        >>> (hypothesis,) = beam(stepper, [[7, 8]], start=2, end=3, width=3, best=2)
+        >>> [one.tokens for one in (hypothesis, *hypothesis.others)]
+        [(4,), (5,)]
+
     Source:
         The penalty: Wu et al. 2016, arXiv:1609.08144, section 7.
     """
@@ -65,7 +76,7 @@ def beam(
 
 
 @dataclass
-class _Row:
+class _RowState:
     """What is known of a row: what has ended, and what the choices hung on."""
 
     ended: list[Hypothesis] = field(default_factory=list)
@@ -78,7 +89,7 @@ class _Beam:
     ) -> None:
         self.search, self.width, self.penalty, self.best = search, width, penalty, best
         self.blocked = search.blocked(stepper.size)
-        self.rows = [_Row() for _ in source]
+        self.rows = [_RowState() for _ in source]
         self.active = np.arange(len(source))
         """The rows that go on: R of them."""
         self.reading = stepper.start(source)
@@ -90,8 +101,8 @@ class _Beam:
 
     def run(self) -> list[Hypothesis]:
         for step in range(self.search.max_length + 1):
-            found = self.reading.next(self.tokens[:, :, -1].reshape(-1)) + self.blocked
-            totals = self.scores[:, :, None] + found.reshape(*self.scores.shape, -1)
+            likelihoods = self.reading.next(self.tokens[:, :, -1].reshape(-1)) + self.blocked
+            totals = self.scores[:, :, None] + likelihoods.reshape(*self.scores.shape, -1)
             order, best = _highest(totals.reshape(len(totals), -1), 2 * self.width + 1)
             beginnings, tokens = np.divmod(order, totals.shape[2])
             self._finish(best, beginnings, tokens == self.search.end)
@@ -107,13 +118,13 @@ class _Beam:
     def _finish(self, best: NDArray[np.float64], beginnings: NDArray, ends: NDArray[np.bool_]) -> None:
         """Take the endings among the best continuations."""
         length = self.tokens.shape[2]
-        for place, number in zip(*np.nonzero(ends[:, : self.width]), strict=True):
-            if np.isfinite(best[place, number]):
-                tokens = self.tokens[place, beginnings[place, number], 1:]
-                score = float(best[place, number]) / self._divisor(length)
-                self._row(place).ended.append(Hypothesis(tuple(map(int, tokens)), score, True, np.inf))
-        for place, gap in enumerate(_gap(best, self.width)):
-            self._row(place).margin = min(self._row(place).margin, gap)
+        for position, number in zip(*np.nonzero(ends[:, : self.width]), strict=True):
+            if np.isfinite(best[position, number]):
+                tokens = self.tokens[position, beginnings[position, number], 1:]
+                score = float(best[position, number]) / self._divisor(length)
+                self._row(position).ended.append(Hypothesis(tuple(map(int, tokens)), score, True, np.inf))
+        for position, gap in enumerate(_gap(best, self.width)):
+            self._row(position).margin = min(self._row(position).margin, gap)
 
     def _extend(self, best: NDArray[np.float64], beginnings: NDArray, tokens: NDArray) -> None:
         """Go on with the best continuations that do not end."""
@@ -122,8 +133,8 @@ class _Beam:
         best, beginnings, tokens = (
             np.take_along_axis(array, going, axis=1) for array in (best, beginnings, tokens)
         )
-        for place, gap in enumerate(_gap(best[:, : self.width + 1], self.width)):
-            self._row(place).margin = min(self._row(place).margin, gap)
+        for position, gap in enumerate(_gap(best[:, : self.width + 1], self.width)):
+            self._row(position).margin = min(self._row(position).margin, gap)
         kept = beginnings[:, : self.width]
         self.scores = best[:, : self.width]
         old = np.take_along_axis(self.tokens, kept[:, :, None], axis=1)
@@ -135,24 +146,24 @@ class _Beam:
         # Scores are not above 0, so that the longest sequence is divided by most.
         reachable = self.scores.max(axis=1) / self._divisor(self.search.max_length + 1)
         going = []
-        for place, bound in enumerate(reachable):
-            row = self._row(place)
+        for position, bound in enumerate(reachable):
+            row = self._row(position)
             row.ended.sort(key=lambda hypothesis: -hypothesis.score)
             worst = row.ended[self.best - 1].score if len(row.ended) >= self.best else -np.inf
             if bound > worst:
-                going.append(place)
+                going.append(position)
             elif np.isfinite(bound):
                 row.margin = min(row.margin, row.ended[0].score - float(bound))
         if len(going) < len(self.active):
             self.active, self.scores, self.tokens = self.active[going], self.scores[going], self.tokens[going]
-            places = np.array(going, np.intp)[:, None] * self.width + np.arange(self.width)
-            self.reading.keep(places.reshape(-1))
+            positions = np.array(going, np.intp)[:, None] * self.width + np.arange(self.width)
+            self.reading.keep(positions.reshape(-1))
 
     def _cut(self) -> None:
         """What has not ended by the greatest length comes after what has."""
         length = self.tokens.shape[2] - 1
-        for place, (scores, tokens) in enumerate(zip(self.scores, self.tokens, strict=True)):
-            row = self._row(place)
+        for position, (scores, tokens) in enumerate(zip(self.scores, self.tokens, strict=True)):
+            row = self._row(position)
             row.ended.sort(key=lambda hypothesis: -hypothesis.score)
             row.ended += [
                 Hypothesis(tuple(map(int, ids[1:])), float(score) / self._divisor(length), False, np.inf)
@@ -160,32 +171,32 @@ class _Beam:
                 if np.isfinite(score)
             ]
 
-    def _result(self, row: _Row) -> Hypothesis:
-        found = row.ended[: self.best]
-        if not found:
+    def _result(self, row: _RowState) -> Hypothesis:
+        best = row.ended[: self.best]
+        if not best:
             raise InputError("the decoder gives every token a probability of 0")
         second = row.ended[1] if len(row.ended) > 1 else None
         margin = row.margin
-        if second is not None and second.finished == found[0].finished:
-            margin = min(margin, found[0].score - second.score)
-        return dataclasses.replace(found[0], margin=float(margin), others=tuple(found[1:]))
+        if second is not None and second.finished == best[0].finished:
+            margin = min(margin, best[0].score - second.score)
+        return dataclasses.replace(best[0], margin=float(margin), others=tuple(best[1:]))
 
-    def _row(self, place: int) -> _Row:
-        return self.rows[self.active[place]]
+    def _row(self, position: int) -> _RowState:
+        return self.rows[self.active[position]]
 
     def _divisor(self, length: int) -> float:
         return ((5 + length) / 6) ** self.penalty
 
 
 def _highest(scores: NDArray[np.float64], count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Places and values of the ``count`` highest of each row, highest first, of equals the first."""
+    """Positions and values of the ``count`` highest of each row, highest first, of equals the first."""
     count = min(count, scores.shape[1])
     # A whole sort would be slow for a large V; equals of the last one kept have to be looked at as well.
     least = -np.partition(-scores, count - 1, axis=1)[:, count - 1]
     order = np.empty((len(scores), count), np.intp)
-    for place, row in enumerate(scores):
-        candidates = np.flatnonzero(row >= least[place])
-        order[place] = candidates[np.argsort(-row[candidates], kind="stable")][:count]
+    for position, row in enumerate(scores):
+        candidates = np.flatnonzero(row >= least[position])
+        order[position] = candidates[np.argsort(-row[candidates], kind="stable")][:count]
     return order, np.take_along_axis(scores, order, axis=1)
 
 

@@ -42,6 +42,17 @@ def greedy(
     Raises:
         InputError: a token is not one of the model's, a number is out of range, or the sources do not suit
             the model.
+
+    Example:
+        >>> from biport.graph import Value
+        >>> chain = np.full((6, 6), 0.04)  # of V = 6: a model that looks at the last token alone
+        >>> chain[2, 4] = chain[4, 5] = chain[5, 3] = 0.8
+        >>> inputs = (Value("token", ("N", 1), "int32"),)
+        >>> advance = lambda arrays: [chain[arrays[0]]]
+        >>> stepper = Stepper(lambda source: [], advance, Value("source", ("N", "S"), "int32"), inputs, 6)
+        >>> (best,) = greedy(stepper, [[7, 8]], start=2, end=3)
+        >>> best.tokens, round(best.score, 3), best.finished
+        ((4, 5), -0.669, True)
     """
     search = Search(start, end, max_length, never, batch_size, max_source)
     return decode(stepper, sources, search, _greedy)
@@ -57,9 +68,9 @@ def _greedy(stepper: Stepper, source: np.ndarray, search: Search) -> list[Hypoth
     last = np.full(count, search.start)
     # One step more than there are tokens, for the end.
     for step in range(search.max_length + 1):
-        found = reading.next(last) + blocked
-        last = found.argmax(axis=1)
-        best, second = _two_best(found)
+        likelihoods = reading.next(last) + blocked
+        last = likelihoods.argmax(axis=1)
+        best, second = _two_best(likelihoods)
         ended = last == search.end
         taken = ended | (step < search.max_length)
         scores[active[taken]] += best[taken]
@@ -79,9 +90,9 @@ def _greedy(stepper: Stepper, source: np.ndarray, search: Search) -> list[Hypoth
     ]
 
 
-def _two_best(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _two_best(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The highest and the second highest of each row; the second is minus infinity if there is none."""
-    if found.shape[1] < 2:
-        return found[:, 0], np.full(len(found), -np.inf)
-    ordered = np.partition(found, -2, axis=1)
+    if scores.shape[1] < 2:
+        return scores[:, 0], np.full(len(scores), -np.inf)
+    ordered = np.partition(scores, -2, axis=1)
     return ordered[:, -1], ordered[:, -2]

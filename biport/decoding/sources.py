@@ -70,14 +70,14 @@ def decode(
     run: Callable[[Stepper, np.ndarray, Search], list[Hypothesis]],
 ) -> list[Hypothesis]:
     """``run`` over the sources in batches; the results in the sources' order."""
-    found = [NOTHING] * len(sources)
+    hypotheses = [NOTHING] * len(sources)
     fixed = stepper.source.shape[1]
     bound = min([size for size in (search.max_source, fixed) if isinstance(size, int)], default=None)
-    for places, batch in _batches(sources, bound, fixed, search.batch_size):
-        for place, hypothesis in zip(places, run(stepper, batch, search), strict=True):
-            too_long = bound is not None and len(sources[place]) > bound
-            found[place] = dataclasses.replace(hypothesis, truncated=too_long)
-    return found
+    for rows, batch in _batches(sources, bound, fixed, search.batch_size):
+        for row, hypothesis in zip(rows, run(stepper, batch, search), strict=True):
+            too_long = bound is not None and len(sources[row]) > bound
+            hypotheses[row] = dataclasses.replace(hypothesis, truncated=too_long)
+    return hypotheses
 
 
 def _batches(
@@ -86,8 +86,8 @@ def _batches(
     if isinstance(sources, np.ndarray):
         full = _with_tokens(sources)
         for begin in range(0, len(full), batch_size):
-            places = full[begin : begin + batch_size]
-            yield places, sources[places, :bound]
+            chosen = full[begin : begin + batch_size]
+            yield chosen, sources[chosen, :bound]
         return
     rows = [np.asarray(row, np.int32).reshape(-1)[:bound] for row in sources]
     # Rows of one length at a time: what a model makes of padding, masked or not, never matters.
@@ -95,11 +95,11 @@ def _batches(
     for length in np.unique(lengths[lengths > 0]):
         equal = np.flatnonzero(lengths == length)
         for begin in range(0, len(equal), batch_size):
-            places = equal[begin : begin + batch_size]
-            batch = np.stack([rows[place] for place in places])
+            chosen = equal[begin : begin + batch_size]
+            batch = np.stack([rows[row] for row in chosen])
             if isinstance(fixed, int):
                 batch = np.pad(batch, ((0, 0), (0, fixed - length)))
-            yield places, batch
+            yield chosen, batch
 
 
 def _with_tokens(sources: np.ndarray) -> NDArray[np.intp]:

@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from biport import reference
 from biport.errors import InputError
 from biport.graph import Value
-from biport.rewrite.encoder_decoder import Halves
+from biport.rewrite.encoder_decoder import EncoderDecoder
 
 Run = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
-"""A half of a model: arrays in the order of its inputs to arrays in the order of its outputs."""
+"""The encoder or the step: arrays in the order of its inputs to arrays in the order of its outputs."""
 
 
 @dataclass(frozen=True)
 class Stepper:
-    """The two `Halves` of a model in some framework.
+    """An `EncoderDecoder` in some framework.
 
     Args:
         encode: runs the encoder.
@@ -41,10 +42,10 @@ class Stepper:
         Raises:
             InputError: the source does not suit the model.
         """
-        made = self.encode([source])
-        missing = self.inputs[1 + len(made) :]
+        encoded = self.encode([source])
+        missing = self.inputs[1 + len(encoded) :]
         zeros = [np.zeros((len(source), int(value.shape[1])), value.dtype) for value in missing]
-        return Reading(self, [*made, *zeros])
+        return Reading(self, [*encoded, *zeros])
 
     def token(self, ids: NDArray[np.integer]) -> np.ndarray:
         """``(N,)`` ids as the decoder's input: ``(N, 1)``, or one-hot ``(N, 1, V)`` where it takes floats."""
@@ -59,7 +60,7 @@ class Reading:
     """A batch in the course of decoding: what each step reads, and the states."""
 
     stepper: Stepper
-    held: list[np.ndarray] = field(repr=False)
+    arrays: list[np.ndarray] = field(repr=False)
 
     def next(self, ids: NDArray[np.integer]) -> NDArray[np.float64]:
         """Feed ``(N,)`` tokens; the logarithms of the next ones' probabilities, ``(N, V)``.
@@ -67,9 +68,9 @@ class Reading:
         Raises:
             InputError: the model gives something that is no probability.
         """
-        probabilities, *states = self.stepper.advance([self.stepper.token(ids), *self.held])
+        probabilities, *states = self.stepper.advance([self.stepper.token(ids), *self.arrays])
         if states:
-            self.held[-len(states) :] = states
+            self.arrays[-len(states) :] = states
         rows = probabilities[:, 0].astype(np.float64)
         if not (rows >= 0).all():
             raise InputError("the decoder gives negative probabilities, or none at all (NaN)")
@@ -78,19 +79,17 @@ class Reading:
 
     def keep(self, rows: NDArray[np.integer]) -> None:
         """Go on with these rows, in this order; one may be there several times."""
-        self.held = [array[rows] for array in self.held]
+        self.arrays = [array[rows] for array in self.arrays]
 
 
-def make_stepper(halves: Halves, encode: Run, advance: Run) -> Stepper:
-    """A stepper of halves that a framework runs."""
-    size = halves.step.tensors[halves.step.outputs[0]].shape[2]
-    return Stepper(encode, advance, halves.encoder.inputs[0], halves.step.inputs, int(size))
+def make_stepper(model: EncoderDecoder, encode: Run, advance: Run) -> Stepper:
+    """A stepper of two graphs that a framework runs."""
+    size = model.step.tensors[model.step.outputs[0]].shape[2]
+    return Stepper(encode, advance, model.encoder.inputs[0], model.step.inputs, int(size))
 
 
-def reference_stepper(halves: Halves, dtype: str = "float64") -> Stepper:
-    """The oracle, in numpy: slow, and what the frameworks are held against."""
-    from biport import reference
-
-    encode = functools.partial(reference.run, halves.encoder, dtype=dtype)
-    advance = functools.partial(reference.run, halves.step, dtype=dtype)
-    return make_stepper(halves, encode, advance)
+def reference_stepper(model: EncoderDecoder, dtype: str = "float64") -> Stepper:
+    """The oracle, in numpy: slow, and what the frameworks are compared with."""
+    encode = functools.partial(reference.run, model.encoder, dtype=dtype)
+    advance = functools.partial(reference.run, model.step, dtype=dtype)
+    return make_stepper(model, encode, advance)

@@ -74,15 +74,15 @@ class Translator:
             "max_source": self.max_source,
         }
         if width == 1:
-            found = greedy(self.stepper, rows, **options)
+            hypotheses = greedy(self.stepper, rows, **options)
         else:
-            found = beam(self.stepper, rows, width=width, length_penalty=length_penalty, **options)
+            hypotheses = beam(self.stepper, rows, width=width, length_penalty=length_penalty, **options)
         return [
             Translation(self.target.decode(hypothesis.tokens), hypothesis, self._unknown(text, row))
-            for text, row, hypothesis in zip(texts, rows, found, strict=True)
+            for text, row, hypothesis in zip(texts, rows, hypotheses, strict=True)
         ]
 
     def _unknown(self, text: str, row: Sequence[int]) -> tuple[str, ...]:
         ids = row[1:-1] if self.source.ends else row
         tokens = self.source.split(text)
-        return tuple(token for token, place in zip(tokens, ids, strict=True) if place == UNK_ID)
+        return tuple(token for token, number in zip(tokens, ids, strict=True) if number == UNK_ID)

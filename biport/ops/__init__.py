@@ -9,7 +9,6 @@ makes of its inputs. What it computes is defined by `biport.reference`, in numpy
 from biport.ops.activation import (
     ACTIVATIONS,
     ELU,
-    FUSED_ACTIVATIONS,
     Activation,
     LeakyReLU,
     PReLU,
@@ -21,6 +20,7 @@ from biport.ops.base import (
     FLOATS,
     INTEGERS,
     Dim,
+    Locality,
     Op,
     Tensor,
     op_class,
@@ -30,7 +30,8 @@ from biport.ops.base import (
     same_dim,
 )
 from biport.ops.convolution import Conv1D
-from biport.ops.dense import Dense, Embedding
+from biport.ops.dense import Dense
+from biport.ops.embedding import Embedding
 from biport.ops.mask import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike
 from biport.ops.merge import (
     Add,
@@ -43,7 +44,7 @@ from biport.ops.merge import (
     Multiply,
     Subtract,
 )
-from biport.ops.normalization import BatchNormalization, LayerNormalization
+from biport.ops.normalization import BatchNormalization, LayerNormalization, UnitNormalization
 from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from biport.ops.recurrent import (
     GRU,
@@ -82,7 +83,6 @@ __all__ = [
     "ACTIVATIONS",
     "ELU",
     "FLOATS",
-    "FUSED_ACTIVATIONS",
     "GRU",
     "INTEGERS",
     "LSTM",
@@ -119,6 +119,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "LearnedAverage",
+    "Locality",
     "LogicalAnd",
     "LogicalOr",
     "Masking",
@@ -142,6 +143,7 @@ __all__ = [
     "Subtract",
     "Tensor",
     "TimeDistributed",
+    "UnitNormalization",
     "UpSampling1D",
     "ZeroPadding1D",
     "op_class",

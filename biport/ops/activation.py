@@ -11,6 +11,7 @@ import numpy as np
 from biport.errors import GraphError, UnsupportedError
 from biport.ops.base import (
     FLOATS,
+    Locality,
     Op,
     Tensor,
     check_array,
@@ -22,48 +23,43 @@ from biport.ops.base import (
     take,
 )
 
-FUSED_ACTIVATIONS = (
+ACTIVATIONS = (
+    "celu",
     "elu",
+    "exponential",
+    "gelu",
+    "hard_shrink",
     "hard_sigmoid",
     "hard_sigmoid_keras2",
+    "hard_silu",
+    "hard_tanh",
     "leaky_relu",
     "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
     "relu",
+    "relu6",
+    "selu",
     "sigmoid",
+    "silu",
+    "soft_shrink",
+    "softmax",
     "softplus",
     "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
     "tanh",
-)
-"""Those that ONNX's recurrent operators compute inside of one node."""
-
-ACTIVATIONS = tuple(
-    sorted(
-        (
-            *FUSED_ACTIVATIONS,
-            "celu",
-            "exponential",
-            "gelu",
-            "hard_shrink",
-            "hard_silu",
-            "hard_tanh",
-            "log_sigmoid",
-            "log_softmax",
-            "mish",
-            "relu6",
-            "selu",
-            "silu",
-            "soft_shrink",
-            "softmax",
-            "sparse_plus",
-            "sparse_sigmoid",
-            "squareplus",
-            "tanh_shrink",
-        )
-    )
+    "tanh_shrink",
 )
 """Keras' names. Parameters have Keras 3's default values: ``elu`` and ``celu`` alpha 1, ``leaky_relu`` slope
 0.2, ``hard_sigmoid`` slope 1/6, the shrinks 0.5, ``gelu`` exact. ``hard_sigmoid_keras2`` is what Keras 1 and
 2 call ``hard_sigmoid``, of slope 1/5."""
+
+
+OVER_FEATURES = ("log_softmax", "softmax")
+"""Those that look at all features together; all others are functions of one number."""
 
 
 @final
@@ -84,10 +80,23 @@ class Activation(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return _same(self, inputs)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[-1] if self.function in OVER_FEATURES else [])
+
+
+class Pointwise(Op):
+    """A function of one number, of floats of any shape; not an op by itself."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return _same(self, inputs)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.ELEMENT
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ReLU(Op):
+class ReLU(Pointwise):
     """``x`` where it is above ``threshold``, ``negative_slope (x - threshold)`` elsewhere; then a maximum.
 
     Args:
@@ -105,13 +114,10 @@ class ReLU(Op):
             if name != "max_value" or self.max_value is not None:
                 check_number(self.kind, name, getattr(self, name), least=0)
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _same(self, inputs)
-
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class LeakyReLU(Op):
+class LeakyReLU(Pointwise):
     """``x`` above zero, ``negative_slope x`` below; any shape."""
 
     negative_slope: float
@@ -119,22 +125,16 @@ class LeakyReLU(Op):
     def __post_init__(self) -> None:
         check_number(self.kind, "negative_slope", self.negative_slope, least=0)
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _same(self, inputs)
-
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ELU(Op):
+class ELU(Pointwise):
     """``x`` above zero, ``alpha (exp(x) - 1)`` below; any shape."""
 
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
         check_number(self.kind, "alpha", self.alpha)
-
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _same(self, inputs)
 
 
 @final
@@ -159,6 +159,10 @@ class PReLU(Op):
         if any(size not in (1, dim) for size, dim in zip(self.alpha.shape, x.shape[1:], strict=True)):
             raise GraphError(f"PReLU: slopes of shape {self.alpha.shape} do not go with {x}")
         return (x,)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        own = [axis for axis, size in enumerate(self.alpha.shape, start=1) if size != 1]
+        return Locality.along(self.alpha.ndim + 1, weighted=own)
 
 
 @final
@@ -192,10 +196,13 @@ class Softmax(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = _same(self, inputs)
         rank = len(x.shape)
-        found = {axis % rank for axis in self.axes if -rank <= axis < rank}
-        if len(found) < len(self.axes) or 0 in found:
+        axes = {axis % rank for axis in self.axes if -rank <= axis < rank}
+        if len(axes) < len(self.axes) or 0 in axes:
             raise GraphError(f"Softmax: axis {self.axis} is the batch, twice there or outside of {x}")
         return (x,)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=self.axes)
 
     def check_masked(self, owner: str, data: Tensor) -> None:
         if len(data.shape) != 2:

@@ -17,6 +17,7 @@ from biport.ops.base import (
     check_array,
     check_choice,
     check_sizes,
+    fixed_size,
     floats,
     need,
     parameter,
@@ -33,7 +34,7 @@ class Attends(Op):
     """What every attention has; not an op by itself.
 
     It takes queries ``(N, S, ...)``, values ``(N, T, ...)`` and, where the values are not their own keys,
-    keys ``(N, T, ...)``, and gives ``(N, S, O)``; with ``return_scores`` also the weights the values got.
+    keys ``(N, T, ...)``, and gives ``(N, S, O)``; with ``return_scores`` also the weights of the values.
 
     Args:
         causal: step s looks at the steps t ≤ s alone; Keras ``use_causal_mask``.
@@ -97,9 +98,12 @@ class OneHead(Attends):
             need(self, tensor, 3, FLOATS, self.width())
         if not same_dim(query.shape[2], key.shape[2]):
             raise GraphError(f"{self.kind}: {query} and {key} do not go together")
-        made = Tensor((*query.shape[:2], value.shape[2]), query.dtype)
+        output = Tensor((*query.shape[:2], value.shape[2]), query.dtype)
         scores = Tensor((*query.shape[:2], key.shape[1]), query.dtype)
-        return (made, scores) if self.return_scores else (made,)
+        return (output, scores) if self.return_scores else (output,)
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return max(fixed_size(tensor.shape[2]) for tensor in (inputs[0], inputs[-1]))
 
 
 @final
@@ -230,6 +234,9 @@ class MultiHeadAttention(Attends):
         query, value, key = self.sequences(inputs)
         for part, tensor in zip(PROJECTIONS, (query, key, value), strict=False):
             need(self, tensor, 3, floats(self), getattr(self, f"{part}_weight").shape[1])
-        made = Tensor((*query.shape[:2], self.output_weight.shape[0]), query.dtype)
+        output = Tensor((*query.shape[:2], self.output_weight.shape[0]), query.dtype)
         scores = Tensor((query.shape[0], self.num_heads, query.shape[1], key.shape[1]), query.dtype)
-        return (made, scores) if self.return_scores else (made,)
+        return (output, scores) if self.return_scores else (output,)
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return max(self.key_size, *(getattr(self, f"{part}_weight").shape[1] for part in PROJECTIONS))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Flag
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -36,8 +37,63 @@ class Tensor:
         return f"{self.dtype} ({', '.join(str(dim) for dim in self.shape)})"
 
 
+class Locality(Flag):
+    """What an op makes an element of its output of; steps lie along axis 1, features along the last axis.
+
+    An input of a single step, stretched over the others', counts as the same step everywhere, and so with
+    features. Masks are inputs like others.
+
+    Example:
+        >>> from biport import ops
+        >>> steps = Tensor(("N", "T", 4), "float32")
+        >>> ops.Activation(function="softmax").locality([steps])
+        <Locality.EVERY_STEP: 3>
+        >>> Locality.STEP in ops.Flip().locality([steps])
+        False
+    """
+
+    NONE = 0
+    """Of several steps and several features."""
+    STEP = 1
+    """Of the same step of the inputs alone."""
+    EVERY_STEP = 2 | STEP
+    """And in the same way at every step."""
+    FEATURE = 4
+    """Of the same feature of the inputs alone."""
+    EVERY_FEATURE = 8 | FEATURE
+    """And in the same way for every feature."""
+    ELEMENT = EVERY_STEP | EVERY_FEATURE
+    """Of the same element of the inputs alone, in the same way everywhere."""
+
+    @classmethod
+    def along(cls, rank: int, mixed: Iterable[int] = (), weighted: Iterable[int] = ()) -> Locality:
+        """Of an op over values of some rank that acts on each element by itself but for some axes.
+
+        Args:
+            rank: of the values.
+            mixed: the axes along which elements meet.
+            weighted: the axes along which every element has a weight of its own.
+        """
+        mixing, weighing = ({axis % rank for axis in axes} for axes in (mixed, weighted))
+        local = cls.NONE
+        for axis, alone, alike in ((1, cls.STEP, cls.EVERY_STEP), (rank - 1, cls.FEATURE, cls.EVERY_FEATURE)):
+            if axis not in mixing:
+                local |= alone if axis in weighing else alike
+        return local
+
+
+def fixed_size(dim: Dim) -> int:
+    """A size; 1 for one that varies."""
+    return dim if isinstance(dim, int) else 1
+
+
 def same_dim(a: Dim, b: Dim) -> bool:
-    """Whether two sizes can be equal: letters can be anything, numbers only themselves."""
+    """Whether two sizes can be equal: letters can be anything, numbers only themselves.
+
+    Example:
+        >>> same_dim("T", 5), same_dim(4, 5)
+        (True, False)
+    """
     return isinstance(a, str) or isinstance(b, str) or a == b
 
 
@@ -50,6 +106,18 @@ class Op:
 
     Fields that hold arrays, mappings of gates to arrays, or another op are its weights; all other
     fields are its settings.
+
+    Example:
+        >>> from biport import ops
+        >>> op = ops.Dense(input_size=3, output_size=2, weight=np.ones((2, 3), "float32"), bias=None)
+        >>> op
+        Dense(input_size=3, output_size=2, bias=None)
+        >>> op.infer([Tensor(("N", "T", 3), "float32")])[0]
+        Tensor(shape=('N', 'T', 2), dtype='float32')
+        >>> list(op.weights())
+        ['weight']
+        >>> ops.Dense.build(op.settings(), op.weights()) == op
+        True
     """
 
     masked: ClassVar[Sequence[int]] = ()
@@ -71,6 +139,25 @@ class Op:
         """
         raise NotImplementedError
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        """What is known of how the op treats steps and features; ``NONE`` where nothing is.
+
+        Args:
+            inputs: shapes that suit the op, see `infer`.
+        """
+        return Locality.NONE
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        """The most products added up for one number: I in ``x Wᵀ``, I + H in a gate, I in a score ``q·k``.
+
+        A mean counts as one number, since its length is divided by: in pooling, in normalisation, and in
+        attention, whose weights of the values add up to 1. So does a sum along a size that varies.
+
+        Args:
+            inputs: shapes that suit the op, see `infer`.
+        """
+        return max((part.sum_length(inputs) for part in self.parts().values()), default=1)
+
     def check_masked(self, owner: str, data: Tensor) -> None:
         """Refuse an input, ``data``, that cannot come with a mask.
 
@@ -90,40 +177,40 @@ class Op:
 
     def settings(self) -> dict[str, Any]:
         """Everything but the weights, by field name; an inner op gives a mapping with its ``kind``."""
-        found: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, Op):
-                found[field.name] = _described(value)
-            elif _holds_ops(value):
-                found[field.name] = [_described(part) for part in value]
+                settings[field.name] = _described(value)
+            elif _contains_ops(value):
+                settings[field.name] = [_described(part) for part in value]
             elif not _is_weight(field):
-                found[field.name] = value
-        return found
+                settings[field.name] = value
+        return settings
 
     def parts(self) -> dict[str, Op]:
         """The ops inside of this one, by path: ``forward``, ``cells.0``."""
-        found: dict[str, Op] = {}
+        parts: dict[str, Op] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, Op):
-                found[field.name] = value
-            elif _holds_ops(value):
-                found |= {f"{field.name}.{number}": part for number, part in enumerate(value)}
-        return found
+                parts[field.name] = value
+            elif _contains_ops(value):
+                parts |= {f"{field.name}.{number}": part for number, part in enumerate(value)}
+        return parts
 
     def weights(self) -> dict[str, np.ndarray]:
         """The weights by path: ``weight_ih.i``, ``forward.bias_ih.f``."""
-        found: dict[str, np.ndarray] = {}
+        weights: dict[str, np.ndarray] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
-                found[field.name] = value
+                weights[field.name] = value
             elif isinstance(value, Mapping):
-                found |= {f"{field.name}.{gate}": array for gate, array in value.items()}
-        for place, part in self.parts().items():
-            found |= {f"{place}.{path}": array for path, array in part.weights().items()}
-        return found
+                weights |= {f"{field.name}.{gate}": array for gate, array in value.items()}
+        for path_of_part, part in self.parts().items():
+            weights |= {f"{path_of_part}.{path}": array for path, array in part.weights().items()}
+        return weights
 
     @classmethod
     def build(cls, settings: Mapping[str, Any], weights: Mapping[str, np.ndarray]) -> Self:
@@ -187,7 +274,7 @@ class Op:
         return f"{self.kind}({', '.join(_shown(self))})"
 
 
-def _holds_ops(value: object) -> bool:
+def _contains_ops(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and all(isinstance(part, Op) for part in value)
 
 
@@ -204,10 +291,10 @@ def _built(given: Any, weights: Mapping[str, np.ndarray]) -> Op:
     return op_class(given["kind"]).build(rest, weights)
 
 
-def _under(left: dict[str, np.ndarray], place: str) -> dict[str, np.ndarray]:
+def _under(left: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Take the weights whose paths begin with ``place`` out of ``left``."""
-    inside = [path for path in left if path.startswith(f"{place}.")]
-    return {path.removeprefix(f"{place}."): left.pop(path) for path in inside}
+    inside = [path for path in left if path.startswith(f"{prefix}.")]
+    return {path.removeprefix(f"{prefix}."): left.pop(path) for path in inside}
 
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
@@ -220,6 +307,11 @@ def op_class(kind: str) -> type[Op]:
 
     Raises:
         GraphError: there is none.
+
+    Example:
+        >>> import biport.ops
+        >>> op_class("LSTM").states
+        ('h', 'c')
     """
     known = {candidate.__name__: candidate for candidate in op_classes()}
     if kind not in known:
@@ -229,12 +321,12 @@ def op_class(kind: str) -> type[Op]:
 
 def op_classes() -> list[type[Op]]:
     """Every op there is, by name."""
-    found, waiting = [], [Op]
+    classes, waiting = [], [Op]
     while waiting:
         inner = waiting.pop().__subclasses__()
-        found += [candidate for candidate in inner if not candidate.__subclasses__()]
+        classes += [candidate for candidate in inner if not candidate.__subclasses__()]
         waiting += inner
-    return sorted(found, key=lambda candidate: candidate.__name__)
+    return sorted(classes, key=lambda candidate: candidate.__name__)
 
 
 def _is_weight(field: dataclasses.Field) -> bool:
@@ -346,6 +438,11 @@ def broadcast(op: Op, inputs: Sequence[Tensor]) -> tuple[Dim, ...]:
 
     Raises:
         GraphError: ranks, dtypes or sizes do not go together.
+
+    Example:
+        >>> from biport import ops
+        >>> broadcast(ops.Add(), [Tensor(("N", "T", 1), "float32"), Tensor(("N", 1, 4), "float32")])
+        ('N', 'T', 4)
     """
     first = inputs[0]
     for other in inputs[1:]:
@@ -373,6 +470,12 @@ def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
 
     Raises:
         TooShortError: there is none.
+
+    Example:
+        >>> from biport import ops
+        >>> op = ops.MaxPooling1D(pool_size=3, strides=2)
+        >>> windows(op, 8, 3, 2, "valid"), windows(op, 8, 3, 2, "same"), windows(op, "T", 3, 2, "valid")
+        (3, 4, '(T-3)//2+1')
     """
     need = span if padding == "valid" else 1
     if isinstance(steps, int):

@@ -82,3 +82,6 @@ class Conv1D(Op):
         need(self, x, 3, floats(self), self.input_size)
         steps = windows(self, x.shape[1], self.span, self.strides, self.padding)
         return (Tensor((x.shape[0], steps, self.output_size), x.dtype),)
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return self.kernel_size * self.input_size // self.groups

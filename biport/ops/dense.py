@@ -1,4 +1,4 @@
-"""Tables and matrices: `Embedding` and `Dense`."""
+"""A matrix and an activation over the last dimension."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from biport.errors import GraphError
 from biport.ops.activation import ACTIVATIONS
 from biport.ops.base import (
-    INTEGERS,
+    Locality,
     Op,
     Tensor,
     check_array,
@@ -22,34 +22,6 @@ from biport.ops.base import (
     parameter,
     take,
 )
-
-
-@final
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Embedding(Op):
-    """Rows of a table: ``(N, T)`` integers in ``[0, V)`` to ``(N, T, O)``.
-
-    Args:
-        num_embeddings: V; Keras ``input_dim``.
-        embedding_dim: O; Keras ``output_dim``.
-        weight: the table, ``(V, O)``.
-        mask_zero: Keras' flag that id 0 is padding. It changes nothing here: the mask it gives rise to
-            is a `NotEqual` node of its own.
-    """
-
-    num_embeddings: int
-    embedding_dim: int
-    mask_zero: bool = False
-    weight: np.ndarray = parameter()
-
-    def __post_init__(self) -> None:
-        check_sizes(self.kind, num_embeddings=self.num_embeddings, embedding_dim=self.embedding_dim)
-        check_array(self.kind, "weight", self.weight, (self.num_embeddings, self.embedding_dim), None)
-
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (ids,) = take(self, inputs, 1)
-        need(self, ids, None, INTEGERS)
-        return (Tensor((*ids.shape, self.embedding_dim), self.weight.dtype.name),)
 
 
 @final
@@ -84,3 +56,9 @@ class Dense(Op):
         if len(x.shape) < 2:
             raise GraphError(f"{self.kind} takes two or more dimensions, found {x}")
         return (Tensor((*x.shape[:-1], self.output_size), x.dtype),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[-1])
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return self.input_size

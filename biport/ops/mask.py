@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from biport.errors import GraphError
-from biport.ops.base import FLOATS, INTEGERS, Op, Tensor, broadcast, check_number, need, take
+from biport.ops.base import FLOATS, INTEGERS, Locality, Op, Tensor, broadcast, check_number, need, take
 
 
 @final
@@ -28,38 +28,40 @@ class NotEqual(Op):
         need(self, ids, 2, INTEGERS)
         return (Tensor(ids.shape, "bool"),)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.ELEMENT
 
-def _joined(op: Op, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """What masks ``(N, T)`` make together, step by step."""
-    if len(inputs) < 2:
-        raise GraphError(f"{op.kind} takes two or more inputs, found {len(inputs)}")
-    for mask in inputs:
-        need(op, mask, 2, ("bool",))
-    return (Tensor(broadcast(op, inputs), "bool"),)
+
+class Joined(Op):
+    """Two or more masks ``(N, T)``, step by step; not an op by itself."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        if len(inputs) < 2:
+            raise GraphError(f"{self.kind} takes two or more inputs, found {len(inputs)}")
+        for mask in inputs:
+            need(self, mask, 2, ("bool",))
+        return (Tensor(broadcast(self, inputs), "bool"),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.ELEMENT
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class LogicalAnd(Op):
+class LogicalAnd(Joined):
     """A step is valid where it is valid in all of the masks: ``(N, T)`` booleans, two or more.
 
     A mask of one step counts for every step of the others.
     """
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _joined(self, inputs)
-
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class LogicalOr(Op):
+class LogicalOr(Joined):
     """A step is valid where it is valid in any of the masks: ``(N, T)`` booleans, two or more.
 
     A mask of one step counts for every step of the others.
     """
-
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _joined(self, inputs)
 
 
 def check_mask_value(op: Op, value: float) -> None:
@@ -79,6 +81,9 @@ class OnesLike(Op):
         if len(x.shape) < 2:
             raise GraphError(f"{self.kind} takes two or more dimensions, found {x}")
         return (Tensor(x.shape[:2], "bool"),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.EVERY_STEP
 
 
 @final
@@ -101,6 +106,10 @@ class Masking(Op):
             raise GraphError(f"Masking takes two or more dimensions, found {x}")
         return (x,)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        # Zeros in place of zeros: it does nothing.
+        return Locality.along(len(inputs[0].shape), mixed=[-1] if self.mask_value else [])
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -116,3 +125,6 @@ class FeaturesNotEqual(Op):
         (x,) = take(self, inputs, 1)
         need(self, x, 3, FLOATS)
         return (Tensor(x.shape[:2], "bool"),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.EVERY_STEP

@@ -13,10 +13,12 @@ from biport.ops.base import (
     EVERY_INPUT,
     FLOATS,
     Dim,
+    Locality,
     Op,
     Tensor,
     broadcast,
     check_array,
+    fixed_size,
     floats,
     match_shapes,
     need,
@@ -24,15 +26,6 @@ from biport.ops.base import (
     same_dim,
     take,
 )
-
-
-def _merged(op: Op, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """What inputs of one rank make together, element by element."""
-    if len(inputs) < 2:
-        raise GraphError(f"{op.kind} takes two or more inputs, found {len(inputs)}")
-    for tensor in inputs:
-        need(op, tensor, None, FLOATS)
-    return (Tensor(broadcast(op, inputs), inputs[0].dtype),)
 
 
 @final
@@ -60,37 +53,48 @@ class Concatenate(Op):
         shape = inputs[0].shape
         return (Tensor((*shape[:axis], total, *shape[axis + 1 :]), inputs[0].dtype),)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
-@final
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Add(Op):
-    """The sum of inputs of one rank; sizes of 1 are stretched to the others'."""
+
+class Merge(Op):
+    """Two or more inputs of one rank, element by element, sizes of 1 stretched; not an op by itself."""
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _merged(self, inputs)
+        if len(inputs) < 2:
+            raise GraphError(f"{self.kind} takes two or more inputs, found {len(inputs)}")
+        for tensor in inputs:
+            need(self, tensor, None, FLOATS)
+        return (Tensor(broadcast(self, inputs), inputs[0].dtype),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.ELEMENT
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Subtract(Op):
+class Add(Merge):
+    """The sum of inputs of one rank; sizes of 1 are stretched to the others'."""
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Subtract(Merge):
     """The first input less the second; sizes of 1 are stretched to the other's."""
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _merged(self, take(self, inputs, 2))
+        return super().infer(take(self, inputs, 2))
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Average(Op):
+class Average(Merge):
     """The mean of inputs of one rank; sizes of 1 are stretched to the others'."""
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _merged(self, inputs)
-
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Multiply(Op):
+class Multiply(Merge):
     """The product of inputs of one rank; sizes of 1 are stretched to the others'.
 
     An input counts as 1 at its masked steps. Where all inputs have masks and all of them are false the
@@ -99,13 +103,10 @@ class Multiply(Op):
 
     masked: ClassVar[Sequence[int]] = EVERY_INPUT
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _merged(self, inputs)
-
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Maximum(Op):
+class Maximum(Merge):
     """The largest of inputs of one rank, element by element; sizes of 1 are stretched to the others'.
 
     Taken from the first input to the last: at its masked steps an input counts as what came before it, and
@@ -115,13 +116,10 @@ class Maximum(Op):
 
     masked: ClassVar[Sequence[int]] = EVERY_INPUT
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _merged(self, inputs)
-
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Minimum(Op):
+class Minimum(Merge):
     """The smallest of inputs of one rank, element by element; sizes of 1 are stretched to the others'.
 
     Taken from the first input to the last: at its masked steps an input counts as what came before it, and
@@ -130,9 +128,6 @@ class Minimum(Op):
     """
 
     masked: ClassVar[Sequence[int]] = EVERY_INPUT
-
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _merged(self, inputs)
 
 
 @final
@@ -171,6 +166,9 @@ class Dot(Op):
         right = (*two.shape[1:b], *two.shape[b + 1 :])
         return (Tensor((*left, *right) if len(left + right) > 1 else (*left, 1), one.dtype),)
 
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return max(fixed_size(tensor.shape[axis]) for tensor, axis in zip(inputs, self.axes, strict=True))
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -181,7 +179,7 @@ class LearnedAverage(Op):
         weight: ``()``, or ``(H,)`` for a share of each unit's own.
 
     Source:
-        biport's own: the sum of the halves of a bidirectional layer, with shares that are learnt. In Keras
+        biport's own: the sum of a bidirectional layer's directions, with shares that are learnt. In Keras
         it is the registered layer ``biport>LearnedAverage`` (`keras_side.layers`).
     """
 
@@ -199,6 +197,9 @@ class LearnedAverage(Op):
             need(self, tensor, None, floats(self), *self.weight.shape)
         match_shapes(self, (one, two), axis=None)
         return (one,)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), weighted=[-1] if self.weight.ndim else [])
 
 
 def term(size: Dim) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.ops.base import (
     FLOATS,
+    Locality,
     Op,
     Tensor,
     check_array,
@@ -63,10 +64,13 @@ class BatchNormalization(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, None, floats(self))
-        (axis,) = _places(self, (self.axis,), x)
+        (axis,) = _from_front(self, (self.axis,), x)
         if not same_dim(x.shape[axis], self.size):
             raise GraphError(f"{self.kind} takes a size of {self.size} along axis {self.axis}, found {x}")
         return (x,)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), weighted=[self.axis])
 
 
 @final
@@ -87,25 +91,19 @@ class LayerNormalization(Op):
     bias: np.ndarray | None = parameter()
 
     def __post_init__(self) -> None:
-        axes = tuple(self.axes)
-        if not axes or not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
-            raise GraphError(f"{self.kind}: axes should be one or more integers, found {self.axes!r}")
-        if list(axes) != sorted(set(axes)) or axes[0] < 0 <= axes[-1]:
-            supported = "ascending axes, all counted from the front or all from the end"
-            raise UnsupportedError(self.kind, "axes", list(axes), supported)
-        object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "axes", _checked_axes(self.kind, self.axes))
         _check_epsilon(self.kind, self.epsilon)
         shape = next((array.shape for array in (self.weight, self.bias) if array is not None), ())
         for name in ("weight", "bias"):
             if getattr(self, name) is not None:
                 check_array(self.kind, name, getattr(self, name), shape, self.dtype)
-        if shape and len(shape) != len(axes):
-            raise WeightError(f"{self.kind}: weights of shape {shape} for {len(axes)} axes")
+        if shape and len(shape) != len(self.axes):
+            raise WeightError(f"{self.kind}: weights of shape {shape} for {len(self.axes)} axes")
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, None, floats(self) if self.dtype else FLOATS)
-        sizes = [x.shape[place] for place in _places(self, self.axes, x)]
+        sizes = [x.shape[axis] for axis in _from_front(self, self.axes, x)]
         if any(isinstance(size, str) for size in sizes):
             raise UnsupportedError(self.kind, "axes", list(self.axes), f"axes of fixed sizes, found {x}")
         for array in (self.weight, self.bias):
@@ -113,13 +111,52 @@ class LayerNormalization(Op):
                 raise GraphError(f"{self.kind} takes sizes {array.shape} along {self.axes}, found {x}")
         return (x,)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=self.axes)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class UnitNormalization(Op):
+    """``x / max(√(Σ x²), 1e-12)``, the sum taken over ``axes``: of length 1 along them; any shape.
+
+    Args:
+        axes: in ascending order, none of them the batch; all counted from the front, or all from the end.
+
+    Source: keras/src/layers/normalization/unit_normalization.py of 3.15; torch ``functional.normalize``.
+    """
+
+    axes: tuple[int, ...] = (-1,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", _checked_axes(self.kind, self.axes))
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
+        _from_front(self, self.axes, x)
+        return (x,)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=self.axes)
+
+
+def _checked_axes(owner: str, given: Sequence[int]) -> tuple[int, ...]:
+    axes = tuple(given)
+    if not axes or not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
+        raise GraphError(f"{owner}: axes should be one or more integers, found {given!r}")
+    if list(axes) != sorted(set(axes)) or axes[0] < 0 <= axes[-1]:
+        supported = "ascending axes, all counted from the front or all from the end"
+        raise UnsupportedError(owner, "axes", list(axes), supported)
+    return axes
+
 
 def _check_epsilon(owner: str, epsilon: float) -> None:
     if not isinstance(epsilon, float) or not 0 <= epsilon < float("inf"):
         raise GraphError(f"{owner}: epsilon should be a number of 0 or more, found {epsilon!r}")
 
 
-def _places(op: Op, axes: Sequence[int], x: Tensor) -> list[int]:
+def _from_front(op: Op, axes: Sequence[int], x: Tensor) -> list[int]:
     """The axes counted from the front."""
     rank = len(x.shape)
     if any(not -rank <= axis < rank or axis % rank == 0 for axis in axes):

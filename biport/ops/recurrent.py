@@ -21,7 +21,7 @@ Gates = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Recurrent(Op):
-    """What every op shares that walks over the time steps of ``(N, T, I)``; not an op by itself.
+    """What every op shares that scans the time steps of ``(N, T, I)``; not an op by itself.
 
     Inputs are the sequence and, if wanted, the initial states, ``(N, H)`` each; without them they are
     zeros. Where the mask is false the step is skipped: the states are carried over, and the output at
@@ -29,7 +29,7 @@ class Recurrent(Op):
     or is zero with ``zero_output_for_mask``.
 
     Args:
-        reverse: walk from the last step to the first; the output stays in that order. Keras
+        reverse: scan from the last step to the first; the output stays in that order. Keras
             ``go_backwards``.
         return_sequences: give ``(N, T, H)``, every step's output, instead of ``(N, H)``, the last's.
         return_state: give the final states as well, after the output.
@@ -143,6 +143,9 @@ class Cell(Recurrent):
         """H, once for each state."""
         return (self.hidden_size,) * len(self.states)
 
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return self.input_size + self.hidden_size
+
     @property
     def one_bias(self) -> bool:
         """Whether the two biases always act as their sum, so that a framework may keep just that."""
@@ -227,7 +230,7 @@ class StackedRNN(Recurrent):
     them. States are those of the first cell, then the second's, and so on.
 
     Args:
-        cells: from the input up; their own settings of walking and of what is returned stay at their
+        cells: from the input up; their own settings of direction and of what is returned stay at their
             defaults, as the stack has them.
     """
 
@@ -236,8 +239,8 @@ class StackedRNN(Recurrent):
     def __post_init__(self) -> None:
         object.__setattr__(self, "cells", tuple(self.cells))
         if len(self.cells) < 2:
-            found = "one: that is a layer by itself" if self.cells else "none"
-            raise GraphError(f"{self.kind}: cells should be two or more, found {found}")
+            given = "one: that is a layer by itself" if self.cells else "none"
+            raise GraphError(f"{self.kind}: cells should be two or more, found {given}")
         for below, cell in zip(self.cells, self.cells[1:], strict=False):
             if cell.input_size != below.hidden_size or cell.dtype != below.dtype:
                 raise GraphError(f"{self.kind}: {below} and {cell} do not go on top of each other")
@@ -257,30 +260,30 @@ class StackedRNN(Recurrent):
         return tuple(size for cell in self.cells for size in cell.state_sizes)
 
 
-def stacked(cells: Sequence[Cell], **walk: bool) -> Recurrent:
+def stacked(cells: Sequence[Cell], **settings: bool) -> Recurrent:
     """What steps with all of ``cells``: a `StackedRNN`, or of one cell the layer that it is.
 
     Args:
         cells: from the input up.
-        walk: the settings of `Recurrent`.
+        settings: those of `Recurrent`.
     """
     if len(cells) == 1:
-        return dataclasses.replace(cells[0], **walk)
-    return StackedRNN(cells=tuple(cells), **walk)
+        return dataclasses.replace(cells[0], **settings)
+    return StackedRNN(cells=tuple(cells), **settings)
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Bidirectional(Op):
-    """Two recurrent layers that walk ``(N, T, I)`` in both directions, to ``(N, T, O)`` or ``(N, O)``.
+    """Two recurrent layers that scan ``(N, T, I)`` in both directions, to ``(N, T, O)`` or ``(N, O)``.
 
-    The backward half's sequence is turned back into time order before the two are merged: side by
+    The backward direction's sequence is turned back into time order before the two are merged: side by
     side (``concat``, O = H + H), ``sum``, ``mul``, ``ave`` (their mean), or left as two outputs
-    (``None``). With ``return_sequences`` both halves give zeros at masked steps, as Keras forces. Initial
-    and final states are the forward half's, then the backward half's.
+    (``None``). With ``return_sequences`` both directions give zeros at masked steps, as Keras forces. Initial
+    and final states are the forward direction's, then the backward direction's.
 
     Args:
-        forward: the layer that walks in time order.
+        forward: the layer that scans in time order.
         backward: a layer with ``reverse`` set; usually of the same kind and size.
         merge: one of ``concat``, ``sum``, ``mul``, ``ave`` and ``None``; Keras ``merge_mode``.
     """
@@ -305,11 +308,11 @@ class Bidirectional(Op):
         if one != two:
             raise GraphError(f"{self.kind}: input_size is {one} forward and {two} backward")
         if self.merge not in ("concat", None) and width != other:
-            raise GraphError(f"{self.kind}: merge={self.merge} needs two halves of one hidden_size")
+            raise GraphError(f"{self.kind}: merge={self.merge} needs two directions of one hidden_size")
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
-        """Those of the forward half, then those of the backward half."""
+        """Those of the forward direction, then those of the backward direction."""
         return self.forward.state_sizes + self.backward.state_sizes
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -324,7 +327,7 @@ class Bidirectional(Op):
 
     @property
     def output_count(self) -> int:
-        """Two where the halves are not merged, else one; and the states, where they are given."""
+        """Two where the directions are not merged, else one; and the states, where they are given."""
         merged = 2 if self.merge is None else 1
         return merged + (len(self.state_sizes) if self.forward.return_state else 0)
 

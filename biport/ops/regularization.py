@@ -7,16 +7,24 @@ from dataclasses import dataclass
 from typing import final
 
 from biport.errors import GraphError
-from biport.ops.base import FLOATS, Op, Tensor, check_number, need, take
+from biport.ops.base import FLOATS, Locality, Op, Tensor, check_number, need, take
 
 
 class Regularizer(Op):
-    """An op that acts in training alone; not an op by itself."""
+    """An op that acts in training alone, on floats of any shape; not an op by itself."""
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
+        return (x,)
 
     @property
     def identity(self) -> bool:
         """Always."""
         return True
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.ELEMENT
 
 
 def check_rate(op: Op, rate: float, name: str = "rate") -> None:
@@ -34,11 +42,6 @@ class Dropout(Regularizer):
 
     def __post_init__(self) -> None:
         check_rate(self, self.rate)
-
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (x,) = take(self, inputs, 1)
-        need(self, x, None, FLOATS)
-        return (x,)
 
 
 @final
@@ -67,11 +70,6 @@ class GaussianNoise(Regularizer):
     def __post_init__(self) -> None:
         check_rate(self, self.stddev)
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (x,) = take(self, inputs, 1)
-        need(self, x, None, FLOATS)
-        return (x,)
-
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -83,11 +81,6 @@ class GaussianDropout(Regularizer):
     def __post_init__(self) -> None:
         check_rate(self, self.rate)
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (x,) = take(self, inputs, 1)
-        need(self, x, None, FLOATS)
-        return (x,)
-
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -98,11 +91,6 @@ class AlphaDropout(Regularizer):
 
     def __post_init__(self) -> None:
         check_rate(self, self.rate)
-
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (x,) = take(self, inputs, 1)
-        need(self, x, None, FLOATS)
-        return (x,)
 
 
 @final
@@ -126,8 +114,3 @@ class ActivityRegularization(Regularizer):
     def __post_init__(self) -> None:
         check_number(self.kind, "l1", self.l1)
         check_number(self.kind, "l2", self.l2)
-
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (x,) = take(self, inputs, 1)
-        need(self, x, None, FLOATS)
-        return (x,)

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import final
 
 from biport.errors import GraphError
-from biport.ops.base import FLOATS, Dim, Op, Tensor, check_pair, check_sizes, need, take
+from biport.ops.base import FLOATS, Dim, Locality, Op, Tensor, check_pair, check_sizes, need, take
 
 MAX_RANK = 32
 """Dimensions of an array; numpy itself has had no more for long."""
@@ -62,7 +62,7 @@ class Reshape(Op):
         if len(self.target_shape) > MAX_RANK:
             raise GraphError(f"Reshape: at most {MAX_RANK} sizes, found {len(self.target_shape)}")
         known = [size for size in self.target_shape if size != -1]
-        check_sizes(self.kind, **{f"target_shape[{place}]": size for place, size in enumerate(known)})
+        check_sizes(self.kind, **{f"target_shape[{position}]": size for position, size in enumerate(known)})
         if len(self.target_shape) - len(known) > 1:
             raise GraphError(f"Reshape: more than one -1 in target_shape {self.target_shape}")
 
@@ -125,6 +125,9 @@ class Flip(Op):
         need(self, x, 3, FLOATS)
         return (x,)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.EVERY_FEATURE
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -140,6 +143,9 @@ class RepeatVector(Op):
         (x,) = take(self, inputs, 1)
         need(self, x, 2, FLOATS)
         return (Tensor((x.shape[0], self.n, x.shape[1]), x.dtype),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.EVERY_FEATURE
 
 
 @final
@@ -162,6 +168,9 @@ class ZeroPadding1D(Op):
         need(self, x, 3, FLOATS)
         return (Tensor((x.shape[0], longer(x.shape[1], sum(self.padding)), x.shape[2]), x.dtype),)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.EVERY_FEATURE
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -183,6 +192,9 @@ class Cropping1D(Op):
         need(self, x, 3, FLOATS)
         return (Tensor((x.shape[0], longer(x.shape[1], -sum(self.cropping)), x.shape[2]), x.dtype),)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.EVERY_FEATURE
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -200,3 +212,6 @@ class UpSampling1D(Op):
         steps = ratio([x.shape[1], self.size])
         assert steps is not None
         return (Tensor((x.shape[0], steps, x.shape[2]), x.dtype),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.EVERY_FEATURE

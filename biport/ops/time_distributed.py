@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import final
 
 from biport.errors import GraphError, UnsupportedError
-from biport.ops.base import Op, Tensor, take
-from biport.ops.dense import Embedding
+from biport.ops.base import Locality, Op, Tensor, take
+from biport.ops.embedding import Embedding
 
 EVERY_STEP = "N*T"
 """The letter of the rows of all steps, one below the other."""
@@ -40,7 +40,14 @@ class TimeDistributed(Op):
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
-        made = self.layer.infer([self.inner(x)])
-        if len(made) != 1 or made[0].shape[:1] != (EVERY_STEP,):
+        outputs = self.layer.infer([self.inner(x)])
+        if len(outputs) != 1 or outputs[0].shape[:1] != (EVERY_STEP,):
             raise UnsupportedError(self.kind, "layer", self.layer.kind, "layers of one output, row by row")
-        return (Tensor((*x.shape[:2], *made[0].shape[1:]), made[0].dtype),)
+        return (Tensor((*x.shape[:2], *outputs[0].shape[1:]), outputs[0].dtype),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        inside = self.layer.locality([self.inner(inputs[0])])
+        return Locality.EVERY_STEP | inside & Locality.EVERY_FEATURE
+
+    def sum_length(self, inputs: Sequence[Tensor]) -> int:
+        return self.layer.sum_length([self.inner(inputs[0])])

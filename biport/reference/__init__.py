@@ -62,8 +62,8 @@ def rerun(
 def _computed(node: Node, op: Op, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     compute = REFERENCES.lookup(type(op), f"node {node.name!r}")
     masks = [None if mask is None else values[mask] for mask in node.masks]
-    made = compute(op, [values[name] for name in node.inputs], masks)
-    return dict(zip(node.outputs, made, strict=True))
+    outputs = compute(op, [values[name] for name in node.inputs], masks)
+    return dict(zip(node.outputs, outputs, strict=True))
 
 
 def run(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") -> list[np.ndarray]:

@@ -8,7 +8,7 @@ from biport.ops import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from biport.reference.functions import ACTIVATIONS, elu, leaky_relu, softmax
 from biport.reference.registry import Arrays, Masks, computes
 
-MASKED = -1e9
+MASKED_SCORE = -1e9
 """What stands for a masked score (keras/src/layers/activations/softmax.py)."""
 
 
@@ -56,4 +56,4 @@ def softmax_layer(op: Softmax, inputs: Arrays, masks: Masks) -> tuple[np.ndarray
         return (x,)
     if mask is None:
         return (softmax(x, op.axis),)
-    return (np.where(mask, softmax(np.where(mask, x, x.dtype.type(MASKED)), op.axis), 0),)
+    return (np.where(mask, softmax(np.where(mask, x, x.dtype.type(MASKED_SCORE)), op.axis), 0),)

@@ -1,18 +1,25 @@
-"""`ops.Attention` and `ops.AdditiveAttention`."""
+"""The steps of one sequence look at the steps of another: with one head, and with several."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import reduce
 
 import numpy as np
 
-from biport.ops import AdditiveAttention, Attention
+from biport.ops import AdditiveAttention, Attention, MultiHeadAttention
 from biport.ops.attention import OneHead
+from biport.reference.activation import MASKED_SCORE
 from biport.reference.functions import softmax
 from biport.reference.registry import Arrays, Masks, computes
 
 LOWERED = np.float32(1e9)
 """What is taken off a score that does not count (keras/src/layers/attention/attention.py)."""
+
+LOWEST_SCORE = -0.7 * 3.38953e38
+"""What stands for one in a `MultiHeadAttention` (keras/src/backend/tensorflow/nn.py); where its weights are
+0 in the end, `MASKED_SCORE` does."""
 
 
 @computes(Attention)
@@ -33,8 +40,8 @@ def additive_attention(op: AdditiveAttention, inputs: Arrays, masks: Masks) -> t
     """By the tanh of sums."""
 
     def scores(query: np.ndarray, key: np.ndarray) -> np.ndarray:
-        made = np.tanh(_sums(query, key))
-        return (made if op.scale is None else op.scale * made).sum(axis=-1)
+        terms = np.tanh(_sums(query, key))
+        return (terms if op.scale is None else op.scale * terms).sum(axis=-1)
 
     return _attend(op, scores, inputs, masks)
 
@@ -70,7 +77,46 @@ def _attend(
         lowered = (scores.astype(np.float32) - LOWERED).astype(scores.dtype)
         scores = np.where(counts, scores, lowered)
     weights = weights_of(scores)
-    made = weights @ value
+    output = weights @ value
     if masks[0] is not None:
-        made = np.where(masks[0][:, :, None], made, made.dtype.type(0))
-    return (made, weights) if op.return_scores else (made,)
+        output = np.where(masks[0][:, :, None], output, output.dtype.type(0))
+    return (output, weights) if op.return_scores else (output,)
+
+
+@computes(MultiHeadAttention)
+def multi_head_attention(op: MultiHeadAttention, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """By products in every head."""
+    query, value, key = inputs[0], inputs[1], inputs[-1]
+    queries = _heads(op, _affine(query, op.query_weight, op.query_bias))
+    keys = _heads(op, _affine(key, op.key_weight, op.key_bias))
+    values = _heads(op, _affine(value, op.value_weight, op.value_bias))
+    scores = queries @ keys.swapaxes(2, 3) / query.dtype.type(math.sqrt(op.key_size))
+    counts = counting(query, key, _both([mask for mask in masks[1:] if mask is not None]), op.causal)
+    if masks[0] is not None:
+        counts = masks[0][:, :, None] if counts is None else counts & masks[0][:, :, None]
+    if counts is None:
+        weights = weights_of(scores)
+    else:
+        counts = counts[:, None]
+        fill = scores.dtype.type(MASKED_SCORE if op.forgets else LOWEST_SCORE)
+        weights = weights_of(np.where(counts, scores, fill))
+        if op.forgets:
+            weights = np.where(counts, weights, weights.dtype.type(0))
+    joined = (weights @ values).swapaxes(1, 2)
+    joined = joined.reshape(*joined.shape[:2], op.num_heads * op.value_size)
+    output = _affine(joined, op.output_weight, op.output_bias)
+    return (output, weights) if op.return_scores else (output,)
+
+
+def _both(masks: list[np.ndarray]) -> np.ndarray | None:
+    return reduce(np.logical_and, masks) if masks else None
+
+
+def _affine(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    product = x @ weight.T
+    return product if bias is None else product + bias
+
+
+def _heads(op: MultiHeadAttention, x: np.ndarray) -> np.ndarray:
+    """``(N, T, P·K)`` to ``(N, P, T, K)``."""
+    return x.reshape(*x.shape[:2], op.num_heads, x.shape[2] // op.num_heads).swapaxes(1, 2)

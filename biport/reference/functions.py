@@ -10,8 +10,8 @@ import numpy as np
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     """``1 / (1 + exp(-x))``, by way of tanh, which cannot overflow."""
-    half = x.dtype.type(0.5)
-    return half * (np.tanh(half * x) + 1)
+    scale = x.dtype.type(0.5)
+    return scale * (np.tanh(scale * x) + 1)
 
 
 def softmax(x: np.ndarray, axis: int | tuple[int, ...] = -1) -> np.ndarray:

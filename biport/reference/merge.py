@@ -1,4 +1,4 @@
-"""The merges of Keras: element by element, and `ops.Dot`."""
+"""Several values into one: side by side, element by element, and `ops.Dot`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from functools import reduce
 
 import numpy as np
 
-from biport.ops import Add, Average, Dot, LearnedAverage, Maximum, Minimum, Multiply, Subtract
+from biport.ops import Add, Average, Concatenate, Dot, LearnedAverage, Maximum, Minimum, Multiply, Subtract
 from biport.reference.functions import ACTIVATIONS
 from biport.reference.registry import Arrays, Masks, computes
+
+
+@computes(Concatenate)
+def concatenate(op: Concatenate, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Arrays of one rank, side by side along ``axis``."""
+    return (np.concatenate(list(inputs), axis=op.axis),)
 
 
 @computes(Add, Average)
@@ -78,8 +84,8 @@ def dot(op: Dot, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     # Sizes said in full, because -1 is ambiguous for an empty array.
     one = one.reshape(len(one), int(np.prod(left)), one.shape[-1])
     two = two.reshape(len(two), int(np.prod(right)), two.shape[-1])
-    made = one @ two.swapaxes(1, 2)
-    return (made.reshape(len(made), *(left + right or (1,))),)
+    sums = one @ two.swapaxes(1, 2)
+    return (sums.reshape(len(sums), *(left + right or (1,))),)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

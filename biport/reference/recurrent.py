@@ -47,8 +47,8 @@ def step(op: Recurrent, x: np.ndarray, states: States) -> tuple[np.ndarray, Stat
         new: list[np.ndarray] = []
         for cell in op.cells:
             count = len(new)
-            x, made = step(cell, x, states[count : count + len(cell.states)])
-            new += made
+            x, after = step(cell, x, states[count : count + len(cell.states)])
+            new += after
         return x, tuple(new)
     assert isinstance(op, Cell)
     gate = gate_values(op, x, states[0])
@@ -64,10 +64,10 @@ def step(op: Recurrent, x: np.ndarray, states: States) -> tuple[np.ndarray, Stat
             return gate["h"], (gate["h"],)
 
 
-def walk(
+def scan(
     op: Recurrent, x: np.ndarray, initial: Sequence[np.ndarray], mask: np.ndarray | None
 ) -> tuple[np.ndarray, ...]:
-    """The output, with Keras' hold and zero rules at masked steps, and the final states if wanted."""
+    """The output, with Keras' rules for masked steps, carry or zero, and the final states if wanted."""
     N, T, _ = x.shape
     states = tuple(initial) or tuple(np.zeros((N, size), x.dtype) for size in op.state_sizes)
     output = np.zeros((N, op.sizes[1]), x.dtype)
@@ -76,9 +76,9 @@ def walk(
     for t in range(T):
         at = T - 1 - t if op.reverse else t
         keep = valid[:, at, None]
-        new, made = step(op, x[:, at], states)
+        new, stepped = step(op, x[:, at], states)
         output = np.where(keep, new, 0 if op.zero_output_for_mask else output)
-        states = tuple(np.where(keep, after, before) for before, after in zip(states, made, strict=True))
+        states = tuple(np.where(keep, after, before) for before, after in zip(states, stepped, strict=True))
         outputs[:, t] = output
     return (outputs if op.return_sequences else output, *(states if op.return_state else ()))
 
@@ -87,7 +87,7 @@ def walk(
 def recurrent(op: Recurrent, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """``(N, T, I)`` and initial states, if given, to ``(N, T, H)`` or ``(N, H)``, and the final states."""
     x, *initial = inputs
-    return walk(op, x, initial, masks[0])
+    return scan(op, x, initial, masks[0])
 
 
 @computes(Bidirectional)
@@ -95,8 +95,8 @@ def bidirectional(op: Bidirectional, inputs: Arrays, masks: Masks) -> tuple[np.n
     """``(N, T, I)`` and initial states, if given, to one merged output or two, and the final states."""
     x, *initial = inputs
     count = len(op.forward.state_sizes) if initial else 0
-    one, *first = walk(op.forward, x, initial[:count], masks[0])
-    two, *second = walk(op.backward, x, initial[count:], masks[0])
+    one, *first = scan(op.forward, x, initial[:count], masks[0])
+    two, *second = scan(op.backward, x, initial[count:], masks[0])
     if op.backward.return_sequences:
         two = two[:, ::-1]
     match op.merge:

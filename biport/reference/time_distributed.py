@@ -14,5 +14,5 @@ def time_distributed(op: TimeDistributed, inputs: Arrays, masks: Masks) -> tuple
     (x,) = inputs
     N, T = x.shape[:2]
     rows = x.reshape(N * T, *x.shape[2:])
-    (made,) = REFERENCES.lookup(type(op.layer), op.kind)(op.layer, [rows], [None])
-    return (made.reshape(N, T, *made.shape[1:]),)
+    (output,) = REFERENCES.lookup(type(op.layer), op.kind)(op.layer, [rows], [None])
+    return (output.reshape(N, T, *output.shape[1:]),)

@@ -1,0 +1,1 @@
+"""Graphs made into other graphs."""

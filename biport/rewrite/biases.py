@@ -37,12 +37,12 @@ def with_two_biases(graph: Graph, source: Graph) -> Graph:
     Nodes without a twin of the same name stay as they are.
     """
     known = {node.name: node.op for node in source.nodes}
-    made: dict[int, Op] = {}
+    changed: dict[int, Op] = {}
     for node in graph.nodes:
-        made.setdefault(id(node.op), _with_two_biases(node.op, known.get(node.name)))
-    if all(made[id(node.op)] is node.op for node in graph.nodes):
+        changed.setdefault(id(node.op), _with_two_biases(node.op, known.get(node.name)))
+    if all(changed[id(node.op)] is node.op for node in graph.nodes):
         return graph
-    nodes = [dataclasses.replace(node, op=made[id(node.op)]) for node in graph.nodes]
+    nodes = [dataclasses.replace(node, op=changed[id(node.op)]) for node in graph.nodes]
     return Graph(graph.inputs, tuple(nodes), graph.outputs, graph.origin)
 
 

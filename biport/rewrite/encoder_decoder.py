@@ -10,12 +10,12 @@ from biport import ops
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.ops import Dim, Op
-from biport.rewrite.steppable import Timeliness
+from biport.rewrite.steppable import SteppableValues
 
 
 @dataclass(frozen=True)
-class Halves:
-    """A model with teacher forcing, split.
+class EncoderDecoder:
+    """A model with teacher forcing, in two graphs.
 
     Args:
         encoder: source to what the decoder needs of it: first what every step reads (outputs to attend to,
@@ -28,7 +28,7 @@ class Halves:
     step: Graph
 
 
-def split(graph: Graph, target: str | None = None) -> Halves:
+def split(graph: Graph, target: str | None = None) -> EncoderDecoder:
     """Take ``graph`` apart into an encoder and a decoder of a single step.
 
     Stepped, the decoder computes what the whole model does with the tokens as its target. Of the graph's
@@ -41,6 +41,23 @@ def split(graph: Graph, target: str | None = None) -> Halves:
     Raises:
         UnsupportedError: the graph has more or fewer inputs, or its decoder has a layer that looks at other
             steps than the present one and its own states; the message names it.
+
+    Example:
+        >>> import numpy as np
+        >>> table = ops.Embedding(num_embeddings=7, embedding_dim=3, weight=np.ones((7, 3), "float32"))
+        >>> weights = dict.fromkeys(("weight_ih", "weight_hh"), {"h": np.ones((3, 3), "float32")})
+        >>> cell = ops.RNN(input_size=3, hidden_size=3, **weights, bias_ih=None, bias_hh=None)
+        >>> nodes = (
+        ...     Node("read", table, ("source",)),
+        ...     Node("encoder", cell, ("read",)),
+        ...     Node("known", table, ("target",)),
+        ...     Node("decoder", dataclasses.replace(cell, return_sequences=True), ("known", "encoder")),
+        ...     Node("next", ops.Activation(function="softmax"), ("decoder",)),
+        ... )
+        >>> inputs = Value("source", ("N", "S"), "int32"), Value("target", ("N", "T"), "int32")
+        >>> model = split(Graph(inputs, nodes, ("next",)))
+        >>> model.encoder.outputs, [value.name for value in model.step.inputs], model.step.outputs
+        (('encoder',), ['target', 'decoder_h'], ('next', 'decoder_h_next'))
     """
     names = [value.name for value in graph.inputs]
     owner = "decoding step by step"
@@ -49,7 +66,7 @@ def split(graph: Graph, target: str | None = None) -> Halves:
     target = names[-1] if target is None else target
     if target not in names:
         raise UnsupportedError(owner, "target", target, names)
-    return _Split(graph, target).halves()
+    return _Split(graph, target).run()
 
 
 @dataclass(frozen=True)
@@ -71,17 +88,17 @@ class _Split:
         self.states: list[_State] = []
         self.stateful: dict[int, Op] = {}
 
-    def halves(self) -> Halves:
-        timely = Timeliness(self.graph, self.target.name)
+    def run(self) -> EncoderDecoder:
+        steppable = SteppableValues(self.graph, self.target.name)
         steps: list[Node] = []
         for node in self.late:
-            timely.check(node)
+            steppable.check(node)
             steps.append(self._stateful(node) if isinstance(node.op, ops.Recurrent) else node)
         # Those that start from zeros come last: the encoder gives none for them.
         self.states.sort(key=lambda state: state.initial is None)
-        last = self._probabilities(steps, timely)
+        last = self._probabilities(steps, steppable)
         shared = self._shared(steps)
-        return Halves(self._encoder(shared), self._step(steps, shared, last))
+        return EncoderDecoder(self._encoder(shared), self._step(steps, shared, last))
 
     def _stateful(self, node: Node) -> Node:
         """A recurrent node with states in and out."""
@@ -111,10 +128,10 @@ class _Split:
         self.taken.add(name)
         return name
 
-    def _probabilities(self, steps: list[Node], timely: Timeliness) -> str:
+    def _probabilities(self, steps: list[Node], steppable: SteppableValues) -> str:
         """The output, with a softmax behind it where it gives logits."""
         name = self.graph.outputs[0]
-        timely.check_output(name)
+        steppable.check_output(name)
         maker = next(node for node in self.graph.nodes if name in node.outputs)
         ending = _ending(maker.op)
         if ending == "softmax":
@@ -128,10 +145,10 @@ class _Split:
 
     def _shared(self, steps: Sequence[Node]) -> list[str]:
         """What the steps read of the encoder's side, besides initial states."""
-        made = {self.target.name, *(state.value.name for state in self.states)}
-        made |= {name for node in steps for name in node.outputs}
+        own = {self.target.name, *(state.value.name for state in self.states)}
+        own |= {name for node in steps for name in node.outputs}
         read = [name for node in steps for name in (*node.inputs, *node.masks) if name is not None]
-        return [name for name in dict.fromkeys(read) if name not in made]
+        return [name for name in dict.fromkeys(read) if name not in own]
 
     def _encoder(self, shared: Sequence[str]) -> Graph:
         late = {node.name for node in self.late}
@@ -173,24 +190,24 @@ def _depends(graph: Graph, target: str) -> list[Node]:
     """The nodes that hang on ``target`` and that the first output hangs on, in order."""
     late = {target}
     needed = {node.name for node in _needed(graph, [graph.outputs[0]])}
-    found = []
+    nodes = []
     for node in graph.nodes:
         if late & {*node.inputs, *node.masks}:
             late |= set(node.outputs)
             if node.name in needed:
-                found.append(node)
-    return found
+                nodes.append(node)
+    return nodes
 
 
 def _needed(graph: Graph, names: Sequence[str]) -> list[Node]:
     """The nodes that the values ``names`` hang on, in order."""
     wanted = set(names)
-    found = []
+    nodes = []
     for node in reversed(graph.nodes):
         if wanted & set(node.outputs):
             wanted |= {name for name in (*node.inputs, *node.masks) if name is not None}
-            found.append(node)
-    return found[::-1]
+            nodes.append(node)
+    return nodes[::-1]
 
 
 def _ending(op: Op) -> str:

@@ -45,13 +45,13 @@ def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
     panels = zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True)
     for axes, name in panels:
         for number, (label, epochs) in enumerate(runs.items()):
-            places = [epoch.epoch for epoch in epochs]
+            numbers = [epoch.epoch for epoch in epochs]
             # The runs of the two frameworks may lie over each other: the later one thinner, with dots.
             style = {"color": f"C{number}", "linewidth": max(1.0, 3.5 - number), "marker": "."}
-            held = [getattr(epoch, f"validation_{name}") for epoch in epochs]
-            axes.plot(places, held, label=f"{label}, validation", **style)
+            validated = [getattr(epoch, f"validation_{name}") for epoch in epochs]
+            axes.plot(numbers, validated, label=f"{label}, validation", **style)
             trained = [getattr(epoch, name) for epoch in epochs]
-            axes.plot(places, trained, "--", label=f"{label}, training", alpha=0.7, **style)
+            axes.plot(numbers, trained, "--", label=f"{label}, training", alpha=0.7, **style)
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

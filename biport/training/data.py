@@ -18,7 +18,7 @@ from biport.errors import FileError, InputError
 from biport.training.recipe import Recipe
 from biport.training.trainer import Batch
 
-HELD_OUT = 1000
+EVALUATION_ROWS = 1000
 """Rows of generated data to validate on, and as many to test on."""
 TEST_SHARE = 0.1
 """Of data from a file that has no rows for testing of its own."""
@@ -93,10 +93,10 @@ def load_data(recipe: Recipe, imdb: Path | None = None) -> TaskData:
 
     Args:
         recipe: whose data are wanted.
-        imdb: where the file is that Keras' own loader keeps; ``None`` to have Keras load it.
+        imdb: the file that ``data="imdb"`` stands for, Keras' ``imdb.npz``.
 
     Raises:
-        InputError: the task has no such data.
+        InputError: the task has no such data, or ``imdb`` is missing.
         FileError: naming the file and what is wrong with it.
     """
     match recipe.task:
@@ -131,25 +131,29 @@ def next_token(rows: tuple[NDArray, ...]) -> Batch:
 
 def _sentiment(recipe: Recipe, imdb: Path | None) -> TaskData:
     if recipe.data == "reviews":
-        made = sources.load_synthetic(recipe.limit or 4000, 2 * HELD_OUT, recipe.seed)
-        held = sources.Reviews(
-            made.test_texts[:HELD_OUT],
-            made.test_labels[:HELD_OUT],
-            made.test_texts[HELD_OUT:],
-            made.test_labels[HELD_OUT:],
+        reviews = sources.load_synthetic(recipe.limit or 4000, 2 * EVALUATION_ROWS, recipe.seed)
+        unseen = sources.Reviews(
+            reviews.test_texts[:EVALUATION_ROWS],
+            reviews.test_labels[:EVALUATION_ROWS],
+            reviews.test_texts[EVALUATION_ROWS:],
+            reviews.test_labels[EVALUATION_ROWS:],
         )
-        parts = [(made.train_texts, made.train_labels), *_sides(held)]
+        parts = [(reviews.train_texts, reviews.train_labels), *_sides(unseen)]
         return _texts(recipe, parts, ("negative", "positive"))
     path = Path(recipe.data)
     readers = {".csv": sources.read_csv, ".jsonl": sources.read_jsonl}
     if path.suffix in readers:
-        found = readers[path.suffix](path)
-        rest, test = _sides(sources.split(found.texts, found.labels, TEST_SHARE, recipe.seed))
+        labelled = readers[path.suffix](path)
+        rest, test = _sides(sources.split(labelled.texts, labelled.labels, TEST_SHARE, recipe.seed))
         train, validation = _sides(sources.split(*rest, recipe.validation_share, recipe.seed))
         train = train[0][: recipe.limit], train[1][: recipe.limit]
-        return _texts(recipe, [train, validation, test], found.names)
-    if recipe.data == "imdb" or path.exists():
-        return _imdb(recipe, imdb if recipe.data == "imdb" else path)
+        return _texts(recipe, [train, validation, test], labelled.names)
+    if recipe.data == "imdb":
+        if imdb is None:
+            raise InputError("data='imdb' stands for Keras' imdb.npz: give its path.")
+        return _imdb(recipe, imdb)
+    if path.exists():
+        return _imdb(recipe, path)
     raise _unknown(
         recipe, "reviews, imdb, a .csv or .jsonl file, aclImdb as a folder or archive, or imdb.npz"
     )
@@ -170,7 +174,7 @@ def _texts(recipe: Recipe, parts: Sequence[tuple[list[str], NDArray]], names: tu
     )
 
 
-def _imdb(recipe: Recipe, path: Path | None) -> TaskData:
+def _imdb(recipe: Recipe, path: Path) -> TaskData:
     size, length = recipe.vocabulary_limit or 5000, recipe.max_length or 300
     (tokens, labels), test = sources.imdb(path, size, length)
     # Shuffled already; the last share of it, as Keras' validation_split takes it.
@@ -182,7 +186,7 @@ def _imdb(recipe: Recipe, path: Path | None) -> TaskData:
 
 
 def _tagger(recipe: Recipe) -> TaskData:
-    rows = (recipe.limit or 4000) + 2 * HELD_OUT
+    rows = (recipe.limit or 4000) + 2 * EVALUATION_ROWS
     if recipe.data == "tags":
         classes = 2 if recipe.tags == "binary" else SOFTMAX_TAGS
         tagged = sources.tagged_sequences(rows, recipe.seed, min_length=10, classes=classes)
@@ -194,14 +198,14 @@ def _tagger(recipe: Recipe) -> TaskData:
         sizes = {"features": steps.features.shape[-1], "tags": 1 if recipe.tags == "binary" else 2}
     else:
         raise _unknown(recipe, "tags or steps")
-    ends = [0, rows - 2 * HELD_OUT, rows - HELD_OUT, rows]
+    ends = [0, rows - 2 * EVALUATION_ROWS, rows - EVALUATION_ROWS, rows]
     parts = [tuple(column[start:end] for column in columns) for start, end in itertools.pairwise(ends)]
     return TaskData(parts[0], parts[1], parts[2], class_a_step, sizes)
 
 
 def _seq2seq(recipe: Recipe) -> TaskData:
     if recipe.data == "dates":
-        split = sources.load_dates(recipe.limit or 30_000, HELD_OUT, HELD_OUT, recipe.seed)
+        split = sources.load_dates(recipe.limit or 30_000, EVALUATION_ROWS, EVALUATION_ROWS, recipe.seed)
     elif Path(recipe.data).suffix == ".tsv":
         pairs = sources.read_pairs(recipe.data)
         split = sources.split_pairs(pairs, recipe.validation_share, TEST_SHARE, recipe.seed)

@@ -26,7 +26,7 @@ def exact_matches(
         max_source: tokens of a source at most, as in training; ``None`` for any.
     """
     rows, truth = sources[:EXACT_ROWS], [tuple(row[1:-1]) for row in targets[:EXACT_ROWS]]
-    found = greedy(
+    hypotheses = greedy(
         stepper,
         rows,
         start=START_ID,
@@ -35,5 +35,5 @@ def exact_matches(
         never=(PAD_ID, UNK_ID),
         max_source=max_source,
     )
-    right = sum(one.finished and one.tokens == two for one, two in zip(found, truth, strict=True))
+    right = sum(one.finished and one.tokens == two for one, two in zip(hypotheses, truth, strict=True))
     return right, len(truth)

@@ -41,11 +41,11 @@ def check_new(folder: Path, force: bool) -> None:
     check_folder(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is not a folder")
-    found = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
-    strange = [name for name in found if name not in OWN_FILES and not _is_draft(name)]
-    if strange or (found and not force):
+    present = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+    strange = [name for name in present if name not in OWN_FILES and not _is_draft(name)]
+    if strange or (present and not force):
         advice = "give an empty folder" if strange else "use --force to replace the run, --resume to go on"
-        raise InputError(f"{folder}: holds {', '.join((strange or found)[:3])}; {advice}")
+        raise InputError(f"{folder}: holds {', '.join((strange or present)[:3])}; {advice}")
 
 
 def _is_draft(name: str) -> bool:
@@ -99,9 +99,9 @@ def check_same(folder: Path, description: Mapping[str, Any]) -> None:
         InputError: naming every difference.
     """
     stored = read_description(folder)
-    found = differences({key: stored.get(key) for key in description}, description)
-    if found:
-        raise InputError(f"{folder}: the run there is another one: {'; '.join(found)}")
+    changes = differences({key: stored.get(key) for key in description}, description)
+    if changes:
+        raise InputError(f"{folder}: the run there is another one: {'; '.join(changes)}")
 
 
 def write_history(folder: Path, content: Mapping[str, Any]) -> None:

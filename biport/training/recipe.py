@@ -125,11 +125,11 @@ class Recipe:
 
 def differences(stored: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Where two mappings of plain data differ, a line each: ``epochs: 3 there, 5 now``."""
-    found: list[str] = []
+    lines: list[str] = []
     for key in [*stored, *(key for key in now if key not in stored)]:
         one, two = stored.get(key), now.get(key)
         if isinstance(one, Mapping) and isinstance(two, Mapping):
-            found += differences(one, two, f"{prefix}{key}.")
+            lines += differences(one, two, f"{prefix}{key}.")
         elif one != two:
-            found.append(f"{prefix}{key}: {one!r} there, {two!r} now")
-    return found
+            lines.append(f"{prefix}{key}: {one!r} there, {two!r} now")
+    return lines

@@ -1,1 +1,1 @@
-"""One file an op: ``write_<op>(op, site) -> flows``."""
+"""The writers, a file for each family of ops: ``write_<op>(op, site) -> values``."""

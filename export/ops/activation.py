@@ -1,14 +1,93 @@
-"""`ops.Activation`, by `export.activations`."""
+"""Activations, with settings and without, by `export.onnx.activations`."""
 
 from __future__ import annotations
 
-from biport.ops import Activation
-from export.activations import activate
-from export.elementwise import elementwise
-from export.registry import Flow, Site, writes
+import numpy as np
+import onnx_ir as ir
+
+from biport.ops import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from export.onnx.activations import activate
+from export.onnx.elementwise import elementwise
+from export.onnx.lazy_value import LazyValue
+from export.onnx.site import Site
+from export.registry import writes
 
 
 @writes(Activation)
-def write_activation(op: Activation, site: Site) -> tuple[Flow, ...]:
+def write_activation(op: Activation, site: Site) -> tuple[LazyValue, ...]:
     """Any shape."""
     return elementwise(site, lambda x: activate(site.scope, op.function, x))
+
+
+@writes(ELU)
+def write_elu(op: ELU, site: Site) -> tuple[LazyValue, ...]:
+    """Any shape."""
+    return elementwise(site, lambda x: site.scope("Elu", x, alpha=float(op.alpha)))
+
+
+@writes(LeakyReLU)
+def write_leaky_re_lu(op: LeakyReLU, site: Site) -> tuple[LazyValue, ...]:
+    """Any shape."""
+    return elementwise(site, lambda x: site.scope("LeakyRelu", x, alpha=op.negative_slope))
+
+
+@writes(PReLU)
+def write_p_re_lu(op: PReLU, site: Site) -> tuple[LazyValue, ...]:
+    """``(N, ...)``; with slopes of their own the steps have to stay where they are."""
+    (x,) = site.inputs
+    slopes = site.scope.constant(op.alpha, "alpha")
+    if op.alpha.ndim == 2 and op.alpha.shape[0] == 1:
+        return elementwise(site, lambda x: site.scope("PRelu", x, slopes))
+    return (site.lazy(lambda: site.scope("PRelu", x.value(), slopes), root=x),)
+
+
+@writes(ReLU)
+def write_re_lu(op: ReLU, site: Site) -> tuple[LazyValue, ...]:
+    """Any shape, as ``Relu``, ``LeakyRelu``, or each side of the threshold by itself."""
+    scope = site.scope
+    threshold = np.asarray(op.threshold, "float32")
+
+    def compute(x: ir.Value) -> ir.Value:
+        if op.threshold or op.max_value is not None or not op.negative_slope:
+            return below(x, limited(above(x)))
+        return scope("LeakyRelu", x, alpha=float(op.negative_slope))
+
+    def above(x: ir.Value) -> ir.Value:
+        if not op.threshold:
+            return scope("Relu", x)
+        return scope("Where", scope("Greater", x, threshold), x, np.zeros((), "float32"))
+
+    def limited(y: ir.Value) -> ir.Value:
+        return y if op.max_value is None else scope("Min", y, np.asarray(op.max_value, "float32"))
+
+    def below(x: ir.Value, y: ir.Value) -> ir.Value:
+        if not op.negative_slope:
+            return y
+        short = scope("Relu", scope("Sub", threshold, x))
+        return scope("Sub", y, scope("Mul", short, np.asarray(op.negative_slope, "float32")))
+
+    return elementwise(site, compute)
+
+
+@writes(Softmax)
+def write_softmax(op: Softmax, site: Site) -> tuple[LazyValue, ...]:
+    """Any shape; under a mask ``(N, T)``, masked scores are -1e9 before and 0 behind."""
+    (x,), (mask,) = site.inputs, site.masks
+    scope, rank = site.scope, len(x.tensor.shape)
+    axes = sorted(axis % rank for axis in op.axes)
+
+    def compute(x: ir.Value) -> ir.Value:
+        if len(axes) == 1:
+            return scope("Softmax", x, axis=axes[0])
+        raised = scope("Exp", scope("Sub", x, scope("ReduceMax", x, axes, keepdims=1)))
+        return scope("Div", raised, scope("ReduceSum", raised, axes, keepdims=1))
+
+    def write() -> ir.Value:
+        if mask is None:
+            return compute(x.value())
+        scores = scope("Where", mask.value(), x.value(), np.asarray(-1e9, "float32"))
+        return scope("Where", mask.value(), compute(scores), np.zeros((), "float32"))
+
+    if mask is None and rank == 3 and axes == [2]:
+        return elementwise(site, compute)
+    return (site.lazy(write, root=x),)

@@ -1,4 +1,4 @@
-"""`ops.Dense` to ``Gemm`` or ``MatMul`` and its activation."""
+"""Dense layers to ``Gemm`` or ``MatMul`` and their activation."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import numpy as np
 import onnx_ir as ir
 
 from biport.ops import Dense
-from export.activations import activate
-from export.registry import Flow, Site, writes
+from export.onnx.activations import activate
+from export.onnx.lazy_value import LazyValue
+from export.onnx.site import Site
+from export.registry import writes
 
 
 @writes(Dense)
-def write_dense(op: Dense, site: Site) -> tuple[Flow, ...]:
+def write_dense(op: Dense, site: Site) -> tuple[LazyValue, ...]:
     """``(..., I)`` to ``(..., O)``."""
     (x,) = site.inputs
 
-    def make() -> ir.Value:
+    def write() -> ir.Value:
         z = _affine(op, site, x.value(), rank=len(x.tensor.shape))
         return activate(site.scope, op.activation, z)
 
-    return (site.flow(make, root=x),)
+    return (site.lazy(write, root=x),)
 
 
 def _affine(op: Dense, site: Site, x: ir.Value, rank: int) -> ir.Value:

@@ -1,26 +1,27 @@
-"""`ops.Embedding` to ``Gather``."""
+"""Embeddings to ``Gather``."""
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
 from biport.ops import Embedding
-from export.layout import Layout
-from export.registry import Flow, Site, writes
+from export.onnx.lazy_value import LazyValue, StepForm
+from export.onnx.site import Site
+from export.registry import writes
 
 
 @writes(Embedding)
-def write_embedding(op: Embedding, site: Site) -> tuple[Flow, ...]:
+def write_embedding(op: Embedding, site: Site) -> tuple[LazyValue, ...]:
     """Ids ``(N, T)`` to rows ``(N, T, O)``.
 
     In step form the ids are laid out, not the rows: they are O times fewer numbers to move.
     """
     (ids,) = site.inputs
 
-    def rows(places: ir.Value) -> ir.Value:
-        return site.scope("Gather", site.scope.constant(op.weight, "weight"), places, axis=0)
+    def rows(indices: ir.Value) -> ir.Value:
+        return site.scope("Gather", site.scope.constant(op.weight, "weight"), indices, axis=0)
 
-    def steps(layout: Layout) -> ir.Value | None:
+    def write_steps(layout: StepForm) -> ir.Value | None:
         return rows(ids.steps(layout)) if len(ids.tensor.shape) == 2 else None
 
-    return (site.flow(lambda: rows(ids.value()), steps, root=ids),)
+    return (site.lazy(lambda: rows(ids.value()), write_steps, root=ids),)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from biport import ops
 from biport.ops import Op
-from keras_side.legacy.origin import Origin
 from keras_side.masks import Full, Mask, all_of, in_time, stop_mask
 from keras_side.registry import MaskRule
+from keras_side.release import Release
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,15 @@ class MaskRules:
         unmasked: layers that compute the same with a mask and without.
         given_goes_on: whether a mask given as an argument is handed on, in place of the one the input has.
         beside_states: whether a recurrent layer called with an initial state gets its input's mask.
-        halves_repeat: whether the halves of a Bidirectional repeat their outputs at masked steps, in place of
-            zeros.
+        directions_repeat: whether the directions of a Bidirectional repeat their outputs at masked steps, in
+            place of zeros.
     """
 
     of_layers: Mapping[str, MaskRule] = field(default_factory=dict)
     unmasked: frozenset[str] = frozenset()
     given_goes_on: bool = True
     beside_states: bool = False
-    halves_repeat: bool = False
+    directions_repeat: bool = False
 
 
 def _all_there(
@@ -40,8 +40,8 @@ def _all_there(
     Source:
         keras/layers/merge.py of 2.2.4, ``_Merge.compute_mask``; keras/layers/merging/base_merge.py of 2.15.
     """
-    found = [mask for mask in masks if mask is not None]
-    return (all_of(found, f"{name}_mask") if found else None,)
+    present = [mask for mask in masks if mask is not None]
+    return (all_of(present, f"{name}_mask") if present else None,)
 
 
 def _concatenated(
@@ -55,9 +55,9 @@ def _concatenated(
     assert isinstance(op, ops.Concatenate)
     if all(mask is None for mask in masks):
         return (None,)
-    found = [Full(value) if mask is None else mask for value, mask in zip(inputs, masks, strict=True)]
+    full = [Full(value) if mask is None else mask for value, mask in zip(inputs, masks, strict=True)]
     join = in_time if op.axis in (1, -2) else all_of
-    return (join(found, f"{name}_mask"),)
+    return (join(full, f"{name}_mask"),)
 
 
 MERGES = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
@@ -76,7 +76,7 @@ KERAS_3_0 = MaskRules(
 """keras/src/layers/layer.py of 3.3: a list of inputs has no ``_keras_mask``."""
 
 
-def mask_rules(origin: Origin) -> MaskRules:
+def mask_rules(origin: Release) -> MaskRules:
     """How masks travel in the models of this Keras."""
     if origin.generation == 3:
         older = KERAS_3_0 if origin.before(3, 4) else KERAS_3_4
@@ -88,5 +88,5 @@ def mask_rules(origin: Origin) -> MaskRules:
         unmasked=frozenset((*MERGES, *softmax)),
         beside_states=True,
         # keras/layers/wrappers.py of 2.3.1 has nothing like TensorFlow's ``force_zero_output_for_mask``.
-        halves_repeat=origin.standalone,
+        directions_repeat=origin.standalone,
     )

@@ -7,11 +7,11 @@ from typing import Any
 
 from biport.errors import FileError, UnsupportedError
 from keras_side.legacy import operations
-from keras_side.legacy.layers import Settings, layer_settings
-from keras_side.legacy.nodes import MODELS, calls, count_lists, history
-from keras_side.legacy.origin import Origin
-from keras_side.records import MAX_PARTS
+from keras_side.legacy.nodes import calls, count_lists, history
+from keras_side.legacy.settings import Settings, layer_settings
+from keras_side.records import MAX_PARTS, MODELS
 from keras_side.registry import READERS
+from keras_side.release import Release
 
 OPERATIONS = ("Add", "Concatenate", "Maximum", "Minimum", "Multiply", "Softmax", "Subtract")
 """Names that an operation and a layer of Keras 3 share."""
@@ -31,8 +31,8 @@ def named(data: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(layers, list):
         return data
     settings = dict(config) if isinstance(config, Mapping) else {}
-    found = [_named(layer, number) for number, layer in enumerate(layers)]
-    return dict(data) | {"config": settings | {"layers": found}}
+    with_names = [_named(layer, number) for number, layer in enumerate(layers)]
+    return dict(data) | {"config": settings | {"layers": with_names}}
 
 
 def _named(layer: object, number: int) -> object:
@@ -46,7 +46,7 @@ def _named(layer: object, number: int) -> object:
     return dict(inner) | {"config": dict(config) | {"name": name}}
 
 
-def modernised(data: Mapping[str, Any], origin: Origin, owner: str) -> dict[str, Any]:
+def modernised(data: Mapping[str, Any], origin: Release, owner: str) -> dict[str, Any]:
     """The configuration of a model in the words of Keras 3.
 
     Args:
@@ -61,9 +61,9 @@ def modernised(data: Mapping[str, Any], origin: Origin, owner: str) -> dict[str,
 
 
 class _Modern:
-    """The way through one model and the models inside it."""
+    """The traversal of one model and the models inside it."""
 
-    def __init__(self, origin: Origin, owner: str) -> None:
+    def __init__(self, origin: Release, owner: str) -> None:
         self.origin = origin
         self.owner = owner
         self._parts = 0
@@ -106,7 +106,7 @@ class _Modern:
         if isinstance(settings.get("cells"), list):
             settings["cells"] = [self.layer(cell) for cell in settings["cells"]]
         if class_name == "Bidirectional" and self.origin.generation < 3:
-            _take_halves(settings)
+            _take_directions(settings)
         return settings
 
     def _model(self, class_name: str, config: object) -> tuple[str, Settings]:
@@ -121,8 +121,8 @@ class _Modern:
         if self.origin.generation == 3:
             settings["layers"] = [self._entry_3(entry) for entry in entries]
             return class_name, settings
-        found = [entry if isinstance(entry, Mapping) else {} for entry in entries]
-        known = calls(self.owner, found, settings.get("output_layers"))
+        mappings = [entry if isinstance(entry, Mapping) else {} for entry in entries]
+        known = calls(self.owner, mappings, settings.get("output_layers"))
         settings["layers"] = [self._entry(entry, known) for entry in entries]
         for key in ("input_layers", "output_layers"):
             if key in settings:
@@ -158,15 +158,15 @@ class _Modern:
         if not isinstance(nodes, list):
             raise FileError(f"{self.owner}: inbound_nodes are not written the way Keras 2 writes them")
         self._count(count_lists(nodes))
-        found = [known.node(class_name, config, node) for node in nodes]
-        modern["inbound_nodes"] = found
+        modern_nodes = [known.node(class_name, config, node) for node in nodes]
+        modern["inbound_nodes"] = modern_nodes
         if class_name in operations.CLASSES:
             owner = f"{self.owner}: layer {entry.get('name')!r} ({class_name})"
             try:
-                name, found = operations.modern_operation(owner, class_name, config, found)
+                name, modern_nodes = operations.modern_operation(owner, class_name, config, modern_nodes)
             except UnsupportedError:
                 return modern
-            return modern | {"class_name": name, "module": "keras.ops", "inbound_nodes": found}
+            return modern | {"class_name": name, "module": "keras.ops", "inbound_nodes": modern_nodes}
         if class_name == "Merge":
             return modern | _merge(modern)
         return modern
@@ -194,12 +194,12 @@ def _first_input(entry: Mapping[str, Any]) -> tuple[object, str, str]:
     return settings.get("batch_input_shape"), whole, str(settings.get("name"))
 
 
-def _take_halves(settings: Settings) -> None:
-    """Both halves of a Bidirectional, which Keras 1 and 2 describe once.
+def _take_directions(settings: Settings) -> None:
+    """Both directions of a Bidirectional, which Keras 1 and 2 describe once.
 
     They put zeros at masked steps of their sequences (``force_zero_output_for_mask`` in
     tensorflow/python/keras/layers/wrappers.py of TensorFlow 2.3); for the standalone Keras see
-    `keras_side.legacy.halves`.
+    `keras_side.legacy.directions`.
     """
     forward = settings.get("layer")
     if not isinstance(forward, Mapping) or not isinstance(forward.get("config"), Mapping):
@@ -212,10 +212,10 @@ def _take_halves(settings: Settings) -> None:
         }
         settings["backward_layer"] = dict(forward) | {"config": dict(config) | turned}
     for key in ("layer", "backward_layer"):
-        half = settings[key]
-        if isinstance(half, Mapping) and isinstance(half.get("config"), Mapping):
-            zero = {"zero_output_for_mask": bool(half["config"].get("return_sequences"))}
-            settings[key] = dict(half) | {"config": dict(half["config"]) | zero}
+        layer = settings[key]
+        if isinstance(layer, Mapping) and isinstance(layer.get("config"), Mapping):
+            zero = {"zero_output_for_mask": bool(layer["config"].get("return_sequences"))}
+            settings[key] = dict(layer) | {"config": dict(layer["config"]) | zero}
 
 
 def _merge(modern: dict[str, Any]) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from biport.errors import FileError, UnsupportedError
+from keras_side.records import MODELS
 
 CONSTANT = "_CONSTANT_VALUE"
 """keras/engine/node.py of 2.15: in place of a layer's name, where the tensor is a number."""
 RECURRENT = ("Bidirectional", "CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")
 """Layers that list their initial states, and after them their constants, behind their input."""
-MODELS = ("Functional", "Model", "Sequential")
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ class Calls:
 
     def _arguments(self, item: Sequence) -> dict[str, Any]:
         """The arguments beside the input; each tensor of the input repeats them."""
-        found = item[3] if len(item) > 3 else None
-        return {key: self.argument(value) for key, value in (found or {}).items() if value is not None}
+        arguments = item[3] if len(item) > 3 else None
+        return {key: self.argument(value) for key, value in (arguments or {}).items() if value is not None}
 
 
 def calls(owner: str, entries: Sequence[Mapping[str, Any]], outputs: object) -> Calls:
-    """What `Calls` has to know, found in the entries of a model and its ``output_layers``."""
+    """What `Calls` has to know, from the entries of a model and its ``output_layers``."""
     layers = {str(entry.get("name")): str(entry.get("class_name")) for entry in entries}
     models = {name for name, class_name in layers.items() if class_name in MODELS}
     used: dict[str, set[int]] = {name: set() for name in models}

@@ -1,1 +1,1 @@
-"""One file a layer: how it is read and how it is written."""
+"""One file a family of ops: how its layers are read and how they are written."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from biport import ops
-from keras_side.activations import read_activation, write_activation
 from keras_side.masks import pass_mask
-from keras_side.records import LayerRecord, WrittenLayer, input_size
+from keras_side.records import LayerRecord, WrittenLayer, input_size, present
 from keras_side.registry import reads, writes
+from keras_side.shared.activations import read_activation, write_activation
 
 
 @reads("Dense", masks=pass_mask)
@@ -16,13 +16,13 @@ def read_dense(record: LayerRecord) -> ops.Dense:
         output_size = config.take("units", int)
         activation = read_activation(config)
         use_bias = config.take("use_bias", bool, default=True)
-    variables = record.variables.take(["kernel", "bias"] if use_bias else ["kernel"])
+    arrays = record.variables.take(["kernel", "bias"] if use_bias else ["kernel"])
     return ops.Dense(
-        input_size=input_size(variables["kernel"]),
+        input_size=input_size(arrays["kernel"]),
         output_size=output_size,
         activation=activation,
-        weight=variables["kernel"].T,
-        bias=variables.get("bias"),
+        weight=arrays["kernel"].T,
+        bias=arrays.get("bias"),
     )
 
 
@@ -36,5 +36,5 @@ def write_dense(op: ops.Dense) -> WrittenLayer:
             "activation": write_activation(op.activation),
             "use_bias": op.bias is not None,
         },
-        weights=[op.weight.T] if op.bias is None else [op.weight.T, op.bias],
+        weights=present(op.weight.T, op.bias),
     )

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from biport import ops
 from biport.errors import UnsupportedError
-from keras_side.legacy.nodes import MODELS
 from keras_side.masks import Mask
-from keras_side.nearest import unsupported_class
-from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.records import MODELS, LayerRecord, WrittenLayer
 from keras_side.registry import READERS, WRITERS, reads, writes
+from keras_side.unsupported import unsupported_class
 
 
 def _mask(
@@ -47,10 +46,6 @@ def write_time_distributed(op: ops.TimeDistributed) -> WrittenLayer:
     inner: WrittenLayer = WRITERS.lookup(type(op.layer), op.kind)(op.layer)
     if inner.is_operation or inner.takes_list:
         raise UnsupportedError(op.kind, "layer", op.layer.kind, "layers of one input")
-    layer = {
-        "module": "keras.layers",
-        "class_name": inner.class_name,
-        "config": dict(inner.config) | {"name": "layer"},
-        "registered_name": None,
-    }
-    return WrittenLayer(class_name="TimeDistributed", config={"layer": layer}, weights=inner.weights)
+    return WrittenLayer(
+        class_name="TimeDistributed", config={"layer": inner.serialised("layer")}, weights=inner.weights
+    )

@@ -13,9 +13,9 @@ from keras import layers
 from typer.testing import CliRunner
 
 import keras_side
-from biport.app.bench.measure import take_turns
 from biport.app.bench.run import inputs, race
 from biport.app.cli import app
+from biport.app.measure import take_turns
 from biport.errors import InputError
 
 
@@ -83,6 +83,6 @@ def test_turns() -> None:
     times = take_turns(
         {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, seconds=0.01, least=7
     )
-    assert len(times.found["a"]) == len(times.found["b"]) >= 7
+    assert len(times.turns["a"]) == len(times.turns["b"]) >= 7
     assert times.ratio("a", "a") == times.best_ratio("b", "b") == 1
     assert np.isclose(times.ratio("a", "b") * times.ratio("b", "a"), 1, rtol=0.5)

@@ -223,7 +223,7 @@ def test_a_missing_file(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [GRAPH, WEIGHTS])
-def test_a_folder_in_place_of_a_file(name: str, folder: Path) -> None:
+def test_a_folder_instead_of_a_file(name: str, folder: Path) -> None:
     (folder / name).unlink()
     (folder / name).mkdir()
     refused(folder, name)
@@ -365,14 +365,14 @@ def test_the_snippet_of_the_readme_runs(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     bundle.write(model(), tmp_path / "model")
     text = (tmp_path / "model" / README).read_text()
-    found = SNIPPET.search(text)
-    assert found is not None
-    assert len(found.group(1).splitlines()) == 3
+    snippet = SNIPPET.search(text)
+    assert snippet is not None
+    assert len(snippet.group(1).splitlines()) == 3
     check = "import torch\nassert isinstance(module, torch.nn.Module)\nassert not module.training\n"
     check += "print(sum(p.numel() for p in module.parameters()))"
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", found.group(1) + check],
+        [sys.executable, "-W", "error", "-c", snippet.group(1) + check],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(root)},
         capture_output=True,

@@ -19,9 +19,9 @@ from biport.errors import InputError
 
 def test_measure_names_the_worst_element() -> None:
     exact = np.zeros((2, 3))
-    found = exact.copy()
-    found[1, 2] = 0.25
-    error = measure({"a": exact, "b": found}, {"a": exact, "b": exact})
+    result = exact.copy()
+    result[1, 2] = 0.25
+    error = measure({"a": exact, "b": result}, {"a": exact, "b": exact})
     assert error.maximum == 0.25
     assert error.worst == ("b", (1, 2))
     assert 0 < error.percentile <= 0.25
@@ -32,7 +32,7 @@ def test_large_outputs_are_measured_relative_to_their_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "found, same",
+    "result, same",
     [
         (np.array([np.nan, 1.0]), True),
         (np.array([1.0, np.nan]), False),
@@ -41,8 +41,8 @@ def test_large_outputs_are_measured_relative_to_their_size() -> None:
         (np.array([[np.nan, 1.0]]), False),
     ],
 )
-def test_nan_and_shape_must_be_in_the_same_places(found: np.ndarray, same: bool) -> None:
-    error = measure({"a": found}, {"a": np.array([np.nan, 1.0])})
+def test_nan_and_shape_must_be_in_the_same_positions(result: np.ndarray, same: bool) -> None:
+    error = measure({"a": result}, {"a": np.array([np.nan, 1.0])})
     assert math.isfinite(error.maximum) == same
     assert bool(error.note) != same
 
@@ -106,6 +106,7 @@ class _Faulty:
     """Stands for a runtime that is wrong in a way the test chooses."""
 
     contract = None
+    node_count = 0
 
     def __init__(self, graph, change) -> None:
         self.graph, self.change = graph, change

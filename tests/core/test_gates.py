@@ -14,7 +14,7 @@ def test_split_and_stack_are_inverse(order: str, shape: tuple[int, ...]) -> None
     np.testing.assert_array_equal(stack_gates(gates, order), stacked)
 
 
-def test_orders_differ_by_name_not_by_place() -> None:
+def test_orders_differ_by_name_not_by_position() -> None:
     gates = split_gates(np.arange(4.0), "ifco")
     np.testing.assert_array_equal(stack_gates(gates, "iofc"), [0, 3, 1, 2])
 

@@ -141,7 +141,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_graph_that_does_not_hold_together_is_refused(fault: str) -> None:
+def test_a_graph_that_does_not_go_together_is_refused(fault: str) -> None:
     build, message = FAULTS[fault]
     with pytest.raises(GraphError, match=message):
         build()
@@ -164,7 +164,7 @@ def test_ops_check_their_weights() -> None:
         dataclasses.replace(lstm(rng(), 2, 3), weight_ih={"i": good})
 
 
-def test_a_bidirectional_op_checks_its_halves() -> None:
+def test_a_bidirectional_op_checks_its_directions() -> None:
     op = bidirectional(rng(), 3, 4)
     with pytest.raises(GraphError, match="forward must not be reversed"):
         ops.Bidirectional(forward=op.backward, backward=op.forward)

@@ -48,18 +48,18 @@ def test_lstm(pattern: str, reverse: bool, zero: bool, biases: int) -> None:
     op = lstm(rng, I, H, biases, reverse=reverse, zero_output_for_mask=zero, return_sequences=True)
     op = op.astype("float64")
     x, mask = rng.normal(size=(N, T, I)), valid_steps(pattern, N, T, rng)
-    (found,) = reference.REFERENCES.lookup(ops.LSTM, "")(op, [x], [mask])
+    (every_step,) = reference.REFERENCES.lookup(ops.LSTM, "")(op, [x], [mask])
     last = dataclasses.replace(op, return_sequences=False)
     (final,) = reference.REFERENCES.lookup(ops.LSTM, "")(last, [x], [mask])
     for row in range(N):
         outputs, state = scalar_lstm(op, x[row], mask[row])
-        np.testing.assert_allclose(found[row], outputs, atol=1e-14)
+        np.testing.assert_allclose(every_step[row], outputs, atol=1e-14)
         end = 0 if reverse else T - 1
         wanted = np.zeros(H) if zero and not mask[row, end] else state
         np.testing.assert_allclose(final[row], wanted, atol=1e-14)
 
 
-def test_merge_modes_put_the_backward_half_in_time_order() -> None:
+def test_merge_modes_put_the_backward_direction_in_time_order() -> None:
     rng = np.random.default_rng(4)
     x, mask = rng.normal(size=(N, T, I)).astype("float32"), valid_steps("holes", N, T, rng)
     for merge in MERGES:
@@ -74,9 +74,9 @@ def test_merge_modes_put_the_backward_half_in_time_order() -> None:
             "ave": lambda a, b: [(a + b) / 2],
             None: lambda a, b: [a, b],
         }[merge](forward, backward)
-        found = run(op, [x], [mask])
-        assert len(found) == len(wanted)
-        for a, b in zip(found, wanted, strict=True):
+        outputs = run(op, [x], [mask])
+        assert len(outputs) == len(wanted)
+        for a, b in zip(outputs, wanted, strict=True):
             np.testing.assert_allclose(a, b, atol=2e-6)
 
 

@@ -47,20 +47,19 @@ def graph_of(*nodes: Node, outputs: tuple[str, ...] = (), steps: int | str = "T"
 
 def chain(*layers: ops.Op, masked: bool = True, last: str = "mask") -> Graph:
     value, nodes = "table", []
-    for place, op in enumerate(layers):
-        made = (
-            tuple(f"l{place}:{n}" for n in range(op.output_count)) if op.output_count > 1 else (f"l{place}",)
-        )
+    for number, op in enumerate(layers):
+        name, count = f"l{number}", op.output_count
+        outputs = tuple(f"{name}:{n}" for n in range(count)) if count > 1 else (name,)
         mask = (last if masked else None,) if op.masked and not isinstance(op, ops.Softmax) else ()
-        nodes.append(Node(f"l{place}", op, (value,), made, mask))
-        value = made[0]
+        nodes.append(Node(name, op, (value,), outputs, mask))
+        value = outputs[0]
     return graph_of(*nodes)
 
 
 def attended(op: ops.Op, *masks: str | None) -> Graph:
-    walked = Node("h", bidirectional(rng(), E, 2, return_sequences=True), ("table",), (), ("mask",))
-    made = tuple(f"y:{n}" for n in range(op.output_count)) if op.output_count > 1 else ("y",)
-    return graph_of(walked, Node("y", op, ("h", "h"), made, masks))
+    scanned = Node("h", bidirectional(rng(), E, 2, return_sequences=True), ("table",), (), ("mask",))
+    outputs = tuple(f"y:{n}" for n in range(op.output_count)) if op.output_count > 1 else ("y",)
+    return graph_of(scanned, Node("y", op, ("h", "h"), outputs, masks))
 
 
 def heads(**settings) -> ops.MultiHeadAttention:

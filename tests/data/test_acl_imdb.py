@@ -217,13 +217,13 @@ def test_an_archive_that_breaks_off_is_refused(tmp_path: Path, share: float) -> 
 
 
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8))
-def test_damage_is_found_or_changes_a_text(
+def test_damage_is_refused_or_changes_a_text(
     tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[float, int]]
 ) -> None:
     def damaged(content: bytes) -> bytes:
         changed = bytearray(content)
-        for place, byte in damage:
-            changed[int(place * len(changed))] = byte
+        for position, byte in damage:
+            changed[int(position * len(changed))] = byte
         return bytes(changed)
 
     folder = tmp_path_factory.mktemp("damage")

@@ -39,20 +39,20 @@ def test_no_row_is_longer_than_the_bound() -> None:
 
 def test_arrays_keep_their_rows_and_dtype() -> None:
     features = np.arange(30, dtype=np.float32).reshape(5, 3, 2)
-    (found,) = next(iter(Batches([features], 2, seed=0, shuffle=False, max_length=1)))
-    assert found.dtype == np.float32
-    assert (found == features[:2]).all()
+    (batch,) = next(iter(Batches([features], 2, seed=0, shuffle=False, max_length=1)))
+    assert batch.dtype == np.float32
+    assert (batch == features[:2]).all()
 
 
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 5), st.booleans(), st.booleans())
 def test_an_epoch_has_every_row_once_and_is_resumed_anywhere(
     n: int, batch_size: int, seed: int, drop_last: bool, shuffle: bool
 ) -> None:
-    def made(position: Position = BEGINNING) -> Batches:
+    def batches_from(position: Position = BEGINNING) -> Batches:
         columns = [np.arange(n), [[number + 1] * (number % 4) for number in range(n)]]
         return Batches(columns, batch_size, seed, drop_last=drop_last, shuffle=shuffle, position=position)
 
-    batches = made()
+    batches = batches_from()
     seen, left = [], []
     for epoch in range(3):
         assert batches.position == Position(epoch)
@@ -64,7 +64,7 @@ def test_an_epoch_has_every_row_once_and_is_resumed_anywhere(
         assert len(rows) == len(set(rows)) == (n - n % batch_size if drop_last else n)
     assert len(seen) == 3 * len(batches)
     for done, stored in enumerate(left):
-        resumed = made(Position(**stored))
+        resumed = batches_from(Position(**stored))
         following = []
         while resumed.position.epoch < 3:
             following += _plain(resumed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from imdb_files import lists, make_archive, make_folder, make_npz, npy
 
 from biport.data import imdb_npz
 from biport.data.imdb_npz import read_imdb_npz
-from biport.data.imdb_rows import Rows, encode_reviews, file_of_keras, imdb
+from biport.data.imdb_rows import Rows, encode_reviews, imdb
 from biport.data.padding import pad
 from biport.data.reviews import Reviews
 from biport.errors import FileError, InputError
@@ -45,41 +44,44 @@ def test_rows_are_padded_and_cut_as_keras_does(rows: list[list[int]], length: in
 
 
 @pytest.fixture
-def keras_gets(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], None]:
-    """Let Keras' loader get a file that is there, or the error given, where it would download one."""
+def keras_gets(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Let Keras' loader get a file that is there, where it would download one."""
     import keras.src.datasets.imdb as loader
 
-    def gets(result: Any) -> None:
-        def get_file(*_: Any, **__: Any) -> Any:
-            if isinstance(result, Exception):
-                raise result
-            return str(result)
+    def gets(path: Path) -> None:
+        def get_file(*_: Any, **__: Any) -> str:
+            return str(path)
 
         monkeypatch.setattr(loader, "get_file", get_file)
 
     return gets
 
 
+def _by_keras(num_words: int, length: int) -> tuple[Rows, Rows]:
+    import keras
+
+    def arrays(part: Any) -> Rows:
+        rows, labels = part
+        return keras.utils.pad_sequences(rows, length), labels.astype(np.int32)
+
+    train, test = keras.datasets.imdb.load_data(num_words=num_words)
+    return arrays(train), arrays(test)
+
+
 @pytest.mark.parametrize("num_words, length", [(5000, 300), (20, 4), (4, 2), (100_000, 3)])
 def test_keras_and_its_file_give_the_same_arrays(
-    tmp_path: Path, keras_gets: Callable[[Any], None], num_words: int, length: int
+    tmp_path: Path, keras_gets: Callable[[Path], None], num_words: int, length: int
 ) -> None:
     rng = np.random.default_rng(0)
     rows = [rng.integers(1, 30, size=rng.integers(0, 9)).tolist() for _ in range(50)]
     members = GOOD | {"x_train": npy(lists(rows)), "y_train": npy(rng.integers(0, 2, size=50))}
     path = make_npz(tmp_path / "imdb.npz", members)
     keras_gets(path)
-    loaded = imdb(None, num_words, length)
+    loaded = _by_keras(num_words, length)
     assert _equal(imdb(path, num_words, length), loaded)
     assert loaded[0][0].shape == (50, length)
     assert loaded[1][0].shape == (2, length)
     assert loaded[0][0].max() < max(num_words, 33)
-
-
-def test_a_download_that_fails_says_what_to_do(keras_gets: Callable[[Any], None]) -> None:
-    keras_gets(Exception("URL fetch failure on https://storage: None -- no route"))
-    with pytest.raises(FileError, match=r"no route.*give what you have as source: .*aclImdb.*imdb\.npz"):
-        imdb()
 
 
 def test_ids_are_those_of_keras(tmp_path: Path) -> None:
@@ -130,9 +132,8 @@ def test_rows_are_shuffled_the_same_way_every_time() -> None:
 
 @pytest.mark.parametrize("setting", [{"num_words": 3}, {"length": 0}])
 def test_settings_are_checked_before_anything_is_read(tmp_path: Path, setting: dict[str, int]) -> None:
-    for source in (None, tmp_path / "nowhere"):
-        with pytest.raises(InputError, match=next(iter(setting))):
-            imdb(source, **setting)
+    with pytest.raises(InputError, match=next(iter(setting))):
+        imdb(tmp_path / "nowhere", **setting)
 
 
 def test_other_sources_are_refused_with_advice(tmp_path: Path) -> None:
@@ -222,26 +223,3 @@ def test_faulty_archives_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for path in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(FileError, match="cannot be read"):
             read_imdb_npz(path)
-
-
-def test_the_file_that_keras_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a process without Keras: there already, got by a process of its own, or not to be had."""
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    path = tmp_path / "datasets" / "imdb.npz"
-    calls: list[list[str]] = []
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        calls.append(command)
-        if len(calls) == 1:
-            return subprocess.CompletedProcess(command, 1, "", "Traceback\nException: no route to host")
-        path.parent.mkdir()
-        make_npz(path, GOOD)
-        return subprocess.CompletedProcess(command, 0, "", "")
-
-    monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(FileError, match=r"no route to host.*give what you have as source"):
-        file_of_keras()
-    assert file_of_keras() == file_of_keras() == path
-    assert len(calls) == 2
-    assert "imdb.load_data()" in calls[0][-1]
-    assert len(imdb(file_of_keras(), 20, 4)[0][0]) > 0

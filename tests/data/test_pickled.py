@@ -22,8 +22,8 @@ PROTOCOLS = st.integers(2, pickle.HIGHEST_PROTOCOL)
 
 def _array(rows: list[Any]) -> NDArray[Any]:
     array = np.empty(len(rows), object)
-    for place, row in enumerate(rows):
-        array[place] = row
+    for position, row in enumerate(rows):
+        array[position] = row
     return array
 
 
@@ -125,7 +125,7 @@ def test_what_is_no_array_is_refused(content: bytes, reason: str) -> None:
         read_sequences(content)
 
 
-def test_a_place_in_the_memo_takes_no_memory() -> None:
+def test_an_entry_of_the_memo_takes_no_memory() -> None:
     # pickle itself makes room for four billion entries here.
     with pytest.raises(ValueError, match="expected an array"):
         read_sequences(b"\x80\x02]r\xff\xff\xff\x7f.")
@@ -195,8 +195,8 @@ def test_damage_ends_in_numbers_or_in_a_value_error(
     rows: list[list[int]], protocol: int, damage: list[tuple[float, int]]
 ) -> None:
     content = bytearray(_pickled(rows, protocol))
-    for place, byte in damage:
-        content[int(place * len(content))] = byte
+    for position, byte in damage:
+        content[int(position * len(content))] = byte
     with contextlib.suppress(ValueError):
         assert all(isinstance(row, np.ndarray) for row in read_sequences(bytes(content)))
 

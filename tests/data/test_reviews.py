@@ -119,7 +119,7 @@ PRAISE = (
     r"\b(good|great|superb|lovely|excellent|brilliant|impressive|wonderful|gripping|charming|moving"
     r"|reliable|handy|pleasing|saved|carried)\b"
 )
-BLAME = (
+CRITICISM = (
     r"\b(bad|poor|awful|weak|clumsy|dreadful|disappointing|terrible|boring|dull|lifeless|useless|annoying"
     r"|shoddy|ruined|spoiled)\b"
 )
@@ -130,7 +130,7 @@ LIES = ("the opposite", "the reverse", "nothing in this review", "nobody ever", 
 def _read(text: str) -> int:
     """The label again, from the text alone, by a reader who knows nothing of outlines."""
     text = text.lower()
-    judgement = re.search(rf"[^.:]*({PRAISE}|{BLAME})[^.]*", text)
+    judgement = re.search(rf"[^.:]*({PRAISE}|{CRITICISM})[^.]*", text)
     assert judgement, text
     clauses = re.split(r", (?:but |even though )?", judgement[0].strip())
     main = clauses[0] if "even though" in judgement[0] else clauses[-1]
@@ -176,7 +176,7 @@ def test_reviews_are_different_and_balanced(n: int) -> None:
     assert set(labels.tolist()) <= {0, 1}
 
 
-def test_the_label_does_not_follow_from_the_place() -> None:
+def test_the_label_does_not_follow_from_the_position() -> None:
     _, labels = synthetic_reviews(2000, seed=1)
     assert 400 < labels[::2].sum() < 600
 
@@ -231,7 +231,7 @@ def test_a_mix_can_leave_a_phenomenon_out_or_put_it_everywhere() -> None:
 
 
 @pytest.mark.parametrize("mix", [{"negation": 1.1}, {"contrast": -0.1}, {"long_range": float("nan")}])
-def test_a_mix_holds_probabilities(mix: dict[str, float]) -> None:
+def test_a_mix_has_probabilities(mix: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(mix))):
         Mix(**mix)
 

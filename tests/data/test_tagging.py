@@ -14,10 +14,10 @@ from biport.data.tagging import labelled_steps, tagged_sequences, tags_of
 from biport.errors import InputError
 
 
-def _tag(row: list[int], place: int, classes: int) -> int:
+def _tag(row: list[int], position: int, classes: int) -> int:
     """The tag again, by looking for the cues one step at a time."""
     total = 0
-    for side in (row[:place][::-1], row[place + 1 :]):
+    for side in (row[:position][::-1], row[position + 1 :]):
         cues = [token for token in side if 1 <= token <= classes]
         total += cues[0] - 1 if cues else 0
     return total % classes
@@ -33,10 +33,10 @@ def _tag(row: list[int], place: int, classes: int) -> int:
         )
     )
 )
-def test_a_tag_joins_the_nearest_cues(drawn: tuple[int, list[list[int]]]) -> None:
+def test_a_tag_joins_the_cues_next_to_it(drawn: tuple[int, list[list[int]]]) -> None:
     classes, rows = drawn
     tags = tags_of(np.array(rows, np.int32), classes)
-    assert tags.tolist() == [[_tag(row, place, classes) for place in range(len(row))] for row in rows]
+    assert tags.tolist() == [[_tag(row, position, classes) for position in range(len(row))] for row in rows]
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
@@ -54,7 +54,7 @@ def test_sequences_are_what_was_asked_for(classes: int) -> None:
     cues = data.mask & (data.tokens <= classes)
     assert cues.sum() / data.mask.sum() == pytest.approx(0.15, abs=0.03)
     for row, tags, length in zip(data.tokens.tolist(), data.tags.tolist(), lengths, strict=True):
-        assert tags[:length] == [_tag(row, place, classes) for place in range(length)]
+        assert tags[:length] == [_tag(row, position, classes) for position in range(length)]
 
 
 def _shares(kinds: NDArray[Any], tags: NDArray[Any], classes: int) -> NDArray[np.float64]:
@@ -69,8 +69,11 @@ def test_one_side_says_nothing_and_both_say_all(classes: int) -> None:
     middle = slice(25, 35)
     before, behind = np.zeros((2, 3000, 10), int)
     for step in range(10):
-        place = 25 + step
-        for kinds, side in ((before, data.tokens[:, :place][:, ::-1]), (behind, data.tokens[:, place + 1 :])):
+        position = 25 + step
+        for kinds, side in (
+            (before, data.tokens[:, :position][:, ::-1]),
+            (behind, data.tokens[:, position + 1 :]),
+        ):
             cue = (side >= 1) & (side <= classes)
             first = cue.argmax(axis=1)
             kinds[:, step] = np.where(cue.any(axis=1), side[np.arange(3000), first] - 1, 0)
@@ -85,16 +88,18 @@ def test_one_side_says_nothing_and_both_say_all(classes: int) -> None:
 def _windows(features: NDArray[Any], reach: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """For each step that has them, the numbers of the ``reach`` steps before and of those behind."""
     N, T, I = features.shape
-    places = range(reach, T - reach)
-    before = [features[:, place - reach : place].reshape(N, reach * I) for place in places]
-    behind = [features[:, place + 1 : place + 1 + reach].reshape(N, reach * I) for place in places]
+    positions = range(reach, T - reach)
+    before = [features[:, position - reach : position].reshape(N, reach * I) for position in positions]
+    behind = [
+        features[:, position + 1 : position + 1 + reach].reshape(N, reach * I) for position in positions
+    ]
     return np.concatenate(before), np.concatenate(behind)
 
 
 def _fitted_accuracy(inputs: NDArray[Any], labels: NDArray[Any]) -> float:
-    half = len(inputs) // 2
-    weights = np.linalg.lstsq(inputs[:half], labels[:half] - 0.5)[0]
-    return float(((inputs[half:] @ weights > 0) == labels[half:]).mean())
+    middle = len(inputs) // 2
+    weights = np.linalg.lstsq(inputs[:middle], labels[:middle] - 0.5)[0]
+    return float(((inputs[middle:] @ weights > 0) == labels[middle:]).mean())
 
 
 def test_a_step_is_labelled_from_both_sides() -> None:
@@ -104,7 +109,7 @@ def test_a_step_is_labelled_from_both_sides() -> None:
     assert data.labels.dtype == np.int32
     assert data.mask.all()
     before, behind = _windows(data.features, 4)
-    labels = np.concatenate([data.labels[:, place] for place in range(4, 10)])
+    labels = np.concatenate([data.labels[:, position] for position in range(4, 10)])
     assert labels.mean() == pytest.approx(0.5, abs=0.05)
     for side in (before, behind):
         assert _fitted_accuracy(side, labels) == pytest.approx(0.75, abs=0.03)

@@ -128,7 +128,7 @@ def test_known_texts_come_back(texts: list[str], padding: Side) -> None:
     st.sampled_from(["left", "right"]),
     st.sampled_from(["left", "right"]),
 )
-def test_rows_hold_the_ids_in_order_and_padding_on_one_side(
+def test_rows_have_the_ids_in_order_and_padding_on_one_side(
     texts: list[str], length: int, padding: Side, truncating: Side
 ) -> None:
     vocabulary = Vocabulary.fit(["a b , ' aa"])
@@ -153,7 +153,7 @@ def test_rows_hold_the_ids_in_order_and_padding_on_one_side(
         (["<pad>", "<unk>"], "tokens is a list"),
     ],
 )
-def test_a_vocabulary_holds_different_tokens_after_the_special_ones(tokens: Any, reason: str) -> None:
+def test_a_vocabulary_has_different_tokens_after_the_special_ones(tokens: Any, reason: str) -> None:
     with pytest.raises(InputError, match=reason):
         Vocabulary(tokens)
 
@@ -183,7 +183,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(source: Path, target: Path) -> None:
-        assert Path(source).parent == Path(target).parent
+        assert Path(source).parent.parent == Path(target).parent
         raise PermissionError("no")
 
     path = tmp_path / "vocabulary.json"

@@ -38,11 +38,11 @@ class Table:
         histories = [
             [int(i) for i in row if i] + [int(token)] for row, (token,) in zip(history, tokens, strict=True)
         ]
-        found = [self.logs(int(s), h[1:]) for (s,), h in zip(source, histories, strict=True)]
+        logs = [self.logs(int(s), h[1:]) for (s,), h in zip(source, histories, strict=True)]
         after = np.zeros_like(history)
         for row, h in enumerate(histories):
             after[row, : len(h)] = h
-        return [np.exp(np.array(found))[:, None], after]
+        return [np.exp(np.array(logs))[:, None], after]
 
     def stepper(self) -> Stepper:
         inputs = (
@@ -55,13 +55,13 @@ class Table:
 
 def everything(table: Table, source: int, longest: int) -> list[tuple[float, tuple[int, ...]]]:
     """Every sequence that ends, with the logarithm of its probability."""
-    found = []
+    sequences = []
     for length in range(longest + 1):
         for tokens in itertools.product((1, *range(4, table.size)), repeat=length):
             steps = [*tokens, END]
             logs = sum(table.logs(source, steps[:k])[token] for k, token in enumerate(steps))
-            found.append((float(logs), tokens))
-    return found
+            sequences.append((float(logs), tokens))
+    return sequences
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 2.0])
@@ -69,10 +69,10 @@ def everything(table: Table, source: int, longest: int) -> list[tuple[float, tup
 def test_a_beam_of_every_width_finds_the_best_of_all(seed: int, penalty: float) -> None:
     table = Table(seed, size=6)
     sources = [[5], [4, 1], [2, 2, 2]]
-    found = beam(
+    hypotheses = beam(
         table.stepper(), sources, start=START, end=END, width=60, best=3, length_penalty=penalty, max_length=3
     )
-    for source, hypothesis in zip(sources, found, strict=True):
+    for source, hypothesis in zip(sources, hypotheses, strict=True):
         ranked = sorted(
             ((logs / ((5 + len(t) + 1) / 6) ** penalty, t) for logs, t in everything(table, sum(source), 3)),
             reverse=True,
@@ -88,7 +88,7 @@ def test_a_beam_of_every_width_finds_the_best_of_all(seed: int, penalty: float) 
 def test_greedy_is_the_loop_one_would_write(seed: int) -> None:
     table = Table(seed)
     sources = [[k, k] for k in range(1, 9)] + [[3, 1, 1]]
-    for source, found in zip(
+    for source, hypothesis in zip(
         sources, greedy(table.stepper(), sources, start=START, end=END, max_length=5), strict=True
     ):
         tokens: list[int] = []
@@ -104,10 +104,10 @@ def test_greedy_is_the_loop_one_would_write(seed: int) -> None:
             if token == END or len(tokens) == 5:
                 break
             tokens.append(token)
-        assert found.tokens == tuple(tokens)
-        assert found.finished is (token == END)
-        assert found.score == pytest.approx(total, abs=1e-6)
-        assert found.margin == pytest.approx(margin, abs=1e-6)
+        assert hypothesis.tokens == tuple(tokens)
+        assert hypothesis.finished is (token == END)
+        assert hypothesis.score == pytest.approx(total, abs=1e-6)
+        assert hypothesis.margin == pytest.approx(margin, abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -152,19 +152,19 @@ def test_batches_and_order_change_nothing() -> None:
 def test_rows_that_have_ended_are_not_run() -> None:
     sources = [[k] for k in range(1, 50)]
     table = Table(0)
-    found = greedy(table.stepper(), sources, start=START, end=END, max_length=7)
-    assert table.rows == sum(len(h.tokens) + 1 for h in found)
-    assert len({len(h.tokens) for h in found}) > 3
+    hypotheses = greedy(table.stepper(), sources, start=START, end=END, max_length=7)
+    assert table.rows == sum(len(h.tokens) + 1 for h in hypotheses)
+    assert len({len(h.tokens) for h in hypotheses}) > 3
 
 
 def test_sources_without_a_token_and_too_long_ones() -> None:
     table = Table(0)
     options: dict[str, Any] = {"start": START, "end": END, "max_length": 4}
     for search in (greedy, beam):
-        found = search(table.stepper(), [[], [4, 5, 6], [], [4, 5]], max_source=2, **options)
-        assert found[0] == found[2] == NOTHING
-        assert (found[1].truncated, found[3].truncated) == (True, False)
-        assert found[1].tokens == found[3].tokens
+        hypotheses = search(table.stepper(), [[], [4, 5, 6], [], [4, 5]], max_source=2, **options)
+        assert hypotheses[0] == hypotheses[2] == NOTHING
+        assert (hypotheses[1].truncated, hypotheses[3].truncated) == (True, False)
+        assert hypotheses[1].tokens == hypotheses[3].tokens
         assert search(table.stepper(), [], **options) == []
         assert search(table.stepper(), np.zeros((3, 4), "int32"), **options) == [NOTHING] * 3
         assert search(table.stepper(), np.zeros((0, 4), "int32"), **options) == []
@@ -173,8 +173,8 @@ def test_sources_without_a_token_and_too_long_ones() -> None:
 def test_what_is_never_chosen() -> None:
     sources = [[k] for k in range(1, 60)]
     for search in (greedy, beam):
-        found = search(Table(2).stepper(), sources, start=START, end=END, max_length=6, never=(0, 1, 5))
-        assert {token for h in found for token in h.tokens} == {4, 6}
+        hypotheses = search(Table(2).stepper(), sources, start=START, end=END, max_length=6, never=(0, 1, 5))
+        assert {token for h in hypotheses for token in h.tokens} == {4, 6}
 
 
 @pytest.mark.parametrize(
@@ -215,14 +215,14 @@ def test_numbers_that_are_no_probabilities_are_refused() -> None:
 
 
 def test_agreement_tells_ties_from_differences() -> None:
-    def made(*tokens: int, margin: float = 1.0) -> Hypothesis:
+    def hypothesis_of(*tokens: int, margin: float = 1.0) -> Hypothesis:
         return Hypothesis(tokens, -1.0, True, margin)
 
-    one = [made(4), made(5, margin=1e-6), made(6), made(4, 4)]
-    two = [made(4), made(6), made(5), made(4, 4)]
-    found = agreement(one, two)
-    assert (found.ties, found.different, found.ok) == ((1,), (2,), False)
-    assert str(found) == "2 of 4 rows equal, 1 differ by a tie (rows 1), 1 differ (rows 2)"
+    one = [hypothesis_of(4), hypothesis_of(5, margin=1e-6), hypothesis_of(6), hypothesis_of(4, 4)]
+    two = [hypothesis_of(4), hypothesis_of(6), hypothesis_of(5), hypothesis_of(4, 4)]
+    result = agreement(one, two)
+    assert (result.ties, result.different, result.ok) == ((1,), (2,), False)
+    assert str(result) == "2 of 4 rows equal, 1 differ by a tie (rows 1), 1 differ (rows 2)"
     assert agreement(one, one).ok
     with pytest.raises(InputError, match="4 and 1 rows"):
         agreement(one, two[:1])

@@ -16,8 +16,8 @@ from biport.training import data
 
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "HELD_OUT", 20)
-    monkeypatch.setattr(seq2seq, "HELD_OUT", 20)
+    monkeypatch.setattr(data, "EVALUATION_ROWS", 20)
+    monkeypatch.setattr(seq2seq, "EVALUATION_ROWS", 20)
     monkeypatch.setattr(seq2seq, "ORACLE_ROWS", 5)
 
 

@@ -10,7 +10,7 @@ from random_graphs import normal as array
 
 import export
 from biport import ops, reference
-from biport.graph import Graph, Node, Value, last_dims
+from biport.graph import Graph, Node, Value, sum_lengths
 
 V, I, H, O = 13, 5, 3, 4
 
@@ -51,13 +51,13 @@ def chain(rng: np.random.Generator, *layers: ops.Op, masked: bool = True, ids: s
     """``ids -> embedding -> layers``, all under one mask; every layer's outputs are outputs."""
     nodes = [Node("mask", ops.NotEqual(), ("ids",)), Node("table", embedding(rng), ("ids",))]
     value, outputs = "table", []
-    for place, op in enumerate(layers, 1):
+    for number, op in enumerate(layers, 1):
         two = isinstance(op, ops.Bidirectional) and op.merge is None
-        made = (f"layer_{place}:0", f"layer_{place}:1") if two else (f"layer_{place}",)
+        names = (f"layer_{number}:0", f"layer_{number}:1") if two else (f"layer_{number}",)
         masks = ("mask",) if masked and op.masked else ()
-        nodes.append(Node(f"layer_{place}", op, (value,), made, masks))
-        value = made[0]
-        outputs += made
+        nodes.append(Node(f"layer_{number}", op, (value,), names, masks))
+        value = names[0]
+        outputs += names
     return Graph((Value("ids", ("N", "T"), ids),), tuple(nodes), tuple(outputs))
 
 
@@ -84,7 +84,7 @@ MASKS = ("none", "right", "left", "holes", "empty row", "all padding")
 
 def tolerance(graph: Graph) -> float:
     """The float32 half of the tolerance policy, with room for one layer behind another."""
-    return 8 * float(np.finfo("float32").eps) * max(last_dims(graph), default=1) ** 0.5
+    return 8 * float(np.finfo("float32").eps) * max(sum_lengths(graph), default=1) ** 0.5
 
 
 def exported(graph: Graph, folder: Path) -> export.Session:
@@ -95,11 +95,11 @@ def exported(graph: Graph, folder: Path) -> export.Session:
 
 def worst(graph: Graph, session: export.Session, *inputs: np.ndarray) -> float:
     """The largest error against the oracle; shapes, dtypes and NaNs must agree."""
-    wanted, found = reference.run(graph, inputs), session.run(inputs)
-    assert [a.shape for a in found] == [a.shape for a in wanted]
-    assert [a.dtype.name for a in found] == [graph.tensors[name].dtype for name in graph.outputs]
+    wanted, outputs = reference.run(graph, inputs), session.run(inputs)
+    assert [a.shape for a in outputs] == [a.shape for a in wanted]
+    assert [a.dtype.name for a in outputs] == [graph.tensors[name].dtype for name in graph.outputs]
     errors = [0.0]
-    for one, two in zip(wanted, found, strict=True):
+    for one, two in zip(wanted, outputs, strict=True):
         np.testing.assert_array_equal(np.isnan(one), np.isnan(two))
         difference = np.abs(one.astype("float64") - two.astype("float64"))
         errors.append(float(np.nanmax(difference, initial=0.0)))

@@ -39,20 +39,20 @@ def cell(
 def stack(rng: np.random.Generator, kinds: Sequence[str], width: int, **settings: Any) -> ops.StackedRNN:
     """Cells of sizes 3, 4, ... on top of each other."""
     sizes = [width, *range(H, H + len(kinds))]
-    cells = [cell(rng, kind, sizes[place], sizes[place + 1]) for place, kind in enumerate(kinds)]
+    cells = [cell(rng, kind, sizes[number], sizes[number + 1]) for number, kind in enumerate(kinds)]
     return ops.StackedRNN(cells=tuple(cells), **settings)
 
 
 def both_ways(one: ops.Recurrent, two: ops.Recurrent, merge: str | None = "concat") -> ops.Bidirectional:
-    """Two halves, the second made to walk backward, both with the rules Keras forces."""
+    """Two directions, the second made to run backward, both with the rules Keras forces."""
     rules = {"zero_output_for_mask": one.return_sequences}
 
-    def half(op: ops.Recurrent, reverse: bool) -> ops.Recurrent:
+    def one_way(op: ops.Recurrent, reverse: bool) -> ops.Recurrent:
         settings = op.settings() | rules | {"reverse": reverse}
         settings |= {"return_sequences": one.return_sequences, "return_state": one.return_state}
         return type(op).build(settings, op.weights())
 
-    return ops.Bidirectional(forward=half(one, False), backward=half(two, True), merge=merge)
+    return ops.Bidirectional(forward=one_way(one, False), backward=one_way(two, True), merge=merge)
 
 
 def graph_of(op: Any, *, masked: bool = True, states: bool = False, N: int | str = "N", T: int | str = "T"):
@@ -60,9 +60,9 @@ def graph_of(op: Any, *, masked: bool = True, states: bool = False, N: int | str
     sizes = op.state_sizes if states else ()
     inputs = [Value("x", (N, T, I), "float32")]
     inputs += [Value("ids", (N, T), "int32")] if masked else []
-    inputs += [Value(f"s{place}", (N, size), "float32") for place, size in enumerate(sizes)]
-    outputs = tuple(f"y:{place}" for place in range(op.output_count)) if op.output_count > 1 else ("y",)
-    reads = ("x", *(f"s{place}" for place in range(len(sizes))))
+    inputs += [Value(f"s{number}", (N, size), "float32") for number, size in enumerate(sizes)]
+    outputs = tuple(f"y:{number}" for number in range(op.output_count)) if op.output_count > 1 else ("y",)
+    reads = ("x", *(f"s{number}" for number in range(len(sizes))))
     masks = ("mask" if masked else None, *(None for _ in sizes))
     nodes = [Node("mask", ops.NotEqual(), ("ids",))] if masked else []
     return Graph(tuple(inputs), (*nodes, Node("y", op, reads, outputs, masks)), outputs)
@@ -71,28 +71,28 @@ def graph_of(op: Any, *, masked: bool = True, states: bool = False, N: int | str
 def valid(rng: np.random.Generator, kind: str, N: int, T: int) -> np.ndarray:
     """A mask ``(N, T)``."""
     steps, lengths = np.arange(T), rng.integers(min(T, 1), T + 1, (N, 1))
-    found = {
+    valid_steps = {
         "right": steps < lengths,
         "left": steps >= T - lengths,
         "all padding": np.zeros((N, T), bool),
         "full": np.ones((N, T), bool),
     }.get(kind, rng.random((N, T)) < 0.6)
     if kind == "empty row":
-        found[N // 2 : N // 2 + 1] = False
-    return found
+        valid_steps[N // 2 : N // 2 + 1] = False
+    return valid_steps
 
 
 def inputs_of(graph: Graph, rng: np.random.Generator, kind: str, N: int = 6, T: int = 7) -> list[np.ndarray]:
     """Random inputs under one kind of mask."""
     sizes = {"N": N, "T": T}
-    made = []
+    arrays = []
     for value in graph.inputs:
         shape = [dim if isinstance(dim, int) else sizes[dim] for dim in value.shape]
         if value.dtype == "int32":
-            made.append(valid(rng, kind, shape[0], shape[1]).astype("int32"))
+            arrays.append(valid(rng, kind, shape[0], shape[1]).astype("int32"))
         else:
-            made.append(rng.normal(size=shape).astype("float32"))
-    return made
+            arrays.append(rng.normal(size=shape).astype("float32"))
+    return arrays
 
 
 def cases_of(graph: Graph, rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
@@ -107,17 +107,17 @@ def verdicts(graph: Graph, path: Path, cases: dict[str, list[np.ndarray]]) -> di
     session = export.Session(path, device="cpu", threads=1)
     oracle = {case: reference.run(graph, arrays) for case, arrays in cases.items()}
     rounded = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
-    found = {case: session.run(arrays) for case, arrays in cases.items()}
+    outputs = {case: session.run(arrays) for case, arrays in cases.items()}
 
-    def errors(results: dict[str, list[np.ndarray]], place: int) -> Error:
-        return measure({k: v[place] for k, v in results.items()}, {k: v[place] for k, v in oracle.items()})
+    def errors(results: dict[str, list[np.ndarray]], index: int) -> Error:
+        return measure({k: v[index] for k, v in results.items()}, {k: v[index] for k, v in oracle.items()})
 
-    made = {}
-    for place, name in enumerate(graph.outputs):
-        error = errors(found, place)
-        verdict, _ = judge_float32(error, errors(rounded, place), None, float32_floor(graph))
-        made[name] = verdict, error
-    return made
+    verdict_of = {}
+    for index, name in enumerate(graph.outputs):
+        error = errors(outputs, index)
+        verdict, _ = judge_float32(error, errors(rounded, index), None, float32_floor(graph))
+        verdict_of[name] = verdict, error
+    return verdict_of
 
 
 def counts(path: Path) -> Counter[str]:
@@ -142,5 +142,5 @@ def check(
     assert counts(path) == nodes
     assert len(report.notes) == nodes.get("Scan", 0), report.notes
     cases = {case: arrays for case, arrays in cases_of(graph, rng).items() if case not in leave_out}
-    found = verdicts(graph, path, cases)
-    assert all(verdict is Verdict.SAME for verdict, _ in found.values()), found
+    verdict_of = verdicts(graph, path, cases)
+    assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of

@@ -48,27 +48,32 @@ def written(graph: Graph, folder: Path, how: str = "auto") -> Path:
     return export.write(graph, folder / "model.onnx", overwrite=True, contract=RIGHT, lowering=how).path
 
 
-@pytest.mark.parametrize("hold", [False, True], ids=["zeros", "hold"])
+@pytest.mark.parametrize("carry", [False, True], ids=["zeros", "carry"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_right_padded_inputs(kind, reverse, hold, rng, tmp_path):
-    rules: dict[str, Any] = {"reverse": reverse, "zero_output_for_mask": not hold}
+def test_right_padded_inputs(kind, reverse, carry, rng, tmp_path):
+    rules: dict[str, Any] = {"reverse": reverse, "zero_output_for_mask": not carry}
     for sequences, states, how in itertools.product((True, False), (True, False), ("fused", "loop")):
         op = cell(rng, kind, I, H, return_sequences=sequences, return_state=states, **rules)
         graph = graph_of(op, states=states)
-        found = verdicts(graph, written(graph, tmp_path, how), kept(graph, rng))
-        assert all(verdict is Verdict.SAME for verdict, _ in found.values()), (sequences, states, how, found)
+        verdict_of = verdicts(graph, written(graph, tmp_path, how), kept(graph, rng))
+        assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), (
+            sequences,
+            states,
+            how,
+            verdict_of,
+        )
 
 
 @pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
 @pytest.mark.parametrize("merge", ops.MERGE_MODES)
 def test_both_ways(merge, sequences, rng, tmp_path):
     one, two = (stack(rng, ["gru", "lstm"], I, return_sequences=sequences) for _ in range(2))
-    halves = cell(rng, "lstm", I, H, return_sequences=sequences), cell(rng, "lstm", I, H)
-    for op in (both_ways(one, two, merge), both_ways(*halves, merge)):
+    pair = cell(rng, "lstm", I, H, return_sequences=sequences), cell(rng, "lstm", I, H)
+    for op in (both_ways(one, two, merge), both_ways(*pair, merge)):
         graph = graph_of(op)
-        found = verdicts(graph, written(graph, tmp_path), kept(graph, rng))
-        assert all(verdict is Verdict.SAME for verdict, _ in found.values()), found
+        verdict_of = verdicts(graph, written(graph, tmp_path), kept(graph, rng))
+        assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of
 
 
 def broken(rng: np.random.Generator, N: int, T: int) -> list[np.ndarray]:
@@ -101,7 +106,7 @@ def test_any_other_input_is_an_error(kind, how, rng, tmp_path):
         assert len(session.run([x, ids])) == 1
 
 
-def test_nothing_is_moved_that_is_in_place(rng, tmp_path):
+def test_nothing_is_moved_that_is_in_front(rng, tmp_path):
     graph = chain(rng, cell(rng, "lstm", I, I, return_sequences=True), cell(rng, "lstm", I, H))
     free, bound = tmp_path / "free.onnx", tmp_path / "bound.onnx"
     more = export.write(graph, free).nodes

@@ -25,7 +25,7 @@ from biport.app.cli import app
 from biport.data import Vocabulary
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
-from export import triton
+from export.deploy import triton
 
 DOCS = Path(__file__).parents[2] / "docs" / "deployment.md"
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))
@@ -33,9 +33,9 @@ TEXTS = ["Good film!", "", "not bad"]
 
 
 def shown(name: str) -> str:
-    found = re.search(rf"<!-- {name} -->\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
-    assert found is not None
-    return found[1]
+    match = re.search(rf"<!-- {name} -->\n```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert match is not None
+    return match[1]
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def graph() -> Graph:
     rng = np.random.default_rng(2)
     weights = {"weight": array(rng, 1, H), "bias": array(rng, 1)}
     head = ops.Dense(input_size=H, output_size=1, activation="sigmoid", **weights)
-    made = chain(rng, lstm(rng, I, H), head)
-    return Graph(made.inputs, made.nodes, ("layer_2",))
+    graph = chain(rng, lstm(rng, I, H), head)
+    return Graph(graph.inputs, graph.nodes, ("layer_2",))
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +86,11 @@ def test_the_service(model, tmp_path):
             assert process.stdout is not None
             port = int(process.stdout.readline().rpartition(" ")[2])
             assert ask(port, None) == (200, {"device": "cpu", "labels": ["no", "yes"]})
-            status, found = ask(port, json.dumps(TEXTS).encode())
+            status, answer = ask(port, json.dumps(TEXTS).encode())
             assert status == 200
-            assert [row["label"] for row in found] == [label for label, _ in wanted]
+            assert [row["label"] for row in answer] == [label for label, _ in wanted]
             np.testing.assert_allclose(
-                [row["probability"] for row in found], [share for _, share in wanted], atol=1e-6
+                [row["probability"] for row in answer], [share for _, share in wanted], atol=1e-6
             )
             assert ask(port, b"[]") == (200, [])
             for content, code, message in (
@@ -99,9 +99,9 @@ def test_the_service(model, tmp_path):
                 (b"[3]", 400, "row 1: should be one row"),
                 (b"[" + b"0," * 2000 + b"0]", 400, "a list of up to"),
             ):
-                status, found = ask(port, content)
+                status, answer = ask(port, content)
                 assert status == code
-                assert message in found["error"]
+                assert message in answer["error"]
             assert announce(port, 2**20 + 1) == 413
         finally:
             process.terminate()
@@ -118,12 +118,12 @@ def test_ray(model, tmp_path):
     ray.init(num_cpus=4, include_dashboard=False)
     try:
         names["score"](str(model), str(tmp_path / "in.csv"), str(tmp_path / "out"))
-        found = {row["id"]: row for row in ray.data.read_parquet(str(tmp_path / "out")).take_all()}
+        by_id = {row["id"]: row for row in ray.data.read_parquet(str(tmp_path / "out")).take_all()}
     finally:
         ray.shutdown()
     wanted = list(export.Session(model, device="cpu").classify(TEXTS))
-    assert sorted(found) == list(range(50))
-    for number, row in found.items():
+    assert sorted(by_id) == list(range(50))
+    for number, row in by_id.items():
         label, share = wanted[number % 3]
         assert row["label"] == label
         assert abs(row["probability"] - share) < 1e-6
@@ -181,9 +181,9 @@ def schema() -> Any:
         ],
     }
     for message, fields in messages.items():
-        made = file.message_type.add(name=message)
+        entry = file.message_type.add(name=message)
         for name, number, kind, repeated in fields:
-            field = made.field.add(name=name, number=number, label=3 if repeated else 1)
+            field = entry.field.add(name=name, number=number, label=3 if repeated else 1)
             if kind in kinds:
                 field.type = kinds[kind]  # type: ignore[assignment]
             else:

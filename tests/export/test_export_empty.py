@@ -36,10 +36,10 @@ def rng() -> np.random.Generator:
 
 def test_in_a_process_of_its_own(rng, tmp_path):
     paths = []
-    for place, masked in enumerate((True, False)):
+    for number, masked in enumerate((True, False)):
         layers = bidirectional(rng, I, H, sequences=True), lstm(rng, 2 * H, 4, reverse=True)
         exported(chain(rng, *layers, masked=masked), tmp_path)
-        paths.append(str((tmp_path / "model.onnx").rename(tmp_path / f"{place}.onnx")))
+        paths.append(str((tmp_path / "model.onnx").rename(tmp_path / f"{number}.onnx")))
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", CHILD, *paths], capture_output=True, text=True, timeout=60, cwd=root

@@ -7,7 +7,7 @@ import pytest
 from build_export import MASKS, H, I, bidirectional, chain, exported, lstm, padded_ids, tolerance, worst
 
 from biport import ops
-from export.layout import Layout
+from export.onnx.step_layout import StepLayout
 
 
 @pytest.fixture
@@ -15,24 +15,24 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(7)
 
 
-def found(graph, folder, rng) -> dict[str, bool]:
+def different(graph, folder, rng) -> dict[str, bool]:
     session = exported(graph, folder)
     return {kind: worst(graph, session, padded_ids(rng, kind)) > tolerance(graph) for kind in MASKS}
 
 
 @pytest.mark.parametrize("order", ["ifoc", "iocf", "oifc", "cofi", "iofc"])
 def test_a_wrong_gate_order(order, rng, tmp_path, monkeypatch):
-    monkeypatch.setattr("export.fused.ORDERS", {ops.LSTM: order})
-    verdicts = found(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)
+    monkeypatch.setattr("export.onnx.fused_node.ORDERS", {ops.LSTM: order})
+    verdicts = different(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)
     assert verdicts["none"] == (order != "iofc")
 
 
 def test_swapped_biases_of_two_directions(rng, tmp_path, monkeypatch):
-    from export import fused
+    from export.onnx import fused_node
 
-    real = fused._both_biases
-    monkeypatch.setattr(fused, "_both_biases", lambda half, order: real(half, order)[::-1].copy())
-    assert found(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)["none"]
+    real = fused_node._both_biases
+    monkeypatch.setattr(fused_node, "_both_biases", lambda cell, order: real(cell, order)[::-1].copy())
+    assert different(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)["none"]
 
 
 def test_a_mask_taken_for_right_padding(rng, tmp_path, monkeypatch):
@@ -40,8 +40,8 @@ def test_a_mask_taken_for_right_padding(rng, tmp_path, monkeypatch):
         def __get__(self, layout, owner):
             return layout.scope("Add", layout.scope("Mul", layout._valid, [0]), layout._time)
 
-    monkeypatch.setattr(Layout, "_dest", Identity())
-    verdicts = found(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)
+    monkeypatch.setattr(StepLayout, "_dest", Identity())
+    verdicts = different(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, rng)
     assert verdicts == {
         "none": False,
         "right": False,
@@ -53,14 +53,14 @@ def test_a_mask_taken_for_right_padding(rng, tmp_path, monkeypatch):
 
 
 def test_a_mask_left_out(rng, tmp_path, monkeypatch):
-    monkeypatch.setattr(Layout, "lengths", None)
-    verdicts = found(chain(rng, lstm(rng, I, H)), tmp_path, rng)
+    monkeypatch.setattr(StepLayout, "lengths", None)
+    verdicts = different(chain(rng, lstm(rng, I, H)), tmp_path, rng)
     assert verdicts == {kind: kind != "none" for kind in MASKS}
 
 
-def test_the_zero_rule_for_the_hold_rule(rng, tmp_path, monkeypatch):
-    real = Layout._step
-    monkeypatch.setattr(Layout, "_step", lambda self, hold, reverse: real(self, False, reverse))
-    verdicts = found(chain(rng, lstm(rng, I, H, return_sequences=True)), tmp_path, rng)
+def test_the_zero_rule_for_the_carry_rule(rng, tmp_path, monkeypatch):
+    real = StepLayout._step
+    monkeypatch.setattr(StepLayout, "_step", lambda self, carry, reverse: real(self, False, reverse))
+    verdicts = different(chain(rng, lstm(rng, I, H, return_sequences=True)), tmp_path, rng)
     assert verdicts["right"]
     assert not verdicts["none"]

@@ -15,11 +15,11 @@ import pytest
 from build_export import H, I, V, array, bidirectional, chain, dense, exported, lstm, padded_ids, worst
 from build_recurrent import both_ways, cell, graph_of
 
-import biport
 import export
 from biport import ops
 from biport.errors import FileError, GraphError, MissingDependencyError, UnsupportedError
 from biport.graph import Graph, Node, Value
+from biport.version import __version__
 
 
 @pytest.fixture
@@ -29,20 +29,20 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def graph(rng) -> Graph:
-    made = chain(rng, bidirectional(rng, I, H, sequences=False))
-    return Graph(made.inputs, made.nodes, made.outputs, {"framework": "keras", "version": "3.15.1"})
+    graph = chain(rng, bidirectional(rng, I, H, sequences=False))
+    return Graph(graph.inputs, graph.nodes, graph.outputs, {"framework": "keras", "version": "3.15.1"})
 
 
 def test_report_and_metadata(graph, tmp_path):
     report = export.write(graph, tmp_path / "model.onnx")
     model = onnx.load(report.path)
-    found = {entry.key: entry.value for entry in model.metadata_props}
-    assert (model.producer_name, model.producer_version) == ("biport", biport.__version__)
-    assert found["biport.version"] == biport.__version__
-    assert found["biport.route"] == report.route == "fused"
-    assert found["biport.digest"] == graph.digest()
-    assert json.loads(found["biport.origin"]) == dict(graph.origin)
-    assert json.loads(found["biport.inputs"]) == [
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert (model.producer_name, model.producer_version) == ("biport", __version__)
+    assert properties["biport.version"] == __version__
+    assert properties["biport.route"] == report.route == "fused"
+    assert properties["biport.digest"] == graph.digest()
+    assert json.loads(properties["biport.origin"]) == dict(graph.origin)
+    assert json.loads(properties["biport.inputs"]) == [
         {"name": "ids", "shape": ["N", "T"], "dtype": "int32", "ids": V}
     ]
     assert model.ir_version <= 10
@@ -70,7 +70,7 @@ def test_refuses_to_overwrite(graph, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["missing/model.onnx", "folder"])
-def test_places_that_cannot_be_written(path, graph, tmp_path):
+def test_paths_that_cannot_be_written(path, graph, tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(FileError, match=str(tmp_path)):
         export.write(graph, tmp_path / path, overwrite=True)
@@ -110,8 +110,8 @@ def test_a_failure_leaves_nothing_behind(graph, tmp_path, monkeypatch):
     assert path.read_text() == "mine"
 
 
-def test_an_invalid_model_is_not_put_in_place(graph, tmp_path, monkeypatch):
-    monkeypatch.setattr("export.ops.bidirectional.MERGES", {"sum": "NoSuchOperator"})
+def test_an_invalid_model_is_not_published(graph, tmp_path, monkeypatch):
+    monkeypatch.setattr("export.ops.recurrent.MERGES", {"sum": "NoSuchOperator"})
     rng = np.random.default_rng(0)
     bad = chain(rng, bidirectional(rng, I, H, sequences=True, merge="sum"))
     with pytest.raises(GraphError, match="NoSuchOperator"):
@@ -166,10 +166,17 @@ def test_importing_export_loads_no_package_it_may_not_need():
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_a_missing_package_is_named_with_its_remedy(graph, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx_ir", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'biport\[export\]'"):
-        _ = export.write
+@pytest.mark.parametrize("package", ["onnx", "onnx_ir"])
+def test_a_missing_package_is_named_with_its_remedy(package, graph, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    remedy = rf"exporting to ONNX needs {package}, .*pip install 'biport\[export\]'"
+    for call in (
+        lambda: export.write(graph, tmp_path / "model.onnx"),
+        lambda: export.write_decoder(graph, tmp_path / "decoder"),
+        lambda: export.trace(tmp_path / "model.onnx", {}, graph),
+    ):
+        with pytest.raises(MissingDependencyError, match=remedy):
+            call()
 
 
 @pytest.mark.parametrize(("N", "T"), [("N", "T"), (3, "T"), (3, 5)])

@@ -75,9 +75,9 @@ def test_sequences_and_states(kind, masked, backwards, tmp_path):
     sizes = [H, *(size for group in STATES.get(kind, [[H]]) for size in group)]
     for path in paths:
         session = export.Session(path, device="cpu", threads=1)
-        assert session.output_names == ["it:0", "last", *(f"it:{place}" for place in range(1, len(sizes)))]
-        found = session.run([np.zeros((0, 7), "int32")])
-        assert [a.shape for a in found] == [(0, 7, H), (0, 2), *((0, size) for size in sizes[1:])]
+        assert session.output_names == ["it:0", "last", *(f"it:{number}" for number in range(1, len(sizes)))]
+        outputs = session.run([np.zeros((0, 7), "int32")])
+        assert [a.shape for a in outputs] == [(0, 7, H), (0, 2), *((0, size) for size in sizes[1:])]
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -92,9 +92,9 @@ def test_initial_states(kind, tmp_path):
     fused, *others = routes(randomised(keras.Model([ids, *flat], outputs)), tmp_path, kind in TRACED)
     states = [np.full((2, int(size)), 0.5, "float32") for group in groups for size in group]
     # No steps: the fused route gives the initial states, the other one says that it cannot.
-    y, *found = export.Session(fused, "cpu").run([np.zeros((2, 0), "int32"), *states])
+    y, *outputs = export.Session(fused, "cpu").run([np.zeros((2, 0), "int32"), *states])
     assert not y.any()
-    assert all((one == two).all() for one, two in zip(found, states, strict=True))
+    assert all((one == two).all() for one, two in zip(outputs, states, strict=True))
     for other in others:
         with pytest.raises(InputError, match="not defined"):
             export.Session(other, "cpu").run([np.zeros((2, 0), "int32"), *states])
@@ -105,8 +105,8 @@ def test_initial_states(kind, tmp_path):
 def test_both_directions(kind, merge, sequences, tmp_path):
     ids, x = embedded()
     layer = LAYERS[kind](return_sequences=sequences, name="half")
-    made = keras.tree.flatten(layers.Bidirectional(layer, merge_mode=merge, name="it")(x))
-    routes(randomised(keras.Model(ids, made)), tmp_path, sequences and kind in TRACED)
+    outputs = keras.tree.flatten(layers.Bidirectional(layer, merge_mode=merge, name="it")(x))
+    routes(randomised(keras.Model(ids, outputs)), tmp_path, sequences and kind in TRACED)
 
 
 def test_an_encoder_and_a_decoder(tmp_path):

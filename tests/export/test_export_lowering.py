@@ -27,9 +27,9 @@ import export
 from biport import ops
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError
-from export import lowering
-from export.lowering import LOOP_FROM, LOWERINGS
-from export.precision import PRECISIONS, write_precision
+from export.deploy.precision import PRECISIONS, write_precision
+from export.onnx import lowering
+from export.onnx.lowering import LOOP_FROM, LOWERINGS
 
 CHOSEN = [kind for kind, (cls, _) in KINDS.items() if cls in LOOP_FROM]
 
@@ -48,8 +48,8 @@ def from_three(monkeypatch):
 
 def same(graph, path: Path, rng: np.random.Generator, how: str) -> None:
     export.write(graph, path, lowering=how, overwrite=True)
-    found = verdicts(graph, path, cases_of(graph, rng))
-    assert all(verdict is Verdict.SAME for verdict, _ in found.values()), (how, found)
+    verdict_of = verdicts(graph, path, cases_of(graph, rng))
+    assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), (how, verdict_of)
 
 
 def inside(path: Path) -> set[str]:
@@ -81,7 +81,7 @@ def test_two_directions(kind, merge, rng, tmp_path, from_three):
         assert {op.forward.kind, "Scan"} <= inside(tmp_path / "model.onnx")
 
 
-def test_stacks_and_halves_that_differ(rng, tmp_path, from_three):
+def test_stacks_and_directions_that_differ(rng, tmp_path, from_three):
     op = both_ways(stack(rng, ["gru", "rnn"], I, return_sequences=True), cell(rng, "rnn", I, H))
     for how in LOWERINGS:
         same(graph_of(op), tmp_path / f"{how}.onnx", rng, how)
@@ -104,32 +104,32 @@ def test_a_batch_that_is_known_needs_no_branch(kind, rng, tmp_path, from_three):
         report = export.write(graph, tmp_path / "model.onnx", overwrite=True)
         assert counts(tmp_path / "model.onnx") == nodes
         assert bool(report.notes) == (N == 3)
-        found = verdicts(graph, tmp_path / "model.onnx", {"holes": inputs_of(graph, rng, "holes", N)})
-        assert found["y"][0] is Verdict.SAME
+        verdict_of = verdicts(graph, tmp_path / "model.onnx", {"holes": inputs_of(graph, rng, "holes", N)})
+        assert verdict_of["y"][0] is Verdict.SAME
 
 
 def test_which_batch_is_large_depends_on_the_size(rng):
     wanted = {8: 32, 16: 16, 64: 4, 100: 3, 1024: 1}
-    found = {size: lowering._least(cell(rng, "rnn", I, size), "auto") for size in wanted}
-    assert found == wanted
+    least = {size: lowering._least(cell(rng, "rnn", I, size), "auto") for size in wanted}
+    assert least == wanted
 
 
-@pytest.mark.parametrize("place", ["then_branch", "else_branch"])
-def test_each_branch_is_run(place, rng, tmp_path, from_three):
+@pytest.mark.parametrize("branch_name", ["then_branch", "else_branch"])
+def test_each_branch_is_run(branch_name, rng, tmp_path, from_three):
     """A fault in either is seen by the batches that go there, and by no others."""
     graph = graph_of(cell(rng, "rnn", I, H, biases=1))
     path = tmp_path / "model.onnx"
     export.write(graph, path)
     model = onnx.load(path)
     (choice,) = [node for node in model.graph.node if node.op_type == "If"]
-    (branch,) = [part.g for part in choice.attribute if part.name == place]
+    (branch,) = [part.g for part in choice.attribute if part.name == branch_name]
     name = next(n.input[1] for n in branch.node if n.op_type in ("RNN", "MatMul"))
     (weight,) = [item for item in model.graph.initializer if item.name == name]
     weight.raw_data = (np.frombuffer(weight.raw_data, "float32") + 1).tobytes()
     onnx.save(model, path)
     cases = {N: inputs_of(graph, rng, "right", N, 7) for N in (1, 2, 3, 4)}
     wrong = {N for N, x in cases.items() if verdicts(graph, path, {str(N): x})["y"][0] is Verdict.DIFFERENT}
-    assert wrong == ({3, 4} if place == "then_branch" else {1, 2})
+    assert wrong == ({3, 4} if branch_name == "then_branch" else {1, 2})
 
 
 def test_another_lowering_is_refused(rng, tmp_path):
@@ -158,10 +158,10 @@ def test_smaller_numbers_leave_the_loop_out(kind, precision, rng, tmp_path, from
     export.write(graph, tmp_path / "exact.onnx")
     assert {op.forward.kind, "Scan"} <= inside(tmp_path / "exact.onnx")
     write_precision(tmp_path / "exact.onnx", tmp_path / "small.onnx", precision)
-    made = onnx.load(tmp_path / "small.onnx").graph
+    small = onnx.load(tmp_path / "small.onnx").graph
     assert counts(tmp_path / "small.onnx") == {op.forward.kind: 1}
-    read = {name for node in made.node for name in node.input}
-    assert {weight.name for weight in made.initializer} <= read
+    read = {name for node in small.node for name in node.input}
+    assert {weight.name for weight in small.initializer} <= read
     exact, small = (
         export.Session(tmp_path / f"{name}.onnx", device="cpu", threads=1) for name in ("exact", "small")
     )

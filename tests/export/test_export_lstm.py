@@ -70,7 +70,7 @@ def test_biases(biases, rng, tmp_path):
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("sequences", [True, False])
 @pytest.mark.parametrize("merge", ["concat", None])
-def test_halves_of_two_sizes_take_a_node_each(merge, sequences, masked, rng, tmp_path):
+def test_directions_of_two_sizes_take_a_node_each(merge, sequences, masked, rng, tmp_path):
     layer = bidirectional(rng, I, H, sequences=sequences, merge=merge, other_size=H + 1)
     check(chain(rng, layer, masked=masked), tmp_path, rng, layers=2)
 

@@ -57,8 +57,8 @@ def test_dense(activation, rank, bias, rng, tmp_path):
 def test_keras_2s_hard_sigmoid_is_onnx_own(rng, tmp_path):
     node = Node("y", ops.Activation(function="hard_sigmoid_keras2"), ("x",))
     session = exported(Graph((X2,), (node,), ("y",)), tmp_path)
-    (made,) = onnx.load(session.path).graph.node
-    assert (made.op_type, list(made.attribute)) == ("HardSigmoid", [])
+    (node,) = onnx.load(session.path).graph.node
+    assert (node.op_type, list(node.attribute)) == ("HardSigmoid", [])
 
 
 @pytest.mark.parametrize("dtype", ops.INTEGERS)

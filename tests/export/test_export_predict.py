@@ -13,7 +13,7 @@ from biport import ops
 from biport.data import Vocabulary
 from biport.errors import FileError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
-from export.batching import Row, batches
+from export.runtime.batching import InputRow, batches
 
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad"))
 
@@ -36,21 +36,21 @@ def tagger(rng, masked: bool = True) -> Graph:
 def corpus(rng: np.random.Generator, zeros: bool = True) -> list[np.ndarray]:
     """Rows of every kind: short, long, of equal lengths, empty, with zeros anywhere."""
     rows = [rng.integers(1, V, length) for length in [*rng.integers(1, 30, 60), 1, 90, 5, 5, 5]]
-    for place in range(0, len(rows), 5) if zeros else ():
-        rows[place] = np.where(rng.random(len(rows[place])) < 0.4, 0, rows[place])
+    for index in range(0, len(rows), 5) if zeros else ():
+        rows[index] = np.where(rng.random(len(rows[index])) < 0.4, 0, rows[index])
     return [*rows, np.zeros(4, int), *([np.zeros(0, int)] if zeros else [])]
 
 
 def one_by_one(session: export.Session, rows: list) -> list[list[np.ndarray]]:
-    return [[found[0] for found in session.run([np.asarray(row)[None]])] for row in rows]
+    return [[output[0] for output in session.run([np.asarray(row)[None]])] for row in rows]
 
 
-def same(found, wanted, tolerance: float = 1e-6) -> None:
-    found = list(found)
-    assert len(found) == len(wanted)
-    for got, exact in zip(found, wanted, strict=True):
-        assert [a.shape for a in got] == [a.shape for a in exact]
-        for one, two in zip(got, exact, strict=True):
+def same(results, wanted, tolerance: float = 1e-6) -> None:
+    results = list(results)
+    assert len(results) == len(wanted)
+    for result, exact in zip(results, wanted, strict=True):
+        assert [a.shape for a in result] == [a.shape for a in exact]
+        for one, two in zip(result, exact, strict=True):
             np.testing.assert_allclose(one, two, atol=tolerance, rtol=0)
 
 
@@ -81,7 +81,8 @@ def test_masked_rows_share_batches_and_others_do_not(rng, tmp_path):
 
 def test_a_row_with_a_zero_is_never_padded() -> None:
     rows = [
-        Row(None, length, pads) for length, pads in ((3, True), (4, False), (2, True), (4, False), (5, False))
+        InputRow(None, length, pads)
+        for length, pads in ((3, True), (4, False), (2, True), (4, False), (5, False))
     ]
     assert batches(rows, 100) == [[4], [1, 3], [0, 2]]
     assert batches(rows, 5) == [[4], [1], [3], [0], [2]]
@@ -106,10 +107,10 @@ def test_memory_does_not_grow_with_the_corpus(rng, tmp_path):
             yield rng.integers(1, V, 3)
 
     done: list[int] = []
-    found = list(itertools.islice(session.predict(endless(), window=50, progress=done.append), 500))
-    assert len(found) == 500
+    results = list(itertools.islice(session.predict(endless(), window=50, progress=done.append), 500))
+    assert len(results) == 500
     assert taken <= 600
-    assert all(array.base is None for (array,) in found)
+    assert all(array.base is None for (array,) in results)
     assert 500 <= sum(done) <= 600
 
 
@@ -121,9 +122,9 @@ def test_fixed_lengths(rng, tmp_path):
         rows = [[1, 2, 3], [4, 5, 6, 7, 8, 9]]
         if masked:
             padded = session.run([np.array([[1, 2, 3, 0, 0, 0], rows[1]])])
-            found = list(session.predict(rows))
-            assert [a.shape[0] for a, _ in found] == [3, 6]
-            np.testing.assert_allclose(found[0][0], padded[0][0, :3], atol=1e-6)
+            results = list(session.predict(rows))
+            assert [a.shape[0] for a, _ in results] == [3, 6]
+            np.testing.assert_allclose(results[0][0], padded[0][0, :3], atol=1e-6)
             with pytest.raises(InputError, match="row 1: the model takes rows of 6 steps at most, found 7"):
                 list(session.predict([[1] * 7]))
         else:
@@ -191,7 +192,7 @@ def test_texts_and_labels(rng, tmp_path):
         for (label, share), (scores,) in zip(session.classify(texts), wanted, strict=True):
             steps = scores if sequences else scores[None]
             shares = np.concatenate([1 - steps, steps], 1) if size == 1 else steps
-            names = [labels[place] for place in shares.argmax(1)]
+            names = [labels[index] for index in shares.argmax(1)]
             assert label == (names if sequences else names[0])
             np.testing.assert_allclose(share, shares.max(1) if sequences else shares.max(), atol=1e-6)
 

@@ -16,7 +16,7 @@ from build_export import H, I, bidirectional, chain, exported, lstm
 
 import export
 from biport.errors import FileError, MissingDependencyError, UnsupportedError
-from export import opening, providers
+from export.runtime import opening, providers
 
 CPU, CUDA = providers.CPU, providers.CUDA
 
@@ -63,8 +63,8 @@ def play(monkeypatch):
 
     def start(placed: dict[str, list[str]], broken: bool = False) -> None:
         def played(path, device, threads):
-            made = create(path, "cpu", threads)
-            return made if device == "cpu" else Played(made, placed, broken)
+            session = create(path, "cpu", threads)
+            return session if device == "cpu" else Played(session, placed, broken)
 
         monkeypatch.setattr(opening, "create", played)
         monkeypatch.setattr(opening, "cuda_is_built_in", lambda: True)
@@ -83,9 +83,9 @@ def test_cuda_that_runs_everything(session, play):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for device in ("cuda", "auto"):
-            made = export.Session(session.path, device=device)
-            assert made.device == "cuda"
-            assert made.placement == {CUDA: {"LSTM": 1, "MatMul": 1}, CPU: {"Shape": 1}}
+            opened = export.Session(session.path, device=device)
+            assert opened.device == "cuda"
+            assert opened.placement == {CUDA: {"LSTM": 1, "MatMul": 1}, CPU: {"Shape": 1}}
 
 
 def test_a_recurrent_node_on_the_cpu(session, play):
@@ -104,9 +104,9 @@ def test_a_kernel_that_breaks(session, play):
     with pytest.raises(MissingDependencyError, match=r"smallest batch fails .CUDNN_STATUS_NOT_SUPPORTED"):
         export.Session(session.path, device="cuda")
     with pytest.warns(RuntimeWarning, match="running on the CPU: CUDA does not work here"):
-        made = export.Session(session.path, device="auto")
-    assert made.device == "cpu"
-    assert made.run([np.array([[1, 2]])])[0].shape == (1, 2 * H)
+        opened = export.Session(session.path, device="auto")
+    assert opened.device == "cpu"
+    assert opened.run([np.array([[1, 2]])])[0].shape == (1, 2 * H)
 
 
 def test_a_batch_that_the_cpu_does_not_run_either_proves_nothing(session, play, monkeypatch):
@@ -152,11 +152,11 @@ def test_why_cuda_does_not_work(missing, message, monkeypatch):
 
 def test_models_that_need_steps_and_foreign_ones_open(tmp_path):
     rng = np.random.default_rng(8)
-    made = exported(chain(rng, lstm(rng, I, H)), tmp_path)
-    model = onnx.load(made.path)
+    written = exported(chain(rng, lstm(rng, I, H)), tmp_path)
+    model = onnx.load(written.path)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "foreign.onnx")
     foreign = export.Session(tmp_path / "foreign.onnx", device="cpu")
     assert not foreign.masked
-    found = [a.shape for (a,) in foreign.predict([[1, 2, 3], [4]])]
-    assert found == [(H,), (H,)]
+    shapes = [a.shape for (a,) in foreign.predict([[1, 2, 3], [4]])]
+    assert shapes == [(H,), (H,)]

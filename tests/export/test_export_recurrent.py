@@ -1,4 +1,4 @@
-"""Every recurrent op in ONNX against the oracle: in every way of walking, under every mask, at every size."""
+"""Every recurrent op in ONNX against the oracle: in every direction, under every mask, at every size."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ import export
 from biport import ops
 from biport.compare.tolerance import Verdict
 from biport.graph import Graph, Node, Value
-from export import fused, scan
-from export.layout import Layout
+from export.onnx import fused_node, scan
+from export.onnx.step_layout import StepLayout
 
 NODES = {"lstm": "LSTM", "gru": "GRU", "gru_before": "GRU", "rnn": "RNN"}
 LOOPED: dict[str, Any] = {"activation": "hard_tanh"}
@@ -68,10 +68,10 @@ def test_one_direction(kind, looped, settings, rng, tmp_path):
 @pytest.mark.parametrize("merge", ops.MERGE_MODES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_directions(kind, merge, looped, settings, rng, tmp_path):
-    halves = [cell(rng, kind, I, H, **settings, **(LOOPED if looped else {})) for _ in range(2)]
+    pair = [cell(rng, kind, I, H, **settings, **(LOOPED if looped else {})) for _ in range(2)]
     nodes = {"Scan": 2} if looped else {NODES[kind]: 1}
     for masked, states in itertools.product((True, False), repeat=2):
-        check(both_ways(halves[0], halves[1], merge), tmp_path, rng, nodes, masked=masked, states=states)
+        check(both_ways(pair[0], pair[1], merge), tmp_path, rng, nodes, masked=masked, states=states)
 
 
 @pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
@@ -87,10 +87,10 @@ def test_two_directions(kind, merge, looped, settings, rng, tmp_path):
     ],
     ids=lambda given: "".join(map(str, given[:2])) if isinstance(given, tuple) else None,
 )
-def test_halves_that_differ_take_a_node_each(one, two, nodes, merge, settings, rng, tmp_path):
-    halves = [cell(rng, kind, I, size, **settings, **more) for kind, size, more in (one, two)]
+def test_directions_that_differ_take_a_node_each(one, two, nodes, merge, settings, rng, tmp_path):
+    pair = [cell(rng, kind, I, size, **settings, **more) for kind, size, more in (one, two)]
     for masked, states in itertools.product((True, False), repeat=2):
-        check(both_ways(halves[0], halves[1], merge), tmp_path, rng, nodes, masked=masked, states=states)
+        check(both_ways(pair[0], pair[1], merge), tmp_path, rng, nodes, masked=masked, states=states)
 
 
 @pytest.mark.parametrize("settings", every(*FLAGS), ids=shown)
@@ -123,9 +123,9 @@ def test_a_stack_stays_in_step_form(rng, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_biases(kind, biases, looped, rng, tmp_path):
     more = LOOPED if looped else {}
-    halves = [cell(rng, kind, I, H, biases, **more), cell(rng, kind, I, H, (biases + 2) % 3, **more)]
-    check(halves[0], tmp_path, rng, {"Scan" if looped else NODES[kind]: 1})
-    check(both_ways(halves[0], halves[1]), tmp_path, rng, {"Scan": 2} if looped else {NODES[kind]: 1})
+    pair = [cell(rng, kind, I, H, biases, **more), cell(rng, kind, I, H, (biases + 2) % 3, **more)]
+    check(pair[0], tmp_path, rng, {"Scan" if looped else NODES[kind]: 1})
+    check(both_ways(pair[0], pair[1]), tmp_path, rng, {"Scan": 2} if looped else {NODES[kind]: 1})
 
 
 def tame(op: ops.Cell) -> ops.Cell:
@@ -133,24 +133,25 @@ def tame(op: ops.Cell) -> ops.Cell:
     return type(op).build(op.settings(), {path: array / 15 for path, array in op.weights().items()})
 
 
-PLACES = [(kind, place) for kind in KINDS for place in ("activation", "recurrent_activation")][:-1]
+SETTINGS = [(kind, setting) for kind in KINDS for setting in ("activation", "recurrent_activation")][:-1]
 
 
 @pytest.mark.parametrize("name", ops.ACTIVATIONS)
-@pytest.mark.parametrize(("kind", "place"), PLACES)
-def test_every_activation_in_every_place(kind, place, name, rng, tmp_path):
-    settings: dict[str, Any] = {"activation": "softsign"} if name in fused.FUSED else {}
-    settings |= {place: name, "return_state": True}
+@pytest.mark.parametrize(("kind", "setting"), SETTINGS)
+def test_every_activation_in_every_position(kind, setting, name, rng, tmp_path):
+    settings: dict[str, Any] = {"activation": "softsign"} if name in fused_node.FUSED else {}
+    settings |= {setting: name, "return_state": True}
     op = tame(cell(rng, kind, I, H, **settings))
-    is_fused = name in fused.FUSED
+    is_fused = name in fused_node.FUSED
     check(op, tmp_path, rng, {NODES[kind] if is_fused else "Scan": 1}, states=True, leave_out=["long"])
-    halves = op, tame(cell(rng, kind, I, H, **settings))
+    pair = op, tame(cell(rng, kind, I, H, **settings))
     nodes = {NODES[kind]: 1} if is_fused else {"Scan": 2}
-    check(both_ways(halves[0], halves[1]), tmp_path, rng, nodes, leave_out=["long"])
+    check(both_ways(pair[0], pair[1]), tmp_path, rng, nodes, leave_out=["long"])
 
 
 def test_only_softplus_is_fused_by_onnx_and_not_here(rng, tmp_path):
-    assert set(ops.FUSED_ACTIVATIONS) - set(fused.FUSED) == {"softplus"}
+    assert "softplus" in ops.ACTIVATIONS
+    assert "softplus" not in fused_node.FUSED
     op = cell(rng, "rnn", I, H, activation="softplus")
     graph = graph_of(op, masked=False)
     export.write(graph, tmp_path / "model.onnx")
@@ -170,8 +171,8 @@ def test_sizes_of_one_and_fixed_sizes(kind, looped, rng, tmp_path):
         graph = graph_of(op, masked=masked, states=True, N=N, T=T)
         export.write(graph, tmp_path / "model.onnx", overwrite=True)
         cases = {mask: inputs_of(graph, rng, mask, 4, 6) for mask in ("holes", "empty row", "all padding")}
-        found = verdicts(graph, tmp_path / "model.onnx", cases)
-        assert all(verdict is Verdict.SAME for verdict, _ in found.values()), found
+        verdict_of = verdicts(graph, tmp_path / "model.onnx", cases)
+        assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of
 
 
 @pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
@@ -197,8 +198,8 @@ def test_states_of_one_layer_begin_the_next(looped, rng, tmp_path):
     for case, (x, ids, y) in list(cases.items()):
         cases[f"{case}, other length"] = [x, ids, np.concatenate([y, y[:, :3]], axis=1)]
         cases[f"{case}, nothing to decode"] = [x, ids, y[:, :0]]
-    found = verdicts(graph, tmp_path / "model.onnx", cases)
-    assert all(verdict is Verdict.SAME for verdict, _ in found.values()), found
+    verdict_of = verdicts(graph, tmp_path / "model.onnx", cases)
+    assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of
 
 
 def test_layers_hand_over_step_form(rng, tmp_path):
@@ -250,8 +251,8 @@ def test_notes_name_the_layer_and_why(rng, tmp_path):
 def test_attributes_are_left_out_where_they_are_defaults(kind, settings, wanted, rng, tmp_path):
     export.write(graph_of(cell(rng, kind, I, H, **settings)), tmp_path / "model.onnx", lowering="fused")
     (node,) = [node for node in onnx.load(tmp_path / "model.onnx").graph.node if node.op_type == NODES[kind]]
-    found = {attribute.name for attribute in node.attribute}
-    assert found == {"direction", "hidden_size", *wanted}
+    attributes = {attribute.name for attribute in node.attribute}
+    assert attributes == {"direction", "hidden_size", *wanted}
 
 
 CHILD = """
@@ -292,8 +293,8 @@ def differs(op: ops.Op, folder: Path, rng: np.random.Generator, **how: bool) -> 
     cases = cases_of(graph, rng)
     wrong = set()
     for case, arrays in cases.items():
-        found = verdicts(graph, folder / "model.onnx", {case: arrays})
-        wrong |= {case} if any(verdict is Verdict.DIFFERENT for verdict, _ in found.values()) else set()
+        verdict_of = verdicts(graph, folder / "model.onnx", {case: arrays})
+        wrong |= {case} if any(verdict is Verdict.DIFFERENT for verdict, _ in verdict_of.values()) else set()
     return wrong
 
 
@@ -303,44 +304,44 @@ class TestPlantedFaults:
     @pytest.mark.parametrize("order", ["rzh", "hrz"])
     @pytest.mark.parametrize("kind", ["gru", "gru_before"])
     def test_a_wrong_gate_order(self, kind, order, rng, tmp_path, monkeypatch):
-        monkeypatch.setitem(fused.ORDERS, ops.GRU, order)
+        monkeypatch.setitem(fused_node.ORDERS, ops.GRU, order)
         assert "full" in differs(cell(rng, kind, I, H), tmp_path, rng)
 
     def test_reset_on_the_wrong_side(self, rng, tmp_path, monkeypatch):
-        monkeypatch.setattr(fused, "_attributes", lambda cells: {})
+        monkeypatch.setattr(fused_node, "_attributes", lambda cells: {})
         assert "full" in differs(cell(rng, "gru", I, H), tmp_path, rng)
 
     def test_alphas_of_other_activations(self, rng, tmp_path, monkeypatch):
-        monkeypatch.setitem(fused.FUSED, "hard_sigmoid", ("HardSigmoid", 0.2, 0.5))
+        monkeypatch.setitem(fused_node.FUSED, "hard_sigmoid", ("HardSigmoid", 0.2, 0.5))
         op = cell(rng, "lstm", I, H, recurrent_activation="hard_sigmoid", activation="elu")
         assert "full" in differs(op, tmp_path, rng)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_states_of_rows_without_steps(self, kind, rng, tmp_path, monkeypatch):
-        monkeypatch.setattr(Layout, "_idle", None)
+        monkeypatch.setattr(StepLayout, "_idle", None)
         op = cell(rng, kind, I, H, return_state=True)
         wrong = differs(op, tmp_path, rng, states=True)
         assert {"empty row", "all padding", "(4, 0)"} <= wrong
         assert not wrong & {"full", "right", "left"}
 
     def test_outputs_of_rows_without_steps_in_a_scan(self, rng, tmp_path, monkeypatch):
-        monkeypatch.setattr(Layout, "_idle", None)
+        monkeypatch.setattr(StepLayout, "_idle", None)
         op = cell(rng, "gru", I, H, **LOOPED)
         wrong = differs(op, tmp_path, rng, states=True)
         assert {"empty row", "all padding", "(4, 0)"} <= wrong
         assert not wrong & {"full", "right", "left"}
 
     @pytest.mark.parametrize("reverse", [False, True])
-    def test_a_scan_that_walks_on_behind_the_end(self, reverse, rng, tmp_path, monkeypatch):
-        monkeypatch.setattr(Layout, "valid", lambda layout, scope: None)
+    def test_a_scan_that_goes_on_behind_the_end(self, reverse, rng, tmp_path, monkeypatch):
+        monkeypatch.setattr(StepLayout, "valid", lambda layout, scope: None)
         wrong = differs(cell(rng, "rnn", I, H, reverse=reverse, **LOOPED), tmp_path, rng)
         assert {"right", "left", "holes"} <= wrong
         assert "full" not in wrong
 
-    def test_a_scan_that_walks_the_wrong_way(self, rng, tmp_path, monkeypatch):
+    def test_a_scan_of_the_wrong_direction(self, rng, tmp_path, monkeypatch):
         real = scan.scanned
         monkeypatch.setattr(
-            "export.recurrence.scanned", lambda s, op, reverse, *a: real(s, op, not reverse, *a)
+            "export.onnx.recurrent.scanned", lambda s, op, reverse, *a: real(s, op, not reverse, *a)
         )
         wrong = differs(cell(rng, "rnn", I, H, **LOOPED), tmp_path, rng)
         assert "full" in wrong

@@ -23,7 +23,7 @@ from biport.data import Vocabulary
 from biport.data.text_rows import read_texts
 from biport.errors import FileError, InputError
 from biport.graph import Graph
-from export.scoring import score
+from export.corpus.scoring import score
 
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))
 TEXTS = ["Good film!", "", 'not "good",\nnot BAD', "the the the the bad film", "what?"]
@@ -42,8 +42,8 @@ def graph() -> Graph:
     rng = np.random.default_rng(2)
     weights = {"weight": array(rng, 3, H), "bias": array(rng, 3)}
     head = ops.Dense(input_size=H, output_size=3, activation="softmax", **weights)
-    made = chain(rng, lstm(rng, I, H), head)
-    return Graph(made.inputs, made.nodes, ("layer_2",))
+    graph = chain(rng, lstm(rng, I, H), head)
+    return Graph(graph.inputs, graph.nodes, ("layer_2",))
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +95,8 @@ def test_every_format_says_the_same(session, source, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
     assert [row["row"] for row in rows] == [1, 2, 3, 4, 5]
     assert [row["label"] for row in rows] == [label for label, _ in names]
-    found = np.array([row["outputs"]["layer_2"] for row in rows], "float32")
-    np.testing.assert_array_equal(found, np.stack(wanted))
+    outputs = np.array([row["outputs"]["layer_2"] for row in rows], "float32")
+    np.testing.assert_array_equal(outputs, np.stack(wanted))
     with (tmp_path / "o.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert [row["label"] for row in table] == [label for label, _ in names]
@@ -122,8 +122,8 @@ def test_cut_off_anywhere_and_taken_up_again(suffix, session, source, tmp_path):
             path.write_bytes(wanted[:cut])
         done = score(session, source, path, resume=True)
         assert done.rows == 5
-        found = np.load(path)["layer_2"] if suffix == "npz" else path.read_bytes()
-        np.testing.assert_array_equal(found, wanted)
+        results = np.load(path)["layer_2"] if suffix == "npz" else path.read_bytes()
+        np.testing.assert_array_equal(results, wanted)
     assert score(session, source, path, resume=True).resumed == 5
 
 
@@ -227,14 +227,14 @@ def test_the_command(model, graph, source, tmp_path):
         assert message in result.stderr
     bundle.write(graph, tmp_path / "b", vocabulary=WORDS, labels=LABELS)
     assert biport("export", tmp_path / "b", "-o", tmp_path / "b.onnx").exit_code == 0
-    made = export.Session(tmp_path / "b.onnx", device="cpu")
-    assert (made.vocabulary, made.labels) == (WORDS, LABELS)
+    opened = export.Session(tmp_path / "b.onnx", device="cpu")
+    assert (opened.vocabulary, opened.labels) == (WORDS, LABELS)
     WORDS.save(tmp_path / "words.json")
     arguments = ("--vocabulary", tmp_path / "words.json", "--labels", "x, y,z", "--embed-tokenizer")
     result = biport("export", tmp_path / "b", "-o", tmp_path / "t.onnx", *arguments)
     assert result.exit_code == 0, result.output
-    made = export.Session(tmp_path / "t.onnx", device="cpu")
-    assert (made.labels, made.input_values[0].dtype) == (("x", "y", "z"), "str")
+    opened = export.Session(tmp_path / "t.onnx", device="cpu")
+    assert (opened.labels, opened.input_values[0].dtype) == (("x", "y", "z"), "str")
     (tmp_path / "b" / "vocabulary.json").write_text("{}")
     assert biport("export", tmp_path / "b", "-o", tmp_path / "c.onnx").exit_code == 2
     assert bundle.read(tmp_path / "b") == graph

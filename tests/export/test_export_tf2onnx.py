@@ -32,10 +32,10 @@ def model():
     both = layers.Bidirectional(layers.LSTM(H, return_sequences=True, name="both"), name="both")(table)
     last = layers.LSTM(4, name="last")(both)
     mean = layers.GlobalAveragePooling1D(name="mean")(layers.LSTM(2, return_sequences=True)(x))
-    made = keras.Model([ids, x], [both, layers.Dense(1, name="label")(last), mean])
+    model = keras.Model([ids, x], [both, layers.Dense(1, name="label")(last), mean])
     rng = np.random.default_rng(9)
-    made.set_weights([rng.normal(0, 0.5, weight.shape) for weight in made.get_weights()])
-    return made
+    model.set_weights([rng.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +84,8 @@ def test_float_ids(session):
 
 
 def test_an_empty_batch_gives_empty_outputs(session):
-    found = session.run([np.zeros((0, 7), "int32"), np.zeros((0, 7, I), "float32")])
-    assert [a.shape for a in found] == [(0, 7, 2 * H), (0, 1), (0, 2)]
+    outputs = session.run([np.zeros((0, 7), "int32"), np.zeros((0, 7, I), "float32")])
+    assert [a.shape for a in outputs] == [(0, 7, 2 * H), (0, 1), (0, 2)]
 
 
 def test_no_steps_are_refused(session):
@@ -120,21 +120,21 @@ def test_two_outputs_of_one_layer(tmp_path):
     session = export.Session(tmp_path / "model.onnx", device="cpu", threads=1)
     assert session.output_names == ["two:1", "two:0"]
     values = np.random.default_rng(2).normal(size=(3, 4, I)).astype("float32")
-    for wanted, found in zip(model([values]), session.run([values]), strict=True):
-        np.testing.assert_allclose(wanted, found, atol=1e-6)
+    for wanted, output in zip(model([values]), session.run([values]), strict=True):
+        np.testing.assert_allclose(wanted, output, atol=1e-6)
 
 
 @pytest.mark.parametrize("sequences", [True, False])
 @pytest.mark.parametrize("merge", ["concat", None])
-def test_halves_of_unequal_size_of_which_keras_tells_the_wrong_shape(merge, sequences, tmp_path):
+def test_directions_of_unequal_size_of_which_keras_tells_the_wrong_shape(merge, sequences, tmp_path):
     x = keras.Input((None, I), name="x")
     one = layers.LSTM(3, return_sequences=sequences)
     two = layers.GRU(2, return_sequences=sequences, go_backwards=True)
     model = keras.Model(x, layers.Bidirectional(one, backward_layer=two, merge_mode=merge)(x))
     export.write_tf2onnx(model, tmp_path / "model.onnx")
     values = np.random.default_rng(2).normal(size=(3, 4, I)).astype("float32")
-    found = export.Session(tmp_path / "model.onnx", "cpu").run([values])
-    for wanted, output in zip(keras.tree.flatten(model(values)), found, strict=True):
+    outputs = export.Session(tmp_path / "model.onnx", "cpu").run([values])
+    for wanted, output in zip(keras.tree.flatten(model(values)), outputs, strict=True):
         np.testing.assert_allclose(wanted, output, atol=1e-6)
 
 
@@ -148,12 +148,12 @@ def test_axes_of_outputs_are_the_inputs_they_are_as_long_as(tmp_path):
     model = keras.Model({"x": x, "y": y}, outputs)
     export.write_tf2onnx(model, tmp_path / "model.onnx")
     session = export.Session(tmp_path / "model.onnx", device="cpu", threads=1)
-    found = [value.shape[1] for value in session.output_values]
-    assert found == ["T_2", "out_1_1", "out_2_1"]
+    lengths = [value.shape[1] for value in session.output_values]
+    assert lengths == ["T_2", "out_1_1", "out_2_1"]
     rng = np.random.default_rng(3)
     x, y = (rng.normal(size=(2, T, I)).astype("float32") for T in (3, 4))
-    for wanted, found in zip(model({"x": x, "y": y}), session.run([x, y]), strict=True):
-        np.testing.assert_allclose(wanted, found, atol=1e-6)
+    for wanted, output in zip(model({"x": x, "y": y}), session.run([x, y]), strict=True):
+        np.testing.assert_allclose(wanted, output, atol=1e-6)
 
 
 def test_models_it_cannot_write(tmp_path):

@@ -18,7 +18,7 @@ from biport.data.vocabulary import tokenize
 from biport.data.whitespace import whitespace_ids, whitespace_tokens
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
-from export.tokenizer_check import same_numbers
+from export.deploy.tokenizer_check import same_numbers
 
 WORDS = Vocabulary(
     ("<pad>", "<unk>", "good", "film", "a", "don't", "日本", "é", "É", "x\u00a0y", "good.", "ß")
@@ -104,11 +104,11 @@ def test_ids_of_odd_strings(pair, rng):
 def test_a_session_over_strings(pair):
     one, two = pair
     assert one.input_values == [Value("texts", ("N",), "str")]
-    for found, wanted in zip(one.run([np.array(ODD)]), two.run([ids_of(ODD)]), strict=True):
-        np.testing.assert_array_equal(found, wanted)
+    for output, wanted in zip(one.run([np.array(ODD)]), two.run([ids_of(ODD)]), strict=True):
+        np.testing.assert_array_equal(output, wanted)
     rows = [[part[0] for part in one.run([np.array([text])])] for text in ODD]
-    for found, wanted in zip(one.predict(ODD, tokens=50, workers=2), rows, strict=True):
-        for a, b in zip(found, wanted, strict=True):
+    for output, wanted in zip(one.predict(ODD, tokens=50, workers=2), rows, strict=True):
+        for a, b in zip(output, wanted, strict=True):
             assert a.shape == b.shape
             np.testing.assert_allclose(a, b, atol=1e-6)
     assert [part.shape for part in one.run([np.array([], object)])] == [(0, 1, 2 * H), (0, 2)]
@@ -160,8 +160,8 @@ def test_names_that_are_taken(rng, tmp_path):
             ("texts",),
         ),
     )
-    walk = Node("texts_2", lstm(rng, I, H), ("tokenizer",), (), ("mask",))
-    graph = Graph((Value("texts", ("N", "T"), "int64"),), (*nodes, walk), ("texts_2",))
+    recurrent = Node("texts_2", lstm(rng, I, H), ("tokenizer",), (), ("mask",))
+    graph = Graph((Value("texts", ("N", "T"), "int64"),), (*nodes, recurrent), ("texts_2",))
     export.write(graph, tmp_path / "m.onnx", vocabulary=WORDS, embed_tokenizer=True)
     export.write(graph, tmp_path / "ids.onnx", vocabulary=WORDS)
     assert same_numbers(tmp_path / "m.onnx", tmp_path / "ids.onnx")
@@ -171,8 +171,8 @@ def test_without_frameworks(pair):
     code = f"""
 import sys
 from export import Session
-found = list(Session({str(pair[0].path)!r}, device="cpu", threads=1).predict(["good film", ""]))
-assert len(found) == 2
+results = list(Session({str(pair[0].path)!r}, device="cpu", threads=1).predict(["good film", ""]))
+assert len(results) == 2
 loaded = {{name.partition(".")[0] for name in sys.modules}}
 assert not loaded & {{"keras", "tensorflow", "torch", "onnx", "onnx_ir"}}
 """

@@ -66,17 +66,17 @@ def randomize(model: keras.Model, seed: int = 0) -> keras.Model:
 
 def live_outputs(model: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """What Keras itself computes."""
-    made = model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
-    return [np.array(keras.ops.convert_to_numpy(output)) for output in keras.tree.flatten(made)]
+    outputs = model(list(inputs) if len(inputs) > 1 else inputs[0], training=False)
+    return [np.array(keras.ops.convert_to_numpy(output)) for output in keras.tree.flatten(outputs)]
 
 
 def assert_close(
-    found: Sequence[np.ndarray], exact: Sequence[np.ndarray], dtype: str, names: Sequence[str] = ()
+    outputs: Sequence[np.ndarray], exact: Sequence[np.ndarray], dtype: str, names: Sequence[str] = ()
 ) -> None:
     """Equal up to rounding, NaN in the same places."""
-    assert len(found) == len(exact)
+    assert len(outputs) == len(exact)
     usual = 1e-12 if dtype == "float64" else 3e-6
-    for position, (one, two) in enumerate(zip(found, exact, strict=True)):
+    for position, (one, two) in enumerate(zip(outputs, exact, strict=True)):
         label = names[position] if names else str(position)
         # TensorFlow computes these with constants of float32.
         limit = max(usual, 1e-7) if label in ("gelu", "leaky_relu") else usual

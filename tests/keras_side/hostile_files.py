@@ -125,8 +125,8 @@ class Layout:
     def array(self, layer: str, name: str) -> str:
         if self.by_name:
             return f"{self.root}{layer}/{layer}/{name}"
-        place = {"embedding": "embedding", "lstm": "lstm/cell", "head": "dense"}[layer]
-        return f"layers/{place}/vars/{list(ARRAYS[layer]).index(name)}"
+        path = {"embedding": "embedding", "lstm": "lstm/cell", "head": "dense"}[layer]
+        return f"layers/{path}/vars/{list(ARRAYS[layer]).index(name)}"
 
     def layer(self, name: str) -> str:
         if self.by_name:
@@ -192,13 +192,13 @@ def members(
     folder: Path, data: Any = None, change: Change | None = None, empty: bool = False
 ) -> dict[str, bytes]:
     stored = weights(folder / "weights.h5", LAYOUTS[ARCHIVE], change, empty)
-    found = {
+    every = {
         "metadata.json": metadata(),
         "config.json": text_of(good() if data is None else data),
         "model.weights.h5": stored.read_bytes(),
     }
     stored.unlink()
-    return found
+    return every
 
 
 def whole(
@@ -275,22 +275,22 @@ for _container in LAYOUTS:
 
 
 def _path(make: Callable[[Path], Any]) -> Callable[[Path], Source]:
-    def made(folder: Path) -> Source:
+    def source(folder: Path) -> Source:
         path = folder / "hostile.h5"
-        made = make(path)
-        return made if isinstance(made, Path) else path, None
+        other = make(path)
+        return other if isinstance(other, Path) else path, None
 
-    return made
+    return source
 
 
 def _cut(container: str, share: float) -> Callable[[Path], Source]:
-    def made(folder: Path) -> Source:
+    def source(folder: Path) -> Source:
         path, beside = whole(folder, container)
         content = path.read_bytes()
         path.write_bytes(content[: max(int(len(content) * share), 9)])
         return path, beside
 
-    return made
+    return source
 
 
 PATHS: dict[str, Callable[[Path], Any]] = {
@@ -316,12 +316,12 @@ for _container in LAYOUTS:
 
 
 def _archive(make: Callable[[Path, dict[str, bytes]], Any]) -> Callable[[Path], Source]:
-    def made(folder: Path) -> Source:
+    def source(folder: Path) -> Source:
         path = folder / "hostile.keras"
         make(path, members(folder))
         return path, None
 
-    return made
+    return source
 
 
 def _bomb(name: str) -> Callable[[Path, dict[str, bytes]], Any]:
@@ -329,24 +329,24 @@ def _bomb(name: str) -> Callable[[Path, dict[str, bytes]], Any]:
 
 
 def _patched(
-    how: int, places: Callable[[bytes], Iterator[tuple[int, bytes]]]
+    how: int, patches: Callable[[bytes], Iterator[tuple[int, bytes]]]
 ) -> Callable[[Path, dict[str, bytes]], Any]:
     """An archive with bytes put over others."""
 
-    def made(path: Path, parts: dict[str, bytes]) -> None:
+    def patched(path: Path, parts: dict[str, bytes]) -> None:
         content = bytearray(zipped(path, parts, how).read_bytes())
-        for place, patch in list(places(bytes(content))):
-            content[place : place + len(patch)] = patch
+        for offset, patch in list(patches(bytes(content))):
+            content[offset : offset + len(patch)] = patch
         path.write_bytes(content)
 
-    return made
+    return patched
 
 
 def _headers(content: bytes, signature: bytes = b"PK\1\2") -> Iterator[int]:
-    place = content.find(signature)
-    while place >= 0:
-        yield place
-        place = content.find(signature, place + 4)
+    offset = content.find(signature)
+    while offset >= 0:
+        yield offset
+        offset = content.find(signature, offset + 4)
 
 
 def _liar(path: Path, parts: dict[str, bytes]) -> None:
@@ -365,13 +365,13 @@ def _liar(path: Path, parts: dict[str, bytes]) -> None:
 
 
 def _overlapping(content: bytes) -> Iterator[tuple[int, bytes]]:
-    for place in _headers(content):
-        yield place + 42, bytes(4)
+    for offset in _headers(content):
+        yield offset + 42, bytes(4)
 
 
 def _crc(content: bytes) -> Iterator[tuple[int, bytes]]:
-    for place in _headers(content):
-        yield place + 16, b"\0\1\2\3"
+    for offset in _headers(content):
+        yield offset + 16, b"\0\1\2\3"
 
 
 def _end(content: bytes, offset: int, value: bytes) -> Iterator[tuple[int, bytes]]:
@@ -409,8 +409,8 @@ ARCHIVES: dict[str, Callable[[Path, dict[str, bytes]], Any]] = {
     "30,000 other members": _crowd,
     "a list of members of 4 GB": _patched(0, lambda c: _end(c, 12, b"\xff\xff\xff\xff")),
     "a list of members that begins elsewhere": _patched(0, lambda c: _end(c, 16, b"\xff\xff\xff\x7f")),
-    "encrypted": _patched(0, lambda c: ((place + 8, b"\1") for place in _headers(c))),
-    "unknown compression": _patched(0, lambda c: ((place + 10, b"\x63") for place in _headers(c))),
+    "encrypted": _patched(0, lambda c: ((offset + 8, b"\1") for offset in _headers(c))),
+    "unknown compression": _patched(0, lambda c: ((offset + 10, b"\x63") for offset in _headers(c))),
     "bzip2": lambda path, parts: zipped(path, parts, zipfile.ZIP_BZIP2),
     "LZMA": lambda path, parts: zipped(path, parts, zipfile.ZIP_LZMA),
     "members that overlap": _patched(0, _overlapping),
@@ -458,12 +458,12 @@ for _twice in ("config.json", "metadata.json", "model.weights.h5"):
 def spoilt(change: Callable[[Data, dict[str, Data]], Any]) -> Callable[[], Data]:
     """The good configuration with something changed; ``change`` gets it and its layers by name."""
 
-    def made() -> Data:
+    def configuration() -> Data:
         data = copy.deepcopy(good())
         change(data, {layer["name"]: layer for layer in data["config"]["layers"]})
         return data
 
-    return made
+    return configuration
 
 
 def setting(layer: str, **values: Any) -> Callable[[], Data]:
@@ -646,15 +646,15 @@ def _unknown_layers() -> Data:
     return weightless(_chain(20_000, "Nonsense" * 8), "layer19999")
 
 
-def _halves(levels: int) -> Data:
-    """A Bidirectional inside a Bidirectional, which have two halves each."""
+def _bidirectionals(levels: int) -> Data:
+    """A Bidirectional inside a Bidirectional, which have two directions each."""
     inner = entry("LSTM", "lstm", units=H)
     for level in range(levels):
         inner = entry("Bidirectional", f"both{level}", layer=inner)
     return weightless([start("x", "float32", 3), inner | {"inbound_nodes": [call("x")]}], inner["name"])
 
 
-def _wrapped_halves() -> Data:
+def _wrapped_bidirectionals() -> Data:
     """The same through cells, inside of a layer that takes no setting called so."""
     inner: Data = entry("LSTMCell", "cell", units=H)
     for level in range(60):
@@ -678,8 +678,8 @@ GROWING: dict[str, Callable[[], Any]] = {
     "1,500 masks of one name": _colliding_names,
     "300,000 unknown settings": _unknown_settings,
     "20,000 unknown layers": _unknown_layers,
-    "Bidirectional in Bidirectional, 60 deep": lambda: _halves(60),
-    "Bidirectional in cells, 60 deep": _wrapped_halves,
+    "Bidirectional in Bidirectional, 60 deep": lambda: _bidirectionals(60),
+    "Bidirectional in cells, 60 deep": _wrapped_bidirectionals,
     "a shape of a million sizes": lambda: weightless(
         _chain(1, "Reshape", target_shape=[2] * 10**6), "layer0"
     ),
@@ -701,7 +701,7 @@ def _old(layer: Data) -> Data:
     return {"class_name": "Sequential", "config": {"name": "model", "layers": [layer | {"config": config}]}}
 
 
-def _old_halves(levels: int) -> Data:
+def _old_bidirectionals(levels: int) -> Data:
     inner: Data = {"class_name": "LSTM", "config": {"name": "lstm", "units": H}}
     for level in range(levels):
         inner = {"class_name": "Bidirectional", "config": {"name": f"both{level}", "layer": inner}}
@@ -718,7 +718,7 @@ def _old_wrapped() -> Data:
 
 
 def _old_calls(nodes: Any) -> Callable[[], Data]:
-    def made() -> Data:
+    def model() -> Data:
         layers = [
             {
                 "class_name": "InputLayer",
@@ -736,7 +736,7 @@ def _old_calls(nodes: Any) -> Callable[[], Data]:
         config = {"layers": layers, "input_layers": [["x", 0, 0]], "output_layers": [["head", 0, 0]]}
         return {"class_name": "Model", "config": config}
 
-    return made
+    return model
 
 
 def _node_def() -> Data:
@@ -748,7 +748,7 @@ def _node_def() -> Data:
 
 OLD: dict[str, Callable[[], Any]] = {
     "Bidirectional in cells, 60 deep": _old_wrapped,
-    "a Bidirectional inside a Bidirectional, 60 deep": lambda: _old_halves(60),
+    "a Bidirectional inside a Bidirectional, 60 deep": lambda: _old_bidirectionals(60),
     "calls that are numbers": _old_calls([3]),
     "calls that are mappings": _old_calls([[{"a": 1}]]),
     "calls of nothing": _old_calls([[[]]]),
@@ -818,11 +818,11 @@ def declared(shape: tuple[int, ...], **options: Any) -> Change:
     return change
 
 
-def linked(make: Callable[[h5py.File], Any], place: str = "table") -> Change:
+def linked(make: Callable[[h5py.File], Any], where: str = "table") -> Change:
     """Something else in place of an array, or of the group of a layer, which goes elsewhere."""
 
     def change(file: h5py.File, layout: Layout) -> None:
-        path = layout.table if place == "table" else layout.layer("embedding")
+        path = layout.table if where == "table" else layout.layer("embedding")
         file.move(path, "elsewhere")
         file[path] = make(file)
 
@@ -830,11 +830,11 @@ def linked(make: Callable[[h5py.File], Any], place: str = "table") -> Change:
 
 
 def _with_value(value: float) -> Callable[[np.ndarray], np.ndarray]:
-    def made(numbers: np.ndarray) -> np.ndarray:
+    def changed(numbers: np.ndarray) -> np.ndarray:
         numbers[3, 2] = value
         return numbers
 
-    return made
+    return changed
 
 
 def _virtual(file: h5py.File, layout: Layout) -> None:
@@ -981,7 +981,7 @@ in_weights("groups", "20,000 empty groups", _many_groups, "good")
 def _same_layers(count: int) -> Callable[[Path], Source]:
     """One group of weights under the names of many layers."""
 
-    def made(folder: Path) -> Source:
+    def source(folder: Path) -> Source:
         layers = [start("x", "float32", 2)]
         layers += [entry("Dense", f"d{number}", call("x"), units=64) for number in range(count)]
         data = weightless(layers, f"d{count - 1}")
@@ -1001,7 +1001,7 @@ def _same_layers(count: int) -> Callable[[Path], Source]:
 
         return whole(folder, HDF5, data, change, empty=True)
 
-    return made
+    return source
 
 
 add("groups", "one array under 3,000 layers", HDF5, _same_layers(3000))
@@ -1010,12 +1010,12 @@ add("groups", "one array under 3,000 layers", HDF5, _same_layers(3000))
 def _patched_hdf5(
     container: str, change: Change, patch: Callable[[bytes], bytes], reads: str | None, name: str
 ) -> None:
-    def made(folder: Path) -> Source:
+    def source(folder: Path) -> Source:
         path, beside = whole(folder, container, change=change)
         path.write_bytes(patch(path.read_bytes()))
         return path, beside
 
-    add("attributes", name, container, made, reads)
+    add("attributes", name, container, source, reads)
 
 
 def _user_block(folder: Path) -> Source:
@@ -1035,7 +1035,7 @@ def _user_block_inside(folder: Path) -> Source:
 def _newest(container: str) -> Callable[[Path], Source]:
     """Written with the newest parts of the format."""
 
-    def made(folder: Path) -> Source:
+    def source(folder: Path) -> Source:
         path = folder / "hostile.h5"
         layout = LAYOUTS[container]
         with h5py.File(path, "w", libver="latest") as file:
@@ -1048,7 +1048,7 @@ def _newest(container: str) -> Callable[[Path], Source]:
             return zipped(folder / "hostile.keras", parts), None
         return path, None
 
-    return made
+    return source
 
 
 add("groups", "a user block", HDF5, _user_block)
@@ -1074,10 +1074,10 @@ def _overlapping_arrays(folder: Path) -> Source:
     stored = folder / "aside.h5"
     stored.write_bytes(parts["model.weights.h5"])
     with h5py.File(stored) as file:
-        place = file["aside"].id.get_offset()  # type: ignore[union-attr]
+        offset = file["aside"].id.get_offset()  # type: ignore[union-attr]
     size = struct.pack("<Q", 4 * side * side)
     parts["model.weights.h5"] = parts["model.weights.h5"].replace(
-        b"\xff" * 8 + size, struct.pack("<Q", place) + size
+        b"\xff" * 8 + size, struct.pack("<Q", offset) + size
     )
     return zipped(folder / "hostile.keras", parts), None
 
@@ -1092,12 +1092,12 @@ def attribute(name: str, value: Any, on: str = "embedding", **options: Any) -> C
     """Another value of an attribute, of a layer's group, of the one around ("top") or of the file ("/")."""
 
     def change(file: h5py.File, layout: Layout) -> None:
-        place = {"top": layout.root or "/", "/": "/"}.get(on, layout.layer(on))
-        target = file[place]
+        path = {"top": layout.root or "/", "/": "/"}.get(on, layout.layer(on))
+        target = file[path]
         if name in target.attrs:
             del target.attrs[name]
-        found = value(file) if callable(value) else value
-        target.attrs.create(name, found, **options)
+        data = value(file) if callable(value) else value
+        target.attrs.create(name, data, **options)
 
     return change
 
@@ -1193,12 +1193,12 @@ for _key, _on in (("weight_names", "embedding"), ("layer_names", "top")):
 
 def _one_text_many_times(content: bytes) -> bytes:
     """All 4,000 names of any length are the same megabyte."""
-    found = re.search(
+    match = re.search(
         re.escape(struct.pack("<I", 2**20)) + rb".{12}" + struct.pack("<I", 1), content, re.DOTALL
     )
-    assert found is not None
-    place = found.start()
-    return content[:place] + content[place : place + 16] * 4000 + content[place + 16 * 4000 :]
+    assert match is not None
+    start = match.start()
+    return content[:start] + content[start : start + 16] * 4000 + content[start + 16 * 4000 :]
 
 
 _patched_hdf5(

@@ -85,39 +85,39 @@ def reading(path: Path, config: Path | None) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.alarm(SECONDS)
-    found: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}
     start = time.process_time()
     try:
         graph = keras_side.read(path) if config is None else keras_side.read(path, config)
-        found = {"ending": "Graph", "seconds": time.process_time() - start, "digest": graph.digest()}
+        outcome = {"ending": "Graph", "seconds": time.process_time() - start, "digest": graph.digest()}
     except BaseException as error:
         text = str(error)
-        found = {
+        outcome = {
             "ending": type(error).__name__,
             "seconds": time.process_time() - start,
             "message": text if isinstance(error, BiportError) else repr(error)[:500],
             "is_typed": isinstance(error, BiportError),
             "names_file": path.name[:200] in text,
         }
-    return found
+    return outcome
 
 
 def run(hostile: Any, folder: Path) -> Outcome:
     """Make one file and read it."""
     common = {"name": hostile.name, "container": hostile.container, "reads": hostile.reads}
     folder.mkdir()
-    made, _, _ = forked(lambda: [None if part is None else str(part) for part in hostile.make(folder)])
-    if made is None:
+    source, _, _ = forked(lambda: [None if part is None else str(part) for part in hostile.make(folder)])
+    if source is None:
         return Outcome(**common, ending="could not be made")
-    path, config = (None if part is None else Path(part) for part in made)
+    path, config = (None if part is None else Path(part) for part in source)
     assert path is not None
     before = set(folder.parent.rglob("*"))
-    found, status, megabytes = forked(lambda: reading(path, config))
-    if found is None:
-        found = {"ending": f"ended by signal {os.WTERMSIG(status)}", "seconds": float(SECONDS)}
+    outcome, status, megabytes = forked(lambda: reading(path, config))
+    if outcome is None:
+        outcome = {"ending": f"ended by signal {os.WTERMSIG(status)}", "seconds": float(SECONDS)}
     left = tuple(str(item) for item in set(folder.parent.rglob("*")) - before)
     shutil.rmtree(folder)
-    return Outcome(**common, **found, megabytes=megabytes, left=left)
+    return Outcome(**common, **outcome, megabytes=megabytes, left=left)
 
 
 def main(group: str) -> None:
@@ -127,10 +127,10 @@ def main(group: str) -> None:
 
     import keras_side
 
-    with tempfile.TemporaryDirectory() as place:
-        keras_side.read(hostile_files.whole(Path(place), hostile_files.ARCHIVE)[0])
+    with tempfile.TemporaryDirectory() as folder:
+        keras_side.read(hostile_files.whole(Path(folder), hostile_files.ARCHIVE)[0])
         for number, hostile in enumerate(hostile_files.FILES[group]):
-            outcome = run(hostile, Path(place) / str(number))
+            outcome = run(hostile, Path(folder) / str(number))
             print(json.dumps(asdict(outcome)), flush=True)
 
 

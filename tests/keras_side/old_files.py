@@ -83,8 +83,8 @@ def unpack(version: str, folder: Path) -> Iterator[OldFile]:
 def largest_error(file: OldFile) -> float:
     """How far the float64 reference of what was read is from what that Keras predicted."""
     graph = file.read().astype("float64")
-    found = reference.run(graph, file.inputs(graph))
-    pairs = zip(found, file.arrays("output"), strict=True)
+    outputs = reference.run(graph, file.inputs(graph))
+    pairs = zip(outputs, file.arrays("output"), strict=True)
     return max(float(np.abs(one - two).max()) for one, two in pairs)
 
 

@@ -485,18 +485,18 @@ def test_random_settings(good: Path, path: Path) -> None:
     rng = random.Random(2)
     values = [None, True, -1, 0, 7, 1e300, "x", "", [], {}, [[]], {"a": 1}, ["lstm", 0, 0]]
 
-    def places(item: Any) -> list[tuple[Any, Any]]:
-        found = []
+    def slots(item: Any) -> list[tuple[Any, Any]]:
+        inside = []
         entries = item.items() if isinstance(item, dict) else enumerate(item)
         for key, value in entries:
-            found.append((item, key))
+            inside.append((item, key))
             if isinstance(value, dict | list):
-                found += places(value)
-        return found
+                inside += slots(value)
+        return inside
 
     def change(data: dict) -> None:
         for _ in range(rng.randint(1, 3)):
-            holder, key = rng.choice(places(data))
+            holder, key = rng.choice(slots(data))
             if rng.random() < 0.2 and isinstance(holder, dict):
                 del holder[key]
             else:
@@ -518,7 +518,7 @@ def test_graph_errors_name_the_file(good: Path, path: Path) -> None:
 
 
 def test_memory_files_are_not_left_open(good: Path) -> None:
-    """Reading must not hold the file: it can be replaced and read again at once."""
+    """Reading must not keep the file open: it can be replaced and read again at once."""
     data = good.read_bytes()
     before = keras_side.read(good)
     good.unlink()

@@ -60,11 +60,11 @@ def merged() -> keras.Model:
     ids = [tokens("a"), tokens("b")]
     one, two = embedding("one")(ids[0]), embedding("two")(ids[1])
     kinds = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
-    made = [getattr(layers, kind)()([one, two]) for kind in kinds]
+    merged = [getattr(layers, kind)()([one, two]) for kind in kinds]
     scores = layers.Dot(axes=2, normalize=True)([one, two])
     inner = keras.Sequential([keras.Input((None, 5)), layers.LSTM(2)])
     return keras.Model(
-        ids, [layers.LSTM(2)(x) for x in made] + [inner(one), layers.Dot(axes=(2, 1))([scores, two])]
+        ids, [layers.LSTM(2)(x) for x in merged] + [inner(one), layers.Dot(axes=(2, 1))([scores, two])]
     )
 
 
@@ -73,19 +73,19 @@ CHANGES = 120
 MODELS: dict[str, Callable[[], keras.Model]] = {"recurrent": recurrent, "small": small, "merged": merged}
 
 
-def places(data: Any, path: tuple = ()) -> Iterator[tuple]:
+def paths(data: Any, path: tuple = ()) -> Iterator[tuple]:
     """The paths of everything inside ``data``."""
     if path:
         yield path
     members = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in members:
-        yield from places(value, (*path, key))
+        yield from paths(value, (*path, key))
 
 
 def changed(text: str, rng: random.Random) -> str:
     """The JSON with one member replaced or removed."""
     data = json.loads(text)
-    *path, last = rng.choice(list(places(data)))
+    *path, last = rng.choice(list(paths(data)))
     holder = data
     for key in path:
         holder = holder[key]
@@ -98,7 +98,7 @@ def changed(text: str, rng: random.Random) -> str:
 
 def outcomes(source: Path, target: Path, rng: random.Random, count: int) -> set[type]:
     """What reading ``source`` with one change each gives."""
-    found: set[type] = set()
+    kinds: set[type] = set()
     with zipfile.ZipFile(source) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     for _ in range(count):
@@ -107,17 +107,17 @@ def outcomes(source: Path, target: Path, rng: random.Random, count: int) -> set[
             for name, content in parts.items():
                 archive.writestr(name, config if name == "config.json" else content)
         try:
-            found.add(type(keras_side.read(target)))
+            kinds.add(type(keras_side.read(target)))
         except BiportError as error:
-            found.add(type(error))
-    return found
+            kinds.add(type(error))
+    return kinds
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_changed_configuration(seed: int, keras_file, tmp_path) -> None:
-    found = outcomes(keras_file, tmp_path / "changed.keras", random.Random(seed), 150)
-    assert Graph in found
-    assert len(found) >= 3
+    kinds = outcomes(keras_file, tmp_path / "changed.keras", random.Random(seed), 150)
+    assert Graph in kinds
+    assert len(kinds) >= 3
 
 
 @pytest.mark.parametrize("kind", MODELS)
@@ -128,6 +128,6 @@ def test_a_changed_configuration_of_every_layer(kind: str, tmp_path) -> None:
             variable.assign(abs(variable))
     model.save(tmp_path / "model.keras")
     assert keras_side.read(tmp_path / "model.keras") == keras_side.read(model)
-    found = outcomes(tmp_path / "model.keras", tmp_path / "changed.keras", random.Random(kind), CHANGES)
-    assert Graph in found
-    assert len(found) >= 3
+    kinds = outcomes(tmp_path / "model.keras", tmp_path / "changed.keras", random.Random(kind), CHANGES)
+    assert Graph in kinds
+    assert len(kinds) >= 3

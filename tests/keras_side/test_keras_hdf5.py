@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from biport.errors import FileError
-from keras_side.hdf5 import Dataset, Group, Hdf5
+from keras_side.file.hdf5_reader import Dataset, Group, Hdf5
 
 
 def fill(file: h5py.File, members: int) -> None:
@@ -19,9 +19,9 @@ def fill(file: h5py.File, members: int) -> None:
     rng = np.random.default_rng(0)
     for number in range(members):
         group = file.create_group(f"group {number}/é" + "x" * number)
-        for place, dtype in enumerate(("<f4", ">f4", "<f8", ">f8")):
-            shape = ((), (3,), (2, 1, 4), (0, 2))[(number + place) % 4]
-            group[f"array{place}"] = rng.normal(size=shape).astype(dtype)
+        for index, dtype in enumerate(("<f4", ">f4", "<f8", ">f8")):
+            shape = ((), (3,), (2, 1, 4), (0, 2))[(number + index) % 4]
+            group[f"array{index}"] = rng.normal(size=shape).astype(dtype)
         group.attrs["fixed"] = [b"a", b"longer", "é".encode()]
         group.attrs["variable"] = np.array(["é" * 200, "", f"text {number}"], object)
     for number in range(3):
@@ -35,11 +35,11 @@ def texts(value: Any) -> list[str]:
     return [item.decode() if isinstance(item, bytes) else str(item) for item in np.atleast_1d(value)]
 
 
-def walk(file: h5py.Group, place: str = "") -> Iterator[tuple[str, Any]]:
+def members_below(file: h5py.Group, path: str = "") -> Iterator[tuple[str, Any]]:
     for name, item in file.items():
-        yield f"{place}{name}", item
+        yield f"{path}{name}", item
         if isinstance(item, h5py.Group):
-            yield from walk(item, f"{place}{name}/")
+            yield from members_below(item, f"{path}{name}/")
 
 
 NEWER: list[dict[str, Any]] = [{"libver": "latest"}, {"libver": ("v108", "v110")}, {"track_order": True}]
@@ -58,16 +58,16 @@ def test_everything_is_read_as_h5py_reads_it(
     mine = Hdf5(path.read_bytes() if from_bytes else path, "file.h5")
     with h5py.File(path) as file:
         count = 0
-        for place, item in walk(file):
-            found = mine.member(mine.root, place)
+        for where, item in members_below(file):
+            own = mine.member(mine.root, where)
             if isinstance(item, h5py.Group):
-                assert isinstance(found, Group)
-                assert sorted(found) == sorted(item)
+                assert isinstance(own, Group)
+                assert sorted(own) == sorted(item)
                 for name in item.attrs:
-                    assert mine.texts(found, name) == texts(item.attrs[name])
+                    assert mine.texts(own, name) == texts(item.attrs[name])
             else:
-                assert isinstance(found, Dataset)
-                array = mine.array(found, place)
+                assert isinstance(own, Dataset)
+                array = mine.array(own, where)
                 assert array.dtype == item.dtype.newbyteorder("=")
                 np.testing.assert_array_equal(array, item[()])
                 count += item.size

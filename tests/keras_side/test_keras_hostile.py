@@ -23,32 +23,34 @@ SECONDS, MEGABYTES = 5.0, 1000
 
 def faults(outcome: Outcome, good: str) -> list[str]:
     """What is wrong with what became of a file."""
-    found = []
+    wrong = []
     if outcome.reads is None and not outcome.is_typed:
-        found.append("no error of biport's own")
+        wrong.append("no error of biport's own")
     if outcome.reads is None and not outcome.names_file:
-        found.append("does not name the file")
+        wrong.append("does not name the file")
     if outcome.reads is not None and outcome.ending != "Graph":
-        found.append("is not read")
+        wrong.append("is not read")
     if outcome.reads == "good" and outcome.digest != good:
-        found.append("is read as something else")
+        wrong.append("is read as something else")
     if not all(line.isprintable() for line in outcome.message.split("\n")):
-        found.append("raw control characters")
+        wrong.append("raw control characters")
     if outcome.seconds > SECONDS:
-        found.append(f"{outcome.seconds:.1f} seconds")
+        wrong.append(f"{outcome.seconds:.1f} seconds")
     if outcome.megabytes > MEGABYTES:
-        found.append(f"{outcome.megabytes:.0f} MB")
+        wrong.append(f"{outcome.megabytes:.0f} MB")
     if outcome.left:
-        found.append(f"writes {outcome.left}")
-    return found
+        wrong.append(f"writes {outcome.left}")
+    return wrong
 
 
 @pytest.mark.parametrize("group", hostile_files.FILES)
 def test_every_hostile_file(group: str, tmp_path: Path) -> None:
     good = keras_side.read(whole(tmp_path, ARCHIVE)[0]).digest()
-    found = outcomes(group)
-    assert len(found) == len(hostile_files.FILES[group])
-    wrong = {f"{item.name} ({item.container})": (item, bad) for item in found if (bad := faults(item, good))}
+    results = outcomes(group)
+    assert len(results) == len(hostile_files.FILES[group])
+    wrong = {
+        f"{item.name} ({item.container})": (item, bad) for item in results if (bad := faults(item, good))
+    }
     assert not wrong
 
 
@@ -79,17 +81,17 @@ def test_libhdf5_is_not_loaded(tmp_path: Path) -> None:
 def damaged(content: bytes, rng: random.Random) -> bytes:
     """Bytes changed, cut out, put in, or copied over others."""
     changed = bytearray(content)
-    place = rng.randrange(len(content))
+    offset = rng.randrange(len(content))
     match rng.randrange(6):
         case 0:
-            return content[:place]
+            return content[:offset]
         case 1:
-            changed[place : place + rng.randint(1, 300)] = b""
+            changed[offset : offset + rng.randint(1, 300)] = b""
         case 2:
-            changed[place:place] = rng.randbytes(rng.randint(1, 300))
+            changed[offset:offset] = rng.randbytes(rng.randint(1, 300))
         case 3:
             size, start = rng.choice([8, 64, 256]), rng.randrange(len(content)) & ~7
-            changed[start : start + size] = changed[place & ~7 : (place & ~7) + size]
+            changed[start : start + size] = changed[offset & ~7 : (offset & ~7) + size]
         case _:
             used = [index for index, byte in enumerate(content) if byte]
             for _ in range(rng.choice([1, 1, 2, 5, 20])):

@@ -20,19 +20,19 @@ tf: Any = importlib.import_module("tensorflow")
 layers: Any = tf_keras.layers
 
 V, E, T = 11, 4, 7
-Made = tuple[Any, Sequence[np.ndarray]]
+Case = tuple[Any, Sequence[np.ndarray]]
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
 
 
 def ids(seed: int = 0) -> np.ndarray:
     """Rows without padding, padded right, left, with holes, all padding, one valid step: ``(6, T)``."""
-    found = np.random.default_rng(seed).integers(1, V, (6, T)).astype("int32")
-    found[1, 4:] = 0
-    found[2, :3] = 0
-    found[3, [0, 2, 5]] = 0
-    found[4] = 0
-    found[5, 1:] = 0
-    return found
+    rows = np.random.default_rng(seed).integers(1, V, (6, T)).astype("int32")
+    rows[1, 4:] = 0
+    rows[2, :3] = 0
+    rows[3, [0, 2, 5]] = 0
+    rows[4] = 0
+    rows[5, 1:] = 0
+    return rows
 
 
 X, Y = ids(0), ids(1)[:, ::-1].copy()
@@ -52,28 +52,28 @@ def embedded(x: Any, size: int = E) -> Any:
     return layers.Embedding(V, size, mask_zero=True)(x)
 
 
-def stack(*following: Any, length: int | None = None, masked: bool = True) -> Made:
+def stack(*following: Any, length: int | None = None, masked: bool = True) -> Case:
     """A Sequential model that begins with an Embedding and has no InputLayer."""
     shape = {"input_shape": (None,)} if length is None else {"input_length": length}
     return tf_keras.Sequential([layers.Embedding(V, 5, mask_zero=masked, **shape), *following]), [X]
 
 
-def functional(inputs: Any, outputs: Any, *arrays: np.ndarray) -> Made:
+def functional(inputs: Any, outputs: Any, *arrays: np.ndarray) -> Case:
     return tf_keras.Model(inputs, outputs), arrays
 
 
-def of_two(merge: Any) -> Made:
+def of_two(merge: Any) -> Case:
     i, j = tokens(), tokens()
     merged = merge([embedded(i), embedded(j)])
     return functional([i, j], layers.LSTM(3, return_sequences=True)(merged), X, Y)
 
 
-def of_features(merge: Any) -> Made:
+def of_features(merge: Any) -> Case:
     i, f = tokens(), features()
     return functional([i, f], layers.LSTM(3, return_sequences=True)(merge([embedded(i, 3), f])), X, FEATURES)
 
 
-def sentiment() -> Made:
+def sentiment() -> Case:
     return stack(
         layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
         layers.Bidirectional(layers.LSTM(4), merge_mode="sum"),
@@ -83,7 +83,7 @@ def sentiment() -> Made:
     )
 
 
-def trained() -> Made:
+def trained() -> Case:
     """With the state of an optimizer beside the weights."""
     model, arrays = sentiment()
     model.compile(optimizer="adam", loss="binary_crossentropy")
@@ -91,7 +91,7 @@ def trained() -> Made:
     return model, arrays
 
 
-def hard_sigmoids() -> Made:
+def hard_sigmoids() -> Case:
     return stack(
         layers.LSTM(3, recurrent_activation="hard_sigmoid", return_sequences=True),
         layers.Bidirectional(layers.GRU(3, recurrent_activation="hard_sigmoid", reset_after=False)),
@@ -100,7 +100,7 @@ def hard_sigmoids() -> Made:
     )
 
 
-def convolution() -> Made:
+def convolution() -> Case:
     return stack(
         layers.SpatialDropout1D(0.2),
         layers.Conv1D(4, 3, padding="same", activation="relu"),
@@ -114,7 +114,7 @@ def convolution() -> Made:
     )
 
 
-def shapes() -> Made:
+def shapes() -> Case:
     return stack(
         *(layers.Permute((2, 1)), layers.Cropping1D(1), layers.ZeroPadding1D(2), layers.UpSampling1D(2)),
         *(layers.GRU(2), layers.RepeatVector(3), layers.GaussianNoise(0.1), layers.AveragePooling1D(2)),
@@ -124,7 +124,7 @@ def shapes() -> Made:
     )
 
 
-def advanced_activations() -> Made:
+def advanced_activations() -> Case:
     return stack(
         layers.LSTM(4, return_sequences=True),
         *(layers.Flatten(), layers.Reshape((4, 7)), layers.LSTM(2), layers.LeakyReLU(), layers.Dense(3)),
@@ -135,21 +135,21 @@ def advanced_activations() -> Made:
     )
 
 
-def sequence_to_sequence() -> Made:
+def sequence_to_sequence() -> Case:
     i, j = tokens(), tokens()
     _, h, c = layers.LSTM(3, return_state=True)(embedded(i))
     out, _, _ = layers.LSTM(3, return_sequences=True, return_state=True)(embedded(j), initial_state=[h, c])
     return functional([i, j], layers.Dense(5, activation="softmax")(out), X, Y)
 
 
-def decoder() -> Made:
+def decoder() -> Case:
     """One step with its states as inputs and outputs."""
     i, h, c = tokens(), tf_keras.Input((3,)), tf_keras.Input((3,))
     out, *states = layers.LSTM(3, return_sequences=True, return_state=True)(embedded(i), initial_state=[h, c])
     return functional([i, h, c], [layers.Dense(5)(out), *states], X[:, :1], STATE, STATE[::-1].copy())
 
 
-def shared_models() -> Made:
+def shared_models() -> Case:
     """A model with statistics and a frozen layer, called twice."""
     i, j = tokens(), tokens()
     inner = tf_keras.Sequential(
@@ -164,7 +164,7 @@ def shared_models() -> Made:
     return functional([i, j], [layers.LSTM(3)(layers.Add()([one, two])), two], X, Y)
 
 
-def frozen_model() -> Made:
+def frozen_model() -> Case:
     i, x = tokens(), tf_keras.Input((None, E))
     gru = layers.Bidirectional(layers.GRU(3, return_sequences=True))
     inner = tf_keras.Model(x, gru(layers.BatchNormalization()(x)), name="inner")
@@ -172,86 +172,86 @@ def frozen_model() -> Made:
     return functional(i, [inner(embedded(i)), layers.LSTM(2)(inner(embedded(i)))], X)
 
 
-def nested_sequential() -> Made:
+def nested_sequential() -> Case:
     inner = tf_keras.Sequential([layers.Embedding(V, 3, mask_zero=True, input_length=T), layers.Dense(3)])
     return tf_keras.Sequential([inner, layers.LSTM(2)]), [X]
 
 
-def built_later() -> Made:
+def built_later() -> Case:
     model = tf_keras.Sequential([layers.Embedding(V, 3), layers.LSTM(2)])
     model.build((None, T))
     return model, [X]
 
 
-def called_twice() -> Made:
+def called_twice() -> Case:
     i, j, shared = tokens(), tokens(), layers.LSTM(3, return_sequences=True)
     return functional([i, j], layers.Concatenate()([shared(embedded(i)), shared(embedded(j))]), X, Y)
 
 
-def given_mask() -> Made:
+def given_mask() -> Case:
     i = tokens()
     gru = layers.GRU(3, return_sequences=True)(layers.Embedding(V, E)(i), mask=tf.not_equal(i, 3))
     return functional(i, [gru, layers.GlobalAveragePooling1D()(gru)], X)
 
 
-def masks_joined_by_operations() -> Made:
+def masks_joined_by_operations() -> Case:
     i, j = tokens(), tokens()
     mask = tf.math.logical_and(tf.not_equal(i, 0), tf.not_equal(j, 0))
     return functional([i, j], layers.LSTM(3)(layers.Embedding(V, E)(i), mask=mask), X, Y)
 
 
-def masking() -> Made:
+def masking() -> Case:
     f = features()
     padded = np.where((X != 0)[..., None], FEATURES, np.float32(0.5))
     return functional(f, layers.LSTM(3, return_sequences=True)(layers.Masking(0.5)(f)), padded)
 
 
-def initial_states() -> Made:
+def initial_states() -> Case:
     i, h = tokens(), tf_keras.Input((3,))
     lstm = layers.LSTM(3, return_sequences=True)(embedded(i), initial_state=[h, h])
     both = layers.Bidirectional(layers.GRU(3, return_sequences=True))(embedded(i), initial_state=[h, h])
     return functional([i, h], [lstm, both], X, STATE)
 
 
-def states_out() -> Made:
+def states_out() -> Case:
     i = tokens()
     lstm = layers.LSTM(3, return_state=True, return_sequences=True)(embedded(i))
     both = layers.Bidirectional(layers.LSTM(3, return_state=True, return_sequences=True))(embedded(i))
     return functional(i, [*lstm, *both], X)
 
 
-def operations() -> Made:
+def operations() -> Case:
     f = features()
     x = layers.Dense(4)(f)
-    made = tf.nn.relu(x + x * x) - tf.tanh(x)
-    return functional(f, [made, tf.concat([tf.nn.softmax(x), x], -1)], FEATURES)
+    result = tf.nn.relu(x + x * x) - tf.tanh(x)
+    return functional(f, [result, tf.concat([tf.nn.softmax(x), x], -1)], FEATURES)
 
 
-def cells() -> Made:
+def cells() -> Case:
     return stack(
         layers.RNN([layers.LSTMCell(3), layers.GRUCell(2), layers.LSTMCell(4)], return_sequences=True),
         layers.RNN(layers.SimpleRNNCell(3)),
     )
 
 
-def own_backward_layer() -> Made:
+def own_backward_layer() -> Case:
     backward = layers.GRU(2, return_sequences=True, go_backwards=True)
     return stack(layers.Bidirectional(layers.LSTM(3, return_sequences=True), backward_layer=backward))
 
 
-def tagger(kind: str) -> Made:
+def tagger(kind: str) -> Case:
     recurrent = getattr(layers, kind)(3, return_sequences=True)
     return stack(recurrent, layers.TimeDistributed(layers.Dense(4, activation="softmax")))
 
 
-def both_ways(kind: str, merge: str) -> Made:
-    half = getattr(layers, kind)(3, return_sequences=True)
-    return stack(layers.Bidirectional(half, merge_mode=merge), layers.Dense(2))
+def both_ways(kind: str, merge: str) -> Case:
+    direction = getattr(layers, kind)(3, return_sequences=True)
+    return stack(layers.Bidirectional(direction, merge_mode=merge), layers.Dense(2))
 
 
 KINDS = ("GRU", "LSTM", "SimpleRNN")
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
-MODELS: dict[str, Callable[[], Made]] = {
+MODELS: dict[str, Callable[[], Case]] = {
     **{f"tagger {kind}": lambda kind=kind: tagger(kind) for kind in KINDS},
     **{
         f"both ways {kind} {merge}": lambda kind=kind, merge=merge: both_ways(kind, merge)
@@ -297,8 +297,8 @@ def randomized(model: Any, seed: int = 0) -> Any:
 
 
 def outputs_of(model: Any, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    found = model(list(arrays) if len(arrays) > 1 else arrays[0], training=False)
-    return [part.numpy() for part in (found if isinstance(found, list) else [found])]
+    outputs = model(list(arrays) if len(arrays) > 1 else arrays[0], training=False)
+    return [part.numpy() for part in (outputs if isinstance(outputs, list) else [outputs])]
 
 
 def assert_read(

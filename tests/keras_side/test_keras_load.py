@@ -59,9 +59,9 @@ def test_two_biases_are_reported() -> None:
     nodes = []
     for node in graph.nodes:
         if isinstance(node.op, ops.Bidirectional) and node.name == "bilstm_2":
-            half: Any = node.op.backward
-            half = dataclasses.replace(half, bias_hh=half.bias_ih)
-            node = dataclasses.replace(node, op=dataclasses.replace(node.op, backward=half))
+            direction: Any = node.op.backward
+            direction = dataclasses.replace(direction, bias_hh=direction.bias_ih)
+            node = dataclasses.replace(node, op=dataclasses.replace(node.op, backward=direction))
         nodes.append(node)
     filled = source(seed=2)
     report = keras_side.load(filled, Graph(graph.inputs, tuple(nodes), graph.outputs))
@@ -124,9 +124,9 @@ def test_run_gives_what_keras_gives(several: tuple[keras.Model, Graph]) -> None:
 
 def test_an_empty_batch(several: tuple[keras.Model, Graph]) -> None:
     model, graph = several
-    found = keras_side.run(model, [np.zeros((0, T), "int32"), np.zeros((0, 9, 2), "float32")], graph)
-    assert [array.shape for array in found] == [(0, H + 2), (0, 9, O)]
-    assert {array.dtype.name for array in found} == {"float32"}
+    outputs = keras_side.run(model, [np.zeros((0, T), "int32"), np.zeros((0, 9, 2), "float32")], graph)
+    assert [array.shape for array in outputs] == [(0, H + 2), (0, 9, O)]
+    assert {array.dtype.name for array in outputs} == {"float32"}
 
 
 IDS, WIDE = token_ids(), features(6, 9, 2)
@@ -171,19 +171,19 @@ def test_ids_that_keras_takes_as_floats_must_be_integers() -> None:
 def test_models_with_one_input_in_a_list() -> None:
     ids = tokens()
     model = randomize(keras.Model([ids], [layers.LSTM(H)(embedding()(ids))]))
-    (found,) = keras_side.run(model, [IDS])
-    assert_close([found], reference.run(keras_side.read(model), [IDS]), "float32")
+    (output,) = keras_side.run(model, [IDS])
+    assert_close([output], reference.run(keras_side.read(model), [IDS]), "float32")
 
 
 def test_sequential_models_run() -> None:
     model = randomize(keras.Sequential([tokens(), embedding(), layers.LSTM(H)]))
-    (found,) = keras_side.run(model, [IDS])
-    assert_close([found], reference.run(keras_side.read(model), [IDS]), "float32")
+    (output,) = keras_side.run(model, [IDS])
+    assert_close([output], reference.run(keras_side.read(model), [IDS]), "float32")
 
 
 def test_models_inside_are_filled_by_path() -> None:
     def nested(seed: int) -> keras.Model:
-        inside = [keras.Input((None, E)), layers.LSTM(H, return_sequences=True, name="walk"), layers.Dense(O)]
+        inside = [keras.Input((None, E)), layers.LSTM(H, return_sequences=True, name="scan"), layers.Dense(O)]
         ids = tokens()
         inner = keras.Sequential(inside, name="inner")
         return randomize(keras.Model(ids, layers.Dense(2, name="head")(inner(embedding()(ids)))), seed)
@@ -194,6 +194,6 @@ def test_models_inside_are_filled_by_path() -> None:
         yours.name = mine.name
     two.get_layer("inner").layers[1].name = one.get_layer("inner").layers[1].name
     graph = keras_side.read(one)
-    assert "inner.walk" in keras_side.load(two, graph).filled
+    assert "inner.scan" in keras_side.load(two, graph).filled
     for mine, yours in zip(one.get_weights(), two.get_weights(), strict=True):
         assert mine.tobytes() == yours.tobytes()

@@ -52,15 +52,15 @@ def test_bidirectional(masked: bool, tmp_path: Path) -> None:
     for merge in MERGES:
         for sequences in (True, False):
             inner = layers.LSTM(H, return_sequences=sequences, use_bias=merge != "mul")
-            made = layers.Bidirectional(inner, merge_mode=merge, name=f"{merge}_{sequences}")(x)
-            outputs += keras.tree.flatten(made)
+            result = layers.Bidirectional(inner, merge_mode=merge, name=f"{merge}_{sequences}")(x)
+            outputs += keras.tree.flatten(result)
             # What the layer hands on decides what the next one skips.
-            follow = keras.tree.flatten(made)[0]
+            follow = keras.tree.flatten(result)[0]
             if sequences:
                 outputs.append(layers.LSTM(2)(follow))
     graph = check(ids, outputs, IDS, tmp_path)
-    found = {node.masks[0] for node in graph.nodes if isinstance(node.op, ops.Bidirectional | ops.LSTM)}
-    assert (None in found) != masked
+    masks = {node.masks[0] for node in graph.nodes if isinstance(node.op, ops.Bidirectional | ops.LSTM)}
+    assert (None in masks) != masked
 
 
 def test_bidirectional_with_a_backward_layer_of_its_own(tmp_path: Path) -> None:
@@ -201,8 +201,8 @@ def test_masks_joined_by_the_author(tmp_path: Path) -> None:
         Node(node.name, ops.LogicalOr(), node.inputs) if isinstance(node.op, ops.LogicalAnd) else node
         for node in graph.nodes
     ]
-    found = reference.run(Graph(graph.inputs, tuple(wrong), graph.outputs), arrays)
-    assert [bool((a != b).any()) for a, b in zip(exact, found, strict=True)] == [True, True, False, False]
+    outputs = reference.run(Graph(graph.inputs, tuple(wrong), graph.outputs), arrays)
+    assert [bool((a != b).any()) for a, b in zip(exact, outputs, strict=True)] == [True, True, False, False]
 
 
 def test_what_masks_joined_are() -> None:
@@ -242,7 +242,7 @@ def test_masks_through_nested_models(tmp_path: Path) -> None:
 
 
 def test_the_patterns_reach_the_rules() -> None:
-    """The hold rule and the zero rule give different numbers on these inputs, as do masked and unmasked."""
+    """The carry rule and the zero rule give different numbers on these inputs, as do masked and unmasked."""
     ids = tokens()
     x = embedding()(ids)
     lstm = {"units": H, "return_sequences": True}
@@ -250,6 +250,6 @@ def test_the_patterns_reach_the_rules() -> None:
     model = keras.Model(ids, outputs)
     for layer in model.layers[-2:]:
         layer.set_weights([np.full(array.shape, 0.3) for array in layer.get_weights()])
-    hold, zero = live_outputs(model, IDS)
-    differ = (hold != zero).any(axis=(1, 2))
+    carry, zero = live_outputs(model, IDS)
+    differ = (carry != zero).any(axis=(1, 2))
     assert differ.tolist() == [False, True, False, True, False, True]

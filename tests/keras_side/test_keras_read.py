@@ -250,9 +250,9 @@ def test_mapping_outputs_come_in_the_order_of_their_keys() -> None:
     x = layers.LSTM(H)(embedding()(ids))
     model = randomize(keras.Model(ids, {"z": layers.Dense(1)(x), "a": layers.Dense(2)(x)}))
     expected = model(token_ids(), training=False)
-    found = keras_side.run(model, IDS)
-    np.testing.assert_array_equal(found[0], np.array(expected["a"]))
-    np.testing.assert_array_equal(found[1], np.array(expected["z"]))
+    outputs = keras_side.run(model, IDS)
+    np.testing.assert_array_equal(outputs[0], np.array(expected["a"]))
+    np.testing.assert_array_equal(outputs[1], np.array(expected["z"]))
 
 
 def test_mapping_inputs_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
@@ -262,8 +262,8 @@ def test_mapping_inputs_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
     assert [value.name for value in graph.inputs] == ["alpha", "zeta"]
     ids, flat = token_ids(), features(6, 6)
     expected = np.array(model({"zeta": ids, "alpha": flat}, training=False))
-    (found,) = keras_side.run(model, [flat, ids], graph)
-    np.testing.assert_array_equal(found, expected)
+    (output,) = keras_side.run(model, [flat, ids], graph)
+    np.testing.assert_array_equal(output, expected)
 
 
 def test_reading_copies_the_weights() -> None:

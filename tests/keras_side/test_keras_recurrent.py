@@ -13,8 +13,8 @@ from build_keras import floats
 import keras_side
 from biport import ops, reference
 from biport.graph import Graph, weight_differences
-from keras_side.activations import write_activation
-from keras_side.registered import register
+from keras_side.require import register
+from keras_side.shared.activations import write_activation
 
 layers: Any = keras.layers
 H = 4
@@ -46,7 +46,7 @@ STATES: dict[str, Any] = {kind: [H] for kind in KINDS} | {
     "lstm of keras 2": [H, H],
     "stacked cells": [[5, 5], [3], [2, 2], [H]],
 }
-WALKS = ("forward", "backward", "concat", "sum", "mul", "ave", None)
+DIRECTIONS = ("forward", "backward", "concat", "sum", "mul", "ave", None)
 
 
 @pytest.fixture(autouse=True)
@@ -56,24 +56,24 @@ def double():
         yield
 
 
-def wrapped(kind: str, walk: str | None, **settings: Any) -> Any:
-    if walk in ("forward", "backward"):
-        return KINDS[kind](go_backwards=walk == "backward", **settings)
+def wrapped(kind: str, direction: str | None, **settings: Any) -> Any:
+    if direction in ("forward", "backward"):
+        return KINDS[kind](go_backwards=direction == "backward", **settings)
     settings.pop("zero_output_for_mask", None)
-    return layers.Bidirectional(KINDS[kind](**settings), merge_mode=walk)
+    return layers.Bidirectional(KINDS[kind](**settings), merge_mode=direction)
 
 
-def everything(kind: str, walk: str | None, masked: bool) -> tuple[keras.Model, list[np.ndarray]]:
+def everything(kind: str, direction: str | None, masked: bool) -> tuple[keras.Model, list[np.ndarray]]:
     """One model with the layer in every setting of output and states, its weights and inputs random."""
     rng = np.random.default_rng(len(kind))
     ids = keras.Input((None,), dtype="int32")
     x = layers.Embedding(7, 3, mask_zero=masked)(ids)
-    sizes = STATES[kind] * (1 if walk in ("forward", "backward") else 2)
+    sizes = STATES[kind] * (1 if direction in ("forward", "backward") else 2)
     given = keras.tree.map_structure(lambda size: keras.Input((size,)), sizes)
     outputs: list[Any] = []
     for sequences, zero, states in itertools.product((True, False), (True, False), ("none", "out", "in")):
         settings = {"return_sequences": sequences, "zero_output_for_mask": zero}
-        layer = wrapped(kind, walk, return_state=states != "none", **settings)
+        layer = wrapped(kind, direction, return_state=states != "none", **settings)
         options: dict[str, Any] = {"initial_state": given} if states == "in" else {}
         if states == "in" and masked and not zero:
             options["mask"] = keras.ops.not_equal(ids, 0)
@@ -89,19 +89,24 @@ def inputs(model: keras.Model, rng: np.random.Generator) -> list[np.ndarray]:
     return [ids, *(rng.normal(size=(6, value.shape[1])) for value in model.inputs[1:])]
 
 
-def worst(found: Any, exact: Any) -> float:
-    assert [array.shape for array in found] == [array.shape for array in exact]
-    return max(float(np.abs(one - two).max()) for one, two in zip(found, exact, strict=True))
+def worst(outputs: Any, exact: Any) -> float:
+    assert [array.shape for array in outputs] == [array.shape for array in exact]
+    return max(float(np.abs(one - two).max()) for one, two in zip(outputs, exact, strict=True))
 
 
-# How halves are merged has nothing to do with what they are.
-TABLE = [(kind, walk) for kind in KINDS for walk in WALKS if kind == "lstm" or walk in WALKS[:3]]
+# How directions are merged has nothing to do with what they are.
+TABLE = [
+    (kind, direction)
+    for kind in KINDS
+    for direction in DIRECTIONS
+    if kind == "lstm" or direction in DIRECTIONS[:3]
+]
 
 
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
-@pytest.mark.parametrize("kind, walk", TABLE)
-def test_keras_is_what_the_reference_says(kind: str, walk: str | None, masked: bool) -> None:
-    model, arrays = everything(kind, walk, masked)
+@pytest.mark.parametrize("kind, direction", TABLE)
+def test_keras_is_what_the_reference_says(kind: str, direction: str | None, masked: bool) -> None:
+    model, arrays = everything(kind, direction, masked)
     graph = keras_side.read(model)
     exact = reference.run(graph, arrays)
 
@@ -115,15 +120,15 @@ def ops_of(graph: Graph) -> dict[str, Any]:
     return {node.name: node.op for node in graph.nodes if node.op.weights()}
 
 
-@pytest.mark.parametrize("walk", ["backward", "concat"])
+@pytest.mark.parametrize("direction", ["backward", "concat"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_gives_the_graph_of_its_model(kind: str, walk: str, tmp_path) -> None:
-    model, _ = everything(kind, walk, True)
+def test_a_file_gives_the_graph_of_its_model(kind: str, direction: str, tmp_path) -> None:
+    model, _ = everything(kind, direction, True)
     model.save(tmp_path / "model.keras")
     assert keras_side.read(tmp_path / "model.keras") == keras_side.read(model)
 
 
-def test_an_initial_state_makes_keras_walk_the_padding() -> None:
+def test_an_initial_state_makes_keras_scan_the_padding() -> None:
     # Keras 3.15 hands a layer the mask of its input only where that is its one tensor.
     ids, h = keras.Input((None,), dtype="int32"), keras.Input((H,))
     x = layers.Embedding(7, 3, mask_zero=True)(ids)
@@ -156,12 +161,12 @@ def test_unrolled_layers_are_read_where_keras_is_right() -> None:
     rng = np.random.default_rng(4)
     ids = keras.Input((5,), dtype="int32")
     x = layers.Embedding(7, 3, mask_zero=True)(ids)
-    made = [
+    outputs = [
         layers.GRU(H, unroll=True, return_sequences=True, zero_output_for_mask=True)(x),
         layers.LSTM(H, unroll=True, go_backwards=True, return_sequences=True)(x),
         layers.Bidirectional(layers.SimpleRNN(H, unroll=True))(x),
     ]
-    model = keras.Model(ids, made)
+    model = keras.Model(ids, outputs)
     model.set_weights([rng.normal(size=array.shape) * 0.6 for array in model.get_weights()])
     graph = keras_side.read(model)
     arrays = inputs(model, rng)

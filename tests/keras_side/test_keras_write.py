@@ -72,10 +72,10 @@ def everything() -> Graph:
     for merge in ops.MERGE_MODES:
         for sequences in (True, False):
             name = f"bi_{merge}_{sequences}".lower()
-            made = (f"{name}:0", f"{name}:1") if merge is None else (name,)
+            values = (f"{name}:0", f"{name}:1") if merge is None else (name,)
             op = bidirectional(E, H, merge, sequences)
-            nodes.append(Node(name, op, ("drop",), made, ("valid",)))
-            outputs += made
+            nodes.append(Node(name, op, ("drop",), values, ("valid",)))
+            outputs += values
     rules = [
         ({"return_sequences": True}, "valid"),
         ({"return_sequences": True, "zero_output_for_mask": True}, "other"),
@@ -319,6 +319,6 @@ def test_names_that_keras_gives_its_own_operations_are_taken() -> None:
     exact = reference.run(graph, [ids])
     for _ in range(3):
         model = keras_side.write(graph)
-        for found in (keras_side.run(model, [ids], graph), reference.run(keras_side.read(model), [ids])):
-            for mine, yours in zip(found, exact, strict=True):
+        for outputs in (keras_side.run(model, [ids], graph), reference.run(keras_side.read(model), [ids])):
+            for mine, yours in zip(outputs, exact, strict=True):
                 np.testing.assert_allclose(mine, yours, atol=1e-6)

@@ -49,8 +49,8 @@ def test_a_file_means_what_it_meant(version: str, tmp_path: Path) -> None:
         if expected:
             with pytest.raises(UnsupportedModelError) as caught:
                 file.read()
-            found = {reason["setting"] for reason in caught.value.reasons()}
-            assert found <= expected, (file.path.name, caught.value)
+            settings = {reason["setting"] for reason in caught.value.reasons()}
+            assert settings <= expected, (file.path.name, caught.value)
             assert keras_side.inspect(file.path, file.config).problem is not None
         elif file.predictions is None:
             file.read()  # That Keras could save it, but not run it.
@@ -68,10 +68,10 @@ def test_what_they_are_ported_to_predicts_the_same(version: str, tmp_path: Path)
         graph = file.read()
         inputs = file.inputs(graph)
         export.write(graph, tmp_path / "model.onnx", overwrite=True)
-        for form, found in (
+        for form, outputs in (
             ("torch", torch_side.run(torch_side.write(graph), inputs)),
             ("onnx", export.Session(tmp_path / "model.onnx").run(inputs)),
         ):
-            for one, two in zip(found, file.arrays("output"), strict=True):
+            for one, two in zip(outputs, file.arrays("output"), strict=True):
                 message = f"{file.path.name} as {form}"
                 np.testing.assert_allclose(one, two, rtol=3e-6, atol=3e-6, err_msg=message)

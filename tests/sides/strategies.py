@@ -21,10 +21,11 @@ from random_graphs import cell
 
 from biport import ops
 from biport.graph import Graph, Node, Value
-from biport.ops import ACTIVATIONS, FUSED_ACTIVATIONS, MERGE_MODES
-from keras_side.activations import write_activation
+from biport.ops import ACTIVATIONS, MERGE_MODES
+from export.onnx.fused_node import FUSED
 from keras_side.layers import LearnedAverage
-from keras_side.registered import register
+from keras_side.require import register
+from keras_side.shared.activations import write_activation
 
 layers: Any = keras.layers
 register()
@@ -62,7 +63,7 @@ def mostly(*options: Any, otherwise: Sequence[Any]) -> st.SearchStrategy:
     return st.integers(0, 9).flatmap(lambda number: choice(*(otherwise if number == 9 else options)))
 
 
-activations = st.one_of(choice(*FUSED_ACTIVATIONS), choice(*ACTIVATIONS)).map(write_activation)
+activations = st.one_of(choice(*FUSED), choice(*ACTIVATIONS)).map(write_activation)
 gates = mostly(*BOUNDED, otherwise=STABLE).map(write_activation)
 candidates = mostly(*BOUNDED, "relu", "elu", "leaky_relu", otherwise=STABLE).map(write_activation)
 
@@ -230,6 +231,8 @@ def elementwise(drawing: Drawing, x: Any) -> Any:
         options["LayerNormalization"] = lambda: layers.LayerNormalization(
             scale=draw(st.booleans()), center=draw(st.booleans()), epsilon=draw(choice(1e-3, 1e-2))
         )
+        # Of one feature it is the sign, which rounding turns around.
+        options["UnitNormalization"] = lambda: layers.UnitNormalization()
         # Under a mask a Softmax is supported over (N, T) only.
         if getattr(x, "_keras_mask", None) is None:
             options["Softmax"] = lambda: layers.Softmax()

@@ -17,10 +17,10 @@ from biport import ops, verify
 from biport.compare.tolerance import L1_ALLOWED
 from biport.errors import UnsupportedError
 from biport.reference.functions import ACTIVATIONS
-from keras_side.activations import INEXACT, LAYERS, write_activation
 from keras_side.load_file import load_file
-from keras_side.registered import register
-from torch_side.activations import apply
+from keras_side.require import register
+from keras_side.shared.activations import INEXACT, LAYERS, write_activation
+from torch_side.layers.activation import apply
 
 KINKS = [-6, -3, -2.5, -1, -0.5, -0.0, 0, 0.5, 1, 2.5, 3, 6]
 FAR = [-700, -100, -89, -50, -40, -20, 20, 40, 50, 89, 100, 700]

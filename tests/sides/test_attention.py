@@ -31,8 +31,8 @@ import torch_side
 from biport import ops, reference, verify
 from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.graph import Graph, Node, Value
-from keras_side.attention import refuse_old
-from keras_side.legacy.origin import Origin
+from keras_side.release import Release
+from keras_side.shared.attention import refuse_old
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 
@@ -165,7 +165,7 @@ def test_attention_of_an_older_keras(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"3\.11 and later"):
         keras_side.read(path)
     with pytest.raises(UnsupportedError, match="models of Keras 3"):
-        refuse_old(Origin("2.15.0"), "the layer", one_head("dot"), False)
+        refuse_old(Release("2.15.0"), "the layer", one_head("dot"), False)
 
 
 BAD: dict[str, Callable[[], Any]] = {

@@ -136,7 +136,7 @@ def test_smaller_numbers_and_what_they_cost(option: str, tmp_path: Path) -> None
 
 def test_old_files_without_a_graph_take_no_route(tmp_path: Path) -> None:
     """Keras 3 would load some of them, with other numbers, and nothing would tell."""
-    from keras_side.file import ModelFile
+    from keras_side.file.model_file import ModelFile
 
     tf_keras = pytest.importorskip("tf_keras")
     x = tf_keras.layers.Input((None,), dtype="int32")

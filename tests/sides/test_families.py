@@ -17,7 +17,7 @@ import export
 import keras_side
 import torch_side
 from biport import ops, verify
-from biport.app.verify import random_cases
+from biport.compare.cases import random_cases
 from biport.compare.tolerance import Verdict
 from biport.graph import Graph
 from keras_side.models.attentive_sentiment import attentive_sentiment as keras_attentive_sentiment

@@ -22,9 +22,10 @@ import keras_side
 import torch_side
 from biport import bundle, ops, verify
 from biport.app.cli import app
-from biport.app.verify import random_cases
+from biport.compare.cases import random_cases
 from biport.compare.finite_differences import Slopes
-from biport.compare.tolerance import Report, Verdict
+from biport.compare.report import Report
+from biport.compare.tolerance import Verdict
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from keras_side.layers import LearnedAverage
@@ -32,7 +33,7 @@ from keras_side.models.attentive_sentiment import attentive_sentiment as keras_a
 from keras_side.models.seq2seq import seq2seq as keras_seq2seq
 from keras_side.models.tagger import tagger as keras_tagger
 from torch_side import layers as torch_layers
-from torch_side.layers import walk
+from torch_side.layers import scan
 from torch_side.models import attentive_sentiment, seq2seq, tagger
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
@@ -263,7 +264,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     """A wrong derivative beside right numbers."""
     one, _, side = fault.partition(" in ")
     if one == "a forget gate":
-        run = walk.FUNCTIONS["LSTM"]
+        run = scan.RECURRENCES["LSTM"]
 
         def scaled(x: Any, states: Any, weights: list[torch.Tensor], *settings: Any) -> Any:
             i, f, g, o = weights[1].chunk(4)
@@ -274,7 +275,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
                 *settings,
             )
 
-        monkeypatch.setitem(walk.FUNCTIONS, "LSTM", scaled)
+        monkeypatch.setitem(scan.RECURRENCES, "LSTM", scaled)
     elif side == "torch":
 
         def detached(self: Any, one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:

@@ -18,11 +18,13 @@ from biport import ops
 from biport.app.cli import app
 from biport.app.matrix import mutate, report
 from biport.app.matrix.cases import CELLS, DIRECTIONS, MASKS, Selection, models, random_batch
+from biport.app.matrix.files import write_outcome
 from biport.app.matrix.run import Outcome, Result, run_matrix
 from biport.compare.mistakes import MISTAKES
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError
-from torch_side.recurrent import KINDS
+from export.onnx.fused_node import FUSED
+from torch_side.shared.recurrent import KINDS
 
 SMALL = Selection(cells=("GRU",), merges=("concat",), masks=("none", "left", "holes"), quick=True)
 
@@ -54,7 +56,7 @@ def test_the_product_is_whole() -> None:
         for states in ("none", "returned", "given")
     }
     activations = {name for model in every for name in model.activations}
-    assert activations >= {*ops.FUSED_ACTIVATIONS, "gelu", "silu", "selu"}
+    assert activations >= {*FUSED, "softplus", "gelu", "silu", "selu"} - {"celu", "sparse_sigmoid"}
 
 
 def test_every_pattern_of_mask_is_what_it_is_called() -> None:
@@ -239,3 +241,11 @@ def test_results_are_plain(outcome: Outcome) -> None:
     assert data["comparisons"] == len(data["results"]) == len(outcome.results)
     assert data["versions"]["torch"]
     assert isinstance(outcome.results[0], Result)
+
+
+def test_without_jinja2_there_is_no_page_and_a_line_says_so(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    empty = Outcome([], {}, 0.0, 0)
+    *_, last = write_outcome(empty, tmp_path / "matrix")
+    assert last == "no matrix.html: 'jinja2' is not installed: pip install 'biport[matrix]'"
+    assert {path.name for path in (tmp_path / "matrix").iterdir()} == {"matrix.json", "matrix.xml"}

@@ -35,8 +35,8 @@ from biport import ops, reference, verify
 from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.graph import Graph, Node, Value
 from biport.ops.attention import PROJECTIONS
-from keras_side.entries import read_calls
-from keras_side.order import run_order
+from keras_side.reading.call_order import run_order
+from keras_side.reading.config_entries import read_calls
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 

@@ -17,7 +17,7 @@ from biport import ops as nodes
 from biport.app.verify import verify
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
-from keras_side.legacy.halves import repeating, side_by_side
+from keras_side.legacy.directions import repeating, side_by_side
 
 V, E, H = 11, 4, 3
 

@@ -20,7 +20,8 @@ import keras_side
 import torch_side
 from biport import ops, reference, verify
 from biport.app.cli import app
-from biport.app.verify import Form, open_form, random_cases
+from biport.app.forms import Form, open_form
+from biport.compare.cases import random_cases
 from biport.compare.localize import Oracle, Traced, locate
 from biport.compare.localize.alignment import align
 from biport.compare.localize.oracle import State

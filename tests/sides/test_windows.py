@@ -21,8 +21,8 @@ from biport.analysis.lengths import needed_steps
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Value
-from keras_side.activations import write_activation
-from keras_side.registered import register
+from keras_side.require import register
+from keras_side.shared.activations import write_activation
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not support masking")
 

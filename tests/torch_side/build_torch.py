@@ -12,7 +12,7 @@ import biport.reference
 import torch_side
 from biport import ops
 from biport.graph import Graph, Node, Value
-from torch_side.recurrent import KINDS
+from torch_side.shared.recurrent import KINDS
 
 GENERATOR = np.random.default_rng
 
@@ -85,9 +85,9 @@ def mask(pattern: str, N: int, T: int) -> np.ndarray | None:
         case "holes":
             return GENERATOR(5).random((N, T)) < 0.5
         case "one all-pad row":
-            found = GENERATOR(6).random((N, T)) < 0.6
-            found[N // 2] = False
-            return found
+            valid = GENERATOR(6).random((N, T)) < 0.6
+            valid[N // 2] = False
+            return valid
         case "all pad":
             return np.zeros((N, T), bool)
         case _:
@@ -103,11 +103,11 @@ def one(op: ops.Op, I: int, masked: bool, dtype: str = "float64") -> Graph:
     return Graph(tuple(inputs), (node,), outputs)
 
 
-def worst(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
+def worst(actual: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
     """The largest absolute difference, after shapes and dtypes."""
-    assert len(found) == len(wanted)
+    assert len(actual) == len(wanted)
     differences = [0.0]
-    for mine, yours in zip(found, wanted, strict=True):
+    for mine, yours in zip(actual, wanted, strict=True):
         assert mine.shape == yours.shape
         np.testing.assert_array_equal(np.isnan(mine), np.isnan(yours))
         if mine.size:

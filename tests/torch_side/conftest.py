@@ -2,12 +2,12 @@
 
 import pytest
 
-import torch_side.layers.walk
+import torch_side.layers.scan
 
 
-@pytest.fixture(params=["walk_aligned", "walk_packed"])
+@pytest.fixture(params=["scan_aligned", "scan_packed"])
 def way(request, monkeypatch) -> None:
-    """Both ways to walk, the one for GPUs too."""
-    chosen = getattr(torch_side.layers.walk, request.param)
-    for name in ("walk_aligned", "walk_packed"):
-        monkeypatch.setattr(torch_side.layers.walk, name, chosen)
+    """Both ways to scan, the one for GPUs too."""
+    chosen = getattr(torch_side.layers.scan, request.param)
+    for name in ("scan_aligned", "scan_packed"):
+        monkeypatch.setattr(torch_side.layers.scan, name, chosen)

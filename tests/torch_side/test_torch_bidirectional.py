@@ -8,12 +8,12 @@ import torch
 from build_torch import BIASES, MASKS, bidirectional, data, error, lstm, one, plant_order
 
 import torch_side
-import torch_side.layers.walk
+import torch_side.layers.scan
 from biport import ops
-from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.ops import MERGE_MODES
 from torch_side import layers
+from torch_side.layers.errors import LayerSettingError
 
 RULES = [
     {"merge": merge, "return_sequences": sequences}
@@ -47,9 +47,9 @@ def test_equals_the_oracle_in_float32_up_to_rounding(pattern):
     I, H = 6, 11
     graph = one(bidirectional(I, H, dtype="float32"), I, pattern != "none", "float32")
 
-    found = error(graph, data(5, 9, I, pattern, "float32"))
+    difference = error(graph, data(5, 9, I, pattern, "float32"))
 
-    assert found <= 8 * np.finfo("float32").eps * (I + H) ** 0.5
+    assert difference <= 8 * np.finfo("float32").eps * (I + H) ** 0.5
 
 
 @pytest.mark.parametrize("pattern", ["none", "holes"])
@@ -105,7 +105,7 @@ def test_gradients_of_the_masked_path_equal_finite_differences(rules):
     assert torch.autograd.gradcheck(run, (x.requires_grad_(), *parameters.values()), fast_mode=True)
 
 
-def test_exchanged_halves_are_found():
+def test_exchanged_directions_are_detected():
     op = bidirectional(3, 4)
     settings = op.settings()
     exchanged = ops.Bidirectional(
@@ -123,14 +123,14 @@ def test_exchanged_halves_are_found():
     assert np.abs(mine - yours).max() > 1e-3
 
 
-def test_a_wrong_gate_order_is_found(monkeypatch):
+def test_a_wrong_gate_order_is_detected(monkeypatch):
     graph = one(bidirectional(3, 4), 3, True)
     plant_order(monkeypatch, "ifoc")
 
     assert error(graph, data(4, 5, 3, "holes")) > 1e-3
 
 
-def test_halves_that_one_torch_layer_cannot_hold_are_a_pair():
+def test_directions_that_one_torch_layer_cannot_compute_are_a_pair():
     op = ops.Bidirectional(
         forward=lstm(3, 4, bias="none", dropout=0.5), backward=lstm(3, 5, reverse=True), merge="concat"
     )
@@ -143,5 +143,5 @@ def test_halves_that_one_torch_layer_cannot_hold_are_a_pair():
 
 
 def test_an_unknown_merge_is_refused():
-    with pytest.raises(UnsupportedError, match="merge='max'"):
+    with pytest.raises(LayerSettingError, match="merge='max'"):
         layers.Bidirectional(2, 3, merge="max")

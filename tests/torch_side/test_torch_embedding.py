@@ -9,6 +9,7 @@ import torch_side
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from torch_side import layers
+from torch_side.layers.errors import LayerInputError
 
 
 def graph(V: int = 7, O: int = 3, dtype: str = "int64") -> Graph:
@@ -26,7 +27,7 @@ def test_equals_the_oracle(dtype, shape):
 def test_ids_outside_of_the_table_are_named(bad):
     ids = np.array([[1, 2], [bad, 0]])
 
-    with pytest.raises(InputError, match=rf"\[0, 7\), found .*{bad}"):
+    with pytest.raises(LayerInputError, match=rf"\[0, 7\), found .*{bad}"):
         layers.Embedding(7, 3)(torch.from_numpy(ids))
     with pytest.raises(InputError, match=rf"'ids'.*\[0, 7\), found {bad}"):
         torch_side.run(torch_side.write(graph()), [ids])
@@ -34,7 +35,7 @@ def test_ids_outside_of_the_table_are_named(bad):
 
 @pytest.mark.parametrize("ids", [torch.ones(1, 2), torch.ones(0, 2), torch.ones(1, 2, dtype=torch.bool)])
 def test_ids_that_are_no_integers_are_refused(ids):
-    with pytest.raises(InputError, match="int32 or int64, found"):
+    with pytest.raises(LayerInputError, match="int32 or int64, found"):
         layers.Embedding(7, 3)(ids)
 
 

@@ -10,10 +10,10 @@ from build_torch import BIASES, MASKS, data, error, lstm, one, plant_order
 
 import biport.reference
 import torch_side
-import torch_side.layers.walk
-from biport.errors import InputError, UnsupportedError
+import torch_side.layers.scan
 from torch_side import layers
-from torch_side.layers.walk import walk
+from torch_side.layers.errors import LayerInputError, LayerSettingError
+from torch_side.layers.scan import scan
 
 SIZES = [(4, 6, 3, 5), (1, 5, 2, 3), (3, 1, 2, 4), (5, 7, 1, 2), (2, 3, 4, 1), (1, 1, 1, 1)]
 RULES: list[dict[str, Any]] = [
@@ -47,9 +47,9 @@ def test_equals_the_oracle_in_float32_up_to_rounding(pattern):
     for rules in RULES:
         graph = one(lstm(I, H, dtype="float32", **rules), I, pattern != "none", "float32")
 
-        found = error(graph, data(5, 9, I, pattern, "float32"))
+        difference = error(graph, data(5, 9, I, pattern, "float32"))
 
-        assert found <= 8 * np.finfo("float32").eps * (I + H) ** 0.5
+        assert difference <= 8 * np.finfo("float32").eps * (I + H) ** 0.5
 
 
 @pytest.mark.parametrize("pattern", ["none", "holes"])
@@ -127,7 +127,7 @@ def test_a_short_row_computes_what_it_computes_alone():
 
 
 @pytest.mark.parametrize("order", ["icfo", "fico", "ifoc", "ofci"])
-def test_a_wrong_gate_order_is_found(order, monkeypatch):
+def test_a_wrong_gate_order_is_detected(order, monkeypatch):
     graph = one(lstm(3, 4), 3, False)
     plant_order(monkeypatch, order)
 
@@ -135,31 +135,31 @@ def test_a_wrong_gate_order_is_found(order, monkeypatch):
 
 
 @pytest.mark.parametrize("pattern", ["right", "left", "holes", "one all-pad row"])
-def test_a_mask_that_is_not_used_is_found(pattern, monkeypatch):
+def test_a_mask_that_is_not_used_is_detected(pattern, monkeypatch):
     graph = one(lstm(3, 4), 3, True)
     monkeypatch.setattr(
-        "torch_side.layers.recurrent.walk", lambda module, x, mask, *rest: walk(module, x, None, *rest)
+        "torch_side.layers.recurrent.scan", lambda module, x, mask, *rest: scan(module, x, None, *rest)
     )
 
     assert error(graph, data(5, 6, 3, pattern)) > 1e-3
 
 
 @pytest.mark.parametrize("pattern", ["left", "holes"])
-def test_lengths_instead_of_positions_are_found(pattern):
+def test_lengths_instead_of_positions_are_detected(pattern):
     graph = one(lstm(3, 4), 3, True)
     x, valid = data(5, 6, 3, pattern)
     assumed = np.arange(6) < valid.sum(axis=1)[:, None]
 
-    found = torch_side.run(torch_side.write(graph), [x, assumed])
+    outputs = torch_side.run(torch_side.write(graph), [x, assumed])
 
-    assert np.abs(found[0] - biport.reference.run(graph, [x, valid])[0]).max() > 1e-3
+    assert np.abs(outputs[0] - biport.reference.run(graph, [x, valid])[0]).max() > 1e-3
 
 
 @pytest.mark.parametrize(
     "wrong", [torch.ones(2, 3), torch.ones(2, 3, dtype=torch.int64), torch.ones(2, 4, dtype=torch.bool)]
 )
 def test_a_mask_of_another_kind_is_refused(wrong):
-    with pytest.raises(InputError, match=r"torch.bool \(2, 3\)"):
+    with pytest.raises(LayerInputError, match=r"torch.bool \(2, 3\)"):
         layers.LSTM(2, 4)(torch.zeros(2, 3, 2), wrong)
 
 
@@ -168,7 +168,7 @@ def test_training_with_recurrent_dropout_is_refused_and_inference_is_not():
     x = torch.zeros(1, 2, 2)
 
     layer.eval()(x)
-    with pytest.raises(UnsupportedError, match="recurrent_dropout"):
+    with pytest.raises(LayerSettingError, match="recurrent_dropout"):
         layer.train()(x)
 
 

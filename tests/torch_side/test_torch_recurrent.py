@@ -14,9 +14,10 @@ from torch import nn
 import biport.reference
 import torch_side
 from biport import ops
-from biport.errors import InputError, UnsupportedError
+from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from torch_side import layers
+from torch_side.layers.errors import LayerInputError, LayerSettingError
 
 I, H = 3, 4
 KINDS: dict[str, dict[str, Any]] = {
@@ -38,16 +39,16 @@ KINDS: dict[str, dict[str, Any]] = {
 NATIVE = ("lstm", "lstm, two biases", "gru", "rnn", "rnn of relu")
 
 
-def layer(rng: np.random.Generator, name: str, **walk: Any) -> ops.Recurrent:
+def layer(rng: np.random.Generator, name: str, **scan: Any) -> ops.Recurrent:
     if name == "stacked":
         cells = (
             cell(rng, ops.LSTM, I, 5, dtype="float64"),
             cell(rng, ops.GRU, 5, 2, dtype="float64", reset_after=False),
             cell(rng, ops.LSTM, 2, H, dtype="float64"),
         )
-        return ops.StackedRNN(cells=cells, **walk)
+        return ops.StackedRNN(cells=cells, **scan)
     settings = dict(KINDS[name])
-    return cell(rng, settings.pop("kind"), I, H, dtype="float64", **settings, **walk)
+    return cell(rng, settings.pop("kind"), I, H, dtype="float64", **settings, **scan)
 
 
 def graph_of(op: Any, masked: bool, started: bool) -> Graph:
@@ -57,8 +58,8 @@ def graph_of(op: Any, masked: bool, started: bool) -> Graph:
     values += [Value(f"state_{i}", ("N", size), "float64") for i, size in enumerate(sizes)]
     names = ("x", *(value.name for value in values if value.name.startswith("state")))
     masks = ("mask" if masked else None, *[None] * (len(names) - 1))
-    made = tuple(f"y_{i}" for i in range(op.output_count))
-    return Graph(tuple(values), (Node("layer", op, names, made, masks),), made)
+    outputs = tuple(f"y_{i}" for i in range(op.output_count))
+    return Graph(tuple(values), (Node("layer", op, names, outputs, masks),), outputs)
 
 
 def data(rng: np.random.Generator, graph: Graph, N: int, T: int) -> list[np.ndarray]:
@@ -80,8 +81,8 @@ def check(op: Any, masked: bool, started: bool, rng: np.random.Generator) -> Non
     for N, T in ((5, 6), (1, 1), (0, 3), (2, 0)):
         arrays = data(rng, graph, N, T)
         exact = biport.reference.run(graph, arrays)
-        for found, wanted in zip(torch_side.run(module, arrays), exact, strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+        for actual, wanted in zip(torch_side.run(module, arrays), exact, strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
     assert torch_side.read(module) == graph
 
 
@@ -93,8 +94,8 @@ def test_one_direction_equals_the_reference(name: str) -> None:
     rng = np.random.default_rng(1)
     for masked, started, sequences, state in SETTINGS:
         for reverse, zero in ((False, False), (True, True), (True, False)):
-            walk = {"reverse": reverse, "zero_output_for_mask": zero, "return_state": state}
-            check(layer(rng, name, return_sequences=sequences, **walk), masked, started, rng)
+            scan = {"reverse": reverse, "zero_output_for_mask": zero, "return_state": state}
+            check(layer(rng, name, return_sequences=sequences, **scan), masked, started, rng)
 
 
 @pytest.mark.parametrize("merge", ["concat", "sum", "mul", "ave", None])
@@ -102,9 +103,9 @@ def test_one_direction_equals_the_reference(name: str) -> None:
 def test_two_directions_equal_the_reference(name: str, merge: str | None) -> None:
     rng = np.random.default_rng(2)
     for masked, started, sequences, state in SETTINGS:
-        walk = {"return_sequences": sequences, "zero_output_for_mask": sequences, "return_state": state}
+        scan = {"return_sequences": sequences, "zero_output_for_mask": sequences, "return_state": state}
         other = name if merge != "mul" else "gru, reset before"
-        one, two = layer(rng, name, **walk), layer(rng, other, reverse=True, **walk)
+        one, two = layer(rng, name, **scan), layer(rng, other, reverse=True, **scan)
         check(ops.Bidirectional(forward=one, backward=two, merge=merge), masked, started, rng)
 
 
@@ -135,6 +136,7 @@ def test_gradients_flow_and_padding_gets_none(name: str) -> None:
 
 
 def test_a_relu_that_grows_over_padding_leaves_no_nan_in_gradients() -> None:
+    torch.manual_seed(0)
     module = layers.RNN(2, 2, activation="relu").double()
     with torch.no_grad():
         dict(module.named_parameters())["rnn.weight_hh_l0"].copy_(torch.eye(2) * 1e3)
@@ -148,7 +150,7 @@ def test_a_relu_that_grows_over_padding_leaves_no_nan_in_gradients() -> None:
 
 def test_states_of_another_shape_are_refused() -> None:
     for module in (layers.GRU(3, 4), layers.Bidirectional(3, 4, kind="GRU")):
-        with pytest.raises(InputError, match=r"states should have the shapes \[\(2, 4\)"):
+        with pytest.raises(LayerInputError, match=r"states should have the shapes \[\(2, 4\)"):
             module(torch.ones(2, 5, 3), states=[torch.ones(2, 3)])
 
 
@@ -157,7 +159,7 @@ def test_recurrent_dropout_in_training_is_refused_by_name() -> None:
         layers.GRU(3, 4, recurrent_dropout=0.5),
         layers.LSTM(3, 4, activation="relu", recurrent_dropout=0.5),
     ):
-        with pytest.raises(UnsupportedError, match=r"recurrent_dropout=0\.5"):
+        with pytest.raises(LayerSettingError, match=r"recurrent_dropout=0\.5"):
             module.train()(torch.ones(2, 5, 3))
         module.eval()(torch.ones(2, 5, 3))
 
@@ -245,9 +247,9 @@ def agrees(module: nn.Module, values: list[Value], shapes: list[tuple[int, ...]]
     rng = np.random.default_rng(5)
     arrays = [rng.normal(size=shape) for shape in shapes]
     exact = biport.reference.run(graph, arrays)
-    for made in (module, torch_side.write(graph)):
-        for found, wanted in zip(torch_side.run(made, arrays), exact, strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    for source in (module, torch_side.write(graph)):
+        for actual, wanted in zip(torch_side.run(source, arrays), exact, strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])

@@ -25,10 +25,12 @@ def graphs(draw) -> Graph:
         return draw(names) + str(next(count))
 
     def emit(op: ops.Op, *inputs: str, mask: str | None = None, outputs: int = 1) -> str:
-        made = tuple(name() for _ in range(outputs))
-        nodes.append(Node(name(), op, inputs, made, (mask,) if mask else ()))
+        values = tuple(name() for _ in range(outputs))
+        nodes.append(Node(name(), op, inputs, values, (mask,) if mask else ()))
         return (
-            made[0] if outputs == 1 else emit(ops.Concatenate(axis=draw(st.sampled_from([-1, len_]))), *made)
+            values[0]
+            if outputs == 1
+            else emit(ops.Concatenate(axis=draw(st.sampled_from([-1, len_]))), *values)
         )
 
     nodes: list[Node] = []

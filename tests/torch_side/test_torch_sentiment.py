@@ -55,9 +55,9 @@ def test_the_same_seed_gives_the_same_weights_as_documented():
 
     assert torch_side.read(one) == torch_side.read(two)
     assert one.embedding.weight.abs().max() <= 0.05
-    half = torch_side.read(one)["bilstm_1"].op.weights()
-    np.testing.assert_array_equal(half["forward.bias_ih.f"], np.ones(4))
-    assert not half["forward.bias_ih.i"].any()
+    weights = torch_side.read(one)["bilstm_1"].op.weights()
+    np.testing.assert_array_equal(weights["forward.bias_ih.f"], np.ones(4))
+    assert not weights["forward.bias_ih.i"].any()
     recurrent = one.get_parameter("bilstm_1.lstm.weight_hh_l0")
     torch.testing.assert_close(recurrent.T @ recurrent, torch.eye(4))
 

@@ -14,6 +14,7 @@ from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.ops import ACTIVATIONS
 from torch_side import layers
+from torch_side.layers.errors import LayerInputError
 
 
 def x(*shape: int) -> np.ndarray:
@@ -119,7 +120,7 @@ def test_average_reads_nothing_under_the_mask_and_is_nan_over_nothing():
     assert layer(values, valid)[0].item() == 2
     assert layer(values, valid)[1].isnan()
     assert layer(torch.zeros(2, 0, 3)).isnan().all()
-    with pytest.raises(InputError, match="mask"):
+    with pytest.raises(LayerInputError, match="mask"):
         layer(values, valid[:, :2])
 
 

@@ -49,9 +49,9 @@ def renamed(graph: Graph, names: dict[str, str]) -> Graph:
 
 
 def ids(N: int = 5, T: int = 6) -> np.ndarray:
-    found = GENERATOR(2).integers(0, 9, size=(N, T))
-    found[N // 2] = 0
-    return found
+    rows = GENERATOR(2).integers(0, 9, size=(N, T))
+    rows[N // 2] = 0
+    return rows
 
 
 def test_the_source_is_what_a_person_would_write():
@@ -157,8 +157,8 @@ def test_training_switches_dropout_on_and_a_step_changes_the_weights():
 
     changed = torch_side.read(module)
     assert changed != model()
-    found = torch_side.run(module, [ids()])[0]
-    assert np.abs(found - biport.reference.run(changed, [ids()])[0]).max() <= 1e-12
+    output = torch_side.run(module, [ids()])[0]
+    assert np.abs(output - biport.reference.run(changed, [ids()])[0]).max() <= 1e-12
 
 
 NASTY = [

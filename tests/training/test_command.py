@@ -26,7 +26,7 @@ SMALL = "--limit", 40, "--epochs", 3, "--batch-size", 8
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_data, "HELD_OUT", 20)
+    monkeypatch.setattr(training_data, "EVALUATION_ROWS", 20)
 
 
 @pytest.fixture(autouse=True)
@@ -128,13 +128,13 @@ def test_a_run_that_is_asked_to_stop_goes_on_bit_for_bit(
 
     monkeypatch.setattr(torch_side.train.Trainer, "step", stopping)
     output = tmp_path / "pieces"
-    found = train(output, *recipe, task="sentiment")
+    result = train(output, *recipe, task="sentiment")
     codes = []
-    while found.exit_code:
-        codes.append(found.exit_code)
-        assert "--resume goes on from there" in found.stdout
+    while result.exit_code:
+        codes.append(result.exit_code)
+        assert "--resume goes on from there" in result.stdout
         calls[0] = 0
-        found = train(output, *recipe, "--resume", task="sentiment")
+        result = train(output, *recipe, "--resume", task="sentiment")
     assert codes == [143] * 3
     assert calls[0] == 3
     one, two = history(tmp_path / "whole"), history(output)
@@ -176,13 +176,13 @@ def test_refusals(tmp_path: Path) -> None:
         ("--data", "no"): "data='no': for tagger give tags or steps",
         ("--learning-rate", 0): "learning_rate=0.0",
     }.items():
-        found = train(output, *more)
-        assert found.exit_code == 2
-        assert words in found.stderr
+        result = train(output, *more)
+        assert result.exit_code == 2
+        assert words in result.stderr
     # In float64 Keras weighs padding otherwise under this mask: nothing is compared that differs.
-    found = train(output, "--dtype", "float64", task="seq2seq", framework="keras")
-    assert found.exit_code == 3
-    assert "float64" in found.stderr
+    result = train(output, "--dtype", "float64", task="seq2seq", framework="keras")
+    assert result.exit_code == 3
+    assert "float64" in result.stderr
     assert "sentiment give reviews" in train(output, "--data", "x.txt", task="sentiment").stderr
     assert not output.exists()
 
@@ -194,7 +194,7 @@ import sys
 from biport.app.cli import app
 from biport.training import RECIPES
 from biport.training import data
-data.HELD_OUT = 5
+data.EVALUATION_ROWS = 5
 arguments = "train tagger --framework {framework} --limit 8 --epochs 1".split()
 try:
     app([*arguments, "-o", {str(tmp_path / "run")!r}])

@@ -72,14 +72,14 @@ class Weighing:
         self.w, self.v, self.draws = (np.array(state[name]) for name in ("w", "v", "draws"))
 
 
-def made(rows: int, seed: int) -> tuple[list[list[int]], NDArray[np.int32]]:
+def rows_of(rows: int, seed: int) -> tuple[list[list[int]], NDArray[np.int32]]:
     rng = np.random.default_rng(seed)
     tokens = [rng.integers(1, V, size=rng.integers(1, 6)).tolist() for _ in range(rows)]
     labels = [int((row.count(1) + row.count(2)) > row.count(3)) for row in tokens]
     return tokens, np.array(labels, np.int32)
 
 
-DATA = TaskData(made(18, 0), made(9, 1), made(10, 2), one_class, {})
+DATA = TaskData(rows_of(18, 0), rows_of(9, 1), rows_of(10, 2), one_class, {})
 BATCHES = 5
 
 
@@ -155,11 +155,11 @@ def test_a_run_that_stops_and_goes_on_is_the_same(every: int, tmp_path: Path) ->
 
     assert len(pieces) > 2
     assert rows == whole.rows
-    found = read_checkpoint(tmp_path / "last")
-    assert found[1].epochs == expected[1].epochs == progress.epochs
-    assert found[1].position == expected[1].position == Position(3, 0)
+    stored = read_checkpoint(tmp_path / "last")
+    assert stored[1].epochs == expected[1].epochs == progress.epochs
+    assert stored[1].position == expected[1].position == Position(3, 0)
     for name, array in expected[0].items():
-        assert found[0][name].tobytes() == array.tobytes()
+        assert stored[0][name].tobytes() == array.tobytes()
     assert kept
 
 

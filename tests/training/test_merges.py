@@ -21,9 +21,9 @@ def test_both_frameworks_from_the_same_start_and_nothing_twice(tmp_path: Path) -
     output = tmp_path / "merges"
     command = ["compare-merges", "-o", str(output), *OPTIONS, "--merge", "mul", "--masked"]
     run = CliRunner().invoke
-    found = run(app, command)
-    assert found.exit_code == 0, found.output
-    assert "| mul | keras |" in found.stdout
+    result = run(app, command)
+    assert result.exit_code == 0, result.output
+    assert "| mul | keras |" in result.stdout
     rows = json.loads((output / "merges.json").read_text())["rows"]
     assert [(row["merge"], row["framework"]) for row in rows] == [("mul", "keras"), ("mul", "torch")]
     assert rows[0]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-4)
@@ -36,17 +36,19 @@ def test_both_frameworks_from_the_same_start_and_nothing_twice(tmp_path: Path) -
     assert settings["masked"] is True
     # Again nothing is trained: it is over at once, with the same table.
     before = (output / "mul-keras" / "history.json").stat().st_mtime_ns
-    assert run(app, command).stdout == found.stdout
+    assert run(app, command).stdout == result.stdout
     assert (output / "mul-keras" / "history.json").stat().st_mtime_ns == before
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
     run = CliRunner().invoke
-    found = run(app, ["compare-merges", "-o", str(tmp_path / "m"), "--merge", "max"])
-    assert found.exit_code == 2
-    found = run(app, ["compare-merges", "-o", str(tmp_path / "m"), "--data", "x.doc", "--framework", "torch"])
-    assert found.exit_code == 2
-    assert "concat-torch: data='x.doc'" in found.stderr
+    result = run(app, ["compare-merges", "-o", str(tmp_path / "m"), "--merge", "max"])
+    assert result.exit_code == 2
+    result = run(
+        app, ["compare-merges", "-o", str(tmp_path / "m"), "--data", "x.doc", "--framework", "torch"]
+    )
+    assert result.exit_code == 2
+    assert "concat-torch: data='x.doc'" in result.stderr
     with pytest.raises(InputError, match="sets embedding_size, units"):
         RECIPES["imdb-sum"].setting({"colour": 1})
     options = ["train", "sentiment", "--framework", "torch", "-o", str(tmp_path / "t"), "--set"]

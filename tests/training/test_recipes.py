@@ -20,7 +20,7 @@ from biport.training.recipe import differences
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_data, "HELD_OUT", 6)
+    monkeypatch.setattr(training_data, "EVALUATION_ROWS", 6)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -32,7 +32,7 @@ def test_recipes_come_back_from_plain_data(name: str) -> None:
 
 
 def test_the_default_recipe_of_a_task_and_its_data() -> None:
-    found = {
+    names = {
         ("sentiment", None): "reviews",
         ("sentiment", "imdb"): "imdb-sum",
         ("sentiment", "mine.csv"): "reviews",
@@ -41,7 +41,7 @@ def test_the_default_recipe_of_a_task_and_its_data() -> None:
         ("seq2seq", None): "dates",
         ("seq2seq", "deu.tsv"): "pairs",
     }
-    for (task, data), name in found.items():
+    for (task, data), name in names.items():
         recipe = find_recipe(task, None, data)
         assert recipe.name == name
         assert data in (None, recipe.data)
@@ -160,11 +160,11 @@ def test_pairs_and_texts_from_files(tmp_path: Path) -> None:
 
 def test_imdb_from_its_folder(tmp_path: Path) -> None:
     for side in ("train", "test"):
-        for place, label in enumerate(("neg", "pos")):
+        for number, label in enumerate(("neg", "pos")):
             folder = tmp_path / "aclImdb" / side / label
             folder.mkdir(parents=True)
             for n in range(5):
-                (folder / f"{n}_{1 + 9 * place}.txt").write_text(f"{label} film number {n}")
+                (folder / f"{n}_{1 + 9 * number}.txt").write_text(f"{label} film number {n}")
     recipe = find_recipe("sentiment", "imdb-sum", str(tmp_path / "aclImdb"))
     data = load_data(recipe)
     assert [np.asarray(part[0]).shape for part in (data.train, data.validation, data.test)] == [

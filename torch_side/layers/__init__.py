@@ -1,14 +1,12 @@
 """Layers torch lacks, or has with other rules: ordinary modules, useful without the rest of biport."""
 
-from torch_side.layers.activations import PReLU, ReLU, Softmax
+from torch_side.layers.activation import PReLU, ReLU, Softmax
 from torch_side.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from torch_side.layers.bidirectional import Bidirectional, BidirectionalPair
-from torch_side.layers.concatenate import Concatenate
 from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import Embedding
 from torch_side.layers.masking import Masking
-from torch_side.layers.merging import Dot, LearnedAverage, Maximum, Minimum, Multiply
-from torch_side.layers.noise import ActivityRegularization, GaussianDropout, GaussianNoise
+from torch_side.layers.merge import Concatenate, Dot, LearnedAverage, Maximum, Minimum, Multiply
 from torch_side.layers.normalization import BatchNormalization, LayerNormalization
 from torch_side.layers.pooling import (
     AveragePooling1D,
@@ -17,8 +15,13 @@ from torch_side.layers.pooling import (
     MaxPooling1D,
 )
 from torch_side.layers.recurrent import GRU, LSTM, RNN, StackedRNN
+from torch_side.layers.regularization import (
+    ActivityRegularization,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+)
 from torch_side.layers.shape import Cropping1D, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
-from torch_side.layers.spatial_dropout import SpatialDropout1D
 from torch_side.layers.time_distributed import TimeDistributed
 
 __all__ = [

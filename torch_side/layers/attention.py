@@ -59,7 +59,7 @@ class _OneHead(nn.Module):
         Without keys the values are their own. With ``return_scores`` also the weights, ``(N, S, T)``.
 
         Raises:
-            InputError: a mask is not boolean or has another shape.
+            LayerInputError: a mask is not boolean or has another shape.
         """
         check_mask(query, query_mask)
         check_mask(value, value_mask)
@@ -70,10 +70,10 @@ class _OneHead(nn.Module):
             lowered = (scores.float() - self.LOWERED).to(scores.dtype)
             scores = torch.where(counts, scores, lowered)
         weights = scores.softmax(dim=-1)
-        made = functional.dropout(weights, self.dropout, self.training) @ value
+        output = functional.dropout(weights, self.dropout, self.training) @ value
         if query_mask is not None:
-            made = made.masked_fill(~query_mask.unsqueeze(-1), 0)
-        return (made, weights) if self.return_scores else made
+            output = output.masked_fill(~query_mask.unsqueeze(-1), 0)
+        return (output, weights) if self.return_scores else output
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
@@ -123,8 +123,8 @@ class AdditiveAttention(_OneHead):
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """``(N, S, I)`` and ``(N, T, I)`` to ``(N, S, T)``."""
-        made = torch.tanh(query.unsqueeze(2) + key.unsqueeze(1))
-        return (made if self.scale is None else self.scale * made).sum(dim=-1)
+        bent = torch.tanh(query.unsqueeze(2) + key.unsqueeze(1))
+        return (bent if self.scale is None else self.scale * bent).sum(dim=-1)
 
 
 class MultiHeadAttention(nn.Module):
@@ -186,7 +186,7 @@ class MultiHeadAttention(nn.Module):
         Without keys the values are their own. With ``return_scores`` also the weights, ``(N, P, S, T)``.
 
         Raises:
-            InputError: a mask is not boolean or has another shape.
+            LayerInputError: a mask is not boolean or has another shape.
         """
         key = value if key is None else key
         for sequence, mask in ((query, query_mask), (value, value_mask), (key, key_mask)):
@@ -199,9 +199,9 @@ class MultiHeadAttention(nn.Module):
             queries @ keys.transpose(2, 3) / self.key_size**0.5,
             self._counting(query, key, query_mask, value_mask, key_mask),
         )
-        found = functional.dropout(weights, self.dropout, self.training) @ values
-        made = self.output(found.transpose(1, 2).flatten(2))
-        return (made, weights) if self.return_scores else made
+        heads = functional.dropout(weights, self.dropout, self.training) @ values
+        output = self.output(heads.transpose(1, 2).flatten(2))
+        return (output, weights) if self.return_scores else output
 
     def _heads(self, x: Tensor) -> Tensor:
         """``(N, T, P·K)`` to ``(N, P, T, K)``."""

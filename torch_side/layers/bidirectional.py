@@ -7,24 +7,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from biport.errors import UnsupportedError
-from biport.ops import MERGE_MODES
+from torch_side.layers.errors import LayerSettingError
 from torch_side.layers.masks import check_mask, check_states
-from torch_side.layers.recurrent import Output, Recurrent, drop, put_out, shown
-from torch_side.layers.walk import walk, zero_states
+from torch_side.layers.recurrent import Output, Recurrent, drop, final_output, shown
+from torch_side.layers.scan import scan, zero_states
 
+MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 SETTINGS = ("return_sequences", "return_state", "merge", "dropout", "recurrent_dropout")
 
 
 class Bidirectional(nn.Module):
-    """An LSTM, GRU or RNN walked both ways over the valid steps of ``(N, T, I)``, its two halves merged.
+    """An LSTM, GRU or RNN in both directions over the valid steps of ``(N, T, I)``, their outputs merged.
 
-    With ``return_sequences`` masked steps are zero; without, each half gives its final state. Initial and
-    final states are the forward half's, then the backward half's.
+    With ``return_sequences`` masked steps are zero; without, each direction gives its final state. Initial
+    and final states are the forward direction's, then the backward direction's.
 
     Args:
         input_size: I.
-        hidden_size: H of each half.
+        hidden_size: H of each direction.
         kind: ``"LSTM"``, ``"GRU"`` or ``"RNN"``: the layer of `torch.nn` inside.
         activation: of an RNN, ``"tanh"`` or ``"relu"``; the others have torch's.
         bias: whether there are biases.
@@ -32,12 +32,12 @@ class Bidirectional(nn.Module):
         return_state: give the final states as well, after the output.
         merge: ``"concat"``, ``"sum"``, ``"mul"``, ``"ave"`` (the mean) or ``None`` (two outputs); Keras
             ``merge_mode``.
-        dropout: share of the input features dropped in training, the same for both halves.
+        dropout: share of the input features dropped in training, the same for both directions.
         recurrent_dropout: share of the state dropped in training: kept, but a training step with it is
             refused.
 
     Raises:
-        UnsupportedError: ``merge`` is another one.
+        LayerSettingError: ``merge`` is another one.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Bidirectional(nn.Module):
             case "RNN":
                 self.rnn = nn.RNN(input_size, hidden_size, nonlinearity=activation, **settings)
             case _:
-                raise UnsupportedError("Bidirectional", "kind", kind, ("'LSTM'", "'GRU'", "'RNN'"))
+                raise LayerSettingError("Bidirectional", "kind", kind, ("'LSTM'", "'GRU'", "'RNN'"))
         self.state_sizes = (hidden_size,) * (4 if kind == "LSTM" else 2)
 
     @property
@@ -92,20 +92,20 @@ class Bidirectional(nn.Module):
             states: the initial ones, ``(N, H)`` each; by default zeros.
 
         Raises:
-            InputError: the mask is not boolean, or mask or states have another shape.
-            UnsupportedError: in training, with ``recurrent_dropout``.
+            LayerInputError: the mask is not boolean, or mask or states have another shape.
+            LayerSettingError: in training, with ``recurrent_dropout``.
         """
         check_mask(x, mask)
         check_states(x, states, self.state_sizes)
         x = drop(self, x, self.dropout, self.recurrent_dropout)
         inner = self.inner
-        half = len(self.state_sizes) // 2
+        count = len(self.state_sizes) // 2
         initial = (
             zero_states(inner, x)
             if states is None
-            else tuple(torch.stack(pair) for pair in zip(states[:half], states[half:], strict=True))
+            else tuple(torch.stack(pair) for pair in zip(states[:count], states[count:], strict=True))
         )
-        outputs, final = walk(inner, x, mask, initial, self.return_state)
+        outputs, final = scan(inner, x, mask, initial, self.return_state)
         merged = self._merged(outputs, final[0], mask, states is not None)
         if not self.return_state:
             return merged if self.merge is None else merged[0]
@@ -120,7 +120,7 @@ class Bidirectional(nn.Module):
             one, two = outputs.chunk(2, dim=-1)
             return merge(one, two, self.merge)
         if started:
-            last = put_out(last, outputs.shape[1], mask)
+            last = final_output(last, outputs.shape[1], mask)
         return merge(last[0], last[1], self.merge)
 
     def extra_repr(self) -> str:
@@ -132,12 +132,12 @@ class BidirectionalPair(nn.Module):
     """Two layers, one for each direction, merged: of any cells, of one size or of two.
 
     Args:
-        forward_layer: walks in time order.
+        forward_layer: in time order.
         backward_layer: has ``reverse`` set.
         merge: as in `Bidirectional`.
 
     Raises:
-        UnsupportedError: ``merge`` is another one.
+        LayerSettingError: ``merge`` is another one.
     """
 
     def __init__(
@@ -176,11 +176,11 @@ def _listed(output: Output) -> list[Tensor]:
 
 def _check_merge(mode: str | None) -> None:
     if mode not in MERGE_MODES:
-        raise UnsupportedError("Bidirectional", "merge", mode, map(repr, MERGE_MODES))
+        raise LayerSettingError("Bidirectional", "merge", mode, map(repr, MERGE_MODES))
 
 
 def merge(one: Tensor, two: Tensor, mode: str | None) -> tuple[Tensor, ...]:
-    """The two halves, merged into one output, or as they are."""
+    """The two directions' outputs, merged into one, or as they are."""
     match mode:
         case "concat":
             return (torch.cat([one, two], dim=-1),)

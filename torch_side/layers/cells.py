@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from torch_side.activations import apply
-
-States = tuple[Tensor, ...]
+from torch_side.layers.activation import apply
+from torch_side.layers.scan import States
 
 
 class Cell(nn.Module):

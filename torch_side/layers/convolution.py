@@ -30,7 +30,7 @@ class Conv1d(nn.Conv1d):
         """``(N, I, T)`` to ``(N, O, T')``.
 
         Raises:
-            InputError: T = 0.
+            LayerInputError: T = 0.
         """
         span = (self.kernel_size[0] - 1) * self.dilation[0] + 1
         return super().forward(pad(input, span, self.stride[0], self.keras_padding))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from biport.errors import InputError
+from torch_side.layers.errors import LayerInputError
 
 
 class Embedding(nn.Embedding):
@@ -30,7 +30,7 @@ class Embedding(nn.Embedding):
         """``(N, T)`` ids in ``[0, V)`` to ``(N, T, O)``.
 
         Raises:
-            InputError: an id is negative or not below V, or the ids are not int32 or int64.
+            LayerInputError: an id is negative or not below V, or the ids are not int32 or int64.
         """
         # On a GPU a bad id ends the whole process' context, so there it is looked for beforehand.
         if input.is_cuda:
@@ -43,12 +43,14 @@ class Embedding(nn.Embedding):
 
     def _check(self, ids: Tensor, error: Exception | None = None) -> None:
         if ids.dtype not in (torch.int32, torch.int64):
-            raise InputError(f"ids should be int32 or int64, found {ids.dtype}") from error
+            raise LayerInputError(f"ids should be int32 or int64, found {ids.dtype}") from error
         if ids.numel() == 0:
             return
         low, high = (int(bound) for bound in ids.aminmax())
         if low < 0 or high >= self.num_embeddings:
-            raise InputError(f"ids should be in [0, {self.num_embeddings}), found {low} to {high}") from error
+            raise LayerInputError(
+                f"ids should be in [0, {self.num_embeddings}), found {low} to {high}"
+            ) from error
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

@@ -7,34 +7,36 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from biport.errors import InputError
+from torch_side.layers.errors import LayerInputError
 
 
 def check_mask(x: Tensor, mask: Tensor | None) -> None:
     """Refuse a mask that does not go with ``x``, ``(N, T, I)``; ``None`` goes with everything.
 
     Raises:
-        InputError: the mask is not boolean or not ``(N, T)``.
+        LayerInputError: the mask is not boolean or not ``(N, T)``.
     """
     if mask is None:
         return
     if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
         wanted = tuple(x.shape[:2])
-        raise InputError(f"the mask should be torch.bool {wanted}, found {mask.dtype} {tuple(mask.shape)}")
+        raise LayerInputError(
+            f"the mask should be torch.bool {wanted}, found {mask.dtype} {tuple(mask.shape)}"
+        )
 
 
 def check_states(x: Tensor, states: Sequence[Tensor] | None, sizes: Sequence[int]) -> None:
     """Refuse initial states that do not go with ``x``, ``(N, T, I)``; ``None`` means zeros.
 
     Raises:
-        InputError: there are more or fewer than ``sizes``, or one is not ``(N, H)``.
+        LayerInputError: there are more or fewer than ``sizes``, or one is not ``(N, H)``.
     """
     if states is None:
         return
     wanted = [(x.shape[0], size) for size in sizes]
-    found = [tuple(state.shape) for state in states]
-    if found != wanted:
-        raise InputError(f"the states should have the shapes {wanted}, found {found}")
+    shapes = [tuple(state.shape) for state in states]
+    if shapes != wanted:
+        raise LayerInputError(f"the states should have the shapes {wanted}, found {shapes}")
 
 
 def every_step(x: Tensor) -> Tensor:
@@ -42,10 +44,10 @@ def every_step(x: Tensor) -> Tensor:
     return x.new_ones(x.shape[:2], dtype=torch.bool)
 
 
-def hold(sequence: Tensor, mask: Tensor) -> Tensor:
-    """Repeat the last valid output at masked steps of ``(N, T, H)``, which hold zeros.
+def carry(sequence: Tensor, mask: Tensor) -> Tensor:
+    """Carry the last valid output over the masked steps of ``(N, T, H)``, which are zeros.
 
-    Before the first valid step there is nothing to repeat: they stay zero.
+    Before the first valid step there is nothing to carry: they stay zero.
     """
     step = torch.arange(mask.shape[1], device=mask.device)
     source = torch.where(mask, step, 0).cummax(dim=1).values

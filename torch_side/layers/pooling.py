@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from biport.errors import InputError
+from torch_side.layers.errors import LayerInputError
 from torch_side.layers.masks import check_mask
 from torch_side.layers.windows import pad
 
@@ -25,10 +25,10 @@ class GlobalMaxPooling1D(nn.Module):
         """``(N, T, I)`` to ``(N, I)``.
 
         Raises:
-            InputError: T = 0.
+            LayerInputError: T = 0.
         """
         if x.shape[1] == 0:
-            raise InputError("the maximum over no time steps (T = 0) is not defined")
+            raise LayerInputError("the maximum over no time steps (T = 0) is not defined")
         return x.amax(dim=1, keepdim=self.keepdims)
 
 
@@ -47,7 +47,7 @@ class GlobalAveragePooling1D(nn.Module):
         """``(N, T, I)`` and an optional ``(N, T)`` boolean mask to ``(N, I)``.
 
         Raises:
-            InputError: the mask is not boolean or has another shape.
+            LayerInputError: the mask is not boolean or has another shape.
         """
         if mask is None:
             return x.mean(dim=1, keepdim=self.keepdims)

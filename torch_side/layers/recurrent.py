@@ -1,4 +1,4 @@
-"""Recurrent layers that walk one way, with Keras' rules for masks: `torch.nn`'s own where it has the cell.
+"""Recurrent layers of one direction, with Keras' rules for masks: `torch.nn`'s own where it has the cell.
 
 Source of the rules: Keras 3.15 ``keras/src/layers/rnn``; `biport.reference.recurrent` spells them out.
 """
@@ -10,23 +10,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from biport.errors import UnsupportedError
 from torch_side.layers import cells
-from torch_side.layers.masks import check_mask, check_states, hold
-from torch_side.layers.spatial_dropout import drop_features
-from torch_side.layers.walk import States, walk, zero_states
+from torch_side.layers.errors import LayerSettingError
+from torch_side.layers.masks import carry, check_mask, check_states
+from torch_side.layers.regularization import drop_features
+from torch_side.layers.scan import States, scan, zero_states
 
 Output = Tensor | tuple[Tensor, ...]
 
 
 class Recurrent(nn.Module):
-    """What every layer shares that walks one way over ``(N, T, I)`` and skips masked steps.
+    """What every layer of one direction over ``(N, T, I)`` shares: it skips masked steps.
 
-    The states are carried over a masked step. The output there repeats the previous output (zeros before
-    the first valid step), or is zero with ``zero_output_for_mask``.
+    The states are carried over a masked step. So is the output (zeros before the first valid step), or it
+    is zero there with ``zero_output_for_mask``.
 
     Args:
-        reverse: walk from the last step to the first; the output stays in that order. Keras
+        reverse: from the last step to the first; the output stays in that order. Keras
             ``go_backwards``.
         return_sequences: give every step's output, ``(N, T, H)``, instead of the last's, ``(N, H)``.
         return_state: give the final states as well, after the output.
@@ -50,7 +50,7 @@ class Recurrent(nn.Module):
         self.return_state = return_state
         self.zero_output_for_mask = zero_output_for_mask
 
-    def walk(self, x: Tensor, mask: Tensor | None, states: States | None) -> tuple[Tensor, States]:
+    def scan(self, x: Tensor, mask: Tensor | None, states: States | None) -> tuple[Tensor, States]:
         """The outputs ``(N, T, H)``, zero at masked steps, and the final states, ``(N, H)`` each."""
         raise NotImplementedError
 
@@ -65,15 +65,15 @@ class Recurrent(nn.Module):
             states: the initial ones, ``(N, H)`` each; by default zeros.
 
         Raises:
-            InputError: the mask is not boolean, or mask or states have another shape.
-            UnsupportedError: in training, with ``recurrent_dropout``.
+            LayerInputError: the mask is not boolean, or mask or states have another shape.
+            LayerSettingError: in training, with ``recurrent_dropout``.
         """
         check_mask(x, mask)
         check_states(x, states, self.state_sizes)
         if self.reverse:
             x = x.flip(1)
             mask = None if mask is None else mask.flip(1)
-        outputs, final = self.walk(x, mask, None if states is None else tuple(states))
+        outputs, final = self.scan(x, mask, None if states is None else tuple(states))
         output = self._output(outputs, final[-self._top :][0], mask, states is not None)
         return (output, *final) if self.return_state else output
 
@@ -84,20 +84,20 @@ class Recurrent(nn.Module):
 
     def _output(self, outputs: Tensor, last: Tensor, mask: Tensor | None, started: bool) -> Tensor:
         if self.return_sequences:
-            return outputs if mask is None or self.zero_output_for_mask else hold(outputs, mask)
+            return outputs if mask is None or self.zero_output_for_mask else carry(outputs, mask)
         if mask is not None and self.zero_output_for_mask and mask.shape[1]:
             return last.masked_fill(~mask[:, -1:], 0)
-        return put_out(last, outputs.shape[1], mask) if started else last
+        return final_output(last, outputs.shape[1], mask) if started else last
 
     def extra_repr(self) -> str:
         """The settings that differ from their defaults, for ``print``."""
         return shown(self, SETTINGS)
 
 
-def put_out(last: Tensor, steps: int, mask: Tensor | None) -> Tensor:
+def final_output(last: Tensor, steps: int, mask: Tensor | None) -> Tensor:
     """The last output from the last states, ``(..., N, H)``, of a layer that began with states given to it.
 
-    A row without a valid step ends in its initial state, but has put out nothing: zeros.
+    A row without a valid step ends in its initial state, but has given no output: zeros.
     """
     if steps == 0:
         return torch.zeros_like(last)
@@ -112,19 +112,19 @@ SETTINGS = (
 
 def shown(layer: nn.Module, names: Sequence[str]) -> str:
     """The settings among ``names`` that are not false or zero."""
-    found = {name: getattr(layer, name, False) for name in names}
-    return ", ".join(f"{name}={value}" for name, value in found.items() if value or value is None)
+    settings = {name: getattr(layer, name, False) for name in names}
+    return ", ".join(f"{name}={value}" for name, value in settings.items() if value or value is None)
 
 
 def drop(layer: nn.Module, x: Tensor, dropout: float, recurrent_dropout: float) -> Tensor:
     """Drop input features in training.
 
     Raises:
-        UnsupportedError: in training, with ``recurrent_dropout``, which torch's layers do not have.
+        LayerSettingError: in training, with ``recurrent_dropout``, which torch's layers do not have.
     """
     if layer.training and recurrent_dropout:
         owner = f"{type(layer).__name__} in training"
-        raise UnsupportedError(owner, "recurrent_dropout", recurrent_dropout, "0")
+        raise LayerSettingError(owner, "recurrent_dropout", recurrent_dropout, ["0"])
     return drop_features(x, dropout, layer.training)
 
 
@@ -147,7 +147,7 @@ class OneCell(Recurrent):
         dropout: share of the input features dropped in training, the same at every step.
         recurrent_dropout: share of the state dropped in training. torch's layers have no such thing: the
             setting is kept, but a training step with it is refused.
-        walking: the settings of `Recurrent`.
+        scan_settings: the settings of `Recurrent`.
     """
 
     def __init__(
@@ -158,9 +158,9 @@ class OneCell(Recurrent):
         activation: str,
         dropout: float,
         recurrent_dropout: float,
-        **walking: bool,
+        **scan_settings: bool,
     ) -> None:
-        super().__init__(**walking)
+        super().__init__(**scan_settings)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.activation = activation
@@ -170,17 +170,17 @@ class OneCell(Recurrent):
 
     @property
     def inner(self) -> nn.RNNBase | cells.Cell:
-        """What holds the weights: torch's own layer, or a cell of `torch_side.layers.cells`."""
+        """What has the weights: torch's own layer, or a cell of `torch_side.layers.cells`."""
         return next(part for part in self.children() if isinstance(part, (nn.RNNBase, cells.Cell)))
 
-    def walk(self, x: Tensor, mask: Tensor | None, states: States | None) -> tuple[Tensor, States]:
+    def scan(self, x: Tensor, mask: Tensor | None, states: States | None) -> tuple[Tensor, States]:
         """The outputs, zero at masked steps, and the final states."""
         x = drop(self, x, self.dropout, self.recurrent_dropout)
         inner = self.inner
         if isinstance(inner, cells.Cell):
             return inner(x, states or tuple(x.new_zeros(len(x), H) for H in self.state_sizes), mask)
         initial = zero_states(inner, x) if states is None else tuple(state.unsqueeze(0) for state in states)
-        outputs, final = walk(inner, x, mask, initial, self.return_state)
+        outputs, final = scan(inner, x, mask, initial, self.return_state)
         return outputs, tuple(state[0] for state in final)
 
 
@@ -198,7 +198,7 @@ class LSTM(OneCell):
         dropout: share of the input features dropped in training, the same at every step.
         recurrent_dropout: share of the state dropped in training. torch's layers have no such thing: the
             setting is kept, but a training step with it is refused.
-        walking: ``reverse``, ``return_sequences``, ``return_state`` and ``zero_output_for_mask``, as in
+        scan_settings: ``reverse``, ``return_sequences``, ``return_state`` and ``zero_output_for_mask``, as in
             `Recurrent`.
     """
 
@@ -212,10 +212,10 @@ class LSTM(OneCell):
         recurrent_activation: str = "sigmoid",
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
-        **walking: bool,
+        **scan_settings: bool,
     ) -> None:
         settings = {"activation": activation, "dropout": dropout, "recurrent_dropout": recurrent_dropout}
-        super().__init__(input_size, hidden_size, **settings, **walking)  # type: ignore[arg-type]
+        super().__init__(input_size, hidden_size, **settings, **scan_settings)  # type: ignore[arg-type]
         self.recurrent_activation = recurrent_activation
         self.state_sizes = (hidden_size, hidden_size)
         if has_native("LSTM", activation, recurrent_activation):
@@ -251,10 +251,10 @@ class GRU(OneCell):
         recurrent_activation: str = "sigmoid",
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
-        **walking: bool,
+        **scan_settings: bool,
     ) -> None:
         settings = {"activation": activation, "dropout": dropout, "recurrent_dropout": recurrent_dropout}
-        super().__init__(input_size, hidden_size, **settings, **walking)  # type: ignore[arg-type]
+        super().__init__(input_size, hidden_size, **settings, **scan_settings)  # type: ignore[arg-type]
         self.reset_after = reset_after
         self.recurrent_activation = recurrent_activation
         if has_native("GRU", activation, recurrent_activation, reset_after):
@@ -286,10 +286,10 @@ class RNN(OneCell):
         activation: str = "tanh",
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
-        **walking: bool,
+        **scan_settings: bool,
     ) -> None:
         settings = {"activation": activation, "dropout": dropout, "recurrent_dropout": recurrent_dropout}
-        super().__init__(input_size, hidden_size, **settings, **walking)  # type: ignore[arg-type]
+        super().__init__(input_size, hidden_size, **settings, **scan_settings)  # type: ignore[arg-type]
         if has_native("RNN", activation):
             self.rnn = nn.RNN(input_size, hidden_size, nonlinearity=activation, bias=bias, batch_first=True)
         else:
@@ -300,13 +300,13 @@ class StackedRNN(Recurrent):
     """Layers on top of each other that step together; Keras ``RNN(StackedRNNCells(...))``.
 
     Args:
-        layers: from the input up, each an `LSTM`, `GRU` or `RNN`; how they walk and what they give is set
+        layers: from the input up, each an `LSTM`, `GRU` or `RNN`; direction and outputs are set
             here, as the stack needs it.
-        walking: the settings of `Recurrent`.
+        scan_settings: the settings of `Recurrent`.
     """
 
-    def __init__(self, layers: Sequence[Recurrent], **walking: bool) -> None:
-        super().__init__(**walking)
+    def __init__(self, layers: Sequence[Recurrent], **scan_settings: bool) -> None:
+        super().__init__(**scan_settings)
         for layer in layers:
             layer.reverse = False
             layer.return_sequences = layer.return_state = layer.zero_output_for_mask = True
@@ -317,12 +317,12 @@ class StackedRNN(Recurrent):
     def _top(self) -> int:
         return len(self.cells[-1].state_sizes)  # type: ignore[arg-type]
 
-    def walk(self, x: Tensor, mask: Tensor | None, states: States | None) -> tuple[Tensor, States]:
+    def scan(self, x: Tensor, mask: Tensor | None, states: States | None) -> tuple[Tensor, States]:
         """The outputs of the last layer, zero at masked steps, and the final states of all."""
         final: list[Tensor] = []
         for layer in self.cells:
             assert isinstance(layer, Recurrent)
             own = None if states is None else states[len(final) : len(final) + len(layer.state_sizes)]
-            x, made = layer.walk(x, mask, own)
-            final += made
+            x, states_of_layer = layer.scan(x, mask, own)
+            final += states_of_layer
         return x, tuple(final)

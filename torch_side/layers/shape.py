@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from biport.errors import InputError
+from torch_side.layers.errors import LayerInputError
 
 
 class Reshape(nn.Module):
@@ -27,12 +27,12 @@ class Reshape(nn.Module):
         """``(N, ...)`` to ``(N, *shape)``.
 
         Raises:
-            InputError: a row has another number of elements.
+            LayerInputError: a row has another number of elements.
         """
         known = math.prod(size for size in self.shape if size != -1)
         left, rest = divmod(math.prod(x.shape[1:]), known)
         if rest or (-1 not in self.shape and left != 1):
-            raise InputError(f"rows of shape {tuple(x.shape[1:])} do not go into {self.shape}")
+            raise LayerInputError(f"rows of shape {tuple(x.shape[1:])} do not go into {self.shape}")
         # Over an empty batch torch cannot tell what -1 is.
         return x.reshape(x.shape[0], *(left if size == -1 else size for size in self.shape))
 

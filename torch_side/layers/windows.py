@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from biport.errors import InputError
+from torch_side.layers.errors import LayerInputError
 
 
 def pad(x: Tensor, span: int, stride: int, padding: str, value: float = 0.0) -> Tensor:
@@ -15,11 +15,11 @@ def pad(x: Tensor, span: int, stride: int, padding: str, value: float = 0.0) -> 
     is odd; ``"causal"`` puts all in front.
 
     Raises:
-        InputError: T = 0.
+        LayerInputError: T = 0.
     """
     T = x.shape[-1]
     if T == 0:
-        raise InputError("a window over no time steps (T = 0) is not defined")
+        raise LayerInputError("a window over no time steps (T = 0) is not defined")
     if padding == "causal":
         return functional.pad(x, (span - 1, 0), value=value)
     total = max((-(-T // stride) - 1) * stride + span - T, 0)

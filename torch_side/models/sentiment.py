@@ -15,7 +15,7 @@ class Sentiment(nn.Module):
     """Token ids to the probability of a good review, or of each class.
 
     Its layers are called ``embedding``, ``spatial_dropout``, ``bilstm_1`` and so on, ``dropout`` and
-    ``classifier``; with ``merge=None`` the two halves of ``bilstm_k`` are joined by ``merged_k``.
+    ``classifier``; with ``merge=None`` the two directions of ``bilstm_k`` are joined by ``merged_k``.
     Weights are initialised as Keras does, see `torch_side.models.initial`, by `torch`'s global generator
     (`torch.manual_seed`).
 

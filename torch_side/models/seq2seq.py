@@ -126,9 +126,9 @@ class Seq2Seq(nn.Module):
             x = self.get_submodule(f"encoder_{k}")(x, mask)
         x, *states = self.get_submodule(f"encoder_{self.depth}")(x, mask)
         # First the states of the forward direction, then those of the backward one.
-        half = len(self.state_names)
+        count = len(self.state_names)
         initial = []
-        for name, forward, backward in zip(self.state_names, states[:half], states[half:], strict=True):
+        for name, forward, backward in zip(self.state_names, states[:count], states[count:], strict=True):
             state = self.get_submodule(f"bridge_{name}")(forward, backward)
             if self.bridge == "dense":
                 state = torch.tanh(self.get_submodule(f"initial_{name}")(state))

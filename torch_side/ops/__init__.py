@@ -1,1 +1,1 @@
-"""One file an op: how it is written as torch, and how it is read from torch."""
+"""One file a family of ops: how they are written as torch, and how they are read from torch."""

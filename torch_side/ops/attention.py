@@ -1,38 +1,157 @@
-"""`ops.Attention` <-> `torch_side.layers.Attention`."""
+"""Attention <-> layers of the same names in `torch_side.layers`; `nn.MultiheadAttention` is read too."""
 
 from __future__ import annotations
 
-from torch import fx
+import operator
+from typing import Any
+
+from torch import fx, nn
 
 from biport import ops
+from biport.errors import UnsupportedError
+from biport.ops.attention import PROJECTIONS
 from torch_side import layers
-from torch_side.attention import present, read_call, settings, write_call
-from torch_side.reader import Bound, Reader
-from torch_side.registry import State, reads, states, writes
-from torch_side.writer import Writer
+from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.shared.attention import present, read_call, read_sequences, settings, write_call
+from torch_side.writing.graph_writer import GraphWriter
+
+SIZES = ("num_heads", "key_size", "value_size")
+PARTS = [(part, kind) for part in PROJECTIONS for kind in ("weight", "bias")]
+"""The tensors of the four projections of several heads."""
 
 
 @states(ops.Attention)
-def state_attention(op: ops.Attention) -> State:
+def state_attention(op: ops.Attention) -> StateDict:
     """The ``state_dict`` of the layer."""
     return present({"scale": op.scale, "score_weight": op.score_weight})
 
 
-def _make(op: ops.Attention) -> layers.Attention:
+def _attention(op: ops.Attention) -> layers.Attention:
     return layers.Attention(score_mode=op.score_mode, use_scale=op.scale is not None, **settings(op))
 
 
 @writes(ops.Attention)
-def write_attention(
-    op: ops.Attention, writer: Writer, inputs: list[fx.Node], masks: list[fx.Node | None]
-) -> tuple[fx.Node, ...]:
+def write_attention(op: ops.Attention, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.attention(query, value, query_mask=..., value_mask=...)``."""
-    return write_call(op, _make, writer, inputs, masks)
+    return write_call(op, _attention, writer, inputs, masks)
 
 
 @reads(layers.Attention)
-def read_attention(reader: Reader, node: fx.Node) -> Bound:
+def read_attention(reader: FxReader, node: fx.Node) -> Bound:
     """The layer."""
     layer = reader.module(node)
     own = {"scale": layer.scale, "score_weight": layer.score_weight}
     return read_call(reader, node, ops.Attention, score_mode=layer.score_mode, **own)
+
+
+@states(ops.AdditiveAttention)
+def state_additive_attention(op: ops.AdditiveAttention) -> StateDict:
+    """The ``state_dict`` of the layer."""
+    return present({"scale": op.scale})
+
+
+def _additive_attention(op: ops.AdditiveAttention) -> layers.AdditiveAttention:
+    return layers.AdditiveAttention(None if op.scale is None else op.scale.size, **settings(op))
+
+
+@writes(ops.AdditiveAttention)
+def write_additive_attention(
+    op: ops.AdditiveAttention, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``self.additive_attention(query, value, query_mask=..., value_mask=...)``."""
+    return write_call(op, _additive_attention, writer, inputs, masks)
+
+
+@reads(layers.AdditiveAttention)
+def read_additive_attention(reader: FxReader, node: fx.Node) -> Bound:
+    """The layer."""
+    return read_call(reader, node, ops.AdditiveAttention, scale=reader.module(node).scale)
+
+
+@states(ops.MultiHeadAttention)
+def state_multi_head_attention(op: ops.MultiHeadAttention) -> StateDict:
+    """The ``state_dict`` of the layer: that of four `nn.Linear`."""
+    return present({f"{part}.{kind}": getattr(op, f"{part}_{kind}") for part, kind in PARTS})
+
+
+def _multi_head_attention(op: ops.MultiHeadAttention) -> layers.MultiHeadAttention:
+    sizes = [weight.shape[1] for weight in (op.query_weight, op.key_weight, op.value_weight)]
+    return layers.MultiHeadAttention(
+        op.num_heads,
+        op.key_size,
+        op.value_size,
+        [*sizes, op.output_weight.shape[0]],
+        bias=op.query_bias is not None,
+        **settings(op),
+    )
+
+
+@writes(ops.MultiHeadAttention)
+def write_multi_head_attention(
+    op: ops.MultiHeadAttention, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``self.multi_head_attention(query, value, query_mask=..., value_mask=...)``."""
+    return write_call(op, _multi_head_attention, writer, inputs, masks)
+
+
+@reads(layers.MultiHeadAttention)
+def read_multi_head_attention(reader: FxReader, node: fx.Node) -> Bound:
+    """The layer."""
+    layer, owner = reader.module(node), reader.owner(node)
+    tensors = {f"{part}_{kind}": getattr(getattr(layer, part), kind) for part, kind in PARTS}
+    sizes = {name: getattr(layer, name) for name in SIZES}
+    op = build(owner, ops.MultiHeadAttention, **sizes, **settings(layer), **arrays(owner, tensors))
+    outputs = reader.emit(node, op, *read_sequences(reader, node, key_mask=None))
+    return outputs if op.return_scores else outputs[0]
+
+
+@reads(nn.MultiheadAttention)
+def read_torch_multi_head_attention(reader: FxReader, node: fx.Node) -> Bound:
+    """Torch's layer, without masks: under one it gives NaN where there is no step to look at."""
+    layer, owner = reader.module(node), reader.owner(node)
+    query, key, value, *options = reader.arguments(
+        node,
+        "query",
+        "key",
+        "value",
+        key_padding_mask=None,
+        need_weights=True,
+        attn_mask=None,
+        average_attn_weights=True,
+        is_causal=False,
+    )
+    padding, need_weights, mask, average, causal = options
+    reader.require(
+        node,
+        batch_first=(layer.batch_first, True),
+        add_bias_kv=(layer.bias_k is not None, False),
+        add_zero_attn=(layer.add_zero_attn, False),
+        key_padding_mask=(padding, None),
+        attn_mask=(mask, None),
+        is_causal=(causal, False),
+    )
+    scores = any(user.target is not operator.getitem or user.args[1] != 0 for user in node.users)
+    if scores and (average or not need_weights):
+        raise UnsupportedError(owner, "average_attn_weights", average, "need_weights=True with False for it")
+    op = build(owner, ops.MultiHeadAttention, return_scores=scores, **_torch_fields(owner, layer))
+    names = [reader.value(node, item) for item in (query, value, key)]
+    outputs = reader.emit(node, op, names if names[1] != names[2] else names[:2])
+    return outputs if scores else (outputs[0], outputs[0])
+
+
+def _torch_fields(owner: str, layer: nn.MultiheadAttention) -> dict[str, Any]:
+    size = layer.embed_dim // layer.num_heads
+    if layer.in_proj_weight is not None:
+        projections = dict(zip(PROJECTIONS, layer.in_proj_weight.chunk(3), strict=False))
+    else:
+        projections = {part: getattr(layer, f"{part[0]}_proj_weight") for part in PROJECTIONS[:3]}
+    biases: dict[str, Any] = dict.fromkeys(PROJECTIONS)
+    if layer.in_proj_bias is not None:
+        biases |= dict(zip(PROJECTIONS, layer.in_proj_bias.chunk(3), strict=False))
+        biases["output"] = layer.out_proj.bias
+    projections["output"] = layer.out_proj.weight
+    named = {f"{part}_weight": array for part, array in projections.items()}
+    named |= {f"{part}_bias": array for part, array in biases.items()}
+    sizes = {"num_heads": layer.num_heads, "key_size": size, "value_size": size, "dropout": layer.dropout}
+    return sizes | arrays(owner, named)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from torch import fx, nn
 
 from biport import ops
-from torch_side.activations import emit, is_keras, spelled
-from torch_side.reader import Bound, Reader, arrays, build
-from torch_side.registry import State, reads, states, writes
-from torch_side.writer import Writer
+from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.shared.activations import is_keras, spelled, write_activation
+from torch_side.writing.graph_writer import GraphWriter
 
 
 @states(ops.Dense)
-def state_dense(op: ops.Dense) -> State:
+def state_dense(op: ops.Dense) -> StateDict:
     """The ``state_dict`` of the `nn.Linear`: ``(O, I)`` and ``(O,)``."""
     return {"weight": op.weight} | ({} if op.bias is None else {"bias": op.bias})
 
@@ -23,15 +23,13 @@ def linear(op: ops.Dense) -> nn.Linear:
 
 
 @writes(ops.Dense)
-def write_dense(
-    op: ops.Dense, writer: Writer, inputs: list[fx.Node], masks: list[fx.Node | None]
-) -> tuple[fx.Node, ...]:
+def write_dense(op: ops.Dense, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.sigmoid(self.dense(x))``, or the like for the other activations."""
-    return (emit(writer, op.activation, writer.module(linear, inputs[0])),)
+    return (write_activation(writer, op.activation, writer.module(linear, inputs[0])),)
 
 
 @reads(nn.Linear)
-def read_dense(reader: Reader, node: fx.Node) -> Bound:
+def read_dense(reader: FxReader, node: fx.Node) -> Bound:
     """An `nn.Linear` together with the activation that is its only use."""
     module, owner = reader.module(node), reader.owner(node)
     weights = arrays(owner, {"weight": module.weight, "bias": module.bias})
@@ -47,13 +45,13 @@ def read_dense(reader: Reader, node: fx.Node) -> Bound:
         activation=activation or "linear",
         **weights,
     )
-    (made,) = reader.emit(node, op, [source])
+    (output,) = reader.emit(node, op, [source])
     if then is not None and activation:
-        reader.bound[then] = made
-    return made
+        reader.bound[then] = output
+    return output
 
 
-def _activation(reader: Reader, node: fx.Node, rank: int | None) -> str | None:
+def _activation(reader: FxReader, node: fx.Node, rank: int | None) -> str | None:
     """The activation that ``node`` is, if it is one of Keras'."""
-    found = spelled(reader, node)
-    return found[0] if found and is_keras(*found, rank) else None
+    spelling = spelled(reader, node)
+    return spelling[0] if spelling and is_keras(*spelling, rank) else None

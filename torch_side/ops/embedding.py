@@ -6,13 +6,13 @@ from torch import fx, nn
 
 from biport import ops
 from torch_side import layers
-from torch_side.reader import Bound, Reader, arrays, build
-from torch_side.registry import State, reads, states, writes
-from torch_side.writer import Writer
+from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.writing.graph_writer import GraphWriter
 
 
 @states(ops.Embedding)
-def state_embedding(op: ops.Embedding) -> State:
+def state_embedding(op: ops.Embedding) -> StateDict:
     """The table, ``(V, O)``."""
     return {"weight": op.weight}
 
@@ -23,15 +23,13 @@ def embedding(op: ops.Embedding) -> layers.Embedding:
 
 
 @writes(ops.Embedding)
-def write_embedding(
-    op: ops.Embedding, writer: Writer, inputs: list[fx.Node], masks: list[fx.Node | None]
-) -> tuple[fx.Node, ...]:
+def write_embedding(op: ops.Embedding, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.embedding(ids)``."""
     return (writer.module(embedding, inputs[0]),)
 
 
 @reads(nn.Embedding, layers.Embedding)
-def read_embedding(reader: Reader, node: fx.Node) -> Bound:
+def read_embedding(reader: FxReader, node: fx.Node) -> Bound:
     """A table of rows; ``padding_idx`` matters to gradients only, ``max_norm`` rescales rows: refused."""
     module, owner = reader.module(node), reader.owner(node)
     reader.require(node, max_norm=(module.max_norm, None))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from biport.app.bench.run import Race, race
+from biport.app.bench.run import Race
+from biport.app.bench.run import race as run_race
+from biport.app.progress import show_progress
 from biport.errors import InputError, MissingDependencyError
-from biport.files import check_target
+from biport.files import atomic_file, check_target
 from biport.graph import Graph
 
 
@@ -37,28 +39,21 @@ def run_command(
         if output.is_file():
             raise InputError(f"{output}: is a file; the figures go into a folder")
     options: dict[str, Any] = {"forms": forms} if forms else {}
-    found = race(
-        graph,
-        batches=_numbers("--batches", batches),
-        steps=_numbers("--steps", steps),
-        threads=threads,
-        seconds=seconds,
-        seed=seed,
-        progress=_silent if quiet or not sys.stderr.isatty() else _told,
-        **options,
-    )
-    lines = [found.text]
+    sizes = {"batches": _numbers("--batches", batches), "steps": _numbers("--steps", steps)}
+    with show_progress(quiet) as display:
+        measured = run_race(
+            graph,
+            **sizes,
+            threads=threads,
+            seconds=seconds,
+            seed=seed,
+            progress=lambda size: display.update(f"measuring {size}"),
+            **options,
+        )
+    lines = [measured.text]
     if output is not None:
-        lines += [f"written: {path}" for path in write(found, output)]
-    return found.to_json(), "\n".join(lines)
-
-
-def _silent(line: str) -> None:
-    """Nobody looks."""
-
-
-def _told(line: str) -> None:
-    print(f"measuring {line}", file=sys.stderr)
+        lines += [f"written: {path}" for path in write(measured, output)]
+    return measured.to_json(), "\n".join(lines)
 
 
 def _numbers(option: str, text: str) -> list[int]:
@@ -68,20 +63,20 @@ def _numbers(option: str, text: str) -> list[int]:
         raise InputError(f"{option} {text}: should be numbers with commas between them") from error
 
 
-def write(found: Race, folder: Path) -> list[Path]:
+def write(race: Race, folder: Path) -> list[Path]:
     """``bench.json``, ``bench.md`` and, where matplotlib is installed, ``bench.png``."""
     folder.mkdir(exist_ok=True)
-    made = [folder / "bench.json", folder / "bench.md"]
-    made[0].write_text(json.dumps(found.to_json(), indent=1))
-    made[1].write_text(found.text + "\n")
-    try:
-        made.append(draw(found, folder / "bench.png"))
-    except MissingDependencyError:
-        return made
-    return made
+    texts = {"bench.json": json.dumps(race.to_json(), indent=1), "bench.md": f"{race.text}\n"}
+    for name, text in texts.items():
+        with atomic_file(folder / name) as draft:
+            draft.write_text(text)
+    written = [folder / name for name in texts]
+    with contextlib.suppress(MissingDependencyError):
+        written.append(draw(race, folder / "bench.png"))
+    return written
 
 
-def draw(found: Race, path: Path) -> Path:
+def draw(race: Race, path: Path) -> Path:
     """A picture: a group of bars for each size, a bar for each form, milliseconds on a logarithmic axis.
 
     Raises:
@@ -91,20 +86,21 @@ def draw(found: Race, path: Path) -> Path:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingDependencyError("'matplotlib' is not installed: pip install 'biport[all]'") from error
-    figure = Figure(figsize=(2 + 1.6 * len(found.cells), 4.5), layout="constrained")
+    figure = Figure(figsize=(2 + 1.6 * len(race.cells), 4.5), layout="constrained")
     axes = figure.subplots()
-    width = 0.8 / len(found.names)
-    for number, name in enumerate(found.names):
-        heights = [cell.times.median(name) for cell in found.cells]
-        places = [place + number * width for place in range(len(found.cells))]
-        axes.bar(places, heights, width, label=name)
+    width = 0.8 / len(race.names)
+    for number, name in enumerate(race.names):
+        heights = [cell.times.median(name) for cell in race.cells]
+        positions = [group + number * width for group in range(len(race.cells))]
+        axes.bar(positions, heights, width, label=name)
     middle = 0.4 - width / 2
-    axes.set_xticks([place + middle for place in range(len(found.cells))])
-    axes.set_xticklabels([f"N {cell.N}, T {cell.T}" for cell in found.cells])
+    axes.set_xticks([group + middle for group in range(len(race.cells))])
+    axes.set_xticklabels([f"N {cell.N}, T {cell.T}" for cell in race.cells])
     axes.set_yscale("log")
     axes.set_ylabel("milliseconds a batch (median)")
     axes.grid(axis="y", alpha=0.3)
-    axes.set_title(found.machine.partition(";")[0], fontsize=9)
+    axes.set_title(race.machine.partition(";")[0], fontsize=9)
     axes.legend(fontsize=8, ncols=2)
-    figure.savefig(path, dpi=120)
+    with atomic_file(path) as draft:
+        figure.savefig(draft, dpi=120)
     return path

@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from biport.app.forms import Form, Run, keras_form, onnx_form, torch_form
 from biport.errors import BiportError, InputError
 from biport.graph import Graph
-
-Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 FORMS = ("fused", "int8", "tf2onnx", "torch", "torch packed", "Keras predict", "Keras call")
 """In the order of the table; ratios are to the first that is there."""
 
 
 @dataclass
-class Field:
+class Contestants:
     """Who takes part, and why others do not.
 
     Args:
-        runs: by name what runs a form.
+        forms: by name.
         missing: by name why a form is not there.
     """
 
-    runs: dict[str, Run] = field(default_factory=dict)
+    forms: dict[str, Form] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
-    def enter(self, name: str, make: Callable[[], Run]) -> None:
-        """Take a form in, or note why it cannot be had."""
-        try:
-            self.runs[name] = make()
-        except (BiportError, ImportError) as error:
-            self.missing[name] = str(error).splitlines()[0]
 
-
-def gather(graph: Graph, names: Sequence[str], threads: int, folder: Path) -> Field:
+def gather(graph: Graph, names: Sequence[str], threads: int, folder: Path) -> Contestants:
     """Make the forms called ``names`` of a model.
 
     Args:
@@ -55,100 +47,112 @@ def gather(graph: Graph, names: Sequence[str], threads: int, folder: Path) -> Fi
     unknown = [name for name in names if name not in FORMS]
     if unknown:
         raise InputError(f"{', '.join(unknown)}: no such form; there are {', '.join(FORMS)}")
-    found = Field()
+    contestants = Contestants()
+    makers = _Makers(graph, threads, folder).by_name()
     # torch before tensorflow: the other order has been seen to crash.
-    makers: Mapping[str, Callable[[], Run]] = _torch(graph, threads) | _onnx(graph, threads, folder)
-    keras = _Keras(graph, threads, folder)
-    makers = {**makers, **keras.makers()}
     for name in sorted(names, key=lambda name: (not name.startswith("torch"), FORMS.index(name))):
-        found.enter(name, makers[name])
-    found.runs = {name: found.runs[name] for name in FORMS if name in found.runs}
-    return found
+        try:
+            contestants.forms[name] = makers[name]()
+        except (BiportError, ImportError) as error:
+            contestants.missing[name] = str(error).splitlines()[0]
+    contestants.forms = {name: contestants.forms[name] for name in FORMS if name in contestants.forms}
+    return contestants
 
 
-def _torch(graph: Graph, threads: int) -> dict[str, Callable[[], Run]]:
-    def make(packed: bool) -> Run:
-        torch = importlib.import_module("torch")
-        side = importlib.import_module("torch_side")
-        packing = importlib.import_module("torch_side.layers.walk").packing
-        module = side.write(graph)
-
-        def run(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-            torch.set_num_threads(threads)
-            with torch.no_grad(), packing() if packed else contextlib.nullcontext():
-                made = module(*(torch.from_numpy(array) for array in arrays))
-            return [part.numpy() for part in (made if isinstance(made, tuple | list) else (made,))]
-
-        return run
-
-    return {"torch": lambda: make(False), "torch packed": lambda: make(True)}
-
-
-def _onnx(graph: Graph, threads: int, folder: Path) -> dict[str, Callable[[], Run]]:
-    def fused() -> Run:
-        export = importlib.import_module("export")
-        path = folder / "fused.onnx"
-        if not path.exists():
-            export.write(graph, path)
-        return export.Session(path, "cpu", threads).run
-
-    def int8() -> Run:
-        fused()
-        precision = importlib.import_module("export.precision")
-        precision.write_precision(folder / "fused.onnx", folder / "int8.onnx", "int8")
-        return importlib.import_module("export").Session(folder / "int8.onnx", "cpu", threads).run
-
-    return {"fused": fused, "int8": int8}
-
-
-class _Keras:
-    """Forms that need a live Keras model, which is made once."""
+class _Makers:
+    """Each form of one model; the live Keras model and the fused file are made once."""
 
     def __init__(self, graph: Graph, threads: int, folder: Path) -> None:
         self.graph, self.threads, self.folder = graph, threads, folder
         self._live: Any = None
 
-    def makers(self) -> dict[str, Callable[[], Run]]:
-        return {"tf2onnx": self.tf2onnx, "Keras predict": self.predict, "Keras call": self.call}
+    def by_name(self) -> dict[str, Callable[[], Form]]:
+        """What makes each of `FORMS`."""
+        makers = (self.fused, self.int8, self.tf2onnx, self.torch, self.packed, self.predict, self.call)
+        return dict(zip(FORMS, makers, strict=True))
 
-    @property
-    def model(self) -> Any:
+    def fused(self) -> Form:
+        import export
+
+        path = self.folder / "fused.onnx"
+        if not path.exists():
+            export.write(self.graph, path)
+        return self._opened("fused", path)
+
+    def int8(self) -> Form:
+        from export.deploy.precision import write_precision
+
+        self.fused()
+        write_precision(self.folder / "fused.onnx", self.folder / "int8.onnx", "int8")
+        return self._opened("int8", self.folder / "int8.onnx")
+
+    def tf2onnx(self) -> Form:
+        import export
+
+        export.write_tf2onnx(self._model(), self.folder / "tf2onnx.onnx")
+        return self._opened("tf2onnx", self.folder / "tf2onnx.onnx")
+
+    def _opened(self, name: str, path: Path) -> Form:
+        import export
+
+        return onnx_form(name, export.Session(path, "cpu", self.threads))
+
+    def torch(self, packed: bool = False) -> Form:
+        import torch
+
+        import torch_side
+        from torch_side.layers.scan import packing
+
+        module = torch_side.write(self.graph)
+
+        def run(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+            torch.set_num_threads(self.threads)
+            with torch.no_grad(), packing() if packed else contextlib.nullcontext():
+                outputs = module(*(torch.from_numpy(array) for array in arrays))
+            return [part.numpy() for part in (outputs if isinstance(outputs, tuple | list) else (outputs,))]
+
+        form = torch_form("torch packed" if packed else "torch", module, self.graph)
+        # The bare call, as a user's own program makes it: inputs are not looked at first.
+        return dataclasses.replace(form, run=run)
+
+    def packed(self) -> Form:
+        return self.torch(packed=True)
+
+    def _model(self) -> Any:
         """Written anew from the graph, so that a file of an older Keras means what it meant."""
         if self._live is None:
-            self._live = importlib.import_module("keras_side").write(self.graph)
-            tensorflow = importlib.import_module("tensorflow")
+            import keras_side
+
+            self._live = keras_side.write(self.graph)
+            import tensorflow
+
             with contextlib.suppress(RuntimeError):  # Too late where TensorFlow has run already.
                 tensorflow.config.threading.set_intra_op_parallelism_threads(self.threads)
                 tensorflow.config.threading.set_inter_op_parallelism_threads(self.threads)
         return self._live
 
-    def tf2onnx(self) -> Run:
-        export = importlib.import_module("export")
-        export.write_tf2onnx(self.model, self.folder / "tf2onnx.onnx")
-        return export.Session(self.folder / "tf2onnx.onnx", "cpu", self.threads).run
+    def _keras(self, name: str, run: Run) -> Form:
+        return dataclasses.replace(keras_form(name, self._model(), self.graph), run=run)
 
-    def predict(self) -> Run:
-        model = self.model
+    def predict(self) -> Form:
+        model = self._model()
 
         def run(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-            made = model.predict(_packed(arrays), batch_size=len(arrays[0]), verbose=0)
-            return made if isinstance(made, list) else [made]
+            inputs: Any = list(arrays) if len(arrays) > 1 else arrays[0]
+            outputs = model.predict(inputs, batch_size=len(arrays[0]), verbose=0)
+            return outputs if isinstance(outputs, list) else [outputs]
 
-        return run
+        return self._keras("Keras predict", run)
 
-    def call(self) -> Run:
-        tensorflow = importlib.import_module("tensorflow")
-        model = self.model
+    def call(self) -> Form:
+        import tensorflow
+
+        model = self._model()
         compiled = tensorflow.function(lambda given: model(given, training=False), reduce_retracing=True)
 
         def run(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-            made = compiled(
-                [tensorflow.constant(array) for array in arrays] if len(arrays) > 1 else arrays[0]
-            )
-            return [part.numpy() for part in (made if isinstance(made, list | tuple) else [made])]
+            tensors = [tensorflow.constant(array) for array in arrays]
+            outputs = compiled(tensors if len(tensors) > 1 else tensors[0])
+            return [part.numpy() for part in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
-        return run
-
-
-def _packed(arrays: Sequence[np.ndarray]) -> Any:
-    return list(arrays) if len(arrays) > 1 else arrays[0]
+        return self._keras("Keras call", run)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from biport.app.bench.contestants import FORMS, gather
-from biport.app.bench.measure import Times, machine, table, take_turns
+from biport.app.measure import Times, machine, take_turns
 from biport.compare.cases import padding_values, random_inputs
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.inputs import id_bounds
 from biport.ops import FLOATS
+from biport.tables import markdown_table
 
 PACKAGES = ("onnxruntime", "tf2onnx", "torch", "keras", "tensorflow")
 
@@ -76,7 +77,7 @@ class Race:
             [f"N {cell.N} T {cell.T}", *(f"{figure(cell, name):.2f}" for name in names)]
             for cell in self.cells
         ]
-        return table([corner, *names], rows)
+        return markdown_table([[corner, *names], *rows], "<>")
 
     def to_json(self) -> dict[str, Any]:
         """All that was measured, in milliseconds."""
@@ -87,7 +88,7 @@ class Race:
                 "median_ms": {name: cell.times.median(name) for name in self.names},
                 "ratio": {name: cell.times.ratio(name, self.names[0]) for name in self.names},
                 "difference": dict(cell.differences),
-                "turns": {name: list(found) for name, found in cell.times.found.items()},
+                "turns": {name: list(turns) for name, turns in cell.times.turns.items()},
             }
             for cell in self.cells
         ]
@@ -135,22 +136,23 @@ def race(
     ]
     lengths = sorted({int(size) for size in fixed[:1]}) or list(steps)
     with tempfile.TemporaryDirectory() as folder:
-        found = gather(graph, forms, threads, Path(folder))
-        if not found.runs:
-            raise InputError(f"no form can be had: {found.missing}")
+        contestants = gather(graph, forms, threads, Path(folder))
+        if not contestants.forms:
+            raise InputError(f"no form can be had: {contestants.missing}")
+        runs = {name: form.run for name, form in contestants.forms.items()}
         cells = []
         for N, T in itertools.product(batches, lengths):
             progress(f"N {N} T {T}")
-            cells.append(_cell(found.runs, inputs(graph, N, T, seed), N, T, seconds))
-    return Race(list(found.runs), found.missing, cells, threads, machine(*PACKAGES))
+            cells.append(_cell(runs, inputs(graph, N, T, seed), N, T, seconds))
+    return Race(list(runs), contestants.missing, cells, threads, machine(*PACKAGES))
 
 
 def _cell(runs: Mapping[str, Any], arrays: Sequence[np.ndarray], N: int, T: int, seconds: float) -> Cell:
     outputs = {name: run(arrays) for name, run in runs.items()}
     first = next(iter(outputs.values()))
     differences = {
-        name: max(float(np.abs(np.asarray(a) - b).max(initial=0)) for a, b in zip(found, first, strict=True))
-        for name, found in outputs.items()
+        name: max(float(np.abs(np.asarray(a) - b).max(initial=0)) for a, b in zip(values, first, strict=True))
+        for name, values in outputs.items()
     }
     turns = {name: lambda run=run: run(arrays) for name, run in runs.items()}
     return Cell(N, T, take_turns(turns, seconds=seconds), differences)

@@ -27,8 +27,9 @@ def load_inputs(path: Path) -> Any:
             if not file.read(6).startswith((b"PK\x03\x04", b"\x93NUMPY")):
                 raise ValueError("it does not begin like one")
             file.seek(0)
-            found = np.load(file, allow_pickle=False)
-            arrays = [found] if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+            loaded = np.load(file, allow_pickle=False)
+            single = isinstance(loaded, np.ndarray)
+            arrays = [loaded] if single else {name: loaded[name] for name in loaded.files}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: not a whole .npz or .npy file of plain arrays ({error})") from error
     # A model with one input takes the only array of a file whatever it is called.

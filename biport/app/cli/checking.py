@@ -21,9 +21,9 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what is in a model file: layers, shapes, masks, parameters, and what would stop a port."""
-    found = _inspect(source, config)
-    say(as_json, found.to_json(), found.text)
-    raise typer.Exit(0 if found.problem is None else found.problem.exit_code)
+    inspection = _inspect(source, config)
+    say(as_json, inspection.to_json(), inspection.text)
+    raise typer.Exit(0 if inspection.problem is None else inspection.problem.exit_code)
 
 
 def _inspect(source: Path, config: Path | None) -> Any:
@@ -36,7 +36,7 @@ def _inspect(source: Path, config: Path | None) -> Any:
         written = " ".join(graph.origin.get(key, "unknown") for key in ("framework", "version"))
         return inspect_graph(source, {"format": "biport bundle", "read from": written}, graph)
     if source.suffix == ".onnx":
-        from export.inspect import inspect as inspect_onnx
+        from export.debug.inspect import inspect as inspect_onnx
 
         return inspect_onnx(source)
     import keras_side
@@ -197,8 +197,7 @@ def _quiet_frameworks() -> None:
 @app.command()
 @report_errors
 def layers(as_json: Json = False) -> None:
-    """Print what is supported, read off the registries."""
-    from biport.app.support import support_rows, support_table
+    """Print what is supported, by the names of Keras and torch."""
+    from biport.app.support import SUPPORT, support_table
 
-    rows = support_rows()
-    say(as_json, {"layers": rows}, support_table(rows))
+    say(as_json, {"layers": [row.to_json() for row in SUPPORT]}, support_table())

@@ -28,10 +28,10 @@ def read_source(source: Path, config: Path | None) -> tuple[Any, list[str]]:
         raise InputError(f"{source}: biport writes ONNX but does not read it; give a Keras file or a bundle")
     import keras_side
 
-    found = keras_side.inspect(source, config)
-    if found.problem is not None:
-        raise found.problem
-    return found.graph, [*found.notes]
+    inspection = keras_side.inspect(source, config)
+    if inspection.problem is not None:
+        raise inspection.problem
+    return inspection.graph, [*inspection.notes]
 
 
 def check_output(source: Path, to: Target, output: Path) -> None:

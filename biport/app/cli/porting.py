@@ -77,7 +77,7 @@ def export(
         typer.Option(help="fused; tf2onnx, for layers biport does not know; auto, the second if it has to."),
     ] = "fused",
     int8: Annotated[bool, typer.Option("--int8", help="Weights in 8 bits; says what that costs.")] = False,
-    half: Annotated[bool, typer.Option("--fp16", help="Half precision, for a GPU.")] = False,
+    float16: Annotated[bool, typer.Option("--fp16", help="Half precision, for a GPU.")] = False,
     verified: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Try the file; one that differs is not kept.")
     ] = True,
@@ -88,33 +88,35 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
-    from biport.app.export import export_model, text_options, triton_target, write_triton_config
+    from biport.app.export import export_model, text_options
+    from export.deploy import triton as repository
 
     if (output is None) == (triton is None):
         raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")
-    if output is None:
-        output = triton_target(source, triton)
+    if triton is not None:
+        output = repository.repository_path(triton, source.resolve().stem)
+    assert output is not None
     check_output(source, Target.ONNX, output)
-    if int8 and half:
+    if int8 and float16:
         raise InputError("--int8 and --fp16: take one of them")
-    precision = "int8" if int8 else "float16" if half else "float32"
+    precision = "int8" if int8 else "float16" if float16 else "float32"
     options = text_options(source, vocabulary, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
     settings: dict[str, Any] = {"config": config, "verify": verified, "overwrite": force}
-    made = export_model(source, output, route=route, precision=precision, options=options, **settings)
+    exported = export_model(source, output, route=route, precision=precision, options=options, **settings)
     if triton is not None:
-        write_triton_config(output)
-    nodes = ", ".join(f"{count} {kind}" for kind, count in list(made.written.nodes.items())[:6])
+        repository.write_config(output)
+    nodes = ", ".join(f"{count} {kind}" for kind, count in list(exported.written.nodes.items())[:6])
     lines = [
-        f"{output}: route {made.written.route}, {made.written.bytes:,} bytes",
-        f"nodes: {nodes}" + (" ..." if len(made.written.nodes) > 6 else ""),
-        f"verified {made.verified}" if made.verified else "not verified",
-        *(made.cost.lines() if made.cost else []),
-        *(f"note: {note}" for note in made.notes),
+        f"{output}: route {exported.written.route}, {exported.written.bytes:,} bytes",
+        f"nodes: {nodes}" + (" ..." if len(exported.written.nodes) > 6 else ""),
+        f"verified {exported.verified}" if exported.verified else "not verified",
+        *(exported.cost.lines() if exported.cost else []),
+        *(f"note: {note}" for note in exported.notes),
     ]
-    data = {"source": str(source), **made.written.as_dict(), "verified": made.verified or None}
-    data["cost"] = made.cost and made.cost.to_json()
-    say(as_json, data | {"notes": list(made.notes)}, "\n".join(lines))
+    data = {"source": str(source), **exported.written.as_dict(), "verified": exported.verified or None}
+    data["cost"] = exported.cost and exported.cost.to_json()
+    say(as_json, data | {"notes": list(exported.notes)}, "\n".join(lines))
 
 
 def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def bidirect(
         list[str] | None, typer.Option("--layers", help="A layer to convert; may be repeated. Default: all.")
     ] = None,
     merge: Annotated[str, typer.Option(help="concat, sum, ave or mul.")] = "concat",
-    init: Annotated[str, typer.Option(help="Of the backward half: copy, mirror or fresh.")] = "copy",
+    init: Annotated[str, typer.Option(help="Of the backward direction: copy, mirror or fresh.")] = "copy",
     seed: Annotated[int, typer.Option(help="Seed of fresh weights.")] = 0,
     config: ConfigFile = None,
     force: Force = False,
@@ -193,13 +195,13 @@ def bidirect(
     to = {".keras": Target.KERAS, ".onnx": Target.ONNX}.get(output.suffix, Target.TORCH)
     check_output(source, to, output)
     graph, notes = read_source(source, config)
-    made = convert(graph, layers, merge=merge, init=init, seed=seed)
-    notes += _write(made.graph, to, output, force, {})
+    converted = convert(graph, layers, merge=merge, init=init, seed=seed)
+    notes += _write(converted.graph, to, output, force, {})
     data = {
         "source": str(source),
         "output": str(output),
-        "layers": list(made.layers),
-        "parameters": {"before": graph.parameter_count(), "after": made.graph.parameter_count()},
-        "notes": [*notes, *made.notes],
+        "layers": list(converted.layers),
+        "parameters": {"before": graph.parameter_count(), "after": converted.graph.parameter_count()},
+        "notes": [*notes, *converted.notes],
     }
-    say(as_json, data, "\n".join([str(made), *notes, f"written to {output}"]))
+    say(as_json, data, "\n".join([str(converted), *notes, f"written to {output}"]))

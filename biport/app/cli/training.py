@@ -35,9 +35,13 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Train a Keras BiLSTM, port it to PyTorch and ONNX, and compare all of them."""
-    import importlib
-
-    run_demo = importlib.import_module(f"biport.app.demo.{which.value}").run_demo
+    match which:
+        case Demo.SENTIMENT:
+            from biport.app.demo.sentiment import run_demo
+        case Demo.SEQ2SEQ:
+            from biport.app.demo.seq2seq import run_demo
+        case Demo.TAGGER:
+            from biport.app.demo.tagger import run_demo
     result = run_demo(output, epochs=epochs, seed=seed, force=force, quiet=as_json)
     say(as_json, result.to_json(), result.text)
     raise typer.Exit(0 if result.ok else 1)
@@ -138,17 +142,17 @@ def train(
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise InputError(f"--set {pair}: should be NAME=VALUE")
         try:
-            found[name] = json.loads(value)
+            chosen[name] = json.loads(value)
         except ValueError:
             # A word without quotes, as one types it.
-            found[name] = value
-    return found
+            chosen[name] = value
+    return chosen
 
 
 @app.command("compare-merges")
@@ -182,14 +186,14 @@ def compare_merges(
     for name, value in (("--epochs", epochs), ("--limit", limit), ("--seed", seed)):
         options += [] if value is None else [name, str(value)]
     options += [] if masked is None else ["--set", f"masked={json.dumps(masked)}"]
-    found, text = compare(
+    result, text = compare(
         options,
         frameworks=[one.value for one in framework or list(Framework)],
         merges=merge or MERGES,
         output=output,
         told=lambda line: None if as_json else typer.echo(line, err=True),
     )
-    say(as_json, found, text)
+    say(as_json, result, text)
 
 
 @app.command()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,15 @@ from typing import Any
 import numpy as np
 
 from biport import bundle, reference
-from biport.app.demo.folder import Step, prepare, progress, table, write_report
+from biport.app.demo.folder import prepare, write_report
+from biport.app.forms import Form, Run, graph_form, keras_form, onnx_form, torch_form
+from biport.app.progress import ProgressDisplay, show_progress
 from biport.app.verify import verify
-from biport.compare.tolerance import Report, label_agreement, labels
+from biport.compare.report import Report
+from biport.compare.tolerance import label_agreement, labels
 from biport.data import Reviews, Vocabulary, load_synthetic
 from biport.graph import Graph, weight_differences
+from biport.tables import text_table
 
 TRAIN, TEST, EPOCHS = 4000, 1000, 14
 BATCH = 32
@@ -32,7 +37,7 @@ OWN_FILES = (
 
 
 @dataclass(frozen=True)
-class Row:
+class FormRow:
     """One form of the model, as measured."""
 
     form: str
@@ -45,7 +50,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class DemoResult:
+class SentimentResult:
     """What the demo measured.
 
     Args:
@@ -57,7 +62,7 @@ class DemoResult:
         seconds: how long everything took.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[FormRow]
     report: Report
     weights_equal: bool
     output: Path
@@ -86,7 +91,7 @@ class DemoResult:
         bits = "equal bit for bit" if self.weights_equal else "NOT equal"
         return "\n".join(
             [
-                *table(cells),
+                *text_table(cells, ">"),
                 "",
                 f"weights, live = file = torch: {bits}",
                 f"verdict: {self.report.verdict}" + ("" if self.ok else " (see report.json)"),
@@ -108,7 +113,7 @@ class DemoResult:
         }
 
 
-def run_demo(output: Path, *, epochs: int | None, seed: int, force: bool, quiet: bool) -> DemoResult:
+def run_demo(output: Path, *, epochs: int | None, seed: int, force: bool, quiet: bool) -> SentimentResult:
     """Train, port, export, run and compare.
 
     Raises:
@@ -119,7 +124,7 @@ def run_demo(output: Path, *, epochs: int | None, seed: int, force: bool, quiet:
     prepare(output, OWN_FILES, force)
     import torch  # noqa: F401  Importing torch after tensorflow has been seen to crash.
 
-    from keras_side.write import require_keras
+    from keras_side.require import require_keras
 
     require_keras()
     import keras
@@ -132,24 +137,23 @@ def run_demo(output: Path, *, epochs: int | None, seed: int, force: bool, quiet:
     vocabulary = Vocabulary.fit(reviews.train_texts)
     vocabulary.save(output / "vocabulary.json")
     tokens = vocabulary.encode_batch(reviews.test_texts)
-    with progress(quiet) as step:
-        model = _train(vocabulary, reviews, epochs or EPOCHS, step)
-        step("saving, and reading the file without Keras", None)
+    with show_progress(quiet) as display:
+        model = _train(vocabulary, reviews, epochs or EPOCHS, display)
+        display.step("saving, and reading the file without Keras")
         model.save(output / "sentiment.keras")
         graph = keras_side.read(output / "sentiment.keras")
-        step("writing the torch module and both ONNX routes", None)
+        display.step("writing the torch module and both ONNX routes")
         module = torch_side.write(graph)
         _write_files(graph, model, output)
         equal = graph == keras_side.read(model) and not weight_differences(graph, torch_side.read(module))
-        step(f"running all forms on {len(tokens)} test reviews", None)
-        forms = _forms(graph, model, module, output)
-        rows, report = _measure(graph, forms, model, module, output, tokens, reviews.test_labels)
-    result = DemoResult(rows, report, equal, output, time.perf_counter() - start)
+        display.step(f"running all forms on {len(tokens)} test reviews")
+        rows, report = _measure(graph, _forms(graph, model, module, output), tokens, reviews.test_labels)
+    result = SentimentResult(rows, report, equal, output, time.perf_counter() - start)
     write_report(output, result.to_json())
     return result
 
 
-def _train(vocabulary: Vocabulary, reviews: Reviews, epochs: int, step: Step) -> Any:
+def _train(vocabulary: Vocabulary, reviews: Reviews, epochs: int, display: ProgressDisplay) -> Any:
     import keras
 
     from keras_side.models.sentiment import sentiment
@@ -172,12 +176,12 @@ def _train(vocabulary: Vocabulary, reviews: Reviews, epochs: int, step: Step) ->
             self.epoch = epoch
 
         def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-            done = (self.epoch * batches + batch + 1) / (epochs * batches)
-            step(f"training in Keras, epoch {self.epoch + 1}/{epochs}", done)
+            done = self.epoch * batches + batch + 1
+            display.update(f"training in Keras, epoch {self.epoch + 1}/{epochs}", done, epochs * batches)
 
         def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
             accuracy = (logs or {}).get("accuracy", math.nan)
-            step(f"trained in Keras, epoch {epoch + 1}/{epochs}, training accuracy {accuracy:.1%}", None)
+            display.step(f"trained in Keras, epoch {epoch + 1}/{epochs}, training accuracy {accuracy:.1%}")
 
     # Keras annotates verbose as str but documents 0.
     quiet: Any = 0
@@ -193,51 +197,42 @@ def _write_files(graph: Graph, model: Any, output: Path) -> None:
     export.write_tf2onnx(model, output / "tf2onnx.onnx")
 
 
-Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
-
-
-def _forms(graph: Graph, model: Any, module: Any, output: Path) -> dict[str, tuple[Run, int]]:
-    """How each form is run, and how many nodes or layers it has."""
-    import torch_side
+def _forms(graph: Graph, model: Any, module: Any, output: Path) -> dict[str, Form]:
+    """Each form under the name that the table has for it."""
     from export import Session
 
-    fused, baseline = Session(output / "fused.onnx", "cpu"), Session(output / "tf2onnx.onnx", "cpu")
+    keras = dataclasses.replace(
+        keras_form("keras", model), run=lambda arrays: [model.predict_on_batch(arrays[0])]
+    )
+    files = {"ONNX fused": "fused.onnx", "ONNX tf2onnx": "tf2onnx.onnx"}
     return {
-        "oracle (numpy float64)": (lambda arrays: reference.run(graph, arrays), len(graph.nodes)),
-        "Keras": (lambda arrays: [model.predict_on_batch(arrays[0])], len(model.operations)),
-        "PyTorch": (lambda arrays: torch_side.run(module, arrays), len(graph.nodes)),
-        "ONNX fused": (fused.run, fused.node_count),
-        "ONNX tf2onnx": (baseline.run, baseline.node_count),
+        "Keras": keras,
+        "PyTorch": torch_form("torch", module),
+        **{title: onnx_form(name, Session(output / name, "cpu")) for title, name in files.items()},
     }
 
 
 def _measure(
-    graph: Graph,
-    forms: dict[str, tuple[Run, int]],
-    model: Any,
-    module: Any,
-    output: Path,
-    tokens: np.ndarray,
-    truth: np.ndarray,
-) -> tuple[list[Row], Report]:
-    sources = model, module, output / "fused.onnx", output / "tf2onnx.onnx"
-    report = verify(*sources, inputs=[tokens], float64=True)
-    lines = dict(zip(list(forms)[1:], [line for line in report.lines if line.level == "L2"], strict=True))
-    exact = forms["oracle (numpy float64)"][0]([tokens])[0]
+    graph: Graph, forms: dict[str, Form], tokens: np.ndarray, truth: np.ndarray
+) -> tuple[list[FormRow], Report]:
+    report = verify(*forms.values(), inputs=[tokens], float64=True)
+    lines = {line.form: line for line in report.lines if line.level == "L2"}
+    oracle = dataclasses.replace(graph_form("oracle", graph), run=lambda arrays: reference.run(graph, arrays))
+    exact = oracle.run([tokens])[0]
     rows = []
-    for name, (run, nodes) in forms.items():
-        found = np.asarray(run([tokens])[0])
-        line = lines.get(name)
-        agreement, outside = label_agreement(found, exact, line.allowed if line else 0.0)
+    for title, form in {"oracle (numpy float64)": oracle, **forms}.items():
+        probabilities = np.asarray(form.run([tokens])[0])
+        line = lines.get(form.name)
+        agreement, outside = label_agreement(probabilities, exact, line.allowed if line else 0.0)
         rows.append(
-            Row(
-                form=name,
-                accuracy=float((labels(found) == truth).mean()),
+            FormRow(
+                form=title,
+                accuracy=float((labels(probabilities) == truth).mean()),
                 agreement=agreement,
                 outside_ties=outside,
                 error=line.error.maximum if line else 0.0,
-                milliseconds=_median_milliseconds(run, tokens[:BATCH]),
-                nodes=nodes,
+                milliseconds=_median_milliseconds(form.run, tokens[:BATCH]),
+                nodes=form.size,
             )
         )
     return rows, report

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biport.app.demo.folder import prepare, progress, table, trained, write_report
+from biport.app.demo.folder import prepare, trained, write_report
+from biport.app.progress import show_progress
 from biport.data import Vocabulary, load_dates
 from biport.decoding import Agreement, Hypothesis, Stepper, Translator, agreement, reference_stepper, split
 from biport.graph import Graph
-from biport.training.data import HELD_OUT
+from biport.tables import text_table
+from biport.training.data import EVALUATION_ROWS
 from biport.training.recipes import RECIPES
 
 OWN_FILES = ("run", "onnx", "report.json")
@@ -24,7 +26,7 @@ ODD = ("", "the 5th of Octember 2021", "1 May 2001")
 
 
 @dataclass(frozen=True)
-class Row:
+class DecodedRow:
     """How one form decodes."""
 
     form: str
@@ -35,7 +37,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class DemoResult:
+class Seq2SeqResult:
     """What the demo measured.
 
     Args:
@@ -45,7 +47,7 @@ class DemoResult:
         seconds: how long everything took.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[DecodedRow]
     examples: Sequence[tuple[str, str, float]]
     output: Path
     seconds: float
@@ -68,7 +70,7 @@ class DemoResult:
         ]
         verdict = "all forms write the same" if self.ok else "FORMS DIFFER"
         written = f"written to {self.output} in {self.seconds:.0f} s"
-        return "\n".join([*table(cells), "", *shown, "", f"verdict: {verdict}", written])
+        return "\n".join([*text_table(cells, ">"), "", *shown, "", f"verdict: {verdict}", written])
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data."""
@@ -87,7 +89,7 @@ class DemoResult:
 
 def run_demo(
     output: Path, *, epochs: int | None, seed: int, force: bool, quiet: bool, limit: int | None = None
-) -> DemoResult:
+) -> Seq2SeqResult:
     """Train in Keras, take the model apart, and decode the test dates with Keras, torch and onnxruntime.
 
     Raises:
@@ -98,25 +100,26 @@ def run_demo(
     prepare(output, OWN_FILES, force)
     recipe = RECIPES["dates"].but(seed=seed, epochs=epochs, limit=limit)
     graph = trained(recipe, output / "run", quiet=quiet)
-    pairs = load_dates(recipe.limit or 0, HELD_OUT, HELD_OUT, seed).test
-    with progress(quiet) as step:
-        step("taking the model apart, for each framework", None)
+    pairs = load_dates(recipe.limit or 0, EVALUATION_ROWS, EVALUATION_ROWS, seed).test
+    with show_progress(quiet) as display:
+        display.step("taking the model apart, for each framework")
         translators = _translators(graph, output)
-        rows: list[Row] = []
+        rows: list[DecodedRow] = []
         truths: dict[str, list[Hypothesis]] = {}
         for form, translate in translators.items():
             for search, width in (("greedy", 1), (f"beam of {WIDTH}", WIDTH)):
-                step(f"decoding {len(pairs)} dates: {form}, {search}", None)
+                display.step(f"decoding {len(pairs)} dates: {form}, {search}")
                 rows.append(_decoded(form, search, width, translate, pairs, truths))
-        step("decoding a few dates with the oracle", None)
+        display.step("decoding a few dates with the oracle")
         oracle = _translator(reference_stepper(split(graph)), output)
         rows.append(_decoded("oracle (float64)", "greedy", 1, oracle, pairs.part(range(ORACLE_ROWS)), truths))
         examples = [*pairs.sources[:5], *ODD]
-        found = translators["onnxruntime"](examples)
+        translations = translators["onnxruntime"](examples)
     shown = [
-        (source, found.text, found.hypothesis.margin) for source, found in zip(examples, found, strict=True)
+        (source, translation.text, translation.hypothesis.margin)
+        for source, translation in zip(examples, translations, strict=True)
     ]
-    result = DemoResult(rows, shown, output, time.perf_counter() - start)
+    result = Seq2SeqResult(rows, shown, output, time.perf_counter() - start)
     write_report(output, result.to_json())
     return result
 
@@ -149,11 +152,11 @@ def _decoded(
     translate: Translator,
     pairs: Any,
     truths: dict[str, list[Hypothesis]],
-) -> Row:
+) -> DecodedRow:
     start = time.perf_counter()
-    found = translate(pairs.sources, width=width)
+    translations = translate(pairs.sources, width=width)
     seconds = time.perf_counter() - start
-    hypotheses = [one.hypothesis for one in found]
+    hypotheses = [one.hypothesis for one in translations]
     truth = truths.setdefault(search, hypotheses)[: len(hypotheses)]
-    right = sum(one.text == target for one, target in zip(found, pairs.targets, strict=True))
-    return Row(form, search, right / len(found), agreement(hypotheses, truth), seconds)
+    right = sum(one.text == target for one, target in zip(translations, pairs.targets, strict=True))
+    return DecodedRow(form, search, right / len(translations), agreement(hypotheses, truth), seconds)

@@ -10,21 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from biport.app.demo.folder import prepare, progress, table, trained, write_report
+from biport.app.demo.folder import prepare, trained, write_report
+from biport.app.forms import keras_form, onnx_form, torch_form
+from biport.app.progress import show_progress
 from biport.app.verify import verify
-from biport.compare.tolerance import Line, Report, label_agreement
+from biport.compare.report import Report
+from biport.compare.tolerance import label_agreement
 from biport.graph import Graph
+from biport.tables import text_table
 from biport.training.data import TaskData, load_data
 from biport.training.recipe import Recipe
 from biport.training.recipes import RECIPES
 
 JOINS = ("concat", "learned", "attention")
-FORMS = ("Keras", "PyTorch", "ONNX fused")
 OWN_FILES = (*(f"{join}-run" for join in JOINS), *(f"{join}.onnx" for join in JOINS), "report.json")
 
 
 @dataclass(frozen=True)
-class Row:
+class TaggerRow:
     """One form of one model."""
 
     join: str
@@ -35,7 +38,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class DemoResult:
+class TaggerResult:
     """What the demo measured.
 
     Args:
@@ -45,7 +48,7 @@ class DemoResult:
         seconds: how long everything took.
     """
 
-    rows: Sequence[Row]
+    rows: Sequence[TaggerRow]
     reports: dict[str, Report]
     output: Path
     seconds: float
@@ -65,7 +68,7 @@ class DemoResult:
         ]
         verdicts = ", ".join(f"{join} {report.verdict}" for join, report in self.reports.items())
         written = f"written to {self.output} in {self.seconds:.0f} s"
-        return "\n".join([*table(cells), "", f"verdict: {verdicts}", written])
+        return "\n".join([*text_table(cells, ">"), "", f"verdict: {verdicts}", written])
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain data."""
@@ -80,7 +83,7 @@ class DemoResult:
 
 def run_demo(
     output: Path, *, epochs: int | None, seed: int, force: bool, quiet: bool, limit: int | None = None
-) -> DemoResult:
+) -> TaggerResult:
     """Train a tagger for each way of joining the directions, port it, and compare all forms.
 
     Raises:
@@ -89,18 +92,18 @@ def run_demo(
     """
     start = time.perf_counter()
     prepare(output, OWN_FILES, force)
-    rows: list[Row] = []
+    rows: list[TaggerRow] = []
     reports: dict[str, Report] = {}
     for join in JOINS:
         recipe = _recipe(join).but(seed=seed, epochs=epochs, limit=limit)
-        with progress(quiet) as step:
-            step(f"training in Keras, directions joined by {join}", None)
+        with show_progress(quiet) as display:
+            display.step(f"training in Keras, directions joined by {join}")
         graph = trained(recipe, output / f"{join}-run", quiet=quiet)
-        with progress(quiet) as step:
-            step(f"porting it and running all forms ({join})", None)
-            reports[join], found = _measured(graph, load_data(recipe), join, output)
-        rows += found
-    result = DemoResult(rows, reports, output, time.perf_counter() - start)
+        with show_progress(quiet) as display:
+            display.step(f"porting it and running all forms ({join})")
+            reports[join], measured = _measured(graph, load_data(recipe), join, output)
+        rows += measured
+    result = TaggerResult(rows, reports, output, time.perf_counter() - start)
     write_report(output, result.to_json())
     return result
 
@@ -110,31 +113,29 @@ def _recipe(join: str) -> Recipe:
     return recipe.but(settings={**recipe.settings, "join": join})
 
 
-def _measured(graph: Graph, data: TaskData, join: str, output: Path) -> tuple[Report, list[Row]]:
+def _measured(graph: Graph, data: TaskData, join: str, output: Path) -> tuple[Report, list[TaggerRow]]:
     import export
     import keras_side
     import torch_side
     from biport import reference
 
     export.write(graph, output / f"{join}.onnx")
-    model, module = keras_side.write(graph), torch_side.write(graph)
     session = export.Session(output / f"{join}.onnx", "cpu")
+    forms = {
+        "Keras": keras_form("keras", keras_side.write(graph)),
+        "PyTorch": torch_form("torch", torch_side.write(graph)),
+        "ONNX fused": onnx_form("onnx", session),
+    }
     batch = data.arrange(tuple(np.asarray(column) for column in data.test))
     arrays = list(batch.inputs)
-    report = verify(model, module, session, inputs=arrays, float64=True)
-    errors = {line.form: line for line in report.lines if line.level == "L2"}
-    forms: dict[str, Line] = dict(zip(FORMS, errors.values(), strict=True))
+    report = verify(*forms.values(), inputs=arrays, float64=True)
+    lines = {line.form: line for line in report.lines if line.level == "L2"}
     exact = reference.run(graph, arrays)[0]
-    runs = {
-        "Keras": lambda: keras_side.run(model, arrays),
-        "PyTorch": lambda: torch_side.run(module, arrays),
-        "ONNX fused": lambda: session.run(arrays),
-    }
-    rows = [Row(join, "oracle (numpy float64)", _accuracy(exact, batch), 1.0, 0.0)]
-    for name, run in runs.items():
-        made = run()[0]
-        same, _ = label_agreement(made, exact, forms[name].allowed)
-        rows.append(Row(join, name, _accuracy(made, batch), same, forms[name].error.maximum))
+    rows = [TaggerRow(join, "oracle (numpy float64)", _accuracy(exact, batch), 1.0, 0.0)]
+    for title, form in forms.items():
+        probabilities, line = form.run(arrays)[0], lines[form.name]
+        same, _ = label_agreement(probabilities, exact, line.allowed)
+        rows.append(TaggerRow(join, title, _accuracy(probabilities, batch), same, line.error.maximum))
     return report, rows
 
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from biport.app.matrix import files, report
 from biport.app.matrix.cases import Selection
 from biport.app.matrix.mutate import plant_mistakes
 from biport.app.matrix.run import run_matrix
-
-WIDTH = 160
-"""Columns of a table that does not go to a terminal."""
+from biport.app.progress import ProgressDisplay, show_progress
+from biport.tables import text_table
 
 
 def run_command(
@@ -43,40 +36,20 @@ def run_command(
     if output is not None:
         files.check_output(output, force)
     if planting:
-        with _progress(quiet) as show:
-            detections = plant_mistakes(selection, seed=seed, jobs=jobs, progress=show)
+        with show_progress(quiet) as display:
+            detections = plant_mistakes(selection, seed=seed, jobs=jobs, progress=_counted(display))
         written = [] if output is None else files.write_detections(detections, output)
-        text = [_shown(report.detections_table(detections)), report.detections_summary(detections)]
+        text = [*text_table(report.detections_table(detections)), report.detections_summary(detections)]
         ok = bool(detections) and all(detection.detected for detection in detections)
-        return report.detections_json(detections), "\n".join([*text, *_told(written)]), ok
-    with _progress(quiet) as show:
-        outcome = run_matrix(selection, forms=forms, device=device, seed=seed, jobs=jobs, progress=show)
+        return report.detections_json(detections), "\n".join([*text, *written]), ok
+    with show_progress(quiet) as display:
+        outcome = run_matrix(
+            selection, forms=forms, device=device, seed=seed, jobs=jobs, progress=_counted(display)
+        )
     written = [] if output is None else files.write_outcome(outcome, output)
-    text = [_shown(report.table(outcome)), *report.worst_lines(outcome), report.summary(outcome)]
-    return report.to_json(outcome), "\n".join([*text, *_told(written)]), outcome.ok
+    text = [*text_table(report.table(outcome)), *report.worst_lines(outcome), report.summary(outcome)]
+    return report.to_json(outcome), "\n".join([*text, *written]), outcome.ok
 
 
-def _told(written: Sequence[Path]) -> list[str]:
-    return [f"written: {path}" for path in written]
-
-
-@contextlib.contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on the terminal; nothing elsewhere."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)
-
-
-def _shown(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as a table, the first one its head."""
-    table = Table(box=None, pad_edge=False)
-    for head in rows[0]:
-        table.add_column(head, no_wrap=True)
-    for row in rows[1:]:
-        table.add_row(*row)
-    console = Console(file=io.StringIO(), width=max(WIDTH, Console().width), color_system=None)
-    console.print(table)
-    return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
+def _counted(display: ProgressDisplay) -> Callable[[int, int, str], None]:
+    return lambda done, total, name: display.update(name, done, total)

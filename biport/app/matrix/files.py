@@ -8,6 +8,7 @@ from pathlib import Path
 from biport.app.matrix import report
 from biport.app.matrix.mutate import Detection
 from biport.app.matrix.run import Outcome
+from biport.errors import MissingDependencyError
 from biport.files import atomic_file, check_target
 
 JSON, JUNIT, HTML, FAULTS = "matrix.json", "matrix.xml", "matrix.html", "faults.json"
@@ -22,22 +23,30 @@ def check_output(folder: Path, overwrite: bool) -> None:
     check_target(folder, overwrite and folder.is_dir(), "the files in it")
 
 
-def write_outcome(outcome: Outcome, folder: Path) -> list[Path]:
-    """Write ``matrix.json``, ``matrix.xml`` (JUnit) and ``matrix.html``; each appears whole or not at all."""
-    return [
+def write_outcome(outcome: Outcome, folder: Path) -> list[str]:
+    """Write ``matrix.json``, ``matrix.xml`` (JUnit) and ``matrix.html``; each appears whole or not at all.
+
+    Returns:
+        A line for each of them: that it is written, or that what makes it is not installed.
+    """
+    lines = [
         _write(folder / JSON, json.dumps(report.to_json(outcome), indent=1).encode()),
         _write(folder / JUNIT, report.to_junit(outcome)),
-        _write(folder / HTML, report.to_html(outcome).encode()),
     ]
+    try:
+        page = report.to_html(outcome)
+    except MissingDependencyError as error:
+        return [*lines, f"no {HTML}: {error}"]
+    return [*lines, _write(folder / HTML, page.encode())]
 
 
-def write_detections(detections: list[Detection], folder: Path) -> list[Path]:
-    """Write ``faults.json``."""
+def write_detections(detections: list[Detection], folder: Path) -> list[str]:
+    """Write ``faults.json``; a line that says so."""
     return [_write(folder / FAULTS, json.dumps(report.detections_json(detections), indent=1).encode())]
 
 
-def _write(path: Path, content: bytes) -> Path:
+def _write(path: Path, content: bytes) -> str:
     path.parent.mkdir(exist_ok=True)
     with atomic_file(path) as draft:
         draft.write_bytes(content)
-    return path
+    return f"written: {path}"

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from biport.app.matrix.mutate import Detection, missed, score
 from biport.app.matrix.run import Outcome, Result
 from biport.compare.tolerance import Verdict
+from biport.errors import MissingDependencyError
 from biport.version import __version__
 
 PACKAGES = ("keras", "tensorflow", "torch", "onnx", "onnx-ir", "tf2onnx", "onnxruntime", "numpy")
@@ -150,8 +151,15 @@ def _junit_case(suite: ElementTree.Element, result: Result) -> None:
 
 
 def to_html(outcome: Outcome) -> str:
-    """One page that needs nothing else: the summary, and the errors of every layer as a heat map."""
-    import jinja2
+    """One page that needs nothing else: the summary, and the errors of every layer as a heat map.
+
+    Raises:
+        MissingDependencyError: jinja2 is not installed.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingDependencyError("'jinja2' is not installed: pip install 'biport[matrix]'") from error
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("biport.app.matrix", "templates"), autoescape=True, trim_blocks=True

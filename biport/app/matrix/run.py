@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import tempfile
 import time
@@ -12,9 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from biport import reference
+from biport.app.forms import Arrays, Form, Run, keras_form, onnx_form, torch_form
 from biport.app.matrix.cases import Case, MatrixInputs, Model, Selection, models, random_batch
 from biport.app.matrix.pool import each
 from biport.compare.mistakes import Mistake
@@ -39,8 +37,6 @@ NEEDS = {
 }
 """The packages without which a form cannot be run."""
 
-Arrays = Sequence[np.ndarray]
-Runner = Callable[[Arrays], Sequence[np.ndarray]]
 
 SEAMS = ("Keras write", "Keras read", "torch write", "ONNX write")
 """Where a mistake can be planted: in what a form is made from, and in what it is given."""
@@ -117,12 +113,12 @@ class Outcome:
 
 def missing_forms() -> dict[str, str]:
     """The forms that cannot be run here, each with a package that is not installed."""
-    found = {}
+    missing = {}
     for form, packages in NEEDS.items():
         absent = [name for name in packages if importlib.util.find_spec(name) is None]
         if absent:
-            found[form] = absent[0]
-    return found
+            missing[form] = absent[0]
+    return missing
 
 
 def run_matrix(
@@ -223,56 +219,58 @@ class ModelRun:
         """
         if "Keras" in missing_forms():
             return self.model.graph, None
-        keras_side = importlib.import_module("keras_side")
+        import keras_side
+
         live = keras_side.write(self.seams["Keras write"].graph(self.model.graph))
         return self.seams["Keras read"].graph(keras_side.read(live)), live
 
-    def _runners(self, form: str, graph: Graph, live: Any) -> dict[str, Callable[[], Runner]]:
+    def _runners(self, form: str, graph: Graph, live: Any) -> dict[str, Callable[[], Run]]:
         """For each level what makes the form ready to run."""
         match form:
             case "Keras":
-                return {"L2": lambda: self._keras(live), "L1": self._keras_wide}
+                opened, given = lambda: self._keras(live), self.seams["Keras write"].inputs
             case "torch":
-                return {"L2": lambda: self._torch(graph), "L1": lambda: self._torch(graph.astype("float64"))}
+                opened, given = lambda: self._torch(graph), self.seams["torch write"].inputs
             case "ONNX fused":
-                return {"L2": lambda: self._fused(graph)}
+                opened, given = lambda: self._fused(graph), self.seams["ONNX write"].inputs
             case _:
-                return {"L2": lambda: self._tf2onnx(live)}
+                opened, given = lambda: self._tf2onnx(live), SOUND.inputs
 
-    def _keras(self, live: Any) -> Runner:
-        keras_side = importlib.import_module("keras_side")
-        seam = self.seams["Keras write"]
-        graph = keras_side.read(live)
-        return lambda arrays: keras_side.run(live, seam.inputs(graph, arrays), graph)
+        def runner(level: str) -> Run:
+            form = opened()
+            run = form.run
+            if level == "L1":
+                assert not isinstance(form.run_float64, str)
+                run = form.run_float64(self.model.graph)
+            return lambda arrays: run(given(graph, arrays))
 
-    def _keras_wide(self) -> Runner:
-        keras_side = importlib.import_module("keras_side")
-        seam = self.seams["Keras write"]
-        graph = seam.graph(self.exact)
-        live = keras_side.write(graph)
-        return lambda arrays: keras_side.run(live, seam.inputs(graph, arrays), graph)
+        levels = ("L2", "L1") if form in ("Keras", "torch") else ("L2",)
+        return {level: partial(runner, level) for level in levels}
 
-    def _torch(self, graph: Graph) -> Runner:
-        torch_side = importlib.import_module("torch_side")
-        seam = self.seams["torch write"]
-        module = torch_side.write(seam.graph(graph)).to(self.device)
-        return lambda arrays: torch_side.run(module, seam.inputs(graph, arrays))
+    def _keras(self, live: Any) -> Form:
+        return keras_form("Keras", live)
 
-    def _fused(self, graph: Graph) -> Runner:
-        export = importlib.import_module("export")
-        seam = self.seams["ONNX write"]
+    def _torch(self, graph: Graph) -> Form:
+        import torch_side
+
+        written = self.seams["torch write"].graph(graph)
+        return torch_form("torch", torch_side.write(written).to(self.device), written)
+
+    def _fused(self, graph: Graph) -> Form:
+        import export
+
         path = self.folder / "fused.onnx"
-        export.write(seam.graph(graph), path, overwrite=True)
-        session = export.Session(path, device=self.device)
-        return lambda arrays: session.run(seam.inputs(graph, arrays))
+        export.write(self.seams["ONNX write"].graph(graph), path, overwrite=True)
+        return onnx_form("ONNX fused", export.Session(path, device=self.device))
 
-    def _tf2onnx(self, live: Any) -> Runner:
-        export = importlib.import_module("export")
+    def _tf2onnx(self, live: Any) -> Form:
+        import export
+
         path = self.folder / "tf2onnx.onnx"
         export.write_tf2onnx(live, path, overwrite=True)
-        return export.Session(path, device="cpu").run
+        return onnx_form("ONNX tf2onnx", export.Session(path, device="cpu"))
 
-    def _judged(self, form: str, level: str, make: Callable[[], Runner]) -> Iterator[Result]:
+    def _judged(self, form: str, level: str, make: Callable[[], Run]) -> Iterator[Result]:
         arrays = self.wide if level == "L1" else self.inputs.arrays
         try:
             outputs = make()(arrays)
@@ -302,7 +300,9 @@ class ModelRun:
     def _float64_allowed(self, form: str) -> float:
         if form != "Keras":
             return L1_ALLOWED
-        return importlib.import_module("keras_side").float64_allowed(self.model.graph)
+        import keras_side
+
+        return keras_side.float64_allowed(self.model.graph)
 
     def _error(self, case: Case, outputs: Arrays, rows: slice) -> Error:
         """The worst of the layer's outputs and states."""
@@ -318,7 +318,8 @@ class ModelRun:
         return max(errors, key=lambda error: error.maximum)
 
     def _read_back(self, graph: Graph) -> Iterator[Result]:
-        torch_side = importlib.import_module("torch_side")
+        import torch_side
+
         seam = self.seams["torch write"]
         try:
             again = torch_side.read(torch_side.write(seam.graph(graph)))

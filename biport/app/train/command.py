@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from biport import bundle
-from biport.data.imdb_rows import file_of_keras
+from biport.app.progress import show_progress
+from biport.app.train.imdb import imdb_file
 from biport.errors import InputError, MissingDependencyError
 from biport.graph import Graph
 from biport.training import folder as files
@@ -64,9 +60,7 @@ def run_training(
     else:
         files.check_new(output, force)
     trainer_module = _side(framework)
-    # A run in torch loads no Keras, not even to read data.
-    by_keras = file_of_keras() if framework == "torch" and recipe.data == "imdb" else None
-    data = load_data(recipe, by_keras)
+    data = load_data(recipe, imdb_file() if recipe.data == "imdb" else None)
     settings = {**recipe.settings, **data.sizes}
     model = trainer_module.build(recipe.family, settings, recipe.dtype, recipe.seed)
     trainer = trainer_module.Trainer(model, recipe.optimizer, recipe.clip_norm)
@@ -76,10 +70,14 @@ def run_training(
     run = Run(
         trainer, recipe, data, framework, output, begin(trainer, recipe, data, framework, output, initial)
     )
-    with Interruption() as interruption, _shown(quiet) as watcher:
+    with Interruption() as interruption, show_progress(quiet) as display:
+        watcher = Watcher(
+            lambda done, total, epoch: display.update(f"epoch {epoch}", done, total),
+            lambda epoch: display.line(_line(epoch)),
+            interruption,
+        )
         try:
-            watched = Watcher(watcher.batch, watcher.epoch, interruption)
-            _loop(run, watched).run()
+            _loop(run, watcher).run()
         except InterruptedRunError:
             return _interrupted(run, interruption.signal or 2)
     return _finished(run)
@@ -90,10 +88,13 @@ def _side(framework: str) -> Any:
     if framework not in FRAMEWORKS:
         raise InputError(f"framework={framework!r}: it is one of {', '.join(FRAMEWORKS)}.")
     if framework == "keras":
-        from keras_side.write import require_keras
+        from keras_side.require import require_keras
 
         require_keras()
-    return importlib.import_module(f"{framework}_side.train")
+        from keras_side import train
+    else:
+        from torch_side import train
+    return train
 
 
 def _read_initial(path: Path) -> Graph:
@@ -138,9 +139,9 @@ def _loop(run: Run, watcher: Watcher) -> Loop:
         bundle.write(run.trainer.graph(), run.output / files.MODEL, overwrite=True)
         run.trainer.save(run.output)
 
-    def epoch(found: Epoch) -> None:
+    def epoch(finished: Epoch) -> None:
         files.write_history(run.output, _history(run))
-        watcher.epoch(found)
+        watcher.epoch(finished)
 
     shown = Watcher(watcher.batch, epoch, watcher.stop)
     checkpoint = run.output / files.LAST
@@ -191,13 +192,13 @@ def _finished(run: Run) -> tuple[dict[str, Any], str, int]:
 def _test(run: Run) -> dict[str, float]:
     """What the model makes of the rows for testing."""
     sums = evaluate(run.trainer, run.recipe, run.data, run.data.test)
-    found = {"loss": sums.mean_loss, "accuracy": sums.accuracy}
+    figures = {"loss": sums.mean_loss, "accuracy": sums.accuracy}
     if run.recipe.task == "seq2seq":
         rows: Any = run.data.test
         sources, targets = rows
         right, count = exact_matches(run.trainer.stepper(), sources, targets, run.recipe.max_length)
-        found["exact"] = right / max(count, 1)
-    return found
+        figures["exact"] = right / max(count, 1)
+    return figures
 
 
 def _data(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
@@ -207,21 +208,6 @@ def _data(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
         "recipe": run.recipe.to_json(),
         **_history(run, test),
     }
-
-
-@contextlib.contextmanager
-def _shown(quiet: bool) -> Iterator[Watcher]:
-    """A line an epoch, and on a terminal a bar; nothing when ``quiet``."""
-    console = Console(stderr=True, quiet=quiet)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    hidden = quiet or not console.is_terminal
-    with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(done: int, total: int, epoch: int) -> None:
-            bar.update(task, description=f"epoch {epoch}", completed=done, total=total)
-
-        yield Watcher(show, lambda epoch: console.print(_line(epoch), highlight=False, soft_wrap=True))
 
 
 def _line(epoch: Epoch) -> str:
@@ -241,8 +227,8 @@ def run_curves(runs: Sequence[Path], output: Path, force: bool) -> tuple[dict[st
     check_picture(output, force)
     # By the folders' names, where those are enough to tell them apart.
     short = len({run.name for run in runs}) == len(runs)
-    found = {run.name if short else str(run): files.read_history(run) for run in runs}
-    draw_curves(found, output)
-    epochs = {label: len(history) for label, history in found.items()}
+    histories = {run.name if short else str(run): files.read_history(run) for run in runs}
+    draw_curves(histories, output)
+    epochs = {label: len(history) for label, history in histories.items()}
     counted = ", ".join(f"{label} ({count} epochs)" for label, count in epochs.items())
     return {"output": str(output), "runs": epochs}, f"{output}: {counted}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from biport.errors import FileError, InputError, MissingDependencyError
 from biport.files import check_folder
+from biport.tables import markdown_table
 from biport.training import folder as files
 from biport.training.curves import save_figure
 from biport.training.progress import Epoch
@@ -103,17 +104,17 @@ def _train(folder: Path, framework: str, options: Sequence[str]) -> None:
     """A run in a process of its own: one framework a process."""
     begun = ["--resume"] if (folder / files.RECIPE).exists() else []
     command = [sys.executable, "-m", "biport", "train", "sentiment", "--framework", framework]
-    found = subprocess.run(
+    done = subprocess.run(
         [*command, "-o", str(folder), *options, *begun, "--json"],
         stdout=subprocess.PIPE,
         text=True,
         check=False,
     )
-    if found.returncode:
+    if done.returncode:
         try:
-            said = json.loads(found.stdout)["error"]["message"]
+            said = json.loads(done.stdout)["error"]["message"]
         except (ValueError, KeyError):
-            said = f"it ended with code {found.returncode}"
+            said = f"it ended with code {done.returncode}"
         raise InputError(f"{folder.name}: {said}")
 
 
@@ -131,15 +132,12 @@ def _row(merge: str, framework: str, folder: Path) -> Row:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    lines = [
-        "| merge | framework | test accuracy | test loss | seconds an epoch |",
-        "|---|---|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {row.merge} | {row.framework} | {row.accuracy:.2%} | {row.loss:.4f} | {row.seconds:.1f} |"
+    head = ["merge", "framework", "test accuracy", "test loss", "seconds an epoch"]
+    cells = [
+        [row.merge, row.framework, f"{row.accuracy:.2%}", f"{row.loss:.4f}", f"{row.seconds:.1f}"]
         for row in rows
     ]
-    return "\n".join(lines)
+    return markdown_table([head, *cells], "<<>")
 
 
 def _draw(rows: Sequence[Row], path: Path) -> None:
@@ -155,8 +153,8 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     frameworks = list(dict.fromkeys(row.framework for row in rows))
     width = 0.8 / len(frameworks)
     for row in rows:
-        place, side = merges.index(row.merge), frameworks.index(row.framework)
-        color = f"C{place}"
+        group, side = merges.index(row.merge), frameworks.index(row.framework)
+        color = f"C{group}"
         style = "-" if side == 0 else "--"
         label = f"{row.merge}, {row.framework}"
         left.plot(
@@ -167,7 +165,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
             marker=".",
             label=label,
         )
-        x = place + (side - (len(frameworks) - 1) / 2) * width
+        x = group + (side - (len(frameworks) - 1) / 2) * width
         bars = right.bar(x, 100 * row.accuracy, width, color=color, alpha=1 - 0.4 * side, edgecolor="black")
         right.bar_label(bars, [f"{100 * row.accuracy:.1f}\n{row.framework}"], fontsize=7)
     left.set_xlabel("epoch")

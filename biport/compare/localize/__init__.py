@@ -22,7 +22,7 @@ __all__ = ["Cause", "Finding", "Oracle", "Position", "Traced", "locate"]
 
 
 class Traceable(Protocol):
-    """What `locate` asks of a form."""
+    """What `locate` asks of a form; a `Form` of the application is one."""
 
     @property
     def name(self) -> str:

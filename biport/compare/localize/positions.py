@@ -11,7 +11,7 @@ import numpy as np
 
 from biport.compare.finding import Position
 from biport.ops import Bidirectional, Op, Recurrent
-from biport.reference.recurrent import walk
+from biport.reference.recurrent import scan
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ def every_step(op: Op, inputs: Sequence[np.ndarray], mask: np.ndarray | None) ->
     x, *initial = inputs
     every: dict[str, Any] = {"return_sequences": True, "return_state": False}
     if isinstance(op, Recurrent):
-        return {"": walk(dataclasses.replace(op, **every), x, initial, mask)[0]}
+        return {"": scan(dataclasses.replace(op, **every), x, initial, mask)[0]}
     assert isinstance(op, Bidirectional)
     count = len(op.forward.state_sizes)
     directions = {"forward": (op.forward, initial[:count]), "backward": (op.backward, initial[count:])}
     return {
-        name: walk(dataclasses.replace(one, **every), x, given, mask)[0]
+        name: scan(dataclasses.replace(one, **every), x, given, mask)[0]
         for name, (one, given) in directions.items()
     }
 

@@ -13,12 +13,12 @@ from biport.ops import Cell
 
 
 def bidirectional(cell: Cell, merge: str, init: str, seed: int, name: str) -> ops.Bidirectional:
-    """``cell`` as the forward half, and a backward half of its kind and size.
+    """``cell`` as the forward direction, and a backward one of its kind and size.
 
     Args:
-        cell: a layer that walks forwards and gives no states.
+        cell: a layer that scans forwards and gives no states.
         merge: of `biport.ops.MERGE_MODES`.
-        init: ``"fresh"`` for new weights; otherwise the backward half has the forward half's.
+        init: ``"fresh"`` for new weights; otherwise the backward direction has the forward one's.
         seed: of new weights, beside the layer's name: they do not hang on what else is converted.
         name: the layer's.
     """
@@ -43,13 +43,13 @@ def _fresh(cell: Cell, rng: np.random.Generator) -> dict[str, Mapping[str, np.nd
     orthogonal, triangle = np.linalg.qr(rng.normal(size=(width, hidden)))
     second = orthogonal * np.sign(np.diag(triangle))
     zeros = np.zeros(width)
-    made = {"weight_ih": first, "weight_hh": second, "bias_ih": zeros, "bias_hh": zeros}
-    found: dict[str, Mapping[str, np.ndarray] | None] = {
-        name: _by_gate(cell, array) for name, array in made.items() if getattr(cell, name) is not None
+    stacked = {"weight_ih": first, "weight_hh": second, "bias_ih": zeros, "bias_hh": zeros}
+    weights: dict[str, Mapping[str, np.ndarray] | None] = {
+        name: _by_gate(cell, array) for name, array in stacked.items() if getattr(cell, name) is not None
     }
     if isinstance(cell, ops.LSTM) and cell.bias_ih is not None:
-        found["bias_ih"] = {**(found["bias_ih"] or {}), "f": np.ones(hidden, cell.dtype)}
-    return found
+        weights["bias_ih"] = {**(weights["bias_ih"] or {}), "f": np.ones(hidden, cell.dtype)}
+    return weights
 
 
 def _by_gate(cell: Cell, array: np.ndarray) -> dict[str, np.ndarray]:

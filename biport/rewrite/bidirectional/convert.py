@@ -1,4 +1,4 @@
-"""A graph with one-way recurrent layers to one where they walk both ways."""
+"""A graph with one-way recurrent layers to one where they scan both ways."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def bidirect(
     init: str = "copy",
     seed: int = 0,
 ) -> Conversion:
-    """Make recurrent layers bidirectional; the forward halves keep their weights.
+    """Make recurrent layers bidirectional; the forward directions keep their weights.
 
-    With ``merge="concat"`` what follows a layer is widened: its weights gain entries for the backward half.
+    With ``merge="concat"`` what follows a layer is widened: its weights gain entries for the backward one.
     With ``init="copy"`` or ``"fresh"`` those are 0, so that at every valid step the model computes exactly
-    what it did, until it is trained further. With ``"mirror"`` they are the forward half's, and both are
+    what it did, until it is trained further. With ``"mirror"`` they are the forward one's, and both are
     halved: the next layer sees the mean of both directions. With another ``merge`` shapes stay, and the
     model computes something else from the start.
 
@@ -61,8 +61,8 @@ def bidirect(
         graph: with LSTM, GRU or SimpleRNN layers.
         layers: the names of those to convert; by default all of them.
         merge: ``"concat"``, ``"sum"``, ``"ave"`` or ``"mul"``.
-        init: of the backward half: ``"copy"`` of the forward one; ``"mirror"``, a copy that weighs as much in
-            the next layer; ``"fresh"`` weights as Keras begins with them.
+        init: of the backward direction: ``"copy"`` of the forward one; ``"mirror"``, a copy that weighs as
+            much in the next layer; ``"fresh"`` weights as Keras begins with them.
         seed: of fresh weights.
 
     Raises:
@@ -97,7 +97,7 @@ class _Converter:
         self.graph, self.names = graph, names
         self.merge, self.init, self.seed = merge, init, seed
         self.wider: dict[str, Widening] = {}
-        self.made: dict[int, tuple[Node, list[Widening | None], Op]] = {}
+        self.shared: dict[int, tuple[Node, list[Widening | None], Op]] = {}
         """What became of an op that several nodes share, under its identity."""
 
     def convert(self) -> Conversion:
@@ -129,24 +129,25 @@ class _Converter:
         if not chosen:
             return self._shared(node, widenings, op), widening
         cell = self._convertible(node, op)
-        made = bidirectional(cell, self.merge, self.init, self.seed, node.name)
-        return self._shared(node, widenings, made), self._both_ways(cell.hidden_size)
+        both = bidirectional(cell, self.merge, self.init, self.seed, node.name)
+        return self._shared(node, widenings, both), self._both_ways(cell.hidden_size)
 
     def _taken(self, node: Node, widenings: list[Widening | None]) -> tuple[Op, Widening | None]:
         try:
-            return take(self.graph, node, node.op, widenings)
+            inputs = [self.graph.tensors[name] for name in node.inputs]
+            return take(node, node.op, inputs, widenings)
         except UnsupportedError as error:
             raise refused(node) from error
 
     def _shared(self, node: Node, widenings: list[Widening | None], op: Op) -> Op:
-        """The op that a node before made of the same one, which both go on sharing."""
-        first, others, made = self.made.setdefault(id(node.op), (node, widenings, op))
+        """The op that an earlier node has for the same one, which both go on sharing."""
+        first, others, changed = self.shared.setdefault(id(node.op), (node, widenings, op))
         alike = all(
             one is two or (one is not None and one.equals(two))
             for one, two in zip(widenings, others, strict=True)
         )
         if first is node or (alike and (first.name in self.names) == (node.name in self.names)):
-            return made
+            return changed
         raise UnsupportedError(
             f"layer {node.name!r} ({node.op.kind})",
             "weights",
@@ -158,7 +159,7 @@ class _Converter:
         owner = f"layer {node.name!r} ({node.op.kind})"
         assert isinstance(op, ops.Cell)
         if op.reverse:
-            raise UnsupportedError(owner, "go_backwards", True, ["layers that walk forwards"])
+            raise UnsupportedError(owner, "go_backwards", True, ["layers that scan forwards"])
         if len(node.inputs) > 1:
             raise UnsupportedError(owner, "initial_state", "given", "layers that start from zeros")
         if not op.return_state:

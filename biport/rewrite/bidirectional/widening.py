@@ -12,32 +12,10 @@ from numpy.typing import NDArray
 
 from biport import ops
 from biport.errors import UnsupportedError
-from biport.graph import Graph, Node
-from biport.ops import Op
+from biport.graph import Node
+from biport.ops import Locality, Op, Tensor
 
-EACH_FEATURE = (
-    ops.ActivityRegularization,
-    ops.AlphaDropout,
-    ops.AveragePooling1D,
-    ops.Cropping1D,
-    ops.Dropout,
-    ops.ELU,
-    ops.Flip,
-    ops.GaussianDropout,
-    ops.GaussianNoise,
-    ops.GlobalAveragePooling1D,
-    ops.GlobalMaxPooling1D,
-    ops.Identity,
-    ops.LeakyReLU,
-    ops.MaxPooling1D,
-    ops.ReLU,
-    ops.RepeatVector,
-    ops.SpatialDropout1D,
-    ops.UpSampling1D,
-    ops.ZeroPadding1D,
-)
-"""What is computed of each feature by itself."""
-OF_EQUALS = (ops.Add, ops.Average, ops.Maximum, ops.Minimum, ops.Multiply, ops.Subtract)
+WIDER = "wider by a backward direction"
 SUPPORTED = [
     "Dense",
     "recurrent layers",
@@ -96,25 +74,31 @@ Taken = tuple[Op, Widening | None]
 """The op for the wider inputs, and how its output is wider: ``None`` where it is as it was."""
 
 
-def take(graph: Graph, node: Node, op: Op, widenings: Widenings) -> Taken:
-    """Make ``op``, of ``node``, read inputs that are wider.
+def take(node: Node, op: Op, inputs: Sequence[Tensor], widenings: Widenings) -> Taken:
+    """Make an op read inputs that are wider.
+
+    Args:
+        node: whose op it is; named in errors.
+        op: the node's, or one inside of it.
+        inputs: what it read before.
+        widenings: how each of these is wider; at least one is.
 
     Raises:
         UnsupportedError: its size is fixed, or it looks at all features together; the message names it.
     """
-    first = widenings[0]
-    if isinstance(op, OF_EQUALS):
-        return op, _equal(node, widenings)
     if isinstance(op, ops.TimeDistributed):
-        layer, widening = take(graph, node, op.layer, widenings)
+        layer, widening = take(node, op.layer, [op.inner(inputs[0])], widenings)
         return dataclasses.replace(op, layer=layer), widening
     for kinds, function in _BY_KIND:
         if isinstance(op, kinds):
             return function(op, widenings)
-    shapes = [graph.tensors[name].shape for name in node.inputs]
-    if isinstance(op, ops.Concatenate) and op.axis % len(shapes[0]) == len(shapes[0]) - 1:
+    if Locality.EVERY_FEATURE in op.locality(inputs):
+        return op, _equal(node, widenings)
+    first, shapes = widenings[0], [tensor.shape for tensor in inputs]
+    # Of these every axis but the last one has been dealt with.
+    if isinstance(op, ops.Concatenate):
         return op, _side_by_side(widenings, [int(shape[-1]) for shape in shapes])
-    if isinstance(op, ops.BatchNormalization) and op.axis % len(shapes[0]) == len(shapes[0]) - 1:
+    if isinstance(op, ops.BatchNormalization):
         assert first is not None
         return _normalise(op, first), first
     if (
@@ -123,17 +107,13 @@ def take(graph: Graph, node: Node, op: Op, widenings: Widenings) -> Taken:
         and all(isinstance(size, int) for size in shapes[0][1:])
     ):
         return op, _flat(first, [int(size) for size in shapes[0][1:]])
-    if isinstance(op, ops.Activation) and op.function != "softmax":
-        return op, first
     raise refused(node)
 
 
 def refused(node: Node) -> UnsupportedError:
     """What is said of a layer that cannot take a wider input."""
-    supported = ", ".join(SUPPORTED)
-    return UnsupportedError(
-        f"layer {node.name!r} ({node.op.kind})", "input", "wider by a backward half", f"before {supported}"
-    )
+    owner, supported = f"layer {node.name!r} ({node.op.kind})", ", ".join(SUPPORTED)
+    return UnsupportedError(owner, "input", WIDER, f"before {supported}")
 
 
 def _rows(*names: str) -> Callable[[Any, Widenings], Taken]:
@@ -151,7 +131,7 @@ def _rows(*names: str) -> Callable[[Any, Widenings], Taken]:
 def _cell(op: ops.Cell, widenings: Widenings) -> Taken:
     widening, *states = widenings
     if widening is None or any(states):
-        raise UnsupportedError(op.kind, "initial_state", "wider by a backward half", "states as they were")
+        raise UnsupportedError(op.kind, "initial_state", WIDER, "states as they were")
     gates = {gate: widening.spread(array) for gate, array in op.weight_ih.items()}
     return dataclasses.replace(op, input_size=len(widening.of), weight_ih=gates), None
 
@@ -162,12 +142,12 @@ def _stack(op: ops.StackedRNN, widenings: Widenings) -> Taken:
 
 
 def _both(op: ops.Bidirectional, widenings: Widenings) -> Taken:
-    halves = {}
+    directions = {}
     for name in ("forward", "backward"):
-        half: Any = getattr(op, name)
-        taken = _stack(half, widenings) if isinstance(half, ops.StackedRNN) else _cell(half, widenings)
-        halves[name] = taken[0]
-    return dataclasses.replace(op, **halves), None
+        layer: Any = getattr(op, name)
+        wider = _stack(layer, widenings) if isinstance(layer, ops.StackedRNN) else _cell(layer, widenings)
+        directions[name], _ = wider
+    return dataclasses.replace(op, **directions), None
 
 
 def _convolution(op: ops.Conv1D, widenings: Widenings) -> Taken:
@@ -187,10 +167,6 @@ def _heads(op: ops.MultiHeadAttention, widenings: Widenings) -> Taken:
     return dataclasses.replace(op, **weights), None
 
 
-def _same(op: Op, widenings: Widenings) -> Taken:
-    return op, widenings[0]
-
-
 def _slopes(op: ops.PReLU, widenings: Widenings) -> Taken:
     (widening,) = widenings
     assert widening is not None
@@ -206,12 +182,11 @@ _BY_KIND: Sequence[tuple[Any, Callable[[Any, Widenings], Taken]]] = (
     (ops.Conv1D, _convolution),
     (ops.MultiHeadAttention, _heads),
     (ops.PReLU, _slopes),
-    (EACH_FEATURE, _same),
 )
 
 
 def _equal(node: Node, widenings: Widenings) -> Widening:
-    """Of a merge feature by feature: all inputs have to be wider in the same way."""
+    """Of an op feature by feature: all inputs have to be wider in the same way."""
     first = widenings[0]
     if first is None or not all(first.equals(other) for other in widenings[1:]):
         raise refused(node)

@@ -1,0 +1,94 @@
+"""What a file with smaller numbers gains and what it costs, against the one in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biport.app.measure import take_turns
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A comparison of two files of one model.
+
+    Args:
+        precision: of the smaller one.
+        bytes: of either, float32 first.
+        milliseconds: of either, a batch of the last of the inputs.
+        ratio: how many times as fast the smaller one is.
+        labels: how many labels there are: rows, or steps of rows.
+        equal: how many of them are the same.
+        difference: the largest of any output.
+    """
+
+    precision: str
+    bytes: tuple[int, int]
+    milliseconds: tuple[float, float]
+    ratio: float
+    labels: int
+    equal: int
+    difference: float
+
+    def lines(self) -> list[str]:
+        """The comparison for a person."""
+        old, new = self.bytes
+        share = 100 * self.equal / self.labels if self.labels else 100.0
+        return [
+            f"{self.precision}: {new:,} bytes, {old / new:.2f} times smaller; "
+            f"{self.milliseconds[1]:.2f} ms a batch, {self.ratio:.2f} times as fast as float32",
+            f"it costs accuracy: {self.equal:,} of {self.labels:,} labels as before ({share:.2f} %), "
+            f"outputs differ by up to {self.difference:.2g}",
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as plain data."""
+        return dict(vars(self))
+
+
+def cost(
+    session: Any,
+    smaller: Any,
+    precision: str,
+    cases: Mapping[str, Sequence[np.ndarray]],
+    seconds: float = 1.0,
+) -> Cost:
+    """Compare two sessions of one model over ``cases``; the last case is timed.
+
+    Args:
+        session: the float32 file; an ``export.Session``.
+        smaller: the other one.
+        precision: of the other one.
+        cases: inputs.
+        seconds: how long to time.
+    """
+    labels, equal, difference = 0, 0, 0.0
+    for arrays in cases.values():
+        for one, two in zip(session.run(arrays), smaller.run(arrays), strict=True):
+            first, second = _labels(one), _labels(two)
+            labels += first.size
+            equal += int((first == second).sum())
+            difference = max(difference, float(np.abs(one - two).max(initial=0)))
+    timed = list(cases.values())[-1]
+    times = take_turns(
+        {"old": lambda: session.run(timed), "new": lambda: smaller.run(timed)}, seconds=seconds
+    )
+    sizes = Path(session.path).stat().st_size, Path(smaller.path).stat().st_size
+    return Cost(
+        precision=precision,
+        bytes=sizes,
+        milliseconds=(times.median("old"), times.median("new")),
+        ratio=times.ratio("old", "new"),
+        labels=labels,
+        equal=equal,
+        difference=difference,
+    )
+
+
+def _labels(output: np.ndarray) -> np.ndarray:
+    """The likeliest class of each row or step; of a single number whether it is above one half."""
+    return output.argmax(axis=-1) if output.shape[-1] > 1 else output[..., 0] > 0.5

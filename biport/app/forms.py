@@ -1,0 +1,232 @@
+"""The forms of a model, one mechanism a framework: how it runs, in which numbers, what it shows of itself.
+
+Verification, the matrix, the bench and the demos all run models through these.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biport import bundle, reference
+from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
+from biport.compare.localize.traced import Cases, Traced
+from biport.compare.tolerance import L1_ALLOWED
+from biport.errors import FileError, InputError, UnsupportedError
+from biport.graph import Graph
+from biport.rewrite.biases import with_two_biases
+
+Arrays = Sequence[np.ndarray]
+Run = Callable[[Arrays], Sequence[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of a model.
+
+    Args:
+        name: what reports call it.
+        run: inputs to outputs, float32.
+        graph: the graph, where biport can read one from it.
+        run_float64: makes what runs the same in float64, given the source's graph; or why there is none. It
+            raises `UnsupportedError` where it turns out that there is none.
+        float64_allowed: how exact its framework is in float64.
+        trace: the values inside of it; given the graph that it is compared with.
+        gradients: makes what gives the gradients of its framework; as `run_float64`.
+        contract: what inputs it is made for, where it refuses others.
+        size: how many nodes or layers it has.
+    """
+
+    name: str
+    run: Run
+    graph: Graph | None = None
+    run_float64: Callable[[Graph], Run] | str = "runs in float32 only"
+    float64_allowed: float = L1_ALLOWED
+    trace: Callable[[Cases, Graph], Traced] | None = None
+    gradients: Callable[[Graph], Differentiated] | str = "runs without gradients"
+    contract: str | None = None
+    size: int = 0
+
+
+def open_form(source: Any, config: Any = None) -> Form:
+    """Open a live model, a `Graph`, or the path of a Keras file, a bundle or an ``.onnx`` file.
+
+    Args:
+        source: the model; a `Form` is given back.
+        config: the configuration that goes with a Keras file of weights alone, see `keras_side.read`.
+
+    Raises:
+        InputError: it is none of these.
+        BiportError: what its reader raises.
+    """
+    if isinstance(source, Form):
+        return source
+    if isinstance(source, Graph):
+        return graph_form("graph", source)
+    if isinstance(source, str | os.PathLike):
+        return _open_path(Path(source), config)
+    # A live model of a framework that nobody has imported there cannot be.
+    keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
+    if keras is not None and isinstance(source, keras.Model):
+        return keras_form("keras", source)
+    if torch is not None and isinstance(source, torch.nn.Module):
+        return torch_form("torch", source)
+    if type(source).__name__ == "Session" and hasattr(source, "run"):
+        return onnx_form("onnx", source)
+    raise InputError(
+        f"cannot verify a {type(source).__name__}: give models or paths of .keras, .h5, bundle or .onnx"
+    )
+
+
+KERAS_FILES = (".h5", ".hdf5", ".keras")
+
+
+def _open_path(path: Path, config: Any) -> Form:
+    if path.is_dir():
+        graph = bundle.read(path)
+        try:
+            import torch_side
+        except ModuleNotFoundError:
+            return _read_only(path, graph, "no torch here")
+        return torch_form(path.name, torch_side.write(graph), graph)
+    if not path.exists():
+        raise FileError(f"{path}: no such file")
+    if path.suffix in KERAS_FILES:
+        return _keras_file_form(path, config)
+    if path.suffix == ".onnx":
+        import export
+
+        return onnx_form(path.name, export.Session(path))
+    raise InputError(f"{path}: expected a .keras or .h5 file, a bundle folder or an .onnx file")
+
+
+def _keras_file_form(path: Path, config: Any) -> Form:
+    """A Keras file, run by the Keras that gives it the meaning it was written with, if that is here."""
+    import keras_side
+    from keras_side.file.model_file import needs_config
+    from keras_side.load_file import program
+
+    # Read before keras is imported: a bad file is told without waiting for it.
+    if needs_config(path):
+        return _read_only(path, keras_side.read(path, config), "weights alone")
+    graph = keras_side.read(path)
+    loaded = program(path, graph)
+    if loaded.model is not None:
+        return keras_form(path.name, loaded.model, graph)
+    if loaded.run is not None:
+        return Form(f"{path.name} ({loaded.name})", loaded.run, graph)
+    return _read_only(path, graph, loaded.why)
+
+
+def _read_only(path: Path, graph: Graph, why: str) -> Form:
+    """A model that can be read but not run here: the others are still compared with its oracle."""
+    return graph_form(f"{path.name} (read in numpy, {why})", graph)
+
+
+def graph_form(name: str, graph: Graph) -> Form:
+    """A graph, computed by the reference in float32."""
+
+    def trace(cases: Cases, _: Graph) -> Traced:
+        return Traced({case: reference.trace(graph, arrays, "float32") for case, arrays in cases.items()})
+
+    return Form(
+        name,
+        lambda arrays: reference.run(graph, arrays, "float32"),
+        graph,
+        "is computed by the oracle itself",
+        trace=trace,
+        gradients="is computed in numpy, which has none",
+        size=len(graph.nodes),
+    )
+
+
+def onnx_form(name: str, session: Any) -> Form:
+    """An ``export.Session``."""
+
+    def trace(cases: Cases, wanted: Graph) -> Traced:
+        import export
+
+        return export.trace(session.path, cases, wanted)
+
+    return Form(
+        name,
+        session.run,
+        run_float64="an ONNX graph computes in float32",
+        trace=trace,
+        gradients="an ONNX graph has none",
+        contract=session.contract,
+        size=session.node_count,
+    )
+
+
+def keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
+    """A live Keras model, with the graph that was read from it or from its file."""
+    import keras_side
+
+    own = keras_side.read(model) if graph is None else graph
+
+    @functools.cache
+    def in_float64(source: Graph) -> tuple[Any, Graph]:
+        # A sum of two biases that was rounded to float32 is another one in float64.
+        wide = with_two_biases(own, source).astype("float64")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="two biases were added up")
+            return keras_side.write(wide), wide
+
+    def run_float64(source: Graph) -> Run:
+        rebuilt, wide = in_float64(source)
+        return lambda arrays: keras_side.run(rebuilt, arrays, wide)
+
+    def gradients(source: Graph) -> Differentiated:
+        try:
+            rebuilt, _ = in_float64(source)
+        except UnsupportedError as error:
+            note = f"gradients in float32, held to {FLOAT32_ALLOWED:g}: {error}"
+            return Differentiated(name, functools.partial(keras_side.gradients, model), FLOAT32_ALLOWED, note)
+        return Differentiated(name, functools.partial(keras_side.gradients, rebuilt), allowed)
+
+    allowed = keras_side.float64_allowed(own)
+    return Form(
+        name,
+        lambda arrays: keras_side.run(model, arrays, own),
+        own,
+        run_float64,
+        allowed,
+        lambda cases, _: keras_side.trace(model, cases, own),
+        gradients,
+        size=len(model.operations) if hasattr(model, "operations") else len(model.layers),
+    )
+
+
+def torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
+    """A live ``nn.Module``, with the graph that it was written from or that is read from it."""
+    import torch_side
+
+    own = torch_side.read(module) if graph is None else graph
+
+    def run_float64(_: Graph) -> Run:
+        double = copy.deepcopy(module).double()
+        return lambda arrays: torch_side.run(double, arrays)
+
+    return Form(
+        name,
+        lambda arrays: torch_side.run(module, arrays),
+        own,
+        run_float64,
+        trace=lambda cases, _: torch_side.trace(module, cases, own),
+        gradients=lambda _: Differentiated(
+            name,
+            functools.partial(torch_side.gradients, copy.deepcopy(module).double()),
+            torch_side.gradients_allowed(own),
+        ),
+        size=len(own.nodes),
+    )

@@ -1,0 +1,154 @@
+"""Graph to an ONNX model in memory: every op written where it stands, and what the file says of itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.errors import InputError, UnsupportedError, raise_unsupported
+from biport.graph import Graph, Node
+from biport.inputs import id_bounds
+from biport.registry import discover
+from biport.version import __version__
+from export import ops as op_families
+from export.onnx.axis_names import distinct_axes
+from export.onnx.builder import IR_VERSION, OPSET, Builder, typed
+from export.onnx.lazy_value import LazyValue
+from export.onnx.lowering import LOWERINGS
+from export.onnx.site import Site
+from export.onnx.step_layout import CONTRACTS, StepLayouts
+from export.publish import PRODUCER, metadata
+from export.registry import WRITERS
+
+discover(op_families)
+
+
+def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> tuple[ir.Model, list[str]]:
+    """The ONNX model of ``graph``, not yet written, and notes on it; raises like `export.write`."""
+    _check_choice("lowering", lowering, LOWERINGS)
+    _check_choice("contract", contract, (None, *CONTRACTS))
+    _check(graph)
+    digest = graph.digest()
+    graph = Graph(tuple(distinct_axes(graph.inputs)), graph.nodes, graph.outputs, graph.origin)
+    names = [value.name for value in graph.inputs]
+    builder = Builder({*names, *graph.outputs})
+    inputs = {value.name: typed(ir.Value(name=value.name), value.tensor) for value in graph.inputs}
+    values = _values(graph, inputs, builder, StepLayouts(builder, contract), lowering)
+    outputs = _outputs(graph, inputs, values, builder)
+    model = ir.Model(
+        ir.Graph(
+            list(inputs.values()),
+            outputs,
+            nodes=builder.nodes,
+            initializers=list(builder.constants.values()),
+            opset_imports={"": OPSET},
+            name="biport",
+        ),
+        ir_version=IR_VERSION,
+        producer_name=PRODUCER,
+        producer_version=__version__,
+    )
+    model.metadata_props.update(
+        metadata(
+            "fused",
+            graph.inputs,
+            id_bounds(graph),
+            needs_steps=needed_steps(graph) | needed_lengths(graph),
+            origin=graph.origin,
+            digest=digest,
+            values=_written_values(values),
+        )
+        | {"biport.lowering": lowering}
+        | ({} if contract is None else {"biport.contract": contract})
+    )
+    return model, builder.notes
+
+
+def _check_choice(setting: str, value: str | None, choices: Sequence[str | None]) -> None:
+    if value not in choices:
+        shown = ", ".join(str(choice) for choice in choices)
+        raise InputError(f"{setting} should be one of {shown}, found {value!r}")
+
+
+def _check(graph: Graph) -> None:
+    problems = []
+    if any(tensor.dtype == "float64" for tensor in graph.tensors.values()):
+        cast = 'float32: cast the graph with graph.astype("float32"); onnxruntime has no float64 LSTM'
+        problems.append(UnsupportedError("export to ONNX", "dtype", "float64", cast))
+    problems += [
+        UnsupportedError(f"node {node.name!r}", WRITERS.purpose, node.op.kind, WRITERS.supported())
+        for node in graph.nodes
+        if type(node.op) not in WRITERS
+    ]
+    twice = [name for name, count in Counter(graph.outputs).items() if count > 1]
+    problems += [
+        UnsupportedError("export to ONNX", "outputs", name, "outputs of different names") for name in twice
+    ]
+    raise_unsupported("export to ONNX", problems)
+
+
+def _values(
+    graph: Graph, inputs: dict[str, ir.Value], builder: Builder, layouts: StepLayouts, lowering: str
+) -> dict[str, LazyValue]:
+    values = {
+        value.name: LazyValue(value.tensor, lambda written=inputs[value.name]: written)
+        for value in graph.inputs
+    }
+    for node in graph.nodes:
+        values |= zip(node.outputs, _write_node(graph, node, values, layouts, builder, lowering), strict=True)
+    return values
+
+
+def _write_node(
+    graph: Graph,
+    node: Node,
+    values: dict[str, LazyValue],
+    layouts: StepLayouts,
+    builder: Builder,
+    lowering: str,
+) -> tuple[LazyValue, ...]:
+    site = Site(
+        name=node.name,
+        scope=builder.scope(node.name),
+        inputs=[values[name] for name in node.inputs],
+        masks=[None if mask is None else values[mask] for mask in node.masks],
+        output_tensors=[graph.tensors[name] for name in node.outputs],
+        layouts=layouts,
+        lowering=lowering,
+    )
+    return WRITERS.lookup(type(node.op), site.owner)(node.op, site)
+
+
+def _outputs(
+    graph: Graph, inputs: dict[str, ir.Value], values: dict[str, LazyValue], builder: Builder
+) -> list[ir.Value]:
+    outputs: list[ir.Value] = []
+    taken = set(inputs.values())
+    for name in graph.outputs:
+        value = values[name].value()
+        # An input that is an output under its own name stays itself; under another one it needs a node.
+        if value in taken and inputs.get(name) is not value:
+            value = builder.scope(name)("Identity", value)
+        taken.add(value)
+        value.name = name
+        outputs.append(typed(value, graph.tensors[name]))
+    return outputs
+
+
+def _written_values(values: dict[str, LazyValue]) -> dict[str, dict[str, str | None]]:
+    """Under which name the file has each value of the graph, and in which form; see `export.trace`."""
+    names = {id(value): name for name, value in values.items()}
+    described: dict[str, dict[str, str | None]] = {}
+    for name, value in values.items():
+        written = value.written()
+        if written is None or not written[0].name:
+            continue
+        form, layout = written
+        described[name] = {"value": form.name}
+        if layout is not None:
+            mask = layout.mask
+            described[name] = {"steps": form.name, "mask": None if mask is None else names[id(mask)]}
+    return described

@@ -1,0 +1,1 @@
+"""A corpus in a file to a file of results."""

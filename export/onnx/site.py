@@ -1,0 +1,51 @@
+"""Where in the graph an op is written: what a writer is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from biport.ops import Tensor
+from export.onnx.builder import Scope
+from export.onnx.lazy_value import LazyValue, StepForm
+from export.onnx.step_layout import StepLayouts
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where in the graph an op is written.
+
+    Args:
+        name: the node's name.
+        scope: writes ONNX nodes under that name.
+        inputs: what the node reads.
+        masks: for each input its mask, or ``None``.
+        output_tensors: shape and dtype of each output.
+        layouts: the step forms of the graph, shared by all its nodes.
+        lowering: what becomes of its recurrent layers, one of `export.onnx.lowering.LOWERINGS`.
+    """
+
+    name: str
+    scope: Scope
+    inputs: Sequence[LazyValue]
+    masks: Sequence[LazyValue | None]
+    output_tensors: Sequence[Tensor]
+    layouts: StepLayouts
+    lowering: str
+
+    @property
+    def owner(self) -> str:
+        """How errors call this node."""
+        return f"node {self.name!r}"
+
+    def lazy(
+        self,
+        write: Callable[[], ir.Value],
+        write_steps: Callable[[StepForm], ir.Value | None] | None = None,
+        root: LazyValue | None = None,
+        output: int = 0,
+    ) -> LazyValue:
+        """One of this node's outputs, written on demand; see `LazyValue`."""
+        return LazyValue(self.output_tensors[output], write, write_steps, root)

@@ -1,0 +1,129 @@
+"""Putting an ONNX file in its place: checked, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from biport.errors import FileError, GraphError
+from biport.files import atomic_file
+from biport.graph import Value
+from biport.version import __version__
+
+PRODUCER = "biport"
+DATA_SUFFIX = ".data"
+"""Weights that do not fit into a protobuf lie beside ``model.onnx`` in ``model.onnx.data``."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What an export wrote.
+
+    Args:
+        path: the ONNX file.
+        route: ``"fused"`` or ``"tf2onnx"``.
+        opset: the version of the standard's operators.
+        nodes: how many nodes of each operator, the most frequent first; those inside loops count too.
+        bytes: the size on disk, external data included.
+        data: the file with the weights, where they lie outside.
+        notes: what is worth knowing: a line for each layer that ONNX has no fused node for.
+    """
+
+    path: Path
+    route: str
+    opset: int
+    nodes: Mapping[str, int]
+    bytes: int
+    data: Path | None = None
+    notes: Sequence[str] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for ``--json``."""
+        return {
+            "path": str(self.path),
+            "route": self.route,
+            "opset": self.opset,
+            "nodes": dict(self.nodes),
+            "bytes": self.bytes,
+            "data": None if self.data is None else str(self.data),
+            "notes": list(self.notes),
+        }
+
+
+Check = Callable[[Path], None]
+"""Looks at a file before it is put in its place, and raises where that must not happen."""
+
+
+def publish(
+    path: Path, write: Callable[[Path], None], *, overwrite: bool, check: Check | None = None
+) -> None:
+    """Have ``write`` make the file in a temporary folder beside ``path``, check it, and move it there.
+
+    Raises:
+        FileError: the folder is missing or cannot be written to, or there is a file already.
+        GraphError: what was written is not valid ONNX.
+    """
+    _refuse_to_overwrite(path, overwrite)
+    try:
+        # The weights go first: a reader of the folder never sees a model without them.
+        with atomic_file(path) as draft:
+            write(draft)
+            _check(draft)
+            if check is not None:
+                check(draft)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _refuse_to_overwrite(path: Path, overwrite: bool) -> None:
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise FileError(f"{path}: is a folder")
+    for file in (path, data_path(path)):
+        if file.exists() and not overwrite:
+            raise FileError(f"{file}: exists already; pass overwrite=True (--force) to replace it")
+
+
+def data_path(path: Path) -> Path:
+    """Where the external weights of ``path`` lie."""
+    return path.with_name(path.name + DATA_SUFFIX)
+
+
+def _check(path: Path) -> None:
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise GraphError(f"{path.name}: biport made an invalid ONNX file: {error}") from error
+
+
+def metadata(
+    route: str,
+    inputs: Sequence[Value],
+    bounds: Mapping[str, int],
+    *,
+    needs_steps: Mapping[str, int],
+    origin: Mapping[str, str],
+    digest: str | None = None,
+    values: Mapping[str, Mapping[str, str | None]] | None = None,
+) -> dict[str, str]:
+    """The ``metadata_props`` of a file, which is how a session knows what the model accepts."""
+    described = [
+        {"name": value.name, "shape": list(value.shape), "dtype": value.dtype, "ids": bounds.get(value.name)}
+        for value in inputs
+    ]
+    properties = {
+        "biport.version": __version__,
+        "biport.route": route,
+        "biport.origin": json.dumps(dict(origin), sort_keys=True),
+        "biport.inputs": json.dumps(described),
+        "biport.needs_steps": json.dumps(dict(needs_steps)),
+    }
+    if values is not None:
+        properties["biport.values"] = json.dumps(values)
+    return properties if digest is None else properties | {"biport.digest": digest}

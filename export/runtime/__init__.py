@@ -1,0 +1,1 @@
+"""Running files; the only folder that imports onnxruntime."""

@@ -1,0 +1,86 @@
+"""Rows of unequal length as batches: what goes together, and how a batch is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from biport.errors import InputError
+from biport.graph import Value
+
+
+@dataclass(frozen=True)
+class InputRow:
+    """One row of a corpus.
+
+    Args:
+        content: ids ``(T,)``, features ``(T, I)``, or a text.
+        length: T.
+        pads: whether the row may be padded: the model does not see it, and the row holds no 0 of its own.
+    """
+
+    content: Any
+    length: int
+    pads: bool
+
+
+def windows(rows: Iterable[InputRow], size: int, tokens: int) -> Iterator[list[InputRow]]:
+    """The rows in groups of ``size``, fewer where they hold more than ``tokens`` steps together."""
+    waiting = iter(rows)
+    while window := list(_window(islice(waiting, size), tokens)):
+        yield window
+
+
+def _window(rows: Iterator[InputRow], tokens: int) -> Iterator[InputRow]:
+    total = 0
+    for row in rows:
+        yield row
+        total += row.length
+        if total >= tokens:
+            return
+
+
+def batches(rows: Sequence[InputRow], tokens: int) -> list[list[int]]:
+    """The indices of the rows, divided so that a batch holds N · T ≤ ``tokens`` steps, or a single row.
+
+    Rows that must not be padded share a batch with rows of their own length only; the longest come first.
+    """
+    ranked = sorted(range(len(rows)), key=lambda index: (rows[index].pads, -rows[index].length))
+    batched: list[list[int]] = []
+    for index in ranked:
+        row, first = rows[index], rows[batched[-1][0]] if batched else None
+        together = (
+            first is not None
+            and ((row.pads and first.pads) or row.length == first.length)
+            and (len(batched[-1]) + 1) * max(first.length, 1) <= tokens
+        )
+        if together:
+            batched[-1].append(index)
+        else:
+            batched.append([index])
+    return batched
+
+
+def stack(value: Value, rows: Sequence[InputRow]) -> np.ndarray:
+    """The rows of one batch as the array the model takes, padded with 0 on the right.
+
+    Raises:
+        InputError: rows of features differ in size.
+    """
+    if value.dtype == "str":
+        return np.array([row.content for row in rows], object)
+    if len(value.shape) > 2:
+        shapes = {row.content.shape for row in rows}
+        if len(shapes) > 1:
+            raise InputError(f"input {value.name!r}: rows of {value.tensor} have shapes {sorted(shapes)}")
+        return np.stack([row.content for row in rows])
+    fixed = [size for size in value.shape[1:] if isinstance(size, int)]
+    steps = fixed[0] if fixed else max(row.length for row in rows)
+    padded = np.zeros((len(rows), steps), np.result_type(*(row.content.dtype for row in rows)))
+    for line, row in zip(padded, rows, strict=True):
+        line[: row.length] = row.content
+    return padded

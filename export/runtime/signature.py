@@ -1,0 +1,143 @@
+"""What an ONNX file says of itself: its inputs and outputs, and what biport wrote into its metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biport.data.vocabulary import Vocabulary
+from biport.errors import FileError
+from biport.graph import Value
+from biport.ops import Dim
+from export.require import require
+
+DTYPES = {
+    "tensor(string)": "str",
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+} | {
+    f"tensor({name})": name
+    for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+}
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model takes and gives.
+
+    Args:
+        metadata: the file's ``metadata_props``; those of this package begin with ``biport.``.
+        inputs: name, shape and dtype of each input, in order.
+        outputs: of each output.
+        bounds: the inputs that are ids, and how many ids there are.
+        needs_steps: the lengths that must be of some steps, and of how many.
+        vocabulary: what texts are encoded with, where the file carries one.
+        labels: what the classes are called, where the file says it.
+        time_axes: the axes of each output that are time; ``None`` where the model may see padding.
+    """
+
+    metadata: Mapping[str, str]
+    inputs: Sequence[Value]
+    outputs: Sequence[Value]
+    bounds: Mapping[str, int]
+    needs_steps: Mapping[str, int]
+    vocabulary: Vocabulary | None
+    labels: tuple[str, ...] | None
+    time_axes: Mapping[str, tuple[int, ...]] | None
+
+
+def read_signature(path: Path, session: Any) -> Signature:
+    """The signature of the file at ``path``, open as an onnxruntime session.
+
+    Raises:
+        FileError: it takes or gives something biport does not run, or its metadata cannot be read.
+    """
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    values = _values(path, session.get_inputs())
+    if any(not value.shape for value in values):
+        raise FileError(f"{path}: has an input without a batch axis, which biport does not run")
+    try:
+        named, bounds = _described(metadata, path, values)
+        steps = json.loads(metadata.get("biport.needs_steps", "{}"))
+        signature = Signature(
+            metadata=metadata,
+            inputs=named,
+            outputs=_values(path, session.get_outputs()),
+            bounds=bounds,
+            needs_steps={str(name): int(needed) for name, needed in steps.items()},
+            vocabulary=_vocabulary(metadata, path),
+            labels=_labels(metadata),
+            time_axes=_time_axes(metadata),
+        )
+    except FileError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise FileError(f"{path}: its biport metadata cannot be read: {error!r}") from error
+    if [(v.name, v.dtype, len(v.shape)) for v in named] != [(v.name, v.dtype, len(v.shape)) for v in values]:
+        raise FileError(f"{path}: its biport metadata describes other inputs than its graph has")
+    return signature
+
+
+def _described(
+    metadata: Mapping[str, str], path: Path, values: list[Value]
+) -> tuple[list[Value], dict[str, int]]:
+    """The inputs as the file's metadata describes them, or else as the graph does."""
+    if "biport.inputs" not in metadata:
+        return values, _foreign_bounds(path, values)
+    described = json.loads(metadata["biport.inputs"])
+    bounds = {entry["name"]: int(entry["ids"]) for entry in described if entry["ids"] is not None}
+    return [Value(item["name"], tuple(item["shape"]), item["dtype"]) for item in described], bounds
+
+
+def _vocabulary(metadata: Mapping[str, str], path: Path) -> Vocabulary | None:
+    text = metadata.get("biport.vocabulary")
+    return None if text is None else Vocabulary.from_data(json.loads(text), str(path))
+
+
+def _labels(metadata: Mapping[str, str]) -> tuple[str, ...] | None:
+    text = metadata.get("biport.labels")
+    return None if text is None else tuple(str(name) for name in json.loads(text))
+
+
+def _time_axes(metadata: Mapping[str, str]) -> dict[str, tuple[int, ...]] | None:
+    padding = json.loads(metadata.get("biport.padding", "{}"))
+    if not padding.get("masked"):
+        return None
+    return {str(name): tuple(int(axis) for axis in axes) for name, axes in padding["axes"].items()}
+
+
+def _values(path: Path, arguments: Sequence[Any]) -> list[Value]:
+    for argument in arguments:
+        if argument.type not in DTYPES:
+            raise FileError(f"{path}: {argument.name!r} is a {argument.type}, which biport does not run")
+    return [Value(item.name, _shape(item), DTYPES[item.type]) for item in arguments]
+
+
+def _shape(argument: Any) -> tuple[Dim, ...]:
+    return tuple(
+        dim if isinstance(dim, int | str) else f"{argument.name}_{axis}"
+        for axis, dim in enumerate(argument.shape)
+    )
+
+
+def _foreign_bounds(path: Path, values: Sequence[Value]) -> dict[str, int]:
+    """Id bounds of a file that does not say, where the package to look them up is installed."""
+    try:
+        from export.runtime.bounds import gather_bounds
+    except ModuleNotFoundError:
+        return {}
+    integers = {value.name for value in values if value.dtype.startswith("int")}
+    return {name: rows for name, rows in gather_bounds(load(path).graph).items() if name in integers}
+
+
+def load(path: Path) -> Any:
+    """The file as onnx-ir reads it.
+
+    Raises:
+        MissingDependencyError: onnx-ir is not installed.
+    """
+    return require("onnx_ir", "reading an ONNX graph", "export").load(path)

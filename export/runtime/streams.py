@@ -1,0 +1,168 @@
+"""A corpus through a model: batches of rows of like length, results in the order of the rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from biport.data.vocabulary import Vocabulary
+from biport.data.whitespace import whitespace_tokens
+from biport.errors import InputError
+from biport.graph import Value
+from export.runtime.batching import InputRow, batches, stack, windows
+from export.runtime.signature import Signature
+
+WINDOW, TOKENS = 1024, 2048
+"""Rows sorted together, and steps in a batch: `benchmarks/corpus.py --search` on rows of 20 to 250 steps."""
+MOST_STEPS = 64
+"""Batches' worth of steps that a window holds at most, so that long rows do not fill the memory."""
+
+Result = tuple[np.ndarray, ...]
+"""What the model gives for one row, an array for each output, without the batch's axis."""
+
+
+def predict(
+    signature: Signature,
+    rows: Iterable[Any],
+    run: Callable[[np.ndarray], Sequence[np.ndarray]],
+    *,
+    window: int,
+    tokens: int,
+    workers: int,
+    progress: Callable[[int], None] | None,
+) -> Iterator[Result]:
+    """See `export.Session.predict`; ``run`` gives the outputs of one batch."""
+    prepare = _preparation(signature)
+    prepared = (prepare(number, row) for number, row in enumerate(rows, 1))
+    waiting: list[_Window] = []
+    with ThreadPoolExecutor(workers, "biport-predict") as pool:
+        try:
+            for window_rows in windows(prepared, window, max(MOST_STEPS * tokens, window)):
+                waiting.append(_Window(signature, window_rows, tokens, lambda a: pool.submit(run, a)))
+                # One window is in the works while the results of the one before are taken.
+                if len(waiting) > 1:
+                    yield from waiting.pop(0).results(progress)
+            for last in waiting:
+                yield from last.results(progress)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _Window:
+    """Rows that are sorted together, and their batches on the way."""
+
+    def __init__(
+        self,
+        signature: Signature,
+        rows: Sequence[InputRow],
+        tokens: int,
+        submit: Callable[[np.ndarray], Future[Sequence[np.ndarray]]],
+    ) -> None:
+        self.signature = signature
+        self.rows = rows
+        (value,) = signature.inputs
+        self.works = [
+            (indices, submit(stack(value, [rows[index] for index in indices])))
+            for indices in batches(rows, tokens)
+        ]
+
+    def results(self, progress: Callable[[int], None] | None) -> Iterator[Result]:
+        results: list[Result] = [()] * len(self.rows)
+        for indices, work in self.works:
+            outputs = work.result()
+            for number, index in enumerate(indices):
+                results[index] = self._row(outputs, number, len(indices), self.rows[index].length)
+            if progress is not None:
+                progress(len(indices))
+        yield from results
+
+    def _row(self, outputs: Sequence[np.ndarray], number: int, count: int, length: int) -> Result:
+        time_axes = self.signature.time_axes or {}
+        return tuple(
+            _cut(output, number, count, time_axes.get(value.name, ()), length)
+            for value, output in zip(self.signature.outputs, outputs, strict=True)
+        )
+
+
+def _cut(output: np.ndarray, number: int, count: int, axes: Sequence[int], length: int) -> np.ndarray:
+    """One row of a batch of ``count``, without the steps of its padding."""
+    if not output.ndim or len(output) != count:
+        raise InputError(f"an output of shape {output.shape} is not one of {count} rows")
+    part = tuple(slice(0, length) if axis in axes else slice(None) for axis in range(1, output.ndim))
+    # A copy: a view would keep the whole batch in memory for as long as anybody keeps the row.
+    return output[(number, *part)].copy()
+
+
+def _preparation(signature: Signature) -> Callable[[int, Any], InputRow]:
+    """What makes an `InputRow` of what a caller gives, by what the model takes."""
+    if len(signature.inputs) != 1:
+        names = ", ".join(value.name for value in signature.inputs)
+        raise InputError(f"predict runs models of one input, this one takes {names}; use run")
+    (value,) = signature.inputs
+    if value.dtype == "str":
+        return _text
+    if len(value.shape) < 2:
+        raise InputError(f"predict takes rows of sequences, this model's input is {value.tensor}; use run")
+
+    def prepare(number: int, row: Any) -> InputRow:
+        ids = _encoded(signature.vocabulary, number, row) if isinstance(row, str) else row
+        return _sequence(value, signature.time_axes is not None, number, ids)
+
+    return prepare
+
+
+def _text(number: int, row: Any) -> InputRow:
+    if not isinstance(row, str):
+        raise InputError(f"row {number}: the model takes texts, found {type(row).__name__}")
+    return InputRow(row, max(1, len(whitespace_tokens(row))), pads=True)
+
+
+def _encoded(vocabulary: Vocabulary | None, number: int, text: str) -> list[int]:
+    if vocabulary is None:
+        raise InputError(
+            f"row {number}: is a text, and the file carries no vocabulary; export it with vocabulary=..., "
+            "or give ids"
+        )
+    # As Vocabulary.encode_batch does: a text without tokens is one step of padding.
+    return vocabulary.encode(text) or [0]
+
+
+def _sequence(value: Value, masked: bool, number: int, row: Any) -> InputRow:
+    array = np.asarray(row)
+    if array.size == 0 and array.ndim == 1 and len(value.shape) == 2:
+        array = array.astype(value.dtype)  # an empty list is one of floats to numpy
+    if array.ndim != len(value.shape) - 1:
+        raise InputError(f"row {number}: should be one row of {value.tensor}, found shape {array.shape}")
+    fixed = value.shape[1]
+    if isinstance(fixed, int) and (len(array) > fixed or (len(array) < fixed and not masked)):
+        only = f"rows of {fixed} steps" + (" at most" if masked else "; it sees padding, so none is added")
+        raise InputError(f"row {number}: the model takes {only}, found {len(array)}")
+    return InputRow(array, len(array), masked and len(array) > 0 and bool(np.all(array)))
+
+
+def default_workers(device: str, threads: int) -> int:
+    """How many batches are in flight at once: one on CUDA, else one a core.
+
+    On two busy cores that took a tenth less than one batch at a time on both.
+    """
+    return 1 if device == "cuda" else threads
+
+
+def check_numbers(**numbers: int) -> None:
+    """Refuse numbers below 1.
+
+    Raises:
+        InputError: one is.
+    """
+    for name, number in numbers.items():
+        if number < 1:
+            raise InputError(f"{name} should be 1 or more, found {number}")
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0))

@@ -1,0 +1,1 @@
+"""What an ONNX file carries of text: vocabulary, labels, the tokeniser as nodes."""

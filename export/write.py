@@ -1,0 +1,93 @@
+"""Graph to an ONNX file: the route "fused", one node for each recurrent layer wherever ONNX has one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from biport.data.vocabulary import Vocabulary
+from biport.graph import Graph
+from export.require import require_onnx
+
+if TYPE_CHECKING:
+    from export.publish import Check, Written
+
+PROTOBUF_LIMIT = 2**31 - 2**24
+"""Bytes of weights that go into one file: protobuf's 2 GiB, less room for everything else."""
+
+
+def write(
+    graph: Graph,
+    path: str | PathLike[str],
+    *,
+    overwrite: bool = False,
+    external_data_above: int = PROTOBUF_LIMIT,
+    lowering: str = "auto",
+    contract: str | None = None,
+    check: Check | None = None,
+    vocabulary: Vocabulary | None = None,
+    labels: Sequence[str] | None = None,
+    embed_tokenizer: bool = False,
+) -> Written:
+    """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
+
+    Inputs and outputs keep their names and order; axes of varying size carry the graph's letters, a second
+    input's T being called T_2. Empty batches and, where the model is defined over them, empty sequences
+    give what `biport.reference` gives.
+
+    Args:
+        graph: the model, in float32.
+        path: the file to write.
+        overwrite: replace a file that is there already.
+        external_data_above: bytes of weights beyond which they go into ``<path>.data``.
+        lowering: ``"fused"`` for one ONNX node a recurrent layer wherever there is one, ``"loop"`` for a
+            `Scan` everywhere, ``"auto"`` for what is faster on the CPU, see `export.onnx.lowering`: where the
+            batch decides, both are in the file. On a GPU ``"fused"`` is the faster.
+        contract: ``"right-padded"`` where all padding will come behind the last step of its row: no step is
+            moved then, and running the file on any other input is an error, with `Session` or without it.
+        check: called with the file before it is put in its place; what it raises, `write` does.
+        vocabulary: what the ids stand for; the file carries it, and `Session.predict` then takes texts.
+        labels: what the classes of the first output are called; the file carries them.
+        embed_tokenizer: put `biport.data.whitespace_ids` into the graph, which then takes strings ``(N,)``
+            in place of ids; needs ``vocabulary``.
+
+    Raises:
+        UnsupportedError: the graph is in float64 or holds an op without a writer, all such nodes at once; or
+            the labels, the vocabulary or the tokeniser do not go with it.
+        InputError: ``lowering`` or ``contract`` is none; or there are more ids in the vocabulary than the
+            model has, or more or fewer labels than classes.
+        FileError: the file exists, or its folder is missing or cannot be written to.
+        MissingDependencyError: onnx or onnx-ir is not installed.
+    """
+    require_onnx()
+    import onnx_ir as ir
+
+    from export.build import build
+    from export.publish import Written, data_path, publish
+    from export.text.metadata import text_metadata
+    from export.text.tokenizer import add_tokenizer
+
+    path = Path(path)
+    model, notes = build(graph, lowering, contract)
+    model.metadata_props.update(text_metadata(graph, vocabulary, labels))
+    if embed_tokenizer:
+        add_tokenizer(model, graph, vocabulary)
+    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    data = data_path(path) if size > external_data_above else None
+
+    def save(target: Path) -> None:
+        ir.save(model, target, external_data=None if data is None else data.name)
+
+    publish(path, save, overwrite=overwrite, check=check)
+    return Written(
+        path=path,
+        route="fused",
+        opset=model.opset_imports[""],
+        nodes=dict(Counter(node.op_type for node in model.graph.all_nodes()).most_common()),
+        bytes=path.stat().st_size + (data.stat().st_size if data else 0),
+        data=data,
+        notes=notes,
+    )

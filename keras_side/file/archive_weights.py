@@ -1,0 +1,122 @@
+"""Where the weights of a layer are in a Keras archive, by the layer's class and number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from biport.errors import WeightError
+from keras_side.file.hdf5_reader import Group, Hdf5
+from keras_side.legacy.weights import from_cudnn_cell
+
+
+@dataclass(frozen=True)
+class FileVariables:
+    """A group of the weights of an archive.
+
+    Args:
+        hdf5: the open file.
+        group: the group, or ``None`` where the file has none.
+        owner: how errors call it.
+    """
+
+    hdf5: Hdf5
+    group: Group | None
+    owner: str
+    containers: ClassVar[Sequence[str]] = ("layers",)
+
+    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The arrays stored as ``vars/0``, ``vars/1``, ...; see `keras_side.records.Variables.take`."""
+        stored = self.hdf5.group(self.group, "vars") or ()
+        wanted = [str(index) for index in range(len(names))]
+        if len(stored) != len(wanted) or set(stored) != set(wanted):
+            raise WeightError(
+                f"{self.owner}: expected the {len(names)} weights {list(names)}, found {len(stored)}"
+            )
+        return {
+            name: self.hdf5.array(self.hdf5.member(stored, key), f"{self.owner}: {name}")
+            for name, key in zip(names, wanted, strict=True)
+        }
+
+    def child(self, attribute: str) -> FileVariables:
+        """The group of the layer that is the attribute ``attribute``."""
+        return self._below(attribute, attribute)
+
+    def item(self, container: str, index: int, key: str) -> FileVariables:
+        """The group of one layer of a list, ``<container>/<key>``."""
+        return self._below(f"{container}/{key}", key)
+
+    def layer(self, index: int, key: str, name: str) -> FileVariables:
+        """The group of a model's layer."""
+        return self.item("layers", index, key)
+
+    def count(self) -> int:
+        """How many numbers are stored in the group."""
+        return self.hdf5.count(self.group)
+
+    def check_all_taken(self) -> None:
+        """Refuse a file with weights of layers that its model has not.
+
+        Raises:
+            WeightError: it does.
+        """
+        left = self.hdf5.left_over(self.group, self.containers)
+        if left:
+            raise WeightError(f"{self.owner}: weights left over, of no layer of the model: {left[:10]}")
+
+    def _below(self, path: str, label: str) -> FileVariables:
+        return type(self)(self.hdf5, self.hdf5.group(self.group, path), f"{self.owner}: {label}")
+
+
+class FileVariables2(FileVariables):
+    """A group of the weights of an archive of Keras 2.
+
+    Keras 2.12 to 2.14 list a model's layers under another name, those with weights twice, and number both
+    (keras/saving/saving_lib.py of 2.12, ``_save_container_state``; keras/engine/functional.py,
+    ``_layer_checkpoint_dependencies``), so that numbers are left out. The layers of CuDNN have no cell.
+    """
+
+    containers = ("layers", "_layer_checkpoint_dependencies")
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, Mapping[str, list[int]]]:
+        """For each list of layers that is there, by kind, the numbers behind the names."""
+        numbers: dict[str, dict[str, list[int]]] = {}
+        for container in self.containers:
+            group = self.hdf5.group(self.group, container)
+            if group is not None:
+                kinds = numbers.setdefault(container, {})
+                for kind, number in sorted(map(_numbered, group)):
+                    kinds.setdefault(kind, []).append(number)
+        return numbers
+
+    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """As of any archive; weights of CuDNN become those of the cell."""
+        return from_cudnn_cell(super().take(names))
+
+    def child(self, attribute: str) -> FileVariables:
+        """The group of the layer that is the attribute ``attribute``; a layer of CuDNN is its own cell."""
+        if attribute == "cell" and self.hdf5.group(self.group, "cell") is None:
+            return self
+        return super().child(attribute)
+
+    def layer(self, index: int, key: str, name: str) -> FileVariables:
+        """The group of a model's layer: of all of its class in the file, the one as far down."""
+        kind, number = _numbered(key)
+        for container, kinds in self._numbers.items():
+            stored = kinds.get(kind, [])
+            own = stored[number] if number < len(stored) else number
+            return self.item(container, index, f"{kind}_{own}" if own else kind)
+        return super().layer(index, key, name)
+
+
+def _numbered(key: str) -> tuple[str, int]:
+    """``lstm_2`` as ``("lstm", 2)``, ``lstm`` as ``("lstm", 0)``."""
+    match = re.fullmatch(r"(.*?)(?:_([1-9]\d{0,5}))?", key, re.DOTALL)
+    assert match is not None
+    return match[1], int(match[2] or 0)

@@ -1,0 +1,219 @@
+"""The settings of layers, from the words of Keras 1 and 2 to those of Keras 3.
+
+What a key became is said in one table a generation; what takes more than another name is a function of the
+layer's class. A setting that has no meaning in Keras 3 stays where it is, so that the reader of the layer
+refuses it by name, unless it has the one value that changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keras_side.release import Release
+from keras_side.shared.activations import write_activation
+
+Settings = dict[str, Any]
+
+CLASSES = {
+    "AtrousConv1D": "Conv1D",
+    "AtrousConvolution1D": "Conv1D",
+    "BatchNormalizationV1": "BatchNormalization",  # TensorFlow 1.14, keras/layers/normalization.py
+    "BatchNormalizationV2": "BatchNormalization",
+    "Convolution1D": "Conv1D",
+    "CuDNNGRU": "GRU",
+    "CuDNNLSTM": "LSTM",
+    "GRUV2": "GRU",
+    "LSTMV2": "LSTM",
+    "Model": "Functional",
+    "ThresholdedReLU": "ReLU",
+    "UnifiedGRU": "GRU",  # TensorFlow 1.13, keras/layers/recurrent.py
+    "UnifiedLSTM": "LSTM",
+}
+"""Names that classes had before."""
+
+KERAS_1: Mapping[str, Mapping[str, str]] = {
+    "AtrousConvolution1D": {
+        "nb_filter": "filters",
+        "filter_length": "kernel_size",
+        "subsample_length": "strides",
+        "atrous_rate": "dilation_rate",
+        "border_mode": "padding",
+        "bias": "use_bias",
+    },
+    "AveragePooling1D": {"pool_length": "pool_size", "stride": "strides", "border_mode": "padding"},
+    "BatchNormalization": {},
+    "Convolution1D": {
+        "nb_filter": "filters",
+        "filter_length": "kernel_size",
+        "subsample_length": "strides",
+        "border_mode": "padding",
+        "bias": "use_bias",
+    },
+    "Dense": {"output_dim": "units", "bias": "use_bias"},
+    "Dropout": {"p": "rate"},
+    "GRU": {"output_dim": "units", "inner_activation": "recurrent_activation"},
+    "GaussianDropout": {"p": "rate"},
+    "GaussianNoise": {"sigma": "stddev"},
+    "InputLayer": {"input_dtype": "dtype"},
+    "LSTM": {"output_dim": "units", "inner_activation": "recurrent_activation"},
+    "MaxPooling1D": {"pool_length": "pool_size", "stride": "strides", "border_mode": "padding"},
+    "SimpleRNN": {"output_dim": "units"},
+    "SpatialDropout1D": {"p": "rate"},
+    "UpSampling1D": {"length": "size"},
+}
+"""What the settings of Keras 1 are called since Keras 2 (keras/legacy/interfaces.py of 2.2.4)."""
+
+DROPPED_1 = (
+    *("init", "inner_init", "forget_bias_init", "consume_less", "input_length", "weights"),
+    *(f"{weight}_{kind}" for weight in "WUb" for kind in ("regularizer", "constraint")),
+    *("dropout_W", "dropout_U", "dim_ordering", "input_dtype"),
+)
+"""Settings of Keras 1 that matter while a model is trained or built."""
+
+DROPPED = ("batch_input_shape", "build_input_shape", "shared_object_id")
+"""What any layer may carry along: the shape of the model's input, where it is the first."""
+
+HARMLESS: Mapping[str, tuple[Any, ...]] = {
+    "adjustment": (None,),
+    "fused": (True, False, None),
+    "mode": (0,),
+    "num_constants": (None, 0),
+    "noise_shape": (None,),
+    "ragged": (False,),
+    "renorm": (False,),
+    "time_major": (False,),
+    "virtual_batch_size": (None,),
+}
+"""Settings that Keras 3 has no longer, and the values that change nothing."""
+
+
+def layer_settings(class_name: str, config: Mapping[str, Any], origin: Release) -> tuple[str, Settings]:
+    """Class name and settings of a layer as Keras 3 would write them; layers inside it stay as they are."""
+    settings = dict(config)
+    modern = CLASSES.get(class_name, class_name)
+    if origin.generation == 1:
+        names = KERAS_1.get(class_name, {})
+        kept = {key: value for key, value in settings.items() if key in names or key not in DROPPED_1}
+        settings = {names.get(key, key): value for key, value in kept.items()}
+        if class_name != "Embedding":
+            settings.pop("input_dim", None)
+    for key in DROPPED:
+        if key != "batch_input_shape" or class_name != "InputLayer":
+            settings.pop(key, None)
+    _take_defaults(class_name, modern, settings, origin)
+    if class_name in RULES:
+        RULES[class_name](settings, origin)
+    for key, values in HARMLESS.items():
+        if key in settings and _is_one_of(settings[key], values):
+            del settings[key]
+    settings["dtype"] = _dtype(settings.get("dtype"))
+    for key in ("activation", "recurrent_activation"):
+        if key in settings:
+            settings[key] = _activation(settings[key])
+    return modern, settings
+
+
+def _is_one_of(value: object, values: tuple[Any, ...]) -> bool:
+    return any(type(value) is type(choice) and value == choice for choice in values)
+
+
+def _take_defaults(class_name: str, modern: str, settings: Settings, origin: Release) -> None:
+    """What a layer does where an old file is silent, because the setting came later."""
+    if modern in ("GRU", "GRUCell"):
+        # Came with Keras 2.1.5 as False; TensorFlow 2 made True the default of its GRU, and writes it.
+        settings.setdefault("reset_after", class_name in ("CuDNNGRU", "UnifiedGRU"))
+    if modern in ("GRU", "GRUCell", "LSTM", "LSTMCell"):
+        hard = origin.standalone and origin.before(2, 3) and not class_name.startswith("CuDNN")
+        settings.setdefault("recurrent_activation", "hard_sigmoid" if hard else "sigmoid")
+    if modern == "BatchNormalization":
+        settings.setdefault("scale", True)
+        settings.setdefault("center", True)
+
+
+def _dtype(policy: object) -> object:
+    """A dtype policy as Keras 3 names its classes (keras/mixed_precision/policy.py of 2.15)."""
+    if isinstance(policy, Mapping) and policy.get("class_name") in ("Policy", "PolicyV1"):
+        return dict(policy) | {"class_name": "DTypePolicy"}
+    return policy
+
+
+def _activation(function: Any) -> Any:
+    """Keras 1 and 2 call ``hard_sigmoid`` what Keras 3 has not: ``clip(0.2 x + 0.5, 0, 1)``.
+
+    Source:
+        keras/backend/tensorflow_backend.py of 2.2.4, ``hard_sigmoid``; keras/backend.py of 2.15.
+    """
+    if function == "hard_sigmoid":
+        return write_activation("hard_sigmoid_keras2")
+    if isinstance(function, Mapping):
+        if function.get("class_name") == "function" and function.get("config") == "hard_sigmoid":
+            return write_activation("hard_sigmoid_keras2")
+        if function.get("class_name") == "Activation" and isinstance(function.get("config"), Mapping):
+            return _activation(function["config"].get("activation"))
+    return function
+
+
+def _number(value: Any) -> Any:
+    """A number that Keras wrote as a numpy array (keras/engine/saving.py of 2.2.4, ``get_json_type``)."""
+    return value["value"] if isinstance(value, Mapping) and "value" in value else value
+
+
+def _input(config: Settings, origin: Release) -> None:
+    if "batch_input_shape" in config:
+        config["batch_shape"] = config.pop("batch_input_shape")
+
+
+def _cudnn(config: Settings, origin: Release) -> None:
+    """CuDNN has no other activations (keras/layers/cudnn_recurrent.py of 2.2.4)."""
+    config["activation"] = "tanh"
+    config["recurrent_activation"] = "sigmoid"
+
+
+def _batch_normalization(config: Settings, origin: Release) -> None:
+    """The axis is a list of one in ``tf.keras``."""
+    match config.get("axis"):
+        case [int(axis)]:
+            config["axis"] = axis
+
+
+def _leaky_relu(config: Settings, origin: Release) -> None:
+    """The default was 0.3 (keras/layers/advanced_activations.py of 2.2.4)."""
+    config["negative_slope"] = _number(config.pop("alpha", 0.3))
+
+
+def _embedding(config: Settings, origin: Release) -> None:
+    """Keras 1 drops out ids while it trains."""
+    if origin.generation == 1:
+        config.pop("dropout", None)
+
+
+def _elu(config: Settings, origin: Release) -> None:
+    config["alpha"] = _number(config.get("alpha", 1.0))
+
+
+def _relu(config: Settings, origin: Release) -> None:
+    for key in ("max_value", "negative_slope", "threshold"):
+        if key in config:
+            config[key] = _number(config[key])
+
+
+def _thresholded_relu(config: Settings, origin: Release) -> None:
+    """``x`` where it is above theta, else 0 (keras/layers/advanced_activations.py of 2.2.4)."""
+    config["threshold"] = _number(config.pop("theta", 1.0))
+
+
+RULES: Mapping[str, Callable[[Settings, Release], None]] = {
+    "BatchNormalization": _batch_normalization,
+    "BatchNormalizationV1": _batch_normalization,
+    "BatchNormalizationV2": _batch_normalization,
+    "CuDNNGRU": _cudnn,
+    "CuDNNLSTM": _cudnn,
+    "ELU": _elu,
+    "Embedding": _embedding,
+    "InputLayer": _input,
+    "LeakyReLU": _leaky_relu,
+    "ReLU": _relu,
+    "ThresholdedReLU": _thresholded_relu,
+}
+"""What takes more than another name."""

@@ -1,0 +1,57 @@
+"""Keras' layers that act in training alone <-> `ops.Dropout`, `ops.GaussianNoise` and the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from biport import ops
+from biport.ops import Op
+from keras_side.masks import pass_mask
+from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.registry import reads, writes
+
+NOISES: Mapping[str, tuple[type[Op], str]] = {
+    "AlphaDropout": (ops.AlphaDropout, "rate"),
+    "Dropout": (ops.Dropout, "rate"),
+    "GaussianDropout": (ops.GaussianDropout, "rate"),
+    "GaussianNoise": (ops.GaussianNoise, "stddev"),
+    "SpatialDropout1D": (ops.SpatialDropout1D, "rate"),
+}
+"""Layers with one number, which Keras and the graph call the same."""
+
+SHAPED = ("AlphaDropout", "Dropout")
+"""Those with a ``noise_shape``."""
+
+
+@reads({name: kind for name, (kind, _) in NOISES.items()}, masks=pass_mask)
+def read_noise(record: LayerRecord) -> Op:
+    """Read a dropout or noise; a ``noise_shape`` of its own is refused, torch has none."""
+    kind, setting = NOISES[record.class_name]
+    with record.settings() as config:
+        strength = config.take(setting, (int, float))
+        if record.class_name in SHAPED:
+            config.require(noise_shape=None)
+        config.ignore("seed")
+    return kind(**{setting: float(strength)})
+
+
+@reads("Identity", masks=pass_mask)
+def read_identity(record: LayerRecord) -> ops.Identity:
+    """Read an Identity."""
+    with record.settings():
+        return ops.Identity()
+
+
+@reads("ActivityRegularization", masks=pass_mask)
+def read_activity_regularization(record: LayerRecord) -> ops.ActivityRegularization:
+    """Read an ActivityRegularization."""
+    with record.settings() as config:
+        l1 = config.take("l1", (int, float), default=0.0)
+        l2 = config.take("l2", (int, float), default=0.0)
+    return ops.ActivityRegularization(l1=float(l1), l2=float(l2))
+
+
+@writes(ops.ActivityRegularization, ops.Identity, *(kind for kind, _ in NOISES.values()))
+def write_regularization(op: Op) -> WrittenLayer:
+    """Write any of them: Keras and the graph call their settings the same."""
+    return WrittenLayer(class_name=op.kind, config=op.settings())

@@ -1,0 +1,232 @@
+"""One call of a layer: what it reads, the masks it gets and hands on, and the nodes it becomes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+import keras_side.ops
+from biport import ops
+from biport.errors import FileError, UnsupportedError
+from biport.graph import Node
+from biport.registry import discover
+from keras_side.legacy.directions import repeating, side_by_side
+from keras_side.legacy.masks import mask_rules
+from keras_side.legacy.unsupported import refuse_other_meaning
+from keras_side.masks import Full, Mask
+from keras_side.reading.config_entries import Layer, flat_states
+from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
+from keras_side.reading.mask_expressions import as_mask
+from keras_side.reading.operations import data_operation
+from keras_side.records import LayerRecord, dtype_name
+from keras_side.registry import READERS, LayerReader
+from keras_side.release import Release
+from keras_side.shared.attention import CARRIED, Call, refuse_old, refuse_weighted_padding
+from keras_side.shared.cells import CELL_READERS
+from keras_side.unsupported import unsupported_class
+
+discover(keras_side.ops)
+
+
+def reader_of(layer: Layer) -> Callable[[LayerRecord], ops.Op]:
+    """The function that reads a layer.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    if layer.class_name in CELL_READERS:
+        return CELL_READERS.lookup(layer.class_name, layer.owner)
+    if layer.class_name not in READERS:
+        raise unsupported_class(layer.owner, layer.class_name, layer.config)
+    return READERS.lookup(layer.class_name, layer.owner).read
+
+
+@dataclass
+class LayerApplier:
+    """How layers are applied in one model and the models inside it.
+
+    Args:
+        builder: where the nodes go.
+        origin: the Keras that wrote the model.
+    """
+
+    builder: GraphBuilder
+    origin: Release
+    _steps: dict[int, ops.Cell] = field(default_factory=dict)
+    """By the identity of a cell: the op that takes one step with it, the same for every call."""
+    _set: dict[tuple, ops.Op] = field(default_factory=dict)
+    """By the identity of an op and the settings of a call: the op with these settings."""
+    _directions: dict[int, tuple[ops.Recurrent, ops.Recurrent]] = field(default_factory=dict)
+    """By the identity of a Bidirectional: its directions, the same for every call."""
+
+    def __post_init__(self) -> None:
+        self.rules = mask_rules(self.origin)
+
+    def operate(
+        self, layer: Layer, name: str, tensors: Sequence[KerasTensor], config: Mapping[str, Any]
+    ) -> list[KerasTensor] | None:
+        """An operation between layers; it neither takes masks nor hands them on."""
+        op = data_operation(layer.class_name, len(tensors), config)
+        if op is None:
+            return None
+        self.builder.add(Node(name, op, tuple(tensor.value for tensor in tensors)))
+        return [KerasTensor(name)]
+
+    def arguments(
+        self, layer: Layer, arguments: list, options: Mapping
+    ) -> tuple[list[KerasTensor], Mask | None, list[KerasTensor]]:
+        """What a call reads: its data, the mask it was given and the initial states."""
+        is_cell = layer.class_name in CELL_READERS
+        takes_states = is_cell or (
+            layer.class_name in READERS and READERS.lookup(layer.class_name, layer.owner).states
+        )
+        key_of_states = "states" if is_cell else "initial_state"
+        known = {key_of_states} if takes_states else set()
+        for key, option in options.items():
+            harmless = option is None or (key == "training" and option is False)
+            if not harmless and key != "mask" and key not in known:
+                raise UnsupportedError(layer.owner, f"call argument {key}", option, "calls without it")
+        if not 1 <= len(arguments) <= (2 if takes_states else 1):
+            raise UnsupportedError(layer.owner, "call arguments", len(arguments), "one, or one list")
+        flat = arguments[0] if isinstance(arguments[0], list) else arguments[:1]
+        mask = options.get("mask")
+        if not flat:
+            raise FileError(f"{layer.owner}: is called without inputs")
+        if isinstance(mask, list):
+            raise UnsupportedError(layer.owner, "call argument mask", "a list", "one mask")
+        states = arguments[1] if len(arguments) == 2 else options.get(key_of_states)
+        return (
+            [self.builder.data(item) for item in flat],
+            as_mask(self.builder.symbol(mask), layer.owner),
+            [self.builder.data(item) for item in flat_states(states)],
+        )
+
+    def layer(
+        self,
+        layer: Layer,
+        name: str,
+        tensors: Sequence[KerasTensor],
+        mask: Mask | None,
+        states: Sequence[KerasTensor],
+    ) -> list[KerasTensor]:
+        """A call of any other layer.
+
+        Args:
+            layer: the layer.
+            name: of the node it becomes.
+            tensors: what it reads.
+            mask: the one it was called with, or recorded for the call.
+            states: what it starts from.
+
+        Raises:
+            UnsupportedError: a setting, or a mask, that is not supported.
+        """
+        if layer.problem is not None:
+            raise layer.problem
+        if layer.class_name in CELL_READERS:
+            return self._cell(layer, name, tensors, states)
+        op = layer.read(reader_of(layer))
+        reader = READERS.lookup(layer.class_name, layer.owner)
+        # A recorded mask equal to the one the input carries keeps that one's name.
+        carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
+        # Keras 3.15 gives a layer the mask its input carries only where the input is its one tensor: called
+        # with an initial state, a recurrent layer scans the padding too, though it hands the mask on.
+        alone = mask is None and bool(states) and not self.rules.beside_states
+        unmasked = alone or layer.class_name in self.rules.unmasked
+        taken = [None] * len(carried) if unmasked else carried
+        refuse_other_meaning(self.origin, layer.owner, op, any(taken), bool(states))
+        count = op.output_count
+        values = [name] if count == 1 else [f"{name}:{position}" for position in range(count)]
+        inputs = [tensor.value for tensor in tensors]
+        masks = [
+            None
+            if position not in op.masked or part is None or isinstance(part, Full)
+            else self.builder.mask_value(part)
+            for position, part in enumerate(taken)
+        ]
+        if reader.refuse_masked is not None and any(masks):
+            reader.refuse_masked(layer.record, op)
+        sources = (*inputs, *(state.value for state in states))
+        if masks[0] is not None and self.rules.directions_repeat and _gives_sequences(op):
+            values = self._two_directions(name, op, sources, masks[0])
+        else:
+            self.builder.add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
+        try:
+            rule = self.rules.of_layers.get(layer.class_name, reader.masks)
+            handed = carried if self.rules.given_goes_on else [tensor.mask for tensor in tensors]
+            output_masks = rule(op, name, inputs, handed)
+        except UnsupportedError as problem:
+            raise UnsupportedError(
+                layer.owner, problem.setting, problem.value, problem.supported
+            ) from problem
+        if op.identity:
+            return [tensors[0].twin(values[0])]
+        return [KerasTensor(value, part) for value, part in zip(values, output_masks, strict=True)]
+
+    def _two_directions(
+        self, name: str, op: ops.Bidirectional, sources: Sequence[str], mask: str
+    ) -> list[str]:
+        """A Bidirectional of the standalone Keras under a mask; the values it gives."""
+        if id(op) not in self._directions:
+            self._directions[id(op)] = repeating(op)
+        nodes, values = side_by_side(name, self._directions[id(op)], op.merge, sources[0], mask, sources[1:])
+        for node in nodes:
+            self.builder.add(node)
+        return values
+
+    def attention(self, layer: Layer, name: str, reader: LayerReader, call: Call) -> list[KerasTensor]:
+        """A call of an attention, which has a mask for each of its sequences."""
+        op = self._with_settings(layer.read(reader.read), call.settings)
+        tensors = [self.builder.data(item) for item in call.sequences]
+        given = [
+            tensor.mask if mask is CARRIED else as_mask(self.builder.symbol(mask), layer.owner)
+            for tensor, mask in zip(tensors, call.masks, strict=True)
+        ]
+        masks = [
+            self.builder.mask_value(mask) if position in op.masked and _counts(mask) else None
+            for position, mask in enumerate(given)
+        ]
+        refuse_old(self.origin, layer.owner, op, any(masks))
+        dtype = op.dtype or dtype_name(layer.config.get("dtype"))
+        refuse_weighted_padding(layer.owner, op, masks[1] is not None, dtype)
+        values = [name] if op.output_count == 1 else [f"{name}:{n}" for n in range(op.output_count)]
+        inputs = tuple(tensor.value for tensor in tensors)
+        self.builder.add(Node(name, op, inputs, tuple(values), tuple(masks)))
+        output_masks = reader.masks(op, name, inputs, given)
+        if call.ends_masks:
+            for tensor in tensors:
+                tensor.lose_mask()
+        return [KerasTensor(value, part) for value, part in zip(values, output_masks, strict=True)]
+
+    def _with_settings(self, op: ops.Op, settings: Mapping[str, bool]) -> ops.Op:
+        """The op as a call sets it, the same for all calls that set it so."""
+        if all(getattr(op, name) == value for name, value in settings.items()):
+            return op
+        key = id(op), tuple(sorted(settings.items()))
+        return self._set.setdefault(key, dataclasses.replace(op, **settings))  # type: ignore[type-var]
+
+    def _cell(
+        self, layer: Layer, name: str, tensors: Sequence[KerasTensor], states: Sequence[KerasTensor]
+    ) -> list[KerasTensor]:
+        """A cell used as a layer, for one step: its op over a sequence of one."""
+        cell = layer.read(CELL_READERS.lookup(layer.class_name, layer.owner))
+        assert isinstance(cell, ops.Cell)
+        if id(cell) not in self._steps:
+            self._steps[id(cell)] = dataclasses.replace(cell, return_state=True)
+        op = self._steps[id(cell)]
+        sequence = f"{name}.step"
+        self.builder.add(Node(sequence, ops.RepeatVector(n=1), (tensors[0].value,)))
+        values = tuple(f"{name}:{position}" for position in range(op.output_count))
+        self.builder.add(Node(name, op, (sequence, *(state.value for state in states)), values))
+        return [KerasTensor(value) for value in values]
+
+
+def _gives_sequences(op: ops.Op) -> TypeGuard[ops.Bidirectional]:
+    return isinstance(op, ops.Bidirectional) and op.forward.return_sequences
+
+
+def _counts(mask: Mask | None) -> TypeGuard[Mask]:
+    """Whether a mask may mask anything."""
+    return mask is not None and not isinstance(mask, Full)

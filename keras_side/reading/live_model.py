@@ -1,0 +1,140 @@
+"""A live Keras model as plain data."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from biport.errors import InputError, UnsupportedError, WeightError
+from keras_side import registered
+
+
+@dataclass(frozen=True)
+class LiveVariables:
+    """The weights of a live layer or model.
+
+    Args:
+        source: the Keras object: a layer or a model.
+        owner: how errors call it.
+        instead: arrays to be read in place of variables, by the identity of these.
+    """
+
+    source: Any
+    owner: str
+    instead: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The layer's own variables as arrays of their own; see `records.Variables.take`."""
+        variables = {name: getattr(self.source, name, None) for name in names}
+        missing = [name for name, variable in variables.items() if variable is None]
+        if missing:
+            raise WeightError(f"{self.owner}: weights missing: {missing}; build the model before reading it")
+        expected = len(names)
+        if len(self.source.weights) != expected:
+            raise WeightError(f"{self.owner}: {expected} weights expected, found {len(self.source.weights)}")
+        return {name: self._array(variable) for name, variable in variables.items()}
+
+    def _array(self, variable: Any) -> np.ndarray:
+        array = self.instead.get(id(variable))
+        return np.array(_numpy(variable) if array is None else array)
+
+    def child(self, attribute: str) -> LiveVariables:
+        """The variables of the layer that is the attribute ``attribute``."""
+        return replace(self, source=getattr(self.source, attribute), owner=f"{self.owner}: {attribute}")
+
+    def item(self, container: str, index: int, key: str) -> LiveVariables:
+        """The variables of the ``index``-th layer of the list ``container``."""
+        return replace(self, source=getattr(self.source, container)[index], owner=f"{self.owner}: {key}")
+
+    def layer(self, index: int, key: str, name: str) -> LiveVariables:
+        """The variables of the model's ``index``-th layer."""
+        return self.item("layers", index, key)
+
+    def count(self) -> int:
+        """How many numbers the layer has."""
+        return self.source.count_params()
+
+
+def _numpy(variable: Any) -> np.ndarray:
+    return sys.modules["keras"].ops.convert_to_numpy(variable)
+
+
+def is_live(source: object) -> bool:
+    """Whether ``source`` is a model of a Keras that somebody has imported."""
+    keras = sys.modules.get("keras")
+    return keras is not None and hasattr(keras, "Model") and isinstance(source, keras.Model)
+
+
+def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
+    """Serialised configuration, variables and Keras version of a live model.
+
+    Raises:
+        InputError: the model has not been built.
+        UnsupportedError: it is a subclassed model, or holds a layer that cannot be serialised.
+    """
+    owner = f"model {model.name!r}"
+    keras = sys.modules["keras"]
+    if type(model) is not keras.Sequential and type(model).__name__ != "Functional":
+        raise UnsupportedError(
+            owner, "class", type(model).__name__, ("Sequential models", "functional models")
+        )
+    if not model.built or (type(model) is keras.Sequential and not model.inputs):
+        raise InputError(f"{owner}: has no weights yet; call model.build(input_shape) before reading it")
+    try:
+        data = json.loads(model.to_json())
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise UnsupportedError(
+            owner, "configuration", str(error).splitlines()[0], "layers Keras can serialise"
+        ) from error
+    for layer in model._flatten_layers(include_self=False):
+        check_live(f"{owner}: layer {layer.name!r}", layer)
+    return data, LiveVariables(model, owner), keras.__version__
+
+
+def check_live(owner: str, layer: Any) -> None:
+    """Refuse a layer that computes something else than what its configuration says.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    _check_class(owner, type(layer))
+    for key in ("activation", "recurrent_activation"):
+        _check_function(owner, key, getattr(layer, key, None))
+
+
+def _check_class(owner: str, layer_class: type) -> None:
+    """Refuse somebody else's layer that is registered under the name of one of biport's.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    name = sys.modules["keras"].saving.get_registered_name(layer_class)
+    if name in registered.LAYERS and layer_class.__module__ != "keras_side.layers":
+        raise UnsupportedError(owner, "class", f"{layer_class.__module__}.{name}", "biport's own layer")
+
+
+def _check_function(owner: str, key: str, function: Any) -> None:
+    """Refuse a function that Keras writes down under the name of one of its own, and that is another.
+
+    ``keras.ops.gelu`` is such a one, by default approximate, and so is any function called ``relu``.
+
+    Raises:
+        UnsupportedError: it computes something else than the activation of its name.
+    """
+    keras = sys.modules["keras"]
+    name = getattr(function, "__name__", None)
+    own = getattr(keras.activations, name, None) if isinstance(name, str) else None
+    if own is None or function is own:
+        return
+    points = np.linspace(-8, 8, 34, dtype="float32").reshape(2, 17)
+    try:
+        values = _numpy(function(keras.ops.convert_to_tensor(points)))
+    except Exception as error:  # A user's function may fail in any way.
+        raise UnsupportedError(owner, key, f"{name} of another module", "Keras' own activations") from error
+    if not np.allclose(values, _numpy(own(keras.ops.convert_to_tensor(points))), rtol=1e-6, atol=1e-6):
+        raise UnsupportedError(owner, key, f"{name} of {function.__module__}", "Keras' own activations")

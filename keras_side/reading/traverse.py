@@ -1,0 +1,259 @@
+"""Models traversed call by call, those inside of others laid flat, until all is nodes of one graph."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from biport.errors import FileError, UnsupportedError
+from keras_side.masks import Mask
+from keras_side.reading.apply_layer import LayerApplier, reader_of
+from keras_side.reading.call_order import run_order
+from keras_side.reading.config_entries import (
+    Layer,
+    histories,
+    model_layers,
+    needed,
+    own_call,
+    read_calls,
+    renumbered,
+    resolved,
+    size,
+)
+from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
+from keras_side.reading.mask_expressions import Symbol, Unreadable, evaluate, is_operation
+from keras_side.reading.operations import SUPPORTED
+from keras_side.records import MODELS, Variables
+from keras_side.registry import READERS
+from keras_side.release import Release
+
+MAX_DEPTH = 32
+
+CallResults = dict[tuple[str, int], Sequence[KerasTensor | Symbol] | Unreadable]
+"""By layer and call: what the call gave, or why it gave nothing."""
+
+
+@dataclass
+class Traversal:
+    """The traversal of one model and the models inside it."""
+
+    owner: str
+    origin: Release
+    in_order: bool = False
+    """Whether it matters in which order Keras runs the layers; see `keras_side.reading.call_order`."""
+    _layers: dict[int, list[Layer]] = field(default_factory=dict)
+    """By the identity of a model's configuration, so that a model called twice shares its weights."""
+    _examined: set[int] = field(default_factory=set)
+    """By the identity of a layer's configuration: those that were looked at without their input."""
+    _depth: int = 0
+
+    def __post_init__(self) -> None:
+        self.builder = GraphBuilder(self.owner)
+        self._applier = LayerApplier(self.builder, self.origin)
+
+    def model(
+        self,
+        class_name: str,
+        config: Mapping[str, Any],
+        variables: Variables,
+        prefix: str,
+        inputs: Sequence[KerasTensor] | None,
+    ) -> list[KerasTensor]:
+        """Read a model, the outermost one (``inputs`` is ``None``) or one used as a layer."""
+        if self._depth == MAX_DEPTH:
+            raise FileError(f"{self.owner}: models nested more than {MAX_DEPTH} deep")
+        layers = config.get("layers")
+        if class_name not in MODELS or not isinstance(layers, list):
+            raise UnsupportedError(self.owner, "class", class_name, ("Sequential", "Functional"))
+        self.builder.count(len(layers))
+        read_layers = self._sequential if class_name == "Sequential" else self._functional
+        if id(config) not in self._layers:
+            self._layers[id(config)] = renumbered(list(model_layers(self.owner, layers, variables)))
+        self._depth += 1
+        try:
+            return read_layers(config, self._layers[id(config)], prefix, inputs)
+        finally:
+            self._depth -= 1
+
+    def _sequential(
+        self, _: Mapping, layers: list[Layer], prefix: str, inputs: Sequence[KerasTensor] | None
+    ) -> list[KerasTensor]:
+        tensors = None if inputs is None else list(inputs)
+        for layer in layers:
+            if layer.class_name == "InputLayer":
+                tensors = [self._entrance(layer, None if tensors is None else tensors[0])]
+            elif tensors is None:
+                raise UnsupportedError(
+                    f"{self.owner}: Sequential model",
+                    "InputLayer",
+                    None,
+                    "models that were built before saving",
+                )
+            else:
+                tensors = self._apply(layer, prefix + layer.name, tensors, None)
+        if not tensors:
+            raise FileError(f"{self.owner}: a Sequential model without layers")
+        return tensors
+
+    def _functional(
+        self, config: Mapping, layers: list[Layer], prefix: str, inputs: Sequence[KerasTensor] | None
+    ) -> list[KerasTensor]:
+        results: CallResults = {}
+        by_name = {layer.name: layer for layer in layers}
+        if len(by_name) != len(layers):
+            raise FileError(f"{self.owner}: two layers of one name")
+        entries = self._histories(config.get("input_layers"))
+        for position, (name, *_) in enumerate(entries):
+            if name not in by_name or by_name[name].class_name != "InputLayer":
+                raise FileError(f"{self.owner}: input {name!r} is not an InputLayer")
+            layer = by_name[name]
+            results[name, 0] = [self._entrance(layer, None if inputs is None else inputs[position])]
+        outputs = [own_call(key, by_name) for key in self._histories(config.get("output_layers"))]
+        calls = [(layer, index) for layer in layers for index in range(len(layer.calls))]
+        self.builder.count(sum(size(layer.calls[index]) for layer, index in calls))
+        if self.in_order:
+            parents = {(layer.name, index): read_calls(layer.calls[index]) for layer, index in calls}
+            order = run_order(parents, [key[:2] for key in outputs])
+            calls = [(by_name[name], index) for name, index in order]
+        self._call_all(calls, results, prefix)
+        return [self.builder.data(self._output(results, key)) for key in outputs]
+
+    def _entrance(self, layer: Layer, given: KerasTensor | None) -> KerasTensor:
+        """An InputLayer: an input of the outermost model, or what a model inside is given."""
+        return self.builder.input(layer) if given is None else self.builder.enter(layer, given)
+
+    def _histories(self, data: object) -> list[tuple[str, int, int]]:
+        counted = []
+        for history in histories(self.owner, data):
+            self.builder.count(1)
+            counted.append(history)
+        return counted
+
+    def _call_all(self, calls: list[tuple[Layer, int]], results: CallResults, prefix: str) -> None:
+        """Make all calls of a model, in order, each once its arguments are there."""
+        missing = [needed(layer.calls[index]) - results.keys() for layer, index in calls]
+        waiting: dict[tuple[str, int], list[int]] = {}
+        for number, lacking in enumerate(missing):
+            for key in lacking:
+                waiting.setdefault(key, []).append(number)
+        ready = [number for number, lacking in enumerate(missing) if not lacking]
+        while ready:
+            layer, index = calls[heapq.heappop(ready)]
+            results[layer.name, index] = self._call(layer, index, results, prefix)
+            for number in waiting.pop((layer.name, index), ()):
+                missing[number].discard((layer.name, index))
+                if not missing[number]:
+                    heapq.heappush(ready, number)
+        if waiting:
+            names = sorted({calls[number][0].name for numbers in waiting.values() for number in numbers})
+            raise FileError(f"{self.owner}: layers that wait for each other or for nothing: {names[:20]}")
+
+    def _output(self, results: CallResults, key: tuple[str, int, int]) -> KerasTensor | Symbol:
+        """One output of a call."""
+        name, call, position = key
+        outputs = results.get((name, call))
+        if isinstance(outputs, Unreadable):
+            return outputs
+        if outputs is None or not 0 <= position < len(outputs):
+            raise FileError(f"{self.owner}: there is no output {position} of call {call} of layer {name!r}")
+        return outputs[position]
+
+    def _call(
+        self, layer: Layer, index: int, results: CallResults, prefix: str
+    ) -> Sequence[KerasTensor | Symbol] | Unreadable:
+        """The outputs of a call, or why there are none."""
+
+        def find(key: tuple[str, int, int]) -> KerasTensor | Symbol:
+            return self._output(results, key)
+
+        arguments, options = layer.calls[index]
+        arguments = [resolved(argument, find) for argument in arguments]
+        options = {key: resolved(option, find) for key, option in options.items()}
+        if is_operation(layer.module):
+            symbols = [self.builder.symbol(argument) for argument in arguments]
+            symbols += [self.builder.symbol(options.pop(key)) for key in ("x1", "x2", "x") if key in options]
+            config = {**layer.config, **options}
+            symbol = evaluate(layer.class_name, layer.name, self.owner, symbols, config)
+            tensors = [part for item in arguments for part in (item if isinstance(item, list) else [item])]
+            if not isinstance(symbol, Unreadable) or any(isinstance(item, Unreadable) for item in tensors):
+                return [symbol]
+            values = [item for item in tensors if isinstance(item, KerasTensor)]
+            if len(values) == len(tensors):
+                return self._applier.operate(layer, prefix + layer.name, values, config) or [symbol]
+            return [self._of_a_constant(layer, tensors, symbol)]
+        name = prefix + layer.name + (f"@{index}" if index else "")
+        try:
+            if layer.problem is not None:
+                raise layer.problem
+            if layer.class_name not in MODELS:
+                reader_of(layer)
+            if layer.class_name in READERS:
+                reader = READERS.lookup(layer.class_name, layer.owner)
+                if reader.calls is not None:
+                    call = reader.calls(layer.owner, arguments, options)
+                    return self._applier.attention(layer, name, reader, call)
+            tensors, mask, states = self._applier.arguments(layer, arguments, options)
+            return self._apply(layer, name, tensors, mask, states)
+        except UnsupportedError as problem:
+            self._examine(layer)
+            problem.of_layer(layer.name, layer.class_name)
+            self.builder.refuse(problem)
+            return Unreadable(problem)
+
+    def _examine(self, layer: Layer) -> None:
+        """Refuse all that is wrong with a layer itself, whose input may be unknown; once for its calls."""
+        if id(layer.config) in self._examined:
+            return
+        self._examined.add(id(layer.config))
+        if layer.class_name in MODELS and layer.problem is None:
+            entries = layer.config.get("layers")
+            inner = entries if isinstance(entries, list) else []
+            self.builder.count(len(inner))
+            for part in model_layers(self.owner, inner, layer.variables):
+                self._examine(part)
+            return
+        if is_operation(layer.module) or layer.class_name == "InputLayer":
+            return
+        try:
+            if layer.problem is not None:
+                raise layer.problem
+            layer.read(reader_of(layer))
+        except UnsupportedError as problem:
+            problem.of_layer(layer.name, layer.class_name)
+            self.builder.refuse(problem)
+
+    def _of_a_constant(self, layer: Layer, arguments: Sequence[Any], symbol: Unreadable) -> Unreadable:
+        """Why an operation cannot be read that takes something else than tensors."""
+        if layer.class_name not in SUPPORTED:
+            return symbol
+        constant = next(item for item in arguments if not isinstance(item, KerasTensor))
+        owner = f"{self.owner}: operation {layer.name!r} ({layer.class_name})"
+        problem = UnsupportedError(
+            owner, "argument", constant, "tensors; a Dense can hold a factor or an offset"
+        )
+        problem.of_layer(layer.name, layer.class_name)
+        return Unreadable(problem)
+
+    def _apply(
+        self,
+        layer: Layer,
+        name: str,
+        tensors: Sequence[KerasTensor],
+        mask: Mask | None,
+        states: Sequence[KerasTensor] = (),
+    ) -> list[KerasTensor]:
+        if layer.class_name in MODELS and layer.problem is None:
+            if mask is not None:
+                tensors = [t if t.mask == mask else KerasTensor(t.value, mask) for t in tensors]
+            return self.model(layer.class_name, layer.config, layer.variables, f"{name}.", tensors)
+        try:
+            return self._applier.layer(layer, name, tensors, mask, states)
+        except UnsupportedError as problem:
+            if layer.calls:
+                raise
+            # In a Sequential model, go on as if the layer were not there, to find all that is wrong.
+            problem.of_layer(layer.name, layer.class_name)
+            self.builder.refuse(problem)
+            return list(tensors)

@@ -1,0 +1,103 @@
+"""Keras' activations in a layer's configuration, by the names of `biport.ops.ACTIVATIONS`.
+
+Keras writes one as a name, as ``{"class_name": "function", ...}``, or, where a layer was given in place of a
+function, as that layer. Those of `keras_side.registered` it writes under their registered names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from biport.compare.tolerance import L1_ALLOWED
+from biport.config import Config
+from biport.graph import Graph
+from biport.ops import ACTIVATIONS
+from keras_side import registered
+
+ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
+"""keras/src/activations/__init__.py, ``ALL_OBJECTS_DICT``."""
+
+LAYERS: dict[str, list[tuple[dict[str, Any], str]]] = {
+    "ELU": [({"alpha": 1.0}, "elu")],
+    "LeakyReLU": [({"negative_slope": 0.2}, "leaky_relu")],
+    "ReLU": [
+        ({"max_value": None, "negative_slope": 0.0, "threshold": 0.0}, "relu"),
+        ({"max_value": 6.0, "negative_slope": 0.0, "threshold": 0.0}, "relu6"),
+    ],
+    "Softmax": [({"axis": -1}, "softmax")],
+}
+"""Layers that compute what an activation does, with the settings that make it so."""
+
+
+ROUNDED = ("max_value", "negative_slope", "threshold")
+"""Settings of layers that TensorFlow rounds to float32 too; an alpha it does not."""
+
+INEXACT = ("gelu", "leaky_relu")
+"""TensorFlow rounds √2 and the slope to float32, whatever the dtype: 5e-9 and 1.5e-8 (TensorFlow 2.21)."""
+
+
+def float64_allowed(graph: Graph) -> float:
+    """How far a right Keras model may be from the oracle in float64: 1e-12, or 1e-6 behind `INEXACT`."""
+    return 1e-6 if any(_inexact(node.op.settings()) for node in graph.nodes) else L1_ALLOWED
+
+
+def _inexact(settings: Mapping[str, Any]) -> bool:
+    """Whether a layer, or one inside it, has an activation that TensorFlow rounds."""
+    values = [part for value in settings.values() for part in (value if isinstance(value, list) else [value])]
+    inner = [value for value in values if isinstance(value, Mapping)]
+    named = any(isinstance(value, str) and value in INEXACT for value in values)
+    numbers = [settings.get(name) or 0.0 for name in ROUNDED]
+    if "num_heads" in settings:
+        # The products of a head are divided by this.
+        numbers.append(1 / math.sqrt(settings["key_size"]))
+    rounded = any(float(np.float32(number)) != number for number in numbers)
+    return named or rounded or any(_inexact(part) for part in inner)
+
+
+def read_activation(config: Config, key: str = "activation", default: str = "linear") -> str:
+    """The activation under ``key``, by its Keras name; any other is refused, such as the user's own."""
+    value = config.take(key, default=default)
+    name = _name(value)
+    if name not in ACTIVATIONS:
+        config.refuse(key, value, [repr(choice) for choice in ACTIVATIONS])
+        return default
+    return name
+
+
+def write_activation(name: str) -> str | dict[str, Any]:
+    """The activation called ``name`` as Keras writes it in a configuration."""
+    full = next((full for full, known in registered.NAMES.items() if known == name), None)
+    if full is None:
+        return name
+    return {"module": "builtins", "class_name": "function", "config": full, "registered_name": "function"}
+
+
+def _name(value: object) -> str | None:
+    """The name of a serialised activation; ``None`` where there is none."""
+    match value:
+        case None:
+            return "linear"
+        case str():
+            return _own(value)
+        case {"class_name": "function", "config": str(name)} if name in registered.NAMES:
+            return registered.NAMES[name]
+        case {"class_name": "function", "module": str(module), "config": str(name)}:
+            known = module in ("builtins", "keras.activations") or module.startswith("keras.src.activations")
+            return _own(name) if known else None
+        case {"class_name": str(name), "module": "keras.layers", "config": Mapping() as settings}:
+            return _name(settings.get("activation")) if name == "Activation" else _of_layer(name, settings)
+    return None
+
+
+def _own(name: str) -> str | None:
+    """An activation of Keras itself; a function of the user's may be called what a registered one is."""
+    return None if name in registered.NAMES.values() else ALIASES.get(name, name)
+
+
+def _of_layer(class_name: str, settings: Mapping[str, Any]) -> str | None:
+    left = {key: value for key, value in settings.items() if key not in ("name", "trainable", "dtype")}
+    return next((name for wanted, name in LAYERS.get(class_name, []) if left == wanted), None)

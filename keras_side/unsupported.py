@@ -1,0 +1,54 @@
+"""What to use in place of a layer that is not supported."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from biport.errors import UnsupportedError
+from keras_side.legacy.operations import FUNCTIONS, MESSAGES
+from keras_side.registry import READERS
+
+CUSTOM = "code of the model's author is never run; build it of the layers that 'biport layers' lists"
+
+SUBSTITUTES = {
+    "Conv1DTranspose": "UpSampling1D, then Conv1D",
+    "Conv2D": "Conv1D over (N, T, I)",
+    "ConvLSTM1D": "Conv1D, then LSTM",
+    "ConvLSTM2D": "Conv1D over (N, T, I), then LSTM",
+    "DepthwiseConv1D": "Conv1D with groups",
+    "GlobalMaxPooling2D": "GlobalMaxPooling1D over (N, T, I)",
+    "GroupNormalization": "LayerNormalization",
+    "Highway": "Dense, Multiply and Add",
+    "Lambda": f"the layer that does the same, such as Activation, Reshape or Permute: {CUSTOM}",
+    "LocallyConnected1D": "Conv1D",
+    "MaxPooling2D": "MaxPooling1D over (N, T, I)",
+    "MaxoutDense": "Dense layers and Maximum",
+    "Merge": "Add, Multiply, Average, Maximum, Concatenate or Dot of a list of tensors (modes sum, mul, ave, "
+    "max, concat)",
+    "SReLU": "PReLU",
+    "SeparableConv1D": "Conv1D",
+    "SlicingOpLambda": "Cropping1D, or a recurrent layer that gives its last step alone",
+    "StringLookup": "token ids as the input of the model, the lookup in front of it",
+    "TextVectorization": "token ids as the input of the model, the vocabulary in front of it",
+    "TimeDistributedDense": "TimeDistributed around Dense",
+}
+"""By class name: what does the same, or nearly."""
+
+
+def unsupported_class(owner: str, class_name: str, config: Mapping[str, Any]) -> UnsupportedError:
+    """Why a layer of this class is not read, and what to use in place of it."""
+    if class_name == "TFOpLambda":
+        return UnsupportedError(owner, "function", config.get("function"), sorted(FUNCTIONS))
+    if class_name == "TensorFlowOpLayer":
+        return UnsupportedError(owner, "operation", str(config.get("node_def"))[:80], sorted(MESSAGES))
+    return UnsupportedError(owner, "class", class_name, substitute(class_name))
+
+
+def substitute(class_name: str) -> str:
+    """What to use in place of a class that is not supported."""
+    if class_name in SUBSTITUTES:
+        return SUBSTITUTES[class_name]
+    alike = difflib.get_close_matches(class_name, READERS.supported(), 1, 0.7)
+    return f"{alike[0]}, if it does the same; {CUSTOM}" if alike else CUSTOM

@@ -1,0 +1,186 @@
+"""Every op, with settings and ranks that matter to what it does along which axis, and inputs for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from random_graphs import bidirectional, cell, dense, lstm
+from random_graphs import normal as normal_numbers
+
+from biport import ops
+
+N, T, A, I, H = 2, 5, 4, 3, 6
+"""Rows, steps, an axis in between, features, and the width of what a layer makes of them."""
+ONE = ((N, T, I),)
+SHAPES = {2: ((N, T),), 3: ONE, 4: ((N, T, A, I),)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One op and what it is given."""
+
+    label: str
+    op: ops.Op
+    inputs: tuple[np.ndarray, ...]
+    masks: tuple[np.ndarray | None, ...]
+
+    @property
+    def tensors(self) -> list[ops.Tensor]:
+        """The shapes of the inputs."""
+        return [ops.Tensor(array.shape, array.dtype.name) for array in self.inputs]
+
+
+def examples() -> Iterator[Example]:
+    """All of them; an op that takes masks comes without any and with one for each input it takes one for."""
+    rng = np.random.default_rng(6)
+    for number, (op, shapes, kind) in enumerate(_settings(rng)):
+        op = op.astype("float64")
+        inputs = tuple(_array(rng, shape, kind) for shape in shapes)
+        label = f"{number}-{op.kind}-{'-'.join('x'.join(map(str, shape)) for shape in shapes)}"
+        none: tuple[np.ndarray | None, ...] = (None,) * len(inputs)
+        yield Example(label, op, inputs, none)
+        some = tuple(
+            rng.random(x.shape[:2]) < 0.7
+            if position in op.masked and (len(x.shape) == 2 or not isinstance(op, ops.Softmax))
+            else None
+            for position, x in enumerate(inputs)
+        )
+        if any(mask is not None for mask in some):
+            yield Example(f"{label}-masked", op, inputs, some)
+
+
+def _array(rng: np.random.Generator, shape: Sequence[int], kind: str) -> np.ndarray:
+    match kind:
+        case "ids":
+            return rng.integers(0, 3, shape).astype("int32")
+        case "mask":
+            return rng.random(shape) < 0.6
+        case "sparse":
+            # Every step is all 2 but for one number, and so easily becomes all 2.
+            one = np.arange(shape[-1]) == rng.integers(0, shape[-1], shape)[..., :1]
+            return np.where(one, rng.normal(size=shape), 2.0)
+    return rng.normal(size=shape)
+
+
+Setting = tuple[ops.Op, Sequence[tuple[int, ...]], str]
+
+
+def _settings(rng: np.random.Generator) -> Iterator[Setting]:
+    for rank, shapes in SHAPES.items():
+        yield from ((op, shapes, "floats") for op in _of_any_rank(rng, rank))
+        yield ops.OnesLike(), shapes, "floats"
+        yield ops.Masking(), shapes, "floats"
+        yield ops.Masking(mask_value=2.0), shapes, "sparse"
+        for size in (1, (T, A, I)[0 if rank == 2 else 2]):
+            one = (*shapes[0][:-1], size)
+            for kind in (ops.Add, ops.Average, ops.Maximum, ops.Minimum, ops.Multiply):
+                yield kind(), (shapes[0], one, shapes[0]), "floats"
+            yield ops.Subtract(), (one, shapes[0]), "floats"
+        yield ops.Add(), (shapes[0], (N, 1, *shapes[0][2:])), "floats"
+        for axis in range(1, rank):
+            yield ops.Concatenate(axis=axis), (shapes[0], shapes[0]), "floats"
+    for rank in (2, 3):
+        for shape in ((), (SHAPES[rank][0][-1],)):
+            weight = ops.LearnedAverage(weight=normal(rng, *shape))
+            yield weight, SHAPES[rank] * 2, "floats"
+    yield ops.Embedding(num_embeddings=3, embedding_dim=H, weight=normal(rng, 3, H)), ((N, T),), "ids"
+    yield ops.Embedding(num_embeddings=3, embedding_dim=H, weight=normal(rng, 3, H)), ((N,),), "ids"
+    yield ops.NotEqual(), ((N, T),), "ids"
+    yield ops.Identity(), ((N, T),), "ids"
+    yield ops.FeaturesNotEqual(value=2.0), ONE, "sparse"
+    for steps in (T, 1):
+        yield ops.LogicalAnd(), ((N, T), (N, steps)), "mask"
+        yield ops.LogicalOr(), ((N, T), (N, steps)), "mask"
+    yield from ((op, ONE, "floats") for op in _over_time(rng))
+    yield ops.RepeatVector(n=T), ((N, I),), "floats"
+    yield ops.Reshape(target_shape=(A, I, T)), ((N, T, A, I),), "floats"
+    yield ops.Permute(dims=(2, 1)), ONE, "floats"
+    yield ops.Permute(dims=(3, 2, 1)), ((N, T, A, I),), "floats"
+    for shape in SHAPES[4] + ONE:
+        yield ops.Flatten(), (shape,), "floats"
+    for op in _attentions(rng):
+        yield op, ((N, T, I), (N, T, I)), "floats"
+    yield ops.Dot(axes=(2, 2)), ((N, T, I), (N, T, I)), "floats"
+    yield ops.Dot(axes=(1, 1), normalize=True), ((N, T, I), (N, T, I)), "floats"
+    for op in _of_any_rank(rng, 2, I):
+        yield ops.TimeDistributed(layer=op), ONE, "floats"
+    for op in (*_of_any_rank(rng, 3, A, I), lstm(rng, I, H), ops.GlobalMaxPooling1D(), ops.Flatten()):
+        yield ops.TimeDistributed(layer=op), SHAPES[4], "floats"
+
+
+def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Random numbers, of no dimension too."""
+    return np.asarray(normal_numbers(rng, *shape))
+
+
+def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[ops.Op]:
+    """Of values of some rank, ``(N, T, ...)``, or ``(N, *sizes)``."""
+    sizes = sizes or SHAPES[rank][0][1:]
+    yield from (ops.Activation(function=name) for name in ("linear", "tanh", "softmax", "log_softmax"))
+    yield from (ops.ReLU(negative_slope=0.1), ops.LeakyReLU(negative_slope=0.3), ops.ELU())
+    yield from (ops.Dropout(rate=0.5), ops.GaussianNoise(stddev=0.5), ops.GaussianDropout(rate=0.5))
+    yield from (ops.AlphaDropout(rate=0.5), ops.Identity(), ops.ActivityRegularization(l1=0.5))
+    yield dense(rng, sizes[-1], H, "relu")
+    yield dense(rng, sizes[-1], sizes[-1], "softmax")
+    for axis in range(1, rank):
+        shape = [size if axis == position else 1 for position, size in enumerate(sizes, start=1)]
+        yield ops.PReLU(alpha=normal(rng, *shape))
+        size = sizes[axis - 1]
+        numbers: Any = {name: normal(rng, size) for name in ("weight", "bias", "mean")}
+        yield ops.BatchNormalization(size=size, axis=axis, variance=normal(rng, size) ** 2, **numbers)
+        yield ops.LayerNormalization(axes=(axis,), weight=normal(rng, size), bias=normal(rng, size))
+        yield ops.Softmax(axis=axis - rank)
+    yield ops.PReLU(alpha=normal(rng, *sizes))
+    yield ops.PReLU(alpha=normal(rng, *[1] * (rank - 1)))
+    every = tuple(range(1, rank))
+    yield ops.LayerNormalization(axes=every[-2:], weight=normal(rng, *sizes[-2:]), bias=None)
+    yield ops.LayerNormalization(axes=every, weight=None, bias=None)
+    yield from (ops.UnitNormalization(axes=(axis,)) for axis in every)
+    yield ops.UnitNormalization(axes=every)
+    yield ops.Softmax(axis=every[-2:])
+
+
+def _over_time(rng: np.random.Generator) -> Iterator[ops.Op]:
+    """Of ``(N, T, I)``."""
+    yield ops.SpatialDropout1D(rate=0.5)
+    for keepdims in (False, True):
+        yield ops.GlobalAveragePooling1D(keepdims=keepdims)
+        yield ops.GlobalMaxPooling1D(keepdims=keepdims)
+    for padding in ("valid", "same"):
+        yield ops.MaxPooling1D(pool_size=2, strides=1, padding=padding)
+        yield ops.AveragePooling1D(pool_size=2, strides=1, padding=padding)
+    yield from (ops.Flip(), ops.ZeroPadding1D(padding=(1, 2)), ops.Cropping1D(cropping=(2, 1)))
+    yield ops.UpSampling1D(size=2)
+    for padding, groups in (("valid", 1), ("same", 3), ("causal", 1)):
+        weight = normal(rng, H, I // groups, 2)
+        sizes = {"input_size": I, "output_size": H, "kernel_size": 2, "padding": padding, "groups": groups}
+        yield ops.Conv1D(**sizes, weight=weight, bias=normal(rng, H))
+    for kind in (ops.LSTM, ops.GRU, ops.RNN):
+        for sequences in (False, True):
+            yield cell(rng, kind, I, H, return_sequences=sequences, return_state=not sequences)
+    yield ops.StackedRNN(cells=(lstm(rng, I, A), lstm(rng, A, H)), return_sequences=True)
+    for merge in ("concat", "sum", None):
+        yield bidirectional(rng, I, H, merge, return_sequences=True)
+
+
+def _attentions(rng: np.random.Generator) -> Iterator[ops.Op]:
+    """Of ``(N, T, I)`` and ``(N, T, I)``."""
+    for causal in (False, True):
+        yield ops.Attention(scale=normal(rng), score_weight=None, causal=causal)
+        yield ops.AdditiveAttention(scale=normal(rng, I), causal=causal, return_scores=True)
+    yield ops.Attention(scale=None, score_weight=normal(rng), score_mode="concat")
+    heads, keys, values = 2, 4, 5
+    weights = {"query_weight": normal(rng, heads * keys, I), "key_weight": normal(rng, heads * keys, I)}
+    weights |= {
+        "value_weight": normal(rng, heads * values, I),
+        "output_weight": normal(rng, H, heads * values),
+    }
+    sizes = {"num_heads": heads, "key_size": keys, "value_size": values}
+    biases = dict.fromkeys(("query_bias", "key_bias", "value_bias", "output_bias"))
+    yield ops.MultiHeadAttention(**sizes, **weights, **biases)
+
+
+EXAMPLES = list(examples())

@@ -1,0 +1,93 @@
+"""Noise and dropout in training, nothing at inference."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def drop_features(x: Tensor, rate: float, training: bool) -> Tensor:
+    """Zero a share ``rate`` of the features of ``x``, ``(N, T, I)``, the same ones at every step.
+
+    The rest is scaled up by ``1 / (1 - rate)``; outside of training ``x`` itself is returned.
+    """
+    if not training or rate == 0:
+        return x
+    return x * functional.dropout(x.new_ones(x.shape[0], 1, x.shape[2]), rate)
+
+
+class SpatialDropout1D(nn.Module):
+    """Drops whole features of ``(N, T, I)`` in training, the same at every step of a row.
+
+    `torch.nn.Dropout1d` does this for ``(N, I, T)``.
+
+    Args:
+        p: the share to drop; Keras ``rate``.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, T, I)`` to ``(N, T, I)``."""
+        return drop_features(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"p={self.p}"
+
+
+class GaussianNoise(nn.Module):
+    """Adds normal noise of the deviation ``std`` in training."""
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return x + self.std * torch.randn_like(x) if self.training and self.std else x
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"std={self.std}"
+
+
+class GaussianDropout(nn.Module):
+    """Multiplies by normal noise of mean 1 and variance ``p / (1 - p)`` in training."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        if not self.training or not self.p:
+            return x
+        return x * (1 + (self.p / (1 - self.p)) ** 0.5 * torch.randn_like(x))
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"p={self.p}"
+
+
+class ActivityRegularization(nn.Module):
+    """Keeps, in training, what Keras adds to the loss as ``penalty``: ``l1 Σ|x| + l2 Σx²`` of the batch."""
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        super().__init__()
+        self.l1 = l1
+        self.l2 = l2
+        self.penalty: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape; ``x`` itself."""
+        if self.training:
+            self.penalty = self.l1 * x.abs().sum() + self.l2 * x.square().sum()
+        return x
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"l1={self.l1}, l2={self.l2}"

@@ -1,0 +1,157 @@
+"""Normalisation <-> `torch.nn.BatchNorm1d` and `torch.nn.LayerNorm`, or layers of `torch_side.layers`."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from biport import ops
+from torch_side import layers
+from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.shared.channels import ChannelsFirst, write_transposed
+from torch_side.writing.graph_writer import GraphWriter
+
+
+@states(ops.BatchNormalization)
+def state_batch_normalization(op: ops.BatchNormalization) -> StateDict:
+    """The ``state_dict``: weight and bias where there are any, and the statistics."""
+    state = {"weight": op.weight, "bias": op.bias, "running_mean": op.mean, "running_var": op.variance}
+    state["num_batches_tracked"] = np.asarray(0, "int64")
+    return {name: array for name, array in state.items() if array is not None}
+
+
+def _without(layer: nn.BatchNorm1d, op: ops.BatchNormalization) -> nn.BatchNorm1d:
+    """The layer without the parameters the op lacks: torch's settings know only both or none."""
+    for name in ("weight", "bias"):
+        if getattr(op, name) is None:
+            layer.register_parameter(name, None)
+    return layer
+
+
+def batch_norm(op: ops.BatchNormalization) -> nn.BatchNorm1d:
+    """Torch's own layer; its momentum is what a step takes, Keras' what it keeps."""
+    return _without(nn.BatchNorm1d(op.size, eps=op.epsilon, momentum=1 - op.momentum), op)
+
+
+def batch_normalization(op: ops.BatchNormalization) -> nn.BatchNorm1d:
+    """A layer for any axis."""
+    settings = {"axis": op.axis, "eps": op.epsilon, "momentum": 1 - op.momentum}
+    return _without(layers.BatchNormalization(op.size, **settings), op)
+
+
+@writes(ops.BatchNormalization)
+def write_batch_normalization(
+    op: ops.BatchNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``self.bn(x)``, or ``self.bn(x.transpose(1, 2)).transpose(1, 2)`` over ``(N, T, I)``."""
+    if op.axis != -1 or writer.rank() > 3:
+        return (writer.module(batch_normalization, inputs[0]),)
+    if writer.rank() == 2:
+        return (writer.module(batch_norm, inputs[0]),)
+    return (write_transposed(writer, writer.module(batch_norm, write_transposed(writer, inputs[0]))),)
+
+
+@reads(nn.BatchNorm1d, layers.BatchNormalization)
+def read_batch_normalization(reader: FxReader, node: fx.Node) -> Bound:
+    """The layer at inference: it must have kept statistics."""
+    layer, owner = reader.module(node), reader.owner(node)
+    (argument,) = reader.arguments(node, "input")
+    bound = reader.look(argument)
+    transposed = isinstance(bound, ChannelsFirst)
+    source = bound.source if transposed else reader.value(node, argument)
+    reader.require(node, track_running_stats=(layer.running_mean is not None, True))
+    reader.require(node, cumulative_average=(layer.momentum is None, False))
+    names = {"weight": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
+    op = build(
+        owner,
+        ops.BatchNormalization,
+        size=layer.num_features,
+        axis=_axis(layer, transposed, reader.rank(source)),
+        epsilon=float(layer.eps),
+        momentum=_keras_momentum(float(layer.momentum)),
+        **arrays(owner, {name: getattr(layer, attribute) for name, attribute in names.items()}),
+    )
+    (output,) = reader.emit(node, op, [source])
+    return ChannelsFirst(output) if transposed else output
+
+
+def _axis(layer: nn.Module, transposed: bool, rank: int | None) -> int:
+    if isinstance(layer, layers.BatchNormalization):
+        return layer.axis
+    return -1 if transposed or rank == 2 else 1
+
+
+def _keras_momentum(momentum: float) -> float:
+    """Keras' momentum of torch's: 0.1 of 0.9, where the difference alone is 0.09999999999999998."""
+    short = round(1 - momentum, 12)
+    return short if 1 - short == momentum else 1 - momentum
+
+
+@states(ops.LayerNormalization)
+def state_layer_normalization(op: ops.LayerNormalization) -> StateDict:
+    """The ``state_dict``: weight and bias, where there are any."""
+    return op.weights()
+
+
+def layer_norm(op: ops.LayerNormalization) -> nn.LayerNorm:
+    """Torch's own layer, without the parameters the op lacks."""
+    shape = list(next(iter(op.weights().values())).shape)
+    layer = nn.LayerNorm(shape, eps=op.epsilon, bias=op.bias is not None)
+    if op.weight is None:
+        layer.register_parameter("weight", None)
+    if op.bias is not None and layer.bias is None:
+        layer.register_parameter("bias", nn.Parameter(torch.zeros(shape)))
+    return layer
+
+
+def layer_normalization(op: ops.LayerNormalization) -> layers.LayerNormalization:
+    """A layer for any axes."""
+    shape = next((array.shape for array in op.weights().values()), ())
+    present = {"weight": op.weight is not None, "bias": op.bias is not None}
+    return layers.LayerNormalization(op.axes, op.epsilon, shape=shape, **present)
+
+
+@writes(ops.LayerNormalization)
+def write_layer_normalization(
+    op: ops.LayerNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``self.norm(x)``."""
+    last = op.axes == tuple(range(-len(op.axes), 0))
+    return (writer.module(layer_norm if last and op.weights() else layer_normalization, inputs[0]),)
+
+
+@reads(nn.LayerNorm, layers.LayerNormalization)
+def read_layer_normalization(reader: FxReader, node: fx.Node) -> Bound:
+    """The layer; torch's own goes over the last axes."""
+    layer, owner = reader.module(node), reader.owner(node)
+    known = isinstance(layer, layers.LayerNormalization)
+    op = build(
+        owner,
+        ops.LayerNormalization,
+        axes=layer.axes if known else tuple(range(-len(layer.normalized_shape), 0)),
+        epsilon=float(layer.eps),
+        **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
+    )
+    (x,) = reader.arguments(node, "x" if known else "input")
+    return reader.emit(node, op, [reader.value(node, x)])[0]
+
+
+@writes(ops.UnitNormalization)
+def write_unit_normalization(
+    op: ops.UnitNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``functional.normalize(x, dim=(-1,))``."""
+    return (writer.call(functional.normalize, inputs[0], dim=op.axes),)
+
+
+@reads(functional.normalize)
+def read_unit_normalization(reader: FxReader, node: fx.Node) -> Bound:
+    """The function, for lengths as one thinks of them."""
+    x, power, dim, epsilon, out = reader.arguments(node, "input", p=2.0, dim=1, eps=1e-12, out=None)
+    reader.require(node, p=(float(power), 2.0), eps=(epsilon, 1e-12), out=(out, None))
+    axes = (dim,) if isinstance(dim, int) else tuple(sorted(dim))
+    op = build(reader.owner(node), ops.UnitNormalization, axes=axes)
+    return reader.emit(node, op, [reader.value(node, x)])[0]

@@ -1,0 +1,1 @@
+"""What several files of `torch_side.ops` share."""

@@ -1,0 +1,62 @@
+"""What the writers and readers of torch's attention layers share."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from torch import fx, nn
+
+from biport import ops
+from biport.ops.attention import Attends
+from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.registry import Inputs, Masks, Outputs, StateDict
+from torch_side.writing.graph_writer import GraphWriter
+
+SETTINGS = ("causal", "return_scores", "dropout")
+
+
+def settings(source: Any) -> dict[str, Any]:
+    """What an op and its layer call alike."""
+    return {name: getattr(source, name) for name in SETTINGS}
+
+
+def present(named: Mapping[str, np.ndarray | None]) -> StateDict:
+    """The weights that are there."""
+    return {name: array for name, array in named.items() if array is not None}
+
+
+def write_call(
+    op: Attends,
+    build_layer: Callable[[Any], nn.Module],
+    writer: GraphWriter,
+    inputs: Inputs,
+    masks: Masks,
+) -> Outputs:
+    """``self.attention(query, value, key, query_mask=..., value_mask=...)``; two outputs are taken apart."""
+    names = ("query_mask", "value_mask", "key_mask")
+    result = writer.module(build_layer, *inputs, **dict(zip(names, masks, strict=False)))
+    if not op.return_scores:
+        return (result,)
+    return tuple(writer.call(operator.getitem, result, position) for position in range(2))
+
+
+def read_call(reader: FxReader, node: fx.Node, kind: Callable[..., ops.Op], **own: Any) -> Bound:
+    """A layer of one head, with settings and weights of its own."""
+    layer, owner = reader.module(node), reader.owner(node)
+    weights = arrays(owner, {name: value for name, value in own.items() if not isinstance(value, str)})
+    op = build(owner, kind, **settings(layer), **{**own, **weights})
+    outputs = reader.emit(node, op, *read_sequences(reader, node))
+    return outputs if op.return_scores else outputs[0]
+
+
+def read_sequences(reader: FxReader, node: fx.Node, **more: None) -> tuple[list[str], list[str | None]]:
+    """Queries, values and perhaps keys, and a mask or ``None`` for each; ``more`` masks are the keys'."""
+    query, value, key, *masks = reader.arguments(
+        node, "query", "value", key=None, query_mask=None, value_mask=None, **more
+    )
+    sequences = [reader.value(node, item) for item in (query, value, key) if item is not None]
+    named = [None if mask is None else reader.value(node, mask) for mask in masks]
+    return sequences, [*named, None][: len(sequences)]

@@ -1,0 +1,44 @@
+"""Ops that are one module of one input, and nothing but its settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import fx, nn
+
+from biport.ops import Op
+from torch_side.reading.fx_reader import Bound, FxReader, build
+from torch_side.registry import Inputs, Masks, Outputs, reads, writes
+from torch_side.writing.graph_writer import GraphWriter
+
+
+def register_layer(
+    kind: type[Op], layer: type[nn.Module], settings: Mapping[str, str], *, unpack: bool = False
+) -> None:
+    """Write an op as one module, ``self.dropout(x)``, and read it.
+
+    Args:
+        kind: the op.
+        layer: the module; its arguments are the settings, in their order.
+        settings: each field of the op, and the module's attribute for it.
+        unpack: the one setting is a pair, and the module takes both by themselves.
+    """
+    (argument, *_) = list(inspect.signature(layer.forward).parameters)[1:]
+
+    def layer_of(op: Op) -> nn.Module:
+        values = [getattr(op, field) for field in settings]
+        return layer(*(values[0] if unpack else values))
+
+    @writes(kind)
+    def write(op: Op, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+        return (writer.module(layer_of, inputs[0]),)
+
+    @reads(layer)
+    def read(reader: FxReader, node: fx.Node) -> Bound:
+        module = reader.module(node)
+        fields: dict[str, Any] = {field: getattr(module, name) for field, name in settings.items()}
+        op = build(reader.owner(node), kind, **fields)
+        (x,) = reader.arguments(node, argument)
+        return reader.emit(node, op, [reader.value(node, x)])[0]

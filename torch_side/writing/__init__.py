@@ -1,0 +1,1 @@
+"""A graph as a `torch.fx.GraphModule`, node by node."""
