@@ -17,7 +17,7 @@ import numpy as np
 from lowering import KINDS, layer
 
 import export
-from biport.app.measure import Run, machine, take_turns
+from biport.app.measure import Timed, machine, take_turns
 from biport.tables import markdown_table
 
 BASE = {"N": 8, "T": 64, "H": 64}
@@ -42,7 +42,7 @@ def inputs(sizes: dict[str, int]) -> list[np.ndarray]:
     return [rng.normal(size=(N, T, H)).astype("float32"), ids]
 
 
-def run(opened: export.Session, sizes: dict[str, int]) -> Run:
+def run(opened: export.Session, sizes: dict[str, int]) -> Timed:
     given = inputs(sizes)
     return lambda: opened.run(given)
 

@@ -21,7 +21,7 @@ import onnx_ir as ir
 from lowering import KINDS, layer, sessions
 
 import export
-from biport.app.measure import Run, Times, machine, take_turns
+from biport.app.measure import Timed, Times, machine, take_turns
 from biport.tables import markdown_table
 from export.onnx.builder import IR_VERSION, OPSET
 
@@ -44,14 +44,14 @@ def product(folder: Path, rows: int, columns: int) -> export.Session:
     return export.Session(path, "cpu", threads=1)
 
 
-def contestants(kind: str, columns: int, folder: Path) -> dict[str, Run]:
+def contestants(kind: str, columns: int, folder: Path) -> dict[str, Timed]:
     """The layer in both lowerings, and its two products in onnxruntime and in NumPy."""
     rng = np.random.default_rng(0)
     x, w = (rng.normal(size=shape).astype("float32") for shape in ((T * N, H), (H, columns)))
     h, steps = x[:N].copy(), x.reshape(N, T, H)
     recurrences = sessions(layer(rng, kind, H, masked=False), folder, threads=1)
     inputs, state = product(folder, T * N, columns), product(folder, N, columns)
-    runs: dict[str, Run] = {name: lambda s=s: s.run([steps]) for name, s in recurrences.items()}
+    runs: dict[str, Timed] = {name: lambda s=s: s.run([steps]) for name, s in recurrences.items()}
     runs |= {"ort inputs": lambda: inputs.run([x]), "ort state": lambda: state.run([h])}
     return runs | {"numpy inputs": lambda: x @ w, "numpy state": lambda: h @ w}
 

@@ -40,4 +40,4 @@ def markdown_table(rows: Sequence[Sequence[object]], align: str = "") -> str:
 
 
 def _sides(align: str, columns: int) -> str:
-    return (align or "<").ljust(columns, (align or "<")[-1])
+    return (align or "<").ljust(columns, (align or "<")[-1])[:columns]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-Run = Callable[[], object]
+Timed = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ BLOCK = 20.0
 """Milliseconds for which a contestant with short calls is run before the next one's turn."""
 
 
-def take_turns(runs: Mapping[str, Run], *, seconds: float = 4.0, least: int = 5) -> Times:
+def take_turns(runs: Mapping[str, Timed], *, seconds: float = 4.0, least: int = 5) -> Times:
     """Run all of ``runs`` in turn until ``seconds`` are over.
 
     In its turn a contestant makes one call that does not count, which brings its weights back into the
@@ -74,14 +74,14 @@ def take_turns(runs: Mapping[str, Run], *, seconds: float = 4.0, least: int = 5)
     return Times(times, shortest)
 
 
-def _repeats(run: Run) -> int:
+def _repeats(run: Timed) -> int:
     """How many calls make a block, after two to warm up."""
     run()
     run()
     return max(1, int(BLOCK / _clock(run)))
 
 
-def _clock(run: Run) -> float:
+def _clock(run: Timed) -> float:
     start = time.perf_counter()
     run()
     return 1000 * (time.perf_counter() - start)

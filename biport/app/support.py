@@ -79,8 +79,8 @@ SUPPORT: Sequence[Support] = (
     ),
     Support(
         "normalization",
-        ("BatchNormalization", "LayerNormalization"),
-        ("nn.BatchNorm1d", "nn.LayerNorm"),
+        ("BatchNormalization", "LayerNormalization", "UnitNormalization"),
+        ("nn.BatchNorm1d", "nn.LayerNorm", "F.normalize"),
         "any axis, with or without scale and offset, as at inference",
         ("renorm", "rms_scaling", "track_running_stats=False"),
     ),

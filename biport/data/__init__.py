@@ -1,7 +1,7 @@
 """Data to try models on, made on the spot or read from files people have, and what makes arrays of it."""
 
 from biport.data.acl_imdb import read_acl_imdb
-from biport.data.batches import Batches, Position
+from biport.data.batches import Batches, BatchPosition
 from biport.data.dates import date_pairs, load_dates
 from biport.data.imdb_npz import read_imdb_npz
 from biport.data.imdb_rows import encode_reviews, imdb
@@ -16,11 +16,11 @@ from biport.data.whitespace import whitespace_ids, whitespace_tokens
 from biport.data.word_index import WordIndex
 
 __all__ = [
+    "BatchPosition",
     "Batches",
     "LabelledSteps",
     "PairSplit",
     "Pairs",
-    "Position",
     "Reviews",
     "Tagged",
     "Texts",

@@ -16,7 +16,7 @@ Column = NDArray | Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Position:
+class BatchPosition:
     """Where a pass over the data stands; ``vars(position)`` is plain data, ``Position(**data)`` the way back.
 
     Args:
@@ -28,7 +28,7 @@ class Position:
     row: int = 0
 
 
-BEGINNING = Position()
+BEGINNING = BatchPosition()
 
 
 class Batches:
@@ -38,7 +38,7 @@ class Batches:
     order of epoch e hangs on ``seed`` and e alone, so that a run that starts from a stored `position` meets
     the same batches as the one that went on::
 
-        batches = Batches([tokens, labels], 32, seed=0, position=Position(**stored))
+        batches = Batches([tokens, labels], 32, seed=0, position=BatchPosition(**stored))
         while batches.position.epoch < epochs:
             for rows, truth in batches:
                 ...
@@ -71,7 +71,7 @@ class Batches:
         max_length: int | None = None,
         padding: Side = "right",
         truncating: Side = "right",
-        position: Position = BEGINNING,
+        position: BatchPosition = BEGINNING,
     ) -> None:
         check_layout(max_length, padding, truncating)
         sizes = [len(column) for column in columns]
@@ -101,12 +101,12 @@ class Batches:
         epoch, start = self.position.epoch, self.position.row
         order = self._order(epoch)
         if not self._end:
-            self.position = Position(epoch + 1)
+            self.position = BatchPosition(epoch + 1)
         for row in range(start, self._end, self._batch_size):
             chosen = order[row : row + self._batch_size]
             # Moved on before the batch is given out: once it is used, the state to store is the next one's.
             after = row + self._batch_size
-            self.position = Position(epoch, after) if after < self._end else Position(epoch + 1)
+            self.position = BatchPosition(epoch, after) if after < self._end else BatchPosition(epoch + 1)
             yield tuple(self._take(column, chosen) for column in self._columns)
 
     def _order(self, epoch: int) -> NDArray[np.intp]:

@@ -44,7 +44,7 @@ from biport.ops.merge import (
     Multiply,
     Subtract,
 )
-from biport.ops.normalization import BatchNormalization, LayerNormalization
+from biport.ops.normalization import BatchNormalization, LayerNormalization, UnitNormalization
 from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from biport.ops.recurrent import (
     GRU,
@@ -143,6 +143,7 @@ __all__ = [
     "Subtract",
     "Tensor",
     "TimeDistributed",
+    "UnitNormalization",
     "UpSampling1D",
     "ZeroPadding1D",
     "op_class",

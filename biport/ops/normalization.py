@@ -91,20 +91,14 @@ class LayerNormalization(Op):
     bias: np.ndarray | None = parameter()
 
     def __post_init__(self) -> None:
-        axes = tuple(self.axes)
-        if not axes or not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
-            raise GraphError(f"{self.kind}: axes should be one or more integers, found {self.axes!r}")
-        if list(axes) != sorted(set(axes)) or axes[0] < 0 <= axes[-1]:
-            supported = "ascending axes, all counted from the front or all from the end"
-            raise UnsupportedError(self.kind, "axes", list(axes), supported)
-        object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "axes", _checked_axes(self.kind, self.axes))
         _check_epsilon(self.kind, self.epsilon)
         shape = next((array.shape for array in (self.weight, self.bias) if array is not None), ())
         for name in ("weight", "bias"):
             if getattr(self, name) is not None:
                 check_array(self.kind, name, getattr(self, name), shape, self.dtype)
-        if shape and len(shape) != len(axes):
-            raise WeightError(f"{self.kind}: weights of shape {shape} for {len(axes)} axes")
+        if shape and len(shape) != len(self.axes):
+            raise WeightError(f"{self.kind}: weights of shape {shape} for {len(self.axes)} axes")
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
@@ -119,6 +113,42 @@ class LayerNormalization(Op):
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=self.axes)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class UnitNormalization(Op):
+    """``x / max(√(Σ x²), 1e-12)``, the sum taken over ``axes``: of length 1 along them; any shape.
+
+    Args:
+        axes: in ascending order, none of them the batch; all counted from the front, or all from the end.
+
+    Source: keras/src/layers/normalization/unit_normalization.py of 3.15; torch ``functional.normalize``.
+    """
+
+    axes: tuple[int, ...] = (-1,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "axes", _checked_axes(self.kind, self.axes))
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
+        _from_front(self, self.axes, x)
+        return (x,)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=self.axes)
+
+
+def _checked_axes(owner: str, given: Sequence[int]) -> tuple[int, ...]:
+    axes = tuple(given)
+    if not axes or not all(isinstance(axis, int) and not isinstance(axis, bool) for axis in axes):
+        raise GraphError(f"{owner}: axes should be one or more integers, found {given!r}")
+    if list(axes) != sorted(set(axes)) or axes[0] < 0 <= axes[-1]:
+        supported = "ascending axes, all counted from the front or all from the end"
+        raise UnsupportedError(owner, "axes", list(axes), supported)
+    return axes
 
 
 def _check_epsilon(owner: str, epsilon: float) -> None:

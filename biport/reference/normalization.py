@@ -1,10 +1,10 @@
-"""`ops.BatchNormalization` and `ops.LayerNormalization`."""
+"""`ops.BatchNormalization`, `ops.LayerNormalization` and `ops.UnitNormalization`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from biport.ops import BatchNormalization, LayerNormalization
+from biport.ops import BatchNormalization, LayerNormalization, UnitNormalization
 from biport.reference.registry import Arrays, Masks, computes
 
 
@@ -26,6 +26,14 @@ def layer_normalization(op: LayerNormalization, inputs: Arrays, masks: Masks) ->
     y = y - y.mean(axis=ends, keepdims=True)
     y = y / np.sqrt(np.square(y).mean(axis=ends, keepdims=True) + x.dtype.type(op.epsilon))
     return (np.moveaxis(_affine(y, op.weight, op.bias), ends, op.axes),)
+
+
+@computes(UnitNormalization)
+def unit_normalization(op: UnitNormalization, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Any shape; what is nothing but zeros stays so."""
+    (x,) = inputs
+    length = np.sqrt(np.square(x).sum(axis=op.axes, keepdims=True))
+    return (x / np.maximum(length, x.dtype.type(1e-12)),)
 
 
 def _affine(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) -> np.ndarray:

@@ -51,7 +51,7 @@ class TaskData:
     labels: tuple[str, ...] = ()
 
     def batches(
-        self, columns: Columns, recipe: Recipe, position: sources.Position | None = None
+        self, columns: Columns, recipe: Recipe, position: sources.BatchPosition | None = None
     ) -> sources.Batches:
         """The batches of some rows; with a position those of training, shuffled."""
         shuffle = position is not None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biport.data import Position
+from biport.data import BatchPosition
 from biport.errors import FileError
 from biport.files import atomic_file
 from biport.training.trainer import State, Sums
@@ -54,7 +54,7 @@ class Progress:
         spent: the seconds of the one that is not.
     """
 
-    position: Position = field(default_factory=Position)
+    position: BatchPosition = field(default_factory=BatchPosition)
     partial: Sums = field(default_factory=Sums)
     rate: float = 0.0
     epochs: list[Epoch] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Progress:
     def from_json(cls, data: Mapping[str, Any]) -> Progress:
         """The way back."""
         parts = {
-            "position": Position(**data["position"]),
+            "position": BatchPosition(**data["position"]),
             "partial": Sums(**data["partial"]),
             "epochs": [Epoch(**epoch) for epoch in data["epochs"]],
         }

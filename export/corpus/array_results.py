@@ -19,7 +19,7 @@ from export.session import Session
 
 
 @final
-class Arrays(Results):
+class ArrayResults(Results):
     """An ``.npz`` of each output by name; while it grows, a folder ``<path>.parts`` of plain numbers.
 
     Raises:

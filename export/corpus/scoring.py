@@ -15,11 +15,11 @@ from biport.data.json_file import read_json, write_json
 from biport.data.text_rows import read_texts
 from biport.errors import FileError, InputError
 from biport.files import check_target
-from export.corpus.array_results import Arrays
+from export.corpus.array_results import ArrayResults
 from export.corpus.results import CsvLines, JsonLines, Results
 from export.session import Session
 
-FORMATS: dict[str, type[Results]] = {".csv": CsvLines, ".jsonl": JsonLines, ".npz": Arrays}
+FORMATS: dict[str, type[Results]] = {".csv": CsvLines, ".jsonl": JsonLines, ".npz": ArrayResults}
 """By how the file's name ends."""
 HEAD = 2**16
 """Bytes of the input by which it is known again; it may have grown."""

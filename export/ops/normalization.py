@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from biport.ops import BatchNormalization, LayerNormalization
+from biport.ops import BatchNormalization, LayerNormalization, UnitNormalization
 from export.onnx.lazy_value import LazyValue, StepForm
 from export.onnx.site import Site
 from export.registry import writes
@@ -65,6 +65,23 @@ def write_layer_normalization(op: LayerNormalization, site: Site) -> tuple[LazyV
             axis=-len(axes),
             epsilon=op.epsilon,
         )
+
+    def write_steps(layout: StepForm) -> ir.Value | None:
+        return apply(x.steps(layout)) if (rank, axes) == (3, [2]) else None
+
+    return (site.lazy(lambda: apply(x.value()), write_steps, root=x),)
+
+
+@writes(UnitNormalization)
+def write_unit_normalization(op: UnitNormalization, site: Site) -> tuple[LazyValue, ...]:
+    """Any shape; over the last axis of ``(N, T, I)`` the step form stays."""
+    (x,) = site.inputs
+    rank = len(x.tensor.shape)
+    axes = [axis % rank for axis in op.axes]
+
+    def apply(value: ir.Value) -> ir.Value:
+        length = site.scope("ReduceL2", value, axes, keepdims=1)
+        return site.scope("Div", value, site.scope("Max", length, np.asarray(1e-12, "float32")))
 
     def write_steps(layout: StepForm) -> ir.Value | None:
         return apply(x.steps(layout)) if (rank, axes) == (3, [2]) else None

@@ -1,4 +1,4 @@
-"""Keras' normalization layers <-> `ops.BatchNormalization` and `ops.LayerNormalization`."""
+"""Keras' normalization layers <-> `ops.BatchNormalization` and the others of the family."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def _affine_names(config: Config) -> list[str]:
     """The weights there are, in Keras' order."""
     scale, center = config.take("scale", bool), config.take("center", bool)
     return [name for name, there in (("gamma", scale), ("beta", center)) if there]
+
+
+def _axes(config: Config) -> tuple[int, ...]:
+    """One axis or several, in the order that Keras sorts them into."""
+    axes = config.take("axis", (int, list, tuple), default=-1)
+    return tuple(sorted([axes] if isinstance(axes, int) else axes))
 
 
 @reads("BatchNormalization", masks=pass_mask)
@@ -70,7 +76,7 @@ def write_batch_normalization(op: ops.BatchNormalization) -> WrittenLayer:
 def read_layer_normalization(record: LayerRecord) -> ops.LayerNormalization:
     """Read a LayerNormalization; ``rms_scaling``, which divides by the variance alone, is refused."""
     with record.settings() as config:
-        axes = config.take("axis", (int, list, tuple), default=-1)
+        axes = _axes(config)
         epsilon = config.take("epsilon", (int, float), default=1e-3)
         names = _affine_names(config)
         config.require(rms_scaling=False)
@@ -78,14 +84,13 @@ def read_layer_normalization(record: LayerRecord) -> ops.LayerNormalization:
     arrays = record.variables.take(names)
     try:
         return ops.LayerNormalization(
-            # Keras sorts the axes it is given.
-            axes=tuple(sorted([axes] if isinstance(axes, int) else axes)),
+            axes=axes,
             epsilon=float(epsilon),
             weight=arrays.get("gamma"),
             bias=arrays.get("beta"),
         )
     except UnsupportedError as problem:
-        raise UnsupportedError(record.owner, "axis", axes, problem.supported) from problem
+        raise UnsupportedError(record.owner, "axis", list(axes), problem.supported) from problem
 
 
 @writes(ops.LayerNormalization)
@@ -101,3 +106,20 @@ def write_layer_normalization(op: ops.LayerNormalization) -> WrittenLayer:
         },
         weights=present(op.weight, op.bias),
     )
+
+
+@reads("UnitNormalization", masks=pass_mask)
+def read_unit_normalization(record: LayerRecord) -> ops.UnitNormalization:
+    """Read a UnitNormalization."""
+    with record.settings() as config:
+        axes = _axes(config)
+    try:
+        return ops.UnitNormalization(axes=axes)
+    except UnsupportedError as problem:
+        raise UnsupportedError(record.owner, "axis", list(axes), problem.supported) from problem
+
+
+@writes(ops.UnitNormalization)
+def write_unit_normalization(op: ops.UnitNormalization) -> WrittenLayer:
+    """Write a UnitNormalization."""
+    return WrittenLayer("UnitNormalization", {"axis": list(op.axes)})

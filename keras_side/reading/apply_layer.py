@@ -23,7 +23,7 @@ from keras_side.reading.operations import data_operation
 from keras_side.records import LayerRecord, dtype_name
 from keras_side.registry import READERS, LayerReader
 from keras_side.release import Release
-from keras_side.shared.attention import CARRIED, Call, refuse_old, refuse_weighted_padding
+from keras_side.shared.attention import CARRIED, AttentionCall, refuse_old, refuse_weighted_padding
 from keras_side.shared.cells import CELL_READERS
 from keras_side.unsupported import unsupported_class
 
@@ -176,7 +176,9 @@ class LayerApplier:
             self.builder.add(node)
         return values
 
-    def attention(self, layer: Layer, name: str, reader: LayerReader, call: Call) -> list[KerasTensor]:
+    def attention(
+        self, layer: Layer, name: str, reader: LayerReader, call: AttentionCall
+    ) -> list[KerasTensor]:
         """A call of an attention, which has a mask for each of its sequences."""
         op = self._with_settings(layer.read(reader.read), call.settings)
         tensors = [self.builder.data(item) for item in call.sequences]

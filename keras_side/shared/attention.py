@@ -25,7 +25,7 @@ FIRST_OF_ONE_HEAD, FIRST_OF_MANY = (3, 11), (3, 15)
 
 
 @dataclass(frozen=True)
-class Call:
+class AttentionCall:
     """How an attention layer is called.
 
     Args:
@@ -41,7 +41,7 @@ class Call:
     ends_masks: bool = False
 
 
-CallReader = Callable[[str, Sequence[Any], Mapping[str, Any]], Call]
+CallReader = Callable[[str, Sequence[Any], Mapping[str, Any]], AttentionCall]
 """``(owner, arguments, options) -> call``."""
 
 
@@ -74,7 +74,7 @@ def refuse_left(owner: str, options: Mapping[str, Any]) -> None:
             raise UnsupportedError(owner, f"call argument {key}", shown, "calls without it")
 
 
-def one_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> Call:
+def one_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> AttentionCall:
     """``layer([query, value, key], mask=[query_mask, value_mask, key_mask])``; keys and masks may be missing.
 
     Raises:
@@ -90,13 +90,13 @@ def one_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, A
         raise FileError(f"{owner}: is called with something else than a list of 2 or 3")
     sequences = given[0]
     if masks is None:
-        return Call(sequences, [CARRIED] * len(sequences), settings)
+        return AttentionCall(sequences, [CARRIED] * len(sequences), settings)
     if not isinstance(masks, list) or len(masks) not in (2, 3):
         raise UnsupportedError(owner, "call argument mask", "one mask", "a list of 2 or 3")
-    return Call(sequences, [*masks, None][: len(sequences)], settings)
+    return AttentionCall(sequences, [*masks, None][: len(sequences)], settings)
 
 
-def many_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> Call:
+def many_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> AttentionCall:
     """``layer(query, value, key)``, by position or by name; the mask of the queries is the one they carry.
 
     Keras replaces a ``query_mask`` that is given, and takes the masks off all three
@@ -121,7 +121,7 @@ def many_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, 
         # A mask of the keys counts without keys too.
         sequences.append(named["value"] if named.get("key") is None else named["key"])
         masks.append(CARRIED if given["key"] is None else given["key"])
-    return Call(sequences, masks, settings, ends_masks=True)
+    return AttentionCall(sequences, masks, settings, ends_masks=True)
 
 
 def refuse_weighted_padding(owner: str, op: Op, masked: bool, dtype: object) -> None:

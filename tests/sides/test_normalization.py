@@ -15,7 +15,7 @@ from torch import nn
 import export
 import keras_side
 import torch_side
-from biport import ops, verify
+from biport import ops, reference, verify
 from biport.compare.tolerance import Verdict
 from biport.errors import UnsupportedError, WeightError
 from biport.graph import Graph, Value
@@ -50,10 +50,40 @@ def test_layer_normalization(shape, axis, scale: bool, center: bool, tmp_path: P
     assert export.Session(tmp_path / "fused.onnx").run([empty])[0].shape == empty.shape
 
 
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((3,), -1), ((None, 3), -1), ((None, 3), 1), ((4, 3), [2, 1]), ((4, 2, 3), [-2, -3])]
+)
+def test_unit_normalization(shape, axis, tmp_path: Path) -> None:
+    x = keras.Input(shape, name="x")
+    graph = check_everywhere(quiet_model(x, layers.UnitNormalization(axis=axis)(x)), tmp_path)
+    session = export.Session(tmp_path / "fused.onnx")
+    empty = np.zeros((0, *(size or 0 for size in shape)), "float32")
+    assert session.run([empty])[0].shape == empty.shape
+    # A row of zeros has no length to divide by, and one that is shorter than 1e-12 stays so.
+    zeros = np.zeros((2, *(size or 4 for size in shape)), "float32")
+    zeros[1].flat[0] = 1e-14
+    forms = {
+        "reference": reference.run(graph, [zeros], "float32"),
+        "torch": torch_side.run(torch_side.write(graph), [zeros]),
+        "ONNX": session.run([zeros]),
+    }
+    for name, (made,) in forms.items():
+        np.testing.assert_allclose(made, zeros * 1e12, rtol=1e-6, err_msg=name)
+
+
+def test_a_normalization_of_another_norm_is_refused() -> None:
+    class Scaled(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.normalize(x, p=1.0, dim=-1)
+
+    with pytest.raises(UnsupportedError, match=r"p=1\.0"):
+        torch_side.read(Scaled())
+
+
 def test_masks_go_through_and_steps_stay(tmp_path: Path) -> None:
     ids = keras.Input((None,), dtype="int32", name="ids")
     x = layers.Embedding(9, 3, mask_zero=True)(ids)
-    for norm in (layers.BatchNormalization(), layers.LayerNormalization()):
+    for norm in (layers.BatchNormalization(), layers.LayerNormalization(), layers.UnitNormalization()):
         x = layers.LSTM(4, return_sequences=True)(norm(x))
     model = quiet_model(ids, [x, layers.LSTM(2)(layers.BatchNormalization(axis=2)(x))])
     graph = check_everywhere(model, tmp_path, tf2onnx=True)

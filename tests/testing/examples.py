@@ -138,6 +138,8 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
     every = tuple(range(1, rank))
     yield ops.LayerNormalization(axes=every[-2:], weight=normal(rng, *sizes[-2:]), bias=None)
     yield ops.LayerNormalization(axes=every, weight=None, bias=None)
+    yield from (ops.UnitNormalization(axes=(axis,)) for axis in every)
+    yield ops.UnitNormalization(axes=every)
     yield ops.Softmax(axis=every[-2:])
 
 

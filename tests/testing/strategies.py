@@ -231,6 +231,8 @@ def elementwise(drawing: Drawing, x: Any) -> Any:
         options["LayerNormalization"] = lambda: layers.LayerNormalization(
             scale=draw(st.booleans()), center=draw(st.booleans()), epsilon=draw(choice(1e-3, 1e-2))
         )
+        # Of one feature it is the sign, which rounding turns around.
+        options["UnitNormalization"] = lambda: layers.UnitNormalization()
         # Under a mask a Softmax is supported over (N, T) only.
         if getattr(x, "_keras_mask", None) is None:
             options["Softmax"] = lambda: layers.Softmax()

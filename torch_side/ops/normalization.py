@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import fx, nn
+from torch.nn import functional
 
 from biport import ops
 from torch_side import layers
@@ -135,4 +136,22 @@ def read_layer_normalization(reader: FxReader, node: fx.Node) -> Bound:
         **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
     )
     (x,) = reader.arguments(node, "x" if known else "input")
+    return reader.emit(node, op, [reader.value(node, x)])[0]
+
+
+@writes(ops.UnitNormalization)
+def write_unit_normalization(
+    op: ops.UnitNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``functional.normalize(x, dim=(-1,))``."""
+    return (writer.call(functional.normalize, inputs[0], dim=op.axes),)
+
+
+@reads(functional.normalize)
+def read_unit_normalization(reader: FxReader, node: fx.Node) -> Bound:
+    """The function, for lengths as one thinks of them."""
+    x, power, dim, epsilon, out = reader.arguments(node, "input", p=2.0, dim=1, eps=1e-12, out=None)
+    reader.require(node, p=(float(power), 2.0), eps=(epsilon, 1e-12), out=(out, None))
+    axes = (dim,) if isinstance(dim, int) else tuple(sorted(dim))
+    op = build(reader.owner(node), ops.UnitNormalization, axes=axes)
     return reader.emit(node, op, [reader.value(node, x)])[0]

@@ -24,7 +24,7 @@ PACKAGES = ("onnxruntime", "tf2onnx", "torch", "keras", "tensorflow")
 
 
 @dataclass(frozen=True)
-class Cell:
+class SizeTimes:
     """One size.
 
     Args:
@@ -54,7 +54,7 @@ class Race:
 
     names: Sequence[str]
     missing: Mapping[str, str]
-    cells: Sequence[Cell]
+    cells: Sequence[SizeTimes]
     threads: int
     machine: str
 
@@ -72,7 +72,7 @@ class Race:
             lines += ["", f"largest difference from {first}: {shown}"]
         return "\n".join([*lines, *(f"not there: {name}: {why}" for name, why in self.missing.items())])
 
-    def _table(self, corner: str, names: Sequence[str], figure: Callable[[Cell, str], float]) -> str:
+    def _table(self, corner: str, names: Sequence[str], figure: Callable[[SizeTimes, str], float]) -> str:
         rows = [
             [f"N {cell.N} T {cell.T}", *(f"{figure(cell, name):.2f}" for name in names)]
             for cell in self.cells
@@ -147,7 +147,7 @@ def race(
     return Race(list(runs), contestants.missing, cells, threads, machine(*PACKAGES))
 
 
-def _cell(runs: Mapping[str, Any], arrays: Sequence[np.ndarray], N: int, T: int, seconds: float) -> Cell:
+def _cell(runs: Mapping[str, Any], arrays: Sequence[np.ndarray], N: int, T: int, seconds: float) -> SizeTimes:
     outputs = {name: run(arrays) for name, run in runs.items()}
     first = next(iter(outputs.values()))
     differences = {
@@ -155,7 +155,7 @@ def _cell(runs: Mapping[str, Any], arrays: Sequence[np.ndarray], N: int, T: int,
         for name, values in outputs.items()
     }
     turns = {name: lambda run=run: run(arrays) for name, run in runs.items()}
-    return Cell(N, T, take_turns(turns, seconds=seconds), differences)
+    return SizeTimes(N, T, take_turns(turns, seconds=seconds), differences)
 
 
 def inputs(graph: Graph, N: int, T: int, seed: int = 0) -> list[np.ndarray]:

@@ -27,7 +27,7 @@ FRAMEWORKS = ("keras", "torch")
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A run that is ready to start or to go on."""
 
     trainer: Trainer
@@ -67,7 +67,7 @@ def run_training(
     if initial is not None:
         trainer.load(_read_initial(initial).astype(recipe.dtype))
     begin = _resume if resume else _start
-    run = Run(
+    run = TrainingRun(
         trainer, recipe, data, framework, output, begin(trainer, recipe, data, framework, output, initial)
     )
     with Interruption() as interruption, show_progress(quiet) as display:
@@ -134,7 +134,7 @@ def _description(framework: str, recipe: Recipe, data: TaskData, graph: Graph) -
     return files.describe(framework, recipe.to_json(), data.summary(), graph.digest())
 
 
-def _loop(run: Run, watcher: Watcher) -> Loop:
+def _loop(run: TrainingRun, watcher: Watcher) -> Loop:
     def keep() -> None:
         bundle.write(run.trainer.graph(), run.output / files.MODEL, overwrite=True)
         run.trainer.save(run.output)
@@ -148,7 +148,7 @@ def _loop(run: Run, watcher: Watcher) -> Loop:
     return Loop(run.trainer, run.recipe, run.data, run.progress, checkpoint, keep, shown)
 
 
-def _history(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
+def _history(run: TrainingRun, test: Mapping[str, float] | None = None) -> dict[str, Any]:
     progress = run.progress
     best = progress.best
     return {
@@ -159,7 +159,7 @@ def _history(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any
     }
 
 
-def _interrupted(run: Run, signal: int) -> tuple[dict[str, Any], str, int]:
+def _interrupted(run: TrainingRun, signal: int) -> tuple[dict[str, Any], str, int]:
     done, all_epochs = len(run.progress.epochs), run.recipe.epochs
     text = (
         f"interrupted after {done} of {all_epochs} epochs; the same command with --resume goes on from there"
@@ -167,7 +167,7 @@ def _interrupted(run: Run, signal: int) -> tuple[dict[str, Any], str, int]:
     return _data(run) | {"finished": False}, text, 128 + signal
 
 
-def _finished(run: Run) -> tuple[dict[str, Any], str, int]:
+def _finished(run: TrainingRun) -> tuple[dict[str, Any], str, int]:
     best = run.progress.best
     assert best is not None
     run.trainer.load(bundle.read(run.output / files.MODEL))
@@ -189,7 +189,7 @@ def _finished(run: Run) -> tuple[dict[str, Any], str, int]:
     return _data(run, test) | {"finished": True, "notes": notes}, "\n".join(lines), 0
 
 
-def _test(run: Run) -> dict[str, float]:
+def _test(run: TrainingRun) -> dict[str, float]:
     """What the model makes of the rows for testing."""
     sums = evaluate(run.trainer, run.recipe, run.data, run.data.test)
     figures = {"loss": sums.mean_loss, "accuracy": sums.accuracy}
@@ -201,7 +201,7 @@ def _test(run: Run) -> dict[str, float]:
     return figures
 
 
-def _data(run: Run, test: Mapping[str, float] | None = None) -> dict[str, Any]:
+def _data(run: TrainingRun, test: Mapping[str, float] | None = None) -> dict[str, Any]:
     return {
         "output": str(run.output),
         "framework": run.framework,

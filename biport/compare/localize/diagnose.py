@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from biport.compare.finding import Cause, Finding, Position
-from biport.compare.localize import gates
 from biport.compare.localize.causes import (
     Arrays,
     Masks,
@@ -17,6 +16,7 @@ from biport.compare.localize.causes import (
     other_settings,
     other_weights,
 )
+from biport.compare.localize.gates import FirstStep, possible_gates
 from biport.compare.localize.oracle import Oracle, State
 from biport.compare.localize.positions import Scan, difference, first_difference, output_scans, step_scans
 from biport.compare.localize.traced import Traced, Values, seen
@@ -218,9 +218,9 @@ class _NodeDiagnosis:
         cell = getattr(op, direction) if isinstance(op, Bidirectional) and direction else op
         if not isinstance(cell, Cell):
             return None
-        return gates.suspects(cell, self._first_steps(direction, cell), self.allowed)
+        return possible_gates(cell, self._first_steps(direction, cell), self.allowed)
 
-    def _first_steps(self, direction: str, cell: Cell) -> list[gates.FirstStep]:
+    def _first_steps(self, direction: str, cell: Cell) -> list[FirstStep]:
         steps = []
         for case in self.values:
             (x, *_), _ = self._sources(case)

@@ -33,7 +33,7 @@ FirstStep = tuple[np.ndarray, np.ndarray | None, np.ndarray, int]
 ``(T, H)``, and the first step that is wrong, a valid one."""
 
 
-def suspects(op: Cell, rows: Sequence[FirstStep], allowed: float) -> list[str] | None:
+def possible_gates(op: Cell, rows: Sequence[FirstStep], allowed: float) -> list[str] | None:
     """The gates each of which alone could explain the outputs; ``None`` where the test cannot be made.
 
     Args:

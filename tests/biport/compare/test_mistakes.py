@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from biport import ops, reference
+from biport.compare.cases import random_inputs
 from biport.compare.localize.causes import mistakes_that_give
 from biport.compare.mistakes import MISTAKES, Mistake, possible_mistakes
 from biport.compare.mistakes.base import in_one_part
@@ -34,14 +35,8 @@ def one_layer(op: Any, states: bool = False) -> Graph:
 
 
 def inputs(graph: Graph) -> list[np.ndarray]:
-    rng = np.random.default_rng(1)
-    sizes = {"N": N, "T": T}
-    return [
-        VALID
-        if value.dtype == "bool"
-        else rng.normal(size=[sizes.get(str(dim)) or int(dim) for dim in value.shape])
-        for value in graph.inputs
-    ]
+    arrays = random_inputs(graph.inputs, N, T, np.random.default_rng(1))
+    return [VALID if array.dtype == bool else array for array in arrays]
 
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biport.data.batches import BEGINNING, Batches, Position
+from biport.data.batches import BEGINNING, Batches, BatchPosition
 from biport.errors import InputError
 
 ROWS = [[7, 3], [], [5, 1, 2, 9], [4], [8, 8, 6]]
@@ -48,14 +48,14 @@ def test_arrays_keep_their_rows_and_dtype() -> None:
 def test_an_epoch_has_every_row_once_and_is_resumed_anywhere(
     n: int, batch_size: int, seed: int, drop_last: bool, shuffle: bool
 ) -> None:
-    def batches_from(position: Position = BEGINNING) -> Batches:
+    def batches_from(position: BatchPosition = BEGINNING) -> Batches:
         columns = [np.arange(n), [[number + 1] * (number % 4) for number in range(n)]]
         return Batches(columns, batch_size, seed, drop_last=drop_last, shuffle=shuffle, position=position)
 
     batches = batches_from()
     seen, left = [], []
     for epoch in range(3):
-        assert batches.position == Position(epoch)
+        assert batches.position == BatchPosition(epoch)
         rows = []
         for batch in batches:
             seen.append([array.tolist() for array in batch])
@@ -64,7 +64,7 @@ def test_an_epoch_has_every_row_once_and_is_resumed_anywhere(
         assert len(rows) == len(set(rows)) == (n - n % batch_size if drop_last else n)
     assert len(seen) == 3 * len(batches)
     for done, stored in enumerate(left):
-        resumed = batches_from(Position(**stored))
+        resumed = batches_from(BatchPosition(**stored))
         following = []
         while resumed.position.epoch < 3:
             following += _plain(resumed)
@@ -76,14 +76,14 @@ def test_a_loop_left_early_goes_on_where_it_was_left() -> None:
     first = next(iter(batches))[0].tolist()
     rest = [row for batch in batches for row in batch[0].tolist()]
     assert sorted(first + rest) == LABELS.tolist()
-    assert batches.position == Position(1)
+    assert batches.position == BatchPosition(1)
 
 
 def test_the_order_hangs_on_seed_and_epoch() -> None:
     numbers = np.arange(50)
 
     def order(seed: int, epoch: int) -> list[int]:
-        batches = Batches([numbers], 7, seed, position=Position(epoch))
+        batches = Batches([numbers], 7, seed, position=BatchPosition(epoch))
         return [row for (rows,) in batches for row in rows.tolist()]
 
     assert order(1, 0) == order(1, 0)
@@ -97,7 +97,7 @@ def test_data_without_a_batch_still_ends_its_epochs(drop_last: bool) -> None:
     batches = Batches([np.arange(2 if drop_last else 0)], 3, seed=0, drop_last=drop_last)
     assert len(batches) == 0
     assert list(batches) == []
-    assert batches.position == Position(1)
+    assert batches.position == BatchPosition(1)
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_data_without_a_batch_still_ends_its_epochs(drop_last: bool) -> None:
         ({"seed": -1}, "seed=-1"),
         ({"max_length": 0}, "length=0"),
         ({"padding": "pre"}, "padding"),
-        ({"position": Position(-1)}, "epoch=-1"),
-        ({"position": Position(0, 1)}, "row=1"),
-        ({"position": Position(0, 6)}, "row=6"),
-        ({"position": Position(0, 4), "drop_last": True}, "row=4"),
+        ({"position": BatchPosition(-1)}, "epoch=-1"),
+        ({"position": BatchPosition(0, 1)}, "row=1"),
+        ({"position": BatchPosition(0, 6)}, "row=6"),
+        ({"position": BatchPosition(0, 4), "drop_last": True}, "row=4"),
     ],
 )
 def test_refused(setting: dict[str, Any], reason: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from biport.data import Position
+from biport.data import BatchPosition
 from biport.errors import FileError, InputError
 from biport.training import Batch, Recipe, Sums
 from biport.training.data import TaskData, one_class
@@ -108,7 +108,7 @@ def test_a_run_follows_its_recipe(tmp_path: Path) -> None:
     assert trainer.rates[0] == 0.3
     assert trainer.rates[-1] < 0.01
     expected = []
-    batches = DATA.batches(DATA.train, RECIPE, Position())
+    batches = DATA.batches(DATA.train, RECIPE, BatchPosition())
     for _ in range(3):
         expected += [tokens.tobytes() for tokens, _ in batches]
     assert trainer.rows == expected
@@ -157,7 +157,7 @@ def test_a_run_that_stops_and_goes_on_is_the_same(every: int, tmp_path: Path) ->
     assert rows == whole.rows
     stored = read_checkpoint(tmp_path / "last")
     assert stored[1].epochs == expected[1].epochs == progress.epochs
-    assert stored[1].position == expected[1].position == Position(3, 0)
+    assert stored[1].position == expected[1].position == BatchPosition(3, 0)
     for name, array in expected[0].items():
         assert stored[0][name].tobytes() == array.tobytes()
     assert kept
@@ -175,7 +175,7 @@ def test_a_run_that_is_killed_goes_on_from_the_last_checkpoint(tmp_path: Path) -
     with pytest.raises(MemoryError):
         run(tmp_path, Progress(), Weighing(), batch=die)
     state, reached = read_checkpoint(tmp_path / "last")
-    assert (len(reached.epochs), reached.position) == (1, Position(1, 0))
+    assert (len(reached.epochs), reached.position) == (1, BatchPosition(1, 0))
     again = Weighing()
     again.restore(state)
     run(tmp_path, reached, again)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from biport.data import Position, Vocabulary
+from biport.data import BatchPosition, Vocabulary
 from biport.errors import FileError, InputError
 from biport.training import RECIPES, SGD, Adam, Recipe, RMSprop, find_recipe
 from biport.training import data as training_data
@@ -110,7 +110,7 @@ def test_tags_are_cut_to_the_longest_row() -> None:
     recipe = find_recipe("tagger", None, None).but(limit=5, batch_size=3, tags="softmax")
     data = load_data(recipe)
     assert data.sizes == {"vocabulary_size": 50, "tags": 3}
-    for rows in data.batches(data.train, recipe, Position()):
+    for rows in data.batches(data.train, recipe, BatchPosition()):
         batch = data.arrange(rows)
         assert batch.inputs[0].shape == batch.truth.shape == batch.weight.shape
         assert batch.weight[:, -1].any()
@@ -126,7 +126,7 @@ def test_dates_are_read_one_character_ahead() -> None:
     data = load_data(recipe)
     target = data.vocabularies["target_vocabulary.json"]
     assert data.sizes["target_size"] == len(target)
-    batch = data.arrange(next(iter(data.batches(data.train, recipe, Position()))))
+    batch = data.arrange(next(iter(data.batches(data.train, recipe, BatchPosition()))))
     read, truth = batch.inputs[1], batch.truth
     assert read.shape == truth.shape == (4, 11)
     assert (read[:, 0] == 2).all()
