@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -202,8 +203,13 @@ def _shares(outlines: list[Outline]) -> dict[str, float]:
     }
 
 
+@functools.cache
+def many_outlines() -> list[Outline]:
+    return list(draw_outlines(4000, seed=3))
+
+
 def test_every_phenomenon_has_a_fair_share_under_both_labels() -> None:
-    outlines = draw_outlines(4000, seed=3)
+    outlines = many_outlines()
     assert all(o.aside.positive != o.main.positive for o in outlines if o.aside)
     for wanted in (True, False):
         shares = _shares([outline for outline in outlines if is_positive(outline) == wanted])
@@ -215,7 +221,7 @@ def test_every_phenomenon_has_a_fair_share_under_both_labels() -> None:
 
 @pytest.mark.parametrize("clue", sorted(OPENINGS | CLOSINGS))
 def test_every_clue_stands_with_both_labels_far_from_what_it_turns(clue: str) -> None:
-    outlines = [o for o in draw_outlines(4000, seed=3) if clue in (o.opening, o.closing)]
+    outlines = [o for o in many_outlines() if clue in (o.opening, o.closing)]
     assert {is_positive(outline) for outline in outlines} == {True, False}
     for outline in outlines:
         between = [token for filler in outline.before + outline.after for token in tokenize(filler + ".")]
