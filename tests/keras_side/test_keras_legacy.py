@@ -65,12 +65,14 @@ def functional(inputs: Any, outputs: Any, *arrays: np.ndarray) -> Case:
 def of_two(merge: Any) -> Case:
     i, j = tokens(), tokens()
     merged = merge([embedded(i), embedded(j)])
-    return functional([i, j], layers.LSTM(3, return_sequences=True)(merged), X, Y)
+    return functional([i, j], layers.SimpleRNN(3, return_sequences=True)(merged), X, Y)
 
 
 def of_features(merge: Any) -> Case:
     i, f = tokens(), features()
-    return functional([i, f], layers.LSTM(3, return_sequences=True)(merge([embedded(i, 3), f])), X, FEATURES)
+    return functional(
+        [i, f], layers.SimpleRNN(3, return_sequences=True)(merge([embedded(i, 3), f])), X, FEATURES
+    )
 
 
 def sentiment() -> Case:
@@ -85,7 +87,7 @@ def sentiment() -> Case:
 
 def trained() -> Case:
     """With the state of an optimizer beside the weights."""
-    model, arrays = sentiment()
+    model, arrays = stack(layers.Bidirectional(layers.SimpleRNN(3)), layers.Dense(1, activation="sigmoid"))
     model.compile(optimizer="adam", loss="binary_crossentropy")
     model.fit(X, np.arange(6) % 2, verbose=0)
     return model, arrays

@@ -215,6 +215,7 @@ def masked_features(value, functional: bool) -> keras.Model:
     return scaled(keras.Model(start, x))
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
 @pytest.mark.parametrize("value", [0.0, 0, -1.0, 2.5, -1e9])
 def test_masking_starts_a_mask(value, functional, tmp_path):
