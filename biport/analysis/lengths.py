@@ -11,7 +11,7 @@ from collections.abc import Callable
 from biport.errors import GraphError
 from biport.graph import Graph, Node
 from biport.ops import Tensor
-from biport.ops.base import TooShortError
+from biport.ops.checks import TooShortError
 
 MOST_STEPS = 2**30
 

@@ -16,19 +16,7 @@ from biport.ops.activation import (
     Softmax,
 )
 from biport.ops.attention import AdditiveAttention, Attention, MultiHeadAttention
-from biport.ops.base import (
-    FLOATS,
-    INTEGERS,
-    Dim,
-    Locality,
-    Op,
-    Tensor,
-    op_class,
-    op_classes,
-    parameter,
-    same_bits,
-    same_dim,
-)
+from biport.ops.base import Locality, Op, op_class, op_classes, parameter, same_bits
 from biport.ops.convolution import Conv1D
 from biport.ops.dense import Dense
 from biport.ops.embedding import Embedding
@@ -77,6 +65,7 @@ from biport.ops.shape import (
     UpSampling1D,
     ZeroPadding1D,
 )
+from biport.ops.tensor import FLOATS, INTEGERS, Dim, Tensor, same_dim
 from biport.ops.time_distributed import TimeDistributed
 
 __all__ = [

@@ -9,19 +9,9 @@ from typing import ClassVar, final
 import numpy as np
 
 from biport.errors import GraphError, UnsupportedError
-from biport.ops.base import (
-    FLOATS,
-    Locality,
-    Op,
-    Tensor,
-    check_array,
-    check_choice,
-    check_number,
-    floats,
-    need,
-    parameter,
-    take,
-)
+from biport.ops.base import Locality, Op, parameter
+from biport.ops.checks import check_array, check_choice, check_number, floats, need, take
+from biport.ops.tensor import FLOATS, Tensor
 
 ACTIVATIONS = (
     "celu",

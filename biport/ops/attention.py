@@ -9,21 +9,10 @@ from typing import ClassVar, final
 import numpy as np
 
 from biport.errors import GraphError, WeightError
-from biport.ops.base import (
-    FLOATS,
-    Dim,
-    Op,
-    Tensor,
-    check_array,
-    check_choice,
-    check_sizes,
-    fixed_size,
-    floats,
-    need,
-    parameter,
-    same_dim,
-)
+from biport.ops.base import Op, parameter
+from biport.ops.checks import check_array, check_choice, check_sizes, floats, need
 from biport.ops.regularization import check_rate
+from biport.ops.tensor import FLOATS, Dim, Tensor, fixed_size, same_dim
 
 PROJECTIONS = ("query", "key", "value", "output")
 """Of a `MultiHeadAttention`: each has a weight and perhaps a bias."""

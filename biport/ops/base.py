@@ -1,4 +1,4 @@
-"""What every op has: shapes and dtypes, weights and settings as data, and the checks ops are made of.
+"""What every op has: weights and settings as data, and how it acts on steps and features.
 
 The files beside this one hold the ops, one family each; `biport.ops` names them all.
 """
@@ -6,35 +6,17 @@ The files beside this one hold the ops, one family each; `biport.ops` names them
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Flag
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from biport.errors import GraphError, WeightError
-
-Dim = int | str
-"""A size, or the letter of one that varies: ``"N"``, ``"T"``."""
+from biport.ops.tensor import Tensor
 
 EVERY_INPUT = range(2**31)
 """`Op.masked` of an op with any number of inputs."""
-
-FLOATS = ("float32", "float64")
-INTEGERS = ("int32", "int64")
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """The shape and dtype of a value."""
-
-    shape: tuple[Dim, ...]
-    dtype: str
-
-    def __str__(self) -> str:
-        return f"{self.dtype} ({', '.join(str(dim) for dim in self.shape)})"
 
 
 class Locality(Flag):
@@ -80,25 +62,6 @@ class Locality(Flag):
             if axis not in mixing:
                 local |= alone if axis in weighing else alike
         return local
-
-
-def fixed_size(dim: Dim) -> int:
-    """A size; 1 for one that varies."""
-    return dim if isinstance(dim, int) else 1
-
-
-def same_dim(a: Dim, b: Dim) -> bool:
-    """Whether two sizes can be equal: letters can be anything, numbers only themselves.
-
-    Example:
-        >>> same_dim("T", 5), same_dim(4, 5)
-        (True, False)
-    """
-    return isinstance(a, str) or isinstance(b, str) or a == b
-
-
-class TooShortError(GraphError):
-    """A sequence has fewer steps than an op needs."""
 
 
 class Op:
@@ -354,134 +317,3 @@ def _shown(op: Op) -> list[str]:
         elif field.default is dataclasses.MISSING or value != field.default:
             parts.append(f"{field.name}={value}")
     return parts
-
-
-def check_array(owner: str, name: str, array: object, shape: tuple[int, ...], dtype: str | None) -> None:
-    """Refuse what is not a finite float array of ``shape``, and of ``dtype`` where one is given."""
-    if not isinstance(array, np.ndarray):
-        raise WeightError(f"{owner}: {name} is missing")
-    if array.shape != shape:
-        raise WeightError(f"{owner}: {name} should have shape {shape}, found {array.shape}")
-    if array.dtype.name not in FLOATS or (dtype is not None and array.dtype.name != dtype):
-        wanted = dtype or " or ".join(FLOATS)
-        raise WeightError(f"{owner}: {name} should be {wanted}, found {array.dtype.name}")
-    if not np.isfinite(array).all():
-        raise WeightError(f"{owner}: {name} holds NaN or infinite numbers")
-
-
-def check_sizes(owner: str, **sizes: int) -> None:
-    """Refuse sizes that are no positive integers."""
-    for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise GraphError(f"{owner}: {name} should be a positive integer, found {size!r}")
-
-
-def check_choice(owner: str, name: str, value: object, choices: Sequence[object]) -> None:
-    """Refuse a setting that is none of ``choices``."""
-    if value not in choices:
-        raise GraphError(f"{owner}: {name} should be one of {list(choices)}, found {value!r}")
-
-
-def check_number(owner: str, name: str, value: object, least: float | None = None) -> None:
-    """Refuse what is not a finite number, or is below ``least``."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise GraphError(f"{owner}: {name} should be a finite number, found {value!r}")
-    if least is not None and value < least:
-        raise GraphError(f"{owner}: {name} should not be below {least}, found {value!r}")
-
-
-def check_pair(owner: str, name: str, pair: Sequence[object]) -> None:
-    """Refuse what is not two integers, neither negative."""
-    if len(pair) != 2 or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in pair):
-        raise GraphError(f"{owner}: {name} should be two integers of 0 or more, found {pair!r}")
-
-
-def take(op: Op, inputs: Sequence[Tensor], count: int) -> Sequence[Tensor]:
-    """The inputs, which must be ``count``."""
-    if len(inputs) != count:
-        raise GraphError(f"{op.kind} takes {count} input{'s' * (count != 1)}, found {len(inputs)}")
-    return inputs
-
-
-def need(op: Op, tensor: Tensor, rank: int | None, dtypes: Sequence[str], last: Dim | None = None) -> None:
-    """Refuse an input of another rank, dtype or last dimension."""
-    if rank is not None and len(tensor.shape) != rank:
-        raise GraphError(f"{op.kind} takes {rank} dimensions, found {tensor}")
-    if tensor.dtype not in dtypes:
-        raise GraphError(f"{op.kind} takes {' or '.join(dtypes)}, found {tensor}")
-    if last is not None and not same_dim(tensor.shape[-1], last):
-        raise GraphError(f"{op.kind} takes a last dimension of {last}, found {tensor}")
-
-
-def floats(op: Op) -> Sequence[str]:
-    """The dtypes an op takes: its weights', or any float."""
-    return FLOATS if op.dtype is None else (op.dtype,)
-
-
-def match_shapes(op: Op, inputs: Sequence[Tensor], axis: int | None) -> None:
-    """Refuse inputs whose dtypes or sizes differ, those along ``axis`` aside."""
-    first = inputs[0]
-    for other in inputs[1:]:
-        agree = len(other.shape) == len(first.shape) and other.dtype == first.dtype
-        if not agree or any(
-            not same_dim(a, b)
-            for position, (a, b) in enumerate(zip(first.shape, other.shape, strict=True))
-            if position != axis
-        ):
-            raise GraphError(f"{op.kind}: {first} and {other} do not go together")
-
-
-def broadcast(op: Op, inputs: Sequence[Tensor]) -> tuple[Dim, ...]:
-    """The shape that inputs of one rank and dtype make together, sizes of 1 stretched to the others'.
-
-    Two different letters give a letter of their own: the sizes may be equal, or either may be 1.
-
-    Raises:
-        GraphError: ranks, dtypes or sizes do not go together.
-
-    Example:
-        >>> from biport import ops
-        >>> broadcast(ops.Add(), [Tensor(("N", "T", 1), "float32"), Tensor(("N", 1, 4), "float32")])
-        ('N', 'T', 4)
-    """
-    first = inputs[0]
-    for other in inputs[1:]:
-        if len(other.shape) != len(first.shape) or other.dtype != first.dtype:
-            raise GraphError(f"{op.kind}: {first} and {other} do not go together")
-    return tuple(
-        _stretched(op, dims, inputs) for dims in zip(*(tensor.shape for tensor in inputs), strict=True)
-    )
-
-
-def _stretched(op: Op, dims: Sequence[Dim], inputs: Sequence[Tensor]) -> Dim:
-    sizes = sorted({dim for dim in dims if isinstance(dim, int) and dim != 1})
-    letters = sorted({dim for dim in dims if isinstance(dim, str)})
-    if len(sizes) > 1:
-        raise GraphError(f"{op.kind}: {' and '.join(map(str, inputs))} do not go together")
-    if sizes or not letters:
-        return sizes[0] if sizes else 1
-    return letters[0] if len(letters) == 1 else f"max({', '.join(letters)})"
-
-
-def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
-    """How many windows of ``span`` steps there are, ``stride`` apart.
-
-    With ``"valid"`` they lie within the sequence; else it is padded so that every ``stride`` steps have one.
-
-    Raises:
-        TooShortError: there is none.
-
-    Example:
-        >>> from biport import ops
-        >>> op = ops.MaxPooling1D(pool_size=3, strides=2)
-        >>> windows(op, 8, 3, 2, "valid"), windows(op, 8, 3, 2, "same"), windows(op, "T", 3, 2, "valid")
-        (3, 4, '(T-3)//2+1')
-    """
-    need = span if padding == "valid" else 1
-    if isinstance(steps, int):
-        if steps < need:
-            raise TooShortError(f"{op.kind} needs {need} steps or more, found {steps}")
-        return (steps - need) // stride + 1
-    if stride == 1:
-        return steps if need == 1 else f"{steps}-{need - 1}"
-    return f"({steps}-{need})//{stride}+1"

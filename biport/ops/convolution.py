@@ -10,18 +10,9 @@ import numpy as np
 
 from biport.errors import GraphError
 from biport.ops.activation import ACTIVATIONS
-from biport.ops.base import (
-    Op,
-    Tensor,
-    check_array,
-    check_choice,
-    check_sizes,
-    floats,
-    need,
-    parameter,
-    take,
-    windows,
-)
+from biport.ops.base import Op, parameter
+from biport.ops.checks import check_array, check_choice, check_sizes, floats, need, take, windows
+from biport.ops.tensor import Tensor
 
 PADDINGS = ("valid", "same", "causal")
 

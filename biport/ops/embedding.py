@@ -8,7 +8,9 @@ from typing import final
 
 import numpy as np
 
-from biport.ops.base import INTEGERS, Locality, Op, Tensor, check_array, check_sizes, need, parameter, take
+from biport.ops.base import Locality, Op, parameter
+from biport.ops.checks import check_array, check_sizes, need, take
+from biport.ops.tensor import INTEGERS, Tensor
 
 
 @final

@@ -9,7 +9,9 @@ from typing import final
 import numpy as np
 
 from biport.errors import GraphError
-from biport.ops.base import FLOATS, INTEGERS, Locality, Op, Tensor, broadcast, check_number, need, take
+from biport.ops.base import Locality, Op
+from biport.ops.checks import broadcast, check_number, need, take
+from biport.ops.tensor import FLOATS, INTEGERS, Tensor
 
 
 @final

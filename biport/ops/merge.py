@@ -9,23 +9,9 @@ from typing import ClassVar, final
 import numpy as np
 
 from biport.errors import GraphError
-from biport.ops.base import (
-    EVERY_INPUT,
-    FLOATS,
-    Dim,
-    Locality,
-    Op,
-    Tensor,
-    broadcast,
-    check_array,
-    fixed_size,
-    floats,
-    match_shapes,
-    need,
-    parameter,
-    same_dim,
-    take,
-)
+from biport.ops.base import EVERY_INPUT, Locality, Op, parameter
+from biport.ops.checks import broadcast, check_array, floats, match_shapes, need, take
+from biport.ops.tensor import FLOATS, Dim, Tensor, fixed_size, same_dim
 
 
 @final

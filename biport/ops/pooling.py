@@ -6,18 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from biport.ops.base import (
-    FLOATS,
-    Locality,
-    Op,
-    Tensor,
-    TooShortError,
-    check_choice,
-    check_sizes,
-    need,
-    take,
-    windows,
-)
+from biport.ops.base import Locality, Op
+from biport.ops.checks import TooShortError, check_choice, check_sizes, need, take, windows
+from biport.ops.tensor import FLOATS, Tensor
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -11,8 +11,10 @@ import numpy as np
 
 from biport.errors import GraphError, WeightError
 from biport.ops.activation import ACTIVATIONS
-from biport.ops.base import Op, Tensor, check_array, check_choice, check_sizes, floats, need, parameter
+from biport.ops.base import Op, parameter
+from biport.ops.checks import check_array, check_choice, check_sizes, floats, need
 from biport.ops.regularization import check_rate
+from biport.ops.tensor import Tensor
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import final
 
 from biport.errors import GraphError
-from biport.ops.base import FLOATS, Locality, Op, Tensor, check_number, need, take
+from biport.ops.base import Locality, Op
+from biport.ops.checks import check_number, need, take
+from biport.ops.tensor import FLOATS, Tensor
 
 
 class Regularizer(Op):

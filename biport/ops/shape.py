@@ -12,7 +12,9 @@ from fractions import Fraction
 from typing import final
 
 from biport.errors import GraphError
-from biport.ops.base import FLOATS, Dim, Locality, Op, Tensor, check_pair, check_sizes, need, take
+from biport.ops.base import Locality, Op
+from biport.ops.checks import check_pair, check_sizes, need, take
+from biport.ops.tensor import FLOATS, Dim, Tensor
 
 MAX_RANK = 32
 """Dimensions of an array; numpy itself has had no more for long."""

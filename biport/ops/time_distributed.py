@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import final
 
 from biport.errors import GraphError, UnsupportedError
-from biport.ops.base import Locality, Op, Tensor, take
+from biport.ops.base import Locality, Op
+from biport.ops.checks import take
 from biport.ops.embedding import Embedding
+from biport.ops.tensor import Tensor
 
 EVERY_STEP = "N*T"
 """The letter of the rows of all steps, one below the other."""
