@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for index, item in enumerate(product):
             if index not in chosen:
                 item.add_marker(pytest.mark.sweep)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What frameworks draw by themselves, such as the weights of a new layer, is the same in every run."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(0)
+    if (keras := sys.modules.get("keras")) is not None:
+        keras.utils.set_random_seed(0)
 
 
 @pytest.fixture
