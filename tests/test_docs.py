@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+import testing.frameworks  # noqa: F401  # isort: skip
+
+import keras
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +40,8 @@ def test_the_two_commands_come_first() -> None:
 
 def test_the_tour_runs(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
+    # Keras numbers the layers of a process.
+    keras.utils.clear_session()
     blocks = re.findall(r"```python\n(.*?)```", TOUR, re.DOTALL)
     exec(compile("\n".join(blocks), "docs/tour.md", "exec"), {})
     printed = capsys.readouterr().out

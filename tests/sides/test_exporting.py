@@ -28,9 +28,9 @@ def readable() -> keras.Model:
 
 
 def unreadable() -> keras.Model:
-    """`UnitNormalization` is Keras', and biport has no such op."""
+    """`Rescaling` is Keras', and biport has no such op."""
     x = layers.Input((None,), dtype="int32", name="ids")
-    y = layers.UnitNormalization()(layers.Embedding(11, 4, mask_zero=True)(x))
+    y = layers.Rescaling(0.5, 0.1)(layers.Embedding(11, 4, mask_zero=True)(x))
     return randomize(keras.Model(x, layers.Bidirectional(layers.LSTM(3))(y)))
 
 
@@ -58,13 +58,13 @@ def test_auto_says_why_it_takes_the_other_way(tmp_path: Path) -> None:
     model = unreadable()
     model.save(tmp_path / "model.keras")
     for source in (model, tmp_path / "model.keras"):
-        with pytest.raises(UnsupportedError, match="UnitNormalization"):
+        with pytest.raises(UnsupportedError, match="Rescaling"):
             export_model(source, tmp_path / "no.onnx")
         made = export_model(source, tmp_path / "yes.onnx", route="auto", overwrite=True)
         assert made.verified == "against Keras"
         assert made.written.nodes["LSTM"] == 1
         assert "Loop" not in made.written.nodes
-        assert any("UnitNormalization" in note for note in made.notes)
+        assert any("Rescaling" in note for note in made.notes)
         agrees(tmp_path / "yes.onnx", model)
     assert not (tmp_path / "no.onnx").exists()
 
@@ -140,7 +140,7 @@ def test_old_files_without_a_graph_take_no_route(tmp_path: Path) -> None:
 
     tf_keras = pytest.importorskip("tf_keras")
     x = tf_keras.layers.Input((None,), dtype="int32")
-    y = tf_keras.layers.UnitNormalization()(tf_keras.layers.Embedding(11, 4, mask_zero=True)(x))
+    y = tf_keras.layers.Rescaling(0.5, 0.1)(tf_keras.layers.Embedding(11, 4, mask_zero=True)(x))
     tf_keras.Model(x, tf_keras.layers.LSTM(3)(y)).save(tmp_path / "old.keras")
     with ModelFile(tmp_path / "old.keras") as file:
         assert file.origin.generation == 2

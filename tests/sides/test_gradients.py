@@ -391,7 +391,7 @@ def test_a_row_that_torch_does_not_train_is_a_difference() -> None:
 def test_what_keras_leaves_out_in_float64_is_noted() -> None:
     q, v = (keras.Input((None, 3), name=name) for name in "qv")
     masked = layers.Masking()(v)
-    model = quiet_model([q, v], layers.Attention()([q, masked]))
+    model = quiet_model([q, v], layers.Attention(name="attention")([q, masked]))
     graph = keras_side.read(model)
     report = verify(model, torch_side.write(graph), inputs=every_mask(graph), float64=True)
     assert [line.form for line in report.lines if line.level == "L1"] == ["torch"]
