@@ -29,9 +29,11 @@ from torch_side.shared.recurrent import KINDS
 SMALL = Selection(cells=("GRU",), merges=("concat",), masks=("none", "left", "holes"), quick=True)
 
 
-@pytest.fixture(scope="module")
-def outcome() -> Outcome:
-    return run_matrix(SMALL)
+@pytest.fixture(
+    scope="module", params=["RNN", *(pytest.param(c, marks=pytest.mark.sweep) for c in ("GRU", "LSTM"))]
+)
+def outcome(request: pytest.FixtureRequest) -> Outcome:
+    return run_matrix(dataclasses.replace(SMALL, cells=(request.param,)))
 
 
 @pytest.fixture
