@@ -23,8 +23,9 @@ def masks(pattern: str, N: int, T: int, seed: int = 0) -> np.ndarray:
 
 
 def has_gap(row: np.ndarray) -> bool:
-    inside = row[row.argmax() : len(row) - row[::-1].argmax()]
-    return bool(row.any()) and not inside.all()
+    if not row.any():
+        return False
+    return not row[row.argmax() : len(row) - row[::-1].argmax()].all()
 
 
 @given(pattern=st.sampled_from(PATTERNS), N=SIZES, T=SIZES, seed=SEEDS)
