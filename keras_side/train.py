@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +30,15 @@ def build(family: str, settings: Mapping[str, Any], dtype: str, seed: int) -> ke
     require_keras()
     import keras
 
+    from keras_side.models.attentive_sentiment import attentive_sentiment
+    from keras_side.models.sentiment import sentiment
+    from keras_side.models.seq2seq import seq2seq
+    from keras_side.models.tagger import tagger
+
+    builders = {builder.__name__: builder for builder in (attentive_sentiment, sentiment, seq2seq, tagger)}
     keras.utils.set_random_seed(seed)
-    module = importlib.import_module(f"keras_side.models.{family}")
     with precision(dtype):
-        return getattr(module, family)(**settings)
+        return builders[family](**settings)
 
 
 @contextlib.contextmanager
