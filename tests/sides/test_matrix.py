@@ -192,6 +192,7 @@ def test_the_command_refuses_what_it_does_not_know(wrong: tuple[str, str]) -> No
     assert "should be one of" in done.output
 
 
+@pytest.mark.sweep
 def test_several_processes_find_the_same() -> None:
     selection = "Selection(cells=('RNN',), merges=('sum', 'mul'), masks=('left',), quick=True)"
     script = (
