@@ -41,7 +41,6 @@ def write_attention(op: ops.Attention) -> WrittenLayer:
         class_name="Attention",
         config={"use_scale": op.scale is not None, "score_mode": op.score_mode, "dropout": op.dropout},
         weights=present(op.scale, op.score_weight),
-        takes_list=True,
     )
 
 
@@ -63,7 +62,6 @@ def write_additive_attention(op: ops.AdditiveAttention) -> WrittenLayer:
         class_name="AdditiveAttention",
         config={"use_scale": op.scale is not None, "dropout": op.dropout},
         weights=present(op.scale),
-        takes_list=True,
     )
 
 
