@@ -20,9 +20,8 @@ def few_rows(monkeypatch: pytest.MonkeyPatch, rows: int, oracle_rows: int = 1) -
     monkeypatch.setattr(seq2seq, "ORACLE_ROWS", oracle_rows)
 
 
-@pytest.mark.parametrize(
-    ("limit", "rows", "oracle_rows"), [(32, 6, 2), pytest.param(128, 20, 5, marks=pytest.mark.sweep)]
-)
+@pytest.mark.sweep
+@pytest.mark.parametrize(("limit", "rows", "oracle_rows"), [(128, 20, 5)])
 def test_sequences(
     limit: int, rows: int, oracle_rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 OPTIONS = ["--data", "reviews", "--recipe", "reviews", "--epochs", "1", "--limit", "64"]
 
 
+@pytest.mark.sweep
 def test_both_frameworks_from_the_same_start_and_nothing_twice(tmp_path: Path) -> None:
     output = tmp_path / "merges"
     command = ["compare-merges", "-o", str(output), *OPTIONS, "--merge", "mul", "--masked"]
