@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # One thread a process: models of this size wait longer for threads than they compute. Neighbouring tests stay
 # together, for they share what they build.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-core sweep check format clean
@@ -24,13 +25,13 @@ demo: $(READY)  ## Train a Keras BiLSTM, port it to PyTorch and ONNX, compare al
 	$(BIN)/biport demo --output build/demo --force
 
 test: $(READY)  ## Run all tests but the wide sweeps, in some minutes
-	$(PYTEST) -m "not sweep"
+	$(PYTEST) $(PARALLEL) -m "not sweep"
 
 test-core: $(READY)  ## Run the tests of the neutral core, in some seconds
-	$(PYTEST) tests/biport
+	$(PYTEST) -m "not sweep" tests/biport
 
 sweep: $(READY)  ## Run the wide sweeps: old and hostile files, every combination, long demos
-	BIPORT_HYPOTHESIS=wide $(PYTEST) -m "sweep or hypothesis"
+	BIPORT_HYPOTHESIS=wide $(PYTEST) $(PARALLEL) -m "sweep or hypothesis"
 
 check: $(READY)  ## Lint, formatting and types
 	$(BIN)/ruff check .

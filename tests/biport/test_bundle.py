@@ -301,12 +301,13 @@ def test_weights_of_a_dtype_numpy_has_not(folder: Path) -> None:
     refused(folder)
 
 
-def test_random_damage(folder: Path) -> None:
+@pytest.mark.parametrize("turns", [60, pytest.param(400, marks=pytest.mark.sweep)])
+def test_random_damage(folder: Path, turns: int) -> None:
     """Either the very graph or an error of biport's own."""
     rng, original = random.Random(0), model()
     whole = {name: (folder / name).read_bytes() for name in (GRAPH, WEIGHTS)}
     refusals = 0
-    for turn in range(200):
+    for turn in range(turns):
         name = (GRAPH, WEIGHTS)[turn % 2]
         data = bytearray(whole[name])
         for _ in range(rng.randint(1, 6)):
@@ -319,7 +320,7 @@ def test_random_damage(folder: Path) -> None:
         else:
             refusals += 1
         (folder / name).write_bytes(whole[name])
-    assert refusals == 200
+    assert refusals == turns
     assert bundle.read(folder) == original
 
 
