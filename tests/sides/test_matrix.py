@@ -212,6 +212,7 @@ def test_there_are_mistakes_enough_of_every_kind() -> None:
     assert len(names) == len(set(names)) >= 50
 
 
+@pytest.mark.sweep
 def test_planted_mistakes_are_detected(monkeypatch) -> None:
     monkeypatch.setattr(mutate, "MISTAKES", MISTAKES[::4])
     detections = mutate.plant_mistakes(Selection(cells=("GRU",), merges=("none",), masks=("left",)))
