@@ -10,7 +10,7 @@ import numpy as np
 
 from biport import reference
 from biport.app.forms import Arrays, Form, Run, open_form
-from biport.compare.cases import random_cases
+from biport.compare.cases import CASES, random_cases
 from biport.compare.gradients import Differentiated, gradient_lines
 from biport.compare.localize import Oracle, locate
 from biport.compare.report import Line, Report
@@ -20,7 +20,7 @@ from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, in_order
 
 T = TypeVar("T")
-RIGHT_PADDED = ("full", "right", "one step", "long")
+RIGHT_PADDED = [case for case, (_, _, patterns) in CASES.items() if {*patterns} <= {"full", "right"}]
 """The cases without a valid step behind a masked one."""
 
 

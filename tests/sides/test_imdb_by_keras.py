@@ -13,20 +13,7 @@ from hypothesis import strategies as st
 
 from biport.data.imdb_rows import Rows, imdb
 from biport.data.padding import pad
-from testing.imdb_files import lists, make_npz, npy
-
-GOOD = {
-    "x_train": npy(lists([[1, 14, 22], [9], [3, 3, 3, 3, 5000], []])),
-    "y_train": npy(np.array([1, 0, 0, 1])),
-    "x_test": npy(lists([[7, 88], [4, 2, 1]])),
-    "y_test": npy(np.array([0, 1])),
-}
-
-
-def _equal(first: tuple[Rows, Rows], second: tuple[Rows, Rows]) -> bool:
-    arrays = [[*train, *test] for train, test in (first, second)]
-    assert all(array.dtype == np.int32 for array in arrays[0])
-    return all(np.array_equal(a, b) for a, b in zip(*arrays, strict=True))
+from testing.imdb_files import GOOD, equal_rows, lists, make_npz, npy
 
 
 @given(st.lists(st.lists(st.integers(1, 2**31 - 1), max_size=9), min_size=1), st.integers(1, 7))
@@ -73,7 +60,7 @@ def test_keras_and_its_file_give_the_same_arrays(
     path = make_npz(tmp_path / "imdb.npz", members)
     keras_gets(path)
     loaded = _by_keras(num_words, length)
-    assert _equal(imdb(path, num_words, length), loaded)
+    assert equal_rows(imdb(path, num_words, length), loaded)
     assert loaded[0][0].shape == (50, length)
     assert loaded[1][0].shape == (2, length)
     assert loaded[0][0].max() < max(num_words, 33)

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from biport.data.imdb_rows import Rows
+
 REVIEWS = {
     "train/pos/0_9.txt": b"So good, so very good.<br />",
     "train/pos/10_7.txt": b"Good.",
@@ -87,3 +89,19 @@ def make_npz(path: Path, members: Mapping[str, bytes], compression: int = zipfil
         for name, content in members.items():
             archive.writestr(f"{name}.npy", content)
     return path
+
+
+GOOD = {
+    "x_train": npy(lists([[1, 14, 22], [9], [3, 3, 3, 3, 5000], []])),
+    "y_train": npy(np.array([1, 0, 0, 1])),
+    "x_test": npy(lists([[7, 88], [4, 2, 1]])),
+    "y_test": npy(np.array([0, 1])),
+}
+"""The arrays of a small ``imdb.npz``."""
+
+
+def equal_rows(first: tuple[Rows, Rows], second: tuple[Rows, Rows]) -> bool:
+    """Whether training and test rows are the same, ids and labels."""
+    arrays = [[*train, *test] for train, test in (first, second)]
+    assert all(array.dtype == np.int32 for array in arrays[0])
+    return all(np.array_equal(a, b) for a, b in zip(*arrays, strict=True))

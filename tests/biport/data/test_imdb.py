@@ -11,23 +11,10 @@ import pytest
 
 from biport.data import imdb_npz
 from biport.data.imdb_npz import read_imdb_npz
-from biport.data.imdb_rows import Rows, encode_reviews, imdb
+from biport.data.imdb_rows import encode_reviews, imdb
 from biport.data.reviews import Reviews
 from biport.errors import FileError, InputError
-from testing.imdb_files import lists, make_archive, make_folder, make_npz, npy
-
-GOOD = {
-    "x_train": npy(lists([[1, 14, 22], [9], [3, 3, 3, 3, 5000], []])),
-    "y_train": npy(np.array([1, 0, 0, 1])),
-    "x_test": npy(lists([[7, 88], [4, 2, 1]])),
-    "y_test": npy(np.array([0, 1])),
-}
-
-
-def _equal(first: tuple[Rows, Rows], second: tuple[Rows, Rows]) -> bool:
-    arrays = [[*train, *test] for train, test in (first, second)]
-    assert all(array.dtype == np.int32 for array in arrays[0])
-    return all(np.array_equal(a, b) for a, b in zip(*arrays, strict=True))
+from testing.imdb_files import GOOD, equal_rows, lists, make_archive, make_folder, make_npz, npy
 
 
 def test_ids_are_those_of_keras(tmp_path: Path) -> None:
@@ -42,7 +29,7 @@ def test_ids_are_those_of_keras(tmp_path: Path) -> None:
 def test_a_folder_and_an_archive_give_the_same_arrays(tmp_path: Path) -> None:
     folder, archive = make_folder(tmp_path / "aclImdb"), make_archive(tmp_path / "aclImdb.tar.gz")
     first = imdb(folder, 8, 6)
-    assert _equal(first, imdb(archive, 8, 6))
+    assert equal_rows(first, imdb(archive, 8, 6))
     (x_train, y_train), (x_test, _) = first
     # By count in training: good, so, bad, and then by alphabet br and not.
     assert sorted(zip(x_train.tolist(), y_train.tolist(), strict=True)) == [
