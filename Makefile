@@ -3,16 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OLDEST := .venv-oldest
 # One thread a process: models of this size wait longer for threads than they compute. Neighbouring tests stay
 # together, for they share what they build.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-core sweep check format clean
+.PHONY: help setup demo test test-core test-oldest sweep check format clean
 
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## Make .venv and install biport with the tested versions
 
@@ -30,6 +31,17 @@ test: $(READY)  ## Run all tests but the wide sweeps, in some minutes
 test-core: $(READY)  ## Run the tests of the neutral core, in some seconds
 	$(PYTEST) -m "not sweep" tests/biport
 
+# What newer libraries warn of is no fault of the older ones; the tests of imports need ruff, which is not there.
+test-oldest: $(OLDEST)/.ready  ## Run the numbers with the oldest versions that pyproject.toml allows
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PARALLEL) -m "not sweep" -W ignore -k "not rooms" \
+		tests/biport tests/keras_side tests/torch_side tests/export tests/sides
+
+$(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet -c constraints-oldest.txt \
+		-e '.[all]' pytest pytest-xdist hypothesis tf_keras h5py
+	@touch $@
+
 sweep: $(READY)  ## Run the wide sweeps: old and hostile files, every combination, long demos
 	BIPORT_HYPOTHESIS=wide $(PYTEST) $(PARALLEL) -m "sweep or hypothesis"
 
@@ -43,4 +55,4 @@ format: $(READY)  ## Format the code
 	$(BIN)/ruff format .
 
 clean:  ## Remove .venv and everything built
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import re
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -143,7 +144,8 @@ def cuda_trouble(ort: Any, why: str) -> str:
 
 def _refuse_file(path: Path, error: Exception) -> None:
     kind = type(error).__name__
-    if kind == "InvalidProtobuf" or "No graph was found" in str(error):
+    # "does not have a graph" is what onnxruntime before 1.24 says of an empty file.
+    if kind == "InvalidProtobuf" or re.search("No graph was found|does not have a graph", str(error)):
         raise FileError(
             f"{path}: is not an ONNX file, or is truncated ({path.stat().st_size} bytes)"
         ) from error

@@ -44,7 +44,7 @@ def test_equality_and_digest_see_every_bit() -> None:
     assert isinstance(op, ops.Dense)
     assert op.bias is not None
     bias = op.bias.copy()
-    bias[1] = np.nextafter(bias[1], 9)
+    bias[1] = np.nextafter(bias[1], np.float32(9))
     nodes = [
         dataclasses.replace(node, op=dataclasses.replace(op, bias=bias)) if node.name == "head" else node
         for node in two.nodes

@@ -73,6 +73,9 @@ def play(monkeypatch):
 
 
 def test_the_cpu_says_what_it_runs(session):
+    if not hasattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info"):
+        assert session.placement is None  # before 1.24
+        return
     assert session.placement is not None
     assert list(session.placement) == [CPU]
     assert session.placement[CPU]["LSTM"] == 1
