@@ -1,8 +1,8 @@
 """N and T at run time: padded to at least 1, cropped again, and compared.
 
 onnxruntime 1.31 kills the process over an empty batch in a recurrent node, so that ``(N, T, ...)`` is padded
-to N' = max(N, 1) and T' = max(T, 1), or max(T, 2) under a mask, see `export.onnx.step_layout`. Measured on one core, both ways, H = 64, T = 100, N = 1 to 128: the Pad
-of ``(N, T, 128)`` floats costs at most 1.5 %.
+to N' = max(N, 1) and T' = max(T, 1), or max(T, 2) under a mask, see `export.onnx.step_layout`. Measured on
+one core, both ways, H = 64, T = 100, N = 1 to 128: the Pad of ``(N, T, 128)`` floats costs at most 1.5 %.
 """
 
 from __future__ import annotations

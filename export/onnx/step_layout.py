@@ -6,20 +6,21 @@ running sum over time, ``n`` its row sums, and ``D`` the running sum of ``1 - m`
 
     dest = C - 1        where m          n + D - 1   where not m        a permutation of 0 .. T - 1
 
-Behind the end of a row onnxruntime gives zeros, which the way back reads at masked steps (the zero rule);
-the carry rule reads the last valid step instead. A row without a valid step is run over one, whose results
-nobody reads: a length of 0 is not in the standard, and onnxruntime's RNN reads before its buffer there up to
-1.25. Such a row reads step 1, so that under a mask S and T' are at least 2. The way back is one Gather of rows, which undoes the
-permutation, the transposition and the padding together.
+Behind the end of a row onnxruntime gives zeros, which the way back reads at masked steps (the zero rule); the
+carry rule reads the last valid step instead. A row without a valid step is run over one, whose results nobody
+reads: a length of 0 is not in the standard, and onnxruntime's RNN reads before its buffer there up to 1.25.
+Such a row reads step 1, so that under a mask S and T' are at least 2. The way back is one Gather of rows,
+which undoes the permutation, the transposition and the padding together.
 
-Steps are cut off behind the longest row: S = min(max(n, 1) + 1, T') are kept, so that a row with a masked step
-has one behind its end to read zeros from. An input padded to a fixed T costs what its longest row does.
+Steps are cut off behind the longest row: S = min(max(n, 1) + 1, T') are kept, so that a row with a masked
+step has one behind its end to read zeros from. An input padded to a fixed T costs what its longest row does.
 
 Under the contract ``right-padded`` nothing is moved, because the valid steps are in front as they come. The
 graph checks that while it runs: where a row has a valid step behind its n-th, a ``Reshape`` is given a shape
 that is none. Every execution provider refuses that; an index out of range, only the CPU's.
 
-Without a mask S = T'. Sizes are padded to N' = max(N, 1) and T' = max(T, 1) or max(T, 2), see `export.onnx.dynamic_sizes`.
+Without a mask S = T'. Sizes are padded to N' = max(N, 1) and T' = max(T, 1) or max(T, 2), see
+`export.onnx.dynamic_sizes`.
 
 Measured on one core, both ways, H = 64, T = 100, N = 1 to 128: without a mask the Gather takes as long as
 Transpose, Reshape and Slice would, within 2 %.

@@ -272,13 +272,14 @@ def test_no_row_is_run_over_no_steps(kind, sequences, contract, rng, tmp_path):
     export.write(graph, tmp_path / "model.onnx", lowering="fused", contract=contract)
     model = onnx.load(tmp_path / "model.onnx")
     (node,) = [node for node in model.graph.node if node.op_type == NODES[kind]]
-    model.graph.output.append(onnx.helper.make_tensor_value_info(node.input[4], onnx.TensorProto.INT32, ["N"]))
+    lengths = onnx.helper.make_tensor_value_info(node.input[4], onnx.TensorProto.INT32, ["N"])
+    model.graph.output.append(lengths)
     onnx.save(model, tmp_path / "lengths.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "lengths.onnx", providers=["CPUExecutionProvider"])
     for arrays in (inputs_of(graph, rng, "right"), inputs_of(graph, rng, "full", N=4, T=1)):
         arrays[1][1:3] = 0
-        *outputs, lengths = session.run(None, dict(zip((v.name for v in graph.inputs), arrays, strict=True)))
-        assert lengths.tolist() == np.maximum((arrays[1] != 0).sum(axis=1), 1).tolist()
+        *outputs, steps = session.run(None, dict(zip((v.name for v in graph.inputs), arrays, strict=True)))
+        assert steps.tolist() == np.maximum((arrays[1] != 0).sum(axis=1), 1).tolist()
         # Whatever the node gives for such a row, nobody reads it.
         for given, exact in zip(outputs, reference.run(graph, arrays), strict=True):
             np.testing.assert_allclose(given, exact, atol=1e-6)
