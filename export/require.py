@@ -24,11 +24,11 @@ def require(package: str, purpose: str, extra: str) -> ModuleType:
         ) from error
 
 
-def require_onnx() -> None:
-    """The packages that write ONNX.
+def require_onnx(purpose: str = "exporting to ONNX") -> None:
+    """The packages that read and write ONNX.
 
     Raises:
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
     for package in ("onnx", "onnx_ir"):
-        require(package, "exporting to ONNX", "export")
+        require(package, purpose, "export")

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from biport.analysis.lengths import check_steps, letters
 from biport.errors import FileError, InputError
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order
-from biport.ops import Dim
 from export.runtime import streams
-from export.runtime.lengths import length
 from export.runtime.opening import open_file
 from export.runtime.providers import DEVICES, create, reason
 from export.runtime.signature import load
@@ -178,7 +177,7 @@ class Session:
             self.id_bounds,
             in_order([value.name for value in self.input_values], inputs),
         )
-        self._check_steps(arrays)
+        check_steps(self.input_values, self._signature.needs_steps, arrays)
         if self.metadata.get("biport.route") != "fused" and any(array.size == 0 for array in arrays):
             return self._empty(arrays)
         feed = {value.name: array for value, array in zip(self.input_values, arrays, strict=True)}
@@ -193,27 +192,9 @@ class Session:
             shapes = {name: array.shape for name, array in feed.items()}
             raise InputError(f"{self.path}: cannot run inputs of shapes {shapes}: {reason(error)}") from error
 
-    def _check_steps(self, arrays: Sequence[np.ndarray]) -> None:
-        for value, array in zip(self.input_values, arrays, strict=True):
-            needed = self._signature.needs_steps.get(value.name, 0)
-            if array.ndim > 1 and array.shape[1] < needed:
-                given = f"{array.shape[1]} time steps (T = {array.shape[1]})"
-                raise InputError(
-                    f"input {value.name!r}: the model is not defined over {given}; it needs {needed} or more"
-                )
-        sizes = _letters(self.input_values, arrays)
-        for expression, needed in self._signature.needs_steps.items():
-            steps = None if expression.isidentifier() else length(expression, sizes)
-            if steps is not None and steps < needed:
-                shown = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter != "N")
-                raise InputError(
-                    f"the model is not defined over {expression} = {steps} time steps ({shown}); "
-                    f"it needs {needed} or more"
-                )
-
     def _empty(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of a graph that cannot be run over empty inputs, where they are empty as well."""
-        sizes = _letters(self.input_values, arrays)
+        sizes = letters(self.input_values, arrays)
         shapes = [tuple(sizes.get(dim, dim) for dim in value.shape) for value in self.output_values]
         known = all(isinstance(dim, int) for shape in shapes for dim in shape)
         if not known or any(math.prod(shape) for shape in shapes):  # type: ignore[arg-type]
@@ -226,13 +207,3 @@ class Session:
             np.empty(shape, value.dtype)  # type: ignore[arg-type]
             for shape, value in zip(shapes, self.output_values, strict=True)
         ]
-
-
-def _letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[Dim, int]:
-    """What each letter stands for; one that stands for two sizes is left out."""
-    sizes: dict[Dim, set[int]] = {}
-    for value, array in zip(values, arrays, strict=True):
-        for dim, size in zip(value.shape, array.shape, strict=True):
-            if isinstance(dim, str):
-                sizes.setdefault(dim, set()).add(size)
-    return {dim: given.pop() for dim, given in sizes.items() if len(given) == 1}

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from biport.analysis.lengths import check_steps
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Value
 from biport.inputs import check_arrays
@@ -85,6 +86,7 @@ def as_tensors(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[torch.Te
     arrays = [np.asarray(array) for array in inputs]
     if isinstance(module, Ported):
         arrays = check_arrays(_values(module, arrays), module.id_bounds, arrays)
+        check_steps(module.input_values, module.needs_steps, arrays)
     return [torch.tensor(np.ascontiguousarray(array), device=device_of(module)) for array in arrays]
 
 

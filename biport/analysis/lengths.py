@@ -1,16 +1,20 @@
 """How long a sequence has to be for a model to be defined over it.
 
-Found by asking the ops themselves, with numbers in place of the letters of time.
+Found by asking the ops themselves, with numbers in place of the letters of time; and checked, in the same
+words, by whatever runs a model without its graph.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
-from biport.errors import GraphError
-from biport.graph import Graph, Node
-from biport.ops import Tensor
+import numpy as np
+
+from biport.errors import GraphError, InputError
+from biport.graph import Graph, Node, Value
+from biport.ops import Dim, Tensor
 from biport.ops.checks import TooShortError
 
 MOST_STEPS = 2**30
@@ -75,3 +79,68 @@ def _refuses(node: Node, tensors: list[Tensor], length: str, steps: int) -> bool
     except GraphError:
         return False
     return False
+
+
+def check_steps(values: Sequence[Value], needed: Mapping[str, int], arrays: Sequence[np.ndarray]) -> None:
+    """Refuse inputs that are too short for the model.
+
+    Args:
+        values: what the inputs are.
+        needed: `needed_steps` and `needed_lengths` of the model.
+        arrays: one an input.
+
+    Raises:
+        InputError: an input, or a length made of several, has too few steps.
+    """
+    for value, array in zip(values, arrays, strict=True):
+        least = needed.get(value.name, 0)
+        if array.ndim > 1 and array.shape[1] < least:
+            given = f"{array.shape[1]} time steps (T = {array.shape[1]})"
+            raise InputError(
+                f"input {value.name!r}: the model is not defined over {given}; it needs {least} or more"
+            )
+    sizes = letters(values, arrays)
+    for expression, least in needed.items():
+        steps = None if expression.isidentifier() else length(expression, sizes)
+        if steps is not None and steps < least:
+            shown = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter != "N")
+            raise InputError(
+                f"the model is not defined over {expression} = {steps} time steps ({shown}); "
+                f"it needs {least} or more"
+            )
+
+
+def letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[Dim, int]:
+    """What each letter stands for; one that stands for two sizes is left out."""
+    sizes: dict[Dim, set[int]] = {}
+    for value, array in zip(values, arrays, strict=True):
+        for dim, size in zip(value.shape, array.shape, strict=True):
+            if isinstance(dim, str):
+                sizes.setdefault(dim, set()).add(size)
+    return {dim: given.pop() for dim, given in sizes.items() if len(given) == 1}
+
+
+def length(expression: str, sizes: Mapping[Dim, int]) -> int | None:
+    """The length for these sizes of the letters; ``None`` where that cannot be told."""
+    try:
+        return _value(ast.parse(expression, mode="eval").body, sizes)
+    except (SyntaxError, KeyError, ZeroDivisionError):
+        return None
+
+
+def _value(node: ast.expr, sizes: Mapping[Dim, int]) -> int:
+    match node:
+        case ast.Name(name):
+            return sizes[name]
+        case ast.Constant(int(number)):
+            return number
+        case ast.BinOp(left, ast.Add(), right):
+            return _value(left, sizes) + _value(right, sizes)
+        case ast.BinOp(left, ast.Sub(), right):
+            # No length falls below 0, see `biport.ops.Cropping1D`.
+            return max(_value(left, sizes) - _value(right, sizes), 0)
+        case ast.BinOp(left, ast.Mult(), right):
+            return _value(left, sizes) * _value(right, sizes)
+        case ast.BinOp(left, ast.Div() | ast.FloorDiv(), right):
+            return _value(left, sizes) // _value(right, sizes)
+    raise KeyError(ast.dump(node))

@@ -43,7 +43,7 @@ class Form:
         trace: the values inside of it; given the graph that it is compared with.
         gradients: makes what gives the gradients of its framework; as `run_float64`.
         contract: what inputs it is made for, where it refuses others.
-        size: how many nodes or layers it has.
+        size: counts its nodes or layers.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Form:
     trace: Callable[[Cases, Graph], Traced] | None = None
     gradients: Callable[[Graph], Differentiated] | str = "runs without gradients"
     contract: str | None = None
-    size: int = 0
+    size: Callable[[], int] = lambda: 0
 
 
 def open_form(source: Any, config: Any = None) -> Form:
@@ -145,7 +145,7 @@ def graph_form(name: str, graph: Graph) -> Form:
         "is computed by the oracle itself",
         trace=trace,
         gradients="is computed in numpy, which has none",
-        size=len(graph.nodes),
+        size=lambda: len(graph.nodes),
     )
 
 
@@ -164,7 +164,7 @@ def onnx_form(name: str, session: Any) -> Form:
         trace=trace,
         gradients="an ONNX graph has none",
         contract=session.contract,
-        size=session.node_count,
+        size=lambda: session.node_count,
     )
 
 
@@ -203,7 +203,7 @@ def keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
         allowed,
         lambda cases, _: keras_side.trace(model, cases, own),
         gradients,
-        size=len(model.operations) if hasattr(model, "operations") else len(model.layers),
+        size=lambda: len(model.operations) if hasattr(model, "operations") else len(model.layers),
     )
 
 
@@ -228,5 +228,5 @@ def torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
             functools.partial(torch_side.gradients, copy.deepcopy(module).double()),
             torch_side.gradients_allowed(own),
         ),
-        size=len(own.nodes),
+        size=lambda: len(own.nodes),
     )

@@ -113,11 +113,12 @@ def random_inputs(
     """One array for each input: ids below their bounds, normal numbers, and masks.
 
     Integers are padded where the mask is false, floats only where ``padding`` says with what, and booleans
-    are the mask. Each input has a mask of its own, of the same patterns; sizes that are fixed stay.
+    are the mask. Each input has a mask of its own, of the same patterns, over its second axis, whatever its
+    rank; sizes that are fixed stay, that of the batch too.
 
     Args:
         values: what the inputs are.
-        N: rows.
+        N: rows, where no input says how many.
         T: of every size that varies, or of each by its letter.
         rng: where the numbers come from.
         patterns: of the rows, in turn; see `valid_steps`.
@@ -128,22 +129,23 @@ def random_inputs(
             `padding_values`. Ids that are not among them have 0. No valid step has the id of padding.
     """
     arrays = []
+    N = next((dim for value in values for dim in value.shape[:1] if isinstance(dim, int)), N)
     for value in values:
         shape = (N, *(_size(dim, T) for dim in value.shape[1:]))
         steps = shape[1] if len(shape) > 1 else 1
         if lengths is None:
             valid = valid_steps(patterns, N, steps, rng)
         else:
-            valid = np.arange(steps) < lengths[:, None]
+            valid = np.arange(steps) < np.resize(lengths, N)[:, None]
         number = None if padding is None else padding.get(value.name)
         if value.dtype in INTEGERS:
             bound = (id_bounds or {}).get(value.name, unbounded)
             array = _ids(shape, valid, bound, 0 if number is None else int(number), rng)
         elif value.dtype == "bool":
-            array = valid
+            array = _over(valid, shape)
         else:
             array = rng.normal(size=shape)
-            if number is not None:
+            if number is not None and len(shape) > 1:
                 array[~valid] = number
         arrays.append(array.astype(value.dtype))
     return arrays
@@ -153,6 +155,12 @@ def _size(dim: int | str, T: int | Mapping[str, int]) -> int:
     if isinstance(dim, int):
         return dim
     return T if isinstance(T, int) else T[dim]
+
+
+def _over(valid: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """A mask ``(N, T)`` as booleans of another rank, those of a step alike; without steps the first one."""
+    wide = valid.reshape(*valid.shape, *[1] * (len(shape) - 2)) if len(shape) > 1 else valid[:, 0]
+    return np.broadcast_to(wide, shape)
 
 
 def _ids(

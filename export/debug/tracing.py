@@ -38,7 +38,7 @@ def trace(path: str | PathLike[str], cases: Cases, graph: Graph) -> Traced:
         BiportError: what `Session` raises.
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
-    require_onnx()
+    require_onnx("tracing an ONNX file")
     import onnx_ir as ir
 
     from export.debug.differences import differences, ops_of

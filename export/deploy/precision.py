@@ -12,8 +12,9 @@ from typing import Any
 import onnx
 
 from biport.errors import FileError, InputError, UnsupportedError
+from export.deploy.float16 import float16
 from export.publish import Check, Written, publish
-from export.runtime.quantization import QUANTIZED, float16, int8, require_tools
+from export.runtime.quantization import QUANTIZED, int8, require_tools
 
 PRECISIONS = ("int8", "float16")
 

@@ -1,8 +1,8 @@
 """N and T at run time: padded to at least 1, cropped again, and compared.
 
 onnxruntime 1.31 kills the process over an empty batch in a recurrent node, so that ``(N, T, ...)`` is padded
-to N' = max(N, 1) and T' = max(T, 1). Measured on one core, both ways, H = 64, T = 100, N = 1 to 128: the Pad
-of ``(N, T, 128)`` floats costs at most 1.5 %.
+to N' = max(N, 1) and T' = max(T, 1), or max(T, 2) under a mask, see `export.onnx.step_layout`. Measured on
+one core, both ways, H = 64, T = 100, N = 1 to 128: the Pad of ``(N, T, 128)`` floats costs at most 1.5 %.
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ from export.onnx.lazy_value import LazyValue
 
 
 class DynamicSizes:
-    """N and T of a value at run time, and the padding that makes them at least 1."""
+    """N and T of a value at run time, and the padding that makes them large enough.
 
-    def __init__(self, scope: Scope, root: LazyValue) -> None:
+    Args:
+        root: the value.
+        steps: T' at least.
+    """
+
+    def __init__(self, scope: Scope, root: LazyValue, steps: int = 1) -> None:
         self.scope = scope
         self.root = root
-        self.fixed = [dim for dim in root.tensor.shape[:2] if isinstance(dim, int) and dim > 0]
+        self.least = [1, steps]
+        sizes = zip(root.tensor.shape[:2], self.least, strict=True)
+        self.fixed = [dim for dim, least in sizes if isinstance(dim, int) and dim >= least]
         self.guarded = len(self.fixed) < 2
         self._pads_by_rank: dict[int, ir.Value] = {}
         self._compared: dict[int, ir.Value] = {}
@@ -36,7 +43,7 @@ class DynamicSizes:
     @cached_property
     def padded(self) -> ir.Value:
         """``[N', T']``."""
-        return self.scope("Max", self.shape, [1, 1])
+        return self.scope("Max", self.shape, self.least)
 
     @cached_property
     def N(self) -> Operand:  # noqa: N802
@@ -90,6 +97,13 @@ class DynamicSizes:
     def time(self) -> ir.Value:
         """``[T]``."""
         return self.scope("Slice", self.shape, [1], [2])
+
+    @cached_property
+    def last_step(self) -> Operand:
+        """``[T - 1]``, or ``[0]`` where there is none."""
+        if not self.guarded:
+            return [self.fixed[1] - 1]
+        return self.scope("Max", self.scope("Sub", self.time, [1]), [0])
 
     @cached_property
     def _missing(self) -> ir.Value:

@@ -65,14 +65,13 @@ def fused(
     Args:
         cells: one, or a forward and a backward one that `go_together`.
         direction: ``"forward"``, ``"reverse"`` or ``"bidirectional"``.
-        lengths: ``sequence_lens``, ``(N',)``, or ``None`` when all steps are valid.
+        lengths: ``sequence_lens``, ``(N',)``, none of them 0, or ``None`` when all steps are valid.
         initial: the initial states, ``(D, N', H)`` each, or none for zeros.
         wanted: which of the results somebody reads.
 
     Returns:
         Every step's output ``(T', D, N', H)``, zeros behind the end of a row, and the final states
-        ``(D, N', H)``; ``None`` for what is not wanted. States of rows of length 0 are 0, whatever the
-        initial ones.
+        ``(D, N', H)``; ``None`` for what is not wanted.
     """
     order = ORDERS[type(cells[0])]
     operands = [

@@ -137,8 +137,7 @@ def output_value(
 
         def last() -> ir.Value:
             y = _beside(scope, node(), directions, width, batch=0)
-            initial = len(site.inputs) > 1
-            return layout.last(scope, y, zero=op.zero_output_for_mask, reverse=reverse, initial=initial)
+            return layout.last(scope, y, zero=op.zero_output_for_mask, reverse=reverse)
 
         return site.lazy(last, output=output)
 

@@ -6,18 +6,21 @@ running sum over time, ``n`` its row sums, and ``D`` the running sum of ``1 - m`
 
     dest = C - 1        where m          n + D - 1   where not m        a permutation of 0 .. T - 1
 
-Behind the end of a row onnxruntime gives zeros, which the way back reads at masked steps (the zero rule);
-the carry rule reads the last valid step instead. The way back is one Gather of rows, which undoes the
-permutation, the transposition and the padding together.
+Behind the end of a row onnxruntime gives zeros, which the way back reads at masked steps (the zero rule); the
+carry rule reads the last valid step instead. A row without a valid step is run over one, whose results nobody
+reads: a length of 0 is not in the standard, and onnxruntime's RNN reads before its buffer there up to 1.25.
+Such a row reads step 1, so that under a mask S and T' are at least 2. The way back is one Gather of rows,
+which undoes the permutation, the transposition and the padding together.
 
-Steps are cut off behind the longest row: S = min(max(n) + 1, T') are kept, so that a row with a masked step
-has one behind its end to read zeros from. An input padded to a fixed T costs what its longest row does.
+Steps are cut off behind the longest row: S = min(max(n, 1) + 1, T') are kept, so that a row with a masked
+step has one behind its end to read zeros from. An input padded to a fixed T costs what its longest row does.
 
 Under the contract ``right-padded`` nothing is moved, because the valid steps are in front as they come. The
 graph checks that while it runs: where a row has a valid step behind its n-th, a ``Reshape`` is given a shape
 that is none. Every execution provider refuses that; an index out of range, only the CPU's.
 
-Without a mask S = T'. Sizes are padded to N' = max(N, 1) and T' = max(T, 1), see `export.onnx.dynamic_sizes`.
+Without a mask S = T'. Sizes are padded to N' = max(N, 1) and T' = max(T, 1) or max(T, 2), see
+`export.onnx.dynamic_sizes`.
 
 Measured on one core, both ways, H = 64, T = 100, N = 1 to 128: without a mask the Gather takes as long as
 Transpose, Reshape and Slice would, within 2 %.
@@ -90,33 +93,31 @@ class StepLayout:
         out = scope("Gather", rows, self._index(directions, carry, reverse), axis=0)
         return out if directions == 1 else scope("Reshape", out, [0, 0, directions * width])
 
-    def last(self, scope: Scope, y: ir.Value, *, zero: bool, reverse: bool, initial: bool) -> ir.Value:
+    def last(self, scope: Scope, y: ir.Value, *, zero: bool, reverse: bool) -> ir.Value:
         """The last output ``(N', O)`` to ``(N, O)``, zeros where no step is valid.
 
         Args:
             zero: zeros where the last step computed is masked, too.
-            initial: the recurrence began with states, and ``y`` has those where no step is valid.
+            reverse: the last step computed is the first in time.
         """
-        rest = _ZERO if initial or self.mask is None else None
-        y = self._settled(scope, y, rest)
+        y = self._settled(scope, y, _ZERO)
         if self.mask is not None and zero:
-            y = scope("Where", self.scope("Gather", self._mask, [0 if reverse else -1], axis=1), y, _ZERO)
+            last = [0] if reverse else self.sizes.last_step
+            y = scope("Where", self.scope("Gather", self._mask, last, axis=1), y, _ZERO)
         return self.sizes.crop_batch(scope, y)
 
     def state(self, scope: Scope, y: ir.Value, initial: ir.Value | None) -> ir.Value:
         """A final state ``(N', H)`` to ``(N, H)``, the initial one where no step is valid.
 
         Args:
-            initial: ``(N', H)``; ``None`` for zeros, which a masked recurrence gives by itself.
+            initial: ``(N', H)``; ``None`` for zeros.
         """
-        rest = initial if initial is not None else _ZERO if self.mask is None else None
+        rest = _ZERO if initial is None else initial
         return self.sizes.crop_batch(scope, self._settled(scope, y, rest))
 
     def _settled(self, scope: Scope, y: ir.Value, rest: Operand) -> ir.Value:
         """``y``, and ``rest`` where no step is valid."""
-        if rest is None or self._idle is None:
-            return y
-        return scope("Where", self._idle, rest, y)
+        return y if self._idle is None else scope("Where", self._idle, rest, y)
 
     @cached_property
     def _idle(self) -> ir.Value | None:
@@ -137,10 +138,11 @@ class StepLayout:
 
     @cached_property
     def lengths(self) -> ir.Value | None:
-        """``sequence_lens``, ``(N',)`` int32; ``None`` without a mask."""
+        """``sequence_lens``, ``(N',)`` int32 of 1 or more; ``None`` without a mask."""
         if self.mask is None:
             return None
-        return self.scope("Cast", self.scope("Squeeze", self._count, [1]), to=ir.DataType.INT32)
+        lengths = self.scope("Max", self.scope("Squeeze", self._count, [1]), [1])
+        return self.scope("Cast", lengths, to=ir.DataType.INT32)
 
     @cached_property
     def _mask(self) -> ir.Value:
@@ -173,8 +175,8 @@ class StepLayout:
 
     @cached_property
     def _longest(self) -> ir.Value:
-        """max(n), ``(1,)``."""
-        return self.scope("ReduceMax", self._count, [0], keepdims=0)
+        """max(n, 1), ``(1,)``."""
+        return self.scope("Max", self.scope("ReduceMax", self._count, [0], keepdims=0), [1])
 
     @cached_property
     def _end(self) -> ir.Value:
@@ -202,11 +204,11 @@ class StepLayout:
         key = (directions, carry and self.mask is not None, reverse)
         if key not in self._indices:
             step = self._step(carry, reverse)
-            if reverse:
-                step = self.scope("Slice", step, [-1], [BEFORE_FIRST], [-1], [-1])
             stride = self.sizes.batches([directions])
             index = self.scope("Add", self.scope("Mul", step, stride), self.sizes.rows)
             index = self.sizes.crop(self.scope, index)
+            if reverse:
+                index = self.scope("Slice", index, [-1], [BEFORE_FIRST], [1], [-1])
             if directions > 1:
                 offsets = self.sizes.batches(range(directions))
                 index = self.scope("Add", self.scope("Unsqueeze", index, [2]), offsets)
@@ -217,6 +219,11 @@ class StepLayout:
         """For each step in time the step of the step form that it reads, ``(N', T')`` or ``(T',)``."""
         if self.mask is None:
             return self._time
+        # What a row without a valid step has at step 0 is not to be read; behind its end it has zeros.
+        return self.scope("Where", self._idle, [1], self._step_of_valid(carry, reverse))
+
+    def _step_of_valid(self, carry: bool, reverse: bool) -> ir.Value:
+        """`_step` for rows that have a valid step."""
         if not carry:
             step = self._dest if self.moved else self._time
             return self.scope("Min", step, self._longest)
@@ -235,15 +242,15 @@ class StepLayouts:
     def __init__(self, builder: Builder, contract: str | None = None) -> None:
         self._builder = builder
         self._moved = contract != RIGHT_PADDED
-        self._sizes: dict[int, DynamicSizes] = {}
+        self._sizes: dict[tuple[int, int], DynamicSizes] = {}
         self._layouts: dict[tuple[int, int], StepLayout] = {}
 
-    def sizes(self, value: LazyValue, name: str) -> DynamicSizes:
-        """N and T of ``value``, shared by all values of the same root."""
-        root = value.root
-        if id(root) not in self._sizes:
-            self._sizes[id(root)] = DynamicSizes(self._builder.scope(f"{name}/sizes"), root)
-        return self._sizes[id(root)]
+    def sizes(self, value: LazyValue, name: str, steps: int) -> DynamicSizes:
+        """N and T of ``value``, T' at least ``steps``, shared by all values of the same root."""
+        key = (id(value.root), steps)
+        if key not in self._sizes:
+            self._sizes[key] = DynamicSizes(self._builder.scope(f"{name}/sizes"), value.root, steps)
+        return self._sizes[key]
 
     def layout(self, value: LazyValue, mask: LazyValue | None, name: str) -> StepLayout:
         """The layout in which a recurrent layer called ``name`` computes ``value`` under ``mask``."""
@@ -251,7 +258,8 @@ class StepLayouts:
         key = (id(source.root), id(mask))
         if key not in self._layouts:
             scope = self._builder.scope(f"{name}/steps")
-            self._layouts[key] = StepLayout(scope, self.sizes(source, name), mask, self._moved)
+            sizes = self.sizes(source, name, 1 if mask is None else 2)
+            self._layouts[key] = StepLayout(scope, sizes, mask, self._moved)
         return self._layouts[key]
 
 

@@ -1,4 +1,4 @@
-"""Windows over time: how they are padded."""
+"""Windows over time: how they are padded, and what is too short for one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from biport.ops import Dim
 from export.onnx.builder import Scope
 
 
@@ -41,3 +42,18 @@ def _same(scope: Scope, x: ir.Value, span: int, stride: int, fill: float) -> ir.
     front = scope("Div", total, [2])
     pads = scope("Concat", [0, 0], front, [0, 0], scope("Sub", total, front), axis=0)
     return scope("Pad", x, pads, np.asarray(fill, "float32"))
+
+
+def long_enough(scope: Scope, x: ir.Value, axis: int, steps: Dim, needed: int) -> ir.Value:
+    """``x`` of three dimensions, with ``steps`` along ``axis``; over fewer than ``needed`` the file fails.
+
+    onnxruntime would pool what is there, or give the maximum of nothing. A ``Reshape`` to the sizes there are
+    costs nothing, and one to a size below -1 every execution provider refuses. The sizes are no ``Concat``:
+    onnxruntime 1.31 puts a -1 for a part of one that it does not see through.
+    """
+    if isinstance(steps, int):
+        return x
+    scope = Scope(scope.builder, f"{scope.name}/needs-{needed}-steps")
+    missing = scope("Min", scope("Sub", scope("Shape", x, start=axis, end=axis + 1), [needed]), [0])
+    below = [needed + 2 if position == axis else 0 for position in range(3)]
+    return scope("Reshape", x, scope("Add", scope("Shape", x), scope("Mul", missing, below)))

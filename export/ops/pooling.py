@@ -8,7 +8,7 @@ import onnx_ir as ir
 from biport.ops import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D, Op
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
-from export.onnx.windows import padded
+from export.onnx.windows import long_enough, padded
 from export.registry import writes
 
 POOLS: dict[type[Op], str] = {AveragePooling1D: "AveragePool", MaxPooling1D: "MaxPool"}
@@ -18,8 +18,7 @@ POOLS: dict[type[Op], str] = {AveragePooling1D: "AveragePool", MaxPooling1D: "Ma
 def write_pooling(op: AveragePooling1D | MaxPooling1D, site: Site) -> tuple[LazyValue, ...]:
     """``(N, T, I)`` to ``(N, T', I)``, one node between two transpositions.
 
-    Padding is no maximum, and it is not counted in a mean. `export.Session` refuses what is too short for one
-    window.
+    Padding is no maximum, and it is not counted in a mean.
     """
     (x,) = site.inputs
     scope, op_type = site.scope, POOLS[type(op)]
@@ -34,6 +33,8 @@ def write_pooling(op: AveragePooling1D | MaxPooling1D, site: Site) -> tuple[Lazy
 
     def write() -> ir.Value:
         turned = scope("Transpose", x.value(), perm=[0, 2, 1])
+        if op.padding == "valid":
+            turned = long_enough(scope, turned, 2, x.tensor.shape[1], op.pool_size)
         windows = pool(turned, -np.inf if op_type == "MaxPool" else 0.0)
         if op_type == "AveragePool" and op.padding == "same" and op.strides > op.pool_size:
             windows = scope("Div", windows, pool(ones(turned), 0.0))
@@ -63,6 +64,11 @@ def write_global_average_pooling1d(op: GlobalAveragePooling1D, site: Site) -> tu
 
 @writes(GlobalMaxPooling1D)
 def write_global_max_pooling1d(op: GlobalMaxPooling1D, site: Site) -> tuple[LazyValue, ...]:
-    """``(N, T, I)`` to ``(N, I)``; `export.Session` refuses T = 0, which has no maximum."""
+    """``(N, T, I)`` to ``(N, I)``; of no steps there is no maximum."""
     (x,) = site.inputs
-    return (site.lazy(lambda: site.scope("ReduceMax", x.value(), [1], keepdims=int(op.keepdims))),)
+
+    def write() -> ir.Value:
+        value = long_enough(site.scope, x.value(), 1, x.tensor.shape[1], 1)
+        return site.scope("ReduceMax", value, [1], keepdims=int(op.keepdims))
+
+    return (site.lazy(write),)

@@ -47,15 +47,15 @@ def _window(rows: Iterator[InputRow], tokens: int) -> Iterator[InputRow]:
 def batches(rows: Sequence[InputRow], tokens: int) -> list[list[int]]:
     """The indices of the rows, divided so that a batch holds N · T ≤ ``tokens`` steps, or a single row.
 
-    Rows that must not be padded share a batch with rows of their own length only; the longest come first.
+    Rows that must not be padded share a batch with rows of their own size only; the longest come first.
     """
-    ranked = sorted(range(len(rows)), key=lambda index: (rows[index].pads, -rows[index].length))
+    ranked = sorted(range(len(rows)), key=lambda index: _rank(rows[index]))
     batched: list[list[int]] = []
     for index in ranked:
         row, first = rows[index], rows[batched[-1][0]] if batched else None
         together = (
             first is not None
-            and ((row.pads and first.pads) or row.length == first.length)
+            and ((row.pads and first.pads) or _rank(row) == _rank(first))
             and (len(batched[-1]) + 1) * max(first.length, 1) <= tokens
         )
         if together:
@@ -63,6 +63,10 @@ def batches(rows: Sequence[InputRow], tokens: int) -> list[list[int]]:
         else:
             batched.append([index])
     return batched
+
+
+def _rank(row: InputRow) -> tuple[bool, int, tuple[int, ...]]:
+    return row.pads, -row.length, np.shape(row.content)[1:]
 
 
 def stack(value: Value, rows: Sequence[InputRow]) -> np.ndarray:

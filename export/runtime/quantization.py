@@ -55,11 +55,3 @@ def int8(model: Any) -> Any:
         target = Path(folder) / "model.onnx"
         quantize_dynamic(plain, target, op_types_to_quantize=list(QUANTIZED), weight_type=QuantType.QInt8)
         return onnx.load(target)
-
-
-@_quiet()
-def float16(model: Any) -> Any:
-    """The protobuf ``model`` in half precision, but for its inputs and outputs."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    return convert_float_to_float16(model, keep_io_types=True)

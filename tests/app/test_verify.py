@@ -13,7 +13,6 @@ class _Faulty:
     """Stands for a runtime that is wrong in a way the test chooses."""
 
     contract = None
-    node_count = 0
 
     def __init__(self, graph, change) -> None:
         self.graph, self.change = graph, change

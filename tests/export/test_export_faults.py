@@ -66,7 +66,8 @@ def test_a_mask_taken_for_right_padding(rng, tmp_path, monkeypatch):
 def test_a_mask_left_out(rng, tmp_path, monkeypatch):
     monkeypatch.setattr(StepLayout, "lengths", None)
     verdicts = different(chain(rng, lstm(rng, I, H)), tmp_path, rng)
-    assert verdicts == {kind: kind != "full" for kind in MASKS}
+    # Of rows without a valid step nothing is read.
+    assert verdicts == {kind: kind not in ("full", "all padding") for kind in MASKS}
 
 
 def test_the_zero_rule_for_the_carry_rule(rng, tmp_path, monkeypatch):

@@ -143,6 +143,19 @@ def test_features(rng, tmp_path):
         list(session.predict([rows[0], rows[0][0]]))
 
 
+def test_rows_of_two_sizes_that_vary(rng, tmp_path):
+    """Characters of words: rows of as many words go together where their words are as long."""
+    layer = ops.TimeDistributed(layer=ops.GlobalMaxPooling1D())
+    nodes = (
+        Node("e", embedding(rng), ("chars",)),
+        Node("w", layer, ("e",)),
+        Node("y", lstm(rng, I, 2), ("w",)),
+    )
+    session = exported(Graph((Value("chars", ("N", "T", "C"), "int32"),), nodes, ("y",)), tmp_path)
+    rows = [rng.integers(0, V, (words, size)) for words, size in ((2, 3), (2, 5), (4, 3), (2, 3))]
+    same(session.predict(rows), one_by_one(session, rows), 0)
+
+
 def test_what_predict_refuses(rng, tmp_path):
     session = exported(tagger(rng), tmp_path)
     for rows, message in (

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 import export
-from biport import ops
+from biport import ops, reference
 from biport.compare.tolerance import Verdict
 from biport.graph import Graph, Node, Value
 from export.onnx import fused_node, scan
@@ -173,7 +174,7 @@ def test_sizes_of_one_and_fixed_sizes(kind, looped, rng, tmp_path):
     nodes = {"Scan": 1} if looped else {NODES[kind]: 1}
     check(cell(rng, kind, I, 1, return_state=True, **more), tmp_path, rng, nodes, states=True)
     op = cell(rng, kind, I, H, return_state=True, return_sequences=True, **more)
-    for N, T, masked in itertools.product(("N", 4), ("T", 6), (True, False)):
+    for N, T, masked in itertools.product(("N", 4), ("T", 6, 1), (True, False)):
         graph = graph_of(op, masked=masked, states=True, N=N, T=T)
         export.write(graph, tmp_path / "model.onnx", overwrite=True)
         cases = {mask: inputs_of(graph, rng, mask, 4, 6) for mask in ("holes", "empty row", "all padding")}
@@ -259,6 +260,29 @@ def test_attributes_are_left_out_where_they_are_defaults(kind, settings, wanted,
     (node,) = [node for node in onnx.load(tmp_path / "model.onnx").graph.node if node.op_type == NODES[kind]]
     attributes = {attribute.name for attribute in node.attribute}
     assert attributes == {"direction", "hidden_size", *wanted}
+
+
+@pytest.mark.parametrize("contract", [None, "right-padded"])
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_row_is_run_over_no_steps(kind, sequences, contract, rng, tmp_path):
+    """A length of 0 is not in the standard; onnxruntime's RNN reads before its buffer there up to 1.25."""
+    op = cell(rng, kind, I, H, return_sequences=sequences, return_state=True)
+    graph = graph_of(both_ways(op, op), states=True)
+    export.write(graph, tmp_path / "model.onnx", lowering="fused", contract=contract)
+    model = onnx.load(tmp_path / "model.onnx")
+    (node,) = [node for node in model.graph.node if node.op_type == NODES[kind]]
+    lengths = onnx.helper.make_tensor_value_info(node.input[4], onnx.TensorProto.INT32, ["N"])
+    model.graph.output.append(lengths)
+    onnx.save(model, tmp_path / "lengths.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "lengths.onnx", providers=["CPUExecutionProvider"])
+    for arrays in (inputs_of(graph, rng, "right"), inputs_of(graph, rng, "full", N=4, T=1)):
+        arrays[1][1:3] = 0
+        *outputs, steps = session.run(None, dict(zip((v.name for v in graph.inputs), arrays, strict=True)))
+        assert np.asarray(steps).tolist() == np.maximum((arrays[1] != 0).sum(axis=1), 1).tolist()
+        # Whatever the node gives for such a row, nobody reads it.
+        for given, exact in zip(outputs, reference.run(graph, arrays), strict=True):
+            np.testing.assert_allclose(np.asarray(given), exact, atol=1e-6)
 
 
 CHILD = """

@@ -14,10 +14,13 @@ from typer.testing import CliRunner
 
 import export
 import keras_side
-from biport import bundle
+import torch_side
+from biport import bundle, ops, verify
 from biport.app.cli import app
 from biport.app.export import export_model
 from biport.errors import DifferentError, InputError, UnsupportedError
+from biport.graph import Graph, Node, Value
+from testing import graphs
 from testing.models import randomize
 
 
@@ -132,6 +135,27 @@ def test_smaller_numbers_and_what_they_cost(option: str, tmp_path: Path) -> None
     assert session.metadata["biport.precision"] == {"--int8": "int8", "--fp16": "float16"}[option]
     np.testing.assert_allclose(session.run([ids])[0], np.asarray(model(ids)), atol=0.2)
     assert session.run([ids[:0]])[0].shape == (0, 3)
+
+
+@pytest.mark.parametrize("shape", [("N",), ("N", 3, 2), ("N", 3, 2, 2), (4, "T"), (4, 3)], ids=str)
+def test_ids_of_any_rank_and_of_a_fixed_batch(shape: tuple[Any, ...], tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    ids, x = Value("ids", shape, "int32"), Value("x", (shape[0], "T", 5), "float32")
+    nodes = [Node("table", graphs.embedding(rng, 6), ("ids",))]
+    if "T" in shape:
+        nodes.append(Node("one", graphs.lstm(rng, 6, 4), ("table",)))
+    else:
+        nodes.append(Node("one", ops.Flatten() if len(shape) > 1 else ops.Identity(), ("table",)))
+    nodes += [Node("two", graphs.lstm(rng, 5, 3), ("x",)), Node("y", ops.Concatenate(), ("one", "two"))]
+    graph = Graph((ids, x), tuple(nodes), ("y",))
+    made = export_model(graph, tmp_path / "exact.onnx")
+    assert made.verified == "against the oracle"
+    if shape == (4, "T"):
+        made = export_model(graph, tmp_path / "narrow.onnx", precision="float16")
+        assert made.cost is not None
+        assert made.cost.difference < 0.01
+    report = verify(graph, torch_side.write(graph), tmp_path / "exact.onnx", float64=True, trace=True)
+    assert report.ok, report.table
 
 
 def test_old_files_without_a_graph_take_no_route(tmp_path: Path) -> None:

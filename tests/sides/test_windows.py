@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from keras import layers
@@ -19,9 +21,10 @@ from biport import ops, reference, verify
 from biport.analysis.lengths import needed_steps
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError, UnsupportedError
-from biport.graph import Graph, Value
+from biport.graph import Graph, Node, Value
 from keras_side.require import register
 from keras_side.shared.activations import write_activation
+from testing.graphs import lstm
 from testing.models import check_everywhere, quiet_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not support masking")
@@ -65,8 +68,12 @@ def test_convolution(settings: dict, tmp_path: Path) -> None:
     short = np.zeros((2, least - 1, I), "float32")
     with pytest.raises(InputError):
         reference.run(graph, [short])
-    with pytest.raises(InputError, match=f"needs {least} or more"):
-        export.Session(tmp_path / "fused.onnx").run([short])
+    for run in (
+        export.Session(tmp_path / "fused.onnx").run,
+        partial(torch_side.run, torch_side.write(graph)),
+    ):
+        with pytest.raises(InputError, match=f"needs {least} or more"):
+            run([short])
 
 
 @pytest.mark.parametrize(
@@ -125,6 +132,59 @@ def test_a_whole_model_and_the_end_of_the_mask(tmp_path: Path) -> None:
     for shape in ((2, 3), (0, 3), (2, 0)):
         with pytest.raises(InputError, match="needs 4 or more"):
             session.run([np.zeros(shape, "int32")])
+
+
+TOO_SHORT = [
+    (
+        ops.Conv1D(
+            input_size=I, output_size=2, kernel_size=3, weight=np.ones((2, I, 3), "float32"), bias=None
+        ),
+        3,
+    ),
+    *(
+        (kind(pool_size=3, strides=strides), 3)
+        for strides in (1, 2, 5)
+        for kind in (ops.MaxPooling1D, ops.AveragePooling1D)
+    ),
+    (ops.MaxPooling1D(pool_size=3, strides=2, padding="same"), 1),
+    (ops.GlobalMaxPooling1D(keepdims=True), 1),
+]
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["alone", "before an LSTM"])
+@pytest.mark.parametrize(("op", "least"), TOO_SHORT, ids=lambda value: repr(value)[:60])
+def test_what_is_too_short_is_refused_by_every_form(
+    op: ops.Op, least: int, behind: bool, tmp_path: Path
+) -> None:
+    """Also by the bare file, over which onnxruntime by itself gives the numbers of windows that hang over."""
+    nodes = [Node("y", op, ("x",))]
+    width = 2 if isinstance(op, ops.Conv1D) else I
+    nodes += [Node("z", lstm(np.random.default_rng(0), width, 3), ("y",))] if behind else []
+    graph = Graph((Value("x", ("N", "T", I), "float32"),), tuple(nodes), (nodes[-1].name,))
+    export.write(graph, tmp_path / "model.onnx")
+    bare = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    session, module = export.Session(tmp_path / "model.onnx"), torch_side.write(graph)
+    for steps in range(least):
+        x = np.ones((2, steps, I), "float32")
+        with pytest.raises(InputError, match=f"T = {steps}"):
+            reference.run(graph, [x])
+        for run in (session.run, partial(torch_side.run, module)):
+            with pytest.raises(InputError, match=rf"not defined over {steps} .*needs {least} or more"):
+                run([x])
+        with pytest.raises(Exception, match="ONNXRuntimeError"):
+            bare.run(None, {"x": x})
+    for rows in (2, 0):
+        x = np.ones((rows, least, I), "float32")
+        (exact,) = reference.run(graph, [x])
+        for (given,) in (session.run([x]), torch_side.run(module, [x]), bare.run(None, {"x": x})):
+            np.testing.assert_allclose(np.asarray(given), exact, atol=1e-6)
+
+
+def test_keras_refuses_what_is_too_short() -> None:
+    x = keras.Input((None, I))
+    model = keras.Model(x, layers.AveragePooling1D(3)(x))
+    with pytest.raises(ValueError, match="Negative dimension size"):
+        model.predict(np.ones((2, 2, I), "float32"), verbose="0")
 
 
 def test_planted_faults_are_found() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import id_bounds
@@ -120,6 +121,7 @@ def write_graph(graph: Graph) -> Ported:
         "inputs": graph.inputs,
         "outputs": graph.outputs,
         "bounds": id_bounds(graph),
+        "needs_steps": needed_steps(graph) | needed_lengths(graph),
         "paths": writer.paths,
     }
     return module.eval()

@@ -33,6 +33,11 @@ class Ported(fx.GraphModule):
         return self.meta["bounds"]
 
     @property
+    def needs_steps(self) -> dict[str, int]:
+        """The inputs and lengths that must be of some steps; see `biport.analysis.lengths.needed_steps`."""
+        return self.meta["needs_steps"]
+
+    @property
     def paths(self) -> dict[str, str]:
         """Where the module of each graph node is: ``{node name: submodule path}``."""
         return self.meta["paths"]

@@ -36,6 +36,9 @@ def _inspect(source: Path, config: Path | None) -> Any:
         written = " ".join(graph.origin.get(key, "unknown") for key in ("framework", "version"))
         return inspect_graph(source, {"format": "biport bundle", "read from": written}, graph)
     if source.suffix == ".onnx":
+        from export.require import require_onnx
+
+        require_onnx("inspecting an ONNX file")
         from export.debug.inspect import inspect as inspect_onnx
 
         return inspect_onnx(source)

@@ -232,7 +232,7 @@ def _measure(
                 outside_ties=outside,
                 error=line.error.maximum if line else 0.0,
                 milliseconds=_median_milliseconds(form.run, tokens[:BATCH]),
-                nodes=form.size,
+                nodes=form.size(),
             )
         )
     return rows, report

@@ -135,6 +135,23 @@ def test_inputs_suit_the_model_and_are_padded_where_the_mask_says(
             np.testing.assert_array_equal(valid, np.repeat(np.reshape(full, (N, 1)), valid.shape[1], axis=1))
 
 
+@pytest.mark.parametrize("dtype", ["int32", "float32", "bool"])
+@pytest.mark.parametrize("shape", [("N",), ("N", "T"), ("N", "T", 3), ("N", 2, "T", 3), (3,), (3, "T", "S")])
+def test_inputs_of_any_rank_and_of_a_fixed_batch(shape: tuple[Any, ...], dtype: str) -> None:
+    values = Value("one", shape, dtype), Value("other", ("N", "T"), "int32")
+    lengths = np.array([1, 4, 2, 0, 5])
+    settings: list[dict[str, Any]] = [{}, {"lengths": lengths}]
+    for how in settings:
+        one, other = random_inputs(values, 5, 4, np.random.default_rng(0), padding={"one": 0}, **how)
+        N = 3 if 3 in shape[:1] else 5
+        assert one.shape == (N, *(4 if isinstance(dim, str) else dim for dim in shape[1:]))
+        assert other.shape == (N, 4)
+        check_arrays(values, {}, [one, other])
+        if len(shape) > 1 and how:
+            steps = np.arange(one.shape[1]) < lengths[:N, None]
+            np.testing.assert_array_equal((one != 0).reshape(*steps.shape, -1).all(axis=-1), steps)
+
+
 def test_every_id_that_is_none_of_padding_occurs() -> None:
     values = (Value("ids", ("N", "T"), "int32"),)
     rng = np.random.default_rng(0)
