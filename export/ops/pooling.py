@@ -69,6 +69,13 @@ def write_global_max_pooling1d(op: GlobalMaxPooling1D, site: Site) -> tuple[Lazy
 
     def write() -> ir.Value:
         value = long_enough(site.scope, x.value(), 1, x.tensor.shape[1], 1)
-        return site.scope("ReduceMax", value, [1], keepdims=int(op.keepdims))
+        largest = site.scope("ReduceMax", value, [1], keepdims=int(op.keepdims))
+        if not site.may_be_nan:
+            return largest
+        # onnxruntime 1.31 leaves NaN out where there are numbers beside it.
+        undefined = site.scope("Cast", site.scope("IsNaN", value), to=ir.DataType.INT32)
+        undefined = site.scope("ReduceMax", undefined, [1], keepdims=int(op.keepdims))
+        undefined = site.scope("Cast", undefined, to=ir.DataType.BOOL)
+        return site.scope("Where", undefined, np.asarray(np.nan, "float32"), largest)
 
     return (site.lazy(write),)
