@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.analysis.undefined import may_be_nan
 from biport.errors import InputError, UnsupportedError, raise_unsupported
-from biport.graph import Graph, Node
+from biport.graph import Graph
 from biport.inputs import id_bounds
 from biport.registry import discover
 from biport.version import __version__
@@ -36,7 +37,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs})
     inputs = {value.name: typed(ir.Value(name=value.name), value.tensor) for value in graph.inputs}
-    values = _values(graph, inputs, builder, StepLayouts(builder, contract), lowering)
+    values = _values(graph, inputs, StepLayouts(builder, contract), builder, lowering)
     outputs = _outputs(graph, inputs, values, builder)
     model = ir.Model(
         ir.Graph(
@@ -91,35 +92,27 @@ def _check(graph: Graph) -> None:
 
 
 def _values(
-    graph: Graph, inputs: dict[str, ir.Value], builder: Builder, layouts: StepLayouts, lowering: str
+    graph: Graph, inputs: dict[str, ir.Value], layouts: StepLayouts, builder: Builder, lowering: str
 ) -> dict[str, LazyValue]:
     values = {
         value.name: LazyValue(value.tensor, lambda written=inputs[value.name]: written)
         for value in graph.inputs
     }
+    undefined = may_be_nan(graph)
     for node in graph.nodes:
-        values |= zip(node.outputs, _write_node(graph, node, values, layouts, builder, lowering), strict=True)
+        site = Site(
+            name=node.name,
+            scope=builder.scope(node.name),
+            inputs=[values[name] for name in node.inputs],
+            masks=[None if mask is None else values[mask] for mask in node.masks],
+            output_tensors=[graph.tensors[name] for name in node.outputs],
+            layouts=layouts,
+            lowering=lowering,
+            may_be_nan=not undefined.isdisjoint(node.inputs),
+        )
+        written = WRITERS.lookup(type(node.op), site.owner)(node.op, site)
+        values |= zip(node.outputs, written, strict=True)
     return values
-
-
-def _write_node(
-    graph: Graph,
-    node: Node,
-    values: dict[str, LazyValue],
-    layouts: StepLayouts,
-    builder: Builder,
-    lowering: str,
-) -> tuple[LazyValue, ...]:
-    site = Site(
-        name=node.name,
-        scope=builder.scope(node.name),
-        inputs=[values[name] for name in node.inputs],
-        masks=[None if mask is None else values[mask] for mask in node.masks],
-        output_tensors=[graph.tensors[name] for name in node.outputs],
-        layouts=layouts,
-        lowering=lowering,
-    )
-    return WRITERS.lookup(type(node.op), site.owner)(node.op, site)
 
 
 def _outputs(

@@ -24,6 +24,7 @@ class Cost:
         labels: how many labels there are: rows, or steps of rows.
         equal: how many of them are the same.
         difference: the largest of any output.
+        undefined: how many numbers the smaller one gives where the other has NaN, which int8 has none of.
     """
 
     precision: str
@@ -33,17 +34,21 @@ class Cost:
     labels: int
     equal: int
     difference: float
+    undefined: int
 
     def lines(self) -> list[str]:
         """The comparison for a person."""
         old, new = self.bytes
         share = 100 * self.equal / self.labels if self.labels else 100.0
-        return [
+        lines = [
             f"{self.precision}: {new:,} bytes, {old / new:.2f} times smaller; "
             f"{self.milliseconds[1]:.2f} ms a batch, {self.ratio:.2f} times as fast as float32",
             f"it costs accuracy: {self.equal:,} of {self.labels:,} labels as before ({share:.2f} %), "
             f"outputs differ by up to {self.difference:.2g}",
         ]
+        if self.undefined:
+            lines.append(f"it gives {self.undefined:,} numbers where the model has NaN, a mean over no steps")
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as plain data."""
@@ -66,13 +71,15 @@ def cost(
         cases: inputs.
         seconds: how long to time.
     """
-    labels, equal, difference = 0, 0, 0.0
+    labels, equal, difference, undefined = 0, 0, 0.0, 0
     for arrays in cases.values():
         for one, two in zip(session.run(arrays), smaller.run(arrays), strict=True):
-            first, second = _labels(one), _labels(two)
+            defined = ~np.isnan(one).any(axis=-1)
+            first, second = _labels(one)[defined], _labels(two)[defined]
             labels += first.size
             equal += int((first == second).sum())
-            difference = max(difference, float(np.abs(one - two).max(initial=0)))
+            undefined += int((np.isnan(one) & ~np.isnan(two)).sum())
+            difference = max(difference, _difference(one, two))
     timed = list(cases.values())[-1]
     times = take_turns(
         {"old": lambda: session.run(timed), "new": lambda: smaller.run(timed)}, seconds=seconds
@@ -86,7 +93,15 @@ def cost(
         labels=labels,
         equal=equal,
         difference=difference,
+        undefined=undefined,
     )
+
+
+def _difference(one: np.ndarray, two: np.ndarray) -> float:
+    """The largest, where ``one`` is a number; one that is none in ``two`` is infinitely far."""
+    apart = (one != two) & ~np.isnan(one)
+    distance = np.abs(one[apart] - two[apart])
+    return float(np.where(np.isnan(distance), np.inf, distance).max(initial=0))
 
 
 def _labels(output: np.ndarray) -> np.ndarray:

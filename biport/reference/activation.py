@@ -23,10 +23,11 @@ def rectified(op: ReLU, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """Any shape; the maximum is taken of what is above the threshold."""
     (x,) = inputs
     slope, threshold = x.dtype.type(op.negative_slope), x.dtype.type(op.threshold)
-    above = np.where(x > threshold, x, 0)
+    # Of NaN a maximum is NaN, and a comparison false.
+    above = np.where(x > threshold, x, 0) if op.threshold else np.maximum(x, 0)
     if op.max_value is not None:
         above = np.minimum(above, x.dtype.type(op.max_value))
-    return (above - slope * np.maximum(threshold - x, 0),)
+    return (above - slope * np.maximum(threshold - x, 0) if op.negative_slope else above,)
 
 
 @computes(LeakyReLU)

@@ -69,7 +69,7 @@ def hard_shrink(x: np.ndarray) -> np.ndarray:
 
 def soft_shrink(x: np.ndarray) -> np.ndarray:
     """``x`` moved towards zero by 1/2, not beyond it."""
-    return np.sign(x) * np.maximum(np.abs(x) - x.dtype.type(0.5), 0)
+    return np.where(np.abs(x) > 0.5, x - np.copysign(x.dtype.type(0.5), x), 0)
 
 
 def sparse_plus(x: np.ndarray) -> np.ndarray:

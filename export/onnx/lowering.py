@@ -18,6 +18,7 @@ from biport.ops import GRU, RNN, Cell
 from export.onnx.builder import Scope
 from export.onnx.fused_node import fused, obstacle
 from export.onnx.scan import scanned
+from export.onnx.site import Site
 from export.onnx.step_layout import StepLayout
 
 LOWERINGS = ("auto", "fused", "loop")
@@ -28,11 +29,13 @@ NodeOutputs: TypeAlias = list[ir.Value | None]
 """Every step's output and the final states; ``None`` for what nobody reads."""
 
 
-def why_looped(cell: Cell, lowering: str, layout: StepLayout) -> str | None:
+def why_looped(cell: Cell, site: Site, layout: StepLayout) -> str | None:
     """Why ``cell`` is a loop whatever comes; ``None`` where it is fused or its batch decides."""
-    reason = obstacle(cell)
+    reason, lowering = obstacle(cell), site.lowering
     if reason is not None:
         return reason
+    if site.may_be_nan:
+        return "its input is a mean that is NaN over no steps, of which fused nodes make numbers"
     if lowering == "loop":
         return "asked for as a loop"
     least, N = _least(cell, lowering), layout.sizes.root.tensor.shape[0]

@@ -96,7 +96,7 @@ def _node(
     wanted: Sequence[bool],
 ) -> NodeOutputs:
     scope = site.scope
-    reason = why_looped(cell, site.lowering, layout)
+    reason = why_looped(cell, site, layout)
     if reason is not None:
         scope.builder.notes.append(f"{site.owner}: {reason}; written as a Scan")
         zeros = [layout.sizes.zeros(scope, cell.hidden_size) if one is None else one for one in initial]

@@ -25,6 +25,7 @@ class Site:
         output_tensors: shape and dtype of each output.
         layouts: the step forms of the graph, shared by all its nodes.
         lowering: what becomes of its recurrent layers, one of `export.onnx.lowering.LOWERINGS`.
+        may_be_nan: whether an input is NaN for some inputs of the model; see `biport.analysis.undefined`.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Site:
     output_tensors: Sequence[Tensor]
     layouts: StepLayouts
     lowering: str
+    may_be_nan: bool = False
 
     @property
     def owner(self) -> str:

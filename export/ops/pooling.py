@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx_ir as ir
 
@@ -35,7 +37,10 @@ def write_pooling(op: AveragePooling1D | MaxPooling1D, site: Site) -> tuple[Lazy
         turned = scope("Transpose", x.value(), perm=[0, 2, 1])
         if op.padding == "valid":
             turned = long_enough(scope, turned, 2, x.tensor.shape[1], op.pool_size)
-        windows = pool(turned, -np.inf if op_type == "MaxPool" else 0.0)
+        if op_type == "MaxPool":
+            windows = _maximum(site, turned, lambda x: pool(x, -np.inf))
+        else:
+            windows = pool(turned, 0.0)
         if op_type == "AveragePool" and op.padding == "same" and op.strides > op.pool_size:
             windows = scope("Div", windows, pool(ones(turned), 0.0))
         return scope("Transpose", windows, perm=[0, 2, 1])
@@ -69,6 +74,15 @@ def write_global_max_pooling1d(op: GlobalMaxPooling1D, site: Site) -> tuple[Lazy
 
     def write() -> ir.Value:
         value = long_enough(site.scope, x.value(), 1, x.tensor.shape[1], 1)
-        return site.scope("ReduceMax", value, [1], keepdims=int(op.keepdims))
+        return _maximum(site, value, lambda x: site.scope("ReduceMax", x, [1], keepdims=int(op.keepdims)))
 
     return (site.lazy(write),)
+
+
+def _maximum(site: Site, x: ir.Value, largest: Callable[[ir.Value], ir.Value]) -> ir.Value:
+    """``largest(x)``, and NaN where there is one among the numbers: onnxruntime 1.31 leaves it out."""
+    if not site.may_be_nan:
+        return largest(x)
+    undefined = largest(site.scope("Cast", site.scope("IsNaN", x), to=ir.DataType.FLOAT))
+    undefined = site.scope("Greater", undefined, np.zeros((), "float32"))
+    return site.scope("Where", undefined, np.asarray(np.nan, "float32"), largest(x))

@@ -88,7 +88,7 @@ def _directions(
         isinstance(one, Cell)
         and isinstance(two, Cell)
         and go_together(one, two)
-        and why_looped(one, site.lowering, layout) is None
+        and why_looped(one, site, layout) is None
     ):
         return _one_node(one, two, site, layout, initial)
     second = write_direction(site, two, layout, initial, first=len(one.state_sizes))

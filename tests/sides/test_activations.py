@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from keras import layers
@@ -16,6 +17,8 @@ import torch_side
 from biport import ops, verify
 from biport.compare.tolerance import L1_ALLOWED
 from biport.errors import UnsupportedError
+from biport.graph import Graph, Node, Value
+from biport.reference import REFERENCES
 from biport.reference.functions import ACTIVATIONS
 from keras_side.load_file import load_file
 from keras_side.require import register
@@ -40,6 +43,40 @@ def test_keras_the_reference_and_torch_agree_at_kinks_and_far_out(name):
     limit = 2e-8 if name in INEXACT else 1e-14
     np.testing.assert_allclose(live, wanted, rtol=limit, atol=limit)
     assert (np.abs(live - wanted).max() > 1e-10) == (name in INEXACT)
+
+
+ELEMENTWISE = [name for name in ops.ACTIVATIONS if "softmax" not in name]
+RECTIFIED = [
+    ops.ReLU(max_value=most, negative_slope=slope, threshold=threshold)
+    for most in (None, 6.0, 2.0)
+    for slope in (0.0, 0.1)
+    for threshold in (0.0, 0.5)
+]
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        *(ops.Activation(function=name) for name in ELEMENTWISE),
+        *RECTIFIED,
+        ops.LeakyReLU(negative_slope=0.3),
+        ops.ELU(alpha=0.7),
+    ],
+    ids=repr,
+)
+def test_of_nan_every_form_gives_what_keras_gives(op, tmp_path):
+    """Of a mean over no steps; ``soft_shrink``, ``hard_shrink`` and what has a threshold make 0 of it."""
+    x = np.linspace(-2, 3, 42, dtype="float32").reshape(3, 14)
+    x[0], x[1, 3] = np.nan, np.nan
+    graph = Graph((Value("x", ("N", 14), "float32"),), (Node("y", op, ("x",)),), ("y",))
+    wanted = np.asarray(keras_side.write(graph)(x))
+    (exact,) = REFERENCES.lookup(type(op), "y")(op.astype("float64"), [x.astype("float64")], [None])
+    np.testing.assert_allclose(exact, wanted, atol=1e-6)
+    given = torch_side.write(graph)(torch.tensor(x)).detach().numpy()
+    np.testing.assert_allclose(given, wanted, atol=1e-6)
+    export.write(graph, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(np.asarray(session.run(None, {"x": x})[0]), wanted, atol=1e-6)
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,16 @@ def hard_sigmoid_keras2(x: Tensor) -> Tensor:
     return (0.2 * x + 0.5).clamp(0, 1)
 
 
+def hard_shrink(x: Tensor) -> Tensor:
+    """Zero where not ``|x| > 1/2``, as of NaN; torch's own of NaN is NaN."""
+    return torch.where(x.abs() > 0.5, x, 0)
+
+
+def soft_shrink(x: Tensor) -> Tensor:
+    """``x`` moved towards zero by 1/2, not beyond it; of NaN it is zero, and torch's own is NaN."""
+    return torch.where(x.abs() > 0.5, x - 0.5 * x.sign(), 0)
+
+
 def sparse_plus(x: Tensor) -> Tensor:
     """Zero below -1, ``(x + 1)² / 4`` up to 1, then ``x``."""
     return torch.where(x >= 1, x, (x.clamp(-1, 1) + 1).square() / 4)
@@ -46,7 +56,7 @@ ACTIVATION_FUNCTIONS: dict[str, partial[Tensor]] = {
     "elu": partial(functional.elu),
     "exponential": partial(torch.exp),
     "gelu": partial(functional.gelu),
-    "hard_shrink": partial(functional.hardshrink),
+    "hard_shrink": partial(hard_shrink),
     "hard_sigmoid": partial(functional.hardsigmoid),
     "hard_sigmoid_keras2": partial(hard_sigmoid_keras2),
     "hard_silu": partial(functional.hardswish),
@@ -61,7 +71,7 @@ ACTIVATION_FUNCTIONS: dict[str, partial[Tensor]] = {
     "selu": partial(functional.selu),
     "sigmoid": partial(torch.sigmoid),
     "silu": partial(functional.silu),
-    "soft_shrink": partial(functional.softshrink),
+    "soft_shrink": partial(soft_shrink),
     "softmax": partial(torch.softmax, dim=-1),
     "softplus": partial(functional.softplus, threshold=40.0),
     "softsign": partial(functional.softsign),
@@ -92,7 +102,8 @@ class ReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        above = torch.where(x > self.threshold, x, 0)
+        # As in Keras, NaN is none above a threshold, and stays where there is none.
+        above = torch.where(x > self.threshold, x, 0) if self.threshold else x.clamp(min=0)
         if self.max_value is not None:
             above = above.clamp(max=self.max_value)
         if not self.negative_slope:
