@@ -89,6 +89,9 @@ class Op:
     statistics: ClassVar[Sequence[str]] = ()
     """Weights that training averages over what it sees, and does not differentiate by."""
 
+    training: ClassVar[Sequence[str]] = ()
+    """Settings that act in training alone."""
+
     @property
     def identity(self) -> bool:
         """Whether at inference the output is the input itself."""

@@ -31,6 +31,7 @@ class BatchNormalization(Op):
     """
 
     statistics: ClassVar[Sequence[str]] = ("mean", "variance")
+    training: ClassVar[Sequence[str]] = ("momentum",)
 
     size: int
     axis: int = -1
