@@ -12,7 +12,7 @@ from biport.compare.settings import (
     check_settings_argument,
     differing_settings,
     layer_ops,
-    said_behind,
+    said_elsewhere,
     unreadable,
 )
 from biport.errors import BiportError, SettingDifference, SettingsError, WeightError
@@ -96,7 +96,7 @@ def _differing(model: keras.Model, layers: Mapping[str, Any], graph: Graph) -> l
             known[name] = layer_op(layer, blank)
         except BiportError as problem:
             differences += unreadable(name, problem, graph[name].op)
-    unknown = {name: said_behind(op) for name, op in known.items()}
+    unknown = {name: said_elsewhere(op, graph[name].op) for name, op in known.items()}
     return [*differences, *differing_settings(known, graph, unknown)]
 
 

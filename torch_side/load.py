@@ -16,7 +16,7 @@ from biport.compare.settings import (
     check_settings_argument,
     differing_settings,
     layer_ops,
-    said_behind,
+    said_elsewhere,
     unreadable,
 )
 from biport.errors import BiportError, SettingDifference, SettingsError, WeightError
@@ -141,7 +141,7 @@ def _differing_layers(module: nn.Module, graph: Graph) -> list[SettingDifference
             name = path + node.name.removeprefix("layer")
             known[name] = node.op
             plain = type(layer).__module__.startswith("torch.nn.")
-            unknown[name] = (*said_behind(node.op), *(SAID_BY_FORWARD if plain else ()))
+            unknown[name] = (*said_elsewhere(node.op, first.op), *(SAID_BY_FORWARD if plain else ()))
     return [*differences, *differing_settings(known, graph, unknown)]
 
 

@@ -23,9 +23,6 @@ from biport.registry import snake_case
 FURTHER_OUTPUTS = ("return_state", "return_scores")
 """Settings that say which outputs there are beside the first."""
 
-FOLLOWED = (ops.Dense, ops.Conv1D)
-"""Layers whose activation may as well be a layer of its own."""
-
 AXES = ("axis", "axes")
 """Settings that count axes, from either end."""
 
@@ -68,7 +65,7 @@ def _settled(
     match node.op:
         case ops.Embedding(mask_zero=False) if node.inputs[0] in compared:
             return dataclasses.replace(node.op, mask_zero=True)
-        case ops.Dense() | ops.Conv1D() if said_behind(node.op):
+        case ops.Dense(activation="linear") | ops.Conv1D(activation="linear"):
             (output,) = node.outputs
             then = users.get(output, [])
             function = activation_of(then[0]) if len(then) == 1 and output not in given else None
@@ -137,9 +134,14 @@ def differing_settings(
     return differences
 
 
-def said_behind(op: Op) -> Collection[str]:
-    """Settings of a layer that another one may have in its stead, the one behind it."""
-    return ("activation",) if isinstance(op, FOLLOWED) and op.activation == "linear" else ()
+def said_elsewhere(mine: Op, yours: Op) -> Collection[str]:
+    """Settings of a layer, ``mine``, that other layers of its model may have in its stead."""
+    match mine, yours:
+        case ((ops.Dense(activation="linear") | ops.Conv1D(activation="linear")), _):
+            return ("activation",)
+        case ops.Embedding(), ops.Embedding() if mine.mask_zero == yours.mask_zero:
+            return ("mask_zero",)
+    return ()
 
 
 def unreadable(name: str, problem: BiportError, op: Op) -> list[SettingDifference]:
