@@ -10,7 +10,7 @@ import numpy as np
 from biport import ops
 from biport.errors import WeightError
 from biport.ops.attention import PROJECTIONS
-from keras_side.masks import pass_queries_mask
+from keras_side.masks import mask_scores, pass_queries_mask
 from keras_side.records import LayerRecord, WrittenLayer, present
 from keras_side.registry import reads, writes
 from keras_side.shared.attention import many_head_calls, one_head_calls
@@ -65,7 +65,7 @@ def write_additive_attention(op: ops.AdditiveAttention) -> WrittenLayer:
     )
 
 
-@reads("MultiHeadAttention", masks=pass_queries_mask, calls=many_head_calls)
+@reads("MultiHeadAttention", masks=mask_scores, calls=many_head_calls)
 def read_multi_head_attention(record: LayerRecord) -> ops.MultiHeadAttention:
     """Read a MultiHeadAttention; its kernels are ``(I, P, K)``, that of the output ``(P, V, O)``."""
     with record.settings() as config:

@@ -143,7 +143,7 @@ class LayerApplier:
         masks = [
             None
             if position not in op.masked or part is None or isinstance(part, Full)
-            else self.builder.mask_value(part)
+            else self._mask_value(layer, part)
             for position, part in enumerate(taken)
         ]
         if reader.refuse_masked is not None and any(masks):
@@ -164,6 +164,15 @@ class LayerApplier:
         if op.identity:
             return [tensors[0].twin(values[0])]
         return [KerasTensor(value, part) for value, part in zip(values, output_masks, strict=True)]
+
+    def _mask_value(self, layer: Layer, mask: Mask) -> str:
+        """The graph value of a mask that a layer takes."""
+        try:
+            return self.builder.mask_value(mask)
+        except UnsupportedError as problem:
+            raise UnsupportedError(
+                layer.owner, problem.setting, problem.value, problem.supported
+            ) from problem
 
     def _two_directions(
         self, name: str, op: ops.Bidirectional, sources: Sequence[str], mask: str
@@ -187,7 +196,7 @@ class LayerApplier:
             for tensor, mask in zip(tensors, call.masks, strict=True)
         ]
         masks = [
-            self.builder.mask_value(mask) if position in op.masked and _counts(mask) else None
+            self._mask_value(layer, mask) if position in op.masked and _counts(mask) else None
             for position, mask in enumerate(given)
         ]
         refuse_old(self.origin, layer.owner, op, any(masks))

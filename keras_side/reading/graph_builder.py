@@ -15,7 +15,7 @@ from biport.errors import (
     shown,
 )
 from biport.graph import Node, Value
-from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
+from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, OfScores, Unequal
 from keras_side.reading.config_entries import Layer
 from keras_side.reading.mask_expressions import Data, Unreadable
 from keras_side.records import MAX_PARTS, check_name
@@ -149,7 +149,11 @@ class GraphBuilder:
         raise UnsupportedError(layer.owner, "dtype", dtype, "float32 or float64 for outputs of layers")
 
     def mask_value(self, mask: Mask) -> str:
-        """The graph value of a mask, made when first asked for."""
+        """The graph value of a mask, made when first asked for.
+
+        Raises:
+            UnsupportedError: it is one that scores of an attention carry.
+        """
         if isinstance(mask, Given):
             return mask.value
         if mask in self._mask_values:
@@ -165,6 +169,10 @@ class GraphBuilder:
                 op, inputs = ops.LogicalOr(), tuple(self.mask_value(part) for part in masks)
             case InTime(masks, name):
                 op, inputs = ops.Concatenate(axis=1), tuple(self.mask_value(part) for part in masks)
+            case OfScores(value):
+                problem = f"of (N, 1, S, T), which Keras hangs on the scores of {value!r}"
+                supported = "layers without masks there, such as Activation('softmax')"
+                raise UnsupportedError(self.owner, "mask", problem, supported)
             case Full(value):
                 op, inputs, name = ops.OnesLike(), (value,), f"{value}_all_steps"
         while name in self._names:
