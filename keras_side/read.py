@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     for node in builder.nodes:
         for name in node.inputs:
             consumers.setdefault(name, set()).add(type(node.op))
-    return Graph(
+    graph = Graph(
         inputs=tuple(
             _graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in builder.inputs
         ),
@@ -146,6 +146,20 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
+    _check_converted(graph, builder.converted)
+    return graph
+
+
+def _check_converted(graph: Graph, converted: Sequence[tuple[str, str, str]]) -> None:
+    """Refuse operations that make numbers of another kind of what is there.
+
+    Raises:
+        UnsupportedError: there is one.
+    """
+    for owner, value, wanted in converted:
+        given = graph.tensors[value].dtype
+        if given != wanted and not {given, wanted} <= set(ops.INTEGERS):
+            raise UnsupportedError(owner, "dtype", wanted, given)
 
 
 def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: str) -> Value:

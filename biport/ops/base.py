@@ -97,6 +97,12 @@ class Op:
         """Whether at inference the output is the input itself."""
         return False
 
+    @property
+    def acts_in_training(self) -> bool:
+        """Whether it computes something else in training than at inference, as it is set."""
+        strength = any(getattr(self, name, 0) for name in self.training)
+        return bool(self.statistics) or strength or any(p.acts_in_training for p in self.parts().values())
+
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The outputs' shapes and dtypes.
 

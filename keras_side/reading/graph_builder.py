@@ -63,6 +63,8 @@ class GraphBuilder:
     inputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     problems: list[UnsupportedError] = field(default_factory=list)
+    converted: list[tuple[str, str, str]] = field(default_factory=list)
+    """Operations that name a dtype: what errors call them, the value they give, and the dtype."""
     _told: set[str] = field(default_factory=set)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
@@ -137,7 +139,14 @@ class GraphBuilder:
         Raises:
             UnsupportedError: it is no model input, so that its numbers are others than integers.
         """
-        dtype = layer.config.get("dtype")
+        return self.whole(layer.owner, layer.config.get("dtype"), tensor)
+
+    def whole(self, owner: str, dtype: object, tensor: KerasTensor) -> KerasTensor:
+        """A tensor where Keras takes ``dtype``; if that is integers, a model input has to give them.
+
+        Raises:
+            UnsupportedError: it takes integers, and the tensor is no model input.
+        """
         if dtype not in (*ops.INTEGERS, *SMALL_INTEGERS):
             return tensor
         position = self._positions.get(tensor.value)
@@ -146,7 +155,7 @@ class GraphBuilder:
             if value.dtype in ops.FLOATS:
                 self.inputs[position] = Value(value.name, value.shape, "int32")
             return tensor
-        raise UnsupportedError(layer.owner, "dtype", dtype, "float32 or float64 for outputs of layers")
+        raise UnsupportedError(owner, "dtype", dtype, "float32 or float64 for outputs of layers")
 
     def mask_value(self, mask: Mask) -> str:
         """The graph value of a mask, made when first asked for.

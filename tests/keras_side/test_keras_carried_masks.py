@@ -34,7 +34,7 @@ class Probe(layers.Layer):
         self.mask: np.ndarray | None = None
 
     def call(self, x: Any, mask: Any = None) -> Any:
-        self.mask = None if mask is None else keras.ops.convert_to_numpy(mask)
+        self.mask = None if mask is None else np.array(mask)
         return x
 
     def compute_output_spec(self, x: Any, mask: Any = None) -> Any:
@@ -86,7 +86,7 @@ def scanning(make: Callable[..., Any]) -> list[Any]:
 
 
 def both(merge: str | None) -> Callable[..., Any]:
-    return lambda **settings: layers.Bidirectional(layers.GRU(3, **settings), merge_mode=merge)
+    return lambda **settings: layers.Bidirectional(layers.GRU(3, **settings), merge_mode=merge)  # type: ignore[arg-type]
 
 
 SETTINGS: dict[str, dict[str, Any]] = {

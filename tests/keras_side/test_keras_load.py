@@ -201,7 +201,7 @@ def test_models_inside_are_filled_by_path() -> None:
 
 def scanning(
     *,
-    kind: type[keras.Layer] = layers.LSTM,
+    kind: Any = layers.LSTM,
     head: str = "tanh",
     then: keras.Layer | None = None,
     epsilon: float = 1e-3,
@@ -211,7 +211,7 @@ def scanning(
     **settings: Any,
 ) -> keras.Model:
     """A model with a model inside; the settings are those of the layer in its middle."""
-    inside = keras.Sequential(
+    inside: Any = keras.Sequential(
         [keras.Input((None, E)), layers.LayerNormalization(epsilon=epsilon, name="norm")], name="inner"
     )
     ids = tokens()

@@ -132,7 +132,7 @@ def test_settings_that_differ_are_named_all_of_them(kind):
     assert all(torch.equal(before[name], tensor) for name, tensor in differing.state_dict().items())
 
     torch_side.load(differing, graph, settings="ignore")
-    assert torch.equal(differing.head.weight, torch.from_numpy(graph["head"].op.weight))
+    assert torch.equal(differing.head.weight, torch.from_numpy(graph["head"].op.weights()["weight"]))
 
 
 @pytest.mark.parametrize("kind", [Tagger, Packing])

@@ -1,0 +1,197 @@
+"""What Keras takes and means something plain at inference: the same on every side, live and from files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+import keras_side
+from biport import ops
+from biport.errors import UnsupportedError
+from biport.graph import Graph
+from testing.models import check_everywhere, quiet_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning")
+layers: Any = keras.layers  # Keras annotates fewer types than it takes.
+
+V, E, H = 11, 4, 3
+
+
+def tokens() -> Any:
+    return keras.Input((None,), dtype="int32", name="ids")
+
+
+def check(inputs: Any, outputs: Any, folder: Path, hdf5: bool = True) -> Graph:
+    model = quiet_model(inputs, outputs)
+    graph = check_everywhere(model, folder)
+    if not hdf5:
+        return graph
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*HDF5.*")
+        model.save(folder / "model.h5")
+    assert keras_side.read(folder / "model.h5") == graph
+    return graph
+
+
+@pytest.mark.parametrize(
+    ("kind", "merges"),
+    [
+        (layers.LSTM, ("concat", None)),
+        pytest.param(layers.GRU, ("mul", "mul"), marks=pytest.mark.sweep),
+        pytest.param(layers.SimpleRNN, ("ave", "sum"), marks=pytest.mark.sweep),
+    ],
+)
+def test_a_bidirectional_whose_forward_layer_scans_backwards(
+    kind: Callable[..., Any], merges: Any, tmp_path: Path
+) -> None:
+    ids = tokens()
+    x = layers.Embedding(V, E, mask_zero=True)(ids)
+    outputs: list[Any] = []
+    for number, merge in enumerate(merges):
+        for settings in ({}, {"return_sequences": True, "return_state": True})[number:]:
+            forward = kind(H, go_backwards=True, **settings)
+            backward = kind(2 if merge in ("concat", None) and not settings else H, **settings)
+            both = layers.Bidirectional(forward, backward_layer=backward, merge_mode=merge)
+            outputs += keras.tree.flatten(both(x))
+            if len(settings) == 2:
+                # From states of its own, and what comes of its mask.
+                count = 4 if kind is layers.LSTM else 2
+                again = keras.tree.flatten(both(x, initial_state=outputs[-count:]))
+                outputs += [*again, layers.LSTM(2)(again[0])]
+    check(ids, outputs, tmp_path)
+
+
+def test_it_is_refused_where_it_cannot_be_split() -> None:
+    both = layers.Bidirectional(layers.LSTM(H, go_backwards=True), backward_layer=layers.LSTM(H))
+    x = keras.Input((5, 4, E))
+    model = keras.Model(x, layers.TimeDistributed(both)(x))
+    with pytest.raises(UnsupportedError, match="go_backwards"):
+        keras_side.read(model)
+    assert keras_side.recurrent_op(model.layers[-1].layer) is None
+
+
+def test_activations_that_are_layers(tmp_path: Path) -> None:
+    ids = tokens()
+    x = layers.Embedding(V, E, mask_zero=True)(ids)
+    x = layers.Dense(E, activation=layers.LeakyReLU(negative_slope=0.35), name="leaky")(x)
+    x = layers.Activation(layers.ELU(alpha=0.6))(x)
+    scan = layers.LSTM(H, activation=layers.LeakyReLU(negative_slope=0.2), return_sequences=True)(x)
+    narrow = layers.Conv1D(2, 2, padding="same", activation=layers.ReLU(0.7, 0.1, 0.2), name="narrow")(scan)
+    graph = check(ids, [narrow, scan, layers.Dense(2, layers.Softmax(axis=-1))(scan)], tmp_path)
+    assert graph["leaky.activation"].op == ops.LeakyReLU(negative_slope=0.35)
+    assert graph["leaky"].op.settings()["activation"] == "linear"
+    for layer in (layers.LSTM(2, activation=layers.LeakyReLU(0.35)), layers.Dense(2, layers.PReLU())):
+        with pytest.raises(UnsupportedError, match="activation"):
+            keras_side.read(keras.Sequential([keras.Input((5, E)), layer]))
+
+
+def test_what_changes_nothing_between_layers(tmp_path: Path) -> None:
+    ids = tokens()
+    table = layers.Embedding(V, E, mask_zero=True)
+    same = [
+        lambda x: keras.ops.stop_gradient(x),
+        lambda x: keras.ops.copy(x),
+        lambda x: keras.ops.cast(x, "float32"),
+        lambda x: keras.ops.convert_to_tensor(x),
+        lambda x: keras.ops.real(x),
+    ]
+    outputs = [layers.LSTM(H, return_sequences=True)(change(table(ids))) for change in same]
+    graph = check(ids, outputs, tmp_path)
+    masked = [node.masks[0] is not None for node in graph.nodes if isinstance(node.op, ops.LSTM)]
+    # TensorFlow gives the very tensor where there is nothing to convert, and the mask that hangs on it.
+    assert masked == [False, False, True, True, True]
+
+
+def test_ids_that_are_cast(tmp_path: Path) -> None:
+    x: Any = keras.Input((None,), name="ids")
+    y = layers.LSTM(H)(layers.Embedding(V, E, mask_zero=True)(keras.ops.cast(x, "int32")))
+    graph = check(x, y, tmp_path)
+    assert graph.inputs[0].dtype == "int32"
+    model = keras.Model(x, keras.ops.cast(keras.ops.tanh(keras.ops.cast(x, "float32")), "int32"))
+    with pytest.raises(UnsupportedError, match="dtype='int32'"):
+        keras_side.read(model)
+    with pytest.raises(UnsupportedError, match="dtype='float16'"):
+        keras_side.read(keras.Model(x, keras.ops.cast(x, "float16")))
+
+
+def test_the_size_of_an_attention_is_its_own(tmp_path: Path) -> None:
+    ids = tokens()
+    x = layers.Embedding(V, E, mask_zero=True)(ids)
+    y = layers.MultiHeadAttention(2, 3, value_dim=2, output_shape=7, name="looks")(x, x)
+    z = layers.MultiHeadAttention(2, 3, output_shape=(5,), use_bias=False, flash_attention=False)(y, y)
+    graph = check(ids, [y, z], tmp_path, hdf5=False)
+    assert graph.tensors["looks"].shape == ("N", "T", 7)
+    wide = keras.Input((5, 4))
+    attended = layers.MultiHeadAttention(2, 3, output_shape=(2, 3))(wide, wide)
+    with pytest.raises(UnsupportedError, match="output_shape"):
+        keras_side.read(keras.Model(wide, attended))
+
+
+@pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`:UserWarning")
+def test_scaled_and_not_centred(tmp_path: Path) -> None:
+    x = keras.Input((4, E), name="x")
+    y = layers.LayerNormalization(rms_scaling=True, epsilon=1e-2)(x)
+    y = layers.LayerNormalization(axis=[1, 2], rms_scaling=True, center=False)(layers.Dense(3)(y))
+    check(x, layers.LayerNormalization(axis=1, rms_scaling=True, scale=False)(y), tmp_path)
+
+
+def trained(between: Any) -> Any:
+    ids = tokens()
+    x = layers.Embedding(V, E, mask_zero=True)(ids)
+    return ids, between(x)
+
+
+def nested(*parts: Any) -> Any:
+    """A model inside."""
+    return keras.Sequential([keras.Input((None, E)), *parts])
+
+
+def never_dropping() -> Any:
+    x = keras.Input((None, E))
+    return keras.Model(x, layers.Dropout(0.5)(x, training=False))
+
+
+def test_told_to_train_where_that_means_nothing(tmp_path: Path) -> None:
+    def between(x: Any) -> Any:
+        x = layers.Dropout(0.4)(x, training=False)
+        x = layers.BatchNormalization()(x, training=False)
+        x = layers.Dropout(0.0)(x, training=True)
+        x = layers.Bidirectional(layers.LSTM(2, return_sequences=True))(x, training=True)
+        x = layers.MultiHeadAttention(2, 2)(x, x, training=True)
+        x = nested(layers.Dense(E), layers.GRU(H, return_sequences=True))(x, training=True)
+        x = layers.TimeDistributed(layers.Dense(E))(x, training=True)
+        # What the layer inside says counts for more.
+        return never_dropping()(x, training=True)
+
+    ids, y = trained(between)
+    check(ids, y, tmp_path, hdf5=False)
+
+
+TRAINING: dict[str, Callable[[Any], Any]] = {
+    "Dropout": lambda x: layers.Dropout(0.4)(x, training=True),
+    "SpatialDropout1D": lambda x: layers.SpatialDropout1D(0.4)(x, training=True),
+    "BatchNormalization": lambda x: layers.BatchNormalization(momentum=0.0)(x, training=True),
+    "LSTM": lambda x: layers.LSTM(H, recurrent_dropout=0.2)(x, training=True),
+    "Bidirectional": lambda x: layers.Bidirectional(layers.GRU(H, dropout=0.2))(x, training=True),
+    "RNN": lambda x: layers.RNN(
+        layers.StackedRNNCells([layers.LSTMCell(2), layers.LSTMCell(2, dropout=0.1)])
+    )(x, training=True),
+    "MultiHeadAttention": lambda x: layers.MultiHeadAttention(2, 2, dropout=0.1)(x, x, training=True),
+    "Attention": lambda x: layers.Attention(dropout=0.1)([x, x], training=True),
+    "TimeDistributed": lambda x: layers.TimeDistributed(layers.Dropout(0.1))(x, training=True),
+    "inside": lambda x: nested(layers.Dense(E), layers.Dropout(0.5, name="dropping"))(x, training=True),
+}
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_told_to_train_where_that_goes_on_at_inference(name: str) -> None:
+    model = keras.Model(*trained(TRAINING[name]))
+    with pytest.raises(
+        UnsupportedError, match="'dropping'.*training=True" if name == "inside" else "training=True"
+    ):
+        keras_side.read(model)
