@@ -16,6 +16,8 @@ from keras_side import registered
 TRAINING_ONLY = (
     "name",
     "trainable",
+    # Whether inputs of another float dtype are cast: a graph has one.
+    "autocast",
     "activity_regularizer",
     *(
         f"{weight}_{setting}"

@@ -51,7 +51,7 @@ SUPPORT: Sequence[Support] = (
         "embedding",
         ("Embedding",),
         ("nn.Embedding",),
-        "`mask_zero`; ids checked against the table",
+        "`mask_zero`; ids checked against the table, of float inputs too",
         ("max_norm",),
     ),
     Support("dense", ("Dense",), ("nn.Linear",), "over the last axis, every activation"),

@@ -10,7 +10,24 @@ import numpy as np
 
 from biport.ops.base import Locality, Op, parameter
 from biport.ops.checks import check_array, check_sizes, need, take
-from biport.ops.tensor import INTEGERS, Tensor
+from biport.ops.tensor import FLOATS, INTEGERS, Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ToIds(Op):
+    """Floats that are whole numbers to integers, any shape; other floats are no ids, and refused.
+
+    Keras cuts them to integers without a word.
+    """
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, FLOATS)
+        return (Tensor(x.shape, "int32"),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.ELEMENT
 
 
 @final

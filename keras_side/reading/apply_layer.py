@@ -94,11 +94,13 @@ class LayerApplier:
         op = data_operation(layer.class_name, len(tensors), config)
         if op is None:
             return None
-        self.builder.add(Node(name, op, tuple(tensor.value for tensor in tensors)))
         if isinstance(config.get("dtype"), str):
             owner = f"{self.builder.owner}: operation {layer.name!r} ({layer.class_name})"
-            self.builder.whole(owner, config["dtype"], tensors[0])
             self.builder.converted.append((owner, name, config["dtype"]))
+            if self.builder.cuts(owner, config["dtype"], tensors[0]):
+                self.builder.add(Node(name, ops.ToIds(), (tensors[0].value,)))
+                return [KerasTensor(name)]
+        self.builder.add(Node(name, op, tuple(tensor.value for tensor in tensors)))
         return [tensors[0].twin(name) if IDENTITIES.get(layer.class_name) else KerasTensor(name)]
 
     def arguments(

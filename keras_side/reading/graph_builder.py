@@ -139,23 +139,24 @@ class GraphBuilder:
         Raises:
             UnsupportedError: it is no model input, so that its numbers are others than integers.
         """
-        return self.whole(layer.owner, layer.config.get("dtype"), tensor)
+        if self.cuts(layer.owner, layer.config.get("dtype"), tensor):
+            position = self._positions[tensor.value]
+            value = self.inputs[position]
+            self.inputs[position] = Value(value.name, value.shape, "int32")
+        return tensor
 
-    def whole(self, owner: str, dtype: object, tensor: KerasTensor) -> KerasTensor:
-        """A tensor where Keras takes ``dtype``; if that is integers, a model input has to give them.
+    def cuts(self, owner: str, dtype: object, tensor: KerasTensor) -> bool:
+        """Whether a tensor holds floats, those of a model input, where Keras takes integers.
 
         Raises:
-            UnsupportedError: it takes integers, and the tensor is no model input.
+            UnsupportedError: it is no model input, so that its numbers are others than integers.
         """
         if dtype not in (*ops.INTEGERS, *SMALL_INTEGERS):
-            return tensor
+            return False
         position = self._positions.get(tensor.value)
-        if position is not None:
-            value = self.inputs[position]
-            if value.dtype in ops.FLOATS:
-                self.inputs[position] = Value(value.name, value.shape, "int32")
-            return tensor
-        raise UnsupportedError(owner, "dtype", dtype, "float32 or float64 for outputs of layers")
+        if position is None:
+            raise UnsupportedError(owner, "dtype", dtype, "float32 or float64 for outputs of layers")
+        return self.inputs[position].dtype in ops.FLOATS
 
     def mask_value(self, mask: Mask) -> str:
         """The graph value of a mask, made when first asked for.

@@ -41,7 +41,14 @@ IDENTITIES: Mapping[str, bool] = {
 }
 """Operations that change nothing at inference, and whether they give the very tensor, mask and all."""
 
-OPS: tuple[type[Op], ...] = (*MERGES.values(), ops.Activation, ops.Concatenate, ops.Flip, ops.Identity)
+OPS: tuple[type[Op], ...] = (
+    *MERGES.values(),
+    ops.Activation,
+    ops.Concatenate,
+    ops.Flip,
+    ops.Identity,
+    ops.ToIds,
+)
 """What operations are read as."""
 
 SUPPORTED = (

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
+import torch
 
+import export
 import keras_side
-from biport import ops
-from biport.errors import UnsupportedError
+import torch_side
+from biport import ops, reference
+from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph
 from testing.models import check_everywhere, quiet_model
 
@@ -111,12 +115,41 @@ def test_ids_that_are_cast(tmp_path: Path) -> None:
     x: Any = keras.Input((None,), name="ids")
     y = layers.LSTM(H)(layers.Embedding(V, E, mask_zero=True)(keras.ops.cast(x, "int32")))
     graph = check(x, y, tmp_path)
-    assert graph.inputs[0].dtype == "int32"
+    assert graph.inputs[0].dtype == "float32"
     model = keras.Model(x, keras.ops.cast(keras.ops.tanh(keras.ops.cast(x, "float32")), "int32"))
     with pytest.raises(UnsupportedError, match="dtype='int32'"):
         keras_side.read(model)
     with pytest.raises(UnsupportedError, match="dtype='float16'"):
         keras_side.read(keras.Model(x, keras.ops.cast(x, "float16")))
+
+
+def test_floats_that_are_ids_and_numbers_too(tmp_path: Path) -> None:
+    x: Any = keras.Input((6,), name="x")
+    table = layers.Embedding(V, E, mask_zero=True)
+    y = layers.GRU(H)(table(x))
+    z = layers.LSTM(H, return_sequences=True)(table(keras.ops.cast(x, "int32")))
+    graph = check(x, [y, z, layers.Dense(2)(x)], tmp_path)
+    assert [str(node.op) for node in graph.nodes if isinstance(node.op, ops.ToIds)] == ["ToIds()"] * 2
+    whole = np.array([[3, 1, 0, 0, 5, 10]], "float32")
+    module, session = torch_side.write(graph), export.Session(tmp_path / "fused.onnx")
+    written = keras_side.write(graph)
+    runs: list[Callable[[Any], Any]] = [
+        lambda array: reference.run(graph, [array]),
+        lambda array: keras_side.run(written, [array]),
+        lambda array: torch_side.run(module, [array]),
+        lambda array: session.run([array]),
+    ]
+    for run in runs:
+        np.testing.assert_allclose(run(whole)[0], runs[0](whole)[0], atol=1e-6)
+        for wrong, words in (
+            (whole + 0.5, "whole numbers"),
+            (whole - 1, "found -1"),
+            (whole + 1, "found 11"),
+        ):
+            with pytest.raises(InputError, match=words):
+                run(wrong)
+    with pytest.raises(ValueError, match="whole numbers"):
+        module(torch.from_numpy(whole + 0.5))
 
 
 def test_the_size_of_an_attention_is_its_own(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ from biport import ops
 from torch_side import layers
 from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
+
+register_layer(ops.ToIds, layers.ToIds, {})
 
 
 @states(ops.Embedding)
