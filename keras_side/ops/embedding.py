@@ -41,7 +41,7 @@ def write_to_ids(op: ops.ToIds) -> WrittenLayer:
 
 @writes(ops.Embedding)
 def write_embedding(op: ops.Embedding) -> WrittenLayer:
-    """Write an Embedding."""
+    """Write an Embedding; of a ``padding_idx`` Keras knows nothing, and trains that row too."""
     return WrittenLayer(
         class_name="Embedding",
         config={

@@ -15,7 +15,7 @@ import torch
 import export
 import keras_side
 import torch_side
-from biport import ops, reference
+from biport import ops, reference, verify
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph
 from testing.models import check_everywhere, quiet_model
@@ -150,6 +150,7 @@ def test_floats_that_are_ids_and_numbers_too(tmp_path: Path) -> None:
                 run(wrong)
     with pytest.raises(ValueError, match="whole numbers"):
         module(torch.from_numpy(whole + 0.5))
+    assert verify(written, module, inputs=[whole], gradients=True).ok
 
 
 def test_the_size_of_an_attention_is_its_own(tmp_path: Path) -> None:
