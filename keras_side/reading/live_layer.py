@@ -11,7 +11,7 @@ import numpy as np
 
 from biport.errors import BiportError, UnsupportedError
 from biport.ops import Bidirectional, Op, Recurrent
-from keras_side.reading.live_model import LiveVariables, check_live
+from keras_side.reading.live_model import LiveVariables, check_live, reason
 from keras_side.records import LayerRecord, serialized
 from keras_side.registry import READERS
 from keras_side.unsupported import unsupported_class
@@ -53,8 +53,7 @@ def layer_op(layer: Any, instead: Mapping[int, np.ndarray] | None = None) -> Op:
     try:
         data = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
     except (NotImplementedError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UnsupportedError(owner, "configuration", reason, "layers Keras can serialise") from error
+        raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
     class_name, config = serialized(owner, data)
     if class_name not in READERS:
         raise unsupported_class(owner, class_name, config)
