@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import keras_side
 from biport import reference
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Value
+from biport.ops import Softmax
 from keras_side.masks import Full, Mask, OfScores
 from keras_side.reading.live_model import describe
 from keras_side.reading.traverse import Traversal
@@ -178,3 +180,13 @@ def test_what_takes_the_mask_of_scores_is_refused(layer: Any, causal: bool) -> N
     with pytest.raises(UnsupportedError, match=r"(?s)layer .*mask=.*scores of 'looks'.*Activation"):
         keras_side.read(keras.Model(IDS, [y, taken]))
     keras_side.read(keras.Model(IDS, [y, layers.Activation("softmax")(passed)]))
+
+
+def test_such_a_layer_is_not_written_either() -> None:
+    x = sequence(False)
+    attention = layers.MultiHeadAttention(2, 3, name="looks")
+    _, scores = attention(x, x, return_attention_scores=True, use_causal_mask=True)
+    graph = keras_side.read(keras.Model(IDS, layers.Activation("softmax", name="last")(scores)))
+    nodes = [dataclasses.replace(node, op=Softmax()) if node.name == "last" else node for node in graph.nodes]
+    with pytest.raises(UnsupportedError, match=r"'last'.*scores of 'looks'"):
+        keras_side.write(Graph(graph.inputs, tuple(nodes), graph.outputs))

@@ -62,7 +62,7 @@ def test_a_bidirectional_whose_forward_layer_scans_backwards(
             backward = kind(2 if merge in ("concat", None) and not settings else H, **settings)
             both = layers.Bidirectional(forward, backward_layer=backward, merge_mode=merge)
             outputs += keras.tree.flatten(both(x))
-            if len(settings) == 2:
+            if len(settings) == 2 and merge:
                 # From states of its own, and what comes of its mask.
                 count = 4 if kind is layers.LSTM else 2
                 again = keras.tree.flatten(both(x, initial_state=outputs[-count:]))
@@ -229,3 +229,39 @@ def test_told_to_train_where_that_goes_on_at_inference(name: str) -> None:
         UnsupportedError, match="'dropping'.*training=True" if name == "inside" else "training=True"
     ):
         keras_side.read(model)
+
+
+def described(neutral: bool) -> keras.Model:
+    """A model, plain or full of settings that change nothing at inference."""
+
+    def given(**settings: Any) -> dict[str, Any]:
+        return settings if neutral else {}
+
+    penalty, limit = keras.regularizers.L1L2(0.1, 0.2), keras.constraints.MaxNorm(9)
+    trained = given(
+        kernel_regularizer=penalty, kernel_constraint=limit, bias_initializer="ones", trainable=False
+    )
+    ids = keras.Input((5,), dtype="int32", name="ids")
+    x = layers.Embedding(V, E, name="table", **given(embeddings_initializer="zeros", autocast=False))(ids)
+    x = layers.Dropout(0.2, name="drop", **given(seed=3, noise_shape=(None, None, None)))(x)
+    scanned = given(unroll=True, recurrent_regularizer="l2", seed=4, implementation=1, use_cudnn=False)
+    x = layers.LSTM(H, return_sequences=True, name="scan", **trained, **scanned)(x)
+    x = layers.Conv1D(H, 2, padding="same", name="narrow", **trained)(x)
+    x = layers.BatchNormalization(name="norm", **given(beta_regularizer=penalty, gamma_initializer="zeros"))(
+        x
+    )
+    x = layers.ReLU(name="relu", **given(activity_regularizer=penalty, dtype=keras.DTypePolicy("float32")))(x)
+    x = layers.MultiHeadAttention(2, 2, name="looks", **trained, **given(attention_axes=(1,), seed=1))(x, x)
+    return quiet_model(ids, layers.Dense(2, name="head", **trained, **given(activity_regularizer="l1"))(x))
+
+
+@pytest.mark.filterwarnings("ignore:.*does not support masking:UserWarning")
+def test_what_changes_nothing_at_inference_is_read_past(tmp_path: Path) -> None:
+    plain, neutral = described(False), described(True)
+    neutral.set_weights(plain.get_weights())
+    graph = keras_side.read(neutral)
+    assert graph == keras_side.read(plain)
+    neutral.save(tmp_path / "neutral.keras")
+    assert keras_side.read(tmp_path / "neutral.keras") == graph
+    rows = np.random.default_rng(0).integers(0, V, (3, 5)).astype("int32")
+    np.testing.assert_allclose(np.asarray(neutral(rows)), reference.run(graph, [rows])[0], atol=1e-5)
