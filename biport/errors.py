@@ -4,6 +4,7 @@ BiportError
 ├── InputError               data or arguments a model or a command cannot take      exit 2
 ├── FileError                a file that is missing, truncated, foreign or hostile   exit 2
 ├── WeightError              weights missing, left over, misshapen or not finite     exit 2
+├── SettingsError            a model to be filled that computes something else       exit 2
 ├── GraphError               a graph that does not hold together                     exit 2
 ├── MissingDependencyError   an optional package this task needs is not installed    exit 2
 ├── DifferentError           what was written computes something else; not kept      exit 1
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -77,6 +79,44 @@ class FileError(BiportError, ValueError):
 
 class WeightError(BiportError, ValueError):
     """Weights that are missing, left over, of the wrong shape, or not finite."""
+
+
+@dataclass(frozen=True)
+class SettingDifference:
+    """A layer of a model that computes something else than the graph's node of its name.
+
+    Args:
+        layer: its name.
+        setting: which; of a layer inside by its path, ``forward.activation``.
+        target: what it is in the model.
+        graph: what it is in the graph.
+    """
+
+    layer: str
+    setting: str
+    target: Any
+    graph: Any
+
+    def __str__(self) -> str:
+        return (
+            f"layer {self.layer!r}: {self.setting} is {shown(self.target)}, the graph's {shown(self.graph)}"
+        )
+
+
+class SettingsError(BiportError, ValueError):
+    """A model that is to be filled with a graph's weights and would compute something else with them.
+
+    Args:
+        owner: the model.
+        differences: all of them.
+    """
+
+    def __init__(self, owner: str, differences: Sequence[SettingDifference]) -> None:
+        self.differences = tuple(differences)
+        head = f"{owner} computes something else than the graph; settings='ignore' fills it all the same:"
+        lines = [head, *(f"  - {difference}" for difference in self.differences)]
+        super().__init__(head)
+        self.args = ("\n".join(printable(line) for line in lines),)
 
 
 class GraphError(BiportError, ValueError):

@@ -12,16 +12,25 @@ import numpy as np
 
 from biport.errors import InputError
 from biport.graph import Graph, Value
-from biport.ops import INTEGERS, Embedding
+from biport.ops import INTEGERS, Embedding, ToIds
+
+
+def id_inputs(graph: Graph) -> dict[str, str]:
+    """The values that are ids as they are given: each model input, and what `ToIds` makes of one."""
+    sources = {value.name: value.name for value in graph.inputs}
+    for node in graph.nodes:
+        if isinstance(node.op, ToIds) and node.inputs[0] in sources:
+            sources[node.outputs[0]] = sources[node.inputs[0]]
+    return sources
 
 
 def id_bounds(graph: Graph) -> dict[str, int]:
     """For each graph input that feeds an embedding: the number of its rows, V; ids are below it."""
-    names = {value.name for value in graph.inputs}
+    sources = id_inputs(graph)
     bounds: dict[str, int] = {}
     for node in graph.nodes:
-        if isinstance(node.op, Embedding) and node.inputs[0] in names:
-            source = node.inputs[0]
+        if isinstance(node.op, Embedding) and node.inputs[0] in sources:
+            source = sources[node.inputs[0]]
             bounds[source] = min(node.op.num_embeddings, bounds.get(source, node.op.num_embeddings))
     return bounds
 
@@ -94,6 +103,10 @@ def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:
         raise InputError(f"{owner}: holds NaN or infinite numbers")
     elif value.dtype == "bool" and array.dtype.kind != "b":
         raise InputError(f"{owner}: expected bool, found {array.dtype}")
+    elif bound is not None:
+        if not np.array_equal(array, np.trunc(array)):
+            raise InputError(f"{owner}: expected ids, whole numbers in [0, {bound}), found others")
+        _check_ids(owner, "int64", bound, array.astype("int64"))
     return array.astype(value.dtype, copy=False)
 
 

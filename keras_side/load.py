@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 import keras_side.ops
-from biport.errors import WeightError
+from biport.compare.settings import (
+    check_settings_argument,
+    differing_settings,
+    layer_ops,
+    said_elsewhere,
+    unreadable,
+)
+from biport.errors import BiportError, SettingDifference, SettingsError, WeightError
 from biport.graph import Graph
+from biport.ops import Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport, summed_biases
+from keras_side.read import read_live
+from keras_side.reading.live_layer import layer_op
 from keras_side.records import WrittenLayer
 from keras_side.registry import WRITERS
 
@@ -21,13 +31,19 @@ if TYPE_CHECKING:
 discover(keras_side.ops)
 
 
-def load(model: keras.Model, graph: Graph) -> LoadReport:
+def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore"] = "check") -> LoadReport:
     """Fill an existing Keras model with a graph's weights, layer by layer, by name.
+
+    The settings of both are compared, each layer's and each activation's behind it. Not compared is what
+    acts in training alone, how layers are wired, and which masks reach them; of a model that
+    `keras_side.read` refuses, neither are activations that are layers of their own. `biport.verify` compares
+    what the models compute.
 
     Args:
         model: a built model whose layers have the names of the graph's nodes; those of a model inside it,
             the names ``outer.inner``.
         graph: where the weights come from.
+        settings: ``"ignore"`` fills layers that compute something else, too.
 
     Returns:
         What was filled, and where two biases had to be added up.
@@ -35,7 +51,9 @@ def load(model: keras.Model, graph: Graph) -> LoadReport:
     Raises:
         WeightError: layers or weights missing, left over or of another shape, all named at once; the model
             is then left as it was.
+        SettingsError: layers compute something else than the graph's, all named at once; likewise.
     """
+    check_settings_argument(settings)
     written = {
         node.name: (node.op, WRITERS.lookup(type(node.op), node.name)(node.op))
         for node in graph.nodes
@@ -51,9 +69,35 @@ def load(model: keras.Model, graph: Graph) -> LoadReport:
             problems.append(f"layer {name!r} has the shapes {shapes}, the graph {wanted}")
     if problems:
         raise WeightError(f"model {model.name!r}: " + "; ".join(sorted(problems)))
+    differences = _differing(model, {name: layers[name] for name in written}, graph)
+    if differences and settings == "check":
+        raise SettingsError(f"model {model.name!r}", differences)
     for name, (_, layer) in written.items():
         set_weights(layers[name], layer, name)
     return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))
+
+
+def _differing(model: keras.Model, layers: Mapping[str, Any], graph: Graph) -> list[SettingDifference]:
+    """The settings in which a model differs from a graph, whose weights fit the model's ``layers``."""
+    # What stands in the model now is about to be replaced, and may be anything.
+    blank = {
+        id(variable): np.zeros(variable.shape, "float64" if variable.dtype == "float64" else "float32")
+        for variable in model.variables
+    }
+    try:
+        return differing_settings(layer_ops(read_live(model, blank)), graph)
+    except BiportError:
+        # Somewhere in the model is something that biport does not read.
+        pass
+    known: dict[str, Op] = {}
+    differences: list[SettingDifference] = []
+    for name, layer in layers.items():
+        try:
+            known[name] = layer_op(layer, blank)
+        except BiportError as problem:
+            differences += unreadable(name, problem, graph[name].op)
+    unknown = {name: said_elsewhere(op, graph[name].op) for name, op in known.items()}
+    return [*differences, *differing_settings(known, graph, unknown)]
 
 
 def _weighted(model: keras.Model, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 
 from biport.errors import UnsupportedError
-from biport.ops import Op
+from biport.ops import MultiHeadAttention, Op
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,21 @@ class Full:
     value: str
 
 
-def _without_name(mask: Given | Unequal | FeaturesUnequal | Full) -> tuple[object, ...]:
+@dataclass(frozen=True)
+class OfScores:
+    """``(N, 1, S, T)``, where the queries of an attention may look; no layer here takes such a mask.
+
+    Keras 3.15 hangs it on the scores because the softmax inside carries it on.
+    """
+
+    value: str
+
+
+def _without_name(mask: Given | Unequal | FeaturesUnequal | Full | OfScores) -> tuple[object, ...]:
     return type(mask).__name__, mask.value, getattr(mask, "number", None)
 
 
-Mask = Given | Unequal | FeaturesUnequal | AllOf | AnyOf | InTime | Full
+Mask = Given | Unequal | FeaturesUnequal | AllOf | AnyOf | InTime | Full | OfScores
 
 
 def stop_mask(
@@ -107,8 +117,17 @@ def pass_mask(
 def pass_queries_mask(
     op: Op, name: str, inputs: Sequence[str], masks: Sequence[Mask | None]
 ) -> Sequence[Mask | None]:
-    """The output of an attention carries the queries' mask, its scores none."""
+    """The output of an attention of one head carries the queries' mask, its scores none."""
     return (masks[0], *[None] * (op.output_count - 1))
+
+
+def mask_scores(
+    op: Op, name: str, inputs: Sequence[str], masks: Sequence[Mask | None]
+) -> Sequence[Mask | None]:
+    """Of many heads: the output carries the queries' mask, the scores one of where these may look."""
+    assert isinstance(op, MultiHeadAttention)
+    limited = op.causal or any(mask is not None and not isinstance(mask, Full) for mask in masks)
+    return (masks[0], *[OfScores(name) if limited else None] * (op.output_count - 1))
 
 
 def any_if_all(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError, raise_unsupported
-from biport.graph import Graph, Value
+from biport.graph import Graph, Node, Value
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
 from keras_side.reading import operations
@@ -138,21 +138,54 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     for node in builder.nodes:
         for name in node.inputs:
             consumers.setdefault(name, set()).add(type(node.op))
-    return Graph(
+    mixed = [value.name for value in builder.inputs if _takes_both(value, consumers.get(value.name, set()))]
+    graph = Graph(
         inputs=tuple(
             _graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in builder.inputs
         ),
-        nodes=tuple(builder.nodes),
+        nodes=tuple(_with_ids(builder.nodes, mixed)),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
+    _check_converted(graph, builder.converted)
+    return graph
+
+
+TAKE_IDS = {ops.Embedding, ops.NotEqual}
+
+
+def _takes_both(value: Value, used_by: set[type[ops.Op]]) -> bool:
+    """Whether a model input of floats is read as ids by some layers and as floats by others."""
+    return value.dtype in ops.FLOATS and bool(used_by & TAKE_IDS) and bool(used_by - TAKE_IDS)
+
+
+def _with_ids(nodes: Sequence[Node], inputs: Sequence[str]) -> Iterator[Node]:
+    """The nodes, those that take ids reading what `ops.ToIds` makes of these inputs."""
+    ids = {name: f"{name}.ids" for name in inputs}
+    yield from (Node(ids[name], ops.ToIds(), (name,)) for name in inputs)
+    for node in nodes:
+        if type(node.op) in TAKE_IDS and node.inputs[0] in ids:
+            node = dataclasses.replace(node, inputs=(ids[node.inputs[0]],))
+        yield node
+
+
+def _check_converted(graph: Graph, converted: Sequence[tuple[str, str, str]]) -> None:
+    """Refuse operations that make numbers of another kind of what is there.
+
+    Raises:
+        UnsupportedError: there is one.
+    """
+    for owner, value, wanted in converted:
+        given = graph.tensors[value].dtype
+        if given != wanted and not {given, wanted} <= set(ops.INTEGERS):
+            raise UnsupportedError(owner, "dtype", wanted, given)
 
 
 def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: str) -> Value:
     """A model input as the graph declares it.
 
     Keras takes ids as floats, the default of an InputLayer, and cuts them to integers; a graph says what
-    they are. All float values of a graph have the dtype of its weights.
+    they are, for layers that take nothing else. All float values of a graph have the dtype of its weights.
     """
     if value.dtype in (*ops.INTEGERS, "bool"):
         return value
@@ -160,11 +193,7 @@ def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: st
         raise UnsupportedError(
             f"{owner}: input {value.name!r}", "dtype", value.dtype, (*ops.INTEGERS, *ops.FLOATS, "bool")
         )
-    takes_ids = used_by & {ops.Embedding, ops.NotEqual}
-    if takes_ids and used_by - takes_ids:
-        raise UnsupportedError(
-            f"{owner}: input {value.name!r}", "dtype", value.dtype, "integers for an input that holds ids"
-        )
-    if takes_ids or value.dtype in SMALL_INTEGERS:
+    only_ids = bool(used_by & TAKE_IDS) and not used_by - TAKE_IDS
+    if only_ids or value.dtype in SMALL_INTEGERS:
         return Value(value.name, value.shape, "int32")
     return Value(value.name, value.shape, dtype)

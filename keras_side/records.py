@@ -16,6 +16,8 @@ from keras_side import registered
 TRAINING_ONLY = (
     "name",
     "trainable",
+    # Whether inputs of another float dtype are cast: a graph has one.
+    "autocast",
     "activity_regularizer",
     *(
         f"{weight}_{setting}"
@@ -80,7 +82,7 @@ class LayerRecord:
         """The configuration to be accounted for, with what every layer has already accounted for."""
         config = Config(self.owner, self.config)
         check_dtype(self.owner, config.take("dtype", default="float32"))
-        config.require(quantization_config=None, lora_rank=None)
+        config.require(quantization_config=None, lora_rank=None, lora_alpha=None)
         config.ignore(*TRAINING_ONLY)
         return config
 

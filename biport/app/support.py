@@ -51,7 +51,7 @@ SUPPORT: Sequence[Support] = (
         "embedding",
         ("Embedding",),
         ("nn.Embedding",),
-        "`mask_zero`; ids checked against the table",
+        "`mask_zero`; ids checked against the table, of float inputs too",
         ("max_norm",),
     ),
     Support("dense", ("Dense",), ("nn.Linear",), "over the last axis, every activation"),
@@ -59,8 +59,8 @@ SUPPORT: Sequence[Support] = (
         "attention",
         ("Attention", "AdditiveAttention", "MultiHeadAttention"),
         ("nn.MultiheadAttention",),
-        "keys of their own, causal, with their scores, under the masks of queries, values and keys; torch's "
-        "without masks",
+        "keys of their own, causal, with their scores, `output_shape`, under the masks of queries, values "
+        "and keys; torch's without masks",
         ("attention_mask", "key_padding_mask", "attn_mask", "use_gate", "attention_axes other than time"),
     ),
     Support(
@@ -81,8 +81,8 @@ SUPPORT: Sequence[Support] = (
         "normalization",
         ("BatchNormalization", "LayerNormalization", "UnitNormalization"),
         ("nn.BatchNorm1d", "nn.LayerNorm", "F.normalize"),
-        "any axis, with or without scale and offset, as at inference",
-        ("renorm", "rms_scaling", "track_running_stats=False"),
+        "any axis, with or without scale and offset, `rms_scaling`, as at inference",
+        ("renorm", "track_running_stats=False"),
     ),
     Support(
         "activation",

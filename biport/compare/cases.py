@@ -12,7 +12,7 @@ import numpy as np
 
 from biport.analysis.lengths import needed_steps
 from biport.graph import Graph, Value
-from biport.inputs import id_bounds
+from biport.inputs import id_bounds, id_inputs
 from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
 
 PATTERNS = ("full", "right", "left", "holes", "all padding")
@@ -138,7 +138,7 @@ def random_inputs(
         else:
             valid = np.arange(steps) < np.resize(lengths, N)[:, None]
         number = None if padding is None else padding.get(value.name)
-        if value.dtype in INTEGERS:
+        if value.dtype in INTEGERS or value.name in (id_bounds or {}):
             bound = (id_bounds or {}).get(value.name, unbounded)
             array = _ids(shape, valid, bound, 0 if number is None else int(number), rng)
         elif value.dtype == "bool":
@@ -180,11 +180,11 @@ def _ids(
 def padding_values(graph: Graph) -> dict[str, float]:
     """What stands at padded steps, for each input that a mask is made of: an id, or what all features are."""
     kinds = NotEqual, FeaturesNotEqual
-    names = {value.name for value in graph.inputs}
+    sources = id_inputs(graph)
     return {
-        node.inputs[0]: node.op.value
+        sources[node.inputs[0]]: node.op.value
         for node in graph.nodes
-        if isinstance(node.op, kinds) and node.inputs[0] in names
+        if isinstance(node.op, kinds) and node.inputs[0] in sources
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from biport import reference
 from biport.graph import Graph, trained
-from biport.ops import FLOATS, FeaturesNotEqual
+from biport.ops import FLOATS, FeaturesNotEqual, ToIds
 
 STEP = 1e-5
 """What a number is moved by, there and back: the slope is then off by about 1e-10 of its third derivative."""
@@ -111,9 +111,13 @@ class Slopes:
         direction = rng.choice([-1.0, 1.0], self.shapes[path])
         if path in self._inputs:
             direction[self._padded(path)] = 0
+        moves = direction.copy()
+        if path in self._ops and (row := getattr(self._ops[path][0], "padding_idx", None)) is not None:
+            # Whatever it would change, the gradient of this row is said to be zero.
+            moves[row] = 0
 
         def moved(step: float) -> list[np.ndarray]:
-            return self._moved(path, direction * step)
+            return self._moved(path, moves * step)
 
         def sides() -> tuple[float, float]:
             right, left = moved(SHORT_STEP), moved(-SHORT_STEP)
@@ -124,8 +128,10 @@ class Slopes:
         return Slope(direction, central, EPS * self.size / STEP, sides)
 
     def _padded(self, name: str) -> np.ndarray:
-        """Where numbers of an input say that a step is padding, which no longer is once they are moved."""
+        """Where numbers of an input say that a step is padding, or which id it has, until they are moved."""
         x = self._inputs[name]
+        if any(isinstance(node.op, ToIds) and name in node.inputs for node in self._graph.nodes):
+            return np.ones(x.shape, bool)
         said = [
             node.op.value
             for node in self._graph.nodes

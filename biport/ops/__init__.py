@@ -19,7 +19,7 @@ from biport.ops.attention import AdditiveAttention, Attention, MultiHeadAttentio
 from biport.ops.base import Locality, Op, op_class, op_classes, parameter, same_bits
 from biport.ops.convolution import Conv1D
 from biport.ops.dense import Dense
-from biport.ops.embedding import Embedding
+from biport.ops.embedding import Embedding, ToIds
 from biport.ops.mask import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike
 from biport.ops.merge import (
     Add,
@@ -132,6 +132,7 @@ __all__ = [
     "Subtract",
     "Tensor",
     "TimeDistributed",
+    "ToIds",
     "UnitNormalization",
     "UpSampling1D",
     "ZeroPadding1D",

@@ -31,6 +31,8 @@ class Attends(Op):
         dropout: share of the weights dropped in training; nothing at inference.
     """
 
+    training: ClassVar[Sequence[str]] = ("dropout",)
+
     causal: bool = False
     return_scores: bool = False
     dropout: float = 0.0

@@ -89,10 +89,19 @@ class Op:
     statistics: ClassVar[Sequence[str]] = ()
     """Weights that training averages over what it sees, and does not differentiate by."""
 
+    training: ClassVar[Sequence[str]] = ()
+    """Settings that act in training alone."""
+
     @property
     def identity(self) -> bool:
         """Whether at inference the output is the input itself."""
         return False
+
+    @property
+    def acts_in_training(self) -> bool:
+        """Whether it computes something else in training than at inference, as it is set."""
+        strength = any(getattr(self, name, 0) for name in self.training)
+        return bool(self.statistics) or strength or any(p.acts_in_training for p in self.parts().values())
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The outputs' shapes and dtypes.

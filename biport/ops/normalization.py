@@ -31,6 +31,7 @@ class BatchNormalization(Op):
     """
 
     statistics: ClassVar[Sequence[str]] = ("mean", "variance")
+    training: ClassVar[Sequence[str]] = ("momentum",)
 
     size: int
     axis: int = -1
@@ -71,12 +72,15 @@ class LayerNormalization(Op):
     Args:
         axes: in ascending order, none of them the batch; all counted from the front, or all from the end.
         epsilon: what keeps the root away from zero.
+        rms_scaling: x stays where it is, ``x / √(variance + epsilon) · weight``, and there is no bias; the
+            variance is still that about the mean (Keras 3.15, ``keras/src/ops/nn.py``).
         weight: of the sizes of ``axes``, or ``None``; Keras ``gamma``.
         bias: of the same shape, or ``None``; Keras ``beta``.
     """
 
     axes: tuple[int, ...] = (-1,)
     epsilon: float = 1e-3
+    rms_scaling: bool = False
     weight: np.ndarray | None = parameter()
     bias: np.ndarray | None = parameter()
 
@@ -87,6 +91,8 @@ class LayerNormalization(Op):
         for name in ("weight", "bias"):
             if getattr(self, name) is not None:
                 check_array(self.kind, name, getattr(self, name), shape, self.dtype)
+        if self.rms_scaling and self.bias is not None:
+            raise WeightError(f"{self.kind}: with rms_scaling there is no bias")
         if shape and len(shape) != len(self.axes):
             raise WeightError(f"{self.kind}: weights of shape {shape} for {len(self.axes)} axes")
 

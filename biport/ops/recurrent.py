@@ -96,6 +96,7 @@ class Cell(Recurrent):
 
     gates: ClassVar[tuple[str, ...]]
     states: ClassVar[tuple[str, ...]] = ("h",)
+    training: ClassVar[Sequence[str]] = ("dropout", "recurrent_dropout")
 
     input_size: int
     hidden_size: int

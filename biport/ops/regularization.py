@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from biport.errors import GraphError
 from biport.ops.base import Locality, Op
@@ -14,6 +14,8 @@ from biport.ops.tensor import FLOATS, Tensor
 
 class Regularizer(Op):
     """An op that acts in training alone, on floats of any shape; not an op by itself."""
+
+    training: ClassVar[Sequence[str]] = ("rate", "stddev", "l1", "l2")
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)

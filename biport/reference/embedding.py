@@ -5,8 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from biport.errors import InputError
-from biport.ops import Embedding
+from biport.ops import Embedding, ToIds
 from biport.reference.registry import Arrays, Masks, computes
+
+
+@computes(ToIds)
+def to_ids(op: ToIds, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Whole numbers to integers, any shape.
+
+    Raises:
+        InputError: there are others.
+    """
+    (x,) = inputs
+    if not np.array_equal(x, np.trunc(x)):
+        raise InputError("ids should be whole numbers")
+    return (x.astype("int32"),)
 
 
 @computes(Embedding)

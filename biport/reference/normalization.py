@@ -23,8 +23,9 @@ def layer_normalization(op: LayerNormalization, inputs: Arrays, masks: Masks) ->
     (x,) = inputs
     ends = tuple(range(-len(op.axes), 0))
     y = np.moveaxis(x, op.axes, ends)
-    y = y - y.mean(axis=ends, keepdims=True)
-    y = y / np.sqrt(np.square(y).mean(axis=ends, keepdims=True) + x.dtype.type(op.epsilon))
+    centred = y - y.mean(axis=ends, keepdims=True)
+    variance = np.square(centred).mean(axis=ends, keepdims=True)
+    y = (y if op.rms_scaling else centred) / np.sqrt(variance + x.dtype.type(op.epsilon))
     return (np.moveaxis(_affine(y, op.weight, op.bias), ends, op.axes),)
 
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from biport.ops import Embedding
+from biport.ops import Embedding, ToIds
+from export.onnx.elementwise import elementwise
 from export.onnx.lazy_value import LazyValue, StepForm
 from export.onnx.site import Site
 from export.registry import writes
+
+
+@writes(ToIds)
+def write_to_ids(op: ToIds, site: Site) -> tuple[LazyValue, ...]:
+    """Whole numbers to integers; whether they are whole is seen before, see `biport.inputs`."""
+    return elementwise(site, lambda x: site.scope("Cast", x, to=ir.DataType.INT32))
 
 
 @writes(Embedding)

@@ -52,7 +52,7 @@ def write_layer_normalization(op: LayerNormalization, site: Site) -> tuple[LazyV
     last = axes == list(range(axes[0], rank))
 
     def apply(value: ir.Value) -> ir.Value:
-        if not last:
+        if not last or op.rms_scaling:
             return _parts(op, site, value, axes)
         sizes = [int(x.tensor.shape[axis]) for axis in axes]
         weight = np.ones(sizes, "float32") if op.weight is None else op.weight
@@ -94,7 +94,7 @@ def _parts(op: LayerNormalization, site: Site, x: ir.Value, axes: list[int]) -> 
     centred = scope("Sub", x, scope("ReduceMean", x, axes, keepdims=1))
     variance = scope("ReduceMean", scope("Mul", centred, centred), axes, keepdims=1)
     root = scope("Sqrt", scope("Add", variance, np.asarray(op.epsilon, "float32")))
-    y = scope("Div", centred, root)
+    y = scope("Div", x if op.rms_scaling else centred, root)
     for op_type, array in (("Mul", op.weight), ("Add", op.bias)):
         if array is not None:
             sizes = dict(zip(axes, array.shape, strict=True))

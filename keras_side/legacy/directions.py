@@ -7,18 +7,19 @@ of: two layers, the backward one's steps turned round, and a merge.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from biport import ops
 from biport.graph import Node
 from biport.ops import Op, Recurrent
 
-MERGES: dict[str, Op] = {
-    "ave": ops.Average(),
-    "concat": ops.Concatenate(axis=-1),
-    "mul": ops.Multiply(),
-    "sum": ops.Add(),
+MERGES: dict[str, Callable[[], Op]] = {
+    "ave": ops.Average,
+    "concat": ops.Concatenate,
+    "mul": ops.Multiply,
+    "sum": ops.Add,
 }
+"""Each makes an op of its own: one that two nodes share is a layer called twice."""
 
 
 def repeating(op: ops.Bidirectional) -> tuple[Recurrent, Recurrent]:
@@ -62,5 +63,5 @@ def side_by_side(
         sequences[1] = f"{name}.flip"
     if merge is None:
         return nodes, [*sequences, *last]
-    nodes.append(Node(name, MERGES[merge], tuple(sequences)))
+    nodes.append(Node(name, MERGES[merge](), tuple(sequences)))
     return nodes, [name, *last]

@@ -99,7 +99,10 @@ class _Modern:
             raise FileError(f"{self.owner}: more than {MAX_PARTS} layers, calls and arguments")
 
     def _inner(self, class_name: str, settings: Settings) -> Settings:
-        """Settings with the layers inside a wrapper in modern words too."""
+        """Settings with the layers inside a wrapper, or in place of an activation, in modern words too."""
+        activation = settings.get("activation")
+        if isinstance(activation, Mapping) and isinstance(activation.get("config"), Mapping):
+            settings["activation"] = self.layer(activation)
         for key in ("layer", "backward_layer", "cell"):
             if isinstance(settings.get(key), Mapping):
                 settings[key] = self.layer(settings[key])

@@ -160,6 +160,8 @@ WITHOUT_WEIGHTS = ("InputLayer", "Lambda", "Merge", "TFOpLambda", "TensorFlowOpL
 
 
 def _affine(settings: Mapping[str, Any]) -> list[str]:
+    if settings.get("rms_scaling"):
+        return ["gamma"]
     names = (("gamma", settings.get("scale", True)), ("beta", settings.get("center", True)))
     return [name for name, there in names if there]
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from biport import ops
+from biport.config import Config
 from biport.errors import WeightError
 from biport.ops.attention import PROJECTIONS
-from keras_side.masks import pass_queries_mask
+from keras_side.masks import mask_scores, pass_queries_mask
 from keras_side.records import LayerRecord, WrittenLayer, present
 from keras_side.registry import reads, writes
 from keras_side.shared.attention import many_head_calls, one_head_calls
@@ -65,7 +66,14 @@ def write_additive_attention(op: ops.AdditiveAttention) -> WrittenLayer:
     )
 
 
-@reads("MultiHeadAttention", masks=pass_queries_mask, calls=many_head_calls)
+def _take_output_size(config: Config) -> None:
+    """Account for the size of the output, which the weights say; of several axes it is refused."""
+    shape = config.take("output_shape", (int, list, tuple, type(None)), default=None)
+    if isinstance(shape, list | tuple) and len(shape) != 1:
+        config.refuse("output_shape", list(shape), "one size")
+
+
+@reads("MultiHeadAttention", masks=mask_scores, calls=many_head_calls)
 def read_multi_head_attention(record: LayerRecord) -> ops.MultiHeadAttention:
     """Read a MultiHeadAttention; its kernels are ``(I, P, K)``, that of the output ``(P, V, O)``."""
     with record.settings() as config:
@@ -75,7 +83,9 @@ def read_multi_head_attention(record: LayerRecord) -> ops.MultiHeadAttention:
         dropout = config.take("dropout", (int, float), default=0.0)
         use_bias = config.take("use_bias", bool, default=True)
         config.choose("attention_axes", (None, [1], (1,)), default=None)
-        config.require(output_shape=None, use_gate=False, sliding_window=None, flash_attention=None)
+        _take_output_size(config)
+        config.require(use_gate=False, sliding_window=None)
+        config.choose("flash_attention", (None, False), default=None)
         config.ignore("seed")
     weights: dict[str, np.ndarray | None] = {}
     for part in PROJECTIONS:
@@ -114,4 +124,6 @@ def write_multi_head_attention(op: ops.MultiHeadAttention) -> WrittenLayer:
         "use_bias": op.query_bias is not None,
         "dropout": op.dropout,
     }
+    if op.output_weight.shape[0] != op.query_weight.shape[1]:
+        config["output_shape"] = (op.output_weight.shape[0],)
     return WrittenLayer(class_name="MultiHeadAttention", config=config, weights=weights)

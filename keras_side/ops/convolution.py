@@ -25,7 +25,7 @@ def read_conv1d(record: LayerRecord) -> ops.Conv1D:
             "activation": read_activation(config),
         }
         use_bias = config.take("use_bias", bool, default=True)
-        config.require(data_format="channels_last", lora_alpha=None)
+        config.require(data_format="channels_last")
     arrays = record.variables.take(["kernel", "bias"] if use_bias else ["kernel"])
     kernel = arrays["kernel"]
     if kernel.ndim != 3:

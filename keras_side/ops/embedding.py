@@ -33,9 +33,15 @@ def read_embedding(record: LayerRecord) -> ops.Embedding:
     )
 
 
+@writes(ops.ToIds)
+def write_to_ids(op: ops.ToIds) -> WrittenLayer:
+    """Write what Keras does to floats in front of a table."""
+    return WrittenLayer(class_name="cast", config={"dtype": "int32"}, is_operation=True)
+
+
 @writes(ops.Embedding)
 def write_embedding(op: ops.Embedding) -> WrittenLayer:
-    """Write an Embedding."""
+    """Write an Embedding; of a ``padding_idx`` Keras knows nothing, and trains that row too."""
     return WrittenLayer(
         class_name="Embedding",
         config={

@@ -74,18 +74,19 @@ def write_batch_normalization(op: ops.BatchNormalization) -> WrittenLayer:
 
 @reads("LayerNormalization", masks=pass_mask)
 def read_layer_normalization(record: LayerRecord) -> ops.LayerNormalization:
-    """Read a LayerNormalization; ``rms_scaling``, which divides by the variance alone, is refused."""
+    """Read a LayerNormalization; with ``rms_scaling`` it has a gamma alone, whatever it says of both."""
     with record.settings() as config:
         axes = _axes(config)
         epsilon = config.take("epsilon", (int, float), default=1e-3)
         names = _affine_names(config)
-        config.require(rms_scaling=False)
+        rms_scaling = config.take("rms_scaling", bool, default=False)
         _ignore_training(config)
-    arrays = record.variables.take(names)
+    arrays = record.variables.take(["gamma"] if rms_scaling else names)
     try:
         return ops.LayerNormalization(
             axes=axes,
             epsilon=float(epsilon),
+            rms_scaling=rms_scaling,
             weight=arrays.get("gamma"),
             bias=arrays.get("beta"),
         )
@@ -101,6 +102,7 @@ def write_layer_normalization(op: ops.LayerNormalization) -> WrittenLayer:
         config={
             "axis": list(op.axes),
             "epsilon": op.epsilon,
+            "rms_scaling": op.rms_scaling,
             "scale": op.weight is not None,
             "center": op.bias is not None,
         },

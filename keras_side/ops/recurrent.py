@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from biport import ops
@@ -179,6 +180,35 @@ def _direction(record: LayerRecord, attribute: str, data: Mapping[str, Any]) -> 
     return op
 
 
+@dataclass(frozen=True)
+class _Exchanged:
+    """The variables of a Bidirectional whose directions are called by each other's names."""
+
+    variables: Variables
+
+    def child(self, attribute: str) -> Variables:
+        other = {"forward_layer": "backward_layer", "backward_layer": "forward_layer"}
+        return self.variables.child(other[attribute])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.variables, name)
+
+
+def exchanged(record: LayerRecord) -> LayerRecord | None:
+    """A Bidirectional whose forward layer scans backwards, with its directions exchanged; else ``None``.
+
+    What it gives is what the exchanged one gives, in the order of the backward scan: Keras turns the second
+    direction's steps round, whichever way that scans (keras/src/layers/rnn/bidirectional.py, ``call``).
+    """
+    layers = [record.config.get(name) for name in ("layer", "backward_layer")]
+    configs = [layer.get("config") if isinstance(layer, Mapping) else None for layer in layers]
+    turned = [isinstance(config, Mapping) and config.get("go_backwards") is True for config in configs]
+    if record.class_name != "Bidirectional" or turned != [True, False]:
+        return None
+    config = {**record.config, "layer": layers[1], "backward_layer": layers[0]}
+    return dataclasses.replace(record, config=config, variables=_Exchanged(record.variables))
+
+
 @reads("Bidirectional", masks=_bidirectional_mask, refuse_masked=_refuse_masked_backward, states=True)
 def read_bidirectional(record: LayerRecord) -> ops.Bidirectional:
     """Read a Bidirectional; its directions are stored as ``forward_layer`` and ``backward_layer``."""
@@ -188,7 +218,7 @@ def read_bidirectional(record: LayerRecord) -> ops.Bidirectional:
     forward = _direction(record, "forward_layer", layers[0])
     backward = _direction(record, "backward_layer", layers[1])
     if forward.reverse:
-        raise UnsupportedError(record.owner, "go_backwards", True, "a forward layer in time order")
+        raise UnsupportedError(record.owner, "go_backwards", True, "a forward layer in time order here")
     if forward.return_state and forward.state_sizes != backward.state_sizes:
         # Keras takes the backward direction's states for copies of the forward direction's.
         supported = f"the forward layer's {forward.state_sizes}"

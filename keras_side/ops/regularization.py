@@ -30,7 +30,9 @@ def read_noise(record: LayerRecord) -> Op:
     with record.settings() as config:
         strength = config.take(setting, (int, float))
         if record.class_name in SHAPED:
-            config.require(noise_shape=None)
+            shape = config.take("noise_shape", (list, tuple, type(None)), default=None)
+            if shape is not None and any(size is not None for size in shape):
+                config.refuse("noise_shape", shape, "None")
         config.ignore("seed")
     return kind(**{setting: float(strength)})
 

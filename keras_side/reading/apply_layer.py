@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
@@ -12,17 +13,19 @@ from biport import ops
 from biport.errors import FileError, UnsupportedError
 from biport.graph import Node
 from biport.registry import discover
-from keras_side.legacy.directions import repeating, side_by_side
+from keras_side.legacy.directions import MERGES, repeating, side_by_side
 from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.unsupported import refuse_other_meaning
 from keras_side.masks import Full, Mask
+from keras_side.ops.recurrent import exchanged
 from keras_side.reading.config_entries import Layer, flat_states
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import as_mask
-from keras_side.reading.operations import data_operation
+from keras_side.reading.operations import IDENTITIES, data_operation
 from keras_side.records import LayerRecord, dtype_name
 from keras_side.registry import READERS, LayerReader
 from keras_side.release import Release
+from keras_side.shared.activations import split_activation
 from keras_side.shared.attention import CARRIED, AttentionCall, refuse_old, refuse_weighted_padding
 from keras_side.shared.cells import CELL_READERS
 from keras_side.unsupported import unsupported_class
@@ -60,9 +63,29 @@ class LayerApplier:
     """By the identity of an op and the settings of a call: the op with these settings."""
     _directions: dict[int, tuple[ops.Recurrent, ops.Recurrent]] = field(default_factory=dict)
     """By the identity of a Bidirectional: its directions, the same for every call."""
+    _unmerged: dict[int, ops.Bidirectional] = field(default_factory=dict)
+    """By the identity of a Bidirectional: the same with its directions left as two."""
+    _training: bool = False
+    """Whether the calls being read are told to train."""
 
     def __post_init__(self) -> None:
         self.rules = mask_rules(self.origin)
+
+    @contextlib.contextmanager
+    def called(self, training: object) -> Iterator[None]:
+        """Within a call with this argument ``training``, which holds for layers inside that say nothing."""
+        before = self._training
+        self._training = training if isinstance(training, bool) else before
+        try:
+            yield
+        finally:
+            self._training = before
+
+    def _check_training(self, layer: Layer, op: ops.Op) -> None:
+        """Refuse a layer that goes on training at inference, and by that computes something else."""
+        if self._training and op.acts_in_training:
+            supported = "calls without it where a layer drops or averages: that goes on at inference"
+            raise UnsupportedError(layer.owner, "call argument training", True, supported)
 
     def operate(
         self, layer: Layer, name: str, tensors: Sequence[KerasTensor], config: Mapping[str, Any]
@@ -71,8 +94,14 @@ class LayerApplier:
         op = data_operation(layer.class_name, len(tensors), config)
         if op is None:
             return None
+        if isinstance(config.get("dtype"), str):
+            owner = f"{self.builder.owner}: operation {layer.name!r} ({layer.class_name})"
+            self.builder.converted.append((owner, name, config["dtype"]))
+            if self.builder.cuts(owner, config["dtype"], tensors[0]):
+                self.builder.add(Node(name, ops.ToIds(), (tensors[0].value,)))
+                return [KerasTensor(name)]
         self.builder.add(Node(name, op, tuple(tensor.value for tensor in tensors)))
-        return [KerasTensor(name)]
+        return [tensors[0].twin(name) if IDENTITIES.get(layer.class_name) else KerasTensor(name)]
 
     def arguments(
         self, layer: Layer, arguments: list, options: Mapping
@@ -85,7 +114,7 @@ class LayerApplier:
         key_of_states = "states" if is_cell else "initial_state"
         known = {key_of_states} if takes_states else set()
         for key, option in options.items():
-            harmless = option is None or (key == "training" and option is False)
+            harmless = option is None or (key == "training" and isinstance(option, bool))
             if not harmless and key != "mask" and key not in known:
                 raise UnsupportedError(layer.owner, f"call argument {key}", option, "calls without it")
         if not 1 <= len(arguments) <= (2 if takes_states else 1):
@@ -127,7 +156,10 @@ class LayerApplier:
             raise layer.problem
         if layer.class_name in CELL_READERS:
             return self._cell(layer, name, tensors, states)
-        op = layer.read(reader_of(layer))
+        turned, split = exchanged(layer.record), split_activation(layer.record)
+        read, record = reader_of(layer), turned or (split[0] if split else layer.record)
+        op = layer.read(lambda _: read(record))
+        self._check_training(layer, op)
         reader = READERS.lookup(layer.class_name, layer.owner)
         # A recorded mask equal to the one the input carries keeps that one's name.
         carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
@@ -143,16 +175,20 @@ class LayerApplier:
         masks = [
             None
             if position not in op.masked or part is None or isinstance(part, Full)
-            else self.builder.mask_value(part)
+            else self._mask_value(layer, part)
             for position, part in enumerate(taken)
         ]
         if reader.refuse_masked is not None and any(masks):
-            reader.refuse_masked(layer.record, op)
+            reader.refuse_masked(record, op)
         sources = (*inputs, *(state.value for state in states))
-        if masks[0] is not None and self.rules.directions_repeat and _gives_sequences(op):
+        if turned is not None:
+            values = self._turned(layer, name, op, sources, masks[0])
+        elif masks[0] is not None and self.rules.directions_repeat and _gives_sequences(op):
             values = self._two_directions(name, op, sources, masks[0])
         else:
             self.builder.add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
+        if split is not None:
+            values = [self._activated(name, split[1])]
         try:
             rule = self.rules.of_layers.get(layer.class_name, reader.masks)
             handed = carried if self.rules.given_goes_on else [tensor.mask for tensor in tensors]
@@ -164,6 +200,52 @@ class LayerApplier:
         if op.identity:
             return [tensors[0].twin(values[0])]
         return [KerasTensor(value, part) for value, part in zip(values, output_masks, strict=True)]
+
+    def _mask_value(self, layer: Layer, mask: Mask) -> str:
+        """The graph value of a mask that a layer takes."""
+        try:
+            return self.builder.mask_value(mask)
+        except UnsupportedError as problem:
+            raise UnsupportedError(
+                layer.owner, problem.setting, problem.value, problem.supported
+            ) from problem
+
+    def _activated(self, name: str, activation: LayerRecord) -> str:
+        """The layer that is the activation of another one, applied to what that gives."""
+        op = READERS.lookup(activation.class_name, activation.owner).read(activation)
+        self.builder.add(Node(f"{name}.activation", op, (name,)))
+        return f"{name}.activation"
+
+    def _turned(
+        self, layer: Layer, name: str, op: ops.Op, sources: Sequence[str], mask: str | None
+    ) -> list[str]:
+        """A Bidirectional whose forward layer scans backwards, read as `exchanged`; the values it gives."""
+        assert isinstance(op, ops.Bidirectional)
+        if mask is not None and self.rules.directions_repeat and op.forward.return_sequences:
+            supported = "a forward layer in time order, in masked models of the standalone Keras"
+            raise UnsupportedError(layer.owner, "go_backwards", True, supported)
+        if id(op) not in self._unmerged:
+            self._unmerged[id(op)] = dataclasses.replace(op, merge=None)
+        x, *states = sources
+        own = len(op.backward.state_sizes)
+        path = f"{name}.exchanged"
+        values = [f"{path}:{position}" for position in range(self._unmerged[id(op)].output_count)]
+        initial = (*states[own:], *states[:own])
+        masks = (mask, *[None] * len(states))
+        self.builder.add(Node(path, self._unmerged[id(op)], (x, *initial), tuple(values), masks))
+        sequences, last = [values[1], values[0]], values[2:]
+        own = len(op.forward.state_sizes)
+        last = [*last[own:], *last[:own]]
+        if op.merge is not None:
+            merged = name if not op.forward.return_sequences else f"{name}.merged"
+            self.builder.add(Node(merged, MERGES[op.merge](), tuple(sequences)))
+            sequences = [merged]
+        if op.forward.return_sequences:
+            turned = [name] if len(sequences) == 1 else [f"{name}.turned_{position}" for position in (0, 1)]
+            for value, sequence in zip(turned, sequences, strict=True):
+                self.builder.add(Node(value, ops.Flip(), (sequence,)))
+            sequences = turned
+        return [*sequences, *last]
 
     def _two_directions(
         self, name: str, op: ops.Bidirectional, sources: Sequence[str], mask: str
@@ -181,13 +263,14 @@ class LayerApplier:
     ) -> list[KerasTensor]:
         """A call of an attention, which has a mask for each of its sequences."""
         op = self._with_settings(layer.read(reader.read), call.settings)
+        self._check_training(layer, op)
         tensors = [self.builder.data(item) for item in call.sequences]
         given = [
             tensor.mask if mask is CARRIED else as_mask(self.builder.symbol(mask), layer.owner)
             for tensor, mask in zip(tensors, call.masks, strict=True)
         ]
         masks = [
-            self.builder.mask_value(mask) if position in op.masked and _counts(mask) else None
+            self._mask_value(layer, mask) if position in op.masked and _counts(mask) else None
             for position, mask in enumerate(given)
         ]
         refuse_old(self.origin, layer.owner, op, any(masks))
@@ -215,6 +298,7 @@ class LayerApplier:
         """A cell used as a layer, for one step: its op over a sequence of one."""
         cell = layer.read(CELL_READERS.lookup(layer.class_name, layer.owner))
         assert isinstance(cell, ops.Cell)
+        self._check_training(layer, cell)
         if id(cell) not in self._steps:
             self._steps[id(cell)] = dataclasses.replace(cell, return_state=True)
         op = self._steps[id(cell)]

@@ -15,7 +15,7 @@ from biport.errors import (
     shown,
 )
 from biport.graph import Node, Value
-from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, Unequal
+from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, OfScores, Unequal
 from keras_side.reading.config_entries import Layer
 from keras_side.reading.mask_expressions import Data, Unreadable
 from keras_side.records import MAX_PARTS, check_name
@@ -63,6 +63,8 @@ class GraphBuilder:
     inputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     problems: list[UnsupportedError] = field(default_factory=list)
+    converted: list[tuple[str, str, str]] = field(default_factory=list)
+    """Operations that name a dtype: what errors call them, the value they give, and the dtype."""
     _told: set[str] = field(default_factory=set)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
@@ -137,19 +139,31 @@ class GraphBuilder:
         Raises:
             UnsupportedError: it is no model input, so that its numbers are others than integers.
         """
-        dtype = layer.config.get("dtype")
-        if dtype not in (*ops.INTEGERS, *SMALL_INTEGERS):
-            return tensor
-        position = self._positions.get(tensor.value)
-        if position is not None:
+        if self.cuts(layer.owner, layer.config.get("dtype"), tensor):
+            position = self._positions[tensor.value]
             value = self.inputs[position]
-            if value.dtype in ops.FLOATS:
-                self.inputs[position] = Value(value.name, value.shape, "int32")
-            return tensor
-        raise UnsupportedError(layer.owner, "dtype", dtype, "float32 or float64 for outputs of layers")
+            self.inputs[position] = Value(value.name, value.shape, "int32")
+        return tensor
+
+    def cuts(self, owner: str, dtype: object, tensor: KerasTensor) -> bool:
+        """Whether a tensor holds floats, those of a model input, where Keras takes integers.
+
+        Raises:
+            UnsupportedError: it is no model input, so that its numbers are others than integers.
+        """
+        if dtype not in (*ops.INTEGERS, *SMALL_INTEGERS):
+            return False
+        position = self._positions.get(tensor.value)
+        if position is None:
+            raise UnsupportedError(owner, "dtype", dtype, "float32 or float64 for outputs of layers")
+        return self.inputs[position].dtype in ops.FLOATS
 
     def mask_value(self, mask: Mask) -> str:
-        """The graph value of a mask, made when first asked for."""
+        """The graph value of a mask, made when first asked for.
+
+        Raises:
+            UnsupportedError: it is one that scores of an attention carry.
+        """
         if isinstance(mask, Given):
             return mask.value
         if mask in self._mask_values:
@@ -165,6 +179,10 @@ class GraphBuilder:
                 op, inputs = ops.LogicalOr(), tuple(self.mask_value(part) for part in masks)
             case InTime(masks, name):
                 op, inputs = ops.Concatenate(axis=1), tuple(self.mask_value(part) for part in masks)
+            case OfScores(value):
+                problem = f"of (N, 1, S, T), which Keras hangs on the scores of {value!r}"
+                supported = "layers without masks there, such as Activation('softmax')"
+                raise UnsupportedError(self.owner, "mask", problem, supported)
             case Full(value):
                 op, inputs, name = ops.OnesLike(), (value,), f"{value}_all_steps"
         while name in self._names:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from biport.errors import BiportError
+import numpy as np
+
+from biport.errors import BiportError, UnsupportedError
 from biport.ops import Bidirectional, Op, Recurrent
-from keras_side.reading.live_model import LiveVariables, check_live
+from keras_side.reading.live_model import LiveVariables, check_live, reason
 from keras_side.records import LayerRecord, serialized
 from keras_side.registry import READERS
+from keras_side.unsupported import unsupported_class
+
+OWN = ("keras.src.", "keras_side.layers")
+"""Modules whose layers compute what their configurations say."""
 
 
 def recurrent_op(layer: Any) -> Op | None:
@@ -19,19 +26,38 @@ def recurrent_op(layer: Any) -> Op | None:
     What it computes has to be exactly what the layer does at inference: a subclass, a function of somebody's
     own for an activation, a stateful layer and whatever `keras_side.read` refuses give ``None``.
     """
-    keras = sys.modules["keras"]
-    owner = f"layer {layer.name!r} ({type(layer).__name__})"
     try:
-        for part in (layer, *layer._flatten_layers(include_self=False)):
-            if not type(part).__module__.startswith("keras.src."):
-                return None
-            check_live(f"{owner}: {part.name}", part)
-        data = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
-        class_name, config = serialized(owner, data)
-        if class_name not in READERS:
-            return None
-        record = LayerRecord(class_name, layer.name, config, LiveVariables(layer, owner), owner)
-        op = READERS.lookup(class_name, owner).read(record)
-    except (BiportError, NotImplementedError, TypeError, ValueError):
+        op = layer_op(layer)
+    except BiportError:
         return None
     return op if isinstance(op, Recurrent | Bidirectional) else None
+
+
+def layer_op(layer: Any, instead: Mapping[int, np.ndarray] | None = None) -> Op:
+    """The op of a built layer, whatever its place in a model.
+
+    Args:
+        layer: the layer.
+        instead: see `keras_side.read.read_live`.
+
+    Raises:
+        UnsupportedError: it is a subclass, has functions of somebody's own, or is none that biport reads.
+        WeightError: its weights are not what the layer should have.
+    """
+    keras = sys.modules["keras"]
+    owner = f"layer {layer.name!r} ({type(layer).__name__})"
+    for part in (layer, *layer._flatten_layers(include_self=False)):
+        if not type(part).__module__.startswith(OWN):
+            raise UnsupportedError(owner, "class", type(part).__name__, "the layers of Keras itself")
+        check_live(f"{owner}: {part.name}", part)
+    try:
+        data = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
+    class_name, config = serialized(owner, data)
+    if class_name not in READERS:
+        raise unsupported_class(owner, class_name, config)
+    variables = LiveVariables(layer, owner, instead or {})
+    return READERS.lookup(class_name, owner).read(
+        LayerRecord(class_name, layer.name, config, variables, owner)
+    )

@@ -88,12 +88,15 @@ def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
     try:
         data = json.loads(model.to_json())
     except (NotImplementedError, TypeError, ValueError) as error:
-        raise UnsupportedError(
-            owner, "configuration", str(error).splitlines()[0], "layers Keras can serialise"
-        ) from error
+        raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
     for layer in model._flatten_layers(include_self=False):
         check_live(f"{owner}: layer {layer.name!r}", layer)
     return data, LiveVariables(model, owner), keras.__version__
+
+
+def reason(error: Exception) -> str:
+    """The first line of what an error says, some begin with an empty one; its kind where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def check_live(owner: str, layer: Any) -> None:

@@ -31,11 +31,28 @@ ACTIVATIONS: Mapping[str, str] = {
 }
 """Of one tensor (keras/src/ops/nn.py); those without settings of their own."""
 
-OPS: tuple[type[Op], ...] = (*MERGES.values(), ops.Activation, ops.Concatenate, ops.Flip)
+IDENTITIES: Mapping[str, bool] = {
+    "Cast": True,
+    "Conjugate": True,
+    "ConvertToTensor": True,
+    "Copy": False,
+    "Real": True,
+    "StopGradient": False,
+}
+"""Operations that change nothing at inference, and whether they give the very tensor, mask and all."""
+
+OPS: tuple[type[Op], ...] = (
+    *MERGES.values(),
+    ops.Activation,
+    ops.Concatenate,
+    ops.Flip,
+    ops.Identity,
+    ops.ToIds,
+)
 """What operations are read as."""
 
 SUPPORTED = (
-    *sorted((*MERGES, *ACTIVATIONS, "Concatenate", "Flip", "Softmax")),
+    *sorted((*MERGES, *ACTIVATIONS, *IDENTITIES, "Concatenate", "Flip", "Softmax")),
     "and those Keras computes masks with",
 )
 
@@ -45,6 +62,8 @@ def data_operation(class_name: str, inputs: int, config: Mapping[str, Any]) -> O
     axis = config.get("axis", -1)
     if class_name in MERGES and inputs == 2:
         return MERGES[class_name]()
+    if class_name in IDENTITIES and inputs == 1:
+        return ops.Identity()
     if class_name in ACTIVATIONS and inputs == 1:
         return ops.Activation(function=ACTIVATIONS[class_name])
     if class_name == "Concatenate" and inputs >= 2 and isinstance(axis, int):

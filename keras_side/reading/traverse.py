@@ -185,22 +185,29 @@ class Traversal:
             return [self._of_a_constant(layer, tensors, symbol)]
         name = prefix + layer.name + (f"@{index}" if index else "")
         try:
-            if layer.problem is not None:
-                raise layer.problem
-            if layer.class_name not in MODELS:
-                reader_of(layer)
-            if layer.class_name in READERS:
-                reader = READERS.lookup(layer.class_name, layer.owner)
-                if reader.calls is not None:
-                    call = reader.calls(layer.owner, arguments, options)
-                    return self._applier.attention(layer, name, reader, call)
-            tensors, mask, states = self._applier.arguments(layer, arguments, options)
-            return self._apply(layer, name, tensors, mask, states)
+            with self._applier.called(options.get("training")):
+                return self._called(layer, name, arguments, options)
         except UnsupportedError as problem:
             self._examine(layer)
             problem.of_layer(layer.name, layer.class_name)
             self.builder.refuse(problem)
             return Unreadable(problem)
+
+    def _called(
+        self, layer: Layer, name: str, arguments: list[Any], options: dict[str, Any]
+    ) -> Sequence[KerasTensor]:
+        """The outputs of a call of a layer or a model."""
+        if layer.problem is not None:
+            raise layer.problem
+        if layer.class_name not in MODELS:
+            reader_of(layer)
+        if layer.class_name in READERS:
+            reader = READERS.lookup(layer.class_name, layer.owner)
+            if reader.calls is not None:
+                call = reader.calls(layer.owner, arguments, options)
+                return self._applier.attention(layer, name, reader, call)
+        tensors, mask, states = self._applier.arguments(layer, arguments, options)
+        return self._apply(layer, name, tensors, mask, states)
 
     def _examine(self, layer: Layer) -> None:
         """Refuse all that is wrong with a layer itself, whose input may be unknown; once for its calls."""

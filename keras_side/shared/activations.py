@@ -6,6 +6,7 @@ function, as that layer. Those of `keras_side.registered` it writes under their 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from biport.config import Config
 from biport.graph import Graph
 from biport.ops import ACTIVATIONS
 from keras_side import registered
+from keras_side.records import LayerRecord, serialized
 
 ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 """keras/src/activations/__init__.py, ``ALL_OBJECTS_DICT``."""
@@ -32,6 +34,9 @@ LAYERS: dict[str, list[tuple[dict[str, Any], str]]] = {
 }
 """Layers that compute what an activation does, with the settings that make it so."""
 
+
+FOLLOWED = ("Activation", "Conv1D", "Convolution1D", "Dense")
+"""Layers that end in their activation."""
 
 ROUNDED = ("max_value", "negative_slope", "threshold")
 """Settings of layers that TensorFlow rounds to float32 too; an alpha it does not."""
@@ -66,6 +71,23 @@ def read_activation(config: Config, key: str = "activation", default: str = "lin
         config.refuse(key, value, [repr(choice) for choice in ACTIVATIONS])
         return default
     return name
+
+
+def split_activation(record: LayerRecord) -> tuple[LayerRecord, LayerRecord] | None:
+    """A layer whose activation is another layer, as both: the first one linear.
+
+    ``None`` where the activation is one of `biport.ops.ACTIVATIONS`, or of a layer that steps with it or
+    has weights of its own.
+    """
+    data = record.config.get("activation")
+    if record.class_name not in FOLLOWED or not isinstance(data, Mapping) or _name(data) in ACTIVATIONS:
+        return None
+    if data.get("class_name") not in LAYERS or data.get("module") != "keras.layers":
+        return None
+    class_name, config = serialized(record.owner, data)
+    linear = dataclasses.replace(record, config={**record.config, "activation": None})
+    owner = f"{record.owner}: activation ({class_name})"
+    return linear, LayerRecord(class_name, "activation", config, record.variables, owner)
 
 
 def write_activation(name: str) -> str | dict[str, Any]:

@@ -57,7 +57,8 @@ def settings_of(owner: str, options: dict[str, Any]) -> dict[str, bool]:
         if value not in (True, False):
             raise UnsupportedError(owner, f"call argument {key}", value, (True, False))
         settings[setting] = bool(value)
-    if options.get("training") in (None, False):
+    if options.get("training") in (None, False, True):
+        # What it means is known to `keras_side.reading.apply_layer`.
         options.pop("training", None)
     return settings
 

@@ -48,7 +48,7 @@ def refuse_masked(record: LayerRecord, op: ops.Op) -> None:
 
 def read_scan(config: Config) -> dict[str, Any]:
     """How the layer scans the steps and what it gives: the fields of `ops.Recurrent`."""
-    config.require(stateful=False)
+    config.require(stateful=False, time_major=False)
     config.ignore("unroll")
     scan = {name: config.take(name, bool, default=False) for name in SCAN}
     return scan | {"reverse": config.take("go_backwards", bool, default=False)}

@@ -126,7 +126,6 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
         lambda self, x: self.p(x.transpose(1, 2))[0].transpose(1, 2), p=nn.MaxPool1d(2, return_indices=True)
     ),
     ("normalization", "renorm"): lambda: sequential(layers.BatchNormalization(renorm=True)),
-    ("normalization", "rms_scaling"): lambda: sequential(layers.LayerNormalization(rms_scaling=True)),
     ("normalization", "track_running_stats=False"): lambda: module(
         lambda self, x: self.n(x.transpose(1, 2)).transpose(1, 2),
         n=nn.BatchNorm1d(3, track_running_stats=False),
@@ -145,7 +144,6 @@ def test_every_refusal_of_the_table_is_tried() -> None:
     assert list(REFUSED) == [(row.family, name) for row in SUPPORT for name in row.refused]
 
 
-@pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`:UserWarning")
 @pytest.mark.parametrize("family, name", REFUSED, ids=[name for _, name in REFUSED])
 def test_it_is_refused_by_name(family: str, name: str) -> None:
     read = REFUSED[family, name]()

@@ -96,6 +96,7 @@ def trained() -> Case:
 def hard_sigmoids() -> Case:
     return stack(
         layers.LSTM(3, recurrent_activation="hard_sigmoid", return_sequences=True),
+        layers.Bidirectional(layers.SimpleRNN(3, go_backwards=True, return_sequences=True)),
         layers.Bidirectional(layers.GRU(3, recurrent_activation="hard_sigmoid", reset_after=False)),
         layers.Dense(2, activation="hard_sigmoid"),
         layers.Activation("hard_sigmoid"),
@@ -129,7 +130,8 @@ def shapes() -> Case:
 def advanced_activations() -> Case:
     return stack(
         layers.LSTM(4, return_sequences=True),
-        *(layers.Flatten(), layers.Reshape((4, 7)), layers.LSTM(2), layers.LeakyReLU(), layers.Dense(3)),
+        *(layers.Flatten(), layers.Reshape((4, 7)), layers.LSTM(2), layers.LeakyReLU()),
+        layers.Dense(3, activation=layers.LeakyReLU(alpha=0.35)),
         *(layers.ELU(0.5), layers.PReLU(), layers.ReLU(2.0, 0.1, 0.2), layers.ThresholdedReLU(0.1)),
         *(layers.LayerNormalization(), layers.Softmax()),
         length=T,

@@ -12,7 +12,7 @@ from keras import layers
 
 import keras_side
 from biport import ops, reference
-from biport.errors import InputError, WeightError
+from biport.errors import InputError, SettingsError, WeightError
 from biport.graph import Graph
 from keras_side.models.sentiment import sentiment
 from testing.keras_models import (
@@ -197,3 +197,88 @@ def test_models_inside_are_filled_by_path() -> None:
     assert "inner.scan" in keras_side.load(two, graph).filled
     for mine, yours in zip(one.get_weights(), two.get_weights(), strict=True):
         assert mine.tobytes() == yours.tobytes()
+
+
+def scanning(
+    *,
+    kind: Any = layers.LSTM,
+    head: str = "tanh",
+    then: keras.Layer | None = None,
+    epsilon: float = 1e-3,
+    rate: float = 0.1,
+    mask_zero: bool = True,
+    merge: str = "sum",
+    **settings: Any,
+) -> keras.Model:
+    """A model with a model inside; the settings are those of the layer in its middle."""
+    inside: Any = keras.Sequential(
+        [keras.Input((None, E)), layers.LayerNormalization(epsilon=epsilon, name="norm")], name="inner"
+    )
+    ids = tokens()
+    x = layers.Embedding(V, E, mask_zero=mask_zero, name="table")(ids)
+    x = layers.Bidirectional(layers.GRU(E, return_sequences=True, name="gru"), merge_mode=merge, name="both")(
+        x
+    )
+    x = layers.TimeDistributed(layers.Dense(E, head, name="inner_dense"), name="each")(inside(x))
+    x = kind(H, return_sequences=True, name="scan", dropout=rate, **settings)(layers.Dropout(rate)(x))
+    x = layers.Dense(O, None if then else head, name="head")(x)
+    return randomize(keras.Model(ids, x if then is None else then(x), name="scanning"))
+
+
+def differing(target: keras.Model) -> set[tuple[str, str, Any, Any]]:
+    graph, before = keras_side.read(scanning()), snapshot(target)
+    with pytest.raises(SettingsError, match=r"model 'scanning'.*settings='ignore'") as caught:
+        keras_side.load(target, graph)
+    assert same(snapshot(target), before)
+    keras_side.load(target, graph, settings="ignore")
+    assert same(snapshot(target), snapshot(scanning()))
+    return {dataclasses.astuple(difference) for difference in caught.value.differences}  # type: ignore[misc]
+
+
+def opaque(x: Any) -> Any:
+    return x
+
+
+SCAN = {"recurrent_activation": "hard_sigmoid", "activation": "relu", "go_backwards": True}
+
+
+@pytest.mark.parametrize("then", [None, layers.Lambda(opaque)], ids=["read", "not read"])
+def test_settings_that_differ_are_named_all_of_them(then: keras.Layer | None) -> None:
+    target = scanning(then=then, epsilon=1e-5, mask_zero=False, merge="ave", **SCAN)
+    wanted = {
+        ("inner.norm", "epsilon", 1e-5, 1e-3),
+        ("table", "mask_zero", False, True),
+        ("both", "merge", "ave", "sum"),
+        ("scan", "recurrent_activation", "hard_sigmoid", "sigmoid"),
+        ("scan", "activation", "relu", "tanh"),
+        ("scan", "reverse", True, False),
+    }
+    assert differing(target) == wanted
+
+
+class Slower(layers.LSTM):
+    """Whatever a subclass computes."""
+
+
+def test_settings_of_inner_layers_and_of_what_is_not_read_are_named() -> None:
+    assert differing(scanning(head="relu", then=layers.Activation("softsign"))) == {
+        ("each", "layer.activation", "relu", "tanh"),
+        ("head", "activation", "softsign", "tanh"),
+    }
+    graph = keras_side.read(scanning())
+    for target, words in (
+        (scanning(kind=Slower), "'scan': class is 'Slower'"),
+        (scanning(dtype="mixed_float16"), "'scan': dtype is 'mixed_float16'"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            keras_side.load(target, graph)
+
+
+def test_what_changes_nothing_at_inference_may_differ() -> None:
+    target = scanning(rate=0.5, unroll=False, then=layers.Activation("tanh"), recurrent_dropout=0.3)
+    target.get_layer("both").trainable = False
+    target.set_weights([array * np.nan for array in target.get_weights()])
+    keras_side.load(target, keras_side.read(scanning()))
+    assert same(snapshot(target), snapshot(scanning()))
+    with pytest.raises(InputError, match="'check' or 'ignore'"):
+        keras_side.load(target, keras_side.read(scanning()), settings="no")  # type: ignore[arg-type]

@@ -87,9 +87,11 @@ def unrolled_backwards() -> keras.Model:
     return keras.Model(ids, layers.GRU(H, unroll=True, name="it", **settings)(embedding()(ids)), name="model")
 
 
-def unrolled_both_ways() -> keras.Model:
+def unrolled_both_ways(turned: bool = False) -> keras.Model:
     ids = keras.Input((5,), dtype="int32")
-    both = layers.Bidirectional(layers.SimpleRNN(H, unroll=True, return_sequences=True), name="it")
+    one = layers.SimpleRNN(H, unroll=True, return_sequences=True, go_backwards=turned)
+    other = layers.SimpleRNN(H, return_sequences=True) if turned else None
+    both = layers.Bidirectional(one, backward_layer=other, name="it")
     return keras.Model(ids, both(embedding()(ids)), name="model")
 
 
@@ -152,16 +154,10 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
         lambda: of_features(layers.Bidirectional(layers.LSTM(H, activation="sparsemax"), name="it")),
         ["'it'", "forward_layer (LSTM)", "activation='sparsemax'", "'tanh'"],
     ),
-    (
-        "forward half backwards",
-        lambda: of_features(
-            layers.Bidirectional(layers.LSTM(H, go_backwards=True), backward_layer=layers.LSTM(H), name="it")
-        ),
-        ["'it'", "go_backwards=True"],
-    ),
     ("states of unequal halves", unequal_states, ["'it'", "backward_layer states", "(3, 3)"]),
     ("unrolled backwards", unrolled_backwards, ["'it'", "unroll=True", "Keras zeroes the wrong steps"]),
     ("unrolled both ways", unrolled_both_ways, ["'it'", "backward_layer", "unroll=True"]),
+    ("unrolled, forward layer backwards", lambda: unrolled_both_ways(turned=True), ["'it'", "unroll=True"]),
     ("conv", lambda: of_features(layers.SeparableConv1D(H, 2, name="it")), ["'it'", "SeparableConv1D"]),
     (
         "sparsemax",
@@ -169,9 +165,9 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
         ["'it'", "Dense", "'sparsemax'", "'relu'"],
     ),
     (
-        "a layer of its own as activation",
-        lambda: of_features(layers.Dense(2, layers.LeakyReLU(0.3), name="it")),
-        ["'it'", "Dense", "LeakyReLU", "'leaky_relu'"],
+        "a layer as activation of a cell",
+        lambda: of_features(layers.GRU(2, activation=layers.LeakyReLU(0.3), name="it")),
+        ["'it'", "GRU", "LeakyReLU", "'leaky_relu'"],
     ),
     (
         "a function of the user's",

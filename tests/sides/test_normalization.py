@@ -167,10 +167,6 @@ def test_refusals() -> None:
                 layers.LayerNormalization(axis=[-1, 1])(x),  # pyright: ignore[reportArgumentType]
             )
         )
-    with pytest.warns(UserWarning, match="rms_scaling"):
-        scaled = layers.LayerNormalization(rms_scaling=True)
-    with pytest.raises(UnsupportedError, match="rms_scaling"):
-        keras_side.read(keras.Model(x, scaled(x)))
     for bad, message in [
         (nn.BatchNorm1d(3, track_running_stats=False), "track_running_stats"),
         (nn.BatchNorm1d(3, momentum=None), "cumulative_average"),

@@ -56,6 +56,8 @@ def _array(rng: np.random.Generator, shape: Sequence[int], kind: str) -> np.ndar
     match kind:
         case "ids":
             return rng.integers(0, 3, shape).astype("int32")
+        case "whole":
+            return rng.integers(0, 3, shape).astype("float64")
         case "mask":
             return rng.random(shape) < 0.6
         case "sparse":
@@ -88,6 +90,7 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
             yield weight, SHAPES[rank] * 2, "floats"
     yield ops.Embedding(num_embeddings=3, embedding_dim=H, weight=normal(rng, 3, H)), ((N, T),), "ids"
     yield ops.Embedding(num_embeddings=3, embedding_dim=H, weight=normal(rng, 3, H)), ((N,),), "ids"
+    yield ops.ToIds(), ((N, T),), "whole"
     yield ops.NotEqual(), ((N, T),), "ids"
     yield ops.Identity(), ((N, T),), "ids"
     yield ops.FeaturesNotEqual(value=2.0), ONE, "sparse"

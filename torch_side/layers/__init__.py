@@ -4,7 +4,7 @@ from torch_side.layers.activation import PReLU, ReLU, Softmax
 from torch_side.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from torch_side.layers.bidirectional import Bidirectional, BidirectionalPair
 from torch_side.layers.convolution import Conv1d
-from torch_side.layers.embedding import Embedding
+from torch_side.layers.embedding import Embedding, ToIds
 from torch_side.layers.masking import Masking
 from torch_side.layers.merge import Concatenate, Dot, LearnedAverage, Maximum, Minimum, Multiply
 from torch_side.layers.normalization import BatchNormalization, LayerNormalization
@@ -60,6 +60,7 @@ __all__ = [
     "SpatialDropout1D",
     "StackedRNN",
     "TimeDistributed",
+    "ToIds",
     "UpSampling1D",
     "ZeroPadding1D",
 ]

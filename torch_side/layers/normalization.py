@@ -41,6 +41,7 @@ class LayerNormalization(nn.Module):
     Args:
         axes: over which mean and variance are taken.
         eps: what keeps the root away from zero.
+        rms_scaling: x is divided by its deviation and stays where it is, as Keras has it.
         shape: of weight and bias: the sizes of ``axes``.
         weight: whether there is one.
         bias: whether there is one.
@@ -51,6 +52,7 @@ class LayerNormalization(nn.Module):
         axes: Sequence[int],
         eps: float = 1e-3,
         *,
+        rms_scaling: bool = False,
         shape: Sequence[int] = (),
         weight: bool = True,
         bias: bool = True,
@@ -58,6 +60,7 @@ class LayerNormalization(nn.Module):
         super().__init__()
         self.axes = tuple(axes)
         self.eps = eps
+        self.rms_scaling = rms_scaling
         self.weight = nn.Parameter(torch.ones(*shape)) if weight else None
         self.bias = nn.Parameter(torch.zeros(*shape)) if bias else None
 
@@ -66,8 +69,12 @@ class LayerNormalization(nn.Module):
         ends = tuple(range(-len(self.axes), 0))
         moved = x.movedim(self.axes, ends)
         sizes = moved.shape[-len(ends) :]
+        if self.rms_scaling:
+            variance = moved.var(ends, correction=0, keepdim=True)
+            scaled = moved * torch.rsqrt(variance + self.eps)
+            return (scaled if self.weight is None else scaled * self.weight).movedim(ends, self.axes)
         return functional.layer_norm(moved, sizes, self.weight, self.bias, self.eps).movedim(ends, self.axes)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return f"axes={self.axes}, eps={self.eps}"
+        return f"axes={self.axes}, eps={self.eps}" + (", rms_scaling=True" if self.rms_scaling else "")

@@ -8,7 +8,10 @@ from biport import ops
 from torch_side import layers
 from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
+
+register_layer(ops.ToIds, layers.ToIds, {})
 
 
 @states(ops.Embedding)
@@ -19,7 +22,8 @@ def state_embedding(op: ops.Embedding) -> StateDict:
 
 def embedding(op: ops.Embedding) -> layers.Embedding:
     """A layer of the op's sizes."""
-    return layers.Embedding(op.num_embeddings, op.embedding_dim, mask_zero=op.mask_zero)
+    settings = {"mask_zero": op.mask_zero, "padding_idx": op.padding_idx}
+    return layers.Embedding(op.num_embeddings, op.embedding_dim, **settings)
 
 
 @writes(ops.Embedding)
@@ -30,7 +34,7 @@ def write_embedding(op: ops.Embedding, writer: GraphWriter, inputs: Inputs, mask
 
 @reads(nn.Embedding, layers.Embedding)
 def read_embedding(reader: FxReader, node: fx.Node) -> Bound:
-    """A table of rows; ``padding_idx`` matters to gradients only, ``max_norm`` rescales rows: refused."""
+    """A table of rows; ``max_norm`` rescales rows while it looks them up: refused."""
     module, owner = reader.module(node), reader.owner(node)
     reader.require(node, max_norm=(module.max_norm, None))
     op = build(
@@ -39,6 +43,7 @@ def read_embedding(reader: FxReader, node: fx.Node) -> Bound:
         num_embeddings=module.num_embeddings,
         embedding_dim=module.embedding_dim,
         mask_zero=getattr(module, "mask_zero", False),
+        padding_idx=module.padding_idx,
         **arrays(owner, {"weight": module.weight}),
     )
     (ids,) = reader.arguments(node, "input")

@@ -111,6 +111,7 @@ def layer_normalization(op: ops.LayerNormalization) -> layers.LayerNormalization
     """A layer for any axes."""
     shape = next((array.shape for array in op.weights().values()), ())
     present = {"weight": op.weight is not None, "bias": op.bias is not None}
+    present |= {"rms_scaling": op.rms_scaling}
     return layers.LayerNormalization(op.axes, op.epsilon, shape=shape, **present)
 
 
@@ -120,7 +121,8 @@ def write_layer_normalization(
 ) -> Outputs:
     """``self.norm(x)``."""
     last = op.axes == tuple(range(-len(op.axes), 0))
-    return (writer.module(layer_norm if last and op.weights() else layer_normalization, inputs[0]),)
+    native = last and bool(op.weights()) and not op.rms_scaling
+    return (writer.module(layer_norm if native else layer_normalization, inputs[0]),)
 
 
 @reads(nn.LayerNorm, layers.LayerNormalization)
@@ -133,6 +135,7 @@ def read_layer_normalization(reader: FxReader, node: fx.Node) -> Bound:
         ops.LayerNormalization,
         axes=layer.axes if known else tuple(range(-len(layer.normalized_shape), 0)),
         epsilon=float(layer.eps),
+        rms_scaling=known and layer.rms_scaling,
         **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
     )
     (x,) = reader.arguments(node, "x" if known else "input")

@@ -1,0 +1,192 @@
+"""The mask that each layer's outputs carry when Keras runs, against what is propagated while reading."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_side
+from biport import reference
+from biport.errors import UnsupportedError
+from biport.graph import Graph, Value
+from biport.ops import Softmax
+from keras_side.masks import Full, Mask, OfScores
+from keras_side.reading.live_model import describe
+from keras_side.reading.traverse import Traversal
+from keras_side.registry import READERS
+from keras_side.release import Release
+from testing.keras_models import E, T, V, token_ids, tokens
+
+IDS = tokens(steps=T)
+CELL = layers.LSTMCell(3)
+
+
+class Probe(layers.Layer):
+    """What a layer that takes a mask gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.supports_masking = True
+        self.mask: np.ndarray | None = None
+
+    def call(self, x: Any, mask: Any = None) -> Any:
+        self.mask = None if mask is None else np.array(mask)
+        return x
+
+    def compute_output_spec(self, x: Any, mask: Any = None) -> Any:
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+def sequence(masked: bool = True, size: int = E) -> Any:
+    """A tensor of its own, since an attention takes masks off what it reads."""
+    return layers.Embedding(V, size, mask_zero=masked)(IDS)
+
+
+def other() -> Any:
+    """Of another mask."""
+    return layers.Masking(1.0)(layers.Dropout(0.1)(sequence()))
+
+
+def attended(kind: Any, query: Any, value: Any, **call: Any) -> Any:
+    given = [query, value] if isinstance(kind, layers.MultiHeadAttention) else [[query, value]]
+    return kind(*given, **call)
+
+
+def merging(name: str) -> list[Any]:
+    merge = getattr(layers, name)
+    options = {"axes": 1} if name == "Dot" else {}
+    pairs = [(True, True), (True, False), (False, True)]
+    results = [merge(**options)([sequence(one), sequence(two)]) for one, two in pairs]
+    return [*results, merge(**options)([sequence(), other()])]
+
+
+def attending(name: str) -> list[Any]:
+    settings = {"num_heads": 2, "key_dim": 3} if name == "MultiHeadAttention" else {}
+    outputs: list[Any] = []
+    for call in ({}, {"return_attention_scores": True}):
+        for query, value in ((True, True), (True, False), (False, True), (False, False)):
+            layer = getattr(layers, name)(**settings)
+            outputs += keras.tree.flatten(attended(layer, sequence(query), sequence(value), **call))
+        layer = getattr(layers, name)(**settings)
+        causal = attended(layer, sequence(False), sequence(False), use_causal_mask=True, **call)
+        outputs += keras.tree.flatten(causal)
+    dropping = getattr(layers, name)(**settings, dropout=0.2)
+    return [*outputs, *attended(dropping, sequence(), sequence(), return_attention_scores=True)]
+
+
+def scanning(make: Callable[..., Any]) -> list[Any]:
+    outputs: list[Any] = []
+    for settings in ({}, {"return_sequences": True}, {"return_sequences": True, "return_state": True}):
+        outputs += keras.tree.flatten(make(**settings)(sequence()))
+    return outputs
+
+
+def both(merge: str | None) -> Callable[..., Any]:
+    return lambda **settings: layers.Bidirectional(layers.GRU(3, **settings), merge_mode=merge)  # type: ignore[arg-type]
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    **{name: {"filters": 3, "kernel_size": 2} for name in ("Conv1D", "Convolution1D")},
+    "Dense": {"units": 3},
+    **{name: {"pool_size": 2} for name in ("AveragePooling1D", "AvgPool1D")},
+    "Permute": {"dims": (2, 1)},
+    "Reshape": {"target_shape": (E, T)},
+    "GaussianNoise": {"stddev": 0.1},
+    **{name: {"rate": 0.1} for name in ("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout")},
+    "Activation": {"activation": "tanh"},
+    "TimeDistributed": {"layer": layers.Dense(2)},
+}
+
+
+def inside(layer: Any) -> Any:
+    x = keras.Input((T, E))
+    return keras.Model(x, layer(x))
+
+
+def of(name: str) -> list[Any]:
+    """Outputs of a layer, called in all ways in which masks reach it."""
+    match name:
+        case "Add" | "Average" | "Concatenate" | "Dot" | "Maximum" | "Minimum" | "Multiply" | "Subtract":
+            return merging(name)
+        case "Attention" | "AdditiveAttention" | "MultiHeadAttention":
+            return attending(name)
+        case "LSTM" | "GRU" | "SimpleRNN":
+            return scanning(lambda **settings: getattr(layers, name)(3, **settings))
+        case "RNN":
+            return scanning(lambda **settings: layers.RNN(layers.LSTMCell(3), **settings))
+        case "Bidirectional":
+            return [x for merge in ("sum", "concat", None) for x in scanning(both(merge))]
+        case "Embedding":
+            return [sequence(True), sequence(False)]
+        case "Softmax":
+            numbers = layers.Reshape((T,))(layers.Dense(1)(sequence()))
+            return [layers.Softmax()(numbers, mask=keras.ops.not_equal(IDS, 0)), layers.Softmax()(numbers)]
+        case "RepeatVector":
+            return [layers.RepeatVector(2)(layers.Flatten()(sequence()))]
+    layer = getattr(layers, name)(**SETTINGS.get(name, {}))
+    return [layer(sequence()), inside(layer)(sequence())]
+
+
+def propagated(inputs: Any, outputs: list[Any]) -> list[Any]:
+    """For each output its mask as read: ``None``, an array, or `OfScores`."""
+    data, variables, version = describe(keras.Model(inputs, outputs))
+    traversal = Traversal("model", Release(version), in_order=True)
+    tensors = traversal.model("Functional", data["config"], variables, "", None)
+    return [_value(traversal, tensor.mask) for tensor in tensors]
+
+
+def _value(traversal: Traversal, mask: Mask | None) -> Any:
+    if mask is None or isinstance(mask, Full | OfScores):
+        return mask
+    value = traversal.builder.mask_value(mask)
+    given = (Value(IDS.name, ("N", T), "int32"),)
+    graph = Graph(given, tuple(traversal.builder.nodes), (value,))
+    return reference.run(graph, [token_ids()])[0]
+
+
+LAYERS = sorted(name for name in READERS if name != "LearnedAverage")
+
+
+@pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning")
+@pytest.mark.parametrize("name", LAYERS)
+def test_outputs_carry_what_keras_hangs_on_them(name: str) -> None:
+    outputs = of(name)
+    probes = [Probe() for _ in outputs]
+    keras.Model(IDS, [probe(x) for probe, x in zip(probes, outputs, strict=True)])(token_ids())
+    for position, (probe, mask) in enumerate(zip(probes, propagated(IDS, outputs), strict=True)):
+        if isinstance(mask, OfScores):
+            assert probe.mask is not None
+            assert probe.mask.ndim == 4
+        elif mask is None or isinstance(mask, Full):
+            assert probe.mask is None or probe.mask.all(), (position, probe.mask)
+        else:
+            np.testing.assert_array_equal(mask, probe.mask, err_msg=str(position))
+
+
+@pytest.mark.parametrize("layer", [layers.Softmax(), layers.Multiply(), layers.Maximum()])
+@pytest.mark.parametrize("causal", [False, True])
+def test_what_takes_the_mask_of_scores_is_refused(layer: Any, causal: bool) -> None:
+    x = sequence(not causal)
+    attention = layers.MultiHeadAttention(2, 3, name="looks")
+    y, scores = attention(x, x, return_attention_scores=True, use_causal_mask=causal)
+    passed = layers.Activation("relu")(scores)
+    taken = layer(passed) if isinstance(layer, layers.Softmax) else layer([passed, passed])
+    with pytest.raises(UnsupportedError, match=r"(?s)layer .*mask=.*scores of 'looks'.*Activation"):
+        keras_side.read(keras.Model(IDS, [y, taken]))
+    keras_side.read(keras.Model(IDS, [y, layers.Activation("softmax")(passed)]))
+
+
+def test_such_a_layer_is_not_written_either() -> None:
+    x = sequence(False)
+    attention = layers.MultiHeadAttention(2, 3, name="looks")
+    _, scores = attention(x, x, return_attention_scores=True, use_causal_mask=True)
+    graph = keras_side.read(keras.Model(IDS, layers.Activation("softmax", name="last")(scores)))
+    nodes = [dataclasses.replace(node, op=Softmax()) if node.name == "last" else node for node in graph.nodes]
+    with pytest.raises(UnsupportedError, match=r"'last'.*scores of 'looks'"):
+        keras_side.write(Graph(graph.inputs, tuple(nodes), graph.outputs))
