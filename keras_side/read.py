@@ -60,10 +60,10 @@ def read(source: Any, config: Any = None) -> Graph:
     if is_live(source):
         return read_live(source)
     if not isinstance(source, str | os.PathLike):
-        raise UnsupportedError(
-            f"{type(source).__module__}.{type(source).__qualname__}",
-            supported=("live Keras models", "paths of .keras and .h5 files"),
-        )
+        own = f"{type(source).__module__}.{type(source).__qualname__}"
+        older = any(base.__module__.startswith("tf_keras.") for base in type(source).__mro__)
+        live = "the file that a live model of Keras 2 is saved to" if older else "live Keras models"
+        raise UnsupportedError(own, supported=(live, "paths of .keras and .h5 files"))
     path = Path(source)
     with typed_errors(path.name), ModelFile(path, config) as file:
         return read_file(file)

@@ -37,6 +37,18 @@ SUBSTITUTES = {
 """By class name: what does the same, or nearly."""
 
 
+SUBCLASSED = (
+    "Sequential and functional models. What a subclassed model computes is code that no file holds: build a "
+    "functional model of the same layers, give it the weights (set_weights, or load_weights of a file), and "
+    "port that one, live or saved"
+)
+
+
+def subclassed(owner: str, class_name: str) -> UnsupportedError:
+    """Why a model of a class of its author's own is not read, and what to do."""
+    return UnsupportedError(owner, "class", class_name, SUBCLASSED)
+
+
 def unsupported_class(owner: str, class_name: str, config: Mapping[str, Any]) -> UnsupportedError:
     """Why a layer of this class is not read, and what to use in place of it."""
     if class_name == "TFOpLambda":

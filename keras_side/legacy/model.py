@@ -10,11 +10,7 @@ from keras_side.legacy import operations
 from keras_side.legacy.nodes import calls, count_lists, history
 from keras_side.legacy.settings import Settings, layer_settings
 from keras_side.records import MAX_PARTS, MODELS
-from keras_side.registry import READERS
 from keras_side.release import Release
-
-OPERATIONS = ("Add", "Concatenate", "Maximum", "Minimum", "Multiply", "Softmax", "Subtract")
-"""Names that an operation and a layer of Keras 3 share."""
 
 OWN_MODULES = ("keras", "tf_keras", "tensorflow", "tensorflow_core")
 MERGES_1 = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum", "concat": "Concatenate"}
@@ -145,7 +141,7 @@ class _Modern:
         """An entry of a functional model of Keras 3 in an HDF5 file, which names no modules."""
         modern = self.layer(entry)
         assert isinstance(entry, Mapping)
-        if _is_operation_3(modern["class_name"], modern["config"]):
+        if operations.is_operation(modern["class_name"], modern["config"]):
             modern["module"] = "keras.ops"
         return modern | {"inbound_nodes": entry.get("inbound_nodes", [])}
 
@@ -170,13 +166,6 @@ class _Modern:
         if class_name == "Merge":
             return modern | _merge(modern)
         return modern
-
-
-def _is_operation_3(class_name: str, config: Mapping[str, Any]) -> bool:
-    """Whether this is an operation: a layer says whether it is trainable, all but a few."""
-    if "trainable" in config or class_name in (*MODELS, "InputLayer"):
-        return False
-    return class_name not in READERS or class_name in OPERATIONS
 
 
 def _first_input(entry: Mapping[str, Any]) -> tuple[object, str, str]:

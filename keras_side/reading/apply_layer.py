@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import keras_side.ops
 from biport import ops
@@ -19,7 +19,6 @@ from keras_side.masks import Full, Mask
 from keras_side.reading.config_entries import Layer, flat_states
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import as_mask
-from keras_side.reading.operations import data_operation
 from keras_side.records import LayerRecord, dtype_name
 from keras_side.registry import READERS, LayerReader
 from keras_side.release import Release
@@ -63,16 +62,6 @@ class LayerApplier:
 
     def __post_init__(self) -> None:
         self.rules = mask_rules(self.origin)
-
-    def operate(
-        self, layer: Layer, name: str, tensors: Sequence[KerasTensor], config: Mapping[str, Any]
-    ) -> list[KerasTensor] | None:
-        """An operation between layers; it neither takes masks nor hands them on."""
-        op = data_operation(layer.class_name, len(tensors), config)
-        if op is None:
-            return None
-        self.builder.add(Node(name, op, tuple(tensor.value for tensor in tensors)))
-        return [KerasTensor(name)]
 
     def arguments(
         self, layer: Layer, arguments: list, options: Mapping
