@@ -59,7 +59,7 @@ def most_alike(value: object, choices: Iterable[Any]) -> list[str]:
         >>> most_alike("Conv2DTranspose", ["Add", "Conv1D", "Conv1DTranspose", "Dense", "GRU", "LSTM"])
         ['Conv1DTranspose', 'Conv1D', 'Dense', 'Add']
     """
-    asked = value if isinstance(value, str) else shown(value)[:200]
+    asked = _name(value)
     every = [str(choice) for choice in choices]
     texts = [text for text in every if text not in (asked, repr(asked))] or every
     if len(texts) <= MAX_CHOICES:
@@ -69,6 +69,16 @@ def most_alike(value: object, choices: Iterable[Any]) -> list[str]:
         return difflib.SequenceMatcher(None, text.strip("'").lower(), asked.lower()).ratio()
 
     return sorted(texts, key=likeness, reverse=True)[: MAX_CHOICES - 1]
+
+
+def _name(value: object) -> str:
+    """What a value is called; of a serialised function or layer, which one it is."""
+    match value:
+        case str():
+            return value
+        case {"class_name": "function", "config": str(name)} | {"class_name": str(name)}:
+            return name
+    return shown(value)[:200]
 
 
 def _parts(value: object) -> Iterable[object]:
@@ -166,6 +176,10 @@ class UnsupportedError(BiportError):
         others = f", and {self._others} others" if self._others else ""
         return f"{what}; supported: {', '.join(self.supported)}{others}."
 
+    def lines(self) -> Iterable[str]:
+        """The reason for a terminal."""
+        yield str(self)
+
     def reasons(self) -> list[dict[str, Any]]:
         """The reason as data, for ``--json``."""
         return [
@@ -197,11 +211,11 @@ class UnsupportedModelError(UnsupportedError):
     def _sentence(self) -> str:
         if len(self.problems) == 1:
             return str(self.problems[0])
-        lines = "\n".join(f"  - {line}" for line in self._lines())
+        lines = "\n".join(f"  - {line}" for line in self.lines())
         count = f"{len(self.problems)} or more" if len(self.problems) == MAX_REASONS else len(self.problems)
         return f"{printable(self.owner)}: {count} things are not supported:\n{lines}"
 
-    def _lines(self) -> Iterable[str]:
+    def lines(self) -> Iterable[str]:
         """A line a reason, with all that it is true of."""
         owners: dict[str, list[UnsupportedError]] = {}
         for problem in self.problems:

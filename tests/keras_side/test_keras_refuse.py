@@ -140,7 +140,7 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
     (
         "sparsemax gate",
         lambda: of_features(layers.GRU(H, recurrent_activation="sparsemax", name="it")),
-        ["'it'", "recurrent_activation='sparsemax'", "'hard_sigmoid'"],
+        ["'it'", "recurrent_activation='sparsemax'", "'sparse_sigmoid'"],
     ),
     (
         "sparsemax cell",
@@ -150,7 +150,7 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
     (
         "bidirectional sparsemax",
         lambda: of_features(layers.Bidirectional(layers.LSTM(H, activation="sparsemax"), name="it")),
-        ["'it'", "forward_layer (LSTM)", "activation='sparsemax'", "'tanh'"],
+        ["'it'", "forward_layer (LSTM)", "activation='sparsemax'", "'softmax'"],
     ),
     (
         "forward half backwards",
@@ -166,7 +166,7 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
     (
         "sparsemax",
         lambda: of_features(layers.Dense(2, "sparsemax", name="it")),
-        ["'it'", "Dense", "'sparsemax'", "'relu'"],
+        ["'it'", "Dense", "'sparsemax'", "'sparse_plus'"],
     ),
     (
         "a layer of its own as activation",
