@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from biport.errors import FileError, InputError
+from biport.errors import InputError
+from biport.file_kind import foreign
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order
 from biport.ops import Dim
@@ -50,9 +51,7 @@ class Session:
             raise InputError(f"threads should be 1 or more, found {threads}")
         self.path = Path(path)
         if not self.path.is_file():
-            raise FileError(
-                f"{self.path}: {'is a folder' if self.path.is_dir() else 'there is no such file'}"
-            )
+            raise foreign(self.path, "an ONNX graph")
         self.threads = threads or streams.cores()
         """For one operator."""
         opened = open_file(self.path, device, self.threads)

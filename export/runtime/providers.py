@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.errors import FileError, MissingDependencyError
+from biport.file_kind import FileKind, file_kind, foreign
 from export.require import require
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -143,6 +144,8 @@ def cuda_trouble(ort: Any, why: str) -> str:
 
 def _refuse_file(path: Path, error: Exception) -> None:
     kind = type(error).__name__
+    if not path.is_file() or file_kind(path) not in (FileKind.ONNX, FileKind.UNKNOWN):
+        raise foreign(path, "an ONNX graph") from error
     if kind == "InvalidProtobuf" or "No graph was found" in str(error):
         raise FileError(
             f"{path}: is not an ONNX file, or is truncated ({path.stat().st_size} bytes)"

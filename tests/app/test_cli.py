@@ -96,10 +96,10 @@ BAD = {
     "no such file": (["port", "absent.keras", "--to", "onnx", "-o", "m.onnx"], "no such file"),
     "wrong ending": (["port", "SOURCE", "--to", "onnx", "-o", "m.bin"], "ends in .onnx"),
     "no such folder": (["port", "SOURCE", "--to", "onnx", "-o", "absent/m.onnx"], "does not exist"),
-    "onnx as source": (["port", "x.onnx", "--to", "torch", "-o", "b"], "does not read it"),
+    "onnx as source": (["port", "x.onnx", "--to", "torch", "-o", "b"], "no such file"),
     "the source as output": (["port", "SOURCE", "--to", "keras", "-o", "SOURCE", "--force"], "is the source"),
     "one model": (["verify", "SOURCE"], "two or more"),
-    "unknown form": (["verify", "SOURCE", "TEXT"], "expected a .keras or .h5 file"),
+    "unknown form": (["verify", "SOURCE", "TEXT"], "is not a model"),
     "not a model": (["port", "TEXT", "--to", "onnx", "-o", "m.onnx"], "is a zip archive"),
     "no inputs": (["run", "TEXT", "--input", "absent.npz"], "TEXT"),
 }
