@@ -10,6 +10,7 @@ from keras_side.legacy import operations
 from keras_side.legacy.nodes import calls, count_lists, history
 from keras_side.legacy.settings import Settings, layer_settings
 from keras_side.records import MAX_PARTS, MODELS
+from keras_side.registered import LAYERS
 from keras_side.release import Release
 
 OWN_MODULES = ("keras", "tf_keras", "tensorflow", "tensorflow_core")
@@ -81,11 +82,13 @@ class _Modern:
         settings = self._inner(modern, settings)
         module = str(data.get("module") or "keras.layers")
         own = module.split(".")[0] in OWN_MODULES
+        # HDF5 has the registered name of a layer in place of its class.
+        registered_name = class_name if class_name in LAYERS else data.get("registered_name")
         return {
-            "class_name": modern,
+            "class_name": LAYERS.get(modern, modern),
             "config": settings,
             "module": "keras.layers" if own else module,
-            "registered_name": None if own else data.get("registered_name"),
+            "registered_name": None if own and class_name not in LAYERS else registered_name,
             "stored_class": class_name,
         } | ({"name": data["name"]} if "name" in data else {})
 

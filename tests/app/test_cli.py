@@ -157,12 +157,14 @@ def test_an_unsupported_model_ends_with_3_and_all_reasons(tmp_path) -> None:
     import keras
 
     layers = keras.layers
-    cells = [layers.GRU(4, return_sequences=True, stateful=True), layers.LSTM(2, stateful=True)]
+    cells = [layers.GRU(4, return_sequences=True, stateful=True, name="gru")]
+    cells += [layers.LSTM(2, stateful=True, name="lstm")]
     model = keras.Sequential([keras.Input(batch_shape=(2, 5, 3)), *cells])
     model.save(tmp_path / "m.keras")
     result = biport("port", tmp_path / "m.keras", "--to", "onnx", "-o", tmp_path / "m.onnx")
     assert result.exit_code == 3
-    assert result.stderr.count("stateful=True is not supported; supported: False") == 2
+    reason = "layer 'gru' (GRU), layer 'lstm' (LSTM): stateful=True is not supported; supported: False"
+    assert result.stderr.count(reason) == 1
     data = json.loads(
         biport("port", tmp_path / "m.keras", "--to", "onnx", "-o", tmp_path / "m.onnx", "--json").stdout
     )
