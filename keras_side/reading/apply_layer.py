@@ -186,7 +186,7 @@ class LayerApplier:
         inputs = tuple(tensor.value for tensor in tensors)
         self.builder.add(Node(name, op, inputs, tuple(values), tuple(masks)))
         output_masks = reader.masks(op, name, inputs, given)
-        if call.ends_masks:
+        if call.ends_masks and self.origin.generation == 3:
             for tensor in tensors:
                 tensor.lose_mask()
         return [KerasTensor(value, part) for value, part in zip(values, output_masks, strict=True)]
