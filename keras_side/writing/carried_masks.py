@@ -34,10 +34,13 @@ def check_carried_masks(graph: Graph, model: keras.Model) -> None:
     again = read(model)
     calls: Counter[int] = Counter()
     first: dict[int, str] = {}
-    # Keras leaves out what no output depends on, and then numbers the calls that are left.
     needed = _needed(graph)
-    for node in (node for node in merges if not needed.isdisjoint(node.outputs)):
-        name, index = first.setdefault(id(node.op), node.name), calls[id(node.op)]
+    for node in merges:
+        name = first.setdefault(id(node.op), node.name)
+        if needed.isdisjoint(node.outputs):
+            # Keras leaves the call out, and numbers those that are left.
+            continue
+        index = calls[id(node.op)]
         calls[id(node.op)] += 1
         twin = again[f"{name}@{index}" if index else name]
         if not any((*node.masks, *twin.masks)):
