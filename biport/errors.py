@@ -14,6 +14,7 @@ BiportError
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -55,9 +56,11 @@ def shown(value: object) -> str:
 def most_alike(value: object, choices: Iterable[Any]) -> list[str]:
     """What could be in the place of a value: all that can, or those most like it where there are many.
 
+    What is for one dimension is not like what is for two or three, however alike their names.
+
     Example:
-        >>> most_alike("Conv2DTranspose", ["Add", "Conv1D", "Conv1DTranspose", "Dense", "GRU", "LSTM"])
-        ['Conv1DTranspose', 'Conv1D', 'Dense', 'Add']
+        >>> most_alike("AvgPool1D", ["Add", "AveragePooling1D", "Conv1D", "Dense", "GRU", "MaxPool1D"])
+        ['MaxPool1D', 'AveragePooling1D', 'Conv1D', 'Add']
     """
     asked = _name(value)
     every = [str(choice) for choice in choices]
@@ -65,8 +68,11 @@ def most_alike(value: object, choices: Iterable[Any]) -> list[str]:
     if len(texts) <= MAX_CHOICES:
         return texts
 
+    planes = re.search("[23]d", asked.lower()) is not None
+
     def likeness(text: str) -> float:
-        return difflib.SequenceMatcher(None, text.strip("'").lower(), asked.lower()).ratio()
+        name = text.strip("'").lower()
+        return 0 if planes and "1d" in name else difflib.SequenceMatcher(None, name, asked.lower()).ratio()
 
     return sorted(texts, key=likeness, reverse=True)[: MAX_CHOICES - 1]
 

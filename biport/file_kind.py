@@ -67,6 +67,7 @@ class FileKind(Enum):
     WEB_PAGE = "a web page, as a download that failed leaves", "fetch the file itself"
     COMPRESSED = "a compressed file or an archive of files", "unpack it first"
     ZIP = "a zip archive, though none of Keras", "unpack it first"
+    DAMAGED_ZIP = "a zip archive that is truncated or damaged", "fetch or write it again"
     JSON = "JSON, though nothing that biport knows", "no command takes it"
     TEXT = (
         "a text file",
@@ -167,12 +168,12 @@ class BoundedFile(io.BufferedReader):
 
 
 def _archive(path: Path) -> FileKind:
-    """What a zip archive is; one that cannot be opened may well be a damaged one of Keras."""
+    """What a zip archive is, by the names of its members."""
     try:
         with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
     except (FileError, ValueError, OSError, zipfile.BadZipFile, NotImplementedError):
-        return FileKind.KERAS_ARCHIVE
+        return FileKind.DAMAGED_ZIP
     inner = {name.partition("/")[2] or name for name in names}
     if not {"config.json", "metadata.json", "model.weights.h5"}.isdisjoint(names):
         return FileKind.KERAS_ARCHIVE

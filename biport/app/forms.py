@@ -97,7 +97,7 @@ def _open_path(path: Path, config: Any) -> Form:
             return _read_only(path, graph, "no torch here")
         return torch_form(path.name, torch_side.write(graph), graph)
     kind = file_kind(path) if path.is_file() else None
-    if kind in (FileKind.KERAS_ARCHIVE, FileKind.HDF5):
+    if kind in (FileKind.KERAS_ARCHIVE, FileKind.DAMAGED_ZIP, FileKind.HDF5):
         return _keras_file_form(path, config)
     if kind is FileKind.ONNX or (kind is FileKind.UNKNOWN and path.suffix == ".onnx"):
         import export

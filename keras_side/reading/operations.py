@@ -102,9 +102,22 @@ def read_operation(call: OperationCall) -> Op:
     return DATA_OPERATIONS.lookup(call.class_name, call.owner)(call)
 
 
+LAYERS_INSTEAD: Mapping[str, str] = {
+    "ExpandDims": "a Reshape",
+    "GetItem": "a Cropping1D, or a recurrent layer that gives its last step alone",
+    "Matmul": "a Dot of two tensors, or a Dense",
+    "Max": "a GlobalMaxPooling1D over the steps",
+    "Mean": "a GlobalAveragePooling1D over the steps",
+    "Squeeze": "a Reshape",
+    "Transpose": "a Permute",
+}
+"""Layers that do what some operations do."""
+
+
 def unsupported_operation(owner: str, class_name: str) -> UnsupportedError:
     """Why no operation of this class is read."""
-    return UnsupportedError(owner, DATA_OPERATIONS.purpose, class_name, DATA_OPERATIONS.supported())
+    instead = LAYERS_INSTEAD.get(class_name) or DATA_OPERATIONS.supported()
+    return UnsupportedError(owner, DATA_OPERATIONS.purpose, class_name, instead)
 
 
 def declared_shape(tensor: object) -> Shape | None:

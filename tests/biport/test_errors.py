@@ -11,7 +11,8 @@ MANY = [f"Layer{number}" for number in range(100)]
 
 def test_a_few_are_all_offered_and_of_many_those_most_alike() -> None:
     assert most_alike("x", ["a", "b"]) == ["a", "b"]
-    assert most_alike("GlobalMaxPooling2D", [*MANY, "GlobalMaxPooling1D"])[0] == "GlobalMaxPooling1D"
+    assert most_alike("MaxPool1D", [*MANY, "MaxPool1D", "GlobalMaxPool1D"])[0] == "GlobalMaxPool1D"
+    assert "Conv1d" not in most_alike("Conv2d", [*MANY, "Conv1d"])
     assert len(most_alike("x", MANY)) == 4
     assert most_alike({"class_name": "LeakyReLU", "config": {}}, [*map(repr, MANY), "'leaky_relu'"])[0] == (
         "'leaky_relu'"
