@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,8 @@ TENSORS = ("x1", "x2", "x", "xs")
 
 CallResults = dict[tuple[str, int], Sequence[KerasTensor | Symbol] | Unreadable]
 """By layer and call: what the call gave, or why it gave nothing."""
+Find = Callable[[tuple[str, int, int]], KerasTensor | Symbol]
+"""The output of a call, by layer, call and position."""
 
 
 @dataclass
@@ -197,7 +199,8 @@ class Traversal:
         name = prefix + layer.name + (f"@{index}" if index else "")
         data = [*arguments, *(option for key, option in options.items() if "mask" not in key)]
         try:
-            self._refuse_all([item.problem for item in _flat(data) if isinstance(item, Unreadable)])
+            if behind := _problems(_flat(data)):
+                raise joined(self.owner, behind)
             if layer.problem is not None:
                 raise layer.problem
             if layer.class_name not in MODELS:
@@ -215,13 +218,8 @@ class Traversal:
             self._examine(layer)
             return Unreadable(problem)
 
-    def _refuse_all(self, problems: Sequence[UnsupportedError]) -> None:
-        """Raise what is wrong with the inputs of a call, all of it."""
-        if problems:
-            raise joined(self.owner, problems)
-
     def _operation(
-        self, layer: Layer, arguments: list, options: Mapping[str, Any], find: Any, prefix: str
+        self, layer: Layer, arguments: list, options: Mapping[str, Any], find: Find, prefix: str
     ) -> list[KerasTensor | Symbol]:
         """The output of an operation between layers: data, a mask, or why it is neither."""
         owner = f"{self.owner}: operation {layer.name!r}"
@@ -229,8 +227,7 @@ class Traversal:
         config = {**layer.config, **{key: value for key, value in options.items() if key not in TENSORS}}
         inputs = [resolved(item, find) for item in recorded]
         tensors = _flat(inputs)
-        problems = [item.problem for item in tensors if isinstance(item, Unreadable)]
-        if problems:
+        if problems := _problems(tensors):
             if layer.class_name not in DATA_OPERATIONS and layer.class_name not in OPERATIONS:
                 problems.append(unsupported_operation(owner, layer.class_name))
                 problems[-1].of_layer(layer.name, layer.class_name)
@@ -297,6 +294,11 @@ class Traversal:
             problem.of_layer(layer.name, layer.class_name)
             self.builder.refuse(problem)
             return list(tensors)
+
+
+def _problems(items: Sequence[Any]) -> list[UnsupportedError]:
+    """Why some of the items cannot be read."""
+    return [item.problem for item in items if isinstance(item, Unreadable)]
 
 
 def _flat(items: Sequence[Any]) -> list[Any]:
