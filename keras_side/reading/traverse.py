@@ -243,7 +243,8 @@ class Traversal:
                 supported = "tensors; a Dense can hold a factor or an offset"
                 raise UnsupportedError(f"{owner} ({layer.class_name})", "argument", constant, supported)
             shapes = [declared_shape(item) for item in _flat(recorded)]
-            op = read_operation(OperationCall(layer.class_name, owner, config, shapes))
+            named = f"{owner} ({layer.class_name})"
+            op = read_operation(OperationCall(layer.class_name, named, config, shapes))
         except UnsupportedError as problem:
             problem.of_layer(layer.name, layer.class_name)
             return [Unreadable(problem)]
