@@ -19,6 +19,7 @@ from biport.analysis.text_model import check_labels, check_vocabulary
 from biport.data.json_file import read_json, write_json
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
+from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_target
 from biport.graph import Graph, Node, Value, structure
 from biport.ops import Op, op_class
@@ -121,8 +122,8 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 
 def is_bundle(source: Path) -> bool:
-    """Whether a folder that a model comes from is biport's; a SavedModel is none."""
-    return source.is_dir() and not (source / "saved_model.pb").exists()
+    """Whether a folder that a model comes from is biport's."""
+    return source.is_dir() and file_kind(source) is FileKind.BUNDLE
 
 
 def _is_replaceable(target: Path) -> bool:
@@ -186,7 +187,9 @@ def _read_json(path: Path) -> Mapping[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise FileError(f"{path.parent}: not a bundle ({path.name}: {error.strerror})") from error
+        if path.parent.is_dir() and file_kind(path.parent) in (FileKind.BUNDLE, FileKind.FOLDER):
+            raise FileError(f"{path.parent}: not a bundle ({path.name}: {error.strerror})") from error
+        raise foreign(path.parent, "a bundle") from error
     except (ValueError, RecursionError) as error:
         raise FileError(f"{path}: is not valid JSON ({error})") from error
     if not isinstance(data, dict):

@@ -14,6 +14,8 @@ BiportError
 
 from __future__ import annotations
 
+import difflib
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,10 @@ MAX_TEXT = 4000
 """Characters of one reason."""
 MAX_REASONS = 100
 """Reasons told at once."""
+MAX_CHOICES = 5
+"""Supported things that one message lists; of more, the four that are most like what was asked for."""
+MAX_OWNERS = 8
+"""Layers that one line names, where one reason holds for more."""
 
 
 def printable(text: str) -> str:
@@ -47,6 +53,40 @@ def shown(value: object) -> str:
         return repr(value)
     parts = list(islice(_parts(value), 201))
     return reprlib.repr(value) if len(parts) > 200 else repr(value)
+
+
+def most_alike(value: object, choices: Iterable[Any]) -> list[str]:
+    """What could be in the place of a value: all that can, or those most like it where there are many.
+
+    What is for one dimension is not like what is for two or three, however alike their names.
+
+    Example:
+        >>> most_alike("AvgPool1D", ["Add", "AveragePooling1D", "Conv1D", "Dense", "GRU", "MaxPool1D"])
+        ['MaxPool1D', 'AveragePooling1D', 'Conv1D', 'Add']
+    """
+    asked = _name(value)
+    every = [str(choice) for choice in choices]
+    texts = [text for text in every if text not in (asked, repr(asked))] or every
+    if len(texts) <= MAX_CHOICES:
+        return texts
+
+    planes = re.search("[23]d", asked.lower()) is not None
+
+    def likeness(text: str) -> float:
+        name = text.strip("'").lower()
+        return 0 if planes and "1d" in name else difflib.SequenceMatcher(None, name, asked.lower()).ratio()
+
+    return sorted(texts, key=likeness, reverse=True)[: MAX_CHOICES - 1]
+
+
+def _name(value: object) -> str:
+    """What a value is called; of a serialised function or layer, which one it is."""
+    match value:
+        case str():
+            return value
+        case {"class_name": "function", "config": str(name)} | {"class_name": str(name)}:
+            return name
+    return shown(value)[:200]
 
 
 def _parts(value: object) -> Iterable[object]:
@@ -145,7 +185,7 @@ class UnsupportedError(BiportError):
         owner: where it is, such as ``model.keras: layer 'bi' (Bidirectional)``.
         setting: the setting at fault, or ``None`` when the class itself is.
         value: what the setting is.
-        supported: what it could be instead.
+        supported: what it could be instead; of many things the message lists those most like the value.
     """
 
     exit_code: ClassVar[int] = 3
@@ -156,7 +196,9 @@ class UnsupportedError(BiportError):
         self.owner = owner
         self.setting = setting
         self.value = value
-        self.supported = [supported] if isinstance(supported, str) else list(supported)
+        choices = [supported] if isinstance(supported, str) else list(supported)
+        self.supported = most_alike(value, choices)
+        self._others = max(len(choices) - MAX_CHOICES, 0) if len(choices) > len(self.supported) else 0
         self.layer: str | None = None
         self.class_name: str | None = None
         super().__init__(self._sentence())
@@ -167,12 +209,22 @@ class UnsupportedError(BiportError):
             self.layer, self.class_name = name, class_name
 
     def _sentence(self) -> str:
-        what = f"{self.owner}: not supported"
+        return f"{self.owner}: {self.why}"
+
+    @property
+    def why(self) -> str:
+        """The reason, without what it is about."""
+        what = "not supported"
         if self.setting is not None:
-            what = f"{self.owner}: {self.setting}={shown(self.value)} is not supported"
+            what = f"{self.setting}={shown(self.value)} is not supported"
         if not self.supported:
-            return what + "."
-        return f"{what}; supported: {', '.join(str(item) for item in self.supported)}."
+            return f"{what}."
+        others = f", and {self._others} others" if self._others else ""
+        return f"{what}; supported: {', '.join(self.supported)}{others}."
+
+    def lines(self) -> Iterable[str]:
+        """The reason for a terminal."""
+        yield str(self)
 
     def reasons(self) -> list[dict[str, Any]]:
         """The reason as data, for ``--json``."""
@@ -183,7 +235,7 @@ class UnsupportedError(BiportError):
                 "class": self.class_name,
                 "setting": self.setting,
                 "value": printable(shown(self.value)) if self.setting is not None else None,
-                "supported": [str(item) for item in self.supported],
+                "supported": self.supported,
             }
         ]
 
@@ -205,19 +257,40 @@ class UnsupportedModelError(UnsupportedError):
     def _sentence(self) -> str:
         if len(self.problems) == 1:
             return str(self.problems[0])
-        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        lines = "\n".join(f"  - {line}" for line in self.lines())
         count = f"{len(self.problems)} or more" if len(self.problems) == MAX_REASONS else len(self.problems)
         return f"{printable(self.owner)}: {count} things are not supported:\n{lines}"
+
+    def lines(self) -> Iterable[str]:
+        """A line a reason, with all that it is true of."""
+        owners: dict[str, list[UnsupportedError]] = {}
+        for problem in self.problems:
+            owners.setdefault(problem.why, []).append(problem)
+        for why, (problem, *others) in owners.items():
+            if not others:
+                yield str(problem)
+                continue
+            names = [other.owner.removeprefix(f"{self.owner}: ") for other in (problem, *others)]
+            left = f" and {len(names) - MAX_OWNERS} more" if len(names) > MAX_OWNERS else ""
+            yield printable(f"{self.owner}: {', '.join(names[:MAX_OWNERS])}{left}: {why}")
 
     def reasons(self) -> list[dict[str, Any]]:
         """Every reason as data, in the order of the layers."""
         return [reason for problem in self.problems for reason in problem.reasons()]
 
 
+def joined(owner: str, problems: Sequence[UnsupportedError]) -> UnsupportedError:
+    """One error for one or more problems, each of their reasons once."""
+    flat: dict[str, UnsupportedError] = {}
+    for problem in problems:
+        for reason in problem.problems if isinstance(problem, UnsupportedModelError) else [problem]:
+            flat.setdefault(str(reason), reason)
+    reasons = list(flat.values())
+    return reasons[0] if len(reasons) == 1 else UnsupportedModelError(owner, reasons)
+
+
 def raise_unsupported(owner: str, problems: Sequence[UnsupportedError]) -> None:
     """Raise one `UnsupportedModelError` for all ``problems``; do nothing when there are none."""
-    flat: list[UnsupportedError] = []
-    for problem in problems:
-        flat += problem.problems if isinstance(problem, UnsupportedModelError) else [problem]
-    if flat:
-        raise UnsupportedModelError(owner, flat)
+    if problems:
+        error = joined(owner, problems)
+        raise error if isinstance(error, UnsupportedModelError) else UnsupportedModelError(owner, [error])

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from biport.analysis.lengths import check_steps, letters
-from biport.errors import FileError, InputError
+from biport.errors import InputError
+from biport.file_kind import foreign
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order
 from export.runtime import streams
@@ -49,9 +50,7 @@ class Session:
             raise InputError(f"threads should be 1 or more, found {threads}")
         self.path = Path(path)
         if not self.path.is_file():
-            raise FileError(
-                f"{self.path}: {'is a folder' if self.path.is_dir() else 'there is no such file'}"
-            )
+            raise foreign(self.path, "an ONNX graph")
         self.threads = threads or streams.cores()
         """For one operator."""
         opened = open_file(self.path, device, self.threads)

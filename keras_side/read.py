@@ -19,7 +19,13 @@ from typing import Any
 import numpy as np
 
 from biport import ops
-from biport.errors import BiportError, FileError, UnsupportedError, raise_unsupported
+from biport.errors import (
+    BiportError,
+    FileError,
+    UnsupportedError,
+    UnsupportedModelError,
+    raise_unsupported,
+)
 from biport.graph import Graph, Node, Value
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
@@ -32,6 +38,7 @@ from keras_side.reading.traverse import Traversal
 from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
 from keras_side.release import Release
+from keras_side.unsupported import subclassed
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What values of unforeseen types end in."""
@@ -60,10 +67,10 @@ def read(source: Any, config: Any = None) -> Graph:
     if is_live(source):
         return read_live(source)
     if not isinstance(source, str | os.PathLike):
-        raise UnsupportedError(
-            f"{type(source).__module__}.{type(source).__qualname__}",
-            supported=("live Keras models", "paths of .keras and .h5 files"),
-        )
+        own = f"{type(source).__module__}.{type(source).__qualname__}"
+        older = any(base.__module__.startswith("tf_keras.") for base in type(source).__mro__)
+        live = "the file that a live model of Keras 2 is saved to" if older else "live Keras models"
+        raise UnsupportedError(own, supported=(live, "paths of .keras and .h5 files"))
     path = Path(source)
     with typed_errors(path.name), ModelFile(path, config) as file:
         return read_file(file)
@@ -122,7 +129,10 @@ def _named_errors(owner: str) -> Iterator[None]:
 
 
 def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Release) -> Graph:
-    class_name, config = serialized(owner, data)
+    try:
+        class_name, config = serialized(owner, data)
+    except UnsupportedError as problem:
+        raise UnsupportedModelError(owner, [subclassed(owner, data["class_name"])]) from problem
     traversal = Traversal(owner, origin, ends_masks(config))
     builder = traversal.builder
     outputs: list[KerasTensor] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,16 +15,12 @@ CUSTOM = "code of the model's author is never run; build it of the layers that '
 
 SUBSTITUTES = {
     "Conv1DTranspose": "UpSampling1D, then Conv1D",
-    "Conv2D": "Conv1D over (N, T, I)",
     "ConvLSTM1D": "Conv1D, then LSTM",
-    "ConvLSTM2D": "Conv1D over (N, T, I), then LSTM",
     "DepthwiseConv1D": "Conv1D with groups",
-    "GlobalMaxPooling2D": "GlobalMaxPooling1D over (N, T, I)",
     "GroupNormalization": "LayerNormalization",
     "Highway": "Dense, Multiply and Add",
     "Lambda": f"the layer that does the same, such as Activation, Reshape or Permute: {CUSTOM}",
     "LocallyConnected1D": "Conv1D",
-    "MaxPooling2D": "MaxPooling1D over (N, T, I)",
     "MaxoutDense": "Dense layers and Maximum",
     "Merge": "Add, Multiply, Average, Maximum, Concatenate or Dot of a list of tensors (modes sum, mul, ave, "
     "max, concat)",
@@ -37,6 +34,40 @@ SUBSTITUTES = {
 """By class name: what does the same, or nearly."""
 
 
+SUBCLASSED = (
+    "Sequential and functional models. What a subclassed model computes is code that no file holds: build a "
+    "functional model of the same layers, give it the weights (set_weights, or load_weights of a file), and "
+    "port that one, live or saved"
+)
+
+
+def subclassed(owner: str, class_name: str) -> UnsupportedError:
+    """Why a model of a class of its author's own is not read, and what to do."""
+    return UnsupportedError(owner, "class", class_name, SUBCLASSED)
+
+
+PICTURES = (
+    *("AugMix", "AutoContrast", "CenterCrop", "ContrastLimitedAdaptiveHistogramEqualization", "CutMix"),
+    *("Equalization", "MaxNumBoundingBoxes", "MixUp", "RandAugment", "Resizing", "Solarization"),
+)
+"""Layers of Keras over pictures, beside those whose names begin with Random or end in 2D or 3D."""
+
+IN_FRONT = (
+    *("CategoryEncoding", "DenseFeatures", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
+    *("MelSpectrogram", "Normalization", "Pipeline", "Rescaling", "STFTSpectrogram"),
+)
+"""Layers of Keras that prepare data."""
+
+OTHERS = (
+    *("AbstractRNNCell", "AdaptiveAveragePooling1D", "AdaptiveMaxPooling1D", "Convolution1DTranspose"),
+    *("EinsumDense", "FlaxLayer", "GRUCell", "GroupQueryAttention", "InputLayer", "JaxLayer", "LSTMCell"),
+    *("Layer", "RMSNormalization", "ReversibleEmbedding", "SeparableConvolution1D", "SimpleRNNCell"),
+    *("SpectralNormalization", "StackedRNNCells", "TFSMLayer", "ThresholdedReLU", "TorchModuleWrapper"),
+    "Wrapper",
+)
+"""The other layers of Keras that biport does not read, but for `SUBSTITUTES`."""
+
+
 def unsupported_class(owner: str, class_name: str, config: Mapping[str, Any]) -> UnsupportedError:
     """Why a layer of this class is not read, and what to use in place of it."""
     if class_name == "TFOpLambda":
@@ -46,9 +77,15 @@ def unsupported_class(owner: str, class_name: str, config: Mapping[str, Any]) ->
     return UnsupportedError(owner, "class", class_name, substitute(class_name))
 
 
-def substitute(class_name: str) -> str:
-    """What to use in place of a class that is not supported."""
+def substitute(class_name: str) -> str | list[str]:
+    """What to use in place of a class that is not supported: words, or the layers to choose from."""
     if class_name in SUBSTITUTES:
         return SUBSTITUTES[class_name]
+    if class_name in PICTURES or re.fullmatch(r"Random[A-Z]\w*|\w+[23]D(Transpose)?", class_name):
+        return "layers over sequences, (N, T, I); none of them works on pictures or volumes"
+    if class_name in IN_FRONT:
+        return "its output as the input of the model, this layer in front of it"
+    if class_name in OTHERS:
+        return READERS.supported()
     alike = difflib.get_close_matches(class_name, READERS.supported(), 1, 0.7)
     return f"{alike[0]}, if it does the same; {CUSTOM}" if alike else CUSTOM

@@ -25,7 +25,10 @@ def _normal(name: str) -> str:
 
 
 def _declared() -> dict[str, Requirement]:
-    lines = [*PROJECT["dependencies"], *(line for lines in PROJECT["optional-dependencies"].values() for line in lines)]
+    lines = [
+        *PROJECT["dependencies"],
+        *(line for lines in PROJECT["optional-dependencies"].values() for line in lines),
+    ]
     wanted = {_normal(r.name): r for r in map(Requirement, lines)}
     return {name: wanted[name] for name in sorted(wanted.keys() - NEVER_INSTALLED_HERE)}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from torch import nn
 
 import torch_side.ops
 import torch_side.reading.idioms
+from biport.file_kind import foreign
 from biport.graph import Graph, Value
 from biport.registry import discover
 from torch_side.reading.module_reader import read_module
@@ -33,5 +35,8 @@ def read(module: nn.Module, inputs: Sequence[Value] | None = None) -> Graph:
         UnsupportedModelError: all that is not supported, by submodule path or fx node.
         WeightError: weights hold NaN or infinite numbers.
         GraphError: layers do not suit each other.
+        FileError: ``module`` is the path of a file; the message says what that is and what takes it.
     """
+    if isinstance(module, str | os.PathLike):
+        raise foreign(module, "a live torch.nn.Module")
     return read_module(module, inputs)[0]

@@ -80,12 +80,9 @@ class Inspection:
     def _verdict(self) -> list[str]:
         if self.problem is None:
             return [] if self.graph is None else ["nothing stops a port"]
-        reasons = self.problem.reasons()
-        lines = [f"{len(reasons)} {'thing stops' if len(reasons) == 1 else 'things stop'} a port:"]
-        for reason in reasons:
-            what = f"{reason['setting']}={reason['value']}" if reason["setting"] else "not supported"
-            lines += [f"  {reason['owner']}: {what}", f"      supported: {', '.join(reason['supported'])}"]
-        return lines
+        count = len(self.problem.reasons())
+        heading = f"{count} {'thing stops' if count == 1 else 'things stop'} a port:"
+        return [heading, *(f"  {line}" for line in self.problem.lines())]
 
     def to_json(self) -> dict[str, Any]:
         """The inspection as plain data."""

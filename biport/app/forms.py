@@ -21,7 +21,8 @@ from biport import bundle, reference
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.tolerance import L1_ALLOWED
-from biport.errors import FileError, InputError, UnsupportedError
+from biport.errors import InputError, UnsupportedError
+from biport.file_kind import FileKind, file_kind, foreign
 from biport.graph import Graph
 from biport.rewrite.biases import with_two_biases
 
@@ -87,9 +88,6 @@ def open_form(source: Any, config: Any = None) -> Form:
     )
 
 
-KERAS_FILES = (".h5", ".hdf5", ".keras")
-
-
 def _open_path(path: Path, config: Any) -> Form:
     if path.is_dir():
         graph = bundle.read(path)
@@ -98,15 +96,14 @@ def _open_path(path: Path, config: Any) -> Form:
         except ModuleNotFoundError:
             return _read_only(path, graph, "no torch here")
         return torch_form(path.name, torch_side.write(graph), graph)
-    if not path.exists():
-        raise FileError(f"{path}: no such file")
-    if path.suffix in KERAS_FILES:
+    kind = file_kind(path) if path.is_file() else None
+    if kind in (FileKind.KERAS_ARCHIVE, FileKind.DAMAGED_ZIP, FileKind.HDF5):
         return _keras_file_form(path, config)
-    if path.suffix == ".onnx":
+    if kind is FileKind.ONNX or (kind is FileKind.UNKNOWN and path.suffix == ".onnx"):
         import export
 
         return onnx_form(path.name, export.Session(path))
-    raise InputError(f"{path}: expected a .keras or .h5 file, a bundle folder or an .onnx file")
+    raise foreign(path, "a model (.keras, .h5, .onnx or a bundle)")
 
 
 def _keras_file_form(path: Path, config: Any) -> Form:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.errors import FileError
+from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_file
 
 
@@ -20,8 +21,12 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     try:
         return json.loads(Path(path).read_bytes())
     except OSError as error:
+        if Path(path).is_dir():
+            raise foreign(path, "JSON") from error
         raise FileError(f"{os.fspath(path)}: cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
+        if file_kind(path) not in (FileKind.JSON, FileKind.TEXT, FileKind.EMPTY, FileKind.UNKNOWN):
+            raise foreign(path, "JSON") from error
         raise FileError(f"{os.fspath(path)}: not JSON: {error}.") from error
 
 

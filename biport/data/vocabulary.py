@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from biport.data.json_file import read_json, write_json
 from biport.data.padding import Side, check_layout, pad
 from biport.errors import FileError, InputError
+from biport.file_kind import FileKind, file_kind, foreign
 
 PAD = "<pad>"
 UNK = "<unk>"
@@ -185,7 +186,10 @@ class Vocabulary:
         Raises:
             FileError: (a ValueError) naming the file and what is wrong with it.
         """
-        return cls.from_data(read_json(path), os.fspath(path))
+        content = read_json(path)
+        if file_kind(path) not in (FileKind.VOCABULARY, FileKind.JSON, FileKind.TEXT):
+            raise foreign(path, "a vocabulary file")
+        return cls.from_data(content, os.fspath(path))
 
     @classmethod
     def from_data(cls, content: Any, owner: str) -> Vocabulary:

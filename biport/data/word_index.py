@@ -22,6 +22,7 @@ from biport.data.padding import pad
 from biport.data.vocabulary import several
 from biport.data.vocabulary import words as words_of
 from biport.errors import FileError, InputError
+from biport.file_kind import FileKind, file_kind, foreign
 
 START_ID, OOV_ID, INDEX_FROM = 1, 2, 3
 
@@ -114,6 +115,8 @@ class WordIndex:
         """
         ranks: Any = read_json(path)
         if not isinstance(ranks, dict) or not all(type(rank) is int for rank in ranks.values()):
+            if file_kind(path) is not FileKind.JSON:
+                raise foreign(path, "a word index")
             raise FileError(f"{os.fspath(path)}: expected words with their ranks, found something else.")
         words = sorted(ranks, key=lambda word: ranks[word])
         if [ranks[word] for word in words] != list(range(1, len(words) + 1)):

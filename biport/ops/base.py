@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from biport.errors import GraphError, WeightError
+from biport.errors import GraphError, WeightError, most_alike
 from biport.ops.tensor import Tensor
 
 EVERY_INPUT = range(2**31)
@@ -287,7 +287,7 @@ def op_class(kind: str) -> type[Op]:
     """
     known = {candidate.__name__: candidate for candidate in op_classes()}
     if kind not in known:
-        raise GraphError(f"there is no op {kind!r}; known: {', '.join(known)}")
+        raise GraphError(f"there is no op {kind!r}; those most like it: {', '.join(most_alike(kind, known))}")
     return known[kind]
 
 

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from biport.analysis.summary import Inspection, LayerRow
 from biport.errors import FileError
+from biport.file_kind import FileKind, file_kind, foreign
 
 
 def inspect(path: Path) -> Inspection:
@@ -19,8 +20,8 @@ def inspect(path: Path) -> Inspection:
     Raises:
         FileError: it is missing or no ONNX file.
     """
-    if not path.is_file():
-        raise FileError(f"{path}: no such file")
+    if not path.is_file() or file_kind(path) not in (FileKind.ONNX, FileKind.UNKNOWN):
+        raise foreign(path, "an ONNX graph")
     try:
         model = onnx.load(str(path), load_external_data=False)
     except DecodeError as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.errors import FileError, MissingDependencyError
+from biport.file_kind import FileKind, file_kind, foreign
 from export.require import require
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -144,6 +145,8 @@ def cuda_trouble(ort: Any, why: str) -> str:
 
 def _refuse_file(path: Path, error: Exception) -> None:
     kind = type(error).__name__
+    if not path.is_file() or file_kind(path) not in (FileKind.ONNX, FileKind.UNKNOWN):
+        raise foreign(path, "an ONNX graph") from error
     # "does not have a graph" is what onnxruntime before 1.24 says of an empty file.
     if kind == "InvalidProtobuf" or re.search("No graph was found|does not have a graph", str(error)):
         raise FileError(

@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import io
 import lzma
 import struct
-import sys
 import zipfile
 import zlib
 from pathlib import Path
 
 from biport.errors import FileError
+from biport.file_kind import BoundedFile, foreign
 
+KERAS_MODEL = "a Keras model (.keras or .h5)"
 MAX_EXPANSION = 100
 """How many times larger than its stored bytes a compressed member may be; Keras does not compress at all."""
 SMALL = 2**16
 """Below this many bytes no expansion is worth refusing."""
-MAX_DIRECTORY = 2**20
-"""Bytes of the list of members, of which an archive of Keras has a handful."""
 DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, OverflowError, RuntimeError, ValueError),
 )
 """What `zipfile` and the decompressors end in when the bytes are not what they should be."""
-
-
-class _Bounded(io.BufferedReader):
-    """A file of which no more than ``bound`` bytes are read at once."""
-
-    bound = MAX_DIRECTORY
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path.open("rb", buffering=0))
-        self.path = path
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > self.bound:
-            raise FileError(f"{self.path}: declares a list of members of {size} bytes")
-        return super().read(size)
 
 
 def read_members(path: Path, limits: dict[str, int | None]) -> dict[str, bytes]:
@@ -51,8 +34,10 @@ def read_members(path: Path, limits: dict[str, int | None]) -> dict[str, bytes]:
         FileError: they are not there, or not whole; the message names the file.
     """
     try:
-        with _Bounded(path) as file, zipfile.ZipFile(file) as archive:
-            file.bound = sys.maxsize
+        with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
+            file.unbounded()
+            if limits.keys().isdisjoint(archive.namelist()):
+                raise foreign(path, KERAS_MODEL)
             return {name: _member(archive, name, path, limit) for name, limit in limits.items()}
     except (FileError, PermissionError):
         raise

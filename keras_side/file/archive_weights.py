@@ -100,10 +100,14 @@ class FileVariables2(FileVariables):
         return from_cudnn_cell(super().take(names))
 
     def child(self, attribute: str) -> FileVariables:
-        """The group of the layer that is the attribute ``attribute``; a layer of CuDNN is its own cell."""
+        """The group of the layer that is the attribute ``attribute``, or what that once was.
+
+        A layer of CuDNN is its own cell; the products of a MultiHeadAttention were not public.
+        """
         if attribute == "cell" and self.hdf5.group(self.group, "cell") is None:
             return self
-        return super().child(attribute)
+        hidden = self.hdf5.group(self.group, attribute) is None
+        return super().child(f"_{attribute}" if hidden else attribute)
 
     def layer(self, index: int, key: str, name: str) -> FileVariables:
         """The group of a model's layer: of all of its class in the file, the one as far down."""

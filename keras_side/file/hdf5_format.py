@@ -4,9 +4,9 @@ libhdf5 cannot be handed a file from anywhere: of 4,800 files changed in a few b
 never came back from two (version 1.14.6). Here every offset is looked up within the file, every object is
 parsed once, and steps are counted, so that no file takes more time or memory than its size allows.
 
-What h5py writes unless told otherwise is read: both kinds of object headers, groups as symbol tables or with
-few links, attributes in the header, and data in one piece. All else (chunks, filters, large groups of the
-newer kind) Keras never makes, and is refused.
+What h5py writes unless told otherwise is read: both kinds of object headers, groups as symbol tables, with
+few links or with many (which a single name outside ASCII makes of a group), attributes in the header, and
+data in one piece. All else (chunks, filters) Keras never makes, and is refused.
 
 Source:
     HDF5 File Format Specification Version 3.0; its section is named at each function.
@@ -369,11 +369,18 @@ class Parser:
         info = group.body(LINK_INFO)
         if info is not None:
             offset = 2 + 8 * (self.integer(info, 1, 1) & 1)
-            if self.address_at(info, offset) != NOWHERE:
-                raise self.foreign("a large group of the newer kind")
+            heap = self.address_at(info, offset)
+            if heap != NOWHERE:
+                yield from map(self._link, self.many_links(heap, self.address_at(info, offset + 8)))
         for kind, _, body in group.messages:
             if kind == LINK:
                 yield self._link(body)
+
+    def many_links(self, heap: int, tree: int) -> Iterator[bytes]:
+        """The links of a large newer group, which are in a heap, and where each is, in a tree."""
+        objects = FractalHeap(self, heap)
+        for record in Tree2(self, tree).records():
+            yield objects.object(record[4:])
 
     def _link(self, body: bytes) -> tuple[str, int | Link]:
         """One link of a newer group (IV.A.2.g)."""
@@ -492,3 +499,91 @@ class Parser:
             self.spend(1)
             yield index, data[offset + 16 : offset + 16 + size]
             offset += 16 + -(-size // 8) * 8
+
+
+def _bytes_for(limit: int) -> int:
+    """How many bytes hold every number up to a limit."""
+    return max(limit.bit_length() - 1, 0) // 8 + 1
+
+
+class Tree2:
+    """A tree of the newer kind, over the names of a group (III.A.2)."""
+
+    def __init__(self, parser: Parser, address: int) -> None:
+        self.parser = parser
+        head = parser.bytes_at(address, 38)
+        if head[:6] != b"BTHD\0\x05":
+            raise parser.damaged(f"no names at {address}")
+        self._node_size, self._record_size, self._depth = struct.unpack_from("<IHH", head, 6)
+        self._root, self._count = struct.unpack_from("<QH", head, 16)
+        if not 4 < self._record_size <= self._node_size or self._depth > MAX_LEVELS:
+            raise parser.damaged("a tree of names that cannot be")
+
+    def records(self) -> Iterator[bytes]:
+        """What is in the tree."""
+        yield from self._below(self._root, self._count, self._depth) if self._root != NOWHERE else ()
+
+    def _below(self, address: int, count: int, depth: int) -> Iterator[bytes]:
+        sizes = self._pointer_sizes(depth)
+        node = self.parser.bytes_at(address, 6 + count * self._record_size + (count + 1) * sum(sizes))
+        if node[:6] != (b"BTIN\0\x05" if depth else b"BTLF\0\x05"):
+            raise self.parser.damaged(f"no names at {address}")
+        end = 6 + count * self._record_size
+        for start in range(6, end, self._record_size):
+            self.parser.spend(1)
+            yield node[start : start + self._record_size]
+        for start in range(end, end + (count + 1) * sum(sizes), sum(sizes)) if sizes else ():
+            below = self.parser.integer(node, start + 8, sizes[1])
+            yield from self._below(self.parser.address_at(node, start), below, depth - 1)
+
+    def _pointer_sizes(self, depth: int) -> tuple[int, ...]:
+        """Of a node above others: bytes of an address, of a number of records, and of that of all below."""
+        most = (self._node_size - 10) // self._record_size
+        own, total = _bytes_for(most), most
+        sizes: tuple[int, ...] = ()
+        for level in range(1, depth + 1):
+            sizes = (8, own, _bytes_for(total)) if level > 1 else (8, own)
+            fit = (self._node_size - 10 - sum(sizes)) // (self._record_size + sum(sizes))
+            total = (fit + 1) * total + fit
+        return sizes
+
+
+class FractalHeap:
+    """A heap of small objects (III.G): blocks that double in size, listed in one block of addresses."""
+
+    def __init__(self, parser: Parser, address: int) -> None:
+        self.parser = parser
+        head = parser.bytes_at(address, 142)
+        if head[:5] != b"FRHP\0":
+            raise parser.damaged(f"no heap at {address}")
+        largest = parser.integer(head, 10, 4)
+        self._width, self._start, self._most, bits = struct.unpack_from("<HQQH", head, 110)
+        self._root, self._rows = struct.unpack_from("<QH", head, 132)
+        if parser.integer(head, 7, 2):
+            raise parser.foreign("filters over names")
+        if not (self._width and self._start and self._most) or bits > 64:
+            raise parser.damaged("a heap that cannot be")
+        self._offset_size = -(-bits // 8)
+        self._length_size = min(_bytes_for(self._most), _bytes_for(largest))
+
+    def object(self, key: bytes) -> bytes:
+        """The object that a tree has under a key."""
+        if key[0] >> 4 & 3:
+            raise FileError(f"{self.parser.owner}: has a name of thousands of letters")
+        offset = self.parser.integer(key, 1, self._offset_size)
+        length = self.parser.integer(key, 1 + self._offset_size, self._length_size)
+        block, begin = self._block(offset)
+        return self.parser.bytes_at(block + offset - begin, length)
+
+    def _block(self, offset: int) -> tuple[int, int]:
+        """Where the block with an offset is in the file, and with which offset it begins."""
+        if not self._rows:
+            return self._root, 0
+        row = (offset // (self._width * self._start)).bit_length()
+        size = self._start << max(row - 1, 0)
+        begin = self._width * size if row else 0
+        if row >= self._rows or size > self._most:
+            raise FileError(f"{self.parser.owner}: has more names than any model's weights")
+        column = (offset - begin) // size
+        entry = self._root + 13 + self._offset_size + 8 * (row * self._width + column)
+        return self.parser.address_at(self.parser.bytes_at(entry, 8), 0), begin + column * size

@@ -78,22 +78,27 @@ class ListedVariables:
 def listed_variables(hdf5: Hdf5, group: Group, data: Mapping[str, Any], origin: Release) -> ListedVariables:
     """The weights below ``group``, with a group for each layer of the model ``data``.
 
-    Where the layers of the file have other names than those of the model, as when its configuration was
-    written in another session, those with weights belong together in order, as Keras itself has it.
+    Those with weights belong together in order, as Keras itself has it, whatever the file calls them; a layer
+    that biport does not know, of which nobody can tell whether it has weights, by its name.
 
     Raises:
         FileError: the group is not written the way Keras writes one.
         WeightError: the file has weights for layers that the model has not.
     """
     entries = {layer_name(entry): entry for entry in layer_entries(data)}
+    if not entries:
+        # A subclassed model; told by whoever reads the model.
+        return ListedVariables(hdf5.owner)
     lists = {name: _list(hdf5, group, name) for name in hdf5.texts(group, "layer_names") or []}
     filled = [name for name, arrays in lists.items() if arrays]
-    if not set(filled) <= set(entries):
+    if set(filled) <= set(entries):
+        wanted = [name for name in entries if name in filled]
+    else:
         wanted = [name for name, entry in entries.items() if _takes_weights(entry, origin)]
-        if len(wanted) != len(filled):
-            left = sorted(set(filled) - set(entries))
-            raise WeightError(f"{hdf5.owner}: weights left over, of no layer of the model: {left[:10]}")
-        lists = {name: lists[other] for name, other in zip(wanted, filled, strict=True)}
+    if len(wanted) != len(filled):
+        left = sorted(set(filled) - set(entries))
+        raise WeightError(f"{hdf5.owner}: weights left over, of no layer of the model: {left[:10]}")
+    lists = {name: lists[other] for name, other in zip(wanted, filled, strict=True)}
     top = ListedVariables(hdf5.owner)
     for name, entry in entries.items():
         owner = f"{hdf5.owner}: layer {name!r}"

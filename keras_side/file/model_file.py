@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from biport.errors import FileError, InputError, shown
-from keras_side.file.archive import read_members
+from biport.file_kind import foreign
+from keras_side.file.archive import KERAS_MODEL, read_members
 from keras_side.file.archive_weights import FileVariables, FileVariables2
 from keras_side.file.hdf5_reader import SIGNATURE, Group, Hdf5
+from keras_side.file.layer_order import in_keras_order
 from keras_side.file.listed_weights import ListedVariables, listed_variables
 from keras_side.legacy.model import modernised, named
 from keras_side.release import UNKNOWN, Release
@@ -59,7 +61,7 @@ class ModelFile:
     format: Format = field(init=False)
     origin: Release = field(init=False)
     raw: Mapping[str, Any] = field(init=False)
-    """The configuration as it is written there."""
+    """The configuration in the words of its Keras, its layers in the order that Keras lists them in."""
     config: Mapping[str, Any] = field(init=False)
     """The configuration in the words of Keras 3."""
     variables: FileVariables | ListedVariables = field(init=False)
@@ -77,7 +79,7 @@ class ModelFile:
             elif start == SIGNATURE:
                 self._open_hdf5()
             else:
-                raise FileError(f"{self.path}: {_what_else(start)}")
+                raise foreign(self.path, KERAS_MODEL)
         except PermissionError as error:
             raise FileError(f"{self.path}: cannot be read ({error.strerror})") from error
         return self
@@ -90,12 +92,13 @@ class ModelFile:
             raise InputError(f"{self.path}: has its own configuration; none can be given beside it")
         limits = {CONFIG: MAX_JSON_BYTES, METADATA: MAX_METADATA_BYTES, WEIGHTS: None}
         members = read_members(self.path, limits)
-        self.raw = _json(members.pop(CONFIG), f"{self.path}: {CONFIG}")
+        raw = _json(members.pop(CONFIG), f"{self.path}: {CONFIG}")
         metadata = _json(members.pop(METADATA), f"{self.path}: {METADATA}")
         version = metadata.get("keras_version", UNKNOWN)
         if not isinstance(version, str):
             raise FileError(f"{self.path}: {METADATA}: keras_version should be text, found {shown(version)}")
         self.format, self.origin = Format.ARCHIVE, Release(version)
+        self.raw = in_keras_order(raw, self.origin)
         self.config = (
             self.raw if self.origin.generation == 3 else modernised(self.raw, self.origin, self.owner)
         )
@@ -120,14 +123,17 @@ class ModelFile:
         group = self._hdf5.group(root, "model_weights") if text is not None else root
         if group is None:
             raise FileError(f"{self.path}: has a model's configuration, but no weights beside it")
+        by_name = "layer_names" in group.attrs or "layer_names0" in group.attrs
+        if text is None and not by_name and {"layers", "vars", *FileVariables2.containers}.isdisjoint(group):
+            inside = ", ".join(sorted(name[:60] for name in group)[:5]) or "nothing"
+            raise FileError(f"{self.path}: is HDF5, but holds no Keras model: there is {inside}")
         if (text is None) != (self.given is not None):
             what = "weights alone" if text is None else "its own configuration"
             advice = "give model.to_json() beside it (--config model.json)" if text is None else "give none"
             raise InputError(f"{self.path}: holds {what}; {advice}")
         raw = _given(self.given) if text is None else _json(text, f"{self.path}: model_config")
-        self.raw = named(raw)
-        by_name = "layer_names" in group.attrs or "layer_names0" in group.attrs
-        self.origin = self._written_by(root, group, by_name)
+        self.origin = self._written_by(root, group, by_name, raw)
+        self.raw = in_keras_order(named(raw), self.origin)
         if text is not None:
             self.format = Format.HDF5
         else:
@@ -138,14 +144,14 @@ class ModelFile:
         else:
             self.variables = self._archived(group)
 
-    def _written_by(self, root: Group, group: Group, by_name: bool) -> Release:
+    def _written_by(self, root: Group, group: Group, by_name: bool, raw: Mapping[str, Any]) -> Release:
         """The Keras that wrote the file, or else the configuration."""
         texts = [
             self._hdf5.text(where, key) for key in ("keras_version", "backend") for where in (root, group)
         ]
         version, backend = texts[0] or texts[1], texts[2] or texts[3]
         if version is None and self.given is not None:
-            stated = self.raw.get("keras_version")
+            stated = raw.get("keras_version")
             version = stated if isinstance(stated, str) else ("1" if by_name else "3")
         return Release(version or "1", backend)
 
@@ -171,30 +177,10 @@ def needs_config(path: str | os.PathLike[str]) -> bool:
 
 
 def _first_bytes(path: Path) -> bytes:
-    if not path.exists():
-        raise FileError(f"{path}: no such file")
-    if path.is_dir():
-        raise FileError(f"{path}: {_what_folder(path)}")
     if not path.is_file():
-        raise FileError(f"{path}: is not a file")
+        raise foreign(path, KERAS_MODEL)
     with path.open("rb") as file:
         return file.read(len(SIGNATURE))
-
-
-def _what_folder(path: Path) -> str:
-    if (path / "saved_model.pb").exists() or (path / "keras_metadata.pb").exists():
-        return (
-            "is a SavedModel folder, whose graph biport does not read; load it with the Keras that wrote it "
-            "and save it as one file: tf_keras.models.load_model(folder).save('model.h5')"
-        )
-    return "is a folder; biport reads .keras and .h5 files"
-
-
-def _what_else(start: bytes) -> str:
-    if not start:
-        return "is empty"
-    advice = "a .keras file is a zip archive, an .h5 file is HDF5"
-    return f"starts with {start!r}; {advice}"
 
 
 def _given(given: str | os.PathLike[str] | Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -10,11 +10,8 @@ from keras_side.legacy import operations
 from keras_side.legacy.nodes import calls, count_lists, history
 from keras_side.legacy.settings import Settings, layer_settings
 from keras_side.records import MAX_PARTS, MODELS
-from keras_side.registry import READERS
+from keras_side.registered import LAYERS
 from keras_side.release import Release
-
-OPERATIONS = ("Add", "Concatenate", "Maximum", "Minimum", "Multiply", "Softmax", "Subtract")
-"""Names that an operation and a layer of Keras 3 share."""
 
 OWN_MODULES = ("keras", "tf_keras", "tensorflow", "tensorflow_core")
 MERGES_1 = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum", "concat": "Concatenate"}
@@ -85,11 +82,13 @@ class _Modern:
         settings = self._inner(modern, settings)
         module = str(data.get("module") or "keras.layers")
         own = module.split(".")[0] in OWN_MODULES
+        # HDF5 has the registered name of a layer in place of its class.
+        registered_name = class_name if class_name in LAYERS else data.get("registered_name")
         return {
-            "class_name": modern,
+            "class_name": LAYERS.get(modern, modern),
             "config": settings,
             "module": "keras.layers" if own else module,
-            "registered_name": None if own else data.get("registered_name"),
+            "registered_name": None if own and class_name not in LAYERS else registered_name,
             "stored_class": class_name,
         } | ({"name": data["name"]} if "name" in data else {})
 
@@ -148,7 +147,7 @@ class _Modern:
         """An entry of a functional model of Keras 3 in an HDF5 file, which names no modules."""
         modern = self.layer(entry)
         assert isinstance(entry, Mapping)
-        if _is_operation_3(modern["class_name"], modern["config"]):
+        if operations.is_operation(modern["class_name"], modern["config"]):
             modern["module"] = "keras.ops"
         return modern | {"inbound_nodes": entry.get("inbound_nodes", [])}
 
@@ -173,13 +172,6 @@ class _Modern:
         if class_name == "Merge":
             return modern | _merge(modern)
         return modern
-
-
-def _is_operation_3(class_name: str, config: Mapping[str, Any]) -> bool:
-    """Whether this is an operation: a layer says whether it is trainable, all but a few."""
-    if "trainable" in config or class_name in (*MODELS, "InputLayer"):
-        return False
-    return class_name not in READERS or class_name in OPERATIONS
 
 
 def _first_input(entry: Mapping[str, Any]) -> tuple[object, str, str]:

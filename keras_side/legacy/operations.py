@@ -12,8 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from biport.errors import UnsupportedError
+from keras_side.records import MODELS
 
 CLASSES = ("TFOpLambda", "TensorFlowOpLayer")
+
+UNTRAINABLE = (*MODELS, "InputLayer", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D")
+"""Layers that do not say whether they are trainable, as all others do (keras/src/layers of 3.15)."""
 
 FUNCTIONS = {
     "__operators__.add": "Add",
@@ -62,6 +66,14 @@ MESSAGES = {
     "Tanh": "Tanh",
 }
 """By the operation of the message."""
+
+
+def is_operation(class_name: str, config: Mapping[str, Any]) -> bool:
+    """Whether an entry of a functional model in an HDF5 file of Keras 3, which names no module, is no layer.
+
+    Many a layer and an operation have one name: ``Reshape``, ``Softmax``, ``Add``.
+    """
+    return "trainable" not in config and class_name not in UNTRAINABLE
 
 
 def modern_operation(

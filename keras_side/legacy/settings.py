@@ -76,11 +76,13 @@ DROPPED = ("batch_input_shape", "build_input_shape", "shared_object_id")
 
 HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "adjustment": (None,),
+    "causal": (False,),
     "fused": (True, False, None),
     "mode": (0,),
     "num_constants": (None, 0),
     "noise_shape": (None,),
     "ragged": (False,),
+    "softmax_robust_masking": (False,),
     "renorm": (False,),
     "time_major": (False,),
     "virtual_batch_size": (None,),
@@ -188,6 +190,12 @@ def _embedding(config: Settings, origin: Release) -> None:
         config.pop("dropout", None)
 
 
+def _multi_head_attention(config: Settings, origin: Release) -> None:
+    """The shapes that it was built for say nothing that its weights do not."""
+    for key in ("query_shape", "key_shape", "value_shape"):
+        config.pop(key, None)
+
+
 def _elu(config: Settings, origin: Release) -> None:
     config["alpha"] = _number(config.get("alpha", 1.0))
 
@@ -213,6 +221,7 @@ RULES: Mapping[str, Callable[[Settings, Release], None]] = {
     "Embedding": _embedding,
     "InputLayer": _input,
     "LeakyReLU": _leaky_relu,
+    "MultiHeadAttention": _multi_head_attention,
     "ReLU": _relu,
     "ThresholdedReLU": _thresholded_relu,
 }

@@ -13,8 +13,11 @@ from typing import Any
 import numpy as np
 
 from biport.errors import FileError, UnsupportedError, WeightError
+from biport.ops.attention import PROJECTIONS
+from keras_side.legacy.operations import is_operation
 from keras_side.legacy.settings import CLASSES
 from keras_side.records import MODELS
+from keras_side.registered import LAYERS
 from keras_side.registry import READERS
 from keras_side.release import Release
 
@@ -115,6 +118,8 @@ def _inner(
             )
         forward = settings.get("layer")
         inner = [("forward_layer", forward), ("backward_layer", settings.get("backward_layer") or forward)]
+    elif class_name == "MultiHeadAttention":
+        inner = [(f"{part}_dense", _projection(settings)) for part in PROJECTIONS]
     elif class_name == "TimeDistributed":
         inner = [("layer", settings.get("layer"))]
     elif class_name == "RNN":
@@ -130,9 +135,16 @@ def _inner(
         yield (*path, key), layer
 
 
+def _projection(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One of the products of a MultiHeadAttention, whose weights are those of a Dense."""
+    return {"class_name": "Dense", "config": {"use_bias": settings.get("use_bias", True), "trainable": True}}
+
+
 def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple[list[str], list[str]]:
     """The trainable and the other weights of a layer without others inside."""
     modern = CLASSES.get(class_name, class_name)
+    if origin.generation == 3 and is_operation(class_name, settings):
+        return [], []
     bias = ["bias"] if settings.get("use_bias", settings.get("bias", True)) else []
     if origin.generation == 1 and modern in ("LSTM", "GRU") and settings.get("consume_less") != "gpu":
         gates = LSTM_1 if modern == "LSTM" else GRU_1
@@ -150,8 +162,14 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple
             return _affine(settings), []
         case "PReLU":
             return ["alpha"], []
-    is_operation = origin.generation == 3 and "trainable" not in settings
-    if modern not in READERS and modern not in WITHOUT_WEIGHTS and not is_operation:
+        case name if name in LAYERS:
+            return ["weight"], []
+        case "AdditiveAttention" if settings.get("use_scale", True):
+            return ["scale"], []
+        case "Attention":
+            scale = ["scale"] if settings.get("use_scale") else []
+            return [*scale, *(["concat_score_weight"] if settings.get("score_mode") == "concat" else [])], []
+    if modern not in READERS and modern not in WITHOUT_WEIGHTS:
         raise UnplacedError(f"layer {settings.get('name')!r}", "class", class_name)
     return [], []
 

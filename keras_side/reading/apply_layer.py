@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 import keras_side.ops
 from biport import ops
@@ -21,7 +21,7 @@ from keras_side.ops.recurrent import exchanged
 from keras_side.reading.config_entries import Layer, flat_states
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import as_mask
-from keras_side.reading.operations import IDENTITIES, data_operation
+from keras_side.reading.operations import IDENTITIES
 from keras_side.records import LayerRecord, dtype_name
 from keras_side.registry import READERS, LayerReader
 from keras_side.release import Release
@@ -88,20 +88,24 @@ class LayerApplier:
             raise UnsupportedError(layer.owner, "call argument training", True, supported)
 
     def operate(
-        self, layer: Layer, name: str, tensors: Sequence[KerasTensor], config: Mapping[str, Any]
-    ) -> list[KerasTensor] | None:
-        """An operation between layers; it neither takes masks nor hands them on."""
-        op = data_operation(layer.class_name, len(tensors), config)
-        if op is None:
-            return None
-        if isinstance(config.get("dtype"), str):
+        self, layer: Layer, name: str, op: ops.Op, tensors: Sequence[KerasTensor], dtype: object
+    ) -> KerasTensor:
+        """The output of an operation between layers; it neither takes masks nor hands them on.
+
+        Args:
+            dtype: what the operation says its output has, if it does.
+
+        Raises:
+            UnsupportedError: it makes integers of the output of a layer.
+        """
+        if isinstance(dtype, str):
             owner = f"{self.builder.owner}: operation {layer.name!r} ({layer.class_name})"
-            self.builder.converted.append((owner, name, config["dtype"]))
-            if self.builder.cuts(owner, config["dtype"], tensors[0]):
+            self.builder.converted.append((owner, name, dtype))
+            if self.builder.cuts(owner, dtype, tensors[0]):
                 self.builder.add(Node(name, ops.ToIds(), (tensors[0].value,)))
-                return [KerasTensor(name)]
+                return KerasTensor(name)
         self.builder.add(Node(name, op, tuple(tensor.value for tensor in tensors)))
-        return [tensors[0].twin(name) if IDENTITIES.get(layer.class_name) else KerasTensor(name)]
+        return tensors[0].twin(name) if IDENTITIES.get(layer.class_name) else KerasTensor(name)
 
     def arguments(
         self, layer: Layer, arguments: list, options: Mapping
@@ -280,7 +284,7 @@ class LayerApplier:
         inputs = tuple(tensor.value for tensor in tensors)
         self.builder.add(Node(name, op, inputs, tuple(values), tuple(masks)))
         output_masks = reader.masks(op, name, inputs, given)
-        if call.ends_masks:
+        if call.ends_masks and self.origin.generation == 3:
             for tensor in tensors:
                 tensor.lose_mask()
         return [KerasTensor(value, part) for value, part in zip(values, output_masks, strict=True)]

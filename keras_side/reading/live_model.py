@@ -12,6 +12,7 @@ import numpy as np
 
 from biport.errors import InputError, UnsupportedError, WeightError
 from keras_side import registered
+from keras_side.unsupported import subclassed
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,7 @@ def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
     owner = f"model {model.name!r}"
     keras = sys.modules["keras"]
     if type(model) is not keras.Sequential and type(model).__name__ != "Functional":
-        raise UnsupportedError(
-            owner, "class", type(model).__name__, ("Sequential models", "functional models")
-        )
+        raise subclassed(owner, type(model).__name__)
     if not model.built or (type(model) is keras.Sequential and not model.inputs):
         raise InputError(f"{owner}: has no weights yet; call model.build(input_shape) before reading it")
     try:

@@ -17,7 +17,7 @@ from typing import Any
 from biport.errors import UnsupportedError
 from biport.registry import Registry
 from keras_side.masks import FeaturesUnequal, Full, Given, Mask, Unequal, all_of, any_of, in_time
-from keras_side.reading.operations import SUPPORTED
+from keras_side.reading.operations import unsupported_operation
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,20 @@ Arguments = Sequence[Any]
 OPERATIONS: Registry[str, Callable[[str, Arguments, Mapping[str, Any]], Symbol | None]] = Registry(
     "Keras operation"
 )
+OPERATION_MODULES = ("keras.src.ops", "keras.src.activations", "keras.src.quantizers")
+"""Where Keras 3.15 defines operations."""
 
 
 def is_operation(module: object) -> bool:
-    """Whether a serialised node is an operation of ``keras.ops`` and not a layer."""
-    return str(module).startswith("keras.src.ops") or str(module) == "keras.ops"
+    """Whether a serialised node is an operation and not a layer."""
+    return str(module).startswith(OPERATION_MODULES) or str(module) == "keras.ops"
 
 
 def evaluate(
     class_name: str, name: str, owner: str, arguments: Arguments, config: Mapping[str, Any]
 ) -> Symbol:
     """What the operation makes of its arguments."""
-    unreadable = next((argument for argument in arguments if isinstance(argument, Unreadable)), None)
-    if unreadable is not None:
-        return unreadable
-    problem = UnsupportedError(f"{owner}: operation {name!r}", "operation", class_name, SUPPORTED)
+    problem = unsupported_operation(f"{owner}: operation {name!r}", class_name)
     problem.of_layer(name, class_name)
     if class_name not in OPERATIONS:
         return Unreadable(problem)

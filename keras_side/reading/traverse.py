@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from biport.errors import FileError, UnsupportedError
+from biport.errors import FileError, UnsupportedError, joined, raise_unsupported
 from keras_side.masks import Mask
 from keras_side.reading.apply_layer import LayerApplier, reader_of
 from keras_side.reading.call_order import run_order
@@ -23,16 +23,27 @@ from keras_side.reading.config_entries import (
     size,
 )
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
-from keras_side.reading.mask_expressions import Symbol, Unreadable, evaluate, is_operation
-from keras_side.reading.operations import SUPPORTED
+from keras_side.reading.mask_expressions import OPERATIONS, Symbol, Unreadable, evaluate, is_operation
+from keras_side.reading.operations import (
+    DATA_OPERATIONS,
+    OperationCall,
+    declared_shape,
+    read_operation,
+    unsupported_operation,
+)
 from keras_side.records import MODELS, Variables
 from keras_side.registry import READERS
 from keras_side.release import Release
+from keras_side.unsupported import subclassed
 
 MAX_DEPTH = 32
+TENSORS = ("x1", "x2", "x", "xs")
+"""What operations call the tensors they read."""
 
 CallResults = dict[tuple[str, int], Sequence[KerasTensor | Symbol] | Unreadable]
 """By layer and call: what the call gave, or why it gave nothing."""
+Find = Callable[[tuple[str, int, int]], KerasTensor | Symbol]
+"""The output of a call, by layer, call and position."""
 
 
 @dataclass
@@ -66,7 +77,7 @@ class Traversal:
             raise FileError(f"{self.owner}: models nested more than {MAX_DEPTH} deep")
         layers = config.get("layers")
         if class_name not in MODELS or not isinstance(layers, list):
-            raise UnsupportedError(self.owner, "class", class_name, ("Sequential", "Functional"))
+            raise subclassed(self.owner, class_name)
         self.builder.count(len(layers))
         read_layers = self._sequential if class_name == "Sequential" else self._functional
         if id(config) not in self._layers:
@@ -118,7 +129,7 @@ class Traversal:
             order = run_order(parents, [key[:2] for key in outputs])
             calls = [(by_name[name], index) for name, index in order]
         self._call_all(calls, results, prefix)
-        return [self.builder.data(self._output(results, key)) for key in outputs]
+        return self._outputs(results, outputs)
 
     def _entrance(self, layer: Layer, given: KerasTensor | None) -> KerasTensor:
         """An InputLayer: an input of the outermost model, or what a model inside is given."""
@@ -160,6 +171,17 @@ class Traversal:
             raise FileError(f"{self.owner}: there is no output {position} of call {call} of layer {name!r}")
         return outputs[position]
 
+    def _outputs(self, results: CallResults, keys: Sequence[tuple[str, int, int]]) -> list[KerasTensor]:
+        """The outputs of a model."""
+        tensors, problems = [], []
+        for key in keys:
+            try:
+                tensors.append(self.builder.data(self._output(results, key)))
+            except UnsupportedError as problem:
+                problems.append(problem)
+        raise_unsupported(self.owner, problems)
+        return tensors
+
     def _call(
         self, layer: Layer, index: int, results: CallResults, prefix: str
     ) -> Sequence[KerasTensor | Symbol] | Unreadable:
@@ -169,28 +191,21 @@ class Traversal:
             return self._output(results, key)
 
         arguments, options = layer.calls[index]
+        if is_operation(layer.module):
+            return self._operation(layer, arguments, options, find, prefix)
         arguments = [resolved(argument, find) for argument in arguments]
         options = {key: resolved(option, find) for key, option in options.items()}
-        if is_operation(layer.module):
-            symbols = [self.builder.symbol(argument) for argument in arguments]
-            symbols += [self.builder.symbol(options.pop(key)) for key in ("x1", "x2", "x") if key in options]
-            config = {**layer.config, **options}
-            symbol = evaluate(layer.class_name, layer.name, self.owner, symbols, config)
-            tensors = [part for item in arguments for part in (item if isinstance(item, list) else [item])]
-            if not isinstance(symbol, Unreadable) or any(isinstance(item, Unreadable) for item in tensors):
-                return [symbol]
-            values = [item for item in tensors if isinstance(item, KerasTensor)]
-            if len(values) == len(tensors):
-                return self._applier.operate(layer, prefix + layer.name, values, config) or [symbol]
-            return [self._of_a_constant(layer, tensors, symbol)]
         name = prefix + layer.name + (f"@{index}" if index else "")
+        data = [*arguments, *(option for key, option in options.items() if "mask" not in key)]
         try:
+            if behind := _problems(_flat(data)):
+                raise joined(self.owner, behind)
             with self._applier.called(options.get("training")):
                 return self._called(layer, name, arguments, options)
         except UnsupportedError as problem:
-            self._examine(layer)
             problem.of_layer(layer.name, layer.class_name)
             self.builder.refuse(problem)
+            self._examine(layer)
             return Unreadable(problem)
 
     def _called(
@@ -208,6 +223,38 @@ class Traversal:
                 return self._applier.attention(layer, name, reader, call)
         tensors, mask, states = self._applier.arguments(layer, arguments, options)
         return self._apply(layer, name, tensors, mask, states)
+
+    def _operation(
+        self, layer: Layer, arguments: list, options: Mapping[str, Any], find: Find, prefix: str
+    ) -> list[KerasTensor | Symbol]:
+        """The output of an operation between layers: data, a mask, or why it is neither."""
+        owner = f"{self.owner}: operation {layer.name!r}"
+        recorded = [*arguments, *(options[key] for key in TENSORS if key in options)]
+        config = {**layer.config, **{key: value for key, value in options.items() if key not in TENSORS}}
+        inputs = [resolved(item, find) for item in recorded]
+        tensors = _flat(inputs)
+        if problems := _problems(tensors):
+            if layer.class_name not in DATA_OPERATIONS and layer.class_name not in OPERATIONS:
+                problems.append(unsupported_operation(owner, layer.class_name))
+                problems[-1].of_layer(layer.name, layer.class_name)
+            return [Unreadable(joined(self.owner, problems))]
+        symbols = [self.builder.symbol(item) for item in inputs]
+        symbol = evaluate(layer.class_name, layer.name, self.owner, symbols, config)
+        if not isinstance(symbol, Unreadable):
+            return [symbol]
+        try:
+            values = [self.builder.data(item) for item in tensors if isinstance(item, KerasTensor)]
+            if len(values) < len(tensors) and layer.class_name in DATA_OPERATIONS:
+                constant = next(item for item in tensors if not isinstance(item, KerasTensor))
+                supported = "tensors; a Dense can hold a factor or an offset"
+                raise UnsupportedError(f"{owner} ({layer.class_name})", "argument", constant, supported)
+            shapes = [declared_shape(item) for item in _flat(recorded)]
+            named = f"{owner} ({layer.class_name})"
+            op = read_operation(OperationCall(layer.class_name, named, config, shapes))
+            return [self._applier.operate(layer, prefix + layer.name, op, values, config.get("dtype"))]
+        except UnsupportedError as problem:
+            problem.of_layer(layer.name, layer.class_name)
+            return [Unreadable(problem)]
 
     def _examine(self, layer: Layer) -> None:
         """Refuse all that is wrong with a layer itself, whose input may be unknown; once for its calls."""
@@ -231,18 +278,6 @@ class Traversal:
             problem.of_layer(layer.name, layer.class_name)
             self.builder.refuse(problem)
 
-    def _of_a_constant(self, layer: Layer, arguments: Sequence[Any], symbol: Unreadable) -> Unreadable:
-        """Why an operation cannot be read that takes something else than tensors."""
-        if layer.class_name not in SUPPORTED:
-            return symbol
-        constant = next(item for item in arguments if not isinstance(item, KerasTensor))
-        owner = f"{self.owner}: operation {layer.name!r} ({layer.class_name})"
-        problem = UnsupportedError(
-            owner, "argument", constant, "tensors; a Dense can hold a factor or an offset"
-        )
-        problem.of_layer(layer.name, layer.class_name)
-        return Unreadable(problem)
-
     def _apply(
         self,
         layer: Layer,
@@ -264,3 +299,13 @@ class Traversal:
             problem.of_layer(layer.name, layer.class_name)
             self.builder.refuse(problem)
             return list(tensors)
+
+
+def _problems(items: Sequence[Any]) -> list[UnsupportedError]:
+    """Why some of the items cannot be read."""
+    return [item.problem for item in items if isinstance(item, Unreadable)]
+
+
+def _flat(items: Sequence[Any]) -> list[Any]:
+    """The items, those inside lists too."""
+    return [part for item in items for part in (_flat(item) if isinstance(item, list) else [item])]

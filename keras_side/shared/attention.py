@@ -22,6 +22,8 @@ CARRIED = object()
 
 FIRST_OF_ONE_HEAD, FIRST_OF_MANY = (3, 11), (3, 15)
 """The releases from which on masks reach an attention, and count in it, as they do in 3.15."""
+FIRST_OF_KERAS_2 = (2, 15)
+"""Measured there, and in tf_keras since: masks count as in 3.15, but stay on the sequences."""
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,9 @@ def refuse_old(origin: Release, owner: str, op: Op, masked: bool) -> None:
     Raises:
         UnsupportedError: it is older.
     """
-    if origin.generation < 3:
-        raise UnsupportedError(owner, "Keras", origin.version, "attention in models of Keras 3")
     first = FIRST_OF_ONE_HEAD if isinstance(op, OneHead) else FIRST_OF_MANY
+    if origin.generation < 3:
+        first = FIRST_OF_KERAS_2
     if masked and origin.before(*first) and len(origin.numbers) > 1:
         supported = f"attention without masks, or in models of Keras {first[0]}.{first[1]} and later"
         raise UnsupportedError(owner, "Keras", origin.version, supported)

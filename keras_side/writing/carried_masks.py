@@ -34,8 +34,13 @@ def check_carried_masks(graph: Graph, model: keras.Model) -> None:
     again = read(model)
     calls: Counter[int] = Counter()
     first: dict[int, str] = {}
+    needed = _needed(graph)
     for node in merges:
-        name, index = first.setdefault(id(node.op), node.name), calls[id(node.op)]
+        name = first.setdefault(id(node.op), node.name)
+        if needed.isdisjoint(node.outputs):
+            # Keras leaves the call out, and numbers those that are left.
+            continue
+        index = calls[id(node.op)]
         calls[id(node.op)] += 1
         twin = again[f"{name}@{index}" if index else name]
         if not any((*node.masks, *twin.masks)):
@@ -48,6 +53,15 @@ def check_carried_masks(graph: Graph, model: keras.Model) -> None:
                     f"{wanted} for input {position}",
                     "the masks that Keras hangs on its inputs",
                 )
+
+
+def _needed(graph: Graph) -> set[str]:
+    """The values that the outputs depend on."""
+    needed = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if not needed.isdisjoint(node.outputs):
+            needed.update(node.inputs, (mask for mask in node.masks if mask is not None))
+    return needed
 
 
 def _mask_formula(graph: Graph, name: str | None) -> Any:

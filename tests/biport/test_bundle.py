@@ -175,7 +175,7 @@ def refused(folder: Path, *words: str) -> str:
 
 
 def test_no_bundle(tmp_path: Path) -> None:
-    refused(tmp_path / "nowhere", "not a bundle")
+    refused(tmp_path / "nowhere", "no such file or folder")
     refused(tmp_path, "not a bundle")
     (tmp_path / "file").write_text("x")
     refused(tmp_path / "file", "not a bundle")

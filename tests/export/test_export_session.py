@@ -122,14 +122,14 @@ def test_files_that_are_not_onnx(content, session):
     }
     path = session.path.with_name("bad.onnx")
     path.write_bytes(contents[content])
-    with pytest.raises(FileError, match=r"bad\.onnx: is not an ONNX file, or is truncated"):
+    with pytest.raises(FileError, match=r"bad\.onnx: is not an ONNX (file, or is truncated|graph but)"):
         export.Session(path, device="cpu")
 
 
 def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(FileError, match=r"no\.onnx: there is no such file"):
+    with pytest.raises(FileError, match=r"no\.onnx: no such file"):
         export.Session(tmp_path / "no.onnx")
-    with pytest.raises(FileError, match="is a folder"):
+    with pytest.raises(FileError, match="is not an ONNX graph but a folder"):
         export.Session(tmp_path)
 
 

@@ -99,6 +99,9 @@ def test_a_truncated_file(share: float, good: Path, path: Path) -> None:
 def test_hdf5_without_a_model(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["x"] = 1
+    refused(path, "HDF5", "no Keras model", "there is x")
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = []
     refused(path, "weights alone", "--config", kind=InputError)
     config = {"class_name": "Sequential", "config": {"name": "m", "layers": []}}
     with pytest.raises(FileError, match="without layers"):
@@ -122,7 +125,7 @@ def test_a_member_there_twice(name: str, parts: Members, path: Path) -> None:
 
 def test_no_member_at_all(path: Path) -> None:
     write_members(path, {})
-    refused(path, CONFIG)
+    refused(path, "a zip archive, though none of Keras")
 
 
 @pytest.mark.parametrize("name", [CONFIG, METADATA])

@@ -46,7 +46,10 @@ NEWER: list[dict[str, Any]] = [{"libver": "latest"}, {"libver": ("v108", "v110")
 
 
 @pytest.mark.parametrize(
-    "members, options", [(members, {}) for members in (1, 7, 600)] + [(7, options) for options in NEWER]
+    "members, options",
+    [(members, {}) for members in (1, 7, 600)]
+    + [(7, options) for options in NEWER]
+    + [(40, {"libver": "latest"})],
 )
 @pytest.mark.parametrize("from_bytes", [False, True])
 def test_everything_is_read_as_h5py_reads_it(
@@ -82,14 +85,41 @@ def test_everything_is_read_as_h5py_reads_it(
     mine.close()
 
 
-def test_a_large_group_of_the_newer_kind_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [8, 9, 60, 3000])
+def test_a_name_outside_ascii_among_many(count: int, tmp_path: Path) -> None:
+    """HDF5 keeps such a group in a heap and a tree, of one block each and of many."""
     path = tmp_path / "file.h5"
-    with h5py.File(path, "w", libver="latest") as file:
-        fill(file, 600)
+    names = [f"gr\u00f6\u00dfe_{number}" + "x" * (number % 40) for number in range(count)]
+    with h5py.File(path, "w") as file:
+        group = file.create_group("model_weights")
+        for name in names:
+            group.create_group(name)
     mine = Hdf5(path, "file.h5")
-    with pytest.raises(FileError, match="load it with Keras and save it again"):
-        list(mine.root)
+    own = mine.group(mine.root, "model_weights")
+    assert own is not None
+    assert sorted(own) == sorted(names)
+    assert all(mine.group(own, name) is not None for name in names[:10])
     mine.close()
+
+
+def test_damage_of_a_large_group_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "file.h5"
+    with h5py.File(path, "w") as file:
+        for number in range(40):
+            file.create_group(f"gr\u00f6\u00dfe_{number}")
+    data = path.read_bytes()
+    starts = [data.index(mark) for mark in (b"FRHP", b"BTHD", b"BTLF", b"FHDB")]
+    rng = np.random.default_rng(0)
+    messages: list[str] = []
+    for _ in range(400):
+        damaged = bytearray(data)
+        damaged[rng.choice(starts) + rng.integers(150)] = rng.integers(256)
+        try:
+            list(Hdf5(bytes(damaged), "file.h5").root)
+        except FileError as error:
+            messages.append(str(error))
+    assert len(messages) > 50
+    assert all("file.h5" in message for message in messages)
 
 
 def test_what_nobody_reads_is_told(tmp_path: Path) -> None:

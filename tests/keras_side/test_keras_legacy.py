@@ -231,6 +231,17 @@ def operations() -> Case:
     return functional(f, [result, tf.concat([tf.nn.softmax(x), x], -1)], FEATURES)
 
 
+def attention() -> Case:
+    """Each kind under masks; those of many heads leave the masks where they are."""
+    i = tokens()
+    x = embedded(i)
+    y = layers.MultiHeadAttention(2, 3, value_dim=2)(x, x, use_causal_mask=True)
+    y = layers.AdditiveAttention()([y, x])
+    y = layers.Attention(use_scale=True, score_mode="concat")([y, x, x])
+    y = layers.MultiHeadAttention(1, 2, use_bias=False)(y, x)
+    return functional(i, [layers.GRU(3)(y), layers.Attention()([x, y], use_causal_mask=True)], ids())
+
+
 def cells() -> Case:
     return stack(
         layers.RNN([layers.LSTMCell(3), layers.GRUCell(2), layers.LSTMCell(4)], return_sequences=True),
@@ -283,6 +294,7 @@ MODELS: dict[str, Callable[[], Case]] = {
     "initial states": initial_states,
     "states out": states_out,
     "operations": operations,
+    "attention": attention,
     "cells": cells,
     "own backward layer": own_backward_layer,
     "backwards": lambda: stack(

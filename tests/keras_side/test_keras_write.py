@@ -293,6 +293,21 @@ def test_names_of_flattened_models_are_written(tmp_path: Path) -> None:
     assert keras_side.read(keras_side.save(graph, tmp_path / "a.keras")) == graph
 
 
+@pytest.mark.parametrize("kind", ["Multiply", "MultiHeadAttention"])
+def test_an_output_that_nobody_uses(kind: str) -> None:
+    """Keras leaves out what makes it, and numbers the calls of a shared layer without it."""
+    inside = keras.Input((4, 2))
+    one = keras.layers.LSTM(2, return_sequences=True)(inside)
+    layer = keras.layers.MultiHeadAttention(1, 2) if kind == "MultiHeadAttention" else keras.layers.Multiply()
+    both = layer(one, inside) if kind == "MultiHeadAttention" else layer([one, inside])
+    inner = keras.Model(inside, [both, one])
+    x = keras.Input((4, 2))
+    graph = keras_side.read(keras.Model(x, inner(inner(x)[1])[0]))
+    inputs = [features(2, 4, 2)]
+    written = live_outputs(keras_side.write(graph), inputs)
+    assert_close(written, reference.run(graph, inputs), "float32")
+
+
 def test_an_op_without_a_writer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(WRITERS._functions, ops.LSTM)
     with pytest.raises(UnsupportedError, match=r"LSTM"):

@@ -35,6 +35,9 @@ OPERATIONS = {
     "smaller": (lambda x: ops.minimum(x, ops.silu(x)), nodes.Minimum),
     "joined": (lambda x: ops.concatenate([x, ops.softmax(x)], axis=-1), nodes.Concatenate),
     "flip": (lambda x: ops.flip(x, axis=1), nodes.Flip),
+    "softmax over time": (lambda x: ops.softmax(x, axis=1), nodes.Softmax),
+    "relu with settings": (lambda x: keras.activations.relu(x, 0.1, max_value=1.0), nodes.ReLU),
+    "elu": (lambda x: ops.elu(x, alpha=0.7), nodes.ELU),
 }
 
 
@@ -48,7 +51,8 @@ def test_an_operation_between_layers(name, tmp_path) -> None:
 UNSUPPORTED = {
     "a number": (lambda x: x + 1.0, r"\(Add\): argument=1.0"),
     "features turned round": (lambda x: ops.flip(x, axis=-1), "Flip"),
-    "softmax over time": (lambda x: ops.softmax(x, axis=1), "Softmax"),
+    "softmax over rows": (lambda x: ops.softmax(x, axis=0), "Softmax"),
+    "gelu of another formula": (lambda x: ops.gelu(x, approximate=True), r"\(Gelu\): approximate=True"),
     "unknown": (lambda x: ops.log1p(ops.exp(x)), "Log1p"),
 }
 

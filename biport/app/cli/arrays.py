@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.errors import InputError
+from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_file
 
 
@@ -13,7 +14,8 @@ def load_inputs(path: Path) -> Any:
     """The arrays of an ``.npz`` file by name, or in a list the only array of an ``.npz`` or ``.npy`` file.
 
     Raises:
-        InputError: the file is missing or damaged, or holds something else than plain arrays.
+        InputError: the file is missing or damaged.
+        FileError: it is something else than arrays; the message says what, and what takes it.
     """
     import zipfile
 
@@ -21,12 +23,11 @@ def load_inputs(path: Path) -> Any:
 
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    # Anything else numpy takes for a pickle, and says how to load that unsafely.
+    if file_kind(path) not in (FileKind.ARRAYS, FileKind.DAMAGED_ZIP):
+        raise foreign(path, "a file of arrays (.npz or .npy)")
     try:
         with path.open("rb") as file:
-            # Anything else numpy takes for a pickle, and says how to load that unsafely.
-            if not file.read(6).startswith((b"PK\x03\x04", b"\x93NUMPY")):
-                raise ValueError("it does not begin like one")
-            file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             single = isinstance(loaded, np.ndarray)
             arrays = [loaded] if single else {name: loaded[name] for name in loaded.files}

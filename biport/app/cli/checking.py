@@ -11,6 +11,7 @@ from biport.app.cli.app import ConfigFile, Force, Json, app, import_torch_first,
 from biport.app.cli.arrays import load_inputs
 from biport.app.cli.models import read_source
 from biport.errors import InputError
+from biport.file_kind import FileKind, file_kind
 
 
 @app.command()
@@ -35,7 +36,7 @@ def _inspect(source: Path, config: Path | None) -> Any:
         graph = bundle.read(source)
         written = " ".join(graph.origin.get(key, "unknown") for key in ("framework", "version"))
         return inspect_graph(source, {"format": "biport bundle", "read from": written}, graph)
-    if source.suffix == ".onnx":
+    if source.suffix == ".onnx" or (source.is_file() and file_kind(source) is FileKind.ONNX):
         from export.require import require_onnx
 
         require_onnx("inspecting an ONNX file")

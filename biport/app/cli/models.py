@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.errors import InputError
+from biport.file_kind import FileKind, file_kind
 from biport.files import check_folder
 
 
@@ -24,7 +25,7 @@ def read_source(source: Path, config: Path | None) -> tuple[Any, list[str]]:
 
     if bundle.is_bundle(source):
         return bundle.read(source), []
-    if source.suffix == ".onnx":
+    if source.is_file() and file_kind(source) is FileKind.ONNX:
         raise InputError(f"{source}: biport writes ONNX but does not read it; give a Keras file or a bundle")
     import keras_side
 
