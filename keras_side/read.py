@@ -168,7 +168,9 @@ def _with_ids(nodes: Sequence[Node], inputs: Sequence[Value], owner: str) -> Ite
             if source not in given:
                 label = f"{owner}: layer {node.name!r} ({node.op.kind})"
                 supported = "ids that are a model input, reshaped or not"
-                raise UnsupportedError(label, "input", f"floats of {source!r}", supported)
+                problem = UnsupportedError(label, "input", f"floats of {source!r}", supported)
+                problem.of_layer(node.name, node.op.kind)
+                raise problem
             if source not in converted:
                 converted[source] = f"{source}.ids"
                 yield Node(converted[source], ops.ToIds(), (source,))
