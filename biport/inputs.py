@@ -12,14 +12,34 @@ import numpy as np
 
 from biport.errors import InputError
 from biport.graph import Graph, Value
-from biport.ops import INTEGERS, Embedding, ToIds
+from biport.ops import (
+    INTEGERS,
+    Cropping1D,
+    Embedding,
+    Flatten,
+    Op,
+    Permute,
+    RepeatVector,
+    Reshape,
+    ToIds,
+    UpSampling1D,
+    ZeroPadding1D,
+)
+
+MOVING = (Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D)
+"""Ops whose output has no other numbers than their input, and zeros."""
+
+
+def carries(op: Op) -> bool:
+    """Whether ids that are put in come out."""
+    return op.identity or isinstance(op, MOVING)
 
 
 def id_inputs(graph: Graph) -> dict[str, str]:
-    """The values that are ids as they are given: each model input, and what `ToIds` makes of one."""
+    """The values that have the numbers of a model input, in any shape, or as `ToIds`, and that input."""
     sources = {value.name: value.name for value in graph.inputs}
     for node in graph.nodes:
-        if isinstance(node.op, ToIds) and node.inputs[0] in sources:
+        if (isinstance(node.op, ToIds) or carries(node.op)) and node.inputs[0] in sources:
             sources[node.outputs[0]] = sources[node.inputs[0]]
     return sources
 

@@ -27,6 +27,7 @@ from biport.errors import (
     raise_unsupported,
 )
 from biport.graph import Graph, Node, Value
+from biport.inputs import carries
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
 from keras_side.reading import operations
@@ -148,12 +149,10 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     for node in builder.nodes:
         for name in node.inputs:
             consumers.setdefault(name, set()).add(type(node.op))
-    mixed = [value.name for value in builder.inputs if _takes_both(value, consumers.get(value.name, set()))]
+    inputs = [_graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in builder.inputs]
     graph = Graph(
-        inputs=tuple(
-            _graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in builder.inputs
-        ),
-        nodes=tuple(_with_ids(builder.nodes, mixed)),
+        inputs=tuple(inputs),
+        nodes=tuple(_with_ids(builder.nodes, inputs, owner)),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
@@ -164,19 +163,36 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
 TAKE_IDS = {ops.Embedding, ops.NotEqual}
 
 
-def _takes_both(value: Value, used_by: set[type[ops.Op]]) -> bool:
-    """Whether a model input of floats is read as ids by some layers and as floats by others."""
-    return value.dtype in ops.FLOATS and bool(used_by & TAKE_IDS) and bool(used_by - TAKE_IDS)
+def _with_ids(nodes: Sequence[Node], inputs: Sequence[Value], owner: str) -> Iterator[Node]:
+    """The nodes, those that take ids reading what `ops.ToIds` makes of floats that are a model input's.
 
-
-def _with_ids(nodes: Sequence[Node], inputs: Sequence[str]) -> Iterator[Node]:
-    """The nodes, those that take ids reading what `ops.ToIds` makes of these inputs."""
-    ids = {name: f"{name}.ids" for name in inputs}
-    yield from (Node(ids[name], ops.ToIds(), (name,)) for name in inputs)
+    Raises:
+        UnsupportedError: the floats are something else, which Keras cuts to integers.
+    """
+    integers = {value.name for value in inputs if value.dtype in ops.INTEGERS}
+    given = {value.name for value in inputs} - integers
+    converted: dict[str, str] = {}
     for node in nodes:
-        if type(node.op) in TAKE_IDS and node.inputs[0] in ids:
-            node = dataclasses.replace(node, inputs=(ids[node.inputs[0]],))
+        source = node.inputs[0]
+        if type(node.op) in TAKE_IDS and source not in integers:
+            if source not in given:
+                label = f"{owner}: layer {node.name!r} ({node.op.kind})"
+                supported = "ids that are a model input, reshaped or not"
+                problem = UnsupportedError(label, "input", f"floats of {source!r}", supported)
+                problem.of_layer(node.name, node.op.kind)
+                raise problem
+            if source not in converted:
+                converted[source] = f"{source}.ids"
+                yield Node(converted[source], ops.ToIds(), (source,))
+            node = dataclasses.replace(node, inputs=(converted[source],))
         yield node
+        if isinstance(node.op, ops.ToIds):
+            integers.update(node.outputs)
+        elif carries(node.op) or isinstance(node.op, ops.Concatenate):
+            if integers.issuperset(node.inputs):
+                integers.update(node.outputs)
+            elif carries(node.op) and source in given:
+                given.update(node.outputs)
 
 
 def _check_converted(graph: Graph, converted: Sequence[tuple[str, str, str]]) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from biport import reference
 from biport.graph import Graph, trained
+from biport.inputs import id_inputs
 from biport.ops import FLOATS, FeaturesNotEqual, ToIds
 
 STEP = 1e-5
@@ -130,7 +131,9 @@ class Slopes:
     def _padded(self, name: str) -> np.ndarray:
         """Where numbers of an input say that a step is padding, or which id it has, until they are moved."""
         x = self._inputs[name]
-        if any(isinstance(node.op, ToIds) and name in node.inputs for node in self._graph.nodes):
+        sources = id_inputs(self._graph)
+        ids = (node.inputs[0] for node in self._graph.nodes if isinstance(node.op, ToIds))
+        if any(sources.get(value) == name for value in ids):
             return np.ones(x.shape, bool)
         said = [
             node.op.value

@@ -15,6 +15,7 @@ from biport.errors import (
     shown,
 )
 from biport.graph import Node, Value
+from biport.inputs import carries
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, OfScores, Unequal
 from keras_side.reading.config_entries import Layer
 from keras_side.reading.mask_expressions import Data, Unreadable
@@ -22,6 +23,7 @@ from keras_side.records import MAX_PARTS, check_name
 
 SMALL_INTEGERS = ("int8", "uint8", "int16", "uint16")
 MAX_RANK = 32
+FLOATS_OF_LAYERS = "float32 or float64 for outputs of layers"
 
 MASK_OPS: tuple[type[ops.Op], ...] = (
     ops.Concatenate,
@@ -70,6 +72,8 @@ class GraphBuilder:
     _names: set[str] = field(default_factory=set)
     _positions: dict[str, int] = field(default_factory=dict)
     """Of inputs in `inputs`."""
+    _origins: dict[str, str] = field(default_factory=dict)
+    """By value: the model input whose numbers it has."""
     _parts: int = 0
 
     def refuse(self, problem: UnsupportedError) -> None:
@@ -131,6 +135,7 @@ class GraphBuilder:
         self._positions.setdefault(layer.name, len(self.inputs))
         self.inputs.append(Value(layer.name, tuple(dims), str(dtype)))
         self._names.add(layer.name)
+        self._origins[layer.name] = layer.name
         return KerasTensor(layer.name)
 
     def enter(self, layer: Layer, tensor: KerasTensor) -> KerasTensor:
@@ -139,8 +144,11 @@ class GraphBuilder:
         Raises:
             UnsupportedError: it is no model input, so that its numbers are others than integers.
         """
-        if self.cuts(layer.owner, layer.config.get("dtype"), tensor):
-            position = self._positions[tensor.value]
+        dtype = layer.config.get("dtype")
+        if self.cuts(layer.owner, dtype, tensor):
+            position = self._positions.get(tensor.value)
+            if position is None:
+                raise UnsupportedError(layer.owner, "dtype", dtype, FLOATS_OF_LAYERS)
             value = self.inputs[position]
             self.inputs[position] = Value(value.name, value.shape, "int32")
         return tensor
@@ -149,14 +157,14 @@ class GraphBuilder:
         """Whether a tensor holds floats, those of a model input, where Keras takes integers.
 
         Raises:
-            UnsupportedError: it is no model input, so that its numbers are others than integers.
+            UnsupportedError: they are no model input's, so that they are others than integers.
         """
         if dtype not in (*ops.INTEGERS, *SMALL_INTEGERS):
             return False
-        position = self._positions.get(tensor.value)
-        if position is None:
-            raise UnsupportedError(owner, "dtype", dtype, "float32 or float64 for outputs of layers")
-        return self.inputs[position].dtype in ops.FLOATS
+        origin = self._origins.get(tensor.value)
+        if origin is None:
+            raise UnsupportedError(owner, "dtype", dtype, FLOATS_OF_LAYERS)
+        return self.inputs[self._positions[origin]].dtype in ops.FLOATS
 
     def mask_value(self, mask: Mask) -> str:
         """The graph value of a mask, made when first asked for.
@@ -198,6 +206,8 @@ class GraphBuilder:
         self.count(len(node.name) // 1000)
         self._names.add(node.name)
         self.nodes.append(node)
+        if carries(node.op) and (origin := self._origins.get(node.inputs[0])):
+            self._origins.update(dict.fromkeys(node.outputs, origin))
 
 
 def _is_size(dim: object) -> bool:

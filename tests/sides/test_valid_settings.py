@@ -15,7 +15,7 @@ import torch
 import export
 import keras_side
 import torch_side
-from biport import ops, reference, verify
+from biport import inputs, ops, reference, verify
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph
 from testing.models import check_everywhere, quiet_model
@@ -30,8 +30,8 @@ def tokens() -> Any:
     return keras.Input((None,), dtype="int32", name="ids")
 
 
-def check(inputs: Any, outputs: Any, folder: Path, hdf5: bool = True) -> Graph:
-    model = quiet_model(inputs, outputs)
+def check(given: Any, outputs: Any, folder: Path, hdf5: bool = True) -> Graph:
+    model = quiet_model(given, outputs)
     graph = check_everywhere(model, folder)
     if not hdf5:
         return graph
@@ -151,6 +151,18 @@ def test_floats_that_are_ids_and_numbers_too(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="whole numbers"):
         module(torch.from_numpy(whole + 0.5))
     assert verify(written, module, inputs=[whole], gradients=True).ok
+
+
+def test_floats_that_become_ids_in_another_shape(tmp_path: Path) -> None:
+    x: Any = keras.Input((5, 1), name="x")
+    flat = layers.Dropout(0.1)(layers.Reshape((5,))(x))
+    graph = check(x, layers.LSTM(H)(layers.Embedding(V, E, mask_zero=True)(flat)), tmp_path)
+    assert inputs.id_bounds(graph) == {"x": V}
+    with pytest.raises(InputError, match="whole numbers"):
+        export.Session(tmp_path / "fused.onnx").run([np.full((1, 5, 1), 2.5)])
+    made = layers.Embedding(V, E, name="table")(layers.Dense(5, name="numbers")(layers.Flatten()(x)))
+    with pytest.raises(UnsupportedError, match=r"'table' \(Embedding\): input=.*'numbers'.*model input"):
+        keras_side.read(keras.Model(x, made))
 
 
 def test_the_size_of_an_attention_is_its_own(tmp_path: Path) -> None:
