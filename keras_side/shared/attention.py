@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from biport.errors import FileError, UnsupportedError
-from biport.ops import Op
+from biport.ops import MultiHeadAttention, Op
 from biport.ops.attention import OneHead
 from keras_side.release import Release
 
@@ -154,6 +154,10 @@ def refuse_old(origin: Release, owner: str, op: Op, masked: bool) -> None:
     first = FIRST_OF_ONE_HEAD if isinstance(op, OneHead) else FIRST_OF_MANY
     if origin.generation < 3:
         first = FIRST_OF_KERAS_2
+        if isinstance(op, MultiHeadAttention) and op.return_scores and (masked or op.causal):
+            # A query that is padding weighs all values alike there, and the scores carry a mask.
+            supported = "its output alone, or neither masks nor causality, in models of Keras 2"
+            raise UnsupportedError(owner, "call argument return_attention_scores", True, supported)
     if masked and origin.before(*first) and len(origin.numbers) > 1:
         supported = f"attention without masks, or in models of Keras {first[0]}.{first[1]} and later"
         raise UnsupportedError(owner, "Keras", origin.version, supported)

@@ -410,6 +410,16 @@ def test_kernels_of_theano_are_turned_round(tmp_path: Path) -> None:
         assert_read(path, arrays, wanted)
 
 
+def test_scores_of_many_heads_under_masks_are_refused(tmp_path: Path) -> None:
+    """They carry a mask there, and a query that is padding weighs all values alike."""
+    i = tokens()
+    x = embedded(i)
+    outputs = layers.MultiHeadAttention(1, 3)(x, x, return_attention_scores=True)
+    tf_keras.Model(i, outputs).save(tmp_path / "model.h5")
+    with pytest.raises(UnsupportedModelError, match="return_attention_scores=True"):
+        keras_side.read(tmp_path / "model.h5")
+
+
 def test_what_cannot_be_read_is_told_all_at_once(tmp_path: Path) -> None:
     f = tf_keras.Input((T, 3), batch_size=6)
     x = layers.Lambda(lambda x: x * 2, name="double")(f)
