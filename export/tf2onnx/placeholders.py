@@ -92,9 +92,12 @@ def _call(layer: Any, op: Op, placeholders: list[Placeholder]) -> Callable[..., 
         placeholders.append(Placeholder(layer.name, op, bool(masks)))
         flat = tf.numpy_function(never, [sequences, *masks, *states], [tf.float32] * len(tensors), name=name)
         outputs = flat if isinstance(flat, list | tuple) else [flat]
-        for output, tensor in zip(outputs, tensors, strict=True):
-            output.set_shape([dim if isinstance(dim, int) else None for dim in tensor.shape])
-        return outputs[0] if len(outputs) == 1 else _packed(layer, list(outputs))
+        # What an output is declared to be is lost where the graph is frozen, an operator that says it is not.
+        shaped = [
+            tf.ensure_shape(output, [dim if isinstance(dim, int) else None for dim in tensor.shape])
+            for output, tensor in zip(outputs, tensors, strict=True)
+        ]
+        return shaped[0] if len(shaped) == 1 else _packed(layer, shaped)
 
     return call
 

@@ -1,0 +1,152 @@
+"""A frozen model to an ONNX protobuf by tf2onnx; what it cannot convert is told by layer."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from biport.errors import BiportError, UnsupportedError, raise_unsupported
+from export.tf2onnx.frozen import INPUT, OUTPUT, frozen
+from export.tf2onnx.live_model import LiveModel, layer_title
+from export.tf2onnx.placeholders import DOMAIN, OpOf, Placeholder, handlers, with_placeholders
+from export.tf2onnx.scopes import Scopes
+
+OPSET = 18
+NOISY = ("tensorflow", "tf2onnx")
+CONVERTED = "operators that tf2onnx converts to ONNX"
+MESSAGE = 300
+"""Characters kept of a foreign error."""
+
+
+@dataclass
+class Attempt:
+    """What came of a conversion.
+
+    Args:
+        proto: the ONNX protobuf; ``None`` where there is none.
+        placeholders: the layers kept whole.
+        complaints: what was not converted, each an operator or a message, and the text that names it.
+    """
+
+    proto: Any = None
+    placeholders: list[Placeholder] = field(default_factory=list)
+    complaints: list[tuple[str, str]] = field(default_factory=list)
+
+
+def converted(live: LiveModel, op_of: OpOf | None) -> tuple[Any, list[Placeholder]]:
+    """The protobuf, its inputs called ``in_0``, ``in_1`` and its outputs ``out_0``, ``out_1``.
+
+    Raises:
+        UnsupportedError: tf2onnx cannot express something; all such layers are named.
+    """
+    attempt = _attempt(live, op_of)
+    if attempt.complaints:
+        raise refused(live, op_of)
+    return attempt.proto, attempt.placeholders
+
+
+def refused(live: LiveModel, op_of: OpOf | None, otherwise: str = "") -> UnsupportedError:
+    """Why a model has no form in ONNX on this route, found by converting it once more, layer by layer.
+
+    Args:
+        live: the model.
+        op_of: as it was converted with.
+        otherwise: what is wrong where nothing is found; it may name the operator at fault.
+    """
+    scopes = Scopes(live.model)
+    complaints = _attempt(live, op_of, scopes).complaints or [(otherwise, otherwise)]
+    problems: dict[tuple[str, str], UnsupportedError] = {}
+    for what, where in complaints:
+        layer = scopes.layer(where)
+        owner = live.owner if layer is None else f"{live.owner}: {layer_title(layer)}"
+        setting = "operator" if what.isidentifier() else "its form in ONNX"
+        error = UnsupportedError(owner, setting, what[:MESSAGE], CONVERTED)
+        if layer is not None:
+            error.of_layer(layer.name, type(layer).__name__)
+        problems.setdefault((owner, what), error)
+    try:
+        raise_unsupported(live.owner, list(problems.values()))
+    except UnsupportedError as error:
+        return error
+    raise AssertionError("there is a complaint")
+
+
+def _attempt(live: LiveModel, op_of: OpOf | None, scopes: Scopes | None = None) -> Attempt:
+    known = op_of or (lambda layer: None)
+    attempt = Attempt()
+    with _quiet() as failures, with_placeholders(live.model, known) as attempt.placeholders:
+        try:
+            attempt.proto = _convert(frozen(live, scopes), len(live.inputs), len(live.outputs))
+        except BiportError:
+            raise
+        except Exception as error:  # Layers, TensorFlow and tf2onnx may raise anything.
+            lines = str(error).strip().splitlines()
+            shown = f"{type(error).__name__}: {lines[0] if lines else ''}"
+            attempt.complaints.append((shown, str(error)))
+    if attempt.proto is not None:
+        attempt.complaints += _foreign(attempt.proto.graph)
+    told = {where for _, where in attempt.complaints}
+    attempt.complaints += [(name.rpartition("/")[2], name) for name in failures if name not in told]
+    return attempt
+
+
+def _convert(graph: Any, inputs: int, outputs: int) -> Any:
+    import tensorflow as tf
+    import tf2onnx
+
+    with tf.device("/CPU:0"):
+        proto, _ = tf2onnx.convert.from_graph_def(
+            graph,
+            input_names=[f"{INPUT}{index}:0" for index in range(inputs)],
+            output_names=[f"{OUTPUT}{index}:0" for index in range(outputs)],
+            opset=OPSET,
+            custom_op_handlers=handlers(),
+        )
+    return proto
+
+
+def _foreign(graph: Any) -> Iterator[tuple[str, str]]:
+    """The operators that tf2onnx kept as they are, and their names; it only logs that it did."""
+    import onnx
+
+    for node in graph.node:
+        if node.domain != DOMAIN and not onnx.defs.has(node.op_type, node.domain):
+            yield node.op_type, node.name
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _foreign(attribute.g)
+
+
+class _Failures(logging.Handler):
+    """The operators over which tf2onnx logged an error and went on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.names: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if str(record.msg).startswith("Failed to convert node") and isinstance(record.args, Sequence):
+            self.names.append(str(record.args[0]))
+
+
+@contextmanager
+def _quiet() -> Iterator[list[str]]:
+    """No logging and no warnings of tensorflow and tf2onnx; what tf2onnx failed over is in the list."""
+    loggers = [logging.getLogger(name) for name in NOISY]
+    before = [(logger, logger.level, logger.propagate, logger.handlers) for logger in loggers]
+    failures = _Failures()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+        logger.propagate, logger.handlers = False, [failures]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield failures.names
+    finally:
+        for logger, level, propagate, kept in before:
+            logger.setLevel(level)
+            logger.propagate, logger.handlers = propagate, kept

@@ -1,0 +1,69 @@
+"""Which layer of a model a TensorFlow operator belongs to, for errors.
+
+Names of layers do not tell: TensorFlow numbers the scopes it has seen before, and ``lstm_1`` may be either
+the layer of that name or the layer ``lstm`` once more. So a model that cannot be converted is traced once
+more, each layer in a scope that nobody else has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+SCOPE = "biport_layer_"
+
+
+class Scopes:
+    """The layers of a model, each with a scope of its own.
+
+    Args:
+        model: a live Keras model.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._layers = _layers_and_operations(model)
+        self._failed: Any = None
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Within, every call of a layer is in its scope."""
+        before = [(layer, vars(layer).get("call")) for layer in self._layers]
+        for number, layer in enumerate(self._layers):
+            # An attribute of the object, set past Keras, which keeps books of what a layer holds.
+            object.__setattr__(layer, "call", self._scoped(number, layer, layer.call))
+        try:
+            yield
+        finally:
+            for layer, call in before:
+                object.__delattr__(layer, "call")
+                if call is not None:
+                    object.__setattr__(layer, "call", call)
+
+    def _scoped(self, number: int, layer: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
+        import tensorflow as tf
+
+        def call(*args: Any, **options: Any) -> Any:
+            with tf.name_scope(f"{SCOPE}{number}"):
+                try:
+                    return inner(*args, **options)
+                except Exception:
+                    self._failed = self._failed or layer
+                    raise
+
+        return call
+
+    def layer(self, text: str) -> Any:
+        """The innermost layer or operation whose scope is in a text, else that whose call failed; ``None`` for neither."""
+        numbers = re.findall(rf"{SCOPE}(\d+)", text)
+        return self._layers[int(numbers[-1])] if numbers else self._failed
+
+
+def _layers_and_operations(model: Any) -> list[Any]:
+    """All that is called; an operation, such as ``keras.ops.argmax`` of an output, is no layer of Keras."""
+    called: dict[int, Any] = {}
+    for layer in model._flatten_layers():
+        inner = getattr(layer, "operations", ())
+        called |= {id(part): part for part in (layer, *inner) if part is not model}
+    return list(called.values())
