@@ -117,9 +117,15 @@ class UnsupportedError(BiportError):
         self.setting = setting
         self.value = value
         self.supported = [supported] if isinstance(supported, str) else list(supported)
+        self.advice = ""
         self.layer: str | None = None
         self.class_name: str | None = None
         super().__init__(self._sentence())
+
+    def advise(self, advice: str) -> None:
+        """Say what can be done instead, in place of what was advised before."""
+        self.advice = advice
+        self.args = (f"{self._sentence()}\n{printable(advice)}",)
 
     def of_layer(self, name: str, class_name: str) -> None:
         """Say which layer of the model this is about, where nothing closer to it has said so."""

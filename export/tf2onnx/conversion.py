@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from biport.errors import BiportError, UnsupportedError, raise_unsupported
+from biport.errors import BiportError, UnsupportedError, UnsupportedModelError
 from export.tf2onnx.frozen import INPUT, OUTPUT, frozen
 from export.tf2onnx.live_model import LiveModel, layer_title
 from export.tf2onnx.placeholders import DOMAIN, OpOf, Placeholder, handlers, with_placeholders
@@ -17,7 +18,7 @@ from export.tf2onnx.scopes import Scopes
 
 OPSET = 18
 NOISY = ("tensorflow", "tf2onnx")
-CONVERTED = "operators that tf2onnx converts to ONNX"
+CONVERTED = "layers that TensorFlow can trace, of operators that tf2onnx converts"
 MESSAGE = 300
 """Characters kept of a foreign error."""
 
@@ -29,12 +30,27 @@ class Attempt:
     Args:
         proto: the ONNX protobuf; ``None`` where there is none.
         placeholders: the layers kept whole.
-        complaints: what was not converted, each an operator or a message, and the text that names it.
+        complaints: what was not converted.
     """
 
     proto: Any = None
     placeholders: list[Placeholder] = field(default_factory=list)
-    complaints: list[tuple[str, str]] = field(default_factory=list)
+    complaints: list[Complaint] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """Something that has no form in ONNX on this route.
+
+    Args:
+        setting: what it is, for an `UnsupportedError`.
+        value: the operator, or a foreign message.
+        where: a text that names the operator.
+    """
+
+    setting: str
+    value: str
+    where: str
 
 
 def converted(live: LiveModel, op_of: OpOf | None) -> tuple[Any, list[Placeholder]]:
@@ -49,30 +65,42 @@ def converted(live: LiveModel, op_of: OpOf | None) -> tuple[Any, list[Placeholde
     return attempt.proto, attempt.placeholders
 
 
-def refused(live: LiveModel, op_of: OpOf | None, otherwise: str = "") -> UnsupportedError:
+def traceable(live: LiveModel) -> Any:
+    """The model as `frozen` has it.
+
+    Raises:
+        UnsupportedError: TensorFlow cannot trace it; the layer is named.
+    """
+    try:
+        with _quiet():
+            return frozen(live)
+    except BiportError:
+        raise
+    except Exception as error:  # Layers and TensorFlow may raise anything.
+        raise refused(live, None, _raised(error)) from error
+
+
+def refused(live: LiveModel, op_of: OpOf | None, otherwise: Complaint | None = None) -> UnsupportedError:
     """Why a model has no form in ONNX on this route, found by converting it once more, layer by layer.
 
     Args:
         live: the model.
         op_of: as it was converted with.
-        otherwise: what is wrong where nothing is found; it may name the operator at fault.
+        otherwise: what is wrong where nothing is found.
     """
     scopes = Scopes(live.model)
-    complaints = _attempt(live, op_of, scopes).complaints or [(otherwise, otherwise)]
-    problems: dict[tuple[str, str], UnsupportedError] = {}
-    for what, where in complaints:
-        layer = scopes.layer(where)
+    complaints = _attempt(live, op_of, scopes).complaints
+    if not complaints and otherwise is not None:
+        complaints = [otherwise]
+    problems: dict[str, UnsupportedError] = {}
+    for complaint in complaints:
+        layer = scopes.layer(complaint.where)
         owner = live.owner if layer is None else f"{live.owner}: {layer_title(layer)}"
-        setting = "operator" if what.isidentifier() else "its form in ONNX"
-        error = UnsupportedError(owner, setting, what[:MESSAGE], CONVERTED)
+        error = UnsupportedError(owner, complaint.setting, complaint.value, CONVERTED)
         if layer is not None:
             error.of_layer(layer.name, type(layer).__name__)
-        problems.setdefault((owner, what), error)
-    try:
-        raise_unsupported(live.owner, list(problems.values()))
-    except UnsupportedError as error:
-        return error
-    raise AssertionError("there is a complaint")
+        problems.setdefault(str(error), error)
+    return UnsupportedModelError(live.owner, list(problems.values()))
 
 
 def _attempt(live: LiveModel, op_of: OpOf | None, scopes: Scopes | None = None) -> Attempt:
@@ -84,14 +112,26 @@ def _attempt(live: LiveModel, op_of: OpOf | None, scopes: Scopes | None = None) 
         except BiportError:
             raise
         except Exception as error:  # Layers, TensorFlow and tf2onnx may raise anything.
-            lines = str(error).strip().splitlines()
-            shown = f"{type(error).__name__}: {lines[0] if lines else ''}"
-            attempt.complaints.append((shown, str(error)))
+            attempt.complaints.append(_raised(error))
     if attempt.proto is not None:
         attempt.complaints += _foreign(attempt.proto.graph)
-    told = {where for _, where in attempt.complaints}
-    attempt.complaints += [(name.rpartition("/")[2], name) for name in failures if name not in told]
+    told = {complaint.where for complaint in attempt.complaints}
+    attempt.complaints += [
+        Complaint("operator", name.rpartition("/")[2], name) for name in failures if name not in told
+    ]
     return attempt
+
+
+def _raised(error: Exception) -> Complaint:
+    return Complaint("trace", first_line(error), str(error))
+
+
+def first_line(error: Exception) -> str:
+    """A foreign error in one line, without what Keras writes around it."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith("Exception encountered when calling")]
+    return f"{type(error).__name__}: {(told or lines or [''])[0]}"[:MESSAGE]
 
 
 def _convert(graph: Any, inputs: int, outputs: int) -> Any:
@@ -109,13 +149,13 @@ def _convert(graph: Any, inputs: int, outputs: int) -> Any:
     return proto
 
 
-def _foreign(graph: Any) -> Iterator[tuple[str, str]]:
-    """The operators that tf2onnx kept as they are, and their names; it only logs that it did."""
+def _foreign(graph: Any) -> Iterator[Complaint]:
+    """The operators that tf2onnx kept as they are; it only logs that it did."""
     import onnx
 
     for node in graph.node:
         if node.domain != DOMAIN and not onnx.defs.has(node.op_type, node.domain):
-            yield node.op_type, node.name
+            yield Complaint("operator", node.op_type, node.name)
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
                 yield from _foreign(attribute.g)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from biport.errors import UnsupportedError
+from export.tf2onnx.calls import Call, replaced_calls
 from export.tf2onnx.live_model import LiveModel, layer_title
 from export.tf2onnx.scopes import Scopes
 
@@ -22,7 +23,7 @@ def frozen(live: LiveModel, scopes: Scopes | None = None) -> Any:
         scopes: whose scopes operators are to be in.
 
     Raises:
-        UnsupportedError: a layer writes into a variable, which a graph of constants cannot do.
+        UnsupportedError: an output hangs on the state that calls before have left.
         Exception: what Keras and TensorFlow raise.
     """
     import tensorflow as tf
@@ -36,9 +37,10 @@ def frozen(live: LiveModel, scopes: Scopes | None = None) -> Any:
         tf.TensorSpec(tensor.shape, tensor.dtype, name=f"{INPUT}{index}")
         for index, tensor in enumerate(live.model.inputs)
     ]
-    with _without_cudnn(live.model), tf.device("/CPU:0"), scopes.entered() if scopes else nullcontext():
+    entered = scopes.entered() if scopes else nullcontext()
+    with _without_cudnn(live.model), _any_time(live), tf.device("/CPU:0"), entered:
         concrete = tf.function(call, autograph=False).get_concrete_function(*signature)
-    _refuse_assignments(live, concrete.graph.as_graph_def(), scopes)
+    _refuse_state(live, concrete, scopes)
     graph = convert_variables_to_constants_v2(
         concrete, lower_control_flow=False, aggressive_inlining=True
     ).graph.as_graph_def(add_shapes=True)
@@ -46,22 +48,43 @@ def frozen(live: LiveModel, scopes: Scopes | None = None) -> Any:
     return graph
 
 
-def _refuse_assignments(live: LiveModel, graph: Any, scopes: Scopes | None) -> None:
-    """What is assigned is forgotten by a file: the state of a layer, or of its random numbers."""
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    names = [node.name for node in nodes if node.op.startswith("Assign") and node.op.endswith("VariableOp")]
-    if not names:
+def _refuse_state(live: LiveModel, concrete: Any, scopes: Scopes | None) -> None:
+    """Refuse outputs that hang on what calls before have left: a file forgets it.
+
+    That is the state of a layer, or of its random numbers. What is written and read by no output, such as the
+    numbers of a dropout that is not at work, does not matter.
+    """
+    operator = _reader_of_state(concrete.graph, concrete.outputs)
+    if operator is None:
         return
     if scopes is None:
-        scopes = Scopes(live.model)
-        frozen(live, scopes)
-    layer = scopes.layer(names[0])
+        frozen(live, Scopes(live.model))
+    layer = None if scopes is None else scopes.layer(operator.name)
     owner = live.owner if layer is None else f"{live.owner}: {layer_title(layer)}"
     supported = "layers that compute the same in every call"
     error = UnsupportedError(owner, "state", "a variable that a call changes", supported)
     if layer is not None:
         error.of_layer(layer.name, type(layer).__name__)
     raise error
+
+
+def _reader_of_state(graph: Any, outputs: Sequence[Any]) -> Any:
+    """An operator that an output hangs on and that reads a variable which some operator writes."""
+    from tensorflow.python.framework.auto_control_deps_utils import get_read_write_resource_inputs
+
+    written = {
+        id(handle) for op in graph.get_operations() for handle in get_read_write_resource_inputs(op)[1]
+    }
+    waiting, seen = [tensor.op for tensor in outputs], set()
+    while waiting and written:
+        operator = waiting.pop()
+        if operator.name in seen:
+            continue
+        seen.add(operator.name)
+        if any(id(tensor) in written for tensor in operator.inputs):
+            return operator
+        waiting += [tensor.op for tensor in operator.inputs]
+    return None
 
 
 def _with_constants(graph: Any, captures: Any) -> None:
@@ -75,6 +98,50 @@ def _with_constants(graph: Any, captures: Any) -> None:
             node.op = "Const"
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(tensor.numpy(), tensor.dtype))
             del node.attr["shape"]
+
+
+def _any_time(live: LiveModel) -> AbstractContextManager[None]:
+    """TimeDistributed over a number of steps that is not known: Keras 3 then runs N steps, not T.
+
+    Source: keras/src/layers/rnn/time_distributed.py, ``call``: ``input_shape`` is from before the transpose.
+    """
+    kind = live.keras.layers.TimeDistributed
+    layers = [layer for layer in live.model._flatten_layers() if type(layer) is kind]
+    if live.keras.__name__ != "keras":
+        layers = []
+    return replaced_calls([(layer, _folded(layer)) for layer in layers])
+
+
+def _folded(layer: Any) -> Call:
+    """The call of a TimeDistributed with the steps as rows of one batch."""
+    import tensorflow as tf
+
+    original = layer.call
+
+    def call(inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if inputs.shape[1] is not None:
+            return original(inputs, training=training, mask=mask)
+        options = {"training": training} if layer.layer._call_has_training_arg else {}
+        if mask is not None and layer.layer._call_has_mask_arg:
+            options["mask"] = rows(mask)
+        steps = tf.shape(inputs)[:2]
+        return tf.nest.map_structure(
+            lambda output: tf.reshape(output, [steps[0], steps[1], *_sizes(output, 1)]),
+            layer.layer.call(rows(inputs), **options),
+        )
+
+    def rows(tensor: Any) -> Any:
+        return tf.reshape(tensor, [-1, *_sizes(tensor, 2)])
+
+    return call
+
+
+def _sizes(tensor: Any, first: int) -> list[Any]:
+    """The sizes of the axes from the first on, numbers where they are known."""
+    import tensorflow as tf
+
+    sizes = tf.shape(tensor)
+    return [sizes[axis] if dim is None else dim for axis, dim in enumerate(tensor.shape)][first:]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A live model of Keras 3, or of Keras 2 by ``tf_keras``, as this route sees it: values, layers, a flat call."""
+"""A live model of Keras 3, or of Keras 2 by ``tf_keras``, as this route sees it: values and a flat call."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from biport.graph import Graph, Node, Value
 from biport.ops import Op, Recurrent, Tensor
+from export.tf2onnx.calls import replaced_calls
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -45,22 +46,14 @@ class Placeholder:
 def with_placeholders(model: Any, op_of: OpOf) -> Iterator[list[Placeholder]]:
     """``model`` with placeholders for its recurrent layers; the list has those traced, in order."""
     placeholders: list[Placeholder] = []
-    changed = []
-    try:
-        for layer in _recurrent_layers(model):
-            op = op_of(layer)
-            if op is not None:
-                # An attribute of the object, set past Keras, which keeps books of what a layer holds.
-                object.__setattr__(layer, "call", _call(layer, op, placeholders))
-                changed.append(layer)
+    known = [(layer, op_of(layer)) for layer in _recurrent_layers(model)]
+    calls = [(layer, _call(layer, op, placeholders)) for layer, op in known if op is not None]
+    with replaced_calls(calls):
         yield placeholders
-    finally:
-        for layer in changed:
-            object.__delattr__(layer, "call")
 
 
 def _recurrent_layers(model: Any) -> list[Any]:
-    """The outermost recurrent layers: not the two of one that goes both ways."""
+    """The outermost recurrent layers in float32: not the two of one that goes both ways."""
     import keras
 
     kinds = keras.layers.RNN, keras.layers.Bidirectional
@@ -68,7 +61,8 @@ def _recurrent_layers(model: Any) -> list[Any]:
     layers = []
     for layer in model._flatten_layers():
         if isinstance(layer, kinds) and id(layer) not in inside:
-            layers.append(layer)
+            if layer.compute_dtype == "float32":
+                layers.append(layer)
             inside |= {id(part) for part in layer._flatten_layers(include_self=False)}
     return layers
 

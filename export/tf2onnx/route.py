@@ -17,7 +17,7 @@ from biport.errors import GraphError, InputError
 from biport.graph import Value
 from biport.ops import Dim, Tensor
 from export.require import require
-from export.tf2onnx.conversion import OPSET, converted, refused
+from export.tf2onnx.conversion import OPSET, Complaint, converted, refused
 from export.tf2onnx.live_model import live_model
 from export.tf2onnx.placeholders import OpOf, replaced
 
@@ -77,7 +77,7 @@ def write_tf2onnx(
     try:
         publish(path, lambda target: _save(onnx_model, target), overwrite=overwrite, check=check)
     except GraphError as error:
-        raise refused(live, op_of, str(error)) from error
+        raise refused(live, op_of, Complaint("ONNX", "what tf2onnx makes of it", str(error))) from error
     return Written(
         path=path,
         route="tf2onnx",

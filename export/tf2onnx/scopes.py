@@ -8,9 +8,10 @@ more, each layer in a scope that nobody else has.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
+
+from export.tf2onnx.calls import Call, replaced_calls
 
 SCOPE = "biport_layer_"
 
@@ -26,23 +27,15 @@ class Scopes:
         self._layers = _layers_and_operations(model)
         self._failed: Any = None
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> AbstractContextManager[None]:
         """Within, every call of a layer is in its scope."""
-        before = [(layer, vars(layer).get("call")) for layer in self._layers]
-        for number, layer in enumerate(self._layers):
-            # An attribute of the object, set past Keras, which keeps books of what a layer holds.
-            object.__setattr__(layer, "call", self._scoped(number, layer, layer.call))
-        try:
-            yield
-        finally:
-            for layer, call in before:
-                object.__delattr__(layer, "call")
-                if call is not None:
-                    object.__setattr__(layer, "call", call)
+        calls = [(layer, self._scoped(number, layer)) for number, layer in enumerate(self._layers)]
+        return replaced_calls(calls)
 
-    def _scoped(self, number: int, layer: Any, inner: Callable[..., Any]) -> Callable[..., Any]:
+    def _scoped(self, number: int, layer: Any) -> Call:
         import tensorflow as tf
+
+        inner = layer.call
 
         def call(*args: Any, **options: Any) -> Any:
             with tf.name_scope(f"{SCOPE}{number}"):
@@ -55,7 +48,7 @@ class Scopes:
         return call
 
     def layer(self, text: str) -> Any:
-        """The innermost layer or operation whose scope is in a text, else that whose call failed; ``None`` for neither."""
+        """The innermost layer whose scope is in a text, else that whose call failed, or ``None``."""
         numbers = re.findall(rf"{SCOPE}(\d+)", text)
         return self._layers[int(numbers[-1])] if numbers else self._failed
 

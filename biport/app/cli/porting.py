@@ -110,13 +110,11 @@ def export(
     lines = [
         f"{output}: route {exported.written.route}, {exported.written.bytes:,} bytes",
         f"nodes: {nodes}" + (" ..." if len(exported.written.nodes) > 6 else ""),
-        f"verified {exported.verified}" if exported.verified else "not verified",
-        *(exported.cost.lines() if exported.cost else []),
+        *exported.lines(),
         *(f"note: {note}" for note in exported.notes),
     ]
-    data = {"source": str(source), **exported.written.as_dict(), "verified": exported.verified or None}
-    data["cost"] = exported.cost and exported.cost.to_json()
-    say(as_json, data | {"notes": list(exported.notes)}, "\n".join(lines))
+    data = {"source": str(source), **exported.written.as_dict(), **exported.to_json()}
+    say(as_json, data, "\n".join(lines))
 
 
 def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:
