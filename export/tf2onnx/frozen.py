@@ -13,6 +13,8 @@ from export.tf2onnx.scopes import Scopes
 
 INPUT, OUTPUT = "in_", "out_"
 """The operators of inputs and outputs are called so and numbered."""
+RANDOM = ("Multinomial", "Parameterized", "Random", "TruncatedNormal")
+"""How the names of operators begin that draw numbers from the state of TensorFlow."""
 
 
 def frozen(live: LiveModel, scopes: Scopes | None = None) -> Any:
@@ -40,21 +42,32 @@ def frozen(live: LiveModel, scopes: Scopes | None = None) -> Any:
     entered = scopes.entered() if scopes else nullcontext()
     with _without_cudnn(live.model), _any_time(live), tf.device("/CPU:0"), entered:
         concrete = tf.function(call, autograph=False).get_concrete_function(*signature)
-    _refuse_state(live, concrete, scopes)
+    written = _written(concrete.graph)
+    _refuse_state(live, concrete, written, scopes)
+    # What is written cannot be frozen, needed or not.
+    function = _pruned(concrete, len(signature)) if written else concrete
     graph = convert_variables_to_constants_v2(
-        concrete, lower_control_flow=False, aggressive_inlining=True
+        function, lower_control_flow=False, aggressive_inlining=True
     ).graph.as_graph_def(add_shapes=True)
     _with_constants(graph, concrete.graph.captures)
     return graph
 
 
-def _refuse_state(live: LiveModel, concrete: Any, scopes: Scopes | None) -> None:
+def _written(graph: Any) -> set[int]:
+    """The handles, by identity, of the variables that some operator writes."""
+    from tensorflow.python.framework.auto_control_deps_utils import get_read_write_resource_inputs
+
+    operators = graph.get_operations()
+    return {id(handle) for operator in operators for handle in get_read_write_resource_inputs(operator)[1]}
+
+
+def _refuse_state(live: LiveModel, concrete: Any, written: set[int], scopes: Scopes | None) -> None:
     """Refuse outputs that hang on what calls before have left: a file forgets it.
 
     That is the state of a layer, or of its random numbers. What is written and read by no output, such as the
     numbers of a dropout that is not at work, does not matter.
     """
-    operator = _reader_of_state(concrete.graph, concrete.outputs)
+    operator = _reader(concrete.outputs, written)
     if operator is None:
         return
     if scopes is None:
@@ -62,29 +75,35 @@ def _refuse_state(live: LiveModel, concrete: Any, scopes: Scopes | None) -> None
     layer = None if scopes is None else scopes.layer(operator.name)
     owner = live.owner if layer is None else f"{live.owner}: {layer_title(layer)}"
     supported = "layers that compute the same in every call"
-    error = UnsupportedError(owner, "state", "a variable that a call changes", supported)
+    error = UnsupportedError(owner, "state", "other in every call", supported)
     if layer is not None:
         error.of_layer(layer.name, type(layer).__name__)
     raise error
 
 
-def _reader_of_state(graph: Any, outputs: Sequence[Any]) -> Any:
-    """An operator that an output hangs on and that reads a variable which some operator writes."""
-    from tensorflow.python.framework.auto_control_deps_utils import get_read_write_resource_inputs
-
-    written = {
-        id(handle) for op in graph.get_operations() for handle in get_read_write_resource_inputs(op)[1]
-    }
+def _reader(outputs: Sequence[Any], handles: set[int]) -> Any:
+    """An operator that an output hangs on and that reads one of these variables, or draws a number."""
     waiting, seen = [tensor.op for tensor in outputs], set()
-    while waiting and written:
+    while waiting:
         operator = waiting.pop()
         if operator.name in seen:
             continue
         seen.add(operator.name)
-        if any(id(tensor) in written for tensor in operator.inputs):
+        if operator.type.startswith(RANDOM) or any(id(tensor) in handles for tensor in operator.inputs):
             return operator
         waiting += [tensor.op for tensor in operator.inputs]
     return None
+
+
+def _pruned(concrete: Any, inputs: int) -> Any:
+    """The function without what no output hangs on."""
+    from tensorflow.python.eager.wrap_function import VariableHolder, WrappedFunction
+
+    for operator in concrete.graph.get_operations():
+        # TensorFlow has what reads wait for what writes; none of these writes is wanted.
+        operator._remove_all_control_inputs()
+    whole = WrappedFunction(concrete.graph, variable_holder=VariableHolder())
+    return whole.prune(concrete.inputs[:inputs], concrete.outputs)
 
 
 def _with_constants(graph: Any, captures: Any) -> None:
