@@ -21,6 +21,7 @@ import numpy as np
 from biport.errors import FileError, MissingDependencyError, UnsupportedError, shown
 from biport.graph import Graph
 from keras_side.file.model_file import ModelFile
+from keras_side.legacy.model import OWN_MODULES
 from keras_side.legacy.operations import FUNCTIONS
 from keras_side.read import read_file, typed_errors
 from keras_side.release import Release
@@ -137,7 +138,7 @@ def _known_to_keras_3(item: Mapping[str, Any]) -> bool:
 
 def _known_to_keras_2(tf_keras: Any, item: Mapping[str, Any]) -> bool:
     name, settings = str(item.get("class_name")), item.get("config")
-    if name == "Lambda" or str(item.get("module") or "keras").partition(".")[0] != "keras":
+    if name == "Lambda" or str(item.get("module") or "keras").partition(".")[0] not in OWN_MODULES:
         return False
     if name in CALLS:
         return isinstance(settings, Mapping) and settings.get("function") in SAFE_CALLS

@@ -53,16 +53,26 @@ class Complaint:
     where: str
 
 
-def converted(live: LiveModel, op_of: OpOf | None) -> tuple[Any, list[Placeholder]]:
+def converted(
+    live: LiveModel, op_of: OpOf | None, scopes: Scopes | None = None
+) -> tuple[Any, list[Placeholder]]:
     """The protobuf, its inputs called ``in_0``, ``in_1`` and its outputs ``out_0``, ``out_1``.
+
+    Args:
+        live: the model.
+        op_of: the op of a layer that is to be kept whole.
+        scopes: whose scopes nodes are to be in.
 
     Raises:
         UnsupportedError: tf2onnx cannot express something; all such layers are named.
     """
-    attempt = _attempt(live, op_of)
-    if attempt.complaints:
-        raise refused(live, op_of)
-    return attempt.proto, attempt.placeholders
+    attempt = _attempt(live, op_of, scopes)
+    if not attempt.complaints:
+        return attempt.proto, attempt.placeholders
+    if scopes is None:
+        scopes = Scopes(live.model)
+        attempt = _attempt(live, op_of, scopes)
+    raise refusal(live, attempt.complaints, scopes)
 
 
 def traceable(live: LiveModel) -> Any:
@@ -71,27 +81,18 @@ def traceable(live: LiveModel) -> Any:
     Raises:
         UnsupportedError: TensorFlow cannot trace it; the layer is named.
     """
+    scopes = Scopes(live.model)
     try:
         with _quiet():
-            return frozen(live)
+            return frozen(live, scopes)
     except BiportError:
         raise
     except Exception as error:  # Layers and TensorFlow may raise anything.
-        raise refused(live, None, _raised(error)) from error
+        raise refusal(live, [_raised(error)], scopes) from error
 
 
-def refused(live: LiveModel, op_of: OpOf | None, otherwise: Complaint | None = None) -> UnsupportedError:
-    """Why a model has no form in ONNX on this route, found by converting it once more, layer by layer.
-
-    Args:
-        live: the model.
-        op_of: as it was converted with.
-        otherwise: what is wrong where nothing is found.
-    """
-    scopes = Scopes(live.model)
-    complaints = _attempt(live, op_of, scopes).complaints
-    if not complaints and otherwise is not None:
-        complaints = [otherwise]
+def refusal(live: LiveModel, complaints: Sequence[Complaint], scopes: Scopes) -> UnsupportedError:
+    """Why a model has no form in ONNX on this route, by layer, as far as the complaints name one."""
     problems: dict[str, UnsupportedError] = {}
     for complaint in complaints:
         layer = scopes.layer(complaint.where)

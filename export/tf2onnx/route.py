@@ -13,13 +13,14 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from biport.errors import GraphError, InputError
+from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Value
 from biport.ops import Dim, Tensor
 from export.require import require
-from export.tf2onnx.conversion import OPSET, Complaint, converted, refused
-from export.tf2onnx.live_model import live_model
-from export.tf2onnx.placeholders import OpOf, replaced
+from export.tf2onnx.conversion import OPSET, Complaint, converted, refusal
+from export.tf2onnx.live_model import LiveModel, live_model
+from export.tf2onnx.placeholders import OpOf, Placeholder, replaced
+from export.tf2onnx.scopes import Scopes
 
 if TYPE_CHECKING:
     from export.publish import Check, Written
@@ -70,14 +71,11 @@ def write_tf2onnx(
     path = Path(path)
     live = live_model(model)
     _check_bounds(bounds, live.inputs)
-    proto, placeholders = converted(live, op_of)
-    origin = {"framework": live.keras.__name__, "version": live.keras.__version__}
-    onnx_model = _named(proto, live.inputs, live.outputs, live.bounds() | dict(bounds or {}), origin)
-    notes = replaced(onnx_model, placeholders)
+    onnx_model, notes = _assembled(live, bounds or {}, *converted(live, op_of))
     try:
         publish(path, lambda target: _save(onnx_model, target), overwrite=overwrite, check=check)
     except GraphError as error:
-        raise refused(live, op_of, Complaint("ONNX", "what tf2onnx makes of it", str(error))) from error
+        raise _invalid(live, op_of, str(error.__cause__)) from error
     return Written(
         path=path,
         route="tf2onnx",
@@ -86,6 +84,30 @@ def write_tf2onnx(
         bytes=path.stat().st_size,
         notes=notes,
     )
+
+
+def _assembled(
+    live: LiveModel, bounds: Mapping[str, int], proto: Any, placeholders: Sequence[Placeholder]
+) -> tuple[Any, list[str]]:
+    """The model of what tf2onnx made, with its names and the layers kept whole, and notes on these."""
+    origin = {"framework": live.keras.__name__, "version": live.keras.__version__}
+    model = _named(proto, live.inputs, live.outputs, live.bounds() | dict(bounds), origin)
+    return model, replaced(model, placeholders)
+
+
+def _invalid(live: LiveModel, op_of: OpOf | None, problem: str) -> UnsupportedError:
+    """The refusal of a model of which tf2onnx makes what is no valid ONNX."""
+    import onnx
+    import onnx_ir as ir
+
+    scopes = Scopes(live.model)
+    model, _ = _assembled(live, {}, *converted(live, op_of, scopes))
+    try:
+        onnx.checker.check_model(ir.to_proto(model), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        problem = str(error)
+    complaint = Complaint("the ONNX that tf2onnx makes of it", problem.splitlines()[0], problem)
+    return refusal(live, [complaint], scopes)
 
 
 def _save(model: Any, path: Path) -> None:
