@@ -25,7 +25,7 @@ from keras_side.legacy.model import OWN_MODULES
 from keras_side.legacy.operations import FUNCTIONS
 from keras_side.read import read_file, typed_errors
 from keras_side.release import Release
-from keras_side.require import require_keras
+from keras_side.require import quiet_stderr, require_keras
 
 if TYPE_CHECKING:
     import keras
@@ -64,7 +64,7 @@ def load_original(path: str | os.PathLike[str]) -> Any:
     path = Path(path)
     if refuse_unloadable(path).generation == 3:
         return load_file(path)
-    tf_keras: Any = importlib.import_module("tf_keras")
+    tf_keras = _tf_keras()
     try:
         return tf_keras.models.load_model(str(path), compile=False)
     except Exception as error:  # tf_keras looks at little before it builds, and may raise anything.
@@ -108,7 +108,8 @@ def refuse_unloadable(path: str | os.PathLike[str]) -> Release:
 
 def _tf_keras() -> Any:
     try:
-        return importlib.import_module("tf_keras")
+        with quiet_stderr():
+            return importlib.import_module("tf_keras")
     except ImportError:
         return None
 

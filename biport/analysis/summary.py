@@ -85,7 +85,7 @@ class Inspection:
         for reason in reasons:
             what = f"{reason['setting']}={reason['value']}" if reason["setting"] else "not supported"
             lines += [f"  {reason['owner']}: {what}", f"      supported: {', '.join(reason['supported'])}"]
-        return lines
+        return lines + ([self.problem.advice] if self.problem.advice else [])
 
     def to_json(self) -> dict[str, Any]:
         """The inspection as plain data."""
@@ -109,6 +109,7 @@ class Inspection:
             "notes": list(self.notes),
             "portable": self.graph is not None,
             "reasons": [] if self.problem is None else self.problem.reasons(),
+            "advice": (self.problem and self.problem.advice) or None,
         }
 
 

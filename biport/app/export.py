@@ -18,7 +18,7 @@ import numpy as np
 from biport import bundle
 from biport.app.cost import Cost, cost
 from biport.app.forms import unread_form
-from biport.app.other_route import advise
+from biport.app.other_route import MAY_WRITE, advise
 from biport.app.unread import UNBOUNDED_IDS, UnreadModel, fixed_batch
 from biport.app.verify import verify as verify_forms
 from biport.compare.cases import random_inputs
@@ -95,8 +95,11 @@ class Exported:
         """What was tried, for a person: of this file, and of the one it was made of."""
         if self.cost is None:
             return ["not tried" if self.trial is None else self.trial.line]
-        tried = f"the float32 file, not kept: {'not tried' if self.float32 is None else self.float32.line}"
-        return [f"{self.cost.precision} itself is not judged", tried, *self.cost.lines()]
+        return [
+            f"the float32 file, not kept: {'not tried' if self.float32 is None else self.float32.line}",
+            f"the {self.cost.precision} file: run on random inputs beside it, not judged",
+            *self.cost.lines(),
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -181,7 +184,7 @@ def _float32(
         written = export.write(graph, output, overwrite=overwrite, check=check, **options)
         return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
     if problem is not None and route == "fused":
-        advise(problem, source, 'route="auto" may write it by way of tf2onnx')
+        advise(problem, source, f'route="auto" {MAY_WRITE}')
         raise problem
     if options:
         raise InputError(f"{', '.join(options)}: of the fused route alone")
@@ -235,6 +238,7 @@ def _traced(
         model = keras_side.write(graph)
     elif isinstance(source, str | Path):
         model = load_original(source) if graph is None else load_file(source)
+        notes = [*notes, *_newer(source, model)]
     else:
         model = source
     trials: list[Trial] = []
@@ -245,6 +249,18 @@ def _traced(
         model, output, overwrite=overwrite, op_of=keras_side.recurrent_op, check=check
     )
     return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
+
+
+def _newer(source: str | Path, model: Any) -> list[str]:
+    """What traced a file where that is not the release that wrote it."""
+    from export.tf2onnx.live_model import live_model
+    from keras_side.load_file import refuse_unloadable
+    from keras_side.release import Release
+
+    written, traced = refuse_unloadable(source), Release(live_model(model).keras.__version__)
+    if written.numbers[:2] == traced.numbers[:2]:
+        return []
+    return [f"written by Keras {written.version}, computed as Keras {traced.version} does"]
 
 
 def _checked(graph: Graph, options: Mapping[str, Any], trials: list[Trial]) -> Callable[[Path], None]:

@@ -20,6 +20,9 @@ NEVER = (
 """Layers of Keras that look up or hash, which tf2onnx has no operators for."""
 
 
+MAY_WRITE = "may write it, by way of tf2onnx"
+
+
 def advise(problem: UnsupportedError, source: Any, advice: str) -> None:
     """Add to a refusal that the other route may write the model, where that is so.
 

@@ -10,6 +10,7 @@ import typer
 from biport.app.cli.app import ConfigFile, Force, Json, app, import_torch_first, report_errors, say
 from biport.app.cli.arrays import load_inputs
 from biport.app.cli.models import read_source
+from biport.app.other_route import MAY_WRITE, advise
 from biport.errors import InputError
 
 
@@ -22,6 +23,8 @@ def inspect(
 ) -> None:
     """Show what is in a model file: layers, shapes, masks, parameters, and what would stop a port."""
     inspection = _inspect(source, config)
+    if inspection.problem is not None:
+        advise(inspection.problem, source, f"biport export {source} --route auto {MAY_WRITE}")
     say(as_json, inspection.to_json(), inspection.text)
     raise typer.Exit(0 if inspection.problem is None else inspection.problem.exit_code)
 

@@ -10,7 +10,8 @@ import typer
 
 from biport.app.cli.app import ConfigFile, Force, Json, app, report_errors, say
 from biport.app.cli.models import Target, check_output, read_source
-from biport.errors import InputError
+from biport.app.other_route import MAY_WRITE, advise
+from biport.errors import InputError, UnsupportedError
 
 
 class Lowering(StrEnum):
@@ -103,7 +104,12 @@ def export(
     options = text_options(source, vocabulary, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
     settings: dict[str, Any] = {"config": config, "verify": verified, "overwrite": force}
-    exported = export_model(source, output, route=route, precision=precision, options=options, **settings)
+    try:
+        exported = export_model(source, output, route=route, precision=precision, options=options, **settings)
+    except UnsupportedError as problem:
+        if problem.advice:
+            problem.advise(f"--route auto {MAY_WRITE}")
+        raise
     if triton is not None:
         repository.write_config(output)
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(exported.written.nodes.items())[:6])
@@ -135,7 +141,12 @@ def _port(
     check_output(source, to, output)
     if options and to is not Target.ONNX:
         raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
-    graph, notes = read_source(source, config)
+    try:
+        graph, notes = read_source(source, config)
+    except UnsupportedError as problem:
+        if to is Target.ONNX:
+            advise(problem, source, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
+        raise
     notes += _write(graph, to, output, force, options)
     data = {
         "source": str(source),
