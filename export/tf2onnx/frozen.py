@@ -57,7 +57,8 @@ def _written(graph: Any) -> set[int]:
     """The handles, by identity, of the variables that some operator writes."""
     from tensorflow.python.framework.auto_control_deps_utils import get_read_write_resource_inputs
 
-    operators = graph.get_operations()
+    # Looking up counts as writing for TensorFlow, since a table may grow while it is asked.
+    operators = [operator for operator in graph.get_operations() if "LookupTable" not in operator.type]
     return {id(handle) for operator in operators for handle in get_read_write_resource_inputs(operator)[1]}
 
 

@@ -61,7 +61,7 @@ def test_auto_says_why_it_takes_the_other_way(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError, match="Rescaling"):
             export_model(source, tmp_path / "no.onnx")
         made = export_model(source, tmp_path / "yes.onnx", route="auto", overwrite=True)
-        assert made.verified == "against Keras"
+        assert made.verified == "against Keras in float64"
         assert made.written.nodes["LSTM"] == 1
         assert "Loop" not in made.written.nodes
         assert any("Rescaling" in note for note in made.notes)
@@ -95,7 +95,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert run(app, ["export", source, "-o", output]).exit_code == 3
     found = run(app, ["export", source, "-o", output, "--route", "auto"])
     assert found.exit_code == 0, found.output
-    assert "verified against Keras" in found.output
+    assert "verified against Keras in float64: largest error" in found.output
     assert "by way of tf2onnx" in found.output
     again = run(app, ["export", source, "-o", output, "--route", "auto"])
     assert again.exit_code == 2
