@@ -71,7 +71,7 @@ def load_original(path: str | os.PathLike[str]) -> Any:
         raise FileError(f"{path}: tf_keras cannot load it: {str(error).strip().splitlines()[0]}") from error
 
 
-OWN_PLACES = ("layers", "models", "initializers", "regularizers", "constraints", "mixed_precision")
+OWN = ("layers", "models", "initializers", "regularizers", "constraints", "mixed_precision")
 CALLS = ("TFOpLambda", "SlicingOpLambda")
 """Layers of Keras 2 that call a function of TensorFlow by the name that is in the file."""
 SAFE_CALLS = (*FUNCTIONS, "__operators__.getitem")
@@ -143,8 +143,8 @@ def _known_to_keras_2(tf_keras: Any, item: Mapping[str, Any]) -> bool:
         return False
     if name in CALLS:
         return isinstance(settings, Mapping) and settings.get("function") in SAFE_CALLS
-    places = [getattr(tf_keras, place) for place in OWN_PLACES]
-    return name == "Functional" or any(isinstance(getattr(place, name, None), type) for place in places)
+    modules = [getattr(tf_keras, module) for module in OWN]
+    return name == "Functional" or any(isinstance(getattr(module, name, None), type) for module in modules)
 
 
 @dataclass(frozen=True)

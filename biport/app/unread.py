@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,17 @@ from biport.graph import Value
 CASES: Mapping[str, tuple[int, int, Sequence[str]]] = {
     "mixed": (4, 9, ("right", "left", "holes", "full")),
     "one row": (1, 5, ("holes",)),
-    "long": (3, 30, PATTERNS[1:4]),
+    "long": (3, 20, PATTERNS[1:4]),
     "all padding": (4, 7, ("all padding", "holes")),
 }
 """N, T and the patterns of the rows, in turn."""
 LONGER = (1, 4, 16)
-"""How many times as long a case is tried that Keras does not run."""
+"""How many times as long a case is tried that the model does not take."""
 UNBOUNDED_IDS = 2
 """V of ids that feed no embedding, as far as that is known."""
+
+
+Run = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 
 
 class UnreadModel:
@@ -65,24 +68,28 @@ class UnreadModel:
             ]
             return [np.asarray(output) for output in self._live.call(tensors)]
 
-    def oracle(self, sample: Sequence[np.ndarray]) -> Any:
-        """It in float64, an ``export.tf2onnx.float64.Oracle``; tried on ``sample``."""
-        from export.tf2onnx.float64 import oracle
+    def program(self) -> Any:
+        """What TensorFlow traces of it, an ``export.tf2onnx.float64.Program``."""
+        from export.tf2onnx.float64 import Program
 
-        return oracle(self._live, sample)
+        return Program(self._live)
 
-    def cases(self, seed: int = 0) -> dict[str, list[np.ndarray]]:
-        """Random inputs under all patterns of mask, for those sizes that Keras runs.
+    def cases(self, run: Run, seed: int = 0) -> dict[str, list[np.ndarray]]:
+        """Random inputs under all patterns of mask, of sizes that the model takes.
+
+        Args:
+            run: the model; it raises where a size is none.
+            seed: of the numbers.
 
         Raises:
-            InputError: Keras runs none of them.
+            InputError: it takes none of them.
         """
         cases, problem = {}, None
         for case, (N, T, patterns) in CASES.items():
             for times in LONGER:
                 arrays = self._inputs(N, times * T, patterns, seed)
                 try:
-                    self.run(arrays)
+                    run(arrays)
                 except Exception as error:  # A layer may refuse inputs in any way.
                     problem = error
                     continue
@@ -92,7 +99,7 @@ class UnreadModel:
             from export.tf2onnx.conversion import first_line
 
             reason = "" if problem is None else first_line(problem)
-            raise InputError(f"{self._live.owner}: Keras itself does not run random inputs: {reason}")
+            raise InputError(f"{self._live.owner}: random inputs do not run: {reason}")
         return cases
 
     def _inputs(self, N: int, T: int, patterns: Sequence[str], seed: int) -> list[np.ndarray]:

@@ -107,17 +107,18 @@ def _verify_unread(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> R
         )
     model = source.unread
     names = [value.name for value in model.inputs]
-    cases = model.cases(seed) if inputs is None else {"input": in_order(names, inputs)}
-    program = model.oracle(next(iter(cases.values())))
-    oracle: Results = {case: program.exact(arrays) for case, arrays in cases.items()}
+    program = model.program()
+    cases = model.cases(program.rounded, seed) if inputs is None else {"input": in_order(names, inputs)}
+    exact, narrow = program.exact(next(iter(cases.values())))
+    oracle: Results = {case: exact(arrays) for case, arrays in cases.items()}
     rounded: Results = {case: program.rounded(arrays) for case, arrays in cases.items()}
     rounding = _errors(rounded, oracle, len(model.outputs))
     results = {form.name: _run_all(form.run, cases) for form in forms}
     outputs = [value.name for value in model.outputs]
     lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding)
     notes = [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
-    if program.narrow:
-        notes.append(f"in float32 in the oracle too: {', '.join(program.narrow)}")
+    if narrow:
+        notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
     return Report(lines, cases=list(cases), notes=notes)
 
 

@@ -7,8 +7,8 @@ nor told in which dtype to compute.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,41 +23,35 @@ WIDER = {1: FLOAT64, 19: FLOAT64, 14: FLOAT64, 8: 18}
 """Of float32, float16, bfloat16 and complex64, by TensorFlow's numbers (``types.proto``)."""
 
 
-@dataclass(frozen=True)
-class Oracle:
-    """A model as TensorFlow computes it.
-
-    Args:
-        exact: inputs to outputs in float64.
-        rounded: the same in float32.
-        narrow: what computes in float32 in ``exact`` too, for want of anything wider.
-    """
-
-    exact: Run
-    rounded: Run
-    narrow: Sequence[str] = ()
-
-
-def oracle(live: LiveModel, sample: Sequence[np.ndarray]) -> Oracle:
-    """See `Oracle`.
+class Program:
+    """A model as TensorFlow computes it, eager Keras left out.
 
     Args:
         live: the model.
-        sample: inputs to try it on.
 
     Raises:
         UnsupportedError: the model cannot be traced; the layer is named.
     """
-    graph = traceable(live)
-    count = len(live.inputs), len(live.outputs)
-    rounded = _run(graph, *count)
-    try:
-        wide, narrow = widened(graph)
-        exact = _run(wide, *count)
-        exact(sample)
-    except Exception as error:  # Operators without a form in float64 are found in as many ways.
-        return Oracle(rounded, rounded, [f"every operator ({first_line(error)})"])
-    return Oracle(exact, rounded, narrow)
+
+    def __init__(self, live: LiveModel) -> None:
+        self._graph = traceable(live)
+        self._count = len(live.inputs), len(live.outputs)
+        self.rounded: Run = _run(self._graph, *self._count)
+        """Inputs to outputs in float32."""
+
+    def exact(self, sample: Sequence[np.ndarray]) -> tuple[Run, list[str]]:
+        """Inputs to outputs in float64, and what computes in float32 there too, for want of anything wider.
+
+        Args:
+            sample: inputs to try it on.
+        """
+        try:
+            wide, narrow = widened(self._graph)
+            run = _run(wide, *self._count)
+            run(sample)
+        except Exception as error:  # Operators without a form in float64 are met in as many ways.
+            return self.rounded, [f"every operator ({first_line(error)})"]
+        return run, narrow
 
 
 def _run(graph: Any, inputs: int, outputs: int) -> Run:
@@ -120,17 +114,23 @@ def _reference(name: str) -> str:
 
 def _has_float64(node: Any) -> bool:
     """Whether there is an operator for the CPU that does the same in float64."""
+    wanted = {name: WIDER[part.type] for name, part in node.attr.items() if part.type in WIDER}
+    return _has_kernel(node.op, frozenset(wanted.items()))
+
+
+@functools.cache
+def _has_kernel(operator: str, wanted: frozenset[tuple[str, int]]) -> bool:
+    """Whether an operator takes these types by the names of its attributes, and gives no fixed float32."""
     from tensorflow.python.framework import kernels, op_def_registry
 
-    definition = op_def_registry.get(node.op)
+    definition = op_def_registry.get(operator)
     if definition is None:  # A function of the graph's own.
         return True
     if any(argument.type in WIDER for argument in (*definition.input_arg, *definition.output_arg)):
         return False
-    wanted = {name: WIDER[part.type] for name, part in node.attr.items() if part.type in WIDER}
-    for kernel in kernels.get_registered_kernels_for_op(node.op).kernel:
+    for kernel in kernels.get_registered_kernels_for_op(operator).kernel:
         allowed = {c.name: list(c.allowed_values.list.type) for c in kernel.constraint}
-        suits = all(kind in allowed.get(name, [kind]) for name, kind in wanted.items())
+        suits = all(kind in allowed.get(name, [kind]) for name, kind in wanted)
         if kernel.device_type == "CPU" and suits:
             return True
     return not wanted

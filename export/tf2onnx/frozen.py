@@ -111,10 +111,10 @@ def _with_constants(graph: Any, captures: Any) -> None:
     """Make constants of tensors that a layer holds outside of variables, as Normalization its mean."""
     import tensorflow as tf
 
-    held = {inner.op.name: outer for outer, inner in captures if outer.dtype != tf.resource}
+    constants = {inner.op.name: outer for outer, inner in captures if outer.dtype != tf.resource}
     for node in graph.node:
-        if node.op == "Placeholder" and node.name in held:
-            tensor = held[node.name]
+        if node.op == "Placeholder" and node.name in constants:
+            tensor = constants[node.name]
             node.op = "Const"
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(tensor.numpy(), tensor.dtype))
             del node.attr["shape"]

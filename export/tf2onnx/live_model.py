@@ -159,8 +159,8 @@ def _outputs(model: Any, keras: Any, inputs: Sequence[Value]) -> list[Value]:
     values: list[Value] = []
     for index, tensor in enumerate(model.outputs):
         layer, node, position = tensor._keras_history
-        made = layer._inbound_nodes[node]
-        several = len(tf.nest.flatten(made.output_tensors if keras.__name__ == "keras" else made.outputs)) > 1
+        call = layer._inbound_nodes[node]
+        several = len(tf.nest.flatten(call.output_tensors if keras.__name__ == "keras" else call.outputs)) > 1
         name = layer.name + (f":{position}" if several else "")
         dims: list[Dim] = []
         for axis, dim in enumerate(tensor.shape):

@@ -10,7 +10,6 @@ import typer
 from biport.app.cli.app import ConfigFile, Force, Json, app, import_torch_first, report_errors, say
 from biport.app.cli.arrays import load_inputs
 from biport.app.cli.models import read_source
-from biport.app.other_route import MAY_WRITE, advise
 from biport.errors import InputError
 
 
@@ -22,6 +21,8 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what is in a model file: layers, shapes, masks, parameters, and what would stop a port."""
+    from biport.app.other_route import MAY_WRITE, advise
+
     inspection = _inspect(source, config)
     if inspection.problem is not None:
         advise(inspection.problem, source, f"biport export {source} --route auto {MAY_WRITE}")

@@ -10,7 +10,6 @@ import typer
 
 from biport.app.cli.app import ConfigFile, Force, Json, app, report_errors, say
 from biport.app.cli.models import Target, check_output, read_source
-from biport.app.other_route import MAY_WRITE, advise
 from biport.errors import InputError, UnsupportedError
 
 
@@ -90,6 +89,7 @@ def export(
 ) -> None:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
     from biport.app.export import export_model, text_options
+    from biport.app.other_route import MAY_WRITE
     from export.deploy import triton as repository
 
     if (output is None) == (triton is None):
@@ -138,6 +138,8 @@ def _port(
     as_json: bool,
     options: dict[str, Any],
 ) -> None:
+    from biport.app.other_route import MAY_WRITE, advise
+
     check_output(source, to, output)
     if options and to is not Target.ONNX:
         raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
