@@ -17,7 +17,8 @@ from export.tf2onnx.placeholders import DOMAIN, OpOf, Placeholder, handlers, wit
 from export.tf2onnx.scopes import Scopes
 
 OPSET = 18
-NOISY = ("tensorflow", "tf2onnx")
+NOISY = ("", "tensorflow", "tf2onnx")
+"""Loggers that warn of what does not concern who exports; tf2onnx uses the root, too."""
 CONVERTED = "layers that TensorFlow can trace, of operators that tf2onnx converts"
 MESSAGE = 300
 """Characters kept of a foreign error."""

@@ -66,9 +66,10 @@ def write_tf2onnx(
         require(package, "the tf2onnx route", "keras")
     for package in ("tf2onnx", "onnx", "onnx_ir"):
         require(package, "the tf2onnx route", "export")
-    from export.publish import Written, publish
+    from export.publish import Written, publish, refuse_to_overwrite
 
     path = Path(path)
+    refuse_to_overwrite(path, overwrite)
     live = live_model(model)
     _check_bounds(bounds, live.inputs)
     onnx_model, notes = _assembled(live, bounds or {}, *converted(live, op_of))
