@@ -237,8 +237,8 @@ def _traced(
         assert graph is not None
         model = keras_side.write(graph)
     elif isinstance(source, str | Path):
-        model = load_original(source) if graph is None else load_file(source)
-        notes = [*notes, *_newer(source, model)]
+        model = load_file(source) if graph is not None else load_original(source)
+        notes = [*notes, *([] if graph is not None else _other_release(source, model))]
     else:
         model = source
     trials: list[Trial] = []
@@ -251,7 +251,7 @@ def _traced(
     return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
 
 
-def _newer(source: str | Path, model: Any) -> list[str]:
+def _other_release(source: str | Path, model: Any) -> list[str]:
     """What traced a file where that is not the release that wrote it."""
     from export.tf2onnx.live_model import live_model
     from keras_side.load_file import refuse_unloadable

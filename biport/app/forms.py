@@ -22,7 +22,7 @@ from biport.app.unread import UnreadModel
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.tolerance import L1_ALLOWED
-from biport.errors import FileError, InputError, UnsupportedError
+from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.graph import Graph
 from biport.rewrite.biases import with_two_biases
 
@@ -129,7 +129,11 @@ def _keras_file_form(path: Path, config: Any) -> Form:
     try:
         graph = keras_side.read(path)
     except UnsupportedError as problem:
-        return _unread_form(path.name, load_original(path), problem)
+        try:
+            model = load_original(path)
+        except BiportError as error:
+            raise problem from error
+        return _unread_form(path.name, model, problem)
     loaded = program(path, graph)
     if loaded.model is not None:
         return keras_form(path.name, loaded.model, graph)
