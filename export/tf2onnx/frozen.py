@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 from biport.errors import UnsupportedError
 from export.tf2onnx.calls import Call, replaced_calls
 from export.tf2onnx.live_model import LiveModel, layer_title
-from export.tf2onnx.scopes import Scopes
+from export.tf2onnx.scopes import Scopes, called_parts
 
 INPUT, OUTPUT = "in_", "out_"
 """The operators of inputs and outputs are called so and numbered."""
+SCOPE_NAME = "[A-Za-z0-9.][A-Za-z0-9_.-]*"
 RANDOM = ("Multinomial", "Parameterized", "Random", "TruncatedNormal")
 """How the names of operators begin that draw numbers from the state of TensorFlow."""
 
@@ -40,7 +42,13 @@ def frozen(live: LiveModel, scopes: Scopes | None = None) -> Any:
         for index, tensor in enumerate(live.model.inputs)
     ]
     entered = scopes.entered() if scopes else nullcontext()
-    with _without_cudnn(live.model), _any_time(live), tf.device("/CPU:0"), entered:
+    with (
+        _without_cudnn(live.model),
+        _plain_names(live),
+        _any_time(live),
+        tf.device("/CPU:0"),
+        entered,
+    ):
         concrete = tf.function(call, autograph=False).get_concrete_function(*signature)
     written = _written(concrete.graph)
     _refuse_state(live, concrete, written, scopes)
@@ -118,6 +126,20 @@ def _with_constants(graph: Any, captures: Any) -> None:
             node.op = "Const"
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(tensor.numpy(), tensor.dtype))
             del node.attr["shape"]
+
+
+@contextmanager
+def _plain_names(live: LiveModel) -> Iterator[None]:
+    """Keras makes scopes of the names of layers, and a graph takes fewer names for one than Keras does."""
+    parts = called_parts(live.model) if live.keras.__name__ == "keras" else []
+    before = [(part, part.name) for part in parts if not re.fullmatch(SCOPE_NAME, part.name)]
+    for number, (part, _) in enumerate(before):
+        object.__setattr__(part, "name", f"layer_{number}")
+    try:
+        yield
+    finally:
+        for part, name in before:
+            object.__setattr__(part, "name", name)
 
 
 def _any_time(live: LiveModel) -> AbstractContextManager[None]:

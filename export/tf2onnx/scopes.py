@@ -24,7 +24,7 @@ class Scopes:
     """
 
     def __init__(self, model: Any) -> None:
-        self._layers = _layers_and_operations(model)
+        self._layers = [part for part in called_parts(model) if part is not model]
         self._failed: Any = None
 
     def entered(self) -> AbstractContextManager[None]:
@@ -53,10 +53,9 @@ class Scopes:
         return self._layers[int(numbers[-1])] if numbers else self._failed
 
 
-def _layers_and_operations(model: Any) -> list[Any]:
-    """All that is called; an operation, such as ``keras.ops.argmax`` of an output, is no layer of Keras."""
+def called_parts(model: Any) -> list[Any]:
+    """All that is called, operations too: ``keras.ops.argmax`` of an output is no layer of Keras."""
     called: dict[int, Any] = {}
     for layer in model._flatten_layers():
-        inner = getattr(layer, "operations", ())
-        called |= {id(part): part for part in (layer, *inner) if part is not model}
+        called |= {id(part): part for part in (layer, *getattr(layer, "operations", ()))}
     return list(called.values())

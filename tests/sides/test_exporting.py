@@ -233,6 +233,9 @@ def unread_models() -> dict[str, keras.Model]:
         "ids that are floats": keras.Model(
             floats, layers.Dense(3)(layers.Rescaling(0.5)(layers.Embedding(11, 4)(floats)))
         ),
+        "names outside ASCII": keras.Model(
+            fixed, layers.Dense(3, name="größe 1")(layers.Rescaling(0.5, name="ä")(fixed)), name="模型"
+        ),
         "inputs by name": keras.Model(
             {"z": ids, "a": features}, {"y": layers.Concatenate()([embedded, features]), "e": embedded}
         ),
