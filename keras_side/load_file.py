@@ -20,7 +20,7 @@ import numpy as np
 
 from biport.errors import FileError, MissingDependencyError, UnsupportedError, shown
 from biport.graph import Graph
-from keras_side.file.model_file import ModelFile
+from keras_side.file.model_file import ModelFile, needs_config
 from keras_side.legacy.model import OWN_MODULES
 from keras_side.legacy.operations import FUNCTIONS
 from keras_side.read import read_file, typed_errors
@@ -86,6 +86,9 @@ def refuse_unloadable(path: str | os.PathLike[str]) -> Release:
         FileError: the file cannot be read.
     """
     path = Path(path)
+    if needs_config(path):
+        supported = "files that hold the model beside its weights"
+        raise UnsupportedError(f"{path.name}: the route tf2onnx", "format", "weights alone", supported)
     with typed_errors(path.name), ModelFile(path) as file:
         origin, config = file.origin, file.raw
     if origin.generation == 3:
@@ -128,11 +131,11 @@ def _objects(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _known_to_keras_3(item: Mapping[str, Any]) -> bool:
-    name, registered = str(item.get("class_name")), item.get("registered_name")
+    name, module, registered = (item.get(key) for key in ("class_name", "module", "registered_name"))
     if name == "Lambda":
         return False
-    if str(item.get("module") or "keras").partition(".")[0] == "keras" and ">" not in str(registered):
-        return True
+    if registered is None or str(module).partition(".")[0] == "keras":
+        return module is None or str(module).partition(".")[0] == "keras"
     keras = sys.modules.get("keras")
     return keras is not None and keras.saving.get_registered_object(str(registered)) is not None
 

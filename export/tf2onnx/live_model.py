@@ -83,7 +83,10 @@ def live_model(model: Any) -> LiveModel:
     refuse_stateful(model, owner)
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise UnsupportedError(owner, "inputs", None, "built functional and Sequential models")
-    size = sum(4 * math.prod(weight.shape) for weight in model.weights)
+    for layer in model._flatten_layers():
+        if getattr(layer, "ragged", False):
+            raise UnsupportedError(f"{owner}: {layer_title(layer)}", "ragged", True, "dense inputs")
+    size = sum(4 * math.prod(shape) for shape in _shapes(model.weights))
     if size > LARGEST:
         raise UnsupportedError(owner, "size of the weights", size, "less than 2 GiB on the tf2onnx route")
     inputs = distinct_axes([_input(tensor) for tensor in model.inputs])
@@ -234,5 +237,10 @@ def _own_sum(layer: Any, keras: Any) -> int:
         for part in layer._flatten_layers(recursive=False, include_self=False)
         for weight in part.weights
     }
-    own = [tuple(weight.shape) for weight in layer.weights if id(weight) not in inner]
+    own = _shapes([weight for weight in layer.weights if id(weight) not in inner])
     return max(1, sum(math.prod(shape[:-1]) for shape in own if len(shape) > 1))
+
+
+def _shapes(weights: Sequence[Any]) -> list[tuple[int, ...]]:
+    """Those of arrays; a table of words counts as a weight in Keras 2, and has none."""
+    return [tuple(weight.shape) for weight in weights if hasattr(weight, "shape")]

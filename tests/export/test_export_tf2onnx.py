@@ -207,21 +207,20 @@ def test_numbers_of_a_dropout_that_is_not_at_work(tmp_path):
     same_as_keras(keras.Model(x, layer(x)), tmp_path / "model.onnx", values)
 
 
-def stateful_models():
-    def model(layer, *shape):
-        x = keras.Input(batch_shape=(2, *shape))
-        return keras.Model(x, layer(x))
-
-    inner = keras.Sequential([keras.Input(batch_shape=(2, 3, I)), layers.LSTM(2, stateful=True, name="it")])
-    return {
-        "a layer": model(layers.SimpleRNN(2, stateful=True, name="it"), 3, I),
-        "both directions": model(layers.Bidirectional(layers.GRU(2, stateful=True), name="it"), 3, I),
-        "a cell": model(layers.RNN(layers.LSTMCell(2), stateful=True, name="it"), 3, I),
-        "each step": model(layers.TimeDistributed(layers.LSTM(2, stateful=True), name="it"), 4, 3, I),
-        "a model inside": model(inner, 3, I),
-        "images": model(layers.ConvLSTM2D(2, 1, stateful=True, name="it"), 3, 4, 4, 1),
-        "a layer of one's own": model(Around(name="it"), 3, I),
-    }
+STATEFUL = {
+    "a layer": ((3, I), lambda: layers.SimpleRNN(2, stateful=True, name="it")),
+    "both directions": ((3, I), lambda: layers.Bidirectional(layers.GRU(2, stateful=True), name="it")),
+    "a cell": ((3, I), lambda: layers.RNN(layers.LSTMCell(2), stateful=True, name="it")),
+    "each step": ((4, 3, I), lambda: layers.TimeDistributed(layers.LSTM(2, stateful=True), name="it")),
+    "a model inside": (
+        (3, I),
+        lambda: keras.Sequential(
+            [keras.Input(batch_shape=(2, 3, I)), layers.LSTM(2, stateful=True, name="it")]
+        ),
+    ),
+    "images": ((3, 4, 4, 1), lambda: layers.ConvLSTM2D(2, 1, stateful=True, name="it")),
+    "a layer of one's own": ((3, I), lambda: Around(name="it")),
+}
 
 
 class Around(layers.Layer):
@@ -238,12 +237,22 @@ class Around(layers.Layer):
         return shape[0], 2
 
 
-@pytest.mark.parametrize("name", stateful_models())
-@pytest.mark.parametrize("op_of", [None, keras_side.recurrent_op])
-def test_no_state_is_forgotten(name, op_of, tmp_path):
-    with pytest.raises(UnsupportedError, match=r"layer 'it' .*stateful=True"):
-        export.write_tf2onnx(stateful_models()[name], tmp_path / "model.onnx", op_of=op_of)
+@pytest.mark.parametrize(("shape", "layer"), STATEFUL.values(), ids=STATEFUL)
+def test_no_state_is_forgotten(shape, layer, tmp_path):
+    x = keras.Input(batch_shape=(2, *shape))
+    model = keras.Model(x, layer()(x))
+    for op_of in (None, keras_side.recurrent_op):
+        with pytest.raises(UnsupportedError, match=r"layer 'it' .*stateful=True"):
+            export.write_tf2onnx(model, tmp_path / "model.onnx", op_of=op_of)
     assert os.listdir(tmp_path) == []
+
+
+def test_rows_of_keras_2_that_are_not_of_one_length(tmp_path):
+    """A dense file would take what fills up the shorter ones for steps."""
+    tf_keras = pytest.importorskip("tf_keras")
+    x = tf_keras.layers.Input((None, 4), ragged=True, name="it")
+    with pytest.raises(UnsupportedError, match=r"layer 'it' .*ragged=True"):
+        export.write_tf2onnx(tf_keras.Model(x, tf_keras.layers.Dense(2)(x)), tmp_path / "model.onnx")
 
 
 def test_no_state_of_keras_2_is_forgotten(tmp_path):

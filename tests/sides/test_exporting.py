@@ -145,10 +145,11 @@ def test_smaller_numbers_and_what_they_cost(option: str, tmp_path: Path) -> None
     assert session.run([ids[:0]])[0].shape == (0, 3)
 
 
-def old_model(tf_keras: Any) -> Any:
+def old_model(tf_keras: Any, recurrent: bool = False) -> Any:
     x = tf_keras.layers.Input((None,), dtype="int32")
     y = tf_keras.layers.Rescaling(0.5, 0.1)(tf_keras.layers.Embedding(11, 4, mask_zero=True)(x))
-    model = tf_keras.Model(x, tf_keras.layers.LSTM(3)(y))
+    last = tf_keras.layers.LSTM(3) if recurrent else tf_keras.layers.GlobalAveragePooling1D()
+    model = tf_keras.Model(x, last(y))
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
     return model
@@ -158,7 +159,7 @@ def old_model(tf_keras: Any) -> Any:
 def test_a_file_of_keras_2_goes_by_tf_keras(suffix: str, tmp_path: Path) -> None:
     """Keras 3 would load some of them, with other numbers."""
     tf_keras = pytest.importorskip("tf_keras")
-    model = old_model(tf_keras)
+    model = old_model(tf_keras, recurrent=suffix == ".h5")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf_keras' own, of the old format
         model.save(tmp_path / f"old{suffix}")
@@ -190,6 +191,35 @@ def test_code_in_a_file_of_keras_2_is_not_run(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError) as refused:
             export_model(tmp_path / "code.h5", tmp_path / "no.onnx")
         assert not refused.value.advice
+
+
+def test_files_that_no_keras_here_loads_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says what is missing, and none that the other route may write it."""
+    tf_keras = pytest.importorskip("tf_keras")
+    x = layers.Input((3, 4))
+    model = keras.Model(x, layers.Rescaling(0.5)(x))
+    model.save_weights(tmp_path / "alone.weights.h5")
+    (tmp_path / "alone.json").write_text(model.to_json())
+    keras.Model(x, Unregistered(name="own")(x)).save(tmp_path / "own.keras")
+    old_model(tf_keras).save(tmp_path / "old.keras")
+    monkeypatch.setattr("keras_side.load_file._tf_keras", lambda: None)
+    for name, config, reason in (
+        ("alone.weights.h5", tmp_path / "alone.json", "weights alone"),
+        ("own.keras", None, "layer 'own' .*class='Unregistered'"),
+        ("old.keras", None, "where tf_keras is installed"),
+    ):
+        with pytest.raises(UnsupportedError, match=reason):
+            export_model(tmp_path / name, tmp_path / "no.onnx", route="auto", config=config)
+        with pytest.raises(UnsupportedError) as refused:
+            export_model(tmp_path / name, tmp_path / "no.onnx", config=config)
+        assert not refused.value.advice
+
+
+class Unregistered(layers.Layer):
+    """A class that Keras does not know when it loads a file."""
+
+    def call(self, x: Any) -> Any:
+        return x * 2
 
 
 def chaotic(layer: Any) -> keras.Model:
