@@ -199,9 +199,15 @@ class UnsupportedError(BiportError):
         choices = [supported] if isinstance(supported, str) else list(supported)
         self.supported = most_alike(value, choices)
         self._others = max(len(choices) - MAX_CHOICES, 0) if len(choices) > len(self.supported) else 0
+        self.advice = ""
         self.layer: str | None = None
         self.class_name: str | None = None
         super().__init__(self._sentence())
+
+    def advise(self, advice: str) -> None:
+        """Say what can be done instead, in place of what was advised before."""
+        self.advice = advice
+        self.args = (f"{self._sentence()}\n{printable(advice)}",)
 
     def of_layer(self, name: str, class_name: str) -> None:
         """Say which layer of the model this is about, where nothing closer to it has said so."""

@@ -68,7 +68,7 @@ def publish(
         FileError: the folder is missing or cannot be written to, or there is a file already.
         GraphError: what was written is not valid ONNX.
     """
-    _refuse_to_overwrite(path, overwrite)
+    refuse_to_overwrite(path, overwrite)
     try:
         # The weights go first: a reader of the folder never sees a model without them.
         with atomic_file(path) as draft:
@@ -80,7 +80,12 @@ def publish(
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _refuse_to_overwrite(path: Path, overwrite: bool) -> None:
+def refuse_to_overwrite(path: Path, overwrite: bool) -> None:
+    """Refuse a file that is there and not to be replaced, or whose folder is missing.
+
+    Raises:
+        FileError: it cannot be written.
+    """
     if not path.parent.is_dir():
         raise FileError(f"{path}: there is no folder {path.parent}")
     if path.is_dir():

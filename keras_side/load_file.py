@@ -6,22 +6,26 @@ for ``hard_sigmoid``. Those are run with ``tf_keras``, Keras 2 as a package, whe
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biport.errors import FileError, MissingDependencyError
+from biport.errors import FileError, MissingDependencyError, UnsupportedError, shown
 from biport.graph import Graph
-from keras_side.file.model_file import ModelFile
+from keras_side.file.model_file import ModelFile, needs_config
+from keras_side.legacy.model import OWN_MODULES
+from keras_side.legacy.operations import FUNCTIONS
 from keras_side.read import read_file, typed_errors
 from keras_side.release import Release
-from keras_side.require import require_keras
+from keras_side.require import quiet_stderr, require_keras
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +48,106 @@ def load_file(path: str | os.PathLike[str]) -> keras.Model:
             return keras.saving.load_model(path, compile=False)  # pyright: ignore[reportReturnType]
     except (ValueError, TypeError, OSError) as error:
         raise FileError(f"{path}: Keras cannot load it: {str(error).splitlines()[0]}") from error
+
+
+def load_original(path: str | os.PathLike[str]) -> Any:
+    """A file that biport cannot read as a live model, of the generation of Keras that wrote it.
+
+    Nothing of the file is run as code: Keras 3 loads it in safe mode; a file of Keras 2 goes to ``tf_keras``
+    once every class in it is seen to be one of its own that computes what its settings say.
+
+    Raises:
+        UnsupportedError: there is no such Keras here, or the file holds code, or classes that are not known.
+        FileError: Keras cannot load it.
+        MissingDependencyError: keras or its backend is not installed.
+    """
+    path = Path(path)
+    if refuse_unloadable(path).generation == 3:
+        return load_file(path)
+    tf_keras = _tf_keras()
+    try:
+        return tf_keras.models.load_model(str(path), compile=False)
+    except Exception as error:  # tf_keras looks at little before it builds, and may raise anything.
+        raise FileError(f"{path}: tf_keras cannot load it: {str(error).strip().splitlines()[0]}") from error
+
+
+OWN = ("layers", "models", "initializers", "regularizers", "constraints", "mixed_precision")
+CALLS = ("TFOpLambda", "SlicingOpLambda")
+"""Layers of Keras 2 that call a function of TensorFlow by the name that is in the file."""
+SAFE_CALLS = (*FUNCTIONS, "__operators__.getitem")
+
+
+def refuse_unloadable(path: str | os.PathLike[str]) -> Release:
+    """Which Keras wrote a file, where one of that generation is here to load it.
+
+    Raises:
+        UnsupportedError: there is none; or the file names code, or classes that nobody here knows.
+            ``tf_keras`` would run the code of a Lambda in HDF5, and any function of TensorFlow.
+        FileError: the file cannot be read.
+    """
+    path = Path(path)
+    if needs_config(path):
+        supported = "files that hold the model beside its weights"
+        raise UnsupportedError(f"{path.name}: the route tf2onnx", "format", "weights alone", supported)
+    with typed_errors(path.name), ModelFile(path) as file:
+        origin, config = file.origin, file.raw
+    if origin.generation == 3:
+        known = _known_to_keras_3
+    else:
+        tf_keras = None if origin.standalone else _tf_keras()
+        if tf_keras is None:
+            supported = "files of Keras 3, and those of tf.keras 2 where tf_keras is installed"
+            raise UnsupportedError(f"{path.name}: the route tf2onnx", "Keras", origin.version, supported)
+        known = functools.partial(_known_to_keras_2, tf_keras)
+    for item in _objects(config):
+        if not known(item):
+            settings = item.get("config")
+            name = settings.get("name") if isinstance(settings, Mapping) else None
+            layer = "" if name is None else f": layer {shown(name)} ({item.get('class_name')})"
+            supported = "classes of Keras itself, or registered with it, that run no code of a file"
+            raise UnsupportedError(f"{path.name}{layer}", "class", item.get("class_name"), supported)
+    return origin
+
+
+def _tf_keras() -> Any:
+    try:
+        with quiet_stderr():
+            return importlib.import_module("tf_keras")
+    except ImportError:
+        return None
+
+
+def _objects(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Everything in a configuration that says of what class it is; how a model is trained is left out."""
+    waiting: list[Any] = [{key: value for key, value in config.items() if key != "compile_config"}]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting += item
+        if isinstance(item, Mapping):
+            waiting += item.values()
+            if "class_name" in item or "module" in item:
+                yield item
+
+
+def _known_to_keras_3(item: Mapping[str, Any]) -> bool:
+    name, module, registered = (item.get(key) for key in ("class_name", "module", "registered_name"))
+    if name == "Lambda":
+        return False
+    if registered is None or str(module).partition(".")[0] == "keras":
+        return module is None or str(module).partition(".")[0] == "keras"
+    keras = sys.modules.get("keras")
+    return keras is not None and keras.saving.get_registered_object(str(registered)) is not None
+
+
+def _known_to_keras_2(tf_keras: Any, item: Mapping[str, Any]) -> bool:
+    name, settings = str(item.get("class_name")), item.get("config")
+    if name == "Lambda" or str(item.get("module") or "keras").partition(".")[0] not in OWN_MODULES:
+        return False
+    if name in CALLS:
+        return isinstance(settings, Mapping) and settings.get("function") in SAFE_CALLS
+    modules = [getattr(tf_keras, module) for module in OWN]
+    return name == "Functional" or any(isinstance(getattr(module, name, None), type) for module in modules)
 
 
 @dataclass(frozen=True)
@@ -93,9 +197,8 @@ def _program(file: ModelFile, graph: Graph) -> Program:
 def _keras_2(file: ModelFile) -> Program:
     if file.origin.standalone:
         return Program("numpy", f"no Keras {file.origin.version} here")
-    try:
-        tf_keras: Any = importlib.import_module("tf_keras")
-    except ImportError:
+    tf_keras = _tf_keras()
+    if tf_keras is None:
         return Program("numpy", "no tf_keras here")
     try:
         model = tf_keras.models.load_model(str(file.path), compile=False)

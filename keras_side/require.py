@@ -25,7 +25,7 @@ def require_keras() -> None:
 def _import_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with _quiet_stderr():
+        with quiet_stderr():
             import keras  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError(
@@ -34,7 +34,7 @@ def _import_keras() -> None:
 
 
 @contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def quiet_stderr() -> Iterator[None]:
     """Keep what TensorFlow's C++ side prints while it is loaded, whatever its log level, off the terminal."""
     try:
         saved = os.dup(2)

@@ -82,7 +82,8 @@ class Inspection:
             return [] if self.graph is None else ["nothing stops a port"]
         count = len(self.problem.reasons())
         heading = f"{count} {'thing stops' if count == 1 else 'things stop'} a port:"
-        return [heading, *(f"  {line}" for line in self.problem.lines())]
+        advice = [self.problem.advice] if self.problem.advice else []
+        return [heading, *(f"  {line}" for line in self.problem.lines()), *advice]
 
     def to_json(self) -> dict[str, Any]:
         """The inspection as plain data."""
@@ -106,6 +107,7 @@ class Inspection:
             "notes": list(self.notes),
             "portable": self.graph is not None,
             "reasons": [] if self.problem is None else self.problem.reasons(),
+            "advice": (self.problem and self.problem.advice) or None,
         }
 
 

@@ -17,18 +17,51 @@ import numpy as np
 
 from biport import bundle
 from biport.app.cost import Cost, cost
+from biport.app.forms import unread_form
+from biport.app.other_route import MAY_WRITE, advise
+from biport.app.unread import UNBOUNDED_IDS, UnreadModel
 from biport.app.verify import verify as verify_forms
 from biport.compare.cases import random_inputs
-from biport.compare.tolerance import measure
+from biport.compare.report import Report
+from biport.compare.tolerance import Verdict
 from biport.data.vocabulary import Vocabulary
-from biport.errors import DifferentError, InputError, UnsupportedError
+from biport.errors import DifferentError, InputError, UnsupportedError, UnsupportedModelError
 from biport.files import check_target
 from biport.graph import Graph, Value
 
 ROUTES = ("fused", "tf2onnx", "auto")
-ALLOWED = 2e-5
-"""By how much a file may differ from a live Keras model that has no graph, in parts of its largest output or
-of 1: ten times what float32 does over a few hundred steps."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a file was tried before it was kept.
+
+    Args:
+        against: what its numbers were compared with.
+        verdict: `Verdict.SAME`, or `Verdict.ILL_CONDITIONED` where rounding alone makes such errors.
+        error: the largest, of the output that came closest to what it is allowed.
+        allowed: what that one was allowed, in float32.
+    """
+
+    against: str
+    verdict: Verdict
+    error: float
+    allowed: float
+
+    @property
+    def line(self) -> str:
+        """The trial for a person."""
+        figures = f"largest error {self.error:.2g}, allowed {self.allowed:.2g}"
+        if self.verdict is Verdict.SAME:
+            return f"verified against {self.against}: {figures}"
+        return (
+            f"neither verified nor refuted against {self.against}: {figures}, and the model amplifies "
+            "rounding so much (ill-conditioned) that two correct programs differ as visibly"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The trial as plain data."""
+        return vars(self) | {"verdict": str(self.verdict)}
 
 
 @dataclass(frozen=True)
@@ -38,16 +71,45 @@ class Exported:
     Args:
         written: the file; an ``export.publish.Written``.
         graph: the model, where biport reads it.
-        verified: how the file was tried; empty where it was not.
+        trial: how the file was tried; ``None`` where it was not, and of smaller numbers, which are not
+            judged: `cost` says by how much the file differs.
         notes: what somebody who deploys it should know.
         cost: of smaller numbers, what they gain and cost.
+        float32: of smaller numbers, how the float32 file was tried that they were made of.
     """
 
     written: Any
     graph: Graph | None
-    verified: str
+    trial: Trial | None
     notes: Sequence[str] = field(default=())
     cost: Cost | None = None
+    float32: Trial | None = None
+
+    @property
+    def verified(self) -> str:
+        """Against what the file was verified; empty where it was not."""
+        same = self.trial is not None and self.trial.verdict is Verdict.SAME
+        return f"against {self.trial.against}" if self.trial is not None and same else ""
+
+    def lines(self) -> list[str]:
+        """What was tried, for a person: of this file, and of the one it was made of."""
+        if self.cost is None:
+            return ["not tried" if self.trial is None else self.trial.line]
+        return [
+            f"the float32 file, not kept: {'not tried' if self.float32 is None else self.float32.line}",
+            f"the {self.cost.precision} file: run on random inputs beside it, not judged",
+            *self.cost.lines(),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {
+            "verified": self.verified or None,
+            "trial": self.trial and self.trial.to_json(),
+            "float32": self.float32 and self.float32.to_json(),
+            "cost": self.cost and self.cost.to_json(),
+            "notes": list(self.notes),
+        }
 
 
 def export_model(
@@ -69,7 +131,8 @@ def export_model(
         route: one of `ROUTES`.
         config: the configuration of a Keras file of weights alone.
         verify: try the file with onnxruntime before it is put in its place: against the oracle, or where
-            there is no graph against the live model.
+            there is no graph against Keras itself in float64. An ill-conditioned model, whose numbers say
+            nothing either way, is kept, and the `Trial` says so.
         overwrite: replace a file that is there.
         precision: ``"float32"``, or what of `export.deploy.precision.PRECISIONS` is made of the float32
             file, after that one has been tried.
@@ -116,15 +179,18 @@ def _float32(
     if route != "tf2onnx" and graph is not None:
         import export
 
-        check = _checked(graph, options) if verify else None
+        trials: list[Trial] = []
+        check = _checked(graph, options, trials) if verify else None
         written = export.write(graph, output, overwrite=overwrite, check=check, **options)
-        return Exported(written, graph, "against the oracle" if verify else "", (*notes, *written.notes))
+        return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
     if problem is not None and route == "fused":
+        advise(problem, source, f'route="auto" {MAY_WRITE}')
         raise problem
     if options:
         raise InputError(f"{', '.join(options)}: of the fused route alone")
     if problem is not None:
-        notes = [*notes, f"by way of tf2onnx: {str(problem).splitlines()[0]}"]
+        reasons = problem.problems if isinstance(problem, UnsupportedModelError) else [problem]
+        notes = [*notes, *(f"by way of tf2onnx: {reason}" for reason in reasons)]
     return _traced(source, output, graph, verify=verify, overwrite=overwrite, notes=notes)
 
 
@@ -141,7 +207,7 @@ def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> 
         costs.append(cost(session, other, precision, cases))
 
     written = write_precision(exact.written.path, output, precision, overwrite=overwrite, check=compare)
-    return Exported(written, exact.graph, exact.verified, exact.notes, costs[0])
+    return Exported(written, exact.graph, None, exact.notes, costs[0], exact.trial)
 
 
 def _read(source: Any, config: Any) -> Read:
@@ -165,41 +231,41 @@ def _traced(
 ) -> Exported:
     import export
     import keras_side
-    from keras_side.load_file import load_file
+    from keras_side.load_file import load_file, load_original
 
     if isinstance(source, Graph) or (isinstance(source, str | Path) and bundle.is_bundle(Path(source))):
         assert graph is not None
         model = keras_side.write(graph)
     elif isinstance(source, str | Path):
-        if graph is None:
-            _refuse_old(Path(source))
-        model = load_file(source)
+        model = load_file(source) if graph is not None else load_original(source)
+        notes = [*notes, *([] if graph is not None else _other_release(source, model))]
     else:
         model = source
+    trials: list[Trial] = []
     check = None
     if verify:
-        check = _against_keras(model) if graph is None else _against_the_oracle(graph)
+        check = _against_keras(model, trials) if graph is None else _against_the_oracle(graph, trials)
     written = export.write_tf2onnx(
         model, output, overwrite=overwrite, op_of=keras_side.recurrent_op, check=check
     )
-    against = "against Keras" if graph is None else "against the oracle"
-    return Exported(written, graph, against if verify else "", (*notes, *written.notes))
+    return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
 
 
-def _refuse_old(path: Path) -> None:
-    """Keras 3 gives some files of Keras 1 and 2 other numbers, and without a graph nothing would tell."""
-    from keras_side.file.model_file import ModelFile
+def _other_release(source: str | Path, model: Any) -> list[str]:
+    """What traced a file where that is not the release that wrote it."""
+    from export.tf2onnx.live_model import live_model
+    from keras_side.load_file import refuse_unloadable
+    from keras_side.release import Release
 
-    with ModelFile(path) as file:
-        if file.origin.generation < 3:
-            raise UnsupportedError(
-                f"{path.name}: the route tf2onnx", "Keras", file.origin.version, "files of Keras 3"
-            )
+    written, traced = refuse_unloadable(source), Release(live_model(model).keras.__version__)
+    if written.numbers[:2] == traced.numbers[:2]:
+        return []
+    return [f"written by Keras {written.version}, computed as Keras {traced.version} does"]
 
 
-def _checked(graph: Graph, options: Mapping[str, Any]) -> Callable[[Path], None]:
+def _checked(graph: Graph, options: Mapping[str, Any], trials: list[Trial]) -> Callable[[Path], None]:
     if not options.get("embed_tokenizer"):
-        return _against_the_oracle(graph)
+        return _against_the_oracle(graph, trials)
 
     def check(path: Path) -> None:
         import export
@@ -207,7 +273,7 @@ def _checked(graph: Graph, options: Mapping[str, Any]) -> Callable[[Path], None]
 
         # The oracle knows no strings: the file is compared with one of ids, and that one with the oracle.
         plain = path.with_name("ids.onnx")
-        export.write(graph, plain, check=_against_the_oracle(graph), vocabulary=options["vocabulary"])
+        export.write(graph, plain, check=_against_the_oracle(graph, trials), vocabulary=options["vocabulary"])
         same = same_numbers(path, plain)
         for file in (plain, plain.with_name(f"{plain.name}.data")):
             file.unlink(missing_ok=True)
@@ -237,35 +303,35 @@ def text_options(
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _against_the_oracle(graph: Graph) -> Callable[[Path], None]:
+def _against_the_oracle(graph: Graph, trials: list[Trial]) -> Callable[[Path], None]:
     def check(path: Path) -> None:
-        report = verify_forms(graph, path)
-        if not report.ok:
-            raise DifferentError(f"{path.name} was not kept: it differs from the model\n{report.table}")
+        trials.append(_judged(verify_forms(graph, path), path, "the oracle"))
 
     return check
 
 
-def _against_keras(model: Any) -> Callable[[Path], None]:
-    import keras
-
-    import export
-
+def _against_keras(model: Any, trials: list[Trial]) -> Callable[[Path], None]:
     def check(path: Path) -> None:
-        session = export.Session(path, device="cpu")
-        for N, T in ((4, 9), (1, 5), (3, 30)):
-            arrays = _random_inputs(session.input_values, session.id_bounds, N, T)
-            flat = arrays if len(arrays) > 1 else arrays[0]
-            truth = [np.asarray(part) for part in keras.tree.flatten(model(flat, training=False))]
-            for name, given, exact in zip(session.output_names, session.run(arrays), truth, strict=True):
-                error = measure({"": given}, {"": exact}).maximum
-                if not error <= ALLOWED:
-                    raise DifferentError(
-                        f"{path.name} was not kept: output {name!r} differs from Keras' own by {error:.2g}, "
-                        f"allowed {ALLOWED:.2g}"
-                    )
+        keras = unread_form("Keras", UnreadModel(model))
+        report = verify_forms(keras, path)
+        narrow = [note for note in report.notes if note.startswith("in float32")]
+        dtype = f"float64 ({narrow[0]})" if narrow else "float64"
+        trials.append(_judged(report, path, f"Keras in {dtype}"))
 
     return check
+
+
+def _judged(report: Report, path: Path, against: str) -> Trial:
+    """What a report says of the file.
+
+    Raises:
+        DifferentError: it differs, or what it is compared with does not agree with itself.
+    """
+    if report.verdict is Verdict.DIFFERENT:
+        raise DifferentError(f"{path.name} was not kept: it differs from the model\n{report.table}")
+    lines = [line for line in report.lines if line.form == path.name]
+    worst = max(lines, key=lambda line: line.error.maximum / line.allowed if line.allowed else 0.0)
+    return Trial(against, report.verdict, worst.error.maximum, worst.allowed)
 
 
 def _random_inputs(
@@ -276,4 +342,4 @@ def _random_inputs(
 ) -> list[np.ndarray]:
     """Ids with zeros at the right, at the left, in between and alone, and features."""
     rng = np.random.default_rng(0)
-    return random_inputs(values, N, T, rng, id_bounds=bounds, unbounded=2)
+    return random_inputs(values, N, T, rng, id_bounds=bounds, unbounded=UNBOUNDED_IDS)

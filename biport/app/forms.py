@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from biport import bundle, reference
+from biport.app.unread import UnreadModel
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.tolerance import L1_ALLOWED
-from biport.errors import InputError, UnsupportedError
+from biport.errors import BiportError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.graph import Graph
 from biport.rewrite.biases import with_two_biases
@@ -45,6 +46,7 @@ class Form:
         gradients: makes what gives the gradients of its framework; as `run_float64`.
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
+        unread: the live Keras model, where biport cannot read a graph from it.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Form:
     gradients: Callable[[Graph], Differentiated] | str = "runs without gradients"
     contract: str | None = None
     size: Callable[[], int] = lambda: 0
+    unread: UnreadModel | None = None
 
 
 def open_form(source: Any, config: Any = None) -> Form:
@@ -76,9 +79,14 @@ def open_form(source: Any, config: Any = None) -> Form:
     if isinstance(source, str | os.PathLike):
         return _open_path(Path(source), config)
     # A live model of a framework that nobody has imported there cannot be.
-    keras, torch = sys.modules.get("keras"), sys.modules.get("torch")
+    keras, torch, keras_2 = (sys.modules.get(name) for name in ("keras", "torch", "tf_keras"))
     if keras is not None and isinstance(source, keras.Model):
-        return keras_form("keras", source)
+        try:
+            return keras_form("keras", source)
+        except UnsupportedError as problem:
+            return _unread_form("keras", source, problem)
+    if keras_2 is not None and isinstance(source, keras_2.Model):
+        return unread_form("tf_keras", UnreadModel(source))
     if torch is not None and isinstance(source, torch.nn.Module):
         return torch_form("torch", source)
     if type(source).__name__ == "Session" and hasattr(source, "run"):
@@ -110,18 +118,38 @@ def _keras_file_form(path: Path, config: Any) -> Form:
     """A Keras file, run by the Keras that gives it the meaning it was written with, if that is here."""
     import keras_side
     from keras_side.file.model_file import needs_config
-    from keras_side.load_file import program
+    from keras_side.load_file import load_original, program
 
     # Read before keras is imported: a bad file is told without waiting for it.
     if needs_config(path):
         return _read_only(path, keras_side.read(path, config), "weights alone")
-    graph = keras_side.read(path)
+    try:
+        graph = keras_side.read(path)
+    except UnsupportedError as problem:
+        try:
+            model = load_original(path)
+        except BiportError as error:
+            raise problem from error
+        return _unread_form(path.name, model, problem)
     loaded = program(path, graph)
     if loaded.model is not None:
         return keras_form(path.name, loaded.model, graph)
     if loaded.run is not None:
         return Form(f"{path.name} ({loaded.name})", loaded.run, graph)
     return _read_only(path, graph, loaded.why)
+
+
+def _unread_form(name: str, model: Any, problem: UnsupportedError) -> Form:
+    """A Keras model that biport does not read, and TensorFlow can trace."""
+    try:
+        return unread_form(name, UnreadModel(model))
+    except UnsupportedError as error:
+        raise problem from error
+
+
+def unread_form(name: str, unread: UnreadModel) -> Form:
+    """A live Keras model without a graph."""
+    return Form(name, unread.run, size=lambda: unread.size, unread=unread)
 
 
 def _read_only(path: Path, graph: Graph, why: str) -> Form:

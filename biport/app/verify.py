@@ -35,6 +35,9 @@ def verify(
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
 
+    Where biport can read none of them, such as a Keras model with a layer it does not know and the ONNX file
+    written of it by way of tf2onnx, the oracle is the first Keras model itself in float64.
+
     Args:
         sources: two or more of: live Keras models, torch modules, `Graph`, ``export.Session``, paths of
             Keras files, bundles and ``.onnx`` files, `biport.app.forms.Form`. The first that biport can read
@@ -60,9 +63,9 @@ def verify(
     forms = _with_names([open_form(source, config) for source in sources])
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
-        raise InputError(
-            "verify needs a form to read the model from: a Keras model, a torch module or a bundle"
-        )
+        if float64 or trace or gradients:
+            raise InputError("float64, trace and gradients need a form that biport reads the model from")
+        return _verify_unread(forms, inputs, seed)
     graph = source.graph
     names = [value.name for value in graph.inputs]
     cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
@@ -75,7 +78,7 @@ def verify(
     rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
     rounding = _errors(rounded, oracle, len(graph.outputs))
     results = {form.name: _run_all(form.run, cases) for form in forms}
-    lines = _float32_lines(results, source, graph, oracle, rounding)
+    lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding)
     notes: list[str] = []
     if float64:
         lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
@@ -93,6 +96,30 @@ def verify(
     differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
     findings = locate(Oracle(graph, cases), cases, differing) if differing else []
     return dataclasses.replace(report, trace=findings)
+
+
+def _verify_unread(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> Report:
+    """The report where no form has a graph: the oracle is a live Keras model in float64."""
+    source = next((form for form in forms if form.unread is not None), None)
+    if source is None or source.unread is None:
+        raise InputError(
+            "verify needs a form to read the model from: a Keras model, a torch module or a bundle"
+        )
+    model = source.unread
+    names = [value.name for value in model.inputs]
+    program = model.program()
+    cases = model.cases(program.rounded, seed) if inputs is None else {"input": in_order(names, inputs)}
+    exact, narrow = program.exact(next(iter(cases.values())))
+    oracle: Results = {case: exact(arrays) for case, arrays in cases.items()}
+    rounded: Results = {case: program.rounded(arrays) for case, arrays in cases.items()}
+    rounding = _errors(rounded, oracle, len(model.outputs))
+    results = {form.name: _run_all(form.run, cases) for form in forms}
+    outputs = [value.name for value in model.outputs]
+    lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding)
+    notes = [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
+    if narrow:
+        notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
+    return Report(lines, cases=list(cases), notes=notes)
 
 
 def _with_names(forms: Sequence[Form]) -> list[Form]:
@@ -137,15 +164,16 @@ def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error
 def _float32_lines(
     results: Mapping[str, Results | str],
     source: Form,
-    graph: Graph,
+    outputs: Sequence[str],
+    floor: float,
     oracle: Results,
     reference_errors: Sequence[Error],
 ) -> list[Line]:
-    floor, count = float32_floor(graph), len(graph.outputs)
+    count = len(outputs)
     errors = {name: _errors(arrays_or_reason, oracle, count) for name, arrays_or_reason in results.items()}
     lines = []
     for name in results:
-        for position, output in enumerate(graph.outputs):
+        for position, output in enumerate(outputs):
             error, base = errors[name][position], reference_errors[position]
             own = errors[source.name][position]
             trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT

@@ -12,13 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from biport.graph import Graph, Node, Value
 from biport.ops import Op, Recurrent, Tensor
+from export.tf2onnx.calls import replaced_calls
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 DOMAIN = "biport.marker"
+DOUBLE = 11
+"""``TensorProto.DOUBLE``."""
 TF_OP = "PyFunc"
 """The TensorFlow operator that stands for a layer: it takes and gives any tensors and is never run here."""
 
@@ -45,22 +50,14 @@ class Placeholder:
 def with_placeholders(model: Any, op_of: OpOf) -> Iterator[list[Placeholder]]:
     """``model`` with placeholders for its recurrent layers; the list has those traced, in order."""
     placeholders: list[Placeholder] = []
-    changed = []
-    try:
-        for layer in _recurrent_layers(model):
-            op = op_of(layer)
-            if op is not None:
-                # An attribute of the object, set past Keras, which keeps books of what a layer holds.
-                object.__setattr__(layer, "call", _call(layer, op, placeholders))
-                changed.append(layer)
+    known = [(layer, op_of(layer)) for layer in _recurrent_layers(model)]
+    calls = [(layer, _call(layer, op, placeholders)) for layer, op in known if op is not None]
+    with replaced_calls(calls):
         yield placeholders
-    finally:
-        for layer in changed:
-            object.__delattr__(layer, "call")
 
 
 def _recurrent_layers(model: Any) -> list[Any]:
-    """The outermost recurrent layers: not the two of one that goes both ways."""
+    """The outermost recurrent layers in float32: not the two of one that goes both ways."""
     import keras
 
     kinds = keras.layers.RNN, keras.layers.Bidirectional
@@ -68,7 +65,8 @@ def _recurrent_layers(model: Any) -> list[Any]:
     layers = []
     for layer in model._flatten_layers():
         if isinstance(layer, kinds) and id(layer) not in inside:
-            layers.append(layer)
+            if layer.compute_dtype == "float32":
+                layers.append(layer)
             inside |= {id(part) for part in layer._flatten_layers(include_self=False)}
     return layers
 
@@ -92,9 +90,12 @@ def _call(layer: Any, op: Op, placeholders: list[Placeholder]) -> Callable[..., 
         placeholders.append(Placeholder(layer.name, op, bool(masks)))
         flat = tf.numpy_function(never, [sequences, *masks, *states], [tf.float32] * len(tensors), name=name)
         outputs = flat if isinstance(flat, list | tuple) else [flat]
-        for output, tensor in zip(outputs, tensors, strict=True):
-            output.set_shape([dim if isinstance(dim, int) else None for dim in tensor.shape])
-        return outputs[0] if len(outputs) == 1 else _packed(layer, list(outputs))
+        # What an output is declared to be is lost where the graph is frozen, an operator that says it is not.
+        shaped = [
+            tf.ensure_shape(output, [dim if isinstance(dim, int) else None for dim in tensor.shape])
+            for output, tensor in zip(outputs, tensors, strict=True)
+        ]
+        return shaped[0] if len(shaped) == 1 else _packed(layer, shaped)
 
     return call
 
@@ -120,7 +121,7 @@ def _inferred(op: Op, sequences: Any, states: Sequence[Any]) -> tuple[Tensor, ..
 
 
 def handlers() -> dict[str, Any]:
-    """For tf2onnx: what makes a node of this package's domain of a placeholder."""
+    """For tf2onnx: what makes a node of this package's domain of a placeholder, and what it does not know."""
 
     def keep(context: Any, node: Any, name: str, _: Any) -> None:
         number = int(name.rpartition("biport_marker_")[2].partition(":")[0].partition("/")[0])
@@ -130,7 +131,16 @@ def handlers() -> dict[str, Any]:
             del node.attr[attribute]
         node.set_attr("number", number)
 
-    return {TF_OP: (keep, [])}
+    return {TF_OP: (keep, []), "Erfc": (_erfc, [])}
+
+
+def _erfc(context: Any, node: Any, name: str, _: Any) -> None:
+    """``1 - erf(x)``, of which Keras makes gelu, and which tf2onnx does not know."""
+    dtype = context.get_dtype(node.output[0])
+    one = context.make_const(f"{name}/one", np.array(1, "float64" if dtype == DOUBLE else "float32"))
+    erf = context.make_node("Erf", [node.input[0]], dtypes=[dtype])
+    node.type = "Sub"
+    context.replace_inputs(node, [one.output[0], erf.output[0]])
 
 
 def replaced(model: ir.Model, placeholders: Sequence[Placeholder]) -> list[str]:

@@ -13,6 +13,7 @@ from keras import layers
 import export
 import keras_side
 from biport.errors import UnsupportedError
+from export.tf2onnx.placeholders import with_placeholders
 from testing.models import randomize
 
 FUSED = {"LSTM", "GRU", "RNN"}
@@ -95,6 +96,29 @@ def test_what_is_not_known_is_left_to_tf2onnx(tmp_path: Path) -> None:
     names = {layer.name: keras_side.recurrent_op(layer) for layer in model.layers}
     assert [name for name, op in names.items() if op is not None] == [model.layers[-1].name]
     check(model, tmp_path / "model.onnx", ids(), loops=1)
+
+
+def test_what_reads_a_placeholder_knows_its_shape(tmp_path: Path) -> None:
+    """Axes counted from the end, convolutions and attention ask tf2onnx for a rank."""
+    x = layers.Input((None,), dtype="int32", name="ids")
+    y = Swing()(layers.Embedding(13, 5)(x))
+    steps, h, c = layers.LSTM(4, return_sequences=True, return_state=True)(y)
+    wider = layers.Conv1DTranspose(3, 3, strides=2)(steps)
+    selected = layers.Attention()([layers.GRU(4, return_sequences=True)(y, initial_state=h), steps])
+    joined = layers.Concatenate()([h, c, layers.GlobalMaxPooling1D()(selected), steps[:, -1]])
+    model = randomize(keras.Model(x, [joined, wider]))
+    check(model, tmp_path / "model.onnx", ids(), fused=2)
+
+
+def test_layers_in_float16_are_left_to_tf2onnx(tmp_path: Path) -> None:
+    x = layers.Input((5, 4), name="x")
+    model = randomize(keras.Model(x, layers.Dense(2)(layers.LSTM(3, dtype="float16")(Swing()(x)))))
+    values = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+    with with_placeholders(model, keras_side.recurrent_op):
+        assert not [layer for layer in model.layers if "call" in vars(layer)]
+    export.write_tf2onnx(model, tmp_path / "model.onnx", op_of=keras_side.recurrent_op)
+    (output,) = export.Session(tmp_path / "model.onnx", "cpu").run([values])
+    np.testing.assert_allclose(output, np.asarray(model(values)), atol=5e-3)
 
 
 @keras.saving.register_keras_serializable("test_placeholders")

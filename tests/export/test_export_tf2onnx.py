@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import export
+import keras_side
 from biport.errors import FileError, InputError, UnsupportedError
 from testing.onnx_graphs import MASKS, H, I, V, padded_ids
 
@@ -168,3 +169,195 @@ def test_models_it_cannot_write(tmp_path):
     with pytest.raises(UnsupportedError, match="outputs='x'"):
         export.write_tf2onnx(keras.Model([x], [x]), tmp_path / "model.onnx")
     assert os.listdir(tmp_path) == []
+
+
+def same_as_keras(model, path, *inputs):
+    """The model written without any knowledge of recurrent layers gives what Keras gives."""
+    export.write_tf2onnx(model, path, overwrite=True)
+    arrays = list(inputs)
+    wanted = model(arrays if len(arrays) > 1 else arrays[0], training=False)
+    outputs = export.Session(path, device="cpu", threads=1).run(arrays)
+    for one, two in zip(keras.tree.flatten(wanted), outputs, strict=True):
+        np.testing.assert_allclose(np.asarray(one), two, atol=2e-6)
+
+
+def test_constants_that_layers_hold_outside_of_variables(tmp_path):
+    rng = np.random.default_rng(0)
+    norm = layers.Normalization()
+    norm.adapt(rng.normal(3, 2, (50, I)))
+    x = keras.Input((None, I))
+    model = keras.Model(x, layers.LSTM(2)(norm(x)))
+    same_as_keras(model, tmp_path / "model.onnx", rng.normal(size=(3, 4, I)).astype("float32"))
+
+
+def test_layers_over_each_of_unknown_steps(tmp_path):
+    """In a graph Keras runs TimeDistributed over N steps in place of T."""
+    x = keras.Input((None, 6, 1))
+    inner = keras.Sequential([keras.Input((6, 1)), layers.Conv1D(3, 3, activation="gelu"), layers.Flatten()])
+    model = keras.Model(x, layers.TimeDistributed(inner)(x))
+    values = np.random.default_rng(0).normal(size=(2, 5, 6, 1)).astype("float32")
+    same_as_keras(model, tmp_path / "model.onnx", values)
+    same_as_keras(model, tmp_path / "model.onnx", np.repeat(values, 4, axis=0))
+
+
+def test_numbers_of_a_dropout_that_is_not_at_work(tmp_path):
+    """Keras draws them at inference too, and no output hangs on them."""
+    x = keras.Input((None, I))
+    layer = layers.GRU(2, activation=keras.ops.sin, dropout=0.5, recurrent_dropout=0.5)
+    values = np.random.default_rng(0).normal(size=(2, 4, I)).astype("float32")
+    same_as_keras(keras.Model(x, layer(x)), tmp_path / "model.onnx", values)
+
+
+STATEFUL = {
+    "a layer": ((3, I), lambda: layers.SimpleRNN(2, stateful=True, name="it")),
+    "both directions": ((3, I), lambda: layers.Bidirectional(layers.GRU(2, stateful=True), name="it")),
+    "a cell": ((3, I), lambda: layers.RNN(layers.LSTMCell(2), stateful=True, name="it")),
+    "each step": ((4, 3, I), lambda: layers.TimeDistributed(layers.LSTM(2, stateful=True), name="it")),
+    "a model inside": (
+        (3, I),
+        lambda: keras.Sequential(
+            [keras.Input(batch_shape=(2, 3, I)), layers.LSTM(2, stateful=True, name="it")]
+        ),
+    ),
+    "images": ((3, 4, 4, 1), lambda: layers.ConvLSTM2D(2, 1, stateful=True, name="it")),
+    "a layer of one's own": ((3, I), lambda: Around(name="it")),
+}
+
+
+class Around(layers.Layer):
+    """Hides a stateful layer."""
+
+    def build(self, shape):
+        self.inner = layers.LSTM(2, stateful=True)
+        self.inner.build(shape)
+
+    def call(self, x):
+        return self.inner(x)
+
+    def compute_output_shape(self, shape):
+        return shape[0], 2
+
+
+@pytest.mark.parametrize(("shape", "layer"), STATEFUL.values(), ids=STATEFUL)
+def test_no_state_is_forgotten(shape, layer, tmp_path):
+    x = keras.Input(batch_shape=(2, *shape))
+    model = keras.Model(x, layer()(x))
+    for op_of in (None, keras_side.recurrent_op):
+        with pytest.raises(UnsupportedError, match=r"layer 'it' .*stateful=True"):
+            export.write_tf2onnx(model, tmp_path / "model.onnx", op_of=op_of)
+    assert os.listdir(tmp_path) == []
+
+
+def test_rows_of_keras_2_that_are_not_of_one_length(tmp_path):
+    """A dense file would take what fills up the shorter ones for steps."""
+    tf_keras = pytest.importorskip("tf_keras")
+    x = tf_keras.layers.Input((None, 4), ragged=True, name="it")
+    with pytest.raises(UnsupportedError, match=r"layer 'it' .*ragged=True"):
+        export.write_tf2onnx(tf_keras.Model(x, tf_keras.layers.Dense(2)(x)), tmp_path / "model.onnx")
+
+
+def test_no_state_of_keras_2_is_forgotten(tmp_path):
+    tf_keras = pytest.importorskip("tf_keras")
+    x = tf_keras.layers.Input(batch_shape=(2, 3, I))
+    layer = tf_keras.layers.LSTM(2, stateful=True)
+    model = tf_keras.Model(x, tf_keras.layers.Bidirectional(layer, name="it")(x))
+    with pytest.raises(UnsupportedError, match=r"layer 'it' \(Bidirectional\): stateful=True"):
+        export.write_tf2onnx(model, tmp_path / "model.onnx")
+
+
+class Counter(layers.Layer):
+    """Its state is nobody's but its own."""
+
+    def build(self, shape):
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.count.assign(self.count + 1.0)
+        return x * self.count
+
+
+def noise(x):
+    import tensorflow as tf
+
+    return x + tf.random.normal(tf.shape(x))
+
+
+def erfinv(x):
+    return keras.ops.erfinv(keras.ops.tanh(x))
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (lambda: Counter(name="it"), "state='other in every call'"),
+        (lambda: layers.Lambda(noise, name="it"), "state='other in every call'"),
+        # By the names of TensorFlow's scopes it would be the first of the two.
+        (lambda: keras.Sequential([layers.Identity(name="i"), layers.Lambda(erfinv, name="it")]), "'Erfinv'"),
+        (lambda: layers.Discretization([0.0], name="it"), "operator='Bucketize'"),
+        (lambda: layers.Lambda(lambda x: x if x[0, 0] > 0 else -x, (4,), name="it"), "trace='Operator"),
+    ],
+)
+def test_refusals_name_the_layer(layer, reason, tmp_path):
+    x = keras.Input((4,))
+    with pytest.raises(UnsupportedError, match=rf"layer 'it' .*{reason}") as refused:
+        export.write_tf2onnx(keras.Model(x, layer()(x)), tmp_path / "model.onnx")
+    assert {row["layer"] for row in refused.value.reasons()} == {"it"}
+    assert os.listdir(tmp_path) == []
+
+
+def test_strings_are_refused_by_the_layer_that_takes_them(tmp_path):
+    text = layers.TextVectorization(vocabulary=["a", "b"], output_sequence_length=3, name="text")
+    x = keras.Input((1,), dtype="string")
+    with pytest.raises(UnsupportedError, match="layer 'text'") as refused:
+        export.write_tf2onnx(keras.Model(x, text(x)), tmp_path / "model.onnx")
+    assert len(refused.value.reasons()) > 1
+
+
+def test_what_tf2onnx_makes_that_is_no_onnx_is_not_called_ours(tmp_path, monkeypatch):
+    def spoilt(context, node, name, _):
+        node.type = "Concat"
+
+    monkeypatch.setattr("export.tf2onnx.conversion.handlers", lambda: {"Sin": (spoilt, [])})
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Lambda(keras.ops.sin, name="it")(x))
+    with pytest.raises(UnsupportedError, match=r"layer 'it' .*the ONNX that tf2onnx makes of it") as refused:
+        export.write_tf2onnx(model, tmp_path / "model.onnx")
+    assert "biport made" not in str(refused.value)
+
+
+def test_the_program_in_float64(tmp_path):
+    """What TensorFlow traced, every number of it made wider, is the reference in float64."""
+    from biport import reference
+    from export.tf2onnx.float64 import Program
+    from export.tf2onnx.live_model import live_model
+
+    ids = keras.Input((None,), dtype="int32")
+    y = layers.Bidirectional(layers.GRU(3, return_sequences=True))(
+        layers.Embedding(V, I, mask_zero=True)(ids)
+    )
+    model = keras.Model(ids, layers.Dense(2, "softmax")(layers.LSTM(3)(y)))
+    rng = np.random.default_rng(3)
+    model.set_weights([rng.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
+    rows = padded_ids(rng, "holes")
+    program = Program(live_model(model))
+    exact, narrow = program.exact([rows])
+    truth = reference.run(keras_side.read(model).astype("float64"), [rows])[0]
+    assert narrow == []
+    assert np.abs(exact([rows])[0] - truth).max() < 1e-14
+    assert 1e-9 < np.abs(program.rounded([rows])[0] - truth).max() < 1e-6
+
+
+def test_operators_without_float64_stand_between_casts():
+    from export.tf2onnx.float64 import Program
+    from export.tf2onnx.live_model import live_model
+
+    x = keras.Input((4, 4, 1))
+    model = keras.Model(
+        x, layers.Dense(2)(layers.Flatten()(layers.Resizing(3, 5)(layers.Rescaling(1 / 3)(x))))
+    )
+    values = np.random.default_rng(0).normal(size=(2, 4, 4, 1)).astype("float32")
+    program = Program(live_model(model))
+    exact, narrow = program.exact([values])
+    assert narrow == ["ResizeBilinear"]
+    assert exact([values])[0].dtype == "float64"
+    assert np.abs(exact([values])[0] - program.rounded([values])[0]).max() < 1e-6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from keras import layers
 from typer.testing import CliRunner
 
+import biport
 import export
 import keras_side
 import torch_side
@@ -64,7 +66,7 @@ def test_auto_says_why_it_takes_the_other_way(tmp_path: Path) -> None:
         with pytest.raises(UnsupportedError, match="Rescaling"):
             export_model(source, tmp_path / "no.onnx")
         made = export_model(source, tmp_path / "yes.onnx", route="auto", overwrite=True)
-        assert made.verified == "against Keras"
+        assert made.verified == "against Keras in float64"
         assert made.written.nodes["LSTM"] == 1
         assert "Loop" not in made.written.nodes
         assert any("Rescaling" in note for note in made.notes)
@@ -98,8 +100,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert run(app, ["export", source, "-o", output]).exit_code == 3
     found = run(app, ["export", source, "-o", output, "--route", "auto"])
     assert found.exit_code == 0, found.output
-    assert "verified against Keras" in found.output
+    assert "verified against Keras in float64: largest error" in found.output
     assert "by way of tf2onnx" in found.output
+    assert "Rescaling" in found.output
     again = run(app, ["export", source, "-o", output, "--route", "auto"])
     assert again.exit_code == 2
     assert run(app, ["export", source, "-o", output, "--route", "best", "--force"]).exit_code == 2
@@ -122,13 +125,21 @@ def test_smaller_numbers_and_what_they_cost(option: str, tmp_path: Path) -> None
     run = CliRunner().invoke
     found = run(app, ["export", source, "-o", str(output), option, "--json"])
     assert found.exit_code == 0, found.output
-    cost = json.loads(found.output)["cost"]
+    data = json.loads(found.output)
+    # What was verified is the file that is not kept.
+    assert data["verified"] is data["trial"] is None
+    assert data["float32"]["verdict"] == "same"
+    assert 0 < data["float32"]["error"] <= data["float32"]["allowed"]
+    cost = data["cost"]
     old, new = cost["bytes"]
     assert new == output.stat().st_size < 0.7 * old
     assert cost["labels"] == 64 + 64 + 64 + 8
     assert 0.9 < cost["equal"] / cost["labels"] <= 1
     assert 0 < cost["difference"] < 0.2
-    assert "labels as before" in run(app, ["export", source, "-o", str(output), option, "--force"]).output
+    text = run(app, ["export", source, "-o", str(output), option, "--force"]).output
+    assert "labels as before" in text
+    assert "not judged" in text
+    assert [line for line in text.splitlines() if "verified" in line and "not kept" not in line] == []
     assert run(app, ["export", source, "-o", str(output), "--int8", "--fp16", "--force"]).exit_code == 2
     ids = np.random.default_rng(0).integers(0, 50, (4, 7)).astype("int32")
     session = export.Session(output)
@@ -158,17 +169,198 @@ def test_ids_of_any_rank_and_of_a_fixed_batch(shape: tuple[Any, ...], tmp_path: 
     assert report.ok, report.table
 
 
-def test_old_files_without_a_graph_take_no_route(tmp_path: Path) -> None:
-    """Keras 3 would load some of them, with other numbers, and nothing would tell."""
-    from keras_side.file.model_file import ModelFile
-
-    tf_keras = pytest.importorskip("tf_keras")
+def old_model(tf_keras: Any, recurrent: bool = False) -> Any:
     x = tf_keras.layers.Input((None,), dtype="int32")
     y = tf_keras.layers.Rescaling(0.5, 0.1)(tf_keras.layers.Embedding(11, 4, mask_zero=True)(x))
-    tf_keras.Model(x, tf_keras.layers.LSTM(3)(y)).save(tmp_path / "old.keras")
-    with ModelFile(tmp_path / "old.keras") as file:
-        assert file.origin.generation == 2
-    with pytest.raises(UnsupportedError, match="files of Keras 3"):
-        export_model(tmp_path / "old.keras", tmp_path / "no.onnx", route="auto")
+    last = tf_keras.layers.LSTM(3) if recurrent else tf_keras.layers.GlobalAveragePooling1D()
+    model = tf_keras.Model(x, last(y))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.5, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_file_of_keras_2_goes_by_tf_keras(suffix: str, tmp_path: Path) -> None:
+    """Keras 3 would load some of them, with other numbers."""
+    tf_keras = pytest.importorskip("tf_keras")
+    model = old_model(tf_keras, recurrent=suffix == ".h5")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # tf_keras' own, of the old format
+        model.save(tmp_path / f"old{suffix}")
+    path = tmp_path / f"old{suffix}"
+    exported = export_model(path, tmp_path / "new.onnx", route="auto", verify=suffix == ".h5")
+    assert exported.verified == ("against Keras in float64" if suffix == ".h5" else "")
+    assert (
+        json.loads(export.Session(tmp_path / "new.onnx").metadata["biport.origin"])["framework"] == "tf_keras"
+    )
+    agrees(tmp_path / "new.onnx", model)
     with pytest.raises(InputError, match="should be one of"):
-        export_model(tmp_path / "old.keras", tmp_path / "no.onnx", route="best")
+        export_model(path, tmp_path / "no.onnx", route="best")
+
+
+def test_code_in_a_file_of_keras_2_is_not_run(tmp_path: Path) -> None:
+    """``tf_keras`` runs the code of a Lambda in HDF5, and any function of TensorFlow that is named there."""
+    tf_keras = pytest.importorskip("tf_keras")
+    import tensorflow as tf
+
+    x = tf_keras.layers.Input((3, 4))
+    steps = tf_keras.layers.LSTM(3, return_sequences=True)(x)
+    outputs = {"Lambda": tf_keras.layers.Lambda(lambda t: t * 2)(steps), "TFOpLambda": tf.math.cumprod(steps)}
+    for name, output in outputs.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tf_keras.Model(x, output).save(tmp_path / "code.h5")
+        with pytest.raises(UnsupportedError, match=f"class='{name}' is not supported.*no code of a file"):
+            export_model(tmp_path / "code.h5", tmp_path / "no.onnx", route="auto")
+        with pytest.raises(UnsupportedError) as refused:
+            export_model(tmp_path / "code.h5", tmp_path / "no.onnx")
+        assert not refused.value.advice
+
+
+def test_files_that_no_keras_here_loads_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says what is missing, and none that the other route may write it."""
+    tf_keras = pytest.importorskip("tf_keras")
+    x = layers.Input((3, 4))
+    model = keras.Model(x, layers.Rescaling(0.5)(x))
+    model.save_weights(tmp_path / "alone.weights.h5")
+    (tmp_path / "alone.json").write_text(model.to_json())
+    keras.Model(x, Unregistered(name="own")(x)).save(tmp_path / "own.keras")
+    old_model(tf_keras).save(tmp_path / "old.keras")
+    monkeypatch.setattr("keras_side.load_file._tf_keras", lambda: None)
+    for name, config, reason in (
+        ("alone.weights.h5", tmp_path / "alone.json", "weights alone"),
+        ("own.keras", None, "layer 'own' .*class='Unregistered'"),
+        ("old.keras", None, "where tf_keras is installed"),
+    ):
+        with pytest.raises(UnsupportedError, match=reason):
+            export_model(tmp_path / name, tmp_path / "no.onnx", route="auto", config=config)
+        with pytest.raises(UnsupportedError) as refused:
+            export_model(tmp_path / name, tmp_path / "no.onnx", config=config)
+        assert not refused.value.advice
+
+
+class Unregistered(layers.Layer):
+    """A class that Keras does not know when it loads a file."""
+
+    def call(self, x: Any) -> Any:
+        return x * 2
+
+
+def chaotic(layer: Any) -> keras.Model:
+    """An RNN whose recurrence amplifies rounding until every digit is another one."""
+    x = layers.Input((40, 3), name="x")
+    model = keras.Model(x, layers.SimpleRNN(16)(layer(x)))
+    rng = np.random.default_rng(1)
+    model.set_weights([rng.normal(0, 2, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("layer", [layers.Activation("tanh"), layers.Rescaling(0.1)])
+def test_a_file_that_cannot_be_judged_is_kept_and_said_to_be_so(layer: Any, tmp_path: Path) -> None:
+    chaotic(layer).save(tmp_path / "model.keras")
+    source, output = str(tmp_path / "model.keras"), str(tmp_path / "model.onnx")
+    ran = CliRunner().invoke(app, ["export", source, "-o", output, "--route", "auto"])
+    assert ran.exit_code == 0, ran.output
+    assert "neither verified nor refuted" in ran.output
+    assert "ill-conditioned" in ran.output
+    assert (tmp_path / "model.onnx").is_file()
+    data = json.loads(
+        CliRunner()
+        .invoke(app, ["export", source, "-o", output, "--route", "auto", "--force", "--json"])
+        .output
+    )
+    assert data["verified"] is None
+    assert data["trial"]["verdict"] == "ill-conditioned"
+    assert data["trial"]["error"] > 1e-5
+
+
+def unread_models() -> dict[str, keras.Model]:
+    """What the trial has to feed with care; `Rescaling` is what biport does not read."""
+    fixed = layers.Input(batch_shape=(3, 5, 4), name="x")
+    short = layers.Input((None, 4), name="x")
+    floats = layers.Input((None,), name="x")
+    ids, features = layers.Input((None,), dtype="int32", name="z"), layers.Input((2,), name="a")
+    embedded = layers.LSTM(3)(layers.Rescaling(0.5)(layers.Embedding(11, 4)(ids)))
+    return {
+        "a fixed batch": keras.Model(fixed, layers.Dense(3)(layers.Rescaling(0.5)(fixed))),
+        "no fewer than 12 steps": keras.Model(short, layers.Rescaling(0.5)(layers.Conv1D(2, 12)(short))),
+        "ids that are floats": keras.Model(
+            floats, layers.Dense(3)(layers.Rescaling(0.5)(layers.Embedding(11, 4)(floats)))
+        ),
+        "names outside ASCII": keras.Model(
+            fixed, layers.Dense(3, name="größe 1")(layers.Rescaling(0.5, name="ä")(fixed)), name="模型"
+        ),
+        "inputs by name": keras.Model(
+            {"z": ids, "a": features}, {"y": layers.Concatenate()([embedded, features]), "e": embedded}
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", unread_models())
+def test_what_biport_does_not_read_is_judged_by_keras_in_float64(name: str, tmp_path: Path) -> None:
+    model = randomize(unread_models()[name])
+    exported = export_model(model, tmp_path / "model.onnx", route="auto")
+    assert exported.verified == "against Keras in float64"
+    assert exported.trial is not None
+    assert 0 < exported.trial.error <= exported.trial.allowed < 1e-5
+    report = biport.verify(model, tmp_path / "model.onnx")
+    assert report.ok, report.table
+    assert "the oracle is keras itself in float64" in report.table
+    with pytest.raises(InputError, match="need a form that biport reads"):
+        biport.verify(model, tmp_path / "model.onnx", trace=True)
+
+
+def test_verify_finds_the_file_at_fault_where_there_is_no_graph(tmp_path: Path) -> None:
+    model = randomize(unread_models()["a fixed batch"])
+    export_model(model, tmp_path / "model.onnx", route="auto", verify=False)
+    weights = model.get_weights()
+    weights[0][0, 0] += 1e-4
+    model.set_weights(weights)
+    report = biport.verify(model, tmp_path / "model.onnx")
+    assert report.at_fault == ["model.onnx"]
+
+
+@pytest.mark.parametrize("verified", ["--verify", "--no-verify"])
+def test_no_route_forgets_a_state(verified: str, tmp_path: Path) -> None:
+    x = layers.Input(batch_shape=(1, None, 2))
+    keras.Model(x, layers.Bidirectional(layers.GRU(2, stateful=True), name="both")(x)).save(
+        tmp_path / "s.keras"
+    )
+    for route in ("fused", "tf2onnx", "auto"):
+        command = [
+            "export",
+            str(tmp_path / "s.keras"),
+            "-o",
+            str(tmp_path / "s.onnx"),
+            "--route",
+            route,
+            verified,
+        ]
+        ran = CliRunner().invoke(app, command)
+        assert ran.exit_code == 3, ran.output
+        assert "stateful=True is not supported" in ran.output
+        assert "both" in ran.output
+        assert "--route auto" not in ran.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s.keras"]
+
+
+def test_refusals_say_where_the_other_route_may_write_the_model(tmp_path: Path) -> None:
+    model = unreadable()
+    model.save(tmp_path / "model.keras")
+    source, output = str(tmp_path / "model.keras"), str(tmp_path / "model.onnx")
+    run = CliRunner().invoke
+    for command in (
+        ["export", source, "-o", output],
+        ["port", source, "--to", "onnx", "-o", output],
+        ["inspect", source],
+    ):
+        assert "--route auto may write it" in run(app, command).output, command
+    assert "--route" not in run(app, ["port", source, "--to", "torch", "-o", str(tmp_path / "b")]).output
+    assert "--route auto" in json.loads(run(app, ["inspect", source, "--json"]).output)["advice"]
+    with pytest.raises(UnsupportedError, match='route="auto" may write it'):
+        export_model(model, output)
+    x = layers.Input((4,))
+    hashed = keras.Model(x, layers.LSTM(3)(layers.Embedding(5, 3)(layers.Discretization([-1.0, 0.0])(x))))
+    with pytest.raises(UnsupportedError) as refused:
+        export_model(hashed, output)
+    assert not refused.value.advice

@@ -22,7 +22,11 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what is in a model file: layers, shapes, masks, parameters, and what would stop a port."""
+    from biport.app.other_route import MAY_WRITE, advise
+
     inspection = _inspect(source, config)
+    if inspection.problem is not None:
+        advise(inspection.problem, source, f"biport export {source} --route auto {MAY_WRITE}")
     say(as_json, inspection.to_json(), inspection.text)
     raise typer.Exit(0 if inspection.problem is None else inspection.problem.exit_code)
 

@@ -10,7 +10,7 @@ import typer
 
 from biport.app.cli.app import ConfigFile, Force, Json, app, report_errors, say
 from biport.app.cli.models import Target, check_output, read_source
-from biport.errors import InputError
+from biport.errors import InputError, UnsupportedError
 
 
 class Lowering(StrEnum):
@@ -89,6 +89,7 @@ def export(
 ) -> None:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
     from biport.app.export import export_model, text_options
+    from biport.app.other_route import MAY_WRITE
     from export.deploy import triton as repository
 
     if (output is None) == (triton is None):
@@ -103,20 +104,23 @@ def export(
     options = text_options(source, vocabulary, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
     settings: dict[str, Any] = {"config": config, "verify": verified, "overwrite": force}
-    exported = export_model(source, output, route=route, precision=precision, options=options, **settings)
+    try:
+        exported = export_model(source, output, route=route, precision=precision, options=options, **settings)
+    except UnsupportedError as problem:
+        if problem.advice:
+            problem.advise(f"--route auto {MAY_WRITE}")
+        raise
     if triton is not None:
         repository.write_config(output)
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(exported.written.nodes.items())[:6])
     lines = [
         f"{output}: route {exported.written.route}, {exported.written.bytes:,} bytes",
         f"nodes: {nodes}" + (" ..." if len(exported.written.nodes) > 6 else ""),
-        f"verified {exported.verified}" if exported.verified else "not verified",
-        *(exported.cost.lines() if exported.cost else []),
+        *exported.lines(),
         *(f"note: {note}" for note in exported.notes),
     ]
-    data = {"source": str(source), **exported.written.as_dict(), "verified": exported.verified or None}
-    data["cost"] = exported.cost and exported.cost.to_json()
-    say(as_json, data | {"notes": list(exported.notes)}, "\n".join(lines))
+    data = {"source": str(source), **exported.written.as_dict(), **exported.to_json()}
+    say(as_json, data, "\n".join(lines))
 
 
 def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:
@@ -134,10 +138,17 @@ def _port(
     as_json: bool,
     options: dict[str, Any],
 ) -> None:
+    from biport.app.other_route import MAY_WRITE, advise
+
     check_output(source, to, output)
     if options and to is not Target.ONNX:
         raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
-    graph, notes = read_source(source, config)
+    try:
+        graph, notes = read_source(source, config)
+    except UnsupportedError as problem:
+        if to is Target.ONNX:
+            advise(problem, source, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
+        raise
     notes += _write(graph, to, output, force, options)
     data = {
         "source": str(source),
