@@ -41,13 +41,13 @@ def frozen(live: LiveModel, scopes: Scopes | None = None) -> Any:
         tf.TensorSpec(tensor.shape, tensor.dtype, name=f"{INPUT}{index}")
         for index, tensor in enumerate(live.model.inputs)
     ]
-    entered = scopes.entered() if scopes else nullcontext()
     with (
         _without_cudnn(live.model),
         _plain_names(live),
         _any_time(live),
         tf.device("/CPU:0"),
-        entered,
+        # The last: a scope goes around whatever call stands there.
+        scopes.entered() if scopes else nullcontext(),
     ):
         concrete = tf.function(call, autograph=False).get_concrete_function(*signature)
     written = _written(concrete.graph)

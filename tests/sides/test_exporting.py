@@ -279,6 +279,7 @@ def unread_models() -> dict[str, keras.Model]:
     fixed = layers.Input(batch_shape=(3, 5, 4), name="x")
     short = layers.Input((None, 4), name="x")
     floats = layers.Input((None,), name="x")
+    frames = layers.Input((None, 4, 1), name="x")
     ids, features = layers.Input((None,), dtype="int32", name="z"), layers.Input((2,), name="a")
     embedded = layers.LSTM(3)(layers.Rescaling(0.5)(layers.Embedding(11, 4)(ids)))
     return {
@@ -286,6 +287,9 @@ def unread_models() -> dict[str, keras.Model]:
         "no fewer than 12 steps": keras.Model(short, layers.Rescaling(0.5)(layers.Conv1D(2, 12)(short))),
         "ids that are floats": keras.Model(
             floats, layers.Dense(3)(layers.Rescaling(0.5)(layers.Embedding(11, 4)(floats)))
+        ),
+        "layers over each of unknown steps": keras.Model(
+            frames, layers.TimeDistributed(layers.Flatten())(layers.Rescaling(0.3)(frames))
         ),
         "names outside ASCII": keras.Model(
             fixed, layers.Dense(3, name="größe 1")(layers.Rescaling(0.5, name="ä")(fixed)), name="模型"
