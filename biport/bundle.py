@@ -19,7 +19,7 @@ from biport.analysis.text_model import check_labels, check_vocabulary
 from biport.data.json_file import read_json, write_json
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
-from biport.files import atomic_folder, check_target
+from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
 from biport.graph import Graph, Node, Value, structure
 from biport.ops import Op, op_class
 from biport.version import __version__
@@ -75,8 +75,6 @@ def write(
         ...     print(sorted(path.name for path in folder.iterdir()), read(folder) == graph)
         ['README.md', 'graph.json', 'model.safetensors'] True
     """
-    from safetensors.numpy import save_file
-
     target = Path(folder)
     _check_target(target, overwrite)
     if vocabulary is not None:
@@ -105,7 +103,7 @@ def write(
     )
     with atomic_folder(target) as draft:
         (draft / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        save_file(arrays, draft / WEIGHTS)
+        save_tensors(draft / WEIGHTS, arrays)
         (draft / README).write_text(text, encoding="utf-8")
         if vocabulary is not None:
             vocabulary.save(draft / VOCABULARY)
@@ -115,6 +113,7 @@ def write(
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
+    check_folder_name(target)
     check_target(target, overwrite, replaces="a bundle")
     if target.exists() and not _is_replaceable(target):
         raise InputError(f"{target}: is not a bundle, or holds other files too; it is left as it is")

@@ -14,7 +14,8 @@ BiportError
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -58,13 +59,42 @@ def _parts(value: object) -> Iterable[object]:
             waiting += item
 
 
+@dataclass(frozen=True)
+class Argument:
+    """An argument in a message: ``overwrite=True`` in Python, an option on the command line.
+
+    Args:
+        name: as functions call it.
+        value: what it is or should be; left out where the message is about the argument itself.
+    """
+
+    name: str
+    value: Any = ...
+
+    def __str__(self) -> str:
+        return self.name if self.value is ... else f"{self.name}={shown(self.value)}"
+
+
 class BiportError(Exception):
-    """Root of the tree; `exit_code` is what the command line ends with."""
+    """Root of the tree; `exit_code` is what the command line ends with.
+
+    Args:
+        parts: the message, in pieces where it names an `Argument`.
+    """
 
     exit_code: ClassVar[int] = 2
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+        super().__init__("".join(printable(str(part)) for part in parts))
+
+    def told(self, spelled: Callable[[Argument], str]) -> str:
+        """The message with each argument as ``spelled`` has it."""
+        if not any(isinstance(part, Argument) for part in self.parts):
+            return str(self)
+        return "".join(
+            printable(spelled(part) if isinstance(part, Argument) else str(part)) for part in self.parts
+        )
 
 
 class InputError(BiportError, ValueError):

@@ -20,7 +20,7 @@ from biport.app.cost import Cost, cost
 from biport.app.verify import verify as verify_forms
 from biport.compare.cases import random_inputs
 from biport.data.vocabulary import Vocabulary
-from biport.errors import DifferentError, InputError, UnsupportedError
+from biport.errors import Argument, DifferentError, InputError, UnsupportedError
 from biport.files import check_target
 from biport.graph import Graph, Value
 
@@ -81,12 +81,15 @@ def export_model(
         BiportError: the source cannot be read.
     """
     if route not in ROUTES:
-        raise InputError(f"route={route!r}: should be one of {', '.join(ROUTES)}")
+        raise InputError(Argument("route", route), f": should be one of {', '.join(ROUTES)}")
     if precision != "float32" and "embed_tokenizer" in (options or {}):
-        raise InputError(f"precision={precision!r}: its cost is measured over ids; the tokeniser takes none")
+        raise InputError(
+            Argument("precision", precision), ": its cost is measured over ids; the tokeniser takes none"
+        )
     if precision != "float32" and "contract" in (options or {}):
         raise InputError(
-            f"precision={precision!r}: its cost is measured under every mask, which no contract allows"
+            Argument("precision", precision),
+            ": its cost is measured under every mask, which no contract allows",
         )
     output = Path(output)
     check_target(output, overwrite)

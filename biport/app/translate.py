@@ -11,7 +11,7 @@ from biport import bundle
 from biport.data.vocabulary import Vocabulary
 from biport.decoding.stepper import Stepper, reference_stepper
 from biport.decoding.texts import Translation, Translator
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 from biport.graph import Graph
 from biport.rewrite.encoder_decoder import split
 from biport.training import folder as files
@@ -37,7 +37,7 @@ def run_command(
             none.
     """
     if form not in FORMS:
-        raise InputError(f"form={form!r}: should be one of {', '.join(FORMS)}")
+        raise InputError(Argument("form", form), f": should be one of {', '.join(FORMS)}")
     if bool(texts) == (source is not None):
         raise InputError("give texts, or a file with one text a line")
     lines = list(texts) if source is None else _lines(source)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from biport.data.json_file import read_json, write_json
 from biport.data.padding import Side, check_layout, pad
-from biport.errors import FileError, InputError
+from biport.errors import Argument, FileError, InputError
 
 PAD = "<pad>"
 UNK = "<unk>"
@@ -93,7 +93,9 @@ class Vocabulary:
         special = (PAD, UNK, START, END) if ends else (PAD, UNK)
         if max_size is not None and max_size < len(special):
             needed = "four" if ends else "two"
-            raise InputError(f"max_size={max_size}: the {needed} special tokens alone need {len(special)}.")
+            raise InputError(
+                Argument("max_size", max_size), f": the {needed} special tokens alone need {len(special)}."
+            )
         empty = cls(special, unit)
         counts = Counter(token for text in several(texts) for token in empty.split(text))
         ranked = sorted(counts, key=lambda token: (-counts[token], token))

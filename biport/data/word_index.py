@@ -21,7 +21,7 @@ from biport.data.json_file import read_json, write_json
 from biport.data.padding import pad
 from biport.data.vocabulary import several
 from biport.data.vocabulary import words as words_of
-from biport.errors import FileError, InputError
+from biport.errors import Argument, FileError, InputError
 
 START_ID, OOV_ID, INDEX_FROM = 1, 2, 3
 
@@ -128,4 +128,6 @@ def check_num_words(num_words: int) -> None:
         InputError: it is below 4.
     """
     if num_words < INDEX_FROM + 1:
-        raise InputError(f"num_words={num_words}: the ids that are no words alone need {INDEX_FROM + 1}.")
+        raise InputError(
+            Argument("num_words", num_words), f": the ids that are no words alone need {INDEX_FROM + 1}."
+        )

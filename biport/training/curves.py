@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biport.errors import InputError, MissingDependencyError
+from biport.errors import InputError
+from biport.extras import missing
 from biport.files import atomic_file, check_target
 from biport.training.progress import Epoch
 
@@ -38,9 +39,7 @@ def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
-        raise MissingDependencyError(
-            f"curves need matplotlib ({error}): pip install 'biport[train]'"
-        ) from error
+        raise missing(f"curves need matplotlib ({error})", "train") from error
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     panels = zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True)
     for axes, name in panels:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from biport.data.json_file import read_json, write_json
-from biport.errors import FileError, InputError
-from biport.files import check_folder, is_draft
+from biport.errors import Argument, FileError, InputError
+from biport.files import check_folder_name, is_draft
 from biport.training.progress import Epoch
 from biport.training.recipe import differences
 from biport.version import __version__
@@ -38,14 +38,15 @@ def check_new(folder: Path, force: bool) -> None:
     Raises:
         InputError: it is not to be written to.
     """
-    check_folder(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is not a folder")
+    check_folder_name(folder)
     present = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
     strange = [name for name in present if name not in OWN_FILES and not _is_draft(name)]
     if strange or (present and not force):
-        advice = "give an empty folder" if strange else "use --force to replace the run, --resume to go on"
-        raise InputError(f"{folder}: holds {', '.join((strange or present)[:3])}; {advice}")
+        holds = f"{folder}: holds {', '.join((strange or present)[:3])}; "
+        if strange:
+            raise InputError(f"{holds}give an empty folder")
+        anew, on = Argument("force", True), Argument("resume", True)
+        raise InputError(f"{holds}use ", anew, " to replace the run, ", on, " to go on")
 
 
 def _is_draft(name: str) -> bool:

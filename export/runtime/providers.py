@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biport.errors import FileError, MissingDependencyError
+from biport.errors import Argument, FileError, MissingDependencyError
 from export.require import require
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -110,12 +110,14 @@ def _refuse_without_cuda(ort: Any) -> None:
         return
     if len(distributions()) > 1:
         raise MissingDependencyError(
-            "device='cuda': onnxruntime and onnxruntime-gpu are both installed and have overwritten each "
-            "other's files: pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'biport[gpu]'"
+            Argument("device", "cuda"),
+            ": onnxruntime and onnxruntime-gpu are both installed and have overwritten each "
+            "other's files: pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
         )
     raise MissingDependencyError(
-        "device='cuda': this onnxruntime is built for the CPU only: "
-        "pip uninstall onnxruntime && pip install 'biport[gpu]'"
+        Argument("device", "cuda"),
+        ": this onnxruntime is built for the CPU only: "
+        "pip uninstall onnxruntime && pip install onnxruntime-gpu",
     )
 
 

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from biport.errors import FileError, InputError, shown
+from biport.errors import Argument, FileError, InputError, shown
 from keras_side.file.archive import read_members
 from keras_side.file.archive_weights import FileVariables, FileVariables2
 from keras_side.file.hdf5_reader import SIGNATURE, Group, Hdf5
@@ -122,8 +122,8 @@ class ModelFile:
             raise FileError(f"{self.path}: has a model's configuration, but no weights beside it")
         if (text is None) != (self.given is not None):
             what = "weights alone" if text is None else "its own configuration"
-            advice = "give model.to_json() beside it (--config model.json)" if text is None else "give none"
-            raise InputError(f"{self.path}: holds {what}; {advice}")
+            advice = "give its model.to_json() as " if text is None else "give no "
+            raise InputError(f"{self.path}: holds {what}; {advice}", Argument("config"))
         raw = _given(self.given) if text is None else _json(text, f"{self.path}: model_config")
         self.raw = named(raw)
         by_name = "layer_names" in group.attrs or "layer_names0" in group.attrs

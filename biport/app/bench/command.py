@@ -12,6 +12,7 @@ from biport.app.bench.run import Race
 from biport.app.bench.run import race as run_race
 from biport.app.progress import show_progress
 from biport.errors import InputError, MissingDependencyError
+from biport.extras import missing
 from biport.files import atomic_file, check_target
 from biport.graph import Graph
 
@@ -85,7 +86,7 @@ def draw(race: Race, path: Path) -> Path:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependencyError("'matplotlib' is not installed: pip install 'biport[all]'") from error
+        raise missing("'matplotlib' is not installed", "train") from error
     figure = Figure(figsize=(2 + 1.6 * len(race.cells), 4.5), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(race.names)

@@ -10,29 +10,30 @@ from typing import Any
 from biport import bundle
 from biport.app.train.command import run_training
 from biport.data.json_file import write_json
-from biport.errors import InputError
+from biport.errors import Argument, InputError
+from biport.files import check_folder_name
 from biport.graph import Graph
 from biport.training import folder as files
 from biport.training.recipe import Recipe
 
 
 def prepare(output: Path, own: Sequence[str], force: bool) -> None:
-    """Make an empty folder, or empty one of the files called ``own`` that an earlier demo left.
+    """Empty a folder, if it is there, of the files called ``own`` that an earlier demo left.
 
     Raises:
         InputError: it is no folder, or holds something else.
     """
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: is not a folder")
+    check_folder_name(output)
     names = sorted(entry.name for entry in output.iterdir()) if output.exists() else []
     foreign = [name for name in names if name not in own]
-    if foreign or (names and not force):
-        advice = "give an empty folder" if foreign else "use --force to replace an earlier demo"
-        raise InputError(f"{output}: holds {', '.join((foreign or names)[:3])}; {advice}")
+    holds = f"{output}: holds {', '.join((foreign or names)[:3])}; "
+    if foreign:
+        raise InputError(f"{holds}give an empty folder")
+    if names and not force:
+        raise InputError(f"{holds}use ", Argument("force", True), " to replace an earlier demo")
     for name in names:
         path = output / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    output.mkdir(parents=True, exist_ok=True)
 
 
 def trained(recipe: Recipe, folder: Path, *, quiet: bool) -> Graph:

@@ -10,7 +10,7 @@ from typing import Any
 from biport import bundle
 from biport.app.progress import show_progress
 from biport.app.train.imdb import imdb_file
-from biport.errors import InputError, MissingDependencyError
+from biport.errors import Argument, InputError, MissingDependencyError
 from biport.graph import Graph
 from biport.training import folder as files
 from biport.training.curves import check_picture, draw_curves
@@ -86,7 +86,7 @@ def run_training(
 def _side(framework: str) -> Any:
     """``keras_side.train`` or ``torch_side.train``, and never both."""
     if framework not in FRAMEWORKS:
-        raise InputError(f"framework={framework!r}: it is one of {', '.join(FRAMEWORKS)}.")
+        raise InputError(Argument("framework", framework), f": it is one of {', '.join(FRAMEWORKS)}.")
     if framework == "keras":
         from keras_side.require import require_keras
 

@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from biport.data.imdb_rows import ADVICE
-from biport.errors import FileError, MissingDependencyError
+from biport.errors import FileError
+from biport.extras import missing
 
 LOAD = "from keras.datasets import imdb; imdb.load_data()"
 
@@ -27,9 +28,7 @@ def imdb_file() -> Path:
     if path.exists():
         return path
     if importlib.util.find_spec("keras") is None:
-        raise MissingDependencyError(
-            "'keras', which downloads IMDB, is not installed: pip install 'biport[keras]'"
-        )
+        raise missing("'keras', which downloads IMDB, is not installed", "keras")
     run = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=False)
     if run.returncode or not path.exists():
         reason = (run.stderr.strip().splitlines() or ["it left no file"])[-1]

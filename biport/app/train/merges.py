@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.errors import FileError, InputError, MissingDependencyError
+from biport.extras import missing
 from biport.files import check_folder
 from biport.tables import markdown_table
 from biport.training import folder as files
@@ -146,7 +147,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
-        raise MissingDependencyError(f"it needs matplotlib ({error}): pip install 'biport[train]'") from error
+        raise missing(f"it needs matplotlib ({error})", "train") from error
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     merges = list(dict.fromkeys(row.merge for row in rows))
