@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def write(
     overwrite: bool = False,
     vocabulary: Vocabulary | None = None,
     labels: Sequence[str] | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write ``graph`` as a bundle.
 
@@ -59,6 +60,7 @@ def write(
         overwrite: replace a bundle that is there already; anything else there is never touched.
         vocabulary: what the model's ids stand for.
         labels: what its classes are called.
+        check: called with the folder before it is put in its place; what it raises keeps it from that.
 
     Raises:
         InputError: something is there, the parent folder is missing, or the vocabulary or the labels are
@@ -109,6 +111,8 @@ def write(
             vocabulary.save(draft / VOCABULARY)
         if labels is not None:
             write_json(draft / LABELS, list(labels))
+        if check is not None:
+            check(draft)
     return target
 
 

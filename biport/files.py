@@ -147,7 +147,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         >>> with new_folder(Path("/tmp/results")) as folder:
         ...     _ = (folder / "one.txt").write_text("1")
     """
-    made = [folder for folder in (target, *target.parents) if not folder.exists()]
+    new = [folder for folder in (target, *target.parents) if not folder.exists()]
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -156,7 +156,7 @@ def new_folder(target: Path) -> Iterator[Path]:
         yield target
     except BaseException:
         with suppress(OSError):
-            for folder in made:
+            for folder in new:
                 folder.rmdir()
         raise
 

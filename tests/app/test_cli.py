@@ -116,7 +116,7 @@ def test_bad_usage_is_told_in_a_line(fault: str, keras_file, tmp_path, monkeypat
     result = biport(*arguments)
     assert result.exit_code == 2
     assert message in result.stderr
-    assert result.stderr.startswith("error: ")
+    assert result.stderr.splitlines()[-1].startswith("error: ")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["TEXT"]
     assert keras_file.read_bytes() == before
     data = json.loads(biport(*arguments, "--json").stdout)

@@ -11,15 +11,17 @@ from typing import Any
 from biport.app.bench.run import Race
 from biport.app.bench.run import race as run_race
 from biport.app.progress import show_progress
-from biport.errors import InputError, MissingDependencyError
+from biport.errors import Argument, InputError, MissingDependencyError
 from biport.extras import missing
-from biport.files import atomic_file, check_target
+from biport.files import atomic_file, check_folder_name, check_target, new_folder
 from biport.graph import Graph
+from biport.training.curves import save_figure
 
 
 def run_command(
     graph: Graph,
     *,
+    name: str,
     batches: str,
     steps: str,
     forms: Sequence[str],
@@ -36,11 +38,10 @@ def run_command(
         InputError: an option is none, or the folder is there already.
     """
     if output is not None:
+        check_folder_name(output)
         check_target(output, force)
-        if output.is_file():
-            raise InputError(f"{output}: is a file; the figures go into a folder")
     options: dict[str, Any] = {"forms": forms} if forms else {}
-    sizes = {"batches": _numbers("--batches", batches), "steps": _numbers("--steps", steps)}
+    sizes = {"batches": _numbers("batches", batches), "steps": _numbers("steps", steps)}
     with show_progress(quiet) as display:
         measured = run_race(
             graph,
@@ -53,31 +54,39 @@ def run_command(
         )
     lines = [measured.text]
     if output is not None:
-        lines += [f"written: {path}" for path in write(measured, output)]
-    return measured.to_json(), "\n".join(lines)
+        lines += [f"written: {path}" for path in write(measured, output, name)]
+    return _data(measured, name), "\n".join(lines)
 
 
-def _numbers(option: str, text: str) -> list[int]:
+def _data(measured: Race, name: str) -> dict[str, Any]:
+    return {"model": name, **measured.to_json()}
+
+
+def _numbers(name: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"{option} {text}: should be numbers with commas between them") from error
+        raise InputError(Argument(name, text), ": should be numbers with commas between them") from error
 
 
-def write(race: Race, folder: Path) -> list[Path]:
-    """``bench.json``, ``bench.md`` and, where matplotlib is installed, ``bench.png``."""
-    folder.mkdir(exist_ok=True)
-    texts = {"bench.json": json.dumps(race.to_json(), indent=1), "bench.md": f"{race.text}\n"}
-    for name, text in texts.items():
-        with atomic_file(folder / name) as draft:
+def write(race: Race, folder: Path, name: str) -> list[Path]:
+    """``bench.json``, ``bench.md`` and, where matplotlib is there, ``bench.png``; ``name`` is the model's."""
+    with new_folder(folder):
+        return _written(race, folder, name)
+
+
+def _written(race: Race, folder: Path, name: str) -> list[Path]:
+    texts = {"bench.json": json.dumps(_data(race, name), indent=1), "bench.md": f"# {name}\n\n{race.text}\n"}
+    for file, text in texts.items():
+        with atomic_file(folder / file) as draft:
             draft.write_text(text)
-    written = [folder / name for name in texts]
+    written = [folder / file for file in texts]
     with contextlib.suppress(MissingDependencyError):
-        written.append(draw(race, folder / "bench.png"))
+        written.append(draw(race, folder / "bench.png", name))
     return written
 
 
-def draw(race: Race, path: Path) -> Path:
+def draw(race: Race, path: Path, model: str) -> Path:
     """A picture: a group of bars for each size, a bar for each form, milliseconds on a logarithmic axis.
 
     Raises:
@@ -100,8 +109,8 @@ def draw(race: Race, path: Path) -> Path:
     axes.set_yscale("log")
     axes.set_ylabel("milliseconds a batch (median)")
     axes.grid(axis="y", alpha=0.3)
-    axes.set_title(race.machine.partition(";")[0], fontsize=9)
-    axes.legend(fontsize=8, ncols=2)
-    with atomic_file(path) as draft:
-        figure.savefig(draft, dpi=120)
+    axes.set_title(f"{model}\n{race.machine.partition(';')[0]}", fontsize=9)
+    # Beside the bars, of which any may be as high as the picture.
+    figure.legend(loc="outside right upper", fontsize=8)
+    save_figure(figure, path)
     return path

@@ -1,8 +1,9 @@
 """The command line, ``biport --help``.
 
-Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, 3 unsupported
-model, 128 and a signal's number: training was asked to stop. Frameworks are imported by the command that
-needs them: ``biport --help`` loads none, not even numpy.
+Exit codes: 0 fine, 1 the verdict is "different" or "ill-conditioned", 2 bad usage or input, or a file that
+cannot be read or written, 3 unsupported model, 4 a fault of biport itself, 128 and a signal's number:
+interrupted. Frameworks are imported by the command that needs them: ``biport --help`` loads none, not even
+numpy.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 import typer
 
 from biport.app.cli import checking, porting, running, training
-from biport.app.cli.app import app
+from biport.app.cli.app import app, print_error
 
 __all__ = ["app", "main"]
 
@@ -27,3 +28,11 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)
+    except Exception:
+        import traceback
+
+        # An exit code of 1, Python's own, would say that something differs.
+        traceback.print_exc()
+        if "--json" in sys.argv:
+            print_error({"kind": "Fault", "message": traceback.format_exc(limit=0).strip()})
+        sys.exit(4)

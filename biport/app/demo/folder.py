@@ -18,7 +18,7 @@ from biport.training.recipe import Recipe
 
 
 def prepare(output: Path, own: Sequence[str], force: bool) -> None:
-    """Empty a folder, if it is there, of the files called ``own`` that an earlier demo left.
+    """Make an empty folder, or empty one of the files called ``own`` that an earlier demo left.
 
     Raises:
         InputError: it is no folder, or holds something else.
@@ -26,14 +26,15 @@ def prepare(output: Path, own: Sequence[str], force: bool) -> None:
     check_folder_name(output)
     names = sorted(entry.name for entry in output.iterdir()) if output.exists() else []
     foreign = [name for name in names if name not in own]
-    holds = f"{output}: holds {', '.join((foreign or names)[:3])}; "
+    refusal = f"{output}: holds {', '.join((foreign or names)[:3])}; "
     if foreign:
-        raise InputError(f"{holds}give an empty folder")
+        raise InputError(f"{refusal}give an empty folder")
     if names and not force:
-        raise InputError(f"{holds}use ", Argument("force", True), " to replace an earlier demo")
+        raise InputError(f"{refusal}use ", Argument("force", True), " to replace an earlier demo")
     for name in names:
         path = output / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    output.mkdir(exist_ok=True)
 
 
 def trained(recipe: Recipe, folder: Path, *, quiet: bool) -> Graph:

@@ -9,7 +9,7 @@ from biport.app.matrix import report
 from biport.app.matrix.mutate import Detection
 from biport.app.matrix.run import Outcome
 from biport.errors import MissingDependencyError
-from biport.files import atomic_file, check_target
+from biport.files import atomic_file, check_folder_name, check_target, new_folder
 
 JSON, JUNIT, HTML, FAULTS = "matrix.json", "matrix.xml", "matrix.html", "faults.json"
 
@@ -20,7 +20,8 @@ def check_output(folder: Path, overwrite: bool) -> None:
     Raises:
         InputError: it is there and not to be replaced, is a file, or its own folder is missing.
     """
-    check_target(folder, overwrite and folder.is_dir(), "the files in it")
+    check_folder_name(folder)
+    check_target(folder, overwrite, "the files in it")
 
 
 def write_outcome(outcome: Outcome, folder: Path) -> list[str]:
@@ -46,7 +47,6 @@ def write_detections(detections: list[Detection], folder: Path) -> list[str]:
 
 
 def _write(path: Path, content: bytes) -> str:
-    path.parent.mkdir(exist_ok=True)
-    with atomic_file(path) as draft:
+    with new_folder(path.parent), atomic_file(path) as draft:
         draft.write_bytes(content)
     return f"written: {path}"

@@ -109,13 +109,13 @@ def _start(
     trainer: Trainer, recipe: Recipe, data: TaskData, framework: str, output: Path, initial: Path | None
 ) -> RunProgress:
     graph = trainer.graph()
-    files.clear(output)
-    for name, vocabulary in data.vocabularies.items():
-        vocabulary.save(output / name)
-    bundle.write(graph, output / files.INITIAL)
     progress = RunProgress()
-    write_checkpoint(output / files.LAST, trainer.state(), progress)
-    files.write_description(output, _description(framework, recipe, data, graph))
+    with files.started(output):
+        for name, vocabulary in data.vocabularies.items():
+            vocabulary.save(output / name)
+        bundle.write(graph, output / files.INITIAL)
+        write_checkpoint(output / files.LAST, trainer.state(), progress)
+        files.write_description(output, _description(framework, recipe, data, graph))
     return progress
 
 
@@ -175,7 +175,8 @@ def _finished(run: TrainingRun) -> tuple[dict[str, Any], str, int]:
     files.write_history(run.output, _history(run, test))
     notes = []
     try:
-        draw_curves({run.framework: run.progress.epochs}, run.output / files.CURVES)
+        title = files.model_name(run.output)
+        draw_curves({run.framework: run.progress.epochs}, run.output / files.CURVES, title)
     except MissingDependencyError as error:
         notes.append(f"no {files.CURVES}: {error}")
     lines = [
@@ -228,7 +229,7 @@ def run_curves(runs: Sequence[Path], output: Path, force: bool) -> tuple[dict[st
     # By the folders' names, where those are enough to tell them apart.
     short = len({run.name for run in runs}) == len(runs)
     histories = {run.name if short else str(run): files.read_history(run) for run in runs}
-    draw_curves(histories, output)
+    draw_curves(histories, output, ", ".join(dict.fromkeys(map(files.model_name, runs))))
     epochs = {label: len(history) for label, history in histories.items()}
     counted = ", ".join(f"{label} ({count} epochs)" for label, count in epochs.items())
     return {"output": str(output), "runs": epochs}, f"{output}: {counted}"
