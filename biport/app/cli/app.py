@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from biport.app.cli.names import check_packages, spelled
+from biport.app.cli.quiet import quiet_tensorflow
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.extras import missing_module
 from biport.files import reason
@@ -181,7 +182,7 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 
