@@ -6,8 +6,8 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,6 +159,22 @@ def new_folder(target: Path) -> Iterator[Path]:
             for folder in new:
                 folder.rmdir()
         raise
+
+
+def write_files(folder: Path, writers: Mapping[str, Callable[[Path], object]]) -> list[Path]:
+    """Write files into a folder, which is made where it is missing: all of them appear, or none.
+
+    Args:
+        folder: where.
+        writers: by the name of each file, what writes it to a path.
+
+    Raises:
+        FileError: one cannot be written.
+    """
+    with new_folder(folder), ExitStack() as stack:
+        for name, write in writers.items():
+            write(stack.enter_context(atomic_file(folder / name)))
+    return [folder / name for name in writers]
 
 
 def save_tensors(

@@ -118,7 +118,7 @@ def model_name(folder: Path) -> str:
     recipe = read_description(folder).get("recipe")
     if not isinstance(recipe, dict):
         raise FileError(f"{folder / RECIPE}: does not describe a recipe")
-    return f"{recipe.get('name')} on {recipe.get('data')}"
+    return f"{recipe.get('task')}, recipe {recipe.get('name')} on {recipe.get('data')}"
 
 
 def check_same(folder: Path, description: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from biport.app.bench.run import race as run_race
 from biport.app.progress import show_progress
 from biport.errors import Argument, InputError, MissingDependencyError
 from biport.extras import missing
-from biport.files import atomic_file, check_folder_name, check_target, new_folder
+from biport.files import check_folder_name, check_target, write_files
 from biport.graph import Graph
-from biport.training.curves import save_figure
 
 
 def run_command(
@@ -71,23 +70,23 @@ def _numbers(name: str, text: str) -> list[int]:
 
 def write(race: Race, folder: Path, name: str) -> list[Path]:
     """``bench.json``, ``bench.md`` and, where matplotlib is there, ``bench.png``; ``name`` is the model's."""
-    with new_folder(folder):
-        return _written(race, folder, name)
-
-
-def _written(race: Race, folder: Path, name: str) -> list[Path]:
-    texts = {"bench.json": json.dumps(_data(race, name), indent=1), "bench.md": f"# {name}\n\n{race.text}\n"}
-    for file, text in texts.items():
-        with atomic_file(folder / file) as draft:
-            draft.write_text(text)
-    written = [folder / file for file in texts]
+    text, data = f"# {name}\n\n{race.text}\n", json.dumps(_data(race, name), indent=1)
+    writers: dict[str, Callable[[Path], object]] = {
+        "bench.json": lambda path: path.write_text(data),
+        "bench.md": lambda path: path.write_text(text),
+    }
     with contextlib.suppress(MissingDependencyError):
-        written.append(draw(race, folder / "bench.png", name))
-    return written
+        figure = draw(race, name)
+        writers["bench.png"] = lambda path: figure.savefig(path, dpi=150)
+    return write_files(folder, writers)
 
 
-def draw(race: Race, path: Path, model: str) -> Path:
+def draw(race: Race, model: str) -> Any:
     """A picture: a group of bars for each size, a bar for each form, milliseconds on a logarithmic axis.
+
+    Args:
+        race: what was measured.
+        model: what its model is called.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -96,7 +95,7 @@ def draw(race: Race, path: Path, model: str) -> Path:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise missing("'matplotlib' is not installed", "train") from error
-    figure = Figure(figsize=(2 + 1.6 * len(race.cells), 4.5), layout="constrained")
+    figure = Figure(figsize=(4 + 1.6 * len(race.cells), 4.5), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(race.names)
     for number, name in enumerate(race.names):
@@ -112,5 +111,4 @@ def draw(race: Race, path: Path, model: str) -> Path:
     axes.set_title(f"{model}\n{race.machine.partition(';')[0]}", fontsize=9)
     # Beside the bars, of which any may be as high as the picture.
     figure.legend(loc="outside right upper", fontsize=8)
-    save_figure(figure, path)
-    return path
+    return figure

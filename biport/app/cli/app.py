@@ -49,6 +49,13 @@ class InterruptedCommandError(BiportError):
     exit_code = 130
 
 
+class OutputError(FileError):
+    """Standard output takes nothing."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"standard output: cannot be written: {reason(error)}")
+
+
 class Command(TyperCommand):
     """A command that returns a `Result`: nothing else reaches standard output, whoever prints."""
 
@@ -71,7 +78,7 @@ class Commands(TyperGroup):
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> NoReturn:
         """Run the command that ``args`` name, and end with its exit code."""
-        given = sys.argv[1:] if args is None else list(args)
+        given = (sys.argv[1:] if args is None else list(args)) or ["--help"]
         try:
             check_packages()
             code = super().main(given, *more, **options | {"standalone_mode": False})
@@ -87,14 +94,13 @@ class Commands(TyperGroup):
         command = next((self.commands[word] for word in given if word in self.commands), None)
         message = error.told(spelled(command))
         own = given[: given.index("--")] if "--" in given else given
-        if "--json" in own:
+        if "--json" in own and not isinstance(error, OutputError):
             data: dict[str, Any] = {"kind": type(error).__name__, "message": message}
             if isinstance(error, UnsupportedError):
                 data["reasons"] = error.reasons()
             print_error(data)
         else:
-            with contextlib.suppress(OSError):
-                typer.echo(message if error.exit_code == 130 else f"error: {message}", err=True)
+            _print_err(message if error.exit_code == 130 else f"error: {message}")
         sys.exit(error.exit_code)
 
 
@@ -104,15 +110,13 @@ def _failure(error: BaseException) -> BiportError | None:
         return error
     if isinstance(error, UsageError):
         ctx = error.ctx  # type: ignore[attr-defined]
-        if type(error).__name__ == "NoArgsIsHelpError":
-            return None
         more = f"; {ctx.command_path} --help says more" if ctx is not None else ""
         return InputError(error.format_message().rstrip(".").replace("\n", " ") + more)  # type: ignore[attr-defined]
     if isinstance(error, ModuleNotFoundError):
         return missing_module(error.name or str(error))
     if isinstance(error, SystemExit) and isinstance(error.__context__, OSError):
         # What typer makes of a pipe that nobody reads from any more.
-        return FileError(f"standard output: cannot be written: {reason(error.__context__)}")
+        return OutputError(error.__context__)
     return FileError(reason(error)) if isinstance(error, OSError) else None
 
 
@@ -120,7 +124,7 @@ def print_out(text: str) -> None:
     """Print to standard output.
 
     Raises:
-        FileError: it cannot be written to.
+        OutputError: it cannot be written to.
     """
     try:
         typer.echo(text)
@@ -130,9 +134,16 @@ def print_out(text: str) -> None:
 
 
 def print_error(data: dict[str, Any]) -> None:
-    """Print what a program is told of a failure, if anybody reads it."""
-    with contextlib.suppress(FileError):
+    """Print what a program is told of a failure; a person, where no program reads it."""
+    try:
         print_out(json.dumps({"error": data}, indent=1))
+    except OutputError:
+        _print_err(f"error: {data['message']}")
+
+
+def _print_err(text: str) -> None:
+    with contextlib.suppress(OSError):
+        typer.echo(text, err=True)
 
 
 def flush() -> None:
@@ -148,7 +159,7 @@ def _close_out(error: OSError) -> NoReturn:
     # What is left in the buffer would fail once more when the process ends.
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise FileError(f"standard output: cannot be written: {reason(error)}") from error
+    raise OutputError(error) from error
 
 
 app = typer.Typer(
@@ -156,7 +167,6 @@ app = typer.Typer(
     cls=Commands,
     help="Port recurrent models between Keras, PyTorch and ONNX, and prove that they compute the same thing.",
     epilog=f"Exit codes: {EXIT_CODES}.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
