@@ -29,7 +29,9 @@ def run_corpus(
         InputError: there is no output; or as ``export.corpus.scoring.score``.
     """
     if output is None:
-        raise InputError("a corpus needs an ", Argument("output"), ": a file that ends in .csv, .jsonl or .npz")
+        raise InputError(
+            "a corpus needs an ", Argument("output"), ": a file that ends in .csv, .jsonl or .npz"
+        )
     import export
     from export.corpus.scoring import score
 

@@ -48,7 +48,7 @@ def run_command(
             threads=threads,
             seconds=seconds,
             seed=seed,
-            progress=lambda size: display.update(f"measuring {size}"),
+            progress=lambda size: display.step(f"measuring {size}"),
             **options,
         )
     lines = [measured.text]

@@ -8,7 +8,9 @@ numpy.
 
 from __future__ import annotations
 
+import signal
 import sys
+import warnings
 
 import typer
 
@@ -23,6 +25,9 @@ COMMANDS = (training, porting, checking, running)
 
 def main() -> None:
     """The entry point of the ``biport`` command."""
+    # Drafts are taken away on the way out, which a signal would not take.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    warnings.showwarning = lambda message, *_: typer.echo(f"warning: {message}", err=True)
     try:
         app()
     except KeyboardInterrupt:

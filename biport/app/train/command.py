@@ -60,7 +60,7 @@ def run_training(
     else:
         files.check_new(output, force)
     trainer_module = _side(framework)
-    data = load_data(recipe, imdb_file() if recipe.data == "imdb" else None)
+    data = load_data(recipe, imdb_file(quiet) if recipe.data == "imdb" else None)
     settings = {**recipe.settings, **data.sizes}
     model = trainer_module.build(recipe.family, settings, recipe.dtype, recipe.seed)
     trainer = trainer_module.Trainer(model, recipe.optimizer, recipe.clip_norm)
