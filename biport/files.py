@@ -210,6 +210,8 @@ def _draft_folder(target: Path) -> Iterator[Path]:
     except FileError as error:
         # Of a file in the folder that is to be.
         told = str(error).replace(str(folder / "new"), str(target)).replace(f"{folder}/", "")
+        if told == str(error):
+            raise
         raise FileError(told) from error
     except OSError as error:
         # What a draft is called is nobody's business.

@@ -172,7 +172,7 @@ class Vocabulary:
         """Write the vocabulary to ``path`` as JSON: all of it or, on an error, nothing.
 
         Raises:
-            OSError: when the folder cannot be written to.
+            FileError: when the folder cannot be written to.
         """
         write_json(path, self.to_data())
 

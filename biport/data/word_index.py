@@ -100,7 +100,7 @@ class WordIndex:
         """Write all words as Keras does, each with its rank from 1; ``num_words`` is not written.
 
         Raises:
-            OSError: when the folder cannot be written to.
+            FileError: when the folder cannot be written to.
         """
         write_json(path, {word: rank for rank, word in enumerate(self.words, start=1)})
 
