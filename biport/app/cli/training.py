@@ -82,7 +82,7 @@ class Dtype(StrEnum):
     PANEL,
     "biport train sentiment --framework keras -o run-keras",
     "biport train sentiment --framework torch -o run-torch --initial run-keras/initial",
-    "biport train sentiment --framework torch --data reviews.csv -o run --set units=32",
+    "biport train sentiment --framework torch --data reviews.csv -o run --set merge=sum",
     "biport train sentiment --framework keras -o run-keras --resume",
 )
 def train(
