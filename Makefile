@@ -23,6 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## Train a Keras BiLSTM, port it to PyTorch and ONNX, compare all of them
+	mkdir -p build
 	$(BIN)/biport demo --output build/demo --force
 
 test: $(READY)  ## Run all tests but the wide sweeps, in some minutes

@@ -60,11 +60,12 @@ def main() -> None:
         model = Path(folder) / "model.keras"
         write_model(model)
         onnx, ported = Path(folder) / "model.onnx", Path(folder) / "ported"
+        port = ["port", str(model), "--force", "--no-verify"]
         cases = {
             "--version": ["--version"],
             "inspect": ["inspect", str(model)],
-            "port --to torch": ["port", str(model), "--to", "torch", "-o", str(ported), "--force"],
-            "port --to onnx": ["port", str(model), "--to", "onnx", "-o", str(onnx), "--force"],
+            "port --to torch": [*port, "--to", "torch", "-o", str(ported)],
+            "port --to onnx": [*port, "--to", "onnx", "-o", str(onnx)],
             "export --no-verify": ["export", str(model), "-o", str(onnx), "--force", "--no-verify"],
             "export": ["export", str(model), "-o", str(onnx), "--force"],
         }

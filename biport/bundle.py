@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from biport.data.json_file import read_json, write_json
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
-from biport.files import atomic_folder, check_target
+from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
 from biport.graph import Graph, Node, Value, structure
 from biport.ops import Op, op_class
 from biport.version import __version__
@@ -49,6 +49,7 @@ def write(
     overwrite: bool = False,
     vocabulary: Vocabulary | None = None,
     labels: Sequence[str] | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write ``graph`` as a bundle.
 
@@ -60,6 +61,7 @@ def write(
         overwrite: replace a bundle that is there already; anything else there is never touched.
         vocabulary: what the model's ids stand for.
         labels: what its classes are called.
+        check: called with the folder before it is put in its place; what it raises keeps it from that.
 
     Raises:
         InputError: something is there, the parent folder is missing, or the vocabulary or the labels are
@@ -76,8 +78,6 @@ def write(
         ...     print(sorted(path.name for path in folder.iterdir()), read(folder) == graph)
         ['README.md', 'graph.json', 'model.safetensors'] True
     """
-    from safetensors.numpy import save_file
-
     target = Path(folder)
     _check_target(target, overwrite)
     if vocabulary is not None:
@@ -106,16 +106,19 @@ def write(
     )
     with atomic_folder(target) as draft:
         (draft / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-        save_file(arrays, draft / WEIGHTS)
+        save_tensors(draft / WEIGHTS, arrays)
         (draft / README).write_text(text, encoding="utf-8")
         if vocabulary is not None:
             vocabulary.save(draft / VOCABULARY)
         if labels is not None:
             write_json(draft / LABELS, list(labels))
+        if check is not None:
+            check(draft)
     return target
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
+    check_folder_name(target)
     check_target(target, overwrite, replaces="a bundle")
     if target.exists() and not _is_replaceable(target):
         raise InputError(f"{target}: is not a bundle, or holds other files too; it is left as it is")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
@@ -100,13 +100,42 @@ def _parts(value: object) -> Iterable[object]:
             waiting += item
 
 
+@dataclass(frozen=True)
+class Argument:
+    """An argument in a message: ``overwrite=True`` in Python, an option on the command line.
+
+    Args:
+        name: as functions call it.
+        value: what it is or should be; left out where the message is about the argument itself.
+    """
+
+    name: str
+    value: Any = ...
+
+    def __str__(self) -> str:
+        return self.name if self.value is ... else f"{self.name}={shown(self.value)}"
+
+
 class BiportError(Exception):
-    """Root of the tree; `exit_code` is what the command line ends with."""
+    """Root of the tree; `exit_code` is what the command line ends with.
+
+    Args:
+        parts: the message, in pieces where it names an `Argument`.
+    """
 
     exit_code: ClassVar[int] = 2
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+        super().__init__("".join(printable(str(part)) for part in parts))
+
+    def told(self, spelled: Callable[[Argument], str]) -> str:
+        """The message with each argument as ``spelled`` has it."""
+        if not any(isinstance(part, Argument) for part in self.parts):
+            return str(self)
+        return "".join(
+            printable(spelled(part) if isinstance(part, Argument) else str(part)) for part in self.parts
+        )
 
 
 class InputError(BiportError, ValueError):
@@ -199,15 +228,27 @@ class UnsupportedError(BiportError):
         choices = [supported] if isinstance(supported, str) else list(supported)
         self.supported = most_alike(value, choices)
         self._others = max(len(choices) - MAX_CHOICES, 0) if len(choices) > len(self.supported) else 0
-        self.advice = ""
+        self._advice: tuple[object, ...] = ()
         self.layer: str | None = None
         self.class_name: str | None = None
         super().__init__(self._sentence())
 
-    def advise(self, advice: str) -> None:
-        """Say what can be done instead, in place of what was advised before."""
-        self.advice = advice
-        self.args = (f"{self._sentence()}\n{printable(advice)}",)
+    def advise(self, *advice: object) -> None:
+        """Say what can be done instead, in pieces where that names an `Argument`."""
+        self._advice = advice
+        self.args = (self.told(str),)
+
+    @property
+    def advice(self) -> str:
+        """What can be done instead."""
+        return "".join(str(part) for part in self._advice)
+
+    def told(self, spelled: Callable[[Argument], str]) -> str:
+        """The message with each argument as ``spelled`` has it."""
+        if not self._advice:
+            return str(self)
+        advice = (spelled(part) if isinstance(part, Argument) else str(part) for part in self._advice)
+        return f"{self._sentence()}\n{printable(''.join(advice))}"
 
     def of_layer(self, name: str, class_name: str) -> None:
         """Say which layer of the model this is about, where nothing closer to it has said so."""

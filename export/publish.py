@@ -10,7 +10,7 @@ from typing import Any
 
 import onnx
 
-from biport.errors import FileError, GraphError
+from biport.errors import Argument, FileError, GraphError
 from biport.files import atomic_file
 from biport.graph import Value
 from biport.version import __version__
@@ -69,15 +69,12 @@ def publish(
         GraphError: what was written is not valid ONNX.
     """
     refuse_to_overwrite(path, overwrite)
-    try:
-        # The weights go first: a reader of the folder never sees a model without them.
-        with atomic_file(path) as draft:
-            write(draft)
-            _check(draft)
-            if check is not None:
-                check(draft)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+    # The weights go first: a reader of the folder never sees a model without them.
+    with atomic_file(path) as draft:
+        write(draft)
+        _check(draft)
+        if check is not None:
+            check(draft)
 
 
 def refuse_to_overwrite(path: Path, overwrite: bool) -> None:
@@ -92,7 +89,8 @@ def refuse_to_overwrite(path: Path, overwrite: bool) -> None:
         raise FileError(f"{path}: is a folder")
     for file in (path, data_path(path)):
         if file.exists() and not overwrite:
-            raise FileError(f"{file}: exists already; pass overwrite=True (--force) to replace it")
+            argument = Argument("overwrite", True)
+            raise FileError(f"{file}: exists already; use ", argument, " to replace it")
 
 
 def data_path(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from biport.errors import MissingDependencyError
+from biport.extras import missing
 
 
 def require(package: str, purpose: str, extra: str) -> ModuleType:
@@ -19,9 +19,7 @@ def require(package: str, purpose: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != package.partition(".")[0]:
             raise
-        raise MissingDependencyError(
-            f"{purpose} needs {package}, which is not installed: pip install 'biport[{extra}]'"
-        ) from error
+        raise missing(f"{purpose} needs {package}, which is not installed", extra) from error
 
 
 def require_onnx(purpose: str = "exporting to ONNX") -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from biport.analysis.lengths import check_steps, letters
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 from biport.file_kind import foreign
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order
@@ -45,7 +45,7 @@ class Session:
 
     def __init__(self, path: str | PathLike[str], device: str = "auto", threads: int | None = None) -> None:
         if device not in DEVICES:
-            raise InputError(f"device should be one of {', '.join(DEVICES)}, found {device!r}")
+            raise InputError(Argument("device", device), f": should be one of {', '.join(DEVICES)}")
         if threads is not None and threads < 1:
             raise InputError(f"threads should be 1 or more, found {threads}")
         self.path = Path(path)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 
-from biport.errors import MissingDependencyError
+from biport.extras import missing
 from keras_side.registered import FUNCTIONS, PACKAGE
 
 
@@ -28,9 +28,7 @@ def _import_keras() -> None:
         with quiet_stderr():
             import keras  # noqa: F401
     except ImportError as error:
-        raise MissingDependencyError(
-            f"Keras models need keras and a backend ({error}): pip install 'biport[keras]'"
-        ) from error
+        raise missing(f"Keras models need keras and a backend ({error})", "keras") from error
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,20 @@ def write(graph: Graph) -> keras.Model:
         return _write(graph)
 
 
-def save(graph: Graph, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+def save(
+    graph: Graph,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    check: Callable[[Path], None] | None = None,
+) -> Path:
     """Write a graph as a ``.keras`` file, which appears whole or not at all.
+
+    Args:
+        graph: the model.
+        path: the file.
+        overwrite: replace a file that is there.
+        check: called with the file before it is put in its place; what it raises keeps the file from that.
 
     Raises:
         InputError: the file is there already, its name does not end in ``.keras``, or its folder is missing.
@@ -62,6 +75,8 @@ def save(graph: Graph, path: str | os.PathLike[str], *, overwrite: bool = False)
     model = write(graph)
     with atomic_file(target) as draft:
         model.save(draft)
+        if check is not None:
+            check(draft)
     return target
 
 

@@ -1,12 +1,20 @@
 """What the README and the tour show is run as it stands."""
 
+import dataclasses
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import testing.frameworks  # noqa: F401  # isort: skip
 
 import keras
 import pytest
+from typer.testing import CliRunner
+
+from biport.app.cli import app
+from biport.app.demo import sentiment
+from biport.training import RECIPES, data, recipes
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -58,3 +66,50 @@ def test_every_path_that_the_docs_name_is_there(page: Path) -> None:
     links = [link for link in re.findall(r"\]\(([^)#:]+)\)", text) if not link.startswith("http")]
     assert [path for path in named if not (ROOT / path).exists()] == []
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def command_lines() -> list[str]:
+    (block,) = re.findall(r"## On the command line\n\n```\n(.*?)```", README, re.DOTALL)
+    return [line for line in block.splitlines() if line]
+
+
+LONG = [
+    "bench",
+    "matrix",
+    "compare-merges",
+    "--gradients",
+    "seq2seq",
+    "curves",
+    "translate",
+    "tagger",
+    "run-tagger/model",
+    "auto",
+]
+"""What is in the sweep alone: it takes longer, or goes on with what does."""
+
+
+def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TRAIN": 320, "TEST": 96, "EPOCHS": 1}.items():
+        monkeypatch.setattr(sentiment, name, value)
+    monkeypatch.setattr(data, "EVALUATION_ROWS", 20)
+    small = {name: dataclasses.replace(one, epochs=2, limit=40) for name, one in RECIPES.items()}
+    monkeypatch.setattr(recipes, "RECIPES", small)
+    monkeypatch.setattr(recipes, "_RECIPES", tuple(small.values()))
+
+
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.sweep)], ids=["part", "whole"])
+def test_the_command_lines_run_in_their_order(whole: bool, tmp_path, monkeypatch, fewer_steps) -> None:
+    """In an empty folder, on no models but those that they make."""
+    small_data(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    for line in command_lines():
+        words = shlex.split(line, comments=True)
+        if words[0] != "biport":
+            subprocess.run(line, shell=True, check=True)
+            continue
+        if (not whole and any(part in LONG for part in words)) or (not whole and "run-tagger/model" in words):
+            continue
+        result = CliRunner().invoke(app, words[1:])
+        assert result.exit_code == 0, (line, result.output, result.exception)
+        assert result.stdout.strip()
+    assert (tmp_path / "scores.csv").read_text().startswith("row,label,probability\n1,")

@@ -25,7 +25,7 @@ from biport.compare.cases import random_inputs
 from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
 from biport.data.vocabulary import Vocabulary
-from biport.errors import DifferentError, InputError, UnsupportedError, UnsupportedModelError
+from biport.errors import Argument, DifferentError, InputError, UnsupportedError, UnsupportedModelError
 from biport.files import check_target
 from biport.graph import Graph, Value
 
@@ -145,12 +145,15 @@ def export_model(
         BiportError: the source cannot be read.
     """
     if route not in ROUTES:
-        raise InputError(f"route={route!r}: should be one of {', '.join(ROUTES)}")
+        raise InputError(Argument("route", route), f": should be one of {', '.join(ROUTES)}")
     if precision != "float32" and "embed_tokenizer" in (options or {}):
-        raise InputError(f"precision={precision!r}: its cost is measured over ids; the tokeniser takes none")
+        raise InputError(
+            Argument("precision", precision), ": its cost is measured over ids; the tokeniser takes none"
+        )
     if precision != "float32" and "contract" in (options or {}):
         raise InputError(
-            f"precision={precision!r}: its cost is measured under every mask, which no contract allows"
+            Argument("precision", precision),
+            ": its cost is measured under every mask, which no contract allows",
         )
     output = Path(output)
     check_target(output, overwrite)
@@ -184,7 +187,7 @@ def _float32(
         written = export.write(graph, output, overwrite=overwrite, check=check, **options)
         return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
     if problem is not None and route == "fused":
-        advise(problem, source, f'route="auto" {MAY_WRITE}')
+        advise(problem, source, Argument("route", "auto"), f" {MAY_WRITE}")
         raise problem
     if options:
         raise InputError(f"{', '.join(options)}: of the fused route alone")

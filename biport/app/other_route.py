@@ -23,7 +23,7 @@ NEVER = (
 MAY_WRITE = "may write it, by way of tf2onnx"
 
 
-def advise(problem: UnsupportedError, source: Any, advice: str) -> None:
+def advise(problem: UnsupportedError, source: Any, *advice: object) -> None:
     """Add to a refusal that the other route may write the model, where that is so.
 
     Args:
@@ -32,7 +32,7 @@ def advise(problem: UnsupportedError, source: Any, advice: str) -> None:
         advice: what to do, in the words of whoever asked.
     """
     if _may_write(problem, source):
-        problem.advise(advice)
+        problem.advise(*advice)
 
 
 def _may_write(problem: UnsupportedError, source: Any) -> bool:

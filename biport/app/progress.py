@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
+
+SILENCE = 10.0
+"""Seconds after which work that is counted says how far it is where there is no bar."""
 
 
 @dataclass
@@ -24,6 +28,7 @@ class ProgressDisplay:
     console: Console
     bar: Progress
     _said: set[str] = field(default_factory=set)
+    _told: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self._task = self.bar.add_task("", total=None)
@@ -31,6 +36,9 @@ class ProgressDisplay:
     def update(self, text: str, done: float = 0, total: float | None = None) -> None:
         """What is being done, and how much of it is: ``done`` of ``total``, or of an unknown number."""
         self.bar.update(self._task, description=text, completed=done, total=total)
+        if not self.console.is_terminal and done and time.monotonic() - self._told > SILENCE:
+            self._told = time.monotonic()
+            self.line(f"{text}: {done:g}" + ("" if total is None else f" of {total:g}"))
 
     def step(self, text: str) -> None:
         """A stage of the work: in the bar on a terminal, elsewhere a line, once."""

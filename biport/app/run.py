@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.app.progress import show_progress
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 TEXTS = (".txt", ".csv", ".jsonl")
 """Files of texts; all others hold arrays."""
@@ -29,7 +29,9 @@ def run_corpus(
         InputError: there is no output; or as ``export.corpus.scoring.score``.
     """
     if output is None:
-        raise InputError("a corpus needs an --output: a file that ends in .csv, .jsonl or .npz")
+        raise InputError(
+            "a corpus needs an ", Argument("output"), ": a file that ends in .csv, .jsonl or .npz"
+        )
     import export
     from export.corpus.scoring import score
 

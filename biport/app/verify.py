@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ def verify(
     trace: bool = False,
     gradients: bool = False,
     config: Any = None,
+    progress: Callable[[str], None] = lambda stage: None,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
 
@@ -50,6 +52,7 @@ def verify(
         gradients: also compare, at level L3, the gradients of the forms that have them, in float64; see
             `biport.compare.gradients`.
         config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
+        progress: told of each stage of the work.
 
     Returns:
         The report. A difference is a verdict, not an exception, and so is a form that fails to run.
@@ -60,7 +63,12 @@ def verify(
     """
     if len(sources) < 2:
         raise InputError("verify compares two or more forms of a model")
-    forms = _with_names([open_form(source, config) for source in sources])
+    opened = []
+    for given in sources:
+        if isinstance(given, str | os.PathLike):
+            progress(f"opening {os.fspath(given)}")
+        opened.append(open_form(given, config))
+    forms = _with_names(opened)
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
         if float64 or trace or gradients:
@@ -74,15 +82,21 @@ def verify(
     for arrays in cases.values():
         check_inputs(graph, arrays)
     exact = graph.astype("float64")
+    progress(f"computing the oracle on {len(cases)} inputs")
     oracle: Results = {case: reference.run(exact, arrays) for case, arrays in cases.items()}
     rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
     rounding = _errors(rounded, oracle, len(graph.outputs))
-    results = {form.name: _run_all(form.run, cases) for form in forms}
+    results = {}
+    for form in forms:
+        progress(f"running {form.name}")
+        results[form.name] = _run_all(form.run, cases)
     lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding)
     notes: list[str] = []
     if float64:
+        progress("running in float64")
         lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
     if gradients:
+        progress("comparing gradients")
         worst = max(rounding, key=lambda error: error.maximum)
         lines += gradient_lines(_differentiated(forms, graph, cases, notes), graph, cases, worst, seed, notes)
     weights = {
@@ -93,6 +107,7 @@ def verify(
     report = Report(lines, weights, list(cases), graph.digest(), notes=notes)
     if not trace:
         return report
+    progress("looking for where forms first differ")
     differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
     findings = locate(Oracle(graph, cases), cases, differing) if differing else []
     return dataclasses.replace(report, trace=findings)

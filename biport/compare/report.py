@@ -84,6 +84,19 @@ class Report:
         return max((line.error.maximum for line in self.lines if line.level == "L2"), default=0.0)
 
     @property
+    def worst(self) -> Line | None:
+        """The float32 line with the largest error, in parts of what was allowed; none without a number."""
+        lines = [line for line in self.lines if line.level == "L2" and math.isfinite(line.error.maximum)]
+        return max(lines, key=lambda line: line.error.maximum / (line.allowed or 1.0), default=None)
+
+    @property
+    def figure(self) -> str:
+        """The largest error in float32, and what was allowed."""
+        if self.worst is None:
+            return "no number to compare"
+        return f"largest error {self.worst.error.maximum:.1e}, allowed {self.worst.allowed:.1e}"
+
+    @property
     def table(self) -> str:
         """The report as lines of text."""
         rows = [_HEADINGS, *(_cells(line) for line in self.lines)]
@@ -97,7 +110,7 @@ class Report:
             text.append(f"L0 weights of {form}: {state}")
         text += [f"note: {note}" for note in self.notes]
         fault = f"; at fault: {', '.join(self.at_fault)}" if self.at_fault else ""
-        return "\n".join([*text, f"verdict: {self.verdict}{fault}", *self._trace()])
+        return "\n".join([*text, f"verdict: {self.verdict}{fault}; {self.figure}", *self._trace()])
 
     def _trace(self) -> list[str]:
         if self.trace is None:
@@ -109,6 +122,7 @@ class Report:
         return {
             "verdict": str(self.verdict),
             "ok": self.ok,
+            "largest_error": self.worst and self.worst.to_json(),
             "at_fault": self.at_fault,
             "cases": list(self.cases),
             "digest": self.digest,

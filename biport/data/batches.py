@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biport.data.padding import Side, check_layout, pad
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 Column = NDArray | Sequence[Sequence[int]]
 """N rows: an array of shape (N, ...), taken as it is, or N sequences of ids, padded with 0 batch by batch."""
@@ -78,7 +78,12 @@ class Batches:
         if not sizes or min(sizes) != max(sizes):
             raise InputError(f"columns of {sizes} rows: one or more are needed, all with the same rows.")
         if batch_size < 1 or seed < 0:
-            raise InputError(f"batch_size={batch_size}, seed={seed}: at least 1, and not negative.")
+            raise InputError(
+                Argument("batch_size", batch_size),
+                ", ",
+                Argument("seed", seed),
+                ": at least 1, and not negative.",
+            )
         self._columns, self._n = list(columns), sizes[0]
         self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
         self._max_length = max_length

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from biport.data.records import Pairs, PairSplit, generator
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 YEARS = range(1950, 2050)
 """The years that dates are drawn from; each pair of digits ends one of them."""
@@ -119,7 +119,7 @@ def date_pairs(n: int, seed: int) -> Pairs:
         InputError: for an ``n`` out of range or a negative ``seed``.
     """
     if not 0 <= n <= MOST_PAIRS:
-        raise InputError(f"n={n}: from 0 to {MOST_PAIRS} dates can be drawn.")
+        raise InputError(Argument("n", n), f": from 0 to {MOST_PAIRS} dates can be drawn.")
     rng = generator(seed)
     drawn: dict[str, str] = {}
     while len(drawn) < n:

@@ -34,7 +34,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write ``content``, over what is there: all of it or, on an error, nothing.
 
     Raises:
-        OSError: when the folder cannot be written to.
+        FileError: when the folder cannot be written to.
     """
     with atomic_file(Path(path)) as draft:
         draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

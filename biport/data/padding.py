@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 Side = Literal["left", "right"]
 
@@ -22,7 +22,7 @@ def check_layout(length: int | None, padding: str, truncating: str) -> None:
         InputError: for a length below 1 or an unknown end.
     """
     if length is not None and length < 1:
-        raise InputError(f"length={length}: a row has at least 1 token.")
+        raise InputError(Argument("length", length), ": a row has at least 1 token.")
     for name, side in (("padding", padding), ("truncating", truncating)):
         if side not in ("left", "right"):
             raise InputError(f'{name}={side!r}: it is "left" or "right".')

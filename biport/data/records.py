@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,5 +109,5 @@ def generator(seed: int) -> np.random.Generator:
         InputError: for a negative ``seed``.
     """
     if seed < 0:
-        raise InputError(f"seed={seed}: it cannot be negative.")
+        raise InputError(Argument("seed", seed), ": it cannot be negative.")
     return np.random.default_rng(seed)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 # In every table below, True marks what is good, or what leaves the meaning as it is.
 FRAMES = {
@@ -213,7 +213,7 @@ class Mix:
     def __post_init__(self) -> None:
         for name, share in vars(self).items():
             if not 0 <= share <= 1:
-                raise InputError(f"{name}={share!r}: a probability is between 0 and 1.")
+                raise InputError(Argument(name, share), ": a probability is between 0 and 1.")
 
 
 DEFAULT_MIX = Mix()
@@ -226,7 +226,7 @@ def draw_outlines(n: int, seed: int, mix: Mix = DEFAULT_MIX) -> list[Outline]:
         InputError: for a negative ``n`` or ``seed``.
     """
     if n < 0:
-        raise InputError(f"n={n}: there is no such number of reviews.")
+        raise InputError(Argument("n", n), ": there is no such number of reviews.")
     rng = _random(seed)
     drawn: dict[str, Outline] = {}
     wanted: list[bool] = []
@@ -298,7 +298,7 @@ def split(texts: Sequence[str], labels: ArrayLike, test_fraction: float, seed: i
     """
     values = _labels_of(texts, labels)
     if not 0 < test_fraction < 1:
-        raise InputError(f"test_fraction={test_fraction!r}: it is above 0 and below 1.")
+        raise InputError(Argument("test_fraction", test_fraction), ": it is above 0 and below 1.")
     # A dict and not a set: the order of a set of strings changes from one process to the next.
     different = list(dict.fromkeys(texts))
     if len(different) < 2:
@@ -323,7 +323,7 @@ def _labels_of(texts: Sequence[str], labels: ArrayLike) -> NDArray[np.int32]:
 def _random(seed: int) -> random.Random:
     # `Random` drops the sign, so that -1 would silently repeat 1.
     if seed < 0:
-        raise InputError(f"seed={seed}: it cannot be negative.")
+        raise InputError(Argument("seed", seed), ": it cannot be negative.")
     return random.Random(seed)
 
 

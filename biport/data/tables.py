@@ -16,7 +16,7 @@ import numpy as np
 
 from biport.data.lines import read_lines
 from biport.data.records import Pairs, Texts
-from biport.errors import FileError, InputError
+from biport.errors import Argument, FileError, InputError
 
 TEXT_COLUMNS = ("text", "review", "sentence", "content")
 LABEL_COLUMNS = ("label", "sentiment", "class", "category")
@@ -45,7 +45,7 @@ def read_pairs(path: Path, limit: int | None = None) -> Pairs:
     Source: https://www.manythings.org/anki/ describes the three columns.
     """
     if limit is not None and limit < 1:
-        raise InputError(f"limit={limit}: at least 1 pair is read.")
+        raise InputError(Argument("limit", limit), ": at least 1 pair is read.")
     pairs = Pairs([], [], [])
     for number, line in read_lines(path):
         if not line.strip():
@@ -93,7 +93,9 @@ def read_csv(
         InputError: for a delimiter of more than one character, or names that repeat.
     """
     if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise InputError(f"delimiter={delimiter!r}: it is one character, and no quote or line break.")
+        raise InputError(
+            Argument("delimiter", delimiter), ": it is one character, and no quote or line break."
+        )
     rows = csv_rows(path, delimiter)
     number, header = next(rows, (1, []))
     header = [name.strip() for name in header]
@@ -204,7 +206,7 @@ def find_column(
 
 def _texts(path: Path, records: Iterable[tuple[int, Any, Any]], names: Sequence[str] | None) -> Texts:
     if names is not None and (isinstance(names, str) or len(set(names)) < len(names)):
-        raise InputError(f"names={names!r}: they are several texts, all different.")
+        raise InputError(Argument("names", names), ": they are several texts, all different.")
     texts: list[str] = []
     # The number that a label gets, in the order of the file unless ``names`` says it.
     numbers = {name: number for number, name in enumerate(names or ())}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biport.data.records import generator
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +79,13 @@ def tagged_sequences(
     """
     _check_sizes(n, length, min_length)
     if classes < 2:
-        raise InputError(f"classes={classes}: there are at least 2 tags.")
+        raise InputError(Argument("classes", classes), ": there are at least 2 tags.")
     if vocabulary_size < classes + 2:
         raise InputError(
             f"vocabulary_size={vocabulary_size}: padding, {classes} cues and a plain token are {classes + 2}."
         )
     if not 0 < cue_share < 1:
-        raise InputError(f"cue_share={cue_share!r}: it is above 0 and below 1.")
+        raise InputError(Argument("cue_share", cue_share), ": it is above 0 and below 1.")
     rng = generator(seed)
     mask = _draw_mask(rng, n, length, min_length)
     is_cue = rng.random((n, length)) < cue_share
@@ -129,7 +129,7 @@ def labelled_steps(
     _check_sizes(n, length, min_length)
     for name, value in (("features", features), ("reach", reach)):
         if value < 1:
-            raise InputError(f"{name}={value}: it is at least 1.")
+            raise InputError(Argument(name, value), ": it is at least 1.")
     rng = generator(seed)
     mask = _draw_mask(rng, n, length, min_length)
     weights = rng.normal(size=(2, features))
@@ -142,11 +142,11 @@ def labelled_steps(
 
 def _check_sizes(n: int, length: int, min_length: int | None) -> None:
     if n < 0:
-        raise InputError(f"n={n}: there is no such number of sequences.")
+        raise InputError(Argument("n", n), ": there is no such number of sequences.")
     if length < 1:
-        raise InputError(f"length={length}: a sequence has at least 1 step.")
+        raise InputError(Argument("length", length), ": a sequence has at least 1 step.")
     if min_length is not None and not 1 <= min_length <= length:
-        raise InputError(f"min_length={min_length}: it is from 1 to length={length}.")
+        raise InputError(Argument("min_length", min_length), f": it is from 1 to length={length}.")
 
 
 def _draw_mask(rng: np.random.Generator, n: int, length: int, min_length: int | None) -> NDArray[np.bool_]:

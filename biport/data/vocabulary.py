@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from biport.data.json_file import read_json, write_json
 from biport.data.padding import Side, check_layout, pad
-from biport.errors import FileError, InputError
+from biport.errors import Argument, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
 
 PAD = "<pad>"
@@ -94,7 +94,9 @@ class Vocabulary:
         special = (PAD, UNK, START, END) if ends else (PAD, UNK)
         if max_size is not None and max_size < len(special):
             needed = "four" if ends else "two"
-            raise InputError(f"max_size={max_size}: the {needed} special tokens alone need {len(special)}.")
+            raise InputError(
+                Argument("max_size", max_size), f": the {needed} special tokens alone need {len(special)}."
+            )
         empty = cls(special, unit)
         counts = Counter(token for text in several(texts) for token in empty.split(text))
         ranked = sorted(counts, key=lambda token: (-counts[token], token))
@@ -171,7 +173,7 @@ class Vocabulary:
         """Write the vocabulary to ``path`` as JSON: all of it or, on an error, nothing.
 
         Raises:
-            OSError: when the folder cannot be written to.
+            FileError: when the folder cannot be written to.
         """
         write_json(path, self.to_data())
 

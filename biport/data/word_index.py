@@ -21,7 +21,7 @@ from biport.data.json_file import read_json, write_json
 from biport.data.padding import pad
 from biport.data.vocabulary import several
 from biport.data.vocabulary import words as words_of
-from biport.errors import FileError, InputError
+from biport.errors import Argument, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
 
 START_ID, OOV_ID, INDEX_FROM = 1, 2, 3
@@ -101,7 +101,7 @@ class WordIndex:
         """Write all words as Keras does, each with its rank from 1; ``num_words`` is not written.
 
         Raises:
-            OSError: when the folder cannot be written to.
+            FileError: when the folder cannot be written to.
         """
         write_json(path, {word: rank for rank, word in enumerate(self.words, start=1)})
 
@@ -131,4 +131,6 @@ def check_num_words(num_words: int) -> None:
         InputError: it is below 4.
     """
     if num_words < INDEX_FROM + 1:
-        raise InputError(f"num_words={num_words}: the ids that are no words alone need {INDEX_FROM + 1}.")
+        raise InputError(
+            Argument("num_words", num_words), f": the ids that are no words alone need {INDEX_FROM + 1}."
+        )

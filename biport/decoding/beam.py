@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from biport.decoding.hypothesis import Hypothesis
 from biport.decoding.sources import Search, Sources, decode
 from biport.decoding.stepper import Stepper
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 
 def beam(
@@ -64,8 +64,10 @@ def beam(
     """
     if not 1 <= best <= width or not 0 <= length_penalty < np.inf:
         raise InputError(
-            f"width={width}, best={best}, length_penalty={length_penalty}: best should be from 1 to width, "
-            "the penalty not negative"
+            Argument("width", width),
+            f", best={best}, ",
+            Argument("length_penalty", length_penalty),
+            ": best should be from 1 to width, the penalty not negative",
         )
     search = Search(start, end, max_length, never, batch_size, max_source)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from biport.decoding.hypothesis import NOTHING, Hypothesis
 from biport.decoding.stepper import Stepper
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 Sources = Sequence[Sequence[int]] | np.ndarray
 """Rows of ids, or an array: ``(N, S)`` ids padded with 0, or ``(N, S, I)`` features."""
@@ -44,7 +44,9 @@ class Search:
         if min(self.start, self.end, *self.never, 0) < 0 or self.start == self.end:
             raise InputError(f"start={self.start}, end={self.end}, never={self.never}: two ids, not negative")
         if self.end in self.never:
-            raise InputError(f"never={self.never}: the end token, {self.end}, has to be chosen some time")
+            raise InputError(
+                Argument("never", self.never), f": the end token, {self.end}, has to be chosen some time"
+            )
         bound = 1 if self.max_source is None else self.max_source
         if min(self.max_length, self.batch_size, bound) < 1:
             raise InputError("max_length, batch_size and max_source should be 1 or more")

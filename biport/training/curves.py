@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biport.errors import InputError, MissingDependencyError
+from biport.errors import InputError
+from biport.extras import missing
 from biport.files import atomic_file, check_target
 from biport.training.progress import Epoch
 
@@ -24,12 +25,13 @@ def check_picture(path: Path, overwrite: bool) -> None:
     check_target(path, overwrite)
 
 
-def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
+def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path, title: str) -> None:
     """Draw loss and accuracy over the epochs, training dashed and validation solid, a colour a run.
 
     Args:
         runs: the epochs of each run by its label.
         path: a ``.png``, ``.svg`` or ``.pdf`` file; it appears whole or not at all, over what is there.
+        title: what the models are called.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -38,12 +40,10 @@ def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
-        raise MissingDependencyError(
-            f"curves need matplotlib ({error}): pip install 'biport[train]'"
-        ) from error
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
-    panels = zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True)
-    for axes, name in panels:
+        raise missing(f"curves need matplotlib ({error})", "train") from error
+    figure = Figure(figsize=(10, 4.8), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
         for number, (label, epochs) in enumerate(runs.items()):
             numbers = [epoch.epoch for epoch in epochs]
             # The runs of the two frameworks may lie over each other: the later one thinner, with dots.
@@ -56,7 +56,11 @@ def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
         axes.set_ylabel(name)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        axes.legend(fontsize="small")
+    # Both panels have the same lines; within one, a legend would lie over some of them.
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small"
+    )
+    figure.suptitle(title)
     save_figure(figure, path)
 
 

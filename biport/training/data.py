@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from biport import data as sources
 from biport.data.batches import BEGINNING, Column
-from biport.errors import FileError, InputError
+from biport.errors import Argument, FileError, InputError
 from biport.training.recipe import Recipe
 from biport.training.trainer import Batch
 
@@ -150,7 +150,7 @@ def _sentiment(recipe: Recipe, imdb: Path | None) -> TaskData:
         return _texts(recipe, [train, validation, test], labelled.names)
     if recipe.data == "imdb":
         if imdb is None:
-            raise InputError("data='imdb' stands for Keras' imdb.npz: give its path.")
+            raise InputError(Argument("data", "imdb"), " stands for Keras' imdb.npz: give its path.")
         return _imdb(recipe, imdb)
     if path.exists():
         return _imdb(recipe, path)
@@ -227,4 +227,4 @@ def _seq2seq(recipe: Recipe) -> TaskData:
 
 
 def _unknown(recipe: Recipe, known: str) -> InputError:
-    return InputError(f"data={recipe.data!r}: for {recipe.task} give {known}.")
+    return InputError(Argument("data", recipe.data), f": for {recipe.task} give {known}.")

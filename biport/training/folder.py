@@ -12,13 +12,14 @@ curves.png              the same as a picture
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from biport.data.json_file import read_json, write_json
-from biport.errors import FileError, InputError
-from biport.files import check_folder, is_draft
+from biport.errors import Argument, FileError, InputError
+from biport.files import check_folder_name, is_draft, new_folder
 from biport.training.progress import Epoch
 from biport.training.recipe import differences
 from biport.version import __version__
@@ -38,14 +39,15 @@ def check_new(folder: Path, force: bool) -> None:
     Raises:
         InputError: it is not to be written to.
     """
-    check_folder(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is not a folder")
+    check_folder_name(folder)
     present = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
     strange = [name for name in present if name not in OWN_FILES and not _is_draft(name)]
     if strange or (present and not force):
-        advice = "give an empty folder" if strange else "use --force to replace the run, --resume to go on"
-        raise InputError(f"{folder}: holds {', '.join((strange or present)[:3])}; {advice}")
+        refusal = f"{folder}: holds {', '.join((strange or present)[:3])}; "
+        if strange:
+            raise InputError(f"{refusal}give an empty folder")
+        anew, on = Argument("force", True), Argument("resume", True)
+        raise InputError(f"{refusal}use ", anew, " to replace the run, ", on, " to go on")
 
 
 def _is_draft(name: str) -> bool:
@@ -53,9 +55,23 @@ def _is_draft(name: str) -> bool:
     return any(is_draft(name, own) for own in OWN_FILES)
 
 
-def clear(folder: Path) -> None:
-    """Make the folder, or take an earlier run out of it."""
-    folder.mkdir(exist_ok=True)
+@contextmanager
+def started(folder: Path) -> Iterator[None]:
+    """A folder that is made, or emptied of an earlier run; one that cannot start leaves nothing in it.
+
+    Raises:
+        FileError: it cannot be made.
+    """
+    with new_folder(folder):
+        _clear(folder)
+        try:
+            yield
+        except BaseException:
+            _clear(folder)
+            raise
+
+
+def _clear(folder: Path) -> None:
     for entry in folder.iterdir():
         shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 
@@ -90,6 +106,19 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FileError(f'{folder / RECIPE}: not that of a training run, which says "format": "{FORMAT}"')
     return content
+
+
+def model_name(folder: Path) -> str:
+    """What the model of a run is called: its recipe and the data.
+
+    Raises:
+        InputError: there is no run in the folder.
+        FileError: the file is damaged.
+    """
+    recipe = read_description(folder).get("recipe")
+    if not isinstance(recipe, dict):
+        raise FileError(f"{folder / RECIPE}: does not describe a recipe")
+    return f"{recipe.get('task')}, recipe {recipe.get('name')} on {recipe.get('data')}"
 
 
 def check_same(folder: Path, description: Mapping[str, Any]) -> None:

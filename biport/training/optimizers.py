@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def optimizer_from_json(data: Mapping[str, Any]) -> Optimizer:
     settings = dict(data)
     kind = settings.pop("kind", None)
     if kind not in OPTIMIZERS:
-        raise InputError(f"optimizer={kind!r}: it is one of {', '.join(OPTIMIZERS)}.")
+        raise InputError(Argument("optimizer", kind), f": it is one of {', '.join(OPTIMIZERS)}.")
     return OPTIMIZERS[kind](**settings)
 
 
@@ -94,9 +94,9 @@ def rate_at(step: int, steps: int, first: float, decay: str) -> float:
 
 def _check_share(name: str, value: float) -> None:
     if not 0 <= value < 1:
-        raise InputError(f"{name}={value!r}: it is from 0 to below 1.")
+        raise InputError(Argument(name, value), ": it is from 0 to below 1.")
 
 
 def _check_positive(name: str, value: float) -> None:
     if not value > 0:
-        raise InputError(f"{name}={value!r}: it is above 0.")
+        raise InputError(Argument(name, value), ": it is above 0.")

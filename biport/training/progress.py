@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from biport.data import BatchPosition
 from biport.errors import FileError
-from biport.files import atomic_file
+from biport.files import atomic_file, save_tensors
 from biport.training.trainer import State, Sums
 
 FORMAT = "biport-checkpoint-1"
@@ -83,11 +83,9 @@ class Progress:
 
 def write_checkpoint(path: Path, state: State, progress: Progress) -> None:
     """Write the trainer's state and the progress as one safetensors file: whole or not at all."""
-    from safetensors.numpy import save_file
-
     metadata = {"format": FORMAT, "progress": json.dumps(progress.to_json(), allow_nan=False)}
     with atomic_file(path) as draft:
-        save_file({name: np.asarray(array, order="C") for name, array in state.items()}, draft, metadata)
+        save_tensors(draft, {name: np.asarray(array, order="C") for name, array in state.items()}, metadata)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, NDArray], Progress]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from biport.data.vocabulary import Unit
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 from biport.training.optimizers import DECAYS, Adam, Optimizer, optimizer_from_json, optimizer_to_json
 
 TASKS = ("sentiment", "tagger", "seq2seq")
@@ -71,19 +71,21 @@ class Recipe:
         chosen = {"task": TASKS, "decay": DECAYS, "unit": ("word", "character"), "dtype": DTYPES}
         for name, known in (chosen | {"tags": ("binary", "softmax")}).items():
             if getattr(self, name) not in known:
-                raise InputError(f"{name}={getattr(self, name)!r}: it is one of {', '.join(known)}.")
+                raise InputError(Argument(name, getattr(self, name)), f": it is one of {', '.join(known)}.")
         for name in ("epochs", "batch_size", "limit", "max_length"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InputError(f"{name}={value}: it is at least 1.")
+                raise InputError(Argument(name, value), ": it is at least 1.")
         if self.seed < 0:
-            raise InputError(f"seed={self.seed}: it cannot be negative.")
+            raise InputError(Argument("seed", self.seed), ": it cannot be negative.")
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise InputError(f"{name}={value!r}: it is above 0.")
+                raise InputError(Argument(name, value), ": it is above 0.")
         if not 0 < self.validation_share < 1:
-            raise InputError(f"validation_share={self.validation_share!r}: it is above 0 and below 1.")
+            raise InputError(
+                Argument("validation_share", self.validation_share), ": it is above 0 and below 1."
+            )
 
     def but(self, **changes: Any) -> Recipe:
         """The same recipe with what is not ``None`` changed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from biport.errors import InputError
+from biport.errors import Argument, InputError
 from biport.training.recipe import Recipe
 
 _RECIPES = (
@@ -106,5 +106,5 @@ def find_recipe(task: str, name: str | None, data: str | None) -> Recipe:
         pairs = ["pairs"] if task == "seq2seq" and data not in (None, "dates") else []
         name = [*suited, *pairs, *known][0]
     if name not in known:
-        raise InputError(f"recipe={name!r}: for {task} there are {', '.join(known)}.")
+        raise InputError(Argument("recipe", name), f": for {task} there are {', '.join(known)}.")
     return known[name].but(data=data)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from biport.data.json_file import read_json, write_json
 from biport.data.text_rows import read_texts
-from biport.errors import FileError, InputError
-from biport.files import check_target
+from biport.errors import Argument, BiportError, FileError, InputError
+from biport.files import check_target, reason
 from export.corpus.array_results import ArrayResults
 from export.corpus.results import CsvLines, JsonLines, Results
 from export.session import Session
 
 FORMATS: dict[str, type[Results]] = {".csv": CsvLines, ".jsonl": JsonLines, ".npz": ArrayResults}
 """By how the file's name ends."""
+ANEW = Argument("overwrite", True)
 HEAD = 2**16
 """Bytes of the input by which it is known again; it may have grown."""
 
@@ -80,48 +83,72 @@ def score(
     if not resume:
         check_target(output, overwrite)
     results = file_type(output, session)
-    there = _there(results, partial(_identity, session, source, column), resume)
+    record = output.with_name(f"{output.name}.run")
+    identity = partial(_identity, session, source, column)
+    there = _whole_rows(results, record, identity) if resume and results.exists() else None
     start = time.perf_counter()
-    skipped = sum(1 for _ in islice(texts, there))
-    if skipped < there:
+    skipped = sum(1 for _ in islice(texts, there or 0))
+    if there is not None and skipped < there:
         raise InputError(f"{output}: holds {there} rows and {source} only {skipped}")
     if progress is not None and there:
         progress(there)
-    rows = _written(results, session, texts, there, progress)
-    return Scored(output, rows, there, time.perf_counter() - start)
+    predicted = enumerate(session.predict(texts, progress=progress), (there or 0) + 1)
+    # What fails before its first row is made leaves everything as it was.
+    first = [*islice(predicted, 1)]
+    if there is None:
+        _begin(results, record, identity)
+    rows = _written(results, record, chain(first, predicted), there or 0)
+    return Scored(output, rows, there or 0, time.perf_counter() - start)
 
 
-def _written(
-    results: Results,
-    session: Session,
-    texts: Iterator[str],
-    there: int,
-    progress: Callable[[int], None] | None,
-) -> int:
+Row = tuple[int, Sequence[np.ndarray]]
+"""Its number, and the model's outputs for it."""
+
+
+def _begin(results: Results, record: Path, identity: Callable[[int], Mapping[str, Any]]) -> None:
+    """Write down what is to be known of a run."""
+    write_json(record, identity(HEAD))
+    results.clear()
+
+
+def _written(results: Results, record: Path, predicted: Iterable[Row], there: int) -> int:
     rows = there
-    with results.open() as put:
-        for rows, outputs in enumerate(session.predict(texts, progress=progress), there + 1):
-            put(rows, outputs)
+    try:
+        with results.open() as put:
+            for rows, outputs in predicted:
+                put(rows, outputs)
+    except BaseException as error:
+        if not _any_row(results):
+            results.clear()
+            record.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise FileError(f"{results.path}: cannot be written: {reason(error)}") from error
+        raise
     return rows
 
 
-def _there(results: Results, identity: Callable[[int], Mapping[str, Any]], resume: bool) -> int:
-    """How many whole rows there are to go on behind; what is to be known of a run is written down."""
-    record = results.path.with_name(f"{results.path.name}.run")
-    if not resume or not results.exists():
-        results.clear()
-        write_json(record, identity(HEAD))
-        return 0
+def _any_row(results: Results) -> bool:
+    """Whether there is something to go on with."""
+    try:
+        return results.whole_rows() > 0
+    except (BiportError, OSError):
+        return False
+
+
+def _whole_rows(results: Results, record: Path, identity: Callable[[int], Mapping[str, Any]]) -> int:
+    """How many whole rows there are to go on behind."""
     if not record.exists():
-        raise InputError(f"{results.path}: cannot be taken up again without {record}; --force begins anew")
+        raise InputError(f"{results.path}: cannot be taken up again without {record}; ", ANEW, " begins anew")
     known = read_json(record)
     length = known.get("bytes") if isinstance(known, dict) else None
     if not isinstance(length, int) or not 0 <= length <= HEAD:
-        raise FileError(f"{record}: is not what a run leaves beside its output; --force begins anew")
+        raise FileError(f"{record}: is not what a run leaves beside its output; ", ANEW, " begins anew")
     # As many bytes as there were then: the input may have grown since.
     other = [key for key, value in identity(length).items() if known.get(key) != value]
     if other:
-        raise InputError(f"{results.path}: holds rows of another {' and '.join(other)}; --force begins anew")
+        raise InputError(
+            f"{results.path}: holds rows of another {' and '.join(other)}; ", ANEW, " begins anew"
+        )
     return results.whole_rows()
 
 

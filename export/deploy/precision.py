@@ -11,7 +11,7 @@ from typing import Any
 
 import onnx
 
-from biport.errors import FileError, InputError, UnsupportedError
+from biport.errors import Argument, FileError, InputError, UnsupportedError
 from export.deploy.float16 import float16
 from export.publish import Check, Written, publish
 from export.runtime.quantization import QUANTIZED, int8, require_tools
@@ -47,7 +47,7 @@ def write_precision(
         MissingDependencyError: onnxruntime is not installed.
     """
     if precision not in PRECISIONS:
-        raise InputError(f"precision={precision!r}: should be one of {', '.join(PRECISIONS)}")
+        raise InputError(Argument("precision", precision), f": should be one of {', '.join(PRECISIONS)}")
     source, path = Path(source), Path(path)
     if not source.is_file():
         raise FileError(f"{source}: there is no such file")

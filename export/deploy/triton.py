@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from biport.errors import InputError, UnsupportedError
+from biport.files import atomic_file, check_folder_name
 from biport.graph import Value
 from export.session import Session
 
@@ -21,19 +22,15 @@ MAX_BATCH, DELAY = 64, 2000
 
 
 def repository_path(folder: Path, name: str) -> Path:
-    """Where the ONNX file of the model ``name`` goes; its folders are made.
+    """Where the ONNX file of the model ``name`` goes; its folders are not made.
 
     Raises:
         InputError: the name is none that Triton takes, or ``folder`` is a file.
     """
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise InputError(f"{name!r}: a model of Triton is called by letters, digits, - and _")
-    path = folder / name / VERSION / MODEL
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: cannot be made: {error.strerror}") from error
-    return path
+    check_folder_name(folder)
+    return folder / name / VERSION / MODEL
 
 
 def write_config(path: Path, max_batch: int = MAX_BATCH, delay: int = DELAY) -> Path:
@@ -52,7 +49,9 @@ def write_config(path: Path, max_batch: int = MAX_BATCH, delay: int = DELAY) -> 
     """
     name = path.parent.parent.name
     target = path.parent.parent / CONFIG
-    target.write_text(config(Session(path, device="cpu", threads=1), name, max_batch, delay))
+    text = config(Session(path, device="cpu", threads=1), name, max_batch, delay)
+    with atomic_file(target) as draft:
+        draft.write_text(text)
     return target
 
 

@@ -85,7 +85,7 @@ def _on_cuda(path: Path, threads: int, strict: bool) -> Opened:
     wrong = misplaced(placed)
     if wrong and strict:
         raise UnsupportedError(
-            f"{path} on CUDA", "nodes on the CPU", wrong, f"device='cpu' or 'auto': {on_cpu(wrong)}"
+            f"{path} on CUDA", "nodes on the CPU", wrong, f"the CPU alone: {on_cpu(wrong)}"
         )
     if wrong:
         warn_once(on_cpu(wrong))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from biport.errors import FileError, MissingDependencyError
+from biport.errors import Argument, FileError, MissingDependencyError
 from biport.file_kind import FileKind, file_kind, foreign
 from export.require import require
 
@@ -112,12 +112,14 @@ def _refuse_without_cuda(ort: Any) -> None:
         return
     if len(distributions()) > 1:
         raise MissingDependencyError(
-            "device='cuda': onnxruntime and onnxruntime-gpu are both installed and have overwritten each "
-            "other's files: pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'biport[gpu]'"
+            Argument("device", "cuda"),
+            ": onnxruntime and onnxruntime-gpu are both installed and have overwritten each "
+            "other's files: pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
         )
     raise MissingDependencyError(
-        "device='cuda': this onnxruntime is built for the CPU only: "
-        "pip uninstall onnxruntime && pip install 'biport[gpu]'"
+        Argument("device", "cuda"),
+        ": this onnxruntime is built for the CPU only: "
+        "pip uninstall onnxruntime && pip install onnxruntime-gpu",
     )
 
 

@@ -124,7 +124,7 @@ def _text(number: int, row: Any) -> InputRow:
 def _encoded(vocabulary: Vocabulary | None, number: int, text: str) -> list[int]:
     if vocabulary is None:
         raise InputError(
-            f"row {number}: is a text, and the file carries no vocabulary; export it with vocabulary=..., "
+            f"row {number}: is a text, and the file carries no vocabulary; export it with its vocabulary, "
             "or give ids"
         )
     # As Vocabulary.encode_batch does: a text without tokens is one step of padding.

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from biport.errors import FileError, InputError, shown
+from biport.errors import Argument, FileError, InputError, shown
 from biport.file_kind import foreign
 from keras_side.file.archive import KERAS_MODEL, read_members
 from keras_side.file.archive_weights import FileVariables, FileVariables2
@@ -129,8 +129,8 @@ class ModelFile:
             raise FileError(f"{self.path}: is HDF5, but holds no Keras model: there is {inside}")
         if (text is None) != (self.given is not None):
             what = "weights alone" if text is None else "its own configuration"
-            advice = "give model.to_json() beside it (--config model.json)" if text is None else "give none"
-            raise InputError(f"{self.path}: holds {what}; {advice}")
+            advice = "give its model.to_json() as " if text is None else "give no "
+            raise InputError(f"{self.path}: holds {what}; {advice}", Argument("config"))
         raw = _given(self.given) if text is None else _json(text, f"{self.path}: model_config")
         self.origin = self._written_by(root, group, by_name, raw)
         self.raw = in_keras_order(named(raw), self.origin)

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from biport.files import atomic_file, atomic_folder, is_draft
+from biport.errors import FileError, InputError
+from biport.files import (
+    atomic_file,
+    atomic_folder,
+    check_folder_name,
+    is_draft,
+    new_folder,
+    save_tensors,
+    write_files,
+)
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002])
@@ -80,3 +89,68 @@ def test_what_a_killed_process_leaves_is_known() -> None:
     assert is_draft(".model.keras.0f.tmp", "model.keras")
     assert not is_draft(".model.keras.0f.tmp", "other")
     assert not is_draft("model.keras", "model.keras")
+
+
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def write_with(writer: AbstractContextManager[Path]) -> None:
+    with writer:
+        full()
+
+
+def test_what_cannot_be_written_names_the_target_and_not_the_draft(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"/file: cannot be written: No space left on device$"):
+        write_with(atomic_file(tmp_path / "file"))
+    with pytest.raises(FileError, match=r"/model: cannot be written: No space left on device$"):
+        write_with(atomic_folder(tmp_path / "model"))
+    with (
+        pytest.raises(FileError, match=r"/model/part\.json: cannot be written: No space"),
+        atomic_folder(tmp_path / "model") as draft,
+    ):
+        write_with(atomic_file(draft / "part.json"))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileError, match="/folder: cannot be written: Is a directory"):
+        write_files(tmp_path, {"folder": Path.touch})
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_tensors_that_cannot_be_written(tmp_path: Path) -> None:
+    """safetensors has an error of its own for what the system refuses."""
+    with pytest.raises(OSError, match="No such file or directory"):
+        save_tensors(tmp_path / "missing" / "w.safetensors", {"w": np.ones(3)})
+
+
+def test_files_that_belong_together_appear_together(tmp_path: Path) -> None:
+    writers: dict[str, Callable[[Path], object]] = {"one": Path.touch, "two": full}
+    with pytest.raises(FileError, match="two: cannot be written"):
+        write_files(tmp_path / "a" / "b", writers)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").touch()
+    with pytest.raises(FileError, match="two"):
+        write_files(tmp_path, writers)
+    assert write_files(tmp_path, {"one": Path.touch}) == [tmp_path / "one"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "one"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(FileError, match="cannot be made: Not a directory"),
+        new_folder(tmp_path / "file" / "a"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["m.pt", "m.KERAS", "m.tar.gz", "file", "missing/m"])
+def test_names_of_no_folder(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="folder"):
+        check_folder_name(tmp_path / name)
+
+
+def test_names_of_folders(tmp_path: Path) -> None:
+    (tmp_path / "old.h5").mkdir()
+    for name in ("model", "model-1.5", "old.h5"):
+        check_folder_name(tmp_path / name)

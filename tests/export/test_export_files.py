@@ -62,7 +62,7 @@ def test_same_graph_same_bytes(graph, tmp_path):
 def test_refuses_to_overwrite(graph, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_text("mine")
-    with pytest.raises(FileError, match=r"model\.onnx: exists already.*--force"):
+    with pytest.raises(FileError, match=r"model\.onnx: exists already; use overwrite=True"):
         export.write(graph, path)
     assert path.read_text() == "mine"
     export.write(graph, path, overwrite=True)
@@ -169,7 +169,7 @@ def test_importing_export_loads_no_package_it_may_not_need():
 @pytest.mark.parametrize("package", ["onnx", "onnx_ir"])
 def test_a_missing_package_is_named_with_its_remedy(package, graph, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    remedy = rf"(exporting to ONNX|tracing an ONNX file) needs {package}, .*pip install 'biport\[export\]'"
+    remedy = rf"(exporting to ONNX|tracing an ONNX file) needs {package}, .*pip install onnx onnx-ir tf2onnx"
     for call in (
         lambda: export.write(graph, tmp_path / "model.onnx"),
         lambda: export.write_decoder(graph, tmp_path / "decoder"),

@@ -167,6 +167,38 @@ def test_a_run_that_is_not_the_same(session, model, graph, source, tmp_path):
         score(session, source, tmp_path / "o.parquet")
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".npz"])
+def test_what_fails_before_its_first_row_leaves_everything_as_it_was(
+    suffix, session, source, tmp_path, monkeypatch
+):
+    folder, bad = tmp_path / "results", tmp_path / "bad.csv"
+    folder.mkdir()
+    output = folder / f"scores{suffix}"
+    bad.write_text("colour\nred\n")
+    with pytest.raises(FileError, match="text"):
+        score(session, bad, output)
+    assert list(folder.iterdir()) == []
+
+    opened = Path.open
+
+    def full(self, mode="r", *more, **options):
+        if mode.startswith("a"):
+            raise OSError(28, "No space left on device")
+        return opened(self, mode, *more, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", full)
+        with pytest.raises(FileError, match=f"scores{suffix}: cannot be written: No space left"):
+            score(session, source, output)
+    assert list(folder.iterdir()) == []
+
+    score(session, source, output)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FileError, match="text"):
+        score(session, bad, output, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_steps_do_not_fit_into_one_array(tmp_path, source):
     rng = np.random.default_rng(1)
     graph = chain(rng, lstm(rng, I, H, return_sequences=True))

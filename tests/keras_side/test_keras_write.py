@@ -14,7 +14,7 @@ import pytest
 
 import keras_side
 from biport import ops, reference
-from biport.errors import InputError, UnsupportedError
+from biport.errors import FileError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from keras_side.registry import WRITERS
 from testing import graphs
@@ -269,7 +269,7 @@ def test_a_failed_save_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest
         raise OSError("disk full")
 
     monkeypatch.setattr(keras.Model, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(FileError, match="cannot be written: disk full"):
         keras_side.save(simple(), path, overwrite=True)
     assert path.read_text() == "mine"
     assert sorted(tmp_path.iterdir()) == [path]

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from biport.app.bench.run import Race
 from biport.app.bench.run import race as run_race
 from biport.app.progress import show_progress
-from biport.errors import InputError, MissingDependencyError
-from biport.files import atomic_file, check_target
+from biport.errors import Argument, InputError, MissingDependencyError
+from biport.extras import missing
+from biport.files import check_folder_name, check_target, write_files
 from biport.graph import Graph
 
 
 def run_command(
     graph: Graph,
     *,
+    name: str,
     batches: str,
     steps: str,
     forms: Sequence[str],
@@ -35,11 +37,10 @@ def run_command(
         InputError: an option is none, or the folder is there already.
     """
     if output is not None:
+        check_folder_name(output)
         check_target(output, force)
-        if output.is_file():
-            raise InputError(f"{output}: is a file; the figures go into a folder")
     options: dict[str, Any] = {"forms": forms} if forms else {}
-    sizes = {"batches": _numbers("--batches", batches), "steps": _numbers("--steps", steps)}
+    sizes = {"batches": _numbers("batches", batches), "steps": _numbers("steps", steps)}
     with show_progress(quiet) as display:
         measured = run_race(
             graph,
@@ -47,37 +48,45 @@ def run_command(
             threads=threads,
             seconds=seconds,
             seed=seed,
-            progress=lambda size: display.update(f"measuring {size}"),
+            progress=lambda size: display.step(f"measuring {size}"),
             **options,
         )
     lines = [measured.text]
     if output is not None:
-        lines += [f"written: {path}" for path in write(measured, output)]
-    return measured.to_json(), "\n".join(lines)
+        lines += [f"written: {path}" for path in write(measured, output, name)]
+    return _data(measured, name), "\n".join(lines)
 
 
-def _numbers(option: str, text: str) -> list[int]:
+def _data(measured: Race, name: str) -> dict[str, Any]:
+    return {"model": name, **measured.to_json()}
+
+
+def _numbers(name: str, text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise InputError(f"{option} {text}: should be numbers with commas between them") from error
+        raise InputError(Argument(name, text), ": should be numbers with commas between them") from error
 
 
-def write(race: Race, folder: Path) -> list[Path]:
-    """``bench.json``, ``bench.md`` and, where matplotlib is installed, ``bench.png``."""
-    folder.mkdir(exist_ok=True)
-    texts = {"bench.json": json.dumps(race.to_json(), indent=1), "bench.md": f"{race.text}\n"}
-    for name, text in texts.items():
-        with atomic_file(folder / name) as draft:
-            draft.write_text(text)
-    written = [folder / name for name in texts]
+def write(race: Race, folder: Path, name: str) -> list[Path]:
+    """``bench.json``, ``bench.md`` and, where matplotlib is there, ``bench.png``; ``name`` is the model's."""
+    text, data = f"# {name}\n\n{race.text}\n", json.dumps(_data(race, name), indent=1)
+    writers: dict[str, Callable[[Path], object]] = {
+        "bench.json": lambda path: path.write_text(data),
+        "bench.md": lambda path: path.write_text(text),
+    }
     with contextlib.suppress(MissingDependencyError):
-        written.append(draw(race, folder / "bench.png"))
-    return written
+        figure = draw(race, name)
+        writers["bench.png"] = lambda path: figure.savefig(path, dpi=150)
+    return write_files(folder, writers)
 
 
-def draw(race: Race, path: Path) -> Path:
+def draw(race: Race, model: str) -> Any:
     """A picture: a group of bars for each size, a bar for each form, milliseconds on a logarithmic axis.
+
+    Args:
+        race: what was measured.
+        model: what its model is called.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -85,8 +94,8 @@ def draw(race: Race, path: Path) -> Path:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependencyError("'matplotlib' is not installed: pip install 'biport[all]'") from error
-    figure = Figure(figsize=(2 + 1.6 * len(race.cells), 4.5), layout="constrained")
+        raise missing("'matplotlib' is not installed", "train") from error
+    figure = Figure(figsize=(4 + 1.6 * len(race.cells), 4.5), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(race.names)
     for number, name in enumerate(race.names):
@@ -99,8 +108,7 @@ def draw(race: Race, path: Path) -> Path:
     axes.set_yscale("log")
     axes.set_ylabel("milliseconds a batch (median)")
     axes.grid(axis="y", alpha=0.3)
-    axes.set_title(race.machine.partition(";")[0], fontsize=9)
-    axes.legend(fontsize=8, ncols=2)
-    with atomic_file(path) as draft:
-        figure.savefig(draft, dpi=120)
-    return path
+    axes.set_title(f"{model}\n{race.machine.partition(';')[0]}", fontsize=9)
+    # Beside the bars, of which any may be as high as the picture.
+    figure.legend(loc="outside right upper", fontsize=8)
+    return figure

@@ -1,69 +1,183 @@
-"""What all commands share: the app, common options, results, errors."""
+"""The app, and what becomes of a command: its result, or its failure as one message and an exit code."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
-from typing import Annotated, Any
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from biport.errors import BiportError, MissingDependencyError, UnsupportedError
+from biport.app.cli.names import check_packages, spelled
+from biport.app.cli.quiet import quiet_tensorflow
+from biport.errors import BiportError, FileError, InputError, UnsupportedError
+from biport.extras import missing_module
+from biport.files import reason
 from biport.version import __version__
+
+EXIT_CODES = (
+    "0 fine; 1 something differs; 2 bad usage or input, or a file cannot be read or written; 3 the model is "
+    "not supported; 4 a fault of biport itself; 130 interrupted"
+)
+UsageError: type[Any] = typer.BadParameter.__bases__[0]
+"""Of typer's parser, which may be a package of its own or part of typer."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command gives back, for a program and for a person.
+
+    Args:
+        data: with ``--json``, the document on standard output.
+        text: without it, what stands there.
+        exit_code: of `EXIT_CODES`.
+    """
+
+    data: dict[str, Any]
+    text: str
+    exit_code: int = 0
+
+
+class InterruptedCommandError(BiportError):
+    """Somebody pressed Ctrl-C."""
+
+    exit_code = 130
+
+
+class OutputError(FileError):
+    """Standard output takes nothing."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"standard output: cannot be written: {reason(error)}")
+
+
+class Command(TyperCommand):
+    """A command that returns a `Result`: nothing else reaches standard output, whoever prints."""
+
+    def invoke(self, ctx: Any) -> NoReturn:
+        """Run it, and print what it gives."""
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                result: Result = super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise InterruptedCommandError("interrupted") from error
+        if ctx.params.get("as_json"):
+            print_out(json.dumps(result.data, indent=1, allow_nan=False))
+        else:
+            print_out(result.text)
+        raise typer.Exit(result.exit_code)
+
+
+class Commands(TyperGroup):
+    """All commands; the one way from a failure to a message and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> NoReturn:
+        """Run the command that ``args`` name, and end with its exit code."""
+        given = (sys.argv[1:] if args is None else list(args)) or ["--help"]
+        try:
+            check_packages()
+            code = super().main(given, *more, **options | {"standalone_mode": False})
+            flush()
+        except (Exception, SystemExit) as error:
+            failure = _failure(error)
+            if failure is None:
+                raise
+            self._fail(failure, given)
+        sys.exit(code or 0)
+
+    def _fail(self, error: BiportError, given: Sequence[str]) -> NoReturn:
+        command = next((self.commands[word] for word in given if word in self.commands), None)
+        message = error.told(spelled(command))
+        own = given[: given.index("--")] if "--" in given else given
+        if "--json" in own and not isinstance(error, OutputError):
+            data: dict[str, Any] = {"kind": type(error).__name__, "message": message}
+            if isinstance(error, UnsupportedError):
+                data["reasons"] = error.reasons()
+            print_error(data)
+        else:
+            _print_err(message if error.exit_code == 130 else f"error: {message}")
+        sys.exit(error.exit_code)
+
+
+def _failure(error: BaseException) -> BiportError | None:
+    """What is told of an exception; ``None`` where it is not for here."""
+    if isinstance(error, BiportError):
+        return error
+    if isinstance(error, UsageError):
+        ctx = error.ctx  # type: ignore[attr-defined]
+        more = f"; {ctx.command_path} --help says more" if ctx is not None else ""
+        return InputError(error.format_message().rstrip(".").replace("\n", " ") + more)  # type: ignore[attr-defined]
+    if isinstance(error, ModuleNotFoundError):
+        return missing_module(error.name or str(error))
+    if isinstance(error, SystemExit) and isinstance(error.__context__, OSError):
+        # What typer makes of a pipe that nobody reads from any more.
+        return OutputError(error.__context__)
+    return FileError(reason(error)) if isinstance(error, OSError) else None
+
+
+def print_out(text: str) -> None:
+    """Print to standard output.
+
+    Raises:
+        OutputError: it cannot be written to.
+    """
+    try:
+        typer.echo(text)
+    except OSError as error:
+        _close_out(error)
+    flush()
+
+
+def print_error(data: dict[str, Any]) -> None:
+    """Print what a program is told of a failure; a person, where no program reads it."""
+    try:
+        print_out(json.dumps({"error": data}, indent=1))
+    except OutputError:
+        _print_err(f"error: {data['message']}")
+
+
+def _print_err(text: str) -> None:
+    with contextlib.suppress(OSError):
+        typer.echo(text, err=True)
+
+
+def flush() -> None:
+    """Have standard output take what was printed; raises like `print_out`."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _close_out(error)
+
+
+def _close_out(error: OSError) -> NoReturn:
+    # What is left in the buffer would fail once more when the process ends.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise OutputError(error) from error
+
 
 app = typer.Typer(
     name="biport",
+    cls=Commands,
     help="Port recurrent models between Keras, PyTorch and ONNX, and prove that they compute the same thing.",
-    no_args_is_help=True,
-    add_completion=False,
+    epilog=f"Exit codes: {EXIT_CODES}.",
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", help="The model.to_json() that goes with an .h5 file of weights alone.", metavar="JSON"
-    ),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace the output if it is there already.")]
 
-
-def say(as_json: bool, data: dict[str, Any], text: str) -> None:
-    """Print a result for a person, or for a program."""
-    typer.echo(json.dumps(data, indent=1, allow_nan=False) if as_json else text)
-
-
-def report_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn biport's errors into one line on stderr, or a JSON document, and an exit code."""
-
-    @wraps(command)
-    def run(*args: Any, **options: Any) -> None:
-        try:
-            command(*args, **options)
-        except BiportError as error:
-            _fail(error, options.get("as_json", False))
-        except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            missing = MissingDependencyError(f"{package!r} is not installed: pip install 'biport[all]'")
-            _fail(missing, options.get("as_json", False))
-
-    return run
-
-
-def _fail(error: BiportError, as_json: bool) -> None:
-    if as_json:
-        data: dict[str, Any] = {"kind": type(error).__name__, "message": str(error)}
-        if isinstance(error, UnsupportedError):
-            data["reasons"] = error.reasons()
-        typer.echo(json.dumps({"error": data}, indent=1))
-    else:
-        typer.echo(f"error: {error}", err=True)
-    raise typer.Exit(error.exit_code)
+def command(
+    panel: str, *examples: str, name: str | None = None
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Add a command to the app, with examples below its help."""
+    lines = ["Examples:", *examples, f"Exit codes: {EXIT_CODES}."]
+    return app.command(name, cls=Command, rich_help_panel=panel, epilog="\n\n".join(lines))
 
 
 def _version(wanted: bool) -> None:
@@ -78,7 +192,7 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet_tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 

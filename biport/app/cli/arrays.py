@@ -22,7 +22,7 @@ def load_inputs(path: Path) -> Any:
     import numpy as np
 
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: is a folder" if path.is_dir() else f"{path}: no such file")
     # Anything else numpy takes for a pickle, and says how to load that unsafely.
     if file_kind(path) not in (FileKind.ARRAYS, FileKind.DAMAGED_ZIP):
         raise foreign(path, "a file of arrays (.npz or .npy)")

@@ -7,28 +7,41 @@ from typing import Annotated, Any
 
 import typer
 
-from biport.app.cli.app import ConfigFile, Force, Json, app, import_torch_first, report_errors, say
+from biport.app.cli.app import Result, command, import_torch_first
 from biport.app.cli.arrays import load_inputs
 from biport.app.cli.models import read_source
+from biport.app.cli.options import (
+    ConfigFile,
+    Device,
+    Force,
+    Json,
+    Model,
+    Seed,
+    input_option,
+    output_option,
+)
 from biport.errors import InputError
 from biport.file_kind import FileKind, file_kind
 
+PANEL = "Looking, comparing, measuring"
 
-@app.command()
-@report_errors
+
+@command(PANEL, "biport inspect old.h5", "biport inspect model.onnx --json")
 def inspect(
-    source: Annotated[Path, typer.Argument(help="A .keras, .h5 or .onnx file, or a bundle folder.")],
+    source: Annotated[
+        Path, typer.Argument(help="A .keras, .h5 or .onnx file, or a bundle folder.", metavar="MODEL")
+    ],
     config: ConfigFile = None,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Show what is in a model file: layers, shapes, masks, parameters, and what would stop a port."""
     from biport.app.other_route import MAY_WRITE, advise
 
     inspection = _inspect(source, config)
     if inspection.problem is not None:
         advise(inspection.problem, source, f"biport export {source} --route auto {MAY_WRITE}")
-    say(as_json, inspection.to_json(), inspection.text)
-    raise typer.Exit(0 if inspection.problem is None else inspection.problem.exit_code)
+    code = 0 if inspection.problem is None else inspection.problem.exit_code
+    return Result(inspection.to_json(), inspection.text, code)
 
 
 def _inspect(source: Path, config: Path | None) -> Any:
@@ -52,17 +65,24 @@ def _inspect(source: Path, config: Path | None) -> Any:
     return keras_side.inspect(source, config)
 
 
-@app.command()
-@report_errors
+@command(
+    PANEL,
+    "biport verify model.keras ported/ model.onnx",
+    "biport verify model.keras model.onnx --trace",
+    "biport verify model.keras model.onnx --input tokens.npz",
+)
 def verify(
     models: Annotated[
-        list[Path], typer.Argument(help="Two or more .keras or .h5 files, bundle folders and .onnx files.")
+        list[Path],
+        typer.Argument(
+            help="Two or more .keras or .h5 files, bundle folders and .onnx files.", metavar="MODEL..."
+        ),
     ],
     config: ConfigFile = None,
     inputs: Annotated[
-        Path | None, typer.Option("--input", help="An .npz of inputs by name, or an .npy for a single one.")
+        Path | None, input_option("An .npz of inputs by name, or an .npy for a single one.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the random inputs.")] = 0,
+    seed: Seed = 0,
     float64: Annotated[
         bool, typer.Option("--float64", help="Also compare in float64, where a form can compute in it.")
     ] = False,
@@ -74,8 +94,9 @@ def verify(
         typer.Option("--gradients", help="Also compare the gradients of every weight, where a form has any."),
     ] = False,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
+    from biport.app.progress import show_progress
     from biport.app.verify import verify as verify_models
 
     if len(models) < 2:
@@ -86,23 +107,27 @@ def verify(
     if any(path.is_dir() for path in models):
         import_torch_first()
     arrays = None if inputs is None else load_inputs(inputs)
-    report = verify_models(
-        *models,
-        inputs=arrays,
-        seed=seed,
-        float64=float64,
-        trace=trace,
-        gradients=gradients,
-        config=config,
-    )
-    say(as_json, report.to_json(), report.table)
-    raise typer.Exit(0 if report.ok else 1)
+    with show_progress(as_json) as display:
+        report = verify_models(
+            *models,
+            inputs=arrays,
+            seed=seed,
+            float64=float64,
+            trace=trace,
+            gradients=gradients,
+            config=config,
+            progress=display.step,
+        )
+    return Result(report.to_json(), report.table, 0 if report.ok else 1)
 
 
-@app.command()
-@report_errors
+@command(
+    PANEL,
+    "biport bench model.keras -o times/",
+    "biport bench model.keras --form fused --form torch --batches 1,64 --steps 100",
+)
 def bench(
-    source: Annotated[Path, typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.")],
+    source: Model,
     batches: Annotated[str, typer.Option(help="Rows of a batch, with commas.")] = "1,8,32",
     steps: Annotated[str, typer.Option(help="Steps of the longest row, with commas.")] = "50,200",
     form: Annotated[
@@ -114,20 +139,19 @@ def bench(
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="For one operator, of every form.")] = 1,
     seconds: Annotated[float, typer.Option(help="For each size.")] = 2.0,
-    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A folder for bench.json, bench.md and bench.png.")
-    ] = None,
+    seed: Seed = 0,
+    output: Annotated[Path | None, output_option("A folder for bench.json, bench.md and bench.png.")] = None,
     config: ConfigFile = None,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Time a model in Keras, torch and onnxruntime side by side in one run: medians and ratios."""
     from biport.app.bench.command import run_command
 
     graph, _ = read_source(source, config)
     data, text = run_command(
         graph,
+        name=source.name,
         batches=batches,
         steps=steps,
         forms=form or (),
@@ -138,11 +162,15 @@ def bench(
         force=force,
         quiet=as_json,
     )
-    say(as_json, data, text)
+    return Result(data, text)
 
 
-@app.command()
-@report_errors
+@command(
+    PANEL,
+    "biport matrix --quick -o found/",
+    "biport matrix --cell LSTM --mask right --form torch",
+    "biport matrix --quick --mutate",
+)
 def matrix(
     cell: Annotated[
         list[str] | None,
@@ -163,16 +191,15 @@ def matrix(
     mutate: Annotated[
         bool, typer.Option("--mutate", help="Plant faults, and tell whether the matrix finds them.")
     ] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda, for torch and onnxruntime.")] = "cpu",
+    device: Device = "cpu",
     jobs: Annotated[int, typer.Option(min=1, help="Processes that share the work.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    seed: Seed = 0,
     output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="A folder for matrix.json, matrix.xml (JUnit) and matrix.html."),
+        Path | None, output_option("A folder for matrix.json, matrix.xml (JUnit) and matrix.html.")
     ] = None,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Run every kind of recurrent layer, setting and mask in every form against the float64 oracle."""
     from biport.app.matrix.command import run_command
 
@@ -190,8 +217,7 @@ def matrix(
         force=force,
         quiet=as_json,
     )
-    say(as_json, data, text)
-    raise typer.Exit(0 if ok else 1)
+    return Result(data, text, 0 if ok else 1)
 
 
 def _quiet_frameworks() -> None:
@@ -202,10 +228,9 @@ def _quiet_frameworks() -> None:
     import_torch_first()
 
 
-@app.command()
-@report_errors
-def layers(as_json: Json = False) -> None:
+@command(PANEL, "biport layers")
+def layers(as_json: Json = False) -> Result:
     """Print what is supported, by the names of Keras and torch."""
     from biport.app.support import SUPPORT, support_table
 
-    say(as_json, {"layers": [row.to_json() for row in SUPPORT]}, support_table())
+    return Result({"layers": [row.to_json() for row in SUPPORT]}, support_table())

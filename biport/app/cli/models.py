@@ -8,7 +8,7 @@ from typing import Any
 
 from biport.errors import InputError
 from biport.file_kind import FileKind, file_kind
-from biport.files import check_folder
+from biport.files import check_folder, check_folder_name
 
 
 class Target(StrEnum):
@@ -41,9 +41,16 @@ def check_output(source: Path, to: Target, output: Path) -> None:
     Raises:
         InputError: it is one.
     """
+    check_source_kept(source, to, output)
+    if to is Target.TORCH:
+        check_folder_name(output)
+    check_folder(output)
+
+
+def check_source_kept(source: Path, to: Target, output: Path) -> None:
+    """Refuse an output of another suffix, or that is the source; raises like `check_output`."""
     suffix = {Target.KERAS: ".keras", Target.ONNX: ".onnx"}.get(to)
     if suffix is not None and output.suffix != suffix:
-        raise InputError(f"{output}: --to {to} writes a file that ends in {suffix}")
+        raise InputError(f"{output}: a model for {to} is written to a file that ends in {suffix}")
     if source.exists() and output.exists() and source.samefile(output):
         raise InputError(f"{output}: is the source; biport never writes over its input")
-    check_folder(output)

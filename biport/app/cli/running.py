@@ -7,50 +7,58 @@ from typing import Annotated, Any
 
 import typer
 
-from biport.app.cli.app import Force, Json, app, report_errors, say
+from biport.app.cli.app import Result, command
 from biport.app.cli.arrays import load_inputs, save_arrays
+from biport.app.cli.options import INPUT, OUTPUT, Device, Force, Json, input_option, output_option
 from biport.errors import InputError
 from biport.files import check_target
 
+PANEL = "Models at work"
 
-@app.command()
-@report_errors
+
+@command(
+    PANEL,
+    "biport run model.onnx --input tokens.npz -o out.npz",
+    "biport run model.onnx --input reviews.csv --text review -o scores.csv",
+    "biport run model.onnx --input reviews.csv -o scores.csv --resume",
+)
 def run(
-    model: Annotated[Path, typer.Argument(help="An .onnx file.")],
+    model: Annotated[Path, typer.Argument(help="An .onnx file.", metavar="MODEL")],
     inputs: Annotated[
         Path,
-        typer.Option(
-            "--input", help="Texts in a .txt, .csv or .jsonl; or an .npz of inputs by name, an .npy for one."
-        ),
+        input_option("Texts in a .txt, .csv or .jsonl; or an .npz of inputs by name, an .npy for one."),
     ],
     output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="An .npz for the outputs, by name; of texts .csv or .jsonl."),
+        Path | None, output_option("An .npz for the outputs, by name; of texts .csv or .jsonl.")
     ] = None,
     text: Annotated[
-        str | None, typer.Option("--text", help="The column or key of the texts.", metavar="NAME")
+        str | None,
+        typer.Option("--text", help="The column or key of the texts.", metavar="NAME", rich_help_panel=INPUT),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on behind the rows that an earlier run has written.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on behind the rows that an earlier run has written.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Run an ONNX model on the texts or the arrays of a file."""
     from biport.app.run import TEXTS, run_corpus
 
     if inputs.suffix in TEXTS:
         where = {"column": text, "device": device, "resume": resume, "overwrite": force}
-        return say(as_json, *run_corpus(model, inputs, output, **where, quiet=as_json))
+        return Result(*run_corpus(model, inputs, output, **where, quiet=as_json))
     if resume or text is not None:
         raise InputError(f"{inputs}: --resume and --text go with texts, {', '.join(TEXTS)}")
-    return _run_arrays(model, inputs, output, device, force, as_json)
+    return _run_arrays(model, inputs, output, device, force)
 
 
-def _run_arrays(
-    model: Path, inputs: Path, output: Path | None, device: str, force: bool, as_json: bool
-) -> None:
+def _run_arrays(model: Path, inputs: Path, output: Path | None, device: str, force: bool) -> Result:
     import time
 
     from export import Session
@@ -70,11 +78,11 @@ def _run_arrays(
         "model": str(model),
         "milliseconds": milliseconds,
         "outputs": {name: _plain(array) for name, array in results.items()},
-        "written": None if output is None else str(output),
+        "output": None if output is None else str(output),
     }
     lines = [f"{name} {array.dtype} {array.shape}\n{array}" for name, array in results.items()]
     written = [] if output is None else [f"written to {output}"]
-    say(as_json, data, "\n".join([*lines, f"{milliseconds:.1f} ms", *written]))
+    return Result(data, "\n".join([*lines, f"{milliseconds:.1f} ms", *written]))
 
 
 def _plain(array: Any) -> dict[str, Any]:
@@ -87,28 +95,40 @@ def _plain(array: Any) -> dict[str, Any]:
     return {"shape": list(array.shape), "dtype": array.dtype.name, "values": values.tolist()}
 
 
-@app.command()
-@report_errors
+@command(
+    PANEL,
+    'biport translate run-torch "3rd of March, 2021"',
+    "biport translate run-torch --input pairs.tsv --width 4",
+)
 def translate(
-    run: Annotated[Path, typer.Argument(help="A folder of biport train seq2seq.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="What to translate.")] = None,
-    source: Annotated[Path | None, typer.Option("--input", help="A file with one text a line.")] = None,
+    run: Annotated[Path, typer.Argument(help="A folder of biport train seq2seq.", metavar="RUN")],
+    texts: Annotated[list[str] | None, typer.Argument(help="What to translate.", metavar="TEXT...")] = None,
+    inputs: Annotated[
+        Path | None,
+        input_option("Texts in a .txt, .csv or .jsonl; or pairs in a .tsv, whose first column is read."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", help="The column or key of the texts.", metavar="NAME", rich_help_panel=INPUT),
+    ] = None,
     form: Annotated[str, typer.Option(help="What runs it: onnx, torch, keras or numpy.")] = "onnx",
     width: Annotated[int, typer.Option(min=1, help="Of the beam; 1 is greedy.")] = 1,
     length_penalty: Annotated[float, typer.Option(min=0, help="Of a beam; longer gains.")] = 0.6,
     max_length: Annotated[int, typer.Option(min=1, help="Tokens written at most.")] = 100,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Write the sequence that a trained model makes of each text, a line each."""
     from biport.app.translate import run_command
 
-    data, text = run_command(
+    data, translated = run_command(
         run,
         texts or (),
-        source=source,
+        inputs=inputs,
+        column=text,
         form=form,
         width=width,
         length_penalty=length_penalty,
         max_length=max_length,
+        quiet=as_json,
     )
-    say(as_json, data, text)
+    return Result(data, translated)

@@ -10,8 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from biport.app.cli.app import Force, Json, app, report_errors, say
+from biport.app.cli.app import Result, command
+from biport.app.cli.options import INPUT, OUTPUT, Force, Json, Seed, output_option
 from biport.errors import InputError
+from biport.files import check_folder_name, new_folder
+
+PANEL = "Models from data"
 
 
 class Demo(StrEnum):
@@ -22,18 +26,15 @@ class Demo(StrEnum):
     TAGGER = "tagger"
 
 
-@app.command()
-@report_errors
+@command(PANEL, "biport demo", "biport demo seq2seq -o dates/ --epochs 3")
 def demo(
     which: Annotated[Demo, typer.Argument(help="Which model.")] = Demo.SENTIMENT,
-    output: Annotated[Path, typer.Option("-o", "--output", help="An empty folder, made if missing.")] = Path(
-        "biport-demo"
-    ),
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of training.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the data, the weights and the training.")] = 0,
+    output: Annotated[Path, output_option("An empty folder, made if missing.")] = Path("biport-demo"),
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.")] = None,
+    seed: Seed = 0,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Train a Keras BiLSTM, port it to PyTorch and ONNX, and compare all of them."""
     match which:
         case Demo.SENTIMENT:
@@ -42,9 +43,10 @@ def demo(
             from biport.app.demo.seq2seq import run_demo
         case Demo.TAGGER:
             from biport.app.demo.tagger import run_demo
-    result = run_demo(output, epochs=epochs, seed=seed, force=force, quiet=as_json)
-    say(as_json, result.to_json(), result.text)
-    raise typer.Exit(0 if result.ok else 1)
+    check_folder_name(output)
+    with new_folder(output):
+        result = run_demo(output, epochs=epochs, seed=seed, force=force, quiet=as_json)
+    return Result(result.to_json(), result.text, 0 if result.ok else 1)
 
 
 class Task(StrEnum):
@@ -76,31 +78,41 @@ class Dtype(StrEnum):
     FLOAT64 = "float64"
 
 
-@app.command()
-@report_errors
+@command(
+    PANEL,
+    "biport train sentiment --framework keras -o run-keras",
+    "biport train sentiment --framework torch -o run-torch --initial run-keras/initial",
+    "biport train sentiment --framework torch --data reviews.csv -o run --set merge=sum",
+    "biport train sentiment --framework keras -o run-keras --resume",
+)
 def train(
     task: Annotated[Task, typer.Argument(help="What for.")],
     framework: Annotated[Framework, typer.Option("--framework", help="What in.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A folder for the run.")],
+    output: Annotated[Path, output_option("A folder for the run.")],
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", help="reviews, imdb, tags, steps, dates, or a .csv, .jsonl, .tsv, aclImdb or imdb.npz."
+            "--data",
+            help="reviews, imdb, tags, steps, dates, or a .csv, .jsonl, .tsv, aclImdb or imdb.npz.",
+            rich_help_panel=INPUT,
         ),
     ] = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="A recipe by name; by default the task's.")
     ] = None,
-    init: Annotated[
+    initial: Annotated[
         Path | None,
-        typer.Option("--init", help="Start from these weights: a bundle folder or a .keras file."),
+        typer.Option(
+            "--initial",
+            "--init",
+            help="Start from these weights: a bundle folder or a .keras file.",
+            rich_help_panel=INPUT,
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Rows a batch.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="That of the first step.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of generated data, the order of batches, and the first weights.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Rows to train on.")] = None,
     tags: Annotated[Tags | None, typer.Option("--tags", help="Two tags or several, for a tagger.")] = None,
     dtype: Annotated[Dtype | None, typer.Option("--dtype", help="By default the recipe's, float32.")] = None,
@@ -109,11 +121,14 @@ def train(
         typer.Option("--set", help="A setting of the model, NAME=VALUE, the value as in JSON; repeated."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, bit for bit.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the run in the folder, bit for bit.", rich_help_panel=OUTPUT
+        ),
     ] = False,
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Train a model by a recipe, the same one in either framework."""
     from biport.app.train.command import run_training
     from biport.training.recipes import find_recipe
@@ -128,17 +143,17 @@ def train(
         dtype=dtype and dtype.value,
     )
     chosen = chosen.setting(_settings(settings or ()))
-    result, text, code = run_training(
-        chosen,
-        framework=framework.value,
-        output=output,
-        initial=init,
-        resume=resume,
-        force=force,
-        quiet=as_json,
+    return Result(
+        *run_training(
+            chosen,
+            framework=framework.value,
+            output=output,
+            initial=initial,
+            resume=resume,
+            force=force,
+            quiet=as_json,
+        )
     )
-    say(as_json, result, text)
-    raise typer.Exit(code)
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:
@@ -155,13 +170,18 @@ def _settings(pairs: Sequence[str]) -> dict[str, Any]:
     return chosen
 
 
-@app.command("compare-merges")
-@report_errors
+@command(
+    PANEL,
+    "biport compare-merges -o merges/",
+    "biport compare-merges --data reviews --recipe reviews --limit 400 --epochs 2 -o merges/",
+    name="compare-merges",
+)
 def compare_merges(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="A folder for the runs, made or gone on with.")
-    ],
-    data: Annotated[str, typer.Option("--data", help="reviews, imdb, or a file as for train.")] = "imdb",
+    output: Annotated[Path, output_option("A folder for the runs, made or gone on with.")],
+    data: Annotated[
+        str,
+        typer.Option("--data", help="reviews, imdb, or a file as for train.", rich_help_panel=INPUT),
+    ] = "imdb",
     recipe: Annotated[str, typer.Option("--recipe", help="A recipe of train sentiment.")] = "imdb-sum",
     framework: Annotated[
         list[Framework] | None, typer.Option("--framework", help="May be repeated; by default both.")
@@ -175,9 +195,9 @@ def compare_merges(
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Rows to train on.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the order of batches and the first weights.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.")] = None,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Train one classifier with each way of merging its directions, in each framework, and compare them."""
     from biport.app.train.merges import MERGES
     from biport.app.train.merges import compare_merges as compare
@@ -186,26 +206,25 @@ def compare_merges(
     for name, value in (("--epochs", epochs), ("--limit", limit), ("--seed", seed)):
         options += [] if value is None else [name, str(value)]
     options += [] if masked is None else ["--set", f"masked={json.dumps(masked)}"]
-    result, text = compare(
-        options,
-        frameworks=[one.value for one in framework or list(Framework)],
-        merges=merge or MERGES,
-        output=output,
-        told=lambda line: None if as_json else typer.echo(line, err=True),
+    return Result(
+        *compare(
+            options,
+            frameworks=[one.value for one in framework or list(Framework)],
+            merges=merge or MERGES,
+            output=output,
+            told=lambda line: None if as_json else typer.echo(line, err=True),
+        )
     )
-    say(as_json, result, text)
 
 
-@app.command()
-@report_errors
+@command(PANEL, "biport curves run-torch run-keras -o both.png")
 def curves(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of biport train.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .png, .svg or .pdf file.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of biport train.", metavar="RUN...")],
+    output: Annotated[Path, output_option("A .png, .svg or .pdf file.")],
     force: Force = False,
     as_json: Json = False,
-) -> None:
+) -> Result:
     """Draw loss and accuracy of one run or several over their epochs."""
     from biport.app.train.command import run_curves
 
-    data, text = run_curves(runs, output, force)
-    say(as_json, data, text)
+    return Result(*run_curves(runs, output, force))

@@ -10,7 +10,8 @@ from typing import Any
 from biport import bundle
 from biport.app.train.command import run_training
 from biport.data.json_file import write_json
-from biport.errors import InputError
+from biport.errors import Argument, InputError
+from biport.files import check_folder_name
 from biport.graph import Graph
 from biport.training import folder as files
 from biport.training.recipe import Recipe
@@ -22,17 +23,18 @@ def prepare(output: Path, own: Sequence[str], force: bool) -> None:
     Raises:
         InputError: it is no folder, or holds something else.
     """
-    if output.exists() and not output.is_dir():
-        raise InputError(f"{output}: is not a folder")
+    check_folder_name(output)
     names = sorted(entry.name for entry in output.iterdir()) if output.exists() else []
     foreign = [name for name in names if name not in own]
-    if foreign or (names and not force):
-        advice = "give an empty folder" if foreign else "use --force to replace an earlier demo"
-        raise InputError(f"{output}: holds {', '.join((foreign or names)[:3])}; {advice}")
+    refusal = f"{output}: holds {', '.join((foreign or names)[:3])}; "
+    if foreign:
+        raise InputError(f"{refusal}give an empty folder")
+    if names and not force:
+        raise InputError(f"{refusal}use ", Argument("force", True), " to replace an earlier demo")
     for name in names:
         path = output / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    output.mkdir(parents=True, exist_ok=True)
+    output.mkdir(exist_ok=True)
 
 
 def trained(recipe: Recipe, folder: Path, *, quiet: bool) -> Graph:

@@ -11,7 +11,10 @@ from biport.app.matrix.cases import Selection
 from biport.app.matrix.mutate import plant_mistakes
 from biport.app.matrix.run import run_matrix
 from biport.app.progress import ProgressDisplay, show_progress
+from biport.errors import Argument, InputError
 from biport.tables import text_table
+
+DEVICES = ("cpu", "cuda")
 
 
 def run_command(
@@ -32,6 +35,8 @@ def run_command(
     Raises:
         InputError: an unknown choice, or an output folder that is there already.
     """
+    if device not in DEVICES:
+        raise InputError(Argument("device", device), f": should be one of {', '.join(DEVICES)}")
     selection = Selection(quick=quick, **choices)
     if output is not None:
         files.check_output(output, force)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from biport.app.matrix import report
 from biport.app.matrix.mutate import Detection
 from biport.app.matrix.run import Outcome
 from biport.errors import MissingDependencyError
-from biport.files import atomic_file, check_target
+from biport.files import check_folder_name, check_target, write_files
 
 JSON, JUNIT, HTML, FAULTS = "matrix.json", "matrix.xml", "matrix.html", "faults.json"
 
@@ -20,33 +21,34 @@ def check_output(folder: Path, overwrite: bool) -> None:
     Raises:
         InputError: it is there and not to be replaced, is a file, or its own folder is missing.
     """
-    check_target(folder, overwrite and folder.is_dir(), "the files in it")
+    check_folder_name(folder)
+    check_target(folder, overwrite, "the files in it")
 
 
 def write_outcome(outcome: Outcome, folder: Path) -> list[str]:
-    """Write ``matrix.json``, ``matrix.xml`` (JUnit) and ``matrix.html``; each appears whole or not at all.
+    """Write ``matrix.json``, ``matrix.xml`` (JUnit) and ``matrix.html``: all of them appear, or none.
 
     Returns:
         A line for each of them: that it is written, or that what makes it is not installed.
     """
-    lines = [
-        _write(folder / JSON, json.dumps(report.to_json(outcome), indent=1).encode()),
-        _write(folder / JUNIT, report.to_junit(outcome)),
-    ]
+    contents = {
+        JSON: json.dumps(report.to_json(outcome), indent=1).encode(),
+        JUNIT: report.to_junit(outcome),
+    }
     try:
-        page = report.to_html(outcome)
+        contents[HTML] = report.to_html(outcome).encode()
     except MissingDependencyError as error:
-        return [*lines, f"no {HTML}: {error}"]
-    return [*lines, _write(folder / HTML, page.encode())]
+        return [*_write(folder, contents), f"no {HTML}: {error}"]
+    return _write(folder, contents)
 
 
 def write_detections(detections: list[Detection], folder: Path) -> list[str]:
     """Write ``faults.json``; a line that says so."""
-    return [_write(folder / FAULTS, json.dumps(report.detections_json(detections), indent=1).encode())]
+    return _write(folder, {FAULTS: json.dumps(report.detections_json(detections), indent=1).encode()})
 
 
-def _write(path: Path, content: bytes) -> str:
-    path.parent.mkdir(exist_ok=True)
-    with atomic_file(path) as draft:
-        draft.write_bytes(content)
-    return f"written: {path}"
+def _write(folder: Path, contents: Mapping[str, bytes]) -> list[str]:
+    writers = {
+        name: lambda path, content=content: path.write_bytes(content) for name, content in contents.items()
+    }
+    return [f"written: {path}" for path in write_files(folder, writers)]

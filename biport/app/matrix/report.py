@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from biport.app.matrix.mutate import Detection, missed, score
 from biport.app.matrix.run import Outcome, Result
 from biport.compare.tolerance import Verdict
-from biport.errors import MissingDependencyError
+from biport.extras import missing
 from biport.version import __version__
 
 PACKAGES = ("keras", "tensorflow", "torch", "onnx", "onnx-ir", "tf2onnx", "onnxruntime", "numpy")
@@ -159,7 +159,7 @@ def to_html(outcome: Outcome) -> str:
     try:
         import jinja2
     except ImportError as error:
-        raise MissingDependencyError("'jinja2' is not installed: pip install 'biport[matrix]'") from error
+        raise missing("'jinja2' is not installed", "matrix") from error
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("biport.app.matrix", "templates"), autoescape=True, trim_blocks=True

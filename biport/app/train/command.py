@@ -10,7 +10,7 @@ from typing import Any
 from biport import bundle
 from biport.app.progress import show_progress
 from biport.app.train.imdb import imdb_file
-from biport.errors import InputError, MissingDependencyError
+from biport.errors import Argument, InputError, MissingDependencyError
 from biport.graph import Graph
 from biport.training import folder as files
 from biport.training.curves import check_picture, draw_curves
@@ -60,7 +60,7 @@ def run_training(
     else:
         files.check_new(output, force)
     trainer_module = _side(framework)
-    data = load_data(recipe, imdb_file() if recipe.data == "imdb" else None)
+    data = load_data(recipe, imdb_file(quiet) if recipe.data == "imdb" else None)
     settings = {**recipe.settings, **data.sizes}
     model = trainer_module.build(recipe.family, settings, recipe.dtype, recipe.seed)
     trainer = trainer_module.Trainer(model, recipe.optimizer, recipe.clip_norm)
@@ -86,7 +86,7 @@ def run_training(
 def _side(framework: str) -> Any:
     """``keras_side.train`` or ``torch_side.train``, and never both."""
     if framework not in FRAMEWORKS:
-        raise InputError(f"framework={framework!r}: it is one of {', '.join(FRAMEWORKS)}.")
+        raise InputError(Argument("framework", framework), f": it is one of {', '.join(FRAMEWORKS)}.")
     if framework == "keras":
         from keras_side.require import require_keras
 
@@ -109,13 +109,13 @@ def _start(
     trainer: Trainer, recipe: Recipe, data: TaskData, framework: str, output: Path, initial: Path | None
 ) -> RunProgress:
     graph = trainer.graph()
-    files.clear(output)
-    for name, vocabulary in data.vocabularies.items():
-        vocabulary.save(output / name)
-    bundle.write(graph, output / files.INITIAL)
     progress = RunProgress()
-    write_checkpoint(output / files.LAST, trainer.state(), progress)
-    files.write_description(output, _description(framework, recipe, data, graph))
+    with files.started(output):
+        for name, vocabulary in data.vocabularies.items():
+            vocabulary.save(output / name)
+        bundle.write(graph, output / files.INITIAL)
+        write_checkpoint(output / files.LAST, trainer.state(), progress)
+        files.write_description(output, _description(framework, recipe, data, graph))
     return progress
 
 
@@ -175,7 +175,8 @@ def _finished(run: TrainingRun) -> tuple[dict[str, Any], str, int]:
     files.write_history(run.output, _history(run, test))
     notes = []
     try:
-        draw_curves({run.framework: run.progress.epochs}, run.output / files.CURVES)
+        title = files.model_name(run.output)
+        draw_curves({run.framework: run.progress.epochs}, run.output / files.CURVES, title)
     except MissingDependencyError as error:
         notes.append(f"no {files.CURVES}: {error}")
     lines = [
@@ -228,7 +229,7 @@ def run_curves(runs: Sequence[Path], output: Path, force: bool) -> tuple[dict[st
     # By the folders' names, where those are enough to tell them apart.
     short = len({run.name for run in runs}) == len(runs)
     histories = {run.name if short else str(run): files.read_history(run) for run in runs}
-    draw_curves(histories, output)
+    draw_curves(histories, output, ", ".join(dict.fromkeys(map(files.model_name, runs))))
     epochs = {label: len(history) for label, history in histories.items()}
     counted = ", ".join(f"{label} ({count} epochs)" for label, count in epochs.items())
     return {"output": str(output), "runs": epochs}, f"{output}: {counted}"

@@ -8,16 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+from biport.app.progress import show_progress
 from biport.data.imdb_rows import ADVICE
-from biport.errors import FileError, MissingDependencyError
+from biport.errors import FileError
+from biport.extras import missing
 
 LOAD = "from keras.datasets import imdb; imdb.load_data()"
 
 
-def imdb_file() -> Path:
+def imdb_file(quiet: bool = True) -> Path:
     """Keras' ``imdb.npz``, for `biport.data.imdb`, which makes of it the arrays that Keras makes.
 
     Keras runs in a process of its own: a run in torch loads none.
+
+    Args:
+        quiet: say nothing of a download.
 
     Raises:
         FileError: Keras could not get it.
@@ -27,14 +32,18 @@ def imdb_file() -> Path:
     if path.exists():
         return path
     if importlib.util.find_spec("keras") is None:
-        raise MissingDependencyError(
-            "'keras', which downloads IMDB, is not installed: pip install 'biport[keras]'"
-        )
+        raise missing("'keras', which downloads IMDB, is not installed", "keras")
+    with show_progress(quiet) as display:
+        display.step("having Keras download imdb.npz")
+        _download(path)
+    return path
+
+
+def _download(path: Path) -> None:
     run = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=False)
     if run.returncode or not path.exists():
         reason = (run.stderr.strip().splitlines() or ["it left no file"])[-1]
         raise FileError(f"imdb.npz: Keras could not get it ({reason}); {ADVICE}.")
-    return path
 
 
 def _keras_home() -> Path:

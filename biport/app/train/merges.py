@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biport.errors import FileError, InputError, MissingDependencyError
-from biport.files import check_folder
+from biport.data.json_file import write_json
+from biport.errors import Argument, FileError, InputError, MissingDependencyError
+from biport.extras import missing
+from biport.files import check_folder_name, new_folder
 from biport.tables import markdown_table
 from biport.training import folder as files
 from biport.training.curves import save_figure
@@ -71,26 +73,37 @@ def compare_merges(
     """
     unknown = [merge for merge in merges if merge not in MERGES]
     if unknown:
-        raise InputError(f"merge: {', '.join(unknown)}: it is one of {', '.join(MERGES)}")
-    check_folder(output)
-    output.mkdir(exist_ok=True)
+        raise InputError(Argument("merge", unknown[0]), f": should be one of {', '.join(MERGES)}")
+    check_folder_name(output)
+    with new_folder(output):
+        rows = _rows(options, frameworks, merges, output, told)
+    data = {"rows": [row.to_json() for row in rows]}
+    write_json(output / TABLE, data)
+    lines = [_table(rows), "", f"written to {output}"]
+    try:
+        _draw(rows, output / PICTURE, files.model_name(output / f"{merges[0]}-{frameworks[0]}"))
+    except MissingDependencyError as error:
+        lines.append(f"no {PICTURE}: {error}")
+    return data | {"output": str(output)}, "\n".join(lines)
+
+
+def _rows(
+    options: Sequence[str],
+    frameworks: Sequence[str],
+    merges: Sequence[str],
+    output: Path,
+    told: Callable[[str], None],
+) -> list[Row]:
     rows = []
     for merge, framework in itertools.product(merges, frameworks):
         folder = output / f"{merge}-{framework}"
         first = output / f"{merge}-{frameworks[0]}" / files.INITIAL
-        start = [] if framework == frameworks[0] else ["--init", str(first)]
+        start = [] if framework == frameworks[0] else ["--initial", str(first)]
         if not _finished(folder):
             told(f"{merge} in {framework}")
             _train(folder, framework, [*options, "--set", f"merge={merge}", *start])
         rows.append(_row(merge, framework, folder))
-    data = {"rows": [row.to_json() for row in rows]}
-    (output / TABLE).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    lines = [_table(rows), "", f"written to {output}"]
-    try:
-        _draw(rows, output / PICTURE)
-    except MissingDependencyError as error:
-        lines.append(f"no {PICTURE}: {error}")
-    return data, "\n".join(lines)
+    return rows
 
 
 def _finished(folder: Path) -> bool:
@@ -140,13 +153,13 @@ def _table(rows: Sequence[Row]) -> str:
     return markdown_table([head, *cells], "<<>")
 
 
-def _draw(rows: Sequence[Row], path: Path) -> None:
+def _draw(rows: Sequence[Row], path: Path, title: str) -> None:
     """Validation loss over the epochs, and test accuracies side by side."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
-        raise MissingDependencyError(f"it needs matplotlib ({error}): pip install 'biport[train]'") from error
+        raise missing(f"it needs matplotlib ({error})", "train") from error
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     merges = list(dict.fromkeys(row.merge for row in rows))
@@ -172,7 +185,8 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_ylabel("validation loss")
     left.grid(alpha=0.3)
-    left.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")
+    figure.suptitle(title)
     least = min(100 * row.accuracy for row in rows)
     right.set_ylim(max(0.0, least - 5), min(102.0, 100 * max(row.accuracy for row in rows) + 4))
     right.set_xticks(range(len(merges)), merges)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from biport import ops
-from biport.errors import InputError, UnsupportedError, raise_unsupported
+from biport.errors import Argument, InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.ops import Op
 from biport.rewrite.bidirectional.backward import bidirectional
@@ -72,10 +72,18 @@ def bidirect(
     """
     if merge not in MERGES or init not in INITS:
         raise InputError(
-            f"merge={merge!r}, init={init!r}: merge is one of {', '.join(MERGES)}, init of {', '.join(INITS)}"
+            Argument("merge", merge),
+            ", ",
+            Argument("init", init),
+            f": merge is one of {', '.join(MERGES)}, init of {', '.join(INITS)}",
         )
     if init == "mirror" and merge == "mul":
-        raise InputError("init='mirror': the mean of both directions; a product (merge='mul') has none")
+        raise InputError(
+            Argument("init", "mirror"),
+            ": the mean of both directions; a product (",
+            Argument("merge", "mul"),
+            ") has none",
+        )
     return _Converter(graph, _chosen(graph, layers), merge, init, seed).convert()
 
 

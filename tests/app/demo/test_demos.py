@@ -42,7 +42,7 @@ def test_sequences(
     report = json.loads((tmp_path / "demo" / "report.json").read_text())
     assert report["ok"] is True
     assert {path.name for path in (tmp_path / "demo").iterdir()} == set(seq2seq.OWN_FILES)
-    with pytest.raises(InputError, match="--force"):
+    with pytest.raises(InputError, match="force=True"):
         seq2seq.run_demo(tmp_path / "demo", epochs=1, seed=1, force=False, quiet=True)
 
     run = CliRunner().invoke
@@ -56,6 +56,11 @@ def test_sequences(
         assert found.exit_code == 0, found.output
         lines.add(found.stdout)
     assert len(lines) == 1
+    (tmp_path / "pairs.tsv").write_text(f"{texts[0]}\t2021-03-03\n{texts[2]}\tnothing\tsomebody\n")
+    pairs = run(app, ["translate", folder, "--input", str(tmp_path / "pairs.tsv"), "--max-length", "12"])
+    first, _, last = lines.pop().splitlines()
+    assert pairs.stdout.splitlines() == [first, last]
+    assert pairs.stderr.startswith("2 texts, 1 with unknown tokens")
     found = run(app, ["translate", folder, *texts, "--json", "--width", "2", "--max-length", "5"])
     translated = json.loads(found.stdout)["rows"]
     assert [row["source"] for row in translated] == texts
@@ -65,6 +70,8 @@ def test_sequences(
         [folder],
         [folder, "a", "--form", "mxnet"],
         [folder, "a", "--input", "x"],
+        [folder, "--input", str(tmp_path / "texts.txt"), "--text", "column"],
+        [folder, "--input", str(tmp_path / "texts.doc")],
         [str(tmp_path), "a"],
     ):
         assert run(app, ["translate", *wrong]).exit_code == 2

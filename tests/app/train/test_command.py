@@ -172,9 +172,9 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
 def test_refusals(tmp_path: Path) -> None:
     output = tmp_path / "run"
     for more, words in {
-        ("--recipe", "dates"): "recipe='dates': for tagger there are",
-        ("--data", "no"): "data='no': for tagger give tags or steps",
-        ("--learning-rate", 0): "learning_rate=0.0",
+        ("--recipe", "dates"): "--recipe dates: for tagger there are",
+        ("--data", "no"): "--data no: for tagger give tags or steps",
+        ("--learning-rate", 0): "--learning-rate 0.0",
     }.items():
         result = train(output, *more)
         assert result.exit_code == 2

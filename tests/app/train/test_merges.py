@@ -56,7 +56,7 @@ def test_what_is_refused(tmp_path: Path) -> None:
         app, ["compare-merges", "-o", str(tmp_path / "m"), "--data", "x.doc", "--framework", "torch"]
     )
     assert result.exit_code == 2
-    assert "concat-torch: data='x.doc'" in result.stderr
+    assert "concat-torch: --data x.doc" in result.stderr
     with pytest.raises(InputError, match="sets embedding_size, units"):
         RECIPES["imdb-sum"].setting({"colour": 1})
     options = ["train", "sentiment", "--framework", "torch", "-o", str(tmp_path / "t"), "--set"]

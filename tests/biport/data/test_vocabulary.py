@@ -189,7 +189,7 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_else(
     path = tmp_path / "vocabulary.json"
     path.write_text("old")
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(PermissionError):
+    with pytest.raises(FileError, match="cannot be written: no"):
         VOCABULARY.save(path)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("vocabulary.json", "old")]
 

@@ -1,0 +1,121 @@
+"""A graph to a file or folder that has been tried before it is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biport import bundle
+from biport.app.forms import graph_form, open_form
+from biport.app.progress import show_progress
+from biport.app.verify import verify
+from biport.compare.report import Report
+from biport.compare.tolerance import Verdict
+from biport.errors import DifferentError, MissingDependencyError
+from biport.graph import Graph
+from biport.rewrite.biases import summed_biases
+
+Check = Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class WrittenModel:
+    """What was written, and how it was tried.
+
+    Args:
+        report: the comparison with the oracle; ``None`` where there was none.
+        why: why there was none.
+        notes: what somebody who ports the model should know.
+    """
+
+    report: Report | None
+    why: str
+    notes: Sequence[str]
+
+    @property
+    def text(self) -> str:
+        """How it was tried, as a line."""
+        if self.report is None:
+            return f"not verified: {self.why}"
+        form = self.report.lines[-1].form
+        return f"{form}: {self.report.verdict} as the oracle, {self.report.figure}"
+
+    def to_json(self) -> dict[str, Any] | None:
+        """The report as plain data."""
+        return self.report and self.report.to_json()
+
+
+def write_verified(
+    graph: Graph,
+    to: str,
+    output: Path,
+    *,
+    overwrite: bool,
+    verified: bool,
+    quiet: bool,
+    options: Mapping[str, Any] | None = None,
+) -> WrittenModel:
+    """Write ``graph`` as a bundle for torch, a Keras file or an ONNX file.
+
+    Args:
+        graph: the model.
+        to: ``"torch"``, ``"keras"`` or ``"onnx"``.
+        output: the file or folder.
+        overwrite: replace what is there.
+        verified: compare what is written with the oracle before it is kept.
+        quiet: say nothing on the way.
+        options: of `export.write`.
+
+    Raises:
+        DifferentError: it computes something else; it is not left behind.
+        BiportError: it cannot be written.
+    """
+    reports: list[Report] = []
+    missing: list[str] = []
+
+    def check(path: Path) -> None:
+        try:
+            form = dataclasses.replace(open_form(path), name=output.name)
+        except MissingDependencyError as error:
+            missing.append(str(error))
+            return
+        report = verify(graph_form("the graph", graph), form)
+        if report.verdict is Verdict.DIFFERENT:
+            raise DifferentError(f"{output} was not kept: it differs from the model\n{report.table}")
+        reports.append(report)
+
+    with show_progress(quiet) as display:
+        display.step(f"writing {output}" + (" and comparing it with the oracle" if verified else ""))
+        notes = _WRITERS[to](graph, output, overwrite, check if verified else None, options or {})
+    why = missing[0] if missing else "not asked for"
+    return WrittenModel(reports[0] if reports else None, why, notes)
+
+
+def _write_torch(
+    graph: Graph, output: Path, overwrite: bool, check: Check | None, options: Mapping[str, Any]
+) -> Sequence[str]:
+    bundle.write(graph, output, overwrite=overwrite, check=check)
+    return []
+
+
+def _write_keras(
+    graph: Graph, output: Path, overwrite: bool, check: Check | None, options: Mapping[str, Any]
+) -> Sequence[str]:
+    import keras_side
+
+    keras_side.save(graph, output, overwrite=overwrite, check=check)
+    return [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
+
+
+def _write_onnx(
+    graph: Graph, output: Path, overwrite: bool, check: Check | None, options: Mapping[str, Any]
+) -> Sequence[str]:
+    import export
+
+    return export.write(graph, output, overwrite=overwrite, check=check, **options).notes
+
+
+_WRITERS = {"torch": _write_torch, "keras": _write_keras, "onnx": _write_onnx}
