@@ -52,7 +52,7 @@ def write_precision(
     if not source.is_file():
         raise FileError(f"{source}: there is no such file")
     if source.with_name(source.name + ".data").exists():
-        raise FileError(f"{source}: has weights beyond 2 GiB, which are not made smaller")
+        raise FileError(f"{source}: has its weights in {source.name}.data; such files are not made smaller")
     require_tools(precision)
     model = onnx.load(source)
     _keep_fused(model.graph)
