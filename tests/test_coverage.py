@@ -13,6 +13,7 @@ import pytest
 import testing.frameworks  # noqa: F401  # isort: skip
 
 # Filled by importing what reads and writes.
+import export.build
 import keras_side.registry
 import torch_side.read
 import torch_side.registry
