@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from biport import ops
 from biport.config import Config
 from biport.errors import UnsupportedError
@@ -26,9 +30,24 @@ def _affine_names(config: Config) -> list[str]:
 
 
 def _axes(config: Config) -> tuple[int, ...]:
-    """One axis or several, in the order that Keras sorts them into."""
+    """One axis or several, in the order that Keras 3.15 sorts them into."""
+    return tuple(sorted(_listed_axes(config)))
+
+
+def _listed_axes(config: Config) -> tuple[int, ...]:
     axes = config.take("axis", (int, list, tuple), default=-1)
-    return tuple(sorted([axes] if isinstance(axes, int) else axes))
+    return (axes,) if isinstance(axes, int) else tuple(axes)
+
+
+def _sorted_sizes(array: np.ndarray | None, axes: Sequence[int]) -> np.ndarray | None:
+    """A weight whose sizes are those of ``axes`` as listed, as Keras before 3.15 lays it over the input.
+
+    It is reshaped, not transposed, to the sizes in the order of the axes (keras/src/ops/nn.py and
+    tf_keras/src/layers/normalization/layer_normalization.py, ``_broadcast``).
+    """
+    if array is None or array.ndim != len(axes):
+        return array
+    return array.reshape([size for _, size in sorted(zip(axes, array.shape, strict=True))])
 
 
 @reads("BatchNormalization", masks=pass_mask)
@@ -76,7 +95,7 @@ def write_batch_normalization(op: ops.BatchNormalization) -> WrittenLayer:
 def read_layer_normalization(record: LayerRecord) -> ops.LayerNormalization:
     """Read a LayerNormalization; with ``rms_scaling`` it has a gamma alone, whatever it says of both."""
     with record.settings() as config:
-        axes = _axes(config)
+        axes = _listed_axes(config)
         epsilon = config.take("epsilon", (int, float), default=1e-3)
         names = _affine_names(config)
         rms_scaling = config.take("rms_scaling", bool, default=False)
@@ -84,14 +103,14 @@ def read_layer_normalization(record: LayerRecord) -> ops.LayerNormalization:
     arrays = record.variables.take(["gamma"] if rms_scaling else names)
     try:
         return ops.LayerNormalization(
-            axes=axes,
+            axes=tuple(sorted(axes)),
             epsilon=float(epsilon),
             rms_scaling=rms_scaling,
-            weight=arrays.get("gamma"),
-            bias=arrays.get("beta"),
+            weight=_sorted_sizes(arrays.get("gamma"), axes),
+            bias=_sorted_sizes(arrays.get("beta"), axes),
         )
     except UnsupportedError as problem:
-        raise UnsupportedError(record.owner, "axis", list(axes), problem.supported) from problem
+        raise UnsupportedError(record.owner, "axis", sorted(axes), problem.supported) from problem
 
 
 @writes(ops.LayerNormalization)

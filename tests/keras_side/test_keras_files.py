@@ -102,7 +102,7 @@ def test_hdf5_without_a_model(path: Path) -> None:
     refused(path, "HDF5", "no Keras model", "there is x")
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = []
-    refused(path, "weights alone", "--config", kind=InputError)
+    refused(path, "weights alone", "as config", kind=InputError)
     config = {"class_name": "Sequential", "config": {"name": "m", "layers": []}}
     with pytest.raises(FileError, match="without layers"):
         keras_side.read(path, config)

@@ -130,6 +130,7 @@ def shapes() -> Case:
 def advanced_activations() -> Case:
     return stack(
         layers.LSTM(4, return_sequences=True),
+        layers.LayerNormalization(axis=[2, 1]),  # weights of (4, 7), laid over steps and features as (7, 4)
         *(layers.Flatten(), layers.Reshape((4, 7)), layers.LSTM(2), layers.LeakyReLU()),
         layers.Dense(3, activation=layers.LeakyReLU(alpha=0.35)),
         *(layers.ELU(0.5), layers.PReLU(), layers.ReLU(2.0, 0.1, 0.2), layers.ThresholdedReLU(0.1)),

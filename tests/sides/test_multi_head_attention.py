@@ -307,7 +307,6 @@ def refused(x: Any, name: str, **settings: Any) -> Any:
     [
         ("use_gate", lambda x: refused(x, "it", use_gate=True)),
         ("sliding_window", lambda x: refused(x, "it", sliding_window=2)),
-        ("output_shape", lambda x: refused(x, "it", output_shape=5)),
         ("attention_axes", lambda x: refused(layers.Reshape((2, 2, I))(x), "it")),
         (
             "attention_mask",
@@ -315,7 +314,7 @@ def refused(x: Any, name: str, **settings: Any) -> Any:
                 x, x, attention_mask=layers.Dot((2, 2))([x, x])
             ),
         ),
-        ("training", lambda x: layers.MultiHeadAttention(2, 4, name="it")(x, x, training=True)),
+        ("training", lambda x: layers.MultiHeadAttention(2, 4, dropout=0.1, name="it")(x, x, training=True)),
     ],
 )
 def test_keras_settings_are_refused_by_name(setting: str, build: Callable[[Any], Any]) -> None:

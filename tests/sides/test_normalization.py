@@ -50,6 +50,16 @@ def test_layer_normalization(shape, axis, scale: bool, center: bool, tmp_path: P
     assert export.Session(tmp_path / "fused.onnx").run([empty])[0].shape == empty.shape
 
 
+def test_what_is_far_from_zero_is_normalized_as_exactly(tmp_path: Path) -> None:
+    x = keras.Input((3,), name="x")
+    graph = keras_side.read(quiet_model(x, layers.LayerNormalization()(x)))
+    export.write(graph, tmp_path / "model.onnx")
+    far = np.random.default_rng(0).normal(size=(200, 3)).astype("float32") + np.float32(1)
+    (exact,) = reference.run(graph, [far], "float64")
+    (found,) = export.Session(tmp_path / "model.onnx").run([far])
+    np.testing.assert_allclose(found, exact, atol=6e-7)
+
+
 @pytest.mark.parametrize(
     ("shape", "axis"), [((3,), -1), ((None, 3), -1), ((None, 3), 1), ((4, 3), [2, 1]), ((4, 2, 3), [-2, -3])]
 )

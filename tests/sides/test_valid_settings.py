@@ -170,7 +170,7 @@ def test_the_size_of_an_attention_is_its_own(tmp_path: Path) -> None:
     x = layers.Embedding(V, E, mask_zero=True)(ids)
     y = layers.MultiHeadAttention(2, 3, value_dim=2, output_shape=7, name="looks")(x, x)
     z = layers.MultiHeadAttention(2, 3, output_shape=(5,), use_bias=False, flash_attention=False)(y, y)
-    graph = check(ids, [y, z], tmp_path, hdf5=False)
+    graph = check(ids, [y, z], tmp_path)
     assert graph.tensors["looks"].shape == ("N", "T", 7)
     wide = keras.Input((5, 4))
     attended = layers.MultiHeadAttention(2, 3, output_shape=(2, 3))(wide, wide)
@@ -215,7 +215,7 @@ def test_told_to_train_where_that_means_nothing(tmp_path: Path) -> None:
         return never_dropping()(x, training=True)
 
     ids, y = trained(between)
-    check(ids, y, tmp_path, hdf5=False)
+    check(ids, y, tmp_path)
 
 
 TRAINING: dict[str, Callable[[Any], Any]] = {
