@@ -32,9 +32,9 @@ test: $(READY)  ## Run all tests but the wide sweeps, in some minutes
 test-core: $(READY)  ## Run the tests of the neutral core, in some seconds
 	$(PYTEST) -m "not sweep" tests/biport
 
-# What newer libraries warn of is no fault of the older ones; the tests of imports need ruff, which is not there.
+# What newer libraries warn of is no fault of the older ones; tests of what may import what need ruff, not there.
 test-oldest: $(OLDEST)/.ready  ## Run the numbers with the oldest versions that pyproject.toml allows
-	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PARALLEL) -m "not sweep" -W ignore -k "not rooms" \
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest $(PARALLEL) -m "not sweep" -W ignore -k "not rooms and not lint" \
 		tests/biport tests/keras_side tests/torch_side tests/export tests/sides
 
 $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt

@@ -13,7 +13,7 @@ import pytest
 import testing.frameworks  # noqa: F401  # isort: skip
 
 # Filled by importing what reads and writes.
-import export.build
+import export.build  # noqa: F401
 import keras_side.registry
 import torch_side.read
 import torch_side.registry

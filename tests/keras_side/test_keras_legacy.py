@@ -327,7 +327,20 @@ def assert_read(
         np.testing.assert_allclose(one, two, rtol=3e-6, atol=3e-6)
 
 
-@pytest.mark.parametrize("name", MODELS)
+SWEPT = {
+    "frozen model",
+    "trained",
+    "states out",
+    "both ways GRU concat",
+    "both ways LSTM sum",
+    "called twice",
+}
+"""Whose parts other models have, and which take a second or more."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.sweep) if name in SWEPT else name for name in MODELS]
+)
 def test_a_file_means_what_it_meant(name: str, tmp_path: Path) -> None:
     model, arrays = MODELS[name]()
     wanted = outputs_of(randomized(model), arrays)

@@ -51,6 +51,7 @@ def test_all_forms_are_the_same(merge: str | None, masked: bool, layers: str, tm
     assert report.maximum < 1e-6
 
 
+@pytest.mark.cover(2)
 @pytest.mark.parametrize("layers", UNITS)
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
 @pytest.mark.parametrize("merge", MERGES)

@@ -57,6 +57,7 @@ def test_two_masked_inputs_by_tf2onnx(kind: str, tmp_path: Path) -> None:
     check_everywhere(quiet_model(inputs, [made, layers.LSTM(2)(made)]), tmp_path, tf2onnx=True)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("masked", [(True, True, True), (True, False, True), (False, True, True)])
 @pytest.mark.parametrize("kind", ELEMENTWISE)
 def test_three_inputs(kind: str, masked, tmp_path: Path) -> None:

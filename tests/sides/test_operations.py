@@ -91,6 +91,7 @@ def random_half(kind: type[nodes.LSTM | nodes.GRU | nodes.RNN], reverse: bool, r
     return kind(input_size=E, hidden_size=H, **weights, **settings)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("merge", ["concat", "sum", "mul", "ave", None])
 @pytest.mark.parametrize("kind", [nodes.LSTM, nodes.GRU, nodes.RNN])
 def test_halves_that_repeat(kind, merge, tmp_path) -> None:

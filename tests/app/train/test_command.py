@@ -187,7 +187,9 @@ def test_refusals(tmp_path: Path) -> None:
     assert not output.exists()
 
 
-@pytest.mark.parametrize("framework, other", [("keras", "torch"), ("torch", "tensorflow")])
+@pytest.mark.parametrize(
+    "framework, other", [pytest.param("keras", "torch", marks=pytest.mark.sweep), ("torch", "tensorflow")]
+)
 def test_a_run_loads_its_own_framework_only(framework: str, other: str, tmp_path: Path) -> None:
     code = f"""
 import sys
