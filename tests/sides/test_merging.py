@@ -67,7 +67,14 @@ def test_three_inputs(kind: str, masked, tmp_path: Path) -> None:
     check_everywhere(quiet_model(inputs, outputs), tmp_path)
 
 
-@pytest.mark.parametrize("kind", [*ELEMENTWISE, "Subtract"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Multiply",
+        "Subtract",
+        *(pytest.param(kind, marks=pytest.mark.sweep) for kind in ("Add", "Average", "Maximum", "Minimum")),
+    ],
+)
 def test_between_recurrent_layers_of_any_length(kind: str, tmp_path: Path) -> None:
     x = keras.Input((None,), dtype="int32", name="ids")
     table = layers.Embedding(9, E, mask_zero=True)(x)

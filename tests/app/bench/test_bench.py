@@ -25,6 +25,7 @@ def model(masked: bool = True) -> keras.Model:
     return randomize(keras.Model(x, layers.Dense(2, activation="softmax")(y)))
 
 
+@pytest.mark.sweep
 def test_all_forms_compute_the_same_and_are_timed(tmp_path: Path) -> None:
     model().save(tmp_path / "model.keras")
     options = ["--batches", "1,3", "--steps", "7", "--seconds", "0.05", "-o", str(tmp_path / "found")]

@@ -77,6 +77,7 @@ def test_sequences(
         assert run(app, ["translate", *wrong]).exit_code == 2
 
 
+@pytest.mark.sweep
 def test_tags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few_rows(monkeypatch, 20)
     monkeypatch.setattr(tagger, "JOINS", ("attention",))

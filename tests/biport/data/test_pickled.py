@@ -171,6 +171,7 @@ def test_an_array_of_more_dimensions_is_refused() -> None:
         read_sequences(pickle.dumps(np.arange(3), 4))
 
 
+@pytest.mark.sweep
 def test_deep_nesting_does_not_end_the_process() -> None:
     deep = b")" + b"\x85" * 100_000
     array = pickle.dumps(_array([[1]]), 2)
