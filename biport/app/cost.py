@@ -40,8 +40,9 @@ class Cost:
         """The comparison for a person."""
         old, new = self.bytes
         share = 100 * self.equal / self.labels if self.labels else 100.0
+        size = f"{old / new:.2f} times smaller" if new <= old else f"{new / old:.2f} times larger"
         lines = [
-            f"{self.precision}: {new:,} bytes, {old / new:.2f} times smaller; "
+            f"{self.precision}: {new:,} bytes, {size}; "
             f"{self.milliseconds[1]:.2f} ms a batch, {self.ratio:.2f} times as fast as float32",
             f"it costs accuracy: {self.equal:,} of {self.labels:,} labels as before ({share:.2f} %), "
             f"outputs differ by up to {self.difference:.2g}",

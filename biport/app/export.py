@@ -25,7 +25,7 @@ from biport.compare.cases import random_inputs
 from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
 from biport.data.vocabulary import Vocabulary
-from biport.errors import Argument, DifferentError, InputError, UnsupportedError, UnsupportedModelError
+from biport.errors import Argument, DifferentError, InputError, UnsupportedError
 from biport.files import check_target
 from biport.graph import Graph, Value
 
@@ -192,8 +192,7 @@ def _float32(
     if options:
         raise InputError(f"{', '.join(options)}: of the fused route alone")
     if problem is not None:
-        reasons = problem.problems if isinstance(problem, UnsupportedModelError) else [problem]
-        notes = [*notes, *(f"by way of tf2onnx: {reason}" for reason in reasons)]
+        notes = [*notes, *(f"by way of tf2onnx: {line}" for line in problem.lines())]
     return _traced(source, output, graph, verify=verify, overwrite=overwrite, notes=notes)
 
 
