@@ -39,6 +39,10 @@ class Line:
         }
 
 
+def _badness(line: Line) -> tuple[bool, float]:
+    return line.verdict is Verdict.DIFFERENT, line.error.maximum / (line.allowed or 1.0)
+
+
 @dataclass(frozen=True)
 class Report:
     """What `biport.verify` found.
@@ -85,13 +89,12 @@ class Report:
 
     @property
     def worst(self) -> Line | None:
-        """The float32 line with the largest error, in parts of what was allowed; none without a number."""
-        lines = [line for line in self.lines if line.level == "L2" and math.isfinite(line.error.maximum)]
-        return max(lines, key=lambda line: line.error.maximum / (line.allowed or 1.0), default=None)
+        """The line with the largest error, in parts of what was allowed; of those that differ, if some do."""
+        return max(self.lines, key=_badness, default=None)
 
     @property
     def figure(self) -> str:
-        """The largest error in float32, and what was allowed."""
+        """The largest error, in parts of what was allowed, and what that was."""
         if self.worst is None:
             return "no number to compare"
         return f"largest error {self.worst.error.maximum:.1e}, allowed {self.worst.allowed:.1e}"

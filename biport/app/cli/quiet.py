@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -49,25 +47,10 @@ class _Loader(importlib.abc.Loader):
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
+        from keras_side.require import quiet_stderr
+
         # Whatever the level is, its C++ side prints some lines before the level is looked at.
-        with _no_stderr():
+        with quiet_stderr():
             self.loader.exec_module(module)
         for name in (PACKAGE, "absl"):
             logging.getLogger(name).setLevel(logging.ERROR)
-
-
-@contextlib.contextmanager
-def _no_stderr() -> Iterator[None]:
-    """No file descriptor 2, which is where libraries write; Python's own errors are exceptions."""
-    try:
-        saved = os.dup(2)
-    except OSError:
-        yield
-        return
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

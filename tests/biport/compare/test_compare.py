@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from biport.compare.report import Line, Report
 from biport.compare.tolerance import (
     Error,
     Verdict,
@@ -98,3 +99,16 @@ def test_labels_may_differ_inside_a_tie_only() -> None:
     many = np.array([[0.2, 0.5, 0.3]])
     assert label_agreement(np.array([[0.5, 0.2, 0.3]]), many, 1e-6) == (0.0, 1)
     assert label_agreement(np.zeros((0, 3)), np.zeros((0, 3)), 1e-6) == (1.0, 0)
+
+
+def test_the_figure_of_a_report_is_that_of_what_differs() -> None:
+    def line(level: str, verdict: Verdict, maximum: float, allowed: float) -> Line:
+        return Line("torch", "y", level, verdict, Error(maximum, maximum), allowed)
+
+    same = line("L2", Verdict.SAME, 9e-7, 1e-6), line("L1", Verdict.SAME, 1e-16, 1e-12)
+    assert Report(same).figure == "largest error 9.0e-07, allowed 1.0e-06"
+    differs = line("L3", Verdict.DIFFERENT, 2e-6, 1e-6)
+    assert Report([*same, differs]).figure == "largest error 2.0e-06, allowed 1.0e-06"
+    none = line("L2", Verdict.DIFFERENT, math.inf, 1e-6)
+    assert Report([*same, differs, none]).figure == "largest error inf, allowed 1.0e-06"
+    assert Report([]).figure == "no number to compare"
