@@ -352,7 +352,9 @@ def test_a_file_means_what_it_meant(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.cover(1)
 @pytest.mark.parametrize("suffix", [".h5", ".weights.h5"])
-@pytest.mark.parametrize("name", ["sentiment", "shared models", "frozen model", "cells"])
+@pytest.mark.parametrize(
+    "name", ["sentiment", "shared models", pytest.param("frozen model", marks=pytest.mark.sweep), "cells"]
+)
 def test_weights_alone(name: str, suffix: str, tmp_path: Path) -> None:
     model, arrays = MODELS[name]()
     wanted = outputs_of(randomized(model), arrays)

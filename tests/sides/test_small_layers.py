@@ -217,7 +217,9 @@ def masked_features(value, functional: bool) -> keras.Model:
 
 @pytest.mark.cover(1)
 @pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
-@pytest.mark.parametrize("value", [0.0, 0, -1.0, 2.5, -1e9])
+@pytest.mark.parametrize(
+    "value", [0.0, *(pytest.param(v, marks=pytest.mark.sweep) for v in (0, 2.5)), -1.0, -1e9]
+)
 def test_masking_starts_a_mask(value, functional, tmp_path):
     model = masked_features(value, functional)
     graph = same_everywhere(model, tmp_path)
