@@ -69,9 +69,10 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
             problems.append(f"layer {name!r} has the shapes {shapes}, the graph {wanted}")
     if problems:
         raise WeightError(f"model {model.name!r}: " + "; ".join(sorted(problems)))
-    differences = _differing(model, {name: layers[name] for name in written}, graph)
-    if differences and settings == "check":
-        raise SettingsError(f"model {model.name!r}", differences)
+    if settings == "check":
+        differences = _differing(model, {name: layers[name] for name in written}, graph)
+        if differences:
+            raise SettingsError(f"model {model.name!r}", differences)
     for name, (_, layer) in written.items():
         set_weights(layers[name], layer, name)
     return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))

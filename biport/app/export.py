@@ -19,7 +19,7 @@ from biport import bundle
 from biport.app.cost import Cost, cost
 from biport.app.forms import unread_form
 from biport.app.other_route import MAY_WRITE, advise
-from biport.app.unread import UNBOUNDED_IDS, UnreadModel
+from biport.app.unread import FEWEST_IDS, UnreadModel
 from biport.app.verify import verify as verify_forms
 from biport.compare.cases import random_inputs
 from biport.compare.report import Report
@@ -255,11 +255,11 @@ def _traced(
 
 def _other_release(source: str | Path, model: Any) -> list[str]:
     """What traced a file where that is not the release that wrote it."""
-    from export.tf2onnx.live_model import live_model
+    from export.tf2onnx.live_model import keras_of
     from keras_side.load_file import refuse_unloadable
     from keras_side.release import Release
 
-    written, traced = refuse_unloadable(source), Release(live_model(model).keras.__version__)
+    written, traced = refuse_unloadable(source), Release(keras_of(model).__version__)
     if written.numbers[:2] == traced.numbers[:2]:
         return []
     return [f"written by Keras {written.version}, computed as Keras {traced.version} does"]
@@ -344,4 +344,4 @@ def _random_inputs(
 ) -> list[np.ndarray]:
     """Ids with zeros at the right, at the left, in between and alone, and features."""
     rng = np.random.default_rng(0)
-    return random_inputs(values, N, T, rng, id_bounds=bounds, unbounded=UNBOUNDED_IDS)
+    return random_inputs(values, N, T, rng, id_bounds=bounds, unbounded=FEWEST_IDS)

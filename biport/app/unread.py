@@ -23,7 +23,7 @@ CASES: Mapping[str, tuple[int, int, Sequence[str]]] = {
 """N, T and the patterns of the rows, in turn."""
 LONGER = (1, 4, 16)
 """How many times as long a case is tried that the model does not take."""
-UNBOUNDED_IDS = 2
+FEWEST_IDS = 2
 """V of ids that feed no embedding, as far as that is known."""
 
 
@@ -118,6 +118,6 @@ class UnreadModel:
             np.random.default_rng(seed),
             patterns=patterns,
             id_bounds=bounds,
-            unbounded=UNBOUNDED_IDS,
+            unbounded=FEWEST_IDS,
             padding=self._live.padding(),
         )

@@ -78,8 +78,8 @@ def live_model(model: Any) -> LiveModel:
             or weights beyond 2 GiB; two inputs or outputs have one name; or Keras runs on another backend
             than TensorFlow.
     """
-    owner = f"model {getattr(model, 'name', type(model).__name__)!r}"
-    keras = _package(model, owner)
+    owner = _model_title(model)
+    keras = keras_of(model)
     refuse_stateful(model, owner)
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
         raise UnsupportedError(owner, "inputs", None, "built functional and Sequential models")
@@ -95,8 +95,16 @@ def live_model(model: Any) -> LiveModel:
     return LiveModel(model, keras, owner, inputs, outputs)
 
 
-def _package(model: Any, owner: str) -> Any:
-    """The Keras that a model is of."""
+def _model_title(model: Any) -> str:
+    return f"model {getattr(model, 'name', type(model).__name__)!r}"
+
+
+def keras_of(model: Any) -> Any:
+    """The Keras that a live model is of, ``keras`` or ``tf_keras``.
+
+    Raises:
+        UnsupportedError: it is of neither, or Keras runs on another backend than TensorFlow.
+    """
     for name in ("keras", "tf_keras"):
         package: Any = sys.modules.get(name)
         if package is not None and isinstance(model, package.Model):
@@ -104,7 +112,7 @@ def _package(model: Any, owner: str) -> Any:
                 backend = package.backend.backend()
                 raise UnsupportedError("the tf2onnx route", "KERAS_BACKEND", backend, "'tensorflow'")
             return package
-    raise UnsupportedError(owner, "class", type(model).__name__, "live Keras models")
+    raise UnsupportedError(_model_title(model), "class", type(model).__name__, "live Keras models")
 
 
 def refuse_stateful(model: Any, owner: str) -> None:

@@ -242,16 +242,16 @@ class Traversal:
         symbol = evaluate(layer.class_name, layer.name, self.owner, symbols, config)
         if not isinstance(symbol, Unreadable):
             return [symbol]
+        named = f"{owner} ({layer.class_name})"
         try:
             values = [self.builder.data(item) for item in tensors if isinstance(item, KerasTensor)]
             if len(values) < len(tensors) and layer.class_name in DATA_OPERATIONS:
                 constant = next(item for item in tensors if not isinstance(item, KerasTensor))
                 supported = "tensors; a Dense can hold a factor or an offset"
-                raise UnsupportedError(f"{owner} ({layer.class_name})", "argument", constant, supported)
+                raise UnsupportedError(named, "argument", constant, supported)
             shapes = [declared_shape(item) for item in _flat(recorded)]
-            named = f"{owner} ({layer.class_name})"
-            op = read_operation(OperationCall(layer.class_name, named, config, shapes))
-            return [self._applier.operate(layer, prefix + layer.name, op, values, config.get("dtype"))]
+            call = OperationCall(layer.class_name, named, config, shapes)
+            return [self._applier.operate(call, prefix + layer.name, read_operation(call), values)]
         except UnsupportedError as problem:
             problem.of_layer(layer.name, layer.class_name)
             return [Unreadable(problem)]

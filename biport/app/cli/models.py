@@ -44,7 +44,8 @@ def check_output(source: Path, to: Target, output: Path) -> None:
     check_source_kept(source, to, output)
     if to is Target.TORCH:
         check_folder_name(output)
-    check_folder(output)
+    else:
+        check_folder(output)
 
 
 def check_source_kept(source: Path, to: Target, output: Path) -> None:
