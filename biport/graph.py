@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from biport.dims import plain, sizes
 from biport.errors import GraphError
 from biport.ops import Dim, Op, Tensor, same_bits, same_dim
 
@@ -21,13 +22,18 @@ MAX_LETTERS = 2000
 """Characters of a size that varies; of two such sizes a layer may make one that is as long as both."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Value:
-    """A named input of a graph."""
+    """A named input of a graph; sizes that vary may be given as text, ``"N"``."""
 
     name: str
     shape: tuple[Dim, ...]
     dtype: str
+
+    def __init__(self, name: str, shape: Iterable[Dim | str], dtype: str) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "shape", sizes(shape))
+        object.__setattr__(self, "dtype", dtype)
 
     @property
     def tensor(self) -> Tensor:
@@ -177,7 +183,10 @@ def structure(graph: Graph) -> dict:
         }
         nodes.append(entry | ({"settings": node.op.settings()} if owner == node.name else {"shares": owner}))
     return {
-        "inputs": [dataclasses.asdict(value) | {"shape": list(value.shape)} for value in graph.inputs],
+        "inputs": [
+            {"name": value.name, "shape": list(map(plain, value.shape)), "dtype": value.dtype}
+            for value in graph.inputs
+        ],
         "nodes": nodes,
         "outputs": list(graph.outputs),
     }
@@ -268,7 +277,7 @@ def _add(tensors: dict[str, Tensor], name: str, tensor: Tensor, owner: str) -> N
         raise GraphError(f"{owner}: the value {name!r} is made twice")
     if any(isinstance(dim, int) and dim >= 2**63 for dim in tensor.shape):
         raise GraphError(f"{owner}: it is longer than any array")
-    if any(isinstance(dim, str) and len(dim) > MAX_LETTERS for dim in tensor.shape):
+    if any(not isinstance(dim, int) and len(str(dim)) > MAX_LETTERS for dim in tensor.shape):
         raise GraphError(f"{owner}: it takes more than {MAX_LETTERS} characters to say how long it is")
     tensors[name] = tensor
 

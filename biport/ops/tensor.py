@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-Dim = int | str
-"""A size, or the letter of one that varies: ``"N"``, ``"T"``."""
+from biport.dims import Dim, sizes
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int32", "int64")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Tensor:
-    """The shape and dtype of a value."""
+    """The shape and dtype of a value; sizes that vary may be given as text, ``"N"``, ``"T-2"``."""
 
     shape: tuple[Dim, ...]
     dtype: str
+
+    def __init__(self, shape: Iterable[Dim | str], dtype: str) -> None:
+        object.__setattr__(self, "shape", sizes(shape))
+        object.__setattr__(self, "dtype", dtype)
 
     def __str__(self) -> str:
         return f"{self.dtype} ({', '.join(str(dim) for dim in self.shape)})"
@@ -31,7 +35,8 @@ def same_dim(a: Dim, b: Dim) -> bool:
     """Whether two sizes can be equal: letters can be anything, numbers only themselves.
 
     Example:
-        >>> same_dim("T", 5), same_dim(4, 5)
+        >>> from biport.dims import letter
+        >>> same_dim(letter("T"), 5), same_dim(4, 5)
         (True, False)
     """
-    return isinstance(a, str) or isinstance(b, str) or a == b
+    return not isinstance(a, int) or not isinstance(b, int) or a == b

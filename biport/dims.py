@@ -1,0 +1,440 @@
+"""Sizes: numbers, and expressions over the letters of sizes that vary, ``N * T`` or ``T - 2``.
+
+An expression is kept as a sum of products of letters, so that two are equal when they are equal however they
+came about. It is exact integer arithmetic, but for one rule of writing: a minus never goes below 0, since no
+size does. ``"T-2"`` is ``max(T - 2, 0)``; what may be negative is written ``"T+-2"``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import TypeAlias
+
+from biport.errors import GraphError
+
+MAX_TERMS = 400
+"""Terms of a sum; of two sizes a layer may make one that has as many as both."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function of sizes that is no sum or product: ``max``, ``min``, ``//`` or ``%``."""
+
+    function: str
+    arguments: tuple[Dim, ...]
+
+    def __str__(self) -> str:
+        if self.function in ("max", "min"):
+            return f"{self.function}({', '.join(map(str, self.arguments))})"
+        left, right = self.arguments
+        return f"{_factor(left)}{self.function}{_factor(right)}"
+
+
+Atom: TypeAlias = str | Call
+Product: TypeAlias = tuple[Atom, ...]
+"""Letters and calls multiplied; empty for the number alone."""
+
+
+class Size:
+    """A size that varies.
+
+    Sizes add up, multiply and divide with each other and with numbers; a result that does not vary is an
+    `int`. A size equals the text it is written as.
+
+    Example:
+        >>> N, T = letter("N"), letter("T")
+        >>> str(N * T * 2), str(T + 1 + 1), 2 * T - T == T, T - T
+        ('N*T*2', 'T+2', True, 0)
+        >>> (T * 4) // 2 == T + T, str((T + 1) // 2), longest(T, 5).at({"T": 9})
+        (True, '(T+1)//2', 9)
+    """
+
+    __slots__ = ("_terms", "_text")
+
+    def __init__(self, terms: Mapping[Product, int]) -> None:
+        if len(terms) > MAX_TERMS:
+            raise GraphError(f"a size that is a sum of more than {MAX_TERMS} terms")
+        self._terms = dict(sorted(terms.items(), key=lambda term: _order(term[0])))
+        self._text: str | None = None
+
+    @property
+    def is_letter(self) -> bool:
+        """Whether it is a single letter, nothing added or multiplied."""
+        return list(self._terms.values()) == [1] and len(self.letters) == 1 and str(self) in self.letters
+
+    @property
+    def letters(self) -> frozenset[str]:
+        """The letters in it."""
+        return frozenset().union(*(_letters(atom) for product in self._terms for atom in product))
+
+    def at(self, sizes: Mapping[str, Dim]) -> Dim:
+        """The size with numbers, or other sizes, in place of some letters.
+
+        Example:
+            >>> size("T-2").at({"T": 1}), size("N*T").at({"T": size("S+1")})
+            (0, N+N*S)
+        """
+        total: Dim = 0
+        for product, count in self._terms.items():
+            total += reduce(lambda whole, atom: whole * _at(atom, sizes), product, count)
+        return total
+
+    def __add__(self, other: Dim) -> Dim:
+        terms = dict(self._terms)
+        for product, count in _terms(other).items():
+            terms[product] = terms.get(product, 0) + count
+        return _simplest(terms)
+
+    def __mul__(self, other: Dim) -> Dim:
+        terms: dict[Product, int] = {}
+        for one, first in self._terms.items():
+            for two, second in _terms(other).items():
+                product = tuple(sorted((*one, *two), key=_atom_order))
+                terms[product] = terms.get(product, 0) + first * second
+        return _simplest(terms)
+
+    def __neg__(self) -> Dim:
+        return self * -1
+
+    def __sub__(self, other: Dim) -> Dim:
+        return self + -other
+
+    def __rsub__(self, other: int) -> Dim:
+        return -self + other
+
+    def __floordiv__(self, other: Dim) -> Dim:
+        return _divided(self, other)
+
+    def __rfloordiv__(self, other: int) -> Dim:
+        return _divided(other, self)
+
+    def __mod__(self, other: Dim) -> Dim:
+        return self - (self // other) * other
+
+    def __rmod__(self, other: int) -> Dim:
+        return -((other // self) * self) + other
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Size):
+            return self._terms == other._terms
+        return isinstance(other, str) and (str(self) == other or self == size(other))
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __str__(self) -> str:
+        if self._text is None:
+            self._text = _sum_text(_unclamped(self))
+        return self._text
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+
+Dim: TypeAlias = int | Size
+"""A size: a number, or an expression of letters."""
+
+
+def letter(name: str) -> Size:
+    """The size called ``name``."""
+    return Size({(name,): 1})
+
+
+def size(text: Dim | str) -> Dim:
+    """The size that a text stands for; a text that is no expression is a letter by itself.
+
+    Example:
+        >>> size("T-2") == longest(letter("T") - 2, 0), size("2*3"), size("some axis")
+        (True, 6, some axis)
+    """
+    if not isinstance(text, str):
+        return text
+    try:
+        return _read(ast.parse(text, mode="eval").body)
+    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
+        return letter(text)
+
+
+def sizes(dims: Iterable[Dim | str]) -> tuple[Dim, ...]:
+    """`size` of each."""
+    return tuple(map(size, dims))
+
+
+def plain(dim: Dim) -> int | str:
+    """A size as JSON can hold it; `size` reads it again.
+
+    Example:
+        >>> plain(5), plain(size("T-2")), size(plain(letter("T") - 2)) == letter("T") - 2
+        (5, 'T-2', True)
+    """
+    return dim if isinstance(dim, int) else str(dim)
+
+
+def length(dim: Dim) -> Dim:
+    """``max(dim, 0)``: what a number of elements is.
+
+    Example:
+        >>> T = letter("T")
+        >>> length(T), length(T - 3), length(-3)
+        (T, T-3, 0)
+    """
+    return longest(dim, 0)
+
+
+def longest(*dims: Dim) -> Dim:
+    """The largest of sizes."""
+    return _extreme("max", max, dims)
+
+
+def shortest(*dims: Dim) -> Dim:
+    """The smallest of sizes."""
+    return _extreme("min", min, dims)
+
+
+def product(dims: Sequence[Dim]) -> Dim:
+    """The sizes multiplied, 1 of none."""
+    return reduce(lambda one, two: one * two, dims, 1)
+
+
+def quotient(dim: Dim, divisor: Dim) -> Dim | None:
+    """``dim`` over ``divisor`` where that is a whole number whatever the letters are; else ``None``.
+
+    Example:
+        >>> N, T = letter("N"), letter("T")
+        >>> quotient(N * T * 6, N * 2), quotient(T * 5, 2), quotient(6, 3)
+        (T*3, None, 2)
+    """
+    if isinstance(dim, int) and isinstance(divisor, int):
+        return None if not divisor or dim % divisor else dim // divisor
+    by = _terms(divisor)
+    if len(by) != 1:
+        return 1 if dim == divisor else None
+    ((factors, count),) = by.items()
+    terms: dict[Product, int] = {}
+    for atoms, number in _terms(dim).items():
+        left = list(atoms)
+        for factor in factors:
+            if factor not in left:
+                return None
+            left.remove(factor)
+        if number % count:
+            return None
+        terms[tuple(left)] = number // count
+    return _simplest(terms)
+
+
+def is_length(dim: Dim) -> bool:
+    """Whether it cannot be negative, whatever the letters are."""
+    return all(
+        count >= 0 and all(isinstance(atom, str) or _never_negative(atom) for atom in atoms)
+        for atoms, count in _terms(dim).items()
+    )
+
+
+def _terms(dim: Dim) -> Mapping[Product, int]:
+    if isinstance(dim, Size):
+        return dim._terms
+    return {(): dim} if dim else {}
+
+
+def _simplest(terms: Mapping[Product, int]) -> Dim:
+    left = {atoms: count for atoms, count in terms.items() if count}
+    if not left or list(left) == [()]:
+        return left.get((), 0)
+    return Size(left)
+
+
+def _of(call: Call) -> Dim:
+    return Size({(call,): 1})
+
+
+def _divided(dim: Dim, divisor: Dim) -> Dim:
+    if isinstance(dim, int) and isinstance(divisor, int):
+        return dim // divisor
+    if not isinstance(divisor, int) or not divisor:
+        if divisor == 0:
+            raise ZeroDivisionError
+        whole = quotient(dim, divisor)
+        return _of(Call("//", (dim, divisor))) if whole is None else whole
+    # Whole multiples of the divisor come out: (2T + 3) // 2 is T + 1 + 1 // 2.
+    outside = _simplest(
+        {atoms: count // divisor for atoms, count in _terms(dim).items() if count % divisor == 0}
+    )
+    inside = _simplest({atoms: count for atoms, count in _terms(dim).items() if count % divisor})
+    if isinstance(inside, int):
+        return outside + inside // divisor
+    number = _terms(inside).get((), 0)
+    rest = inside - number + number % divisor
+    return outside + number // divisor + _of(Call("//", (rest, divisor)))
+
+
+def _extreme(name: str, choose: Callable[..., int], dims: Sequence[Dim]) -> Dim:
+    flat: list[Dim] = []
+    for dim in dims:
+        inner = _only_call(dim)
+        flat += inner.arguments if inner is not None and inner.function == name else [dim]
+    numbers = [dim for dim in flat if isinstance(dim, int)]
+    varying = list(dict.fromkeys(dim for dim in flat if not isinstance(dim, int)))
+    if not varying:
+        return choose(numbers)
+    if name == "max":
+        varying = [_joined_clamps(dim) if numbers == [0] else dim for dim in varying]
+        numbers = [number for number in numbers if number > 0 or not any(map(is_length, varying))]
+    elif any(number <= 0 for number in numbers) and all(map(is_length, varying)):
+        return min(numbers)
+    arguments = (*sorted(varying, key=str), *([choose(numbers)] if numbers else []))
+    return arguments[0] if len(arguments) == 1 else _of(Call(name, arguments))
+
+
+def _joined_clamps(dim: Dim) -> Dim:
+    """``max(a, 0) - b`` as ``a - b``, which is the same once it is cut at 0 itself."""
+    terms = dict(_terms(dim))
+    clamps = [
+        atoms for atoms, count in terms.items() if count == 1 and len(atoms) == 1 and _clamped(atoms[0])
+    ]
+    if len(clamps) != 1:
+        return dim
+    rest = _simplest({atoms: count for atoms, count in terms.items() if atoms != clamps[0]})
+    if not is_length(-rest):
+        return dim
+    inside = _clamped(clamps[0][0])
+    assert inside is not None
+    return inside + rest
+
+
+def _clamped(atom: Atom) -> Dim | None:
+    """``a`` of ``max(a, 0)``."""
+    if (
+        isinstance(atom, Call)
+        and atom.function == "max"
+        and len(atom.arguments) == 2
+        and atom.arguments[1] == 0
+    ):
+        return atom.arguments[0]
+    return None
+
+
+def _only_call(dim: Dim) -> Call | None:
+    """The call that a size is, nothing added or multiplied."""
+    match list(_terms(dim).items()):
+        case [((Call() as call,), 1)]:
+            return call
+    return None
+
+
+def _never_negative(call: Call) -> bool:
+    if call.function == "max":
+        return any(map(is_length, call.arguments))
+    return all(map(is_length, call.arguments))
+
+
+def _letters(atom: Atom) -> frozenset[str]:
+    if isinstance(atom, str):
+        return frozenset([atom])
+    return frozenset().union(*(dim.letters for dim in atom.arguments if isinstance(dim, Size)))
+
+
+def _at(atom: Atom, given: Mapping[str, Dim]) -> Dim:
+    if isinstance(atom, str):
+        return given.get(atom, letter(atom))
+    arguments = [dim.at(given) if isinstance(dim, Size) else dim for dim in atom.arguments]
+    match atom.function:
+        case "max":
+            return longest(*arguments)
+        case "min":
+            return shortest(*arguments)
+    return _divided(*arguments)
+
+
+def _atom_order(atom: Atom) -> tuple[int, str]:
+    # Cut differences in front: what is subtracted behind one would be cut with it.
+    if isinstance(atom, str):
+        return 1, atom
+    return (0 if _clamped(atom) is not None else 2), str(atom)
+
+
+def _order(atoms: Product) -> tuple:
+    return (not atoms, [_atom_order(atom) for atom in atoms])
+
+
+def _unclamped(dim: Size) -> tuple[Dim, bool]:
+    """What is written with a minus that never goes below 0, and whether it is."""
+    call = _only_call(dim)
+    inside = None if call is None else _clamped(call)
+    return (dim, False) if inside is None else (inside, True)
+
+
+def _sum_text(written: tuple[Dim, bool]) -> str:
+    """A sum; with ``cut`` its negative terms are subtracted, and it never goes below 0."""
+    dim, cut = written
+    terms = _terms(dim)
+    first = [(atoms, count) for atoms, count in terms.items() if count > 0 or not cut]
+    last = [(atoms, count) for atoms, count in terms.items() if count < 0 and cut]
+    if not first:
+        return "0" + "".join(f"-{_product_text(atoms, -count)}" for atoms, count in last)
+    parts = [
+        _product_text(atoms, count, leading=number == 0 and len(first) > 1)
+        for number, (atoms, count) in enumerate(first)
+    ]
+    return "+".join(parts) + "".join(f"-{_product_text(atoms, -count)}" for atoms, count in last)
+
+
+def _product_text(atoms: Product, count: int, leading: bool = False) -> str:
+    if not atoms:
+        return str(count)
+    if leading and count == 1 and len(atoms) == 1:
+        inside = _clamped(atoms[0])
+        if inside is not None:
+            return _sum_text((inside, True))
+    if count == 1 and len(atoms) == 1 and not (isinstance(atoms[0], Call) and _clamped(atoms[0]) is not None):
+        return str(atoms[0])
+    texts = [*map(_factor_of_atom, atoms), *([str(count)] if count != 1 else [])]
+    return "*".join(texts)
+
+
+def _factor_of_atom(atom: Atom) -> str:
+    if isinstance(atom, str):
+        return atom if atom.isidentifier() else f"({atom})"
+    inside = _clamped(atom)
+    if inside is not None:
+        return f"({_sum_text((inside, True))})"
+    return str(atom) if atom.function in ("max", "min") else f"({atom})"
+
+
+def _factor(dim: Dim) -> str:
+    """A size as one side of a division."""
+    if isinstance(dim, int) or dim.is_letter:
+        return str(dim)
+    return f"({dim})"
+
+
+def _read(node: ast.expr) -> Dim:
+    match node:
+        case ast.Name(name):
+            return letter(name)
+        case ast.Constant(int(number)) if not isinstance(number, bool):
+            return number
+        case ast.UnaryOp(ast.USub(), operand):
+            return -_read(operand)
+        case ast.BinOp(left, ast.Add(), right):
+            return _read(left) + _read(right)
+        case ast.BinOp(left, ast.Sub(), right):
+            return length(_read(left) - _read(right))
+        case ast.BinOp(left, ast.Mult(), right):
+            return _read(left) * _read(right)
+        case ast.BinOp(left, ast.FloorDiv(), right):
+            return _divided(_read(left), _read(right))
+        case ast.Call(ast.Name("max"), [*arguments]) if arguments:
+            return longest(*map(_read, arguments))
+        case ast.Call(ast.Name("min"), [*arguments]) if arguments:
+            return shortest(*map(_read, arguments))
+    raise ValueError(ast.dump(node))
