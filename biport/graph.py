@@ -148,7 +148,12 @@ class Graph:
     def parameter_count(self) -> int:
         """How many numbers the weights hold, shared ones counted once."""
         distinct = {id(node.op): node.op for node in self.nodes}
-        return sum(array.size for op in distinct.values() for array in op.weights().values())
+        return sum(
+            array.size
+            for op in distinct.values()
+            for path, array in op.weights().items()
+            if path not in op.constants
+        )
 
     def digest(self) -> str:
         """SHA-256 of structure and weights, in hexadecimal; equal graphs have equal digests."""
@@ -223,14 +228,14 @@ def weights_by_path(graph: Graph) -> dict[str, np.ndarray]:
 
 
 def trained(graph: Graph) -> dict[str, np.ndarray]:
-    """Those of `weights_by_path` that a model is differentiated by: all but `Op.statistics`."""
-    kept = {f"{node.name}.{path}" for node in graph.nodes for path in _statistics(node.op)}
+    """Those of `weights_by_path` that a model is differentiated by: no `Op.statistics`, no `Op.constants`."""
+    kept = {f"{node.name}.{path}" for node in graph.nodes for path in _untrained(node.op)}
     return {path: array for path, array in weights_by_path(graph).items() if path not in kept}
 
 
-def _statistics(op: Op) -> list[str]:
-    inside = [f"{prefix}.{path}" for prefix, part in op.parts().items() for path in _statistics(part)]
-    return [*op.statistics, *inside]
+def _untrained(op: Op) -> list[str]:
+    inside = [f"{prefix}.{path}" for prefix, part in op.parts().items() for path in _untrained(part)]
+    return [*op.statistics, *op.constants, *inside]
 
 
 def _row(graph: Graph, node: Node) -> tuple[str, str, str]:

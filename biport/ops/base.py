@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from biport.errors import GraphError, WeightError, most_alike
-from biport.ops.tensor import Tensor
+from biport.ops.tensor import FLOATS, Tensor
 
 EVERY_INPUT = range(2**31)
 """`Op.masked` of an op with any number of inputs."""
@@ -88,6 +88,9 @@ class Op:
 
     statistics: ClassVar[Sequence[str]] = ()
     """Weights that training averages over what it sees, and does not differentiate by."""
+
+    constants: ClassVar[Sequence[str]] = ()
+    """Weights that are part of the program, neither trained nor counted."""
 
     training: ClassVar[Sequence[str]] = ()
     """Settings that act in training alone."""
@@ -221,14 +224,19 @@ class Op:
             raise GraphError(f"{cls.__name__}: {error}") from error
 
     def astype(self, dtype: str) -> Self:
-        """The same op with its weights in another float dtype."""
-        cast = {path: array.astype(dtype) for path, array in self.weights().items()}
-        return type(self).build(self.settings(), cast)
+        """The same op in another float dtype: its weights, and a float that it makes (``output_dtype``)."""
+        cast = {
+            path: array.astype(dtype) if array.dtype.kind == "f" else array
+            for path, array in self.weights().items()
+        }
+        return type(self).build(_in_dtype(self.settings(), dtype), cast)
 
     @property
     def dtype(self) -> str | None:
-        """The weights' dtype; ``None`` for an op without weights."""
-        return next((array.dtype.name for array in self.weights().values()), None)
+        """The dtype of its floats, weights or made; ``None`` for an op without."""
+        own = getattr(self, "output_dtype", None)
+        given = (array.dtype.name for array in self.weights().values() if array.dtype.kind == "f")
+        return next(given, own if own in FLOATS else None)
 
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other) or not isinstance(other, Op):
@@ -299,6 +307,20 @@ def op_classes() -> list[type[Op]]:
         classes += [candidate for candidate in inner if not candidate.__subclasses__()]
         waiting += inner
     return sorted(classes, key=lambda candidate: candidate.__name__)
+
+
+def _in_dtype(settings: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """Settings in which every float dtype, of inner ops too, is another."""
+    cast: dict[str, Any] = {}
+    for name, value in settings.items():
+        if _describes(value):
+            value = _in_dtype(value, dtype)
+        elif isinstance(value, list) and value and all(map(_describes, value)):
+            value = [_in_dtype(part, dtype) for part in value]
+        elif name == "output_dtype" and value in FLOATS:
+            value = dtype
+        cast[name] = value
+    return cast
 
 
 def _is_weight(field: dataclasses.Field) -> bool:

@@ -113,6 +113,59 @@ def broadcast(op: Op, inputs: Sequence[Tensor]) -> tuple[Dim, ...]:
     )
 
 
+def broadcast_shapes(op: Op, inputs: Sequence[Tensor]) -> tuple[Dim, ...]:
+    """Like `broadcast`, for inputs of any ranks and dtypes: shapes are aligned at their ends, as in NumPy.
+
+    Raises:
+        GraphError: sizes do not go together.
+
+    Example:
+        >>> from biport import ops
+        >>> op = ops.Elementwise(function="add")
+        >>> broadcast_shapes(op, [Tensor(("N", "T", 4), "float32"), Tensor((4,), "float32")])
+        (N, T, 4)
+    """
+    rank = max(len(tensor.shape) for tensor in inputs)
+    full = [(1,) * (rank - len(tensor.shape)) + tensor.shape for tensor in inputs]
+    return tuple(_stretched(op, dims, inputs) for dims in zip(*full, strict=True))
+
+
+def on_axis(op: Op, axis: int, tensor: Tensor) -> int:
+    """An axis of a tensor, counted from the front.
+
+    Raises:
+        GraphError: there is none.
+    """
+    rank = len(tensor.shape)
+    if not -rank <= axis < rank:
+        raise GraphError(f"{op.kind}: there is no axis {axis} in {tensor}")
+    return axis % rank
+
+
+def on_axes(op: Op, axes: Sequence[int], tensor: Tensor) -> tuple[int, ...]:
+    """Axes of a tensor, counted from the front, none of them twice.
+
+    Raises:
+        GraphError: there is no such axis, or one is there twice.
+    """
+    front = tuple(on_axis(op, axis, tensor) for axis in axes)
+    if len(set(front)) < len(front):
+        raise GraphError(f"{op.kind}: an axis twice in {tuple(axes)}")
+    return front
+
+
+def check_axes(op: Op, axes: object) -> tuple[int, ...]:
+    """Axes as a tuple of integers.
+
+    Raises:
+        GraphError: they are something else.
+    """
+    given = tuple(axes) if isinstance(axes, list | tuple) else (axes,)
+    if any(not isinstance(axis, int) or isinstance(axis, bool) for axis in given):
+        raise GraphError(f"{op.kind}: axes should be integers, found {axes!r}")
+    return given
+
+
 def _stretched(op: Op, dims: Sequence[Dim], inputs: Sequence[Tensor]) -> Dim:
     sizes = sorted({dim for dim in dims if isinstance(dim, int) and dim != 1})
     letters = sorted({dim for dim in dims if isinstance(dim, str)})

@@ -119,20 +119,6 @@ class Permute(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Flip(Op):
-    """``(N, T, I)`` with its steps in reverse order."""
-
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (x,) = take(self, inputs, 1)
-        need(self, x, 3, FLOATS)
-        return (x,)
-
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.EVERY_FEATURE
-
-
-@final
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class RepeatVector(Op):
     """``(N, I)`` to ``(N, n, I)``: the same vector at every step."""
 

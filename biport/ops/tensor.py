@@ -9,6 +9,9 @@ from biport.dims import Dim, sizes
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int32", "int64")
+NUMBERS = (*FLOATS, *INTEGERS)
+BOOLEANS = ("bool",)
+EVERY_DTYPE = (*NUMBERS, *BOOLEANS)
 
 
 @dataclass(frozen=True, init=False)
