@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from biport.errors import InputError
-from biport.ops import Cropping1D, Flatten, Flip, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
+from biport.ops import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
 from biport.reference.registry import Arrays, Masks, computes
 
 
@@ -38,12 +38,6 @@ def flatten(op: Flatten, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]
 def permute(op: Permute, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """``(N, ...)`` with its axes in another order."""
     return (inputs[0].transpose(0, *op.dims),)
-
-
-@computes(Flip)
-def flip(op: Flip, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` with its steps in reverse order."""
-    return (inputs[0][:, ::-1],)
 
 
 @computes(RepeatVector)
