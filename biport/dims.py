@@ -179,6 +179,19 @@ def plain(dim: Dim) -> int | str:
     return dim if isinstance(dim, int) else str(dim)
 
 
+def numbers(dims: Iterable[Dim]) -> tuple[int, ...]:
+    """Sizes of which none varies.
+
+    Raises:
+        GraphError: one does.
+    """
+    known = tuple(dims)
+    for dim in known:
+        if not isinstance(dim, int):
+            raise GraphError(f"the size {dim} is not known")
+    return known  # type: ignore[return-value]
+
+
 def length(dim: Dim) -> Dim:
     """``max(dim, 0)``: what a number of elements is.
 

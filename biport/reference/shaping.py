@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from biport.dims import numbers
 from biport.errors import InputError
 from biport.ops import (
     BroadcastTo,
@@ -34,10 +35,11 @@ def reshape_to(op: ReshapeTo, inputs: Arrays, masks: Masks) -> tuple[np.ndarray,
         InputError: it has another number of elements.
     """
     (x,) = inputs
-    known = math.prod(size for size in op.shape if size != -1)
+    wanted = numbers(op.shape)
+    known = math.prod(size for size in wanted if size != -1)
     # Said in full: of nothing -1 could be anything.
     left = x.size // known if known else 0
-    shape = [left if size == -1 else size for size in op.shape]
+    shape = [left if size == -1 else size for size in wanted]
     if math.prod(shape) != x.size:
         raise InputError(f"an array of shape {x.shape} does not go into {op.shape}")
     return (x.reshape(shape),)
@@ -76,7 +78,7 @@ def broadcast_to(op: BroadcastTo, inputs: Arrays, masks: Masks) -> tuple[np.ndar
         InputError: another size would have to be.
     """
     try:
-        return (np.broadcast_to(inputs[0], op.shape),)
+        return (np.broadcast_to(inputs[0], numbers(op.shape)),)
     except ValueError as error:
         raise InputError(f"shape {inputs[0].shape} does not stretch to {op.shape}") from error
 
@@ -84,7 +86,7 @@ def broadcast_to(op: BroadcastTo, inputs: Arrays, masks: Masks) -> tuple[np.ndar
 @computes(Tile)
 def tile(op: Tile, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """The whole several times along each axis."""
-    return (np.tile(inputs[0], op.repetitions),)
+    return (np.tile(inputs[0], numbers(op.repetitions)),)
 
 
 @computes(Repeat)
@@ -113,12 +115,13 @@ def pad(op: Pad, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
         InputError: there are too few elements to mirror or repeat.
     """
     (x,) = inputs
+    widths = [numbers(pair) for pair in op.widths]
     if op.mode == "constant":
-        return (np.pad(x, op.widths, constant_values=x.dtype.type(op.value)),)
-    for size, pair in zip(x.shape, op.widths, strict=True):
+        return (np.pad(x, widths, constant_values=x.dtype.type(op.value)),)
+    for size, pair in zip(x.shape, widths, strict=True):
         if any(pair) and size < (1 if op.mode == "edge" else 1 + max(pair)):
             raise InputError(f"padding by {pair} ({op.mode}) takes more elements, found shape {x.shape}")
-    return (np.pad(x, op.widths, mode="edge" if op.mode == "edge" else "reflect"),)
+    return (np.pad(x, widths, mode="edge" if op.mode == "edge" else "reflect"),)
 
 
 @computes(Slice)

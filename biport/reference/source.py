@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from biport.dims import numbers
 from biport.ops import Arange, Constant, Full, Parameter, SizeOf
 from biport.reference.registry import Arrays, Masks, computes
 
@@ -17,16 +18,17 @@ def constant(op: Constant | Parameter, inputs: Arrays, masks: Masks) -> tuple[np
 @computes(Arange)
 def arange(op: Arange, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """The numbers from ``start`` up to ``stop``."""
-    return (np.arange(op.start, op.stop, op.step, dtype=op.output_dtype),)
+    start, stop = numbers((op.start, op.stop))
+    return (np.arange(start, stop, op.step, dtype=op.output_dtype),)
 
 
 @computes(Full)
 def full(op: Full, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """One number everywhere."""
-    return (np.full(op.shape, op.value, op.output_dtype),)
+    return (np.full(numbers(op.shape), op.value, op.output_dtype),)
 
 
 @computes(SizeOf)
 def size_of(op: SizeOf, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """A number."""
-    return (np.asarray(op.size, op.output_dtype),)
+    return (np.asarray(numbers([op.size])[0], op.output_dtype),)
