@@ -11,7 +11,7 @@ import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import TypeAlias
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from biport.errors import GraphError
 
@@ -251,6 +251,59 @@ def is_length(dim: Dim) -> bool:
         count >= 0 and all(isinstance(atom, str) or _never_negative(atom) for atom in atoms)
         for atoms, count in _terms(dim).items()
     )
+
+
+Number = TypeVar("Number")
+
+
+class Arithmetic(NamedTuple, Generic[Number]):
+    """How a form computes with sizes while it runs.
+
+    Args:
+        number: what stands for a number that is known.
+        add: of two.
+        multiply: of two.
+        floor_divide: of two, towards minus infinity.
+        maximum: of two.
+        minimum: of two.
+    """
+
+    number: Callable[[int], Number]
+    add: Callable[[Number, Number], Number]
+    multiply: Callable[[Number, Number], Number]
+    floor_divide: Callable[[Number, Number], Number]
+    maximum: Callable[[Number, Number], Number]
+    minimum: Callable[[Number, Number], Number]
+
+
+def computed(dim: Dim, sizes: Mapping[str, Number], by: Arithmetic[Number]) -> Number:
+    """A size computed by a form from those of its letters.
+
+    Args:
+        dim: the size.
+        sizes: what stands for each letter.
+        by: how to compute with them.
+
+    Example:
+        >>> python = Arithmetic(int, int.__add__, int.__mul__, int.__floordiv__, max, min)
+        >>> computed(size("(T-1)//2+N"), {"T": 8, "N": 3}, python)
+        6
+    """
+    if isinstance(dim, int):
+        return by.number(dim)
+    functions = {"max": by.maximum, "min": by.minimum, "//": by.floor_divide}
+
+    def of_atom(atom: Atom) -> Number:
+        if isinstance(atom, str):
+            return sizes[atom]
+        return reduce(functions[atom.function], [computed(part, sizes, by) for part in atom.arguments])
+
+    parts = []
+    for atoms, count in dim._terms.items():
+        factors = [of_atom(atom) for atom in atoms]
+        factors = factors if count == 1 and factors else [*factors, by.number(count)]
+        parts.append(reduce(by.multiply, factors))
+    return reduce(by.add, parts)
 
 
 def _terms(dim: Dim) -> Mapping[Product, int]:
