@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from biport.config import Config
+from biport.dims import Dim
 from biport.errors import FileError, UnsupportedError, WeightError, shown
 from keras_side import registered
 
@@ -113,18 +114,15 @@ class LayerRecord:
 class WrittenLayer:
     """What it takes to make a live layer: ``keras.layers.<class_name>``, its settings and weights.
 
-    With ``is_operation`` it is a function of ``keras.ops`` instead, called with ``config``; ``then`` are
-    more of them, each applied to what the one before gave. With ``takes_list`` the layer is called with one
-    list of inputs. A layer of several cells takes its initial states in lists of ``state_groups`` states.
+    With ``takes_list`` the layer is called with one list of inputs. A layer of several cells takes its
+    initial states in lists of ``state_groups`` states.
     """
 
     class_name: str
     config: Mapping[str, Any]
     weights: Sequence[np.ndarray] = ()
-    is_operation: bool = False
     state_groups: Sequence[int] = ()
     takes_list: bool = False
-    then: Sequence[tuple[str, Mapping[str, Any]]] = ()
 
     def serialised(self, name: str | None = None) -> dict[str, Any]:
         """The layer as Keras stores it inside another."""
@@ -134,6 +132,21 @@ class WrittenLayer:
             "config": dict(self.config) | ({} if name is None else {"name": name}),
             "registered_name": None,
         }
+
+
+@dataclass(frozen=True)
+class WrittenOperation:
+    """What is no layer but functions of ``keras.ops``.
+
+    Args:
+        apply: called with a Keras tensor for each input, or with a Python number for one that is a constant;
+            gives the output, or a list of them. Where there are ``dims``, it is called with the keyword
+            ``dims`` too: a number for each, or a scalar tensor for one that varies.
+        dims: the sizes it needs, see `biport.dims`.
+    """
+
+    apply: Callable[..., Any]
+    dims: Sequence[Dim] = ()
 
 
 def input_size(kernel: np.ndarray) -> int:

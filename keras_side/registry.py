@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from biport import ops
 from biport.ops import Op
 from biport.registry import Registry
 from keras_side.masks import Mask, stop_mask
-from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.records import LayerRecord, WrittenLayer, WrittenOperation
 from keras_side.shared.attention import CallReader
 
 MaskRule = Callable[[Op, str, Sequence[str], Sequence[Mask | None]], Sequence[Mask | None]]
@@ -41,7 +41,8 @@ class LayerReader:
 OpType = TypeVar("OpType", bound=Op)
 
 READERS: Registry[str, LayerReader] = Registry("Keras layer")
-WRITERS: Registry[type[Op], Callable[..., WrittenLayer]] = Registry("op of the Keras writer")
+Written: TypeAlias = WrittenLayer | WrittenOperation
+WRITERS: Registry[type[Op], Callable[..., Written]] = Registry("op of the Keras writer")
 writes = WRITERS.register
 
 

@@ -94,7 +94,7 @@ def _write(graph: Graph) -> keras.Model:
     for node in graph.nodes:
         written = WRITERS.lookup(type(node.op), f"node {node.name!r}")(node.op)
         outputs = call_layer(node, written, layers, values, dtype)
-        if written.weights:
+        if isinstance(written, WrittenLayer) and written.weights:
             weights.append((layers[id(node.op)], written, node.name))
         values |= zip(node.outputs, outputs, strict=True)
     outputs = [values[name] for name in graph.outputs]

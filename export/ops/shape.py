@@ -10,7 +10,6 @@ import onnx_ir as ir
 from biport.ops import (
     Cropping1D,
     Flatten,
-    Flip,
     Permute,
     RepeatVector,
     Reshape,
@@ -19,7 +18,6 @@ from biport.ops import (
 )
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
-from export.onnx.step_layout import BEFORE_FIRST
 from export.registry import writes
 
 
@@ -36,13 +34,6 @@ def write_flatten(op: Flatten, site: Site) -> tuple[LazyValue, ...]:
     """``(N, ...)`` to ``(N, O)``."""
     (x,) = site.inputs
     return (site.lazy(lambda: site.scope("Flatten", x.value(), axis=1)),)
-
-
-@writes(Flip)
-def write_flip(op: Flip, site: Site) -> tuple[LazyValue, ...]:
-    """``(N, T, I)`` with its steps in reverse order."""
-    (x,) = site.inputs
-    return (site.lazy(lambda: site.scope("Slice", x.value(), [-1], [BEFORE_FIRST], [1], [-1])),)
 
 
 @writes(Permute)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from biport import ops
 from keras_side.masks import Mask, Unequal
-from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.records import LayerRecord, WrittenLayer, WrittenOperation
 from keras_side.registry import reads, writes
 
 
@@ -34,9 +35,15 @@ def read_embedding(record: LayerRecord) -> ops.Embedding:
 
 
 @writes(ops.ToIds)
-def write_to_ids(op: ops.ToIds) -> WrittenLayer:
+def write_to_ids(op: ops.ToIds) -> WrittenOperation:
     """Write what Keras does to floats in front of a table."""
-    return WrittenLayer(class_name="cast", config={"dtype": "int32"}, is_operation=True)
+
+    def apply(x: Any) -> Any:
+        import keras
+
+        return keras.ops.cast(x, "int32")
+
+    return WrittenOperation(apply)
 
 
 @writes(ops.Embedding)

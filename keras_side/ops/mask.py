@@ -6,13 +6,16 @@ The latter are read as part of the masks, in `keras_side.reading.mask_expression
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from typing import Any
 
 import numpy as np
 
 from biport import ops
 from biport.errors import UnsupportedError
+from biport.registry import snake_case
 from keras_side.masks import FeaturesUnequal, Mask
-from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.records import LayerRecord, WrittenLayer, WrittenOperation
 from keras_side.registry import reads, writes
 
 
@@ -41,32 +44,50 @@ def write_masking(op: ops.Masking) -> WrittenLayer:
 
 
 @writes(ops.NotEqual)
-def write_not_equal(op: ops.NotEqual) -> WrittenLayer:
+def write_not_equal(op: ops.NotEqual) -> WrittenOperation:
     """Write the comparison of ids with the padding id."""
-    return WrittenLayer(class_name="not_equal", config={"x2": op.value}, is_operation=True)
+
+    def apply(ids: Any) -> Any:
+        import keras
+
+        return keras.ops.not_equal(ids, op.value)
+
+    return WrittenOperation(apply)
 
 
 @writes(ops.FeaturesNotEqual)
-def write_features_not_equal(op: ops.FeaturesNotEqual) -> WrittenLayer:
+def write_features_not_equal(op: ops.FeaturesNotEqual) -> WrittenOperation:
     """Write the operations Keras itself records for a Masking."""
-    return WrittenLayer(
-        class_name="not_equal", config={"x2": op.value}, is_operation=True, then=(("any", {"axis": -1}),)
-    )
+
+    def apply(x: Any) -> Any:
+        import keras
+
+        return keras.ops.any(keras.ops.not_equal(x, op.value), axis=-1)
+
+    return WrittenOperation(apply)
 
 
-@writes(ops.LogicalAnd)
-def write_logical_and(op: ops.LogicalAnd) -> WrittenLayer:
-    """Write what masks have in common."""
-    return WrittenLayer(class_name="logical_and", config={}, is_operation=True)
+@writes(ops.LogicalAnd, ops.LogicalOr)
+def write_joined(op: ops.LogicalAnd | ops.LogicalOr) -> WrittenOperation:
+    """Write what masks have in common, or their union."""
 
+    def apply(*masks: Any) -> Any:
+        import keras
 
-@writes(ops.LogicalOr)
-def write_logical_or(op: ops.LogicalOr) -> WrittenLayer:
-    """Write the union of masks."""
-    return WrittenLayer(class_name="logical_or", config={}, is_operation=True)
+        return reduce(getattr(keras.ops, snake_case(op.kind)), masks)
+
+    return WrittenOperation(apply)
 
 
 @writes(ops.OnesLike)
-def write_ones_like(op: ops.OnesLike) -> WrittenLayer:
-    """Write the mask of every step: `keras_side.writing` takes off what is behind N and T."""
-    return WrittenLayer(class_name="ones_like", config={"dtype": "bool"}, is_operation=True)
+def write_ones_like(op: ops.OnesLike) -> WrittenOperation:
+    """Write the mask of every step, ``(N, T)``."""
+
+    def apply(x: Any) -> Any:
+        import keras
+
+        behind = tuple(range(2, len(x.shape)))
+        ones: Any = keras.ops.ones_like(x, dtype="bool")
+        return keras.ops.any(ones, axis=behind) if behind else ones
+
+    return WrittenOperation(apply)

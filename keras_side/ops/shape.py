@@ -1,7 +1,4 @@
-"""Keras' layers that only move numbers <-> `ops.Reshape` and the others of the family; the mask ends here.
-
-`ops.Flip` is ``keras.ops.flip``, read as an operation in `keras_side.reading.operations`.
-"""
+"""Keras' layers that only move numbers <-> `ops.Reshape` and the others of the family; the mask ends here."""
 
 from __future__ import annotations
 
@@ -63,9 +60,3 @@ def write_shape(op: Op) -> WrittenLayer:
     """Write any of the layers."""
     data_format = {"data_format": "channels_last"} if isinstance(op, WITH_FORMAT) else {}
     return WrittenLayer(class_name=op.kind, config=op.settings() | data_format)
-
-
-@writes(ops.Flip)
-def write_flip(op: ops.Flip) -> WrittenLayer:
-    """Write the steps in reverse order."""
-    return WrittenLayer(class_name="flip", config={"axis": 1}, is_operation=True)

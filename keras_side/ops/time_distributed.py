@@ -43,8 +43,8 @@ def read_time_distributed(record: LayerRecord) -> ops.TimeDistributed:
 @writes(ops.TimeDistributed)
 def write_time_distributed(op: ops.TimeDistributed) -> WrittenLayer:
     """Write a TimeDistributed around the layer inside."""
-    inner: WrittenLayer = WRITERS.lookup(type(op.layer), op.kind)(op.layer)
-    if inner.is_operation or inner.takes_list:
+    inner = WRITERS.lookup(type(op.layer), op.kind)(op.layer)
+    if not isinstance(inner, WrittenLayer) or inner.takes_list:
         raise UnsupportedError(op.kind, "layer", op.layer.kind, "layers of one input")
     return WrittenLayer(
         class_name="TimeDistributed", config={"layer": inner.serialised("layer")}, weights=inner.weights

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
-from biport.errors import UnsupportedError
 from biport.graph import Node
-from biport.ops import Bidirectional, MultiHeadAttention, OnesLike, Recurrent
+from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
-from keras_side.records import WrittenLayer
+from keras_side.records import WrittenOperation
 from keras_side.registered import LAYERS
+from keras_side.registry import WRITERS, Written
 from keras_side.shared.attention import refuse_weighted_padding
 
 
 def call_layer(
-    node: Node, written: WrittenLayer, layers: dict[int, Any], values: Mapping[str, Any], dtype: str
+    node: Node, written: Written, layers: dict[int, Any], values: Mapping[str, Any], dtype: str
 ) -> Sequence[Any]:
     """Apply a node's layer, made on its first use, to Keras tensors.
 
@@ -36,15 +37,16 @@ def call_layer(
     import keras
 
     inputs = [values[name] for name in node.inputs]
-    if isinstance(node.op, OnesLike):
-        return [_every_step(inputs[0], node.name)]
-    if written.is_operation:
-        return [_operation(written, inputs, node.name)]
+    if isinstance(written, WrittenOperation):
+        return operated(written.apply, inputs, node.name)
     if node.op.masked is EVERY_INPUT and not any(node.masks) and any(map(_carries_mask, inputs)):
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
-        return [_operation(WrittenLayer(written.class_name.lower(), {}), inputs, node.name)]
-    if all(values[name].dtype == "bool" for name in node.inputs) and written.class_name == "Concatenate":
-        return [_named(keras.ops.concatenate(inputs, **written.config), node.name)]
+        function = getattr(keras.ops, written.class_name.lower())
+        return operated(lambda *parts: reduce(function, parts), inputs, node.name)
+    if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):
+        # The layer makes floats of them.
+        join = keras.ops.concatenate
+        return operated(lambda *parts: join(parts, **written.config), inputs, node.name)
     if id(node.op) not in layers:
         config = _with_dtype(written.config, dtype) | {"name": node.name, "dtype": dtype}
         layers[id(node.op)] = _layer_class(written.class_name).from_config(config)
@@ -111,34 +113,45 @@ def _mask_options(node: Node, inputs: Sequence[Any], values: Mapping) -> dict[st
 
 
 def _every_step(x: Any, name: str) -> Any:
-    """The mask of every step of ``x``, ``(N, T, I)``."""
-    import keras
-
-    if len(x.shape) != 3:
-        raise UnsupportedError(f"node {name!r}", "dimensions", len(x.shape), "3: a mask over (N, T, I)")
-    ones = _named(keras.ops.ones_like(x, dtype="bool"), f"{name}_of_features")
-    return _named(keras.ops.any(ones, axis=-1), name)
+    """The mask of every step of ``x``, ``(N, T, ...)``."""
+    written = WRITERS.lookup(OnesLike, name)(OnesLike())
+    assert isinstance(written, WrittenOperation)
+    return operated(written.apply, [x], name)[0]
 
 
-def _named(tensor: Any, name: str) -> Any:
-    """Name the operation behind a symbolic tensor.
+def operated(apply: Callable[..., Any], inputs: Sequence[Any], name: str) -> list[Any]:
+    """What functions of ``keras.ops`` make of symbolic tensors, every operation named after ``name``.
 
     Keras numbers operations by itself, and refuses the model when a layer happens to have such a name.
     """
-    tensor._keras_history.operation.name = name
-    return tensor
-
-
-def _operation(written: WrittenLayer, inputs: Sequence[Any], name: str) -> Any:
     import keras
 
-    function = getattr(keras.ops, written.class_name)
-    result = function(*inputs[:2], **written.config)
-    for position, other in enumerate(inputs[2:]):
-        result = function(_named(result, f"{name}_{position}"), other)
-    for position, (following, config) in enumerate(written.then):
-        result = getattr(keras.ops, following)(_named(result, f"{name}_{position}"), **config)
-    return _named(result, name)
+    outputs = keras.tree.flatten(apply(*inputs))
+    known = {id(tensor) for tensor in keras.tree.flatten(list(inputs))}
+    operations = _operations(outputs, known)
+    for position, operation in enumerate(operations):
+        operation.name = name if operation is operations[-1] else f"{name}_{position}"
+    return outputs
+
+
+def _operations(outputs: Sequence[Any], known: set[int]) -> list[Any]:
+    """The operations between known tensors and the outputs, each behind those it reads."""
+    import keras
+
+    ordered: dict[int, Any] = {}
+
+    def follow(tensor: Any) -> None:
+        if not isinstance(tensor, keras.KerasTensor) or id(tensor) in known:
+            return
+        operation, node_index, _ = tensor._keras_history
+        if id(operation) not in ordered:
+            for source in operation._inbound_nodes[node_index].input_tensors:
+                follow(source)
+            ordered[id(operation)] = operation
+
+    for output in outputs:
+        follow(output)
+    return list(ordered.values())
 
 
 def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The same numbers in another shape or order <-> `torch.flatten`, `torch.permute`, `torch.flip`, or modules.
+"""The same numbers in another shape or order <-> `torch.flatten`, `torch.permute`, or modules.
 
 Also read are ``x.transpose(1, 2)``, `torch.nn.Flatten`, and `torch.nn.Unflatten` of rows.
 """
@@ -15,7 +15,7 @@ from biport.errors import UnsupportedError
 from torch_side import layers
 from torch_side.reading.fx_reader import Bound, FxReader, build
 from torch_side.registry import Inputs, Masks, Outputs, reads, writes
-from torch_side.shared.channels import PERMUTES, TRANSPOSES, ChannelsFirst, swaps
+from torch_side.shared.channels import PERMUTES, TRANSPOSES, ChannelsFirst, dims_of, swaps
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -66,22 +66,6 @@ def _flatten(reader: FxReader, node: fx.Node, source: str, start: int, end: int)
     return reader.emit(node, build(reader.owner(node), ops.Flatten), [source])[0]
 
 
-@writes(ops.Flip)
-def write_flip(op: ops.Flip, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
-    """``torch.flip(x, (1,))``."""
-    return (writer.call(torch.flip, inputs[0], (1,)),)
-
-
-@reads(torch.flip, "flip")
-def read_flip(reader: FxReader, node: fx.Node) -> Bound:
-    """``x.flip(1)``, of three dimensions."""
-    dims = _dims(node)
-    source = reader.value(node, node.args[0] if node.args else node.kwargs.get("input"))
-    if reader.rank(source) != 3 or [dim % 3 for dim in dims if isinstance(dim, int)] != [1]:
-        raise UnsupportedError(reader.owner(node), "dims", dims, "1, the steps of (N, T, I)")
-    return reader.emit(node, ops.Flip(), [source])[0]
-
-
 @writes(ops.Permute)
 def write_permute(op: ops.Permute, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.permute(x, (0, 2, 1))``."""
@@ -94,7 +78,7 @@ def read_permute(reader: FxReader, node: fx.Node) -> Bound:
     # What write_permute wrote is that op, whatever layer comes behind it.
     if swaps(node) and reader.origin(node) is None:
         return _swapped(reader, node)
-    return _permuted(reader, node, _dims(node))
+    return _permuted(reader, node, dims_of(node))
 
 
 @reads(*TRANSPOSES)
@@ -110,12 +94,6 @@ def read_transpose(reader: FxReader, node: fx.Node) -> Bound:
     order = list(range(rank))
     order[one], order[two] = two, one
     return _permuted(reader, node, order)
-
-
-def _dims(node: fx.Node) -> Any:
-    """The axes of a call, given one by one or together."""
-    dims: Any = node.kwargs.get("dims", node.args[1:])
-    return dims[0] if len(dims) == 1 and isinstance(dims[0], tuple | list) else dims
 
 
 def _swapped(reader: FxReader, node: fx.Node) -> Bound:

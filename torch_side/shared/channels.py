@@ -81,3 +81,9 @@ def channels_first(reader: FxReader, node: fx.Node, argument: Any) -> str:
     if not isinstance(bound, ChannelsFirst):
         raise UnsupportedError(reader.owner(node), "input", "not transposed", ADVICE)
     return bound.source
+
+
+def dims_of(node: fx.Node) -> Any:
+    """The axes of a call, given one by one or together."""
+    dims: Any = node.kwargs.get("dims", node.args[1:])
+    return dims[0] if len(dims) == 1 and isinstance(dims[0], tuple | list) else dims
