@@ -195,7 +195,7 @@ def size(text: Dim | str) -> Dim:
         raise GraphError(f"a size of more than {MAX_TEXT} characters: {text[:20]}...")
     try:
         return _read(ast.parse(text, mode="eval").body)
-    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return letter(text)
 
 
@@ -347,11 +347,11 @@ def _of(call: Call) -> Dim:
 
 
 def _divided(dim: Dim, divisor: Dim) -> Dim:
+    if divisor == 0:
+        raise GraphError(f"a size divided by 0: {dim}")
     if isinstance(dim, int) and isinstance(divisor, int):
         return dim // divisor
-    if not isinstance(divisor, int) or not divisor:
-        if divisor == 0:
-            raise ZeroDivisionError
+    if not isinstance(divisor, int):
         whole = quotient(dim, divisor)
         return _of(Call("//", (dim, divisor))) if whole is None else whole
     # Whole multiples of the divisor come out: (2T + 3) // 2 is T + 1 + 1 // 2.
@@ -521,7 +521,7 @@ def _read(node: ast.expr) -> Dim:
             return length(_read(left) - _read(right))
         case ast.BinOp(left, ast.Mult(), right):
             return _read(left) * _read(right)
-        case ast.BinOp(left, ast.FloorDiv(), right):
+        case ast.BinOp(left, ast.Div() | ast.FloorDiv(), right):
             return _divided(_read(left), _read(right))
         case ast.Call(ast.Name("max"), [*arguments], []) if arguments:
             return longest(*map(_read, arguments))

@@ -191,7 +191,9 @@ def structure(graph: Graph) -> dict:
             "masks": list(node.masks),
             "outputs": list(node.outputs),
         }
-        nodes.append(entry | ({"settings": plain(node.op.settings())} if owner == node.name else {"shares": owner}))
+        nodes.append(
+            entry | ({"settings": plain(node.op.settings())} if owner == node.name else {"shares": owner})
+        )
     return {
         "inputs": [
             {"name": value.name, "shape": list(plain(value.shape)), "dtype": value.dtype}

@@ -106,7 +106,7 @@ def check_steps(values: Sequence[Value], needed: Mapping[str, int], arrays: Sequ
             )
     sizes = letters(values, arrays)
     for expression, least in needed.items():
-        steps = None if size(expression) in sizes else length(expression, sizes)
+        steps = None if expression.isidentifier() else length(expression, sizes)
         if steps is not None and steps < least:
             shown = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter != "N")
             raise InputError(
@@ -119,6 +119,6 @@ def length(expression: str, sizes: Mapping[str, Dim]) -> int | None:
     """The length for these sizes of the letters; ``None`` where that cannot be told."""
     try:
         steps = bound(size(expression), sizes)
-    except ZeroDivisionError:
+    except GraphError:
         return None
     return steps if isinstance(steps, int) else None

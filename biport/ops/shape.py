@@ -1,7 +1,7 @@
 """The same numbers in another shape or order: reshaped, permuted, repeated, padded, cropped.
 
-A size made of one that varies says how: ``T+2``, ``(T*5)//2``. Two sizes are written alike only where they are
-always equal; in an ONNX file that is a promise.
+A size made of one that varies says how: ``T+2``, ``(T*5)//2``. Two sizes are written alike only where they
+are always equal; in an ONNX file that is a promise.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from biport.graph import Graph, Node
 from biport.errors import InputError
+from biport.graph import Graph, Node
 from biport.inputs import check_inputs, letters
 from biport.ops import Op
 from biport.reference.registry import REFERENCES

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from biport import ops
+from biport.dims import Dim, Size, letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.ops import Op
