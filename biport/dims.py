@@ -195,6 +195,8 @@ def size(text: Dim | str) -> Dim:
         raise GraphError(f"a size of more than {MAX_TEXT} characters: {text[:20]}...")
     try:
         return _read(ast.parse(text, mode="eval").body)
+    except GraphError:
+        raise
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return letter(text)
 

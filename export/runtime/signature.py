@@ -75,7 +75,7 @@ def read_signature(path: Path, session: Any) -> Signature:
         )
     except FileError:
         raise
-    except (GraphError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(f"{path}: its biport metadata cannot be read: {error!r}") from error
     if [(v.name, v.dtype, len(v.shape)) for v in named] != [(v.name, v.dtype, len(v.shape)) for v in values]:
         raise FileError(f"{path}: its biport metadata describes other inputs than its graph has")
