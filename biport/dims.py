@@ -13,7 +13,7 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, SupportsIndex, TypeAlias
 
 from biport.errors import GraphError
 
@@ -78,7 +78,7 @@ class Size:
         if self.depth > MAX_DEPTH:
             raise GraphError(f"a size of more than {MAX_DEPTH} divisions within each other")
         self._terms = dict(sorted(terms.items(), key=lambda term: _order(term[0])))
-        self._text = _sum_text(*_unclamped(self))
+        self._text = _sum_text(self)
         if len(self._text) > MAX_TEXT:
             raise GraphError(f"it takes more than {MAX_TEXT} characters to say how long it is")
 
@@ -175,7 +175,7 @@ def letter(name: str) -> Size:
     return Size({(name,): 1})
 
 
-def size(text: Dim | str) -> Dim:
+def size(text: Dim | str | SupportsIndex) -> Dim:
     """The size that a text stands for; a text that is no expression is a letter by itself.
 
     Raises:
@@ -201,7 +201,7 @@ def size(text: Dim | str) -> Dim:
         return letter(text)
 
 
-def sizes(dims: Iterable[Dim | str]) -> tuple[Dim, ...]:
+def sizes(dims: Iterable[Dim | str | SupportsIndex]) -> tuple[Dim, ...]:
     """`size` of each."""
     return tuple(map(size, dims))
 
@@ -460,46 +460,48 @@ def _order(atoms: Product) -> tuple:
     return (not atoms, [_atom_order(atom) for atom in atoms])
 
 
-def _unclamped(dim: Size) -> tuple[Dim, bool]:
-    """What is written with a minus that never goes below 0, and whether it is."""
-    call = _only_call(dim)
-    inside = None if call is None else _clamped(call)
-    return (dim, False) if inside is None else (inside, True)
+def _difference(atom: Atom) -> Dim | None:
+    """``a`` of ``max(a, 0)`` where something is subtracted in it: a minus that never goes below 0."""
+    inside = _clamped(atom)
+    return None if inside is None or not any(map(_is_subtracted, _terms(inside).items())) else inside
 
 
-def _sum_text(dim: Dim, cut: bool) -> str:
-    """A sum; with ``cut`` its negative terms are subtracted, and it never goes below 0."""
-    terms = _terms(dim).items()
+def _is_subtracted(term: tuple[Product, int]) -> bool:
     # Cut twice is cut once only where what is subtracted is no less than 0.
-    last = [(atoms, -count) for atoms, count in terms if cut and is_length(_simplest({atoms: -count}))]
-    first = [(atoms, count) for atoms, count in terms if (atoms, -count) not in last]
+    atoms, count = term
+    return count < 0 and is_length(_simplest({atoms: -count}))
+
+
+def _sum_text(dim: Dim, cut: bool = False) -> str:
+    """A sum; with ``cut`` its negative terms are subtracted, and it never goes below 0."""
+    call = _only_call(dim)
+    inside = None if call is None or cut else _difference(call)
+    if inside is not None:
+        return _sum_text(inside, cut=True)
+    last = [term for term in _terms(dim).items() if cut and _is_subtracted(term)]
+    first = [term for term in _terms(dim).items() if term not in last]
     parts = [
-        _product_text(atoms, count, leading=number == 0 and len(first) > 1)
-        for number, (atoms, count) in enumerate(first)
+        _product_text(*term, leading=number == 0 and len(first) > 1) for number, term in enumerate(first)
     ]
-    return "+".join(parts or ["0"]) + "".join(f"-{_product_text(*term)}" for term in last)
+    return "+".join(parts or ["0"]) + "".join(f"-{_product_text(atoms, -count)}" for atoms, count in last)
 
 
 def _product_text(atoms: Product, count: int, leading: bool = False) -> str:
-    if not atoms:
-        return str(count)
-    if leading and count == 1 and len(atoms) == 1:
-        inside = _clamped(atoms[0])
-        if inside is not None:
-            return _sum_text(inside, True)
-    if count == 1 and len(atoms) == 1 and not (isinstance(atoms[0], Call) and _clamped(atoms[0]) is not None):
-        return str(atoms[0])
-    texts = [*map(_factor_of_atom, atoms), *([str(count)] if count != 1 else [])]
-    return "*".join(texts)
+    if len(atoms) == count == 1:
+        text = _atom_text(atoms[0])
+        return text if leading or isinstance(atoms[0], str) or _difference(atoms[0]) is None else f"({text})"
+    return "*".join([*map(_factor_text, atoms), *([str(count)] if count != 1 or not atoms else [])])
 
 
-def _factor_of_atom(atom: Atom) -> str:
-    if isinstance(atom, str):
-        return atom if atom.isidentifier() else f"({atom})"
-    inside = _clamped(atom)
-    if inside is not None:
-        return f"({_sum_text(inside, True)})"
-    return str(atom) if atom.function in ("max", "min") else f"({atom})"
+def _atom_text(atom: Atom) -> str:
+    inside = _difference(atom)
+    return str(atom) if inside is None else _sum_text(inside, cut=True)
+
+
+def _factor_text(atom: Atom) -> str:
+    text = _atom_text(atom)
+    called = isinstance(atom, Call) and atom.function in ("max", "min") and _difference(atom) is None
+    return text if called or text.isidentifier() else f"({text})"
 
 
 def _factor(dim: Dim) -> str:

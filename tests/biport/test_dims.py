@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import pickle
 import time
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from biport import reference
+from biport.analysis.lengths import needed_steps
 from biport.dims import (
     Dim,
     Size,
@@ -32,7 +34,7 @@ from biport.dims import (
 )
 from biport.errors import GraphError, InputError
 from biport.graph import Graph, Node, Value, structure
-from biport.ops import Op, Tensor
+from biport.ops import MaxPooling1D, Op, Tensor
 from biport.reference import REFERENCES
 
 LETTERS = ("N", "T", "T_2")
@@ -93,10 +95,14 @@ def test_arithmetic_is_that_of_the_numbers(expression: Expression, at: Numbers) 
 def test_what_is_written_is_read(expression: Expression) -> None:
     dim, _ = expression
     again = size(plain(dim))
-    assert again == dim and hash(again) == hash(dim)
-    assert type(again) is type(dim) and str(again) == str(dim)
+    assert again == dim
+    assert hash(again) == hash(dim)
+    assert type(again) is type(dim)
+    assert str(again) == str(dim)
     if isinstance(dim, Size):
-        assert dim == str(dim) and hash(dim) == hash(str(dim)) and {dim: 1}[str(dim)] == 1  # type: ignore[index]
+        assert dim == str(dim)
+        assert hash(dim) == hash(str(dim))
+        assert {dim: 1}[str(dim)] == 1
         assert pickle.loads(pickle.dumps(dim)) == dim
 
 
@@ -112,7 +118,8 @@ def test_some_letters_first(expression: Expression, at: Numbers, first: set[str]
 def test_equal_however_they_came_about(a: Expression, b: Expression, c: Expression, at: Numbers) -> None:
     (x, f), (y, g), (z, _) = a, b, c
     for one, two in [((x + y) * z, z * x + y * z), (x - y + y, x), (longest(x, y), longest(y, x))]:
-        assert one == two and hash(one) == hash(two)
+        assert one == two
+        assert hash(one) == hash(two)
     if x == y:
         assert f(at) == g(at)
     whole = quotient(x * y, y)
@@ -147,23 +154,49 @@ def test_equal_however_they_came_about(a: Expression, b: Expression, c: Expressi
     ],
 )
 def test_as_written(dim: Dim, text: str | int) -> None:
-    assert str(dim) == str(text) and size(text) == dim
+    assert str(dim) == str(text)
+    assert size(text) == dim
 
 
 def test_quotients() -> None:
     assert quotient(N * (T + 2) * 6, (T + 2) * 2) == N * 3
-    assert quotient(N * T, T + 1) is None and quotient(T * 5, 2) is None and quotient(T, N) is None
-    assert quotient(7, 2) is None and quotient(T, 0) is None and quotient(0, T) == 0
+    assert quotient(N * T, T + 1) is None
+    assert quotient(T * 5, 2) is None
+    assert quotient(T, N) is None
+    assert quotient(7, 2) is None
+    assert quotient(T, 0) is None
+    assert quotient(0, T) == 0
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "some axis", "T**2", "T.real", "T[0]", "max(T, key=N)", "max(*T)", "max()", "f(T)", "True", "T+1.5"]
-    + ["None", "T if N else 2", "lambda: T", "T#\0", "~T", "T,", "(" * 400 + "T" + ")" * 400, "-" * 1999 + "T"],
+    [
+        "",
+        "some axis",
+        "T**2",
+        "T.real",
+        "T[0]",
+        "max(T, key=N)",
+        "max(*T)",
+        "max()",
+        "f(T)",
+        "True",
+        "T+1.5",
+        "None",
+        "T if N else 2",
+        "lambda: T",
+        "T#\x00",
+        "~T",
+        "T,",
+        "(" * 400 + "T" + ")" * 400,
+        "-" * 1999 + "T",
+    ],
 )
 def test_no_expression_is_a_letter(text: str) -> None:
     dim = size(text)
-    assert isinstance(dim, Size) and dim.is_letter and str(dim) == text
+    assert isinstance(dim, Size)
+    assert dim.is_letter
+    assert str(dim) == text
     assert dim.at({text: 4}) == 4
 
 
@@ -190,62 +223,85 @@ def test_hostile_texts_are_refused_soon(text: str) -> None:
 
 
 def test_dims_of_other_types() -> None:
-    assert type(size(np.int64(3))) is int and sizes(["T", np.int32(2), T]) == (T, 2, T)
+    assert type(size(np.int64(3))) is int
+    assert sizes(["T", np.int32(2), T]) == (T, 2, T)
     with pytest.raises(TypeError):
         sizes([1.5])  # type: ignore[list-item]
     with pytest.raises(GraphError, match=r"T\+2"):
         known(T + 2)
-    assert "T" != T + 1 and T != 3 and T != 3.0 and T.is_letter and not (T * T).is_letter
+    assert T + 1 != "T"
+    assert T != 3
+    assert T != 3.0
+    assert T.is_letter
+    assert not (T * T).is_letter
 
 
-@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class _Full(Op):
-    """Zeros of a shape that its settings say."""
+def _op_class() -> type[Op]:
+    """An op with sizes among its settings; local, for `op_classes` lists what there is."""
 
-    target: tuple[Dim, ...]
-    nested: tuple[tuple[Dim, ...], ...] = ()
-    inner: Op | None = None
+    @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+    class Zeros(Op):
+        target: tuple[Dim, ...]
+        nested: tuple[tuple[Dim, ...], ...] = ()
+        inner: Op | None = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "target", sizes(self.target))
-        object.__setattr__(self, "nested", tuple(map(sizes, self.nested)))
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "target", sizes(self.target))
+            object.__setattr__(self, "nested", tuple(map(sizes, self.nested)))
 
-    def infer(self, inputs: Any) -> tuple[Tensor, ...]:
-        return (Tensor(self.target, "float32"),)
+        def infer(self, inputs: Any) -> tuple[Tensor, ...]:
+            return (Tensor(self.target, "float32"),)
 
-
-@pytest.fixture
-def full(monkeypatch: pytest.MonkeyPatch) -> type[Op]:
-    monkeypatch.setitem(REFERENCES._functions, _Full, lambda op, inputs, masks: (np.zeros(op.target),))
-    return _Full
+    return Zeros
 
 
-def test_sizes_among_the_settings() -> None:
-    op = _Full(target=(N, T - 1, 3), nested=((T, 2),), inner=_Full(target=(S,)))
+def _settings(zeros: Any) -> None:
+    op = zeros(target=(N, T - 1, 3), nested=((T, 2),), inner=zeros(target=(S,)))
     assert op.letters == {"N", "T", "T_2"}
-    assert op.at({"X": 4}) is op and op.at({}) is op
+    assert op.at({"X": 4}) is op
+    assert op.at({}) is op
     there = op.at({"T": 5, "T_2": N})
-    assert isinstance(there, _Full) and isinstance(there.inner, _Full)
-    assert there.target == (N, 4, 3) and there.nested == ((5, 2),) and there.inner.target == (N,)
-    text = json.loads(json.dumps(plain(op.settings())))
-    assert text["target"] == ["N", "T+-1", 3] and _Full.build(text, {}) == op
+    assert there.target == (N, 4, 3)
+    assert there.nested == ((5, 2),)
+    assert there.inner.target == (N,)
+    settings = json.loads(json.dumps(plain(zeros(target=(N, T - 1, 3)).settings())))
+    assert settings["target"] == ["N", "T+-1", 3]
+    assert zeros.build(settings, {}) == zeros(target=(N, T - 1, 3)) != op
 
 
-def test_a_graph_at_sizes(full: type[Op]) -> None:
-    op = full(target=(N, length(T - 1)))  # type: ignore[call-arg]
+def _graph(zeros: Any) -> None:
+    op = zeros(target=(N, length(T - 1)))
     nodes = Node("a", op, ("x",)), Node("b", op, ("x",))
     graph = Graph((Value("x", ("N", "T"), "float32"),), nodes, ("a", "b"))
-    assert structure(graph)["nodes"][0]["settings"]["target"] == ("N", "T-1") and graph.digest()
+    assert structure(graph)["nodes"][0]["settings"]["target"] == ("N", "T-1")
+    assert graph.digest()
     there = graph.at({"T": 4})
-    assert there.inputs[0].shape == (N, 4) and there.tensors["b"].shape == (N, 3)
-    assert there.nodes[0].op is there.nodes[1].op and graph.at({"S": 1}).nodes[0].op is op
-    for array in reference.run(graph, [np.zeros((2, 4))]):
-        assert array.shape == (2, 3)
+    assert there.inputs[0].shape == (N, 4)
+    assert there.tensors["b"].shape == (N, 3)
+    assert there.nodes[0].op is there.nodes[1].op
+    assert graph.at({"S": 1}).nodes[0].op is op
 
 
-def test_a_letter_that_stands_for_two_sizes(full: type[Op]) -> None:
+def _run(zeros: Any) -> None:
     inputs = tuple(Value(name, ("N", "T"), "float32") for name in "xy")
-    graph = Graph(inputs, (Node("a", full(target=(N, T)), ("x",)),), ("a",))  # type: ignore[call-arg]
+    graph = Graph(inputs, (Node("a", zeros(target=(N, T)), ("x",)),), ("a",))
     assert reference.run(graph, [np.zeros((2, 4))] * 2)[0].shape == (2, 4)
     with pytest.raises(InputError, match="do not tell what T is"):
         reference.run(graph, [np.zeros((2, 4)), np.zeros((2, 5))])
+
+
+def _needed(zeros: Any) -> None:
+    pooling = Node("b", MaxPooling1D(pool_size=3, strides=1), ("a",))
+    values = Value("x", ("N", "T"), "float32"), Value("y", ("N", "T"), "float32")
+    graph = Graph(values, (Node("a", zeros(target=(N, length(T - 4), 2)), ("x",)), pooling), ("b",))
+    assert needed_steps(graph) == {"x": 7, "y": 7}
+
+
+@pytest.mark.parametrize("check", [_settings, _graph, _run, _needed])
+def test_sizes_among_settings(check: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros = _op_class()
+    with monkeypatch.context() as patched:
+        patched.setitem(REFERENCES._functions, zeros, lambda op, inputs, masks: (np.zeros(op.target),))
+        check(zeros)
+    del zeros
+    gc.collect()
