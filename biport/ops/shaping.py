@@ -81,6 +81,22 @@ class ReshapeTo(Moving):
         left = total // known if left is None else left
         return tuple(left if dim == -1 else dim for dim in self.shape)
 
+    def with_rest(self, x: Tensor) -> tuple[Dim, ...]:
+        """``shape`` for ``x`` with -1 for its one size that varies, where it can be nothing else.
+
+        Example:
+            >>> ReshapeTo(shape=("N*T", 6)).with_rest(Tensor(("N", "T", 6), "float32"))
+            (-1, 6)
+            >>> ReshapeTo(shape=("N", -1, 3)).with_rest(Tensor(("N", "T", 6), "float32"))
+            (N, T*2, 3)
+        """
+        full = self.shape_of(x)
+        known = product([dim for dim in full if isinstance(dim, int)])
+        varying = [dim for dim in full if not isinstance(dim, int)]
+        if len(varying) != 1 or not known or quotient(product(x.shape), known) != varying[0]:
+            return full
+        return tuple(dim if isinstance(dim, int) else -1 for dim in full)
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

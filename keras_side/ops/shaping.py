@@ -9,6 +9,18 @@ from keras_side.records import WrittenOperation
 from keras_side.registry import writes
 
 
+@writes(ops.ReshapeTo)
+def write_reshape_to(op: ops.ReshapeTo) -> WrittenOperation:
+    """Write ``keras.ops.reshape``."""
+
+    def apply(x: Any, dims: Any = ()) -> Any:
+        import keras
+
+        return keras.ops.reshape(x, tuple(dims))
+
+    return WrittenOperation(apply, op.shape)
+
+
 @writes(ops.Flip)
 def write_flip(op: ops.Flip) -> WrittenOperation:
     """Write ``keras.ops.flip``."""

@@ -13,6 +13,13 @@ from torch_side.shared.channels import dims_of
 from torch_side.writing.graph_writer import GraphWriter
 
 
+@writes(ops.ReshapeTo)
+def write_reshape_to(op: ops.ReshapeTo, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+    """``x.reshape(n, t, 4)``."""
+    shape = writer.sizes(op.with_rest(writer.tensor()))
+    return (writer.method("reshape", inputs[0], *(shape or [()])),)
+
+
 @writes(ops.Flip)
 def write_flip(op: ops.Flip, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.flip(x, (1,))``."""
