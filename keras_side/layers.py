@@ -128,19 +128,14 @@ class TensorOperation(keras.layers.Layer):
         tensors = keras.tree.flatten(inputs)
         written = WRITERS.lookup(type(self.op), self.name)(self.op)
         assert isinstance(written, WrittenOperation)
-        sizes = {name: keras.ops.shape(tensors[at])[axis] for name, (at, axis) in self.letters.items()}
+        shapes: list[Any] = [keras.ops.shape(x) for x in tensors]
+        sizes = {name: shapes[at][axis] for name, (at, axis) in self.letters.items()}
         dims = {"dims": [computed(dim, sizes, SIZES) for dim in written.dims]} if written.dims else {}
         return written.apply(*tensors[: self.takes], **dims)
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """Shapes and dtypes, as the op itself infers them."""
-        given = [
-            Tensor(
-                [letter(f"{'N' if axis == 0 else f'D{at}_{axis}'}") if dim is None else dim for axis, dim in enumerate(x.shape)],
-                keras.backend.standardize_dtype(x.dtype),
-            )
-            for at, x in enumerate(keras.tree.flatten(inputs))
-        ]
+        given = [_tensor(x, at) for at, x in enumerate(keras.tree.flatten(inputs))]
         sizes = {name: given[at].shape[axis] for name, (at, axis) in self.letters.items()}
         outputs = [
             keras.KerasTensor([dim if isinstance(dim, int) else None for dim in output.shape], output.dtype)
@@ -156,6 +151,13 @@ class TensorOperation(keras.layers.Layer):
         own = {"kind": self.kind, "settings": self.settings, "arrays": self.arrays, "takes": self.takes}
         letters = {name: list(at) for name, at in self.letters.items()}
         return {**super().get_config(), **own, "letters": letters}
+
+
+def _tensor(x: Any, position: int) -> Tensor:
+    """A Keras tensor as the op sees it; sizes that vary have letters, those of the batch the same one."""
+    letters = ["N", *(f"D{position}_{axis}" for axis in range(1, len(x.shape)))]
+    shape = [letter(own) if dim is None else dim for own, dim in zip(letters, x.shape, strict=False)]
+    return Tensor(shape, keras.backend.standardize_dtype(x.dtype))
 
 
 def _extreme(known: Callable[..., int], function: Callable[..., Any]) -> Callable[[Any, Any], Any]:

@@ -10,8 +10,8 @@ from biport.ops.elementwise import Broadcasting
 def inline_scalars(graph: Graph) -> set[str]:
     """The values that a program may have as plain numbers: their dtype is that of what they meet.
 
-    Those are scalar constants that no output is, and that are used by nothing but elementwise operations which
-    have another input of the same dtype.
+    Those are scalar constants that no output is, and that are used by nothing but elementwise operations
+    which have another input of the same dtype.
 
     Example:
         >>> import numpy as np

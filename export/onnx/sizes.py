@@ -64,7 +64,9 @@ class RuntimeSizes:
         """A size that varies, ``(1,)``."""
         text = str(dim)
         if text not in self._vectors:
-            letters = {} if isinstance(dim, int) else {name: self._letter(name) for name in sorted(dim.letters)}
+            letters = (
+                {} if isinstance(dim, int) else {name: self._letter(name) for name in sorted(dim.letters)}
+            )
             by = Arithmetic[Operand](
                 lambda number: [number],
                 self._of("Add"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from biport import ops
 from biport.errors import FileError, GraphError, WeightError
-from biport.ops import Op, op_class
+from biport.ops import Op
 from keras_side.records import LayerRecord, WrittenLayer, WrittenOperation
 from keras_side.registered import decoded
 from keras_side.registry import Taken, reads, writes
@@ -32,12 +32,12 @@ def taken(record: LayerRecord) -> Taken:
         FileError: its configuration does not say.
     """
     count, letters = record.config.get("takes"), record.config.get("letters")
-    if not isinstance(letters, dict) or not all(map(_is_axis, letters.values())) or not _is_count(count):
+    if not _is_count(count) or not isinstance(letters, dict) or not all(map(_is_axis, letters.values())):
         raise FileError(f"{record.owner}: takes and letters do not say which tensors it reads")
     return Taken(count, {name: (at, axis) for name, (at, axis) in letters.items()})
 
 
-def _is_count(number: object) -> bool:
+def _is_count(number: object) -> TypeGuard[int]:
     return type(number) is int and number >= 0
 
 

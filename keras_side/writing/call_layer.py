@@ -96,7 +96,8 @@ def _sized(
             "arrays": {path: encoded(array) for path, array in node.op.weights().items()},
             "takes": len(node.inputs),
             "letters": {
-                name: [len(node.inputs) + sources.index(source), axis] for name, (source, axis) in axes.items()
+                name: [len(node.inputs) + sources.index(source), axis]
+                for name, (source, axis) in axes.items()
             },
         }
         layer_class = _layer_class("TensorOperation")

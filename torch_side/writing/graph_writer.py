@@ -11,10 +11,10 @@ import torch
 from torch import fx, nn
 
 from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.analysis.scalars import inline_scalars
 from biport.dims import Arithmetic, Dim, computed
 from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
-from biport.analysis.scalars import inline_scalars
 from biport.inputs import check_letters, id_bounds, letter_axes
 from biport.ops import Op, Tensor
 from torch_side.names import ORIGIN, Origin, attribute_path, variable
