@@ -7,9 +7,11 @@ import functools
 import keyword
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import fx, nn
+
+from torch_side.spelling import Spelling
 
 ORIGIN = "biport"
 """The key in an fx node's ``meta`` under which its `Origin` is kept."""
@@ -23,11 +25,13 @@ class Origin:
         node: the graph node's name.
         outputs: the names of its values.
         op: a number that is the same for nodes that share one op object.
+        spelling: of a tensor operation, how it was written.
     """
 
     node: str
     outputs: tuple[str, ...]
     op: int
+    spelling: Spelling | None = field(default=None, compare=False)
 
 
 @functools.cache
