@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from torch import fx, nn
 
+from biport.graph import Node
 from torch_side.spelling import Spelling
 
 ORIGIN = "biport"
@@ -26,12 +27,14 @@ class Origin:
         outputs: the names of its values.
         op: a number that is the same for nodes that share one op object.
         spelling: of a tensor operation, how it was written.
+        numbers: the nodes of constants before this one that stand as numbers in other statements.
     """
 
     node: str
     outputs: tuple[str, ...]
     op: int
     spelling: Spelling | None = field(default=None, compare=False)
+    numbers: tuple[Node, ...] = field(default=(), compare=False)
 
 
 @functools.cache

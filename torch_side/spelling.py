@@ -1,7 +1,7 @@
 """Tensor operations as the statements they were written as, by which they are read back.
 
-A layer is read by what is called. A tensor operation is read by its spelling, which its statements carry: it is
-read back while the statements are what they were, whatever they compute with now.
+A layer is read by what is called. A tensor operation is read by its spelling, which its statements carry, as
+long as they are what they were; with which weights and values they compute is seen from the module.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from biport.graph import Node
 from biport.ops import TensorOperation
 from torch_side.registry import Call
 
-
 INPUT = "input "
 
 
@@ -26,8 +25,8 @@ class Statement:
 
     Args:
         text: what is called, and with which numbers.
-        operands: what stands where a tensor or a size does: ``"input 0"``, ``"statement 1"``, or how something
-            else is computed.
+        operands: what stands where a tensor or a size does: ``"input 0"``, ``"statement 1"``, or how
+            something else is computed.
     """
 
     text: str

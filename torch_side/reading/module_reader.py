@@ -17,7 +17,7 @@ from biport.registry import label
 from torch_side.layers.bidirectional import Bidirectional
 from torch_side.layers.recurrent import Recurrent
 from torch_side.reading.fx_reader import FxReader, Lazy, Poisoned
-from torch_side.reading.operations import read_operation
+from torch_side.reading.operations import read_numbers, read_operation
 from torch_side.registry import READERS, Call
 from torch_side.run import evaluating
 from torch_side.writing.ported import Ported
@@ -122,6 +122,7 @@ def _visit(reader: FxReader, traced: fx.Graph) -> tuple[tuple[str, ...], list[Un
     for node in traced.nodes:
         if node in reader.bound:
             continue
+        read_numbers(reader, node)
         try:
             if node.op == "output":
                 outputs = _outputs(reader, node)

@@ -9,9 +9,16 @@ from torch import fx
 
 from biport.errors import UnsupportedError
 from biport.graph import Node
-from biport.ops import FLOATS, TensorOperation
-from torch_side.reading.fx_reader import FxReader, build
+from biport.ops import TensorOperation
+from torch_side.reading.fx_reader import FxReader, Poisoned, build
 from torch_side.spelling import Spelling
+
+
+def read_numbers(reader: FxReader, node: fx.Node) -> None:
+    """Read the constants that stand as numbers in statements and were nodes before the one of ``node``."""
+    origin = reader.origin(node)
+    for constant in () if origin is None else origin.numbers:
+        _constant(reader, constant)
 
 
 def read_operation(reader: FxReader, first: fx.Node, spelling: Spelling) -> None:
@@ -19,17 +26,18 @@ def read_operation(reader: FxReader, first: fx.Node, spelling: Spelling) -> None
 
     Raises:
         UnsupportedError: its statements have been changed since they were written.
-        Poisoned: what it computes with could not be read.
+        Poisoned: what it computes with could not be read, or ``first`` is another of its statements.
     """
+    if reader.origin(first.prev) == reader.origin(first):
+        raise Poisoned
     statements = _statements(reader, first)
     operands = spelling.operands(statements)
     if operands is None:
         supported = f"the statements that torch_side.write wrote for {spelling.op.kind}"
-        raise UnsupportedError(reader.owner(first), "statements", first.format_node(), supported)
+        raise UnsupportedError(reader.owner(first), "statements", "changed", supported)
     values = [reader.value(first, operand) for operand in operands]
     inputs = [
-        values[source] if isinstance(source, int) else _constant(reader, source, values)
-        for source in spelling.inputs
+        values[source] if isinstance(source, int) else _constant(reader, source) for source in spelling.inputs
     ]
     outputs = reader.emit(first, _as_it_is_now(reader, spelling.op, statements), inputs)
     reader.bound |= dict.fromkeys(statements, ())
@@ -45,13 +53,12 @@ def _statements(reader: FxReader, first: fx.Node) -> list[fx.Node]:
     return statements
 
 
-def _constant(reader: FxReader, node: Node, others: Sequence[str]) -> str:
-    """The value of a constant that stands as a number, in the float dtype of what it is computed with."""
+def _constant(reader: FxReader, node: Node) -> str:
+    """The value of a constant that stands as a number: torch computes it in the dtype of what it meets."""
     (name,) = node.outputs
     if name not in reader.tensors:
-        dtypes = [reader.tensors[other].dtype for other in others]
-        dtype = next((dtype for dtype in dtypes if dtype in FLOATS), node.op.dtype)
-        op = node.op if dtype is None else node.op.astype(dtype)
+        own = next((part.dtype for part in reader.root.parameters() if part.is_floating_point()), None)
+        op = node.op if own is None else node.op.astype(str(own).removeprefix("torch."))
         reader.nodes.append(Node(node.name, op, (), node.outputs))
         reader.tensors[name] = op.infer([])[0]
     return name

@@ -37,6 +37,7 @@ class GraphWriter:
         self._tensors = graph.tensors
         self._makers = {name: node for node in graph.nodes for name in node.outputs}
         self._emitted: list[fx.Node] = []
+        self._numbers: list[Node] = []
         for value in graph.inputs:
             taken = [str(node.target) for node in self.values.values()]
             self.values[value.name] = self.graph.placeholder(variable(value.name, taken))
@@ -58,13 +59,19 @@ class GraphWriter:
         masks = [None if name is None else self.values[name] for name in node.masks]
         outputs = function(node.op, self, inputs, masks)
         self.values |= zip(node.outputs, outputs, strict=True)
+        if not self._emitted:
+            assert not node.inputs, f"{self.owner}: only a constant can do without statements"
+            self._numbers.append(node)
+            return
         number = self._ops.setdefault(id(node.op), len(self._ops))
-        origin = Origin(node.name, node.outputs, number, self._spelling(node, outputs))
+        spelling = self._spelling(node, outputs)
+        origin = Origin(node.name, node.outputs, number, spelling, tuple(self._numbers))
+        self._numbers.clear()
         for emitted in self._emitted:
             emitted.meta[ORIGIN] = origin
 
     def _spelling(self, node: Node, outputs: Sequence[fx.Node]) -> Spelling | None:
-        if not isinstance(node.op, TensorOperation) or not self._emitted:
+        if not isinstance(node.op, TensorOperation):
             return None
         sources = [
             value if isinstance(value := self.values[name], fx.Node) else self._makers[name]
