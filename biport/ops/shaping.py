@@ -13,7 +13,7 @@ from typing import final
 
 from biport.dims import Dim, is_length, length, longest, plain, product, quotient, shortest, size, sizes
 from biport.errors import GraphError
-from biport.ops.base import Locality, Op
+from biport.ops.base import Locality, Op, TensorOperation
 from biport.ops.checks import (
     TooShortError,
     check_axes,
@@ -35,7 +35,7 @@ Item = int | Cut | None
 of size 1."""
 
 
-class Moving(Op):
+class Moving(TensorOperation):
     """Elements of one input in another order or shape; not an op by itself."""
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -449,7 +449,7 @@ def _check_shape(op: Op, shape: Sequence[Dim], least: int) -> None:
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Stack(Op):
+class Stack(TensorOperation):
     """Inputs of one shape side by side along a new axis.
 
     Args:
@@ -475,7 +475,7 @@ class Stack(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Split(Op):
+class Split(TensorOperation):
     """Parts of it along an axis, one after the other; one output a part.
 
     Args:
@@ -513,7 +513,7 @@ class Split(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Unstack(Op):
+class Unstack(TensorOperation):
     """The elements along an axis, which goes away; one output each.
 
     Args:
