@@ -176,12 +176,10 @@ def write_stack(op: ops.Stack, writer: GraphWriter, inputs: Inputs, masks: Masks
 
 @writes(ops.Split)
 def write_split(op: ops.Split, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
-    """``torch.split(x, [4, 4], dim=-1)``."""
+    """``x.split([4, 4], -1)``."""
     axis = op.axis % writer.rank()
     parts = [part.shape[axis] for part in op.infer([writer.tensor()])]
-    return _each(
-        writer, writer.call(torch.split, inputs[0], list(writer.sizes(parts)), dim=op.axis), len(parts)
-    )
+    return _each(writer, writer.method("split", inputs[0], list(writer.sizes(parts)), op.axis), len(parts))
 
 
 @writes(ops.Unstack)
@@ -189,7 +187,7 @@ def write_unstack(op: ops.Unstack, writer: GraphWriter, inputs: Inputs, masks: M
     """``x.unbind(1)``; along a size that varies a split, which must come out even."""
     if isinstance(writer.tensor().shape[op.axis], int):
         return _each(writer, writer.method("unbind", inputs[0], op.axis), op.count)
-    parts = _each(writer, writer.call(torch.split, inputs[0], [1] * op.count, dim=op.axis), op.count)
+    parts = _each(writer, writer.method("split", inputs[0], [1] * op.count, op.axis), op.count)
     return tuple(writer.method("squeeze", part, op.axis) for part in parts)
 
 

@@ -27,7 +27,8 @@ class Ported(fx.GraphModule):
         """
         code = re.sub(r";  (\w+ = )+None$", "", super().code, flags=re.MULTILINE)
         code = re.sub(r"slice\(([^(),]+), ([^(),]+), ([^(),]+)\)", _cut, code)
-        return re.sub(r"\[\(([^()]*)\)\]", r"[\1]", code)
+        code = re.sub(r"\[\(([^()]*)\)\]", r"[\1]", code)
+        return re.sub(r"\[([^\[\]]*)\bEllipsis\b", r"[\1...", code)
 
     @property
     def input_values(self) -> tuple[Value, ...]:

@@ -13,8 +13,9 @@ from testing.examples import EXAMPLES, Example
 Arrays = Sequence[np.ndarray]
 SIDES = ((1, Locality.STEP, Locality.EVERY_STEP), (-1, Locality.FEATURE, Locality.EVERY_FEATURE))
 
-CAUTIOUS = {ops.OnesLike}
-"""Ops that say less than is true, of masks over ``(N, T)``, where steps and features are one axis."""
+CAUTIOUS = {ops.OnesLike, ops.BroadcastTo, ops.ReshapeTo}
+"""Ops that say less than is true: of masks over ``(N, T)``, where steps and features are one axis; and those
+that name the number of steps, so that they cannot be applied to one alone."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
@@ -56,7 +57,7 @@ def _measured(example: Example) -> Locality:
     local = Locality.NONE
     for axis, alone, alike in SIDES:
         size = _size(example, axis)
-        if size is None or any(out.shape[axis] != size for out in _run(example)):
+        if size is None or any(out.ndim < 2 or out.shape[axis] != size for out in _run(example)):
             continue
         if not _leaks(example, axis, size):
             local |= alike if _permutes(example, axis, size) else alone
