@@ -106,6 +106,16 @@ def check_arrays(
     return arrays
 
 
+def letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[str, int]:
+    """What each letter stands for; one that stands for two sizes is left out."""
+    sizes: dict[str, set[int]] = {}
+    for value, array in zip(values, arrays, strict=True):
+        for dim, size in zip(value.shape, array.shape, strict=True):
+            if not isinstance(dim, int) and dim.is_letter:
+                sizes.setdefault(str(dim), set()).add(size)
+    return {name: given.pop() for name, given in sizes.items() if len(given) == 1}
+
+
 def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:
     owner = f"input {value.name!r}"
     if array.ndim != len(value.shape):
