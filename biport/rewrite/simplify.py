@@ -23,7 +23,7 @@ MAX_FOLDED = 2**16
 """Elements of a constant that is computed beforehand; larger ones are computed by whoever needs them."""
 
 Rule = Callable[["_Pass", Node], "Node | Sequence[str] | None"]
-"""Another node in place of one, or the values that its outputs are already; ``None`` where nothing applies."""
+"""Another node in place of one, or the values that its outputs are already; or ``None``: it does not apply."""
 
 
 def simplify(graph: Graph) -> Graph:
