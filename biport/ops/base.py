@@ -276,6 +276,10 @@ class Op:
         return f"{self.kind}({', '.join(_shown(self))})"
 
 
+class TensorOperation(Op):
+    """An op that is no layer: it takes no masks and computes the same in training; not an op by itself."""
+
+
 def _contains_ops(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and all(isinstance(part, Op) for part in value)
 

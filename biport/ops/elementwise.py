@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, final
 
 from biport.errors import GraphError
-from biport.ops.base import Locality, Op
+from biport.ops.base import Locality, Op, TensorOperation
 from biport.ops.checks import broadcast_shapes, check_choice, need, take
 from biport.ops.tensor import BOOLEANS, EVERY_DTYPE, FLOATS, INTEGERS, NUMBERS, Tensor
 
@@ -56,7 +56,7 @@ has the sign of the divisor, as in Python; ``reciprocal`` is 1/x and ``rsqrt`` 1
 what divides an integer by 0, or raises one to a negative power, is not defined."""
 
 
-class Broadcasting(Op):
+class Broadcasting(TensorOperation):
     """Each element of the output made of one element of each input; not an op by itself."""
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
@@ -122,7 +122,7 @@ class Where(Broadcasting):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Clip(Op):
+class Clip(TensorOperation):
     """Numbers no smaller than ``min`` and no larger than ``max``, any shape; NaN stays NaN.
 
     Args:
@@ -153,7 +153,7 @@ class Clip(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Cast(Op):
+class Cast(TensorOperation):
     """The same numbers in another dtype, any shape.
 
     Floats are cut towards zero where they become integers, and what is not zero becomes true. Floats that no

@@ -16,14 +16,14 @@ import numpy as np
 from biport import ops
 from biport.dims import Size
 from biport.graph import Graph, Node
-from biport.ops.shaping import WHOLE
+from biport.ops.shaping import WHOLE, Moving
 from biport.reference.registry import REFERENCES
 
 MAX_FOLDED = 2**16
 """Elements of a constant that is computed beforehand; larger ones are computed by whoever needs them."""
 
 Rule = Callable[["_Pass", Node], "Node | Sequence[str] | None"]
-"""Another node in place of one, or the values that its outputs are already; or ``None``: it does not apply."""
+"""Another node in place of one, or the values its outputs are already; or ``None``: it does not apply."""
 
 
 def simplify(graph: Graph) -> Graph:
@@ -148,6 +148,10 @@ class _Pass:
 CONSTANTS = (ops.Arange, ops.Constant, ops.Full, ops.SizeOf)
 
 
+EXACT = (ops.Cast, Moving)
+"""Operations that give floats of constants without rounding; a graph may be cast to another dtype later."""
+
+
 def _read(node: Node) -> Iterator[str]:
     yield from node.inputs
     yield from (mask for mask in node.masks if mask is not None)
@@ -171,8 +175,10 @@ def _is_small(tensor: ops.Tensor) -> bool:
 
 
 def constants(simplifier: _Pass, node: Node) -> Node | None:
-    """What is made of constants alone is a constant."""
+    """What is made of constants alone is a constant, where no dtype rounds it."""
     if not isinstance(node.op, ops.TensorOperation) or len(node.outputs) != 1 or not node.inputs:
+        return None
+    if simplifier.tensors[node.outputs[0]].dtype in ops.FLOATS and not isinstance(node.op, EXACT):
         return None
     if _varies(node.op) or not _is_small(simplifier.tensors[node.outputs[0]]):
         return None

@@ -176,6 +176,9 @@ def reduced(program: Program) -> str | None:
         name = program.add(ops.Elementwise(function="cos"), name)
     # Of an empty batch there is no mean.
     axes = program.axes(name, least=0 if function in ("sum", "prod", "logsumexp") else 1)
+    shape = program.tensors[name].shape
+    if function in ("max", "min") and not all(never_nothing(shape[axis]) for axis in axes):
+        function = "sum"
     op = ops.Reduction(function=function, axes=axes, keepdims=program.yes())
     result = program.add(op, name)
     return program.add(ops.Elementwise(function="atan"), result)
@@ -218,10 +221,13 @@ def reshaped(program: Program) -> str | None:
     shape = program.tensors[name].shape
     first = program.draw(st.integers(0, len(shape) - 2))
     merged: tuple[Dim, ...] = (*shape[:first], shape[first] * shape[first + 1], *shape[first + 2 :])
-    if program.yes() and sum(isinstance(dim, int) for dim in merged) > 0:
-        merged = tuple(-1 if position == first else dim for position, dim in enumerate(merged))
     flat = program.add(ops.ReshapeTo(shape=merged), name)
     return program.add(ops.ReshapeTo(shape=shape), flat) if program.yes() else flat
+
+
+def never_nothing(dim: Dim) -> bool:
+    """Whether there is an element always: T and U are 1 or more, N may be nothing."""
+    return dim > 0 if isinstance(dim, int) else dim.is_letter and dim != "N"
 
 
 def sliced(program: Program) -> str | None:
@@ -229,10 +235,8 @@ def sliced(program: Program) -> str | None:
     if name is None:
         return None
     items: list[Any] = []
-    for axis, dim in enumerate(program.tensors[name].shape):
-        # What has one element always: T and U are 1 or more, N may be nothing.
-        whole = axis == 0 or not (isinstance(dim, int) or dim.is_letter)
-        position = [] if whole else [-1, 0]
+    for dim in program.tensors[name].shape:
+        position = [-1, 0] if never_nothing(dim) else []
         bounds = st.one_of(st.none(), st.integers(-3, 4))
         cut = st.tuples(bounds, bounds, st.sampled_from([1, 1, 2, -1, -2]))
         items.append(program.draw(st.one_of(st.just((None, None, 1)), cut, *map(st.just, position))))

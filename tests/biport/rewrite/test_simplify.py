@@ -123,11 +123,14 @@ APPLIED: dict[str, tuple[Graph, list[str]]] = {
     "constants": (
         graph(
             Node("one", constant(1, 2, 3, 4), ()),
-            Node("count", ops.Arange(stop=4, output_dtype="float32"), ()),
-            Node("sum", add(), ("one", "count")),
-            Node("y", ops.Elementwise(function="multiply"), ("x", "sum")),
+            Node("turned", ops.Flip(axes=(0,)), ("one",)),
+            Node("count", ops.Arange(stop=4), ()),
+            Node("square", ops.Elementwise(function="square"), ("count",)),
+            Node("floats", ops.Cast(output_dtype="float32"), ("square",)),
+            Node("product", ops.Elementwise(function="multiply"), ("x", "turned")),
+            Node("y", add(), ("product", "floats")),
         ),
-        ["Constant", "Elementwise"],
+        ["Constant", "Constant", "Elementwise", "Elementwise"],
     ),
     "an axis that comes and goes": (
         graph(
@@ -139,7 +142,7 @@ APPLIED: dict[str, tuple[Graph, list[str]]] = {
     ),
     "two reshapes": (
         graph(
-            Node("flat", ops.ReshapeTo(shape=("N", -1)), ("x",)),
+            Node("flat", ops.ReshapeTo(shape=("N", "T*4")), ("x",)),
             Node("y", ops.ReshapeTo(shape=("N", "T*2", 2)), ("flat",)),
         ),
         ["ReshapeTo"],
@@ -190,6 +193,11 @@ LEFT_ALONE: dict[str, Graph] = {
         Node("w", parameter(5, 4), ()),
         Node("turned", ops.PermuteDims(axes=(0, 2, 1)), ("x",)),
         Node("y", ops.MatMul(), ("w", "turned")),
+    ),
+    "constants that float32 rounds": graph(
+        Node("one", constant(1, 2, 3, 4), ()),
+        Node("sine", ops.Elementwise(function="sin"), ("one",)),
+        Node("y", ops.Elementwise(function="multiply"), ("x", "sine")),
     ),
     "an element of another axis of a stack": graph(
         Node("stack", ops.Stack(axis=1), ("x", "x")), Node("y", ops.Slice(items=(0,)), ("stack",))
