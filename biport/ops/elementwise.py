@@ -52,8 +52,9 @@ FUNCTIONS: Mapping[str, Signature] = {
     **dict.fromkeys(("logical_and", "logical_or", "logical_xor"), Signature(2, BOOLEANS)),
 }
 """By name. ``round`` goes to the even neighbour, ``floor_divide`` towards minus infinity and ``remainder``
-has the sign of the divisor, as in Python; ``reciprocal`` is 1/x and ``rsqrt`` 1/√x. Integers wrap around;
-what divides an integer by 0, or raises one to a negative power, is not defined."""
+has the sign of the divisor, as in Python; ``reciprocal`` is 1/x and ``rsqrt`` 1/√x, and the sign of NaN is NaN.
+Integers wrap around. Not defined is what divides an integer by 0, or raises one to a negative power, and what
+``floor_divide`` and ``remainder`` make of infinite numbers."""
 
 
 class Broadcasting(TensorOperation):
@@ -126,7 +127,7 @@ class Clip(TensorOperation):
     """Numbers no smaller than ``min`` and no larger than ``max``, any shape; NaN stays NaN.
 
     Args:
-        min: ``None`` for no limit.
+        min: ``None`` for no limit; one of the two there is.
         max: ``None`` for no limit; where it is the smaller of the two, everything is ``max``.
     """
 
@@ -138,6 +139,8 @@ class Clip(TensorOperation):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                 raise GraphError(f"Clip: {name} should be a number or None, found {value!r}")
+        if self.min is None and self.max is None:
+            raise GraphError("Clip: there should be a limit, found neither min nor max")
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
@@ -179,5 +182,5 @@ class Cast(TensorOperation):
 
 def _one_dtype(op: Op, inputs: Sequence[Tensor]) -> None:
     if len({tensor.dtype for tensor in inputs}) > 1:
-        found = " and ".join(map(str, inputs))
-        raise GraphError(f"{op.kind} takes inputs of one dtype, found {found}; a Cast makes one of another")
+        given = " and ".join(map(str, inputs))
+        raise GraphError(f"{op.kind} takes inputs of one dtype, found {given}; a Cast makes one of another")
