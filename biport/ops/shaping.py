@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from biport.dims import Dim, is_length, length, longest, plain, product, quotient, shortest, size, sizes
 from biport.errors import GraphError
@@ -37,6 +37,8 @@ of size 1."""
 
 class Moving(TensorOperation):
     """Elements of one input in another order or shape; not an op by itself."""
+
+    moves: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
@@ -472,6 +474,8 @@ class Split(TensorOperation):
         axis: along which.
     """
 
+    moves: ClassVar[bool] = True
+
     sizes: tuple[int, ...]
     axis: int
 
@@ -508,6 +512,8 @@ class Unstack(TensorOperation):
         count: the size of the axis.
         axis: along which.
     """
+
+    moves: ClassVar[bool] = True
 
     count: int
     axis: int

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from biport import ops
-from biport.dims import Size
 from biport.graph import Graph, Node
 from biport.ops.shaping import WHOLE, Moving
 from biport.reference.registry import REFERENCES
@@ -119,7 +118,7 @@ class _Pass:
     def constant(self, value: str) -> np.ndarray | None:
         """The array that a value always is, where it is a small constant of the program."""
         node = self.maker(value)
-        if node is None or not isinstance(node.op, CONSTANTS) or _varies(node.op):
+        if node is None or not isinstance(node.op, CONSTANTS) or node.op.letters:
             return None
         if not _is_small(self.tensors[value]):
             return None
@@ -157,14 +156,6 @@ def _read(node: Node) -> Iterator[str]:
     yield from (mask for mask in node.masks if mask is not None)
 
 
-def _varies(op: ops.Op) -> bool:
-    return any(_holds_size(value) for value in op.settings().values())
-
-
-def _holds_size(value: object) -> bool:
-    return isinstance(value, Size) or (isinstance(value, tuple) and any(map(_holds_size, value)))
-
-
 def _is_small(tensor: ops.Tensor) -> bool:
     count = 1
     for dim in tensor.shape:
@@ -180,7 +171,7 @@ def constants(simplifier: _Pass, node: Node) -> Node | None:
         return None
     if simplifier.tensors[node.outputs[0]].dtype in ops.FLOATS and not isinstance(node.op, EXACT):
         return None
-    if _varies(node.op) or not _is_small(simplifier.tensors[node.outputs[0]]):
+    if node.op.letters or not _is_small(simplifier.tensors[node.outputs[0]]):
         return None
     arrays = [simplifier.constant(name) for name in node.inputs]
     known = [array for array in arrays if array is not None]
@@ -194,7 +185,7 @@ def constants(simplifier: _Pass, node: Node) -> Node | None:
 
 def fixed_size(simplifier: _Pass, node: Node) -> Node | None:
     """A size that does not vary is a number."""
-    if isinstance(node.op, ops.SizeOf) and not _varies(node.op):
+    if isinstance(node.op, ops.SizeOf) and not node.op.letters:
         (value,) = REFERENCES.lookup(ops.SizeOf, node.name)(node.op, [], [])
         return Node(node.name, ops.Constant(value=value), (), node.outputs)
     return None
