@@ -102,6 +102,32 @@ class ReshapeTo(Moving):
             raise GraphError(f"{self.kind}: {x} does not go into {self.shape}")
         return self.shape
 
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        front, behind = _alike(x.shape, self.shape), _alike(x.shape[::-1], self.shape[::-1])
+        shift, rank = len(x.shape) - len(self.shape), len(self.shape)
+        return [
+            axis if axis < front else axis + shift if axis >= rank - behind else None for axis in range(rank)
+        ]
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        # It names the number of steps, so that it makes of a single one another shape.
+        return super().locality(inputs) & ~(Locality.EVERY_STEP ^ Locality.STEP)
+
+    def with_rest(self, x: Tensor) -> tuple[Dim, ...]:
+        """``shape`` for ``x`` with -1 for its one size that varies, where it can be nothing else.
+
+        Example:
+            >>> ReshapeTo(shape=("N*T", 6)).with_rest(Tensor(("N", "T", 6), "float32"))
+            (-1, 6)
+            >>> ReshapeTo(shape=("N", "T*2", 3)).with_rest(Tensor(("N", "T", 6), "float32"))
+            (N, T*2, 3)
+        """
+        known = product([dim for dim in self.shape if isinstance(dim, int)])
+        varying = [dim for dim in self.shape if not isinstance(dim, int)]
+        if len(varying) != 1 or not known or quotient(product(x.shape), known) != varying[0]:
+            return self.shape
+        return tuple(dim if isinstance(dim, int) else -1 for dim in self.shape)
+
 
 def whole_shape(shape: Sequence[Dim], wanted: Sequence[Dim]) -> tuple[Dim, ...]:
     """A shape to which another one is reshaped, with the size that a -1 in it stands for.
@@ -127,37 +153,6 @@ def whole_shape(shape: Sequence[Dim], wanted: Sequence[Dim]) -> tuple[Dim, ...]:
             raise GraphError(f"{tuple(shape)} does not go into {tuple(wanted)}")
         left = total // given
     return tuple(left if dim == -1 else dim for dim in wanted)
-
-    def kept(self, x: Tensor) -> Sequence[int | None]:
-        shape = self.shape_of(x)
-        front, behind = _alike(x.shape, shape), _alike(x.shape[::-1], shape[::-1])
-        shift = len(x.shape) - len(shape)
-        return [
-            axis if axis < front else axis + shift if axis >= len(shape) - behind else None
-            for axis in range(len(shape))
-        ]
-
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        local = super().locality(inputs)
-        # Of a single step it would make another shape.
-        named = len(self.shape) > 1 and self.shape[1] != -1
-        return local & ~(Locality.EVERY_STEP ^ Locality.STEP) if named else local
-
-    def with_rest(self, x: Tensor) -> tuple[Dim, ...]:
-        """``shape`` for ``x`` with -1 for its one size that varies, where it can be nothing else.
-
-        Example:
-            >>> ReshapeTo(shape=("N*T", 6)).with_rest(Tensor(("N", "T", 6), "float32"))
-            (-1, 6)
-            >>> ReshapeTo(shape=("N", -1, 3)).with_rest(Tensor(("N", "T", 6), "float32"))
-            (N, T*2, 3)
-        """
-        full = self.shape_of(x)
-        known = product([dim for dim in full if isinstance(dim, int)])
-        varying = [dim for dim in full if not isinstance(dim, int)]
-        if len(varying) != 1 or not known or quotient(product(x.shape), known) != varying[0]:
-            return full
-        return tuple(dim if isinstance(dim, int) else -1 for dim in full)
 
 
 @final
