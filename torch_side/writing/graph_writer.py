@@ -102,9 +102,11 @@ class GraphWriter:
         """Call a method of the first argument: ``x.transpose(1, 2)``."""
         return self._emit("call_method", name, args, {})
 
-    def full(self, position: int) -> fx.Node:
-        """A constant input of the node being written, which is a number, as a tensor of no dimension."""
+    def as_tensor(self, position: int = 0) -> fx.Node:
+        """An input of the node being written; a constant that is a number becomes `torch.tensor` of it."""
         value = self.values[self._node.inputs[position]]
+        if isinstance(value, fx.Node):
+            return value
         return self.call(torch.tensor, value, dtype=getattr(torch, self.tensor(position).dtype))
 
     def tensor(self, position: int = 0) -> Tensor:
