@@ -107,6 +107,9 @@ class Op:
         strength = any(getattr(self, name, 0) for name in self.training)
         return bool(self.statistics) or strength or any(p.acts_in_training for p in self.parts().values())
 
+    moves: ClassVar[bool] = False
+    """Whether its outputs have no other numbers than its one input, and zeros: ids that go in come out."""
+
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The outputs' shapes and dtypes.
 
