@@ -6,13 +6,13 @@ process in a third. Whatever runs a model through biport checks its inputs here 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from biport.errors import InputError
+from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Value
-from biport.ops import INTEGERS, Embedding, Op, ToIds
+from biport.ops import INTEGERS, Dim, Embedding, Op, ToIds
 
 
 def carries(op: Op) -> bool:
@@ -99,6 +99,39 @@ def letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[str, 
             if not isinstance(dim, int) and dim.is_letter:
                 sizes.setdefault(str(dim), set()).add(size)
     return {name: given.pop() for name, given in sizes.items() if len(given) == 1}
+
+
+def letter_axes(values: Sequence[Value]) -> dict[str, tuple[str, int]]:
+    """Where each letter is to be seen while a model runs: the first input that has it, and on which axis.
+
+    Example:
+        >>> letter_axes([Value("x", ("N", "T", 4), "float32"), Value("y", ("N", "S"), "int64")])
+        {'N': ('x', 0), 'T': ('x', 1), 'S': ('y', 1)}
+    """
+    axes: dict[str, tuple[str, int]] = {}
+    for value in values:
+        for axis, dim in enumerate(value.shape):
+            if not isinstance(dim, int) and dim.is_letter:
+                axes.setdefault(str(dim), (value.name, axis))
+    return axes
+
+
+def check_letters(owner: str, dims: Sequence[Dim], known: Collection[str]) -> None:
+    """Refuse sizes that no input tells.
+
+    Args:
+        owner: how errors call what needs the sizes.
+        dims: the sizes.
+        known: the letters of the model's inputs, see `letter_axes`.
+
+    Raises:
+        UnsupportedError: a letter is none of them.
+    """
+    for dim in dims:
+        unknown = [] if isinstance(dim, int) else sorted(dim.letters - set(known))
+        if unknown:
+            supported = f"sizes of the inputs: {', '.join(sorted(known)) or 'none vary'}"
+            raise UnsupportedError(owner, "size", f"{dim}, of which no input tells {unknown[0]}", supported)
 
 
 def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:

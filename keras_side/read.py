@@ -30,6 +30,7 @@ from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
+from keras_side.ops.source import SIZED
 from keras_side.reading import operations
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.config_entries import named
@@ -101,7 +102,7 @@ def read_file(file: ModelFile) -> Graph:
 def readable_ops() -> set[type[ops.Op]]:
     """The ops that a graph may have which was read from Keras: those of layers, operations and masks."""
     layers = {READERS.lookup(name, name).op for name in READERS}
-    return layers | {*operations.OPS, *MASK_OPS}
+    return layers | {*operations.OPS, *MASK_OPS, *SIZED}
 
 
 @contextlib.contextmanager
@@ -173,7 +174,7 @@ def _with_ids(nodes: Sequence[Node], inputs: Sequence[Value], owner: str) -> Ite
     given = {value.name for value in inputs} - integers
     converted: dict[str, str] = {}
     for node in nodes:
-        source = node.inputs[0]
+        source = node.inputs[0] if node.inputs else ""
         if type(node.op) in TAKE_IDS and source not in integers:
             if source not in given:
                 label = f"{owner}: layer {node.name!r} ({node.op.kind})"

@@ -18,6 +18,19 @@ MaskRule = Callable[[Op, str, Sequence[str], Sequence[Mask | None]], Sequence[Ma
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Which of the tensors that a layer is called with its op reads.
+
+    Args:
+        count: the first so many are its inputs.
+        letters: for each letter in its settings: which tensor has that size, and on which axis.
+    """
+
+    count: int
+    letters: Mapping[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
 class LayerReader:
     """How a layer is read.
 
@@ -28,6 +41,7 @@ class LayerReader:
         refuse_masked: raises where the layer, as it is set, cannot be read when it gets a mask.
         states: whether the layer takes an ``initial_state`` beside its input.
         calls: how an attention is called; ``None`` for all other layers.
+        taken: which tensors the op reads, where those of a call are not its inputs.
     """
 
     read: Callable[[LayerRecord], Op]
@@ -36,6 +50,7 @@ class LayerReader:
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None
     states: bool = False
     calls: CallReader | None = None
+    taken: Callable[[LayerRecord], Taken] | None = None
 
 
 OpType = TypeVar("OpType", bound=Op)
@@ -53,6 +68,7 @@ def reads(
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None,
     states: bool = False,
     calls: CallReader | None = None,
+    taken: Callable[[LayerRecord], Taken] | None = None,
 ) -> Callable[[Callable[[LayerRecord], OpType]], Callable[[LayerRecord], OpType]]:
     """Decorate the function that reads the layers of some classes.
 
@@ -62,13 +78,14 @@ def reads(
         refuse_masked: see `LayerReader`.
         states: see `LayerReader`.
         calls: see `LayerReader`.
+        taken: see `LayerReader`.
     """
 
     kinds = {classes: getattr(ops, classes)} if isinstance(classes, str) else classes
 
     def keep(function: Callable[[LayerRecord], OpType]) -> Callable[[LayerRecord], OpType]:
         for name, op in kinds.items():
-            READERS.register(name)(LayerReader(function, op, masks, refuse_masked, states, calls))
+            READERS.register(name)(LayerReader(function, op, masks, refuse_masked, states, calls, taken))
         return function
 
     return keep

@@ -12,6 +12,7 @@ import keras_side.ops
 from biport.errors import InputError
 from biport.files import atomic_file, check_target
 from biport.graph import Graph
+from biport.inputs import letter_axes
 from biport.ops import FLOATS
 from biport.registry import discover
 from biport.rewrite.biases import summed_biases
@@ -21,6 +22,7 @@ from keras_side.registry import WRITERS
 from keras_side.require import require_keras
 from keras_side.writing.call_layer import call_layer
 from keras_side.writing.carried_masks import check_carried_masks
+from keras_side.writing.reshapes import keras_reshape
 
 if TYPE_CHECKING:
     import keras
@@ -87,13 +89,15 @@ def _write(graph: Graph) -> keras.Model:
     for value in graph.inputs:
         shape = [dim if isinstance(dim, int) else None for dim in value.shape[1:]]
         values[value.name] = keras.Input(tuple(shape), dtype=value.dtype, name=value.name)
+    letters = letter_axes(graph.inputs)
     layers: dict[int, Any] = {}
     weights: list[tuple[Any, WrittenLayer, str]] = []
     dtype = next((own for node in graph.nodes if (own := node.op.dtype)), None)
     dtype = dtype or next((value.dtype for value in graph.inputs if value.dtype in FLOATS), "float32")
     for node in graph.nodes:
+        node = keras_reshape(node, graph)
         written = WRITERS.lookup(type(node.op), f"node {node.name!r}")(node.op)
-        outputs = call_layer(node, written, layers, values, dtype)
+        outputs = call_layer(node, written, layers, values, letters, dtype)
         if isinstance(written, WrittenLayer) and written.weights:
             weights.append((layers[id(node.op)], written, node.name))
         values |= zip(node.outputs, outputs, strict=True)

@@ -75,6 +75,22 @@ class ReshapeTo(Moving):
             raise GraphError(f"{self.kind}: {x} does not go into {self.shape}")
         return self.shape
 
+    def with_rest(self, x: Tensor) -> tuple[Dim, ...]:
+        """``shape`` for ``x`` with -1 for its one size that varies, where it can be nothing else.
+
+        Example:
+            >>> ReshapeTo(shape=("N*T", 6)).with_rest(Tensor(("N", "T", 6), "float32"))
+            (-1, 6)
+            >>> ReshapeTo(shape=("N", "2*T", 3)).with_rest(Tensor(("N", "T", 6), "float32"))
+            (N, T*2, 3)
+        """
+        full = self.shape_of(x)
+        known = product([dim for dim in full if isinstance(dim, int)])
+        varying = [dim for dim in full if not isinstance(dim, int)]
+        if len(varying) != 1 or not known or quotient(product(x.shape), known) != varying[0]:
+            return full
+        return tuple(dim if isinstance(dim, int) else -1 for dim in full)
+
 
 def whole_shape(shape: Sequence[Dim], wanted: Sequence[Dim]) -> tuple[Dim, ...]:
     """A shape to which another one is reshaped, with the size that a -1 in it stands for.
@@ -327,7 +343,7 @@ class Pad(Moving):
             widest = max(width if isinstance(width, int) else 0 for width in pair)
             least = {"constant": 0, "reflect": 1 + widest, "edge": 1}[self.mode]
             if pair != (0, 0) and isinstance(dim, int) and dim < least:
-                raise GraphError(f"{self.kind}: {self.mode} by {pair} takes {least} elements, found {x}")
+                raise TooShortError(f"{self.kind}: {self.mode} by {pair} takes {least} elements, found {x}")
         return tuple(dim + sum(pair) for dim, pair in zip(x.shape, self.widths, strict=True))
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
@@ -382,6 +398,19 @@ class Slice(Moving):
 
 WHOLE: Cut = (None, None, 1)
 """The cut that takes everything."""
+
+
+def turned(cut: Cut) -> Cut:
+    """What a cut that goes backwards takes, as a cut of the same elements in reverse order.
+
+    Example:
+        >>> numbers, cut = [0, 1, 2, 3, 4], (3, 0, -2)
+        >>> numbers[slice(*cut)], numbers[::-1][slice(*turned(cut))]
+        ([3, 1], [3, 1])
+    """
+    start, stop, step = cut
+    # Element p is -1 - p from the end on, and the other way about.
+    return None if start is None else -1 - start, None if stop is None else -1 - stop, -step
 
 
 def cut_length(dim: Dim, cut: Cut) -> Dim:
@@ -493,8 +522,9 @@ class Split(TensorOperation):
         axis = on_axis(self, self.axis, x)
         known = sum(part for part in self.sizes if part != -1)
         dim = x.shape[axis]
-        if isinstance(dim, int) and (dim < known if -1 in self.sizes else dim != known):
-            raise GraphError(f"{self.kind}: parts of {self.sizes} of {x} along {self.axis}")
+        if isinstance(dim, int) and (dim < known or (dim > known and -1 not in self.sizes)):
+            error = TooShortError if dim < known else GraphError
+            raise error(f"{self.kind}: parts of {self.sizes} of {x} along {self.axis}")
         parts = [length(dim - known) if part == -1 else part for part in self.sizes]
         return tuple(Tensor((*x.shape[:axis], part, *x.shape[axis + 1 :]), x.dtype) for part in parts)
 
@@ -526,8 +556,10 @@ class Unstack(TensorOperation):
         (x,) = take(self, inputs, 1)
         need(self, x, None, EVERY_DTYPE)
         axis = on_axis(self, self.axis, x)
-        if not same_dim(x.shape[axis], self.count):
-            raise GraphError(f"{self.kind}: {self.count} elements along {self.axis}, found {x}")
+        dim = x.shape[axis]
+        if isinstance(dim, int) and dim != self.count:
+            error = TooShortError if dim < self.count else GraphError
+            raise error(f"{self.kind}: {self.count} elements along {self.axis}, found {x}")
         return (Tensor(without(x.shape, [axis], keepdims=False), x.dtype),) * self.count
 
     @property

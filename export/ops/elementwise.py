@@ -83,7 +83,7 @@ def _trunc(scope: Scope, x: ir.Value) -> ir.Value:
 
 
 def _atan2(scope: Scope, y: ir.Value, x: ir.Value) -> ir.Value:
-    """The angle of ``y / x``, turned by half a circle where x is negative; zeros and infinities have signs."""
+    """The angle of ``y / x``, turned by half a circle where x is negative; zeros have signs, too."""
     endless = scope("And", scope("IsInf", y), scope("IsInf", x))
     y, x = (scope("Where", endless, scope("Sign", part), part) for part in (y, x))
     # Over 0, y is as good as its angle: 0 with a sign.
@@ -116,7 +116,7 @@ def _crosses(scope: Scope, rest: ir.Value, y: ir.Value) -> ir.Value:
 
 
 def _floor_divide(scope: Scope, x: ir.Value, y: ir.Value) -> ir.Value:
-    """By the remainder: the quotient is rounded, so that 1 // 0.1 would be 10. Over 0 there is no remainder."""
+    """By the remainder, which there is not over 0: a quotient is rounded, so that 1 // 0.1 would be 10."""
     quotient = scope("Div", x, y)
     whole = scope("Round", scope("Div", scope("Sub", x, _remainder(scope, x, y)), y))
     return scope("Where", _isfinite(scope, quotient), whole, quotient)

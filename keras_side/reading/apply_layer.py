@@ -23,7 +23,7 @@ from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import as_mask
 from keras_side.reading.operations import IDENTITIES, OperationCall
 from keras_side.records import LayerRecord, dtype_name
-from keras_side.registry import READERS, LayerReader
+from keras_side.registry import READERS, LayerReader, Taken
 from keras_side.release import Release
 from keras_side.shared.activations import split_activation
 from keras_side.shared.attention import CARRIED, AttentionCall, refuse_old, refuse_weighted_padding
@@ -162,6 +162,8 @@ class LayerApplier:
         op = layer.read(lambda _: read(record))
         self._check_training(layer, op)
         reader = READERS.lookup(layer.class_name, layer.owner)
+        if reader.taken is not None:
+            return self._taken(layer, name, op, reader.taken(record), tensors)
         # A recorded mask equal to the one the input carries keeps that one's name.
         carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
         # Keras 3.15 gives a layer the mask its input carries only where the input is its one tensor: called
@@ -201,6 +203,24 @@ class LayerApplier:
         if op.identity:
             return [tensors[0].twin(values[0])]
         return [KerasTensor(value, part) for value, part in zip(values, output_masks, strict=True)]
+
+    def _taken(
+        self, layer: Layer, name: str, op: ops.Op, taken: Taken, tensors: Sequence[KerasTensor]
+    ) -> list[KerasTensor]:
+        """A layer whose op reads some of the tensors, and of others the sizes; it ends all masks."""
+        if max([taken.count, *(at + 1 for at, _ in taken.letters.values())]) > len(tensors):
+            raise FileError(f"{layer.owner}: reads more tensors than the {len(tensors)} it is called with")
+        sizes = {
+            letter: self.builder.dim(layer.owner, tensors[at].value, axis)
+            for letter, (at, axis) in taken.letters.items()
+        }
+        key = id(op), tuple((letter, str(dim)) for letter, dim in sorted(sizes.items()))
+        op = self._set.setdefault(key, op.at(sizes))
+        count = op.output_count
+        values = [name] if count == 1 else [f"{name}:{position}" for position in range(count)]
+        inputs = tuple(tensor.value for tensor in tensors[: taken.count])
+        self.builder.add(Node(name, op, inputs, tuple(values)))
+        return [KerasTensor(value) for value in values]
 
     def _mask_value(self, layer: Layer, mask: Mask) -> str:
         """The graph value of a mask that a layer takes."""

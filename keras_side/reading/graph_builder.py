@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from biport import ops
+from biport.dims import Dim
 from biport.errors import (
     MAX_REASONS,
     FileError,
@@ -166,6 +167,20 @@ class GraphBuilder:
             raise UnsupportedError(owner, "dtype", dtype, FLOATS_OF_LAYERS)
         return self.inputs[self._positions[origin]].dtype in ops.FLOATS
 
+    def dim(self, owner: str, value: str, axis: int) -> Dim:
+        """The size of a model input along an axis.
+
+        Raises:
+            UnsupportedError: it is none.
+            FileError: there is no such axis.
+        """
+        if value not in self._positions:
+            raise UnsupportedError(owner, "a size of", value, "the sizes of the model's inputs")
+        shape = self.inputs[self._positions[value]].shape
+        if axis >= len(shape):
+            raise FileError(f"{owner}: there is no axis {axis} in {value!r}")
+        return shape[axis]
+
     def mask_value(self, mask: Mask) -> str:
         """The graph value of a mask, made when first asked for.
 
@@ -206,7 +221,7 @@ class GraphBuilder:
         self.count(len(node.name) // 1000)
         self._names.add(node.name)
         self.nodes.append(node)
-        if carries(node.op) and (origin := self._origins.get(node.inputs[0])):
+        if carries(node.op) and node.inputs and (origin := self._origins.get(node.inputs[0])):
             self._origins.update(dict.fromkeys(node.outputs, origin))
 
 

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
+from biport.dims import letter, plain
 from biport.graph import Node
+from biport.inputs import check_letters
 from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from keras_side.records import WrittenOperation
-from keras_side.registered import LAYERS
+from keras_side.registered import LAYERS, encoded
 from keras_side.registry import WRITERS, Written
 from keras_side.shared.attention import refuse_weighted_padding
 
 
 def call_layer(
-    node: Node, written: Written, layers: dict[int, Any], values: Mapping[str, Any], dtype: str
+    node: Node,
+    written: Written,
+    layers: dict[int, Any],
+    values: Mapping[str, Any],
+    letters: Mapping[str, tuple[str, int]],
+    dtype: str,
 ) -> Sequence[Any]:
     """Apply a node's layer, made on its first use, to Keras tensors.
 
@@ -25,7 +34,8 @@ def call_layer(
         node: of the graph.
         written: its op as a Keras layer or operation.
         layers: the layers made so far, by the identity of their op; a new one is added.
-        values: the Keras tensors by their names in the graph.
+        values: the Keras tensors by their names in the graph, those of the model's inputs in front.
+        letters: of the model's inputs, see `biport.inputs.letter_axes`.
         dtype: of the layer.
 
     Returns:
@@ -36,9 +46,13 @@ def call_layer(
     """
     import keras
 
-    inputs = [values[name] for name in node.inputs]
+    # What reads nothing has to be called on something to become a part of the model.
+    inputs = [values[name] for name in node.inputs or list(values)[:1]]
     if isinstance(written, WrittenOperation):
-        return operated(written.apply, inputs, node.name)
+        if not node.inputs or any(not isinstance(dim, int) for dim in written.dims):
+            return _sized(node, written, layers, values, letters, dtype)
+        dims = {"dims": list(written.dims)} if written.dims else {}
+        return operated(functools.partial(written.apply, **dims), inputs, node.name)
     if node.op.masked is EVERY_INPUT and not any(node.masks) and any(map(_carries_mask, inputs)):
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
         function = getattr(keras.ops, written.class_name.lower())
@@ -57,6 +71,38 @@ def call_layer(
         options["initial_state"] = _grouped(inputs[1:], written.state_groups)
     outputs = layers[id(node.op)](inputs if written.takes_list else inputs[0], **options)
     return keras.tree.flatten(outputs)
+
+
+def _sized(
+    node: Node,
+    written: WrittenOperation,
+    layers: dict[int, Any],
+    values: Mapping[str, Any],
+    letters: Mapping[str, tuple[str, int]],
+    dtype: str,
+) -> Sequence[Any]:
+    """An operation as a layer, which computes the sizes that it needs when it runs."""
+    import keras
+
+    check_letters(f"node {node.name!r}", sorted(map(letter, node.op.letters), key=str), letters)
+    axes = {name: letters[name] for name in sorted(node.op.letters)}
+    sources = list(dict.fromkeys(source for source, _ in axes.values()))
+    tensors = [values[name] for name in (*node.inputs, *sources)] or list(values.values())[:1]
+    if id(node.op) not in layers:
+        config = {
+            "kind": node.op.kind,
+            # As JSON has them: Keras would write down that a tuple is one.
+            "settings": json.loads(json.dumps(plain(node.op.settings()))),
+            "arrays": {path: encoded(array) for path, array in node.op.weights().items()},
+            "takes": len(node.inputs),
+            "letters": {
+                name: [len(node.inputs) + sources.index(source), axis]
+                for name, (source, axis) in axes.items()
+            },
+        }
+        layer_class = _layer_class("TensorOperation")
+        layers[id(node.op)] = layer_class.from_config(config | {"name": node.name, "dtype": dtype})
+    return keras.tree.flatten(layers[id(node.op)](tensors))
 
 
 def _layer_class(name: str) -> Any:

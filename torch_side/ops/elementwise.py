@@ -53,11 +53,9 @@ LIMITS: Mapping[str, str] = {"maximum": "min", "minimum": "max"}
 def write_elementwise(op: ops.Elementwise, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``a + b``, ``torch.exp(x)``; a constant is a number in it."""
     function, operands = op.function, list(inputs)
-    if not any(isinstance(operand, fx.Node) for operand in operands):
-        operands[0] = writer.as_tensor(0)
-    numbers = [operand for operand in operands if not isinstance(operand, fx.Node)]
     if function == "sign":
         return (_sign(writer, operands[0]),)
+    numbers = [operand for operand in operands if not isinstance(operand, fx.Node)]
     if function in LIMITS and numbers:
         (x,) = (operand for operand in operands if isinstance(operand, fx.Node))
         return (writer.call(torch.clamp, x, **{LIMITS[function]: numbers[0]}),)
@@ -65,8 +63,7 @@ def write_elementwise(op: ops.Elementwise, writer: GraphWriter, inputs: Inputs, 
         return (writer.call(OPERATORS[MIRRORED[function]], *reversed(operands)),)
     if function in OPERATORS:
         return (writer.call(OPERATORS[function], *operands),)
-    operands = [writer.as_tensor(at) if x in numbers else x for at, x in enumerate(operands)]
-    return (writer.call(getattr(torch, function), *operands),)
+    return (writer.call(getattr(torch, function), *map(writer.as_tensor, range(len(operands)))),)
 
 
 def _sign(writer: GraphWriter, x: fx.Node) -> fx.Node:
@@ -77,10 +74,7 @@ def _sign(writer: GraphWriter, x: fx.Node) -> fx.Node:
 @writes(ops.Where)
 def write_where(op: ops.Where, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.where(condition, x, y)``."""
-    condition, *others = inputs
-    if not any(isinstance(other, fx.Node) for other in others):
-        others[0] = writer.as_tensor(1)
-    return (writer.call(torch.where, writer.as_tensor(0), *others),)
+    return (writer.call(torch.where, writer.as_tensor(0), *inputs[1:]),)
 
 
 @writes(ops.Clip)
@@ -89,10 +83,10 @@ def write_clip(op: ops.Clip, writer: GraphWriter, inputs: Inputs, masks: Masks) 
     whole = writer.tensor().dtype in ops.INTEGERS
     limits = {"min": op.min, "max": op.max}
     given = {name: int(limit) if whole else limit for name, limit in limits.items() if limit is not None}
-    return (writer.call(torch.clamp, writer.as_tensor(), **given),)
+    return (writer.call(torch.clamp, inputs[0], **given),)
 
 
 @writes(ops.Cast)
 def write_cast(op: ops.Cast, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``x.to(torch.float32)``."""
-    return (writer.method("to", writer.as_tensor(), getattr(torch, op.output_dtype)),)
+    return (writer.method("to", inputs[0], getattr(torch, op.output_dtype)),)

@@ -20,5 +20,4 @@ def write_mat_mul(op: ops.MatMul, writer: GraphWriter, inputs: Inputs, masks: Ma
 @writes(ops.Einsum)
 def write_einsum(op: ops.Einsum, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.einsum("nth,nsh->nts", a, b)``."""
-    operands = [writer.as_tensor(position) for position in range(len(inputs))]
-    return (writer.call(torch.einsum, op.equation, *operands),)
+    return (writer.call(torch.einsum, op.equation, *inputs),)
