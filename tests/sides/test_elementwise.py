@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+import onnx_ir
 import pytest
 
 import export
@@ -146,3 +147,88 @@ def test_every_function_of_booleans_and_every_cast(tmp_path: Path) -> None:
     compared(torch_side.run(torch_side.write(graph), batch), graph, right, 0)
     compared(keras_side.run(keras_side.write(graph), batch, graph), graph, right, 0)
     compared(onnx(graph, batch, tmp_path), graph, right, 0)
+
+
+def numbers(dtype: str) -> tuple[Graph, Arrays]:
+    """Every function of two beside a number on either side, a choice, and limits; float32 has no 0.1."""
+    number: np.ndarray = np.asarray(0.1 if dtype.startswith("float") else 3, dtype)
+    nodes = [
+        Node("number", ops.Constant(value=number), ()),
+        Node("less", function("less"), ("x", "number")),
+        Node("where", ops.Where(), ("less", "number", "x")),
+        Node("clip", ops.Clip(min=-2, max=3), ("x",)),
+        Node("clip.low", ops.Clip(min=-2), ("x",)),
+        Node("clip.high", ops.Clip(max=1), ("x",)),
+        Node("clip.wrong", ops.Clip(min=3, max=-2), ("x",)),
+    ]
+    for name, signature in FUNCTIONS.items():
+        if signature.inputs == 2 and dtype in signature.dtypes and name != "less":
+            nodes.append(Node(name, function(name), ("x", "number")))
+            if dtype.startswith("float") or name not in ("pow", *FINITE):
+                nodes.append(Node(f"{name}.of", function(name), ("number", "x")))
+    x = np.asarray(FLOATS if dtype.startswith("float") else INTEGERS, dtype)
+    nodes[1:] += [Node("x.number", ops.Cast(output_dtype=dtype), ("x",))]
+    graph = Graph((Value("x", ("N", "T"), dtype),), tuple(nodes), tuple(node.name for node in nodes[1:]))
+    return graph, [np.stack([x, x[::-1]])]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int32"])
+def test_numbers(dtype: str, tmp_path: Path) -> None:
+    graph, batch = numbers(dtype)
+    right, allowed = run(graph, batch), 1e-14 if dtype == "float64" else 1e-6
+    module, model = torch_side.write(graph), keras_side.write(graph)
+    compared(torch_side.run(module, batch), graph, right, allowed)
+    compared(keras_side.run(model, batch, graph), graph, right, allowed)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    compared(keras_side.run(again, batch, graph), graph, right, allowed)
+    if dtype != "float64":
+        compared(onnx(graph, batch, tmp_path), graph, right, allowed)
+    assert torch_side.read(module) == graph
+    assert "x * 0.1" in module.code or "x * 3" in module.code
+
+
+def test_of_nothing(tmp_path: Path) -> None:
+    for dtype in ("float32", "int32"):
+        graph, (x,) = numbers(dtype)
+        export.write(graph, tmp_path / f"{dtype}.onnx")
+        session = export.Session(tmp_path / f"{dtype}.onnx")
+        for empty in (x[:0], x[:, :0]):
+            compared(session.run([empty]), graph, run(graph, [empty]), 0)
+
+
+def between_layers() -> Graph:
+    """Two recurrent layers with operations between them, one of which has a time axis of its own."""
+    rng = np.random.default_rng(3)
+    inputs = Value("x", ("N", "T", 3), "float32"), Value("mask", ("N", "T"), "bool")
+    masked = {"masks": ("mask",)}
+    nodes = (
+        Node("one", bidirectional(rng, 3, 2, return_sequences=True), ("x",), **masked),
+        Node("scale", ops.Parameter(value=np.float32([0.5, -1.5, 2, 0.1])), ()),
+        Node("tenth", ops.Constant(value=np.float32(0.1)), ()),
+        Node("scaled", function("multiply"), ("one", "scale")),
+        Node("shifted", function("subtract"), ("tenth", "scaled")),
+        Node("doubled", function("add"), ("shifted", "scaled")),
+        Node("clipped", ops.Clip(min=-0.4), ("doubled",)),
+        Node("two", lstm(rng, 4, 3, return_sequences=True), ("clipped",), **masked),
+        Node("steps", ops.Constant(value=np.linspace(-1, 1, 6, dtype="float32")[:, None]), ()),
+        Node("stepped", function("multiply"), ("two", "steps")),
+        Node("three", lstm(rng, 3, 2, return_sequences=True), ("stepped",), **masked),
+    )
+    return Graph(inputs, nodes, ("two", "three"))
+
+
+def test_between_layers_steps_stay_where_they_are(tmp_path: Path) -> None:
+    graph = between_layers()
+    x = np.random.default_rng(4).normal(size=(4, 6, 3)).astype("float32")
+    export.write(graph, tmp_path / "model.onnx")
+    session = export.Session(tmp_path / "model.onnx")
+    for pattern in ("right", "left", "holes", "full"):
+        mask = valid_steps(pattern, 4, 6, np.random.default_rng(5))
+        mask[0] = False
+        batch = [x, mask]
+        compared(session.run(batch), graph, run(graph, batch), 1e-6)
+        compared(torch_side.run(torch_side.write(graph), batch), graph, run(graph, batch), 1e-6)
+    # Steps move into the first layer and, past what has a time axis of its own, into the last; not out of it.
+    moved = [node.name for node in onnx_ir.load(tmp_path / "model.onnx").graph if node.op_type == "Gather"]
+    assert moved == ["one/steps/Gather", "two/Gather", "one/steps/Gather_2", "three/Gather"]
