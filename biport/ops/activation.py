@@ -70,6 +70,9 @@ class Activation(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return _same(self, inputs)
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return self.function in OVER_FEATURES and len(inputs[0].shape) == 1
+
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[-1] if self.function in OVER_FEATURES else [])
 
@@ -190,6 +193,9 @@ class Softmax(Op):
         if len(axes) < len(self.axes) or 0 in axes:
             raise GraphError(f"Softmax: axis {self.axis} is the batch, twice there or outside of {x}")
         return (x,)
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return 0 in on_axes(self, self.axes, inputs[0])
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=self.axes)
