@@ -10,7 +10,7 @@ import numpy as np
 
 from biport.errors import GraphError, UnsupportedError
 from biport.ops.base import Locality, Op, parameter
-from biport.ops.checks import check_array, check_choice, check_number, floats, need, take
+from biport.ops.checks import check_array, check_choice, check_number, floats, need, on_axes, take
 from biport.ops.tensor import FLOATS, Tensor
 
 ACTIVATIONS = (
@@ -69,6 +69,9 @@ class Activation(Op):
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return _same(self, inputs)
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return self.function in OVER_FEATURES and len(inputs[0].shape) == 1
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[-1] if self.function in OVER_FEATURES else [])
@@ -190,6 +193,9 @@ class Softmax(Op):
         if len(axes) < len(self.axes) or 0 in axes:
             raise GraphError(f"Softmax: axis {self.axis} is the batch, twice there or outside of {x}")
         return (x,)
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return 0 in on_axes(self, self.axes, inputs[0])
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=self.axes)

@@ -45,13 +45,13 @@ class GraphWriter:
         self._tensors = graph.tensors
         self._makers = {name: node for node in graph.nodes for name in node.outputs}
         self._emitted: list[fx.Node] = []
+        self._numbers: list[Node] = []
         self._named = False
         self._inline = inline_scalars(graph)
         self._letters = letter_axes(graph.inputs)
         self._sizes: dict[str, Number] = {}
         """By the text of the size."""
         self._device: fx.Node | None = None
-        self._numbers: list[Node] = []
         for value in graph.inputs:
             taken = [str(node.target) for node in self.values.values()]
             self.values[value.name] = self.graph.placeholder(variable(value.name, taken))
@@ -136,10 +136,12 @@ class GraphWriter:
         """Call a method of the first argument: ``x.transpose(1, 2)``."""
         return self._emit("call_method", name, args, {})
 
-    def full(self, position: int) -> fx.Node:
-        """A constant input of the node being written, which is a number, as a tensor of no dimension."""
+    def as_tensor(self, position: int = 0) -> fx.Node:
+        """An input of the node being written; a constant that is a number becomes `torch.tensor` of it."""
         value = self.values[self._node.inputs[position]]
-        return self.call(torch.tensor, value, dtype=getattr(torch, self.tensor(position).dtype))
+        if isinstance(value, fx.Node):
+            return value
+        return self.call(torch.tensor, value, dtype=torch_dtype(self.tensor(position).dtype))
 
     def tensor(self, position: int = 0) -> Tensor:
         """Shape and dtype of an input of the node being written."""
