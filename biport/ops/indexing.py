@@ -164,7 +164,7 @@ class Ordering(Op):
         check_axes(self, self.axis)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
 
 @final

@@ -12,7 +12,7 @@ from typing import final
 from biport.dims import product
 from biport.errors import GraphError
 from biport.ops.base import Locality, Op
-from biport.ops.checks import TooShortError, check_axes, check_choice, need, on_axes, on_axis, take
+from biport.ops.checks import TooShortError, check_axes, check_choice, check_number, need, on_axes, on_axis, take
 from biport.ops.tensor import BOOLEANS, FLOATS, NUMBERS, Dim, Tensor
 
 REDUCTIONS: Mapping[str, Sequence[str]] = {
@@ -30,10 +30,8 @@ REDUCTIONS: Mapping[str, Sequence[str]] = {
 }
 """What each takes, and gives."""
 
-OF_SOMETHING = ("max", "min")
-"""Reductions of nothing that are no number: they need an element. A mean of nothing is NaN."""
-
 ORDERS = (1, 2, float("inf"))
+OF_SOME_AXIS = ("norm", "var", "std")
 
 
 @final
@@ -41,12 +39,14 @@ ORDERS = (1, 2, float("inf"))
 class Reduction(Op):
     """One of `REDUCTIONS` over some axes.
 
-    Of nothing a sum is 0, a product 1, ``any`` false, ``all`` true, a norm 0, ``logsumexp`` minus infinity,
-    and a mean NaN; a maximum or minimum is not defined.
+    Of nothing a sum is 0, a product 1, ``any`` false, ``all`` true, ``logsumexp`` minus infinity, a norm of
+    order 1 or 2 is 0, and a mean, variance or deviation NaN; a maximum or minimum is not defined, nor is a
+    norm of order infinity, which is one.
 
     Args:
         function: its array API name; ``norm`` is ``linalg.vector_norm``.
-        axes: none of them twice; with none the input is given back but for ``keepdims``.
+        axes: none of them twice; with none the input is given back, which ``norm``, ``var`` and ``std`` do not
+            take.
         keepdims: whether the axes stay, of size 1.
         correction: of ``var`` and ``std``: they divide by the number of elements less this.
         order: of ``norm``: 1, 2 or infinity.
@@ -66,15 +66,23 @@ class Reduction(Op):
     def __post_init__(self) -> None:
         check_choice(self.kind, "function", self.function, list(REDUCTIONS))
         object.__setattr__(self, "axes", check_axes(self, self.axes))
+        if not self.axes and self.function in OF_SOME_AXIS:
+            raise GraphError(f"{self.kind}: {self.function} takes one axis or more, found none")
+        check_number(self.kind, "correction", self.correction, least=0)
         if self.correction and self.function not in ("var", "std"):
             raise GraphError(f"{self.kind}: {self.function} takes no correction, found {self.correction}")
         check_choice(self.kind, "order", self.order, ORDERS if self.function == "norm" else (2,))
+
+    @property
+    def extreme(self) -> bool:
+        """Whether it is one of the elements, and so needs some."""
+        return self.function in ("max", "min") or self.order == float("inf")
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, None, REDUCTIONS[self.function])
         axes = on_axes(self, self.axes, x)
-        if self.function in OF_SOMETHING and any(x.shape[axis] == 0 for axis in axes):
+        if self.extreme and any(x.shape[axis] == 0 for axis in axes):
             raise TooShortError(f"{self.kind}: there is no {self.function} of nothing, found {x}")
         return (Tensor(without(x.shape, axes, self.keepdims), x.dtype),)
 
@@ -84,7 +92,7 @@ class Reduction(Op):
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         (x,) = inputs
         added = product([x.shape[axis] for axis in self.axes])
-        wide = self.function in ("sum", "norm", "logsumexp") and isinstance(added, int)
+        wide = self.function in ("sum", "norm", "logsumexp") and not self.extreme
         return max(added, 1) if wide and isinstance(added, int) else 1
 
 
@@ -136,7 +144,7 @@ class CumulativeSum(Op):
         return (x,)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         size = inputs[0].shape[self.axis]
@@ -160,7 +168,7 @@ class LogSoftmax(Op):
         return (x,)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
 
 def without(shape: Sequence[Dim], axes: Sequence[int], keepdims: bool) -> tuple[Dim, ...]:
@@ -178,9 +186,7 @@ def without(shape: Sequence[Dim], axes: Sequence[int], keepdims: bool) -> tuple[
 def kept_locality(x: Tensor, axes: Sequence[int], keepdims: bool) -> Locality:
     """Of a reduction: nothing is said once an axis in front of the features is gone."""
     rank = len(x.shape)
-    front = sorted(axis % rank for axis in axes)
-    if rank < 2:
-        return Locality.NONE
+    front = sorted(axis % max(rank, 1) for axis in axes)
     if keepdims or not front or front[0] > 1:
         # With its last axis gone, the output's features are another axis.
         mixed = [*front, *([] if keepdims or not front else [rank - 1])]
