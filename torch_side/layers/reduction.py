@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def variance(x: Tensor, dim: Sequence[int], correction: float = 0, keepdim: bool = False) -> Tensor:
-    """`torch.var` over axes whose sizes vary: NaN over too few elements, of which torch would warn.
+    """`torch.var` that is NaN over too few elements without a warning; torch 2.13 warns of no rows, too.
 
     Args:
         x: any shape.

@@ -55,14 +55,15 @@ def _positions(writer: GraphWriter, x: fx.Node, count: int | fx.Node) -> fx.Node
 @writes(ops.TopK)
 def write_top_k(op: ops.TopK, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``x.sort(dim=1, descending=True, stable=True)``, cut: `torch.topk` takes any of equal numbers."""
-    ordered = _sorted(writer, inputs[0], op.axis, op.largest)
+    both = _sorted(writer, inputs[0], op.axis, op.largest)
+    ordered = [writer.call(operator.getitem, both, position) for position in range(op.output_count)]
     return tuple(writer.method("narrow", part, op.axis, 0, op.k) for part in ordered)
 
 
 @writes(ops.Sort)
 def write_sort(op: ops.Sort, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``x.sort(dim=1)[0]``."""
-    return (_sorted(writer, inputs[0], op.axis, op.descending)[0],)
+    return (writer.call(operator.getitem, _sorted(writer, inputs[0], op.axis, op.descending), 0),)
 
 
 @writes(ops.ArgSort)
@@ -72,8 +73,7 @@ def write_arg_sort(op: ops.ArgSort, writer: GraphWriter, inputs: Inputs, masks: 
     return (writer.method("argsort", inputs[0], dim=op.axis, **order, stable=True),)
 
 
-def _sorted(writer: GraphWriter, x: fx.Node, axis: int, descending: bool) -> tuple[fx.Node, fx.Node]:
+def _sorted(writer: GraphWriter, x: fx.Node, axis: int, descending: bool) -> fx.Node:
     """Numbers and positions, equal numbers in their order."""
     order = {"descending": True} if descending else {}
-    both = writer.method("sort", x, dim=axis, **order, stable=True)
-    return writer.call(operator.getitem, both, 0), writer.call(operator.getitem, both, 1)
+    return writer.method("sort", x, dim=axis, **order, stable=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,7 +31,8 @@ def write_reduction(op: ops.Reduction, writer: GraphWriter, inputs: Inputs, mask
         case "prod":
             return (_product(op, writer, x),)
         case "var" | "std":
-            return (_moment(op, writer, x, over),)
+            moment = writer.call(variance, x, **over | {"dim": op.axes, "correction": op.correction})
+            return (writer.method("sqrt", moment) if op.function == "std" else moment,)
         case "norm":
             return (writer.call(torch.linalg.vector_norm, x, ord=op.order, **over),)
     return (writer.method(METHODS.get(op.function, op.function), x, **over),)
@@ -49,16 +49,6 @@ def _product(op: ops.Reduction, writer: GraphWriter, x: fx.Node) -> fx.Node:
         over = {"dim": axis, **({"keepdim": True} if op.keepdims else {}), **_own_dtype(writer)}
         x = writer.method("prod", x, **over)
     return x
-
-
-def _moment(op: ops.Reduction, writer: GraphWriter, x: fx.Node, over: dict[str, Any]) -> fx.Node:
-    """``x.var(dim=1, correction=0)``, where there are always enough elements."""
-    sizes = [writer.tensor().shape[axis] for axis in op.axes]
-    known = [size for size in sizes if isinstance(size, int)]
-    if len(known) == len(sizes) and math.prod(known) > op.correction:
-        return writer.method(op.function, x, **over, correction=op.correction)
-    squares = writer.call(variance, x, **over | {"dim": op.axes}, correction=op.correction)
-    return writer.method("sqrt", squares) if op.function == "std" else squares
 
 
 @writes(ops.ArgReduction)
