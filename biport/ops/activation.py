@@ -73,6 +73,9 @@ class Activation(Op):
             on_axis(self, -1, x)
         return (x,)
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return self.function in OVER_FEATURES and len(inputs[0].shape) == 1
+
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[-1] if self.function in OVER_FEATURES else [])
 
@@ -190,6 +193,9 @@ class Softmax(Op):
         (x,) = _same(self, inputs)
         on_axes(self, self.axes, x)
         return (x,)
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return 0 in on_axes(self, self.axes, inputs[0])
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=self.axes)

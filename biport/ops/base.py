@@ -125,6 +125,23 @@ class Op:
         """
         return Locality.NONE
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        """Whether a row of an output may be made of several rows of the inputs; rows lie along axis 0.
+
+        Args:
+            inputs: shapes that suit the op, see `infer`.
+        """
+        return False
+
+    def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
+        """Whether it gives NaN for some finite inputs, overflow aside: 0 / 0 in a mean of nothing.
+
+        Args:
+            inputs: shapes that suit the op, see `infer`.
+            masked: whether its first input comes with a mask.
+        """
+        return False
+
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         """The most products added up for one number: I in ``x Wᵀ``, I + H in a gate, I in a score ``q·k``.
 

@@ -89,6 +89,14 @@ class Reduction(Op):
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return kept_locality(inputs[0], self.axes, self.keepdims)
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return 0 in on_axes(self, self.axes, inputs[0])
+
+    def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
+        count = product([inputs[0].shape[axis] for axis in self.axes])
+        enough = isinstance(count, int) and count > self.correction
+        return self.function in ("mean", "var", "std") and not enough
+
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         (x,) = inputs
         added = product([x.shape[axis] for axis in self.axes])
@@ -126,6 +134,9 @@ class ArgReduction(Op):
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return kept_locality(inputs[0], [self.axis], self.keepdims)
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -145,6 +156,9 @@ class CumulativeSum(Op):
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         size = inputs[0].shape[self.axis]
@@ -169,6 +183,9 @@ class LogSoftmax(Op):
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
 
 def without(shape: Sequence[Dim], axes: Sequence[int], keepdims: bool) -> tuple[Dim, ...]:
