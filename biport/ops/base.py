@@ -126,7 +126,9 @@ class Op:
         return Locality.NONE
 
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        """Whether a row of an output may be made of several rows of the inputs; rows lie along axis 0.
+        """Whether a row of an output may be made of several rows of the inputs, which lie along axis 0.
+
+        It is said where there are as many rows as before; where not, the shapes tell.
 
         Args:
             inputs: shapes that suit the op, see `infer`.

@@ -87,10 +87,7 @@ class Reduction(Op):
         return (Tensor(without(x.shape, axes, self.keepdims), x.dtype),)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return kept_locality(inputs[0], self.axes, self.keepdims)
-
-    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        return 0 in on_axes(self, self.axes, inputs[0])
+        return Locality.along(len(inputs[0].shape), mixed=self.axes)
 
     def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
         count = product([inputs[0].shape[axis] for axis in self.axes])
@@ -132,10 +129,7 @@ class ArgReduction(Op):
         return (Tensor(without(x.shape, [axis], self.keepdims), "int64"),)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return kept_locality(inputs[0], [self.axis], self.keepdims)
-
-    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        return on_axis(self, self.axis, inputs[0]) == 0
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
 
 @final
@@ -198,14 +192,3 @@ def without(shape: Sequence[Dim], axes: Sequence[int], keepdims: bool) -> tuple[
     if keepdims:
         return tuple(1 if axis in axes else dim for axis, dim in enumerate(shape))
     return tuple(dim for axis, dim in enumerate(shape) if axis not in axes)
-
-
-def kept_locality(x: Tensor, axes: Sequence[int], keepdims: bool) -> Locality:
-    """Of a reduction: nothing is said once an axis in front of the features is gone."""
-    rank = len(x.shape)
-    front = sorted(axis % max(rank, 1) for axis in axes)
-    if keepdims or not front or front[0] > 1:
-        # With its last axis gone, the output's features are another axis.
-        mixed = [*front, *([] if keepdims or not front else [rank - 1])]
-        return Locality.along(rank, mixed=mixed)
-    return Locality.NONE

@@ -248,6 +248,9 @@ class Flip(Moving):
         on_axes(self, self.axes, x)
         return x.shape
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return 0 in on_axes(self, self.axes, inputs[0])
+
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(max(len(inputs[0].shape), 1), mixed=self.axes)
 
@@ -271,6 +274,9 @@ class Roll(Moving):
     def shape_of(self, x: Tensor) -> tuple[Dim, ...]:
         on_axis(self, self.axis, x)
         return x.shape
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
