@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from biport.analysis.rows import where_rows_meet
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.inputs import check_inputs
@@ -26,7 +27,7 @@ def run(
 ) -> list[np.ndarray]:
     """The outputs of a Keras model, in inference mode, on the CPU.
 
-    An empty batch gives empty outputs, which Keras itself cannot compute.
+    An empty batch gives empty outputs, which Keras itself cannot compute; where rows meet there are none.
 
     Args:
         model: a live model.
@@ -35,18 +36,25 @@ def run(
         compiled: run it by ``predict_on_batch``, which pays where a model is run many times.
 
     Raises:
-        InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run.
+        InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run,
+            nor can it a model in which rows meet over no rows.
     """
     import keras
 
-    arrays = check_inputs(read(model) if graph is None else graph, inputs)
+    graph = read(model) if graph is None else graph
+    arrays = check_inputs(graph, inputs)
     if any(0 in array.shape[1:] for array in arrays):
         raise InputError("Keras cannot run a model over no time steps (T = 0)")
-    batch = len(arrays[0])
-    if batch == 0:
+    empty = len(arrays[0]) == 0
+    if empty and (node := where_rows_meet(graph)) is not None:
+        raise InputError(f"Keras cannot run a model over no rows (N = 0) in which they meet, in {node.name!r}")
+    if empty:
         arrays = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
-    flat = call(model, arrays)
-    return [np.asarray(keras.ops.convert_to_numpy(output))[:batch] for output in flat]
+    outputs = [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
+    if not empty:
+        return outputs
+    of_rows = [graph.tensors[name].shape[:1] == graph.inputs[0].tensor.shape[:1] for name in graph.outputs]
+    return [output[:0] if rows else output for output, rows in zip(outputs, of_rows, strict=True)]
 
 
 def call(model: keras.Model, tensors: Sequence[Any]) -> list[Any]:
