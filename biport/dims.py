@@ -259,16 +259,12 @@ def known(dim: Dim) -> int:
 
 
 def numbers(dims: Iterable[Dim]) -> tuple[int, ...]:
-    """Sizes of which none varies.
+    """`known` of each.
 
     Raises:
-        GraphError: one does.
+        GraphError: one varies.
     """
-    known = tuple(dims)
-    for dim in known:
-        if not isinstance(dim, int):
-            raise GraphError(f"the size {dim} is not known")
-    return known  # type: ignore[return-value]
+    return tuple(map(known, dims))
 
 
 def length(dim: Dim) -> Dim:

@@ -12,27 +12,12 @@ import numpy as np
 
 from biport.errors import InputError
 from biport.graph import Graph, Value
-from biport.ops import (
-    INTEGERS,
-    Cropping1D,
-    Embedding,
-    Flatten,
-    Op,
-    Permute,
-    RepeatVector,
-    Reshape,
-    ToIds,
-    UpSampling1D,
-    ZeroPadding1D,
-)
-
-MOVING = (Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D)
-"""Ops whose output has no other numbers than their input, and zeros."""
+from biport.ops import INTEGERS, Embedding, Op, ToIds
 
 
 def carries(op: Op) -> bool:
     """Whether ids that are put in come out."""
-    return op.identity or isinstance(op, MOVING)
+    return op.identity or op.moves
 
 
 def id_inputs(graph: Graph) -> dict[str, str]:
@@ -40,7 +25,7 @@ def id_inputs(graph: Graph) -> dict[str, str]:
     sources = {value.name: value.name for value in graph.inputs}
     for node in graph.nodes:
         if (isinstance(node.op, ToIds) or carries(node.op)) and node.inputs[0] in sources:
-            sources[node.outputs[0]] = sources[node.inputs[0]]
+            sources |= dict.fromkeys(node.outputs, sources[node.inputs[0]])
     return sources
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biport import ops
-from biport.dims import letters_in
 from biport.graph import Graph, Node
 from biport.ops import INTEGERS, Locality
 
@@ -59,7 +58,10 @@ class _Traversal:
 
     def visit(self, node: Node) -> None:
         used = [*node.inputs, *(mask for mask in node.masks if mask is not None)]
-        if any(name not in self.axes for name in used) or letters_in(self.steps) & node.op.letters:
+        if any(name not in self.axes for name in used):
+            return
+        if node.op.letters:
+            # It is as long as the padded rows are, or counts their steps.
             return
         if all(self.axes[name] == FIXED for name in used):
             self.axes |= dict.fromkeys(node.outputs, FIXED)

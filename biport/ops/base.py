@@ -109,6 +109,9 @@ class Op:
         strength = any(getattr(self, name, 0) for name in self.training)
         return bool(self.statistics) or strength or any(p.acts_in_training for p in self.parts().values())
 
+    moves: ClassVar[bool] = False
+    """Whether its outputs have no other numbers than its one input, and zeros: ids that go in come out."""
+
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The outputs' shapes and dtypes.
 
@@ -295,6 +298,10 @@ class Op:
 
     def __repr__(self) -> str:
         return f"{self.kind}({', '.join(_shown(self))})"
+
+
+class TensorOperation(Op):
+    """An op that is no layer: it takes no masks and computes the same in training; not an op by itself."""
 
 
 def _contains_ops(value: object) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from biport.dims import length, product, quotient
 from biport.errors import GraphError
@@ -20,9 +20,15 @@ MAX_RANK = 32
 """Dimensions of an array; numpy itself has had no more for long."""
 
 
+class Moved(Op):
+    """A layer that moves numbers and makes none but zeros; not an op by itself."""
+
+    moves: ClassVar[bool] = True
+
+
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Reshape(Op):
+class Reshape(Moved):
     """``(N, ...)`` to ``(N, *target_shape)``, row by row.
 
     Args:
@@ -57,7 +63,7 @@ class Reshape(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Flatten(Op):
+class Flatten(Moved):
     """``(N, ...)`` to ``(N, O)``, row by row."""
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -69,7 +75,7 @@ class Flatten(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Permute(Op):
+class Permute(Moved):
     """Axes in another order.
 
     Args:
@@ -92,7 +98,7 @@ class Permute(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class RepeatVector(Op):
+class RepeatVector(Moved):
     """``(N, I)`` to ``(N, n, I)``: the same vector at every step."""
 
     n: int
@@ -111,7 +117,7 @@ class RepeatVector(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ZeroPadding1D(Op):
+class ZeroPadding1D(Moved):
     """Steps of zeros before and behind ``(N, T, I)``.
 
     Args:
@@ -135,7 +141,7 @@ class ZeroPadding1D(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Cropping1D(Op):
+class Cropping1D(Moved):
     """``(N, T, I)`` without its first and last steps; no steps where there are no more than these.
 
     Args:
@@ -159,7 +165,7 @@ class Cropping1D(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class UpSampling1D(Op):
+class UpSampling1D(Moved):
     """Every step of ``(N, T, I)`` ``size`` times, one after the other."""
 
     size: int

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biport import ops
-from biport.dims import known
+from biport.dims import Dim, known
 from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.ops import Locality, Op, Tensor
@@ -94,7 +94,9 @@ def take(node: Node, op: Op, inputs: Sequence[Tensor], widenings: Widenings) -> 
         if isinstance(op, kinds):
             return function(op, widenings)
     if Locality.EVERY_FEATURE in op.locality(inputs):
-        return op, _equal(node, widenings)
+        # What has one feature, or none, is the same for all of the others', however many these are.
+        alike = [w for w, x in zip(widenings, inputs, strict=True) if w is not None or _features(x) != 1]
+        return op, _equal(node, alike)
     first, shapes = widenings[0], [tensor.shape for tensor in inputs]
     # Of these every axis but the last one has been dealt with.
     if isinstance(op, ops.Concatenate):
@@ -109,6 +111,10 @@ def take(node: Node, op: Op, inputs: Sequence[Tensor], widenings: Widenings) -> 
     ):
         return op, _flat(first, [known(size) for size in shapes[0][1:]])
     raise refused(node)
+
+
+def _features(x: Tensor) -> Dim:
+    return x.shape[-1] if x.shape else 1
 
 
 def refused(node: Node) -> UnsupportedError:
