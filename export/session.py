@@ -134,7 +134,8 @@ class Session:
 
         Raises:
             InputError: as for `run`, from the row at fault on; texts for a file without a vocabulary; a model
-                of several inputs, or one in which rows meet; or a row that a model of fixed length does not take.
+                of several inputs, or one in which rows meet; or a row that a model of fixed length does not
+                take.
         """
         if isinstance(rows, str):
             raise InputError("predict takes several rows, found one text; put it in a list")

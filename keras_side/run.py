@@ -47,7 +47,9 @@ def run(
         raise InputError("Keras cannot run a model over no time steps (T = 0)")
     empty = len(arrays[0]) == 0
     if empty and (node := where_rows_meet(graph)) is not None:
-        raise InputError(f"Keras cannot run a model over no rows (N = 0) in which they meet, in {node.name!r}")
+        raise InputError(
+            f"Keras cannot run a model over no rows (N = 0) in which they meet, in {node.name!r}"
+        )
     if empty:
         arrays = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
     outputs = [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]

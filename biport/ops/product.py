@@ -92,7 +92,9 @@ class Einsum(TensorOperation):
 
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
         of_rows = {
-            term[0] for term, x in zip(self.terms, inputs, strict=True) if x.shape and not isinstance(x.shape[0], int)
+            term[0]
+            for term, x in zip(self.terms, inputs, strict=True)
+            if x.shape and not isinstance(x.shape[0], int)
         }
         return not of_rows <= set(self.output[:1])
 

@@ -12,7 +12,16 @@ from typing import final
 from biport.dims import product
 from biport.errors import GraphError
 from biport.ops.base import Locality, TensorOperation
-from biport.ops.checks import TooShortError, check_axes, check_choice, check_number, need, on_axes, on_axis, take
+from biport.ops.checks import (
+    TooShortError,
+    check_axes,
+    check_choice,
+    check_number,
+    need,
+    on_axes,
+    on_axis,
+    take,
+)
 from biport.ops.tensor import BOOLEANS, FLOATS, NUMBERS, Dim, Tensor
 
 REDUCTIONS: Mapping[str, Sequence[str]] = {
@@ -41,12 +50,13 @@ class Reduction(TensorOperation):
 
     Of nothing a sum is 0, a product 1, ``any`` false, ``all`` true, ``logsumexp`` minus infinity, a norm of
     order 1 or 2 is 0, and a mean, variance or deviation NaN; a maximum or minimum is not defined, nor is a
-    norm of order infinity, which is one.
+    norm of order infinity, which is one. Sums and products of integers are defined below 2^53, up to which
+    onnxruntime is exact, and in the range of their dtype.
 
     Args:
         function: its array API name; ``norm`` is ``linalg.vector_norm``.
-        axes: none of them twice; with none the input is given back, which ``norm``, ``var`` and ``std`` do not
-            take.
+        axes: none of them twice; with none the input is given back. ``norm``, ``var`` and ``std`` take one
+            or more.
         keepdims: whether the axes stay, of size 1.
         correction: of ``var`` and ``std``: they divide by the number of elements less this.
         order: of ``norm``: 1, 2 or infinity.

@@ -42,7 +42,8 @@ def split(graph: Graph, target: str | None = None) -> EncoderDecoder:
 
     Raises:
         UnsupportedError: the graph has more or fewer inputs, a layer in which rows of a batch meet, or in its
-            decoder one that looks at other steps than the present one and its own states; the message names it.
+            decoder one that looks at other steps than the present one and its own states; the message names
+            it.
 
     Example:
         >>> import numpy as np

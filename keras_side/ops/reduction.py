@@ -40,7 +40,7 @@ def _norm(op: ops.Reduction, x: Any, over: dict[str, Any]) -> Any:
 
 
 def _corrected(op: ops.Reduction, x: Any, reduced: Any, over: dict[str, Any]) -> Any:
-    """Divided by the number of elements less the correction, which ``keras.ops.var`` and ``std`` do not take."""
+    """Divided by the number of elements less the correction, which ``keras.ops.var`` does not take."""
     import keras
 
     # A sum of ones: the number of elements may be known only when it runs.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def take_along_axis(x: Tensor, indices: Tensor, dim: int) -> Tensor:
-    """`torch.take_along_dim` that refuses what is outside of the axis; torch 2.13's takes it for something inside.
+    """`torch.take_along_dim` that refuses what is outside of the axis; torch 2.13's gives another element.
 
     Args:
         x: any shape.

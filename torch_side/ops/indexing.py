@@ -26,7 +26,9 @@ def write_take(op: ops.Take, writer: GraphWriter, inputs: Inputs, masks: Masks) 
 
 
 @writes(ops.TakeAlongAxis)
-def write_take_along_axis(op: ops.TakeAlongAxis, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+def write_take_along_axis(
+    op: ops.TakeAlongAxis, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
     """``take_along_axis(x, indices, dim=1)``."""
     return (writer.call(take_along_axis, *inputs, dim=op.axis),)
 
@@ -43,7 +45,9 @@ def write_step_at(op: ops.StepAt, writer: GraphWriter, inputs: Inputs, masks: Ma
 def write_one_hot(op: ops.OneHot, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``(x.unsqueeze(-1) == torch.arange(n)).float()``: torch's own refuses what has no class."""
     (x,) = inputs
-    chosen = writer.call(operator.eq, writer.method("unsqueeze", x, -1), _positions(writer, x, op.num_classes))
+    chosen = writer.call(
+        operator.eq, writer.method("unsqueeze", x, -1), _positions(writer, x, op.num_classes)
+    )
     return (writer.method("to", chosen, getattr(torch, op.output_dtype)),)
 
 

@@ -27,7 +27,9 @@ def test_locality(example: Example) -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
 def test_where_rows_meet(example: Example) -> None:
     """As told by the op where there are as many rows as before; how many there are its shapes tell."""
-    rows = [ops.Tensor(("N", *x.shape[1:]) if x.shape[0] == N else x.shape, x.dtype.name) for x in example.inputs]
+    rows = [
+        ops.Tensor(("N", *x.shape[1:]) if x.shape[0] == N else x.shape, x.dtype.name) for x in example.inputs
+    ]
     if all(tensor.shape[:1] == ("N",) and "N" not in tensor.shape[1:] for tensor in example.op.infer(rows)):
         assert example.op.mixes_rows(rows) == _rows_meet(example)
 
