@@ -71,7 +71,8 @@ def write_top_k(op: ops.TopK) -> WrittenOperation:
 
         last = op.axis % len(x.shape) == len(x.shape) - 1
         given = x if last else keras.ops.moveaxis(x, op.axis, -1)
-        values, positions = keras.ops.top_k(given if op.largest else _opposite(given), op.k)
+        both: Any = keras.ops.top_k(given if op.largest else _opposite(given), op.k)
+        values, positions = both
         outputs = values if op.largest else _opposite(values), keras.ops.cast(positions, "int64")
         return list(outputs) if last else [keras.ops.moveaxis(y, -1, op.axis) for y in outputs]
 

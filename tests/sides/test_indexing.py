@@ -158,9 +158,8 @@ def test_what_does_not_go_together_is_refused() -> None:
     for op in (ops.TopK(k=6, axis=1), ops.TopK(k=1, axis=3), ops.Sort(axis=3), ops.OneHot(num_classes=2)):
         with pytest.raises(GraphError):
             op.infer([x])
-    for settings in ({"k": 0}, {"k": 2, "axis": 0.5}):
-        with pytest.raises(GraphError):
-            ops.TopK(**settings)
+    with pytest.raises(GraphError):
+        ops.TopK(k=0)
     with pytest.raises(GraphError):
         ops.OneHot(num_classes=2, output_dtype="float16")
 
