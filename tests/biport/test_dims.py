@@ -102,7 +102,7 @@ def test_what_is_written_is_read(expression: Expression) -> None:
     if isinstance(dim, Size):
         assert dim == str(dim)
         assert hash(dim) == hash(str(dim))
-        assert {dim: 1}[str(dim)] == 1
+        assert str(dim) in {dim}
         assert pickle.loads(pickle.dumps(dim)) == dim
 
 
@@ -232,8 +232,8 @@ def test_dims_of_other_types() -> None:
     assert T + 1 != "T"
     assert T != 3
     assert T != 3.0
-    assert T.is_letter
-    assert not (T * T).is_letter
+    assert letter("T").is_letter
+    assert not Size({("T", "T"): 1}).is_letter
 
 
 def _op_class() -> type[Op]:
