@@ -14,19 +14,31 @@ from biport.errors import InputError
 from biport.graph import Graph, Value
 from biport.ops import (
     INTEGERS,
+    BroadcastTo,
     Cropping1D,
     Embedding,
+    ExpandDims,
     Flatten,
+    Flip,
     Op,
     Permute,
+    PermuteDims,
+    Repeat,
     RepeatVector,
     Reshape,
+    ReshapeTo,
+    Roll,
+    Squeeze,
+    Tile,
     ToIds,
     UpSampling1D,
     ZeroPadding1D,
 )
 
-MOVING = (Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D)
+MOVING = (
+    *(BroadcastTo, Cropping1D, ExpandDims, Flatten, Flip, Permute, PermuteDims, Repeat, RepeatVector),
+    *(Reshape, ReshapeTo, Roll, Squeeze, Tile, UpSampling1D, ZeroPadding1D),
+)
 """Ops whose output has no other numbers than their input, and zeros."""
 
 
