@@ -8,23 +8,36 @@ size does. ``"T-2"`` is ``max(T - 2, 0)``; what may be negative is written ``"T+
 from __future__ import annotations
 
 import ast
+import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, SupportsIndex, TypeAlias, TypeVar
 
 from biport.errors import GraphError
 
-MAX_TERMS = 400
-"""Terms of a sum; of two sizes a layer may make one that has as many as both."""
+MAX_TEXT = 2000
+"""Characters of a size; of two sizes a layer may make one that is as long as both."""
+MAX_TERMS = 200
+"""Terms of a sum, and sizes that one is the largest of."""
+MAX_DEPTH = 40
+"""Divisions within divisions."""
+LARGEST = 2**63
+"""Beyond the elements of any array."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A function of sizes that is no sum or product: ``max``, ``min``, ``//`` or ``%``."""
+    """A function of sizes that is no sum or product: ``max``, ``min`` or ``//``."""
 
     function: str
     arguments: tuple[Dim, ...]
+
+    @property
+    def depth(self) -> int:
+        """How many calls it is of each other."""
+        return 1 + max(dim.depth for dim in self.arguments if isinstance(dim, Size))
 
     def __str__(self) -> str:
         if self.function in ("max", "min"):
@@ -52,18 +65,30 @@ class Size:
         (True, '(T+1)//2', 9)
     """
 
-    __slots__ = ("_terms", "_text")
+    __slots__ = ("_terms", "_text", "depth")
 
     def __init__(self, terms: Mapping[Product, int]) -> None:
         if len(terms) > MAX_TERMS:
             raise GraphError(f"a size that is a sum of more than {MAX_TERMS} terms")
+        if any(abs(count) >= LARGEST for count in terms.values()):
+            raise GraphError("a size is longer than any array")
+        calls = [atom for atoms in terms for atom in atoms if isinstance(atom, Call)]
+        self.depth: int = max((call.depth for call in calls), default=0)
+        """How many calls, such as divisions, it is of each other."""
+        if self.depth > MAX_DEPTH:
+            raise GraphError(f"a size of more than {MAX_DEPTH} divisions within each other")
         self._terms = dict(sorted(terms.items(), key=lambda term: _order(term[0])))
-        self._text: str | None = None
+        self._text = _sum_text(self)
+        if len(self._text) > MAX_TEXT:
+            raise GraphError(f"it takes more than {MAX_TEXT} characters to say how long it is")
 
     @property
     def is_letter(self) -> bool:
         """Whether it is a single letter, nothing added or multiplied."""
-        return list(self._terms.values()) == [1] and len(self.letters) == 1 and str(self) in self.letters
+        match list(self._terms.items()):
+            case [((str(),), 1)]:
+                return True
+        return False
 
     @property
     def letters(self) -> frozenset[str]:
@@ -90,8 +115,11 @@ class Size:
 
     def __mul__(self, other: Dim) -> Dim:
         terms: dict[Product, int] = {}
+        others = _terms(other)
+        if len(self._terms) * len(others) > 10 * MAX_TERMS:
+            raise GraphError(f"a product of sums of {len(self._terms)} and {len(others)} terms")
         for one, first in self._terms.items():
-            for two, second in _terms(other).items():
+            for two, second in others.items():
                 product = tuple(sorted((*one, *two), key=_atom_order))
                 terms[product] = terms.get(product, 0) + first * second
         return _simplest(terms)
@@ -126,11 +154,9 @@ class Size:
         return isinstance(other, str) and (str(self) == other or self == size(other))
 
     def __hash__(self) -> int:
-        return hash(str(self))
+        return hash(self._text)
 
     def __str__(self) -> str:
-        if self._text is None:
-            self._text = _sum_text(_unclamped(self))
         return self._text
 
     def __repr__(self) -> str:
@@ -149,47 +175,96 @@ def letter(name: str) -> Size:
     return Size({(name,): 1})
 
 
-def size(text: Dim | str) -> Dim:
+def size(text: Dim | str | SupportsIndex) -> Dim:
     """The size that a text stands for; a text that is no expression is a letter by itself.
+
+    Raises:
+        GraphError: the text is longer, or what it says larger, than any size is.
 
     Example:
         >>> size("T-2") == longest(letter("T") - 2, 0), size("2*3"), size("some axis")
         (True, 6, some axis)
     """
-    if not isinstance(text, str):
+    if isinstance(text, Size):
         return text
+    if not isinstance(text, str):
+        return operator.index(text)
+    if text.isidentifier():
+        return letter(text)
+    if len(text) > MAX_TEXT:
+        raise GraphError(f"a size of more than {MAX_TEXT} characters: {text[:20]}...")
     try:
         return _read(ast.parse(text, mode="eval").body)
-    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
+    except GraphError:
+        raise
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return letter(text)
 
 
-def sizes(dims: Iterable[Dim | str]) -> tuple[Dim, ...]:
+def sizes(dims: Iterable[Dim | str | SupportsIndex]) -> tuple[Dim, ...]:
     """`size` of each."""
     return tuple(map(size, dims))
 
 
-def plain(dim: Dim) -> int | str:
-    """A size as JSON can hold it; `size` reads it again.
+def plain(value: Any) -> Any:
+    """Sizes, in tuples and mappings as well, as JSON can hold them; `size` reads them again.
 
     Example:
-        >>> plain(5), plain(size("T-2")), size(plain(letter("T") - 2)) == letter("T") - 2
-        (5, 'T-2', True)
+        >>> plain(5), plain(size("T-2")), plain({"shape": (letter("T"), 4)})
+        (5, 'T-2', {'shape': ('T', 4)})
+        >>> size(plain(letter("T") - 2)) == letter("T") - 2
+        True
     """
-    return dim if isinstance(dim, int) else str(dim)
+    match value:
+        case Size():
+            return str(value)
+        case list() | tuple():
+            return type(value)(map(plain, value))
+        case Mapping():
+            return {key: plain(part) for key, part in value.items()}
+    return value
+
+
+def bound(value: Any, sizes: Mapping[str, Dim]) -> Any:
+    """`Size.at` of a size, and of those in nested tuples; the very same object where nothing changes.
+
+    Example:
+        >>> bound((letter("T") + 1, (4, "T")), {"T": 5})
+        (6, (4, 'T'))
+    """
+    if isinstance(value, Size):
+        return value.at(sizes) if value.letters & sizes.keys() else value
+    if isinstance(value, tuple):
+        parts = tuple(bound(part, sizes) for part in value)
+        return value if all(map(operator.is_, parts, value)) else parts
+    return value
+
+
+def letters_in(value: Any) -> frozenset[str]:
+    """The letters of a size, and of those in nested tuples."""
+    if isinstance(value, Size):
+        return value.letters
+    return frozenset().union(*map(letters_in, value)) if isinstance(value, tuple) else frozenset()
+
+
+def known(dim: Dim) -> int:
+    """A size that does not vary.
+
+    Raises:
+        GraphError: it does.
+    """
+    if not isinstance(dim, int):
+        raise GraphError(f"a size that varies, {dim}, where a number is needed")
+    return dim
 
 
 def numbers(dims: Iterable[Dim]) -> tuple[int, ...]:
-    """Sizes of which none varies.
+    """`known` of each.
 
     Raises:
-        GraphError: one does.
+        GraphError: one varies.
     """
-    known = tuple(dims)
-    for dim in known:
-        if not isinstance(dim, int):
-            raise GraphError(f"the size {dim} is not known")
-    return known  # type: ignore[return-value]
+    return tuple(map(known, dims))
 
 
 def length(dim: Dim) -> Dim:
@@ -205,12 +280,12 @@ def length(dim: Dim) -> Dim:
 
 def longest(*dims: Dim) -> Dim:
     """The largest of sizes."""
-    return _extreme("max", max, dims)
+    return _extreme("max", dims)
 
 
 def shortest(*dims: Dim) -> Dim:
     """The smallest of sizes."""
-    return _extreme("min", min, dims)
+    return _extreme("min", dims)
 
 
 def product(dims: Sequence[Dim]) -> Dim:
@@ -223,26 +298,38 @@ def quotient(dim: Dim, divisor: Dim) -> Dim | None:
 
     Example:
         >>> N, T = letter("N"), letter("T")
-        >>> quotient(N * T * 6, N * 2), quotient(T * 5, 2), quotient(6, 3)
-        (T*3, None, 2)
+        >>> quotient(N * T * 6, N * 2), quotient(T * 5, 2), quotient(N * T + 2 * N, T + 2)
+        (T*3, None, N)
     """
-    if isinstance(dim, int) and isinstance(divisor, int):
-        return None if not divisor or dim % divisor else dim // divisor
-    by = _terms(divisor)
-    if len(by) != 1:
-        return 1 if dim == divisor else None
-    ((factors, count),) = by.items()
-    terms: dict[Product, int] = {}
-    for atoms, number in _terms(dim).items():
-        left = list(atoms)
-        for factor in factors:
-            if factor not in left:
-                return None
-            left.remove(factor)
-        if number % count:
+    if not divisor:
+        return None
+    (lead, count), quotients = _leading(divisor), []
+    for _ in range(MAX_TERMS):
+        if dim == 0:
+            return sum(quotients)
+        atoms, number = _leading(dim)
+        left = _without(atoms, lead)
+        if left is None or number % count:
             return None
-        terms[tuple(left)] = number // count
-    return _simplest(terms)
+        quotients.append(_simplest({left: number // count}))
+        dim -= quotients[-1] * divisor
+    return None
+
+
+def _leading(dim: Dim) -> tuple[Product, int]:
+    """The term that is divided first: of the most factors, and of those the first in order."""
+    terms = _terms(dim)
+    first = min(terms, key=lambda atoms: (-len(atoms), list(map(_atom_order, atoms))))
+    return first, terms[first]
+
+
+def _without(atoms: Product, factors: Product) -> Product | None:
+    left = list(atoms)
+    for factor in factors:
+        if factor not in left:
+            return None
+        left.remove(factor)
+    return tuple(left)
 
 
 def is_length(dim: Dim) -> bool:
@@ -324,11 +411,11 @@ def _of(call: Call) -> Dim:
 
 
 def _divided(dim: Dim, divisor: Dim) -> Dim:
+    if divisor == 0:
+        raise GraphError(f"a size divided by 0: {dim}")
     if isinstance(dim, int) and isinstance(divisor, int):
         return dim // divisor
-    if not isinstance(divisor, int) or not divisor:
-        if divisor == 0:
-            raise ZeroDivisionError
+    if not isinstance(divisor, int):
         whole = quotient(dim, divisor)
         return _of(Call("//", (dim, divisor))) if whole is None else whole
     # Whole multiples of the divisor come out: (2T + 3) // 2 is T + 1 + 1 // 2.
@@ -339,25 +426,28 @@ def _divided(dim: Dim, divisor: Dim) -> Dim:
     if isinstance(inside, int):
         return outside + inside // divisor
     number = _terms(inside).get((), 0)
-    rest = inside - number + number % divisor
-    return outside + number // divisor + _of(Call("//", (rest, divisor)))
+    varying, rest = inside - number, number % divisor
+    # (2T + 1) // 4 is T // 2.
+    common = math.gcd(divisor, *_terms(varying).values()) if divisor > 0 else 1
+    whole = _simplest({atoms: count // common for atoms, count in _terms(varying).items()})
+    left = _of(Call("//", (whole + rest // common, divisor // common)))
+    return outside + number // divisor + left
 
 
-def _extreme(name: str, choose: Callable[..., int], dims: Sequence[Dim]) -> Dim:
+def _extreme(name: str, dims: Sequence[Dim]) -> Dim:
     flat: list[Dim] = []
     for dim in dims:
-        inner = _only_call(dim)
-        flat += inner.arguments if inner is not None and inner.function == name else [dim]
-    numbers = [dim for dim in flat if isinstance(dim, int)]
-    varying = list(dict.fromkeys(dim for dim in flat if not isinstance(dim, int)))
-    if not varying:
-        return choose(numbers)
-    if name == "max":
-        varying = [_joined_clamps(dim) if numbers == [0] else dim for dim in varying]
-        numbers = [number for number in numbers if number > 0 or not any(map(is_length, varying))]
-    elif any(number <= 0 for number in numbers) and all(map(is_length, varying)):
-        return min(numbers)
-    arguments = (*sorted(varying, key=str), *([choose(numbers)] if numbers else []))
+        call = _only_call(dim)
+        flat += call.arguments if call is not None and call.function == name else [dim]
+    if name == "max" and 0 in flat:
+        flat = [_joined_clamps(dim) for dim in flat]
+    flat = list(dict.fromkeys(flat))
+    if len(flat) > MAX_TERMS:
+        raise GraphError(f"a size that is the {name} of more than {MAX_TERMS}")
+    beats = (lambda a, b: is_length(a - b)) if name == "max" else (lambda a, b: is_length(b - a))
+    best = [dim for dim in flat if not any(beats(other, dim) for other in flat if other != dim)]
+    numbers, varying = ([dim for dim in best if isinstance(dim, int) is fixed] for fixed in (True, False))
+    arguments = (*sorted(varying, key=str), *numbers)
     return arguments[0] if len(arguments) == 1 else _of(Call(name, arguments))
 
 
@@ -432,48 +522,48 @@ def _order(atoms: Product) -> tuple:
     return (not atoms, [_atom_order(atom) for atom in atoms])
 
 
-def _unclamped(dim: Size) -> tuple[Dim, bool]:
-    """What is written with a minus that never goes below 0, and whether it is."""
-    call = _only_call(dim)
-    inside = None if call is None else _clamped(call)
-    return (dim, False) if inside is None else (inside, True)
+def _difference(atom: Atom) -> Dim | None:
+    """``a`` of ``max(a, 0)`` where something is subtracted in it: a minus that never goes below 0."""
+    inside = _clamped(atom)
+    return None if inside is None or not any(map(_is_subtracted, _terms(inside).items())) else inside
 
 
-def _sum_text(written: tuple[Dim, bool]) -> str:
+def _is_subtracted(term: tuple[Product, int]) -> bool:
+    # Cut twice is cut once only where what is subtracted is no less than 0.
+    atoms, count = term
+    return count < 0 and is_length(_simplest({atoms: -count}))
+
+
+def _sum_text(dim: Dim, cut: bool = False) -> str:
     """A sum; with ``cut`` its negative terms are subtracted, and it never goes below 0."""
-    dim, cut = written
-    terms = _terms(dim)
-    first = [(atoms, count) for atoms, count in terms.items() if count > 0 or not cut]
-    last = [(atoms, count) for atoms, count in terms.items() if count < 0 and cut]
-    if not first:
-        return "0" + "".join(f"-{_product_text(atoms, -count)}" for atoms, count in last)
+    call = _only_call(dim)
+    inside = None if call is None or cut else _difference(call)
+    if inside is not None:
+        return _sum_text(inside, cut=True)
+    last = [term for term in _terms(dim).items() if cut and _is_subtracted(term)]
+    first = [term for term in _terms(dim).items() if term not in last]
     parts = [
-        _product_text(atoms, count, leading=number == 0 and len(first) > 1)
-        for number, (atoms, count) in enumerate(first)
+        _product_text(*term, leading=number == 0 and len(first) > 1) for number, term in enumerate(first)
     ]
-    return "+".join(parts) + "".join(f"-{_product_text(atoms, -count)}" for atoms, count in last)
+    return "+".join(parts or ["0"]) + "".join(f"-{_product_text(atoms, -count)}" for atoms, count in last)
 
 
 def _product_text(atoms: Product, count: int, leading: bool = False) -> str:
-    if not atoms:
-        return str(count)
-    if leading and count == 1 and len(atoms) == 1:
-        inside = _clamped(atoms[0])
-        if inside is not None:
-            return _sum_text((inside, True))
-    if count == 1 and len(atoms) == 1 and not (isinstance(atoms[0], Call) and _clamped(atoms[0]) is not None):
-        return str(atoms[0])
-    texts = [*map(_factor_of_atom, atoms), *([str(count)] if count != 1 else [])]
-    return "*".join(texts)
+    if len(atoms) == count == 1:
+        text = _atom_text(atoms[0])
+        return text if leading or isinstance(atoms[0], str) or _difference(atoms[0]) is None else f"({text})"
+    return "*".join([*map(_factor_text, atoms), *([str(count)] if count != 1 or not atoms else [])])
 
 
-def _factor_of_atom(atom: Atom) -> str:
-    if isinstance(atom, str):
-        return atom if atom.isidentifier() else f"({atom})"
-    inside = _clamped(atom)
-    if inside is not None:
-        return f"({_sum_text((inside, True))})"
-    return str(atom) if atom.function in ("max", "min") else f"({atom})"
+def _atom_text(atom: Atom) -> str:
+    inside = _difference(atom)
+    return str(atom) if inside is None else _sum_text(inside, cut=True)
+
+
+def _factor_text(atom: Atom) -> str:
+    text = _atom_text(atom)
+    called = isinstance(atom, Call) and atom.function in ("max", "min") and _difference(atom) is None
+    return text if called or text.isidentifier() else f"({text})"
 
 
 def _factor(dim: Dim) -> str:
@@ -497,10 +587,10 @@ def _read(node: ast.expr) -> Dim:
             return length(_read(left) - _read(right))
         case ast.BinOp(left, ast.Mult(), right):
             return _read(left) * _read(right)
-        case ast.BinOp(left, ast.FloorDiv(), right):
+        case ast.BinOp(left, ast.Div() | ast.FloorDiv(), right):
             return _divided(_read(left), _read(right))
-        case ast.Call(ast.Name("max"), [*arguments]) if arguments:
+        case ast.Call(ast.Name("max"), [*arguments], []) if arguments:
             return longest(*map(_read, arguments))
-        case ast.Call(ast.Name("min"), [*arguments]) if arguments:
+        case ast.Call(ast.Name("min"), [*arguments], []) if arguments:
             return shortest(*map(_read, arguments))
     raise ValueError(ast.dump(node))

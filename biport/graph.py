@@ -9,17 +9,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from biport.dims import plain, sizes
+from biport.dims import LARGEST, bound, plain, sizes
 from biport.errors import GraphError
 from biport.ops import Dim, Op, Tensor, same_bits, same_dim
-
-MAX_LETTERS = 2000
-"""Characters of a size that varies; of two such sizes a layer may make one that is as long as both."""
 
 
 @dataclass(frozen=True, init=False)
@@ -130,15 +127,28 @@ class Graph:
         floats = {tensor.dtype for tensor in self.tensors.values() if tensor.dtype.startswith("float")}
         if floats <= {dtype} and all(node.op.dtype in (None, dtype) for node in self.nodes):
             return self
-        cast: dict[int, Op] = {}
-        for node in self.nodes:
-            if id(node.op) not in cast:
-                cast[id(node.op)] = node.op.astype(dtype)
-        nodes = tuple(dataclasses.replace(node, op=cast[id(node.op)]) for node in self.nodes)
         inputs = tuple(
             dataclasses.replace(value, dtype=dtype) if value.dtype.startswith("float") else value
             for value in self.inputs
         )
+        return self._with(inputs, lambda op: op.astype(dtype))
+
+    def at(self, sizes: Mapping[str, Dim]) -> Graph:
+        """The same graph with numbers, or other sizes, in place of letters, in its inputs and its ops.
+
+        Raises:
+            GraphError: the ops do not suit these sizes.
+        """
+        inputs = (dataclasses.replace(value, shape=bound(value.shape, sizes)) for value in self.inputs)
+        return self._with(tuple(inputs), lambda op: op.at(sizes))
+
+    def _with(self, inputs: tuple[Value, ...], change: Callable[[Op], Op]) -> Graph:
+        """The same graph of other inputs and ops, shared ops still shared."""
+        changed: dict[int, Op] = {}
+        for node in self.nodes:
+            if id(node.op) not in changed:
+                changed[id(node.op)] = change(node.op)
+        nodes = tuple(dataclasses.replace(node, op=changed[id(node.op)]) for node in self.nodes)
         return Graph(inputs, nodes, self.outputs, self.origin)
 
     def weights(self) -> dict[str, Mapping]:
@@ -186,10 +196,12 @@ def structure(graph: Graph) -> dict:
             "masks": list(node.masks),
             "outputs": list(node.outputs),
         }
-        nodes.append(entry | ({"settings": node.op.settings()} if owner == node.name else {"shares": owner}))
+        nodes.append(
+            entry | ({"settings": plain(node.op.settings())} if owner == node.name else {"shares": owner})
+        )
     return {
         "inputs": [
-            {"name": value.name, "shape": list(map(plain, value.shape)), "dtype": value.dtype}
+            {"name": value.name, "shape": list(plain(value.shape)), "dtype": value.dtype}
             for value in graph.inputs
         ],
         "nodes": nodes,
@@ -280,10 +292,8 @@ def _add(tensors: dict[str, Tensor], name: str, tensor: Tensor, owner: str) -> N
         raise GraphError(f"{owner}: a value without a name")
     if name in tensors:
         raise GraphError(f"{owner}: the value {name!r} is made twice")
-    if any(isinstance(dim, int) and dim >= 2**63 for dim in tensor.shape):
+    if any(isinstance(dim, int) and dim >= LARGEST for dim in tensor.shape):
         raise GraphError(f"{owner}: it is longer than any array")
-    if any(not isinstance(dim, int) and len(str(dim)) > MAX_LETTERS for dim in tensor.shape):
-        raise GraphError(f"{owner}: it takes more than {MAX_LETTERS} characters to say how long it is")
     tensors[name] = tensor
 
 

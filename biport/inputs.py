@@ -12,39 +12,12 @@ import numpy as np
 
 from biport.errors import InputError
 from biport.graph import Graph, Value
-from biport.ops import (
-    INTEGERS,
-    BroadcastTo,
-    Cropping1D,
-    Embedding,
-    ExpandDims,
-    Flatten,
-    Flip,
-    Op,
-    Permute,
-    PermuteDims,
-    Repeat,
-    RepeatVector,
-    Reshape,
-    ReshapeTo,
-    Roll,
-    Squeeze,
-    Tile,
-    ToIds,
-    UpSampling1D,
-    ZeroPadding1D,
-)
-
-MOVING = (
-    *(BroadcastTo, Cropping1D, ExpandDims, Flatten, Flip, Permute, PermuteDims, Repeat, RepeatVector),
-    *(Reshape, ReshapeTo, Roll, Squeeze, Tile, UpSampling1D, ZeroPadding1D),
-)
-"""Ops whose output has no other numbers than their input, and zeros."""
+from biport.ops import INTEGERS, Embedding, Op, ToIds
 
 
 def carries(op: Op) -> bool:
     """Whether ids that are put in come out."""
-    return op.identity or isinstance(op, MOVING)
+    return op.identity or op.moves
 
 
 def id_inputs(graph: Graph) -> dict[str, str]:
@@ -52,7 +25,7 @@ def id_inputs(graph: Graph) -> dict[str, str]:
     sources = {value.name: value.name for value in graph.inputs}
     for node in graph.nodes:
         if (isinstance(node.op, ToIds) or carries(node.op)) and node.inputs[0] in sources:
-            sources[node.outputs[0]] = sources[node.inputs[0]]
+            sources |= dict.fromkeys(node.outputs, sources[node.inputs[0]])
     return sources
 
 
@@ -116,6 +89,16 @@ def check_arrays(
     if len(set(batches.values())) > 1:
         raise InputError(f"the inputs have different batch sizes: {batches}")
     return arrays
+
+
+def letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[str, int]:
+    """What each letter stands for; one that stands for two sizes is left out."""
+    sizes: dict[str, set[int]] = {}
+    for value, array in zip(values, arrays, strict=True):
+        for dim, size in zip(value.shape, array.shape, strict=True):
+            if not isinstance(dim, int) and dim.is_letter:
+                sizes.setdefault(str(dim), set()).add(size)
+    return {name: given.pop() for name, given in sizes.items() if len(given) == 1}
 
 
 def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:

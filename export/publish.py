@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx
 
+from biport.dims import plain
 from biport.errors import Argument, FileError, GraphError
 from biport.files import atomic_file
 from biport.graph import Value
@@ -117,7 +118,12 @@ def metadata(
 ) -> dict[str, str]:
     """The ``metadata_props`` of a file, which is how a session knows what the model accepts."""
     described = [
-        {"name": value.name, "shape": list(value.shape), "dtype": value.dtype, "ids": bounds.get(value.name)}
+        {
+            "name": value.name,
+            "shape": list(plain(value.shape)),
+            "dtype": value.dtype,
+            "ids": bounds.get(value.name),
+        }
         for value in inputs
     ]
     properties = {

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from biport.analysis.lengths import check_steps, letters
+from biport.analysis.lengths import check_steps
+from biport.dims import bound
 from biport.errors import Argument, InputError
 from biport.file_kind import foreign
 from biport.graph import Value
-from biport.inputs import Inputs, check_arrays, in_order
+from biport.inputs import Inputs, check_arrays, in_order, letters
 from export.runtime import streams
 from export.runtime.opening import open_file
 from export.runtime.providers import DEVICES, create, reason
@@ -194,7 +195,7 @@ class Session:
     def _empty(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of a graph that cannot be run over empty inputs, where they are empty as well."""
         sizes = letters(self.input_values, arrays)
-        shapes = [tuple(sizes.get(dim, dim) for dim in value.shape) for value in self.output_values]
+        shapes = [bound(value.shape, sizes) for value in self.output_values]
         known = all(isinstance(dim, int) for shape in shapes for dim in shape)
         if not known or any(math.prod(shape) for shape in shapes):  # type: ignore[arg-type]
             given = {value.name: a.shape for value, a in zip(self.input_values, arrays, strict=True)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from biport.graph import Graph
-from biport.ops import MultiHeadAttention
+from biport.ops import Dim, MultiHeadAttention, same_dim
 from keras_side.run import run
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def trace(model: keras.Model, cases: Cases, graph: Graph) -> Traced:
-    """The output of every layer that is a node of ``graph``, those of models inside included.
+    """The output of every layer and operation that is a node of ``graph``, those of models inside included.
 
-    The model itself is run, with its layers' ``call`` listened to, so masks are those it really hands on.
+    The model itself is run, with the ``call`` of each listened to, so masks are those it really hands on.
     Of the masks those are seen that a layer was called with.
 
     Args:
@@ -62,8 +62,12 @@ def _named(graph: Graph, heard: Heard) -> Values:
         if node.name not in heard:
             continue
         outputs, mask = heard[node.name]
-        if len(outputs) == len(node.outputs):
-            values |= {name: _array(output) for name, output in zip(node.outputs, outputs, strict=True)}
+        given = [_array(output) for output in outputs]
+        # A layer whose last step alone is used may be a node that gives no other.
+        if len(given) == len(node.outputs) and all(
+            _fits(graph.tensors[name].shape, array) for name, array in zip(node.outputs, given, strict=True)
+        ):
+            values |= zip(node.outputs, given, strict=True)
         for wanted, seen in zip(node.masks, mask if isinstance(mask, list) else [mask], strict=False):
             if wanted is not None and seen is not None:
                 values.setdefault(wanted, _array(seen))
@@ -78,6 +82,10 @@ def _unmasked(graph: Graph, heard: Heard) -> set[str]:
         if node.masks and node.masks[0] is not None and node.name in heard and heard[node.name][1] is None
         if not isinstance(node.op, MultiHeadAttention)
     }
+
+
+def _fits(shape: Sequence[Dim], array: np.ndarray) -> bool:
+    return len(shape) == array.ndim and all(map(same_dim, shape, array.shape))
 
 
 def _array(tensor: Any) -> np.ndarray:
@@ -115,7 +123,7 @@ def _call_numbers(model: Any) -> dict[int, list[int]]:
 
 
 class _Listener:
-    """Hears what the layers of a model give while it runs, ``{name: (outputs, mask)}``."""
+    """Hears what the layers and operations of a model give as it runs, ``{name: (outputs, mask)}``."""
 
     def __init__(self, model: keras.Model) -> None:
         self.heard: dict[str, tuple[list[Any], Any]] = {}
@@ -157,10 +165,11 @@ class _Listener:
 
 
 def _inner(model: keras.Model) -> Iterator[Any]:
-    """The layers of a model and of the models inside."""
+    """The layers and operations of a model and of the models inside."""
     import keras
 
-    for layer in model.layers:
+    function = getattr(model, "_functional", None) or model
+    for layer in getattr(function, "operations", model.layers):
         yield layer
         if isinstance(layer, keras.Model):
             yield from _inner(layer)

@@ -85,7 +85,7 @@ def _write(graph: Graph) -> keras.Model:
 
     values: dict[str, Any] = {}
     for value in graph.inputs:
-        shape = [None if isinstance(dim, str) else dim for dim in value.shape[1:]]
+        shape = [dim if isinstance(dim, int) else None for dim in value.shape[1:]]
         values[value.name] = keras.Input(tuple(shape), dtype=value.dtype, name=value.name)
     layers: dict[int, Any] = {}
     weights: list[tuple[Any, WrittenLayer, str]] = []

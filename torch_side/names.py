@@ -7,9 +7,12 @@ import functools
 import keyword
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import fx, nn
+
+from biport.graph import Node
+from torch_side.spelling import Spelling
 
 ORIGIN = "biport"
 """The key in an fx node's ``meta`` under which its `Origin` is kept."""
@@ -23,11 +26,15 @@ class Origin:
         node: the graph node's name.
         outputs: the names of its values.
         op: a number that is the same for nodes that share one op object.
+        spelling: of a tensor operation, how it was written.
+        numbers: the nodes of constants before this one that stand as numbers in other statements.
     """
 
     node: str
     outputs: tuple[str, ...]
     op: int
+    spelling: Spelling | None = field(default=None, compare=False)
+    numbers: tuple[Node, ...] = field(default=(), compare=False)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import torch
 from torch import fx, nn
 
 from biport.compare.localize.traced import Cases, Traced, Values
+from biport.dims import Dim
 from biport.errors import BiportError
 from biport.graph import Graph
 from torch_side.reading.fx_reader import FxReader, Lazy
@@ -87,7 +88,7 @@ def _values(graph: Graph, names: dict[str, str], outputs: dict[str, Any]) -> Val
     return values
 
 
-def _fits(wanted: Sequence[int | str], actual: Sequence[int]) -> bool:
+def _fits(wanted: Sequence[Dim], actual: Sequence[int]) -> bool:
     return len(wanted) == len(actual) and all(
-        isinstance(a, str) or a == b for a, b in zip(wanted, actual, strict=True)
+        not isinstance(a, int) or a == b for a, b in zip(wanted, actual, strict=True)
     )

@@ -6,14 +6,15 @@ words, by whatever runs a model without its graph.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from biport.dims import bound, letters_in, size
 from biport.errors import GraphError, InputError
 from biport.graph import Graph, Node, Value
+from biport.inputs import letters
 from biport.ops import Dim, Tensor
 from biport.ops.checks import TooShortError
 
@@ -24,7 +25,7 @@ def needed_steps(graph: Graph) -> dict[str, int]:
     """The inputs that must have some number of steps whatever the others have, and that number."""
     steps_of = {}
     for position, value in enumerate(graph.inputs):
-        if len(value.shape) < 2 or not isinstance(value.shape[1], str):
+        if len(value.shape) < 2 or isinstance(value.shape[1], int):
             continue
         needed = _fewest(lambda steps, position=position: _too_short(graph, position, steps))
         if needed:
@@ -39,9 +40,10 @@ def needed_lengths(graph: Graph) -> dict[str, int]:
         tensors = [graph.tensors[name] for name in node.inputs]
         lengths = {tensor.shape[1] for tensor in tensors if len(tensor.shape) > 1}
         for length in lengths:
-            if isinstance(length, str) and not length.isidentifier():
+            if not isinstance(length, int) and not length.is_letter:
                 needed = _fewest(lambda steps, at=(node, tensors, length): _refuses(*at, steps))
-                steps_of |= {length: max(needed, steps_of.get(length, 0))} if needed else {}
+                text = str(length)
+                steps_of |= {text: max(needed, steps_of.get(text, 0))} if needed else {}
     return steps_of
 
 
@@ -62,14 +64,17 @@ def _too_short(graph: Graph, position: int, steps: int) -> bool:
     """Whether some op refuses ``steps`` steps of the input at ``position``."""
     value = graph.inputs[position]
     fixed = dataclasses.replace(value, shape=(value.shape[0], steps, *value.shape[2:]))
+    inputs = (*graph.inputs[:position], fixed, *graph.inputs[position + 1 :])
+    # What an op's own settings name is of that size wherever it is named.
+    named = letters_in(value.shape[1]) & frozenset().union(*(node.op.letters for node in graph.nodes))
     try:
-        Graph((*graph.inputs[:position], fixed, *graph.inputs[position + 1 :]), graph.nodes, graph.outputs)
+        dataclasses.replace(graph, inputs=inputs).at(dict.fromkeys(named, steps))
     except GraphError as error:
         return isinstance(error.__cause__, TooShortError)
     return False
 
 
-def _refuses(node: Node, tensors: list[Tensor], length: str, steps: int) -> bool:
+def _refuses(node: Node, tensors: list[Tensor], length: Dim, steps: int) -> bool:
     """Whether the node's op refuses inputs of ``length`` where that is ``steps``."""
     shapes = [tuple(steps if dim == length else dim for dim in tensor.shape) for tensor in tensors]
     try:
@@ -110,37 +115,10 @@ def check_steps(values: Sequence[Value], needed: Mapping[str, int], arrays: Sequ
             )
 
 
-def letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[Dim, int]:
-    """What each letter stands for; one that stands for two sizes is left out."""
-    sizes: dict[Dim, set[int]] = {}
-    for value, array in zip(values, arrays, strict=True):
-        for dim, size in zip(value.shape, array.shape, strict=True):
-            if isinstance(dim, str):
-                sizes.setdefault(dim, set()).add(size)
-    return {dim: given.pop() for dim, given in sizes.items() if len(given) == 1}
-
-
-def length(expression: str, sizes: Mapping[Dim, int]) -> int | None:
+def length(expression: str, sizes: Mapping[str, Dim]) -> int | None:
     """The length for these sizes of the letters; ``None`` where that cannot be told."""
     try:
-        return _value(ast.parse(expression, mode="eval").body, sizes)
-    except (SyntaxError, KeyError, ZeroDivisionError):
+        steps = bound(size(expression), sizes)
+    except GraphError:
         return None
-
-
-def _value(node: ast.expr, sizes: Mapping[Dim, int]) -> int:
-    match node:
-        case ast.Name(name):
-            return sizes[name]
-        case ast.Constant(int(number)):
-            return number
-        case ast.BinOp(left, ast.Add(), right):
-            return _value(left, sizes) + _value(right, sizes)
-        case ast.BinOp(left, ast.Sub(), right):
-            # No length falls below 0, see `biport.ops.Cropping1D`.
-            return max(_value(left, sizes) - _value(right, sizes), 0)
-        case ast.BinOp(left, ast.Mult(), right):
-            return _value(left, sizes) * _value(right, sizes)
-        case ast.BinOp(left, ast.Div() | ast.FloorDiv(), right):
-            return _value(left, sizes) // _value(right, sizes)
-    raise KeyError(ast.dump(node))
+    return steps if isinstance(steps, int) else None

@@ -57,6 +57,9 @@ class _Traversal:
         used = [*node.inputs, *(mask for mask in node.masks if mask is not None)]
         if any(name not in self.axes for name in used):
             return
+        if node.op.letters:
+            # It is as long as the padded rows are, or counts their steps.
+            return
         if all(self.axes[name] == FIXED for name in used):
             self.axes |= dict.fromkeys(node.outputs, FIXED)
             return

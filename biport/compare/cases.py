@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from biport.analysis.lengths import needed_steps
+from biport.dims import Dim
 from biport.graph import Graph, Value
 from biport.inputs import id_bounds, id_inputs
 from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
@@ -151,10 +152,10 @@ def random_inputs(
     return arrays
 
 
-def _size(dim: int | str, T: int | Mapping[str, int]) -> int:
+def _size(dim: Dim, T: int | Mapping[str, int]) -> int:
     if isinstance(dim, int):
         return dim
-    return T if isinstance(T, int) else T[dim]
+    return T if isinstance(T, int) else T[str(dim)]
 
 
 def _over(valid: np.ndarray, shape: Sequence[int]) -> np.ndarray:

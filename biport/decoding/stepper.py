@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biport import reference
+from biport.dims import known
 from biport.errors import InputError
 from biport.graph import Value
 from biport.rewrite.encoder_decoder import EncoderDecoder
@@ -44,7 +45,7 @@ class Stepper:
         """
         encoded = self.encode([source])
         missing = self.inputs[1 + len(encoded) :]
-        zeros = [np.zeros((len(source), int(value.shape[1])), value.dtype) for value in missing]
+        zeros = [np.zeros((len(source), known(value.shape[1])), value.dtype) for value in missing]
         return Reading(self, [*encoded, *zeros])
 
     def token(self, ids: NDArray[np.integer]) -> np.ndarray:
@@ -52,7 +53,7 @@ class Stepper:
         value = self.inputs[0]
         if not value.dtype.startswith("float"):
             return ids[:, None].astype(value.dtype)
-        return np.eye(int(value.shape[2]), dtype=value.dtype)[ids[:, None]]
+        return np.eye(known(value.shape[2]), dtype=value.dtype)[ids[:, None]]
 
 
 @dataclass
@@ -85,7 +86,7 @@ class Reading:
 def make_stepper(model: EncoderDecoder, encode: Run, advance: Run) -> Stepper:
     """A stepper of two graphs that a framework runs."""
     size = model.step.tensors[model.step.outputs[0]].shape[2]
-    return Stepper(encode, advance, model.encoder.inputs[0], model.step.inputs, int(size))
+    return Stepper(encode, advance, model.encoder.inputs[0], model.step.inputs, known(size))
 
 
 def reference_stepper(model: EncoderDecoder, dtype: str = "float64") -> Stepper:

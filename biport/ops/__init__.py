@@ -16,7 +16,7 @@ from biport.ops.activation import (
     Softmax,
 )
 from biport.ops.attention import AdditiveAttention, Attention, MultiHeadAttention
-from biport.ops.base import Locality, Op, op_class, op_classes, parameter, same_bits
+from biport.ops.base import Locality, Op, TensorOperation, op_class, op_classes, parameter, same_bits
 from biport.ops.convolution import Conv1D
 from biport.ops.dense import Dense
 from biport.ops.elementwise import Cast, Clip, Elementwise, Where
@@ -185,6 +185,7 @@ __all__ = [
     "Take",
     "TakeAlongAxis",
     "Tensor",
+    "TensorOperation",
     "Tile",
     "TimeDistributed",
     "ToIds",

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from biport.dims import Dim, bound, letters_in
 from biport.errors import GraphError, WeightError, most_alike
 from biport.ops.tensor import FLOATS, Tensor
 
@@ -76,7 +77,7 @@ class Op:
         >>> op
         Dense(input_size=3, output_size=2, bias=None)
         >>> op.infer([Tensor(("N", "T", 3), "float32")])[0]
-        Tensor(shape=('N', 'T', 2), dtype='float32')
+        Tensor(shape=(N, T, 2), dtype='float32')
         >>> list(op.weights())
         ['weight']
         >>> ops.Dense.build(op.settings(), op.weights()) == op
@@ -105,6 +106,9 @@ class Op:
         """Whether it computes something else in training than at inference, as it is set."""
         strength = any(getattr(self, name, 0) for name in self.training)
         return bool(self.statistics) or strength or any(p.acts_in_training for p in self.parts().values())
+
+    moves: ClassVar[bool] = False
+    """Whether its outputs have no other numbers than its one input, and zeros: ids that go in come out."""
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The outputs' shapes and dtypes.
@@ -232,6 +236,27 @@ class Op:
         return type(self).build(_in_dtype(self.settings(), dtype), cast)
 
     @property
+    def letters(self) -> frozenset[str]:
+        """The letters of the sizes among its settings, those of `parts` included."""
+        own = (letters_in(getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
+        return frozenset().union(*own, *(part.letters for part in self.parts().values()))
+
+    def at(self, sizes: Mapping[str, Dim]) -> Self:
+        """The op with numbers, or other sizes, in place of letters in its settings; itself without such."""
+        if not self.letters & sizes.keys():
+            return self
+        changed: dict[str, Any] = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, Op):
+                changed[field.name] = value.at(sizes)
+            elif _contains_ops(value):
+                changed[field.name] = tuple(part.at(sizes) for part in value)
+            else:
+                changed[field.name] = bound(value, sizes)
+        return dataclasses.replace(self, **changed)  # type: ignore[type-var]
+
+    @property
     def dtype(self) -> str | None:
         """The dtype of its floats, weights or made; ``None`` for an op without."""
         own = getattr(self, "output_dtype", None)
@@ -252,6 +277,10 @@ class Op:
 
     def __repr__(self) -> str:
         return f"{self.kind}({', '.join(_shown(self))})"
+
+
+class TensorOperation(Op):
+    """An op that is no layer: it takes no masks and computes the same in training; not an op by itself."""
 
 
 def _contains_ops(value: object) -> bool:

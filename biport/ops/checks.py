@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from biport.dims import length, longest
 from biport.errors import GraphError, WeightError
 from biport.ops.base import Op
 from biport.ops.tensor import FLOATS, Dim, Tensor, same_dim
@@ -94,7 +96,7 @@ def match_shapes(op: Op, inputs: Sequence[Tensor], axis: int | None) -> None:
 def broadcast(op: Op, inputs: Sequence[Tensor]) -> tuple[Dim, ...]:
     """The shape that inputs of one rank and dtype make together, sizes of 1 stretched to the others'.
 
-    Two different letters give a letter of their own: the sizes may be equal, or either may be 1.
+    Of two different sizes that vary it is the longest: they may be equal, or either may be 1.
 
     Raises:
         GraphError: ranks, dtypes or sizes do not go together.
@@ -102,7 +104,7 @@ def broadcast(op: Op, inputs: Sequence[Tensor]) -> tuple[Dim, ...]:
     Example:
         >>> from biport import ops
         >>> broadcast(ops.Add(), [Tensor(("N", "T", 1), "float32"), Tensor(("N", 1, 4), "float32")])
-        ('N', 'T', 4)
+        (N, T, 4)
     """
     first = inputs[0]
     for other in inputs[1:]:
@@ -160,7 +162,7 @@ def check_axes(op: Op, axes: object) -> tuple[int, ...]:
     Raises:
         GraphError: they are something else.
     """
-    given = tuple(axes) if isinstance(axes, list | tuple) else (axes,)
+    given: tuple[Any, ...] = tuple(axes) if isinstance(axes, list | tuple) else (axes,)
     if any(not isinstance(axis, int) or isinstance(axis, bool) for axis in given):
         raise GraphError(f"{op.kind}: axes should be integers, found {axes!r}")
     return given
@@ -168,12 +170,12 @@ def check_axes(op: Op, axes: object) -> tuple[int, ...]:
 
 def _stretched(op: Op, dims: Sequence[Dim], inputs: Sequence[Tensor]) -> Dim:
     sizes = sorted({dim for dim in dims if isinstance(dim, int) and dim != 1})
-    letters = sorted({dim for dim in dims if isinstance(dim, str)})
+    varying = {dim for dim in dims if not isinstance(dim, int)}
     if len(sizes) > 1:
         raise GraphError(f"{op.kind}: {' and '.join(map(str, inputs))} do not go together")
-    if sizes or not letters:
+    if sizes or not varying:
         return sizes[0] if sizes else 1
-    return letters[0] if len(letters) == 1 else f"max({', '.join(letters)})"
+    return longest(*varying)
 
 
 def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
@@ -185,10 +187,10 @@ def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
         TooShortError: there is none.
 
     Example:
-        >>> from biport import ops
-        >>> op = ops.MaxPooling1D(pool_size=3, strides=2)
-        >>> windows(op, 8, 3, 2, "valid"), windows(op, 8, 3, 2, "same"), windows(op, "T", 3, 2, "valid")
-        (3, 4, '(T-3)//2+1')
+        >>> from biport import dims, ops
+        >>> op, T = ops.MaxPooling1D(pool_size=3, strides=2), dims.letter("T")
+        >>> windows(op, 8, 3, 2, "valid"), windows(op, 8, 3, 2, "same"), windows(op, T, 3, 2, "valid")
+        (3, 4, (T-3)//2+1)
     """
     need = span if padding == "valid" else 1
     if isinstance(steps, int):
@@ -196,5 +198,5 @@ def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
             raise TooShortError(f"{op.kind} needs {need} steps or more, found {steps}")
         return (steps - need) // stride + 1
     if stride == 1:
-        return steps if need == 1 else f"{steps}-{need - 1}"
-    return f"({steps}-{need})//{stride}+1"
+        return length(steps - (need - 1))
+    return length(steps - need) // stride + 1

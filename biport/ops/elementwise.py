@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, final
 
 from biport.errors import GraphError
-from biport.ops.base import Locality, Op
+from biport.ops.base import Locality, Op, TensorOperation
 from biport.ops.checks import broadcast_shapes, check_choice, need, take
 from biport.ops.tensor import BOOLEANS, EVERY_DTYPE, FLOATS, INTEGERS, NUMBERS, Tensor
 
@@ -52,11 +52,12 @@ FUNCTIONS: Mapping[str, Signature] = {
     **dict.fromkeys(("logical_and", "logical_or", "logical_xor"), Signature(2, BOOLEANS)),
 }
 """By name. ``round`` goes to the even neighbour, ``floor_divide`` towards minus infinity and ``remainder``
-has the sign of the divisor, as in Python; ``reciprocal`` is 1/x and ``rsqrt`` 1/√x. Integers wrap around;
-what divides an integer by 0, or raises one to a negative power, is not defined."""
+has the sign of the divisor, as in Python; ``reciprocal`` is 1/x and ``rsqrt`` 1/√x, and the sign of NaN is NaN.
+Integers wrap around. Not defined is what divides an integer by 0, or raises one to a negative power, and what
+``floor_divide`` and ``remainder`` make of infinite numbers."""
 
 
-class Broadcasting(Op):
+class Broadcasting(TensorOperation):
     """Each element of the output made of one element of each input; not an op by itself."""
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
@@ -122,11 +123,11 @@ class Where(Broadcasting):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Clip(Op):
+class Clip(TensorOperation):
     """Numbers no smaller than ``min`` and no larger than ``max``, any shape; NaN stays NaN.
 
     Args:
-        min: ``None`` for no limit.
+        min: ``None`` for no limit; one of the two there is.
         max: ``None`` for no limit; where it is the smaller of the two, everything is ``max``.
     """
 
@@ -138,6 +139,8 @@ class Clip(Op):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
                 raise GraphError(f"Clip: {name} should be a number or None, found {value!r}")
+        if self.min is None and self.max is None:
+            raise GraphError("Clip: there should be a limit, found neither min nor max")
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
@@ -153,7 +156,7 @@ class Clip(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Cast(Op):
+class Cast(TensorOperation):
     """The same numbers in another dtype, any shape.
 
     Floats are cut towards zero where they become integers, and what is not zero becomes true. Floats that no
@@ -179,5 +182,5 @@ class Cast(Op):
 
 def _one_dtype(op: Op, inputs: Sequence[Tensor]) -> None:
     if len({tensor.dtype for tensor in inputs}) > 1:
-        found = " and ".join(map(str, inputs))
-        raise GraphError(f"{op.kind} takes inputs of one dtype, found {found}; a Cast makes one of another")
+        given = " and ".join(map(str, inputs))
+        raise GraphError(f"{op.kind} takes inputs of one dtype, found {given}; a Cast makes one of another")

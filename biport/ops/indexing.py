@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import final
 
 from biport.errors import GraphError
-from biport.ops.base import Locality, Op
+from biport.ops.base import Locality, TensorOperation
 from biport.ops.checks import TooShortError, check_axes, check_sizes, need, on_axis, take
 from biport.ops.tensor import EVERY_DTYPE, INTEGERS, NUMBERS, Tensor, same_dim
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Take(Op):
+class Take(TensorOperation):
     """The elements of ``x`` at ``indices`` along an axis: ``(..., *indices.shape, ...)``.
 
     The second input is the indices, integers of any shape; negative ones count from the end. One outside of
@@ -42,7 +42,7 @@ class Take(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class TakeAlongAxis(Op):
+class TakeAlongAxis(TensorOperation):
     """Of each line of ``x`` along an axis the elements at the same line's ``indices`` (``take_along_axis``).
 
     The second input is the indices, integers of the rank of ``x``; negative ones count from the end. The
@@ -72,7 +72,7 @@ class TakeAlongAxis(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class StepAt(Op):
+class StepAt(TensorOperation):
     """One step of each row, such as its last valid one: ``x[n, steps[n]]``, ``(N, T, ...)`` to ``(N, ...)``.
 
     The second input is the steps, integers ``(N,)``; negative ones count from the end.
@@ -91,7 +91,7 @@ class StepAt(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class OneHot(Op):
+class OneHot(TensorOperation):
     """A vector for each integer, 1 at its index and 0 elsewhere; zeros alone for one outside of it.
 
     Keras and TensorFlow give zeros there too, torch an error, and ONNX's operator counts from the end.
@@ -120,7 +120,7 @@ class OneHot(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class TopK(Op):
+class TopK(TensorOperation):
     """The ``k`` largest along an axis, the largest first, and their positions (int64).
 
     Of equal numbers Keras and onnxruntime give the first positions; torch does not say which.
@@ -154,7 +154,7 @@ class TopK(Op):
         return 2
 
 
-class Ordering(Op):
+class Ordering(TensorOperation):
     """By size along an axis; not an op by itself."""
 
     axis: int

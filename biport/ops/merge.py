@@ -11,7 +11,7 @@ import numpy as np
 from biport.errors import GraphError
 from biport.ops.base import EVERY_INPUT, Locality, Op, parameter
 from biport.ops.checks import broadcast, check_array, floats, match_shapes, need, take
-from biport.ops.tensor import FLOATS, Dim, Tensor, fixed_size, same_dim
+from biport.ops.tensor import FLOATS, Tensor, fixed_size, same_dim
 
 
 @final
@@ -32,10 +32,7 @@ class Concatenate(Op):
             raise GraphError(f"{self.kind}: axis {self.axis} is the batch or outside of {inputs[0]}")
         axis = self.axis % rank
         match_shapes(self, inputs, axis)
-        sizes = [tensor.shape[axis] for tensor in inputs]
-        total: Dim = sum(size for size in sizes if isinstance(size, int))
-        if any(isinstance(size, str) for size in sizes):
-            total = sizes[0] if len(sizes) == 1 else "+".join(map(term, sizes))
+        total = sum(tensor.shape[axis] for tensor in inputs)
         shape = inputs[0].shape
         return (Tensor((*shape[:axis], total, *shape[axis + 1 :]), inputs[0].dtype),)
 
@@ -186,8 +183,3 @@ class LearnedAverage(Op):
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), weighted=[-1] if self.weight.ndim else [])
-
-
-def term(size: Dim) -> str:
-    """A size as a part of a sum."""
-    return str(size) if isinstance(size, int) or size.isidentifier() else f"({size})"

@@ -100,7 +100,7 @@ class LayerNormalization(Op):
         (x,) = take(self, inputs, 1)
         need(self, x, None, floats(self) if self.dtype else FLOATS)
         sizes = [x.shape[axis] for axis in _from_front(self, self.axes, x)]
-        if any(isinstance(size, str) for size in sizes):
+        if any(not isinstance(size, int) for size in sizes):
             raise UnsupportedError(self.kind, "axes", list(self.axes), f"axes of fixed sizes, found {x}")
         for array in (self.weight, self.bias):
             if array is not None and array.shape != tuple(sizes):

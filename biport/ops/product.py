@@ -13,14 +13,14 @@ from typing import final
 
 from biport.dims import product
 from biport.errors import GraphError
-from biport.ops.base import Locality, Op
+from biport.ops.base import Locality, TensorOperation
 from biport.ops.checks import broadcast_shapes, need, take
 from biport.ops.tensor import FLOATS, Dim, Tensor, same_dim
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class MatMul(Op):
+class MatMul(TensorOperation):
     """``a @ b``: ``(..., S, I)`` and ``(..., I, O)`` to ``(..., S, O)``, the axes in front broadcast.
 
     A vector is a row on the left and a column on the right, and its axis is gone from the output.
@@ -51,7 +51,7 @@ class MatMul(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Einsum(Op):
+class Einsum(TensorOperation):
     """Products of elements of the inputs, added up, as an equation says.
 
     Args:

@@ -11,7 +11,7 @@ from typing import final
 
 from biport.dims import product
 from biport.errors import GraphError
-from biport.ops.base import Locality, Op
+from biport.ops.base import Locality, TensorOperation
 from biport.ops.checks import TooShortError, check_axes, check_choice, need, on_axes, on_axis, take
 from biport.ops.tensor import BOOLEANS, FLOATS, NUMBERS, Dim, Tensor
 
@@ -38,7 +38,7 @@ ORDERS = (1, 2, float("inf"))
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Reduction(Op):
+class Reduction(TensorOperation):
     """One of `REDUCTIONS` over some axes.
 
     Of nothing a sum is 0, a product 1, ``any`` false, ``all`` true, a norm 0, ``logsumexp`` minus infinity,
@@ -90,7 +90,7 @@ class Reduction(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ArgReduction(Op):
+class ArgReduction(TensorOperation):
     """The position of the largest or smallest number along an axis, the first of several; int64.
 
     Args:
@@ -121,7 +121,7 @@ class ArgReduction(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class CumulativeSum(Op):
+class CumulativeSum(TensorOperation):
     """Each element the sum of those up to it along ``axis``, itself included (``cumulative_sum``)."""
 
     axis: int
@@ -145,7 +145,7 @@ class CumulativeSum(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class LogSoftmax(Op):
+class LogSoftmax(TensorOperation):
     """The logarithm of the softmax along ``axis``, shifted so that it cannot overflow."""
 
     axis: int

@@ -1,56 +1,34 @@
 """The same numbers in another shape or order: reshaped, permuted, repeated, padded, cropped.
 
-A size made of one that varies gets a letter that says how: ``T+2``, ``T*5/2``. Two sizes have the same letter
-only where they are always equal; in an ONNX file the letter is a promise.
+A size made of one that varies says how: ``T+2``, ``(T*5)//2``. Two sizes are written alike only where they
+are always equal; in an ONNX file that is a promise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import final
+from typing import ClassVar, final
 
+from biport.dims import length, product, quotient
 from biport.errors import GraphError
 from biport.ops.base import Locality, Op
 from biport.ops.checks import check_pair, check_sizes, need, take
-from biport.ops.tensor import FLOATS, Dim, Tensor
+from biport.ops.tensor import FLOATS, Tensor
 
 MAX_RANK = 32
 """Dimensions of an array; numpy itself has had no more for long."""
 
 
-def ratio(dims: Sequence[Dim], divisors: Sequence[Dim] = ()) -> Dim | None:
-    """The product of ``dims`` over that of ``divisors``; ``None`` if it is no whole number."""
-    letters = sorted(dim for dim in dims if isinstance(dim, str))
-    number = Fraction(1)
-    for dim in dims:
-        number *= dim if isinstance(dim, int) else 1
-    for dim in divisors:
-        if isinstance(dim, str):
-            if dim not in letters:
-                return None
-            letters.remove(dim)
-        elif dim:
-            number /= dim
-    if not letters:
-        return int(number) if number.denominator == 1 else None
-    text = "*".join(letter if letter.isidentifier() else f"({letter})" for letter in letters)
-    text += f"*{number.numerator}" if number.numerator != 1 else ""
-    text += f"/{number.denominator}" if number.denominator != 1 else ""
-    return letters[0] if number == 1 and len(letters) == 1 else text
+class Moved(Op):
+    """A layer that moves numbers and makes none but zeros; not an op by itself."""
 
-
-def longer(dim: Dim, steps: int) -> Dim:
-    """``dim + steps``; a number never falls below 0."""
-    if isinstance(dim, int):
-        return max(dim + steps, 0)
-    return f"{dim}{steps:+d}" if steps else dim
+    moves: ClassVar[bool] = True
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Reshape(Op):
+class Reshape(Moved):
     """``(N, ...)`` to ``(N, *target_shape)``, row by row.
 
     Args:
@@ -73,30 +51,31 @@ class Reshape(Op):
         if not x.shape:
             raise GraphError(f"Reshape takes one or more dimensions, found {x}")
         known = [size for size in self.target_shape if size != -1]
-        left = ratio(x.shape[1:], known)
-        whole = left is not None if -1 in self.target_shape else left == 1 or isinstance(left, str)
-        if not whole or left is None:
+        total, part = product(x.shape[1:]), product(known)
+        left = quotient(total, part)
+        # That a number which varies goes into the sizes is the caller's promise.
+        whole = not isinstance(total, int) or (left is not None if -1 in self.target_shape else left == 1)
+        if not whole:
             raise GraphError(f"Reshape: {x} does not go into (N, {', '.join(map(str, self.target_shape))})")
+        left = total // part if left is None else left
         return (Tensor((x.shape[0], *(left if n == -1 else n for n in self.target_shape)), x.dtype),)
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Flatten(Op):
+class Flatten(Moved):
     """``(N, ...)`` to ``(N, O)``, row by row."""
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         if len(x.shape) < 2:
             raise GraphError(f"Flatten takes two or more dimensions, found {x}")
-        size = ratio(x.shape[1:])
-        assert size is not None
-        return (Tensor((x.shape[0], size), x.dtype),)
+        return (Tensor((x.shape[0], product(x.shape[1:])), x.dtype),)
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Permute(Op):
+class Permute(Moved):
     """Axes in another order.
 
     Args:
@@ -119,7 +98,7 @@ class Permute(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class RepeatVector(Op):
+class RepeatVector(Moved):
     """``(N, I)`` to ``(N, n, I)``: the same vector at every step."""
 
     n: int
@@ -138,7 +117,7 @@ class RepeatVector(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ZeroPadding1D(Op):
+class ZeroPadding1D(Moved):
     """Steps of zeros before and behind ``(N, T, I)``.
 
     Args:
@@ -154,7 +133,7 @@ class ZeroPadding1D(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, 3, FLOATS)
-        return (Tensor((x.shape[0], longer(x.shape[1], sum(self.padding)), x.shape[2]), x.dtype),)
+        return (Tensor((x.shape[0], x.shape[1] + sum(self.padding), x.shape[2]), x.dtype),)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.EVERY_FEATURE
@@ -162,7 +141,7 @@ class ZeroPadding1D(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Cropping1D(Op):
+class Cropping1D(Moved):
     """``(N, T, I)`` without its first and last steps; no steps where there are no more than these.
 
     Args:
@@ -178,7 +157,7 @@ class Cropping1D(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, 3, FLOATS)
-        return (Tensor((x.shape[0], longer(x.shape[1], -sum(self.cropping)), x.shape[2]), x.dtype),)
+        return (Tensor((x.shape[0], length(x.shape[1] - sum(self.cropping)), x.shape[2]), x.dtype),)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.EVERY_FEATURE
@@ -186,7 +165,7 @@ class Cropping1D(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class UpSampling1D(Op):
+class UpSampling1D(Moved):
     """Every step of ``(N, T, I)`` ``size`` times, one after the other."""
 
     size: int
@@ -197,9 +176,7 @@ class UpSampling1D(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, 3, FLOATS)
-        steps = ratio([x.shape[1], self.size])
-        assert steps is not None
-        return (Tensor((x.shape[0], steps, x.shape[2]), x.dtype),)
+        return (Tensor((x.shape[0], x.shape[1] * self.size, x.shape[2]), x.dtype),)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.EVERY_FEATURE

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from biport.dims import Dim, is_length, length, longest, plain, product, quotient, shortest, size, sizes
 from biport.errors import GraphError
-from biport.ops.base import Locality, Op
+from biport.ops.base import Locality, Op, TensorOperation
 from biport.ops.checks import (
     TooShortError,
     check_axes,
@@ -35,8 +35,10 @@ Item = int | Cut | None
 of size 1."""
 
 
-class Moving(Op):
+class Moving(TensorOperation):
     """Elements of one input in another order or shape; not an op by itself."""
+
+    moves: ClassVar[bool] = True
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
@@ -54,10 +56,11 @@ class ReshapeTo(Moving):
     """The elements in row-major order in another shape, the batch no exception.
 
     Args:
-        shape: sizes; their product is the number of elements. One may be -1, which is whatever is left.
+        shape: sizes; their product is the number of elements. What frameworks write as -1 is a size too, see
+            `whole_shape`: of an empty batch nobody could tell what it stands for.
 
     Example:
-        >>> ReshapeTo(shape=("N*T", 2, -1)).infer([Tensor(("N", "T", 6), "float32")])[0]
+        >>> ReshapeTo(shape=("N*T", 2, 3)).infer([Tensor(("N", "T", 6), "float32")])[0]
         Tensor(shape=(N*T, 2, 3), dtype='float32')
     """
 
@@ -65,21 +68,38 @@ class ReshapeTo(Moving):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", sizes(self.shape))
-        _check_shape(self, self.shape, least=-1)
-        if self.shape.count(-1) > 1:
-            raise GraphError(f"{self.kind}: more than one -1 in {self.shape}")
+        _check_shape(self, self.shape, least=0)
 
     def shape_of(self, x: Tensor) -> tuple[Dim, ...]:
-        total, known = product(x.shape), product([dim for dim in self.shape if dim != -1])
-        if -1 not in self.shape:
-            if not same_dim(total, known):
-                raise GraphError(f"{self.kind}: {x} does not go into {self.shape}")
-            return self.shape
-        left = quotient(total, known)
-        if left is None and (isinstance(total, int) and isinstance(known, int)):
+        if not same_dim(product(x.shape), product(self.shape)):
             raise GraphError(f"{self.kind}: {x} does not go into {self.shape}")
-        left = total // known if left is None else left
-        return tuple(left if dim == -1 else dim for dim in self.shape)
+        return self.shape
+
+
+def whole_shape(shape: Sequence[Dim], wanted: Sequence[Dim]) -> tuple[Dim, ...]:
+    """A shape to which another one is reshaped, with the size that a -1 in it stands for.
+
+    Args:
+        shape: what is reshaped.
+        wanted: sizes, one of them -1 at most.
+
+    Raises:
+        GraphError: more than one -1, or what is left is no whole number.
+
+    Example:
+        >>> N, T = sizes(("N", "T"))
+        >>> whole_shape((N, T, 6), (-1, 3)), whole_shape((N, T, 6), (N, -1, 3)), whole_shape((N, 4), (-1, N))
+        ((N*T*2, 3), (N, T*2, 3), (4, N))
+    """
+    if list(wanted).count(-1) > 1:
+        raise GraphError(f"more than one -1 in {tuple(wanted)}")
+    total, given = product(shape), product([dim for dim in wanted if dim != -1])
+    left = quotient(total, given)
+    if left is None:
+        if isinstance(total, int) or given == 0:
+            raise GraphError(f"{tuple(shape)} does not go into {tuple(wanted)}")
+        left = total // given
+    return tuple(left if dim == -1 else dim for dim in wanted)
 
 
 @final
@@ -420,7 +440,7 @@ def _check_shape(op: Op, shape: Sequence[Dim], least: int) -> None:
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Stack(Op):
+class Stack(TensorOperation):
     """Inputs of one shape side by side along a new axis.
 
     Args:
@@ -446,13 +466,15 @@ class Stack(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Split(Op):
+class Split(TensorOperation):
     """Parts of it along an axis, one after the other; one output a part.
 
     Args:
         sizes: of the parts; they add up to the size of the axis. One may be -1, which is what is left.
         axis: along which.
     """
+
+    moves: ClassVar[bool] = True
 
     sizes: tuple[int, ...]
     axis: int
@@ -483,13 +505,15 @@ class Split(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Unstack(Op):
+class Unstack(TensorOperation):
     """The elements along an axis, which goes away; one output each.
 
     Args:
         count: the size of the axis.
         axis: along which.
     """
+
+    moves: ClassVar[bool] = True
 
     count: int
     axis: int

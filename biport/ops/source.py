@@ -11,14 +11,14 @@ import numpy as np
 
 from biport.dims import Dim, length, size, sizes
 from biport.errors import GraphError, WeightError
-from biport.ops.base import Op, parameter
+from biport.ops.base import TensorOperation, parameter
 from biport.ops.checks import check_array, check_choice, take
 from biport.ops.tensor import EVERY_DTYPE, INTEGERS, NUMBERS, Tensor
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Constant(Op):
+class Constant(TensorOperation):
     """An array that is part of the program: it is not trained and counts as no parameter.
 
     Args:
@@ -49,7 +49,7 @@ class Constant(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Parameter(Op):
+class Parameter(TensorOperation):
     """A trainable array that belongs to no layer: torch's `nn.Parameter`, Keras' ``add_weight``.
 
     Args:
@@ -70,7 +70,7 @@ class Parameter(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Arange(Op):
+class Arange(TensorOperation):
     """The numbers from ``start`` up to ``stop``, which is not among them, ``step`` apart.
 
     Args:
@@ -105,7 +105,7 @@ class Arange(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Full(Op):
+class Full(TensorOperation):
     """One number everywhere: ``zeros``, ``ones``, and ``zeros_like`` of something whose shape is known.
 
     Args:
@@ -133,7 +133,7 @@ class Full(Op):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class SizeOf(Op):
+class SizeOf(TensorOperation):
     """A size, or an expression of sizes, as an integer of the graph.
 
     Args:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
+from biport.dims import letter
 from biport.errors import GraphError, UnsupportedError
 from biport.ops.base import Locality, Op
 from biport.ops.checks import take
 from biport.ops.embedding import Embedding
 from biport.ops.tensor import Tensor
 
-EVERY_STEP = "N*T"
-"""The letter of the rows of all steps, one below the other."""
+EVERY_STEP = letter("N") * letter("T")
+"""How many rows all steps are, one below the other."""
 
 
 @final

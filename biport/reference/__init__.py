@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from biport.errors import InputError
 from biport.graph import Graph, Node
-from biport.inputs import check_inputs
+from biport.inputs import check_inputs, letters
 from biport.ops import Op
 from biport.reference.registry import REFERENCES
 from biport.registry import discover
@@ -33,8 +34,9 @@ def trace(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") ->
     values: dict[str, np.ndarray] = {
         value.name: array.astype(value.dtype) for value, array in zip(graph.inputs, checked, strict=True)
     }
+    sizes = letters(graph.inputs, checked)
     for node in graph.nodes:
-        values |= _computed(node, node.op, values)
+        values |= _computed(node, node.op, values, sizes)
     return values
 
 
@@ -53,14 +55,20 @@ def rerun(
         changed: the other inputs, by name.
     """
     fresh = dict(changed)
+    sizes = letters(graph.inputs, [fresh.get(value.name, values[value.name]) for value in graph.inputs])
     for node in graph.nodes:
         if id(node.op) in ops or any(name in fresh for name in (*node.inputs, *node.masks)):
-            fresh |= _computed(node, ops.get(id(node.op), node.op), {**values, **fresh})
+            fresh |= _computed(node, ops.get(id(node.op), node.op), {**values, **fresh}, sizes)
     return [fresh.get(name, values[name]) for name in graph.outputs]
 
 
-def _computed(node: Node, op: Op, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    compute = REFERENCES.lookup(type(op), f"node {node.name!r}")
+def _computed(
+    node: Node, op: Op, values: Mapping[str, np.ndarray], sizes: Mapping[str, int]
+) -> dict[str, np.ndarray]:
+    owner = f"node {node.name!r}"
+    compute, op = REFERENCES.lookup(type(op), owner), op.at(sizes)
+    if op.letters:
+        raise InputError(f"{owner}: the inputs do not tell what {', '.join(sorted(op.letters))} is")
     masks = [None if mask is None else values[mask] for mask in node.masks]
     outputs = compute(op, [values[name] for name in node.inputs], masks)
     return dict(zip(node.outputs, outputs, strict=True))

@@ -86,7 +86,7 @@ def clip(op: Clip, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """Any shape."""
     (x,) = inputs
     low, high = (None if limit is None else x.dtype.type(limit) for limit in (op.min, op.max))
-    return (x if low is None and high is None else np.clip(x, low, high),)
+    return (np.clip(x, low, high),)
 
 
 @computes(Cast)

@@ -35,13 +35,9 @@ def reshape_to(op: ReshapeTo, inputs: Arrays, masks: Masks) -> tuple[np.ndarray,
         InputError: it has another number of elements.
     """
     (x,) = inputs
-    wanted = numbers(op.shape)
-    known = math.prod(size for size in wanted if size != -1)
-    # Said in full: of nothing -1 could be anything.
-    left = x.size // known if known else 0
-    shape = [left if size == -1 else size for size in wanted]
+    shape = numbers(op.shape)
     if math.prod(shape) != x.size:
-        raise InputError(f"an array of shape {x.shape} does not go into {op.shape}")
+        raise InputError(f"an array of shape {x.shape} does not go into {shape}")
     return (x.reshape(shape),)
 
 

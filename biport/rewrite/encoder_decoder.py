@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from biport import ops
+from biport.dims import Dim, Size, letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
-from biport.ops import Dim, Op
+from biport.ops import Op
 from biport.rewrite.steppable import SteppableValues
 
 
@@ -167,7 +168,7 @@ class _Split:
         return Graph(inputs, tuple(nodes), tuple(outputs), self.graph.origin)
 
     def _step(self, steps: Sequence[Node], shared: Sequence[str], last: str) -> Graph:
-        letters: dict[Dim, Dim] = {"N": "N"}
+        letters: dict[Dim, Size] = {letter("N"): letter("N")}
         values = [
             Value(name, tuple(self._letter(dim, letters) for dim in tensor.shape), tensor.dtype)
             for name, tensor in ((name, self.graph.tensors[name]) for name in shared)
@@ -179,11 +180,11 @@ class _Split:
         return Graph(inputs, tuple(steps), outputs, self.graph.origin)
 
     @staticmethod
-    def _letter(dim: Dim, letters: dict[Dim, Dim]) -> Dim:
+    def _letter(dim: Dim, letters: dict[Dim, Size]) -> Dim:
         """A size that varies as a letter of its own: S, S_2 and so on."""
         if isinstance(dim, int):
             return dim
-        return letters.setdefault(dim, "S" if len(letters) == 1 else f"S_{len(letters)}")
+        return letters.setdefault(dim, letter("S" if len(letters) == 1 else f"S_{len(letters)}"))
 
 
 def _depends(graph: Graph, target: str) -> list[Node]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from biport import ops
+from biport.dims import letters_in
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node
 from biport.ops import Locality, Op
+from biport.ops.elementwise import Broadcasting
 
 ATTENTIONS = (ops.AdditiveAttention, ops.Attention, ops.MultiHeadAttention)
 SUPPORTED = [
@@ -18,6 +20,20 @@ Problem = tuple[str | None, object]
 """The setting that cannot be stepped, and its value."""
 
 
+def own_letters(graph: Graph, target: str) -> set[str]:
+    """The letters of sizes that only the target has."""
+    of_target, of_others = (
+        {
+            letter
+            for value in graph.inputs
+            if (value.name == target) is own
+            for letter in letters_in(value.shape)
+        }
+        for own in (True, False)
+    )
+    return of_target - of_others
+
+
 class SteppableValues:
     """The values of a graph that have a step of the target on axis 1, gathered node by node.
 
@@ -27,7 +43,10 @@ class SteppableValues:
 
     def __init__(self, graph: Graph, target: str) -> None:
         self._graph = graph
-        self._late = {target}
+        # Of no step either is what is as long as the target, or counts its steps.
+        sized = own_letters(graph, target)
+        counted = (node for node in graph.nodes if not node.inputs and node.op.letters & sized)
+        self._late = {target}.union(*(node.outputs for node in counted))
         self._steppable = {target}
 
     def check(self, node: Node) -> None:
@@ -64,6 +83,8 @@ class SteppableValues:
 
     def _problem(self, node: Node) -> Problem | None:
         op = node.op
+        if op.letters:
+            return "sizes", ", ".join(sorted(op.letters))
         for name in (*node.inputs, *node.masks):
             if name in self._late and name not in self._steppable:
                 return "input", f"{name}, which belongs to no step"
@@ -118,9 +139,12 @@ class SteppableValues:
         return None, None
 
     def _stretched(self, node: Node, steppable: list[bool]) -> Problem | None:
-        """Inputs of the encoder's side have one step, which is stretched over the target's."""
+        """Inputs of the encoder's side have one step, or none, which is stretched over the target's."""
+        rank = max(len(self._graph.tensors[name].shape) for name in node.inputs)
         for name, of_target in zip(node.inputs, steppable, strict=True):
             shape = self._graph.tensors[name].shape
-            if not of_target and (len(shape) < 2 or shape[1] != 1):
+            axis = 1 - rank + len(shape) if isinstance(node.op, Broadcasting) else 1
+            one = axis < 0 or (axis < len(shape) and shape[axis] == 1)
+            if not of_target and not one:
                 return "input", f"{name}, whose steps are not the target's"
         return None

@@ -12,6 +12,7 @@ from typing import final
 
 import numpy as np
 
+from biport.dims import known
 from biport.errors import FileError, InputError
 from biport.files import atomic_file
 from export.corpus.results import BLOCK, Put, Results
@@ -30,12 +31,12 @@ class ArrayResults(Results):
         super().__init__(path, session)
         self.parts = path.with_name(f"{path.name}.parts")
         for value in session.output_values:
-            if any(isinstance(size, str) for size in value.shape[1:]):
+            if any(not isinstance(size, int) for size in value.shape[1:]):
                 raise InputError(
                     f"{path}: rows of output {value.name!r} {value.tensor} differ in shape; write .jsonl"
                 )
         self.rows = {
-            value.name: np.dtype((np.dtype(value.dtype), tuple(map(int, value.shape[1:]))))
+            value.name: np.dtype((np.dtype(value.dtype), tuple(map(known, value.shape[1:]))))
             for value in session.output_values
         }
 

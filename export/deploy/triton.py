@@ -75,10 +75,10 @@ dynamic_batching {{
 
 
 def _tensor(value: Value) -> str:
-    if not value.shape or not isinstance(value.shape[0], str) or value.dtype not in TYPES:
+    if not value.shape or isinstance(value.shape[0], int) or value.dtype not in TYPES:
         supported = "tensors (N, ...) of numbers or texts"
         raise UnsupportedError("a Triton model", value.name, value.tensor, supported)
-    dims = ", ".join("-1" if isinstance(dim, str) else str(dim) for dim in value.shape[1:])
+    dims = ", ".join(str(dim) if isinstance(dim, int) else "-1" for dim in value.shape[1:])
     # Triton has no tensor without dimensions: (N,) is declared as (N, 1) and taken apart.
     shape = f"dims: [ {dims} ]" if dims else "dims: [ 1 ]\n    reshape {\n      shape: [ ]\n    }"
     return f"  {{\n    name: {json.dumps(value.name)}\n    data_type: {TYPES[value.dtype]}\n    {shape}\n  }}"

@@ -8,10 +8,11 @@ shared.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 
+from biport.dims import Dim, Size, letter
 from biport.graph import Value
-from biport.ops import Dim
 
 
 def distinct_axes(values: Sequence[Value]) -> list[Value]:
@@ -21,15 +22,15 @@ def distinct_axes(values: Sequence[Value]) -> list[Value]:
     for value in values:
         dims: list[Dim] = list(value.shape[:1])
         for dim in value.shape[1:]:
-            dims.append(_fresh(dim, taken) if isinstance(dim, str) else dim)
+            dims.append(dim if isinstance(dim, int) else _fresh(dim, taken))
             taken.add(dims[-1])
         renamed.append(dataclasses.replace(value, shape=tuple(dims)))
     return renamed
 
 
-def _fresh(letter: str, taken: set[Dim]) -> str:
-    name, number = letter, 1
-    while name in taken:
+def _fresh(size: Size, taken: set[Dim]) -> Size:
+    base, fresh, number = re.sub(r"\W+", "_", str(size)), size, 1
+    while fresh in taken:
         number += 1
-        name = f"{letter}_{number}"
-    return name
+        fresh = letter(f"{base}_{number}")
+    return fresh

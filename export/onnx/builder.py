@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from biport.dims import plain
 from biport.ops import Tensor
 
 OPSET = 18
@@ -116,5 +117,5 @@ def _free(wanted: str, taken: set[str]) -> str:
 def typed(value: ir.Value, tensor: Tensor) -> ir.Value:
     """Declare shape and dtype of ``value``; letters become named dynamic axes."""
     value.type = ir.TensorType(ir.DataType.from_numpy(np.dtype(tensor.dtype)))
-    value.shape = ir.Shape(tensor.shape)
+    value.shape = ir.Shape(plain(tensor.shape))
     return value

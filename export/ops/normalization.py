@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from biport.dims import known
 from biport.ops import BatchNormalization, LayerNormalization, UnitNormalization
 from export.onnx.lazy_value import LazyValue, StepForm
 from export.onnx.site import Site
@@ -56,7 +57,7 @@ def write_layer_normalization(op: LayerNormalization, site: Site) -> tuple[LazyV
     def apply(value: ir.Value) -> ir.Value:
         if not last or op.rms_scaling:
             return _parts(op, site, value, axes)
-        sizes = [int(x.tensor.shape[axis]) for axis in axes]
+        sizes = [known(x.tensor.shape[axis]) for axis in axes]
         weight = np.ones(sizes, "float32") if op.weight is None else op.weight
         return site.scope(
             "LayerNormalization",

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from biport.data.vocabulary import Vocabulary
-from biport.errors import FileError
+from biport.dims import Size, letter
+from biport.errors import FileError, GraphError
 from biport.graph import Value
-from biport.ops import Dim
 from export.require import require
 
 DTYPES = {
@@ -114,12 +114,15 @@ def _values(path: Path, arguments: Sequence[Any]) -> list[Value]:
     for argument in arguments:
         if argument.type not in DTYPES:
             raise FileError(f"{path}: {argument.name!r} is a {argument.type}, which biport does not run")
-    return [Value(item.name, _shape(item), DTYPES[item.type]) for item in arguments]
+    try:
+        return [Value(item.name, _shape(item), DTYPES[item.type]) for item in arguments]
+    except GraphError as error:
+        raise FileError(f"{path}: {error}") from error
 
 
-def _shape(argument: Any) -> tuple[Dim, ...]:
+def _shape(argument: Any) -> tuple[int | str | Size, ...]:
     return tuple(
-        dim if isinstance(dim, int | str) else f"{argument.name}_{axis}"
+        dim if isinstance(dim, int | str) else letter(f"{argument.name}_{axis}")
         for axis, dim in enumerate(argument.shape)
     )
 

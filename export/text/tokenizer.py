@@ -76,7 +76,7 @@ def _check(graph: Graph, vocabulary: Vocabulary) -> None:
         supported = "a model that masks id 0 everywhere, of one input (N, T)"
         raise UnsupportedError(owner, "model", "one that sees padding", supported)
     (ids,) = graph.inputs
-    if not isinstance(ids.shape[1], str):
+    if isinstance(ids.shape[1], int):
         raise UnsupportedError(owner, "T", ids.shape[1], "a length that varies")
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Value
-from biport.ops import Dim
 from export.onnx.axis_names import distinct_axes
 
 LARGEST = 2**31 - 2**24
@@ -173,7 +172,7 @@ def _outputs(model: Any, keras: Any, inputs: Sequence[Value]) -> list[Value]:
         call = layer._inbound_nodes[node]
         several = len(tf.nest.flatten(call.output_tensors if keras.__name__ == "keras" else call.outputs)) > 1
         name = layer.name + (f":{position}" if several else "")
-        dims: list[Dim] = []
+        dims: list[int | str] = []
         for axis, dim in enumerate(tensor.shape):
             unknown = "N" if axis == 0 else probes.get((index, axis), f"out_{index}_{axis}")
             dims.append(unknown if dim is None else dim)
@@ -183,7 +182,7 @@ def _outputs(model: Any, keras: Any, inputs: Sequence[Value]) -> list[Value]:
 
 def _probed(model: Any, keras: Any, inputs: Sequence[Value]) -> dict[tuple[int, int], str]:
     """The letters of those output axes that are as long as an input's, tried with two sets of sizes."""
-    letters = sorted({dim for value in inputs for dim in value.shape[1:] if isinstance(dim, str)})
+    letters = sorted({str(dim) for value in inputs for dim in value.shape[1:] if not isinstance(dim, int)})
     same: dict[tuple[int, int], str] | None = None
     for base in (1009, 2003):
         sizes = {letter: base + 7 * number for number, letter in enumerate(letters)}
@@ -209,7 +208,10 @@ def _output_shapes(
 ) -> list[tuple[int | None, ...]]:
     import tensorflow as tf
 
-    shapes = [(None, *(sizes.get(str(dim), dim) for dim in value.shape[1:])) for value in inputs]
+    shapes = [
+        (None, *(dim if isinstance(dim, int) else sizes[str(dim)] for dim in value.shape[1:]))
+        for value in inputs
+    ]
     if keras.__name__ == "keras":
         specs = [keras.KerasTensor(s, v.dtype) for s, v in zip(shapes, inputs, strict=True)]
         return [tuple(t.shape) for t in tf.nest.flatten(model.compute_output_spec(_packed(model, specs)))]

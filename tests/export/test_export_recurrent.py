@@ -293,7 +293,7 @@ for path in sys.argv[1:]:
     session = export.Session(path, device="cpu", threads=1)
     for N, T in ((0, 7), (4, 0), (0, 0)):
         sizes = {"N": N, "T": T, "T_2": T}
-        shapes = [[sizes.get(dim, dim) for dim in value.shape] for value in session.input_values]
+        shapes = [[sizes.get(str(dim), dim) for dim in value.shape] for value in session.input_values]
         feed = [np.ones(shape, v.dtype) for shape, v in zip(shapes, session.input_values)]
         y, *states = session.run(feed)
         print(y.any(), all((state == 1).all() for state in states))

@@ -24,6 +24,7 @@ import torch_side
 from biport import bundle, reference, verify
 from biport.analysis.lengths import needed_steps
 from biport.compare.tolerance import Verdict
+from biport.dims import known
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from biport.ops import INTEGERS, Bidirectional, FeaturesNotEqual, Op, Recurrent
@@ -166,7 +167,7 @@ def assert_same(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray], allow
 def sequence_inputs(graph: Graph, steps: int, seed: int) -> list[np.ndarray]:
     """``x`` and a mask of every pattern."""
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=(6, steps, int(graph.inputs[0].shape[2]))).astype("float32")
+    x = rng.normal(size=(6, steps, known(graph.inputs[0].shape[2]))).astype("float32")
     return [x, six_masks(steps, rng)]
 
 

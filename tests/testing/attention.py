@@ -15,6 +15,7 @@ import numpy as np
 import export
 import torch_side
 from biport import ops, reference, verify
+from biport.dims import bound
 from biport.graph import Graph, Node, Value
 from testing.masks import valid_steps
 
@@ -36,7 +37,7 @@ def check_empty(graph: Graph, folder: Path) -> None:
     session, module = export.Session(folder / "empty.onnx", device="cpu"), torch_side.write(graph)
     for empty in ("N", "S", "T", "ST", "NST"):
         sizes = {letter: 0 if letter in empty else size for letter, size in (("N", N), ("S", S), ("T", T))}
-        shapes = [[sizes[d] if isinstance(d, str) else d for d in value.shape] for value in graph.inputs]
+        shapes = [bound(value.shape, sizes) for value in graph.inputs]
         arrays = [np.ones(shape, value.dtype) for shape, value in zip(shapes, graph.inputs, strict=True)]
         exact = reference.run(graph, arrays)
         for found in (session.run(arrays), torch_side.run(module, arrays)):
@@ -62,7 +63,7 @@ def looking(op: ops.Op, masks: tuple = ("queries", "values", None), width: int =
 def arrays_of(graph: Graph, pattern: str, dtype: str = "float64") -> list[np.ndarray]:
     """Random inputs with masks of a pattern."""
     rng, sizes = np.random.default_rng(5), {"N": N, "S": S, "T": T}
-    shapes = [[sizes[dim] if isinstance(dim, str) else dim for dim in value.shape] for value in graph.inputs]
+    shapes = [bound(value.shape, sizes) for value in graph.inputs]
     return [
         valid_steps(pattern, shape[0], shape[1], rng)
         if value.dtype == "bool"

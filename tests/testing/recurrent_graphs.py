@@ -13,6 +13,7 @@ import onnx
 import export
 from biport import ops, reference
 from biport.compare.tolerance import Error, Verdict, float32_floor, judge_float32, measure
+from biport.dims import bound
 from biport.graph import Graph, Node, Value
 from testing import graphs
 from testing.masks import MASKS, valid_steps
@@ -73,7 +74,7 @@ def inputs_of(graph: Graph, rng: np.random.Generator, kind: str, N: int = 6, T: 
     sizes = {"N": N, "T": T}
     arrays = []
     for value in graph.inputs:
-        shape = [dim if isinstance(dim, int) else sizes[dim] for dim in value.shape]
+        shape = bound(value.shape, sizes)
         if value.dtype == "int32":
             arrays.append(valid_steps(kind, shape[0], shape[1], rng).astype("int32"))
         else:

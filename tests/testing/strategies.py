@@ -18,6 +18,7 @@ from hypothesis import assume, event, reject
 from hypothesis import strategies as st
 
 from biport import ops
+from biport.dims import known
 from biport.graph import Graph, Node, Value
 from biport.ops import ACTIVATIONS, MERGE_MODES
 from export.onnx.fused_node import FUSED
@@ -544,7 +545,7 @@ def recurrent_graphs(draw: Draw) -> Graph:
         names = (name,) if op.output_count == 1 else tuple(f"{name}:{i}" for i in range(op.output_count))
         nodes.append(Node(name, op, (x,), names, ("mask",)))
         x = names[0]
-        width = int(Graph(inputs, tuple(nodes), (x,)).tensors[x].shape[-1])
+        width = known(Graph(inputs, tuple(nodes), (x,)).tensors[x].shape[-1])
     return Graph(inputs, tuple(nodes), nodes[-1].outputs)
 
 

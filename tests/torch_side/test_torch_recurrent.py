@@ -13,6 +13,7 @@ from torch import nn
 import biport.reference
 import torch_side
 from biport import ops
+from biport.dims import bound
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from testing.graphs import cell
@@ -71,7 +72,7 @@ def data(rng: np.random.Generator, graph: Graph, N: int, T: int) -> list[np.ndar
             arrays.append(valid)
         else:
             sizes = {"N": N, "T": T}
-            arrays.append(rng.normal(size=[int(sizes.get(str(dim), dim)) for dim in value.shape]))
+            arrays.append(rng.normal(size=bound(value.shape, sizes)))
     return arrays
 
 

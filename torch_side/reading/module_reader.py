@@ -17,6 +17,7 @@ from biport.registry import label
 from torch_side.layers.bidirectional import Bidirectional
 from torch_side.layers.recurrent import Recurrent
 from torch_side.reading.fx_reader import FxReader, Lazy, Poisoned
+from torch_side.reading.operations import read_numbers, read_operation
 from torch_side.registry import READERS, Call
 from torch_side.run import evaluating
 from torch_side.writing.ported import Ported
@@ -121,11 +122,14 @@ def _visit(reader: FxReader, traced: fx.Graph) -> tuple[tuple[str, ...], list[Un
     for node in traced.nodes:
         if node in reader.bound:
             continue
+        read_numbers(reader, node)
         try:
             if node.op == "output":
                 outputs = _outputs(reader, node)
             elif node.op == "placeholder":
                 _bind(reader, node)
+            elif (origin := reader.origin(node)) is not None and origin.spelling is not None:
+                read_operation(reader, node, origin.spelling)
             else:
                 reader.bound[node] = _read_function(reader, node)(reader, node)
         except Poisoned:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,9 +12,10 @@ from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import id_bounds
-from biport.ops import Op, Tensor
+from biport.ops import Op, Tensor, TensorOperation
 from torch_side.names import ORIGIN, Origin, attribute_path, variable
 from torch_side.registry import STATES, WRITERS, tensors
+from torch_side.spelling import Spelling, spell
 from torch_side.writing.ported import Ported
 
 
@@ -34,7 +35,9 @@ class GraphWriter:
         self._modules: dict[int, str] = {}
         self._node: Node
         self._tensors = graph.tensors
+        self._makers = {name: node for node in graph.nodes for name in node.outputs}
         self._emitted: list[fx.Node] = []
+        self._numbers: list[Node] = []
         for value in graph.inputs:
             taken = [str(node.target) for node in self.values.values()]
             self.values[value.name] = self.graph.placeholder(variable(value.name, taken))
@@ -56,9 +59,25 @@ class GraphWriter:
         masks = [None if name is None else self.values[name] for name in node.masks]
         outputs = function(node.op, self, inputs, masks)
         self.values |= zip(node.outputs, outputs, strict=True)
-        origin = Origin(node.name, node.outputs, self._ops.setdefault(id(node.op), len(self._ops)))
+        if not self._emitted:
+            assert not node.inputs, f"{self.owner}: only a constant can do without statements"
+            self._numbers.append(node)
+            return
+        number = self._ops.setdefault(id(node.op), len(self._ops))
+        spelling = self._spelling(node, outputs)
+        origin = Origin(node.name, node.outputs, number, spelling, tuple(self._numbers))
+        self._numbers.clear()
         for emitted in self._emitted:
             emitted.meta[ORIGIN] = origin
+
+    def _spelling(self, node: Node, outputs: Sequence[fx.Node]) -> Spelling | None:
+        if not isinstance(node.op, TensorOperation):
+            return None
+        sources = [
+            value if isinstance(value := self.values[name], fx.Node) else self._makers[name]
+            for name in node.inputs
+        ]
+        return spell(node.op, sources, self._emitted, outputs)
 
     def module(self, build: Callable[[Any], nn.Module], *inputs: fx.Node, **keywords: Any) -> fx.Node:
         """Call the node's module; ``build(op)`` makes it, once for all nodes that share the op.
@@ -82,6 +101,11 @@ class GraphWriter:
     def method(self, name: str, *args: Any) -> fx.Node:
         """Call a method of the first argument: ``x.transpose(1, 2)``."""
         return self._emit("call_method", name, args, {})
+
+    def full(self, position: int) -> fx.Node:
+        """A constant input of the node being written, which is a number, as a tensor of no dimension."""
+        value = self.values[self._node.inputs[position]]
+        return self.call(torch.tensor, value, dtype=getattr(torch, self.tensor(position).dtype))
 
     def tensor(self, position: int = 0) -> Tensor:
         """Shape and dtype of an input of the node being written."""

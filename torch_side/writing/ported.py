@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import fx
 
@@ -11,6 +13,11 @@ from biport.graph import Value
 
 class Ported(fx.GraphModule):
     """A written module; ``print(module.code)`` shows its ``forward``."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as torch.fx does, by its source, and with what its statements were written for."""
+        make, parts = super().__reduce__()
+        return _restored, (make, parts, [node.meta for node in self.graph.nodes])
 
     @property
     def code(self) -> str:
@@ -41,3 +48,14 @@ class Ported(fx.GraphModule):
     def paths(self) -> dict[str, str]:
         """Where the module of each graph node is: ``{node name: submodule path}``."""
         return self.meta["paths"]
+
+
+def _restored(
+    make: Callable[..., fx.GraphModule], parts: Sequence[Any], metas: Sequence[dict[str, Any]]
+) -> Ported:
+    plain = make(*parts)
+    for node, meta in zip(plain.graph.nodes, metas, strict=True):
+        node.meta |= meta
+    module = Ported(plain, plain.graph, class_name="Ported")
+    module.meta |= parts[0]["meta"]
+    return module

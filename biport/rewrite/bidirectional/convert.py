@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from biport import ops
+from biport.dims import known, product
 from biport.errors import Argument, InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.ops import Op
@@ -198,4 +197,4 @@ class _Converter:
                 yield f"layer {name!r} gives zeros at masked steps, where it repeated its last output"
 
     def _width(self, name: str) -> int:
-        return int(np.prod([int(size) for size in self.graph.tensors[name].shape[-1:]]))
+        return known(product(self.graph.tensors[name].shape[-1:]))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biport import ops
+from biport.dims import Dim, known
 from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.ops import Locality, Op, Tensor
@@ -93,11 +94,13 @@ def take(node: Node, op: Op, inputs: Sequence[Tensor], widenings: Widenings) -> 
         if isinstance(op, kinds):
             return function(op, widenings)
     if Locality.EVERY_FEATURE in op.locality(inputs):
-        return op, _equal(node, widenings)
+        # What has one feature, or none, is the same for all of the others', however many these are.
+        alike = [w for w, x in zip(widenings, inputs, strict=True) if w is not None or _features(x) != 1]
+        return op, _equal(node, alike)
     first, shapes = widenings[0], [tensor.shape for tensor in inputs]
     # Of these every axis but the last one has been dealt with.
     if isinstance(op, ops.Concatenate):
-        return op, _side_by_side(widenings, [int(shape[-1]) for shape in shapes])
+        return op, _side_by_side(widenings, [known(shape[-1]) for shape in shapes])
     if isinstance(op, ops.BatchNormalization):
         assert first is not None
         return _normalise(op, first), first
@@ -106,8 +109,12 @@ def take(node: Node, op: Op, inputs: Sequence[Tensor], widenings: Widenings) -> 
         and first is not None
         and all(isinstance(size, int) for size in shapes[0][1:])
     ):
-        return op, _flat(first, [int(size) for size in shapes[0][1:]])
+        return op, _flat(first, [known(size) for size in shapes[0][1:]])
     raise refused(node)
+
+
+def _features(x: Tensor) -> Dim:
+    return x.shape[-1] if x.shape else 1
 
 
 def refused(node: Node) -> UnsupportedError:

@@ -144,7 +144,7 @@ def test_inputs_of_any_rank_and_of_a_fixed_batch(shape: tuple[Any, ...], dtype: 
     for how in settings:
         one, other = random_inputs(values, 5, 4, np.random.default_rng(0), padding={"one": 0}, **how)
         N = 3 if 3 in shape[:1] else 5
-        assert one.shape == (N, *(4 if isinstance(dim, str) else dim for dim in shape[1:]))
+        assert one.shape == (N, *(dim if isinstance(dim, int) else 4 for dim in shape[1:]))
         assert other.shape == (N, 4)
         check_arrays(values, {}, [one, other])
         if len(shape) > 1 and how:
