@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,14 @@ from biport.errors import (
     raise_unsupported,
 )
 from biport.graph import Graph, Node, Value
+from biport.inputs import carries
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
 from keras_side.operations.registry import MADE
 from keras_side.operations.terms import TAKE_IDS
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.config_entries import named
-from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor, moves
+from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
 from keras_side.reading.live_model import describe, is_live
 from keras_side.reading.traverse import Traversal
 from keras_side.records import Variables, serialized
@@ -147,14 +149,13 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     nodes = builder.read_nodes([output.value for output in outputs])
     dtype = _float_dtype(builder, nodes)
     consumers = _consumers(nodes)
-    inputs = [_graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in builder.inputs]
-    graph = Graph(
+    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in builder.inputs]
+    return Graph(
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
-    return graph
 
 
 def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:
@@ -172,10 +173,10 @@ def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:
 
 
 def _consumers(nodes: Sequence[Node]) -> dict[str, set[type[ops.Op]]]:
-    consumers: dict[str, set[type[ops.Op]]] = {}
+    consumers: dict[str, set[type[ops.Op]]] = defaultdict(set)
     for node in nodes:
         for name in node.inputs:
-            consumers.setdefault(name, set()).add(type(node.op))
+            consumers[name].add(type(node.op))
     return consumers
 
 
@@ -194,10 +195,14 @@ def _with_ids(
     for node in nodes:
         source = node.inputs[0] if node.inputs else ""
         origin = builder.origin(source)
-        if isinstance(node.op, ops.Cast) and node.op.output_dtype in ops.INTEGERS and origin in of_ids:
-            if source not in integers and consumers.get(node.outputs[0], set()) <= {*TAKE_IDS}:
-                node = dataclasses.replace(node, op=ops.ToIds())
-        if isinstance(node.op, TAKE_IDS) and source not in integers:
+        if (
+            _cuts(node.op)
+            and origin in of_ids
+            and source not in integers
+            and consumers[node.name] <= TAKE_IDS
+        ):
+            node = dataclasses.replace(node, op=ops.ToIds())
+        if floats and type(node.op) in TAKE_IDS:
             if isinstance(node.op, ops.NotEqual) and origin not in of_ids:
                 number = Node(builder.free_name(f"{node.name}.constant"), _number(node.op.value, dtype), ())
                 yield number
@@ -212,8 +217,12 @@ def _with_ids(
             node = dataclasses.replace(node, op=node.op.astype(dtype))
         yield node
         integers.update(name for name in node.outputs if builder.is_integer(name))
-        if moves(node.op) and source in integers:
+        if carries(node.op) and source in integers:
             integers.update(node.outputs)
+
+
+def _cuts(op: ops.Op) -> bool:
+    return isinstance(op, ops.Cast) and op.output_dtype in ops.INTEGERS
 
 
 def _to_ids(origin: str | None) -> ops.Op:
@@ -236,7 +245,7 @@ def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: st
         raise UnsupportedError(
             f"{owner}: input {value.name!r}", "dtype", value.dtype, (*ops.INTEGERS, *ops.FLOATS, "bool")
         )
-    only_ids = ops.Embedding in used_by and used_by <= {*TAKE_IDS}
+    only_ids = ops.Embedding in used_by and used_by <= TAKE_IDS
     if only_ids or value.dtype in SMALL_INTEGERS:
         return Value(value.name, value.shape, "int32")
     return Value(value.name, value.shape, dtype)

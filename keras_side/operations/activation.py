@@ -13,7 +13,7 @@ from typing import Any
 from biport import ops
 from biport.ops import Op
 from keras_side.operations.registry import OperationCall, reads
-from keras_side.operations.shaping import flat, parts_of
+from keras_side.operations.shaping import flat, parts_of, reshaped
 from keras_side.operations.terms import Term, apply, as_float, compute, is_float, is_integer, number
 
 ACTIVATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -118,7 +118,7 @@ def softmax(call: OperationCall) -> Term:
     x, axis = call.term(), call.setting("axis", -1)
     over_features = ops.Activation(function="softmax")
     if axis is None:
-        return apply(ops.ReshapeTo(shape=x.tensor.shape), activated(call, over_features, flat(x)))
+        return reshaped(activated(call, over_features, flat(x)), x.tensor.shape)
     axis = _one_axis(call, x)
     return activated(call, over_features if axis == x.rank - 1 else ops.Softmax(axis=axis), x)
 
@@ -129,7 +129,7 @@ def log_softmax(call: OperationCall) -> Term:
     x, axis = call.term(), call.setting("axis", -1)
     over_features = ops.Activation(function="log_softmax")
     if axis is None:
-        return apply(ops.ReshapeTo(shape=x.tensor.shape), activated(call, over_features, flat(x)))
+        return reshaped(activated(call, over_features, flat(x)), x.tensor.shape)
     axis = _one_axis(call, x)
     return activated(call, over_features if axis == x.rank - 1 else ops.LogSoftmax(axis=axis), x)
 

@@ -258,7 +258,7 @@ def where(call: OperationCall) -> Term:
 
 @reads("NanToNum")
 def nan_to_num(call: OperationCall) -> Term:
-    """Numbers in place of what is none; the largest there is in place of infinity is another in each dtype."""
+    """Numbers in place of what is none; the largest there is, Keras' default, is another in each dtype."""
     x = call.term()
     values = [call.setting(name) for name in ("nan", "posinf", "neginf")]
     if not is_float(x):
@@ -280,7 +280,7 @@ def clip(call: OperationCall) -> Term:
     for name, limit in zip(("x_min", "x_max"), limits, strict=True):
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float)):
             raise call.refusal(name, limit, "a number; maximum and minimum take tensors")
-    return apply(ops.Clip(min=limits[0], max=limits[1]), x)
+    return x if limits == [None, None] else apply(ops.Clip(min=limits[0], max=limits[1]), x)
 
 
 @reads("Cast")
@@ -313,5 +313,5 @@ def stop_gradient(call: OperationCall) -> Term:
 
 
 COPIES = ("Copy", "StopGradient")
-"""Operations that give the same numbers as another tensor, which carries no mask; all others that change nothing
-give the very tensor they were given."""
+"""Operations that give the same numbers as another tensor, which carries no mask; all others that change
+nothing give the very tensor they were given."""

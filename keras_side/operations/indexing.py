@@ -7,8 +7,9 @@ Source:
 from __future__ import annotations
 
 from biport import ops
+from biport.ops.shaping import WHOLE
 from keras_side.operations.registry import OperationCall, is_whole, reads
-from keras_side.operations.shaping import WHOLE, flat, moved
+from keras_side.operations.shaping import flat, moved
 from keras_side.operations.terms import Term, apply, apply_all, as_number, cast, is_boolean, is_integer
 
 

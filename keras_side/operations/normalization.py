@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from biport import ops
 from keras_side.operations.registry import OperationCall, reads
+from keras_side.operations.shaping import reshaped
 from keras_side.operations.terms import Term, apply, as_float, compute, number
 
 
@@ -25,7 +26,7 @@ def _spread(v: Term, x: Term, axes: tuple[int, ...]) -> Term:
     if v.rank == x.rank or axes == (x.rank - 1,):
         return v
     shape = [size if axis in axes else 1 for axis, size in enumerate(x.tensor.shape)]
-    return apply(ops.ReshapeTo(shape=tuple(shape)), v)
+    return reshaped(v, shape)
 
 
 def _scaled(call: OperationCall, x: Term, axes: tuple[int, ...], scale: str, offset: str) -> Term:

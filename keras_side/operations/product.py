@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from biport import ops
 from keras_side.operations.registry import OperationCall, is_whole, reads
-from keras_side.operations.shaping import flat
+from keras_side.operations.shaping import flat, reshaped
 from keras_side.operations.terms import Term, apply, as_float, cast, common_dtype, compute, is_float
 
 
@@ -62,7 +62,7 @@ def outer(call: OperationCall) -> Term:
     """Every element times every other."""
     terms = call.terms("x1", "x2")
     x1, x2 = (cast(term, common_dtype(*(term.dtype for term in terms))) for term in terms)
-    return compute("multiply", apply(ops.ReshapeTo(shape=(-1, 1)), x1), flat(x2))
+    return compute("multiply", reshaped(x1, (-1, 1)), flat(x2))
 
 
 @reads("Tensordot", takes=("x1", "x2"))
@@ -129,9 +129,14 @@ def written_out(call: OperationCall, equation: str, ranks: Sequence[int]) -> str
     ):
         raise call.refusal("subscripts", equation, f"letters for the axes of {len(ranks)} tensors")
     if not arrow:
-        # What is there once, in the order of the alphabet, behind what the dots stand for.
+        # What is there once, behind what the dots stand for: in the order of the alphabet over most backends,
+        # in that of the inputs over TensorFlow (``_normalize_einsum_subscripts``).
         names = "".join(terms).replace(".", "")
-        output = "".join(sorted(name for name in set(names) if names.count(name) == 1))
+        output = "".join(name for name in names if names.count(name) == 1)
+        if sorted(output) != list(output):
+            raise call.refusal(
+                "subscripts", equation, "an arrow: backends of Keras order these axes differently"
+            )
         output = f"...{output}" if "..." in inputs else output
     free = [letter for letter in string.ascii_letters if letter not in equation]
     widths = [

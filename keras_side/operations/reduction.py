@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from biport import ops
 from keras_side.operations.registry import OperationCall, reads
+from keras_side.operations.shaping import flat, reshaped
 from keras_side.operations.terms import (
     Term,
     apply,
@@ -135,9 +136,8 @@ def position(call: OperationCall) -> Term:
     if call.setting("axis") is not None:
         axis = call.axis(x.rank)
         return cast(apply(ops.ArgReduction(function=function, axis=axis, keepdims=keepdims), x), "int32")
-    flat = apply(ops.ReshapeTo(shape=(-1,)), x)
-    place = cast(apply(ops.ArgReduction(function=function, axis=0), flat), "int32")
-    return apply(ops.ReshapeTo(shape=(1,) * x.rank), place) if keepdims else place
+    place = cast(apply(ops.ArgReduction(function=function, axis=0), flat(x)), "int32")
+    return reshaped(place, (1,) * x.rank) if keepdims else place
 
 
 @reads("Cumsum")
@@ -146,7 +146,7 @@ def cumsum(call: OperationCall) -> Term:
     x = call.term()
     x = as_number(cast(x, call.dtype(default=x.dtype)))
     if call.setting("axis") is None:
-        return apply(ops.CumulativeSum(axis=0), apply(ops.ReshapeTo(shape=(-1,)), x))
+        return apply(ops.CumulativeSum(axis=0), flat(x))
     return apply(ops.CumulativeSum(axis=call.axis(x.rank)), x)
 
 

@@ -205,7 +205,7 @@ NAMES: Mapping[str, Sequence[str]] = {
     "Silu": ("silu", "swish"),
     "TopK": ("top_k",),
 }
-"""Functions of ``keras.ops`` that are not called like their class; none of what is in ``keras.activations`` alone."""
+"""Functions of ``keras.ops`` that are not called like their class; of `keras.activations` there are none."""
 
 MADE: Sequence[type[Op]] = (
     *(ops.Activation, ops.ArgReduction, ops.ArgSort, ops.BroadcastTo, ops.Cast, ops.Clip, ops.Concatenate),

@@ -6,14 +6,14 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from biport import ops
-from biport.ops import Op
+from biport.ops import Dim, Op
+from biport.ops.shaping import whole_shape
 from keras_side.operations.registry import OperationCall, is_whole, reads
 from keras_side.operations.terms import Term, apply, apply_all, cast, common_dtype, number
-
-WHOLE = (None, None, 1)
 
 
 @reads("Reshape")
@@ -23,7 +23,12 @@ def reshape(call: OperationCall) -> Term:
     sizes = shape if isinstance(shape, list | tuple) else [shape]
     if not all(is_whole(size) for size in sizes):
         raise call.refusal("newshape", shape, "numbers, one of them -1 at most")
-    return apply(ops.ReshapeTo(shape=tuple(sizes)), call.term())
+    return reshaped(call.term(), sizes)
+
+
+def reshaped(x: Term, shape: Sequence[Dim]) -> Term:
+    """In another shape, in which one size may be -1."""
+    return apply(ops.ReshapeTo(shape=whole_shape(x.tensor.shape, shape)), x)
 
 
 @reads("Ravel")
@@ -34,7 +39,7 @@ def ravel(call: OperationCall) -> Term:
 
 def flat(x: Term) -> Term:
     """In one row."""
-    return apply(ops.ReshapeTo(shape=(-1,)), x)
+    return reshaped(x, [-1])
 
 
 @reads("Transpose")
@@ -120,7 +125,7 @@ def tile(call: OperationCall) -> Term:
 def repeat(call: OperationCall) -> Term:
     """Each element several times, one after the other."""
     x, repeats = call.term(), call.setting("repeats")
-    count = repeats[0] if isinstance(repeats, list | tuple) and len(repeats) == 1 else repeats
+    count: Any = repeats[0] if isinstance(repeats, list | tuple) and len(repeats) == 1 else repeats
     if not is_whole(count):
         raise call.refusal("repeats", repeats, "one number for all elements")
     if call.setting("axis") is None:
@@ -150,7 +155,7 @@ def roll(call: OperationCall) -> Term:
         raise call.refusal("shift", shift, "integers")
     if call.setting("axis") is None:
         rolled = apply(ops.Roll(shift=sum(shifts), axis=0), flat(x))
-        return apply(ops.ReshapeTo(shape=x.tensor.shape), rolled)
+        return reshaped(rolled, x.tensor.shape)
     axes = call.axes(x.rank)
     if len(axes) != len(shifts):
         raise call.refusal("shift", shift, f"{len(axes)} numbers, as there are axes")
@@ -236,7 +241,8 @@ def cut(call: OperationCall) -> Term:
 def concatenate(call: OperationCall) -> Term:
     """Along an axis."""
     parts = _one_dtype(call.several("xs"))
-    return joined(parts, call.axis(parts[0].rank, default=0) - parts[0].rank)
+    call.axis(parts[0].rank, default=0)
+    return joined(parts, call.integer("axis", 0))
 
 
 @reads("Append", takes=("x1", "x2"))
@@ -273,11 +279,11 @@ def _one_dtype(parts: list[Term]) -> list[Term]:
     return [cast(part, dtype) for part in parts]
 
 
-@reads("Split")
+@reads("Dsplit", "Hsplit", "Split", "Vsplit")
 def split(call: OperationCall) -> list[Term]:
     """Into as many parts of one size as are said, or before each of the indices."""
     x, where = call.term(), call.setting("indices_or_sections")
-    axis = call.axis(x.rank, default=0)
+    axis = _split_axis(call, x.rank)
     size = x.tensor.shape[axis]
     if is_whole(where):
         if not isinstance(size, int) or where < 1 or size % where:
@@ -292,6 +298,13 @@ def split(call: OperationCall) -> list[Term]:
     return parts_of(x, [*sizes, left], axis)
 
 
+def _split_axis(call: OperationCall, rank: int) -> int:
+    """The axis that is said, or that the function is named for: of vectors the first."""
+    if call.class_name == "Split":
+        return call.axis(rank, default=0)
+    return min({"Dsplit": 2, "Hsplit": 1, "Vsplit": 0}[call.class_name], rank - 1)
+
+
 @reads("ArraySplit")
 def array_split(call: OperationCall) -> list[Term]:
     """Into a number of parts, the first ones longer by one where they are not of one size."""
@@ -301,18 +314,6 @@ def array_split(call: OperationCall) -> list[Term]:
     if not isinstance(size, int) or count < 1:
         raise call.refusal("axis", axis, "an axis of known size")
     return parts_of(x, [size // count + (number < size % count) for number in range(count)], axis)
-
-
-@reads("Dsplit", "Hsplit", "Vsplit")
-def split_along(call: OperationCall) -> list[Term]:
-    """Along the third, the second or the first axis."""
-    axis = {"Dsplit": 2, "Hsplit": 1, "Vsplit": 0}[call.class_name]
-    x = call.term()
-    axis = 0 if call.class_name == "Hsplit" and x.rank == 1 else axis
-    call.setting("axis")
-    config = {**call.config, "axis": axis}
-    call.setting("indices_or_sections")
-    return split(OperationCall(call.class_name, call.owner, config, call.arguments))
 
 
 def parts_of(x: Term, sizes: list[int], axis: int) -> list[Term]:
@@ -325,7 +326,7 @@ def unstack(call: OperationCall) -> list[Term]:
     """The elements along an axis."""
     x, count = call.term(), call.setting("num")
     axis = call.axis(x.rank, default=0)
-    size = x.tensor.shape[axis] if count is None else count
+    size: Any = x.tensor.shape[axis] if count is None else count
     if not is_whole(size):
         raise call.refusal("num", count, "the number of elements")
     return apply_all(ops.Unstack(count=size, axis=axis), x)

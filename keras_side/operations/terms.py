@@ -18,7 +18,7 @@ from biport.ops.tensor import BOOLEANS
 FLOAT = "float32"
 """The float dtype of a model that is being read."""
 
-TAKE_IDS = (ops.Embedding, ops.NotEqual)
+TAKE_IDS: frozenset[type[Op]] = frozenset((ops.Embedding, ops.NotEqual))
 """Ops of integers that Keras gives floats too."""
 
 
@@ -75,7 +75,7 @@ def inferred(op: Op, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """
     own = op.dtype or FLOAT
     given = [Tensor(tensor.shape, own if tensor.dtype in FLOATS else tensor.dtype) for tensor in tensors]
-    if isinstance(op, TAKE_IDS) and given[0].dtype in FLOATS:
+    if type(op) in TAKE_IDS and given[0].dtype in FLOATS:
         given[0] = Tensor(given[0].shape, "int32")
     return tuple(
         Tensor(tensor.shape, FLOAT if tensor.dtype in FLOATS else tensor.dtype) for tensor in op.infer(given)

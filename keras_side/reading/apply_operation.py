@@ -152,7 +152,7 @@ class OperationApplier:
         return outputs
 
     def _argument(self, call: OperationCall, item: Any, given: dict[str, KerasTensor]) -> Any:
-        """An argument as readers take it: terms for tensors and arrays, Python values for what Keras serialised.
+        """An argument as readers take it: a term for a tensor or an array, or a Python value.
 
         ``given`` gets the tensors among them, by their values.
         """

@@ -18,8 +18,7 @@ from biport.errors import (
 )
 from biport.graph import Node, Value
 from biport.inputs import carries
-from biport.ops import Op, Tensor
-from biport.ops.shaping import Moving
+from biport.ops import Tensor
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, OfScores, Unequal
 from keras_side.operations.terms import FLOAT, inferred
 from keras_side.reading.config_entries import Layer
@@ -273,7 +272,7 @@ class GraphBuilder:
         self._names.add(node.name)
         self.nodes.append(node)
         self._tensors.update(zip(node.outputs, self._inferred(node), strict=True))
-        if moves(node.op) and (origin := self._origins.get(node.inputs[0])):
+        if carries(node.op) and (origin := self._origins.get(node.inputs[0])):
             self._origins.update(dict.fromkeys(node.outputs, origin))
 
     def _inferred(self, node: Node) -> Sequence[Tensor | GraphError]:
@@ -303,11 +302,6 @@ def _is_shape(shape: object) -> TypeGuard[list[int | None]]:
     if not isinstance(shape, list) or not 0 < len(shape) <= MAX_RANK:
         return False
     return all(dim is None or _is_size(dim) for dim in shape)
-
-
-def moves(op: Op) -> bool:
-    """Whether the output has no other numbers than the input, and those that are put beside them."""
-    return carries(op) or isinstance(op, Moving | ops.Split | ops.Unstack)
 
 
 def _dtype_while_read(dtype: str) -> str:

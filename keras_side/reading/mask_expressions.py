@@ -5,8 +5,8 @@ and ``Any`` on the features a ``Masking`` takes, and for a ``Concatenate`` of ma
 ``ExpandDims``, ``ZerosLike``, ``OnesLike``, ``LogicalOr``, ``Concatenate`` and ``Any``
 (keras/src/layers/merging/concatenate.py, ``compute_mask``). They are read back into the same expressions that
 `keras_side.masks` rules make, and so is ``LogicalAnd``, which a model's author may use where no layer of
-Keras 3 does. What is no mask here is computed like any other operation, and any boolean value of the graph can
-be a mask as it is.
+Keras 3 does. What is no mask here is computed like any other operation, and any boolean value of the graph
+can be a mask as it is.
 """
 
 from __future__ import annotations
