@@ -21,7 +21,6 @@ from keras_side.ops.recurrent import exchanged
 from keras_side.reading.config_entries import Layer, flat_states
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import as_mask
-from keras_side.reading.operations import IDENTITIES, OperationCall
 from keras_side.records import LayerRecord, dtype_name
 from keras_side.registry import READERS, LayerReader, Taken
 from keras_side.release import Release
@@ -86,23 +85,6 @@ class LayerApplier:
         if self._training and op.acts_in_training:
             supported = "calls without it where a layer drops or averages: that goes on at inference"
             raise UnsupportedError(layer.owner, "call argument training", True, supported)
-
-    def operate(
-        self, call: OperationCall, name: str, op: ops.Op, tensors: Sequence[KerasTensor]
-    ) -> KerasTensor:
-        """The output of an operation between layers; it neither takes masks nor hands them on.
-
-        Raises:
-            UnsupportedError: it makes integers of the output of a layer.
-        """
-        dtype = call.config.get("dtype")
-        if isinstance(dtype, str):
-            self.builder.converted.append((call.owner, name, dtype))
-            if self.builder.cuts(call.owner, dtype, tensors[0]):
-                self.builder.add(Node(name, ops.ToIds(), (tensors[0].value,)))
-                return KerasTensor(name)
-        self.builder.add(Node(name, op, tuple(tensor.value for tensor in tensors)))
-        return tensors[0].twin(name) if IDENTITIES.get(call.class_name) else KerasTensor(name)
 
     def arguments(
         self, layer: Layer, arguments: list, options: Mapping
