@@ -124,3 +124,7 @@ def set_weights(layer: Any, written: WrittenLayer, owner: str) -> None:
         raise WeightError(f"layer {owner!r}: its weights have the shapes {shapes}, the graph's {wanted}")
     # Not np.ascontiguousarray, which makes a vector of a scalar.
     layer.set_weights([np.asarray(array, order="C") for array in written.weights])
+    for part in layer._flatten_layers():
+        # A Normalization computes with copies of its statistics.
+        if hasattr(part, "finalize_state"):
+            part.finalize_state()

@@ -79,9 +79,13 @@ SUPPORT: Sequence[Support] = (
     ),
     Support(
         "normalization",
-        ("BatchNormalization", "LayerNormalization", "UnitNormalization"),
-        ("nn.BatchNorm1d", "nn.LayerNorm", "F.normalize"),
-        "any axis, with or without scale and offset, `rms_scaling`, as at inference",
+        (
+            *("BatchNormalization", "LayerNormalization", "UnitNormalization", "RMSNormalization"),
+            *("GroupNormalization", "Normalization", "Rescaling"),
+        ),
+        ("nn.BatchNorm1d", "nn.LayerNorm", "nn.RMSNorm", "nn.GroupNorm", "F.normalize"),
+        "any axis, with or without scale and offset, `rms_scaling`, as at inference; statistics given or "
+        "adapted",
         ("renorm", "track_running_stats=False"),
     ),
     Support(

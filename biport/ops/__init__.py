@@ -32,7 +32,15 @@ from biport.ops.merge import (
     Multiply,
     Subtract,
 )
-from biport.ops.normalization import BatchNormalization, LayerNormalization, UnitNormalization
+from biport.ops.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+    RMSNormalization,
+    UnitNormalization,
+)
 from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from biport.ops.recurrent import (
     GRU,
@@ -104,6 +112,7 @@ __all__ = [
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "GroupNormalization",
     "Identity",
     "LayerNormalization",
     "LeakyReLU",
@@ -117,14 +126,17 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "NotEqual",
     "OnesLike",
     "Op",
     "PReLU",
     "Permute",
+    "RMSNormalization",
     "ReLU",
     "Recurrent",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "Softmax",
     "SpatialDropout1D",

@@ -265,6 +265,15 @@ def both_ways(kind: str, merge: str) -> Case:
     return stack(layers.Bidirectional(direction, merge_mode=merge), layers.Dense(2))
 
 
+def normalized() -> Case:
+    """Neither of the first two passes a mask on, as it does in Keras 3."""
+    i = tokens()
+    norm = layers.Normalization(mean=[0.1, 0.2, 0.3, 0.4], variance=[0.5, 1.0, 0.7, 0.1])
+    groups = layers.GroupNormalization(2)(layers.Embedding(V, 4)(i))
+    ends = [layers.LSTM(3)(norm(embedded(i))), layers.GRU(2)(layers.Rescaling(0.1, 0.3)(embedded(i)))]
+    return functional(i, [*ends, groups], X)
+
+
 KINDS = ("GRU", "LSTM", "SimpleRNN")
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
 MODELS: dict[str, Callable[[], Case]] = {
@@ -296,6 +305,7 @@ MODELS: dict[str, Callable[[], Case]] = {
     "states out": states_out,
     "operations": operations,
     "attention": attention,
+    "normalized": normalized,
     "cells": cells,
     "own backward layer": own_backward_layer,
     "backwards": lambda: stack(
@@ -434,6 +444,18 @@ def test_scores_of_many_heads_under_masks_are_refused(tmp_path: Path) -> None:
     tf_keras.Model(i, outputs).save(tmp_path / "model.h5")
     with pytest.raises(UnsupportedModelError, match="return_attention_scores=True"):
         keras_side.read(tmp_path / "model.h5")
+
+
+def test_adapted_statistics_are_read(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).normal(1, 2, (7, 4, 3)).astype("float32")
+    x = tf_keras.Input((4, 3))
+    norms = [layers.Normalization(axis=axis, invert=axis is None) for axis in (-1, (1, 2), None)]
+    for norm in norms:
+        norm.adapt(data)
+    model = tf_keras.Model(x, [layers.Dense(2)(norm(x)) for norm in norms])
+    for suffix in (".h5", ".keras"):
+        model.save(tmp_path / f"model{suffix}")
+        assert_read(tmp_path / f"model{suffix}", [data], outputs_of(model, [data]))
 
 
 def test_what_cannot_be_read_is_told_all_at_once(tmp_path: Path) -> None:
