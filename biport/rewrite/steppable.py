@@ -111,8 +111,10 @@ class SteppableValues:
                 return "axis", node.op.axis
             case ops.Softmax() if node.masks[0] is None:
                 return "axis", node.op.axis
-            case ops.LayerNormalization():
+            case ops.LayerNormalization() | ops.UnitNormalization() | ops.Normalization():
                 return "axis", node.op.axes
+            case ops.GroupNormalization():
+                return "axis", f"{node.op.axis}, over all steps together"
             case ops.PReLU():
                 return "alpha", f"of {node.op.alpha.shape[0]} steps"
         return None, None
