@@ -12,6 +12,7 @@ import keras_side.ops
 from biport import ops
 from biport.errors import FileError, UnsupportedError
 from biport.graph import Node
+from biport.ops.pooling import GlobalPooling
 from biport.registry import discover
 from keras_side.legacy.directions import MERGES, repeating, side_by_side
 from keras_side.legacy.masks import mask_rules
@@ -28,6 +29,7 @@ from keras_side.release import Release
 from keras_side.shared.activations import split_activation
 from keras_side.shared.attention import CARRIED, AttentionCall, refuse_old, refuse_weighted_padding
 from keras_side.shared.cells import CELL_READERS
+from keras_side.shared.channels import channels_last
 from keras_side.unsupported import unsupported_class
 
 discover(keras_side.ops)
@@ -159,6 +161,8 @@ class LayerApplier:
             return self._cell(layer, name, tensors, states)
         turned, split = exchanged(layer.record), split_activation(layer.record)
         read, record = reader_of(layer), turned or (split[0] if split else layer.record)
+        over_steps = channels_last(record)
+        record = over_steps or record
         op = layer.read(lambda _: read(record))
         self._check_training(layer, op)
         reader = READERS.lookup(layer.class_name, layer.owner)
@@ -179,6 +183,12 @@ class LayerApplier:
             else self._mask_value(layer, part)
             for position, part in enumerate(taken)
         ]
+        if over_steps is not None:
+            inputs = self._swapped(f"{name}.channels_last", tensors[0].value)
+            if any(masks):
+                # Keras lays a mask of the steps along axis 1 over axis 2.
+                supported = "channels_last where the input has a mask"
+                raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
         if reader.refuse_masked is not None and any(masks):
             reader.refuse_masked(record, op)
         sources = (*inputs, *(state.value for state in states))
@@ -188,8 +198,10 @@ class LayerApplier:
             values = self._two_directions(name, op, sources, masks[0])
         else:
             self.builder.add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
+        if over_steps is not None and (not isinstance(op, GlobalPooling) or op.keepdims):
+            values = self._swapped(f"{name}.channels_first", name)
         if split is not None:
-            values = [self._activated(name, split[1])]
+            values = [self._activated(name, values[0], split[1])]
         try:
             rule = self.rules.of_layers.get(layer.class_name, reader.masks)
             handed = carried if self.rules.given_goes_on else [tensor.mask for tensor in tensors]
@@ -211,10 +223,15 @@ class LayerApplier:
                 layer.owner, problem.setting, problem.value, problem.supported
             ) from problem
 
-    def _activated(self, name: str, activation: LayerRecord) -> str:
+    def _swapped(self, name: str, value: str) -> list[str]:
+        """``(N, I, T)`` as ``(N, T, I)``, or the other way round."""
+        self.builder.add(Node(name, ops.Permute(dims=(2, 1)), (value,)))
+        return [name]
+
+    def _activated(self, name: str, value: str, activation: LayerRecord) -> str:
         """The layer that is the activation of another one, applied to what that gives."""
         op = READERS.lookup(activation.class_name, activation.owner).read(activation)
-        self.builder.add(Node(f"{name}.activation", op, (name,)))
+        self.builder.add(Node(f"{name}.activation", op, (value,)))
         return f"{name}.activation"
 
     def _turned(

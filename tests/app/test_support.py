@@ -113,12 +113,10 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
     ("attention", "attn_mask"): lambda: masked_attention("attn_mask"),
     ("attention", "use_gate"): lambda: attended(use_gate=True),
     ("attention", "attention_axes other than time"): lambda: attended(attention_axes=(1, 2)),
-    ("convolution", "channels_first"): lambda: sequential(layers.Conv1D(3, 2, data_format="channels_first")),
     ("convolution", "padding_mode other than zeros"): lambda: module(
         lambda self, x: self.c(x.transpose(1, 2)).transpose(1, 2),
         c=nn.Conv1d(3, 4, 3, padding=1, padding_mode="circular"),
     ),
-    ("pooling", "channels_first"): lambda: sequential(layers.MaxPooling1D(2, data_format="channels_first")),
     ("pooling", "ceil_mode"): lambda: module(
         lambda self, x: self.p(x.transpose(1, 2)).transpose(1, 2), p=nn.MaxPool1d(2, ceil_mode=True)
     ),

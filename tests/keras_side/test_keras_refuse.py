@@ -186,7 +186,7 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
     ),
     (
         "channels_first",
-        lambda: of_features(layers.GlobalMaxPooling1D("channels_first", name="it")),
+        lambda: of_features(layers.Flatten("channels_first", name="it")),
         ["'it'", "data_format='channels_first'", "'channels_last'"],
     ),
     ("half precision", half_precision, ["'it'", "dtype", "mixed_float16", "float64"]),
