@@ -60,8 +60,8 @@ SUPPORT: Sequence[Support] = (
         ("Attention", "AdditiveAttention", "MultiHeadAttention"),
         ("nn.MultiheadAttention",),
         "keys of their own, causal, with their scores, `output_shape`, under the masks of queries, values "
-        "and keys; torch's without masks",
-        ("attention_mask", "key_padding_mask", "attn_mask", "use_gate", "attention_axes other than time"),
+        "and keys and an `attention_mask`; torch's without masks",
+        ("key_padding_mask", "attn_mask", "use_gate", "attention_axes other than time"),
     ),
     Support(
         "convolution",

@@ -99,6 +99,8 @@ class SteppableValues:
             return "value", "of the target's side"
         if isinstance(op, ops.Dot):
             return None if op.axes[0] in (2, -1) else ("axes", op.axes)
+        if getattr(op, "has_attention_mask", False):
+            return "attention_mask", "which is of all steps"
         return ("causal", True) if getattr(op, "causal", False) else None
 
     @staticmethod

@@ -38,13 +38,16 @@ def examples() -> Iterator[Example]:
     rng = np.random.default_rng(6)
     for number, (op, shapes, kind) in enumerate(_settings(rng)):
         op = op.astype("float64")
-        inputs = tuple(_array(rng, shape, kind) for shape in shapes)
+        kinds = ["floats"] * (len(shapes) - 1) + ["mask"] if kind == "last mask" else [kind] * len(shapes)
+        inputs = tuple(_array(rng, *of) for of in zip(shapes, kinds, strict=True))
         label = f"{number}-{op.kind}-{'-'.join('x'.join(map(str, shape)) for shape in shapes)}"
         none: tuple[np.ndarray | None, ...] = (None,) * len(inputs)
         yield Example(label, op, inputs, none)
         some = tuple(
             rng.random(x.shape[:2]) < 0.7
-            if position in op.masked and (len(x.shape) == 2 or not isinstance(op, ops.Softmax))
+            if position in op.masked
+            and x.dtype != bool
+            and (len(x.shape) == 2 or not isinstance(op, ops.Softmax))
             else None
             for position, x in enumerate(inputs)
         )
@@ -106,6 +109,8 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield ops.Flatten(), (shape,), "floats"
     for op in _attentions(rng):
         yield op, ((N, T, I), (N, T, I)), "floats"
+        limited = dataclasses.replace(op, has_attention_mask=True)  # type: ignore[type-var]
+        yield limited, ((N, T, I), (N, T, I), (N, 1, T)), "last mask"
     yield ops.Dot(axes=(2, 2)), ((N, T, I), (N, T, I)), "floats"
     yield ops.Dot(axes=(1, 1), normalize=True), ((N, T, I), (N, T, I)), "floats"
     for op in _of_any_rank(rng, 2, I):

@@ -157,7 +157,7 @@ def _convolution(op: ops.Conv1D, widenings: Widenings) -> Taken:
 
 
 def _heads(op: ops.MultiHeadAttention, widenings: Widenings) -> Taken:
-    query, value, *key = widenings
+    (query, value, *key), _ = op.split(widenings)
     parts = {"query": query, "value": value, "key": key[0] if key else value}
     weights = {
         f"{part}_weight": widening.spread(getattr(op, f"{part}_weight"))
