@@ -458,6 +458,28 @@ def test_adapted_statistics_are_read(tmp_path: Path) -> None:
         assert_read(tmp_path / f"model{suffix}", [data], outputs_of(model, [data]))
 
 
+def test_dropout_says_nothing_of_a_row_of_padding_there(tmp_path: Path) -> None:
+    """In Keras 3 such a row weighs no value where there is a dropout; before, all of them alike."""
+    i = tokens()
+    x = embedded(i)
+    tf_keras.Model(i, layers.MultiHeadAttention(1, 3, dropout=0.2)(x, x)).save(tmp_path / "model.h5")
+    with pytest.raises(UnsupportedModelError, match=r"dropout=0\.2"):
+        keras_side.read(tmp_path / "model.h5")
+
+
+def test_an_attention_mask_is_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    q, v = tf_keras.Input((4, 3)), tf_keras.Input((5, 3))
+    mask = tf_keras.Input((4, 5), dtype="bool")
+    model = tf_keras.Model([q, v, mask], layers.MultiHeadAttention(2, 3)(q, v, attention_mask=mask))
+    arrays = [rng.normal(size=(3, size, 3)).astype("float32") for size in (4, 5)]
+    arrays.append(rng.random((3, 4, 5)) < 0.5)
+    arrays[-1][:, 1] = False
+    for suffix in (".h5", ".keras"):
+        randomized(model).save(tmp_path / f"model{suffix}")
+        assert_read(tmp_path / f"model{suffix}", arrays, outputs_of(model, arrays))
+
+
 def test_what_cannot_be_read_is_told_all_at_once(tmp_path: Path) -> None:
     f = tf_keras.Input((T, 3), batch_size=6)
     x = layers.Lambda(lambda x: x * 2, name="double")(f)
