@@ -203,7 +203,7 @@ def _with_ids(
             and consumers[node.name] <= TAKE_IDS
         ):
             node = dataclasses.replace(node, op=ops.ToIds())
-        if floats and type(node.op) in TAKE_IDS:
+        if type(node.op) in TAKE_IDS and source not in integers:
             if isinstance(node.op, ops.NotEqual) and origin not in of_ids:
                 number = Node(builder.free_name(f"{node.name}.constant"), _number(node.op.value, dtype), ())
                 yield number
