@@ -84,7 +84,7 @@ def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
 class _AllFloat64(TorchFunctionMode):
     """Computes in float64 where a module names float32."""
 
-    def __torch_function__(  # noqa: PLW3201
+    def __torch_function__(
         self,
         function: Callable,
         types: Any,
