@@ -16,7 +16,7 @@ from biport.compare.settings import (
     unreadable,
 )
 from biport.errors import BiportError, SettingDifference, SettingsError, WeightError
-from biport.graph import Graph
+from biport.graph import Graph, Node
 from biport.ops import Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport, summed_biases
@@ -54,16 +54,12 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
         SettingsError: layers compute something else than the graph's, all named at once; likewise.
     """
     check_settings_argument(settings)
-    written = {
-        node.name: (node.op, WRITERS.lookup(type(node.op), node.name)(node.op))
-        for node in graph.nodes
-        if node.op.weights()
-    }
+    written = {node.name: layer for node in graph.nodes if (layer := _filled_by(node)) is not None}
     layers = dict(_weighted(model, ""))
     problems = [f"the model has no layer {name!r}" for name in written if name not in layers]
     problems += [f"the graph has no weights for layer {name!r}" for name in layers if name not in written]
     for name in written.keys() & layers.keys():
-        wanted = [array.shape for array in written[name][1].weights]
+        wanted = [array.shape for array in written[name].weights]
         shapes = [tuple(variable.shape) for variable in layers[name].weights]
         if wanted != shapes:
             problems.append(f"layer {name!r} has the shapes {shapes}, the graph {wanted}")
@@ -73,9 +69,15 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
         differences = _differing(model, {name: layers[name] for name in written}, graph)
         if differences:
             raise SettingsError(f"model {model.name!r}", differences)
-    for name, (_, layer) in written.items():
+    for name, layer in written.items():
         set_weights(layers[name], layer, name)
     return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))
+
+
+def _filled_by(node: Node) -> WrittenLayer | None:
+    """What fills a node's layer; ``None`` for one without weights, and for constants, which are settings."""
+    written = WRITERS.lookup(type(node.op), node.name)(node.op) if node.op.weights() else None
+    return written if isinstance(written, WrittenLayer) else None
 
 
 def _differing(model: keras.Model, layers: Mapping[str, Any], graph: Graph) -> list[SettingDifference]:
