@@ -135,8 +135,7 @@ class _Traversal:
         op = node.op
         assert isinstance(op, ops.Reduction)
         known = self.masks if op.function == "any" else self.zeros
-        inputs = [self.graph.tensors[name] for name in node.inputs]
-        sums = op.function in SUMS_OF_ZEROS and not op.extreme and not op.mixes_rows(inputs)
+        sums = op.function in SUMS_OF_ZEROS and not op.extreme and 0 not in self._front(node)
         return sums and node.inputs[0] in known
 
     def _drops_ones(self, node: Node) -> bool:

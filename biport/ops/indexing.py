@@ -40,9 +40,8 @@ class Take(TensorOperation):
         return (Tensor((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype),)
 
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        # A table of fixed size has no rows, and along another axis than 0 those of the indices move.
-        of_rows = inputs[on_axis(self, self.axis, inputs[0]) > 0].shape
-        return bool(of_rows) and not isinstance(of_rows[0], int)
+        # A table of fixed size has no rows.
+        return on_axis(self, self.axis, inputs[0]) == 0 and not isinstance(inputs[0].shape[0], int)
 
 
 @final
@@ -73,6 +72,9 @@ class TakeAlongAxis(TensorOperation):
                 raise GraphError(f"{self.kind}: {x} and {indices} do not go together")
             shape.append(own if position != axis and other == 1 else other)
         return (Tensor(shape, x.dtype),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
         return on_axis(self, self.axis, inputs[0]) == 0
@@ -157,8 +159,8 @@ class TopK(TensorOperation):
         shape = (*x.shape[:axis], self.k, *x.shape[axis + 1 :])
         return Tensor(shape, x.dtype), Tensor(shape, "int64")
 
-    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        return on_axis(self, self.axis, inputs[0]) == 0
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
     @property
     def output_count(self) -> int:
@@ -175,7 +177,7 @@ class Ordering(TensorOperation):
         check_axes(self, self.axis)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
         return on_axis(self, self.axis, inputs[0]) == 0

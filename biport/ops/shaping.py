@@ -65,7 +65,7 @@ def _moves_rows(kept: Sequence[int | None]) -> bool:
 
 
 def _local(kept: Sequence[int | None], rank: int) -> Locality:
-    if rank < 2 or len(kept) < 2:
+    if rank < 2 or len(kept) < 2 or kept[0] != 0:
         return Locality.NONE
     steps = Locality.EVERY_STEP if kept[1] == 1 else Locality.NONE
     return steps | (Locality.EVERY_FEATURE if kept[-1] == rank - 1 else Locality.NONE)

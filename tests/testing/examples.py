@@ -38,7 +38,8 @@ def examples() -> Iterator[Example]:
     rng = np.random.default_rng(6)
     for number, (op, shapes, kind) in enumerate(_settings(rng)):
         op = op.astype("float64")
-        inputs = tuple(_array(rng, shape, kind) for shape in shapes)
+        kinds = kind.split()
+        inputs = tuple(_array(rng, shape, kinds[min(n, len(kinds) - 1)]) for n, shape in enumerate(shapes))
         label = f"{number}-{op.kind}-{'-'.join('x'.join(map(str, shape)) for shape in shapes)}"
         none: tuple[np.ndarray | None, ...] = (None,) * len(inputs)
         yield Example(label, op, inputs, none)
@@ -68,6 +69,7 @@ def _array(rng: np.random.Generator, shape: Sequence[int], kind: str) -> np.ndar
 
 
 Setting = tuple[ops.Op, Sequence[tuple[int, ...]], str]
+"""An op, the shapes of its inputs, and what is in them: one word for all, or one for each."""
 
 
 def _settings(rng: np.random.Generator) -> Iterator[Setting]:
@@ -108,6 +110,8 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield op, ((N, T, I), (N, T, I)), "floats"
     yield ops.Dot(axes=(2, 2)), ((N, T, I), (N, T, I)), "floats"
     yield ops.Dot(axes=(1, 1), normalize=True), ((N, T, I), (N, T, I)), "floats"
+    yield from _reductions()
+    yield from _lookups()
     for op in _of_any_rank(rng, 2, I):
         yield ops.TimeDistributed(layer=op), ONE, "floats"
     for op in (*_of_any_rank(rng, 3, A, I), lstm(rng, I, H), ops.GlobalMaxPooling1D(), ops.Flatten()):
@@ -158,6 +162,38 @@ def _shaping(rank: int, shape: Sequence[int]) -> Iterator[ops.Op]:
         yield ops.Slice(items=((None, None, 1),) * axis + ((1, None, 1),))
         yield ops.Unstack(count=shape[axis], axis=axis)
     yield ops.ExpandDims(axes=(-1,))
+
+
+def _reductions() -> Iterator[Setting]:
+    """Of ``(N, T, I)`` and ``(N, T, A, I)``."""
+    for axes in ((1,), (2,), (0,), (1, 2), (-1, 0)):
+        for function in ("sum", "prod", "max", "mean", "std", "logsumexp"):
+            yield ops.Reduction(function=function, axes=axes, keepdims=axes != (1,)), ONE, "floats"
+        yield ops.Reduction(function="any", axes=axes, keepdims=True), ONE, "mask"
+    for axes in ((2,), (3,), (1, 3)):
+        yield ops.Reduction(function="norm", axes=axes), SHAPES[4], "floats"
+    yield ops.Reduction(function="sum", axes=()), ONE, "ids"
+    for axis in (0, 1, 2):
+        yield ops.ArgReduction(function="argmin", axis=axis), ONE, "ids"
+        yield ops.CumulativeSum(axis=axis), ONE, "floats"
+        yield ops.LogSoftmax(axis=axis), ONE, "floats"
+        yield ops.Softmax(axis=(axis, 0) if axis else 0), ONE, "floats"
+        yield ops.TopK(k=2, axis=axis), ONE, "floats"
+        yield ops.Sort(axis=axis, descending=True), ONE, "floats"
+        yield ops.ArgSort(axis=axis), ONE, "ids"
+    yield ops.TimeDistributed(layer=ops.Softmax(axis=0)), ONE, "floats"
+
+
+def _lookups() -> Iterator[Setting]:
+    """By integers."""
+    yield ops.Take(axis=0), ((T, I), (N, T)), "floats ids"
+    yield ops.Take(axis=2), ((N, T, I), (N, T)), "floats ids"
+    for axis in (0, 1, 2):
+        if axis:
+            yield ops.TakeAlongAxis(axis=axis), ((N, T, I), (N, T, I)), "floats ids"
+    yield ops.TakeAlongAxis(axis=2), ((N, T, I), (N, T, 1)), "mask ids"
+    yield ops.StepAt(), ((N, T, I), (N,)), "floats ids"
+    yield ops.OneHot(num_classes=A), ((N, T),), "ids"
 
 
 def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
