@@ -16,7 +16,7 @@ from biport.compare.settings import (
     unreadable,
 )
 from biport.errors import BiportError, SettingDifference, SettingsError, WeightError
-from biport.graph import Graph, Node
+from biport.graph import Graph
 from biport.ops import Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport, summed_biases
@@ -54,7 +54,12 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
         SettingsError: layers compute something else than the graph's, all named at once; likewise.
     """
     check_settings_argument(settings)
-    written = {node.name: layer for node in graph.nodes if (layer := _filled_by(node)) is not None}
+    written = {
+        node.name: layer
+        for node in graph.nodes
+        if isinstance(layer := WRITERS.lookup(type(node.op), node.name)(node.op), WrittenLayer)
+        if layer.weights
+    }
     layers = dict(_weighted(model, ""))
     problems = [f"the model has no layer {name!r}" for name in written if name not in layers]
     problems += [f"the graph has no weights for layer {name!r}" for name in layers if name not in written]
@@ -72,12 +77,6 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
     for name, layer in written.items():
         set_weights(layers[name], layer, name)
     return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))
-
-
-def _filled_by(node: Node) -> WrittenLayer | None:
-    """What fills a node's layer; ``None`` for one without weights, and for constants, which are settings."""
-    written = WRITERS.lookup(type(node.op), node.name)(node.op) if node.op.weights() else None
-    return written if isinstance(written, WrittenLayer) else None
 
 
 def _differing(model: keras.Model, layers: Mapping[str, Any], graph: Graph) -> list[SettingDifference]:
@@ -126,3 +125,7 @@ def set_weights(layer: Any, written: WrittenLayer, owner: str) -> None:
         raise WeightError(f"layer {owner!r}: its weights have the shapes {shapes}, the graph's {wanted}")
     # Not np.ascontiguousarray, which makes a vector of a scalar.
     layer.set_weights([np.asarray(array, order="C") for array in written.weights])
+    for part in layer._flatten_layers():
+        # A Normalization computes with copies of its statistics.
+        if hasattr(part, "finalize_state"):
+            part.finalize_state()

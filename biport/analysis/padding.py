@@ -13,6 +13,7 @@ from biport import ops
 from biport.dims import letters_in
 from biport.graph import Graph, Node
 from biport.ops import INTEGERS, Locality
+from biport.ops.attention import Attends
 
 Axes = tuple[int, ...]
 """The axes of a value that are time; none where padding does not show at all."""
@@ -112,6 +113,9 @@ class _Traversal:
 
     def _attended(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         """The padding gets no weight under a mask of the values, in a `MultiHeadAttention` or of the keys."""
+        assert isinstance(node.op, Attends)
+        if node.op.has_attention_mask:
+            return None
         queries, values = axes[0], axes[1]
         if any(time != values for time in axes[1:]):
             return None
@@ -135,7 +139,8 @@ class _Traversal:
         op = node.op
         assert isinstance(op, ops.Reduction)
         known = self.masks if op.function == "any" else self.zeros
-        sums = op.function in SUMS_OF_ZEROS and not op.extreme and 0 not in self._front(node)
+        inputs = [self.graph.tensors[name] for name in node.inputs]
+        sums = op.function in SUMS_OF_ZEROS and not op.extreme and not op.mixes_rows(inputs)
         return sums and node.inputs[0] in known
 
     def _drops_ones(self, node: Node) -> bool:

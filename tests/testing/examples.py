@@ -45,7 +45,9 @@ def examples() -> Iterator[Example]:
         yield Example(label, op, inputs, none)
         some = tuple(
             rng.random(x.shape[:2]) < 0.7
-            if position in op.masked and (len(x.shape) == 2 or not isinstance(op, ops.Softmax))
+            if position in op.masked
+            and x.dtype != bool
+            and (len(x.shape) == 2 or not isinstance(op, ops.Softmax))
             else None
             for position, x in enumerate(inputs)
         )
@@ -108,6 +110,8 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield ops.Flatten(), (shape,), "floats"
     for op in _attentions(rng):
         yield op, ((N, T, I), (N, T, I)), "floats"
+        limited = dataclasses.replace(op, has_attention_mask=True)  # type: ignore[type-var]
+        yield limited, ((N, T, I), (N, T, I), (N, 1, T)), "floats floats mask"
     yield ops.Dot(axes=(2, 2)), ((N, T, I), (N, T, I)), "floats"
     yield ops.Dot(axes=(1, 1), normalize=True), ((N, T, I), (N, T, I)), "floats"
     yield from _reductions()
@@ -217,6 +221,8 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
         numbers: Any = {name: normal(rng, size) for name in ("weight", "bias", "mean")}
         yield ops.BatchNormalization(size=size, axis=axis, variance=normal(rng, size) ** 2, **numbers)
         yield ops.LayerNormalization(axes=(axis,), weight=normal(rng, size), bias=normal(rng, size))
+        yield ops.GroupNormalization(groups=1, axis=axis, weight=normal(rng, size), bias=normal(rng, size))
+        yield ops.Normalization(axes=(axis,), mean=normal(rng, size), variance=normal(rng, size) ** 2)
         yield ops.Softmax(axis=axis - rank)
     yield ops.PReLU(alpha=normal(rng, *sizes))
     yield ops.PReLU(alpha=normal(rng, *[1] * (rank - 1)))
@@ -225,6 +231,15 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
     yield ops.LayerNormalization(axes=every, weight=None, bias=None)
     yield from (ops.UnitNormalization(axes=(axis,)) for axis in every)
     yield ops.UnitNormalization(axes=every)
+    if rank > 2:
+        yield ops.GroupNormalization(groups=sizes[-1], weight=None, bias=normal(rng, sizes[-1]))
+        yield ops.GroupNormalization(groups=sizes[-1], weight=None, bias=None)
+    yield ops.Normalization(axes=(), invert=True, mean=normal(rng), variance=np.asarray(normal(rng) ** 2))
+    yield ops.Normalization(axes=every, mean=normal(rng, sizes[-1]), variance=normal(rng, sizes[-1]) ** 2)
+    yield ops.RMSNormalization(weight=normal(rng, *sizes[-2:]))
+    yield ops.RMSNormalization(weight=normal(rng, sizes[-1]))
+    yield ops.Rescaling(scale=0.5, offset=2.0)
+    yield ops.Rescaling(scale=tuple(range(1, sizes[-1] + 1)))
     yield ops.Softmax(axis=every[-2:])
 
 
