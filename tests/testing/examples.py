@@ -157,7 +157,7 @@ def _shaping(rank: int, shape: Sequence[int]) -> Iterator[ops.Op]:
         yield ops.ExpandDims(axes=(axis,))
         yield ops.Repeat(repeats=2, axis=axis)
         yield ops.Flip(axes=(axis,))
-        yield ops.Roll(shift=2, axis=axis)
+        yield ops.Roll(shift=1, axis=axis)
         pairs = [(0, 0)] * rank
         pairs[axis] = (1, 0)
         yield ops.Pad(widths=tuple(pairs))
