@@ -10,7 +10,7 @@ import numpy as np
 
 from biport.errors import GraphError, UnsupportedError
 from biport.ops.base import Locality, Op, parameter
-from biport.ops.checks import check_array, check_choice, check_number, floats, need, take
+from biport.ops.checks import check_array, check_choice, check_number, floats, need, on_axes, take
 from biport.ops.tensor import FLOATS, Tensor
 
 ACTIVATIONS = (
