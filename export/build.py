@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.analysis.rows import where_rows_meet
 from biport.analysis.undefined import may_be_nan
 from biport.errors import InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph
@@ -34,6 +35,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
     _check_choice("contract", contract, (None, *CONTRACTS))
     _check(graph)
     digest = graph.digest()
+    mixer = where_rows_meet(graph)
     graph = Graph(tuple(distinct_axes(graph.inputs)), graph.nodes, graph.outputs, graph.origin)
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs})
@@ -65,6 +67,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
         )
         | {"biport.lowering": lowering}
         | ({} if contract is None else {"biport.contract": contract})
+        | ({} if mixer is None else {"biport.rows_meet": mixer.name})
     )
     return model, builder.notes
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from biport import ops
+from biport.errors import UnsupportedError
 from biport.ops import Op
 from biport.registry import Registry
 from keras_side.masks import Mask, stop_mask
@@ -59,6 +60,18 @@ READERS: Registry[str, LayerReader] = Registry("Keras layer")
 Written: TypeAlias = WrittenLayer | WrittenOperation
 WRITERS: Registry[type[Op], Callable[..., Written]] = Registry("op of the Keras writer")
 writes = WRITERS.register
+
+
+def written_layer(op: Op, owner: str) -> WrittenLayer:
+    """An op that Keras has a layer for.
+
+    Raises:
+        UnsupportedError: it has an operation, or nothing.
+    """
+    written = WRITERS.lookup(type(op), owner)(op)
+    if not isinstance(written, WrittenLayer):
+        raise UnsupportedError(owner, "layer", op.kind, "ops that are layers in Keras")
+    return written
 
 
 def reads(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from biport.dims import Dim, bound
+from biport.analysis.rows import where_rows_meet
+from biport.dims import bound
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.inputs import check_inputs, letters
@@ -27,8 +28,8 @@ def run(
 ) -> list[np.ndarray]:
     """The outputs of a Keras model, in inference mode, on the CPU.
 
-    An empty batch gives empty outputs, which Keras itself cannot compute; outputs that are not empty even
-    then, such as a sum over the rows, it cannot be had for.
+    An empty batch gives empty outputs, which Keras itself cannot compute; outputs that rows meet in, such as
+    a sum over them, it cannot be had for.
 
     Args:
         model: a live model.
@@ -37,7 +38,8 @@ def run(
         compiled: run it by ``predict_on_batch``, which pays where a model is run many times.
 
     Raises:
-        InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run.
+        InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run,
+            nor can it a model in which rows meet over no rows.
     """
     import keras
 
@@ -51,24 +53,24 @@ def run(
     if not empty:
         return outputs
     sizes = letters(graph.inputs, arrays)
-    return [
-        _empty(graph.tensors[name].shape, sizes, x) for name, x in zip(graph.outputs, outputs, strict=True)
-    ]
+    return [_empty(graph, name, sizes, x) for name, x in zip(graph.outputs, outputs, strict=True)]
 
 
-def _empty(shape: Sequence[Dim], sizes: Mapping[str, int], x: np.ndarray) -> np.ndarray:
+def _empty(graph: Graph, name: str, sizes: Mapping[str, int], x: np.ndarray) -> np.ndarray:
     """An output over no rows, given the one over one row.
 
     Raises:
-        InputError: it has elements all the same.
+        InputError: it has elements all the same, and rows meet on the way to it.
     """
-    dims = bound(tuple(shape), sizes)
+    dims = bound(graph.tensors[name].shape, sizes)
     known = [dim if isinstance(dim, int) else size for dim, size in zip(dims, x.shape, strict=True)]
-    if 0 not in known:
+    if 0 in known:
+        return np.zeros(known, x.dtype)
+    if (node := where_rows_meet(graph)) is not None:
         raise InputError(
-            "Keras cannot run a model over no rows (N = 0) whose outputs have elements even then"
+            f"Keras cannot run a model over no rows (N = 0) in which they meet, in {node.name!r}"
         )
-    return np.zeros(known, x.dtype)
+    return x
 
 
 def call(model: keras.Model, tensors: Sequence[Any]) -> list[Any]:

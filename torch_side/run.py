@@ -91,9 +91,19 @@ def as_tensors(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[torch.Te
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where its parameters are; the CPU where it has none."""
-    first = next(module.parameters(), None)
+    """Where its parameters are, or its buffers; the CPU where it has none."""
+    first = next(_arrays(module), None)
     return torch.device("cpu") if first is None else first.device
+
+
+def first_float(module: nn.Module) -> torch.Tensor | None:
+    """A parameter, or else a buffer, of floats, whose dtype is the module's; ``None`` where it has none."""
+    return next((part for part in _arrays(module) if part.is_floating_point()), None)
+
+
+def _arrays(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
 
 
 def call(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -111,9 +121,9 @@ def call(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[torch.Tenso
 def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:
     """The module's inputs in its present dtype, which ``module.double()`` may have changed since writing.
 
-    A module without parameters has no dtype: there the arrays keep theirs.
+    A module without parameters and buffers has no dtype: there the arrays keep theirs.
     """
-    first = next((part for part in module.parameters() if part.is_floating_point()), None)
+    first = first_float(module)
     own = None if first is None else str(first.dtype).removeprefix("torch.")
     values = []
     for value, array in zip(module.input_values, arrays, strict=False):

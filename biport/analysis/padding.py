@@ -13,6 +13,7 @@ from biport import ops
 from biport.dims import letters_in
 from biport.graph import Graph, Node
 from biport.ops import INTEGERS, Locality
+from biport.ops.attention import Attends
 
 Axes = tuple[int, ...]
 """The axes of a value that are time; none where padding does not show at all."""
@@ -112,6 +113,9 @@ class _Traversal:
 
     def _attended(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         """The padding gets no weight under a mask of the values, in a `MultiHeadAttention` or of the keys."""
+        assert isinstance(node.op, Attends)
+        if node.op.has_attention_mask:
+            return None
         queries, values = axes[0], axes[1]
         if any(time != values for time in axes[1:]):
             return None

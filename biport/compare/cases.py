@@ -115,7 +115,8 @@ def random_inputs(
 
     Integers are padded where the mask is false, floats only where ``padding`` says with what, and booleans
     are the mask. Each input has a mask of its own, of the same patterns, over its second axis, whatever its
-    rank; sizes that are fixed stay, that of the batch too.
+    rank; booleans of more than two dimensions have one over the last axis too, another for every row of it.
+    Sizes that are fixed stay, that of the batch too.
 
     Args:
         values: what the inputs are.
@@ -144,6 +145,10 @@ def random_inputs(
             array = _ids(shape, valid, bound, 0 if number is None else int(number), rng)
         elif value.dtype == "bool":
             array = _over(valid, shape)
+            if len(shape) > 2 and lengths is None:
+                # An attention mask: each query looks at steps of its own.
+                rows = int(np.prod(shape[:-1]))
+                array = array & valid_steps(patterns, rows, shape[-1], rng).reshape(shape)
         else:
             array = rng.normal(size=shape)
             if number is not None and len(shape) > 1:

@@ -74,6 +74,9 @@ class TakeAlongAxis(TensorOperation):
             shape.append(own if position != axis and other == 1 else other)
         return (Tensor(shape, x.dtype),)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
         return on_axis(self, self.axis, inputs[0]) == 0
 
@@ -157,6 +160,9 @@ class TopK(TensorOperation):
         shape = (*x.shape[:axis], self.k, *x.shape[axis + 1 :])
         return Tensor(shape, x.dtype), Tensor(shape, "int64")
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
         return on_axis(self, self.axis, inputs[0]) == 0
 
@@ -175,7 +181,7 @@ class Ordering(TensorOperation):
         check_axes(self, self.axis)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
         return on_axis(self, self.axis, inputs[0]) == 0

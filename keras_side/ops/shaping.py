@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from biport import ops
+from biport.dims import Dim
 from biport.ops.shaping import turned
 from keras_side.records import WrittenOperation
 from keras_side.registry import writes
@@ -15,13 +16,18 @@ from keras_side.registry import writes
 @writes(ops.ReshapeTo)
 def write_reshape_to(op: ops.ReshapeTo) -> WrittenOperation:
     """Write ``keras.ops.reshape``."""
+    return reshaped(op.shape)
+
+
+def reshaped(shape: Sequence[Dim]) -> WrittenOperation:
+    """A reshape to sizes of which one may be -1."""
 
     def apply(x: Any, dims: Any = ()) -> Any:
         import keras
 
         return keras.ops.reshape(x, tuple(dims))
 
-    return WrittenOperation(apply, op.shape)
+    return WrittenOperation(apply, shape)
 
 
 @writes(ops.PermuteDims)

@@ -9,6 +9,7 @@ from functools import reduce
 from typing import Any
 
 from biport.dims import letter, plain
+from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.inputs import check_letters
 from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent
@@ -117,21 +118,47 @@ def _attended(node: Node, layer: Any, inputs: Sequence[Any], values: Mapping, dt
     """Call an attention; its masks are said in full."""
     op = node.op
     assert isinstance(op, Attends)
-    refuse_weighted_padding(f"node {node.name!r}", op, node.masks[1] is not None, dtype)
+    owner = f"node {node.name!r}"
+    inputs, attention_mask = op.split(inputs)
+    limited = node.masks[1] is not None or attention_mask is not None
+    refuse_weighted_padding(owner, op, limited, dtype)
     options: dict[str, Any] = {}
+    if attention_mask is not None:
+        _check_attention_mask(owner, node, len(attention_mask.shape))
     if op.causal:
         options["use_causal_mask"] = True
     if op.return_scores:
         options["return_attention_scores"] = True
-    masks = [None if mask is None else values[mask] for mask in node.masks]
+    masks = [None if mask is None else values[mask] for mask in node.masks[: len(inputs)]]
     if not isinstance(op, MultiHeadAttention):
-        return layer(inputs, mask=masks, **options)
+        if attention_mask is not None:
+            masks[1] = attention_mask
+        return layer(list(inputs), mask=masks, **options)
+    if attention_mask is not None:
+        options["attention_mask"] = attention_mask
     # That of the queries cannot be given; see `keras_side.writing.carried_masks`.
     for position, name in enumerate(("value_mask", "key_mask")[: len(inputs) - 1], start=1):
         if masks[position] is None and _carries_mask(inputs[position]):
             masks[position] = _every_step(inputs[position], f"{node.name}_all_steps_{position}")
         options[name] = masks[position]
     return layer(*inputs, **{key: value for key, value in options.items() if value is not None})
+
+
+def _check_attention_mask(owner: str, node: Node, rank: int) -> None:
+    """Refuse an attention mask that Keras 3.15 cannot take beside what else limits the queries.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    op = node.op
+    assert isinstance(op, Attends)
+    if not isinstance(op, MultiHeadAttention) and (op.causal or node.masks[1] is not None):
+        # Keras has it in place of the values' mask, and meets causality with masks (N, T) alone.
+        supported = "one without a mask of the values, and not causal"
+        raise UnsupportedError(owner, "attention_mask", f"for {op.kind}", supported)
+    if rank == 4 and any(node.masks):
+        supported = "(N, S, T) beside masks of queries, values or keys"
+        raise UnsupportedError(owner, "attention_mask", "of (N, P, S, T)", supported)
 
 
 def _carries_mask(tensor: Any) -> bool:
@@ -189,7 +216,7 @@ def _operations(outputs: Sequence[Any], known: set[int]) -> list[Any]:
     def follow(tensor: Any) -> None:
         if not isinstance(tensor, keras.KerasTensor) or id(tensor) in known:
             return
-        operation, node_index, _ = tensor._keras_history
+        operation, node_index, _ = tensor._keras_history  # type: ignore[attr-defined]
         if id(operation) not in ordered:
             for source in operation._inbound_nodes[node_index].input_tensors:
                 follow(source)

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
-from biport.dims import product, quotient
+from biport.dims import Dim, product, quotient
 from biport.graph import Graph, Node
 from biport.ops import FLOATS, Reshape, ReshapeTo, Tensor
+from keras_side.ops.shaping import reshaped
+from keras_side.registry import WRITERS, Written
 
 
-def keras_reshape(node: Node, graph: Graph) -> Node:
-    """The node, one that reshapes without more sizes to compute than it needs.
+def in_words_of_keras(node: Node, graph: Graph) -> tuple[Node, Written]:
+    """The node with the op that Keras has for it, and that op written.
 
     Example:
         >>> from biport.graph import Value
         >>> heads = Node("heads", ReshapeTo(shape=("N", "T", 2, 3)), ("x",))
         >>> graph = Graph((Value("x", ("N", "T", 6), "float32"),), (heads,), ("heads",))
-        >>> keras_reshape(heads, graph).op
+        >>> in_words_of_keras(heads, graph)[0].op
         Reshape(target_shape=(-1, 2, 3))
     """
-    if not isinstance(node.op, ReshapeTo):
-        return node
-    x = graph.tensors[node.inputs[0]]
-    shape = node.op.with_rest(x)
-    layer = _layer(Tensor(shape, x.dtype), x)
-    return dataclasses.replace(node, op=layer or ReshapeTo(shape=shape))
+    if isinstance(node.op, ReshapeTo):
+        x = graph.tensors[node.inputs[0]]
+        shape = node.op.with_rest(x)
+        layer = _layer(shape, x)
+        if layer is None:
+            return node, reshaped(shape)
+        node = dataclasses.replace(node, op=layer)
+    return node, WRITERS.lookup(type(node.op), f"node {node.name!r}")(node.op)
 
 
-def _layer(wanted: Tensor, x: Tensor) -> Reshape | None:
+def _layer(shape: Sequence[Dim], x: Tensor) -> Reshape | None:
     """Keras' layer, which leaves the batch as it is and can have one other size that varies."""
-    if len(x.shape) < 2 or len(wanted.shape) < 2 or x.dtype not in FLOATS:
+    if len(x.shape) < 2 or len(shape) < 2 or x.dtype not in FLOATS:
         return None
-    (batch, *sizes), (own, *rest) = wanted.shape, x.shape
+    (batch, *sizes), (own, *rest) = shape, x.shape
     varying = [dim for dim in sizes if not isinstance(dim, int)]
     known = product([dim for dim in sizes if isinstance(dim, int)])
     if isinstance(batch, int) or batch != own or not known or len(varying) != 1:

@@ -44,7 +44,7 @@ def write_expand_dims(op: ops.ExpandDims, writer: GraphWriter, inputs: Inputs, m
     x, rank = inputs[0], writer.rank() + len(op.axes)
     for axis in sorted(axis % rank for axis in op.axes):
         x = writer.method("unsqueeze", x, axis)
-    return (x,)
+    return (x if op.axes else _itself(writer, x),)
 
 
 @writes(ops.Squeeze)
@@ -53,6 +53,8 @@ def write_squeeze(op: ops.Squeeze, writer: GraphWriter, inputs: Inputs, masks: M
     x = writer.tensor()
     if any(x.shape[axis] != 1 for axis in op.axes):
         return (_shaped(writer, "reshape", inputs[0], op.shape_of(x)),)
+    if not op.axes:
+        return (_itself(writer, inputs[0]),)
     axes = op.axes[0] if len(op.axes) == 1 else op.axes
     return (writer.method("squeeze", inputs[0], axes),)
 
@@ -104,11 +106,12 @@ def write_pad(op: ops.Pad, writer: GraphWriter, inputs: Inputs, masks: Masks) ->
     Torch does the latter for floats of some ranks alone.
     """
     (x,) = inputs
+    if all(pair == (0, 0) for pair in op.widths):
+        return (_itself(writer, x),)
     if op.mode == "constant":
         # The last axis first.
-        moved = [axis for axis, pair in enumerate(op.widths) if pair != (0, 0)]
-        pairs = op.widths[min(moved, default=0) :][::-1] if moved else ()
-        widths = writer.sizes([width for pair in pairs for width in pair])
+        first = next(axis for axis, pair in enumerate(op.widths) if pair != (0, 0))
+        widths = writer.sizes([width for pair in reversed(op.widths[first:]) for width in pair])
         value = bool(op.value) if writer.tensor().dtype == "bool" else op.value
         return (writer.call(torch.nn.functional.pad, x, widths, value=value),)
     for axis, (front, behind) in enumerate(op.widths):
@@ -148,7 +151,7 @@ def write_slice(op: ops.Slice, writer: GraphWriter, inputs: Inputs, masks: Masks
         x = writer.method("flip", x, *backwards)
     index = tuple(_index(writer, item) for item in op.items)
     if all(item == slice(None) for item in index):
-        return (x,)
+        return (x if backwards else _itself(writer, x),)
     return (writer.call(operator.getitem, x, index[0] if len(index) == 1 else index),)
 
 
@@ -160,6 +163,11 @@ def _index(writer: GraphWriter, item: int | Cut | None) -> Any:
     return slice(*bounds, step if step != 1 else None)
 
 
+def _itself(writer: GraphWriter, x: fx.Node) -> fx.Node:
+    """``x[...]``: nothing to do, which is a statement all the same."""
+    return writer.call(operator.getitem, x, ...)
+
+
 @writes(ops.Stack)
 def write_stack(op: ops.Stack, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.stack([a, b], dim=1)``."""
@@ -168,12 +176,10 @@ def write_stack(op: ops.Stack, writer: GraphWriter, inputs: Inputs, masks: Masks
 
 @writes(ops.Split)
 def write_split(op: ops.Split, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
-    """``torch.split(x, [4, 4], dim=-1)``."""
+    """``x.split([4, 4], -1)``."""
     axis = op.axis % writer.rank()
     parts = [part.shape[axis] for part in op.infer([writer.tensor()])]
-    return _each(
-        writer, writer.call(torch.split, inputs[0], list(writer.sizes(parts)), dim=op.axis), len(parts)
-    )
+    return _each(writer, writer.method("split", inputs[0], list(writer.sizes(parts)), op.axis), len(parts))
 
 
 @writes(ops.Unstack)
@@ -181,7 +187,7 @@ def write_unstack(op: ops.Unstack, writer: GraphWriter, inputs: Inputs, masks: M
     """``x.unbind(1)``; along a size that varies a split, which must come out even."""
     if isinstance(writer.tensor().shape[op.axis], int):
         return _each(writer, writer.method("unbind", inputs[0], op.axis), op.count)
-    parts = _each(writer, writer.call(torch.split, inputs[0], [1] * op.count, dim=op.axis), op.count)
+    parts = _each(writer, writer.method("split", inputs[0], [1] * op.count, op.axis), op.count)
     return tuple(writer.method("squeeze", part, op.axis) for part in parts)
 
 

@@ -132,9 +132,9 @@ class GraphWriter:
         """Call a function such as `torch.sigmoid`."""
         return self._emit("call_function", function, args, kwargs)
 
-    def method(self, name: str, *args: Any) -> fx.Node:
+    def method(self, name: str, *args: Any, **kwargs: Any) -> fx.Node:
         """Call a method of the first argument: ``x.transpose(1, 2)``."""
-        return self._emit("call_method", name, args, {})
+        return self._emit("call_method", name, args, kwargs)
 
     def as_tensor(self, position: int = 0) -> fx.Node:
         """An input of the node being written; a constant that is a number becomes `torch.tensor` of it."""

@@ -28,8 +28,14 @@ class Ported(fx.GraphModule):
 
     @property
     def code(self) -> str:
-        """The source of ``forward``, without the statements by which torch.fx frees what it is done with."""
-        return re.sub(r";  (\w+ = )+None$", "", super().code, flags=re.MULTILINE)
+        """The source of ``forward``, without the statements by which torch.fx frees what it is done with.
+
+        Slices are written as a person does, ``x[:, -1]``.
+        """
+        code = re.sub(r";  (\w+ = )+None$", "", super().code, flags=re.MULTILINE)
+        code = re.sub(r"slice\(([^(),]+), ([^(),]+), ([^(),]+)\)", _cut, code)
+        code = re.sub(r"\[\(([^()]*)\)\]", r"[\1]", code)
+        return re.sub(r"\[([^\[\]]*)\bEllipsis\b", r"[\1...", code)
 
     @property
     def input_values(self) -> tuple[Value, ...]:
@@ -55,6 +61,12 @@ class Ported(fx.GraphModule):
     def paths(self) -> dict[str, str]:
         """Where the module of each graph node is: ``{node name: submodule path}``."""
         return self.meta["paths"]
+
+
+def _cut(written: re.Match[str]) -> str:
+    """``slice(1, None, None)`` as ``1:``."""
+    start, stop, step = ("" if part == "None" else part for part in written.groups())
+    return f"{start}:{stop}" + (f":{step}" if step else "")
 
 
 @dataclass(frozen=True)
