@@ -7,6 +7,7 @@ Before Keras tensors, ``tf.keras`` recorded each operation of a graph as a ``Ten
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -220,8 +221,10 @@ def _attribute(value: Any) -> Any:
             return int(number)
         case {"type": kind}:
             return TYPES.get(kind, kind)
-        case {"f": number} | {"b": number} | {"s": number}:
+        case {"f": number} | {"b": number}:
             return number
+        case {"s": str(text)}:
+            return base64.b64decode(text).decode()
     return value
 
 
