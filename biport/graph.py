@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biport.dims import LARGEST, bound, plain, sizes
-from biport.errors import GraphError
+from biport.errors import GraphError, UnsupportedError
 from biport.ops import Dim, Op, Tensor, same_bits, same_dim
 
 
@@ -274,6 +274,9 @@ def _check(graph: Graph) -> dict[str, Tensor]:
             outputs = node.op.infer([_find(tensors, name) for name in node.inputs])
         except GraphError as error:
             raise GraphError(f"{owner}: {error}") from error
+        except UnsupportedError as problem:
+            label = f"{owner} ({problem.owner})"
+            raise UnsupportedError(label, problem.setting, problem.value, problem.supported) from problem
         if len(outputs) != len(node.outputs):
             raise GraphError(
                 f"{owner}: {node.op.kind} gives {len(outputs)} outputs, {len(node.outputs)} are named"

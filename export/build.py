@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.analysis.rows import where_rows_meet
 from biport.analysis.undefined import may_be_nan
 from biport.errors import InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph
@@ -20,6 +21,7 @@ from export.onnx.builder import IR_VERSION, OPSET, Builder, typed
 from export.onnx.lazy_value import LazyValue
 from export.onnx.lowering import LOWERINGS
 from export.onnx.site import Site
+from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import CONTRACTS, StepLayouts
 from export.publish import PRODUCER, metadata
 from export.registry import WRITERS
@@ -33,6 +35,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
     _check_choice("contract", contract, (None, *CONTRACTS))
     _check(graph)
     digest = graph.digest()
+    mixer = where_rows_meet(graph)
     graph = Graph(tuple(distinct_axes(graph.inputs)), graph.nodes, graph.outputs, graph.origin)
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs})
@@ -64,6 +67,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
         )
         | {"biport.lowering": lowering}
         | ({} if contract is None else {"biport.contract": contract})
+        | ({} if mixer is None else {"biport.rows_meet": mixer.name})
     )
     return model, builder.notes
 
@@ -98,6 +102,7 @@ def _values(
         value.name: LazyValue(value.tensor, lambda written=inputs[value.name]: written)
         for value in graph.inputs
     }
+    sizes = RuntimeSizes(builder, graph.inputs, inputs)
     undefined = may_be_nan(graph)
     for node in graph.nodes:
         site = Site(
@@ -107,6 +112,7 @@ def _values(
             masks=[None if mask is None else values[mask] for mask in node.masks],
             output_tensors=[graph.tensors[name] for name in node.outputs],
             layouts=layouts,
+            sizes=sizes,
             lowering=lowering,
             may_be_nan=not undefined.isdisjoint(node.inputs),
         )

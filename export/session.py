@@ -134,10 +134,14 @@ class Session:
 
         Raises:
             InputError: as for `run`, from the row at fault on; texts for a file without a vocabulary; a model
-                of several inputs; or a row that a model of fixed length does not take.
+                of several inputs, or one in which rows meet; or a row that a model of fixed length does not
+                take.
         """
         if isinstance(rows, str):
             raise InputError("predict takes several rows, found one text; put it in a list")
+        mixer = self.metadata.get("biport.rows_meet")
+        if mixer is not None:
+            raise InputError(f"{self.path}: the rows of a batch meet in {mixer!r}; use run, batch by batch")
         workers = streams.default_workers(self.device, self.threads) if workers is None else workers
         streams.check_numbers(window=window, tokens=tokens, workers=workers)
         session = self._session if workers == 1 else self._narrow

@@ -33,6 +33,7 @@ from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
 from keras_side.operations.registry import MADE
 from keras_side.operations.terms import TAKE_IDS
+from keras_side.ops.source import SIZED
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.config_entries import named
 from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
@@ -103,7 +104,7 @@ def read_file(file: ModelFile) -> Graph:
 def readable_ops() -> set[type[ops.Op]]:
     """The ops that a graph may have which was read from Keras: those of layers, operations and masks."""
     layers = {READERS.lookup(name, name).op for name in READERS}
-    return layers | {*MADE, *MASK_OPS}
+    return layers | {*MADE, *MASK_OPS, *SIZED}
 
 
 @contextlib.contextmanager

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from biport.analysis.rows import where_rows_meet
+from biport.dims import bound
 from biport.errors import InputError
 from biport.graph import Graph
-from biport.inputs import check_inputs
+from biport.inputs import check_inputs, letters
 from keras_side.read import read
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ def run(
 ) -> list[np.ndarray]:
     """The outputs of a Keras model, in inference mode, on the CPU.
 
-    An empty batch gives empty outputs, which Keras itself cannot compute.
+    An empty batch gives empty outputs, which Keras itself cannot compute; outputs that rows meet in, such as
+    a sum over them, it cannot be had for.
 
     Args:
         model: a live model.
@@ -35,18 +38,39 @@ def run(
         compiled: run it by ``predict_on_batch``, which pays where a model is run many times.
 
     Raises:
-        InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run.
+        InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run,
+            nor can it a model in which rows meet over no rows.
     """
     import keras
 
-    arrays = check_inputs(read(model) if graph is None else graph, inputs)
+    graph = read(model) if graph is None else graph
+    arrays = check_inputs(graph, inputs)
     if any(0 in array.shape[1:] for array in arrays):
         raise InputError("Keras cannot run a model over no time steps (T = 0)")
-    batch = len(arrays[0])
-    if batch == 0:
-        arrays = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
-    flat = call(model, arrays)
-    return [np.asarray(keras.ops.convert_to_numpy(output))[:batch] for output in flat]
+    empty = len(arrays[0]) == 0
+    filled = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays] if empty else arrays
+    outputs = [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, filled)]
+    if not empty:
+        return outputs
+    sizes = letters(graph.inputs, arrays)
+    return [_empty(graph, name, sizes, x) for name, x in zip(graph.outputs, outputs, strict=True)]
+
+
+def _empty(graph: Graph, name: str, sizes: Mapping[str, int], x: np.ndarray) -> np.ndarray:
+    """An output over no rows, given the one over one row.
+
+    Raises:
+        InputError: it has elements all the same, and rows meet on the way to it.
+    """
+    dims = bound(graph.tensors[name].shape, sizes)
+    known = [dim if isinstance(dim, int) else size for dim, size in zip(dims, x.shape, strict=True)]
+    if 0 in known:
+        return np.zeros(known, x.dtype)
+    if (node := where_rows_meet(graph)) is not None:
+        raise InputError(
+            f"Keras cannot run a model over no rows (N = 0) in which they meet, in {node.name!r}"
+        )
+    return x
 
 
 def call(model: keras.Model, tensors: Sequence[Any]) -> list[Any]:

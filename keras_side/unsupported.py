@@ -18,7 +18,6 @@ SUBSTITUTES = {
     "Conv1DTranspose": "UpSampling1D, then Conv1D",
     "ConvLSTM1D": "Conv1D, then LSTM",
     "DepthwiseConv1D": "Conv1D with groups",
-    "GroupNormalization": "LayerNormalization",
     "Highway": "Dense, Multiply and Add",
     "Lambda": f"the layer that does the same, such as Activation, Reshape or Permute: {CUSTOM}",
     "LocallyConnected1D": "Conv1D",
@@ -54,14 +53,14 @@ PICTURES = (
 
 IN_FRONT = (
     *("CategoryEncoding", "DenseFeatures", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
-    *("MelSpectrogram", "Normalization", "Pipeline", "Rescaling", "STFTSpectrogram"),
+    *("MelSpectrogram", "Pipeline", "STFTSpectrogram"),
 )
 """Layers of Keras that prepare data."""
 
 OTHERS = (
     *("AbstractRNNCell", "AdaptiveAveragePooling1D", "AdaptiveMaxPooling1D", "Convolution1DTranspose"),
     *("EinsumDense", "FlaxLayer", "GRUCell", "GroupQueryAttention", "InputLayer", "JaxLayer", "LSTMCell"),
-    *("Layer", "RMSNormalization", "ReversibleEmbedding", "SeparableConvolution1D", "SimpleRNNCell"),
+    *("Layer", "ReversibleEmbedding", "SeparableConvolution1D", "SimpleRNNCell"),
     *("SpectralNormalization", "StackedRNNCells", "TFSMLayer", "ThresholdedReLU", "TorchModuleWrapper"),
     "Wrapper",
 )

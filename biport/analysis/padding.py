@@ -10,14 +10,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biport import ops
+from biport.dims import letters_in
 from biport.graph import Graph, Node
 from biport.ops import INTEGERS, Locality
+from biport.ops.attention import Attends
 
 Axes = tuple[int, ...]
 """The axes of a value that are time; none where padding does not show at all."""
 
 FIXED: Axes = ()
 STEPS: Axes = (1,)
+
+SUMS_OF_ZEROS = ("sum", "norm", "any")
+"""Reductions to which zeros, or false, add nothing."""
 
 
 def masked_axes(graph: Graph) -> dict[str, Axes] | None:
@@ -55,7 +60,7 @@ class _Traversal:
 
     def visit(self, node: Node) -> None:
         used = [*node.inputs, *(mask for mask in node.masks if mask is not None)]
-        if any(name not in self.axes for name in used):
+        if any(name not in self.axes for name in used) or letters_in(self.steps) & node.op.letters:
             return
         if node.op.letters:
             # It is as long as the padded rows are, or counts their steps.
@@ -84,6 +89,8 @@ class _Traversal:
                 return self._attended(node, axes)
             case ops.Softmax() if node.masks[0] is not None:
                 return [STEPS] if self._masked(node, 0) else None
+            case ops.Reduction() if axes == [STEPS] and 1 in self._front(node):
+                return [FIXED] if self._adds_nothing(node) else None
             case ops.Dot(axes=(1, 1), normalize=False) if axes == [STEPS, STEPS]:
                 return [FIXED] if self.zeros & set(node.inputs) else None
             case ops.Reshape():
@@ -106,6 +113,9 @@ class _Traversal:
 
     def _attended(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         """The padding gets no weight under a mask of the values, in a `MultiHeadAttention` or of the keys."""
+        assert isinstance(node.op, Attends)
+        if node.op.has_attention_mask:
+            return None
         queries, values = axes[0], axes[1]
         if any(time != values for time in axes[1:]):
             return None
@@ -117,6 +127,21 @@ class _Traversal:
         rank = 4 if isinstance(node.op, ops.MultiHeadAttention) else 3
         scores = [rank - 2] * (queries == STEPS) + [rank - 1] * (values == STEPS)
         return [queries, tuple(scores)]
+
+    def _front(self, node: Node) -> Sequence[int]:
+        """The axes of a reduction, counted from the front."""
+        assert isinstance(node.op, ops.Reduction)
+        rank = len(self.graph.tensors[node.inputs[0]].shape)
+        return [axis % rank for axis in node.op.axes]
+
+    def _adds_nothing(self, node: Node) -> bool:
+        """Whether a reduction over time is that of zeros at the padding, row by row."""
+        op = node.op
+        assert isinstance(op, ops.Reduction)
+        known = self.masks if op.function == "any" else self.zeros
+        inputs = [self.graph.tensors[name] for name in node.inputs]
+        sums = op.function in SUMS_OF_ZEROS and not op.extreme and not op.mixes_rows(inputs)
+        return sums and node.inputs[0] in known
 
     def _drops_ones(self, node: Node) -> bool:
         """Whether a reshape keeps N and T and loses nothing but axes of size 1."""
@@ -135,17 +160,29 @@ class _Traversal:
         match node.op:
             case ops.NotEqual(value=0):
                 return node.inputs == (self.ids,)
-            case ops.LogicalAnd():
+            case ops.LogicalAnd() | ops.Elementwise(function="logical_and"):
                 return any(name in self.masks for name in node.inputs)
-            case ops.LogicalOr():
+            case ops.LogicalOr() | ops.Elementwise(function="logical_or"):
                 return all(name in self.masks for name in node.inputs)
+            case ops.ExpandDims():
+                return node.inputs[0] in self.masks
         return False
 
     def _is_zero(self, node: Node) -> bool:
-        """Elements that are masked weigh nothing in a softmax; recurrent layers may be asked for zeros."""
+        """Elements that are masked weigh nothing in a softmax; recurrent layers may be asked for zeros.
+
+        So is a mask in numbers, and what is multiplied by zeros.
+        """
         op = node.op
-        if isinstance(op, ops.Softmax):
-            return self._masked(node, 0)
+        match op:
+            case ops.Softmax():
+                return self._masked(node, 0)
+            case ops.Cast():
+                return node.inputs[0] in self.masks | self.zeros
+            case ops.Elementwise(function="multiply") | ops.Multiply() if not any(node.masks):
+                return not self.zeros.isdisjoint(node.inputs)
+            case ops.ExpandDims():
+                return node.inputs[0] in self.zeros
         layer = op.forward if isinstance(op, ops.Bidirectional) else op
         wanted = isinstance(layer, ops.Recurrent) and layer.zero_output_for_mask and layer.return_sequences
         return wanted and self._masked(node, 0)

@@ -7,7 +7,7 @@ runtime that clips what it computes makes a number of it that looks like any oth
 from __future__ import annotations
 
 from biport.graph import Graph, Node
-from biport.ops import FLOATS, GlobalAveragePooling1D, TimeDistributed
+from biport.ops import FLOATS
 
 
 def may_be_nan(graph: Graph) -> frozenset[str]:
@@ -24,15 +24,11 @@ def may_be_nan(graph: Graph) -> frozenset[str]:
     """
     reached: set[str] = set()
     for node in graph.nodes:
-        if _divides_by_zero(graph, node) or not reached.isdisjoint(node.inputs):
+        if _makes_nan(graph, node) or not reached.isdisjoint(node.inputs):
             reached |= {name for name in node.outputs if graph.tensors[name].dtype in FLOATS}
     return frozenset(reached)
 
 
-def _divides_by_zero(graph: Graph, node: Node) -> bool:
-    inside = isinstance(node.op, TimeDistributed)
-    op = node.op.layer if isinstance(node.op, TimeDistributed) else node.op
-    if not isinstance(op, GlobalAveragePooling1D):
-        return False
-    steps = graph.tensors[node.inputs[0]].shape[2 if inside else 1]
-    return node.masks[0] is not None or not isinstance(steps, int) or steps == 0
+def _makes_nan(graph: Graph, node: Node) -> bool:
+    masked = bool(node.masks) and node.masks[0] is not None
+    return node.op.may_be_nan([graph.tensors[name] for name in node.inputs], masked)

@@ -10,7 +10,7 @@ import numpy as np
 
 from biport.errors import GraphError, UnsupportedError
 from biport.ops.base import Locality, Op, parameter
-from biport.ops.checks import check_array, check_choice, check_number, floats, need, take
+from biport.ops.checks import check_array, check_choice, check_number, floats, need, on_axes, on_axis, take
 from biport.ops.tensor import FLOATS, Tensor
 
 ACTIVATIONS = (
@@ -68,7 +68,13 @@ class Activation(Op):
         return self.function == "linear"
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        return _same(self, inputs)
+        (x,) = _same(self, inputs)
+        if self.function in OVER_FEATURES:
+            on_axis(self, -1, x)
+        return (x,)
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return self.function in OVER_FEATURES and len(inputs[0].shape) == 1
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[-1] if self.function in OVER_FEATURES else [])
@@ -164,7 +170,7 @@ class Softmax(Op):
     dimensions, which it fits by accident at best. Masked elements give 0; Keras puts -1e9 in their place.
 
     Args:
-        axis: one axis or several, none of them the batch.
+        axis: one axis or several.
     """
 
     masked: ClassVar[Sequence[int]] = (0,)
@@ -185,11 +191,11 @@ class Softmax(Op):
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = _same(self, inputs)
-        rank = len(x.shape)
-        axes = {axis % rank for axis in self.axes if -rank <= axis < rank}
-        if len(axes) < len(self.axes) or 0 in axes:
-            raise GraphError(f"Softmax: axis {self.axis} is the batch, twice there or outside of {x}")
+        on_axes(self, self.axes, x)
         return (x,)
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return 0 in on_axes(self, self.axes, inputs[0])
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=self.axes)
@@ -203,6 +209,4 @@ def _same(op: Op, inputs: Sequence[Tensor]) -> tuple[Tensor]:
     """One float input, given back."""
     (x,) = take(op, inputs, 1)
     need(op, x, None, FLOATS)
-    if len(x.shape) < 2:
-        raise GraphError(f"{op.kind} takes two or more dimensions, found {x}")
     return (x,)

@@ -24,7 +24,7 @@ class Locality(Flag):
     """What an op makes an element of its output of; steps lie along axis 1, features along the last axis.
 
     An input of a single step, stretched over the others', counts as the same step everywhere, and so with
-    features. Masks are inputs like others.
+    features. Masks are inputs like others. Nothing is said of what looks at several rows, or has no steps.
 
     Example:
         >>> from biport import ops
@@ -57,8 +57,10 @@ class Locality(Flag):
             mixed: the axes along which elements meet.
             weighted: the axes along which every element has a weight of its own.
         """
-        mixing, weighing = ({axis % rank for axis in axes} for axes in (mixed, weighted))
+        mixing, weighing = ({axis % max(rank, 1) for axis in axes} for axes in (mixed, weighted))
         local = cls.NONE
+        if rank < 2 or 0 in mixing:
+            return local
         for axis, alone, alike in ((1, cls.STEP, cls.EVERY_STEP), (rank - 1, cls.FEATURE, cls.EVERY_FEATURE)):
             if axis not in mixing:
                 local |= alone if axis in weighing else alike
@@ -125,6 +127,25 @@ class Op:
             inputs: shapes that suit the op, see `infer`.
         """
         return Locality.NONE
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        """Whether a row of an output may be made of several rows of the inputs, which lie along axis 0.
+
+        It is said where there are as many rows as before; where not, the shapes tell.
+
+        Args:
+            inputs: shapes that suit the op, see `infer`.
+        """
+        return False
+
+    def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
+        """Whether it gives NaN for some finite inputs, overflow aside: 0 / 0 in a mean of nothing.
+
+        Args:
+            inputs: shapes that suit the op, see `infer`.
+            masked: whether its first input comes with a mask.
+        """
+        return False
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         """The most products added up for one number: I in ``x Wᵀ``, I + H in a gate, I in a score ``q·k``.

@@ -39,6 +39,11 @@ class Take(TensorOperation):
         axis = on_axis(self, self.axis, x)
         return (Tensor((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype),)
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        # A table of fixed size has no rows, and along another axis than 0 those of the indices move.
+        of_rows = inputs[on_axis(self, self.axis, inputs[0]) > 0].shape
+        return bool(of_rows) and not isinstance(of_rows[0], int)
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -68,6 +73,12 @@ class TakeAlongAxis(TensorOperation):
                 raise GraphError(f"{self.kind}: {x} and {indices} do not go together")
             shape.append(own if position != axis and other == 1 else other)
         return (Tensor(shape, x.dtype),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
 
 @final
@@ -149,6 +160,12 @@ class TopK(TensorOperation):
         shape = (*x.shape[:axis], self.k, *x.shape[axis + 1 :])
         return Tensor(shape, x.dtype), Tensor(shape, "int64")
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
+
     @property
     def output_count(self) -> int:
         return 2
@@ -164,7 +181,10 @@ class Ordering(TensorOperation):
         check_axes(self, self.axis)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
 
 @final

@@ -59,6 +59,10 @@ class GlobalAveragePooling1D(GlobalPooling):
 
     masked: ClassVar[Sequence[int]] = (0,)
 
+    def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
+        steps = inputs[0].shape[1]
+        return masked or not isinstance(steps, int) or steps == 0
+
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Pooling(Op):

@@ -90,6 +90,14 @@ class Einsum(TensorOperation):
         sizes = self._sizes(take(self, inputs, len(self.terms)))
         return (Tensor([sizes[axis] for axis in self.output], inputs[0].dtype),)
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        of_rows = {
+            term[0]
+            for term, x in zip(self.terms, inputs, strict=True)
+            if x.shape and not isinstance(x.shape[0], int)
+        }
+        return not of_rows <= set(self.output[:1])
+
     def _sizes(self, inputs: Sequence[Tensor]) -> dict[str, Dim]:
         sizes: dict[str, Dim] = {}
         for term, x in zip(self.terms, inputs, strict=True):

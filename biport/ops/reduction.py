@@ -12,7 +12,16 @@ from typing import final
 from biport.dims import product
 from biport.errors import GraphError
 from biport.ops.base import Locality, TensorOperation
-from biport.ops.checks import TooShortError, check_axes, check_choice, need, on_axes, on_axis, take
+from biport.ops.checks import (
+    TooShortError,
+    check_axes,
+    check_choice,
+    check_number,
+    need,
+    on_axes,
+    on_axis,
+    take,
+)
 from biport.ops.tensor import BOOLEANS, FLOATS, NUMBERS, Dim, Tensor
 
 REDUCTIONS: Mapping[str, Sequence[str]] = {
@@ -30,10 +39,8 @@ REDUCTIONS: Mapping[str, Sequence[str]] = {
 }
 """What each takes, and gives."""
 
-OF_SOMETHING = ("max", "min")
-"""Reductions of nothing that are no number: they need an element. A mean of nothing is NaN."""
-
 ORDERS = (1, 2, float("inf"))
+OF_SOME_AXIS = ("norm", "var", "std")
 
 
 @final
@@ -41,12 +48,15 @@ ORDERS = (1, 2, float("inf"))
 class Reduction(TensorOperation):
     """One of `REDUCTIONS` over some axes.
 
-    Of nothing a sum is 0, a product 1, ``any`` false, ``all`` true, a norm 0, ``logsumexp`` minus infinity,
-    and a mean NaN; a maximum or minimum is not defined.
+    Of nothing a sum is 0, a product 1, ``any`` false, ``all`` true, ``logsumexp`` minus infinity, a norm of
+    order 1 or 2 is 0, and a mean, variance or deviation NaN; a maximum or minimum is not defined, nor is a
+    norm of order infinity, which is one. Sums and products of integers are defined below 2^53, up to which
+    onnxruntime is exact, and in the range of their dtype.
 
     Args:
         function: its array API name; ``norm`` is ``linalg.vector_norm``.
-        axes: none of them twice; with none the input is given back but for ``keepdims``.
+        axes: none of them twice; with none the input is given back. ``norm``, ``var`` and ``std`` take one
+            or more.
         keepdims: whether the axes stay, of size 1.
         correction: of ``var`` and ``std``: they divide by the number of elements less this.
         order: of ``norm``: 1, 2 or infinity.
@@ -66,25 +76,41 @@ class Reduction(TensorOperation):
     def __post_init__(self) -> None:
         check_choice(self.kind, "function", self.function, list(REDUCTIONS))
         object.__setattr__(self, "axes", check_axes(self, self.axes))
+        if not self.axes and self.function in OF_SOME_AXIS:
+            raise GraphError(f"{self.kind}: {self.function} takes one axis or more, found none")
+        check_number(self.kind, "correction", self.correction, least=0)
         if self.correction and self.function not in ("var", "std"):
             raise GraphError(f"{self.kind}: {self.function} takes no correction, found {self.correction}")
         check_choice(self.kind, "order", self.order, ORDERS if self.function == "norm" else (2,))
+
+    @property
+    def extreme(self) -> bool:
+        """Whether it is one of the elements, and so needs some."""
+        return self.function in ("max", "min") or self.order == float("inf")
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, None, REDUCTIONS[self.function])
         axes = on_axes(self, self.axes, x)
-        if self.function in OF_SOMETHING and any(x.shape[axis] == 0 for axis in axes):
+        if self.extreme and any(x.shape[axis] == 0 for axis in axes):
             raise TooShortError(f"{self.kind}: there is no {self.function} of nothing, found {x}")
         return (Tensor(without(x.shape, axes, self.keepdims), x.dtype),)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return kept_locality(inputs[0], self.axes, self.keepdims)
+        return Locality.along(len(inputs[0].shape), mixed=self.axes)
+
+    def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
+        count = product([inputs[0].shape[axis] for axis in self.axes])
+        enough = isinstance(count, int) and count > self.correction
+        return self.function in ("mean", "var", "std") and not enough
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return 0 in on_axes(self, self.axes, inputs[0])
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         (x,) = inputs
         added = product([x.shape[axis] for axis in self.axes])
-        wide = self.function in ("sum", "norm", "logsumexp") and isinstance(added, int)
+        wide = self.function in ("sum", "norm", "logsumexp") and not self.extreme
         return max(added, 1) if wide and isinstance(added, int) else 1
 
 
@@ -116,7 +142,10 @@ class ArgReduction(TensorOperation):
         return (Tensor(without(x.shape, [axis], self.keepdims), "int64"),)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return kept_locality(inputs[0], [self.axis], self.keepdims)
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
 
 @final
@@ -136,7 +165,10 @@ class CumulativeSum(TensorOperation):
         return (x,)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         size = inputs[0].shape[self.axis]
@@ -160,7 +192,10 @@ class LogSoftmax(TensorOperation):
         return (x,)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
+        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
 
 def without(shape: Sequence[Dim], axes: Sequence[int], keepdims: bool) -> tuple[Dim, ...]:
@@ -173,16 +208,3 @@ def without(shape: Sequence[Dim], axes: Sequence[int], keepdims: bool) -> tuple[
     if keepdims:
         return tuple(1 if axis in axes else dim for axis, dim in enumerate(shape))
     return tuple(dim for axis, dim in enumerate(shape) if axis not in axes)
-
-
-def kept_locality(x: Tensor, axes: Sequence[int], keepdims: bool) -> Locality:
-    """Of a reduction: nothing is said once an axis in front of the features is gone."""
-    rank = len(x.shape)
-    front = sorted(axis % rank for axis in axes)
-    if rank < 2:
-        return Locality.NONE
-    if keepdims or not front or front[0] > 1:
-        # With its last axis gone, the output's features are another axis.
-        mixed = [*front, *([] if keepdims or not front else [rank - 1])]
-        return Locality.along(rank, mixed=mixed)
-    return Locality.NONE

@@ -48,8 +48,17 @@ class TimeDistributed(Op):
             raise UnsupportedError(self.kind, "layer", self.layer.kind, "layers of one output, row by row")
         return (Tensor((*x.shape[:2], *outputs[0].shape[1:]), outputs[0].dtype),)
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return self.layer.mixes_rows([self.inner(inputs[0])])
+
+    def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
+        return self.layer.may_be_nan([self.inner(inputs[0])], masked)
+
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         inside = self.layer.locality([self.inner(inputs[0])])
+        if self.mixes_rows(inputs):
+            # The steps of all rows are rows of the layer.
+            return Locality.NONE
         return Locality.EVERY_STEP | inside & Locality.EVERY_FEATURE
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:

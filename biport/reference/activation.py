@@ -51,10 +51,8 @@ def parametric(op: PReLU, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...
 
 @computes(Softmax)
 def softmax_layer(op: Softmax, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """Over one axis or several; of nothing it is nothing."""
+    """Over one axis or several."""
     (x,), (mask,) = inputs, masks
-    if not x.size:
-        return (x,)
     if mask is None:
         return (softmax(x, op.axis),)
     return (np.where(mask, softmax(np.where(mask, x, x.dtype.type(MASKED_SCORE)), op.axis), 0),)

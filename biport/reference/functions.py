@@ -15,15 +15,22 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def softmax(x: np.ndarray, axis: int | tuple[int, ...] = -1) -> np.ndarray:
-    """Over ``axis``; shifted so that it cannot overflow."""
-    raised = np.exp(x - x.max(axis=axis, keepdims=True))
-    return raised / raised.sum(axis=axis, keepdims=True)
+    """Over ``axis``; shifted so that it cannot overflow. Of nothing but minus infinity it is NaN."""
+    with np.errstate(invalid="ignore"):
+        raised = np.exp(_shifted(x, axis))
+        return raised / raised.sum(axis=axis, keepdims=True)
 
 
-def log_softmax(x: np.ndarray) -> np.ndarray:
-    """The logarithm of `softmax` over the last dimension."""
-    shifted = x - x.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+def log_softmax(x: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The logarithm of `softmax`."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shifted = _shifted(x, axis)
+        return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+def _shifted(x: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """The largest element becomes 0; of nothing it is nothing."""
+    return x - x.max(axis=axis, keepdims=True, initial=-np.inf)
 
 
 def softplus(x: np.ndarray) -> np.ndarray:

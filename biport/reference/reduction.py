@@ -8,7 +8,7 @@ import numpy as np
 
 from biport.errors import InputError
 from biport.ops import ArgReduction, CumulativeSum, LogSoftmax, Reduction
-from biport.ops.reduction import OF_SOMETHING
+from biport.reference.functions import log_softmax
 from biport.reference.registry import Arrays, Masks, computes
 
 FUNCTIONS: Mapping[str, Callable[..., np.ndarray]] = {
@@ -30,7 +30,8 @@ def reduction(op: Reduction, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, 
         InputError: the maximum or minimum of nothing is asked for.
     """
     (x,) = inputs
-    _check_elements(op.function, x, op.axes)
+    if op.extreme:
+        _check_elements(op.function, x, op.axes)
     # A mean of nothing is NaN, and numpy warns of it.
     with np.errstate(all="ignore"):
         return (np.asarray(_reduced(op, x), x.dtype),)
@@ -51,7 +52,7 @@ def _reduced(op: Reduction, x: np.ndarray) -> np.ndarray:
         case "norm" if op.order == 1:
             return np.sum(np.abs(x), **over)
         case "norm":
-            return np.max(np.abs(x), initial=0, **over)
+            return np.max(np.abs(x), **over)
     return FUNCTIONS[op.function](x, **over)
 
 
@@ -67,7 +68,7 @@ def _moment(op: Reduction, x: np.ndarray) -> np.ndarray:
 
 
 def _check_elements(function: str, x: np.ndarray, axes: tuple[int, ...]) -> None:
-    if function in (*OF_SOMETHING, "argmax", "argmin") and any(x.shape[axis] == 0 for axis in axes):
+    if any(x.shape[axis] == 0 for axis in axes):
         raise InputError(f"there is no {function} of nothing: shape {x.shape}, axes {axes}")
 
 
@@ -91,11 +92,6 @@ def cumulative_sum(op: CumulativeSum, inputs: Arrays, masks: Masks) -> tuple[np.
 
 
 @computes(LogSoftmax)
-def log_softmax(op: LogSoftmax, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """Any shape, along ``op.axis``; of nothing it is nothing."""
-    (x,) = inputs
-    if not x.size:
-        return (x,)
-    with np.errstate(all="ignore"):
-        shifted = x - x.max(axis=op.axis, keepdims=True)
-        return (shifted - np.log(np.exp(shifted).sum(axis=op.axis, keepdims=True)),)
+def log_of_softmax(op: LogSoftmax, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Any shape, along ``op.axis``."""
+    return (log_softmax(inputs[0], op.axis),)

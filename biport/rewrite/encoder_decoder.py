@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from biport import ops
+from biport.analysis.rows import where_rows_meet
 from biport.dims import Dim, Size, letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
@@ -40,8 +41,9 @@ def split(graph: Graph, target: str | None = None) -> EncoderDecoder:
         target: the input that is the decoder's own sequence; by default the last one.
 
     Raises:
-        UnsupportedError: the graph has more or fewer inputs, or its decoder has a layer that looks at other
-            steps than the present one and its own states; the message names it.
+        UnsupportedError: the graph has more or fewer inputs, a layer in which rows of a batch meet, or in its
+            decoder one that looks at other steps than the present one and its own states; the message names
+            it.
 
     Example:
         >>> import numpy as np
@@ -67,6 +69,10 @@ def split(graph: Graph, target: str | None = None) -> EncoderDecoder:
     target = names[-1] if target is None else target
     if target not in names:
         raise UnsupportedError(owner, "target", target, names)
+    node = where_rows_meet(graph)
+    if node is not None:
+        mixer = f"{owner}: layer {node.name!r} ({node.op.kind})"
+        raise UnsupportedError(mixer, None, "several rows of a batch", "layers that act row by row")
     return _Split(graph, target).run()
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import onnx_ir as ir
 
 from biport.ops import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D, Op
+from export.onnx.extremes import extreme
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
 from export.onnx.windows import long_enough, padded
@@ -38,7 +37,7 @@ def write_pooling(op: AveragePooling1D | MaxPooling1D, site: Site) -> tuple[Lazy
         if op.padding == "valid":
             turned = long_enough(scope, turned, 2, x.tensor.shape[1], op.pool_size)
         if op_type == "MaxPool":
-            windows = _maximum(site, turned, lambda x: pool(x, -np.inf))
+            windows = extreme(site, turned, lambda x: pool(x, -np.inf))
         else:
             windows = pool(turned, 0.0)
         if op_type == "AveragePool" and op.padding == "same" and op.strides > op.pool_size:
@@ -74,15 +73,6 @@ def write_global_max_pooling1d(op: GlobalMaxPooling1D, site: Site) -> tuple[Lazy
 
     def write() -> ir.Value:
         value = long_enough(site.scope, x.value(), 1, x.tensor.shape[1], 1)
-        return _maximum(site, value, lambda x: site.scope("ReduceMax", x, [1], keepdims=int(op.keepdims)))
+        return extreme(site, value, lambda x: site.scope("ReduceMax", x, [1], keepdims=int(op.keepdims)))
 
     return (site.lazy(write),)
-
-
-def _maximum(site: Site, x: ir.Value, largest: Callable[[ir.Value], ir.Value]) -> ir.Value:
-    """``largest(x)``, and NaN where there is one among the numbers: onnxruntime 1.31 leaves it out."""
-    if not site.may_be_nan:
-        return largest(x)
-    undefined = largest(site.scope("Cast", site.scope("IsNaN", x), to=ir.DataType.FLOAT))
-    undefined = site.scope("Greater", undefined, np.zeros((), "float32"))
-    return site.scope("Where", undefined, np.asarray(np.nan, "float32"), largest(x))

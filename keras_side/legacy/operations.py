@@ -2,8 +2,8 @@
 
 ``tf.keras`` records a call of TensorFlow as a layer: since 2.4 a ``TFOpLambda`` with the name of a function,
 or a ``SlicingOpLambda`` (keras/layers/core/tf_op_layer.py of 2.15), before as a ``TensorFlowOpLayer`` with
-the operation as a message (`keras_side.legacy.messages`). What TensorFlow means otherwise than Keras 3 is read
-by readers of its own, ``tf.split`` and the like (`keras_side.operations.tensorflow`).
+the operation as a message (`keras_side.legacy.messages`). What TensorFlow means otherwise than Keras 3 has
+readers of its own, ``tf.split`` and the like (`keras_side.operations.tensorflow`).
 """
 
 from __future__ import annotations

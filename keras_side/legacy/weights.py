@@ -158,8 +158,12 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple
             return ["kernel", "recurrent_kernel", *bias], []
         case "BatchNormalization":
             return _affine(settings), ["moving_mean", "moving_variance"]
-        case "LayerNormalization":
+        case "LayerNormalization" | "GroupNormalization":
             return _affine(settings), []
+        case "RMSNormalization":
+            return ["scale"], []
+        case "Normalization":
+            return [], ["mean", "variance", "count"] if settings.get("mean") is None else []
         case "PReLU":
             return ["alpha"], []
         case name if name in LAYERS:

@@ -86,8 +86,8 @@ def write_ones_like(op: ops.OnesLike) -> WrittenOperation:
     def apply(x: Any) -> Any:
         import keras
 
-        behind = tuple(range(2, len(x.shape)))
         ones: Any = keras.ops.ones_like(x, dtype="bool")
-        return keras.ops.any(ones, axis=behind) if behind else ones
+        # One axis at a time, which is how a mask is read again.
+        return reduce(lambda mask, _: keras.ops.any(mask, axis=-1), x.shape[2:], ones)
 
     return WrittenOperation(apply)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from biport import ops
+from biport.dims import Dim
 from biport.errors import (
     MAX_REASONS,
     FileError,
@@ -164,6 +165,11 @@ class GraphBuilder:
             raise tensor
         return tensor
 
+    def rank(self, value: str) -> int | None:
+        """How many dimensions a model input has; ``None`` for any other value."""
+        position = self._positions.get(value)
+        return None if position is None else len(self.inputs[position].shape)
+
     def input(self, layer: Layer) -> KerasTensor:
         """A model input.
 
@@ -220,6 +226,20 @@ class GraphBuilder:
             raise UnsupportedError(owner, "dtype", dtype, FLOATS_OF_LAYERS)
         return self.inputs[self._positions[origin]].dtype in ops.FLOATS
 
+    def dim(self, owner: str, value: str, axis: int) -> Dim:
+        """The size of a model input along an axis.
+
+        Raises:
+            UnsupportedError: it is none.
+            FileError: there is no such axis.
+        """
+        if value not in self._positions:
+            raise UnsupportedError(owner, "a size of", value, "the sizes of the model's inputs")
+        shape = self.inputs[self._positions[value]].shape
+        if axis >= len(shape):
+            raise FileError(f"{owner}: there is no axis {axis} in {value!r}")
+        return shape[axis]
+
     def mask_value(self, mask: Mask) -> str:
         """The graph value of a mask, made when first asked for.
 
@@ -272,7 +292,7 @@ class GraphBuilder:
         self._names.add(node.name)
         self.nodes.append(node)
         self._tensors.update(zip(node.outputs, self._inferred(node), strict=True))
-        if carries(node.op) and (origin := self._origins.get(node.inputs[0])):
+        if carries(node.op) and node.inputs and (origin := self._origins.get(node.inputs[0])):
             self._origins.update(dict.fromkeys(node.outputs, origin))
 
     def _inferred(self, node: Node) -> Sequence[Tensor | GraphError]:

@@ -29,6 +29,13 @@ class Wide:
 
 
 @dataclass(frozen=True)
+class OfEveryQuery:
+    """A mask of the values of an attention, for each of its queries, ``(N, 1, T)``."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True)
 class WideUnequal:
     """``value != number``, ``(N, T, I)``."""
 
@@ -78,7 +85,7 @@ class Data:
         return self.tensor.dtype in INTEGERS and len(self.tensor.shape) == 2
 
 
-Symbol = Mask | Wide | WideUnequal | WideFalse | Unreadable | Data
+Symbol = Mask | Wide | OfEveryQuery | WideUnequal | WideFalse | Unreadable | Data
 Arguments = Sequence[Any]
 MASKS: Registry[str, Callable[[str, Arguments, Mapping[str, Any]], Symbol | None]] = Registry(
     "Keras operation"
@@ -149,6 +156,8 @@ def _expand_dims(name: str, arguments: Arguments, config: Mapping[str, Any]) -> 
     match arguments:
         case [mask] if isinstance(mask, Mask) and config.get("axis") in (-1, 2):
             return Wide(mask)
+        case [mask] if isinstance(mask, Mask) and config.get("axis") in (1, -2):
+            return OfEveryQuery(mask)
     return None
 
 

@@ -8,13 +8,14 @@ import pytest
 from biport import ops
 from biport.ops import Locality
 from biport.reference import REFERENCES
-from testing.examples import EXAMPLES, Example
+from testing.examples import EXAMPLES, Example, N
 
 Arrays = Sequence[np.ndarray]
 SIDES = ((1, Locality.STEP, Locality.EVERY_STEP), (-1, Locality.FEATURE, Locality.EVERY_FEATURE))
 
-CAUTIOUS = {ops.OnesLike}
-"""Ops that say less than is true, of masks over ``(N, T)``, where steps and features are one axis."""
+CAUTIOUS = {ops.OnesLike, ops.BroadcastTo, ops.ReshapeTo}
+"""Ops that say less than is true: of masks over ``(N, T)``, where steps and features are one axis; and those
+that name the number of steps, so that they cannot be applied to one alone."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
@@ -22,6 +23,16 @@ def test_locality(example: Example) -> None:
     told, true = example.op.locality(example.tensors), _measured(example)
     assert told in true, f"says {told}, is {true}"
     assert told == true or type(example.op) in CAUTIOUS, f"says {told}, is {true}"
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
+def test_where_rows_meet(example: Example) -> None:
+    """As told by the op where there are as many rows as before; how many there are its shapes tell."""
+    rows = [
+        ops.Tensor(("N", *x.shape[1:]) if x.shape[0] == N else x.shape, x.dtype.name) for x in example.inputs
+    ]
+    if all(tensor.shape[:1] == ("N",) and "N" not in tensor.shape[1:] for tensor in example.op.infer(rows)):
+        assert example.op.mixes_rows(rows) == _rows_meet(example)
 
 
 def test_every_op_has_examples() -> None:
@@ -54,13 +65,20 @@ def test_a_planted_fault_shows(kind: type[ops.Op], monkeypatch: pytest.MonkeyPat
 
 def _measured(example: Example) -> Locality:
     local = Locality.NONE
+    if _rows_meet(example):
+        return local
     for axis, alone, alike in SIDES:
         size = _size(example, axis)
-        if size is None or any(out.shape[axis] != size for out in _run(example)):
+        if size is None or any(out.ndim < 2 or out.shape[axis] != size for out in _run(example)):
             continue
         if not _leaks(example, axis, size):
             local |= alike if _permutes(example, axis, size) else alone
     return local
+
+
+def _rows_meet(example: Example) -> bool:
+    """Whether rows are not kept, or a change of one shows in another row of some output."""
+    return any(out.shape[:1] != (N,) for out in _run(example)) or _leaks(example, 0, N)
 
 
 def _size(example: Example, axis: int) -> int | None:
@@ -114,10 +132,14 @@ def _changed(
 def _run(
     example: Example, change: Callable[[np.ndarray], np.ndarray] = np.copy, axis: int = 1
 ) -> tuple[np.ndarray, ...]:
-    """The outputs with every input and mask changed that has more than one step, or feature."""
-    inputs = [x if x.shape[axis] == 1 else change(x) for x in example.inputs if x.ndim > 1] or example.inputs
+    """The outputs with every input and mask changed that has several steps or features, or the rows."""
+
+    def several(x: np.ndarray) -> bool:
+        return x.shape[0] == N if axis == 0 else x.ndim > 1 and x.shape[axis] > 1
+
+    inputs = [change(x) if several(x) else x for x in example.inputs]
     masks = [
-        mask if mask is None or (axis == -1 and x.ndim > 2) or mask.shape[axis] == 1 else change(mask)
+        mask if mask is None or (axis == -1 and x.ndim > 2) or not several(mask) else change(mask)
         for x, mask in zip(example.inputs, example.masks, strict=True)
     ]
     return REFERENCES.lookup(type(example.op), "")(example.op, inputs, masks)

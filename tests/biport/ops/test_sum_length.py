@@ -140,6 +140,23 @@ def test_dot(axes: tuple[int, int], fixed: bool) -> None:
         assert op.sum_length(varying) == 1
 
 
+@pytest.mark.parametrize("function", ["sum", "norm", "logsumexp"])
+def test_reduction(function: str) -> None:
+    x = numbers(2, 3, 4)
+    for axes in ((1,), (0, 2)):
+        op = ops.Reduction(function=function, axes=axes, keepdims=True)
+        index = tuple(0 if axis in axes else size - 1 for axis, size in enumerate(x.shape))
+        assert length(op, [x]) == count(lambda x, op=op: compute(op, [x]), x, index)
+    assert ops.Reduction(function=function, axes=(1,)).sum_length([ops.Tensor(("N", "T", 4), "float32")]) == 1
+    assert length(ops.Reduction(function=function, axes=(1,)), [x[:, :0]]) == 1
+
+
+def test_running_sum() -> None:
+    op, x = ops.CumulativeSum(axis=1), numbers(2, 3, 4)
+    assert length(op, [x]) == count(lambda x: compute(op, [x]), x, (1, 2, 3)) == 3
+    assert op.sum_length([ops.Tensor(("N", "T", 4), "float32")]) == 1
+
+
 def test_of_all_others_it_is_one() -> None:
     adding = (
         ops.Dense,
@@ -149,6 +166,8 @@ def test_of_all_others_it_is_one() -> None:
         ops.Bidirectional,
         ops.TimeDistributed,
         ops.Dot,
+        ops.Reduction,
+        ops.CumulativeSum,
     )
     adding = (*adding, ops.Attention, ops.AdditiveAttention, ops.MultiHeadAttention)
     others = [example for example in EXAMPLES if not isinstance(example.op, adding)]
