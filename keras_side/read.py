@@ -29,6 +29,7 @@ from biport.errors import (
 )
 from biport.graph import Graph, Node, Value
 from biport.inputs import carries
+from biport.rewrite.simplify import simplify
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
 from keras_side.operations.registry import MADE
@@ -151,12 +152,13 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     dtype = _float_dtype(builder, nodes)
     consumers = _consumers(nodes)
     inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in builder.inputs]
-    return Graph(
+    graph = Graph(
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
+    return simplify(graph)
 
 
 def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:
