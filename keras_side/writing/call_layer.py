@@ -85,7 +85,7 @@ def _sized(
     """An operation as a layer, which computes the sizes that it needs when it runs."""
     import keras
 
-    check_letters(f"node {node.name!r}", sorted(map(letter, node.op.letters), key=str), letters)
+    check_letters(f"node {node.name!r}", [*written.dims, *map(letter, sorted(node.op.letters))], letters)
     axes = {name: letters[name] for name in sorted(node.op.letters)}
     sources = list(dict.fromkeys(source for source, _ in axes.values()))
     tensors = [values[name] for name in (*node.inputs, *sources)] or list(values.values())[:1]
