@@ -13,7 +13,7 @@ import numpy as np
 from biport.analysis.lengths import needed_steps
 from biport.dims import Dim
 from biport.graph import Graph, Value
-from biport.inputs import id_bounds, id_inputs
+from biport.inputs import id_inputs, safe_bounds
 from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
 
 PATTERNS = ("full", "right", "left", "holes", "all padding")
@@ -125,7 +125,7 @@ def random_inputs(
         rng: where the numbers come from.
         patterns: of the rows, in turn; see `valid_steps`.
         lengths: ``(N,)`` valid steps of each row, padded on the right, in place of patterns.
-        id_bounds: by input, ids are below them; see `biport.inputs.id_bounds`.
+        id_bounds: by input, ids are below them; see `biport.inputs.safe_bounds`.
         unbounded: what they are below where that does not say.
         padding: by input, what a padded step has: an id, or what all of its features are; see
             `padding_values`. Ids that are not among them have 0. No valid step has the id of padding.
@@ -204,7 +204,7 @@ def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
     """
     rng = np.random.default_rng(seed)
     least = max(needed_steps(graph).values(), default=0)
-    bounds, padding = id_bounds(graph), padding_values(graph)
+    bounds, padding = safe_bounds(graph), padding_values(graph)
     return {
         case: random_inputs(
             graph.inputs, N, max(T, least), rng, patterns=patterns, id_bounds=bounds, padding=padding

@@ -14,6 +14,7 @@ import numpy as np
 from biport import ops
 from biport.ops import FLOATS, INTEGERS, Op, Tensor
 from biport.ops.tensor import BOOLEANS
+from keras_side.operations.known_sizes import Sizes, known_sizes
 
 FLOAT = "float32"
 """The float dtype of a model that is being read."""
@@ -39,11 +40,13 @@ class Term:
         tensor: its shape and dtype.
         source: the name of the value, or the application.
         position: among the outputs of the application.
+        sizes: what it is, where it is known to be sizes of tensors.
     """
 
     tensor: Tensor
     source: str | Application
     position: int = 0
+    sizes: Sizes | None = None
 
     @property
     def dtype(self) -> str:
@@ -86,7 +89,8 @@ def apply_all(op: Op, *inputs: Term) -> list[Term]:
     """All outputs of an op."""
     outputs = inferred(op, [term.tensor for term in inputs])
     application = Application(op, inputs, outputs)
-    return [Term(tensor, application, position) for position, tensor in enumerate(outputs)]
+    sizes = known_sizes(op, [term.sizes for term in inputs])
+    return [Term(tensor, application, position, sizes[position]) for position, tensor in enumerate(outputs)]
 
 
 def apply(op: Op, *inputs: Term) -> Term:
