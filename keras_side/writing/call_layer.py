@@ -62,7 +62,7 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
     inputs = [values[name] for name in node.inputs or list(values)[:1]]
     if isinstance(written, WrittenOperation):
         if not node.inputs or any(not isinstance(dim, int) for dim in written.dims):
-            return _sized(node, model)
+            return _sized(node, written, model)
         dims = {"dims": list(written.dims)} if written.dims else {}
         return operated(functools.partial(written.apply, **dims), inputs, node.name, model.names)
     if node.op.masked is EVERY_INPUT and not any(node.masks) and any(map(_carries_mask, inputs)):
@@ -85,13 +85,13 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
     return keras.tree.flatten(outputs)
 
 
-def _sized(node: Node, model: Unfinished) -> Sequence[Any]:
+def _sized(node: Node, written: WrittenOperation, model: Unfinished) -> Sequence[Any]:
     """An operation as a layer, which computes the sizes that it needs when it runs."""
     import keras
 
-    values, layers = model.values, model.layers
-    check_letters(f"node {node.name!r}", sorted(map(letter, node.op.letters), key=str), model.letters)
-    axes = {name: model.letters[name] for name in sorted(node.op.letters)}
+    values, layers, letters = model.values, model.layers, model.letters
+    check_letters(f"node {node.name!r}", [*written.dims, *map(letter, sorted(node.op.letters))], letters)
+    axes = {name: letters[name] for name in sorted(node.op.letters)}
     sources = list(dict.fromkeys(source for source, _ in axes.values()))
     tensors = [values[name] for name in (*node.inputs, *sources)] or list(values.values())[:1]
     if id(node.op) not in layers:
