@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biport.dims import LARGEST, bound, plain, sizes
-from biport.errors import GraphError
+from biport.errors import GraphError, UnsupportedError
 from biport.ops import Dim, Op, Tensor, same_bits, same_dim
 
 
@@ -212,7 +212,8 @@ def structure(graph: Graph) -> dict:
 def weight_differences(a: Graph, b: Graph) -> list[str]:
     """Level L0 of the tolerance policy: every weight that is not equal bit for bit, as ``node.path``.
 
-    Weights that several nodes share count once, under the first one's name.
+    Weights that several nodes share count once, under the first one's name. A constant counts where both
+    have it: in one of them it may stand as a number that nobody gave a name.
 
     Example:
         >>> from biport import ops
@@ -224,10 +225,11 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
         ['y.weight']
     """
     mine, yours = weights_by_path(a), weights_by_path(b)
+    constants = {f"{node.name}.{path}" for node in (*a.nodes, *b.nodes) for path in node.op.constants}
     return [
         path
         for path in sorted(mine.keys() | yours.keys())
-        if path not in mine or path not in yours or not same_bits(mine[path], yours[path])
+        if not (same_bits(mine[path], yours[path]) if path in mine and path in yours else path in constants)
     ]
 
 
@@ -274,6 +276,9 @@ def _check(graph: Graph) -> dict[str, Tensor]:
             outputs = node.op.infer([_find(tensors, name) for name in node.inputs])
         except GraphError as error:
             raise GraphError(f"{owner}: {error}") from error
+        except UnsupportedError as problem:
+            label = f"{owner} ({problem.owner})"
+            raise UnsupportedError(label, problem.setting, problem.value, problem.supported) from problem
         if len(outputs) != len(node.outputs):
             raise GraphError(
                 f"{owner}: {node.op.kind} gives {len(outputs)} outputs, {len(node.outputs)} are named"

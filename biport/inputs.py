@@ -6,13 +6,13 @@ process in a third. Whatever runs a model through biport checks its inputs here 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from biport.errors import InputError
-from biport.graph import Graph, Value
-from biport.ops import INTEGERS, Embedding, Op, ToIds
+from biport.errors import InputError, UnsupportedError
+from biport.graph import Graph, Node, Value
+from biport.ops import INTEGERS, Dim, Embedding, NotEqual, Op, Slice, Split, ToIds, Unstack
 
 
 def carries(op: Op) -> bool:
@@ -29,15 +29,43 @@ def id_inputs(graph: Graph) -> dict[str, str]:
     return sources
 
 
+def safe_bounds(graph: Graph) -> dict[str, int]:
+    """For each graph input that feeds embeddings: ids below this are in the tables of all of them."""
+    return {source: min(rows) for source, rows in _tables(graph).items()}
+
+
 def id_bounds(graph: Graph) -> dict[str, int]:
-    """For each graph input that feeds an embedding: the number of its rows, V; ids are below it."""
+    """For each graph input whose numbers are ids of embeddings: how many rows these have; ids are below it.
+
+    An input of which parts go different ways, a user here and a score there, has no bound.
+    """
     sources = id_inputs(graph)
-    bounds: dict[str, int] = {}
+    parted = {sources[node.inputs[0]] for node in graph.nodes if _takes_parts(node, sources)}
+    elsewhere = {
+        sources[name]
+        for node in graph.nodes
+        for name in node.inputs
+        if name in sources and not (carries(node.op) or isinstance(node.op, Embedding | NotEqual | ToIds))
+    }
+    return {
+        source: min(rows)
+        for source, rows in _tables(graph).items()
+        if source not in parted or (len(rows) == 1 and source not in elsewhere)
+    }
+
+
+def _takes_parts(node: Node, sources: Mapping[str, str]) -> bool:
+    return isinstance(node.op, Slice | Split | Unstack) and node.inputs[0] in sources
+
+
+def _tables(graph: Graph) -> dict[str, set[int]]:
+    """For each graph input that feeds embeddings: how many rows these have."""
+    sources = id_inputs(graph)
+    rows: dict[str, set[int]] = {}
     for node in graph.nodes:
         if isinstance(node.op, Embedding) and node.inputs[0] in sources:
-            source = sources[node.inputs[0]]
-            bounds[source] = min(node.op.num_embeddings, bounds.get(source, node.op.num_embeddings))
-    return bounds
+            rows.setdefault(sources[node.inputs[0]], set()).add(node.op.num_embeddings)
+    return rows
 
 
 Inputs = Sequence[np.ndarray] | Mapping[str, np.ndarray]
@@ -99,6 +127,39 @@ def letters(values: Sequence[Value], arrays: Sequence[np.ndarray]) -> dict[str, 
             if not isinstance(dim, int) and dim.is_letter:
                 sizes.setdefault(str(dim), set()).add(size)
     return {name: given.pop() for name, given in sizes.items() if len(given) == 1}
+
+
+def letter_axes(values: Sequence[Value]) -> dict[str, tuple[str, int]]:
+    """Where each letter is to be seen while a model runs: the first input that has it, and on which axis.
+
+    Example:
+        >>> letter_axes([Value("x", ("N", "T", 4), "float32"), Value("y", ("N", "S"), "int64")])
+        {'N': ('x', 0), 'T': ('x', 1), 'S': ('y', 1)}
+    """
+    axes: dict[str, tuple[str, int]] = {}
+    for value in values:
+        for axis, dim in enumerate(value.shape):
+            if not isinstance(dim, int) and dim.is_letter:
+                axes.setdefault(str(dim), (value.name, axis))
+    return axes
+
+
+def check_letters(owner: str, dims: Sequence[Dim], known: Collection[str]) -> None:
+    """Refuse sizes that no input tells.
+
+    Args:
+        owner: how errors call what needs the sizes.
+        dims: the sizes.
+        known: the letters of the model's inputs, see `letter_axes`.
+
+    Raises:
+        UnsupportedError: a letter is none of them.
+    """
+    for dim in dims:
+        unknown = [] if isinstance(dim, int) else sorted(dim.letters - set(known))
+        if unknown:
+            supported = f"sizes of the inputs: {', '.join(sorted(known)) or 'none vary'}"
+            raise UnsupportedError(owner, "size", f"{dim}, of which no input tells {unknown[0]}", supported)
 
 
 def _checked(value: Value, bound: int | None, array: np.ndarray) -> np.ndarray:

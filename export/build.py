@@ -21,6 +21,7 @@ from export.onnx.builder import IR_VERSION, OPSET, Builder, typed
 from export.onnx.lazy_value import LazyValue
 from export.onnx.lowering import LOWERINGS
 from export.onnx.site import Site
+from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import CONTRACTS, StepLayouts
 from export.publish import PRODUCER, metadata
 from export.registry import WRITERS
@@ -101,6 +102,7 @@ def _values(
         value.name: LazyValue(value.tensor, lambda written=inputs[value.name]: written)
         for value in graph.inputs
     }
+    sizes = RuntimeSizes(builder, graph.inputs, inputs)
     undefined = may_be_nan(graph)
     for node in graph.nodes:
         site = Site(
@@ -110,6 +112,7 @@ def _values(
             masks=[None if mask is None else values[mask] for mask in node.masks],
             output_tensors=[graph.tensors[name] for name in node.outputs],
             layouts=layouts,
+            sizes=sizes,
             lowering=lowering,
             may_be_nan=not undefined.isdisjoint(node.inputs),
         )

@@ -5,12 +5,22 @@ Importing this imports keras; `keras_side.require` does it when a model is writt
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 import keras
 
-from keras_side.registered import PACKAGE
+import keras_side.ops
+from biport.dims import Arithmetic, computed, letter
+from biport.ops import Op, Tensor, op_class
+from biport.registry import discover
+from keras_side.records import WrittenOperation
+from keras_side.registered import PACKAGE, decoded
+from keras_side.registry import WRITERS
+
+discover(keras_side.ops)
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -49,3 +59,123 @@ class LearnedAverage(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The settings."""
         return {**super().get_config(), "per_unit": self.per_unit}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Parameter(keras.layers.Layer):
+    """A weight that belongs to no layer, whatever it is called on.
+
+    Args:
+        shape: of the weight.
+        options: of every layer; ``trainable`` among them.
+    """
+
+    def __init__(self, shape: Sequence[int], **options: Any) -> None:
+        super().__init__(**options)
+        self.shape = tuple(shape)
+        self.supports_masking = True
+        self.value = self.add_weight(name="value", shape=self.shape, initializer="zeros")
+
+    def call(self, inputs: Any) -> Any:
+        """The weight."""
+        return keras.ops.convert_to_tensor(self.value)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Its shape and dtype."""
+        return keras.KerasTensor(self.shape, self.compute_dtype)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """None: a weight has no steps."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings."""
+        return {**super().get_config(), "shape": list(self.shape)}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class TensorOperation(keras.layers.Layer):
+    """An op of `biport.ops` that needs sizes which vary, or that has no inputs.
+
+    Called with the inputs of the op, and behind them with tensors that have the sizes; one at least, which
+    makes it a part of a functional model.
+
+    Args:
+        kind: of the op.
+        settings: of the op, as JSON has them.
+        arrays: of the op, encoded, see `keras_side.registered.encoded`.
+        takes: how many of the tensors it is called with are inputs of the op.
+        letters: for each letter of its sizes: of which tensor it is the size, and along which axis.
+        options: of every layer.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        settings: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        takes: int,
+        letters: Mapping[str, Sequence[int]],
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.kind, self.settings, self.arrays = kind, dict(settings), dict(arrays)
+        self.takes, self.letters = takes, {name: tuple(at) for name, at in letters.items()}
+        self.supports_masking = True
+        self.op: Op = op_class(kind).build(settings, {path: decoded(data) for path, data in arrays.items()})
+
+    def call(self, inputs: Any) -> Any:
+        """The output of the op, or a list of them."""
+        tensors = keras.tree.flatten(inputs)
+        written = WRITERS.lookup(type(self.op), self.name)(self.op)
+        assert isinstance(written, WrittenOperation)
+        shapes: list[Any] = [keras.ops.shape(x) for x in tensors]
+        sizes = {name: shapes[at][axis] for name, (at, axis) in self.letters.items()}
+        dims = {"dims": [computed(dim, sizes, SIZES) for dim in written.dims]} if written.dims else {}
+        return written.apply(*tensors[: self.takes], **dims)
+
+    def compute_output_spec(self, inputs: Any) -> Any:
+        """Shapes and dtypes, as the op itself infers them."""
+        given = [_tensor(x, at) for at, x in enumerate(keras.tree.flatten(inputs))]
+        sizes = {name: given[at].shape[axis] for name, (at, axis) in self.letters.items()}
+        outputs = [
+            keras.KerasTensor([dim if isinstance(dim, int) else None for dim in output.shape], output.dtype)
+            for output in self.op.at(sizes).infer(given[: self.takes])
+        ]
+        return outputs if len(outputs) > 1 else outputs[0]
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        """None: operations hand no masks on."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings."""
+        own = {"kind": self.kind, "settings": self.settings, "arrays": self.arrays, "takes": self.takes}
+        letters = {name: list(at) for name, at in self.letters.items()}
+        return {**super().get_config(), **own, "letters": letters}
+
+
+def _tensor(x: Any, position: int) -> Tensor:
+    """A Keras tensor as the op sees it; sizes that vary have letters, those of the batch the same one."""
+    letters = ["N", *(f"D{position}_{axis}" for axis in range(1, len(x.shape)))]
+    shape = [letter(own) if dim is None else dim for own, dim in zip(letters, x.shape, strict=False)]
+    return Tensor(shape, keras.backend.standardize_dtype(x.dtype))
+
+
+def _extreme(known: Callable[..., int], function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
+    """Of two sizes, numbers or scalar tensors."""
+
+    def choose(one: Any, two: Any) -> Any:
+        both = isinstance(one, int) and isinstance(two, int)
+        return known(one, two) if both else function(one, two)
+
+    return choose
+
+
+SIZES: Arithmetic[Any] = Arithmetic(
+    int,
+    operator.add,
+    operator.mul,
+    operator.floordiv,
+    _extreme(max, keras.ops.maximum),
+    _extreme(min, keras.ops.minimum),
+)
+"""With numbers, and with the scalar tensors that TensorFlow has for sizes that vary."""

@@ -55,15 +55,16 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
     """
     check_settings_argument(settings)
     written = {
-        node.name: (node.op, WRITERS.lookup(type(node.op), node.name)(node.op))
+        node.name: layer
         for node in graph.nodes
-        if node.op.weights()
+        if isinstance(layer := WRITERS.lookup(type(node.op), node.name)(node.op), WrittenLayer)
+        if layer.weights
     }
     layers = dict(_weighted(model, ""))
     problems = [f"the model has no layer {name!r}" for name in written if name not in layers]
     problems += [f"the graph has no weights for layer {name!r}" for name in layers if name not in written]
     for name in written.keys() & layers.keys():
-        wanted = [array.shape for array in written[name][1].weights]
+        wanted = [array.shape for array in written[name].weights]
         shapes = [tuple(variable.shape) for variable in layers[name].weights]
         if wanted != shapes:
             problems.append(f"layer {name!r} has the shapes {shapes}, the graph {wanted}")
@@ -73,7 +74,7 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
         differences = _differing(model, {name: layers[name] for name in written}, graph)
         if differences:
             raise SettingsError(f"model {model.name!r}", differences)
-    for name, (_, layer) in written.items():
+    for name, layer in written.items():
         set_weights(layers[name], layer, name)
     return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))
 
@@ -124,3 +125,7 @@ def set_weights(layer: Any, written: WrittenLayer, owner: str) -> None:
         raise WeightError(f"layer {owner!r}: its weights have the shapes {shapes}, the graph's {wanted}")
     # Not np.ascontiguousarray, which makes a vector of a scalar.
     layer.set_weights([np.asarray(array, order="C") for array in written.weights])
+    for part in layer._flatten_layers():
+        # A Normalization computes with copies of its statistics.
+        if hasattr(part, "finalize_state"):
+            part.finalize_state()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,12 @@ from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
-from keras_side.reading import operations
+from keras_side.operations.registry import MADE
+from keras_side.operations.terms import TAKE_IDS
+from keras_side.ops.source import SIZED
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.config_entries import named
-from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, KerasTensor
+from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
 from keras_side.reading.live_model import describe, is_live
 from keras_side.reading.traverse import Traversal
 from keras_side.records import Variables, serialized
@@ -101,7 +104,7 @@ def read_file(file: ModelFile) -> Graph:
 def readable_ops() -> set[type[ops.Op]]:
     """The ops that a graph may have which was read from Keras: those of layers, operations and masks."""
     layers = {READERS.lookup(name, name).op for name in READERS}
-    return layers | {*operations.OPS, *MASK_OPS}
+    return layers | {*MADE, *MASK_OPS, *SIZED}
 
 
 @contextlib.contextmanager
@@ -144,67 +147,87 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     # What follows from another reason says nothing new.
     problems = [problem for problem in builder.problems if not isinstance(problem, UnplacedError)]
     raise_unsupported(owner, problems or builder.problems)
-    dtype = next((own for node in builder.nodes if (own := node.op.dtype)), "float32")
-    consumers: dict[str, set[type[ops.Op]]] = {}
-    for node in builder.nodes:
-        for name in node.inputs:
-            consumers.setdefault(name, set()).add(type(node.op))
-    inputs = [_graph_input(value, consumers.get(value.name, set()), dtype, owner) for value in builder.inputs]
-    graph = Graph(
+    nodes = builder.read_nodes([output.value for output in outputs])
+    dtype = _float_dtype(builder, nodes)
+    consumers = _consumers(nodes)
+    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in builder.inputs]
+    return Graph(
         inputs=tuple(inputs),
-        nodes=tuple(_with_ids(builder.nodes, inputs, owner)),
+        nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
-    _check_converted(graph, builder.converted)
-    return graph
 
 
-TAKE_IDS = {ops.Embedding, ops.NotEqual}
-
-
-def _with_ids(nodes: Sequence[Node], inputs: Sequence[Value], owner: str) -> Iterator[Node]:
-    """The nodes, those that take ids reading what `ops.ToIds` makes of floats that are a model input's.
+def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:
+    """The float dtype of a graph, that of its layers' weights.
 
     Raises:
-        UnsupportedError: the floats are something else, which Keras cuts to integers.
+        UnsupportedError: an operation names another one.
     """
+    layers = [node for node in nodes if node.name not in builder.operations]
+    dtype = next((own for node in layers if (own := node.op.dtype)), "float32")
+    for owner, wanted in builder.floats:
+        if wanted != dtype:
+            raise UnsupportedError(owner, "dtype", wanted, f"{dtype}: a graph has one float dtype")
+    return dtype
+
+
+def _consumers(nodes: Sequence[Node]) -> dict[str, set[type[ops.Op]]]:
+    consumers: dict[str, set[type[ops.Op]]] = defaultdict(set)
+    for node in nodes:
+        for name in node.inputs:
+            consumers[name].add(type(node.op))
+    return consumers
+
+
+def _with_ids(
+    builder: GraphBuilder, nodes: Sequence[Node], inputs: Sequence[Value], dtype: str
+) -> Iterator[Node]:
+    """The nodes, those that take ids reading integers where Keras cuts floats, and all floats of one dtype.
+
+    Floats that are a model input's are ids, and `ops.ToIds` refuses others; those that something else gives
+    are cut.
+    """
+    consumers = _consumers(nodes)
     integers = {value.name for value in inputs if value.dtype in ops.INTEGERS}
-    given = {value.name for value in inputs} - integers
+    of_ids = {builder.origin(node.inputs[0]) for node in nodes if isinstance(node.op, ops.Embedding)} - {None}
     converted: dict[str, str] = {}
     for node in nodes:
-        source = node.inputs[0]
-        if type(node.op) in TAKE_IDS and source not in integers:
-            if source not in given:
-                label = f"{owner}: layer {node.name!r} ({node.op.kind})"
-                supported = "ids that are a model input, reshaped or not"
-                problem = UnsupportedError(label, "input", f"floats of {source!r}", supported)
-                problem.of_layer(node.name, node.op.kind)
-                raise problem
+        source = node.inputs[0] if node.inputs else ""
+        origin, floats = builder.origin(source), source not in integers
+        if floats and origin in of_ids and _cuts(node.op) and consumers[node.name] <= TAKE_IDS:
+            node = dataclasses.replace(node, op=ops.ToIds())
+        if floats and isinstance(node.op, ops.NotEqual) and origin not in of_ids:
+            yield from _compared(builder, node, dtype)
+            continue
+        if floats and type(node.op) in TAKE_IDS:
             if source not in converted:
-                converted[source] = f"{source}.ids"
-                yield Node(converted[source], ops.ToIds(), (source,))
+                converted[source] = builder.free_name(f"{source}.ids")
+                yield Node(converted[source], _to_ids(origin), (source,))
             node = dataclasses.replace(node, inputs=(converted[source],))
+        if node.name in builder.operations and node.op.dtype not in (None, dtype):
+            node = dataclasses.replace(node, op=node.op.astype(dtype))
         yield node
-        if isinstance(node.op, ops.ToIds):
+        if carries(node.op) and source in integers:
             integers.update(node.outputs)
-        elif carries(node.op) or isinstance(node.op, ops.Concatenate):
-            if integers.issuperset(node.inputs):
-                integers.update(node.outputs)
-            elif carries(node.op) and source in given:
-                given.update(node.outputs)
+        integers.update(name for name in node.outputs if builder.is_integer(name))
 
 
-def _check_converted(graph: Graph, converted: Sequence[tuple[str, str, str]]) -> None:
-    """Refuse operations that make numbers of another kind of what is there.
+def _cuts(op: ops.Op) -> bool:
+    return isinstance(op, ops.Cast) and op.output_dtype in ops.INTEGERS
 
-    Raises:
-        UnsupportedError: there is one.
-    """
-    for owner, value, wanted in converted:
-        given = graph.tensors[value].dtype
-        if given != wanted and not {given, wanted} <= set(ops.INTEGERS):
-            raise UnsupportedError(owner, "dtype", wanted, given)
+
+def _to_ids(origin: str | None) -> ops.Op:
+    return ops.Cast(output_dtype="int32") if origin is None else ops.ToIds()
+
+
+def _compared(builder: GraphBuilder, node: Node, dtype: str) -> Iterator[Node]:
+    """A comparison of floats that are no ids: before they are cut."""
+    assert isinstance(node.op, ops.NotEqual)
+    number = builder.free_name(f"{node.name}.constant")
+    yield Node(number, ops.Constant(value=np.asarray(node.op.value, dtype)), ())
+    yield Node(node.name, ops.Elementwise(function="not_equal"), (*node.inputs, number), node.outputs)
 
 
 def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: str) -> Value:
@@ -219,7 +242,7 @@ def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: st
         raise UnsupportedError(
             f"{owner}: input {value.name!r}", "dtype", value.dtype, (*ops.INTEGERS, *ops.FLOATS, "bool")
         )
-    only_ids = bool(used_by & TAKE_IDS) and not used_by - TAKE_IDS
+    only_ids = ops.Embedding in used_by and used_by <= TAKE_IDS
     if only_ids or value.dtype in SMALL_INTEGERS:
         return Value(value.name, value.shape, "int32")
     return Value(value.name, value.shape, dtype)

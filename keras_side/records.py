@@ -40,8 +40,11 @@ MAX_NAME = 10_000
 class Variables(Protocol):
     """Where the weights of a layer come from: a live layer, or a group of a weights file."""
 
-    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The layer's own variables, which must be exactly ``names``, in that order."""
+    def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """The layer's own variables, which must be exactly ``names`` and then ``unread``, in that order.
+
+        Those that are ``unread`` may be anything.
+        """
         ...
 
     def child(self, attribute: str) -> Variables:
@@ -71,6 +74,7 @@ class LayerRecord:
         config: its configuration as Keras serialises it.
         variables: where its weights are.
         owner: how errors call it: ``model.keras: layer 'bi' (Bidirectional)``.
+        input_shape: what the layer was built for, ``None`` for sizes that vary; empty where nobody says.
     """
 
     class_name: str
@@ -78,6 +82,7 @@ class LayerRecord:
     config: Mapping[str, Any]
     variables: Variables
     owner: str
+    input_shape: Sequence[int | None] = ()
 
     def settings(self) -> Config:
         """The configuration to be accounted for, with what every layer has already accounted for."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from biport import ops
+from biport.errors import UnsupportedError
 from biport.ops import Op
 from biport.registry import Registry
 from keras_side.masks import Mask, stop_mask
@@ -15,6 +16,19 @@ from keras_side.shared.attention import CallReader
 
 MaskRule = Callable[[Op, str, Sequence[str], Sequence[Mask | None]], Sequence[Mask | None]]
 """``(op, layer name, input values, input masks) -> output masks``, one for each output."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Which of the tensors that a layer is called with its op reads.
+
+    Args:
+        count: the first so many are its inputs.
+        letters: for each letter in its settings: which tensor has that size, and on which axis.
+    """
+
+    count: int
+    letters: Mapping[str, tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class LayerReader:
         refuse_masked: raises where the layer, as it is set, cannot be read when it gets a mask.
         states: whether the layer takes an ``initial_state`` beside its input.
         calls: how an attention is called; ``None`` for all other layers.
+        taken: which tensors the op reads, where those of a call are not its inputs.
     """
 
     read: Callable[[LayerRecord], Op]
@@ -36,6 +51,7 @@ class LayerReader:
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None
     states: bool = False
     calls: CallReader | None = None
+    taken: Callable[[LayerRecord], Taken] | None = None
 
 
 OpType = TypeVar("OpType", bound=Op)
@@ -46,6 +62,18 @@ WRITERS: Registry[type[Op], Callable[..., Written]] = Registry("op of the Keras 
 writes = WRITERS.register
 
 
+def written_layer(op: Op, owner: str) -> WrittenLayer:
+    """An op that Keras has a layer for.
+
+    Raises:
+        UnsupportedError: it has an operation, or nothing.
+    """
+    written = WRITERS.lookup(type(op), owner)(op)
+    if not isinstance(written, WrittenLayer):
+        raise UnsupportedError(owner, "layer", op.kind, "ops that are layers in Keras")
+    return written
+
+
 def reads(
     classes: str | Mapping[str, type[Op]],
     *,
@@ -53,6 +81,7 @@ def reads(
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None,
     states: bool = False,
     calls: CallReader | None = None,
+    taken: Callable[[LayerRecord], Taken] | None = None,
 ) -> Callable[[Callable[[LayerRecord], OpType]], Callable[[LayerRecord], OpType]]:
     """Decorate the function that reads the layers of some classes.
 
@@ -62,13 +91,14 @@ def reads(
         refuse_masked: see `LayerReader`.
         states: see `LayerReader`.
         calls: see `LayerReader`.
+        taken: see `LayerReader`.
     """
 
     kinds = {classes: getattr(ops, classes)} if isinstance(classes, str) else classes
 
     def keep(function: Callable[[LayerRecord], OpType]) -> Callable[[LayerRecord], OpType]:
         for name, op in kinds.items():
-            READERS.register(name)(LayerReader(function, op, masks, refuse_masked, states, calls))
+            READERS.register(name)(LayerReader(function, op, masks, refuse_masked, states, calls, taken))
         return function
 
     return keep

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from biport.analysis.rows import where_rows_meet
+from biport.dims import bound
 from biport.errors import InputError
 from biport.graph import Graph
-from biport.inputs import check_inputs
+from biport.inputs import check_inputs, letters
 from keras_side.read import read
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def run(
 ) -> list[np.ndarray]:
     """The outputs of a Keras model, in inference mode, on the CPU.
 
-    An empty batch gives empty outputs, which Keras itself cannot compute; where rows meet there are none.
+    An empty batch gives empty outputs, which Keras itself cannot compute; outputs that rows meet in, such as
+    a sum over them, it cannot be had for.
 
     Args:
         model: a live model.
@@ -46,17 +48,29 @@ def run(
     if any(0 in array.shape[1:] for array in arrays):
         raise InputError("Keras cannot run a model over no time steps (T = 0)")
     empty = len(arrays[0]) == 0
-    if empty and (node := where_rows_meet(graph)) is not None:
+    filled = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays] if empty else arrays
+    outputs = [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, filled)]
+    if not empty:
+        return outputs
+    sizes = letters(graph.inputs, arrays)
+    return [_empty(graph, name, sizes, x) for name, x in zip(graph.outputs, outputs, strict=True)]
+
+
+def _empty(graph: Graph, name: str, sizes: Mapping[str, int], x: np.ndarray) -> np.ndarray:
+    """An output over no rows, given the one over one row.
+
+    Raises:
+        InputError: it has elements all the same, and rows meet on the way to it.
+    """
+    dims = bound(graph.tensors[name].shape, sizes)
+    known = [dim if isinstance(dim, int) else size for dim, size in zip(dims, x.shape, strict=True)]
+    if 0 in known:
+        return np.zeros(known, x.dtype)
+    if (node := where_rows_meet(graph)) is not None:
         raise InputError(
             f"Keras cannot run a model over no rows (N = 0) in which they meet, in {node.name!r}"
         )
-    if empty:
-        arrays = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
-    outputs = [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
-    if not empty:
-        return outputs
-    of_rows = [graph.tensors[name].shape[:1] == graph.inputs[0].tensor.shape[:1] for name in graph.outputs]
-    return [output[:0] if rows else output for output, rows in zip(outputs, of_rows, strict=True)]
+    return x
 
 
 def call(model: keras.Model, tensors: Sequence[Any]) -> list[Any]:

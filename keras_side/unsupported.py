@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from biport.errors import UnsupportedError
-from keras_side.legacy.operations import FUNCTIONS, MESSAGES
+from keras_side.legacy.messages import OPERATIONS
+from keras_side.legacy.operations import FUNCTIONS
 from keras_side.registry import READERS
 
 CUSTOM = "code of the model's author is never run; build it of the layers that 'biport layers' lists"
@@ -17,7 +18,6 @@ SUBSTITUTES = {
     "Conv1DTranspose": "UpSampling1D, then Conv1D",
     "ConvLSTM1D": "Conv1D, then LSTM",
     "DepthwiseConv1D": "Conv1D with groups",
-    "GroupNormalization": "LayerNormalization",
     "Highway": "Dense, Multiply and Add",
     "Lambda": f"the layer that does the same, such as Activation, Reshape or Permute: {CUSTOM}",
     "LocallyConnected1D": "Conv1D",
@@ -26,7 +26,6 @@ SUBSTITUTES = {
     "max, concat)",
     "SReLU": "PReLU",
     "SeparableConv1D": "Conv1D",
-    "SlicingOpLambda": "Cropping1D, or a recurrent layer that gives its last step alone",
     "StringLookup": "token ids as the input of the model, the lookup in front of it",
     "TextVectorization": "token ids as the input of the model, the vocabulary in front of it",
     "TimeDistributedDense": "TimeDistributed around Dense",
@@ -54,14 +53,14 @@ PICTURES = (
 
 IN_FRONT = (
     *("CategoryEncoding", "DenseFeatures", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
-    *("MelSpectrogram", "Normalization", "Pipeline", "Rescaling", "STFTSpectrogram"),
+    *("MelSpectrogram", "Pipeline", "STFTSpectrogram"),
 )
 """Layers of Keras that prepare data."""
 
 OTHERS = (
     *("AbstractRNNCell", "AdaptiveAveragePooling1D", "AdaptiveMaxPooling1D", "Convolution1DTranspose"),
     *("EinsumDense", "FlaxLayer", "GRUCell", "GroupQueryAttention", "InputLayer", "JaxLayer", "LSTMCell"),
-    *("Layer", "RMSNormalization", "ReversibleEmbedding", "SeparableConvolution1D", "SimpleRNNCell"),
+    *("Layer", "ReversibleEmbedding", "SeparableConvolution1D", "SimpleRNNCell"),
     *("SpectralNormalization", "StackedRNNCells", "TFSMLayer", "ThresholdedReLU", "TorchModuleWrapper"),
     "Wrapper",
 )
@@ -73,7 +72,7 @@ def unsupported_class(owner: str, class_name: str, config: Mapping[str, Any]) ->
     if class_name == "TFOpLambda":
         return UnsupportedError(owner, "function", config.get("function"), sorted(FUNCTIONS))
     if class_name == "TensorFlowOpLayer":
-        return UnsupportedError(owner, "operation", str(config.get("node_def"))[:80], sorted(MESSAGES))
+        return UnsupportedError(owner, "operation", str(config.get("node_def"))[:80], OPERATIONS)
     return UnsupportedError(owner, "class", class_name, substitute(class_name))
 
 

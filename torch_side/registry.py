@@ -16,14 +16,14 @@ from biport.registry import Registry
 StateDict = Mapping[str, np.ndarray]
 """The ``state_dict`` of the module that stands for an op, as numpy arrays."""
 
-Inputs = list[fx.Node]
-"""The fx node of each input of the graph node being written."""
+Inputs = list[Any]
+"""The fx node of each input of the graph node being written, or a Python number for a scalar constant."""
 
 Masks = list[fx.Node | None]
 """The fx node of each input's mask, ``None`` for no mask."""
 
-Outputs = tuple[fx.Node, ...]
-"""The fx node of each output."""
+Outputs = tuple[Any, ...]
+"""The fx node of each output, or a Python number for a scalar constant."""
 
 WriteFunction = Callable[[Any, Any, Inputs, Masks], Outputs]
 """``(op, writer, inputs, masks) -> outputs``, with a `torch_side.writing.graph_writer.GraphWriter`."""

@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biport import ops
+from biport.dims import letters_in
 from biport.graph import Graph, Node
 from biport.ops import INTEGERS, Locality
+from biport.ops.attention import Attends
 
 Axes = tuple[int, ...]
 """The axes of a value that are time; none where padding does not show at all."""
@@ -58,7 +60,7 @@ class _Traversal:
 
     def visit(self, node: Node) -> None:
         used = [*node.inputs, *(mask for mask in node.masks if mask is not None)]
-        if any(name not in self.axes for name in used):
+        if any(name not in self.axes for name in used) or letters_in(self.steps) & node.op.letters:
             return
         if node.op.letters:
             # It is as long as the padded rows are, or counts their steps.
@@ -94,7 +96,7 @@ class _Traversal:
             case ops.Reshape():
                 return [STEPS] if self._drops_ones(node) else None
         local = node.op.locality([self.graph.tensors[name] for name in node.inputs])
-        return [STEPS] if Locality.STEP in local else None
+        return [STEPS] * len(node.outputs) if Locality.STEP in local else None
 
     def _scanned(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         """A recurrent layer skips the padding, and so ends with the states of the row's last step."""
@@ -111,6 +113,9 @@ class _Traversal:
 
     def _attended(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         """The padding gets no weight under a mask of the values, in a `MultiHeadAttention` or of the keys."""
+        assert isinstance(node.op, Attends)
+        if node.op.has_attention_mask:
+            return None
         queries, values = axes[0], axes[1]
         if any(time != values for time in axes[1:]):
             return None
@@ -134,7 +139,8 @@ class _Traversal:
         op = node.op
         assert isinstance(op, ops.Reduction)
         known = self.masks if op.function == "any" else self.zeros
-        sums = op.function in SUMS_OF_ZEROS and not op.extreme and 0 not in self._front(node)
+        inputs = [self.graph.tensors[name] for name in node.inputs]
+        sums = op.function in SUMS_OF_ZEROS and not op.extreme and not op.mixes_rows(inputs)
         return sums and node.inputs[0] in known
 
     def _drops_ones(self, node: Node) -> bool:

@@ -60,28 +60,32 @@ SUPPORT: Sequence[Support] = (
         ("Attention", "AdditiveAttention", "MultiHeadAttention"),
         ("nn.MultiheadAttention",),
         "keys of their own, causal, with their scores, `output_shape`, under the masks of queries, values "
-        "and keys; torch's without masks",
-        ("attention_mask", "key_padding_mask", "attn_mask", "use_gate", "attention_axes other than time"),
+        "and keys and an `attention_mask`; torch's without masks",
+        ("key_padding_mask", "attn_mask", "use_gate", "attention_axes other than time"),
     ),
     Support(
         "convolution",
         ("Conv1D",),
         ("nn.Conv1d",),
-        "valid, same and causal padding, strides, dilation, groups, every activation",
-        ("channels_first", "padding_mode other than zeros"),
+        "valid, same and causal padding, strides, dilation, groups, every activation, `channels_first`",
+        ("padding_mode other than zeros",),
     ),
     Support(
         "pooling",
         ("MaxPooling1D", "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D"),
         ("nn.MaxPool1d", "nn.AvgPool1d", ".mean(1)", ".amax(1)", ".max(1)"),
-        "valid and same, strides; averages under a mask",
-        ("channels_first", "ceil_mode", "return_indices"),
+        "valid and same, strides, `channels_first`; averages under a mask",
+        ("ceil_mode", "return_indices"),
     ),
     Support(
         "normalization",
-        ("BatchNormalization", "LayerNormalization", "UnitNormalization"),
-        ("nn.BatchNorm1d", "nn.LayerNorm", "F.normalize"),
-        "any axis, with or without scale and offset, `rms_scaling`, as at inference",
+        (
+            *("BatchNormalization", "LayerNormalization", "UnitNormalization", "RMSNormalization"),
+            *("GroupNormalization", "Normalization", "Rescaling"),
+        ),
+        ("nn.BatchNorm1d", "nn.LayerNorm", "nn.RMSNorm", "nn.GroupNorm", "F.normalize"),
+        "any axis, with or without scale and offset, `rms_scaling`, as at inference; statistics given or "
+        "adapted",
         ("renorm", "track_running_stats=False"),
     ),
     Support(

@@ -13,7 +13,7 @@ import numpy as np
 from biport.analysis.lengths import needed_steps
 from biport.dims import Dim
 from biport.graph import Graph, Value
-from biport.inputs import id_bounds, id_inputs
+from biport.inputs import id_inputs, safe_bounds
 from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
 
 PATTERNS = ("full", "right", "left", "holes", "all padding")
@@ -115,7 +115,8 @@ def random_inputs(
 
     Integers are padded where the mask is false, floats only where ``padding`` says with what, and booleans
     are the mask. Each input has a mask of its own, of the same patterns, over its second axis, whatever its
-    rank; sizes that are fixed stay, that of the batch too.
+    rank; booleans of more than two dimensions have one over the last axis too, another for every row of it.
+    Sizes that are fixed stay, that of the batch too.
 
     Args:
         values: what the inputs are.
@@ -124,7 +125,7 @@ def random_inputs(
         rng: where the numbers come from.
         patterns: of the rows, in turn; see `valid_steps`.
         lengths: ``(N,)`` valid steps of each row, padded on the right, in place of patterns.
-        id_bounds: by input, ids are below them; see `biport.inputs.id_bounds`.
+        id_bounds: by input, ids are below them; see `biport.inputs.safe_bounds`.
         unbounded: what they are below where that does not say.
         padding: by input, what a padded step has: an id, or what all of its features are; see
             `padding_values`. Ids that are not among them have 0. No valid step has the id of padding.
@@ -144,6 +145,10 @@ def random_inputs(
             array = _ids(shape, valid, bound, 0 if number is None else int(number), rng)
         elif value.dtype == "bool":
             array = _over(valid, shape)
+            if len(shape) > 2 and lengths is None:
+                # An attention mask: each query looks at steps of its own.
+                rows = int(np.prod(shape[:-1]))
+                array = array & valid_steps(patterns, rows, shape[-1], rng).reshape(shape)
         else:
             array = rng.normal(size=shape)
             if number is not None and len(shape) > 1:
@@ -199,7 +204,7 @@ def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
     """
     rng = np.random.default_rng(seed)
     least = max(needed_steps(graph).values(), default=0)
-    bounds, padding = id_bounds(graph), padding_values(graph)
+    bounds, padding = safe_bounds(graph), padding_values(graph)
     return {
         case: random_inputs(
             graph.inputs, N, max(T, least), rng, patterns=patterns, id_bounds=bounds, padding=padding

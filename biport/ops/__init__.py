@@ -34,7 +34,15 @@ from biport.ops.merge import (
     Multiply,
     Subtract,
 )
-from biport.ops.normalization import BatchNormalization, LayerNormalization, UnitNormalization
+from biport.ops.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+    RMSNormalization,
+    UnitNormalization,
+)
 from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
 from biport.ops.product import Einsum, MatMul
 from biport.ops.recurrent import (
@@ -139,6 +147,7 @@ __all__ = [
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "GroupNormalization",
     "Identity",
     "LayerNormalization",
     "LeakyReLU",
@@ -154,6 +163,7 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "NotEqual",
     "OneHot",
     "OnesLike",
@@ -163,11 +173,13 @@ __all__ = [
     "Parameter",
     "Permute",
     "PermuteDims",
+    "RMSNormalization",
     "ReLU",
     "Recurrent",
     "Reduction",
     "Repeat",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "ReshapeTo",
     "Roll",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, TypeVar, final
 
 import numpy as np
 
-from biport.errors import GraphError, WeightError
+from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.ops.base import Op, parameter
 from biport.ops.checks import check_array, check_choice, check_sizes, floats, need
 from biport.ops.regularization import check_rate
 from biport.ops.tensor import FLOATS, Dim, Tensor, fixed_size, same_dim
+
+Item = TypeVar("Item")
 
 PROJECTIONS = ("query", "key", "value", "output")
 """Of a `MultiHeadAttention`: each has a weight and perhaps a bias."""
@@ -23,12 +25,15 @@ class Attends(Op):
     """What every attention has; not an op by itself.
 
     It takes queries ``(N, S, ...)``, values ``(N, T, ...)`` and, where the values are not their own keys,
-    keys ``(N, T, ...)``, and gives ``(N, S, O)``; with ``return_scores`` also the weights of the values.
+    keys ``(N, T, ...)``, and gives ``(N, S, O)``; with ``return_scores`` also the weights of the values. With
+    ``has_attention_mask`` one more input, the last, says which steps each query looks at: booleans
+    ``(N, S, T)``, sizes of 1 stretched.
 
     Args:
         causal: step s looks at the steps t ≤ s alone; Keras ``use_causal_mask``.
         return_scores: whether the weights are a second output; Keras ``return_attention_scores``.
         dropout: share of the weights dropped in training; nothing at inference.
+        has_attention_mask: whether the last input is such a mask; it counts beside all others.
     """
 
     training: ClassVar[Sequence[str]] = ("dropout",)
@@ -36,6 +41,7 @@ class Attends(Op):
     causal: bool = False
     return_scores: bool = False
     dropout: float = 0.0
+    has_attention_mask: bool = False
 
     def __post_init__(self) -> None:
         check_rate(self, self.dropout)
@@ -45,12 +51,26 @@ class Attends(Op):
         """The output, and the weights where they are asked for."""
         return 1 + self.return_scores
 
+    @property
+    def heads(self) -> int | None:
+        """How many heads may have masks of their own, ``(N, P, S, T)``."""
+        return None
+
+    def check_masked(self, owner: str, data: Tensor) -> None:
+        if data.dtype == "bool":
+            raise UnsupportedError(owner, "mask", "of an attention mask", "masks of queries, values and keys")
+
+    def split(self, inputs: Sequence[Item]) -> tuple[Sequence[Item], Item | None]:
+        """Queries, values and perhaps keys; and the attention mask, if there is one."""
+        return (inputs[:-1], inputs[-1]) if self.has_attention_mask else (inputs, None)
+
     def sequences(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, values and keys; the values where there are no keys.
 
         Raises:
-            GraphError: there are more, fewer, or they do not go together.
+            GraphError: there are more, fewer, or they do not go together, or with the attention mask.
         """
+        inputs, mask = self.split(inputs)
         if len(inputs) not in (2, 3):
             raise GraphError(f"{self.kind} takes 2 inputs, or 3 with keys, found {len(inputs)}")
         for tensor in inputs:
@@ -59,7 +79,21 @@ class Attends(Op):
         for one, two, axes in ((query, value, (0,)), (value, key, (0, 1))):
             if one.dtype != two.dtype or not all(same_dim(one.shape[axis], two.shape[axis]) for axis in axes):
                 raise GraphError(f"{self.kind}: {one} and {two} do not go together")
+        if mask is not None:
+            self._check_attention_mask(mask, query, key)
         return query, value, key
+
+    def _check_attention_mask(self, mask: Tensor, query: Tensor, key: Tensor) -> None:
+        wanted: tuple[Dim, ...] = (*query.shape[:2], key.shape[1])
+        if self.heads is not None and len(mask.shape) == 4:
+            wanted = (wanted[0], self.heads, *wanted[1:])
+        fits = len(mask.shape) == len(wanted) and all(
+            size == 1 or same_dim(size, other) for size, other in zip(mask.shape, wanted, strict=True)
+        )
+        if mask.dtype != "bool":
+            raise UnsupportedError(self.kind, "attention_mask", str(mask), str(Tensor(wanted, "bool")))
+        if not fits:
+            raise GraphError(f"{self.kind} takes an attention mask {Tensor(wanted, 'bool')}, found {mask}")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -94,7 +128,8 @@ class OneHead(Attends):
         return (output, scores) if self.return_scores else (output,)
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
-        return max(fixed_size(tensor.shape[2]) for tensor in (inputs[0], inputs[-1]))
+        sequences, _ = self.split(inputs)
+        return max(fixed_size(tensor.shape[2]) for tensor in (sequences[0], sequences[-1]))
 
 
 @final
@@ -164,10 +199,11 @@ class MultiHeadAttention(Attends):
         weights = softmax over t of  (W_q q_s + b_q)·(W_k k_t + b_k) / √K      (N, P, S, T)
         y_s = W_o [Σ_t weights_st (W_v v_t + b_v), the heads side by side] + b_o      (N, S, O)
 
-    A query looks at the steps where the masks of queries, values and keys are all true, and with ``causal``
-    at t ≤ s. One that has no step to look at weighs all of them alike, or, with dropout or
-    ``return_scores``, none of them: Keras then goes another way (Keras 3.15,
-    ``keras/src/layers/attention/multi_head_attention.py``, ``_compute_attention``). No output is zeroed.
+    A query looks at the steps where the masks of queries, values and keys are all true, with ``causal`` at
+    t ≤ s, and with an attention mask, which may be ``(N, P, S, T)``, where that is true. One that has no step
+    to look at weighs all of them alike, or, with dropout or ``return_scores``, none of them: Keras then goes
+    another way (Keras 3.15, ``keras/src/layers/attention/multi_head_attention.py``, ``_compute_attention``).
+    No output is zeroed.
 
     Args:
         num_heads: P.
@@ -215,6 +251,11 @@ class MultiHeadAttention(Attends):
             check_array(self.kind, f"{part}_weight", weight, shape, self.dtype)
             if any(given):
                 check_array(self.kind, f"{part}_bias", getattr(self, f"{part}_bias"), shape[:1], self.dtype)
+
+    @property
+    def heads(self) -> int:
+        """P."""
+        return self.num_heads
 
     @property
     def forgets(self) -> bool:

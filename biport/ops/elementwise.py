@@ -52,7 +52,7 @@ FUNCTIONS: Mapping[str, Signature] = {
     **dict.fromkeys(("logical_and", "logical_or", "logical_xor"), Signature(2, BOOLEANS)),
 }
 """By name. ``round`` goes to the even neighbour, ``floor_divide`` towards minus infinity and ``remainder``
-has the sign of the divisor, as in Python; ``reciprocal`` is 1/x and ``rsqrt`` 1/√x, and the sign of NaN is NaN.
+has the sign of the divisor, as in Python; ``reciprocal`` is 1/x and ``rsqrt`` 1/√x; the sign of NaN is NaN.
 Integers wrap around. Not defined is what divides an integer by 0, or raises one to a negative power, and what
 ``floor_divide`` and ``remainder`` make of infinite numbers."""
 

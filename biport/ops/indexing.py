@@ -40,8 +40,9 @@ class Take(TensorOperation):
         return (Tensor((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]), x.dtype),)
 
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        # A table of fixed size has no rows.
-        return on_axis(self, self.axis, inputs[0]) == 0 and not isinstance(inputs[0].shape[0], int)
+        # A table of fixed size has no rows, and along another axis than 0 those of the indices move.
+        of_rows = inputs[on_axis(self, self.axis, inputs[0]) > 0].shape
+        return bool(of_rows) and not isinstance(of_rows[0], int)
 
 
 @final
@@ -161,6 +162,9 @@ class TopK(TensorOperation):
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
     @property
     def output_count(self) -> int:

@@ -10,14 +10,14 @@ import numpy as np
 
 from biport.errors import GraphError
 from biport.ops.base import EVERY_INPUT, Locality, Op, parameter
-from biport.ops.checks import broadcast, check_array, floats, match_shapes, need, take
+from biport.ops.checks import broadcast, check_array, floats, match_shapes, need, on_axis, take
 from biport.ops.tensor import FLOATS, Tensor, fixed_size, same_dim
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Concatenate(Op):
-    """Inputs side by side along ``axis``, which is not the batch; all other sizes are equal.
+    """Inputs of one dtype, any, side by side along ``axis``; all other sizes are equal.
 
     Also joins masks along time (``axis=1``).
     """
@@ -27,10 +27,7 @@ class Concatenate(Op):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         if not inputs:
             raise GraphError(f"{self.kind} takes one or more inputs, found none")
-        rank = len(inputs[0].shape)
-        if not -rank <= self.axis < rank or self.axis % rank == 0:
-            raise GraphError(f"{self.kind}: axis {self.axis} is the batch or outside of {inputs[0]}")
-        axis = self.axis % rank
+        axis = on_axis(self, self.axis, inputs[0])
         match_shapes(self, inputs, axis)
         total = sum(tensor.shape[axis] for tensor in inputs)
         shape = inputs[0].shape
@@ -38,6 +35,9 @@ class Concatenate(Op):
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
 
 class Merge(Op):

@@ -104,6 +104,9 @@ class Reduction(TensorOperation):
         enough = isinstance(count, int) and count > self.correction
         return self.function in ("mean", "var", "std") and not enough
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return 0 in on_axes(self, self.axes, inputs[0])
+
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         (x,) = inputs
         added = product([x.shape[axis] for axis in self.axes])
@@ -140,6 +143,9 @@ class ArgReduction(TensorOperation):
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[self.axis])
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
 
 
 @final

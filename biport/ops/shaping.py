@@ -49,6 +49,40 @@ class Moving(TensorOperation):
         """The output's shape."""
         raise NotImplementedError
 
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        """For each axis of the output the input's that it is, every element where it was, if it is one."""
+        raise NotImplementedError
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return _local(self.kept(inputs[0]), len(inputs[0].shape))
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return _moves_rows(self.kept(inputs[0]))
+
+
+def _moves_rows(kept: Sequence[int | None]) -> bool:
+    return not kept or kept[0] != 0
+
+
+def _local(kept: Sequence[int | None], rank: int) -> Locality:
+    if rank < 2 or len(kept) < 2 or kept[0] != 0:
+        return Locality.NONE
+    steps = Locality.EVERY_STEP if kept[1] == 1 else Locality.NONE
+    return steps | (Locality.EVERY_FEATURE if kept[-1] == rank - 1 else Locality.NONE)
+
+
+def _all_but(axes: Sequence[int], rank: int) -> list[int | None]:
+    """Every axis kept but some."""
+    gone = {axis % rank for axis in axes}
+    return [None if axis in gone else axis for axis in range(rank)]
+
+
+def _with_new(kept: Sequence[int | None], axes: Sequence[int]) -> list[int | None]:
+    """With new axes among them, counted in the result."""
+    rank = len(kept) + len(axes)
+    new, left = {axis % rank for axis in axes}, iter(kept)
+    return [None if axis in new else next(left) for axis in range(rank)]
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -74,6 +108,32 @@ class ReshapeTo(Moving):
         if not same_dim(product(x.shape), product(self.shape)):
             raise GraphError(f"{self.kind}: {x} does not go into {self.shape}")
         return self.shape
+
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        front, behind = _alike(x.shape, self.shape), _alike(x.shape[::-1], self.shape[::-1])
+        shift, rank = len(x.shape) - len(self.shape), len(self.shape)
+        return [
+            axis if axis < front else axis + shift if axis >= rank - behind else None for axis in range(rank)
+        ]
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        # It names the number of steps, so that it makes of a single one another shape.
+        return super().locality(inputs) & ~(Locality.EVERY_STEP ^ Locality.STEP)
+
+    def with_rest(self, x: Tensor) -> tuple[Dim, ...]:
+        """``shape`` for ``x`` with -1 for its one size that varies, where it can be nothing else.
+
+        Example:
+            >>> ReshapeTo(shape=("N*T", 6)).with_rest(Tensor(("N", "T", 6), "float32"))
+            (-1, 6)
+            >>> ReshapeTo(shape=("N", "T*2", 3)).with_rest(Tensor(("N", "T", 6), "float32"))
+            (N, T*2, 3)
+        """
+        known = product([dim for dim in self.shape if isinstance(dim, int)])
+        varying = [dim for dim in self.shape if not isinstance(dim, int)]
+        if len(varying) != 1 or not known or quotient(product(x.shape), known) != varying[0]:
+            return self.shape
+        return tuple(dim if isinstance(dim, int) else -1 for dim in self.shape)
 
 
 def whole_shape(shape: Sequence[Dim], wanted: Sequence[Dim]) -> tuple[Dim, ...]:
@@ -123,9 +183,8 @@ class PermuteDims(Moving):
             raise GraphError(f"{self.kind} of {len(self.axes)} axes, found {x}")
         return tuple(x.shape[axis] for axis in self.axes)
 
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        moved = [axis for axis, given in enumerate(self.axes) if axis != given]
-        return Locality.along(len(self.axes), mixed=moved) if len(self.axes) > 1 else Locality.NONE
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        return [axis if axis == given else None for axis, given in enumerate(self.axes)]
 
 
 @final
@@ -148,12 +207,8 @@ class ExpandDims(Moving):
         left = iter(x.shape)
         return tuple(1 if axis in new else next(left) for axis in range(rank))
 
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        rank = len(inputs[0].shape)
-        new = {axis % (rank + len(self.axes)) for axis in self.axes}
-        # Behind N and T they are in nobody's way, but the last axis is another one then.
-        steps = rank > 1 and min(new, default=rank) > 1
-        return Locality.EVERY_STEP if steps else Locality.NONE
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        return _with_new(range(len(x.shape)), self.axes)
 
 
 @final
@@ -176,10 +231,8 @@ class Squeeze(Moving):
             raise GraphError(f"{self.kind}: the axes {self.axes} of {x} are not of size 1")
         return without(x.shape, axes, keepdims=False)
 
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        rank = len(inputs[0].shape)
-        gone = {axis % rank for axis in self.axes}
-        return Locality.EVERY_STEP if rank > 1 and min(gone, default=rank) > 1 else Locality.NONE
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        return [axis for axis in _all_but(self.axes, len(x.shape)) if axis is not None]
 
 
 @final
@@ -205,6 +258,15 @@ class BroadcastTo(Moving):
             raise GraphError(f"{self.kind}: {x} does not stretch to {self.shape}")
         return self.shape
 
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        new = len(self.shape) - len(x.shape)
+        own = [axis if dim == self.shape[new + axis] else None for axis, dim in enumerate(x.shape)]
+        return [*[None] * new, *own]
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        # It names the number of steps, so that it makes of a single one another shape.
+        return super().locality(inputs) & ~(Locality.EVERY_STEP ^ Locality.STEP)
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -226,6 +288,11 @@ class Tile(Moving):
             raise GraphError(f"{self.kind}: {len(self.repetitions)} repetitions, found {x}")
         full = (1,) * (len(self.repetitions) - len(x.shape)) + x.shape
         return tuple(dim * count for dim, count in zip(full, self.repetitions, strict=True))
+
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        new = len(self.repetitions) - len(x.shape)
+        own = [axis if self.repetitions[new + axis] == 1 else None for axis in range(len(x.shape))]
+        return [*[None] * new, *own]
 
 
 @final
@@ -249,6 +316,9 @@ class Repeat(Moving):
         axis = on_axis(self, self.axis, x)
         return (*x.shape[:axis], x.shape[axis] * self.repeats, *x.shape[axis + 1 :])
 
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        return _all_but([self.axis] if self.repeats > 1 else [], len(x.shape))
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -268,11 +338,8 @@ class Flip(Moving):
         on_axes(self, self.axes, x)
         return x.shape
 
-    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        return 0 in on_axes(self, self.axes, inputs[0])
-
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=self.axes)
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        return _all_but(self.axes, len(x.shape))
 
 
 @final
@@ -295,11 +362,8 @@ class Roll(Moving):
         on_axis(self, self.axis, x)
         return x.shape
 
-    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        return on_axis(self, self.axis, inputs[0]) == 0
-
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(max(len(inputs[0].shape), 1), mixed=[self.axis])
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        return _all_but([self.axis] if self.shift else [], len(x.shape))
 
 
 @final
@@ -333,12 +397,12 @@ class Pad(Moving):
             widest = max(width if isinstance(width, int) else 0 for width in pair)
             least = {"constant": 0, "reflect": 1 + widest, "edge": 1}[self.mode]
             if pair != (0, 0) and isinstance(dim, int) and dim < least:
-                raise GraphError(f"{self.kind}: {self.mode} by {pair} takes {least} elements, found {x}")
+                raise TooShortError(f"{self.kind}: {self.mode} by {pair} takes {least} elements, found {x}")
         return tuple(dim + sum(pair) for dim, pair in zip(x.shape, self.widths, strict=True))
 
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+    def kept(self, x: Tensor) -> Sequence[int | None]:
         moved = [axis for axis, pair in enumerate(self.widths) if pair != (0, 0)]
-        return Locality.along(len(self.widths), mixed=moved) if len(self.widths) > 1 else Locality.NONE
+        return _all_but(moved, len(x.shape))
 
 
 @final
@@ -380,14 +444,37 @@ class Slice(Moving):
                 raise TooShortError(f"{self.kind}: there is no position {item} in {x}")
         return (*shape, *left)
 
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        whole = all(item == WHOLE for item in self.items[:2])
-        # Behind N and T the features are others than they were.
-        return Locality.EVERY_STEP if whole and len(inputs[0].shape) > 1 else Locality.NONE
+    def kept(self, x: Tensor) -> Sequence[int | None]:
+        kept, axis = [], 0
+        for item in self.items:
+            if not isinstance(item, int):
+                kept.append(axis if item == WHOLE else None)
+            axis += item is not None
+        return [*kept, *range(axis, len(x.shape))]
 
 
 WHOLE: Cut = (None, None, 1)
 """The cut that takes everything."""
+
+
+def turned(cut: Cut) -> Cut:
+    """What a cut that goes backwards takes, as a cut of the same elements in reverse order.
+
+    Example:
+        >>> numbers, cut = [0, 1, 2, 3, 4], (3, 0, -2)
+        >>> numbers[slice(*cut)], numbers[::-1][slice(*turned(cut))]
+        ([3, 1], [3, 1])
+    """
+    start, stop, step = cut
+    # Element p is -1 - p from the end on, and the other way about.
+    return None if start is None else -1 - start, None if stop is None else -1 - stop, -step
+
+
+def _alike(one: Sequence[Dim], two: Sequence[Dim]) -> int:
+    """How many sizes are the same from the first on."""
+    return next(
+        (count for count, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two))
+    )
 
 
 def cut_length(dim: Dim, cut: Cut) -> Dim:
@@ -469,6 +556,15 @@ class Stack(TensorOperation):
         axis = on_axis(self, self.axis, Tensor((*first.shape, 1), first.dtype))
         return (Tensor((*first.shape[:axis], len(inputs), *first.shape[axis:]), first.dtype),)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return _local(self._kept(inputs[0]), len(inputs[0].shape))
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return _moves_rows(self._kept(inputs[0]))
+
+    def _kept(self, x: Tensor) -> Sequence[int | None]:
+        return _with_new(range(len(x.shape)), [self.axis])
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -499,10 +595,20 @@ class Split(TensorOperation):
         axis = on_axis(self, self.axis, x)
         known = sum(part for part in self.sizes if part != -1)
         dim = x.shape[axis]
-        if isinstance(dim, int) and (dim < known if -1 in self.sizes else dim != known):
-            raise GraphError(f"{self.kind}: parts of {self.sizes} of {x} along {self.axis}")
+        if isinstance(dim, int) and (dim < known or (dim > known and -1 not in self.sizes)):
+            error = TooShortError if dim < known else GraphError
+            raise error(f"{self.kind}: parts of {self.sizes} of {x} along {self.axis}")
         parts = [length(dim - known) if part == -1 else part for part in self.sizes]
         return tuple(Tensor((*x.shape[:axis], part, *x.shape[axis + 1 :]), x.dtype) for part in parts)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return _local(self._kept(inputs[0]), len(inputs[0].shape))
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return _moves_rows(self._kept(inputs[0]))
+
+    def _kept(self, x: Tensor) -> Sequence[int | None]:
+        return _all_but([self.axis], len(x.shape))
 
     @property
     def output_count(self) -> int:
@@ -532,9 +638,20 @@ class Unstack(TensorOperation):
         (x,) = take(self, inputs, 1)
         need(self, x, None, EVERY_DTYPE)
         axis = on_axis(self, self.axis, x)
-        if not same_dim(x.shape[axis], self.count):
-            raise GraphError(f"{self.kind}: {self.count} elements along {self.axis}, found {x}")
+        dim = x.shape[axis]
+        if isinstance(dim, int) and dim != self.count:
+            error = TooShortError if dim < self.count else GraphError
+            raise error(f"{self.kind}: {self.count} elements along {self.axis}, found {x}")
         return (Tensor(without(x.shape, [axis], keepdims=False), x.dtype),) * self.count
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return _local(self._kept(inputs[0]), len(inputs[0].shape))
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return _moves_rows(self._kept(inputs[0]))
+
+    def _kept(self, x: Tensor) -> Sequence[int | None]:
+        return [axis for axis in _all_but([self.axis], len(x.shape)) if axis is not None]
 
     @property
     def output_count(self) -> int:

@@ -9,7 +9,7 @@ from typing import ClassVar, final
 
 import numpy as np
 
-from biport.dims import Dim, length, size, sizes
+from biport.dims import Dim, length, longest, shortest, size, sizes
 from biport.errors import GraphError, WeightError
 from biport.ops.base import TensorOperation, parameter
 from biport.ops.checks import check_array, check_choice, take
@@ -95,6 +95,12 @@ class Arange(TensorOperation):
         if not isinstance(self.step, int) or not self.step:
             raise GraphError(f"{self.kind}: step should be a whole number other than 0, found {self.step!r}")
         check_choice(self.kind, "output_dtype", self.output_dtype, NUMBERS)
+
+    @property
+    def ends(self) -> tuple[Dim, Dim]:
+        """``start``, and ``stop`` on the side of it that ``step`` goes to: some programs refuse another."""
+        farther = longest if self.step > 0 else shortest
+        return self.start, farther(self.start, self.stop)
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         take(self, inputs, 0)

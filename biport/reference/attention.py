@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
 import numpy as np
 
 from biport.ops import AdditiveAttention, Attention, MultiHeadAttention
-from biport.ops.attention import OneHead
+from biport.ops.attention import Attends, OneHead
 from biport.reference.activation import MASKED_SCORE
 from biport.reference.functions import softmax
 from biport.reference.registry import Arrays, Masks, computes
@@ -51,12 +51,15 @@ def _sums(query: np.ndarray, key: np.ndarray) -> np.ndarray:
     return query[:, :, None] + key[:, None]
 
 
-def counting(query: np.ndarray, key: np.ndarray, mask: np.ndarray | None, causal: bool) -> np.ndarray | None:
-    """Which step of the keys each query looks at, ``(N or 1, S or 1, T)``; ``None`` for all."""
-    steps = np.tri(query.shape[1], key.shape[1], dtype=bool)[None] if causal else None
-    if mask is None:
-        return steps
-    return mask[:, None] if steps is None else mask[:, None] & steps
+def _all_of(masks: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """What all of the masks there are let count; ``None`` where there is none."""
+    given = [mask for mask in masks if mask is not None]
+    return reduce(np.logical_and, given) if given else None
+
+
+def _causal(op: Attends, query: np.ndarray, key: np.ndarray) -> np.ndarray | None:
+    """Each query's steps up to its own, ``(1, S, T)``."""
+    return np.tri(query.shape[1], key.shape[1], dtype=bool)[None] if op.causal else None
 
 
 def weights_of(scores: np.ndarray) -> np.ndarray:
@@ -70,9 +73,11 @@ def _attend(
     inputs: Arrays,
     masks: Masks,
 ) -> tuple[np.ndarray, ...]:
-    query, value, key = inputs[0], inputs[1], inputs[-1]
+    sequences, attention_mask = op.split(inputs)
+    query, value, key = sequences[0], sequences[1], sequences[-1]
     scores = score(query, key)
-    counts = counting(query, key, masks[1], op.causal)
+    values_mask = None if masks[1] is None else masks[1][:, None]
+    counts = _all_of([values_mask, _causal(op, query, key), attention_mask])
     if counts is not None:
         lowered = (scores.astype(np.float32) - LOWERED).astype(scores.dtype)
         scores = np.where(counts, scores, lowered)
@@ -86,18 +91,16 @@ def _attend(
 @computes(MultiHeadAttention)
 def multi_head_attention(op: MultiHeadAttention, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """By products in every head."""
-    query, value, key = inputs[0], inputs[1], inputs[-1]
+    sequences, attention_mask = op.split(inputs)
+    query, value, key = sequences[0], sequences[1], sequences[-1]
     queries = _heads(op, _affine(query, op.query_weight, op.query_bias))
     keys = _heads(op, _affine(key, op.key_weight, op.key_bias))
     values = _heads(op, _affine(value, op.value_weight, op.value_bias))
     scores = queries @ keys.swapaxes(2, 3) / query.dtype.type(math.sqrt(op.key_size))
-    counts = counting(query, key, _both([mask for mask in masks[1:] if mask is not None]), op.causal)
-    if masks[0] is not None:
-        counts = masks[0][:, :, None] if counts is None else counts & masks[0][:, :, None]
+    counts = _counting(op, query, key, masks, attention_mask)
     if counts is None:
         weights = weights_of(scores)
     else:
-        counts = counts[:, None]
         fill = scores.dtype.type(MASKED_SCORE if op.forgets else LOWEST_SCORE)
         weights = weights_of(np.where(counts, scores, fill))
         if op.forgets:
@@ -108,8 +111,20 @@ def multi_head_attention(op: MultiHeadAttention, inputs: Arrays, masks: Masks) -
     return (output, weights) if op.return_scores else (output,)
 
 
-def _both(masks: list[np.ndarray]) -> np.ndarray | None:
-    return reduce(np.logical_and, masks) if masks else None
+def _counting(
+    op: MultiHeadAttention,
+    query: np.ndarray,
+    key: np.ndarray,
+    masks: Masks,
+    attention_mask: np.ndarray | None,
+) -> np.ndarray | None:
+    """Which step of the keys each query looks at, sizes of ``(N, P, S, T)`` or 1; ``None`` for all."""
+    wide = [None if mask is None else mask[:, None] for mask in masks[1:]]
+    queries_mask = None if masks[0] is None else masks[0][:, :, None]
+    every_head = _all_of([*wide, queries_mask, _causal(op, query, key)])
+    if attention_mask is not None and attention_mask.ndim == 3:
+        attention_mask = attention_mask[:, None]
+    return _all_of([None if every_head is None else every_head[:, None], attention_mask])
 
 
 def _affine(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None) -> np.ndarray:

@@ -120,6 +120,8 @@ class SteppableValues:
             return "value", "of the target's side"
         if isinstance(op, ops.Dot):
             return None if op.axes[0] in (2, -1) else ("axes", op.axes)
+        if getattr(op, "has_attention_mask", False):
+            return "attention_mask", "which is of all steps"
         return ("causal", True) if getattr(op, "causal", False) else None
 
     @staticmethod
@@ -132,8 +134,10 @@ class SteppableValues:
                 return "axis", node.op.axis
             case ops.Softmax() if node.masks[0] is None:
                 return "axis", node.op.axis
-            case ops.LayerNormalization():
+            case ops.LayerNormalization() | ops.UnitNormalization() | ops.Normalization():
                 return "axis", node.op.axes
+            case ops.GroupNormalization():
+                return "axis", f"{node.op.axis}, over all steps together"
             case ops.PReLU():
                 return "alpha", f"of {node.op.alpha.shape[0]} steps"
         return None, None

@@ -16,13 +16,18 @@ from biport.graph import Value
 
 
 def distinct_axes(values: Sequence[Value]) -> list[Value]:
-    """The same inputs, every letter beyond the batch used once: a second T becomes T_2."""
+    """The same inputs, every letter beyond the batch used once: a second T becomes T_2.
+
+    The first to have a letter keeps it, since that is whose size it is in the settings of ops; a new one is
+    none that any input has.
+    """
     taken: set[Dim] = {value.shape[0] for value in values if value.shape}
+    every = {dim for value in values for dim in value.shape}
     renamed: list[Value] = []
     for value in values:
         dims: list[Dim] = list(value.shape[:1])
         for dim in value.shape[1:]:
-            dims.append(dim if isinstance(dim, int) else _fresh(dim, taken))
+            dims.append(dim if isinstance(dim, int) or dim not in taken else _fresh(dim, taken | every))
             taken.add(dims[-1])
         renamed.append(dataclasses.replace(value, shape=tuple(dims)))
     return renamed

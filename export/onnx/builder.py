@@ -114,8 +114,13 @@ def _free(wanted: str, taken: set[str]) -> str:
     return name
 
 
+def data_type(dtype: str) -> ir.DataType:
+    """A dtype of the graph in ONNX."""
+    return ir.DataType.from_numpy(np.dtype(dtype))
+
+
 def typed(value: ir.Value, tensor: Tensor) -> ir.Value:
     """Declare shape and dtype of ``value``; letters become named dynamic axes."""
-    value.type = ir.TensorType(ir.DataType.from_numpy(np.dtype(tensor.dtype)))
+    value.type = ir.TensorType(data_type(tensor.dtype))
     value.shape = ir.Shape(plain(tensor.shape))
     return value

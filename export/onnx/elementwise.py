@@ -14,24 +14,40 @@ from export.onnx.site import Site
 def elementwise(site: Site, compute: Callable[..., ir.Value]) -> tuple[LazyValue]:
     """What ``compute`` gives of the inputs, sizes of 1 stretched.
 
-    Recurrent layers around it stay in step form, several inputs where all have one N and T and rank 3.
+    Recurrent layers around it stay in step form; of several inputs where the output is ``(N, T, I)`` and each
+    of them has its N and T, or is the same in all rows at all steps.
 
     Args:
         site: where the op stands.
         compute: takes a value for each input.
     """
-    output = site.output_tensors[0].shape
-    of_one_size = [x for x in site.inputs if x.tensor.shape[:2] == output[:2]]
-    in_steps = len(site.inputs) == 1 or (len(of_one_size) == len(site.inputs) and len(output) == 3)
-    root = site.inputs[0] if len(site.inputs) == 1 else next(iter(of_one_size), None)
+    stepped = [_has_steps(site, x) for x in site.inputs]
+    in_steps = len(site.inputs) == 1 or _stay_in_steps(site, stepped)
+    root = next((x for x, has in zip(site.inputs, stepped, strict=True) if has), None)
 
     def write() -> ir.Value:
         return compute(*(x.value() for x in site.inputs))
 
     def write_steps(layout: StepForm) -> ir.Value:
-        return compute(*(x.steps(layout) for x in site.inputs))
+        pairs = zip(site.inputs, stepped, strict=True)
+        return compute(*(x.steps(layout) if has else x.value() for x, has in pairs))
 
     return (site.lazy(write, write_steps if in_steps else None, root),)
+
+
+def _has_steps(site: Site, x: LazyValue) -> bool:
+    """Whether an input has the N and T of the output."""
+    if len(site.inputs) == 1:
+        return True
+    shape, output = x.tensor.shape, site.output_tensors[0].shape
+    return len(shape) == len(output) and shape[:2] == output[:2]
+
+
+def _stay_in_steps(site: Site, stepped: list[bool]) -> bool:
+    if len(site.output_tensors[0].shape) != 3 or not any(stepped):
+        return False
+    others = [x.tensor.shape for x, has in zip(site.inputs, stepped, strict=True) if not has]
+    return all(dim == 1 for shape in others for dim in shape[:-1])
 
 
 def chained(site: Site, op_type: str) -> Callable[..., ir.Value]:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from biport.dims import Dim
 from biport.ops import Tensor
-from export.onnx.builder import Scope
+from export.onnx.builder import Operand, Scope
 from export.onnx.lazy_value import LazyValue, StepForm
+from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import StepLayouts
 
 
@@ -24,6 +26,7 @@ class Site:
         masks: for each input its mask, or ``None``.
         output_tensors: shape and dtype of each output.
         layouts: the step forms of the graph, shared by all its nodes.
+        sizes: of the graph while it runs, likewise; see `dims` and `size`.
         lowering: what becomes of its recurrent layers, one of `export.onnx.lowering.LOWERINGS`.
         may_be_nan: whether an input is NaN for some inputs of the model; see `biport.analysis.undefined`.
     """
@@ -34,6 +37,7 @@ class Site:
     masks: Sequence[LazyValue | None]
     output_tensors: Sequence[Tensor]
     layouts: StepLayouts
+    sizes: RuntimeSizes
     lowering: str
     may_be_nan: bool = False
 
@@ -41,6 +45,22 @@ class Site:
     def owner(self) -> str:
         """How errors call this node."""
         return f"node {self.name!r}"
+
+    def dims(self, dims: Sequence[Dim]) -> Operand:
+        """Sizes one after the other, int64 ``(len(dims),)``; a list of numbers where none varies.
+
+        Raises:
+            UnsupportedError: no input of the graph tells one.
+        """
+        return self.sizes.vector(self.owner, dims)
+
+    def size(self, dim: Dim) -> ir.Value:
+        """One size, int64 ``()``.
+
+        Raises:
+            UnsupportedError: no input of the graph tells it.
+        """
+        return self.sizes.scalar(self.owner, dim)
 
     def lazy(
         self,

@@ -56,7 +56,8 @@ def write_additive_attention(op: AdditiveAttention, site: Site) -> tuple[LazyVal
 def write_multi_head_attention(op: MultiHeadAttention, site: Site) -> tuple[LazyValue, ...]:
     """``(N, S, I)``, ``(N, T, J)`` and ``(N, T, L)`` to ``(N, S, O)``."""
     scope = site.scope
-    query, value, key = site.inputs[0], site.inputs[1], site.inputs[-1]
+    sequences, _ = op.split(site.inputs)
+    query, value, key = sequences[0], sequences[1], sequences[-1]
 
     def heads(part: str, x: ir.Value, size: int) -> ir.Value:
         """``(N, T, I)`` to ``(N, T, P, K)``."""
@@ -87,13 +88,15 @@ def _one_head(
 ) -> tuple[LazyValue, ...]:
     """An attention with the scores ``score(queries, keys)``, ``(N, S, T)``."""
     scope = site.scope
-    query, value, key = site.inputs[0], site.inputs[1], site.inputs[-1]
+    sequences, attention_mask = op.split(site.inputs)
+    query, value, key = sequences[0], sequences[1], sequences[-1]
     queries_mask, values_mask = site.masks[:2]
 
     @cache
     def weights() -> ir.Value:
         scores = score(query.value(), key.value())
         counts = _counts(op, site, None if values_mask is None else values_mask.value())
+        counts = _all_of(site, counts, attention_mask)
         if counts is not None:
             scores = scope("Where", counts, scores, scope("Sub", scores, LOWERED))
         return scope("Softmax", scores, axis=-1)
@@ -136,7 +139,7 @@ def _counts(op: Attends, site: Site, mask: ir.Value | None) -> ir.Value | None:
 
 
 def _counts_for_heads(op: MultiHeadAttention, site: Site) -> ir.Value | None:
-    """`_counts` under the masks of queries, values and keys, ``(N or 1, 1, S or 1, T or 1)``."""
+    """`_counts` under all masks, sizes of ``(N, P, S, T)`` or 1."""
     scope = site.scope
     queries, *others = (None if mask is None else mask.value() for mask in site.masks)
     given = [mask for mask in others if mask is not None]
@@ -145,9 +148,21 @@ def _counts_for_heads(op: MultiHeadAttention, site: Site) -> ir.Value | None:
     if queries is not None:
         wide = scope("Unsqueeze", queries, [2])
         counts = wide if counts is None else scope("And", counts, wide)
-    if counts is None:
-        return None
-    return scope("Unsqueeze", counts, [1] if queries is not None or mask is not None else [0, 1])
+    if counts is not None:
+        counts = scope("Unsqueeze", counts, [1] if queries is not None or mask is not None else [0, 1])
+    _, attention_mask = op.split(site.inputs)
+    if attention_mask is None or len(attention_mask.tensor.shape) == 4:
+        return _all_of(site, counts, attention_mask)
+    every_head = scope("Unsqueeze", attention_mask.value(), [1])
+    return every_head if counts is None else scope("And", counts, every_head)
+
+
+def _all_of(site: Site, counts: ir.Value | None, attention_mask: LazyValue | None) -> ir.Value | None:
+    """What counts, where the attention mask is true too."""
+    if attention_mask is None:
+        return counts
+    mask = attention_mask.value()
+    return mask if counts is None else site.scope("And", counts, mask)
 
 
 def _affine(op: MultiHeadAttention, site: Site, part: str, x: ir.Value) -> ir.Value:

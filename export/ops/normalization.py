@@ -6,7 +6,17 @@ import numpy as np
 import onnx_ir as ir
 
 from biport.dims import known
-from biport.ops import BatchNormalization, LayerNormalization, UnitNormalization
+from biport.ops import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+    RMSNormalization,
+    UnitNormalization,
+)
+from biport.ops.normalization import NORMALIZATION_LEAST
+from export.onnx.elementwise import elementwise
 from export.onnx.lazy_value import LazyValue, StepForm
 from export.onnx.site import Site
 from export.registry import writes
@@ -90,6 +100,80 @@ def write_unit_normalization(op: UnitNormalization, site: Site) -> tuple[LazyVal
         return apply(x.steps(layout)) if (rank, axes) == (3, [2]) else None
 
     return (site.lazy(lambda: apply(x.value()), write_steps, root=x),)
+
+
+@writes(RMSNormalization)
+def write_rms_normalization(op: RMSNormalization, site: Site) -> tuple[LazyValue, ...]:
+    """Any shape; over the last axis of ``(N, T, I)`` the step form stays."""
+    (x,) = site.inputs
+    rank, scope = len(x.tensor.shape), site.scope
+    axes = [axis % rank for axis in op.axes]
+
+    def apply(value: ir.Value) -> ir.Value:
+        square = scope("ReduceMean", scope("Mul", value, value), axes, keepdims=1)
+        root = scope("Sqrt", scope("Add", square, np.asarray(op.epsilon, "float32")))
+        return scope("Mul", scope("Div", value, root), scope.constant(op.weight, "weight"))
+
+    def write_steps(layout: StepForm) -> ir.Value | None:
+        return apply(x.steps(layout)) if (rank, axes) == (3, [2]) else None
+
+    return (site.lazy(lambda: apply(x.value()), write_steps, root=x),)
+
+
+@writes(GroupNormalization)
+def write_group_normalization(op: GroupNormalization, site: Site) -> tuple[LazyValue, ...]:
+    """Any shape: the axis, turned to the end, becomes two, of groups and of what is in each."""
+    (x,) = site.inputs
+    rank, scope = len(x.tensor.shape), site.scope
+    axis, size = op.axis % rank, x.tensor.shape[op.axis]
+    assert isinstance(size, int)
+    order = [*(other for other in range(rank) if other != axis), axis]
+    together = [*range(1, rank - 1), rank]
+
+    def turned(value: ir.Value, perm: list[int]) -> ir.Value:
+        return value if axis == rank - 1 else scope("Transpose", value, perm=perm)
+
+    def write() -> ir.Value:
+        # A size of 0 is the one that is there.
+        in_groups = [*[0] * (rank - 1), op.groups, size // op.groups]
+        grouped = scope("Reshape", turned(x.value(), order), in_groups)
+        centred = _centred(site, grouped, together)
+        variance = scope("ReduceMean", scope("Mul", centred, centred), together, keepdims=1)
+        root = scope("Sqrt", scope("Add", variance, np.asarray(op.epsilon, "float32")))
+        y = scope("Reshape", scope("Div", centred, root), [*[0] * (rank - 1), size])
+        for op_type, array in (("Mul", op.weight), ("Add", op.bias)):
+            y = y if array is None else scope(op_type, y, scope.constant(array, op_type))
+        return turned(y, [order.index(position) for position in range(rank)])
+
+    return (site.lazy(write, root=x),)
+
+
+@writes(Normalization)
+def write_normalization(op: Normalization, site: Site) -> tuple[LazyValue, ...]:
+    """Two nodes; the step form of ``(N, T, I)`` stays, unless steps have numbers of their own."""
+    (x,) = site.inputs
+    rank, scope = len(x.tensor.shape), site.scope
+    least = np.float32(NORMALIZATION_LEAST)
+    mean = scope.constant(op.wide(op.mean, rank), "mean")
+    deviation = scope.constant(np.maximum(np.sqrt(op.wide(op.variance, rank)), least), "deviation")
+
+    def apply(value: ir.Value) -> ir.Value:
+        if op.invert:
+            return scope("Add", mean, scope("Mul", value, deviation))
+        return scope("Div", scope("Sub", value, mean), deviation)
+
+    def write_steps(layout: StepForm) -> ir.Value | None:
+        return apply(x.steps(layout)) if {axis % rank for axis in op.axes} <= {2} and rank == 3 else None
+
+    return (site.lazy(lambda: apply(x.value()), write_steps, root=x),)
+
+
+@writes(Rescaling)
+def write_rescaling(op: Rescaling, site: Site) -> tuple[LazyValue, ...]:
+    """``Mul`` and ``Add``."""
+    scope = site.scope
+    scale, offset = np.asarray(op.scale, "float32"), np.asarray(op.offset, "float32")
+    return elementwise(site, lambda x: scope("Add", scope("Mul", x, scale), offset))
 
 
 def _centred(site: Site, x: ir.Value, axes: list[int]) -> ir.Value:

@@ -30,17 +30,16 @@ class FileVariables:
     owner: str
     containers: ClassVar[Sequence[str]] = ("layers",)
 
-    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> dict[str, np.ndarray]:
         """The arrays stored as ``vars/0``, ``vars/1``, ...; see `keras_side.records.Variables.take`."""
         stored = self.hdf5.group(self.group, "vars") or ()
-        wanted = [str(index) for index in range(len(names))]
+        every = [*names, *unread]
+        wanted = [str(index) for index in range(len(every))]
         if len(stored) != len(wanted) or set(stored) != set(wanted):
-            raise WeightError(
-                f"{self.owner}: expected the {len(names)} weights {list(names)}, found {len(stored)}"
-            )
+            raise WeightError(f"{self.owner}: expected the {len(every)} weights {every}, found {len(stored)}")
         return {
             name: self.hdf5.array(self.hdf5.member(stored, key), f"{self.owner}: {name}")
-            for name, key in zip(names, wanted, strict=True)
+            for name, key in zip(names, wanted, strict=False)
         }
 
     def child(self, attribute: str) -> FileVariables:
@@ -95,9 +94,9 @@ class FileVariables2(FileVariables):
                     kinds.setdefault(kind, []).append(number)
         return numbers
 
-    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> dict[str, np.ndarray]:
         """As of any archive; weights of CuDNN become those of the cell."""
-        return from_cudnn_cell(super().take(names))
+        return from_cudnn_cell(super().take(names, unread))
 
     def child(self, attribute: str) -> FileVariables:
         """The group of the layer that is the attribute ``attribute``, or what that once was.

@@ -45,11 +45,11 @@ class ListedVariables:
         """How many numbers are stored for the layer and the layers inside it."""
         return self.stored + sum(inner.count() for inner in self.inside.values())
 
-    def take(self, names: Sequence[str]) -> Arrays:
-        """The layer's own weights, which must be exactly ``names``."""
+    def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> Arrays:
+        """The layer's own weights, which must be exactly ``names`` and ``unread``."""
         if self.problem is not None:
             raise self.problem
-        arrays = {name: read() for name, read in self.arrays.items()}
+        arrays = {name: read() for name, read in self.arrays.items() if name not in unread}
         if self.modern is not None:
             arrays = self.modern(arrays)
         if sorted(arrays) != sorted(names):

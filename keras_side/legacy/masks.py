@@ -60,6 +60,9 @@ def _concatenated(
     return (join(full, f"{name}_mask"),)
 
 
+ENDING = ("Normalization", "Rescaling")
+"""Layers that end the mask in Keras 2, measured on 2.21, and pass it on in Keras 3."""
+
 MERGES = ("Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract")
 
 KERAS_3 = MaskRules()
@@ -84,7 +87,9 @@ def mask_rules(origin: Release) -> MaskRules:
     # Softmax has taken masks since TensorFlow 2.4, keras/layers/advanced_activations.py.
     softmax = ("Softmax",) if origin.before(2, 4) else ()
     return MaskRules(
-        of_layers=dict.fromkeys(MERGES, _all_there) | {"Concatenate": _concatenated},
+        of_layers=dict.fromkeys(MERGES, _all_there)
+        | dict.fromkeys(ENDING, stop_mask)
+        | {"Concatenate": _concatenated},
         unmasked=frozenset((*MERGES, *softmax)),
         beside_states=True,
         # keras/layers/wrappers.py of 2.3.1 has nothing like TensorFlow's ``force_zero_output_for_mask``.

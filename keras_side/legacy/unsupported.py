@@ -21,6 +21,10 @@ def refuse_other_meaning(origin: Release, owner: str, op: Op, masked: bool, stat
     Raises:
         UnsupportedError: this is such a call.
     """
+    if origin.generation < 3 and masked and isinstance(op, ops.GroupNormalization):
+        # keras/layers/normalization/group_normalization.py of 2.15: the mask weighs the elements.
+        supported = "an input without a mask, for models of Keras 2"
+        raise UnsupportedError(owner, "mask", "over a GroupNormalization", supported)
     if not origin.standalone or not origin.before(2, 3):
         return
     if masked and states and _gives_sequences(op):

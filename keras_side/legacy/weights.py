@@ -17,7 +17,7 @@ from biport.ops.attention import PROJECTIONS
 from keras_side.legacy.operations import is_operation
 from keras_side.legacy.settings import CLASSES
 from keras_side.records import MODELS
-from keras_side.registered import LAYERS
+from keras_side.registered import LAYERS, WEIGHTS
 from keras_side.registry import READERS
 from keras_side.release import Release
 
@@ -158,12 +158,16 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple
             return ["kernel", "recurrent_kernel", *bias], []
         case "BatchNormalization":
             return _affine(settings), ["moving_mean", "moving_variance"]
-        case "LayerNormalization":
+        case "LayerNormalization" | "GroupNormalization":
             return _affine(settings), []
+        case "RMSNormalization":
+            return ["scale"], []
+        case "Normalization":
+            return [], ["mean", "variance", "count"] if settings.get("mean") is None else []
         case "PReLU":
             return ["alpha"], []
         case name if name in LAYERS:
-            return ["weight"], []
+            return list(WEIGHTS[LAYERS[name]]), []
         case "AdditiveAttention" if settings.get("use_scale", True):
             return ["scale"], []
         case "Attention":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from biport import ops
-from biport.errors import FileError
+from biport.errors import FileError, UnsupportedError
 from biport.ops import Op
 from keras_side.masks import Full, Mask, any_if_all, any_of, in_time
 from keras_side.records import LayerRecord, WrittenLayer
@@ -42,6 +42,8 @@ def concatenated_masks(
     assert isinstance(op, ops.Concatenate)
     if all(mask is None for mask in masks):
         return (None,)
+    if op.axis in (0, -3):
+        raise UnsupportedError(op.kind, "axis", op.axis, "other axes than the batch where inputs carry masks")
     full = [Full(value) if mask is None else mask for value, mask in zip(inputs, masks, strict=True)]
     if op.axis in (1, -2):
         return (in_time(full, f"{name}_mask"),)

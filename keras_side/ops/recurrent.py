@@ -14,7 +14,7 @@ from biport.errors import UnsupportedError, WeightError
 from biport.registry import snake_case
 from keras_side.masks import Mask
 from keras_side.records import LayerRecord, Variables, WrittenLayer
-from keras_side.registry import READERS, WRITERS, reads, writes
+from keras_side.registry import READERS, reads, writes, written_layer
 from keras_side.shared import recurrent
 from keras_side.shared.activations import write_activation
 from keras_side.shared.cells import CELL_READERS, CELL_WRITERS, reads_cell, writes_cell
@@ -229,9 +229,7 @@ def read_bidirectional(record: LayerRecord) -> ops.Bidirectional:
 @writes(ops.Bidirectional)
 def write_bidirectional(op: ops.Bidirectional) -> WrittenLayer:
     """Write a Bidirectional around two layers; Keras lists the forward one's weights first."""
-    forward, backward = (
-        WRITERS.lookup(type(direction), op.kind)(direction) for direction in (op.forward, op.backward)
-    )
+    forward, backward = (written_layer(direction, op.kind) for direction in (op.forward, op.backward))
     return WrittenLayer(
         class_name="Bidirectional",
         config={

@@ -12,22 +12,23 @@ import keras_side.ops
 from biport import ops
 from biport.errors import FileError, UnsupportedError
 from biport.graph import Node
+from biport.ops.pooling import GlobalPooling
 from biport.registry import discover
 from keras_side.legacy.directions import MERGES, repeating, side_by_side
 from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.unsupported import refuse_other_meaning
-from keras_side.masks import Full, Mask
+from keras_side.masks import Full, Given, Mask, OfScores, all_of
 from keras_side.ops.recurrent import exchanged
 from keras_side.reading.config_entries import Layer, flat_states
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
-from keras_side.reading.mask_expressions import as_mask
-from keras_side.reading.operations import IDENTITIES, OperationCall
+from keras_side.reading.mask_expressions import Data, OfEveryQuery, Unreadable, Wide, as_mask
 from keras_side.records import LayerRecord, dtype_name
-from keras_side.registry import READERS, LayerReader
+from keras_side.registry import READERS, LayerReader, Taken
 from keras_side.release import Release
 from keras_side.shared.activations import split_activation
 from keras_side.shared.attention import CARRIED, AttentionCall, refuse_old, refuse_weighted_padding
 from keras_side.shared.cells import CELL_READERS
+from keras_side.shared.channels import channels_last
 from keras_side.unsupported import unsupported_class
 
 discover(keras_side.ops)
@@ -87,23 +88,6 @@ class LayerApplier:
             supported = "calls without it where a layer drops or averages: that goes on at inference"
             raise UnsupportedError(layer.owner, "call argument training", True, supported)
 
-    def operate(
-        self, call: OperationCall, name: str, op: ops.Op, tensors: Sequence[KerasTensor]
-    ) -> KerasTensor:
-        """The output of an operation between layers; it neither takes masks nor hands them on.
-
-        Raises:
-            UnsupportedError: it makes integers of the output of a layer.
-        """
-        dtype = call.config.get("dtype")
-        if isinstance(dtype, str):
-            self.builder.converted.append((call.owner, name, dtype))
-            if self.builder.cuts(call.owner, dtype, tensors[0]):
-                self.builder.add(Node(name, ops.ToIds(), (tensors[0].value,)))
-                return KerasTensor(name)
-        self.builder.add(Node(name, op, tuple(tensor.value for tensor in tensors)))
-        return tensors[0].twin(name) if IDENTITIES.get(call.class_name) else KerasTensor(name)
-
     def arguments(
         self, layer: Layer, arguments: list, options: Mapping
     ) -> tuple[list[KerasTensor], Mask | None, list[KerasTensor]]:
@@ -159,9 +143,13 @@ class LayerApplier:
             return self._cell(layer, name, tensors, states)
         turned, split = exchanged(layer.record), split_activation(layer.record)
         read, record = reader_of(layer), turned or (split[0] if split else layer.record)
+        over_steps = channels_last(record)
+        record = over_steps or record
         op = layer.read(lambda _: read(record))
         self._check_training(layer, op)
         reader = READERS.lookup(layer.class_name, layer.owner)
+        if reader.taken is not None:
+            return self._taken(layer, name, op, reader.taken(record), tensors)
         # A recorded mask equal to the one the input carries keeps that one's name.
         carried = [tensor.mask if mask in (None, tensor.mask) else mask for tensor in tensors]
         # Keras 3.15 gives a layer the mask its input carries only where the input is its one tensor: called
@@ -179,6 +167,12 @@ class LayerApplier:
             else self._mask_value(layer, part)
             for position, part in enumerate(taken)
         ]
+        if over_steps is not None:
+            inputs = self._swapped(f"{name}.channels_last", tensors[0].value)
+            if any(masks):
+                # Keras lays a mask of the steps along axis 1 over axis 2.
+                supported = "channels_last where the input has a mask"
+                raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
         if reader.refuse_masked is not None and any(masks):
             reader.refuse_masked(record, op)
         sources = (*inputs, *(state.value for state in states))
@@ -188,8 +182,10 @@ class LayerApplier:
             values = self._two_directions(name, op, sources, masks[0])
         else:
             self.builder.add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
+        if over_steps is not None and (not isinstance(op, GlobalPooling) or op.keepdims):
+            values = self._swapped(f"{name}.channels_first", name)
         if split is not None:
-            values = [self._activated(name, split[1])]
+            values = [self._activated(name, values[0], split[1])]
         try:
             rule = self.rules.of_layers.get(layer.class_name, reader.masks)
             handed = carried if self.rules.given_goes_on else [tensor.mask for tensor in tensors]
@@ -202,6 +198,24 @@ class LayerApplier:
             return [tensors[0].twin(values[0])]
         return [KerasTensor(value, part) for value, part in zip(values, output_masks, strict=True)]
 
+    def _taken(
+        self, layer: Layer, name: str, op: ops.Op, taken: Taken, tensors: Sequence[KerasTensor]
+    ) -> list[KerasTensor]:
+        """A layer whose op reads some of the tensors, and of others the sizes; it ends all masks."""
+        if max([taken.count, *(at + 1 for at, _ in taken.letters.values())]) > len(tensors):
+            raise FileError(f"{layer.owner}: reads more tensors than the {len(tensors)} it is called with")
+        sizes = {
+            letter: self.builder.dim(layer.owner, tensors[at].value, axis)
+            for letter, (at, axis) in taken.letters.items()
+        }
+        key = id(op), tuple((letter, str(dim)) for letter, dim in sorted(sizes.items()))
+        op = self._set.setdefault(key, op.at(sizes))
+        count = op.output_count
+        values = [name] if count == 1 else [f"{name}:{position}" for position in range(count)]
+        inputs = tuple(tensor.value for tensor in tensors[: taken.count])
+        self.builder.add(Node(name, op, inputs, tuple(values)))
+        return [KerasTensor(value) for value in values]
+
     def _mask_value(self, layer: Layer, mask: Mask) -> str:
         """The graph value of a mask that a layer takes."""
         try:
@@ -211,10 +225,15 @@ class LayerApplier:
                 layer.owner, problem.setting, problem.value, problem.supported
             ) from problem
 
-    def _activated(self, name: str, activation: LayerRecord) -> str:
+    def _swapped(self, name: str, value: str) -> list[str]:
+        """``(N, I, T)`` as ``(N, T, I)``, or the other way round."""
+        self.builder.add(Node(name, ops.Permute(dims=(2, 1)), (value,)))
+        return [name]
+
+    def _activated(self, name: str, value: str, activation: LayerRecord) -> str:
         """The layer that is the activation of another one, applied to what that gives."""
         op = READERS.lookup(activation.class_name, activation.owner).read(activation)
-        self.builder.add(Node(f"{name}.activation", op, (name,)))
+        self.builder.add(Node(f"{name}.activation", op, (value,)))
         return f"{name}.activation"
 
     def _turned(
@@ -263,28 +282,79 @@ class LayerApplier:
         self, layer: Layer, name: str, reader: LayerReader, call: AttentionCall
     ) -> list[KerasTensor]:
         """A call of an attention, which has a mask for each of its sequences."""
-        op = self._with_settings(layer.read(reader.read), call.settings)
-        self._check_training(layer, op)
         tensors = [self.builder.data(item) for item in call.sequences]
         given = [
             tensor.mask if mask is CARRIED else as_mask(self.builder.symbol(mask), layer.owner)
             for tensor, mask in zip(tensors, call.masks, strict=True)
         ]
+        counted, attention_mask = self._attention_mask(layer, name, call, given)
+        own = {"has_attention_mask": attention_mask is not None}
+        op = self._with_settings(layer.read(reader.read), {**call.settings, **own})
+        self._check_training(layer, op)
         masks = [
             self._mask_value(layer, mask) if position in op.masked and _counts(mask) else None
-            for position, mask in enumerate(given)
+            for position, mask in enumerate(counted)
         ]
-        refuse_old(self.origin, layer.owner, op, any(masks))
+        limited = any(masks) or attention_mask is not None
+        refuse_old(self.origin, layer.owner, op, limited)
         dtype = op.dtype or dtype_name(layer.config.get("dtype"))
-        refuse_weighted_padding(layer.owner, op, masks[1] is not None, dtype)
+        refuse_weighted_padding(layer.owner, op, masks[1] is not None or attention_mask is not None, dtype)
         values = [name] if op.output_count == 1 else [f"{name}:{n}" for n in range(op.output_count)]
         inputs = tuple(tensor.value for tensor in tensors)
-        self.builder.add(Node(name, op, inputs, tuple(values), tuple(masks)))
+        if attention_mask is None:
+            self.builder.add(Node(name, op, inputs, tuple(values), tuple(masks)))
+        else:
+            self.builder.add(Node(name, op, (*inputs, attention_mask), tuple(values), (*masks, None)))
         output_masks = reader.masks(op, name, inputs, given)
+        if call.attention_mask is not None and op.output_count > 1:
+            output_masks = [output_masks[0], OfScores(name)]
         if call.ends_masks and self.origin.generation == 3:
             for tensor in tensors:
                 tensor.lose_mask()
         return [KerasTensor(value, part) for value, part in zip(values, output_masks, strict=True)]
+
+    def _attention_mask(
+        self, layer: Layer, name: str, call: AttentionCall, masks: Sequence[Mask | None]
+    ) -> tuple[Sequence[Mask | None], str | None]:
+        """The masks that count for each sequence, and the value of the attention mask beside them.
+
+        One that is the mask of queries or of values, with an axis more, is that mask again.
+
+        Raises:
+            UnsupportedError: it is no tensor of booleans.
+        """
+        if call.attention_mask is None:
+            return self._in_place_of_values(layer, call, masks)
+        symbol = self.builder.symbol(call.attention_mask)
+        match symbol:
+            case Unreadable(problem):
+                raise problem
+            case Wide(mask):
+                return [_joined(masks[0], mask, name), *masks[1:]], None
+            case OfEveryQuery(mask):
+                return [masks[0], _joined(masks[1], mask, name), *masks[2:]], None
+            case Data(value, dtype) if dtype in ("bool", ""):
+                return masks, value
+            case Data(_, dtype):
+                raise UnsupportedError(layer.owner, "call argument attention_mask", dtype, "bool")
+        supported = "a tensor of booleans, (N, S, T), such as an input of the model"
+        raise UnsupportedError(layer.owner, "call argument attention_mask", "a constant", supported)
+
+    def _in_place_of_values(
+        self, layer: Layer, call: AttentionCall, masks: Sequence[Mask | None]
+    ) -> tuple[Sequence[Mask | None], str | None]:
+        """The same for an attention of one head, which may be given ``(N, S, T)`` as the mask of its values.
+
+        Raises:
+            UnsupportedError: it is causal too, which Keras cannot bring together.
+        """
+        mask = masks[1]
+        if not isinstance(mask, Given) or self.builder.rank(mask.value) != 3:
+            return masks, None
+        if call.settings["causal"]:
+            supported = "masks (N, T) where it is causal"
+            raise UnsupportedError(layer.owner, "call argument mask", "of (N, S, T)", supported)
+        return [masks[0], None, *masks[2:]], mask.value
 
     def _with_settings(self, op: ops.Op, settings: Mapping[str, bool]) -> ops.Op:
         """The op as a call sets it, the same for all calls that set it so."""
@@ -312,6 +382,10 @@ class LayerApplier:
 
 def _gives_sequences(op: ops.Op) -> TypeGuard[ops.Bidirectional]:
     return isinstance(op, ops.Bidirectional) and op.forward.return_sequences
+
+
+def _joined(one: Mask | None, other: Mask, name: str) -> Mask:
+    return other if one is None else all_of([one, other], f"{name}_mask")
 
 
 def _counts(mask: Mask | None) -> TypeGuard[Mask]:

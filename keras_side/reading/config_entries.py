@@ -27,12 +27,15 @@ class Layer:
     calls: list[tuple[list, dict]]
     has_own_variables: bool = True
     problem: UnsupportedError | None = None
+    input_shape: Sequence[int | None] = ()
     _op: ops.Op | None = None
 
     @property
     def record(self) -> LayerRecord:
         """The layer as the readers of `keras_side.ops` take it."""
-        return LayerRecord(self.class_name, self.name, self.config, self.variables, self.owner)
+        return LayerRecord(
+            self.class_name, self.name, self.config, self.variables, self.owner, self.input_shape
+        )
 
     def read(self, reader: Any) -> ops.Op:
         """The op; one and the same for every call of the layer."""
@@ -92,7 +95,16 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
             owner=label,
             calls=_calls(label, entry),
             problem=problem,
+            input_shape=built_shape(entry),
         )
+
+
+def built_shape(entry: Mapping[str, Any]) -> Sequence[int | None]:
+    """The shape of the one input that a layer was built for; empty where its entry does not say."""
+    match entry.get("build_config"):
+        case {"input_shape": [*shape]} if all(size is None or type(size) is int for size in shape):
+            return shape
+    return ()
 
 
 def _entry(owner: str, entry: object) -> tuple[str, Mapping[str, Any], UnsupportedError | None]:

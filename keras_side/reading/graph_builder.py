@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from biport import ops
+from biport.dims import Dim
 from biport.errors import (
     MAX_REASONS,
     FileError,
+    GraphError,
     UnsupportedError,
     UnsupportedModelError,
     raise_unsupported,
@@ -16,9 +19,11 @@ from biport.errors import (
 )
 from biport.graph import Node, Value
 from biport.inputs import carries
+from biport.ops import Tensor
 from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, OfScores, Unequal
+from keras_side.operations.terms import FLOAT, inferred
 from keras_side.reading.config_entries import Layer
-from keras_side.reading.mask_expressions import Data, Unreadable
+from keras_side.reading.mask_expressions import Data, Symbol, Unreadable
 from keras_side.records import MAX_PARTS, check_name
 
 SMALL_INTEGERS = ("int8", "uint8", "int16", "uint16")
@@ -57,6 +62,27 @@ class KerasTensor:
             tensor.mask = None
 
 
+@dataclass(eq=False)
+class OperationOutput:
+    """What an operation gives that may be a mask: nodes of it as data are made when first asked for.
+
+    Args:
+        symbol: what it is among masks.
+        compute: makes the nodes.
+    """
+
+    symbol: Symbol
+    compute: Callable[[], KerasTensor]
+    _tensor: KerasTensor | None = None
+
+    @property
+    def tensor(self) -> KerasTensor:
+        """The same as data."""
+        if self._tensor is None:
+            self._tensor = self.compute()
+        return self._tensor
+
+
 @dataclass
 class GraphBuilder:
     """What has been read so far of one model and the models inside it."""
@@ -65,8 +91,10 @@ class GraphBuilder:
     inputs: list[Value] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     problems: list[UnsupportedError] = field(default_factory=list)
-    converted: list[tuple[str, str, str]] = field(default_factory=list)
-    """Operations that name a dtype: what errors call them, the value they give, and the dtype."""
+    floats: list[tuple[str, str]] = field(default_factory=list)
+    """Operations that name a float dtype: what errors call them, and the dtype."""
+    operations: set[str] = field(default_factory=set)
+    """The nodes that operations became."""
     _told: set[str] = field(default_factory=set)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
@@ -74,6 +102,8 @@ class GraphBuilder:
     """Of inputs in `inputs`."""
     _origins: dict[str, str] = field(default_factory=dict)
     """By value: the model input whose numbers it has."""
+    _tensors: dict[str, Tensor | GraphError] = field(default_factory=dict)
+    """By value: shape and dtype, float32 for every float; or why there is none."""
     _parts: int = 0
 
     def refuse(self, problem: UnsupportedError) -> None:
@@ -97,6 +127,8 @@ class GraphBuilder:
         Raises:
             UnsupportedError: it comes from an operation, or from a layer already refused.
         """
+        if isinstance(item, OperationOutput):
+            return item.tensor
         if isinstance(item, KerasTensor):
             return item
         if isinstance(item, Unreadable):
@@ -107,10 +139,36 @@ class GraphBuilder:
         """A tensor as `keras_side.reading.mask_expressions` sees it; numbers and lists stay what they are."""
         if isinstance(item, list):
             return [self.symbol(part) for part in item]
+        if isinstance(item, OperationOutput):
+            return item.symbol
         if not isinstance(item, KerasTensor):
             return item
-        position = self._positions.get(item.value)
-        return Data(item.value, "" if position is None else self.inputs[position].dtype)
+        return Data(item.value, self.tensor(item.value), item.value in self._origins)
+
+    def origin(self, value: str) -> str | None:
+        """The model input whose numbers a value has."""
+        return self._origins.get(value)
+
+    def is_integer(self, value: str) -> bool:
+        """Whether a value is known to hold integers."""
+        tensor = self._tensors.get(value)
+        return isinstance(tensor, Tensor) and tensor.dtype in ops.INTEGERS
+
+    def tensor(self, value: str) -> Tensor:
+        """Shape and dtype of a value; float32 for every float.
+
+        Raises:
+            GraphError: the node that gives it does not suit its inputs.
+        """
+        tensor = self._tensors[value]
+        if isinstance(tensor, GraphError):
+            raise tensor
+        return tensor
+
+    def rank(self, value: str) -> int | None:
+        """How many dimensions a model input has; ``None`` for any other value."""
+        position = self._positions.get(value)
+        return None if position is None else len(self.inputs[position].shape)
 
     def input(self, layer: Layer) -> KerasTensor:
         """A model input.
@@ -136,6 +194,7 @@ class GraphBuilder:
         self.inputs.append(Value(layer.name, tuple(dims), str(dtype)))
         self._names.add(layer.name)
         self._origins[layer.name] = layer.name
+        self._tensors[layer.name] = Tensor(dims, _dtype_while_read(dtype))
         return KerasTensor(layer.name)
 
     def enter(self, layer: Layer, tensor: KerasTensor) -> KerasTensor:
@@ -151,6 +210,7 @@ class GraphBuilder:
                 raise UnsupportedError(layer.owner, "dtype", dtype, FLOATS_OF_LAYERS)
             value = self.inputs[position]
             self.inputs[position] = Value(value.name, value.shape, "int32")
+            self._tensors[value.name] = Tensor(value.shape, "int32")
         return tensor
 
     def cuts(self, owner: str, dtype: object, tensor: KerasTensor) -> bool:
@@ -165,6 +225,20 @@ class GraphBuilder:
         if origin is None:
             raise UnsupportedError(owner, "dtype", dtype, FLOATS_OF_LAYERS)
         return self.inputs[self._positions[origin]].dtype in ops.FLOATS
+
+    def dim(self, owner: str, value: str, axis: int) -> Dim:
+        """The size of a model input along an axis.
+
+        Raises:
+            UnsupportedError: it is none.
+            FileError: there is no such axis.
+        """
+        if value not in self._positions:
+            raise UnsupportedError(owner, "a size of", value, "the sizes of the model's inputs")
+        shape = self.inputs[self._positions[value]].shape
+        if axis >= len(shape):
+            raise FileError(f"{owner}: there is no axis {axis} in {value!r}")
+        return shape[axis]
 
     def mask_value(self, mask: Mask) -> str:
         """The graph value of a mask, made when first asked for.
@@ -193,12 +267,23 @@ class GraphBuilder:
                 raise UnsupportedError(self.owner, "mask", problem, supported)
             case Full(value):
                 op, inputs, name = ops.OnesLike(), (value,), f"{value}_all_steps"
+        name = self.free_name(name)
+        self.add(Node(name, op, inputs))
+        self.operations.add(name)
+        self._mask_values[mask] = name
+        return name
+
+    def free_name(self, name: str) -> str:
+        """A name that no node or input has."""
         while name in self._names:
             name += "_"
             check_name(self.owner, name)
-        self.add(Node(name, op, inputs))
-        self._mask_values[mask] = name
         return name
+
+    def add_operation(self, node: Node) -> None:
+        """One more node, left out of the graph if nothing reads it."""
+        self.operations.add(node.name)
+        self.add(node)
 
     def add(self, node: Node) -> None:
         """One more node."""
@@ -206,8 +291,27 @@ class GraphBuilder:
         self.count(len(node.name) // 1000)
         self._names.add(node.name)
         self.nodes.append(node)
-        if carries(node.op) and (origin := self._origins.get(node.inputs[0])):
+        self._tensors.update(zip(node.outputs, self._inferred(node), strict=True))
+        if carries(node.op) and node.inputs and (origin := self._origins.get(node.inputs[0])):
             self._origins.update(dict.fromkeys(node.outputs, origin))
+
+    def _inferred(self, node: Node) -> Sequence[Tensor | GraphError]:
+        try:
+            outputs = inferred(node.op, [self.tensor(name) for name in node.inputs])
+        except GraphError as error:
+            reason = error if str(error).startswith("node ") else GraphError(f"node {node.name!r}: {error}")
+            return [reason] * len(node.outputs)
+        return outputs
+
+    def read_nodes(self, outputs: Sequence[str]) -> list[Node]:
+        """The nodes without those of operations that neither layers nor the model's ``outputs`` read."""
+        needed, kept = set(outputs), []
+        for node in reversed(self.nodes):
+            if node.name in self.operations and needed.isdisjoint(node.outputs):
+                continue
+            kept.append(node)
+            needed.update(node.inputs, (mask for mask in node.masks if mask is not None))
+        return kept[::-1]
 
 
 def _is_size(dim: object) -> bool:
@@ -218,3 +322,9 @@ def _is_shape(shape: object) -> TypeGuard[list[int | None]]:
     if not isinstance(shape, list) or not 0 < len(shape) <= MAX_RANK:
         return False
     return all(dim is None or _is_size(dim) for dim in shape)
+
+
+def _dtype_while_read(dtype: str) -> str:
+    if dtype in ops.FLOATS:
+        return FLOAT
+    return "int32" if dtype in SMALL_INTEGERS else dtype

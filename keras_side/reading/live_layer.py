@@ -11,6 +11,7 @@ import numpy as np
 
 from biport.errors import BiportError, UnsupportedError
 from biport.ops import Bidirectional, Op, Recurrent
+from keras_side.reading.config_entries import built_shape
 from keras_side.reading.live_model import LiveVariables, check_live, reason
 from keras_side.records import LayerRecord, serialized
 from keras_side.registry import READERS
@@ -58,6 +59,5 @@ def layer_op(layer: Any, instead: Mapping[int, np.ndarray] | None = None) -> Op:
     if class_name not in READERS:
         raise unsupported_class(owner, class_name, config)
     variables = LiveVariables(layer, owner, instead or {})
-    return READERS.lookup(class_name, owner).read(
-        LayerRecord(class_name, layer.name, config, variables, owner)
-    )
+    record = LayerRecord(class_name, layer.name, config, variables, owner, built_shape(data))
+    return READERS.lookup(class_name, owner).read(record)

@@ -29,13 +29,14 @@ class LiveVariables:
     owner: str
     instead: Mapping[int, np.ndarray] = field(default_factory=dict)
 
-    def take(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> dict[str, np.ndarray]:
         """The layer's own variables as arrays of their own; see `records.Variables.take`."""
-        variables = {name: getattr(self.source, name, None) for name in names}
+        own = {variable.name: variable for variable in self.source.weights}
+        variables = {name: own.get(name, getattr(self.source, name, None)) for name in names}
         missing = [name for name, variable in variables.items() if variable is None]
         if missing:
             raise WeightError(f"{self.owner}: weights missing: {missing}; build the model before reading it")
-        expected = len(names)
+        expected = len(names) + len(unread)
         if len(self.source.weights) != expected:
             raise WeightError(f"{self.owner}: {expected} weights expected, found {len(self.source.weights)}")
         return {name: self._array(variable) for name, variable in variables.items()}
@@ -107,6 +108,10 @@ def check_live(owner: str, layer: Any) -> None:
     _check_class(owner, type(layer))
     for key in ("activation", "recurrent_activation"):
         _check_function(owner, key, getattr(layer, key, None))
+    if type(layer) is sys.modules["keras"].layers.Normalization:
+        _check_statistics(owner, layer)
+    if type(layer) is sys.modules["keras"].layers.Rescaling:
+        _check_scalars(owner, layer)
 
 
 def _check_class(owner: str, layer_class: type) -> None:
@@ -118,6 +123,44 @@ def _check_class(owner: str, layer_class: type) -> None:
     name = sys.modules["keras"].saving.get_registered_name(layer_class)
     if name in registered.LAYERS and layer_class.__module__ != "keras_side.layers":
         raise UnsupportedError(owner, "class", f"{layer_class.__module__}.{name}", "biport's own layer")
+
+
+def _check_statistics(owner: str, layer: Any) -> None:
+    """Refuse a Normalization that computes with other statistics than it would be saved with.
+
+    It has copies of what it was given or adapted to, which do not follow where a weight is assigned; and in
+    float64 those of an array, which a file keeps as numbers that become float32.
+
+    Raises:
+        UnsupportedError: it does.
+    """
+    for name in ("mean", "variance"):
+        given, used = getattr(layer, f"input_{name}"), getattr(layer, name)
+        if used is None:
+            continue
+        used = _numpy(used)
+        if given is None:
+            same = np.array_equal(used.ravel(), _numpy(getattr(layer, f"adapt_{name}")).ravel())
+        else:
+            same = np.isin(used, np.asarray(given, "float32").astype(used.dtype)).all()
+        if not same:
+            supported = (
+                "what it is saved with: finalize_state() after weights are set, lists in place of arrays"
+            )
+            raise UnsupportedError(owner, name, "not what it is saved with", supported)
+
+
+def _check_scalars(owner: str, layer: Any) -> None:
+    """Refuse a Rescaling by a number of NumPy's that a file keeps as one that becomes float32.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    for name in ("scale", "offset"):
+        number = getattr(layer, name)
+        scalar = isinstance(number, np.ndarray | np.generic) and np.ndim(number) == 0
+        if scalar and layer.compute_dtype == "float64" and np.float32(number) != number:
+            raise UnsupportedError(owner, name, f"{number} of NumPy's float64", "a number of Python's")
 
 
 def _check_function(owner: str, key: str, function: Any) -> None:

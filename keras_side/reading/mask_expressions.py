@@ -5,7 +5,8 @@ and ``Any`` on the features a ``Masking`` takes, and for a ``Concatenate`` of ma
 ``ExpandDims``, ``ZerosLike``, ``OnesLike``, ``LogicalOr``, ``Concatenate`` and ``Any``
 (keras/src/layers/merging/concatenate.py, ``compute_mask``). They are read back into the same expressions that
 `keras_side.masks` rules make, and so is ``LogicalAnd``, which a model's author may use where no layer of
-Keras 3 does; any other operation is refused where it is used.
+Keras 3 does. What is no mask here is computed like any other operation, and any boolean value of the graph
+can be a mask as it is.
 """
 
 from __future__ import annotations
@@ -15,14 +16,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from biport.errors import UnsupportedError
+from biport.ops import FLOATS, INTEGERS, Tensor
 from biport.registry import Registry
 from keras_side.masks import FeaturesUnequal, Full, Given, Mask, Unequal, all_of, any_of, in_time
-from keras_side.reading.operations import unsupported_operation
 
 
 @dataclass(frozen=True)
 class Wide:
     """A mask spread over the features, ``(N, T, I)``."""
+
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class OfEveryQuery:
+    """A mask of the values of an attention, for each of its queries, ``(N, 1, T)``."""
 
     mask: Mask
 
@@ -49,15 +57,37 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Data:
-    """A value of the graph."""
+    """A value of the graph.
+
+    Args:
+        value: its name.
+        tensor: its shape and dtype; float32 for every float.
+        given: whether it has the numbers of a model input, which may be ids though they are floats.
+    """
 
     value: str
-    dtype: str
+    tensor: Tensor
+    given: bool
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it can be a mask ``(N, T)`` as it is."""
+        return self.tensor.dtype == "bool" and len(self.tensor.shape) == 2
+
+    @property
+    def may_be_ids(self) -> bool:
+        """Whether a comparison of it may be the mask of a padded batch."""
+        return self.given if self.tensor.dtype in FLOATS else self.is_ids
+
+    @property
+    def is_ids(self) -> bool:
+        """Whether it holds integers ``(N, T)``."""
+        return self.tensor.dtype in INTEGERS and len(self.tensor.shape) == 2
 
 
-Symbol = Mask | Wide | WideUnequal | WideFalse | Unreadable | Data
+Symbol = Mask | Wide | OfEveryQuery | WideUnequal | WideFalse | Unreadable | Data
 Arguments = Sequence[Any]
-OPERATIONS: Registry[str, Callable[[str, Arguments, Mapping[str, Any]], Symbol | None]] = Registry(
+MASKS: Registry[str, Callable[[str, Arguments, Mapping[str, Any]], Symbol | None]] = Registry(
     "Keras operation"
 )
 OPERATION_MODULES = ("keras.src.ops", "keras.src.activations", "keras.src.quantizers")
@@ -69,29 +99,24 @@ def is_operation(module: object) -> bool:
     return str(module).startswith(OPERATION_MODULES) or str(module) == "keras.ops"
 
 
-def evaluate(
-    class_name: str, name: str, owner: str, arguments: Arguments, config: Mapping[str, Any]
-) -> Symbol:
-    """What the operation makes of its arguments."""
-    problem = unsupported_operation(f"{owner}: operation {name!r}", class_name)
-    problem.of_layer(name, class_name)
-    if class_name not in OPERATIONS:
-        return Unreadable(problem)
-    symbol = OPERATIONS.lookup(class_name, owner)(name, arguments, config)
-    return Unreadable(problem) if symbol is None else symbol
+def evaluate(class_name: str, name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
+    """What an operation makes of its arguments where that is about masks."""
+    return MASKS.lookup(class_name, name)(name, arguments, config)
 
 
 def as_mask(symbol: Symbol | None, owner: str) -> Mask | None:
     """A symbol used as the mask of a layer.
 
     Raises:
-        UnsupportedError: it is not a mask biport knows.
+        UnsupportedError: it cannot be one.
     """
     if symbol is None or isinstance(symbol, Mask):
         return symbol
     match symbol:
-        case Data(value, "bool"):
+        case Data(value) if symbol.is_mask:
             return Given(value)
+        case Data(_, tensor):
+            raise UnsupportedError(owner, "mask", str(tensor), "bool (N, T)")
         case Unreadable(problem):
             raise problem
         case _:
@@ -100,39 +125,43 @@ def as_mask(symbol: Symbol | None, owner: str) -> Mask | None:
 
 def _masks(arguments: Arguments) -> list[Mask]:
     """The arguments as masks; none where one of them is something else."""
-    given = [Given(a.value) if isinstance(a, Data) and a.dtype == "bool" else a for a in arguments]
+    given = [Given(a.value) if isinstance(a, Data) and a.is_mask else a for a in arguments]
     masks = [mask for mask in given if isinstance(mask, Mask)]
     return masks if len(masks) == len(given) else []
 
 
-@OPERATIONS.register("NotEqual")
+@MASKS.register("NotEqual")
 def _not_equal(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
-        case [Data(value), int(number)] if not isinstance(number, bool):
-            return Unequal(value, number, name)
-        case [int(number), Data(value)] if not isinstance(number, bool):
-            return Unequal(value, number, name)
-        case [Data(value), float(number)]:
+        case [Data(value) as data, int(number)] | [int(number), Data(value) as data] if not isinstance(
+            number, bool
+        ):
+            if data.may_be_ids:
+                return Unequal(value, number, name)
+            return WideUnequal(value, number) if data.tensor.dtype in FLOATS else None
+        case [Data(value, tensor), float(number)] if tensor.dtype in FLOATS:
             return WideUnequal(value, number)
     return None
 
 
-@OPERATIONS.register("ConvertToTensor")
+@MASKS.register("ConvertToTensor")
 def _convert_to_tensor(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     """What an attention does with the queries' mask (keras/src/layers/attention/attention.py)."""
     masks = _masks(arguments[:1])
     return masks[0] if masks and config.get("dtype") in (None, "bool") else None
 
 
-@OPERATIONS.register("ExpandDims")
+@MASKS.register("ExpandDims")
 def _expand_dims(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
         case [mask] if isinstance(mask, Mask) and config.get("axis") in (-1, 2):
             return Wide(mask)
+        case [mask] if isinstance(mask, Mask) and config.get("axis") in (1, -2):
+            return OfEveryQuery(mask)
     return None
 
 
-@OPERATIONS.register("BroadcastTo")
+@MASKS.register("BroadcastTo")
 def _broadcast_to(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     """Over the features, as Keras 3.4 to 3.12 spread a mask."""
     match arguments:
@@ -141,12 +170,12 @@ def _broadcast_to(name: str, arguments: Arguments, config: Mapping[str, Any]) ->
     return None
 
 
-@OPERATIONS.register("ZerosLike")
+@MASKS.register("ZerosLike")
 def _zeros_like(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     return WideFalse() if config.get("dtype") == "bool" else None
 
 
-@OPERATIONS.register("OnesLike")
+@MASKS.register("OnesLike")
 def _ones_like(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
         case [Data(value)] if config.get("dtype") == "bool":
@@ -154,13 +183,13 @@ def _ones_like(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Sy
     return None
 
 
-@OPERATIONS.register("LogicalAnd")
+@MASKS.register("LogicalAnd")
 def _logical_and(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     masks = _masks(arguments)
     return all_of(masks, name) if masks else None
 
 
-@OPERATIONS.register("LogicalOr")
+@MASKS.register("LogicalOr")
 def _logical_or(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
         case [Wide() as wide, WideFalse()] | [WideFalse(), Wide() as wide]:
@@ -169,7 +198,7 @@ def _logical_or(name: str, arguments: Arguments, config: Mapping[str, Any]) -> S
     return any_of(masks, name) if masks else None
 
 
-@OPERATIONS.register("Concatenate")
+@MASKS.register("Concatenate")
 def _concatenate(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     parts = arguments[0] if arguments and isinstance(arguments[0], list) else []
     if masks := _masks(parts):
@@ -184,7 +213,7 @@ def _concatenate(name: str, arguments: Arguments, config: Mapping[str, Any]) -> 
     return None
 
 
-@OPERATIONS.register("Any")
+@MASKS.register("Any")
 def _any(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
         case [Wide(mask)] if config.get("axis") in (-1, 2) and not config.get("keepdims"):

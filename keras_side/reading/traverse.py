@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from biport.errors import FileError, UnsupportedError, joined, raise_unsupported
 from keras_side.masks import Mask
 from keras_side.reading.apply_layer import LayerApplier, reader_of
+from keras_side.reading.apply_operation import OperationApplier
 from keras_side.reading.call_order import run_order
 from keras_side.reading.config_entries import (
     Layer,
@@ -22,28 +23,17 @@ from keras_side.reading.config_entries import (
     resolved,
     size,
 )
-from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
-from keras_side.reading.mask_expressions import OPERATIONS, Symbol, Unreadable, evaluate, is_operation
-from keras_side.reading.operations import (
-    DATA_OPERATIONS,
-    OperationCall,
-    declared_shape,
-    read_operation,
-    unsupported_operation,
-)
+from keras_side.reading.graph_builder import GraphBuilder, KerasTensor, OperationOutput
+from keras_side.reading.mask_expressions import Unreadable, is_operation
 from keras_side.records import MODELS, Variables
 from keras_side.registry import READERS
 from keras_side.release import Release
 from keras_side.unsupported import subclassed
 
 MAX_DEPTH = 32
-TENSORS = ("x1", "x2", "x", "xs")
-"""What operations call the tensors they read."""
-
-CallResults = dict[tuple[str, int], Sequence[KerasTensor | Symbol] | Unreadable]
+Output = KerasTensor | OperationOutput | Unreadable
+CallResults = dict[tuple[str, int], Sequence[Output] | Unreadable]
 """By layer and call: what the call gave, or why it gave nothing."""
-Find = Callable[[tuple[str, int, int]], KerasTensor | Symbol]
-"""The output of a call, by layer, call and position."""
 
 
 @dataclass
@@ -63,6 +53,7 @@ class Traversal:
     def __post_init__(self) -> None:
         self.builder = GraphBuilder(self.owner)
         self._applier = LayerApplier(self.builder, self.origin)
+        self._operations = OperationApplier(self.builder, self.owner)
 
     def model(
         self,
@@ -161,7 +152,7 @@ class Traversal:
             names = sorted({calls[number][0].name for numbers in waiting.values() for number in numbers})
             raise FileError(f"{self.owner}: layers that wait for each other or for nothing: {names[:20]}")
 
-    def _output(self, results: CallResults, key: tuple[str, int, int]) -> KerasTensor | Symbol:
+    def _output(self, results: CallResults, key: tuple[str, int, int]) -> Output:
         """One output of a call."""
         name, call, position = key
         outputs = results.get((name, call))
@@ -184,15 +175,15 @@ class Traversal:
 
     def _call(
         self, layer: Layer, index: int, results: CallResults, prefix: str
-    ) -> Sequence[KerasTensor | Symbol] | Unreadable:
+    ) -> Sequence[Output] | Unreadable:
         """The outputs of a call, or why there are none."""
 
-        def find(key: tuple[str, int, int]) -> KerasTensor | Symbol:
+        def find(key: tuple[str, int, int]) -> Output:
             return self._output(results, key)
 
-        arguments, options = layer.calls[index]
         if is_operation(layer.module):
-            return self._operation(layer, arguments, options, find, prefix)
+            return self._operations.operation(layer, index, find, prefix)
+        arguments, options = layer.calls[index]
         arguments = [resolved(argument, find) for argument in arguments]
         options = {key: resolved(option, find) for key, option in options.items()}
         name = prefix + layer.name + (f"@{index}" if index else "")
@@ -223,38 +214,6 @@ class Traversal:
                 return self._applier.attention(layer, name, reader, call)
         tensors, mask, states = self._applier.arguments(layer, arguments, options)
         return self._apply(layer, name, tensors, mask, states)
-
-    def _operation(
-        self, layer: Layer, arguments: list, options: Mapping[str, Any], find: Find, prefix: str
-    ) -> list[KerasTensor | Symbol]:
-        """The output of an operation between layers: data, a mask, or why it is neither."""
-        owner = f"{self.owner}: operation {layer.name!r}"
-        recorded = [*arguments, *(options[key] for key in TENSORS if key in options)]
-        config = {**layer.config, **{key: value for key, value in options.items() if key not in TENSORS}}
-        inputs = [resolved(item, find) for item in recorded]
-        tensors = _flat(inputs)
-        if problems := _problems(tensors):
-            if layer.class_name not in DATA_OPERATIONS and layer.class_name not in OPERATIONS:
-                problems.append(unsupported_operation(owner, layer.class_name))
-                problems[-1].of_layer(layer.name, layer.class_name)
-            return [Unreadable(joined(self.owner, problems))]
-        symbols = [self.builder.symbol(item) for item in inputs]
-        symbol = evaluate(layer.class_name, layer.name, self.owner, symbols, config)
-        if not isinstance(symbol, Unreadable):
-            return [symbol]
-        named = f"{owner} ({layer.class_name})"
-        try:
-            values = [self.builder.data(item) for item in tensors if isinstance(item, KerasTensor)]
-            if len(values) < len(tensors) and layer.class_name in DATA_OPERATIONS:
-                constant = next(item for item in tensors if not isinstance(item, KerasTensor))
-                supported = "tensors; a Dense can hold a factor or an offset"
-                raise UnsupportedError(named, "argument", constant, supported)
-            shapes = [declared_shape(item) for item in _flat(recorded)]
-            call = OperationCall(layer.class_name, named, config, shapes)
-            return [self._applier.operate(call, prefix + layer.name, read_operation(call), values)]
-        except UnsupportedError as problem:
-            problem.of_layer(layer.name, layer.class_name)
-            return [Unreadable(problem)]
 
     def _examine(self, layer: Layer) -> None:
         """Refuse all that is wrong with a layer itself, whose input may be unknown; once for its calls."""

@@ -17,6 +17,7 @@ from biport.compare.tolerance import L1_ALLOWED
 from biport.config import Config
 from biport.graph import Graph
 from biport.ops import ACTIVATIONS
+from biport.ops.activation import OVER_FEATURES
 from keras_side import registered
 from keras_side.records import LayerRecord, serialized
 
@@ -80,6 +81,11 @@ def split_activation(record: LayerRecord) -> tuple[LayerRecord, LayerRecord] | N
     has weights of its own.
     """
     data = record.config.get("activation")
+    if record.config.get("data_format") == "channels_first" and _name(data) in OVER_FEATURES:
+        # Over the last axis, which there has the steps.
+        linear = dataclasses.replace(record, config={**record.config, "activation": None})
+        owner = f"{record.owner}: activation"
+        return linear, LayerRecord("Activation", "activation", {"activation": data}, record.variables, owner)
     if record.class_name not in FOLLOWED or not isinstance(data, Mapping) or _name(data) in ACTIVATIONS:
         return None
     if data.get("class_name") not in LAYERS or data.get("module") != "keras.layers":

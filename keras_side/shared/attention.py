@@ -35,12 +35,14 @@ class AttentionCall:
         masks: for each of them the mask it was given, ``None`` for none, or `CARRIED`.
         settings: of the op.
         ends_masks: whether the call takes the masks off its sequences.
+        attention_mask: which steps each query looks at, beside ``masks``; ``None`` for all.
     """
 
     sequences: Sequence[Any]
     masks: Sequence[Any]
     settings: Mapping[str, bool]
     ends_masks: bool = False
+    attention_mask: Any = None
 
 
 CallReader = Callable[[str, Sequence[Any], Mapping[str, Any]], AttentionCall]
@@ -115,6 +117,7 @@ def many_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, 
     named |= {name: options.pop(name) for name in ("query", "value", "key") if name in options}
     options.pop("query_mask", None)
     given = {name: options.pop(f"{name}_mask", None) for name in ("value", "key")}
+    attention_mask = options.pop("attention_mask", None)
     refuse_left(owner, options)
     if len(arguments) > 3 or named.get("query") is None or named.get("value") is None:
         raise FileError(f"{owner}: is called with something else than a query, a value and a key")
@@ -124,7 +127,7 @@ def many_head_calls(owner: str, arguments: Sequence[Any], options: Mapping[str, 
         # A mask of the keys counts without keys too.
         sequences.append(named["value"] if named.get("key") is None else named["key"])
         masks.append(CARRIED if given["key"] is None else given["key"])
-    return AttentionCall(sequences, masks, settings, ends_masks=True)
+    return AttentionCall(sequences, masks, settings, ends_masks=True, attention_mask=attention_mask)
 
 
 def refuse_weighted_padding(owner: str, op: Op, masked: bool, dtype: object) -> None:
@@ -158,6 +161,10 @@ def refuse_old(origin: Release, owner: str, op: Op, masked: bool) -> None:
             # A query that is padding weighs all values alike there, and the scores carry a mask.
             supported = "its output alone, or neither masks nor causality, in models of Keras 2"
             raise UnsupportedError(owner, "call argument return_attention_scores", True, supported)
+        if isinstance(op, MultiHeadAttention) and op.dropout and masked:
+            # There that does not depend on the dropout.
+            supported = "0, or an attention without masks, in models of Keras 2"
+            raise UnsupportedError(owner, "dropout", op.dropout, supported)
     if masked and origin.before(*first) and len(origin.numbers) > 1:
         supported = f"attention without masks, or in models of Keras {first[0]}.{first[1]} and later"
         raise UnsupportedError(owner, "Keras", origin.version, supported)

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
+from biport.dims import letter, plain
+from biport.errors import UnsupportedError
 from biport.graph import Node
+from biport.inputs import check_letters
 from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from keras_side.records import WrittenOperation
-from keras_side.registered import LAYERS
+from keras_side.registered import LAYERS, encoded
 from keras_side.registry import WRITERS, Written
 from keras_side.shared.attention import refuse_weighted_padding
 
 
 def call_layer(
-    node: Node, written: Written, layers: dict[int, Any], values: Mapping[str, Any], dtype: str
+    node: Node,
+    written: Written,
+    layers: dict[int, Any],
+    values: Mapping[str, Any],
+    letters: Mapping[str, tuple[str, int]],
+    dtype: str,
 ) -> Sequence[Any]:
     """Apply a node's layer, made on its first use, to Keras tensors.
 
@@ -25,7 +35,8 @@ def call_layer(
         node: of the graph.
         written: its op as a Keras layer or operation.
         layers: the layers made so far, by the identity of their op; a new one is added.
-        values: the Keras tensors by their names in the graph.
+        values: the Keras tensors by their names in the graph, those of the model's inputs in front.
+        letters: of the model's inputs, see `biport.inputs.letter_axes`.
         dtype: of the layer.
 
     Returns:
@@ -36,9 +47,13 @@ def call_layer(
     """
     import keras
 
-    inputs = [values[name] for name in node.inputs]
+    # What reads nothing has to be called on something to become a part of the model.
+    inputs = [values[name] for name in node.inputs or list(values)[:1]]
     if isinstance(written, WrittenOperation):
-        return operated(written.apply, inputs, node.name)
+        if not node.inputs or any(not isinstance(dim, int) for dim in written.dims):
+            return _sized(node, written, layers, values, letters, dtype)
+        dims = {"dims": list(written.dims)} if written.dims else {}
+        return operated(functools.partial(written.apply, **dims), inputs, node.name)
     if node.op.masked is EVERY_INPUT and not any(node.masks) and any(map(_carries_mask, inputs)):
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
         function = getattr(keras.ops, written.class_name.lower())
@@ -59,6 +74,38 @@ def call_layer(
     return keras.tree.flatten(outputs)
 
 
+def _sized(
+    node: Node,
+    written: WrittenOperation,
+    layers: dict[int, Any],
+    values: Mapping[str, Any],
+    letters: Mapping[str, tuple[str, int]],
+    dtype: str,
+) -> Sequence[Any]:
+    """An operation as a layer, which computes the sizes that it needs when it runs."""
+    import keras
+
+    check_letters(f"node {node.name!r}", sorted(map(letter, node.op.letters), key=str), letters)
+    axes = {name: letters[name] for name in sorted(node.op.letters)}
+    sources = list(dict.fromkeys(source for source, _ in axes.values()))
+    tensors = [values[name] for name in (*node.inputs, *sources)] or list(values.values())[:1]
+    if id(node.op) not in layers:
+        config = {
+            "kind": node.op.kind,
+            # As JSON has them: Keras would write down that a tuple is one.
+            "settings": json.loads(json.dumps(plain(node.op.settings()))),
+            "arrays": {path: encoded(array) for path, array in node.op.weights().items()},
+            "takes": len(node.inputs),
+            "letters": {
+                name: [len(node.inputs) + sources.index(source), axis]
+                for name, (source, axis) in axes.items()
+            },
+        }
+        layer_class = _layer_class("TensorOperation")
+        layers[id(node.op)] = layer_class.from_config(config | {"name": node.name, "dtype": dtype})
+    return keras.tree.flatten(layers[id(node.op)](tensors))
+
+
 def _layer_class(name: str) -> Any:
     import keras
 
@@ -71,21 +118,47 @@ def _attended(node: Node, layer: Any, inputs: Sequence[Any], values: Mapping, dt
     """Call an attention; its masks are said in full."""
     op = node.op
     assert isinstance(op, Attends)
-    refuse_weighted_padding(f"node {node.name!r}", op, node.masks[1] is not None, dtype)
+    owner = f"node {node.name!r}"
+    inputs, attention_mask = op.split(inputs)
+    limited = node.masks[1] is not None or attention_mask is not None
+    refuse_weighted_padding(owner, op, limited, dtype)
     options: dict[str, Any] = {}
+    if attention_mask is not None:
+        _check_attention_mask(owner, node, len(attention_mask.shape))
     if op.causal:
         options["use_causal_mask"] = True
     if op.return_scores:
         options["return_attention_scores"] = True
-    masks = [None if mask is None else values[mask] for mask in node.masks]
+    masks = [None if mask is None else values[mask] for mask in node.masks[: len(inputs)]]
     if not isinstance(op, MultiHeadAttention):
-        return layer(inputs, mask=masks, **options)
+        if attention_mask is not None:
+            masks[1] = attention_mask
+        return layer(list(inputs), mask=masks, **options)
+    if attention_mask is not None:
+        options["attention_mask"] = attention_mask
     # That of the queries cannot be given; see `keras_side.writing.carried_masks`.
     for position, name in enumerate(("value_mask", "key_mask")[: len(inputs) - 1], start=1):
         if masks[position] is None and _carries_mask(inputs[position]):
             masks[position] = _every_step(inputs[position], f"{node.name}_all_steps_{position}")
         options[name] = masks[position]
     return layer(*inputs, **{key: value for key, value in options.items() if value is not None})
+
+
+def _check_attention_mask(owner: str, node: Node, rank: int) -> None:
+    """Refuse an attention mask that Keras 3.15 cannot take beside what else limits the queries.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    op = node.op
+    assert isinstance(op, Attends)
+    if not isinstance(op, MultiHeadAttention) and (op.causal or node.masks[1] is not None):
+        # Keras has it in place of the values' mask, and meets causality with masks (N, T) alone.
+        supported = "one without a mask of the values, and not causal"
+        raise UnsupportedError(owner, "attention_mask", f"for {op.kind}", supported)
+    if rank == 4 and any(node.masks):
+        supported = "(N, S, T) beside masks of queries, values or keys"
+        raise UnsupportedError(owner, "attention_mask", "of (N, P, S, T)", supported)
 
 
 def _carries_mask(tensor: Any) -> bool:
@@ -143,7 +216,7 @@ def _operations(outputs: Sequence[Any], known: set[int]) -> list[Any]:
     def follow(tensor: Any) -> None:
         if not isinstance(tensor, keras.KerasTensor) or id(tensor) in known:
             return
-        operation, node_index, _ = tensor._keras_history
+        operation, node_index, _ = tensor._keras_history  # type: ignore[attr-defined]
         if id(operation) not in ordered:
             for source in operation._inbound_nodes[node_index].input_tensors:
                 follow(source)

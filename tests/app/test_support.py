@@ -76,8 +76,7 @@ def one_more(x: object) -> object:
 
 def attended(**settings: Any) -> Callable[[], object]:
     x = keras.Input((5, 4))
-    call = {name: settings.pop(name) for name in ("attention_mask",) if name in settings}
-    y = layers.MultiHeadAttention(2, 2, **settings)(x, x, **call)
+    y = layers.MultiHeadAttention(2, 2, **settings)(x, x)
     return lambda: keras_side.read(keras.Model(x, y))
 
 
@@ -108,17 +107,14 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
     ),
     ("recurrent", "packed sequences"): lambda: module(packed, lstm=nn.LSTM(3, 4, batch_first=True)),
     ("embedding", "max_norm"): lambda: module(calling("e"), e=nn.Embedding(5, 3, max_norm=1.0)),
-    ("attention", "attention_mask"): lambda: attended(attention_mask=keras.ops.ones((1, 5, 5), "bool")),
     ("attention", "key_padding_mask"): lambda: masked_attention("key_padding_mask"),
     ("attention", "attn_mask"): lambda: masked_attention("attn_mask"),
     ("attention", "use_gate"): lambda: attended(use_gate=True),
     ("attention", "attention_axes other than time"): lambda: attended(attention_axes=(1, 2)),
-    ("convolution", "channels_first"): lambda: sequential(layers.Conv1D(3, 2, data_format="channels_first")),
     ("convolution", "padding_mode other than zeros"): lambda: module(
         lambda self, x: self.c(x.transpose(1, 2)).transpose(1, 2),
         c=nn.Conv1d(3, 4, 3, padding=1, padding_mode="circular"),
     ),
-    ("pooling", "channels_first"): lambda: sequential(layers.MaxPooling1D(2, data_format="channels_first")),
     ("pooling", "ceil_mode"): lambda: module(
         lambda self, x: self.p(x.transpose(1, 2)).transpose(1, 2), p=nn.MaxPool1d(2, ceil_mode=True)
     ),

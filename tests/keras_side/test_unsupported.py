@@ -20,7 +20,7 @@ def test_a_layer_of_keras_is_never_called_somebodys_code() -> None:
 
 
 def test_what_is_offered_is_short_and_never_what_is_refused() -> None:
-    for name in ("Conv2D", "AdaptiveMaxPooling1D", "EinsumDense", "MyLSTM", "Normalization", "RandomFlip"):
+    for name in ("Conv2D", "AdaptiveMaxPooling1D", "EinsumDense", "MyLSTM", "Discretization", "RandomFlip"):
         message = str(unsupported_class("layer 'x'", name, {}))
         offered = message.partition("supported; supported:")[2]
         assert name not in offered.replace(",", " ").split(), message

@@ -25,6 +25,13 @@ from biport.graph import Graph, Node, Value
 from testing import graphs
 from testing.models import randomize
 
+NOISE = (None, 1, 1)
+
+
+def unread(**options: Any) -> Any:
+    """A layer with a setting that biport does not read."""
+    return layers.Dropout(0.5, noise_shape=NOISE, **options)
+
 
 def readable() -> keras.Model:
     x = layers.Input((None,), dtype="int32", name="ids")
@@ -33,9 +40,9 @@ def readable() -> keras.Model:
 
 
 def unreadable() -> keras.Model:
-    """`Rescaling` is Keras', and biport has no such op."""
+    """One layer of it has a setting that biport does not read."""
     x = layers.Input((None,), dtype="int32", name="ids")
-    y = layers.Rescaling(0.5, 0.1)(layers.Embedding(11, 4, mask_zero=True)(x))
+    y = unread()(layers.Embedding(11, 4, mask_zero=True)(x))
     return randomize(keras.Model(x, layers.Bidirectional(layers.LSTM(3))(y)))
 
 
@@ -63,13 +70,13 @@ def test_auto_says_why_it_takes_the_other_way(tmp_path: Path) -> None:
     model = unreadable()
     model.save(tmp_path / "model.keras")
     for source in (model, tmp_path / "model.keras"):
-        with pytest.raises(UnsupportedError, match="Rescaling"):
+        with pytest.raises(UnsupportedError, match="noise_shape"):
             export_model(source, tmp_path / "no.onnx")
         made = export_model(source, tmp_path / "yes.onnx", route="auto", overwrite=True)
         assert made.verified == "against Keras in float64"
         assert made.written.nodes["LSTM"] == 1
         assert "Loop" not in made.written.nodes
-        assert any("Rescaling" in note for note in made.notes)
+        assert any("noise_shape" in note for note in made.notes)
         agrees(tmp_path / "yes.onnx", model)
     assert not (tmp_path / "no.onnx").exists()
 
@@ -102,7 +109,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert found.exit_code == 0, found.output
     assert "verified against Keras in float64: largest error" in found.output
     assert "by way of tf2onnx" in found.output
-    assert "Rescaling" in found.output
+    assert "noise_shape" in found.output
     again = run(app, ["export", source, "-o", output, "--route", "auto"])
     assert again.exit_code == 2
     assert run(app, ["export", source, "-o", output, "--route", "best", "--force"]).exit_code == 2
@@ -171,7 +178,7 @@ def test_ids_of_any_rank_and_of_a_fixed_batch(shape: tuple[Any, ...], tmp_path: 
 
 def old_model(tf_keras: Any, recurrent: bool = False) -> Any:
     x = tf_keras.layers.Input((None,), dtype="int32")
-    y = tf_keras.layers.Rescaling(0.5, 0.1)(tf_keras.layers.Embedding(11, 4, mask_zero=True)(x))
+    y = tf_keras.layers.Dropout(0.5, noise_shape=NOISE)(tf_keras.layers.Embedding(11, 4, mask_zero=True)(x))
     last = tf_keras.layers.LSTM(3) if recurrent else tf_keras.layers.GlobalAveragePooling1D()
     model = tf_keras.Model(x, last(y))
     rng = np.random.default_rng(0)
@@ -221,7 +228,7 @@ def test_files_that_no_keras_here_loads_are_refused(tmp_path: Path, monkeypatch:
     """Each says what is missing, and none that the other route may write it."""
     tf_keras = pytest.importorskip("tf_keras")
     x = layers.Input((3, 4))
-    model = keras.Model(x, layers.Rescaling(0.5)(x))
+    model = keras.Model(x, unread()(x))
     model.save_weights(tmp_path / "alone.weights.h5")
     (tmp_path / "alone.json").write_text(model.to_json())
     keras.Model(x, Unregistered(name="own")(x)).save(tmp_path / "own.keras")
@@ -255,7 +262,7 @@ def chaotic(layer: Any) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("layer", [layers.Activation("tanh"), layers.Rescaling(0.1)])
+@pytest.mark.parametrize("layer", [layers.Activation("tanh"), unread()])
 def test_a_file_that_cannot_be_judged_is_kept_and_said_to_be_so(layer: Any, tmp_path: Path) -> None:
     chaotic(layer).save(tmp_path / "model.keras")
     source, output = str(tmp_path / "model.keras"), str(tmp_path / "model.onnx")
@@ -275,24 +282,24 @@ def test_a_file_that_cannot_be_judged_is_kept_and_said_to_be_so(layer: Any, tmp_
 
 
 def unread_models() -> dict[str, keras.Model]:
-    """What the trial has to feed with care; `Rescaling` is what biport does not read."""
+    """What the trial has to feed with care; of each `unread` is what biport does not read."""
     fixed = layers.Input(batch_shape=(3, 5, 4), name="x")
     short = layers.Input((None, 4), name="x")
     floats = layers.Input((None,), name="x")
     frames = layers.Input((None, 4, 1), name="x")
     ids, features = layers.Input((None,), dtype="int32", name="z"), layers.Input((2,), name="a")
-    embedded = layers.LSTM(3)(layers.Rescaling(0.5)(layers.Embedding(11, 4)(ids)))
+    embedded = layers.LSTM(3)(unread()(layers.Embedding(11, 4)(ids)))
     return {
-        "a fixed batch": keras.Model(fixed, layers.Dense(3)(layers.Rescaling(0.5)(fixed))),
-        "no fewer than 12 steps": keras.Model(short, layers.Rescaling(0.5)(layers.Conv1D(2, 12)(short))),
+        "a fixed batch": keras.Model(fixed, layers.Dense(3)(unread()(fixed))),
+        "no fewer than 12 steps": keras.Model(short, unread()(layers.Conv1D(2, 12)(short))),
         "ids that are floats": keras.Model(
-            floats, layers.Dense(3)(layers.Rescaling(0.5)(layers.Embedding(11, 4)(floats)))
+            floats, layers.Dense(3)(unread()(layers.Embedding(11, 4)(floats)))
         ),
         "layers over each of unknown steps": keras.Model(
-            frames, layers.TimeDistributed(layers.Flatten())(layers.Rescaling(0.3)(frames))
+            frames, layers.Dense(3)(layers.TimeDistributed(layers.Flatten())(unread()(frames)))
         ),
         "names outside ASCII": keras.Model(
-            fixed, layers.Dense(3, name="größe 1")(layers.Rescaling(0.5, name="ä")(fixed)), name="模型"
+            fixed, layers.Dense(3, name="größe 1")(unread(name="ä")(fixed)), name="模型"
         ),
         "inputs by name": keras.Model(
             {"z": ids, "a": features}, {"y": layers.Concatenate()([embedded, features]), "e": embedded}

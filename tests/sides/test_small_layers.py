@@ -380,7 +380,6 @@ def test_slopes_swapped_are_found():
 
 REFUSED = {
     "mask_value": lambda: [layers.Masking(0.1)],
-    "data_format": lambda: [layers.ZeroPadding1D(1, data_format="channels_first")],
     "noise_shape": lambda: [layers.AlphaDropout(0.1, noise_shape=(None, 1, E))],
     "activation": lambda: [layers.Activation("sparsemax")],
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -265,11 +267,41 @@ def test_torch_refusals(layer: nn.Module, message: str) -> None:
         torch_side.read(nn.Sequential(layer), values)
 
 
+CHANNELS_FIRST: list[Callable[..., Any]] = [
+    partial(layers.GlobalAveragePooling1D),
+    partial(layers.GlobalAveragePooling1D, keepdims=True),
+    partial(layers.GlobalMaxPooling1D),
+    partial(layers.GlobalMaxPooling1D, keepdims=True),
+    partial(layers.MaxPooling1D, 2),
+    partial(layers.AveragePooling1D, 3, strides=2, padding="same"),
+    partial(layers.Conv1D, 4, 2, activation="softmax"),
+    partial(layers.Conv1D, 6, 3, padding="causal", groups=2, dilation_rate=2, activation="tanh"),
+    partial(layers.Conv1D, 4, 3, padding="same", strides=2, use_bias=False),
+    partial(layers.ZeroPadding1D, (1, 2)),
+]
+
+
+@pytest.mark.parametrize("make", CHANNELS_FIRST, ids=lambda make: make.func.__name__)
+def test_channels_first(make: Callable[..., Any], tmp_path: Path) -> None:
+    layer = make(data_format="channels_first", name="layer")
+    x = keras.Input((I, None if "Global" in type(layer).__name__ else 7), name="x")
+    graph = check_everywhere(quiet_model(x, layer(x)), tmp_path)
+    assert {type(node.op) for node in graph.nodes} >= {ops.Permute}
+    # The weights are found under the layer's name.
+    assert graph["layer"].op.kind == type(layer).__name__
+
+
+def test_channels_first_under_a_mask() -> None:
+    """Keras lays the mask of the steps over the features, and so ends where there are more of these."""
+    ids = keras.Input((4,), dtype="int32")
+    x = layers.Embedding(9, 6, mask_zero=True)(ids)
+    with pytest.raises(UnsupportedError, match="channels_first"):
+        keras_side.read(keras.Model(ids, layers.GlobalAveragePooling1D("channels_first")(x)))
+    largest = keras_side.read(keras.Model(ids, layers.GlobalMaxPooling1D("channels_first")(x)))
+    assert not any(largest.nodes[-1].masks)
+
+
 def test_keras_refusals() -> None:
     x = keras.Input((8, I), name="x")
-    for layer in (
-        layers.Conv1D(3, 2, data_format="channels_first"),
-        layers.MaxPooling1D(2, data_format="channels_first"),
-    ):
-        with pytest.raises(UnsupportedError, match="data_format"):
-            keras_side.read(keras.Model(x, layer(x)))
+    with pytest.raises(UnsupportedError, match="data_format"):
+        keras_side.read(keras.Model(x, layers.Flatten("channels_first")(x)))

@@ -45,7 +45,9 @@ def examples() -> Iterator[Example]:
         yield Example(label, op, inputs, none)
         some = tuple(
             rng.random(x.shape[:2]) < 0.7
-            if position in op.masked and (len(x.shape) == 2 or not isinstance(op, ops.Softmax))
+            if position in op.masked
+            and x.dtype != bool
+            and (len(x.shape) == 2 or not isinstance(op, ops.Softmax))
             else None
             for position, x in enumerate(inputs)
         )
@@ -84,7 +86,7 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
                 yield kind(), (shapes[0], one, shapes[0]), "floats"
             yield ops.Subtract(), (one, shapes[0]), "floats"
         yield ops.Add(), (shapes[0], (N, 1, *shapes[0][2:])), "floats"
-        for axis in range(1, rank):
+        for axis in range(rank):
             yield ops.Concatenate(axis=axis), (shapes[0], shapes[0]), "floats"
     for rank in (2, 3):
         for shape in ((), (SHAPES[rank][0][-1],)):
@@ -108,6 +110,8 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield ops.Flatten(), (shape,), "floats"
     for op in _attentions(rng):
         yield op, ((N, T, I), (N, T, I)), "floats"
+        limited = dataclasses.replace(op, has_attention_mask=True)  # type: ignore[type-var]
+        yield limited, ((N, T, I), (N, T, I), (N, 1, T)), "floats floats mask"
     yield ops.Dot(axes=(2, 2)), ((N, T, I), (N, T, I)), "floats"
     yield ops.Dot(axes=(1, 1), normalize=True), ((N, T, I), (N, T, I)), "floats"
     yield from _reductions()
@@ -116,6 +120,52 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield ops.TimeDistributed(layer=op), ONE, "floats"
     for op in (*_of_any_rank(rng, 3, A, I), lstm(rng, I, H), ops.GlobalMaxPooling1D(), ops.Flatten()):
         yield ops.TimeDistributed(layer=op), SHAPES[4], "floats"
+    for rank, shapes in SHAPES.items():
+        yield from ((op, shapes, "floats") for op in _shaping(rank, shapes[0]))
+        yield ops.Stack(axis=1), shapes * 2, "floats"
+        yield ops.Stack(axis=rank), shapes * 2, "floats"
+    yield from ((op, ((I,),), "floats") for op in (ops.ExpandDims(axes=(0,)), ops.Repeat(repeats=2, axis=0)))
+    yield from ((op, (shape,), "floats") for op, shape in SQUEEZED)
+    yield from ((op, (), "floats") for op in _sources(rng))
+
+
+def _sources(rng: np.random.Generator) -> Iterator[ops.Op]:
+    """Of nothing."""
+    yield ops.Constant(value=normal(rng, T, I))
+    yield ops.Constant(value=np.array([[1, -2], [2**40, 0]]))
+    yield ops.Constant(value=np.array([True, False]))
+    yield ops.Parameter(value=normal(rng, I))
+    yield from (ops.Arange(stop=T), ops.Arange(start=T, stop=-3, step=-2, output_dtype="float64"))
+    yield ops.Full(shape=(N, T, I), value=0.5)
+    yield ops.SizeOf(size=T)
+
+
+SQUEEZED = ((ops.Squeeze(axes=(1,)), (N, 1, I)), (ops.Squeeze(axes=(-1,)), (N, T, 1)))
+"""Operations on sizes of 1."""
+
+
+def _shaping(rank: int, shape: Sequence[int]) -> Iterator[ops.Op]:
+    """Of values of a shape, ``(N, T, ...)``; on each axis by itself, and on several."""
+    yield ops.ReshapeTo(shape=(N * T, *shape[2:]))
+    yield from (ops.PermuteDims(axes=tuple(range(rank))), ops.PermuteDims(axes=tuple(range(rank))[::-1]))
+    yield ops.BroadcastTo(shape=shape)
+    yield ops.BroadcastTo(shape=(3, *shape))
+    yield from (ops.Tile(repetitions=(3,) + (1,) * (rank - 1)), ops.Slice(items=()))
+    yield ops.Slice(items=((None, None, 1), -1))
+    yield ops.Slice(items=(None, (1, None, 1)))
+    for axis in range(rank):
+        yield ops.ExpandDims(axes=(axis,))
+        yield ops.Repeat(repeats=2, axis=axis)
+        yield ops.Flip(axes=(axis,))
+        yield ops.Roll(shift=1, axis=axis)
+        pairs = [(0, 0)] * rank
+        pairs[axis] = (1, 0)
+        yield ops.Pad(widths=tuple(pairs))
+        yield ops.Split(sizes=(1, -1), axis=axis)
+        yield ops.Slice(items=((None, None, 1),) * axis + ((None, None, -1),))
+        yield ops.Slice(items=((None, None, 1),) * axis + ((1, None, 1),))
+        yield ops.Unstack(count=shape[axis], axis=axis)
+    yield ops.ExpandDims(axes=(-1,))
 
 
 def _reductions() -> Iterator[Setting]:
@@ -171,6 +221,8 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
         numbers: Any = {name: normal(rng, size) for name in ("weight", "bias", "mean")}
         yield ops.BatchNormalization(size=size, axis=axis, variance=normal(rng, size) ** 2, **numbers)
         yield ops.LayerNormalization(axes=(axis,), weight=normal(rng, size), bias=normal(rng, size))
+        yield ops.GroupNormalization(groups=1, axis=axis, weight=normal(rng, size), bias=normal(rng, size))
+        yield ops.Normalization(axes=(axis,), mean=normal(rng, size), variance=normal(rng, size) ** 2)
         yield ops.Softmax(axis=axis - rank)
     yield ops.PReLU(alpha=normal(rng, *sizes))
     yield ops.PReLU(alpha=normal(rng, *[1] * (rank - 1)))
@@ -179,6 +231,15 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
     yield ops.LayerNormalization(axes=every, weight=None, bias=None)
     yield from (ops.UnitNormalization(axes=(axis,)) for axis in every)
     yield ops.UnitNormalization(axes=every)
+    if rank > 2:
+        yield ops.GroupNormalization(groups=sizes[-1], weight=None, bias=normal(rng, sizes[-1]))
+        yield ops.GroupNormalization(groups=sizes[-1], weight=None, bias=None)
+    yield ops.Normalization(axes=(), invert=True, mean=normal(rng), variance=np.asarray(normal(rng) ** 2))
+    yield ops.Normalization(axes=every, mean=normal(rng, sizes[-1]), variance=normal(rng, sizes[-1]) ** 2)
+    yield ops.RMSNormalization(weight=normal(rng, *sizes[-2:]))
+    yield ops.RMSNormalization(weight=normal(rng, sizes[-1]))
+    yield ops.Rescaling(scale=0.5, offset=2.0)
+    yield ops.Rescaling(scale=tuple(range(1, sizes[-1] + 1)))
     yield ops.Softmax(axis=every[-2:])
 
 

@@ -7,7 +7,13 @@ from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import Embedding, ToIds
 from torch_side.layers.masking import Masking
 from torch_side.layers.merge import Concatenate, Dot, LearnedAverage, Maximum, Minimum, Multiply
-from torch_side.layers.normalization import BatchNormalization, LayerNormalization
+from torch_side.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+)
 from torch_side.layers.pooling import (
     AveragePooling1D,
     GlobalAveragePooling1D,
@@ -44,6 +50,7 @@ __all__ = [
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
+    "GroupNormalization",
     "LayerNormalization",
     "LearnedAverage",
     "Masking",
@@ -52,9 +59,11 @@ __all__ = [
     "Minimum",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "PReLU",
     "ReLU",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "Softmax",
     "SpatialDropout1D",

@@ -9,15 +9,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from torch_side.layers.errors import LayerInputError
 from torch_side.layers.masks import check_mask
 
 
-def counting(query: Tensor, key: Tensor, mask: Tensor | None, causal: bool) -> Tensor | None:
-    """Which step of the keys each query looks at, ``(N or 1, S or 1, T)``; ``None`` for all."""
-    steps = query.new_ones(query.shape[1], key.shape[1], dtype=torch.bool).tril()[None] if causal else None
+def all_of(*masks: Tensor | None) -> Tensor | None:
+    """What all of the masks there are let count; ``None`` where there is none."""
+    given = [mask for mask in masks if mask is not None]
+    return reduce(torch.logical_and, given) if given else None
+
+
+def up_to_own(query: Tensor, key: Tensor) -> Tensor:
+    """Each query's steps up to its own, ``(1, S, T)``."""
+    return query.new_ones(1, query.shape[1], key.shape[1], dtype=torch.bool).tril()
+
+
+def check_attention_mask(mask: Tensor | None, sizes: Sequence[int]) -> None:
+    """Refuse an attention mask of other sizes than these, or 1.
+
+    Raises:
+        LayerInputError: it has others, or is not boolean.
+    """
     if mask is None:
-        return steps
-    return mask[:, None] if steps is None else mask[:, None] & steps
+        return
+    fits = len(mask.shape) == len(sizes) and all(map(lambda one, two: one in (1, two), mask.shape, sizes))
+    if mask.dtype != torch.bool or not fits:
+        wanted, given = f"torch.bool {tuple(sizes)}, or 1 in places", f"{mask.dtype} {tuple(mask.shape)}"
+        raise LayerInputError(f"the attention mask should be {wanted}, found {given}")
 
 
 class _OneHead(nn.Module):
@@ -53,10 +71,12 @@ class _OneHead(nn.Module):
         key: Tensor | None = None,
         query_mask: Tensor | None = None,
         value_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """``(N, S, I)``, ``(N, T, O)``, ``(N, T, I)`` and masks ``(N, S)``, ``(N, T)`` to ``(N, S, O)``.
 
-        Without keys the values are their own. With ``return_scores`` also the weights, ``(N, S, T)``.
+        Without keys the values are their own. The attention mask, ``(N, S, T)``, is true where a query looks.
+        With ``return_scores`` also the weights, ``(N, S, T)``.
 
         Raises:
             LayerInputError: a mask is not boolean or has another shape.
@@ -65,7 +85,12 @@ class _OneHead(nn.Module):
         check_mask(value, value_mask)
         key = value if key is None else key
         scores = self.scores(query, key)
-        counts = counting(query, key, value_mask, self.causal)
+        check_attention_mask(attention_mask, scores.shape)
+        counts = all_of(
+            None if value_mask is None else value_mask[:, None],
+            up_to_own(query, key) if self.causal else None,
+            attention_mask,
+        )
         if counts is not None:
             lowered = (scores.float() - self.LOWERED).to(scores.dtype)
             scores = torch.where(counts, scores, lowered)
@@ -180,10 +205,12 @@ class MultiHeadAttention(nn.Module):
         query_mask: Tensor | None = None,
         value_mask: Tensor | None = None,
         key_mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """``(N, S, I)``, ``(N, T, J)``, ``(N, T, L)`` and masks ``(N, S)``, ``(N, T)`` to ``(N, S, O)``.
 
-        Without keys the values are their own. With ``return_scores`` also the weights, ``(N, P, S, T)``.
+        Without keys the values are their own. The attention mask, ``(N, S, T)`` or ``(N, P, S, T)``, is true
+        where a query looks. With ``return_scores`` also the weights, ``(N, P, S, T)``.
 
         Raises:
             LayerInputError: a mask is not boolean or has another shape.
@@ -195,10 +222,13 @@ class MultiHeadAttention(nn.Module):
             self._heads(project(x))
             for project, x in ((self.query, query), (self.key, key), (self.value, value))
         )
-        weights = self._weights(
-            queries @ keys.transpose(2, 3) / self.key_size**0.5,
-            self._counting(query, key, query_mask, value_mask, key_mask),
-        )
+        scores = queries @ keys.transpose(2, 3) / self.key_size**0.5
+        every_head = self._counting(query, key, query_mask, value_mask, key_mask)
+        if attention_mask is not None and attention_mask.dim() == 3:
+            attention_mask = attention_mask.unsqueeze(1)
+        check_attention_mask(attention_mask, scores.shape)
+        counts = all_of(None if every_head is None else every_head.unsqueeze(1), attention_mask)
+        weights = self._weights(scores, counts)
         heads = functional.dropout(weights, self.dropout, self.training) @ values
         output = self.output(heads.transpose(1, 2).flatten(2))
         return (output, weights) if self.return_scores else output
@@ -216,18 +246,16 @@ class MultiHeadAttention(nn.Module):
         key_mask: Tensor | None,
     ) -> Tensor | None:
         """Which step of the keys each query looks at, ``(N or 1, S or 1, T or 1)``; ``None`` for all."""
-        parts = [
-            counting(query, key, value_mask, self.causal),
+        return all_of(
+            None if value_mask is None else value_mask[:, None],
             None if key_mask is None else key_mask[:, None],
             None if query_mask is None else query_mask[:, :, None],
-        ]
-        given = [part for part in parts if part is not None]
-        return reduce(torch.logical_and, given) if given else None
+            up_to_own(query, key) if self.causal else None,
+        )
 
     def _weights(self, scores: Tensor, counts: Tensor | None) -> Tensor:
         if counts is None:
             return scores.softmax(dim=-1)
-        counts = counts.unsqueeze(1)
         if not (self.return_scores or self.dropout):
             return torch.where(counts, scores, self.MASKED).softmax(dim=-1)
         return torch.where(counts, torch.where(counts, scores, self.FORGOTTEN).softmax(dim=-1), 0)

@@ -1,4 +1,4 @@
-"""Normalisation along axes that torch's own layers do not take."""
+"""Normalisation along axes that torch's own layers do not take, or by other rules."""
 
 from __future__ import annotations
 
@@ -78,3 +78,90 @@ class LayerNormalization(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
         return f"axes={self.axes}, eps={self.eps}" + (", rms_scaling=True" if self.rms_scaling else "")
+
+
+class GroupNormalization(nn.GroupNorm):
+    """`torch.nn.GroupNorm` along any axis but the batch, of groups of a single number too.
+
+    Args:
+        num_groups: how many groups the size along ``axis`` falls into.
+        num_channels: that size.
+        axis: along which the groups lie.
+        eps: what keeps the root away from zero.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, *, axis: int = -1, eps: float = 1e-3) -> None:
+        super().__init__(num_groups, num_channels, eps)
+        self.axis = axis
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape with the channels along ``axis``; the same shape."""
+        # Not torch.nn.functional.group_norm, which refuses a group of one number.
+        moved = input.movedim(self.axis, 1)
+        moved = torch.group_norm(moved, self.num_groups, self.weight, self.bias, self.eps)
+        return moved.movedim(1, self.axis)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"{super().extra_repr()}, axis={self.axis}"
+
+
+class Normalization(nn.Module):
+    """``(x - mean) / s``, or with ``invert`` ``mean + x · s``, where ``s = max(√variance, 1e-7)``.
+
+    Args:
+        axes: along which every element has numbers of its own.
+        invert: whether it takes back what it does.
+        shape: of mean and variance: the sizes along the last of ``axes``, or 1, which stretches.
+    """
+
+    LEAST = 1e-7
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(
+        self, axes: Sequence[int] = (-1,), *, invert: bool = False, shape: Sequence[int] = ()
+    ) -> None:
+        super().__init__()
+        self.axes = tuple(axes)
+        self.invert = invert
+        self.register_buffer("mean", torch.zeros(tuple(shape)))
+        self.register_buffer("variance", torch.ones(tuple(shape)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape; the same shape."""
+        mean = self._wide(self.mean, x)
+        deviation = self._wide(self.variance, x).sqrt().clamp(self.LEAST)
+        return mean + x * deviation if self.invert else (x - mean) / deviation
+
+    def _wide(self, numbers: Tensor, x: Tensor) -> Tensor:
+        sizes = [1] * x.dim()
+        for axis, size in zip(reversed(self.axes), reversed(numbers.shape), strict=False):
+            sizes[axis] = size
+        return numbers.reshape(sizes)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"axes={self.axes}" + (", invert=True" if self.invert else "")
+
+
+class Rescaling(nn.Module):
+    """``x · scale + offset``.
+
+    Args:
+        scale: one number, or one for each of the last dimension.
+        offset: likewise.
+    """
+
+    def __init__(self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0) -> None:
+        super().__init__()
+        self.scale = scale
+        self.offset = offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape; the same shape."""
+        return x * x.new_tensor(self.scale) + x.new_tensor(self.offset)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"scale={self.scale}, offset={self.offset}"

@@ -13,7 +13,7 @@ from biport.ops.attention import PROJECTIONS
 from torch_side import layers
 from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
-from torch_side.shared.attention import present, read_call, read_sequences, settings, write_call
+from torch_side.shared.attention import present, read_call, read_masked, settings, write_call
 from torch_side.writing.graph_writer import GraphWriter
 
 SIZES = ("num_heads", "key_size", "value_size")
@@ -101,9 +101,10 @@ def read_multi_head_attention(reader: FxReader, node: fx.Node) -> Bound:
     layer, owner = reader.module(node), reader.owner(node)
     tensors = {f"{part}_{kind}": getattr(getattr(layer, part), kind) for part, kind in PARTS}
     sizes = {name: getattr(layer, name) for name in SIZES}
-    op = build(owner, ops.MultiHeadAttention, **sizes, **settings(layer), **arrays(owner, tensors))
-    outputs = reader.emit(node, op, *read_sequences(reader, node, key_mask=None))
-    return outputs if op.return_scores else outputs[0]
+    fields = {**sizes, **settings(layer), **arrays(owner, tensors)}
+    return read_masked(
+        reader, node, lambda **more: build(owner, ops.MultiHeadAttention, **fields, **more), key_mask=None
+    )
 
 
 @reads(nn.MultiheadAttention)

@@ -53,19 +53,17 @@ LIMITS: Mapping[str, str] = {"maximum": "min", "minimum": "max"}
 def write_elementwise(op: ops.Elementwise, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``a + b``, ``torch.exp(x)``; a constant is a number in it."""
     function, operands = op.function, list(inputs)
-    if not any(isinstance(operand, fx.Node) for operand in operands):
-        operands[0] = writer.full(0)
     if function == "sign":
         return (_sign(writer, operands[0]),)
-    first, *others = operands
-    if function in LIMITS and not all(isinstance(operand, fx.Node) for operand in operands):
-        x, limit = (first, others[0]) if isinstance(first, fx.Node) else (others[0], first)
-        return (writer.call(torch.clamp, x, **{LIMITS[function]: limit}),)
-    if function in MIRRORED and not isinstance(first, fx.Node):
-        return (writer.call(OPERATORS[MIRRORED[function]], *others, first),)
-    if function not in OPERATORS:
-        operands = [x if isinstance(x, fx.Node) else writer.full(at) for at, x in enumerate(operands)]
-    return (writer.call(OPERATORS.get(function) or getattr(torch, function), *operands),)
+    numbers = [operand for operand in operands if not isinstance(operand, fx.Node)]
+    if function in LIMITS and numbers:
+        (x,) = (operand for operand in operands if isinstance(operand, fx.Node))
+        return (writer.call(torch.clamp, x, **{LIMITS[function]: numbers[0]}),)
+    if function in MIRRORED and operands[0] in numbers:
+        return (writer.call(OPERATORS[MIRRORED[function]], *reversed(operands)),)
+    if function in OPERATORS:
+        return (writer.call(OPERATORS[function], *operands),)
+    return (writer.call(getattr(torch, function), *map(writer.as_tensor, range(len(operands)))),)
 
 
 def _sign(writer: GraphWriter, x: fx.Node) -> fx.Node:
@@ -76,12 +74,7 @@ def _sign(writer: GraphWriter, x: fx.Node) -> fx.Node:
 @writes(ops.Where)
 def write_where(op: ops.Where, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.where(condition, x, y)``."""
-    condition, *others = inputs
-    if not isinstance(condition, fx.Node):
-        condition = writer.full(0)
-    if not any(isinstance(other, fx.Node) for other in others):
-        others[0] = writer.full(1)
-    return (writer.call(torch.where, condition, *others),)
+    return (writer.call(torch.where, writer.as_tensor(0), *inputs[1:]),)
 
 
 @writes(ops.Clip)

@@ -1,6 +1,8 @@
-"""Normalisation <-> `torch.nn.BatchNorm1d` and `torch.nn.LayerNorm`, or layers of `torch_side.layers`."""
+"""Normalisation <-> torch's own layers, or where they do not suit, those of `torch_side.layers`."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,7 +14,13 @@ from torch_side import layers
 from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.shared.channels import ChannelsFirst, write_transposed
+from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
+
+register_layer(ops.Rescaling, layers.Rescaling, {"scale": "scale", "offset": "offset"})
+
+
+Norm = TypeVar("Norm", nn.BatchNorm1d, nn.GroupNorm)
 
 
 @states(ops.BatchNormalization)
@@ -23,7 +31,7 @@ def state_batch_normalization(op: ops.BatchNormalization) -> StateDict:
     return {name: array for name, array in state.items() if array is not None}
 
 
-def _without(layer: nn.BatchNorm1d, op: ops.BatchNormalization) -> nn.BatchNorm1d:
+def _without(layer: Norm, op: ops.BatchNormalization | ops.GroupNormalization) -> Norm:
     """The layer without the parameters the op lacks: torch's settings know only both or none."""
     for name in ("weight", "bias"):
         if getattr(op, name) is None:
@@ -157,4 +165,111 @@ def read_unit_normalization(reader: FxReader, node: fx.Node) -> Bound:
     reader.require(node, p=(float(power), 2.0), eps=(epsilon, 1e-12), out=(out, None))
     axes = (dim,) if isinstance(dim, int) else tuple(sorted(dim))
     op = build(reader.owner(node), ops.UnitNormalization, axes=axes)
+    return reader.emit(node, op, [reader.value(node, x)])[0]
+
+
+@states(ops.RMSNormalization)
+def state_rms_normalization(op: ops.RMSNormalization) -> StateDict:
+    """The ``state_dict``: the weight."""
+    return op.weights()
+
+
+@writes(ops.RMSNormalization)
+def write_rms_normalization(
+    op: ops.RMSNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``self.norm(x)``."""
+    return (writer.module(lambda op: nn.RMSNorm(list(op.weight.shape), eps=op.epsilon), inputs[0]),)
+
+
+@reads(nn.RMSNorm)
+def read_rms_normalization(reader: FxReader, node: fx.Node) -> Bound:
+    """The layer; without a weight it multiplies by 1. Its default epsilon is another in every dtype."""
+    layer, owner = reader.module(node), reader.owner(node)
+    reader.require(node, eps=(layer.eps, layer.eps or 1e-6))
+    weight = torch.ones(layer.normalized_shape) if layer.weight is None else layer.weight
+    op = build(
+        owner,
+        ops.RMSNormalization,
+        epsilon=float(layer.eps),
+        **arrays(owner, {"weight": weight}),
+    )
+    (x,) = reader.arguments(node, "x")
+    return reader.emit(node, op, [reader.value(node, x)])[0]
+
+
+@states(ops.GroupNormalization)
+def state_group_normalization(op: ops.GroupNormalization) -> StateDict:
+    """The ``state_dict``: weight and bias, where there are any."""
+    return op.weights()
+
+
+@writes(ops.GroupNormalization)
+def write_group_normalization(
+    op: ops.GroupNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``self.norm(x)``, or ``self.norm(x.transpose(1, 2)).transpose(1, 2)`` over ``(N, T, I)``."""
+    size = writer.tensor().shape[op.axis]
+    assert isinstance(size, int)
+
+    def native(op: ops.GroupNormalization) -> nn.GroupNorm:
+        return _without(nn.GroupNorm(op.groups, size, op.epsilon), op)
+
+    def of_any_axis(op: ops.GroupNormalization) -> nn.GroupNorm:
+        return _without(layers.GroupNormalization(op.groups, size, axis=op.axis, eps=op.epsilon), op)
+
+    if op.axis != -1 or writer.rank() > 3 or size == op.groups:
+        return (writer.module(of_any_axis, inputs[0]),)
+    if writer.rank() == 2:
+        return (writer.module(native, inputs[0]),)
+    return (write_transposed(writer, writer.module(native, write_transposed(writer, inputs[0]))),)
+
+
+@reads(nn.GroupNorm, layers.GroupNormalization)
+def read_group_normalization(reader: FxReader, node: fx.Node) -> Bound:
+    """The layer; torch's own has its channels along axis 1."""
+    layer, owner = reader.module(node), reader.owner(node)
+    (argument,) = reader.arguments(node, "input")
+    bound = reader.look(argument)
+    transposed = isinstance(bound, ChannelsFirst)
+    source = bound.source if transposed else reader.value(node, argument)
+    if isinstance(layer, layers.GroupNormalization):
+        axis = layer.axis
+    else:
+        axis = -1 if transposed or reader.rank(source) == 2 else 1
+    op = build(
+        owner,
+        ops.GroupNormalization,
+        groups=layer.num_groups,
+        axis=axis,
+        epsilon=float(layer.eps),
+        **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
+    )
+    (output,) = reader.emit(node, op, [source])
+    return ChannelsFirst(output) if transposed else output
+
+
+@states(ops.Normalization)
+def state_normalization(op: ops.Normalization) -> StateDict:
+    """The ``state_dict``: mean and variance."""
+    return op.weights()
+
+
+def _normalization(op: ops.Normalization) -> layers.Normalization:
+    return layers.Normalization(op.axes, invert=op.invert, shape=op.mean.shape)
+
+
+@writes(ops.Normalization)
+def write_normalization(op: ops.Normalization, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+    """``self.normalization(x)``."""
+    return (writer.module(_normalization, inputs[0]),)
+
+
+@reads(layers.Normalization)
+def read_normalization(reader: FxReader, node: fx.Node) -> Bound:
+    """The layer."""
+    layer, owner = reader.module(node), reader.owner(node)
+    statistics = arrays(owner, {"mean": layer.mean, "variance": layer.variance})
+    op = build(owner, ops.Normalization, axes=layer.axes, invert=layer.invert, **statistics)
+    (x,) = reader.arguments(node, "x")
     return reader.emit(node, op, [reader.value(node, x)])[0]

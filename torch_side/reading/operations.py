@@ -11,6 +11,7 @@ from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.ops import TensorOperation
 from torch_side.reading.fx_reader import FxReader, Poisoned, build
+from torch_side.run import first_float
 from torch_side.spelling import Spelling
 
 
@@ -57,8 +58,8 @@ def _constant(reader: FxReader, node: Node) -> str:
     """The value of a constant that stands as a number: torch computes it in the dtype of what it meets."""
     (name,) = node.outputs
     if name not in reader.tensors:
-        own = next((part.dtype for part in reader.root.parameters() if part.is_floating_point()), None)
-        op = node.op if own is None else node.op.astype(str(own).removeprefix("torch."))
+        own = first_float(reader.root)
+        op = node.op if own is None else node.op.astype(str(own.dtype).removeprefix("torch."))
         reader.nodes.append(Node(node.name, op, (), node.outputs))
         reader.tensors[name] = op.infer([])[0]
     return name

@@ -37,7 +37,9 @@ def write_call(
 ) -> Outputs:
     """``self.attention(query, value, key, query_mask=..., value_mask=...)``; two outputs are taken apart."""
     names = ("query_mask", "value_mask", "key_mask")
-    result = writer.module(build_layer, *inputs, **dict(zip(names, masks, strict=False)))
+    sequences, attention_mask = op.split(inputs)
+    named = dict(zip(names, masks[: len(sequences)], strict=False))
+    result = writer.module(build_layer, *sequences, **named, attention_mask=attention_mask)
     if not op.return_scores:
         return (result,)
     return tuple(writer.call(operator.getitem, result, position) for position in range(2))
@@ -47,16 +49,26 @@ def read_call(reader: FxReader, node: fx.Node, kind: Callable[..., ops.Op], **ow
     """A layer of one head, with settings and weights of its own."""
     layer, owner = reader.module(node), reader.owner(node)
     weights = arrays(owner, {name: value for name, value in own.items() if not isinstance(value, str)})
-    op = build(owner, kind, **settings(layer), **{**own, **weights})
-    outputs = reader.emit(node, op, *read_sequences(reader, node))
-    return outputs if op.return_scores else outputs[0]
+    fields = {**settings(layer), **own, **weights}
+    return read_masked(reader, node, lambda **more: build(owner, kind, **fields, **more))
 
 
-def read_sequences(reader: FxReader, node: fx.Node, **more: None) -> tuple[list[str], list[str | None]]:
-    """Queries, values and perhaps keys, and a mask or ``None`` for each; ``more`` masks are the keys'."""
-    query, value, key, *masks = reader.arguments(
-        node, "query", "value", key=None, query_mask=None, value_mask=None, **more
+def read_masked(reader: FxReader, node: fx.Node, op_of: Callable[..., Any], **more: None) -> Bound:
+    """A layer called with queries, values and perhaps keys, a mask or none for each, and an attention mask.
+
+    Args:
+        reader: what reads.
+        node: the call.
+        op_of: the op, given ``has_attention_mask``.
+        more: the masks that are the keys'.
+    """
+    query, value, key, *masks, attention_mask = reader.arguments(
+        node, "query", "value", key=None, query_mask=None, value_mask=None, **more, attention_mask=None
     )
     sequences = [reader.value(node, item) for item in (query, value, key) if item is not None]
     named = [None if mask is None else reader.value(node, mask) for mask in masks]
-    return sequences, [*named, None][: len(sequences)]
+    named = [*named, None][: len(sequences)]
+    given = [] if attention_mask is None else [reader.value(node, attention_mask)]
+    op = op_of(has_attention_mask=bool(given))
+    outputs = reader.emit(node, op, [*sequences, *given], [*named, *[None] * len(given)])
+    return outputs if op.return_scores else outputs[0]

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import fx, nn
 
 from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.analysis.scalars import inline_scalars
+from biport.dims import Arithmetic, Dim, computed
 from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
-from biport.inputs import id_bounds
+from biport.inputs import check_letters, id_bounds, letter_axes
 from biport.ops import Op, Tensor, TensorOperation
 from torch_side.names import ORIGIN, Origin, attribute_path, variable
 from torch_side.registry import STATES, WRITERS, tensors
 from torch_side.spelling import Spelling, spell
 from torch_side.writing.ported import Ported
+
+Number: TypeAlias = int | fx.Node
+"""A number, or the statement that gives it."""
 
 
 class GraphWriter:
@@ -29,7 +36,8 @@ class GraphWriter:
     def __init__(self, graph: Graph) -> None:
         self.root = nn.Module()
         self.graph = fx.Graph()
-        self.values: dict[str, fx.Node] = {}
+        self.values: dict[str, Any] = {}
+        """By name in the graph; a scalar constant is a Python number, see `inline_scalars`."""
         self.paths: dict[str, str] = {}
         self._ops: dict[int, int] = {}
         self._modules: dict[int, str] = {}
@@ -38,9 +46,16 @@ class GraphWriter:
         self._makers = {name: node for node in graph.nodes for name in node.outputs}
         self._emitted: list[fx.Node] = []
         self._numbers: list[Node] = []
+        self._named = False
+        self._inline = inline_scalars(graph)
+        self._letters = letter_axes(graph.inputs)
+        self._sizes: dict[str, Number] = {}
+        """By the text of the size."""
+        self._device: fx.Node | None = None
         for value in graph.inputs:
             taken = [str(node.target) for node in self.values.values()]
             self.values[value.name] = self.graph.placeholder(variable(value.name, taken))
+        self._inputs = list(self.values.values())
 
     @property
     def owner(self) -> str:
@@ -53,7 +68,7 @@ class GraphWriter:
         Raises:
             UnsupportedError: torch has nothing that computes the op.
         """
-        self._node, self._emitted = node, []
+        self._node, self._emitted, self._named = node, [], False
         function = WRITERS.lookup(type(node.op), self.owner)
         inputs = [self.values[name] for name in node.inputs]
         masks = [None if name is None else self.values[name] for name in node.masks]
@@ -94,6 +109,25 @@ class GraphWriter:
         given = {name: value for name, value in keywords.items() if value is not None}
         return self._emit("call_module", path, inputs, given)
 
+    def attribute(self, array: np.ndarray, trainable: bool | None = None) -> fx.Node:
+        """The node's array as an attribute, once for all nodes that share the op.
+
+        Args:
+            array: what it is.
+            trainable: whether it is an `nn.Parameter` that training changes; ``None`` for a buffer.
+        """
+        op = self._node.op
+        if id(op) not in self._modules:
+            path = self._modules[id(op)] = attribute_path(self._node.name, list(self._modules.values()))
+            (value,) = tensors({"": array}).values()
+            _register(self.root, path, value, trainable)
+        path = self.paths[self._node.name] = self._modules[id(op)]
+        return self._emit("get_attr", path, (), {})
+
+    def inline(self) -> bool:
+        """Whether the node being written is a scalar that stands as a number where it is used."""
+        return self._node.outputs[0] in self._inline
+
     def call(self, function: Callable, *args: Any, **kwargs: Any) -> fx.Node:
         """Call a function such as `torch.sigmoid`."""
         return self._emit("call_function", function, args, kwargs)
@@ -102,10 +136,12 @@ class GraphWriter:
         """Call a method of the first argument: ``x.transpose(1, 2)``."""
         return self._emit("call_method", name, args, kwargs)
 
-    def full(self, position: int) -> fx.Node:
-        """A constant input of the node being written, which is a number, as a tensor of no dimension."""
+    def as_tensor(self, position: int = 0) -> fx.Node:
+        """An input of the node being written; a constant that is a number becomes `torch.tensor` of it."""
         value = self.values[self._node.inputs[position]]
-        return self.call(torch.tensor, value, dtype=getattr(torch, self.tensor(position).dtype))
+        if isinstance(value, fx.Node):
+            return value
+        return self.call(torch.tensor, value, dtype=torch_dtype(self.tensor(position).dtype))
 
     def tensor(self, position: int = 0) -> Tensor:
         """Shape and dtype of an input of the node being written."""
@@ -115,9 +151,62 @@ class GraphWriter:
         """How many dimensions an input of the node being written has."""
         return len(self.tensor(position).shape)
 
-    def _emit(self, kind: str, target: Any, args: tuple, kwargs: dict[str, Any]) -> fx.Node:
+    def size(self, dim: Dim) -> Number:
+        """A size while the module runs: a number, or ``x.size(1)`` and what is computed of such.
+
+        Raises:
+            UnsupportedError: no input tells it.
+        """
+        if isinstance(dim, int):
+            return dim
+        text = str(dim)
+        if text not in self._sizes:
+            check_letters(self.owner, [dim], self._letters)
+            letters = {letter: self._letter(letter) for letter in sorted(dim.letters)}
+            self._sizes[text] = computed(dim, letters, self._arithmetic())
+        return self._sizes[text]
+
+    def sizes(self, dims: Sequence[Dim]) -> tuple[Number, ...]:
+        """`size` of each."""
+        return tuple(map(self.size, dims))
+
+    def device(self) -> fx.Node | None:
+        """Where the inputs are; ``None`` for a graph without any."""
+        if self._device is None and self._inputs:
+            self._device = self._emit("call_function", getattr, (self._inputs[0], "device"), {}, "device")
+        return self._device
+
+    def _letter(self, name: str) -> Number:
+        """The size that a letter stands for, asked of the first input that has it, once."""
+        value, axis = self._letters[name]
+        if name not in self._sizes:
+            self._sizes[name] = self._emit("call_method", "size", (self.values[value], axis), {}, name)
+        return self._sizes[name]
+
+    def _arithmetic(self) -> Arithmetic[Number]:
+        def of(function: Callable) -> Callable[[Number, Number], Number]:
+            return lambda one, two: self._emit("call_function", function, (one, two), {}, own_name=False)
+
+        add, subtract = of(operator.add), of(operator.sub)
+
+        def plus(one: Number, two: Number) -> Number:
+            return subtract(one, -two) if isinstance(two, int) and two < 0 else add(one, two)
+
+        return Arithmetic(int, plus, of(operator.mul), of(operator.floordiv), of(max), of(min))
+
+    def _emit(
+        self,
+        kind: str,
+        target: Any,
+        args: tuple,
+        kwargs: dict[str, Any],
+        name: str | None = None,
+        own_name: bool = True,
+    ) -> fx.Node:
         # The first statement of a node carries the node's name, those after it what torch.fx calls them.
-        name = None if self._emitted else variable(self._node.name, ())
+        if own_name and name is None and not self._named:
+            self._named, name = True, self._node.name
+        name = None if name is None else variable(name, ())
         self._emitted.append(self.graph.create_node(kind, target, args, kwargs, name=name))
         return self._emitted[-1]
 
@@ -162,9 +251,28 @@ def _filled(build: Callable[[Any], nn.Module], op: Op) -> nn.Module:
 
 
 def _attach(root: nn.Module, path: str, module: nn.Module) -> None:
+    parent, name = _parent(root, path)
+    parent.add_module(name, module)
+
+
+def _register(root: nn.Module, path: str, value: torch.Tensor, trainable: bool | None) -> None:
+    parent, name = _parent(root, path)
+    if trainable is None:
+        parent.register_buffer(name, value)
+    else:
+        parent.register_parameter(name, nn.Parameter(value, requires_grad=trainable))
+
+
+def _parent(root: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """The module that has the last part of a path, made where there is none, and that part."""
     *parents, last = path.split(".")
     for part in parents:
         if part not in dict(root.named_children()):
             root.add_module(part, nn.Module())
         root = root.get_submodule(part)
-    root.add_module(last, module)
+    return root, last
+
+
+def torch_dtype(dtype: str) -> torch.dtype:
+    """A dtype of the graph in torch."""
+    return getattr(torch, dtype)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from torch import fx
+from torch import fx, nn
+from torch.fx.node import map_aggregate
 
 from biport.graph import Value
 
@@ -15,14 +17,25 @@ class Ported(fx.GraphModule):
     """A written module; ``print(module.code)`` shows its ``forward``."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as torch.fx does, by its source, and with what its statements were written for."""
-        make, parts = super().__reduce__()
-        return _restored, (make, parts, [node.meta for node in self.graph.nodes])
+        """Pickled statement by statement: traced anew from its source it would not be what it was."""
+        numbers: dict[Any, Any] = {node: _Number(at) for at, node in enumerate(self.graph.nodes)}
+        statements = [
+            (node.op, node.target, *fx.map_arg((node.args, node.kwargs), numbers.get), node.name, node.meta)
+            for node in self.graph.nodes
+        ]
+        parts = self._modules, self._parameters, self._buffers
+        return _restored, (parts, statements, self.meta, self.training)
 
     @property
     def code(self) -> str:
-        """The source of ``forward``, without the statements by which torch.fx frees what it is done with."""
-        return re.sub(r";  (\w+ = )+None$", "", super().code, flags=re.MULTILINE)
+        """The source of ``forward``, without the statements by which torch.fx frees what it is done with.
+
+        Slices are written as a person does, ``x[:, -1]``.
+        """
+        code = re.sub(r";  (\w+ = )+None$", "", super().code, flags=re.MULTILINE)
+        code = re.sub(r"slice\(([^(),]+), ([^(),]+), ([^(),]+)\)", _cut, code)
+        code = re.sub(r"\[\(([^()]*)\)\]", r"[\1]", code)
+        return re.sub(r"\[([^\[\]]*)\bEllipsis\b", r"[\1...", code)
 
     @property
     def input_values(self) -> tuple[Value, ...]:
@@ -50,12 +63,36 @@ class Ported(fx.GraphModule):
         return self.meta["paths"]
 
 
+def _cut(written: re.Match[str]) -> str:
+    """``slice(1, None, None)`` as ``1:``."""
+    start, stop, step = ("" if part == "None" else part for part in written.groups())
+    return f"{start}:{stop}" + (f":{step}" if step else "")
+
+
+@dataclass(frozen=True)
+class _Number:
+    """Which statement stands at this place."""
+
+    number: int
+
+
 def _restored(
-    make: Callable[..., fx.GraphModule], parts: Sequence[Any], metas: Sequence[dict[str, Any]]
+    parts: Sequence[dict[str, Any]],
+    statements: Sequence[Sequence[Any]],
+    meta: dict[str, Any],
+    training: bool,
 ) -> Ported:
-    plain = make(*parts)
-    for node, meta in zip(plain.graph.nodes, metas, strict=True):
-        node.meta |= meta
-    module = Ported(plain, plain.graph, class_name="Ported")
-    module.meta |= parts[0]["meta"]
-    return module
+    root = nn.Module()
+    root._modules, root._parameters, root._buffers = parts
+    graph, nodes = fx.Graph(), []
+    for kind, target, args, kwargs, name, own in statements:
+        args, kwargs = _with_nodes(args, nodes), _with_nodes(kwargs, nodes)
+        nodes.append(graph.create_node(kind, target, args, kwargs, name))
+        nodes[-1].meta |= own
+    module = Ported(root, graph, class_name="Ported")
+    module.meta |= meta
+    return module.train(training)
+
+
+def _with_nodes(arguments: Any, nodes: Sequence[fx.Node]) -> Any:
+    return map_aggregate(arguments, lambda part: nodes[part.number] if isinstance(part, _Number) else part)

@@ -93,17 +93,17 @@ def take(node: Node, op: Op, inputs: Sequence[Tensor], widenings: Widenings) -> 
     for kinds, function in _BY_KIND:
         if isinstance(op, kinds):
             return function(op, widenings)
-    if Locality.EVERY_FEATURE in op.locality(inputs):
+    locality = op.locality(inputs)
+    if Locality.EVERY_FEATURE in locality and not isinstance(op, ops.GroupNormalization):
         # What has one feature, or none, is the same for all of the others', however many these are.
-        alike = [w for w, x in zip(widenings, inputs, strict=True) if w is not None or _features(x) != 1]
+        alike = [w for w, x in zip(widenings, inputs, strict=True) if w is not None or _width(x) != 1]
         return op, _equal(node, alike)
     first, shapes = widenings[0], [tensor.shape for tensor in inputs]
     # Of these every axis but the last one has been dealt with.
     if isinstance(op, ops.Concatenate):
         return op, _side_by_side(widenings, [known(shape[-1]) for shape in shapes])
-    if isinstance(op, ops.BatchNormalization):
-        assert first is not None
-        return _normalise(op, first), first
+    if Locality.FEATURE in locality and type(op) in _BY_FEATURE and first is not None:
+        return _BY_FEATURE[type(op)](op, first), first
     if (
         isinstance(op, ops.Flatten)
         and first is not None
@@ -113,7 +113,7 @@ def take(node: Node, op: Op, inputs: Sequence[Tensor], widenings: Widenings) -> 
     raise refused(node)
 
 
-def _features(x: Tensor) -> Dim:
+def _width(x: Tensor) -> Dim:
     return x.shape[-1] if x.shape else 1
 
 
@@ -164,7 +164,7 @@ def _convolution(op: ops.Conv1D, widenings: Widenings) -> Taken:
 
 
 def _heads(op: ops.MultiHeadAttention, widenings: Widenings) -> Taken:
-    query, value, *key = widenings
+    (query, value, *key), _ = op.split(widenings)
     parts = {"query": query, "value": value, "key": key[0] if key else value}
     weights = {
         f"{part}_weight": widening.spread(getattr(op, f"{part}_weight"))
@@ -201,12 +201,35 @@ def _equal(node: Node, widenings: Widenings) -> Widening:
 
 
 def _normalise(op: ops.BatchNormalization, widening: Widening) -> Op:
-    parts = {
-        name: getattr(op, name)[widening.of]
-        for name in ("weight", "bias", "mean", "variance")
-        if getattr(op, name) is not None
+    return dataclasses.replace(op, size=len(widening.of), **_features(op, widening))
+
+
+def _normalise_alone(op: ops.GroupNormalization, widening: Widening) -> Op:
+    """Each feature is a group of its own."""
+    return dataclasses.replace(op, groups=len(widening.of), **_features(op, widening))
+
+
+def _features(op: Op, widening: Widening) -> dict[str, np.ndarray]:
+    """The weights of the wider features; their last axis is that of the features."""
+    return {
+        name: np.ascontiguousarray(np.take(array, widening.of, axis=-1))
+        for name, array in op.weights().items()
     }
-    return dataclasses.replace(op, size=len(widening.of), **parts)
+
+
+def _rescale(op: ops.Rescaling, widening: Widening) -> Op:
+    numbers = {name: getattr(op, name) for name in ("scale", "offset")}
+    listed = {name: value for name, value in numbers.items() if isinstance(value, tuple) and len(value) > 1}
+    return dataclasses.replace(op, **{name: tuple(np.take(v, widening.of)) for name, v in listed.items()})
+
+
+_BY_FEATURE: dict[type[Op], Callable[[Any, Widening], Op]] = {
+    ops.BatchNormalization: _normalise,
+    ops.GroupNormalization: _normalise_alone,
+    ops.Normalization: lambda op, widening: dataclasses.replace(op, **_features(op, widening)),
+    ops.Rescaling: _rescale,
+}
+"""Ops that have weights of each feature's own, along the last axis."""
 
 
 def _side_by_side(widenings: Widenings, sizes: Sequence[int]) -> Widening:
