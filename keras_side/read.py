@@ -193,7 +193,9 @@ def _with_ids(
     """
     consumers = _consumers(nodes)
     integers = {value.name for value in inputs if value.dtype in ops.INTEGERS}
-    of_ids = {builder.origin(node.inputs[0]) for node in nodes if isinstance(node.op, ops.Embedding)} - {None}
+    cut = {node.outputs[0]: node.inputs[0] for node in nodes if _cuts(node.op)}
+    looked_up = [node.inputs[0] for node in nodes if isinstance(node.op, ops.Embedding)]
+    of_ids = {builder.origin(cut.get(name, name)) for name in looked_up} - {None}
     converted: dict[str, str] = {}
     for node in nodes:
         source = node.inputs[0] if node.inputs else ""
