@@ -160,7 +160,7 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     return graph
 
 
-TAKE_IDS = {ops.Embedding, ops.NotEqual}
+TAKE_IDS = {ops.CategoryEncoding, ops.Embedding, ops.IntegerLookup, ops.NotEqual}
 
 
 def _with_ids(nodes: Sequence[Node], inputs: Sequence[Value], owner: str) -> Iterator[Node]:
@@ -186,7 +186,7 @@ def _with_ids(nodes: Sequence[Node], inputs: Sequence[Value], owner: str) -> Ite
                 yield Node(converted[source], ops.ToIds(), (source,))
             node = dataclasses.replace(node, inputs=(converted[source],))
         yield node
-        if isinstance(node.op, ops.ToIds):
+        if isinstance(node.op, ops.ToIds | ops.IntegerLookup):
             integers.update(node.outputs)
         elif carries(node.op) or isinstance(node.op, ops.Concatenate):
             if integers.issuperset(node.inputs):

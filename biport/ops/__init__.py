@@ -42,6 +42,7 @@ from biport.ops.normalization import (
     UnitNormalization,
 )
 from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
+from biport.ops.preprocessing import CategoryEncoding, IntegerLookup
 from biport.ops.recurrent import (
     GRU,
     LSTM,
@@ -95,6 +96,7 @@ __all__ = [
     "AveragePooling1D",
     "BatchNormalization",
     "Bidirectional",
+    "CategoryEncoding",
     "Cell",
     "Concatenate",
     "Conv1D",
@@ -114,6 +116,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GroupNormalization",
     "Identity",
+    "IntegerLookup",
     "LayerNormalization",
     "LeakyReLU",
     "LearnedAverage",

@@ -13,8 +13,9 @@ from testing.examples import EXAMPLES, Example
 Arrays = Sequence[np.ndarray]
 SIDES = ((1, Locality.STEP, Locality.EVERY_STEP), (-1, Locality.FEATURE, Locality.EVERY_FEATURE))
 
-CAUTIOUS = {ops.OnesLike}
-"""Ops that say less than is true, of masks over ``(N, T)``, where steps and features are one axis."""
+CAUTIOUS = {ops.CategoryEncoding, ops.OnesLike}
+"""Ops that say less than is true: of masks over ``(N, T)``, where steps and features are one axis, and where
+one step alone is not defined."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
