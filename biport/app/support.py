@@ -92,8 +92,8 @@ SUPPORT: Sequence[Support] = (
         "preprocessing",
         ("CategoryEncoding", "IntegerLookup"),
         (),
-        "one_hot, multi_hot and count; a vocabulary given to the layer, `mask_token`, `num_oov_indices`",
-        ("output_mode other than int of a lookup", "num_oov_indices=0"),
+        "one_hot, multi_hot and count; a vocabulary given or adapted, `mask_token`, `num_oov_indices`",
+        ("tf_idf", "num_oov_indices=0"),
     ),
     Support(
         "activation",

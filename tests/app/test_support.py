@@ -130,7 +130,7 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
         lambda self, x: self.n(x.transpose(1, 2)).transpose(1, 2),
         n=nn.BatchNorm1d(3, track_running_stats=False),
     ),
-    ("preprocessing", "output_mode other than int of a lookup"): lambda: looking(output_mode="count"),
+    ("preprocessing", "tf_idf"): lambda: looking(output_mode="tf_idf", idf_weights=[0.5, 0.3]),
     ("preprocessing", "num_oov_indices=0"): lambda: looking(num_oov_indices=0),
     ("activation", "functions of one's own"): lambda: sequential(layers.Activation(one_more)),
     ("merge", "constants (x * 0.5)"): lambda: module(lambda self, x: x * 0.5),

@@ -118,6 +118,20 @@ def test_integer_lookup(settings: dict, tmp_path: Path) -> None:
         assert session.run([np.ones(shape, "int64")])[0].shape == shape
 
 
+@pytest.mark.parametrize("size", [3, 1])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_lookup_that_encodes(mode: str, size: int, tmp_path: Path) -> None:
+    """Its vectors are integers when Keras runs it, whatever it says of them."""
+    x = keras.Input((size,), dtype="int64", name="x")
+    padded = {"max_tokens": 9, "pad_to_max_tokens": True} if mode == "count" else {}
+    lookup = layers.IntegerLookup(vocabulary=[12, 36, 7], num_oov_indices=2, output_mode=mode, **padded)
+    graph = check_everywhere(quiet_model(x, layers.Dense(2)(lookup(x))), tmp_path)
+    assert graph.nodes[1].op.settings()["num_tokens"] == (9 if padded else 5)
+    tokens = np.array([[12, 7, 5], [12, 12, 8]])[:, :size]
+    encoded = Graph(graph.inputs, graph.nodes[:2], graph.nodes[1].outputs)
+    np.testing.assert_array_equal(reference.run(encoded, [tokens])[0], lookup(tokens))
+
+
 def test_a_vocabulary_may_begin_with_what_is_special() -> None:
     x = keras.Input((4,), dtype="int32")
     for settings, vocabulary in (
@@ -132,6 +146,25 @@ def test_a_vocabulary_may_begin_with_what_is_special() -> None:
         (exact,) = reference.run(graph, [tokens])
         np.testing.assert_array_equal(lookup(tokens), exact)
         np.testing.assert_array_equal(keras_side.write(graph)(tokens), exact)
+
+
+@pytest.mark.parametrize("settings", LOOKUPS, ids=str)
+def test_an_adapted_vocabulary(settings: dict, tmp_path: Path) -> None:
+    """Of a lookup in a model inside another, too; HDF5 does not keep it."""
+    inside = keras.Input((3,), dtype="int64")
+    lookups = [layers.IntegerLookup(max_tokens=size, **settings) for size in (None, 7)]
+    for lookup, tokens in zip(lookups, ([5, 5, 3, 9, 9, 9, 1], [4, 4, 8, 2, 1, -3, 11]), strict=True):
+        lookup.adapt(np.array(tokens))
+    inner = keras.Model(inside, lookups[0](inside), name="inner")
+    x = keras.Input((3,), dtype="int64", name="x")
+    model = keras.Model(x, [inner(x), lookups[1](x)])
+    graph = check_everywhere(model, tmp_path)
+    tokens = np.array([[5, 3, 9], [1, 0, 2], [4, 8, 11]])
+    for one, two in zip(model(tokens), reference.run(graph, [tokens]), strict=True):
+        np.testing.assert_array_equal(one, two)
+    model.save(tmp_path / "model.h5")
+    with pytest.raises(UnsupportedError, match=r"vocabulary='adapted.*get_vocabulary"):
+        keras_side.read(tmp_path / "model.h5")
 
 
 def test_tokens_are_looked_up_before_they_are_encoded(tmp_path: Path) -> None:
@@ -163,7 +196,7 @@ def test_refusals() -> None:
     x = keras.Input((3,), dtype="int32")
     wide = keras.Input((2, 3), dtype="int32")
     for layer, given, message in (
-        (layers.IntegerLookup(vocabulary=[5], output_mode="one_hot"), x, "output_mode='one_hot'"),
+        (layers.IntegerLookup(vocabulary=[5], output_mode="count", mask_token=0), x, "mask_token=0"),
         (layers.IntegerLookup(vocabulary=[5], num_oov_indices=0), x, "num_oov_indices=0"),
         (layers.IntegerLookup(vocabulary=[5], invert=True), x, "invert=True"),
         (layers.IntegerLookup(vocabulary=[5], oov_method="farmhash"), x, "oov_method='farmhash'"),
@@ -171,10 +204,6 @@ def test_refusals() -> None:
     ):
         with pytest.raises(UnsupportedError, match=message):
             keras_side.read(keras.Model(given, layer(given)))
-    adapted = layers.IntegerLookup()
-    adapted.adapt(np.array([5, 5, 3]))
-    with pytest.raises(UnsupportedError, match=r"vocabulary='adapted'.*get_vocabulary"):
-        keras_side.read(keras.Model(x, adapted(x)))
     for bad in (
         lambda: ops.IntegerLookup(vocabulary=()),
         lambda: ops.IntegerLookup(vocabulary=(1, 1)),
