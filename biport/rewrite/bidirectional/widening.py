@@ -101,6 +101,8 @@ def take(node: Node, op: Op, inputs: Sequence[Tensor], widenings: Widenings) -> 
     first, shapes = widenings[0], [tensor.shape for tensor in inputs]
     # Of these every axis but the last one has been dealt with.
     if isinstance(op, ops.Concatenate):
+        if op.axis % len(shapes[0]) < len(shapes[0]) - 1:
+            return op, _equal(node, widenings)
         return op, _side_by_side(widenings, [known(shape[-1]) for shape in shapes])
     if Locality.FEATURE in locality and type(op) in _BY_FEATURE and first is not None:
         return _BY_FEATURE[type(op)](op, first), first
