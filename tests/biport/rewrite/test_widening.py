@@ -32,7 +32,11 @@ def taken(example: Example) -> tuple[ops.Op, Widening | None] | None:
         return None
 
 
-WIDE = [example for example in EXAMPLES if all(x.ndim > 1 and x.dtype == float for x in example.inputs)]
+WIDE = [
+    example
+    for example in EXAMPLES
+    if example.inputs and all(x.ndim > 1 and x.dtype == float for x in example.inputs)
+]
 
 
 @pytest.mark.parametrize("example", WIDE, ids=lambda example: example.label)
