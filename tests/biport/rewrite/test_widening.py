@@ -64,7 +64,11 @@ def test_taking_ops() -> None:
     refusing = {"AdditiveAttention", "Attention", "Dot", "Embedding", "FeaturesNotEqual", "LogicalAnd"}
     refusing |= {"CategoryEncoding", "IntegerLookup"}
     refusing |= {"LogicalOr", "NotEqual", "OnesLike", "Permute", "RMSNormalization", "Reshape"}
-    assert taking == {kind.__name__ for kind in ops.op_classes()} - refusing
+    refusing |= {"BroadcastTo", "Einsum", "MatMul", "ReshapeTo", "Tile"}
+    every = {type(example.op).__name__ for example in WIDE} | {"Embedding", "LogicalAnd"}
+    layers = {op.__name__ for op in ops.op_classes() if not issubclass(op, ops.TensorOperation)}
+    assert layers - every <= refusing
+    assert taking == every - refusing
 
 
 @pytest.mark.parametrize("steps", [4, "T"])
