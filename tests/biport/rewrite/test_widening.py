@@ -60,11 +60,15 @@ def test_take(example: Example) -> None:
 
 def test_taking_ops() -> None:
     """Those of the test above, so that none is lost."""
-    wide = {type(example.op).__name__ for example in WIDE}
     taking = {type(example.op).__name__ for example in WIDE if taken(example)}
-    refusing = {"AdditiveAttention", "Attention", "Dot", "FeaturesNotEqual", "OnesLike", "Permute"}
-    refusing |= {"BroadcastTo", "Einsum", "MatMul", "RMSNormalization", "Reshape", "ReshapeTo", "Tile"}
-    assert taking == wide - refusing
+    refusing = {"AdditiveAttention", "Attention", "Dot", "Embedding", "FeaturesNotEqual", "LogicalAnd"}
+    refusing |= {"CategoryEncoding", "IntegerLookup"}
+    refusing |= {"LogicalOr", "NotEqual", "OnesLike", "Permute", "RMSNormalization", "Reshape"}
+    refusing |= {"BroadcastTo", "Einsum", "MatMul", "ReshapeTo", "Tile"}
+    every = {type(example.op).__name__ for example in WIDE} | {"Embedding", "LogicalAnd"}
+    layers = {op.__name__ for op in ops.op_classes() if not issubclass(op, ops.TensorOperation)}
+    assert layers - every <= refusing
+    assert taking == every - refusing
 
 
 @pytest.mark.parametrize("steps", [4, "T"])
