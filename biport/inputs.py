@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from biport.errors import InputError, UnsupportedError
-from biport.graph import Graph, Value
-from biport.ops import INTEGERS, Dim, Embedding, Op, ToIds
+from biport.graph import Graph, Node, Value
+from biport.ops import INTEGERS, Dim, Embedding, NotEqual, Op, Slice, Split, ToIds, Unstack
 
 
 def carries(op: Op) -> bool:
@@ -29,15 +29,43 @@ def id_inputs(graph: Graph) -> dict[str, str]:
     return sources
 
 
+def safe_bounds(graph: Graph) -> dict[str, int]:
+    """For each graph input that feeds embeddings: ids below this are in the tables of all of them."""
+    return {source: min(rows) for source, rows in _tables(graph).items()}
+
+
 def id_bounds(graph: Graph) -> dict[str, int]:
-    """For each graph input that feeds an embedding: the number of its rows, V; ids are below it."""
+    """For each graph input whose numbers are ids of embeddings: how many rows these have; ids are below it.
+
+    An input of which parts go different ways, a user here and a score there, has no bound.
+    """
     sources = id_inputs(graph)
-    bounds: dict[str, int] = {}
+    parted = {sources[node.inputs[0]] for node in graph.nodes if _takes_parts(node, sources)}
+    elsewhere = {
+        sources[name]
+        for node in graph.nodes
+        for name in node.inputs
+        if name in sources and not (carries(node.op) or isinstance(node.op, Embedding | NotEqual | ToIds))
+    }
+    return {
+        source: min(rows)
+        for source, rows in _tables(graph).items()
+        if source not in parted or (len(rows) == 1 and source not in elsewhere)
+    }
+
+
+def _takes_parts(node: Node, sources: Mapping[str, str]) -> bool:
+    return isinstance(node.op, Slice | Split | Unstack) and node.inputs[0] in sources
+
+
+def _tables(graph: Graph) -> dict[str, set[int]]:
+    """For each graph input that feeds embeddings: how many rows these have."""
+    sources = id_inputs(graph)
+    rows: dict[str, set[int]] = {}
     for node in graph.nodes:
         if isinstance(node.op, Embedding) and node.inputs[0] in sources:
-            source = sources[node.inputs[0]]
-            bounds[source] = min(node.op.num_embeddings, bounds.get(source, node.op.num_embeddings))
-    return bounds
+            rows.setdefault(sources[node.inputs[0]], set()).add(node.op.num_embeddings)
+    return rows
 
 
 Inputs = Sequence[np.ndarray] | Mapping[str, np.ndarray]

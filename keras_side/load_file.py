@@ -22,7 +22,7 @@ from biport.errors import FileError, MissingDependencyError, UnsupportedError, s
 from biport.graph import Graph
 from keras_side.file.model_file import ModelFile, needs_config
 from keras_side.legacy.model import OWN_MODULES
-from keras_side.legacy.operations import FUNCTIONS
+from keras_side.legacy.operations import FUNCTIONS, SLICES
 from keras_side.read import read_file, typed_errors
 from keras_side.release import Release
 from keras_side.require import quiet_stderr, require_keras
@@ -74,7 +74,7 @@ def load_original(path: str | os.PathLike[str]) -> Any:
 OWN = ("layers", "models", "initializers", "regularizers", "constraints", "mixed_precision")
 CALLS = ("TFOpLambda", "SlicingOpLambda")
 """Layers of Keras 2 that call a function of TensorFlow by the name that is in the file."""
-SAFE_CALLS = (*FUNCTIONS, "__operators__.getitem")
+SAFE_CALLS = (*FUNCTIONS, SLICES)
 
 
 def refuse_unloadable(path: str | os.PathLike[str]) -> Release:

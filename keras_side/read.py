@@ -29,10 +29,11 @@ from biport.errors import (
 )
 from biport.graph import Graph, Node, Value
 from biport.inputs import carries
+from biport.rewrite.simplify import simplify
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
 from keras_side.operations.registry import MADE
-from keras_side.operations.terms import TAKE_IDS
+from keras_side.operations.terms import LOOK_UP, TAKE_IDS
 from keras_side.ops.source import SIZED
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.config_entries import named
@@ -151,12 +152,13 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     dtype = _float_dtype(builder, nodes)
     consumers = _consumers(nodes)
     inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in builder.inputs]
-    return Graph(
+    graph = Graph(
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
+    return simplify(graph)
 
 
 def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:
@@ -187,29 +189,23 @@ def _with_ids(
     """The nodes, those that take ids reading integers where Keras cuts floats, and all floats of one dtype.
 
     Floats that are a model input's are ids, and `ops.ToIds` refuses others; those that something else gives
-    are cut. A mask is what is not zero before it is cut.
+    are cut.
     """
     consumers = _consumers(nodes)
     integers = {value.name for value in inputs if value.dtype in ops.INTEGERS}
-    of_ids = {builder.origin(node.inputs[0]) for node in nodes if isinstance(node.op, ops.Embedding)} - {None}
+    cut = {node.outputs[0]: node.inputs[0] for node in nodes if _cuts(node.op)}
+    looked_up = [node.inputs[0] for node in nodes if type(node.op) in LOOK_UP]
+    of_ids = {builder.origin(cut.get(name, name)) for name in looked_up} - {None}
     converted: dict[str, str] = {}
     for node in nodes:
         source = node.inputs[0] if node.inputs else ""
-        origin = builder.origin(source)
-        if (
-            _cuts(node.op)
-            and origin in of_ids
-            and source not in integers
-            and consumers[node.name] <= TAKE_IDS
-        ):
+        origin, floats = builder.origin(source), source not in integers
+        if floats and origin in of_ids and _cuts(node.op) and consumers[node.name] <= TAKE_IDS:
             node = dataclasses.replace(node, op=ops.ToIds())
-        if type(node.op) in TAKE_IDS and source not in integers:
-            if isinstance(node.op, ops.NotEqual) and origin not in of_ids:
-                number = Node(builder.free_name(f"{node.name}.constant"), _number(node.op.value, dtype), ())
-                yield number
-                op = ops.Elementwise(function="not_equal")
-                yield dataclasses.replace(node, op=op, inputs=(source, number.name), masks=(None, None))
-                continue
+        if floats and isinstance(node.op, ops.NotEqual) and origin not in of_ids:
+            yield from _compared(builder, node, dtype)
+            continue
+        if floats and type(node.op) in TAKE_IDS:
             if source not in converted:
                 converted[source] = builder.free_name(f"{source}.ids")
                 yield Node(converted[source], _to_ids(origin), (source,))
@@ -217,9 +213,9 @@ def _with_ids(
         if node.name in builder.operations and node.op.dtype not in (None, dtype):
             node = dataclasses.replace(node, op=node.op.astype(dtype))
         yield node
-        integers.update(name for name in node.outputs if builder.is_integer(name))
         if carries(node.op) and source in integers:
             integers.update(node.outputs)
+        integers.update(name for name in node.outputs if builder.is_integer(name))
 
 
 def _cuts(op: ops.Op) -> bool:
@@ -230,8 +226,12 @@ def _to_ids(origin: str | None) -> ops.Op:
     return ops.Cast(output_dtype="int32") if origin is None else ops.ToIds()
 
 
-def _number(value: int, dtype: str) -> ops.Op:
-    return ops.Constant(value=np.asarray(value, dtype))
+def _compared(builder: GraphBuilder, node: Node, dtype: str) -> Iterator[Node]:
+    """A comparison of floats that are no ids: before they are cut."""
+    assert isinstance(node.op, ops.NotEqual)
+    number = builder.free_name(f"{node.name}.constant")
+    yield Node(number, ops.Constant(value=np.asarray(node.op.value, dtype)), ())
+    yield Node(node.name, ops.Elementwise(function="not_equal"), (*node.inputs, number), node.outputs)
 
 
 def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: str) -> Value:
@@ -246,7 +246,7 @@ def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: st
         raise UnsupportedError(
             f"{owner}: input {value.name!r}", "dtype", value.dtype, (*ops.INTEGERS, *ops.FLOATS, "bool")
         )
-    only_ids = ops.Embedding in used_by and used_by <= TAKE_IDS
+    only_ids = bool(used_by & LOOK_UP) and used_by <= TAKE_IDS
     if only_ids or value.dtype in SMALL_INTEGERS:
         return Value(value.name, value.shape, "int32")
     return Value(value.name, value.shape, dtype)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from biport.errors import UnsupportedError
-from keras_side.legacy.operations import FUNCTIONS, MESSAGES
+from keras_side.legacy.messages import OPERATIONS
+from keras_side.legacy.operations import FUNCTIONS
 from keras_side.registry import READERS
 
 CUSTOM = "code of the model's author is never run; build it of the layers that 'biport layers' lists"
@@ -25,7 +26,6 @@ SUBSTITUTES = {
     "max, concat)",
     "SReLU": "PReLU",
     "SeparableConv1D": "Conv1D",
-    "SlicingOpLambda": "Cropping1D, or a recurrent layer that gives its last step alone",
     "StringLookup": "token ids as the input of the model, the lookup in front of it",
     "TextVectorization": "token ids as the input of the model, the vocabulary in front of it",
     "TimeDistributedDense": "TimeDistributed around Dense",
@@ -52,8 +52,8 @@ PICTURES = (
 """Layers of Keras over pictures, beside those whose names begin with Random or end in 2D or 3D."""
 
 IN_FRONT = (
-    *("CategoryEncoding", "DenseFeatures", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
-    *("MelSpectrogram", "Pipeline", "STFTSpectrogram"),
+    *("DenseFeatures", "Discretization", "HashedCrossing", "Hashing", "MelSpectrogram"),
+    *("Pipeline", "STFTSpectrogram"),
 )
 """Layers of Keras that prepare data."""
 
@@ -72,7 +72,7 @@ def unsupported_class(owner: str, class_name: str, config: Mapping[str, Any]) ->
     if class_name == "TFOpLambda":
         return UnsupportedError(owner, "function", config.get("function"), sorted(FUNCTIONS))
     if class_name == "TensorFlowOpLayer":
-        return UnsupportedError(owner, "operation", str(config.get("node_def"))[:80], sorted(MESSAGES))
+        return UnsupportedError(owner, "operation", str(config.get("node_def"))[:80], OPERATIONS)
     return UnsupportedError(owner, "class", class_name, substitute(class_name))
 
 

@@ -76,7 +76,8 @@ def load(module: nn.Module, graph: Graph, *, settings: Literal["check", "ignore"
     with torch.no_grad():
         for name, array in wanted.items():
             targets[name].copy_(torch.tensor(array))
-    return LoadReport(filled=tuple(node.name for node in graph.nodes if node.op.weights()))
+    filled = (node.name for node in graph.nodes if set(node.op.weights()) - set(node.op.constants))
+    return LoadReport(filled=tuple(filled))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biport.errors import FileError, UnsupportedError
-from keras_side.legacy import operations
+from keras_side.legacy import messages, operations
 from keras_side.legacy.nodes import calls, count_lists, history
 from keras_side.legacy.settings import Settings, layer_settings
 from keras_side.records import MAX_PARTS, MODELS
@@ -14,6 +14,13 @@ from keras_side.registered import LAYERS
 from keras_side.release import Release
 
 OWN_MODULES = ("keras", "tf_keras", "tensorflow", "tensorflow_core")
+OPERATIONS = {
+    "SlicingOpLambda": operations.modern_function,
+    "TFOpLambda": operations.modern_function,
+    "TensorFlowOpLayer": messages.modern_message,
+}
+"""Layers that stand for operations of TensorFlow."""
+
 MERGES_1 = {"sum": "Add", "mul": "Multiply", "ave": "Average", "max": "Maximum", "concat": "Concatenate"}
 """``mode`` of the ``Merge`` of Keras 1 (keras/legacy/layers.py of 2.2.4)."""
 
@@ -162,13 +169,15 @@ class _Modern:
         self._count(count_lists(nodes))
         modern_nodes = [known.node(class_name, config, node) for node in nodes]
         modern["inbound_nodes"] = modern_nodes
-        if class_name in operations.CLASSES:
+        if class_name in OPERATIONS:
             owner = f"{self.owner}: layer {entry.get('name')!r} ({class_name})"
             try:
-                name, modern_nodes = operations.modern_operation(owner, class_name, config, modern_nodes)
+                name, settings, modern_nodes = OPERATIONS[class_name](owner, config, modern_nodes)
             except UnsupportedError:
                 return modern
-            return modern | {"class_name": name, "module": "keras.ops", "inbound_nodes": modern_nodes}
+            settings["name"] = str(entry.get("name"))
+            operation = {"class_name": name, "config": settings, "module": "keras.ops"}
+            return modern | operation | {"inbound_nodes": modern_nodes}
         if class_name == "Merge":
             return modern | _merge(modern)
         return modern

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -172,6 +172,7 @@ def array_term(value: Any) -> Term:
 
 
 Read = Callable[[OperationCall], Term | list[Term]]
+Reader = TypeVar("Reader", bound=Read)
 
 
 @dataclass(frozen=True)
@@ -208,59 +209,23 @@ NAMES: Mapping[str, Sequence[str]] = {
 """Functions of ``keras.ops`` that are not called like their class; of `keras.activations` there are none."""
 
 MADE: Sequence[type[Op]] = (
-    *(ops.Activation, ops.ArgReduction, ops.ArgSort, ops.BroadcastTo, ops.Cast, ops.Clip, ops.Concatenate),
-    *(
-        ops.Constant,
-        ops.CumulativeSum,
-        ops.ELU,
-        ops.Einsum,
-        ops.Elementwise,
-        ops.ExpandDims,
-        ops.Flip,
-        ops.Full,
-    ),
-    *(
-        ops.Identity,
-        ops.LeakyReLU,
-        ops.LogSoftmax,
-        ops.MatMul,
-        ops.OneHot,
-        ops.Pad,
-        ops.PermuteDims,
-        ops.ReLU,
-    ),
-    *(
-        ops.Reduction,
-        ops.Repeat,
-        ops.ReshapeTo,
-        ops.Roll,
-        ops.SizeOf,
-        ops.Slice,
-        ops.Softmax,
-        ops.Sort,
-        ops.Split,
-    ),
-    *(
-        ops.Squeeze,
-        ops.Stack,
-        ops.Take,
-        ops.TakeAlongAxis,
-        ops.Tile,
-        ops.ToIds,
-        ops.TopK,
-        ops.Unstack,
-        ops.Where,
-    ),
+    *(ops.Activation, ops.Arange, ops.ArgReduction, ops.ArgSort, ops.BroadcastTo, ops.Cast, ops.Clip),
+    *(ops.Concatenate, ops.Constant, ops.CumulativeSum, ops.ELU, ops.Einsum, ops.Elementwise, ops.ExpandDims),
+    *(ops.Flip, ops.Full, ops.Identity, ops.LeakyReLU, ops.LogSoftmax, ops.MatMul, ops.OneHot, ops.Pad),
+    *(ops.PermuteDims, ops.ReLU, ops.Reduction, ops.Repeat, ops.ReshapeTo, ops.Roll, ops.SizeOf, ops.Slice),
+    *(ops.Softmax, ops.Sort, ops.Split, ops.Squeeze, ops.Stack, ops.Take, ops.TakeAlongAxis, ops.Tile),
+    *(ops.ToIds, ops.TopK, ops.Unstack, ops.Where),
 )
 """What operations are read as."""
 
 
-def reads(*classes: str, takes: Sequence[str] = ("x",)) -> Callable[[Read], Read]:
+def reads(*classes: str, takes: Sequence[str] = ("x",)) -> Callable[[Reader], Reader]:
     """Decorate the function that reads the operations of some classes."""
 
-    def keep(function: Read) -> Read:
+    def keep(function: Reader) -> Reader:
         for name in classes:
-            functions = NAMES.get(name, (snake_case(name),))
+            of_keras = not name.startswith("tf.")
+            functions = NAMES.get(name, (snake_case(name),)) if of_keras else ()
             OPERATIONS.register(name)(OperationReader(function, takes, functions))
         return function
 

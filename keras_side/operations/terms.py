@@ -14,11 +14,15 @@ import numpy as np
 from biport import ops
 from biport.ops import FLOATS, INTEGERS, Op, Tensor
 from biport.ops.tensor import BOOLEANS
+from keras_side.operations.known_sizes import Sizes, known_sizes
 
 FLOAT = "float32"
 """The float dtype of a model that is being read."""
 
-TAKE_IDS: frozenset[type[Op]] = frozenset((ops.Embedding, ops.NotEqual))
+LOOK_UP: frozenset[type[Op]] = frozenset((ops.CategoryEncoding, ops.Embedding, ops.IntegerLookup))
+"""Ops whose input is ids."""
+
+TAKE_IDS: frozenset[type[Op]] = LOOK_UP | {ops.NotEqual}
 """Ops of integers that Keras gives floats too."""
 
 
@@ -39,11 +43,13 @@ class Term:
         tensor: its shape and dtype.
         source: the name of the value, or the application.
         position: among the outputs of the application.
+        sizes: what it is, where it is known to be sizes of tensors.
     """
 
     tensor: Tensor
     source: str | Application
     position: int = 0
+    sizes: Sizes | None = None
 
     @property
     def dtype(self) -> str:
@@ -86,7 +92,8 @@ def apply_all(op: Op, *inputs: Term) -> list[Term]:
     """All outputs of an op."""
     outputs = inferred(op, [term.tensor for term in inputs])
     application = Application(op, inputs, outputs)
-    return [Term(tensor, application, position) for position, tensor in enumerate(outputs)]
+    sizes = known_sizes(op, [term.sizes for term in inputs])
+    return [Term(tensor, application, position, sizes[position]) for position, tensor in enumerate(outputs)]
 
 
 def apply(op: Op, *inputs: Term) -> Term:

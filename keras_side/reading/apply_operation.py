@@ -19,8 +19,9 @@ from biport.errors import UnsupportedError, joined
 from biport.graph import Node
 from biport.ops import EVERY_DTYPE, FLOATS, Op
 from biport.registry import discover, snake_case
-from keras_side.masks import Mask, OfScores, Unequal
+from keras_side.masks import Mask, OfScores
 from keras_side.operations.elementwise import COPIES
+from keras_side.operations.known_sizes import Sizes
 from keras_side.operations.refused import unsupported_operation
 from keras_side.operations.registry import OPERATIONS, OperationCall, bind, read_operation
 from keras_side.operations.terms import Application, Term, constant
@@ -50,6 +51,8 @@ class OperationApplier:
     owner: str
     _constants: dict[tuple, str] = field(default_factory=dict)
     """By dtype, shape and bytes: the value of a constant."""
+    _sizes: dict[str, Sizes] = field(default_factory=dict)
+    """By value: the sizes of tensors that it is."""
 
     def operation(
         self, layer: Layer, index: int, find: Find, prefix: str
@@ -78,7 +81,7 @@ class OperationApplier:
                 raise UnsupportedError(owner, "call", str(error), ", ".join(reader.takes)) from error
             call = OperationCall(layer.class_name, owner, config, bound)
             _check_dtypes(call, [recorded, list(layer.calls[index][1].values())])
-            symbol = self._symbol(call, name, arguments)
+            symbol = self._symbol(call, name)
             if symbol is None:
                 return self._computed(call, name)
             return [OperationOutput(symbol, lambda: self._data(call, name, symbol))]
@@ -86,16 +89,16 @@ class OperationApplier:
             problem.of_layer(layer.name, layer.class_name)
             return [Unreadable(problem)]
 
-    def _symbol(self, call: OperationCall, name: str, arguments: Sequence[Any]) -> Symbol | None:
+    def _symbol(self, call: OperationCall, name: str) -> Symbol | None:
         """What the operation makes of masks, where it makes a mask of them."""
         if call.class_name not in MASKS:
             return None
-        return evaluate(call.class_name, name, [self.builder.symbol(item) for item in arguments], call.config)
+        arguments = [self.builder.symbol(item) for item in call.arguments.values()]
+        return evaluate(call.class_name, name, arguments, call.config)
 
     def _data(self, call: OperationCall, name: str, symbol: Symbol) -> KerasTensor:
         """The same as a value of the graph: the mask itself, where it is one."""
-        ids = not isinstance(symbol, Unequal) or len(self.builder.tensor(symbol.value).shape) == 2
-        if isinstance(symbol, Mask) and not isinstance(symbol, OfScores) and ids:
+        if isinstance(symbol, Mask) and not isinstance(symbol, OfScores):
             return KerasTensor(self.builder.mask_value(symbol))
         (tensor,) = self._computed(call, name)
         return tensor
@@ -104,7 +107,8 @@ class OperationApplier:
         """The outputs as values of the graph."""
         given: dict[str, KerasTensor] = {}
         arguments = {key: self._argument(call, item, given) for key, item in call.arguments.items()}
-        call = replace(call, arguments=arguments)
+        config = {key: self._setting(call, item, given) for key, item in call.config.items()}
+        call = replace(call, arguments=arguments, config=config)
         terms = read_operation(call)
         if call.class_name == "Cast" and call.config.get("dtype") in FLOATS:
             self.builder.floats.append((call.owner, str(call.config["dtype"])))
@@ -113,7 +117,11 @@ class OperationApplier:
             self.builder.add_operation(Node(name, ops.Identity(), (first.source,)))
             copied = call.class_name in COPIES or first.source not in given
             return [KerasTensor(name) if copied else given[first.source].twin(name)]
-        return [KerasTensor(value) for value in self._placed(terms, name)]
+        values = self._placed(terms, name)
+        self._sizes |= {
+            value: term.sizes for value, term in zip(values, terms, strict=True) if term.sizes is not None
+        }
+        return [KerasTensor(value) for value in values]
 
     def _placed(self, terms: Sequence[Term], name: str) -> list[str]:
         """Put what the terms are made of into the graph; the values they become.
@@ -151,6 +159,10 @@ class OperationApplier:
             self._constants[key] = own
         return outputs
 
+    def _setting(self, call: OperationCall, item: Any, given: dict[str, KerasTensor]) -> Any:
+        """A setting: what the file says, but for the tensors that Keras 2 has in settings too."""
+        return self._argument(call, item, given) if _has_tensors(item) else item
+
     def _argument(self, call: OperationCall, item: Any, given: dict[str, KerasTensor]) -> Any:
         """An argument as readers take it: a term for a tensor or an array, or a Python value.
 
@@ -159,12 +171,20 @@ class OperationApplier:
         if isinstance(item, KerasTensor | OperationOutput):
             tensor = self.builder.data(item)
             given[tensor.value] = tensor
-            return Term(self.builder.tensor(tensor.value), tensor.value)
+            value = tensor.value
+            return Term(self.builder.tensor(value), value, sizes=self._sizes.get(value))
         if isinstance(item, list | tuple):
             return [self._argument(call, part, given) for part in item]
         if isinstance(item, Mapping):
             return _python_value(call, item)
         return item
+
+
+def _has_tensors(item: Any) -> bool:
+    """Whether something is a tensor, or a list with one in it."""
+    if isinstance(item, list | tuple):
+        return any(map(_has_tensors, item))
+    return isinstance(item, KerasTensor | OperationOutput)
 
 
 def _python_value(call: OperationCall, item: Mapping[str, Any]) -> Any:

@@ -18,7 +18,7 @@ from biport.compare.cases import PATTERNS, padding_values, random_inputs
 from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
 from biport.graph import Graph
-from biport.inputs import id_bounds
+from biport.inputs import safe_bounds
 
 
 def randomize(model: Any, seed: int = 0) -> Any:
@@ -47,7 +47,7 @@ def every_mask(graph: Graph, N: int = 10, T: int = 7, seed: int = 0) -> list[np.
         max(T, *needed_steps(graph).values(), 1),
         np.random.default_rng(seed),
         patterns=PATTERNS,
-        id_bounds=id_bounds(graph),
+        id_bounds=safe_bounds(graph),
         padding=padding_values(graph),
     )
 

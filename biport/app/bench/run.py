@@ -16,7 +16,7 @@ from biport.app.measure import Times, machine, take_turns
 from biport.compare.cases import padding_values, random_inputs
 from biport.errors import InputError
 from biport.graph import Graph
-from biport.inputs import id_bounds
+from biport.inputs import safe_bounds
 from biport.ops import FLOATS
 from biport.tables import markdown_table
 
@@ -172,7 +172,7 @@ def inputs(graph: Graph, N: int, T: int, seed: int = 0) -> list[np.ndarray]:
         T,
         rng,
         lengths=lengths,
-        id_bounds=id_bounds(graph),
+        id_bounds=safe_bounds(graph),
         unbounded=2,
         padding=padding | padding_values(graph),
     )

@@ -1,0 +1,79 @@
+"""Sizes of tensors that a model computes with: integers of the graph whose expression is known.
+
+Models of Keras 2 ask a tensor for its shape and reshape another one by parts of it. What they ask for is an
+expression of sizes, so that it can be a setting of the op that takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import TypeAlias
+
+from biport import ops
+from biport.dims import Dim, longest, product, shortest
+from biport.ops import INTEGERS, Op
+
+Sizes: TypeAlias = "Dim | tuple[Dim, ...]"
+"""Of a scalar one size, of a vector several."""
+
+ARITHMETIC: Mapping[str, Callable[[Dim, Dim], Dim]] = {
+    "add": lambda a, b: a + b,
+    "floor_divide": lambda a, b: a // b,
+    "maximum": longest,
+    "minimum": shortest,
+    "multiply": lambda a, b: a * b,
+    "subtract": lambda a, b: a - b,
+}
+
+
+def known_sizes(op: Op, inputs: Sequence[Sizes | None]) -> list[Sizes | None]:
+    """The sizes that the outputs of an op are, where they are known.
+
+    Example:
+        >>> from biport.dims import letter
+        >>> known_sizes(ops.Elementwise(function="multiply"), [letter("T"), 2])
+        [T*2]
+        >>> known_sizes(ops.Elementwise(function="exp"), [letter("T")])
+        [None]
+    """
+    unknown: list[Sizes | None] = [None] * op.output_count
+    given = [sizes for sizes in inputs if sizes is not None]
+    if len(given) < len(inputs):
+        return unknown
+    match op, given:
+        case ops.SizeOf(size=size), []:
+            return [size]
+        case ops.Constant(value=value), [] if value.dtype.name in INTEGERS and value.ndim < 2:
+            return [tuple(value.tolist()) if value.ndim else value.item()]
+        case ops.Cast(output_dtype=dtype), [sizes] if dtype in INTEGERS:
+            return [sizes]
+        case ops.Identity(), [sizes]:
+            return [sizes]
+        case ops.Elementwise(function=function), [a, b] if function in ARITHMETIC:
+            return [_computed(ARITHMETIC[function], a, b)]
+        case ops.Stack(), sizes if not any(isinstance(size, tuple) for size in sizes):
+            return [tuple(sizes)]  # type: ignore[arg-type]
+        case ops.Unstack(), [tuple() as sizes]:
+            return list(sizes)
+        case ops.Concatenate(), sizes if all(isinstance(size, tuple) for size in sizes):
+            return [reduce(lambda one, two: one + two, sizes)]  # type: ignore[operator]
+        case ops.Slice(items=[int(place)]), [tuple() as sizes]:
+            return [sizes[place]]
+        case ops.Slice(items=[(None | int() as start, None | int() as stop, step)]), [tuple() as sizes]:
+            return [sizes[start:stop:step]]
+        case ops.Reduction(function="prod", axes=[_]), [tuple() as sizes]:
+            return [product(sizes)]
+    return unknown
+
+
+def _computed(function: Callable[[Dim, Dim], Dim], a: Sizes, b: Sizes) -> Sizes | None:
+    """Of scalars, or of vectors element by element."""
+    try:
+        if not isinstance(a, tuple) and not isinstance(b, tuple):
+            return function(a, b)
+        count = len(a) if isinstance(a, tuple) else len(b)  # type: ignore[arg-type]
+        rows = [sizes if isinstance(sizes, tuple) else (sizes,) * count for sizes in (a, b)]
+        return tuple(function(one, two) for one, two in zip(*rows, strict=True))
+    except (ValueError, ZeroDivisionError):
+        return None
