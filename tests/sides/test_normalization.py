@@ -408,3 +408,16 @@ def test_more_refusals() -> None:
     ):
         with pytest.raises((GraphError, WeightError)):
             bad()
+
+
+def test_statistics_are_loaded_where_there_is_room_for_them() -> None:
+    """Into an adapted layer, which computes with them at once; one that was given its own says so."""
+    graph = keras_side.read(adapted((3,), -1, False))
+    x = keras.Input((3,), name="x")
+    name = graph.nodes[0].name
+    model = keras.Model(x, layers.Normalization(name=name)(x))
+    assert keras_side.load(model, graph).filled == (name,)
+    assert verify(model, graph).ok
+    given = keras.Model(x, layers.Normalization(mean=0.5, variance=2.0, name=name)(x))
+    with pytest.raises(WeightError, match=f"layer '{name}' has no weights"):
+        keras_side.load(given, graph)
