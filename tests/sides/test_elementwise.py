@@ -259,3 +259,13 @@ def test_what_may_be_nan_goes_through_a_layer(divisor: str, looped: bool, tmp_pa
     compared(export.Session(tmp_path / "model.onnx").run([x]), graph, right, 1e-5)
     assert ("Scan" in written.nodes) == looped
     compared(torch_side.run(torch_side.write(graph), [x]), graph, right, 1e-5)
+
+
+def test_keras_rounds_a_quotient_before_its_floor() -> None:
+    x, y = keras.Input((len(FLOATS),), dtype="float64"), keras.Input((1,), dtype="float64")
+    model = keras.Model([x, y], [keras.ops.floor_divide(x, y), keras.ops.mod(x, y)])
+    batch = [np.asarray([[*FLOATS]]), np.asarray([[0.1]])]
+    right = [np.asarray(output) for output in model(batch)]
+    assert right[0][0, 2] == 10
+    for mine, yours in zip(run(keras_side.read(model), batch), right, strict=True):
+        np.testing.assert_allclose(mine, yours, rtol=0, atol=1e-12)
