@@ -267,5 +267,6 @@ def test_keras_rounds_a_quotient_before_its_floor() -> None:
     batch = [np.asarray([[*FLOATS]]), np.asarray([[0.1]])]
     right = [np.asarray(output) for output in model(batch)]
     assert right[0][0, 2] == 10
-    for mine, yours in zip(run(keras_side.read(model), batch), right, strict=True):
+    graph = keras_side.read(model).astype("float64")
+    for mine, yours in zip(run(graph, batch), right, strict=True):
         np.testing.assert_allclose(mine, yours, rtol=0, atol=1e-12)
