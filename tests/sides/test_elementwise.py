@@ -270,3 +270,20 @@ def test_keras_rounds_a_quotient_before_its_floor() -> None:
     graph = keras_side.read(model).astype("float64")
     for mine, yours in zip(run(graph, batch), right, strict=True):
         np.testing.assert_allclose(mine, yours, rtol=0, atol=1e-12)
+
+
+BESIDE = (("N", "T", 7), ("N", 1, 1)), (("N", 1, 5), ("N", 5, 1)), (("N", "T", 7), ("N", "T", 1))
+"""What Keras takes for a value and its bias where there are as many rows, or steps, as features."""
+
+
+@pytest.mark.parametrize("shapes", BESIDE, ids=str)
+def test_what_looks_like_a_bias_is_added_along_its_own_axis(shapes: Sequence[Any]) -> None:
+    inputs = [Value(name, shape, "float32") for name, shape in zip("ab", shapes, strict=True)]
+    every = (function("add"), ops.Add(), ops.Average())
+    nodes = [Node(f"{op.kind}.{order}", op, tuple(order)) for op in every for order in ("ab", "ba")]
+    graph = Graph(tuple(inputs), tuple(nodes), tuple(node.name for node in nodes))
+    model, rng = keras_side.write(graph), np.random.default_rng(7)
+    for sizes in ({"N": 7, "T": 2}, {"N": 1, "T": 7}, {"N": 2, "T": 3}):
+        sizes = {value: sizes.get(str(value), value) for shape in shapes for value in shape}
+        batch = [rng.normal(size=[sizes[dim] for dim in shape]).astype("float32") for shape in shapes]
+        compared(keras_side.run(model, batch, graph), graph, run(graph, batch), 1e-6)
