@@ -1,8 +1,8 @@
 """Sums that are added up along the axes they should be.
 
 Measured with Keras 3.15.1 on TensorFlow 2.21: ``keras.ops.add(x, y)``, and so the layers ``Add`` and
-``Average``, take y for a bias wherever it has one size other than 1 and x has the same size along axis 1 or the
-last one: ``(7, 5, 7)`` and ``(7, 1, 1)`` are added along the last axis.
+``Average``, take y for a bias wherever it has one size other than 1 and x has the same size along axis 1 or
+the last one: ``(7, 5, 7)`` and ``(7, 1, 1)`` are added along the last axis.
 """
 
 from __future__ import annotations
