@@ -12,6 +12,7 @@ import torch
 
 import torch_side
 from biport import ops
+from biport.dims import sizes
 from biport.errors import UnsupportedModelError
 from biport.graph import Graph, Node, Value
 from biport.reference import run
@@ -40,7 +41,7 @@ def operations() -> Graph:
         Node("shift", ops.Parameter(value=np.asarray([1, -2, 0.5, 3], "float32")), ()),
         Node("part", function("subtract"), ("tenth", "where")),
         Node("shifted", function("add"), ("part", "shift")),
-        Node("rows", ops.ReshapeTo(shape=("N*T", 4)), ("shifted",)),
+        Node("rows", ops.ReshapeTo(shape=sizes(("N*T", 4))), ("shifted",)),
         Node("larger", function("maximum"), ("tenth", "rows")),
     )
     return Graph(inputs, nodes, ("where", "square", "larger"))
