@@ -58,7 +58,7 @@ def test_a_matrix_has_no_steps() -> None:
         Node("turned", ops.MatMul(), ("known", "w")),
         Node("x", ops.Einsum(equation="nti,ki->ntk"), ("turned", "w")),
     )
-    graph = translator(*between, x="x")
+    graph = translator(*between, x="x").astype("float64")
     model, source = split(graph), rng.integers(1, WORDS, (2, 4)).astype("int32")
     target = rng.integers(1, WORDS, (2, 3)).astype("int32")
     (whole,), reading = run(graph, [source, target]), reference_stepper(model).start(source)
