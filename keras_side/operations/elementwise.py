@@ -123,7 +123,6 @@ def angle(call: OperationCall) -> Term:
 
 OF_TWO: Mapping[str, str] = {
     "Add": "add",
-    "FloorDivide": "floor_divide",
     "Maximum": "maximum",
     "Minimum": "minimum",
     "Multiply": "multiply",
@@ -137,6 +136,15 @@ OF_TWO: Mapping[str, str] = {
 def of_two(call: OperationCall) -> Term:
     """One of `OF_TWO`."""
     return compute(OF_TWO[call.class_name], *call.promoted("x1", "x2"))
+
+
+@reads("FloorDivide", takes=("x1", "x2"))
+def floor_divide(call: OperationCall) -> Term:
+    """Of floats the floor of their quotient, which TensorFlow rounds: ``1 // 0.1`` is 10 there, not 9."""
+    x1, x2 = call.promoted("x1", "x2")
+    if is_float(x1):
+        return compute("floor", compute("divide", x1, x2))
+    return compute("floor_divide", x1, x2)
 
 
 @reads("Mod", takes=("x1", "x2"))
