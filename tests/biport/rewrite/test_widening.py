@@ -64,7 +64,7 @@ def test_taking_ops() -> None:
     refusing = {"AdditiveAttention", "Attention", "Dot", "Embedding", "FeaturesNotEqual", "LogicalAnd"}
     refusing |= {"CategoryEncoding", "IntegerLookup"}
     refusing |= {"LogicalOr", "NotEqual", "OnesLike", "Permute", "RMSNormalization", "Reshape"}
-    refusing |= {"BroadcastTo", "Einsum", "MatMul", "ReshapeTo", "Tile"}
+    refusing |= {"BroadcastTo", "MatMul", "ReshapeTo", "Tile"}
     every = {type(example.op).__name__ for example in WIDE} | {"Embedding", "LogicalAnd"}
     layers = {op.__name__ for op in ops.op_classes() if not issubclass(op, ops.TensorOperation)}
     assert layers - every <= refusing
@@ -97,3 +97,14 @@ def test_log_softmax() -> None:
             continue
         with pytest.raises(UnsupportedError, match=r"layer 'y'.*wider by a backward direction"):
             bidirect(graph)
+
+
+def test_a_product_is_as_wide_as_its_right_factor() -> None:
+    """Weights of steps by the steps' features, as attention by operations has it."""
+    node = Node("context", ops.MatMul(), ("weights", "steps"))
+    inputs = [ops.Tensor(("N", 1, "T"), "float32"), ops.Tensor(("N", "T", 3), "float32")]
+    _, output = take(node, node.op, inputs, [None, doubled(3, 0.5)])
+    assert output is not None
+    assert output.equals(doubled(3, 0.5))
+    with pytest.raises(UnsupportedError, match="context"):
+        take(node, node.op, inputs, [doubled(3, 0.5), None])
