@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from biport import ops
 from biport.decoding import beam, reference_stepper, split
+from biport.dims import letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.reference import run
@@ -42,7 +45,7 @@ def test_constants_belong_to_the_step() -> None:
     model = split(translator(*between, x="x"))
     assert [value.name for value in model.step.inputs] == ["target", "decoder_h", "decoder_c"]
     stepper, source = reference_stepper(model), rng.integers(1, WORDS, (3, 4)).astype("int32")
-    settings = {"start": 2, "end": 3, "width": 3, "best": 2, "max_length": 6}
+    settings: Any = {"start": 2, "end": 3, "width": 3, "best": 2, "max_length": 6}
     together = beam(stepper, list(source), **settings)
     for row, hypothesis in zip(source, together, strict=True):
         (alone,) = beam(stepper, [row], **settings)
@@ -68,7 +71,7 @@ def test_a_matrix_has_no_steps() -> None:
 
 def test_values_without_rows_are_refused() -> None:
     between = (
-        Node("length", ops.SizeOf(size="S"), ()),
+        Node("length", ops.SizeOf(size=letter("S")), ()),
         Node("number", ops.Cast(output_dtype="float32"), ("length",)),
         Node("x", ops.Elementwise(function="add"), ("known", "number")),
     )
