@@ -212,7 +212,8 @@ def structure(graph: Graph) -> dict:
 def weight_differences(a: Graph, b: Graph) -> list[str]:
     """Level L0 of the tolerance policy: every weight that is not equal bit for bit, as ``node.path``.
 
-    Weights that several nodes share count once, under the first one's name.
+    Weights that several nodes share count once, under the first one's name. A constant counts where both
+    have it: in one of them it may stand as a number that nobody gave a name.
 
     Example:
         >>> from biport import ops
@@ -224,10 +225,11 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
         ['y.weight']
     """
     mine, yours = weights_by_path(a), weights_by_path(b)
+    constants = {f"{node.name}.{path}" for node in (*a.nodes, *b.nodes) for path in node.op.constants}
     return [
         path
         for path in sorted(mine.keys() | yours.keys())
-        if path not in mine or path not in yours or not same_bits(mine[path], yours[path])
+        if not (same_bits(mine[path], yours[path]) if path in mine and path in yours else path in constants)
     ]
 
 

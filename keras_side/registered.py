@@ -27,7 +27,10 @@ FUNCTIONS = (hard_sigmoid_keras2,)
 NAMES = {f"{PACKAGE}>{function.__name__}": function.__name__ for function in FUNCTIONS}
 """The name in a configuration to that of `biport.ops.ACTIVATIONS`."""
 
-LAYERS = {f"{PACKAGE}>{name}": name for name in ("LearnedAverage", "Parameter", "TensorOperation")}
+WEIGHTS = {"LearnedAverage": ("weight",), "Parameter": ("value",), "TensorOperation": ()}
+"""The weights of each class in `keras_side.layers`, in order."""
+
+LAYERS = {f"{PACKAGE}>{name}": name for name in WEIGHTS}
 """The registered name in a configuration to that of the class in `keras_side.layers`."""
 
 

@@ -21,7 +21,7 @@ from biport.compare.settings import (
 )
 from biport.errors import BiportError, SettingDifference, SettingsError, WeightError
 from biport.graph import Graph, Value
-from biport.ops import Op
+from biport.ops import Constant, Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport
 from torch_side.layers.recurrent import StackedRNN
@@ -76,7 +76,8 @@ def load(module: nn.Module, graph: Graph, *, settings: Literal["check", "ignore"
     with torch.no_grad():
         for name, array in wanted.items():
             targets[name].copy_(torch.tensor(array))
-    return LoadReport(filled=tuple(node.name for node in graph.nodes if node.op.weights()))
+    filled = (node.name for node in graph.nodes if set(node.op.weights()) - set(node.op.constants))
+    return LoadReport(filled=tuple(filled))
 
 
 @contextlib.contextmanager
@@ -129,7 +130,7 @@ def _differing_layers(module: nn.Module, graph: Graph) -> list[SettingDifference
     differences: list[SettingDifference] = []
     for path, layer in module.named_modules():
         first = nodes.get(path, nodes.get(f"{path}.l0"))
-        if first is None or not first.op.weights():
+        if first is None or not first.op.weights() or not first.inputs:
             continue
         x = graph.tensors[first.inputs[0]]
         try:
@@ -153,16 +154,22 @@ def _wanted(module: nn.Module, graph: Graph) -> dict[str, np.ndarray]:
     """The graph's weights under the names of the module's ``state_dict``."""
     wanted: dict[str, np.ndarray] = {}
     paths = module.paths if isinstance(module, Ported) else {}
+    buffers = dict(module.named_buffers(remove_duplicate=False))
     for node in graph.nodes:
         if type(node.op) in STATES:
             state = STATES.lookup(type(node.op), node.name)(node.op)
             path = paths.get(node.name, node.name)
+            if isinstance(node.op, Constant) and path not in buffers:
+                # It stands as a number in the code.
+                continue
             wanted |= {_tensor_path(module, path, key): array for key, array in state.items()}
     return wanted
 
 
 def _tensor_path(module: nn.Module, path: str, key: str) -> str:
     """The path of a tensor; a plain `nn.LSTM` has no layer of ours around it, but may have several layers."""
+    if not key:
+        return path
     parts = dict(module.named_modules())
     parent, _, layer = path.rpartition(".l")
     attribute, _, name = key.partition(".")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from biport.analysis.lengths import check_steps
 from biport.errors import InputError, UnsupportedError
@@ -69,12 +71,34 @@ def layer_errors() -> Iterator[None]:
 def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The outputs of ``module`` at inference, whatever mode it is in; no gradients, no TF32.
 
+    What a module in float64 says in so many words to be float32, such as ``mask.float()``, is float64 too.
+
     Raises:
         InputError: the inputs do not suit the module.
     """
     tensors = as_tensors(module, inputs)
     with evaluating(module), full_precision(device_of(module)), torch.no_grad():
         return [output.cpu().numpy() for output in call(module, tensors)]
+
+
+class _AllFloat64(TorchFunctionMode):
+    """Computes in float64 where a module names float32."""
+
+    def __torch_function__(
+        self,
+        function: Callable,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        function = torch.Tensor.double if function is torch.Tensor.float else function
+        return function(
+            *map(_widened, args), **{key: _widened(value) for key, value in (kwargs or {}).items()}
+        )
+
+
+def _widened(argument: Any) -> Any:
+    return torch.float64 if argument is torch.float32 else argument
 
 
 def as_tensors(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[torch.Tensor]:
@@ -91,9 +115,19 @@ def as_tensors(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[torch.Te
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where its parameters are; the CPU where it has none."""
-    first = next(module.parameters(), None)
+    """Where its parameters are, or its buffers; the CPU where it has none."""
+    first = next(_arrays(module), None)
     return torch.device("cpu") if first is None else first.device
+
+
+def first_float(module: nn.Module) -> torch.Tensor | None:
+    """A parameter, or else a buffer, of floats, whose dtype is the module's; ``None`` where it has none."""
+    return next((part for part in _arrays(module) if part.is_floating_point()), None)
+
+
+def _arrays(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
 
 
 def call(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -103,17 +137,22 @@ def call(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[torch.Tenso
         InputError: the inputs do not suit a layer.
         UnsupportedError: in training, a layer cannot be trained with its settings.
     """
-    with layer_errors():
+    with layer_errors(), _precision(module, tensors):
         output = module(*tensors)
     return [*output] if isinstance(output, (tuple, list)) else [output]
+
+
+def _precision(module: nn.Module, tensors: Sequence[torch.Tensor]) -> AbstractContextManager[Any]:
+    floats = [x.dtype for x in (*module.parameters(), *tensors) if x.is_floating_point()]
+    return _AllFloat64() if floats and set(floats) == {torch.float64} else nullcontext()
 
 
 def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:
     """The module's inputs in its present dtype, which ``module.double()`` may have changed since writing.
 
-    A module without parameters has no dtype: there the arrays keep theirs.
+    A module without parameters and buffers has no dtype: there the arrays keep theirs.
     """
-    first = next((part for part in module.parameters() if part.is_floating_point()), None)
+    first = first_float(module)
     own = None if first is None else str(first.dtype).removeprefix("torch.")
     values = []
     for value, array in zip(module.input_values, arrays, strict=False):

@@ -96,7 +96,7 @@ class _Traversal:
             case ops.Reshape():
                 return [STEPS] if self._drops_ones(node) else None
         local = node.op.locality([self.graph.tensors[name] for name in node.inputs])
-        return [STEPS] if Locality.STEP in local else None
+        return [STEPS] * len(node.outputs) if Locality.STEP in local else None
 
     def _scanned(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         """A recurrent layer skips the padding, and so ends with the states of the row's last step."""

@@ -124,7 +124,7 @@ def differing_settings(
         ignored = {*FURTHER_OUTPUTS, *unknown.get(node.name, ())}
         if not any(node.masks):
             ignored.add("zero_output_for_mask")
-        rank = len(graph.tensors[node.inputs[0]].shape)
+        rank = _rank(graph, node)
         differences += [
             SettingDifference(node.name, setting, one, two)
             for setting, one, two in _differing(mine, yours, rank)
@@ -155,6 +155,12 @@ def unreadable(name: str, problem: BiportError, op: Op) -> list[SettingDifferenc
     ]
 
 
+def _rank(graph: Graph, node: Node) -> int:
+    """The rank that the op's axes count in."""
+    counted = node.outputs if isinstance(node.op, ops.ExpandDims | ops.Stack) else node.inputs
+    return len(graph.tensors[counted[0]].shape) if counted else 0
+
+
 def _is_own_name(name: str, *candidates: Op) -> bool:
     """Whether a name is none that a framework makes of the kind of layer."""
     last = name.rpartition(".")[2]
@@ -175,8 +181,13 @@ def _differing(mine: Op, yours: Op, rank: int, prefix: str = "") -> Iterator[tup
     settings, wanted = mine.settings(), yours.settings()
     for name in settings.keys() - inner - set(mine.training):
         one, two = settings[name], wanted[name]
-        if not (_same_axes(one, two, rank) if name in AXES else _same(one, two)):
+        in_any_order = name in AXES and not isinstance(mine, ops.PermuteDims)
+        if not (_same_axes(one, two, rank) if in_any_order else _same(one, two)):
             yield prefix + name, one, two
+    for name in mine.constants:
+        one, two = getattr(mine, name), getattr(yours, name)
+        if not _same_numbers(one, two):
+            yield prefix + name, _shown(one), _shown(two)
     for path in parts.keys() & others.keys():
         yield from _differing(parts[path], others[path], rank, f"{prefix}{path}.")
     if len(parts) != len(others):
@@ -192,6 +203,22 @@ def _same(one: Any, two: Any) -> bool:
     if isinstance(one, float) and isinstance(two, float):
         return np.float32(one) == np.float32(two)
     return one == two
+
+
+def _same_numbers(one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether two constants are equal, floats as far as float32 tells them apart."""
+    if one.shape != two.shape or one.dtype.kind != two.dtype.kind:
+        return False
+    return (
+        np.array_equal(one.astype("float32"), two.astype("float32"))
+        if one.dtype.kind == "f"
+        else np.array_equal(one, two)
+    )
+
+
+def _shown(constant: np.ndarray) -> str:
+    """A constant in a few words."""
+    return np.array2string(constant, threshold=8, edgeitems=2)
 
 
 def _same_axes(one: Any, two: Any, rank: int) -> bool:

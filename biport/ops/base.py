@@ -390,6 +390,8 @@ def _shown(op: Op) -> list[str]:
         value = getattr(op, field.name)
         if isinstance(value, Op):
             parts.append(f"{field.name}={value}")
+        elif field.name in op.constants and isinstance(value, np.ndarray) and value.size <= 4:
+            parts.append(f"{field.name}={np.array2string(value, separator=', ')}")
         elif _is_weight(field):
             # A second bias is torch's habit, its absence is not worth a word.
             parts += [f"{field.name}=None"] if value is None and field.name != "bias_hh" else []

@@ -36,6 +36,9 @@ class Concatenate(Op):
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return on_axis(self, self.axis, inputs[0]) == 0
+
 
 class Merge(Op):
     """Two or more inputs of one rank, element by element, sizes of 1 stretched; not an op by itself."""

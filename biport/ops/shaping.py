@@ -56,9 +56,16 @@ class Moving(TensorOperation):
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return _local(self.kept(inputs[0]), len(inputs[0].shape))
 
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return _moves_rows(self.kept(inputs[0]))
+
+
+def _moves_rows(kept: Sequence[int | None]) -> bool:
+    return not kept or kept[0] != 0
+
 
 def _local(kept: Sequence[int | None], rank: int) -> Locality:
-    if rank < 2 or len(kept) < 2:
+    if rank < 2 or len(kept) < 2 or kept[0] != 0:
         return Locality.NONE
     steps = Locality.EVERY_STEP if kept[1] == 1 else Locality.NONE
     return steps | (Locality.EVERY_FEATURE if kept[-1] == rank - 1 else Locality.NONE)
@@ -550,8 +557,13 @@ class Stack(TensorOperation):
         return (Tensor((*first.shape[:axis], len(inputs), *first.shape[axis:]), first.dtype),)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        rank = len(inputs[0].shape)
-        return _local(_with_new(range(rank), [self.axis]), rank)
+        return _local(self._kept(inputs[0]), len(inputs[0].shape))
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return _moves_rows(self._kept(inputs[0]))
+
+    def _kept(self, x: Tensor) -> Sequence[int | None]:
+        return _with_new(range(len(x.shape)), [self.axis])
 
 
 @final
@@ -590,8 +602,13 @@ class Split(TensorOperation):
         return tuple(Tensor((*x.shape[:axis], part, *x.shape[axis + 1 :]), x.dtype) for part in parts)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        rank = len(inputs[0].shape)
-        return _local(_all_but([self.axis], rank), rank)
+        return _local(self._kept(inputs[0]), len(inputs[0].shape))
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return _moves_rows(self._kept(inputs[0]))
+
+    def _kept(self, x: Tensor) -> Sequence[int | None]:
+        return _all_but([self.axis], len(x.shape))
 
     @property
     def output_count(self) -> int:
@@ -628,8 +645,13 @@ class Unstack(TensorOperation):
         return (Tensor(without(x.shape, [axis], keepdims=False), x.dtype),) * self.count
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        rank = len(inputs[0].shape)
-        return _local([axis for axis in _all_but([self.axis], rank) if axis is not None], rank)
+        return _local(self._kept(inputs[0]), len(inputs[0].shape))
+
+    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
+        return _moves_rows(self._kept(inputs[0]))
+
+    def _kept(self, x: Tensor) -> Sequence[int | None]:
+        return [axis for axis in _all_but([self.axis], len(x.shape)) if axis is not None]
 
     @property
     def output_count(self) -> int:

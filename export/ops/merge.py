@@ -11,6 +11,7 @@ from biport.ops import (
     Add,
     Average,
     Concatenate,
+    Dim,
     Dot,
     LearnedAverage,
     Maximum,
@@ -22,6 +23,7 @@ from biport.ops import (
 from biport.reference.functions import ACTIVATIONS
 from export.onnx.elementwise import chained, elementwise, wide_mask
 from export.onnx.lazy_value import LazyValue, StepForm
+from export.onnx.matrices import multiplied
 from export.onnx.site import Site
 from export.registry import writes
 
@@ -132,25 +134,29 @@ def write_dot(op: Dot, site: Site) -> tuple[LazyValue, ...]:
     """
     scope = site.scope
 
-    def last(position: int) -> tuple[ir.Value, int]:
-        """An input with the axis that is summed over as its last, and how many axes lie before it."""
-        x, rank = site.inputs[position].value(), len(site.inputs[position].tensor.shape)
-        summed = op.axes[position] % rank
+    def last(position: int) -> tuple[ir.Value, list[Dim]]:
+        """An input with the axis that is summed over as its last, and its shape."""
+        x, shape = site.inputs[position].value(), site.inputs[position].tensor.shape
+        summed = op.axes[position] % len(shape)
         if op.normalize:
             length = scope("ReduceL2", x, [summed], keepdims=1)
             x = scope("Div", x, scope("Max", length, np.asarray(1e-7, "float32")))
-        order = [axis for axis in range(rank) if axis != summed]
-        return (x if summed == rank - 1 else scope("Transpose", x, perm=[*order, summed])), rank - 2
+        order = [*(axis for axis in range(len(shape)) if axis != summed), summed]
+        x = x if summed == len(shape) - 1 else scope("Transpose", x, perm=order)
+        return x, [shape[axis] for axis in order]
 
     def write() -> ir.Value:
-        (one, left), (two, right) = last(0), last(1)
-        if left == right == 1:
-            return scope("MatMul", one, scope("Transpose", two, perm=[0, 2, 1]))
+        (one, (N, *left, _)), (two, (_, *right, summed)) = last(0), last(1)
+        if len(left) == len(right) == 1:
+            turned = scope("Transpose", two, perm=[0, 2, 1])
+            return multiplied(scope, one, (N, *left, summed), turned, (N, summed, *right))
         # Every size of one input beside every size of the other, each a row times a column.
-        one = scope("Unsqueeze", one, [left + 1 + axis for axis in range(right + 1)])
-        two = scope("Unsqueeze", two, [*(1 + axis for axis in range(left)), left + right + 2])
-        products = scope("MatMul", one, two)
-        ends = [left + right + 1, left + right + 2]
-        return scope("Squeeze", products, ends if left + right else ends[:1])
+        ahead, behind = len(left), len(right)
+        one = scope("Unsqueeze", one, [ahead + 1 + axis for axis in range(behind + 1)])
+        two = scope("Unsqueeze", two, [*(1 + axis for axis in range(ahead)), ahead + behind + 2])
+        rows, columns = [N, *left, *(1 for _ in right), 1, summed], [N, *(1 for _ in left), *right, summed, 1]
+        products = multiplied(scope, one, rows, two, columns)
+        ends = [ahead + behind + 1, ahead + behind + 2]
+        return scope("Squeeze", products, ends if ahead + behind else ends[:1])
 
     return (site.lazy(write),)

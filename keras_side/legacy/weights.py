@@ -17,7 +17,7 @@ from biport.ops.attention import PROJECTIONS
 from keras_side.legacy.operations import is_operation
 from keras_side.legacy.settings import CLASSES
 from keras_side.records import MODELS
-from keras_side.registered import LAYERS
+from keras_side.registered import LAYERS, WEIGHTS
 from keras_side.registry import READERS
 from keras_side.release import Release
 
@@ -167,7 +167,7 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple
         case "PReLU":
             return ["alpha"], []
         case name if name in LAYERS:
-            return ["weight"], []
+            return list(WEIGHTS[LAYERS[name]]), []
         case "AdditiveAttention" if settings.get("use_scale", True):
             return ["scale"], []
         case "Attention":

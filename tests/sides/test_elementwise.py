@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -112,7 +113,7 @@ def logical() -> tuple[Graph, Arrays]:
             Node(f"{source}.{dtype}", ops.Cast(output_dtype=dtype), (source,))
             for dtype in ("float32", "int32", "int64", "bool")
         ]
-    two, four = np.asarray([False, True]), np.float32([0, -0.75, 2.5, -3])
+    two, four = np.asarray([False, True]), np.asarray([0, -0.75, 2.5, -3], "float32")
     batch = two[None, :, None], two[None, None], four[None, :, None]
     return Graph(inputs, tuple(nodes), tuple(node.name for node in nodes)), batch
 
@@ -180,7 +181,7 @@ def test_numbers(dtype: str, tmp_path: Path) -> None:
     compared(torch_side.run(module, batch), graph, right, allowed)
     compared(keras_side.run(model, batch, graph), graph, right, allowed)
     model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
+    again: Any = keras.saving.load_model(tmp_path / "model.keras")
     compared(keras_side.run(again, batch, graph), graph, right, allowed)
     if dtype != "float64":
         compared(onnx(graph, batch, tmp_path), graph, right, allowed)
@@ -204,8 +205,8 @@ def between_layers() -> Graph:
     masked = {"masks": ("mask",)}
     nodes = (
         Node("one", bidirectional(rng, 3, 2, return_sequences=True), ("x",), **masked),
-        Node("scale", ops.Parameter(value=np.float32([0.5, -1.5, 2, 0.1])), ()),
-        Node("tenth", ops.Constant(value=np.float32(0.1)), ()),
+        Node("scale", ops.Parameter(value=np.asarray([0.5, -1.5, 2, 0.1], "float32")), ()),
+        Node("tenth", ops.Constant(value=np.asarray(0.1, "float32")), ()),
         Node("scaled", function("multiply"), ("one", "scale")),
         Node("shifted", function("subtract"), ("tenth", "scaled")),
         Node("doubled", function("add"), ("shifted", "scaled")),

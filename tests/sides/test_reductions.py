@@ -210,6 +210,26 @@ def test_what_is_not_defined_is_refused() -> None:
         ops.Activation(function="softmax").infer([ops.Tensor((), "float32")])
 
 
+def test_outputs_without_rows(tmp_path: Path) -> None:
+    """They stay whole, and no batch is cut or empty where its rows meet."""
+    calls = [(ops.Reduction(function="sum", axes=axes), ["x"]) for axes in ((0,), (0, 1, 2), (1,))]
+    graph = side_by_side(INPUTS[:1], calls)
+    x = np.random.default_rng(0).normal(size=(2, 5, I)).astype("float32")
+    model = keras_side.write(graph)
+    for given, wanted in zip(keras_side.run(model, [x], graph), reference.run(graph, [x]), strict=True):
+        np.testing.assert_allclose(given, wanted, rtol=0, atol=1e-5)
+    with pytest.raises(InputError, match="no rows"):
+        keras_side.run(model, [x[:0]], graph)
+    export.write(graph, tmp_path / "met.onnx")
+    with pytest.raises(InputError, match="rows of a batch meet in 'Reduction_sum_0'"):
+        next(export.Session(tmp_path / "met.onnx").predict([*x]))
+    apart = side_by_side(INPUTS[:1], calls[2:])
+    assert keras_side.run(keras_side.write(apart), [x[:0]], apart)[0].shape == (0, I)
+    export.write(apart, tmp_path / "apart.onnx")
+    (first, second) = export.Session(tmp_path / "apart.onnx").predict([*x])
+    np.testing.assert_allclose([first[0], second[0]], x.sum(axis=1), rtol=0, atol=1e-5)
+
+
 def scanned() -> tuple[Any, list[Any]]:
     """Ids, and recurrent layers over them; in masked steps they leave repeated outputs, or zeros."""
     ids = keras.Input((None,), dtype="int32", name="ids")

@@ -95,6 +95,10 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
     yield ops.Embedding(num_embeddings=3, embedding_dim=H, weight=normal(rng, 3, H)), ((N, T),), "ids"
     yield ops.Embedding(num_embeddings=3, embedding_dim=H, weight=normal(rng, 3, H)), ((N,),), "ids"
     yield ops.ToIds(), ((N, T),), "whole"
+    for mode in ("one_hot", "multi_hot", "count"):
+        yield ops.CategoryEncoding(num_tokens=3, output_mode=mode), ((N, T),), "ids"
+    yield ops.CategoryEncoding(num_tokens=3, output_mode="one_hot"), ((N, T, I),), "ids"
+    yield ops.IntegerLookup(vocabulary=(2, 7), num_oov_indices=2, mask_token=0), ((N, T),), "ids"
     yield ops.NotEqual(), ((N, T),), "ids"
     yield ops.Identity(), ((N, T),), "ids"
     yield ops.FeaturesNotEqual(value=2.0), ONE, "sparse"
@@ -157,7 +161,7 @@ def _shaping(rank: int, shape: Sequence[int]) -> Iterator[ops.Op]:
         yield ops.ExpandDims(axes=(axis,))
         yield ops.Repeat(repeats=2, axis=axis)
         yield ops.Flip(axes=(axis,))
-        yield ops.Roll(shift=2, axis=axis)
+        yield ops.Roll(shift=1, axis=axis)
         pairs = [(0, 0)] * rank
         pairs[axis] = (1, 0)
         yield ops.Pad(widths=tuple(pairs))

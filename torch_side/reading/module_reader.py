@@ -19,7 +19,7 @@ from torch_side.layers.recurrent import Recurrent
 from torch_side.reading.fx_reader import FxReader, Lazy, Poisoned
 from torch_side.reading.operations import read_numbers, read_operation
 from torch_side.registry import READERS, Call
-from torch_side.run import evaluating
+from torch_side.run import evaluating, first_float
 from torch_side.writing.ported import Ported
 
 
@@ -104,7 +104,7 @@ def _declared(
 
 def _cast(module: nn.Module, value: Value) -> Value:
     """A float input in the module's dtype, which ``module.double()`` may have changed since writing."""
-    first = next((part for part in module.parameters() if part.is_floating_point()), None)
+    first = first_float(module)
     if first is None or not value.dtype.startswith("float"):
         return value
     return dataclasses.replace(value, dtype=str(first.dtype).removeprefix("torch."))

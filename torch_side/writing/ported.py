@@ -18,12 +18,9 @@ class Ported(fx.GraphModule):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled statement by statement: traced anew from its source it would not be what it was."""
-        numbers = {node: _Number(number) for number, node in enumerate(self.graph.nodes)}
+        numbers: dict[Any, Any] = {node: _Number(at) for at, node in enumerate(self.graph.nodes)}
         statements = [
-            (
-                (node.op, node.target, *fx.map_arg((node.args, node.kwargs), numbers.__getitem__), node.name),
-                node.meta,
-            )
+            (node.op, node.target, *fx.map_arg((node.args, node.kwargs), numbers.get), node.name, node.meta)
             for node in self.graph.nodes
         ]
         parts = self._modules, self._parameters, self._buffers
@@ -81,14 +78,14 @@ class _Number:
 
 def _restored(
     parts: Sequence[dict[str, Any]],
-    statements: Sequence[tuple[tuple, dict[str, Any]]],
+    statements: Sequence[Sequence[Any]],
     meta: dict[str, Any],
     training: bool,
 ) -> Ported:
     root = nn.Module()
     root._modules, root._parameters, root._buffers = parts
     graph, nodes = fx.Graph(), []
-    for (kind, target, args, kwargs, name), own in statements:
+    for kind, target, args, kwargs, name, own in statements:
         args, kwargs = _with_nodes(args, nodes), _with_nodes(kwargs, nodes)
         nodes.append(graph.create_node(kind, target, args, kwargs, name))
         nodes[-1].meta |= own

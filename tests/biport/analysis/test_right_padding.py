@@ -36,7 +36,7 @@ def moved(graph: Graph, axes: dict[str, tuple[int, ...]]) -> float:
         ):
             kept = tuple(slice(0, length) if axis in axes[name] else slice(None) for axis in range(two.ndim))
             assert two[kept].shape == one.shape
-            worst = max(worst, float(np.abs(two[kept] - one).max(initial=0)))
+            worst = max(worst, float(np.abs(two[kept] - 1.0 * one).max(initial=0)))
     return worst
 
 
@@ -81,6 +81,38 @@ def pooled(axes: tuple[int, int] = (1, 1), masked: bool = True) -> Graph:
     )
 
 
+def counted(
+    function: str = "sum",
+    axes: tuple[int, ...] = (1,),
+    product: ops.Op | None = None,
+    cast: bool = True,
+    **settings,
+) -> Graph:
+    """A sum over time of what a mask in numbers is multiplied with, and the number of valid steps."""
+    product = ops.Elementwise(function="multiply") if product is None else product
+    zeros = "column" if cast else "ones"
+    return graph_of(
+        Node("h", lstm(return_sequences=True), ("table",), (), ("mask",)),
+        Node("number", ops.Cast(output_dtype="float32"), ("mask",)),
+        Node("column", ops.ExpandDims(axes=(2,)), ("number",)),
+        Node("ones", ops.Elementwise(function="equal"), ("h", "h")),
+        Node("one", ops.Cast(output_dtype="float32"), ("ones",)),
+        Node("kept", product, ("h", "column" if zeros == "column" else "one")),
+        Node("y", ops.Reduction(function=function, axes=axes, **settings), ("kept",)),
+        Node("length", ops.Reduction(function="sum", axes=(1,)), ("number",)),
+        outputs=("y", "length"),
+    )
+
+
+def any_of(second: str) -> Graph:
+    """Whether any step of a row is valid by the mask and by something else."""
+    return graph_of(
+        Node("other", ops.NotEqual(value=3), ("ids",)),
+        Node("both", ops.Elementwise(function=second), ("other", "mask")),
+        Node("y", ops.Reduction(function="any", axes=(1,)), ("both",)),
+    )
+
+
 normalised = ops.LayerNormalization(weight=None, bias=None)
 
 
@@ -110,6 +142,11 @@ MASKED = {
         chain(ops.LayerNormalization(weight=None, bias=None), ops.Activation(function="softmax"), lstm()),
         [()],
     ),
+    "sum of what is masked by numbers": (counted(), [(), ()]),
+    "norm of it": (counted("norm", (-2,), keepdims=True), [(), ()]),
+    "sum of a layer's product": (counted(product=ops.Multiply()), [(), ()]),
+    "any valid step": (any_of("logical_and"), [()]),
+    "over features": (counted("max", (2,)), [(1,), ()]),
 }
 SEEN = {
     "no mask": chain(lstm(), masked=False),
@@ -126,6 +163,17 @@ SEEN = {
     "weights without": pooled(masked=False),
     "attention without": attended(luong(), "mask", None),
     "heads without": attended(heads(), "mask", None),
+    "sum without": counted(cast=False),
+    "mean of what is masked": counted("mean"),
+    "largest of what is masked": counted("max"),
+    "norm of order infinity": counted("norm", order=float("inf")),
+    "product of what is masked": counted("prod"),
+    "zeros added to": counted(product=ops.Elementwise(function="add")),
+    "over rows too": counted(axes=(0, 1)),
+    "any by either": any_of("logical_or"),
+    "running sum": chain(ops.CumulativeSum(axis=1), ops.GlobalAveragePooling1D()),
+    "sorted": chain(ops.Sort(axis=1), lstm()),
+    "over rows": chain(ops.Softmax(axis=0), lstm()),
 }
 
 
@@ -145,7 +193,11 @@ def test_seen(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["no mask", "maximum", "reversed sequence", "attention without", "heads without"]
+    "name",
+    [
+        *("no mask", "maximum", "reversed sequence", "attention without", "heads without"),
+        *("sum without", "mean of what is masked", "zeros added to", "sorted"),
+    ],
 )
 def test_what_is_seen_does_move(name: str) -> None:
     """The refusals are not for nothing."""

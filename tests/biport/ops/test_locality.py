@@ -13,9 +13,9 @@ from testing.examples import EXAMPLES, Example, N
 Arrays = Sequence[np.ndarray]
 SIDES = ((1, Locality.STEP, Locality.EVERY_STEP), (-1, Locality.FEATURE, Locality.EVERY_FEATURE))
 
-CAUTIOUS = {ops.OnesLike, ops.BroadcastTo, ops.ReshapeTo}
-"""Ops that say less than is true: of masks over ``(N, T)``, where steps and features are one axis; and those
-that name the number of steps, so that they cannot be applied to one alone."""
+CAUTIOUS = {ops.CategoryEncoding, ops.OnesLike, ops.BroadcastTo, ops.ReshapeTo}
+"""Ops that say less than is true: of masks over ``(N, T)``, where steps and features are one axis; where one
+step alone is not defined; and those that name the number of steps, so that they cannot be applied to one."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
