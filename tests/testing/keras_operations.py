@@ -11,12 +11,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
+ops: Any = keras.ops
 Call = Callable[[Any, Any, Any, Any], Any]
 
-MATRIX = np.float32([[1, -2, 0.5], [0.25, 3, -1], [2, 1, 0], [0.5, 0.5, -0.5]])
-VECTOR = np.float32([0.5, -1.5, 2, 0.25])
+MATRIX = np.array([[1, -2, 0.5], [0.25, 3, -1], [2, 1, 0], [0.5, 0.5, -0.5]], "float32")
+VECTOR = np.array([0.5, -1.5, 2, 0.25], "float32")
 ROW = np.arange(6, dtype="float32")
 
 OF_FLOATS = (
