@@ -38,7 +38,9 @@ def examples() -> Iterator[Example]:
     rng = np.random.default_rng(6)
     for number, (op, shapes, kind) in enumerate(_settings(rng)):
         op = op.astype("float64")
-        kinds = ["floats"] * (len(shapes) - 1) + ["mask"] if kind == "last mask" else [kind] * len(shapes)
+        kinds = (
+            ["floats"] * (len(shapes) - 1) + ["looked at"] if kind == "last mask" else [kind] * len(shapes)
+        )
         inputs = tuple(_array(rng, *of) for of in zip(shapes, kinds, strict=True))
         label = f"{number}-{op.kind}-{'-'.join('x'.join(map(str, shape)) for shape in shapes)}"
         none: tuple[np.ndarray | None, ...] = (None,) * len(inputs)
@@ -63,6 +65,9 @@ def _array(rng: np.random.Generator, shape: Sequence[int], kind: str) -> np.ndar
             return rng.integers(0, 3, shape).astype("float64")
         case "mask":
             return rng.random(shape) < 0.6
+        case "looked at":
+            # Every query, also a causal one, looks at some step.
+            return (rng.random(shape) < 0.6) | (np.arange(shape[-1]) == 0)
         case "sparse":
             # Every step is all 2 but for one number, and so easily becomes all 2.
             one = np.arange(shape[-1]) == rng.integers(0, shape[-1], shape)[..., :1]
