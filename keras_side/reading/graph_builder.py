@@ -110,7 +110,8 @@ class GraphBuilder:
         if not isinstance(item, KerasTensor):
             return item
         position = self._positions.get(item.value)
-        return Data(item.value, "" if position is None else self.inputs[position].dtype)
+        dtype = "" if position is None else self.inputs[position].dtype
+        return Data(item.value, dtype, self.rank(item.value))
 
     def rank(self, value: str) -> int | None:
         """How many dimensions a model input has; ``None`` for any other value."""

@@ -56,10 +56,11 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Data:
-    """A value of the graph."""
+    """A value of the graph; of what is no input of the model dtype and rank are not known."""
 
     value: str
     dtype: str
+    rank: int | None = None
 
 
 Symbol = Mask | Wide | OfEveryQuery | WideUnequal | WideFalse | Unreadable | Data
@@ -134,11 +135,14 @@ def _convert_to_tensor(name: str, arguments: Arguments, config: Mapping[str, Any
 @OPERATIONS.register("ExpandDims")
 def _expand_dims(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
-        case [mask] if isinstance(mask, Mask) and config.get("axis") in (-1, 2):
-            return Wide(mask)
-        case [mask] if isinstance(mask, Mask) and config.get("axis") in (1, -2):
-            return OfEveryQuery(mask)
-    return None
+        case [Data(value, "bool", 2)]:
+            mask = Given(value)
+        case [mask] if isinstance(mask, Mask):
+            pass
+        case _:
+            return None
+    axis = config.get("axis")
+    return Wide(mask) if axis in (-1, 2) else OfEveryQuery(mask) if axis in (1, -2) else None
 
 
 @OPERATIONS.register("BroadcastTo")
