@@ -150,10 +150,16 @@ def cumsum(call: OperationCall) -> Term:
     return apply(ops.CumulativeSum(axis=call.axis(x.rank)), x)
 
 
+MAX_DIFFERENCES = 10
+"""Of differences; each is three operations."""
+
+
 @reads("Diff", takes=("a",))
 def diff(call: OperationCall) -> Term:
     """Each element less the one before, ``n`` times."""
     x, count = call.term("a"), call.integer("n", 1)
+    if not 0 <= count <= MAX_DIFFERENCES:
+        raise call.refusal("n", count, f"0 to {MAX_DIFFERENCES}")
     axis = call.axis(x.rank, default=-1)
     whole = ((None, None, 1),) * axis
     for _ in range(count):
