@@ -13,12 +13,13 @@ from biport.dims import letter, plain
 from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.inputs import check_letters
-from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent
+from biport.ops import INTEGERS, Add, Average, Bidirectional, MultiHeadAttention, OnesLike, Op, Recurrent
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from keras_side.records import WrittenOperation
 from keras_side.registered import LAYERS, encoded
 from keras_side.registry import WRITERS, Written
+from keras_side.shared.addition import added, is_added
 from keras_side.shared.attention import refuse_weighted_padding
 
 
@@ -69,6 +70,8 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
         function = getattr(keras.ops, written.class_name.lower())
         return operated(lambda *parts: reduce(function, parts), inputs, node.name, model.names)
+    if isinstance(node.op, Add | Average) and not all(is_added(inputs[0], x) for x in inputs[1:]):
+        return operated(lambda *parts: _sum(node.op, parts), inputs, node.name)
     if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):
         # The layer makes floats of them.
         join = keras.ops.concatenate
@@ -109,6 +112,11 @@ def _sized(node: Node, written: WrittenOperation, model: Unfinished) -> Sequence
         layer_class = _layer_class("TensorOperation")
         layers[id(node.op)] = layer_class.from_config(config | {"name": node.name, "dtype": model.dtype})
     return keras.tree.flatten(layers[id(node.op)](tensors))
+
+
+def _sum(op: Op, parts: Sequence[Any]) -> Any:
+    total = reduce(added, parts)
+    return total / len(parts) if isinstance(op, Average) else total
 
 
 def _layer_class(name: str) -> Any:

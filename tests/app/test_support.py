@@ -24,7 +24,7 @@ from torch_side.registry import READERS as TORCH
 ROOT = Path(__file__).parents[2]
 OLDER_NAMES = {
     *("Convolution1D", "AvgPool1D", "MaxPool1D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
-    "LearnedAverage",  # biport's own
+    *("LearnedAverage", "Parameter", "TensorOperation"),  # biport's own
 }
 
 
