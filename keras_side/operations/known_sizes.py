@@ -69,8 +69,8 @@ def _known(op: Op, given: Sequence[Sizes]) -> list[Sizes | None] | None:
             return list(sizes)
         case ops.Concatenate(), sizes if sum(map(_count, sizes)) <= MAX_SIZES:
             return [reduce(lambda one, two: one + two, sizes)]  # type: ignore[operator]
-        case ops.Slice(items=[int(place)]), [tuple() as sizes]:
-            return [sizes[place]]
+        case ops.Slice(items=[int(index)]), [tuple() as sizes]:
+            return [sizes[index]]
         case ops.Slice(items=[(None | int() as start, None | int() as stop, step)]), [tuple() as sizes]:
             return [sizes[start:stop:step]]
         case ops.Reduction(function="prod", axes=[_]), [tuple() as sizes]:

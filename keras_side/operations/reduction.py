@@ -136,8 +136,8 @@ def position(call: OperationCall) -> Term:
     if call.setting("axis") is not None:
         axis = call.axis(x.rank)
         return cast(apply(ops.ArgReduction(function=function, axis=axis, keepdims=keepdims), x), "int32")
-    place = cast(apply(ops.ArgReduction(function=function, axis=0), flat(x)), "int32")
-    return reshaped(place, (1,) * x.rank) if keepdims else place
+    index = cast(apply(ops.ArgReduction(function=function, axis=0), flat(x)), "int32")
+    return reshaped(index, (1,) * x.rank) if keepdims else index
 
 
 @reads("Cumsum")

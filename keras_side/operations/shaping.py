@@ -205,9 +205,9 @@ def get_item(call: OperationCall) -> Term:
     if items.count(Ellipsis) > 1:
         raise call.refusal("key", key, "one ellipsis")
     if Ellipsis in items:
-        place = items.index(Ellipsis)
+        position = items.index(Ellipsis)
         left_out = x.rank - sum(item is not None and item is not Ellipsis for item in items)
-        items[place : place + 1] = [slice(None)] * left_out
+        items[position : position + 1] = [slice(None)] * left_out
     return apply(ops.Slice(items=tuple(_item(call, item) for item in items)), x)
 
 

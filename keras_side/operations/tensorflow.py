@@ -120,10 +120,10 @@ def gather(call: OperationCall) -> Term:
     axis = call.axis(x.rank, default=0)
     if is_whole(indices):
         return apply(ops.Slice(items=(*(WHOLE,) * axis, indices)), x)
-    places = call.term("indices")
-    if not is_integer(places):
-        raise call.refusal("indices", str(places.tensor), "int32 or int64")
-    return apply(ops.Take(axis=axis), x, places)
+    rows = call.term("indices")
+    if not is_integer(rows):
+        raise call.refusal("indices", str(rows.tensor), "int32 or int64")
+    return apply(ops.Take(axis=axis), x, rows)
 
 
 @reads("tf.norm")
