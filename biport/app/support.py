@@ -166,7 +166,7 @@ KERAS_OPERATIONS: Sequence[str] = (
     *("top_k", "transpose", "tril", "triu", "true_divide", "trunc", "unstack", "var", "vdot", "vsplit"),
     *("vstack", "where", "zeros_like"),
 )
-"""The functions of ``keras.ops`` that are read between layers, like operators and square brackets."""
+"""Functions of ``keras.ops`` that are read between layers, like Python's operators and square brackets."""
 
 
 def operations_text() -> str:

@@ -353,7 +353,7 @@ class LayerApplier:
             UnsupportedError: it is causal too, which Keras cannot bring together.
         """
         mask = masks[1]
-        if not isinstance(mask, Given) or self.builder.rank(mask.value) != 3:
+        if not isinstance(mask, Given) or len(self.builder.tensor(mask.value).shape) != 3:
             return masks, None
         if call.settings["causal"]:
             supported = "masks (N, T) where it is causal"

@@ -129,6 +129,8 @@ def _layer_class(name: str) -> Any:
 
 def _attended(node: Node, layer: Any, inputs: Sequence[Any], model: Unfinished) -> Any:
     """Call an attention; its masks are said in full."""
+    import keras
+
     op = node.op
     assert isinstance(op, Attends)
     owner = f"node {node.name!r}"
@@ -147,9 +149,12 @@ def _attended(node: Node, layer: Any, inputs: Sequence[Any], model: Unfinished) 
         if attention_mask is not None:
             masks[1] = attention_mask
         return layer(list(inputs), mask=masks, **options)
+    if masks[0] is not None and attention_mask is None and not _carries_mask(inputs[0]):
+        attention_mask = keras.ops.expand_dims(masks[0], -1)
+        _named(attention_mask, f"{node.name}_queries_mask")
     if attention_mask is not None:
         options["attention_mask"] = attention_mask
-    # That of the queries cannot be given; see `keras_side.writing.carried_masks`.
+    # That of the queries is the one that hangs on them; see `keras_side.writing.carried_masks`.
     for position, name in enumerate(("value_mask", "key_mask")[: len(inputs) - 1], start=1):
         if masks[position] is None and _carries_mask(inputs[position]):
             masks[position] = _every_step(inputs[position], f"{node.name}_all_steps_{position}", model)
