@@ -259,9 +259,10 @@ def isclose(call: OperationCall) -> Term:
     x1, x2 = _strong(call)
     if not is_float(x1):
         return compute("equal", x1, x2)
-    relative, least = (call.item(name) for name in ("rtol", "atol"))
-    rtol = number(1e-5 if relative is None else relative, x2)
-    atol = number(1e-8 if least is None else least, x2)
+    rtol, atol = (
+        as_float(call.as_term(default if call.item(name) is None else call.item(name), name))
+        for name, default in (("rtol", 1e-5), ("atol", 1e-8))
+    )
     bound = compute("add", atol, compute("multiply", rtol, compute("abs", x2)))
     return compute("less_equal", compute("abs", compute("subtract", x1, x2)), bound)
 
@@ -292,13 +293,10 @@ def where(call: OperationCall) -> Term:
 def nan_to_num(call: OperationCall) -> Term:
     """Numbers in place of what is none; the largest there is, Keras' default, is another in each dtype."""
     x = call.term()
-    values = [call.setting(name) for name in ("nan", "posinf", "neginf")]
+    values = call.real("nan", 0.0), call.real("posinf"), call.real("neginf")
     if not is_float(x):
         return x
-    for name, value in zip(("posinf", "neginf"), values[1:], strict=True):
-        if value is None:
-            raise call.refusal(name, None, "a number")
-    nan, above, below = (number(0.0 if value is None else value, x) for value in values)
+    nan, above, below = (number(value, x) for value in values)
     known = apply(ops.Where(), compute("isnan", x), nan, x)
     known = apply(ops.Where(), compute("equal", known, number(math.inf, x)), above, known)
     return apply(ops.Where(), compute("equal", known, number(-math.inf, x)), below, known)
