@@ -218,6 +218,10 @@ class LayerApplier:
 
     def _mask_value(self, layer: Layer, mask: Mask) -> str:
         """The graph value of a mask that a layer takes."""
+        rank = len(self.builder.mask_shape(mask))
+        if rank > 2 and not isinstance(mask, OfScores):
+            supported = "masks of the steps, (N, T)"
+            raise UnsupportedError(layer.owner, "mask", f"of {rank} dimensions", supported)
         try:
             return self.builder.mask_value(mask)
         except UnsupportedError as problem:
