@@ -18,6 +18,7 @@ from biport.version import __version__
 from export import ops as op_families
 from export.onnx.axis_names import distinct_axes
 from export.onnx.builder import IR_VERSION, OPSET, Builder, typed
+from export.onnx.label_encoder import DOMAIN, VERSION
 from export.onnx.lazy_value import LazyValue
 from export.onnx.lowering import LOWERINGS
 from export.onnx.site import Site
@@ -48,7 +49,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
             outputs,
             nodes=builder.nodes,
             initializers=list(builder.constants.values()),
-            opset_imports={"": OPSET},
+            opset_imports={"": OPSET} | ({DOMAIN: VERSION} if _has_labels(builder) else {}),
             name="biport",
         ),
         ir_version=IR_VERSION,
@@ -70,6 +71,10 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
         | ({} if mixer is None else {"biport.rows_meet": mixer.name})
     )
     return model, builder.notes
+
+
+def _has_labels(builder: Builder) -> bool:
+    return any(node.domain == DOMAIN for node in builder.nodes)
 
 
 def _check_choice(setting: str, value: str | None, choices: Sequence[str | None]) -> None:

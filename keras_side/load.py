@@ -60,8 +60,13 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
         if isinstance(layer := WRITERS.lookup(type(node.op), node.name)(node.op), WrittenLayer)
         if layer.weights
     }
-    layers = dict(_weighted(model, ""))
-    problems = [f"the model has no layer {name!r}" for name in written if name not in layers]
+    every = dict(_layers(model, ""))
+    layers = {name: layer for name, layer in every.items() if layer.weights}
+    problems = [f"the model has no layer {name!r}" for name in written if name not in every]
+    problems += [
+        f"layer {name!r} has no weights, the graph has some"
+        for name in written.keys() & (every.keys() - layers.keys())
+    ]
     problems += [f"the graph has no weights for layer {name!r}" for name in layers if name not in written]
     for name in written.keys() & layers.keys():
         wanted = [array.shape for array in written[name].weights]
@@ -102,14 +107,14 @@ def _differing(model: keras.Model, layers: Mapping[str, Any], graph: Graph) -> l
     return [*differences, *differing_settings(known, graph, unknown)]
 
 
-def _weighted(model: keras.Model, prefix: str) -> Iterator[tuple[str, Any]]:
-    """The layers that have weights, those of models inside by their path: ``outer.inner``."""
+def _layers(model: keras.Model, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The layers, those of models inside by their path: ``outer.inner``."""
     import keras
 
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            yield from _weighted(layer, f"{prefix}{layer.name}.")
-        elif layer.weights:
+            yield from _layers(layer, f"{prefix}{layer.name}.")
+        else:
             yield prefix + layer.name, layer
 
 

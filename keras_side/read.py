@@ -29,10 +29,11 @@ from biport.errors import (
 )
 from biport.graph import Graph, Node, Value
 from biport.inputs import carries
+from biport.rewrite.simplify import simplify
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
 from keras_side.operations.registry import MADE
-from keras_side.operations.terms import TAKE_IDS
+from keras_side.operations.terms import LOOK_UP, TAKE_IDS
 from keras_side.ops.source import SIZED
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.config_entries import named
@@ -151,12 +152,13 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     dtype = _float_dtype(builder, nodes)
     consumers = _consumers(nodes)
     inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in builder.inputs]
-    return Graph(
+    graph = Graph(
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
+    return simplify(graph)
 
 
 def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:
@@ -191,7 +193,9 @@ def _with_ids(
     """
     consumers = _consumers(nodes)
     integers = {value.name for value in inputs if value.dtype in ops.INTEGERS}
-    of_ids = {builder.origin(node.inputs[0]) for node in nodes if isinstance(node.op, ops.Embedding)} - {None}
+    cut = {node.outputs[0]: node.inputs[0] for node in nodes if _cuts(node.op)}
+    looked_up = [node.inputs[0] for node in nodes if type(node.op) in LOOK_UP]
+    of_ids = {builder.origin(cut.get(name, name)) for name in looked_up} - {None}
     converted: dict[str, str] = {}
     for node in nodes:
         source = node.inputs[0] if node.inputs else ""
@@ -242,7 +246,7 @@ def _graph_input(value: Value, used_by: set[type[ops.Op]], dtype: str, owner: st
         raise UnsupportedError(
             f"{owner}: input {value.name!r}", "dtype", value.dtype, (*ops.INTEGERS, *ops.FLOATS, "bool")
         )
-    only_ids = ops.Embedding in used_by and used_by <= TAKE_IDS
+    only_ids = bool(used_by & LOOK_UP) and used_by <= TAKE_IDS
     if only_ids or value.dtype in SMALL_INTEGERS:
         return Value(value.name, value.shape, "int32")
     return Value(value.name, value.shape, dtype)

@@ -47,6 +47,14 @@ class Variables(Protocol):
         """
         ...
 
+    def vocabulary(self) -> list[str]:
+        """The tokens that the layer was adapted to, those for masks and unknown ones in front.
+
+        Raises:
+            UnsupportedError: they are not kept there.
+        """
+        ...
+
     def child(self, attribute: str) -> Variables:
         """The variables of the layer that is the attribute ``attribute``."""
         ...
@@ -152,6 +160,12 @@ class WrittenOperation:
 
     apply: Callable[..., Any]
     dims: Sequence[Dim] = ()
+
+
+def no_vocabulary(owner: str) -> UnsupportedError:
+    """Why a vocabulary that a layer was adapted to is not there."""
+    supported = "one given to the layer, IntegerLookup(vocabulary=layer.get_vocabulary()), or a .keras file"
+    return UnsupportedError(owner, "vocabulary", "adapted, in HDF5", supported)
 
 
 def input_size(kernel: np.ndarray) -> int:

@@ -52,8 +52,8 @@ PICTURES = (
 """Layers of Keras over pictures, beside those whose names begin with Random or end in 2D or 3D."""
 
 IN_FRONT = (
-    *("CategoryEncoding", "DenseFeatures", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup"),
-    *("MelSpectrogram", "Pipeline", "STFTSpectrogram"),
+    *("DenseFeatures", "Discretization", "HashedCrossing", "Hashing", "MelSpectrogram"),
+    *("Pipeline", "STFTSpectrogram"),
 )
 """Layers of Keras that prepare data."""
 

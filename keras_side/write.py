@@ -20,7 +20,7 @@ from biport.rewrite.biases import summed_biases
 from keras_side.load import set_weights
 from keras_side.records import WrittenLayer
 from keras_side.require import require_keras
-from keras_side.writing.call_layer import call_layer
+from keras_side.writing.call_layer import Unfinished, call_layer
 from keras_side.writing.carried_masks import check_carried_masks
 from keras_side.writing.reshapes import in_words_of_keras
 
@@ -89,20 +89,19 @@ def _write(graph: Graph) -> keras.Model:
     for value in graph.inputs:
         shape = [dim if isinstance(dim, int) else None for dim in value.shape[1:]]
         values[value.name] = keras.Input(tuple(shape), dtype=value.dtype, name=value.name)
-    letters = letter_axes(graph.inputs)
-    layers: dict[int, Any] = {}
     weights: list[tuple[Any, WrittenLayer, str]] = []
     dtype = next((own for node in graph.nodes if (own := node.op.dtype)), None)
     dtype = dtype or next((value.dtype for value in graph.inputs if value.dtype in FLOATS), "float32")
+    unfinished = Unfinished(values, letter_axes(graph.inputs), dtype, {node.name for node in graph.nodes})
     inline = inline_scalars(graph)
     for node in graph.nodes:
         if isinstance(node.op, Constant) and node.outputs[0] in inline:
             values[node.outputs[0]] = node.op.value.item()
             continue
         node, written = in_words_of_keras(node, graph)
-        outputs = call_layer(node, written, layers, values, letters, dtype)
+        outputs = call_layer(node, written, unfinished)
         if isinstance(written, WrittenLayer) and written.weights:
-            weights.append((layers[id(node.op)], written, node.name))
+            weights.append((unfinished.layers[id(node.op)], written, node.name))
         values |= zip(node.outputs, outputs, strict=True)
     outputs = [values[name] for name in graph.outputs]
     inputs = [values[value.name] for value in graph.inputs]

@@ -1,17 +1,32 @@
-"""Where a model can come to have NaN, though its weights and inputs are finite.
+"""Where a model can come to have NaN or infinite numbers, though its weights and inputs are finite.
 
-A mean over no steps is 0 / 0: of a row of padding alone, or of no steps at all. Frameworks carry it on; a
-runtime that clips what it computes makes a number of it that looks like any other.
+A mean over no steps is 0 / 0: of a row of padding alone, or of no steps at all; and so may be a quotient.
+Frameworks carry it on; a runtime that clips what it computes makes a number of it that looks like any other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from biport.analysis.bounds import least_numbers
 from biport.graph import Graph, Node
-from biport.ops import FLOATS
+from biport.ops import FLOATS, Constant, Elementwise, Parameter
+
+DEFINED: Mapping[str, Callable[..., bool]] = {
+    **dict.fromkeys(("log", "log2", "log10", "rsqrt", "reciprocal"), lambda x: x > 0),
+    "sqrt": lambda x: x >= 0,
+    "log1p": lambda x: x > -1,
+    "acosh": lambda x: x >= 1,
+    **dict.fromkeys(("divide", "floor_divide", "remainder"), lambda x, y: y > 0),
+    "pow": lambda x, y: x > 0 or (x == 0 and y >= 0),
+}
+"""Whether a function is defined of all numbers that are at least so large."""
 
 
 def may_be_nan(graph: Graph) -> frozenset[str]:
-    """The values that are NaN for some input; overflow aside.
+    """The values that are NaN, or infinite, for some input; overflow aside.
 
     Example:
         >>> from biport import ops
@@ -23,8 +38,14 @@ def may_be_nan(graph: Graph) -> frozenset[str]:
         ['mean', 'relu']
     """
     reached: set[str] = set()
+    least = least_numbers(graph)
+    arrays = {
+        node.outputs[0]: node.op.value for node in graph.nodes if isinstance(node.op, Constant | Parameter)
+    }
     for node in graph.nodes:
-        if _makes_nan(graph, node) or not reached.isdisjoint(node.inputs):
+        if not reached.isdisjoint(node.inputs) or (
+            _makes_nan(graph, node) and not _is_defined(node, least, arrays)
+        ):
             reached |= {name for name in node.outputs if graph.tensors[name].dtype in FLOATS}
     return frozenset(reached)
 
@@ -32,3 +53,15 @@ def may_be_nan(graph: Graph) -> frozenset[str]:
 def _makes_nan(graph: Graph, node: Node) -> bool:
     masked = bool(node.masks) and node.masks[0] is not None
     return node.op.may_be_nan([graph.tensors[name] for name in node.inputs], masked)
+
+
+def _is_defined(node: Node, least: Mapping[str, float], arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether a function is defined of all that its inputs can be."""
+    if not isinstance(node.op, Elementwise):
+        return False
+    function, second = node.op.function, arrays.get(node.inputs[-1])
+    if second is not None and function in ("divide", "floor_divide", "remainder"):
+        return bool(second.all())
+    if second is not None and function == "pow" and bool(((second >= 0) & (second % 1 == 0)).all()):
+        return True
+    return function in DEFINED and DEFINED[function](*(least[name] for name in node.inputs))

@@ -89,6 +89,13 @@ SUPPORT: Sequence[Support] = (
         ("renorm", "track_running_stats=False"),
     ),
     Support(
+        "preprocessing",
+        ("CategoryEncoding", "IntegerLookup"),
+        (),
+        "one_hot, multi_hot and count; a vocabulary given or adapted, `mask_token`, `num_oov_indices`",
+        ("tf_idf", "num_oov_indices=0"),
+    ),
+    Support(
         "activation",
         ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax"),
         ("nn.ReLU", "nn.PReLU", "nn.Softmax", "F.gelu", "torch.tanh", "and the others of torch"),

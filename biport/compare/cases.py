@@ -14,7 +14,7 @@ from biport.analysis.lengths import needed_steps
 from biport.dims import Dim
 from biport.graph import Graph, Value
 from biport.inputs import id_inputs, safe_bounds
-from biport.ops import INTEGERS, FeaturesNotEqual, NotEqual
+from biport.ops import INTEGERS, FeaturesNotEqual, IntegerLookup, NotEqual
 
 PATTERNS = ("full", "right", "left", "holes", "all padding")
 """What a row of a mask can be like; see `valid_steps`."""
@@ -187,11 +187,33 @@ def padding_values(graph: Graph) -> dict[str, float]:
     """What stands at padded steps, for each input that a mask is made of: an id, or what all features are."""
     kinds = NotEqual, FeaturesNotEqual
     sources = id_inputs(graph)
-    return {
+    values: dict[str, float] = {
         sources[node.inputs[0]]: node.op.value
         for node in graph.nodes
         if isinstance(node.op, kinds) and node.inputs[0] in sources
     }
+    return values | {
+        name: op.mask_token for name, op in token_inputs(graph).items() if op.mask_token is not None
+    }
+
+
+def token_inputs(graph: Graph) -> dict[str, IntegerLookup]:
+    """The inputs whose tokens are looked up in a vocabulary, and how."""
+    sources = id_inputs(graph)
+    return {
+        sources[node.inputs[0]]: node.op
+        for node in graph.nodes
+        if isinstance(node.op, IntegerLookup) and node.inputs[0] in sources
+    }
+
+
+def _as_tokens(ids: np.ndarray, op: IntegerLookup, rng: np.random.Generator) -> np.ndarray:
+    """Tokens of the vocabulary and others in place of ids; padding stays."""
+    limits = np.iinfo(ids.dtype if ids.dtype.kind == "i" else "int32")
+    known = [token for token in op.vocabulary if limits.min < token < limits.max] or [0]
+    pool = [*known, *(token for token in (min(known) - 1, max(known) + 1) if token != op.mask_token)]
+    tokens = rng.choice(np.array(pool), ids.shape).astype(ids.dtype)
+    return tokens if op.mask_token is None else np.where(ids == op.mask_token, ids, tokens)
 
 
 def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
@@ -204,10 +226,17 @@ def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
     """
     rng = np.random.default_rng(seed)
     least = max(needed_steps(graph).values(), default=0)
-    bounds, padding = safe_bounds(graph), padding_values(graph)
-    return {
+    bounds, padding, lookups = safe_bounds(graph), padding_values(graph), token_inputs(graph)
+    cases = {
         case: random_inputs(
             graph.inputs, N, max(T, least), rng, patterns=patterns, id_bounds=bounds, padding=padding
         )
         for case, (N, T, patterns) in CASES.items()
+    }
+    return {
+        case: [
+            _as_tokens(array, lookups[value.name], rng) if value.name in lookups else array
+            for value, array in zip(graph.inputs, arrays, strict=True)
+        ]
+        for case, arrays in cases.items()
     }

@@ -44,6 +44,7 @@ from biport.ops.normalization import (
     UnitNormalization,
 )
 from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
+from biport.ops.preprocessing import CategoryEncoding, IntegerLookup
 from biport.ops.product import Einsum, MatMul
 from biport.ops.recurrent import (
     GRU,
@@ -123,6 +124,7 @@ __all__ = [
     "Bidirectional",
     "BroadcastTo",
     "Cast",
+    "CategoryEncoding",
     "Cell",
     "Clip",
     "Concatenate",
@@ -149,6 +151,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GroupNormalization",
     "Identity",
+    "IntegerLookup",
     "LayerNormalization",
     "LeakyReLU",
     "LearnedAverage",

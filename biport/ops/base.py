@@ -139,7 +139,7 @@ class Op:
         return False
 
     def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
-        """Whether it gives NaN for some finite inputs, overflow aside: 0 / 0 in a mean of nothing.
+        """Whether it gives NaN or infinity for some finite inputs, overflow aside: 0 / 0, a mean of nothing.
 
         Args:
             inputs: shapes that suit the op, see `infer`.

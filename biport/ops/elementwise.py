@@ -57,6 +57,15 @@ Integers wrap around. Not defined is what divides an integer by 0, or raises one
 ``floor_divide`` and ``remainder`` make of infinite numbers."""
 
 
+PARTIAL = frozenset(
+    {
+        *("log", "log1p", "log2", "log10", "sqrt", "rsqrt", "reciprocal"),
+        *("asin", "acos", "acosh", "atanh", "divide", "floor_divide", "remainder", "pow"),
+    }
+)
+"""Functions that are NaN or infinite for some finite floats, overflow aside."""
+
+
 class Broadcasting(TensorOperation):
     """Each element of the output made of one element of each input; not an op by itself."""
 
@@ -64,11 +73,9 @@ class Broadcasting(TensorOperation):
         rank = max(len(tensor.shape) for tensor in inputs)
         if rank < 2:
             return Locality.NONE
-        # Aligned at the end, an input of fewer dimensions may have something else than steps at its axis 1.
-        aligned = [axis for tensor in inputs if 0 <= (axis := 1 - rank + len(tensor.shape)) != 1]
-        others = [tensor for tensor in inputs if len(tensor.shape) < rank]
-        stretched = all(tensor.shape[1 - rank + len(tensor.shape)] == 1 for tensor in others[: len(aligned)])
-        return Locality.ELEMENT if not aligned or stretched else Locality.EVERY_FEATURE
+        # Aligned at the end, an input of one dimension less has its first axis where the others have steps.
+        beside = [tensor.shape[0] for tensor in inputs if len(tensor.shape) == rank - 1]
+        return Locality.ELEMENT if all(dim == 1 for dim in beside) else Locality.EVERY_FEATURE
 
 
 @final
@@ -101,6 +108,9 @@ class Elementwise(Broadcasting):
             need(self, tensor, None, self.signature.dtypes)
         _one_dtype(self, inputs)
         return (Tensor(broadcast_shapes(self, inputs), self.signature.output or inputs[0].dtype),)
+
+    def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
+        return self.function in PARTIAL and inputs[0].dtype in FLOATS
 
 
 @final

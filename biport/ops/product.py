@@ -6,16 +6,16 @@ these two.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
-from biport.dims import product
 from biport.errors import GraphError
 from biport.ops.base import Locality, TensorOperation
 from biport.ops.checks import broadcast_shapes, need, take
-from biport.ops.tensor import FLOATS, Dim, Tensor, same_dim
+from biport.ops.tensor import FLOATS, Dim, Tensor, fixed_size, same_dim
 
 
 @final
@@ -45,8 +45,8 @@ class MatMul(TensorOperation):
         return Locality.EVERY_STEP if len(a.shape) > 2 and len(b.shape) <= 2 else Locality.NONE
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
-        summed = inputs[0].shape[-1]
-        return max(summed, 1) if isinstance(summed, int) else 1
+        a, b = (x.shape for x in inputs)
+        return max(fixed_size(a[-1]), fixed_size(b[-2:][0]), 1)
 
 
 @final
@@ -90,6 +90,21 @@ class Einsum(TensorOperation):
         sizes = self._sizes(take(self, inputs, len(self.terms)))
         return (Tensor([sizes[axis] for axis in self.output], inputs[0].dtype),)
 
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        row, step, feature = self.output[:1], self.output[1:2], self.output[-1:]
+        rank = max(map(len, self.terms))
+        stepped = [term for term in self.terms if len(term) == rank]
+        # As of a MatMul, what has no steps is at most a matrix for all of them.
+        others = [term for term in self.terms if step not in term and len(term) < min(rank, 3)]
+        local = Locality.NONE
+        if not step or len(stepped) + len(others) < len(self.terms):
+            return local
+        if all(term[:2] == row + step for term in stepped):
+            local |= Locality.EVERY_STEP
+        if all(term[:1] == row for term in stepped) and all(term[-1:] == feature for term in self.terms):
+            local |= Locality.EVERY_FEATURE
+        return local
+
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
         of_rows = {
             term[0]
@@ -113,5 +128,4 @@ class Einsum(TensorOperation):
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         sizes = self._sizes(inputs)
-        summed = product([size for axis, size in sizes.items() if axis not in self.output])
-        return max(summed, 1) if isinstance(summed, int) else 1
+        return max(math.prod(fixed_size(size) for axis, size in sizes.items() if axis not in self.output), 1)

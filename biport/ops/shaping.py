@@ -60,6 +60,10 @@ class Moving(TensorOperation):
         return _moves_rows(self.kept(inputs[0]))
 
 
+SIZES_NAMED = Locality.STEP | Locality.FEATURE
+"""What can be local of an op that names how many steps and features there are."""
+
+
 def _moves_rows(kept: Sequence[int | None]) -> bool:
     return not kept or kept[0] != 0
 
@@ -117,8 +121,7 @@ class ReshapeTo(Moving):
         ]
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        # It names the number of steps, so that it makes of a single one another shape.
-        return super().locality(inputs) & ~(Locality.EVERY_STEP ^ Locality.STEP)
+        return super().locality(inputs) & SIZES_NAMED
 
     def with_rest(self, x: Tensor) -> tuple[Dim, ...]:
         """``shape`` for ``x`` with -1 for its one size that varies, where it can be nothing else.
@@ -264,8 +267,7 @@ class BroadcastTo(Moving):
         return [*[None] * new, *own]
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        # It names the number of steps, so that it makes of a single one another shape.
-        return super().locality(inputs) & ~(Locality.EVERY_STEP ^ Locality.STEP)
+        return super().locality(inputs) & SIZES_NAMED
 
 
 @final

@@ -46,6 +46,9 @@ class Constant(TensorOperation):
         take(self, inputs, 0)
         return (Tensor(self.value.shape, self.value.dtype.name),)
 
+    def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
+        return not np.isfinite(self.value).all()
+
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -135,6 +138,9 @@ class Full(TensorOperation):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         take(self, inputs, 0)
         return (Tensor(self.shape, self.output_dtype),)
+
+    def may_be_nan(self, inputs: Sequence[Tensor], masked: bool) -> bool:
+        return not math.isfinite(self.value)
 
 
 @final

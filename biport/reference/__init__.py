@@ -70,7 +70,9 @@ def _computed(
     if op.letters:
         raise InputError(f"{owner}: the inputs do not tell what {', '.join(sorted(op.letters))} is")
     masks = [None if mask is None else values[mask] for mask in node.masks]
-    outputs = compute(op, [values[name] for name in node.inputs], masks)
+    with np.errstate(invalid="ignore"):
+        # What an operation before it was not defined of is NaN or infinite.
+        outputs = compute(op, [values[name] for name in node.inputs], masks)
     return dict(zip(node.outputs, outputs, strict=True))
 
 

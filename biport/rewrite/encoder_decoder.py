@@ -97,7 +97,8 @@ class _Split:
 
     def run(self) -> EncoderDecoder:
         steppable = SteppableValues(self.graph, self.target.name)
-        steps: list[Node] = []
+        # What is the same in every row is no row of the encoder's: each side has its own.
+        steps = self._constant()
         for node in self.late:
             steppable.check(node)
             steps.append(self._stateful(node) if isinstance(node.op, ops.Recurrent) else node)
@@ -106,6 +107,16 @@ class _Split:
         last = self._probabilities(steps, steppable)
         shared = self._shared(steps)
         return EncoderDecoder(self._encoder(shared), self._step(steps, shared, last))
+
+    def _constant(self) -> list[Node]:
+        """The nodes that hang on no input, and that those that hang on the target read."""
+        constant: set[str] = set()
+        for node in self.graph.nodes:
+            read = {name for name in (*node.inputs, *node.masks) if name is not None}
+            if read <= constant and not node.op.letters:
+                constant |= set(node.outputs)
+        read_late = [name for node in self.late for name in (*node.inputs, *node.masks) if name is not None]
+        return [node for node in _needed(self.graph, read_late) if constant.issuperset(node.outputs)]
 
     def _stateful(self, node: Node) -> Node:
         """A recurrent node with states in and out."""
@@ -151,11 +162,21 @@ class _Split:
         return soft
 
     def _shared(self, steps: Sequence[Node]) -> list[str]:
-        """What the steps read of the encoder's side, besides initial states."""
+        """What the steps read of the encoder's side, besides initial states.
+
+        Raises:
+            UnsupportedError: it has no rows, so that they cannot be picked out of it in a search.
+        """
         own = {self.target.name, *(state.value.name for state in self.states)}
         own |= {name for node in steps for name in node.outputs}
         read = [name for node in steps for name in (*node.inputs, *node.masks) if name is not None]
-        return [name for name in dict.fromkeys(read) if name not in own]
+        shared = [name for name in dict.fromkeys(read) if name not in own]
+        for name in shared:
+            tensor = self.graph.tensors[name]
+            if tensor.shape[:1] != self.target.tensor.shape[:1]:
+                label = f"decoding step by step: the decoder's input {name!r}"
+                raise UnsupportedError(label, "shape", str(tensor), "a row for each row of the source")
+        return shared
 
     def _encoder(self, shared: Sequence[str]) -> Graph:
         late = {node.name for node in self.late}

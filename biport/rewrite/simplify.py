@@ -94,7 +94,7 @@ class _Pass:
         name = self._maker.get(value)
         return None if name is None else self._nodes[name]
 
-    def made_by(self, value: str, kind: type[ops.Op]) -> Node | None:
+    def producer(self, value: str, kind: type[ops.Op]) -> Node | None:
         """The node that makes a value, where its op is of this kind."""
         node = self.maker(value)
         return node if node is not None and isinstance(node.op, kind) else None
@@ -215,7 +215,7 @@ def permuted_twice(simplifier: _Pass, node: Node) -> Node | Sequence[str] | None
     """Two permutations are one, or none."""
     if not isinstance(node.op, ops.PermuteDims):
         return None
-    first = simplifier.made_by(node.inputs[0], ops.PermuteDims)
+    first = simplifier.producer(node.inputs[0], ops.PermuteDims)
     if first is None:
         return None
     assert isinstance(first.op, ops.PermuteDims)
@@ -240,7 +240,7 @@ def new_axis_lost(simplifier: _Pass, node: Node) -> Sequence[str] | None:
     if not isinstance(node.op, ops.Squeeze | ops.ExpandDims):
         return None
     other = ops.ExpandDims if isinstance(node.op, ops.Squeeze) else ops.Squeeze
-    first = simplifier.made_by(node.inputs[0], other)
+    first = simplifier.producer(node.inputs[0], other)
     if first is None:
         return None
     assert isinstance(first.op, ops.Squeeze | ops.ExpandDims)
@@ -268,7 +268,7 @@ def _position(simplifier: _Pass, node: Node) -> tuple[int, int] | None:
 def element_of_a_stack(simplifier: _Pass, node: Node) -> Sequence[str] | None:
     """A position along the axis that things were stacked on is one of them."""
     index = _position(simplifier, node)
-    stack = simplifier.made_by(node.inputs[0], ops.Stack) if index else None
+    stack = simplifier.producer(node.inputs[0], ops.Stack) if index else None
     if index is None or stack is None:
         return None
     assert isinstance(stack.op, ops.Stack)
@@ -301,7 +301,7 @@ def joined_states(simplifier: _Pass, node: Node) -> Sequence[str] | None:
         return None
     if node.op.axis % len(simplifier.tensors[node.outputs[0]].shape) != 1:
         return None
-    layer = simplifier.made_by(node.inputs[0], ops.Bidirectional)
+    layer = simplifier.producer(node.inputs[0], ops.Bidirectional)
     if layer is None or len(layer.inputs) > 1 or not simplifier.owned(layer):
         return None
     op = layer.op
@@ -340,7 +340,7 @@ def dense(simplifier: _Pass, node: Node) -> Node | None:
     if not isinstance(node.op, ops.Elementwise) or node.op.function != "add":
         return None
     for product, vector in (node.inputs, node.inputs[::-1]):
-        layer, bias = simplifier.made_by(product, ops.Dense), _parameter(simplifier, vector, rank=1)
+        layer, bias = simplifier.producer(product, ops.Dense), _parameter(simplifier, vector, rank=1)
         if layer is None or bias is None or simplifier.used(product) != 1 or not simplifier.owned(layer):
             continue
         assert isinstance(layer.op, ops.Dense)
@@ -352,7 +352,7 @@ def dense(simplifier: _Pass, node: Node) -> Node | None:
 
 def _parameter(simplifier: _Pass, value: str, rank: int) -> np.ndarray | None:
     """The array of a trainable parameter that is used once."""
-    node = simplifier.made_by(value, ops.Parameter)
+    node = simplifier.producer(value, ops.Parameter)
     if node is None or simplifier.used(value) != 1 or not simplifier.owned(node):
         return None
     assert isinstance(node.op, ops.Parameter)

@@ -148,7 +148,9 @@ class SteppableValues:
         for name, of_target in zip(node.inputs, steppable, strict=True):
             shape = self._graph.tensors[name].shape
             axis = 1 - rank + len(shape) if isinstance(node.op, Broadcasting) else 1
-            one = axis < 0 or (axis < len(shape) and shape[axis] == 1)
+            # Of a product, a matrix has no steps.
+            matrix = isinstance(node.op, ops.MatMul | ops.Einsum) and len(shape) < rank
+            one = matrix or axis < 0 or (axis < len(shape) and shape[axis] == 1)
             if not of_target and not one:
                 return "input", f"{name}, whose steps are not the target's"
         return None

@@ -35,7 +35,7 @@ def why_looped(cell: Cell, site: Site, layout: StepLayout) -> str | None:
     if reason is not None:
         return reason
     if site.may_be_nan:
-        return "its input is a mean that is NaN over no steps, of which fused nodes make numbers"
+        return "its input can be NaN or infinite, of which fused nodes make numbers"
     if lowering == "loop":
         return "asked for as a loop"
     least, N = _least(cell, lowering), layout.sizes.root.tensor.shape[0]

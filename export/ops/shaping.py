@@ -173,20 +173,20 @@ def write_slice(op: Slice, site: Site) -> tuple[LazyValue, ...]:
     (x,) = site.inputs
     items = [item for item in op.items if item is not None]
     cuts = {axis: item for axis, item in enumerate(items) if isinstance(item, tuple) and item != WHOLE}
-    places = {axis: item for axis, item in enumerate(items) if isinstance(item, int)}
+    positions = {axis: item for axis, item in enumerate(items) if isinstance(item, int)}
     kept = [item for item in op.items if not isinstance(item, int)]
     new = [axis for axis, item in enumerate(kept) if item is None]
 
     def write() -> ir.Value:
         value = _cut(site, x.value(), x.tensor.shape, cuts)
-        for axis, position in reversed(places.items()):
+        for axis, position in reversed(positions.items()):
             value = site.scope("Gather", value, np.asarray(position, "int64"), axis=axis)
         return site.scope("Unsqueeze", value, new) if new else value
 
     def write_steps(layout: StepForm) -> ir.Value:
         return _cut(site, x.steps(layout), x.tensor.shape, cuts)
 
-    if len(x.tensor.shape) == 3 and not places and not new and set(cuts) <= {2}:
+    if len(x.tensor.shape) == 3 and not positions and not new and set(cuts) <= {2}:
         return (site.lazy(write, write_steps, root=x),)
     return (site.lazy(write),)
 

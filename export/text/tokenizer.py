@@ -14,10 +14,10 @@ from biport.data.whitespace import SEPARATORS
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph
 from export.onnx.builder import Builder, Scope
+from export.onnx.label_encoder import DOMAIN, VERSION, label_encoder
 
 OPSET = 20
 """The first with ``StringSplit``."""
-ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 3
 NAME = "texts"
 
 
@@ -47,7 +47,7 @@ def add_tokenizer(model: ir.Model, graph: Graph, vocabulary: Vocabulary | None) 
     model.graph.insert_before(first, builder.nodes)
     for value in builder.constants.values():
         model.graph.register_initializer(value)
-    model.graph.opset_imports.update({"": OPSET, ML_DOMAIN: ML_OPSET})
+    model.graph.opset_imports.update({"": OPSET, DOMAIN: VERSION})
     # They name the ids as an input, which they no longer are.
     model.metadata_props.pop("biport.values", None)
     described = [{"name": texts.name, "shape": ["N"], "dtype": "str", "ids": None}]
@@ -135,16 +135,13 @@ def _looked_up(scope: Scope, tokens: ir.Value, vocabulary: Vocabulary) -> ir.Val
     known: dict[str, Any] = {
         token: number for number, token in enumerate(vocabulary.tokens) if number > UNK_ID
     } or {vocabulary.tokens[UNK_ID]: UNK_ID}
-    output = ir.Value(name=scope.builder.value_name(f"{scope.name}/ids"))
-    attributes = {
-        "keys_strings": list(known),
-        "values_int64s": list(known.values()),
-        "default_int64": UNK_ID,
-    }
-    name = scope.builder.node_name(f"{scope.name}/LabelEncoder")
-    node = ir.node("LabelEncoder", [tokens], attributes, domain=ML_DOMAIN, outputs=[output], name=name)
-    scope.builder.nodes.append(node)
-    return output
+    return label_encoder(
+        scope,
+        tokens,
+        keys_strings=list(known),
+        values_int64s=list(known.values()),
+        default_int64=UNK_ID,
+    )
 
 
 def _sums(scope: Scope, N: ir.Value, rows: ir.Value) -> ir.Value:

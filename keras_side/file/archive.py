@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from biport.errors import FileError
@@ -14,6 +16,7 @@ from biport.file_kind import BoundedFile, foreign
 KERAS_MODEL = "a Keras model (.keras or .h5)"
 MAX_EXPANSION = 100
 """How many times larger than its stored bytes a compressed member may be; Keras does not compress at all."""
+MAX_TEXT_BYTES = 64 * 2**20
 SMALL = 2**16
 """Below this many bytes no expansion is worth refusing."""
 DAMAGED = (
@@ -33,12 +36,24 @@ def read_members(path: Path, limits: dict[str, int | None]) -> dict[str, bytes]:
     Raises:
         FileError: they are not there, or not whole; the message names the file.
     """
+    with _opened(path) as archive:
+        if limits.keys().isdisjoint(archive.namelist()):
+            raise foreign(path, KERAS_MODEL)
+        return {name: _member(archive, name, path, limit) for name, limit in limits.items()}
+
+
+def read_text(path: Path, name: str) -> str:
+    """A text of a Keras archive, such as a vocabulary; errors are those of `read_members`."""
+    with _opened(path) as archive:
+        return _member(archive, name, path, MAX_TEXT_BYTES).decode(errors="replace")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with BoundedFile(path) as file, zipfile.ZipFile(file) as archive:
             file.unbounded()
-            if limits.keys().isdisjoint(archive.namelist()):
-                raise foreign(path, KERAS_MODEL)
-            return {name: _member(archive, name, path, limit) for name, limit in limits.items()}
+            yield archive
     except (FileError, PermissionError):
         raise
     except DAMAGED as error:

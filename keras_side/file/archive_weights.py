@@ -6,13 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from biport.errors import WeightError
+from keras_side.file.archive import read_text
 from keras_side.file.hdf5_reader import Group, Hdf5
 from keras_side.legacy.weights import from_cudnn_cell
+from keras_side.records import no_vocabulary
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,15 @@ class FileVariables:
         hdf5: the open file.
         group: the group, or ``None`` where the file has none.
         owner: how errors call it.
+        archive: the file that they are part of, which has texts beside them; ``None`` where there is none.
+        path: of the group.
     """
 
     hdf5: Hdf5
     group: Group | None
     owner: str
+    archive: Path | None = None
+    path: str = ""
     containers: ClassVar[Sequence[str]] = ("layers",)
 
     def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> dict[str, np.ndarray]:
@@ -41,6 +48,12 @@ class FileVariables:
             name: self.hdf5.array(self.hdf5.member(stored, key), f"{self.owner}: {name}")
             for name, key in zip(names, wanted, strict=False)
         }
+
+    def vocabulary(self) -> list[str]:
+        """The lines of a file beside the weights (keras/src/layers/preprocessing/index_lookup.py of 3.15)."""
+        if self.archive is None:
+            raise no_vocabulary(self.owner)
+        return read_text(self.archive, f"assets/{self.path}/vocabulary.txt").split()
 
     def child(self, attribute: str) -> FileVariables:
         """The group of the layer that is the attribute ``attribute``."""
@@ -69,7 +82,8 @@ class FileVariables:
             raise WeightError(f"{self.owner}: weights left over, of no layer of the model: {left[:10]}")
 
     def _below(self, path: str, label: str) -> FileVariables:
-        return type(self)(self.hdf5, self.hdf5.group(self.group, path), f"{self.owner}: {label}")
+        group, inside = self.hdf5.group(self.group, path), f"{self.path}/{path}".lstrip("/")
+        return type(self)(self.hdf5, group, f"{self.owner}: {label}", self.archive, inside)
 
 
 class FileVariables2(FileVariables):

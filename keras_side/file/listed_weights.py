@@ -27,6 +27,7 @@ from keras_side.legacy.weights import (
     layer_name,
     slots,
 )
+from keras_side.records import no_vocabulary
 from keras_side.release import Release
 
 
@@ -55,6 +56,10 @@ class ListedVariables:
         if sorted(arrays) != sorted(names):
             raise WeightError(f"{self.owner}: expected the weights {list(names)}, found {list(arrays)}")
         return {name: arrays[name] for name in names}
+
+    def vocabulary(self) -> list[str]:
+        """Nothing: HDF5 has no place for it."""
+        raise no_vocabulary(self.owner)
 
     def child(self, attribute: str) -> ListedVariables:
         """The weights of the layer that is the attribute ``attribute``."""

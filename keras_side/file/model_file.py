@@ -107,7 +107,8 @@ class ModelFile:
 
     def _archived(self, group: Group) -> FileVariables:
         kind = FileVariables if self.origin.generation == 3 else FileVariables2
-        return kind(self._hdf5, group, self.owner)
+        archive = self.path if self.format is Format.ARCHIVE else None
+        return kind(self._hdf5, group, self.owner, archive)
 
     def _open_hdf5(self) -> None:
         self._hdf5 = Hdf5(self.path, str(self.path))

@@ -196,6 +196,19 @@ def _multi_head_attention(config: Settings, origin: Release) -> None:
         config.pop(key, None)
 
 
+def _category_encoding(config: Settings, origin: Release) -> None:
+    """One vector a row, whatever the mode: of several ids ``one_hot`` is an error
+    (keras/layers/preprocessing/preprocessing_utils.py of 2.15, ``encode_categorical_inputs``)."""
+    if config.get("output_mode") == "one_hot":
+        config["output_mode"] = "multi_hot"
+
+
+def _integer_lookup(config: Settings, origin: Release) -> None:
+    """Its dtype was that of the numbers it gives."""
+    if config.get("dtype") == "int64":
+        del config["dtype"]
+
+
 def _elu(config: Settings, origin: Release) -> None:
     config["alpha"] = _number(config.get("alpha", 1.0))
 
@@ -215,11 +228,13 @@ RULES: Mapping[str, Callable[[Settings, Release], None]] = {
     "BatchNormalization": _batch_normalization,
     "BatchNormalizationV1": _batch_normalization,
     "BatchNormalizationV2": _batch_normalization,
+    "CategoryEncoding": _category_encoding,
     "CuDNNGRU": _cudnn,
     "CuDNNLSTM": _cudnn,
     "ELU": _elu,
     "Embedding": _embedding,
     "InputLayer": _input,
+    "IntegerLookup": _integer_lookup,
     "LeakyReLU": _leaky_relu,
     "MultiHeadAttention": _multi_head_attention,
     "ReLU": _relu,

@@ -19,7 +19,10 @@ from keras_side.operations.known_sizes import Sizes, known_sizes
 FLOAT = "float32"
 """The float dtype of a model that is being read."""
 
-TAKE_IDS: frozenset[type[Op]] = frozenset((ops.Embedding, ops.NotEqual))
+LOOK_UP: frozenset[type[Op]] = frozenset((ops.CategoryEncoding, ops.Embedding, ops.IntegerLookup))
+"""Ops whose input is ids."""
+
+TAKE_IDS: frozenset[type[Op]] = LOOK_UP | {ops.NotEqual}
 """Ops of integers that Keras gives floats too."""
 
 

@@ -18,6 +18,7 @@ from keras_side.legacy.directions import MERGES, repeating, side_by_side
 from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.unsupported import refuse_other_meaning
 from keras_side.masks import Full, Given, Mask, OfScores, all_of
+from keras_side.ops.preprocessing import encoding
 from keras_side.ops.recurrent import exchanged
 from keras_side.reading.config_entries import Layer, flat_states
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
@@ -184,6 +185,9 @@ class LayerApplier:
             self.builder.add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
         if over_steps is not None and (not isinstance(op, GlobalPooling) or op.keepdims):
             values = self._swapped(f"{name}.channels_first", name)
+        if encoded := encoding(record, op):
+            self.builder.add(Node(f"{name}.encoding", encoded, (name,)))
+            values = [f"{name}.encoding"]
         if split is not None:
             values = [self._activated(name, values[0], split[1])]
         try:

@@ -19,7 +19,7 @@ from biport.errors import UnsupportedError, joined
 from biport.graph import Node
 from biport.ops import EVERY_DTYPE, FLOATS, Op
 from biport.registry import discover, snake_case
-from keras_side.masks import Mask, OfScores, Unequal
+from keras_side.masks import Mask, OfScores
 from keras_side.operations.elementwise import COPIES
 from keras_side.operations.known_sizes import Sizes
 from keras_side.operations.refused import unsupported_operation
@@ -98,8 +98,7 @@ class OperationApplier:
 
     def _data(self, call: OperationCall, name: str, symbol: Symbol) -> KerasTensor:
         """The same as a value of the graph: the mask itself, where it is one."""
-        ids = not isinstance(symbol, Unequal) or len(self.builder.tensor(symbol.value).shape) == 2
-        if isinstance(symbol, Mask) and not isinstance(symbol, OfScores) and ids:
+        if isinstance(symbol, Mask) and not isinstance(symbol, OfScores):
             return KerasTensor(self.builder.mask_value(symbol))
         (tensor,) = self._computed(call, name)
         return tensor

@@ -100,11 +100,15 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
 
 
 def built_shape(entry: Mapping[str, Any]) -> Sequence[int | None]:
-    """The shape of the one input that a layer was built for; empty where its entry does not say."""
-    match entry.get("build_config"):
-        case {"input_shape": [*shape]} if all(size is None or type(size) is int for size in shape):
-            return shape
-    return ()
+    """The shape of the one input that a layer was built for, or first called with; empty where none says."""
+    match entry:
+        case {"build_config": {"input_shape": [*shape]}}:
+            pass
+        case {"inbound_nodes": [{"args": [{"config": {"shape": [*shape]}}]}, *_]}:
+            pass
+        case _:
+            return ()
+    return shape if all(size is None or type(size) is int for size in shape) else ()
 
 
 def _entry(owner: str, entry: object) -> tuple[str, Mapping[str, Any], UnsupportedError | None]:

@@ -159,7 +159,7 @@ class GraphBuilder:
             return item.symbol
         if not isinstance(item, KerasTensor):
             return item
-        return Data(item.value, self.tensor(item.value), item.value in self._origins)
+        return Data(item.value, self.tensor(item.value))
 
     def origin(self, value: str) -> str | None:
         """The model input whose numbers a value has."""

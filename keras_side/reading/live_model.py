@@ -45,6 +45,10 @@ class LiveVariables:
         array = self.instead.get(id(variable))
         return np.array(_numpy(variable) if array is None else array)
 
+    def vocabulary(self) -> list[str]:
+        """The layer's own; see `records.Variables.vocabulary`."""
+        return [str(token) for token in self.source.get_vocabulary()]
+
     def child(self, attribute: str) -> LiveVariables:
         """The variables of the layer that is the attribute ``attribute``."""
         return replace(self, source=getattr(self.source, attribute), owner=f"{self.owner}: {attribute}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from biport.errors import UnsupportedError
-from biport.ops import FLOATS, INTEGERS, Tensor
+from biport.ops import FLOATS, NUMBERS, Tensor
 from biport.registry import Registry
 from keras_side.masks import FeaturesUnequal, Full, Given, Mask, Unequal, all_of, any_of, in_time
 
@@ -62,12 +62,10 @@ class Data:
     Args:
         value: its name.
         tensor: its shape and dtype; float32 for every float.
-        given: whether it has the numbers of a model input, which may be ids though they are floats.
     """
 
     value: str
     tensor: Tensor
-    given: bool
 
     @property
     def is_mask(self) -> bool:
@@ -75,14 +73,14 @@ class Data:
         return self.tensor.dtype == "bool" and len(self.tensor.shape) == 2
 
     @property
-    def may_be_ids(self) -> bool:
-        """Whether a comparison of it may be the mask of a padded batch."""
-        return self.given if self.tensor.dtype in FLOATS else self.is_ids
+    def is_padded(self) -> bool:
+        """Whether it may be a padded batch ``(N, T)``: integers, or floats that Keras takes for some."""
+        return self.tensor.dtype in NUMBERS and len(self.tensor.shape) == 2
 
     @property
-    def is_ids(self) -> bool:
-        """Whether it holds integers ``(N, T)``."""
-        return self.tensor.dtype in INTEGERS and len(self.tensor.shape) == 2
+    def has_features(self) -> bool:
+        """Whether it holds floats ``(N, T, I)``."""
+        return self.tensor.dtype in FLOATS and len(self.tensor.shape) == 3
 
 
 Symbol = Mask | Wide | OfEveryQuery | WideUnequal | WideFalse | Unreadable | Data
@@ -133,13 +131,9 @@ def _masks(arguments: Arguments) -> list[Mask]:
 @MASKS.register("NotEqual")
 def _not_equal(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
-        case [Data(value) as data, int(number)] | [int(number), Data(value) as data] if not isinstance(
-            number, bool
-        ):
-            if data.may_be_ids:
-                return Unequal(value, number, name)
-            return WideUnequal(value, number) if data.tensor.dtype in FLOATS else None
-        case [Data(value, tensor), float(number)] if tensor.dtype in FLOATS:
+        case [Data(value) as data, int(number)] | [int(number), Data(value) as data] if data.is_padded:
+            return None if isinstance(number, bool) else Unequal(value, number, name)
+        case [Data(value) as data, int() | float() as number] if data.has_features:
             return WideUnequal(value, number)
     return None
 

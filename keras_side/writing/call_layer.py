@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
@@ -21,23 +22,32 @@ from keras_side.registry import WRITERS, Written
 from keras_side.shared.attention import refuse_weighted_padding
 
 
-def call_layer(
-    node: Node,
-    written: Written,
-    layers: dict[int, Any],
-    values: Mapping[str, Any],
-    letters: Mapping[str, tuple[str, int]],
-    dtype: str,
-) -> Sequence[Any]:
+@dataclass
+class Unfinished:
+    """A model of which some nodes are written.
+
+    Args:
+        values: the Keras tensors by their names in the graph, those of the model's inputs in front.
+        letters: of the model's inputs, see `biport.inputs.letter_axes`.
+        dtype: of its layers.
+        names: of all nodes of the graph, which nothing else may have.
+        layers: those made so far, by the identity of their op.
+    """
+
+    values: dict[str, Any]
+    letters: Mapping[str, tuple[str, int]]
+    dtype: str
+    names: Collection[str] = ()
+    layers: dict[int, Any] = field(default_factory=dict)
+
+
+def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]:
     """Apply a node's layer, made on its first use, to Keras tensors.
 
     Args:
         node: of the graph.
         written: its op as a Keras layer or operation.
-        layers: the layers made so far, by the identity of their op; a new one is added.
-        values: the Keras tensors by their names in the graph, those of the model's inputs in front.
-        letters: of the model's inputs, see `biport.inputs.letter_axes`.
-        dtype: of the layer.
+        model: what is there already; a new layer is added.
 
     Returns:
         The tensors of the node's outputs, in order.
@@ -48,44 +58,39 @@ def call_layer(
     import keras
 
     # What reads nothing has to be called on something to become a part of the model.
+    values, layers = model.values, model.layers
     inputs = [values[name] for name in node.inputs or list(values)[:1]]
     if isinstance(written, WrittenOperation):
         if not node.inputs or any(not isinstance(dim, int) for dim in written.dims):
-            return _sized(node, written, layers, values, letters, dtype)
+            return _sized(node, written, model)
         dims = {"dims": list(written.dims)} if written.dims else {}
-        return operated(functools.partial(written.apply, **dims), inputs, node.name)
+        return operated(functools.partial(written.apply, **dims), inputs, node.name, model.names)
     if node.op.masked is EVERY_INPUT and not any(node.masks) and any(map(_carries_mask, inputs)):
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
         function = getattr(keras.ops, written.class_name.lower())
-        return operated(lambda *parts: reduce(function, parts), inputs, node.name)
+        return operated(lambda *parts: reduce(function, parts), inputs, node.name, model.names)
     if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):
         # The layer makes floats of them.
         join = keras.ops.concatenate
-        return operated(lambda *parts: join(parts, **written.config), inputs, node.name)
+        return operated(lambda *parts: join(parts, **written.config), inputs, node.name, model.names)
     if id(node.op) not in layers:
-        config = _with_dtype(written.config, dtype) | {"name": node.name, "dtype": dtype}
+        config = _with_dtype(written.config, model.dtype) | {"name": node.name, "dtype": model.dtype}
         layers[id(node.op)] = _layer_class(written.class_name).from_config(config)
     if isinstance(node.op, Attends):
-        return keras.tree.flatten(_attended(node, layers[id(node.op)], inputs, values, dtype))
-    options = {} if written.takes_list else _mask_options(node, inputs, values)
+        return keras.tree.flatten(_attended(node, layers[id(node.op)], inputs, model))
+    options = {} if written.takes_list else _mask_options(node, inputs, model)
     if isinstance(node.op, Recurrent | Bidirectional) and len(inputs) > 1:
         options["initial_state"] = _grouped(inputs[1:], written.state_groups)
     outputs = layers[id(node.op)](inputs if written.takes_list else inputs[0], **options)
     return keras.tree.flatten(outputs)
 
 
-def _sized(
-    node: Node,
-    written: WrittenOperation,
-    layers: dict[int, Any],
-    values: Mapping[str, Any],
-    letters: Mapping[str, tuple[str, int]],
-    dtype: str,
-) -> Sequence[Any]:
+def _sized(node: Node, written: WrittenOperation, model: Unfinished) -> Sequence[Any]:
     """An operation as a layer, which computes the sizes that it needs when it runs."""
     import keras
 
-    check_letters(f"node {node.name!r}", sorted(map(letter, node.op.letters), key=str), letters)
+    values, layers, letters = model.values, model.layers, model.letters
+    check_letters(f"node {node.name!r}", [*written.dims, *map(letter, sorted(node.op.letters))], letters)
     axes = {name: letters[name] for name in sorted(node.op.letters)}
     sources = list(dict.fromkeys(source for source, _ in axes.values()))
     tensors = [values[name] for name in (*node.inputs, *sources)] or list(values.values())[:1]
@@ -102,7 +107,7 @@ def _sized(
             },
         }
         layer_class = _layer_class("TensorOperation")
-        layers[id(node.op)] = layer_class.from_config(config | {"name": node.name, "dtype": dtype})
+        layers[id(node.op)] = layer_class.from_config(config | {"name": node.name, "dtype": model.dtype})
     return keras.tree.flatten(layers[id(node.op)](tensors))
 
 
@@ -114,14 +119,14 @@ def _layer_class(name: str) -> Any:
     return getattr(own if name in LAYERS.values() else keras.layers, name)
 
 
-def _attended(node: Node, layer: Any, inputs: Sequence[Any], values: Mapping, dtype: str) -> Any:
+def _attended(node: Node, layer: Any, inputs: Sequence[Any], model: Unfinished) -> Any:
     """Call an attention; its masks are said in full."""
     op = node.op
     assert isinstance(op, Attends)
     owner = f"node {node.name!r}"
     inputs, attention_mask = op.split(inputs)
     limited = node.masks[1] is not None or attention_mask is not None
-    refuse_weighted_padding(owner, op, limited, dtype)
+    refuse_weighted_padding(owner, op, limited, model.dtype)
     options: dict[str, Any] = {}
     if attention_mask is not None:
         _check_attention_mask(owner, node, len(attention_mask.shape))
@@ -129,7 +134,7 @@ def _attended(node: Node, layer: Any, inputs: Sequence[Any], values: Mapping, dt
         options["use_causal_mask"] = True
     if op.return_scores:
         options["return_attention_scores"] = True
-    masks = [None if mask is None else values[mask] for mask in node.masks[: len(inputs)]]
+    masks = [None if mask is None else model.values[mask] for mask in node.masks[: len(inputs)]]
     if not isinstance(op, MultiHeadAttention):
         if attention_mask is not None:
             masks[1] = attention_mask
@@ -139,7 +144,7 @@ def _attended(node: Node, layer: Any, inputs: Sequence[Any], values: Mapping, dt
     # That of the queries cannot be given; see `keras_side.writing.carried_masks`.
     for position, name in enumerate(("value_mask", "key_mask")[: len(inputs) - 1], start=1):
         if masks[position] is None and _carries_mask(inputs[position]):
-            masks[position] = _every_step(inputs[position], f"{node.name}_all_steps_{position}")
+            masks[position] = _every_step(inputs[position], f"{node.name}_all_steps_{position}", model)
         options[name] = masks[position]
     return layer(*inputs, **{key: value for key, value in options.items() if value is not None})
 
@@ -173,29 +178,37 @@ def _grouped(states: Sequence[Any], groups: Sequence[int]) -> list[Any]:
     return [[next(left) for _ in range(count)] for count in groups]
 
 
-def _mask_options(node: Node, inputs: Sequence[Any], values: Mapping) -> dict[str, Any]:
+def _mask_options(node: Node, inputs: Sequence[Any], model: Unfinished) -> dict[str, Any]:
     """The mask of a call, said in full: without one, Keras would use what hangs on the input."""
     options = {}
     for position in node.op.masked:
         mask, tensor = node.masks[position], inputs[position]
         if mask is not None:
-            options["mask"] = values[mask]
+            options["mask"] = model.values[mask]
         elif _carries_mask(tensor):
-            options["mask"] = _every_step(tensor, f"{node.name}_all_steps")
+            options["mask"] = _every_step(tensor, f"{node.name}_all_steps", model)
     return options
 
 
-def _every_step(x: Any, name: str) -> Any:
+def _every_step(x: Any, name: str, model: Unfinished) -> Any:
     """The mask of every step of ``x``, ``(N, T, ...)``."""
     written = WRITERS.lookup(OnesLike, name)(OnesLike())
     assert isinstance(written, WrittenOperation)
-    return operated(written.apply, [x], name)[0]
+    return operated(written.apply, [x], _free(name, model.names), model.names)[0]
 
 
-def operated(apply: Callable[..., Any], inputs: Sequence[Any], name: str) -> list[Any]:
+def operated(
+    apply: Callable[..., Any], inputs: Sequence[Any], name: str, taken: Collection[str] = ()
+) -> list[Any]:
     """What functions of ``keras.ops`` make of symbolic tensors, every operation named after ``name``.
 
     Keras numbers operations by itself, and refuses the model when a layer happens to have such a name.
+
+    Args:
+        apply: the functions.
+        inputs: Keras tensors and numbers.
+        name: of the last operation; those before it have numbers behind it.
+        taken: names that none of those may have.
     """
     import keras
 
@@ -203,8 +216,15 @@ def operated(apply: Callable[..., Any], inputs: Sequence[Any], name: str) -> lis
     known = {id(tensor) for tensor in keras.tree.flatten(list(inputs))}
     operations = _operations(outputs, known)
     for position, operation in enumerate(operations):
-        operation.name = name if operation is operations[-1] else f"{name}_{position}"
+        last = operation is operations[-1]
+        operation.name = name if last else _free(f"{name}_{position}", taken)
     return outputs
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _operations(outputs: Sequence[Any], known: set[int]) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from biport.dims import Dim, product, quotient
 from biport.graph import Graph, Node
-from biport.ops import FLOATS, Reshape, ReshapeTo, Tensor
+from biport.ops import FLOATS, Reshape, ReshapeTo, Squeeze, Tensor
 from keras_side.ops.shaping import reshaped
 from keras_side.registry import WRITERS, Written
 
@@ -22,6 +22,8 @@ def in_words_of_keras(node: Node, graph: Graph) -> tuple[Node, Written]:
         >>> in_words_of_keras(heads, graph)[0].op
         Reshape(target_shape=(-1, 2, 3))
     """
+    if isinstance(node.op, Squeeze):
+        node = _squeezed(node, graph.tensors[node.inputs[0]])
     if isinstance(node.op, ReshapeTo):
         x = graph.tensors[node.inputs[0]]
         shape = node.op.with_rest(x)
@@ -30,6 +32,14 @@ def in_words_of_keras(node: Node, graph: Graph) -> tuple[Node, Written]:
             return node, reshaped(shape)
         node = dataclasses.replace(node, op=layer)
     return node, WRITERS.lookup(type(node.op), f"node {node.name!r}")(node.op)
+
+
+def _squeezed(node: Node, x: Tensor) -> Node:
+    """The node; a reshape where a size is promised to be 1, which Keras wants to know when it is written."""
+    assert isinstance(node.op, Squeeze)
+    if all(x.shape[axis] == 1 for axis in node.op.axes):
+        return node
+    return dataclasses.replace(node, op=ReshapeTo(shape=node.op.shape_of(x)))
 
 
 def _layer(shape: Sequence[Dim], x: Tensor) -> Reshape | None:

@@ -80,6 +80,10 @@ def attended(**settings: Any) -> Callable[[], object]:
     return lambda: keras_side.read(keras.Model(x, y))
 
 
+def looking(**settings: Any) -> Callable[[], object]:
+    return sequential(layers.IntegerLookup(vocabulary=[5, 3], **settings), features=False)
+
+
 def calling(name: str) -> Callable:
     return lambda self, x: getattr(self, name)(x)
 
@@ -126,6 +130,8 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
         lambda self, x: self.n(x.transpose(1, 2)).transpose(1, 2),
         n=nn.BatchNorm1d(3, track_running_stats=False),
     ),
+    ("preprocessing", "tf_idf"): lambda: looking(output_mode="tf_idf", idf_weights=[0.5, 0.3]),
+    ("preprocessing", "num_oov_indices=0"): lambda: looking(num_oov_indices=0),
     ("activation", "functions of one's own"): lambda: sequential(layers.Activation(one_more)),
     ("merge", "constants (x * 0.5)"): lambda: module(lambda self, x: x * 0.5),
     ("shape", "slices (x[:, -1])"): lambda: module(lambda self, x: x[:, -1]),

@@ -133,9 +133,9 @@ FAULTS = {
         ),
         "takes no mask",
     ),
-    "concatenated batch": (
-        lambda: _graph(Node("y", ops.Concatenate(axis=0), ("ids", "ids"))),
-        "axis 0 is the batch",
+    "concatenated along no axis": (
+        lambda: _graph(Node("y", ops.Concatenate(axis=2), ("ids", "ids"))),
+        "there is no axis 2",
     ),
 }
 

@@ -480,6 +480,24 @@ def test_an_attention_mask_is_read(tmp_path: Path) -> None:
         assert_read(tmp_path / f"model{suffix}", arrays, outputs_of(model, arrays))
 
 
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_tokens_and_categories_are_read(suffix: str, tmp_path: Path) -> None:
+    x = tf_keras.Input((3,), dtype="int64", name="x")
+    one = tf_keras.Input((1,), dtype="int64", name="one")
+    lookups = [layers.IntegerLookup(vocabulary=[5, 9, 3], num_oov_indices=n, mask_token=0) for n in (1, 2)]
+    if suffix == ".keras":
+        # HDF5 takes none that are adapted.
+        lookups.append(layers.IntegerLookup())
+        lookups[-1].adapt(np.array([5, 5, 3, 9, 9, 9]))
+    lookups.append(layers.IntegerLookup(vocabulary=[5, 9], output_mode="count"))
+    modes = [layers.CategoryEncoding(4, mode)(x) for mode in ("multi_hot", "count")]
+    outputs = [*(lookup(x) for lookup in lookups), *modes, layers.CategoryEncoding(4, "one_hot")(one)]
+    model = tf_keras.Model([x, one], outputs)
+    model.save(tmp_path / f"model{suffix}")
+    arrays = [np.array([[3, 1, 0], [2, 0, 3]]), np.array([[2], [3]])]
+    assert_read(tmp_path / f"model{suffix}", arrays, outputs_of(model, arrays))
+
+
 def test_what_cannot_be_read_is_told_all_at_once(tmp_path: Path) -> None:
     f = tf_keras.Input((T, 3), batch_size=6)
     x = layers.Lambda(lambda x: x * 2, name="double")(f)

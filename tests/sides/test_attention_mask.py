@@ -79,6 +79,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return raised / raised.sum(axis=-1, keepdims=True)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("settings", [{}, {"return_scores": True}, {"dropout": 0.3}], ids=str)
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("shape", [EVERY, QUERY, VALUE, HEADS], ids=str)

@@ -233,3 +233,29 @@ def test_between_layers_steps_stay_where_they_are(tmp_path: Path) -> None:
     # Steps move into the first layer and, past what has a time axis of its own, into the last; not out of it.
     moved = [node.name for node in onnx_ir.load(tmp_path / "model.onnx").graph if node.op_type == "Gather"]
     assert moved == ["one/steps/Gather", "two/Gather", "one/steps/Gather_2", "three/Gather"]
+
+
+def normalised(behind: str) -> Graph:
+    """An LSTM behind a quotient by a deviation, which may be 0 if nothing is added to it."""
+    inputs = (Value("x", ("N", "T", 3), "float32"),)
+    nodes = [
+        Node("deviation", ops.Reduction(function="std", axes=(2,), keepdims=True), ("x",)),
+        Node("tiny", ops.Constant(value=np.asarray(1e-3, "float32")), ()),
+        Node("enough", function("add"), ("deviation", "tiny")),
+        Node("quotient", function("divide"), ("x", behind)),
+        Node("lstm", lstm(np.random.default_rng(0), 3, 2), ("quotient",)),
+    ]
+    return Graph(inputs, tuple(nodes), ("lstm",))
+
+
+@pytest.mark.parametrize("divisor, looped", [("deviation", True), ("enough", False)])
+def test_what_may_be_nan_goes_through_a_layer(divisor: str, looped: bool, tmp_path: Path) -> None:
+    """The fused node would make numbers of it; where it cannot be NaN, the node stays."""
+    graph = normalised(divisor)
+    x = np.asarray([[[1, 2, 3], [2, 2, 2]], [[1, 0, -1], [3, 2, 1]], [[0, 0, 0], [1, 2, 3]]], "float32")
+    right = run(graph, [x])
+    assert np.isnan(right[0]).any() == looped
+    written = export.write(graph, tmp_path / "model.onnx")
+    compared(export.Session(tmp_path / "model.onnx").run([x]), graph, right, 1e-5)
+    assert ("Scan" in written.nodes) == looped
+    compared(torch_side.run(torch_side.write(graph), [x]), graph, right, 1e-5)

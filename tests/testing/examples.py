@@ -95,6 +95,10 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
     yield ops.Embedding(num_embeddings=3, embedding_dim=H, weight=normal(rng, 3, H)), ((N, T),), "ids"
     yield ops.Embedding(num_embeddings=3, embedding_dim=H, weight=normal(rng, 3, H)), ((N,),), "ids"
     yield ops.ToIds(), ((N, T),), "whole"
+    for mode in ("one_hot", "multi_hot", "count"):
+        yield ops.CategoryEncoding(num_tokens=3, output_mode=mode), ((N, T),), "ids"
+    yield ops.CategoryEncoding(num_tokens=3, output_mode="one_hot"), ((N, T, I),), "ids"
+    yield ops.IntegerLookup(vocabulary=(2, 7), num_oov_indices=2, mask_token=0), ((N, T),), "ids"
     yield ops.NotEqual(), ((N, T),), "ids"
     yield ops.Identity(), ((N, T),), "ids"
     yield ops.FeaturesNotEqual(value=2.0), ONE, "sparse"
@@ -116,6 +120,8 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
     yield ops.Dot(axes=(1, 1), normalize=True), ((N, T, I), (N, T, I)), "floats"
     yield from _reductions()
     yield from _lookups()
+    yield from _elementwise()
+    yield from _products()
     for op in _of_any_rank(rng, 2, I):
         yield ops.TimeDistributed(layer=op), ONE, "floats"
     for op in (*_of_any_rank(rng, 3, A, I), lstm(rng, I, H), ops.GlobalMaxPooling1D(), ops.Flatten()):
@@ -127,6 +133,42 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
     yield from ((op, ((I,),), "floats") for op in (ops.ExpandDims(axes=(0,)), ops.Repeat(repeats=2, axis=0)))
     yield from ((op, (shape,), "floats") for op, shape in SQUEEZED)
     yield from ((op, (), "floats") for op in _sources(rng))
+
+
+def _elementwise() -> Iterator[Setting]:
+    """Of one input, and of several that broadcast, each of another rank or size."""
+    for shapes in SHAPES.values():
+        yield ops.Elementwise(function="exp"), shapes, "floats"
+        yield ops.Clip(min=-0.5, max=1), shapes, "floats"
+        yield ops.Cast(output_dtype="int32"), shapes, "floats"
+        yield ops.Elementwise(function="multiply"), shapes * 2, "floats"
+        for axis in range(len(shapes[0])):
+            one = tuple(1 if axis == other else size for other, size in enumerate(shapes[0]))
+            yield ops.Elementwise(function="subtract"), (one, shapes[0]), "floats"
+    for shape in ((), (1,), (I,), (T, I), (T, 1), (1, I), (1, T, I)):
+        yield ops.Elementwise(function="add"), (*ONE, shape), "floats"
+    yield ops.Elementwise(function="less"), ((N, T), (T,)), "floats"
+    yield ops.Elementwise(function="equal"), ((I,), (I,)), "ids"
+    yield ops.Where(), ((N, T, I), (N, T, 1), (N, 1, I)), "mask floats floats"
+    yield ops.Where(), ((N, T), (), (N, T)), "mask ids ids"
+
+
+def _products() -> Iterator[Setting]:
+    """Of what may be a matrix, or a vector, for all rows and steps."""
+    for other in ((I, H), (I,), (N, I, H), (1, I, H)):
+        yield ops.MatMul(), ((N, T, I), other), "floats"
+    yield ops.MatMul(), ((N, I), (I, H)), "floats"
+    yield ops.MatMul(), ((N, T, A, I), (I, H)), "floats"
+    yield ops.MatMul(), ((A, T), (N, T, I)), "floats"
+    yield ops.MatMul(), ((T,), (N, T, I)), "floats"
+    of_steps = "nti,ih->nth", "nti,nti->nti", "nti,nti->nt", "nti,ni->nt", "nti,i->nti", "nti->nit"
+    for equation in (*of_steps, "nti,nsi->nts", "nts,nsi->nti", "nti->n", "nti,ih->nht"):
+        shapes = [tuple(EINSUM[axis] for axis in term) for term in ops.Einsum(equation=equation).terms]
+        yield ops.Einsum(equation=equation), shapes, "floats"
+
+
+EINSUM = {"n": N, "t": T, "s": T, "i": I, "h": H}
+"""The sizes of the axes of an equation."""
 
 
 def _sources(rng: np.random.Generator) -> Iterator[ops.Op]:

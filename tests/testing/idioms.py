@@ -70,7 +70,7 @@ def three_poolings() -> Any:
     x = ids()
     h = lstm(words(x))
     pooled = [ops.mean(h, axis=1), ops.max(h, axis=1), ops.std(h, axis=1), h[:, -1]]
-    return keras.Model(x, layers.Dense(3, activation="softmax")(ops.concatenate(pooled)))
+    return keras.Model(x, layers.Dense(3, activation="softmax")(ops.concatenate(pooled, axis=-1)))
 
 
 @idiom

@@ -223,6 +223,9 @@ def elementwise(drawing: Drawing, x: Any) -> Any:
         "GaussianNoise": lambda: layers.GaussianNoise(0.3),
         "Identity": lambda: layers.Identity(),
         "ActivityRegularization": lambda: layers.ActivityRegularization(0.1, 0.1),
+        "RMSNormalization": lambda: layers.RMSNormalization(epsilon=draw(choice(1e-3, 0.1))),
+        "Rescaling": lambda: layers.Rescaling(draw(choice(0.5, [0.3] * last)), draw(choice(0.0, -0.1))),
+        "Normalization": lambda: layers.Normalization(mean=0.1, variance=0.5, invert=draw(st.booleans())),
         "BatchNormalization": lambda: layers.BatchNormalization(
             scale=draw(st.booleans()), center=draw(st.booleans()), epsilon=draw(choice(1e-3, 1e-5))
         ),
@@ -232,6 +235,8 @@ def elementwise(drawing: Drawing, x: Any) -> Any:
         options["LayerNormalization"] = lambda: layers.LayerNormalization(
             scale=draw(st.booleans()), center=draw(st.booleans()), epsilon=draw(choice(1e-3, 1e-2))
         )
+        groups = draw(choice(*(size for size in range(1, last) if last % size == 0)))
+        options["GroupNormalization"] = lambda: layers.GroupNormalization(groups, epsilon=0.1)
         # Of one feature it is the sign, which rounding turns around.
         options["UnitNormalization"] = lambda: layers.UnitNormalization()
         # Under a mask a Softmax is supported over (N, T) only.

@@ -20,6 +20,7 @@ from torch_side.layers.pooling import (
     GlobalMaxPooling1D,
     MaxPooling1D,
 )
+from torch_side.layers.preprocessing import CategoryEncoding, IntegerLookup
 from torch_side.layers.recurrent import GRU, LSTM, RNN, StackedRNN
 from torch_side.layers.regularization import (
     ActivityRegularization,
@@ -41,6 +42,7 @@ __all__ = [
     "BatchNormalization",
     "Bidirectional",
     "BidirectionalPair",
+    "CategoryEncoding",
     "Concatenate",
     "Conv1d",
     "Cropping1D",
@@ -51,6 +53,7 @@ __all__ = [
     "GlobalAveragePooling1D",
     "GlobalMaxPooling1D",
     "GroupNormalization",
+    "IntegerLookup",
     "LayerNormalization",
     "LearnedAverage",
     "Masking",

@@ -159,8 +159,8 @@ def _index(writer: GraphWriter, item: int | Cut | None) -> Any:
     if not isinstance(item, tuple):
         return item
     start, stop, step = turned(item) if item[2] < 0 else item
-    bounds = (None if bound is None else writer.size(bound) for bound in (start, stop))
-    return slice(*bounds, step if step != 1 else None)
+    front, end = (None if bound is None else writer.size(bound) for bound in (start, stop))
+    return slice(None if front == 0 else front, end, None if step == 1 else step)
 
 
 def _itself(writer: GraphWriter, x: fx.Node) -> fx.Node:

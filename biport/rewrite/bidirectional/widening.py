@@ -15,6 +15,7 @@ from biport.dims import Dim, known
 from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.ops import Locality, Op, Tensor
+from biport.ops.checks import on_axis
 
 WIDER = "wider by a backward direction"
 SUPPORTED = [
@@ -25,7 +26,8 @@ SUPPORTED = [
     "BatchNormalization",
     "Concatenate of features",
     "Flatten",
-    "pooling, dropout and activations feature by feature",
+    "pooling, dropout, activations and operations feature by feature",
+    "MatMul from the right",
 ]
 
 
@@ -99,8 +101,9 @@ def take(node: Node, op: Op, inputs: Sequence[Tensor], widenings: Widenings) -> 
         alike = [w for w, x in zip(widenings, inputs, strict=True) if w is not None or _width(x) != 1]
         return op, _equal(node, alike)
     first, shapes = widenings[0], [tensor.shape for tensor in inputs]
-    # Of these every axis but the last one has been dealt with.
-    if isinstance(op, ops.Concatenate):
+    if isinstance(op, ops.MatMul) and first is None and len(shapes[1]) > 1:
+        return op, widenings[1]
+    if isinstance(op, ops.Concatenate) and on_axis(op, op.axis, inputs[0]) == len(shapes[0]) - 1:
         return op, _side_by_side(widenings, [known(shape[-1]) for shape in shapes])
     if Locality.FEATURE in locality and type(op) in _BY_FEATURE and first is not None:
         return _BY_FEATURE[type(op)](op, first), first

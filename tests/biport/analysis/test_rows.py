@@ -7,11 +7,13 @@ import pytest
 
 from biport import ops
 from biport.analysis.rows import where_rows_meet
+from biport.dims import letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.rewrite.encoder_decoder import split
 from testing.graphs import embedding, lstm
 
+N, T = letter("N"), letter("T")
 X = Value("x", ("N", "T", 4), "float32")
 IDS = Value("ids", ("N", "T"), "int32")
 TABLE = ops.Parameter(value=np.ones((9, 4), "float32"))
@@ -21,9 +23,9 @@ APART: dict[str, tuple[Node, ...]] = {
     "sorted steps": (Node("y", ops.Sort(axis=-2), ("x",)),),
     "a table": (Node("table", TABLE, ()), Node("y", ops.Take(axis=0), ("table", "ids"))),
     "products": (Node("y", ops.Einsum(equation="nti,nsi->nts"), ("x", "x")),),
-    "zeros": (Node("y", ops.Full(shape=("N", 4), value=0.0), ()),),
+    "zeros": (Node("y", ops.Full(shape=(N, 4), value=0.0), ()),),
     "flipped": (Node("y", ops.Flip(axes=(1, 2)), ("x",)),),
-    "reshaped": (Node("y", ops.ReshapeTo(shape=("N", "T*4")), ("x",)),),
+    "reshaped": (Node("y", ops.ReshapeTo(shape=(N, T * 4)), ("x",)),),
     "inside": (Node("y", ops.TimeDistributed(layer=ops.Softmax()), ("x",)),),
 }
 MEETING: dict[str, tuple[Node, ...]] = {
@@ -48,9 +50,9 @@ MEETING: dict[str, tuple[Node, ...]] = {
     "rolled": (Node("y", ops.Roll(shift=1, axis=0), ("x",)),),
     "products": (Node("y", ops.Einsum(equation="nti,mti->nt"), ("x", "x")),),
     "moved": (Node("y", ops.PermuteDims(axes=(1, 0, 2)), ("x",)),),
-    "joined": (Node("y", ops.ReshapeTo(shape=("N*T", 4)), ("x",)),),
-    "counted": (Node("y", ops.SizeOf(size="N"), ()),),
-    "numbered": (Node("y", ops.Arange(stop="N"), ()),),
+    "joined": (Node("y", ops.ReshapeTo(shape=(N * T, 4)), ("x",)),),
+    "counted": (Node("y", ops.SizeOf(size=N), ()),),
+    "numbered": (Node("y", ops.Arange(stop=N), ()),),
     "inside": (Node("y", ops.TimeDistributed(layer=ops.Softmax(axis=0)), ("x",)),),
 }
 

@@ -7,15 +7,16 @@ import pytest
 
 from biport import ops
 from biport.ops import Locality
+from biport.ops.elementwise import Broadcasting
 from biport.reference import REFERENCES
 from testing.examples import EXAMPLES, Example, N
 
 Arrays = Sequence[np.ndarray]
 SIDES = ((1, Locality.STEP, Locality.EVERY_STEP), (-1, Locality.FEATURE, Locality.EVERY_FEATURE))
 
-CAUTIOUS = {ops.OnesLike, ops.BroadcastTo, ops.ReshapeTo}
-"""Ops that say less than is true: of masks over ``(N, T)``, where steps and features are one axis; and those
-that name the number of steps, so that they cannot be applied to one alone."""
+CAUTIOUS = {ops.CategoryEncoding, ops.OnesLike, ops.BroadcastTo, ops.ReshapeTo}
+"""Ops that say less than is true: of masks over ``(N, T)``, where steps and features are one axis; where one
+step alone is not defined; and those that name the number of steps, so that they cannot be applied to one."""
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
@@ -29,7 +30,8 @@ def test_locality(example: Example) -> None:
 def test_where_rows_meet(example: Example) -> None:
     """As told by the op where there are as many rows as before; how many there are its shapes tell."""
     rows = [
-        ops.Tensor(("N", *x.shape[1:]) if x.shape[0] == N else x.shape, x.dtype.name) for x in example.inputs
+        ops.Tensor(("N", *x.shape[1:]) if x.shape[:1] == (N,) else x.shape, x.dtype.name)
+        for x in example.inputs
     ]
     if all(tensor.shape[:1] == ("N",) and "N" not in tensor.shape[1:] for tensor in example.op.infer(rows)):
         assert example.op.mixes_rows(rows) == _rows_meet(example)
@@ -82,10 +84,22 @@ def _rows_meet(example: Example) -> bool:
 
 
 def _size(example: Example, axis: int) -> int | None:
-    """The size of an axis that all inputs have, those of one step or one feature aside."""
-    shapes = [x.shape for x in example.inputs if x.ndim > 1]
-    sizes = {shape[axis] for shape in shapes} - {1}
-    return sizes.pop() if len(sizes) == 1 and len(shapes) == len(example.inputs) else None
+    """The size of an axis that all inputs have which have the axis, and not one step or feature for all."""
+    rank = max((x.ndim for x in example.inputs), default=0)
+    beside = [x.shape[0] for x in example.inputs if x.ndim == rank - 1]
+    if axis == 1 and isinstance(example.op, Broadcasting) and beside != [1] * len(beside):
+        # Aligned at the end, it has steps where no layer has them.
+        return None
+    sizes = {x.shape[axis] for x in example.inputs if _has(example, x, axis)}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _has(example: Example, x: np.ndarray, axis: int) -> bool:
+    """Whether an input has several rows, steps or features, and not one for all; features are aligned."""
+    rank = max(other.ndim for other in example.inputs)
+    if axis == 0:
+        return x.shape[:1] == (N,)
+    return (x.ndim == rank > 1 or (axis == -1 and x.ndim > 0)) and x.shape[axis] > 1
 
 
 def _leaks(example: Example, axis: int, size: int) -> bool:
@@ -134,12 +148,9 @@ def _run(
 ) -> tuple[np.ndarray, ...]:
     """The outputs with every input and mask changed that has several steps or features, or the rows."""
 
-    def several(x: np.ndarray) -> bool:
-        return x.shape[0] == N if axis == 0 else x.ndim > 1 and x.shape[axis] > 1
-
-    inputs = [change(x) if several(x) else x for x in example.inputs]
+    inputs = [change(x) if _has(example, x, axis) else x for x in example.inputs]
     masks = [
-        mask if mask is None or (axis == -1 and x.ndim > 2) or not several(mask) else change(mask)
+        mask if mask is None or (axis == -1 and x.ndim > 2) or mask.shape[axis] == 1 else change(mask)
         for x, mask in zip(example.inputs, example.masks, strict=True)
     ]
     return REFERENCES.lookup(type(example.op), "")(example.op, inputs, masks)

@@ -10,7 +10,7 @@ from biport.reference import REFERENCES
 
 FAMILIES = {
     *("activation", "attention", "convolution", "dense", "embedding", "mask", "merge", "normalization"),
-    *("pooling", "recurrent", "regularization", "shape", "time_distributed"),
+    *("pooling", "preprocessing", "recurrent", "regularization", "shape", "time_distributed"),
     *("elementwise", "indexing", "product", "reduction", "shaping", "source"),
 }
 

@@ -157,6 +157,25 @@ def test_running_sum() -> None:
     assert op.sum_length([ops.Tensor(("N", "T", 4), "float32")]) == 1
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 3), (5, 3), (5,)])
+def test_matrix_product(shape: tuple[int, ...]) -> None:
+    a, b = numbers(2, 4, 5), numbers(*shape)
+    index = (1, 2, 0)[: 2 if b.ndim == 1 else 3]
+    assert length(ops.MatMul(), [a, b]) == count(lambda a: compute(ops.MatMul(), [a, b]), a, index) == 5
+    varying = [ops.Tensor(("N", "S", "T"), "float32"), ops.Tensor(("N", "T", 4), "float32")]
+    assert ops.MatMul().sum_length(varying) == 1
+    assert length(ops.MatMul(), [a[..., :0], b[..., :0, :] if b.ndim > 1 else b[:0]]) == 1
+
+
+def test_einsum() -> None:
+    op, a, b = ops.Einsum(equation="nthk,nsqk,hk->nsq"), numbers(2, 3, 4, 5), numbers(2, 6, 7, 5)
+    w = numbers(4, 5)
+    reached = count(lambda a: compute(op, [a, b, w]), a, (1, 2, 3))
+    assert length(op, [a, b, w]) == reached == 3 * 4 * 5
+    varying = [ops.Tensor(("N", "T", 4, 5), "float32"), ops.Tensor(("N", "S", 7, 5), "float32")]
+    assert op.sum_length([*varying, ops.Tensor((4, 5), "float32")]) == 4 * 5
+
+
 def test_of_all_others_it_is_one() -> None:
     adding = (
         ops.Dense,
@@ -168,6 +187,8 @@ def test_of_all_others_it_is_one() -> None:
         ops.Dot,
         ops.Reduction,
         ops.CumulativeSum,
+        ops.MatMul,
+        ops.Einsum,
     )
     adding = (*adding, ops.Attention, ops.AdditiveAttention, ops.MultiHeadAttention)
     others = [example for example in EXAMPLES if not isinstance(example.op, adding)]

@@ -32,7 +32,11 @@ def taken(example: Example) -> tuple[ops.Op, Widening | None] | None:
         return None
 
 
-WIDE = [example for example in EXAMPLES if all(x.ndim > 1 and x.dtype == float for x in example.inputs)]
+WIDE = [
+    example
+    for example in EXAMPLES
+    if example.inputs and all(x.ndim > 1 and x.dtype == float for x in example.inputs)
+]
 
 
 @pytest.mark.parametrize("example", WIDE, ids=lambda example: example.label)
@@ -58,8 +62,13 @@ def test_taking_ops() -> None:
     """Those of the test above, so that none is lost."""
     taking = {type(example.op).__name__ for example in WIDE if taken(example)}
     refusing = {"AdditiveAttention", "Attention", "Dot", "Embedding", "FeaturesNotEqual", "LogicalAnd"}
+    refusing |= {"CategoryEncoding", "IntegerLookup"}
     refusing |= {"LogicalOr", "NotEqual", "OnesLike", "Permute", "RMSNormalization", "Reshape"}
-    assert taking == {kind.__name__ for kind in ops.op_classes()} - refusing
+    refusing |= {"BroadcastTo", "MatMul", "ReshapeTo", "Tile"}
+    every = {type(example.op).__name__ for example in WIDE} | {"Embedding", "LogicalAnd"}
+    layers = {op.__name__ for op in ops.op_classes() if not issubclass(op, ops.TensorOperation)}
+    assert layers - every <= refusing
+    assert taking == every - refusing
 
 
 @pytest.mark.parametrize("steps", [4, "T"])
@@ -88,3 +97,14 @@ def test_log_softmax() -> None:
             continue
         with pytest.raises(UnsupportedError, match=r"layer 'y'.*wider by a backward direction"):
             bidirect(graph)
+
+
+def test_a_product_is_as_wide_as_its_right_factor() -> None:
+    """Weights of steps by the steps' features, as attention by operations has it."""
+    node = Node("context", ops.MatMul(), ("weights", "steps"))
+    inputs = [ops.Tensor(("N", 1, "T"), "float32"), ops.Tensor(("N", "T", 3), "float32")]
+    _, output = take(node, node.op, inputs, [None, doubled(3, 0.5)])
+    assert output is not None
+    assert output.equals(doubled(3, 0.5))
+    with pytest.raises(UnsupportedError, match="context"):
+        take(node, node.op, inputs, [doubled(3, 0.5), None])

@@ -1,0 +1,57 @@
+"""Ids to vectors by comparing them with all there are; tokens to ids by a table."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from biport.ops import CategoryEncoding, IntegerLookup
+from export.onnx.elementwise import elementwise
+from export.onnx.label_encoder import label_encoder
+from export.onnx.lazy_value import LazyValue
+from export.onnx.site import Site
+from export.registry import writes
+
+
+@writes(CategoryEncoding)
+def write_category_encoding(op: CategoryEncoding, site: Site) -> tuple[LazyValue, ...]:
+    """``Equal``, not ``OneHot``, to which -1 is the last of all."""
+    (ids,) = site.inputs
+    scope = site.scope
+    zero = np.zeros((), "float32")
+
+    def write() -> ir.Value:
+        every = scope.constant(np.arange(op.num_tokens, dtype=ids.tensor.dtype), "categories")
+        equal = scope("Equal", scope("Unsqueeze", ids.value(), [-1]), every)
+        ones = scope("Cast", equal, to=ir.DataType.FLOAT)
+        if op.output_mode == "one_hot":
+            return ones
+        counts = scope("ReduceSum", ones, [1], keepdims=0)
+        if op.output_mode == "count":
+            return counts
+        return scope("Cast", scope("Greater", counts, zero), to=ir.DataType.FLOAT)
+
+    return (site.lazy(write),)
+
+
+@writes(IntegerLookup)
+def write_integer_lookup(op: IntegerLookup, site: Site) -> tuple[LazyValue, ...]:
+    """One ``LabelEncoder``; of the tokens that it does not know the remainder, where that matters."""
+    scope, known = site.scope, op.numbers()
+    shared = op.num_oov_indices > 1
+
+    def look_up(tokens: ir.Value) -> ir.Value:
+        wide = scope("Cast", tokens, to=ir.DataType.INT64)
+        numbers = label_encoder(
+            scope,
+            wide,
+            keys_int64s=list(known),
+            values_int64s=list(known.values()),
+            default_int64=-1 if shared else op.first_unknown,
+        )
+        if not shared:
+            return numbers
+        unknown = scope("Add", scope("Mod", wide, op.num_oov_indices), op.first_unknown)
+        return scope("Where", scope("Less", numbers, 0), unknown, numbers)
+
+    return elementwise(site, look_up)

@@ -1,0 +1,47 @@
+"""`ops.CategoryEncoding` and `ops.IntegerLookup` <-> layers of the same names in `torch_side.layers`."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import fx
+
+from biport import ops
+from torch_side import layers
+from torch_side.reading.fx_reader import Bound, FxReader, build
+from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.shared.layer_ops import register_layer
+from torch_side.writing.graph_writer import GraphWriter
+
+register_layer(
+    ops.IntegerLookup,
+    layers.IntegerLookup,
+    {"vocabulary": "vocabulary", "num_oov_indices": "num_oov_indices", "mask_token": "mask_token"},
+)
+
+
+@states(ops.CategoryEncoding)
+def state_category_encoding(op: ops.CategoryEncoding) -> StateDict:
+    """The ``state_dict``: the one of which the vectors are made."""
+    return {"one": np.ones((), op.float_dtype)}
+
+
+def _category_encoding(op: ops.CategoryEncoding) -> layers.CategoryEncoding:
+    return layers.CategoryEncoding(op.num_tokens, op.output_mode, op.float_dtype)
+
+
+@writes(ops.CategoryEncoding)
+def write_category_encoding(
+    op: ops.CategoryEncoding, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``self.category_encoding(ids)``."""
+    return (writer.module(_category_encoding, inputs[0]),)
+
+
+@reads(layers.CategoryEncoding)
+def read_category_encoding(reader: FxReader, node: fx.Node) -> Bound:
+    """The layer."""
+    layer = reader.module(node)
+    settings = {name: getattr(layer, name) for name in ("num_tokens", "output_mode", "float_dtype")}
+    op = build(reader.owner(node), ops.CategoryEncoding, **settings)
+    (ids,) = reader.arguments(node, "ids")
+    return reader.emit(node, op, [reader.value(node, ids)])[0]
