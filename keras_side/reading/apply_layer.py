@@ -357,7 +357,7 @@ class LayerApplier:
             UnsupportedError: it is causal too, which Keras cannot bring together.
         """
         mask = masks[1]
-        if not isinstance(mask, Given) or self.builder.rank(mask.value) != 3:
+        if not isinstance(mask, Given) or len(self.builder.mask_shape(mask)) != 3:
             return masks, None
         if call.settings["causal"]:
             supported = "masks (N, T) where it is causal"

@@ -159,6 +159,19 @@ def _inside(layer: Layer) -> Layer:
     )
 
 
+def model_inside(layer: Layer) -> Layer | None:
+    """The model that a layer is, or that a TimeDistributed has inside; ``None`` for any other layer."""
+    if layer.class_name in MODELS:
+        return layer
+    if layer.class_name != TIME_DISTRIBUTED or layer.problem is not None:
+        return None
+    try:
+        inner = _inside(layer)
+    except UnsupportedError:
+        return None
+    return inner if inner.class_name in MODELS else None
+
+
 def _beside(inner: Layer, name: str) -> str:
     """A name that no layer of the model inside will have."""
     others = {layer_name(entry) for entry in layer_entries({"config": inner.config})}

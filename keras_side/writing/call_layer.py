@@ -13,7 +13,7 @@ from biport.dims import letter, plain
 from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.inputs import check_letters
-from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent
+from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent, Softmax
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from keras_side.records import WrittenOperation
@@ -69,6 +69,10 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
         function = getattr(keras.ops, written.class_name.lower())
         return operated(lambda *parts: reduce(function, parts), inputs, node.name, model.names)
+    if isinstance(node.op, Softmax) and not any(node.masks) and _carries_mask(inputs[0]):
+        # The layer takes a mask of (N, T) over scores of that shape alone.
+        softmax = functools.partial(keras.ops.softmax, axis=node.op.axis)
+        return operated(softmax, inputs, node.name, model.names)
     if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):
         # The layer makes floats of them.
         join = keras.ops.concatenate
