@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from biport import ops
-from biport.dims import Dim
+from biport.dims import Dim, product
 from biport.errors import (
     MAX_REASONS,
     FileError,
@@ -268,9 +268,9 @@ class GraphBuilder:
             return self._mask_values[mask]
         match mask:
             case Unequal(value, number, name):
-                op, inputs = ops.NotEqual(value=number), (value,)
+                return self._compared(mask, ops.NotEqual(value=number), value, name)
             case FeaturesUnequal(value, number, name):
-                op, inputs = ops.FeaturesNotEqual(value=number), (value,)
+                return self._compared(mask, ops.FeaturesNotEqual(value=number), value, name)
             case AllOf(masks, name):
                 op, inputs = ops.LogicalAnd(), tuple(self.mask_value(part) for part in masks)
             case AnyOf(masks, name):
@@ -291,10 +291,24 @@ class GraphBuilder:
                 op, inputs = ops.Reduction(function="any", axes=axes), (self.mask_value(inner),)
             case Full(value):
                 op, inputs, name = ops.OnesLike(), (value,), f"{value}_all_steps"
+        self._mask_values[mask] = self._operation(name, op, inputs)
+        return self._mask_values[mask]
+
+    def _compared(self, mask: Unequal | FeaturesUnequal, op: ops.Op, value: str, name: str) -> str:
+        """A mask that is a comparison, ``(N, T)``, or of all steps that ``(N, T, S)`` has."""
+        *lead, S = shape = self.mask_shape(mask)
+        if len(lead) > 1:
+            features = self.tensor(value).shape[len(shape) :]
+            rows = ops.ReshapeTo(shape=(product(lead), S, *features))
+            value = self._operation(f"{name}.rows", rows, (value,))
+            value = self._operation(f"{name}.of_rows", op, (value,))
+            op = ops.ReshapeTo(shape=shape)
+        self._mask_values[mask] = self._operation(name, op, (value,))
+        return self._mask_values[mask]
+
+    def _operation(self, name: str, op: ops.Op, inputs: tuple[str, ...]) -> str:
         name = self.free_name(name)
-        self.add(Node(name, op, inputs))
-        self.operations.add(name)
-        self._mask_values[mask] = name
+        self.add_operation(Node(name, op, inputs))
         return name
 
     def mask_shape(self, mask: Mask) -> tuple[Dim, ...]:
