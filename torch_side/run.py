@@ -150,13 +150,12 @@ def _precision(module: nn.Module, tensors: Sequence[torch.Tensor]) -> AbstractCo
 def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:
     """The module's inputs in its present dtype, which ``module.double()`` may have changed since writing.
 
-    A module without parameters and buffers has no dtype: there the arrays keep theirs.
+    A module without parameters and buffers has no dtype: there an array in float64 keeps it.
     """
     first = first_float(module)
     own = None if first is None else str(first.dtype).removeprefix("torch.")
     values = []
     for value, array in zip(module.input_values, arrays, strict=False):
-        given = array.dtype.name if array.dtype.name in FLOATS else value.dtype
-        changes = value.dtype in FLOATS
-        values.append(dataclasses.replace(value, dtype=own or given) if changes else value)
+        wide = "float64" if "float64" in (value.dtype, array.dtype.name) else value.dtype
+        values.append(dataclasses.replace(value, dtype=own or wide) if value.dtype in FLOATS else value)
     return [*values, *module.input_values[len(values) :]]

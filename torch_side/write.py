@@ -17,6 +17,7 @@ def write(graph: Graph) -> Ported:
     Each node with weights or training behaviour is a submodule under the node's name (dots are submodules;
     see `torch_side.names.attribute_path` for names torch cannot take). Inputs are positional, in the
     graph's order; one output is a tensor, several are a tuple. N and T are free. The dtype is the graph's.
+    Constants are buffers, or numbers where they are used; parameters of no layer are the module's own.
 
     Raises:
         UnsupportedModelError: torch has no equal of some ops or settings; all of them are named.

@@ -6,6 +6,7 @@ Tests compare `SUPPORT` with the registries of both sides and try each of its re
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -141,6 +142,37 @@ SUPPORT: Sequence[Support] = (
         ("around a model",),
     ),
 )
+
+
+KERAS_OPERATIONS: Sequence[str] = (
+    *("abs", "absolute", "add", "all", "amax", "amin", "any", "append", "arccos", "arccosh", "arcsin"),
+    *("arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "array", "array_split"),
+    *("average", "batch_normalization", "broadcast_to", "cast", "ceil", "celu", "clip", "concatenate"),
+    *("conj", "conjugate", "convert_to_tensor", "copy", "cos", "cosh", "count_nonzero", "cumsum"),
+    *("deg2rad", "diff", "divide", "divide_no_nan", "dot", "dsplit", "einsum", "elu", "equal", "erf"),
+    *("exp", "exp2", "expand_dims", "expm1", "fabs", "flip", "fliplr", "flipud", "floor", "floor_divide"),
+    *("fmod", "full_like", "gelu", "get_item", "glu", "greater", "greater_equal", "hard_shrink"),
+    *("hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "heaviside", "hsplit", "hstack", "inner"),
+    *("isclose", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "layer_normalization", "leaky_relu"),
+    *("less", "less_equal", "log", "log10", "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp"),
+    *("logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul", "max", "maximum"),
+    *("mean", "min", "minimum", "mod", "moments", "moveaxis", "multiply", "nan_to_num", "negative", "norm"),
+    *("normalize", "not_equal", "one_hot", "ones_like", "outer", "pad", "power", "prod", "ptp", "rad2deg"),
+    *("ravel", "real", "reciprocal", "relu", "relu6", "repeat", "reshape", "rms_normalization", "roll"),
+    *("round", "rsqrt", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "size", "slice", "soft_shrink"),
+    *("softmax", "softplus", "softsign", "sort", "sparse_plus", "sparse_sigmoid", "split", "sqrt"),
+    *("square", "squareplus", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes"),
+    *("swish", "take", "take_along_axis", "tan", "tanh", "tanh_shrink", "tensordot", "threshold", "tile"),
+    *("top_k", "transpose", "tril", "triu", "true_divide", "trunc", "unstack", "var", "vdot", "vsplit"),
+    *("vstack", "where", "zeros_like"),
+)
+"""Functions of ``keras.ops`` that are read between layers, like Python's operators and square brackets."""
+
+
+def operations_text() -> str:
+    """`KERAS_OPERATIONS` as a paragraph."""
+    names = textwrap.fill(", ".join(KERAS_OPERATIONS), 110)
+    return f"Read between layers: Python's operators, square brackets, and of keras.ops\n{names}"
 
 
 def support_table() -> str:

@@ -119,6 +119,8 @@ class Reduction(TensorOperation):
 class ArgReduction(TensorOperation):
     """The position of the largest or smallest number along an axis, the first of several; int64.
 
+    Zero has no sign here. Keras' own takes -0.0 for less than 0.0.
+
     Args:
         function: ``argmax`` or ``argmin``.
         axis: one that has elements.

@@ -419,6 +419,8 @@ class Slice(Moving):
 
     Example:
         >>> last = Slice(items=((None, None, 1), -1))
+        >>> last
+        Slice[:, -1]
         >>> last.infer([Tensor(("N", "T", 4), "float32")])[0]
         Tensor(shape=(N, 4), dtype='float32')
         >>> Slice(items=((None, None, 1), (1, -1, 1))).infer([Tensor(("N", "T", 4), "float32")])[0]
@@ -429,6 +431,9 @@ class Slice(Moving):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "items", tuple(_item(self, item) for item in self.items))
+
+    def __repr__(self) -> str:
+        return f"{self.kind}[{', '.join(map(_item_text, self.items))}]"
 
     def shape_of(self, x: Tensor) -> tuple[Dim, ...]:
         left = list(x.shape)
@@ -453,6 +458,14 @@ class Slice(Moving):
                 kept.append(axis if item == WHOLE else None)
             axis += item is not None
         return [*kept, *range(axis, len(x.shape))]
+
+
+def _item_text(item: Item) -> str:
+    """An item as it stands in square brackets."""
+    if not isinstance(item, tuple):
+        return "None" if item is None else str(item)
+    start, stop = ("" if bound is None else str(bound) for bound in item[:2])
+    return f"{start}:{stop}" + (f":{item[2]}" if item[2] != 1 else "")
 
 
 WHOLE: Cut = (None, None, 1)

@@ -57,7 +57,7 @@ class Parameter(TensorOperation):
 
     Args:
         value: floats of any shape.
-        trainable: whether training changes it; torch calls one that it does not a buffer.
+        trainable: whether training changes it; one that it does not has its gradient all the same.
     """
 
     value: np.ndarray = parameter()

@@ -15,7 +15,9 @@ MASKED_SCORE = -1e9
 @computes(Activation)
 def activation(op: Activation, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """Any shape."""
-    return (ACTIVATIONS[op.function](inputs[0]),)
+    # Of infinity some are NaN, of which numpy warns.
+    with np.errstate(invalid="ignore"):
+        return (ACTIVATIONS[op.function](inputs[0]),)
 
 
 @computes(ReLU)

@@ -36,10 +36,10 @@ class Rule:
 
 TWO = {"y": "x2"}
 OF_TWO = {
-    "__operators__.add": "Add",
+    "__operators__.add": "tf.add",
     "__operators__.eq": "Equal",
     "__operators__.ne": "NotEqual",
-    "add": "Add",
+    "add": "tf.add",
     "compat.v1.floor_div": "FloorDivide",
     "divide": "Divide",
     "equal": "Equal",
@@ -49,7 +49,7 @@ OF_TWO = {
     "less_equal": "LessEqual",
     "logical_and": "LogicalAnd",
     "logical_or": "LogicalOr",
-    "math.add": "Add",
+    "math.add": "tf.add",
     "math.atan2": "Arctan2",
     "math.divide": "Divide",
     "math.divide_no_nan": "DivideNoNan",
@@ -183,7 +183,7 @@ FUNCTIONS: Mapping[str, Rule] = {
     "matmul": MATMUL,
     "nn.gelu": Rule("Gelu", defaults={"approximate": False}),
     "nn.l2_normalize": Rule("tf.l2_normalize"),
-    "nn.leaky_relu": Rule("LeakyRelu", {"alpha": "negative_slope"}, {"negative_slope": 0.2}),
+    "nn.leaky_relu": Rule("LeakyRelu", {"alpha": "negative_slope"}),
     "nn.log_softmax": Rule("LogSoftmax", SOFTMAX),
     "nn.softmax": Rule("Softmax", SOFTMAX),
     "nn.top_k": Rule("TopK"),

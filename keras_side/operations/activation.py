@@ -88,18 +88,18 @@ def gelu(call: OperationCall) -> Term:
     return compute("multiply", x, share)
 
 
-SLOPES: Mapping[str, tuple[type[Op], str]] = {
-    "Elu": (ops.ELU, "alpha"),
-    "LeakyRelu": (ops.LeakyReLU, "negative_slope"),
+SLOPES: Mapping[str, tuple[type[Op], str, float]] = {
+    "Elu": (ops.ELU, "alpha", 1.0),
+    "LeakyRelu": (ops.LeakyReLU, "negative_slope", 0.2),
 }
-"""Of one tensor, with one number."""
+"""Of one tensor, with one number, and what that is where nothing is said."""
 
 
 @reads(*SLOPES)
 def slope(call: OperationCall) -> Term:
     """One of `SLOPES`."""
-    kind, name = SLOPES[call.class_name]
-    return activated(call, kind(**{name: call.real(name)}), call.term())
+    kind, name, default = SLOPES[call.class_name]
+    return activated(call, kind(**{name: call.real(name, default)}), call.term())
 
 
 @reads("ReLU")

@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from biport import ops
 from keras_side.operations.registry import OperationCall, reads
+from keras_side.operations.shaping import reshaped
 from keras_side.operations.terms import (
     Term,
     apply,
@@ -122,8 +125,6 @@ def angle(call: OperationCall) -> Term:
 
 
 OF_TWO: Mapping[str, str] = {
-    "Add": "add",
-    "FloorDivide": "floor_divide",
     "Maximum": "maximum",
     "Minimum": "minimum",
     "Multiply": "multiply",
@@ -137,6 +138,34 @@ OF_TWO: Mapping[str, str] = {
 def of_two(call: OperationCall) -> Term:
     """One of `OF_TWO`."""
     return compute(OF_TWO[call.class_name], *call.promoted("x1", "x2"))
+
+
+@reads("Add", takes=("x1", "x2"))
+def add(call: OperationCall) -> Term:
+    """A sum, in which Keras takes the second one for a bias where all of its sizes but one are 1.
+
+    It lies along the last axis then where that has its size, and else along the second, wherever it was.
+
+    Source:
+        keras/src/backend/tensorflow/numpy.py of 3.15, ``add``.
+    """
+    x1, x2 = call.promoted("x1", "x2")
+    wide = [size for size in x2.tensor.shape if size != 1]
+    if len(wide) != 1 or not isinstance(wide[0], int) or x1.rank < 2:
+        return compute("add", x1, x2)
+    along = [axis for axis in (x1.rank - 1, 1) if x1.tensor.shape[axis] == wide[0]]
+    if not along:
+        return compute("add", x1, x2)
+    shape = [wide[0] if axis == along[0] else 1 for axis in range(x1.rank)]
+    own = [1] * (x1.rank - x2.rank) + list(x2.tensor.shape)
+    return compute("add", x1, x2 if own == shape else reshaped(x2, shape))
+
+
+@reads("FloorDivide", takes=("x1", "x2"))
+def floor_divide(call: OperationCall) -> Term:
+    """Of floats the quotient without its fraction, where Python would not let it be rounded first."""
+    x1, x2 = call.promoted("x1", "x2")
+    return compute("floor", compute("divide", x1, x2)) if is_float(x1) else compute("floor_divide", x1, x2)
 
 
 @reads("Mod", takes=("x1", "x2"))
@@ -153,9 +182,11 @@ def fmod(call: OperationCall) -> Term:
     return compute("multiply", compute("sign", x1), size)
 
 
-def _strong(call: OperationCall, least: str) -> list[Term]:
-    """Arguments in a common dtype, in which Python's numbers count like tensors."""
-    terms = call.terms("x1", "x2")
+def _strong(call: OperationCall, least: str = "bool") -> list[Term]:
+    """Arguments in a common dtype, in which Python's numbers count like tensors of 32 bits."""
+    items = [call.item(name) for name in ("x1", "x2")]
+    items = [float(np.float32(item)) if isinstance(item, float) else item for item in items]
+    terms = [call.as_term(item, name) for item, name in zip(items, ("x1", "x2"), strict=True)]
     dtype = common_dtype(least, *(term.dtype for term in terms))
     return [cast(term, dtype) for term in terms]
 
@@ -177,13 +208,13 @@ def divide_no_nan(call: OperationCall) -> Term:
 @reads("Arctan2", takes=("x1", "x2"))
 def arctan2(call: OperationCall) -> Term:
     """In floats."""
-    return compute("atan2", *call.promoted("x1", "x2", least="float32"))
+    return compute("atan2", *_strong(call, least="float32"))
 
 
 @reads("Logaddexp", takes=("x1", "x2"))
 def logaddexp(call: OperationCall) -> Term:
     """``log(exp(a) + exp(b))``, shifted so that it does not overflow."""
-    x1, x2 = call.promoted("x1", "x2", least="float32")
+    x1, x2 = _strong(call, least="float32")
     difference = compute("subtract", x1, x2)
     small = compute("log1p", compute("exp", compute("negative", compute("abs", difference))))
     shifted = compute("add", compute("maximum", x1, x2), small)
@@ -213,7 +244,7 @@ COMPARISONS: Mapping[str, str] = {
 @reads(*COMPARISONS, takes=("x1", "x2"))
 def comparison(call: OperationCall) -> Term:
     """Of booleans in their order as numbers."""
-    x1, x2 = call.promoted("x1", "x2")
+    x1, x2 = _strong(call)
     function = COMPARISONS[call.class_name]
     if function in ("equal", "not_equal"):
         return compute(function, x1, x2)
@@ -224,7 +255,7 @@ def comparison(call: OperationCall) -> Term:
 def isclose(call: OperationCall) -> Term:
     """``|a - b| <= atol + rtol |b|``."""
     call.require(equal_nan=False)
-    x1, x2 = _strong(call, least="bool")
+    x1, x2 = _strong(call)
     if not is_float(x1):
         return compute("equal", x1, x2)
     relative, least = (call.item(name) for name in ("rtol", "atol"))

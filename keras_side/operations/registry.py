@@ -193,11 +193,13 @@ class OperationReader:
 OPERATIONS: Registry[str, OperationReader] = Registry("operation")
 
 NAMES: Mapping[str, Sequence[str]] = {
-    "Abs": ("abs",),
+    "Abs": (),
+    "Absolute": ("abs", "absolute"),
     "Argmax": ("argmax",),
     "Argmin": ("argmin",),
     "BatchNorm": ("batch_normalization",),
-    "Conj": ("conj",),
+    "Conj": (),
+    "Conjugate": ("conj", "conjugate"),
     "HardSilu": ("hard_silu", "hard_swish"),
     "LayerNorm": ("layer_normalization",),
     "Mish": (),

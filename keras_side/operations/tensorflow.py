@@ -19,6 +19,12 @@ from keras_side.operations.shaping import pad, parts_of, permuted, reshaped, tra
 from keras_side.operations.terms import Term, apply, cast, compute, is_float, is_integer, number
 
 
+@reads("tf.add", takes=("x1", "x2"))
+def add(call: OperationCall) -> Term:
+    """A sum that broadcasts."""
+    return compute("add", *call.promoted("x1", "x2"))
+
+
 @reads("tf.add_n", takes=("inputs",))
 def add_n(call: OperationCall) -> Term:
     """The sum of a list."""

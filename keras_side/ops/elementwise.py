@@ -11,6 +11,7 @@ from typing import Any
 from biport import ops
 from keras_side.records import WrittenOperation
 from keras_side.registry import writes
+from keras_side.shared.addition import added
 
 NAMES: Mapping[str, str] = {
     "asin": "arcsin",
@@ -91,25 +92,7 @@ def _floor_divide(x: Any, y: Any) -> Any:
     return keras.ops.where(keras.ops.isfinite(quotient), whole, quotient)
 
 
-def _add(x: Any, y: Any) -> Any:
-    """Where TensorFlow takes y for a bias, along another axis than its own, as the difference of x and -y.
-
-    That is whenever y has one size other than 1, and x the same size along axis 1 or the last one.
-    """
-    import keras
-
-    if _adds(x, y):
-        return keras.ops.add(x, y)
-    return keras.ops.add(y, x) if _adds(y, x) else keras.ops.subtract(x, keras.ops.negative(y))
-
-
-def _adds(x: Any, y: Any) -> bool:
-    """Whether y is certain to be added to x as it stands."""
-    one, two = (tuple(getattr(part, "shape", ())) for part in (x, y))
-    return not two or len(one) < 2 or one == two or (one[-1] == two[-1] and one[-1] not in (None, 1))
-
-
-SPECIAL = {"add": _add, "reciprocal": _reciprocal, "erf": _erf, "floor_divide": _floor_divide}
+SPECIAL = {"add": added, "reciprocal": _reciprocal, "erf": _erf, "floor_divide": _floor_divide}
 
 
 @writes(ops.Where)

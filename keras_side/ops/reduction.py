@@ -51,7 +51,11 @@ def _corrected(op: ops.Reduction, x: Any, reduced: Any, over: dict[str, Any]) ->
 
 @writes(ops.ArgReduction)
 def write_arg_reduction(op: ops.ArgReduction) -> WrittenOperation:
-    """Write ``argmax`` or ``argmin``, which give int32."""
+    """Write ``argmax`` or ``argmin``, which give int32, and for which -0.0 is less than 0.0.
+
+    Source:
+        keras/src/backend/tensorflow/numpy.py of 3.15
+    """
 
     def apply(x: Any) -> Any:
         import keras

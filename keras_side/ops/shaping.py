@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
 from biport import ops
 from biport.dims import Dim
-from biport.ops.shaping import turned
+from biport.ops.shaping import Cut, turned
 from keras_side.records import WrittenOperation
 from keras_side.registry import writes
 
@@ -170,16 +170,17 @@ def write_slice(op: ops.Slice) -> WrittenOperation:
         import keras
 
         left = iter(dims)
-        index = tuple(
-            slice(*(None if bound is None else next(left) for bound in cut[:2]), cut[2])
-            if isinstance(cut, tuple)
-            else cut
-            for cut in cuts
-        )
+        index = tuple(_cut(cut, left) if isinstance(cut, tuple) else cut for cut in cuts)
         x = keras.ops.flip(x, axis=backwards) if backwards else x
         return x if all(item == slice(None, None, 1) for item in index) and backwards else x[index]
 
     return WrittenOperation(apply, bounds)
+
+
+def _cut(cut: Cut, dims: Iterator[Any]) -> slice:
+    """A cut whose bounds are the next sizes that were computed."""
+    start, stop = (None if bound is None else next(dims) for bound in cut[:2])
+    return slice(start, stop, cut[2])
 
 
 @writes(ops.Stack)
@@ -219,9 +220,12 @@ def _parts_of_varying(x: Any, op: ops.Split, known: int) -> list[Any]:
     before = (slice(None),) * axis
     rest = op.sizes.index(-1) if -1 in op.sizes else len(op.sizes)
     front = x[(*before, slice(None, known))] if -1 in op.sizes else x
-    elements = keras.ops.unstack(front, num=known, axis=axis)
+    elements: Any = keras.ops.unstack(front, num=known, axis=axis) if known else []
     ends = [0, *accumulate(part for part in op.sizes if part != -1)]
-    parts = [keras.ops.stack(elements[start:end], axis=axis) for start, end in pairwise(ends)]
+    parts = [
+        keras.ops.stack(elements[start:end], axis=axis) if start < end else x[(*before, slice(0, 0))]
+        for start, end in pairwise(ends)
+    ]
     behind = known - ends[rest]
     if -1 not in op.sizes:
         return parts

@@ -341,10 +341,10 @@ class LayerApplier:
                 return [_joined(masks[0], mask, name), *masks[1:]], None
             case OfEveryQuery(mask):
                 return [masks[0], _joined(masks[1], mask, name), *masks[2:]], None
-            case Data(value, dtype) if dtype in ("bool", ""):
+            case Data(value, tensor) if tensor.dtype == "bool":
                 return masks, value
-            case Data(_, dtype):
-                raise UnsupportedError(layer.owner, "call argument attention_mask", dtype, "bool")
+            case Data(_, tensor):
+                raise UnsupportedError(layer.owner, "call argument attention_mask", tensor.dtype, "bool")
         supported = "a tensor of booleans, (N, S, T), such as an input of the model"
         raise UnsupportedError(layer.owner, "call argument attention_mask", "a constant", supported)
 

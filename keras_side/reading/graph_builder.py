@@ -181,11 +181,6 @@ class GraphBuilder:
             raise tensor
         return tensor
 
-    def rank(self, value: str) -> int | None:
-        """How many dimensions a model input has; ``None`` for any other value."""
-        position = self._positions.get(value)
-        return None if position is None else len(self.inputs[position].shape)
-
     def input(self, layer: Layer) -> KerasTensor:
         """A model input.
 

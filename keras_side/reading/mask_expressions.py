@@ -153,11 +153,14 @@ def _convert_to_tensor(name: str, arguments: Arguments, config: Mapping[str, Any
 @MASKS.register("ExpandDims")
 def _expand_dims(name: str, arguments: Arguments, config: Mapping[str, Any]) -> Symbol | None:
     match arguments:
-        case [mask] if isinstance(mask, Mask) and config.get("axis") in (-1, 2):
-            return Wide(mask)
-        case [mask] if isinstance(mask, Mask) and config.get("axis") in (1, -2):
-            return OfEveryQuery(mask)
-    return None
+        case [Data() as data] if data.is_mask:
+            mask = Given(data.value)
+        case [mask] if isinstance(mask, Mask):
+            pass
+        case _:
+            return None
+    axis = config.get("axis")
+    return Wide(mask) if axis in (-1, 2) else OfEveryQuery(mask) if axis in (1, -2) else None
 
 
 @MASKS.register("BroadcastTo")

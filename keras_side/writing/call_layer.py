@@ -13,12 +13,23 @@ from biport.dims import letter, plain
 from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.inputs import check_letters
-from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent, Softmax
+from biport.ops import (
+    INTEGERS,
+    Add,
+    Average,
+    Bidirectional,
+    MultiHeadAttention,
+    OnesLike,
+    Op,
+    Recurrent,
+    Softmax,
+)
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from keras_side.records import WrittenOperation
 from keras_side.registered import LAYERS, encoded
 from keras_side.registry import WRITERS, Written
+from keras_side.shared.addition import added, is_added
 from keras_side.shared.attention import refuse_weighted_padding
 
 
@@ -73,6 +84,8 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
         # The layer takes a mask of (N, T) over scores of that shape alone.
         softmax = functools.partial(keras.ops.softmax, axis=node.op.axis)
         return operated(softmax, inputs, node.name, model.names)
+    if isinstance(node.op, Add | Average) and not all(is_added(inputs[0], x) for x in inputs[1:]):
+        return operated(lambda *parts: _sum(node.op, parts), inputs, node.name)
     if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):
         # The layer makes floats of them.
         join = keras.ops.concatenate
@@ -115,6 +128,11 @@ def _sized(node: Node, written: WrittenOperation, model: Unfinished) -> Sequence
     return keras.tree.flatten(layers[id(node.op)](tensors))
 
 
+def _sum(op: Op, parts: Sequence[Any]) -> Any:
+    total = reduce(added, parts)
+    return total / len(parts) if isinstance(op, Average) else total
+
+
 def _layer_class(name: str) -> Any:
     import keras
 
@@ -125,6 +143,8 @@ def _layer_class(name: str) -> Any:
 
 def _attended(node: Node, layer: Any, inputs: Sequence[Any], model: Unfinished) -> Any:
     """Call an attention; its masks are said in full."""
+    import keras
+
     op = node.op
     assert isinstance(op, Attends)
     owner = f"node {node.name!r}"
@@ -143,9 +163,12 @@ def _attended(node: Node, layer: Any, inputs: Sequence[Any], model: Unfinished) 
         if attention_mask is not None:
             masks[1] = attention_mask
         return layer(list(inputs), mask=masks, **options)
+    if masks[0] is not None and attention_mask is None and not _carries_mask(inputs[0]):
+        attention_mask = keras.ops.expand_dims(masks[0], -1)
+        _named(attention_mask, f"{node.name}_queries_mask")
     if attention_mask is not None:
         options["attention_mask"] = attention_mask
-    # That of the queries cannot be given; see `keras_side.writing.carried_masks`.
+    # That of the queries is the one that hangs on them; see `keras_side.writing.carried_masks`.
     for position, name in enumerate(("value_mask", "key_mask")[: len(inputs) - 1], start=1):
         if masks[position] is None and _carries_mask(inputs[position]):
             masks[position] = _every_step(inputs[position], f"{node.name}_all_steps_{position}", model)

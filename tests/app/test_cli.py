@@ -186,7 +186,9 @@ def test_layers_lists_every_layer_people_know() -> None:
     rows = json.loads(biport("layers", "--json").stdout)["layers"]
     assert {"LSTM", "Bidirectional", "Embedding"} <= {name for row in rows for name in row["keras"]}
     assert "nn.LSTM" in {name for row in rows for name in row["torch"]}
-    assert "`LSTM`, `GRU`" in biport("layers").stdout
+    shown = biport("layers").stdout
+    assert "`LSTM`, `GRU`" in shown
+    assert "logsumexp, matmul" in " ".join(shown.split())
 
 
 def test_a_missing_package_is_told_with_what_to_install(tmp_path, monkeypatch) -> None:

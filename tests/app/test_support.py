@@ -14,8 +14,9 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import keras_side
 import torch_side
-from biport.app.support import SUPPORT, support_table
+from biport.app.support import KERAS_OPERATIONS, SUPPORT, support_table
 from biport.errors import UnsupportedError
+from keras_side.operations.refused import supported_functions
 from keras_side.registry import READERS as KERAS
 from keras_side.shared.cells import CELL_READERS
 from torch_side.registry import READERS as TORCH
@@ -23,8 +24,12 @@ from torch_side.registry import READERS as TORCH
 ROOT = Path(__file__).parents[2]
 OLDER_NAMES = {
     *("Convolution1D", "AvgPool1D", "MaxPool1D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
-    "LearnedAverage",  # biport's own
+    *("LearnedAverage", "Parameter", "TensorOperation"),  # biport's own
 }
+
+
+def test_every_operation_of_keras_that_is_read_is_listed_and_no_other() -> None:
+    assert list(KERAS_OPERATIONS) == supported_functions()
 
 
 def test_every_keras_layer_that_is_read_is_in_the_table_and_no_other() -> None:

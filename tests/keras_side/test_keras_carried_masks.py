@@ -101,6 +101,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     **{name: {"rate": 0.1} for name in ("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout")},
     "Activation": {"activation": "tanh"},
     "TimeDistributed": {"layer": layers.Dense(2)},
+    "GroupNormalization": {"groups": E},
+    "Rescaling": {"scale": 0.5},
+    "CategoryEncoding": {"num_tokens": V},
+    "IntegerLookup": {"vocabulary": [1, 3]},
 }
 
 
@@ -127,6 +131,8 @@ def of(name: str) -> list[Any]:
         case "Softmax":
             numbers = layers.Reshape((T,))(layers.Dense(1)(sequence()))
             return [layers.Softmax()(numbers, mask=keras.ops.not_equal(IDS, 0)), layers.Softmax()(numbers)]
+        case "CategoryEncoding" | "IntegerLookup":
+            return [getattr(layers, name)(**SETTINGS[name])(IDS)]
         case "RepeatVector":
             return [layers.RepeatVector(2)(layers.Flatten()(sequence()))]
     layer = getattr(layers, name)(**SETTINGS.get(name, {}))

@@ -516,6 +516,8 @@ def test_random_settings(good: Path, path: Path) -> None:
 def test_graph_errors_name_the_file(good: Path, path: Path) -> None:
     def change(data: dict) -> None:
         layer_config(data, "tokens")["batch_shape"] = [None]
+        (lstm,) = [entry for entry in data["config"]["layers"] if entry["class_name"] == "LSTM"]
+        lstm["inbound_nodes"][0]["kwargs"] = {}
 
     refused(edited(good, path, change), kind=GraphError)
 

@@ -41,16 +41,8 @@ def test_activations_and_reshape_as_operations(tmp_path: Path) -> None:
     model = randomize(keras.Model(x, layers.Dense(2)(keras.activations.hard_sigmoid(y))))
     graph = check_model(model, [np.random.default_rng(0).normal(size=(4, 12)).astype("float32")], tmp_path)
     kinds = [node.op.kind for node in graph.nodes]
-    assert kinds[1:6] == ["ReLU", "Dense", "ELU", "Reshape", "LeakyReLU"]
+    assert kinds[1:6] == ["ReLU", "Dense", "ELU", "ReshapeTo", "LeakyReLU"]
     assert [node.op.axis for node in graph.nodes if isinstance(node.op, ops.Softmax)] == [1]
-
-
-def test_a_reshape_that_mixes_rows_is_refused() -> None:
-    """-1 is N only where a row keeps its size."""
-    x = keras.Input((None, 4))
-    for y in (keras.ops.reshape(x, (-1, 2, 2)), keras.ops.reshape(layers.LSTM(4)(x), (-1, 2))):
-        with pytest.raises(UnsupportedError, match="newshape"):
-            keras_side.read(keras.Model(x, layers.Dense(2)(y)))
 
 
 def test_a_layer_of_this_package(tmp_path: Path) -> None:

@@ -176,13 +176,26 @@ def test_models_of_keras(tmp_path: Path) -> None:
     spread = layers.MultiHeadAttention(P, 4, name="spread")(
         plain(ids[0]), plain(ids[1]), attention_mask=padding, use_causal_mask=True
     )
+    rows = keras.ops.expand_dims(keras.ops.not_equal(ids[0], 0), -1)
+    widened = layers.MultiHeadAttention(P, 4, name="widened")(
+        plain(ids[0]), value, attention_mask=rows, return_attention_scores=True
+    )
     one = layers.AdditiveAttention(name="one")([plain(ids[0]), plain(ids[1])], mask=[None, given])
     behind = layers.GlobalAveragePooling1D(name="behind")(first[0])
-    graph = check_everywhere(quiet_model([*ids, given], [*first, spread, one, behind]), tmp_path)
-    wanted = {"scores": True, "spread": False, "one": True}
+    steps = keras.Input((T,), dtype="bool", name="steps")
+    flags = layers.MultiHeadAttention(P, 4, name="flags")(
+        plain(ids[0]), plain(ids[1]), attention_mask=keras.ops.expand_dims(steps, 1)
+    )
+    first = [*first, flags]
+    graph = check_everywhere(
+        quiet_model([*ids, given, steps], [*first, spread, *widened, one, behind]), tmp_path
+    )
+    wanted = {"scores": True, "spread": False, "widened": False, "one": True}
     assert {name: graph[name].op.settings()["has_attention_mask"] for name in wanted} == wanted
     assert [mask is not None for mask in graph["scores"].masks] == [True, True, False]
     assert [mask is not None for mask in graph["spread"].masks] == [False, True]
+    # The first of them has taken the mask off its values.
+    assert [mask is not None for mask in graph["widened"].masks] == [True, False]
     assert graph["behind"].masks == graph["scores"].masks[:1]
 
 

@@ -259,3 +259,31 @@ def test_what_may_be_nan_goes_through_a_layer(divisor: str, looped: bool, tmp_pa
     compared(export.Session(tmp_path / "model.onnx").run([x]), graph, right, 1e-5)
     assert ("Scan" in written.nodes) == looped
     compared(torch_side.run(torch_side.write(graph), [x]), graph, right, 1e-5)
+
+
+def test_keras_rounds_a_quotient_before_its_floor() -> None:
+    x, y = keras.Input((len(FLOATS),), dtype="float64"), keras.Input((1,), dtype="float64")
+    model = keras.Model([x, y], [keras.ops.floor_divide(x, y), keras.ops.mod(x, y)])
+    batch = [np.asarray([[*FLOATS]]), np.asarray([[0.1]])]
+    right = [np.asarray(output) for output in model(batch)]
+    assert right[0][0, 2] == 10
+    graph = keras_side.read(model).astype("float64")
+    for mine, yours in zip(run(graph, batch), right, strict=True):
+        np.testing.assert_allclose(mine, yours, rtol=0, atol=1e-12)
+
+
+BESIDE = (("N", "T", 7), ("N", 1, 1)), (("N", 1, 5), ("N", 5, 1)), (("N", "T", 7), ("N", "T", 1))
+"""What Keras takes for a value and its bias where there are as many rows, or steps, as features."""
+
+
+@pytest.mark.parametrize("shapes", BESIDE, ids=str)
+def test_what_looks_like_a_bias_is_added_along_its_own_axis(shapes: Sequence[Any]) -> None:
+    inputs = [Value(name, shape, "float32") for name, shape in zip("ab", shapes, strict=True)]
+    every = (function("add"), ops.Add(), ops.Average())
+    nodes = [Node(f"{op.kind}.{order}", op, tuple(order)) for op in every for order in ("ab", "ba")]
+    graph = Graph(tuple(inputs), tuple(nodes), tuple(node.name for node in nodes))
+    model, rng = keras_side.write(graph), np.random.default_rng(7)
+    for sizes in ({"N": 7, "T": 2}, {"N": 1, "T": 7}, {"N": 2, "T": 3}):
+        sizes = {value: sizes.get(str(value), value) for shape in shapes for value in shape}
+        batch = [rng.normal(size=[sizes[dim] for dim in shape]).astype("float32") for shape in shapes]
+        compared(keras_side.run(model, batch, graph), graph, run(graph, batch), 1e-6)

@@ -336,12 +336,15 @@ def test_many_heads_under_masks_of_an_older_keras(tmp_path: Path) -> None:
         keras_side.read(path)
 
 
-def test_keras_cannot_be_given_a_mask_of_the_queries() -> None:
+def test_a_mask_of_the_queries_is_given_to_keras_as_an_attention_mask() -> None:
+    """It takes that of the queries off them alone."""
     values = tuple(Value(name, ("N", letter, I), "float32") for name, letter in (("q", "S"), ("v", "T")))
     mask = Value("mask", ("N", "S"), "bool")
     node = Node("y", heads(width=I), ("q", "v"), masks=("mask", None))
-    with pytest.raises(UnsupportedError, match="the masks that Keras hangs on its inputs"):
-        keras_side.write(Graph((*values, mask), (node,), ("y",)))
+    graph = Graph((*values, mask), (node,), ("y",))
+    model = keras_side.write(graph)
+    assert keras_side.read(model)["y"] == node
+    assert verify(graph, model, inputs=arrays_of(graph, "holes", "float32")).ok
 
 
 def without(op: ops.MultiHeadAttention, *names: str, **changed: Any) -> Any:

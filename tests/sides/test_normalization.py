@@ -219,6 +219,26 @@ def test_rms_normalization(shape, axis, tmp_path: Path) -> None:
     check_nothing(graph, tmp_path)
 
 
+def test_these_layers_in_hdf5(tmp_path: Path) -> None:
+    """One behind another, and in a model inside, where weights that are not trained come last."""
+    rng = np.random.default_rng(0)
+    normal = layers.Normalization(axis=(1, 2))
+    normal.adapt(rng.normal(size=(9, 4, 6)))
+    inside = keras.Input((4, 6))
+    y = layers.GroupNormalization(2, axis=1)(layers.RMSNormalization(axis=[1, 2])(normal(inside)))
+    inner = keras.Model(inside, layers.Dense(6)(y), name="inner")
+    x = keras.Input((4, 6), name="x")
+    z = layers.GroupNormalization(3, scale=False)(layers.Rescaling(0.3, [1, 2, 3, 4, 5, 6])(inner(x)))
+    model = keras.Model(x, layers.RMSNormalization()(z))
+    for weight in model.trainable_weights:
+        weight.assign(rng.normal(size=weight.shape))
+    model.save(tmp_path / "model.h5")
+    graph = keras_side.read(model)
+    assert keras_side.read(tmp_path / "model.h5") == graph
+    arrays = [rng.normal(size=(3, 4, 6)).astype("float32")]
+    np.testing.assert_allclose(model(arrays[0]), reference.run(graph, arrays)[0], rtol=0, atol=1e-5)
+
+
 def test_rms_normalization_is_another_than_rms_scaling() -> None:
     op = ops.RMSNormalization(weight=np.array([1, 2, 3], "float32"), epsilon=0.1)
     other = ops.LayerNormalization(rms_scaling=True, weight=op.weight, bias=None, epsilon=0.1)

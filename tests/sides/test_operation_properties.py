@@ -51,11 +51,13 @@ def check_onnx(graph: Graph, seed: int) -> None:
         for sizes in (*SIZES, NOTHING):
             arrays = inputs_of(graph, *sizes, seed)
             wanted, rounded = reference.run(graph, arrays), reference.run(graph, arrays, "float32")
-            for one, two, near in zip(session.run(arrays), wanted, rounded, strict=True):
-                assert one.shape == two.shape, f"{sizes}\n{graph}"
+            for given_, two, near in zip(session.run(arrays), wanted, rounded, strict=True):
+                assert given_.shape == two.shape, f"{sizes}\n{graph}"
+                one, two, near = (x.astype("float64") for x in (given_, two, near))
                 finite = np.isfinite(two)
                 scale = np.abs(two[finite]).max(initial=1.0)
-                allowed = max(4 * np.abs(near[finite] - two[finite]).max(initial=0), 1e-5 * scale)
+                rounding = np.abs(near[finite].astype("float64") - two[finite]).max(initial=0)
+                allowed = max(4 * rounding, 1e-5 * scale)
                 np.testing.assert_allclose(one, two, rtol=0, atol=allowed, err_msg=str(graph))
 
 

@@ -107,6 +107,16 @@ def test_there_is_no_extreme_of_nothing(op: ops.Op, tmp_path: Path) -> None:
         alone.run(None, {"x": empty})
 
 
+def test_zeros_of_two_signs(tmp_path: Path) -> None:
+    """Are equal, and the first is the largest; but for Keras, where the positive one is."""
+    call = ops.ArgReduction(function="argmax", axis=1), ["x"]
+    graph = side_by_side((Value("x", ("N", 3), "float32"),), [call])
+    x = np.array([[-0.0, 0.0, -1.0]], "float32")
+    positions = {form: run([x])[0].item() for form, (run, _) in forms(graph, tmp_path).items()}
+    assert positions.pop("keras float64") == 1
+    assert {reference.run(graph, [x])[0].item(), *positions.values()} == {0}
+
+
 def test_rows_of_infinities(tmp_path: Path) -> None:
     """Nothing but minus infinity has no softmax, in any form; its sum of exponentials is 0.
 

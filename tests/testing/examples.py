@@ -63,6 +63,9 @@ def _array(rng: np.random.Generator, shape: Sequence[int], kind: str) -> np.ndar
             return rng.integers(0, 3, shape).astype("float64")
         case "mask":
             return rng.random(shape) < 0.6
+        case "looked_at":
+            # Every query, also a causal one, looks at some step.
+            return (rng.random(shape) < 0.6) | (np.arange(shape[-1]) == 0)
         case "sparse":
             # Every step is all 2 but for one number, and so easily becomes all 2.
             one = np.arange(shape[-1]) == rng.integers(0, shape[-1], shape)[..., :1]
@@ -115,7 +118,7 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
     for op in _attentions(rng):
         yield op, ((N, T, I), (N, T, I)), "floats"
         limited = dataclasses.replace(op, has_attention_mask=True)  # type: ignore[type-var]
-        yield limited, ((N, T, I), (N, T, I), (N, 1, T)), "floats floats mask"
+        yield limited, ((N, T, I), (N, T, I), (N, 1, T)), "floats floats looked_at"
     yield ops.Dot(axes=(2, 2)), ((N, T, I), (N, T, I)), "floats"
     yield ops.Dot(axes=(1, 1), normalize=True), ((N, T, I), (N, T, I)), "floats"
     yield from _reductions()

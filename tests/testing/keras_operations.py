@@ -11,12 +11,12 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
+ops: Any = keras.ops
 Call = Callable[[Any, Any, Any, Any], Any]
 
-MATRIX = np.float32([[1, -2, 0.5], [0.25, 3, -1], [2, 1, 0], [0.5, 0.5, -0.5]])
-VECTOR = np.float32([0.5, -1.5, 2, 0.25])
+MATRIX = np.array([[1, -2, 0.5], [0.25, 3, -1], [2, 1, 0], [0.5, 0.5, -0.5]], "float32")
+VECTOR = np.array([0.5, -1.5, 2, 0.25], "float32")
 ROW = np.arange(6, dtype="float32")
 
 OF_FLOATS = (
@@ -252,6 +252,10 @@ CALLS: dict[str, Call] = {
     "arcsin": lambda x, f, i, b: ops.arcsin(ops.tanh(x)),
     "arctanh": lambda x, f, i, b: ops.arctanh(ops.tanh(x)),
     "arccosh": lambda x, f, i, b: ops.arccosh(ops.abs(x) + 1),
+    "floor_divide of a tenth": lambda x, f, i, b: ops.floor(x * 10) // 0.1,
+    "less of a tenth": lambda x, f, i, b: ops.less(ops.floor(x * 10) * 0.1, 0.1),
+    "add along steps": lambda x, f, i, b: f + ROW[:, None],
+    "add of a bias along steps of as many": lambda x, f, i, b: x[:, :4] + VECTOR[:, None],
     "heaviside": lambda x, f, i, b: ops.heaviside(x, x[:, :1] * 0 + 0.5),
     "power": lambda x, f, i, b: x**2,
     "power of a number": lambda x, f, i, b: 2**x,
@@ -322,7 +326,7 @@ CALLS: dict[str, Call] = {
     "concatenate 0": lambda x, f, i, b: ops.concatenate([f, f]),
     "concatenate of two dtypes": lambda x, f, i, b: ops.concatenate([x, i[..., None]], axis=-1),
     "append": lambda x, f, i, b: ops.append(x, i),
-    "append 1": lambda x, f, i, b: ops.append(x, f, axis=1),
+    "append 1": lambda x, f, i, b: ops.append(x, x, axis=-1),
     "hstack": lambda x, f, i, b: ops.hstack([x, f]),
     "vstack": lambda x, f, i, b: ops.vstack([f, f]),
     "stack": lambda x, f, i, b: ops.stack([x, x * 2], axis=1),
@@ -374,7 +378,7 @@ CALLS: dict[str, Call] = {
     "tensordot 0": lambda x, f, i, b: ops.tensordot(x, VECTOR, axes=0),
     "tensordot of pairs": lambda x, f, i, b: ops.tensordot(f, f, axes=[[1, 2], [1, 2]]),
     "einsum": lambda x, f, i, b: ops.einsum("nti,nsi->nts", x, f),
-    "einsum without an arrow": lambda x, f, i, b: ops.einsum("ati,ij", x, MATRIX),
+    "einsum without an arrow": lambda x, f, i, b: ops.einsum("ati,iz", x, MATRIX),
     "einsum with dots": lambda x, f, i, b: ops.einsum("...ti,...si->...ts", x, f),
     "einsum with dots, without an arrow": lambda x, f, i, b: ops.einsum("...i,ij", x, MATRIX),
     "einsum of one": lambda x, f, i, b: ops.einsum("nti->nit", x),

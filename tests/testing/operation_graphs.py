@@ -402,7 +402,7 @@ def inputs_of(graph: Graph, N: int, T: int, U: int, seed: int) -> list[np.ndarra
     if N:
         mask[0] = False
     return [
-        rng.normal(size=(N, T, width)).astype("float32"),
+        rng.normal(size=(N, T, width)).astype("float32").astype(graph.inputs[0].dtype),
         rng.integers(-1, CLASSES + 1, (N, U)).astype("int32"),
         mask,
     ]

@@ -41,7 +41,8 @@ def drawn(graph: Graph, sizes: Mapping[str, int], seed: int = 0, bound: int = 3)
     for value in graph.inputs:
         shape = [dim if isinstance(dim, int) else sizes[str(dim)] for dim in value.tensor.shape]
         if value.dtype in ops.FLOATS:
-            array = np.round(4 * rng.normal(size=shape)) / 4
+            # Without negative zeros, which Keras orders.
+            array = np.round(4 * rng.normal(size=shape)) / 4 + 0.0
         else:
             array = rng.integers(0, 2, shape) if value.dtype == "bool" else rng.integers(-bound, bound, shape)
         arrays.append(array.astype(value.dtype))

@@ -12,6 +12,7 @@ import torch
 
 import torch_side
 from biport import ops
+from biport.dims import sizes
 from biport.errors import UnsupportedModelError
 from biport.graph import Graph, Node, Value
 from biport.reference import run
@@ -36,8 +37,14 @@ def operations() -> Graph:
         Node("square", times, ("sign", "scaled")),
         Node("less", function("less"), ("y", "square")),
         Node("where", ops.Where(), ("less", "square", "lstm")),
+        Node("tenth", ops.Constant(value=np.asarray(0.1, "float32")), ()),
+        Node("shift", ops.Parameter(value=np.asarray([1, -2, 0.5, 3], "float32")), ()),
+        Node("part", function("subtract"), ("tenth", "where")),
+        Node("shifted", function("add"), ("part", "shift")),
+        Node("rows", ops.ReshapeTo(shape=sizes(("N*T", 4))), ("shifted",)),
+        Node("larger", function("maximum"), ("tenth", "rows")),
     )
-    return Graph(inputs, nodes, ("where", "square"))
+    return Graph(inputs, nodes, ("where", "square", "larger"))
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +65,7 @@ def test_what_was_written_is_read(which: str, module: Ported) -> None:
         (node.name, node.op.settings(), node.inputs) for node in graph.nodes
     ]
     assert read == torch_side.read(module)
+    assert read["tenth"].op == graph["tenth"].op
     assert read["scaled"].op is read["square"].op
     arrays = [RNG.normal(size=shape).astype("float32") for shape in ((2, 5, 3), (2, 1, 4))]
     for found, right in zip(torch_side.run(again, arrays), run(read.astype("float64"), arrays), strict=True):
@@ -71,8 +79,10 @@ def test_weights_and_dtype_are_those_of_now(module: Ported) -> None:
             parameter.mul_(2)
     graph = torch_side.read(later)
     assert graph.tensors["where"].dtype == "float64"
-    before = torch_side.read(module)["lstm"].op.weights()["bias_ih.f"]
-    np.testing.assert_array_equal(graph["lstm"].op.weights()["bias_ih.f"], before.astype("float64") * 2)
+    before = torch_side.read(module)
+    for name, path in {"lstm": "bias_ih.f", "shift": "value"}.items():
+        one, two = (read[name].op.weights()[path] for read in (before, graph))
+        np.testing.assert_array_equal(two, one.astype("float64") * 2)
 
 
 def changed(module: Ported, target: object, other: object) -> Ported:

@@ -11,7 +11,7 @@ from torch import fx
 from biport import ops
 from torch_side.layers.indexing import take_along_axis
 from torch_side.registry import Inputs, Masks, Outputs, writes
-from torch_side.writing.graph_writer import GraphWriter
+from torch_side.writing.graph_writer import GraphWriter, torch_dtype
 
 
 @writes(ops.Take)
@@ -35,25 +35,19 @@ def write_take_along_axis(
 
 @writes(ops.StepAt)
 def write_step_at(op: ops.StepAt, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
-    """``x[torch.arange(len(x)), steps]``."""
+    """``x[torch.arange(N), steps]``."""
     x, steps = inputs
-    rows = _positions(writer, x, writer.method("size", x, 0))
+    rows = writer.call(torch.arange, writer.size(writer.tensor().shape[0]), device=writer.device())
     return (writer.call(operator.getitem, x, (rows, steps)),)
 
 
 @writes(ops.OneHot)
 def write_one_hot(op: ops.OneHot, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
-    """``(x.unsqueeze(-1) == torch.arange(n)).float()``: torch's own refuses what has no class."""
+    """``(x.unsqueeze(-1) == torch.arange(n)).to(torch.float32)``: torch's own refuses what has no class."""
     (x,) = inputs
-    chosen = writer.call(
-        operator.eq, writer.method("unsqueeze", x, -1), _positions(writer, x, op.num_classes)
-    )
-    return (writer.method("to", chosen, getattr(torch, op.output_dtype)),)
-
-
-def _positions(writer: GraphWriter, x: fx.Node, count: int | fx.Node) -> fx.Node:
-    """``torch.arange(count, device=x.device)``."""
-    return writer.call(torch.arange, count, device=writer.call(getattr, x, "device"))
+    classes = writer.call(torch.arange, op.num_classes, device=writer.device())
+    chosen = writer.call(operator.eq, writer.method("unsqueeze", x, -1), classes)
+    return (writer.method("to", chosen, torch_dtype(op.output_dtype)),)
 
 
 @writes(ops.TopK)

@@ -10,14 +10,14 @@ from biport.graph import Graph, Node, Value
 
 
 def test_scalars_that_have_the_dtype_of_what_they_meet() -> None:
-    number = ops.Constant(value=np.float32(0.5))
+    number = ops.Constant(value=np.array(0.5, "float32"))
     names = ("plain", "output", "stacked", "chosen", "alone", "other")
     constants = [Node(name, number, ()) for name in names]
     add, where = ops.Elementwise(function="add"), ops.Where()
     nodes = (
         *constants,
-        Node("whole", ops.Constant(value=np.int64(3)), ()),
-        Node("row", ops.Constant(value=np.float32([1, 2, 3])), ()),
+        Node("whole", ops.Constant(value=np.array(3)), ()),
+        Node("row", ops.Constant(value=np.array([1, 2, 3], "float32")), ()),
         Node("a", add, ("x", "plain")),
         Node("b", add, ("output", "x")),
         Node("c", ops.Stack(), ("stacked",)),

@@ -23,7 +23,7 @@ T = letter("T")
 
 
 @given(CUTS, st.integers(0, 8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_length_of_a_cut(cut: Cut, size: int) -> None:
     """Of a number, and of a letter that turns out to be that number."""
     wanted = len(np.arange(size)[slice(*cut)])
@@ -33,7 +33,7 @@ def test_the_length_of_a_cut(cut: Cut, size: int) -> None:
 
 
 @given(st.integers(0, 8), st.integers(0, 8), STEPS, st.integers(0, 8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_bounds_that_vary(start: int, stop: int, step: int, size: int) -> None:
     length = cut_length(T, (letter("A"), letter("B"), step))
     assert not isinstance(length, int)
@@ -41,7 +41,7 @@ def test_bounds_that_vary(start: int, stop: int, step: int, size: int) -> None:
 
 
 @given(CUTS, st.integers(0, 8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_cut_of_the_elements_turned_round(cut: Cut, size: int) -> None:
     x = np.arange(size)
     np.testing.assert_array_equal(x[slice(*cut)], x[::-1][slice(*turned(cut))])
