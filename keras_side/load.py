@@ -117,7 +117,7 @@ def _layers(model: keras.Model, prefix: str, nodes: Collection[str]) -> Iterator
 
 
 def _layers_of(layer: Any, name: str, nodes: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """A layer, or those inside; a TimeDistributed is one of the ``nodes`` that has weights, or its inside is."""
+    """A layer, or those inside of it: of a TimeDistributed where these are the ``nodes``."""
     import keras
 
     inner = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer

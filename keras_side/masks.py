@@ -84,7 +84,7 @@ class OfRows(_Joined):
 
 @dataclass(frozen=True)
 class OfWholeRows(_Joined):
-    """``(N·T,)``: a mask ``(N, T)`` with its steps as rows, each valid as a whole; no layer takes such a mask."""
+    """``(N·T,)``: a mask ``(N, T)`` with its steps as rows, each valid as a whole; no layer takes one."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import onnx_ir as ir
 
 from biport.errors import UnsupportedError
 from biport.ops import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike, Op
-from export.onnx.builder import Scope
 from export.onnx.elementwise import chained, elementwise
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site

@@ -75,7 +75,8 @@ class StepsAsRows:
         """Whether a mask goes on as it is, and nothing inside sees it."""
         if inner.class_name == TIME_DISTRIBUTED or READERS.lookup(inner.class_name, inner.owner).op.masked:
             return False
-        return self.origin.generation == 3 or len(self.builder.mask_shape(mask)) == 2
+        rank = len(self.builder.mask_shape(mask))
+        return rank == 2 or (rank > 2 and self.origin.generation == 3)
 
     def rows(self, layer: Layer, name: str, x: KerasTensor) -> KerasTensor:
         """What is inside is given: ``(N, T, ...)`` as ``(N·T, ...)``.

@@ -82,8 +82,8 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
         return operated(lambda *parts: reduce(function, parts), inputs, node.name, model.names)
     if isinstance(node.op, Softmax) and not any(node.masks) and _carries_mask(inputs[0]):
         # The layer takes a mask of (N, T) over scores of that shape alone.
-        softmax = functools.partial(keras.ops.softmax, axis=node.op.axis)
-        return operated(softmax, inputs, node.name, model.names)
+        softmax: Any = keras.ops.softmax
+        return operated(functools.partial(softmax, axis=node.op.axis), inputs, node.name, model.names)
     if isinstance(node.op, Add | Average) and not all(is_added(inputs[0], x) for x in inputs[1:]):
         return operated(lambda *parts: _sum(node.op, parts), inputs, node.name)
     if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):
