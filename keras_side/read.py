@@ -211,7 +211,9 @@ def _with_ids(
                 yield Node(converted[source], _to_ids(origin), (source,))
             node = dataclasses.replace(node, inputs=(converted[source],))
         if node.name in builder.operations and node.op.dtype not in (None, dtype):
-            node = dataclasses.replace(node, op=node.op.astype(dtype))
+            # A number that float32 cannot hold is infinite, as it is to Keras.
+            with np.errstate(over="ignore"):
+                node = dataclasses.replace(node, op=node.op.astype(dtype))
         yield node
         if carries(node.op) and source in integers:
             integers.update(node.outputs)

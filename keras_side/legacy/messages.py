@@ -105,7 +105,7 @@ REDUCTIONS: Mapping[str, str] = {
     "Sum": "Sum",
 }
 
-PLACES: Mapping[str, tuple[str, Sequence[str]]] = {
+NAMED: Mapping[str, tuple[str, Sequence[str]]] = {
     "ArgMax": ("tf.argmax", ("x", "axis")),
     "ArgMin": ("tf.argmin", ("x", "axis")),
     "BroadcastTo": ("tf.broadcast_to", ("x", "shape")),
@@ -162,7 +162,7 @@ OPERATIONS = sorted(
     {
         *ALIKE,
         *REDUCTIONS,
-        *PLACES,
+        *NAMED,
         *SAME_INPUTS,
         "AddN",
         "ConcatV2",
@@ -207,8 +207,8 @@ def _inputs(config: Mapping[str, Any], node: Mapping[str, Any]) -> list[Any]:
     (first,) = node["args"]
     inputs = list(first) if isinstance(first, list) else [first]
     constants = config.get("constants")
-    for place, constant in sorted((int(key), value) for key, value in (constants or {}).items()):
-        inputs.insert(place, constant)
+    for position, constant in sorted((int(key), value) for key, value in (constants or {}).items()):
+        inputs.insert(position, constant)
     return inputs
 
 
@@ -242,8 +242,8 @@ def _call(owner: str, operation: str, attributes: Mapping[str, Any], inputs: lis
         if operation == "Squeeze" and not named.get("axis"):
             named = {}
         return SAME_INPUTS[operation], inputs, named
-    if operation in PLACES:
-        class_name, names = PLACES[operation]
+    if operation in NAMED:
+        class_name, names = NAMED[operation]
         given = dict(zip(names, inputs, strict=False))
         if operation == "OneHot":
             _check_one_hot(owner, given)
@@ -280,8 +280,8 @@ def _strided(owner: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -
     if not all(isinstance(bounds, list) and all(isinstance(n, int) for n in bounds) for bounds in inputs[1:]):
         raise UnsupportedError(owner, "bounds", str(inputs[1:])[:80], "numbers")
     key: list[Any] = []
-    for place, bounds in enumerate(zip(begin, end, strides, strict=True)):
-        bit = {name: attributes.get(f"{name}_mask", 0) >> place & 1 for name in MASKS}
+    for position, bounds in enumerate(zip(begin, end, strides, strict=True)):
+        bit = {name: attributes.get(f"{name}_mask", 0) >> position & 1 for name in MASKS}
         start, stop = (None if bit["begin"] else bounds[0]), (None if bit["end"] else bounds[1])
         if bit["ellipsis"]:
             key.append({"class_name": "__ellipsis__", "config": {}})

@@ -185,7 +185,8 @@ def fmod(call: OperationCall) -> Term:
 def _strong(call: OperationCall, least: str = "bool") -> list[Term]:
     """Arguments in a common dtype, in which Python's numbers count like tensors of 32 bits."""
     items = [call.item(name) for name in ("x1", "x2")]
-    items = [float(np.float32(item)) if isinstance(item, float) else item for item in items]
+    with np.errstate(over="ignore"):
+        items = [float(np.float32(item)) if isinstance(item, float) else item for item in items]
     terms = [call.as_term(item, name) for item, name in zip(items, ("x1", "x2"), strict=True)]
     dtype = common_dtype(least, *(term.dtype for term in terms))
     return [cast(term, dtype) for term in terms]

@@ -56,8 +56,8 @@ def one_hot(call: OperationCall) -> Term:
 def top_k(call: OperationCall) -> list[Term]:
     """The largest of the last axis and their places, as int32."""
     call.require(sorted=True)
-    values, places = apply_all(ops.TopK(k=call.integer("k"), axis=-1), call.term())
-    return [values, cast(places, "int32")]
+    values, indices = apply_all(ops.TopK(k=call.integer("k"), axis=-1), call.term())
+    return [values, cast(indices, "int32")]
 
 
 @reads("Sort")

@@ -10,12 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import TypeAlias
 
+import numpy as np
+
 from biport import ops
 from biport.dims import Dim, longest, product, shortest
+from biport.errors import GraphError
 from biport.ops import INTEGERS, Op
 
 Sizes: TypeAlias = "Dim | tuple[Dim, ...]"
 """Of a scalar one size, of a vector several."""
+
+MAX_SIZES = 32
+"""Of one vector: the axes of a tensor."""
 
 ARITHMETIC: Mapping[str, Callable[[Dim, Dim], Dim]] = {
     "add": lambda a, b: a + b,
@@ -37,14 +43,19 @@ def known_sizes(op: Op, inputs: Sequence[Sizes | None]) -> list[Sizes | None]:
         >>> known_sizes(ops.Elementwise(function="exp"), [letter("T")])
         [None]
     """
-    unknown: list[Sizes | None] = [None] * op.output_count
     given = [sizes for sizes in inputs if sizes is not None]
-    if len(given) < len(inputs):
-        return unknown
+    try:
+        known = _known(op, given) if len(given) == len(inputs) else None
+    except (GraphError, IndexError, ValueError, ZeroDivisionError):
+        known = None
+    return [None] * op.output_count if known is None else known
+
+
+def _known(op: Op, given: Sequence[Sizes]) -> list[Sizes | None] | None:
     match op, given:
         case ops.SizeOf(size=size), []:
             return [size]
-        case ops.Constant(value=value), [] if value.dtype.name in INTEGERS and value.ndim < 2:
+        case ops.Constant(value=value), [] if value.dtype.name in INTEGERS and _is_short(value):
             return [tuple(value.tolist()) if value.ndim else value.item()]
         case ops.Cast(output_dtype=dtype), [sizes] if dtype in INTEGERS:
             return [sizes]
@@ -56,24 +67,29 @@ def known_sizes(op: Op, inputs: Sequence[Sizes | None]) -> list[Sizes | None]:
             return [tuple(sizes)]  # type: ignore[arg-type]
         case ops.Unstack(), [tuple() as sizes]:
             return list(sizes)
-        case ops.Concatenate(), sizes if all(isinstance(size, tuple) for size in sizes):
+        case ops.Concatenate(), sizes if sum(map(_count, sizes)) <= MAX_SIZES:
             return [reduce(lambda one, two: one + two, sizes)]  # type: ignore[operator]
-        case ops.Slice(items=[int(place)]), [tuple() as sizes]:
-            return [sizes[place]]
+        case ops.Slice(items=[int(index)]), [tuple() as sizes]:
+            return [sizes[index]]
         case ops.Slice(items=[(None | int() as start, None | int() as stop, step)]), [tuple() as sizes]:
             return [sizes[start:stop:step]]
         case ops.Reduction(function="prod", axes=[_]), [tuple() as sizes]:
             return [product(sizes)]
-    return unknown
+    return None
 
 
-def _computed(function: Callable[[Dim, Dim], Dim], a: Sizes, b: Sizes) -> Sizes | None:
+def _is_short(value: np.ndarray) -> bool:
+    return value.ndim < 2 and value.size <= MAX_SIZES
+
+
+def _count(sizes: Sizes) -> int:
+    return len(sizes) if isinstance(sizes, tuple) else 1
+
+
+def _computed(function: Callable[[Dim, Dim], Dim], a: Sizes, b: Sizes) -> Sizes:
     """Of scalars, or of vectors element by element."""
-    try:
-        if not isinstance(a, tuple) and not isinstance(b, tuple):
-            return function(a, b)
-        count = len(a) if isinstance(a, tuple) else len(b)  # type: ignore[arg-type]
-        rows = [sizes if isinstance(sizes, tuple) else (sizes,) * count for sizes in (a, b)]
-        return tuple(function(one, two) for one, two in zip(*rows, strict=True))
-    except (ValueError, ZeroDivisionError):
-        return None
+    if not isinstance(a, tuple) and not isinstance(b, tuple):
+        return function(a, b)
+    count = max(_count(a), _count(b))
+    rows = [sizes if isinstance(sizes, tuple) else (sizes,) * count for sizes in (a, b)]
+    return tuple(function(one, two) for one, two in zip(*rows, strict=True))

@@ -104,8 +104,8 @@ def tensor_product(x1: Term, x2: Term, axes1: Sequence[int], axes2: Sequence[int
     one, two = letters[: x1.rank], list(letters[x1.rank : x1.rank + x2.rank])
     for axis1, axis2 in zip(axes1, axes2, strict=True):
         two[axis2] = one[axis1]
-    left = [axis for place, axis in enumerate(one) if place not in axes1]
-    left += [axis for place, axis in enumerate(two) if place not in axes2]
+    left = [axis for position, axis in enumerate(one) if position not in axes1]
+    left += [axis for position, axis in enumerate(two) if position not in axes2]
     return apply(ops.Einsum(equation=f"{one},{''.join(two)}->{''.join(left)}"), x1, x2)
 
 

@@ -136,8 +136,8 @@ def position(call: OperationCall) -> Term:
     if call.setting("axis") is not None:
         axis = call.axis(x.rank)
         return cast(apply(ops.ArgReduction(function=function, axis=axis, keepdims=keepdims), x), "int32")
-    place = cast(apply(ops.ArgReduction(function=function, axis=0), flat(x)), "int32")
-    return reshaped(place, (1,) * x.rank) if keepdims else place
+    index = cast(apply(ops.ArgReduction(function=function, axis=0), flat(x)), "int32")
+    return reshaped(index, (1,) * x.rank) if keepdims else index
 
 
 @reads("Cumsum")
@@ -150,10 +150,16 @@ def cumsum(call: OperationCall) -> Term:
     return apply(ops.CumulativeSum(axis=call.axis(x.rank)), x)
 
 
+MAX_DIFFERENCES = 10
+"""Of differences; each is three operations."""
+
+
 @reads("Diff", takes=("a",))
 def diff(call: OperationCall) -> Term:
     """Each element less the one before, ``n`` times."""
     x, count = call.term("a"), call.integer("n", 1)
+    if not 0 <= count <= MAX_DIFFERENCES:
+        raise call.refusal("n", count, f"0 to {MAX_DIFFERENCES}")
     axis = call.axis(x.rank, default=-1)
     whole = ((None, None, 1),) * axis
     for _ in range(count):

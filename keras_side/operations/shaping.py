@@ -205,9 +205,9 @@ def get_item(call: OperationCall) -> Term:
     if items.count(Ellipsis) > 1:
         raise call.refusal("key", key, "one ellipsis")
     if Ellipsis in items:
-        place = items.index(Ellipsis)
+        position = items.index(Ellipsis)
         left_out = x.rank - sum(item is not None and item is not Ellipsis for item in items)
-        items[place : place + 1] = [slice(None)] * left_out
+        items[position : position + 1] = [slice(None)] * left_out
     return apply(ops.Slice(items=tuple(_item(call, item) for item in items)), x)
 
 
@@ -288,6 +288,7 @@ def split(call: OperationCall) -> list[Term]:
     if is_whole(where):
         if not isinstance(size, int) or where < 1 or size % where:
             raise call.refusal("indices_or_sections", where, f"a number that {size} can be divided by")
+        check_count(call, "indices_or_sections", where)
         return parts_of(x, [size // where] * where, axis)
     if not isinstance(where, list | tuple) or not where or not all(map(is_whole, where)):
         raise call.refusal("indices_or_sections", where, "a number or a list of numbers")
@@ -313,7 +314,22 @@ def array_split(call: OperationCall) -> list[Term]:
     size = x.tensor.shape[axis]
     if not isinstance(size, int) or count < 1:
         raise call.refusal("axis", axis, "an axis of known size")
+    check_count(call, "indices_or_sections", count)
     return parts_of(x, [size // count + (number < size % count) for number in range(count)], axis)
+
+
+MAX_OUTPUTS = 1000
+"""Of one operation; a file may ask for any number."""
+
+
+def check_count(call: OperationCall, name: str, count: int) -> None:
+    """Refuse an operation with more outputs than any model has.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    if count > MAX_OUTPUTS:
+        raise call.refusal(name, count, f"{MAX_OUTPUTS} outputs or fewer")
 
 
 def parts_of(x: Term, sizes: list[int], axis: int) -> list[Term]:
@@ -329,16 +345,23 @@ def unstack(call: OperationCall) -> list[Term]:
     size: Any = x.tensor.shape[axis] if count is None else count
     if not is_whole(size):
         raise call.refusal("num", count, "the number of elements")
+    check_count(call, "num", size)
     return apply_all(ops.Unstack(count=size, axis=axis), x)
+
+
+MAX_MATRIX = 2**22
+"""Elements of a triangle that is made of a matrix's sizes."""
 
 
 @reads("Tril", "Triu")
 def triangle(call: OperationCall) -> Term:
     """Zeros above or below a diagonal of matrices whose sizes are known."""
     x, diagonal = call.term(), call.integer("k", 0)
+    if x.rank < 2:
+        raise call.refusal("x", str(x.tensor), "matrices")
     rows, columns = x.tensor.shape[-2:]
-    if not isinstance(rows, int) or not isinstance(columns, int):
-        raise call.refusal("x", str(x.tensor), "matrices of known sizes")
+    if not isinstance(rows, int) or not isinstance(columns, int) or rows * columns > MAX_MATRIX:
+        raise call.refusal("x", str(x.tensor), f"matrices of known sizes, {MAX_MATRIX} elements at most")
     kept = [[column - row <= diagonal for column in range(columns)] for row in range(rows)]
     if call.class_name == "Triu":
         kept = [[column - row >= diagonal for column in range(columns)] for row in range(rows)]

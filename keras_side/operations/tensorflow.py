@@ -15,7 +15,7 @@ from biport.dims import Dim
 from biport.ops.shaping import WHOLE
 from keras_side.operations.reduction import position, reduced
 from keras_side.operations.registry import OperationCall, is_whole, reads
-from keras_side.operations.shaping import pad, parts_of, permuted, reshaped, transpose
+from keras_side.operations.shaping import check_count, pad, parts_of, permuted, reshaped, transpose
 from keras_side.operations.terms import Term, apply, cast, compute, is_float, is_integer, number
 
 
@@ -107,6 +107,7 @@ def split(call: OperationCall) -> list[Term]:
         return parts_of(x, list(parts), axis)
     if not isinstance(parts, int) or parts < 1 or not isinstance(size, int) or size % parts:
         raise call.refusal("num_or_size_splits", parts, f"sizes, or a number that {size} can be divided by")
+    check_count(call, "num_or_size_splits", parts)
     return parts_of(x, [size // parts] * parts, axis)
 
 
@@ -119,10 +120,10 @@ def gather(call: OperationCall) -> Term:
     axis = call.axis(x.rank, default=0)
     if is_whole(indices):
         return apply(ops.Slice(items=(*(WHOLE,) * axis, indices)), x)
-    places = call.term("indices")
-    if not is_integer(places):
-        raise call.refusal("indices", str(places.tensor), "int32 or int64")
-    return apply(ops.Take(axis=axis), x, places)
+    rows = call.term("indices")
+    if not is_integer(rows):
+        raise call.refusal("indices", str(rows.tensor), "int32 or int64")
+    return apply(ops.Take(axis=axis), x, rows)
 
 
 @reads("tf.norm")

@@ -123,7 +123,8 @@ def cast(term: Term, dtype: str) -> Term:
         return term
     if term.constant is not None:
         # float64, of which the graph takes what its own dtype holds.
-        return constant(term.constant.astype("float64" if dtype == FLOAT else dtype))
+        with np.errstate(invalid="ignore"):
+            return constant(term.constant.astype("float64" if dtype == FLOAT else dtype))
     return apply(ops.Cast(output_dtype=dtype), term)
 
 

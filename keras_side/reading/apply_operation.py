@@ -117,13 +117,13 @@ class OperationApplier:
             self.builder.add_operation(Node(name, ops.Identity(), (first.source,)))
             copied = call.class_name in COPIES or first.source not in given
             return [KerasTensor(name) if copied else given[first.source].twin(name)]
-        values = self._placed(terms, name)
+        values = self._values(terms, name)
         self._sizes |= {
             value: term.sizes for value, term in zip(values, terms, strict=True) if term.sizes is not None
         }
         return [KerasTensor(value) for value in values]
 
-    def _placed(self, terms: Sequence[Term], name: str) -> list[str]:
+    def _values(self, terms: Sequence[Term], name: str) -> list[str]:
         """Put what the terms are made of into the graph; the values they become.
 
         The application that gives the first of them has the operation's name.
@@ -131,18 +131,18 @@ class OperationApplier:
         main = terms[0].source
         values: dict[int, tuple[str, ...]] = {}
 
-        def place(term: Term) -> str:
+        def value(term: Term) -> str:
             if isinstance(term.source, str):
                 return term.source
             application = term.source
             if id(application) not in values:
-                inputs = tuple(place(item) for item in application.inputs)
-                values[id(application)] = self._place(application, inputs, name, application is main)
+                inputs = tuple(value(item) for item in application.inputs)
+                values[id(application)] = self._value(application, inputs, name, application is main)
             return values[id(application)][term.position]
 
-        return [place(term) for term in terms]
+        return [value(term) for term in terms]
 
-    def _place(
+    def _value(
         self, application: Application, inputs: tuple[str, ...], name: str, main: bool
     ) -> tuple[str, ...]:
         op = application.op

@@ -164,8 +164,8 @@ def _attended(node: Node, layer: Any, inputs: Sequence[Any], model: Unfinished) 
             masks[1] = attention_mask
         return layer(list(inputs), mask=masks, **options)
     if masks[0] is not None and attention_mask is None and not _carries_mask(inputs[0]):
-        attention_mask = keras.ops.expand_dims(masks[0], -1)
-        _named(attention_mask, f"{node.name}_queries_mask")
+        name = _free(f"{node.name}_queries_mask", model.names)
+        (attention_mask,) = operated(lambda mask: keras.ops.expand_dims(mask, -1), masks[:1], name)
     if attention_mask is not None:
         options["attention_mask"] = attention_mask
     # That of the queries is the one that hangs on them; see `keras_side.writing.carried_masks`.

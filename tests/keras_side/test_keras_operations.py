@@ -165,6 +165,8 @@ IDS: Any = keras.Input((4,), dtype="int32", name="i")
         (lambda: ops.einsum("nt,ns->nts", IDS, IDS), "cast integers first"),
         (lambda: ops.split(keras.Input((None, 4)), 2, axis=1)[0], "indices_or_sections=2"),
         (lambda: ops.nan_to_num(X), "posinf=None"),
+        (lambda: ops.unstack(keras.Input((2000, 1)), axis=1)[0], "num=2000 is not supported"),
+        (lambda: ops.diff(X, n=99, axis=1), "n=99"),
         (lambda: ops.convert_to_tensor(X) + keras.Input((4,), dtype="uint8"), "dtype='uint8'"),
     ],
 )

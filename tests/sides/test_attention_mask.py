@@ -63,7 +63,7 @@ def arrays_of(graph: Graph, pattern: str = "holes", dtype: str = "float64") -> l
     rng, sizes = np.random.default_rng(5), {"N": N, "S": S, "T": T}
     arrays = []
     for value in graph.inputs:
-        shape = [dim if isinstance(dim, int) else sizes[dim] for dim in value.shape]
+        shape = [dim if isinstance(dim, int) else sizes[str(dim)] for dim in value.shape]
         if value.dtype != "bool":
             arrays.append(rng.normal(size=shape).astype(dtype))
         elif len(shape) == 2:
@@ -97,12 +97,12 @@ def test_heads_in_float64(shape: tuple, causal: bool, settings: dict) -> None:
 
 def from_keras(graph: Graph, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """What a layer of Keras gives that is made by hand."""
-    from keras_side.registry import WRITERS
+    from keras_side.registry import written_layer
 
     op: Any = graph.nodes[0].op
     layer = layers.MultiHeadAttention(P, 4, value_dim=3, dropout=op.dropout, dtype="float64")
     layer.build((None, S, I), (None, T, I))
-    layer.set_weights(WRITERS.lookup(type(op), "y")(op).weights)
+    layer.set_weights(written_layer(op, "y").weights)
     tensors: list[Any] = [keras.ops.convert_to_tensor(array) for array in arrays]
     query, value, mask, *others = tensors
     options: dict[str, Any] = {"return_attention_scores": op.return_scores, "use_causal_mask": op.causal}

@@ -283,7 +283,7 @@ def test_what_looks_like_a_bias_is_added_along_its_own_axis(shapes: Sequence[Any
     nodes = [Node(f"{op.kind}.{order}", op, tuple(order)) for op in every for order in ("ab", "ba")]
     graph = Graph(tuple(inputs), tuple(nodes), tuple(node.name for node in nodes))
     model, rng = keras_side.write(graph), np.random.default_rng(7)
-    for sizes in ({"N": 7, "T": 2}, {"N": 1, "T": 7}, {"N": 2, "T": 3}):
-        sizes = {value: sizes.get(str(value), value) for shape in shapes for value in shape}
-        batch = [rng.normal(size=[sizes[dim] for dim in shape]).astype("float32") for shape in shapes]
+    for letters in ({"N": 7, "T": 2}, {"N": 1, "T": 7}, {"N": 2, "T": 3}):
+        fixed = [[letters.get(str(dim)) or int(dim) for dim in shape] for shape in shapes]  # type: ignore[arg-type]
+        batch = [rng.normal(size=shape).astype("float32") for shape in fixed]
         compared(keras_side.run(model, batch, graph), graph, run(graph, batch), 1e-6)

@@ -129,10 +129,10 @@ def test_many_heads_in_float64(causal: bool, scores: bool, dropout: float, key_s
 
 def keras_weights(graph: Graph) -> list[np.ndarray]:
     """The weights of the graph's one op as its Keras layer has them."""
-    from keras_side.registry import WRITERS
+    from keras_side.registry import written_layer
 
     op = graph.nodes[0].op
-    return list(WRITERS.lookup(type(op), "y")(op).weights)
+    return list(written_layer(op, "y").weights)
 
 
 def test_a_query_without_a_step_to_look_at() -> None:

@@ -193,7 +193,7 @@ def _shaping(rank: int, shape: Sequence[int]) -> Iterator[ops.Op]:
     """Of values of a shape, ``(N, T, ...)``; on each axis by itself, and on several."""
     yield ops.ReshapeTo(shape=(N * T, *shape[2:]))
     yield from (ops.PermuteDims(axes=tuple(range(rank))), ops.PermuteDims(axes=tuple(range(rank))[::-1]))
-    yield ops.BroadcastTo(shape=shape)
+    yield ops.BroadcastTo(shape=tuple(shape))
     yield ops.BroadcastTo(shape=(3, *shape))
     yield from (ops.Tile(repetitions=(3,) + (1,) * (rank - 1)), ops.Slice(items=()))
     yield ops.Slice(items=((None, None, 1), -1))

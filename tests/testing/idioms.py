@@ -10,8 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
+ops: Any = keras.ops
 STEPS, FEATURES, ROWS = 6, 3, 11
 """Of models whose length is fixed, of inputs that are no ids, and of tables."""
 
@@ -408,7 +409,7 @@ def signs_and_thresholds() -> Any:
 @idiom
 def product_with_a_fixed_matrix() -> Any:
     x = series()
-    basis = np.float32([[1, 0.5], [0.25, -1], [0.5, 0.75]])
+    basis = np.array([[1, 0.5], [0.25, -1], [0.5, 0.75]], "float32")
     return keras.Model(x, layers.LSTM(3)(ops.tensordot(x, basis, axes=1)))
 
 

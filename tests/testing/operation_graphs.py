@@ -85,7 +85,7 @@ class Program:
 
     def constant_of(self, number: float) -> str:
         """A number of the program."""
-        return self.add(ops.Constant(value=np.float32(number)))
+        return self.add(ops.Constant(value=np.asarray(number, "float32")))
 
 
 Make = Callable[[Program], "str | None"]
@@ -386,8 +386,8 @@ def operation_graphs(draw: Any, jumps: bool = True, most: int = 8) -> Graph:
     last = "x"
     for _ in range(draw(st.integers(1, most))):
         last = program.one_of(MAKERS)(program) or last
-    outputs = [name for name in program.tensors if name not in {v.name for v in inputs}][-4:]
-    outputs = list(dict.fromkeys([*outputs, *([last] if last != "x" else [])]))
+    made = [name for name in program.tensors if name not in {v.name for v in inputs}][-4:]
+    outputs: list[str] = list(dict.fromkeys([*made, *([last] if last != "x" else [])]))
     if not outputs:
         outputs = [program.add(ops.Elementwise(function="sin"), "x")]
     return Graph(inputs, tuple(program.nodes), tuple(outputs))

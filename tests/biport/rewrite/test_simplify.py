@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
 from biport import ops, reference
+from biport.dims import sizes
 from biport.graph import Graph, Node, Value
 from biport.rewrite.simplify import simplify
 from testing.graphs import bidirectional, cell, normal
@@ -22,13 +24,17 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(5)
 
 
-def lstm(**settings: bool) -> ops.Cell:
+def lstm(**settings: Any) -> ops.Cell:
     return cell(rng(), ops.LSTM, 4, 3, **{"return_sequences": True, **settings})
 
 
-def both(merge: str | None = None, **settings: bool) -> ops.Bidirectional:
+def both(merge: str | None = None, **settings: Any) -> ops.Bidirectional:
     sequences = settings.pop("return_sequences", True)
-    rules = {"return_sequences": sequences, "zero_output_for_mask": sequences, "return_state": True}
+    rules: dict[str, Any] = {
+        "return_sequences": sequences,
+        "zero_output_for_mask": sequences,
+        "return_state": True,
+    }
     forward = cell(rng(), ops.LSTM, 4, 3, **rules)
     return ops.Bidirectional(
         forward=forward, backward=cell(rng(), ops.LSTM, 4, 2, **rules, reverse=True), merge=merge
@@ -45,7 +51,7 @@ def states(merge: str | None) -> tuple[str, ...]:
 
 
 def constant(*numbers: float) -> ops.Constant:
-    return ops.Constant(value=np.float32(numbers))
+    return ops.Constant(value=np.array(numbers, "float32"))
 
 
 def parameter(*shape: int) -> ops.Parameter:
@@ -142,8 +148,8 @@ APPLIED: dict[str, tuple[Graph, list[str]]] = {
     ),
     "two reshapes": (
         graph(
-            Node("flat", ops.ReshapeTo(shape=("N", "T*4")), ("x",)),
-            Node("y", ops.ReshapeTo(shape=("N", "T*2", 2)), ("flat",)),
+            Node("flat", ops.ReshapeTo(shape=sizes(("N", "T*4"))), ("x",)),
+            Node("y", ops.ReshapeTo(shape=sizes(("N", "T*2", 2))), ("flat",)),
         ),
         ["ReshapeTo"],
     ),
