@@ -207,7 +207,7 @@ class _Listener:
         for name, calls in self._calls.items():
             steps = calls[before.get(name, 0) :]
             if steps:
-                rows = keras.tree.map_structure(functools.partial(_rows, N), *steps)
+                rows: Any = keras.tree.map_structure(functools.partial(_rows, N), *steps)
                 calls[before.get(name, 0) :] = [rows]
 
 

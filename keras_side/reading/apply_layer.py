@@ -222,8 +222,8 @@ class LayerApplier:
 
     def _mask_value(self, layer: Layer, mask: Mask) -> str:
         """The graph value of a mask that a layer takes."""
-        rank = len(self.builder.mask_shape(mask))
-        if rank > 2 and not isinstance(mask, OfScores):
+        rank = 2 if isinstance(mask, OfScores) else len(self.builder.mask_shape(mask))
+        if rank > 2:
             supported = "masks of the steps, (N, T)"
             raise UnsupportedError(layer.owner, "mask", f"of {rank} dimensions", supported)
         try:

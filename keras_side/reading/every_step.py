@@ -129,13 +129,13 @@ class StepsAsRows:
 
     def _asked(self, name: str, x: KerasTensor, inner: Mask | None) -> Mask | None:
         """The mask that goes on in Keras 2."""
-        match inner:
-            case None if x.mask is None or len(self.builder.mask_shape(x.mask)) == 2:
-                return x.mask
-            case None:
-                return AnyInside((x.mask,), name)
-            case OfRows((mask,)) | OfWholeRows((mask,)) if mask == x.mask:
-                return mask
+        given = x.mask
+        if inner is None:
+            if given is None or len(self.builder.mask_shape(given)) == 2:
+                return given
+            return AnyInside((given,), name)
+        if isinstance(inner, OfRows | OfWholeRows) and inner.masks[0] == given:
+            return given
         N, T, *_ = self.builder.tensor(x.value).shape
         return OfSteps((inner,), name, (N, T))
 

@@ -279,11 +279,11 @@ class GraphBuilder:
             case OfWholeRows():
                 supported = "an input without a mask around layers that take one"
                 raise UnsupportedError(self.owner, "mask", "a mask of the steps", supported)
-            case OfRows((inner,), name) | OfSteps((inner,), name):
-                op, inputs = ops.ReshapeTo(shape=self.mask_shape(mask)), (self.mask_value(inner),)
-            case AnyInside((inner,), name):
-                axes = tuple(range(2, len(self.mask_shape(inner))))
-                op, inputs = ops.Reduction(function="any", axes=axes), (self.mask_value(inner),)
+            case OfRows(masks, name) | OfSteps(masks, name):
+                op, inputs = ops.ReshapeTo(shape=self.mask_shape(mask)), (self.mask_value(masks[0]),)
+            case AnyInside(masks, name):
+                axes = tuple(range(2, len(self.mask_shape(masks[0]))))
+                op, inputs = ops.Reduction(function="any", axes=axes), (self.mask_value(masks[0]),)
             case Full(value):
                 op, inputs, name = ops.OnesLike(), (value,), f"{value}_all_steps"
         self._mask_values[mask] = self._operation(name, op, inputs)
@@ -316,15 +316,15 @@ class GraphBuilder:
             case Full(value):
                 return self.tensor(value).shape[:2]
             case OfScores(value):
-                N, S, *_ = self.tensor(value).shape
-                return N, 1, S, S
-            case OfRows((inner,)) | OfWholeRows((inner,)):
-                N, T, *rest = self.mask_shape(inner)
+                N, _, S, T = self.tensor(f"{value}:1").shape
+                return N, 1, S, T
+            case OfRows(masks) | OfWholeRows(masks):
+                N, T, *rest = self.mask_shape(masks[0])
                 return N * T, *rest
-            case OfSteps((inner,), lead=lead):
-                return *lead, *self.mask_shape(inner)[1:]
-            case AnyInside((inner,)):
-                return self.mask_shape(inner)[:2]
+            case OfSteps(masks, lead=lead):
+                return *lead, *self.mask_shape(masks[0])[1:]
+            case AnyInside(masks):
+                return self.mask_shape(masks[0])[:2]
             case AllOf(masks) | AnyOf(masks) | InTime(masks):
                 return self.mask_shape(masks[0])
 

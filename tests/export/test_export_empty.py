@@ -98,4 +98,4 @@ def test_masks_of_features(rng, tmp_path):
     graph = Graph((Value("x", ("N", "T", I), "float32"),), nodes, ("h",))
     session = exported(graph, tmp_path)
     for size in EMPTY:
-        assert worst(graph, session, [np.zeros((*size, I), "float32")]) == 0
+        assert worst(graph, session, np.zeros((*size, I), "float32")) == 0

@@ -131,7 +131,8 @@ def test_a_hierarchical_attention_network(tmp_path: Path) -> None:
     with floats("float64"):
         model = hierarchical()
     graph = keras_side.read(model)
-    assert [node.name for node in graph.nodes] == [
+    # Keras numbers operations.
+    assert [node.name.rstrip("_0123456789") for node in graph.nodes] == [
         "sentences.rows",
         "sentences.table",
         "sentences.table_mask",
