@@ -15,7 +15,7 @@ from keras_side.file.model_file import Format, ModelFile
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
 from keras_side.read import read_file, typed_errors
 from keras_side.reading.config_entries import model_layers
-from keras_side.records import MODELS
+from keras_side.reading.every_step import model_inside
 from keras_side.release import Release
 
 NEWEST = (3, 16)
@@ -62,10 +62,11 @@ def _rows(
     config = data.get("config")
     layers = config.get("layers") if isinstance(config, Mapping) else None
     for layer in model_layers(owner, layers if isinstance(layers, list) else [], variables):
-        if layer.class_name in MODELS:
+        inner = model_inside(layer)
+        if inner is not None:
             yield LayerRow(f"{prefix}{layer.name}", layer.class_name)
-            inner = {"config": layer.config}
-            yield from _rows(owner, inner, layer.variables, reasons, f"{prefix}{layer.name}.")
+            within = {"config": inner.config}
+            yield from _rows(owner, within, inner.variables, reasons, f"{prefix}{layer.name}.")
         elif layer.class_name != "InputLayer":
             yield LayerRow(
                 name=f"{prefix}{layer.name}",

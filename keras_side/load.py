@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,8 +40,8 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
     what the models compute.
 
     Args:
-        model: a built model whose layers have the names of the graph's nodes; those of a model inside it,
-            the names ``outer.inner``.
+        model: a built model whose layers have the names of the graph's nodes; those of a model inside it, or
+            inside a TimeDistributed, the names ``outer.inner``.
         graph: where the weights come from.
         settings: ``"ignore"`` fills layers that compute something else, too.
 
@@ -54,13 +54,16 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
         SettingsError: layers compute something else than the graph's, all named at once; likewise.
     """
     check_settings_argument(settings)
+    every = dict(_layers(model, "", {node.name for node in graph.nodes}))
+    # Of the calls of one layer the first has its name.
+    shared = {id(node.op) for node in graph.nodes if node.name in every}
     written = {
         node.name: layer
         for node in graph.nodes
+        if node.name in every or id(node.op) not in shared
         if isinstance(layer := WRITERS.lookup(type(node.op), node.name)(node.op), WrittenLayer)
         if layer.weights
     }
-    every = dict(_layers(model, ""))
     layers = {name: layer for name, layer in every.items() if layer.weights}
     problems = [f"the model has no layer {name!r}" for name in written if name not in every]
     problems += [
@@ -107,15 +110,24 @@ def _differing(model: keras.Model, layers: Mapping[str, Any], graph: Graph) -> l
     return [*differences, *differing_settings(known, graph, unknown)]
 
 
-def _layers(model: keras.Model, prefix: str) -> Iterator[tuple[str, Any]]:
+def _layers(model: keras.Model, prefix: str, nodes: Collection[str]) -> Iterator[tuple[str, Any]]:
     """The layers, those of models inside by their path: ``outer.inner``."""
+    for layer in model.layers:
+        yield from _layers_of(layer, f"{prefix}{layer.name}", nodes)
+
+
+def _layers_of(layer: Any, name: str, nodes: Collection[str]) -> Iterator[tuple[str, Any]]:
+    """A layer, or those inside of it: of a TimeDistributed where these are the ``nodes``."""
     import keras
 
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer, f"{prefix}{layer.name}.")
-        else:
-            yield prefix + layer.name, layer
+    inner = layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer
+    path = f"{name}.{inner.name}"
+    if isinstance(inner, keras.Model):
+        yield from _layers(inner, f"{name}.", nodes)
+    elif inner is not layer and any(node == path or node.startswith(f"{path}.") for node in nodes):
+        yield from _layers_of(inner, path, nodes)
+    else:
+        yield name, layer
 
 
 def set_weights(layer: Any, written: WrittenLayer, owner: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
+from biport.dims import Dim
 from biport.errors import UnsupportedError
 from biport.ops import MultiHeadAttention, Op
 
@@ -77,6 +78,32 @@ class InTime(_Joined):
 
 
 @dataclass(frozen=True)
+class OfRows(_Joined):
+    """``(N·T, S)``: a mask ``(N, T, S)``, further sizes behind, with its steps as rows."""
+
+
+@dataclass(frozen=True)
+class OfWholeRows(_Joined):
+    """``(N·T,)``: a mask ``(N, T)`` with its steps as rows, each valid as a whole; no layer takes one."""
+
+
+@dataclass(frozen=True)
+class AnyInside(_Joined):
+    """``(N, T)``: of a mask ``(N, T, S)``, further sizes behind, the steps of which any part is valid."""
+
+
+@dataclass(frozen=True)
+class OfSteps(_Joined):
+    """``(N, T, S)``: a mask ``(N·T, S)`` of rows that are steps.
+
+    Args:
+        lead: ``(N, T)``.
+    """
+
+    lead: tuple[Dim, Dim] = (0, 0)
+
+
+@dataclass(frozen=True)
 class Full:
     """Every step of ``value`` is valid: in the graph no mask, unless it is part of another one."""
 
@@ -97,7 +124,20 @@ def _without_name(mask: Given | Unequal | FeaturesUnequal | Full | OfScores) -> 
     return type(mask).__name__, mask.value, getattr(mask, "number", None)
 
 
-Mask = Given | Unequal | FeaturesUnequal | AllOf | AnyOf | InTime | Full | OfScores
+Mask = (
+    Given
+    | Unequal
+    | FeaturesUnequal
+    | AllOf
+    | AnyOf
+    | InTime
+    | OfRows
+    | OfWholeRows
+    | OfSteps
+    | AnyInside
+    | Full
+    | OfScores
+)
 
 
 def stop_mask(

@@ -107,6 +107,22 @@ class _Frame:
         number = waiting.pop(0) if waiting else 0
         return f"{self.path}{layer.name}" + (f"@{number}" if number else "")
 
+    def inside(self, model: Any) -> str:
+        """The path of the layers of ``model``, which is now called."""
+        return f"{self.name(model)}."
+
+
+class _Steps(_Frame):
+    """One call of a TimeDistributed, which calls what is inside once a step."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._calls = {}
+
+    def inside(self, model: Any) -> str:
+        """The path of the layers of the model inside."""
+        return self.path
+
 
 def _call_numbers(model: Any) -> dict[int, list[int]]:
     """For each layer the numbers of its calls, as a configuration counts them, in the order they are run."""
@@ -122,13 +138,22 @@ def _call_numbers(model: Any) -> dict[int, list[int]]:
     return numbers
 
 
+Call = tuple[list[Any], Any]
+"""The outputs of a call, and the mask it was made with."""
+
+
 class _Listener:
-    """Hears what the layers and operations of a model give as it runs, ``{name: (outputs, mask)}``."""
+    """Hears what the layers and operations of a model give as it runs."""
 
     def __init__(self, model: keras.Model) -> None:
-        self.heard: dict[str, tuple[list[Any], Any]] = {}
+        self._calls: dict[str, list[Call]] = defaultdict(list)
         self._frames = [_Frame("", model)]
         self._layers = {id(layer): layer for layer in _inner(model)}
+
+    @property
+    def heard(self) -> Heard:
+        """``{name: (outputs, mask)}``."""
+        return {name: calls[-1] for name, calls in self._calls.items()}
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -146,30 +171,67 @@ class _Listener:
     def _reporting(self, layer: Any) -> Any:
         import keras
 
-        own, inside = layer.call, isinstance(layer, keras.Model)
+        own = layer.call
 
         @functools.wraps(own)
         def call(*arguments: Any, **options: Any) -> Any:
+            if isinstance(layer, keras.Model):
+                with self._within(_Frame(self._frames[-1].inside(layer), layer)):
+                    return own(*arguments, **options)
             name = self._frames[-1].name(layer)
-            if not inside:
+            if isinstance(layer, keras.layers.TimeDistributed):
+                with self._within(_Steps(f"{name}.")), self._as_rows(len(arguments[0])):
+                    outputs = own(*arguments, **options)
+            else:
                 outputs = own(*arguments, **options)
-                self.heard[name] = keras.tree.flatten(outputs), options.get("mask")
-                return outputs
-            self._frames.append(_Frame(f"{name}.", layer))
-            try:
-                return own(*arguments, **options)
-            finally:
-                self._frames.pop()
+            self._calls[name].append((keras.tree.flatten(outputs), options.get("mask")))
+            return outputs
 
         return call
 
+    @contextlib.contextmanager
+    def _within(self, frame: _Frame) -> Iterator[None]:
+        self._frames.append(frame)
+        try:
+            yield
+        finally:
+            self._frames.pop()
+
+    @contextlib.contextmanager
+    def _as_rows(self, N: int) -> Iterator[None]:
+        """Have what is heard of each step by itself, ``(N, ...)``, be of all of them, ``(N·T, ...)``."""
+        import keras
+
+        before = {name: len(calls) for name, calls in self._calls.items()}
+        yield
+        for name, calls in self._calls.items():
+            steps = calls[before.get(name, 0) :]
+            if steps:
+                rows: Any = keras.tree.map_structure(functools.partial(_rows, N), *steps)
+                calls[before.get(name, 0) :] = [rows]
+
+
+def _rows(N: int, *steps: Any) -> Any:
+    """The rows of each step, ``(N, ...)`` or so many for each of the N, row by row."""
+    if any(step is None or not step.shape or step.shape[0] % N for step in steps):
+        return steps[0]
+    arrays = [_array(step) for step in steps]
+    parts = [array.reshape(N, len(array) // N, *array.shape[1:]) for array in arrays]
+    return np.stack(parts, axis=1).reshape(-1, *arrays[0].shape[1:])
+
 
 def _inner(model: keras.Model) -> Iterator[Any]:
-    """The layers and operations of a model and of the models inside."""
-    import keras
-
+    """The layers and operations of a model, and those inside of them that are nodes of a graph too."""
     function = getattr(model, "_functional", None) or model
     for layer in getattr(function, "operations", model.layers):
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _inner(layer)
+        yield from _with_inner(layer)
+
+
+def _with_inner(layer: Any) -> Iterator[Any]:
+    import keras
+
+    yield layer
+    if isinstance(layer, keras.layers.TimeDistributed):
+        yield from _with_inner(layer.layer)
+    elif isinstance(layer, keras.Model):
+        yield from _inner(layer)

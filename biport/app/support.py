@@ -138,8 +138,8 @@ SUPPORT: Sequence[Support] = (
         "time_distributed",
         ("TimeDistributed",),
         (),
-        "around any of these layers that has one input and one output",
-        ("around a model",),
+        "around any of these layers and any model with one input and one output; masks of what is inside",
+        ("a mask of whole steps around a layer that takes one",),
     ),
 )
 

@@ -7,7 +7,6 @@ import onnx_ir as ir
 
 from biport.errors import UnsupportedError
 from biport.ops import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike, Op
-from export.onnx.builder import Scope
 from export.onnx.elementwise import chained, elementwise
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
@@ -39,7 +38,7 @@ def write_not_equal(op: NotEqual, site: Site) -> tuple[LazyValue, ...]:
 def write_features_not_equal(op: FeaturesNotEqual, site: Site) -> tuple[LazyValue, ...]:
     """``(N, T, I)`` floats to ``(N, T)`` booleans."""
     (x,) = site.inputs
-    return (site.lazy(lambda: _differs(site.scope, x.value(), op.value, keepdims=0), root=x),)
+    return (site.lazy(lambda: _differs(site, x.value(), op.value, keepdims=0), root=x),)
 
 
 @writes(Masking)
@@ -48,7 +47,7 @@ def write_masking(op: Masking, site: Site) -> tuple[LazyValue, ...]:
     scope = site.scope
 
     def compute(x: ir.Value) -> ir.Value:
-        kept = _differs(scope, x, op.mask_value, keepdims=1)
+        kept = _differs(site, x, op.mask_value, keepdims=1)
         return scope("Where", kept, x, np.zeros((), "float32"))
 
     return elementwise(site, compute)
@@ -72,8 +71,11 @@ def write_ones_like(op: OnesLike, site: Site) -> tuple[LazyValue, ...]:
     return (site.lazy(write, root=x),)
 
 
-def _differs(scope: Scope, x: ir.Value, value: float, keepdims: int) -> ir.Value:
+def _differs(site: Site, x: ir.Value, value: float, keepdims: int) -> ir.Value:
     """Where any element of the last dimension is not ``value``."""
+    scope = site.scope
     equal = scope("Cast", scope("Equal", x, np.asarray(value, "float32")), to=ir.DataType.INT32)
-    all_equal = scope("ReduceMin", equal, [-1], keepdims=keepdims)
+    # Over nothing onnxruntime 1.31 reduces no axis that is counted from behind.
+    last = len(site.inputs[0].tensor.shape) - 1
+    all_equal = scope("ReduceMin", equal, [last], keepdims=keepdims)
     return scope("Not", scope("Cast", all_equal, to=ir.DataType.BOOL))

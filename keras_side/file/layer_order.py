@@ -34,6 +34,9 @@ def in_keras_order(data: Entry, origin: Release) -> Entry:
     if data.get("class_name") in MODELS and isinstance(layers, list):
         inner = [in_keras_order(layer, origin) if isinstance(layer, Mapping) else layer for layer in layers]
         settings["layers"] = inner if data["class_name"] == "Sequential" else _sorted(settings, inner, origin)
+    inside = settings.get("layer")
+    if data.get("class_name") == "TimeDistributed" and isinstance(inside, Mapping):
+        settings["layer"] = in_keras_order(inside, origin)
     return dict(data) | {"config": settings}
 
 

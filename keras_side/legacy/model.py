@@ -40,6 +40,10 @@ def named(data: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _named(layer: object, number: int) -> object:
+    if isinstance(layer, Mapping) and layer.get("class_name") == "TimeDistributed":
+        config = layer.get("config")
+        if isinstance(config, Mapping):
+            return dict(layer) | {"config": dict(config) | {"layer": _named(config.get("layer"), number)}}
     if not isinstance(layer, Mapping) or layer.get("class_name") not in MODELS:
         return layer
     inner = named(layer)

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from biport import ops
 from biport.errors import UnsupportedError
-from keras_side.masks import Mask
+from keras_side.masks import pass_mask
 from keras_side.records import MODELS, LayerRecord, WrittenLayer
 from keras_side.registry import READERS, WRITERS, reads, writes
 from keras_side.unsupported import unsupported_class
 
 
-def _mask(
-    op: ops.Op, name: str, inputs: Sequence[str], masks: Sequence[Mask | None]
-) -> Sequence[Mask | None]:
-    """The mask goes on; a layer inside that takes one is handed a column of it, over which Keras fails."""
-    assert isinstance(op, ops.TimeDistributed)
-    if masks[0] is not None and op.layer.masked:
-        supported = f"an input without a mask around {op.layer.kind}"
-        raise UnsupportedError(name, "mask", "a mask of the steps", supported)
-    return (masks[0],)
-
-
-@reads("TimeDistributed", masks=_mask)
+@reads("TimeDistributed", masks=pass_mask)
 def read_time_distributed(record: LayerRecord) -> ops.TimeDistributed:
-    """Read a TimeDistributed around one layer; a model inside is refused."""
+    """Read a TimeDistributed around one layer; for others see `keras_side.reading.every_step`."""
     with record.settings() as config:
         data = config.take("layer", Mapping)
     inner = record.child("layer", data)
     if inner.class_name in MODELS:
-        raise UnsupportedError(record.owner, "layer", inner.class_name, "a layer, not a model")
+        raise UnsupportedError(record.owner, "layer", inner.class_name, "a layer where its op is asked for")
     if inner.class_name not in READERS:
         raise unsupported_class(inner.owner, inner.class_name, inner.config)
     op = READERS.lookup(inner.class_name, inner.owner).read(inner)

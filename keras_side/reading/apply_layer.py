@@ -222,6 +222,10 @@ class LayerApplier:
 
     def _mask_value(self, layer: Layer, mask: Mask) -> str:
         """The graph value of a mask that a layer takes."""
+        rank = 2 if isinstance(mask, OfScores) else len(self.builder.mask_shape(mask))
+        if rank > 2:
+            supported = "masks of the steps, (N, T)"
+            raise UnsupportedError(layer.owner, "mask", f"of {rank} dimensions", supported)
         try:
             return self.builder.mask_value(mask)
         except UnsupportedError as problem:
@@ -353,7 +357,7 @@ class LayerApplier:
             UnsupportedError: it is causal too, which Keras cannot bring together.
         """
         mask = masks[1]
-        if not isinstance(mask, Given) or len(self.builder.tensor(mask.value).shape) != 3:
+        if not isinstance(mask, Given) or len(self.builder.mask_shape(mask)) != 3:
             return masks, None
         if call.settings["causal"]:
             supported = "masks (N, T) where it is causal"

@@ -22,10 +22,16 @@ def ends_masks(config: Any) -> bool:
     """Whether a model, or one inside it, has a layer that takes masks off its inputs."""
     layers = config.get("layers") if isinstance(config, Mapping) else None
     return isinstance(layers, list) and any(
-        entry.get("class_name") == ENDS_MASKS or ends_masks(entry.get("config"))
+        entry.get("class_name") == ENDS_MASKS or ends_masks(entry.get("config")) or _inside_ends_masks(entry)
         for entry in layers
         if isinstance(entry, Mapping)
     )
+
+
+def _inside_ends_masks(entry: Mapping) -> bool:
+    config = entry.get("config")
+    inner = config.get("layer") if isinstance(config, Mapping) else None
+    return isinstance(inner, Mapping) and ends_masks({"layers": [inner]})
 
 
 def run_order(parents: Mapping[Key, Sequence[Key]], outputs: Sequence[Key]) -> list[Key]:

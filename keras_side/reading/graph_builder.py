@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from biport import ops
-from biport.dims import Dim
+from biport.dims import Dim, product
 from biport.errors import (
     MAX_REASONS,
     FileError,
@@ -20,7 +20,21 @@ from biport.errors import (
 from biport.graph import Node, Value
 from biport.inputs import carries
 from biport.ops import Tensor
-from keras_side.masks import AllOf, AnyOf, FeaturesUnequal, Full, Given, InTime, Mask, OfScores, Unequal
+from keras_side.masks import (
+    AllOf,
+    AnyInside,
+    AnyOf,
+    FeaturesUnequal,
+    Full,
+    Given,
+    InTime,
+    Mask,
+    OfRows,
+    OfScores,
+    OfSteps,
+    OfWholeRows,
+    Unequal,
+)
 from keras_side.operations.terms import FLOAT, inferred
 from keras_side.reading.config_entries import Layer
 from keras_side.reading.mask_expressions import Data, Symbol, Unreadable
@@ -95,6 +109,8 @@ class GraphBuilder:
     """Operations that name a float dtype: what errors call them, and the dtype."""
     operations: set[str] = field(default_factory=set)
     """The nodes that operations became."""
+    fixed_batch: bool = False
+    """Whether an input says how many rows it has."""
     _told: set[str] = field(default_factory=set)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
@@ -180,6 +196,7 @@ class GraphBuilder:
         # Two inputs need not be of one length, so each has letters of its own.
         other = f"_{len(self.inputs) + 1}" if self.inputs else ""
         letters = ["N", *(f"{letter}{other}" for letter in ("T", *(f"D{i}" for i in range(2, len(shape)))))]
+        self.fixed_batch |= shape[0] is not None
         # A batch size in the file is the one the model happened to be built with.
         dims = ["N", *(letters[axis] if dim is None else dim for axis, dim in enumerate(shape) if axis)]
         dtype = layer.config.get("dtype") or "float32"
@@ -202,7 +219,9 @@ class GraphBuilder:
         if self.cuts(layer.owner, dtype, tensor):
             position = self._positions.get(tensor.value)
             if position is None:
-                raise UnsupportedError(layer.owner, "dtype", dtype, FLOATS_OF_LAYERS)
+                name = self.free_name(f"{tensor.value}.whole")
+                self.add_operation(Node(name, ops.Cast(output_dtype="int32"), (tensor.value,)))
+                return KerasTensor(name, tensor.mask)
             value = self.inputs[position]
             self.inputs[position] = Value(value.name, value.shape, "int32")
             self._tensors[value.name] = Tensor(value.shape, "int32")
@@ -222,15 +241,12 @@ class GraphBuilder:
         return self.inputs[self._positions[origin]].dtype in ops.FLOATS
 
     def dim(self, owner: str, value: str, axis: int) -> Dim:
-        """The size of a model input along an axis.
+        """The size of a value along an axis.
 
         Raises:
-            UnsupportedError: it is none.
             FileError: there is no such axis.
         """
-        if value not in self._positions:
-            raise UnsupportedError(owner, "a size of", value, "the sizes of the model's inputs")
-        shape = self.inputs[self._positions[value]].shape
+        shape = self.tensor(value).shape
         if axis >= len(shape):
             raise FileError(f"{owner}: there is no axis {axis} in {value!r}")
         return shape[axis]
@@ -247,9 +263,9 @@ class GraphBuilder:
             return self._mask_values[mask]
         match mask:
             case Unequal(value, number, name):
-                op, inputs = ops.NotEqual(value=number), (value,)
+                return self._compared(mask, ops.NotEqual(value=number), value, name)
             case FeaturesUnequal(value, number, name):
-                op, inputs = ops.FeaturesNotEqual(value=number), (value,)
+                return self._compared(mask, ops.FeaturesNotEqual(value=number), value, name)
             case AllOf(masks, name):
                 op, inputs = ops.LogicalAnd(), tuple(self.mask_value(part) for part in masks)
             case AnyOf(masks, name):
@@ -260,13 +276,57 @@ class GraphBuilder:
                 problem = f"of (N, 1, S, T), which Keras hangs on the scores of {value!r}"
                 supported = "layers without masks there, such as Activation('softmax')"
                 raise UnsupportedError(self.owner, "mask", problem, supported)
+            case OfWholeRows():
+                supported = "an input without a mask around layers that take one"
+                raise UnsupportedError(self.owner, "mask", "a mask of the steps", supported)
+            case OfRows(masks, name) | OfSteps(masks, name):
+                op, inputs = ops.ReshapeTo(shape=self.mask_shape(mask)), (self.mask_value(masks[0]),)
+            case AnyInside(masks, name):
+                axes = tuple(range(2, len(self.mask_shape(masks[0]))))
+                op, inputs = ops.Reduction(function="any", axes=axes), (self.mask_value(masks[0]),)
             case Full(value):
                 op, inputs, name = ops.OnesLike(), (value,), f"{value}_all_steps"
+        self._mask_values[mask] = self._operation(name, op, inputs)
+        return self._mask_values[mask]
+
+    def _compared(self, mask: Unequal | FeaturesUnequal, op: ops.Op, value: str, name: str) -> str:
+        """A mask that is a comparison, ``(N, T)``, or of all steps that ``(N, T, S)`` has."""
+        *lead, S = shape = self.mask_shape(mask)
+        if len(lead) > 1:
+            features = self.tensor(value).shape[len(shape) :]
+            rows = ops.ReshapeTo(shape=(product(lead), S, *features))
+            value = self._operation(f"{name}.rows", rows, (value,))
+            value = self._operation(f"{name}.of_rows", op, (value,))
+            op = ops.ReshapeTo(shape=shape)
+        self._mask_values[mask] = self._operation(name, op, (value,))
+        return self._mask_values[mask]
+
+    def _operation(self, name: str, op: ops.Op, inputs: tuple[str, ...]) -> str:
         name = self.free_name(name)
-        self.add(Node(name, op, inputs))
-        self.operations.add(name)
-        self._mask_values[mask] = name
+        self.add_operation(Node(name, op, inputs))
         return name
+
+    def mask_shape(self, mask: Mask) -> tuple[Dim, ...]:
+        """The shape of a mask; that of parts of a mask is the whole's but for the sizes along time."""
+        match mask:
+            case Given(value) | Unequal(value):
+                return self.tensor(value).shape
+            case FeaturesUnequal(value):
+                return self.tensor(value).shape[:-1]
+            case Full(value):
+                return self.tensor(value).shape[:2]
+            case OfScores(value):
+                N, _, S, T = self.tensor(f"{value}:1").shape
+                return N, 1, S, T
+            case OfRows(masks) | OfWholeRows(masks):
+                N, T, *rest = self.mask_shape(masks[0])
+                return N * T, *rest
+            case OfSteps(masks, lead=lead):
+                return *lead, *self.mask_shape(masks[0])[1:]
+            case AnyInside(masks):
+                return self.mask_shape(masks[0])[:2]
+            case AllOf(masks) | AnyOf(masks) | InTime(masks):
+                return self.mask_shape(masks[0])
 
     def free_name(self, name: str) -> str:
         """A name that no node or input has."""

@@ -73,6 +73,11 @@ class Data:
         return self.tensor.dtype == "bool" and len(self.tensor.shape) == 2
 
     @property
+    def is_mask_inside(self) -> bool:
+        """Whether it can be a mask ``(N, T, ...)`` of what is inside the steps as it is."""
+        return self.tensor.dtype == "bool" and len(self.tensor.shape) > 2
+
+    @property
     def is_padded(self) -> bool:
         """Whether it may be a padded batch ``(N, T)``: integers, or floats that Keras takes for some."""
         return self.tensor.dtype in NUMBERS and len(self.tensor.shape) == 2
@@ -111,7 +116,7 @@ def as_mask(symbol: Symbol | None, owner: str) -> Mask | None:
     if symbol is None or isinstance(symbol, Mask):
         return symbol
     match symbol:
-        case Data(value) if symbol.is_mask:
+        case Data(value) if symbol.is_mask or symbol.is_mask_inside:
             return Given(value)
         case Data(_, tensor):
             raise UnsupportedError(owner, "mask", str(tensor), "bool (N, T)")

@@ -23,6 +23,7 @@ from keras_side.reading.config_entries import (
     resolved,
     size,
 )
+from keras_side.reading.every_step import TIME_DISTRIBUTED, StepsAsRows, only
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor, OperationOutput
 from keras_side.reading.mask_expressions import Unreadable, is_operation
 from keras_side.records import MODELS, Variables
@@ -54,6 +55,7 @@ class Traversal:
         self.builder = GraphBuilder(self.owner)
         self._applier = LayerApplier(self.builder, self.origin)
         self._operations = OperationApplier(self.builder, self.owner)
+        self._steps = StepsAsRows(self.builder, self.origin)
 
     def model(
         self,
@@ -232,6 +234,9 @@ class Traversal:
         try:
             if layer.problem is not None:
                 raise layer.problem
+            if layer.class_name == TIME_DISTRIBUTED:
+                self._examine(self._steps.inside(layer))
+                return
             layer.read(reader_of(layer))
         except UnsupportedError as problem:
             problem.of_layer(layer.name, layer.class_name)
@@ -250,6 +255,11 @@ class Traversal:
                 tensors = [t if t.mask == mask else KerasTensor(t.value, mask) for t in tensors]
             return self.model(layer.class_name, layer.config, layer.variables, f"{name}.", tensors)
         try:
+            if layer.class_name == TIME_DISTRIBUTED and layer.problem is None:
+                x = only(layer, tensors)
+                given = x if mask in (None, x.mask) else KerasTensor(x.value, mask)
+                if not self._steps.is_one_op(layer, given.mask):
+                    return [self._every_step(layer, name, given)]
             return self._applier.layer(layer, name, tensors, mask, states)
         except UnsupportedError as problem:
             if layer.calls:
@@ -258,6 +268,15 @@ class Traversal:
             problem.of_layer(layer.name, layer.class_name)
             self.builder.refuse(problem)
             return list(tensors)
+
+    def _every_step(self, layer: Layer, name: str, x: KerasTensor) -> KerasTensor:
+        """A TimeDistributed whose inside becomes nodes of the graph, ``name.inner``, shared by all calls."""
+        inner, rows = self._steps.inside(layer), self._steps.rows(layer, name, x)
+        if inner.class_name in MODELS:
+            given = self.model(inner.class_name, inner.config, inner.variables, f"{name}.", [rows])
+        else:
+            given = self._apply(inner, f"{name}.{inner.name}", [rows], None)
+        return self._steps.steps(layer, name, x, only(layer, given))
 
 
 def _problems(items: Sequence[Any]) -> list[UnsupportedError]:

@@ -13,7 +13,17 @@ from biport.dims import letter, plain
 from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.inputs import check_letters
-from biport.ops import INTEGERS, Add, Average, Bidirectional, MultiHeadAttention, OnesLike, Op, Recurrent
+from biport.ops import (
+    INTEGERS,
+    Add,
+    Average,
+    Bidirectional,
+    MultiHeadAttention,
+    OnesLike,
+    Op,
+    Recurrent,
+    Softmax,
+)
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from keras_side.records import WrittenOperation
@@ -70,6 +80,10 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
         function = getattr(keras.ops, written.class_name.lower())
         return operated(lambda *parts: reduce(function, parts), inputs, node.name, model.names)
+    if isinstance(node.op, Softmax) and not any(node.masks) and _carries_mask(inputs[0]):
+        # The layer takes a mask of (N, T) over scores of that shape alone.
+        softmax: Any = keras.ops.softmax
+        return operated(functools.partial(softmax, axis=node.op.axis), inputs, node.name, model.names)
     if isinstance(node.op, Add | Average) and not all(is_added(inputs[0], x) for x in inputs[1:]):
         return operated(lambda *parts: _sum(node.op, parts), inputs, node.name)
     if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):

@@ -104,6 +104,12 @@ def packed(self: Any, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return self.lstm(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))[1][0][-1]
 
 
+def steps_masked() -> Callable[[], object]:
+    x, mask = keras.Input((4, 5, 3)), keras.Input((4,), dtype="bool")
+    model = keras.Model([x, mask], layers.TimeDistributed(layers.LSTM(2))(x, mask=mask))
+    return lambda: keras_side.read(model)
+
+
 REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
     ("recurrent", "stateful"): lambda: (
         lambda: keras_side.read(
@@ -141,9 +147,7 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
     ("merge", "constants (x * 0.5)"): lambda: module(lambda self, x: x * 0.5),
     ("shape", "slices (x[:, -1])"): lambda: module(lambda self, x: x[:, -1]),
     ("regularization", "noise_shape"): lambda: sequential(layers.Dropout(0.5, noise_shape=(None, 1, 3))),
-    ("time_distributed", "around a model"): lambda: sequential(
-        layers.TimeDistributed(keras.Sequential([keras.Input((3,)), layers.Dense(2)]))
-    ),
+    ("time_distributed", "a mask of whole steps around a layer that takes one"): lambda: steps_masked(),
 }
 
 

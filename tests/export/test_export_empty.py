@@ -11,7 +11,7 @@ import pytest
 
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
-from biport.ops import MERGE_MODES, GlobalMaxPooling1D
+from biport.ops import MERGE_MODES, FeaturesNotEqual, GlobalMaxPooling1D, Masking
 from testing.onnx_graphs import H, I, bidirectional, chain, exported, lstm, worst
 
 EMPTY = ((0, 7), (4, 0), (0, 0))
@@ -86,3 +86,16 @@ def test_the_maximum_over_no_steps_is_refused(rng, tmp_path):
     session = exported(graph, tmp_path)
     with pytest.raises(InputError, match="'ids': the model is not defined over 0 time steps"):
         session.run([np.zeros((4, 0), "int32")])
+
+
+def test_masks_of_features(rng, tmp_path):
+    """Over nothing onnxruntime 1.31 reduces no axis that is counted from behind."""
+    nodes = (
+        Node("kept", Masking(mask_value=0.0), ("x",)),
+        Node("mask", FeaturesNotEqual(value=0.0), ("x",)),
+        Node("h", lstm(rng, I, H), ("kept",), masks=("mask",)),
+    )
+    graph = Graph((Value("x", ("N", "T", I), "float32"),), nodes, ("h",))
+    session = exported(graph, tmp_path)
+    for size in EMPTY:
+        assert worst(graph, session, np.zeros((*size, I), "float32")) == 0

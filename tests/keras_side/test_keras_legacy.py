@@ -13,7 +13,7 @@ import pytest
 
 import keras_side
 from biport import reference
-from biport.errors import UnsupportedModelError
+from biport.errors import UnsupportedError, UnsupportedModelError
 
 tf_keras: Any = importlib.import_module("tf_keras")
 tf: Any = importlib.import_module("tensorflow")
@@ -274,6 +274,52 @@ def normalized() -> Case:
     return functional(i, [*ends, groups], X)
 
 
+STEPS = np.random.default_rng(9).integers(0, V, (3, 4, 5)).astype("int32")
+STEPS[0, 1] = STEPS[1, 2:] = STEPS[2, :, 0] = 0
+"""Sentences, some of padding alone."""
+
+
+def hierarchical() -> Case:
+    """A model at every step, whose mask goes on where there is one: to the next one of its words."""
+    words = layers.Input((5,), dtype="int32")
+    sequences = tf_keras.Model(words, layers.GRU(2, return_sequences=True)(embedded(words)))
+    last = tf_keras.Model(words, layers.Bidirectional(layers.LSTM(2))(embedded(words)))
+    text = layers.Input((4, 5), dtype="int32")
+    ends = [
+        layers.GRU(2)(layers.TimeDistributed(layers.LSTM(3))(layers.TimeDistributed(sequences)(text))),
+        layers.GRU(2)(layers.TimeDistributed(last)(text)),
+    ]
+    return functional(text, ends, STEPS)
+
+
+def words_masked() -> Case:
+    """The mask of words becomes one of sentences where a layer at every step ends it."""
+    text = layers.Input((4, 5), dtype="int32")
+    x = layers.Embedding(V, E, mask_zero=True)(text)
+    each = layers.TimeDistributed(layers.Dense(3))(x)
+    looked_up = layers.TimeDistributed(layers.Embedding(V, E, mask_zero=True))(text)
+    ends = [
+        layers.GRU(2)(layers.TimeDistributed(layers.LSTM(3))(each)),
+        layers.GRU(2)(layers.TimeDistributed(tf_keras.Sequential([layers.Dense(3), layers.LSTM(2)]))(x)),
+        layers.GRU(2)(layers.TimeDistributed(layers.LSTM(3))(looked_up)),
+    ]
+    return functional(text, ends, STEPS)
+
+
+def features_masked() -> Case:
+    features = np.random.default_rng(2).normal(size=(3, 4, 5, 2)).astype("float32") * (STEPS != 0)[..., None]
+    text = layers.Input((4, 5, 2))
+    masked = layers.TimeDistributed(layers.Masking())(text)
+    ends = [
+        layers.GRU(2)(layers.TimeDistributed(layers.LSTM(3))(masked)),
+        layers.GRU(2)(layers.TimeDistributed(layers.LSTM(3))(layers.Masking()(text))),
+        layers.TimeDistributed(layers.LSTM(2))(
+            layers.TimeDistributed(layers.TimeDistributed(layers.Dense(2)))(masked)
+        ),
+    ]
+    return functional(text, ends, features)
+
+
 KINDS = ("GRU", "LSTM", "SimpleRNN")
 MERGES = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract")
 MODELS: dict[str, Callable[[], Case]] = {
@@ -307,6 +353,9 @@ MODELS: dict[str, Callable[[], Case]] = {
     "attention": attention,
     "normalized": normalized,
     "cells": cells,
+    "hierarchical": hierarchical,
+    "words masked": words_masked,
+    "features masked": features_masked,
     "own backward layer": own_backward_layer,
     "backwards": lambda: stack(
         layers.LSTM(3, go_backwards=True, return_sequences=True), layers.GRU(3, use_bias=False)
@@ -344,6 +393,9 @@ SWEPT = {
     "both ways GRU concat",
     "both ways LSTM sum",
     "called twice",
+    "hierarchical",
+    "words masked",
+    "features masked",
 }
 """Whose parts other models have, and which take a second or more."""
 
@@ -679,3 +731,17 @@ def test_functions_end_masks_and_make_them(tmp_path: Path) -> None:
     wanted = outputs_of(randomized(model), [ids()])
     model.save(tmp_path / "model.h5")
     assert_read(tmp_path / "model.h5", [ids()], wanted)
+
+
+def test_masks_of_words_become_masks_of_sentences(tmp_path: Path) -> None:
+    model, arrays = words_masked()
+    randomized(model).save(tmp_path / "model.h5")
+    assert_read(tmp_path / "model.h5", arrays, outputs_of(model, arrays))
+
+
+def test_steps_of_batches_of_one_size_are_masked_otherwise(tmp_path: Path) -> None:
+    text = layers.Input((4, 5), batch_size=3, dtype="int32")
+    x = layers.Embedding(V, E, mask_zero=True)(text)
+    tf_keras.Model(text, layers.TimeDistributed(layers.LSTM(3))(x)).save(tmp_path / "model.h5")
+    with pytest.raises(UnsupportedError, match=r"batch size='fixed'.*a batch of any size"):
+        keras_side.read(tmp_path / "model.h5")

@@ -282,3 +282,14 @@ def test_what_changes_nothing_at_inference_may_differ() -> None:
     assert same(snapshot(target), snapshot(scanning()))
     with pytest.raises(InputError, match="'check' or 'ignore'"):
         keras_side.load(target, keras_side.read(scanning()), settings="no")  # type: ignore[arg-type]
+
+
+def test_layers_that_are_called_twice_are_filled_once() -> None:
+    x = keras.Input((3,), name="x")
+    layer, inner = layers.Dense(3, name="twice"), keras.Input((3,))
+    inside = keras.Model(inner, layers.Dense(3, name="dense")(inner), name="inside")
+    model = randomize(keras.Model(x, inside(layer(inside(layer(x))))))
+    graph = keras_side.read(model)
+    randomize(model, 1)
+    assert keras_side.load(model, graph).filled == ("twice", "inside.dense")
+    assert keras_side.read(model) == graph

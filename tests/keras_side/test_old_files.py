@@ -23,8 +23,6 @@ REFUSED = {
     ("tf*", "custom"): {"class", "module"},
     ("*", "lambda"): {"class"},
     ("*", "stateful"): {"stateful"},
-    ("*", "nested_time"): {"layer"},
-    ("*", "calls_ops"): {"operation", "class", "argument"},
     ("keras-1.*", "merge_dot"): {"class"},
     (BEFORE_2_3, "calls_initial"): {"initial_state"},
     (BEFORE_2_3, "calls_initial_bi"): {"initial_state"},
