@@ -12,7 +12,7 @@ from biport.dims import letter, plain
 from biport.errors import UnsupportedError
 from biport.graph import Node
 from biport.inputs import check_letters
-from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent
+from biport.ops import INTEGERS, Bidirectional, MultiHeadAttention, OnesLike, Recurrent, Softmax
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
 from keras_side.records import WrittenOperation
@@ -58,6 +58,10 @@ def call_layer(
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
         function = getattr(keras.ops, written.class_name.lower())
         return operated(lambda *parts: reduce(function, parts), inputs, node.name)
+    if isinstance(node.op, Softmax) and _softmax_refuses(node, inputs[0]):
+        # The layer would take the mask that hangs on its input, which fits (N, T) alone.
+        function = functools.partial(keras.ops.softmax, **written.config)
+        return operated(function, inputs, node.name)
     if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):
         # The layer makes floats of them.
         join = keras.ops.concatenate
@@ -163,6 +167,10 @@ def _check_attention_mask(owner: str, node: Node, rank: int) -> None:
 
 def _carries_mask(tensor: Any) -> bool:
     return getattr(tensor, "_keras_mask", None) is not None
+
+
+def _softmax_refuses(node: Node, x: Any) -> bool:
+    return node.masks[0] is None and len(x.shape) != 2 and _carries_mask(x)
 
 
 def _grouped(states: Sequence[Any], groups: Sequence[int]) -> list[Any]:

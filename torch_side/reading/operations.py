@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import fx
 
 from biport.errors import UnsupportedError
 from biport.graph import Node
-from biport.ops import TensorOperation
+from biport.ops import Op, TensorOperation
 from torch_side.reading.fx_reader import FxReader, Poisoned, build
 from torch_side.run import first_float
 from torch_side.spelling import Spelling
@@ -58,8 +59,7 @@ def _constant(reader: FxReader, node: Node) -> str:
     """The value of a constant that stands as a number: torch computes it in the dtype of what it meets."""
     (name,) = node.outputs
     if name not in reader.tensors:
-        own = first_float(reader.root)
-        op = node.op if own is None else node.op.astype(str(own.dtype).removeprefix("torch."))
+        op = _in_own_dtype(reader, node.op)
         reader.nodes.append(Node(node.name, op, (), node.outputs))
         reader.tensors[name] = op.infer([])[0]
     return name
@@ -70,10 +70,16 @@ def _as_it_is_now(reader: FxReader, op: TensorOperation, statements: Sequence[fx
     tensors = [_attribute(reader, node) for node in statements if node.op == "get_attr"]
     weights = dict(zip(op.weights(), tensors, strict=True))
     if not weights:
-        return op
+        return _in_own_dtype(reader, op)
     arrays = {path: tensor.detach().cpu().numpy().copy() for path, tensor in weights.items()}
     owner = reader.owner(statements[0])
     return build(owner, lambda **given: type(op).build(op.settings(), given), **arrays)
+
+
+def _in_own_dtype(reader: FxReader, op: Op) -> Any:
+    """An op in the float dtype that the module has by now."""
+    own = first_float(reader.root)
+    return op if own is None else op.astype(str(own.dtype).removeprefix("torch."))
 
 
 def _attribute(reader: FxReader, node: fx.Node) -> torch.Tensor:
