@@ -19,7 +19,6 @@ from biport.ops import Dim, Tensor
 from export.require import require
 from export.tf2onnx.conversion import OPSET, Complaint, converted, refusal
 from export.tf2onnx.live_model import LiveModel, live_model
-from export.tf2onnx.one_hot import keep_out_of_range
 from export.tf2onnx.placeholders import OpOf, Placeholder, replaced
 from export.tf2onnx.scopes import Scopes
 
@@ -94,7 +93,6 @@ def _assembled(
     """The model of what tf2onnx made, with its names and the layers kept whole, and notes on these."""
     origin = {"framework": live.keras.__name__, "version": live.keras.__version__}
     model = _named(proto, live.inputs, live.outputs, live.bounds() | dict(bounds), origin)
-    keep_out_of_range(model)
     return model, replaced(model, placeholders)
 
 

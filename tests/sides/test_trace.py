@@ -24,6 +24,7 @@ from biport.compare.cases import random_cases
 from biport.compare.localize import Oracle, Traced, locate
 from biport.compare.localize.alignment import align
 from biport.compare.localize.oracle import State
+from biport.compare.mistakes.operations import OPERATION_MISTAKES
 from biport.graph import Graph, Node, Value
 from testing.graphs import bidirectional, classifier, dense, embedding, lstm, normal
 
@@ -556,3 +557,57 @@ def test_every_recurrent_kind_is_traced_and_its_faults_located(tmp_path) -> None
                 path, _, gate = weight.rpartition(".")
                 assert finding.cause.weights == {path: [gate]}
                 assert finding.cause.explained
+
+
+def pooled() -> Graph:
+    """An LSTM's steps, scaled and summed up, over how many there are; and the last one of all but one."""
+    rng = np.random.default_rng(5)
+    nodes = (
+        Node("lstm", lstm(rng, 3, 4, return_sequences=True), ("x",), masks=("mask",)),
+        Node("scale", ops.Constant(value=np.float32([0.5, -1.5, 2.0, 1.0])), ()),
+        Node("scaled", ops.Elementwise(function="divide"), ("lstm", "scale")),
+        Node("total", ops.Reduction(function="sum", axes=(1,)), ("scaled",)),
+        Node("size", ops.SizeOf(size="T"), ()),
+        Node("count", ops.Cast(output_dtype="float32"), ("size",)),
+        Node("average", ops.Elementwise(function="divide"), ("total", "count")),
+        Node("flat", ops.ReshapeTo(shape=("N*T", 4)), ("scaled",)),
+        Node("inner", ops.Slice(items=((None, None, 1), (None, -1, 1))), ("scaled",)),
+    )
+    inputs = Value("x", ("N", "T", 3), "float32"), Value("mask", ("N", "T"), "bool")
+    return Graph(inputs, nodes, ("average", "flat", "inner"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "node, name",
+    [
+        ("scale", "its number is another"),
+        ("scaled", "its operands are exchanged"),
+        pytest.param("total", "it is mean instead of sum", marks=pytest.mark.sweep),
+        pytest.param("size", "it is one less", marks=pytest.mark.sweep),
+        ("flat", "it reads in column order"),
+        ("inner", "it begins one later"),
+    ],
+)
+def test_a_fault_in_an_operation(form, node, name, tmp_path) -> None:
+    graph = pooled()
+    if node == "scale":
+        value = np.float32([0.5, 1.5, 2.0, 1.0])
+        faulty = with_op(graph, "scale", ops.Constant(value=value))
+    else:
+        (mistake,) = (one for one in OPERATION_MISTAKES if one.name == name)
+        before = next(index for index, one in enumerate(graph.nodes) if one.name == node)
+        # In this node alone, of all that could have it.
+        alone = mistake.graph(Graph(graph.inputs, graph.nodes[: before + 1], graph[node].outputs))
+        changed = [one for one in alone.nodes if one.name.startswith(node)]
+        nodes = (*graph.nodes[:before], *changed, *graph.nodes[before + 1 :])
+        faulty = Graph(graph.inputs, nodes, graph.outputs)
+    finding = only(graph, written(form, faulty, tmp_path))
+    assert finding.node == node, finding.text
+    assert not finding.suspects, finding.text
+    assert "output_dtype" not in finding.text
+    # A constant of a file is seen by its numbers.
+    assert finding.cause.text or (form, node) == ("onnx", "scale"), finding.text
+    # The one thing that is otherwise, and what that makes of it.
+    if form != "onnx" and node != "scale" and finding.cause.variants:
+        assert name in finding.cause.variants
