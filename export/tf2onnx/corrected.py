@@ -29,10 +29,10 @@ def floor_div(context: Any, node: Any, name: str, _: Any) -> None:
     x, y = node.input
     dtype = context.get_dtype(x)
     if dtype in FLOATS:
-        _becomes(context, node, "Floor", _made(context, "Div", [x, y], dtype))
+        _becomes(context, node, "Floor", _computed(context, "Div", [x, y], dtype))
         return
-    (rest,) = _made(context, "Mod", [x, y], dtype)
-    _becomes(context, node, "Div", [*_made(context, "Sub", [x, rest], dtype), y])
+    (rest,) = _computed(context, "Mod", [x, y], dtype)
+    _becomes(context, node, "Div", [*_computed(context, "Sub", [x, rest], dtype), y])
 
 
 def floor_mod(context: Any, node: Any, name: str, _: Any) -> None:
@@ -42,8 +42,8 @@ def floor_mod(context: Any, node: Any, name: str, _: Any) -> None:
     if dtype not in FLOATS:
         _becomes(context, node, "Mod", [x, y])
         return
-    quotient = _made(context, "Floor", _made(context, "Div", [x, y], dtype), dtype)
-    _becomes(context, node, "Sub", [x, *_made(context, "Mul", [*quotient, y], dtype)])
+    quotient = _computed(context, "Floor", _computed(context, "Div", [x, y], dtype), dtype)
+    _becomes(context, node, "Sub", [x, *_computed(context, "Mul", [*quotient, y], dtype)])
 
 
 def one_hot(context: Any, node: Any, name: str, _: Any) -> None:
@@ -52,15 +52,15 @@ def one_hot(context: Any, node: Any, name: str, _: Any) -> None:
     axis = int(node.get_attr_value("axis", -1))
     zero, one = (context.make_const(f"{name}/{n}", np.array(n, "int64")).output[0] for n in (0, 1))
     where = context.make_const(f"{name}/axis", np.array([axis], "int64")).output[0]
-    (integers,) = _made(context, "Cast", [indices], INT64, to=INT64)
-    (wide,) = _made(context, "Unsqueeze", [integers, where], INT64)
-    count = _made(context, "Cast", [depth], INT64, to=INT64)
-    (classes,) = _made(context, "Range", [zero, *count, one], INT64)
+    (integers,) = _computed(context, "Cast", [indices], INT64, to=INT64)
+    (wide,) = _computed(context, "Unsqueeze", [integers, where], INT64)
+    count = _computed(context, "Cast", [depth], INT64, to=INT64)
+    (classes,) = _computed(context, "Range", [zero, *count, one], INT64)
     behind = 0 if axis < 0 else len(context.get_shape(indices)) - axis
     if behind:
         axes = context.make_const(f"{name}/behind", np.arange(1, behind + 1)).output[0]
-        (classes,) = _made(context, "Unsqueeze", [classes, axes], INT64)
-    (equal,) = _made(context, "Equal", [wide, classes], onnx.TensorProto.BOOL)
+        (classes,) = _computed(context, "Unsqueeze", [classes, axes], INT64)
+    (equal,) = _computed(context, "Equal", [wide, classes], onnx.TensorProto.BOOL)
     _becomes(context, node, "Where", [equal, on, off])
 
 
@@ -68,7 +68,7 @@ HANDLERS = {"Erfc": erfc, "FloorDiv": floor_div, "FloorMod": floor_mod, "OneHot"
 """By TensorFlow's operator what tf2onnx is to call for it."""
 
 
-def _made(context: Any, operator: str, inputs: list[str], dtype: int, **attributes: Any) -> list[str]:
+def _computed(context: Any, operator: str, inputs: list[str], dtype: int, **attributes: Any) -> list[str]:
     """The output of a new node."""
     return list(context.make_node(operator, inputs, attr=attributes, dtypes=[dtype]).output)
 

@@ -60,8 +60,7 @@ def call_layer(
         return operated(lambda *parts: reduce(function, parts), inputs, node.name)
     if isinstance(node.op, Softmax) and _softmax_refuses(node, inputs[0]):
         # The layer would take the mask that hangs on its input, which fits (N, T) alone.
-        function = functools.partial(keras.ops.softmax, **written.config)
-        return operated(function, inputs, node.name)
+        return operated(functools.partial(_softmax, axis=node.op.axis), inputs, node.name)
     if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):
         # The layer makes floats of them.
         join = keras.ops.concatenate
@@ -171,6 +170,15 @@ def _carries_mask(tensor: Any) -> bool:
 
 def _softmax_refuses(node: Node, x: Any) -> bool:
     return node.masks[0] is None and len(x.shape) != 2 and _carries_mask(x)
+
+
+def _softmax(x: Any, axis: int | Sequence[int]) -> Any:
+    from keras import ops
+
+    if isinstance(axis, int):
+        return ops.softmax(x, axis=axis)
+    # Several axes of the operation of that name are a list in a file, which it does not take.
+    return ops.exp(x - ops.logsumexp(x, axis=tuple(axis), keepdims=True))
 
 
 def _grouped(states: Sequence[Any], groups: Sequence[int]) -> list[Any]:

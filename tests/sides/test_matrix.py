@@ -231,7 +231,7 @@ def test_every_mistake_in_operations_changes_what_one_of_them_gives() -> None:
         wrong = [(mistake.graph(graph), graph, arrays, right) for graph, arrays, right in several]
         wrong = [(*rest, changed) for changed, *rest in wrong if changed is not rest[0]]
         assert wrong, mistake.name
-        assert all(_differs(*one) for one in wrong), mistake.name
+        assert any(_differs(*one) for one in wrong), mistake.name
 
 
 def _differs(graph: Graph, arrays: Any, right: Any, changed: Graph) -> bool:

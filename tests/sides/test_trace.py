@@ -560,18 +560,18 @@ def test_every_recurrent_kind_is_traced_and_its_faults_located(tmp_path) -> None
 
 
 def pooled() -> Graph:
-    """An LSTM's steps, scaled and summed up, over how many there are; and the last one of all but one."""
+    """An LSTM's steps, moved and summed up, over how many there are; and the last one of all but one."""
     rng = np.random.default_rng(5)
     nodes = (
         Node("lstm", lstm(rng, 3, 4, return_sequences=True), ("x",), masks=("mask",)),
-        Node("scale", ops.Constant(value=np.float32([0.5, -1.5, 2.0, 1.0])), ()),
-        Node("scaled", ops.Elementwise(function="divide"), ("lstm", "scale")),
-        Node("total", ops.Reduction(function="sum", axes=(1,)), ("scaled",)),
+        Node("shift", ops.Constant(value=np.float32([0.5, -1.5, 2.0, 1.0])), ()),
+        Node("moved", ops.Elementwise(function="subtract"), ("lstm", "shift")),
+        Node("total", ops.Reduction(function="sum", axes=(1,)), ("moved",)),
         Node("size", ops.SizeOf(size="T"), ()),
         Node("count", ops.Cast(output_dtype="float32"), ("size",)),
         Node("average", ops.Elementwise(function="divide"), ("total", "count")),
-        Node("flat", ops.ReshapeTo(shape=("N*T", 4)), ("scaled",)),
-        Node("inner", ops.Slice(items=((None, None, 1), (None, -1, 1))), ("scaled",)),
+        Node("flat", ops.ReshapeTo(shape=("N*T", 4)), ("moved",)),
+        Node("inner", ops.Slice(items=((None, None, 1), (None, -1, 1))), ("moved",)),
     )
     inputs = Value("x", ("N", "T", 3), "float32"), Value("mask", ("N", "T"), "bool")
     return Graph(inputs, nodes, ("average", "flat", "inner"))
@@ -581,8 +581,8 @@ def pooled() -> Graph:
 @pytest.mark.parametrize(
     "node, name",
     [
-        ("scale", "its number is another"),
-        ("scaled", "its operands are exchanged"),
+        ("shift", "its number is another"),
+        ("moved", "its operands are exchanged"),
         pytest.param("total", "it is mean instead of sum", marks=pytest.mark.sweep),
         pytest.param("size", "it is one less", marks=pytest.mark.sweep),
         ("flat", "it reads in column order"),
@@ -591,9 +591,9 @@ def pooled() -> Graph:
 )
 def test_a_fault_in_an_operation(form, node, name, tmp_path) -> None:
     graph = pooled()
-    if node == "scale":
+    if node == "shift":
         value = np.float32([0.5, 1.5, 2.0, 1.0])
-        faulty = with_op(graph, "scale", ops.Constant(value=value))
+        faulty = with_op(graph, "shift", ops.Constant(value=value))
     else:
         (mistake,) = (one for one in OPERATION_MISTAKES if one.name == name)
         before = next(index for index, one in enumerate(graph.nodes) if one.name == node)
@@ -607,7 +607,7 @@ def test_a_fault_in_an_operation(form, node, name, tmp_path) -> None:
     assert not finding.suspects, finding.text
     assert "output_dtype" not in finding.text
     # A constant of a file is seen by its numbers.
-    assert finding.cause.text or (form, node) == ("onnx", "scale"), finding.text
+    assert finding.cause.text or (form, node) == ("onnx", "shift"), finding.text
     # The one thing that is otherwise, and what that makes of it.
-    if form != "onnx" and node != "scale" and finding.cause.variants:
+    if form != "onnx" and node != "shift" and finding.cause.variants:
         assert name in finding.cause.variants

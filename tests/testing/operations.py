@@ -83,7 +83,7 @@ def _wide(arrays: Arrays) -> list[np.ndarray]:
 
 def _torch(module: torch.nn.Module, arrays: Arrays) -> list[np.ndarray]:
     outputs = module(*(torch.tensor(array) for array in _wide(arrays)))
-    return [output.numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
+    return [output.detach().numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
 
 def _keras(model: Any, arrays: Arrays) -> list[np.ndarray]:
