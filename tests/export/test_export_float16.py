@@ -11,6 +11,7 @@ import pytest
 
 import export
 from biport import ops, reference
+from biport.dims import letter
 from biport.graph import Graph, Node, Value
 from export.deploy.float16 import float16
 from export.deploy.precision import write_precision
@@ -21,7 +22,7 @@ LOOPED = {"activation": "softplus"}
 
 
 def leaves_nothing_to_look_at(x: Example) -> bool:
-    """Whether some query may look at nothing: Keras takes 1e9 off its scores, and what is left is rounding."""
+    """Whether some query may look at nothing: off its scores is 1e9, and what is left is rounding."""
     limits = [getattr(x.op, "causal", False), len(x.masks) > 1 and x.masks[1] is not None]
     if getattr(x.op, "has_attention_mask", False):
         limits += [True] if x.inputs[-1].any(axis=-1).all() else [True, True]
@@ -90,8 +91,8 @@ def test_masks_of_operations_by_large_numbers(tmp_path):
     """-1e9 is beyond half precision: none of it becomes infinite, or NaN."""
     values = Value("scores", ("N", "T"), "float32"), Value("mask", ("N", "T"), "bool")
     nodes = (
-        Node("low", ops.Constant(value=np.float32(-1e9)), ()),
-        Node("lows", ops.Full(shape=("N", "T"), value=-1e9), ()),
+        Node("low", ops.Constant(value=np.array(-1e9, "float32")), ()),
+        Node("lows", ops.Full(shape=(letter("N"), letter("T")), value=-1e9), ()),
         Node("chosen", ops.Where(), ("mask", "scores", "low")),
         Node("everywhere", ops.Where(), ("mask", "scores", "lows")),
         Node("padded", ops.Elementwise(function="logical_not"), ("mask",)),

@@ -24,6 +24,7 @@ from biport.compare.cases import random_cases
 from biport.compare.finite_differences import Slopes
 from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
+from biport.dims import letter
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from keras_side.layers import LearnedAverage
@@ -36,6 +37,7 @@ from torch_side import layers as torch_layers
 from torch_side.layers import scan
 from torch_side.models import attentive_sentiment, seq2seq, tagger
 
+T = letter("T")
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 
 
@@ -193,17 +195,17 @@ def weighted_average() -> Graph:
         Node("h", cell(rng, ops.LSTM, 3, 4, return_sequences=True), ("x",), masks=("mask",)),
         Node("v", ops.Parameter(value=normal(rng, 4)), ()),
         Node("scores", ops.MatMul(), ("h", "v")),
-        Node("steps", ops.Arange(stop="T", output_dtype="float32"), ()),
-        Node("tenth", ops.Constant(value=np.float32(-0.1)), ()),
+        Node("steps", ops.Arange(stop=T, output_dtype="float32"), ()),
+        Node("tenth", ops.Constant(value=np.array(-0.1, "float32")), ()),
         Node("late", multiply, ("steps", "tenth")),
         Node("lowered", add, ("scores", "late")),
-        Node("low", ops.Constant(value=np.float32(-1e9)), ()),
+        Node("low", ops.Constant(value=np.array(-1e9, "float32")), ()),
         Node("counted", ops.Where(), ("mask", "lowered", "low")),
         Node("shares", ops.Softmax(axis=1), ("counted",)),
         Node("average", ops.Einsum(equation="nt,nth->nh"), ("shares", "h")),
-        Node("gains", ops.Constant(value=np.float32([1, -2, 0.5, 3])), ()),
+        Node("gains", ops.Constant(value=np.array([1, -2, 0.5, 3], "float32")), ()),
         Node("gained", multiply, ("average", "gains")),
-        Node("size", ops.SizeOf(size="T"), ()),
+        Node("size", ops.SizeOf(size=T), ()),
         Node("count", ops.Cast(output_dtype="float32"), ("size",)),
         Node("y", ops.Elementwise(function="divide"), ("gained", "count")),
     )

@@ -160,7 +160,9 @@ def _layers(selection: Selection, cell: str, direction: str, masked: bool) -> It
 
 def _operations(family: str, masked: bool) -> Model:
     rng = np.random.default_rng(zlib.crc32(f"{family} {masked}".encode()))
-    calls = Calls(rng, _recurrent(rng, "LSTM", True, DEFAULT, return_sequences=True), masked)
+    layer = _cell(rng, LSTM, I, H, True, **_gated(DEFAULT), return_sequences=True)
+    assert isinstance(layer, LSTM)
+    calls = Calls(rng, layer, masked)
     FAMILIES[family](calls)
     graph = calls.graph()
     cases = tuple(
@@ -241,8 +243,8 @@ def _layer(
 def _recurrent(
     rng: np.random.Generator, cell: str, bias: bool, activations: tuple[str, str], **scan: Any
 ) -> Recurrent:
-    activation, recurrent = activations
-    gated = {"activation": activation, "recurrent_activation": recurrent}
+    activation, _ = activations
+    gated = _gated(activations)
     match cell:
         case "LSTM":
             return _cell(rng, LSTM, I, H, bias, **gated, **scan)
@@ -258,6 +260,10 @@ def _recurrent(
         _cell(rng, LSTM, 2, H, bias, **gated),
     )
     return StackedRNN(cells=cells, **scan)
+
+
+def _gated(activations: tuple[str, str]) -> dict[str, str]:
+    return dict(zip(("activation", "recurrent_activation"), activations, strict=True))
 
 
 def _cell(

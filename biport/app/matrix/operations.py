@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from biport import ops
+from biport.dims import letter
 from biport.graph import Graph, Node, Value
 
+N, T = letter("N"), letter("T")
 WIDTH = 4
-"""H of the recurrent layer, which `MADE` relies on."""
+"""H of the recurrent layer."""
 
 
 class Calls:
@@ -23,7 +25,7 @@ class Calls:
         masked: whether it has a mask.
     """
 
-    def __init__(self, rng: np.random.Generator, layer: ops.Recurrent, masked: bool) -> None:
+    def __init__(self, rng: np.random.Generator, layer: ops.LSTM, masked: bool) -> None:
         self.rng = rng
         self.values = [Value("x", ("N", "T", layer.input_size), "float32"), Value("ids", ("N", "T"), "int32")]
         self.values += [Value("mask", ("N", "T"), "bool")] if masked else []
@@ -128,8 +130,8 @@ def _reduction(calls: Calls) -> None:
 
 def _shaping(calls: Calls) -> None:
     twin = calls.add("twin", _function("sin"), "h")
-    calls.show("reshape", ops.ReshapeTo(shape=("N", "T*4")), "h")
-    four = calls.add("four", ops.ReshapeTo(shape=("N", "T", 2, 2)), "h")
+    calls.show("reshape", ops.ReshapeTo(shape=(N, T * 4)), "h")
+    four = calls.add("four", ops.ReshapeTo(shape=(N, T, 2, 2)), "h")
     calls.show("permute", ops.PermuteDims(axes=(0, 2, 3, 1)), four)
     last = calls.show("last", ops.Slice(items=((None, None, 1), -1)), "h")
     calls.show("inner", ops.Slice(items=((None, None, 1), (1, -1, 1))), "h")
@@ -137,7 +139,7 @@ def _shaping(calls: Calls) -> None:
     calls.show("backwards", ops.Slice(items=((None, None, 1), (None, None, 1), (None, None, -1))), "h")
     wide = calls.show("expand_dims", ops.ExpandDims(axes=(1,)), last)
     calls.show("squeeze", ops.Squeeze(axes=(1,)), wide)
-    calls.show("broadcast_to", ops.BroadcastTo(shape=("N", "T", 4)), wide)
+    calls.show("broadcast_to", ops.BroadcastTo(shape=(N, T, 4)), wide)
     calls.show("tile", ops.Tile(repetitions=(1, 2, 1)), "h")
     calls.show("repeat", ops.Repeat(repeats=2, axis=1), "h")
     calls.show("flip", ops.Flip(axes=(1,)), "h")
@@ -181,12 +183,12 @@ def _source(calls: Calls) -> None:
     calls.show("constant", _function("multiply"), "h", calls.array(0.5, -1.5, 2.0, 1.0))
     calls.show("number", _function("multiply"), "h", calls.number(1.5))
     calls.show("parameter", _function("add"), "h", calls.parameter(WIDTH))
-    positions = calls.add("positions", ops.Arange(stop="T", output_dtype="float32"))
+    positions = calls.add("positions", ops.Arange(stop=T, output_dtype="float32"))
     calls.show(
         "arange", _function("multiply"), "h", calls.add("column", ops.ExpandDims(axes=(1,)), positions)
     )
-    calls.show("full", _function("add"), "h", calls.add("ones", ops.Full(shape=("N", 1, 4), value=1.0)))
-    for name in "NT":
+    calls.show("full", _function("add"), "h", calls.add("ones", ops.Full(shape=(N, 1, 4), value=1.0)))
+    for name in (N, T):
         count = calls.add(f"count_{name}", ops.SizeOf(size=name))
         as_float = calls.add(f"float_{name}", ops.Cast(output_dtype="float32"), count)
         calls.show(f"size_of_{name}", _function("divide"), "h", as_float)
