@@ -50,7 +50,7 @@ def trace(path: str | PathLike[str], cases: Cases, graph: Graph) -> Traced:
     values: dict[str, Values] = {}
     valid: dict[str, Values] = {}
     for case, outputs in _run(model, known, cases):
-        values[case], valid[case] = _named(known, outputs)
+        values[case], valid[case] = _named(known, outputs, len(cases[case][0]))
     seen = {name for by_name in values.values() for name in by_name}
     hidden = [node.name for node in graph.nodes if seen.isdisjoint(node.outputs)]
     notes = [f"not seen in the ONNX file: {', '.join(hidden)}"] if hidden else []
@@ -85,6 +85,11 @@ def _run(model: ir.Model, forms: Forms, cases: Cases) -> Iterator[tuple[str, Val
     wanted = {form.get("value") or form.get("steps") for form in forms.values()}
     taken = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
     inner = {value.name: value for node in model.graph for value in node.outputs}
+    constants = {
+        name: value.const_value.numpy()
+        for name, value in model.graph.initializers.items()
+        if name in wanted - taken and value.const_value is not None
+    }
     model.graph.outputs.extend(inner[str(name)] for name in sorted(map(str, wanted - taken)) if name in inner)
     with tempfile.TemporaryDirectory(prefix="biport-") as folder:
         copy = Path(folder) / "traced.onnx"
@@ -92,10 +97,10 @@ def _run(model: ir.Model, forms: Forms, cases: Cases) -> Iterator[tuple[str, Val
         session = Session(copy)
         for case, arrays in cases.items():
             given = {value.name: array for value, array in zip(session.input_values, arrays, strict=True)}
-            yield case, given | dict(zip(session.output_names, session.run(arrays), strict=True))
+            yield case, constants | given | dict(zip(session.output_names, session.run(arrays), strict=True))
 
 
-def _named(forms: Forms, outputs: Values) -> tuple[Values, Values]:
+def _named(forms: Forms, outputs: Values, N: int) -> tuple[Values, Values]:
     """The graph's values in batch-major form, and the steps at which those in step form are known."""
     values: Values = {}
     valid: Values = {}
@@ -109,12 +114,8 @@ def _named(forms: Forms, outputs: Values) -> tuple[Values, Values]:
             continue
         if mask is not None:
             valid[name] = values[mask]
-        values[name] = _in_time(outputs[str(output)], valid.get(name), _batch(values))
+        values[name] = _in_time(outputs[str(output)], valid.get(name), N)
     return values, valid
-
-
-def _batch(values: Values) -> int:
-    return next(len(array) for array in values.values())
 
 
 def _in_time(steps: np.ndarray, mask: np.ndarray | None, N: int) -> np.ndarray:

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from biport.graph import Graph, Node, Value
 from biport.ops import Op, Recurrent, Tensor
 from export.tf2onnx.calls import replaced_calls
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 DOMAIN = "biport.marker"
-DOUBLE = 11
-"""``TensorProto.DOUBLE``."""
 TF_OP = "PyFunc"
 """The TensorFlow operator that stands for a layer: it takes and gives any tensors and is never run here."""
 
@@ -121,7 +117,8 @@ def _inferred(op: Op, sequences: Any, states: Sequence[Any]) -> tuple[Tensor, ..
 
 
 def handlers() -> dict[str, Any]:
-    """For tf2onnx: what makes a node of this package's domain of a placeholder, and what it does not know."""
+    """For tf2onnx: what makes a node of this package's domain of a placeholder, and what it has wrong."""
+    from export.tf2onnx.corrected import HANDLERS
 
     def keep(context: Any, node: Any, name: str, _: Any) -> None:
         number = int(name.rpartition("biport_marker_")[2].partition(":")[0].partition("/")[0])
@@ -131,16 +128,7 @@ def handlers() -> dict[str, Any]:
             del node.attr[attribute]
         node.set_attr("number", number)
 
-    return {TF_OP: (keep, []), "Erfc": (_erfc, [])}
-
-
-def _erfc(context: Any, node: Any, name: str, _: Any) -> None:
-    """``1 - erf(x)``, of which Keras makes gelu, and which tf2onnx does not know."""
-    dtype = context.get_dtype(node.output[0])
-    one = context.make_const(f"{name}/one", np.array(1, "float64" if dtype == DOUBLE else "float32"))
-    erf = context.make_node("Erf", [node.input[0]], dtypes=[dtype])
-    node.type = "Sub"
-    context.replace_inputs(node, [one.output[0], erf.output[0]])
+    return {TF_OP: (keep, []), **{name: (handler, []) for name, handler in HANDLERS.items()}}
 
 
 def replaced(model: ir.Model, placeholders: Sequence[Placeholder]) -> list[str]:

@@ -80,12 +80,11 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
         function = getattr(keras.ops, written.class_name.lower())
         return operated(lambda *parts: reduce(function, parts), inputs, node.name, model.names)
-    if isinstance(node.op, Softmax) and not any(node.masks) and _carries_mask(inputs[0]):
-        # The layer takes a mask of (N, T) over scores of that shape alone.
-        softmax: Any = keras.ops.softmax
-        return operated(functools.partial(softmax, axis=node.op.axis), inputs, node.name, model.names)
+    if isinstance(node.op, Softmax) and _softmax_refuses(node, inputs[0]):
+        # The layer would take the mask that hangs on its input, which fits (N, T) alone.
+        return operated(functools.partial(_softmax, axis=node.op.axis), inputs, node.name, model.names)
     if isinstance(node.op, Add | Average) and not all(is_added(inputs[0], x) for x in inputs[1:]):
-        return operated(lambda *parts: _sum(node.op, parts), inputs, node.name)
+        return operated(lambda *parts: _sum(node.op, parts), inputs, node.name, model.names)
     if written.class_name == "Concatenate" and any(x.dtype in ("bool", *INTEGERS) for x in inputs):
         # The layer makes floats of them.
         join = keras.ops.concatenate
@@ -195,6 +194,19 @@ def _check_attention_mask(owner: str, node: Node, rank: int) -> None:
 
 def _carries_mask(tensor: Any) -> bool:
     return getattr(tensor, "_keras_mask", None) is not None
+
+
+def _softmax_refuses(node: Node, x: Any) -> bool:
+    return node.masks[0] is None and len(x.shape) != 2 and _carries_mask(x)
+
+
+def _softmax(x: Any, axis: int | Sequence[int]) -> Any:
+    from keras import ops
+
+    if isinstance(axis, int):
+        return ops.softmax(x, axis=axis)
+    # Several axes of the operation of that name are a list in a file, which it does not take.
+    return ops.exp(x - ops.logsumexp(x, axis=tuple(axis), keepdims=True))
 
 
 def _grouped(states: Sequence[Any], groups: Sequence[int]) -> list[Any]:

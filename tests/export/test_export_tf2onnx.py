@@ -361,3 +361,23 @@ def test_operators_without_float64_stand_between_casts():
     assert narrow == ["ResizeBilinear"]
     assert exact([values])[0].dtype == "float64"
     assert np.abs(exact([values])[0] - program.rounded([values])[0]).max() < 1e-6
+
+
+def test_integers_below_zero(tmp_path):
+    """TensorFlow divides towards minus infinity and has no class for them; tf2onnx has it otherwise."""
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    shifted, function = ids - 4, keras.ops
+    outputs = [
+        *(function.floor_divide(shifted, 3), function.floor_divide(shifted, -3)),
+        *(function.mod(shifted, 3), function.mod(shifted, -3)),
+        function.floor_divide(function.cast(shifted, "float32"), -1.5),
+        function.mod(function.cast(shifted, "float32"), 1.5),
+        *(function.one_hot(shifted, 3), function.one_hot(shifted, 3, axis=1)),
+        function.one_hot(shifted, 3, axis=0, dtype="int32"),
+    ]
+    model = keras.Model(ids, outputs)
+    export.write_tf2onnx(model, tmp_path / "model.onnx")
+    given = np.random.default_rng(0).integers(0, 10, (3, 6)).astype("int32")
+    session = export.Session(tmp_path / "model.onnx", device="cpu", threads=1)
+    for wanted, array in zip(model(given), session.run([given]), strict=True):
+        np.testing.assert_array_equal(array, np.asarray(wanted))

@@ -24,6 +24,7 @@ from biport.compare.cases import random_cases
 from biport.compare.finite_differences import Slopes
 from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
+from biport.dims import letter
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from keras_side.layers import LearnedAverage
@@ -36,6 +37,7 @@ from torch_side import layers as torch_layers
 from torch_side.layers import scan
 from torch_side.models import attentive_sentiment, seq2seq, tagger
 
+T = letter("T")
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 
 
@@ -183,6 +185,47 @@ def test_small_layers_and_float_inputs() -> None:
     # Keras numbers the layers of a process.
     assert [path for path in paths[0] if path.startswith("batch_normalization") and path.endswith(".weight")]
     assert not any("mean" in path or "variance" in path for path in paths[0])
+
+
+def weighted_average() -> Graph:
+    """An LSTM's outputs, averaged by learned scores less what steps at the end lose, in operations."""
+    rng = np.random.default_rng(11)
+    multiply, add = ops.Elementwise(function="multiply"), ops.Elementwise(function="add")
+    nodes = (
+        Node("h", cell(rng, ops.LSTM, 3, 4, return_sequences=True), ("x",), masks=("mask",)),
+        Node("v", ops.Parameter(value=normal(rng, 4)), ()),
+        Node("scores", ops.MatMul(), ("h", "v")),
+        Node("steps", ops.Arange(stop=T, output_dtype="float32"), ()),
+        Node("tenth", ops.Constant(value=np.array(-0.1, "float32")), ()),
+        Node("late", multiply, ("steps", "tenth")),
+        Node("lowered", add, ("scores", "late")),
+        Node("low", ops.Constant(value=np.array(-1e9, "float32")), ()),
+        Node("counted", ops.Where(), ("mask", "lowered", "low")),
+        Node("shares", ops.Softmax(axis=1), ("counted",)),
+        Node("average", ops.Einsum(equation="nt,nth->nh"), ("shares", "h")),
+        Node("gains", ops.Constant(value=np.array([1, -2, 0.5, 3], "float32")), ()),
+        Node("gained", multiply, ("average", "gains")),
+        Node("size", ops.SizeOf(size=T), ()),
+        Node("count", ops.Cast(output_dtype="float32"), ("size",)),
+        Node("y", ops.Elementwise(function="divide"), ("gained", "count")),
+    )
+    inputs = Value("x", ("N", "T", 3), "float32"), Value("mask", ("N", "T"), "bool")
+    return Graph(inputs, nodes, ("y",))
+
+
+def test_operations_that_name_a_dtype_and_constants() -> None:
+    graph = weighted_average()
+    x, mask = every_mask(graph)
+    some = mask.any(axis=1)  # A row of padding is left with rounding of 1e9.
+    model, module = keras_side.write(graph), torch_side.write(graph)
+    report = verify(model, module, inputs=[x[some], mask[some]], gradients=True)
+    assert report.verdict is Verdict.SAME, report.table
+    assert [line.form for line in report.lines if line.level == "L3"] == ["keras"] * 2 + ["torch"] * 3
+    wide = [x[some].astype("float64"), mask[some]]
+    cotangents = Slopes(graph.astype("float64"), wide).cotangents
+    _, by_torch = torch_side.gradients(torch_side.write(graph).double(), wide, cotangents)
+    # Of constants there are none.
+    assert {path.partition(".")[0] for path in by_torch} == {"h", "v", "x"}
 
 
 def test_what_is_differentiated_is_left_as_it_was() -> None:

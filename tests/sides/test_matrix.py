@@ -14,15 +14,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from biport import ops
+from biport import ops, reference
 from biport.app.cli import app
 from biport.app.matrix import mutate, report
 from biport.app.matrix.cases import CELLS, DIRECTIONS, MASKS, Selection, models, random_batch
 from biport.app.matrix.files import write_outcome
+from biport.app.matrix.operations import FAMILIES
 from biport.app.matrix.run import Outcome, Result, run_matrix
 from biport.compare.mistakes import MISTAKES
-from biport.compare.tolerance import Verdict
+from biport.compare.mistakes.layers import LAYER_MISTAKES
+from biport.compare.mistakes.operations import OPERATION_MISTAKES
+from biport.compare.tolerance import Verdict, measure
 from biport.errors import InputError
+from biport.graph import Graph
 from export.onnx.fused_node import FUSED
 from torch_side.shared.recurrent import KINDS
 
@@ -46,7 +50,7 @@ def wrong_order(monkeypatch):
 def test_the_product_is_whole() -> None:
     every = list(models(Selection()))
     assert {model.cell for model in every} == {*CELLS}
-    assert {model.direction for model in every} == {*DIRECTIONS}
+    assert {model.direction for model in every} == {*DIRECTIONS, *FAMILIES}
     assert {(model.masked, model.bias) for model in every} == {
         (a, b) for a in (True, False) for b in (True, False)
     }
@@ -122,6 +126,8 @@ def test_nothing_compared_is_not_the_same() -> None:
 def test_an_unknown_choice_is_refused(wrong: Any) -> None:
     with pytest.raises(InputError, match=r"matrix: .* should be one of"):
         Selection(**wrong)
+    with pytest.raises(InputError, match="operations have no merge; found 'sum'"):
+        Selection(cells=("operations",), merges=("sum",))
     with pytest.raises(InputError, match="form should be one of Keras"):
         run_matrix(SMALL, forms=["keras"])
 
@@ -212,6 +218,58 @@ def test_there_are_mistakes_enough_of_every_kind() -> None:
     assert len(names) == len(set(names)) >= 50
 
 
+OPERATIONS = Selection(cells=("operations",), masks=("left",), quick=True)
+
+
+def test_every_mistake_in_operations_changes_what_one_of_them_gives() -> None:
+    several = []
+    every_mask = dataclasses.replace(OPERATIONS, masks=())
+    for model in models(every_mask):
+        arrays = random_batch(model, every_mask).arrays
+        several.append((model.graph, arrays, reference.run(model.graph, arrays)))
+    for mistake in OPERATION_MISTAKES:
+        wrong = [(mistake.graph(graph), graph, arrays, right) for graph, arrays, right in several]
+        assert any(_differs(*one) for one in wrong if one[0] is not one[1]), mistake.name
+
+
+def _differs(changed: Graph, right_graph: Graph, arrays: Any, right: Any) -> bool:
+    try:
+        outputs = reference.run(changed, arrays)
+    except InputError:
+        return True  # An index that is now one of a shorter axis.
+    return any(measure({"": one}, {"": two}).maximum > 1e-3 for one, two in zip(outputs, right, strict=True))
+
+
+def test_an_operation_that_is_wrong_is_named() -> None:
+    (model,) = (one for one in models(OPERATIONS) if one.direction == "reduction")
+    mistake = next(one for one in OPERATION_MISTAKES if one.name == "it is sum instead of mean")
+    changed = mistake.graph(model.graph)
+    assert {one.name for one, two in zip(changed.nodes, model.graph.nodes, strict=True) if one != two} == {
+        "mean"
+    }
+
+
+@pytest.mark.sweep
+def test_every_planted_mistake_in_operations_is_detected(monkeypatch) -> None:
+    monkeypatch.setattr(mutate, "MISTAKES", OPERATION_MISTAKES)
+    detections = mutate.plant_mistakes(OPERATIONS)
+    detected, planted = mutate.score(detections)
+    assert detected == planted == 4 * len(OPERATION_MISTAKES), report.detections_summary(detections)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("family", FAMILIES)
+def test_operations_are_the_same_in_every_form(family: str, monkeypatch) -> None:
+    (model,) = (one for one in models(OPERATIONS) if one.direction == family)
+    monkeypatch.setattr("biport.app.matrix.run.models", lambda selection: [model])
+    outcome = run_matrix(OPERATIONS)
+    assert outcome.ok, report.worst_lines(outcome)
+    assert not outcome.ill_conditioned
+    page = report.to_html(outcome)
+    assert f"operations {family}" in page
+    assert "states" not in page
+
+
 @pytest.mark.sweep
 def test_planted_mistakes_are_detected(monkeypatch) -> None:
     monkeypatch.setattr(mutate, "MISTAKES", MISTAKES[::4])
@@ -237,7 +295,7 @@ def test_a_matrix_that_sees_nothing_scores_nothing(monkeypatch) -> None:
     monkeypatch.setattr("biport.app.matrix.run.judge_float32", lambda error, *rest: (Verdict.SAME, 1.0))
     monkeypatch.setattr("biport.app.matrix.run.judge_float64", lambda error, *rest: (Verdict.SAME, 1.0))
     few = Selection(cells=("RNN",), merges=("sum",), masks=("left",))
-    monkeypatch.setattr(mutate, "MISTAKES", MISTAKES[-7:])
+    monkeypatch.setattr(mutate, "MISTAKES", LAYER_MISTAKES[-7:])
     detections = mutate.plant_mistakes(few)
     assert detections
     assert mutate.score(detections)[0] == 0

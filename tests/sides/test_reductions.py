@@ -22,6 +22,7 @@ from biport.errors import GraphError, InputError
 from biport.graph import Graph, Node, Value
 from biport.ops.reduction import REDUCTIONS
 from biport.reference import REFERENCES
+from testing.graphs import lstm
 from testing.masks import padded_ids
 from testing.models import randomize
 from testing.operations import check_forms, drawn, forms, side_by_side
@@ -277,3 +278,16 @@ def test_masked_steps_show_in_a_sum(tmp_path: Path) -> None:
     for form, outputs in found.items():
         for given, value in zip(outputs, wanted, strict=True):
             np.testing.assert_allclose(given, value, rtol=0, atol=3e-6, err_msg=form)
+
+
+def test_softmax_behind_a_masked_layer(tmp_path: Path) -> None:
+    """Keras' layer would take the mask that hangs on the sequence, and fit it to no axis."""
+    nodes = (
+        Node("h", lstm(np.random.default_rng(2), 3, 4, return_sequences=True), ("x",), masks=("mask",)),
+        *(Node(f"shares{axis}", ops.Softmax(axis=axis), ("h",)) for axis in (1, 2, (1, 2))),
+    )
+    inputs = Value("x", ("N", "T", 3), "float32"), Value("mask", ("N", "T"), "bool")
+    graph = Graph(inputs, nodes, tuple(node.name for node in nodes))
+    x = np.random.default_rng(3).normal(size=(2, 5, 3)).astype("float32")
+    mask = np.array([[1, 1, 0, 0, 1], [0, 0, 0, 0, 0]], bool)
+    check_forms(graph, [[x, mask]], forms(graph, tmp_path))

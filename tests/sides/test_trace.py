@@ -24,8 +24,12 @@ from biport.compare.cases import random_cases
 from biport.compare.localize import Oracle, Traced, locate
 from biport.compare.localize.alignment import align
 from biport.compare.localize.oracle import State
+from biport.compare.mistakes.operations import OPERATION_MISTAKES
+from biport.dims import letter
 from biport.graph import Graph, Node, Value
 from testing.graphs import bidirectional, classifier, dense, embedding, lstm, normal
+
+N, T = letter("N"), letter("T")
 
 # Where a fault begins does not hang on how long the long case is.
 pytestmark = pytest.mark.usefixtures("fewer_steps")
@@ -331,7 +335,9 @@ def test_what_cannot_be_seen_is_named_as_a_suspect() -> None:
 
 def test_rounding_amplified_is_no_layers_fault() -> None:
     graph = stack(sequences=True)
-    steep = dataclasses.replace(op_of(graph, "head"), weight=op_of(graph, "head").weight * np.float32(1e4))
+    steep = dataclasses.replace(
+        op_of(graph, "head"), weight=op_of(graph, "head").weight * np.array(1e4, "float32")
+    )
     graph = with_op(graph, "head", steep)
     wrong = op_of(graph, "bi_2")
     bias = {gate: array + np.float32(1e-6) for gate, array in wrong.forward.bias_ih.items()}
@@ -545,7 +551,7 @@ def test_every_recurrent_kind_is_traced_and_its_faults_located(tmp_path) -> None
     for node, (direction, weight) in faults.items():
         op = op_of(graph, node)
         weights = dict(op.weights())
-        weights[weight] = weights[weight] + np.float32(0.2)
+        weights[weight] = weights[weight] + np.array(0.2, "float32")
         wrong = with_op(graph, node, type(op).build(op.settings(), weights))
         for form in ("torch", "onnx"):
             finding = only(graph, written(form, wrong, tmp_path))
@@ -556,3 +562,57 @@ def test_every_recurrent_kind_is_traced_and_its_faults_located(tmp_path) -> None
                 path, _, gate = weight.rpartition(".")
                 assert finding.cause.weights == {path: [gate]}
                 assert finding.cause.explained
+
+
+def pooled() -> Graph:
+    """An LSTM's steps, moved and summed up, over how many there are; and the last one of all but one."""
+    rng = np.random.default_rng(5)
+    nodes = (
+        Node("lstm", lstm(rng, 3, 4, return_sequences=True), ("x",), masks=("mask",)),
+        Node("shift", ops.Constant(value=np.array([0.5, -1.5, 2.0, 1.0], "float32")), ()),
+        Node("moved", ops.Elementwise(function="subtract"), ("lstm", "shift")),
+        Node("total", ops.Reduction(function="sum", axes=(1,)), ("moved",)),
+        Node("size", ops.SizeOf(size=T), ()),
+        Node("count", ops.Cast(output_dtype="float32"), ("size",)),
+        Node("average", ops.Elementwise(function="divide"), ("total", "count")),
+        Node("flat", ops.ReshapeTo(shape=(N * T, 4)), ("moved",)),
+        Node("inner", ops.Slice(items=((None, None, 1), (None, -1, 1))), ("moved",)),
+    )
+    inputs = Value("x", ("N", "T", 3), "float32"), Value("mask", ("N", "T"), "bool")
+    return Graph(inputs, nodes, ("average", "flat", "inner"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "node, name",
+    [
+        ("shift", "its number is another"),
+        ("moved", "its operands are exchanged"),
+        pytest.param("total", "it is mean instead of sum", marks=pytest.mark.sweep),
+        pytest.param("size", "it is one less", marks=pytest.mark.sweep),
+        ("flat", "it reads in column order"),
+        ("inner", "it begins one later"),
+    ],
+)
+def test_a_fault_in_an_operation(form, node, name, tmp_path) -> None:
+    graph = pooled()
+    if node == "shift":
+        value = np.array([0.5, 1.5, 2.0, 1.0], "float32")
+        faulty = with_op(graph, "shift", ops.Constant(value=value))
+    else:
+        (mistake,) = (one for one in OPERATION_MISTAKES if one.name == name)
+        before = next(index for index, one in enumerate(graph.nodes) if one.name == node)
+        # In this node alone, of all that could have it.
+        alone = mistake.graph(Graph(graph.inputs, graph.nodes[: before + 1], graph[node].outputs))
+        changed = [one for one in alone.nodes if one.name.startswith(node)]
+        nodes = (*graph.nodes[:before], *changed, *graph.nodes[before + 1 :])
+        faulty = Graph(graph.inputs, nodes, graph.outputs)
+    finding = only(graph, written(form, faulty, tmp_path))
+    assert finding.node == node, finding.text
+    assert not finding.suspects, finding.text
+    assert "output_dtype" not in finding.text
+    # A constant of a file is seen by its numbers.
+    assert finding.cause.text or (form, node) == ("onnx", "shift"), finding.text
+    # The one thing that is otherwise, and what that makes of it.
+    if form != "onnx" and node != "shift" and finding.cause.variants:
+        assert name in finding.cause.variants

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from biport.app.matrix.operations import FAMILIES, WIDTH, Calls
 from biport.compare.cases import PATTERNS, random_inputs
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
 
-I, H = 3, 4
+I, H = 3, WIDTH
 SCALE, CALM = 0.6, 0.15
 """Standard deviations of weights and biases: about what training leaves, and one for gates without a bound,
 or a candidate that is an exponential: with a larger one those amplify rounding until nothing can be told."""
 
-CELLS = ("LSTM", "GRU", "GRU reset before", "RNN", "stacked")
+OPERATIONS = "operations"
+CELLS = ("LSTM", "GRU", "GRU reset before", "RNN", "stacked", OPERATIONS)
+"""What the models are of; ``operations`` are tensor operations behind an LSTM."""
 MERGES = ("concat", "sum", "mul", "ave", "none")
 DIRECTIONS = ("forward", "backward", *MERGES)
-"""One direction, or both and how they are merged."""
+"""One direction, or both and how they are merged; of operations it is their family."""
 
 MASKS = ("none", *PATTERNS)
 """``none`` is a layer without a mask, the others are rows of one batch."""
@@ -51,12 +54,12 @@ class Selection:
 
     Args:
         cells: of `CELLS`.
-        merges: of `MERGES`; choosing some leaves out layers of one direction.
+        merges: of `MERGES`; choosing some leaves out layers of one direction, and operations.
         masks: of `MASKS`.
         quick: one activation pair, biases on, `tanh` and `sigmoid`.
 
     Raises:
-        InputError: a name is none of these.
+        InputError: a name is none of these, or operations alone are to be merged.
     """
 
     cells: tuple[str, ...] = ()
@@ -72,6 +75,8 @@ class Selection:
                     raise InputError(
                         f"matrix: {name[:-1]} should be one of {', '.join(known)}; found {chosen!r}"
                     )
+        if self.merges and self.cells == (OPERATIONS,):
+            raise InputError(f"matrix: {OPERATIONS} have no merge; found {self.merges[0]!r}")
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,10 @@ class Case:
     """One layer of a model: what it gives at its output, and which of the model's outputs those are.
 
     Args:
-        output: ``"sequences"`` or ``"last"``; with ``"zero"`` behind it masked steps are zero.
-        states: ``"none"``, ``"returned"``, or ``"given"``, which returns them too.
-        node: the layer's name in the graph.
+        output: ``"sequences"`` or ``"last"``; with ``"zero"`` behind it masked steps are zero. Of an
+            operation its name.
+        states: ``"none"``, ``"returned"``, or ``"given"``, which returns them too; empty for an operation.
+        node: its name in the graph.
         positions: its outputs among the graph's.
     """
 
@@ -97,7 +103,7 @@ class Model:
 
     Args:
         cell: of `CELLS`.
-        direction: of `DIRECTIONS`.
+        direction: of `DIRECTIONS`, or of `FAMILIES`.
         masked: whether there is a mask.
         bias: whether there are biases.
         activations: activation and recurrent activation.
@@ -117,6 +123,8 @@ class Model:
     def name(self) -> str:
         """All settings in a few words."""
         mask = "masked" if self.masked else "unmasked"
+        if self.cell == OPERATIONS:
+            return f"{self.cell} {self.direction}, {mask}"
         bias = "" if self.bias else ", no bias"
         return f"{self.cell} {self.direction}, {mask}, {'/'.join(self.activations)}{bias}"
 
@@ -124,17 +132,44 @@ class Model:
 def models(selection: Selection) -> Iterator[Model]:
     """The models of a selection, seeded by their names."""
     cells = selection.cells or CELLS
-    directions = selection.merges or DIRECTIONS
     chosen = selection.masks or MASKS
     masks = [masked for masked in (True, False) if any((name != "none") == masked for name in chosen)]
-    for cell, direction, masked in itertools.product(cells, directions, masks):
-        yield _model(cell, direction, masked, True, DEFAULT)
-        if selection.quick:
-            continue
-        yield _model(cell, direction, masked, False, DEFAULT)
-        if direction in ("forward", "concat") or selection.merges:
-            for pair in _pairs(cell):
-                yield _model(cell, direction, masked, True, pair)
+    for cell in cells:
+        for direction, masked in itertools.product(_directions(selection, cell), masks):
+            if cell == OPERATIONS:
+                yield _operations(direction, masked)
+            else:
+                yield from _layers(selection, cell, direction, masked)
+
+
+def _directions(selection: Selection, cell: str) -> Iterable[str]:
+    if cell == OPERATIONS:
+        return () if selection.merges else FAMILIES
+    return selection.merges or DIRECTIONS
+
+
+def _layers(selection: Selection, cell: str, direction: str, masked: bool) -> Iterator[Model]:
+    yield _model(cell, direction, masked, True, DEFAULT)
+    if selection.quick:
+        return
+    yield _model(cell, direction, masked, False, DEFAULT)
+    if direction in ("forward", "concat") or selection.merges:
+        for pair in _pairs(cell):
+            yield _model(cell, direction, masked, True, pair)
+
+
+def _operations(family: str, masked: bool) -> Model:
+    rng = np.random.default_rng(zlib.crc32(f"{family} {masked}".encode()))
+    layer = _cell(rng, LSTM, I, H, True, **_gated(DEFAULT), return_sequences=True)
+    assert isinstance(layer, LSTM)
+    calls = Calls(rng, layer, masked)
+    FAMILIES[family](calls)
+    graph = calls.graph()
+    cases = tuple(
+        Case(name, "", name, tuple(graph.outputs.index(output) for output in graph[name].outputs))
+        for name in calls.shown
+    )
+    return Model(OPERATIONS, family, masked, True, DEFAULT, graph, cases)
 
 
 def _pairs(cell: str) -> list[tuple[str, str]]:
@@ -208,8 +243,8 @@ def _layer(
 def _recurrent(
     rng: np.random.Generator, cell: str, bias: bool, activations: tuple[str, str], **scan: Any
 ) -> Recurrent:
-    activation, recurrent = activations
-    gated = {"activation": activation, "recurrent_activation": recurrent}
+    activation, _ = activations
+    gated = _gated(activations)
     match cell:
         case "LSTM":
             return _cell(rng, LSTM, I, H, bias, **gated, **scan)
@@ -225,6 +260,10 @@ def _recurrent(
         _cell(rng, LSTM, 2, H, bias, **gated),
     )
     return StackedRNN(cells=cells, **scan)
+
+
+def _gated(activations: tuple[str, str]) -> dict[str, str]:
+    return dict(zip(("activation", "recurrent_activation"), activations, strict=True))
 
 
 def _cell(

@@ -115,7 +115,7 @@ def _detect(mistake: Mistake, seam: str, selection: Selection, folder: Path, see
         numbers = (result for result in run.results([FORM[seam]]) if result.level != "L0")
         different = next((result for result in numbers if result.verdict is Verdict.DIFFERENT), None)
         if different is not None:
-            example = f"{model.name}: {different.output}, states {different.states}"
+            example = f"{model.name}: {different.layer}"
     return Detection(mistake.name, seam, count, example)
 
 

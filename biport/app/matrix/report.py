@@ -80,7 +80,7 @@ def worst_lines(outcome: Outcome, most: int = 20) -> list[str]:
 
 
 def _named(result: Result) -> str:
-    return f"{result.model}: {result.output}, states {result.states}, {result.form} {result.level}"
+    return f"{result.model}: {result.layer}, {result.form} {result.level}"
 
 
 def _why(result: Result) -> str:
@@ -142,7 +142,7 @@ def to_junit(outcome: Outcome) -> bytes:
 
 
 def _junit_case(suite: ElementTree.Element, result: Result) -> None:
-    name = f"{result.output}, states {result.states}, {result.form} {result.level}"
+    name = f"{result.layer}, {result.form} {result.level}"
     case = ElementTree.SubElement(suite, "testcase", classname=result.model, name=name)
     if result.verdict is Verdict.DIFFERENT:
         ElementTree.SubElement(case, "failure", message=_why(result))
@@ -183,17 +183,17 @@ def to_html(outcome: Outcome) -> str:
 
 def _heat(results: Sequence[Result], columns: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """One row a layer, one cell a form, level and pattern."""
-    layers: dict[tuple[str, str, str], dict[tuple[str, str], Result]] = {}
+    layers: dict[tuple[str, str], dict[tuple[str, str], Result]] = {}
     for result in results:
-        own = layers.setdefault((result.model, result.output, result.states), {})
+        own = layers.setdefault((result.model, result.layer), {})
         own[result.form, result.level] = result
     return [
         {
             # The section says cell and direction already.
-            "name": f"{model.partition(', ')[2]}: {output}, states {states}",
+            "name": f"{model.partition(', ')[2]}: {layer}",
             "cells": [_heat_cells(by_column.get(column)) for column in columns],
         }
-        for (model, output, states), by_column in layers.items()
+        for (model, layer), by_column in layers.items()
     ]
 
 

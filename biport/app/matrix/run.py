@@ -14,6 +14,7 @@ from typing import Any
 from biport import reference
 from biport.app.forms import Arrays, Form, Run, keras_form, onnx_form, torch_form
 from biport.app.matrix.cases import Case, MatrixInputs, Model, Selection, models, random_batch
+from biport.app.matrix.operations import BEYOND_TF2ONNX
 from biport.app.matrix.pool import each
 from biport.compare.mistakes import Mistake
 from biport.compare.tolerance import (
@@ -50,9 +51,9 @@ class Result:
     Args:
         model: the model's name.
         cell: of `biport.app.matrix.cases.CELLS`.
-        direction: of `biport.app.matrix.cases.DIRECTIONS`.
-        output: what the layer gives.
-        states: ``"none"``, ``"returned"`` or ``"given"``.
+        direction: of `biport.app.matrix.cases.DIRECTIONS`, or a family of operations.
+        output: what the layer gives, or an operation's name.
+        states: ``"none"``, ``"returned"`` or ``"given"``; empty for an operation.
         form: of `FORMS`, or ``"Keras read"`` and ``"torch read"`` at level L0.
         level: ``"L0"``, ``"L1"`` or ``"L2"``.
         verdict: the worst over all patterns.
@@ -72,6 +73,11 @@ class Result:
     errors: Mapping[str, float]
     allowed: float
     note: str = ""
+
+    @property
+    def layer(self) -> str:
+        """Which layer or operation of its model it is of."""
+        return f"{self.output}, states {self.states}" if self.states else self.output
 
     @property
     def maximum(self) -> float:
@@ -222,10 +228,22 @@ class ModelRun:
         import keras_side
 
         live = keras_side.write(self.seams["Keras write"].graph(self.model.graph))
-        return self.seams["Keras read"].graph(keras_side.read(live)), live
+        return self._planted("Keras read", keras_side.read(live)), live
+
+    def _planted(self, seam: str, graph: Graph) -> Graph:
+        """``graph`` with the mistake of a seam; the model's own where that cannot be made in what was read.
+
+        Keras has some operations in other words: a reciprocal is read as a quotient.
+        """
+        mistake = self.seams[seam]
+        changed = mistake.graph(graph)
+        elsewhere = changed is graph and mistake is not SOUND and not mistake.mixes_inputs
+        return mistake.graph(self.model.graph) if elsewhere else changed
 
     def _runners(self, form: str, graph: Graph, live: Any) -> dict[str, Callable[[], Run]]:
-        """For each level what makes the form ready to run."""
+        """For each level what makes the form ready to run; none where it is not made for that."""
+        if form == "ONNX tf2onnx" and self.model.direction == BEYOND_TF2ONNX:
+            return {}
         match form:
             case "Keras":
                 opened, given = lambda: self._keras(live), self.seams["Keras write"].inputs
@@ -253,14 +271,14 @@ class ModelRun:
     def _torch(self, graph: Graph) -> Form:
         import torch_side
 
-        written = self.seams["torch write"].graph(graph)
+        written = self._planted("torch write", graph)
         return torch_form("torch", torch_side.write(written).to(self.device), written)
 
     def _fused(self, graph: Graph) -> Form:
         import export
 
         path = self.folder / "fused.onnx"
-        export.write(self.seams["ONNX write"].graph(graph), path, overwrite=True)
+        export.write(self._planted("ONNX write", graph), path, overwrite=True)
         return onnx_form("ONNX fused", export.Session(path, device=self.device))
 
     def _tf2onnx(self, live: Any) -> Form:
@@ -320,9 +338,8 @@ class ModelRun:
     def _read_back(self, graph: Graph) -> Iterator[Result]:
         import torch_side
 
-        seam = self.seams["torch write"]
         try:
-            again = torch_side.read(torch_side.write(seam.graph(graph)))
+            again = torch_side.read(torch_side.write(self._planted("torch write", graph)))
         except Exception as error:  # As in `_judged`.
             yield from (self._failed(case, "torch read", "L0", error) for case in self.model.cases)
             return
@@ -331,7 +348,8 @@ class ModelRun:
     def _weights(self, form: str, written: Graph, read: Graph) -> Iterator[Result]:
         """Level L0: the weights read back are those that were written, bit for bit."""
         differing = weight_differences(written, read)
-        for case in self.model.cases:
+        weights = written.weights()
+        for case in (case for case in self.model.cases if case.node in weights):
             own = [path for path in differing if path.startswith(f"{case.node}.")]
             verdict = Verdict.DIFFERENT if own else Verdict.SAME
             note = f"weights differ: {', '.join(own[:3])}" if own else ""

@@ -13,6 +13,7 @@ import numpy as np
 
 from biport.compare.finding import Cause, Finding, Position
 from biport.compare.localize.alignment import align
+from biport.compare.localize.causes import compute
 from biport.compare.localize.diagnose import diagnose
 from biport.compare.localize.oracle import Oracle, State
 from biport.compare.localize.traced import Cases, Traced, Values, seen
@@ -70,6 +71,7 @@ def _locate(oracle: Oracle, cases: Cases, form: Traceable, outputs: Outputs | st
             return Finding(form.name, notes=[note, *traced.notes])
         values[case] |= zip(oracle.graph.outputs, arrays, strict=True)
     _fill(oracle, values, traced)
+    _fill_constants(oracle, values, traced)
     states = {name: _state(oracle, values, name) for name in oracle.graph.tensors}
     states |= {value.name: State.AGREES for value in oracle.graph.inputs}
     node = _first_to_differ(oracle.graph, states)
@@ -110,6 +112,17 @@ def _fill(oracle: Oracle, values: dict[str, Values], traced: Traced) -> None:
             array, exact = values[case][name], oracle.exact[case][name]
             if array.shape == exact.shape and valid.shape == exact.shape[:2]:
                 values[case][name] = seen(array, exact, valid)
+
+
+def _fill_constants(oracle: Oracle, values: dict[str, Values], traced: Traced) -> None:
+    """What reads nothing is what the form's own op says, where no statement of it could be listened to."""
+    for node in oracle.graph.nodes:
+        own = traced.ops.get(node.name)
+        if node.inputs or own is None or type(own) is not type(node.op):
+            continue
+        for case, known in values.items():
+            outputs = compute(own.astype("float64"), [], [], oracle.sizes[case])
+            values[case] = dict(zip(node.outputs, outputs, strict=True)) | known
 
 
 def _state(oracle: Oracle, values: Mapping[str, Values], name: str) -> State:

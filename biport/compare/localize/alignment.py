@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from biport.graph import Graph, Node
@@ -23,8 +24,9 @@ class Alignment:
 def align(own: Graph, wanted: Graph) -> Alignment:
     """Match nodes of the same kind that read matching values.
 
-    Where several could be meant, one of the same name is taken, or else one with the very same op, or else
-    the first. Masks do not count: a layer that lost its mask is still that layer.
+    Where several could be meant, one that reads them in the same order is taken, one of the same name, or
+    else one with the very same op, or else the first. Masks do not count: a layer that lost its mask is still
+    that layer.
     """
     pairs = zip(own.inputs, wanted.inputs, strict=False)
     alignment = Alignment({}, {one.name: two.name for one, two in pairs})
@@ -33,7 +35,11 @@ def align(own: Graph, wanted: Graph) -> Alignment:
         alike = [other for other in free if _alike(node, other, alignment.values)]
         if not alike:
             continue
-        chosen = min(alike, key=lambda other: (other.name != node.name, other.op != node.op))
+        sources = _sources(node, alignment.values)
+        chosen = min(
+            alike,
+            key=lambda other: (other.inputs != sources, other.name != node.name, other.op != node.op),
+        )
         free.remove(chosen)
         alignment.nodes[node.name] = chosen.name
         alignment.values.update(zip(node.outputs, chosen.outputs, strict=True))
@@ -41,7 +47,12 @@ def align(own: Graph, wanted: Graph) -> Alignment:
 
 
 def _alike(node: Node, other: Node, values: dict[str, str]) -> bool:
-    sources = tuple(values.get(name) for name in node.inputs)
     return (
-        node.op.kind == other.op.kind and sources == other.inputs and len(node.outputs) == len(other.outputs)
+        node.op.kind == other.op.kind
+        and Counter(_sources(node, values)) == Counter(other.inputs)
+        and len(node.outputs) == len(other.outputs)
     )
+
+
+def _sources(node: Node, values: dict[str, str]) -> tuple[str | None, ...]:
+    return tuple(values.get(name) for name in node.inputs)

@@ -85,9 +85,9 @@ def _flat(settings: Any, path: str = "") -> dict[str, Any]:
     return flat
 
 
-def compute(op: Op, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """What the oracle makes of these inputs with ``op``."""
-    return REFERENCES.lookup(type(op), op.kind)(op, inputs, masks)
+def compute(op: Op, inputs: Arrays, masks: Masks, sizes: Mapping[str, int]) -> tuple[np.ndarray, ...]:
+    """What the oracle makes of these inputs with ``op``, letters being these sizes."""
+    return REFERENCES.lookup(type(op), op.kind)(op.at(sizes), inputs, masks)
 
 
 def alone(node: Node, op: Op, tensors: Mapping[str, Tensor]) -> Graph:
@@ -106,6 +106,7 @@ def mistakes_that_give(
     cases: Sequence[str],
     agrees: Callable[[str, Arrays], bool],
     sources: Callable[[str], Mapping[str, np.ndarray]],
+    sizes: Callable[[str], Mapping[str, int]],
 ) -> list[str]:
     """Of `biport.compare.mistakes`, in words, those that give what a form gave, in every case.
 
@@ -114,6 +115,7 @@ def mistakes_that_give(
         cases: those to look at, the cheapest first.
         agrees: whether outputs are what the form gave in a case.
         sources: what the node reads in a case, by name.
+        sizes: what the letters of the model are in a case.
     """
     names: list[str] = []
     graphs: list[Graph] = []
@@ -123,7 +125,10 @@ def mistakes_that_give(
             if other is graph and not mistake.mixes_inputs:
                 continue
             with np.errstate(all="ignore"):
-                gives = all(agrees(case, _outputs(mistake, other, graph, sources(case))) for case in cases)
+                gives = all(
+                    agrees(case, _outputs(mistake, other, graph, sources(case), sizes(case)))
+                    for case in cases
+                )
         except (BiportError, ValueError):
             continue  # This mistake cannot be made with this op.
         # In one part of it alone is no news where nothing else has changed.
@@ -134,13 +139,17 @@ def mistakes_that_give(
 
 
 def _outputs(
-    mistake: Mistake, other: Graph, graph: Graph, sources: Mapping[str, np.ndarray]
+    mistake: Mistake,
+    other: Graph,
+    graph: Graph,
+    sources: Mapping[str, np.ndarray],
+    sizes: Mapping[str, int],
 ) -> list[np.ndarray]:
     """What the oracle makes of a graph and inputs with a mistake; unlike `reference.run`, of NaN too."""
     given = mistake.inputs(graph, [sources[value.name] for value in graph.inputs])
     values = {value.name: array for value, array in zip(graph.inputs, given, strict=True)}
     for node in other.nodes:
         masks = [None if mask is None else values[mask] for mask in node.masks]
-        outputs = compute(node.op, [values[name] for name in node.inputs], masks)
+        outputs = compute(node.op, [values[name] for name in node.inputs], masks, sizes)
         values |= zip(node.outputs, outputs, strict=True)
     return [values[name] for name in other.outputs]

@@ -22,7 +22,7 @@ from biport.compare.localize.positions import Scan, difference, first_difference
 from biport.compare.localize.traced import Traced, Values, seen
 from biport.errors import BiportError
 from biport.graph import Node
-from biport.ops import Bidirectional, Cell, Op, Recurrent
+from biport.ops import Bidirectional, Cell, Op, Recurrent, same_bits
 
 AllValues = Mapping[str, Values]
 
@@ -53,7 +53,7 @@ def diagnose(
     diagnosis = _NodeDiagnosis(oracle, node, output, values, traced)
     position, worked_out = diagnosis.position()
     if hidden:
-        by_node = {one.name: _own_cause(one.op, one.name, traced) for one in (*hidden, node)}
+        by_node = {one.name: _own_cause(oracle, one, traced) for one in (*hidden, node)}
         cause = by_node.pop(node.name)
         causes = {name: other for name, other in by_node.items() if other.text}
     else:
@@ -80,14 +80,32 @@ def _shapes(oracle: Oracle, output: str, values: AllValues) -> list[str]:
     return []
 
 
-def _own_cause(op: Op, name: str, traced: Traced) -> Cause:
+def _own_cause(oracle: Oracle, node: Node, traced: Traced) -> Cause:
     """What the form itself says that it has otherwise for a node."""
-    remarks = list(traced.remarks.get(name, ()))
-    if name not in traced.ops:
+    remarks = list(traced.remarks.get(node.name, ()))
+    if node.name not in traced.ops:
         return Cause(settings=remarks)
-    own = traced.ops[name]
-    settings = other_settings(own, op)
-    return Cause(other_weights(own, op) if own.kind == op.kind else {}, [*settings, *remarks])
+    # In the oracle's own dtype, which is a setting of some.
+    own = traced.ops[node.name].astype("float64")
+    settings = other_settings(own, node.op)
+    if own.kind == node.op.kind and settings and _computes_the_same(oracle, node, own):
+        settings = []  # An axis counted from the other end.
+    return Cause(
+        other_weights(traced.ops[node.name], node.op) if own.kind == node.op.kind else {},
+        [*settings, *remarks],
+    )
+
+
+def _computes_the_same(oracle: Oracle, node: Node, own: Op) -> bool:
+    """Whether the form's own op for a node gives the oracle's numbers, bit for bit."""
+    for case, exact in oracle.exact.items():
+        try:
+            outputs = compute(own, *oracle.sources(node, case), oracle.sizes[case])
+        except (BiportError, ValueError):
+            return False
+        if not all(map(same_bits, outputs, (exact[name] for name in node.outputs))):
+            return False
+    return True
 
 
 class _NodeDiagnosis:
@@ -171,13 +189,13 @@ class _NodeDiagnosis:
 
     def _computed(self, op: Op, case: str) -> tuple[np.ndarray, ...]:
         inputs, masks = self._sources(case)
-        return compute(op, inputs, masks)
+        return compute(op, inputs, masks, self.oracle.sizes[case])
 
     def cause(self) -> Cause:
         """Why."""
         if self._amplified():
             return Cause(own=True)
-        own = _own_cause(self.node.op, self.node.name, self.traced)
+        own = _own_cause(self.oracle, self.node, self.traced)
         if own.text and self._is_own():
             return Cause(own.weights, own.settings, explained=True)
         variants = self._variants()
@@ -192,7 +210,8 @@ class _NodeDiagnosis:
             graph = alone(self.node, op, self.oracle.graph.tensors)
         except BiportError:
             return []  # What the form has in place of the op does not go here.
-        return mistakes_that_give(graph, self.cases, self._agrees, self.oracle.exact.__getitem__)
+        exact, sizes = self.oracle.exact.__getitem__, self.oracle.sizes.__getitem__
+        return mistakes_that_give(graph, self.cases, self._agrees, exact, sizes)
 
     def _amplified(self) -> bool:
         """Whether the oracle's op gives the same from the inputs that the form had."""
@@ -202,7 +221,7 @@ class _NodeDiagnosis:
             given = [array.astype("float64") if array.dtype.kind == "f" else array for array in given]
             if any(one.shape != two.shape for one, two in zip(given, exact, strict=True)):
                 return False
-            if not self._agrees(case, compute(self.node.op, given, masks)):
+            if not self._agrees(case, compute(self.node.op, given, masks, self.oracle.sizes[case])):
                 return False
         return True
 

@@ -11,6 +11,7 @@ from biport import reference
 from biport.compare.localize.traced import Cases, Values
 from biport.compare.tolerance import Verdict, float32_floor, judge_float32, measure
 from biport.graph import Graph, Node
+from biport.inputs import letters
 
 
 class State(StrEnum):
@@ -31,6 +32,7 @@ class Oracle:
 
     def __init__(self, graph: Graph, cases: Cases) -> None:
         self.graph = graph.astype("float64")
+        self.sizes = {case: letters(graph.inputs, arrays) for case, arrays in cases.items()}
         self.exact = {case: reference.trace(self.graph, arrays) for case, arrays in cases.items()}
         single = graph.astype("float32")
         self._rounded = {case: reference.trace(single, arrays, "float32") for case, arrays in cases.items()}

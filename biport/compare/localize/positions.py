@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,11 +162,12 @@ def _in_rows(case: str, part: Scan, allowed: float) -> Iterator[tuple[int, Posit
 
 
 def _lifted(array: np.ndarray) -> np.ndarray:
-    """``(N, T, H)`` of any array: without steps T = 1, and further axes are units."""
+    """``(N, T, H)`` of any array: without steps T = 1, and further axes are units; a number is one row."""
     array = array.astype("float64")
     if array.ndim == 2:
         return array[:, None]
-    return array.reshape(*array.shape[:2], -1) if array.ndim > 2 else array.reshape(len(array), 1, -1)
+    rows, steps = (*array.shape, 1, 1)[:2]
+    return array.reshape(rows, steps, math.prod(array.shape[2:]))
 
 
 def difference(exact: np.ndarray, array: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Mistakes that converters of recurrent models make: the one list.
+"""Mistakes that converters of recurrent models and of tensor operations make: the one list.
 
 A mistake is a small wrong step: the graph is another one than was meant, or the inputs are mixed up.
 `biport.compare.localize` asks of each whether it gives what a form gave, and `biport matrix --mutate` plants
@@ -10,11 +10,12 @@ from __future__ import annotations
 from biport.compare.mistakes.base import Mistake, in_one_part
 from biport.compare.mistakes.cells import CELL_MISTAKES, activation_mistakes
 from biport.compare.mistakes.layers import LAYER_MISTAKES
+from biport.compare.mistakes.operations import OPERATION_MISTAKES
 from biport.ops import Op
 
 __all__ = ["MISTAKES", "Mistake", "possible_mistakes"]
 
-MISTAKES: tuple[Mistake, ...] = (*CELL_MISTAKES, *LAYER_MISTAKES)
+MISTAKES: tuple[Mistake, ...] = (*CELL_MISTAKES, *LAYER_MISTAKES, *OPERATION_MISTAKES)
 """All that are planted. A diagnosis tries them in each part of a layer as well, and `activation_mistakes`."""
 
 

@@ -71,7 +71,7 @@ def diagnosis(graph: Graph, outputs: Sequence[np.ndarray]) -> list[str]:
         )
 
     arrays = {value.name: array for value, array in zip(graph.inputs, inputs(graph), strict=True)}
-    return mistakes_that_give(graph, ["case"], agrees, lambda case: arrays)
+    return mistakes_that_give(graph, ["case"], agrees, lambda case: arrays, lambda case: {"N": N, "T": T})
 
 
 def with_mistake(mistake: Mistake, graph: Graph) -> list[np.ndarray]:
