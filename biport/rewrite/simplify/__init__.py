@@ -1,0 +1,38 @@
+"""What programs of tensor operations say of layers, said by the layers: exact rules, each of a few lines.
+
+A state taken out of a stack is that state, the last step of a recurrent layer is what it gives without its
+sequence, a product with a parameter is a Dense. Every rule gives the same numbers for every input, or the
+same in exact arithmetic where a sum is grouped in another way; none of them looks at what weights there are.
+"""
+
+from __future__ import annotations
+
+from biport.graph import Graph
+from biport.rewrite.simplify.rules import RULES
+from biport.rewrite.simplify.traversal import Traversal
+
+__all__ = ["simplify"]
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same model with layers in place of the tensor operations that make them up.
+
+    Inputs and outputs keep their names, and layers theirs; tensor operations that nothing needs are left out.
+
+    Example:
+        >>> from biport import ops
+        >>> from biport.graph import Node, Value
+        >>> transposed = ops.PermuteDims(axes=(0, 2, 1))
+        >>> nodes = (
+        ...     Node("there", transposed, ("x",)),
+        ...     Node("back", transposed, ("there",)),
+        ...     Node("y", ops.Activation(function="tanh"), ("back",)),
+        ... )
+        >>> print(simplify(Graph((Value("x", ("N", "T", 3), "float32"),), nodes, ("y",))))
+        graph(x: float32 (N, T, 3)) -> y
+          y : float32 (N, T, 3) = Activation(function=tanh)(x)
+    """
+    simplifier = Traversal(graph, RULES)
+    for node in graph.nodes:
+        simplifier.take(node)
+    return simplifier.graph()
