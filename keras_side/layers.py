@@ -131,7 +131,7 @@ class TensorOperation(keras.layers.Layer):
         shapes: list[Any] = [keras.ops.shape(x) for x in tensors]
         sizes = {name: shapes[at][axis] for name, (at, axis) in self.letters.items()}
         dims = {"dims": [computed(dim, sizes, SIZES) for dim in written.dims]} if written.dims else {}
-        return written.apply(*tensors[: self.takes], **dims)
+        return written.apply(keras, *tensors[: self.takes], **dims)
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """Shapes and dtypes, as the op itself infers them."""

@@ -20,6 +20,7 @@ from biport.graph import Graph
 from biport.ops import Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport, summed_biases
+from biport.rewrite.simplify import simplify
 from keras_side.read import read_live
 from keras_side.reading.live_layer import layer_op
 from keras_side.records import WrittenLayer
@@ -95,7 +96,7 @@ def _differing(model: keras.Model, layers: Mapping[str, Any], graph: Graph) -> l
         for variable in model.variables
     }
     try:
-        return differing_settings(layer_ops(read_live(model, blank)), graph)
+        return differing_settings(layer_ops(read_live(model, blank)), simplify(graph))
     except BiportError:
         # Somewhere in the model is something that biport does not read.
         pass

@@ -152,9 +152,10 @@ class WrittenOperation:
     """What is no layer but functions of ``keras.ops``.
 
     Args:
-        apply: called with a Keras tensor for each input, or with a Python number for one that is a constant;
-            gives the output, or a list of them. Where there are ``dims``, it is called with the keyword
-            ``dims`` too: a number for each, or a scalar tensor for one that varies.
+        apply: called with the module ``keras``, which nothing that reads files imports, and a Keras tensor
+            for each input, or a Python number for one that is a constant; gives the output, or a list of
+            them. Where there are ``dims``, it is called with the keyword ``dims`` too: a number for each, or
+            a scalar tensor for one that varies.
         dims: the sizes it needs, see `biport.dims`.
     """
 

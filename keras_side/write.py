@@ -96,7 +96,7 @@ def _write(graph: Graph) -> keras.Model:
     inline = inline_scalars(graph)
     for node in graph.nodes:
         if isinstance(node.op, Constant) and node.outputs[0] in inline:
-            values[node.outputs[0]] = node.op.number
+            values[node.outputs[0]] = node.op.value.item()
             continue
         node, written = in_words_of_keras(node, graph)
         outputs = call_layer(node, written, unfinished)

@@ -24,6 +24,7 @@ from biport.graph import Graph, Value
 from biport.ops import Constant, Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport
+from biport.rewrite.simplify import simplify
 from torch_side.layers.recurrent import StackedRNN
 from torch_side.reading.module_reader import read_module
 from torch_side.registry import STATES
@@ -100,7 +101,7 @@ def _differing(module: nn.Module, graph: Graph) -> list[SettingDifference]:
     for inputs in (None, graph.inputs):
         # A module knows its inputs, or they are those of the graph.
         try:
-            return differing_settings(layer_ops(read_module(module, inputs)[0]), graph)
+            return differing_settings(layer_ops(simplify(read_module(module, inputs)[0])), simplify(graph))
         except BiportError:
             continue
     return _differing_layers(module, graph)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -82,7 +83,10 @@ def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 class _AllFloat64(TorchFunctionMode):
-    """Computes in float64 where a module names float32."""
+    """Computes in float64 where a module names float32.
+
+    biport's own layers name it where Keras rounds to it, and stay as they are.
+    """
 
     def __torch_function__(
         self,
@@ -91,10 +95,11 @@ class _AllFloat64(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
+        options = kwargs or {}
+        if sys._getframe(1).f_globals.get("__name__", "").startswith("torch_side.layers."):
+            return function(*args, **options)
         function = torch.Tensor.double if function is torch.Tensor.float else function
-        return function(
-            *map(_widened, args), **{key: _widened(value) for key, value in (kwargs or {}).items()}
-        )
+        return function(*map(_widened, args), **{key: _widened(value) for key, value in options.items()})
 
 
 def _widened(argument: Any) -> Any:

@@ -42,24 +42,6 @@ class Constant(TensorOperation):
         if np.isnan(self.value).any():
             raise WeightError(f"{self.kind}: value holds NaN")
 
-    @property
-    def number(self) -> float:
-        """The one number of an array without axes, as short as its dtype tells it from others: 0.1, not
-        0.10000000149011612.
-
-        Raises:
-            GraphError: the array has axes.
-        """
-        if self.value.ndim:
-            raise GraphError(f"{self.kind}: one number, found shape {self.value.shape}")
-        return float(str(self.value)) if self.value.dtype.kind == "f" else self.value.item()
-
-    def astype(self, dtype: str) -> Constant:
-        # What a program says as 0.1 is 0.1 in every dtype.
-        if self.value.ndim == 0 and self.value.dtype.kind == "f":
-            return Constant(value=np.asarray(self.number, dtype))
-        return super().astype(dtype)
-
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         take(self, inputs, 0)
         return (Tensor(self.value.shape, self.value.dtype.name),)

@@ -39,21 +39,18 @@ ROUNDING = frozenset(
 def write_elementwise(op: ops.Elementwise) -> WrittenOperation:
     """Write the function of ``keras.ops``."""
 
-    def apply(*inputs: Any) -> Any:
-        import keras
-
-        operands = _tensors(inputs) if op.function in ROUNDING else inputs
+    def apply(keras: Any, *inputs: Any) -> Any:
+        operands = _tensors(keras, inputs) if op.function in ROUNDING else inputs
         special = SPECIAL.get(op.function)
         if special is not None:
-            return special(*operands)
+            return special(keras, *operands)
         return getattr(keras.ops, NAMES.get(op.function, op.function))(*operands)
 
     return WrittenOperation(apply)
 
 
-def _tensors(inputs: tuple[Any, ...]) -> list[Any]:
+def _tensors(keras: Any, inputs: tuple[Any, ...]) -> list[Any]:
     """The inputs of a function, numbers as tensors where they are not what float32 holds."""
-    import keras
     import numpy as np
 
     tensor = next((x for x in inputs if isinstance(x, keras.KerasTensor)), None)
@@ -65,24 +62,18 @@ def _tensors(inputs: tuple[Any, ...]) -> list[Any]:
     ]
 
 
-def _reciprocal(x: Any) -> Any:
+def _reciprocal(keras: Any, x: Any) -> Any:
     """By a division: Keras says that the reciprocal of a float64 is a float32."""
-    import keras
-
     return keras.ops.divide(1.0, x)
 
 
-def _erf(x: Any) -> Any:
+def _erf(keras: Any, x: Any) -> Any:
     """In float64 of numbers in reach: TensorFlow's of an infinite one is NaN, and from 6 on it is 1."""
-    import keras
-
     return keras.ops.erf(keras.ops.clip(x, -8.0, 8.0) if x.dtype == "float64" else x)
 
 
-def _floor_divide(x: Any, y: Any) -> Any:
+def _floor_divide(keras: Any, x: Any, y: Any) -> Any:
     """Of floats by the remainder: TensorFlow rounds the quotient before it is cut, so that 1 // 0.1 is 10."""
-    import keras
-
     floats = any(getattr(part, "dtype", "").startswith("float") for part in (x, y))
     if not floats:
         return keras.ops.floor_divide(x, y)
@@ -99,9 +90,7 @@ SPECIAL = {"add": added, "reciprocal": _reciprocal, "erf": _erf, "floor_divide":
 def write_where(op: ops.Where) -> WrittenOperation:
     """Write ``keras.ops.where``."""
 
-    def apply(condition: Any, x: Any, y: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, condition: Any, x: Any, y: Any) -> Any:
         return keras.ops.where(condition, x, y)
 
     return WrittenOperation(apply)
@@ -111,9 +100,7 @@ def write_where(op: ops.Where) -> WrittenOperation:
 def write_clip(op: ops.Clip) -> WrittenOperation:
     """Write ``keras.ops.clip``, or the maximum or minimum where there is one limit alone."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         whole = getattr(x, "dtype", "").startswith("int")
         low, high = (limit if limit is None or not whole else int(limit) for limit in (op.min, op.max))
         if high is None:
@@ -134,9 +121,7 @@ def write_clip(op: ops.Clip) -> WrittenOperation:
 def write_cast(op: ops.Cast) -> WrittenOperation:
     """Write ``keras.ops.cast``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.cast(x, op.output_dtype)
 
     return WrittenOperation(apply)

@@ -38,9 +38,7 @@ def read_embedding(record: LayerRecord) -> ops.Embedding:
 def write_to_ids(op: ops.ToIds) -> WrittenOperation:
     """Write what Keras does to floats in front of a table."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.cast(x, "int32")
 
     return WrittenOperation(apply)

@@ -17,9 +17,7 @@ from keras_side.registry import writes
 def write_take(op: ops.Take) -> WrittenOperation:
     """Write ``take``."""
 
-    def apply(x: Any, indices: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any, indices: Any) -> Any:
         return keras.ops.take(x, indices, axis=op.axis)
 
     return WrittenOperation(apply)
@@ -29,9 +27,7 @@ def write_take(op: ops.Take) -> WrittenOperation:
 def write_take_along_axis(op: ops.TakeAlongAxis) -> WrittenOperation:
     """Write ``take_along_axis``."""
 
-    def apply(x: Any, indices: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any, indices: Any) -> Any:
         return keras.ops.take_along_axis(x, indices, axis=op.axis)
 
     return WrittenOperation(apply)
@@ -41,9 +37,7 @@ def write_take_along_axis(op: ops.TakeAlongAxis) -> WrittenOperation:
 def write_step_at(op: ops.StepAt) -> WrittenOperation:
     """Write ``take_along_axis`` of one step a row."""
 
-    def apply(x: Any, steps: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any, steps: Any) -> Any:
         wide: Any = keras.ops.expand_dims(steps, tuple(range(1, len(x.shape))))
         return keras.ops.squeeze(keras.ops.take_along_axis(x, wide, axis=1), axis=1)
 
@@ -54,9 +48,7 @@ def write_step_at(op: ops.StepAt) -> WrittenOperation:
 def write_one_hot(op: ops.OneHot) -> WrittenOperation:
     """Write ``one_hot``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.one_hot(x, op.num_classes, dtype=op.output_dtype)
 
     return WrittenOperation(apply)
@@ -66,9 +58,7 @@ def write_one_hot(op: ops.OneHot) -> WrittenOperation:
 def write_top_k(op: ops.TopK) -> WrittenOperation:
     """Write ``top_k``, which is along the last axis and of the largest."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         last = op.axis % len(x.shape) == len(x.shape) - 1
         given = x if last else keras.ops.moveaxis(x, op.axis, -1)
         both: Any = keras.ops.top_k(given if op.largest else _opposite(given), op.k)
@@ -83,9 +73,7 @@ def write_top_k(op: ops.TopK) -> WrittenOperation:
 def write_sort(op: ops.Sort) -> WrittenOperation:
     """Write ``sort``, which is in ascending order."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         ascending = keras.ops.sort(x, axis=op.axis)
         return keras.ops.flip(ascending, axis=op.axis) if op.descending else ascending
 
@@ -96,9 +84,7 @@ def write_sort(op: ops.Sort) -> WrittenOperation:
 def write_arg_sort(op: ops.ArgSort) -> WrittenOperation:
     """Write ``argsort``, which is in ascending order."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.cast(keras.ops.argsort(_opposite(x) if op.descending else x, axis=op.axis), "int64")
 
     return WrittenOperation(apply)

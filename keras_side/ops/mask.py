@@ -47,9 +47,7 @@ def write_masking(op: ops.Masking) -> WrittenLayer:
 def write_not_equal(op: ops.NotEqual) -> WrittenOperation:
     """Write the comparison of ids with the padding id."""
 
-    def apply(ids: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, ids: Any) -> Any:
         return keras.ops.not_equal(ids, op.value)
 
     return WrittenOperation(apply)
@@ -59,9 +57,7 @@ def write_not_equal(op: ops.NotEqual) -> WrittenOperation:
 def write_features_not_equal(op: ops.FeaturesNotEqual) -> WrittenOperation:
     """Write the operations Keras itself records for a Masking."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.any(keras.ops.not_equal(x, op.value), axis=-1)
 
     return WrittenOperation(apply)
@@ -71,9 +67,7 @@ def write_features_not_equal(op: ops.FeaturesNotEqual) -> WrittenOperation:
 def write_joined(op: ops.LogicalAnd | ops.LogicalOr) -> WrittenOperation:
     """Write what masks have in common, or their union."""
 
-    def apply(*masks: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, *masks: Any) -> Any:
         return reduce(getattr(keras.ops, snake_case(op.kind)), masks)
 
     return WrittenOperation(apply)
@@ -83,9 +77,7 @@ def write_joined(op: ops.LogicalAnd | ops.LogicalOr) -> WrittenOperation:
 def write_ones_like(op: ops.OnesLike) -> WrittenOperation:
     """Write the mask of every step, ``(N, T)``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         ones: Any = keras.ops.ones_like(x, dtype="bool")
         # One axis at a time, which is how a mask is read again.
         return reduce(lambda mask, _: keras.ops.any(mask, axis=-1), x.shape[2:], ones)

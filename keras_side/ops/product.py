@@ -13,9 +13,7 @@ from keras_side.registry import writes
 def write_mat_mul(op: ops.MatMul) -> WrittenOperation:
     """Write ``keras.ops.matmul``."""
 
-    def apply(a: Any, b: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, a: Any, b: Any) -> Any:
         return keras.ops.matmul(a, b)
 
     return WrittenOperation(apply)
@@ -25,9 +23,7 @@ def write_mat_mul(op: ops.MatMul) -> WrittenOperation:
 def write_einsum(op: ops.Einsum) -> WrittenOperation:
     """Write ``keras.ops.einsum``."""
 
-    def apply(*operands: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, *operands: Any) -> Any:
         return keras.ops.einsum(op.equation, *operands)
 
     return WrittenOperation(apply)

@@ -13,24 +13,20 @@ from keras_side.registry import writes
 def write_reduction(op: ops.Reduction) -> WrittenOperation:
     """Write the function of its name; over no axes there is nothing to write."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         over = {"axis": op.axes[0] if len(op.axes) == 1 else op.axes, "keepdims": op.keepdims}
         if not op.axes:
             return x
         if op.function == "norm":
-            return _norm(op, x, over)
+            return _norm(keras, op, x, over)
         reduced = getattr(keras.ops, op.function)(x, **over)
-        return _corrected(op, x, reduced, over) if op.correction else reduced
+        return _corrected(keras, op, x, reduced, over) if op.correction else reduced
 
     return WrittenOperation(apply)
 
 
-def _norm(op: ops.Reduction, x: Any, over: dict[str, Any]) -> Any:
+def _norm(keras: Any, op: ops.Reduction, x: Any, over: dict[str, Any]) -> Any:
     """Spelled out: ``keras.ops.norm`` over two axes is that of a matrix."""
-    import keras
-
     match op.order:
         case 1:
             return keras.ops.sum(keras.ops.absolute(x), **over)
@@ -39,10 +35,8 @@ def _norm(op: ops.Reduction, x: Any, over: dict[str, Any]) -> Any:
     return keras.ops.max(keras.ops.absolute(x), **over)
 
 
-def _corrected(op: ops.Reduction, x: Any, reduced: Any, over: dict[str, Any]) -> Any:
+def _corrected(keras: Any, op: ops.Reduction, x: Any, reduced: Any, over: dict[str, Any]) -> Any:
     """Divided by the number of elements less the correction, which ``keras.ops.var`` does not take."""
-    import keras
-
     # A sum of ones: the number of elements may be known only when it runs.
     count: Any = keras.ops.sum(keras.ops.ones_like(x), **over)
     factor = count / keras.ops.maximum(count - op.correction, 0)
@@ -57,9 +51,7 @@ def write_arg_reduction(op: ops.ArgReduction) -> WrittenOperation:
         keras/src/backend/tensorflow/numpy.py of 3.15
     """
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         function = getattr(keras.ops, op.function)
         return keras.ops.cast(function(x, axis=op.axis, keepdims=op.keepdims), "int64")
 
@@ -70,9 +62,7 @@ def write_arg_reduction(op: ops.ArgReduction) -> WrittenOperation:
 def write_cumulative_sum(op: ops.CumulativeSum) -> WrittenOperation:
     """Write ``cumsum``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.cumsum(x, axis=op.axis)
 
     return WrittenOperation(apply)
@@ -82,9 +72,7 @@ def write_cumulative_sum(op: ops.CumulativeSum) -> WrittenOperation:
 def write_log_softmax(op: ops.LogSoftmax) -> WrittenOperation:
     """Write ``log_softmax``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.log_softmax(x, axis=op.axis)
 
     return WrittenOperation(apply)

@@ -22,9 +22,7 @@ def write_reshape_to(op: ops.ReshapeTo) -> WrittenOperation:
 def reshaped(shape: Sequence[Dim]) -> WrittenOperation:
     """A reshape to sizes of which one may be -1."""
 
-    def apply(x: Any, dims: Any = ()) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any, dims: Any = ()) -> Any:
         return keras.ops.reshape(x, tuple(dims))
 
     return WrittenOperation(apply, shape)
@@ -34,9 +32,7 @@ def reshaped(shape: Sequence[Dim]) -> WrittenOperation:
 def write_permute_dims(op: ops.PermuteDims) -> WrittenOperation:
     """Write ``keras.ops.transpose``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.transpose(x, op.axes)
 
     return WrittenOperation(apply)
@@ -46,9 +42,7 @@ def write_permute_dims(op: ops.PermuteDims) -> WrittenOperation:
 def write_expand_dims(op: ops.ExpandDims) -> WrittenOperation:
     """Write ``keras.ops.expand_dims``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.expand_dims(x, axis=op.axes[0] if len(op.axes) == 1 else op.axes)
 
     return WrittenOperation(apply)
@@ -58,9 +52,7 @@ def write_expand_dims(op: ops.ExpandDims) -> WrittenOperation:
 def write_squeeze(op: ops.Squeeze) -> WrittenOperation:
     """Write ``keras.ops.squeeze``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.squeeze(x, axis=op.axes[0] if len(op.axes) == 1 else op.axes)
 
     return WrittenOperation(apply)
@@ -70,9 +62,7 @@ def write_squeeze(op: ops.Squeeze) -> WrittenOperation:
 def write_broadcast_to(op: ops.BroadcastTo) -> WrittenOperation:
     """Write ``keras.ops.broadcast_to``."""
 
-    def apply(x: Any, dims: Any = ()) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any, dims: Any = ()) -> Any:
         return keras.ops.broadcast_to(x, tuple(dims))
 
     return WrittenOperation(apply, op.shape)
@@ -82,9 +72,7 @@ def write_broadcast_to(op: ops.BroadcastTo) -> WrittenOperation:
 def write_tile(op: ops.Tile) -> WrittenOperation:
     """Write ``keras.ops.tile``."""
 
-    def apply(x: Any, dims: Any = ()) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any, dims: Any = ()) -> Any:
         return keras.ops.tile(x, tuple(dims))
 
     return WrittenOperation(apply, op.repetitions)
@@ -94,9 +82,7 @@ def write_tile(op: ops.Tile) -> WrittenOperation:
 def write_repeat(op: ops.Repeat) -> WrittenOperation:
     """Write ``keras.ops.repeat``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.repeat(x, op.repeats, axis=op.axis)
 
     return WrittenOperation(apply)
@@ -106,9 +92,7 @@ def write_repeat(op: ops.Repeat) -> WrittenOperation:
 def write_flip(op: ops.Flip) -> WrittenOperation:
     """Write ``keras.ops.flip``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.flip(x, axis=op.axes)
 
     return WrittenOperation(apply)
@@ -118,9 +102,7 @@ def write_flip(op: ops.Flip) -> WrittenOperation:
 def write_roll(op: ops.Roll) -> WrittenOperation:
     """Write ``keras.ops.roll``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.roll(x, op.shift, axis=op.axis)
 
     return WrittenOperation(apply)
@@ -130,12 +112,10 @@ def write_roll(op: ops.Roll) -> WrittenOperation:
 def write_pad(op: ops.Pad) -> WrittenOperation:
     """Write ``keras.ops.pad``; TensorFlow cannot repeat the edge, which is joined to the ends."""
 
-    def apply(x: Any, dims: Sequence[Any] = ()) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any, dims: Sequence[Any] = ()) -> Any:
         widths = list(zip(dims[::2], dims[1::2], strict=True))
         if op.mode == "edge":
-            return _with_edges(x, widths)
+            return _with_edges(keras, x, widths)
         if op.mode == "reflect":
             return keras.ops.pad(x, widths, mode="reflect")
         value = bool(op.value) if keras.backend.standardize_dtype(x.dtype) == "bool" else op.value
@@ -144,9 +124,7 @@ def write_pad(op: ops.Pad) -> WrittenOperation:
     return WrittenOperation(apply, [width for pair in op.widths for width in pair])
 
 
-def _with_edges(x: Any, widths: Sequence[tuple[Any, Any]]) -> Any:
-    import keras
-
+def _with_edges(keras: Any, x: Any, widths: Sequence[tuple[Any, Any]]) -> Any:
     for axis, (front, behind) in enumerate(widths):
         before = (slice(None),) * axis
         parts = [x]
@@ -166,9 +144,7 @@ def write_slice(op: ops.Slice) -> WrittenOperation:
     axes = [item for item in op.items if item is not None]
     backwards = tuple(axis for axis, item in enumerate(axes) if isinstance(item, tuple) and item[2] < 0)
 
-    def apply(x: Any, dims: Sequence[Any] = ()) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any, dims: Sequence[Any] = ()) -> Any:
         left = iter(dims)
         index = tuple(_cut(cut, left) if isinstance(cut, tuple) else cut for cut in cuts)
         x = keras.ops.flip(x, axis=backwards) if backwards else x
@@ -187,9 +163,7 @@ def _cut(cut: Cut, dims: Iterator[Any]) -> slice:
 def write_stack(op: ops.Stack) -> WrittenOperation:
     """Write ``keras.ops.stack``."""
 
-    def apply(*parts: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, *parts: Any) -> Any:
         return keras.ops.stack(parts, axis=op.axis)
 
     return WrittenOperation(apply)
@@ -199,13 +173,11 @@ def write_stack(op: ops.Stack) -> WrittenOperation:
 def write_split(op: ops.Split) -> WrittenOperation:
     """Write ``keras.ops.split``, or of a size that varies its elements, of which none may be missing."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         sizes, size = list(op.sizes), x.shape[op.axis]
         known = sum(part for part in sizes if part != -1)
         if size is None:
-            return _parts_of_varying(x, op, known)
+            return _parts_of_varying(keras, x, op, known)
         ends = list(accumulate(size - known if part == -1 else part for part in sizes))
         # One part would be no split, and an operation that gives one output no list.
         return keras.ops.split(x, ends[:-1], axis=op.axis) if len(sizes) > 1 else [x + 0]
@@ -213,9 +185,7 @@ def write_split(op: ops.Split) -> WrittenOperation:
     return WrittenOperation(apply)
 
 
-def _parts_of_varying(x: Any, op: ops.Split, known: int) -> list[Any]:
-    import keras
-
+def _parts_of_varying(keras: Any, x: Any, op: ops.Split, known: int) -> list[Any]:
     axis = op.axis % len(x.shape)
     before = (slice(None),) * axis
     rest = op.sizes.index(-1) if -1 in op.sizes else len(op.sizes)
@@ -240,9 +210,7 @@ def _parts_of_varying(x: Any, op: ops.Split, known: int) -> list[Any]:
 def write_unstack(op: ops.Unstack) -> WrittenOperation:
     """Write ``keras.ops.unstack``."""
 
-    def apply(x: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, x: Any) -> Any:
         return keras.ops.unstack(x, num=op.count, axis=op.axis)
 
     return WrittenOperation(apply)

@@ -89,9 +89,7 @@ def write_parameter(op: ops.Parameter) -> WrittenLayer:
 def write_constant(op: ops.Constant) -> WrittenOperation:
     """Write the array."""
 
-    def apply() -> Any:
-        import keras
-
+    def apply(keras: Any) -> Any:
         return keras.ops.convert_to_tensor(op.value)
 
     return WrittenOperation(apply)
@@ -101,9 +99,7 @@ def write_constant(op: ops.Constant) -> WrittenOperation:
 def write_arange(op: ops.Arange) -> WrittenOperation:
     """Write ``keras.ops.arange``."""
 
-    def apply(dims: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, dims: Any) -> Any:
         start, stop = dims
         return keras.ops.cast(keras.ops.arange(start, stop, op.step, dtype="int64"), op.output_dtype)
 
@@ -114,9 +110,7 @@ def write_arange(op: ops.Arange) -> WrittenOperation:
 def write_full(op: ops.Full) -> WrittenOperation:
     """Write ``keras.ops.full``."""
 
-    def apply(dims: Any = ()) -> Any:
-        import keras
-
+    def apply(keras: Any, dims: Any = ()) -> Any:
         return keras.ops.full(tuple(dims), op.value, dtype=op.output_dtype)
 
     return WrittenOperation(apply, op.shape)
@@ -126,9 +120,7 @@ def write_full(op: ops.Full) -> WrittenOperation:
 def write_size_of(op: ops.SizeOf) -> WrittenOperation:
     """Write the size as a tensor."""
 
-    def apply(dims: Any) -> Any:
-        import keras
-
+    def apply(keras: Any, dims: Any) -> Any:
         return keras.ops.cast(dims[0], op.output_dtype)
 
     return WrittenOperation(apply, (op.size,))

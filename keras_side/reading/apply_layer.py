@@ -344,7 +344,7 @@ class LayerApplier:
             case Data(value, tensor) if tensor.dtype == "bool":
                 return masks, value
             case Data(_, tensor):
-                raise UnsupportedError(layer.owner, "call argument attention_mask", tensor.dtype, "bool")
+                raise UnsupportedError(layer.owner, "call argument attention_mask", str(tensor), "bool")
         supported = "a tensor of booleans, (N, S, T), such as an input of the model"
         raise UnsupportedError(layer.owner, "call argument attention_mask", "a constant", supported)
 

@@ -10,10 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 
-def added(x: Any, y: Any) -> Any:
+def added(keras: Any, x: Any, y: Any) -> Any:
     """The sum of Keras tensors or numbers; where y could be taken for a bias, x less -y."""
-    import keras
-
     if is_added(x, y):
         return keras.ops.add(x, y)
     return keras.ops.add(y, x) if is_added(y, x) else keras.ops.subtract(x, keras.ops.negative(y))

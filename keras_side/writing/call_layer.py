@@ -75,7 +75,7 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
         if not node.inputs or any(not isinstance(dim, int) for dim in written.dims):
             return _sized(node, written, model)
         dims = {"dims": list(written.dims)} if written.dims else {}
-        return operated(functools.partial(written.apply, **dims), inputs, node.name, model.names)
+        return operated(functools.partial(written.apply, keras, **dims), inputs, node.name, model.names)
     if node.op.masked is EVERY_INPUT and not any(node.masks) and any(map(_carries_mask, inputs)):
         # The layer would take the masks that hang on its inputs; the operation of its name does not.
         function = getattr(keras.ops, written.class_name.lower())
@@ -128,7 +128,9 @@ def _sized(node: Node, written: WrittenOperation, model: Unfinished) -> Sequence
 
 
 def _sum(op: Op, parts: Sequence[Any]) -> Any:
-    total = reduce(added, parts)
+    import keras
+
+    total = reduce(functools.partial(added, keras), parts)
     return total / len(parts) if isinstance(op, Average) else total
 
 
@@ -231,9 +233,12 @@ def _mask_options(node: Node, inputs: Sequence[Any], model: Unfinished) -> dict[
 
 def _every_step(x: Any, name: str, model: Unfinished) -> Any:
     """The mask of every step of ``x``, ``(N, T, ...)``."""
+    import keras
+
     written = WRITERS.lookup(OnesLike, name)(OnesLike())
     assert isinstance(written, WrittenOperation)
-    return operated(written.apply, [x], _free(name, model.names), model.names)[0]
+    apply = functools.partial(written.apply, keras)
+    return operated(apply, [x], _free(name, model.names), model.names)[0]
 
 
 def operated(

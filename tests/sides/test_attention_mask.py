@@ -213,7 +213,7 @@ def test_refusals() -> None:
     x, queries = keras.Input((S, I)), keras.Input((S, I))
     numbers = keras.Input((S, S), name="numbers")
     for mask, message in (
-        (numbers, "attention_mask='float32'"),
+        (numbers, "attention_mask='float32 "),
         (np.ones((1, S, S), bool), "attention_mask='a constant'"),
         (layers.Dot((2, 2))([x, queries]), r"attention_mask='float32 \(N, "),
     ):

@@ -19,7 +19,7 @@ import keras_side
 import torch_side
 from biport import bundle, ops, reference
 from biport.dims import length, letter, sizes
-from biport.errors import FileError, SettingsError, UnsupportedError
+from biport.errors import FileError, SettingsError
 from biport.graph import Graph, Node, Value, trained, weight_differences
 from keras_side.require import register
 from testing.graphs import dense, embedding, lstm, normal
@@ -212,17 +212,13 @@ def test_weights_go_into_a_model_with_the_same_constants(form) -> None:
         form.load(form.write(others), masked(0))
 
 
-def test_sizes_of_another_model_inside_are_refused() -> None:
-    """Of a tensor that is no input of the model."""
+def test_sizes_in_a_model_inside_are_those_of_what_it_is_given() -> None:
     register()
     graph = Graph(INPUTS[:1], (Node("n", ops.SizeOf(size=T), ()),), ("n",))
     inner = keras_side.write(graph)
-    x = keras.Input((None, 4), name="x")
-    outer = keras.Model(x, inner(keras.layers.Dense(4)(x)))
-    with pytest.raises(UnsupportedError, match="the sizes of the model's inputs"):
-        keras_side.read(outer)
-    direct = keras.Model(x, inner(x))
-    assert keras_side.read(direct).nodes[-1].op == ops.SizeOf(size=T)
+    x: Any = keras.Input((None, 4), name="x")
+    for given, steps in ((x, T), (keras.layers.Dense(4)(x), T), (x[:, 1:], length(T - 1))):
+        assert keras_side.read(keras.Model(x, inner(given))).nodes[-1].op == ops.SizeOf(size=steps)
 
 
 def test_two_inputs_of_one_letter(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def state_array(op: ops.Constant | ops.Parameter) -> StateDict:
 @writes(ops.Constant)
 def write_constant(op: ops.Constant, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.table``, a buffer; or a Python number."""
-    return (op.number if writer.inline() else writer.attribute(op.value),)
+    return (op.value.item() if writer.inline() else writer.attribute(op.value),)
 
 
 @writes(ops.Parameter)
