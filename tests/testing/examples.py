@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from biport import ops
 from testing.graphs import bidirectional, cell, dense, lstm
@@ -329,3 +330,22 @@ def _attentions(rng: np.random.Generator) -> Iterator[ops.Op]:
 
 
 EXAMPLES = list(examples())
+
+
+def of_each_kind(examples: Sequence[Example], check: Callable[[Example], None]) -> Callable[[str], None]:
+    """A test of all examples of one op: as tests of their own they take longer to set up than to run."""
+    by_kind: dict[str, list[Example]] = {}
+    for example in examples:
+        by_kind.setdefault(example.op.kind, []).append(example)
+
+    @pytest.mark.parametrize("kind", by_kind)
+    def test(kind: str) -> None:
+        for example in by_kind[kind]:
+            try:
+                check(example)
+            except Exception as error:
+                error.add_note(example.label)
+                raise
+
+    test.__doc__ = check.__doc__
+    return test

@@ -9,7 +9,7 @@ from biport import ops
 from biport.ops import Locality
 from biport.ops.elementwise import Broadcasting
 from biport.reference import REFERENCES
-from testing.examples import EXAMPLES, Example, N
+from testing.examples import EXAMPLES, Example, N, of_each_kind
 
 Arrays = Sequence[np.ndarray]
 SIDES = ((1, Locality.STEP, Locality.EVERY_STEP), (-1, Locality.FEATURE, Locality.EVERY_FEATURE))
@@ -19,15 +19,13 @@ CAUTIOUS = {ops.CategoryEncoding, ops.OnesLike, ops.BroadcastTo, ops.ReshapeTo}
 step alone is not defined; and those that name the number of steps, so that they cannot be applied to one."""
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
-def test_locality(example: Example) -> None:
+def check_locality(example: Example) -> None:
     told, true = example.op.locality(example.tensors), _measured(example)
     assert told in true, f"says {told}, is {true}"
     assert told == true or type(example.op) in CAUTIOUS, f"says {told}, is {true}"
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.label)
-def test_where_rows_meet(example: Example) -> None:
+def check_where_rows_meet(example: Example) -> None:
     """As told by the op where there are as many rows as before; how many there are its shapes tell."""
     rows = [
         ops.Tensor(("N", *x.shape[1:]) if x.shape[:1] == (N,) else x.shape, x.dtype.name)
@@ -37,6 +35,10 @@ def test_where_rows_meet(example: Example) -> None:
         assert example.op.mixes_rows(rows) == _rows_meet(example)
 
 
+test_locality = of_each_kind(EXAMPLES, check_locality)
+test_where_rows_meet = of_each_kind(EXAMPLES, check_where_rows_meet)
+
+
 def test_every_op_has_examples() -> None:
     assert {type(example.op) for example in EXAMPLES} == set(ops.op_classes())
 
@@ -44,8 +46,7 @@ def test_every_op_has_examples() -> None:
 STEPPABLE = [example for example in EXAMPLES if Locality.EVERY_STEP in example.op.locality(example.tensors)]
 
 
-@pytest.mark.parametrize("example", STEPPABLE, ids=lambda example: example.label)
-def test_one_step_alone(example: Example) -> None:
+def check_one_step_alone(example: Example) -> None:
     """What is the same at every step can be computed of a single one, which is what decoding does."""
     step = 2
 
@@ -56,13 +57,16 @@ def test_one_step_alone(example: Example) -> None:
         np.testing.assert_allclose(alone, one(whole), rtol=0, atol=1e-12)
 
 
+test_one_step_alone = of_each_kind(STEPPABLE, check_one_step_alone)
+
+
 @pytest.mark.parametrize("kind", [ops.Conv1D, ops.LSTM, ops.Flip, ops.Attention])
 def test_a_planted_fault_shows(kind: type[ops.Op], monkeypatch: pytest.MonkeyPatch) -> None:
     """A planted fault: an op that looks at other steps says that it does not."""
     monkeypatch.setattr(kind, "locality", lambda op, inputs: Locality.STEP)
     example = next(example for example in EXAMPLES if type(example.op) is kind)
     with pytest.raises(AssertionError, match=r"says Locality\.STEP, is Locality"):
-        test_locality(example)
+        check_locality(example)
 
 
 def _measured(example: Example) -> Locality:

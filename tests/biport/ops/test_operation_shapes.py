@@ -17,7 +17,7 @@ SIZES = ((2, 4, 3), (3, 1, 5), (0, 2, 1))
 
 
 @given(operation_graphs(), st.integers(0, 2**16))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_shapes_and_dtypes_are_those_of_the_arrays(graph: Graph, seed: int) -> None:
     check(graph, seed)
 

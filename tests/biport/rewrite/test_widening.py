@@ -11,7 +11,7 @@ from biport.graph import Graph, Node, Value
 from biport.reference import REFERENCES, run
 from biport.rewrite.bidirectional import bidirect
 from biport.rewrite.bidirectional.widening import Widening, doubled, take
-from testing.examples import EXAMPLES, Example
+from testing.examples import EXAMPLES, Example, of_each_kind
 
 
 def widening(size: int) -> Widening:
@@ -39,8 +39,7 @@ WIDE = [
 ]
 
 
-@pytest.mark.parametrize("example", WIDE, ids=lambda example: example.label)
-def test_take(example: Example) -> None:
+def check_take(example: Example) -> None:
     wider = taken(example)
     if wider is None:
         return
@@ -56,6 +55,9 @@ def test_take(example: Example) -> None:
     for one, two in zip(before, after, strict=True):
         expected = one if output is None else np.take(one, output.of, axis=-1)
         np.testing.assert_allclose(two, expected, rtol=0, atol=1e-12)
+
+
+test_take = of_each_kind(WIDE, check_take)
 
 
 def test_taking_ops() -> None:
