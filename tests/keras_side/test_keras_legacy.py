@@ -733,6 +733,7 @@ def test_functions_end_masks_and_make_them(tmp_path: Path) -> None:
     assert_read(tmp_path / "model.h5", [ids()], wanted)
 
 
+@pytest.mark.sweep
 def test_masks_of_words_become_masks_of_sentences(tmp_path: Path) -> None:
     model, arrays = words_masked()
     randomized(model).save(tmp_path / "model.h5")
