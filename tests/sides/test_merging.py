@@ -38,6 +38,7 @@ def embedded(inputs, masked, size: int = E) -> list:
     ]
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("masked", [(True, True), (True, False), (False, True), (False, False)])
 @pytest.mark.parametrize("kind", [*ELEMENTWISE, "Subtract"])
 def test_two_inputs(kind: str, masked, tmp_path: Path) -> None:
