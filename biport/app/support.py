@@ -109,7 +109,7 @@ SUPPORT: Sequence[Support] = (
         ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"),
         ("+", "-", "*", "/ n", "torch.maximum", "torch.minimum", "torch.cat", "torch.bmm"),
         "two inputs or more, sizes of 1 stretched, masks as Keras joins them; `biport>LearnedAverage`",
-        ("constants (x * 0.5)",),
+        ("in torch, constants (x * 0.5)",),
     ),
     Support(
         "mask",
@@ -122,7 +122,7 @@ SUPPORT: Sequence[Support] = (
         ("Flatten", "Reshape", "Permute", "RepeatVector", "Cropping1D", "ZeroPadding1D", "UpSampling1D"),
         ("nn.Flatten", "nn.Unflatten", ".transpose", ".permute", ".flip"),
         "sizes that vary stay free",
-        ("slices (x[:, -1])",),
+        ("in torch, slices (x[:, -1])",),
     ),
     Support(
         "regularization",

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import keras_side
 import torch_side
+from biport import ops
 from biport.app.support import KERAS_OPERATIONS, SUPPORT, support_table
 from biport.errors import UnsupportedError
 from keras_side.operations.refused import supported_functions
@@ -144,8 +145,8 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
     ("preprocessing", "tf_idf"): lambda: looking(output_mode="tf_idf", idf_weights=[0.5, 0.3]),
     ("preprocessing", "num_oov_indices=0"): lambda: looking(num_oov_indices=0),
     ("activation", "functions of one's own"): lambda: sequential(layers.Activation(one_more)),
-    ("merge", "constants (x * 0.5)"): lambda: module(lambda self, x: x * 0.5),
-    ("shape", "slices (x[:, -1])"): lambda: module(lambda self, x: x[:, -1]),
+    ("merge", "in torch, constants (x * 0.5)"): lambda: module(lambda self, x: x * 0.5),
+    ("shape", "in torch, slices (x[:, -1])"): lambda: module(lambda self, x: x[:, -1]),
     ("regularization", "noise_shape"): lambda: sequential(layers.Dropout(0.5, noise_shape=(None, 1, 3))),
     ("time_distributed", "a mask of whole steps around a layer that takes one"): lambda: steps_masked(),
 }
@@ -172,3 +173,9 @@ def test_the_readme_has_this_table() -> None:
     )
     assert marked is not None
     assert marked[1] == support_table(), f"the README's support table should be:\n{support_table()}"
+
+
+def test_every_tensor_operation_is_in_the_table_of_sides() -> None:
+    table = (ROOT / "docs" / "operations.md").read_text()
+    kinds = {op.__name__ for op in ops.op_classes() if issubclass(op, ops.TensorOperation)}
+    assert kinds == set(re.findall(r"^\| `(\w+)", table, flags=re.MULTILINE))
