@@ -162,13 +162,14 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
 
 
 def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:
-    """The float dtype of a graph, that of its layers' weights.
+    """The float dtype of a graph, that of its layers' weights; without any, that of the model's inputs.
 
     Raises:
         UnsupportedError: an operation names another one.
     """
     layers = [node for node in nodes if node.name not in builder.operations]
-    dtype = next((own for node in layers if (own := node.op.dtype)), "float32")
+    given = next((value.dtype for value in builder.inputs if value.dtype in ops.FLOATS), "float32")
+    dtype = next((own for node in layers if (own := node.op.dtype)), given)
     for owner, wanted in builder.floats:
         if wanted != dtype:
             raise UnsupportedError(owner, "dtype", wanted, f"{dtype}: a graph has one float dtype")

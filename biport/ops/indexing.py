@@ -12,6 +12,7 @@ from typing import final
 from biport.errors import GraphError
 from biport.ops.base import Locality, TensorOperation
 from biport.ops.checks import TooShortError, check_axes, check_sizes, need, on_axis, take
+from biport.ops.reduction import AlongAxis
 from biport.ops.tensor import EVERY_DTYPE, INTEGERS, NUMBERS, Tensor, same_dim
 
 
@@ -171,20 +172,10 @@ class TopK(TensorOperation):
         return 2
 
 
-class Ordering(TensorOperation):
+class Ordering(AlongAxis):
     """By size along an axis; not an op by itself."""
 
-    axis: int
     descending: bool
-
-    def __post_init__(self) -> None:
-        check_axes(self, self.axis)
-
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
-
-    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        return on_axis(self, self.axis, inputs[0]) == 0
 
 
 @final

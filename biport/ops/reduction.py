@@ -150,27 +150,33 @@ class ArgReduction(TensorOperation):
         return on_axis(self, self.axis, inputs[0]) == 0
 
 
-@final
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class CumulativeSum(TensorOperation):
-    """Each element the sum of those up to it along ``axis``, itself included (``cumulative_sum``)."""
+class AlongAxis(TensorOperation):
+    """Of all elements along one axis together, of any shape; not an op by itself."""
 
     axis: int
 
     def __post_init__(self) -> None:
         check_axes(self, self.axis)
 
-    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (x,) = take(self, inputs, 1)
-        need(self, x, None, NUMBERS)
-        on_axis(self, self.axis, x)
-        return (x,)
-
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.along(len(inputs[0].shape), mixed=[self.axis])
 
     def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
         return on_axis(self, self.axis, inputs[0]) == 0
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class CumulativeSum(AlongAxis):
+    """Each element the sum of those up to it along ``axis``, itself included (``cumulative_sum``)."""
+
+    axis: int
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, NUMBERS)
+        on_axis(self, self.axis, x)
+        return (x,)
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         size = inputs[0].shape[self.axis]
@@ -179,25 +185,16 @@ class CumulativeSum(TensorOperation):
 
 @final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class LogSoftmax(TensorOperation):
+class LogSoftmax(AlongAxis):
     """The logarithm of the softmax along ``axis``, shifted so that it cannot overflow."""
 
     axis: int
-
-    def __post_init__(self) -> None:
-        check_axes(self, self.axis)
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, None, FLOATS)
         on_axis(self, self.axis, x)
         return (x,)
-
-    def locality(self, inputs: Sequence[Tensor]) -> Locality:
-        return Locality.along(len(inputs[0].shape), mixed=[self.axis])
-
-    def mixes_rows(self, inputs: Sequence[Tensor]) -> bool:
-        return on_axis(self, self.axis, inputs[0]) == 0
 
 
 def without(shape: Sequence[Dim], axes: Sequence[int], keepdims: bool) -> tuple[Dim, ...]:

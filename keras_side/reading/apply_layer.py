@@ -183,6 +183,12 @@ class LayerApplier:
             values = self._two_directions(name, op, sources, masks[0])
         else:
             self.builder.add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
+        if over_steps is not None and isinstance(op, ops.Conv1D) and op.bias is not None:
+            _, steps, filters = self.builder.tensor(name).shape
+            if steps == filters:
+                # Keras 3.15 takes the bias for one of the last axis then (tensorflow/numpy.py, ``add``).
+                supported = "channels_last where there are as many steps as filters"
+                raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
         if over_steps is not None and (not isinstance(op, GlobalPooling) or op.keepdims):
             values = self._swapped(f"{name}.channels_first", name)
         if encoded := encoding(record, op):

@@ -345,3 +345,10 @@ def softmax_over_steps() -> tuple[Any, Any]:
 def test_what_people_write(build: Any, tmp_path: Path) -> None:
     with floats("float64"):
         check_model(randomize(keras.Model(*build())), [token_ids()], tmp_path, "float64")
+
+
+def test_a_float64_model_of_operations_alone_is_one() -> None:
+    x: Any = keras.Input((3,), dtype="float64")
+    graph = keras_side.read(keras.Model(x, ops.sin(x) * 0.1))
+    assert {tensor.dtype for tensor in graph.tensors.values()} == {"float64"}
+    assert reference.run(graph, [np.ones((1, 3))])[0][0, 0] == np.sin(1.0) * 0.1

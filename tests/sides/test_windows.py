@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -311,3 +312,12 @@ def test_keras_refusals() -> None:
     x = keras.Input((8, I), name="x")
     with pytest.raises(UnsupportedError, match="data_format"):
         keras_side.read(keras.Model(x, layers.Flatten("channels_first")(x)))
+
+
+def test_a_bias_that_keras_adds_along_the_steps_is_refused() -> None:
+    """Of channels_first, with as many steps as filters: Keras takes it for one of the last axis."""
+    x = keras.Input((3, 6))
+    for filters, refused in ((4, True), (5, False)):
+        made = layers.Conv1D(filters, 3, data_format="channels_first")(x)
+        with pytest.raises(UnsupportedError, match="as many steps as filters") if refused else nullcontext():
+            keras_side.read(keras.Model(x, made))
