@@ -88,13 +88,13 @@ def _elementwise(calls: Calls) -> None:
         calls.show(name, _function(name), "h", large)
     calls.show("pow", _function("pow"), large, "h")
     calls.show("clip", ops.Clip(min=-0.1, max=0.2), "h")
-    # What jumps is given multiples of 0.5, which no rounding moves and some of which are where it jumps.
+    # What jumps is given multiples of 0.75, which no rounding moves and some of which are where it jumps.
     signed = calls.add("signed", _function("subtract"), "ids", calls.number(4, "int32"))
     stepped = calls.add(
         "stepped",
         _function("multiply"),
         calls.add("floats", ops.Cast(output_dtype="float32"), signed),
-        calls.number(0.5),
+        calls.number(0.75),
     )
     for name in ("sign", "floor", "ceil", "round", "trunc"):
         calls.show(name, _function(name), stepped)
@@ -105,7 +105,7 @@ def _elementwise(calls: Calls) -> None:
     calls.show("cast", ops.Cast(output_dtype="int32"), stepped)
     comparisons = ("less", "less_equal", "greater", "greater_equal", "equal", "not_equal")
     for name in comparisons:
-        calls.show(name, _function(name), stepped, calls.number(0.5))
+        calls.show(name, _function(name), stepped, calls.number(0.75))
     for name in ("logical_and", "logical_or", "logical_xor"):
         calls.show(name, _function(name), "less_equal", "greater_equal")
     calls.show("logical_not", _function("logical_not"), "less")
