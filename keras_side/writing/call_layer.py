@@ -43,6 +43,7 @@ class Unfinished:
         dtype: of its layers.
         names: of all nodes of the graph, which nothing else may have.
         layers: those made so far, by the identity of their op.
+        ops: the ops of those, kept so that no other op gets the identity of one.
     """
 
     values: dict[str, Any]
@@ -50,6 +51,7 @@ class Unfinished:
     dtype: str
     names: Collection[str] = ()
     layers: dict[int, Any] = field(default_factory=dict)
+    ops: list[Op] = field(default_factory=list)
 
 
 def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]:
@@ -70,6 +72,7 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
 
     # What reads nothing has to be called on something to become a part of the model.
     values, layers = model.values, model.layers
+    model.ops.append(node.op)
     inputs = [values[name] for name in node.inputs or list(values)[:1]]
     if isinstance(written, WrittenOperation):
         if not node.inputs or any(not isinstance(dim, int) for dim in written.dims):

@@ -15,7 +15,7 @@ import export
 import keras_side
 import torch_side
 from biport import ops, reference
-from biport.dims import length, letter
+from biport.dims import length, letter, sizes
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.ops.shaping import Cut
@@ -270,3 +270,18 @@ def test_parts_of_features_stay_in_the_order_of_the_recurrence(tmp_path: Path) -
     ):
         for one, two in zip(found, wanted, strict=True):
             np.testing.assert_allclose(one, two, rtol=0, atol=1e-6)
+
+
+def test_reshapes_behind_each_other_are_layers_of_their_own_in_keras() -> None:
+    """As Keras' layers their ops live no longer than it takes to write them, and may have one identity."""
+    shapes = [("N", "T*6"), ("N", "T*2", 3), ("N", "T*3", 2), ("N", "T*6", 1)] * 3
+    nodes = [
+        Node(f"r{at}", ops.ReshapeTo(shape=sizes(shape)), (f"r{at - 1}" if at else "x",))
+        for at, shape in enumerate(shapes)
+    ]
+    graph = Graph((Value("x", ("N", "T", 6), "float32"),), tuple(nodes), tuple(node.name for node in nodes))
+    x = np.arange(24, dtype="float32").reshape(2, 2, 6)
+    given = keras_side.run(keras_side.write(graph), [x], graph)
+    for one, two in zip(given, reference.run(graph, [x]), strict=True):
+        assert one.shape == two.shape
+        np.testing.assert_array_equal(one, two)
