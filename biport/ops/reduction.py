@@ -22,7 +22,7 @@ from biport.ops.checks import (
     on_axis,
     take,
 )
-from biport.ops.tensor import BOOLEANS, FLOATS, NUMBERS, Dim, Tensor
+from biport.ops.tensor import BOOLEANS, FLOATS, NUMBERS, Dim, Tensor, fixed_size
 
 REDUCTIONS: Mapping[str, Sequence[str]] = {
     "sum": NUMBERS,
@@ -179,8 +179,7 @@ class CumulativeSum(AlongAxis):
         return (x,)
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
-        size = inputs[0].shape[self.axis]
-        return max(size, 1) if isinstance(size, int) else 1
+        return max(fixed_size(inputs[0].shape[self.axis]), 1)
 
 
 @final

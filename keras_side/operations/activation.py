@@ -112,26 +112,17 @@ def relu_of_settings(call: OperationCall) -> Term:
     )
 
 
-@reads("Softmax")
+@reads("Softmax", "LogSoftmax")
 def softmax(call: OperationCall) -> Term:
-    """Over one axis, or over all elements together."""
+    """One of the two over one axis, or over all elements together."""
+    logarithm = call.class_name == "LogSoftmax"
     x, axis = call.term(), call.setting("axis", -1)
-    over_features = ops.Activation(function="softmax")
+    over_features = ops.Activation(function="log_softmax" if logarithm else "softmax")
     if axis is None:
         return reshaped(activated(call, over_features, flat(x)), x.tensor.shape)
     axis = _one_axis(call, x)
-    return activated(call, over_features if axis == x.rank - 1 else ops.Softmax(axis=axis), x)
-
-
-@reads("LogSoftmax")
-def log_softmax(call: OperationCall) -> Term:
-    """Over one axis, or over all elements together."""
-    x, axis = call.term(), call.setting("axis", -1)
-    over_features = ops.Activation(function="log_softmax")
-    if axis is None:
-        return reshaped(activated(call, over_features, flat(x)), x.tensor.shape)
-    axis = _one_axis(call, x)
-    return activated(call, over_features if axis == x.rank - 1 else ops.LogSoftmax(axis=axis), x)
+    along = ops.LogSoftmax if logarithm else ops.Softmax
+    return activated(call, over_features if axis == x.rank - 1 else along(axis=axis), x)
 
 
 def _one_axis(call: OperationCall, x: Term) -> int:

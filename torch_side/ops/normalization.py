@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -50,6 +51,13 @@ def batch_normalization(op: ops.BatchNormalization) -> nn.BatchNorm1d:
     return _without(layers.BatchNormalization(op.size, **settings), op)
 
 
+def _channels_last(writer: GraphWriter, build: Callable[[Any], nn.Module], x: fx.Node) -> fx.Node:
+    """A module of torch that has its channels along axis 1, over ``(N, I)`` or ``(N, T, I)``."""
+    if writer.rank() == 2:
+        return writer.module(build, x)
+    return write_transposed(writer, writer.module(build, write_transposed(writer, x)))
+
+
 @writes(ops.BatchNormalization)
 def write_batch_normalization(
     op: ops.BatchNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
@@ -57,9 +65,7 @@ def write_batch_normalization(
     """``self.bn(x)``, or ``self.bn(x.transpose(1, 2)).transpose(1, 2)`` over ``(N, T, I)``."""
     if op.axis != -1 or writer.rank() > 3:
         return (writer.module(batch_normalization, inputs[0]),)
-    if writer.rank() == 2:
-        return (writer.module(batch_norm, inputs[0]),)
-    return (write_transposed(writer, writer.module(batch_norm, write_transposed(writer, inputs[0]))),)
+    return (_channels_last(writer, batch_norm, inputs[0]),)
 
 
 @reads(nn.BatchNorm1d, layers.BatchNormalization)
@@ -220,9 +226,7 @@ def write_group_normalization(
 
     if op.axis != -1 or writer.rank() > 3 or size == op.groups:
         return (writer.module(of_any_axis, inputs[0]),)
-    if writer.rank() == 2:
-        return (writer.module(native, inputs[0]),)
-    return (write_transposed(writer, writer.module(native, write_transposed(writer, inputs[0]))),)
+    return (_channels_last(writer, native, inputs[0]),)
 
 
 @reads(nn.GroupNorm, layers.GroupNormalization)
