@@ -12,7 +12,23 @@ import numpy as np
 
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
-from biport.ops import INTEGERS, Dim, Embedding, NotEqual, Op, Slice, Split, ToIds, Unstack
+from biport.ops import (
+    INTEGERS,
+    Arange,
+    BroadcastTo,
+    Cast,
+    Dim,
+    Elementwise,
+    Embedding,
+    ExpandDims,
+    NotEqual,
+    Op,
+    ReshapeTo,
+    Slice,
+    Split,
+    ToIds,
+    Unstack,
+)
 
 
 def carries(op: Op) -> bool:
@@ -52,6 +68,31 @@ def id_bounds(graph: Graph) -> dict[str, int]:
         for source, rows in _tables(graph).items()
         if source not in parted or (len(rows) == 1 and source not in elsewhere)
     }
+
+
+def row_lengths(graph: Graph) -> dict[str, Dim]:
+    """The inputs that say how many steps of each row are valid, ``(N,)``, and how many steps there are.
+
+    They are compared with the numbers of the steps: ``arange(T) < lengths[:, None]`` makes a mask of them.
+    """
+    makers = {name: node for node in graph.nodes for name in node.outputs}
+    sources = {value.name: value.name for value in graph.inputs if len(value.shape) == 1}
+    for node in graph.nodes:
+        if isinstance(node.op, ExpandDims | Cast) and node.inputs[0] in sources:
+            sources[node.outputs[0]] = sources[node.inputs[0]]
+    lengths: dict[str, Dim] = {}
+    for node in graph.nodes:
+        if isinstance(node.op, Elementwise) and node.op.function in COMPARISONS:
+            for one, other in (node.inputs, node.inputs[::-1]):
+                maker = makers.get(other)
+                while maker is not None and isinstance(maker.op, ExpandDims | Cast | BroadcastTo | ReshapeTo):
+                    maker = makers.get(maker.inputs[0])
+                if one in sources and maker is not None and isinstance(maker.op, Arange):
+                    lengths.setdefault(sources[one], maker.op.infer([])[0].shape[0])
+    return lengths
+
+
+COMPARISONS = ("less", "less_equal", "greater", "greater_equal")
 
 
 def _takes_parts(node: Node, sources: Mapping[str, str]) -> bool:
@@ -113,7 +154,12 @@ def check_arrays(
         _checked(value, bounds.get(value.name), np.asarray(array))
         for value, array in zip(values, inputs, strict=True)
     ]
-    batches = {value.name: len(array) for value, array in zip(values, arrays, strict=True) if array.ndim}
+    first = next((value.shape[0] for value in values if value.shape), None)
+    batches = {
+        value.name: len(array)
+        for value, array in zip(values, arrays, strict=True)
+        if value.shape and value.shape[0] == first and not isinstance(first, int)
+    }
     if len(set(batches.values())) > 1:
         raise InputError(f"the inputs have different batch sizes: {batches}")
     return arrays

@@ -26,14 +26,14 @@ class Origin:
         node: the graph node's name.
         outputs: the names of its values.
         op: a number that is the same for nodes that share one op object.
-        spelling: of a tensor operation, how it was written.
+        spelling: how it was written.
         numbers: the nodes of constants before this one that stand as numbers in other statements.
     """
 
     node: str
     outputs: tuple[str, ...]
     op: int
-    spelling: Spelling | None = field(default=None, compare=False)
+    spelling: Spelling = field(compare=False)
     numbers: tuple[Node, ...] = field(default=(), compare=False)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,43 +27,29 @@ Outputs = tuple[Any, ...]
 WriteFunction = Callable[[Any, Any, Inputs, Masks], Outputs]
 """``(op, writer, inputs, masks) -> outputs``, with a `torch_side.writing.graph_writer.GraphWriter`."""
 
-ReadFunction = Callable[[Any, fx.Node], Any]
-"""``(reader, fx node) -> bound``, with a `torch_side.reading.fx_reader.FxReader` and its `Bound`."""
+ReadFunction = Callable[[Any], Any]
+"""``call -> names of values``, with a `torch_side.reading.layer_call.LayerCall`."""
 
-
-@dataclass(frozen=True)
-class Call:
-    """A function, or the name of a tensor method, as the key of a read function."""
-
-    target: object
-
-    def __str__(self) -> str:
-        if isinstance(self.target, str):
-            return f"Tensor.{self.target}"
-        module = getattr(self.target, "__module__", None) or "torch"
-        return f"{module.lstrip('_')}.{getattr(self.target, '__name__', self.target)}"
+AtenFunction = Callable[[Any], Any]
+"""``call -> values``, with a `torch_side.reading.aten_call.AtenCall`."""
 
 
 WRITERS: Registry[type[Op], WriteFunction] = Registry("op in torch")
 STATES: Registry[type[Op], Callable[[Any], StateDict]] = Registry("op with weights in torch")
-READERS: Registry[type[nn.Module] | Call, ReadFunction] = Registry("operation")
+READERS: Registry[type[nn.Module], ReadFunction] = Registry("layer")
+ATEN: Registry[str, AtenFunction] = Registry("operator of torch")
+"""By the name of the overload, ``"linear.default"``."""
 
 writes = WRITERS.register
 states = STATES.register
+reads = READERS.register
+reads_aten = ATEN.register
 
 
-def reads(*targets: type[nn.Module] | Callable | str) -> Callable[[ReadFunction], ReadFunction]:
-    """Decorate the function that reads these module classes, functions, and methods given by name.
-
-    Raises:
-        ValueError: one of them has a function already.
-    """
-    keys = [target if _is_module(target) else Call(target) for target in targets]
-    return READERS.register(*keys)  # type: ignore[arg-type]
-
-
-def _is_module(target: object) -> bool:
-    return isinstance(target, type) and issubclass(target, nn.Module)
+def is_whole(kind: type[nn.Module]) -> bool:
+    """Whether layers of a class are read by `READERS` where they are called, and not traced."""
+    own = kind is nn.MultiheadAttention or kind.__module__.startswith("torch_side.layers.")
+    return own and kind in READERS
 
 
 def tensors(state: StateDict) -> dict[str, torch.Tensor]:

@@ -82,7 +82,7 @@ def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [output.cpu().numpy() for output in call(module, tensors)]
 
 
-class _AllFloat64(TorchFunctionMode):
+class AllFloat64(TorchFunctionMode):
     """Computes in float64 where a module names float32.
 
     biport's own layers name it where Keras rounds to it, and stay as they are.
@@ -149,7 +149,7 @@ def call(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[torch.Tenso
 
 def _precision(module: nn.Module, tensors: Sequence[torch.Tensor]) -> AbstractContextManager[Any]:
     floats = [x.dtype for x in (*module.parameters(), *tensors) if x.is_floating_point()]
-    return _AllFloat64() if floats and set(floats) == {torch.float64} else nullcontext()
+    return AllFloat64() if floats and set(floats) == {torch.float64} else nullcontext()
 
 
 def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:

@@ -1,7 +1,7 @@
-"""Tensor operations as the statements they were written as, by which they are read back.
+"""Ops as the statements they were written as, by which a written module is read back.
 
-A layer is read by what is called. A tensor operation is read by its spelling, which its statements carry, as
-long as they are what they were; with which weights and values they compute is seen from the module.
+An op is read by its spelling, which its statements carry, as long as they are what they were; with which
+weights and settings they compute is seen from the module.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Any
 from torch import fx
 
 from biport.graph import Node
-from biport.ops import TensorOperation
-from torch_side.registry import Call
+from biport.ops import Op
 
 INPUT = "input "
 
@@ -35,18 +34,24 @@ class Statement:
 
 @dataclass(frozen=True)
 class Spelling:
-    """How a tensor operation was written.
+    """How an op was written.
 
     Args:
-        op: its weights, if any, are the module's by now.
+        kind: of the op.
+        op: the op itself, where no module computes it; its weights, if any, are the module's by now.
+        activation: what stands behind the module that computes it, by its Keras name.
         inputs: for each input which of the distinct fx nodes it was, or the node of a constant that stands as
             a number in the statements.
+        masks: for each input which of these its mask was, if it had one.
         statements: all of them, in order.
         outputs: for each output which statement it is.
     """
 
-    op: TensorOperation
+    kind: type[Op]
+    op: Op | None
+    activation: str | None
     inputs: tuple[int | Node, ...]
+    masks: tuple[int | None, ...]
     statements: tuple[Statement, ...]
     outputs: tuple[int, ...]
 
@@ -64,18 +69,24 @@ class Spelling:
 
 
 def spell(
-    op: TensorOperation,
+    op: Op,
     inputs: Sequence[fx.Node | Node],
+    masks: Sequence[fx.Node | None],
     statements: Sequence[fx.Node],
     outputs: Sequence[fx.Node],
 ) -> Spelling:
     """The spelling of ``op``, written as ``statements``."""
-    distinct = list(dict.fromkeys(source for source in inputs if isinstance(source, fx.Node)))
+    operands = [source for source in (*inputs, *masks) if isinstance(source, fx.Node)]
+    distinct = list(dict.fromkeys(operands))
     known = {node: f"{INPUT}{index}" for index, node in enumerate(distinct)}
     known |= {node: f"statement {position}" for position, node in enumerate(statements)}
+    by_module = any(node.op == "call_module" for node in statements)
     return Spelling(
-        op,
+        type(op),
+        None if by_module else op,
+        getattr(op, "activation", None) if by_module else None,
         tuple(distinct.index(source) if isinstance(source, fx.Node) else source for source in inputs),
+        tuple(None if mask is None else distinct.index(mask) for mask in masks),
         tuple(said(node, known) for node in statements),
         tuple(list(statements).index(output) for output in outputs),
     )
@@ -85,7 +96,7 @@ def said(node: fx.Node, known: Mapping[fx.Node, str]) -> Statement:
     """What a statement says, with names for the fx nodes that are known."""
     operands = tuple(known.get(operand) or str(said(operand, {})) for operand in node_operands(node))
     arguments = fx.map_arg((node.args, node.kwargs), lambda operand: "%")  # type: ignore[arg-type, return-value]
-    target = node.target if isinstance(node.target, str) else str(Call(node.target))
+    target = node.target if isinstance(node.target, str) else _name(node.target)
     return Statement(f"{node.op} {target} {arguments}", operands)
 
 
@@ -99,3 +110,8 @@ def node_operands(node: fx.Node) -> list[fx.Node]:
 
     fx.map_arg((node.args, node.kwargs), note)
     return operands
+
+
+def _name(target: Any) -> str:
+    module = getattr(target, "__module__", None) or "torch"
+    return f"{module.lstrip('_')}.{getattr(target, '__name__', target)}"

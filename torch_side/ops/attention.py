@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
-from torch import fx, nn
+from torch import nn
 
 from biport import ops
-from biport.errors import UnsupportedError
 from biport.ops.attention import PROJECTIONS
 from torch_side import layers
-from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.shared.attention import present, read_call, read_masked, settings, write_call
 from torch_side.writing.graph_writer import GraphWriter
@@ -38,11 +36,11 @@ def write_attention(op: ops.Attention, writer: GraphWriter, inputs: Inputs, mask
 
 
 @reads(layers.Attention)
-def read_attention(reader: FxReader, node: fx.Node) -> Bound:
+def read_attention(call: LayerCall) -> Any:
     """The layer."""
-    layer = reader.module(node)
+    layer = call.module
     own = {"scale": layer.scale, "score_weight": layer.score_weight}
-    return read_call(reader, node, ops.Attention, score_mode=layer.score_mode, **own)
+    return read_call(call, ops.Attention, score_mode=layer.score_mode, **own)
 
 
 @states(ops.AdditiveAttention)
@@ -64,9 +62,9 @@ def write_additive_attention(
 
 
 @reads(layers.AdditiveAttention)
-def read_additive_attention(reader: FxReader, node: fx.Node) -> Bound:
+def read_additive_attention(call: LayerCall) -> Any:
     """The layer."""
-    return read_call(reader, node, ops.AdditiveAttention, scale=reader.module(node).scale)
+    return read_call(call, ops.AdditiveAttention, scale=call.module.scale)
 
 
 @states(ops.MultiHeadAttention)
@@ -96,23 +94,22 @@ def write_multi_head_attention(
 
 
 @reads(layers.MultiHeadAttention)
-def read_multi_head_attention(reader: FxReader, node: fx.Node) -> Bound:
+def read_multi_head_attention(call: LayerCall) -> Any:
     """The layer."""
-    layer, owner = reader.module(node), reader.owner(node)
+    layer, owner = call.module, call.owner
     tensors = {f"{part}_{kind}": getattr(getattr(layer, part), kind) for part, kind in PARTS}
     sizes = {name: getattr(layer, name) for name in SIZES}
     fields = {**sizes, **settings(layer), **arrays(owner, tensors)}
     return read_masked(
-        reader, node, lambda **more: build(owner, ops.MultiHeadAttention, **fields, **more), key_mask=None
+        call, lambda **more: build(owner, ops.MultiHeadAttention, **fields, **more), key_mask=None
     )
 
 
 @reads(nn.MultiheadAttention)
-def read_torch_multi_head_attention(reader: FxReader, node: fx.Node) -> Bound:
-    """Torch's layer, without masks: under one it gives NaN where there is no step to look at."""
-    layer, owner = reader.module(node), reader.owner(node)
-    query, key, value, *options = reader.arguments(
-        node,
+def read_torch_multi_head_attention(call: LayerCall) -> Any:
+    """Torch's layer, without masks: under one it gives NaN where there is no step to look at, and is traced."""
+    layer, owner = call.module, call.owner
+    query, key, value, *options = call.arguments(
         "query",
         "key",
         "value",
@@ -122,23 +119,18 @@ def read_torch_multi_head_attention(reader: FxReader, node: fx.Node) -> Bound:
         average_attn_weights=True,
         is_causal=False,
     )
-    padding, need_weights, mask, average, causal = options
-    reader.require(
-        node,
+    _, need_weights, _, average, _ = options
+    call.require(
         batch_first=(layer.batch_first, True),
         add_bias_kv=(layer.bias_k is not None, False),
         add_zero_attn=(layer.add_zero_attn, False),
-        key_padding_mask=(padding, None),
-        attn_mask=(mask, None),
-        is_causal=(causal, False),
     )
-    scores = any(user.target is not operator.getitem or user.args[1] != 0 for user in node.users)
-    if scores and (average or not need_weights):
-        raise UnsupportedError(owner, "average_attn_weights", average, "need_weights=True with False for it")
-    op = build(owner, ops.MultiHeadAttention, return_scores=scores, **_torch_fields(owner, layer))
-    names = [reader.value(node, item) for item in (query, value, key)]
-    outputs = reader.emit(node, op, names if names[1] != names[2] else names[:2])
-    return outputs if scores else (outputs[0], outputs[0])
+    op = build(owner, ops.MultiHeadAttention, return_scores=need_weights, **_torch_fields(owner, layer))
+    names = [call.value(item) for item in (query, value, key)]
+    output, *scores = call.emit(op, names if names[1] != names[2] else names[:2])
+    if need_weights and average:
+        scores = [call.emit(ops.Reduction(function="mean", axes=(1,)), scores)[0]]
+    return output, scores[0] if scores else None
 
 
 def _torch_fields(owner: str, layer: nn.MultiheadAttention) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from torch import fx, nn
+from typing import Any
+
+from torch import nn
 
 from biport import ops
 from biport.errors import UnsupportedError
 from torch_side import layers
-from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
-from torch_side.shared.activations import is_keras, spelled, write_activation
-from torch_side.shared.channels import ChannelsFirst, channels_first, swaps, write_transposed
+from torch_side.shared.activations import write_activation
+from torch_side.shared.channels import write_transposed
 from torch_side.writing.graph_writer import GraphWriter
 
 
@@ -38,13 +40,11 @@ def write_conv1d(op: ops.Conv1D, writer: GraphWriter, inputs: Inputs, masks: Mas
 
 
 @reads(nn.Conv1d, layers.Conv1d)
-def read_conv1d(reader: FxReader, node: fx.Node) -> Bound:
-    """The layer together with the activation that is its only use, transposed back before it or not."""
-    layer, owner = reader.module(node), reader.owner(node)
-    (argument,) = reader.arguments(node, "input")
-    source = channels_first(reader, node, argument)
-    reader.require(node, padding_mode=(layer.padding_mode, "zeros"))
-    activation, transposed, after = _activation(reader, node)
+def read_conv1d(call: LayerCall) -> Any:
+    """The layer."""
+    layer, owner = call.module, call.owner
+    (argument,) = call.arguments("input")
+    call.require(padding_mode=(layer.padding_mode, "zeros"))
     op = build(
         owner,
         ops.Conv1D,
@@ -55,14 +55,9 @@ def read_conv1d(reader: FxReader, node: fx.Node) -> Bound:
         padding=_padding(owner, layer),
         dilation=layer.dilation[0],
         groups=layer.groups,
-        activation=activation or "linear",
         **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
     )
-    (output,) = reader.emit(node, op, [source])
-    if activation:
-        # The transposition before it, if there is one, has no other use.
-        reader.bound |= dict.fromkeys(after, output if transposed else ChannelsFirst(output))
-    return ChannelsFirst(output)
+    return call.emit_channels_first(op, argument)
 
 
 def _padding(owner: str, layer: nn.Conv1d) -> str:
@@ -76,17 +71,3 @@ def _padding(owner: str, layer: nn.Conv1d) -> str:
     if layer.stride[0] == 1 and 2 * layer.padding[0] == total:
         return "same"
     raise UnsupportedError(owner, "padding", layer.padding[0], "0, or what keeps T")
-
-
-def _activation(reader: FxReader, node: fx.Node) -> tuple[str | None, bool, list[fx.Node]]:
-    """The activation, whether the value is transposed back before it, and the nodes that are read with it."""
-    then = reader.only_user(node)
-    transposed = then is not None and swaps(then)
-    last = reader.only_user(then) if then is not None and transposed else then
-    if then is None or last is None or (spelling := spelled(reader, last)) is None:
-        return None, False, []
-    name, settings = spelling
-    if not transposed and settings.get("dim") is not None:
-        # Channels first, the features are the second axis.
-        settings = settings | {"dim": -1 if settings["dim"] in (1, -2) else 0}
-    return (name if is_keras(name, settings, 3) else None), transposed, [then, last]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from torch import fx, nn
+from typing import Any
+
+from torch import nn
 
 from biport import ops
-from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
-from torch_side.shared.activations import is_keras, spelled, write_activation
+from torch_side.shared.activations import write_activation
 from torch_side.writing.graph_writer import GraphWriter
 
 
@@ -29,29 +31,15 @@ def write_dense(op: ops.Dense, writer: GraphWriter, inputs: Inputs, masks: Masks
 
 
 @reads(nn.Linear)
-def read_dense(reader: FxReader, node: fx.Node) -> Bound:
-    """An `nn.Linear` together with the activation that is its only use."""
-    module, owner = reader.module(node), reader.owner(node)
-    weights = arrays(owner, {"weight": module.weight, "bias": module.bias})
-    (x,) = reader.arguments(node, "input")
-    source = reader.value(node, x)
-    then = reader.only_user(node)
-    activation = None if then is None else _activation(reader, then, reader.rank(source))
+def read_dense(call: LayerCall) -> Any:
+    """An `nn.Linear`."""
+    module, owner = call.module, call.owner
     op = build(
         owner,
         ops.Dense,
         input_size=module.in_features,
         output_size=module.out_features,
-        activation=activation or "linear",
-        **weights,
+        **arrays(owner, {"weight": module.weight, "bias": module.bias}),
     )
-    (output,) = reader.emit(node, op, [source])
-    if then is not None and activation:
-        reader.bound[then] = output
-    return output
-
-
-def _activation(reader: FxReader, node: fx.Node, rank: int | None) -> str | None:
-    """The activation that ``node`` is, if it is one of Keras'."""
-    spelling = spelled(reader, node)
-    return spelling[0] if spelling and is_keras(*spelling, rank) else None
+    (x,) = call.arguments("input")
+    return call.emit(op, [call.value(x)])[0]

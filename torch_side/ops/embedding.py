@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from torch import fx, nn
+from typing import Any
+
+from torch import nn
 
 from biport import ops
 from torch_side import layers
-from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
@@ -33,10 +35,10 @@ def write_embedding(op: ops.Embedding, writer: GraphWriter, inputs: Inputs, mask
 
 
 @reads(nn.Embedding, layers.Embedding)
-def read_embedding(reader: FxReader, node: fx.Node) -> Bound:
+def read_embedding(call: LayerCall) -> Any:
     """A table of rows; ``max_norm`` rescales rows while it looks them up: refused."""
-    module, owner = reader.module(node), reader.owner(node)
-    reader.require(node, max_norm=(module.max_norm, None))
+    module, owner = call.module, call.owner
+    call.require(max_norm=(module.max_norm, None))
     op = build(
         owner,
         ops.Embedding,
@@ -46,5 +48,5 @@ def read_embedding(reader: FxReader, node: fx.Node) -> Bound:
         padding_idx=module.padding_idx,
         **arrays(owner, {"weight": module.weight}),
     )
-    (ids,) = reader.arguments(node, "input")
-    return reader.emit(node, op, [reader.value(node, ids)])[0]
+    (ids,) = call.arguments("input")
+    return call.emit(op, [call.value(ids)])[0]

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from biport import ops
 from torch_side import layers
-from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
-from torch_side.shared.channels import ChannelsFirst, write_transposed
+from torch_side.shared.channels import write_transposed
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -69,33 +69,23 @@ def write_batch_normalization(
 
 
 @reads(nn.BatchNorm1d, layers.BatchNormalization)
-def read_batch_normalization(reader: FxReader, node: fx.Node) -> Bound:
+def read_batch_normalization(call: LayerCall) -> Any:
     """The layer at inference: it must have kept statistics."""
-    layer, owner = reader.module(node), reader.owner(node)
-    (argument,) = reader.arguments(node, "input")
-    bound = reader.look(argument)
-    transposed = isinstance(bound, ChannelsFirst)
-    source = bound.source if transposed else reader.value(node, argument)
-    reader.require(node, track_running_stats=(layer.running_mean is not None, True))
-    reader.require(node, cumulative_average=(layer.momentum is None, False))
+    layer, owner = call.module, call.owner
+    (argument,) = call.arguments("input")
+    call.require(track_running_stats=(layer.running_mean is not None, True))
+    call.require(cumulative_average=(layer.momentum is None, False))
     names = {"weight": "weight", "bias": "bias", "mean": "running_mean", "variance": "running_var"}
     op = build(
         owner,
         ops.BatchNormalization,
         size=layer.num_features,
-        axis=_axis(layer, transposed, reader.rank(source)),
+        axis=getattr(layer, "axis", -1),
         epsilon=float(layer.eps),
         momentum=_keras_momentum(float(layer.momentum)),
         **arrays(owner, {name: getattr(layer, attribute) for name, attribute in names.items()}),
     )
-    (output,) = reader.emit(node, op, [source])
-    return ChannelsFirst(output) if transposed else output
-
-
-def _axis(layer: nn.Module, transposed: bool, rank: int | None) -> int:
-    if isinstance(layer, layers.BatchNormalization):
-        return layer.axis
-    return -1 if transposed or rank == 2 else 1
+    return call.emit(op, [call.value(argument)])[0]
 
 
 def _keras_momentum(momentum: float) -> float:
@@ -140,9 +130,9 @@ def write_layer_normalization(
 
 
 @reads(nn.LayerNorm, layers.LayerNormalization)
-def read_layer_normalization(reader: FxReader, node: fx.Node) -> Bound:
+def read_layer_normalization(call: LayerCall) -> Any:
     """The layer; torch's own goes over the last axes."""
-    layer, owner = reader.module(node), reader.owner(node)
+    layer, owner = call.module, call.owner
     known = isinstance(layer, layers.LayerNormalization)
     op = build(
         owner,
@@ -152,8 +142,8 @@ def read_layer_normalization(reader: FxReader, node: fx.Node) -> Bound:
         rms_scaling=known and layer.rms_scaling,
         **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
     )
-    (x,) = reader.arguments(node, "x" if known else "input")
-    return reader.emit(node, op, [reader.value(node, x)])[0]
+    (x,) = call.arguments("x" if known else "input")
+    return call.emit(op, [call.value(x)])[0]
 
 
 @writes(ops.UnitNormalization)
@@ -162,16 +152,6 @@ def write_unit_normalization(
 ) -> Outputs:
     """``functional.normalize(x, dim=(-1,))``."""
     return (writer.call(functional.normalize, inputs[0], dim=op.axes),)
-
-
-@reads(functional.normalize)
-def read_unit_normalization(reader: FxReader, node: fx.Node) -> Bound:
-    """The function, for lengths as one thinks of them."""
-    x, power, dim, epsilon, out = reader.arguments(node, "input", p=2.0, dim=1, eps=1e-12, out=None)
-    reader.require(node, p=(float(power), 2.0), eps=(epsilon, 1e-12), out=(out, None))
-    axes = (dim,) if isinstance(dim, int) else tuple(sorted(dim))
-    op = build(reader.owner(node), ops.UnitNormalization, axes=axes)
-    return reader.emit(node, op, [reader.value(node, x)])[0]
 
 
 @states(ops.RMSNormalization)
@@ -189,10 +169,10 @@ def write_rms_normalization(
 
 
 @reads(nn.RMSNorm)
-def read_rms_normalization(reader: FxReader, node: fx.Node) -> Bound:
+def read_rms_normalization(call: LayerCall) -> Any:
     """The layer; without a weight it multiplies by 1. Its default epsilon is another in every dtype."""
-    layer, owner = reader.module(node), reader.owner(node)
-    reader.require(node, eps=(layer.eps, layer.eps or 1e-6))
+    layer, owner = call.module, call.owner
+    call.require(eps=(layer.eps, layer.eps or 1e-6))
     weight = torch.ones(layer.normalized_shape) if layer.weight is None else layer.weight
     op = build(
         owner,
@@ -200,8 +180,8 @@ def read_rms_normalization(reader: FxReader, node: fx.Node) -> Bound:
         epsilon=float(layer.eps),
         **arrays(owner, {"weight": weight}),
     )
-    (x,) = reader.arguments(node, "x")
-    return reader.emit(node, op, [reader.value(node, x)])[0]
+    (x,) = call.arguments("x")
+    return call.emit(op, [call.value(x)])[0]
 
 
 @states(ops.GroupNormalization)
@@ -230,27 +210,19 @@ def write_group_normalization(
 
 
 @reads(nn.GroupNorm, layers.GroupNormalization)
-def read_group_normalization(reader: FxReader, node: fx.Node) -> Bound:
+def read_group_normalization(call: LayerCall) -> Any:
     """The layer; torch's own has its channels along axis 1."""
-    layer, owner = reader.module(node), reader.owner(node)
-    (argument,) = reader.arguments(node, "input")
-    bound = reader.look(argument)
-    transposed = isinstance(bound, ChannelsFirst)
-    source = bound.source if transposed else reader.value(node, argument)
-    if isinstance(layer, layers.GroupNormalization):
-        axis = layer.axis
-    else:
-        axis = -1 if transposed or reader.rank(source) == 2 else 1
+    layer, owner = call.module, call.owner
+    (argument,) = call.arguments("input")
     op = build(
         owner,
         ops.GroupNormalization,
         groups=layer.num_groups,
-        axis=axis,
+        axis=getattr(layer, "axis", -1),
         epsilon=float(layer.eps),
         **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
     )
-    (output,) = reader.emit(node, op, [source])
-    return ChannelsFirst(output) if transposed else output
+    return call.emit(op, [call.value(argument)])[0]
 
 
 @states(ops.Normalization)
@@ -270,10 +242,10 @@ def write_normalization(op: ops.Normalization, writer: GraphWriter, inputs: Inpu
 
 
 @reads(layers.Normalization)
-def read_normalization(reader: FxReader, node: fx.Node) -> Bound:
+def read_normalization(call: LayerCall) -> Any:
     """The layer."""
-    layer, owner = reader.module(node), reader.owner(node)
+    layer, owner = call.module, call.owner
     statistics = arrays(owner, {"mean": layer.mean, "variance": layer.variance})
     op = build(owner, ops.Normalization, axes=layer.axes, invert=layer.invert, **statistics)
-    (x,) = reader.arguments(node, "x")
-    return reader.emit(node, op, [reader.value(node, x)])[0]
+    (x,) = call.arguments("x")
+    return call.emit(op, [call.value(x)])[0]

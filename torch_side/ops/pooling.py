@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import torch
-from torch import fx, nn
+from typing import Any
+
+from torch import nn
 
 from biport import ops
-from biport.errors import UnsupportedError
 from torch_side import layers
 from torch_side.layers.pooling import single
-from torch_side.reading.fx_reader import Bound, FxReader, Lazy, build
+from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import Inputs, Masks, Outputs, reads, writes
-from torch_side.shared.channels import ChannelsFirst, channels_first, write_transposed
+from torch_side.shared.channels import write_transposed
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -35,12 +35,11 @@ def write_pooling(
 
 
 @reads(nn.MaxPool1d, layers.MaxPooling1D)
-def read_max_pooling1d(reader: FxReader, node: fx.Node) -> Bound:
+def read_max_pooling1d(call: LayerCall) -> Any:
     """The layer, without padding of torch's own, which is the same at both ends."""
-    layer = reader.module(node)
+    layer = call.module
     return _read_windows(
-        reader,
-        node,
+        call,
         ops.MaxPooling1D,
         dilation=(layer.dilation, 1),
         return_indices=(layer.return_indices, False),
@@ -48,26 +47,25 @@ def read_max_pooling1d(reader: FxReader, node: fx.Node) -> Bound:
 
 
 @reads(nn.AvgPool1d, layers.AveragePooling1D)
-def read_average_pooling1d(reader: FxReader, node: fx.Node) -> Bound:
+def read_average_pooling1d(call: LayerCall) -> Any:
     """The layer, without padding of torch's own, which is the same at both ends."""
-    return _read_windows(reader, node, ops.AveragePooling1D)
+    return _read_windows(call, ops.AveragePooling1D)
 
 
-def _read_windows(reader: FxReader, node: fx.Node, kind: type[ops.Op], **more: tuple) -> Bound:
-    """A layer over windows; ``more`` settings are as `FxReader.require` takes them."""
-    layer = reader.module(node)
-    (argument,) = reader.arguments(node, "input")
-    source = channels_first(reader, node, argument)
-    reader.require(node, padding=(single(layer.padding), 0), ceil_mode=(layer.ceil_mode, False))
-    reader.require(node, **more)
+def _read_windows(call: LayerCall, kind: type[ops.Op], **more: tuple) -> Any:
+    """A layer over windows; ``more`` settings are as `LayerCall.require` takes them."""
+    layer = call.module
+    (argument,) = call.arguments("input")
+    call.require(padding=(single(layer.padding), 0), ceil_mode=(layer.ceil_mode, False))
+    call.require(**more)
     op = build(
-        reader.owner(node),
+        call.owner,
         kind,
         pool_size=single(layer.kernel_size),
         strides=single(layer.stride),
         padding="same" if isinstance(layer, WINDOWS[kind][1]) else "valid",
     )
-    return ChannelsFirst(reader.emit(node, op, [source])[0])
+    return call.emit_channels_first(op, argument)
 
 
 @writes(ops.GlobalAveragePooling1D)
@@ -79,53 +77,9 @@ def write_global_average_pooling1d(
 
 
 @reads(layers.GlobalAveragePooling1D)
-def read_global_average_pooling1d(reader: FxReader, node: fx.Node) -> Bound:
+def read_global_average_pooling1d(call: LayerCall) -> Any:
     """The layer."""
-    x, mask = reader.arguments(node, "x", mask=None)
-    masks = [None if mask is None else reader.value(node, mask)]
-    op = ops.GlobalAveragePooling1D(keepdims=reader.module(node).keepdims)
-    return reader.emit(node, op, [reader.value(node, x)], masks)[0]
-
-
-@reads(torch.mean, "mean")
-def read_mean(reader: FxReader, node: fx.Node) -> Bound:
-    """``x.mean(dim=1)``: padded steps count."""
-    source, keepdims = _over_time(reader, node)
-    return reader.emit(node, ops.GlobalAveragePooling1D(keepdims=keepdims), [source])[0]
-
-
-@reads(torch.amax, "amax")
-def read_amax(reader: FxReader, node: fx.Node) -> Bound:
-    """``x.amax(dim=1)``."""
-    source, keepdims = _over_time(reader, node)
-    return reader.emit(node, ops.GlobalMaxPooling1D(keepdims=keepdims), [source])[0]
-
-
-@reads(torch.max, "max")
-def read_max(reader: FxReader, node: fx.Node) -> Bound:
-    """``x.max(dim=1)``, of which only the values are used."""
-    return read_amax(reader, node), _Indices()
-
-
-def _over_time(reader: FxReader, node: fx.Node) -> tuple[str, bool]:
-    """The value that is reduced over the time of ``(N, T, I)``, and whether the dimension is kept.
-
-    Raises:
-        UnsupportedError: it is over something else.
-    """
-    x, dim, keepdim = reader.arguments(node, "x", dim=None, keepdim=False)
-    source = reader.value(node, x)
-    if reader.rank(source) != 3 or dim not in (1, -2):
-        reduced = f"dim={dim} of {reader.rank(source)} dimensions"
-        raise UnsupportedError(reader.owner(node), "reduced over", reduced, "dim=1 of (N, T, I)")
-    return source, bool(keepdim)
-
-
-class _Indices(Lazy):
-    """Where the largest values are: what ``x.max(dim=1)`` gives beside them."""
-
-    def value(self, user: str) -> str:
-        raise UnsupportedError(user, "argument", "the indices of max", "its values")
-
-    def item(self, index: object, user: str) -> Bound:
-        raise UnsupportedError(user, "argument", "the indices of max", "its values")
+    x, mask = call.arguments("x", mask=None)
+    masks = [None if mask is None else call.value(mask)]
+    op = ops.GlobalAveragePooling1D(keepdims=call.module.keepdims)
+    return call.emit(op, [call.value(x)], masks)[0]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from torch import fx
 
 from biport import ops
 from torch_side import layers
-from torch_side.reading.fx_reader import Bound, FxReader, build
+from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
@@ -38,10 +39,10 @@ def write_category_encoding(
 
 
 @reads(layers.CategoryEncoding)
-def read_category_encoding(reader: FxReader, node: fx.Node) -> Bound:
+def read_category_encoding(call: LayerCall) -> Any:
     """The layer."""
-    layer = reader.module(node)
+    layer = call.module
     settings = {name: getattr(layer, name) for name in ("num_tokens", "output_mode", "float_dtype")}
-    op = build(reader.owner(node), ops.CategoryEncoding, **settings)
-    (ids,) = reader.arguments(node, "ids")
-    return reader.emit(node, op, [reader.value(node, ids)])[0]
+    op = build(call.owner, ops.CategoryEncoding, **settings)
+    (ids,) = call.arguments("ids")
+    return call.emit(op, [call.value(ids)])[0]

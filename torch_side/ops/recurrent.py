@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import fx, nn
+from torch import nn
 
 from biport import ops
 from torch_side import layers
-from torch_side.reading.fx_reader import Bound, FxReader, build
+from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.shared.recurrent import (
     KINDS,
@@ -42,9 +42,9 @@ def write_recurrent(op: ops.Recurrent, writer: GraphWriter, inputs: Inputs, mask
 
 
 @reads(layers.LSTM, layers.GRU, layers.RNN, layers.StackedRNN)
-def read_recurrent(reader: FxReader, node: fx.Node) -> Bound:
+def read_recurrent(call: LayerCall) -> Any:
     """One layer, or several on top of each other, one direction."""
-    return read_call(reader, node, read_layer(reader.owner(node), reader.module(node)))
+    return read_call(call, read_layer(call.owner, call.module))
 
 
 def is_one_layer(op: ops.Bidirectional) -> bool:
@@ -99,9 +99,9 @@ def write_bidirectional(op: ops.Bidirectional, writer: GraphWriter, inputs: Inpu
 
 
 @reads(layers.Bidirectional)
-def read_bidirectional(reader: FxReader, node: fx.Node) -> Bound:
+def read_bidirectional(call: LayerCall) -> Any:
     """Both directions of one layer, and how they are merged."""
-    layer, owner = reader.module(node), reader.owner(node)
+    layer, owner = call.module, call.owner
     kind = next(KINDS.lookup(key, owner) for key in KINDS if key.__name__ == layer.kind)
     names = ("return_sequences", "return_state", "dropout", "recurrent_dropout")
     settings: dict[str, Any] = {name: getattr(layer, name) for name in names}
@@ -115,13 +115,13 @@ def read_bidirectional(reader: FxReader, node: fx.Node) -> Bound:
         backward=read_cell(owner, layer.inner, kind, "_l0_reverse", reverse=True, **settings),
         merge=layer.merge,
     )
-    return read_call(reader, node, op)
+    return read_call(call, op)
 
 
 @reads(layers.BidirectionalPair)
-def read_bidirectional_pair(reader: FxReader, node: fx.Node) -> Bound:
+def read_bidirectional_pair(call: LayerCall) -> Any:
     """Both layers, and how they are merged."""
-    layer, owner = reader.module(node), reader.owner(node)
+    layer, owner = call.module, call.owner
     one, two = (read_layer(owner, direction) for direction in (layer.forward_layer, layer.backward_layer))
     op = build(owner, ops.Bidirectional, forward=one, backward=two, merge=layer.merge)
-    return read_call(reader, node, op)
+    return read_call(call, op)

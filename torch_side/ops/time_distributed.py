@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from torch import fx, nn
+from typing import Any
+
+from torch import nn
 
 from biport import ops
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from torch_side import layers
-from torch_side.reading.fx_reader import Bound, FxReader
-from torch_side.reading.module_reader import read_module
+from torch_side.reading.layer_call import LayerCall
+from torch_side.reading.written import read_written
 from torch_side.registry import STATES, Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.writing.graph_writer import GraphWriter, write_graph
 from torch_side.writing.ported import Ported
@@ -38,22 +40,16 @@ def write_time_distributed(
 
 
 @reads(layers.TimeDistributed)
-def read_time_distributed(reader: FxReader, node: fx.Node) -> Bound:
-    """The layer, around anything that reads as one op.
+def read_time_distributed(call: LayerCall) -> Any:
+    """The layer, around a written module of one op.
 
     Raises:
-        UnsupportedError: the module inside is more than one op, or its input is not declared.
+        UnsupportedError: the module inside is another one by now.
     """
-    layer, owner = reader.module(node), reader.owner(node)
-    (x,) = reader.arguments(node, "x")
-    source = reader.value(node, x)
-    tensor = reader.tensors.get(source)
-    if tensor is None or len(tensor.shape) < 3:
-        raise UnsupportedError(owner, "input", str(tensor), "a value of known shape (N, T, ...)")
-    inside = layer.layer if isinstance(layer.layer, Ported) else nn.Sequential(layer.layer)
-    graph, _, _ = read_module(inside, [Value("x", ("N", *tensor.shape[2:]), tensor.dtype)])
-    if len(graph.nodes) != 1:
-        kinds = [part.op.kind for part in graph.nodes]
-        raise UnsupportedError(owner, "layer", kinds, "a module that reads as one op")
-    op = ops.TimeDistributed(layer=graph.nodes[0].op)
-    return reader.emit(node, op, [source])[0]
+    layer, owner = call.module, call.owner
+    (x,) = call.arguments("x")
+    written = read_written(layer.layer) if isinstance(layer.layer, Ported) else None
+    if written is None or len(written.graph.nodes) != 1:
+        raise UnsupportedError(owner, "layer", type(layer.layer).__name__, "a written module of one op")
+    op = ops.TimeDistributed(layer=written.graph.nodes[0].op)
+    return call.emit(op, [call.value(x)])[0]

@@ -1,171 +1,161 @@
-"""From a module to a graph: the trace of its ``forward``, each statement read by who is registered for it."""
+"""From a module to a graph: traced, read, and compared with what the module computes."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Iterator, Sequence
-from operator import getitem
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import fx, nn
 
-from biport.errors import BiportError, UnsupportedError, raise_unsupported
-from biport.graph import Graph, Value
-from biport.registry import label
-from torch_side.layers.bidirectional import Bidirectional
-from torch_side.layers.recurrent import Recurrent
-from torch_side.reading.fx_reader import FxReader, Lazy, Poisoned
-from torch_side.reading.operations import read_numbers, read_operation
-from torch_side.registry import READERS, Call
-from torch_side.run import evaluating, first_float
-from torch_side.writing.ported import Ported
+from biport.dims import Dim, letter
+from biport.errors import UnsupportedError, raise_unsupported
+from biport.graph import Graph, Node
+from biport.rewrite.simplify import simplify
+from torch_side.reading.arguments import Arguments, Leaf
+from torch_side.reading.flat import Flat
+from torch_side.reading.program import Program, trace_program
+from torch_side.reading.program_reader import ProgramReader
+from torch_side.reading.sizes import expression
+from torch_side.reading.snapshot import Snapshot
+from torch_side.reading.unused import without_unused
+from torch_side.run import evaluating
+
+LETTERS = ("N", "T", "S", "U", "W", "R", "K", "M")
+"""What sizes that vary are called, in the order of the inputs."""
 
 
-class Tracer(fx.Tracer):
-    """Follows ``forward`` down to the modules there is a reader for, and to torch's own."""
+@dataclass(frozen=True)
+class ModuleRead:
+    """A module that was read.
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether ``m`` is read as a whole."""
-        return type(m) in READERS or super().is_leaf_module(m, module_qualified_name)
+    Args:
+        graph: what it computes.
+        program: what was traced.
+        values: the value of the graph that a statement of the program gives.
+        notes: what a user should know.
+    """
 
-    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
-        """What ``x, *states = self.lstm(...)`` unpacks: of our own layers it is known how much that is."""
-        layer = self.root.get_submodule(str(obj.node.target)) if obj.node.op == "call_module" else None
-        if isinstance(layer, Recurrent | Bidirectional) and layer.return_state:
-            outputs = 2 if getattr(layer, "merge", "concat") is None else 1
-            count = outputs + len(layer.state_sizes)
-            return (self.create_proxy("call_function", getitem, (obj, i), {}) for i in range(count))
-        return super().iter(obj)
+    graph: Graph
+    program: Program
+    values: Mapping[str, str]
+    notes: Sequence[str]
 
 
-def read_module(module: nn.Module, inputs: Sequence[Value] | None = None) -> tuple[Graph, FxReader, fx.Graph]:
-    """What `torch_side.read` gives, the reader, which knows what each statement stands for, and the trace.
+def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
+    """Read a module that is called like this.
 
     Raises:
-        UnsupportedModelError: all that is not supported, by submodule path or fx node.
+        UnsupportedModelError: all that is not supported.
         WeightError: weights hold NaN or infinite numbers.
-        GraphError: layers do not suit each other.
     """
-    owner = type(module).__name__
-    raise_unsupported(owner, _disguised(module))
+    raise_unsupported(type(module).__name__, disguised(module))
+    snapshot = Snapshot(module)
     with evaluating(module):
-        traced = _trace(module)
-    arguments = [node for node in traced.nodes if node.op == "placeholder"]
-    reader = FxReader(module, _declared(module, arguments, inputs))
-    outputs, problems = _visit(reader, traced)
-    raise_unsupported(owner, problems)
-    values = [_value(reader, node) for node in arguments if str(node.target) in reader.declared or node.users]
-    origin = {"framework": "torch", "version": torch.__version__}
-    return Graph(tuple(values), tuple(reader.nodes), outputs, origin), reader, traced
+        flat = Flat(module, arguments, snapshot.restore).eval()
+        program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves])
+    outputs = _outputs(program)
+    letters = name_letters(program, arguments.leaves)
+    reader = ProgramReader(program, [leaf.name for leaf in arguments.leaves], letters)
+    graph = reader.read(outputs)
+    graph = simplify(without_unused(graph))
+    graph = _named(graph, flat.names)
+    notes = [*flat.notes, *_fixed(graph, arguments.leaves)]
+    if notes:
+        origin = dict(graph.origin) | {"notes": "; ".join(notes)}
+        graph = Graph(graph.inputs, graph.nodes, graph.outputs, origin)
+    values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
+    return ModuleRead(graph, program, values, notes)
 
 
-def _disguised(module: nn.Module) -> list[UnsupportedError]:
+def disguised(module: nn.Module) -> list[UnsupportedError]:
     """Submodules that compute something else than their class says."""
     problems = []
     for path, part in module.named_modules():
-        owner = f"{type(module).__name__}: {path or 'the module itself'} ({type(part).__name__})"
-        for setting, present in (
-            ("forward hooks", part._forward_hooks or part._forward_pre_hooks),
-            ("its own forward", "forward" in vars(part)),
-        ):
-            if present:
-                problems.append(UnsupportedError(owner, setting, True, "modules without"))
+        if part._forward_hooks or part._forward_pre_hooks:
+            owner = f"{type(module).__name__}: {path or 'the module itself'} ({type(part).__name__})"
+            problems.append(UnsupportedError(owner, "forward hooks", True, "modules without"))
     return problems
 
 
-def _trace(module: nn.Module) -> fx.Graph:
-    if isinstance(module, Ported):
-        return module.graph
-    try:
-        return Tracer().trace(module)
-    except BiportError:
-        raise
-    except Exception as error:
-        # A user's forward can fail in any way once it meets torch.fx's stand-ins for tensors.
-        reason = f"{type(error).__name__}: {error}"
-        supported = "a forward that torch.fx can trace: no branches on values, no packing"
-        raise UnsupportedError(type(module).__name__, "forward", reason, supported) from error
-
-
-def _declared(
-    module: nn.Module, arguments: list[fx.Node], inputs: Sequence[Value] | None
-) -> dict[str, Value]:
-    if inputs is None:
-        inputs = [_cast(module, value) for value in getattr(module, "input_values", ())] or None
-    if inputs is None:
-        return {}
-    if len(inputs) != len(arguments):
-        names = [str(node.target) for node in arguments]
-        raise UnsupportedError(type(module).__name__, "inputs", len(inputs), [f"one for each of {names}"])
-    return {str(node.target): value for node, value in zip(arguments, inputs, strict=True)}
-
-
-def _cast(module: nn.Module, value: Value) -> Value:
-    """A float input in the module's dtype, which ``module.double()`` may have changed since writing."""
-    first = first_float(module)
-    if first is None or not value.dtype.startswith("float"):
-        return value
-    return dataclasses.replace(value, dtype=str(first.dtype).removeprefix("torch."))
-
-
-def _value(reader: FxReader, node: fx.Node) -> Value:
-    name = str(reader.bound[node])
-    return Value(name, reader.tensors[name].shape, reader.tensors[name].dtype)
-
-
-def _visit(reader: FxReader, traced: fx.Graph) -> tuple[tuple[str, ...], list[UnsupportedError]]:
-    """Read every node; the names of the outputs, and everything that is not supported."""
-    outputs: tuple[str, ...] = ()
-    problems: list[UnsupportedError] = []
-    for node in traced.nodes:
-        if node in reader.bound:
-            continue
-        read_numbers(reader, node)
-        try:
-            if node.op == "output":
-                outputs = _outputs(reader, node)
-            elif node.op == "placeholder":
-                _bind(reader, node)
-            elif (origin := reader.origin(node)) is not None and origin.spelling is not None:
-                read_operation(reader, node, origin.spelling)
-            else:
-                reader.bound[node] = _read_function(reader, node)(reader, node)
-        except Poisoned:
-            continue
-        except UnsupportedError as error:
-            problems.append(error)
-    return outputs, problems
-
-
-def _bind(reader: FxReader, node: fx.Node) -> None:
-    if str(node.target).startswith("*"):
-        raise UnsupportedError(reader.owner(node), "argument", str(node.target), "named arguments")
-    optional = bool(node.args) and node.args[0] is not inspect.Signature.empty
-    if not node.users and not optional and str(node.target) not in reader.declared:
-        supported = "inputs that are used, or are described with read(module, inputs=...)"
-        raise UnsupportedError(reader.owner(node), "input", f"{node.target}, unused", supported)
-    reader.bind_argument(node)
-
-
-def _read_function(reader: FxReader, node: fx.Node) -> Any:
-    if node.op == "get_attr":
-        raise UnsupportedError(
-            reader.owner(node), "attribute", str(node.target), "parameters inside of torch's own layers"
-        )
-    key = type(reader.module(node)) if node.op == "call_module" else Call(node.target)
-    if key not in READERS:
-        alike = {label(known) for known in READERS if isinstance(known, Call) == isinstance(key, Call)}
-        raise UnsupportedError(reader.owner(node), "operation", label(key), sorted(alike))
-    return READERS.lookup(key, reader.owner(node))
-
-
-def _outputs(reader: FxReader, node: fx.Node) -> tuple[str, ...]:
+def _outputs(program: Program) -> list[fx.Node]:
+    (node,) = [node for node in program.graph.nodes if node.op == "output"]
     (returned,) = node.args
-    if isinstance(returned, (tuple, list)):
-        return tuple(reader.value(node, item) for item in returned)
-    bound = reader.look(returned)
-    if isinstance(bound, tuple) and not any(isinstance(item, (Lazy, tuple)) for item in bound):
-        return tuple(str(item) for item in bound)
-    return (reader.value(node, returned),)
+    return list(returned)  # type: ignore[arg-type]
+
+
+def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
+    """A letter for each symbol of the sizes of the inputs: as described, or batch, time and others in turn."""
+    placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    letters: dict[str, Dim] = {}
+    known = [placeholders[name].meta["val"].shape for name in program.inputs]
+    for leaf, shape in zip(leaves, known, strict=True):
+        for size, dim in zip(shape, leaf.value.shape if leaf.value else (), strict=False):
+            if not isinstance(size, int) and not isinstance(dim, int) and dim.is_letter:
+                letters.setdefault(str(expression(size)), dim)
+    for size, name in _batch_and_time(program):
+        if name not in map(str, letters.values()):
+            letters.setdefault(str(expression(size)), letter(name))
+    for shape in known:
+        for size in shape:
+            text = str(expression(size))
+            if not isinstance(size, int) and text not in letters:
+                letters[text] = letter(_next(set(map(str, letters.values()))))
+    return letters
+
+
+def _next(taken: set[str]) -> str:
+    names = (*LETTERS, *(f"L{number}" for number in range(100)))
+    return next(name for name in names if name not in taken)
+
+
+def _batch_and_time(program: Program) -> list[tuple[Any, str]]:
+    """Which sizes the first recurrent layer takes as those of batch and time, where these are inputs' own."""
+    for node in program.graph.nodes:
+        if str(node.target).startswith("biport.recurrence"):
+            shape = node.args[1].meta["val"].shape[:2]
+            names = ("N", "T") if node.args[9] else ("T", "N")
+            return [
+                (size, name)
+                for size, name in zip(shape, names, strict=True)
+                if not isinstance(size, int) and expression(size).is_Symbol
+            ]
+    return []
+
+
+def _named(graph: Graph, names: Sequence[str | None]) -> Graph:
+    """The graph with outputs called as the module calls them, where it does."""
+    taken = {value.name for value in graph.inputs} | {name for node in graph.nodes for name in node.outputs}
+    renamed: dict[str, str] = {}
+    for output, name in zip(graph.outputs, names, strict=True):
+        if name and output not in renamed and name not in taken:
+            renamed[output] = name
+            taken.add(name)
+    if not renamed:
+        return graph
+
+    def of(name: str | None) -> Any:
+        return renamed.get(name, name) if name is not None else None
+
+    nodes = [
+        Node(
+            node.name, node.op, *(tuple(map(of, names)) for names in (node.inputs, node.outputs, node.masks))
+        )
+        for node in graph.nodes
+    ]
+    return dataclasses.replace(graph, nodes=tuple(nodes), outputs=tuple(map(of, graph.outputs)))
+
+
+def _fixed(graph: Graph, leaves: Sequence[Leaf]) -> list[str]:
+    """What a user will want to vary and cannot."""
+    notes = []
+    for value, leaf in zip(graph.inputs, leaves, strict=True):
+        wanted = leaf.value.shape if leaf.value else ()
+        for axis, size in enumerate(value.shape[:2]):
+            described = axis < len(wanted) and isinstance(wanted[axis], int)
+            if isinstance(size, int) and not described:
+                notes.append(
+                    f"axis {axis} of {value.name} is fixed at {size}: forward computes with that number"
+                )
+    return notes

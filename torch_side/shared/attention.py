@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from torch import fx, nn
+from torch import nn
 
 from biport import ops
 from biport.ops.attention import Attends
-from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -45,30 +45,29 @@ def write_call(
     return tuple(writer.call(operator.getitem, result, position) for position in range(2))
 
 
-def read_call(reader: FxReader, node: fx.Node, kind: Callable[..., ops.Op], **own: Any) -> Bound:
+def read_call(call: LayerCall, kind: Callable[..., ops.Op], **own: Any) -> Any:
     """A layer of one head, with settings and weights of its own."""
-    layer, owner = reader.module(node), reader.owner(node)
+    layer, owner = call.module, call.owner
     weights = arrays(owner, {name: value for name, value in own.items() if not isinstance(value, str)})
     fields = {**settings(layer), **own, **weights}
-    return read_masked(reader, node, lambda **more: build(owner, kind, **fields, **more))
+    return read_masked(call, lambda **more: build(owner, kind, **fields, **more))
 
 
-def read_masked(reader: FxReader, node: fx.Node, op_of: Callable[..., Any], **more: None) -> Bound:
+def read_masked(call: LayerCall, op_of: Callable[..., Any], **more: None) -> Any:
     """A layer called with queries, values and perhaps keys, a mask or none for each, and an attention mask.
 
     Args:
-        reader: what reads.
-        node: the call.
+        call: of the layer.
         op_of: the op, given ``has_attention_mask``.
         more: the masks that are the keys'.
     """
-    query, value, key, *masks, attention_mask = reader.arguments(
-        node, "query", "value", key=None, query_mask=None, value_mask=None, **more, attention_mask=None
+    query, value, key, *masks, attention_mask = call.arguments(
+        "query", "value", key=None, query_mask=None, value_mask=None, **more, attention_mask=None
     )
-    sequences = [reader.value(node, item) for item in (query, value, key) if item is not None]
-    named = [None if mask is None else reader.value(node, mask) for mask in masks]
+    sequences = [call.value(item) for item in (query, value, key) if item is not None]
+    named = [None if mask is None else call.value(mask) for mask in masks]
     named = [*named, None][: len(sequences)]
-    given = [] if attention_mask is None else [reader.value(node, attention_mask)]
+    given = [] if attention_mask is None else [call.value(attention_mask)]
     op = op_of(has_attention_mask=bool(given))
-    outputs = reader.emit(node, op, [*sequences, *given], [*named, *[None] * len(given)])
+    outputs = call.emit(op, [*sequences, *given], [*named, *[None] * len(given)])
     return outputs if op.return_scores else outputs[0]

@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from torch import fx, nn
+from torch import nn
 
 from biport.ops import Op
-from torch_side.reading.fx_reader import Bound, FxReader, build
+from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import Inputs, Masks, Outputs, reads, writes
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -36,9 +36,9 @@ def register_layer(
         return (writer.module(layer_of, inputs[0]),)
 
     @reads(layer)
-    def read(reader: FxReader, node: fx.Node) -> Bound:
-        module = reader.module(node)
+    def read(call: LayerCall) -> Any:
+        module = call.module
         fields: dict[str, Any] = {field: getattr(module, name) for field, name in settings.items()}
-        op = build(reader.owner(node), kind, **fields)
-        (x,) = reader.arguments(node, argument)
-        return reader.emit(node, op, [reader.value(node, x)])[0]
+        op = build(call.owner, kind, **fields)
+        (x,) = call.arguments(argument)
+        return call.emit(op, [call.value(x)])[0]

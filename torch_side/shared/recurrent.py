@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import fx, nn
+from torch import nn
 
 from biport import ops
 from biport.gates import split_gates, stack_gates
@@ -22,7 +22,7 @@ from torch_side import layers
 from torch_side.layers.cells import Cell as TorchCell
 from torch_side.layers.recurrent import OneCell, has_native
 from torch_side.layers.recurrent import Recurrent as TorchRecurrent
-from torch_side.reading.fx_reader import Bound, FxReader, arrays, build
+from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -159,10 +159,10 @@ def write_call(
     return (result,) if count == 1 else tuple(writer.call(operator.getitem, result, i) for i in range(count))
 
 
-def read_call(reader: FxReader, node: fx.Node, op: Recurrent | ops.Bidirectional) -> Bound:
+def read_call(call: LayerCall, op: Recurrent | ops.Bidirectional) -> Any:
     """What a call of a layer gives: one value, or several."""
-    x, mask, states = reader.arguments(node, "x", mask=None, states=None)
-    inputs = [reader.value(node, part) for part in (x, *(states or ()))]
-    masks = [None if mask is None else reader.value(node, mask), *[None] * (len(inputs) - 1)]
-    outputs = reader.emit(node, op, inputs, masks)
+    x, mask, states = call.arguments("x", mask=None, states=None)
+    inputs = [call.value(part) for part in (x, *(states or ()))]
+    masks = [None if mask is None else call.value(mask), *[None] * (len(inputs) - 1)]
+    outputs = call.emit(op, inputs, masks)
     return outputs if op.output_count > 1 else outputs[0]

@@ -79,20 +79,18 @@ class GraphWriter:
             self._numbers.append(node)
             return
         number = self._ops.setdefault(id(node.op), len(self._ops))
-        spelling = self._spelling(node, outputs)
+        spelling = self._spelling(node, masks, outputs)
         origin = Origin(node.name, node.outputs, number, spelling, tuple(self._numbers))
         self._numbers.clear()
         for emitted in self._emitted:
             emitted.meta[ORIGIN] = origin
 
-    def _spelling(self, node: Node, outputs: Sequence[fx.Node]) -> Spelling | None:
-        if not isinstance(node.op, TensorOperation):
-            return None
+    def _spelling(self, node: Node, masks: Sequence[Any], outputs: Sequence[fx.Node]) -> Spelling:
         sources = [
             value if isinstance(value := self.values[name], fx.Node) else self._makers[name]
             for name in node.inputs
         ]
-        return spell(node.op, sources, self._emitted, outputs)
+        return spell(node.op, sources, masks, self._emitted, outputs)
 
     def module(self, build: Callable[[Any], nn.Module], *inputs: fx.Node, **keywords: Any) -> fx.Node:
         """Call the node's module; ``build(op)`` makes it, once for all nodes that share the op.

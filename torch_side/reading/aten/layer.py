@@ -1,0 +1,25 @@
+"""Layers that were read whole at their call."""
+
+from __future__ import annotations
+
+from torch_side.reading.aten_call import AtenCall
+from torch_side.registry import reads_aten
+
+
+@reads_aten("biport.layer.default")
+def read_layer(call: AtenCall) -> tuple[str, ...]:
+    """What `torch_side.reading.layer_session` read, applied to the values of this program."""
+    session = call.reader.program.session
+    assert session is not None
+    record = session.calls[call["number"]]
+    values: dict[str, str] = {str(position): call.value(part) for position, part in enumerate(call["inputs"])}
+    path = call.reader.position(call.node)[0] or None
+    for emission in record.emissions:
+        inputs = [values[name] for name in emission.inputs]
+        masks = [None if mask is None else values[mask] for mask in emission.masks]
+        own = path if emission is record.emissions[-1] or len(record.emissions) == 1 else None
+        outputs = call.emit(
+            emission.op, *inputs, masks=masks, name=own, key=("layer", record.module, emission.op.kind)
+        )
+        values |= zip(emission.outputs, outputs, strict=True)
+    return tuple(values[name] for name in record.outputs)

@@ -1,1 +1,0 @@
-"""Ways people write models by hand that are no op by themselves: read only."""

@@ -1,0 +1,204 @@
+"""The layers that a module calls while it is traced, each read whole at its call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from biport import ops
+from biport.dims import Arithmetic, Dim, computed, letter
+from biport.ops import Op
+from torch_side.layers import TimeDistributed
+from torch_side.reading.layer_call import LayerCall
+from torch_side.reading.sizes import expression
+from torch_side.registry import READERS, is_whole
+
+
+@dataclass(frozen=True)
+class Emission:
+    """An op that a layer is read as, applied to values called by their place among the layer's inputs."""
+
+    op: Op
+    inputs: tuple[str, ...]
+    masks: tuple[str | None, ...]
+    outputs: tuple[str, ...]
+
+
+class RecordedCall(LayerCall):
+    """A call whose ops are written down."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        owner: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        tensors: Mapping[str, ops.Tensor],
+    ) -> None:
+        super().__init__(module, owner, args, kwargs)
+        self.tensors = dict(tensors)
+        self.emissions: list[Emission] = []
+
+    def emit(self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = ()) -> tuple[str, ...]:
+        results = op.infer([self.tensors[name] for name in inputs])
+        first = len(self.tensors)
+        outputs = tuple(f"value {first + position}" for position in range(len(results)))
+        self.tensors |= zip(outputs, results, strict=True)
+        self.emissions.append(Emission(op, tuple(inputs), tuple(masks), outputs))
+        return outputs
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One call of one layer."""
+
+    module: nn.Module
+    structure: Any
+    emissions: Sequence[Emission]
+    outputs: Sequence[str]
+    tensors: Mapping[str, ops.Tensor]
+
+
+class LayerSession:
+    """What is known of the layers of a module that is being traced.
+
+    Args:
+        root: the module; errors call its parts by their paths.
+    """
+
+    def __init__(self, root: nn.Module) -> None:
+        self.calls: list[LayerRecord] = []
+        self.classes = {type(part) for part in root.modules() if is_whole(type(part))}
+        self._paths = {part: path for path, part in root.named_modules()}
+        self._name = type(root).__name__
+        self._originals: dict[type, Callable] = {kind: kind.forward for kind in self.classes}
+        self._zero: list[Tensor] = []
+
+    def forward(self, kind: type[nn.Module], operator: Callable) -> Callable:
+        """What a layer of a class does while it is traced: one operator."""
+        original = kind.forward
+
+        def forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            if not _reads_whole(module, args, kwargs):
+                return original(module, *args, **kwargs)
+            leaves, structure = tree_flatten((args, kwargs))
+            tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+            number, several = self._record(module, leaves, structure)
+            outputs = operator(number, tensors)
+            return tuple(outputs) if several else outputs[0]
+
+        return forward
+
+    def owner(self, module: nn.Module) -> str:
+        """How errors call a part of the module."""
+        path = self._paths.get(module) or "the module itself"
+        return f"{self._name}: {path} ({type(module).__name__})"
+
+    def run(self, number: int, inputs: list[Tensor]) -> list[Tensor]:
+        """What the layer of a call gives."""
+        record = self.calls[number]
+        leaves = iter(inputs)
+        given = [next(leaves) if leaf is _TENSOR else leaf for leaf in record.structure[0]]
+        args, kwargs = tree_unflatten(given, record.structure[1])
+        result = self._originals[type(record.module)](record.module, *args, **kwargs)
+        return [part.clone() for part in (result if isinstance(result, tuple | list) else [result])]
+
+    def shapes(self, number: int, inputs: list[Tensor]) -> list[Tensor]:
+        """Empty tensors as the layer of a call gives them."""
+        record, sizes = self.calls[number], _Sizes()
+        for position, tensor in enumerate(inputs):
+            sizes.tensor(tensor)
+            assert str(position) in record.tensors
+        return [
+            inputs[0].new_empty(
+                [sizes.number(dim) for dim in record.tensors[name].shape],
+                dtype=getattr(torch, record.tensors[name].dtype),
+            )
+            for name in record.outputs
+        ]
+
+    def zero_behind_the_end(self, y: Tensor) -> None:
+        """Note that a padded tensor is zero behind the end of each row."""
+        self._zero.append(y)
+
+    def is_zero_behind_the_end(self, y: Tensor) -> bool:
+        """Whether that is known of it."""
+        return any(known is y for known in self._zero)
+
+    def _record(self, module: nn.Module, leaves: list[Any], structure: Any) -> tuple[int, bool]:
+        names, tensors, sizes = [], {}, _Sizes()
+        for leaf in leaves:
+            if isinstance(leaf, Tensor):
+                name = str(len(tensors))
+                tensors[name] = sizes.tensor(leaf)
+                names.append(name)
+            else:
+                names.append(leaf)
+        args, kwargs = tree_unflatten(names, structure)
+        call = RecordedCall(module, self.owner(module), args, kwargs, tensors)
+        bound = READERS.lookup(type(module), call.owner)(call)
+        outputs = bound if isinstance(bound, tuple) else (bound,)
+        template = [_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        record = LayerRecord(module, (template, structure), call.emissions, outputs, call.tensors)
+        self.calls.append(record)
+        return len(self.calls) - 1, isinstance(bound, tuple)
+
+
+def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether this call is read whole: attention of torch under no mask, what is done at every step if known."""
+    if isinstance(module, nn.MultiheadAttention):
+        names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
+        named = dict(zip(names, args, strict=False)) | dict(kwargs)
+        masked = any(named.get(name) is not None for name in ("key_padding_mask", "attn_mask"))
+        return not masked and not named.get("is_causal") and named["query"].dim() == 3
+    if isinstance(module, TimeDistributed):
+        return isinstance(module.layer, GraphModule)
+    return True
+
+
+_TENSOR = object()
+"""Where a tensor goes."""
+
+
+class _Sizes:
+    """The sizes of torch's symbolic tensors by letters, and back."""
+
+    def __init__(self) -> None:
+        self._by_letter: dict[str, Any] = {}
+
+    def tensor(self, tensor: Tensor) -> ops.Tensor:
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        return ops.Tensor(tuple(map(self._dim, tensor.shape)), dtype)
+
+    def _dim(self, size: Any) -> Dim:
+        text = str(expression(size))
+        if text.isdecimal():
+            return int(text)
+        name = "size_" + "".join(char if char.isalnum() else f"_{ord(char)}_" for char in text)
+        self._by_letter[name] = size
+        return letter(name)
+
+    def number(self, dim: Dim) -> Any:
+        arithmetic: Arithmetic[Any] = Arithmetic(
+            int,
+            lambda one, two: one + two,
+            lambda one, two: one * two,
+            lambda one, two: one // two,
+            torch.sym_max,
+            torch.sym_min,
+        )
+        return computed(dim, self._by_letter, arithmetic)
+
+
+def letters_of(record: LayerRecord) -> Iterator[str]:
+    """The letters that a record has for the sizes of its inputs."""
+    for tensor in record.tensors.values():
+        for dim in tensor.shape:
+            if not isinstance(dim, int):
+                yield from dim.letters

@@ -1,0 +1,261 @@
+"""The live module, run beside the graph that was read from it: a difference raises."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from biport import ops, reference
+from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.dims import Dim
+from biport.errors import BiportError, InputError, UnsupportedError
+from biport.graph import Graph
+from biport.inputs import row_lengths, safe_bounds
+from biport.ops import INTEGERS
+from torch_side.layers.errors import LayerInputError
+from torch_side.reading.arguments import Arguments
+from torch_side.reading.flat import Flat
+from torch_side.reading.snapshot import Snapshot
+from torch_side.run import AllFloat64, evaluating, full_precision
+
+ALLOWED = 1e-6
+"""Of the largest number of an output: the scalars of a graph are float32, a wrong meaning is far above."""
+ALLOWED_FLOAT32 = 1e-3
+"""Where a module does not run in float64."""
+
+
+class Live:
+    """A module that is run without being changed.
+
+    Args:
+        module: the user's.
+        arguments: how it is called.
+    """
+
+    def __init__(self, module: nn.Module, arguments: Arguments) -> None:
+        self.module = module
+        self.arguments = arguments
+        self.wide = True
+        self._flat = Flat(module, arguments)
+        self._name = type(module).__name__
+
+    def first(self, examples: Sequence[Tensor]) -> list[np.ndarray]:
+        """The outputs of the examples.
+
+        Raises:
+            InputError: the module does not take them.
+            UnsupportedError: it computes something else when it is called again.
+        """
+        snapshot = Snapshot(self.module)
+        try:
+            with self._state() as state:
+                one = self._run(state, examples)
+                changed = sorted({*snapshot.changed()})
+                again = self._run(state, examples)
+        finally:
+            snapshot.restore()
+        if not all(map(_same, one, again)) or len(one) != len(again):
+            raise self._carries(changed)
+        return one
+
+    def run(self, tensors: Sequence[Tensor]) -> list[np.ndarray]:
+        """The outputs of other inputs."""
+        snapshot = Snapshot(self.module)
+        try:
+            with self._state() as state:
+                return self._run(state, tensors)
+        finally:
+            snapshot.restore()
+
+    @contextlib.contextmanager
+    def _state(self) -> Iterator[dict[str, Tensor]]:
+        """Copies of all parameters and buffers, since ``forward`` may write into them."""
+        tensors = {**dict(self._flat.named_parameters()), **dict(self._flat.named_buffers())}
+        yield {name: self._widened(tensor.detach().clone()) for name, tensor in tensors.items()}
+
+    def _widened(self, tensor: Tensor) -> Tensor:
+        return tensor.double() if self.wide and tensor.is_floating_point() else tensor
+
+    def _run(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
+        try:
+            return self._call(state, tensors)
+        except BiportError:
+            raise
+        except Exception as error:
+            if not self.wide:
+                reason = " ".join(str(error).split())[:300]
+                raise InputError(
+                    f"{self._name} does not take the example: {type(error).__name__}: {reason}"
+                ) from error
+        # What names float32 in so many ways that it cannot be float64.
+        self.wide = False
+        for name, tensor in state.items():
+            if tensor.is_floating_point():
+                state[name] = tensor.float()
+        return self._call_narrow(state, tensors)
+
+    def _call_narrow(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
+        try:
+            return self._call(state, tensors)
+        except (BiportError, LayerInputError) as error:
+            raise InputError(f"{self._name} does not take the example: {error}") from error
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"{self._name} does not take the example: {type(error).__name__}: {reason}"
+            ) from error
+
+    def _call(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
+        given = tuple(self._widened(x.clone()) for x in tensors)
+        device = next((x.device for x in state.values()), torch.device("cpu"))
+        with evaluating(self._flat), full_precision(device), torch.no_grad(), _double(self.wide):
+            with torch.random.fork_rng(devices=[]):
+                outputs = torch.func.functional_call(self._flat, state, given)
+        return [output.detach().cpu().numpy() for output in outputs]
+
+    def _carries(self, changed: Sequence[str]) -> UnsupportedError:
+        if not changed:
+            supported = "a module that computes the same again, in eval mode"
+            return UnsupportedError(self._name, "forward", "other numbers at every call", supported)
+        supported = "an argument of forward, and an output, in place of state that the module keeps on itself"
+        return UnsupportedError(self._name, "state", ", ".join(changed), supported)
+
+
+@contextlib.contextmanager
+def _double(wide: bool) -> Iterator[None]:
+    if not wide:
+        yield
+        return
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with AllFloat64():
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _same(one: np.ndarray, two: np.ndarray) -> bool:
+    return one.shape == two.shape and np.array_equal(one, two, equal_nan=one.dtype.kind == "f")
+
+
+def compare(live: Live, graph: Graph, first: Sequence[np.ndarray]) -> list[str]:
+    """Hold a graph against the live module, at the example and at other sizes; notes of what was not possible.
+
+    Raises:
+        UnsupportedError: an output differs.
+    """
+    wide = graph.astype("float64")
+    leaves = live.arguments.leaves
+    examples = [leaf.example for leaf in leaves]
+    sizes = {str(dim): size for value, x in zip(graph.inputs, examples, strict=True)
+             for dim, size in zip(value.shape, x.shape, strict=True) if not isinstance(dim, int)}  # fmt: skip
+    notes = []
+    if all(leaf.value is None for leaf in leaves):
+        _check(live, wide, [x.cpu().numpy() for x in examples], first, sizes)
+    least = max([2, *needed_steps(graph).values(), *needed_lengths(graph).values()])
+    tried: list[Mapping[str, int]] = [] if not sizes else [_others(sizes, least, step) for step in (1, 2)]
+    if any(leaf.value is not None for leaf in leaves):
+        tried.insert(0, sizes)
+    rng = np.random.default_rng(0)
+    for other in tried:
+        arrays = other_inputs(graph, examples, other, rng, [leaf.value is not None for leaf in leaves])
+        try:
+            wanted = live.run([torch.as_tensor(array) for array in arrays])
+        except BiportError as error:
+            notes.append(f"not compared at {_listed(other)}: {error}")
+            continue
+        _check(live, wide, arrays, wanted, other)
+    return notes
+
+
+def _others(sizes: Mapping[str, int], least: int, step: int) -> dict[str, int]:
+    """Other sizes, no two the same where they were not."""
+    distinct = {size: max(size, least) + 2 * step + 3 * i for i, size in enumerate(sorted({*sizes.values()}))}
+    return {name: distinct[size] for name, size in sizes.items()}
+
+
+def other_inputs(
+    graph: Graph,
+    examples: Sequence[Tensor],
+    sizes: Mapping[str, int],
+    rng: np.random.Generator,
+    described: Sequence[bool],
+) -> list[np.ndarray]:
+    """Inputs like the examples, of other sizes: numbers as large, ids of the same tables, lengths up to T."""
+    bounds, lengths = safe_bounds(graph), row_lengths(graph)
+    arrays = []
+    for value, example, drawn in zip(graph.inputs, examples, described, strict=True):
+        shape = [_at(dim, sizes) for dim in value.shape]
+        given = example.detach().cpu().numpy()
+        if value.name in lengths:
+            array = _lengths(shape, _at(lengths[value.name], sizes), rng)
+        elif value.dtype in INTEGERS and drawn and value.name in bounds:
+            array = rng.integers(0, bounds[value.name], shape)
+        elif given.dtype.kind == "f":
+            scale = float(given.std()) if given.size and np.isfinite(given).all() else 1.0
+            array = rng.normal(size=shape) * (scale or 1.0) + (float(given.mean()) if given.size else 0.0)
+        else:
+            array = given[np.ix_(*(np.arange(size) % max(old, 1) for size, old in zip(shape, given.shape, strict=True)))]
+        arrays.append(np.asarray(array).astype(given.dtype))
+    return arrays
+
+
+def _at(dim: Dim, sizes: Mapping[str, int]) -> int:
+    size = dim if isinstance(dim, int) else dim.at(sizes)
+    assert isinstance(size, int)
+    return size
+
+
+def _lengths(shape: Sequence[int], steps: int, rng: np.random.Generator) -> np.ndarray:
+    lengths = np.sort(rng.integers(1, steps + 1, shape))[::-1].copy()
+    if lengths.size:
+        lengths.flat[0] = steps
+    return lengths
+
+
+def _check(
+    live: Live,
+    graph: Graph,
+    arrays: Sequence[np.ndarray],
+    wanted: Sequence[np.ndarray],
+    sizes: Mapping[str, int],
+) -> None:
+    allowed = ALLOWED if live.wide else ALLOWED_FLOAT32
+    owner = type(live.module).__name__
+    actual = reference.run(graph, list(arrays))
+    for name, one, two in zip(graph.outputs, actual, wanted, strict=True):
+        difference = _difference(one, two)
+        if difference is None or difference > allowed:
+            shown = "another shape" if one.shape != two.shape else f"off by {difference}"
+            supported = "a module whose trace computes what it computes"
+            raise UnsupportedError(owner, f"output {name} at {_listed(sizes)}", shown, supported)
+
+
+def _difference(one: np.ndarray, two: np.ndarray) -> float | None:
+    """The largest difference in terms of the largest number; ``None`` where they cannot be compared."""
+    if one.shape != two.shape or (one.dtype.kind == "f") != (two.dtype.kind == "f"):
+        return None
+    if one.dtype.kind != "f":
+        return 0.0 if np.array_equal(one, two) else float(np.mean(one != two))
+    if not np.array_equal(np.isnan(one), np.isnan(two)):
+        return None
+    infinite = np.isinf(two)
+    if not np.array_equal(one[infinite], two[infinite]) or np.isinf(one[~infinite]).any():
+        return None
+    finite = np.isfinite(two)
+    if not finite.any():
+        return 0.0
+    return float(np.abs(one[finite] - two[finite]).max() / max(1.0, float(np.abs(two[finite]).max())))
+
+
+def _listed(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} = {size}" for name, size in sizes.items()) or "the example"
+
+
+OPS: Any = ops

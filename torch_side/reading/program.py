@@ -1,0 +1,124 @@
+"""A module as `torch.export` traces it: aten operators, sizes that vary, arrays by their paths."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim, ExportedProgram, export
+
+from biport.errors import BiportError, UnsupportedError
+from torch_side.reading.layer_session import LayerSession
+from torch_side.reading.opaque import whole
+from torch_side.reading.snapshot import Snapshot
+
+PREFIX = "module."
+"""Where the user's module is within what is exported."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What was traced.
+
+    Args:
+        name: the class of the module, for errors.
+        graph: functional; aten operators and those of `torch_side.reading.opaque`.
+        arrays: the tensor of each placeholder that is a parameter, a buffer or a constant.
+        paths: the path in the module of each of these.
+        trainable: the paths of parameters that have a gradient.
+        inputs: the placeholders that are the model's inputs, in order.
+        session: the layers that were read whole.
+    """
+
+    name: str
+    graph: fx.Graph
+    arrays: Mapping[str, Tensor]
+    paths: Mapping[str, str]
+    trainable: frozenset[str]
+    inputs: Sequence[str]
+    session: LayerSession | None = None
+    graph_module: fx.GraphModule | None = field(default=None, compare=False)
+
+
+def trace_program(module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor]) -> Program:
+    """Trace a module, every size of whose inputs may vary; the module is left as it is.
+
+    Args:
+        module: the user's, in eval mode.
+        wrapper: has it as ``module``, takes tensors by position and gives a list of them.
+        inputs: an example of each.
+
+    Raises:
+        UnsupportedError: torch.export cannot trace it; the line at fault is named.
+    """
+    session, snapshot = LayerSession(module), Snapshot(wrapper)
+    dynamic = tuple(dict.fromkeys(range(x.dim()), Dim.AUTO) for x in inputs)
+    try:
+        with _quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
+            exported = export(wrapper, tuple(inputs), dynamic_shapes=(dynamic,), strict=False)
+            exported = exported.run_decompositions({})
+    except BiportError:
+        raise
+    except Exception as error:
+        # A user's forward can fail in any way once it meets torch.export's stand-ins for tensors.
+        raise _untraceable(module, error) from error
+    finally:
+        snapshot.restore()
+    return as_program(type(module).__name__, exported, session)
+
+
+def as_program(name: str, exported: ExportedProgram, session: LayerSession | None = None) -> Program:
+    """An exported program as it is read."""
+    signature = exported.graph_signature
+    paths = dict(signature.inputs_to_parameters) | dict(signature.inputs_to_buffers)
+    constants = dict(signature.inputs_to_lifted_tensor_constants)
+    tensors: dict[str, Any] = {key: exported.state_dict.get(path) for key, path in paths.items()}
+    tensors |= {key: exported.constants[path] for key, path in constants.items()}
+    tensors |= {key: exported.constants[path] for key, path in paths.items() if tensors[key] is None}
+    trainable = {
+        path.removeprefix(PREFIX)
+        for key, path in signature.inputs_to_parameters.items()
+        if tensors[key].requires_grad
+    }
+    named = {key: path.removeprefix(PREFIX) for key, path in (paths | constants).items()}
+    inputs = [entry for entry in signature.user_inputs if isinstance(entry, str)]
+    return Program(
+        name, exported.graph, tensors, named, frozenset(trainable), inputs, session, exported.graph_module
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+TORCH = str(Path(torch.__file__).parent)
+OWN = str(Path(__file__).parent.parent)
+
+
+def line_of(frames: traceback.StackSummary) -> str | None:
+    """The line of the user's code, the innermost, among the frames of a stack."""
+    for frame in reversed(frames):
+        outside = not frame.filename.startswith((TORCH, OWN, "<"))
+        if outside and frame.line and "/torch/" not in frame.filename:
+            return f"{Path(frame.filename).name}:{frame.lineno}: {frame.line.strip()}"
+    return None
+
+
+def _untraceable(module: nn.Module, error: Exception) -> UnsupportedError:
+    line = line_of(traceback.extract_tb(error.__traceback__))
+    owner = type(module).__name__
+    where = "forward" if line is None else f"forward ({line})"
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
+    reason = f"{type(error).__name__}: {' '.join(first.split())[:200]}"
+    supported = "what torch.export can trace: no branches on values, no sizes made of values"
+    return UnsupportedError(owner, where, reason, supported)

@@ -1,0 +1,47 @@
+"""What of a module is read how: a written one by its statements, any other by its trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from biport.graph import Graph
+from torch_side.reading.arguments import Arguments, flatten_arguments
+from torch_side.reading.guess import guess_example
+from torch_side.reading.live import Live, compare
+from torch_side.reading.module_reader import ModuleRead, read_arguments
+from torch_side.reading.written import read_written
+from torch_side.writing.ported import Ported
+
+
+def read_source(module: nn.Module, example: Any = None, lengths: str | Sequence[str] | None = None) -> Graph:
+    """What `torch_side.read` gives."""
+    if isinstance(module, Ported) and example is None:
+        written = read_written(module)
+        if written is not None:
+            return written.graph
+    return read_traced(module, arguments_of(module, example), lengths).graph
+
+
+def arguments_of(module: nn.Module, example: Any = None) -> Arguments:
+    """How a module is called: as the example says, as it says itself, or as its layers suggest.
+
+    Raises:
+        InputError: ``forward`` does not take the example, or none could be guessed.
+    """
+    if example is None and (own := getattr(module, "input_values", None)):
+        example = tuple(own)
+    return flatten_arguments(module, guess_example(module) if example is None else example)
+
+
+def read_traced(
+    module: nn.Module, arguments: Arguments, lengths: str | Sequence[str] | None = None
+) -> ModuleRead:
+    """Trace a module, read it, and compare it with itself."""
+    live = Live(module, arguments)
+    first = live.first([leaf.example for leaf in arguments.leaves])
+    result = read_arguments(module, arguments)
+    compare(live, result.graph, first)
+    return result
