@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import torch_side.ops
-import torch_side.reading.idioms
+import torch_side.reading.aten
 from biport.compare.settings import (
     check_settings_argument,
     differing_settings,
@@ -26,12 +26,12 @@ from biport.registry import discover
 from biport.rewrite.biases import LoadReport
 from biport.rewrite.simplify import simplify
 from torch_side.layers.recurrent import StackedRNN
-from torch_side.reading.module_reader import read_module
+from torch_side.reading.source import read_source
 from torch_side.registry import STATES
 from torch_side.writing.ported import Ported
 
 discover(torch_side.ops)
-discover(torch_side.reading.idioms)
+discover(torch_side.reading.aten)
 
 
 def load(module: nn.Module, graph: Graph, *, settings: Literal["check", "ignore"] = "check") -> LoadReport:
@@ -101,7 +101,7 @@ def _differing(module: nn.Module, graph: Graph) -> list[SettingDifference]:
     for inputs in (None, graph.inputs):
         # A module knows its inputs, or they are those of the graph.
         try:
-            return differing_settings(layer_ops(simplify(read_module(module, inputs)[0])), simplify(graph))
+            return differing_settings(layer_ops(simplify(read_source(module, inputs))), simplify(graph))
         except BiportError:
             continue
     return _differing_layers(module, graph)
@@ -135,7 +135,7 @@ def _differing_layers(module: nn.Module, graph: Graph) -> list[SettingDifference
             continue
         x = graph.tensors[first.inputs[0]]
         try:
-            alone, _, _ = read_module(_Alone(layer), [Value("x", x.shape, x.dtype)])
+            alone = read_source(_Alone(layer), Value("x", x.shape, x.dtype))
         except BiportError as problem:
             differences += unreadable(path, problem, first.op)
             continue

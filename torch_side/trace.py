@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,19 @@ from torch import fx, nn
 
 from biport.compare.localize.traced import Cases, Traced, Values
 from biport.dims import Dim
-from biport.errors import BiportError
 from biport.graph import Graph
-from torch_side.reading.fx_reader import FxReader, Lazy
-from torch_side.reading.module_reader import read_module
+from torch_side.reading.opaque import running
+from torch_side.reading.source import arguments_of, read_traced
+from torch_side.reading.written import read_written
 from torch_side.run import device_of, evaluating, full_precision, layer_errors
+from torch_side.writing.ported import Ported
 
 
 class _Listener(fx.Interpreter):
-    """Runs a traced graph and keeps what each statement gives."""
+    """Runs statements and keeps what each gives."""
 
-    def __init__(self, module: nn.Module, graph: fx.Graph) -> None:
-        super().__init__(fx.GraphModule(module, graph), garbage_collect_values=True)
+    def __init__(self, module: nn.Module, graph: fx.Graph | None = None) -> None:
+        super().__init__(module, garbage_collect_values=True, graph=graph)
         self.outputs: dict[str, Any] = {}
 
     def run_node(self, n: fx.Node) -> Any:
@@ -31,7 +32,7 @@ class _Listener(fx.Interpreter):
         return self.outputs[n.name]
 
 
-def trace(module: nn.Module, cases: Cases, graph: Graph) -> Traced:
+def trace(module: nn.Module, cases: Cases, graph: Graph, example: Any = None) -> Traced:
     """The values of ``graph`` while ``module`` runs at inference.
 
     Any module that `torch_side.read` reads can be traced; what happens inside of one call, such as between
@@ -41,39 +42,53 @@ def trace(module: nn.Module, cases: Cases, graph: Graph) -> Traced:
         module: it is left as it is.
         cases: one array an input, by case.
         graph: the module's, as `torch_side.read` gives it.
+        example: as for `torch_side.read`.
 
     Raises:
         BiportError: the module cannot be read.
     """
-    own, reader, traced = read_module(module)
-    names = _names(reader, traced)
+    own, names, run = _program(module, example)
     if {node.name for node in own.nodes} != {node.name for node in graph.nodes}:
         return Traced({}, notes=["the module cannot be traced: its graph is not the one it is compared by"])
     device = device_of(module)
     values = {}
     with evaluating(module), full_precision(device), layer_errors(), torch.no_grad():
         for case, arrays in cases.items():
-            listener = _Listener(module, traced)
-            listener.run(*(torch.tensor(np.ascontiguousarray(array), device=device) for array in arrays))
-            values[case] = _values(own, names, listener.outputs)
+            tensors = [torch.tensor(np.ascontiguousarray(array), device=device) for array in arrays]
+            values[case] = _values(own, names, run(tensors))
     seen = {name for by_name in values.values() for name in by_name}
     hidden = [node.name for node in own.nodes if seen.isdisjoint(node.outputs)]
     return Traced(values, notes=[f"not seen in torch: {', '.join(hidden)}"] if hidden else [])
 
 
-def _names(reader: FxReader, traced: fx.Graph) -> dict[str, str]:
-    """``{statement: value}``, for those that are one value of the graph."""
-    names = {}
-    for node in traced.nodes:
-        bound = reader.bound.get(node)
-        if isinstance(bound, Lazy):
-            try:
-                bound = bound.value("trace")
-            except BiportError:
-                continue
-        if isinstance(bound, str):
-            names[node.name] = bound
-    return names
+Statements = Callable[[Sequence[torch.Tensor]], Mapping[str, Any]]
+"""From inputs to what each statement gives."""
+
+
+def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str], Statements]:
+    """The graph of a module, which value each statement gives, and what runs the statements."""
+    if isinstance(module, Ported) and example is None and (written := read_written(module)) is not None:
+
+        def statements(tensors: Sequence[torch.Tensor]) -> Mapping[str, Any]:
+            listener = _Listener(module)
+            listener.run(*tensors)
+            return listener.outputs
+
+        return written.graph, written.values, statements
+    read = read_traced(module, arguments_of(module, example))
+    program = read.program
+    assert program.graph_module is not None
+    assert program.session is not None
+
+    def operators(tensors: Sequence[torch.Tensor]) -> Mapping[str, Any]:
+        given = dict(zip(program.inputs, tensors, strict=True))
+        placeholders = [node.name for node in program.graph.nodes if node.op == "placeholder"]
+        listener = _Listener(program.graph_module)  # type: ignore[arg-type]
+        with running(program.session):  # type: ignore[arg-type]
+            listener.run(*(given.get(name, program.arrays.get(name)) for name in placeholders))
+        return listener.outputs
+
+    return read.graph, read.values, operators
 
 
 def _values(graph: Graph, names: dict[str, str], outputs: dict[str, Any]) -> Values:

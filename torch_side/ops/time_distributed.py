@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from biport import ops
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +14,19 @@ from torch.utils import _pytree as pytree
 
 from biport.errors import UnsupportedError
 from torch_side.reading.arguments import Arguments
+
+
+@dataclass
+class OutputsSeen:
+    """What a call gave.
+
+    Args:
+        names: what each output is called in a mapping or a named tuple; ``None`` of others.
+        notes: of what is no tensor.
+    """
+
+    names: Sequence[str | None] = ()
+    notes: Sequence[str] = ()
 
 
 class Flat(nn.Module):
@@ -32,9 +46,7 @@ class Flat(nn.Module):
         self._call = arguments.call
         self._restore = restore
         self._name = type(module).__name__
-        self.names: list[str | None] = []
-        """What each output is called in a mapping or a named tuple, after a call; ``None`` of others."""
-        self.notes: list[str] = []
+        self.seen = OutputsSeen()
 
     def forward(self, *tensors: Tensor) -> list[Tensor]:
         """The outputs, in order; ``None`` among them is left out."""
@@ -61,7 +73,7 @@ class Flat(nn.Module):
             raise UnsupportedError(
                 self._name, "outputs", _shown(result), "tensors, in tuples, lists or mappings"
             )
-        self.names[:], self.notes[:] = names, notes
+        self.seen.names, self.seen.notes = names, notes
         return outputs
 
 

@@ -201,7 +201,9 @@ def other_inputs(
             scale = float(given.std()) if given.size and np.isfinite(given).all() else 1.0
             array = rng.normal(size=shape) * (scale or 1.0) + (float(given.mean()) if given.size else 0.0)
         else:
-            array = given[np.ix_(*(np.arange(size) % max(old, 1) for size, old in zip(shape, given.shape, strict=True)))]
+            array = given[
+                np.ix_(*(np.arange(size) % max(old, 1) for size, old in zip(shape, given.shape, strict=True)))
+            ]
         arrays.append(np.asarray(array).astype(given.dtype))
     return arrays
 

@@ -59,9 +59,9 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     letters = name_letters(program, arguments.leaves)
     reader = ProgramReader(program, [leaf.name for leaf in arguments.leaves], letters)
     graph = reader.read(outputs)
-    graph = simplify(without_unused(graph))
-    graph = _named(graph, flat.names)
-    notes = [*flat.notes, *_fixed(graph, arguments.leaves)]
+    graph = simplify(without_unused(simplify(graph)))
+    graph = _named(graph, flat.seen.names)
+    notes = [*flat.seen.notes, *_fixed(graph, arguments.leaves)]
     if notes:
         origin = dict(graph.origin) | {"notes": "; ".join(notes)}
         graph = Graph(graph.inputs, graph.nodes, graph.outputs, origin)

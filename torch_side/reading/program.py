@@ -58,7 +58,7 @@ def trace_program(module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor
     Raises:
         UnsupportedError: torch.export cannot trace it; the line at fault is named.
     """
-    session, snapshot = LayerSession(module), Snapshot(wrapper)
+    session, snapshot = LayerSession(module), Snapshot(module)
     dynamic = tuple(dict.fromkeys(range(x.dim()), Dim.AUTO) for x in inputs)
     try:
         with _quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):

@@ -188,6 +188,19 @@ class ProgramReader:
             raise UnsupportedError(self.owner(node), what, "computed from the inputs", supported)
         return arrays(self.owner(node), {what: self._evaluated(argument)})[what]
 
+    def is_zero(self, argument: fx.Node) -> bool:
+        """Whether a statement gives zeros, whatever the inputs are."""
+        name = str(argument.target).removeprefix("aten.").split(".")[0]
+        if name in ZEROS:
+            return True
+        if name in FILLED:
+            return argument.args[-1 if len(argument.args) < 3 else 2] in (0, 0.0, False)
+        return name in MOVED and bool(argument.all_input_nodes) and self.is_zero(argument.all_input_nodes[0])
+
+    def shape_of(self, argument: fx.Node) -> tuple[Dim, ...]:
+        """The shape of what a statement gives."""
+        return tuple(self.size(argument, size) for size in argument.meta["val"].shape)
+
     def size(self, node: fx.Node, argument: Any) -> Dim:
         """A size: a number, or what a statement that computes with sizes stands for."""
         known = argument.meta["val"] if isinstance(argument, fx.Node) else argument
@@ -249,7 +262,7 @@ class ProgramReader:
         taken = {*self.tensors, *self._node_names}
         name = unique(name or self._name(node, op), taken)
         count = len(results)
-        outputs = (name,) if count == 1 else tuple(unique(f"{name}_{i}", taken) for i in range(count))
+        outputs = (name, *(unique(f"{name}_{i}", taken) for i in range(1, count)))
         self.nodes.append(Node(name, op, tuple(inputs), outputs, tuple(masks)))
         self._node_names.add(name)
         self.tensors |= zip(outputs, results, strict=True)
@@ -275,6 +288,14 @@ class ProgramReader:
         """The node that gives a value."""
         return next((node for node in reversed(self.nodes) if value in node.outputs), None)
 
+
+ZEROS = ("zeros", "zeros_like", "new_zeros")
+FILLED = ("full", "full_like", "new_full")
+MOVED = (
+    *("clone", "view", "reshape", "_unsafe_view", "expand", "transpose", "permute", "slice", "select"),
+    *("unsqueeze", "squeeze", "to", "_to_copy", "contiguous", "detach", "detach_", "alias", "repeat"),
+)
+"""Functions that give zeros of zeros, of one tensor."""
 
 FLOAT_FUNCTIONS: Mapping[str, str] = {
     "sym_float": "",
@@ -317,5 +338,3 @@ def _numpy(tensor: torch.Tensor, owner: str) -> np.ndarray:
     array = np.array(tensor.detach().cpu().numpy())
     name = graph_dtype(tensor.dtype, owner)
     return array.astype(name)
-
-

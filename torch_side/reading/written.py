@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import torch
 from torch import fx
 
-
 from biport.graph import Graph, Node, Value
 from biport.ops import FLOATS, Op
 from torch_side.names import ORIGIN, Origin
@@ -102,7 +101,9 @@ class _Reader:
         known = self._ops.setdefault(origin.op, op)
         op = known if known == op else op
         self.nodes.append(Node(origin.node, op, inputs, origin.outputs, masks))
-        self.names |= {statements[at]: name for at, name in zip(spelling.outputs, origin.outputs, strict=True)}
+        self.names |= {
+            statements[at]: name for at, name in zip(spelling.outputs, origin.outputs, strict=True)
+        }
 
     def _constant(self, node: Node) -> str:
         """A constant that stands as a number: torch computes it in the dtype of what it meets."""
@@ -130,7 +131,9 @@ class _Reader:
         if type(layer) not in READERS:
             raise _Changed
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: str(operand))  # type: ignore[arg-type]
-        call = _OpOnly(layer, f"{type(self.module).__name__}: {node.target} ({type(layer).__name__})", args, kwargs)
+        call = _OpOnly(
+            layer, f"{type(self.module).__name__}: {node.target} ({type(layer).__name__})", args, kwargs
+        )
         READERS.lookup(type(layer), call.owner)(call)
         op = next((op for op in reversed(call.ops) if type(op) is spelling.kind), None)
         if op is None:
@@ -177,6 +180,3 @@ def _cast(module: Ported, value: Value) -> Value:
     if first is None or not value.dtype.startswith("float"):
         return value
     return dataclasses.replace(value, dtype=str(first.dtype).removeprefix("torch."))
-
-
-

@@ -16,7 +16,7 @@ from biport.dims import Arithmetic, Dim, computed
 from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.inputs import check_letters, id_bounds, letter_axes
-from biport.ops import Op, Tensor, TensorOperation
+from biport.ops import Op, Tensor
 from torch_side.names import ORIGIN, Origin, attribute_path, variable
 from torch_side.registry import STATES, WRITERS, tensors
 from torch_side.spelling import Spelling, spell
