@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,9 +97,19 @@ def as_program(name: str, exported: ExportedProgram, session: LayerSession | Non
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """What torch logs of a trace that fails is said by the error."""
+    loggers = [logging.getLogger(name) for name in ("torch.fx", "torch._export", "torch.export")]
+    loggers += [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes",)]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 TORCH = str(Path(torch.__file__).parent)
