@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,14 +99,15 @@ def as_program(name: str, exported: ExportedProgram, session: LayerSession | Non
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """What torch logs of a trace that fails is said by the error."""
+    """What torch logs and prints of a trace that fails is said by the error."""
     loggers = [logging.getLogger(name) for name in ("torch.fx", "torch._export", "torch.export")]
     loggers += [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes",)]
     before = [logger.level for logger in loggers]
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL + 1)
-        with warnings.catch_warnings():
+        printed = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(printed), redirect_stderr(printed):
             warnings.simplefilter("ignore")
             yield
     finally:
