@@ -10,11 +10,12 @@ from typing import Any
 from torch import fx, nn
 
 from biport.dims import Dim, letter
-from biport.graph import Graph, Node
+from biport.graph import Graph
 from biport.rewrite.simplify import simplify
 from torch_side.reading.arguments import Arguments, Leaf
 from torch_side.reading.flat import Flat
 from torch_side.reading.longest_row import longest_rows
+from torch_side.reading.outputs import with_bare_outputs, with_output_names
 from torch_side.reading.program import Program, trace_program
 from torch_side.reading.program_reader import ProgramReader
 from torch_side.reading.sizes import expression
@@ -66,8 +67,8 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     letters |= longest_rows(program, letters)
     reader = ProgramReader(program, [leaf.name for leaf in arguments.leaves], letters)
     graph = reader.read(outputs)
-    graph = simplify(without_unused(simplify(graph)))
-    graph = _named(graph, flat.seen.names)
+    graph = simplify(without_unused(with_bare_outputs(simplify(graph))))
+    graph = with_output_names(graph, flat.seen.names)
     notes = [*flat.seen.notes, *_fixed(graph, arguments.leaves)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
     return ModuleRead(graph, program, values, ()).noted(notes)
@@ -116,29 +117,6 @@ def _batch_and_time(program: Program) -> list[tuple[Any, str]]:
                 if not isinstance(size, int) and expression(size).is_Symbol
             ]
     return []
-
-
-def _named(graph: Graph, names: Sequence[str | None]) -> Graph:
-    """The graph with outputs called as the module calls them, where it does."""
-    taken = {value.name for value in graph.inputs} | {name for node in graph.nodes for name in node.outputs}
-    renamed: dict[str, str] = {}
-    for output, name in zip(graph.outputs, names, strict=True):
-        if name and output not in renamed and name not in taken:
-            renamed[output] = name
-            taken.add(name)
-    if not renamed:
-        return graph
-
-    def of(name: str | None) -> Any:
-        return renamed.get(name, name) if name is not None else None
-
-    nodes = [
-        Node(
-            node.name, node.op, *(tuple(map(of, names)) for names in (node.inputs, node.outputs, node.masks))
-        )
-        for node in graph.nodes
-    ]
-    return dataclasses.replace(graph, nodes=tuple(nodes), outputs=tuple(map(of, graph.outputs)))
 
 
 def _fixed(graph: Graph, leaves: Sequence[Leaf]) -> list[str]:

@@ -53,7 +53,7 @@ class ProgramReader:
         self._static: dict[fx.Node, Any] = {}
 
     def read(self, outputs: Sequence[fx.Node]) -> Graph:
-        """The graph.
+        """The graph; its outputs are identities of what the model gives, see `with_bare_outputs`.
 
         Args:
             outputs: the statements that give the outputs of the model.
@@ -76,9 +76,9 @@ class ProgramReader:
             except UnsupportedError as error:
                 problems.append(error)
         raise_unsupported(self.program.name, problems)
-        results: list[str] = []
-        for node in outputs:
-            results.append(self._output(node, results))
+        results = [
+            self.emit(node, ops.Identity(), [self.value(node, node)], (), None, None)[0] for node in outputs
+        ]
         origin = {"framework": "torch", "version": torch.__version__}
         return Graph(tuple(values), tuple(self.nodes), tuple(results), origin)
 
@@ -106,13 +106,6 @@ class ProgramReader:
             self.bound[node] = function(AtenCall(self, node))
         except (GraphError, WeightError) as error:
             raise type(error)(f"{self.owner(node)}: {error}") from error
-
-    def _output(self, node: fx.Node, before: Sequence[str]) -> str:
-        """The value that an output is, under a name of its own: it may be an input, or another output too."""
-        name = self.value(node, node)
-        if name not in self._names.values() and name not in before:
-            return name
-        return self.emit(node, ops.Identity(), [name], (), None, None)[0]
 
     def owner(self, node: fx.Node) -> str:
         """Where a statement is, for errors: its submodule and the line of ``forward``."""
