@@ -11,6 +11,7 @@ from torch import fx, nn
 
 from biport.dims import Dim, letter
 from biport.graph import Graph
+from biport.ops import FLOATS
 from biport.rewrite.simplify import simplify
 from torch_side.reading.arguments import Arguments, Leaf
 from torch_side.reading.flat import Flat
@@ -120,13 +121,16 @@ def _batch_and_time(program: Program) -> list[tuple[Any, str]]:
 
 
 def _fixed(graph: Graph, leaves: Sequence[Leaf]) -> list[str]:
-    """What a user will want to vary and cannot."""
+    """What a user will want to vary and cannot: a batch or a length, no features and no layers of states."""
     notes = []
     for value, leaf in zip(graph.inputs, leaves, strict=True):
-        wanted = leaf.value.shape if leaf.value else ()
+        described = leaf.value.shape if leaf.value else ()
         for axis, size in enumerate(value.shape[:2]):
-            described = axis < len(wanted) and isinstance(wanted[axis], int)
-            if isinstance(size, int) and not described:
+            if not isinstance(size, int) or (axis < len(described) and isinstance(described[axis], int)):
+                continue
+            behind = [dim for dim in value.shape[axis + 1 :] if not isinstance(dim, int)]
+            features = axis == 1 and len(value.shape) == 2 and value.dtype in FLOATS
+            if not features and not (behind and (axis == 1 or str(behind[0]) == "N")):
                 notes.append(
                     f"axis {axis} of {value.name} is fixed at {size}: forward computes with that number"
                 )
