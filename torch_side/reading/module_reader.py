@@ -70,7 +70,7 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     graph = reader.read(outputs)
     graph = simplify(without_unused(with_bare_outputs(simplify(graph))))
     graph = with_output_names(graph, flat.seen.names)
-    notes = [*flat.seen.notes, *_fixed(graph, arguments.leaves)]
+    notes = [*flat.seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, arguments.leaves)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
     return ModuleRead(graph, program, values, ()).noted(notes)
 
