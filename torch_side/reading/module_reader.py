@@ -42,6 +42,13 @@ class ModuleRead:
     values: Mapping[str, str]
     notes: Sequence[str]
 
+    def noted(self, notes: Sequence[str]) -> ModuleRead:
+        """The same with more notes, which the graph's origin has too."""
+        every = [*self.notes, *notes]
+        origin = dict(self.graph.origin) | ({"notes": "; ".join(every)} if every else {})
+        graph = dataclasses.replace(self.graph, origin=origin)
+        return dataclasses.replace(self, graph=graph, notes=every)
+
 
 def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     """Read a module that is called like this.
@@ -62,11 +69,8 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     graph = simplify(without_unused(simplify(graph)))
     graph = _named(graph, flat.seen.names)
     notes = [*flat.seen.notes, *_fixed(graph, arguments.leaves)]
-    if notes:
-        origin = dict(graph.origin) | {"notes": "; ".join(notes)}
-        graph = Graph(graph.inputs, graph.nodes, graph.outputs, origin)
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
-    return ModuleRead(graph, program, values, notes)
+    return ModuleRead(graph, program, values, ()).noted(notes)
 
 
 def disguised(module: nn.Module) -> list[UnsupportedError]:

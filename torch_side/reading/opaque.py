@@ -79,6 +79,8 @@ def _recurrence_shape(
     batch = x.shape[0] if settings[-1] else x.shape[1]
     for state in hx:
         torch._check(state.shape[1] == batch)
+    if lengths is not None:
+        torch._check(lengths.shape[0] == batch)
     y = x.new_empty((*x.shape[:-1], hx[0].shape[-1] * (1 + settings[3])))
     return [y, *(torch.empty_like(state) for state in hx)]
 
