@@ -77,11 +77,14 @@ def _recurrence_shape(
 ) -> list[Tensor]:
     torch._check(x.shape[-1] == weights[0].shape[1])
     batch = x.shape[0] if settings[-1] else x.shape[1]
-    for state in hx:
+    layers, bidirectional = settings[1], settings[3]
+    for state, size in zip(hx, (weights[1].shape[1], weights[0].shape[0] // 4), strict=False):
+        torch._check(state.shape[0] == layers * (1 + bidirectional))
         torch._check(state.shape[1] == batch)
+        torch._check(state.shape[2] == size)
     if lengths is not None:
         torch._check(lengths.shape[0] == batch)
-    y = x.new_empty((*x.shape[:-1], hx[0].shape[-1] * (1 + settings[3])))
+    y = x.new_empty((*x.shape[:-1], hx[0].shape[-1] * (1 + bidirectional)))
     return [y, *(torch.empty_like(state) for state in hx)]
 
 
@@ -93,7 +96,9 @@ def _cell(kind: str, x: Tensor, hx: list[Tensor], weights: list[Tensor]) -> list
 
 def _cell_shape(kind: str, x: Tensor, hx: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
     torch._check(x.shape[-1] == weights[0].shape[1])
-    torch._check(hx[0].shape[0] == x.shape[0])
+    for state in hx:
+        torch._check(state.shape[0] == x.shape[0])
+        torch._check(state.shape[1] == weights[1].shape[1])
     return [torch.empty_like(state) for state in hx]
 
 
