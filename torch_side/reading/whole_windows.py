@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.overrides import TorchFunctionMode
 
-MEANS = (torch.avg_pool1d, nn.functional.avg_pool2d)
-LARGEST = (torch.max_pool1d, torch.max_pool2d)
+MEANS = ("avg_pool1d", "avg_pool2d")
+LARGEST = ("max_pool1d", "max_pool2d")
+"""By name: of `torch`, and of `torch.nn.functional`, whichever is asked first."""
 
 
 class WholeWindows(TorchFunctionMode):
@@ -20,7 +21,7 @@ class WholeWindows(TorchFunctionMode):
     Example:
         >>> x = torch.tensor([[[1.0, 3.0]]])
         >>> with WholeWindows():
-        ...     float(nn.functional.avg_pool1d(x, x.size(2)))
+        ...     float(torch.avg_pool1d(x, x.size(2)))
         2.0
     """
 
@@ -28,10 +29,11 @@ class WholeWindows(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in MEANS or func in LARGEST:
+        name = getattr(func, "__name__", "")
+        if name in (*MEANS, *LARGEST):
             x, axes = _whole(*args, **kwargs)
             if axes:
-                return x.mean(axes, keepdim=True) if func in MEANS else x.amax(axes, keepdim=True)
+                return x.mean(axes, keepdim=True) if name in MEANS else x.amax(axes, keepdim=True)
         return func(*args, **kwargs)
 
 
@@ -42,7 +44,7 @@ def _whole(
     sizes = list(kernel_size) if isinstance(kernel_size, list | tuple) else [kernel_size]
     varies = any(isinstance(size, torch.SymInt) for size in sizes)
     paddings = padding if isinstance(padding, list | tuple) else [padding]
-    if not varies or any(paddings):
+    if not varies or any(paddings) or more.get("return_indices"):
         return input, []
     axes, known = [], input.shape[-len(sizes) :]
     for axis, (size, length) in enumerate(zip(sizes, known, strict=True), -len(sizes)):
