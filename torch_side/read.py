@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ def read(module: nn.Module, example: Any = None, *, lengths: str | Sequence[str]
     Any module is read that `torch.export` can trace; recurrent layers, packed sequences and the layers of
     `torch_side.layers` are read whole. Which sizes vary is seen from the trace. A node's name is the
     submodule's path. Afterwards the graph is compared with the module, at the example and at two other
-    sizes; a difference raises.
+    sizes; a difference raises. What had to be fixed or left out is warned of, and said in ``origin["notes"]``.
 
     Args:
         module: on any device, in any mode.
@@ -33,7 +34,7 @@ def read(module: nn.Module, example: Any = None, *, lengths: str | Sequence[str]
             a tuple too; each a tensor, an array, a `biport.graph.Value`, a packed sequence, or lists, tuples
             and mappings of these. A module that `torch_side.write` gave knows its own, and so does one that
             has them as ``input_values``; of others it is guessed from their layers, where it can be.
-        lengths: the inputs that are lengths of rows, where nothing packs by them: `compare` has to know.
+        lengths: the inputs that are lengths of rows, where neither packing nor their names say so.
 
     Raises:
         UnsupportedModelError: all that is not supported, by submodule and line of ``forward``.
@@ -45,4 +46,7 @@ def read(module: nn.Module, example: Any = None, *, lengths: str | Sequence[str]
     """
     if isinstance(module, str | os.PathLike):
         raise foreign(module, "a live torch.nn.Module")
-    return read_source(module, example, lengths)
+    graph = read_source(module, example, lengths)
+    if notes := graph.origin.get("notes"):
+        warnings.warn(f"{type(module).__name__}: {notes}", stacklevel=2)
+    return graph

@@ -23,7 +23,7 @@ from torch_side.reading.arguments import Arguments
 from torch_side.reading.flat import Flat
 from torch_side.reading.program import PREFIX
 from torch_side.reading.snapshot import Snapshot
-from torch_side.run import AllFloat64, evaluating, full_precision
+from torch_side.run import AllFloat64, device_of, evaluating, full_precision
 
 ALLOWED = 1e-6
 """Of the largest number of an output: the scalars of a graph are float32, a wrong meaning is far above."""
@@ -143,8 +143,8 @@ class Live:
             ) from error
 
     def _call(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
-        given = tuple(self._widened(x.clone()) for x in tensors)
-        device = next((x.device for x in state.values()), torch.device("cpu"))
+        device = device_of(self.module)
+        given = tuple(self._widened(x.clone()).to(device) for x in tensors)
         with evaluating(self._flat), full_precision(device), torch.no_grad(), _double(self.wide):
             with torch.random.fork_rng(devices=[]):
                 outputs = torch.func.functional_call(self._flat, state, given)

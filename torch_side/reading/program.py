@@ -21,6 +21,7 @@ from biport.errors import BiportError, UnsupportedError
 from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
 from torch_side.reading.snapshot import Snapshot
+from torch_side.run import device_of
 
 PREFIX = "module."
 """Where the user's module is within what is exported."""
@@ -62,6 +63,7 @@ def trace_program(module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor
         UnsupportedError: torch.export cannot trace it; the line at fault is named.
     """
     session, snapshot = LayerSession(module), Snapshot(module)
+    inputs = [x.to(device_of(module)) for x in inputs]
     dynamic = tuple(dict.fromkeys(range(x.dim()), Dim.AUTO) for x in inputs)
     try:
         with _quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
