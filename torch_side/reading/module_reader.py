@@ -10,11 +10,11 @@ from typing import Any
 from torch import fx, nn
 
 from biport.dims import Dim, letter
-from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
 from biport.rewrite.simplify import simplify
 from torch_side.reading.arguments import Arguments, Leaf
 from torch_side.reading.flat import Flat
+from torch_side.reading.longest_row import longest_rows
 from torch_side.reading.program import Program, trace_program
 from torch_side.reading.program_reader import ProgramReader
 from torch_side.reading.sizes import expression
@@ -42,6 +42,13 @@ class ModuleRead:
     values: Mapping[str, str]
     notes: Sequence[str]
 
+    def noted(self, notes: Sequence[str]) -> ModuleRead:
+        """The same with more notes, which the graph's origin has too."""
+        every = [*self.notes, *notes]
+        origin = dict(self.graph.origin) | ({"notes": "; ".join(every)} if every else {})
+        graph = dataclasses.replace(self.graph, origin=origin)
+        return dataclasses.replace(self, graph=graph, notes=every)
+
 
 def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     """Read a module that is called like this.
@@ -50,33 +57,20 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
         UnsupportedModelError: all that is not supported.
         WeightError: weights hold NaN or infinite numbers.
     """
-    raise_unsupported(type(module).__name__, disguised(module))
     snapshot = Snapshot(module)
     with evaluating(module):
         flat = Flat(module, arguments, snapshot.restore).eval()
         program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves])
     outputs = _outputs(program)
     letters = name_letters(program, arguments.leaves)
+    letters |= longest_rows(program, letters)
     reader = ProgramReader(program, [leaf.name for leaf in arguments.leaves], letters)
     graph = reader.read(outputs)
     graph = simplify(without_unused(simplify(graph)))
     graph = _named(graph, flat.seen.names)
     notes = [*flat.seen.notes, *_fixed(graph, arguments.leaves)]
-    if notes:
-        origin = dict(graph.origin) | {"notes": "; ".join(notes)}
-        graph = Graph(graph.inputs, graph.nodes, graph.outputs, origin)
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
-    return ModuleRead(graph, program, values, notes)
-
-
-def disguised(module: nn.Module) -> list[UnsupportedError]:
-    """Submodules that compute something else than their class says."""
-    problems = []
-    for path, part in module.named_modules():
-        if part._forward_hooks or part._forward_pre_hooks:
-            owner = f"{type(module).__name__}: {path or 'the module itself'} ({type(part).__name__})"
-            problems.append(UnsupportedError(owner, "forward hooks", True, "modules without"))
-    return problems
+    return ModuleRead(graph, program, values, ()).noted(notes)
 
 
 def _outputs(program: Program) -> list[fx.Node]:

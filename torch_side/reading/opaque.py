@@ -79,6 +79,8 @@ def _recurrence_shape(
     batch = x.shape[0] if settings[-1] else x.shape[1]
     for state in hx:
         torch._check(state.shape[1] == batch)
+    if lengths is not None:
+        torch._check(lengths.shape[0] == batch)
     y = x.new_empty((*x.shape[:-1], hx[0].shape[-1] * (1 + settings[3])))
     return [y, *(torch.empty_like(state) for state in hx)]
 
@@ -250,7 +252,7 @@ def _packing(session: LayerSession) -> dict[str, Callable]:
     """What packs and pads meanwhile."""
 
     def pack(input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> Any:
-        rows = torch.as_tensor(lengths) if not isinstance(lengths, Tensor) else lengths
+        rows = lengths.tensor if isinstance(lengths, RowLengths) else torch.as_tensor(lengths)
         x = input if batch_first else input.transpose(0, 1)
         return PackedSequence(x, rows.to(torch.int64))
 
@@ -274,6 +276,14 @@ def _packing(session: LayerSession) -> dict[str, Callable]:
     return {"pack_padded_sequence": pack, "pad_packed_sequence": pad}
 
 
+class RowLengths(list):
+    """The lengths of rows as a list, while a module is traced: of its numbers only the largest is known."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__([tensor.max()])
+        self.tensor = tensor
+
+
 def _lengths_as_they_are(name: str) -> Callable:
     """In place of ``lengths.cpu().numpy()`` and ``lengths.tolist()`` the lengths themselves."""
     original: Any = getattr(torch.Tensor, name)
@@ -281,7 +291,9 @@ def _lengths_as_they_are(name: str) -> Callable:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         traced = isinstance(self, FakeTensor | FunctionalTensor)
         whole_numbers = self.dim() == 1 and not self.is_floating_point() and self.dtype != torch.bool
-        return self if traced and whole_numbers else original(self, *args, **kwargs)
+        if not traced or not whole_numbers:
+            return original(self, *args, **kwargs)
+        return RowLengths(self) if name == "tolist" else self
 
     return method
 

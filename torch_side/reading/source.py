@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from biport.errors import InputError
 from biport.graph import Graph
 from torch_side.reading.arguments import Arguments, flatten_arguments
 from torch_side.reading.guess import guess_example
@@ -40,8 +41,13 @@ def read_traced(
     module: nn.Module, arguments: Arguments, lengths: str | Sequence[str] | None = None
 ) -> ModuleRead:
     """Trace a module, read it, and compare it with itself."""
+    arguments = Live(module, arguments).enlarged()
     live = Live(module, arguments)
     first = live.first([leaf.example for leaf in arguments.leaves])
     result = read_arguments(module, arguments)
-    compare(live, result.graph, first)
-    return result
+    names = [lengths] if isinstance(lengths, str) else lengths or ()
+    unknown = {*names} - {leaf.name for leaf in arguments.leaves}
+    if unknown:
+        known = ", ".join(leaf.name for leaf in arguments.leaves)
+        raise InputError(f"lengths should be among the inputs {known}; found {', '.join(sorted(unknown))}")
+    return result.noted(compare(live, result.graph, first, names))
