@@ -42,9 +42,7 @@ class Archive:
         roots = {info.filename.partition("/")[0] for info in infos}
         if len(roots) != 1:
             raise FileError(f"{path}: its members should be in one folder")
-        self.sizes: Mapping[str, int] = {
-            info.filename.partition("/")[2]: info.file_size for info in infos
-        }
+        self.sizes: Mapping[str, int] = {info.filename.partition("/")[2]: info.file_size for info in infos}
         if len(self.sizes) != len(infos):
             raise FileError(f"{path}: has two members of one name")
         self._root = roots.pop()

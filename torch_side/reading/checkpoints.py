@@ -89,9 +89,7 @@ def load_checkpoint(module: nn.Module, path: str | os.PathLike[str]) -> LoadedCh
     if chosen.problems:
         inside = f" (those under {chosen.where!r})" if chosen.where else ""
         listed = "; ".join(chosen.problems)
-        raise WeightError(
-            f"{path}: the weights{inside} do not fit {type(module).__name__}: {listed}"
-        )
+        raise WeightError(f"{path}: the weights{inside} do not fit {type(module).__name__}: {listed}")
     module.load_state_dict(dict(chosen.state), strict=False)
     return LoadedCheckpoint(tuple(chosen.state), tuple(chosen.notes(path, own)))
 
@@ -191,9 +189,7 @@ def _fits(own: Mapping[str, Tensor], where: str, given: State) -> Iterator[_Fit]
     state = {name.replace(COMPILED, ""): tensor for name, tensor in given.items()} if compiled else given
     prefixes = dict.fromkeys([""])
     for name in state:
-        prefixes |= dict.fromkeys(
-            name.removesuffix(wanted) for wanted in own if name.endswith(f".{wanted}")
-        )
+        prefixes |= dict.fromkeys(name.removesuffix(wanted) for wanted in own if name.endswith(f".{wanted}"))
     for prefix in prefixes:
         inside = {name.removeprefix(prefix): one for name, one in state.items() if name.startswith(prefix)}
         outside = tuple(name for name in state if not name.startswith(prefix))

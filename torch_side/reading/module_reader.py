@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from biport.dims import Dim, letter
 from biport.graph import Graph, Node
 from biport.rewrite.simplify import simplify
 from torch_side.reading.arguments import Arguments, Leaf
-from torch_side.reading.flat import Flat
+from torch_side.reading.flat import Flat, OutputsSeen
 from torch_side.reading.longest_row import longest_rows
 from torch_side.reading.program import Program, trace_program
 from torch_side.reading.program_reader import ProgramReader
@@ -61,14 +61,25 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     with evaluating(module):
         flat = Flat(module, arguments, snapshot.restore).eval()
         program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves])
-    outputs = _outputs(program)
-    letters = name_letters(program, arguments.leaves)
+    return read_program(program, arguments.leaves, flat.seen, "forward computes with that number")
+
+
+def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, why_fixed: str) -> ModuleRead:
+    """Read a traced program.
+
+    Args:
+        program: what was traced.
+        leaves: its inputs.
+        seen: what a call of the module gave.
+        why_fixed: why a size of an input may not vary, for a note.
+    """
+    letters = name_letters(program, leaves)
     letters |= longest_rows(program, letters)
-    reader = ProgramReader(program, [leaf.name for leaf in arguments.leaves], letters)
-    graph = reader.read(outputs)
+    reader = ProgramReader(program, [leaf.name for leaf in leaves], letters)
+    graph = reader.read(_outputs(program))
     graph = simplify(without_unused(simplify(graph)))
-    graph = _named(graph, flat.seen.names)
-    notes = [*flat.seen.notes, *_fixed(graph, arguments.leaves)]
+    graph = _named(graph, seen.names)
+    notes = [*seen.notes, *_fixed(graph, leaves, why_fixed)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
     return ModuleRead(graph, program, values, ()).noted(notes)
 
@@ -76,7 +87,8 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
 def _outputs(program: Program) -> list[fx.Node]:
     (node,) = [node for node in program.graph.nodes if node.op == "output"]
     (returned,) = node.args
-    return list(returned)  # type: ignore[arg-type]
+    given: Any = returned
+    return [one for one in given if isinstance(one, fx.Node) and isinstance(one.meta["val"], Tensor)]
 
 
 def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
@@ -141,7 +153,7 @@ def _named(graph: Graph, names: Sequence[str | None]) -> Graph:
     return dataclasses.replace(graph, nodes=tuple(nodes), outputs=tuple(map(of, graph.outputs)))
 
 
-def _fixed(graph: Graph, leaves: Sequence[Leaf]) -> list[str]:
+def _fixed(graph: Graph, leaves: Sequence[Leaf], why: str) -> list[str]:
     """What a user will want to vary and cannot."""
     notes = []
     for value, leaf in zip(graph.inputs, leaves, strict=True):
@@ -149,7 +161,5 @@ def _fixed(graph: Graph, leaves: Sequence[Leaf]) -> list[str]:
         for axis, size in enumerate(value.shape[:2]):
             described = axis < len(wanted) and isinstance(wanted[axis], int)
             if isinstance(size, int) and not described:
-                notes.append(
-                    f"axis {axis} of {value.name} is fixed at {size}: forward computes with that number"
-                )
+                notes.append(f"axis {axis} of {value.name} is fixed at {size}: {why}")
     return notes

@@ -72,7 +72,11 @@ def _is_number(node: ast.AST) -> bool:
 
 
 def _is_assumption(word: ast.keyword) -> bool:
-    return word.arg in ASSUMPTIONS and isinstance(word.value, ast.Constant) and isinstance(word.value.value, bool)
+    return (
+        word.arg in ASSUMPTIONS
+        and isinstance(word.value, ast.Constant)
+        and isinstance(word.value.value, bool)
+    )
 
 
 def _exponents(node: ast.AST) -> Iterator[ast.AST]:

@@ -103,7 +103,10 @@ def _check_layout(archive: Archive) -> None:
     if MODEL not in archive.sizes:
         owner = f"{path}: the archive"
         raise UnsupportedError(
-            owner, "layout", "of an older torch, or without a program", "what torch.export.save of torch 2.8 writes"
+            owner,
+            "layout",
+            "of an older torch, or without a program",
+            "what torch.export.save of torch 2.8 writes",
         )
     if archive.read("byteorder") != b"little":
         raise UnsupportedError(f"{path}: the archive", "byteorder", "big", "'little'")
@@ -307,7 +310,10 @@ class _Copy:
         if match is None or not {match[1], match[1].removesuffix("_")} & known:
             name = target.removeprefix("torch.ops.").removeprefix("aten.")
             self._problems[target] = UnsupportedError(
-                f"{self.path}: {str(node.get('name'))[:80]}", "operator of torch", name[:200], ATEN.supported()
+                f"{self.path}: {str(node.get('name'))[:80]}",
+                "operator of torch",
+                name[:200],
+                ATEN.supported(),
             )
 
     def _payload(self, folder: str, name: str) -> dict[str, Any]:
