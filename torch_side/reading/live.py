@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from biport.inputs import row_lengths, safe_bounds
 from biport.ops import INTEGERS
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
-from torch_side.reading.flat import Flat
+from torch_side.reading.flat import Flat, OutputsSeen
 from torch_side.reading.program import PREFIX
 from torch_side.reading.snapshot import Snapshot
 from torch_side.run import AllFloat64, device_of, evaluating, full_precision
@@ -47,6 +48,11 @@ class Live:
         self.wide = True
         self._flat = Flat(module, arguments)
         self._name = type(module).__name__
+
+    @property
+    def seen(self) -> OutputsSeen:
+        """What the last call gave."""
+        return self._flat.seen
 
     def first(self, examples: Sequence[Tensor]) -> list[np.ndarray]:
         """The outputs of the examples.
@@ -177,7 +183,11 @@ def _same(one: np.ndarray, two: np.ndarray) -> bool:
 
 
 def compare(
-    live: Live, graph: Graph, first: Sequence[np.ndarray], lengths: Collection[str] = ()
+    live: Live,
+    graph: Graph,
+    first: Sequence[np.ndarray],
+    lengths: Collection[str] = (),
+    most: Mapping[str, int] = MappingProxyType({}),
 ) -> list[str]:
     """Hold a graph against the live module, at the example and at other sizes; notes of what was not possible.
 
@@ -186,6 +196,7 @@ def compare(
         graph: what was read from it.
         first: what the module gives of the examples.
         lengths: inputs that are lengths of rows, beside those that the graph compares with steps.
+        most: the largest that a size may be, by its letter.
 
     Raises:
         UnsupportedError: an output differs.
@@ -195,7 +206,7 @@ def compare(
         examples = [leaf.example.cpu().numpy() for leaf in live.arguments.leaves]
         _check(live, wide, examples, first, maker.sizes)
     least = max([2, *needed_steps(graph).values(), *needed_lengths(graph).values()])
-    others = [_others(maker.sizes, least, step) for step in (1, 2)] if maker.sizes else []
+    others = [_others(maker.sizes, least, step, most) for step in (1, 2)] if maker.sizes else []
     notes = []
     for sizes in [maker.sizes, *others] if maker.described else others:
         try:
@@ -254,10 +265,10 @@ class _Maker:
         }
 
 
-def _others(sizes: Mapping[str, int], least: int, step: int) -> dict[str, int]:
-    """Other sizes, no two the same where they were not."""
+def _others(sizes: Mapping[str, int], least: int, step: int, most: Mapping[str, int]) -> dict[str, int]:
+    """Other sizes, no two the same where they were not, unless one may not be so large."""
     distinct = {size: max(size, least) + 2 * step + 3 * i for i, size in enumerate(sorted({*sizes.values()}))}
-    return {name: distinct[size] for name, size in sizes.items()}
+    return {name: min(distinct[size], most.get(name, distinct[size])) for name, size in sizes.items()}
 
 
 def other_inputs(
