@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from biport import ops, reference
+from biport import reference
 from biport.analysis.lengths import needed_lengths, needed_steps
-from biport.dims import Dim
+from biport.compare.cases import row_lengths_of
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
-from biport.inputs import row_lengths, safe_bounds
+from biport.inputs import row_lengths, safe_bounds, size_at
 from biport.ops import INTEGERS
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
@@ -191,10 +190,10 @@ def other_inputs(
     bounds, lengths = safe_bounds(graph), row_lengths(graph)
     arrays = []
     for value, example, drawn in zip(graph.inputs, examples, described, strict=True):
-        shape = [_at(dim, sizes) for dim in value.shape]
+        shape = [size_at(dim, sizes) for dim in value.shape]
         given = example.detach().cpu().numpy()
         if value.name in lengths:
-            array = _lengths(shape, _at(lengths[value.name], sizes), rng)
+            array = row_lengths_of(shape, size_at(lengths[value.name], sizes), rng)
         elif value.dtype in INTEGERS and drawn and value.name in bounds:
             array = rng.integers(0, bounds[value.name], shape)
         elif given.dtype.kind == "f":
@@ -206,19 +205,6 @@ def other_inputs(
             ]
         arrays.append(np.asarray(array).astype(given.dtype))
     return arrays
-
-
-def _at(dim: Dim, sizes: Mapping[str, int]) -> int:
-    size = dim if isinstance(dim, int) else dim.at(sizes)
-    assert isinstance(size, int)
-    return size
-
-
-def _lengths(shape: Sequence[int], steps: int, rng: np.random.Generator) -> np.ndarray:
-    lengths = np.sort(rng.integers(1, steps + 1, shape))[::-1].copy()
-    if lengths.size:
-        lengths.flat[0] = steps
-    return lengths
 
 
 def _check(
@@ -258,6 +244,3 @@ def _difference(one: np.ndarray, two: np.ndarray) -> float | None:
 
 def _listed(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{name} = {size}" for name, size in sizes.items()) or "the example"
-
-
-OPS: Any = ops
