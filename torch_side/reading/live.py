@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from biport import reference
 from biport.analysis.lengths import needed_lengths, needed_steps
-from biport.dims import Dim
+from biport.compare.cases import row_lengths_of
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
-from biport.inputs import row_lengths, safe_bounds
+from biport.inputs import row_lengths, safe_bounds, size_at
 from biport.ops import INTEGERS
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
@@ -283,10 +283,11 @@ def other_inputs(
     bounds = safe_bounds(graph)
     arrays = []
     for value, example in zip(graph.inputs, examples, strict=True):
-        shape = [_at(dim, sizes) for dim in value.shape]
+        shape = [size_at(dim, sizes) for dim in value.shape]
         given = example.detach().cpu().numpy()
         if value.name in lengths:
-            array = _lengths(shape, _at(lengths[value.name], sizes), rng, falling)
+            array = row_lengths_of(shape, size_at(lengths[value.name], sizes), rng)
+            array = array if falling else array[::-1].copy()
         elif value.dtype in INTEGERS and value.name in bounds and given.size and (given == 1).all():
             array = rng.integers(0, bounds[value.name], shape)
         elif given.dtype.kind == "f":
@@ -298,18 +299,6 @@ def other_inputs(
             array = given[np.ix_(*rows)]
         arrays.append(np.asarray(array).astype(given.dtype))
     return arrays
-
-
-def _at(dim: Dim, sizes: Mapping[str, int]) -> int:
-    size = dim if isinstance(dim, int) else dim.at(sizes)
-    assert isinstance(size, int)
-    return size
-
-
-def _lengths(shape: Sequence[int], steps: int, rng: np.random.Generator, falling: bool) -> np.ndarray:
-    lengths = rng.integers(1, steps + 1, shape)
-    lengths.flat[-1:] = steps
-    return np.sort(lengths)[::-1].copy() if falling else lengths
 
 
 def _check(
