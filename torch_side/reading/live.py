@@ -17,7 +17,7 @@ from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.compare.cases import row_lengths_of
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
-from biport.inputs import row_lengths, safe_bounds, size_at
+from biport.inputs import row_lengths, safe_bounds, size_at, time_axis
 from biport.ops import INTEGERS
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
@@ -233,7 +233,7 @@ class _Maker:
             for dim, size in zip(value.shape, x.shape, strict=True)
             if not isinstance(dim, int)
         }
-        self.lengths = row_lengths(graph) | self._given(lengths)
+        self.lengths = self._given(lengths) | row_lengths(graph)
 
     def run(self, sizes: Mapping[str, int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Inputs of these sizes, and what the module gives; rows by falling lengths where it wants that.
@@ -254,7 +254,7 @@ class _Maker:
 
     def _given(self, names: Collection[str]) -> dict[str, Dim]:
         """Inputs that are lengths because the user says so, or their names do."""
-        steps = next((value.shape[1] for value in self.graph.inputs if len(value.shape) > 1), None)
+        steps = next((_steps(value.shape) for value in self.graph.inputs if len(value.shape) > 1), None)
         return {
             value.name: steps
             for value in self.graph.inputs
@@ -265,9 +265,19 @@ class _Maker:
         }
 
 
+def _steps(shape: Sequence[Dim]) -> Dim:
+    axis = time_axis(shape)
+    return shape[1 if axis is None else axis]
+
+
 def _others(sizes: Mapping[str, int], least: int, step: int, most: Mapping[str, int]) -> dict[str, int]:
-    """Other sizes, no two the same where they were not, unless one may not be so large."""
+    """Other sizes, no two the same where they were not, unless one may not be so large.
+
+    The first are odd ones and even ones; the others are multiples, for modules that halve what they are given.
+    """
     distinct = {size: max(size, least) + 2 * step + 3 * i for i, size in enumerate(sorted({*sizes.values()}))}
+    if step > 1:
+        distinct = {size: size * -(-max(step * size, least) // size) for size in distinct}
     return {name: min(distinct[size], most.get(name, distinct[size])) for name, size in sizes.items()}
 
 
