@@ -108,7 +108,7 @@ def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
     for shape in known:
         for size in shape:
             text = str(expression(size))
-            if not isinstance(size, int) and text not in letters:
+            if text.isidentifier() and text not in letters:
                 letters[text] = letter(_next(set(map(str, letters.values()))))
     return letters
 
