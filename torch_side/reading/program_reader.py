@@ -53,7 +53,7 @@ class ProgramReader:
         self._static: dict[fx.Node, Any] = {}
 
     def read(self, outputs: Sequence[fx.Node]) -> Graph:
-        """The graph.
+        """The graph; its outputs are identities of what the model gives, see `with_bare_outputs`.
 
         Args:
             outputs: the statements that give the outputs of the model.
@@ -62,8 +62,11 @@ class ProgramReader:
             UnsupportedModelError: all that is not supported.
         """
         values, problems = [], []
+        needed = _needed(outputs)
         for node in self.program.graph.nodes:
             try:
+                if node not in needed and node.name not in self._names:
+                    continue
                 if node.op == "placeholder" and node.name in self._names:
                     values.append(self._input(node))
                 elif node.op == "call_function":
@@ -73,9 +76,11 @@ class ProgramReader:
             except UnsupportedError as error:
                 problems.append(error)
         raise_unsupported(self.program.name, problems)
-        results = tuple(self._output(node) for node in outputs)
+        results = [
+            self.emit(node, ops.Identity(), [self.value(node, node)], (), None, None)[0] for node in outputs
+        ]
         origin = {"framework": "torch", "version": torch.__version__}
-        return Graph(tuple(values), tuple(self.nodes), results, origin)
+        return Graph(tuple(values), tuple(self.nodes), tuple(results), origin)
 
     def _input(self, node: fx.Node) -> Value:
         known, name = node.meta["val"], self._names[node.name]
@@ -101,14 +106,6 @@ class ProgramReader:
             self.bound[node] = function(AtenCall(self, node))
         except (GraphError, WeightError) as error:
             raise type(error)(f"{self.owner(node)}: {error}") from error
-
-    def _output(self, node: fx.Node) -> str:
-        name = self.value(node, node)
-        taken = {value for value, bound in self._names.items() if bound == name}
-        if not taken:
-            return name
-        # The model gives back what it was given.
-        return self.emit(node, ops.Identity(), [name], (), None, None)[0]
 
     def owner(self, node: fx.Node) -> str:
         """Where a statement is, for errors: its submodule and the line of ``forward``."""
@@ -326,6 +323,18 @@ def line_of_statement(node: fx.Node) -> str | None:
         if head.startswith("File ") and "/torch/" not in head and "torch_side/reading" not in head
     ]
     return own[-1][1] if own else None
+
+
+def _needed(outputs: Sequence[fx.Node]) -> set[fx.Node]:
+    """The statements that tensors come from; a size says itself what it is."""
+    needed: set[fx.Node] = set()
+    left = list(outputs)
+    while left:
+        node = left.pop()
+        if node not in needed and _is_tensor(node.meta.get("val")):
+            needed.add(node)
+            left.extend(node.all_input_nodes)
+    return needed
 
 
 def _is_tensor(known: Any) -> bool:
