@@ -207,7 +207,7 @@ class ProgramReader:
         """A size that is computed with, as a tensor without axes; floats where torch has floats."""
         known = argument.meta["val"]
         if isinstance(known, torch.SymInt):
-            return self.emit(node, ops.SizeOf(dim=self.size(node, argument)), [], (), None, None)[0]
+            return self.emit(node, ops.SizeOf(size=self.size(node, argument)), [], (), None, None)[0]
         function = FLOAT_FUNCTIONS.get(getattr(argument.target, "__name__", ""))
         if function is None:
             raise UnsupportedError(
@@ -280,6 +280,11 @@ class ProgramReader:
         for position, node in enumerate(self.nodes):
             if output in node.outputs:
                 self.nodes[position] = Node(node.name, op, node.inputs, node.outputs, node.masks)
+
+    def is_only_use(self, node: fx.Node, value: str) -> bool:
+        """Whether ``node`` is all that looks at a value, by whatever name."""
+        names = {source for source, bound in self.bound.items() if bound == value}
+        return {user for name in names for user in name.users} <= {node, *names}
 
     def maker(self, value: str) -> Node | None:
         """The node that gives a value."""
