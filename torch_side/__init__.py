@@ -13,7 +13,8 @@
 
 from torch_side.bidirect import bidirect
 from torch_side.decode import stepper
-from torch_side.gradients import gradients, gradients_allowed
+from torch_side.gradients import Differentiable, gradients, gradients_allowed
+from torch_side.inference import double
 from torch_side.load import load
 from torch_side.read import read
 from torch_side.reading.checkpoints import load_checkpoint
@@ -23,8 +24,10 @@ from torch_side.write import write
 from torch_side.writing.ported import Ported
 
 __all__ = [
+    "Differentiable",
     "Ported",
     "bidirect",
+    "double",
     "gradients",
     "gradients_allowed",
     "load",

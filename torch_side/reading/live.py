@@ -19,12 +19,12 @@ from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
 from biport.inputs import row_lengths, safe_bounds, size_at, time_axis
 from biport.ops import INTEGERS
+from torch_side.inference import device_of, evaluating, full_precision, in_float64
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
 from torch_side.reading.flat import Flat, OutputsSeen
 from torch_side.reading.program import PREFIX
 from torch_side.reading.snapshot import Snapshot
-from torch_side.run import AllFloat64, device_of, evaluating, full_precision
 
 ALLOWED = 1e-6
 """Of the largest number of an output: the scalars of a graph are float32, a wrong meaning is far above."""
@@ -151,7 +151,8 @@ class Live:
     def _call(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
         device = device_of(self.module)
         given = tuple(self._widened(x.clone()).to(device) for x in tensors)
-        with evaluating(self._flat), full_precision(device), torch.no_grad(), _double(self.wide):
+        precision = in_float64() if self.wide else contextlib.nullcontext()
+        with evaluating(self._flat), full_precision(device), torch.no_grad(), precision:
             with torch.random.fork_rng(devices=[]):
                 outputs = torch.func.functional_call(self._flat, state, given)
         return [output.detach().cpu().numpy() for output in outputs]
@@ -162,20 +163,6 @@ class Live:
             return UnsupportedError(self._name, "forward", "other numbers at every call", supported)
         supported = "an argument of forward, and an output, in place of state that the module keeps on itself"
         return UnsupportedError(self._name, "state", ", ".join(changed), supported)
-
-
-@contextlib.contextmanager
-def _double(wide: bool) -> Iterator[None]:
-    if not wide:
-        yield
-        return
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with AllFloat64():
-            yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def _same(one: np.ndarray, two: np.ndarray) -> bool:

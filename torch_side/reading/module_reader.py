@@ -13,6 +13,7 @@ from biport.dims import Dim, letter
 from biport.graph import Graph
 from biport.ops import FLOATS
 from biport.rewrite.simplify import simplify
+from torch_side.inference import evaluating
 from torch_side.reading.arguments import Arguments, Leaf
 from torch_side.reading.flat import Flat, OutputsSeen
 from torch_side.reading.longest_row import longest_rows
@@ -22,7 +23,6 @@ from torch_side.reading.program_reader import ProgramReader
 from torch_side.reading.sizes import expression
 from torch_side.reading.snapshot import Snapshot
 from torch_side.reading.unused import without_unused
-from torch_side.run import evaluating
 
 LETTERS = ("N", "T", "S", "U", "W", "R", "K", "M")
 """What sizes that vary are called, in the order of the inputs."""

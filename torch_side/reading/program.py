@@ -23,7 +23,7 @@ from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
 from torch_side.reading.sizes import expression
 from torch_side.reading.snapshot import Snapshot
-from torch_side.run import device_of
+from torch_side.inference import device_of
 
 PREFIX = "module."
 """Where the user's module is within what is exported."""
