@@ -1,4 +1,4 @@
-"""A program of `torch.export`, live or saved, to a graph: it has no module, and says itself how it is called."""
+"""A program of `torch.export`, live or saved, to a graph: it says itself how it is called."""
 
 from __future__ import annotations
 

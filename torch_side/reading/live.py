@@ -176,7 +176,7 @@ def compare(
     lengths: Collection[str] = (),
     most: Mapping[str, int] = MappingProxyType({}),
 ) -> list[str]:
-    """Hold a graph against the live module, at the example and at other sizes; notes of what was not possible.
+    """Hold a graph against the live module, at the example and at other sizes; notes of what could not be.
 
     Args:
         live: the module.
