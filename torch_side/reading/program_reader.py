@@ -53,7 +53,7 @@ class ProgramReader:
         self._static: dict[fx.Node, Any] = {}
 
     def read(self, outputs: Sequence[fx.Node]) -> Graph:
-        """The graph.
+        """The graph; its outputs are identities of what the model gives, see `with_bare_outputs`.
 
         Args:
             outputs: the statements that give the outputs of the model.
@@ -62,8 +62,11 @@ class ProgramReader:
             UnsupportedModelError: all that is not supported.
         """
         values, problems = [], []
+        needed = _needed(outputs)
         for node in self.program.graph.nodes:
             try:
+                if node not in needed and node.name not in self._names:
+                    continue
                 if node.op == "placeholder" and node.name in self._names:
                     values.append(self._input(node))
                 elif node.op == "call_function":
@@ -73,9 +76,11 @@ class ProgramReader:
             except UnsupportedError as error:
                 problems.append(error)
         raise_unsupported(self.program.name, problems)
-        results = tuple(self._output(node) for node in outputs)
+        results = [
+            self.emit(node, ops.Identity(), [self.value(node, node)], (), None, None)[0] for node in outputs
+        ]
         origin = {"framework": "torch", "version": torch.__version__}
-        return Graph(tuple(values), tuple(self.nodes), results, origin)
+        return Graph(tuple(values), tuple(self.nodes), tuple(results), origin)
 
     def _input(self, node: fx.Node) -> Value:
         known, name = node.meta["val"], self._names[node.name]
@@ -101,14 +106,6 @@ class ProgramReader:
             self.bound[node] = function(AtenCall(self, node))
         except (GraphError, WeightError) as error:
             raise type(error)(f"{self.owner(node)}: {error}") from error
-
-    def _output(self, node: fx.Node) -> str:
-        name = self.value(node, node)
-        taken = {value for value, bound in self._names.items() if bound == name}
-        if not taken:
-            return name
-        # The model gives back what it was given.
-        return self.emit(node, ops.Identity(), [name], (), None, None)[0]
 
     def owner(self, node: fx.Node) -> str:
         """Where a statement is, for errors: its submodule and the line of ``forward``."""
@@ -210,7 +207,7 @@ class ProgramReader:
         """A size that is computed with, as a tensor without axes; floats where torch has floats."""
         known = argument.meta["val"]
         if isinstance(known, torch.SymInt):
-            return self.emit(node, ops.SizeOf(dim=self.size(node, argument)), [], (), None, None)[0]
+            return self.emit(node, ops.SizeOf(size=self.size(node, argument)), [], (), None, None)[0]
         function = FLOAT_FUNCTIONS.get(getattr(argument.target, "__name__", ""))
         if function is None:
             raise UnsupportedError(
@@ -284,6 +281,11 @@ class ProgramReader:
             if output in node.outputs:
                 self.nodes[position] = Node(node.name, op, node.inputs, node.outputs, node.masks)
 
+    def is_only_use(self, node: fx.Node, value: str) -> bool:
+        """Whether ``node`` is all that looks at a value, by whatever name."""
+        names = {source for source, bound in self.bound.items() if bound == value}
+        return {user for name in names for user in name.users} <= {node, *names}
+
     def maker(self, value: str) -> Node | None:
         """The node that gives a value."""
         return next((node for node in reversed(self.nodes) if value in node.outputs), None)
@@ -326,6 +328,18 @@ def line_of_statement(node: fx.Node) -> str | None:
         if head.startswith("File ") and "/torch/" not in head and "torch_side/reading" not in head
     ]
     return own[-1][1] if own else None
+
+
+def _needed(outputs: Sequence[fx.Node]) -> set[fx.Node]:
+    """The statements that tensors come from; a size says itself what it is."""
+    needed: set[fx.Node] = set()
+    left = list(outputs)
+    while left:
+        node = left.pop()
+        if node not in needed and _is_tensor(node.meta.get("val")):
+            needed.add(node)
+            left.extend(node.all_input_nodes)
+    return needed
 
 
 def _is_tensor(known: Any) -> bool:
