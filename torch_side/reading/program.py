@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from sympy import sympify
 from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram, export
 
 from biport.errors import BiportError, UnsupportedError
+from torch_side.inference import device_of
+from torch_side.reading.fixed_sizes import axes_to_fix
 from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
-from torch_side.reading.sizes import expression
 from torch_side.reading.snapshot import Snapshot
-from torch_side.inference import device_of
 
 PREFIX = "module."
 """Where the user's module is within what is exported."""
@@ -70,7 +69,7 @@ def trace_program(module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor
     try:
         with _quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
             exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
-            if sizes := _parts_of_a_whole(exported):
+            if sizes := axes_to_fix(exported):
                 session.calls.clear()
                 for axes, fixed in zip(dynamic, sizes, strict=True):
                     axes |= dict.fromkeys(fixed, Dim.STATIC)
@@ -84,30 +83,6 @@ def trace_program(module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor
     finally:
         snapshot.restore()
     return as_program(type(module).__name__, exported, session)
-
-
-def _parts_of_a_whole(exported: ExportedProgram) -> list[list[int]]:
-    """The axes of each input whose sizes make up a number together, such as features that are put side by side.
-
-    One of them torch says as what is left of the number; alone none of them varies.
-    """
-    nodes = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
-    names = [entry for entry in exported.graph_signature.user_inputs if isinstance(entry, str)]
-    shapes = [[sympify(expression(size)) for size in nodes[name].meta["val"].shape] for name in names]
-    left = [
-        term
-        for shape in shapes
-        for term in shape
-        if any(map(_is_negative, term.as_coefficients_dict().items()))
-    ]
-    symbols = {symbol for term in left for symbol in term.free_symbols}
-    fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in shapes]
-    return fixed if symbols else []
-
-
-def _is_negative(term: tuple[Any, Any]) -> bool:
-    factor, count = term
-    return bool(factor.free_symbols) and count < 0
 
 
 def as_program(name: str, exported: ExportedProgram, session: LayerSession | None = None) -> Program:
