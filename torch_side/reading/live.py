@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+import dataclasses
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from biport import ops, reference
+from biport import reference
 from biport.analysis.lengths import needed_lengths, needed_steps
-from biport.dims import Dim
+from biport.compare.cases import row_lengths_of
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
-from biport.inputs import row_lengths, safe_bounds
+from biport.inputs import row_lengths, safe_bounds, size_at, time_axis
 from biport.ops import INTEGERS
+from torch_side.inference import device_of, evaluating, full_precision, in_float64
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
-from torch_side.reading.flat import Flat
+from torch_side.reading.flat import Flat, OutputsSeen
+from torch_side.reading.program import PREFIX
 from torch_side.reading.snapshot import Snapshot
-from torch_side.run import AllFloat64, evaluating, full_precision
 
 ALLOWED = 1e-6
 """Of the largest number of an output: the scalars of a graph are float32, a wrong meaning is far above."""
+MAX_TRIED = 64
+"""Ways to make sizes of 1 larger that are tried."""
 ALLOWED_FLOAT32 = 1e-3
 """Where a module does not run in float64."""
 
@@ -44,6 +49,11 @@ class Live:
         self._flat = Flat(module, arguments)
         self._name = type(module).__name__
 
+    @property
+    def seen(self) -> OutputsSeen:
+        """What the last call gave."""
+        return self._flat.seen
+
     def first(self, examples: Sequence[Tensor]) -> list[np.ndarray]:
         """The outputs of the examples.
 
@@ -54,14 +64,42 @@ class Live:
         snapshot = Snapshot(self.module)
         try:
             with self._state() as state:
+                before = {name: tensor.clone() for name, tensor in state.items()}
                 one = self._run(state, examples)
-                changed = sorted({*snapshot.changed()})
+                buffers = [
+                    name for name in before if not torch.equal(before[name].to(state[name]), state[name])
+                ]
+                changed = sorted({*snapshot.changed(), *(name.removeprefix(PREFIX) for name in buffers)})
                 again = self._run(state, examples)
         finally:
             snapshot.restore()
         if not all(map(_same, one, again)) or len(one) != len(again):
             raise self._carries(changed)
         return one
+
+    def enlarged(self) -> Arguments:
+        """The arguments with sizes of 1 made larger where the module takes that: torch fixes what is 1."""
+        leaves = self.arguments.leaves
+        ones = [
+            (number, axis)
+            for number, leaf in enumerate(leaves)
+            for axis, size in enumerate(leaf.example.shape[:2])
+            if size == 1 and leaf.value is None
+        ]
+        subsets = (
+            subset for count in range(len(ones), 0, -1) for subset in itertools.combinations(ones, count)
+        )
+        for subset in itertools.islice(subsets, MAX_TRIED):
+            examples = [leaf.example for leaf in leaves]
+            for number, axis in subset:
+                examples[number] = examples[number].repeat_interleave(2, axis)
+            with contextlib.suppress(BiportError):
+                self.run(examples)
+                larger = [
+                    dataclasses.replace(leaf, example=x) for leaf, x in zip(leaves, examples, strict=True)
+                ]
+                return dataclasses.replace(self.arguments, leaves=larger)
+        return self.arguments
 
     def run(self, tensors: Sequence[Tensor]) -> list[np.ndarray]:
         """The outputs of other inputs."""
@@ -90,7 +128,7 @@ class Live:
             if not self.wide:
                 reason = " ".join(str(error).split())[:300]
                 raise InputError(
-                    f"{self._name} does not take the example: {type(error).__name__}: {reason}"
+                    f"{self._name} does not take its inputs: {type(error).__name__}: {reason}"
                 ) from error
         # What names float32 in so many ways that it cannot be float64.
         self.wide = False
@@ -103,17 +141,18 @@ class Live:
         try:
             return self._call(state, tensors)
         except (BiportError, LayerInputError) as error:
-            raise InputError(f"{self._name} does not take the example: {error}") from error
+            raise InputError(f"{self._name} does not take its inputs: {error}") from error
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise InputError(
-                f"{self._name} does not take the example: {type(error).__name__}: {reason}"
+                f"{self._name} does not take its inputs: {type(error).__name__}: {reason}"
             ) from error
 
     def _call(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
-        given = tuple(self._widened(x.clone()) for x in tensors)
-        device = next((x.device for x in state.values()), torch.device("cpu"))
-        with evaluating(self._flat), full_precision(device), torch.no_grad(), _double(self.wide):
+        device = device_of(self.module)
+        given = tuple(self._widened(x.clone()).to(device) for x in tensors)
+        precision = in_float64() if self.wide else contextlib.nullcontext()
+        with evaluating(self._flat), full_precision(device), torch.no_grad(), precision:
             with torch.random.fork_rng(devices=[]):
                 outputs = torch.func.functional_call(self._flat, state, given)
         return [output.detach().cpu().numpy() for output in outputs]
@@ -126,58 +165,107 @@ class Live:
         return UnsupportedError(self._name, "state", ", ".join(changed), supported)
 
 
-@contextlib.contextmanager
-def _double(wide: bool) -> Iterator[None]:
-    if not wide:
-        yield
-        return
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with AllFloat64():
-            yield
-    finally:
-        torch.set_default_dtype(before)
-
-
 def _same(one: np.ndarray, two: np.ndarray) -> bool:
     return one.shape == two.shape and np.array_equal(one, two, equal_nan=one.dtype.kind == "f")
 
 
-def compare(live: Live, graph: Graph, first: Sequence[np.ndarray]) -> list[str]:
-    """Hold a graph against the live module, at the example and at other sizes; notes of what was not possible.
+def compare(
+    live: Live,
+    graph: Graph,
+    first: Sequence[np.ndarray],
+    lengths: Collection[str] = (),
+    most: Mapping[str, int] = MappingProxyType({}),
+) -> list[str]:
+    """Hold a graph against the live module, at the example and at other sizes; notes of what could not be.
+
+    Args:
+        live: the module.
+        graph: what was read from it.
+        first: what the module gives of the examples.
+        lengths: inputs that are lengths of rows, beside those that the graph compares with steps.
+        most: the largest that a size may be, by its letter.
 
     Raises:
         UnsupportedError: an output differs.
     """
-    wide = graph.astype("float64")
-    leaves = live.arguments.leaves
-    examples = [leaf.example for leaf in leaves]
-    sizes = {str(dim): size for value, x in zip(graph.inputs, examples, strict=True)
-             for dim, size in zip(value.shape, x.shape, strict=True) if not isinstance(dim, int)}  # fmt: skip
-    notes = []
-    if all(leaf.value is None for leaf in leaves):
-        _check(live, wide, [x.cpu().numpy() for x in examples], first, sizes)
+    wide, maker = graph.astype("float64"), _Maker(live, graph, lengths)
+    if not maker.described:
+        examples = [leaf.example.cpu().numpy() for leaf in live.arguments.leaves]
+        _check(live, wide, examples, first, maker.sizes)
     least = max([2, *needed_steps(graph).values(), *needed_lengths(graph).values()])
-    tried: list[Mapping[str, int]] = [] if not sizes else [_others(sizes, least, step) for step in (1, 2)]
-    if any(leaf.value is not None for leaf in leaves):
-        tried.insert(0, sizes)
-    rng = np.random.default_rng(0)
-    for other in tried:
-        arrays = other_inputs(graph, examples, other, rng, [leaf.value is not None for leaf in leaves])
+    others = [_others(maker.sizes, least, step, most) for step in (1, 2)] if maker.sizes else []
+    notes = []
+    for sizes in [maker.sizes, *others] if maker.described else others:
         try:
-            wanted = live.run([torch.as_tensor(array) for array in arrays])
-        except BiportError as error:
-            notes.append(f"not compared at {_listed(other)}: {error}")
+            arrays, wanted = maker.run(sizes)
+        except InputError as error:
+            notes.append(f"not compared at {_listed(sizes)}: {error}")
             continue
-        _check(live, wide, arrays, wanted, other)
+        _check(live, wide, arrays, wanted, sizes)
     return notes
 
 
-def _others(sizes: Mapping[str, int], least: int, step: int) -> dict[str, int]:
-    """Other sizes, no two the same where they were not."""
+class _Maker:
+    """Inputs of other sizes that the module takes."""
+
+    def __init__(self, live: Live, graph: Graph, lengths: Collection[str]) -> None:
+        leaves = live.arguments.leaves
+        self.live = live
+        self.graph = graph
+        self.examples = [leaf.example for leaf in leaves]
+        self.described = any(leaf.value is not None for leaf in leaves)
+        self.sizes = {
+            str(dim): size
+            for value, x in zip(graph.inputs, self.examples, strict=True)
+            for dim, size in zip(value.shape, x.shape, strict=True)
+            if not isinstance(dim, int)
+        }
+        self.lengths = self._given(lengths) | row_lengths(graph)
+
+    def run(self, sizes: Mapping[str, int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Inputs of these sizes, and what the module gives; rows by falling lengths where it wants that.
+
+        Raises:
+            InputError: it takes none.
+        """
+        for falling in (False, True) if self.lengths else (True,):
+            arrays = other_inputs(
+                self.graph, self.examples, sizes, np.random.default_rng(len(sizes)), self.lengths, falling
+            )
+            try:
+                return arrays, self.live.run([torch.as_tensor(array) for array in arrays])
+            except InputError:
+                if falling:
+                    raise
+        raise AssertionError
+
+    def _given(self, names: Collection[str]) -> dict[str, Dim]:
+        """Inputs that are lengths because the user says so, or their names do."""
+        steps = next((_steps(value.shape) for value in self.graph.inputs if len(value.shape) > 1), None)
+        return {
+            value.name: steps
+            for value in self.graph.inputs
+            if steps is not None
+            and len(value.shape) == 1
+            and value.dtype in INTEGERS
+            and (value.name in names or "len" in value.name.lower())
+        }
+
+
+def _steps(shape: Sequence[Dim]) -> Dim:
+    axis = time_axis(shape)
+    return shape[1 if axis is None else axis]
+
+
+def _others(sizes: Mapping[str, int], least: int, step: int, most: Mapping[str, int]) -> dict[str, int]:
+    """Other sizes, no two the same where they were not, unless one may not be so large.
+
+    The first are odd ones and even ones; the others are multiples, for modules that halve what they are given.
+    """
     distinct = {size: max(size, least) + 2 * step + 3 * i for i, size in enumerate(sorted({*sizes.values()}))}
-    return {name: distinct[size] for name, size in sizes.items()}
+    if step > 1:
+        distinct = {size: size * -(-max(step * size, least) // size) for size in distinct}
+    return {name: min(distinct[size], most.get(name, distinct[size])) for name, size in sizes.items()}
 
 
 def other_inputs(
@@ -185,40 +273,29 @@ def other_inputs(
     examples: Sequence[Tensor],
     sizes: Mapping[str, int],
     rng: np.random.Generator,
-    described: Sequence[bool],
+    lengths: Mapping[str, Dim],
+    falling: bool = True,
 ) -> list[np.ndarray]:
     """Inputs like the examples, of other sizes: numbers as large, ids of the same tables, lengths up to T."""
-    bounds, lengths = safe_bounds(graph), row_lengths(graph)
+    bounds = safe_bounds(graph)
     arrays = []
-    for value, example, drawn in zip(graph.inputs, examples, described, strict=True):
-        shape = [_at(dim, sizes) for dim in value.shape]
+    for value, example in zip(graph.inputs, examples, strict=True):
+        shape = [size_at(dim, sizes) for dim in value.shape]
         given = example.detach().cpu().numpy()
         if value.name in lengths:
-            array = _lengths(shape, _at(lengths[value.name], sizes), rng)
-        elif value.dtype in INTEGERS and drawn and value.name in bounds:
+            array = row_lengths_of(shape, size_at(lengths[value.name], sizes), rng)
+            array = array if falling else array[::-1].copy()
+        elif value.dtype in INTEGERS and value.name in bounds and given.size and (given == 1).all():
             array = rng.integers(0, bounds[value.name], shape)
         elif given.dtype.kind == "f":
-            scale = float(given.std()) if given.size and np.isfinite(given).all() else 1.0
-            array = rng.normal(size=shape) * (scale or 1.0) + (float(given.mean()) if given.size else 0.0)
+            usual = given.size > 1 and bool(np.isfinite(given).all())
+            scale, mean = (float(given.std()), float(given.mean())) if usual else (1.0, 0.0)
+            array = rng.normal(size=shape) * (scale or 1.0) + mean
         else:
-            array = given[
-                np.ix_(*(np.arange(size) % max(old, 1) for size, old in zip(shape, given.shape, strict=True)))
-            ]
+            rows = [np.arange(size) % max(old, 1) for size, old in zip(shape, given.shape, strict=True)]
+            array = given[np.ix_(*rows)]
         arrays.append(np.asarray(array).astype(given.dtype))
     return arrays
-
-
-def _at(dim: Dim, sizes: Mapping[str, int]) -> int:
-    size = dim if isinstance(dim, int) else dim.at(sizes)
-    assert isinstance(size, int)
-    return size
-
-
-def _lengths(shape: Sequence[int], steps: int, rng: np.random.Generator) -> np.ndarray:
-    lengths = np.sort(rng.integers(1, steps + 1, shape))[::-1].copy()
-    if lengths.size:
-        lengths.flat[0] = steps
-    return lengths
 
 
 def _check(
@@ -258,6 +335,3 @@ def _difference(one: np.ndarray, two: np.ndarray) -> float | None:
 
 def _listed(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{name} = {size}" for name, size in sizes.items()) or "the example"
-
-
-OPS: Any = ops

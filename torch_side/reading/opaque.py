@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
+from torch.nn.modules import transformer
 from torch.nn.utils import rnn
 from torch.nn.utils.rnn import PackedSequence
 
 from torch_side.reading.layer_session import LayerSession
+from torch_side.reading.whole_windows import WholeWindows
 
 LIBRARY = torch.library.Library("biport", "DEF")
 LIBRARY.define(
@@ -77,9 +79,14 @@ def _recurrence_shape(
 ) -> list[Tensor]:
     torch._check(x.shape[-1] == weights[0].shape[1])
     batch = x.shape[0] if settings[-1] else x.shape[1]
-    for state in hx:
+    layers, bidirectional = settings[1], settings[3]
+    for state, size in zip(hx, (weights[1].shape[1], weights[0].shape[0] // 4), strict=False):
+        torch._check(state.shape[0] == layers * (1 + bidirectional))
         torch._check(state.shape[1] == batch)
-    y = x.new_empty((*x.shape[:-1], hx[0].shape[-1] * (1 + settings[3])))
+        torch._check(state.shape[2] == size)
+    if lengths is not None:
+        torch._check(lengths.shape[0] == batch)
+    y = x.new_empty((*x.shape[:-1], hx[0].shape[-1] * (1 + bidirectional)))
     return [y, *(torch.empty_like(state) for state in hx)]
 
 
@@ -91,7 +98,9 @@ def _cell(kind: str, x: Tensor, hx: list[Tensor], weights: list[Tensor]) -> list
 
 def _cell_shape(kind: str, x: Tensor, hx: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
     torch._check(x.shape[-1] == weights[0].shape[1])
-    torch._check(hx[0].shape[0] == x.shape[0])
+    for state in hx:
+        torch._check(state.shape[0] == x.shape[0])
+        torch._check(state.shape[1] == weights[1].shape[1])
     return [torch.empty_like(state) for state in hx]
 
 
@@ -130,6 +139,8 @@ def whole(session: LayerSession) -> Iterator[None]:
         token = _session.set(session)
         stack.callback(_session.reset, token)
         stack.enter_context(_fast_path_of_attention(False))
+        # Whether a mask is causal is a matter of speed alone, and of what numbers it has.
+        stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_to_be_causal))
         for name in (*RECURRENCES, *CELLS, *DROPOUTS):
             stack.enter_context(_replaced(torch._VF, name, _functions(name)))
         for name in DROPOUTS:
@@ -142,6 +153,7 @@ def whole(session: LayerSession) -> Iterator[None]:
             stack.enter_context(_rewritten(getattr(rnn, name), function))
         for name in ("numpy", "tolist"):
             stack.enter_context(_replaced(torch.Tensor, name, _lengths_as_they_are(name)))
+        stack.enter_context(WholeWindows())
         yield
 
 
@@ -163,6 +175,10 @@ def _fast_path_of_attention(enabled: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _said_to_be_causal(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+    return is_causal is True
 
 
 @contextlib.contextmanager
@@ -250,7 +266,7 @@ def _packing(session: LayerSession) -> dict[str, Callable]:
     """What packs and pads meanwhile."""
 
     def pack(input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> Any:
-        rows = torch.as_tensor(lengths) if not isinstance(lengths, Tensor) else lengths
+        rows = lengths.tensor if isinstance(lengths, RowLengths) else torch.as_tensor(lengths)
         x = input if batch_first else input.transpose(0, 1)
         return PackedSequence(x, rows.to(torch.int64))
 
@@ -274,6 +290,14 @@ def _packing(session: LayerSession) -> dict[str, Callable]:
     return {"pack_padded_sequence": pack, "pad_packed_sequence": pad}
 
 
+class RowLengths(list):
+    """The lengths of rows as a list, while a module is traced: of its numbers only the largest is known."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__([tensor.max()])
+        self.tensor = tensor
+
+
 def _lengths_as_they_are(name: str) -> Callable:
     """In place of ``lengths.cpu().numpy()`` and ``lengths.tolist()`` the lengths themselves."""
     original: Any = getattr(torch.Tensor, name)
@@ -281,7 +305,9 @@ def _lengths_as_they_are(name: str) -> Callable:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         traced = isinstance(self, FakeTensor | FunctionalTensor)
         whole_numbers = self.dim() == 1 and not self.is_floating_point() and self.dtype != torch.bool
-        return self if traced and whole_numbers else original(self, *args, **kwargs)
+        if not traced or not whole_numbers:
+            return original(self, *args, **kwargs)
+        return RowLengths(self) if name == "tolist" else self
 
     return method
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram, export
 
 from biport.errors import BiportError, UnsupportedError
+from torch_side.inference import device_of
+from torch_side.reading.fixed_sizes import axes_to_fix
 from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
 from torch_side.reading.snapshot import Snapshot
@@ -59,10 +64,16 @@ def trace_program(module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor
         UnsupportedError: torch.export cannot trace it; the line at fault is named.
     """
     session, snapshot = LayerSession(module), Snapshot(module)
-    dynamic = tuple(dict.fromkeys(range(x.dim()), Dim.AUTO) for x in inputs)
+    inputs = [x.to(device_of(module)) for x in inputs]
+    dynamic = [dict.fromkeys(range(x.dim()), Dim.AUTO) for x in inputs]
     try:
         with _quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
-            exported = export(wrapper, tuple(inputs), dynamic_shapes=(dynamic,), strict=False)
+            exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
+            if sizes := axes_to_fix(exported):
+                session.calls.clear()
+                for axes, fixed in zip(dynamic, sizes, strict=True):
+                    axes |= dict.fromkeys(fixed, Dim.STATIC)
+                exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
             exported = exported.run_decompositions({})
     except BiportError:
         raise
@@ -96,9 +107,20 @@ def as_program(name: str, exported: ExportedProgram, session: LayerSession | Non
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """What torch logs and prints of a trace that fails is said by the error."""
+    loggers = [logging.getLogger(name) for name in ("torch.fx", "torch._export", "torch.export")]
+    loggers += [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes",)]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL + 1)
+        printed = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(printed), redirect_stderr(printed):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 TORCH = str(Path(torch.__file__).parent)

@@ -16,7 +16,6 @@ from biport.errors import GraphError, UnsupportedError, WeightError, raise_unsup
 from biport.graph import Graph, Node, Value
 from biport.ops import Op, Tensor
 from biport.registry import snake_case
-from torch_side.names import unique
 from torch_side.reading.aten_call import AtenCall, graph_dtype
 from torch_side.reading.layer_call import arrays
 from torch_side.reading.program import Program
@@ -48,12 +47,13 @@ class ProgramReader:
         self._letters = letters
         self._names = dict(zip(program.inputs, names, strict=True))
         self._ops: dict[Any, Op] = {}
-        self._node_names: set[str] = set()
+        self._taken: set[str] = set()
+        self._counts: dict[str, int] = {}
         self._constants: dict[Any, str] = {}
         self._static: dict[fx.Node, Any] = {}
 
     def read(self, outputs: Sequence[fx.Node]) -> Graph:
-        """The graph.
+        """The graph; its outputs are identities of what the model gives, see `with_bare_outputs`.
 
         Args:
             outputs: the statements that give the outputs of the model.
@@ -62,8 +62,11 @@ class ProgramReader:
             UnsupportedModelError: all that is not supported.
         """
         values, problems = [], []
+        needed = _needed(outputs)
         for node in self.program.graph.nodes:
             try:
+                if node not in needed and node.name not in self._names:
+                    continue
                 if node.op == "placeholder" and node.name in self._names:
                     values.append(self._input(node))
                 elif node.op == "call_function":
@@ -73,9 +76,11 @@ class ProgramReader:
             except UnsupportedError as error:
                 problems.append(error)
         raise_unsupported(self.program.name, problems)
-        results = tuple(self._output(node) for node in outputs)
+        results = [
+            self.emit(node, ops.Identity(), [self.value(node, node)], (), None, None)[0] for node in outputs
+        ]
         origin = {"framework": "torch", "version": torch.__version__}
-        return Graph(tuple(values), tuple(self.nodes), results, origin)
+        return Graph(tuple(values), tuple(self.nodes), tuple(results), origin)
 
     def _input(self, node: fx.Node) -> Value:
         known, name = node.meta["val"], self._names[node.name]
@@ -83,6 +88,7 @@ class ProgramReader:
         shape = tuple(size_of(size, self._letters, owner) for size in known.shape)
         value = Value(name, shape, graph_dtype(known.dtype, owner))
         self.tensors[name] = value.tensor
+        self._taken.add(name)
         self.bound[node] = name
         return value
 
@@ -101,14 +107,6 @@ class ProgramReader:
             self.bound[node] = function(AtenCall(self, node))
         except (GraphError, WeightError) as error:
             raise type(error)(f"{self.owner(node)}: {error}") from error
-
-    def _output(self, node: fx.Node) -> str:
-        name = self.value(node, node)
-        taken = {value for value, bound in self._names.items() if bound == name}
-        if not taken:
-            return name
-        # The model gives back what it was given.
-        return self.emit(node, ops.Identity(), [name], (), None, None)[0]
 
     def owner(self, node: fx.Node) -> str:
         """Where a statement is, for errors: its submodule and the line of ``forward``."""
@@ -233,10 +231,9 @@ class ProgramReader:
         """A constant; the same one each time it is asked for."""
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self._constants:
-            name = unique("constant", {*self.tensors, *self._node_names})
+            name = self._unique("constant")
             op = ops.Constant(value=array)
             self.nodes.append(Node(name, op, ()))
-            self._node_names.add(name)
             self.tensors[name] = op.infer([])[0]
             self._constants[key] = name
         return self._constants[key]
@@ -259,14 +256,21 @@ class ProgramReader:
             known = self._ops.setdefault((op.kind, key), op)
             op = known if known == op else op
         results = op.infer([self.tensors[source] for source in inputs])
-        taken = {*self.tensors, *self._node_names}
-        name = unique(name or self._name(node, op), taken)
+        name = self._unique(name or self._name(node, op))
         count = len(results)
-        outputs = (name, *(unique(f"{name}_{i}", taken) for i in range(1, count)))
+        outputs = (name, *(self._unique(f"{name}_{i}") for i in range(1, count)))
         self.nodes.append(Node(name, op, tuple(inputs), outputs, tuple(masks)))
-        self._node_names.add(name)
         self.tensors |= zip(outputs, results, strict=True)
         return outputs
+
+    def _unique(self, name: str) -> str:
+        """``name``, or the first of ``name_1``, ``name_2`` ... that nothing has yet."""
+        candidate = name
+        while candidate in self._taken:
+            self._counts[name] = self._counts.get(name, 0) + 1
+            candidate = f"{name}_{self._counts[name]}"
+        self._taken.add(candidate)
+        return candidate
 
     def _name(self, node: fx.Node, op: Op) -> str:
         path, kind = self.position(node)
@@ -331,6 +335,18 @@ def line_of_statement(node: fx.Node) -> str | None:
         if head.startswith("File ") and "/torch/" not in head and "torch_side/reading" not in head
     ]
     return own[-1][1] if own else None
+
+
+def _needed(outputs: Sequence[fx.Node]) -> set[fx.Node]:
+    """The statements that tensors come from; a size says itself what it is."""
+    needed: set[fx.Node] = set()
+    left = list(outputs)
+    while left:
+        node = left.pop()
+        if node not in needed and _is_tensor(node.meta.get("val")):
+            needed.add(node)
+            left.extend(node.all_input_nodes)
+    return needed
 
 
 def _is_tensor(known: Any) -> bool:
