@@ -2,6 +2,8 @@
 
     module = torch_side.write(graph)       # a readable torch.fx.GraphModule with real parameters
     graph = torch_side.read(module)        # any module made of what is supported
+    graph = torch_side.read("model.pt2")   # a program of torch.export.save
+    torch_side.load_checkpoint(module, "weights.pt")
     report = torch_side.load(twin, graph)  # fill an existing module by name
     outputs = torch_side.run(module, [ids])
     loss, by_weight = torch_side.gradients(module, [ids], [cotangent])
@@ -11,20 +13,25 @@
 
 from torch_side.bidirect import bidirect
 from torch_side.decode import stepper
-from torch_side.gradients import gradients, gradients_allowed
+from torch_side.gradients import Differentiable, gradients, gradients_allowed
+from torch_side.inference import double
 from torch_side.load import load
 from torch_side.read import read
+from torch_side.reading.checkpoints import load_checkpoint
 from torch_side.run import run
 from torch_side.trace import trace
 from torch_side.write import write
 from torch_side.writing.ported import Ported
 
 __all__ = [
+    "Differentiable",
     "Ported",
     "bidirect",
+    "double",
     "gradients",
     "gradients_allowed",
     "load",
+    "load_checkpoint",
     "read",
     "run",
     "stepper",

@@ -5,23 +5,37 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.export import ExportedProgram
 
 import torch_side.ops
 import torch_side.reading.aten
-from biport.file_kind import foreign
+from biport.errors import InputError
 from biport.graph import Graph
 from biport.registry import discover
+from torch_side.reading.exported import read_exported
+from torch_side.reading.saved_program import load_program
 from torch_side.reading.source import read_source
 
 discover(torch_side.ops)
 discover(torch_side.reading.aten)
 
 
-def read(module: nn.Module, example: Any = None, *, lengths: str | Sequence[str] | None = None) -> Graph:
+def read(
+    module: nn.Module | ExportedProgram | str | os.PathLike[str],
+    example: Any = None,
+    *,
+    lengths: str | Sequence[str] | None = None,
+) -> Graph:
     """Read a module as it computes in eval mode; the module is left as it is, bit for bit.
+
+    Also read is a program of torch.export, live or in a file of `torch.export.save` (.pt2). Nothing of such a
+    file is executed: `torch.export.load` is given a copy of it without pickles, code and libraries, in which
+    every text is arithmetic or a name, and every operator one that biport reads; its numbers and sizes are
+    compared with what the file has. That copy is what torch runs the graph beside.
 
     Any module is read that `torch.export` can trace; recurrent layers, packed sequences and the layers of
     `torch_side.layers` are read whole. Which sizes vary is seen from the trace. A node's name is the
@@ -29,7 +43,7 @@ def read(module: nn.Module, example: Any = None, *, lengths: str | Sequence[str]
     sizes; a difference raises. What had to be fixed or left out is warned of, and said in ``origin["notes"]``.
 
     Args:
-        module: on any device, in any mode.
+        module: on any device, in any mode; or a program, or its path, which know their inputs.
         example: a tensor, a tuple of the positional arguments or a mapping of named ones, the last part of
             a tuple too; each a tensor, an array, a `biport.graph.Value`, a packed sequence, or lists, tuples
             and mappings of these. A module that `torch_side.write` gave knows its own, and so does one that
@@ -42,11 +56,17 @@ def read(module: nn.Module, example: Any = None, *, lengths: str | Sequence[str]
         WeightError: weights hold NaN or infinite numbers.
         GraphError: layers do not suit each other.
         InputError: the module does not take the example, or none could be guessed.
-        FileError: ``module`` is the path of a file; the message says what that is and what takes it.
+        FileError: ``module`` is the path of another file, a damaged or a hostile one; the message says what
+            it is and what takes it.
     """
     if isinstance(module, str | os.PathLike):
-        raise foreign(module, "a live torch.nn.Module")
-    graph = read_source(module, example, lengths)
+        if example is not None or lengths is not None:
+            raise InputError(f"{os.fspath(module)}: a program knows its inputs, and takes no example")
+        path = Path(module)
+        exported, sample = load_program(path)
+        name, graph = path.name, read_exported(path.name, exported, sample).graph
+    else:
+        name, graph = type(module).__name__, read_source(module, example, lengths)
     if notes := graph.origin.get("notes"):
-        warnings.warn(f"{type(module).__name__}: {notes}", stacklevel=2)
+        warnings.warn(f"{name}: {notes}", stacklevel=2)
     return graph

@@ -58,6 +58,17 @@ class Arguments:
         return module(*args, **kwargs)
 
 
+def nested_arguments(leaves: Sequence[Leaf], structure: Any, parts: Sequence[Any]) -> Arguments:
+    """How a program is called whose arguments are nested like this.
+
+    Args:
+        leaves: its tensors.
+        structure: the pytree of positional and named arguments.
+        parts: what is at each leaf of that: a `Leaf`, or what is no tensor.
+    """
+    return Arguments(leaves, structure, [_Place() if isinstance(part, Leaf) else part for part in parts])
+
+
 class _Place:
     """Where a tensor goes."""
 

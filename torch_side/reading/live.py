@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -13,17 +14,17 @@ from torch import Tensor, nn
 
 from biport import reference
 from biport.analysis.lengths import needed_lengths, needed_steps
-from biport.dims import Dim
+from biport.compare.cases import row_lengths_of
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
-from biport.inputs import row_lengths, safe_bounds
+from biport.inputs import row_lengths, safe_bounds, size_at, time_axis
 from biport.ops import INTEGERS
+from torch_side.inference import device_of, evaluating, full_precision, in_float64
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
-from torch_side.reading.flat import Flat
+from torch_side.reading.flat import Flat, OutputsSeen
 from torch_side.reading.program import PREFIX
 from torch_side.reading.snapshot import Snapshot
-from torch_side.run import AllFloat64, device_of, evaluating, full_precision
 
 ALLOWED = 1e-6
 """Of the largest number of an output: the scalars of a graph are float32, a wrong meaning is far above."""
@@ -47,6 +48,11 @@ class Live:
         self.wide = True
         self._flat = Flat(module, arguments)
         self._name = type(module).__name__
+
+    @property
+    def seen(self) -> OutputsSeen:
+        """What the last call gave."""
+        return self._flat.seen
 
     def first(self, examples: Sequence[Tensor]) -> list[np.ndarray]:
         """The outputs of the examples.
@@ -145,7 +151,8 @@ class Live:
     def _call(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
         device = device_of(self.module)
         given = tuple(self._widened(x.clone()).to(device) for x in tensors)
-        with evaluating(self._flat), full_precision(device), torch.no_grad(), _double(self.wide):
+        precision = in_float64() if self.wide else contextlib.nullcontext()
+        with evaluating(self._flat), full_precision(device), torch.no_grad(), precision:
             with torch.random.fork_rng(devices=[]):
                 outputs = torch.func.functional_call(self._flat, state, given)
         return [output.detach().cpu().numpy() for output in outputs]
@@ -158,34 +165,25 @@ class Live:
         return UnsupportedError(self._name, "state", ", ".join(changed), supported)
 
 
-@contextlib.contextmanager
-def _double(wide: bool) -> Iterator[None]:
-    if not wide:
-        yield
-        return
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with AllFloat64():
-            yield
-    finally:
-        torch.set_default_dtype(before)
-
-
 def _same(one: np.ndarray, two: np.ndarray) -> bool:
     return one.shape == two.shape and np.array_equal(one, two, equal_nan=one.dtype.kind == "f")
 
 
 def compare(
-    live: Live, graph: Graph, first: Sequence[np.ndarray], lengths: Collection[str] = ()
+    live: Live,
+    graph: Graph,
+    first: Sequence[np.ndarray],
+    lengths: Collection[str] = (),
+    most: Mapping[str, int] = MappingProxyType({}),
 ) -> list[str]:
-    """Hold a graph against the live module, at the example and at other sizes; notes of what was not possible.
+    """Hold a graph against the live module, at the example and at other sizes; notes of what could not be.
 
     Args:
         live: the module.
         graph: what was read from it.
         first: what the module gives of the examples.
         lengths: inputs that are lengths of rows, beside those that the graph compares with steps.
+        most: the largest that a size may be, by its letter.
 
     Raises:
         UnsupportedError: an output differs.
@@ -195,7 +193,7 @@ def compare(
         examples = [leaf.example.cpu().numpy() for leaf in live.arguments.leaves]
         _check(live, wide, examples, first, maker.sizes)
     least = max([2, *needed_steps(graph).values(), *needed_lengths(graph).values()])
-    others = [_others(maker.sizes, least, step) for step in (1, 2)] if maker.sizes else []
+    others = [_others(maker.sizes, least, step, most) for step in (1, 2)] if maker.sizes else []
     notes = []
     for sizes in [maker.sizes, *others] if maker.described else others:
         try:
@@ -222,7 +220,7 @@ class _Maker:
             for dim, size in zip(value.shape, x.shape, strict=True)
             if not isinstance(dim, int)
         }
-        self.lengths = row_lengths(graph) | self._given(lengths)
+        self.lengths = self._given(lengths) | row_lengths(graph)
 
     def run(self, sizes: Mapping[str, int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Inputs of these sizes, and what the module gives; rows by falling lengths where it wants that.
@@ -243,7 +241,7 @@ class _Maker:
 
     def _given(self, names: Collection[str]) -> dict[str, Dim]:
         """Inputs that are lengths because the user says so, or their names do."""
-        steps = next((value.shape[1] for value in self.graph.inputs if len(value.shape) > 1), None)
+        steps = next((_steps(value.shape) for value in self.graph.inputs if len(value.shape) > 1), None)
         return {
             value.name: steps
             for value in self.graph.inputs
@@ -254,10 +252,20 @@ class _Maker:
         }
 
 
-def _others(sizes: Mapping[str, int], least: int, step: int) -> dict[str, int]:
-    """Other sizes, no two the same where they were not."""
+def _steps(shape: Sequence[Dim]) -> Dim:
+    axis = time_axis(shape)
+    return shape[1 if axis is None else axis]
+
+
+def _others(sizes: Mapping[str, int], least: int, step: int, most: Mapping[str, int]) -> dict[str, int]:
+    """Other sizes, no two the same where they were not, unless one may not be so large.
+
+    The first are odd ones and even ones; the others are multiples, for modules that halve what they are given.
+    """
     distinct = {size: max(size, least) + 2 * step + 3 * i for i, size in enumerate(sorted({*sizes.values()}))}
-    return {name: distinct[size] for name, size in sizes.items()}
+    if step > 1:
+        distinct = {size: size * -(-max(step * size, least) // size) for size in distinct}
+    return {name: min(distinct[size], most.get(name, distinct[size])) for name, size in sizes.items()}
 
 
 def other_inputs(
@@ -272,10 +280,11 @@ def other_inputs(
     bounds = safe_bounds(graph)
     arrays = []
     for value, example in zip(graph.inputs, examples, strict=True):
-        shape = [_at(dim, sizes) for dim in value.shape]
+        shape = [size_at(dim, sizes) for dim in value.shape]
         given = example.detach().cpu().numpy()
         if value.name in lengths:
-            array = _lengths(shape, _at(lengths[value.name], sizes), rng, falling)
+            array = row_lengths_of(shape, size_at(lengths[value.name], sizes), rng)
+            array = array if falling else array[::-1].copy()
         elif value.dtype in INTEGERS and value.name in bounds and given.size and (given == 1).all():
             array = rng.integers(0, bounds[value.name], shape)
         elif given.dtype.kind == "f":
@@ -287,18 +296,6 @@ def other_inputs(
             array = given[np.ix_(*rows)]
         arrays.append(np.asarray(array).astype(given.dtype))
     return arrays
-
-
-def _at(dim: Dim, sizes: Mapping[str, int]) -> int:
-    size = dim if isinstance(dim, int) else dim.at(sizes)
-    assert isinstance(size, int)
-    return size
-
-
-def _lengths(shape: Sequence[int], steps: int, rng: np.random.Generator, falling: bool) -> np.ndarray:
-    lengths = rng.integers(1, steps + 1, shape)
-    lengths.flat[-1:] = steps
-    return np.sort(lengths)[::-1].copy() if falling else lengths
 
 
 def _check(

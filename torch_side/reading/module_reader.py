@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from biport.dims import Dim, letter
 from biport.graph import Graph
 from biport.ops import FLOATS
 from biport.rewrite.simplify import simplify
+from torch_side.inference import evaluating
 from torch_side.reading.arguments import Arguments, Leaf
-from torch_side.reading.flat import Flat
+from torch_side.reading.flat import Flat, OutputsSeen
 from torch_side.reading.longest_row import longest_rows
 from torch_side.reading.outputs import with_bare_outputs, with_output_names
 from torch_side.reading.program import Program, trace_program
@@ -22,7 +23,6 @@ from torch_side.reading.program_reader import ProgramReader
 from torch_side.reading.sizes import expression
 from torch_side.reading.snapshot import Snapshot
 from torch_side.reading.unused import without_unused
-from torch_side.run import evaluating
 
 LETTERS = ("N", "T", "S", "U", "W", "R", "K", "M")
 """What sizes that vary are called, in the order of the inputs."""
@@ -63,14 +63,25 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     with evaluating(module):
         flat = Flat(module, arguments, snapshot.restore).eval()
         program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves])
-    outputs = _outputs(program)
-    letters = name_letters(program, arguments.leaves)
+    return read_program(program, arguments.leaves, flat.seen, "forward computes with that number")
+
+
+def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, why_fixed: str) -> ModuleRead:
+    """Read a traced program.
+
+    Args:
+        program: what was traced.
+        leaves: its inputs.
+        seen: what a call of the module gave.
+        why_fixed: why a size of an input may not vary, for a note.
+    """
+    letters = name_letters(program, leaves)
     letters |= longest_rows(program, letters)
-    reader = ProgramReader(program, [leaf.name for leaf in arguments.leaves], letters)
-    graph = reader.read(outputs)
+    reader = ProgramReader(program, [leaf.name for leaf in leaves], letters)
+    graph = reader.read(_outputs(program))
     graph = simplify(without_unused(with_bare_outputs(simplify(graph))))
-    graph = with_output_names(graph, flat.seen.names)
-    notes = [*flat.seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, arguments.leaves)]
+    graph = with_output_names(graph, seen.names)
+    notes = [*seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, leaves, why_fixed)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
     return ModuleRead(graph, program, values, ()).noted(notes)
 
@@ -78,7 +89,8 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
 def _outputs(program: Program) -> list[fx.Node]:
     (node,) = [node for node in program.graph.nodes if node.op == "output"]
     (returned,) = node.args
-    return list(returned)  # type: ignore[arg-type]
+    given: Any = returned
+    return [one for one in given if isinstance(one, fx.Node) and isinstance(one.meta["val"], Tensor)]
 
 
 def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
@@ -96,7 +108,7 @@ def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
     for shape in known:
         for size in shape:
             text = str(expression(size))
-            if not isinstance(size, int) and text not in letters:
+            if text.isidentifier() and text not in letters:
                 letters[text] = letter(_next(set(map(str, letters.values()))))
     return letters
 
@@ -120,7 +132,7 @@ def _batch_and_time(program: Program) -> list[tuple[Any, str]]:
     return []
 
 
-def _fixed(graph: Graph, leaves: Sequence[Leaf]) -> list[str]:
+def _fixed(graph: Graph, leaves: Sequence[Leaf], why: str) -> list[str]:
     """What a user will want to vary and cannot: a batch or a length, no features and no layers of states."""
     notes = []
     for value, leaf in zip(graph.inputs, leaves, strict=True):
@@ -131,7 +143,5 @@ def _fixed(graph: Graph, leaves: Sequence[Leaf]) -> list[str]:
             behind = [dim for dim in value.shape[axis + 1 :] if not isinstance(dim, int)]
             features = axis == 1 and len(value.shape) == 2 and value.dtype in FLOATS
             if not features and not (behind and (axis == 1 or str(behind[0]) == "N")):
-                notes.append(
-                    f"axis {axis} of {value.name} is fixed at {size}: forward computes with that number"
-                )
+                notes.append(f"axis {axis} of {value.name} is fixed at {size}: {why}")
     return notes

@@ -16,7 +16,6 @@ from biport.errors import GraphError, UnsupportedError, WeightError, raise_unsup
 from biport.graph import Graph, Node, Value
 from biport.ops import Op, Tensor
 from biport.registry import snake_case
-from torch_side.names import unique
 from torch_side.reading.aten_call import AtenCall, graph_dtype
 from torch_side.reading.layer_call import arrays
 from torch_side.reading.program import Program
@@ -49,7 +48,8 @@ class ProgramReader:
         self._letters = letters
         self._names = dict(zip(program.inputs, names, strict=True))
         self._ops: dict[Any, Op] = {}
-        self._node_names: set[str] = set()
+        self._taken: set[str] = set()
+        self._counts: dict[str, int] = {}
         self._constants: dict[Any, str] = {}
         self._static: dict[fx.Node, Any] = {}
         self._needed: set[fx.Node] = set()
@@ -90,6 +90,7 @@ class ProgramReader:
         shape = tuple(size_of(size, self._letters, owner) for size in known.shape)
         value = Value(name, shape, graph_dtype(known.dtype, owner))
         self.tensors[name] = value.tensor
+        self._taken.add(name)
         self.bound[node] = name
         return value
 
@@ -274,10 +275,9 @@ class ProgramReader:
         """A constant; the same one each time it is asked for."""
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self._constants:
-            name = unique("constant", {*self.tensors, *self._node_names})
+            name = self._unique("constant")
             op = ops.Constant(value=array)
             self.nodes.append(Node(name, op, ()))
-            self._node_names.add(name)
             self.tensors[name] = op.infer([])[0]
             self._constants[key] = name
         return self._constants[key]
@@ -300,14 +300,21 @@ class ProgramReader:
             known = self._ops.setdefault((op.kind, key), op)
             op = known if known == op else op
         results = op.infer([self.tensors[source] for source in inputs])
-        taken = {*self.tensors, *self._node_names}
-        name = unique(name or self._name(node, op), taken)
+        name = self._unique(name or self._name(node, op))
         count = len(results)
-        outputs = (name, *(unique(f"{name}_{i}", taken) for i in range(1, count)))
+        outputs = (name, *(self._unique(f"{name}_{i}") for i in range(1, count)))
         self.nodes.append(Node(name, op, tuple(inputs), outputs, tuple(masks)))
-        self._node_names.add(name)
         self.tensors |= zip(outputs, results, strict=True)
         return outputs
+
+    def _unique(self, name: str) -> str:
+        """``name``, or the first of ``name_1``, ``name_2`` ... that nothing has yet."""
+        candidate = name
+        while candidate in self._taken:
+            self._counts[name] = self._counts.get(name, 0) + 1
+            candidate = f"{name}_{self._counts[name]}"
+        self._taken.add(candidate)
+        return candidate
 
     def _name(self, node: fx.Node, op: Op) -> str:
         path, kind = self.position(node)
@@ -324,6 +331,11 @@ class ProgramReader:
         for position, node in enumerate(self.nodes):
             if output in node.outputs:
                 self.nodes[position] = Node(node.name, op, node.inputs, node.outputs, node.masks)
+
+    def is_only_use(self, node: fx.Node, value: str) -> bool:
+        """Whether ``node`` is all that looks at a value, by whatever name."""
+        names = {source for source, bound in self.bound.items() if bound == value}
+        return {user for name in names for user in name.users} <= {node, *names}
 
     def maker(self, value: str) -> Node | None:
         """The node that gives a value."""

@@ -6,24 +6,39 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
+from torch.export import ExportedProgram
 
 from biport.errors import InputError
 from biport.graph import Graph
 from torch_side.reading.arguments import Arguments, flatten_arguments
+from torch_side.reading.exported import read_exported
 from torch_side.reading.guess import guess_example
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_arguments
-from torch_side.reading.written import read_written
+from torch_side.reading.written import Written, read_written
 from torch_side.writing.ported import Ported
 
 
-def read_source(module: nn.Module, example: Any = None, lengths: str | Sequence[str] | None = None) -> Graph:
+def read_source(
+    module: nn.Module | ExportedProgram, example: Any = None, lengths: str | Sequence[str] | None = None
+) -> Graph:
     """What `torch_side.read` gives."""
-    if isinstance(module, Ported) and example is None:
-        written = read_written(module)
-        if written is not None:
-            return written.graph
+    if isinstance(module, ExportedProgram):
+        return read_exported("the exported program", module, module.example_inputs).graph
+    if (written := _written(module, example)) is not None:
+        return written.graph
     return read_traced(module, arguments_of(module, example), lengths).graph
+
+
+def read_uncompared(module: nn.Module, example: Any = None) -> Graph:
+    """The same of a module that was read before and whose weights alone are others by now."""
+    if (written := _written(module, example)) is not None:
+        return written.graph
+    return read_arguments(module, arguments_of(module, example)).graph
+
+
+def _written(module: nn.Module, example: Any) -> Written | None:
+    return read_written(module) if isinstance(module, Ported) and example is None else None
 
 
 def arguments_of(module: nn.Module, example: Any = None) -> Arguments:
