@@ -9,7 +9,9 @@ the tensor.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from types import FunctionType
@@ -151,6 +153,10 @@ def whole(session: LayerSession) -> Iterator[None]:
             stack.enter_context(_replaced(kind, "forward", session.forward(kind, operators.layer)))
         for name, function in _packing(session).items():
             stack.enter_context(_rewritten(getattr(rnn, name), function))
+        stack.enter_context(_replaced(builtins, "len", _size_that_varies))
+        stack.enter_context(_replaced(math, "sqrt", _root_of_a_size))
+        # It looks for an order of products by numbers, which fixes all sizes.
+        stack.enter_context(_replaced(torch.backends.opt_einsum, "enabled", False))
         for name in ("numpy", "tolist"):
             stack.enter_context(_replaced(torch.Tensor, name, _lengths_as_they_are(name)))
         stack.enter_context(WholeWindows())
@@ -296,6 +302,17 @@ class RowLengths(list):
     def __init__(self, tensor: Tensor) -> None:
         super().__init__([tensor.max()])
         self.tensor = tensor
+
+
+def _size_that_varies(x: Any, *, original: Callable = len) -> Any:
+    """``len(x)``, which Python wants to be a number."""
+    traced = isinstance(x, FakeTensor | FunctionalTensor) and x.dim()
+    return x.shape[0] if traced else original(x)
+
+
+def _root_of_a_size(x: Any, *, original: Callable = math.sqrt) -> Any:
+    """``math.sqrt(x)``, which Python wants to be of a number."""
+    return torch._sym_sqrt(x) if isinstance(x, torch.SymInt | torch.SymFloat) else original(x)
 
 
 def _lengths_as_they_are(name: str) -> Callable:
