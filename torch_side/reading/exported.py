@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 from biport.errors import UnsupportedError
 from torch_side.reading.arguments import Leaf, nested_arguments
+from torch_side.reading.decompositions import decompositions
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_program
 from torch_side.reading.program import Program, as_program
@@ -54,7 +55,7 @@ def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> M
     """
     _refuse_state(name, exported)
     with _quiet():
-        program = as_program(name, exported.run_decompositions({}))
+        program = as_program(name, exported.run_decompositions(decompositions()))
         module = RunningProgram(exported)
     leaves = _leaves(name, program, sample)
     by_name = dict(zip(program.inputs, leaves, strict=True))
