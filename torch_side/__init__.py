@@ -17,6 +17,8 @@ from torch_side.gradients import gradients, gradients_allowed
 from torch_side.load import load
 from torch_side.read import read
 from torch_side.reading.checkpoints import load_checkpoint
+from torch_side.reading.exported import open_program
+from torch_side.reading.source import argument_names, default_example, flat_module
 from torch_side.run import run
 from torch_side.trace import trace
 from torch_side.write import write
@@ -24,11 +26,15 @@ from torch_side.writing.ported import Ported
 
 __all__ = [
     "Ported",
+    "argument_names",
     "bidirect",
+    "default_example",
+    "flat_module",
     "gradients",
     "gradients_allowed",
     "load",
     "load_checkpoint",
+    "open_program",
     "read",
     "run",
     "stepper",

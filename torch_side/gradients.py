@@ -16,6 +16,7 @@ from biport.compare.tolerance import L1_ALLOWED
 from biport.graph import Graph, trained
 from biport.ops import Op
 from torch_side.read import read
+from torch_side.reading.source import flat_module
 from torch_side.run import as_tensors, call, device_of, evaluating, full_precision
 
 INEXACT = ("hard_sigmoid",)
@@ -35,7 +36,10 @@ def _settings(op: Op) -> Iterator[Any]:
 
 
 def gradients(
-    module: nn.Module, inputs: Sequence[np.ndarray], cotangents: Sequence[np.ndarray | None]
+    module: nn.Module,
+    inputs: Sequence[np.ndarray],
+    cotangents: Sequence[np.ndarray | None],
+    example: Any = None,
 ) -> Gradient:
     """The loss ``Σ <output, cotangent>``, and how it changes with every weight and every float input.
 
@@ -43,8 +47,9 @@ def gradients(
 
     Args:
         module: it is left as it is, its mode and the ``grad`` of its parameters included.
-        inputs: one array for each argument of ``forward``.
+        inputs: one array for each input of its graph.
         cotangents: an array of the shape of each output; ``None`` for an output that does not count.
+        example: as for `torch_side.read`.
 
     Returns:
         The loss; ``{node.path: array}`` in the layout of `Graph` weights, inputs under their own names.
@@ -65,14 +70,15 @@ def gradients(
         if tensor.is_floating_point()
     }
     device = device_of(module)
-    with evaluating(module), full_precision(device), _differentiable(device), torch.enable_grad():
-        loss = _loss(call(module, tensors), cotangents)
+    called = module if example is None else flat_module(module, example)
+    with evaluating(called), full_precision(device), _differentiable(device), torch.enable_grad():
+        loss = _loss(call(called, tensors), cotangents)
         slopes = _slopes(loss, [*parameters, *floats.values()])
     with torch.no_grad():
         for parameter, slope in zip(parameters, slopes, strict=False):
             parameter.copy_(slope)
     # Reading is linear: what is read now are the gradients, in the layouts of the weights.
-    graph = read(module)
+    graph = read(module, example)
     by_weight = trained(graph)
     for position, slope in zip(floats, slopes[len(parameters) :], strict=True):
         by_weight[graph.inputs[position].name] = slope.cpu().numpy()

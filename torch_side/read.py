@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -15,8 +14,7 @@ import torch_side.reading.aten
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.registry import discover
-from torch_side.reading.exported import read_exported
-from torch_side.reading.saved_program import load_program
+from torch_side.reading.exported import open_program
 from torch_side.reading.source import read_source
 
 discover(torch_side.ops)
@@ -61,7 +59,5 @@ def read(
     if isinstance(module, str | os.PathLike):
         if example is not None or lengths is not None:
             raise InputError(f"{os.fspath(module)}: a program knows its inputs, and takes no example")
-        path = Path(module)
-        exported, sample = load_program(path)
-        return read_exported(path.name, exported, sample).graph
+        return open_program(module).graph
     return read_source(module, example, lengths)

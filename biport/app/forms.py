@@ -105,6 +105,8 @@ def _open_path(path: Path, config: Any) -> Form:
             return _read_only(path, graph, "no torch here")
         return torch_form(path.name, torch_side.write(graph), graph)
     kind = file_kind(path) if path.is_file() else None
+    if kind is FileKind.EXPORTED:
+        return _program_form(path)
     if kind in (FileKind.KERAS_ARCHIVE, FileKind.DAMAGED_ZIP, FileKind.HDF5):
         return _keras_file_form(path, config)
     if kind is FileKind.ONNX or (kind is FileKind.UNKNOWN and path.suffix == ".onnx"):
@@ -112,6 +114,21 @@ def _open_path(path: Path, config: Any) -> Form:
 
         return onnx_form(path.name, export.Session(path))
     raise foreign(path, "a model (.keras, .h5, .onnx or a bundle)")
+
+
+def _program_form(path: Path) -> Form:
+    """A program of torch.export, run by torch."""
+    import torch_side
+
+    opened = torch_side.open_program(path)
+    return Form(
+        path.name,
+        lambda arrays: torch_side.run(opened.module, arrays),
+        opened.graph,
+        "an exported program computes in the dtypes it was exported in",
+        gradients="an exported program is compared at inference alone",
+        size=lambda: len(opened.graph.nodes),
+    )
 
 
 def _keras_file_form(path: Path, config: Any) -> Form:
@@ -232,25 +249,37 @@ def keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
     )
 
 
-def torch_form(name: str, module: Any, graph: Graph | None = None) -> Form:
-    """A live ``nn.Module``, with the graph that it was written from or that is read from it."""
+def torch_form(name: str, module: Any, graph: Graph | None = None, example: Any = None) -> Form:
+    """A live ``nn.Module``, with the graph that it was written from or that is read from it.
+
+    Args:
+        name: what reports call it.
+        module: it is left as it is.
+        graph: what it computes.
+        example: what it is called with, see `torch_side.read`.
+    """
     import torch_side
 
-    own = torch_side.read(module) if graph is None else graph
+    own = torch_side.read(module, example) if graph is None else graph
+
+    def flat(own: Any) -> Any:
+        return own if example is None else torch_side.flat_module(own, example)
+
+    called = flat(module)
 
     def run_float64(_: Graph) -> Run:
-        double = copy.deepcopy(module).double()
+        double = flat(copy.deepcopy(module).double())
         return lambda arrays: torch_side.run(double, arrays)
 
     return Form(
         name,
-        lambda arrays: torch_side.run(module, arrays),
+        lambda arrays: torch_side.run(called, arrays),
         own,
         run_float64,
-        trace=lambda cases, _: torch_side.trace(module, cases, own),
+        trace=lambda cases, _: torch_side.trace(module, cases, own, example),
         gradients=lambda _: Differentiated(
             name,
-            functools.partial(torch_side.gradients, copy.deepcopy(module).double()),
+            functools.partial(torch_side.gradients, copy.deepcopy(module).double(), example=example),
             torch_side.gradients_allowed(own),
         ),
         size=lambda: len(own.nodes),

@@ -24,6 +24,7 @@ from biport import reference
 from biport.compare.finite_differences import Cotangents, Gradient, Slopes
 from biport.compare.report import Line
 from biport.compare.tolerance import L1_ALLOWED, Error, Verdict, judge_float64
+from biport.dims import Dim, letter
 from biport.errors import BiportError, WeightError
 from biport.graph import Graph
 from biport.ops import Cell, Op
@@ -35,6 +36,7 @@ FLOAT32_ALLOWED = 1e-4
 LEAST = 1e-4
 """Of the largest gradient: the least that errors are divided by."""
 LEVEL = "L3"
+ROWS = letter("N")
 
 Arrays = Sequence[np.ndarray]
 Differentiate = Callable[[Arrays, Cotangents], Gradient]
@@ -142,14 +144,31 @@ def _double(array: np.ndarray) -> np.ndarray:
 def _finite(graph: Graph, cases: Mapping[str, Arrays], notes: list[str]) -> dict[str, Arrays]:
     """The rows whose outputs are finite: there is no gradient where a mean is over no steps."""
     finite: dict[str, Arrays] = {}
+    axes = [_row_axis(value.shape) for value in graph.inputs]
     for case, arrays in cases.items():
         outputs = reference.run(graph, arrays)
-        rows = np.logical_and.reduce([np.isfinite(out).reshape(len(out), -1).all(axis=1) for out in outputs])
+        # Without rows there is one answer for all of them.
+        rows = np.ones((), bool)
+        for name, output in zip(graph.outputs, outputs, strict=True):
+            own = _row_axis(graph.tensors[name].shape)
+            others = tuple(axis for axis in range(output.ndim) if axis != own)
+            rows = rows & np.isfinite(output).all(axis=others)
         if not rows.all():
-            notes.append(f"gradients without {(~rows).sum()} rows of {case!r}, whose outputs are not finite")
-        if rows.any():
-            finite[case] = [array[rows] for array in arrays]
+            count = f"{(~rows).sum()} rows of " if rows.ndim else ""
+            notes.append(f"gradients without {count}{case!r}, whose outputs are not finite")
+        if rows.all():
+            finite[case] = arrays
+        elif rows.any():
+            finite[case] = [
+                array if axis is None else np.compress(rows, array, axis)
+                for array, axis in zip(arrays, axes, strict=True)
+            ]
     return finite
+
+
+def _row_axis(shape: Sequence[Dim]) -> int | None:
+    """Which axis the rows go along: states are (layers, N, H)."""
+    return shape.index(ROWS) if ROWS in shape else None
 
 
 def _differentiate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,10 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from biport.errors import InputError
-from biport.graph import Graph
+from biport.graph import Graph, Value
 from torch_side.reading.arguments import Arguments, flatten_arguments
 from torch_side.reading.exported import read_exported
+from torch_side.reading.flat import Flat
 from torch_side.reading.guess import guess_example
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_arguments
@@ -38,9 +40,34 @@ def arguments_of(module: nn.Module, example: Any = None) -> Arguments:
     Raises:
         InputError: ``forward`` does not take the example, or none could be guessed.
     """
-    if example is None and (own := getattr(module, "input_values", None)):
-        example = tuple(own)
-    return flatten_arguments(module, guess_example(module) if example is None else example)
+    return flatten_arguments(module, default_example(module) if example is None else example)
+
+
+def default_example(module: nn.Module) -> tuple[Value, ...]:
+    """What a module is called with where nobody says: its ``input_values``, or what its layers suggest.
+
+    Raises:
+        InputError: it has none, and none could be guessed.
+    """
+    own = getattr(module, "input_values", None)
+    return tuple(own) if own else guess_example(module)
+
+
+def flat_module(module: nn.Module, example: Any = None) -> nn.Module:
+    """The module with tensors for arguments, in the order of its graph's inputs, and its outputs in a list.
+
+    Args:
+        module: it is held, not copied.
+        example: as for `torch_side.read`.
+    """
+    return Flat(module, arguments_of(module, example)).train(module.training)
+
+
+def argument_names(module: nn.Module) -> dict[str, bool]:
+    """What ``forward`` calls its arguments, and whether each has to be given."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    return {one.name: one.default is one.empty for one in named}
 
 
 def read_traced(
