@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from biport import bundle
-from biport.analysis.summary import Inspection, inspect_graph
+from biport.analysis.summary import Inspection, LayerRow, inspect_graph
 from biport.app.examples import Described, parse_examples
 from biport.app.forms import Form, open_form, torch_form
 from biport.app.source import Source
@@ -21,26 +21,45 @@ UNTRAINED = "the weights are those that the module was made with; a checkpoint l
 
 @dataclass(frozen=True)
 class OwnModule:
-    """A module of the user's own, read.
+    """A module of the user's own.
 
     Args:
         module: live, with its weights.
         example: what it is called with.
-        graph: what it computes.
+        lengths: the inputs that are lengths of rows.
         notes: what somebody who ports it should know.
     """
 
     module: Any
     example: Any
-    graph: Graph
+    lengths: Sequence[str]
     notes: Sequence[str]
 
+    def read(self) -> tuple[Graph, list[str]]:
+        """What it computes, and all that somebody should know.
 
-def read_module(source: Source) -> OwnModule:
-    """Make the module that a source names, load its weights, and read it.
+        Raises:
+            BiportError: it cannot be read.
+        """
+        import torch_side
+
+        graph = torch_side.read(self.module, self.example, lengths=self.lengths or None)
+        return graph, [*self.notes, *_notes(graph)]
+
+    def rows(self) -> list[LayerRow]:
+        """Its layers as torch knows them."""
+        return [
+            LayerRow(path, str(part), parameters=sum(one.numel() for one in part.parameters()))
+            for path, part in self.module.named_modules()
+            if not list(part.children())
+        ]
+
+
+def make_source(source: Source) -> OwnModule:
+    """Make the module that a source names, and load its weights.
 
     Raises:
-        BiportError: any of these goes wrong.
+        BiportError: either goes wrong.
     """
     import torch_side
 
@@ -48,13 +67,9 @@ def read_module(source: Source) -> OwnModule:
     module = make_module(source.text, parse_arguments(options.args))
     notes = [UNTRAINED]
     if options.checkpoint is not None:
-        notes = [
-            f"{options.checkpoint}: {note}"
-            for note in torch_side.load_checkpoint(module, options.checkpoint).notes
-        ]
-    example = _example(module, parse_examples(options.example))
-    graph = torch_side.read(module, example, lengths=options.lengths or None)
-    return OwnModule(module, example, graph, [*notes, *_notes(graph)])
+        loaded = torch_side.load_checkpoint(module, options.checkpoint)
+        notes = [f"{options.checkpoint}: {note}" for note in loaded.notes]
+    return OwnModule(module, _example(module, parse_examples(options.example)), options.lengths, notes)
 
 
 def _example(module: Any, described: Mapping[str, Described]) -> Any:
@@ -87,8 +102,7 @@ def read_source(source: Source) -> tuple[Graph, list[str]]:
     """
     source.check()
     if source.is_module:
-        own = read_module(source)
-        return own.graph, [*own.notes]
+        return make_source(source).read()
     path = source.path
     if bundle.is_bundle(path):
         return bundle.read(path), []
@@ -116,8 +130,9 @@ def open_source(source: Source) -> Form:
     """
     if not source.is_module:
         return open_form(source.text, source.config)
-    own = read_module(source)
-    return torch_form(source.text, own.module, own.graph, own.example)
+    own = make_source(source)
+    graph, _ = own.read()
+    return torch_form(source.text, own.module, graph, own.example)
 
 
 def inspect_source(source: Source) -> Inspection:
@@ -130,10 +145,12 @@ def inspect_source(source: Source) -> Inspection:
     path = source.path
     if source.is_module or source.is_program:
         kind = "PyTorch module" if source.is_module else "program of torch.export (.pt2)"
+        own = make_source(source) if source.is_module else None
         try:
-            graph, notes = read_source(source)
+            graph, notes = read_source(source) if own is None else own.read()
         except UnsupportedError as problem:
-            return Inspection(path, {"format": kind}, [], problem=problem)
+            rows = [] if own is None else own.rows()
+            return Inspection(path, {"format": kind}, rows, problem=problem)
         return inspect_graph(path, {"format": kind, "read by": _origin(graph)}, graph, notes)
     if bundle.is_bundle(path):
         graph = bundle.read(path)

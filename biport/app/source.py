@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from biport.app.user_module import names_module
+from biport.app.user_module import classes_in, names_module
 from biport.errors import Argument, InputError
 from biport.file_kind import FileKind, file_kind
 
@@ -80,6 +80,9 @@ class Source:
         """
         if self.is_module:
             return
+        if self.path.suffix == ".py" and self.path.is_file():
+            names = ", ".join(classes_in(self.path)) or "none"
+            raise InputError(f"{self}: say which module of it, such as {self}:NAME; its classes are {names}")
         for name in ("checkpoint", "args", "example", "lengths"):
             if getattr(self.module, name):
                 raise InputError(

@@ -64,25 +64,34 @@ def make_module(text: str, arguments: Mapping[str, Any]) -> Any:
     import torch
     from torch import nn
 
+    with torch.random.fork_rng(devices=[]):
+        # So that one command makes the weights that another made.
+        torch.manual_seed(0)
+        target = _target(text)
+        if not isinstance(target, nn.Module) and callable(target):
+            module = _called(text, target, arguments)
+            if isinstance(module, nn.Module):
+                return module
+            raise _no_module(f"what {text} gives", module)
+    if not isinstance(target, nn.Module):
+        raise _no_module(text, target)
+    if arguments:
+        raise InputError(Argument("args"), f": {text} is a module already, and takes none")
+    return target
+
+
+def _target(text: str) -> Any:
     match = FILE.fullmatch(text)
     if match is not None:
-        python, name = _import_file(Path(match["file"])), match["name"]
-    else:
-        match = PACKAGE.fullmatch(text)
-        assert match is not None
-        python, name = _import_package(match["package"]), match["name"]
-    target = _named(text, python, name)
-    if isinstance(target, nn.Module):
-        if arguments:
-            raise InputError(Argument("args"), f": {text} is a module already, and takes none")
-        return target
-    if not callable(target):
-        raise _no_module(text, target)
-    with torch.random.fork_rng(devices=[]):
-        module = _called(text, target, arguments)
-    if not isinstance(module, nn.Module):
-        raise _no_module(f"what {text} gives", module)
-    return module
+        return _named(text, _import_file(Path(match["file"])), match["name"])
+    match = PACKAGE.fullmatch(text)
+    assert match is not None
+    return _named(text, _import_package(match["package"]), match["name"])
+
+
+def classes_in(path: Path) -> list[str]:
+    """What classes a Python file has, which is not imported."""
+    return re.findall(r"^class (\w+)", path.read_text(errors="replace"), re.MULTILINE)
 
 
 def _no_module(what: str, value: Any) -> InputError:
@@ -160,13 +169,17 @@ def _alike(target: Any, part: str) -> str:
 
 
 def _called(text: str, target: Any, arguments: Mapping[str, Any]) -> Any:
-    with contextlib.suppress(ValueError):
+    try:
         signature = inspect.signature(target)
+    except ValueError:
+        # What is written in C says nothing of its arguments.
+        signature = None
+    if signature is not None:
         try:
             signature.bind(**arguments)
         except TypeError as error:
             shown = ", ".join(map(str, signature.parameters.values()))
-            raise InputError(f"{text} takes ({shown}): with ", Argument("args"), f", {error}") from error
+            raise InputError(f"{text} takes ({shown}); by ", Argument("args"), f": {error}") from error
     try:
         return target(**arguments)
     except BiportError:
@@ -185,6 +198,7 @@ def _reason(error: Exception) -> str:
             lines.append(f"{path.name}, line {trace.tb_lineno}")
         trace = trace.tb_next
     if isinstance(error, SyntaxError):
-        lines = [f"line {error.lineno}"]
+        # Its text has the line.
+        lines = []
     where = f" ({lines[-1]})" if lines else ""
     return f"{type(error).__name__}: {' '.join(str(error).split())}{where}"

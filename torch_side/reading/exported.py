@@ -28,8 +28,8 @@ from torch_side.reading.sizes import expression
 UNLIMITED = 2**31
 """Above which a size has no limit that anybody could reach."""
 FIXED = (
-    "the program was exported so, and torch.export itself counts the steps of a recurrent layer; the module "
-    "and its weights are read at any size"
+    "the program was exported so, and torch.export itself counts the steps of a recurrent layer, where "
+    "torch_side.read of the module does not"
 )
 
 
