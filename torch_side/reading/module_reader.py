@@ -94,7 +94,7 @@ def _outputs(program: Program) -> list[fx.Node]:
 
 
 def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
-    """A letter for each symbol of the sizes of the inputs: as described, or batch, time and others in turn."""
+    """A letter for each symbol of the inputs' sizes: as described, or batch, time and others in turn."""
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     letters: dict[str, Dim] = {}
     known = [placeholders[name].meta["val"].shape for name in program.inputs]

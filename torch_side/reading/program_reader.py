@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -273,7 +274,7 @@ class ProgramReader:
         return candidate
 
     def _name(self, node: fx.Node, op: Op) -> str:
-        path, kind = self.position(node)
+        path, _ = self.position(node)
         own = op.settings().get("function") if isinstance(op, ops.TensorOperation) else None
         short = snake_case(str(own or op.kind))
         if not path:
@@ -331,7 +332,7 @@ def line_of_statement(node: fx.Node) -> str | None:
     lines = [line.strip() for line in trace.splitlines()]
     own = [
         (head, code)
-        for head, code in zip(lines, lines[1:], strict=False)
+        for head, code in pairwise(lines)
         if head.startswith("File ") and "/torch/" not in head and "torch_side/reading" not in head
     ]
     return own[-1][1] if own else None

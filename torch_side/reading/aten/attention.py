@@ -13,7 +13,7 @@ from torch_side.registry import reads_aten
 
 @reads_aten("scaled_dot_product_attention.default")
 def read_scaled_dot_product_attention(call: AtenCall) -> str:
-    """``softmax(query @ key.T * scale + mask) @ value``; a row of which nothing is looked at is NaN, as in torch."""
+    """``softmax(query @ key.T * scale + mask) @ value``; a row that looks at nothing is NaN."""
     if call["dropout_p"]:
         raise call.refuse("dropout_p", call["dropout_p"], "0.0, or training aside")
     if call["enable_gqa"]:
