@@ -81,7 +81,7 @@ def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, wh
     graph = reader.read(_outputs(program))
     graph = simplify(without_unused(with_bare_outputs(simplify(graph))))
     graph = with_output_names(graph, seen.names)
-    notes = [*seen.notes, *_fixed(graph, leaves, why_fixed)]
+    notes = [*seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, leaves, why_fixed)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
     return ModuleRead(graph, program, values, ()).noted(notes)
 
