@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from biport import reference
 from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.compare.cases import row_lengths_of
+from biport.dims import Dim
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
-from biport.inputs import row_lengths, safe_bounds, size_at
+from biport.inputs import row_lengths, safe_bounds, size_at, time_axis
 from biport.ops import INTEGERS
 from torch_side.inference import device_of, evaluating, full_precision, in_float64
 from torch_side.layers.errors import LayerInputError
@@ -152,9 +153,9 @@ class Live:
         device = device_of(self.module)
         given = tuple(self._widened(x.clone()).to(device) for x in tensors)
         precision = in_float64() if self.wide else contextlib.nullcontext()
-        with evaluating(self._flat), full_precision(device), torch.no_grad(), precision:
-            with torch.random.fork_rng(devices=[]):
-                outputs = torch.func.functional_call(self._flat, state, given)
+        random = torch.random.fork_rng(devices=[])
+        with evaluating(self._flat), full_precision(device), torch.no_grad(), precision, random:
+            outputs = torch.func.functional_call(self._flat, state, given)
         return [output.detach().cpu().numpy() for output in outputs]
 
     def _carries(self, changed: Sequence[str]) -> UnsupportedError:
@@ -176,7 +177,7 @@ def compare(
     lengths: Collection[str] = (),
     most: Mapping[str, int] = MappingProxyType({}),
 ) -> list[str]:
-    """Hold a graph against the live module, at the example and at other sizes; notes of what was not possible.
+    """Hold a graph against the live module, at the example and at other sizes; notes of what could not be.
 
     Args:
         live: the module.
@@ -220,7 +221,7 @@ class _Maker:
             for dim, size in zip(value.shape, x.shape, strict=True)
             if not isinstance(dim, int)
         }
-        self.lengths = row_lengths(graph) | self._given(lengths)
+        self.lengths = self._given(lengths) | row_lengths(graph)
 
     def run(self, sizes: Mapping[str, int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Inputs of these sizes, and what the module gives; rows by falling lengths where it wants that.
@@ -241,7 +242,7 @@ class _Maker:
 
     def _given(self, names: Collection[str]) -> dict[str, Dim]:
         """Inputs that are lengths because the user says so, or their names do."""
-        steps = next((value.shape[1] for value in self.graph.inputs if len(value.shape) > 1), None)
+        steps = next((_steps(value.shape) for value in self.graph.inputs if len(value.shape) > 1), None)
         return {
             value.name: steps
             for value in self.graph.inputs
@@ -252,9 +253,19 @@ class _Maker:
         }
 
 
+def _steps(shape: Sequence[Dim]) -> Dim:
+    axis = time_axis(shape)
+    return shape[1 if axis is None else axis]
+
+
 def _others(sizes: Mapping[str, int], least: int, step: int, most: Mapping[str, int]) -> dict[str, int]:
-    """Other sizes, no two the same where they were not, unless one may not be so large."""
+    """Other sizes, no two the same where they were not, unless one may not be so large.
+
+    First come odd ones and even ones, then multiples, for modules that halve what they are given.
+    """
     distinct = {size: max(size, least) + 2 * step + 3 * i for i, size in enumerate(sorted({*sizes.values()}))}
+    if step > 1:
+        distinct = {size: size * -(-max(step * size, least) // size) for size in distinct}
     return {name: min(distinct[size], most.get(name, distinct[size])) for name, size in sizes.items()}
 
 

@@ -1,7 +1,7 @@
 """Operators that stand for whole layers while a module is traced, so that every size may vary.
 
-`torch.export` looks into a recurrent layer step by step, which fixes T, and never sees packed sequences. While
-`whole` is in force, `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, dropout, and the layers that
+`torch.export` looks into a recurrent layer step by step, which fixes T, and never sees packed sequences.
+While `whole` is in force, `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, dropout, and the layers that
 `torch_side.registry.READERS` reads whole are one operator each, whose shape is computed. A packed sequence is
 the padded tensor, ``(N, T, ...)``, beside the lengths of its rows: the longest row is taken to be as long as
 the tensor.
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
+from torch.nn.modules import transformer
 from torch.nn.utils import rnn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -138,6 +139,8 @@ def whole(session: LayerSession) -> Iterator[None]:
         token = _session.set(session)
         stack.callback(_session.reset, token)
         stack.enter_context(_fast_path_of_attention(False))
+        # Whether a mask is causal is a matter of speed alone, and of what numbers it has.
+        stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_to_be_causal))
         for name in (*RECURRENCES, *CELLS, *DROPOUTS):
             stack.enter_context(_replaced(torch._VF, name, _functions(name)))
         for name in DROPOUTS:
@@ -172,6 +175,10 @@ def _fast_path_of_attention(enabled: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _said_to_be_causal(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+    return is_causal is True
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 """A program of `torch.export.save` (.pt2), read without executing anything of the file's.
 
-`torch.export.load` unpickles what a file says is pickled, evaluates the text of its sizes and guards as Python,
-looks up any attribute of ``torch`` as a function to call, and loads compiled libraries. It is given a copy of
-the file instead that has none of these: every string of the program is checked against what it can be, every
-operator is one that biport reads, weights are raw numbers within the file, and what is left over is left out.
+`torch.export.load` unpickles what a file says is pickled, evaluates the text of its sizes and guards as
+Python, looks up any attribute of ``torch`` as a function to call, and loads compiled libraries. It is given a
+copy of the file instead that has none of these: every text of the program is checked against what it can be,
+every operator is one that biport reads, weights are raw numbers within the file, and the rest is left out.
 """
 
 from __future__ import annotations
@@ -72,8 +72,10 @@ def load_program(path: Path) -> tuple[ExportedProgram, Any]:
         raise foreign(path, "a program of torch.export.save")
     with Archive(path) as archive:
         _check_layout(archive)
-        copy = _Copy(archive)
-        content = copy.written()
+        try:
+            content = _Copy(archive).written()
+        except RecursionError as error:
+            raise FileError(f"{path}: the program is nested too deeply") from error
         sample = _sample(archive)
     try:
         with _quiet():
@@ -188,9 +190,10 @@ class _Copy:
 
     def _ranges(self, ranges: Mapping[str, Any]) -> dict[str, Any]:
         clean = {}
-        for symbol, limits in ranges.items():
+        for symbol in ranges:
             if not SYMBOL.fullmatch(symbol):
                 raise self._bad("size", symbol)
+            limits = self._part(ranges, symbol, dict)
             clean[symbol] = {key: limits.get(key) for key in ("min_val", "max_val")}
             if not all(limit is None or isinstance(limit, int) for limit in clean[symbol].values()):
                 raise self._bad("range", limits)
@@ -266,7 +269,7 @@ class _Copy:
         if key in ("device", "as_device"):
             # Weights and program are computed with where biport is.
             return None if value is None else {"type": "cpu", "index": None}
-        if key == "metadata":
+        if key == "metadata" and isinstance(value, dict):
             kept = {name: value[name] for name in ("stack_trace", "nn_module_stack") if name in value}
             return {name: text for name, text in kept.items() if isinstance(text, str)}
         match value:
@@ -325,7 +328,7 @@ class _Copy:
             record = self._part(entry, "path_name", str)
             if entry.get("use_pickle") or not RECORD.fullmatch(record):
                 raise FileError(
-                    f"{self.path}: {path} is a pickle or an object, which can run anything and is never loaded"
+                    f"{self.path}: {path} is a pickle, which can run anything and is never loaded"
                 )
             meta = self._checked(self._part(entry, "tensor_meta", dict), "tensor_meta")
             self._check_extent(path, meta, self.archive.sizes.get(folder + record))

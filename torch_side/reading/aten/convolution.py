@@ -38,8 +38,12 @@ def read_conv2d(call: AtenCall) -> str:
     padding = call["padding"]
     across = 0 if padding == "valid" else 1 if isinstance(padding, str) else _pair(padding)[1]
     if call.rank(x) != 4 or width != weight.shape[3] or across or call["groups"] != 1:
-        supported = "nn.Conv1d, or nn.Conv2d with a kernel as wide as the last axis, one group and no padding of it"
-        raise call.refuse("convolution", f"over two axes, by {weight.shape[2:]} of {call.tensor(x)}", supported)
+        supported = (
+            "nn.Conv1d, or nn.Conv2d with a kernel as wide as the last axis, one group and no padding of it"
+        )
+        raise call.refuse(
+            "convolution", f"over two axes, by {weight.shape[2:]} of {call.tensor(x)}", supported
+        )
     out, channels, steps, _ = weight.shape
     shape = call.tensor(x).shape
     turned = call.apply(ops.PermuteDims(axes=(0, 2, 1, 3)), x)

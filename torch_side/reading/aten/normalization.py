@@ -171,5 +171,3 @@ def _group_norm(call: AtenCall, groups: Any, axis: int) -> Op:
         bias=call.array("bias"),
         **settings,
     )
-
-

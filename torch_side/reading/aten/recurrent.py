@@ -143,9 +143,7 @@ class Recurrence:
         weight = self.call.array(given)
         assert weight is not None
         out, size = weight.shape
-        op = build(
-            self.call.owner, ops.Dense, input_size=size, output_size=out, weight=weight, bias=None
-        )
+        op = build(self.call.owner, ops.Dense, input_size=size, output_size=out, weight=weight, bias=None)
         return self.call.apply(op, x, name=f"{name}.projection", key=("linear", given, None))
 
 
