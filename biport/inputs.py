@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from biport.dims import known, letters_in
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.ops import (
@@ -93,6 +94,62 @@ def row_lengths(graph: Graph) -> dict[str, Dim]:
 
 
 COMPARISONS = ("less", "less_equal", "greater", "greater_equal")
+
+BATCH = "N"
+"""The letter of the batch."""
+
+
+def batch_axis(shape: Sequence[Dim]) -> int | None:
+    """On which axis of a model's input, or of what it gives, the rows are; ``None`` of one without axes.
+
+    That is where the letter N is, and otherwise the first one.
+
+    Example:
+        >>> batch_axis(("N", "T", 4)), batch_axis((2, "N", 5)), batch_axis(("T", "N", 4)), batch_axis(())
+        (0, 1, 1, None)
+    """
+    if not shape:
+        return None
+    return next((axis for axis, dim in enumerate(shape) if dim == BATCH), 0)
+
+
+def time_axis(shape: Sequence[Dim]) -> int | None:
+    """On which axis the steps are, where there are any: behind the rows, or a size before them that varies.
+
+    Example:
+        >>> time_axis(("N", "T", 4)), time_axis(("T", "N", 4)), time_axis((2, "N", 5)), time_axis(("N",))
+        (1, 0, None, None)
+    """
+    if batch_axis(shape) == 0:
+        return 1 if len(shape) > 1 else None
+    return None if not shape or isinstance(shape[0], int) else 0
+
+
+def letter_sizes(values: Sequence[Value], N: int, T: int | Mapping[str, int]) -> dict[str, int]:
+    """What each letter of a model's inputs stands for, where the batch is of ``N`` rows.
+
+    A batch that is fixed somewhere is of that size everywhere.
+
+    Args:
+        values: the inputs.
+        N: rows, where no input says how many.
+        T: of every other letter, or of each.
+
+    Example:
+        >>> values = [Value("x", ("T", "N", 4), "float32"), Value("state", (2, "N", 5), "float32")]
+        >>> letter_sizes(values, 3, 7) == {"T": 7, "N": 3}
+        True
+    """
+    letters = {name for value in values for name in letters_in(value.shape)}
+    batches = [value.shape[axis] for value in values if (axis := batch_axis(value.shape)) is not None]
+    N = next((dim for dim in batches if isinstance(dim, int)), N)
+    rows = {BATCH} if BATCH in letters else {str(dim) for dim in batches}
+    return {name: N if name in rows else T if isinstance(T, int) else T[name] for name in letters}
+
+
+def size_at(dim: Dim, sizes: Mapping[str, int]) -> int:
+    """The number that a size is."""
+    return known(dim if isinstance(dim, int) else dim.at(sizes))
 
 
 def _takes_parts(node: Node, sources: Mapping[str, str]) -> bool:

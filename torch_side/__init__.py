@@ -13,23 +13,25 @@
 
 from torch_side.bidirect import bidirect
 from torch_side.decode import stepper
-from torch_side.gradients import gradients, gradients_allowed
+from torch_side.gradients import Differentiable, gradients, gradients_allowed
+from torch_side.inference import double
 from torch_side.load import load
 from torch_side.read import read
 from torch_side.reading.checkpoints import load_checkpoint
 from torch_side.reading.exported import open_program
-from torch_side.reading.source import argument_names, default_example, flat_module
+from torch_side.reading.source import argument_names, default_example
 from torch_side.run import run
 from torch_side.trace import trace
 from torch_side.write import write
 from torch_side.writing.ported import Ported
 
 __all__ = [
+    "Differentiable",
     "Ported",
     "argument_names",
     "bidirect",
     "default_example",
-    "flat_module",
+    "double",
     "gradients",
     "gradients_allowed",
     "load",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +17,10 @@ from torch_side.write import write
 
 
 def stepper(
-    source: Graph | nn.Module, target: str | None = None, device: torch.device | str = "cpu"
+    source: Graph | nn.Module,
+    target: str | None = None,
+    device: torch.device | str = "cpu",
+    example: Any = None,
 ) -> Stepper:
     """A graph or a module, ready for `biport.decoding`; the module is left as it is.
 
@@ -24,10 +28,11 @@ def stepper(
         source: of two inputs, trained with teacher forcing.
         target: the input that is the decoder's own sequence; by default the last one.
         device: where it runs.
+        example: how a module is called, as for `torch_side.read`.
 
     Raises:
         UnsupportedError: the decoder cannot be stepped; see `biport.decoding.split`.
     """
-    parts = split(source if isinstance(source, Graph) else read(source), target)
+    parts = split(source if isinstance(source, Graph) else read(source, example), target)
     encoder, step = write(parts.encoder).to(device), write(parts.step).to(device)
     return make_stepper(parts, functools.partial(run, encoder), functools.partial(run, step))

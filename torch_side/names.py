@@ -74,12 +74,3 @@ def variable(name: str, taken: Collection[str]) -> str:
     while keyword.iskeyword(clean) or hasattr(builtins, clean) or clean in {"self", "torch", *taken}:
         clean += "_"
     return clean
-
-
-def unique(name: str, taken: Collection[str]) -> str:
-    """``name``, or the first of ``name_1``, ``name_2`` ... that is not taken."""
-    candidate, count = name, 0
-    while candidate in taken:
-        count += 1
-        candidate = f"{name}_{count}"
-    return candidate

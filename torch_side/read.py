@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def read(
     Any module is read that `torch.export` can trace; recurrent layers, packed sequences and the layers of
     `torch_side.layers` are read whole. Which sizes vary is seen from the trace. A node's name is the
     submodule's path. Afterwards the graph is compared with the module, at the example and at two other
-    sizes; a difference raises.
+    sizes; a difference raises. What had to be fixed or left out is warned of, and in ``origin["notes"]``.
 
     Args:
         module: on any device, in any mode; or a program, or its path, which know their inputs.
@@ -45,7 +46,7 @@ def read(
             a tuple too; each a tensor, an array, a `biport.graph.Value`, a packed sequence, or lists, tuples
             and mappings of these. A module that `torch_side.write` gave knows its own, and so does one that
             has them as ``input_values``; of others it is guessed from their layers, where it can be.
-        lengths: the inputs that are lengths of rows, where nothing packs by them: `compare` has to know.
+        lengths: the inputs that are lengths of rows, where neither packing nor their names say so.
 
     Raises:
         UnsupportedModelError: all that is not supported, by submodule and line of ``forward``.
@@ -59,5 +60,9 @@ def read(
     if isinstance(module, str | os.PathLike):
         if example is not None or lengths is not None:
             raise InputError(f"{os.fspath(module)}: a program knows its inputs, and takes no example")
-        return open_program(module).graph
-    return read_source(module, example, lengths)
+        name, graph = os.fspath(module), open_program(module).graph
+    else:
+        name, graph = type(module).__name__, read_source(module, example, lengths)
+    if notes := graph.origin.get("notes"):
+        warnings.warn(f"{name}: {notes}", stacklevel=2)
+    return graph

@@ -2,154 +2,124 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import dataclasses
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from biport.analysis.lengths import check_steps
-from biport.errors import InputError, UnsupportedError
+from biport.errors import InputError
 from biport.graph import Value
 from biport.inputs import check_arrays
 from biport.ops import FLOATS
-from torch_side.layers.errors import LayerInputError, LayerSettingError
+from torch_side.inference import (
+    device_of,
+    evaluating,
+    first_float,
+    full_precision,
+    in_float64,
+    layer_errors,
+)
+from torch_side.reading.arguments import Arguments, flatten_arguments
+from torch_side.reading.flat import Flat
+from torch_side.reading.snapshot import Snapshot
 from torch_side.writing.ported import Ported
 
 
-@contextlib.contextmanager
-def evaluating(module: nn.Module) -> Iterator[nn.Module]:
-    """``module`` in eval mode; on leaving, every submodule's own mode is back."""
-    modes = {part: part.training for part in module.modules()}
-    for part in modes:
-        part.training = False
-    try:
-        yield module
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-
-
-@contextlib.contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """No TF32 on a GPU, where it changes results by about 1e-3; what was set before is back on leaving."""
-    if device.type != "cuda":
-        yield
-        return
-    backends: tuple[Any, ...] = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = [backend.allow_tf32 for backend in backends]
-    for backend in backends:
-        backend.allow_tf32 = False
-    try:
-        yield
-    finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed
-
-
-@contextlib.contextmanager
-def layer_errors() -> Iterator[None]:
-    """What a layer of `torch_side.layers` refuses is biport's own error, in the same words.
-
-    Raises:
-        InputError: a layer cannot take its inputs.
-        UnsupportedError: a layer does not have a setting.
-    """
-    try:
-        yield
-    except LayerInputError as error:
-        raise InputError(str(error)) from error
-    except LayerSettingError as error:
-        raise UnsupportedError(error.owner, error.setting, error.value, error.supported) from error
-
-
-def run(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+def run(module: nn.Module, inputs: Sequence[np.ndarray], example: Any = None) -> list[np.ndarray]:
     """The outputs of ``module`` at inference, whatever mode it is in; no gradients, no TF32.
 
     What a module in float64 says in so many words to be float32, such as ``mask.float()``, is float64 too.
 
+    Args:
+        module: it is left as it is.
+        inputs: one array for each input of its graph, in order. Without an example these are the arguments
+            of ``forward``.
+        example: how ``forward`` is called, as for `torch_side.read`; the arrays take the places of its
+            tensors, a padded array and the lengths of its rows that of a packed sequence.
+
+    Returns:
+        The outputs of its graph: the tensors among those of the module, however nested, in order.
+
     Raises:
         InputError: the inputs do not suit the module.
     """
-    tensors = as_tensors(module, inputs)
+    called = Called(module, example)
+    tensors = called.tensors(inputs)
     with evaluating(module), full_precision(device_of(module)), torch.no_grad():
-        return [output.cpu().numpy() for output in call(module, tensors)]
+        return [output.cpu().numpy() for output in called(tensors)]
 
 
-class AllFloat64(TorchFunctionMode):
-    """Computes in float64 where a module names float32.
+class Called:
+    """A module that is called with a flat list of tensors, and gives one.
 
-    biport's own layers name it where Keras rounds to it, and stay as they are.
+    Args:
+        module: what is called.
+        example: how, as for `run`.
     """
 
-    def __torch_function__(
-        self,
-        function: Callable,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        options = kwargs or {}
-        if sys._getframe(1).f_globals.get("__name__", "").startswith("torch_side.layers."):
-            return function(*args, **options)
-        function = torch.Tensor.double if function is torch.Tensor.float else function
-        return function(*map(_widened, args), **{key: _widened(value) for key, value in options.items()})
+    def __init__(self, module: nn.Module, example: Any = None) -> None:
+        self.module = module
+        self._arguments = None if example is None else flatten_arguments(module, example)
+
+    def of(self, module: nn.Module) -> Called:
+        """Another module that is called likewise."""
+        other = copy.copy(self)
+        other.module = module
+        return other
+
+    def tensors(self, inputs: Sequence[np.ndarray]) -> list[torch.Tensor]:
+        """The inputs on the module's device.
+
+        Raises:
+            InputError: they do not suit the module.
+        """
+        arrays = [np.asarray(array) for array in inputs]
+        if self._arguments is not None:
+            return _in_place_of(self._arguments, arrays, device_of(self.module))
+        if isinstance(self.module, Ported):
+            arrays = check_arrays(_values(self.module, arrays), self.module.id_bounds, arrays)
+            check_steps(self.module.input_values, self.module.needs_steps, arrays)
+        return [torch.tensor(np.ascontiguousarray(array), device=device_of(self.module)) for array in arrays]
+
+    def __call__(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """The outputs.
+
+        Raises:
+            InputError: the inputs do not suit a layer.
+            UnsupportedError: in training, a layer cannot be trained with its settings.
+        """
+        if self._arguments is None and isinstance(self.module, Ported):
+            with layer_errors(), _precision(self.module, tensors):
+                output = self.module(*tensors)
+            return [*output] if isinstance(output, tuple | list) else [output]
+        arguments = self._arguments or flatten_arguments(self.module, tuple(tensors))
+        with layer_errors(), _precision(self.module, tensors):
+            return Flat(self.module, arguments, Snapshot(self.module).restore)(*tensors)
 
 
-def _widened(argument: Any) -> Any:
-    return torch.float64 if argument is torch.float32 else argument
-
-
-def as_tensors(module: nn.Module, inputs: Sequence[np.ndarray]) -> list[torch.Tensor]:
-    """The inputs on the module's device.
-
-    Raises:
-        InputError: they do not suit the module.
-    """
-    arrays = [np.asarray(array) for array in inputs]
-    if isinstance(module, Ported):
-        arrays = check_arrays(_values(module, arrays), module.id_bounds, arrays)
-        check_steps(module.input_values, module.needs_steps, arrays)
-    return [torch.tensor(np.ascontiguousarray(array), device=device_of(module)) for array in arrays]
-
-
-def device_of(module: nn.Module) -> torch.device:
-    """Where its parameters are, or its buffers; the CPU where it has none."""
-    first = next(_arrays(module), None)
-    return torch.device("cpu") if first is None else first.device
-
-
-def first_float(module: nn.Module) -> torch.Tensor | None:
-    """A parameter, or else a buffer, of floats, whose dtype is the module's; ``None`` where it has none."""
-    return next((part for part in _arrays(module) if part.is_floating_point()), None)
-
-
-def _arrays(module: nn.Module) -> Iterator[torch.Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
-
-
-def call(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The outputs of ``module`` as a list.
-
-    Raises:
-        InputError: the inputs do not suit a layer.
-        UnsupportedError: in training, a layer cannot be trained with its settings.
-    """
-    with layer_errors(), _precision(module, tensors):
-        output = module(*tensors)
-    return [*output] if isinstance(output, (tuple, list)) else [output]
+def _in_place_of(
+    arguments: Arguments, arrays: Sequence[np.ndarray], device: torch.device
+) -> list[torch.Tensor]:
+    """The arrays as tensors like those of the example; floats keep their dtype."""
+    if len(arrays) != len(arguments.leaves):
+        names = ", ".join(leaf.name for leaf in arguments.leaves)
+        raise InputError(f"the module takes {len(arguments.leaves)} inputs ({names}), found {len(arrays)}")
+    tensors = [torch.tensor(np.ascontiguousarray(array), device=device) for array in arrays]
+    return [
+        tensor if tensor.is_floating_point() else tensor.to(leaf.example.dtype)
+        for tensor, leaf in zip(tensors, arguments.leaves, strict=True)
+    ]
 
 
 def _precision(module: nn.Module, tensors: Sequence[torch.Tensor]) -> AbstractContextManager[Any]:
     floats = [x.dtype for x in (*module.parameters(), *tensors) if x.is_floating_point()]
-    return AllFloat64() if floats and set(floats) == {torch.float64} else nullcontext()
+    return in_float64() if floats and set(floats) == {torch.float64} else nullcontext()
 
 
 def _values(module: Ported, arrays: Sequence[np.ndarray]) -> list[Value]:

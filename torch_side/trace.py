@@ -12,10 +12,10 @@ from torch import fx, nn
 from biport.compare.localize.traced import Cases, Traced, Values
 from biport.dims import Dim
 from biport.graph import Graph
+from torch_side.inference import device_of, evaluating, full_precision, layer_errors
 from torch_side.reading.opaque import running
 from torch_side.reading.source import arguments_of, read_traced
 from torch_side.reading.written import read_written
-from torch_side.run import device_of, evaluating, full_precision, layer_errors
 from torch_side.writing.ported import Ported
 
 

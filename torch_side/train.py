@@ -18,11 +18,11 @@ from biport.training.optimizers import Optimizer
 from biport.training.trainer import CLIP, Batch, State, Sums
 from torch_side import models
 from torch_side.decode import stepper
+from torch_side.inference import layer_errors
 from torch_side.layers import cells
 from torch_side.load import load
 from torch_side.optimizers import Descent, clip_gradients
 from torch_side.read import read
-from torch_side.run import layer_errors
 
 GENERATOR = "generator"
 

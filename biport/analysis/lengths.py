@@ -14,7 +14,7 @@ import numpy as np
 from biport.dims import bound, letters_in, size
 from biport.errors import GraphError, InputError
 from biport.graph import Graph, Node, Value
-from biport.inputs import letters
+from biport.inputs import letters, time_axis
 from biport.ops import Dim, Tensor
 from biport.ops.checks import TooShortError
 
@@ -25,7 +25,8 @@ def needed_steps(graph: Graph) -> dict[str, int]:
     """The inputs that must have some number of steps whatever the others have, and that number."""
     steps_of = {}
     for position, value in enumerate(graph.inputs):
-        if len(value.shape) < 2 or isinstance(value.shape[1], int):
+        axis = time_axis(value.shape)
+        if axis is None or isinstance(value.shape[axis], int):
             continue
         needed = _fewest(lambda steps, position=position: _too_short(graph, position, steps))
         if needed:
@@ -63,10 +64,12 @@ def _fewest(too_short: Callable[[int], bool]) -> int:
 def _too_short(graph: Graph, position: int, steps: int) -> bool:
     """Whether some op refuses ``steps`` steps of the input at ``position``."""
     value = graph.inputs[position]
-    fixed = dataclasses.replace(value, shape=(value.shape[0], steps, *value.shape[2:]))
+    at = time_axis(value.shape)
+    shape = (steps if axis == at else dim for axis, dim in enumerate(value.shape))
+    fixed = dataclasses.replace(value, shape=tuple(shape))
     inputs = (*graph.inputs[:position], fixed, *graph.inputs[position + 1 :])
     # What an op's own settings name is of that size wherever it is named.
-    named = letters_in(value.shape[1]) & frozenset().union(*(node.op.letters for node in graph.nodes))
+    named = letters_in(value.shape[at or 0]) & frozenset().union(*(node.op.letters for node in graph.nodes))
     try:
         dataclasses.replace(graph, inputs=inputs).at(dict.fromkeys(named, steps))
     except GraphError as error:
@@ -99,8 +102,9 @@ def check_steps(values: Sequence[Value], needed: Mapping[str, int], arrays: Sequ
     """
     for value, array in zip(values, arrays, strict=True):
         least = needed.get(value.name, 0)
-        if array.ndim > 1 and array.shape[1] < least:
-            given = f"{array.shape[1]} time steps (T = {array.shape[1]})"
+        axis = time_axis(value.shape)
+        if axis is not None and array.shape[axis] < least:
+            given = f"{array.shape[axis]} time steps (T = {array.shape[axis]})"
             raise InputError(
                 f"input {value.name!r}: the model is not defined over {given}; it needs {least} or more"
             )

@@ -25,9 +25,11 @@ from biport.compare.cases import random_inputs
 from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
 from biport.data.vocabulary import Vocabulary
+from biport.dims import Dim
 from biport.errors import Argument, DifferentError, InputError, UnsupportedError
 from biport.files import check_target
 from biport.graph import Graph, Value
+from biport.inputs import row_lengths
 
 ROUTES = ("fused", "tf2onnx", "auto")
 
@@ -205,7 +207,9 @@ def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> 
     def compare(path: Path) -> None:
         session, other = (export.Session(file, device="cpu") for file in (exact.written.path, path))
         shapes = [(64, 12), (64, 40), (64, 90), (8, 100)]
-        cases = {f"{N}x{T}": _random_inputs(session.input_values, session.id_bounds, N, T) for N, T in shapes}
+        rows = {} if exact.graph is None else row_lengths(exact.graph)
+        values, bounds = session.input_values, session.id_bounds
+        cases = {f"{N}x{T}": _random_inputs(values, bounds, rows, N, T) for N, T in shapes}
         costs.append(cost(session, other, precision, cases))
 
     written = write_precision(exact.written.path, output, precision, overwrite=overwrite, check=compare)
@@ -339,9 +343,10 @@ def _judged(report: Report, path: Path, against: str) -> Trial:
 def _random_inputs(
     values: Sequence[Value],
     bounds: Mapping[str, int],
+    rows: Mapping[str, Dim],
     N: int,
     T: int,
 ) -> list[np.ndarray]:
     """Ids with zeros at the right, at the left, in between and alone, and features."""
     rng = np.random.default_rng(0)
-    return random_inputs(values, N, T, rng, id_bounds=bounds, unbounded=FEWEST_IDS)
+    return random_inputs(values, N, T, rng, id_bounds=bounds, unbounded=FEWEST_IDS, rows=rows)

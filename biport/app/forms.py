@@ -5,7 +5,6 @@ Verification, the matrix, the bench and the demos all run models through these.
 
 from __future__ import annotations
 
-import copy
 import functools
 import os
 import sys
@@ -61,12 +60,13 @@ class Form:
     unread: UnreadModel | None = None
 
 
-def open_form(source: Any, config: Any = None) -> Form:
+def open_form(source: Any, config: Any = None, example: Any = None) -> Form:
     """Open a live model, a `Graph`, or the path of a Keras file, a bundle or an ``.onnx`` file.
 
     Args:
         source: the model; a `Form` is given back.
         config: the configuration that goes with a Keras file of weights alone, see `keras_side.read`.
+        example: how a torch module is called that does not know its inputs itself, see `torch_side.read`.
 
     Raises:
         InputError: it is none of these.
@@ -88,7 +88,8 @@ def open_form(source: Any, config: Any = None) -> Form:
     if keras_2 is not None and isinstance(source, keras_2.Model):
         return unread_form("tf_keras", UnreadModel(source))
     if torch is not None and isinstance(source, torch.nn.Module):
-        return torch_form("torch", source)
+        own = hasattr(source, "input_values")
+        return torch_form("torch", source, example=None if own else example)
     if type(source).__name__ == "Session" and hasattr(source, "run"):
         return onnx_form("onnx", source)
     raise InputError(
@@ -254,32 +255,27 @@ def torch_form(name: str, module: Any, graph: Graph | None = None, example: Any 
 
     Args:
         name: what reports call it.
-        module: it is left as it is.
-        graph: what it computes.
-        example: what it is called with, see `torch_side.read`.
+        module: of any ``forward`` that `torch_side.read` reads.
+        graph: the module's; by default it is read.
+        example: how it is called, as for `torch_side.read`.
     """
     import torch_side
 
     own = torch_side.read(module, example) if graph is None else graph
 
-    def flat(own: Any) -> Any:
-        return own if example is None else torch_side.flat_module(own, example)
-
-    called = flat(module)
-
     def run_float64(_: Graph) -> Run:
-        double = flat(copy.deepcopy(module).double())
-        return lambda arrays: torch_side.run(double, arrays)
+        double = torch_side.double(module)
+        return lambda arrays: torch_side.run(double, arrays, example)
 
     return Form(
         name,
-        lambda arrays: torch_side.run(called, arrays),
+        lambda arrays: torch_side.run(module, arrays, example),
         own,
         run_float64,
         trace=lambda cases, _: torch_side.trace(module, cases, own, example),
         gradients=lambda _: Differentiated(
             name,
-            functools.partial(torch_side.gradients, copy.deepcopy(module).double(), example=example),
+            torch_side.Differentiable(module, example).double(),
             torch_side.gradients_allowed(own),
         ),
         size=lambda: len(own.nodes),

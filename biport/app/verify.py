@@ -33,6 +33,7 @@ def verify(
     trace: bool = False,
     gradients: bool = False,
     config: Any = None,
+    example: Any = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
@@ -52,6 +53,8 @@ def verify(
         gradients: also compare, at level L3, the gradients of the forms that have them, in float64; see
             `biport.compare.gradients`.
         config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
+        example: how ``forward`` is called of the torch modules that do not know their inputs themselves: a
+            tensor for each argument, see `torch_side.read`. Their inputs are then its tensors, in order.
         progress: told of each stage of the work.
 
     Returns:
@@ -67,7 +70,7 @@ def verify(
     for given in sources:
         if isinstance(given, str | os.PathLike):
             progress(f"opening {os.fspath(given)}")
-        opened.append(open_form(given, config))
+        opened.append(open_form(given, config, example))
     forms = _with_names(opened)
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:

@@ -7,13 +7,22 @@ or is nothing but padding; so whatever is compared is compared under all of thes
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from biport.analysis.lengths import needed_steps
 from biport.dims import Dim
 from biport.graph import Graph, Value
-from biport.inputs import id_inputs, safe_bounds
+from biport.inputs import (
+    batch_axis,
+    id_inputs,
+    letter_sizes,
+    row_lengths,
+    safe_bounds,
+    size_at,
+    time_axis,
+)
 from biport.ops import INTEGERS, FeaturesNotEqual, IntegerLookup, NotEqual
 
 PATTERNS = ("full", "right", "left", "holes", "all padding")
@@ -110,18 +119,20 @@ def random_inputs(
     id_bounds: Mapping[str, int] | None = None,
     unbounded: int = UNBOUNDED_IDS,
     padding: Mapping[str, float] | None = None,
+    rows: Mapping[str, Dim] | None = None,
 ) -> list[np.ndarray]:
-    """One array for each input: ids below their bounds, normal numbers, and masks.
+    """One array for each input: ids below their bounds, normal numbers, masks, and lengths of rows.
 
     Integers are padded where the mask is false, floats only where ``padding`` says with what, and booleans
-    are the mask. Each input has a mask of its own, of the same patterns, over its second axis, whatever its
+    are the mask. Each input has a mask of its own, of the same patterns, over its steps, whatever its
     rank; booleans of more than two dimensions have one over the last axis too, another for every row of it.
-    Sizes that are fixed stay, that of the batch too.
+    Sizes that are fixed stay, that of the batch too. Rows and steps are where the letters say, see
+    `biport.inputs.batch_axis`.
 
     Args:
         values: what the inputs are.
         N: rows, where no input says how many.
-        T: of every size that varies, or of each by its letter.
+        T: of every other size that varies, or of each by its letter.
         rng: where the numbers come from.
         patterns: of the rows, in turn; see `valid_steps`.
         lengths: ``(N,)`` valid steps of each row, padded on the right, in place of patterns.
@@ -129,43 +140,83 @@ def random_inputs(
         unbounded: what they are below where that does not say.
         padding: by input, what a padded step has: an id, or what all of its features are; see
             `padding_values`. Ids that are not among them have 0. No valid step has the id of padding.
+        rows: the inputs that are lengths of rows, and of how many steps at most, see
+            `biport.inputs.row_lengths`. Without ``lengths`` the longest comes first and has all of them.
     """
+    sizes = letter_sizes(values, N, T)
+    bounds, padding, rows = id_bounds or {}, padding or {}, rows or {}
     arrays = []
-    N = next((dim for value in values for dim in value.shape[:1] if isinstance(dim, int)), N)
     for value in values:
-        shape = (N, *(_size(dim, T) for dim in value.shape[1:]))
-        steps = shape[1] if len(shape) > 1 else 1
-        if lengths is None:
-            valid = valid_steps(patterns, N, steps, rng)
+        shape = [size_at(dim, sizes) for dim in value.shape]
+        if value.name in rows:
+            array = row_lengths_of(shape, size_at(rows[value.name], sizes), rng, lengths)
         else:
-            valid = np.arange(steps) < np.resize(lengths, N)[:, None]
-        number = None if padding is None else padding.get(value.name)
-        if value.dtype in INTEGERS or value.name in (id_bounds or {}):
-            bound = (id_bounds or {}).get(value.name, unbounded)
-            array = _ids(shape, valid, bound, 0 if number is None else int(number), rng)
-        elif value.dtype == "bool":
-            array = _over(valid, shape)
-            if len(shape) > 2 and lengths is None:
-                # An attention mask: each query looks at steps of its own.
-                rows = int(np.prod(shape[:-1]))
-                array = array & valid_steps(patterns, rows, shape[-1], rng).reshape(shape)
-        else:
-            array = rng.normal(size=shape)
-            if number is not None and len(shape) > 1:
-                array[~valid] = number
+            order = _rows_first(value.shape)
+            turned = [shape[axis] for axis in order]
+            bound = bounds.get(value.name, unbounded if value.dtype in INTEGERS else None)
+            number = padding.get(value.name)
+            array = _rows(value.dtype, turned, rng, patterns, lengths, bound, number)
+            array = np.transpose(array, np.argsort(order))
         arrays.append(array.astype(value.dtype))
     return arrays
 
 
-def _size(dim: Dim, T: int | Mapping[str, int]) -> int:
-    if isinstance(dim, int):
-        return dim
-    return T if isinstance(T, int) else T[str(dim)]
+def _rows(
+    dtype: str,
+    shape: Sequence[int],
+    rng: np.random.Generator,
+    patterns: Sequence[str],
+    lengths: np.ndarray | None,
+    bound: int | None,
+    number: float | None,
+) -> np.ndarray:
+    """The numbers of one input ``(N, T, ...)``."""
+    N = shape[0] if shape else 1
+    steps = shape[1] if len(shape) > 1 else 1
+    if lengths is None:
+        valid = valid_steps(patterns, N, steps, rng)
+    else:
+        valid = np.arange(steps) < np.resize(lengths, N)[:, None]
+    if bound is not None:
+        return _ids(shape, valid, bound, 0 if number is None else int(number), rng)
+    if dtype == "bool":
+        array = _over(valid, shape)
+        if len(shape) > 2 and lengths is None:
+            # An attention mask: each query looks at steps of its own.
+            array = array & valid_steps(patterns, int(np.prod(shape[:-1])), shape[-1], rng).reshape(shape)
+        return array
+    array = np.asarray(rng.normal(size=shape))
+    if number is not None and len(shape) > 1:
+        array[~valid] = number
+    return array
+
+
+def row_lengths_of(
+    shape: Sequence[int], steps: int, rng: np.random.Generator, lengths: np.ndarray | None = None
+) -> np.ndarray:
+    """Lengths of rows of up to ``steps`` steps, none of them empty.
+
+    Unless they are given, they are sorted, as packing takes them by default, and the first row is as long as
+    there are steps.
+    """
+    if lengths is not None:
+        return np.clip(np.resize(lengths, shape), 1, max(steps, 1))
+    drawn = -np.sort(-rng.integers(1, max(steps, 1) + 1, shape))
+    drawn.reshape(-1)[:1] = steps
+    return drawn
+
+
+def _rows_first(shape: Sequence[Dim]) -> list[int]:
+    """The axes in the order rows, steps, others."""
+    first = [axis for axis in (batch_axis(shape), time_axis(shape)) if axis is not None]
+    return [*first, *(axis for axis in range(len(shape)) if axis not in first)]
 
 
 def _over(valid: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """A mask ``(N, T)`` as booleans of another rank, those of a step alike; without steps the first one."""
-    wide = valid.reshape(*valid.shape, *[1] * (len(shape) - 2)) if len(shape) > 1 else valid[:, 0]
+    wide = (
+        valid.reshape(*valid.shape, *[1] * (len(shape) - 2)) if len(shape) > 1 else valid[:, 0].reshape(shape)
+    )
     return np.broadcast_to(wide, shape)
 
 
@@ -222,15 +273,15 @@ def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
     Padding is what the model takes for padding: an id, or steps of features that are all one number.
     Sequences without padding, padded right, padded left, with holes, with rows that are all padding, a
     single row of a single step, and one long batch. None is shorter than the model can take, and where T
-    is fixed, every case has that T.
+    is fixed, every case has that T. Lengths of rows are sorted, and the first row has all the steps.
     """
     rng = np.random.default_rng(seed)
     least = max(needed_steps(graph).values(), default=0)
-    bounds, padding, lookups = safe_bounds(graph), padding_values(graph), token_inputs(graph)
+    lookups = token_inputs(graph)
+    settings: dict[str, Any] = {"id_bounds": safe_bounds(graph), "padding": padding_values(graph)}
+    settings["rows"] = row_lengths(graph)
     cases = {
-        case: random_inputs(
-            graph.inputs, N, max(T, least), rng, patterns=patterns, id_bounds=bounds, padding=padding
-        )
+        case: random_inputs(graph.inputs, N, max(T, least), rng, patterns=patterns, **settings)
         for case, (N, T, patterns) in CASES.items()
     }
     return {

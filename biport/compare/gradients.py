@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
@@ -24,9 +25,10 @@ from biport import reference
 from biport.compare.finite_differences import Cotangents, Gradient, Slopes
 from biport.compare.report import Line
 from biport.compare.tolerance import L1_ALLOWED, Error, Verdict, judge_float64
-from biport.dims import Dim, letter
+from biport.dims import Dim
 from biport.errors import BiportError, WeightError
 from biport.graph import Graph
+from biport.inputs import batch_axis, row_lengths
 from biport.ops import Cell, Op
 
 SLOPES_ALLOWED = 1e-6
@@ -36,7 +38,6 @@ FLOAT32_ALLOWED = 1e-4
 LEAST = 1e-4
 """Of the largest gradient: the least that errors are divided by."""
 LEVEL = "L3"
-ROWS = letter("N")
 
 Arrays = Sequence[np.ndarray]
 Differentiate = Callable[[Arrays, Cotangents], Gradient]
@@ -144,31 +145,37 @@ def _double(array: np.ndarray) -> np.ndarray:
 def _finite(graph: Graph, cases: Mapping[str, Arrays], notes: list[str]) -> dict[str, Arrays]:
     """The rows whose outputs are finite: there is no gradient where a mean is over no steps."""
     finite: dict[str, Arrays] = {}
-    axes = [_row_axis(value.shape) for value in graph.inputs]
+    axes = [_rows(graph, value.shape) for value in graph.inputs]
+    # The rows that are left need no longer be as long as there are steps.
+    whole = bool(row_lengths(graph))
     for case, arrays in cases.items():
-        outputs = reference.run(graph, arrays)
-        # Without rows there is one answer for all of them.
-        rows = np.ones((), bool)
-        for name, output in zip(graph.outputs, outputs, strict=True):
-            own = _row_axis(graph.tensors[name].shape)
-            others = tuple(axis for axis in range(output.ndim) if axis != own)
-            rows = rows & np.isfinite(output).all(axis=others)
-        if not rows.all():
-            count = f"{(~rows).sum()} rows of " if rows.ndim else ""
-            notes.append(f"gradients without {count}{case!r}, whose outputs are not finite")
+        outputs = zip(graph.outputs, reference.run(graph, arrays), strict=True)
+        rows = reduce(np.logical_and, (_finite_rows(graph, name, array) for name, array in outputs))
         if rows.all():
             finite[case] = arrays
-        elif rows.any():
+            continue
+        kept = not whole and rows.ndim > 0 and rows.any()
+        number = (~rows).sum() if kept else "all"
+        notes.append(f"gradients without {number} rows of {case!r}, whose outputs are not finite")
+        if kept:
             finite[case] = [
                 array if axis is None else np.compress(rows, array, axis)
-                for array, axis in zip(arrays, axes, strict=True)
+                for axis, array in zip(axes, arrays, strict=True)
             ]
     return finite
 
 
-def _row_axis(shape: Sequence[Dim]) -> int | None:
-    """Which axis the rows go along: states are (layers, N, H)."""
-    return shape.index(ROWS) if ROWS in shape else None
+def _rows(graph: Graph, shape: Sequence[Dim]) -> int | None:
+    """On which axis something of this shape has the rows of the graph's inputs, if on any."""
+    first, axis = graph.inputs[0].shape, batch_axis(shape)
+    own = batch_axis(first)
+    return axis if axis is not None and own is not None and shape[axis] == first[own] else None
+
+
+def _finite_rows(graph: Graph, name: str, array: np.ndarray) -> np.ndarray:
+    """Which rows of an output are finite; of one without rows, whether all of it is."""
+    rows = _rows(graph, graph.tensors[name].shape)
+    return np.isfinite(array).all(axis=tuple(axis for axis in range(array.ndim) if axis != rows))
 
 
 def _differentiate(

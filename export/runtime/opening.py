@@ -10,6 +10,7 @@ import numpy as np
 
 from biport.errors import FileError, MissingDependencyError, UnsupportedError
 from biport.graph import Value
+from biport.inputs import letter_sizes, size_at
 from export.runtime.providers import (
     Placement,
     create,
@@ -122,8 +123,8 @@ def _lengths(signature: Signature) -> list[int]:
 
 
 def _tiny(value: Value, steps: int, signature: Signature) -> np.ndarray:
-    lead = value.shape[0] if isinstance(value.shape[0], int) else 1
-    shape = [lead, *(dim if isinstance(dim, int) else steps for dim in value.shape[1:])]
+    sizes = letter_sizes(signature.inputs, 1, steps)
+    shape = [size_at(dim, sizes) for dim in value.shape]
     if value.dtype == "str":
         return np.full(shape, "a", object)
     # An id of 1 where there is one: 0 is what a mask hides.

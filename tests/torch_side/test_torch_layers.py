@@ -18,7 +18,7 @@ from biport.ops import MERGE_MODES
 from testing.torch_graphs import lstm, one
 from torch_side import layers
 from torch_side.layers.bidirectional import MERGE_MODES as MERGES_OF_LAYERS
-from torch_side.run import call
+from torch_side.run import Called
 
 FOLDER = Path(layers.__file__).parent
 ALLOWED = {"torch", "torch_side.layers", *sys.stdlib_module_names}
@@ -95,6 +95,6 @@ def test_what_a_layer_refuses_is_an_error_of_biport_in_the_same_words() -> None:
     with pytest.raises(
         UnsupportedError, match=r"^LSTM in training: recurrent_dropout=0\.5 is not supported; supported: 0\.$"
     ):
-        call(module.train(), [torch.zeros(2, 5, 3, dtype=torch.float64)])
+        Called(module.train())([torch.zeros(2, 5, 3, dtype=torch.float64)])
     with pytest.raises(InputError, match=r"^the maximum over no time steps \(T = 0\) is not defined$"):
         torch_side.run(layers.GlobalMaxPooling1D(), [np.zeros((2, 0, 3))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,15 @@ class AtenCall:
         argument = self.arguments[argument] if isinstance(argument, str) else argument
         return self.reader.size(self.node, argument)
 
+    def known(self, argument: Any) -> Any:
+        """What torch knows an argument as: a number, a ``SymInt``, or a tensor without numbers."""
+        argument = self.arguments[argument] if isinstance(argument, str) else argument
+        return argument.meta["val"] if isinstance(argument, fx.Node) else argument
+
+    def note(self, text: str) -> None:
+        """Something that a user should know of what was read."""
+        self.reader.note(self.node, text)
+
     def sizes(self, argument: Any) -> tuple[Dim, ...]:
         """`size` of each."""
         argument = self.arguments[argument] if isinstance(argument, str) else argument
@@ -117,6 +127,11 @@ class AtenCall:
         """Whether `array` has it."""
         given = self.arguments[argument] if isinstance(argument, str) else argument
         return given is None or self.reader.is_static(given)
+
+    def is_shared(self, argument: Any) -> bool:
+        """Whether other statements than this one, in other ways, use a trainable parameter that is in it."""
+        given = self.arguments[argument] if isinstance(argument, str) else argument
+        return given is not None and self.reader.is_shared(given)
 
     @property
     def results(self) -> Any:
@@ -189,18 +204,10 @@ class AtenCall:
         return self.cast(self.value(argument), dtype)
 
     def promoted(self, *arguments: Any) -> list[str]:
-        """Tensors and numbers in the dtype that torch computes with."""
+        """Tensors and numbers, given by name or as they are, in the dtype that torch computes with."""
         given = [self.arguments[name] if isinstance(name, str) else name for name in arguments]
-        known = [part.meta["val"] if isinstance(part, fx.Node) else part for part in given]
-        dtype = known[0]
-        plain = [_plain(part) for part in known]
-        dtype = plain[0]
-        for part in plain[1:]:
-            dtype = torch.result_type(dtype, part)
-            dtype = torch.empty((), dtype=dtype) if part is not plain[-1] else dtype
-        common = dtype if isinstance(dtype, torch.dtype) else torch.result_type(dtype, dtype)
-        name = graph_dtype(common, self.owner)
-        return [self.operand(part, name) for part in given]
+        dtype = graph_dtype(common_dtype(given), self.owner)
+        return [self.operand(part, dtype) for part in given]
 
     def refuse(self, setting: str, value: Any, supported: Any) -> UnsupportedError:
         """The error that says what is not supported; to be raised."""
@@ -217,13 +224,37 @@ class AtenCall:
                 raise self.refuse(name, self.arguments[name], repr(value))
 
 
-def _plain(known: Any) -> Any:
-    """What stands for an argument in torch's own promotion of dtypes."""
-    if isinstance(known, torch.Tensor):
-        return torch.empty((1,) * known.dim(), dtype=known.dtype)
-    if isinstance(known, torch.SymInt):
-        return 1
-    return 1.0 if isinstance(known, torch.SymFloat) else known
+def common_dtype(arguments: Sequence[Any]) -> torch.dtype:
+    """The dtype that torch computes with, given tensors, sizes and numbers.
+
+    Tensors without axes are weaker than others, and numbers than both: they count where their category is
+    another, a float beside integers.
+
+    Source:
+        ``c10/core/ScalarType`` and ``aten/src/ATen/native/TypeProperties.cpp`` of torch 2: ``result_type``.
+    """
+    known = [part.meta["val"] if isinstance(part, fx.Node) else part for part in arguments]
+    tensors = [part for part in known if isinstance(part, torch.Tensor)]
+    groups = (
+        [x.dtype for x in tensors if x.dim()],
+        [x.dtype for x in tensors if not x.dim()],
+        [_dtype_of_number(part) for part in known if not isinstance(part, torch.Tensor)],
+    )
+    first, *weaker = (reduce(torch.promote_types, group) for group in groups if group)
+    for other in weaker:
+        if _category(other) > _category(first):
+            first = torch.promote_types(first, other)
+    return first
+
+
+def _dtype_of_number(number: Any) -> torch.dtype:
+    if isinstance(number, bool | torch.SymBool):
+        return torch.bool
+    return torch.int64 if isinstance(number, int | torch.SymInt) else torch.get_default_dtype()
+
+
+def _category(dtype: torch.dtype) -> int:
+    return 2 if dtype.is_floating_point else int(dtype != torch.bool)
 
 
 def graph_dtype(dtype: torch.dtype, owner: str) -> str:

@@ -13,9 +13,9 @@ from torch import nn
 from biport.dims import letter
 from biport.errors import InputError
 from biport.graph import Value
+from torch_side.inference import evaluating, first_float
 from torch_side.layers.recurrent import Recurrent
 from torch_side.reading.snapshot import Snapshot
-from torch_side.run import evaluating, first_float
 
 MAX_TRIED = 200
 """Combinations of arguments that are tried."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from biport import ops
@@ -46,6 +48,7 @@ class RecordedCall(LayerCall):
         self.emissions: list[Emission] = []
 
     def emit(self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = ()) -> tuple[str, ...]:
+        """The op is noted, and what it gives."""
         results = op.infer([self.tensors[name] for name in inputs])
         first = len(self.tensors)
         outputs = tuple(f"value {first + position}" for position in range(len(results)))
@@ -79,6 +82,10 @@ class LayerSession:
         self._name = type(root).__name__
         self._originals: dict[type, Callable] = {kind: kind.forward for kind in self.classes}
         self._zero: list[Tensor] = []
+        self._tensors = {
+            part: {"_parameters": dict(part._parameters), "_buffers": dict(part._buffers)}
+            for part in root.modules()
+        }
 
     def forward(self, kind: type[nn.Module], operator: Callable) -> Callable:
         """What a layer of a class does while it is traced: one operator."""
@@ -131,6 +138,22 @@ class LayerSession:
         """Whether that is known of it."""
         return any(known is y for known in self._zero)
 
+    @contextlib.contextmanager
+    def _as_it_is(self, module: nn.Module) -> Iterator[None]:
+        """A layer with its own tensors, which stand-ins take the places of while it is traced."""
+        before = []
+        for part in module.modules():
+            for kind in ("_parameters", "_buffers"):
+                tensors = getattr(part, kind)
+                before.append((tensors, dict(tensors)))
+                tensors.update(self._tensors[part][kind])
+        try:
+            with _disable_current_modes(), torch._C.DisableTorchFunction():
+                yield
+        finally:
+            for tensors, stand_ins in before:
+                tensors.update(stand_ins)
+
     def _record(self, module: nn.Module, leaves: list[Any], structure: Any) -> tuple[int, bool]:
         names, tensors, sizes = [], {}, _Sizes()
         for leaf in leaves:
@@ -142,7 +165,8 @@ class LayerSession:
                 names.append(leaf)
         args, kwargs = tree_unflatten(names, structure)
         call = RecordedCall(module, self.owner(module), args, kwargs, tensors)
-        bound = READERS.lookup(type(module), call.owner)(call)
+        with self._as_it_is(module):
+            bound = READERS.lookup(type(module), call.owner)(call)
         outputs = bound if isinstance(bound, tuple) else (bound,)
         template = [_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         record = LayerRecord(module, (template, structure), call.emissions, outputs, call.tensors)
@@ -151,7 +175,7 @@ class LayerSession:
 
 
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether this call is read whole: attention of torch under no mask, what is done at every step if known."""
+    """Whether this call is read whole: attention of torch under no mask, written modules at every step."""
     if isinstance(module, nn.MultiheadAttention):
         names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
         named = dict(zip(names, args, strict=False)) | dict(kwargs)

@@ -14,17 +14,18 @@ from torch import Tensor, nn
 
 from biport import reference
 from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.compare.cases import row_lengths_of
 from biport.dims import Dim
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
-from biport.inputs import row_lengths, safe_bounds
+from biport.inputs import row_lengths, safe_bounds, size_at, time_axis
 from biport.ops import INTEGERS
+from torch_side.inference import device_of, evaluating, full_precision, in_float64
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
 from torch_side.reading.flat import Flat, OutputsSeen
 from torch_side.reading.program import PREFIX
 from torch_side.reading.snapshot import Snapshot
-from torch_side.run import AllFloat64, device_of, evaluating, full_precision
 
 ALLOWED = 1e-6
 """Of the largest number of an output: the scalars of a graph are float32, a wrong meaning is far above."""
@@ -151,9 +152,10 @@ class Live:
     def _call(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
         device = device_of(self.module)
         given = tuple(self._widened(x.clone()).to(device) for x in tensors)
-        with evaluating(self._flat), full_precision(device), torch.no_grad(), _double(self.wide):
-            with torch.random.fork_rng(devices=[]):
-                outputs = torch.func.functional_call(self._flat, state, given)
+        precision = in_float64() if self.wide else contextlib.nullcontext()
+        random = torch.random.fork_rng(devices=[])
+        with evaluating(self._flat), full_precision(device), torch.no_grad(), precision, random:
+            outputs = torch.func.functional_call(self._flat, state, given)
         return [output.detach().cpu().numpy() for output in outputs]
 
     def _carries(self, changed: Sequence[str]) -> UnsupportedError:
@@ -162,20 +164,6 @@ class Live:
             return UnsupportedError(self._name, "forward", "other numbers at every call", supported)
         supported = "an argument of forward, and an output, in place of state that the module keeps on itself"
         return UnsupportedError(self._name, "state", ", ".join(changed), supported)
-
-
-@contextlib.contextmanager
-def _double(wide: bool) -> Iterator[None]:
-    if not wide:
-        yield
-        return
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with AllFloat64():
-            yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def _same(one: np.ndarray, two: np.ndarray) -> bool:
@@ -233,7 +221,7 @@ class _Maker:
             for dim, size in zip(value.shape, x.shape, strict=True)
             if not isinstance(dim, int)
         }
-        self.lengths = row_lengths(graph) | self._given(lengths)
+        self.lengths = self._given(lengths) | row_lengths(graph)
 
     def run(self, sizes: Mapping[str, int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Inputs of these sizes, and what the module gives; rows by falling lengths where it wants that.
@@ -254,7 +242,7 @@ class _Maker:
 
     def _given(self, names: Collection[str]) -> dict[str, Dim]:
         """Inputs that are lengths because the user says so, or their names do."""
-        steps = next((value.shape[1] for value in self.graph.inputs if len(value.shape) > 1), None)
+        steps = next((_steps(value.shape) for value in self.graph.inputs if len(value.shape) > 1), None)
         return {
             value.name: steps
             for value in self.graph.inputs
@@ -265,9 +253,19 @@ class _Maker:
         }
 
 
+def _steps(shape: Sequence[Dim]) -> Dim:
+    axis = time_axis(shape)
+    return shape[1 if axis is None else axis]
+
+
 def _others(sizes: Mapping[str, int], least: int, step: int, most: Mapping[str, int]) -> dict[str, int]:
-    """Other sizes, no two the same where they were not, unless one may not be so large."""
+    """Other sizes, no two the same where they were not, unless one may not be so large.
+
+    First come odd ones and even ones, then multiples, for modules that halve what they are given.
+    """
     distinct = {size: max(size, least) + 2 * step + 3 * i for i, size in enumerate(sorted({*sizes.values()}))}
+    if step > 1:
+        distinct = {size: size * -(-max(step * size, least) // size) for size in distinct}
     return {name: min(distinct[size], most.get(name, distinct[size])) for name, size in sizes.items()}
 
 
@@ -283,10 +281,11 @@ def other_inputs(
     bounds = safe_bounds(graph)
     arrays = []
     for value, example in zip(graph.inputs, examples, strict=True):
-        shape = [_at(dim, sizes) for dim in value.shape]
+        shape = [size_at(dim, sizes) for dim in value.shape]
         given = example.detach().cpu().numpy()
         if value.name in lengths:
-            array = _lengths(shape, _at(lengths[value.name], sizes), rng, falling)
+            array = row_lengths_of(shape, size_at(lengths[value.name], sizes), rng)
+            array = array if falling else array[::-1].copy()
         elif value.dtype in INTEGERS and value.name in bounds and given.size and (given == 1).all():
             array = rng.integers(0, bounds[value.name], shape)
         elif given.dtype.kind == "f":
@@ -298,18 +297,6 @@ def other_inputs(
             array = given[np.ix_(*rows)]
         arrays.append(np.asarray(array).astype(given.dtype))
     return arrays
-
-
-def _at(dim: Dim, sizes: Mapping[str, int]) -> int:
-    size = dim if isinstance(dim, int) else dim.at(sizes)
-    assert isinstance(size, int)
-    return size
-
-
-def _lengths(shape: Sequence[int], steps: int, rng: np.random.Generator, falling: bool) -> np.ndarray:
-    lengths = rng.integers(1, steps + 1, shape)
-    lengths.flat[-1:] = steps
-    return np.sort(lengths)[::-1].copy() if falling else lengths
 
 
 def _check(

@@ -10,17 +10,19 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from biport.dims import Dim, letter
-from biport.graph import Graph, Node
+from biport.graph import Graph
+from biport.ops import FLOATS
 from biport.rewrite.simplify import simplify
+from torch_side.inference import evaluating
 from torch_side.reading.arguments import Arguments, Leaf
 from torch_side.reading.flat import Flat, OutputsSeen
 from torch_side.reading.longest_row import longest_rows
+from torch_side.reading.outputs import with_bare_outputs, with_output_names
 from torch_side.reading.program import Program, trace_program
 from torch_side.reading.program_reader import ProgramReader
 from torch_side.reading.sizes import expression
 from torch_side.reading.snapshot import Snapshot
 from torch_side.reading.unused import without_unused
-from torch_side.run import evaluating
 
 LETTERS = ("N", "T", "S", "U", "W", "R", "K", "M")
 """What sizes that vary are called, in the order of the inputs."""
@@ -77,9 +79,9 @@ def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, wh
     letters |= longest_rows(program, letters)
     reader = ProgramReader(program, [leaf.name for leaf in leaves], letters)
     graph = reader.read(_outputs(program))
-    graph = simplify(without_unused(simplify(graph)))
-    graph = _named(graph, seen.names)
-    notes = [*seen.notes, *_fixed(graph, leaves, why_fixed)]
+    graph = simplify(without_unused(with_bare_outputs(simplify(graph))))
+    graph = with_output_names(graph, seen.names)
+    notes = [*seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, leaves, why_fixed)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
     return ModuleRead(graph, program, values, ()).noted(notes)
 
@@ -92,7 +94,7 @@ def _outputs(program: Program) -> list[fx.Node]:
 
 
 def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
-    """A letter for each symbol of the sizes of the inputs: as described, or batch, time and others in turn."""
+    """A letter for each symbol of the inputs' sizes: as described, or batch, time and others in turn."""
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     letters: dict[str, Dim] = {}
     known = [placeholders[name].meta["val"].shape for name in program.inputs]
@@ -106,7 +108,7 @@ def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
     for shape in known:
         for size in shape:
             text = str(expression(size))
-            if not isinstance(size, int) and text not in letters:
+            if text.isidentifier() and text not in letters:
                 letters[text] = letter(_next(set(map(str, letters.values()))))
     return letters
 
@@ -130,36 +132,16 @@ def _batch_and_time(program: Program) -> list[tuple[Any, str]]:
     return []
 
 
-def _named(graph: Graph, names: Sequence[str | None]) -> Graph:
-    """The graph with outputs called as the module calls them, where it does."""
-    taken = {value.name for value in graph.inputs} | {name for node in graph.nodes for name in node.outputs}
-    renamed: dict[str, str] = {}
-    for output, name in zip(graph.outputs, names, strict=True):
-        if name and output not in renamed and name not in taken:
-            renamed[output] = name
-            taken.add(name)
-    if not renamed:
-        return graph
-
-    def of(name: str | None) -> Any:
-        return renamed.get(name, name) if name is not None else None
-
-    nodes = [
-        Node(
-            node.name, node.op, *(tuple(map(of, names)) for names in (node.inputs, node.outputs, node.masks))
-        )
-        for node in graph.nodes
-    ]
-    return dataclasses.replace(graph, nodes=tuple(nodes), outputs=tuple(map(of, graph.outputs)))
-
-
 def _fixed(graph: Graph, leaves: Sequence[Leaf], why: str) -> list[str]:
-    """What a user will want to vary and cannot."""
+    """What a user will want to vary and cannot: a batch or a length, no features and no layers of states."""
     notes = []
     for value, leaf in zip(graph.inputs, leaves, strict=True):
-        wanted = leaf.value.shape if leaf.value else ()
+        described = leaf.value.shape if leaf.value else ()
         for axis, size in enumerate(value.shape[:2]):
-            described = axis < len(wanted) and isinstance(wanted[axis], int)
-            if isinstance(size, int) and not described:
+            if not isinstance(size, int) or (axis < len(described) and isinstance(described[axis], int)):
+                continue
+            behind = [dim for dim in value.shape[axis + 1 :] if not isinstance(dim, int)]
+            features = axis == 1 and len(value.shape) == 2 and value.dtype in FLOATS
+            if not features and not (behind and (axis == 1 or str(behind[0]) == "N")):
                 notes.append(f"axis {axis} of {value.name} is fixed at {size}: {why}")
     return notes

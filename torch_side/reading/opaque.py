@@ -1,7 +1,7 @@
 """Operators that stand for whole layers while a module is traced, so that every size may vary.
 
-`torch.export` looks into a recurrent layer step by step, which fixes T, and never sees packed sequences. While
-`whole` is in force, `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, dropout, and the layers that
+`torch.export` looks into a recurrent layer step by step, which fixes T, and never sees packed sequences.
+While `whole` is in force, `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, dropout, and the layers that
 `torch_side.registry.READERS` reads whole are one operator each, whose shape is computed. A packed sequence is
 the padded tensor, ``(N, T, ...)``, beside the lengths of its rows: the longest row is taken to be as long as
 the tensor.
@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
+from torch.nn.modules import transformer
 from torch.nn.utils import rnn
 from torch.nn.utils.rnn import PackedSequence
 
 from torch_side.reading.layer_session import LayerSession
+from torch_side.reading.whole_windows import WholeWindows
 
 LIBRARY = torch.library.Library("biport", "DEF")
 LIBRARY.define(
@@ -77,11 +79,14 @@ def _recurrence_shape(
 ) -> list[Tensor]:
     torch._check(x.shape[-1] == weights[0].shape[1])
     batch = x.shape[0] if settings[-1] else x.shape[1]
-    for state in hx:
+    layers, bidirectional = settings[1], settings[3]
+    for state, size in zip(hx, (weights[1].shape[1], weights[0].shape[0] // 4), strict=False):
+        torch._check(state.shape[0] == layers * (1 + bidirectional))
         torch._check(state.shape[1] == batch)
+        torch._check(state.shape[2] == size)
     if lengths is not None:
         torch._check(lengths.shape[0] == batch)
-    y = x.new_empty((*x.shape[:-1], hx[0].shape[-1] * (1 + settings[3])))
+    y = x.new_empty((*x.shape[:-1], hx[0].shape[-1] * (1 + bidirectional)))
     return [y, *(torch.empty_like(state) for state in hx)]
 
 
@@ -93,7 +98,9 @@ def _cell(kind: str, x: Tensor, hx: list[Tensor], weights: list[Tensor]) -> list
 
 def _cell_shape(kind: str, x: Tensor, hx: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
     torch._check(x.shape[-1] == weights[0].shape[1])
-    torch._check(hx[0].shape[0] == x.shape[0])
+    for state in hx:
+        torch._check(state.shape[0] == x.shape[0])
+        torch._check(state.shape[1] == weights[1].shape[1])
     return [torch.empty_like(state) for state in hx]
 
 
@@ -132,6 +139,8 @@ def whole(session: LayerSession) -> Iterator[None]:
         token = _session.set(session)
         stack.callback(_session.reset, token)
         stack.enter_context(_fast_path_of_attention(False))
+        # Whether a mask is causal is a matter of speed alone, and of what numbers it has.
+        stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_to_be_causal))
         for name in (*RECURRENCES, *CELLS, *DROPOUTS):
             stack.enter_context(_replaced(torch._VF, name, _functions(name)))
         for name in DROPOUTS:
@@ -144,6 +153,7 @@ def whole(session: LayerSession) -> Iterator[None]:
             stack.enter_context(_rewritten(getattr(rnn, name), function))
         for name in ("numpy", "tolist"):
             stack.enter_context(_replaced(torch.Tensor, name, _lengths_as_they_are(name)))
+        stack.enter_context(WholeWindows())
         yield
 
 
@@ -165,6 +175,10 @@ def _fast_path_of_attention(enabled: bool) -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _said_to_be_causal(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+    return is_causal is True
 
 
 @contextlib.contextmanager

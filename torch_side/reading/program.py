@@ -18,10 +18,11 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram, export
 
 from biport.errors import BiportError, UnsupportedError
+from torch_side.inference import device_of
+from torch_side.reading.fixed_sizes import axes_to_fix
 from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
 from torch_side.reading.snapshot import Snapshot
-from torch_side.run import device_of
 
 PREFIX = "module."
 """Where the user's module is within what is exported."""
@@ -64,10 +65,15 @@ def trace_program(module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor
     """
     session, snapshot = LayerSession(module), Snapshot(module)
     inputs = [x.to(device_of(module)) for x in inputs]
-    dynamic = tuple(dict.fromkeys(range(x.dim()), Dim.AUTO) for x in inputs)
+    dynamic = [dict.fromkeys(range(x.dim()), Dim.AUTO) for x in inputs]
     try:
         with _quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
-            exported = export(wrapper, tuple(inputs), dynamic_shapes=(dynamic,), strict=False)
+            exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
+            if sizes := axes_to_fix(exported):
+                session.calls.clear()
+                for axes, fixed in zip(dynamic, sizes, strict=True):
+                    axes |= dict.fromkeys(fixed, Dim.STATIC)
+                exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
             exported = exported.run_decompositions({})
     except BiportError:
         raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from biport.errors import GraphError, UnsupportedError, WeightError, raise_unsup
 from biport.graph import Graph, Node, Value
 from biport.ops import Op, Tensor
 from biport.registry import snake_case
-from torch_side.names import unique
 from torch_side.reading.aten_call import AtenCall, graph_dtype
 from torch_side.reading.layer_call import arrays
 from torch_side.reading.program import Program
@@ -45,15 +45,18 @@ class ProgramReader:
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
         self.bound: dict[fx.Node, Bound] = {}
+        self.notes: list[str] = []
         self._letters = letters
         self._names = dict(zip(program.inputs, names, strict=True))
         self._ops: dict[Any, Op] = {}
-        self._node_names: set[str] = set()
+        self._taken: set[str] = set()
+        self._counts: dict[str, int] = {}
         self._constants: dict[Any, str] = {}
         self._static: dict[fx.Node, Any] = {}
+        self._needed: set[fx.Node] = set()
 
     def read(self, outputs: Sequence[fx.Node]) -> Graph:
-        """The graph.
+        """The graph; its outputs are identities of what the model gives, see `with_bare_outputs`.
 
         Args:
             outputs: the statements that give the outputs of the model.
@@ -62,10 +65,10 @@ class ProgramReader:
             UnsupportedModelError: all that is not supported.
         """
         values, problems = [], []
-        needed = _needed(outputs)
+        self._needed = _needed(outputs)
         for node in self.program.graph.nodes:
             try:
-                if node not in needed and node.name not in self._names:
+                if node not in self._needed and node.name not in self._names:
                     continue
                 if node.op == "placeholder" and node.name in self._names:
                     values.append(self._input(node))
@@ -76,9 +79,9 @@ class ProgramReader:
             except UnsupportedError as error:
                 problems.append(error)
         raise_unsupported(self.program.name, problems)
-        results: list[str] = []
-        for node in outputs:
-            results.append(self._output(node, results))
+        results = [
+            self.emit(node, ops.Identity(), [self.value(node, node)], (), None, None)[0] for node in outputs
+        ]
         origin = {"framework": "torch", "version": torch.__version__}
         return Graph(tuple(values), tuple(self.nodes), tuple(results), origin)
 
@@ -88,6 +91,7 @@ class ProgramReader:
         shape = tuple(size_of(size, self._letters, owner) for size in known.shape)
         value = Value(name, shape, graph_dtype(known.dtype, owner))
         self.tensors[name] = value.tensor
+        self._taken.add(name)
         self.bound[node] = name
         return value
 
@@ -98,21 +102,16 @@ class ProgramReader:
             source, index = node.args
             self.bound[node] = self.look(source)[index]  # type: ignore[index]
             return
-        if self.is_static(node):
-            return
+        if not self.is_static(node):
+            self._read_now(node)
+
+    def _read_now(self, node: fx.Node) -> None:
         key = str(node.target).removeprefix("aten.")
         function = ATEN.lookup(key, self.owner(node))
         try:
             self.bound[node] = function(AtenCall(self, node))
         except (GraphError, WeightError) as error:
             raise type(error)(f"{self.owner(node)}: {error}") from error
-
-    def _output(self, node: fx.Node, before: Sequence[str]) -> str:
-        """The value that an output is, under a name of its own: it may be an input, or another output too."""
-        name = self.value(node, node)
-        if name not in self._names.values() and name not in before:
-            return name
-        return self.emit(node, ops.Identity(), [name], (), None, None)[0]
 
     def owner(self, node: fx.Node) -> str:
         """Where a statement is, for errors: its submodule and the line of ``forward``."""
@@ -142,7 +141,10 @@ class ProgramReader:
     def value(self, node: fx.Node, argument: Any) -> str:
         """The name of the value that an argument of ``node`` is."""
         if isinstance(argument, fx.Node) and argument not in self.bound and self.is_static(argument):
-            self.bound[argument] = self._parameter(argument)
+            if argument.op == "call_function" and self._is_read(argument):
+                self._read_now(argument)
+            else:
+                self.bound[argument] = self._parameter(argument)
         if not isinstance(argument, fx.Node):
             raise UnsupportedError(self.owner(node), "argument", argument, "a tensor made by the model")
         bound = self.look(argument)
@@ -159,6 +161,43 @@ class ProgramReader:
             op = ops.Constant(value=_numpy(array, path or self.owner(node)))
         name = path if path is not None and "lifted_tensor" not in path else None
         return self.emit(node, op, [], (), name, ("value", node))[0]
+
+    def _is_read(self, node: fx.Node) -> bool:
+        """Whether what is computed of parameters alone is computed by the graph, so that these can train."""
+        known = str(node.target).removeprefix("aten.") in ATEN
+        sources = [source for source in node.all_input_nodes if source.op == "call_function"]
+        return known and bool(self._trained(node)) and all(map(self._is_read, sources))
+
+    def _trained(self, argument: fx.Node) -> list[fx.Node]:
+        """The trainable parameters that a statement is made of, by nothing but statements made of them."""
+        if argument.name in self.program.arrays:
+            trainable = self.program.paths.get(argument.name) in self.program.trainable
+            return [argument] if trainable else []
+        if not self.is_static(argument):
+            return []
+        return [root for source in argument.all_input_nodes for root in self._trained(source)]
+
+    def is_shared(self, argument: fx.Node) -> bool:
+        """Whether a trainable parameter in ``argument`` is used in more than one way.
+
+        The same weights in the same operator with the same settings are one way, however often.
+        """
+        return any(len({*self._ways(root)}) > 1 for root in self._trained(argument))
+
+    def _ways(self, node: fx.Node) -> Iterator[tuple]:
+        for user in node.users:
+            if self.is_static(user):
+                yield from self._ways(user)
+            elif user in self._needed:
+                leaves = fx.map_arg((user.args, user.kwargs), self._way_of)  # type: ignore[arg-type]
+                yield user.target, str(leaves)
+
+    def _way_of(self, argument: fx.Node) -> Any:
+        return argument.name if self.is_static(argument) else None
+
+    def note(self, node: fx.Node, text: str) -> None:
+        """Something that a user should know of a statement that was read."""
+        self.notes.append(f"{self.owner(node)}: {text}")
 
     def is_static(self, argument: Any) -> bool:
         """Whether a statement is a parameter, a buffer or a constant, or made of these alone."""
@@ -214,7 +253,7 @@ class ProgramReader:
         """A size that is computed with, as a tensor without axes; floats where torch has floats."""
         known = argument.meta["val"]
         if isinstance(known, torch.SymInt):
-            return self.emit(node, ops.SizeOf(dim=self.size(node, argument)), [], (), None, None)[0]
+            return self.emit(node, ops.SizeOf(size=self.size(node, argument)), [], (), None, None)[0]
         function = FLOAT_FUNCTIONS.get(getattr(argument.target, "__name__", ""))
         if function is None:
             raise UnsupportedError(
@@ -237,10 +276,9 @@ class ProgramReader:
         """A constant; the same one each time it is asked for."""
         key = (array.dtype.name, array.shape, array.tobytes())
         if key not in self._constants:
-            name = unique("constant", {*self.tensors, *self._node_names})
+            name = self._unique("constant")
             op = ops.Constant(value=array)
             self.nodes.append(Node(name, op, ()))
-            self._node_names.add(name)
             self.tensors[name] = op.infer([])[0]
             self._constants[key] = name
         return self._constants[key]
@@ -263,17 +301,24 @@ class ProgramReader:
             known = self._ops.setdefault((op.kind, key), op)
             op = known if known == op else op
         results = op.infer([self.tensors[source] for source in inputs])
-        taken = {*self.tensors, *self._node_names}
-        name = unique(name or self._name(node, op), taken)
+        name = self._unique(name or self._name(node, op))
         count = len(results)
-        outputs = (name, *(unique(f"{name}_{i}", taken) for i in range(1, count)))
+        outputs = (name, *(self._unique(f"{name}_{i}") for i in range(1, count)))
         self.nodes.append(Node(name, op, tuple(inputs), outputs, tuple(masks)))
-        self._node_names.add(name)
         self.tensors |= zip(outputs, results, strict=True)
         return outputs
 
+    def _unique(self, name: str) -> str:
+        """``name``, or the first of ``name_1``, ``name_2`` ... that nothing has yet."""
+        candidate = name
+        while candidate in self._taken:
+            self._counts[name] = self._counts.get(name, 0) + 1
+            candidate = f"{name}_{self._counts[name]}"
+        self._taken.add(candidate)
+        return candidate
+
     def _name(self, node: fx.Node, op: Op) -> str:
-        path, kind = self.position(node)
+        path, _ = self.position(node)
         own = op.settings().get("function") if isinstance(op, ops.TensorOperation) else None
         short = snake_case(str(own or op.kind))
         if not path:
@@ -287,6 +332,11 @@ class ProgramReader:
         for position, node in enumerate(self.nodes):
             if output in node.outputs:
                 self.nodes[position] = Node(node.name, op, node.inputs, node.outputs, node.masks)
+
+    def is_only_use(self, node: fx.Node, value: str) -> bool:
+        """Whether ``node`` is all that looks at a value, by whatever name."""
+        names = {source for source, bound in self.bound.items() if bound == value}
+        return {user for name in names for user in name.users} <= {node, *names}
 
     def maker(self, value: str) -> Node | None:
         """The node that gives a value."""
@@ -307,6 +357,9 @@ FLOAT_FUNCTIONS: Mapping[str, str] = {
     "mul": "multiply",
     "add": "add",
     "sub": "subtract",
+    "neg": "negative",
+    "sym_max": "maximum",
+    "sym_min": "minimum",
     "pow": "pow",
     "_sym_sqrt": "sqrt",
     "sym_sqrt": "sqrt",
@@ -326,7 +379,7 @@ def line_of_statement(node: fx.Node) -> str | None:
     lines = [line.strip() for line in trace.splitlines()]
     own = [
         (head, code)
-        for head, code in zip(lines, lines[1:], strict=False)
+        for head, code in pairwise(lines)
         if head.startswith("File ") and "/torch/" not in head and "torch_side/reading" not in head
     ]
     return own[-1][1] if own else None

@@ -13,11 +13,10 @@ from biport.errors import InputError
 from biport.graph import Graph, Value
 from torch_side.reading.arguments import Arguments, flatten_arguments
 from torch_side.reading.exported import read_exported
-from torch_side.reading.flat import Flat
 from torch_side.reading.guess import guess_example
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_arguments
-from torch_side.reading.written import read_written
+from torch_side.reading.written import Written, read_written
 from torch_side.writing.ported import Ported
 
 
@@ -27,11 +26,20 @@ def read_source(
     """What `torch_side.read` gives."""
     if isinstance(module, ExportedProgram):
         return read_exported("the exported program", module, module.example_inputs).graph
-    if isinstance(module, Ported) and example is None:
-        written = read_written(module)
-        if written is not None:
-            return written.graph
+    if (written := _written(module, example)) is not None:
+        return written.graph
     return read_traced(module, arguments_of(module, example), lengths).graph
+
+
+def read_uncompared(module: nn.Module, example: Any = None) -> Graph:
+    """The same of a module that was read before and whose weights alone are others by now."""
+    if (written := _written(module, example)) is not None:
+        return written.graph
+    return read_arguments(module, arguments_of(module, example)).graph
+
+
+def _written(module: nn.Module, example: Any) -> Written | None:
+    return read_written(module) if isinstance(module, Ported) and example is None else None
 
 
 def arguments_of(module: nn.Module, example: Any = None) -> Arguments:
@@ -51,16 +59,6 @@ def default_example(module: nn.Module) -> tuple[Value, ...]:
     """
     own = getattr(module, "input_values", None)
     return tuple(own) if own else guess_example(module)
-
-
-def flat_module(module: nn.Module, example: Any = None) -> nn.Module:
-    """The module with tensors for arguments, in the order of its graph's inputs, and its outputs in a list.
-
-    Args:
-        module: it is held, not copied.
-        example: as for `torch_side.read`.
-    """
-    return Flat(module, arguments_of(module, example)).train(module.training)
 
 
 def argument_names(module: nn.Module) -> dict[str, bool]:

@@ -13,10 +13,10 @@ from torch import fx
 
 from biport.graph import Graph, Node, Value
 from biport.ops import FLOATS, Op
+from torch_side.inference import first_float
 from torch_side.names import ORIGIN, Origin
 from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import READERS
-from torch_side.run import first_float
 from torch_side.spelling import Spelling
 from torch_side.writing.ported import Ported
 

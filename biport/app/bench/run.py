@@ -16,7 +16,7 @@ from biport.app.measure import Times, machine, take_turns
 from biport.compare.cases import padding_values, random_inputs
 from biport.errors import InputError
 from biport.graph import Graph
-from biport.inputs import safe_bounds
+from biport.inputs import row_lengths, safe_bounds, time_axis
 from biport.ops import FLOATS
 from biport.tables import markdown_table
 
@@ -131,10 +131,9 @@ def race(
     """
     if min(*batches, *steps, threads, 1) < 1 or not batches or not steps or seconds <= 0:
         raise InputError("batches, steps, threads and seconds should be above 0")
-    fixed = [
-        value.shape[1] for value in graph.inputs if len(value.shape) > 1 and isinstance(value.shape[1], int)
-    ]
-    lengths = sorted({int(size) for size in fixed[:1]}) or list(steps)
+    times = [value.shape[axis] for value in graph.inputs if (axis := time_axis(value.shape)) is not None]
+    fixed = [size for size in times if isinstance(size, int)]
+    lengths = fixed[:1] or list(steps)
     with tempfile.TemporaryDirectory() as folder:
         contestants = gather(graph, forms, threads, Path(folder))
         if not contestants.forms:
@@ -164,8 +163,15 @@ def inputs(graph: Graph, N: int, T: int, seed: int = 0) -> list[np.ndarray]:
     masked = any(mask is not None for node in graph.nodes for mask in node.masks)
     lengths = rng.integers(max(1, T // 5), T + 1, N) if masked else np.full(N, T)
     lengths[0] = T
+    if row_lengths(graph):
+        # As packing takes them by default.
+        lengths = -np.sort(-lengths)
     # Features are padded too, whether or not a mask is made of them: with zeros, or what it is made of.
-    padding = {value.name: 0.0 for value in graph.inputs if value.dtype in FLOATS and len(value.shape) > 2}
+    padding = {
+        value.name: 0.0
+        for value in graph.inputs
+        if value.dtype in FLOATS and len(value.shape) > 2 and time_axis(value.shape) is not None
+    }
     return random_inputs(
         graph.inputs,
         N,
@@ -175,4 +181,5 @@ def inputs(graph: Graph, N: int, T: int, seed: int = 0) -> list[np.ndarray]:
         id_bounds=safe_bounds(graph),
         unbounded=2,
         padding=padding | padding_values(graph),
+        rows=row_lengths(graph),
     )

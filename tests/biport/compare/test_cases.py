@@ -9,9 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from biport import ops
+from biport.analysis.lengths import check_steps, needed_steps
 from biport.compare.cases import CASES, PATTERNS, padding_values, random_cases, random_inputs, valid_steps
+from biport.compare.gradients import _finite
+from biport.dims import letter
+from biport.errors import InputError
 from biport.graph import Graph, Node, Value
-from biport.inputs import check_arrays, check_inputs
+from biport.inputs import check_arrays, check_inputs, row_lengths
+from biport.ops.shaping import WHOLE
 from testing.graphs import classifier, lstm
 
 SIZES = st.integers(0, 9)
@@ -233,3 +238,97 @@ def test_padding_is_read_off_the_masks() -> None:
         Node("d", ops.FeaturesNotEqual(value=7.0), ("c",)),
     )
     assert padding_values(Graph(values, nodes, ("a", "b", "d"))) == {"ids": 3, "x": -1.0}
+
+
+def packed(time_major: bool) -> Graph:
+    """An LSTM over rows of lengths that are an input, from states that are inputs."""
+    rows, steps = letter("N"), letter("T")
+    shape = (steps, rows, 3) if time_major else (rows, steps, 3)
+    values = (
+        Value("state", (2, rows, 4), "float32"),
+        Value("x", shape, "float32"),
+        Value("lengths", (rows,), "int64"),
+        Value("ids", shape[:2], "int32"),
+    )
+    nodes = (
+        Node("steps", ops.Arange(stop=steps, output_dtype="int64"), ()),
+        Node("column", ops.ExpandDims(axes=(1,)), ("lengths",)),
+        Node("mask", ops.Elementwise(function="less"), ("steps", "column")),
+        Node("turned", ops.PermuteDims(axes=(1, 0, 2) if time_major else (0, 1, 2)), ("x",)),
+        Node("h", ops.Slice(items=(0, WHOLE, WHOLE)), ("state",)),
+        Node("c", ops.Slice(items=(1, WHOLE, WHOLE)), ("state",)),
+        Node(
+            "lstm",
+            lstm(np.random.default_rng(0), 3, 4, zero_output_for_mask=True),
+            ("turned", "h", "c"),
+            masks=("mask", None, None),
+        ),
+        Node("noted", ops.NotEqual(value=0), ("ids",)),
+    )
+    return Graph(values, nodes, ("lstm", "noted"))
+
+
+@pytest.mark.parametrize("time_major", [False, True])
+def test_rows_and_steps_are_where_the_letters_say(time_major: bool) -> None:
+    graph = packed(time_major)
+    assert row_lengths(graph) == {"lengths": letter("T")}
+    for case, (state, x, lengths, ids) in random_cases(graph, 2).items():
+        N, T, patterns = CASES[case]
+        assert state.shape == (2, N, 4)
+        assert x.shape == ((T, N, 3) if time_major else (N, T, 3))
+        assert lengths.tolist() == sorted(lengths, reverse=True)
+        assert lengths[0] == T
+        assert lengths.min() >= 1
+        of_rows = (ids.T if time_major else ids) != 0
+        assert of_rows.all() == ({*patterns} == {"full"} or T == 1)
+        if {*patterns} == {"right"}:
+            assert (np.diff(of_rows.astype(int), axis=1) <= 0).all()
+        check_inputs(graph, [state, x, lengths, ids])
+
+
+def test_lengths_that_are_given_are_those_of_the_rows() -> None:
+    graph, lengths = packed(True), np.array([2, 5, 9])
+    _, x, own, ids = random_inputs(
+        graph.inputs,
+        3,
+        6,
+        np.random.default_rng(0),
+        lengths=lengths,
+        padding={"x": 0.0},
+        rows=row_lengths(graph),
+    )
+    assert own.tolist() == [2, 5, 6]
+    for array in ((x != 0).all(axis=-1), ids != 0):
+        np.testing.assert_array_equal(array, np.arange(6)[:, None] < lengths)
+
+
+def test_a_time_major_input_is_as_long_as_the_model_needs_it() -> None:
+    x = Value("x", ("T", "N", 3), "float32")
+    nodes = (
+        Node("turned", ops.PermuteDims(axes=(1, 0, 2)), ("x",)),
+        Node("pool", ops.MaxPooling1D(pool_size=20, strides=3, padding="valid"), ("turned",)),
+    )
+    graph = Graph((x,), nodes, ("pool",))
+    assert needed_steps(graph) == {"x": 20}
+    with pytest.raises(InputError, match="19 time steps"):
+        check_steps(graph.inputs, needed_steps(graph), [np.zeros((19, 1, 3))])
+    check_steps(graph.inputs, needed_steps(graph), [np.zeros((20, 1, 3))])
+    assert {arrays[0].shape[1] for arrays in random_cases(graph).values()} == {1, 3, 4, 5, 6}
+
+
+def test_gradients_are_of_the_rows_that_are_finite_on_whatever_axis() -> None:
+    x = Value("x", ("T", "N", 2), "float32")
+    nodes = (
+        Node("log", ops.Elementwise(function="log"), ("x",)),
+        Node("sum", ops.Reduction(function="sum", axes=(0, 1, 2)), ("x",)),
+    )
+    graph = Graph((x,), nodes, ("log", "sum"))
+    array = np.ones((3, 4, 2), "float32")
+    array[1, 2, 0] = -1.0
+    notes: list[str] = []
+    (left,) = _finite(graph, {"one": [array], "none": [-array]}, notes)["one"]
+    np.testing.assert_array_equal(left, array[:, [0, 1, 3]])
+    assert notes == [
+        "gradients without 1 rows of 'one', whose outputs are not finite",
+        "gradients without all rows of 'none', whose outputs are not finite",
+    ]

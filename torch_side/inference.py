@@ -1,0 +1,149 @@
+"""How a module runs at inference: in eval mode, in full precision, in float64, where it is."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from biport.errors import InputError, UnsupportedError
+from torch_side.layers.errors import LayerInputError, LayerSettingError
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[nn.Module]:
+    """``module`` in eval mode; on leaving, every submodule's own mode is back."""
+    modes = {part: part.training for part in module.modules()}
+    for part in modes:
+        part.training = False
+    try:
+        yield module
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+@contextlib.contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """No TF32 on a GPU, where it changes results by about 1e-3; what was set before is back on leaving."""
+    if device.type != "cuda":
+        yield
+        return
+    backends: tuple[Any, ...] = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = False
+    try:
+        yield
+    finally:
+        for backend, allowed in zip(backends, before, strict=True):
+            backend.allow_tf32 = allowed
+
+
+@contextlib.contextmanager
+def layer_errors() -> Iterator[None]:
+    """What a layer of `torch_side.layers` refuses is biport's own error, in the same words.
+
+    Raises:
+        InputError: a layer cannot take its inputs.
+        UnsupportedError: a layer does not have a setting.
+    """
+    try:
+        yield
+    except LayerInputError as error:
+        raise InputError(str(error)) from error
+    except LayerSettingError as error:
+        raise UnsupportedError(error.owner, error.setting, error.value, error.supported) from error
+
+
+@contextlib.contextmanager
+def in_float64() -> Iterator[None]:
+    """What names float32, or no dtype at all, computes in float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with _AllFloat64():
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+class _AllFloat64(TorchFunctionMode):
+    """Computes in float64 where a module names float32.
+
+    biport's own layers name it where Keras rounds to it, and stay as they are.
+    """
+
+    def __torch_function__(
+        self,
+        function: Callable,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        options = kwargs or {}
+        if sys._getframe(1).f_globals.get("__name__", "").startswith("torch_side.layers."):
+            return function(*args, **options)
+        function = torch.Tensor.double if function is torch.Tensor.float else function
+        return function(*map(_widened, args), **{key: _widened(value) for key, value in options.items()})
+
+
+def _widened(argument: Any) -> Any:
+    return torch.float64 if argument is torch.float32 else argument
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where its parameters are, or its buffers; the CPU where it has none."""
+    first = next(_arrays(module), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def first_float(module: nn.Module) -> torch.Tensor | None:
+    """A parameter, or else a buffer, of floats, whose dtype is the module's; ``None`` where it has none."""
+    return next((part for part in _arrays(module) if part.is_floating_point()), None)
+
+
+def _arrays(module: nn.Module) -> Iterator[torch.Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy, also of a module that keeps on itself what it computed, which torch does not copy."""
+    computed = {
+        id(tensor): tensor.detach().clone()
+        for part in module.modules()
+        for tensor in pytree.tree_leaves(_kept(part))
+        if isinstance(tensor, torch.Tensor) and not tensor.is_leaf
+    }
+    return copy.deepcopy(module, computed)
+
+
+def double(module: nn.Module) -> nn.Module:
+    """A copy in float64, also of tensors that are neither parameters nor buffers."""
+    wide = copied(module).double()
+    for part in wide.modules():
+        for name, value in _kept(part).items():
+            setattr(part, name, pytree.tree_map_only(torch.Tensor, _wide, value))
+    return wide
+
+
+def _kept(part: nn.Module) -> dict[str, Any]:
+    """The attributes of a module that hold tensors and are none of torch's own."""
+    known = ("_parameters", "_buffers", "_modules", "_flat_weights")
+    return {
+        name: value
+        for name, value in vars(part).items()
+        if name not in known and any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(value))
+    }
+
+
+def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.double() if tensor.dtype is torch.float32 else tensor

@@ -1,0 +1,55 @@
+"""Windows as long as the sequence: `torch.export` takes their length for a number, which fixes T."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+from torch.overrides import TorchFunctionMode
+
+MEANS = ("avg_pool1d", "avg_pool2d")
+LARGEST = ("max_pool1d", "max_pool2d")
+"""By name: of `torch`, and of `torch.nn.functional`, whichever is asked first."""
+
+
+class WholeWindows(TorchFunctionMode):
+    """Meanwhile pooling over one window, as long as the axis is, is the mean or the maximum along it.
+
+    Example:
+        >>> x = torch.tensor([[[1.0, 3.0]]])
+        >>> with WholeWindows():
+        ...     float(torch.avg_pool1d(x, x.size(2)))
+        2.0
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in (*MEANS, *LARGEST):
+            x, axes = _whole(*args, **kwargs)
+            if axes:
+                return x.mean(axes, keepdim=True) if name in MEANS else x.amax(axes, keepdim=True)
+        return func(*args, **kwargs)
+
+
+def _whole(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, *settings: Any, **more: Any
+) -> tuple[Tensor, list[int]]:
+    """The input and the axes along which the one window is everything; none where it is a number long."""
+    sizes = list(kernel_size) if isinstance(kernel_size, list | tuple) else [kernel_size]
+    varies = any(isinstance(size, torch.SymInt) for size in sizes)
+    paddings = padding if isinstance(padding, list | tuple) else [padding]
+    if not varies or any(paddings) or more.get("return_indices"):
+        return input, []
+    axes, known = [], input.shape[-len(sizes) :]
+    for axis, (size, length) in enumerate(zip(sizes, known, strict=True), -len(sizes)):
+        if isinstance(size, torch.SymInt) and statically_known_true(size == length):
+            axes.append(axis)
+        elif not (isinstance(size, int) and size == 1 and not stride):
+            return input, []
+    return input, axes
