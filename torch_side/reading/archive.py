@@ -41,7 +41,7 @@ class Archive:
             raise FileError(f"{path}: declares members longer than the file")
         roots = {info.filename.partition("/")[0] for info in infos}
         if len(roots) != 1:
-            raise FileError(f"{path}: its members should be in one folder")
+            raise FileError(f"{path}: has no one folder, as torch 2.8 and later write it: save it again")
         self.sizes: Mapping[str, int] = {info.filename.partition("/")[2]: info.file_size for info in infos}
         if len(self.sizes) != len(infos):
             raise FileError(f"{path}: has two members of one name")

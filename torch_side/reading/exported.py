@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,18 +16,41 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from biport.errors import UnsupportedError
+from biport.graph import Graph
 from torch_side.reading.arguments import Leaf, nested_arguments
+from torch_side.reading.flat import Flat
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_program
 from torch_side.reading.program import Program, as_program
+from torch_side.reading.saved_program import load_program
 from torch_side.reading.sizes import expression
 
 UNLIMITED = 2**31
 """Above which a size has no limit that anybody could reach."""
 FIXED = (
-    "the program was exported so, and torch.export itself counts the steps of a recurrent layer; the module "
-    "and its weights are read at any size"
+    "the program was exported so, and torch.export itself counts the steps of a recurrent layer, where "
+    "torch_side.read of the module does not"
 )
+
+
+@dataclass(frozen=True)
+class OpenProgram:
+    """A program that was read, and can be run.
+
+    Args:
+        graph: what it computes.
+        module: takes tensors in the order of the graph's inputs, and gives those of its outputs in a list.
+    """
+
+    graph: Graph
+    module: nn.Module
+
+
+def open_program(path: str | os.PathLike[str]) -> OpenProgram:
+    """A program of a file of `torch.export.save`; raises as `torch_side.read`."""
+    path = Path(path)
+    exported, sample = load_program(path)
+    return read_exported(path.name, exported, sample)
 
 
 class RunningProgram(nn.Module):
@@ -40,7 +66,7 @@ class RunningProgram(nn.Module):
         return self.program(*args, **kwargs)
 
 
-def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> ModuleRead:
+def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> OpenProgram:
     """Read an exported program, and compare it with itself as torch runs it.
 
     Args:
@@ -65,7 +91,8 @@ def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> M
     read = read_program(program, leaves, live.seen, FIXED)
     most = _most(exported, program, read)
     ranges = [f"{letter} is {size} at most, as the program was exported" for letter, size in most.items()]
-    return read.noted([*ranges, *compare(live, read.graph, first, most=most)])
+    graph = read.noted([*ranges, *compare(live, read.graph, first, most=most)]).graph
+    return OpenProgram(graph, Flat(module, arguments))
 
 
 @contextlib.contextmanager

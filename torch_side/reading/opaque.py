@@ -1,7 +1,7 @@
 """Operators that stand for whole layers while a module is traced, so that every size may vary.
 
-`torch.export` looks into a recurrent layer step by step, which fixes T, and never sees packed sequences. While
-`whole` is in force, `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, dropout, and the layers that
+`torch.export` looks into a recurrent layer step by step, which fixes T, and never sees packed sequences.
+While `whole` is in force, `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, dropout, and the layers that
 `torch_side.registry.READERS` reads whole are one operator each, whose shape is computed. A packed sequence is
 the padded tensor, ``(N, T, ...)``, beside the lengths of its rows: the longest row is taken to be as long as
 the tensor.

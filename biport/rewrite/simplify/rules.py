@@ -86,6 +86,20 @@ def permuted_twice(simplifier: Traversal, node: Node) -> Node | Sequence[str] | 
     return Node(node.name, ops.PermuteDims(axes=axes), first.inputs, node.outputs)
 
 
+def squeezed_after_a_turn(simplifier: Traversal, node: Node) -> Node | None:
+    """A permutation that moves nothing but axes that are lost behind it."""
+    first = simplifier.producer(node.inputs[0], ops.PermuteDims) if isinstance(node.op, ops.Squeeze) else None
+    if first is None:
+        return None
+    assert isinstance(node.op, ops.Squeeze)
+    assert isinstance(first.op, ops.PermuteDims)
+    lost = {first.op.axes[axis] for axis in node.op.axes}
+    left = [axis for axis in first.op.axes if axis not in lost]
+    if left != sorted(left):
+        return None
+    return Node(node.name, ops.Squeeze(axes=tuple(sorted(lost))), first.inputs, node.outputs)
+
+
 def reshaped_twice(simplifier: Traversal, node: Node) -> Node | None:
     """Behind another shape, or axes of size 1 that come or go, a reshape alone says what there is."""
     if not isinstance(node.op, ops.ReshapeTo):
@@ -199,6 +213,7 @@ RULES: Sequence[Rule] = (
     constants,
     nothing_done,
     permuted_twice,
+    squeezed_after_a_turn,
     reshaped_twice,
     new_axis_lost,
     same_again,

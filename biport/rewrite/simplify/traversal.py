@@ -87,11 +87,10 @@ class Traversal:
 
     def fresh(self, name: str) -> str:
         """A name that nothing has yet."""
-        number = 1
-        while f"{name}_{number}" in self._names:
-            number += 1
-        self._names.add(f"{name}_{number}")
-        return f"{name}_{number}"
+        candidates = (name, *(f"{name}_{number}" for number in range(1, len(self._names) + 2)))
+        free = next(candidate for candidate in candidates if candidate not in self._names)
+        self._names.add(free)
+        return free
 
     def insert(self, op: ops.Op, inputs: Sequence[str], name: str) -> str:
         """Another node before the one that is looked at; the name of the value it makes."""

@@ -97,7 +97,7 @@ def turned_back(simplifier: Traversal, node: Node) -> Sequence[str] | None:
 
 
 def pooled_over_time(simplifier: Traversal, node: Node) -> Node | None:
-    """The mean or the maximum along the last axis of ``(N, I, T)`` that was ``(N, T, I)`` is pooling over time."""
+    """The mean or maximum along the last axis of a turned ``(N, T, I)`` is pooling over time."""
     match node.op:
         case ops.Reduction(function="mean" | "max" as function, axes=(axis,), keepdims=keepdims):
             tensor = simplifier.tensors[node.inputs[0]]
