@@ -107,7 +107,7 @@ def read_multi_head_attention(call: LayerCall) -> Any:
 
 @reads(nn.MultiheadAttention)
 def read_torch_multi_head_attention(call: LayerCall) -> Any:
-    """Torch's layer, without masks: under one it gives NaN where there is no step to look at, and is traced."""
+    """Torch's layer, without masks: under one it is traced, since it gives NaN where no step is looked at."""
     layer, owner = call.module, call.owner
     query, key, value, *options = call.arguments(
         "query",

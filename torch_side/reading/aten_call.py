@@ -81,6 +81,15 @@ class AtenCall:
         argument = self.arguments[argument] if isinstance(argument, str) else argument
         return self.reader.size(self.node, argument)
 
+    def known(self, argument: Any) -> Any:
+        """What torch knows an argument as: a number, a ``SymInt``, or a tensor without numbers."""
+        argument = self.arguments[argument] if isinstance(argument, str) else argument
+        return argument.meta["val"] if isinstance(argument, fx.Node) else argument
+
+    def note(self, text: str) -> None:
+        """Something that a user should know of what was read."""
+        self.reader.note(self.node, text)
+
     def sizes(self, argument: Any) -> tuple[Dim, ...]:
         """`size` of each."""
         argument = self.arguments[argument] if isinstance(argument, str) else argument
@@ -118,6 +127,11 @@ class AtenCall:
         """Whether `array` has it."""
         given = self.arguments[argument] if isinstance(argument, str) else argument
         return given is None or self.reader.is_static(given)
+
+    def is_shared(self, argument: Any) -> bool:
+        """Whether other statements than this one, in other ways, use a trainable parameter that is in it."""
+        given = self.arguments[argument] if isinstance(argument, str) else argument
+        return given is not None and self.reader.is_shared(given)
 
     @property
     def results(self) -> Any:

@@ -48,6 +48,7 @@ class RecordedCall(LayerCall):
         self.emissions: list[Emission] = []
 
     def emit(self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = ()) -> tuple[str, ...]:
+        """The op is noted, and what it gives."""
         results = op.infer([self.tensors[name] for name in inputs])
         first = len(self.tensors)
         outputs = tuple(f"value {first + position}" for position in range(len(results)))
@@ -174,7 +175,7 @@ class LayerSession:
 
 
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether this call is read whole: attention of torch under no mask, what is done at every step if known."""
+    """Whether this call is read whole: attention of torch under no mask, written modules at every step."""
     if isinstance(module, nn.MultiheadAttention):
         names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
         named = dict(zip(names, args, strict=False)) | dict(kwargs)

@@ -85,7 +85,7 @@ def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, wh
         graph = graph.astype("float64")
     graph = simplify(without_unused(with_bare_outputs(simplify(graph))))
     graph = with_output_names(graph, seen.names)
-    notes = [*seen.notes, *_fixed(graph, leaves, why_fixed)]
+    notes = [*seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, leaves, why_fixed)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
     return ModuleRead(graph, program, values, ()).noted(notes)
 
@@ -105,7 +105,7 @@ def _outputs(program: Program) -> list[fx.Node]:
 
 
 def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
-    """A letter for each symbol of the sizes of the inputs: as described, or batch, time and others in turn."""
+    """A letter for each symbol of the inputs' sizes: as described, or batch, time and others in turn."""
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     letters: dict[str, Dim] = {}
     known = [placeholders[name].meta["val"].shape for name in program.inputs]

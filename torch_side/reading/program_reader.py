@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ class ProgramReader:
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
         self.bound: dict[fx.Node, Bound] = {}
+        self.notes: list[str] = []
         self._letters = letters
         self._names = dict(zip(program.inputs, names, strict=True))
         self._ops: dict[Any, Op] = {}
@@ -51,6 +53,7 @@ class ProgramReader:
         self._counts: dict[str, int] = {}
         self._constants: dict[Any, str] = {}
         self._static: dict[fx.Node, Any] = {}
+        self._needed: set[fx.Node] = set()
 
     def read(self, outputs: Sequence[fx.Node]) -> Graph:
         """The graph; its outputs are identities of what the model gives, see `with_bare_outputs`.
@@ -62,10 +65,10 @@ class ProgramReader:
             UnsupportedModelError: all that is not supported.
         """
         values, problems = [], []
-        needed = _needed(outputs)
+        self._needed = _needed(outputs)
         for node in self.program.graph.nodes:
             try:
-                if node not in needed and node.name not in self._names:
+                if node not in self._needed and node.name not in self._names:
                     continue
                 if node.op == "placeholder" and node.name in self._names:
                     values.append(self._input(node))
@@ -99,8 +102,10 @@ class ProgramReader:
             source, index = node.args
             self.bound[node] = self.look(source)[index]  # type: ignore[index]
             return
-        if self.is_static(node):
-            return
+        if not self.is_static(node):
+            self._read_now(node)
+
+    def _read_now(self, node: fx.Node) -> None:
         function = ATEN.lookup(aten_key(node.target), self.owner(node))
         try:
             self.bound[node] = function(AtenCall(self, node))
@@ -135,7 +140,10 @@ class ProgramReader:
     def value(self, node: fx.Node, argument: Any) -> str:
         """The name of the value that an argument of ``node`` is."""
         if isinstance(argument, fx.Node) and argument not in self.bound and self.is_static(argument):
-            self.bound[argument] = self._parameter(argument)
+            if argument.op == "call_function" and self._is_read(argument):
+                self._read_now(argument)
+            else:
+                self.bound[argument] = self._parameter(argument)
         if not isinstance(argument, fx.Node):
             raise UnsupportedError(self.owner(node), "argument", argument, "a tensor made by the model")
         bound = self.look(argument)
@@ -152,6 +160,43 @@ class ProgramReader:
             op = ops.Constant(value=_numpy(array, path or self.owner(node)))
         name = path if path is not None and "lifted_tensor" not in path else None
         return self.emit(node, op, [], (), name, ("value", node))[0]
+
+    def _is_read(self, node: fx.Node) -> bool:
+        """Whether what is computed of parameters alone is computed by the graph, so that these can train."""
+        known = str(node.target).removeprefix("aten.") in ATEN
+        sources = [source for source in node.all_input_nodes if source.op == "call_function"]
+        return known and bool(self._trained(node)) and all(map(self._is_read, sources))
+
+    def _trained(self, argument: fx.Node) -> list[fx.Node]:
+        """The trainable parameters that a statement is made of, by nothing but statements made of them."""
+        if argument.name in self.program.arrays:
+            trainable = self.program.paths.get(argument.name) in self.program.trainable
+            return [argument] if trainable else []
+        if not self.is_static(argument):
+            return []
+        return [root for source in argument.all_input_nodes for root in self._trained(source)]
+
+    def is_shared(self, argument: fx.Node) -> bool:
+        """Whether a trainable parameter in ``argument`` is used in more than one way.
+
+        The same weights in the same operator with the same settings are one way, however often.
+        """
+        return any(len({*self._ways(root)}) > 1 for root in self._trained(argument))
+
+    def _ways(self, node: fx.Node) -> Iterator[tuple]:
+        for user in node.users:
+            if self.is_static(user):
+                yield from self._ways(user)
+            elif user in self._needed:
+                leaves = fx.map_arg((user.args, user.kwargs), self._way_of)  # type: ignore[arg-type]
+                yield user.target, str(leaves)
+
+    def _way_of(self, argument: fx.Node) -> Any:
+        return argument.name if self.is_static(argument) else None
+
+    def note(self, node: fx.Node, text: str) -> None:
+        """Something that a user should know of a statement that was read."""
+        self.notes.append(f"{self.owner(node)}: {text}")
 
     def is_static(self, argument: Any) -> bool:
         """Whether a statement is a parameter, a buffer or a constant, or made of these alone."""
@@ -272,7 +317,7 @@ class ProgramReader:
         return candidate
 
     def _name(self, node: fx.Node, op: Op) -> str:
-        path, kind = self.position(node)
+        path, _ = self.position(node)
         own = op.settings().get("function") if isinstance(op, ops.TensorOperation) else None
         short = snake_case(str(own or op.kind))
         if not path:
@@ -311,6 +356,9 @@ FLOAT_FUNCTIONS: Mapping[str, str] = {
     "mul": "multiply",
     "add": "add",
     "sub": "subtract",
+    "neg": "negative",
+    "sym_max": "maximum",
+    "sym_min": "minimum",
     "pow": "pow",
     "_sym_sqrt": "sqrt",
     "sym_sqrt": "sqrt",
@@ -330,7 +378,7 @@ def line_of_statement(node: fx.Node) -> str | None:
     lines = [line.strip() for line in trace.splitlines()]
     own = [
         (head, code)
-        for head, code in zip(lines, lines[1:], strict=False)
+        for head, code in pairwise(lines)
         if head.startswith("File ") and "/torch/" not in head and "torch_side/reading" not in head
     ]
     return own[-1][1] if own else None

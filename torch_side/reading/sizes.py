@@ -17,13 +17,22 @@ FUNCTIONS: Mapping[str, Callable[..., Dim]] = {
     "CleanDiv": operator.floordiv,
     "Mod": operator.mod,
     "PythonMod": operator.mod,
-    "Max": lambda *dims: reduce(longest, dims),
-    "Min": lambda *dims: reduce(shortest, dims),
+    "Max": longest,
+    "Min": shortest,
+    "Abs": lambda dim: longest(dim, -dim),
     "CeilDiv": lambda one, two: -((-one) // two),
+    "LShift": lambda dim, places: dim * 2**places,
+    "RShift": lambda dim, places: dim // 2**places,
     "Identity": lambda dim: dim,
     "ModularIndexing": lambda one, two, three: (one // two) % three,
 }
 """By the names of torch's functions of sizes."""
+
+ROUNDED: Mapping[str, Callable[[Dim, Dim], Dim]] = {
+    "FloorToInt": operator.floordiv,
+    "CeilToInt": lambda one, two: -((-one) // two),
+}
+"""What is made of a quotient that is no whole number: ``math.ceil(T / 2)``."""
 
 
 def expression(value: Any) -> Any:
@@ -42,6 +51,20 @@ def size_of(value: Any, letters: Mapping[str, Dim], owner: str) -> Dim:
     return _size(sympy.sympify(expression(value)), letters, owner)
 
 
+def is_negative(value: Any, owner: str) -> bool:
+    """Whether a number or a ``SymInt`` is below 0 at all sizes that torch traced for.
+
+    Raises:
+        UnsupportedError: it is below 0 at some of them.
+    """
+    if isinstance(value, int):
+        return value < 0
+    known = value.node.shape_env.bound_sympy(expression(value))
+    if known.lower >= 0 or known.upper < 0:
+        return bool(known.upper < 0)
+    raise UnsupportedError(owner, "size", str(expression(value)), "a size that is always, or never, below 0")
+
+
 def _size(term: Any, letters: Mapping[str, Dim], owner: str) -> Dim:
     if term.is_Integer:
         return int(term)
@@ -50,14 +73,18 @@ def _size(term: Any, letters: Mapping[str, Dim], owner: str) -> Dim:
             return letters[str(term)]
         supported = "sizes that come from sizes of the inputs"
         raise UnsupportedError(owner, "size", "computed from the numbers of a tensor", supported)
-    arguments = [_size(argument, letters, owner) for argument in term.args]
+    name, given = type(term).__name__, term.args
+    function: Callable[..., Dim] | None = FUNCTIONS.get(name)
+    if name in ROUNDED and type(given[0]).__name__ == "IntTrueDiv":
+        function, given = ROUNDED[name], given[0].args
+    arguments = [_size(argument, letters, owner) for argument in given]
     if term.is_Add:
         return reduce(operator.add, arguments)
     if term.is_Mul:
         return reduce(operator.mul, arguments)
-    name = type(term).__name__
     if name in ("Pow", "PowByNatural") and isinstance(arguments[1], int) and 0 <= arguments[1] <= 4:
         return reduce(operator.mul, [arguments[0]] * arguments[1], 1)
-    if name not in FUNCTIONS:
+    varying_places = "Shift" in name and not isinstance(arguments[1], int)
+    if function is None or varying_places:
         raise UnsupportedError(owner, "size", str(term), "sums, products, floor divisions, max and min")
-    return FUNCTIONS[name](*arguments)
+    return function(*arguments)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence, Set
+from typing import Any
 
 from biport import ops
 from biport.graph import Graph, Node
@@ -10,25 +12,51 @@ from biport.ops import Op
 
 
 def without_unused(graph: Graph) -> Graph:
-    """The same model, in which recurrent layers give their states, and attention its scores, where used."""
+    """The same model, whose recurrent layers give sequences and states, and attention scores, where used.
+
+    Nodes that share an op share the one in its place, so that none of them may use what is left out.
+    """
     used = {name for node in graph.nodes for name in (*node.inputs, *node.masks)} | set(graph.outputs)
-    nodes = []
+    sharing: dict[int, list[Node]] = {}
     for node in graph.nodes:
-        op = _with_one_output(node.op)
-        if op is not None and used.isdisjoint(node.outputs[1:]):
-            node = Node(node.name, op, node.inputs, node.outputs[:1], node.masks)
-        nodes.append(node)
-    return dataclasses.replace(graph, nodes=tuple(nodes))
+        sharing.setdefault(id(node.op), []).append(node)
+    changed = {key: _needed(nodes, used) for key, nodes in sharing.items()}
+    return dataclasses.replace(graph, nodes=tuple(_with(node, *changed[id(node.op)]) for node in graph.nodes))
 
 
-def _with_one_output(op: Op) -> Op | None:
-    """The op without its states or scores, where it gives any."""
+def _with(node: Node, op: Op, positions: Sequence[int]) -> Node:
+    if op is node.op:
+        return node
+    outputs = tuple(node.outputs[position] for position in positions)
+    return Node(node.name, op, node.inputs, outputs, node.masks)
+
+
+def _needed(nodes: Sequence[Node], used: Set[str | None]) -> tuple[Op, Sequence[int]]:
+    """The op with no more outputs than some node uses, and which of its outputs these are."""
+    op, count = nodes[0].op, len(nodes[0].outputs)
+    needed = {position for node in nodes for position, name in enumerate(node.outputs) if name in used}
+    first = 2 if isinstance(op, ops.Bidirectional) and op.merge is None else 1
     match op:
-        case ops.Bidirectional(forward=forward, backward=backward) if forward.return_state and op.merge:
-            one, two = (dataclasses.replace(part, return_state=False) for part in (forward, backward))
-            return dataclasses.replace(op, forward=one, backward=two)
-        case ops.Recurrent(return_state=True):
-            return dataclasses.replace(op, return_state=False)
         case ops.Attention() | ops.AdditiveAttention() | ops.MultiHeadAttention() if op.return_scores:
-            return dataclasses.replace(op, return_scores=False)
-    return None
+            return (op, range(count)) if 1 in needed else (dataclasses.replace(op, return_scores=False), [0])
+        case ops.Bidirectional(forward=ops.Recurrent(return_state=True)) | ops.Recurrent(return_state=True):
+            pass
+        case _:
+            return op, range(count)
+    if not needed or max(needed) < first:
+        return _set(op, return_state=False), range(first)
+    if min(needed) < first:
+        return op, range(count)
+    last = _set(op, return_sequences=False, zero_output_for_mask=False)
+    if isinstance(op, ops.Cell) and needed == {1} and all(len(node.inputs) == 1 for node in nodes):
+        # Without initial states the last output is the state h, whatever the mask.
+        return _set(last, return_state=False), [1]
+    return last, range(count)
+
+
+def _set(op: Op, **settings: Any) -> Op:
+    """A recurrent layer, of one direction or both, with other settings."""
+    if isinstance(op, ops.Bidirectional):
+        one, two = (dataclasses.replace(part, **settings) for part in (op.forward, op.backward))
+        return dataclasses.replace(op, forward=one, backward=two)
+    return dataclasses.replace(op, **settings)  # type: ignore[type-var]

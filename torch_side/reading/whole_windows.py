@@ -40,7 +40,7 @@ class WholeWindows(TorchFunctionMode):
 def _whole(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, *settings: Any, **more: Any
 ) -> tuple[Tensor, list[int]]:
-    """The input and the axes along which the one window is everything; none where a number says how long it is."""
+    """The input and the axes along which the one window is everything; none where it is a number long."""
     sizes = list(kernel_size) if isinstance(kernel_size, list | tuple) else [kernel_size]
     varies = any(isinstance(size, torch.SymInt) for size in sizes)
     paddings = padding if isinstance(padding, list | tuple) else [padding]

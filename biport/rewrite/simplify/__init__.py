@@ -8,10 +8,15 @@ same in exact arithmetic where a sum is grouped in another way; none of them loo
 from __future__ import annotations
 
 from biport.graph import Graph
-from biport.rewrite.simplify.rules import RULES
+from biport.rewrite.simplify import rules, stacks, turning
 from biport.rewrite.simplify.traversal import Traversal
 
 __all__ = ["simplify"]
+
+RULES = (*rules.RULES, *stacks.RULES, *turning.RULES)
+
+MAX_PASSES = 4
+"""Each goes through all nodes, and finds what the one before has uncovered; two are nearly always enough."""
 
 
 def simplify(graph: Graph) -> Graph:
@@ -32,7 +37,19 @@ def simplify(graph: Graph) -> Graph:
         graph(x: float32 (N, T, 3)) -> y
           y : float32 (N, T, 3) = Activation(function=tanh)(x)
     """
-    simplifier = Traversal(graph, RULES)
-    for node in graph.nodes:
-        simplifier.take(node)
-    return simplifier.graph()
+    for _ in range(MAX_PASSES):
+        before, simplifier = graph, Traversal(graph, RULES)
+        for node in graph.nodes:
+            simplifier.take(node)
+        graph = simplifier.graph()
+        if _unchanged(before, graph):
+            break
+    return graph
+
+
+def _unchanged(one: Graph, two: Graph) -> bool:
+    """Whether the nodes of two graphs are the same, of the very same ops."""
+    return len(one.nodes) == len(two.nodes) and all(
+        a.op is b.op and (a.inputs, a.outputs) == (b.inputs, b.outputs)
+        for a, b in zip(one.nodes, two.nodes, strict=True)
+    )

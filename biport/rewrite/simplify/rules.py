@@ -11,6 +11,7 @@ from biport import ops
 from biport.graph import Node
 from biport.ops.shaping import WHOLE, Moving
 from biport.reference.registry import REFERENCES
+from biport.rewrite.simplify.stacks import position
 from biport.rewrite.simplify.traversal import Rule, Traversal, is_small
 
 EXACT = (ops.Cast, Moving)
@@ -63,6 +64,14 @@ def nothing_done(simplifier: Traversal, node: Node) -> Sequence[str] | None:
     return node.inputs if same else None
 
 
+def same_again(simplifier: Traversal, node: Node) -> Sequence[str] | None:
+    """The same operation on the same values is made once."""
+    if not isinstance(node.op, ops.TensorOperation) or isinstance(node.op, ops.Parameter):
+        return None
+    other = simplifier.like(node)
+    return None if other is None else other.outputs
+
+
 def permuted_twice(simplifier: Traversal, node: Node) -> Node | Sequence[str] | None:
     """Two permutations are one, or none."""
     if not isinstance(node.op, ops.PermuteDims):
@@ -75,6 +84,20 @@ def permuted_twice(simplifier: Traversal, node: Node) -> Node | Sequence[str] | 
     if axes == tuple(range(len(axes))):
         return first.inputs
     return Node(node.name, ops.PermuteDims(axes=axes), first.inputs, node.outputs)
+
+
+def squeezed_after_a_turn(simplifier: Traversal, node: Node) -> Node | None:
+    """A permutation that moves nothing but axes that are lost behind it."""
+    first = simplifier.producer(node.inputs[0], ops.PermuteDims) if isinstance(node.op, ops.Squeeze) else None
+    if first is None:
+        return None
+    assert isinstance(node.op, ops.Squeeze)
+    assert isinstance(first.op, ops.PermuteDims)
+    lost = {first.op.axes[axis] for axis in node.op.axes}
+    left = [axis for axis in first.op.axes if axis not in lost]
+    if left != sorted(left):
+        return None
+    return Node(node.name, ops.Squeeze(axes=tuple(sorted(lost))), first.inputs, node.outputs)
 
 
 def reshaped_twice(simplifier: Traversal, node: Node) -> Node | None:
@@ -104,39 +127,13 @@ def new_axis_lost(simplifier: Traversal, node: Node) -> Sequence[str] | None:
     return first.inputs if same and (isinstance(node.op, ops.Squeeze) or fixed) else None
 
 
-def _position(simplifier: Traversal, node: Node) -> tuple[int, int] | None:
-    """The axis and the position of ``x[:, :, 2]``, an index that takes one axis away and no more."""
-    if not isinstance(node.op, ops.Slice):
-        return None
-    items = node.op.items
-    wanted = [axis for axis, item in enumerate(items) if item != WHOLE]
-    if len(wanted) != 1 or not isinstance(items[wanted[0]], int):
-        return None
-    position = items[wanted[0]]
-    assert isinstance(position, int)
-    return wanted[0], position
-
-
-def element_of_a_stack(simplifier: Traversal, node: Node) -> Sequence[str] | None:
-    """A position along the axis that things were stacked on is one of them."""
-    index = _position(simplifier, node)
-    stack = simplifier.producer(node.inputs[0], ops.Stack) if index else None
-    if index is None or stack is None:
-        return None
-    assert isinstance(stack.op, ops.Stack)
-    axis, position = index
-    if stack.op.axis % len(simplifier.tensors[node.inputs[0]].shape) != axis:
-        return None
-    return [stack.inputs[position]]
-
-
 def last_step(simplifier: Traversal, node: Node) -> Sequence[str] | None:
     """The last step of a recurrent layer that has one direction and no mask is what it gives by itself."""
     layer = simplifier.maker(node.inputs[0]) if node.inputs else None
     if layer is None or not isinstance(layer.op, ops.Recurrent) or layer.masks[0] is not None:
         return None
     sequence = layer.outputs[0]
-    last = _position(simplifier, node) == (1, -1) and sequence == node.inputs[0]
+    last = position(node) == (1, -1) and sequence == node.inputs[0]
     if not last or not layer.op.return_sequences or simplifier.used(sequence) != 1:
         return None
     if not simplifier.owned(layer) or len(simplifier.tensors[sequence].shape) != 3:
@@ -216,9 +213,10 @@ RULES: Sequence[Rule] = (
     constants,
     nothing_done,
     permuted_twice,
+    squeezed_after_a_turn,
     reshaped_twice,
     new_axis_lost,
-    element_of_a_stack,
+    same_again,
     last_step,
     joined_states,
     dense,

@@ -50,6 +50,10 @@ class Traversal:
         self._same: dict[str, str] = {}
         self._uses = Counter(graph.outputs)
         self._calls = Counter(id(node.op) for node in graph.nodes)
+        # Ops are told apart by their ids, so that none may go while there is a traversal.
+        self._ops = [node.op for node in graph.nodes]
+        self._readers: dict[tuple[type[ops.Op], tuple[str, ...]], list[str]] = {}
+        self._names = {*self.tensors, *(node.name for node in graph.nodes)}
         for node in graph.nodes:
             self._uses.update(_read(node))
 
@@ -62,6 +66,7 @@ class Traversal:
                 self._uses.subtract(_read(node))
                 self._uses.update(_read(result))
                 self._calls[id(result.op)] += result.op is not node.op
+                self._ops.append(result.op)
                 node = result
             elif result is not None and tuple(result) == node.outputs:
                 self._uses.subtract(_read(node))
@@ -78,6 +83,48 @@ class Traversal:
         """Add a node, or another one under the name of one that is there."""
         self._nodes[node.name] = node
         self._maker |= dict.fromkeys(node.outputs, node.name)
+        self._readers.setdefault((type(node.op), node.inputs), []).append(node.name)
+
+    def fresh(self, name: str) -> str:
+        """A name that nothing has yet."""
+        candidates = (name, *(f"{name}_{number}" for number in range(1, len(self._names) + 2)))
+        free = next(candidate for candidate in candidates if candidate not in self._names)
+        self._names.add(free)
+        return free
+
+    def insert(self, op: ops.Op, inputs: Sequence[str], name: str) -> str:
+        """Another node before the one that is looked at; the name of the value it makes."""
+        name = self.fresh(name)
+        self.append(name, op, inputs, name)
+        return name
+
+    def append(self, name: str, op: ops.Op, inputs: Sequence[str], output: str) -> None:
+        """Another node under a name that is free, which makes a value under a name of its own."""
+        node = Node(name, op, tuple(inputs), (output,))
+        self._uses.update(_read(node))
+        self._calls[id(op)] += 1
+        self._ops.append(op)
+        self.tensors |= zip(node.outputs, op.infer([self.tensors[name] for name in inputs]), strict=True)
+        self.put(node)
+
+    def change(self, node: Node, op: ops.Op, inputs: Sequence[str]) -> None:
+        """Have a node that is there, under the name it has, read and compute something else."""
+        changed = dataclasses.replace(node, op=op, inputs=tuple(inputs))
+        self._uses.subtract(_read(node))
+        self._uses.update(_read(changed))
+        self.replace(changed, op, node.outputs)
+
+    def unread(self, value: str) -> bool:
+        """Whether none of the nodes that are there reads a value."""
+        return not any(value in _read(node) for node in self._nodes.values())
+
+    def like(self, node: Node) -> Node | None:
+        """A node that is there and does the same to the same values."""
+        for name in self._readers.get((type(node.op), node.inputs), ()):
+            other = self._nodes[name]
+            if other.inputs == node.inputs and other.op == node.op and name != node.name:
+                return other
+        return None
 
     def maker(self, value: str) -> Node | None:
         """The node that makes a value; ``None`` of an input."""
@@ -100,6 +147,7 @@ class Traversal:
     def replace(self, node: Node, op: ops.Op, outputs: Sequence[str]) -> None:
         """Have a node that is there compute something else."""
         self._calls[id(op)] += 1
+        self._ops.append(op)
         changed = dataclasses.replace(node, op=op, outputs=tuple(outputs))
         self.put(changed)
         inferred = op.infer([self.tensors[name] for name in node.inputs])

@@ -10,12 +10,11 @@ from torch_side.registry import reads_aten
 
 @reads_aten("linear.default")
 def read_linear(call: AtenCall) -> str:
-    """``x @ weight.T + bias``."""
+    """``x @ weight.T + bias``; a layer, unless a weight is computed or also used in another way."""
     x = call.value("input")
-    if not (call.is_static("weight") and call.is_static("bias")) or call.rank(x) < 2:
-        axes = ops.PermuteDims(axes=(1, 0))
-        product = call.apply(ops.MatMul(), x, call.apply(axes, call.value("weight")))
-        return call.compute("add", product, call.value("bias")) if call.has("bias") else product
+    own = all(call.is_static(name) and not call.is_shared(name) for name in ("weight", "bias"))
+    if not own or call.rank(x) < 2:
+        return _product(call, x)
     weight, bias = call.array("weight"), call.array("bias")
     assert weight is not None
     op = build(
@@ -27,3 +26,11 @@ def read_linear(call: AtenCall) -> str:
         bias=bias,
     )
     return call.apply(op, x, key=("linear", call["weight"], call["bias"]))
+
+
+def _product(call: AtenCall, x: str) -> str:
+    weight = call.value("weight")
+    if call.rank(weight) == 2:
+        weight = call.apply(ops.PermuteDims(axes=(1, 0)), weight)
+    product = call.apply(ops.MatMul(), x, weight)
+    return call.compute("add", product, call.value("bias")) if call.has("bias") else product

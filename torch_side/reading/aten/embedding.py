@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from torch import fx
+
 from biport import ops
+from biport.dims import Dim
+from torch_side.reading.aten.shaping import along, joined
 from torch_side.reading.aten_call import AtenCall
 from torch_side.reading.layer_call import build
 from torch_side.registry import reads_aten
@@ -11,15 +16,121 @@ from torch_side.registry import reads_aten
 @reads_aten("embedding.default")
 def read_embedding(call: AtenCall) -> str:
     """`nn.Embedding`."""
-    ids, weight = call.value("indices"), call.array("weight")
-    assert weight is not None
     padding = call["padding_idx"]
+    return _looked_up(call, call.value("indices"), None if padding < 0 else padding)
+
+
+def _looked_up(call: AtenCall, ids: str, padding: int | None) -> str:
+    """The rows of a table; a layer, unless the table is computed or also used in another way."""
+    if not call.is_static("weight") or call.is_shared("weight"):
+        if padding is not None and call.is_shared("weight"):
+            call.note(
+                f"padding_idx={padding} of a weight that is used elsewhere too: training changes that row"
+            )
+        return call.apply(ops.Take(axis=0), call.value("weight"), ids)
+    weight = call.array("weight")
+    assert weight is not None
     op = build(
         call.owner,
         ops.Embedding,
         num_embeddings=weight.shape[0],
         embedding_dim=weight.shape[1],
-        padding_idx=None if padding < 0 else padding,
+        padding_idx=padding,
         weight=weight,
     )
-    return call.apply(op, ids, key=("embedding", call["weight"]))
+    return call.apply(op, ids, key=("embedding", call["weight"], padding))
+
+
+@reads_aten("embedding_renorm.default", "embedding_renorm_.default")
+def read_renorm(call: AtenCall) -> str:
+    """Never: it writes into the weights."""
+    raise call.refuse("max_norm", call["max_norm"], "None: a forward pass that leaves the table as it is")
+
+
+MODES = ("sum", "mean", "max")
+
+
+@reads_aten("embedding_bag.padding_idx", "embedding_bag.default", "_embedding_bag.default",
+            "_embedding_bag_forward_only.default")  # fmt: skip
+def read_embedding_bag(call: AtenCall) -> tuple[str, ...]:
+    """`nn.EmbeddingBag`: sums, means or maxima of rows, of bags of one length or given by their offsets."""
+    padding = call.arguments.get("padding_idx")
+    padding = None if padding is None or padding < 0 else padding
+    bags = _bags(call)
+    if bags is None:
+        return (_by_offsets(call, padding),)
+    ids = call.value(bags)
+    rows = _looked_up(call, ids, padding)
+    counted = None if padding is None else call.compute("not_equal", ids, call.like(padding, ids))
+    weights = None
+    if call.has("per_sample_weights"):
+        weights = call.apply(ops.ReshapeTo(shape=call.tensor(ids).shape), call.value("per_sample_weights"))
+    return (_reduced(call, rows, counted, weights),)
+
+
+def _bags(call: AtenCall) -> fx.Node | None:
+    """The ids ``(N, T)``, of which torch makes a row of ids and the offsets of bags of T."""
+    indices, offsets = call["indices"], call["offsets"]
+    if str(indices.target) not in ("aten.view.default", "aten.reshape.default"):
+        return None
+    source = indices.args[0]
+    if not isinstance(source, fx.Node) or len(source.meta["val"].shape) != 2:
+        return None
+    if str(offsets.target) != "aten.arange.start_step" or call.arguments.get("include_last_offset"):
+        return None
+    total, length = call.reader.shape_of(indices)[0], call.reader.shape_of(source)[1]
+    given = [call.size(argument) for argument in offsets.args[:3]]
+    return source if given == [0, total, length] else None
+
+
+def _reduced(call: AtenCall, rows: str, counted: str | None, weights: str | None) -> str:
+    """``(N, T, O)`` to ``(N, O)``."""
+    mode = MODES[call["mode"]]
+    zero = call.like(0, rows)
+    wide = None if counted is None else call.apply(ops.ExpandDims(axes=(2,)), counted)
+    if weights is not None:
+        rows = call.compute("multiply", rows, call.apply(ops.ExpandDims(axes=(2,)), weights))
+    if wide is None:
+        layer = {"mean": ops.GlobalAveragePooling1D(), "max": ops.GlobalMaxPooling1D()}
+        return call.apply(layer.get(mode, ops.Reduction(function="sum", axes=(1,))), rows)
+    if mode == "max":
+        kept = call.apply(ops.Where(), wide, rows, call.like(-np.inf, rows))
+        largest = call.apply(ops.Reduction(function="max", axes=(1,)), kept)
+        some = call.apply(ops.Reduction(function="any", axes=(1,)), wide)
+        return call.apply(ops.Where(), some, largest, zero)
+    total = call.apply(ops.Reduction(function="sum", axes=(1,)), call.apply(ops.Where(), wide, rows, zero))
+    if mode == "sum":
+        return total
+    ones = call.cast(wide, call.dtype(rows))
+    return _mean(call, total, call.apply(ops.Reduction(function="sum", axes=(1,)), ones))
+
+
+def _mean(call: AtenCall, total: str, count: str) -> str:
+    return call.compute("divide", total, call.compute("maximum", count, call.like(1, count)))
+
+
+def _by_offsets(call: AtenCall, padding: int | None) -> str:
+    """Bags of ids in a row, ``(T,)``, by a matrix that says which id is in which bag."""
+    mode, ids, offsets = MODES[call["mode"]], call.value("indices"), call.value("offsets")
+    if mode == "max":
+        raise call.refuse("mode", "max with offsets", "sum or mean, or ids (N, T)")
+    length: Dim = call.tensor(ids).shape[0]
+    end = call.cast(call.apply(ops.SizeOf(size=length)), call.dtype(offsets))
+    last = call.apply(ops.ExpandDims(axes=(0,)), end)
+    edges = offsets if call["include_last_offset"] else joined(call, [offsets, last], 0)
+    starts = along(call, call.apply(ops.Slice(items=((None, -1, 1),)), edges), 0, 2)
+    stops = along(call, call.apply(ops.Slice(items=((1, None, 1),)), edges), 0, 2)
+    places = call.apply(ops.Arange(stop=length, output_dtype=call.dtype(offsets)))
+    inside = call.compute(
+        "logical_and", call.compute("greater_equal", places, starts), call.compute("less", places, stops)
+    )
+    if padding is not None:
+        counted = call.compute("not_equal", ids, call.like(padding, ids))
+        inside = call.compute("logical_and", inside, counted)
+    rows = _looked_up(call, ids, padding)
+    matrix = call.cast(inside, call.dtype(rows))
+    count = call.apply(ops.Reduction(function="sum", axes=(1,), keepdims=True), matrix)
+    if call.has("per_sample_weights"):
+        matrix = call.compute("multiply", matrix, call.value("per_sample_weights"))
+    total = call.apply(ops.MatMul(), matrix, rows)
+    return total if mode == "sum" else _mean(call, total, count)
