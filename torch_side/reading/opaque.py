@@ -25,6 +25,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from torch_side.inference import without_fast_path
 from torch_side.reading.layer_session import LayerSession
+from torch_side.reading.traced_python import traced_python
 from torch_side.reading.whole_windows import WholeWindows
 
 LIBRARY = torch.library.Library("biport", "DEF")
@@ -156,6 +157,7 @@ def whole(session: LayerSession) -> Iterator[None]:
             for name in ("numpy", "tolist"):
                 if kind is torch.Tensor or name in vars(kind):
                     stack.enter_context(_replaced(kind, name, _lengths_as_they_are(kind, name)))
+        stack.enter_context(traced_python())
         stack.enter_context(WholeWindows())
         yield
 
