@@ -54,7 +54,7 @@ def read_conv2d(call: AtenCall) -> str:
 
 
 @reads_aten("conv3d.default", "conv_transpose1d.default", "conv_transpose2d.input", "conv_transpose3d.input",
-            "conv_tbc.default", "unfold.default", "im2col.default")  # fmt: skip
+            "conv_tbc.default", "im2col.default")  # fmt: skip
 def refuse_convolution(call: AtenCall) -> str:
     """What no op of a graph is."""
     raise call.refuse("convolution", call.name, "over time: nn.Conv1d")

@@ -160,7 +160,7 @@ def read_tensordot(call: AtenCall) -> str:
 
 @reads_aten("bilinear.default")
 def read_bilinear(call: AtenCall) -> str:
-    """`nn.Bilinear`: for each output the sum of all products of two features, each with a weight of its own."""
+    """`nn.Bilinear`: for each output the products of any two features, each with a weight, summed."""
     one, two, weight = operands(call, "input1", "input2", "weight")
     front = ascii_letters[: call.rank(one) - 1]
     product = einsum(call, [one, weight, two], [f"{front}X", "ZXY", f"{front}Y"], f"{front}Z")

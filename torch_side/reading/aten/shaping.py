@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from biport import ops
@@ -72,8 +73,8 @@ def read_same(call: AtenCall) -> str:
     return call.value(call.node.args[0])
 
 
-@reads_aten("transpose.int", "permute.default", "t.default", "numpy_T.default", "movedim.intlist", "swapaxes.default",
-            "mT.default")  # fmt: skip
+@reads_aten("transpose.int", "permute.default", "t.default", "numpy_T.default", "movedim.intlist",
+            "swapaxes.default", "mT.default")  # fmt: skip
 def read_permute(call: AtenCall) -> str:
     """``x.transpose(1, 2)``, ``x.permute(2, 0, 1)``, ``x.t()``."""
     x = call.value("self")
@@ -213,8 +214,8 @@ def position(call: AtenCall, size: Dim) -> Dim:
     return where if is_length(where) else longest(where, 0)
 
 
-@reads_aten("split.Tensor", "split_with_sizes.default", "unsafe_split.Tensor", "unsafe_split_with_sizes.default",
-            "chunk.default", "tensor_split.sections", "split.sizes", "unsafe_chunk.default")  # fmt: skip
+@reads_aten("split.Tensor", "split_with_sizes.default", "unsafe_split.Tensor",
+            "unsafe_split_with_sizes.default", "chunk.default", "tensor_split.sections", "split.sizes", "unsafe_chunk.default")  # fmt: skip
 def read_split(call: AtenCall) -> tuple[str, ...]:
     """``x.split(4, dim=-1)``, ``x.chunk(2, dim=1)``."""
     x = call.value("self")
@@ -225,9 +226,7 @@ def read_split(call: AtenCall) -> tuple[str, ...]:
     if all(isinstance(size, int) for size in sizes):
         return call.emit(ops.Split(sizes=tuple(sizes), axis=axis), x)  # type: ignore[arg-type]
     starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
-    return tuple(
-        cut(call, x, axis, (start, stop, 1)) for start, stop in zip(starts, starts[1:], strict=False)
-    )
+    return tuple(cut(call, x, axis, (start, stop, 1)) for start, stop in pairwise(starts))
 
 
 @reads_aten("unbind.int")

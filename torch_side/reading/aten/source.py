@@ -14,8 +14,8 @@ from torch_side.reading.aten_call import AtenCall
 from torch_side.registry import reads_aten
 
 
-@reads_aten("zeros.default", "zeros_like.default", "new_zeros.default", "ones.default", "ones_like.default",
-            "new_ones.default", "full.default", "full_like.default", "new_full.default", "empty.memory_format",
+@reads_aten("zeros.default", "zeros_like.default", "new_zeros.default", "ones.default",
+            "ones_like.default", "new_ones.default", "full.default", "full_like.default", "new_full.default", "empty.memory_format",
             "empty_like.default", "new_empty.default", "fill.Scalar", "zero.default")  # fmt: skip
 def read_full(call: AtenCall) -> str:
     """``torch.zeros(n, t)``, ``torch.ones_like(x)``, ``x.new_full(...)``; what is empty is zeros."""
@@ -54,8 +54,8 @@ def read_arange(call: AtenCall) -> str:
 
 
 @reads_aten("linspace.default", "logspace.default", "range.default", "range.step", "hann_window.default",
-            "hann_window.periodic", "hamming_window.default", "hamming_window.periodic", "tril_indices.default",
-            "triu_indices.default")  # fmt: skip
+            "hann_window.periodic", "hamming_window.default", "hamming_window.periodic",
+            "tril_indices.default", "triu_indices.default")  # fmt: skip
 def read_numbers(call: AtenCall) -> str:
     """Numbers that torch computes of numbers alone, such as ``torch.linspace(0, 1, 5)``."""
     return _evaluated(call)
