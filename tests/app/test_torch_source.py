@@ -160,6 +160,7 @@ def test_a_program_is_a_source(folder: Path) -> None:
 
 
 @pytest.mark.sweep
+@pytest.mark.filterwarnings("ignore:two biases were added up")
 def test_every_command_takes_a_module(trained: Any, folder: Path) -> None:
     for line in (
         "port tagger.py:Tagger --to onnx -o m.onnx",
