@@ -24,6 +24,7 @@ from torch.nn.utils import rnn
 from torch.nn.utils.rnn import PackedSequence
 
 from torch_side.reading.layer_session import LayerSession
+from torch_side.reading.traced_python import traced_python
 from torch_side.reading.whole_windows import WholeWindows
 
 LIBRARY = torch.library.Library("biport", "DEF")
@@ -153,6 +154,7 @@ def whole(session: LayerSession) -> Iterator[None]:
             stack.enter_context(_rewritten(getattr(rnn, name), function))
         for name in ("numpy", "tolist"):
             stack.enter_context(_replaced(torch.Tensor, name, _lengths_as_they_are(name)))
+        stack.enter_context(traced_python())
         stack.enter_context(WholeWindows())
         yield
 
