@@ -41,9 +41,10 @@ class OwnModule:
         Raises:
             BiportError: it cannot be read.
         """
-        import torch_side
+        from torch_side.reading.source import read_source as read_module
 
-        graph = torch_side.read(self.module, self.example, lengths=self.lengths or None)
+        # What torch_side.read warns of is told as notes.
+        graph = read_module(self.module, self.example, self.lengths)
         return graph, [*self.notes, *_notes(graph)]
 
     def rows(self) -> list[LayerRow]:
@@ -109,7 +110,7 @@ def read_source(source: Source) -> tuple[Graph, list[str]]:
     if source.is_program:
         import torch_side
 
-        graph = torch_side.read(path)
+        graph = torch_side.open_program(path).graph
         return graph, _notes(graph)
     if path.is_file() and file_kind(path) is FileKind.ONNX:
         raise InputError(f"{path}: biport writes ONNX but does not read it; give a Keras file or a bundle")

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
@@ -24,9 +25,12 @@ from torch_side.reading.module_reader import ModuleRead, read_program
 from torch_side.reading.program import Program, as_program
 from torch_side.reading.saved_program import load_program
 from torch_side.reading.sizes import expression
+from torch_side.registry import ATEN
 
 UNLIMITED = 2**31
 """Above which a size has no limit that anybody could reach."""
+OF_SIZES = ("sym_size.int",)
+"""Operators that give no tensor."""
 FIXED = (
     "the program was exported so, and torch.export itself counts the steps of a recurrent layer, where "
     "torch_side.read of the module does not"
@@ -78,10 +82,11 @@ def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> O
         UnsupportedModelError: all that is not supported.
         UnsupportedError: it keeps state, or takes what is no tensor.
     """
-    _refuse_state(name, exported)
     with _quiet():
-        program = as_program(name, exported.run_decompositions({}))
+        functional = exported if _is_functional(exported) else exported.run_decompositions({})
         module = RunningProgram(exported)
+    _refuse_state(name, functional)
+    program = as_program(name, functional)
     leaves = _leaves(name, program, sample)
     by_name = dict(zip(program.inputs, leaves, strict=True))
     parts = [by_name[one] if isinstance(one, str) else one for one in exported.graph_signature.user_inputs]
@@ -100,6 +105,16 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _is_functional(exported: ExportedProgram) -> bool:
+    """Whether nothing has to be made functional, for which torch goes through every step of a layer."""
+    targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
+    operators = [target for target in targets if isinstance(target, OpOverload)]
+    return all(
+        not target._schema.is_mutable and str(target).removeprefix("aten.") in {*ATEN, *OF_SIZES}
+        for target in operators
+    )
 
 
 def _refuse_state(name: str, exported: ExportedProgram) -> None:

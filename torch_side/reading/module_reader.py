@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from biport.dims import Dim, letter
@@ -79,11 +80,21 @@ def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, wh
     letters |= longest_rows(program, letters)
     reader = ProgramReader(program, [leaf.name for leaf in leaves], letters)
     graph = reader.read(_outputs(program))
+    if _is_float64(program, leaves):
+        # What forward says in so many words to be float32, such as a mask, follows, as where it is run.
+        graph = graph.astype("float64")
     graph = simplify(without_unused(with_bare_outputs(simplify(graph))))
     graph = with_output_names(graph, seen.names)
     notes = [*seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, leaves, why_fixed)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
     return ModuleRead(graph, program, values, ()).noted(notes)
+
+
+def _is_float64(program: Program, leaves: Sequence[Leaf]) -> bool:
+    """Whether all floats of a module's state and inputs are float64."""
+    state = [array for name, array in program.arrays.items() if "lifted_tensor" not in program.paths[name]]
+    given = [*state, *(leaf.example for leaf in leaves)]
+    return {x.dtype for x in given if x.is_floating_point()} == {torch.float64}
 
 
 def _outputs(program: Program) -> list[fx.Node]:

@@ -138,6 +138,22 @@ def test_layers_are_preferred():
     assert {name: node.op.kind for name, node in nodes.items()} == {name: name for name in LAYERS}
 
 
+def test_floats_of_a_float64_module_are_float64():
+    graph = torch_side.read(Wide().double(), (inputs(3, 5, 4)[0].double(), inputs(3, 5, 4)[1]))
+
+    dtypes = {tensor.dtype for tensor in graph.tensors.values()}
+    assert "float32" not in dtypes
+
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x, i):
+        return self.linear(x * (i > 0).float()), torch.zeros(2), i * 0.5
+
+
 REFUSED = {
     "bits": (lambda m, x, i: i & 1, "__and__"),
     "bits turned": (lambda m, x, i: ~i, "bitwise_not"),
