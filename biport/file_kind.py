@@ -21,7 +21,7 @@ START = 2**16
 MAX_DIRECTORY = 2**20
 """Bytes of the list of members of an archive, of which one of Keras has a handful."""
 
-_LIVE = "build its module in Python, load the weights into it, and give that live module to torch_side.read"
+_CLASS = "give the class that they are weights of too: biport port FILE.py:CLASS --checkpoint"
 
 
 class FileKind(Enum):
@@ -41,11 +41,25 @@ class FileKind(Enum):
         "the configuration of a Keras model, without weights",
         "it goes beside a file of weights, as the config of that",
     )
-    TORCH = "what torch.save writes, a pickle, which can run anything and is never loaded", _LIVE
-    TORCHSCRIPT = "a TorchScript module", f"nothing here reads it: {_LIVE}"
-    EXPORTED = "a program of torch.export (.pt2)", f"nothing here reads it: {_LIVE}"
-    SAFETENSORS = "weights alone (safetensors), without a model", _LIVE
-    HUB = "a model of the Hugging Face hub", f"no command takes it: {_LIVE}"
+    TORCH = "a PyTorch checkpoint (torch.save), weights without a model", _CLASS
+    TORCHSCRIPT = (
+        "a TorchScript module, which is code",
+        "no command takes it: give torch_side.read the live module, or its class and a checkpoint to "
+        "biport port FILE.py:CLASS --checkpoint",
+    )
+    EXPORTED = (
+        "a program of torch.export (.pt2)",
+        "'biport port', 'export' and 'verify' take it, torch_side.read too",
+    )
+    COMPILED = (
+        "a program of torch that was compiled, which is code",
+        "no command takes it: save the exported program itself with torch.export.save",
+    )
+    SAFETENSORS = "weights alone (safetensors), without a model", _CLASS
+    HUB = (
+        "a model of the Hugging Face hub",
+        "no command takes the folder: biport port FILE.py:FUNCTION, where the function makes its module",
+    )
     TOKENIZER = (
         "a tokenizer of the Hugging Face hub",
         "no command takes it: a vocabulary is made with Vocabulary.fit, or vocabulary.json of a bundle",
@@ -177,10 +191,10 @@ def _archive(path: Path) -> FileKind:
     inner = {name.partition("/")[2] or name for name in names}
     if not {"config.json", "metadata.json", "model.weights.h5"}.isdisjoint(names):
         return FileKind.KERAS_ARCHIVE
-    if not {"archive_format", "serialized_exported_program.json", "models/model.json"}.isdisjoint(
-        inner | set(names)
-    ):
+    if not {"serialized_exported_program.json", "models/model.json"}.isdisjoint(inner | set(names)):
         return FileKind.EXPORTED
+    if "archive_format" in inner or any("data/aotinductor/" in name for name in names):
+        return FileKind.COMPILED
     if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
         return FileKind.TORCHSCRIPT
     if "data.pkl" in inner:

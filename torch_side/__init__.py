@@ -18,6 +18,8 @@ from torch_side.inference import double
 from torch_side.load import load
 from torch_side.read import read
 from torch_side.reading.checkpoints import load_checkpoint
+from torch_side.reading.exported import open_program
+from torch_side.reading.source import argument_names, default_example
 from torch_side.run import run
 from torch_side.trace import trace
 from torch_side.write import write
@@ -26,12 +28,15 @@ from torch_side.writing.ported import Ported
 __all__ = [
     "Differentiable",
     "Ported",
+    "argument_names",
     "bidirect",
+    "default_example",
     "double",
     "gradients",
     "gradients_allowed",
     "load",
     "load_checkpoint",
+    "open_program",
     "read",
     "run",
     "stepper",

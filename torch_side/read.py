@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -16,8 +15,7 @@ import torch_side.reading.aten
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.registry import discover
-from torch_side.reading.exported import read_exported
-from torch_side.reading.saved_program import load_program
+from torch_side.reading.exported import open_program
 from torch_side.reading.source import read_source
 
 discover(torch_side.ops)
@@ -40,7 +38,7 @@ def read(
     Any module is read that `torch.export` can trace; recurrent layers, packed sequences and the layers of
     `torch_side.layers` are read whole. Which sizes vary is seen from the trace. A node's name is the
     submodule's path. Afterwards the graph is compared with the module, at the example and at two other
-    sizes; a difference raises. What had to be fixed or left out is warned of, and said in ``origin["notes"]``.
+    sizes; a difference raises. What had to be fixed or left out is warned of, and in ``origin["notes"]``.
 
     Args:
         module: on any device, in any mode; or a program, or its path, which know their inputs.
@@ -62,9 +60,7 @@ def read(
     if isinstance(module, str | os.PathLike):
         if example is not None or lengths is not None:
             raise InputError(f"{os.fspath(module)}: a program knows its inputs, and takes no example")
-        path = Path(module)
-        exported, sample = load_program(path)
-        name, graph = path.name, read_exported(path.name, exported, sample).graph
+        name, graph = os.fspath(module), open_program(module).graph
     else:
         name, graph = type(module).__name__, read_source(module, example, lengths)
     if notes := graph.origin.get("notes"):

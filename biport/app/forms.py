@@ -106,6 +106,8 @@ def _open_path(path: Path, config: Any) -> Form:
             return _read_only(path, graph, "no torch here")
         return torch_form(path.name, torch_side.write(graph), graph)
     kind = file_kind(path) if path.is_file() else None
+    if kind is FileKind.EXPORTED:
+        return _program_form(path)
     if kind in (FileKind.KERAS_ARCHIVE, FileKind.DAMAGED_ZIP, FileKind.HDF5):
         return _keras_file_form(path, config)
     if kind is FileKind.ONNX or (kind is FileKind.UNKNOWN and path.suffix == ".onnx"):
@@ -113,6 +115,21 @@ def _open_path(path: Path, config: Any) -> Form:
 
         return onnx_form(path.name, export.Session(path))
     raise foreign(path, "a model (.keras, .h5, .onnx or a bundle)")
+
+
+def _program_form(path: Path) -> Form:
+    """A program of torch.export, run by torch."""
+    import torch_side
+
+    opened = torch_side.open_program(path)
+    return Form(
+        path.name,
+        lambda arrays: torch_side.run(opened.module, arrays),
+        opened.graph,
+        "an exported program computes in the dtypes it was exported in",
+        gradients="an exported program is compared at inference alone",
+        size=lambda: len(opened.graph.nodes),
+    )
 
 
 def _keras_file_form(path: Path, config: Any) -> Form:

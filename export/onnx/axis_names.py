@@ -2,7 +2,7 @@
 
 In a graph a letter only says that a size varies: two inputs ``(N, T)`` may come with different numbers of
 steps. In an ONNX file a letter is a promise, on which onnxruntime reuses memory, so only the batch may be
-shared.
+shared: the letter N, on whatever axis the rows are, and what is first.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from biport.dims import Dim, Size, letter
 from biport.graph import Value
+from biport.inputs import BATCH
 
 
 def distinct_axes(values: Sequence[Value]) -> list[Value]:
@@ -27,7 +28,8 @@ def distinct_axes(values: Sequence[Value]) -> list[Value]:
     for value in values:
         dims: list[Dim] = list(value.shape[:1])
         for dim in value.shape[1:]:
-            dims.append(dim if isinstance(dim, int) or dim not in taken else _fresh(dim, taken | every))
+            shared = isinstance(dim, int) or dim == BATCH or dim not in taken
+            dims.append(dim if shared else _fresh(dim, taken | every))
             taken.add(dims[-1])
         renamed.append(dataclasses.replace(value, shape=tuple(dims)))
     return renamed

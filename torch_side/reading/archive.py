@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from collections.abc import Mapping
@@ -27,32 +28,36 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = BoundedFile(path)
-        try:
-            self._zip = zipfile.ZipFile(self._file)
-        except (ValueError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
-            self._file.close()
-            raise FileError(f"{path}: a zip archive that is truncated or damaged") from error
-        self._file.unbounded()
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(BoundedFile(path))
+            try:
+                self._zip = opened.enter_context(zipfile.ZipFile(file))
+            except (ValueError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
+                raise FileError(f"{path}: a zip archive that is truncated or damaged") from error
+            file.unbounded()
+            self._root, self.sizes = self._members()
+            self._opened = opened.pop_all()
+
+    def _members(self) -> tuple[str, Mapping[str, int]]:
+        """The folder of all members, and the bytes of each."""
         infos = self._zip.infolist()
         if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
-            raise FileError(f"{path}: has compressed members, which torch does not write")
-        if sum(info.file_size for info in infos) > path.stat().st_size:
-            raise FileError(f"{path}: declares members longer than the file")
+            raise FileError(f"{self.path}: has compressed members, which torch does not write")
+        if sum(info.file_size for info in infos) > self.path.stat().st_size:
+            raise FileError(f"{self.path}: declares members longer than the file")
         roots = {info.filename.partition("/")[0] for info in infos}
         if len(roots) != 1:
-            raise FileError(f"{path}: its members should be in one folder")
-        self.sizes: Mapping[str, int] = {info.filename.partition("/")[2]: info.file_size for info in infos}
-        if len(self.sizes) != len(infos):
-            raise FileError(f"{path}: has two members of one name")
-        self._root = roots.pop()
+            raise FileError(f"{self.path}: has no one folder, as torch 2.8 and later write it: save it again")
+        sizes = {info.filename.partition("/")[2]: info.file_size for info in infos}
+        if len(sizes) != len(infos):
+            raise FileError(f"{self.path}: has two members of one name")
+        return roots.pop(), sizes
 
     def __enter__(self) -> Archive:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._zip.close()
-        self._file.close()
+        self._opened.close()
 
     def read(self, name: str) -> bytes:
         """The bytes of a member.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -29,6 +31,13 @@ COMPILED = "_orig_mod."
 """What torch.compile puts between the names."""
 MAX_DEPTH = 3
 """How deep in a checkpoint weights are looked for."""
+HARMLESS: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    *(type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64", "bool")),
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
+"""What training loops put beside weights: the best loss as a number of NumPy, the arguments of a program."""
 UNCOUNTED = "num_batches_tracked"
 """Of a BatchNorm; nothing that is computed in eval mode depends on it."""
 
@@ -55,7 +64,7 @@ def load_checkpoint(module: nn.Module, path: str | os.PathLike[str]) -> LoadedCh
     Names outside of that prefix, such as those of a loss, are left out, and a note says so.
 
     The file is read with ``torch.load(weights_only=True)`` on the CPU: of what its pickle could do, only
-    tensors and plain containers are made; nothing is executed.
+    tensors, plain containers, numbers of NumPy and argparse's namespaces are made; nothing is executed.
 
     Args:
         module: with the parameters and buffers that the file has; numbers of another precision are rounded.
@@ -100,7 +109,8 @@ def _read(path: Path) -> Any:
         raise foreign(path, "a checkpoint of torch.save or safetensors")
     try:
         if kind is FileKind.TORCH:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(HARMLESS):
+                return torch.load(path, map_location="cpu", weights_only=True)
         return load_file(path, device="cpu")
     except pickle.UnpicklingError as error:
         raise _refused(path, error) from error
@@ -111,7 +121,7 @@ def _read(path: Path) -> Any:
 
 
 def _refused(path: Path, error: Exception) -> FileError:
-    known = re.search(r"Unsupported (?:global|class|operand).*?(?:GLOBAL )?([\w.]+\.[\w.]+)", str(error))
+    known = re.search(r"GLOBAL ([\w.]+)", str(error))
     what = f"a pickle of {known[1]}" if known else "a pickle of more"
     return FileError(
         f"{path}: holds {what}, and not weights alone; it was not executed. Where you trust the file, save "

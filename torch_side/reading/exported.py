@@ -3,28 +3,59 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from biport.errors import UnsupportedError
+from biport.graph import Graph
 from torch_side.reading.arguments import Leaf, nested_arguments
+from torch_side.reading.decompositions import decompositions
+from torch_side.reading.flat import Flat
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_program
 from torch_side.reading.program import Program, as_program
+from torch_side.reading.saved_program import load_program
 from torch_side.reading.sizes import expression
+from torch_side.registry import ATEN, aten_key
 
 UNLIMITED = 2**31
 """Above which a size has no limit that anybody could reach."""
+OF_SIZES = ("sym_size.int",)
+"""Operators that give no tensor."""
 FIXED = (
-    "the program was exported so, and torch.export itself counts the steps of a recurrent layer; the module "
-    "and its weights are read at any size"
+    "the program was exported so, and torch.export itself counts the steps of a recurrent layer, where "
+    "torch_side.read of the module does not"
 )
+
+
+@dataclass(frozen=True)
+class OpenProgram:
+    """A program that was read, and can be run.
+
+    Args:
+        graph: what it computes.
+        module: takes tensors in the order of the graph's inputs, and gives those of its outputs in a list.
+    """
+
+    graph: Graph
+    module: nn.Module
+
+
+def open_program(path: str | os.PathLike[str]) -> OpenProgram:
+    """A program of a file of `torch.export.save`; raises as `torch_side.read`."""
+    path = Path(path)
+    exported, sample = load_program(path)
+    return read_exported(path.name, exported, sample)
 
 
 class RunningProgram(nn.Module):
@@ -40,7 +71,7 @@ class RunningProgram(nn.Module):
         return self.program(*args, **kwargs)
 
 
-def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> ModuleRead:
+def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> OpenProgram:
     """Read an exported program, and compare it with itself as torch runs it.
 
     Args:
@@ -52,10 +83,12 @@ def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> M
         UnsupportedModelError: all that is not supported.
         UnsupportedError: it keeps state, or takes what is no tensor.
     """
-    _refuse_state(name, exported)
     with _quiet():
-        program = as_program(name, exported.run_decompositions({}))
+        known = _is_functional(exported)
+        functional = exported if known else exported.run_decompositions(decompositions())
         module = RunningProgram(exported)
+    _refuse_state(name, functional)
+    program = as_program(name, functional)
     leaves = _leaves(name, program, sample)
     by_name = dict(zip(program.inputs, leaves, strict=True))
     parts = [by_name[one] if isinstance(one, str) else one for one in exported.graph_signature.user_inputs]
@@ -65,7 +98,8 @@ def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> M
     read = read_program(program, leaves, live.seen, FIXED)
     most = _most(exported, program, read)
     ranges = [f"{letter} is {size} at most, as the program was exported" for letter, size in most.items()]
-    return read.noted([*ranges, *compare(live, read.graph, first, most=most)])
+    graph = read.noted([*ranges, *compare(live, read.graph, first, most=most)]).graph
+    return OpenProgram(graph, Flat(module, arguments))
 
 
 @contextlib.contextmanager
@@ -73,6 +107,16 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _is_functional(exported: ExportedProgram) -> bool:
+    """Whether nothing has to be made functional, for which torch goes through every step of a layer."""
+    targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
+    operators = [target for target in targets if isinstance(target, OpOverload)]
+    return all(
+        not target._schema.is_mutable and aten_key(target) in {*ATEN, *OF_SIZES}
+        for target in operators
+    )
 
 
 def _refuse_state(name: str, exported: ExportedProgram) -> None:

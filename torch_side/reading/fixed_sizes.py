@@ -15,10 +15,10 @@ from torch_side.reading.sizes import expression
 def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     """The axes of each input that are to be traced as numbers; empty where none is.
 
-    - Parts of a whole, such as features that are put side by side: torch says one of them as what is left of the
-      number; alone none of them varies.
-    - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one that
-      is only indexed torch knows that there are no fewer.
+    - Parts of a whole, such as features that are put side by side: torch says one of them as what is left of
+      the number; alone none of them varies.
+    - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one
+      that is only indexed torch knows that there are no fewer.
     """
     nodes = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
     names = [entry for entry in exported.graph_signature.user_inputs if isinstance(entry, str)]

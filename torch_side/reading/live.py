@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from biport import reference
 from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.compare.cases import row_lengths_of
+from biport.dims import Dim
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
 from biport.inputs import row_lengths, safe_bounds, size_at, time_axis
@@ -152,9 +153,9 @@ class Live:
         device = device_of(self.module)
         given = tuple(self._widened(x.clone()).to(device) for x in tensors)
         precision = in_float64() if self.wide else contextlib.nullcontext()
-        with evaluating(self._flat), full_precision(device), torch.no_grad(), precision:
-            with torch.random.fork_rng(devices=[]):
-                outputs = torch.func.functional_call(self._flat, state, given)
+        random = torch.random.fork_rng(devices=[])
+        with evaluating(self._flat), full_precision(device), torch.no_grad(), precision, random:
+            outputs = torch.func.functional_call(self._flat, state, given)
         return [output.detach().cpu().numpy() for output in outputs]
 
     def _carries(self, changed: Sequence[str]) -> UnsupportedError:
@@ -260,7 +261,7 @@ def _steps(shape: Sequence[Dim]) -> Dim:
 def _others(sizes: Mapping[str, int], least: int, step: int, most: Mapping[str, int]) -> dict[str, int]:
     """Other sizes, no two the same where they were not, unless one may not be so large.
 
-    The first are odd ones and even ones; the others are multiples, for modules that halve what they are given.
+    First come odd ones and even ones, then multiples, for modules that halve what they are given.
     """
     distinct = {size: max(size, least) + 2 * step + 3 * i for i, size in enumerate(sorted({*sizes.values()}))}
     if step > 1:

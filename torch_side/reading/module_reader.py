@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from biport.dims import Dim, letter
@@ -62,7 +63,8 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     snapshot = Snapshot(module)
     with evaluating(module):
         flat = Flat(module, arguments, snapshot.restore).eval()
-        program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves])
+        fixed = [leaf.fixed for leaf in arguments.leaves]
+        program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves], fixed)
     return read_program(program, arguments.leaves, flat.seen, "forward computes with that number")
 
 
@@ -79,11 +81,21 @@ def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, wh
     letters |= longest_rows(program, letters)
     reader = ProgramReader(program, [leaf.name for leaf in leaves], letters)
     graph = reader.read(_outputs(program))
+    if _is_float64(program, leaves):
+        # What forward says in so many words to be float32, such as a mask, follows, as where it is run.
+        graph = graph.astype("float64")
     graph = simplify(without_unused(with_bare_outputs(simplify(graph))))
     graph = with_output_names(graph, seen.names)
     notes = [*seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, leaves, why_fixed)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
     return ModuleRead(graph, program, values, ()).noted(notes)
+
+
+def _is_float64(program: Program, leaves: Sequence[Leaf]) -> bool:
+    """Whether all floats of a module's state and inputs are float64."""
+    state = [array for name, array in program.arrays.items() if "lifted_tensor" not in program.paths[name]]
+    given = [*state, *(leaf.example for leaf in leaves)]
+    return {x.dtype for x in given if x.is_floating_point()} == {torch.float64}
 
 
 def _outputs(program: Program) -> list[fx.Node]:
@@ -94,7 +106,7 @@ def _outputs(program: Program) -> list[fx.Node]:
 
 
 def name_letters(program: Program, leaves: Sequence[Leaf]) -> dict[str, Dim]:
-    """A letter for each symbol of the sizes of the inputs: as described, or batch, time and others in turn."""
+    """A letter for each symbol of the inputs' sizes: as described, or batch, time and others in turn."""
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
     letters: dict[str, Dim] = {}
     known = [placeholders[name].meta["val"].shape for name in program.inputs]

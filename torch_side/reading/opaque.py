@@ -1,7 +1,7 @@
 """Operators that stand for whole layers while a module is traced, so that every size may vary.
 
-`torch.export` looks into a recurrent layer step by step, which fixes T, and never sees packed sequences. While
-`whole` is in force, `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, dropout, and the layers that
+`torch.export` looks into a recurrent layer step by step, which fixes T, and never sees packed sequences.
+While `whole` is in force, `nn.LSTM`, `nn.GRU`, `nn.RNN` and their cells, dropout, and the layers that
 `torch_side.registry.READERS` reads whole are one operator each, whose shape is computed. A packed sequence is
 the padded tensor, ``(N, T, ...)``, beside the lengths of its rows: the longest row is taken to be as long as
 the tensor.
@@ -9,9 +9,7 @@ the tensor.
 
 from __future__ import annotations
 
-import builtins
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from types import FunctionType
@@ -25,7 +23,9 @@ from torch.nn.modules import transformer
 from torch.nn.utils import rnn
 from torch.nn.utils.rnn import PackedSequence
 
+from torch_side.inference import without_fast_path
 from torch_side.reading.layer_session import LayerSession
+from torch_side.reading.traced_python import traced_python
 from torch_side.reading.whole_windows import WholeWindows
 
 LIBRARY = torch.library.Library("biport", "DEF")
@@ -140,7 +140,7 @@ def whole(session: LayerSession) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         token = _session.set(session)
         stack.callback(_session.reset, token)
-        stack.enter_context(_fast_path_of_attention(False))
+        stack.enter_context(without_fast_path())
         # Whether a mask is causal is a matter of speed alone, and of what numbers it has.
         stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_to_be_causal))
         for name in (*RECURRENCES, *CELLS, *DROPOUTS):
@@ -153,12 +153,13 @@ def whole(session: LayerSession) -> Iterator[None]:
             stack.enter_context(_replaced(kind, "forward", session.forward(kind, operators.layer)))
         for name, function in _packing(session).items():
             stack.enter_context(_rewritten(getattr(rnn, name), function))
-        stack.enter_context(_replaced(builtins, "len", _size_that_varies))
-        stack.enter_context(_replaced(math, "sqrt", _root_of_a_size))
+        for kind in (torch.Tensor, FakeTensor, FunctionalTensor):
+            for name in ("numpy", "tolist"):
+                if kind is torch.Tensor or name in vars(kind):
+                    stack.enter_context(_replaced(kind, name, _lengths_as_they_are(kind, name)))
+        stack.enter_context(traced_python())
         # It looks for an order of products by numbers, which fixes all sizes.
         stack.enter_context(_replaced(torch.backends.opt_einsum, "enabled", False))
-        for name in ("numpy", "tolist"):
-            stack.enter_context(_replaced(torch.Tensor, name, _lengths_as_they_are(name)))
         stack.enter_context(WholeWindows())
         yield
 
@@ -171,16 +172,6 @@ def running(session: LayerSession) -> Iterator[None]:
         yield
     finally:
         _session.reset(token)
-
-
-@contextlib.contextmanager
-def _fast_path_of_attention(enabled: bool) -> Iterator[None]:
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(enabled)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _said_to_be_causal(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
@@ -304,20 +295,9 @@ class RowLengths(list):
         self.tensor = tensor
 
 
-def _size_that_varies(x: Any, *, original: Callable = len) -> Any:
-    """``len(x)``, which Python wants to be a number."""
-    traced = isinstance(x, FakeTensor | FunctionalTensor) and x.dim()
-    return x.shape[0] if traced else original(x)
-
-
-def _root_of_a_size(x: Any, *, original: Callable = math.sqrt) -> Any:
-    """``math.sqrt(x)``, which Python wants to be of a number."""
-    return torch._sym_sqrt(x) if isinstance(x, torch.SymInt | torch.SymFloat) else original(x)
-
-
-def _lengths_as_they_are(name: str) -> Callable:
+def _lengths_as_they_are(kind: type[Tensor], name: str) -> Callable:
     """In place of ``lengths.cpu().numpy()`` and ``lengths.tolist()`` the lengths themselves."""
-    original: Any = getattr(torch.Tensor, name)
+    original: Any = getattr(kind, name)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         traced = isinstance(self, FakeTensor | FunctionalTensor)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch_side.reading.aten_call import AtenCall, graph_dtype
 from torch_side.reading.layer_call import arrays
 from torch_side.reading.program import Program
 from torch_side.reading.sizes import expression, size_of
-from torch_side.registry import ATEN
+from torch_side.registry import ATEN, aten_key
 
 Bound = str | tuple
 """What a statement gives: the name of a value, or several."""
@@ -105,8 +106,7 @@ class ProgramReader:
             self._read_now(node)
 
     def _read_now(self, node: fx.Node) -> None:
-        key = str(node.target).removeprefix("aten.")
-        function = ATEN.lookup(key, self.owner(node))
+        function = ATEN.lookup(aten_key(node.target), self.owner(node))
         try:
             self.bound[node] = function(AtenCall(self, node))
         except (GraphError, WeightError) as error:
@@ -319,7 +319,7 @@ class ProgramReader:
         return candidate
 
     def _name(self, node: fx.Node, op: Op) -> str:
-        path, kind = self.position(node)
+        path, _ = self.position(node)
         own = op.settings().get("function") if isinstance(op, ops.TensorOperation) else None
         short = snake_case(str(own or op.kind))
         if not path:
@@ -380,7 +380,7 @@ def line_of_statement(node: fx.Node) -> str | None:
     lines = [line.strip() for line in trace.splitlines()]
     own = [
         (head, code)
-        for head, code in zip(lines, lines[1:], strict=False)
+        for head, code in pairwise(lines)
         if head.startswith("File ") and "/torch/" not in head and "torch_side/reading" not in head
     ]
     return own[-1][1] if own else None

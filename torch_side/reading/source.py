@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from biport.errors import InputError
-from biport.graph import Graph
+from biport.errors import InputError, UnsupportedError
+from biport.graph import Graph, Value
 from torch_side.reading.arguments import Arguments, flatten_arguments
 from torch_side.reading.exported import read_exported
 from torch_side.reading.guess import guess_example
@@ -47,15 +49,31 @@ def arguments_of(module: nn.Module, example: Any = None) -> Arguments:
     Raises:
         InputError: ``forward`` does not take the example, or none could be guessed.
     """
-    if example is None and (own := getattr(module, "input_values", None)):
-        example = tuple(own)
-    return flatten_arguments(module, guess_example(module) if example is None else example)
+    return flatten_arguments(module, default_example(module) if example is None else example)
+
+
+def default_example(module: nn.Module) -> tuple[Value, ...]:
+    """What a module is called with where nobody says: its ``input_values``, or what its layers suggest.
+
+    Raises:
+        InputError: it has none, and none could be guessed.
+    """
+    own = getattr(module, "input_values", None)
+    return tuple(own) if own else guess_example(module)
+
+
+def argument_names(module: nn.Module) -> dict[str, bool]:
+    """What ``forward`` calls its arguments, and whether each has to be given."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    named = [one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    return {one.name: one.default is one.empty for one in named}
 
 
 def read_traced(
     module: nn.Module, arguments: Arguments, lengths: str | Sequence[str] | None = None
 ) -> ModuleRead:
     """Trace a module, read it, and compare it with itself."""
+    _check_dtypes(module)
     arguments = Live(module, arguments).enlarged()
     live = Live(module, arguments)
     first = live.first([leaf.example for leaf in arguments.leaves])
@@ -66,3 +84,11 @@ def read_traced(
         known = ", ".join(leaf.name for leaf in arguments.leaves)
         raise InputError(f"lengths should be among the inputs {known}; found {', '.join(sorted(unknown))}")
     return result.noted(compare(live, result.graph, first, names))
+
+
+def _check_dtypes(module: nn.Module) -> None:
+    for path, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64):
+            raise UnsupportedError(
+                f"{type(module).__name__}: {path}", "dtype", tensor.dtype, ["float32", "float64"]
+            )

@@ -12,7 +12,7 @@ from biport.ops import Op
 
 
 def without_unused(graph: Graph) -> Graph:
-    """The same model, in which recurrent layers give sequences and states, and attention its scores, where used.
+    """The same model, whose recurrent layers give sequences and states, and attention scores, where used.
 
     Nodes that share an op share the one in its place, so that none of them may use what is left out.
     """

@@ -3,82 +3,64 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from biport.app.cli.app import Result, command, import_torch_first
 from biport.app.cli.arrays import load_inputs
-from biport.app.cli.models import read_source
+from biport.app.cli.models import takes_model
 from biport.app.cli.options import (
-    ConfigFile,
+    MODELS,
     Device,
     Force,
     Json,
     Model,
     Seed,
     input_option,
+    model_argument,
     output_option,
 )
+from biport.app.source import Source
 from biport.errors import InputError
-from biport.file_kind import FileKind, file_kind
 
 PANEL = "Looking, comparing, measuring"
 
 
-@command(PANEL, "biport inspect old.h5", "biport inspect model.onnx --json")
+@command(
+    PANEL,
+    "biport inspect old.h5",
+    "biport inspect model.onnx --json",
+    "biport inspect tagger.py:Tagger --args '{\"hidden\": 64}'",
+)
+@takes_model
 def inspect(
-    source: Annotated[
-        Path, typer.Argument(help="A .keras, .h5 or .onnx file, or a bundle folder.", metavar="MODEL")
-    ],
-    config: ConfigFile = None,
+    source: Annotated[Source, model_argument(f"An .onnx file, or {MODELS}.")],
     as_json: Json = False,
 ) -> Result:
     """Show what is in a model file: layers, shapes, masks, parameters, and what would stop a port."""
+    from biport.app.open_source import inspect_source
     from biport.app.other_route import MAY_WRITE, advise
 
-    inspection = _inspect(source, config)
-    if inspection.problem is not None:
-        advise(inspection.problem, source, f"biport export {source} --route auto {MAY_WRITE}")
+    inspection = inspect_source(source)
+    if inspection.problem is not None and not source.is_module:
+        advise(inspection.problem, source.path, f"biport export {source} --route auto {MAY_WRITE}")
     code = 0 if inspection.problem is None else inspection.problem.exit_code
     return Result(inspection.to_json(), inspection.text, code)
-
-
-def _inspect(source: Path, config: Path | None) -> Any:
-    from biport import bundle
-
-    if bundle.is_bundle(source):
-        from biport.analysis.summary import inspect_graph
-
-        graph = bundle.read(source)
-        written = " ".join(graph.origin.get(key, "unknown") for key in ("framework", "version"))
-        return inspect_graph(source, {"format": "biport bundle", "read from": written}, graph)
-    if source.suffix == ".onnx" or (source.is_file() and file_kind(source) is FileKind.ONNX):
-        from export.require import require_onnx
-
-        require_onnx("inspecting an ONNX file")
-        from export.debug.inspect import inspect as inspect_onnx
-
-        return inspect_onnx(source)
-    import keras_side
-
-    return keras_side.inspect(source, config)
 
 
 @command(
     PANEL,
     "biport verify model.keras ported/ model.onnx",
+    "biport verify tagger.py:Tagger tagger.onnx --checkpoint tagger.pt",
     "biport verify model.keras model.onnx --trace",
     "biport verify model.keras model.onnx --input tokens.npz",
 )
+@takes_model
 def verify(
     models: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Two or more .keras or .h5 files, bundle folders and .onnx files.", metavar="MODEL..."
-        ),
+        list[Source], model_argument(f"Two or more; each is an .onnx file, or {MODELS}.", "MODEL...")
     ],
-    config: ConfigFile = None,
     inputs: Annotated[
         Path | None, input_option("An .npz of inputs by name, or an .npy for a single one.")
     ] = None,
@@ -96,26 +78,30 @@ def verify(
     as_json: Json = False,
 ) -> Result:
     """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
+    from biport.app.open_source import open_source
     from biport.app.progress import show_progress
     from biport.app.verify import verify as verify_models
 
     if len(models) < 2:
         raise InputError("give two or more models to compare")
-    for path in models:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
-    if any(path.is_dir() for path in models):
+    for source in models:
+        if not (source.is_module or source.path.exists()):
+            raise InputError(f"{source}: no such file or folder")
+    if any(source.is_module or source.is_program or source.path.is_dir() for source in models):
         import_torch_first()
     arrays = None if inputs is None else load_inputs(inputs)
     with show_progress(as_json) as display:
+        forms = []
+        for source in models:
+            display.step(f"opening {source}")
+            forms.append(open_source(source))
         report = verify_models(
-            *models,
+            *forms,
             inputs=arrays,
             seed=seed,
             float64=float64,
             trace=trace,
             gradients=gradients,
-            config=config,
             progress=display.step,
         )
     return Result(report.to_json(), report.table, 0 if report.ok else 1)
@@ -126,6 +112,7 @@ def verify(
     "biport bench model.keras -o times/",
     "biport bench model.keras --form fused --form torch --batches 1,64 --steps 100",
 )
+@takes_model
 def bench(
     source: Model,
     batches: Annotated[str, typer.Option(help="Rows of a batch, with commas.")] = "1,8,32",
@@ -141,17 +128,17 @@ def bench(
     seconds: Annotated[float, typer.Option(help="For each size.")] = 2.0,
     seed: Seed = 0,
     output: Annotated[Path | None, output_option("A folder for bench.json, bench.md and bench.png.")] = None,
-    config: ConfigFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
     """Time a model in Keras, torch and onnxruntime side by side in one run: medians and ratios."""
     from biport.app.bench.command import run_command
+    from biport.app.open_source import read_source
 
-    graph, _ = read_source(source, config)
+    graph, _ = read_source(source)
     data, text = run_command(
         graph,
-        name=source.name,
+        name=source.path.name,
         batches=batches,
         steps=steps,
         forms=form or (),

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from biport.app.cli.app import Result
+from biport.app.cli.options import CheckpointFile, ConfigFile, Examples, LengthInputs, ModuleArguments
+from biport.app.source import ModuleOptions, Source
 from biport.errors import InputError
-from biport.file_kind import FileKind, file_kind
 from biport.files import check_folder, check_folder_name
 
 
@@ -19,23 +25,54 @@ class Target(StrEnum):
     ONNX = "onnx"
 
 
-def read_source(source: Path, config: Path | None) -> tuple[Any, list[str]]:
-    """A model, and what somebody who ports it should know."""
-    from biport import bundle
+def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Give a command the options that say more of its ``source``, or of its ``models``."""
+    signature = inspect.signature(function, eval_str=True)
+    options = {
+        "config": ConfigFile,
+        "checkpoint": CheckpointFile,
+        "args": ModuleArguments,
+        "example": Examples,
+        "lengths": LengthInputs,
+    }
 
-    if bundle.is_bundle(source):
-        return bundle.read(source), []
-    if source.is_file() and file_kind(source) is FileKind.ONNX:
-        raise InputError(f"{source}: biport writes ONNX but does not read it; give a Keras file or a bundle")
-    import keras_side
+    @functools.wraps(function)
+    def command(**given: Any) -> Result:
+        config, checkpoint, args, example, lengths = (given.pop(name) for name in options)
+        module = ModuleOptions(checkpoint, args, tuple(example or ()), tuple(lengths or ()))
+        if "models" in given:
+            given["models"] = _with_options(given["models"], config, module)
+        else:
+            (given["source"],) = _with_options([given["source"]], config, module)
+        return function(**given)
 
-    inspection = keras_side.inspect(source, config)
-    if inspection.problem is not None:
-        raise inspection.problem
-    return inspection.graph, [*inspection.notes]
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in options.items()
+    ]
+    own = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
+    parameters = [*own, *added]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
 
 
-def check_output(source: Path, to: Target, output: Path) -> None:
+def _with_options(sources: Sequence[Source], config: Path | None, module: ModuleOptions) -> list[Source]:
+    """The models with what goes with them.
+
+    Raises:
+        InputError: there are options of a module, and no module or several.
+    """
+    modules = [source for source in sources if source.is_module]
+    if len(modules) > 1 and module != ModuleOptions():
+        raise InputError(f"{modules[1]}: options of a module are those of one, and {modules[0]} is another")
+    told = [dataclasses.replace(source, config=config, module=module) for source in sources]
+    if not modules and told:
+        told[0].check()
+    return told
+
+
+def check_output(source: Source, to: Target, output: Path) -> None:
     """Refuse an output of another suffix, in a folder that is not there, or that is the source.
 
     Raises:
@@ -48,10 +85,10 @@ def check_output(source: Path, to: Target, output: Path) -> None:
         check_folder(output)
 
 
-def check_source_kept(source: Path, to: Target, output: Path) -> None:
+def check_source_kept(source: Source, to: Target, output: Path) -> None:
     """Refuse an output of another suffix, or that is the source; raises like `check_output`."""
     suffix = {Target.KERAS: ".keras", Target.ONNX: ".onnx"}.get(to)
     if suffix is not None and output.suffix != suffix:
         raise InputError(f"{output}: a model for {to} is written to a file that ends in {suffix}")
-    if source.exists() and output.exists() and source.samefile(output):
+    if output.exists() and any(path.exists() and path.samefile(output) for path in source.files):
         raise InputError(f"{output}: is the source; biport never writes over its input")

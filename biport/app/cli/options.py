@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from biport.app.source import Source
+
 INPUT, OUTPUT = "Input", "Output"
 """Groups of options in the help."""
 
@@ -38,9 +40,55 @@ ConfigFile = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
-Model = Annotated[
-    Path,
-    typer.Argument(help="A .keras or .h5 file of any Keras, or a bundle folder.", metavar="MODEL"),
+MODELS = (
+    "a .keras or .h5 file of any Keras, a bundle folder, a .pt2 of torch.export, or FILE.py:NAME, a PyTorch "
+    "module of your own, whose file is then imported and run"
+)
+
+
+def model_argument(help: str, metavar: str = "MODEL") -> Any:
+    """A model, or several, that a command takes."""
+    return typer.Argument(help=help, metavar=metavar, parser=Source)
+
+
+Model = Annotated[Source, model_argument(f"{MODELS[0].upper()}{MODELS[1:]}.")]
+MODULE = "PyTorch module"
+"""The group of options that go with a module of the user's own."""
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="Its weights: of torch.save or safetensors; no pickle is executed.",
+        metavar="FILE",
+        rich_help_panel=MODULE,
+    ),
+]
+ModuleArguments = Annotated[
+    str | None,
+    typer.Option(
+        "--args",
+        help="What its class or function is called with, by name; or @ and a file of that.",
+        metavar="JSON",
+        rich_help_panel=MODULE,
+    ),
+]
+Examples = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--example",
+        help="An input, NAME=DTYPE[SIZES], letters for sizes that vary; with commas, or repeated.",
+        metavar="INPUT",
+        rich_help_panel=MODULE,
+    ),
+]
+LengthInputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lengths",
+        help="An input that is the lengths of rows, where it is not packed by; may be repeated.",
+        metavar="NAME",
+        rich_help_panel=MODULE,
+    ),
 ]
 Verified = Annotated[
     bool,

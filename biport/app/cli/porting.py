@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from biport.app.cli.app import Result, command
-from biport.app.cli.models import Target, check_output, check_source_kept, read_source
-from biport.app.cli.options import OUTPUT, ConfigFile, Force, Json, Model, Seed, Verified, output_option
+from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
+from biport.app.cli.options import OUTPUT, Force, Json, Model, Seed, Verified, output_option
 from biport.errors import InputError, UnsupportedError
 from biport.files import check_folder, new_folder
 
@@ -53,12 +53,13 @@ ContractOption = Annotated[
     "biport port model.keras --to torch -o ported/",
     "biport port ported/ --to keras -o again.keras",
     "biport port weights.h5 --config model.json --to onnx -o model.onnx",
+    "biport port tagger.py:Tagger --checkpoint tagger.pt --example 'ids=int64[N,T]' --to keras -o t.keras",
 )
+@takes_model
 def port(
     source: Model,
     to: Annotated[Target, typer.Option("--to", help="What to write.", rich_help_panel=OUTPUT)],
     output: Annotated[Path, output_option("Bundle folder, .keras or .onnx file.")],
-    config: ConfigFile = None,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
     verified: Verified = True,
@@ -66,6 +67,7 @@ def port(
     as_json: Json = False,
 ) -> Result:
     """Port a model: --to torch writes a bundle folder, --to keras a .keras file, --to onnx an ONNX graph."""
+    from biport.app.open_source import read_source
     from biport.app.other_route import MAY_WRITE, advise
     from biport.app.port import write_verified
 
@@ -74,10 +76,10 @@ def port(
     if options and to is not Target.ONNX:
         raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
     try:
-        graph, notes = read_source(source, config)
+        graph, notes = read_source(source)
     except UnsupportedError as problem:
-        if to is Target.ONNX:
-            advise(problem, source, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
+        if to is Target.ONNX and not source.is_module:
+            advise(problem, source.path, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
         raise
     written = write_verified(
         graph, to.value, output, overwrite=force, verified=verified, options=options, quiet=as_json
@@ -103,7 +105,9 @@ def port(
     "biport export model.keras -o model.onnx --route auto",
     "biport export model.keras -o small.onnx --int8",
     "biport export model.keras --triton models/",
+    "biport export tagger.py:Tagger --checkpoint tagger.pt -o tagger.onnx",
 )
+@takes_model
 def export(
     source: Model,
     output: Annotated[Path | None, output_option("An .onnx file.")] = None,
@@ -151,7 +155,6 @@ def export(
         bool, typer.Option("--fp16", help="Half precision, for a GPU.", rich_help_panel=ONNX)
     ] = False,
     verified: Verified = True,
-    config: ConfigFile = None,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
     force: Force = False,
@@ -159,28 +162,33 @@ def export(
 ) -> Result:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
     from biport.app.export import export_model, text_options
+    from biport.app.open_source import read_source
     from biport.app.progress import show_progress
     from export.deploy import triton as repository
 
     if (output is None) == (triton is None):
         raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")
     if triton is not None:
-        output = repository.repository_path(triton, source.resolve().stem)
+        output = repository.repository_path(triton, source.stem)
     assert output is not None
     check_source_kept(source, Target.ONNX, output)
     if int8 and float16:
         raise InputError("--int8 and --fp16: take one of them")
     precision = "int8" if int8 else "float16" if float16 else "float32"
-    options = text_options(source, vocabulary, labels, embed_tokenizer, route)
+    options = text_options(source.path, vocabulary, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
-    settings: dict[str, Any] = {"config": config, "verify": verified, "overwrite": force}
+    settings: dict[str, Any] = {"config": source.config, "verify": verified, "overwrite": force}
+    notes: list[str] = []
+    model: Any = source.path
     with contextlib.ExitStack() as stack:
         if triton is not None:
             stack.enter_context(new_folder(output.parent))
         check_folder(output)
         display = stack.enter_context(show_progress(as_json))
         display.step(f"reading {source}, writing {output}" + (" and trying it" if verified else ""))
-        exported = export_model(source, output, route=route, precision=precision, options=options, **settings)
+        if source.is_module or source.is_program:
+            model, notes = read_source(source)
+        exported = export_model(model, output, route=route, precision=precision, options=options, **settings)
         if triton is not None:
             repository.write_config(output)
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(exported.written.nodes.items())[:6])
@@ -188,9 +196,10 @@ def export(
         f"{output}: route {exported.written.route}, {exported.written.bytes:,} bytes",
         f"nodes: {nodes}" + (" ..." if len(exported.written.nodes) > 6 else ""),
         *exported.lines(),
-        *(f"note: {note}" for note in exported.notes),
+        *(f"note: {note}" for note in (*notes, *exported.notes)),
     ]
     data = {"source": str(source), **exported.written.as_dict(), **exported.to_json()}
+    data["notes"] = [*notes, *data["notes"]]
     return Result(data, "\n".join(lines))
 
 
@@ -205,6 +214,7 @@ def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, An
     "biport bidirect model.keras -o both.keras",
     "biport bidirect model.keras -o both/ --layer encoder --merge sum",
 )
+@takes_model
 def bidirect(
     source: Model,
     output: Annotated[Path, output_option("A .keras or .onnx file, otherwise a bundle folder.")],
@@ -215,18 +225,18 @@ def bidirect(
     merge: Annotated[str, typer.Option(help="concat, sum, ave or mul.")] = "concat",
     init: Annotated[str, typer.Option(help="Of the backward direction: copy, mirror or fresh.")] = "copy",
     seed: Seed = 0,
-    config: ConfigFile = None,
     verified: Verified = True,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
     """Make LSTM, GRU and SimpleRNN layers bidirectional, and what follows them as wide as that needs."""
+    from biport.app.open_source import read_source
     from biport.app.port import write_verified
     from biport.rewrite.bidirectional import bidirect as convert
 
     to = {".keras": Target.KERAS, ".onnx": Target.ONNX}.get(output.suffix, Target.TORCH)
     check_output(source, to, output)
-    graph, notes = read_source(source, config)
+    graph, notes = read_source(source)
     converted = convert(graph, layers, merge=merge, init=init, seed=seed)
     written = write_verified(
         converted.graph, to.value, output, overwrite=force, verified=verified, quiet=as_json

@@ -84,7 +84,7 @@ def elements_of_a_stack(simplifier: Traversal, node: Node) -> Sequence[str] | No
 
 
 def turned_stack(simplifier: Traversal, node: Node) -> Node | None:
-    """A permutation that moves the axis of a stack alone is a stack along another axis; so with a new axis."""
+    """A permutation that moves the axis of a stack alone is a stack along another; so with a new axis."""
     if not isinstance(node.op, ops.PermuteDims):
         return None
     first = simplifier.maker(node.inputs[0])

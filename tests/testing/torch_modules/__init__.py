@@ -13,5 +13,16 @@ from testing.torch_modules import (
 )
 from testing.torch_modules.cases import CASES, Case
 
-__all__ = ["CASES", "Case", "agents", "cells", "classifiers", "language_models", "seq2seq", "speech", "stateful",
-           "taggers", "time_series"]
+__all__ = [
+    "CASES",
+    "Case",
+    "agents",
+    "cells",
+    "classifiers",
+    "language_models",
+    "seq2seq",
+    "speech",
+    "stateful",
+    "taggers",
+    "time_series",
+]

@@ -17,7 +17,7 @@ EXAMPLE = (3, 7)
 OTHERS = ((2, 5), (5, 11))
 """Where it has to compute the same as well."""
 
-Class = TypeVar("Class", bound=type[nn.Module])
+Class = TypeVar("Class", bound=Callable[..., nn.Module])
 Inputs = Callable[[int, int], Any]
 
 
@@ -76,7 +76,8 @@ def case(
     """Put a class into the list, built with these arguments."""
 
     def register(cls: Class) -> Class:
-        full = f"{cls.__name__}_{name}" if name else cls.__name__
+        own = getattr(cls, "__name__")
+        full = f"{own}_{name}" if name else own
         assert full not in CASES
         CASES[full] = Case(full, lambda: cls(*args, **kwargs), arguments, refused, steps, rows)
         return cls

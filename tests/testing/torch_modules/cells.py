@@ -1,3 +1,4 @@
+# pyright: reportCallIssue=false, reportOperatorIssue=false
 """Cells, loops over time and recurrences written by hand."""
 
 import math

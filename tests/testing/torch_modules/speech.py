@@ -46,7 +46,9 @@ class DeepSpeechStack(nn.Module):
     def __init__(self, freq=4, hidden=3, labels=5):
         super().__init__()
         self.conv = nn.Sequential(
-            nn.Conv1d(freq, 6, kernel_size=4, stride=2, padding=1), nn.BatchNorm1d(6), nn.Hardtanh(0, 20, inplace=True)
+            nn.Conv1d(freq, 6, kernel_size=4, stride=2, padding=1),
+            nn.BatchNorm1d(6),
+            nn.Hardtanh(0, 20, inplace=True),
         )
         rnns = [("0", BatchRNN(6, hidden, batch_norm=False)), ("1", BatchRNN(hidden, hidden))]
         self.rnns = nn.Sequential(OrderedDict(rnns))
@@ -180,7 +182,9 @@ class CBHG(nn.Module):
 
     def __init__(self, in_dim=4, K=3):
         super().__init__()
-        self.bank = nn.ModuleList([BatchNormConv(in_dim, in_dim, k, activation=nn.ReLU()) for k in range(1, K + 1)])
+        self.bank = nn.ModuleList(
+            [BatchNormConv(in_dim, in_dim, k, activation=nn.ReLU()) for k in range(1, K + 1)]
+        )
         self.max_pool1d = nn.MaxPool1d(kernel_size=2, stride=1, padding=1)
         self.proj1 = BatchNormConv(K * in_dim, 5, 3, nn.ReLU())
         self.proj2 = BatchNormConv(5, in_dim, 3)
@@ -213,7 +217,7 @@ class RecurrentEnhancer(nn.Module):
         self.mask = nn.Linear(hidden, bins)
 
     def forward(self, spec, h1, h2):
-        mag = torch.log1p(spec ** 2)
+        mag = torch.log1p(spec**2)
         y, h1 = self.gru1(mag, h1.unsqueeze(0))
         y, h2 = self.gru2(y, h2[None])
         mask = torch.clamp(self.mask(y), 0.0, 1.0)

@@ -1,3 +1,4 @@
+# pyright: reportCallIssue=false, reportIncompatibleMethodOverride=false
 """What keeps its state on itself, branches on values, or cannot be said in a graph at all."""
 
 import torch
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 from testing.torch_modules.cases import V, case, floats, ids, lengths
 
 
-@case(lambda N, T: (ids(T),), V, refused="self.hidden")
+@case(lambda N, T: (ids(T),), V, refused="state='hidden'")
 class KeptHidden(nn.Module):
     """Goes on where the call before ended."""
 

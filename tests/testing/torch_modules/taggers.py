@@ -128,7 +128,11 @@ class NamedTupleTagger(nn.Module):
         return TagOutput(logits, loss, h)
 
 
-@case(lambda N, T: {"word_ids": ids(N, T), "pos_ids": ids(N, T, vocab=7), "attention_mask": valid(N, T).long()}, V, 7)
+@case(
+    lambda N, T: {"word_ids": ids(N, T), "pos_ids": ids(N, T, vocab=7), "attention_mask": valid(N, T).long()},
+    V,
+    7,
+)
 class IntentSlots(nn.Module):
     """Slots for each word and an intent for the sentence; all arguments named."""
 

@@ -274,7 +274,10 @@ class TemporalBlocks(nn.Module):
     def __init__(self, d=2, ch=4):
         super().__init__()
         self.convs = nn.ModuleList(
-            [nn.utils.weight_norm(nn.Conv1d(d if i == 0 else ch, ch, 2, padding=2**i, dilation=2**i)) for i in range(2)]
+            [
+                nn.utils.weight_norm(nn.Conv1d(d if i == 0 else ch, ch, 2, padding=2**i, dilation=2**i))
+                for i in range(2)
+            ]
         )
         self.gru = nn.GRU(ch, 3, batch_first=True)
         self.fc = nn.Linear(3, 1)

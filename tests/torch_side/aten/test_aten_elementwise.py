@@ -42,6 +42,9 @@ BINARY = {
     "root": lambda m, x, i: x.abs() ** 0.5 + (x.abs() + 1) ** -0.5,
     "power": lambda m, x, i: 2**x + (x.abs() + 1) ** i,
     "int to a float power": lambda m, x, i: i**2.0,
+    "powers of 2": lambda m, x, i: torch.exp2(x) + torch.exp2(i),
+    "rounded": lambda m, x, i: (x * 3.14159).round(decimals=1) + (x * 99).round(decimals=-1),
+    "more than NaN": lambda m, x, i: torch.fmax((x - 1).log(), x) + torch.fmin(x, (x + 1).sqrt()),
     "maximum": lambda m, x, i: torch.max(x, -x) + torch.minimum(x, i),
     "sum of booleans": lambda m, x, i: (x > 0) + (i < 1),
     "product of booleans": lambda m, x, i: (x > 0) * (i < 1),
@@ -67,6 +70,7 @@ CHOOSING = {
     "where of numbers": lambda m, x, i: torch.where(x > 0, 1, 0) + torch.where(x > 0, 0.5, 0.25),
     "masked_fill": lambda m, x, i: x.masked_fill(i[..., :1] > 0, -1e9),
     "masked with infinity": lambda m, x, i: x.masked_fill(~(i > 0), float("-inf")),
+    "masked with NaN": lambda m, x, i: x.masked_fill(i > 0, float("nan")),
     "masked with a tensor": lambda m, x, i: x.masked_fill(i > 0, x.mean()),
     "ints masked": lambda m, x, i: i.masked_fill(x > 0, 7),
     "clamp": lambda m, x, i: x.clamp(-1, 1) + x.clamp(min=0) + x.clip(max=0.5) + i.clamp(0, 2),
@@ -136,6 +140,22 @@ def test_layers_are_preferred():
     _, nodes = read_expressions(Expressions(LAYERS), (4, 3))
 
     assert {name: node.op.kind for name, node in nodes.items()} == {name: name for name in LAYERS}
+
+
+def test_floats_of_a_float64_module_are_float64():
+    graph = torch_side.read(Wide().double(), (inputs(3, 5, 4)[0].double(), inputs(3, 5, 4)[1]))
+
+    dtypes = {tensor.dtype for tensor in graph.tensors.values()}
+    assert "float32" not in dtypes
+
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+
+    def forward(self, x, i):
+        return self.linear(x * (i > 0).float()), torch.zeros(2), i * 0.5
 
 
 REFUSED = {

@@ -135,6 +135,33 @@ def read_test(call: AtenCall) -> str:
     return call.compute(call.name, x if call.dtype(x) in FLOATS else call.cast(x, "float32"))
 
 
+@reads_aten("exp2.default", "special_exp2.default")
+def read_exp2(call: AtenCall) -> str:
+    """``torch.exp2(x)``."""
+    x = call.operand("self", call.result_dtype)
+    return call.compute("pow", call.like(2, x), x)
+
+
+@reads_aten("round.decimals")
+def read_round(call: AtenCall) -> str:
+    """``x.round(decimals=2)``, computed as torch does."""
+    x, power = call.value("self"), call.like(10.0 ** abs(call.number("decimals")), call.value("self"))
+    there, back = ("multiply", "divide") if call["decimals"] > 0 else ("divide", "multiply")
+    return call.compute(back, call.compute("round", call.compute(there, x, power)), power)
+
+
+@reads_aten("fmax.default", "fmin.default")
+def read_fmax(call: AtenCall) -> str:
+    """``torch.fmax(a, b)``, where a number is more than NaN."""
+    one, two = (call.operand(name, call.result_dtype) for name in ("self", "other"))
+    if call.dtype(one) in FLOATS:
+        one, two = (
+            call.apply(ops.Where(), call.compute("isnan", x), other, x)
+            for x, other in ((one, two), (two, one))
+        )
+    return combined(call, {"fmax": "maximum", "fmin": "minimum"}[call.name], one, two)
+
+
 @reads_aten("sign.default", "sgn.default")
 def read_sign(call: AtenCall) -> str:
     """``x.sign()``, which is 0 for NaN."""
@@ -150,12 +177,6 @@ def read_not(call: AtenCall) -> str:
     """``~mask``."""
     _check_bits(call)
     return call.compute("logical_not", call.operand("self", "bool"))
-
-
-@reads_aten("positive.default")
-def read_positive(call: AtenCall) -> str:
-    """``+x``."""
-    return call.value("self")
 
 
 @reads_aten(*overloads(("add", "sub", "subtract", "mul", "multiply", "remainder"), "Tensor", "Scalar"),
@@ -301,11 +322,3 @@ def read_cast(call: AtenCall) -> str:
     if dtype in (torch.int8, torch.uint8, torch.int16) and source not in (dtype, torch.bool):
         raise call.refuse("dtype", str(dtype).removeprefix("torch."), ["int32", "int64", "bool"])
     return call.cast(x, call.result_dtype)
-
-
-@reads_aten("copy.default")
-def read_copy(call: AtenCall) -> str:
-    """``x.copy_(y)``: ``y`` in the shape and dtype of ``x``."""
-    value = call.operand("src", call.result_dtype)
-    shape = call.result_shape
-    return value if call.tensor(value).shape == shape else call.apply(ops.BroadcastTo(shape=shape), value)

@@ -22,7 +22,7 @@ def reshaped(call: AtenCall, x: str, shape: Sequence[Dim]) -> str:
     own, shape = call.tensor(x).shape, tuple(shape)
     if own == shape:
         return x
-    if len(shape) == 2 < len(own) and own[0] == shape[0] and not isinstance(own[0], int):
+    if len(shape) == 2 < len(own) and own[0] == shape[0] and not isinstance(own[0], int) and 1 not in own:
         return call.apply(ops.Flatten(), x)
     return call.apply(ops.ReshapeTo(shape=shape), x)
 
@@ -427,6 +427,12 @@ def read_stack(call: AtenCall) -> str:
     """``torch.stack([a, b], dim=1)``."""
     values = [call.cast(value, call.result_dtype) for value in call.values("tensors")]
     return call.apply(ops.Stack(axis=call["dim"] % (call.rank(values[0]) + 1)), *values)
+
+
+@reads_aten("copy.default")
+def read_copy(call: AtenCall) -> str:
+    """What ``x[...] = y`` gives the part it writes: ``y`` in the shape and dtype of that."""
+    return broadcast(call, call.operand("src", call.result_dtype), call.result_shape)
 
 
 MOST_PARTS = 512
