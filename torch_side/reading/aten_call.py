@@ -215,8 +215,9 @@ class AtenCall:
         return [self.operand(part, dtype) for part in given]
 
     def refuse(self, setting: str, value: Any, supported: Any) -> UnsupportedError:
-        """The error that says what is not supported; to be raised."""
-        return UnsupportedError(self.owner, setting, value, supported)
+        """The error that says what is not supported, in words, a list or a value; to be raised."""
+        said = supported if isinstance(supported, str | list | tuple) else repr(supported)
+        return UnsupportedError(self.owner, setting, value, said)
 
     def require(self, **wanted: Any) -> None:
         """Refuse unless arguments are these.
