@@ -179,6 +179,12 @@ def read_not(call: AtenCall) -> str:
     return call.compute("logical_not", call.operand("self", "bool"))
 
 
+@reads_aten("positive.default")
+def read_positive(call: AtenCall) -> str:
+    """``+x``."""
+    return call.value("self")
+
+
 @reads_aten(*overloads(("add", "sub", "subtract", "mul", "multiply", "remainder"), "Tensor", "Scalar"),
             *overloads(("maximum", "minimum", "atan2", "arctan2", "floor_divide"), "default"),
             "max.other", "min.other", "floor_divide.Scalar", "remainder.Scalar_Tensor",
@@ -322,3 +328,11 @@ def read_cast(call: AtenCall) -> str:
     if dtype in (torch.int8, torch.uint8, torch.int16) and source not in (dtype, torch.bool):
         raise call.refuse("dtype", str(dtype).removeprefix("torch."), ["int32", "int64", "bool"])
     return call.cast(x, call.result_dtype)
+
+
+@reads_aten("copy.default")
+def read_copy(call: AtenCall) -> str:
+    """``x.copy_(y)``: ``y`` in the shape and dtype of ``x``."""
+    value = call.operand("src", call.result_dtype)
+    shape = call.result_shape
+    return value if call.tensor(value).shape == shape else call.apply(ops.BroadcastTo(shape=shape), value)
