@@ -129,7 +129,7 @@ class AtenCall:
         return given is None or self.reader.is_static(given)
 
     def is_shared(self, argument: Any) -> bool:
-        """Whether other statements than this one, in other ways, use a trainable parameter that is in it."""
+        """Whether a trainable parameter in it is computed with, or used by other statements in other ways."""
         given = self.arguments[argument] if isinstance(argument, str) else argument
         return given is not None and self.reader.is_shared(given)
 

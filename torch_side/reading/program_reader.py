@@ -185,10 +185,12 @@ class ProgramReader:
         return [root for source in argument.all_input_nodes for root in self._trained(source)]
 
     def is_shared(self, argument: fx.Node) -> bool:
-        """Whether a trainable parameter in ``argument`` is used in more than one way.
+        """Whether a trainable parameter in ``argument`` is computed with, or used in more than one way.
 
         The same weights in the same operator with the same settings are one way, however often.
         """
+        if argument.op == "call_function" and self._is_read(argument):
+            return True
         return any(len({*self._ways(root)}) > 1 for root in self._trained(argument))
 
     def _ways(self, node: fx.Node) -> Iterator[tuple]:
