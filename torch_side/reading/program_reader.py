@@ -61,6 +61,8 @@ class ProgramReader:
         self._counts: dict[str, int] = {}
         self._constants: dict[Any, str] = {}
         self._static: dict[fx.Node, Any] = {}
+        self.give_all: set[str] = set()
+        """Nodes that give all they can, whatever is used of it: nobody said what they should give."""
         self._needed: set[fx.Node] = set()
 
     def read(self, outputs: Sequence[fx.Node]) -> Graph:
