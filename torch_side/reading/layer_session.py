@@ -96,9 +96,12 @@ class LayerSession:
                 return original(module, *args, **kwargs)
             leaves, structure = tree_flatten((args, kwargs))
             tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-            number, several = self._record(module, leaves, structure)
-            outputs = operator(number, tensors)
-            return tuple(outputs) if several else outputs[0]
+            _fix_widths(module, args, kwargs)
+            number, bound = self._record(module, leaves, structure)
+            outputs = iter(operator(number, tensors))
+            if not isinstance(bound, tuple):
+                return next(outputs)
+            return tuple(None if part is None else next(outputs) for part in bound)
 
         return forward
 
@@ -114,7 +117,8 @@ class LayerSession:
         given = [next(leaves) if leaf is _TENSOR else leaf for leaf in record.structure[0]]
         args, kwargs = tree_unflatten(given, record.structure[1])
         result = self._originals[type(record.module)](record.module, *args, **kwargs)
-        return [part.clone() for part in (result if isinstance(result, tuple | list) else [result])]
+        results = result if isinstance(result, tuple | list) else [result]
+        return [part.clone() for part in results if part is not None]
 
     def shapes(self, number: int, inputs: list[Tensor]) -> list[Tensor]:
         """Empty tensors as the layer of a call gives them."""
@@ -157,7 +161,7 @@ class LayerSession:
             for tensors, stand_ins in before:
                 tensors.update(stand_ins)
 
-    def _record(self, module: nn.Module, leaves: list[Any], structure: Any) -> tuple[int, bool]:
+    def _record(self, module: nn.Module, leaves: list[Any], structure: Any) -> tuple[int, Any]:
         names: list[Any] = []
         tensors: dict[str, ops.Tensor] = {}
         for leaf in leaves:
@@ -171,23 +175,41 @@ class LayerSession:
         call = RecordedCall(module, self.owner(module), args, kwargs, tensors)
         with self._as_it_is(module):
             bound = READERS.lookup(type(module), call.owner)(call)
-        outputs = bound if isinstance(bound, tuple) else (bound,)
+        outputs = [part for part in (bound if isinstance(bound, tuple) else (bound,)) if part is not None]
         template = [_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         record = LayerRecord(module, (template, structure), call.emissions, outputs, call.tensors)
         self.calls.append(record)
-        return len(self.calls) - 1, isinstance(bound, tuple)
+        return len(self.calls) - 1, bound
 
 
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether this call is read whole: attention of torch under no mask, written modules at every step."""
     if isinstance(module, nn.MultiheadAttention):
-        names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
-        named = dict(zip(names, args, strict=False)) | dict(kwargs)
+        named = _arguments_of_attention(args, kwargs)
         masked = any(named.get(name) is not None for name in ("key_padding_mask", "attn_mask"))
-        return not masked and not named.get("is_causal") and named["query"].dim() == 3
+        more = module.bias_k is not None or module.add_zero_attn or named.get("is_causal")
+        return not masked and not more and named["query"].dim() == 3
     if isinstance(module, TimeDistributed):
         return isinstance(module.layer, GraphModule)
     return True
+
+
+def _arguments_of_attention(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
+    return dict(zip(names, args, strict=False)) | dict(kwargs)
+
+
+def _fix_widths(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Say which sizes of what attention looks at are the same, or as many as it has weights for."""
+    if not isinstance(module, nn.MultiheadAttention):
+        return
+    named = _arguments_of_attention(args, kwargs)
+    for name, size in (("query", module.embed_dim), ("key", module.kdim), ("value", module.vdim)):
+        torch._check(named[name].shape[-1] == size)
+    rows = 0 if module.batch_first else 1
+    torch._check(named["key"].shape[rows] == named["query"].shape[rows])
+    for axis in (0, 1):
+        torch._check(named["value"].shape[axis] == named["key"].shape[axis])
 
 
 _TENSOR = object()

@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram, export
 
 from biport.errors import BiportError, UnsupportedError
 from torch_side.inference import device_of
+from torch_side.reading.decompositions import decompositions
 from torch_side.reading.fixed_sizes import axes_to_fix
 from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
@@ -80,7 +81,7 @@ def trace_program(
                 for axes, others in zip(dynamic, sizes, strict=True):
                     axes |= dict.fromkeys(others, Dim.STATIC)
                 exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
-            exported = exported.run_decompositions({})
+            exported = exported.run_decompositions(decompositions())
     except BiportError:
         raise
     except Exception as error:
