@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +13,9 @@ from torch import fx
 from biport import ops
 from biport.dims import Dim
 from biport.errors import UnsupportedError
-from biport.ops import FLOATS, Op, Tensor
-
-if TYPE_CHECKING:
-    from torch_side.reading.program_reader import ProgramReader
+from biport.ops import Op, Tensor
+from torch_side.reading.dtypes import graph_dtype
+from torch_side.reading.program_reader import ProgramReader
 
 FLOAT = "float32"
 
@@ -260,16 +259,3 @@ def _dtype_of_number(number: Any) -> torch.dtype:
 
 def _category(dtype: torch.dtype) -> int:
     return 2 if dtype.is_floating_point else int(dtype != torch.bool)
-
-
-def graph_dtype(dtype: torch.dtype, owner: str) -> str:
-    """A dtype of torch in a graph.
-
-    Raises:
-        UnsupportedError: a graph has none like it.
-    """
-    name = str(dtype).removeprefix("torch.")
-    name = {"int16": "int32", "int8": "int32", "uint8": "int32"}.get(name, name)
-    if name not in (*FLOATS, "int32", "int64", "bool"):
-        raise UnsupportedError(owner, "dtype", name, ["float32", "float64", "int32", "int64", "bool"])
-    return name
