@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +14,7 @@ from biport.dims import Dim
 from biport.errors import UnsupportedError
 from biport.ops import Op, Tensor
 from torch_side.reading.dtypes import common_dtype, graph_dtype
-
-if TYPE_CHECKING:
-    from torch_side.reading.program_reader import ProgramReader
+from torch_side.reading.program_reader import ProgramReader
 
 FLOAT = "float32"
 
