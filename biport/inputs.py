@@ -26,7 +26,9 @@ from biport.ops import (
     Op,
     ReshapeTo,
     Slice,
+    Sort,
     Split,
+    Take,
     ToIds,
     Unstack,
 )
@@ -79,7 +81,7 @@ def row_lengths(graph: Graph) -> dict[str, Dim]:
     makers = {name: node for node in graph.nodes for name in node.outputs}
     sources = {value.name: value.name for value in graph.inputs if len(value.shape) == 1}
     for node in graph.nodes:
-        if isinstance(node.op, ExpandDims | Cast) and node.inputs[0] in sources:
+        if isinstance(node.op, ExpandDims | Cast | Sort | Take) and node.inputs[0] in sources:
             sources[node.outputs[0]] = sources[node.inputs[0]]
     lengths: dict[str, Dim] = {}
     for node in graph.nodes:

@@ -19,15 +19,33 @@ from torch_side.layers.errors import LayerInputError, LayerSettingError
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[nn.Module]:
-    """``module`` in eval mode; on leaving, every submodule's own mode is back."""
+    """``module`` in eval mode, see `without_fast_path`; on leaving, every submodule's own mode is back."""
     modes = {part: part.training for part in module.modules()}
     for part in modes:
         part.training = False
     try:
-        yield module
+        with without_fast_path():
+            yield module
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+@contextlib.contextmanager
+def without_fast_path() -> Iterator[None]:
+    """Meanwhile attention is computed in the one way that does not depend on what else is going on.
+
+    `nn.TransformerEncoder` has another one, taken without gradients and where all padding is behind the end, in
+    float32: that gives zeros at padded steps, and this one numbers, as in training and in what is exported.
+
+    Source: torch/nn/modules/transformer.py of 2.13, ``TransformerEncoder.forward``.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextlib.contextmanager

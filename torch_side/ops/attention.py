@@ -14,6 +14,7 @@ from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states
 from torch_side.shared.attention import present, read_call, read_masked, settings, write_call
 from torch_side.writing.graph_writer import GraphWriter
 
+TIME_FIRST = ops.PermuteDims(axes=(1, 0, 2))
 SIZES = ("num_heads", "key_size", "value_size")
 PARTS = [(part, kind) for part in PROJECTIONS for kind in ("weight", "bias")]
 """The tensors of the four projections of several heads."""
@@ -121,13 +122,16 @@ def read_torch_multi_head_attention(call: LayerCall) -> Any:
     )
     _, need_weights, _, average, _ = options
     call.require(
-        batch_first=(layer.batch_first, True),
         add_bias_kv=(layer.bias_k is not None, False),
         add_zero_attn=(layer.add_zero_attn, False),
     )
     op = build(owner, ops.MultiHeadAttention, return_scores=need_weights, **_torch_fields(owner, layer))
     names = [call.value(item) for item in (query, value, key)]
+    if not layer.batch_first:
+        turned = {name: call.emit(TIME_FIRST, [name])[0] for name in dict.fromkeys(names)}
+        names = [turned[name] for name in names]
     output, *scores = call.emit(op, names if names[1] != names[2] else names[:2])
+    output = output if layer.batch_first else call.emit(TIME_FIRST, [output])[0]
     if need_weights and average:
         scores = [call.emit(ops.Reduction(function="mean", axes=(1,)), scores)[0]]
     return output, scores[0] if scores else None

@@ -96,9 +96,12 @@ class LayerSession:
                 return original(module, *args, **kwargs)
             leaves, structure = tree_flatten((args, kwargs))
             tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-            number, several = self._record(module, leaves, structure)
-            outputs = operator(number, tensors)
-            return tuple(outputs) if several else outputs[0]
+            _fix_widths(module, args, kwargs)
+            number, bound = self._record(module, leaves, structure)
+            outputs = iter(operator(number, tensors))
+            if not isinstance(bound, tuple):
+                return next(outputs)
+            return tuple(None if part is None else next(outputs) for part in bound)
 
         return forward
 
@@ -114,17 +117,21 @@ class LayerSession:
         given = [next(leaves) if leaf is _TENSOR else leaf for leaf in record.structure[0]]
         args, kwargs = tree_unflatten(given, record.structure[1])
         result = self._originals[type(record.module)](record.module, *args, **kwargs)
-        return [part.clone() for part in (result if isinstance(result, tuple | list) else [result])]
+        results = result if isinstance(result, tuple | list) else [result]
+        return [part.clone() for part in results if part is not None]
 
     def shapes(self, number: int, inputs: list[Tensor]) -> list[Tensor]:
         """Empty tensors as the layer of a call gives them."""
-        record, sizes = self.calls[number], _Sizes()
-        for position, tensor in enumerate(inputs):
-            sizes.tensor(tensor)
-            assert str(position) in record.tensors
+        record = self.calls[number]
+        # By the letters of the call: where a program is traced again, its symbols have other names.
+        sizes = {
+            str(dim): size
+            for position, tensor in enumerate(inputs)
+            for dim, size in zip(record.tensors[str(position)].shape, tensor.shape, strict=True)
+        }
         return [
             inputs[0].new_empty(
-                [sizes.number(dim) for dim in record.tensors[name].shape],
+                [computed(dim, sizes, SIZES) for dim in record.tensors[name].shape],
                 dtype=getattr(torch, record.tensors[name].dtype),
             )
             for name in record.outputs
@@ -154,12 +161,13 @@ class LayerSession:
             for tensors, stand_ins in before:
                 tensors.update(stand_ins)
 
-    def _record(self, module: nn.Module, leaves: list[Any], structure: Any) -> tuple[int, bool]:
-        names, tensors, sizes = [], {}, _Sizes()
+    def _record(self, module: nn.Module, leaves: list[Any], structure: Any) -> tuple[int, Any]:
+        names: list[Any] = []
+        tensors: dict[str, ops.Tensor] = {}
         for leaf in leaves:
             if isinstance(leaf, Tensor):
                 name = str(len(tensors))
-                tensors[name] = sizes.tensor(leaf)
+                tensors[name] = _known(leaf)
                 names.append(name)
             else:
                 names.append(leaf)
@@ -167,62 +175,65 @@ class LayerSession:
         call = RecordedCall(module, self.owner(module), args, kwargs, tensors)
         with self._as_it_is(module):
             bound = READERS.lookup(type(module), call.owner)(call)
-        outputs = bound if isinstance(bound, tuple) else (bound,)
+        outputs = [part for part in (bound if isinstance(bound, tuple) else (bound,)) if part is not None]
         template = [_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         record = LayerRecord(module, (template, structure), call.emissions, outputs, call.tensors)
         self.calls.append(record)
-        return len(self.calls) - 1, isinstance(bound, tuple)
+        return len(self.calls) - 1, bound
 
 
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
     """Whether this call is read whole: attention of torch under no mask, written modules at every step."""
     if isinstance(module, nn.MultiheadAttention):
-        names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
-        named = dict(zip(names, args, strict=False)) | dict(kwargs)
+        named = _arguments_of_attention(args, kwargs)
         masked = any(named.get(name) is not None for name in ("key_padding_mask", "attn_mask"))
-        return not masked and not named.get("is_causal") and named["query"].dim() == 3
+        more = module.bias_k is not None or module.add_zero_attn or named.get("is_causal")
+        return not masked and not more and named["query"].dim() == 3
     if isinstance(module, TimeDistributed):
         return isinstance(module.layer, GraphModule)
     return True
+
+
+def _arguments_of_attention(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
+    return dict(zip(names, args, strict=False)) | dict(kwargs)
+
+
+def _fix_widths(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Say which sizes of what attention looks at are the same, or as many as it has weights for."""
+    if not isinstance(module, nn.MultiheadAttention):
+        return
+    named = _arguments_of_attention(args, kwargs)
+    for name, size in (("query", module.embed_dim), ("key", module.kdim), ("value", module.vdim)):
+        torch._check(named[name].shape[-1] == size)
+    rows = 0 if module.batch_first else 1
+    torch._check(named["key"].shape[rows] == named["query"].shape[rows])
+    for axis in (0, 1):
+        torch._check(named["value"].shape[axis] == named["key"].shape[axis])
 
 
 _TENSOR = object()
 """Where a tensor goes."""
 
 
-class _Sizes:
-    """The sizes of torch's symbolic tensors by letters, and back."""
-
-    def __init__(self) -> None:
-        self._by_letter: dict[str, Any] = {}
-
-    def tensor(self, tensor: Tensor) -> ops.Tensor:
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        return ops.Tensor(tuple(map(self._dim, tensor.shape)), dtype)
-
-    def _dim(self, size: Any) -> Dim:
-        text = str(expression(size))
-        if text.isdecimal():
-            return int(text)
-        name = "size_" + "".join(char if char.isalnum() else f"_{ord(char)}_" for char in text)
-        self._by_letter[name] = size
-        return letter(name)
-
-    def number(self, dim: Dim) -> Any:
-        arithmetic: Arithmetic[Any] = Arithmetic(
-            int,
-            lambda one, two: one + two,
-            lambda one, two: one * two,
-            lambda one, two: one // two,
-            torch.sym_max,
-            torch.sym_min,
-        )
-        return computed(dim, self._by_letter, arithmetic)
+def _known(tensor: Tensor) -> ops.Tensor:
+    """Shape and dtype of one of torch's symbolic tensors, its sizes by letters."""
+    return ops.Tensor(tuple(map(_dim, tensor.shape)), str(tensor.dtype).removeprefix("torch."))
 
 
-def letters_of(record: LayerRecord) -> Iterator[str]:
-    """The letters that a record has for the sizes of its inputs."""
-    for tensor in record.tensors.values():
-        for dim in tensor.shape:
-            if not isinstance(dim, int):
-                yield from dim.letters
+def _dim(size: Any) -> Dim:
+    text = str(expression(size))
+    if text.isdecimal():
+        return int(text)
+    return letter("size_" + "".join(char if char.isalnum() else f"_{ord(char)}_" for char in text))
+
+
+SIZES: Arithmetic[Any] = Arithmetic(
+    int,
+    lambda one, two: one + two,
+    lambda one, two: one * two,
+    lambda one, two: one // two,
+    torch.sym_max,
+    torch.sym_min,
+)
+"""With torch's symbolic sizes."""

@@ -23,6 +23,7 @@ from torch.nn.modules import transformer
 from torch.nn.utils import rnn
 from torch.nn.utils.rnn import PackedSequence
 
+from torch_side.inference import without_fast_path
 from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.traced_python import traced_python
 from torch_side.reading.whole_windows import WholeWindows
@@ -139,7 +140,7 @@ def whole(session: LayerSession) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         token = _session.set(session)
         stack.callback(_session.reset, token)
-        stack.enter_context(_fast_path_of_attention(False))
+        stack.enter_context(without_fast_path())
         # Whether a mask is causal is a matter of speed alone, and of what numbers it has.
         stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_to_be_causal))
         for name in (*RECURRENCES, *CELLS, *DROPOUTS):
@@ -152,8 +153,10 @@ def whole(session: LayerSession) -> Iterator[None]:
             stack.enter_context(_replaced(kind, "forward", session.forward(kind, operators.layer)))
         for name, function in _packing(session).items():
             stack.enter_context(_rewritten(getattr(rnn, name), function))
-        for name in ("numpy", "tolist"):
-            stack.enter_context(_replaced(torch.Tensor, name, _lengths_as_they_are(name)))
+        for kind in (torch.Tensor, FakeTensor, FunctionalTensor):
+            for name in ("numpy", "tolist"):
+                if kind is torch.Tensor or name in vars(kind):
+                    stack.enter_context(_replaced(kind, name, _lengths_as_they_are(kind, name)))
         stack.enter_context(traced_python())
         stack.enter_context(WholeWindows())
         yield
@@ -167,16 +170,6 @@ def running(session: LayerSession) -> Iterator[None]:
         yield
     finally:
         _session.reset(token)
-
-
-@contextlib.contextmanager
-def _fast_path_of_attention(enabled: bool) -> Iterator[None]:
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(enabled)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
 
 
 def _said_to_be_causal(mask: Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
@@ -300,9 +293,9 @@ class RowLengths(list):
         self.tensor = tensor
 
 
-def _lengths_as_they_are(name: str) -> Callable:
+def _lengths_as_they_are(kind: type[Tensor], name: str) -> Callable:
     """In place of ``lengths.cpu().numpy()`` and ``lengths.tolist()`` the lengths themselves."""
-    original: Any = getattr(torch.Tensor, name)
+    original: Any = getattr(kind, name)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         traced = isinstance(self, FakeTensor | FunctionalTensor)

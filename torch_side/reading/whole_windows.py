@@ -1,4 +1,4 @@
-"""Windows as long as the sequence: `torch.export` takes their length for a number, which fixes T."""
+"""Pooling as it can be traced: for `torch.export` the size of a window is a number, which may fix T."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ LARGEST = ("max_pool1d", "max_pool2d")
 class WholeWindows(TorchFunctionMode):
     """Meanwhile pooling over one window, as long as the axis is, is the mean or the maximum along it.
 
+    And ``max_pool1d`` is the function that also gives positions, since its own shape function fixes T.
+
     Example:
         >>> x = torch.tensor([[[1.0, 3.0]]])
         >>> with WholeWindows():
-        ...     float(torch.avg_pool1d(x, x.size(2)))
-        2.0
+        ...     float(torch.max_pool1d(x, 2))
+        3.0
     """
 
     def __torch_function__(
@@ -30,21 +32,23 @@ class WholeWindows(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name in (*MEANS, *LARGEST):
+        if name in (*MEANS, *LARGEST) and not kwargs.get("return_indices"):
             x, axes = _whole(*args, **kwargs)
             if axes:
                 return x.mean(axes, keepdim=True) if name in MEANS else x.amax(axes, keepdim=True)
+            if name == "max_pool1d":
+                return _largest(*args, **kwargs)
         return func(*args, **kwargs)
 
 
 def _whole(
     input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, *settings: Any, **more: Any
 ) -> tuple[Tensor, list[int]]:
-    """The input and the axes along which the one window is everything; none where it is a number long."""
+    """The input and the axes along which the one window is everything; none where its size is a number."""
     sizes = list(kernel_size) if isinstance(kernel_size, list | tuple) else [kernel_size]
     varies = any(isinstance(size, torch.SymInt) for size in sizes)
     paddings = padding if isinstance(padding, list | tuple) else [padding]
-    if not varies or any(paddings) or more.get("return_indices"):
+    if not varies or any(paddings):
         return input, []
     axes, known = [], input.shape[-len(sizes) :]
     for axis, (size, length) in enumerate(zip(sizes, known, strict=True), -len(sizes)):
@@ -53,3 +57,17 @@ def _whole(
         elif not (isinstance(size, int) and size == 1 and not stride):
             return input, []
     return input, axes
+
+
+def _largest(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    step = kernel_size if stride is None or stride == [] else stride
+    both = torch.max_pool1d_with_indices(input, kernel_size, step, padding, dilation, ceil_mode)
+    return both if return_indices else both[0]

@@ -107,16 +107,21 @@ class Traversal:
         self.tensors |= zip(node.outputs, op.infer([self.tensors[name] for name in inputs]), strict=True)
         self.put(node)
 
+    def put_after(self, first: str, op: ops.Op, source: str, output: str) -> None:
+        """Another node right behind one that is there, which makes a value that may be read already."""
+        before = dict(self._nodes)
+        names = list(before)
+        self.append(self.fresh(f"{source}.turned"), op, (source,), output)
+        (added,) = [name for name in self._nodes if name not in before]
+        names.insert(names.index(first) + 1, added)
+        self._nodes = {name: self._nodes[name] for name in names}
+
     def change(self, node: Node, op: ops.Op, inputs: Sequence[str]) -> None:
         """Have a node that is there, under the name it has, read and compute something else."""
         changed = dataclasses.replace(node, op=op, inputs=tuple(inputs))
         self._uses.subtract(_read(node))
         self._uses.update(_read(changed))
         self.replace(changed, op, node.outputs)
-
-    def unread(self, value: str) -> bool:
-        """Whether none of the nodes that are there reads a value."""
-        return not any(value in _read(node) for node in self._nodes.values())
 
     def like(self, node: Node) -> Node | None:
         """A node that is there and does the same to the same values."""

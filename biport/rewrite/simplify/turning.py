@@ -121,19 +121,17 @@ def _turned(simplifier: Traversal, value: str, turn: Turn) -> str | None:
     if maker is None or turn.undoes(maker.op):
         return None if maker is None else maker.inputs[0]
     shared = simplifier.used(value) != 1
-    if shared and not simplifier.unread(value):
-        return None
     if not _can_turn(simplifier, maker, turn):
         return None
     if not shared:
         return _turn(simplifier, maker, turn)
-    # Others that are still to come read it turned, as they expect it.
+    # Others read it turned, as they expect it.
     first = next(iter(_leaves(simplifier, maker, turn)))
     name = simplifier.fresh(value)
     _turn(simplifier, dataclasses.replace(maker, outputs=(name,)), turn)
     leaf = simplifier.maker(first)
     assert leaf is not None
-    simplifier.append(f"{name}.turned", leaf.op, (name,), value)
+    simplifier.put_after(maker.name, leaf.op, name, value)
     return name
 
 

@@ -19,16 +19,26 @@ def read_scaled_dot_product_attention(call: AtenCall) -> str:
     if call["enable_gqa"]:
         raise call.refuse("enable_gqa", True, False)
     query, key, value = (call.value(name) for name in ("query", "key", "value"))
-    size = call.tensor(query).shape[-1]
-    if not isinstance(size, int):
-        raise call.refuse("query", call.tensor(query), "a last axis of a fixed size")
-    scale = 1 / math.sqrt(size) if call["scale"] is None else call["scale"]
     rank = call.rank(key)
     turned = call.apply(ops.PermuteDims(axes=(*range(rank - 2), rank - 1, rank - 2)), key)
     scores = call.apply(ops.MatMul(), query, turned)
-    scores = call.compute("multiply", scores, call.like(scale, scores))
-    weights = call.apply(ops.Activation(function="softmax"), _masked(call, scores))
+    masked = _masked(call, call.compute("multiply", scores, _scale(call, query)))
+    weights = call.apply(ops.Activation(function="softmax"), masked)
+    if call.has("attn_mask"):
+        nothing = call.compute("equal", masked, call.like(-np.inf, masked))
+        nothing = call.apply(ops.Reduction(function="all", axes=(rank - 1,), keepdims=True), nothing)
+        weights = call.apply(ops.Where(), nothing, call.like(0, weights), weights)
     return call.apply(ops.MatMul(), weights, value)
+
+
+def _scale(call: AtenCall, query: str) -> str:
+    """What the scores are multiplied by: the one that is given, or ``1 / sqrt(size)``."""
+    size = call.tensor(query).shape[-1]
+    if call["scale"] is not None or isinstance(size, int):
+        given = call["scale"]
+        return call.like(1 / math.sqrt(size) if given is None else given, query)  # type: ignore[arg-type]
+    wide = call.cast(call.apply(ops.SizeOf(size=size)), call.dtype(query))
+    return call.compute("rsqrt", wide)
 
 
 def _masked(call: AtenCall, scores: str) -> str:
