@@ -429,12 +429,6 @@ def read_stack(call: AtenCall) -> str:
     return call.apply(ops.Stack(axis=call["dim"] % (call.rank(values[0]) + 1)), *values)
 
 
-@reads_aten("copy.default")
-def read_copy(call: AtenCall) -> str:
-    """What ``x[...] = y`` gives the part it writes: ``y`` in the shape and dtype of that."""
-    return broadcast(call, call.operand("src", call.result_dtype), call.result_shape)
-
-
 MOST_PARTS = 512
 """Elements along an axis that are written one by one."""
 
