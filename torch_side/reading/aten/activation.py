@@ -30,8 +30,7 @@ NAMES: Mapping[str, str] = {
 """Functions without parameters, by Keras' names."""
 
 LAYERS = tuple(
-    f"aten.{name}"
-    for name in ("linear.default", "addmm.default", "conv1d.default", "conv1d.padding", "convolution.default")
+    f"aten.{name}" for name in ("linear.default", "conv1d.default", "conv1d.padding", "convolution.default")
 )
 """What `ops.Dense` and `ops.Conv1D` are read from, which have an activation of their own."""
 
