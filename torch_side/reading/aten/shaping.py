@@ -22,7 +22,7 @@ def reshaped(call: AtenCall, x: str, shape: Sequence[Dim]) -> str:
     own, shape = call.tensor(x).shape, tuple(shape)
     if own == shape:
         return x
-    if len(shape) == 2 < len(own) and own[0] == shape[0] and not isinstance(own[0], int):
+    if len(shape) == 2 < len(own) and own[0] == shape[0] and not isinstance(own[0], int) and 1 not in own:
         return call.apply(ops.Flatten(), x)
     return call.apply(ops.ReshapeTo(shape=shape), x)
 
