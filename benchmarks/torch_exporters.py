@@ -243,8 +243,14 @@ def try_tool(tool: str, name: str) -> dict[str, Any]:
         try:
             run, path = export(case, Path(folder))
         except BaseException as error:  # a tool may end its process by SystemExit
-            return {"exported": False, "reason": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-        row: dict[str, Any] = {"exported": True, "sizes": [at(case, run, size) for size in (EXAMPLE, *OTHERS)]}
+            return {
+                "exported": False,
+                "reason": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            }
+        row: dict[str, Any] = {
+            "exported": True,
+            "sizes": [at(case, run, size) for size in (EXAMPLE, *OTHERS)],
+        }
         if path is not None:
             kinds = list(nodes(path))
             row |= {"fused": sum(kind in FUSED for kind in kinds), "nodes": len(kinds)}
@@ -269,7 +275,16 @@ def rows_of(results: Path) -> list[dict[str, Any]]:
 def drive(tool: str, names: Sequence[str], results: Path) -> None:
     """Run workers of a tool until every module has its line."""
     while left := [name for name in names if name not in done(tool, results)]:
-        command = [sys.executable, __file__, "--work", tool, "--only", ",".join(left), "--results", str(results)]
+        command = [
+            sys.executable,
+            __file__,
+            "--work",
+            tool,
+            "--only",
+            ",".join(left),
+            "--results",
+            str(results),
+        ]
         before = len(rows_of(results))
         with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(command, timeout=SECONDS + 20 * len(left), capture_output=True, check=False)
@@ -305,13 +320,25 @@ def table(results: Path, names: Sequence[str]) -> str:
         recurrent = [row for row in exported if layers[row["module"]] and "fused" in row]
         fused = sum(row["fused"] == layers[row["module"]] for row in recurrent)
         shown = f"{fused} of {sum(map(bool, layers.values()))}" if recurrent else "-"
-        lines.append(f"| {tool} | {len(exported)} of {len(rows)} | {example} | {everywhere} | {wrong} | {fails} | {shown} |")
+        lines.append(
+            f"| {tool} | {len(exported)} of {len(rows)} | {example} | {everywhere} | {wrong} | {fails} | {shown} |"
+        )
     return "\n".join(lines)
 
 
 def versions() -> str:
     known = {}
-    for name in ("torch", "onnx", "onnxruntime", "onnxscript", "onnx2pytorch", "onnx2tf", "nobuco", "keras", "tensorflow"):
+    for name in (
+        "torch",
+        "onnx",
+        "onnxruntime",
+        "onnxscript",
+        "onnx2pytorch",
+        "onnx2tf",
+        "nobuco",
+        "keras",
+        "tensorflow",
+    ):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             known[name] = importlib.metadata.version(name)
     return ", ".join(f"{name} {version}" for name, version in known.items())
@@ -327,7 +354,9 @@ def installed(tool: str) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tools", default=",".join(TOOLS))
     parser.add_argument("--only", default="", help="parts of names of modules, with commas between")
     parser.add_argument("--results", type=Path, help="a file of lines; what is in it is not done again")

@@ -2,8 +2,10 @@
 
 import dataclasses
 import re
+import runpy
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import testing.frameworks  # noqa: F401  # isort: skip
@@ -56,6 +58,37 @@ def test_the_tour_runs(tmp_path, monkeypatch, capsys) -> None:
     (shown,) = re.findall(r"^# (graph.*(?:\n#   .*)*)", TOUR, re.MULTILINE)
     assert shown.replace("\n# ", "\n") in printed
     assert "verdict: same" in printed
+
+
+PYTORCH = (ROOT / "docs/pytorch.md").read_text()
+
+
+@pytest.mark.filterwarnings("ignore:two biases were added up")
+def test_the_page_about_pytorch_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    own, *blocks = re.findall(r"```python\n(.*?)```", PYTORCH, re.DOTALL)
+    assert "<!-- tagger.py -->\n```python\n" + own in PYTORCH
+    (tmp_path / "tagger.py").write_text(own)
+    runpy.run_path("tagger.py", run_name="__main__")
+    exec(compile("\n".join(blocks), "docs/pytorch.md", "exec"), {})
+    sys.modules.pop("tagger")
+    assert "verdict: same" in capsys.readouterr().out
+
+
+@pytest.mark.sweep
+@pytest.mark.filterwarnings("ignore:two biases were added up")
+def test_the_command_lines_about_pytorch_run(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own, *_, program = re.findall(r"```python\n(.*?)```", PYTORCH, re.DOTALL)
+    (tmp_path / "tagger.py").write_text(own)
+    runpy.run_path("tagger.py", run_name="__main__")
+    exec(compile(f"import torch, torch_side\n{program}", "docs/pytorch.md", "exec"), {})
+    lines = [line for line in PYTORCH.splitlines() if line.startswith("biport ")]
+    assert len(lines) == 6
+    for line in lines:
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert result.exit_code == 0, (line, result.output, result.exception)
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from biport.compare.settings import (
     said_elsewhere,
     unreadable,
 )
-from biport.errors import BiportError, SettingDifference, SettingsError, WeightError
+from biport.errors import BiportError, InputError, SettingDifference, SettingsError, WeightError
 from biport.graph import Graph, Value
 from biport.ops import Constant, Op
 from biport.registry import discover
@@ -34,7 +34,13 @@ discover(torch_side.ops)
 discover(torch_side.reading.aten)
 
 
-def load(module: nn.Module, graph: Graph, *, settings: Literal["check", "ignore"] = "check") -> LoadReport:
+def load(
+    module: nn.Module,
+    graph: Graph,
+    *,
+    settings: Literal["check", "ignore"] = "check",
+    example: Any = None,
+) -> LoadReport:
     """Fill every parameter of ``module`` with the weights of the graph node of the same name.
 
     A single bias goes to ``bias_ih`` beside zeros in ``bias_hh``. Layer ``k`` of a plain `nn.LSTM`, `nn.GRU`
@@ -49,6 +55,7 @@ def load(module: nn.Module, graph: Graph, *, settings: Literal["check", "ignore"
         module: with the names of the graph's nodes.
         graph: where the weights come from.
         settings: ``"ignore"`` fills layers that compute something else, too.
+        example: how the module is called, as for `torch_side.read`; by default with the graph's inputs.
 
     Raises:
         WeightError: a parameter gets nothing, a weight has no parameter, or shapes or dtypes differ. All of
@@ -71,7 +78,7 @@ def load(module: nn.Module, graph: Graph, *, settings: Literal["check", "ignore"
         raise WeightError(f"{type(module).__name__} and the graph do not go together: {listed}")
     if settings == "check":
         with _finite(targets.values()):
-            differences = _differing(module, graph)
+            differences = _differing(module, graph, example)
         if differences:
             raise SettingsError(type(module).__name__, differences)
     with torch.no_grad():
@@ -96,14 +103,17 @@ def _finite(tensors: Iterable[torch.Tensor]) -> Iterator[None]:
                 tensor.copy_(values)
 
 
-def _differing(module: nn.Module, graph: Graph) -> list[SettingDifference]:
+def _differing(module: nn.Module, graph: Graph, example: Any) -> list[SettingDifference]:
     """The settings in which a module differs from a graph, whose weights fit it."""
-    for inputs in (None, graph.inputs):
-        # A module knows its inputs, or they are those of the graph.
+    knows = hasattr(module, "input_values")
+    for called in [example] if knows or example is not None else [graph.inputs, None]:
         try:
-            return differing_settings(layer_ops(simplify(read_source(module, inputs))), simplify(graph))
-        except BiportError:
+            return differing_settings(layer_ops(simplify(read_source(module, called))), simplify(graph))
+        except InputError:
+            # It takes other inputs than the graph.
             continue
+        except BiportError:
+            break
     return _differing_layers(module, graph)
 
 

@@ -46,6 +46,11 @@ reads = READERS.register
 reads_aten = ATEN.register
 
 
+def aten_key(operator: Any) -> str:
+    """What `ATEN` calls an overload of an operator."""
+    return str(operator).removeprefix("aten.")
+
+
 def is_whole(kind: type[nn.Module]) -> bool:
     """Whether layers of a class are read by `READERS` where they are called, and not traced."""
     own = kind is nn.MultiheadAttention or kind.__module__.startswith("torch_side.layers.")

@@ -6,7 +6,6 @@ import dataclasses
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 import torch_side
 from biport.errors import InputError, SettingsError, WeightError
@@ -32,11 +31,12 @@ def test_a_module_is_filled_bit_for_bit_in_place(make):
     one, two = make(), make()
     graph = torch_side.read(one)
     parameters = list(two.parameters())
-    assert torch_side.read(two) != graph
+    pairs = list(zip(one.parameters(), parameters, strict=True))
+    assert not all(torch.equal(mine, yours) for mine, yours in pairs)
 
     report = torch_side.load(two, graph)
 
-    assert torch_side.read(two) == graph
+    assert all(torch.equal(mine, yours) for mine, yours in pairs)
     assert all(mine is yours for mine, yours in zip(parameters, two.parameters(), strict=True))
     assert report.filled == tuple(graph.weights())
     assert report.summed == ()
@@ -99,13 +99,13 @@ class Tagger(nn.Module):
         return self.function(self.head(self.norm(self.rnn(self.table(ids))[0])))
 
 
-class Packing(Tagger):
+class Branching(Tagger):
     """What cannot be read: only its layers can."""
 
     def forward(self, ids):
-        lengths = (ids != 0).sum(1)
-        x = pack_padded_sequence(self.table(ids), lengths, batch_first=True, enforce_sorted=False)
-        return self.function(self.head(self.norm(self.rnn(x)[1][-1])))
+        if (ids > 100).any():
+            ids = ids % 100
+        return super().forward(ids)
 
 
 OTHER = {"nonlinearity": "relu", "eps": 1e-3}
@@ -116,7 +116,7 @@ DIFFERENCES = [
 ]
 
 
-@pytest.mark.parametrize("kind", [Tagger, Packing])
+@pytest.mark.parametrize("kind", [Tagger, Branching])
 def test_settings_that_differ_are_named_all_of_them(kind):
     graph = torch_side.read(Tagger())
     differing = kind(torch.relu, **OTHER)
@@ -135,7 +135,7 @@ def test_settings_that_differ_are_named_all_of_them(kind):
     assert torch.equal(differing.head.weight, torch.from_numpy(graph["head"].op.weights()["weight"]))
 
 
-@pytest.mark.parametrize("kind", [Tagger, Packing])
+@pytest.mark.parametrize("kind", [Tagger, Branching])
 def test_what_training_alone_knows_may_differ(kind):
     twin = kind(padding_idx=0)
     twin.rnn.dropout = 0.5
@@ -155,9 +155,9 @@ def test_what_stands_in_a_refused_module_stays_whatever_it_is():
 
 
 def test_a_layer_that_is_not_read_is_no_equal():
-    twin = Packing()
-    twin.rnn.batch_first = False
-    with pytest.raises(SettingsError, match="'rnn': batch_first is False"):
+    twin = Branching()
+    twin.table.max_norm = 1.0
+    with pytest.raises(SettingsError, match="'table': max_norm is 1.0"):
         torch_side.load(twin, torch_side.read(Tagger()))
     with pytest.raises(InputError, match="'check' or 'ignore'"):
         torch_side.load(twin, torch_side.read(Tagger()), settings="no")  # pyright: ignore[reportArgumentType]

@@ -14,7 +14,6 @@ import biport.reference
 import torch_side
 from biport import ops
 from biport.dims import bound
-from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from testing.graphs import cell
 from torch_side import layers
@@ -182,6 +181,7 @@ class EncoderDecoder(nn.Module):
         return self.head(output)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("num_layers", [1, 2])
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
@@ -207,41 +207,37 @@ class Uses(nn.Module):
         return self.uses(output, state)
 
 
-IDIOMS: dict[str, tuple[Any, Any]] = {
-    "sequence": (nn.GRU, lambda output, h: output),
-    "last step": (nn.GRU, lambda output, h: output[:, -1]),
-    "state": (nn.RNN, lambda output, h: h[-1]),
-    "sequence and state": (nn.GRU, lambda output, h: (output, h[-1])),
-    "last step and state": (nn.GRU, lambda output, h: (output[:, -1], h[-1])),
-    "sequence, last step and state": (nn.RNN, lambda output, h: (output, output[:, -1], h[0])),
-    "both states": (nn.LSTM, lambda output, state: (state[0][-1], state[1][-1])),
-    "cell state": (nn.LSTM, lambda output, state: state[1][0]),
-    "lower state": (nn.LSTM, lambda output, state: state[0][0]),
-    "all": (nn.LSTM, lambda output, state: (output, state[0][1], state[1][0])),
+IDIOMS: dict[Any, Any] = {
+    nn.GRU: lambda output, h: (output, output[:, -1], h[-1], h[-1, :, :], h),
+    nn.RNN: lambda output, h: (h[-1], output, output[:, -1], h[0], h.transpose(0, 1).flatten(1)),
+    nn.LSTM: lambda output, state: (state[0][-1], state[1][-1], state[0][0], (output, state)),
 }
 
 
-@pytest.mark.parametrize("idiom", IDIOMS)
-def test_what_is_used_of_a_layer_of_torch_is_read(idiom: str) -> None:
-    torch.manual_seed(1)
-    kind, uses = IDIOMS[idiom]
-    module = Uses(
-        kind(I, H, num_layers=2, batch_first=True, nonlinearity="relu")
-        if kind is nn.RNN
-        else kind(I, H, 2, batch_first=True),
-        uses,
-    )
+@pytest.mark.parametrize("kind", IDIOMS)
+def test_what_is_used_of_a_layer_of_torch_is_read(kind: Any) -> None:
+    settings = {"nonlinearity": "relu"} if kind is nn.RNN else {}
+    module = Uses(kind(I, H, num_layers=2, batch_first=True, **settings), IDIOMS[kind])
     agrees(module.double(), [Value("x", ("N", "T", I), "float64")], [(4, 5, I)])
 
 
+def test_what_is_not_used_is_not_asked_for() -> None:
+    sequence = Uses(nn.GRU(I, H, batch_first=True), lambda output, h: output)
+    last = Uses(nn.GRU(I, H, batch_first=True), lambda output, h: h[-1])
+    for module, return_sequences in ((sequence, True), (last, False)):
+        graph = torch_side.read(module)
+        (node,) = graph.nodes
+        op = node.op
+        assert isinstance(op, ops.GRU)
+        assert (op.return_sequences, op.return_state) == (return_sequences, False)
+
+
 def test_states_of_both_directions_are_joined() -> None:
-    torch.manual_seed(2)
-    for uses in (
-        lambda output, h: (output, torch.cat([h[-2], h[-1]], dim=-1)),
-        lambda output, h: torch.cat([h[0], h[1]], dim=1),
-    ):
-        module = Uses(nn.GRU(I, H, batch_first=True, bidirectional=True), uses)
-        agrees(module.double(), [Value("x", ("N", "T", I), "float64")], [(4, 5, I)])
+    module = Uses(
+        nn.GRU(I, H, batch_first=True, bidirectional=True),
+        lambda output, h: (output, torch.cat([h[-2], h[-1]], dim=-1), torch.cat([h[0], h[1]], dim=1)),
+    )
+    agrees(module.double(), [Value("x", ("N", "T", I), "float64")], [(4, 5, I)])
 
 
 def agrees(module: nn.Module, values: list[Value], shapes: list[tuple[int, ...]]) -> None:
@@ -254,19 +250,22 @@ def agrees(module: nn.Module, values: list[Value], shapes: list[tuple[int, ...]]
             np.testing.assert_allclose(actual, wanted, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN])
-def test_initial_states_from_elsewhere_are_refused(kind: Any) -> None:
+def test_initial_states_may_be_inputs() -> None:
     class Started(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = kind(I, H, batch_first=True)
+            self.gru = nn.GRU(I, H, batch_first=True)
+            self.rnn = nn.RNN(I, H, 2, bidirectional=True)
 
-        def forward(self, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
-            return self.inner(x, h)[0]
+        def forward(self, x: torch.Tensor, h: torch.Tensor, states: torch.Tensor) -> Any:
+            return self.gru(x, h), self.rnn(x.transpose(0, 1), states)
 
-    values = [Value("x", ("N", "T", I), "float32"), Value("h", (1, "N", H), "float32")]
-    with pytest.raises(UnsupportedError, match="hx"):
-        torch_side.read(Started(), values)
+    values = [
+        Value("x", ("N", "T", I), "float64"),
+        Value("h", (1, "N", H), "float64"),
+        Value("states", (4, "N", H), "float64"),
+    ]
+    agrees(Started().double(), values, [(3, 5, I), (1, 3, H), (4, 3, H)])
 
 
 def test_a_stack_of_one_layer_is_that_layer() -> None:

@@ -36,6 +36,12 @@ class Leaf:
     example: Tensor
     value: Value | None = None
 
+    @property
+    def fixed(self) -> list[int]:
+        """The axes whose size was described as a number."""
+        shape = self.value.shape if self.value else ()
+        return [axis for axis, dim in enumerate(shape) if isinstance(dim, int)]
+
 
 @dataclass(frozen=True)
 class Arguments:

@@ -182,7 +182,12 @@ class AtenCall:
 
     def constant(self, value: Any) -> str:
         """A number or an array of a dtype that a graph has."""
-        return self.reader.constant(np.asarray(value))
+        array = np.asarray(value)
+        if array.ndim or array.dtype.kind != "f" or not np.isnan(array):
+            return self.reader.constant(array)
+        # Constants are numbers.
+        zero = self.reader.constant(np.zeros_like(array))
+        return self.compute("divide", zero, zero)
 
     def like(self, number: float, value: str) -> str:
         """A number in the dtype of a value."""

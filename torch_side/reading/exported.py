@@ -19,13 +19,14 @@ from torch.utils import _pytree as pytree
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from torch_side.reading.arguments import Leaf, nested_arguments
+from torch_side.reading.decompositions import decompositions
 from torch_side.reading.flat import Flat
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_program
 from torch_side.reading.program import Program, as_program
 from torch_side.reading.saved_program import load_program
 from torch_side.reading.sizes import expression
-from torch_side.registry import ATEN
+from torch_side.registry import ATEN, aten_key
 
 UNLIMITED = 2**31
 """Above which a size has no limit that anybody could reach."""
@@ -83,7 +84,8 @@ def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> O
         UnsupportedError: it keeps state, or takes what is no tensor.
     """
     with _quiet():
-        functional = exported if _is_functional(exported) else exported.run_decompositions({})
+        known = _is_functional(exported)
+        functional = exported if known else exported.run_decompositions(decompositions())
         module = RunningProgram(exported)
     _refuse_state(name, functional)
     program = as_program(name, functional)
@@ -112,7 +114,7 @@ def _is_functional(exported: ExportedProgram) -> bool:
     targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
     operators = [target for target in targets if isinstance(target, OpOverload)]
     return all(
-        not target._schema.is_mutable and str(target).removeprefix("aten.") in {*ATEN, *OF_SIZES}
+        not target._schema.is_mutable and aten_key(target) in {*ATEN, *OF_SIZES}
         for target in operators
     )
 

@@ -126,12 +126,16 @@ class LayerSession:
 
     def shapes(self, number: int, inputs: list[Tensor]) -> list[Tensor]:
         """Empty tensors as the layer of a call gives them."""
-        record, sizes = self.calls[number], _Sizes()
-        for position, tensor in enumerate(inputs):
-            sizes.known_as(record.tensors[str(position)], tensor)
+        record = self.calls[number]
+        # By the letters of the call: where a program is traced again, its symbols have other names.
+        sizes = {
+            str(dim): size
+            for position, tensor in enumerate(inputs)
+            for dim, size in zip(record.tensors[str(position)].shape, tensor.shape, strict=True)
+        }
         return [
             inputs[0].new_empty(
-                [sizes.number(dim) for dim in record.tensors[name].shape],
+                [computed(dim, sizes, SIZES) for dim in record.tensors[name].shape],
                 dtype=getattr(torch, record.tensors[name].dtype),
             )
             for name in record.outputs
@@ -162,11 +166,12 @@ class LayerSession:
                 tensors.update(stand_ins)
 
     def _record(self, module: nn.Module, leaves: list[Any], structure: Any) -> tuple[int, Any]:
-        names, tensors, sizes = [], {}, _Sizes()
+        names: list[Any] = []
+        tensors: dict[str, ops.Tensor] = {}
         for leaf in leaves:
             if isinstance(leaf, Tensor):
                 name = str(len(tensors))
-                tensors[name] = sizes.tensor(leaf)
+                tensors[name] = _known(leaf)
                 names.append(name)
             else:
                 names.append(leaf)
@@ -244,45 +249,24 @@ _TENSOR = object()
 """Where a tensor goes."""
 
 
-class _Sizes:
-    """The sizes of torch's symbolic tensors by letters, and back."""
-
-    def __init__(self) -> None:
-        self._by_letter: dict[str, Any] = {}
-
-    def tensor(self, tensor: Tensor) -> ops.Tensor:
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        return ops.Tensor(tuple(map(self._dim, tensor.shape)), dtype)
-
-    def _dim(self, size: Any) -> Dim:
-        text = str(expression(size))
-        if text.isdecimal():
-            return int(text)
-        name = "size_" + "".join(char if char.isalnum() else f"_{ord(char)}_" for char in text)
-        self._by_letter[name] = size
-        return letter(name)
-
-    def known_as(self, recorded: ops.Tensor, tensor: Tensor) -> None:
-        """Take the sizes of a tensor for those that it was recorded with: some may not vary any more."""
-        for dim, size in zip(recorded.shape, tensor.shape, strict=True):
-            if not isinstance(dim, int):
-                self._by_letter[str(dim)] = size
-
-    def number(self, dim: Dim) -> Any:
-        arithmetic: Arithmetic[Any] = Arithmetic(
-            int,
-            lambda one, two: one + two,
-            lambda one, two: one * two,
-            lambda one, two: one // two,
-            torch.sym_max,
-            torch.sym_min,
-        )
-        return computed(dim, self._by_letter, arithmetic)
+def _known(tensor: Tensor) -> ops.Tensor:
+    """Shape and dtype of one of torch's symbolic tensors, its sizes by letters."""
+    return ops.Tensor(tuple(map(_dim, tensor.shape)), str(tensor.dtype).removeprefix("torch."))
 
 
-def letters_of(record: LayerRecord) -> Iterator[str]:
-    """The letters that a record has for the sizes of its inputs."""
-    for tensor in record.tensors.values():
-        for dim in tensor.shape:
-            if not isinstance(dim, int):
-                yield from dim.letters
+def _dim(size: Any) -> Dim:
+    text = str(expression(size))
+    if text.isdecimal():
+        return int(text)
+    return letter("size_" + "".join(char if char.isalnum() else f"_{ord(char)}_" for char in text))
+
+
+SIZES: Arithmetic[Any] = Arithmetic(
+    int,
+    lambda one, two: one + two,
+    lambda one, two: one * two,
+    lambda one, two: one // two,
+    torch.sym_max,
+    torch.sym_min,
+)
+"""With torch's symbolic sizes."""

@@ -63,7 +63,8 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
     snapshot = Snapshot(module)
     with evaluating(module):
         flat = Flat(module, arguments, snapshot.restore).eval()
-        program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves])
+        fixed = [leaf.fixed for leaf in arguments.leaves]
+        program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves], fixed)
     return read_program(program, arguments.leaves, flat.seen, "forward computes with that number")
 
 

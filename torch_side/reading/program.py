@@ -7,7 +7,7 @@ import io
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch.export import Dim, ExportedProgram, export
 
 from biport.errors import BiportError, UnsupportedError
 from torch_side.inference import device_of
+from torch_side.reading.decompositions import decompositions
 from torch_side.reading.fixed_sizes import axes_to_fix
 from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
@@ -52,29 +53,35 @@ class Program:
     graph_module: fx.GraphModule | None = field(default=None, compare=False)
 
 
-def trace_program(module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor]) -> Program:
-    """Trace a module, every size of whose inputs may vary; the module is left as it is.
+def trace_program(
+    module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor], fixed: Sequence[Collection[int]]
+) -> Program:
+    """Trace a module, whose inputs may vary in size; the module is left as it is.
 
     Args:
         module: the user's, in eval mode.
         wrapper: has it as ``module``, takes tensors by position and gives a list of them.
         inputs: an example of each.
+        fixed: of each the axes whose size does not vary.
 
     Raises:
         UnsupportedError: torch.export cannot trace it; the line at fault is named.
     """
     session, snapshot = LayerSession(module), Snapshot(module)
     inputs = [x.to(device_of(module)) for x in inputs]
-    dynamic = [dict.fromkeys(range(x.dim()), Dim.AUTO) for x in inputs]
+    dynamic = [
+        {axis: Dim.STATIC if axis in axes else Dim.AUTO for axis in range(x.dim())}
+        for x, axes in zip(inputs, fixed, strict=True)
+    ]
     try:
         with _quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
             exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
             if sizes := axes_to_fix(exported):
                 session.calls.clear()
-                for axes, fixed in zip(dynamic, sizes, strict=True):
-                    axes |= dict.fromkeys(fixed, Dim.STATIC)
+                for axes, others in zip(dynamic, sizes, strict=True):
+                    axes |= dict.fromkeys(others, Dim.STATIC)
                 exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
-            exported = exported.run_decompositions({})
+            exported = exported.run_decompositions(decompositions())
     except BiportError:
         raise
     except Exception as error:

@@ -21,7 +21,7 @@ from torch_side.reading.aten_call import AtenCall, graph_dtype
 from torch_side.reading.layer_call import arrays
 from torch_side.reading.program import Program
 from torch_side.reading.sizes import expression, size_of
-from torch_side.registry import ATEN
+from torch_side.registry import ATEN, aten_key
 
 Bound = str | tuple
 """What a statement gives: the name of a value, or several."""
@@ -108,8 +108,7 @@ class ProgramReader:
             self._read_now(node)
 
     def _read_now(self, node: fx.Node) -> None:
-        key = str(node.target).removeprefix("aten.")
-        function = ATEN.lookup(key, self.owner(node))
+        function = ATEN.lookup(aten_key(node.target), self.owner(node))
         try:
             self.bound[node] = function(AtenCall(self, node))
         except (GraphError, WeightError) as error:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from functools import reduce
 from typing import Any
 
 import sympy
 
-from biport.dims import Dim, longest, shortest
+from biport.dims import Dim, longest, product, shortest
 from biport.errors import UnsupportedError
 
 FUNCTIONS: Mapping[str, Callable[..., Dim]] = {
@@ -79,11 +78,11 @@ def _size(term: Any, letters: Mapping[str, Dim], owner: str) -> Dim:
         function, given = ROUNDED[name], given[0].args
     arguments = [_size(argument, letters, owner) for argument in given]
     if term.is_Add:
-        return reduce(operator.add, arguments)
+        return sum(arguments, 0)
     if term.is_Mul:
-        return reduce(operator.mul, arguments)
+        return product(arguments)
     if name in ("Pow", "PowByNatural") and isinstance(arguments[1], int) and 0 <= arguments[1] <= 4:
-        return reduce(operator.mul, [arguments[0]] * arguments[1], 1)
+        return product([arguments[0]] * arguments[1])
     varying_places = "Shift" in name and not isinstance(arguments[1], int)
     if function is None or varying_places:
         raise UnsupportedError(owner, "size", str(term), "sums, products, floor divisions, max and min")

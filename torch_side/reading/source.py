@@ -6,10 +6,11 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from biport.errors import InputError
+from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Value
 from torch_side.reading.arguments import Arguments, flatten_arguments
 from torch_side.reading.exported import read_exported
@@ -72,6 +73,7 @@ def read_traced(
     module: nn.Module, arguments: Arguments, lengths: str | Sequence[str] | None = None
 ) -> ModuleRead:
     """Trace a module, read it, and compare it with itself."""
+    _check_dtypes(module)
     arguments = Live(module, arguments).enlarged()
     live = Live(module, arguments)
     first = live.first([leaf.example for leaf in arguments.leaves])
@@ -82,3 +84,11 @@ def read_traced(
         known = ", ".join(leaf.name for leaf in arguments.leaves)
         raise InputError(f"lengths should be among the inputs {known}; found {', '.join(sorted(unknown))}")
     return result.noted(compare(live, result.graph, first, names))
+
+
+def _check_dtypes(module: nn.Module) -> None:
+    for path, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64):
+            raise UnsupportedError(
+                f"{type(module).__name__}: {path}", "dtype", tensor.dtype, ["float32", "float64"]
+            )

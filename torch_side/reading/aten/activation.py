@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from biport import ops
+from biport.graph import Node
+from biport.ops.activation import OVER_FEATURES
 from biport.ops.shaping import WHOLE
 from torch_side.reading.aten_call import AtenCall
 from torch_side.reading.layer_call import build
@@ -14,7 +17,6 @@ from torch_side.registry import reads_aten
 
 NAMES: Mapping[str, str] = {
     "relu": "relu",
-    "relu6": "relu6",
     "sigmoid": "sigmoid",
     "special_expit": "sigmoid",
     "tanh": "tanh",
@@ -27,8 +29,11 @@ NAMES: Mapping[str, str] = {
 }
 """Functions without parameters, by Keras' names."""
 
-MATRICES = ("aten.linear.default", "aten.addmm.default")
-"""What `ops.Dense` is read from, with all weights at hand."""
+LAYERS = tuple(
+    f"aten.{name}"
+    for name in ("linear.default", "addmm.default", "conv1d.default", "conv1d.padding", "convolution.default")
+)
+"""What `ops.Dense` and `ops.Conv1D` are read from, which have an activation of their own."""
 
 
 def float_input(call: AtenCall, name: str = "self") -> str:
@@ -36,21 +41,30 @@ def float_input(call: AtenCall, name: str = "self") -> str:
     return call.operand(name, call.result_dtype)
 
 
-def activated(call: AtenCall, function: str, x: str, argument: str = "self") -> str:
-    """An activation called by Keras' name; a dense layer that computes ``x`` for it alone takes it along."""
-    source, maker = call[argument], call.reader.maker(x)
-    if (
-        maker is not None
-        and isinstance(maker.op, ops.Dense)
-        and maker.op.activation == "linear"
-        and str(source.target) in MATRICES
-        and call.reader.is_only_use(call.node, x)
-        # Another call of the same layer shares its op, and has no such activation.
-        and all(len(part.users) == 1 for part in source.all_input_nodes if call.is_static(part))
-    ):
-        call.reader.replace(x, dataclasses.replace(maker.op, activation=function))
-        return x
-    return call.apply(ops.Activation(function=function), x)
+def activated(call: AtenCall, function: str, x: str) -> str:
+    """An activation called by Keras' name; a layer that computes ``x`` for it alone takes it along."""
+    layer = _layer_alone(call, x)
+    if layer is None or (function in OVER_FEATURES and layer.outputs[0] != x):
+        return call.apply(ops.Activation(function=function), x)
+    op: Any = layer.op
+    call.reader.replace(layer.outputs[0], dataclasses.replace(op, activation=function))
+    return x
+
+
+def _layer_alone(call: AtenCall, x: str) -> Node | None:
+    """The dense layer or the convolution that gives ``x`` for this alone, and has no activation yet."""
+    source, maker = call["self"], call.reader.maker(x)
+    if str(source.target) not in LAYERS or not call.reader.is_only_use(call.node, x):
+        return None
+    # Another call of the same layer shares its op, and has no such activation.
+    if any(len(part.users) > 1 for part in source.all_input_nodes if call.is_static(part)):
+        return None
+    if maker is not None and isinstance(maker.op, ops.PermuteDims):
+        maker = call.reader.maker(maker.inputs[0])
+    plain = (
+        maker is not None and isinstance(maker.op, ops.Dense | ops.Conv1D) and maker.op.activation == "linear"
+    )
+    return maker if plain else None
 
 
 @reads_aten(*(f"{name}.default" for name in NAMES))
@@ -126,6 +140,12 @@ def read_gelu(call: AtenCall) -> str:
     return call.compute("multiply", call.compute("multiply", x, call.like(0.5, x)), raised)
 
 
+@reads_aten("relu6.default")
+def read_relu6(call: AtenCall) -> str:
+    """``functional.relu6(x)``."""
+    return call.apply(ops.ReLU(max_value=6.0), float_input(call))
+
+
 @reads_aten("hardtanh.default")
 def read_hardtanh(call: AtenCall) -> str:
     """``functional.hardtanh(x, -1, 1)``."""
@@ -133,8 +153,6 @@ def read_hardtanh(call: AtenCall) -> str:
     match limits:
         case (-1, 1):
             return activated(call, "hard_tanh", x)
-        case (0, 6):
-            return activated(call, "relu6", x)
         case (0, top) if math.isfinite(top):
             return call.apply(ops.ReLU(max_value=float(top)), x)
     return call.apply(ops.Clip(min=limits[0], max=limits[1]), x)

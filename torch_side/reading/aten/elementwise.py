@@ -135,6 +135,33 @@ def read_test(call: AtenCall) -> str:
     return call.compute(call.name, x if call.dtype(x) in FLOATS else call.cast(x, "float32"))
 
 
+@reads_aten("exp2.default", "special_exp2.default")
+def read_exp2(call: AtenCall) -> str:
+    """``torch.exp2(x)``."""
+    x = call.operand("self", call.result_dtype)
+    return call.compute("pow", call.like(2, x), x)
+
+
+@reads_aten("round.decimals")
+def read_round(call: AtenCall) -> str:
+    """``x.round(decimals=2)``, computed as torch does."""
+    x, power = call.value("self"), call.like(10.0 ** abs(call.number("decimals")), call.value("self"))
+    there, back = ("multiply", "divide") if call["decimals"] > 0 else ("divide", "multiply")
+    return call.compute(back, call.compute("round", call.compute(there, x, power)), power)
+
+
+@reads_aten("fmax.default", "fmin.default")
+def read_fmax(call: AtenCall) -> str:
+    """``torch.fmax(a, b)``, where a number is more than NaN."""
+    one, two = (call.operand(name, call.result_dtype) for name in ("self", "other"))
+    if call.dtype(one) in FLOATS:
+        one, two = (
+            call.apply(ops.Where(), call.compute("isnan", x), other, x)
+            for x, other in ((one, two), (two, one))
+        )
+    return combined(call, {"fmax": "maximum", "fmin": "minimum"}[call.name], one, two)
+
+
 @reads_aten("sign.default", "sgn.default")
 def read_sign(call: AtenCall) -> str:
     """``x.sign()``, which is 0 for NaN."""

@@ -121,9 +121,8 @@ def _terms(call: AtenCall, equation: str, ranks: Sequence[int]) -> tuple[list[st
     terms = front.split(",")
     free = [letter for letter in ascii_letters if letter not in equation]
     widths = [rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=True)]
-    dots = "".join(
-        free[: max([width for width, term in zip(widths, terms, strict=True) if "." in term], default=0)]
-    )
+    longest = max([width for width, term in zip(widths, terms, strict=True) if "." in term], default=0)
+    dots = "".join(free[:longest])
     if not arrow:
         once = sorted(letter for letter in {*front} - {*",."} if front.count(letter) == 1)
         output = ("..." if "." in front else "") + "".join(once)
@@ -160,7 +159,7 @@ def read_tensordot(call: AtenCall) -> str:
 
 @reads_aten("bilinear.default")
 def read_bilinear(call: AtenCall) -> str:
-    """`nn.Bilinear`: for each output the products of any two features, each with a weight, summed."""
+    """`nn.Bilinear`: for each output the sum of all products of two features, each weighted."""
     one, two, weight = operands(call, "input1", "input2", "weight")
     front = ascii_letters[: call.rank(one) - 1]
     product = einsum(call, [one, weight, two], [f"{front}X", "ZXY", f"{front}Y"], f"{front}Z")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -135,15 +136,32 @@ def _correction(call: AtenCall) -> float:
 @reads_aten("norm.Scalar", "norm.ScalarOpt_dim", "norm.ScalarOpt_dtype", "norm.ScalarOpt_dim_dtype",
             "linalg_vector_norm.default", "linalg_norm.default")  # fmt: skip
 def read_norm(call: AtenCall) -> str:
-    """``x.norm(dim=-1)``, of order 1, 2 or infinity."""
+    """``x.norm(dim=-1)``."""
     order = call.arguments.get("ord", call.arguments.get("p"))
-    order = 2.0 if order is None else order
     x = call.operand("self", call.result_dtype)
     if call.name == "linalg_norm" and call.has("ord") and len(call.axes(x)) > 1:
         raise call.refuse("ord", order, "a norm of vectors: dim is one axis")
-    if order not in ORDERS:
-        raise call.refuse("ord", order, ORDERS)
-    return reduced(call, "norm", x, order=float(order))
+    return norm(call, x, 2.0 if order is None else float(order))
+
+
+@reads_aten("dist.default")
+def read_dist(call: AtenCall) -> str:
+    """``torch.dist(a, b)``."""
+    one, two = (call.operand(name, call.result_dtype) for name in ("self", "other"))
+    return norm(call, call.compute("subtract", one, two), float(call.number("p")))
+
+
+def norm(call: AtenCall, x: str, order: float) -> str:
+    """A norm of vectors, also of an order that has no op."""
+    if order in ORDERS:
+        return reduced(call, "norm", x, order=order)
+    size = call.compute("abs", x)
+    if order == -math.inf:
+        return reduced(call, "min", size)
+    if order == 0:
+        return reduced(call, "sum", call.cast(call.cast(x, "bool"), call.dtype(x)))
+    total = reduced(call, "sum", call.compute("pow", size, call.like(order, x)))
+    return call.compute("pow", total, call.like(1 / order, x))
 
 
 @reads_aten("cumsum.default")

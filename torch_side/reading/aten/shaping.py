@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 from biport import ops
@@ -66,15 +66,14 @@ def read_view(call: AtenCall) -> str:
 
 
 @reads_aten("clone.default", "contiguous.default", "alias.default", "detach.default", "detach_.default",
-            "lift_fresh_copy.default", "lift_fresh.default", "lift.default", "positive.default",
+            "lift_fresh_copy.default", "lift_fresh.default", "lift.default",
             "resolve_conj.default", "resolve_neg.default")  # fmt: skip
 def read_same(call: AtenCall) -> str:
     """The value itself."""
     return call.value(call.node.args[0])
 
 
-@reads_aten("transpose.int", "permute.default", "t.default", "numpy_T.default", "movedim.intlist",
-            "swapaxes.default", "mT.default")  # fmt: skip
+@reads_aten("transpose.int", "permute.default", "t.default", "numpy_T.default", "mT.default")  # fmt: skip
 def read_permute(call: AtenCall) -> str:
     """``x.transpose(1, 2)``, ``x.permute(2, 0, 1)``, ``x.t()``."""
     x = call.value("self")
@@ -214,8 +213,9 @@ def position(call: AtenCall, size: Dim) -> Dim:
     return where if is_length(where) else longest(where, 0)
 
 
-@reads_aten("split.Tensor", "split_with_sizes.default", "unsafe_split.Tensor",
-            "unsafe_split_with_sizes.default", "chunk.default", "tensor_split.sections", "split.sizes", "unsafe_chunk.default")  # fmt: skip
+@reads_aten("split.Tensor", "split_with_sizes.default", "unsafe_split.Tensor", "chunk.default",
+            "unsafe_split_with_sizes.default", "tensor_split.sections", "split.sizes",
+            "unsafe_chunk.default")  # fmt: skip
 def read_split(call: AtenCall) -> tuple[str, ...]:
     """``x.split(4, dim=-1)``, ``x.chunk(2, dim=1)``."""
     x = call.value("self")
@@ -226,7 +226,7 @@ def read_split(call: AtenCall) -> tuple[str, ...]:
     if all(isinstance(size, int) for size in sizes):
         return call.emit(ops.Split(sizes=tuple(sizes), axis=axis), x)  # type: ignore[arg-type]
     starts = [sum(sizes[:number]) for number in range(len(sizes) + 1)]
-    return tuple(cut(call, x, axis, (start, stop, 1)) for start, stop in pairwise(starts))
+    return tuple(cut(call, x, axis, (start, stop, 1)) for start, stop in itertools.pairwise(starts))
 
 
 @reads_aten("unbind.int")
@@ -429,13 +429,6 @@ def read_stack(call: AtenCall) -> str:
     return call.apply(ops.Stack(axis=call["dim"] % (call.rank(values[0]) + 1)), *values)
 
 
-@reads_aten("copy.default")
-def read_copy(call: AtenCall) -> str:
-    """What ``x[...] = y`` gives the part it writes."""
-    source = call.cast(call.value("src"), call.result_dtype)
-    return broadcast(call, source, call.result_shape)
-
-
 MOST_PARTS = 512
 """Elements along an axis that are written one by one."""
 
@@ -476,8 +469,10 @@ def read_slice_scatter(call: AtenCall) -> str:
     start, stop, step = slice_cut(call, size)
     if start is None and stop is None and step == 1:
         return source
-    if isinstance(size, int):
-        return _joined_around(call, x, source, axis, range(size)[slice(start, stop, step)])
+    fixed = (start is None or isinstance(start, int)) and (stop is None or isinstance(stop, int))
+    if isinstance(size, int) and fixed:
+        written = range(*slice(start, stop, step).indices(size))  # type: ignore[arg-type]
+        return _joined_around(call, x, source, axis, written)
     first = _from_front(start or 0, size)
     last = size if stop is None else _from_front(stop, size)
     numbers = call.apply(ops.Arange(stop=size))

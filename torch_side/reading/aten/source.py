@@ -14,9 +14,10 @@ from torch_side.reading.aten_call import AtenCall
 from torch_side.registry import reads_aten
 
 
-@reads_aten("zeros.default", "zeros_like.default", "new_zeros.default", "ones.default",
-            "ones_like.default", "new_ones.default", "full.default", "full_like.default", "new_full.default", "empty.memory_format",
-            "empty_like.default", "new_empty.default", "fill.Scalar", "zero.default")  # fmt: skip
+@reads_aten("zeros.default", "zeros_like.default", "new_zeros.default", "ones.default", "ones_like.default",
+            "new_ones.default", "full.default", "full_like.default", "new_full.default",
+            "empty.memory_format", "empty_like.default", "new_empty.default",
+            "fill.Scalar", "zero.default")  # fmt: skip
 def read_full(call: AtenCall) -> str:
     """``torch.zeros(n, t)``, ``torch.ones_like(x)``, ``x.new_full(...)``; what is empty is zeros."""
     value = call.arguments.get("fill_value", call.arguments.get("value", int("ones" in call.name)))

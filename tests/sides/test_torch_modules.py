@@ -1,0 +1,97 @@
+"""Modules as people write them, read from torch and written for every form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import torch
+
+import keras_side
+import torch_side
+from biport.graph import Graph
+from testing.torch_modules import CASES
+from testing.torch_modules.cases import EXAMPLE
+from testing.torch_modules.measure import (
+    Outcome,
+    call_live,
+    compare,
+    difference_of,
+    measure,
+    read,
+    tensors,
+    write,
+)
+
+SAMPLE = ("PackedSentiment", "IntentSlots", "BahdanauDecoder", "ResetHidden", "KeptHidden")
+"""What `make test` reads: packed rows in time order, named arguments, attention, state on itself."""
+TRAINED = ("SentimentLSTM", "NerLSTM", "StockLSTM", "CNNLSTM", "TeacherForced", "StackedResidual")
+
+
+def graph_of(name: str) -> Graph:
+    _, graph = read(CASES[name])
+    assert isinstance(graph, Graph), graph
+    return graph
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_sample(name: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    _, graph = read(case)
+    if case.refused is not None:
+        assert isinstance(graph, Outcome)
+        assert graph.kind == "refused"
+        assert case.refused in graph.detail
+        return
+    assert isinstance(graph, Graph), graph
+    outcome = compare(case, write("onnx", graph, tmp_path))
+    assert outcome.kind == "exact", outcome
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", CASES)
+def test_every_module(name: str) -> None:
+    case = CASES[name]
+    outcomes = measure(case)
+    if case.refused is None:
+        assert {form: outcome for form, outcome in outcomes.items() if outcome.kind != "exact"} == {}
+    else:
+        assert outcomes["read"].kind == "refused"
+        assert case.refused in outcomes["read"].detail
+    keras.backend.clear_session()
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.refused is None])
+def test_parts_keep_their_names(name: str) -> None:
+    module, graph = read(CASES[name])
+    assert isinstance(graph, Graph), graph
+    written = list(torch_side.write(graph).state_dict())
+    shared: dict[torch.Tensor, list[str]] = {}
+    for path, parameter in module.named_parameters(remove_duplicate=False):
+        shared.setdefault(parameter, []).append(path.rpartition(".")[0])
+    for owners in shared.values():
+        assert any(key.startswith(f"{owner}.") or not owner for owner in owners for key in written), owners
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_keras_model_trains_and_is_saved(name: str, tmp_path: Path) -> None:
+    case, graph = CASES[name], graph_of(name)
+    model = keras_side.write(graph)
+    arrays = [x.numpy() for x in tensors(case, EXAMPLE)]
+    wanted = call_live(case.build(), case.call(EXAMPLE))
+    model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
+    targets = [np.zeros_like(y) for y in wanted]
+    before = [weight.numpy().copy() for weight in model.trainable_variables]
+    model.train_on_batch(arrays, targets if len(targets) > 1 else targets[0])
+    after = [weight.numpy() for weight in model.trainable_variables]
+    assert all(np.isfinite(weight).all() for weight in after)
+    assert any(not np.array_equal(one, two) for one, two in zip(before, after, strict=True))
+    trained = keras_side.run(model, arrays, graph)
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert difference_of(keras_side.run(again, arrays, graph), trained) == pytest.approx(0, abs=1e-6)
+    assert difference_of(trained, wanted) != pytest.approx(0, abs=1e-6)
