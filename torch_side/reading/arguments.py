@@ -83,12 +83,19 @@ class _PackedSlot:
     """Where a packed sequence goes, of a padded tensor and its lengths."""
 
 
+class _LengthsSlot:
+    """Where a list of the lengths of rows goes."""
+
+
 def _filled(part: Any, remaining: Any) -> Any:
     if isinstance(part, _Slot):
         return next(remaining)
     if isinstance(part, _PackedSlot):
         x, lengths = next(remaining), next(remaining)
         return PackedSequence(x, lengths) if _traced(x) else _pack(x, lengths)
+    if isinstance(part, _LengthsSlot):
+        lengths = next(remaining)
+        return lengths if _traced(lengths) else lengths.tolist()
     return part
 
 
@@ -107,7 +114,7 @@ def flatten_arguments(module: nn.Module, example: Any) -> Arguments:
         module: what is called.
         example: a tensor, a tuple of the positional arguments, a mapping of named ones, or a tuple whose last
             part is such a mapping; each argument a tensor, an array, a `Value`, a packed sequence, or lists,
-            tuples and mappings of these. Others are handed on as they are.
+            tuples and mappings of these, or a list of lengths. Others are handed on as they are.
 
     Raises:
         InputError: ``forward`` does not take that.
@@ -130,6 +137,9 @@ def flatten_arguments(module: nn.Module, example: Any) -> Arguments:
         elif isinstance(part, Tensor | np.ndarray):
             leaves.append(Leaf(name, torch.as_tensor(part).detach()))
             rest.append(_Slot())
+        elif _is_integers(part) and "len" in name:
+            leaves.append(Leaf(name, torch.tensor(part)))
+            rest.append(_LengthsSlot())
         else:
             rest.append(part)
     if not leaves:
@@ -138,7 +148,11 @@ def flatten_arguments(module: nn.Module, example: Any) -> Arguments:
 
 
 def _is_leaf(part: Any) -> bool:
-    return isinstance(part, Value | PackedSequence)
+    return isinstance(part, Value | PackedSequence) or _is_integers(part)
+
+
+def _is_integers(part: Any) -> bool:
+    return isinstance(part, list) and bool(part) and all(type(number) is int for number in part)
 
 
 def _args_and_kwargs(module: nn.Module, example: Any) -> tuple[tuple, dict]:
