@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from biport.errors import InputError, UnsupportedError
+from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Value
+from biport.inputs import size_at
 from torch_side.reading.opaque import sequences
 
 SIZES = (3, 5, 4, 6, 7, 8)
@@ -237,9 +238,10 @@ def _letter_sizes(given: Any) -> dict[str, int]:
 
 
 def _example_of(value: Value, sizes: Mapping[str, int]) -> Tensor:
-    shape = [dim if isinstance(dim, int) else dim.at(sizes) for dim in value.shape]
-    if not all(isinstance(size, int) for size in shape):
-        raise InputError(f"input {value.name!r}: a size is made of other letters, {value.tensor}")
+    try:
+        shape = [size_at(dim, sizes) for dim in value.shape]
+    except GraphError as error:
+        raise InputError(f"input {value.name!r}: a size is made of other letters, {value.tensor}") from error
     dtype = getattr(torch, value.dtype, None)
     if dtype is None:
         raise UnsupportedError(f"input {value.name!r}", "dtype", value.dtype, ["float32", "int64", "bool"])
