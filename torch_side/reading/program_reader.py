@@ -38,7 +38,7 @@ class ProgramReader:
         program: what was traced.
         names: of its inputs, in order.
         letters: for each symbol of its sizes.
-        call: makes of this and a statement what the read functions of aten operators are given.
+        call: makes of this and a statement what the functions of `ATEN` take.
     """
 
     def __init__(
@@ -61,6 +61,8 @@ class ProgramReader:
         self._counts: dict[str, int] = {}
         self._constants: dict[Any, str] = {}
         self._static: dict[fx.Node, Any] = {}
+        self.give_all: set[str] = set()
+        """Nodes that give all they can, whatever is used of it: nobody said what they should give."""
         self._needed: set[fx.Node] = set()
 
     def read(self, outputs: Sequence[fx.Node]) -> Graph:
@@ -185,10 +187,12 @@ class ProgramReader:
         return [root for source in argument.all_input_nodes for root in self._trained(source)]
 
     def is_shared(self, argument: fx.Node) -> bool:
-        """Whether a trainable parameter in ``argument`` is used in more than one way.
+        """Whether a trainable parameter in ``argument`` is computed with, or used in more than one way.
 
         The same weights in the same operator with the same settings are one way, however often.
         """
+        if argument.op == "call_function" and self._is_read(argument):
+            return True
         return any(len({*self._ways(root)}) > 1 for root in self._trained(argument))
 
     def _ways(self, node: fx.Node) -> Iterator[tuple]:
