@@ -91,7 +91,7 @@ def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str],
     return read.graph, read.values, operators
 
 
-def _values(graph: Graph, names: dict[str, str], outputs: dict[str, Any]) -> Values:
+def _values(graph: Graph, names: Mapping[str, str], outputs: Mapping[str, Any]) -> Values:
     values: Values = {}
     for statement, output in outputs.items():
         name = names.get(statement)
