@@ -114,8 +114,7 @@ def _is_functional(exported: ExportedProgram) -> bool:
     targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
     operators = [target for target in targets if isinstance(target, OpOverload)]
     return all(
-        not target._schema.is_mutable and aten_key(target) in {*ATEN, *OF_SIZES}
-        for target in operators
+        not target._schema.is_mutable and aten_key(target) in {*ATEN, *OF_SIZES} for target in operators
     )
 
 
