@@ -338,3 +338,10 @@ def read_cast(call: AtenCall) -> str:
     if dtype in (torch.int8, torch.uint8, torch.int16) and source not in (dtype, torch.bool):
         raise call.refuse("dtype", str(dtype).removeprefix("torch."), ["int32", "int64", "bool"])
     return call.cast(x, call.result_dtype)
+
+
+@reads_aten("copy.default")
+def read_copy(call: AtenCall) -> str:
+    """``x.copy_(y)``: ``y`` in the shape and dtype of ``x``."""
+    value, shape = call.operand("src", call.result_dtype), call.result_shape
+    return value if call.tensor(value).shape == shape else call.apply(ops.BroadcastTo(shape=shape), value)
