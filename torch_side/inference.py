@@ -35,8 +35,8 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
 def without_fast_path() -> Iterator[None]:
     """Meanwhile attention is computed in the one way that does not depend on what else is going on.
 
-    `nn.TransformerEncoder` has another one, taken without gradients and where all padding is behind the end, in
-    float32: that gives zeros at padded steps, and this one numbers, as in training and in what is exported.
+    `nn.TransformerEncoder` has another one, taken without gradients and where all padding is behind the end:
+    that gives zeros at padded steps, and this one numbers, as in training and in what is exported.
 
     Source: torch/nn/modules/transformer.py of 2.13, ``TransformerEncoder.forward``.
     """

@@ -72,21 +72,21 @@ def nested_arguments(leaves: Sequence[Leaf], structure: Any, parts: Sequence[Any
         structure: the pytree of positional and named arguments.
         parts: what is at each leaf of that: a `Leaf`, or what is no tensor.
     """
-    return Arguments(leaves, structure, [_Place() if isinstance(part, Leaf) else part for part in parts])
+    return Arguments(leaves, structure, [_Slot() if isinstance(part, Leaf) else part for part in parts])
 
 
-class _Place:
+class _Slot:
     """Where a tensor goes."""
 
 
-class _PackedPlace:
+class _PackedSlot:
     """Where a packed sequence goes, of a padded tensor and its lengths."""
 
 
 def _filled(part: Any, remaining: Any) -> Any:
-    if isinstance(part, _Place):
+    if isinstance(part, _Slot):
         return next(remaining)
-    if isinstance(part, _PackedPlace):
+    if isinstance(part, _PackedSlot):
         x, lengths = next(remaining), next(remaining)
         return PackedSequence(x, lengths) if _traced(x) else _pack(x, lengths)
     return part
@@ -123,13 +123,13 @@ def flatten_arguments(module: nn.Module, example: Any) -> Arguments:
         if isinstance(part, PackedSequence):
             x, lengths = sequences(part)
             leaves += [Leaf(name, x), Leaf(f"{name}_lengths", lengths)]
-            rest.append(_PackedPlace())
+            rest.append(_PackedSlot())
         elif isinstance(part, Value):
             leaves.append(Leaf(part.name, _example_of(part, sizes), part))
-            rest.append(_Place())
+            rest.append(_Slot())
         elif isinstance(part, Tensor | np.ndarray):
             leaves.append(Leaf(name, torch.as_tensor(part).detach()))
-            rest.append(_Place())
+            rest.append(_Slot())
         else:
             rest.append(part)
     if not leaves:

@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from biport import ops
 from biport.dims import Arithmetic, Dim, computed, letter
+from biport.errors import GraphError
 from biport.ops import Op
 from torch_side.layers import TimeDistributed
 from torch_side.reading.layer_call import LayerCall
@@ -96,8 +97,11 @@ class LayerSession:
                 return original(module, *args, **kwargs)
             leaves, structure = tree_flatten((args, kwargs))
             tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-            _fix_widths(module, args, kwargs)
+            _fix_rows(module, args, kwargs)
             number, bound = self._record(module, leaves, structure)
+            if _fix_features(self.calls[number], tensors):
+                self.calls.pop()
+                number, bound = self._record(module, leaves, structure)
             outputs = iter(operator(number, tensors))
             if not isinstance(bound, tuple):
                 return next(outputs)
@@ -199,17 +203,46 @@ def _arguments_of_attention(args: Sequence[Any], kwargs: Mapping[str, Any]) -> d
     return dict(zip(names, args, strict=False)) | dict(kwargs)
 
 
-def _fix_widths(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Say which sizes of what attention looks at are the same, or as many as it has weights for."""
+def _fix_rows(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Say which sizes of what attention looks at are the same."""
     if not isinstance(module, nn.MultiheadAttention):
         return
     named = _arguments_of_attention(args, kwargs)
-    for name, size in (("query", module.embed_dim), ("key", module.kdim), ("value", module.vdim)):
-        torch._check(named[name].shape[-1] == size)
     rows = 0 if module.batch_first else 1
     torch._check(named["key"].shape[rows] == named["query"].shape[rows])
     for axis in (0, 1):
         torch._check(named["value"].shape[axis] == named["key"].shape[axis])
+
+
+def _fix_features(record: LayerRecord, inputs: Sequence[Tensor]) -> bool:
+    """Say which sizes are as a layer has weights for: its ops take them, and none that is larger by one."""
+    fixed = False
+    for emission in record.emissions:
+        for position, name in enumerate(emission.inputs):
+            if not name.isdecimal():
+                continue
+            for axis, size in enumerate(inputs[int(name)].shape):
+                if not isinstance(size, torch.SymInt) or size.node.hint is None:
+                    continue
+                hint = size.node.hint
+                takes = [_takes(record, emission, position, axis, number) for number in (hint, hint + 1)]
+                if takes == [True, False]:
+                    torch._check(size == hint)
+                    fixed = True
+    return fixed
+
+
+def _takes(record: LayerRecord, emission: Emission, position: int, axis: int, number: int) -> bool:
+    """Whether an op takes a number as a size of one of its inputs."""
+    tensors = [record.tensors[name] for name in emission.inputs]
+    shape = list(tensors[position].shape)
+    shape[axis] = number
+    tensors[position] = ops.Tensor(tuple(shape), tensors[position].dtype)
+    try:
+        emission.op.infer(tensors)
+    except GraphError:
+        return False
+    return True
 
 
 _TENSOR = object()

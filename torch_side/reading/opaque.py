@@ -10,6 +10,7 @@ the tensor.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from types import FunctionType
@@ -158,6 +159,9 @@ def whole(session: LayerSession) -> Iterator[None]:
                 if kind is torch.Tensor or name in vars(kind):
                     stack.enter_context(_replaced(kind, name, _lengths_as_they_are(kind, name)))
         stack.enter_context(traced_python())
+        stack.enter_context(_replaced(math, "sqrt", _root_of_a_size))
+        # It looks for an order of products by numbers, which fixes all sizes.
+        stack.enter_context(_replaced(torch.backends.opt_einsum, "enabled", False))
         stack.enter_context(WholeWindows())
         yield
 
@@ -299,6 +303,11 @@ class RowLengths(list):
     def __init__(self, tensor: Tensor) -> None:
         super().__init__([tensor.max()])
         self.tensor = tensor
+
+
+def _root_of_a_size(x: Any, *, original: Callable = math.sqrt) -> Any:
+    """``math.sqrt(x)``, which Python wants to be of a number."""
+    return torch._sym_sqrt(x) if isinstance(x, torch.SymInt | torch.SymFloat) else original(x)
 
 
 def _lengths_as_they_are(kind: type[Tensor], name: str) -> Callable:

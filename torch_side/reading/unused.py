@@ -11,17 +11,27 @@ from biport.graph import Graph, Node
 from biport.ops import Op
 
 
-def without_unused(graph: Graph) -> Graph:
-    """The same model, whose recurrent layers give sequences and states, and attention scores, where used.
+def without_unused(graph: Graph, give_all: Set[str]) -> Graph:
+    """The same model, in which recurrent layers give sequences and states, and attention scores, where used.
 
     Nodes that share an op share the one in its place, so that none of them may use what is left out.
+
+    Args:
+        graph: the model.
+        give_all: the names of nodes of which this is said; others give what they were told to.
     """
     used = {name for node in graph.nodes for name in (*node.inputs, *node.masks)} | set(graph.outputs)
     sharing: dict[int, list[Node]] = {}
     for node in graph.nodes:
         sharing.setdefault(id(node.op), []).append(node)
-    changed = {key: _needed(nodes, used) for key, nodes in sharing.items()}
-    return dataclasses.replace(graph, nodes=tuple(_with(node, *changed[id(node.op)]) for node in graph.nodes))
+    changed = {
+        key: _needed(nodes, used)
+        for key, nodes in sharing.items()
+        if all(node.name in give_all for node in nodes)
+    }
+    return dataclasses.replace(
+        graph, nodes=tuple(_with(node, *changed.get(id(node.op), (node.op, ()))) for node in graph.nodes)
+    )
 
 
 def _with(node: Node, op: Op, positions: Sequence[int]) -> Node:

@@ -195,6 +195,12 @@ def read_not(call: AtenCall) -> str:
     return call.compute("logical_not", call.operand("self", "bool"))
 
 
+@reads_aten("positive.default")
+def read_positive(call: AtenCall) -> str:
+    """``+x``."""
+    return call.value("self")
+
+
 @reads_aten(*overloads(("add", "sub", "subtract", "mul", "multiply", "remainder"), "Tensor", "Scalar"),
             *overloads(("maximum", "minimum", "atan2", "arctan2", "floor_divide"), "default"),
             "max.other", "min.other", "floor_divide.Scalar", "remainder.Scalar_Tensor",
@@ -343,5 +349,6 @@ def read_cast(call: AtenCall) -> str:
 @reads_aten("copy.default")
 def read_copy(call: AtenCall) -> str:
     """``x.copy_(y)``: ``y`` in the shape and dtype of ``x``."""
-    value, shape = call.operand("src", call.result_dtype), call.result_shape
+    value = call.operand("src", call.result_dtype)
+    shape = call.result_shape
     return value if call.tensor(value).shape == shape else call.apply(ops.BroadcastTo(shape=shape), value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from torch_side.reading.aten_call import AtenCall
 from torch_side.registry import reads_aten
 
@@ -21,5 +23,7 @@ def read_layer(call: AtenCall) -> tuple[str, ...]:
         outputs = call.emit(
             emission.op, *inputs, masks=masks, name=own, key=("layer", record.module, emission.op.kind)
         )
+        if isinstance(record.module, nn.MultiheadAttention):
+            call.reader.give_all.add(outputs[0])
         values |= zip(emission.outputs, outputs, strict=True)
     return tuple(values[name] for name in record.outputs)

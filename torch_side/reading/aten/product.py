@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from string import ascii_letters
+from string import ascii_lowercase
 from typing import Any
 
 from biport import ops
@@ -94,8 +94,15 @@ def read_einsum(call: AtenCall) -> str:
     values = call.values("tensors")
     for value in values:
         _need_floats(call, value)
-    terms, output = _terms(call, call["equation"], [call.rank(value) for value in values])
+    terms, output = _terms(call, _in_small_letters(call["equation"]), [call.rank(value) for value in values])
     return einsum(call, values, terms, output)
+
+
+def _in_small_letters(equation: str) -> str:
+    """Not all forms know others."""
+    free = [letter for letter in ascii_lowercase if letter not in equation]
+    capitals = sorted({letter for letter in equation if letter.isupper()})
+    return equation.translate({ord(letter): other for letter, other in zip(capitals, free, strict=False)})
 
 
 def einsum(call: AtenCall, values: Sequence[str], terms: Sequence[str], output: str) -> str:
@@ -119,7 +126,7 @@ def _terms(call: AtenCall, equation: str, ranks: Sequence[int]) -> tuple[list[st
     """The axes of each input and of the output, in which dots are letters too."""
     front, arrow, output = equation.replace(" ", "").partition("->")
     terms = front.split(",")
-    free = [letter for letter in ascii_letters if letter not in equation]
+    free = [letter for letter in ascii_lowercase if letter not in equation]
     widths = [rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=True)]
     longest = max([width for width, term in zip(widths, terms, strict=True) if "." in term], default=0)
     dots = "".join(free[:longest])
@@ -138,7 +145,7 @@ def _terms(call: AtenCall, equation: str, ranks: Sequence[int]) -> tuple[list[st
 
 def contracted(call: AtenCall, one: str, two: str, left: Sequence[int], right: Sequence[int]) -> str:
     """Sums of products over pairs of axes; the other axes of the first, and then those of the second."""
-    letters = iter(ascii_letters)
+    letters = iter(ascii_lowercase)
     first = [next(letters) for _ in range(call.rank(one))]
     second = [next(letters) for _ in range(call.rank(two))]
     for a, b in zip(left, right, strict=True):
@@ -161,8 +168,9 @@ def read_tensordot(call: AtenCall) -> str:
 def read_bilinear(call: AtenCall) -> str:
     """`nn.Bilinear`: for each output the sum of all products of two features, each weighted."""
     one, two, weight = operands(call, "input1", "input2", "weight")
-    front = ascii_letters[: call.rank(one) - 1]
-    product = einsum(call, [one, weight, two], [f"{front}X", "ZXY", f"{front}Y"], f"{front}Z")
+    *front, x, y, z = ascii_lowercase[: call.rank(one) + 2]
+    rows = "".join(front)
+    product = einsum(call, [one, weight, two], [rows + x, z + x + y, rows + y], rows + z)
     return call.compute("add", product, call.value("bias")) if call.has("bias") else product
 
 

@@ -98,6 +98,7 @@ class Recurrence:
         masks = [self.mask, *[None] * len(start)]
         name = f"{self.path}.l{layer}" if self.layers > 1 else self.path
         outputs = self.call.emit(op, x, *start, masks=masks, name=name, key=key)
+        self.call.reader.give_all.add(outputs[0])
         if not self.projected:
             return outputs[0], list(outputs[1:])
         split = self.directions

@@ -102,10 +102,10 @@ def read_squeeze(call: AtenCall) -> str:
     """Axes of size 1 taken away; torch leaves others in place, and so does the graph one that varies."""
     x = call.value("self")
     shape, asked = call.known("self").shape, call.axes(x)
-    varying = [str(call.size(shape[axis])) for axis in asked if not isinstance(shape[axis], int)]
+    varying = [str(size) for axis in asked if not isinstance(size := call.size(shape[axis]), int)]
     if varying:
         call.note(f"squeeze leaves {', '.join(varying)} in place, which torch takes away where it is 1")
-    axes = tuple(axis for axis in asked if isinstance(shape[axis], int) and shape[axis] == 1)
+    axes = tuple(axis for axis in asked if call.size(shape[axis]) == 1)
     return call.apply(ops.Squeeze(axes=axes), x) if axes else x
 
 
