@@ -66,7 +66,7 @@ def read_view(call: AtenCall) -> str:
 
 
 @reads_aten("clone.default", "contiguous.default", "alias.default", "detach.default", "detach_.default",
-            "lift_fresh_copy.default", "lift_fresh.default", "lift.default", "positive.default",
+            "lift_fresh_copy.default", "lift_fresh.default", "lift.default",
             "resolve_conj.default", "resolve_neg.default")  # fmt: skip
 def read_same(call: AtenCall) -> str:
     """The value itself."""
