@@ -156,7 +156,17 @@ STACKS: dict[str, tuple[Graph, list[str]]] = {
             Node("turned", TURN, ("wide",)),
             Node("y", ops.Squeeze(axes=(2,)), ("turned",)),
         ),
-        ["Reduction", "Squeeze"],
+        ["Reduction"],
+    ),
+    "axes that are kept and lost": (
+        graph(
+            Node("mean", ops.GlobalAveragePooling1D(keepdims=True), ("x",), masks=("mask",)),
+            Node("least", ops.ArgReduction(function="argmin", axis=-1, keepdims=True), ("x",)),
+            Node("y", ops.Squeeze(axes=(-2,)), ("mean",)),
+            Node("z", ops.Squeeze(axes=(2,)), ("least",)),
+            outputs=("y", "z"),
+        ),
+        ["GlobalAveragePooling1D", "ArgReduction"],
     ),
 }
 
@@ -328,6 +338,10 @@ APPLIED: dict[str, tuple[Graph, list[str]]] = {
 }
 
 LEFT_ALONE: dict[str, Graph] = {
+    "axes that are kept, and another one lost": graph(
+        Node("sum", ops.Reduction(function="sum", axes=(1, 2), keepdims=True), ("x",)),
+        Node("y", ops.Squeeze(axes=(2,)), ("sum",)),
+    ),
     "a softmax between two turns": graph(
         Node("there", TURN, ("x",)),
         Node("soft", ops.Activation(function="softmax"), ("there",)),
