@@ -118,16 +118,16 @@ class _Sources:
 
     Args:
         inputs: the names of the graph's inputs.
-        places: for each weight the places of its numbers among those of all parameters.
+        origins: for each weight which of all parameters' numbers its own are, from 1; 0 for none.
     """
 
     inputs: Sequence[str]
-    places: Mapping[str, np.ndarray]
+    origins: Mapping[str, np.ndarray]
 
     def weights(self, parameters: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         """Numbers of parameters in the layout of the weights."""
         numbers = np.concatenate([np.zeros(1), *(array.ravel() for array in parameters)])
-        return {path: numbers[places] for path, places in self.places.items()}
+        return {path: numbers[origin] for path, origin in self.origins.items()}
 
 
 def _sources(module: nn.Module, example: Any) -> _Sources:
@@ -138,8 +138,8 @@ def _sources(module: nn.Module, example: Any) -> _Sources:
     """
     graph, codes = _marked(module, example, 0)
     weights = trained(graph)
-    places = {path: _places(array, codes) for path, array in weights.items()}
-    unknown = [path for path, at in places.items() if (at < 0).any()]
+    origins = {path: _origins(array, codes) for path, array in weights.items()}
+    unknown = [path for path, at in origins.items() if (at < 0).any()]
     others = trained(_marked(module, example, 1)[0]) if unknown else {}
     for path in unknown:
         if not np.array_equal(weights[path], others[path]):
@@ -149,7 +149,7 @@ def _sources(module: nn.Module, example: Any) -> _Sources:
             )
             raise UnsupportedError(type(module).__name__, "gradients", what, supported)
     return _Sources(
-        [value.name for value in graph.inputs], {path: np.maximum(at, 0) for path, at in places.items()}
+        [value.name for value in graph.inputs], {path: np.maximum(at, 0) for path, at in origins.items()}
     )
 
 
@@ -173,7 +173,7 @@ def _marked(module: nn.Module, example: Any, seed: int) -> tuple[Graph, np.ndarr
     return read_uncompared(copy_of, example), codes
 
 
-def _places(array: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def _origins(array: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Which of the codes each number is, from 1; 0 for zeros, -1 for what is none of them."""
     order = np.argsort(codes)
     ranked = codes[order]

@@ -41,42 +41,48 @@ SUPPORT: Sequence[Support] = (
     Support(
         "recurrent",
         ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "LSTMCell", "GRUCell", "SimpleRNNCell"),
-        ("nn.LSTM", "nn.GRU", "nn.RNN"),
+        ("nn.LSTM", "nn.GRU", "nn.RNN", "nn.LSTMCell", "nn.GRUCell", "nn.RNNCell", "pack_padded_sequence"),
         "every activation, with or without biases, `reset_after` on or off, `StackedRNNCells`; both "
         "directions with the five merges or a `backward_layer` of another kind and size; sequences or the "
         "last step, initial and final states, `zero_output_for_mask`, every mask; in torch `num_layers`, "
-        "`bidirectional`, dropout between layers",
-        ("stateful", "cells of one's own", "proj_size", "packed sequences"),
+        "`bidirectional`, `batch_first` or not, dropout between layers, `proj_size`, packed rows",
+        ("stateful", "cells of one's own", "state kept on the module"),
     ),
     Support(
         "embedding",
         ("Embedding",),
-        ("nn.Embedding",),
+        ("nn.Embedding", "nn.EmbeddingBag"),
         "`mask_zero`; ids checked against the table, of float inputs too",
         ("max_norm",),
     ),
-    Support("dense", ("Dense",), ("nn.Linear",), "over the last axis, every activation"),
+    Support(
+        "dense",
+        ("Dense",),
+        ("nn.Linear", "nn.Bilinear"),
+        "over the last axis, every activation; in torch weights that several layers share",
+    ),
     Support(
         "attention",
         ("Attention", "AdditiveAttention", "MultiHeadAttention"),
-        ("nn.MultiheadAttention",),
+        ("nn.MultiheadAttention", "nn.TransformerEncoderLayer", "F.scaled_dot_product_attention"),
         "keys of their own, causal, with their scores, `output_shape`, under the masks of queries, values "
-        "and keys and an `attention_mask`; torch's without masks",
-        ("key_padding_mask", "attn_mask", "use_gate", "attention_axes other than time"),
+        "and keys and an `attention_mask`; in torch `key_padding_mask` and `attn_mask`",
+        ("use_gate", "attention_axes other than time"),
     ),
     Support(
         "convolution",
         ("Conv1D",),
         ("nn.Conv1d",),
-        "valid, same and causal padding, strides, dilation, groups, every activation, `channels_first`",
-        ("padding_mode other than zeros",),
+        "valid, same and causal padding, in torch any padding and `padding_mode`, strides, dilation, groups, "
+        "every activation, `channels_first`",
+        ("nn.Conv2d over two axes",),
     ),
     Support(
         "pooling",
         ("MaxPooling1D", "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D"),
-        ("nn.MaxPool1d", "nn.AvgPool1d", ".mean(1)", ".amax(1)", ".max(1)"),
-        "valid and same, strides, `channels_first`; averages under a mask",
-        ("ceil_mode", "return_indices"),
+        ("nn.MaxPool1d", "nn.AvgPool1d", "nn.AdaptiveMaxPool1d", ".mean(1)", ".amax(1)", ".max(1)"),
+        "valid and same, in torch any padding, strides, `channels_first`; averages under a mask",
+        ("return_indices",),
     ),
     Support(
         "normalization",
@@ -84,7 +90,10 @@ SUPPORT: Sequence[Support] = (
             *("BatchNormalization", "LayerNormalization", "UnitNormalization", "RMSNormalization"),
             *("GroupNormalization", "Normalization", "Rescaling"),
         ),
-        ("nn.BatchNorm1d", "nn.LayerNorm", "nn.RMSNorm", "nn.GroupNorm", "F.normalize"),
+        (
+            *("nn.BatchNorm1d", "nn.LayerNorm", "nn.RMSNorm", "nn.GroupNorm", "nn.InstanceNorm1d"),
+            "F.normalize",
+        ),
         "any axis, with or without scale and offset, `rms_scaling`, as at inference; statistics given or "
         "adapted",
         ("renorm", "track_running_stats=False"),
@@ -99,7 +108,7 @@ SUPPORT: Sequence[Support] = (
     Support(
         "activation",
         ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax"),
-        ("nn.ReLU", "nn.PReLU", "nn.Softmax", "F.gelu", "torch.tanh", "and the others of torch"),
+        ("nn.ReLU", "nn.PReLU", "nn.Softmax", "nn.GLU", "F.gelu", "torch.tanh", "and the others of torch"),
         "all of Keras by name but `glu`, `sparsemax` and `threshold`, and `hard_sigmoid_keras2` of Keras 1 "
         "and 2; softmax over any axes, under a mask",
         ("functions of one's own",),
@@ -107,9 +116,8 @@ SUPPORT: Sequence[Support] = (
     Support(
         "merge",
         ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot"),
-        ("+", "-", "*", "/ n", "torch.maximum", "torch.minimum", "torch.cat", "torch.bmm"),
+        ("+", "-", "*", "/", "torch.maximum", "torch.minimum", "torch.cat", "torch.bmm"),
         "two inputs or more, sizes of 1 stretched, masks as Keras joins them; `biport>LearnedAverage`",
-        ("in torch, constants (x * 0.5)",),
     ),
     Support(
         "mask",
@@ -122,7 +130,6 @@ SUPPORT: Sequence[Support] = (
         ("Flatten", "Reshape", "Permute", "RepeatVector", "Cropping1D", "ZeroPadding1D", "UpSampling1D"),
         ("nn.Flatten", "nn.Unflatten", ".transpose", ".permute", ".flip"),
         "sizes that vary stay free",
-        ("in torch, slices (x[:, -1])",),
     ),
     Support(
         "regularization",

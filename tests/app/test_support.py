@@ -10,7 +10,6 @@ import pytest
 import torch
 from keras import layers
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
 
 import keras_side
 import torch_side
@@ -20,7 +19,6 @@ from biport.errors import UnsupportedError
 from keras_side.operations.refused import supported_functions
 from keras_side.registry import READERS as KERAS
 from keras_side.shared.cells import CELL_READERS
-from torch_side.registry import READERS as TORCH
 
 ROOT = Path(__file__).parents[2]
 OLDER_NAMES = {
@@ -45,15 +43,58 @@ def test_a_keras_layer_stands_in_its_family(row) -> None:
     assert {reader.op.__module__.rpartition(".")[2] for reader in readers} == {row.family}
 
 
-def test_every_torch_module_that_is_read_is_in_the_table_and_no_other() -> None:
-    named = {name.removeprefix("nn.") for row in SUPPORT for name in row.torch if name.startswith("nn.")}
-    read = {
-        key.__name__: TORCH.lookup(key, "").__module__
-        for key in TORCH
-        if isinstance(key, type) and key.__module__.startswith("torch.nn")
-    }
-    assert named <= set(read)
-    assert {name for name, module in read.items() if not module.endswith(".activation")} <= named
+def swapped(part: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return part(x.transpose(1, 2))
+
+
+MODULES: dict[str, tuple[nn.Module, Callable]] = {
+    "nn.LSTM": (nn.LSTM(4, 3, batch_first=True), lambda part, x, ids: part(x)[0]),
+    "nn.GRU": (nn.GRU(4, 3), lambda part, x, ids: part(x)[0]),
+    "nn.RNN": (nn.RNN(4, 3), lambda part, x, ids: part(x)[0]),
+    "nn.LSTMCell": (nn.LSTMCell(4, 3), lambda part, x, ids: part(x[:, 0])[0]),
+    "nn.GRUCell": (nn.GRUCell(4, 3), lambda part, x, ids: part(x[:, 0])),
+    "nn.RNNCell": (nn.RNNCell(4, 3), lambda part, x, ids: part(x[:, 0])),
+    "nn.Embedding": (nn.Embedding(9, 3), lambda part, x, ids: part(ids)),
+    "nn.EmbeddingBag": (nn.EmbeddingBag(9, 3), lambda part, x, ids: part(ids)),
+    "nn.Linear": (nn.Linear(4, 3), lambda part, x, ids: part(x)),
+    "nn.Bilinear": (nn.Bilinear(4, 4, 3), lambda part, x, ids: part(x, x)),
+    "nn.MultiheadAttention": (nn.MultiheadAttention(4, 2), lambda part, x, ids: part(x, x, x)[0]),
+    "nn.TransformerEncoderLayer": (nn.TransformerEncoderLayer(4, 2, 8), lambda part, x, ids: part(x)),
+    "nn.Conv1d": (nn.Conv1d(4, 3, 2), lambda part, x, ids: swapped(part, x)),
+    "nn.MaxPool1d": (nn.MaxPool1d(2), lambda part, x, ids: swapped(part, x)),
+    "nn.AvgPool1d": (nn.AvgPool1d(2), lambda part, x, ids: swapped(part, x)),
+    "nn.AdaptiveMaxPool1d": (nn.AdaptiveMaxPool1d(1), lambda part, x, ids: swapped(part, x)),
+    "nn.BatchNorm1d": (nn.BatchNorm1d(4), lambda part, x, ids: swapped(part, x)),
+    "nn.LayerNorm": (nn.LayerNorm(4), lambda part, x, ids: part(x)),
+    "nn.RMSNorm": (nn.RMSNorm(4), lambda part, x, ids: part(x)),
+    "nn.GroupNorm": (nn.GroupNorm(2, 4), lambda part, x, ids: swapped(part, x)),
+    "nn.InstanceNorm1d": (nn.InstanceNorm1d(4), lambda part, x, ids: swapped(part, x)),
+    "nn.ReLU": (nn.ReLU(), lambda part, x, ids: part(x)),
+    "nn.PReLU": (nn.PReLU(), lambda part, x, ids: part(x)),
+    "nn.Softmax": (nn.Softmax(-1), lambda part, x, ids: part(x)),
+    "nn.GLU": (nn.GLU(), lambda part, x, ids: part(x)),
+    "nn.Flatten": (nn.Flatten(), lambda part, x, ids: part(x[:, 0])),
+    "nn.Unflatten": (nn.Unflatten(2, (2, 2)), lambda part, x, ids: part(x)),
+    "nn.Dropout": (nn.Dropout(), lambda part, x, ids: part(x)),
+    "nn.AlphaDropout": (nn.AlphaDropout(), lambda part, x, ids: part(x)),
+    "nn.Identity": (nn.Identity(), lambda part, x, ids: part(x)),
+}
+
+
+class EveryModule(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(part for part, _ in MODULES.values())
+
+    def forward(self, x: torch.Tensor, ids: torch.Tensor) -> list[torch.Tensor]:
+        calls = (call for _, call in MODULES.values())
+        return [call(part, x, ids) for part, call in zip(self.parts, calls, strict=True)]
+
+
+def test_every_module_of_torch_in_the_table_is_read() -> None:
+    assert list(MODULES) == [name for row in SUPPORT for name in row.torch if name.startswith("nn.")]
+    x, ids = torch.randn(3, 5, 4), torch.tensor([[1, 2, 3, 4, 5]] * 3)
+    assert len(torch_side.read(EveryModule(), (x, ids)).outputs) == len(MODULES)
 
 
 def sequential(*stack: keras.Layer, features: bool = True) -> Callable[[], object]:
@@ -61,12 +102,12 @@ def sequential(*stack: keras.Layer, features: bool = True) -> Callable[[], objec
     return lambda: keras_side.read(keras.Sequential([given, *stack]))
 
 
-def module(forward: Callable, **parts: nn.Module) -> Callable[[], object]:
+def module(forward: Callable, example: Any = None, **parts: nn.Module) -> Callable[[], object]:
     kind = type("Model", (nn.Module,), {"forward": forward})
     model = kind()
     for name, part in parts.items():
         model.add_module(name, part)
-    return lambda: torch_side.read(model.eval())
+    return lambda: torch_side.read(model.eval(), (torch.randn(3, 5, 3) if example is None else example,))
 
 
 class OwnCell(layers.Layer):
@@ -94,15 +135,9 @@ def calling(name: str) -> Callable:
     return lambda self, x: getattr(self, name)(x)
 
 
-def masked_attention(argument: str) -> Callable[[], object]:
-    def forward(self: Any, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return self.attention(x, x, x, **{argument: mask})[0]
-
-    return module(forward, attention=nn.MultiheadAttention(4, 2, batch_first=True))
-
-
-def packed(self: Any, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    return self.lstm(pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False))[1][0][-1]
+def counted(self: Any, x: torch.Tensor) -> torch.Tensor:
+    x, self.state = self.gru(x, getattr(self, "state", None))
+    return x
 
 
 def steps_masked() -> Callable[[], object]:
@@ -118,24 +153,17 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
         )
     ),
     ("recurrent", "cells of one's own"): lambda: sequential(layers.RNN(OwnCell())),
-    ("recurrent", "proj_size"): lambda: module(
-        lambda self, x: self.lstm(x)[0], lstm=nn.LSTM(3, 4, proj_size=2, batch_first=True)
+    ("recurrent", "state kept on the module"): lambda: module(counted, gru=nn.GRU(3, 4, batch_first=True)),
+    ("embedding", "max_norm"): lambda: module(
+        calling("e"), torch.tensor([[1, 2, 3]]), e=nn.Embedding(5, 3, max_norm=1.0)
     ),
-    ("recurrent", "packed sequences"): lambda: module(packed, lstm=nn.LSTM(3, 4, batch_first=True)),
-    ("embedding", "max_norm"): lambda: module(calling("e"), e=nn.Embedding(5, 3, max_norm=1.0)),
-    ("attention", "key_padding_mask"): lambda: masked_attention("key_padding_mask"),
-    ("attention", "attn_mask"): lambda: masked_attention("attn_mask"),
     ("attention", "use_gate"): lambda: attended(use_gate=True),
     ("attention", "attention_axes other than time"): lambda: attended(attention_axes=(1, 2)),
-    ("convolution", "padding_mode other than zeros"): lambda: module(
-        lambda self, x: self.c(x.transpose(1, 2)).transpose(1, 2),
-        c=nn.Conv1d(3, 4, 3, padding=1, padding_mode="circular"),
-    ),
-    ("pooling", "ceil_mode"): lambda: module(
-        lambda self, x: self.p(x.transpose(1, 2)).transpose(1, 2), p=nn.MaxPool1d(2, ceil_mode=True)
+    ("convolution", "nn.Conv2d over two axes"): lambda: module(
+        lambda self, x: self.c(x.unsqueeze(1)), c=nn.Conv2d(1, 4, 2)
     ),
     ("pooling", "return_indices"): lambda: module(
-        lambda self, x: self.p(x.transpose(1, 2))[0].transpose(1, 2), p=nn.MaxPool1d(2, return_indices=True)
+        lambda self, x: self.p(x.transpose(1, 2))[1], p=nn.MaxPool1d(2, return_indices=True)
     ),
     ("normalization", "renorm"): lambda: sequential(layers.BatchNormalization(renorm=True)),
     ("normalization", "track_running_stats=False"): lambda: module(
@@ -145,8 +173,6 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
     ("preprocessing", "tf_idf"): lambda: looking(output_mode="tf_idf", idf_weights=[0.5, 0.3]),
     ("preprocessing", "num_oov_indices=0"): lambda: looking(num_oov_indices=0),
     ("activation", "functions of one's own"): lambda: sequential(layers.Activation(one_more)),
-    ("merge", "in torch, constants (x * 0.5)"): lambda: module(lambda self, x: x * 0.5),
-    ("shape", "in torch, slices (x[:, -1])"): lambda: module(lambda self, x: x[:, -1]),
     ("regularization", "noise_shape"): lambda: sequential(layers.Dropout(0.5, noise_shape=(None, 1, 3))),
     ("time_distributed", "a mask of whole steps around a layer that takes one"): lambda: steps_masked(),
 }

@@ -14,7 +14,7 @@ import biport.reference
 import torch_side
 from biport.graph import Graph, Node
 
-SAMPLE_AND_ALL = (5, pytest.param(1, marks=pytest.mark.sweep))
+SAMPLE_AND_ALL = (8, pytest.param(1, marks=pytest.mark.sweep))
 """For `some`."""
 
 Expression = Callable[[Any, torch.Tensor, torch.Tensor], Any]
@@ -31,6 +31,8 @@ class Expressions(nn.Module):
             self.add_module(name, part)
 
     def forward(self, x, i):
+        assert x.shape == i.shape
+        assert x.shape[-1] == 4
         return {name: rule(self, x, i) for name, rule in self.expressions.items()}
 
 

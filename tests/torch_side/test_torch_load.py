@@ -157,7 +157,7 @@ def test_what_stands_in_a_refused_module_stays_whatever_it_is():
 def test_a_layer_that_is_not_read_is_no_equal():
     twin = Branching()
     twin.table.max_norm = 1.0
-    with pytest.raises(SettingsError, match="'table': max_norm is 1.0"):
+    with pytest.raises(SettingsError, match=r"'table': max_norm is 1\.0"):
         torch_side.load(twin, torch_side.read(Tagger()))
     with pytest.raises(InputError, match="'check' or 'ignore'"):
         torch_side.load(twin, torch_side.read(Tagger()), settings="no")  # pyright: ignore[reportArgumentType]

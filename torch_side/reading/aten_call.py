@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +12,9 @@ from torch import fx
 from biport import ops
 from biport.dims import Dim
 from biport.errors import UnsupportedError
-from biport.ops import FLOATS, Op, Tensor
-
-if TYPE_CHECKING:
-    from torch_side.reading.program_reader import ProgramReader
+from biport.ops import Op, Tensor
+from torch_side.reading.dtypes import common_dtype, graph_dtype
+from torch_side.reading.program_reader import ProgramReader
 
 FLOAT = "float32"
 
@@ -129,7 +127,7 @@ class AtenCall:
         return given is None or self.reader.is_static(given)
 
     def is_shared(self, argument: Any) -> bool:
-        """Whether other statements than this one, in other ways, use a trainable parameter that is in it."""
+        """Whether a trainable parameter in it is computed with, or used by other statements in other ways."""
         given = self.arguments[argument] if isinstance(argument, str) else argument
         return given is not None and self.reader.is_shared(given)
 
@@ -215,8 +213,9 @@ class AtenCall:
         return [self.operand(part, dtype) for part in given]
 
     def refuse(self, setting: str, value: Any, supported: Any) -> UnsupportedError:
-        """The error that says what is not supported; to be raised."""
-        return UnsupportedError(self.owner, setting, value, supported)
+        """The error that says what is not supported, in words, a list or a value; to be raised."""
+        said = supported if isinstance(supported, str | list | tuple) else repr(supported)
+        return UnsupportedError(self.owner, setting, value, said)
 
     def require(self, **wanted: Any) -> None:
         """Refuse unless arguments are these.
@@ -227,49 +226,3 @@ class AtenCall:
         for name, value in wanted.items():
             if self.arguments[name] != value:
                 raise self.refuse(name, self.arguments[name], repr(value))
-
-
-def common_dtype(arguments: Sequence[Any]) -> torch.dtype:
-    """The dtype that torch computes with, given tensors, sizes and numbers.
-
-    Tensors without axes are weaker than others, and numbers than both: they count where their category is
-    another, a float beside integers.
-
-    Source:
-        ``c10/core/ScalarType`` and ``aten/src/ATen/native/TypeProperties.cpp`` of torch 2: ``result_type``.
-    """
-    known = [part.meta["val"] if isinstance(part, fx.Node) else part for part in arguments]
-    tensors = [part for part in known if isinstance(part, torch.Tensor)]
-    groups = (
-        [x.dtype for x in tensors if x.dim()],
-        [x.dtype for x in tensors if not x.dim()],
-        [_dtype_of_number(part) for part in known if not isinstance(part, torch.Tensor)],
-    )
-    first, *weaker = (reduce(torch.promote_types, group) for group in groups if group)
-    for other in weaker:
-        if _category(other) > _category(first):
-            first = torch.promote_types(first, other)
-    return first
-
-
-def _dtype_of_number(number: Any) -> torch.dtype:
-    if isinstance(number, bool | torch.SymBool):
-        return torch.bool
-    return torch.int64 if isinstance(number, int | torch.SymInt) else torch.get_default_dtype()
-
-
-def _category(dtype: torch.dtype) -> int:
-    return 2 if dtype.is_floating_point else int(dtype != torch.bool)
-
-
-def graph_dtype(dtype: torch.dtype, owner: str) -> str:
-    """A dtype of torch in a graph.
-
-    Raises:
-        UnsupportedError: a graph has none like it.
-    """
-    name = str(dtype).removeprefix("torch.")
-    name = {"int16": "int32", "int8": "int32", "uint8": "int32"}.get(name, name)
-    if name not in (*FLOATS, "int32", "int64", "bool"):
-        raise UnsupportedError(owner, "dtype", name, ["float32", "float64", "int32", "int64", "bool"])
-    return name

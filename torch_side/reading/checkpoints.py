@@ -89,10 +89,10 @@ def load_checkpoint(module: nn.Module, path: str | os.PathLike[str]) -> LoadedCh
     """
     path = Path(path)
     own = _own(module)
-    found = list(_states(_read(path)))
-    if not found:
+    states = list(_states(_read(path)))
+    if not states:
         raise WeightError(f"{path}: holds no weights, neither itself nor under a key of its own")
-    fits = [fit for where, state in found for fit in _fits(own, where, state)]
+    fits = [fit for where, state in states for fit in _fits(own, where, state)]
     right = [fit for fit in fits if not fit.problems]
     chosen = _chosen(path, right) if right else min(fits, key=lambda fit: len(fit.problems))
     if chosen.problems:
@@ -218,9 +218,9 @@ def _problems(own: Mapping[str, Tensor], state: State) -> Iterator[str]:
     for name in own:
         if name not in state or is_lazy(own[name]):
             continue
-        wanted, found = own[name], state[name]
-        if wanted.shape != found.shape or wanted.is_floating_point() != found.is_floating_point():
-            yield f"{name} should be {_shown(wanted)}, found {_shown(found)}"
+        wanted, given = own[name], state[name]
+        if wanted.shape != given.shape or wanted.is_floating_point() != given.is_floating_point():
+            yield f"{name} should be {_shown(wanted)}, found {_shown(given)}"
 
 
 def _chosen(path: Path, right: list[_Fit]) -> _Fit:

@@ -114,8 +114,7 @@ def _is_functional(exported: ExportedProgram) -> bool:
     targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
     operators = [target for target in targets if isinstance(target, OpOverload)]
     return all(
-        not target._schema.is_mutable and aten_key(target) in {*ATEN, *OF_SIZES}
-        for target in operators
+        not target._schema.is_mutable and aten_key(target) in {*ATEN, *OF_SIZES} for target in operators
     )
 
 
@@ -138,7 +137,7 @@ def _leaves(name: str, program: Program, sample: Any) -> list[Leaf]:
             )
     given = [part for part in pytree.tree_leaves(sample) if isinstance(part, Tensor)]
     if len(given) != len(nodes) or not all(map(_suits, given, nodes)):
-        given = list(map(_made, nodes))
+        given = list(map(_example, nodes))
     return [Leaf(node.name, x.detach()) for node, x in zip(nodes, given, strict=True)]
 
 
@@ -149,7 +148,7 @@ def _suits(x: Tensor, node: fx.Node) -> bool:
     return all(not isinstance(b, int) or a == b for a, b in zip(x.shape, known.shape, strict=True))
 
 
-def _made(node: fx.Node) -> Tensor:
+def _example(node: fx.Node) -> Tensor:
     """An input of the sizes that the program was exported with."""
     known = node.meta["val"]
     shape = [size if isinstance(size, int) else int(size.node.hint or 3) for size in known.shape]

@@ -16,6 +16,7 @@ from biport.ops import FLOATS
 from biport.rewrite.simplify import simplify
 from torch_side.inference import evaluating
 from torch_side.reading.arguments import Arguments, Leaf
+from torch_side.reading.aten_call import AtenCall
 from torch_side.reading.flat import Flat, OutputsSeen
 from torch_side.reading.longest_row import longest_rows
 from torch_side.reading.outputs import with_bare_outputs, with_output_names
@@ -79,7 +80,7 @@ def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, wh
     """
     letters = name_letters(program, leaves)
     letters |= longest_rows(program, letters)
-    reader = ProgramReader(program, [leaf.name for leaf in leaves], letters)
+    reader = ProgramReader(program, [leaf.name for leaf in leaves], letters, AtenCall)
     graph = reader.read(_outputs(program))
     if _is_float64(program, leaves):
         # What forward says in so many words to be float32, such as a mask, follows, as where it is run.

@@ -158,6 +158,8 @@ def whole(session: LayerSession) -> Iterator[None]:
                 if kind is torch.Tensor or name in vars(kind):
                     stack.enter_context(_replaced(kind, name, _lengths_as_they_are(kind, name)))
         stack.enter_context(traced_python())
+        # It looks for an order of products by numbers, which fixes all sizes.
+        stack.enter_context(_replaced(torch.backends.opt_einsum, "enabled", False))
         stack.enter_context(WholeWindows())
         yield
 
@@ -261,8 +263,16 @@ def _packing(session: LayerSession) -> dict[str, Callable]:
     """What packs and pads meanwhile."""
 
     def pack(input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> Any:
-        rows = lengths.tensor if isinstance(lengths, RowLengths) else torch.as_tensor(lengths)
         x = input if batch_first else input.transpose(0, 1)
+        if isinstance(lengths, RowLengths):
+            rows = lengths.tensor
+        elif isinstance(lengths, list | tuple) and any(isinstance(one, Tensor) for one in lengths):
+            rows = torch.stack([torch.as_tensor(one) for one in lengths])
+        else:
+            rows = torch.as_tensor(lengths)
+        if not isinstance(lengths, Tensor | RowLengths) and all(isinstance(one, int) for one in lengths):
+            # Known numbers: the longest row is as long as they say.
+            x = x[:, : max(lengths)]
         return PackedSequence(x, rows.to(torch.int64))
 
     def pad(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +17,7 @@ from biport.errors import GraphError, UnsupportedError, WeightError, raise_unsup
 from biport.graph import Graph, Node, Value
 from biport.ops import Op, Tensor
 from biport.registry import snake_case
-from torch_side.reading.aten_call import AtenCall, graph_dtype
+from torch_side.reading.dtypes import graph_dtype
 from torch_side.reading.layer_call import arrays
 from torch_side.reading.program import Program
 from torch_side.reading.sizes import expression, size_of
@@ -38,10 +38,18 @@ class ProgramReader:
         program: what was traced.
         names: of its inputs, in order.
         letters: for each symbol of its sizes.
+        call: makes of this and a statement what the functions of `ATEN` take.
     """
 
-    def __init__(self, program: Program, names: Sequence[str], letters: Mapping[str, Dim]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        names: Sequence[str],
+        letters: Mapping[str, Dim],
+        call: Callable[[ProgramReader, fx.Node], Any],
+    ) -> None:
         self.program = program
+        self._call = call
         self.nodes: list[Node] = []
         self.tensors: dict[str, Tensor] = {}
         self.bound: dict[fx.Node, Bound] = {}
@@ -110,7 +118,7 @@ class ProgramReader:
     def _read_now(self, node: fx.Node) -> None:
         function = ATEN.lookup(aten_key(node.target), self.owner(node))
         try:
-            self.bound[node] = function(AtenCall(self, node))
+            self.bound[node] = function(self._call(self, node))
         except (GraphError, WeightError) as error:
             raise type(error)(f"{self.owner(node)}: {error}") from error
 
@@ -179,10 +187,12 @@ class ProgramReader:
         return [root for source in argument.all_input_nodes for root in self._trained(source)]
 
     def is_shared(self, argument: fx.Node) -> bool:
-        """Whether a trainable parameter in ``argument`` is used in more than one way.
+        """Whether a trainable parameter in ``argument`` is computed with, or used in more than one way.
 
         The same weights in the same operator with the same settings are one way, however often.
         """
+        if argument.op == "call_function" and self._is_read(argument):
+            return True
         return any(len({*self._ways(root)}) > 1 for root in self._trained(argument))
 
     def _ways(self, node: fx.Node) -> Iterator[tuple]:

@@ -135,6 +135,22 @@ def read_test(call: AtenCall) -> str:
     return call.compute(call.name, x if call.dtype(x) in FLOATS else call.cast(x, "float32"))
 
 
+@reads_aten("nan_to_num.default")
+def read_nan_to_num(call: AtenCall) -> str:
+    """``x.nan_to_num(0.0)``: infinite numbers become the largest there are."""
+    x = call.value("self")
+    if call.dtype(x) not in FLOATS:
+        return x
+    limits = torch.finfo(getattr(torch, call.dtype(x)))
+    zero = call.like(0, x)
+    infinite = call.compute("isinf", x)
+    for name, default, sign in (("posinf", limits.max, "greater"), ("neginf", limits.min, "less")):
+        number = call.like(call.number(name) if call.has(name) else default, x)
+        there = call.compute("logical_and", infinite, call.compute(sign, x, zero))
+        x = call.apply(ops.Where(), there, number, x)
+    return call.apply(ops.Where(), call.compute("isnan", x), call.like(call["nan"] or 0, x), x)
+
+
 @reads_aten("exp2.default", "special_exp2.default")
 def read_exp2(call: AtenCall) -> str:
     """``torch.exp2(x)``."""
@@ -177,6 +193,12 @@ def read_not(call: AtenCall) -> str:
     """``~mask``."""
     _check_bits(call)
     return call.compute("logical_not", call.operand("self", "bool"))
+
+
+@reads_aten("positive.default")
+def read_positive(call: AtenCall) -> str:
+    """``+x``."""
+    return call.value("self")
 
 
 @reads_aten(*overloads(("add", "sub", "subtract", "mul", "multiply", "remainder"), "Tensor", "Scalar"),
@@ -322,3 +344,11 @@ def read_cast(call: AtenCall) -> str:
     if dtype in (torch.int8, torch.uint8, torch.int16) and source not in (dtype, torch.bool):
         raise call.refuse("dtype", str(dtype).removeprefix("torch."), ["int32", "int64", "bool"])
     return call.cast(x, call.result_dtype)
+
+
+@reads_aten("copy.default")
+def read_copy(call: AtenCall) -> str:
+    """``x.copy_(y)``: ``y`` in the shape and dtype of ``x``."""
+    value = call.operand("src", call.result_dtype)
+    shape = call.result_shape
+    return value if call.tensor(value).shape == shape else call.apply(ops.BroadcastTo(shape=shape), value)

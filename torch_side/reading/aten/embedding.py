@@ -6,8 +6,6 @@ import numpy as np
 from torch import fx
 
 from biport import ops
-from biport.dims import Dim
-from torch_side.reading.aten.shaping import along, joined
 from torch_side.reading.aten_call import AtenCall
 from torch_side.reading.layer_call import build
 from torch_side.registry import reads_aten
@@ -53,12 +51,12 @@ MODES = ("sum", "mean", "max")
 @reads_aten("embedding_bag.padding_idx", "embedding_bag.default", "_embedding_bag.default",
             "_embedding_bag_forward_only.default")  # fmt: skip
 def read_embedding_bag(call: AtenCall) -> tuple[str, ...]:
-    """`nn.EmbeddingBag`: sums, means or maxima of rows, of bags of one length or given by their offsets."""
+    """`nn.EmbeddingBag`: sums, means or maxima of rows, of bags of one length."""
     padding = call.arguments.get("padding_idx")
     padding = None if padding is None or padding < 0 else padding
     bags = _bags(call)
     if bags is None:
-        return (_by_offsets(call, padding),)
+        raise call.refuse("offsets", "bags of ids in a row", "ids (N, T), a bag a row")
     ids = call.value(bags)
     rows = _looked_up(call, ids, padding)
     counted = None if padding is None else call.compute("not_equal", ids, call.like(padding, ids))
@@ -107,30 +105,3 @@ def _reduced(call: AtenCall, rows: str, counted: str | None, weights: str | None
 
 def _mean(call: AtenCall, total: str, count: str) -> str:
     return call.compute("divide", total, call.compute("maximum", count, call.like(1, count)))
-
-
-def _by_offsets(call: AtenCall, padding: int | None) -> str:
-    """Bags of ids in a row, ``(T,)``, by a matrix that says which id is in which bag."""
-    mode, ids, offsets = MODES[call["mode"]], call.value("indices"), call.value("offsets")
-    if mode == "max":
-        raise call.refuse("mode", "max with offsets", "sum or mean, or ids (N, T)")
-    length: Dim = call.tensor(ids).shape[0]
-    end = call.cast(call.apply(ops.SizeOf(size=length)), call.dtype(offsets))
-    last = call.apply(ops.ExpandDims(axes=(0,)), end)
-    edges = offsets if call["include_last_offset"] else joined(call, [offsets, last], 0)
-    starts = along(call, call.apply(ops.Slice(items=((None, -1, 1),)), edges), 0, 2)
-    stops = along(call, call.apply(ops.Slice(items=((1, None, 1),)), edges), 0, 2)
-    places = call.apply(ops.Arange(stop=length, output_dtype=call.dtype(offsets)))
-    inside = call.compute(
-        "logical_and", call.compute("greater_equal", places, starts), call.compute("less", places, stops)
-    )
-    if padding is not None:
-        counted = call.compute("not_equal", ids, call.like(padding, ids))
-        inside = call.compute("logical_and", inside, counted)
-    rows = _looked_up(call, ids, padding)
-    matrix = call.cast(inside, call.dtype(rows))
-    count = call.apply(ops.Reduction(function="sum", axes=(1,), keepdims=True), matrix)
-    if call.has("per_sample_weights"):
-        matrix = call.compute("multiply", matrix, call.value("per_sample_weights"))
-    total = call.apply(ops.MatMul(), matrix, rows)
-    return total if mode == "sum" else _mean(call, total, count)

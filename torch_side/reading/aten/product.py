@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from string import ascii_letters
+from string import ascii_lowercase
 from typing import Any
+
+from torch import fx
 
 from biport import ops
 from biport.ops.base import Op
+from torch_side.reading.aten.dense import dense
 from torch_side.reading.aten_call import AtenCall
 from torch_side.registry import reads_aten
 
@@ -30,7 +33,20 @@ def _need_floats(call: AtenCall, value: str) -> None:
 def read_matmul(call: AtenCall) -> str:
     """``a @ b``, ``torch.bmm(a, b)``."""
     names = list(call.arguments)[:2]
+    weight = _turned_weight(call, names[1])
+    if weight is not None and len(call.known(names[0]).shape) > 1:
+        return dense(call, call.value(names[0]), weight, None)
     return call.apply(ops.MatMul(), *operands(call, *names))
+
+
+def _turned_weight(call: AtenCall, name: str) -> fx.Node | None:
+    """The weights ``(O, I)`` of ``x @ weight.t()``, where nothing else uses them: those of a linear layer."""
+    node = call[name]
+    if str(node.target) not in ("aten.t.default", "aten.transpose.int", "aten.permute.default"):
+        return None
+    weight = node.args[0]
+    matrix = call.is_static(weight) and weight.op == "placeholder" and weight.meta["val"].dim() == 2
+    return weight if matrix and not call.is_shared(weight) else None
 
 
 @reads_aten("inner.default")
@@ -54,6 +70,10 @@ def read_outer(call: AtenCall) -> str:
 def read_addmm(call: AtenCall) -> str:
     """``beta * x + alpha * (a @ b)``; where beta is 0, ``x`` is not read."""
     names = list(call.arguments)[1:3]
+    weight, bias = _turned_weight(call, names[1]), call["self"]
+    plain = call["alpha"] == call["beta"] == 1 and call.is_static(bias) and not call.is_shared(bias)
+    if call.name == "addmm" and weight is not None and plain and bias.meta["val"].dim() == 1:
+        return dense(call, call.value(names[0]), weight, bias)
     one, two = operands(call, *names)
     if call.name == "addr":
         product = call.compute("multiply", call.apply(ops.ExpandDims(axes=(1,)), one), two)
@@ -94,8 +114,15 @@ def read_einsum(call: AtenCall) -> str:
     values = call.values("tensors")
     for value in values:
         _need_floats(call, value)
-    terms, output = _terms(call, call["equation"], [call.rank(value) for value in values])
+    terms, output = _terms(call, _in_small_letters(call["equation"]), [call.rank(value) for value in values])
     return einsum(call, values, terms, output)
+
+
+def _in_small_letters(equation: str) -> str:
+    """Not all forms know others."""
+    free = [letter for letter in ascii_lowercase if letter not in equation]
+    capitals = sorted({letter for letter in equation if letter.isupper()})
+    return equation.translate({ord(letter): other for letter, other in zip(capitals, free, strict=False)})
 
 
 def einsum(call: AtenCall, values: Sequence[str], terms: Sequence[str], output: str) -> str:
@@ -119,7 +146,7 @@ def _terms(call: AtenCall, equation: str, ranks: Sequence[int]) -> tuple[list[st
     """The axes of each input and of the output, in which dots are letters too."""
     front, arrow, output = equation.replace(" ", "").partition("->")
     terms = front.split(",")
-    free = [letter for letter in ascii_letters if letter not in equation]
+    free = [letter for letter in ascii_lowercase if letter not in equation]
     widths = [rank - len(term.replace("...", "")) for term, rank in zip(terms, ranks, strict=True)]
     longest = max([width for width, term in zip(widths, terms, strict=True) if "." in term], default=0)
     dots = "".join(free[:longest])
@@ -138,7 +165,7 @@ def _terms(call: AtenCall, equation: str, ranks: Sequence[int]) -> tuple[list[st
 
 def contracted(call: AtenCall, one: str, two: str, left: Sequence[int], right: Sequence[int]) -> str:
     """Sums of products over pairs of axes; the other axes of the first, and then those of the second."""
-    letters = iter(ascii_letters)
+    letters = iter(ascii_lowercase)
     first = [next(letters) for _ in range(call.rank(one))]
     second = [next(letters) for _ in range(call.rank(two))]
     for a, b in zip(left, right, strict=True):
@@ -161,8 +188,9 @@ def read_tensordot(call: AtenCall) -> str:
 def read_bilinear(call: AtenCall) -> str:
     """`nn.Bilinear`: for each output the sum of all products of two features, each weighted."""
     one, two, weight = operands(call, "input1", "input2", "weight")
-    front = ascii_letters[: call.rank(one) - 1]
-    product = einsum(call, [one, weight, two], [f"{front}X", "ZXY", f"{front}Y"], f"{front}Z")
+    *front, x, y, z = ascii_lowercase[: call.rank(one) + 2]
+    rows = "".join(front)
+    product = einsum(call, [one, weight, two], [rows + x, z + x + y, rows + y], rows + z)
     return call.compute("add", product, call.value("bias")) if call.has("bias") else product
 
 

@@ -81,11 +81,11 @@ def _extreme(call: AtenCall, function: str, x: str) -> str:
 
 
 @reads_aten("max.dim", "min.dim")
-def read_extreme_and_place(call: AtenCall) -> tuple[str | None, str | None]:
+def read_extreme_and_position(call: AtenCall) -> tuple[str | None, str | None]:
     """``x.max(1)``: values and where they are."""
     x = call.value("self")
     values = _extreme(call, call.name, x) if call.used(0) else None
-    return values, _place(call, f"arg{call.name}", x) if call.used(1) else None
+    return values, _position(call, f"arg{call.name}", x) if call.used(1) else None
 
 
 @reads_aten("aminmax.default")
@@ -98,17 +98,17 @@ def read_both_extremes(call: AtenCall) -> tuple[str, str]:
 
 
 @reads_aten("argmax.default", "argmin.default")
-def read_place(call: AtenCall) -> str:
+def read_position(call: AtenCall) -> str:
     """``x.argmax(-1)``; without an axis, the place among all numbers in a row."""
     x = call.value("self")
     if call.has("dim"):
-        return _place(call, call.name, x)
+        return _position(call, call.name, x)
     flat = reshaped(call, x, (product(call.tensor(x).shape),))
-    place = call.apply(ops.ArgReduction(function=call.name, axis=0), flat)
-    return reshaped(call, place, call.result_shape)
+    position = call.apply(ops.ArgReduction(function=call.name, axis=0), flat)
+    return reshaped(call, position, call.result_shape)
 
 
-def _place(call: AtenCall, function: str, x: str) -> str:
+def _position(call: AtenCall, function: str, x: str) -> str:
     return call.apply(ops.ArgReduction(function=function, axis=call.axis(x), keepdims=call["keepdim"]), x)
 
 

@@ -22,7 +22,7 @@ def reshaped(call: AtenCall, x: str, shape: Sequence[Dim]) -> str:
     own, shape = call.tensor(x).shape, tuple(shape)
     if own == shape:
         return x
-    if len(shape) == 2 < len(own) and own[0] == shape[0] and not isinstance(own[0], int):
+    if len(shape) == 2 < len(own) and own[0] == shape[0] and not isinstance(own[0], int) and 1 not in own:
         return call.apply(ops.Flatten(), x)
     return call.apply(ops.ReshapeTo(shape=shape), x)
 
@@ -61,8 +61,10 @@ def along(call: AtenCall, x: str, axis: int, rank: int) -> str:
 @reads_aten("view.default", "reshape.default", "_unsafe_view.default", "flatten.using_ints", "unflatten.int",
             "_reshape_copy.default", "view_copy.default")  # fmt: skip
 def read_view(call: AtenCall) -> str:
-    """The shape that torch says it has."""
-    return reshaped(call, call.value("self"), call.result_shape)
+    """The shape that is asked for; where that leaves a size open, the one that torch says it has."""
+    asked = call.arguments.get("size", call.arguments.get("shape"))
+    said = asked is not None and -1 not in asked
+    return reshaped(call, call.value("self"), call.sizes(asked) if said else call.result_shape)
 
 
 @reads_aten("clone.default", "contiguous.default", "alias.default", "detach.default", "detach_.default",
@@ -102,10 +104,10 @@ def read_squeeze(call: AtenCall) -> str:
     """Axes of size 1 taken away; torch leaves others in place, and so does the graph one that varies."""
     x = call.value("self")
     shape, asked = call.known("self").shape, call.axes(x)
-    varying = [str(call.size(shape[axis])) for axis in asked if not isinstance(shape[axis], int)]
+    varying = [str(size) for axis in asked if not isinstance(size := call.size(shape[axis]), int)]
     if varying:
         call.note(f"squeeze leaves {', '.join(varying)} in place, which torch takes away where it is 1")
-    axes = tuple(axis for axis in asked if isinstance(shape[axis], int) and shape[axis] == 1)
+    axes = tuple(axis for axis in asked if call.size(shape[axis]) == 1)
     return call.apply(ops.Squeeze(axes=axes), x) if axes else x
 
 
