@@ -30,10 +30,11 @@ def read(
 ) -> Graph:
     """Read a module as it computes in eval mode; the module is left as it is, bit for bit.
 
-    Also read is a program of torch.export, live or in a file of `torch.export.save` (.pt2). Nothing of such a
-    file is executed: `torch.export.load` is given a copy of it without pickles, code and libraries, in which
-    every text is arithmetic or a name, and every operator one that biport reads; its numbers and sizes are
-    compared with what the file has. That copy is what torch runs the graph beside.
+    Also read are live modules of TorchScript, and programs of torch.export, live or in a file of
+    `torch.export.save` (.pt2). Nothing of such a file is executed: `torch.export.load` is given a copy of it
+    without pickles, code and libraries, in which every text is arithmetic or a name, and every operator one
+    that biport reads; its numbers and sizes are compared with what the file has. That copy is what torch runs
+    the graph beside.
 
     Any module is read that `torch.export` can trace; recurrent layers, packed sequences and the layers of
     `torch_side.layers` are read whole. Which sizes vary is seen from the trace. A node's name is the

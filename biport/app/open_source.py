@@ -62,10 +62,15 @@ def make_source(source: Source) -> OwnModule:
     Raises:
         BiportError: either goes wrong.
     """
+    import torch
+
     import torch_side
+    from torch_side.reading.scripted import in_python
 
     options = source.module
     module = make_module(source.text, parse_arguments(options.args))
+    if isinstance(module, torch.jit.ScriptModule):
+        module = in_python(module)
     notes = [UNTRAINED]
     if options.checkpoint is not None:
         loaded = torch_side.load_checkpoint(module, options.checkpoint)

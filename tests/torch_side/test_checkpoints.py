@@ -168,5 +168,5 @@ def test_a_file_that_is_damaged_or_something_else(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="damaged"):
         torch_side.load_checkpoint(Tagger(), path)
     path.write_text("weights")
-    with pytest.raises(FileError, match="is not a checkpoint of .* but a text file"):
+    with pytest.raises(FileError, match=r"is not a checkpoint of .* but a text file"):
         torch_side.load_checkpoint(Tagger(), path)

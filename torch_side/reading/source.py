@@ -17,6 +17,7 @@ from torch_side.reading.exported import read_exported
 from torch_side.reading.guess import guess_example
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_arguments
+from torch_side.reading.scripted import Scripted, check_same, in_python
 from torch_side.reading.written import Written, read_written
 from torch_side.writing.ported import Ported
 
@@ -29,6 +30,8 @@ def read_source(
         return read_exported("the exported program", module, module.example_inputs).graph
     if (written := _written(module, example)) is not None:
         return written.graph
+    if isinstance(module, torch.jit.ScriptModule):
+        module = in_python(module)
     return read_traced(module, arguments_of(module, example), lengths).graph
 
 
@@ -73,6 +76,8 @@ def read_traced(
     module: nn.Module, arguments: Arguments, lengths: str | Sequence[str] | None = None
 ) -> ModuleRead:
     """Trace a module, read it, and compare it with itself."""
+    if isinstance(module, Scripted):
+        check_same(module, arguments)
     _check_dtypes(module)
     arguments = Live(module, arguments).enlarged()
     live = Live(module, arguments)
