@@ -214,6 +214,9 @@ REFUSED: dict[str, Callable[[Members, Path], object]] = {
             data, "in_spec", json.dumps([1, {"type": "builtins.dict", "context": ENUM, "children_spec": []}])
         ),
     ),
+    "an operator for a graph": of_json(
+        MODEL, lambda data, path: nodes(data)[0].update(target="torch.ops.higher_order.cond")
+    ),
     "a graph inside": of_json(
         MODEL, lambda data, path: first(nodes(data), "as_tensor").update(as_graph={"name": "g", "graph": {}})
     ),

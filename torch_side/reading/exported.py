@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._ops import OpOverload
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
@@ -112,6 +112,8 @@ def _quiet() -> Iterator[None]:
 def _is_functional(exported: ExportedProgram) -> bool:
     """Whether nothing has to be made functional, for which torch goes through every step of a layer."""
     targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
+    if any(isinstance(target, HigherOrderOperator) for target in targets):
+        return False
     operators = [target for target in targets if isinstance(target, OpOverload)]
     return all(
         not target._schema.is_mutable and aten_key(target) in {*ATEN, *OF_SIZES} for target in operators
