@@ -91,11 +91,12 @@ def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str],
     return read.graph, read.values, operators
 
 
-def _values(graph: Graph, names: dict[str, str], outputs: dict[str, Any]) -> Values:
+def _values(graph: Graph, names: Mapping[str, str], outputs: Mapping[str, Any]) -> Values:
     values: Values = {}
     for statement, output in outputs.items():
         name = names.get(statement)
-        if name is None or not isinstance(output, torch.Tensor):
+        if name not in graph.tensors or not isinstance(output, torch.Tensor):
+            # What simplifying does away with.
             continue
         # The last statement of a value is the whole of it: the activation after a linear layer.
         if _fits(graph.tensors[name].shape, output.shape):

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from biport.errors import InputError, UnsupportedError
+from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Value
+from biport.inputs import size_at
 from torch_side.reading.opaque import sequences
 
 SIZES = (3, 5, 4, 6, 7, 8)
@@ -83,12 +84,19 @@ class _PackedSlot:
     """Where a packed sequence goes, of a padded tensor and its lengths."""
 
 
+class _LengthsSlot:
+    """Where a list of the lengths of rows goes."""
+
+
 def _filled(part: Any, remaining: Any) -> Any:
     if isinstance(part, _Slot):
         return next(remaining)
     if isinstance(part, _PackedSlot):
         x, lengths = next(remaining), next(remaining)
         return PackedSequence(x, lengths) if _traced(x) else _pack(x, lengths)
+    if isinstance(part, _LengthsSlot):
+        lengths = next(remaining)
+        return lengths if _traced(lengths) else lengths.tolist()
     return part
 
 
@@ -107,7 +115,7 @@ def flatten_arguments(module: nn.Module, example: Any) -> Arguments:
         module: what is called.
         example: a tensor, a tuple of the positional arguments, a mapping of named ones, or a tuple whose last
             part is such a mapping; each argument a tensor, an array, a `Value`, a packed sequence, or lists,
-            tuples and mappings of these. Others are handed on as they are.
+            tuples and mappings of these, or a list of lengths. Others are handed on as they are.
 
     Raises:
         InputError: ``forward`` does not take that.
@@ -130,6 +138,9 @@ def flatten_arguments(module: nn.Module, example: Any) -> Arguments:
         elif isinstance(part, Tensor | np.ndarray):
             leaves.append(Leaf(name, torch.as_tensor(part).detach()))
             rest.append(_Slot())
+        elif _is_integers(part) and "len" in name:
+            leaves.append(Leaf(name, torch.tensor(part)))
+            rest.append(_LengthsSlot())
         else:
             rest.append(part)
     if not leaves:
@@ -138,7 +149,11 @@ def flatten_arguments(module: nn.Module, example: Any) -> Arguments:
 
 
 def _is_leaf(part: Any) -> bool:
-    return isinstance(part, Value | PackedSequence)
+    return isinstance(part, Value | PackedSequence) or _is_integers(part)
+
+
+def _is_integers(part: Any) -> bool:
+    return isinstance(part, list) and bool(part) and all(type(number) is int for number in part)
 
 
 def _args_and_kwargs(module: nn.Module, example: Any) -> tuple[tuple, dict]:
@@ -223,9 +238,10 @@ def _letter_sizes(given: Any) -> dict[str, int]:
 
 
 def _example_of(value: Value, sizes: Mapping[str, int]) -> Tensor:
-    shape = [dim if isinstance(dim, int) else dim.at(sizes) for dim in value.shape]
-    if not all(isinstance(size, int) for size in shape):
-        raise InputError(f"input {value.name!r}: a size is made of other letters, {value.tensor}")
+    try:
+        shape = [size_at(dim, sizes) for dim in value.shape]
+    except GraphError as error:
+        raise InputError(f"input {value.name!r}: a size is made of other letters, {value.tensor}") from error
     dtype = getattr(torch, value.dtype, None)
     if dtype is None:
         raise UnsupportedError(f"input {value.name!r}", "dtype", value.dtype, ["float32", "int64", "bool"])

@@ -45,7 +45,7 @@ class RecordedCall(LayerCall):
         tensors: Mapping[str, ops.Tensor],
     ) -> None:
         super().__init__(module, owner, args, kwargs)
-        self.tensors = dict(tensors)
+        self.tensors = tensors
         self.emissions: list[Emission] = []
 
     def emit(self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = ()) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ class RecordedCall(LayerCall):
         results = op.infer([self.tensors[name] for name in inputs])
         first = len(self.tensors)
         outputs = tuple(f"value {first + position}" for position in range(len(results)))
-        self.tensors |= zip(outputs, results, strict=True)
+        self.tensors = {**self.tensors, **dict(zip(outputs, results, strict=True))}
         self.emissions.append(Emission(op, tuple(inputs), tuple(masks), outputs))
         return outputs
 

@@ -10,7 +10,6 @@ the tensor.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from types import FunctionType
@@ -159,7 +158,6 @@ def whole(session: LayerSession) -> Iterator[None]:
                 if kind is torch.Tensor or name in vars(kind):
                     stack.enter_context(_replaced(kind, name, _lengths_as_they_are(kind, name)))
         stack.enter_context(traced_python())
-        stack.enter_context(_replaced(math, "sqrt", _root_of_a_size))
         # It looks for an order of products by numbers, which fixes all sizes.
         stack.enter_context(_replaced(torch.backends.opt_einsum, "enabled", False))
         stack.enter_context(WholeWindows())
@@ -265,8 +263,16 @@ def _packing(session: LayerSession) -> dict[str, Callable]:
     """What packs and pads meanwhile."""
 
     def pack(input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> Any:
-        rows = lengths.tensor if isinstance(lengths, RowLengths) else torch.as_tensor(lengths)
         x = input if batch_first else input.transpose(0, 1)
+        if isinstance(lengths, RowLengths):
+            rows = lengths.tensor
+        elif isinstance(lengths, list | tuple) and any(isinstance(one, Tensor) for one in lengths):
+            rows = torch.stack([torch.as_tensor(one) for one in lengths])
+        else:
+            rows = torch.as_tensor(lengths)
+        if not isinstance(lengths, Tensor | RowLengths) and all(isinstance(one, int) for one in lengths):
+            # Known numbers: the longest row is as long as they say.
+            x = x[:, : max(lengths)]
         return PackedSequence(x, rows.to(torch.int64))
 
     def pad(
@@ -295,11 +301,6 @@ class RowLengths(list):
     def __init__(self, tensor: Tensor) -> None:
         super().__init__([tensor.max()])
         self.tensor = tensor
-
-
-def _root_of_a_size(x: Any, *, original: Callable = math.sqrt) -> Any:
-    """``math.sqrt(x)``, which Python wants to be of a number."""
-    return torch._sym_sqrt(x) if isinstance(x, torch.SymInt | torch.SymFloat) else original(x)
 
 
 def _lengths_as_they_are(kind: type[Tensor], name: str) -> Callable:

@@ -100,6 +100,28 @@ def squeezed_after_a_turn(simplifier: Traversal, node: Node) -> Node | None:
     return Node(node.name, ops.Squeeze(axes=tuple(sorted(lost))), first.inputs, node.outputs)
 
 
+def squeezed_reduction(simplifier: Traversal, node: Node) -> Node | None:
+    """What goes over some axes and keeps them, of size 1, which are lost behind it."""
+    first = simplifier.maker(node.inputs[0]) if isinstance(node.op, ops.Squeeze) else None
+    if first is None or simplifier.used(node.inputs[0]) != 1 or not simplifier.owned(first):
+        return None
+    match first.op:
+        case ops.Reduction(keepdims=True, axes=axes):
+            over = axes
+        case ops.ArgReduction(keepdims=True, axis=axis):
+            over = (axis,)
+        case ops.GlobalAveragePooling1D(keepdims=True) | ops.GlobalMaxPooling1D(keepdims=True):
+            over = (1,)
+        case _:
+            return None
+    assert isinstance(node.op, ops.Squeeze)
+    rank = len(simplifier.tensors[node.inputs[0]].shape)
+    if {axis % rank for axis in over} != {axis % rank for axis in node.op.axes}:
+        return None
+    op = dataclasses.replace(first.op, keepdims=False)
+    return Node(first.name, op, first.inputs, node.outputs, first.masks)
+
+
 def reshaped_twice(simplifier: Traversal, node: Node) -> Node | None:
     """Behind another shape, or axes of size 1 that come or go, a reshape alone says what there is."""
     if not isinstance(node.op, ops.ReshapeTo):
@@ -214,6 +236,7 @@ RULES: Sequence[Rule] = (
     nothing_done,
     permuted_twice,
     squeezed_after_a_turn,
+    squeezed_reduction,
     reshaped_twice,
     new_axis_lost,
     same_again,

@@ -62,7 +62,180 @@ def add() -> ops.Elementwise:
     return ops.Elementwise(function="add")
 
 
+TURN = ops.PermuteDims(axes=(0, 2, 1))
+GRU = {"return_sequences": True, "return_state": True, "zero_output_for_mask": True}
+
+
+def states_of_gru() -> Node:
+    """A layer of two directions, whose final states are h and h_back, ``(N, 3)`` each."""
+    forward = cell(rng(), ops.GRU, 4, 3, biases=2, **GRU)
+    op = ops.Bidirectional(
+        forward=forward, backward=cell(rng(), ops.GRU, 4, 3, biases=2, **GRU, reverse=True)
+    )
+    return Node("gru", op, ("x",), ("both", "h", "h_back"))
+
+
+def normalization(axis: int = 1) -> ops.BatchNormalization:
+    draw = rng()
+    variance = np.abs(normal(draw, 4))
+    return ops.BatchNormalization(
+        size=4, axis=axis, mean=normal(draw, 4), variance=variance, weight=normal(draw, 4), bias=None
+    )
+
+
+def stacked(*nodes: Node, y: str) -> Graph:
+    """Of the states h and h_back of a layer, stacked along the first axis, as torch gives them."""
+    return graph(states_of_gru(), Node("stack", ops.Stack(axis=0), ("h", "h_back")), *nodes, outputs=(y,))
+
+
+STACKS: dict[str, tuple[Graph, list[str]]] = {
+    "a slice of a stack": (
+        graph(
+            Node("a", TANH, ("x",)),
+            Node("stack", ops.Stack(axis=1), ("x", "a", "x")),
+            Node("part", ops.Slice(items=((None, None, 1), (1, None, 1))), ("stack",)),
+            Node("y", ops.Reduction(function="max", axes=(3,)), ("part",)),
+        ),
+        ["Activation", "Stack", "Reduction"],
+    ),
+    "a stack of one that is squeezed": (
+        graph(
+            Node("stack", ops.Stack(axis=0), ("x",)),
+            Node("lost", ops.Squeeze(axes=(0,)), ("stack",)),
+            Node("y", TANH, ("lost",)),
+        ),
+        ["Activation"],
+    ),
+    "the last of a stack of one": (
+        graph(
+            Node("stack", ops.Stack(axis=0), ("x",)),
+            Node("lost", ops.Slice(items=(-1,)), ("stack",)),
+            Node("y", TANH, ("lost",)),
+        ),
+        ["Activation"],
+    ),
+    "states side by side by a permutation and a reshape": (
+        stacked(
+            Node("turned", ops.PermuteDims(axes=(1, 0, 2)), ("stack",)),
+            Node("joined", ops.ReshapeTo(shape=sizes(("N", 6))), ("turned",)),
+            Node("y", TANH, ("joined",)),
+            y="y",
+        ),
+        ["Bidirectional", "Activation"],
+    ),
+    "states of a layer and a direction": (
+        stacked(
+            Node("view", ops.ReshapeTo(shape=sizes((1, 2, "N", 3))), ("stack",)),
+            Node("layer", ops.Slice(items=(-1,)), ("view",)),
+            Node("one", ops.Slice(items=(0,)), ("layer",)),
+            Node("two", ops.Slice(items=(1,)), ("layer",)),
+            Node("y", ops.Concatenate(axis=-1), ("one", "two")),
+            y="y",
+        ),
+        ["Bidirectional"],
+    ),
+    "a stack that is taken apart": (
+        stacked(
+            Node("apart", ops.Unstack(count=2, axis=0), ("stack",), ("one", "two")),
+            Node("y", ops.Elementwise(function="subtract"), ("two", "one")),
+            y="y",
+        ),
+        ["Bidirectional", "Elementwise"],
+    ),
+    "the same again": (
+        graph(
+            Node("a", ops.Flip(axes=(1,)), ("x",)),
+            Node("b", ops.Flip(axes=(1,)), ("x",)),
+            Node("y", add(), ("a", "b")),
+        ),
+        ["Flip", "Elementwise"],
+    ),
+    "a turn of what is lost": (
+        graph(
+            Node("wide", ops.Reduction(function="sum", axes=(1,), keepdims=True), ("x",)),
+            Node("turned", TURN, ("wide",)),
+            Node("y", ops.Squeeze(axes=(2,)), ("turned",)),
+        ),
+        ["Reduction"],
+    ),
+    "axes that are kept and lost": (
+        graph(
+            Node("mean", ops.GlobalAveragePooling1D(keepdims=True), ("x",), masks=("mask",)),
+            Node("least", ops.ArgReduction(function="argmin", axis=-1, keepdims=True), ("x",)),
+            Node("y", ops.Squeeze(axes=(-2,)), ("mean",)),
+            Node("z", ops.Squeeze(axes=(2,)), ("least",)),
+            outputs=("y", "z"),
+        ),
+        ["GlobalAveragePooling1D", "ArgReduction"],
+    ),
+}
+
+TURNS: dict[str, tuple[Graph, list[str]]] = {
+    "what is done between two turns": (
+        graph(
+            Node("there", TURN, ("x",)),
+            Node("normal", normalization(), ("there",)),
+            Node("relu", ops.Activation(function="relu"), ("normal",)),
+            Node("dropped", ops.Dropout(rate=0.5), ("relu",)),
+            Node("cut", ops.Slice(items=((None, None, 1), (1, None, 1))), ("dropped",)),
+            Node("back", TURN, ("cut",)),
+            Node("y", TANH, ("back",)),
+        ),
+        ["BatchNormalization", "Activation", "Dropout", "Slice", "Activation"],
+    ),
+    "sums of what is turned, read on both sides": (
+        graph(
+            Node("a", TURN, ("x",)),
+            Node("square", ops.Elementwise(function="square"), ("x",)),
+            Node("b", TURN, ("square",)),
+            Node("sum", ops.Add(), ("a", "b")),
+            Node("relu", ops.Activation(function="relu"), ("sum",)),
+            Node("there", TURN, ("sum",)),
+            Node("sine", ops.Elementwise(function="sin"), ("there",)),
+            Node("again", TURN, ("sine",)),
+            Node("total", ops.Multiply(), ("again", "relu")),
+            Node("back", TURN, ("total",)),
+            Node("y", TANH, ("back",)),
+        ),
+        ["Elementwise", "Add", "Activation", "Elementwise", "Multiply", "Activation"],
+    ),
+    "padding, and channels side by side": (
+        graph(
+            Node("a", TURN, ("x",)),
+            Node("pad", ops.Pad(widths=((0, 0), (0, 0), (2, 1))), ("a",)),
+            Node("short", ops.Pad(widths=((0, 0), (0, 0), (0, 3)), value=2.0), ("a",)),
+            Node("wide", ops.Concatenate(axis=1), ("pad", "short")),
+            Node("back", TURN, ("wide",)),
+            Node("y", TANH, ("back",)),
+        ),
+        ["Pad", "Pad", "Concatenate", "Activation"],
+    ),
+    "a new axis that goes again": (
+        graph(
+            Node("wide", ops.ExpandDims(axes=(3,)), ("x",)),
+            Node("tanh", TANH, ("wide",)),
+            Node("max", ops.Reduction(function="max", axes=(2,), keepdims=True), ("tanh",)),
+            Node("y", ops.Squeeze(axes=(3,)), ("max",)),
+            Node("z", TANH, ("y",)),
+            outputs=("z",),
+        ),
+        ["Activation", "Reduction", "Activation"],
+    ),
+    "pooling over time": (
+        graph(
+            Node("a", TURN, ("x",)),
+            Node("relu", ops.Activation(function="relu"), ("a",)),
+            Node("mean", ops.Reduction(function="mean", axes=(-1,), keepdims=True), ("relu",)),
+            Node("y", ops.Squeeze(axes=(2,)), ("mean",)),
+            Node("z", TANH, ("y",)),
+            outputs=("z",),
+        ),
+        ["Activation", "GlobalAveragePooling1D", "Activation"],
+    ),
+}
 APPLIED: dict[str, tuple[Graph, list[str]]] = {
+    **STACKS,
+    **TURNS,
     "the last step of a layer of one direction": (
         graph(Node("lstm", lstm(), ("x",)), Node("last", LAST, ("lstm",)), Node("y", TANH, ("last",))),
         ["LSTM", "Activation"],
@@ -165,6 +338,47 @@ APPLIED: dict[str, tuple[Graph, list[str]]] = {
 }
 
 LEFT_ALONE: dict[str, Graph] = {
+    "axes that are kept, and another one lost": graph(
+        Node("sum", ops.Reduction(function="sum", axes=(1, 2), keepdims=True), ("x",)),
+        Node("y", ops.Squeeze(axes=(2,)), ("sum",)),
+    ),
+    "a softmax between two turns": graph(
+        Node("there", TURN, ("x",)),
+        Node("soft", ops.Activation(function="softmax"), ("there",)),
+        Node("back", TURN, ("soft",)),
+        Node("y", TANH, ("back",)),
+    ),
+    "a sum with what is not turned": graph(
+        Node("there", TURN, ("x",)),
+        Node("wide", ops.Reduction(function="sum", axes=(1, 2), keepdims=True), ("x",)),
+        Node("sum", add(), ("there", "wide")),
+        Node("back", TURN, ("sum",)),
+        Node("y", TANH, ("back",)),
+    ),
+    "a turn that is not turned back": graph(
+        Node("there", TURN, ("x",)),
+        Node("relu", ops.Activation(function="relu"), ("there",)),
+        Node("y", ops.PermuteDims(axes=(1, 2, 0)), ("relu",)),
+    ),
+    "a mean over the features": graph(
+        Node("mean", ops.Reduction(function="mean", axes=(2,)), ("x",)), Node("y", TANH, ("mean",))
+    ),
+    "a stack whose other axes are turned": graph(
+        Node("stack", ops.Stack(axis=0), ("x", "x")),
+        Node("y", ops.PermuteDims(axes=(1, 0, 3, 2)), ("stack",)),
+    ),
+    "states of two directions one below the other": stacked(
+        Node("y", ops.ReshapeTo(shape=sizes(("N", 6))), ("stack",)), y="y"
+    ),
+    "a slice of what was stacked": stacked(
+        Node("y", ops.Slice(items=((None, None, 1), (0, 1, 1))), ("stack",)), y="y"
+    ),
+    "parameters that are alike": graph(
+        Node("v", parameter(4), ()),
+        Node("w", parameter(4), ()),
+        Node("xv", add(), ("x", "v")),
+        Node("y", add(), ("xv", "w")),
+    ),
     "a sequence that is used": graph(
         Node("lstm", lstm(), ("x",)), Node("y", LAST, ("lstm",)), outputs=("y", "lstm")
     ),

@@ -25,7 +25,7 @@ ONE_OP = {
     "hardtanh": (lambda m, x, i: functional.hardtanh(x), ops.Activation(function="hard_tanh")),
     "hardtanh from zero": (lambda m, x, i: functional.hardtanh(x, 0.0, 2.0), ops.ReLU(max_value=2.0)),
     "hardtanh between": (lambda m, x, i: functional.hardtanh(x, -0.5, 0.75), ops.Clip(min=-0.5, max=0.75)),
-    "relu6": (lambda m, x, i: functional.relu6(x), ops.ReLU(max_value=6.0)),
+    "relu6": (lambda m, x, i: functional.relu6(x), ops.Activation(function="relu6")),
     "hardswish": (lambda m, x, i: functional.hardswish(x), ops.Activation(function="hard_silu")),
     "hardsigmoid": (lambda m, x, i: functional.hardsigmoid(x), ops.Activation(function="hard_sigmoid")),
     "sigmoid": (lambda m, x, i: x.sigmoid(), ops.Activation(function="sigmoid")),

@@ -17,6 +17,7 @@ from torch_side.registry import reads_aten
 
 NAMES: Mapping[str, str] = {
     "relu": "relu",
+    "relu6": "relu6",
     "sigmoid": "sigmoid",
     "special_expit": "sigmoid",
     "tanh": "tanh",
@@ -30,8 +31,7 @@ NAMES: Mapping[str, str] = {
 """Functions without parameters, by Keras' names."""
 
 LAYERS = tuple(
-    f"aten.{name}"
-    for name in ("linear.default", "addmm.default", "conv1d.default", "conv1d.padding", "convolution.default")
+    f"aten.{name}" for name in ("linear.default", "conv1d.default", "conv1d.padding", "convolution.default")
 )
 """What `ops.Dense` and `ops.Conv1D` are read from, which have an activation of their own."""
 
@@ -140,12 +140,6 @@ def read_gelu(call: AtenCall) -> str:
     return call.compute("multiply", call.compute("multiply", x, call.like(0.5, x)), raised)
 
 
-@reads_aten("relu6.default")
-def read_relu6(call: AtenCall) -> str:
-    """``functional.relu6(x)``."""
-    return call.apply(ops.ReLU(max_value=6.0), float_input(call))
-
-
 @reads_aten("hardtanh.default")
 def read_hardtanh(call: AtenCall) -> str:
     """``functional.hardtanh(x, -1, 1)``."""
@@ -153,6 +147,8 @@ def read_hardtanh(call: AtenCall) -> str:
     match limits:
         case (-1, 1):
             return activated(call, "hard_tanh", x)
+        case (0, 6):
+            return activated(call, "relu6", x)
         case (0, top) if math.isfinite(top):
             return call.apply(ops.ReLU(max_value=float(top)), x)
     return call.apply(ops.Clip(min=limits[0], max=limits[1]), x)

@@ -17,7 +17,7 @@ def read_scaled_dot_product_attention(call: AtenCall) -> str:
     if call["dropout_p"]:
         raise call.refuse("dropout_p", call["dropout_p"], "0.0, or training aside")
     if call["enable_gqa"]:
-        raise call.refuse("enable_gqa", True, False)
+        raise call.refuse("enable_gqa", True, "False")
     query, key, value = (call.value(name) for name in ("query", "key", "value"))
     rank = call.rank(key)
     turned = call.apply(ops.PermuteDims(axes=(*range(rank - 2), rank - 1, rank - 2)), key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from biport import ops
@@ -179,11 +180,11 @@ def read_scatter(call: AtenCall) -> str:
     """``x.scatter(1, ids, 1.0)``: written along an axis at the places that indices say."""
     x, axis, index, size = _scattered(call)
     if call.name == "scatter" and "src" in call.arguments:
-        if call.tensor(index).shape[axis] != 1:
-            raise call.refuse("index", "several places a line", "one place a line, or a number to write")
         source = _part(call, call.value("src"), call.tensor(index).shape)
-        mask = _equal_to_position(call, index, axis, size)
-        return call.apply(ops.Where(), mask, source, x)
+        if call.tensor(index).shape[axis] == 1:
+            return call.apply(ops.Where(), _equal_to_position(call, index, axis, size), source, x)
+        mask, last = _last_written(call, index, axis, size)
+        return call.apply(ops.Where(), mask, call.apply(ops.TakeAlongAxis(axis=axis), source, last), x)
     mask = _written(call, index, axis, size)
     return call.apply(ops.Where(), mask, call.operand("value", call.dtype(x)), x)
 
@@ -240,6 +241,16 @@ def _written(call: AtenCall, index: str, axis: int, size: Dim) -> str:
     return call.apply(ops.Reduction(function="any", axes=(axis,)), _each_written(call, index, axis, size))
 
 
+def _last_written(call: AtenCall, index: str, axis: int, size: Dim) -> tuple[str, str]:
+    """Which places along an axis are written, and by which of the indices: as torch does it, by the last one."""
+    hits, count = _each_written(call, index, axis, size), call.tensor(index).shape[axis]
+    numbers = call.apply(ops.Arange(start=1, stop=count + 1, output_dtype="int64"))
+    numbers = along(call, numbers, axis, call.rank(hits))
+    numbers = call.apply(ops.Where(), hits, numbers, call.constant(np.int64(0)))
+    last = call.apply(ops.ArgReduction(function="argmax", axis=axis), numbers)
+    return call.apply(ops.Reduction(function="any", axes=(axis,)), hits), last
+
+
 @reads_aten("index_fill.int_Scalar", "index_fill.int_Tensor")
 def read_index_fill(call: AtenCall) -> str:
     """``x.index_fill(1, ids, 0.0)``."""
@@ -293,16 +304,26 @@ def _put_at(call: AtenCall, x: str, value: str) -> str:
             source = broadcast(call, value, [shape[0], *shape[2:]])
             source = call.apply(ops.ExpandDims(axes=(1,)), source)
         return call.apply(ops.Where(), mask, source, x)
+    if call.rank(value) and len(axes) == 1 and call.rank(given[0]) == 1:
+        return _put_parts(call, x, value, axes[0], given[0])
     if call.rank(value):
-        raise call.refuse(
-            "values", call.tensor(value), "a number, or a value a row at out[torch.arange(n), steps]"
-        )
+        supported = "a number, a value a row at out[torch.arange(n), steps], or parts along one axis"
+        raise call.refuse("values", call.tensor(value), supported)
     if axes != list(range(axes[0], axes[0] + len(axes))):
         raise call.refuse("indices", f"axes {axes}", "axes beside each other")
     mask = _at_any(call, given, sizes)
     behind = tuple(range(len(axes), rank - axes[0]))
     mask = call.apply(ops.ExpandDims(axes=behind), mask) if behind else mask
     return call.apply(ops.Where(), mask, value, x)
+
+
+def _put_parts(call: AtenCall, x: str, value: str, axis: int, index: str) -> str:
+    """``out[order] = y``: parts along an axis, in another order."""
+    shape, (count,) = call.tensor(x).shape, call.tensor(index).shape
+    value = broadcast(call, value, [*shape[:axis], count, *shape[axis + 1 :]])
+    mask, last = _last_written(call, _wrapped(call, index, shape[axis]), 0, shape[axis])
+    taken = call.apply(ops.Take(axis=axis), value, last)
+    return call.apply(ops.Where(), along(call, mask, axis, call.rank(x)), taken, x)
 
 
 def _at_any(call: AtenCall, indices: Sequence[str], sizes: Sequence[Dim]) -> str:

@@ -129,12 +129,12 @@ def read_adaptive_max_pool2d(call: AtenCall) -> tuple[str, ...]:
 
 def _one_number(call: AtenCall) -> None:
     if set(call["output_size"]) != {1}:
-        raise call.refuse("output_size", call["output_size"], [1, 1])
+        raise call.refuse("output_size", call["output_size"], "(1, 1)")
 
 
 def _without_positions(call: AtenCall) -> None:
     if call.used(1):
-        raise call.refuse("return_indices", True, False)
+        raise call.refuse("return_indices", True, "False")
 
 
 def _result(call: AtenCall) -> tuple[Dim, ...]:
@@ -150,7 +150,7 @@ def _windows(call: AtenCall, x: str) -> Windows:
 def _largest(call: AtenCall, x: str, windows: Windows) -> str:
     """Of ``(N, T, I)``; what is padded is less than any number."""
     if windows.dilation != 1:
-        raise call.refuse("dilation", windows.dilation, 1)
+        raise call.refuse("dilation", windows.dilation, "1")
     x = padded_steps(call, x, windows.padding, windows.behind, -float("inf"))
     return call.apply(ops.MaxPooling1D(pool_size=windows.size, strides=windows.stride), x)
 

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from string import ascii_lowercase
 from typing import Any
 
+from torch import fx
+
 from biport import ops
 from biport.ops.base import Op
+from torch_side.reading.aten.dense import dense
 from torch_side.reading.aten_call import AtenCall
 from torch_side.registry import reads_aten
 
@@ -30,7 +33,20 @@ def _need_floats(call: AtenCall, value: str) -> None:
 def read_matmul(call: AtenCall) -> str:
     """``a @ b``, ``torch.bmm(a, b)``."""
     names = list(call.arguments)[:2]
+    weight = _turned_weight(call, names[1])
+    if weight is not None and len(call.known(names[0]).shape) > 1:
+        return dense(call, call.value(names[0]), weight, None)
     return call.apply(ops.MatMul(), *operands(call, *names))
+
+
+def _turned_weight(call: AtenCall, name: str) -> fx.Node | None:
+    """The weights ``(O, I)`` of ``x @ weight.t()``, where nothing else uses them: those of a linear layer."""
+    node = call[name]
+    if str(node.target) not in ("aten.t.default", "aten.transpose.int", "aten.permute.default"):
+        return None
+    weight = node.args[0]
+    matrix = call.is_static(weight) and weight.op == "placeholder" and weight.meta["val"].dim() == 2
+    return weight if matrix and not call.is_shared(weight) else None
 
 
 @reads_aten("inner.default")
@@ -54,6 +70,10 @@ def read_outer(call: AtenCall) -> str:
 def read_addmm(call: AtenCall) -> str:
     """``beta * x + alpha * (a @ b)``; where beta is 0, ``x`` is not read."""
     names = list(call.arguments)[1:3]
+    weight, bias = _turned_weight(call, names[1]), call["self"]
+    plain = call["alpha"] == call["beta"] == 1 and call.is_static(bias) and not call.is_shared(bias)
+    if call.name == "addmm" and weight is not None and plain and bias.meta["val"].dim() == 1:
+        return dense(call, call.value(names[0]), weight, bias)
     one, two = operands(call, *names)
     if call.name == "addr":
         product = call.compute("multiply", call.apply(ops.ExpandDims(axes=(1,)), one), two)

@@ -22,7 +22,7 @@ def reshaped(call: AtenCall, x: str, shape: Sequence[Dim]) -> str:
     own, shape = call.tensor(x).shape, tuple(shape)
     if own == shape:
         return x
-    if len(shape) == 2 < len(own) and own[0] == shape[0] and not isinstance(own[0], int):
+    if len(shape) == 2 < len(own) and own[0] == shape[0] and not isinstance(own[0], int) and 1 not in own:
         return call.apply(ops.Flatten(), x)
     return call.apply(ops.ReshapeTo(shape=shape), x)
 
@@ -61,8 +61,10 @@ def along(call: AtenCall, x: str, axis: int, rank: int) -> str:
 @reads_aten("view.default", "reshape.default", "_unsafe_view.default", "flatten.using_ints", "unflatten.int",
             "_reshape_copy.default", "view_copy.default")  # fmt: skip
 def read_view(call: AtenCall) -> str:
-    """The shape that torch says it has."""
-    return reshaped(call, call.value("self"), call.result_shape)
+    """The shape that is asked for; where that leaves a size open, the one that torch says it has."""
+    asked = call.arguments.get("size", call.arguments.get("shape"))
+    said = asked is not None and -1 not in asked
+    return reshaped(call, call.value("self"), call.sizes(asked) if said else call.result_shape)
 
 
 @reads_aten("clone.default", "contiguous.default", "alias.default", "detach.default", "detach_.default",
