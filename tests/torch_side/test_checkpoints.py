@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import io
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -163,6 +165,14 @@ def test_a_file_that_is_damaged_or_something_else(tmp_path: Path) -> None:
         path.write_bytes(whole[:length])
         with pytest.raises(FileError, match=r"w\.pt: "):
             torch_side.load_checkpoint(Tagger(), path)
+    with (
+        zipfile.ZipFile(io.BytesIO(whole)) as archive,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as other,
+    ):
+        for name in archive.namelist():
+            other.writestr(name, archive.read(name))
+    with pytest.raises(FileError, match="compressed members"):
+        torch_side.load_checkpoint(Tagger(), path)
     save_file({"a": torch.ones(9)}, path)
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(FileError, match="damaged"):

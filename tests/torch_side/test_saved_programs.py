@@ -112,7 +112,10 @@ class Counter(nn.Module):
         return x + self.total
 
 
-def test_what_a_program_keeps_is_refused() -> None:
+def test_what_a_program_keeps_or_drops_is_refused() -> None:
+    dropping = torch.export.export(nn.Dropout(0.5), (torch.ones(2, 3),))
+    with pytest.raises(UnsupportedError, match=r"training=True is not supported; .*exported of module\.eval"):
+        torch_side.read(dropping)
     program = torch.export.export(Counter(), (torch.ones(2, 3),))
     with pytest.raises(UnsupportedError, match="state='total' is not supported; supported: an argument"):
         torch_side.read(program)
@@ -213,6 +216,9 @@ REFUSED: dict[str, Callable[[Members, Path], object]] = {
         lambda data, path: spec(
             data, "in_spec", json.dumps([1, {"type": "builtins.dict", "context": ENUM, "children_spec": []}])
         ),
+    ),
+    "an operator for a graph": of_json(
+        MODEL, lambda data, path: nodes(data)[0].update(target="torch.ops.higher_order.cond")
     ),
     "a graph inside": of_json(
         MODEL, lambda data, path: first(nodes(data), "as_tensor").update(as_graph={"name": "g", "graph": {}})

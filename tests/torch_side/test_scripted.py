@@ -68,7 +68,7 @@ def trace(module: nn.Module, example: Any) -> Any:
     return torch.jit.trace(module, example)
 
 
-@pytest.mark.parametrize("make", [script, trace])
+@pytest.mark.parametrize("make", [script, pytest.param(trace, marks=pytest.mark.sweep)])
 def test_a_module_of_torchscript_is_read(make: Any) -> None:
     torch.manual_seed(0)
     module = Tagger().eval()

@@ -6,6 +6,7 @@ import argparse
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch.nn.parameter import is_lazy
 
 from biport.errors import FileError, WeightError
 from biport.file_kind import FileKind, file_kind, foreign
+from torch_side.reading.archive import Archive
 
 State = Mapping[str, Tensor]
 
@@ -109,6 +111,9 @@ def _read(path: Path) -> Any:
         raise foreign(path, "a checkpoint of torch.save or safetensors")
     try:
         if kind is FileKind.TORCH:
+            if zipfile.is_zipfile(path):
+                # Its members are no longer than the file.
+                Archive(path).close()
             with torch.serialization.safe_globals(HARMLESS):
                 return torch.load(path, map_location="cpu", weights_only=True)
         return load_file(path, device="cpu")

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._ops import OpOverload
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
@@ -32,6 +32,7 @@ UNLIMITED = 2**31
 """Above which a size has no limit that anybody could reach."""
 OF_SIZES = ("sym_size.int",)
 """Operators that give no tensor."""
+DROPOUTS = ("aten.dropout.default", "aten.native_dropout.default", "aten.feature_dropout.default")
 FIXED = (
     "the program was exported so, and torch.export itself counts the steps of a recurrent layer, where "
     "torch_side.read of the module does not"
@@ -83,6 +84,7 @@ def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> O
         UnsupportedModelError: all that is not supported.
         UnsupportedError: it keeps state, or takes what is no tensor.
     """
+    _refuse_training(name, exported)
     with _quiet():
         known = _is_functional(exported)
         functional = exported if known else exported.run_decompositions(decompositions())
@@ -112,10 +114,20 @@ def _quiet() -> Iterator[None]:
 def _is_functional(exported: ExportedProgram) -> bool:
     """Whether nothing has to be made functional, for which torch goes through every step of a layer."""
     targets = [node.target for node in exported.graph.nodes if node.op == "call_function"]
+    if any(isinstance(target, HigherOrderOperator) for target in targets):
+        return False
     operators = [target for target in targets if isinstance(target, OpOverload)]
     return all(
         not target._schema.is_mutable and aten_key(target) in {*ATEN, *OF_SIZES} for target in operators
     )
+
+
+def _refuse_training(name: str, exported: ExportedProgram) -> None:
+    """Refuse a program whose dropout drops: it gives other numbers at every call."""
+    for node in exported.graph.nodes:
+        if str(node.target) in DROPOUTS and len(node.args) > 2 and node.args[2] is True:
+            supported = "a program that was exported of module.eval()"
+            raise UnsupportedError(f"{name}: {node.name}", "training", True, supported)
 
 
 def _refuse_state(name: str, exported: ExportedProgram) -> None:

@@ -44,6 +44,8 @@ OF_SIZES = frozenset(
     )
 )
 """Functions of sizes, and the choice of one of several outputs."""
+WITHOUT_GRADIENTS = "torch.ops.higher_order.wrap_with_set_grad_enabled"
+"""``torch.no_grad`` in ``forward``: the one operator with a graph inside, which is checked like the other."""
 UNCOMPUTED = frozenset(
     (
         *("sym_size", "sym_numel", "sym_stride", "sym_storage_offset", "dim", "numel", "alias", "detach"),
@@ -261,7 +263,7 @@ class _Copy:
         self._parts += 1
         if self._parts > MAX_PARTS:
             raise FileError(f"{self.path}: the program has more than {MAX_PARTS} parts")
-        if key in ("as_graph", "as_custom_obj", "as_operator", "custom_obj", "token") and value is not None:
+        if key in ("as_custom_obj", "as_operator", "custom_obj", "token") and value is not None:
             owner = f"{self.path}: an argument"
             problem = UnsupportedError(owner, "kind", key.removeprefix("as_"), "tensors, numbers and sizes")
             self._problems[key] = problem
@@ -306,7 +308,7 @@ class _Copy:
 
     def _check_target(self, target: str, node: Mapping[str, Any]) -> None:
         """Refuse what is no operator that is read: anything of torch or Python could be called."""
-        if target in OF_SIZES:
+        if target in OF_SIZES or target == WITHOUT_GRADIENTS:
             return
         match = re.fullmatch(r"torch\.ops\.aten\.(\w+)\.(\w+)", target, re.ASCII)
         known = {name.partition(".")[0] for name in ATEN} | UNCOMPUTED
