@@ -19,12 +19,13 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
       the number; alone none of them varies.
     - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one
       that is only indexed torch knows that there are no fewer.
+    - Features that a layer has weights for, where torch says how many there are in terms of steps as well.
     """
     nodes = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
     names = [entry for entry in exported.graph_signature.user_inputs if isinstance(entry, str)]
     shapes = [list(nodes[name].meta["val"].shape) for name in names]
     terms = [[sympy.sympify(expression(size)) for size in shape] for shape in shapes]
-    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms)
+    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, terms)
     fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in terms]
     return fixed if symbols else []
 
@@ -56,3 +57,19 @@ def _no_fewer(
         and ranges[term].lower == size.node.hint
         and size.node.hint > 2
     }
+
+
+def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
+    """The symbols of sizes behind those of batch and time that are in the number of features of a layer."""
+    counts = [
+        node.args[position].meta["val"].shape[-1]
+        for node in exported.graph.nodes
+        for target, position in WITH_FEATURES.items()
+        if str(node.target) == target
+    ]
+    behind = {symbol for shape in terms for term in shape[2:] for symbol in term.free_symbols}
+    return behind & {symbol for count in counts for symbol in sympy.sympify(expression(count)).free_symbols}
+
+
+WITH_FEATURES = {"aten.linear.default": 0, "biport.recurrence.default": 1, "biport.cell.default": 1}
+"""Operators whose input has features on its last axis: which argument that is."""
