@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -92,6 +93,6 @@ def test_the_keras_model_trains_and_is_saved(name: str, tmp_path: Path) -> None:
     assert any(not np.array_equal(one, two) for one, two in zip(before, after, strict=True))
     trained = keras_side.run(model, arrays, graph)
     model.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras")
+    again: Any = keras.models.load_model(tmp_path / "model.keras")
     assert difference_of(keras_side.run(again, arrays, graph), trained) == pytest.approx(0, abs=1e-6)
     assert difference_of(trained, wanted) != pytest.approx(0, abs=1e-6)
