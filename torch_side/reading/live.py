@@ -254,7 +254,7 @@ class _Maker:
 
 
 def _steps(shape: Sequence[Dim]) -> Dim:
-    """How many steps there are: the size of the axis of time, or, behind channels, of the last that varies."""
+    """How many steps there are: the size of the axis of time, or behind channels of the last that varies."""
     axis, rows = time_axis(shape), batch_axis(shape)
     usual = shape[1 if axis is None else axis]
     varying = [dim for where, dim in enumerate(shape) if where != rows and not isinstance(dim, int)]

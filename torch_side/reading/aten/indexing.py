@@ -242,7 +242,7 @@ def _written(call: AtenCall, index: str, axis: int, size: Dim) -> str:
 
 
 def _last_written(call: AtenCall, index: str, axis: int, size: Dim) -> tuple[str, str]:
-    """Which places along an axis are written, and by which of the indices: as torch does it, by the last one."""
+    """Which places along an axis are written, and by which of the indices: as in torch the last one."""
     hits, count = _each_written(call, index, axis, size), call.tensor(index).shape[axis]
     numbers = call.apply(ops.Arange(start=1, stop=count + 1, output_dtype="int64"))
     numbers = along(call, numbers, axis, call.rank(hits))
