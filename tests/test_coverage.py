@@ -18,7 +18,7 @@ import keras_side.registry
 import torch_side.read
 import torch_side.registry
 import torch_side.write
-from biport.ops import Op, TensorOperation, op_classes
+from biport.ops import Op, op_classes
 from biport.reference import REFERENCES
 from biport.registry import Registry
 from export.registry import WRITERS as EXPORT_WRITERS
@@ -77,14 +77,19 @@ def test_a_keras_layer_is_read_in_the_family_of_its_op(layer: str) -> None:
     assert stands_in(reader.read, "keras_side/ops", reader.op)
 
 
+ATEN_OF = {"mask": "elementwise", "shape": "shaping"}
+"""Families whose ops aten has no operators of their own for, and where they are read."""
+
+
 def test_every_reader_of_torch_stands_in_a_family() -> None:
-    readers = torch_side.registry.READERS
-    # Tensor operations are read by how they were written.
-    families = {family(op) for op in OPS.values() if not issubclass(op, TensorOperation)}
-    homes = {readers.lookup(key, "test").__module__ for key in readers}
-    assert {home.rpartition(".")[2] for home in homes if home.startswith("torch_side.ops.")} >= families
-    others = {home for home in homes if not home.startswith(("torch_side.ops.", "torch_side.shared."))}
-    assert all(home.startswith("torch_side.reading.") for home in others), others
+    layers, aten = torch_side.registry.READERS, torch_side.registry.ATEN
+    families = {family(op) for op in OPS.values()}
+    of_layers = {layers.lookup(key, "test").__module__ for key in layers}
+    of_aten = {aten.lookup(key, "test").__module__ for key in aten}
+    assert all(home.startswith(("torch_side.ops.", "torch_side.shared.")) for home in of_layers), of_layers
+    assert all(home.startswith("torch_side.reading.aten.") for home in of_aten), of_aten
+    read = {home.rpartition(".")[2] for home in of_layers | of_aten}
+    assert {name for name in families if ATEN_OF.get(name, name) not in read} == set()
 
 
 def test_an_op_without_its_files_is_found() -> None:

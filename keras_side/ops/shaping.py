@@ -53,6 +53,9 @@ def write_squeeze(op: ops.Squeeze) -> WrittenOperation:
     """Write ``keras.ops.squeeze``."""
 
     def apply(keras: Any, x: Any) -> Any:
+        if any(x.shape[axis] is None for axis in op.axes):
+            # Keras does not know of the size of 1, behind a recurrent layer say.
+            return x[tuple(0 if axis in op.axes else slice(None) for axis in range(len(x.shape)))]
         return keras.ops.squeeze(x, axis=op.axes[0] if len(op.axes) == 1 else op.axes)
 
     return WrittenOperation(apply)

@@ -18,7 +18,7 @@ from biport.compare.cases import row_lengths_of
 from biport.dims import Dim
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
-from biport.inputs import row_lengths, safe_bounds, size_at, time_axis
+from biport.inputs import batch_axis, row_lengths, safe_bounds, size_at, time_axis
 from biport.ops import INTEGERS
 from torch_side.inference import device_of, evaluating, full_precision, in_float64
 from torch_side.layers.errors import LayerInputError
@@ -254,8 +254,11 @@ class _Maker:
 
 
 def _steps(shape: Sequence[Dim]) -> Dim:
-    axis = time_axis(shape)
-    return shape[1 if axis is None else axis]
+    """How many steps there are: the size of the axis of time, or, behind channels, of the last that varies."""
+    axis, rows = time_axis(shape), batch_axis(shape)
+    usual = shape[1 if axis is None else axis]
+    varying = [dim for where, dim in enumerate(shape) if where != rows and not isinstance(dim, int)]
+    return varying[-1] if isinstance(usual, int) and varying else usual
 
 
 def _others(sizes: Mapping[str, int], least: int, step: int, most: Mapping[str, int]) -> dict[str, int]:

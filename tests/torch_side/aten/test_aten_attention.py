@@ -65,17 +65,18 @@ def sdpa(q: torch.Tensor, k: torch.Tensor, *args: Any, **settings: Any) -> torch
 
 
 PRODUCTS = {
-    "plain": lambda m, q, k, p: sdpa(q, k),
     "booleans": lambda m, q, k, p: sdpa(q, k, ~p[:, None]),
-    "numbers, a scale": lambda m, q, k, p: sdpa(q, k, p[:, None].float(), scale=0.3),
-    "causal": lambda m, q, k, p: sdpa(q, k, is_causal=True),
+    "plain": lambda m, q, k, p: sdpa(q, k),
     "heads": lambda m, q, k, p: sdpa(*(m.linear(x).unflatten(2, (2, 2)).transpose(1, 2) for x in (q, k))),
+    "numbers, a scale": lambda m, q, k, p: sdpa(q, k, p[:, None].float(), scale=0.3),
     "by hand": lambda m, q, k, p: (q @ k.mT).masked_fill(p[:, None], float("-inf")).softmax(2) @ k,
+    "causal": lambda m, q, k, p: sdpa(q, k, is_causal=True),
 }
 
 
-def test_products() -> None:
-    read(PRODUCTS, linear=nn.Linear(4, 4))
+@pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.sweep)])
+def test_products(every: int) -> None:
+    read(some(PRODUCTS, every), linear=nn.Linear(4, 4))
 
 
 def heads(**settings: Any) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ import torch
 
 import torch_side
 from biport.errors import UnsupportedError
-from testing.expressions import SAMPLE_AND_ALL, Expressions, inputs, read_expressions, some
+from testing.expressions import Expressions, inputs, read_expressions, some
 
 SOURCES = {
     "arange": lambda m, x, i: torch.arange(x.size(1)) + torch.arange(0, 2 * x.size(1), 2),
@@ -46,10 +46,18 @@ SIZES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("every", SAMPLE_AND_ALL)
+def check(table):
+    read_expressions(Expressions({"x": lambda m, x, i: x + i} | table), (4, 3), (2, 6))
+
+
+def test_tensors_and_numbers_made_of_sizes():
+    check(some(SOURCES | SIZES, 4))
+
+
+@pytest.mark.sweep
 @pytest.mark.parametrize("table", [SOURCES, SIZES])
-def test_tensors_and_numbers_made_of_sizes(table, every):
-    read_expressions(Expressions({"x": lambda m, x, i: x + i} | some(table, every)), (4, 3), (2, 6))
+def test_all_tensors_and_numbers_made_of_sizes(table):
+    check(table)
 
 
 REFUSED = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from biport import ops
-from biport.dims import Dim, is_length, length, longest, product
+from biport.dims import Dim, is_length, length, longest, product, shortest
 from biport.ops.shaping import WHOLE, Cut
 from torch_side.reading.aten_call import AtenCall
 from torch_side.reading.sizes import is_negative
@@ -355,13 +355,15 @@ def read_diagonal(call: AtenCall) -> str:
     x = call.value("self")
     one, two = call.axis(x, "dim1"), call.axis(x, "dim2")
     x = permuted(call, x, [*(a for a in range(call.rank(x)) if a not in (one, two)), one, two])
-    return diagonal_of(call, x, call["offset"], call.result_shape[-1])
+    return diagonal_of(call, x, call["offset"])
 
 
-def diagonal_of(call: AtenCall, x: str, offset: int, count: Dim) -> str:
-    """Of a diagonal of the last two axes so many elements."""
+def diagonal_of(call: AtenCall, x: str, offset: int) -> str:
+    """A diagonal of the last two axes."""
     rank = call.rank(x)
     first = max(-offset, 0)
+    height, width = call.tensor(x).shape[-2:]
+    count = longest(shortest(height - first, width - max(offset, 0)), 0)
     rows = x if call.tensor(x).shape[-2] == count else cut(call, x, rank - 2, (first, first + count, 1))
     columns = call.apply(ops.Arange(start=max(offset, 0), stop=max(offset, 0) + count))
     indices = call.apply(ops.ExpandDims(axes=(*range(rank - 2), rank - 1)), columns)
@@ -376,7 +378,7 @@ def read_diag(call: AtenCall) -> str:
     x = call.value("self")
     offset = call["diagonal"] if call.name == "diag" else call["offset"]
     if call.name == "diag" and call.rank(x) == 2:
-        return diagonal_of(call, x, offset, call.result_shape[-1])
+        return diagonal_of(call, x, offset)
     if offset:
         raise call.refuse("offset", offset, "0")
     rank = call.rank(x)
