@@ -162,12 +162,12 @@ def _can_turn(simplifier: Traversal, node: Node, turn: Turn) -> bool:
 
 def _leaves(simplifier: Traversal, node: Node, turn: Turn) -> Sequence[str]:
     """The turned values that a node is made of."""
-    found: list[str] = []
+    turned: list[str] = []
     for source in node.inputs:
         maker = simplifier.maker(source)
         if maker is not None and simplifier.tensors[source].shape:
-            found += [source] if turn.undoes(maker.op) else _leaves(simplifier, maker, turn)
-    return found
+            turned += [source] if turn.undoes(maker.op) else _leaves(simplifier, maker, turn)
+    return turned
 
 
 def _turn(simplifier: Traversal, node: Node, turn: Turn) -> str:
