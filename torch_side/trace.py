@@ -94,7 +94,7 @@ def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str],
 def _values(graph: Graph, names: Mapping[str, str], outputs: Mapping[str, Any]) -> Values:
     values: Values = {}
     for statement, output in outputs.items():
-        name = names.get(statement)
+        name = names.get(statement, "")
         if name not in graph.tensors or not isinstance(output, torch.Tensor):
             # What simplifying does away with.
             continue

@@ -175,7 +175,7 @@ def _rows(graph: Graph, shape: Sequence[Dim]) -> int | None:
 def _finite_rows(graph: Graph, name: str, array: np.ndarray) -> np.ndarray:
     """Which rows of an output are finite; of one without rows, whether all of it is."""
     rows = _rows(graph, graph.tensors[name].shape)
-    return np.isfinite(array).all(axis=tuple(axis for axis in range(array.ndim) if axis != rows))
+    return np.asarray(np.isfinite(array).all(axis=tuple(axis for axis in range(array.ndim) if axis != rows)))
 
 
 def _differentiate(

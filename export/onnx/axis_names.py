@@ -28,8 +28,9 @@ def distinct_axes(values: Sequence[Value]) -> list[Value]:
     for value in values:
         dims: list[Dim] = list(value.shape[:1])
         for dim in value.shape[1:]:
-            shared = isinstance(dim, int) or dim == BATCH or dim not in taken
-            dims.append(dim if shared else _fresh(dim, taken | every))
+            if isinstance(dim, Size) and dim in taken and dim != BATCH:
+                dim = _fresh(dim, taken | every)
+            dims.append(dim)
             taken.add(dims[-1])
         renamed.append(dataclasses.replace(value, shape=tuple(dims)))
     return renamed

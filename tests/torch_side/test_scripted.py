@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,17 @@ def trace(module: nn.Module, example: Any) -> Any:
     return torch.jit.trace(module, example)
 
 
-@pytest.mark.parametrize("make", [script, pytest.param(trace, marks=pytest.mark.sweep)])
+def loaded(module: nn.Module, example: Any) -> Any:
+    buffer = io.BytesIO()
+    torch.jit.save(torch.jit.script(module), buffer)
+    buffer.seek(0)
+    return torch.jit.load(buffer)
+
+
+MAKE = [loaded, *(pytest.param(make, marks=pytest.mark.sweep) for make in (script, trace))]
+
+
+@pytest.mark.parametrize("make", MAKE)
 def test_a_module_of_torchscript_is_read(make: Any) -> None:
     torch.manual_seed(0)
     module = Tagger().eval()

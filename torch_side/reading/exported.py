@@ -100,7 +100,7 @@ def read_exported(name: str, exported: ExportedProgram, sample: Any = None) -> O
     read = read_program(program, leaves, live.seen, FIXED)
     most = _most(exported, program, read)
     ranges = [f"{letter} is {size} at most, as the program was exported" for letter, size in most.items()]
-    graph = read.noted([*ranges, *compare(live, read.graph, first, most=most)]).graph
+    graph = read.noted([*ranges, *compare(live, read.graph, first, most=most, traced_from=read.least)]).graph
     return OpenProgram(graph, Flat(module, arguments))
 
 

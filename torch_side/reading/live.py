@@ -176,6 +176,7 @@ def compare(
     first: Sequence[np.ndarray],
     lengths: Collection[str] = (),
     most: Mapping[str, int] = MappingProxyType({}),
+    traced_from: Mapping[str, int] = MappingProxyType({}),
 ) -> list[str]:
     """Hold a graph against the live module, at the example and at other sizes; notes of what could not be.
 
@@ -185,6 +186,7 @@ def compare(
         first: what the module gives of the examples.
         lengths: inputs that are lengths of rows, beside those that the graph compares with steps.
         most: the largest that a size may be, by its letter.
+        traced_from: the smallest that a size was traced for: below it a module may do something else.
 
     Raises:
         UnsupportedError: an output differs.
@@ -203,6 +205,21 @@ def compare(
             notes.append(f"not compared at {_listed(sizes)}: {error}")
             continue
         _check(live, wide, arrays, wanted, sizes)
+    return [*notes, *_small(live, wide, maker, traced_from)]
+
+
+def _small(live: Live, wide: Graph, maker: _Maker, traced_from: Mapping[str, int]) -> list[str]:
+    """Where the module computes something else of sizes that are smaller than it was traced for."""
+    below = {name: max(traced_from.get(name, 2) - 1, 1) for name in maker.sizes}
+    notes = []
+    for sizes in [below] if set(below.values()) <= {1} else [below, dict.fromkeys(below, 1)]:
+        try:
+            arrays, wanted = maker.run(sizes)
+            _check(live, wide, arrays, wanted, sizes)
+        except InputError:
+            continue
+        except UnsupportedError as error:
+            notes.append(f"below what it was traced for the module computes something else: {error.setting}")
     return notes
 
 
@@ -254,7 +271,7 @@ class _Maker:
 
 
 def _steps(shape: Sequence[Dim]) -> Dim:
-    """How many steps there are: on the axis of time or, behind channels, on the last that varies."""
+    """How many steps there are: the size of the axis of time, or behind channels of the last that varies."""
     axis, rows = time_axis(shape), batch_axis(shape)
     usual = shape[1 if axis is None else axis]
     varying = [dim for where, dim in enumerate(shape) if where != rows and not isinstance(dim, int)]

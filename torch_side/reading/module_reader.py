@@ -39,12 +39,14 @@ class ModuleRead:
         program: what was traced.
         values: the value of the graph that a statement of the program gives.
         notes: what a user should know.
+        least: the smallest size that was traced for, by its letter.
     """
 
     graph: Graph
     program: Program
     values: Mapping[str, str]
     notes: Sequence[str]
+    least: Mapping[str, int]
 
     def noted(self, notes: Sequence[str]) -> ModuleRead:
         """The same with more notes, which the graph's origin has too."""
@@ -89,7 +91,8 @@ def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, wh
     graph = with_output_names(graph, seen.names)
     notes = [*seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, leaves, why_fixed)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}
-    return ModuleRead(graph, program, values, ()).noted(notes)
+    least = {str(letters[symbol]): size for symbol, size in program.least.items() if symbol in letters}
+    return ModuleRead(graph, program, values, (), least).noted(notes)
 
 
 def _is_float64(program: Program, leaves: Sequence[Leaf]) -> bool:

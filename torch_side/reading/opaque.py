@@ -37,7 +37,7 @@ LIBRARY.define("cell(str kind, Tensor x, Tensor[] hx, Tensor[] weights) -> Tenso
 LIBRARY.define("dropout(str kind, Tensor x, float p, bool train) -> Tensor")
 LIBRARY.define("layer(int number, Tensor[] inputs) -> Tensor[]")
 
-REAL: Any = torch._C._VariableFunctions
+REAL: Any = torch._VF.vf  # type: ignore[attr-defined]
 DROPOUTS = ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
 RECURRENCES = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 CELLS = ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")

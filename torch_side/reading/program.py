@@ -41,6 +41,7 @@ class Program:
         trainable: the paths of parameters that have a gradient.
         inputs: the placeholders that are the model's inputs, in order.
         session: the layers that were read whole.
+        least: the smallest size that torch traced for, by its symbol.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Program:
     trainable: frozenset[str]
     inputs: Sequence[str]
     session: LayerSession | None = None
+    least: Mapping[str, int] = field(default_factory=dict)
     graph_module: fx.GraphModule | None = field(default=None, compare=False)
 
 
@@ -107,8 +109,17 @@ def as_program(name: str, exported: ExportedProgram, session: LayerSession | Non
     }
     named = {key: path.removeprefix(PREFIX) for key, path in (paths | constants).items()}
     inputs = [entry for entry in signature.user_inputs if isinstance(entry, str)]
+    least = {str(symbol): int(limits.lower) for symbol, limits in exported.range_constraints.items()}
     return Program(
-        name, exported.graph, tensors, named, frozenset(trainable), inputs, session, exported.graph_module
+        name,
+        exported.graph,
+        tensors,
+        named,
+        frozenset(trainable),
+        inputs,
+        session,
+        least,
+        exported.graph_module,
     )
 
 

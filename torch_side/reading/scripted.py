@@ -43,7 +43,10 @@ class Scripted(nn.Module):
         self.training = script.training
         self.name = name
         for path, parameter in script.named_parameters(recurse=False):
-            self.register_parameter(path, parameter)
+            # Loaded from a file it is a plain tensor.
+            known = isinstance(parameter, nn.Parameter)
+            own = parameter if known else nn.Parameter(parameter.detach(), parameter.requires_grad)
+            self.register_parameter(path, own)
         for path, buffer in script.named_buffers(recurse=False):
             self.register_buffer(path, buffer)
         for path, child in script.named_children():

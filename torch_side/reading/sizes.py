@@ -20,8 +20,8 @@ FUNCTIONS: Mapping[str, Callable[..., Dim]] = {
     "Min": shortest,
     "Abs": lambda dim: longest(dim, -dim),
     "CeilDiv": lambda one, two: -((-one) // two),
-    "LShift": lambda dim, places: dim * 2**places,
-    "RShift": lambda dim, places: dim // 2**places,
+    "LShift": lambda dim, bits: dim * 2**bits,
+    "RShift": lambda dim, bits: dim // 2**bits,
     "Identity": lambda dim: dim,
     "ModularIndexing": lambda one, two, three: (one // two) % three,
 }
@@ -83,7 +83,7 @@ def _size(term: Any, letters: Mapping[str, Dim], owner: str) -> Dim:
         return product(arguments)
     if name in ("Pow", "PowByNatural") and isinstance(arguments[1], int) and 0 <= arguments[1] <= 4:
         return product([arguments[0]] * arguments[1])
-    varying_places = "Shift" in name and not isinstance(arguments[1], int)
-    if function is None or varying_places:
+    varying_shift = "Shift" in name and not isinstance(arguments[1], int)
+    if function is None or varying_shift:
         raise UnsupportedError(owner, "size", str(term), "sums, products, floor divisions, max and min")
     return function(*arguments)

@@ -88,7 +88,7 @@ def read_traced(
     if unknown:
         known = ", ".join(leaf.name for leaf in arguments.leaves)
         raise InputError(f"lengths should be among the inputs {known}; found {', '.join(sorted(unknown))}")
-    return result.noted(compare(live, result.graph, first, names))
+    return result.noted(compare(live, result.graph, first, names, traced_from=result.least))
 
 
 def _check_dtypes(module: nn.Module) -> None:

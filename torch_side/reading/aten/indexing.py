@@ -169,8 +169,8 @@ def read_msort(call: AtenCall) -> str:
 def read_kthvalue(call: AtenCall) -> tuple[str, ...]:
     """``x.kthvalue(2, dim=1)``: the second smallest, and its place."""
     x = call.value("self")
-    axis, place = call.axis(x), call.number("k") - 1
-    item: Any = (place, place + 1, 1) if call["keepdim"] else place
+    axis, rank = call.axis(x), call.number("k") - 1
+    item: Any = (rank, rank + 1, 1) if call["keepdim"] else rank
     kinds = (ops.Sort(axis=axis), ops.ArgSort(axis=axis))
     return tuple(cut(call, call.apply(kind, x), axis, item) for kind in kinds)
 
@@ -242,7 +242,7 @@ def _written(call: AtenCall, index: str, axis: int, size: Dim) -> str:
 
 
 def _last_written(call: AtenCall, index: str, axis: int, size: Dim) -> tuple[str, str]:
-    """Which places along an axis are written, and by which of the indices: as in torch by the last one."""
+    """Which places along an axis are written, and by which of the indices: as in torch the last one."""
     hits, count = _each_written(call, index, axis, size), call.tensor(index).shape[axis]
     numbers = call.apply(ops.Arange(start=1, stop=count + 1, output_dtype="int64"))
     numbers = along(call, numbers, axis, call.rank(hits))
@@ -296,8 +296,8 @@ def _put_at(call: AtenCall, x: str, value: str) -> str:
         axes == [0, 1] and all(call.rank(i) == 1 for i in given) and is_whole_range(call, given[0], sizes[0])
     )
     if by_rows and call.tensor(given[1]).shape == (sizes[0],):
-        place = _wrapped(call, given[1], sizes[1])
-        mask = _equal_to_position(call, call.apply(ops.ExpandDims(axes=(1,)), place), 1, sizes[1])
+        step = _wrapped(call, given[1], sizes[1])
+        mask = _equal_to_position(call, call.apply(ops.ExpandDims(axes=(1,)), step), 1, sizes[1])
         mask = call.apply(ops.ExpandDims(axes=tuple(range(2, rank))), mask) if rank > 2 else mask
         source = value
         if call.rank(value):
@@ -331,9 +331,9 @@ def _at_any(call: AtenCall, indices: Sequence[str], sizes: Sequence[Dim]) -> str
     rank = max(map(call.rank, indices))
     mask = None
     for number, (index, size) in enumerate(zip(indices, sizes, strict=True)):
-        place = _wrapped(call, _of_rank(call, index, rank), size)
-        place = call.apply(ops.ExpandDims(axes=tuple(range(rank, rank + len(sizes)))), place)
-        hit = _equal_to_position(call, place, rank + number, size)
+        index = _wrapped(call, _of_rank(call, index, rank), size)
+        index = call.apply(ops.ExpandDims(axes=tuple(range(rank, rank + len(sizes)))), index)
+        hit = _equal_to_position(call, index, rank + number, size)
         mask = hit if mask is None else call.compute("logical_and", mask, hit)
     assert mask is not None
     return call.apply(ops.Reduction(function="any", axes=tuple(range(rank))), mask) if rank else mask

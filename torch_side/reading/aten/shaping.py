@@ -507,8 +507,8 @@ def _joined_around(call: AtenCall, x: str, source: str, axis: int, written: rang
         return x
     if written.step > 1 and len(written) > 1:
         parts, own = _elements(call, x, axis, size), _elements(call, source, axis, len(written))
-        for place, part in zip(written, own, strict=True):
-            parts[place] = part
+        for index, part in zip(written, own, strict=True):
+            parts[index] = part
         return call.apply(ops.Stack(axis=axis), *parts)
     front = [cut(call, x, axis, (None, written[0], 1))] if written[0] else []
     behind = [cut(call, x, axis, (written[-1] + 1, None, 1))] if written[-1] + 1 < size else []
