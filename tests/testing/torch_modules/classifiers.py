@@ -231,7 +231,7 @@ class SelfAttentive(nn.Module):
         return self.label(out), penalty
 
 
-@case(lambda N, T: (ids(N, T),), V, steps=9)
+@case(lambda N, T: (ids(N, T),), V)
 @case(lambda N, T: (ids(N, T),), V, name="any_length", pool="max")
 class TextCNN(nn.Module):
     def __init__(self, vocab, dim=6, n_filters=4, sizes=(2, 3, 4), pool="length"):
