@@ -82,7 +82,7 @@ def test_what_is_kept_for_show_is_left_as_it_was() -> None:
     assert module.weights is kept
     for again in (pickle.loads(pickle.dumps(Attentive())), copy.deepcopy(Attentive())):
         assert torch_side.read(again).nodes[0].name == "lstm"
-    report = biport.verify(module, graph, float64=True, gradients=True)
+    report = biport.verify(module, graph, inputs=[frames(2, 5, 3)], float64=True, gradients=True)
     assert report.verdict is Verdict.SAME, report.table
 
 
