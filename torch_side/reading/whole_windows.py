@@ -21,6 +21,7 @@ class WholeWindows(TorchFunctionMode):
     And ``max_pool1d`` is the function that also gives positions, since its own shape function fixes T.
 
     Example:
+        >>> import torch
         >>> x = torch.tensor([[[1.0, 3.0]]])
         >>> with WholeWindows():
         ...     float(torch.max_pool1d(x, 2))
