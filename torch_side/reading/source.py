@@ -18,7 +18,7 @@ from torch_side.reading.guess import guess_example
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_arguments
 from torch_side.reading.scripted import Scripted, check_same, in_python
-from torch_side.reading.written import Written, read_written
+from torch_side.reading.written import Written, in_dtype_of, read_written
 from torch_side.writing.ported import Ported
 
 
@@ -62,7 +62,7 @@ def default_example(module: nn.Module) -> tuple[Value, ...]:
         InputError: it has none, and none could be guessed.
     """
     own = getattr(module, "input_values", None)
-    return tuple(own) if own else guess_example(module)
+    return tuple(in_dtype_of(module, value) for value in own) if own else guess_example(module)
 
 
 def argument_names(module: nn.Module) -> dict[str, bool]:
