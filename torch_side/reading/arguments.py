@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Value
 from biport.inputs import size_at
-from torch_side.reading.opaque import sequences
+from torch_side.reading.packing import sequences
 
 SIZES = (3, 5, 4, 6, 7, 8)
 """What the letters of described inputs are while a module is traced, in turn."""
