@@ -1,12 +1,13 @@
 """Modules as people write them, through biport and through other exporters, at three sizes each.
 
     PYTHONPATH=tests python benchmarks/torch_exporters.py
-    PYTHONPATH=tests python benchmarks/torch_exporters.py --tools biport-onnx,torch-dynamo --only Packed,Tagger
+    PYTHONPATH=tests python benchmarks/torch_exporters.py --tools biport-onnx,torch-dynamo --only Packed
 
-The other tools are none of biport's dependencies: what cannot be imported is left out, and said. Every tool has a
-process of its own, which is started again behind a module that ends it.
+The other tools are none of biport's dependencies: what is not installed is left out, and said. Every tool
+has a process of its own, which is started again behind a module that ends it.
 """
 
+# pyright: reportMissingImports=false
 from __future__ import annotations
 
 import argparse
@@ -54,7 +55,7 @@ Run = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 Export = Callable[[Case, Path], tuple[Run, Path | None]]
 
 
-class NotExported(Exception):
+class NotExportedError(Exception):
     """A tool said no."""
 
 
@@ -66,7 +67,7 @@ def biport_form(form: str) -> Export:
     def export(case: Case, folder: Path) -> tuple[Run, Path | None]:
         _, graph = read(case)
         if isinstance(graph, Outcome):
-            raise NotExported(graph.detail)
+            raise NotExportedError(graph.detail)
         run = write(form, graph, folder)
         path = folder / "model.onnx"
         return run, path if path.exists() else None
@@ -113,7 +114,8 @@ def onnxruntime_run(path: Path) -> Run:
     def run(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         named = {f"input_{number}": array for number, array in enumerate(arrays)}
         given = {name: named[name] for name in known} if all(name in named for name in known) else None
-        return session.run(None, given or dict(zip(known, arrays, strict=True)))
+        results: Any = session.run(None, given or dict(zip(known, arrays, strict=True)))
+        return results
 
     return run
 
@@ -224,13 +226,17 @@ def nodes(path: Path) -> Iterator[str]:
         yield from (node.op_type for node in function.node)
 
 
+def shown(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
 def at(case: Case, run: Run, size: tuple[int, int]) -> str:
     """``right``, ``wrong`` or ``fails``."""
     wanted = call_live(case.build(), case.call(size))
     try:
         actual = [np.asarray(x) for x in run([x.numpy() for x in tensors(case, size)])]
     except Exception as error:
-        return f"fails: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return f"fails: {shown(error)}"
     difference = difference_of(actual, wanted)
     right = not isinstance(difference, str) and difference <= ALLOWED
     return "right" if right else f"wrong: {difference}"
@@ -303,11 +309,9 @@ def done(tool: str, results: Path) -> set[str]:
 def table(results: Path, names: Sequence[str]) -> str:
     """What became of all modules, a line for each tool."""
     layers = {name: layers_called(CASES[name]) for name in names}
-    head = (
-        "| tool | exported | right at the example | right at all three sizes | wrong somewhere | fails elsewhere | "
-        "one fused node a layer |\n|---|---|---|---|---|---|---|"
-    )
-    lines = [head]
+    heads = ("tool", "exported", "right at the example", "right at all three sizes", "wrong somewhere",
+             "fails elsewhere", "one fused node a layer")  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for tool in TOOLS:
         rows = [row for row in rows_of(results) if row["tool"] == tool and row["module"] in names]
         if not rows:
@@ -319,11 +323,15 @@ def table(results: Path, names: Sequence[str]) -> str:
         fails = len(exported) - everywhere - wrong
         recurrent = [row for row in exported if layers[row["module"]] and "fused" in row]
         fused = sum(row["fused"] == layers[row["module"]] for row in recurrent)
-        shown = f"{fused} of {sum(map(bool, layers.values()))}" if recurrent else "-"
-        lines.append(
-            f"| {tool} | {len(exported)} of {len(rows)} | {example} | {everywhere} | {wrong} | {fails} | {shown} |"
-        )
+        with_layers = sum(bool(layers[row["module"]]) for row in rows)
+        nodes_of_layers = f"{fused} of {with_layers}" if recurrent else "-"
+        cells = (tool, f"{len(exported)} of {len(rows)}", example, everywhere, wrong, fails, nodes_of_layers)
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
+
+
+DISTRIBUTIONS = ("torch", "onnx", "onnxruntime", "onnxscript", "onnx2pytorch", "onnx2tf", "nobuco", "keras",
+                 "tensorflow")  # fmt: skip
 
 
 def versions() -> str:
@@ -359,6 +367,7 @@ def main() -> None:
     )
     parser.add_argument("--tools", default=",".join(TOOLS))
     parser.add_argument("--only", default="", help="parts of names of modules, with commas between")
+    parser.add_argument("--every", type=int, default=1, help="take every so many modules")
     parser.add_argument("--results", type=Path, help="a file of lines; what is in it is not done again")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -370,7 +379,7 @@ def main() -> None:
         name
         for name, case in CASES.items()
         if case.refused is None and (not parts or any(part in name for part in parts))
-    ]
+    ][:: options.every]
     with tempfile.TemporaryDirectory() as folder:
         results = options.results or Path(folder) / "results.jsonl"
         for tool in filter(installed, options.tools.split(",")):

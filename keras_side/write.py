@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras_side.ops
 from biport.analysis.scalars import inline_scalars
-from biport.errors import InputError
+from biport.errors import BiportError, InputError, UnsupportedError
 from biport.files import atomic_file, check_target
-from biport.graph import Graph
+from biport.graph import Graph, Node
 from biport.inputs import letter_axes
 from biport.ops import FLOATS, Constant
 from biport.registry import discover
 from biport.rewrite.biases import summed_biases
 from keras_side.load import set_weights
-from keras_side.records import WrittenLayer
+from keras_side.records import WrittenLayer, WrittenOperation
 from keras_side.require import require_keras
 from keras_side.writing.call_layer import Unfinished, call_layer
 from keras_side.writing.carried_masks import check_carried_masks
@@ -82,13 +82,24 @@ def save(
     return target
 
 
+def _called(node: Node, written: WrittenLayer | WrittenOperation, unfinished: Unfinished) -> Sequence[Any]:
+    """`call_layer`, where Keras infers all sizes that it asks for."""
+    try:
+        return call_layer(node, written, unfinished)
+    except BiportError:
+        raise
+    except ValueError as error:
+        reason, supported = str(error).split("\n")[0], "sizes that Keras can infer, as numbers"
+        raise UnsupportedError(f"{node.name} ({node.op.kind})", "in Keras", reason, supported) from error
+
+
 def _write(graph: Graph) -> keras.Model:
     import keras
 
     values: dict[str, Any] = {}
     for value in graph.inputs:
-        shape = [dim if isinstance(dim, int) else None for dim in value.shape[1:]]
-        values[value.name] = keras.Input(tuple(shape), dtype=value.dtype, name=value.name)
+        shape = tuple(dim if isinstance(dim, int) else None for dim in value.shape)
+        values[value.name] = keras.Input(batch_shape=shape, dtype=value.dtype, name=value.name)
     weights: list[tuple[Any, WrittenLayer, str]] = []
     dtype = next((own for node in graph.nodes if (own := node.op.dtype)), None)
     dtype = dtype or next((value.dtype for value in graph.inputs if value.dtype in FLOATS), "float32")
@@ -99,7 +110,7 @@ def _write(graph: Graph) -> keras.Model:
             values[node.outputs[0]] = node.op.value.item()
             continue
         node, written = in_words_of_keras(node, graph)
-        outputs = call_layer(node, written, unfinished)
+        outputs = _called(node, written, unfinished)
         if isinstance(written, WrittenLayer) and written.weights:
             weights.append((unfinished.layers[id(node.op)], written, node.name))
         values |= zip(node.outputs, outputs, strict=True)

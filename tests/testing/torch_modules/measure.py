@@ -95,7 +95,7 @@ def call_live(module: nn.Module, arguments: Any) -> list[np.ndarray]:
         warnings.simplefilter("ignore")
         outputs = module(*args, **kwargs)
     leaves = pytree.tree_leaves(outputs, is_leaf=lambda part: isinstance(part, PackedSequence))
-    return [leaf.numpy() for leaf in leaves if isinstance(leaf, Tensor)]
+    return [leaf.detach().numpy() for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def write(form: str, graph: Graph, folder: Path) -> Run:
