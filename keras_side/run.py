@@ -12,7 +12,7 @@ from biport.analysis.rows import where_rows_meet
 from biport.dims import bound
 from biport.errors import InputError
 from biport.graph import Graph
-from biport.inputs import check_inputs, letters
+from biport.inputs import batch_axis, check_inputs, letters
 from keras_side.read import read
 
 if TYPE_CHECKING:
@@ -45,15 +45,24 @@ def run(
 
     graph = read(model) if graph is None else graph
     arrays = check_inputs(graph, inputs)
-    if any(0 in array.shape[1:] for array in arrays):
+    rows = [batch_axis(value.shape) for value in graph.inputs]
+    if any(
+        0 in np.delete(array.shape, [] if axis is None else axis)
+        for array, axis in zip(arrays, rows, strict=True)
+    ):
         raise InputError("Keras cannot run a model over no time steps (T = 0)")
-    empty = len(arrays[0]) == 0
-    filled = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays] if empty else arrays
+    empty = any(0 in array.shape for array in arrays)
+    filled = [_one_row(array, axis) for array, axis in zip(arrays, rows, strict=True)] if empty else arrays
     outputs = [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, filled)]
     if not empty:
         return outputs
     sizes = letters(graph.inputs, arrays)
     return [_empty(graph, name, sizes, x) for name, x in zip(graph.outputs, outputs, strict=True)]
+
+
+def _one_row(array: np.ndarray, rows: int | None) -> np.ndarray:
+    """Zeros like an array over no rows, over one."""
+    return np.zeros([1 if axis == rows else size for axis, size in enumerate(array.shape)], array.dtype)
 
 
 def _empty(graph: Graph, name: str, sizes: Mapping[str, int], x: np.ndarray) -> np.ndarray:

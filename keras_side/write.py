@@ -98,8 +98,8 @@ def _write(graph: Graph) -> keras.Model:
 
     values: dict[str, Any] = {}
     for value in graph.inputs:
-        shape = [dim if isinstance(dim, int) else None for dim in value.shape[1:]]
-        values[value.name] = keras.Input(tuple(shape), dtype=value.dtype, name=value.name)
+        shape = tuple(dim if isinstance(dim, int) else None for dim in value.shape)
+        values[value.name] = keras.Input(batch_shape=shape, dtype=value.dtype, name=value.name)
     weights: list[tuple[Any, WrittenLayer, str]] = []
     dtype = next((own for node in graph.nodes if (own := node.op.dtype)), None)
     dtype = dtype or next((value.dtype for value in graph.inputs if value.dtype in FLOATS), "float32")

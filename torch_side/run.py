@@ -85,7 +85,7 @@ class Called:
         if isinstance(self.module, Ported):
             arrays = check_arrays(_values(self.module, arrays), self.module.id_bounds, arrays)
             check_steps(self.module.input_values, self.module.needs_steps, arrays)
-        return [torch.tensor(np.ascontiguousarray(array), device=device_of(self.module)) for array in arrays]
+        return [torch.tensor(np.asarray(array, order="C"), device=device_of(self.module)) for array in arrays]
 
     def __call__(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """The outputs.
@@ -110,7 +110,7 @@ def _in_place_of(
     if len(arrays) != len(arguments.leaves):
         names = ", ".join(leaf.name for leaf in arguments.leaves)
         raise InputError(f"the module takes {len(arguments.leaves)} inputs ({names}), found {len(arrays)}")
-    tensors = [torch.tensor(np.ascontiguousarray(array), device=device) for array in arrays]
+    tensors = [torch.tensor(np.asarray(array, order="C"), device=device) for array in arrays]
     return [
         tensor if tensor.is_floating_point() else tensor.to(leaf.example.dtype)
         for tensor, leaf in zip(tensors, arguments.leaves, strict=True)

@@ -54,7 +54,7 @@ def trace(module: nn.Module, cases: Cases, graph: Graph, example: Any = None) ->
     values = {}
     with evaluating(module), full_precision(device), layer_errors(), torch.no_grad():
         for case, arrays in cases.items():
-            tensors = [torch.tensor(np.ascontiguousarray(array), device=device) for array in arrays]
+            tensors = [torch.tensor(np.asarray(array, order="C"), device=device) for array in arrays]
             values[case] = _values(own, names, run(tensors))
     seen = {name for by_name in values.values() for name in by_name}
     hidden = [node.name for node in own.nodes if seen.isdisjoint(node.outputs)]

@@ -176,10 +176,61 @@ KERAS_OPERATIONS: Sequence[str] = (
 """Functions of ``keras.ops`` that are read between layers, like Python's operators and square brackets."""
 
 
+TORCH_OPERATIONS: Sequence[str] = (
+    *("abs", "absolute", "acos", "acosh", "adaptive_avg_pool1d", "adaptive_avg_pool2d"),
+    *("adaptive_max_pool1d", "adaptive_max_pool2d", "add", "addbmm", "addcdiv", "addcmul", "addmm"),
+    *("addmv", "addr", "alias", "all", "alpha_dropout", "amax", "amin", "aminmax", "any", "arange"),
+    *("arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin"),
+    *("argsort", "asin", "asinh", "atan", "atan2", "atanh", "avg_pool1d", "avg_pool2d", "baddbmm"),
+    *("batch_norm", "bilinear", "binary_cross_entropy", "binary_cross_entropy_with_logits"),
+    *("bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "bmm", "broadcast_tensors"),
+    *("broadcast_to", "cat", "ceil", "celu", "chain_matmul", "chunk", "clamp", "clamp_max"),
+    *("clamp_min", "clip", "clone", "column_stack", "concat", "concatenate", "constant_pad_nd"),
+    *("contiguous", "conv1d", "conv2d", "convolution", "copy", "cos", "cosh", "cosine_similarity"),
+    *("count_nonzero", "cross_entropy_loss", "cumsum", "detach", "detach_", "diag", "diag_embed"),
+    *("diagonal", "dist", "div", "divide", "dot", "dropout", "dstack", "einsum", "elu", "embedding"),
+    *("embedding_bag", "embedding_renorm", "embedding_renorm_", "empty", "empty_like", "eq", "erf"),
+    *("exp", "exp2", "expand", "expand_as", "expm1", "eye", "feature_alpha_dropout", "feature_dropout"),
+    *("fill", "fix", "flatten", "flip", "fliplr", "flipud", "floor", "floor_divide", "fmax", "fmin"),
+    *("fmod", "full", "full_like", "gather", "ge", "gelu", "ger", "glu", "greater", "greater_equal"),
+    *("group_norm", "gru", "gru_cell", "gt", "hamming_window", "hann_window", "hardshrink"),
+    *("hardsigmoid", "hardswish", "hardtanh", "hstack", "huber_loss", "index", "index_fill"),
+    *("index_put", "index_select", "inner", "instance_norm", "isfinite", "isinf", "isnan", "kthvalue"),
+    *("l1_loss", "layer_norm", "le", "leaky_relu", "lerp", "less", "less_equal", "lift", "lift_fresh"),
+    *("lift_fresh_copy", "linalg_matmul", "linalg_multi_dot", "linalg_norm", "linalg_vecdot"),
+    *("linalg_vector_norm", "linear", "linspace", "log", "log10", "log1p", "log2", "log_sigmoid"),
+    *("log_sigmoid_forward", "log_softmax", "logical_and", "logical_not", "logical_or", "logical_xor"),
+    *("logspace", "logsumexp", "lstm", "lstm_cell", "lt", "mT", "masked_fill", "matmul", "max"),
+    *("max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "maximum"),
+    *("mean", "meshgrid", "min", "minimum", "mish", "mm", "mse_loss", "msort", "mul", "multiply", "mv"),
+    *("nan_to_num", "native_group_norm", "native_layer_norm", "ne", "neg", "negative", "new_empty"),
+    *("new_full", "new_ones", "new_zeros", "nll_loss", "nll_loss2d", "nll_loss_nd", "norm"),
+    *("not_equal", "numpy_T", "one_hot", "ones", "ones_like", "outer", "pad", "pairwise_distance"),
+    *("permute", "positive", "pow", "prelu", "prod", "range", "reciprocal", "reflection_pad1d", "relu"),
+    *("relu6", "remainder", "repeat", "repeat_interleave", "replication_pad1d", "reshape"),
+    *("resolve_conj", "resolve_neg", "rms_norm", "rnn_relu", "rnn_relu_cell", "rnn_tanh"),
+    *("rnn_tanh_cell", "roll", "rot90", "round", "row_stack", "rrelu", "rrelu_with_noise", "rsqrt"),
+    *("rsub", "scalar_tensor", "scaled_dot_product_attention", "scatter", "scatter_add", "select"),
+    *("select_scatter", "selu", "sgn", "sigmoid", "sign", "silu", "sin", "sinh", "slice"),
+    *("slice_scatter", "smooth_l1_loss", "softmax", "softplus", "softshrink", "sort", "special_erf"),
+    *("special_exp2", "special_expit", "special_expm1", "special_log1p", "special_log_softmax"),
+    *("special_logsumexp", "special_round", "split", "split_with_sizes", "sqrt", "square", "squeeze"),
+    *("stack", "std", "std_mean", "sub", "subtract", "sum", "t", "take", "take_along_dim", "tan"),
+    *("tanh", "tensor_split", "tensordot", "threshold", "tile", "to", "topk", "transpose", "tril"),
+    *("tril_indices", "triu", "triu_indices", "true_divide", "trunc", "type_as", "unbind", "unflatten"),
+    *("unfold", "unsafe_chunk", "unsafe_split", "unsafe_split_with_sizes", "unsqueeze", "var"),
+    *("var_mean", "vdot", "view", "view_copy", "vstack", "where", "zero", "zeros", "zeros_like"),
+)
+"""Operators of torch (aten) that are read; others are, where torch takes them apart into these."""
+
+
 def operations_text() -> str:
-    """`KERAS_OPERATIONS` as a paragraph."""
-    names = textwrap.fill(", ".join(KERAS_OPERATIONS), 110)
-    return f"Read between layers: Python's operators, square brackets, and of keras.ops\n{names}"
+    """`KERAS_OPERATIONS` and `TORCH_OPERATIONS` as paragraphs."""
+    keras, torch = (textwrap.fill(", ".join(names), 110) for names in (KERAS_OPERATIONS, TORCH_OPERATIONS))
+    return (
+        f"Read between layers: Python's operators, square brackets, and of keras.ops\n{keras}\n\n"
+        f"Read of torch, and what torch takes apart into these\n{torch}"
+    )
 
 
 def support_table() -> str:

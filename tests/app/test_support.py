@@ -14,11 +14,12 @@ from torch import nn
 import keras_side
 import torch_side
 from biport import ops
-from biport.app.support import KERAS_OPERATIONS, SUPPORT, support_table
+from biport.app.support import KERAS_OPERATIONS, SUPPORT, TORCH_OPERATIONS, support_table
 from biport.errors import UnsupportedError
 from keras_side.operations.refused import supported_functions
 from keras_side.registry import READERS as KERAS
 from keras_side.shared.cells import CELL_READERS
+from torch_side.registry import ATEN
 
 ROOT = Path(__file__).parents[2]
 OLDER_NAMES = {
@@ -29,6 +30,12 @@ OLDER_NAMES = {
 
 def test_every_operation_of_keras_that_is_read_is_listed_and_no_other() -> None:
     assert list(KERAS_OPERATIONS) == supported_functions()
+
+
+def test_every_operator_of_torch_that_is_read_is_listed_and_no_other() -> None:
+    own = [name for name in ATEN if not name.startswith(("biport.", "_"))]
+    read = {name.split(".")[0] for name in own if not ATEN.lookup(name, "").__name__.startswith("refuse_")}
+    assert list(TORCH_OPERATIONS) == sorted(read)
 
 
 def test_every_keras_layer_that_is_read_is_in_the_table_and_no_other() -> None:

@@ -271,31 +271,34 @@ def test_torch_s_own_layer_is_read(settings: dict, scores: bool) -> None:
 
 
 class Looks(torch.nn.Module):
-    """Torch's own layer, called in a way of its own."""
+    """Torch's own layer with settings that no layer of Keras has."""
 
-    def __init__(self, call: Callable[[Any, Any], Any], **settings: Any) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.looks = torch.nn.MultiheadAttention(6, 2, **{"batch_first": True, **settings})
-        self.call = call
+        self.steps_first = torch.nn.MultiheadAttention(6, 2)
+        self.biased = torch.nn.MultiheadAttention(6, 2, batch_first=True, add_bias_kv=True)
+        self.with_zeros = torch.nn.MultiheadAttention(6, 3, batch_first=True, add_zero_attn=True)
+        self.masked = torch.nn.MultiheadAttention(6, 2, batch_first=True)
 
-    def forward(self, x):
-        """Of one sequence."""
-        return self.call(self.looks, x)
+    def forward(self, x, lengths):
+        """Of one sequence, the weights of each head on their own once."""
+        padding = torch.arange(x.shape[1]) >= lengths[:, None]
+        whole = self.masked(x, x, x, key_padding_mask=padding, average_attn_weights=False)
+        return (
+            self.steps_first(x.transpose(0, 1), x.transpose(0, 1), x.transpose(0, 1)),
+            *(part(x, x, x)[0] for part in (self.biased, self.with_zeros)),
+            *(whole, self.masked(x, x, x, key_padding_mask=padding)),
+        )
 
 
-@pytest.mark.parametrize(
-    ("setting", "module"),
-    [
-        ("batch_first", lambda: Looks(lambda looks, x: looks(x, x, x)[0], batch_first=False)),
-        ("add_bias_kv", lambda: Looks(lambda looks, x: looks(x, x, x)[0], add_bias_kv=True)),
-        ("add_zero_attn", lambda: Looks(lambda looks, x: looks(x, x, x)[0], add_zero_attn=True)),
-        ("key_padding_mask", lambda: Looks(lambda looks, x: looks(x, x, x, x)[0])),
-        ("average_attn_weights", lambda: Looks(lambda looks, x: looks(x, x, x)[1])),
-    ],
-)
-def test_torch_s_own_layer_is_refused_by_name(setting: str, module: Callable[[], Any]) -> None:
-    with pytest.raises(UnsupportedError, match=setting):
-        torch_side.read(module(), [Value("x", ("N", "T", 6), "float32")])
+def test_torch_s_own_layer_in_every_setting() -> None:
+    module = Looks()
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    values = [Value("x", ("N", "T", 6), "float32"), Value("lengths", ("N",), "int64")]
+    graph = torch_side.read(module, values)
+    report = verify(module, torch_side.write(graph), graph, example=values)
+    assert report.ok, report.table
 
 
 def refused(x: Any, name: str, **settings: Any) -> Any:

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Value
 from biport.inputs import size_at
-from torch_side.reading.opaque import sequences
+from torch_side.reading.packing import sequences
 
 SIZES = (3, 5, 4, 6, 7, 8)
 """What the letters of described inputs are while a module is traced, in turn."""
@@ -108,7 +108,7 @@ def _pack(x: Tensor, lengths: Tensor) -> PackedSequence:
     return nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
 
 
-def flatten_arguments(module: nn.Module, example: Any) -> Arguments:
+def flatten_arguments(module: nn.Module, example: Any, factor: int = 1) -> Arguments:
     """The arguments of a call.
 
     Args:
@@ -116,13 +116,14 @@ def flatten_arguments(module: nn.Module, example: Any) -> Arguments:
         example: a tensor, a tuple of the positional arguments, a mapping of named ones, or a tuple whose last
             part is such a mapping; each argument a tensor, an array, a `Value`, a packed sequence, or lists,
             tuples and mappings of these, or a list of lengths. Others are handed on as they are.
+        factor: by how much larger what is described is than it could be.
 
     Raises:
         InputError: ``forward`` does not take that.
     """
     args, kwargs = _args_and_kwargs(module, example)
     names = _parameter_names(module, args, kwargs)
-    sizes = _letter_sizes((args, kwargs))
+    sizes = {name: size * factor for name, size in _letter_sizes((args, kwargs)).items()}
     flat, structure = pytree.tree_flatten_with_path((args, kwargs), is_leaf=_is_leaf)
     leaves: list[Leaf] = []
     rest: list[Any] = []

@@ -19,6 +19,8 @@ from torch_side.reading.snapshot import Snapshot
 
 MAX_TRIED = 200
 """Combinations of arguments that are tried."""
+STEPS = (5, 100)
+"""How many steps are tried: windows upon windows take many."""
 
 
 def guess_example(module: nn.Module) -> tuple[Value, ...]:
@@ -30,12 +32,14 @@ def guess_example(module: nn.Module) -> tuple[Value, ...]:
     names = _names(module)
     kinds = list(_kinds(module))
     combinations = itertools.islice(itertools.product(kinds, repeat=len(names)), MAX_TRIED)
-    for combination in combinations if names else ():
-        values = tuple(
-            Value(name, shape, dtype) for name, (shape, dtype) in zip(names, combination, strict=True)
-        )
-        if _takes(module, values):
-            return values
+    described = [
+        tuple(Value(name, shape, dtype) for name, (shape, dtype) in zip(names, combination, strict=True))
+        for combination in combinations
+    ]
+    for steps in STEPS if names else ():
+        for values in described:
+            if _takes(module, values, steps):
+                return values
     supported = "torch_side.read(module, example=(...)), with a tensor for each argument of forward"
     raise InputError(f"{type(module).__name__}: what forward takes is not known; say it: {supported}")
 
@@ -76,9 +80,9 @@ def _width(part: nn.Module) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _takes(module: nn.Module, values: tuple[Value, ...]) -> bool:
+def _takes(module: nn.Module, values: tuple[Value, ...], steps: int) -> bool:
     snapshot = Snapshot(module)
-    sizes = {"N": 3, "T": 5}
+    sizes = {"N": 3, "T": steps}
     try:
         with evaluating(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
             module(*(_tensor(value, sizes) for value in values))

@@ -102,6 +102,14 @@ class Live:
                 return dataclasses.replace(self.arguments, leaves=larger)
         return self.arguments
 
+    def takes(self) -> bool:
+        """Whether the module runs with the examples."""
+        try:
+            self.run([leaf.example for leaf in self.arguments.leaves])
+        except BiportError:
+            return False
+        return True
+
     def run(self, tensors: Sequence[Tensor]) -> list[np.ndarray]:
         """The outputs of other inputs."""
         snapshot = Snapshot(self.module)

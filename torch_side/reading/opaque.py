@@ -10,7 +10,7 @@ the tensor.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import FunctionType
 from typing import Any
@@ -25,6 +25,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from torch_side.inference import without_fast_path
 from torch_side.reading.layer_session import LayerSession
+from torch_side.reading.packing import lengths_as_they_are, packing
 from torch_side.reading.traced_python import traced_python
 from torch_side.reading.whole_windows import WholeWindows
 
@@ -151,12 +152,12 @@ def whole(session: LayerSession) -> Iterator[None]:
             stack.enter_context(_replaced(kind, "forward", _packed_forward(kind.forward, session)))
         for kind in session.classes:
             stack.enter_context(_replaced(kind, "forward", session.forward(kind, operators.layer)))
-        for name, function in _packing(session).items():
+        for name, function in packing(session).items():
             stack.enter_context(_rewritten(getattr(rnn, name), function))
         for kind in (torch.Tensor, FakeTensor, FunctionalTensor):
             for name in ("numpy", "tolist"):
                 if kind is torch.Tensor or name in vars(kind):
-                    stack.enter_context(_replaced(kind, name, _lengths_as_they_are(kind, name)))
+                    stack.enter_context(_replaced(kind, name, lengths_as_they_are(kind, name)))
         stack.enter_context(traced_python())
         # It looks for an order of products by numbers, which fixes all sizes.
         stack.enter_context(_replaced(torch.backends.opt_einsum, "enabled", False))
@@ -196,12 +197,9 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 def _rewritten(function: FunctionType, other: Callable) -> Iterator[None]:
     """Have a function do what another does, under whatever name anybody imported it."""
     before, key = function.__code__, f"_biport_{function.__name__}"
-    source = f"def code(*args, **kwargs): return {key}(*args, **kwargs)"
-    scope: dict[str, Any] = {}
-    exec(source, scope)
     defaults, keywords = function.__defaults__, function.__kwdefaults__
     function.__globals__[key] = other
-    function.__code__ = scope["code"].__code__
+    function.__code__ = _calls_another.__code__.replace(co_names=(key,))
     function.__defaults__ = function.__kwdefaults__ = None
     try:
         yield
@@ -209,6 +207,14 @@ def _rewritten(function: FunctionType, other: Callable) -> Iterator[None]:
         function.__code__ = before
         function.__defaults__, function.__kwdefaults__ = defaults, keywords
         del function.__globals__[key]
+
+
+def _calls_another(*args: Any, **kwargs: Any) -> Any:
+    return _other(*args, **kwargs)
+
+
+def _other(*args: Any, **kwargs: Any) -> Any:
+    """Stands for what `_rewritten` has called instead."""
 
 
 def _functions(name: str) -> Callable:
@@ -257,67 +263,3 @@ def _packed_forward(original: Callable, session: LayerSession) -> Callable:
         return PackedSequence(y, lengths), tuple(final) if lstm else final[0]
 
     return forward
-
-
-def _packing(session: LayerSession) -> dict[str, Callable]:
-    """What packs and pads meanwhile."""
-
-    def pack(input: Tensor, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True) -> Any:
-        x = input if batch_first else input.transpose(0, 1)
-        if isinstance(lengths, RowLengths):
-            rows = lengths.tensor
-        elif isinstance(lengths, list | tuple) and any(isinstance(one, Tensor) for one in lengths):
-            rows = torch.stack([torch.as_tensor(one) for one in lengths])
-        else:
-            rows = torch.as_tensor(lengths)
-        if not isinstance(lengths, Tensor | RowLengths) and all(isinstance(one, int) for one in lengths):
-            # Known numbers: the longest row is as long as they say.
-            x = x[:, : max(lengths)]
-        return PackedSequence(x, rows.to(torch.int64))
-
-    def pad(
-        sequence: PackedSequence,
-        batch_first: bool = False,
-        padding_value: float = 0.0,
-        total_length: int | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        x, lengths = sequence.data, sequence.batch_sizes
-        if padding_value != 0 or not session.is_zero_behind_the_end(x):
-            steps = torch.arange(x.shape[1], device=x.device)
-            valid = steps.unsqueeze(0) < lengths.to(x.device).unsqueeze(1)
-            wide = valid.reshape(*valid.shape, *[1] * (x.dim() - 2))
-            x = x.masked_fill(~wide, padding_value)
-        if total_length is not None and bool(total_length != x.shape[1]):
-            behind = [0, 0] * (x.dim() - 2) + [0, total_length - x.shape[1]]
-            x = nn.functional.pad(x, behind, value=padding_value)
-        return (x if batch_first else x.transpose(0, 1)), lengths
-
-    return {"pack_padded_sequence": pack, "pad_packed_sequence": pad}
-
-
-class RowLengths(list):
-    """The lengths of rows as a list, while a module is traced: of its numbers only the largest is known."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        super().__init__([tensor.max()])
-        self.tensor = tensor
-
-
-def _lengths_as_they_are(kind: type[Tensor], name: str) -> Callable:
-    """In place of ``lengths.cpu().numpy()`` and ``lengths.tolist()`` the lengths themselves."""
-    original: Any = getattr(kind, name)
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        traced = isinstance(self, FakeTensor | FunctionalTensor)
-        whole_numbers = self.dim() == 1 and not self.is_floating_point() and self.dtype != torch.bool
-        if not traced or not whole_numbers:
-            return original(self, *args, **kwargs)
-        return RowLengths(self) if name == "tolist" else self
-
-    return method
-
-
-def sequences(packed: PackedSequence) -> Sequence[Tensor]:
-    """The padded tensor, ``(N, T, ...)``, and the lengths of a packed sequence, as it is otherwise."""
-    padded, lengths = rnn.pad_packed_sequence(packed, batch_first=True)
-    return padded, lengths

@@ -18,8 +18,11 @@ from torch_side.reading.guess import guess_example
 from torch_side.reading.live import Live, compare
 from torch_side.reading.module_reader import ModuleRead, read_arguments
 from torch_side.reading.scripted import Scripted, check_same, in_python
-from torch_side.reading.written import Written, read_written
+from torch_side.reading.written import Written, in_dtype_of, read_written
 from torch_side.writing.ported import Ported
+
+FACTORS = (1, 4, 20)
+"""By how much larger described sizes are tried where a module does not take smaller ones."""
 
 
 def read_source(
@@ -52,7 +55,13 @@ def arguments_of(module: nn.Module, example: Any = None) -> Arguments:
     Raises:
         InputError: ``forward`` does not take the example, or none could be guessed.
     """
-    return flatten_arguments(module, default_example(module) if example is None else example)
+    example = default_example(module) if example is None else example
+    for factor in FACTORS:
+        # Windows upon windows take more steps than a few.
+        arguments = flatten_arguments(module, example, factor)
+        if not any(leaf.value for leaf in arguments.leaves) or Live(module, arguments).takes():
+            return arguments
+    return flatten_arguments(module, example)
 
 
 def default_example(module: nn.Module) -> tuple[Value, ...]:
@@ -62,7 +71,7 @@ def default_example(module: nn.Module) -> tuple[Value, ...]:
         InputError: it has none, and none could be guessed.
     """
     own = getattr(module, "input_values", None)
-    return tuple(own) if own else guess_example(module)
+    return tuple(in_dtype_of(module, value) for value in own) if own else guess_example(module)
 
 
 def argument_names(module: nn.Module) -> dict[str, bool]:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from biport.graph import Graph, Node, Value
 from biport.ops import FLOATS, Op
@@ -65,7 +65,7 @@ class _Reader:
         statements = [node for node in self.module.graph.nodes if node.op not in ("placeholder", "output")]
         arguments = [node for node in self.module.graph.nodes if node.op == "placeholder"]
         (output,) = [node for node in self.module.graph.nodes if node.op == "output"]
-        values = [_cast(self.module, value) for value in self.module.input_values]
+        values = [in_dtype_of(self.module, value) for value in self.module.input_values]
         if len(values) != len(arguments):
             raise _Changed
         self.names |= {node: value.name for node, value in zip(arguments, values, strict=True)}
@@ -174,7 +174,7 @@ class _OpOnly(LayerCall):
         return self.emit(op, [])[0]
 
 
-def _cast(module: Ported, value: Value) -> Value:
+def in_dtype_of(module: nn.Module, value: Value) -> Value:
     """A float input in the module's dtype, which ``module.double()`` may have changed since writing."""
     first = first_float(module)
     if first is None or not value.dtype.startswith("float"):

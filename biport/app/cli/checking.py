@@ -218,7 +218,17 @@ def _quiet_frameworks() -> None:
 @command(PANEL, "biport layers")
 def layers(as_json: Json = False) -> Result:
     """Print what is supported, by the names of Keras and torch."""
-    from biport.app.support import KERAS_OPERATIONS, SUPPORT, operations_text, support_table
+    from biport.app.support import (
+        KERAS_OPERATIONS,
+        SUPPORT,
+        TORCH_OPERATIONS,
+        operations_text,
+        support_table,
+    )
 
-    data = {"layers": [row.to_json() for row in SUPPORT], "keras_operations": list(KERAS_OPERATIONS)}
+    data = {
+        "layers": [row.to_json() for row in SUPPORT],
+        "keras_operations": list(KERAS_OPERATIONS),
+        "torch_operations": list(TORCH_OPERATIONS),
+    }
     return Result(data, f"{support_table()}\n\n{operations_text()}")

@@ -101,7 +101,7 @@ RANDOM = (
 
 
 @reads_aten(*RANDOM)
-def read_random(call: AtenCall) -> str:
+def refuse_random(call: AtenCall) -> str:
     """Never: a graph computes the same each time."""
     raise call.refuse("random numbers", call.name, "numbers that are given as an argument of forward")
 
