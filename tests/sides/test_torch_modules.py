@@ -26,6 +26,8 @@ from testing.torch_modules.measure import (
     write,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:two biases were added up:UserWarning")
+
 SAMPLE = ("PackedSentiment", "IntentSlots", "BahdanauDecoder", "ResetHidden", "KeptHidden")
 """What `make test` reads: packed rows in time order, named arguments, attention, state on itself."""
 NOT_IN_KERAS = ("CharLSTMTagger",)
@@ -92,7 +94,7 @@ def test_the_keras_model_trains_and_is_saved(name: str, tmp_path: Path) -> None:
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
     targets = [np.zeros_like(y) for y in wanted]
     before = [weight.numpy().copy() for weight in model.trainable_variables]
-    model.train_on_batch(arrays, targets if len(targets) > 1 else targets[0])
+    model.train_on_batch(*(parts if len(parts) > 1 else parts[0] for parts in (arrays, targets)))
     after = [weight.numpy() for weight in model.trainable_variables]
     assert all(np.isfinite(weight).all() for weight in after)
     assert any(not np.array_equal(one, two) for one, two in zip(before, after, strict=True))
