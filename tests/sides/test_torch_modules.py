@@ -94,7 +94,8 @@ def test_the_keras_model_trains_and_is_saved(name: str, tmp_path: Path) -> None:
     model.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
     targets = [np.zeros_like(y) for y in wanted]
     before = [weight.numpy().copy() for weight in model.trainable_variables]
-    model.train_on_batch(*(parts if len(parts) > 1 else parts[0] for parts in (arrays, targets)))
+    given, wished = (parts if len(parts) > 1 else parts[0] for parts in (arrays, targets))
+    model.train_on_batch(given, wished)
     after = [weight.numpy() for weight in model.trainable_variables]
     assert all(np.isfinite(weight).all() for weight in after)
     assert any(not np.array_equal(one, two) for one, two in zip(before, after, strict=True))
