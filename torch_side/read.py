@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 import torch_side.ops
 import torch_side.reading.aten
 from biport.errors import InputError
-from biport.graph import Graph
+from biport.graph import Graph, Value
 from biport.registry import discover
 from torch_side.reading.exported import open_program
 from torch_side.reading.source import read_source
@@ -27,6 +27,7 @@ def read(
     example: Any = None,
     *,
     lengths: str | Sequence[str] | None = None,
+    inputs: Sequence[Value] | None = None,
 ) -> Graph:
     """Read a module as it computes in eval mode; the module is left as it is, bit for bit.
 
@@ -48,6 +49,7 @@ def read(
             and mappings of these. A module that `torch_side.write` gave knows its own, and so does one that
             has them as ``input_values``; of others it is guessed from their layers, where it can be.
         lengths: the inputs that are lengths of rows, where neither packing nor their names say so.
+        inputs: what ``example`` was called before; deprecated.
 
     Raises:
         UnsupportedModelError: all that is not supported, by submodule and line of ``forward``.
@@ -58,6 +60,9 @@ def read(
         FileError: ``module`` is the path of another file, a damaged or a hostile one; the message says what
             it is and what takes it.
     """
+    if inputs is not None:
+        warnings.warn("torch_side.read(inputs=...) is example= now", DeprecationWarning, stacklevel=2)
+        example = tuple(inputs)
     if isinstance(module, str | os.PathLike):
         if example is not None or lengths is not None:
             raise InputError(f"{os.fspath(module)}: a program knows its inputs, and takes no example")

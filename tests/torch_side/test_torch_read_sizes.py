@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import torch_side
 from biport.errors import InputError, UnsupportedError
-from biport.graph import Graph
+from biport.graph import Graph, Value
 
 
 class Rule(nn.Module):
@@ -124,6 +124,31 @@ def test_lengths_are_named_where_nothing_else_says_so() -> None:
     ]
     with pytest.raises(InputError, match="lengths should be among the inputs inputs_0, inputs_1; found ends"):
         torch_side.read(Rule(last), example, lengths="ends")
+
+
+class Packed(nn.Module):
+    """Its author calls it with a packed sequence; a tensor would do as well, and be something else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(3, 2, batch_first=True)
+
+    def forward(self, packed_input: Any) -> Tensor:
+        return self.gru(packed_input)[1][-1]
+
+
+def test_a_packed_sequence_is_not_guessed() -> None:
+    with pytest.raises(InputError, match="packed_input is a packed sequence; give one"):
+        torch_side.read(Packed())
+    packed = pack_padded_sequence(normal(3, 5, 3), torch.tensor([5, 2, 4]), True, False)
+    assert shapes(torch_side.read(Packed(), packed)) == ["float32 (N, T, 3)", "int64 (N)"]
+
+
+def test_the_former_name_of_an_example() -> None:
+    described = [Value("x", ("N", "T", 3), "float32")]
+    with pytest.deprecated_call(match="example="):
+        graph = torch_side.read(Rule(lambda m, x: torch.tanh(x)), inputs=described)
+    assert graph.inputs == tuple(described)
 
 
 TRACED = {

@@ -27,9 +27,12 @@ def guess_example(module: nn.Module) -> tuple[Value, ...]:
     """Described inputs that the module takes: ids of an embedding, the sequence of its first layer, a mask.
 
     Raises:
-        InputError: it takes none of these.
+        InputError: it takes none of these, or says that it takes a packed sequence, which nobody can guess.
     """
     names = _names(module)
+    if packed := [one for one in inspect.signature(module.forward).parameters.values() if _is_packed(one)]:
+        said = f"example=pack_padded_sequence({packed[0].name}, lengths, ...)"
+        raise InputError(f"{type(module).__name__}: {packed[0].name} is a packed sequence; give one: {said}")
     kinds = list(_kinds(module))
     combinations = itertools.islice(itertools.product(kinds, repeat=len(names)), MAX_TRIED)
     described = [
@@ -49,6 +52,12 @@ def _names(module: nn.Module) -> list[str]:
     parameters = inspect.signature(module.forward).parameters.values()
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [one.name for one in parameters if one.default is one.empty and one.kind in positional]
+
+
+def _is_packed(parameter: inspect.Parameter) -> bool:
+    """Whether an argument that has to be given says by its type or its name that it is a packed sequence."""
+    said = "PackedSequence" in str(parameter.annotation) or "pack" in parameter.name.lower()
+    return said and parameter.default is parameter.empty
 
 
 def _kinds(module: nn.Module) -> Iterator[tuple[tuple, str]]:
