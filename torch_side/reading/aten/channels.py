@@ -31,6 +31,8 @@ def padded_steps(call: AtenCall, x: str, front: object, behind: object, value: f
     if front == 0 == behind:
         return x
     if value == 0 and isinstance(front, int) and isinstance(behind, int):
-        return call.apply(ops.ZeroPadding1D(padding=(front, behind)), x)
+        # The layer behind it has the name of the submodule.
+        path, _ = call.reader.position(call.node)
+        return call.apply(ops.ZeroPadding1D(padding=(front, behind)), x, name=f"{path or 'steps'}_pad")
     widths = ((0, 0), (front, behind), (0, 0))
     return call.apply(ops.Pad(widths=widths, value=value), x)  # type: ignore[arg-type]
