@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,12 @@ def nodes(graph: Graph) -> dict[str, ops.Op]:
     return {node.name: node.op for node in graph.nodes if not isinstance(node.op, masks)}
 
 
-@pytest.mark.parametrize("which", TAGGERS)
+def one_in_three(names: Iterable[str]) -> list[Any]:
+    """The first of three stays in `make test`; all are in the sweep."""
+    return [pytest.param(name, marks=pytest.mark.sweep) if at % 3 else name for at, name in enumerate(names)]
+
+
+@pytest.mark.parametrize("which", one_in_three(TAGGERS))
 def test_taggers(which: str, tmp_path: Path) -> None:
     settings = SIZES | TAGGERS[which]
     graph = check_twins(
@@ -108,7 +113,7 @@ def test_taggers(which: str, tmp_path: Path) -> None:
     assert len(masks) == 1
 
 
-@pytest.mark.parametrize("which", CLASSIFIERS)
+@pytest.mark.parametrize("which", one_in_three(CLASSIFIERS))
 def test_attentive_classifiers(which: str, tmp_path: Path) -> None:
     settings = {"vocabulary_size": 13, "embedding_size": 5, "attention_units": 6} | CLASSIFIERS[which]
     graph = check_twins(
@@ -128,7 +133,7 @@ def test_the_weights_are_those_of_the_words() -> None:
     np.testing.assert_allclose(weights.sum(axis=1), words.any(axis=1), atol=1e-6)
 
 
-@pytest.mark.parametrize("which", TRANSLATORS)
+@pytest.mark.parametrize("which", one_in_three(TRANSLATORS))
 def test_translators(which: str, tmp_path: Path) -> None:
     settings = {"source_size": 13, "target_size": 11, "embedding_size": 5} | TRANSLATORS[which]
     graph = check_twins(

@@ -234,7 +234,7 @@ def test_a_mask_ignored(form, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("reverse", (False, True))
+@pytest.mark.parametrize("reverse", (pytest.param(False, marks=pytest.mark.sweep), True))
 def test_a_fault_at_padded_steps_only(form, reverse, tmp_path) -> None:
     graph = single(return_sequences=True, reverse=reverse)
     wrong = dataclasses.replace(op_of(graph, "lstm"), zero_output_for_mask=True)

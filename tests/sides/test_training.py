@@ -116,7 +116,10 @@ def followed(which: str) -> tuple[list[tuple[Any, Any]], Any, Any]:
     return pairs, one, two
 
 
-SWEPT = ("Adam, LSTM with attention", "plain SGD", "RMSprop, 3 classes")
+SWEPT = (
+    *("Adam, LSTM with attention", "plain SGD", "RMSprop, 3 classes"),
+    *("Adam, clipped", "RMSprop, clipped, GRU with attention"),
+)
 """Others have their parts: the sequence-to-sequence model with GRUs all of the first, and more."""
 
 

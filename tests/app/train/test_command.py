@@ -58,6 +58,7 @@ def names(output: Path) -> set[str]:
     return {entry.name for entry in output.iterdir()}
 
 
+@pytest.mark.sweep
 def test_both_frameworks_follow_one_recipe(tmp_path: Path) -> None:
     double = "--dtype", "float64"
     first = train(tmp_path / "torch", *double, "--json")
