@@ -103,7 +103,9 @@ def test_initial_states(kind, tmp_path):
             export.Session(other, "cpu").run([np.zeros((2, 0), "int32"), *states])
 
 
-@pytest.mark.parametrize(("merge", "sequences"), [("concat", True), ("ave", False)])
+@pytest.mark.parametrize(
+    ("merge", "sequences"), [pytest.param("concat", True, marks=pytest.mark.sweep), ("ave", False)]
+)
 @pytest.mark.parametrize("kind", [kind for kind in LAYERS if kind not in ("one cell", "stack")])
 def test_both_directions(kind, merge, sequences, tmp_path):
     ids, x = embedded()

@@ -291,6 +291,7 @@ class Looks(torch.nn.Module):
         )
 
 
+@pytest.mark.sweep
 def test_torch_s_own_layer_in_every_setting() -> None:
     module = Looks()
     for parameter in module.parameters():

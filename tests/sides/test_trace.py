@@ -532,6 +532,7 @@ def recurrent_kinds():
     return model
 
 
+@pytest.mark.sweep
 def test_every_recurrent_kind_is_traced_and_its_faults_located(tmp_path) -> None:
     model = recurrent_kinds()
     graph = keras_side.read(model)

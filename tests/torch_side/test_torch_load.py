@@ -116,7 +116,7 @@ DIFFERENCES = [
 ]
 
 
-@pytest.mark.parametrize("kind", [Tagger, Branching])
+@pytest.mark.parametrize("kind", [Tagger, pytest.param(Branching, marks=pytest.mark.sweep)])
 def test_settings_that_differ_are_named_all_of_them(kind):
     graph = torch_side.read(Tagger())
     differing = kind(torch.relu, **OTHER)
@@ -135,7 +135,7 @@ def test_settings_that_differ_are_named_all_of_them(kind):
     assert torch.equal(differing.head.weight, torch.from_numpy(graph["head"].op.weights()["weight"]))
 
 
-@pytest.mark.parametrize("kind", [Tagger, Branching])
+@pytest.mark.parametrize("kind", [Tagger, pytest.param(Branching, marks=pytest.mark.sweep)])
 def test_what_training_alone_knows_may_differ(kind):
     twin = kind(padding_idx=0)
     twin.rnn.dropout = 0.5
@@ -154,6 +154,7 @@ def test_what_stands_in_a_refused_module_stays_whatever_it_is():
     assert twin.head.weight.isnan().all()
 
 
+@pytest.mark.sweep
 def test_a_layer_that_is_not_read_is_no_equal():
     twin = Branching()
     twin.table.max_norm = 1.0

@@ -32,6 +32,7 @@ class Losses(nn.Module):
         }
 
 
+@pytest.mark.sweep
 def test_losses() -> None:
     torch.manual_seed(0)
     labels = torch.tensor([[0, 1, 2, 3, -100], [1, 1, 3, 2, 0]])

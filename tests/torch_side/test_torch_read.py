@@ -226,6 +226,7 @@ SPELLINGS: dict[str, list[Any]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sweep
 def test_activations_in_every_spelling():
     spelled = [activate for group in SPELLINGS.values() for activate in group]
 

@@ -219,6 +219,7 @@ def test_rows_of_padding_stay_as_they_are() -> None:
     assert graph["table"].op.settings()["padding_idx"] == 0
 
 
+@pytest.mark.sweep
 def test_weights_computed_from_parameters_have_gradients_of_their_own() -> None:
     class Doubled(nn.Module):
         def __init__(self) -> None:

@@ -21,7 +21,7 @@ VARIANTS = [
     for units in ((4,), (4, 3), (2, 5, 3))
     for classes in (1, 3)
 ]
-SAMPLE = (("concat", True, (4, 3), 1), (None, False, (4,), 3), ("ave", True, (4,), 3))
+SAMPLE = (("concat", True, (4, 3), 1), (None, False, (4,), 3))
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,7 @@ def test_refusals(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "framework, other", [pytest.param("keras", "torch", marks=pytest.mark.sweep), ("torch", "tensorflow")]
 )
+@pytest.mark.sweep
 def test_a_run_loads_its_own_framework_only(framework: str, other: str, tmp_path: Path) -> None:
     code = f"""
 import sys

@@ -100,7 +100,7 @@ def later(m: Any, q: torch.Tensor, k: torch.Tensor, p: torch.Tensor) -> Any:
     return m.first(x, x, x, key_padding_mask=p, attn_mask=later)[0]
 
 
-@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.sweep), 9])
 def test_several_heads_under_masks(every: int) -> None:
     rules = {name: heads(**settings) for name, settings in some(WAYS, every).items()} | {"later": later}
     read(rules, attention=nn.MultiheadAttention(4, 2, batch_first=True), first=nn.MultiheadAttention(4, 2))
@@ -122,6 +122,7 @@ def test_several_heads_without_masks_are_a_layer() -> None:
     assert [value.shape[-1] for value in graph.inputs[:2]] == [4, 4]
 
 
+@pytest.mark.sweep
 def test_layers_of_transformers() -> None:
     encoder = nn.TransformerEncoder(
         nn.TransformerEncoderLayer(4, 2, 6, batch_first=True), 1, enable_nested_tensor=False
