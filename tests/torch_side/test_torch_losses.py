@@ -1,5 +1,6 @@
 """Losses inside of a forward."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
