@@ -301,6 +301,7 @@ def test_exchanged_gates_are_recognised_by_what_they_give() -> None:
 
 @pytest.mark.parametrize("gate", ("i", "o", "c"))
 @pytest.mark.parametrize("direction", ("forward", "backward"))
+@pytest.mark.sweep
 def test_a_gate_that_could_explain_it_is_among_those_named(gate, direction) -> None:
     graph = stack(sequences=True)
     op, rng = op_of(graph, "bi_2"), np.random.default_rng(2)
@@ -453,6 +454,7 @@ def assert_traced(oracle, cases, name: str, form, graph: Graph) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*does not support masking:UserWarning")
+@pytest.mark.sweep
 def test_keras_models_inside_models_and_layers_called_twice_are_traced() -> None:
     import keras
 

@@ -151,6 +151,7 @@ def test_both_read_as_one_graph() -> None:
             np.testing.assert_allclose(yours[name][path], array, rtol=0, atol=1e-10)
 
 
+@pytest.mark.sweep
 def test_a_second_bias_that_trains_is_found() -> None:
     """What `torch_side.train` freezes would take a step of its own."""
     family, settings, optimizer, clip_norm = CASES["plain SGD"]

@@ -27,6 +27,7 @@ class Plain(nn.Module):
 
 
 @pytest.mark.parametrize("make", [Plain, lambda: Plain(1), lambda: sentiment(20, 3, (4, 5))])
+@pytest.mark.sweep
 def test_a_module_is_filled_bit_for_bit_in_place(make):
     one, two = make(), make()
     graph = torch_side.read(one)
@@ -145,6 +146,7 @@ def test_what_training_alone_knows_may_differ(kind):
     assert torch_side.load(twin, graph).filled == ("table", "rnn.l0", "rnn.l1", "norm", "head")
 
 
+@pytest.mark.sweep
 def test_what_stands_in_a_refused_module_stays_whatever_it_is():
     twin = Tagger(eps=1.0)
     with torch.no_grad():

@@ -225,6 +225,7 @@ IDIOMS: dict[Any, Any] = {
 
 
 @pytest.mark.parametrize("kind", IDIOMS)
+@pytest.mark.sweep
 def test_what_is_used_of_a_layer_of_torch_is_read(kind: Any) -> None:
     settings = {"nonlinearity": "relu"} if kind is nn.RNN else {}
     module = Uses(kind(I, H, num_layers=2, batch_first=True, **settings), IDIOMS[kind])

@@ -92,6 +92,7 @@ def test_activations_of_several_operations(every):
     read_expressions(Expressions(some(COMPOSED, every), **parts()), (4, 3), (1, 1))
 
 
+@pytest.mark.sweep
 def test_layers_take_along_what_is_done_with_them_alone():
     class Heads(nn.Module):
         def __init__(self):

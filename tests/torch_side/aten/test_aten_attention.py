@@ -75,6 +75,7 @@ PRODUCTS = {
 
 
 @pytest.mark.parametrize("every", [2, pytest.param(1, marks=pytest.mark.sweep)])
+@pytest.mark.sweep
 def test_products(every: int) -> None:
     read(some(PRODUCTS, every), linear=nn.Linear(4, 4))
 

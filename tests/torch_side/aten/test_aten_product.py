@@ -53,6 +53,7 @@ def expressions(table):
     return Expressions(fixed | table, own=Own(), bilinear=nn.Bilinear(4, 4, 2))
 
 
+@pytest.mark.sweep
 def test_products_with_weights_that_stay_trainable_however_they_are_used():
     used = {name: PRODUCTS[name] for name in ("weights", "weights turned")}
     graph, _ = read_expressions(expressions(used | some(PRODUCTS, 6)), (4, 3), (2, 6))

@@ -97,6 +97,7 @@ def in_every_way(m: Any, x: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"squeezed": c.squeeze(0), **{name: rule(h) for name, rule in STATES.items()}}
 
 
+@pytest.mark.sweep
 def test_states_taken_in_any_way() -> None:
     read(in_every_way, (steps(3, 6, 4),), (steps(1, 2, 4),), **layers())
 
@@ -225,6 +226,7 @@ def test_steps_of_cells() -> None:
 
 @pytest.mark.parametrize("bidirectional", [False, pytest.param(True, marks=pytest.mark.sweep)])
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
+@pytest.mark.sweep
 def test_a_projected_state_is_a_plain_layer_and_a_projection(bidirectional: bool) -> None:
     lstm = nn.LSTM(4, 5, 2, proj_size=2, batch_first=True, bidirectional=bidirectional)
 

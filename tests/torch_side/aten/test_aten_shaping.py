@@ -165,6 +165,7 @@ def test_all_elements_are_moved_and_written_as_torch_does(table):
     check(table)
 
 
+@pytest.mark.sweep
 def test_layers_are_preferred_and_a_loop_that_fills_a_tensor_is_one_stack():
     table = {"Flatten": SHAPES["view"], "Flip": lambda m, x, i: x.flip(1), "Stack": MATRICES["loop"]}
     graph, nodes = read_expressions(Expressions(FOUR | table, four=Four()))
