@@ -63,7 +63,7 @@ def add() -> ops.Elementwise:
 
 
 TURN = ops.PermuteDims(axes=(0, 2, 1))
-GRU = {"return_sequences": True, "return_state": True, "zero_output_for_mask": True}
+GRU: dict[str, Any] = {"return_sequences": True, "return_state": True, "zero_output_for_mask": True}
 
 
 def states_of_gru() -> Node:
