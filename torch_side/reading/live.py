@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -64,14 +64,12 @@ class Live:
         """
         snapshot = Snapshot(self.module)
         try:
-            with self._state() as state:
-                before = {name: tensor.clone() for name, tensor in state.items()}
-                one = self._run(state, examples)
-                buffers = [
-                    name for name in before if not torch.equal(before[name].to(state[name]), state[name])
-                ]
-                changed = sorted({*snapshot.changed(), *(name.removeprefix(PREFIX) for name in buffers)})
-                again = self._run(state, examples)
+            state = self._state()
+            before = {name: tensor.clone() for name, tensor in state.items()}
+            one = self._run(state, examples)
+            buffers = [name for name in before if not torch.equal(before[name].to(state[name]), state[name])]
+            changed = sorted({*snapshot.changed(), *(name.removeprefix(PREFIX) for name in buffers)})
+            again = self._run(state, examples)
         finally:
             snapshot.restore()
         if not all(map(_same, one, again)) or len(one) != len(again):
@@ -114,16 +112,14 @@ class Live:
         """The outputs of other inputs."""
         snapshot = Snapshot(self.module)
         try:
-            with self._state() as state:
-                return self._run(state, tensors)
+            return self._run(self._state(), tensors)
         finally:
             snapshot.restore()
 
-    @contextlib.contextmanager
-    def _state(self) -> Iterator[dict[str, Tensor]]:
+    def _state(self) -> dict[str, Tensor]:
         """Copies of all parameters and buffers, since ``forward`` may write into them."""
         tensors = {**dict(self._flat.named_parameters()), **dict(self._flat.named_buffers())}
-        yield {name: self._widened(tensor.detach().clone()) for name, tensor in tensors.items()}
+        return {name: self._widened(tensor.detach().clone()) for name, tensor in tensors.items()}
 
     def _widened(self, tensor: Tensor) -> Tensor:
         return tensor.double() if self.wide and tensor.is_floating_point() else tensor
@@ -135,27 +131,22 @@ class Live:
             raise
         except Exception as error:
             if not self.wide:
-                reason = " ".join(str(error).split())[:300]
-                raise InputError(
-                    f"{self._name} does not take its inputs: {type(error).__name__}: {reason}"
-                ) from error
+                raise self._not_taken(error) from error
         # What names float32 in so many ways that it cannot be float64.
         self.wide = False
         for name, tensor in state.items():
             if tensor.is_floating_point():
                 state[name] = tensor.float()
-        return self._call_narrow(state, tensors)
-
-    def _call_narrow(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
         try:
             return self._call(state, tensors)
         except (BiportError, LayerInputError) as error:
             raise InputError(f"{self._name} does not take its inputs: {error}") from error
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"{self._name} does not take its inputs: {type(error).__name__}: {reason}"
-            ) from error
+            raise self._not_taken(error) from error
+
+    def _not_taken(self, error: Exception) -> InputError:
+        reason = " ".join(str(error).split())[:300]
+        return InputError(f"{self._name} does not take its inputs: {type(error).__name__}: {reason}")
 
     def _call(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
         device = device_of(self.module)
