@@ -12,6 +12,7 @@ from torch import nn
 
 import biport.reference
 import torch_side
+from biport.errors import UnsupportedError
 from biport.graph import Graph, Node
 
 SAMPLE_AND_ALL = (8, pytest.param(1, marks=pytest.mark.sweep))
@@ -46,6 +47,16 @@ def inputs(*shape: int, seed: int = 0) -> list[torch.Tensor]:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=shape).round(1)
     return [torch.as_tensor(x, dtype=torch.float32), torch.as_tensor(rng.integers(-4, 5, shape))]
+
+
+def all_refused(table: Mapping[str, tuple[Expression, str]]) -> None:
+    """Each expression is refused, all of them at once, with the word that stands beside it."""
+    rules = {name: rule for name, (rule, _) in table.items()}
+    with pytest.raises(UnsupportedError) as caught:
+        torch_side.read(Expressions(rules), tuple(inputs(3, 5, 4)))
+    texts = [str(reason) for reason in caught.value.reasons()]
+    assert len(texts) == len(table)
+    assert all(word in text for text, (_, word) in zip(texts, table.values(), strict=True))
 
 
 def read_expressions(module: Expressions, *sizes: tuple[int, int]) -> tuple[Graph, dict[str, Node]]:
