@@ -39,7 +39,6 @@ SIZES = {
     "mean": lambda m, x, i: x.sum(1) / x.size(1) + x.size(1) * (1 / x.size(0)),
     "fractions": lambda m, x, i: x - x.size(1) / (x.size(0) + 1) + 1 / (x.size(1) + 1e-3),
     "negative": lambda m, x, i: x * -x.size(1) + -(x.size(1) / 2),
-    "condition": lambda m, x, i: x[:, : x.size(1) - 1 if x.size(1) > 1 else 1],
 }  # fmt: skip
 
 
@@ -57,9 +56,16 @@ def test_all_tensors_and_numbers_made_of_sizes(table):
     check(table)
 
 
-def test_what_torch_traces_for_larger_sizes_alone_is_warned_of():
-    with pytest.warns(UserWarning, match="below what it was traced for .* largest at N = 1, T = 1"):
-        check({"largest": lambda m, x, i: x * max(x.size(1) / 2, 1.0)})
+TRACED_FOR_LARGER_SIZES = {
+    "largest": lambda m, x, i: x * max(x.size(1) / 2, 1.0),
+    "condition": lambda m, x, i: x[:, : x.size(1) - 1 if x.size(1) > 1 else 1],
+}
+
+
+@pytest.mark.parametrize("name", TRACED_FOR_LARGER_SIZES)
+def test_what_torch_traces_for_larger_sizes_alone_is_warned_of(name):
+    with pytest.warns(UserWarning, match=f"below what it was traced for .* {name} at N = 1, T = 1"):
+        check({name: TRACED_FOR_LARGER_SIZES[name]})
 
 
 REFUSED = {
