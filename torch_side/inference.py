@@ -77,6 +77,9 @@ def layer_errors() -> Iterator[None]:
         yield
     except LayerInputError as error:
         raise InputError(str(error)) from error
+    except IndexError as error:
+        # What torch says of ids that an embedding has no row for.
+        raise InputError(f"ids outside of a table: {error}") from error
     except LayerSettingError as error:
         raise UnsupportedError(error.owner, error.setting, error.value, error.supported) from error
 

@@ -25,7 +25,6 @@ from biport.ops import Constant, Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport
 from biport.rewrite.simplify import simplify
-from torch_side.layers.recurrent import StackedRNN
 from torch_side.reading.source import read_source
 from torch_side.registry import STATES
 from torch_side.writing.ported import Ported
@@ -178,19 +177,10 @@ def _wanted(module: nn.Module, graph: Graph) -> dict[str, np.ndarray]:
 
 
 def _tensor_path(module: nn.Module, path: str, key: str) -> str:
-    """The path of a tensor; a plain `nn.LSTM` has no layer of ours around it, but may have several layers."""
+    """The path of a tensor; layer ``k`` of an `nn.LSTM` of several is the node ``name.lk``."""
     if not key:
         return path
-    parts = dict(module.named_modules())
     parent, _, layer = path.rpartition(".l")
-    attribute, _, name = key.partition(".")
-    recurrent = attribute in ("lstm", "gru", "rnn")
-    if recurrent and isinstance(parts.get(path), nn.RNNBase):
-        return f"{path}.{name}"
-    if recurrent and layer.isdecimal() and isinstance(parts.get(parent), nn.RNNBase):
-        return f"{parent}.{name.replace('_l0', f'_l{layer}')}"
-    stack = parts.get(path)
-    if isinstance(stack, StackedRNN) and len(stack.cells) == 1:
-        # A stack of one cell is that cell's layer to the graph.
-        return f"{path}.cells.0.{key}"
+    if layer.isdecimal() and isinstance(dict(module.named_modules()).get(parent), nn.RNNBase):
+        return f"{parent}.{key.replace('_l0', f'_l{layer}')}"
     return f"{path}.{key}"

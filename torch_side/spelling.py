@@ -1,7 +1,7 @@
 """Ops as the statements they were written as, by which a written module is read back.
 
-An op is read by its spelling, which its statements carry, as long as they are what they were; with which
-weights and settings they compute is seen from the module.
+An op is read by its spelling, which its statements carry, as long as these and the modules that they call are
+what they were; with which weights they compute is seen from the module.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import fx
+from torch import fx, nn
 
 from biport.graph import Node
 from biport.ops import Op
@@ -37,9 +37,12 @@ class Spelling:
     """How an op was written.
 
     Args:
+        op: the op, where it has no weights, or is an array itself.
         kind: of the op.
-        op: the op itself, where no module computes it; its weights, if any, are the module's by now.
-        activation: what stands behind the module that computes it, by its Keras name.
+        settings: of the op.
+        shapes: of its weights, by path.
+        path: where its module is; ``""`` for an op without one.
+        modules: what each module that the statements call was like, see `described`, by path.
         inputs: for each input which of the distinct fx nodes it was, or the node of a constant that stands as
             a number in the statements.
         masks: for each input which of these its mask was, if it had one.
@@ -47,9 +50,12 @@ class Spelling:
         outputs: for each output which statement it is.
     """
 
-    kind: type[Op]
     op: Op | None
-    activation: str | None
+    kind: type[Op]
+    settings: Mapping[str, Any]
+    shapes: Mapping[str, Sequence[int]]
+    path: str
+    modules: Mapping[str, Any]
     inputs: tuple[int | Node, ...]
     masks: tuple[int | None, ...]
     statements: tuple[Statement, ...]
@@ -74,22 +80,41 @@ def spell(
     masks: Sequence[fx.Node | None],
     statements: Sequence[fx.Node],
     outputs: Sequence[fx.Node],
+    path: str,
+    root: nn.Module,
 ) -> Spelling:
-    """The spelling of ``op``, written as ``statements``."""
+    """The spelling of ``op``, written as ``statements``, with its module at ``path`` of ``root``."""
     operands = [source for source in (*inputs, *masks) if isinstance(source, fx.Node)]
     distinct = list(dict.fromkeys(operands))
     known = {node: f"{INPUT}{index}" for index, node in enumerate(distinct)}
     known |= {node: f"statement {position}" for position, node in enumerate(statements)}
-    by_module = any(node.op == "call_module" for node in statements)
+    modules = {str(node.target): None for node in statements if node.op == "call_module"}
     return Spelling(
+        None if modules and op.weights() else op,
         type(op),
-        None if by_module else op,
-        getattr(op, "activation", None) if by_module else None,
+        op.settings(),
+        {name: array.shape for name, array in op.weights().items()} if modules else {},
+        path,
+        {target: described(root.get_submodule(target)) for target in modules},
         tuple(distinct.index(source) if isinstance(source, fx.Node) else source for source in inputs),
         tuple(None if mask is None else distinct.index(mask) for mask in masks),
         tuple(said(node, known) for node in statements),
         tuple(list(statements).index(output) for output in outputs),
     )
+
+
+def described(module: nn.Module) -> list[tuple[str, str, dict[str, Any]]]:
+    """What a module and its parts are and how they are set, but for their tensors and their mode."""
+    return [
+        (path, type(part).__qualname__, {k: v for k, v in vars(part).items() if _is_setting(k, v)})
+        for path, part in module.named_modules()
+    ]
+
+
+def _is_setting(name: str, value: Any) -> bool:
+    plain = (bool, int, float, str, type(None))
+    parts = value if isinstance(value, tuple | list) else [value]
+    return not name.startswith("_") and name != "training" and all(isinstance(part, plain) for part in parts)
 
 
 def said(node: fx.Node, known: Mapping[fx.Node, str]) -> Statement:

@@ -19,10 +19,10 @@ from biport.training.trainer import CLIP, Batch, State, Sums
 from torch_side import models
 from torch_side.decode import stepper
 from torch_side.inference import layer_errors
-from torch_side.layers import cells
 from torch_side.load import load
 from torch_side.optimizers import Descent, clip_gradients
 from torch_side.read import read
+from torch_side.shared.recurrent import summed_biases
 
 GENERATOR = "generator"
 
@@ -150,17 +150,6 @@ class Trainer:
 def _sum_biases(model: nn.Module) -> None:
     """Add every second bias that only acts in a sum to the first, and freeze it at zero."""
     with torch.no_grad():
-        for part in model.modules():
-            if not _adds_biases(part):
-                continue
-            for name, second in part.named_parameters(recurse=False):
-                if name.startswith("bias_hh"):
-                    part.get_parameter(name.replace("bias_hh", "bias_ih")).add_(second)
-                    second.zero_().requires_grad_(False)
-
-
-def _adds_biases(part: nn.Module) -> bool:
-    """Whether its two biases are one; a GRU resets its second one."""
-    if isinstance(part, cells.GRUCell):
-        return not part.reset_after
-    return isinstance(part, nn.LSTM | nn.RNN | cells.LSTMCell | cells.RNNCell)
+        for second, first in summed_biases(model):
+            first.add_(second)
+            second.zero_().requires_grad_(False)

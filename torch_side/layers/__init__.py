@@ -2,9 +2,9 @@
 
 from torch_side.layers.activation import PReLU, ReLU, Softmax
 from torch_side.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
-from torch_side.layers.bidirectional import Bidirectional, BidirectionalPair
 from torch_side.layers.convolution import Conv1d
-from torch_side.layers.embedding import Embedding, ToIds
+from torch_side.layers.embedding import ToIds
+from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN
 from torch_side.layers.masking import Masking
 from torch_side.layers.merge import Concatenate, Dot, LearnedAverage, Maximum, Minimum, Multiply
 from torch_side.layers.normalization import (
@@ -21,7 +21,7 @@ from torch_side.layers.pooling import (
     MaxPooling1D,
 )
 from torch_side.layers.preprocessing import CategoryEncoding, IntegerLookup
-from torch_side.layers.recurrent import GRU, LSTM, RNN, StackedRNN
+from torch_side.layers.recurrent import MaskedGRU, MaskedLSTM, MaskedRNN
 from torch_side.layers.regularization import (
     ActivityRegularization,
     GaussianDropout,
@@ -29,25 +29,18 @@ from torch_side.layers.regularization import (
     SpatialDropout1D,
 )
 from torch_side.layers.shape import Cropping1D, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
-from torch_side.layers.time_distributed import TimeDistributed
 
 __all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
     "ActivityRegularization",
     "AdditiveAttention",
     "Attention",
     "AveragePooling1D",
     "BatchNormalization",
-    "Bidirectional",
-    "BidirectionalPair",
     "CategoryEncoding",
     "Concatenate",
     "Conv1d",
     "Cropping1D",
     "Dot",
-    "Embedding",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
@@ -56,6 +49,12 @@ __all__ = [
     "IntegerLookup",
     "LayerNormalization",
     "LearnedAverage",
+    "LoopedGRU",
+    "LoopedLSTM",
+    "LoopedRNN",
+    "MaskedGRU",
+    "MaskedLSTM",
+    "MaskedRNN",
     "Masking",
     "MaxPooling1D",
     "Maximum",
@@ -70,8 +69,6 @@ __all__ = [
     "Reshape",
     "Softmax",
     "SpatialDropout1D",
-    "StackedRNN",
-    "TimeDistributed",
     "ToIds",
     "UpSampling1D",
     "ZeroPadding1D",

@@ -51,6 +51,62 @@ def squareplus(x: Tensor) -> Tensor:
     return (x + (x.square() + 4).sqrt()) / 2
 
 
+class Exponential(nn.Module):
+    """``eˣ``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return torch.exp(x)
+
+
+class HardSigmoidKeras2(nn.Module):
+    """`hard_sigmoid_keras2`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return hard_sigmoid_keras2(x)
+
+
+class HardShrink(nn.Module):
+    """`hard_shrink`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return hard_shrink(x)
+
+
+class SoftShrink(nn.Module):
+    """`soft_shrink`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return soft_shrink(x)
+
+
+class SparsePlus(nn.Module):
+    """`sparse_plus`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return sparse_plus(x)
+
+
+class SparseSigmoid(nn.Module):
+    """`sparse_sigmoid`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return sparse_sigmoid(x)
+
+
+class Squareplus(nn.Module):
+    """`squareplus`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return squareplus(x)
+
+
 ACTIVATION_FUNCTIONS: dict[str, partial[Tensor]] = {
     "celu": partial(functional.celu),
     "elu": partial(functional.elu),

@@ -1,8 +1,10 @@
-"""What a mask has to be, and what a recurrent layer puts out at masked steps."""
+"""What a mask has to be, and sequences whose valid steps come first.
+
+The rules of masks are those of Keras 3.15 (``keras/src/layers/rnn``); `biport.reference.recurrent` spells
+them out.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,53 +12,50 @@ from torch import Tensor
 from torch_side.layers.errors import LayerInputError
 
 
-def check_mask(x: Tensor, mask: Tensor | None) -> None:
-    """Refuse a mask that does not go with ``x``, ``(N, T, I)``; ``None`` goes with everything.
+def check_mask(x: Tensor, mask: Tensor) -> None:
+    """Refuse a mask that does not go with ``x``, ``(N, T, ...)``.
 
     Raises:
         LayerInputError: the mask is not boolean or not ``(N, T)``.
     """
-    if mask is None:
-        return
     if mask.dtype != torch.bool or mask.shape != x.shape[:2]:
-        wanted = tuple(x.shape[:2])
         raise LayerInputError(
-            f"the mask should be torch.bool {wanted}, found {mask.dtype} {tuple(mask.shape)}"
+            f"the mask should be torch.bool {list(x.shape[:2])}, found {mask.dtype} {list(mask.shape)}"
         )
-
-
-def check_states(x: Tensor, states: Sequence[Tensor] | None, sizes: Sequence[int]) -> None:
-    """Refuse initial states that do not go with ``x``, ``(N, T, I)``; ``None`` means zeros.
-
-    Raises:
-        LayerInputError: there are more or fewer than ``sizes``, or one is not ``(N, H)``.
-    """
-    if states is None:
-        return
-    wanted = [(x.shape[0], size) for size in sizes]
-    shapes = [tuple(state.shape) for state in states]
-    if shapes != wanted:
-        raise LayerInputError(f"the states should have the shapes {wanted}, found {shapes}")
 
 
 def every_step(x: Tensor) -> Tensor:
     """The mask in which every step of ``(N, T, ...)`` is valid, ``(N, T)``."""
-    return x.new_ones(x.shape[:2], dtype=torch.bool)
-
-
-def carry(sequence: Tensor, mask: Tensor) -> Tensor:
-    """Carry the last valid output over the masked steps of ``(N, T, H)``, which are zeros.
-
-    Before the first valid step there is nothing to carry: they stay zero.
-    """
-    step = torch.arange(mask.shape[1], device=mask.device)
-    source = torch.where(mask, step, 0).cummax(dim=1).values
-    return take_steps(sequence, source)
+    return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
 
 def take_steps(x: Tensor, steps: Tensor) -> Tensor:
     """The steps of ``x``, ``(N, T, I)``, that each row of ``steps``, ``(N, S)``, names: ``(N, S, I)``."""
     # Whole vectors of one flat table: many times faster than gathering element by element.
-    N, T, _ = x.shape
-    row = torch.arange(N, device=x.device).unsqueeze(-1)
-    return x.flatten(0, 1).index_select(0, (row * T + steps).flatten()).unflatten(0, steps.shape)
+    row = torch.arange(x.shape[0], device=x.device).unsqueeze(-1)
+    flat = x.flatten(0, 1).index_select(0, (row * x.shape[1] + steps).flatten())
+    return flat.unflatten(0, steps.shape)
+
+
+def valid_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """The valid steps of each row of ``(N, T, I)`` in front, zeros behind; and where these are."""
+    # uint8 because CUDA does not sort booleans.
+    order = torch.argsort((~mask).to(torch.uint8), dim=1, stable=True)
+    behind = torch.arange(x.shape[1], device=x.device) >= mask.sum(dim=1, keepdim=True)
+    # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
+    return take_steps(x, order).masked_fill(behind.unsqueeze(-1), 0.0), behind
+
+
+def back_in_place(y: Tensor, mask: Tensor, zero_output_for_mask: bool) -> Tensor:
+    """Undo `valid_first`: at a masked step stands the previous output, or zero; zero before the first."""
+    valid_so_far = mask.cumsum(dim=1)
+    y = take_steps(y, (valid_so_far - 1).clamp(min=0))
+    zero = ~mask if zero_output_for_mask else valid_so_far == 0
+    return y.masked_fill(zero.unsqueeze(-1), 0.0)
+
+
+def last_valid(y: Tensor, mask: Tensor, initial: Tensor) -> Tensor:
+    """The last valid step in front of ``(N, T, H)``; ``initial``, ``(N, H)``, of a row without any."""
+    count = mask.sum(dim=1, keepdim=True)
+    last = take_steps(y, (count - 1).clamp(min=0)).squeeze(1)
+    return torch.where(count == 0, initial, last)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from biport.graph import Value
-from torch_side.layers import Bidirectional, Dot, Embedding, Reshape, Softmax, SpatialDropout1D
+from torch_side.layers import Dot, Reshape, Softmax, SpatialDropout1D
 from torch_side.models.initial import initialise
+from torch_side.models.sentiment import bilstm
 
 
 class AttentiveSentiment(nn.Module):
@@ -46,11 +47,11 @@ class AttentiveSentiment(nn.Module):
         self.input_values = (Value("tokens", ("N", "T"), "int32"),)
         self.depth, self.classes = len(units), classes
         self.masked, self.return_weights = masked, return_weights
-        self.embedding = Embedding(vocabulary_size, embedding_size, mask_zero=masked)
+        self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.spatial_dropout = SpatialDropout1D(dropout)
         size = embedding_size
         for k, hidden_size in enumerate(units, start=1):
-            self.add_module(f"bilstm_{k}", Bidirectional(size, hidden_size, return_sequences=True))
+            self.add_module(f"bilstm_{k}", bilstm(size, hidden_size, masked))
             size = 2 * hidden_size
         self.attention_hidden = nn.Linear(size, attention_units)
         self.attention_query = nn.Linear(attention_units, 1, bias=False)
@@ -69,12 +70,13 @@ class AttentiveSentiment(nn.Module):
         """``(N, T)`` ids in ``[0, V)`` to ``(N, classes)`` probabilities, and the weights if asked for.
 
         Raises:
-            InputError: ids are outside of ``[0, V)`` or not integers.
+            IndexError: ids are outside of ``[0, V)``.
         """
         mask = tokens != 0 if self.masked else None
         x = self.spatial_dropout(self.embedding(tokens))
         for k in range(1, self.depth + 1):
-            x = self.get_submodule(f"bilstm_{k}")(x, mask)
+            layer = self.get_submodule(f"bilstm_{k}")
+            x, _ = layer(x) if mask is None else layer(x, mask=mask)
         scores = self.attention_query(torch.tanh(self.attention_hidden(x)))
         weights = self.attention_weights(self.attention_scores(scores), mask=mask)
         z = self.classifier(self.dropout(self.attention_average(weights, x)))

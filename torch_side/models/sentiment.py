@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from torch_side.layers import Bidirectional, Concatenate, Embedding, SpatialDropout1D
+from biport.graph import Value
+from torch_side.layers import Concatenate, MaskedLSTM, SpatialDropout1D
 from torch_side.models.initial import initialise
+from torch_side.models.merge import merge as merge_directions
 
 
 class Sentiment(nn.Module):
@@ -23,7 +25,8 @@ class Sentiment(nn.Module):
         vocabulary_size: V; id 0 is padding.
         embedding_size: the size of a token's vector.
         units: H of each LSTM, one entry a layer, in each direction.
-        merge: how the two directions are merged; see `torch_side.layers.Bidirectional`.
+        merge: how the two directions are merged; ``"concat"``, ``"sum"``, ``"mul"``, ``"ave"`` or
+            ``None``, by a layer of its own.
         dropout: share of the features dropped in training, after the embedding and before the classifier.
         classes: 1 for a sigmoid, more for a softmax.
         masked: whether the LSTMs skip padding.
@@ -41,12 +44,12 @@ class Sentiment(nn.Module):
     ) -> None:
         super().__init__()
         self.depth, self.merge, self.classes, self.masked = len(units), merge, classes, masked
-        self.embedding = Embedding(vocabulary_size, embedding_size, mask_zero=masked)
+        self.input_values = (Value("tokens", ("N", "T"), "int32"),)
+        self.embedding = nn.Embedding(vocabulary_size, embedding_size)
         self.spatial_dropout = SpatialDropout1D(dropout)
         size = embedding_size
         for k, hidden_size in enumerate(units, start=1):
-            bilstm = Bidirectional(size, hidden_size, return_sequences=k < len(units), merge=merge)
-            self.add_module(f"bilstm_{k}", bilstm)
+            self.add_module(f"bilstm_{k}", bilstm(size, hidden_size, masked))
             if merge is None:
                 self.add_module(f"merged_{k}", Concatenate(dim=-1))
             size = 2 * hidden_size if merge in ("concat", None) else hidden_size
@@ -62,17 +65,29 @@ class Sentiment(nn.Module):
         """``(N, T)`` ids in ``[0, V)`` to ``(N, classes)`` probabilities.
 
         Raises:
-            InputError: ids are outside of ``[0, V)`` or not integers.
+            IndexError: ids are outside of ``[0, V)``.
         """
         mask = tokens != 0 if self.masked else None
         x = self.spatial_dropout(self.embedding(tokens))
         for k in range(1, self.depth + 1):
-            x = self.get_submodule(f"bilstm_{k}")(x, mask)
+            layer = self.get_submodule(f"bilstm_{k}")
+            outputs, (h, _) = layer(x) if mask is None else layer(x, mask=mask)
+            forward, backward = outputs.chunk(2, dim=-1) if k < self.depth else (h[0], h[1])
             if self.merge is None:
-                forward, backward = x
                 x = self.get_submodule(f"merged_{k}")(forward, backward)
+            elif self.merge == "concat" and k < self.depth:
+                x = outputs
+            else:
+                x = merge_directions(forward, backward, self.merge)
         z = self.classifier(self.dropout(x))
         return torch.sigmoid(z) if self.classes == 1 else torch.softmax(z, dim=-1)
+
+
+def bilstm(input_size: int, hidden_size: int, masked: bool) -> nn.LSTM:
+    """An LSTM in both directions, which skips padding or takes it for steps like others."""
+    if masked:
+        return MaskedLSTM(input_size, hidden_size, bidirectional=True)
+    return nn.LSTM(input_size, hidden_size, batch_first=True, bidirectional=True)
 
 
 def sentiment(

@@ -8,15 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from biport.graph import Value
-from torch_side.layers import (
-    GRU,
-    LSTM,
-    AdditiveAttention,
-    Attention,
-    Bidirectional,
-    Concatenate,
-    Embedding,
-)
+from torch_side.layers import AdditiveAttention, Attention, Concatenate, MaskedGRU, MaskedLSTM
 from torch_side.models.initial import initialise
 
 
@@ -76,22 +68,18 @@ class Seq2Seq(nn.Module):
         # Source and target need not be of one length.
         self.input_values = Value("source", ("N", "T"), "int32"), Value("target", ("N", "T_2"), "int32")
 
-        self.source_embedding = Embedding(source_size, embedding_size)
+        self.source_embedding = nn.Embedding(source_size, embedding_size)
         inputs = (embedding_size, *(2 * hidden_size for hidden_size in units))
         for k, hidden_size in enumerate(units, start=1):
-            last = k == len(units)
-            encoder = Bidirectional(
-                inputs[k - 1], hidden_size, kind=cell.upper(), return_sequences=True, return_state=last
-            )
+            encoder = recurrent(cell, inputs[k - 1], hidden_size, masked, bidirectional=True)
             self.add_module(f"encoder_{k}", encoder)
         for name in self.state_names:
             self.add_module(f"bridge_{name}", Concatenate(dim=-1))
             if bridge == "dense":
                 self.add_module(f"initial_{name}", nn.Linear(size, decoder_units))
 
-        self.target_embedding = Embedding(target_size, embedding_size)
-        layer = LSTM if cell == "lstm" else GRU
-        self.decoder = layer(embedding_size, decoder_units, return_sequences=True, return_state=True)
+        self.target_embedding = nn.Embedding(target_size, embedding_size)
+        self.decoder = recurrent(cell, embedding_size, decoder_units, masked)
         self.attention = None
         if attention is not None:
             self.keys = nn.Linear(size, decoder_units, bias=False)
@@ -108,32 +96,52 @@ class Seq2Seq(nn.Module):
         """``(N, S)`` and ``(N, T)`` ids to ``(N, T, target_size)`` probabilities, and states if asked for.
 
         Raises:
-            InputError: ids are not below their V, negative, or not integers.
+            IndexError: ids are not below their V, or negative.
         """
         source_mask = source != 0 if self.masked else None
         target_mask = target != 0 if self.masked else None
         encoded, states = self.encode(source, source_mask)
-        x, *states = self.decoder(self.target_embedding(target), mask=target_mask, states=states)
+        x = self.target_embedding(target)
+        hx = tuple(state.unsqueeze(0) for state in states)
+        hx = hx if len(hx) > 1 else hx[0]
+        x, final = self.decoder(x, hx) if target_mask is None else self.decoder(x, hx, mask=target_mask)
         if self.attention is not None:
             x = self.joined(x, self.attention(x, encoded, self.keys(encoded), value_mask=source_mask))
         probabilities = torch.softmax(self.words(x), dim=-1)
-        return (probabilities, *states) if self.return_state else probabilities
+        return (probabilities, *(state[0] for state in listed(final))) if self.return_state else probabilities
 
     def encode(self, source: Tensor, mask: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """``(N, S)`` ids to the encoder's outputs, ``(N, S, 2 H)``, and the decoder's initial states."""
         x = self.source_embedding(source)
-        for k in range(1, self.depth):
-            x = self.get_submodule(f"encoder_{k}")(x, mask)
-        x, *states = self.get_submodule(f"encoder_{self.depth}")(x, mask)
-        # First the states of the forward direction, then those of the backward one.
-        count = len(self.state_names)
+        final: Tensor | tuple[Tensor, ...] = ()
+        for k in range(1, self.depth + 1):
+            layer = self.get_submodule(f"encoder_{k}")
+            x, final = layer(x) if mask is None else layer(x, mask=mask)
         initial = []
-        for name, forward, backward in zip(self.state_names, states[:count], states[count:], strict=True):
-            state = self.get_submodule(f"bridge_{name}")(forward, backward)
+        for name, directions in zip(self.state_names, listed(final), strict=True):
+            state = self.get_submodule(f"bridge_{name}")(directions[0], directions[1])
             if self.bridge == "dense":
                 state = torch.tanh(self.get_submodule(f"initial_{name}")(state))
             initial.append(state)
         return x, initial
+
+
+def recurrent(
+    cell: str, input_size: int, hidden_size: int, masked: bool, bidirectional: bool = False
+) -> nn.LSTM | nn.GRU:
+    """An LSTM or a GRU, which skips padding or takes it for steps like others."""
+    if masked:
+        # At padding the output repeats what it was before, but in two directions.
+        masked_layer = MaskedLSTM if cell == "lstm" else MaskedGRU
+        settings = {"bidirectional": bidirectional, "zero_output_for_mask": bidirectional}
+        return masked_layer(input_size, hidden_size, **settings)
+    layer = nn.LSTM if cell == "lstm" else nn.GRU
+    return layer(input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
+
+
+def listed(states: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The states of an LSTM, or the one of a GRU."""
+    return states if isinstance(states, tuple) else (states,)
 
 
 def seq2seq(

@@ -7,16 +7,15 @@ from torch import Tensor, nn
 
 from biport.graph import Value
 from torch_side.layers import (
-    LSTM,
     Attention,
-    Bidirectional,
     Concatenate,
-    Embedding,
     LearnedAverage,
+    MaskedLSTM,
     Masking,
     SpatialDropout1D,
 )
 from torch_side.models.initial import initialise
+from torch_side.models.sentiment import bilstm
 
 
 class Tagger(nn.Module):
@@ -63,7 +62,7 @@ class Tagger(nn.Module):
         self.features, self.join, self.tag_count, self.masked = features, join, tags, masked
         if vocabulary_size is not None and features is None:
             self.input_values = (Value("sequence", ("N", "T"), "int32"),)
-            self.embedding = Embedding(vocabulary_size, embedding_size, mask_zero=masked)
+            self.embedding = nn.Embedding(vocabulary_size, embedding_size)
             size = embedding_size
         elif vocabulary_size is None and features is not None:
             self.input_values = (Value("sequence", ("N", "T", features), "float32"),)
@@ -72,8 +71,7 @@ class Tagger(nn.Module):
         else:
             raise ValueError("give vocabulary_size or features")
         self.spatial_dropout = SpatialDropout1D(dropout)
-        merge = None if join == "learned" else "concat"
-        self.bilstm = Bidirectional(size, units, return_sequences=True, merge=merge)
+        self.bilstm = bilstm(size, units, masked)
         size = 2 * units
         if join == "learned":
             self.joined = LearnedAverage(units if per_unit else None)
@@ -82,7 +80,11 @@ class Tagger(nn.Module):
             self.attention = Attention()
             self.joined = Concatenate(dim=-1)
             size = 4 * units
-        self.lstm = LSTM(size, lstm_units, return_sequences=True)
+        if masked:
+            # At padding it repeats what it gave before.
+            self.lstm: nn.LSTM = MaskedLSTM(size, lstm_units, zero_output_for_mask=False)
+        else:
+            self.lstm = nn.LSTM(size, lstm_units, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.tags = nn.Linear(lstm_units, tags)
         self.reset_parameters()
@@ -95,7 +97,7 @@ class Tagger(nn.Module):
         """``(N, T)`` ids or ``(N, T, I)`` vectors to ``(N, T, tags)`` probabilities.
 
         Raises:
-            InputError: ids are outside of ``[0, V)`` or not integers.
+            IndexError: ids are outside of ``[0, V)``.
         """
         mask = None
         if self.features is None:
@@ -107,13 +109,15 @@ class Tagger(nn.Module):
             if self.masked:
                 mask = (sequence != 0).any(dim=-1)
                 x = self.masking(sequence)
-        x = self.bilstm(self.spatial_dropout(x), mask)
+        x = self.spatial_dropout(x)
+        x, _ = self.bilstm(x) if mask is None else self.bilstm(x, mask=mask)
         if self.join == "learned":
-            forward, backward = x
+            forward, backward = x.chunk(2, dim=-1)
             x = self.joined(forward, backward)
         if self.join == "attention":
             x = self.joined(x, self.attention(x, x, query_mask=mask, value_mask=mask))
-        z = self.tags(self.dropout(self.lstm(x, mask)))
+        x, _ = self.lstm(x) if mask is None else self.lstm(x, mask=mask)
+        z = self.tags(self.dropout(x))
         return torch.sigmoid(z) if self.tag_count == 1 else torch.softmax(z, dim=-1)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from torch import nn
 
 from biport import ops
-from biport.errors import UnsupportedError
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
@@ -40,13 +39,6 @@ def write_re_lu(op: ops.ReLU, writer: GraphWriter, inputs: Inputs, masks: Masks)
     return (writer.module(relu, inputs[0]),)
 
 
-@reads(nn.ReLU, nn.ReLU6)
-def read_re_lu(call: LayerCall) -> Any:
-    """Torch's modules."""
-    top = 6.0 if isinstance(call.module, nn.ReLU6) else None
-    return _read_module(call, ops.ReLU, max_value=top)
-
-
 @reads(layers.ReLU)
 def read_own_re_lu(call: LayerCall) -> Any:
     """The layer."""
@@ -63,22 +55,10 @@ def write_leaky_re_lu(op: ops.LeakyReLU, writer: GraphWriter, inputs: Inputs, ma
     return (writer.module(lambda op: nn.LeakyReLU(op.negative_slope), inputs[0]),)
 
 
-@reads(nn.LeakyReLU)
-def read_leaky_re_lu(call: LayerCall) -> Any:
-    """The layer."""
-    return _read_module(call, ops.LeakyReLU, negative_slope=call.module.negative_slope)
-
-
 @writes(ops.ELU)
 def write_elu(op: ops.ELU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.elu(x)``."""
     return (writer.module(lambda op: nn.ELU(op.alpha), inputs[0]),)
-
-
-@reads(nn.ELU)
-def read_elu(call: LayerCall) -> Any:
-    """The layer."""
-    return _read_module(call, ops.ELU, alpha=call.module.alpha)
 
 
 def _read_module(call: LayerCall, kind: type[ops.Op], **fields: Any) -> Any:
@@ -115,17 +95,6 @@ def write_softmax(op: ops.Softmax, writer: GraphWriter, inputs: Inputs, masks: M
     if masks[0] is None and isinstance(op.axis, int):
         return (writer.module(lambda op: nn.Softmax(op.axis), inputs[0]),)
     return (writer.module(lambda op: layers.Softmax(op.axis), inputs[0], mask=masks[0]),)
-
-
-@reads(nn.Softmax)
-def read_softmax(call: LayerCall) -> Any:
-    """Torch's module; its old habit of choosing an axis is refused."""
-    dim = call.module.dim
-    if dim is None:
-        raise UnsupportedError(call.owner, "dim", None, "an axis")
-    op = build(call.owner, ops.Softmax, axis=dim)
-    (x,) = call.arguments("input")
-    return call.emit(op, [call.value(x)])[0]
 
 
 @reads(layers.Softmax)

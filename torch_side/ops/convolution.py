@@ -1,4 +1,4 @@
-"""`ops.Conv1D` <-> `torch.nn.Conv1d` between two transpositions, and the activation after it."""
+"""`ops.Conv1D` -> `torch.nn.Conv1d` between two transpositions, and the activation after it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 from torch import nn
 
 from biport import ops
-from biport.errors import UnsupportedError
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
@@ -39,7 +38,7 @@ def write_conv1d(op: ops.Conv1D, writer: GraphWriter, inputs: Inputs, masks: Mas
     return (write_activation(writer, op.activation, write_transposed(writer, z)),)
 
 
-@reads(nn.Conv1d, layers.Conv1d)
+@reads(layers.Conv1d)
 def read_conv1d(call: LayerCall) -> Any:
     """The layer."""
     layer, owner = call.module, call.owner
@@ -52,22 +51,9 @@ def read_conv1d(call: LayerCall) -> Any:
         output_size=layer.out_channels,
         kernel_size=layer.kernel_size[0],
         strides=layer.stride[0],
-        padding=_padding(owner, layer),
+        padding=layer.keras_padding,
         dilation=layer.dilation[0],
         groups=layer.groups,
         **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
     )
     return call.emit_channels_first(op, argument)
-
-
-def _padding(owner: str, layer: nn.Conv1d) -> str:
-    if isinstance(layer, layers.Conv1d):
-        return layer.keras_padding
-    if isinstance(layer.padding, str):
-        return layer.padding
-    total = (layer.kernel_size[0] - 1) * layer.dilation[0]
-    if layer.padding[0] == 0:
-        return "valid"
-    if layer.stride[0] == 1 and 2 * layer.padding[0] == total:
-        return "same"
-    raise UnsupportedError(owner, "padding", layer.padding[0], "0, or what keeps T")

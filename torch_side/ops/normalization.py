@@ -68,7 +68,7 @@ def write_batch_normalization(
     return (_channels_last(writer, batch_norm, inputs[0]),)
 
 
-@reads(nn.BatchNorm1d, layers.BatchNormalization)
+@reads(layers.BatchNormalization)
 def read_batch_normalization(call: LayerCall) -> Any:
     """The layer at inference: it must have kept statistics."""
     layer, owner = call.module, call.owner
@@ -80,7 +80,7 @@ def read_batch_normalization(call: LayerCall) -> Any:
         owner,
         ops.BatchNormalization,
         size=layer.num_features,
-        axis=getattr(layer, "axis", -1),
+        axis=layer.axis,
         epsilon=float(layer.eps),
         momentum=_keras_momentum(float(layer.momentum)),
         **arrays(owner, {name: getattr(layer, attribute) for name, attribute in names.items()}),
@@ -129,20 +129,19 @@ def write_layer_normalization(
     return (writer.module(layer_norm if native else layer_normalization, inputs[0]),)
 
 
-@reads(nn.LayerNorm, layers.LayerNormalization)
+@reads(layers.LayerNormalization)
 def read_layer_normalization(call: LayerCall) -> Any:
-    """The layer; torch's own goes over the last axes."""
+    """The layer."""
     layer, owner = call.module, call.owner
-    known = isinstance(layer, layers.LayerNormalization)
     op = build(
         owner,
         ops.LayerNormalization,
-        axes=layer.axes if known else tuple(range(-len(layer.normalized_shape), 0)),
+        axes=layer.axes,
         epsilon=float(layer.eps),
-        rms_scaling=known and layer.rms_scaling,
+        rms_scaling=layer.rms_scaling,
         **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
     )
-    (x,) = call.arguments("x" if known else "input")
+    (x,) = call.arguments("x")
     return call.emit(op, [call.value(x)])[0]
 
 
@@ -166,22 +165,6 @@ def write_rms_normalization(
 ) -> Outputs:
     """``self.norm(x)``."""
     return (writer.module(lambda op: nn.RMSNorm(list(op.weight.shape), eps=op.epsilon), inputs[0]),)
-
-
-@reads(nn.RMSNorm)
-def read_rms_normalization(call: LayerCall) -> Any:
-    """The layer; without a weight it multiplies by 1. Its default epsilon is another in every dtype."""
-    layer, owner = call.module, call.owner
-    call.require(eps=(layer.eps, layer.eps or 1e-6))
-    weight = torch.ones(layer.normalized_shape) if layer.weight is None else layer.weight
-    op = build(
-        owner,
-        ops.RMSNormalization,
-        epsilon=float(layer.eps),
-        **arrays(owner, {"weight": weight}),
-    )
-    (x,) = call.arguments("x")
-    return call.emit(op, [call.value(x)])[0]
 
 
 @states(ops.GroupNormalization)
@@ -209,16 +192,16 @@ def write_group_normalization(
     return (_channels_last(writer, native, inputs[0]),)
 
 
-@reads(nn.GroupNorm, layers.GroupNormalization)
+@reads(layers.GroupNormalization)
 def read_group_normalization(call: LayerCall) -> Any:
-    """The layer; torch's own has its channels along axis 1."""
+    """The layer."""
     layer, owner = call.module, call.owner
     (argument,) = call.arguments("input")
     op = build(
         owner,
         ops.GroupNormalization,
         groups=layer.num_groups,
-        axis=getattr(layer, "axis", -1),
+        axis=layer.axis,
         epsilon=float(layer.eps),
         **arrays(owner, {"weight": layer.weight, "bias": layer.bias}),
     )

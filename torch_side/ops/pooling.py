@@ -34,7 +34,7 @@ def write_pooling(
     return (write_transposed(writer, pooled),)
 
 
-@reads(nn.MaxPool1d, layers.MaxPooling1D)
+@reads(layers.MaxPooling1D)
 def read_max_pooling1d(call: LayerCall) -> Any:
     """The layer, without padding of torch's own, which is the same at both ends."""
     layer = call.module
@@ -46,7 +46,7 @@ def read_max_pooling1d(call: LayerCall) -> Any:
     )
 
 
-@reads(nn.AvgPool1d, layers.AveragePooling1D)
+@reads(layers.AveragePooling1D)
 def read_average_pooling1d(call: LayerCall) -> Any:
     """The layer, without padding of torch's own, which is the same at both ends."""
     return _read_windows(call, ops.AveragePooling1D)
@@ -63,7 +63,7 @@ def _read_windows(call: LayerCall, kind: type[ops.Op], **more: tuple) -> Any:
         kind,
         pool_size=single(layer.kernel_size),
         strides=single(layer.stride),
-        padding="same" if isinstance(layer, WINDOWS[kind][1]) else "valid",
+        padding="same",
     )
     return call.emit_channels_first(op, argument)
 

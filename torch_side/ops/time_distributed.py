@@ -1,53 +1,25 @@
-"""`ops.TimeDistributed` <-> `torch_side.layers.TimeDistributed` around a module written by itself."""
+"""`ops.TimeDistributed` -> the layer inside, over all steps of all rows one below the other."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from biport import ops
-from biport.errors import UnsupportedError
-from biport.graph import Graph, Node, Value
-from torch_side import layers
-from torch_side.reading.layer_call import LayerCall
-from torch_side.reading.written import read_written
-from torch_side.registry import STATES, Inputs, Masks, Outputs, StateDict, reads, states, writes
-from torch_side.writing.graph_writer import GraphWriter, write_graph
-from torch_side.writing.ported import Ported
-
-INNER = "step"
-"""The name of the one node inside."""
+from torch_side.registry import STATES, Inputs, Masks, Outputs, StateDict, states, writes
+from torch_side.writing.graph_writer import GraphWriter
 
 
 @states(ops.TimeDistributed)
 def state_time_distributed(op: ops.TimeDistributed) -> StateDict:
-    """The ``state_dict`` of the module inside, under its path."""
-    if type(op.layer) not in STATES:
-        return {}
-    state = STATES.lookup(type(op.layer), op.kind)(op.layer)
-    return {f"layer.{INNER}.{name}": array for name, array in state.items()}
+    """The ``state_dict`` of the layer inside."""
+    return STATES.lookup(type(op.layer), op.kind)(op.layer) if type(op.layer) in STATES else {}
 
 
 @writes(ops.TimeDistributed)
 def write_time_distributed(
     op: ops.TimeDistributed, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
-    """``self.time_distributed(x)``."""
-    rows = op.inner(writer.tensor())
-    graph = Graph((Value("x", rows.shape, rows.dtype),), (Node(INNER, op.layer, ("x",)),), (INNER,))
-    return (writer.module(lambda _: layers.TimeDistributed(write_graph(graph)), inputs[0]),)
-
-
-@reads(layers.TimeDistributed)
-def read_time_distributed(call: LayerCall) -> Any:
-    """The layer, around a written module of one op.
-
-    Raises:
-        UnsupportedError: the module inside is another one by now.
-    """
-    layer, owner = call.module, call.owner
-    (x,) = call.arguments("x")
-    written = read_written(layer.layer) if isinstance(layer.layer, Ported) else None
-    if written is None or len(written.graph.nodes) != 1:
-        raise UnsupportedError(owner, "layer", type(layer.layer).__name__, "a written module of one op")
-    op = ops.TimeDistributed(layer=written.graph.nodes[0].op)
-    return call.emit(op, [call.value(x)])[0]
+    """``self.time_distributed(x.flatten(0, 1)).unflatten(0, (N, T))``."""
+    (x,) = inputs
+    sizes = [writer.method("size", x, axis) for axis in (0, 1)]
+    rows = writer.method("flatten", x, 0, 1)
+    (y,) = writer.inside(op.layer, rows, op.inner(writer.tensor()))
+    return (writer.method("unflatten", y, 0, sizes),)

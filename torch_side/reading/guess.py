@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import nn
@@ -14,7 +13,6 @@ from biport.dims import letter
 from biport.errors import InputError
 from biport.graph import Value
 from torch_side.inference import evaluating, first_float
-from torch_side.layers.recurrent import Recurrent
 from torch_side.reading.snapshot import Snapshot
 
 MAX_TRIED = 200
@@ -83,10 +81,7 @@ def _kinds(module: nn.Module) -> Iterator[tuple[tuple, str]]:
 
 
 def _width(part: nn.Module) -> int | None:
-    if isinstance(part, nn.RNNBase):
-        return part.input_size
-    size: Any = getattr(part, "input_size", None) if isinstance(part, Recurrent) else None
-    return size if isinstance(size, int) else None
+    return part.input_size if isinstance(part, nn.RNNBase) else None
 
 
 def _takes(module: nn.Module, values: tuple[Value, ...], steps: int) -> bool:

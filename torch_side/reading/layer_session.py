@@ -9,15 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
 from torch.utils._python_dispatch import _disable_current_modes
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from biport import ops
 from biport.dims import Arithmetic, Dim, computed, letter
 from biport.errors import GraphError
 from biport.ops import Op
-from torch_side.layers import TimeDistributed
 from torch_side.reading.layer_call import LayerCall
 from torch_side.reading.sizes import expression
 from torch_side.registry import READERS, is_whole
@@ -103,9 +101,8 @@ class LayerSession:
                 self.calls.pop()
                 number, bound = self._record(module, leaves, structure)
             outputs = iter(operator(number, tensors))
-            if not isinstance(bound, tuple):
-                return next(outputs)
-            return tuple(None if part is None else next(outputs) for part in bound)
+            parts, shape_of = tree_flatten(bound)
+            return tree_unflatten([None if part is None else next(outputs) for part in parts], shape_of)
 
         return forward
 
@@ -121,8 +118,7 @@ class LayerSession:
         given = [next(leaves) if leaf is _TENSOR else leaf for leaf in record.structure[0]]
         args, kwargs = tree_unflatten(given, record.structure[1])
         result = self._originals[type(record.module)](record.module, *args, **kwargs)
-        results = result if isinstance(result, tuple | list) else [result]
-        return [part.clone() for part in results if part is not None]
+        return [part.clone() for part in tree_leaves(result) if part is not None]
 
     def shapes(self, number: int, inputs: list[Tensor]) -> list[Tensor]:
         """Empty tensors as the layer of a call gives them."""
@@ -179,7 +175,7 @@ class LayerSession:
         call = RecordedCall(module, self.owner(module), args, kwargs, tensors)
         with self._as_it_is(module):
             bound = READERS.lookup(type(module), call.owner)(call)
-        outputs = [part for part in (bound if isinstance(bound, tuple) else (bound,)) if part is not None]
+        outputs = [part for part in tree_leaves(bound) if part is not None]
         template = [_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         record = LayerRecord(module, (template, structure), call.emissions, outputs, call.tensors)
         self.calls.append(record)
@@ -187,14 +183,12 @@ class LayerSession:
 
 
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether this call is read whole: attention of torch under no mask, written modules at every step."""
+    """Whether this call is read whole: attention of torch only under no mask."""
     if isinstance(module, nn.MultiheadAttention):
         named = _arguments_of_attention(args, kwargs)
         masked = any(named.get(name) is not None for name in ("key_padding_mask", "attn_mask"))
         more = module.bias_k is not None or module.add_zero_attn or named.get("is_causal")
         return not masked and not more and named["query"].dim() == 3
-    if isinstance(module, TimeDistributed):
-        return isinstance(module.layer, GraphModule)
     return True
 
 

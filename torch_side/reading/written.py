@@ -15,9 +15,9 @@ from biport.graph import Graph, Node, Value
 from biport.ops import FLOATS, Op
 from torch_side.inference import first_float
 from torch_side.names import ORIGIN, Origin
-from torch_side.reading.layer_call import LayerCall, build
-from torch_side.registry import READERS
-from torch_side.spelling import Spelling
+from torch_side.reading.layer_call import arrays, build
+from torch_side.shared.state import op_of
+from torch_side.spelling import Spelling, described
 from torch_side.writing.ported import Ported
 
 OpType = TypeVar("OpType", bound=Op)
@@ -114,34 +114,33 @@ class _Reader:
         return name
 
     def _now(self, spelling: Spelling, statements: Sequence[fx.Node]) -> Op:
-        """The op with the weights and settings, and in the dtype, that the module has by now."""
+        """The op with the weights, and in the dtype, that the module has by now."""
+        for path, before in spelling.modules.items():
+            if described(self.module.get_submodule(path)) != before:
+                raise _Changed
         if spelling.op is None:
-            (call,) = [node for node in statements if node.op == "call_module"]
-            return self._layer(call, spelling)
+            called = type(self.module.get_submodule(next(iter(spelling.modules)))).__name__
+            owner = f"{type(self.module).__name__}: {spelling.path} ({called})"
+            state = arrays(owner, self._state(spelling))
+            op = op_of(owner, spelling.kind, spelling.settings, spelling.shapes, state)
+            return self._in_own_dtype(op)
         tensors = [self._attribute(node) for node in statements if node.op == "get_attr"]
         weights = dict(zip(spelling.op.weights(), tensors, strict=True))
         if not weights:
             return self._in_own_dtype(spelling.op)
-        arrays = {path: tensor.detach().cpu().numpy().copy() for path, tensor in weights.items()}
+        own = {path: tensor.detach().cpu().numpy().copy() for path, tensor in weights.items()}
         kind, settings = type(spelling.op), spelling.op.settings()
-        return build(self._owner(statements[0]), lambda **given: kind.build(settings, given), **arrays)
+        return build(self._owner(statements[0]), lambda **given: kind.build(settings, given), **own)
 
-    def _layer(self, node: fx.Node, spelling: Spelling) -> Op:
-        layer = self.module.get_submodule(str(node.target))
-        if type(layer) not in READERS:
-            raise _Changed
-        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: str(operand))  # type: ignore[arg-type]
-        call = _OpOnly(
-            layer, f"{type(self.module).__name__}: {node.target} ({type(layer).__name__})", args, kwargs
-        )
-        READERS.lookup(type(layer), call.owner)(call)
-        op = next((op for op in reversed(call.ops) if type(op) is spelling.kind), None)
-        if op is None:
-            raise _Changed
-        if spelling.activation and getattr(op, "activation", spelling.activation) != spelling.activation:
-            behind: Any = op
-            return dataclasses.replace(behind, activation=spelling.activation)
-        return op
+    def _state(self, spelling: Spelling) -> dict[str, torch.Tensor]:
+        """The tensors of the modules that an op was written as, under the names of `STATES`."""
+        prefix = f"{spelling.path}."
+        return {
+            f"{path}.{name}".removeprefix(prefix): tensor
+            for path in spelling.modules
+            for name, tensor in self.module.get_submodule(path).state_dict().items()
+            if tensor.is_floating_point()
+        }
 
     def _owner(self, node: fx.Node) -> str:
         return f"{type(self.module).__name__}: {node.name} in forward"
@@ -155,23 +154,6 @@ class _Reader:
         own = first_float(self.module)
         name = None if own is None else str(own.dtype).removeprefix("torch.")
         return op.astype(name) if name in FLOATS else op
-
-
-class _OpOnly(LayerCall):
-    """A call of which only the op is asked."""
-
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self.ops: list[Op] = []
-
-    def emit(self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = ()) -> tuple[str, ...]:
-        """The op is noted."""
-        self.ops.append(op)
-        return tuple(f"output {position}" for position in range(16))
-
-    def emit_channels_first(self, op: Op, argument: Any) -> str:
-        """The op is noted."""
-        return self.emit(op, [])[0]
 
 
 def in_dtype_of(module: nn.Module, value: Value) -> Value:

@@ -15,8 +15,8 @@ from biport.analysis.scalars import inline_scalars
 from biport.dims import Arithmetic, Dim, computed
 from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node
-from biport.inputs import check_letters, id_bounds, letter_axes
-from biport.ops import Op, Tensor
+from biport.inputs import check_letters, id_bounds, letter_axes, time_axis
+from biport.ops import Bidirectional, Op, Recurrent, Tensor
 from torch_side.names import ORIGIN, Origin, attribute_path, variable
 from torch_side.registry import STATES, WRITERS, tensors
 from torch_side.spelling import Spelling, spell
@@ -24,6 +24,10 @@ from torch_side.writing.ported import Ported
 
 Number: TypeAlias = int | fx.Node
 """A number, or the statement that gives it."""
+
+
+INSIDE = "what is inside"
+"""The name of the value that an op inside of a node's is applied to."""
 
 
 class GraphWriter:
@@ -40,9 +44,11 @@ class GraphWriter:
         """By name in the graph; a scalar constant is a Python number, see `inline_scalars`."""
         self.paths: dict[str, str] = {}
         self._ops: dict[int, int] = {}
-        self._modules: dict[int, str] = {}
+        self._modules: dict[tuple[int, str], str] = {}
+        """Paths, by op and part."""
+        self._built: set[str] = set()
         self._node: Node
-        self._tensors = graph.tensors
+        self._tensors = dict(graph.tensors)
         self._makers = {name: node for node in graph.nodes for name in node.outputs}
         self._emitted: list[fx.Node] = []
         self._numbers: list[Node] = []
@@ -90,20 +96,37 @@ class GraphWriter:
             value if isinstance(value := self.values[name], fx.Node) else self._makers[name]
             for name in node.inputs
         ]
-        return spell(node.op, sources, masks, self._emitted, outputs)
+        path = self.paths.get(node.name, "")
+        return spell(node.op, sources, masks, self._emitted, outputs, path, self.root)
 
-    def module(self, build: Callable[[Any], nn.Module], *inputs: fx.Node, **keywords: Any) -> fx.Node:
-        """Call the node's module; ``build(op)`` makes it, once for all nodes that share the op.
+    def inside(self, op: Op, x: fx.Node, tensor: Tensor) -> Any:
+        """Write an op that the node's applies to ``x``, as if it were the node's own: what it gives."""
+        outer, self._node = self._node, Node(self._node.name, op, (INSIDE,))
+        self.values[INSIDE], self._tensors[INSIDE] = x, tensor
+        try:
+            return WRITERS.lookup(type(op), self.owner)(op, self, [x], [None])
+        finally:
+            self._node = outer
 
-        Its weights are filled in from the state registered for the op. Keywords that are ``None`` are left
-        out.
+    def module(
+        self, build: Callable[[Any], nn.Module], *inputs: Any, part: str = "", **keywords: Any
+    ) -> fx.Node:
+        """Call a module of the node's; ``build(op)`` makes it, once for all nodes that share the op.
+
+        Its weights are filled in from the state registered for the op.
+
+        Args:
+            build: makes the module.
+            inputs: the arguments of the call.
+            part: which part of the node's it is, where there are several: ``".forward_layer"`` inside of it,
+                ``"_dropout"`` beside it.
+            keywords: named arguments; those that are ``None`` are left out.
         """
         op = self._node.op
-        if id(op) not in self._modules:
-            path = attribute_path(self._node.name, list(self._modules.values()))
-            self._modules[id(op)] = path
-            _attach(self.root, path, _filled(build, op))
-        path = self.paths[self._node.name] = self._modules[id(op)]
+        path = self._path(part)
+        if path not in self._built:
+            self._built.add(path)
+            _attach(self.root, path, self._filled(build, op, part))
         given = {name: value for name, value in keywords.items() if value is not None}
         return self._emit("call_module", path, inputs, given)
 
@@ -114,13 +137,37 @@ class GraphWriter:
             array: what it is.
             trainable: whether it is an `nn.Parameter` that training changes; ``None`` for a buffer.
         """
-        op = self._node.op
-        if id(op) not in self._modules:
-            path = self._modules[id(op)] = attribute_path(self._node.name, list(self._modules.values()))
+        path = self._path("")
+        if path not in self._built:
+            self._built.add(path)
             (value,) = tensors({"": array}).values()
             _register(self.root, path, value, trainable)
-        path = self.paths[self._node.name] = self._modules[id(op)]
         return self._emit("get_attr", path, (), {})
+
+    def _path(self, part: str) -> str:
+        """Where a part of the node is, the same for all nodes that share the op."""
+        op = id(self._node.op)
+        if (op, "") not in self._modules:
+            self._modules[op, ""] = attribute_path(self._node.name, list(self._modules.values()))
+        base = self.paths[self._node.name] = self._modules[op, ""]
+        if part.startswith("_"):
+            if (op, part) not in self._modules:
+                self._modules[op, part] = attribute_path(base + part, list(self._modules.values()))
+            return self._modules[op, part]
+        return base + part
+
+    def _filled(self, build: Callable[[Any], nn.Module], op: Op, part: str) -> nn.Module:
+        # On the meta device nothing is initialised, so the global random state stays as it is.
+        with torch.device("meta"):
+            module = build(op)
+        if type(op) in STATES and module.state_dict():
+            state = STATES.lookup(type(op), op.kind)(op)
+            prefix = part.removeprefix(".") + "." if part else ""
+            own = {
+                name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)
+            }
+            module.load_state_dict(tensors(own), assign=True)
+        return module
 
     def inline(self) -> bool:
         """Whether the node being written is a scalar that stands as a number where it is used."""
@@ -232,20 +279,27 @@ def write_graph(graph: Graph) -> Ported:
         "inputs": graph.inputs,
         "outputs": graph.outputs,
         "bounds": id_bounds(graph),
-        "needs_steps": needed_steps(graph) | needed_lengths(graph),
+        "needs_steps": _needed_steps(graph),
         "paths": writer.paths,
     }
     return module.eval()
 
 
-def _filled(build: Callable[[Any], nn.Module], op: Op) -> nn.Module:
-    # On the meta device nothing is initialised, so the global random state stays as it is.
-    with torch.device("meta"):
-        module = build(op)
-    if type(op) in STATES:
-        state = STATES.lookup(type(op), op.kind)(op)
-        module.load_state_dict(tensors(state), assign=True)
-    return module
+def _needed_steps(graph: Graph) -> dict[str, int]:
+    """How many steps inputs and lengths have to have: torch's recurrent layers take one or more."""
+    needed = needed_steps(graph) | needed_lengths(graph)
+    for node in graph.nodes:
+        if not isinstance(node.op, Recurrent | Bidirectional):
+            continue
+        steps = graph.tensors[node.inputs[0]].shape[1]
+        of_inputs = [
+            value.name
+            for value in graph.inputs
+            if (axis := time_axis(value.shape)) is not None and value.shape[axis] == steps
+        ]
+        for name in of_inputs or ([] if isinstance(steps, int) else [str(steps)]):
+            needed[name] = max(needed.get(name, 0), 1)
+    return needed
 
 
 def _attach(root: nn.Module, path: str, module: nn.Module) -> None:

@@ -8,12 +8,12 @@ same in exact arithmetic where a sum is grouped in another way; none of them loo
 from __future__ import annotations
 
 from biport.graph import Graph
-from biport.rewrite.simplify import rules, stacks, turning
+from biport.rewrite.simplify import directions, rules, stacks, turning
 from biport.rewrite.simplify.traversal import Traversal
 
 __all__ = ["simplify"]
 
-RULES = (*rules.RULES, *stacks.RULES, *turning.RULES)
+RULES = (*rules.RULES, *directions.RULES, *stacks.RULES, *turning.RULES)
 
 MAX_PASSES = 4
 """Each goes through all nodes, and finds what the one before has uncovered; two are nearly always enough."""

@@ -166,39 +166,6 @@ def last_step(simplifier: Traversal, node: Node) -> Sequence[str] | None:
     return node.outputs
 
 
-def joined_states(simplifier: Traversal, node: Node) -> Sequence[str] | None:
-    """The final states ``h`` of both directions side by side are what the layer gives but for sequences."""
-    if not isinstance(node.op, ops.Concatenate) or len(node.inputs) != 2:
-        return None
-    if node.op.axis % len(simplifier.tensors[node.outputs[0]].shape) != 1:
-        return None
-    layer = simplifier.producer(node.inputs[0], ops.Bidirectional)
-    if layer is None or len(layer.inputs) > 1 or not simplifier.owned(layer):
-        return None
-    op = layer.op
-    assert isinstance(op, ops.Bidirectional)
-    if not op.forward.return_state or not all(isinstance(d, ops.Cell) for d in (op.forward, op.backward)):
-        return None
-    sequences = 2 if op.merge is None else 1
-    states = layer.outputs[sequences:]
-    both = states[0], states[len(op.forward.state_sizes)]
-    if node.inputs != both:
-        return None
-    if op.merge == "concat" and not op.forward.return_sequences:
-        return layer.outputs[:1]
-    if any(map(simplifier.used, layer.outputs[:sequences])):
-        return None
-    settings = {"return_sequences": False, "zero_output_for_mask": False}
-    more = any(simplifier.used(state) > (state in both) for state in states)
-    one, two = (
-        dataclasses.replace(direction, return_state=more, **settings)
-        for direction in (op.forward, op.backward)
-    )
-    merged = ops.Bidirectional(forward=one, backward=two, merge="concat")
-    simplifier.replace(layer, merged, (node.outputs[0], *(states if more else ())))
-    return node.outputs
-
-
 def dense(simplifier: Traversal, node: Node) -> Node | None:
     """A product with a trainable matrix, and the sum of that and a trainable vector."""
     if isinstance(node.op, ops.MatMul):
@@ -241,6 +208,5 @@ RULES: Sequence[Rule] = (
     new_axis_lost,
     same_again,
     last_step,
-    joined_states,
     dense,
 )

@@ -16,14 +16,16 @@ def read_layer(call: AtenCall) -> tuple[str, ...]:
     record = session.calls[call["number"]]
     values: dict[str, str] = {str(position): call.value(part) for position, part in enumerate(call["inputs"])}
     path = call.reader.position(call.node)[0] or None
+    weighted = [emission for emission in record.emissions if emission.op.weights()]
+    main = (weighted or record.emissions)[-1]
     for emission in record.emissions:
         inputs = [values[name] for name in emission.inputs]
         masks = [None if mask is None else values[mask] for mask in emission.masks]
-        own = path if emission is record.emissions[-1] or len(record.emissions) == 1 else None
+        own = path if emission is main else None
         outputs = call.emit(
             emission.op, *inputs, masks=masks, name=own, key=("layer", record.module, emission.op.kind)
         )
-        if isinstance(record.module, nn.MultiheadAttention):
+        if isinstance(record.module, nn.MultiheadAttention | nn.RNNBase):
             call.reader.give_all.add(outputs[0])
         values |= zip(emission.outputs, outputs, strict=True)
     return tuple(values[name] for name in record.outputs)
