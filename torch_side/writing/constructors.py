@@ -42,7 +42,7 @@ def constructor(module: nn.Module) -> Code:
     positional: list[Code] = []
     keywords: list[tuple[str, Code]] = []
     given = _given(module)
-    for parameter in _parameters(type(module)):
+    for at, parameter in enumerate(_parameters(type(module))):
         value = given.get(parameter.name, MISSING)
         if value is MISSING:
             value = getattr(module, parameter.name, MISSING)
@@ -51,9 +51,12 @@ def constructor(module: nn.Module) -> Code:
         if parameter.name == "bias" and not isinstance(value, bool):
             value = value is not None
         required = parameter.default is inspect.Parameter.empty
-        if not required and _same(value, parameter.default):
+        # What a layer is mostly made with is said even where it is the default: ``nn.Dropout(0.5)``.
+        first = at == 0 and isinstance(parameter.default, float)
+        if not required and not first and _same(value, parameter.default):
             continue
-        if required and not keywords and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+        own_place = (required or first) and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        if own_place and not keywords:
             positional.append(value_code(value))
         else:
             keywords.append((parameter.name, value_code(value)))
@@ -106,6 +109,16 @@ def _given(module: nn.Module) -> Settings:
 def says(*kinds: type[nn.Module]) -> Callable[[Callable[[Any], Settings]], Callable[[Any], Settings]]:
     """Register what tells the arguments of classes that are no attributes of theirs."""
     return SETTINGS.register(*kinds)
+
+
+@says(layers.LoopedLSTM, layers.LoopedGRU, layers.LoopedRNN)
+def _looped(module: Any) -> Settings:
+    own = {
+        name: part if repr(part) != repr(default) else None
+        for name, default in (("activation", nn.Tanh()), ("recurrent_activation", nn.Sigmoid()))
+        if (part := getattr(module, name, None)) is not None
+    }
+    return {"dropout": module.input_dropout, **own}
 
 
 @says(nn.Conv1d)

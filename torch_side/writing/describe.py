@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from biport.graph import Graph
 from biport.inputs import id_bounds
+from biport.ops import FeaturesNotEqual, NotEqual
 from biport.version import __version__
 from torch_side.names import ORIGIN
 from torch_side.writing.code import INDENT, WIDTH
@@ -82,13 +83,18 @@ def _letters(graph: Graph) -> str:
 
 
 def _masks(graph: Graph) -> Iterable[str]:
-    """Each mask, and who skips what it says."""
+    """Each mask, and who skips the steps where it is false."""
+    makers = {name: node for node in graph.nodes for name in node.outputs}
     users: dict[str, list[str]] = {}
     for node in graph.nodes:
         for mask in dict.fromkeys(filter(None, node.masks)):
             users.setdefault(mask, []).append(node.name)
     for mask, names in users.items():
-        yield f"{plain(mask)}: false where {', '.join(map(plain, names))} skip a step."
+        maker = makers.get(mask)
+        told = plain(mask)
+        if maker is not None and isinstance(maker.op, NotEqual | FeaturesNotEqual):
+            told += f" ({plain(maker.inputs[0])} != {maker.op.value:g})"
+        yield f"{told}: steps where it is false do not count in {', '.join(map(plain, names))}."
 
 
 def _shape(tensor: object) -> str:

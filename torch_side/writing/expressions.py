@@ -105,7 +105,8 @@ def result(module: nn.Module | None, node: fx.Node) -> Structure:
         case "call_method", "split" if isinstance(node.args[1], list | tuple):
             return ("part",) * len(node.args[1])
         case "call_method", "chunk" if isinstance(node.args[1], int):
-            return ("part",) * node.args[1]
+            # Both directions of a layer lie side by side.
+            return ("forward", "backward") if node.args[1] == 2 else ("part",) * node.args[1]
         case "call_function", function if is_own(function):
             return _annotated(function)
     return "value"
@@ -131,6 +132,19 @@ def _structure(hint: Any) -> Structure:
     return tuple(map(_structure, arguments))
 
 
+def _shape_of(sizes: Any) -> fx.Node | None:
+    """The tensor whose first sizes these are, two or more."""
+    if len(sizes) < 2 or not all(is_size(size) for size in sizes):
+        return None
+    same = len({size.args[0] for size in sizes}) == 1
+    return sizes[0].args[0] if same and [size.args[1] for size in sizes] == list(range(len(sizes))) else None
+
+
+def is_size(node: Any) -> bool:
+    """Whether a statement asks for one size of a tensor."""
+    return isinstance(node, fx.Node) and node.op == "call_method" and node.target == "size"
+
+
 def expression(node: fx.Node, known: Callable[[fx.Node], Code], attribute: Callable[[str], Code]) -> Code:
     """A statement's right side.
 
@@ -144,6 +158,8 @@ def expression(node: fx.Node, known: Callable[[fx.Node], Code], attribute: Calla
         match argument:
             case fx.Node():
                 return known(argument)
+            case list() | tuple() if (whole := _shape_of(argument)) is not None:
+                return Code(f"{known(whole).at(ATOM)}.shape[:{len(argument)}]")
             case list() | tuple():
                 brackets = "[]" if isinstance(argument, list) else "()"
                 return sequence([value(part) for part in argument], brackets)

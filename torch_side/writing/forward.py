@@ -14,11 +14,13 @@ from biport.ops import Tensor, TensorOperation
 from torch_side.names import ORIGIN, Names, Origin
 from torch_side.spelling import node_operands
 from torch_side.writing.code import INDENT, WIDTH, Code, call, sequence, statement
-from torch_side.writing.expressions import Structure, expression, result
+from torch_side.writing.expressions import Structure, expression, is_size, result
 
 BODY = INDENT * 2
 LONGEST = 4
 """Calls and signs in one expression."""
+MARGIN = 12
+"""Columns kept for what an expression is assigned to."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,11 @@ def is_device(node: fx.Node) -> bool:
     return node.op == "call_function" and node.target is getattr
 
 
+def is_cheap(node: fx.Node) -> bool:
+    """Whether a statement is as good as a name: ``h[0]``, ``x.size(1)``, ``x.device``."""
+    return is_item(node) or is_size(node) or is_device(node)
+
+
 @dataclass
 class Forward:
     """The body of one ``forward``.
@@ -158,13 +165,26 @@ class Forward:
         for node in self.outputs:
             self._users.setdefault(node, []).append(None)
         self.units = self._needed()
-        for number, node in enumerate(self.inputs):
-            wanted = self._wanted(node) if self.arguments is None else self.arguments[number]
-            self._variables[node] = self.names.new(wanted)
+        arguments = self._own_arguments() if self.arguments is None else self.arguments
+        self._variables |= {
+            node: self.names.new(wanted) for node, wanted in zip(self.inputs, arguments, strict=True)
+        }
         for unit in self.units:
             if isinstance(unit, fx.Node):
                 self._unpack(unit)
         self._inline()
+
+    def _own_arguments(self) -> list[str]:
+        """The names of the inputs; inside of another model ``x`` and ``mask`` where there is one of these."""
+        wanted = [self._wanted(node) for node in self.inputs]
+        if not self.prefix:
+            return wanted
+        tensors = [self.facts.tensor(node) for node in self.inputs]
+        masks = [tensor is not None and tensor.dtype == "bool" for tensor in tensors]
+        for name, kind in (("x", False), ("mask", True)):
+            if masks.count(kind) == 1:
+                wanted[masks.index(kind)] = name
+        return wanted
 
     def _needed(self) -> list[Unit]:
         """The units without those that nobody asks for anything."""
@@ -249,11 +269,13 @@ class Forward:
             root = roots.get(user, user)
             between = range(order[unit] + 1, order[root])
             moves = unit.op == "call_module" and any(at in between for at in calls)
-            if moves or sizes.get(root, 1) >= LONGEST or not self._belong_together(unit, user):
+            cost = 0 if is_cheap(unit) else 1
+            too_long = sizes.get(root, 1) + cost > LONGEST
+            if moves or too_long or not self._belong_together(unit, user):
                 continue
             self._inlined.add(unit)
             roots[unit] = root
-            sizes[root] = sizes.get(root, 1) + 1
+            sizes[root] = sizes.get(root, 1) + cost
 
     def _only_user(self, node: fx.Node) -> fx.Node | None:
         users = self._users.get(node, [])
@@ -262,12 +284,17 @@ class Forward:
     def _belong_together(self, node: fx.Node, user: fx.Node) -> bool:
         if node.meta.get(ORIGIN) == user.meta.get(ORIGIN) or node not in self.facts.values:
             return True
-        return node in self.facts.operations and user in self.facts.operations
+        # ``h[0]`` says as much as a name would.
+        one_state = is_item(node) and node.args[0] in self._items
+        return one_state or (node in self.facts.operations and user in self.facts.operations)
 
     # Names.
 
     def _wanted(self, node: fx.Node) -> str:
         name = self.facts.values.get(node, node.name)
+        origin = node.meta.get(ORIGIN)
+        if origin is not None and len(origin.outputs) > 1 and name == origin.outputs[0]:
+            name = origin.node
         return name.removeprefix(self.prefix)
 
     def _variable(self, node: fx.Node, hint: str) -> str:
@@ -328,7 +355,8 @@ class Forward:
             if isinstance(unit, Submodule) or not (unit in self._inlined or unit in self._items)
         ]
         for at, unit in enumerate(units):
-            code = self._fitting(unit)
+            lines += self._made_shorter(unit)
+            code = self._right_side(unit)
             if at == len(units) - 1 and self._is_returned(unit):
                 return [*lines, *statement(code, BODY, "return ", self._comment(unit))]
             target = self._target(unit)
@@ -341,9 +369,24 @@ class Forward:
             return [*lines, f"{BODY}return {flat}"]
         return [*lines, *statement(sequence(codes, "()"), BODY, "return ")]
 
-    def _fitting(self, unit: Unit) -> Code:
-        """The right side, with statements of their own for what makes it too long."""
-        return self._right_side(unit)
+    def _made_shorter(self, unit: Unit) -> list[str]:
+        """Statements of their own for parts of an expression that would not go on a line."""
+        lines: list[str] = []
+        while isinstance(unit, fx.Node) and len(self._right_side(unit).text) > WIDTH - len(BODY) - MARGIN:
+            parts = [part for part in self._inside(unit) if not (part.op == "get_attr" or is_cheap(part))]
+            if not parts:
+                break
+            longest = max(parts, key=lambda part: len(self._code(part).text))
+            lines += self._made_shorter(longest)
+            code = self._right_side(longest)
+            self._inlined.discard(longest)
+            self._variables[longest] = self._assign(longest)
+            lines += statement(code, BODY, f"{self._variables[longest]} = ", self._comment(longest))
+        return lines
+
+    def _inside(self, unit: fx.Node) -> list[fx.Node]:
+        """The statements that are expressions in that of ``unit`` itself."""
+        return [operand for operand in node_operands(unit) if operand in self._inlined]
 
     def _is_returned(self, unit: Unit) -> bool:
         given = results(unit)
@@ -353,9 +396,9 @@ class Forward:
 
     def _target(self, unit: Unit) -> str:
         if isinstance(unit, Submodule):
-            for node in unit.outputs:
-                self._variables[node] = self._variable(node, "value")
-            return ", ".join(self._variables[node] for node in unit.outputs)
+            used = [node for node in unit.outputs if self._users.get(node)]
+            self._variables |= {node: self._variable(node, "value") for node in used}
+            return ", ".join(self._variables[node] if node in used else "_" for node in unit.outputs)
         if unit in self._unpacked:
             return self._targets(unit, self._unpacked[unit])
         self._variables[unit] = self._assign(unit)

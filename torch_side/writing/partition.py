@@ -86,6 +86,7 @@ class Partition:
                 _has_path(node) and _first(str(node.target), path) == own and node not in inside
                 for node in nodes
             )
+            _align([one.outputs for one in submodules], [groups[one.group] for one in submodules])
             closed = all(self._is_closed(one, nodes, groups[one.group]) for one in submodules)
             if own not in self.flat and closed and not elsewhere and self._is_container(own):
                 found += submodules
@@ -119,6 +120,15 @@ class Partition:
             elif depends or any(operand in own for operand in node_operands(node)):
                 behind.add(node)
         return True
+
+
+def _align(outputs: Sequence[list[fx.Node]], nodes: Sequence[Sequence[fx.Node]]) -> None:
+    """Let every call of a module give what any of them is asked for."""
+    if len({len(inside) for inside in nodes}) > 1:
+        return
+    places = {inside.index(node) for given, inside in zip(outputs, nodes, strict=True) for node in given}
+    for given, inside in zip(outputs, nodes, strict=True):
+        given[:] = [inside[place] for place in sorted(places)]
 
 
 def _has_path(node: fx.Node) -> bool:

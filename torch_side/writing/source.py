@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -115,7 +116,7 @@ class _File:
         flat: frozenset[str] = frozenset()
         while True:
             partition = Partition(facts, nodes, outputs, flat)
-            printer = _Printer(self, facts, dtype)
+            printer = _Printer(self, facts, dtype, copy.deepcopy(self.names))
             top = Submodule("", "", partition.units, arguments, outputs)
             try:
                 classes = printer.classes([top], name)
@@ -123,6 +124,7 @@ class _File:
                 flat |= {different.path}
                 continue
             self.classes += classes
+            self.names = printer.free
             return
 
 
@@ -141,6 +143,8 @@ class _Printer:
     file: _File
     facts: Facts
     dtype: torch.dtype
+    free: Names
+    """For classes."""
     names: dict[str, str] = field(default_factory=dict)
     """The class of each path below the module that has one."""
 
@@ -167,7 +171,7 @@ class _Printer:
         return [*classes, *added, Class(name, lines)]
 
     def _new_class(self, path: str) -> str:
-        self.names[path] = self.file.names.new_class(path.rpartition(".")[2])
+        self.names[path] = self.free.new_class(path.rpartition(".")[2])
         return self.names[path]
 
     # The modules in it.
@@ -306,8 +310,7 @@ def _form(container: nn.Module) -> str:
     alone = not list(container.parameters(recurse=False)) and not list(container.buffers(recurse=False))
     if alone and names == [str(number) for number in range(len(names))]:
         return "list"
-    odd = not all(name.isidentifier() for name in names)
-    return "dict" if alone and odd and not any(hasattr(nn.ModuleDict, name) for name in names) else "class"
+    return "dict" if alone and not any(hasattr(nn.ModuleDict, name) for name in names) else "class"
 
 
 def _assigned(name: str, code: Code, method: str) -> list[str]:
