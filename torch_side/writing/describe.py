@@ -65,7 +65,7 @@ def class_docstring(graph: Graph, arguments: Sequence[str]) -> list[str]:
         for name in graph.outputs
         for line in _item(f"{plain(name)}: {graph.tensors[name].dtype} {_shape(graph.tensors[name])}.")
     ]
-    if masks := list(_masks(graph)):
+    if masks := list(masks_of(graph)):
         lines += ["", "Masks:", *(line for mask in masks for line in _item(mask))]
     summary = f"{_letters(graph)}"
     return [f'{INDENT}"""{summary}', "", *(f"{INDENT}{line}".rstrip() for line in lines), f'{INDENT}"""']
@@ -82,7 +82,7 @@ def _letters(graph: Graph) -> str:
     return f"Takes any number N of rows, and any {word} {' and '.join(free)} of steps."
 
 
-def _masks(graph: Graph) -> Iterable[str]:
+def masks_of(graph: Graph) -> Iterable[str]:
     """Each mask, and who skips the steps where it is false."""
     makers = {name: node for node in graph.nodes for name in node.outputs}
     users: dict[str, list[str]] = {}
@@ -107,4 +107,4 @@ def _item(text: str) -> list[str]:
     return textwrap.wrap(text, width, initial_indent=INDENT, subsequent_indent=INDENT * 2)
 
 
-__all__ = ["ORIGIN", "class_docstring", "module_docstring", "origin_of", "plain"]
+__all__ = ["ORIGIN", "class_docstring", "masks_of", "module_docstring", "origin_of", "plain"]

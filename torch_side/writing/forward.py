@@ -372,7 +372,7 @@ class Forward:
     def _made_shorter(self, unit: Unit) -> list[str]:
         """Statements of their own for parts of an expression that would not go on a line."""
         lines: list[str] = []
-        while isinstance(unit, fx.Node) and len(self._right_side(unit).text) > WIDTH - len(BODY) - MARGIN:
+        while isinstance(unit, fx.Node) and not self._fits(unit):
             parts = [part for part in self._inside(unit) if not (part.op == "get_attr" or is_cheap(part))]
             if not parts:
                 break
@@ -383,6 +383,14 @@ class Forward:
             self._variables[longest] = self._assign(longest)
             lines += statement(code, BODY, f"{self._variables[longest]} = ", self._comment(longest))
         return lines
+
+    def _fits(self, unit: fx.Node) -> bool:
+        """Whether its expression goes on a line, or is one call whose arguments do."""
+        code = self._right_side(unit)
+        room = WIDTH - len(BODY)
+        arguments = ", ".join(item.text for item in code.items)
+        one_call = code.opening.count("(") == 1 and len(arguments) <= room - len(INDENT)
+        return one_call or len(code.text) <= room - MARGIN
 
     def _inside(self, unit: fx.Node) -> list[fx.Node]:
         """The statements that are expressions in that of ``unit`` itself."""

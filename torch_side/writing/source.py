@@ -6,6 +6,7 @@ import ast
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import fx, nn
@@ -33,7 +34,11 @@ from torch_side.writing.partition import Partition
 from torch_side.writing.ported import Ported
 
 MODEL = "Model"
+Weights = Literal["safetensors", "pt"]
+"""As what the weights beside a ``model.py`` are stored."""
+
 _IMPORTS = (
+    "import sys",
     "import torch",
     "from pathlib import Path",
     "from safetensors.torch import load_file",
@@ -41,11 +46,20 @@ _IMPORTS = (
     "from torch import Tensor",
     "from torch.nn import functional",
 )
+_READ: Mapping[Weights, str] = {
+    "safetensors": 'load_file(Path(folder) / "model.safetensors")',
+    "pt": 'torch.load(Path(folder) / "model.pt", "cpu", weights_only=True)',
+}
 _LOAD = '''def load(folder: str | Path = Path(__file__).parent) -> Model:
     """The model with the weights of a folder, in eval mode."""
     model = Model()
-    model.load_state_dict(load_file(Path(folder) / "model.safetensors"))
+    model.load_state_dict({read})
     return model.eval()'''
+_MAIN = """if __name__ == "__main__":
+    if sys.argv[1:] != ["--check"]:
+        sys.exit("usage: python model.py --check")
+    sys.exit(check(load(), Path(__file__).with_name("check.npz")))"""
+_SECTION = "# What follows is for `python model.py --check` alone."
 ALWAYS = frozenset({"torch", "nn", "functional", "Tensor", "self"})
 
 
@@ -57,20 +71,22 @@ class Class:
     lines: Sequence[str]
 
 
-def model_source(graph: Graph, module: Ported) -> str:
+def model_source(graph: Graph, module: Ported, weights: Weights = "safetensors") -> str:
     """The source of ``model.py``.
 
     Args:
         graph: the model.
         module: what `torch_side.write` makes of it.
+        weights: how its weights are stored.
     """
-    return _File(graph, module).text()
+    return _File(graph, module, weights).text()
 
 
 @dataclass
 class _File:
     graph: Graph
     module: Ported
+    weights: Weights
     definitions: Definitions = field(default_factory=lambda: Definitions("torch_side."))
     classes: list[Class] = field(default_factory=list)
 
@@ -85,11 +101,15 @@ class _File:
                         self.definitions.add(node.target.__module__, [node.target.__name__])
         if any(_fixes_second_bias(part) for part in self.module.modules()):
             self.definitions.add(recipient.__name__, ["fix_second_bias"])
-        self.names = Names({*ALWAYS, *self.definitions.sources, *self._imported()})
+        self.checks = Definitions("torch_side.")
+        self.checks.add(recipient.__name__, ["check"])
+        own = {"load", "check", *self.definitions.sources, *self.checks.sources}
+        self.names = Names({*ALWAYS, *own, *self._imported()})
         self.model = self.names.new_class(MODEL)
 
     def _imported(self) -> set[str]:
-        return {statement.rpartition(" ")[2].partition(".")[0] for statement in self.definitions.imports}
+        statements = {*_IMPORTS, *self.definitions.imports, *self.checks.imports}
+        return {statement.rpartition(" ")[2].partition(".")[0] for statement in statements}
 
     def text(self) -> str:
         """All of it."""
@@ -97,10 +117,11 @@ class _File:
         self._add_model(self.graph, self.module, self.model, dtype)
         helpers = self.definitions.sources.values()
         classes = ["\n".join(one.lines) for one in self.classes]
-        load = _LOAD.replace("Model", self.model)
-        body = stacked([*helpers, *classes, load])
+        load = _LOAD.replace("Model", self.model).format(read=_READ[self.weights])
+        section, *rest = self.checks.sources.values()
+        body = stacked([*helpers, *classes, load, f"{_SECTION}\n\n{section}", *rest, _MAIN])
         used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
-        statements = {*self.definitions.imports, *_IMPORTS}
+        statements = {*self.definitions.imports, *self.checks.imports, *_IMPORTS}
         needed = [one for one in statements if one.rpartition(" ")[2].partition(".")[0] in used]
         docstring = module_docstring(self.graph, self.model)
         return "\n".join([*docstring, *import_lines(needed), body, ""])

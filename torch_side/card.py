@@ -1,0 +1,99 @@
+"""The model card of a folder: ``README.md`` with what the Hugging Face hub reads in front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from biport.graph import Graph
+from torch_side.writing.describe import masks_of, origin_of, plain
+from torch_side.writing.source import Weights
+
+_CARD = """---
+license: unknown
+library_name: pytorch
+tags:
+- biport
+- pytorch
+- {framework}
+{tags}---
+
+# {name}
+
+A model of {origin}, as plain PyTorch: `model.py` is the module, `model.{weights}` its `state_dict`.
+
+```python
+import sys
+
+sys.path.insert(0, "{name}")  # this folder
+from model import load
+
+model = load()  # an nn.Module in eval mode
+```
+
+Needed are {needs}. `load_state_dict` takes the weights as they are, and the module behaves as any other:
+`model.train()`, `model.to("cuda")`, `torch.save(model.state_dict(), ...)`.
+
+## Inputs
+
+{inputs}
+
+## Outputs
+
+{outputs}
+
+{masks}## Proof
+
+{proof}
+
+`python model.py --check` runs `check.npz` on your machine: seeded inputs{patterns}, with the outputs of a float64
+reference and what float32 may differ from them. It needs torch alone.
+
+## Facts
+
+{facts}
+"""
+
+
+def model_card(
+    graph: Graph, module: nn.Module, name: str, weights: Weights, notes: Sequence[str], proof: str | None
+) -> str:
+    """The text of ``README.md``.
+
+    Args:
+        graph: the model.
+        module: as which it was written.
+        name: of the folder.
+        weights: how its weights are stored.
+        notes: what its user should know.
+        proof: how it was tried; ``None`` where it was not.
+    """
+    masks = list(masks_of(graph))
+    count = sum(parameter.numel() for parameter in module.parameters())
+    framework = plain(graph.origin.get("framework", "biport")).lower() or "biport"
+    facts = [
+        f"{count:,} parameters",
+        f"weights in {', '.join(sorted({str(one.dtype).removeprefix('torch.') for one in module.state_dict().values()})) or 'no dtype'}",
+        "the license of the model that it was made of is not known to biport: say it in the first lines",
+        *notes,
+    ]
+    recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
+    return _CARD.format(
+        framework=framework,
+        tags="- recurrent\n" if recurrent else "",
+        name=plain(name),
+        origin=origin_of(graph),
+        weights=weights,
+        needs="torch and safetensors" if weights == "safetensors" else "torch alone",
+        inputs=_listed(f"`{plain(value.name)}`: {value.tensor}" for value in graph.inputs),
+        outputs=_listed(f"`{plain(output)}`: {graph.tensors[output]}" for output in graph.outputs),
+        masks=f"## Masks\n\n{_listed(masks)}\n\n" if masks else "",
+        proof=proof or "It was not compared with the model that it was made of when it was written.",
+        patterns=" with every pattern of mask that the model meets" if masks else "",
+        facts=_listed(facts),
+    )
+
+
+def _listed(items: Sequence[str] | object) -> str:
+    return "\n".join(f"- {item}" for item in items)  # type: ignore[attr-defined]
