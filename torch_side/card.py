@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from biport.compare.report import Report
 from biport.graph import Graph
 from torch_side.writing.describe import masks_of, origin_of, plain
 from torch_side.writing.source import Weights
@@ -47,8 +48,8 @@ Needed are {needs}. `load_state_dict` takes the weights as they are, and the mod
 
 {proof}
 
-`python model.py --check` runs `check.npz` on your machine: seeded inputs{patterns}, with the outputs of a float64
-reference and what float32 may differ from them. It needs torch alone.
+`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded inputs{patterns}, the
+outputs of a reference in float64, and how far off float32 may be.
 
 ## Facts
 
@@ -57,7 +58,7 @@ reference and what float32 may differ from them. It needs torch alone.
 
 
 def model_card(
-    graph: Graph, module: nn.Module, name: str, weights: Weights, notes: Sequence[str], proof: str | None
+    graph: Graph, module: nn.Module, name: str, weights: Weights, notes: Sequence[str], report: Report | None
 ) -> str:
     """The text of ``README.md``.
 
@@ -67,14 +68,16 @@ def model_card(
         name: of the folder.
         weights: how its weights are stored.
         notes: what its user should know.
-        proof: how it was tried; ``None`` where it was not.
+        report: how it was tried; ``None`` where it was not.
     """
     masks = list(masks_of(graph))
     count = sum(parameter.numel() for parameter in module.parameters())
+    state = module.state_dict().values()
+    dtypes = ", ".join(sorted({str(one.dtype).removeprefix("torch.") for one in state}))
     framework = plain(graph.origin.get("framework", "biport")).lower() or "biport"
     facts = [
         f"{count:,} parameters",
-        f"weights in {', '.join(sorted({str(one.dtype).removeprefix('torch.') for one in module.state_dict().values()})) or 'no dtype'}",
+        f"weights in {dtypes or 'no dtype'}",
         "the license of the model that it was made of is not known to biport: say it in the first lines",
         *notes,
     ]
@@ -89,7 +92,7 @@ def model_card(
         inputs=_listed(f"`{plain(value.name)}`: {value.tensor}" for value in graph.inputs),
         outputs=_listed(f"`{plain(output)}`: {graph.tensors[output]}" for output in graph.outputs),
         masks=f"## Masks\n\n{_listed(masks)}\n\n" if masks else "",
-        proof=proof or "It was not compared with the model that it was made of when it was written.",
+        proof="It was not tried when it was written." if report is None else _proof(report),
         patterns=" with every pattern of mask that the model meets" if masks else "",
         facts=_listed(facts),
     )
@@ -97,3 +100,26 @@ def model_card(
 
 def _listed(items: Sequence[str] | object) -> str:
     return "\n".join(f"- {item}" for item in items)  # type: ignore[attr-defined]
+
+
+def _proof(report: Report) -> str:
+    """How the folder was tried: what was compared, with what, and the figures."""
+    own = report.lines[-1].form
+    rows = [
+        f"| `{plain(line.output)}` | {line.verdict} | {line.error.maximum:.1e} | {line.allowed:.1e} |"
+        for line in report.lines
+        if line.form == own
+    ]
+    cases = f"{len(report.cases)} seeded batches ({', '.join(report.cases)})"
+    return "\n".join(
+        [
+            f"Before it was kept, `model.py` was loaded and run in float32 on {cases},",
+            "and compared with a reference in float64 of the model that it was made of:",
+            "",
+            "| output | verdict | largest error | allowed |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "An error is the largest difference, over the largest number of the output or 1.",
+        ]
+    )

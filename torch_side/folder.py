@@ -29,6 +29,7 @@ from torch import nn
 from biport import bundle
 from biport.analysis.text_model import check_labels, check_vocabulary
 from biport.compare.check_vectors import make_vectors
+from biport.compare.report import Report
 from biport.data.json_file import write_json
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
@@ -50,8 +51,8 @@ FORMAT = 1
 KEY = "biport"
 """Of what `config.json` has beside what the hub knows."""
 
-Check = Callable[[Path], str | None]
-"""Tries a folder before it is kept; what it gives is said in the card."""
+Check = Callable[[Path], Report | None]
+"""Tries a folder before it is kept; the card says how it went."""
 
 
 def write_folder(
@@ -114,8 +115,8 @@ def write_folder(
             vocabulary.save(draft / VOCABULARY)
         if labels is not None:
             write_json(draft / LABELS, list(labels))
-        proof = None if check is None else check(draft)
-        card = model_card(graph, module, target.name, weights, notes, proof)
+        report = None if check is None else check(draft)
+        card = model_card(graph, module, target.name, weights, notes, report)
         (draft / README).write_text(card, encoding="utf-8")
     return target
 
@@ -263,28 +264,27 @@ def _graph(data: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Graph:
         nodes.append(Node(name, ops[name], inputs, outputs, masks))
     values = (Value(value["name"], tuple(value["shape"]), value["dtype"]) for value in data["inputs"])
     origin = {str(key): str(value) for key, value in data["origin"].items()}
-    graph = Graph(tuple(values), tuple(nodes), tuple(data["outputs"]), origin)
-    return graph
+    return Graph(tuple(values), tuple(nodes), tuple(data["outputs"]), origin)
 
 
 def _op(entry: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Op:
     """The op of a node, with the weights that its module has."""
     kind, settings = op_class(entry["kind"]), entry["settings"]
     if "numbers" in entry:
-        numbers = {
-            path: np.asarray(float(value) if isinstance(value, str) else value, dtype)
-            for path, (dtype, value) in entry["numbers"].items()
-        }
-        return kind.build(settings, numbers)
-    path, shapes = entry.get("path", ""), entry.get("shapes", {})
+        return kind.build(settings, {path: _array(*number) for path, number in entry["numbers"].items()})
+    path = entry.get("path", "")
+    shapes = {name: tuple(shape) for name, shape in entry.get("shapes", {}).items()}
     own = {
         name.removeprefix(path).removeprefix("."): array
         for name, array in state.items()
         if name == path or name.startswith(f"{path}.")
     }
-    return op_of(
-        f"node {entry['name']!r}", kind, settings, {name: tuple(shape) for name, shape in shapes.items()}, own
-    )
+    return op_of(f"node {entry['name']!r}", kind, settings, shapes, own)
+
+
+def _array(dtype: str, number: Any) -> np.ndarray:
+    """What `_number` says."""
+    return np.asarray(float(number) if isinstance(number, str) else number, dtype)
 
 
 def load_folder(folder: str | os.PathLike[str]) -> nn.Module:

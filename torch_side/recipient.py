@@ -42,7 +42,7 @@ def check(model: nn.Module, path: Path) -> int:
     """
     arrays = read_arrays(path)
     meta = json.loads(bytes(arrays["meta"].tolist()))
-    errors = {name: 0.0 for name in meta["outputs"]}
+    errors = dict.fromkeys(meta["outputs"], 0.0)
     for number in range(len(meta["cases"])):
         inputs = [arrays[f"{number}/input/{i}"] for i in range(len(meta["inputs"]))]
         with torch.no_grad():

@@ -1,7 +1,7 @@
-"""The source of functions and classes with all that they need of the same package, for a file of their own.
+"""The source of functions and classes with all that they need of one package, for a file of their own.
 
-What is asked for is copied as it stands, with the definitions that it names, those that these name, and so on,
-each behind what it needs. Imports from outside of the package are collected.
+What is asked for is copied as it stands, with the definitions that it names, those that these name, and so
+on, each behind what it needs. Imports from outside of the package are collected.
 """
 
 from __future__ import annotations
@@ -166,9 +166,11 @@ def import_lines(statements: Iterable[str]) -> list[str]:
     for standard in (True, False):
         modules = sorted(name for name in plain if _is_standard(name) is standard)
         lines = [f"import {name}" for name in modules]
-        for source in sorted(name for name in named if _is_standard(name) is standard):
-            if source != "__future__":
-                lines.append(f"from {source} import {', '.join(sorted(named[source], key=_import_order))}")
+        sources = sorted(name for name in named if _is_standard(name) is standard and name != "__future__")
+        lines += [
+            f"from {source} import {', '.join(sorted(named[source], key=_import_order))}"
+            for source in sources
+        ]
         if lines:
             blocks.append(lines)
     return [line for block in blocks for line in ("", *block)]

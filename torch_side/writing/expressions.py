@@ -189,10 +189,10 @@ def expression(node: fx.Node, known: Callable[[fx.Node], Code], attribute: Calla
         case "call_function", function if function is getattr:
             x, name = node.args
             return Code(f"{value(x).at(ATOM)}.{name}")
-        case "call_function", function if function in SIGNS and not node.kwargs:
+        case "call_function", function if callable(function) and function in SIGNS:
             one, two = node.args
             return binary(*SIGNS[function], value(one), value(two))
-        case "call_function", function if function in UNARY_SIGNS:
+        case "call_function", function if callable(function) and function in UNARY_SIGNS:
             return unary(UNARY_SIGNS[function], value(node.args[0]))
     assert callable(node.target), node
     return call(function_name(node.target), *given(node.args))

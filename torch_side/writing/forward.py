@@ -308,31 +308,28 @@ class Forward:
 
     def _assign(self, node: fx.Node) -> str:
         """The variable of a statement; what becomes a value in the next one is called as that already."""
-        user = self._only_user(node)
-        if node not in self.facts.values and user is not None and self._takes_over(node, user):
-            while user in self._inlined:
-                (user,) = self._users[user]  # type: ignore[assignment]
-            name = self._variables.get(user)
-            if name is None:
-                name = self._variables[user] = self.names.new(self._wanted(user))
-            return name
+        following = None if node in self.facts.values else self._root(node)
+        if following is not None and self._takes_over(node, following):
+            if following not in self._variables:
+                self._variables[following] = self.names.new(self._wanted(following))
+            return self._variables[following]
         return self._variables.get(node) or self._variable(node, _hint(node))
 
-    def _takes_over(self, node: fx.Node, user: fx.Node) -> bool:
-        while user in self._inlined:
-            following = self._only_user(user)
-            if following is None:
-                return False
-            user = following
-        same = user.meta.get(ORIGIN) == node.meta.get(ORIGIN)
-        if not same or user not in self.facts.values or user in self._items:
+    def _root(self, node: fx.Node) -> fx.Node | None:
+        """The one statement that computes with a node, in whatever expression."""
+        user = self._only_user(node)
+        while user is not None and user in self._inlined:
+            user = self._only_user(user)
+        return user
+
+    def _takes_over(self, node: fx.Node, following: fx.Node) -> bool:
+        """Whether a statement may have the variable of the one after it: nothing else of the layer does."""
+        origin = node.meta.get(ORIGIN)
+        if following not in self.facts.values or following in self._items:
             return False
-        own = [
-            unit
-            for unit in self.units
-            if isinstance(unit, fx.Node) and unit.meta.get(ORIGIN) == node.meta.get(ORIGIN)
-        ]
-        return sum(one not in self._inlined and one not in self._items for one in own) == 2
+        own = [unit for unit in self.units if isinstance(unit, fx.Node) and unit.meta.get(ORIGIN) == origin]
+        apart = [unit for unit in own if unit not in self._inlined and unit not in self._items]
+        return apart == [node, following]
 
     # The lines.
 
