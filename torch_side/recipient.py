@@ -54,8 +54,8 @@ def check(model: nn.Module, path: Path) -> int:
                 print(f"{name}: different, {output.shape} instead of {expected.shape}")
                 return 1
             errors[name] = max(errors[name], measure(output, expected))
-    limits = zip(meta["rounding"], meta["allowed"], strict=True)
-    verdicts = [judge(e, *limit) for e, limit in zip(errors.values(), limits, strict=True)]
+    figures = zip(errors.values(), meta["rounding"], meta["allowed"], strict=True)
+    verdicts = [judge(*figure) for figure in figures]
     for name, verdict, allowed in zip(errors, verdicts, meta["allowed"], strict=True):
         print(f"{name}: {verdict}, error {errors[name]:.1e}, allowed {allowed:.1e}")
     print(f"{len(meta['cases'])} cases, torch {torch.__version__}")
