@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch_side.ops
+from biport.errors import InputError
 from biport.graph import Graph
 from biport.registry import discover
 from torch_side.writing.graph_writer import write_graph
@@ -11,7 +14,10 @@ from torch_side.writing.ported import Ported
 discover(torch_side.ops)
 
 
-def write(graph: Graph) -> Ported:
+BIASES = ("one", "two")
+
+
+def write(graph: Graph, *, biases: Literal["one", "two"] = "one") -> Ported:
     """Write ``graph`` as a torch module in eval mode, with real trainable parameters.
 
     Each node with weights or training behaviour is a submodule under the node's name (dots are submodules;
@@ -19,7 +25,20 @@ def write(graph: Graph) -> Ported:
     graph's order; one output is a tensor, several are a tuple. N and T are free. The dtype is the graph's.
     Constants are buffers, or numbers where they are used; parameters of no layer are the module's own.
 
+    Recurrent layers are `nn.LSTM`, `nn.GRU` and `nn.RNN`, and under masks subclasses of these, so that T is 1
+    or more; cells that torch lacks, and recurrent dropout, are loops of `torch_side.layers`.
+
+    Args:
+        graph: the model.
+        biases: torch has two biases where Keras has one, and only ever adds them up. With ``"one"`` the
+            second one is fixed at zero (``requires_grad=False``), so that training goes on as it would in
+            Keras; with ``"two"`` both are trained, and each step moves their sum twice as far. Layers whose
+            source has two, such as a GRU with ``reset_after``, train both.
+
     Raises:
+        InputError: ``biases`` is neither.
         UnsupportedModelError: torch has no equal of some ops or settings; all of them are named.
     """
-    return write_graph(graph)
+    if biases not in BIASES:
+        raise InputError(f"biases should be 'one' or 'two', found {biases!r}")
+    return write_graph(graph, biases)

@@ -1,14 +1,3 @@
 """Fixtures of the torch tests."""
 
-import pytest
-
 import testing.frameworks  # noqa: F401
-import torch_side.layers.scan
-
-
-@pytest.fixture(params=["scan_aligned", "scan_packed"])
-def way(request, monkeypatch) -> None:
-    """Both ways to scan, the one for GPUs too."""
-    chosen = getattr(torch_side.layers.scan, request.param)
-    for name in ("scan_aligned", "scan_packed"):
-        monkeypatch.setattr(torch_side.layers.scan, name, chosen)

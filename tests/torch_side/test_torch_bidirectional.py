@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import torch_side
-import torch_side.layers.scan
 from biport import ops
 from biport.graph import Graph, Node, Value
 from biport.ops import MERGE_MODES
@@ -23,7 +22,6 @@ SIZES = [(4, 6, 3, 5), (1, 5, 2, 3), (3, 1, 2, 4), (2, 3, 4, 1), (1, 1, 1, 1)]
 
 
 @pytest.mark.cover(2)
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("pattern", MASKS)
 @pytest.mark.parametrize("N, T, I, H", SIZES)
 def test_equals_the_oracle_in_float64(N, T, I, H, pattern):
@@ -60,7 +58,6 @@ def test_does_not_drift_over_200_steps(pattern):
     assert error(graph, data(2, 200, 3, pattern)) <= 1e-12
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("N, T", [(0, 4), (3, 0), (0, 0)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_no_rows_are_empty_and_no_steps_give_the_initial_state(N, T, masked):
@@ -84,7 +81,6 @@ def test_a_stack_of_two_equals_the_oracle(pattern):
         assert error(graph, [x, valid]) <= 1e-12
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("fill", [1e3, np.nan])
 def test_what_lies_under_the_mask_changes_nothing(fill):
     layer = torch_side.write(one(bidirectional(3, 4), 3, True))
@@ -93,7 +89,6 @@ def test_what_lies_under_the_mask_changes_nothing(fill):
     assert torch.equal(layer(x, valid), layer(x.masked_fill(~valid.unsqueeze(-1), fill), valid))
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("rules", RULES)
 def test_gradients_of_the_masked_path_equal_finite_differences(rules):
     layer = torch_side.write(one(bidirectional(2, 3, bias="two", **rules), 2, True))

@@ -8,8 +8,6 @@ import torch_side
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from testing.torch_graphs import GENERATOR, embedding, error
-from torch_side import layers
-from torch_side.layers.errors import LayerInputError
 
 
 def graph(V: int = 7, O: int = 3, dtype: str = "int64") -> Graph:
@@ -27,29 +25,17 @@ def test_equals_the_oracle(dtype, shape):
 def test_ids_outside_of_the_table_are_named(bad):
     ids = np.array([[1, 2], [bad, 0]])
 
-    with pytest.raises(LayerInputError, match=rf"\[0, 7\), found .*{bad}"):
-        layers.Embedding(7, 3)(torch.from_numpy(ids))
     with pytest.raises(InputError, match=rf"'ids'.*\[0, 7\), found {bad}"):
         torch_side.run(torch_side.write(graph()), [ids])
 
 
-@pytest.mark.parametrize("ids", [torch.ones(1, 2), torch.ones(0, 2), torch.ones(1, 2, dtype=torch.bool)])
-def test_ids_that_are_no_integers_are_refused(ids):
-    with pytest.raises(LayerInputError, match="int32 or int64, found"):
-        layers.Embedding(7, 3)(ids)
+def test_ids_outside_of_a_table_of_any_module_are_an_input_error():
+    with pytest.raises(InputError, match="ids outside of a table: index out of range"):
+        torch_side.run(torch.nn.Sequential(torch.nn.Embedding(7, 3)), [np.array([[1, 9]])])
 
 
-def test_errors_of_another_cause_are_left_alone():
-    layer = layers.Embedding(7, 3)
-    layer.weight = torch.nn.Parameter(torch.zeros(3))
-
-    with pytest.raises(RuntimeError, match="2-D"):
-        layer(torch.zeros(1, 2, dtype=torch.int64))
-
-
-def test_the_flag_of_keras_is_kept():
+def test_the_table_is_torchs_own_and_read_back_with_keras_flag():
     module = torch_side.write(graph())
 
-    assert module.get_submodule("embedding").mask_zero
-    assert "mask_zero=True" in repr(module)
+    assert type(module.get_submodule("embedding")) is torch.nn.Embedding
     assert torch_side.read(module) == graph()

@@ -10,15 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import torch_side
-from biport.errors import InputError, UnsupportedError
-from biport.ops import MERGE_MODES
-from testing.torch_graphs import lstm, one
+from biport.errors import InputError
 from torch_side import layers
-from torch_side.layers.bidirectional import MERGE_MODES as MERGES_OF_LAYERS
-from torch_side.run import Called
 
 FOLDER = Path(layers.__file__).parent
 ALLOWED = {"torch", "torch_side.layers", *sys.stdlib_module_names}
@@ -49,13 +44,14 @@ import sys
 sys.path.insert(0, {str(tmp_path)!r})
 import torch
 from torch_side import layers
-y = layers.Bidirectional(3, 4)(torch.ones(2, 5, 3), torch.tensor([[True] * 5, [True] * 3 + [False] * 2]))
+mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+y, _ = layers.MaskedLSTM(3, 4, bidirectional=True)(torch.ones(2, 5, 3), mask=mask)
 print(*y.shape, layers.__file__.startswith({str(tmp_path)!r}), "biport" in sys.modules)
 """
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env={}
     )
-    assert done.stdout.split() == ["2", "8", "True", "False"]
+    assert done.stdout.split() == ["2", "5", "8", "True", "False"]
 
 
 GUILTY = [
@@ -86,15 +82,6 @@ def test_lint_finds_what_a_layer_must_not_import(code: str) -> None:
     assert "TID251" in done.stdout
 
 
-def test_the_layers_know_the_merges_of_the_ops() -> None:
-    assert MERGES_OF_LAYERS == MERGE_MODES
-
-
 def test_what_a_layer_refuses_is_an_error_of_biport_in_the_same_words() -> None:
-    module = torch_side.write(one(lstm(3, 4, recurrent_dropout=0.5), 3, False))
-    with pytest.raises(
-        UnsupportedError, match=r"^LSTM in training: recurrent_dropout=0\.5 is not supported; supported: 0\.$"
-    ):
-        Called(module.train())([torch.zeros(2, 5, 3, dtype=torch.float64)])
     with pytest.raises(InputError, match=r"^the maximum over no time steps \(T = 0\) is not defined$"):
         torch_side.run(layers.GlobalMaxPooling1D(), [np.zeros((2, 0, 3))])

@@ -9,7 +9,6 @@ import torch
 
 import biport.reference
 import torch_side
-import torch_side.layers.scan
 from testing.torch_graphs import BIASES, MASKS, data, error, lstm, one, plant_order
 from torch_side import layers
 from torch_side.layers.errors import LayerInputError, LayerSettingError
@@ -23,7 +22,6 @@ RULES: list[dict[str, Any]] = [
 
 
 @pytest.mark.cover(2)
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("pattern", MASKS)
 @pytest.mark.parametrize("N, T, I, H", SIZES)
 def test_equals_the_oracle_in_float64(N, T, I, H, pattern):
@@ -60,7 +58,6 @@ def test_does_not_drift_over_200_steps(pattern):
     assert error(graph, data(2, 200, 3, pattern)) <= 1e-12
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("N, T", [(0, 4), (3, 0), (0, 0)])
 @pytest.mark.parametrize("masked", [False, True])
 def test_no_rows_are_empty_and_no_steps_give_the_initial_state(N, T, masked):
@@ -70,7 +67,6 @@ def test_no_rows_are_empty_and_no_steps_give_the_initial_state(N, T, masked):
         assert error(graph, [np.zeros((N, T, 2)), np.zeros((N, T), bool)][: 1 + masked]) == 0
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("fill", [1e3, np.nan, np.inf])
 def test_what_lies_under_the_mask_changes_nothing(fill):
     layer = torch_side.write(one(lstm(3, 4, return_sequences=True), 3, True))
@@ -80,7 +76,6 @@ def test_what_lies_under_the_mask_changes_nothing(fill):
     assert torch.equal(layer(x, valid), layer(other, valid))
 
 
-@pytest.mark.usefixtures("way")
 def test_not_even_its_nan_reaches_the_gradients():
     layer = torch_side.write(one(lstm(3, 4), 3, True))
     x, valid = (torch.from_numpy(array) for array in data(6, 8, 3, "empty row"))
@@ -90,7 +85,6 @@ def test_not_even_its_nan_reaches_the_gradients():
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
-@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("rules", RULES)
 def test_gradients_of_the_masked_path_equal_finite_differences(rules):
     layer = torch_side.write(one(lstm(2, 3, bias="two", **rules), 2, True))

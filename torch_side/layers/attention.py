@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -13,28 +12,31 @@ from torch_side.layers.errors import LayerInputError
 from torch_side.layers.masks import check_mask
 
 
-def all_of(*masks: Tensor | None) -> Tensor | None:
-    """What all of the masks there are let count; ``None`` where there is none."""
-    given = [mask for mask in masks if mask is not None]
-    return reduce(torch.logical_and, given) if given else None
+def both(one: Tensor | None, two: Tensor | None) -> Tensor | None:
+    """What both masks let count; ``None`` lets everything."""
+    if one is None:
+        return two
+    return one if two is None else one & two
 
 
 def up_to_own(query: Tensor, key: Tensor) -> Tensor:
     """Each query's steps up to its own, ``(1, S, T)``."""
-    return query.new_ones(1, query.shape[1], key.shape[1], dtype=torch.bool).tril()
+    ones = torch.ones([1, query.shape[1], key.shape[1]], dtype=torch.bool, device=query.device)
+    return ones.tril()
 
 
-def check_attention_mask(mask: Tensor | None, sizes: Sequence[int]) -> None:
+def check_attention_mask(mask: Tensor, sizes: list[int]) -> None:
     """Refuse an attention mask of other sizes than these, or 1.
 
     Raises:
         LayerInputError: it has others, or is not boolean.
     """
-    if mask is None:
-        return
-    fits = len(mask.shape) == len(sizes) and all(map(lambda one, two: one in (1, two), mask.shape, sizes))
-    if mask.dtype != torch.bool or not fits:
-        wanted, given = f"torch.bool {tuple(sizes)}, or 1 in places", f"{mask.dtype} {tuple(mask.shape)}"
+    fits = mask.dim() == len(sizes) and mask.dtype == torch.bool
+    if fits:
+        for one, two in zip(mask.shape, sizes):  # noqa: B905  (TorchScript knows no strict)
+            fits = fits and (one == 1 or one == two)
+    if not fits:
+        wanted, given = f"torch.bool {sizes}, or 1 in places", f"{mask.dtype} {list(mask.shape)}"
         raise LayerInputError(f"the attention mask should be {wanted}, found {given}")
 
 
@@ -47,16 +49,12 @@ class _OneHead(nn.Module):
 
     Args:
         causal: step s looks at the steps t ≤ s alone.
-        return_scores: give the weights too.
         dropout: share of the weights dropped in training.
     """
 
-    LOWERED = 1e9
-
-    def __init__(self, *, causal: bool = False, return_scores: bool = False, dropout: float = 0.0) -> None:
+    def __init__(self, *, causal: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         self.causal = causal
-        self.return_scores = return_scores
         self.dropout = dropout
         self.scale: nn.Parameter | None = None
 
@@ -72,38 +70,39 @@ class _OneHead(nn.Module):
         query_mask: Tensor | None = None,
         value_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """``(N, S, I)``, ``(N, T, O)``, ``(N, T, I)`` and masks ``(N, S)``, ``(N, T)`` to ``(N, S, O)``.
+    ) -> tuple[Tensor, Tensor]:
+        """``(N, S, I)``, ``(N, T, O)``, ``(N, T, I)`` to ``(N, S, O)`` and the weights, ``(N, S, T)``.
 
-        Without keys the values are their own. The attention mask, ``(N, S, T)``, is true where a query looks.
-        With ``return_scores`` also the weights, ``(N, S, T)``.
+        Without keys the values are their own. The masks of queries and values are ``(N, S)`` and ``(N, T)``;
+        the attention mask, ``(N, S, T)``, is true where a query looks.
 
         Raises:
             LayerInputError: a mask is not boolean or has another shape.
         """
-        check_mask(query, query_mask)
-        check_mask(value, value_mask)
         key = value if key is None else key
         scores = self.scores(query, key)
-        check_attention_mask(attention_mask, scores.shape)
-        counts = all_of(
-            None if value_mask is None else value_mask[:, None],
-            up_to_own(query, key) if self.causal else None,
-            attention_mask,
-        )
+        counts = attention_mask
+        if attention_mask is not None:
+            check_attention_mask(attention_mask, list(scores.shape))
+        if value_mask is not None:
+            check_mask(value, value_mask)
+            counts = both(counts, value_mask.unsqueeze(1))
+        if self.causal:
+            counts = both(counts, up_to_own(query, key))
         if counts is not None:
-            lowered = (scores.float() - self.LOWERED).to(scores.dtype)
+            lowered = (scores.float() - 1e9).to(scores.dtype)
             scores = torch.where(counts, scores, lowered)
         weights = scores.softmax(dim=-1)
         output = functional.dropout(weights, self.dropout, self.training) @ value
         if query_mask is not None:
-            output = output.masked_fill(~query_mask.unsqueeze(-1), 0)
-        return (output, weights) if self.return_scores else output
+            check_mask(query, query_mask)
+            output = output.masked_fill(~query_mask.unsqueeze(-1), 0.0)
+        return output, weights
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
         scale = "" if self.scale is None else ", use_scale=True"
-        return f"causal={self.causal}, return_scores={self.return_scores}, dropout={self.dropout}{scale}"
+        return f"causal={self.causal}, dropout={self.dropout}{scale}"
 
 
 class Attention(_OneHead):
@@ -112,7 +111,7 @@ class Attention(_OneHead):
     Args:
         score_mode: ``"dot"``, the sum of products; ``"concat"``, of the tanh of sums.
         use_scale: whether products, or sums, are multiplied by a weight.
-        settings: of every attention: ``causal``, ``return_scores`` and ``dropout``.
+        settings: of every attention: ``causal`` and ``dropout``.
     """
 
     def __init__(self, *, score_mode: str = "dot", use_scale: bool = False, **settings: bool | float) -> None:
@@ -139,7 +138,7 @@ class AdditiveAttention(_OneHead):
 
     Args:
         input_size: I, the number of weights by which the tanh are multiplied; ``None`` for no weights.
-        settings: of every attention: ``causal``, ``return_scores`` and ``dropout``.
+        settings: of every attention: ``causal`` and ``dropout``.
     """
 
     def __init__(self, input_size: int | None = None, **settings: bool | float) -> None:
@@ -156,8 +155,7 @@ class MultiHeadAttention(nn.Module):
     """Attention by products in several projections at once.
 
     A query looks at the steps where the masks of queries, values and keys are all true, and if causal at
-    those up to its own. One that has no step to look at weighs all of them alike; with dropout or with
-    ``return_scores``, none of them, as in Keras.
+    those up to its own. One that has no step to look at weighs all of them alike, or none if it ``forgets``.
 
     Args:
         num_heads: P.
@@ -166,11 +164,10 @@ class MultiHeadAttention(nn.Module):
         sizes: of a step of the queries, keys and values, and of the output.
         bias: whether the projections have biases.
         causal: step s looks at the steps t ≤ s alone.
-        return_scores: give the weights too.
+        forgets: whether a query that has no step to look at weighs none, as in Keras with dropout or where
+            the weights are asked for.
         dropout: share of the weights dropped in training.
     """
-
-    MASKED, FORGOTTEN = -0.7 * 3.38953e38, -1e9
 
     def __init__(
         self,
@@ -181,7 +178,7 @@ class MultiHeadAttention(nn.Module):
         *,
         bias: bool = True,
         causal: bool = False,
-        return_scores: bool = False,
+        forgets: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -189,7 +186,7 @@ class MultiHeadAttention(nn.Module):
         self.key_size = key_size
         self.value_size = value_size
         self.causal = causal
-        self.return_scores = return_scores
+        self.forgets = forgets
         self.dropout = dropout
         queries, keys, values, outputs = sizes
         self.query = nn.Linear(queries, num_heads * key_size, bias)
@@ -206,61 +203,52 @@ class MultiHeadAttention(nn.Module):
         value_mask: Tensor | None = None,
         key_mask: Tensor | None = None,
         attention_mask: Tensor | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """``(N, S, I)``, ``(N, T, J)``, ``(N, T, L)`` and masks ``(N, S)``, ``(N, T)`` to ``(N, S, O)``.
+    ) -> tuple[Tensor, Tensor]:
+        """``(N, S, I)``, ``(N, T, J)``, ``(N, T, L)`` to ``(N, S, O)`` and the weights, ``(N, P, S, T)``.
 
-        Without keys the values are their own. The attention mask, ``(N, S, T)`` or ``(N, P, S, T)``, is true
-        where a query looks. With ``return_scores`` also the weights, ``(N, P, S, T)``.
+        Without keys the values are their own. The masks of queries, values and keys are ``(N, S)`` and
+        ``(N, T)``; the attention mask, ``(N, S, T)`` or ``(N, P, S, T)``, is true where a query looks.
 
         Raises:
             LayerInputError: a mask is not boolean or has another shape.
         """
         key = value if key is None else key
-        for sequence, mask in ((query, query_mask), (value, value_mask), (key, key_mask)):
-            check_mask(sequence, mask)
-        queries, keys, values = (
-            self._heads(project(x))
-            for project, x in ((self.query, query), (self.key, key), (self.value, value))
-        )
+        queries = self.heads(self.query(query))
+        keys, values = self.heads(self.key(key)), self.heads(self.value(value))
         scores = queries @ keys.transpose(2, 3) / self.key_size**0.5
-        every_head = self._counting(query, key, query_mask, value_mask, key_mask)
-        if attention_mask is not None and attention_mask.dim() == 3:
-            attention_mask = attention_mask.unsqueeze(1)
-        check_attention_mask(attention_mask, scores.shape)
-        counts = all_of(None if every_head is None else every_head.unsqueeze(1), attention_mask)
-        weights = self._weights(scores, counts)
+        counts = attention_mask
+        if counts is not None:
+            counts = counts.unsqueeze(1) if counts.dim() == 3 else counts
+            check_attention_mask(counts, list(scores.shape))
+        if query_mask is not None:
+            check_mask(query, query_mask)
+            counts = both(counts, query_mask.unsqueeze(1).unsqueeze(3))
+        if value_mask is not None:
+            check_mask(value, value_mask)
+            counts = both(counts, value_mask.unsqueeze(1).unsqueeze(2))
+        if key_mask is not None:
+            check_mask(key, key_mask)
+            counts = both(counts, key_mask.unsqueeze(1).unsqueeze(2))
+        if self.causal:
+            counts = both(counts, up_to_own(query, key).unsqueeze(1))
+        weights = self.weights(scores, counts)
         heads = functional.dropout(weights, self.dropout, self.training) @ values
-        output = self.output(heads.transpose(1, 2).flatten(2))
-        return (output, weights) if self.return_scores else output
+        return self.output(heads.transpose(1, 2).flatten(2)), weights
 
-    def _heads(self, x: Tensor) -> Tensor:
+    def heads(self, x: Tensor) -> Tensor:
         """``(N, T, P·K)`` to ``(N, P, T, K)``."""
-        return x.unflatten(2, (self.num_heads, x.shape[2] // self.num_heads)).transpose(1, 2)
+        return x.unflatten(2, [self.num_heads, x.shape[2] // self.num_heads]).transpose(1, 2)
 
-    def _counting(
-        self,
-        query: Tensor,
-        key: Tensor,
-        query_mask: Tensor | None,
-        value_mask: Tensor | None,
-        key_mask: Tensor | None,
-    ) -> Tensor | None:
-        """Which step of the keys each query looks at, ``(N or 1, S or 1, T or 1)``; ``None`` for all."""
-        return all_of(
-            None if value_mask is None else value_mask[:, None],
-            None if key_mask is None else key_mask[:, None],
-            None if query_mask is None else query_mask[:, :, None],
-            up_to_own(query, key) if self.causal else None,
-        )
-
-    def _weights(self, scores: Tensor, counts: Tensor | None) -> Tensor:
+    def weights(self, scores: Tensor, counts: Tensor | None) -> Tensor:
+        """The softmax of the scores, ``(N, P, S, T)``, over what counts."""
         if counts is None:
             return scores.softmax(dim=-1)
-        if not (self.return_scores or self.dropout):
-            return torch.where(counts, scores, self.MASKED).softmax(dim=-1)
-        return torch.where(counts, torch.where(counts, scores, self.FORGOTTEN).softmax(dim=-1), 0)
+        # Two of Keras' numbers for minus infinity, which a row where nothing counts depends on.
+        if not self.forgets:
+            return torch.where(counts, scores, -0.7 * 3.38953e38).softmax(dim=-1)
+        return torch.where(counts, torch.where(counts, scores, -1e9).softmax(dim=-1), 0.0)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        settings = f"causal={self.causal}, return_scores={self.return_scores}, dropout={self.dropout}"
+        settings = f"causal={self.causal}, forgets={self.forgets}, dropout={self.dropout}"
         return f"{self.num_heads}, key_size={self.key_size}, value_size={self.value_size}, {settings}"

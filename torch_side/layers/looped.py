@@ -75,7 +75,7 @@ class LoopedLSTM(MaskedLSTM):
         self.input_dropout = dropout
         self.recurrent_dropout = recurrent_dropout
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """As `MaskedLSTM.forward`."""
@@ -87,12 +87,13 @@ class LoopedLSTM(MaskedLSTM):
         c = torch.zeros_like(h) if hx is None else hx[1][0]
         rate = self.recurrent_dropout if self.training else 0.0
         kept = recurrent_kept(h, 4, rate)
-        bias_ih, bias_hh = (self._flat_weights[2], self._flat_weights[3]) if self.bias else (None, None)
+        weights = self.weights_of(0)
+        bias_ih, bias_hh = (weights[2], weights[3]) if self.bias else (None, None)
         dropped = self.input_dropout if self.training else 0.0
-        z = gate_inputs(input, self.weight_ih_l0, bias_ih, 4, dropped)
+        z = gate_inputs(input, weights[0], bias_ih, 4, dropped)
         steps: list[Tensor] = []
         for t in range(input.shape[1]):
-            s = z[:, t] + gate_states(h, kept, self.weight_hh_l0)
+            s = z[:, t] + gate_states(h, kept, weights[1])
             i, f, g, o = (s if bias_hh is None else s + bias_hh).chunk(4, dim=-1)
             new_c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * self.activation(g)
             new_h = self.recurrent_activation(o) * self.activation(new_c)
@@ -142,7 +143,7 @@ class LoopedGRU(MaskedGRU):
         self.input_dropout = dropout
         self.recurrent_dropout = recurrent_dropout
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, input: Tensor, hx: Tensor | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """As `MaskedGRU.forward`."""
@@ -154,19 +155,18 @@ class LoopedGRU(MaskedGRU):
         rate = self.recurrent_dropout if self.training else 0.0
         kept = recurrent_kept(h, 3, rate)
         H = self.hidden_size
-        bias_ih, bias_hh = (
-            (self._flat_weights[2], self._flat_weights[3]) if self.bias else (None, h.new_zeros([3 * H]))
-        )
+        weights = self.weights_of(0)
+        bias_ih, bias_hh = (weights[2], weights[3]) if self.bias else (None, h.new_zeros([3 * H]))
         dropped = self.input_dropout if self.training else 0.0
-        z = gate_inputs(input, self.weight_ih_l0, bias_ih, 3, dropped)
+        z = gate_inputs(input, weights[0], bias_ih, 3, dropped)
         steps: list[Tensor] = []
         for t in range(input.shape[1]):
             x_r, x_z, x_n = z[:, t].chunk(3, dim=-1)
-            gates = gate_states(h, kept[:, :2], self.weight_hh_l0[: 2 * H]) + bias_hh[: 2 * H]
+            gates = gate_states(h, kept[:, :2], weights[1][: 2 * H]) + bias_hh[: 2 * H]
             h_r, h_z = gates.chunk(2, dim=-1)
             reset = self.recurrent_activation(x_r + h_r)
             seen = h if self.reset_after else reset * h
-            h_n = gate_states(seen, kept[:, 2:], self.weight_hh_l0[2 * H :]) + bias_hh[2 * H :]
+            h_n = gate_states(seen, kept[:, 2:], weights[1][2 * H :]) + bias_hh[2 * H :]
             n = self.activation(x_n + (reset * h_n if self.reset_after else h_n))
             update = self.recurrent_activation(x_z + h_z)
             h = torch.where(mask[:, t].unsqueeze(1), update * h + (1 - update) * n, h)
@@ -208,7 +208,7 @@ class LoopedRNN(MaskedRNN):
         self.input_dropout = dropout
         self.recurrent_dropout = recurrent_dropout
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, input: Tensor, hx: Tensor | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """As `MaskedRNN.forward`."""
@@ -219,12 +219,13 @@ class LoopedRNN(MaskedRNN):
         h = input.new_zeros([input.shape[0], self.hidden_size]) if hx is None else hx[0]
         rate = self.recurrent_dropout if self.training else 0.0
         kept = recurrent_kept(h, 1, rate)
-        bias_ih, bias_hh = (self._flat_weights[2], self._flat_weights[3]) if self.bias else (None, None)
+        weights = self.weights_of(0)
+        bias_ih, bias_hh = (weights[2], weights[3]) if self.bias else (None, None)
         dropped = self.input_dropout if self.training else 0.0
-        z = gate_inputs(input, self.weight_ih_l0, bias_ih, 1, dropped)
+        z = gate_inputs(input, weights[0], bias_ih, 1, dropped)
         steps: list[Tensor] = []
         for t in range(input.shape[1]):
-            s = z[:, t] + gate_states(h, kept, self.weight_hh_l0)
+            s = z[:, t] + gate_states(h, kept, weights[1])
             new = self.activation(s if bias_hh is None else s + bias_hh)
             h = torch.where(mask[:, t].unsqueeze(1), new, h)
             steps.append(h)

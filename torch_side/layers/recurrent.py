@@ -38,7 +38,7 @@ class MaskedLSTM(nn.LSTM):
         super().__init__(input_size, hidden_size, bias=bias, batch_first=True, bidirectional=bidirectional)
         self.zero_output_for_mask = zero_output_for_mask
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """``(N, T, I)`` to the outputs, ``(N, T, D·H)``, and the final states, ``(D, N, H)`` each.
@@ -62,13 +62,17 @@ class MaskedLSTM(nn.LSTM):
         if hx is None:
             zeros = input.new_zeros([2 if self.bidirectional else 1, input.shape[0], self.hidden_size])
             hx = (zeros, zeros)
-        count = 4 if self.bias else 2
-        y, h, c = self.one_way(input, mask, hx[0][0], hx[1][0], self._flat_weights[:count])
+        y, h, c = self.one_way(input, mask, hx[0][0], hx[1][0], self.weights_of(0))
         if not self.bidirectional:
             return y, (h.unsqueeze(0), c.unsqueeze(0))
         x, mask = input.flip(1), mask.flip(1)
-        back, h2, c2 = self.one_way(x, mask, hx[0][1], hx[1][1], self._flat_weights[count:])
+        back, h2, c2 = self.one_way(x, mask, hx[0][1], hx[1][1], self.weights_of(1))
         return torch.cat([y, back.flip(1)], dim=-1), (torch.stack([h, h2]), torch.stack([c, c2]))
+
+    def weights_of(self, direction: int) -> list[Tensor]:
+        """The weights and biases of a direction."""
+        count = 4 if self.bias else 2
+        return self._flat_weights[direction * count : (direction + 1) * count]  # type: ignore[return-value]
 
     def one_way(
         self, x: Tensor, mask: Tensor, h: Tensor, c: Tensor, weights: list[Tensor]
@@ -104,7 +108,7 @@ class MaskedGRU(nn.GRU):
         super().__init__(input_size, hidden_size, bias=bias, batch_first=True, bidirectional=bidirectional)
         self.zero_output_for_mask = zero_output_for_mask
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, input: Tensor, hx: Tensor | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """``(N, T, I)`` to the outputs, ``(N, T, D·H)``, and the final states, ``(D, N, H)``.
@@ -125,12 +129,16 @@ class MaskedGRU(nn.GRU):
         check_mask(input, mask)
         if hx is None:
             hx = input.new_zeros([2 if self.bidirectional else 1, input.shape[0], self.hidden_size])
-        count = 4 if self.bias else 2
-        y, h = self.one_way(input, mask, hx[0], self._flat_weights[:count])
+        y, h = self.one_way(input, mask, hx[0], self.weights_of(0))
         if not self.bidirectional:
             return y, h.unsqueeze(0)
-        back, h2 = self.one_way(input.flip(1), mask.flip(1), hx[1], self._flat_weights[count:])
+        back, h2 = self.one_way(input.flip(1), mask.flip(1), hx[1], self.weights_of(1))
         return torch.cat([y, back.flip(1)], dim=-1), torch.stack([h, h2])
+
+    def weights_of(self, direction: int) -> list[Tensor]:
+        """The weights and biases of a direction."""
+        count = 4 if self.bias else 2
+        return self._flat_weights[direction * count : (direction + 1) * count]  # type: ignore[return-value]
 
     def one_way(self, x: Tensor, mask: Tensor, h: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
         """One direction from its first step to its last: the outputs and the final state, ``(N, H)``."""
@@ -169,7 +177,7 @@ class MaskedRNN(nn.RNN):
         super().__init__(input_size, hidden_size, nonlinearity=nonlinearity, **settings)
         self.zero_output_for_mask = zero_output_for_mask
 
-    def forward(
+    def forward(  # type: ignore[override]
         self, input: Tensor, hx: Tensor | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """``(N, T, I)`` to the outputs, ``(N, T, D·H)``, and the final states, ``(D, N, H)``.
@@ -190,12 +198,16 @@ class MaskedRNN(nn.RNN):
         check_mask(input, mask)
         if hx is None:
             hx = input.new_zeros([2 if self.bidirectional else 1, input.shape[0], self.hidden_size])
-        count = 4 if self.bias else 2
-        y, h = self.one_way(input, mask, hx[0], self._flat_weights[:count])
+        y, h = self.one_way(input, mask, hx[0], self.weights_of(0))
         if not self.bidirectional:
             return y, h.unsqueeze(0)
-        back, h2 = self.one_way(input.flip(1), mask.flip(1), hx[1], self._flat_weights[count:])
+        back, h2 = self.one_way(input.flip(1), mask.flip(1), hx[1], self.weights_of(1))
         return torch.cat([y, back.flip(1)], dim=-1), torch.stack([h, h2])
+
+    def weights_of(self, direction: int) -> list[Tensor]:
+        """The weights and biases of a direction."""
+        count = 4 if self.bias else 2
+        return self._flat_weights[direction * count : (direction + 1) * count]  # type: ignore[return-value]
 
     def one_way(self, x: Tensor, mask: Tensor, h: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
         """One direction from its first step to its last: the outputs and the final state, ``(N, H)``."""

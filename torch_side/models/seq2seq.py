@@ -102,11 +102,12 @@ class Seq2Seq(nn.Module):
         target_mask = target != 0 if self.masked else None
         encoded, states = self.encode(source, source_mask)
         x = self.target_embedding(target)
-        hx = tuple(state.unsqueeze(0) for state in states)
-        hx = hx if len(hx) > 1 else hx[0]
+        start = [state.unsqueeze(0) for state in states]
+        hx = tuple(start) if len(start) > 1 else start[0]
         x, final = self.decoder(x, hx) if target_mask is None else self.decoder(x, hx, mask=target_mask)
         if self.attention is not None:
-            x = self.joined(x, self.attention(x, encoded, self.keys(encoded), value_mask=source_mask))
+            selected, _ = self.attention(x, encoded, self.keys(encoded), value_mask=source_mask)
+            x = self.joined(x, selected)
         probabilities = torch.softmax(self.words(x), dim=-1)
         return (probabilities, *(state[0] for state in listed(final))) if self.return_state else probabilities
 

@@ -115,7 +115,8 @@ class Tagger(nn.Module):
             forward, backward = x.chunk(2, dim=-1)
             x = self.joined(forward, backward)
         if self.join == "attention":
-            x = self.joined(x, self.attention(x, x, query_mask=mask, value_mask=mask))
+            selected, _ = self.attention(x, x, query_mask=mask, value_mask=mask)
+            x = self.joined(x, selected)
         x, _ = self.lstm(x) if mask is None else self.lstm(x, mask=mask)
         z = self.tags(self.dropout(x))
         return torch.sigmoid(z) if self.tag_count == 1 else torch.softmax(z, dim=-1)

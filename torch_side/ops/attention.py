@@ -82,6 +82,7 @@ def _multi_head_attention(op: ops.MultiHeadAttention) -> layers.MultiHeadAttenti
         op.value_size,
         [*sizes, op.output_weight.shape[0]],
         bias=op.query_bias is not None,
+        forgets=op.forgets,
         **settings(op),
     )
 
@@ -99,7 +100,9 @@ def read_multi_head_attention(call: LayerCall) -> Any:
     """The layer."""
     layer, owner = call.module, call.owner
     tensors = {f"{part}_{kind}": getattr(getattr(layer, part), kind) for part, kind in PARTS}
-    sizes = {name: getattr(layer, name) for name in SIZES}
+    # Keras' layer forgets with dropout, and where it gives the weights.
+    call.require(forgets=(layer.forgets or not layer.dropout, True))
+    sizes = {name: getattr(layer, name) for name in SIZES} | {"return_scores": layer.forgets}
     fields = {**sizes, **settings(layer), **arrays(owner, tensors)}
     return read_masked(
         call, lambda **more: build(owner, ops.MultiHeadAttention, **fields, **more), key_mask=None

@@ -19,7 +19,7 @@ from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.shared.activations import activation_name
-from torch_side.shared.recurrent import is_native, layer_of, read_cell, state_cell
+from torch_side.shared.recurrent import freeze_second_biases, is_native, layer_of, read_cell, state_cell
 from torch_side.writing.graph_writer import GraphWriter
 
 FORWARD, BACKWARD, CELL = "forward_layer", "backward_layer", "cell_"
@@ -143,7 +143,7 @@ def _write_cell(
 ) -> Direction:
     zero = not wanted.return_sequences or wanted.zero_output_for_mask
     states_of = [writer.method("unsqueeze", state, 0) for state in start]
-    result = _call(op, writer, x, mask, states_of, part, zero_output=zero)
+    result = _call([op], writer, x, mask, states_of, part, zero_output=zero)
     final = _final(op, writer, result, wanted)
     if wanted.return_sequences:
         output = writer.call(operator.getitem, result, 0)
@@ -159,7 +159,7 @@ def _write_cell(
 
 
 def _call(
-    op: ops.Cell,
+    directions: Sequence[ops.Cell],
     writer: GraphWriter,
     x: fx.Node,
     mask: fx.Node | None,
@@ -168,6 +168,7 @@ def _call(
     **settings: bool,
 ) -> fx.Node:
     """``self.lstm(x, (h, c), mask=mask)``, of what is left of ``x`` in training."""
+    op = directions[0]
     if op.dropout and is_native(op):
         x = writer.module(lambda _: layers.SpatialDropout1D(op.dropout), x, part=f"{part}_dropout")
     own = mask is not None or not is_native(op)
@@ -176,7 +177,10 @@ def _call(
         given.append(tuple(states_of) if len(states_of) > 1 else states_of[0])  # type: ignore[arg-type]
 
     def build_layer(_: Any) -> nn.Module:
-        return layer_of(op, mask is not None, **settings)
+        layer = layer_of(op, mask is not None, **settings)
+        if writer.biases == "one":
+            freeze_second_biases(layer, directions)
+        return layer
 
     return writer.module(build_layer, *given, part=part, mask=mask if own else None)
 
@@ -220,12 +224,13 @@ def _write_one_layer(
     start: Sequence[fx.Node],
 ) -> tuple[Sequence[Any], list[Any]]:
     """A bidirectional layer of torch."""
-    one = op.forward
+    one, two = op.forward, op.backward
     assert isinstance(one, ops.Cell)
+    assert isinstance(two, ops.Cell)
     count = len(one.states)
     pairs = zip(start[:count], start[count:], strict=True)
     states_of = [writer.call(torch.stack, list(pair)) for pair in pairs]
-    result = _call(one, writer, x, mask, states_of, bidirectional=True)
+    result = _call([one, two], writer, x, mask, states_of, bidirectional=True)
     wanted = Wanted.of(one)
     final = _final(one, writer, result, wanted)
     if wanted.return_sequences:

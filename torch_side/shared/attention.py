@@ -15,7 +15,7 @@ from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict
 from torch_side.writing.graph_writer import GraphWriter
 
-SETTINGS = ("causal", "return_scores", "dropout")
+SETTINGS = ("causal", "dropout")
 
 
 def settings(source: Any) -> dict[str, Any]:
@@ -35,21 +35,20 @@ def write_call(
     inputs: Inputs,
     masks: Masks,
 ) -> Outputs:
-    """``self.attention(query, value, key, query_mask=..., value_mask=...)``; two outputs are taken apart."""
+    """``self.attention(query, value, key, query_mask=..., value_mask=...)``; the output, and the weights."""
     names = ("query_mask", "value_mask", "key_mask")
     sequences, attention_mask = op.split(inputs)
     named = dict(zip(names, masks[: len(sequences)], strict=False))
     result = writer.module(build_layer, *sequences, **named, attention_mask=attention_mask)
-    if not op.return_scores:
-        return (result,)
-    return tuple(writer.call(operator.getitem, result, position) for position in range(2))
+    count = 2 if op.return_scores else 1
+    return tuple(writer.call(operator.getitem, result, position) for position in range(count))
 
 
 def read_call(call: LayerCall, kind: Callable[..., ops.Op], **own: Any) -> Any:
     """A layer of one head, with settings and weights of its own."""
     layer, owner = call.module, call.owner
     weights = arrays(owner, {name: value for name, value in own.items() if not isinstance(value, str)})
-    fields = {**settings(layer), **own, **weights}
+    fields = {**settings(layer), "return_scores": True, **own, **weights}
     return read_masked(call, lambda **more: build(owner, kind, **fields, **more))
 
 
@@ -70,4 +69,4 @@ def read_masked(call: LayerCall, op_of: Callable[..., Any], **more: None) -> Any
     given = [] if attention_mask is None else [call.value(attention_mask)]
     op = op_of(has_attention_mask=bool(given))
     outputs = call.emit(op, [*sequences, *given], [*named, *[None] * len(given)])
-    return outputs if op.return_scores else outputs[0]
+    return outputs[0], outputs[1] if op.return_scores else None

@@ -7,9 +7,9 @@ of both is read as none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import nn
@@ -31,9 +31,9 @@ class Kind:
     """One kind of cell: its op, torch's layer, ours under masks and in a loop, and the order of its gates."""
 
     op: type[Cell]
-    native: type[nn.RNNBase]
-    masked: type[nn.RNNBase]
-    looped: type[nn.RNNBase]
+    native: Callable[..., nn.RNNBase]
+    masked: Callable[..., nn.RNNBase]
+    looped: Callable[..., nn.RNNBase]
     order: str
 
 
@@ -47,7 +47,7 @@ for _kind in (
     Kind(ops.GRU, nn.GRU, layers.MaskedGRU, layers.LoopedGRU, "rzh"),
     Kind(ops.RNN, nn.RNN, layers.MaskedRNN, layers.LoopedRNN, "h"),
 ):
-    KINDS.register(_kind.op, _kind.native, _kind.masked, _kind.looped)(_kind)
+    KINDS.register(*cast(list[type], [_kind.op, _kind.native, _kind.masked, _kind.looped]))(_kind)
 
 
 def is_native(op: Cell) -> bool:
@@ -129,6 +129,13 @@ def cell_of(owner: str, kind: Kind, tensors: dict[str, Any], **settings: Any) ->
     weights |= {name: split_gates(array, kind.order) for name, array in tensors.items()}
     size, hidden = tensors["weight_ih"].shape[1], tensors["weight_hh"].shape[1]
     return build(owner, kind.op, input_size=size, hidden_size=hidden, **settings, **weights)
+
+
+def freeze_second_biases(layer: nn.RNNBase, directions: Sequence[Cell]) -> None:
+    """Have training leave second biases alone that are zeros because the op has one: they stay zeros."""
+    for op, suffix in zip(directions, ("_l0", "_l0_reverse"), strict=False):
+        if op.bias_ih is not None and op.bias_hh is None:
+            layer.get_parameter(f"bias_hh{suffix}").requires_grad_(False)
 
 
 def summed_biases(module: nn.Module) -> Iterator[tuple[nn.Parameter, nn.Parameter]]:

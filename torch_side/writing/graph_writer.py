@@ -35,9 +35,11 @@ class GraphWriter:
 
     Args:
         graph: its inputs become the arguments of ``forward``.
+        biases: ``"one"``, second biases that the graph does not have are not trained; or ``"two"``.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, biases: str = "one") -> None:
+        self.biases = biases
         self.root = nn.Module()
         self.graph = fx.Graph()
         self.values: dict[str, Any] = {}
@@ -256,13 +258,13 @@ class GraphWriter:
         return self._emitted[-1]
 
 
-def write_graph(graph: Graph) -> Ported:
+def write_graph(graph: Graph, biases: str = "one") -> Ported:
     """The module that computes ``graph``; `torch_side.write` describes it.
 
     Raises:
         UnsupportedModelError: torch has no equal of some ops or settings; all of them are named.
     """
-    writer = GraphWriter(graph)
+    writer = GraphWriter(graph, biases)
     problems: list[UnsupportedError] = []
     for node in graph.nodes:
         try:

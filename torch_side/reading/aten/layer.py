@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
+from torch_side.layers import AdditiveAttention, Attention
 from torch_side.reading.aten_call import AtenCall
 from torch_side.registry import reads_aten
+
+GIVE_ALL = (nn.MultiheadAttention, nn.RNNBase, Attention, AdditiveAttention)
+"""Layers that give more than may be used; how ours of several heads treats masks depends on what is asked."""
 
 
 @reads_aten("biport.layer.default")
@@ -25,7 +29,7 @@ def read_layer(call: AtenCall) -> tuple[str, ...]:
         outputs = call.emit(
             emission.op, *inputs, masks=masks, name=own, key=("layer", record.module, emission.op.kind)
         )
-        if isinstance(record.module, nn.MultiheadAttention | nn.RNNBase):
+        if isinstance(record.module, GIVE_ALL):
             call.reader.give_all.add(outputs[0])
         values |= zip(emission.outputs, outputs, strict=True)
     return tuple(values[name] for name in record.outputs)
