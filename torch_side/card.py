@@ -17,12 +17,11 @@ library_name: pytorch
 tags:
 - biport
 - pytorch
-- {framework}
 {tags}---
 
 # {name}
 
-A model of {origin}, as plain PyTorch: `model.py` is the module, `model.{weights}` its `state_dict`.
+A model{origin} as plain PyTorch: `model.py` is the module, `model.{weights}` its `state_dict`.
 
 ```python
 import sys
@@ -74,7 +73,7 @@ def model_card(
     count = sum(parameter.numel() for parameter in module.parameters())
     state = module.state_dict().values()
     dtypes = ", ".join(sorted({str(one.dtype).removeprefix("torch.") for one in state}))
-    framework = plain(graph.origin.get("framework", "biport")).lower() or "biport"
+    framework = plain(graph.origin.get("framework", "")).lower()
     facts = [
         f"{count:,} parameters",
         f"weights in {dtypes or 'no dtype'}",
@@ -82,11 +81,11 @@ def model_card(
         *notes,
     ]
     recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
+    tags = [*([framework] if framework == "keras" else []), *(["recurrent"] if recurrent else [])]
     return _CARD.format(
-        framework=framework,
-        tags="- recurrent\n" if recurrent else "",
+        tags="".join(f"- {tag}\n" for tag in tags),
         name=plain(name),
-        origin=origin_of(graph),
+        origin=f" of {origin_of(graph)}" if origin_of(graph) else "",
         weights=weights,
         needs="torch and safetensors" if weights == "safetensors" else "torch alone",
         inputs=_listed(f"`{plain(value.name)}`: {value.tensor}" for value in graph.inputs),

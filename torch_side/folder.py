@@ -20,7 +20,7 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -60,6 +60,7 @@ def write_folder(
     folder: str | os.PathLike[str],
     *,
     weights: Weights = "safetensors",
+    biases: Literal["one", "two"] = "one",
     overwrite: bool = False,
     vocabulary: Vocabulary | None = None,
     labels: Sequence[str] | None = None,
@@ -74,6 +75,7 @@ def write_folder(
         graph: the model.
         folder: where; its parent must exist.
         weights: ``"safetensors"``, or ``"pt"`` for a file of `torch.save`, which needs torch alone.
+        biases: as for `torch_side.write`.
         overwrite: replace a folder of this kind, or a bundle, that is there already; anything else there is
             never touched.
         vocabulary: what the model's ids stand for.
@@ -103,7 +105,7 @@ def write_folder(
         check_vocabulary(graph, vocabulary)
     if labels is not None:
         labels = check_labels(graph, labels)
-    module = write(graph)
+    module = write(graph, biases=biases)
     source = model_source(graph, module, weights)
     vectors = make_vectors(graph).to_bytes()
     with atomic_folder(target) as draft:

@@ -115,7 +115,7 @@ def _text(module: Module, node: Definition) -> str:
     # A comment above belongs to it, and a text below is what an assignment has for a docstring.
     while lines[first - 2].startswith("#"):
         first -= 1
-    text = "\n".join(lines[first - 1 : last])
+    text = re.sub(r"  # noqa\b.*", "", "\n".join(lines[first - 1 : last]))
     return re.sub(r"\b(?:\w+\.)*torch_side\.layers\.(?:\w+\.)*(?=\w)", "", text)
 
 
@@ -189,7 +189,7 @@ def stacked(sources: Iterable[str]) -> str:
     """Definitions below imports and each other, with the blank lines that belong there."""
     text, before = "", False
     for source in sources:
-        spacious = re.match(r"(#.*\n)*(@|def |class )", source) is not None
+        spacious = re.match(r"(#.*\n|\n)*(@|def |class )", source) is not None
         text += "\n\n" if spacious or before else "" if text else "\n"
         text += source.rstrip() + "\n"
         before = spacious

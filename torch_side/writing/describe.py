@@ -30,16 +30,16 @@ def plain(text: str) -> str:
 
 def origin_of(graph: Graph) -> str:
     """``Keras 3.15.1``."""
-    framework = {"keras": "Keras", "torch": "PyTorch"}.get(
-        graph.origin.get("framework", ""), graph.origin.get("framework", "a graph")
-    )
-    return plain(f"{framework} {graph.origin.get('version', '')}".strip())
+    framework = graph.origin.get("framework", "")
+    named = {"keras": "Keras", "torch": "PyTorch"}.get(framework, framework)
+    return plain(f"{named} {graph.origin.get('version', '')}".strip())
 
 
 def module_docstring(graph: Graph, model: str) -> list[str]:
     """The lines at the top of the file."""
+    origin = f" of {origin_of(graph)}" if origin_of(graph) else ""
     return [
-        f'"""A model of {origin_of(graph)} as plain PyTorch, written by biport {__version__}.',
+        f'"""A model{origin} as plain PyTorch, written by biport {__version__}.',
         "",
         "    from model import load",
         "",

@@ -59,7 +59,8 @@ _MAIN = """if __name__ == "__main__":
     if sys.argv[1:] != ["--check"]:
         sys.exit("usage: python model.py --check")
     sys.exit(check(load(), Path(__file__).with_name("check.npz")))"""
-_SECTION = "# What follows is for `python model.py --check` alone."
+_HELPERS = "# What the model is made of that torch.nn does not have."
+_CHECK = "# What follows is for `python model.py --check` alone."
 ALWAYS = frozenset({"torch", "nn", "functional", "Tensor", "self"})
 
 
@@ -116,10 +117,11 @@ class _File:
         dtype = _float_dtype(self.module)
         self._add_model(self.graph, self.module, self.model, dtype)
         helpers = self.definitions.sources.values()
-        classes = ["\n".join(one.lines) for one in self.classes]
+        # What a reader came for stands first; what it is made of is looked up when it is run.
+        classes = ["\n".join(one.lines) for one in reversed(self.classes)]
         load = _LOAD.replace("Model", self.model).format(read=_READ[self.weights])
-        section, *rest = self.checks.sources.values()
-        body = stacked([*helpers, *classes, load, f"{_SECTION}\n\n{section}", *rest, _MAIN])
+        checks = self.checks.sources.values()
+        body = stacked([*classes, load, *_section(_HELPERS, helpers), *_section(_CHECK, checks), _MAIN])
         used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
         statements = {*self.definitions.imports, *self.checks.imports, *_IMPORTS}
         needed = [one for one in statements if one.rpartition(" ")[2].partition(".")[0] in used]
@@ -315,6 +317,12 @@ class _Printer:
         assert arguments is not None
         head = signature("forward", [f"{name}: Tensor" for name in arguments], result, INDENT)
         return arguments, [*head, *first]
+
+
+def _section(heading: str, sources: Iterable[str]) -> list[str]:
+    """Definitions under a comment."""
+    first, *rest = [*sources] or [""]
+    return [f"{heading}\n\n\n{first}", *rest] if first else []
 
 
 def _without_comments(lines: Iterable[str]) -> list[str]:

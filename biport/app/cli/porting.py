@@ -33,6 +33,13 @@ class WeightsFile(StrEnum):
     PT = "pt"
 
 
+class Biases(StrEnum):
+    """How many biases of a recurrent layer are trained."""
+
+    ONE = "one"
+    TWO = "two"
+
+
 class Contract(StrEnum):
     """What an ONNX graph may take for granted; it checks that when it runs."""
 
@@ -71,6 +78,14 @@ def port(
         WeightsFile | None,
         typer.Option("--weights", help="As what --to torch stores the weights.", rich_help_panel=OUTPUT),
     ] = None,
+    biases: Annotated[
+        Biases | None,
+        typer.Option(
+            "--biases",
+            help="What --to torch trains where Keras has one bias and torch two: one (default) or two.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
     verified: Verified = True,
@@ -91,10 +106,10 @@ def port(
     options = _onnx_options(lowering, contract)
     if options and to is not Target.ONNX:
         raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
-    if weights is not None:
-        if to is not Target.TORCH:
-            raise InputError("--weights: of --to torch alone")
-        options["weights"] = weights.value
+    own = {"weights": weights, "biases": biases}
+    if to is not Target.TORCH and any(own.values()):
+        raise InputError("--weights, --biases: of --to torch alone")
+    options |= {name: value.value for name, value in own.items() if value is not None}
     if to in (Target.TORCH, Target.BUNDLE):
         options |= texts_of(source.path)
     try:
