@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -15,7 +16,15 @@ from biport.compare.cases import CASES, random_cases
 from biport.compare.gradients import Differentiated, gradient_lines
 from biport.compare.localize import Oracle, locate
 from biport.compare.report import Line, Report
-from biport.compare.tolerance import Error, Verdict, float32_floor, judge_float32, judge_float64, measure
+from biport.compare.tolerance import (
+    Error,
+    Verdict,
+    float32_floor,
+    judge_absolute,
+    judge_float32,
+    judge_float64,
+    measure,
+)
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, in_order
@@ -34,6 +43,7 @@ def verify(
     gradients: bool = False,
     config: Any = None,
     example: Any = None,
+    tolerance: float | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
@@ -55,6 +65,9 @@ def verify(
         config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
         example: how ``forward`` is called of the torch modules that do not know their inputs themselves: a
             tensor for each argument, see `torch_side.read`. Their inputs are then its tensors, in order.
+        tolerance: how far a number of any form in float32, the source among them, may be off the oracle's:
+            ``max(abs(form - oracle)) <= tolerance``, in the units of the output, in place of the policy's
+            allowance (`biport.compare.tolerance`, level L2). Float64 and gradients are judged as ever.
         progress: told of each stage of the work.
 
     Returns:
@@ -66,6 +79,8 @@ def verify(
     """
     if len(sources) < 2:
         raise InputError("verify compares two or more forms of a model")
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+        raise InputError(f"tolerance should be a number of 0 or more, found {tolerance!r}")
     opened = []
     for given in sources:
         if isinstance(given, str | os.PathLike):
@@ -76,7 +91,7 @@ def verify(
     if source is None or source.graph is None:
         if float64 or trace or gradients:
             raise InputError("float64, trace and gradients need a form that biport reads the model from")
-        return _verify_unread(forms, inputs, seed)
+        return _verify_unread(forms, inputs, seed, tolerance)
     graph = source.graph
     names = [value.name for value in graph.inputs]
     cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
@@ -93,8 +108,8 @@ def verify(
     for form in forms:
         progress(f"running {form.name}")
         results[form.name] = _run_all(form.run, cases)
-    lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding)
-    notes: list[str] = []
+    lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding, tolerance)
+    notes = _tolerance_notes(tolerance, rounded, oracle, len(graph.outputs))
     if float64:
         progress("running in float64")
         lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
@@ -116,7 +131,9 @@ def verify(
     return dataclasses.replace(report, trace=findings)
 
 
-def _verify_unread(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> Report:
+def _verify_unread(
+    forms: Sequence[Form], inputs: Inputs | None, seed: int, tolerance: float | None
+) -> Report:
     """The report where no form has a graph: the oracle is a live Keras model in float64."""
     source = next((form for form in forms if form.unread is not None), None)
     if source is None or source.unread is None:
@@ -133,8 +150,9 @@ def _verify_unread(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> R
     rounding = _errors(rounded, oracle, len(model.outputs))
     results = {form.name: _run_all(form.run, cases) for form in forms}
     outputs = [value.name for value in model.outputs]
-    lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding)
-    notes = [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
+    lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding, tolerance)
+    notes = _tolerance_notes(tolerance, rounded, oracle, len(outputs))
+    notes += [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
     if narrow:
         notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
     return Report(lines, cases=list(cases), notes=notes)
@@ -164,7 +182,7 @@ def _run_all(run: Run, cases: Mapping[str, Arrays]) -> Results | str:
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
-def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error]:
+def _errors(results: Results | str, oracle: Results, outputs: int, absolute: bool = False) -> list[Error]:
     if isinstance(results, str):
         return [Error(float("inf"), float("inf"), note=results)] * outputs
     if any(len(arrays) != outputs for arrays in results.values()):
@@ -174,6 +192,7 @@ def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error
         measure(
             {case: arrays[position] for case, arrays in results.items()},
             {case: exact[position] for case, exact in oracle.items()},
+            absolute,
         )
         for position in range(outputs)
     ]
@@ -186,19 +205,37 @@ def _float32_lines(
     floor: float,
     oracle: Results,
     reference_errors: Sequence[Error],
+    tolerance: float | None,
 ) -> list[Line]:
-    count = len(outputs)
-    errors = {name: _errors(arrays_or_reason, oracle, count) for name, arrays_or_reason in results.items()}
+    errors = {
+        name: _errors(arrays_or_reason, oracle, len(outputs), absolute=tolerance is not None)
+        for name, arrays_or_reason in results.items()
+    }
     lines = []
     for name in results:
         for position, output in enumerate(outputs):
             error, base = errors[name][position], reference_errors[position]
+            if tolerance is not None:
+                verdict = judge_absolute(error, tolerance, base)
+                lines.append(Line(name, output, "L2", verdict, error, tolerance))
+                continue
             own = errors[source.name][position]
             trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
             yardstick = own if trusted and name != source.name else None
             verdict, allowed = judge_float32(error, base, yardstick, floor)
             lines.append(Line(name, output, "L2", verdict, error, allowed))
     return lines
+
+
+def _tolerance_notes(tolerance: float | None, rounded: Results, oracle: Results, outputs: int) -> list[str]:
+    """What the lines mean where somebody said what may be off, and whether float32 can be that exact."""
+    if tolerance is None:
+        return []
+    notes = [f"errors at L2 are absolute, and {tolerance:g} is allowed: the tolerance that was given"]
+    rounding = max((error.maximum for error in _errors(rounded, oracle, outputs, True)), default=0.0)
+    if rounding > tolerance:
+        notes.append(f"rounding to float32 alone is off by {rounding:.1e} here, more than the tolerance")
+    return notes
 
 
 def _float64_lines(

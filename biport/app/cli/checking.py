@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from biport.app.arrays import load_inputs
 from biport.app.cli.app import Result, command, import_torch_first
-from biport.app.cli.arrays import load_inputs
 from biport.app.cli.models import takes_model
 from biport.app.cli.options import (
     MODELS,
