@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from biport.compare.localize.alignment import align
 from biport.errors import InputError
 from biport.graph import Graph
-from biport.ops import same_bits
-from biport.rewrite.biases import both_biases
+from biport.ops import Cell, Op, same_bits
 from biport.tables import text_table
 
 SHOWN = 20
@@ -82,14 +81,18 @@ class WeightReport:
 
     @property
     def table(self) -> str:
-        """The differences as lines of text, the worst first."""
+        """The differences as lines of text, the worst first; empty where there is nothing to say."""
         rows = [_cells(difference) for difference in self.differences[:SHOWN]]
         headings = ("weight", "shape", "differing", "largest", "at", *self.models, "note")
         lines = text_table([headings, *rows]) if rows else []
         more = len(self.differences) - SHOWN
         lines += [f"and {more} more"] if more > 0 else []
-        lines += [f"note: {note}" for note in self.notes]
-        return "\n".join([*lines, self.headline])
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    @property
+    def text(self) -> str:
+        """All of it, as lines."""
+        return "\n\n".join(part for part in (self.headline, self.table) if part)
 
 
 def compare_weights(
@@ -125,13 +128,15 @@ def compare_weights(
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"tolerance should be a number of 0 or more, found {tolerance!r}")
     names, notes = _counterparts(a, b, models)
-    (mine, fixed), (yours, others) = _named(a, {}), _named(b, names)
-    summed = both_biases(mine, yours), both_biases(yours, mine)
-    mine, yours = mine | summed[0], yours | summed[1]
-    for model, biases in zip(models, summed, strict=True):
-        layers = dict.fromkeys(path.partition(".bias_")[0] for path in biases)
-        notes += [f"{model} keeps the two biases of {layer!r} as their sum" for layer in layers]
-    once = (mine.keys() ^ yours.keys()) & (fixed | others)
+    one, two = _named(a, {}), _named(b, names)
+    mine, yours = one.with_sums(two), two.with_sums(one)
+    for model, named, sums in ((models[0], one, mine), (models[1], two, yours)):
+        layers = dict.fromkeys(path.partition(".bias_")[0] for path in named.arrays.keys() - sums.keys())
+        notes += [
+            f"of the two biases that {model} has of {layer!r}, the sum is compared"
+            for layer in sorted(layers)
+        ]
+    once = (mine.keys() ^ yours.keys()) & (one.constants | two.constants)
     compared = [path for path in mine | yours if path not in once]
     if not compared:
         raise InputError(f"neither {models[0]} nor {models[1]} has weights to compare")
@@ -145,12 +150,33 @@ def compare_weights(
     return WeightReport(models, compared, differences, tolerance, notes)
 
 
-Arrays = dict[str, np.ndarray]
+@dataclass(frozen=True)
+class _Weights:
+    """The weights of a model as ``node.path``, shared ones once.
+
+    Args:
+        arrays: all of them.
+        constants: those that nobody trains.
+        second_biases: those that act as one number with the ``bias_ih`` beside them.
+    """
+
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    constants: set[str] = field(default_factory=set)
+    second_biases: set[str] = field(default_factory=set)
+
+    def with_sums(self, other: _Weights) -> dict[str, np.ndarray]:
+        """The arrays; two biases where the other model has one in their stead are their sum."""
+        arrays = dict(self.arrays)
+        for second in self.second_biases - other.arrays.keys():
+            first = second.replace("bias_hh.", "bias_ih.")
+            if first in arrays and first in other.arrays:
+                arrays[first] = arrays[first] + arrays.pop(second)
+        return arrays
 
 
 def _counterparts(a: Graph, b: Graph, models: tuple[str, str]) -> tuple[dict[str, str], list[str]]:
     """What the nodes of ``b`` are called in ``a``, where that is something else, and a note of each."""
-    if _named(a, {})[0].keys() == _named(b, {})[0].keys():
+    if _named(a, {}).arrays.keys() == _named(b, {}).arrays.keys():
         return {}, []
     aligned = align(b, a).nodes
     left = {node.name for node in a.nodes} - {*aligned.values()}
@@ -163,16 +189,25 @@ def _counterparts(a: Graph, b: Graph, models: tuple[str, str]) -> tuple[dict[str
     return names, notes
 
 
-def _named(graph: Graph, names: Mapping[str, str]) -> tuple[Arrays, set[str]]:
-    """Every weight as ``node.path``, shared ones once, and which of them are constants."""
+def _named(graph: Graph, names: Mapping[str, str]) -> _Weights:
+    """The weights of a graph, of which some nodes have other names."""
     first = {id(node.op): node for node in reversed(graph.nodes)}
-    weights, constants = {}, set()
+    weights = _Weights()
     for node in graph.nodes:
         if first[id(node.op)] is node:
             name = names.get(node.name, node.name)
-            weights |= {f"{name}.{path}": array for path, array in node.op.weights().items()}
-            constants |= {f"{name}.{path}" for path in node.op.constants}
-    return weights, constants
+            weights.arrays.update({f"{name}.{path}": array for path, array in node.op.weights().items()})
+            weights.constants.update(f"{name}.{path}" for path in node.op.constants)
+            weights.second_biases.update(f"{name}.{path}" for path in _second_biases(node.op))
+    return weights
+
+
+def _second_biases(op: Op) -> Iterator[str]:
+    """The paths of biases that always act as their sum with the first ones."""
+    if isinstance(op, Cell) and op.one_bias:
+        yield from (path for path in op.weights() if path.startswith("bias_hh."))
+    for prefix, part in op.parts().items():
+        yield from (f"{prefix}.{path}" for path in _second_biases(part))
 
 
 def _difference(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,32 +46,16 @@ def with_two_biases(graph: Graph, source: Graph) -> Graph:
     return Graph(graph.inputs, tuple(nodes), graph.outputs, graph.origin)
 
 
-def both_biases(mine: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Those pairs of biases of ``theirs`` whose sum, rounded to its own dtype, is the one that ``mine`` has.
-
-    Args:
-        mine: arrays by their paths, ``bias_ih.f`` at the end of one.
-        theirs: likewise, where ``bias_hh.f`` may stand beside it.
-
-    Example:
-        >>> one, two = {"bias_ih.f": np.ones(2)}, {"bias_ih.f": np.zeros(2), "bias_hh.f": np.ones(2)}
-        >>> sorted(both_biases(one, two))
-        ['bias_hh.f', 'bias_ih.f']
-    """
+def _with_two_biases(op: Op, source: Op | None) -> Op:
+    if source is None or not _two_somewhere(source):
+        return op
+    mine, theirs = op.weights(), source.weights()
     both: dict[str, np.ndarray] = {}
     for path, bias in mine.items():
         second = path.replace("bias_ih.", "bias_hh.")
         summed = second not in mine and {path, second} <= theirs.keys()
         if summed and same_bits(bias, theirs[path] + theirs[second]):
             both |= {path: theirs[path], second: theirs[second]}
-    return both
-
-
-def _with_two_biases(op: Op, source: Op | None) -> Op:
-    if source is None or not _two_somewhere(source):
-        return op
-    mine, theirs = op.weights(), source.weights()
-    both = both_biases(mine, theirs)
     if sorted(mine.keys() | both.keys()) != sorted(theirs):
         return op
     return type(op).build(op.settings(), mine | both)

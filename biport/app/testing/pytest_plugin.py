@@ -82,6 +82,10 @@ class SameModels:
         self._folder = folder
         self._count = 0
 
+    def __repr__(self) -> str:
+        """What pytest shows of it beside a test that fails."""
+        return f"biport_same, on {'random inputs' if self._inputs is None else self._inputs}"
+
     def __call__(self, *forms: Any, inputs: Any = None, **options: Any) -> Report:
         """Assert that forms of one model compute the same.
 

@@ -47,7 +47,7 @@ def assert_weights_equal(
     (one, first), (two, second) = graphs
     report = compare_weights(first, second, (one, two if two != one else f"{two} (2)"), tolerance)
     if not report.ok:
-        raise AssertionError(f"{report.headline}\n\n{report.table}")
+        raise AssertionError(report.text)
     return report
 
 
