@@ -118,7 +118,8 @@ class Report:
     def _trace(self) -> list[str]:
         if self.trace is None:
             return []
-        return [finding.text for finding in self.trace] or ["no form differs from the oracle"]
+        rest = "" if self.ok else " by more than rounding does"
+        return [finding.text for finding in self.trace] or [f"no form differs from the oracle{rest}"]
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data."""

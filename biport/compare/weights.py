@@ -179,11 +179,12 @@ def _counterparts(a: Graph, b: Graph, models: tuple[str, str]) -> tuple[dict[str
     if _named(a, {}).arrays.keys() == _named(b, {}).arrays.keys():
         return {}, []
     aligned = align(b, a).nodes
-    left = {node.name for node in a.nodes} - {*aligned.values()}
+    taken = {*aligned.values()}
     names, notes = {}, []
     for node in b.nodes:
-        twin = aligned.get(node.name, node.name if node.name in left else None)
-        names[node.name] = f"{node.name} of {models[1]}" if twin is None else twin
+        twin = aligned.get(node.name)
+        alone = f"{models[1]}:{node.name}" if node.name in taken else node.name
+        names[node.name] = alone if twin is None else twin
         if twin not in (None, node.name) and node.op.weights():
             notes.append(f"{node.name!r} of {models[1]} is compared with {twin!r} of {models[0]}")
     return names, notes
