@@ -78,16 +78,11 @@ def measure(results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray])
             return Error(math.inf, math.inf, (case, ()), note)
         if exact.size == 0:
             continue
-        finite = np.isfinite(exact)
-        special = ~finite & ~((array == exact) | (np.isnan(array) & np.isnan(exact)))
-        astray = special | (finite & ~np.isfinite(array))
+        difference = element_errors(array, exact)
+        astray = np.isinf(difference)
         if astray.any():
             where = tuple(int(i) for i in np.argwhere(astray)[0])
             return Error(math.inf, math.inf, (case, where), ASTRAY)
-        scale = max(1.0, float(np.abs(exact[finite]).max(initial=0.0)))
-        difference = np.zeros(exact.shape)
-        np.subtract(array, exact, out=difference, where=finite, dtype=np.float64, casting="unsafe")
-        difference = np.abs(difference) / scale
         errors.append(difference.ravel())
         if not worst.worst[0] or difference.max() > worst.maximum:
             index = np.unravel_index(int(difference.argmax()), difference.shape)
@@ -95,6 +90,27 @@ def measure(results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray])
     if not errors:
         return worst
     return Error(worst.maximum, float(np.quantile(np.concatenate(errors), 0.999)), worst.worst)
+
+
+def element_errors(array: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """The error of each number of an output, infinite where NaN or an infinite number is in another position.
+
+    Args:
+        array: what a form gave, of the shape of ``exact``.
+        exact: what the oracle gave.
+
+    Example:
+        >>> element_errors(np.array([4.5, 1.0, np.nan]), np.array([4.0, np.nan, np.nan])).tolist()
+        [0.125, inf, 0.0]
+    """
+    finite = np.isfinite(exact)
+    special = ~finite & ~((array == exact) | (np.isnan(array) & np.isnan(exact)))
+    astray = special | (finite & ~np.isfinite(array))
+    scale = max(1.0, float(np.abs(exact[finite]).max(initial=0.0)))
+    difference = np.zeros(exact.shape)
+    compared = finite & ~astray
+    np.subtract(array, exact, out=difference, where=compared, dtype=np.float64, casting="unsafe")
+    return np.where(astray, np.inf, np.abs(difference) / scale)
 
 
 def float32_floor(graph: Graph) -> float:
