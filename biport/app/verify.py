@@ -156,7 +156,7 @@ def _origin(source: Form, seed: int | None, values: Sequence[Value], cases: Mapp
         }
         for case, arrays in cases.items()
     }
-    date = datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return Origin(source.name, seed, shapes, date, installed_versions(), platform.platform())
 
 

@@ -51,7 +51,8 @@ class Example:
     Args:
         case: the name of the inputs.
         index: of the worst number in the output.
-        along: what stands beside each other: ``"step"``, ``"unit"``, or ``"row"`` of an output ``(N,)``.
+        axis: of the output, along which it is drawn.
+        along: what that is: ``"step"``, ``"unit"``, or ``"row"`` of an output ``(N,)``.
         worst: the number of the worst of them.
         start: the number of the first of them; long ones are cut around the worst.
         exact: what the oracle gives along that axis, at ``index`` in all others.
@@ -64,6 +65,7 @@ class Example:
 
     case: str
     index: tuple[int, ...]
+    axis: int
     along: str
     worst: int
     start: int
@@ -275,6 +277,7 @@ def _example(
     return Example(
         case,
         index,
+        axis,
         along,
         index[axis],
         window.start,

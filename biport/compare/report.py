@@ -57,7 +57,7 @@ class Origin:
         source: the form whose model is the oracle.
         seed: of the random inputs; ``None`` where the inputs were given.
         inputs: dtype and shape of each input, by case and name.
-        date: when it was made, UTC, as in ISO 8601.
+        date: when it was made.
         versions: of the packages that are installed, by name.
         system: the operating system and the processor.
     """

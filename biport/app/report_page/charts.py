@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from biport.compare.evidence import BINS_PER_DECADE, Evidence, Example, bin_edges
 from biport.compare.tolerance import Error
 
 WIDTH, HEIGHT = 340, 150
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 44, 16, 10, 34
 STRIP = 9
 """The height of a strip that shows a mask."""
+ROOM = 0.09
+"""The share of an axis of errors that 0 takes, and NaN."""
 
 
 @dataclass(frozen=True)
@@ -94,25 +96,25 @@ class ErrorScale:
     low: int
     high: int
     astray: bool = False
-    _room: float = field(default=0.09, init=False)
-    """The share that each end takes."""
 
     def __call__(self, error: float) -> float:
         """Where an error is."""
         if error <= 0:
-            return self._room / 2
+            return ROOM / 2
         if not math.isfinite(error):
-            return 1 - self._room / 2
-        last = 1 - self._room * self.astray
+            return 1 - ROOM / 2
+        last = 1 - ROOM * self.astray
         part = (math.log10(error) - self.low) / (self.high - self.low)
-        return self._room + (last - self._room) * min(1.0, max(0.0, part))
+        return ROOM + (last - ROOM) * min(1.0, max(0.0, part))
 
     def ticks(self, most: int) -> list[tuple[float, str]]:
         """Positions and texts, ``most`` of them and the ends."""
         step = max(1, math.ceil((self.high - self.low) / most))
         powers = range(self.low, self.high + 1, step)
-        ends = [(1 - self._room / 2, "NaN")] if self.astray else []
-        return [(self(0.0), "0"), *((self(10.0**power), f"1e{power}") for power in powers), *ends]
+        ends = [(self(0.0), "0"), *([(self(math.inf), "NaN")] if self.astray else [])]
+        inner = [(self(10.0**power), f"1e{power}") for power in powers]
+        # Texts beside each other need some room.
+        return [*ends, *(tick for tick in inner if all(abs(tick[0] - end) > 0.1 for end, _ in ends))]
 
 
 def error_scale(errors: Iterable[float]) -> ErrorScale:
@@ -130,6 +132,11 @@ def histogram_errors(evidence: Evidence) -> list[float]:
         edge for bin, count in enumerate(evidence.histogram) if count for edge in (edges[bin], edges[bin + 1])
     ]
     return [*(10.0**power for power in powers), *([math.inf] if evidence.astray else [])]
+
+
+def course_errors(evidence: Evidence) -> list[float]:
+    """All points of the courses."""
+    return [error for points in evidence.courses.values() for error in points]
 
 
 def histogram(evidence: Evidence, allowed: float, scale: ErrorScale) -> Chart:
@@ -252,6 +259,7 @@ def values(example: Example) -> Chart:
         boxes,
         [*line("oracle", example.exact), *line("form", example.given)],
         rules=[("worst", _x(_along(example.worst, example.start, last)))],
+        height=HEIGHT + (STRIP + 2) * bool(boxes),
     )
 
 
@@ -295,12 +303,13 @@ def other_mask(example: Example) -> Chart | None:
 def _strip(mask: Sequence[bool], first: int, last: int, y: float) -> list[Box]:
     """A box for each step."""
     width = (WIDTH - LEFT - RIGHT) / max(1, last - first + 1)
+    gap = min(0.8, width * 0.15)
     return [
         Box(
             "valid" if valid else "padded",
-            _x(_along(first + at, first, last)) - width / 2 + 0.4,
+            _x(_along(first + at, first, last)) - width / 2 + gap / 2,
             y,
-            max(width - 0.8, 0.5),
+            width - gap,
             STRIP,
         )
         for at, valid in enumerate(mask)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from biport.app.report_page import charts
-from biport.app.report_page.charts import Chart, ErrorScale
+from biport.app.report_page.charts import Chart, ErrorScale, course_errors, histogram_errors
 from biport.compare import tolerance
 from biport.compare.cases import BOTH_ENDS, PATTERNS
 from biport.compare.evidence import Evidence, Example
@@ -25,6 +25,8 @@ LONGEST_TEXT = 2000
 OPEN = 4
 """So many outputs are shown unfolded, beside those that differ."""
 EXAMPLES = 6
+LINES = 24
+"""So many lines of a table are shown unfolded, beside those that are not the same."""
 COLOURS = 8
 WEIGHTS = 30
 LEVELS = {"L1": "float64", "L2": "float32", "L3": "gradients"}
@@ -79,11 +81,14 @@ def to_html(report: Report) -> str:
     """
     traced = {finding.form for finding in report.trace or ()}
     patterns = _in_order(name for line in report.lines if line.evidence for name in line.evidence.patterns)
+    first, others = _split(report.lines)
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             report=report,
+            first=first,
+            others=others,
             forms=_in_order(line.form for line in report.lines),
             levels={level: LEVELS.get(level, "") for level in _in_order(line.level for line in report.lines)},
             untraced=[form for form in report.at_fault if form not in traced],
@@ -94,6 +99,17 @@ def to_html(report: Report) -> str:
             most_weights=WEIGHTS,
         )
     )
+
+
+def _split(lines: Sequence[Line]) -> tuple[Sequence[Line], Sequence[Line]]:
+    """What is shown at once, and what where it is asked for: of many the worst are shown."""
+    if len(lines) <= LINES:
+        return lines, []
+    ordered = sorted(
+        lines, key=lambda line: (line.verdict is Verdict.SAME, *(-part for part in line.badness))
+    )
+    shown = max(LINES, sum(line.verdict is not Verdict.SAME for line in lines))
+    return ordered[:shown], ordered[shown:]
 
 
 def _environment() -> Any:
@@ -177,7 +193,10 @@ class Section:
 def _sections(report: Report) -> list[Section]:
     """The outputs in their order."""
     compared = [line for line in report.lines if line.level != "L3"]
-    scales = {line.level: _scale(compared, line.level) for line in compared}
+    levels = _in_order(line.level for line in compared)
+    scales = {
+        level: [_scale(compared, level, of) for of in (histogram_errors, course_errors)] for level in levels
+    }
     sections = []
     for number, output in enumerate(_in_order(line.output for line in compared)):
         own = [line for line in compared if line.output == output]
@@ -196,12 +215,10 @@ def _sections(report: Report) -> list[Section]:
     return sections
 
 
-def _scale(lines: Sequence[Line], level: str) -> ErrorScale:
+def _scale(lines: Sequence[Line], level: str, errors_of: Callable[[Evidence], list[float]]) -> ErrorScale:
     """One for all outputs and forms of a level, so that pictures can be compared."""
     own = [line for line in lines if line.level == level]
-    errors = [
-        error for line in own if line.evidence is not None for error in charts.histogram_errors(line.evidence)
-    ]
+    errors = [error for line in own if line.evidence is not None for error in errors_of(line.evidence)]
     return charts.error_scale([*errors, *(line.allowed for line in own)])
 
 
@@ -212,9 +229,10 @@ def _legend(evidence: Sequence[Evidence]) -> dict[str, int]:
     return {name: number % COLOURS for number, name in enumerate(ordered)}
 
 
-def _panel(line: Line, evidence: Evidence, scale: ErrorScale, legend: dict[str, int]) -> Panel:
-    course = charts.course(evidence, line.allowed, scale, legend) if evidence.courses else None
-    return Panel(line, charts.histogram(evidence, line.allowed, scale), course)
+def _panel(line: Line, evidence: Evidence, scales: Sequence[ErrorScale], legend: dict[str, int]) -> Panel:
+    errors, steps = scales
+    course = charts.course(evidence, line.allowed, steps, legend) if evidence.courses else None
+    return Panel(line, charts.histogram(evidence, line.allowed, errors), course)
 
 
 @dataclass(frozen=True)
@@ -224,6 +242,7 @@ class DrawnExample:
     Args:
         line: the form and the output.
         example: the row.
+        line_index: which numbers are drawn, with a colon for the axis along which they lie.
         rows: step, validity, the oracle's number, the form's, the error; of each.
         values: what both give; ``None`` of a single number.
         errors: the errors.
@@ -232,6 +251,7 @@ class DrawnExample:
 
     line: Line
     example: Example
+    line_index: str
     rows: Sequence[tuple[int, str, float, float, float]]
     values: Chart | None
     errors: Chart | None
@@ -257,10 +277,12 @@ def _drawn(line: Line, example: Example) -> DrawnExample:
     several = len(example.exact) > 1
     masked = example.mask if example.own_mask else None
     validity = ["" if masked is None else "valid" if one else "padded" for one in masked or example.exact]
+    index = [":" if axis == example.axis else str(at) for axis, at in enumerate(example.index)]
     numbers = range(example.start, example.start + len(example.exact))
     return DrawnExample(
         line,
         example,
+        f"[{', '.join(index)}]",
         list(zip(numbers, validity, example.exact, example.given, example.errors, strict=True)),
         charts.values(example) if several else None,
         charts.example_errors(example, line.error, line.allowed) if several else None,
