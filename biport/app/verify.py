@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from biport import reference
 from biport.app.forms import Arrays, Form, Run, open_form
 from biport.compare.cases import CASES, random_cases
+from biport.compare.evidence import Evidence, View, gather, graph_views, plain_views
 from biport.compare.gradients import Differentiated, gradient_lines
 from biport.compare.localize import Oracle, locate
-from biport.compare.report import Line, Report
+from biport.compare.report import Line, Origin, Report
 from biport.compare.tolerance import (
     Error,
     Verdict,
@@ -26,7 +30,8 @@ from biport.compare.tolerance import (
     measure,
 )
 from biport.errors import BiportError, InputError, UnsupportedError
-from biport.graph import Graph, weight_differences
+from biport.extras import installed_versions
+from biport.graph import Graph, Value, weight_differences
 from biport.inputs import Inputs, check_inputs, in_order
 
 T = TypeVar("T")
@@ -39,7 +44,7 @@ def verify(
     inputs: Inputs | None = None,
     seed: int = 0,
     float64: bool = False,
-    trace: bool = False,
+    trace: bool | Literal["auto"] = False,
     gradients: bool = False,
     config: Any = None,
     example: Any = None,
@@ -60,6 +65,7 @@ def verify(
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
         trace: also say, for each form that differs, where it first does; see `biport.compare.localize`.
+            With ``"auto"`` only if one does, and if biport reads the model.
         gradients: also compare, at level L3, the gradients of the forms that have them, in float64; see
             `biport.compare.gradients`.
         config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
@@ -89,7 +95,7 @@ def verify(
     forms = _with_names(opened)
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
-        if float64 or trace or gradients:
+        if float64 or trace is True or gradients:
             raise InputError("float64, trace and gradients need a form that biport reads the model from")
         return _verify_unread(forms, inputs, seed, tolerance)
     graph = source.graph
@@ -99,17 +105,16 @@ def verify(
         cases = {case: arrays for case, arrays in cases.items() if case in RIGHT_PADDED}
     for arrays in cases.values():
         check_inputs(graph, arrays)
-    exact = graph.astype("float64")
     progress(f"computing the oracle on {len(cases)} inputs")
-    oracle: Results = {case: reference.run(exact, arrays) for case, arrays in cases.items()}
+    oracle = _graph_oracle(graph, cases)
     rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
-    rounding = _errors(rounded, oracle, len(graph.outputs))
+    rounding = _errors(rounded, oracle.outputs, len(graph.outputs))
     results = {}
     for form in forms:
         progress(f"running {form.name}")
         results[form.name] = _run_all(form.run, cases)
     lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding, tolerance)
-    notes = _tolerance_notes(tolerance, rounded, oracle, len(graph.outputs))
+    notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(graph.outputs))
     if float64:
         progress("running in float64")
         lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
@@ -122,8 +127,9 @@ def verify(
         for form in forms
         if form is not source and form.graph is not None
     }
-    report = Report(lines, weights, list(cases), graph.digest(), notes=notes)
-    if not trace:
+    origin = _origin(source, None if inputs is not None else seed, graph.inputs, cases)
+    report = Report(lines, weights, list(cases), graph.digest(), notes=notes, origin=origin)
+    if not trace or (trace == "auto" and not report.at_fault):
         return report
     progress("looking for where forms first differ")
     differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
@@ -145,17 +151,31 @@ def _verify_unread(
     program = model.program()
     cases = model.cases(program.rounded, seed) if inputs is None else {"input": in_order(names, inputs)}
     exact, narrow = program.exact(next(iter(cases.values())))
-    oracle: Results = {case: exact(arrays) for case, arrays in cases.items()}
+    views = plain_views(model.inputs, [value.shape for value in model.outputs])
+    oracle = _Oracle({case: exact(arrays) for case, arrays in cases.items()}, views)
     rounded: Results = {case: program.rounded(arrays) for case, arrays in cases.items()}
-    rounding = _errors(rounded, oracle, len(model.outputs))
+    rounding = _errors(rounded, oracle.outputs, len(model.outputs))
     results = {form.name: _run_all(form.run, cases) for form in forms}
     outputs = [value.name for value in model.outputs]
     lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding, tolerance)
-    notes = _tolerance_notes(tolerance, rounded, oracle, len(outputs))
+    notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(outputs))
     notes += [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
     if narrow:
         notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
-    return Report(lines, cases=list(cases), notes=notes)
+    origin = _origin(source, None if inputs is not None else seed, model.inputs, cases)
+    return Report(lines, cases=list(cases), notes=notes, origin=origin)
+
+
+def _origin(source: Form, seed: int | None, values: Sequence[Value], cases: Mapping[str, Arrays]) -> Origin:
+    shapes = {
+        case: {
+            value.name: f"{value.dtype} {np.shape(array)}"
+            for value, array in zip(values, arrays, strict=True)
+        }
+        for case, arrays in cases.items()
+    }
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Origin(source.name, seed, shapes, date, installed_versions(), platform.platform())
 
 
 def _with_names(forms: Sequence[Form]) -> list[Form]:
@@ -170,6 +190,49 @@ def _with_names(forms: Sequence[Form]) -> list[Form]:
 
 
 Results = dict[str, Sequence[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class _Oracle:
+    """What forms are compared with.
+
+    Args:
+        outputs: by case.
+        views: how each output lies.
+        masks: by case and name, those of the views.
+    """
+
+    outputs: Results
+    views: Sequence[View]
+    masks: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+    def evidence(
+        self, results: Results | str, position: int, error: Error, absolute: bool = False
+    ) -> Evidence | None:
+        """How the errors of one output of a form lie."""
+        if isinstance(results, str) or any(len(given) != len(self.views) for given in results.values()):
+            return None
+        view = self.views[position]
+        return gather(
+            {case: arrays[position] for case, arrays in results.items()},
+            {case: arrays[position] for case, arrays in self.outputs.items()},
+            error,
+            view,
+            {case: known[view.mask] for case, known in self.masks.items() if view.mask is not None},
+            absolute,
+        )
+
+
+def _graph_oracle(graph: Graph, cases: Mapping[str, Arrays]) -> _Oracle:
+    exact, views = graph.astype("float64"), graph_views(graph)
+    wanted = {view.mask for view in views if view.mask is not None}
+    outputs: Results = {}
+    masks = {}
+    for case, arrays in cases.items():
+        values = reference.trace(exact, arrays)
+        outputs[case] = [values[name] for name in graph.outputs]
+        masks[case] = {name: values[name] for name in wanted}
+    return _Oracle(outputs, views, masks)
 
 
 def _run_all(run: Run, cases: Mapping[str, Arrays]) -> Results | str:
@@ -203,27 +266,25 @@ def _float32_lines(
     source: Form,
     outputs: Sequence[str],
     floor: float,
-    oracle: Results,
+    oracle: _Oracle,
     reference_errors: Sequence[Error],
     tolerance: float | None,
 ) -> list[Line]:
-    errors = {
-        name: _errors(arrays_or_reason, oracle, len(outputs), absolute=tolerance is not None)
-        for name, arrays_or_reason in results.items()
-    }
+    absolute = tolerance is not None
+    errors = {name: _errors(given, oracle.outputs, len(outputs), absolute) for name, given in results.items()}
     lines = []
     for name in results:
         for position, output in enumerate(outputs):
             error, base = errors[name][position], reference_errors[position]
-            if tolerance is not None:
-                verdict = judge_absolute(error, tolerance, base)
-                lines.append(Line(name, output, "L2", verdict, error, tolerance))
-                continue
-            own = errors[source.name][position]
-            trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
-            yardstick = own if trusted and name != source.name else None
-            verdict, allowed = judge_float32(error, base, yardstick, floor)
-            lines.append(Line(name, output, "L2", verdict, error, allowed))
+            if tolerance is None:
+                own = errors[source.name][position]
+                trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
+                yardstick = own if trusted and name != source.name else None
+                verdict, allowed = judge_float32(error, base, yardstick, floor)
+            else:
+                verdict, allowed = judge_absolute(error, tolerance, base), tolerance
+            evidence = oracle.evidence(results[name], position, error, absolute)
+            lines.append(Line(name, output, "L2", verdict, error, allowed, evidence))
     return lines
 
 
@@ -242,7 +303,7 @@ def _float64_lines(
     forms: Sequence[Form],
     graph: Graph,
     cases: Mapping[str, Arrays],
-    oracle: Results,
+    oracle: _Oracle,
     reference_errors: Sequence[Error],
     notes: list[str],
 ) -> list[Line]:
@@ -256,10 +317,13 @@ def _float64_lines(
         if isinstance(run, str):
             notes.append(f"{form.name}: not run in float64: {run}")
             continue
-        errors = _errors(_run_all(run, wide), oracle, len(graph.outputs))
-        for output, error, rounded in zip(graph.outputs, errors, reference_errors, strict=True):
-            verdict, allowed = judge_float64(error, form.float64_allowed, rounded)
-            lines.append(Line(form.name, output, "L1", verdict, error, allowed))
+        results = _run_all(run, wide)
+        errors = _errors(results, oracle.outputs, len(graph.outputs))
+        for position, output in enumerate(graph.outputs):
+            error = errors[position]
+            verdict, allowed = judge_float64(error, form.float64_allowed, reference_errors[position])
+            evidence = oracle.evidence(results, position, error)
+            lines.append(Line(form.name, output, "L1", verdict, error, allowed, evidence))
     return lines
 
 

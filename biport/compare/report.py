@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from biport.compare.evidence import Evidence
 from biport.compare.finding import Finding
 from biport.compare.tolerance import Error, Verdict
 
 
 @dataclass(frozen=True)
 class Line:
-    """One output of one form: the measured error and what was allowed."""
+    """One output of one form: the measured error and what was allowed.
+
+    ``evidence`` is how the errors lie; ``None`` where there are none, as of gradients and of forms that fail.
+    """
 
     form: str
     output: str
@@ -21,6 +25,12 @@ class Line:
     verdict: Verdict
     error: Error
     allowed: float
+    evidence: Evidence | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def badness(self) -> tuple[bool, float]:
+        """Larger is worse: whether it differs, then the error in parts of what was allowed."""
+        return self.verdict is Verdict.DIFFERENT, self.error.maximum / (self.allowed or 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """The line as plain data; an infinite error is ``null``."""
@@ -39,8 +49,25 @@ class Line:
         }
 
 
-def _badness(line: Line) -> tuple[bool, float]:
-    return line.verdict is Verdict.DIFFERENT, line.error.maximum / (line.allowed or 1.0)
+@dataclass(frozen=True)
+class Origin:
+    """What a report is of: the oracle, the inputs, and the machine.
+
+    Args:
+        source: the form whose model is the oracle.
+        seed: of the random inputs; ``None`` where the inputs were given.
+        inputs: dtype and shape of each input, by case and name.
+        date: when it was made.
+        versions: of the packages that are installed, by name.
+        system: the operating system and the processor.
+    """
+
+    source: str
+    seed: int | None
+    inputs: Mapping[str, Mapping[str, str]]
+    date: str
+    versions: Mapping[str, str]
+    system: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +81,7 @@ class Report:
         digest: the SHA-256 of the source's graph.
         trace: where each form that differs first does; ``None`` where that was not asked.
         notes: what was asked for and could not be compared, and why.
+        origin: what it is of; ``None`` of one that `biport.verify` did not make.
     """
 
     lines: Sequence[Line]
@@ -62,6 +90,7 @@ class Report:
     digest: str = ""
     trace: Sequence[Finding] | None = None
     notes: Sequence[str] = ()
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -90,7 +119,7 @@ class Report:
     @property
     def worst(self) -> Line | None:
         """The line with the largest error, in parts of what was allowed; of those that differ, if some do."""
-        return max(self.lines, key=_badness, default=None)
+        return max(self.lines, key=lambda line: line.badness, default=None)
 
     @property
     def figure(self) -> str:

@@ -83,16 +83,11 @@ def measure(
             return Error(math.inf, math.inf, (case, ()), note)
         if exact.size == 0:
             continue
-        finite = np.isfinite(exact)
-        special = ~finite & ~((array == exact) | (np.isnan(array) & np.isnan(exact)))
-        astray = special | (finite & ~np.isfinite(array))
+        difference = element_errors(array, exact, absolute)
+        astray = np.isinf(difference)
         if astray.any():
             where = tuple(int(i) for i in np.argwhere(astray)[0])
             return Error(math.inf, math.inf, (case, where), ASTRAY)
-        scale = 1.0 if absolute else max(1.0, float(np.abs(exact[finite]).max(initial=0.0)))
-        difference = np.zeros(exact.shape)
-        np.subtract(array, exact, out=difference, where=finite, dtype=np.float64, casting="unsafe")
-        difference = np.abs(difference) / scale
         errors.append(difference.ravel())
         if not worst.worst[0] or difference.max() > worst.maximum:
             index = np.unravel_index(int(difference.argmax()), difference.shape)
@@ -100,6 +95,28 @@ def measure(
     if not errors:
         return worst
     return Error(worst.maximum, float(np.quantile(np.concatenate(errors), 0.999)), worst.worst)
+
+
+def element_errors(array: np.ndarray, exact: np.ndarray, absolute: bool = False) -> np.ndarray:
+    """The error of each number of an output, infinite where NaN or an infinite number is in another position.
+
+    Args:
+        array: what a form gave, of the shape of ``exact``.
+        exact: what the oracle gave.
+        absolute: do not divide by the largest number of the output.
+
+    Example:
+        >>> element_errors(np.array([4.5, 1.0, np.nan]), np.array([4.0, np.nan, np.nan])).tolist()
+        [0.125, inf, 0.0]
+    """
+    finite = np.isfinite(exact)
+    special = ~finite & ~((array == exact) | (np.isnan(array) & np.isnan(exact)))
+    astray = special | (finite & ~np.isfinite(array))
+    scale = 1.0 if absolute else max(1.0, float(np.abs(exact[finite]).max(initial=0.0)))
+    difference = np.zeros(exact.shape)
+    compared = finite & ~astray
+    np.subtract(array, exact, out=difference, where=compared, dtype=np.float64, casting="unsafe")
+    return np.where(astray, np.inf, np.abs(difference) / scale)
 
 
 def float32_floor(graph: Graph) -> float:

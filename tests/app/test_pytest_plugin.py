@@ -89,7 +89,7 @@ def test_reports_and_inputs(repository: pytest.Pytester) -> None:
     drift = report_name("test_port.py::test_drift[a/b]", 1)
     names = {"test_port.py.test_port", "test_port.py.test_port-2", drift}
     assert {path.name for path in folder.iterdir()} == {
-        f"{name}{end}" for name in names for end in (".txt", ".json")
+        f"{name}{end}" for name in names for end in (".txt", ".json", ".html")
     }
     data = json.loads((folder / f"{drift}.json").read_text())
     assert (data["test"], data["ok"], data["source"]) == ("test_port.py::test_drift[a/b]", False, "graph")

@@ -108,7 +108,7 @@ def test_an_ill_conditioned_model_is_neither_the_same_nor_different() -> None:
     inputs = [np.random.default_rng(1).normal(size=(3, 70, 2)).astype("float32")]
     text = said(graph, graph, inputs=inputs)
     assert text.startswith("graph (2): neither the same as graph nor different, as far as float32 can say")
-    assert "no form differs from the oracle by more than rounding does" in text
+    assert "no form differs" not in text
     assert "one can assert that it stays within what its use can bear" in text
     assert assert_same(graph, graph, inputs=inputs, tolerance=2.5).ok
     # What has another shape is no rounding.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from biport.errors import MissingDependencyError
 from biport.files import write_files
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ MAX_NAME = 120
 """Characters of a file's name that a test's is kept in."""
 
 
-def write_report(folder: Path, name: str, test: str, comparison: Comparison) -> Path:
+def write_report(folder: Path, name: str, test: str, comparison: Comparison) -> None:
     """Write one comparison into ``folder``, which is made where it is missing: all files of it, or none.
 
     Args:
@@ -26,19 +28,29 @@ def write_report(folder: Path, name: str, test: str, comparison: Comparison) -> 
         test: which test it was.
         comparison: what came out.
 
-    Returns:
-        The one for people.
-
     Raises:
         FileError: it cannot be written.
     """
     data = {"test": test, "inputs": comparison.inputs, "source": comparison.source}
     document = json.dumps(data | comparison.report.to_json(), indent=1, allow_nan=False)
-    writers = {
+    writers: dict[str, Callable[[Path], object]] = {
         f"{name}.json": lambda path: path.write_text(f"{document}\n", encoding="utf-8"),
         f"{name}.txt": lambda path: path.write_text(f"{test}\n{comparison.text}\n", encoding="utf-8"),
     }
-    return write_files(folder, writers)[-1]
+    page = _page(comparison)
+    if page is not None:
+        writers[f"{name}.html"] = lambda path: path.write_text(page, encoding="utf-8")
+    write_files(folder, writers)
+
+
+def _page(comparison: Comparison) -> str | None:
+    """The page of the report, where what draws it is installed."""
+    from biport.app.report_page.write import to_html
+
+    try:
+        return to_html(comparison.report)
+    except MissingDependencyError:
+        return None
 
 
 def report_name(test: str, number: int) -> str:

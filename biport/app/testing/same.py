@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.app.arrays import load_inputs
-from biport.app.forms import Form, open_form
+from biport.app.forms import open_form
 from biport.app.verify import verify
 from biport.compare.report import Line, Report
 from biport.compare.tolerance import Verdict
@@ -87,13 +86,17 @@ class Comparison:
 
     Args:
         report: what `biport.verify` says.
-        source: the form that the oracle was made of.
         inputs: on what, in words.
     """
 
     report: Report
-    source: str
     inputs: str
+
+    @property
+    def source(self) -> str:
+        """The form that the oracle was made of."""
+        assert self.report.origin is not None
+        return self.report.origin.source
 
     @property
     def forms(self) -> list[str]:
@@ -177,26 +180,14 @@ def compare(
         inputs=arrays,
         seed=seed,
         float64=float64,
-        # Of what biport does not read, only inputs and outputs are known.
-        trace=any(form.graph is not None for form in opened),
+        trace="auto",
         gradients=gradients,
         example=example,
         tolerance=tolerance,
     )
-    if report.ok:
-        if not any(line.error.worst[0] for line in report.lines):
-            raise InputError("there is no number to compare: on these inputs all outputs are empty")
-        # Nothing was looked for.
-        report = dataclasses.replace(report, trace=None)
-    names = list(dict.fromkeys(line.form for line in report.lines))
-    return Comparison(report, names[_source(opened)], _inputs_in_words(inputs, report, seed))
-
-
-def _source(forms: Sequence[Form]) -> int:
-    """Which form the oracle is made of."""
-    readable = [position for position, form in enumerate(forms) if form.graph is not None]
-    unread = [position for position, form in enumerate(forms) if form.unread is not None]
-    return [*readable, *unread][0]
+    if report.ok and not any(line.error.worst[0] for line in report.lines):
+        raise InputError("there is no number to compare: on these inputs all outputs are empty")
+    return Comparison(report, _inputs_in_words(inputs, report, seed))
 
 
 def _inputs_in_words(inputs: object, report: Report, seed: int) -> str:
