@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from biport.app.testing.same import assert_same
 from biport.app.testing.weights import assert_weights_equal
+from biport.compare.localize.weights import WeightReport
 from biport.compare.report import Report
-from biport.compare.weights import WeightReport
 
 __all__ = ["Report", "WeightReport", "assert_same", "assert_weights_equal"]

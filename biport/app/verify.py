@@ -128,7 +128,9 @@ def verify(
         if form is not source and form.graph is not None
     }
     origin = _origin(source, None if inputs is not None else seed, graph.inputs, cases)
-    report = Report(lines, weights, list(cases), graph.digest(), notes=notes, origin=origin)
+    report = Report(
+        lines, weights, list(cases), graph.digest(), notes=notes, tolerance=tolerance, origin=origin
+    )
     if not trace or (trace == "auto" and not report.at_fault):
         return report
     progress("looking for where forms first differ")
@@ -163,7 +165,7 @@ def _verify_unread(
     if narrow:
         notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
     origin = _origin(source, None if inputs is not None else seed, model.inputs, cases)
-    return Report(lines, cases=list(cases), notes=notes, origin=origin)
+    return Report(lines, cases=list(cases), notes=notes, tolerance=tolerance, origin=origin)
 
 
 def _origin(source: Form, seed: int | None, values: Sequence[Value], cases: Mapping[str, Arrays]) -> Origin:

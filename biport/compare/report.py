@@ -81,6 +81,8 @@ class Report:
         digest: the SHA-256 of the source's graph.
         trace: where each form that differs first does; ``None`` where that was not asked.
         notes: what was asked for and could not be compared, and why.
+        tolerance: what was allowed at L2 where somebody said so, in place of the policy; errors there are
+            absolute.
         origin: what it is of; ``None`` of one that `biport.verify` did not make.
     """
 
@@ -90,6 +92,7 @@ class Report:
     digest: str = ""
     trace: Sequence[Finding] | None = None
     notes: Sequence[str] = ()
+    tolerance: float | None = None
     origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -162,6 +165,7 @@ class Report:
             "lines": [line.to_json() for line in self.lines],
             "weights": {form: list(differing) for form, differing in self.weights.items()},
             "notes": list(self.notes),
+            "tolerance": self.tolerance,
             **({} if self.trace is None else {"trace": [finding.to_json() for finding in self.trace]}),
         }
 

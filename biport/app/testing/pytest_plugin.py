@@ -31,8 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--biport-report",
         metavar="DIR",
-        help="A folder for what biport_same finds, also where it is the same: a .txt, a .json and a page (.html, "
-        "if jinja2 is installed) for each comparison.",
+        help="A folder for what biport_same finds, also where it is the same: a .txt, a .json and a page "
+        "(.html, if jinja2 is installed) for each comparison.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from biport.app.forms import open_form
 from biport.app.open_source import read_source
 from biport.app.source import Source
-from biport.compare.weights import WeightReport, compare_weights
+from biport.compare.localize.weights import WeightReport, compare_weights
 from biport.errors import InputError
 from biport.graph import Graph
 
@@ -19,8 +19,8 @@ def assert_weights_equal(
 ) -> WeightReport:
     """Assert that two models have the same weights, whatever framework keeps them in which layout.
 
-    They are compared gate by gate under the names of the first, see `biport.compare.weights`; what the two
-    models compute with them is not, for which there is `assert_same`.
+    They are compared gate by gate under the names of the first, see `biport.compare.localize.weights`; what
+    the two models compute with them is not, for which there is `assert_same`.
 
     Args:
         a: a live Keras model, a torch module, a graph, or the path of a Keras file, a bundle or a ``.pt2``.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from biport import ops
-from biport.compare.weights import SHOWN, WeightDifference, compare_weights
+from biport.compare.localize.weights import SHOWN, WeightDifference, compare_weights
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from testing.graphs import cell, classifier, dense
