@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from biport.version import __version__
 
 if TYPE_CHECKING:
+    from biport.app.report_page.write import write_html
     from biport.app.verify import verify
     from biport.graph import Graph
 
-__all__ = ["Graph", "__version__", "verify"]
+__all__ = ["Graph", "__version__", "verify", "write_html"]
 
 if not TYPE_CHECKING:  # A type checker that saw it would take any name for one of the package's.
 
@@ -27,4 +28,8 @@ if not TYPE_CHECKING:  # A type checker that saw it would take any name for one 
             from biport.app.verify import verify
 
             return verify
+        if name == "write_html":
+            from biport.app.report_page.write import write_html
+
+            return write_html
         raise AttributeError(f"module 'biport' has no attribute {name!r}")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import platform
+from importlib import metadata
+
 from biport.errors import MissingDependencyError
+from biport.version import __version__
 
 EXTRAS = {
     "keras": ("tensorflow", "keras"),
@@ -13,8 +17,14 @@ EXTRAS = {
     "ray": ("ray[data]",),
     "train": ("matplotlib",),
     "matrix": ("jinja2",),
+    "report": ("jinja2",),
 }
 """The packages of each extra, as an index calls them."""
+COMPARED = (
+    *("keras", "tf_keras", "tensorflow", "torch", "onnx", "onnx-ir", "tf2onnx"),
+    *("onnxruntime", "onnxruntime-gpu", "numpy"),
+)
+"""The packages that numbers hang on."""
 
 
 def remedy(extra: str) -> str:
@@ -45,3 +55,14 @@ def missing_module(name: str) -> MissingDependencyError:
         if wanted in {one.partition("[")[0] for one in packages}:
             return missing(f"{package!r} is not installed", extra)
     return MissingDependencyError(f"{package!r} is not installed: pip install {wanted}")
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of biport, Python and those of `COMPARED` that are installed; none is imported."""
+    installed = {"biport": __version__, "python": platform.python_version()}
+    for package in COMPARED:
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return installed

@@ -69,6 +69,15 @@ def check_folder_name(target: Path) -> None:
         InputError: it is such a name.
     """
     check_folder(target)
+    check_no_file(target)
+
+
+def check_no_file(target: Path) -> None:
+    """Refuse a folder whose name promises a file, or in whose place a file is; what it is in may be missing.
+
+    Raises:
+        InputError: it is such a name.
+    """
     if target.suffix.lower() in FILE_SUFFIXES and not target.is_dir():
         raise InputError(f"{target}: what is written is a folder, not a {target.suffix} file")
     if target.exists() and not target.is_dir():

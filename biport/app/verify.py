@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+import platform
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from biport import reference
 from biport.app.forms import Arrays, Form, open_form
 from biport.compare.cases import CASES, random_cases
+from biport.compare.evidence import Evidence, View, gather, graph_views, plain_views
 from biport.compare.gradients import Differentiated, gradient_lines
 from biport.compare.localize import Oracle, locate
 from biport.compare.outcomes import Results, errors_of, run_all
-from biport.compare.report import Line, Report
-from biport.compare.tolerance import Error, Verdict, float32_floor, judge_float32, judge_float64
+from biport.compare.report import Line, Origin, Report
+from biport.compare.tolerance import (
+    Error,
+    Verdict,
+    float32_floor,
+    judge_absolute,
+    judge_float32,
+    judge_float64,
+)
 from biport.errors import InputError, UnsupportedError
-from biport.graph import Graph, weight_differences
+from biport.extras import installed_versions
+from biport.graph import Graph, Value, weight_differences
 from biport.inputs import Inputs, check_inputs, in_order
 
 T = TypeVar("T")
@@ -29,10 +44,11 @@ def verify(
     inputs: Inputs | None = None,
     seed: int = 0,
     float64: bool = False,
-    trace: bool = False,
+    trace: bool | Literal["auto"] = False,
     gradients: bool = False,
     config: Any = None,
     example: Any = None,
+    tolerance: float | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
@@ -49,11 +65,15 @@ def verify(
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
         trace: also say, for each form that differs, where it first does; see `biport.compare.localize`.
+            With ``"auto"`` only if one does, and if biport reads the model.
         gradients: also compare, at level L3, the gradients of the forms that have them, in float64; see
             `biport.compare.gradients`.
         config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
         example: how ``forward`` is called of the torch modules that do not know their inputs themselves: a
             tensor for each argument, see `torch_side.read`. Their inputs are then its tensors, in order.
+        tolerance: how far a number of any form in float32, the source among them, may be off the oracle's:
+            ``max(abs(form - oracle)) <= tolerance``, in the units of the output, in place of the policy's
+            allowance (`biport.compare.tolerance`, level L2). Float64 and gradients are judged as ever.
         progress: told of each stage of the work.
 
     Returns:
@@ -65,6 +85,8 @@ def verify(
     """
     if len(sources) < 2:
         raise InputError("verify compares two or more forms of a model")
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+        raise InputError(f"tolerance should be a number of 0 or more, found {tolerance!r}")
     opened = []
     for given in sources:
         if isinstance(given, str | os.PathLike):
@@ -73,9 +95,9 @@ def verify(
     forms = _with_names(opened)
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
-        if float64 or trace or gradients:
+        if float64 or trace is True or gradients:
             raise InputError("float64, trace and gradients need a form that biport reads the model from")
-        return _verify_unread(forms, inputs, seed)
+        return _verify_unread(forms, inputs, seed, tolerance)
     graph = source.graph
     names = [value.name for value in graph.inputs]
     cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
@@ -83,17 +105,16 @@ def verify(
         cases = {case: arrays for case, arrays in cases.items() if case in RIGHT_PADDED}
     for arrays in cases.values():
         check_inputs(graph, arrays)
-    exact = graph.astype("float64")
     progress(f"computing the oracle on {len(cases)} inputs")
-    oracle: Results = {case: reference.run(exact, arrays) for case, arrays in cases.items()}
+    oracle = _graph_oracle(graph, cases)
     rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
-    rounding = errors_of(rounded, oracle, len(graph.outputs))
+    rounding = errors_of(rounded, oracle.outputs, len(graph.outputs))
     results = {}
     for form in forms:
         progress(f"running {form.name}")
         results[form.name] = run_all(form.run, cases)
-    lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding)
-    notes: list[str] = []
+    lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding, tolerance)
+    notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(graph.outputs))
     if float64:
         progress("running in float64")
         lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
@@ -106,8 +127,11 @@ def verify(
         for form in forms
         if form is not source and form.graph is not None
     }
-    report = Report(lines, weights, list(cases), graph.digest(), notes=notes)
-    if not trace:
+    origin = _origin(source, None if inputs is not None else seed, graph.inputs, cases)
+    report = Report(
+        lines, weights, list(cases), graph.digest(), notes=notes, tolerance=tolerance, origin=origin
+    )
+    if not trace or (trace == "auto" and not report.at_fault):
         return report
     progress("looking for where forms first differ")
     differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
@@ -115,7 +139,9 @@ def verify(
     return dataclasses.replace(report, trace=findings)
 
 
-def _verify_unread(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> Report:
+def _verify_unread(
+    forms: Sequence[Form], inputs: Inputs | None, seed: int, tolerance: float | None
+) -> Report:
     """The report where no form has a graph: the oracle is a live Keras model in float64."""
     source = next((form for form in forms if form.unread is not None), None)
     if source is None or source.unread is None:
@@ -127,16 +153,31 @@ def _verify_unread(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> R
     program = model.program()
     cases = model.cases(program.rounded, seed) if inputs is None else {"input": in_order(names, inputs)}
     exact, narrow = program.exact(next(iter(cases.values())))
-    oracle: Results = {case: exact(arrays) for case, arrays in cases.items()}
+    views = plain_views(model.inputs, [value.shape for value in model.outputs])
+    oracle = _Oracle({case: exact(arrays) for case, arrays in cases.items()}, views)
     rounded: Results = {case: program.rounded(arrays) for case, arrays in cases.items()}
-    rounding = errors_of(rounded, oracle, len(model.outputs))
+    rounding = errors_of(rounded, oracle.outputs, len(model.outputs))
     results = {form.name: run_all(form.run, cases) for form in forms}
     outputs = [value.name for value in model.outputs]
-    lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding)
-    notes = [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
+    lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding, tolerance)
+    notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(outputs))
+    notes += [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
     if narrow:
         notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
-    return Report(lines, cases=list(cases), notes=notes)
+    origin = _origin(source, None if inputs is not None else seed, model.inputs, cases)
+    return Report(lines, cases=list(cases), notes=notes, tolerance=tolerance, origin=origin)
+
+
+def _origin(source: Form, seed: int | None, values: Sequence[Value], cases: Mapping[str, Arrays]) -> Origin:
+    shapes = {
+        case: {
+            value.name: f"{value.dtype} {np.shape(array)}"
+            for value, array in zip(values, arrays, strict=True)
+        }
+        for case, arrays in cases.items()
+    }
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Origin(source.name, seed, shapes, date, installed_versions(), platform.platform())
 
 
 def _with_names(forms: Sequence[Form]) -> list[Form]:
@@ -150,33 +191,94 @@ def _with_names(forms: Sequence[Form]) -> list[Form]:
     return named
 
 
+@dataclass(frozen=True)
+class _Oracle:
+    """What forms are compared with.
+
+    Args:
+        outputs: by case.
+        views: how each output lies.
+        masks: by case and name, those of the views.
+    """
+
+    outputs: Results
+    views: Sequence[View]
+    masks: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+
+    def evidence(
+        self, results: Results | str, position: int, error: Error, absolute: bool = False
+    ) -> Evidence | None:
+        """How the errors of one output of a form lie."""
+        if isinstance(results, str) or any(len(given) != len(self.views) for given in results.values()):
+            return None
+        view = self.views[position]
+        return gather(
+            {case: arrays[position] for case, arrays in results.items()},
+            {case: arrays[position] for case, arrays in self.outputs.items()},
+            error,
+            view,
+            {case: known[view.mask] for case, known in self.masks.items() if view.mask is not None},
+            absolute,
+        )
+
+
+def _graph_oracle(graph: Graph, cases: Mapping[str, Arrays]) -> _Oracle:
+    exact, views = graph.astype("float64"), graph_views(graph)
+    wanted = {view.mask for view in views if view.mask is not None}
+    outputs: dict[str, Sequence[np.ndarray]] = {}
+    masks = {}
+    for case, arrays in cases.items():
+        values = reference.trace(exact, arrays)
+        outputs[case] = [values[name] for name in graph.outputs]
+        masks[case] = {name: values[name] for name in wanted}
+    return _Oracle(outputs, views, masks)
+
+
 def _float32_lines(
     results: Mapping[str, Results | str],
     source: Form,
     outputs: Sequence[str],
     floor: float,
-    oracle: Results,
+    oracle: _Oracle,
     reference_errors: Sequence[Error],
+    tolerance: float | None,
 ) -> list[Line]:
-    count = len(outputs)
-    errors = {name: errors_of(arrays_or_reason, oracle, count) for name, arrays_or_reason in results.items()}
+    absolute = tolerance is not None
+    errors = {
+        name: errors_of(given, oracle.outputs, len(outputs), absolute) for name, given in results.items()
+    }
     lines = []
     for name in results:
         for position, output in enumerate(outputs):
             error, base = errors[name][position], reference_errors[position]
-            own = errors[source.name][position]
-            trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
-            yardstick = own if trusted and name != source.name else None
-            verdict, allowed = judge_float32(error, base, yardstick, floor)
-            lines.append(Line(name, output, "L2", verdict, error, allowed))
+            if tolerance is None:
+                own = errors[source.name][position]
+                trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
+                yardstick = own if trusted and name != source.name else None
+                verdict, allowed = judge_float32(error, base, yardstick, floor)
+            else:
+                verdict, allowed = judge_absolute(error, tolerance, base), tolerance
+            evidence = oracle.evidence(results[name], position, error, absolute)
+            lines.append(Line(name, output, "L2", verdict, error, allowed, evidence))
     return lines
+
+
+def _tolerance_notes(tolerance: float | None, rounded: Results, oracle: Results, outputs: int) -> list[str]:
+    """What the lines mean where somebody said what may be off, and whether float32 can be that exact."""
+    if tolerance is None:
+        return []
+    notes = [f"errors at L2 are absolute, and {tolerance:g} is allowed: the tolerance that was given"]
+    rounding = max((error.maximum for error in errors_of(rounded, oracle, outputs, True)), default=0.0)
+    if rounding > tolerance:
+        notes.append(f"rounding to float32 alone is off by {rounding:.1e} here, more than the tolerance")
+    return notes
 
 
 def _float64_lines(
     forms: Sequence[Form],
     graph: Graph,
     cases: Mapping[str, Arrays],
-    oracle: Results,
+    oracle: _Oracle,
     reference_errors: Sequence[Error],
     notes: list[str],
 ) -> list[Line]:
@@ -190,10 +292,13 @@ def _float64_lines(
         if isinstance(run, str):
             notes.append(f"{form.name}: not run in float64: {run}")
             continue
-        errors = errors_of(run_all(run, wide), oracle, len(graph.outputs))
-        for output, error, rounded in zip(graph.outputs, errors, reference_errors, strict=True):
-            verdict, allowed = judge_float64(error, form.float64_allowed, rounded)
-            lines.append(Line(form.name, output, "L1", verdict, error, allowed))
+        results = run_all(run, wide)
+        errors = errors_of(results, oracle.outputs, len(graph.outputs))
+        for position, output in enumerate(graph.outputs):
+            error = errors[position]
+            verdict, allowed = judge_float64(error, form.float64_allowed, reference_errors[position])
+            evidence = oracle.evidence(results, position, error)
+            lines.append(Line(form.name, output, "L1", verdict, error, allowed, evidence))
     return lines
 
 

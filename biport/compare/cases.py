@@ -111,6 +111,32 @@ def _holes(row: int, T: int, rng: np.random.Generator) -> np.ndarray:
     return valid
 
 
+BOTH_ENDS = "both ends"
+"""A row of a mask that is padded at both ends and has no gap, as none of `PATTERNS` is."""
+
+
+def pattern_names(valid: np.ndarray) -> np.ndarray:
+    """Which pattern each row of a mask ``(N, T)`` has: one of `PATTERNS`, or `BOTH_ENDS`.
+
+    Example:
+        >>> pattern_names(np.array([[1, 1, 0], [1, 0, 1], [0, 1, 0], [0, 0, 0]], bool)).tolist()
+        ['right', 'holes', 'both ends', 'all padding']
+    """
+    T = valid.shape[1]
+    count = valid.sum(axis=1)
+    if T == 0:
+        return np.full(len(valid), "full", object)
+    first, last = valid.argmax(axis=1), T - 1 - valid[:, ::-1].argmax(axis=1)
+    tests = {
+        "full": count == T,
+        "all padding": count == 0,
+        "holes": last - first + 1 > count,
+        "right": first == 0,
+        "left": last == T - 1,
+    }
+    return np.select([*tests.values()], [np.array(name, object) for name in tests], BOTH_ENDS)
+
+
 def random_inputs(
     values: Sequence[Value],
     N: int,

@@ -25,13 +25,14 @@ def run_all(
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
 
 
-def errors_of(results: Results | str, oracle: Results, outputs: int) -> list[Error]:
+def errors_of(results: Results | str, oracle: Results, outputs: int, absolute: bool = False) -> list[Error]:
     """The error of each output over all cases.
 
     Args:
         results: as `run_all` gives them.
         oracle: what the oracle gave.
         outputs: how many there are.
+        absolute: whether they are absolute, see `measure`.
     """
     if isinstance(results, str):
         return [Error(float("inf"), float("inf"), note=results)] * outputs
@@ -42,6 +43,7 @@ def errors_of(results: Results | str, oracle: Results, outputs: int) -> list[Err
         measure(
             {case: arrays[position] for case, arrays in results.items()},
             {case: exact[position] for case, exact in oracle.items()},
+            absolute,
         )
         for position in range(outputs)
     ]

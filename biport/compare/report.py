@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from biport.compare.evidence import Evidence
 from biport.compare.finding import Finding
 from biport.compare.tolerance import Error, Verdict
 
 
 @dataclass(frozen=True)
 class Line:
-    """One output of one form: the measured error and what was allowed."""
+    """One output of one form: the measured error and what was allowed.
+
+    ``evidence`` is how the errors lie; ``None`` where there are none, as of gradients and of forms that fail.
+    """
 
     form: str
     output: str
@@ -21,6 +25,12 @@ class Line:
     verdict: Verdict
     error: Error
     allowed: float
+    evidence: Evidence | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def badness(self) -> tuple[bool, float]:
+        """Larger is worse: whether it differs, then the error in parts of what was allowed."""
+        return self.verdict is Verdict.DIFFERENT, self.error.maximum / (self.allowed or 1.0)
 
     def to_json(self) -> dict[str, Any]:
         """The line as plain data; an infinite error is ``null``."""
@@ -39,8 +49,25 @@ class Line:
         }
 
 
-def _badness(line: Line) -> tuple[bool, float]:
-    return line.verdict is Verdict.DIFFERENT, line.error.maximum / (line.allowed or 1.0)
+@dataclass(frozen=True)
+class Origin:
+    """What a report is of: the oracle, the inputs, and the machine.
+
+    Args:
+        source: the form whose model is the oracle.
+        seed: of the random inputs; ``None`` where the inputs were given.
+        inputs: dtype and shape of each input, by case and name.
+        date: when it was made.
+        versions: of the packages that are installed, by name.
+        system: the operating system and the processor.
+    """
+
+    source: str
+    seed: int | None
+    inputs: Mapping[str, Mapping[str, str]]
+    date: str
+    versions: Mapping[str, str]
+    system: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +81,9 @@ class Report:
         digest: the SHA-256 of the source's graph.
         trace: where each form that differs first does; ``None`` where that was not asked.
         notes: what was asked for and could not be compared, and why.
+        tolerance: what was allowed at L2 where somebody said so, in place of the policy; errors there are
+            absolute.
+        origin: what it is of; ``None`` of one that `biport.verify` did not make.
     """
 
     lines: Sequence[Line]
@@ -62,6 +92,8 @@ class Report:
     digest: str = ""
     trace: Sequence[Finding] | None = None
     notes: Sequence[str] = ()
+    tolerance: float | None = None
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -90,7 +122,7 @@ class Report:
     @property
     def worst(self) -> Line | None:
         """The line with the largest error, in parts of what was allowed; of those that differ, if some do."""
-        return max(self.lines, key=_badness, default=None)
+        return max(self.lines, key=lambda line: line.badness, default=None)
 
     @property
     def figure(self) -> str:
@@ -118,7 +150,8 @@ class Report:
     def _trace(self) -> list[str]:
         if self.trace is None:
             return []
-        return [finding.text for finding in self.trace] or ["no form differs from the oracle"]
+        rest = "" if self.ok else " by more than rounding does"
+        return [finding.text for finding in self.trace] or [f"no form differs from the oracle{rest}"]
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -132,6 +165,7 @@ class Report:
             "lines": [line.to_json() for line in self.lines],
             "weights": {form: list(differing) for form, differing in self.weights.items()},
             "notes": list(self.notes),
+            "tolerance": self.tolerance,
             **({} if self.trace is None else {"trace": [finding.to_json() for finding in self.trace]}),
         }
 

@@ -11,6 +11,8 @@ Every result is measured against the oracle, `biport.reference` in float64, neve
   and the second bound grows in proportion.
 - **L3** gradients in float64, where they are asked for: see `biport.compare.gradients`.
 
+In place of L2's bound somebody may say with a number what may be off: see `judge_absolute`.
+
 An error is the largest absolute difference, divided by the largest number of the oracle's output where
 that is above 1. Where the reference in float32 is itself off by more than 1e-3, the model amplifies
 rounding so much that two correct programs differ visibly: *ill-conditioned*, neither pass nor fail. It is
@@ -63,12 +65,15 @@ class Error:
     note: str = ""
 
 
-def measure(results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray]) -> Error:
+def measure(
+    results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray], absolute: bool = False
+) -> Error:
     """The error of one output over all cases.
 
     Args:
         results: what a form gave, by case.
         oracle: what the oracle gave, by case. NaN and infinite numbers must be the same ones.
+        absolute: do not divide by the largest number of the output.
     """
     errors, worst = [], Error(0.0, 0.0)
     for case, exact in oracle.items():
@@ -78,16 +83,11 @@ def measure(results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray])
             return Error(math.inf, math.inf, (case, ()), note)
         if exact.size == 0:
             continue
-        finite = np.isfinite(exact)
-        special = ~finite & ~((array == exact) | (np.isnan(array) & np.isnan(exact)))
-        astray = special | (finite & ~np.isfinite(array))
+        difference = element_errors(array, exact, absolute)
+        astray = np.isinf(difference)
         if astray.any():
             where = tuple(int(i) for i in np.argwhere(astray)[0])
             return Error(math.inf, math.inf, (case, where), ASTRAY)
-        scale = max(1.0, float(np.abs(exact[finite]).max(initial=0.0)))
-        difference = np.zeros(exact.shape)
-        np.subtract(array, exact, out=difference, where=finite, dtype=np.float64, casting="unsafe")
-        difference = np.abs(difference) / scale
         errors.append(difference.ravel())
         if not worst.worst[0] or difference.max() > worst.maximum:
             index = np.unravel_index(int(difference.argmax()), difference.shape)
@@ -95,6 +95,28 @@ def measure(results: Mapping[str, np.ndarray], oracle: Mapping[str, np.ndarray])
     if not errors:
         return worst
     return Error(worst.maximum, float(np.quantile(np.concatenate(errors), 0.999)), worst.worst)
+
+
+def element_errors(array: np.ndarray, exact: np.ndarray, absolute: bool = False) -> np.ndarray:
+    """The error of each number of an output, infinite where NaN or an infinite number is in another position.
+
+    Args:
+        array: what a form gave, of the shape of ``exact``.
+        exact: what the oracle gave.
+        absolute: do not divide by the largest number of the output.
+
+    Example:
+        >>> element_errors(np.array([4.5, 1.0, np.nan]), np.array([4.0, np.nan, np.nan])).tolist()
+        [0.125, inf, 0.0]
+    """
+    finite = np.isfinite(exact)
+    special = ~finite & ~((array == exact) | (np.isnan(array) & np.isnan(exact)))
+    astray = special | (finite & ~np.isfinite(array))
+    scale = 1.0 if absolute else max(1.0, float(np.abs(exact[finite]).max(initial=0.0)))
+    difference = np.zeros(exact.shape)
+    compared = finite & ~astray
+    np.subtract(array, exact, out=difference, where=compared, dtype=np.float64, casting="unsafe")
+    return np.where(astray, np.inf, np.abs(difference) / scale)
 
 
 def float32_floor(graph: Graph) -> float:
@@ -132,6 +154,22 @@ def judge(error: Error, reference: Error, allowed: float) -> Verdict:
         return Verdict.ILL_CONDITIONED
     same = error.maximum <= allowed and math.isfinite(error.maximum)
     return Verdict.SAME if same else Verdict.DIFFERENT
+
+
+def judge_absolute(error: Error, tolerance: float, reference: Error) -> Verdict:
+    """The verdict at level L2 where somebody said what may be off, in place of the policy's allowance.
+
+    The same is what is off by that much at most, however ill-conditioned the model is. What is off by more is
+    not the same, unless rounding alone can have done it.
+
+    Args:
+        error: the form's, absolute.
+        tolerance: the largest error that is allowed, in the units of the output.
+        reference: of the reference run in float32, as the policy measures it.
+    """
+    if error.maximum <= tolerance:
+        return Verdict.SAME
+    return Verdict.ILL_CONDITIONED if _unjudged(error, reference) else Verdict.DIFFERENT
 
 
 def judge_float64(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from biport.app.arrays import load_inputs
 from biport.app.cli.app import Result, command, import_torch_first
-from biport.app.cli.arrays import load_inputs
 from biport.app.cli.models import takes_model
 from biport.app.cli.options import (
     MODELS,
@@ -54,6 +54,7 @@ def inspect(
     "biport verify model.keras ported/ model.onnx",
     "biport verify tagger.py:Tagger tagger.onnx --checkpoint tagger.pt",
     "biport verify model.keras model.onnx --trace",
+    "biport verify model.keras ported/ model.onnx -o report.html",
     "biport verify model.keras model.onnx --input tokens.npz",
 )
 @takes_model
@@ -75,15 +76,22 @@ def verify(
         bool,
         typer.Option("--gradients", help="Also compare the gradients of every weight, where a form has any."),
     ] = False,
+    output: Annotated[
+        Path | None, output_option("A page of the report: an .html file that needs nothing else.")
+    ] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> Result:
     """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
     from biport.app.open_source import open_source
     from biport.app.progress import show_progress
+    from biport.app.report_page.write import check_page, write_html
     from biport.app.verify import verify as verify_models
 
     if len(models) < 2:
         raise InputError("give two or more models to compare")
+    if output is not None:
+        check_page(output, force)
     for source in models:
         if not (source.is_module or source.path.exists()):
             raise InputError(f"{source}: no such file or folder")
@@ -100,11 +108,16 @@ def verify(
             inputs=arrays,
             seed=seed,
             float64=float64,
-            trace=trace,
+            trace=trace or (output is not None and "auto"),
             gradients=gradients,
             progress=display.step,
         )
-    return Result(report.to_json(), report.table, 0 if report.ok else 1)
+        if output is not None:
+            write_html(report, output, overwrite=force)
+    code = 0 if report.ok else 1
+    if output is None:
+        return Result(report.to_json(), report.table, code)
+    return Result(report.to_json() | {"output": str(output)}, f"{report.table}\nwritten: {output}", code)
 
 
 @command(

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from biport.app.arrays import load_inputs, save_arrays
 from biport.app.cli.app import Result, command
-from biport.app.cli.arrays import load_inputs, save_arrays
 from biport.app.cli.options import INPUT, OUTPUT, Device, Force, Json, input_option, output_option
 from biport.errors import InputError
 from biport.files import check_target

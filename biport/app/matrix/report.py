@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import platform
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import metadata
 from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree
@@ -13,21 +11,7 @@ from xml.etree import ElementTree
 from biport.app.matrix.mutate import Detection, missed, score
 from biport.app.matrix.run import Outcome, Result
 from biport.compare.tolerance import Verdict
-from biport.extras import missing
-from biport.version import __version__
-
-PACKAGES = ("keras", "tensorflow", "torch", "onnx", "onnx-ir", "tf2onnx", "onnxruntime", "numpy")
-
-
-def versions() -> dict[str, str]:
-    """The versions of what was compared, those that are installed."""
-    installed = {"biport": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return installed
+from biport.extras import installed_versions, missing
 
 
 def summary(outcome: Outcome) -> str:
@@ -100,7 +84,7 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "ill_conditioned": len(outcome.ill_conditioned),
         "seconds": outcome.seconds,
         "missing": dict(outcome.missing),
-        "versions": versions(),
+        "versions": installed_versions(),
         "results": [_result_json(result) for result in outcome.results],
     }
 
@@ -169,7 +153,7 @@ def to_html(outcome: Outcome) -> str:
     return environment.get_template("heat_map.html.j2").render(
         summary=summary(outcome).splitlines(),
         ok=outcome.ok,
-        versions=versions(),
+        versions=installed_versions(),
         table=table(outcome),
         differences=worst_lines(outcome, most=200),
         columns=columns,
@@ -249,7 +233,7 @@ def detections_json(detections: Sequence[Detection]) -> dict[str, Any]:
     return {
         "found": detected,
         "planted": planted,
-        "versions": versions(),
+        "versions": installed_versions(),
         "faults": [
             {
                 "fault": detection.mistake,

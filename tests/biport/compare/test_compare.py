@@ -8,6 +8,7 @@ from biport.compare.tolerance import (
     Error,
     Verdict,
     float32_floor,
+    judge_absolute,
     judge_float32,
     judge_float64,
     label_agreement,
@@ -27,7 +28,9 @@ def test_measure_names_the_worst_element() -> None:
 
 
 def test_large_outputs_are_measured_relative_to_their_size() -> None:
-    assert measure({"a": np.array([[1001.0]])}, {"a": np.array([[1000.0]])}).maximum == pytest.approx(1e-3)
+    numbers = {"a": np.array([[1001.0]])}, {"a": np.array([[1000.0]])}
+    assert measure(*numbers).maximum == pytest.approx(1e-3)
+    assert measure(*numbers, absolute=True).maximum == 1
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,15 @@ def test_nan_and_shape_must_be_in_the_same_positions(result: np.ndarray, same: b
 
 def test_empty_outputs_are_equal() -> None:
     assert measure({"a": np.zeros((0, 3))}, {"a": np.zeros((0, 3))}).maximum == 0
+
+
+def test_what_somebody_allows_is_allowed_and_no_more() -> None:
+    well, ill = Error(1e-7, 0), Error(2e-3, 0)
+    assert judge_absolute(Error(0.25, 0), 0.25, well) is Verdict.SAME
+    assert judge_absolute(Error(0.2501, 0), 0.25, well) is Verdict.DIFFERENT
+    assert judge_absolute(Error(0.2501, 0), 0.25, ill) is Verdict.ILL_CONDITIONED
+    assert judge_absolute(Error(0.25, 0), 0.25, ill) is Verdict.SAME
+    assert judge_absolute(Error(math.inf, math.inf, note="another shape"), 9.0, ill) is Verdict.DIFFERENT
 
 
 def test_the_float32_policy() -> None:

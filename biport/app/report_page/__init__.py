@@ -1,0 +1,1 @@
+"""What `biport.verify` found, as one page of HTML."""

@@ -1,0 +1,206 @@
+"""`biport.testing.assert_same`: several forms of one model, and where they part if they do."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biport.app.arrays import load_inputs
+from biport.app.forms import open_form
+from biport.app.verify import verify
+from biport.compare.report import Line, Report
+from biport.compare.tolerance import Verdict
+from biport.errors import InputError
+from biport.file_kind import FileKind, file_kind
+from biport.inputs import Inputs
+
+
+def assert_same(
+    *forms: Any,
+    inputs: Inputs | str | os.PathLike[str] | None = None,
+    tolerance: float | None = None,
+    seed: int = 0,
+    float64: bool = False,
+    gradients: bool = False,
+    example: Any = None,
+    config: Any = None,
+) -> Report:
+    """Assert that forms of one model compute the same, each of them beside the float64 oracle.
+
+    The first form that biport can read is the source, and the oracle is the reference in float64 of the graph
+    that was read from it. The other forms need not be readable.
+
+    Args:
+        forms: two or more of what `biport.verify` takes: live Keras models, torch modules, graphs,
+            ``export.Session``, paths of Keras files, bundles, ``.pt2`` and ``.onnx`` files.
+        inputs: one array for each input, in order or by name, or the path of an ``.npz`` or ``.npy`` of them;
+            by default random ones under every pattern of mask.
+        tolerance: ``None``: the policy of `biport.compare.tolerance`, which asks for no more than what
+            rounding does to this very model. A number: in float32, no number of any output of any form, the
+            source among them, may be further from the oracle's than that, ``max(abs(form - oracle)) <=
+            tolerance``, in the units of the output. Float64 and gradients are judged by the policy all the
+            same.
+        seed: of the random inputs.
+        float64: also compare in float64, to 1e-12, the forms that can compute in it.
+        gradients: also compare the gradients of every weight, of the forms that have any.
+        example: how torch modules are called that do not know their inputs, see ``torch_side.read``.
+        config: the configuration of Keras files that hold weights alone.
+
+    Returns:
+        The report, in which everything is the same.
+
+    Raises:
+        AssertionError: a form differs from the oracle, or fails to run: the message is the report's table,
+            and where each such form first differs. It is raised as well, and says so, where nothing can be
+            asserted: the model is ill-conditioned, so that rounding alone makes such a difference.
+        BiportError: a form cannot be opened, none can be read, the inputs do not suit the model, or there is
+            no number to compare.
+
+    Example::
+
+        from biport.testing import assert_same
+
+        assert_same("model.keras", "model.onnx")
+        assert_same(keras_model, module, "small.onnx", inputs="reviews.npz", tolerance=0.02)
+    """
+    __tracebackhide__ = True
+    return compare(
+        *forms,
+        inputs=inputs,
+        tolerance=tolerance,
+        seed=seed,
+        float64=float64,
+        gradients=gradients,
+        example=example,
+        config=config,
+    ).checked()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Forms that were compared.
+
+    Args:
+        report: what `biport.verify` says.
+        inputs: on what, in words.
+    """
+
+    report: Report
+    inputs: str
+
+    @property
+    def source(self) -> str:
+        """The form that the oracle was made of."""
+        assert self.report.origin is not None
+        return self.report.origin.source
+
+    @property
+    def forms(self) -> list[str]:
+        """Their names."""
+        return list(dict.fromkeys(line.form for line in self.report.lines))
+
+    @property
+    def headline(self) -> str:
+        """What came out, as a line."""
+        others = ", ".join(form for form in self.forms if form != self.source) or self.source
+        if self.report.ok:
+            return f"{others}: the same as {self.source}; {self.report.figure}"
+        if self.report.verdict is Verdict.ILL_CONDITIONED:
+            return (
+                f"{others}: neither the same as {self.source} nor different, as far as float32 can say: "
+                "the model is ill-conditioned, rounding alone makes such differences"
+            )
+        return "; ".join(self._fault(form) for form in self.report.at_fault)
+
+    @property
+    def text(self) -> str:
+        """All of it, as lines."""
+        advice = []
+        if self.report.verdict is Verdict.ILL_CONDITIONED:
+            advice = [
+                "of such a model one can assert that it stays within what its use can bear, "
+                "tolerance=NUMBER, on inputs that it is used with, inputs=FILE"
+            ]
+        return "\n".join([self.headline, "", self.report.table, *advice, f"inputs: {self.inputs}"])
+
+    def checked(self) -> Report:
+        """The report, if everything is the same.
+
+        Raises:
+            AssertionError: it is not; the message is `text`.
+        """
+        __tracebackhide__ = True
+        if not self.report.ok:
+            raise AssertionError(self.text)
+        return self.report
+
+    def _fault(self, form: str) -> str:
+        """What is wrong with a form."""
+        line = max(
+            (line for line in self.report.lines if line.form == form and line.verdict is Verdict.DIFFERENT),
+            key=lambda line: line.error.maximum / (line.allowed or 1.0),
+        )
+        where = next((finding.node for finding in self.report.trace or () if finding.form == form), None)
+        first = "" if where is None else f", first at node {where!r}"
+        if form != self.source:
+            return f"{form} differs from {self.source}: {_how(line)}{first}"
+        return f"{form} differs from the float64 reference of what biport read from it: {_how(line)}{first}"
+
+
+def _how(line: Line) -> str:
+    if line.error.note:
+        return line.error.note
+    return f"off by {line.error.maximum:.1e} where {line.allowed:.1e} is allowed ({line.level})"
+
+
+def compare(
+    *forms: Any,
+    inputs: Inputs | str | os.PathLike[str] | None = None,
+    tolerance: float | None = None,
+    seed: int = 0,
+    float64: bool = False,
+    gradients: bool = False,
+    example: Any = None,
+    config: Any = None,
+) -> Comparison:
+    """Compare forms of one model; the arguments are those of `assert_same`.
+
+    Raises:
+        BiportError: see `assert_same`.
+    """
+    _torch_before_tensorflow(forms)
+    opened = [open_form(form, config, example) for form in forms]
+    arrays = load_inputs(Path(inputs)) if isinstance(inputs, str | os.PathLike) else inputs
+    report = verify(
+        *opened,
+        inputs=arrays,
+        seed=seed,
+        float64=float64,
+        trace="auto",
+        gradients=gradients,
+        example=example,
+        tolerance=tolerance,
+    )
+    if report.ok and not any(line.error.worst[0] for line in report.lines):
+        raise InputError("there is no number to compare: on these inputs all outputs are empty")
+    return Comparison(report, _inputs_in_words(inputs, report, seed))
+
+
+def _inputs_in_words(inputs: object, report: Report, seed: int) -> str:
+    if inputs is None:
+        return f"random, seed {seed}: {', '.join(report.cases)}"
+    return (
+        f"those of {os.fspath(inputs)}" if isinstance(inputs, str | os.PathLike) else "those that were given"
+    )
+
+
+def _torch_before_tensorflow(forms: Sequence[Any]) -> None:
+    """Importing torch after tensorflow has been seen to crash, and files say only when they are opened."""
+    paths = [Path(form) for form in forms if isinstance(form, str | os.PathLike)]
+    if any(path.is_dir() or (path.is_file() and file_kind(path) is FileKind.EXPORTED) for path in paths):
+        with contextlib.suppress(ImportError):
+            import torch  # noqa: F401
