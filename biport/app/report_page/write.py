@@ -275,8 +275,8 @@ def _examples(report: Report) -> list[DrawnExample]:
 
 def _drawn(line: Line, example: Example) -> DrawnExample:
     several = len(example.exact) > 1
-    masked = example.mask if example.own_mask else None
-    validity = ["" if masked is None else "valid" if one else "padded" for one in masked or example.exact]
+    own = example.mask if example.own_mask else None
+    validity = [""] * len(example.exact) if own is None else ["valid" if one else "padded" for one in own]
     index = [":" if axis == example.axis else str(at) for axis, at in enumerate(example.index)]
     numbers = range(example.start, example.start + len(example.exact))
     return DrawnExample(
