@@ -98,7 +98,8 @@ def test_masks_go_through_and_steps_stay(tmp_path: Path) -> None:
     ids = keras.Input((None,), dtype="int32", name="ids")
     x = layers.Embedding(9, 3, mask_zero=True)(ids)
     for norm in (layers.BatchNormalization(), layers.LayerNormalization(), layers.UnitNormalization()):
-        x = layers.LSTM(4, return_sequences=True)(norm(x))
+        x = norm(x)
+    x = layers.LSTM(4, return_sequences=True)(x)
     model = quiet_model(ids, [x, layers.LSTM(2)(layers.BatchNormalization(axis=2)(x))])
     graph = check_everywhere(model, tmp_path, tf2onnx=True)
     lstms = [node for node in graph.nodes if isinstance(node.op, ops.LSTM)]

@@ -143,7 +143,7 @@ def test_ten_steps_are_the_same(which: str) -> None:
 
 
 def test_both_read_as_one_graph() -> None:
-    _, one, two = followed("Adam, clipped")
+    _, one, two = followed("Nesterov, clipped, features")
     mine, yours = one.graph().weights(), two.graph().weights()
     assert mine.keys() == yours.keys()
     for name, arrays in mine.items():
@@ -175,7 +175,10 @@ def test_a_second_bias_that_trains_is_found() -> None:
 
 
 def test_a_gru_keeps_both_biases() -> None:
-    _, _, two = followed("RMSprop, clipped, GRU with attention")
+    family, settings, *others = CASES["RMSprop, clipped, GRU with attention"]
+    two = randomized(in_torch.Trainer(in_torch.build(family, settings, "float64", 1), *others), 2)
+    before = [parameter.clone() for parameter in two.model.parameters()]
+    two.step(draw(np.random.default_rng(4), family, settings), 0.05)
     second = [parameter for name, parameter in two.model.named_parameters() if "bias_hh" in name]
     assert second
     assert all(parameter.requires_grad and parameter.any() for parameter in second)
