@@ -168,6 +168,7 @@ def gather(
     error: Error,
     view: View,
     masks: Mapping[str, np.ndarray],
+    absolute: bool = False,
 ) -> Evidence | None:
     """The evidence of one output, or ``None`` where it has another shape than it should.
 
@@ -177,13 +178,14 @@ def gather(
         error: what `measure` says of them.
         view: how the output lies.
         masks: by case, bool ``(N, T)``; empty where none is known.
+        absolute: as for `measure`.
     """
     if any(np.shape(results[case]) != exact.shape for case, exact in oracle.items()):
         return None
     tally, example = _Tally(view), None
     for case, exact in oracle.items():
         given = np.asarray(results[case])
-        errors = element_errors(given, exact)
+        errors = element_errors(given, exact, absolute)
         tally.add(case, errors, masks.get(case))
         if case == error.worst[0] and error.worst[1]:
             example = _example(error, (exact, given, errors), view, masks.get(case))
