@@ -142,7 +142,7 @@ def _write_cell(
     start: Sequence[fx.Node],
     part: str,
 ) -> Direction:
-    zero = not wanted.return_sequences or wanted.zero_output_for_mask
+    zero = mask is None or not wanted.return_sequences or wanted.zero_output_for_mask
     states_of = [writer.method("unsqueeze", state, 0) for state in start]
     result = _call([op], writer, x, mask, states_of, part, zero_output=zero)
     final = _final(op, writer, result, wanted)
