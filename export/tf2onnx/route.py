@@ -7,6 +7,7 @@ convert.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -77,6 +78,10 @@ def write_tf2onnx(
     live = live_model(model)
     _check_bounds(bounds, live.inputs)
     onnx_model, notes = _assembled(live, bounds or {}, *converted(live, op_of))
+    if vectors is not None:
+        # A graph that was read of the model may have other names for what it gives.
+        inputs, outputs = ([value.name for value in values] for values in (live.inputs, live.outputs))
+        vectors = dataclasses.replace(vectors, inputs=inputs, outputs=outputs)
     travelling = carried(vectors)
     onnx_model.metadata_props.update(travelling.properties)
 
