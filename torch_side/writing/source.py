@@ -256,8 +256,9 @@ class _Printer:
         if child_path in self.names:
             return []
         lines: list[str] = []
+        below = [own for own in self.names if own.startswith(f"{child_path}.")]
         for part_path, part in child.named_modules(prefix=child_path):
-            if any(part_path.startswith(f"{own}.") for own in self.names):
+            if any(f"{part_path}.".startswith(f"{own}.") for own in below):
                 continue
             lines += self._changed(part, self.attribute(part_path, path).text)
         return lines
