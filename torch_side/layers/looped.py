@@ -83,6 +83,8 @@ class LoopedLSTM(MaskedLSTM):
             return self.skip_masked(input, hx, mask)
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
+        if hx is not None:
+            self.check_forward_args(input, hx, None)
         h = input.new_zeros([input.shape[0], self.hidden_size]) if hx is None else hx[0][0]
         c = torch.zeros_like(h) if hx is None else hx[1][0]
         rate = self.recurrent_dropout if self.training else 0.0
@@ -151,6 +153,8 @@ class LoopedGRU(MaskedGRU):
             return self.skip_masked(input, hx, mask)
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
+        if hx is not None:
+            self.check_forward_args(input, hx, None)
         h = input.new_zeros([input.shape[0], self.hidden_size]) if hx is None else hx[0]
         rate = self.recurrent_dropout if self.training else 0.0
         kept = recurrent_kept(h, 3, rate)
@@ -216,6 +220,8 @@ class LoopedRNN(MaskedRNN):
             return self.skip_masked(input, hx, mask)
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
+        if hx is not None:
+            self.check_forward_args(input, hx, None)
         h = input.new_zeros([input.shape[0], self.hidden_size]) if hx is None else hx[0]
         rate = self.recurrent_dropout if self.training else 0.0
         kept = recurrent_kept(h, 1, rate)

@@ -50,6 +50,7 @@ class MaskedLSTM(nn.LSTM):
 
         Raises:
             LayerInputError: the mask is not boolean or has another shape.
+            RuntimeError: the input or the states have another shape.
         """
         return self.skip_masked(input, hx, mask)
 
@@ -62,6 +63,7 @@ class MaskedLSTM(nn.LSTM):
         if hx is None:
             zeros = input.new_zeros([2 if self.bidirectional else 1, input.shape[0], self.hidden_size])
             hx = (zeros, zeros)
+        self.check_forward_args(input, hx, None)
         y, h, c = self.one_way(input, mask, hx[0][0], hx[1][0], self.weights_of(0))
         if not self.bidirectional:
             return y, (h.unsqueeze(0), c.unsqueeze(0))
@@ -120,6 +122,7 @@ class MaskedGRU(nn.GRU):
 
         Raises:
             LayerInputError: the mask is not boolean or has another shape.
+            RuntimeError: the input or the states have another shape.
         """
         return self.skip_masked(input, hx, mask)
 
@@ -129,6 +132,7 @@ class MaskedGRU(nn.GRU):
         check_mask(input, mask)
         if hx is None:
             hx = input.new_zeros([2 if self.bidirectional else 1, input.shape[0], self.hidden_size])
+        self.check_forward_args(input, hx, None)
         y, h = self.one_way(input, mask, hx[0], self.weights_of(0))
         if not self.bidirectional:
             return y, h.unsqueeze(0)
@@ -189,6 +193,7 @@ class MaskedRNN(nn.RNN):
 
         Raises:
             LayerInputError: the mask is not boolean or has another shape.
+            RuntimeError: the input or the states have another shape.
         """
         return self.skip_masked(input, hx, mask)
 
@@ -198,6 +203,7 @@ class MaskedRNN(nn.RNN):
         check_mask(input, mask)
         if hx is None:
             hx = input.new_zeros([2 if self.bidirectional else 1, input.shape[0], self.hidden_size])
+        self.check_forward_args(input, hx, None)
         y, h = self.one_way(input, mask, hx[0], self.weights_of(0))
         if not self.bidirectional:
             return y, h.unsqueeze(0)

@@ -87,7 +87,8 @@ def read_program(program: Program, leaves: Sequence[Leaf], seen: OutputsSeen, wh
     if _is_float64(program, leaves):
         # What forward says in so many words to be float32, such as a mask, follows, as where it is run.
         graph = graph.astype("float64")
-    graph = simplify(without_unused(with_bare_outputs(simplify(graph)), reader.give_all))
+    bare = with_bare_outputs(simplify(graph, reader.kept))
+    graph = simplify(without_unused(bare, reader.give_all), reader.kept)
     graph = with_output_names(graph, seen.names)
     notes = [*seen.notes, *dict.fromkeys(reader.notes), *_fixed(graph, leaves, why_fixed)]
     values = {node.name: bound for node, bound in reader.bound.items() if isinstance(bound, str)}

@@ -63,6 +63,8 @@ class ProgramReader:
         self._static: dict[fx.Node, Any] = {}
         self.give_all: set[str] = set()
         """Nodes that give all they can, whatever is used of it: nobody said what they should give."""
+        self.kept: set[str] = set()
+        """Nodes that are layers of the module, for `simplify`."""
         self._needed: set[fx.Node] = set()
 
     def read(self, outputs: Sequence[fx.Node]) -> Graph:

@@ -55,7 +55,7 @@ def op_of(
         return op_of(owner, kind, settings, {**shapes, **second}, state)
     position = np.zeros(int(origin.max()) + 1, np.int64)
     position[origin] = np.arange(len(origin))
-    weights = {path: given[position[array.astype(np.int64)]] for path, array in codes.items()}
+    weights = {path: np.asarray(given[position[array.astype(np.int64)]]) for path, array in codes.items()}
     try:
         return kind.build(settings, weights)
     except WeightError as error:

@@ -7,6 +7,8 @@ same in exact arithmetic where a sum is grouped in another way; none of them loo
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from biport.graph import Graph
 from biport.rewrite.simplify import directions, rules, stacks, turning
 from biport.rewrite.simplify.traversal import Traversal
@@ -19,10 +21,14 @@ MAX_PASSES = 4
 """Each goes through all nodes, and finds what the one before has uncovered; two are nearly always enough."""
 
 
-def simplify(graph: Graph) -> Graph:
+def simplify(graph: Graph, kept: Set[str] = frozenset()) -> Graph:
     """The same model with layers in place of the tensor operations that make them up.
 
     Inputs and outputs keep their names, and layers theirs; tensor operations that nothing needs are left out.
+
+    Args:
+        graph: the model.
+        kept: the names of nodes that somebody had as layers, and that no other takes over.
 
     Example:
         >>> from biport import ops
@@ -38,7 +44,7 @@ def simplify(graph: Graph) -> Graph:
           y : float32 (N, T, 3) = Activation(function=tanh)(x)
     """
     for _ in range(MAX_PASSES):
-        before, simplifier = graph, Traversal(graph, RULES)
+        before, simplifier = graph, Traversal(graph, RULES, kept)
         for node in graph.nodes:
             simplifier.take(node)
         graph = simplifier.graph()

@@ -17,6 +17,8 @@ def merged_states(simplifier: Traversal, node: Node) -> Sequence[str] | None:
     """The final states ``h`` of both directions in one are what the layer gives but for sequences."""
     layer = simplifier.producer(node.inputs[0], ops.Bidirectional) if len(node.inputs) == 2 else None
     mode = _mode(simplifier, node)
+    if node.name in simplifier.kept:
+        return None
     if layer is None or mode is None or len(layer.inputs) > 1 or not simplifier.owned(layer):
         return None
     op = layer.op

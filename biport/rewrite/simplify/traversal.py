@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 import numpy as np
 
@@ -40,8 +40,9 @@ def is_small(tensor: ops.Tensor) -> bool:
 class Traversal:
     """One way through a graph, each node matched with those already behind."""
 
-    def __init__(self, graph: Graph, rules: Sequence[Rule]) -> None:
+    def __init__(self, graph: Graph, rules: Sequence[Rule], kept: Set[str] = frozenset()) -> None:
         self._rules = rules
+        self.kept = kept
         self.tensors = dict(graph.tensors)
         self.outputs = frozenset(graph.outputs)
         self._source = graph

@@ -31,5 +31,7 @@ def read_layer(call: AtenCall) -> tuple[str, ...]:
         )
         if isinstance(record.module, GIVE_ALL):
             call.reader.give_all.add(outputs[0])
+        if own is not None:
+            call.reader.kept.add(outputs[0])
         values |= zip(emission.outputs, outputs, strict=True)
     return tuple(values[name] for name in record.outputs)
