@@ -6,7 +6,14 @@ from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import ToIds
 from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN
 from torch_side.layers.masking import Masking
-from torch_side.layers.merge import Concatenate, Dot, LearnedAverage, Maximum, Minimum, Multiply
+from torch_side.layers.merge import (
+    Concatenate,
+    Dot,
+    LearnedAverage,
+    Maximum,
+    Minimum,
+    Multiply,
+)
 from torch_side.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -28,7 +35,13 @@ from torch_side.layers.regularization import (
     GaussianNoise,
     SpatialDropout1D,
 )
-from torch_side.layers.shape import Cropping1D, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
+from torch_side.layers.shape import (
+    Cropping1D,
+    RepeatVector,
+    Reshape,
+    UpSampling1D,
+    ZeroPadding1D,
+)
 
 __all__ = [
     "ActivityRegularization",
