@@ -6,7 +6,14 @@ from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import ToIds
 from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN
 from torch_side.layers.masking import Masking
-from torch_side.layers.merge import Concatenate, Dot, LearnedAverage, Maximum, Minimum, Multiply
+from torch_side.layers.merge import (
+    Concatenate,
+    Dot,
+    LearnedAverage,
+    Maximum,
+    Minimum,
+    Multiply,
+)
 from torch_side.layers.normalization import (
     BatchNormalization,
     GroupNormalization,

@@ -149,7 +149,10 @@ class ReLU(nn.Module):
     """``x`` above ``threshold``, ``negative_slope (x - threshold)`` elsewhere; then at most ``max_value``."""
 
     def __init__(
-        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
     ) -> None:
         super().__init__()
         self.max_value = max_value
@@ -159,7 +162,9 @@ class ReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
         # As in Keras, NaN is none above a threshold, and stays where there is none.
-        above = torch.where(x > self.threshold, x, 0) if self.threshold else x.clamp(min=0)
+        above = (
+            torch.where(x > self.threshold, x, 0) if self.threshold else x.clamp(min=0)
+        )
         if self.max_value is not None:
             above = above.clamp(max=self.max_value)
         if not self.negative_slope:
@@ -189,8 +194,12 @@ class PReLU(nn.Module):
             LayerInputError: the slopes do not go with the input.
         """
         shape = tuple(self.weight.shape)
-        if x.dim() != len(shape) + 1 or any(a not in (1, b) for a, b in zip(shape, x.shape[1:], strict=True)):
-            raise LayerInputError(f"slopes of shape {shape} do not go with {tuple(x.shape)}")
+        if x.dim() != len(shape) + 1 or any(
+            a not in (1, b) for a, b in zip(shape, x.shape[1:], strict=True)
+        ):
+            raise LayerInputError(
+                f"slopes of shape {shape} do not go with {tuple(x.shape)}"
+            )
         return torch.where(x > 0, x, self.weight * x)
 
     def extra_repr(self) -> str:
@@ -225,7 +234,9 @@ class Softmax(nn.Module):
             return self._softmax(x)
         if mask.dtype != torch.bool or mask.shape != x.shape:
             shown = f"{mask.dtype} {tuple(mask.shape)}"
-            raise LayerInputError(f"the mask should be torch.bool {tuple(x.shape)}, found {shown}")
+            raise LayerInputError(
+                f"the mask should be torch.bool {tuple(x.shape)}, found {shown}"
+            )
         return self._softmax(x.masked_fill(~mask, self.MASKED)).masked_fill(~mask, 0)
 
     def _softmax(self, x: Tensor) -> Tensor:

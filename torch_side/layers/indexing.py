@@ -16,7 +16,9 @@ def take_along_axis(x: Tensor, indices: Tensor, dim: int) -> Tensor:
         dim: along which axis.
     """
     axis = dim % x.dim()
-    others = [(*tensor.shape[:axis], 1, *tensor.shape[axis + 1 :]) for tensor in (x, indices)]
+    others = [
+        (*tensor.shape[:axis], 1, *tensor.shape[axis + 1 :]) for tensor in (x, indices)
+    ]
     shape = torch.broadcast_shapes(*others)
 
     def stretched(tensor: Tensor) -> Tensor:

@@ -49,7 +49,8 @@ class Multiply(nn.Module):
         """
         wide = [_wide(x, mask) for x, mask in zip(inputs, masks, strict=True)]
         factors = [
-            x if mask is None else x.masked_fill(~mask, 1) for x, mask in zip(inputs, wide, strict=True)
+            x if mask is None else x.masked_fill(~mask, 1)
+            for x, mask in zip(inputs, wide, strict=True)
         ]
         product = reduce(torch.mul, factors)
         given = [mask for mask in wide if mask is not None]

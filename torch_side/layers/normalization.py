@@ -20,7 +20,12 @@ class BatchNormalization(nn.BatchNorm1d):
     """
 
     def __init__(
-        self, num_features: int, *, axis: int = -1, eps: float = 1e-5, momentum: float = 0.1
+        self,
+        num_features: int,
+        *,
+        axis: int = -1,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
     ) -> None:
         super().__init__(num_features, eps, momentum)
         self.axis = axis
@@ -28,7 +33,12 @@ class BatchNormalization(nn.BatchNorm1d):
     def forward(self, input: Tensor) -> Tensor:
         """Any shape with I along ``axis``; the same shape."""
         moved = input.movedim(self.axis, -1)
-        return super().forward(moved.reshape(-1, moved.shape[-1])).reshape(moved.shape).movedim(-1, self.axis)
+        return (
+            super()
+            .forward(moved.reshape(-1, moved.shape[-1]))
+            .reshape(moved.shape)
+            .movedim(-1, self.axis)
+        )
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
@@ -72,12 +82,18 @@ class LayerNormalization(nn.Module):
         if self.rms_scaling:
             variance = moved.var(ends, correction=0, keepdim=True)
             scaled = moved * torch.rsqrt(variance + self.eps)
-            return (scaled if self.weight is None else scaled * self.weight).movedim(ends, self.axes)
-        return functional.layer_norm(moved, sizes, self.weight, self.bias, self.eps).movedim(ends, self.axes)
+            return (scaled if self.weight is None else scaled * self.weight).movedim(
+                ends, self.axes
+            )
+        return functional.layer_norm(
+            moved, sizes, self.weight, self.bias, self.eps
+        ).movedim(ends, self.axes)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return f"axes={self.axes}, eps={self.eps}" + (", rms_scaling=True" if self.rms_scaling else "")
+        return f"axes={self.axes}, eps={self.eps}" + (
+            ", rms_scaling=True" if self.rms_scaling else ""
+        )
 
 
 class GroupNormalization(nn.GroupNorm):
@@ -90,7 +106,9 @@ class GroupNormalization(nn.GroupNorm):
         eps: what keeps the root away from zero.
     """
 
-    def __init__(self, num_groups: int, num_channels: int, *, axis: int = -1, eps: float = 1e-3) -> None:
+    def __init__(
+        self, num_groups: int, num_channels: int, *, axis: int = -1, eps: float = 1e-3
+    ) -> None:
         super().__init__(num_groups, num_channels, eps)
         self.axis = axis
 
@@ -98,7 +116,9 @@ class GroupNormalization(nn.GroupNorm):
         """Any shape with the channels along ``axis``; the same shape."""
         # Not torch.nn.functional.group_norm, which refuses a group of one number.
         moved = input.movedim(self.axis, 1)
-        moved = torch.group_norm(moved, self.num_groups, self.weight, self.bias, self.eps)
+        moved = torch.group_norm(
+            moved, self.num_groups, self.weight, self.bias, self.eps
+        )
         return moved.movedim(1, self.axis)
 
     def extra_repr(self) -> str:
@@ -120,7 +140,11 @@ class Normalization(nn.Module):
     variance: Tensor
 
     def __init__(
-        self, axes: Sequence[int] = (-1,), *, invert: bool = False, shape: Sequence[int] = ()
+        self,
+        axes: Sequence[int] = (-1,),
+        *,
+        invert: bool = False,
+        shape: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.axes = tuple(axes)
@@ -136,7 +160,9 @@ class Normalization(nn.Module):
 
     def _wide(self, numbers: Tensor, x: Tensor) -> Tensor:
         sizes = [1] * x.dim()
-        for axis, size in zip(reversed(self.axes), reversed(numbers.shape), strict=False):
+        for axis, size in zip(
+            reversed(self.axes), reversed(numbers.shape), strict=False
+        ):
             sizes[axis] = size
         return numbers.reshape(sizes)
 
@@ -153,7 +179,9 @@ class Rescaling(nn.Module):
         offset: likewise.
     """
 
-    def __init__(self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0) -> None:
+    def __init__(
+        self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.offset = offset

@@ -31,7 +31,10 @@ class GlobalAveragePooling1D(nn.Module):
         check_mask(x, mask)
         valid = mask.unsqueeze(-1)
         # The padding may hold anything, NaN included, so it is replaced, not multiplied by zero.
-        total, count = (part.sum(dim=1, keepdim=self.keepdims) for part in (x.masked_fill(~valid, 0), valid))
+        total, count = (
+            part.sum(dim=1, keepdim=self.keepdims)
+            for part in (x.masked_fill(~valid, 0), valid)
+        )
         return total / count.to(x.dtype)
 
 
@@ -46,7 +49,9 @@ class MaxPooling1D(nn.MaxPool1d):
     def forward(self, input: Tensor) -> Tensor:
         """``(N, I, T)`` to ``(N, I, T')``."""
         size, stride = single(self.kernel_size), single(self.stride)
-        return functional.max_pool1d(pad(input, size, stride, "same", -float("inf")), size, stride)
+        return functional.max_pool1d(
+            pad(input, size, stride, "same", -float("inf")), size, stride
+        )
 
 
 class AveragePooling1D(nn.AvgPool1d):
@@ -57,6 +62,7 @@ class AveragePooling1D(nn.AvgPool1d):
         size, stride = single(self.kernel_size), single(self.stride)
         steps = input.new_ones(1, 1, input.shape[-1])
         total, share = (
-            functional.avg_pool1d(pad(part, size, stride, "same"), size, stride) for part in (input, steps)
+            functional.avg_pool1d(pad(part, size, stride, "same"), size, stride)
+            for part in (input, steps)
         )
         return total / share

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 
-def variance(x: Tensor, dim: Sequence[int], correction: float = 0, keepdim: bool = False) -> Tensor:
+def variance(
+    x: Tensor, dim: Sequence[int], correction: float = 0, keepdim: bool = False
+) -> Tensor:
     """`torch.var` that is NaN over too few elements without a warning; torch 2.13 warns of no rows, too.
 
     Args:

@@ -30,9 +30,13 @@ class Reshape(nn.Module):
         known = math.prod(size for size in self.shape if size != -1)
         left, rest = divmod(math.prod(x.shape[1:]), known)
         if rest or (-1 not in self.shape and left != 1):
-            raise LayerInputError(f"rows of shape {tuple(x.shape[1:])} do not go into {self.shape}")
+            raise LayerInputError(
+                f"rows of shape {tuple(x.shape[1:])} do not go into {self.shape}"
+            )
         # Over an empty batch torch cannot tell what -1 is.
-        return x.reshape(x.shape[0], *(left if size == -1 else size for size in self.shape))
+        return x.reshape(
+            x.shape[0], *(left if size == -1 else size for size in self.shape)
+        )
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

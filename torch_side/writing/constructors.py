@@ -55,8 +55,8 @@ def constructor(module: nn.Module) -> Code:
         first = at == 0 and isinstance(parameter.default, float)
         if not required and not first and _same(value, parameter.default):
             continue
-        own_place = (required or first) and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
-        if own_place and not keywords:
+        by_position = (required or first) and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        if by_position and not keywords:
             positional.append(value_code(value))
         else:
             keywords.append((parameter.name, value_code(value)))
