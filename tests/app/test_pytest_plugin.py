@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+# What a run inside of this process is first to import, it takes along when it ends.
+import biport.app.report_page.write
+import biport.testing  # noqa: F401
 from biport import bundle
 from biport.app.testing.reports import report_name
 from testing.graphs import classifier
