@@ -182,10 +182,14 @@ def gather(
     """
     if any(np.shape(results[case]) != exact.shape for case, exact in oracle.items()):
         return None
-    tally = _Tally(view)
+    tally, example = _Tally(view), None
     for case, exact in oracle.items():
-        tally.add(case, element_errors(np.asarray(results[case]), exact, absolute), masks.get(case))
-    return tally.evidence(_example(results, oracle, error, view, masks, absolute))
+        given = np.asarray(results[case])
+        errors = element_errors(given, exact, absolute)
+        tally.add(case, errors, masks.get(case))
+        if case == error.worst[0] and error.worst[1]:
+            example = _example(error, (exact, given, errors), view, masks.get(case))
+    return tally.evidence(example)
 
 
 class _Tally:
@@ -207,7 +211,8 @@ class _Tally:
         self.equal += int((errors == 0).sum())
         self.astray += int(np.isinf(errors).sum())
         edges = bin_edges()
-        self.histogram += np.histogram(np.log10(counted).clip(edges[0], edges[-1]), edges)[0]
+        np.log10(counted, out=counted)
+        self.histogram += np.histogram(np.clip(counted, *DECADES, out=counted), edges)[0]
         self.cases[case] = float(errors.max())
         by_row = self._by_row(errors)
         if mask is None or len(mask) != len(by_row):
@@ -257,19 +262,15 @@ class _Tally:
 
 
 def _example(
-    results: Mapping[str, np.ndarray],
-    oracle: Mapping[str, np.ndarray],
     error: Error,
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
     view: View,
-    masks: Mapping[str, np.ndarray],
-    absolute: bool,
-) -> Example | None:
+    mask: np.ndarray | None,
+) -> Example:
+    """The row with the worst error, of what the oracle gave, what the form gave, and the errors."""
+    exact, given, errors = arrays
     case, index = error.worst
-    if not index:
-        return None
-    exact, given = oracle[case], np.asarray(results[case])
     axis, along = _drawn_axis(view, exact.ndim)
-    errors = element_errors(given, exact, absolute)
     if along == "step":
         # The others of the same row; which of them is worst differs from step to step.
         row = errors if view.rows is None else np.take(errors, [index[view.rows]], view.rows)
@@ -277,6 +278,7 @@ def _example(
     else:
         line = errors[_beside(index, axis)]
     window = _window(index[axis], exact.shape[axis])
+    valid = _row_mask(mask, index, view, window)
     return Example(
         case,
         index,
@@ -287,8 +289,8 @@ def _example(
         _numbers(exact[_beside(index, axis)][window]),
         _numbers(given[_beside(index, axis)][window]),
         _numbers(line[window]),
-        _row_mask(masks.get(case), index, view, window),
-        view.own_steps,
+        valid,
+        view.own_steps and valid is not None,
     )
 
 

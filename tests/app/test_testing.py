@@ -85,7 +85,13 @@ def test_a_tolerance_is_how_far_any_number_may_be_off(graph: Graph) -> None:
     )
     large = Graph(graph.inputs, (*graph.nodes[:-1], dataclasses.replace(head, op=wide)), graph.outputs)
     off = drifted(large, head.name, "bias", 0.25)
-    assert assert_same(large, off, tolerance=0.26).ok
+    report = assert_same(large, off, tolerance=0.26)
+    assert report.to_json()["tolerance"] == 0.26
+    line = report.lines[-1]
+    assert line.error.maximum == pytest.approx(0.25, rel=1e-3)
+    # What is drawn of the errors is in the same units.
+    assert line.evidence is not None
+    assert max(line.evidence.cases.values()) == line.error.maximum
     text = said(large, off, tolerance=0.24)
     assert "off by 2.5e-01 where 2.4e-01 is allowed" in text
     assert "note: errors at L2 are absolute, and 0.24 is allowed: the tolerance that was given" in text
