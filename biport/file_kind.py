@@ -160,14 +160,18 @@ def _folder(names: Collection[str]) -> FileKind:
 class BoundedFile(io.BufferedReader):
     """A file of which no more than ``bound`` bytes are read at once.
 
+    Args:
+        path: the file, or what errors call it.
+        data: what it holds, where it is in memory.
+
     Raises:
         FileError: more are asked for, as a list of members does that says it is longer.
     """
 
     bound = MAX_DIRECTORY
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path.open("rb", buffering=0))
+    def __init__(self, path: Path | str, data: bytes | None = None) -> None:
+        super().__init__(io.FileIO(path) if data is None else io.BytesIO(data))
         self.path = path
 
     def read(self, size: int | None = -1, /) -> bytes:

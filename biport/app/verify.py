@@ -14,11 +14,12 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from biport import reference
-from biport.app.forms import Arrays, Form, Run, open_form
-from biport.compare.cases import CASES, random_cases
+from biport.app.forms import Arrays, Form, open_form
+from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
 from biport.compare.evidence import Evidence, View, gather, graph_views, plain_views
 from biport.compare.gradients import Differentiated, gradient_lines
 from biport.compare.localize import Oracle, locate
+from biport.compare.outcomes import Results, errors_of, run_all
 from biport.compare.report import Line, Origin, Report
 from biport.compare.tolerance import (
     Error,
@@ -27,16 +28,13 @@ from biport.compare.tolerance import (
     judge_absolute,
     judge_float32,
     judge_float64,
-    measure,
 )
-from biport.errors import BiportError, InputError, UnsupportedError
+from biport.errors import InputError, UnsupportedError
 from biport.extras import installed_versions
 from biport.graph import Graph, Value, weight_differences
 from biport.inputs import Inputs, check_inputs, in_order
 
 T = TypeVar("T")
-RIGHT_PADDED = [case for case, (_, _, patterns) in CASES.items() if {*patterns} <= {"full", "right"}]
-"""The cases without a valid step behind a masked one."""
 
 
 def verify(
@@ -102,17 +100,17 @@ def verify(
     names = [value.name for value in graph.inputs]
     cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
     if inputs is None and any(form.contract is not None for form in forms):
-        cases = {case: arrays for case, arrays in cases.items() if case in RIGHT_PADDED}
+        cases = {case: arrays for case, arrays in cases.items() if {*CASES[case][2]} <= {*RIGHT_PADDED}}
     for arrays in cases.values():
         check_inputs(graph, arrays)
     progress(f"computing the oracle on {len(cases)} inputs")
     oracle = _graph_oracle(graph, cases)
     rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
-    rounding = _errors(rounded, oracle.outputs, len(graph.outputs))
+    rounding = errors_of(rounded, oracle.outputs, len(graph.outputs))
     results = {}
     for form in forms:
         progress(f"running {form.name}")
-        results[form.name] = _run_all(form.run, cases)
+        results[form.name] = run_all(form.run, cases)
     lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding, tolerance)
     notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(graph.outputs))
     if float64:
@@ -150,14 +148,14 @@ def _verify_unread(
         )
     model = source.unread
     names = [value.name for value in model.inputs]
-    program = model.program()
+    program = model.program
     cases = model.cases(program.rounded, seed) if inputs is None else {"input": in_order(names, inputs)}
     exact, narrow = program.exact(next(iter(cases.values())))
     views = plain_views(model.inputs, [value.shape for value in model.outputs])
     oracle = _Oracle({case: exact(arrays) for case, arrays in cases.items()}, views)
     rounded: Results = {case: program.rounded(arrays) for case, arrays in cases.items()}
-    rounding = _errors(rounded, oracle.outputs, len(model.outputs))
-    results = {form.name: _run_all(form.run, cases) for form in forms}
+    rounding = errors_of(rounded, oracle.outputs, len(model.outputs))
+    results = {form.name: run_all(form.run, cases) for form in forms}
     outputs = [value.name for value in model.outputs]
     lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding, tolerance)
     notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(outputs))
@@ -189,9 +187,6 @@ def _with_names(forms: Sequence[Form]) -> list[Form]:
         name = form.name if used[form.name] == 1 else f"{form.name} ({used[form.name]})"
         named.append(dataclasses.replace(form, name=name))
     return named
-
-
-Results = dict[str, Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -237,32 +232,6 @@ def _graph_oracle(graph: Graph, cases: Mapping[str, Arrays]) -> _Oracle:
     return _Oracle(outputs, views, masks)
 
 
-def _run_all(run: Run, cases: Mapping[str, Arrays]) -> Results | str:
-    """Outputs by case, or what went wrong."""
-    try:
-        return {case: run(arrays) for case, arrays in cases.items()}
-    except BiportError as error:
-        return str(error)
-    except Exception as error:  # A foreign runtime may raise anything; whatever it is, it is a finding.
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-
-
-def _errors(results: Results | str, oracle: Results, outputs: int, absolute: bool = False) -> list[Error]:
-    if isinstance(results, str):
-        return [Error(float("inf"), float("inf"), note=results)] * outputs
-    if any(len(arrays) != outputs for arrays in results.values()):
-        given = len(next(iter(results.values())))
-        return [Error(float("inf"), float("inf"), note=f"{given} outputs instead of {outputs}")] * outputs
-    return [
-        measure(
-            {case: arrays[position] for case, arrays in results.items()},
-            {case: exact[position] for case, exact in oracle.items()},
-            absolute,
-        )
-        for position in range(outputs)
-    ]
-
-
 def _float32_lines(
     results: Mapping[str, Results | str],
     source: Form,
@@ -273,7 +242,9 @@ def _float32_lines(
     tolerance: float | None,
 ) -> list[Line]:
     absolute = tolerance is not None
-    errors = {name: _errors(given, oracle.outputs, len(outputs), absolute) for name, given in results.items()}
+    errors = {
+        name: errors_of(given, oracle.outputs, len(outputs), absolute) for name, given in results.items()
+    }
     lines = []
     for name in results:
         for position, output in enumerate(outputs):
@@ -295,7 +266,7 @@ def _tolerance_notes(tolerance: float | None, rounded: Results, oracle: Results,
     if tolerance is None:
         return []
     notes = [f"errors at L2 are absolute, and {tolerance:g} is allowed: the tolerance that was given"]
-    rounding = max((error.maximum for error in _errors(rounded, oracle, outputs, True)), default=0.0)
+    rounding = max((error.maximum for error in errors_of(rounded, oracle, outputs, True)), default=0.0)
     if rounding > tolerance:
         notes.append(f"rounding to float32 alone is off by {rounding:.1e} here, more than the tolerance")
     return notes
@@ -319,8 +290,8 @@ def _float64_lines(
         if isinstance(run, str):
             notes.append(f"{form.name}: not run in float64: {run}")
             continue
-        results = _run_all(run, wide)
-        errors = _errors(results, oracle.outputs, len(graph.outputs))
+        results = run_all(run, wide)
+        errors = errors_of(results, oracle.outputs, len(graph.outputs))
         for position, output in enumerate(graph.outputs):
             error = errors[position]
             verdict, allowed = judge_float64(error, form.float64_allowed, reference_errors[position])
