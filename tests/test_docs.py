@@ -6,6 +6,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import testing.frameworks  # noqa: F401  # isort: skip
@@ -17,6 +18,8 @@ from typer.testing import CliRunner
 from biport.app.cli import app
 from biport.app.demo import sentiment
 from biport.training import RECIPES, data, recipes
+
+pytest_plugins = "pytester"
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -89,6 +92,38 @@ def test_the_command_lines_about_pytorch_run(tmp_path, monkeypatch) -> None:
     for line in lines:
         result = CliRunner().invoke(app, shlex.split(line)[1:])
         assert result.exit_code == 0, (line, result.output, result.exception)
+
+
+TESTING = (ROOT / "docs/testing.md").read_text()
+FIGURE = r"\d[\d.]*(e[-+]\d+)?"
+
+
+def figureless(lines: Iterable[str]) -> list[str]:
+    """Without numbers, which differ from machine to machine, and what is as wide as they are."""
+    return [re.sub(r" +", " ", re.sub(FIGURE, "#", line)).rstrip() for line in lines]
+
+
+@pytest.mark.sweep
+def test_the_page_about_tests_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository of the page: its tests pass, a model drifts, and they fail as shown."""
+    files = dict(re.findall(r"<!-- ([\w.]+) -->\n```\w*\n(.*?)```\n", TESTING, re.DOTALL))
+    shown = files.pop("failure")
+    for name, content in files.items():
+        (pytester.path / name).write_text(content)
+    for name in ("port.py", "make_reviews.py"):
+        runpy.run_path(name, run_name="__main__")
+    (line,) = re.findall(r"run: python -m pytest (.*)", files["models.yml"])
+    arguments = ["-p", "no:biport", "-p", "biport.app.testing.pytest_plugin", *shlex.split(line)]
+    pytester.runpytest_subprocess(*arguments).assert_outcomes(passed=2)
+    assert len([*pytester.path.glob("build/biport/*.txt")]) == 2
+    assert (pytester.path / "build/junit.xml").exists()
+    runpy.run_path("drift.py", run_name="__main__")
+    result = pytester.runpytest_subprocess(*arguments)
+    result.assert_outcomes(failed=2)
+    failure = [line for line in figureless(result.outlines) if line.startswith("E")]
+    wanted = figureless(shown.splitlines())
+    # Where the worst number is may be another row elsewhere.
+    assert [line.split("#")[0] for line in failure[: len(wanted)]] == [line.split("#")[0] for line in wanted]
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.name)

@@ -174,6 +174,8 @@ def test_importing_loads_nothing_it_must_not(keras_file: Path, tmp_path: Path) -
     """
     # matplotlib is no framework, but loads as slowly as one.
     questions = [
+        # Every run of pytest imports the plugin, wherever biport is installed.
+        ("import biport.app.testing.pytest_plugin", {*FRAMEWORKS, "numpy", "typer", "safetensors"}),
         ("import biport.app.cli", {*FRAMEWORKS, "numpy"}),
         (f"import {', '.join(core)}", FRAMEWORKS | SIDES | {"matplotlib"}),
         ("import keras_side, keras_side.train", FRAMEWORKS),

@@ -32,7 +32,7 @@ def errors_of(results: Results | str, oracle: Results, outputs: int, absolute: b
         results: as `run_all` gives them.
         oracle: what the oracle gave.
         outputs: how many there are.
-        absolute: whether they are absolute, see `measure`.
+        absolute: as for `measure`.
     """
     if isinstance(results, str):
         return [Error(float("inf"), float("inf"), note=results)] * outputs

@@ -1,6 +1,7 @@
 """`biport.testing` outside of pytest's plugin: what passes, and what a failure says."""
 
 import dataclasses
+import logging
 import unittest
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import export
 import keras_side
 import torch_side
 from biport import bundle, ops
-from biport.errors import InputError, UnsupportedError
+from biport.app.testing.output import for_test
+from biport.errors import FileError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.testing import assert_same, assert_weights_equal
 from testing.graphs import classifier, normal
@@ -85,7 +87,13 @@ def test_a_tolerance_is_how_far_any_number_may_be_off(graph: Graph) -> None:
     )
     large = Graph(graph.inputs, (*graph.nodes[:-1], dataclasses.replace(head, op=wide)), graph.outputs)
     off = drifted(large, head.name, "bias", 0.25)
-    assert assert_same(large, off, tolerance=0.26).ok
+    report = assert_same(large, off, tolerance=0.26)
+    assert report.to_json()["tolerance"] == 0.26
+    line = report.lines[-1]
+    assert line.error.maximum == pytest.approx(0.25, rel=1e-3)
+    # What is drawn of the errors is in the same units.
+    assert line.evidence is not None
+    assert max(line.evidence.cases.values()) == line.error.maximum
     text = said(large, off, tolerance=0.24)
     assert "off by 2.5e-01 where 2.4e-01 is allowed" in text
     assert "note: errors at L2 are absolute, and 0.24 is allowed: the tolerance that was given" in text
@@ -114,6 +122,23 @@ def test_an_ill_conditioned_model_is_neither_the_same_nor_different() -> None:
     # What has another shape is no rounding.
     text = said(graph, other, inputs=inputs)
     assert text.startswith("graph (2) differs from graph: shape (3, 70, 16) instead of (3, 16)")
+
+
+def test_what_torch_logs_for_its_own_tools_is_not_captured(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("torch.__trace")
+    log.addHandler(caplog.handler)
+    own = logging.NullHandler()
+    log.addHandler(own)
+    try:
+        assert for_test(lambda: caplog.handler not in log.handlers and own in log.handlers)
+        with pytest.raises(FileError, match="no such file") as failure:
+            assert_same("nothing", "nothing")
+        # Of the way to it nothing is left but what pytest leaves out.
+        assert {entry.name for entry in failure.traceback[1:]} == {"assert_same", "compare", "for_test"}
+        assert caplog.handler in log.handlers
+    finally:
+        log.removeHandler(caplog.handler)
+        log.removeHandler(own)
 
 
 def test_nothing_is_said_of_what_is_not_compared(graph: Graph) -> None:

@@ -126,7 +126,7 @@ def _environment() -> Any:
         undefined=jinja2.StrictUndefined,
         finalize=_shown,
     )
-    environment.filters |= {"figure": _figure, "share": _share}
+    environment.filters |= {"figure": _figure, "short": _short, "share": _share}
     return environment
 
 
@@ -147,6 +147,11 @@ def _figure(number: float) -> str:
     if math.isnan(number):
         return "NaN"
     return f"{number:.2e}" if math.isfinite(number) else "infinite"
+
+
+def _short(number: float) -> str:
+    """For tables of many."""
+    return f"{number:.1e}" if number and math.isfinite(number) else "0" if number == 0 else _figure(number)
 
 
 def _share(line: Line) -> float:

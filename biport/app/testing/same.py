@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.app.arrays import load_inputs
-from biport.app.forms import open_form
+from biport.app.testing.output import for_test
 from biport.app.verify import verify
 from biport.compare.report import Line, Report
 from biport.compare.tolerance import Verdict
@@ -144,8 +144,11 @@ class Comparison:
             (line for line in self.report.lines if line.form == form and line.verdict is Verdict.DIFFERENT),
             key=lambda line: line.error.maximum / (line.allowed or 1.0),
         )
-        where = next((finding.node for finding in self.report.trace or () if finding.form == form), None)
-        first = "" if where is None else f", first at node {where!r}"
+        finding = next((one for one in self.report.trace or () if one.form == form and one.node), None)
+        first = ""
+        if finding is not None:
+            # Before it there may be nodes that cannot be seen.
+            first = f", first {'seen ' if finding.suspects else ''}at node {finding.node!r}"
         if form != self.source:
             return f"{form} differs from {self.source}: {_how(line)}{first}"
         return f"{form} differs from the float64 reference of what biport read from it: {_how(line)}{first}"
@@ -172,18 +175,20 @@ def compare(
     Raises:
         BiportError: see `assert_same`.
     """
+    __tracebackhide__ = True
     _torch_before_tensorflow(forms)
-    opened = [open_form(form, config, example) for form in forms]
-    arrays = load_inputs(Path(inputs)) if isinstance(inputs, str | os.PathLike) else inputs
-    report = verify(
-        *opened,
-        inputs=arrays,
-        seed=seed,
-        float64=float64,
-        trace="auto",
-        gradients=gradients,
-        example=example,
-        tolerance=tolerance,
+    report = for_test(
+        lambda: verify(
+            *forms,
+            inputs=load_inputs(Path(inputs)) if isinstance(inputs, str | os.PathLike) else inputs,
+            seed=seed,
+            float64=float64,
+            trace="auto",
+            gradients=gradients,
+            config=config,
+            example=example,
+            tolerance=tolerance,
+        )
     )
     if report.ok and not any(line.error.worst[0] for line in report.lines):
         raise InputError("there is no number to compare: on these inputs all outputs are empty")

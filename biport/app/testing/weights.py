@@ -9,6 +9,7 @@ from typing import Any
 from biport.app.forms import open_form
 from biport.app.open_source import read_source
 from biport.app.source import Source
+from biport.app.testing.output import for_test
 from biport.compare.localize.weights import WeightReport, compare_weights
 from biport.errors import InputError
 from biport.graph import Graph
@@ -43,12 +44,15 @@ def assert_weights_equal(
         assert_weights_equal("model.keras", module)
     """
     __tracebackhide__ = True
-    graphs = [_read(model, example, config) for model in (a, b)]
-    (one, first), (two, second) = graphs
-    report = compare_weights(first, second, (one, two if two != one else f"{two} (2)"), tolerance)
+    report = for_test(lambda: _compare(a, b, tolerance, example, config))
     if not report.ok:
         raise AssertionError(report.text)
     return report
+
+
+def _compare(a: Any, b: Any, tolerance: float | None, example: Any, config: Any) -> WeightReport:
+    (one, first), (two, second) = (_read(model, example, config) for model in (a, b))
+    return compare_weights(first, second, (one, two if two != one else f"{two} (2)"), tolerance)
 
 
 def _read(model: Any, example: Any, config: Any) -> tuple[str, Graph]:
