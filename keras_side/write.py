@@ -20,6 +20,7 @@ from biport.rewrite.biases import summed_biases
 from keras_side.load import set_weights
 from keras_side.records import WrittenLayer, WrittenOperation
 from keras_side.require import require_keras
+from keras_side.shared.learning import unwritten
 from keras_side.writing.call_layer import Unfinished, call_layer
 from keras_side.writing.carried_masks import check_carried_masks
 from keras_side.writing.reshapes import in_words_of_keras
@@ -45,6 +46,8 @@ def write(graph: Graph) -> keras.Model:
     summed = summed_biases(graph)
     if summed:
         warnings.warn(f"two biases were added up for Keras in: {', '.join(summed)}", stacklevel=2)
+    if untold := unwritten(graph):
+        warnings.warn(f"Keras cannot be told of training: {'; '.join(untold)}", stacklevel=2)
     with warnings.catch_warnings():
         # Keras warns of every layer that ends a mask; the graph has settled that already.
         warnings.filterwarnings("ignore", message=".*does not support masking.*")
@@ -119,5 +122,9 @@ def _write(graph: Graph) -> keras.Model:
     model = keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
     for layer, written, name in weights:
         set_weights(layer, written, name)
+        if written.config.get("trainable") is False:
+            # Layers inside hear of a change alone.
+            layer.trainable = True
+            layer.trainable = False
     check_carried_masks(graph, model)
     return model

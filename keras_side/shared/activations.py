@@ -83,17 +83,30 @@ def split_activation(record: LayerRecord) -> tuple[LayerRecord, LayerRecord] | N
     data = record.config.get("activation")
     if record.config.get("data_format") == "channels_first" and _name(data) in OVER_FEATURES:
         # Over the last axis, which there has the steps.
-        linear = dataclasses.replace(record, config={**record.config, "activation": None})
         owner = f"{record.owner}: activation"
-        return linear, LayerRecord("Activation", "activation", {"activation": data}, record.variables, owner)
+        config = {"activation": data, **_activity(record)}
+        return _linear(record), LayerRecord("Activation", "activation", config, record.variables, owner)
     if record.class_name not in FOLLOWED or not isinstance(data, Mapping) or _name(data) in ACTIVATIONS:
         return None
     if data.get("class_name") not in LAYERS or data.get("module") != "keras.layers":
         return None
     class_name, config = serialized(record.owner, data)
-    linear = dataclasses.replace(record, config={**record.config, "activation": None})
+    linear = _linear(record)
     owner = f"{record.owner}: activation ({class_name})"
-    return linear, LayerRecord(class_name, "activation", config, record.variables, owner)
+    return linear, LayerRecord(
+        class_name, "activation", {**config, **_activity(record)}, record.variables, owner
+    )
+
+
+def _linear(record: LayerRecord) -> LayerRecord:
+    config = {**record.config, "activation": None, "activity_regularizer": None}
+    return dataclasses.replace(record, config=config)
+
+
+def _activity(record: LayerRecord) -> dict[str, Any]:
+    """What regularises the outputs of a layer, which are those of its activation."""
+    value = record.config.get("activity_regularizer")
+    return {} if value is None else {"activity_regularizer": value}
 
 
 def write_activation(name: str) -> str | dict[str, Any]:

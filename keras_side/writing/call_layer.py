@@ -302,6 +302,6 @@ def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
 def _inner_dtype(value: Any, dtype: str) -> Any:
     if isinstance(value, list):
         return [_inner_dtype(part, dtype) for part in value]
-    if not isinstance(value, Mapping) or not isinstance(value.get("config"), Mapping):
+    if not isinstance(value, Mapping) or value.get("module") != "keras.layers":
         return value
     return dict(value) | {"config": _with_dtype(value["config"], dtype) | {"dtype": dtype}}

@@ -160,10 +160,17 @@ def last_step(simplifier: Traversal, node: Node) -> Sequence[str] | None:
         return None
     if not simplifier.owned(layer) or len(simplifier.tensors[sequence].shape) != 3:
         return None
+    if _outputs_count(layer.op):
+        return None
     op = dataclasses.replace(layer.op, return_sequences=False, zero_output_for_mask=False)
     # The value of the last step goes by the name that the step had.
     simplifier.replace(layer, op, (node.outputs[0], *layer.outputs[1:]))
     return node.outputs
+
+
+def _outputs_count(op: ops.Op) -> bool:
+    """Whether training adds something to the loss for all that the op gives."""
+    return any(learning.activity is not None for learning in op.all_learning().values())
 
 
 def joined_states(simplifier: Traversal, node: Node) -> Sequence[str] | None:
@@ -177,7 +184,11 @@ def joined_states(simplifier: Traversal, node: Node) -> Sequence[str] | None:
         return None
     op = layer.op
     assert isinstance(op, ops.Bidirectional)
-    if not op.forward.return_state or not all(isinstance(d, ops.Cell) for d in (op.forward, op.backward)):
+    if (
+        _outputs_count(op)
+        or not op.forward.return_state
+        or not all(isinstance(d, ops.Cell) for d in (op.forward, op.backward))
+    ):
         return None
     sequences = 2 if op.merge is None else 1
     states = layer.outputs[sequences:]
@@ -213,6 +224,8 @@ def dense(simplifier: Traversal, node: Node) -> Node | None:
     for product, vector in (node.inputs, node.inputs[::-1]):
         layer, bias = simplifier.producer(product, ops.Dense), _parameter(simplifier, vector, rank=1)
         if layer is None or bias is None or simplifier.used(product) != 1 or not simplifier.owned(layer):
+            continue
+        if _outputs_count(layer.op):
             continue
         assert isinstance(layer.op, ops.Dense)
         plain = layer.op.bias is None and layer.op.activation == "linear"
