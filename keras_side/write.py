@@ -23,6 +23,7 @@ from keras_side.require import require_keras
 from keras_side.shared.learning import unwritten
 from keras_side.writing.call_layer import Unfinished, call_layer
 from keras_side.writing.carried_masks import check_carried_masks
+from keras_side.writing.custom_objects import NAME, check_custom_objects, custom_objects, source
 from keras_side.writing.reshapes import in_words_of_keras
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def save(
 ) -> Path:
     """Write a graph as a ``.keras`` file, which appears whole or not at all.
 
+    Keras opens it with ``keras.saving.load_model``. Where the graph has what Keras has nothing for, see
+    `custom_objects`, a ``custom_objects.py`` is written beside it that says how.
+
     Args:
         graph: the model.
         path: the file.
@@ -70,7 +74,8 @@ def save(
         check: called with the file before it is put in its place; what it raises keeps the file from that.
 
     Raises:
-        InputError: the file is there already, its name does not end in ``.keras``, or its folder is missing.
+        InputError: the file is there already, its name does not end in ``.keras``, its folder is missing, or
+            has a ``custom_objects.py`` of somebody else's.
         UnsupportedError: the graph has an op Keras has no layer for.
     """
     target = Path(path)
@@ -82,6 +87,9 @@ def save(
         model.save(draft)
         if check is not None:
             check(draft)
+        if names := custom_objects(draft):
+            check_custom_objects(target, overwrite)
+            draft.with_name(NAME).write_text(source(names, target.name), encoding="utf-8")
     return target
 
 
