@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,8 +127,14 @@ def _write_keras(
 ) -> Sequence[str]:
     import keras_side
 
-    keras_side.save(graph, output, overwrite=overwrite, check=_silent(check))
-    return [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="two biases were added up|Keras cannot be told")
+        keras_side.save(graph, output, overwrite=overwrite, check=_silent(check))
+    notes = [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
+    notes += [f"Keras cannot be told of training: {untold}" for untold in keras_side.unwritten(graph)]
+    if names := keras_side.custom_objects(output):
+        notes.append(f"Keras has no {', '.join(names)}: load {output.name} with custom_objects.py beside it")
+    return notes
 
 
 def _write_onnx(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from biport import ops
 from biport.graph import Node
-from biport.rewrite.simplify.traversal import Rule, Traversal
+from biport.rewrite.simplify.traversal import Rule, Traversal, outputs_count
 
 MERGES = {"add": "sum", "multiply": "mul"}
 """What an operation on both directions is called where the layer does it."""
@@ -23,7 +23,11 @@ def merged_states(simplifier: Traversal, node: Node) -> Sequence[str] | None:
         return None
     op = layer.op
     assert isinstance(op, ops.Bidirectional)
-    if not op.forward.return_state or not all(isinstance(d, ops.Cell) for d in (op.forward, op.backward)):
+    if (
+        outputs_count(op)
+        or not op.forward.return_state
+        or not all(isinstance(d, ops.Cell) for d in (op.forward, op.backward))
+    ):
         return None
     sequences = 2 if op.merge is None else 1
     states = layer.outputs[sequences:]
@@ -101,8 +105,9 @@ def mean_of_directions(simplifier: Traversal, node: Node) -> Sequence[str] | Non
 
 
 def _only_use(simplifier: Traversal, layer: Node, outputs: int) -> bool:
-    """Whether the first outputs of a layer are used once each, and its op by no other."""
-    return simplifier.owned(layer) and all(simplifier.used(name) == 1 for name in layer.outputs[:outputs])
+    """Whether the first outputs of a layer are used once each, and its op by no other, in training too."""
+    alone = simplifier.owned(layer) and not outputs_count(layer.op)
+    return alone and all(simplifier.used(name) == 1 for name in layer.outputs[:outputs])
 
 
 RULES: Sequence[Rule] = (merged_states, split_directions, merged_outputs, mean_of_directions)

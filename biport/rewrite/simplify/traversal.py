@@ -37,6 +37,11 @@ def is_small(tensor: ops.Tensor) -> bool:
     return count <= MAX_FOLDED
 
 
+def outputs_count(op: ops.Op) -> bool:
+    """Whether training adds something to the loss for all that the op gives."""
+    return any(learning.activity is not None for learning in op.all_learning().values())
+
+
 class Traversal:
     """One way through a graph, each node matched with those already behind."""
 
