@@ -64,7 +64,7 @@ def seeded() -> None:
 def fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter cases of every pattern, for tests of something else than numbers that drift."""
     for case, (N, T, patterns) in CASES.items():
-        monkeypatch.setitem(CASES, case, (N, min(T, 6), patterns))  # type: ignore[arg-type]
+        monkeypatch.setitem(CASES, case, (N, min(T, 7), patterns))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
