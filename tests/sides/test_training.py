@@ -175,8 +175,10 @@ def test_a_second_bias_that_trains_is_found() -> None:
 
 
 def test_a_gru_keeps_both_biases() -> None:
-    family, settings, *others = CASES["RMSprop, clipped, GRU with attention"]
-    two = randomized(in_torch.Trainer(in_torch.build(family, settings, "float64", 1), *others), 2)
+    family, settings, optimizer, clip_norm = CASES["RMSprop, clipped, GRU with attention"]
+    two = randomized(
+        in_torch.Trainer(in_torch.build(family, settings, "float64", 1), optimizer, clip_norm), 2
+    )
     second = {name: p for name, p in two.model.named_parameters() if "bias_hh" in name}
     before = {name: p.detach().clone() for name, p in second.items()}
     two.step(draw(np.random.default_rng(4), family, settings), 0.05)
