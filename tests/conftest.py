@@ -21,8 +21,8 @@ settings.register_profile("thorough", max_examples=400, print_blob=True, **_PATI
 settings.load_profile(os.environ.get("BIPORT_HYPOTHESIS", "suite"))
 
 
-# Frameworks and tests are a million objects that stay to the end. To look for garbage among them takes a tenth
-# of the suite's time, so that it waits until they are loaded, leaves them out, and is done more rarely.
+# Frameworks and tests are a million objects that stay to the end. To look for garbage among them takes a
+# tenth of the suite's time, so that it waits until they are loaded, leaves them out, and is done more rarely.
 gc.disable()
 
 
@@ -64,7 +64,7 @@ def seeded() -> None:
 def fewer_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorter cases of every pattern, for tests of something else than numbers that drift."""
     for case, (N, T, patterns) in CASES.items():
-        monkeypatch.setitem(CASES, case, (N, min(T, 6), patterns))  # type: ignore[arg-type]
+        monkeypatch.setitem(CASES, case, (N, min(T, 7), patterns))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,12 @@ import torch
 import export
 import keras_side
 import torch_side
-from biport import verify
+from biport import ops, verify
+from biport.compare.cases import random_cases
 from biport.compare.tolerance import Verdict
+from biport.graph import Graph, Node, Value
 from keras_side.models.sentiment import sentiment
-from testing.graphs import MERGES
+from testing.graphs import MERGES, cell, embedding
 from testing.models import check_same, every_mask
 
 UNITS = {"one layer": (4,), "two layers": (4, 3)}
@@ -67,6 +69,19 @@ def test_over_fewer_steps_all_of_them_are_the_same(
     export.write(graph, tmp_path / "fused.onnx")
     report = check_same(graph, [model], [torch_side.write(graph), tmp_path / "fused.onnx"])
     assert report.maximum < 1e-6
+
+
+def test_no_cell_drifts_over_many_steps(tmp_path) -> None:
+    rng = np.random.default_rng(6)
+    nodes = [Node("embedding", embedding(rng, 5), ("ids",)), Node("mask", ops.NotEqual(), ("ids",))]
+    for name, kind in {"gru": ops.GRU, "rnn": ops.RNN, "lstm": ops.LSTM}.items():
+        op = cell(rng, kind, 5, 5, return_sequences=True)
+        nodes.append(Node(name, op, (nodes[-1].name if name != "gru" else "embedding",), masks=("mask",)))
+    graph = Graph((Value("ids", ("N", "T"), "int32"),), tuple(nodes), ("gru", "rnn", "lstm"))
+    export.write(graph, tmp_path / "fused.onnx")
+    report = verify(graph, torch_side.write(graph), tmp_path / "fused.onnx", float64=True)
+    assert report.verdict is Verdict.SAME, report.table
+    assert max(ids.shape[1] for (ids,) in random_cases(graph).values()) >= 70
 
 
 def test_weights_travel_round_bit_for_bit(tmp_path) -> None:

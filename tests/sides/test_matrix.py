@@ -37,7 +37,8 @@ SMALL = Selection(cells=("GRU",), merges=("concat",), masks=("none", "left", "ho
     scope="module", params=["RNN", *(pytest.param(c, marks=pytest.mark.sweep) for c in ("GRU", "LSTM"))]
 )
 def outcome(request: pytest.FixtureRequest) -> Outcome:
-    return run_matrix(dataclasses.replace(SMALL, cells=(request.param,)))
+    masks = ("left", "holes") if request.param == "RNN" else SMALL.masks  # unmasked in the sweep alone
+    return run_matrix(dataclasses.replace(SMALL, cells=(request.param,), masks=masks))
 
 
 @pytest.fixture
@@ -91,7 +92,10 @@ def test_sound_code_is_the_same_in_every_form(outcome: Outcome) -> None:
     }
     measured = [result.maximum for result in outcome.results if result.level == "L2"]
     assert 0 < max(measured) < 1e-6
-    assert {name for result in outcome.results for name in result.errors} == {"none", "left", "holes"}
+    masked = {"left", "holes"}
+    cell = outcome.results[0].cell
+    seen = {name for result in outcome.results for name in result.errors}
+    assert seen == (masked if cell == "RNN" else masked | {"none"})
 
 
 def test_a_wrong_gate_order_is_reported_with_its_side(wrong_order) -> None:
@@ -294,8 +298,8 @@ def test_a_mistake_that_nobody_notices_is_told() -> None:
 def test_a_matrix_that_sees_nothing_scores_nothing(monkeypatch) -> None:
     monkeypatch.setattr("biport.app.matrix.run.judge_float32", lambda error, *rest: (Verdict.SAME, 1.0))
     monkeypatch.setattr("biport.app.matrix.run.judge_float64", lambda error, *rest: (Verdict.SAME, 1.0))
-    few = Selection(cells=("RNN",), merges=("sum",), masks=("left",))
-    monkeypatch.setattr(mutate, "MISTAKES", LAYER_MISTAKES[-7:])
+    few = Selection(cells=("RNN",), merges=("sum",), masks=("left",), quick=True)
+    monkeypatch.setattr(mutate, "MISTAKES", LAYER_MISTAKES[-7:-5])
     detections = mutate.plant_mistakes(few)
     assert detections
     assert mutate.score(detections)[0] == 0

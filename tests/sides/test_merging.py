@@ -72,8 +72,10 @@ def test_three_inputs(kind: str, masked, tmp_path: Path) -> None:
     "kind",
     [
         "Multiply",
-        "Subtract",
-        *(pytest.param(kind, marks=pytest.mark.sweep) for kind in ("Add", "Average", "Maximum", "Minimum")),
+        *(
+            pytest.param(kind, marks=pytest.mark.sweep)
+            for kind in ("Subtract", "Add", "Average", "Maximum", "Minimum")
+        ),
     ],
 )
 def test_between_recurrent_layers_of_any_length(kind: str, tmp_path: Path) -> None:

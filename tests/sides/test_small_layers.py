@@ -138,9 +138,7 @@ def same_everywhere(model: keras.Model, folder: Path, tf2onnx: bool = False) -> 
 @pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
 @pytest.mark.parametrize("name", PASSING)
 def test_the_mask_passes(name, functional, tmp_path):
-    graph = same_everywhere(
-        tagger(PASSING[name](), None, True, functional), tmp_path, name in ("relu 6", "elu")
-    )
+    graph = same_everywhere(tagger(PASSING[name](), None, True, functional), tmp_path, name == "elu")
     assert graph.nodes[-1].masks != (None,)
 
 
@@ -155,7 +153,13 @@ def test_the_mask_ends(name, functional, tmp_path):
 
 @pytest.mark.parametrize("name", FIXED)
 def test_fixed_lengths(name, tmp_path):
-    same_everywhere(tagger(FIXED[name](), T), tmp_path, tf2onnx=name == "flatten")
+    same_everywhere(tagger(FIXED[name](), T), tmp_path)
+
+
+@pytest.mark.sweep
+def test_more_of_them_by_tf2onnx(tmp_path):
+    same_everywhere(tagger(PASSING["relu 6"]()), tmp_path, tf2onnx=True)
+    same_everywhere(tagger(FIXED["flatten"](), T), tmp_path, tf2onnx=True)
 
 
 @pytest.mark.parametrize("name", UNMASKED)

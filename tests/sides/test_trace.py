@@ -31,9 +31,6 @@ from testing.graphs import bidirectional, classifier, dense, embedding, lstm, no
 
 N, T = letter("N"), letter("T")
 
-# Where a fault begins does not hang on how long the long case is.
-pytestmark = pytest.mark.usefixtures("fewer_steps")
-
 
 def stack(merge="concat", sequences=False, seed=0) -> Graph:
     """Masked ids through two BiLSTM layers and a Dense."""

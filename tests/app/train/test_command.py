@@ -154,17 +154,17 @@ def test_a_run_that_is_asked_to_stop_goes_on_bit_for_bit(
 
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
-    output = tmp_path / "run"
+    output, short = tmp_path / "run", ("--epochs", 1)
     assert "no training run" in train(output, "--resume").stderr
     assert not output.exists()
-    assert train(output).exit_code == 0
+    assert train(output, *short).exit_code == 0
     refused = train(output)
     assert refused.exit_code == 2
     assert "use --force to replace the run, --resume to go on" in refused.stderr
     (output / "notes.txt").write_text("mine")
     assert "holds notes.txt; give an empty folder" in train(output, "--force").stderr
     (output / "notes.txt").unlink()
-    assert train(output, "--force", "--seed", 3).exit_code == 0
+    assert train(output, *short, "--force", "--seed", 3).exit_code == 0
     assert train(tmp_path / "no" / "run").exit_code == 2
     assert train(tmp_path / "new", "--init", tmp_path / "missing.keras").exit_code == 2
     assert not (tmp_path / "new").exists()
