@@ -109,7 +109,7 @@ def test_weights_that_are_not_finite_are_refused_and_named(keras_model, tmp_path
     finally:
         keras_model.set_weights(kept)
     with torch.no_grad():
-        dict(module.named_parameters())["bilstm_1.lstm.weight_hh_l0"][0, 0] = number
+        dict(module.named_parameters())["bilstm_1.weight_hh_l0"][0, 0] = number
     with pytest.raises(BiportError, match=r"bilstm_1.*NaN or infinite"):
         torch_side.read(module)
 
