@@ -120,7 +120,7 @@ def write(
 def _check_target(target: Path, overwrite: bool) -> None:
     check_folder_name(target)
     check_target(target, overwrite, replaces="a bundle")
-    if target.exists() and not _is_replaceable(target):
+    if target.exists() and not is_replaceable(target):
         raise InputError(f"{target}: is not a bundle, or holds other files too; it is left as it is")
 
 
@@ -129,7 +129,7 @@ def is_bundle(source: Path) -> bool:
     return source.is_dir() and file_kind(source) is FileKind.BUNDLE
 
 
-def _is_replaceable(target: Path) -> bool:
+def is_replaceable(target: Path) -> bool:
     """Whether nothing but a bundle's own files is there, and not only a README."""
     if not target.is_dir():
         return False

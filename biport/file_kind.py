@@ -34,6 +34,10 @@ class FileKind(Enum):
     HDF5 = "an HDF5 file", "of those, Keras models (.h5) are taken by 'biport port', 'export' and 'verify'"
     ONNX = "an ONNX graph", "biport writes these and runs them ('biport run', 'verify', export.Session)"
     BUNDLE = "a bundle", "'biport port', 'export' and 'verify' take it, bundle.read too"
+    TORCH_FOLDER = (
+        "a folder of plain PyTorch, written by biport",
+        "'biport port', 'export' and 'verify' take it, torch_side.read_folder too",
+    )
     RUN = "the folder of a training run", "its folder 'model' is a bundle, which every command takes"
     BUNDLE_PART = "a part of a bundle", "give the folder that it is in"
     VOCABULARY = "a vocabulary of biport", "'biport export' takes it, Vocabulary.load too"
@@ -112,7 +116,7 @@ def file_kind(path: str | os.PathLike[str]) -> FileKind:
     """
     path = Path(path)
     if path.is_dir():
-        return _folder({entry.name for entry in path.iterdir()})
+        return _folder(path, {entry.name for entry in path.iterdir()})
     with path.open("rb") as file:
         start = file.read(START)
     if start.startswith(b"PK"):
@@ -142,9 +146,11 @@ def foreign(path: str | os.PathLike[str], wanted: str) -> FileError:
     return FileError(f"{path}: is not {wanted} but {kind.what}; {kind.advice}")
 
 
-def _folder(names: Collection[str]) -> FileKind:
+def _folder(path: Path, names: Collection[str]) -> FileKind:
     if "graph.json" in names:
         return FileKind.BUNDLE
+    if {"model.py", "config.json"} <= set(names) and _is_own_config(path / "config.json"):
+        return FileKind.TORCH_FOLDER
     if not {"saved_model.pb", "keras_metadata.pb"}.isdisjoint(names):
         return FileKind.SAVED_MODEL
     if {"recipe.json", "model"} <= set(names):
@@ -157,8 +163,20 @@ def _folder(names: Collection[str]) -> FileKind:
     return FileKind.FOLDER
 
 
+def _is_own_config(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b'"model_type": "biport"' in file.read(START)
+    except OSError:
+        return False
+
+
 class BoundedFile(io.BufferedReader):
     """A file of which no more than ``bound`` bytes are read at once.
+
+    Args:
+        path: the file, or what errors call it.
+        data: what it holds, where it is in memory.
 
     Raises:
         FileError: more are asked for, as a list of members does that says it is longer.
@@ -166,8 +184,8 @@ class BoundedFile(io.BufferedReader):
 
     bound = MAX_DIRECTORY
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path.open("rb", buffering=0))
+    def __init__(self, path: Path | str, data: bytes | None = None) -> None:
+        super().__init__(io.FileIO(path) if data is None else io.BytesIO(data))
         self.path = path
 
     def read(self, size: int | None = -1, /) -> bytes:

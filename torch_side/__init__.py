@@ -4,6 +4,7 @@
     graph = torch_side.read(module)        # any module made of what is supported
     graph = torch_side.read("model.pt2")   # a program of torch.export.save
     torch_side.load_checkpoint(module, "weights.pt")
+    torch_side.write_folder(graph, "ported")  # model.py, its weights, and what proves them
     report = torch_side.load(twin, graph)  # fill an existing module by name
     outputs = torch_side.run(module, [ids])
     loss, by_weight = torch_side.gradients(module, [ids], [cotangent])
@@ -13,6 +14,7 @@
 
 from torch_side.bidirect import bidirect
 from torch_side.decode import stepper
+from torch_side.folder import is_folder, load_folder, read_folder, write_folder
 from torch_side.gradients import Differentiable, gradients, gradients_allowed
 from torch_side.inference import double
 from torch_side.load import load
@@ -34,12 +36,16 @@ __all__ = [
     "double",
     "gradients",
     "gradients_allowed",
+    "is_folder",
     "load",
     "load_checkpoint",
+    "load_folder",
     "open_program",
     "read",
+    "read_folder",
     "run",
     "stepper",
     "trace",
     "write",
+    "write_folder",
 ]

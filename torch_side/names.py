@@ -6,6 +6,7 @@ import builtins
 import functools
 import keyword
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -62,15 +63,59 @@ def _inside(path: str, other: str) -> bool:
 
 
 def _attribute(part: str) -> str:
-    clean = re.sub(r"\W", "_", part) or "_"
+    """An identifier that Python reads as it stands; or the digits of a list's element."""
+    if part.isascii() and part.isdecimal():
+        return part
+    clean = _identifier(unicodedata.normalize("NFKC", part))
     return clean + "_" if clean in _reserved() or keyword.iskeyword(clean) else clean
+
+
+def _identifier(name: str) -> str:
+    # Two underscores in front would be taken for a private name, which Python changes in classes.
+    clean = re.sub("^__+", "_", "".join(sign if f"a{sign}".isidentifier() else "_" for sign in name))
+    return clean if clean.isidentifier() else f"_{clean}"
 
 
 def variable(name: str, taken: Collection[str]) -> str:
     """The name in generated source of the value called ``name``."""
-    clean = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
-    if clean[0].isdigit():
-        clean = "_" + clean
+    clean = _identifier(re.sub(r"\W", "_", name, flags=re.ASCII))
     while keyword.iskeyword(clean) or hasattr(builtins, clean) or clean in {"self", "torch", *taken}:
         clean += "_"
     return clean
+
+
+class Names:
+    """Names of one scope in generated source, each once.
+
+    Args:
+        taken: those that mean something else there.
+
+    Example:
+        >>> names = Names({"torch"})
+        >>> [names.new(wanted) for wanted in ("lstm", "lstm", "torch", "lambda", "1st layer")]
+        ['lstm', 'lstm_2', 'torch_', 'lambda_', '_1st_layer']
+    """
+
+    LONGEST = 32
+
+    def __init__(self, taken: Collection[str] = ()) -> None:
+        self._reserved = frozenset(taken)
+        self._taken: set[str] = set()
+
+    def is_free(self, name: str) -> bool:
+        """Whether nothing is called so."""
+        return variable(name, self._reserved) == name and name not in self._taken
+
+    def new(self, wanted: str) -> str:
+        """``wanted`` where it is free, else a name like it."""
+        name = own = variable(wanted[: self.LONGEST], self._reserved)
+        number = 2
+        while name in self._taken:
+            name, number = f"{own}_{number}", number + 1
+        self._taken.add(name)
+        return name
+
+    def new_class(self, wanted: str) -> str:
+        """The same in the spelling of classes: ``TokenEncoder``."""
+        words = re.findall(r"[^\W_]+", wanted[: self.LONGEST], flags=re.ASCII)
+        return self.new("".join(word[0].upper() + word[1:] for word in words) or "Part")

@@ -1,4 +1,4 @@
-"""A Keras model, its file or a bundle to an ONNX file that has been tried before it is kept.
+"""A Keras model, its file or a folder of biport to an ONNX file that has been tried before it is kept.
 
 Two routes lead there. ``fused`` reads the model into a graph and writes that, without tensorflow. ``tf2onnx``
 traces a live Keras model, also one with layers biport does not know; recurrent layers it does know are still
@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from biport import bundle
 from biport.app.cost import Cost, cost
 from biport.app.forms import unread_form
 from biport.app.other_route import MAY_WRITE, advise
+from biport.app.stored import is_stored, read_stored, texts_of
 from biport.app.unread import FEWEST_IDS, UnreadModel
 from biport.app.verify import verify as verify_forms
 from biport.compare.cases import random_inputs
@@ -128,7 +128,7 @@ def export_model(
     """Write ``source`` as an ONNX file.
 
     Args:
-        source: a graph, a live Keras model, or the path of a Keras file or a bundle.
+        source: a graph, a live Keras model, or the path of a Keras file or a folder of biport.
         output: the file to write.
         route: one of `ROUTES`.
         config: the configuration of a Keras file of weights alone.
@@ -219,8 +219,8 @@ def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> 
 def _read(source: Any, config: Any) -> Read:
     if isinstance(source, Graph):
         return source, [], None
-    if isinstance(source, str | Path) and bundle.is_bundle(Path(source)):
-        return bundle.read(Path(source)), [], None
+    if isinstance(source, str | Path) and is_stored(Path(source)):
+        return read_stored(Path(source)), [], None
     import keras_side
 
     if isinstance(source, str | Path):
@@ -239,7 +239,7 @@ def _traced(
     import keras_side
     from keras_side.load_file import load_file, load_original
 
-    if isinstance(source, Graph) or (isinstance(source, str | Path) and bundle.is_bundle(Path(source))):
+    if isinstance(source, Graph) or (isinstance(source, str | Path) and is_stored(Path(source))):
         assert graph is not None
         model = keras_side.write(graph)
     elif isinstance(source, str | Path):
@@ -292,7 +292,7 @@ def _checked(graph: Graph, options: Mapping[str, Any], trials: list[Trial]) -> C
 def text_options(
     source: Path, vocabulary: Path | None, labels: str | None, embed_tokenizer: bool, route: str
 ) -> dict[str, Any]:
-    """The options of `export.write` about texts; of a bundle, what travels with it.
+    """The options of `export.write` about texts; of a folder, what travels with it.
 
     Raises:
         FileError: a vocabulary or labels cannot be read.
@@ -301,9 +301,9 @@ def text_options(
         "vocabulary": None if vocabulary is None else Vocabulary.load(vocabulary),
         "labels": None if labels is None else [name.strip() for name in labels.split(",")],
     }
-    if bundle.is_bundle(source) and route != "tf2onnx":
-        options["vocabulary"] = options["vocabulary"] or bundle.read_vocabulary(source)
-        options["labels"] = options["labels"] or bundle.read_labels(source)
+    if route != "tf2onnx":
+        known = texts_of(source)
+        options |= {name: options[name] or value for name, value in known.items()}
     if embed_tokenizer:
         options["embed_tokenizer"] = True
     return {name: value for name, value in options.items() if value is not None}

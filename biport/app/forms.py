@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from biport import bundle, reference
+from biport import reference
+from biport.app.stored import read_stored
 from biport.app.unread import UnreadModel
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
@@ -61,7 +62,7 @@ class Form:
 
 
 def open_form(source: Any, config: Any = None, example: Any = None) -> Form:
-    """Open a live model, a `Graph`, or the path of a Keras file, a bundle or an ``.onnx`` file.
+    """Open a live model, a `Graph`, or the path of a Keras file, a folder of biport or an ``.onnx`` file.
 
     Args:
         source: the model; a `Form` is given back.
@@ -99,7 +100,7 @@ def open_form(source: Any, config: Any = None, example: Any = None) -> Form:
 
 def _open_path(path: Path, config: Any) -> Form:
     if path.is_dir():
-        graph = bundle.read(path)
+        graph = read_stored(path)
         try:
             import torch_side
         except ModuleNotFoundError:
@@ -114,7 +115,14 @@ def _open_path(path: Path, config: Any) -> Form:
         import export
 
         return onnx_form(path.name, export.Session(path))
-    raise foreign(path, "a model (.keras, .h5, .onnx or a bundle)")
+    raise foreign(path, "a model (.keras, .h5, .onnx, a bundle or a folder of plain PyTorch)")
+
+
+def folder_form(path: Path, graph: Graph) -> Form:
+    """A folder of plain PyTorch that was written here: its ``model.py`` is imported and run."""
+    import torch_side
+
+    return torch_form(path.name, torch_side.load_folder(path), graph)
 
 
 def _program_form(path: Path) -> Form:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from biport import bundle
 from biport.analysis.summary import Inspection, LayerRow, inspect_graph
 from biport.app.examples import Described, parse_examples
 from biport.app.forms import Form, open_form, torch_form
 from biport.app.source import Source
+from biport.app.stored import STORED, is_stored, read_stored
 from biport.app.user_module import make_module, parse_arguments
 from biport.errors import Argument, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind
@@ -110,15 +110,17 @@ def read_source(source: Source) -> tuple[Graph, list[str]]:
     if source.is_module:
         return make_source(source).read()
     path = source.path
-    if bundle.is_bundle(path):
-        return bundle.read(path), []
+    if is_stored(path):
+        return read_stored(path), []
     if source.is_program:
         import torch_side
 
         graph = torch_side.open_program(path).graph
         return graph, _notes(graph)
     if path.is_file() and file_kind(path) is FileKind.ONNX:
-        raise InputError(f"{path}: biport writes ONNX but does not read it; give a Keras file or a bundle")
+        raise InputError(
+            f"{path}: biport writes ONNX but does not read it; give a Keras file or a folder of biport"
+        )
     import keras_side
 
     inspection = keras_side.inspect(path, source.config)
@@ -158,9 +160,10 @@ def inspect_source(source: Source) -> Inspection:
             rows = [] if own is None else own.rows()
             return Inspection(path, {"format": kind}, rows, problem=problem)
         return inspect_graph(path, {"format": kind, "read by": _origin(graph)}, graph, notes)
-    if bundle.is_bundle(path):
-        graph = bundle.read(path)
-        return inspect_graph(path, {"format": "biport bundle", "read from": _origin(graph)}, graph)
+    if is_stored(path):
+        graph = read_stored(path)
+        kind = STORED[file_kind(path)]
+        return inspect_graph(path, {"format": kind, "read from": _origin(graph)}, graph)
     if path.suffix == ".onnx" or (path.is_file() and file_kind(path) is FileKind.ONNX):
         from export.require import require_onnx
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from biport import bundle
+from biport.app.stored import is_stored
 from biport.errors import BiportError, UnsupportedError
 from biport.graph import Graph
 
@@ -40,7 +40,7 @@ def _may_write(problem: UnsupportedError, source: Any) -> bool:
         return False
     if not isinstance(source, str | Path):
         return bool(getattr(source, "inputs", None))
-    if bundle.is_bundle(Path(source)):
+    if is_stored(Path(source)):
         return False
     from keras_side.load_file import refuse_unloadable
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from biport import bundle
-from biport.app.forms import graph_form, open_form
+from biport.app.forms import folder_form, graph_form, open_form
 from biport.app.progress import show_progress
 from biport.app.verify import verify
 from biport.compare.report import Report
@@ -18,7 +18,8 @@ from biport.errors import DifferentError, MissingDependencyError
 from biport.graph import Graph
 from biport.rewrite.biases import summed_biases
 
-Check = Callable[[Path], None]
+Check = Callable[[Path], Report | None]
+"""Tries what is written, and says how it went."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,16 @@ def write_verified(
     quiet: bool,
     options: Mapping[str, Any] | None = None,
 ) -> WrittenModel:
-    """Write ``graph`` as a bundle for torch, a Keras file or an ONNX file.
+    """Write ``graph`` as a folder of plain PyTorch, a bundle, a Keras file or an ONNX file.
 
     Args:
         graph: the model.
-        to: ``"torch"``, ``"keras"`` or ``"onnx"``.
+        to: ``"torch"``, ``"bundle"``, ``"keras"`` or ``"onnx"``.
         output: the file or folder.
         overwrite: replace what is there.
         verified: compare what is written with the oracle before it is kept.
         quiet: say nothing on the way.
-        options: of `export.write`.
+        options: of `torch_side.write_folder`, `bundle.write` or `export.write`.
 
     Raises:
         DifferentError: it computes something else; it is not left behind.
@@ -76,16 +77,18 @@ def write_verified(
     reports: list[Report] = []
     missing: list[str] = []
 
-    def check(path: Path) -> None:
+    def check(path: Path) -> Report | None:
         try:
-            form = dataclasses.replace(open_form(path), name=output.name)
+            opened = folder_form(path, graph) if to == "torch" else open_form(path)
+            form = dataclasses.replace(opened, name=output.name)
         except MissingDependencyError as error:
             missing.append(str(error))
-            return
+            return None
         report = verify(graph_form("the graph", graph), form)
         if report.verdict is Verdict.DIFFERENT:
             raise DifferentError(f"{output} was not kept: it differs from the model\n{report.table}")
         reports.append(report)
+        return report
 
     with show_progress(quiet) as display:
         display.step(f"writing {output}" + (" and comparing it with the oracle" if verified else ""))
@@ -97,8 +100,25 @@ def write_verified(
 def _write_torch(
     graph: Graph, output: Path, overwrite: bool, check: Check | None, options: Mapping[str, Any]
 ) -> Sequence[str]:
-    bundle.write(graph, output, overwrite=overwrite, check=check)
+    import torch_side
+
+    torch_side.write_folder(graph, output, overwrite=overwrite, check=check, **options)
     return []
+
+
+def _write_bundle(
+    graph: Graph, output: Path, overwrite: bool, check: Check | None, options: Mapping[str, Any]
+) -> Sequence[str]:
+    bundle.write(graph, output, overwrite=overwrite, check=_silent(check), **options)
+    return []
+
+
+def _silent(check: Check | None) -> Callable[[Path], None] | None:
+    def silent(path: Path) -> None:
+        assert check is not None
+        check(path)
+
+    return None if check is None else silent
 
 
 def _write_keras(
@@ -106,7 +126,7 @@ def _write_keras(
 ) -> Sequence[str]:
     import keras_side
 
-    keras_side.save(graph, output, overwrite=overwrite, check=check)
+    keras_side.save(graph, output, overwrite=overwrite, check=_silent(check))
     return [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
 
 
@@ -115,7 +135,7 @@ def _write_onnx(
 ) -> Sequence[str]:
     import export
 
-    return export.write(graph, output, overwrite=overwrite, check=check, **options).notes
+    return export.write(graph, output, overwrite=overwrite, check=_silent(check), **options).notes
 
 
-_WRITERS = {"torch": _write_torch, "keras": _write_keras, "onnx": _write_onnx}
+_WRITERS = {"torch": _write_torch, "bundle": _write_bundle, "keras": _write_keras, "onnx": _write_onnx}

@@ -7,16 +7,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
-
 from biport import reference
-from biport.app.forms import Arrays, Form, Run, open_form
+from biport.app.forms import Arrays, Form, open_form
 from biport.compare.cases import CASES, random_cases
 from biport.compare.gradients import Differentiated, gradient_lines
 from biport.compare.localize import Oracle, locate
+from biport.compare.outcomes import Results, errors_of, run_all
 from biport.compare.report import Line, Report
-from biport.compare.tolerance import Error, Verdict, float32_floor, judge_float32, judge_float64, measure
-from biport.errors import BiportError, InputError, UnsupportedError
+from biport.compare.tolerance import Error, Verdict, float32_floor, judge_float32, judge_float64
+from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, in_order
 
@@ -88,11 +87,11 @@ def verify(
     progress(f"computing the oracle on {len(cases)} inputs")
     oracle: Results = {case: reference.run(exact, arrays) for case, arrays in cases.items()}
     rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
-    rounding = _errors(rounded, oracle, len(graph.outputs))
+    rounding = errors_of(rounded, oracle, len(graph.outputs))
     results = {}
     for form in forms:
         progress(f"running {form.name}")
-        results[form.name] = _run_all(form.run, cases)
+        results[form.name] = run_all(form.run, cases)
     lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding)
     notes: list[str] = []
     if float64:
@@ -130,8 +129,8 @@ def _verify_unread(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> R
     exact, narrow = program.exact(next(iter(cases.values())))
     oracle: Results = {case: exact(arrays) for case, arrays in cases.items()}
     rounded: Results = {case: program.rounded(arrays) for case, arrays in cases.items()}
-    rounding = _errors(rounded, oracle, len(model.outputs))
-    results = {form.name: _run_all(form.run, cases) for form in forms}
+    rounding = errors_of(rounded, oracle, len(model.outputs))
+    results = {form.name: run_all(form.run, cases) for form in forms}
     outputs = [value.name for value in model.outputs]
     lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding)
     notes = [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
@@ -151,34 +150,6 @@ def _with_names(forms: Sequence[Form]) -> list[Form]:
     return named
 
 
-Results = dict[str, Sequence[np.ndarray]]
-
-
-def _run_all(run: Run, cases: Mapping[str, Arrays]) -> Results | str:
-    """Outputs by case, or what went wrong."""
-    try:
-        return {case: run(arrays) for case, arrays in cases.items()}
-    except BiportError as error:
-        return str(error)
-    except Exception as error:  # A foreign runtime may raise anything; whatever it is, it is a finding.
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-
-
-def _errors(results: Results | str, oracle: Results, outputs: int) -> list[Error]:
-    if isinstance(results, str):
-        return [Error(float("inf"), float("inf"), note=results)] * outputs
-    if any(len(arrays) != outputs for arrays in results.values()):
-        given = len(next(iter(results.values())))
-        return [Error(float("inf"), float("inf"), note=f"{given} outputs instead of {outputs}")] * outputs
-    return [
-        measure(
-            {case: arrays[position] for case, arrays in results.items()},
-            {case: exact[position] for case, exact in oracle.items()},
-        )
-        for position in range(outputs)
-    ]
-
-
 def _float32_lines(
     results: Mapping[str, Results | str],
     source: Form,
@@ -188,7 +159,7 @@ def _float32_lines(
     reference_errors: Sequence[Error],
 ) -> list[Line]:
     count = len(outputs)
-    errors = {name: _errors(arrays_or_reason, oracle, count) for name, arrays_or_reason in results.items()}
+    errors = {name: errors_of(arrays_or_reason, oracle, count) for name, arrays_or_reason in results.items()}
     lines = []
     for name in results:
         for position, output in enumerate(outputs):
@@ -219,7 +190,7 @@ def _float64_lines(
         if isinstance(run, str):
             notes.append(f"{form.name}: not run in float64: {run}")
             continue
-        errors = _errors(_run_all(run, wide), oracle, len(graph.outputs))
+        errors = errors_of(run_all(run, wide), oracle, len(graph.outputs))
         for output, error, rounded in zip(graph.outputs, errors, reference_errors, strict=True):
             verdict, allowed = judge_float64(error, form.float64_allowed, rounded)
             lines.append(Line(form.name, output, "L1", verdict, error, allowed))

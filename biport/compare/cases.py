@@ -28,7 +28,10 @@ from biport.ops import INTEGERS, FeaturesNotEqual, IntegerLookup, NotEqual
 PATTERNS = ("full", "right", "left", "holes", "all padding")
 """What a row of a mask can be like; see `valid_steps`."""
 
-CASES: Mapping[str, tuple[int, int, Sequence[str]]] = {
+Batches = Mapping[str, tuple[int, int, Sequence[str]]]
+"""By case: N, T and the patterns of the rows, in turn."""
+
+CASES: Batches = {
     "full": (5, 11, ("full",)),
     "right": (6, 9, ("right",)),
     "left": (6, 9, ("left",)),
@@ -267,13 +270,18 @@ def _as_tokens(ids: np.ndarray, op: IntegerLookup, rng: np.random.Generator) -> 
     return tokens if op.mask_token is None else np.where(ids == op.mask_token, ids, tokens)
 
 
-def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
-    """Inputs that reach every rule of a mask: ``{case: one array an input}``, the cases of `CASES`.
+def random_cases(graph: Graph, seed: int = 0, batches: Batches = CASES) -> dict[str, list[np.ndarray]]:
+    """Inputs that reach every rule of a mask: ``{case: one array an input}``, by default those of `CASES`.
 
     Padding is what the model takes for padding: an id, or steps of features that are all one number.
     Sequences without padding, padded right, padded left, with holes, with rows that are all padding, a
     single row of a single step, and one long batch. None is shorter than the model can take, and where T
     is fixed, every case has that T. Lengths of rows are sorted, and the first row has all the steps.
+
+    Args:
+        graph: the model.
+        seed: of the numbers.
+        batches: of each case N, T and the patterns of the rows, in turn.
     """
     rng = np.random.default_rng(seed)
     least = max(needed_steps(graph).values(), default=0)
@@ -282,7 +290,7 @@ def random_cases(graph: Graph, seed: int = 0) -> dict[str, list[np.ndarray]]:
     settings["rows"] = row_lengths(graph)
     cases = {
         case: random_inputs(graph.inputs, N, max(T, least), rng, patterns=patterns, **settings)
-        for case, (N, T, patterns) in CASES.items()
+        for case, (N, T, patterns) in batches.items()
     }
     return {
         case: [

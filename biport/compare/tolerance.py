@@ -117,10 +117,21 @@ def judge_float32(
     yardstick = reference if source is None else source
     amplified = floor * max(1.0, reference.maximum / WELL_CONDITIONED)
     allowed = max(FACTOR * yardstick.maximum, amplified)
+    return judge(error, reference, allowed), allowed
+
+
+def judge(error: Error, reference: Error, allowed: float) -> Verdict:
+    """Verdict at level L2 where it is known what is allowed.
+
+    Args:
+        error: the form's.
+        reference: of the reference run in float32.
+        allowed: as `judge_float32` said.
+    """
     if _unjudged(error, reference):
-        return Verdict.ILL_CONDITIONED, allowed
+        return Verdict.ILL_CONDITIONED
     same = error.maximum <= allowed and math.isfinite(error.maximum)
-    return (Verdict.SAME if same else Verdict.DIFFERENT), allowed
+    return Verdict.SAME if same else Verdict.DIFFERENT
 
 
 def judge_float64(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -149,8 +150,12 @@ def read_layer_normalization(call: LayerCall) -> Any:
 def write_unit_normalization(
     op: ops.UnitNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
-    """``functional.normalize(x, dim=(-1,))``."""
-    return (writer.call(functional.normalize, inputs[0], dim=op.axes),)
+    """``functional.normalize(x, dim=-1)``, or what that does over several axes."""
+    (x,) = inputs
+    if len(op.axes) == 1:
+        return (writer.call(functional.normalize, x, dim=op.axes[0]),)
+    length = writer.call(torch.linalg.vector_norm, x, dim=op.axes, keepdim=True)
+    return (writer.call(operator.truediv, x, writer.call(torch.clamp, length, min=1e-12)),)
 
 
 @states(ops.RMSNormalization)

@@ -91,7 +91,7 @@ def load_checkpoint(module: nn.Module, path: str | os.PathLike[str]) -> LoadedCh
     """
     path = Path(path)
     own = _own(module)
-    states = list(_states(_read(path)))
+    states = list(_states(read_weights(path)))
     if not states:
         raise WeightError(f"{path}: holds no weights, neither itself nor under a key of its own")
     fits = [fit for where, state in states for fit in _fits(own, where, state)]
@@ -105,7 +105,12 @@ def load_checkpoint(module: nn.Module, path: str | os.PathLike[str]) -> LoadedCh
     return LoadedCheckpoint(tuple(chosen.state), tuple(chosen.notes(path, own)))
 
 
-def _read(path: Path) -> Any:
+def read_weights(path: Path) -> Any:
+    """What a checkpoint of torch.save or safetensors holds; no pickle is executed.
+
+    Raises:
+        FileError: it is something else, damaged, or holds more than weights.
+    """
     kind = file_kind(path) if path.is_file() else None
     if kind not in (FileKind.TORCH, FileKind.SAFETENSORS, FileKind.BUNDLE_PART):
         raise foreign(path, "a checkpoint of torch.save or safetensors")

@@ -21,6 +21,7 @@ class Target(StrEnum):
     """What a model can be ported to."""
 
     TORCH = "torch"
+    BUNDLE = "bundle"
     KERAS = "keras"
     ONNX = "onnx"
 
@@ -79,7 +80,7 @@ def check_output(source: Source, to: Target, output: Path) -> None:
         InputError: it is one.
     """
     check_source_kept(source, to, output)
-    if to is Target.TORCH:
+    if to in (Target.TORCH, Target.BUNDLE):
         check_folder_name(output)
     else:
         check_folder(output)

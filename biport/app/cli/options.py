@@ -41,8 +41,8 @@ ConfigFile = Annotated[
     ),
 ]
 MODELS = (
-    "a .keras or .h5 file of any Keras, a bundle folder, a .pt2 of torch.export, or FILE.py:NAME, a PyTorch "
-    "module of your own, whose file is then imported and run"
+    "a .keras or .h5 file of any Keras, a folder that biport wrote, a .pt2 of torch.export, or FILE.py:NAME, "
+    "a PyTorch module of your own, whose file is then imported and run"
 )
 
 

@@ -26,6 +26,20 @@ class Lowering(StrEnum):
     LOOP = "loop"
 
 
+class WeightsFile(StrEnum):
+    """As what the weights of a folder are stored."""
+
+    SAFETENSORS = "safetensors"
+    PT = "pt"
+
+
+class Biases(StrEnum):
+    """How many biases of a recurrent layer are trained."""
+
+    ONE = "one"
+    TWO = "two"
+
+
 class Contract(StrEnum):
     """What an ONNX graph may take for granted; it checks that when it runs."""
 
@@ -59,22 +73,45 @@ ContractOption = Annotated[
 def port(
     source: Model,
     to: Annotated[Target, typer.Option("--to", help="What to write.", rich_help_panel=OUTPUT)],
-    output: Annotated[Path, output_option("Bundle folder, .keras or .onnx file.")],
+    output: Annotated[Path, output_option("Folder, .keras or .onnx file.")],
+    weights: Annotated[
+        WeightsFile | None,
+        typer.Option("--weights", help="As what --to torch stores the weights.", rich_help_panel=OUTPUT),
+    ] = None,
+    biases: Annotated[
+        Biases | None,
+        typer.Option(
+            "--biases",
+            help="What --to torch trains where Keras has one bias and torch two: one (default) or two.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
     verified: Verified = True,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Port a model: --to torch writes a bundle folder, --to keras a .keras file, --to onnx an ONNX graph."""
+    """Port a model, and try what is written before it is kept.
+
+    --to torch writes a folder of plain PyTorch, model.py and its weights, which needs torch alone;
+    --to keras a .keras file; --to onnx an ONNX graph; --to bundle the neutral graph, for biport's own use.
+    """
     from biport.app.open_source import read_source
     from biport.app.other_route import MAY_WRITE, advise
     from biport.app.port import write_verified
+    from biport.app.stored import texts_of
 
     check_output(source, to, output)
     options = _onnx_options(lowering, contract)
     if options and to is not Target.ONNX:
         raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
+    own = {"weights": weights, "biases": biases}
+    if to is not Target.TORCH and any(own.values()):
+        raise InputError("--weights, --biases: of --to torch alone")
+    options |= {name: value.value for name, value in own.items() if value is not None}
+    if to in (Target.TORCH, Target.BUNDLE):
+        options |= texts_of(source.path)
     try:
         graph, notes = read_source(source)
     except UnsupportedError as problem:
@@ -122,7 +159,7 @@ def export(
     vocabulary: Annotated[
         Path | None,
         typer.Option(
-            help="A vocabulary.json that the file then carries; that of a bundle is known.",
+            help="A vocabulary.json that the file then carries; that of a folder of biport is known.",
             rich_help_panel=TEXTS,
         ),
     ] = None,
@@ -217,7 +254,9 @@ def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, An
 @takes_model
 def bidirect(
     source: Model,
-    output: Annotated[Path, output_option("A .keras or .onnx file, otherwise a bundle folder.")],
+    output: Annotated[
+        Path, output_option("A .keras or .onnx file, otherwise a folder as of port --to torch.")
+    ],
     layers: Annotated[
         list[str] | None,
         typer.Option("--layer", "--layers", help="A layer to convert; may be repeated. Default: all."),

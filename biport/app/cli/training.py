@@ -105,7 +105,7 @@ def train(
         typer.Option(
             "--initial",
             "--init",
-            help="Start from these weights: a bundle folder or a .keras file.",
+            help="Start from these weights: a folder that biport wrote, or a .keras file.",
             rich_help_panel=INPUT,
         ),
     ] = None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from biport import bundle
 from biport.app.progress import show_progress
+from biport.app.stored import read_stored
 from biport.app.train.imdb import imdb_file
 from biport.errors import Argument, InputError, MissingDependencyError
 from biport.graph import Graph
@@ -99,7 +100,7 @@ def _side(framework: str) -> Any:
 
 def _read_initial(path: Path) -> Graph:
     if path.is_dir():
-        return bundle.read(path)
+        return read_stored(path)
     import keras_side
 
     return keras_side.read(path)

@@ -1,0 +1,51 @@
+"""Models in folders of biport's own: bundles, and folders of plain PyTorch. Reading either executes nothing.
+
+A bundle is the neutral graph on disk: ``graph.json`` and an array for each gate, for biport's own use. A
+folder of plain PyTorch is for whoever has torch and not biport; see `torch_side.folder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from biport import bundle
+from biport.file_kind import FileKind, file_kind
+from biport.graph import Graph
+
+STORED = {
+    FileKind.BUNDLE: "biport bundle",
+    FileKind.TORCH_FOLDER: "folder of plain PyTorch",
+}
+"""The kinds of folder, and what people call them."""
+
+
+def is_stored(source: Path) -> bool:
+    """Whether a model comes from a folder of biport's own."""
+    return source.is_dir() and file_kind(source) in STORED
+
+
+def read_stored(folder: Path) -> Graph:
+    """The model in a folder, which need not be one of biport's own.
+
+    Raises:
+        FileError: it is none, damaged, or was changed since it was written.
+    """
+    if file_kind(folder) is FileKind.TORCH_FOLDER:
+        import torch_side
+
+        return torch_side.read_folder(folder)
+    return bundle.read(folder)
+
+
+def texts_of(source: Path) -> Mapping[str, Any]:
+    """The vocabulary and the labels that travel with a model, as far as there are such.
+
+    Raises:
+        FileError: one of them is damaged.
+    """
+    if not is_stored(source):
+        return {}
+    found = {"vocabulary": bundle.read_vocabulary(source), "labels": bundle.read_labels(source)}
+    return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,124 @@
+"""The model card of a folder: ``README.md`` with what the Hugging Face hub reads in front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from biport.compare.report import Report
+from biport.graph import Graph
+from torch_side.writing.describe import masks_of, origin_of, plain
+from torch_side.writing.source import Weights
+
+_CARD = """---
+license: unknown
+library_name: pytorch
+tags:
+- biport
+- pytorch
+{tags}---
+
+# {name}
+
+A model{origin} as plain PyTorch: `model.py` is the module, `model.{weights}` its `state_dict`.
+
+```python
+import sys
+
+sys.path.insert(0, "{name}")  # this folder
+from model import load
+
+model = load()  # an nn.Module in eval mode
+```
+
+Needed are {needs}. `load_state_dict` takes the weights as they are, and the module behaves as any other:
+`model.train()`, `model.to("cuda")`, `torch.save(model.state_dict(), ...)`.
+
+## Inputs
+
+{inputs}
+
+## Outputs
+
+{outputs}
+
+{masks}## Proof
+
+{proof}
+
+`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded inputs{patterns}, the
+outputs of a reference in float64, and how far off float32 may be.
+
+## Facts
+
+{facts}
+"""
+
+
+def model_card(
+    graph: Graph, module: nn.Module, name: str, weights: Weights, notes: Sequence[str], report: Report | None
+) -> str:
+    """The text of ``README.md``.
+
+    Args:
+        graph: the model.
+        module: as which it was written.
+        name: of the folder.
+        weights: how its weights are stored.
+        notes: what its user should know.
+        report: how it was tried; ``None`` where it was not.
+    """
+    masks = list(masks_of(graph))
+    count = sum(parameter.numel() for parameter in module.parameters())
+    state = module.state_dict().values()
+    dtypes = ", ".join(sorted({str(one.dtype).removeprefix("torch.") for one in state}))
+    framework = plain(graph.origin.get("framework", "")).lower()
+    facts = [
+        f"{count:,} parameters",
+        f"weights in {dtypes or 'no dtype'}",
+        "the license of the model that it was made of is not known to biport: say it in the first lines",
+        *notes,
+    ]
+    recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
+    tags = [*([framework] if framework == "keras" else []), *(["recurrent"] if recurrent else [])]
+    return _CARD.format(
+        tags="".join(f"- {tag}\n" for tag in tags),
+        name=plain(name),
+        origin=f" of {origin_of(graph)}" if origin_of(graph) else "",
+        weights=weights,
+        needs="torch and safetensors" if weights == "safetensors" else "torch alone",
+        inputs=_listed(f"`{plain(value.name)}`: {value.tensor}" for value in graph.inputs),
+        outputs=_listed(f"`{plain(output)}`: {graph.tensors[output]}" for output in graph.outputs),
+        masks=f"## Masks\n\n{_listed(masks)}\n\n" if masks else "",
+        proof="It was not tried when it was written." if report is None else _proof(report),
+        patterns=" with every pattern of mask that the model meets" if masks else "",
+        facts=_listed(facts),
+    )
+
+
+def _listed(items: Sequence[str] | object) -> str:
+    return "\n".join(f"- {item}" for item in items)  # type: ignore[attr-defined]
+
+
+def _proof(report: Report) -> str:
+    """How the folder was tried: what was compared, with what, and the figures."""
+    own = report.lines[-1].form
+    rows = [
+        f"| `{plain(line.output)}` | {line.verdict} | {line.error.maximum:.1e} | {line.allowed:.1e} |"
+        for line in report.lines
+        if line.form == own
+    ]
+    cases = f"{len(report.cases)} seeded batches ({', '.join(report.cases)})"
+    return "\n".join(
+        [
+            f"Before it was kept, `model.py` was loaded and run in float32 on {cases},",
+            "and compared with a reference in float64 of the model that it was made of:",
+            "",
+            "| output | verdict | largest error | allowed |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "An error is the largest difference, over the largest number of the output or 1.",
+        ]
+    )

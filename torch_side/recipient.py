@@ -1,0 +1,99 @@
+"""What a ``model.py`` has beside its model, and needs torch alone: the source of these is copied there."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import zipfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+def fix_second_bias(layer: nn.Module) -> None:
+    """Keep the second bias of a layer at zero: Keras has one, and trains one."""
+    for name, parameter in layer.named_parameters():
+        if name.startswith("bias_hh"):
+            nn.init.zeros_(parameter)
+            parameter.requires_grad_(False)
+
+
+DTYPES = {
+    "b1": torch.bool,
+    "u1": torch.uint8,
+    "i4": torch.int32,
+    "i8": torch.int64,
+    "f2": torch.float16,
+    "f4": torch.float32,
+    "f8": torch.float64,
+}
+
+
+def check(model: nn.Module, path: Path) -> int:
+    """Compare what a model computes with what was computed in float64 when it was ported.
+
+    An error is the largest difference to the expected numbers, over the largest of
+    these or 1. What is allowed comes of how far off float32 was then.
+
+    Returns:
+        The exit status: 0, or 1 where an output is different.
+    """
+    arrays = read_arrays(path)
+    meta = json.loads(bytes(arrays["meta"].tolist()))
+    errors = dict.fromkeys(meta["outputs"], 0.0)
+    for number in range(len(meta["cases"])):
+        inputs = [arrays[f"{number}/input/{i}"] for i in range(len(meta["inputs"]))]
+        with torch.no_grad():
+            given = model(*inputs)
+        given = given if isinstance(given, tuple) else (given,)
+        for i, (name, output) in enumerate(zip(errors, given, strict=True)):
+            expected = arrays[f"{number}/output/{i}"]
+            if output.shape != expected.shape:
+                print(f"{name}: different, {output.shape} instead of {expected.shape}")
+                return 1
+            errors[name] = max(errors[name], measure(output, expected))
+    figures = zip(errors.values(), meta["rounding"], meta["allowed"], strict=True)
+    verdicts = [judge(*figure) for figure in figures]
+    for name, verdict, allowed in zip(errors, verdicts, meta["allowed"], strict=True):
+        print(f"{name}: {verdict}, error {errors[name]:.1e}, allowed {allowed:.1e}")
+    print(f"{len(meta['cases'])} cases, torch {torch.__version__}")
+    return int("different" in verdicts)
+
+
+def judge(error: float, rounding: float | None, allowed: float) -> str:
+    """``same``, ``different``, or ``ill-conditioned`` where float32 cannot tell."""
+    if rounding is None or (math.isfinite(error) and rounding > 1e-3):
+        return "ill-conditioned"
+    return "same" if error <= allowed else "different"
+
+
+def measure(given: Tensor, expected: Tensor) -> float:
+    """The error; infinite where other numbers are not finite."""
+    x, e = given.double(), expected.double()
+    finite = e.isfinite()
+    agree = (x == e) | (x.isnan() & e.isnan()) | (finite & x.isfinite())
+    if not agree.all():
+        return math.inf
+    if not finite.any():
+        return 0.0
+    largest = max(1.0, e[finite].abs().max().item())
+    return (x - e)[finite].abs().max().item() / largest
+
+
+def read_arrays(path: Path) -> dict[str, Tensor]:
+    """The arrays of an ``.npz`` file, read without NumPy."""
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            data = archive.read(name)
+            start = 10 + int.from_bytes(data[8:10], "little")
+            header = ast.literal_eval(data[10:start].decode("latin1"))
+            dtype = DTYPES[header["descr"][1:]]
+            array = torch.empty(header["shape"], dtype=dtype)
+            if array.numel():
+                content = torch.frombuffer(bytearray(data[start:]), dtype=dtype)
+                array = content.reshape(header["shape"])
+            arrays[name.removesuffix(".npy")] = array
+    return arrays

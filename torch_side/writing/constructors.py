@@ -1,0 +1,207 @@
+"""A module as the call that makes it: ``nn.LSTM(4, 3, batch_first=True)``.
+
+The arguments are those of its class' ``__init__``, with the values of the attributes of the same names;
+where a class keeps one under another name, or as a parameter, it is said here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+from biport.registry import Registry
+from torch_side import layers
+from torch_side.writing.code import Code, call, literal, sequence
+
+Settings = dict[str, Any]
+
+SETTINGS: Registry[type[nn.Module], Callable[[Any], Settings]] = Registry("layer without a spelling")
+"""The arguments that are no attributes of a layer, by its class or one that it is made of."""
+
+SKIPPED = frozenset({"self", "device", "dtype", "_weight", "_freeze", "inplace", "mode"})
+"""What is no setting of a layer."""
+
+MISSING = object()
+
+
+def class_name(kind: type[nn.Module]) -> str:
+    """``nn.LSTM``, or the name of a class that is copied."""
+    return f"nn.{kind.__name__}" if kind.__module__.startswith("torch.nn.") else kind.__name__
+
+
+def constructor(module: nn.Module) -> Code:
+    """The call that makes a module like this one, but for the values of its weights.
+
+    Raises:
+        TypeError: an argument of its class cannot be told from it.
+    """
+    positional: list[Code] = []
+    keywords: list[tuple[str, Code]] = []
+    given = _given(module)
+    for at, parameter in enumerate(_parameters(type(module))):
+        value = given.get(parameter.name, MISSING)
+        if value is MISSING:
+            value = getattr(module, parameter.name, MISSING)
+        if value is MISSING:
+            raise TypeError(f"{type(module).__name__} does not say its {parameter.name}")
+        if parameter.name == "bias" and not isinstance(value, bool):
+            value = value is not None
+        required = parameter.default is inspect.Parameter.empty
+        # What a layer is mostly made with is said even where it is the default: ``nn.Dropout(0.5)``.
+        first = at == 0 and isinstance(parameter.default, float)
+        if not required and not first and _same(value, parameter.default):
+            continue
+        own_place = (required or first) and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        if own_place and not keywords:
+            positional.append(value_code(value))
+        else:
+            keywords.append((parameter.name, value_code(value)))
+    return call(class_name(type(module)), positional, keywords)
+
+
+def value_code(value: Any) -> Code:
+    """A setting as it is written; a module among them as the call that makes it."""
+    if isinstance(value, nn.Module):
+        return constructor(value)
+    if isinstance(value, tuple | list | torch.Size):
+        return sequence([value_code(part) for part in value], "()")
+    return literal(value)
+
+
+def _same(value: Any, default: Any) -> bool:
+    # 1 is not True, and a default of () is whatever is empty.
+    return type(value) is type(default) and value == default
+
+
+def _parameters(kind: type[nn.Module]) -> Iterator[inspect.Parameter]:
+    """The arguments of a class; those that it hands on to the class it is made of come behind its own."""
+    known: set[str] = set(SKIPPED)
+    for base in kind.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        if base is nn.Module:
+            return
+        parameters = inspect.signature(base.__init__).parameters.values()
+        if base is nn.RNN:
+            # It takes this one out of whatever it is given.
+            yield inspect.Parameter("nonlinearity", inspect.Parameter.KEYWORD_ONLY, default="tanh")
+        for parameter in parameters:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            if parameter.name not in known:
+                known.add(parameter.name)
+                yield parameter
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return
+
+
+def _given(module: nn.Module) -> Settings:
+    for kind in type(module).__mro__:
+        if kind in SETTINGS:
+            return SETTINGS.lookup(kind, "")(module)
+    return {}
+
+
+def says(*kinds: type[nn.Module]) -> Callable[[Callable[[Any], Settings]], Callable[[Any], Settings]]:
+    """Register what tells the arguments of classes that are no attributes of theirs."""
+    return SETTINGS.register(*kinds)
+
+
+@says(layers.LoopedLSTM, layers.LoopedGRU, layers.LoopedRNN)
+def _looped(module: Any) -> Settings:
+    own = {
+        name: part if repr(part) != repr(default) else None
+        for name, default in (("activation", nn.Tanh()), ("recurrent_activation", nn.Sigmoid()))
+        if (part := getattr(module, name, None)) is not None
+    }
+    return {"dropout": module.input_dropout, **own}
+
+
+@says(nn.Conv1d)
+def _conv1d(module: nn.Conv1d) -> Settings:
+    return {name: _single(getattr(module, name)) for name in ("kernel_size", "stride", "padding", "dilation")}
+
+
+def _single(value: Any) -> Any:
+    """A number for a pair of one."""
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
+
+
+@says(layers.Conv1d)
+def _own_conv1d(module: layers.Conv1d) -> Settings:
+    return {**_conv1d(module), "padding": module.keras_padding}
+
+
+@says(nn.MaxPool1d, nn.AvgPool1d)
+def _pool(module: nn.MaxPool1d | nn.AvgPool1d) -> Settings:
+    names = ("kernel_size", "stride", "padding")
+    settings = {name: _single(getattr(module, name)) for name in names}
+    # By default a window moves on by its own size.
+    return settings | {
+        "stride": None if settings["stride"] == settings["kernel_size"] else settings["stride"]
+    }
+
+
+@says(nn.LayerNorm, nn.RMSNorm)
+def _layer_norm(module: nn.LayerNorm | nn.RMSNorm) -> Settings:
+    settings: Settings = {"normalized_shape": _single(tuple(module.normalized_shape))}
+    # A bias without a weight is what torch has no setting for: the weight is taken away afterwards.
+    return settings | {"bias": getattr(module, "bias", None) is not None}
+
+
+@says(nn.BatchNorm1d, nn.GroupNorm)
+def _affine(module: Any) -> Settings:
+    return {"affine": module.weight is not None or module.bias is not None}
+
+
+@says(layers.PReLU, layers.LearnedAverage)
+def _shape(module: layers.PReLU | layers.LearnedAverage) -> Settings:
+    return {"shape": tuple(module.weight.shape), "size": _single(tuple(module.weight.shape))}
+
+
+@says(layers.LayerNormalization)
+def _layer_normalization(module: layers.LayerNormalization) -> Settings:
+    given = [weight for weight in (module.weight, module.bias) if weight is not None]
+    return {
+        "shape": tuple(given[0].shape) if given else (),
+        "weight": module.weight is not None,
+        "bias": module.bias is not None,
+    }
+
+
+@says(layers.Normalization)
+def _normalization(module: layers.Normalization) -> Settings:
+    return {"shape": tuple(module.mean.shape)}
+
+
+@says(layers.Attention)
+def _attention(module: layers.Attention) -> Settings:
+    return {"use_scale": module.scale is not None}
+
+
+@says(layers.AdditiveAttention)
+def _additive_attention(module: layers.AdditiveAttention) -> Settings:
+    return {"input_size": None if module.scale is None else module.scale.numel()}
+
+
+@says(layers.MultiHeadAttention)
+def _multi_head_attention(module: layers.MultiHeadAttention) -> Settings:
+    sizes = [part.in_features for part in (module.query, module.key, module.value)]
+    return {
+        "sizes": (*sizes, module.output.out_features),
+        "bias": module.query.bias is not None,
+    }
+
+
+@says(layers.Cropping1D)
+def _cropping(module: layers.Cropping1D) -> Settings:
+    return dict(zip(("first", "last"), module.cropping, strict=True))
+
+
+@says(layers.ZeroPadding1D)
+def _zero_padding(module: layers.ZeroPadding1D) -> Settings:
+    return dict(zip(("before", "behind"), module.padding, strict=True))

@@ -1,0 +1,381 @@
+"""A written module as the source of a file that needs torch alone: ``model.py``."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import fx, nn
+
+from biport.graph import Graph
+from torch_side import recipient
+from torch_side.names import Names
+from torch_side.writing.code import (
+    INDENT,
+    Code,
+    call,
+    literal,
+    mapping,
+    quoted,
+    sequence,
+    signature,
+    statement,
+)
+from torch_side.writing.constructors import constructor
+from torch_side.writing.definitions import Definitions, import_lines, stacked
+from torch_side.writing.describe import class_docstring, module_docstring, plain
+from torch_side.writing.expressions import is_own
+from torch_side.writing.forward import BODY, Facts, Forward, Submodule
+from torch_side.writing.partition import Partition
+from torch_side.writing.ported import Ported
+
+MODEL = "Model"
+Weights = Literal["safetensors", "pt"]
+"""As what the weights beside a ``model.py`` are stored."""
+
+_IMPORTS = (
+    "import sys",
+    "import torch",
+    "from pathlib import Path",
+    "from safetensors.torch import load_file",
+    "from torch import nn",
+    "from torch import Tensor",
+    "from torch.nn import functional",
+)
+_READ: Mapping[Weights, str] = {
+    "safetensors": 'load_file(Path(folder) / "model.safetensors")',
+    "pt": 'torch.load(Path(folder) / "model.pt", "cpu", weights_only=True)',
+}
+_LOAD = '''def load(folder: str | Path = Path(__file__).parent) -> Model:
+    """The model with the weights of a folder, in eval mode."""
+    model = Model()
+    model.load_state_dict({read})
+    return model.eval()'''
+_MAIN = """if __name__ == "__main__":
+    if sys.argv[1:] != ["--check"]:
+        sys.exit("usage: python model.py --check")
+    sys.exit(check(load(), Path(__file__).with_name("check.npz")))"""
+_HELPERS = "# What the model is made of that torch.nn does not have."
+_CHECK = "# What follows is for `python model.py --check` alone."
+ALWAYS = frozenset({"torch", "nn", "functional", "Tensor", "self"})
+
+
+@dataclass(frozen=True)
+class Class:
+    """A class in the file: its text, and what it is called."""
+
+    name: str
+    lines: Sequence[str]
+
+
+def model_source(graph: Graph, module: Ported, weights: Weights = "safetensors") -> str:
+    """The source of ``model.py``.
+
+    Args:
+        graph: the model.
+        module: what `torch_side.write` makes of it.
+        weights: how its weights are stored.
+    """
+    return _File(graph, module, weights).text()
+
+
+@dataclass
+class _File:
+    graph: Graph
+    module: Ported
+    weights: Weights
+    definitions: Definitions = field(default_factory=lambda: Definitions("torch_side."))
+    classes: list[Class] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for part in self.module.modules():
+            if is_own(type(part)):
+                self.definitions.add(type(part).__module__, [type(part).__name__])
+        for part in self.module.modules():
+            if isinstance(part, fx.GraphModule):
+                for node in part.graph.nodes:
+                    if node.op == "call_function" and is_own(node.target):
+                        self.definitions.add(node.target.__module__, [node.target.__name__])
+        if any(_fixes_second_bias(part) for part in self.module.modules()):
+            self.definitions.add(recipient.__name__, ["fix_second_bias"])
+        self.checks = Definitions("torch_side.")
+        self.checks.add(recipient.__name__, ["check"])
+        own = {"load", "check", *self.definitions.sources, *self.checks.sources}
+        self.names = Names({*ALWAYS, *own, *self._imported()})
+        self.model = self.names.new_class(MODEL)
+
+    def _imported(self) -> set[str]:
+        statements = {*_IMPORTS, *self.definitions.imports, *self.checks.imports}
+        return {statement.rpartition(" ")[2].partition(".")[0] for statement in statements}
+
+    def text(self) -> str:
+        """All of it."""
+        dtype = _float_dtype(self.module)
+        self._add_model(self.graph, self.module, self.model, dtype)
+        helpers = self.definitions.sources.values()
+        # What a reader came for stands first; what it is made of is looked up when it is run.
+        classes = ["\n".join(one.lines) for one in reversed(self.classes)]
+        load = _LOAD.replace("Model", self.model).format(read=_READ[self.weights])
+        checks = self.checks.sources.values()
+        body = stacked([*classes, load, *_section(_HELPERS, helpers), *_section(_CHECK, checks), _MAIN])
+        used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+        statements = {*self.definitions.imports, *self.checks.imports, *_IMPORTS}
+        needed = [one for one in statements if one.rpartition(" ")[2].partition(".")[0] in used]
+        docstring = module_docstring(self.graph, self.model)
+        return "\n".join([*docstring, *import_lines(needed), body, ""])
+
+    def _add_model(self, graph: Graph, module: Ported, name: str, dtype: torch.dtype) -> None:
+        """The class of a written module, behind those of the modules in it."""
+        facts = Facts.of(graph, module)
+        arguments = [node for node in module.graph.nodes if node.op == "placeholder"]
+        nodes = [node for node in module.graph.nodes if node.op not in ("placeholder", "output")]
+        (output,) = [node for node in module.graph.nodes if node.op == "output"]
+        returned = output.args[0] if isinstance(output.args[0], tuple | list) else (output.args[0],)
+        outputs = [node for node in returned if isinstance(node, fx.Node)]
+        flat: frozenset[str] = frozenset()
+        while True:
+            partition = Partition(facts, nodes, outputs, flat)
+            printer = _Printer(self, facts, dtype, copy.deepcopy(self.names))
+            top = Submodule("", "", partition.units, arguments, outputs)
+            try:
+                classes = printer.classes([top], name)
+            except _Different as different:
+                flat |= {different.path}
+                continue
+            self.classes += classes
+            self.names = printer.free
+            return
+
+
+class _Different(Exception):  # noqa: N818  (not an error: its statements stay where they are called)
+    """Two calls of one module do different things."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+@dataclass
+class _Printer:
+    """What prints the classes of one written module."""
+
+    file: _File
+    facts: Facts
+    dtype: torch.dtype
+    free: Names
+    """For classes."""
+    names: dict[str, str] = field(default_factory=dict)
+    """The class of each path below the module that has one."""
+
+    def classes(self, calls: Sequence[Submodule], name: str) -> list[Class]:
+        """The class of a module that is called so, behind those of what is in it."""
+        path = calls[0].path
+        classes: list[Class] = []
+        inner: dict[str, list[Submodule]] = {}
+        for unit in calls[0].body:
+            if isinstance(unit, Submodule):
+                inner.setdefault(unit.path, []).append(unit)
+        for inner_path, submodules in inner.items():
+            inner_name = self._new_class(inner_path)
+            classes += self.classes(submodules, inner_name)
+        container = self.facts.root.get_submodule(path)
+        made, added = self._init(container, path)
+        arguments, forward = self._forward(calls)
+        docstring = (
+            class_docstring(self.facts.graph, arguments)
+            if not path
+            else _submodule_docstring(self.facts, calls[0])
+        )
+        lines = [f"class {name}(nn.Module):", *docstring, "", *made, "", *forward]
+        return [*classes, *added, Class(name, lines)]
+
+    def _new_class(self, path: str) -> str:
+        self.names[path] = self.free.new_class(path.rpartition(".")[2])
+        return self.names[path]
+
+    # The modules in it.
+
+    def _init(self, container: nn.Module, path: str) -> tuple[list[str], list[Class]]:
+        """The lines of ``__init__``, and classes that it needs."""
+        added: list[Class] = []
+        annotations: list[str] = []
+        lines: list[str] = []
+        behind: list[str] = []
+        for name, parameter in container.named_parameters(recurse=False):
+            code = call("torch.zeros", [sequence([literal(size) for size in parameter.shape], "()")])
+            code = call("nn.Parameter", [self._typed(code, parameter)], _frozen(parameter))
+            lines += _assigned(name, code, "register_parameter")
+        for name, buffer in container.named_buffers(recurse=False):
+            annotations += [f"{INDENT}{name}: Tensor"] if name.isidentifier() else []
+            code = call("torch.zeros", [sequence([literal(size) for size in buffer.shape], "()")])
+            arguments = [Code(quoted(name)), self._typed(code, buffer)]
+            lines += statement(call("self.register_buffer", arguments), BODY)
+        for name, child in container.named_children():
+            child_path = f"{path}.{name}" if path else name
+            lines += _assigned(name, self._made(child, child_path, added), "add_module")
+            behind += self._afterwards(child, child_path, path)
+        if not path and self.dtype is not torch.float32:
+            behind.append(f"{BODY}self.to({self.dtype})")
+        head = [f"{INDENT}def __init__(self) -> None:", f"{BODY}super().__init__()"]
+        return [*annotations, *([""] if annotations else []), *head, *lines, *behind], added
+
+    def _typed(self, code: Code, tensor: torch.Tensor) -> Code:
+        """``torch.zeros((3, 4))`` of the dtype of a tensor."""
+        if tensor.dtype in (torch.float32, self.dtype):
+            return code
+        return call("torch.zeros", code.items, [("dtype", literal(tensor.dtype))])
+
+    def _made(self, child: nn.Module, path: str, added: list[Class]) -> Code:
+        if path in self.names:
+            return Code(f"{self.names[path]}()")
+        if type(child) is not nn.Module:
+            return self._of_dtype(constructor(child), child)
+        children = {name: self._made(part, f"{path}.{name}", added) for name, part in child.named_children()}
+        match _form(child):
+            case "list":
+                return call("nn.ModuleList", [sequence(list(children.values()))])
+            case "dict":
+                return call("nn.ModuleDict", [mapping(children.items())])
+        name = self._new_class(path)
+        made, inner = self._init(child, path)
+        docstring = [f'{INDENT}"""What is called ``{plain(path)}`` in the model it was made of."""']
+        added += [*inner, Class(name, [f"class {name}(nn.Module):", *docstring, "", *made])]
+        return Code(f"{name}()")
+
+    def _of_dtype(self, code: Code, module: nn.Module) -> Code:
+        """A module of another dtype than the model's."""
+        own = _float_dtype(module, self.dtype)
+        return code if own is self.dtype else call(f"{code.text}.to", [literal(own)])
+
+    def _afterwards(self, child: nn.Module, child_path: str, path: str) -> list[str]:
+        """What is changed of a layer when it is made: parameters it has not, and those that stay."""
+        if child_path in self.names:
+            return []
+        lines: list[str] = []
+        for part_path, part in child.named_modules(prefix=child_path):
+            if any(part_path.startswith(f"{own}.") for own in self.names):
+                continue
+            lines += self._changed(part, self.attribute(part_path, path).text)
+        return lines
+
+    def _changed(self, part: nn.Module, text: str) -> list[str]:
+        lines = [f"{BODY}{text}.register_parameter({quoted(name)}, None)" for name in _taken_away(part)]
+        parameters = dict(part.named_parameters(recurse=False))
+        fixed = [name for name, parameter in parameters.items() if not parameter.requires_grad]
+        if _fixes_second_bias(part):
+            return [*lines, f"{BODY}fix_second_bias({text})"]
+        if fixed and len(fixed) == len(parameters):
+            return [*lines, f"{BODY}{text}.requires_grad_(False)"]
+        return [*lines, *(f"{BODY}{text}.{name}.requires_grad_(False)" for name in fixed)]
+
+    def attribute(self, path: str, own: str) -> Code:
+        """How a path is written in the module at ``own``."""
+        module = self.facts.root.get_submodule(own)
+        below = path.removeprefix(f"{own}.") if own else path
+        text, at = "self", own
+        for part in below.split("."):
+            form = _form(module) if at != own and at not in self.names else "class"
+            if form == "list":
+                text += f"[{part}]"
+            elif form == "dict":
+                text += f"[{quoted(part)}]"
+            else:
+                text = f"{text}.{part}" if part.isidentifier() else f"getattr({text}, {quoted(part)})"
+            at = f"{at}.{part}" if at else part
+            module = getattr(module, part) if isinstance(getattr(module, part, None), nn.Module) else module
+        return Code(text)
+
+    # Its forward.
+
+    def _forward(self, calls: Sequence[Submodule]) -> tuple[Sequence[str], list[str]]:
+        """The names of its arguments, and its lines."""
+        printed = []
+        arguments: Sequence[str] | None = None
+        for one in calls:
+            names = Names({*ALWAYS, *self.file.definitions.sources})
+            forward = Forward(
+                self.facts,
+                one.body,
+                one.inputs,
+                one.outputs,
+                names,
+                lambda path: self.attribute(path, calls[0].path),
+                one.group,
+                arguments,
+            )
+            arguments = forward.argument_names
+            printed.append(forward.lines())
+        first = printed[0]
+        if any(_without_comments(lines) != _without_comments(first) for lines in printed[1:]):
+            raise _Different(calls[0].path)
+        count = len(calls[0].outputs)
+        result = "Tensor" if count == 1 else f"tuple[{', '.join(['Tensor'] * count)}]"
+        assert arguments is not None
+        head = signature("forward", [f"{name}: Tensor" for name in arguments], result, INDENT)
+        return arguments, [*head, *first]
+
+
+def _section(heading: str, sources: Iterable[str]) -> list[str]:
+    """Definitions under a comment."""
+    first, *rest = [*sources] or [""]
+    return [f"{heading}\n\n\n{first}", *rest] if first else []
+
+
+def _without_comments(lines: Iterable[str]) -> list[str]:
+    return [
+        text for line in lines if (text := line.partition("  # ")[0].rstrip()) and text.lstrip()[0] != "#"
+    ]
+
+
+def _form(container: nn.Module) -> str:
+    """As what a module without a ``forward`` is written: ``list``, ``dict`` or ``class``."""
+    if type(container) is not nn.Module:
+        return "class"
+    names = [name for name, _ in container.named_children()]
+    alone = not list(container.parameters(recurse=False)) and not list(container.buffers(recurse=False))
+    if alone and names == [str(number) for number in range(len(names))]:
+        return "list"
+    return "dict" if alone and not any(hasattr(nn.ModuleDict, name) for name in names) else "class"
+
+
+def _assigned(name: str, code: Code, method: str) -> list[str]:
+    if name.isidentifier():
+        return statement(code, BODY, f"self.{name} = ")
+    return statement(call(f"self.{method}", [Code(quoted(name)), code]), BODY)
+
+
+def _fixes_second_bias(part: nn.Module) -> bool:
+    """Whether what does not learn of a layer is its second bias."""
+    fixed = [name for name, one in part.named_parameters(recurse=False) if not one.requires_grad]
+    return isinstance(part, nn.RNNBase) and bool(fixed) and all(name.startswith("bias_hh") for name in fixed)
+
+
+def _frozen(parameter: nn.Parameter) -> list[tuple[str, Code]]:
+    return [] if parameter.requires_grad else [("requires_grad", Code("False"))]
+
+
+def _taken_away(part: nn.Module) -> list[str]:
+    """The parameters that torch has no setting to do without."""
+    match part:
+        case nn.BatchNorm1d() | nn.GroupNorm():
+            missing = [name for name in ("weight", "bias") if part._parameters.get(name) is None]
+            return missing if len(missing) == 1 or is_own(type(part)) else []
+        case nn.LayerNorm():
+            return ["weight"] if part._parameters.get("weight") is None and part.bias is not None else []
+    return []
+
+
+def _float_dtype(module: nn.Module, default: torch.dtype = torch.float32) -> torch.dtype:
+    """The dtype of a module's floats; the first one's where there are several."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), default)
+
+
+def _submodule_docstring(facts: Facts, one: Submodule) -> list[str]:
+    given = ", ".join(filter(None, map(facts.comment, one.inputs)))
+    result = ", ".join(filter(None, map(facts.comment, one.outputs)))
+    return [f'{INDENT}"""{given} to {result}."""']
