@@ -21,13 +21,15 @@ from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
-from biport.graph import Graph, Node, Value, structure
+from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
 from biport.ops import Op, op_class
 from biport.version import __version__
 
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
 VOCABULARY, LABELS = "vocabulary.json", "labels.json"
 FORMAT = 1
+LEARNING = "learning"
+"""The key in ``graph.json`` of what training does with the weights; the digest does not depend on it."""
 
 _README = """# A recurrent model ported by biport
 
@@ -90,6 +92,7 @@ def write(
         "origin": dict(graph.origin),
         "digest": graph.digest(),
         **structure(graph),
+        LEARNING: all_learning(graph),
     }
     owners = {entry["name"] for entry in data["nodes"] if "settings" in entry}
     arrays = {
@@ -158,7 +161,10 @@ def read(folder: str | os.PathLike[str]) -> Graph:
         raise FileError(f"{target}: {GRAPH} does not describe a graph ({error!r})") from error
     if graph.digest() != data.get("digest"):
         raise FileError(f"{target}: was changed since it was written, its digest does not match")
-    return graph
+    try:
+        return with_learning(graph, data.get(LEARNING, {}))
+    except BiportError as error:
+        raise FileError(f"{target}: {error}") from error
 
 
 def read_vocabulary(folder: str | os.PathLike[str]) -> Vocabulary | None:

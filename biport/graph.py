@@ -11,12 +11,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from biport.dims import LARGEST, bound, plain, sizes
 from biport.errors import GraphError, UnsupportedError
-from biport.ops import Dim, Op, Tensor, same_bits, same_dim
+from biport.ops import Dim, Learning, Op, Penalty, Tensor, same_bits, same_dim
 
 
 @dataclass(frozen=True, init=False)
@@ -66,6 +67,8 @@ class Node:
 @dataclass(frozen=True)
 class Graph:
     """A model. Two graphs are equal when their inputs, nodes, weights and outputs are, bit for bit.
+
+    How the weights are trained, `biport.ops.Learning`, makes no difference to that, nor to the digest.
 
     Args:
         inputs: in the order of the model they were read from.
@@ -235,9 +238,8 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
 
 def weights_by_path(graph: Graph) -> dict[str, np.ndarray]:
     """Every weight as ``node.path``; those that several nodes share once, under the first one's name."""
-    first = {id(node.op): node for node in reversed(graph.nodes)}
     return {
-        f"{node.name}.{path}": array for node in first.values() for path, array in node.op.weights().items()
+        f"{name}.{path}": array for name, op in _owners(graph).items() for path, array in op.weights().items()
     }
 
 
@@ -250,6 +252,92 @@ def trained(graph: Graph) -> dict[str, np.ndarray]:
 def _untrained(op: Op) -> list[str]:
     inside = [f"{prefix}.{path}" for prefix, part in op.parts().items() for path in _untrained(part)]
     return [*op.statistics, *op.constants, *inside]
+
+
+def frozen(graph: Graph) -> frozenset[str]:
+    """Those of `weights_by_path` that training leaves as they are, see `biport.ops.Learning`.
+
+    Example:
+        >>> from biport import ops
+        >>> share = ops.LearnedAverage(weight=np.float32([0.5]), learning=ops.Learning(frozen={"weight"}))
+        >>> inputs = Value("a", ("N", 1), "float32"), Value("b", ("N", 1), "float32")
+        >>> frozen(Graph(inputs, (Node("y", share, ("a", "b")),), ("y",)))
+        frozenset({'y.weight'})
+    """
+    return frozenset(f"{name}.{path}" for name, op in _owners(graph).items() for path in op.frozen_weights())
+
+
+def penalties(graph: Graph) -> dict[str, Penalty]:
+    """For those of `weights_by_path` that have one, what they add to the loss; frozen ones add nothing.
+
+    Example:
+        >>> from biport import ops
+        >>> learning = ops.Learning(penalties={"weight": ops.Penalty(l2=0.01)})
+        >>> share = ops.LearnedAverage(weight=np.float32([0.5]), learning=learning)
+        >>> inputs = Value("a", ("N", 1), "float32"), Value("b", ("N", 1), "float32")
+        >>> penalties(Graph(inputs, (Node("y", share, ("a", "b")),), ("y",)))
+        {'y.weight': Penalty(l1=0.0, l2=0.01)}
+    """
+    return {
+        f"{name}.{path}": penalty
+        for name, op in _owners(graph).items()
+        for path, penalty in op.penalties().items()
+    }
+
+
+def unported(graph: Graph) -> list[str]:
+    """What a model was trained with that no graph has, such as constraints, a line each, for people."""
+    return [
+        f"{'.'.join([name, path] if path else [name])}: {setting}"
+        for name, op in _owners(graph).items()
+        for path, learning in op.all_learning().items()
+        for setting in learning.unported
+    ]
+
+
+def all_learning(graph: Graph) -> dict[str, Any]:
+    """What training does with the weights, as plain data: ``{node: {path of a part: ...}}``.
+
+    It stands beside `structure` and not in it: how a model is trained is no part of what it computes, so that
+    graphs which differ in nothing else are equal and have one digest.
+    """
+    return {
+        name: {path: learning.to_json() for path, learning in said.items()}
+        for name, op in _owners(graph).items()
+        if (said := op.all_learning())
+    }
+
+
+def with_learning(graph: Graph, data: Mapping[str, Any]) -> Graph:
+    """The graph with what `all_learning` gave, shared ops still shared.
+
+    Raises:
+        GraphError: ``data`` is something else, or of another graph.
+
+    Example:
+        >>> from biport import ops
+        >>> share = ops.LearnedAverage(weight=np.float32([0.5]))
+        >>> inputs = Value("a", ("N", 1), "float32"), Value("b", ("N", 1), "float32")
+        >>> graph = Graph(inputs, (Node("y", share, ("a", "b")),), ("y",))
+        >>> all_learning(with_learning(graph, {"y": {"": {"frozen": ["weight"]}}}))
+        {'y': {'': {'frozen': ['weight']}}}
+    """
+    owners = _owners(graph)
+    if not isinstance(data, Mapping) or not all(isinstance(said, Mapping) for said in data.values()):
+        raise GraphError(f"how weights are trained should be a mapping of mappings, found {data!r}")
+    if unknown := sorted(data.keys() - owners.keys()):
+        raise GraphError(f"how weights are trained is said of nodes that have none: {unknown}")
+    said = {
+        id(owners[name]): {path: Learning.from_json(part) for path, part in parts.items()}
+        for name, parts in data.items()
+    }
+    return graph._with(graph.inputs, lambda op: op.with_learning(said.get(id(op), {})))
+
+
+def _owners(graph: Graph) -> dict[str, Op]:
+    """Every op once, by the first node that has it."""
+    first = {id(node.op): node for node in reversed(graph.nodes)}
+    return {node.name: node.op for node in first.values()}
 
 
 def _row(graph: Graph, node: Node) -> tuple[str, str, str]:

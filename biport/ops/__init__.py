@@ -22,6 +22,7 @@ from biport.ops.dense import Dense
 from biport.ops.elementwise import Cast, Clip, Elementwise, Where
 from biport.ops.embedding import Embedding, ToIds
 from biport.ops.indexing import ArgSort, OneHot, Sort, StepAt, Take, TakeAlongAxis, TopK
+from biport.ops.learning import Learning, Penalty
 from biport.ops.mask import FeaturesNotEqual, LogicalAnd, LogicalOr, Masking, NotEqual, OnesLike
 from biport.ops.merge import (
     Add,
@@ -155,6 +156,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "LearnedAverage",
+    "Learning",
     "Locality",
     "LogSoftmax",
     "LogicalAnd",
@@ -174,6 +176,7 @@ __all__ = [
     "PReLU",
     "Pad",
     "Parameter",
+    "Penalty",
     "Permute",
     "PermuteDims",
     "RMSNormalization",

@@ -6,7 +6,8 @@ The files beside this one hold the ops, one family each; `biport.ops` names them
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Flag
 from typing import Any, ClassVar, Self
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from biport.dims import Dim, bound, letters_in
 from biport.errors import GraphError, WeightError, most_alike
+from biport.ops.learning import NOTHING, Learning, Penalty
 from biport.ops.tensor import FLOATS, Tensor
 
 EVERY_INPUT = range(2**31)
@@ -67,11 +69,15 @@ class Locality(Flag):
         return local
 
 
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Op:
     """What every operation has; subclasses are final, frozen dataclasses.
 
     Fields that hold arrays, mappings of gates to arrays, or another op are its weights; all other
-    fields are its settings.
+    fields but ``learning`` are its settings.
+
+    Args:
+        learning: what training does with its weights; it makes no difference to whether two ops are equal.
 
     Example:
         >>> from biport import ops
@@ -108,6 +114,8 @@ class Op:
         """Whether it computes something else in training than at inference, as it is set."""
         strength = any(getattr(self, name, 0) for name in self.training)
         return bool(self.statistics) or strength or any(p.acts_in_training for p in self.parts().values())
+
+    learning: Learning = NOTHING
 
     moves: ClassVar[bool] = False
     """Whether its outputs have no other numbers than its one input, and zeros: ids that go in come out."""
@@ -178,7 +186,7 @@ class Op:
     def settings(self) -> dict[str, Any]:
         """Everything but the weights, by field name; an inner op gives a mapping with its ``kind``."""
         settings: dict[str, Any] = {}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in _fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Op):
                 settings[field.name] = _described(value)
@@ -191,7 +199,7 @@ class Op:
     def parts(self) -> dict[str, Op]:
         """The ops inside of this one, by path: ``forward``, ``cells.0``."""
         parts: dict[str, Op] = {}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in _fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Op):
                 parts[field.name] = value
@@ -202,7 +210,7 @@ class Op:
     def weights(self) -> dict[str, np.ndarray]:
         """The weights by path: ``weight_ih.i``, ``forward.bias_ih.f``."""
         weights: dict[str, np.ndarray] = {}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in _fields(self):
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 weights[field.name] = value
@@ -222,7 +230,7 @@ class Op:
         """
         values: dict[str, Any] = {}
         left = dict(weights)
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        for field in _fields(cls):
             given = settings.get(field.name)
             if _describes(given):
                 values[field.name] = _built(given, _under(left, field.name))
@@ -254,12 +262,12 @@ class Op:
             path: array.astype(dtype) if array.dtype.kind == "f" else array
             for path, array in self.weights().items()
         }
-        return type(self).build(_in_dtype(self.settings(), dtype), cast)
+        return type(self).build(_in_dtype(self.settings(), dtype), cast).with_learning(self.all_learning())
 
     @property
     def letters(self) -> frozenset[str]:
         """The letters of the sizes among its settings, those of `parts` included."""
-        own = (letters_in(getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
+        own = (letters_in(getattr(self, field.name)) for field in _fields(self))
         return frozenset().union(*own, *(part.letters for part in self.parts().values()))
 
     def at(self, sizes: Mapping[str, Dim]) -> Self:
@@ -267,7 +275,7 @@ class Op:
         if not self.letters & sizes.keys():
             return self
         changed: dict[str, Any] = {}
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+        for field in _fields(self):
             value = getattr(self, field.name)
             if isinstance(value, Op):
                 changed[field.name] = value.at(sizes)
@@ -275,7 +283,75 @@ class Op:
                 changed[field.name] = tuple(part.at(sizes) for part in value)
             else:
                 changed[field.name] = bound(value, sizes)
-        return dataclasses.replace(self, **changed)  # type: ignore[type-var]
+        return dataclasses.replace(self, **changed)
+
+    def all_learning(self) -> dict[str, Learning]:
+        """What training does with its weights, under "", and with those of its parts, by their paths.
+
+        A part of which nothing is said is left out.
+        """
+        inside = {
+            f"{prefix}.{path}".rstrip("."): learning
+            for prefix, part in self.parts().items()
+            for path, learning in part.all_learning().items()
+        }
+        return ({"": self.learning} if self.learning else {}) | inside
+
+    def with_learning(self, learning: Mapping[str, Learning]) -> Self:
+        """The op with these, by the path of a part as `all_learning` has them, and no others.
+
+        Raises:
+            GraphError: it has no such part, or a part has no such weights.
+
+        Example:
+            >>> from biport import ops
+            >>> op = ops.Dense(input_size=3, output_size=2, weight=np.ones((2, 3), "float32"), bias=None)
+            >>> frozen = op.with_learning({"": Learning(frozen={"weight"})})
+            >>> sorted(frozen.frozen_weights()), frozen == op
+            (['weight'], True)
+        """
+        parts, own = self.parts(), learning.get("", NOTHING)
+        weights = {field.name for field in _fields(self) if _is_weight(field)}
+        if unknown := sorted({*own.frozen, *own.penalties} - weights):
+            raise GraphError(f"{self.kind}: has no weights {unknown} to train, it has {sorted(weights)}")
+        inside: dict[str, dict[str, Learning]] = {prefix: {} for prefix in parts}
+        for path in learning.keys() - {""}:
+            prefix = next((one for one in parts if f"{path}.".startswith(f"{one}.")), None)
+            if prefix is None:
+                raise GraphError(f"{self.kind}: has no part {path!r}, it has {sorted(parts)}")
+            inside[prefix][path.removeprefix(prefix).removeprefix(".")] = learning[path]
+        changed: dict[str, Any] = {}
+        for field in _fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Op):
+                changed[field.name] = value.with_learning(inside[field.name])
+            elif _contains_ops(value):
+                numbered = enumerate(value)
+                changed[field.name] = tuple(
+                    part.with_learning(inside[f"{field.name}.{number}"]) for number, part in numbered
+                )
+        return dataclasses.replace(self, learning=own, **changed)
+
+    def frozen_weights(self) -> frozenset[str]:
+        """The paths of the weights that training leaves as they are, see `Learning`."""
+        return frozenset(self._learned(lambda op: dict.fromkeys(op.learning.frozen, True)))
+
+    def penalties(self) -> dict[str, Penalty]:
+        """By the path of a weight: what it adds to the loss; nothing where it is frozen, as in Keras."""
+        frozen = self.frozen_weights()
+        given = self._learned(lambda op: op.learning.penalties)
+        return {path: penalty for path, penalty in given.items() if path not in frozen}
+
+    def _learned(self, of: Callable[[Op], Mapping[str, Any]]) -> dict[str, Any]:
+        """By the path of a weight: what is said of its field."""
+        said = of(self)
+        inside = {
+            f"{prefix}.{path}": value
+            for prefix, part in self.parts().items()
+            for path, value in part._learned(of).items()
+        }
+        own = (path for path in self.weights() if path.partition(".")[0] in said)
+        return {path: said[path.partition(".")[0]] for path in own} | inside
 
     @property
     def dtype(self) -> str | None:
@@ -302,6 +378,11 @@ class Op:
 
 class TensorOperation(Op):
     """An op that is no layer: it takes no masks and computes the same in training; not an op by itself."""
+
+
+def _fields(op: Op | type[Op]) -> list[dataclasses.Field[Any]]:
+    """Those that say what it computes."""
+    return [field for field in dataclasses.fields(op) if field.name != "learning"]
 
 
 def _contains_ops(value: object) -> bool:
@@ -385,8 +466,7 @@ def parameter() -> Any:
 def _shown(op: Op) -> list[str]:
     """The settings worth a line of text: those without a default, and those that differ from theirs."""
     parts = []
-    fields = dataclasses.fields(op)  # type: ignore[arg-type]
-    for field in sorted(fields, key=lambda field: field.default is not dataclasses.MISSING):
+    for field in sorted(_fields(op), key=lambda field: field.default is not dataclasses.MISSING):
         value = getattr(op, field.name)
         if isinstance(value, Op):
             parts.append(f"{field.name}={value}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
 
@@ -263,7 +263,7 @@ class StackedRNN(Recurrent):
         return tuple(size for cell in self.cells for size in cell.state_sizes)
 
 
-def stacked(cells: Sequence[Cell], **settings: bool) -> Recurrent:
+def stacked(cells: Sequence[Cell], **settings: Any) -> Recurrent:
     """What steps with all of ``cells``: a `StackedRNN`, or of one cell the layer that it is.
 
     Args:

@@ -66,6 +66,10 @@ class Parameter(TensorOperation):
     def __post_init__(self) -> None:
         check_array(self.kind, "value", self.value, np.shape(self.value), None)
 
+    def frozen_weights(self) -> frozenset[str]:
+        """Its value, where it is not ``trainable``."""
+        return super().frozen_weights() | (frozenset() if self.trainable else {"value"})
+
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         take(self, inputs, 0)
         return (Tensor(self.value.shape, self.value.dtype.name),)

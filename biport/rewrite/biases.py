@@ -58,7 +58,7 @@ def _with_two_biases(op: Op, source: Op | None) -> Op:
             both |= {path: theirs[path], second: theirs[second]}
     if sorted(mine.keys() | both.keys()) != sorted(theirs):
         return op
-    return type(op).build(op.settings(), mine | both)
+    return type(op).build(op.settings(), mine | both).with_learning(op.all_learning())
 
 
 def _two_somewhere(op: Op) -> bool:

@@ -99,7 +99,8 @@ SLOPES: Mapping[str, tuple[type[Op], str, float]] = {
 def slope(call: OperationCall) -> Term:
     """One of `SLOPES`."""
     kind, name, default = SLOPES[call.class_name]
-    return activated(call, kind(**{name: call.real(name, default)}), call.term())
+    settings: dict[str, Any] = {name: call.real(name, default)}
+    return activated(call, kind(**settings), call.term())
 
 
 @reads("ReLU")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from biport import ops
 from keras_side.operations.registry import OperationCall, reads
@@ -25,7 +26,7 @@ from keras_side.operations.terms import (
 )
 
 
-def reduced(call: OperationCall, function: str, x: Term, **settings: float) -> Term:
+def reduced(call: OperationCall, function: str, x: Term, **settings: Any) -> Term:
     """A reduction over the axes of a call; none given are all."""
     axes, keepdims = call.axes(x.rank), call.flag("keepdims")
     return apply(ops.Reduction(function=function, axes=axes, keepdims=keepdims, **settings), x)

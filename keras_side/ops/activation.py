@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from biport import ops
 from biport.ops import Op
@@ -39,8 +40,8 @@ def read_slope(record: LayerRecord) -> Op:
     """Read an ELU or LeakyReLU."""
     kind, setting = SLOPES[record.class_name]
     with record.settings() as config:
-        slope = config.take(setting, (int, float))
-    return kind(**{setting: float(slope)})
+        settings: dict[str, Any] = {setting: float(config.take(setting, (int, float)))}
+    return kind(**settings)
 
 
 @reads("ReLU", masks=pass_mask)

@@ -269,7 +269,8 @@ def read_rescaling(record: LayerRecord) -> ops.Rescaling:
         for name, array in arrays.items():
             if array.ndim > 1:
                 config.refuse(name, f"numbers of {array.ndim} axes", "a number, or a list of them")
-    return ops.Rescaling(**{name: _listed(array) for name, array in arrays.items()})
+    settings: dict[str, Any] = {name: _listed(array) for name, array in arrays.items()}
+    return ops.Rescaling(**settings)
 
 
 def _listed(array: np.ndarray) -> float | tuple[float, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from biport import ops
 from biport.ops import Op
@@ -34,7 +35,8 @@ def read_noise(record: LayerRecord) -> Op:
             if shape is not None and any(size is not None for size in shape):
                 config.refuse("noise_shape", shape, "None")
         config.ignore("seed")
-    return kind(**{setting: float(strength)})
+    settings: dict[str, Any] = {setting: float(strength)}
+    return kind(**settings)
 
 
 @reads("Identity", masks=pass_mask)

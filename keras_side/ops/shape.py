@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from biport import ops
 from biport.ops import Op
@@ -35,7 +36,8 @@ def read_list(record: LayerRecord) -> Op:
         sizes = config.take(setting, (list, tuple))
         if kind in WITH_FORMAT:
             config.require(data_format="channels_last")
-    return kind(**{setting: tuple(sizes)})
+    settings: dict[str, Any] = {setting: tuple(sizes)}
+    return kind(**settings)
 
 
 @reads({name: kind for name, (kind, _) in COUNTS.items()})

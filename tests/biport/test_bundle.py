@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from biport import bundle, ops
 from biport.errors import BiportError, FileError, InputError
-from biport.graph import Graph, Node, Value
+from biport.graph import Graph, Node, Value, all_learning, with_learning
 from testing.graphs import normal as array
 from testing.graphs import two_inputs as model
 
@@ -58,6 +58,20 @@ def test_a_graph_without_weights(tmp_path: Path) -> None:
     x = Value("x", ("N", "T", E), "float32")
     graph = Graph((x,), (Node("largest", ops.GlobalMaxPooling1D(), ("x",)),), ("largest",))
     assert bundle.read(bundle.write(graph, tmp_path / "m")) == graph
+
+
+def test_how_weights_are_trained(tmp_path: Path) -> None:
+    said = {"head": {"": {"frozen": ["weight"], "penalties": {"bias": {"l1": 0.1}}, "unported": ["x: 1"]}}}
+    folder = bundle.write(with_learning(model(), said), tmp_path / "m")
+    assert all_learning(bundle.read(folder)) == said
+    data = json.loads((folder / GRAPH).read_text())
+    (folder / GRAPH).write_text(json.dumps(data | {"learning": {"head": {"": {"frozen": ["kernel"]}}}}))
+    with pytest.raises(FileError, match="kernel"):
+        bundle.read(folder)
+    # Of a bundle from before there was such a thing.
+    del data["learning"]
+    (folder / GRAPH).write_text(json.dumps(data))
+    assert all_learning(bundle.read(folder)) == {}
 
 
 def test_names_of_which_one_begins_with_the_other(tmp_path: Path) -> None:

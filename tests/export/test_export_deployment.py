@@ -41,7 +41,7 @@ def shown(name: str) -> str:
 @pytest.fixture(scope="module")
 def graph() -> Graph:
     rng = np.random.default_rng(2)
-    weights = {"weight": array(rng, 1, H), "bias": array(rng, 1)}
+    weights: dict[str, Any] = {"weight": array(rng, 1, H), "bias": array(rng, 1)}
     head = ops.Dense(input_size=H, output_size=1, activation="sigmoid", **weights)
     graph = chain(rng, lstm(rng, I, H), head)
     return Graph(graph.inputs, graph.nodes, ("layer_2",))

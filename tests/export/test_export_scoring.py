@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def biport(*arguments: object):
 @pytest.fixture(scope="module")
 def graph() -> Graph:
     rng = np.random.default_rng(2)
-    weights = {"weight": array(rng, 3, H), "bias": array(rng, 3)}
+    weights: dict[str, Any] = {"weight": array(rng, 3, H), "bias": array(rng, 3)}
     head = ops.Dense(input_size=H, output_size=3, activation="softmax", **weights)
     graph = chain(rng, lstm(rng, I, H), head)
     return Graph(graph.inputs, graph.nodes, ("layer_2",))

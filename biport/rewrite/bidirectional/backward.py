@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +22,18 @@ def bidirectional(cell: Cell, merge: str, init: str, seed: int, name: str) -> op
         seed: of new weights, beside the layer's name: they do not hang on what else is converted.
         name: the layer's.
     """
-    weights = (
-        _fresh(cell, np.random.default_rng([seed, zlib.crc32(name.encode())])) if init == "fresh" else {}
-    )
+    own: dict[str, Any] = {}
+    if init == "fresh":
+        own = _fresh(cell, np.random.default_rng([seed, zlib.crc32(name.encode())]))
+        # Nobody has trained these yet.
+        own["learning"] = dataclasses.replace(cell.learning, frozen=frozenset())
     # A bidirectional layer gives zeros at masked steps, on every side.
     forward = dataclasses.replace(cell, zero_output_for_mask=cell.return_sequences)
-    backward = dataclasses.replace(forward, reverse=True, **weights)
+    backward = dataclasses.replace(forward, reverse=True, **own)
     return ops.Bidirectional(forward=forward, backward=backward, merge=merge)
 
 
-def _fresh(cell: Cell, rng: np.random.Generator) -> dict[str, Mapping[str, np.ndarray] | None]:
+def _fresh(cell: Cell, rng: np.random.Generator) -> dict[str, Any]:
     """Weights as Keras begins with them: Glorot uniform, orthogonal over all gates, an LSTM's forget gate 1.
 
     Source: Keras 3.15, the defaults of ``keras/src/layers/rnn/``.
@@ -44,11 +46,11 @@ def _fresh(cell: Cell, rng: np.random.Generator) -> dict[str, Mapping[str, np.nd
     second = orthogonal * np.sign(np.diag(triangle))
     zeros = np.zeros(width)
     stacked = {"weight_ih": first, "weight_hh": second, "bias_ih": zeros, "bias_hh": zeros}
-    weights: dict[str, Mapping[str, np.ndarray] | None] = {
+    weights: dict[str, Any] = {
         name: _by_gate(cell, array) for name, array in stacked.items() if getattr(cell, name) is not None
     }
     if isinstance(cell, ops.LSTM) and cell.bias_ih is not None:
-        weights["bias_ih"] = {**(weights["bias_ih"] or {}), "f": np.ones(hidden, cell.dtype)}
+        weights["bias_ih"] = {**weights["bias_ih"], "f": np.ones(hidden, cell.dtype)}
     return weights
 
 

@@ -24,4 +24,4 @@ def test_reference_family(op: type[ops.Op]) -> None:
 
 def test_files() -> None:
     files = {path.stem for path in Path(biport.ops.__file__).parent.glob("*.py")}
-    assert files == FAMILIES | {"__init__", "base", "checks", "tensor"}
+    assert files == FAMILIES | {"__init__", "base", "checks", "learning", "tensor"}

@@ -312,7 +312,7 @@ def read_clamp(call: AtenCall) -> str:
     dtype = call.result_dtype
     x, limits = call.operand("self", dtype), {name: call.arguments.get(name) for name in ("min", "max")}
     numbers = {name: limit for name, limit in limits.items() if isinstance(limit, int | float)}
-    finite = {name: limit for name, limit in numbers.items() if math.isfinite(limit)}
+    finite: dict[str, Any] = {name: limit for name, limit in numbers.items() if math.isfinite(limit)}
     if len(finite) == len(numbers) == sum(limit is not None for limit in limits.values()):
         return call.apply(ops.Clip(**finite), x)
     for name, function in (("min", "maximum"), ("max", "minimum")):
