@@ -193,13 +193,13 @@ class PReLU(nn.Module):
         Raises:
             LayerInputError: the slopes do not go with the input.
         """
-        shape = tuple(self.weight.shape)
-        if x.dim() != len(shape) + 1 or any(
-            a not in (1, b) for a, b in zip(shape, x.shape[1:], strict=True)
-        ):
-            raise LayerInputError(
-                f"slopes of shape {shape} do not go with {tuple(x.shape)}"
-            )
+        fits = x.dim() == self.weight.dim() + 1
+        if fits:
+            for own, size in zip(self.weight.shape, x.shape[1:]):  # noqa: B905  (TorchScript knows no strict)
+                fits = fits and (own == 1 or own == size)
+        if not fits:
+            shapes = f"{list(self.weight.shape)} do not go with {list(x.shape)}"
+            raise LayerInputError(f"slopes of shape {shapes}")
         return torch.where(x > 0, x, self.weight * x)
 
     def extra_repr(self) -> str:
@@ -216,11 +216,10 @@ class Softmax(nn.Module):
         dim: one axis or several.
     """
 
-    MASKED = -1e9
-
     def __init__(self, dim: int | tuple[int, ...] = -1) -> None:
         super().__init__()
         self.dim = dim
+        self.axes = [dim] if isinstance(dim, int) else list(dim)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Any shape; with a mask of the same shape, zero where that is false.
@@ -231,18 +230,19 @@ class Softmax(nn.Module):
         if not x.numel():
             return x
         if mask is None:
-            return self._softmax(x)
+            return self.softmax(x)
         if mask.dtype != torch.bool or mask.shape != x.shape:
-            shown = f"{mask.dtype} {tuple(mask.shape)}"
+            shown = f"{mask.dtype} {list(mask.shape)}"
             raise LayerInputError(
-                f"the mask should be torch.bool {tuple(x.shape)}, found {shown}"
+                f"the mask should be torch.bool {list(x.shape)}, found {shown}"
             )
-        return self._softmax(x.masked_fill(~mask, self.MASKED)).masked_fill(~mask, 0)
+        return self.softmax(x.masked_fill(~mask, -1e9)).masked_fill(~mask, 0)
 
-    def _softmax(self, x: Tensor) -> Tensor:
-        if isinstance(self.dim, int):
-            return torch.softmax(x, self.dim)
-        return (x - x.logsumexp(self.dim, keepdim=True)).exp()
+    def softmax(self, x: Tensor) -> Tensor:
+        """What `forward` gives without a mask."""
+        if len(self.axes) == 1:
+            return torch.softmax(x, self.axes[0])
+        return (x - x.logsumexp(self.axes, keepdim=True)).exp()
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from torch_side.layers.windows import pad
 
@@ -39,7 +40,10 @@ class Conv1d(nn.Conv1d):
             LayerInputError: T = 0.
         """
         span = (self.kernel_size[0] - 1) * self.dilation[0] + 1
-        return super().forward(pad(input, span, self.stride[0], self.keras_padding))
+        x = pad(input, span, self.stride[0], self.keras_padding)
+        return functional.conv1d(
+            x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        )
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

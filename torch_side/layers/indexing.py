@@ -16,13 +16,10 @@ def take_along_axis(x: Tensor, indices: Tensor, dim: int) -> Tensor:
         dim: along which axis.
     """
     axis = dim % x.dim()
-    others = [
-        (*tensor.shape[:axis], 1, *tensor.shape[axis + 1 :]) for tensor in (x, indices)
-    ]
-    shape = torch.broadcast_shapes(*others)
-
-    def stretched(tensor: Tensor) -> Tensor:
-        return tensor.expand(*shape[:axis], tensor.shape[axis], *shape[axis + 1 :])
-
-    inside = torch.where(indices < 0, indices + x.shape[axis], indices)
-    return stretched(x).gather(axis, stretched(inside.long()))
+    inside = torch.where(indices < 0, indices + x.shape[axis], indices).long()
+    from_sizes, to_sizes = list(x.shape), list(indices.shape)
+    for other in range(x.dim()):
+        if other != axis:
+            size = to_sizes[other] if from_sizes[other] == 1 else from_sizes[other]
+            from_sizes[other], to_sizes[other] = size, size
+    return x.expand(from_sizes).gather(axis, inside.expand(to_sizes))

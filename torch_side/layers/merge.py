@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import reduce
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +10,16 @@ from torch import Tensor, nn
 from torch_side.layers.masks import check_mask
 
 
-def _wide(x: Tensor, mask: Tensor | None) -> Tensor | None:
-    """A mask ``(N, T)`` as wide as ``x``, ``(N, T, ...)``."""
-    if mask is None:
-        return None
+def as_wide(x: Tensor, mask: Tensor) -> Tensor:
+    """A mask ``(N, T)`` as wide as ``x``, ``(N, T, ...)``.
+
+    Raises:
+        LayerInputError: the mask is not boolean or has another shape.
+    """
     check_mask(x, mask)
-    return mask.reshape(*mask.shape, *(1 for _ in x.shape[2:])).expand_as(x)
+    for _ in range(2, x.dim()):
+        mask = mask.unsqueeze(-1)
+    return mask.expand_as(x)
 
 
 class Concatenate(nn.Module):
@@ -26,7 +29,7 @@ class Concatenate(nn.Module):
         super().__init__()
         self.dim = dim
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, inputs: list[Tensor]) -> Tensor:
         """One or more tensors of one rank, joined."""
         return torch.cat(inputs, dim=self.dim)
 
@@ -38,59 +41,60 @@ class Concatenate(nn.Module):
 class Multiply(nn.Module):
     """The product of the inputs; an input counts as 1 at its masked steps.
 
-    Where all inputs have masks and all of them are false, the product is 0.
+    Where the masks of all are false, the product is 0.
     """
 
-    def forward(self, *inputs: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
-        """Two or more tensors of one rank and an ``(N, T)`` boolean mask, or ``None``, for each.
+    def forward(self, inputs: list[Tensor], masks: list[Tensor]) -> Tensor:
+        """Two or more tensors of one rank and an ``(N, T)`` boolean mask for each.
 
         Raises:
             LayerInputError: a mask is not boolean or has another shape.
         """
-        wide = [_wide(x, mask) for x, mask in zip(inputs, masks, strict=True)]
-        factors = [
-            x if mask is None else x.masked_fill(~mask, 1)
-            for x, mask in zip(inputs, wide, strict=True)
-        ]
-        product = reduce(torch.mul, factors)
-        given = [mask for mask in wide if mask is not None]
-        if len(given) < len(inputs):
-            return product
-        return product.masked_fill(~reduce(torch.logical_or, given), 0)
+        valid = as_wide(inputs[0], masks[0])
+        product = inputs[0].masked_fill(~valid, 1)
+        for x, mask in zip(inputs[1:], masks[1:]):  # noqa: B905  (TorchScript knows no strict)
+            here = as_wide(x, mask)
+            product, valid = product * x.masked_fill(~here, 1), valid | here
+        return product.masked_fill(~valid, 0)
 
 
-class _Extreme(nn.Module):
-    choose: Callable[[Tensor, Tensor], Tensor]
-
-    def forward(self, *inputs: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
-        """Two or more tensors of one rank and an ``(N, T)`` boolean mask, or ``None``, for each.
-
-        Raises:
-            LayerInputError: a mask is not boolean or has another shape.
-        """
-        so_far, valid = inputs[0], _wide(inputs[0], masks[0])
-        for x, mask in zip(inputs[1:], masks[1:], strict=True):
-            here = _wide(x, mask)
-            x = x if here is None else torch.where(here, x, so_far)
-            so_far = so_far if valid is None else torch.where(valid, so_far, x)
-            valid = None if valid is None or here is None else valid | here
-            so_far = type(self).choose(so_far, x)
-        return so_far
-
-
-class Maximum(_Extreme):
+class Maximum(nn.Module):
     """The largest of the inputs, element by element; masked steps are left out as Keras leaves them out.
 
     `biport.ops.Maximum` has the rule.
     """
 
-    choose = staticmethod(torch.maximum)
+    def forward(self, inputs: list[Tensor], masks: list[Tensor]) -> Tensor:
+        """Two or more tensors of one rank and an ``(N, T)`` boolean mask for each.
+
+        Raises:
+            LayerInputError: a mask is not boolean or has another shape.
+        """
+        largest, valid = inputs[0], as_wide(inputs[0], masks[0])
+        for x, mask in zip(inputs[1:], masks[1:]):  # noqa: B905  (TorchScript knows no strict)
+            here = as_wide(x, mask)
+            x = torch.where(here, x, largest)
+            largest = torch.maximum(torch.where(valid, largest, x), x)
+            valid = valid | here
+        return largest
 
 
-class Minimum(_Extreme):
+class Minimum(nn.Module):
     """The smallest of the inputs, element by element; see `Maximum`."""
 
-    choose = staticmethod(torch.minimum)
+    def forward(self, inputs: list[Tensor], masks: list[Tensor]) -> Tensor:
+        """Two or more tensors of one rank and an ``(N, T)`` boolean mask for each.
+
+        Raises:
+            LayerInputError: a mask is not boolean or has another shape.
+        """
+        smallest, valid = inputs[0], as_wide(inputs[0], masks[0])
+        for x, mask in zip(inputs[1:], masks[1:]):  # noqa: B905  (TorchScript knows no strict)
+            here = as_wide(x, mask)
+            x = torch.where(here, x, smallest)
+            smallest = torch.minimum(torch.where(valid, smallest, x), x)
+            valid = valid | here
+        return smallest
 
 
 class LearnedAverage(nn.Module):
@@ -131,18 +135,22 @@ class Dot(nn.Module):
         """``(N, ...)`` and ``(N, ...)`` to what is left of both; two vectors a row to ``(N, 1)``."""
         one, two = one.movedim(self.axes[0], -1), two.movedim(self.axes[1], -1)
         if self.normalize:
-            one, two = _unit(one), _unit(two)
-        left, right = one.shape[1:-1], two.shape[1:-1]
-        products = one.reshape(len(one), left.numel(), one.shape[-1]) @ two.reshape(
-            len(two), right.numel(), two.shape[-1]
-        ).transpose(1, 2)
-        return products.reshape(len(products), *(left + right or (1,)))
+            one, two = unit(one), unit(two)
+        sizes = list(one.shape[:-1]) + list(two.shape[1:-1])
+        products = rows(one) @ rows(two).transpose(1, 2)
+        return products.reshape(sizes if len(sizes) > 1 else [one.shape[0], 1])
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
         return f"axes={self.axes}" + (", normalize=True" if self.normalize else "")
 
 
-def _unit(x: Tensor) -> Tensor:
+def rows(x: Tensor) -> Tensor:
+    """``(N, ..., I)`` as ``(N, R, I)``, of all that is in between."""
+    return x.unsqueeze(1).flatten(1, -2)
+
+
+def unit(x: Tensor) -> Tensor:
+    """``x`` by its length along the last axis."""
     # 1e-7 is Keras' epsilon, which it guards the square root with.
     return x / torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp(min=1e-7)

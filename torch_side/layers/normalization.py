@@ -1,7 +1,5 @@
 """Normalisation along axes that torch's own layers do not take, or by other rules."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -32,13 +30,12 @@ class BatchNormalization(nn.BatchNorm1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape with I along ``axis``; the same shape."""
-        moved = input.movedim(self.axis, -1)
-        return (
-            super()
-            .forward(moved.reshape(-1, moved.shape[-1]))
-            .reshape(moved.shape)
-            .movedim(-1, self.axis)
-        )
+        if self.training:
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        statistics = self.running_mean, self.running_var
+        settings = self.weight, self.bias, self.training, self.momentum, self.eps
+        y = functional.batch_norm(input.movedim(self.axis, 1), *statistics, *settings)
+        return y.movedim(1, self.axis)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
@@ -69,6 +66,7 @@ class LayerNormalization(nn.Module):
     ) -> None:
         super().__init__()
         self.axes = tuple(axes)
+        self.ends = list(range(-len(self.axes), 0))
         self.eps = eps
         self.rms_scaling = rms_scaling
         self.weight = nn.Parameter(torch.ones(*shape)) if weight else None
@@ -76,18 +74,15 @@ class LayerNormalization(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape; the same shape."""
-        ends = tuple(range(-len(self.axes), 0))
-        moved = x.movedim(self.axes, ends)
-        sizes = moved.shape[-len(ends) :]
+        moved = x.movedim(self.axes, self.ends)
         if self.rms_scaling:
-            variance = moved.var(ends, correction=0, keepdim=True)
-            scaled = moved * torch.rsqrt(variance + self.eps)
-            return (scaled if self.weight is None else scaled * self.weight).movedim(
-                ends, self.axes
-            )
-        return functional.layer_norm(
-            moved, sizes, self.weight, self.bias, self.eps
-        ).movedim(ends, self.axes)
+            variance = moved.var(self.ends, correction=0, keepdim=True)
+            y = moved * torch.rsqrt(variance + self.eps)
+            y = y if self.weight is None else y * self.weight
+        else:
+            sizes = moved.shape[-len(self.ends) :]
+            y = functional.layer_norm(moved, sizes, self.weight, self.bias, self.eps)
+        return y.movedim(self.ends, self.axes)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
@@ -135,7 +130,6 @@ class Normalization(nn.Module):
         shape: of mean and variance: the sizes along the last of ``axes``, or 1, which stretches.
     """
 
-    LEAST = 1e-7
     mean: Tensor
     variance: Tensor
 
@@ -154,21 +148,32 @@ class Normalization(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape; the same shape."""
-        mean = self._wide(self.mean, x)
-        deviation = self._wide(self.variance, x).sqrt().clamp(self.LEAST)
+        mean = self.wide(self.mean, x)
+        deviation = self.wide(self.variance, x).sqrt().clamp(1e-7)
         return mean + x * deviation if self.invert else (x - mean) / deviation
 
-    def _wide(self, numbers: Tensor, x: Tensor) -> Tensor:
+    def wide(self, numbers: Tensor, x: Tensor) -> Tensor:
+        """The numbers along their axes of ``x``."""
         sizes = [1] * x.dim()
-        for axis, size in zip(
-            reversed(self.axes), reversed(numbers.shape), strict=False
-        ):
-            sizes[axis] = size
+        at = numbers.dim() - len(self.axes)
+        for axis in self.axes:
+            if at >= 0:
+                sizes[axis] = numbers.shape[at]
+            at += 1
         return numbers.reshape(sizes)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
         return f"axes={self.axes}" + (", invert=True" if self.invert else "")
+
+
+def numbers(given: float | Sequence[float]) -> list[float]:
+    """One number or several as a list."""
+    return (
+        [float(given)]
+        if isinstance(given, int | float)
+        else [float(number) for number in given]
+    )
 
 
 class Rescaling(nn.Module):
@@ -185,10 +190,14 @@ class Rescaling(nn.Module):
         super().__init__()
         self.scale = scale
         self.offset = offset
+        self.scales = numbers(scale)
+        self.offsets = numbers(offset)
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape; the same shape."""
-        return x * x.new_tensor(self.scale) + x.new_tensor(self.offset)
+        scale = torch.tensor(self.scales, dtype=x.dtype, device=x.device)
+        offset = torch.tensor(self.offsets, dtype=x.dtype, device=x.device)
+        return x * scale + offset
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,38 +32,38 @@ class GlobalAveragePooling1D(nn.Module):
         check_mask(x, mask)
         valid = mask.unsqueeze(-1)
         # The padding may hold anything, NaN included, so it is replaced, not multiplied by zero.
-        total, count = (
-            part.sum(dim=1, keepdim=self.keepdims)
-            for part in (x.masked_fill(~valid, 0), valid)
-        )
-        return total / count.to(x.dtype)
-
-
-def single(size: int | tuple[int, ...]) -> int:
-    """A size that torch keeps as a number or as a tuple of one."""
-    return size if isinstance(size, int) else size[0]
+        total = x.masked_fill(~valid, 0).sum(dim=1, keepdim=self.keepdims)
+        return total / valid.sum(dim=1, keepdim=self.keepdims).to(x.dtype)
 
 
 class MaxPooling1D(nn.MaxPool1d):
     """`torch.nn.MaxPool1d` with Keras' padding ``"same"``: ⌈T / stride⌉ windows, whatever T is."""
 
+    def __init__(self, kernel_size: int, stride: int | None = None) -> None:
+        super().__init__(kernel_size, stride)
+        self.window = kernel_size
+        self.step = kernel_size if stride is None else stride
+
     def forward(self, input: Tensor) -> Tensor:
         """``(N, I, T)`` to ``(N, I, T')``."""
-        size, stride = single(self.kernel_size), single(self.stride)
-        return functional.max_pool1d(
-            pad(input, size, stride, "same", -float("inf")), size, stride
-        )
+        x = pad(input, self.window, self.step, "same", -float("inf"))
+        return functional.max_pool1d(x, self.window, self.step)
 
 
 class AveragePooling1D(nn.AvgPool1d):
     """`torch.nn.AvgPool1d` with Keras' padding ``"same"``: ⌈T / stride⌉ windows; padding is not counted."""
 
+    def __init__(self, kernel_size: int, stride: int | None = None) -> None:
+        super().__init__(kernel_size, stride)
+        self.window = kernel_size
+        self.step = kernel_size if stride is None else stride
+
     def forward(self, input: Tensor) -> Tensor:
         """``(N, I, T)`` to ``(N, I, T')``."""
-        size, stride = single(self.kernel_size), single(self.stride)
-        steps = input.new_ones(1, 1, input.shape[-1])
-        total, share = (
-            functional.avg_pool1d(pad(part, size, stride, "same"), size, stride)
-            for part in (input, steps)
+        counted = torch.ones_like(input[:1, :1])
+        total = functional.avg_pool1d(
+            pad(input, self.window, self.step, "same"), self.window, self.step
         )
-        return total / share
+        return total / functional.avg_pool1d(
+            pad(counted, self.window, self.step, "same"), self.window, self.step
+        )

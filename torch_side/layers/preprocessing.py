@@ -1,7 +1,5 @@
 """What stands in front of a model: numbers of tokens, and ids as vectors of zeros and ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -20,6 +18,7 @@ class CategoryEncoding(nn.Module):
         float_dtype: of the vectors.
     """
 
+    __jit_unused_properties__ = ("float_dtype",)
     one: Tensor
 
     def __init__(

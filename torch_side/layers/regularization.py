@@ -1,6 +1,6 @@
 """Noise and dropout in training, nothing at inference."""
 
-from __future__ import annotations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,11 +43,13 @@ class GaussianDropout(nn.Module):
 class ActivityRegularization(nn.Module):
     """Keeps, in training, what Keras adds to the loss as ``penalty``: ``l1 Σ|x| + l2 Σx²`` of the batch."""
 
+    penalty: Tensor | None
+
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         super().__init__()
         self.l1 = l1
         self.l2 = l2
-        self.penalty: Tensor | None = None
+        self.penalty = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape; ``x`` itself."""
@@ -58,3 +60,7 @@ class ActivityRegularization(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
         return f"l1={self.l1}, l2={self.l2}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, or a pickle, has no part in the last step."""
+        return {**self.__dict__, "penalty": None}

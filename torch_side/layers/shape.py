@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from torch import Tensor, nn
@@ -20,6 +19,7 @@ class Reshape(nn.Module):
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
         self.shape = tuple(shape)
+        self.sizes = list(shape)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, ...)`` to ``(N, *shape)``.
@@ -27,15 +27,19 @@ class Reshape(nn.Module):
         Raises:
             LayerInputError: a row has another number of elements.
         """
-        known = math.prod(size for size in self.shape if size != -1)
-        left, rest = divmod(math.prod(x.shape[1:]), known)
-        if rest or (-1 not in self.shape and left != 1):
-            raise LayerInputError(
-                f"rows of shape {tuple(x.shape[1:])} do not go into {self.shape}"
-            )
+        given, known = 1, 1
+        for size in x.shape[1:]:
+            given = given * size
+        for size in self.sizes:
+            known = known * (1 if size == -1 else size)
         # Over an empty batch torch cannot tell what -1 is.
+        rest = given // known if -1 in self.sizes else 1
+        if known * rest != given:
+            raise LayerInputError(
+                f"rows of shape {list(x.shape[1:])} do not go into {self.sizes}"
+            )
         return x.reshape(
-            x.shape[0], *(left if size == -1 else size for size in self.shape)
+            [x.shape[0]] + [rest if size == -1 else size for size in self.sizes]
         )
 
     def extra_repr(self) -> str:

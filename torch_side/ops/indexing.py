@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
 
 import torch
 from torch import fx
@@ -16,12 +15,10 @@ from torch_side.writing.graph_writer import GraphWriter, torch_dtype
 
 @writes(ops.Take)
 def write_take(op: ops.Take, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
-    """``x[:, indices]``, or ``x[..., indices]`` along the last axis."""
+    """``x[:, indices]``."""
     x, indices = inputs
     front = op.axis % writer.rank()
-    whole: tuple[Any, ...] = (slice(None),) * front
-    if front and front == writer.rank() - 1:
-        whole = (...,)
+    whole = (slice(None),) * front
     return (writer.call(operator.getitem, x, (*whole, indices) if whole else indices),)
 
 

@@ -47,7 +47,7 @@ def write_concatenate(op: ops.Concatenate, writer: GraphWriter, inputs: Inputs, 
 def read_concatenate_layer(call: LayerCall) -> Any:
     """The layer."""
     op = build(call.owner, ops.Concatenate, axis=call.module.dim)
-    return call.emit(op, [call.value(item) for item in call.args])[0]
+    return call.emit(op, [call.value(item) for item in call.arguments("inputs")[0]])[0]
 
 
 @writes(ops.Dot)

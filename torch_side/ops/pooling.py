@@ -8,7 +8,6 @@ from torch import nn
 
 from biport import ops
 from torch_side import layers
-from torch_side.layers.pooling import single
 from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import Inputs, Masks, Outputs, reads, writes
 from torch_side.shared.channels import write_transposed
@@ -47,6 +46,11 @@ def read_max_pooling1d(call: LayerCall) -> Any:
 def read_average_pooling1d(call: LayerCall) -> Any:
     """The layer, without padding of torch's own, which is the same at both ends."""
     return _read_windows(call, ops.AveragePooling1D)
+
+
+def single(size: int | tuple[int, ...]) -> int:
+    """A size that torch keeps as a number or as a tuple of one."""
+    return size if isinstance(size, int) else size[0]
 
 
 def _read_windows(call: LayerCall, kind: type[ops.Op], **more: tuple) -> Any:

@@ -31,7 +31,7 @@ def write_reduction(op: ops.Reduction, writer: GraphWriter, inputs: Inputs, mask
         case "prod":
             return (_product(op, writer, x),)
         case "var" | "std":
-            moment = writer.call(variance, x, **over | {"dim": op.axes, "correction": op.correction})
+            moment = writer.call(variance, x, **over | {"dim": op.axes, "correction": float(op.correction)})
             return (writer.method("sqrt", moment) if op.function == "std" else moment,)
         case "norm":
             return (writer.call(torch.linalg.vector_norm, x, ord=op.order, **over),)

@@ -151,8 +151,8 @@ def _index(writer: GraphWriter, item: int | Cut | None) -> Any:
 
 
 def _itself(writer: GraphWriter, x: fx.Node) -> fx.Node:
-    """``x[...]``: nothing to do, which is a statement all the same."""
-    return writer.call(operator.getitem, x, ...)
+    """``x[:]``: nothing to do, which is a statement all the same."""
+    return writer.call(operator.getitem, x, slice(None)) if writer.rank() else writer.method("clone", x)
 
 
 @writes(ops.Stack)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import fx, nn
 
 from biport import ops
+from torch_side.layers.masks import every_step
 from torch_side.reading.layer_call import LayerCall
 from torch_side.registry import Inputs, Masks, Outputs, reads, writes
 from torch_side.writing.graph_writer import GraphWriter
@@ -30,16 +31,19 @@ def register_chain(kind: type[ops.Op], function: Callable[[Any, Any], Any]) -> N
 def register_masked_chain(
     kind: type[ops.Op], layer: type[nn.Module], function: Callable[[Any, Any], Any]
 ) -> None:
-    """As `register_chain`; under masks the op is ``layer``, with a mask or ``None`` for each input."""
+    """As `register_chain`; under masks the op is ``layer``, with a mask for each input."""
 
     @writes(kind)
     def write(op: ops.Op, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
         if all(mask is None for mask in masks):
             return (write_chain(writer, function, inputs),)
-        return (writer.module(lambda _: layer(), *inputs, masks=masks),)
+        given = [
+            writer.call(every_step, x) if mask is None else mask
+            for x, mask in zip(inputs, masks, strict=True)
+        ]
+        return (writer.module(lambda _: layer(), list(inputs), masks=given),)
 
     @reads(layer)
     def read_layer(call: LayerCall) -> Any:
-        inputs = [call.value(item) for item in call.args]
-        masks = [None if mask is None else call.value(mask) for mask in call.kwargs["masks"]]
+        inputs, masks = ([*map(call.value, items)] for items in call.arguments("inputs", "masks"))
         return call.emit(kind(), inputs, masks)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import fx, nn
 from torch.fx.node import map_aggregate
@@ -15,6 +15,18 @@ from biport.graph import Value
 
 class Ported(fx.GraphModule):
     """A written module; ``print(module.code)`` shows its ``forward``."""
+
+    # TorchScript compiles every other property.
+    __jit_unused_properties__: ClassVar[list[str]] = [
+        "graph",
+        "_boxed_call",
+        "code",
+        "input_values",
+        "output_names",
+        "id_bounds",
+        "needs_steps",
+        "paths",
+    ]
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled statement by statement: traced anew from its source it would not be what it was."""
