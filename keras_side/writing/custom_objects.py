@@ -1,4 +1,4 @@
-"""``custom_objects.py``: what a ``.keras`` file has that Keras itself lacks, as code that needs keras alone."""
+"""``custom_objects.py``: what a ``.keras`` file has that Keras itself lacks, as code for keras alone."""
 
 from __future__ import annotations
 

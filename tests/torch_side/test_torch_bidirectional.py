@@ -137,7 +137,7 @@ def test_directions_that_one_torch_layer_cannot_compute_are_a_pair():
     module = torch_side.write(graph)
 
     assert {name: type(part) for name, part in module.get_submodule("layer").named_children()} == {
-        "forward_layer_dropout": layers.SpatialDropout1D,
+        "forward_layer_dropout": nn.Dropout1d,
         "forward_layer": nn.LSTM,
         "backward_layer": nn.LSTM,
     }

@@ -57,21 +57,6 @@ def test_dropout_is_nothing_at_inference_and_something_in_training(op):
     assert torch_side.read(module)["layer"].op == op
 
 
-def test_spatial_dropout_keeps_the_mean_and_drops_rows_apart():
-    torch.manual_seed(1)
-    dropped = layers.SpatialDropout1D(0.5)(torch.ones(50, 2, 200))
-
-    assert abs(float(dropped.mean()) - 1) < 0.05
-    assert not torch.equal(dropped[0], dropped[1])
-
-
-def test_dropping_nothing_and_everything():
-    ones = torch.ones(2, 3, 4)
-
-    assert torch.equal(layers.SpatialDropout1D(0)(ones), ones)
-    assert torch.equal(layers.SpatialDropout1D(1.0)(ones), torch.zeros_like(ones))
-
-
 @pytest.mark.parametrize("axis", [-1, 2, 1, -2])
 def test_concatenate_equals_the_oracle(axis):
     on_time = axis in (1, -2)

@@ -33,8 +33,12 @@ class BatchNormalization(nn.BatchNorm1d):
         if self.training:
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         statistics = self.running_mean, self.running_var
-        settings = self.weight, self.bias, self.training, self.momentum, self.eps
-        y = functional.batch_norm(input.movedim(self.axis, 1), *statistics, *settings)
+        parameters = self.weight, self.bias
+        momentum = 0.0 if self.momentum is None else self.momentum
+        settings = self.training, momentum, self.eps
+        y = functional.batch_norm(
+            input.movedim(self.axis, 1), *statistics, *parameters, *settings
+        )
         return y.movedim(1, self.axis)
 
     def extra_repr(self) -> str:
