@@ -112,8 +112,10 @@ def test_the_page_about_tests_runs(pytester: pytest.Pytester, monkeypatch: pytes
         (pytester.path / name).write_text(content)
     for name in ("port.py", "make_reviews.py"):
         runpy.run_path(name, run_name="__main__")
-    (line,) = re.findall(r"run: python -m pytest (.*)", files["models.yml"])
-    arguments = ["-p", "no:biport", "-p", "biport.app.testing.pytest_plugin", *shlex.split(line)]
+    lines = dict(re.findall(r"run: python -m (\w+) (.*)", files["models.yml"]))
+    check = pytester.run(sys.executable, "-m", "biport", *shlex.split(lines["biport"]))
+    check.stdout.fnmatch_lines(["verdict: same*"])
+    arguments = ["-p", "no:biport", "-p", "biport.app.testing.pytest_plugin", *shlex.split(lines["pytest"])]
     pytester.runpytest_subprocess(*arguments).assert_outcomes(passed=2)
     assert len([*pytester.path.glob("build/biport/*.txt")]) == 2
     assert (pytester.path / "build/junit.xml").exists()

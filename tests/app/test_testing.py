@@ -115,7 +115,9 @@ def test_an_ill_conditioned_model_is_neither_the_same_nor_different() -> None:
     )
     inputs = [np.random.default_rng(1).normal(size=(3, 70, 2)).astype("float32")]
     text = said(graph, graph, inputs=inputs)
-    assert text.startswith("graph (2): neither the same as graph nor different, as far as float32 can say")
+    assert text.startswith(
+        "graph (2): neither the same as graph nor different, as far as can be said: the model"
+    )
     assert "no form differs" not in text
     assert "one can assert that it stays within what its use can bear" in text
     assert assert_same(graph, graph, inputs=inputs, tolerance=2.5).ok
@@ -167,6 +169,7 @@ def test_models_that_are_not_read_are_compared_and_have_no_weights_by_name() -> 
     assert any("biport does not read the model" in note for note in report.notes)
     text = said(model, other)
     assert text.startswith("keras (2) differs from keras: off by ")
+    assert said(model, model, tolerance=1e-12).startswith("keras differs from itself in float64: off by ")
     assert "first at" not in text
     with pytest.raises(UnsupportedError, match="'own'"):
         assert_weights_equal(model, model)

@@ -111,7 +111,7 @@ class Comparison:
             return f"{others}: the same as {self.source}; {self.report.figure}"
         if self.report.verdict is Verdict.ILL_CONDITIONED:
             return (
-                f"{others}: neither the same as {self.source} nor different, as far as float32 can say: "
+                f"{others}: neither the same as {self.source} nor different, as far as can be said: "
                 "the model is ill-conditioned, rounding alone makes such differences"
             )
         return "; ".join(self._fault(form) for form in self.report.at_fault)
@@ -149,9 +149,16 @@ class Comparison:
         if finding is not None:
             # Before it there may be nodes that cannot be seen.
             first = f", first {'seen ' if finding.suspects else ''}at node {finding.node!r}"
+        return f"{form} differs from {self._yardstick(form)}: {_how(line)}{first}"
+
+    def _yardstick(self, form: str) -> str:
+        """What a form should compute the same as."""
         if form != self.source:
-            return f"{form} differs from {self.source}: {_how(line)}{first}"
-        return f"{form} differs from the float64 reference of what biport read from it: {_how(line)}{first}"
+            return self.source
+        # Of a model that is not read there is no graph, and so no digest of one.
+        return (
+            "the float64 reference of what biport read from it" if self.report.digest else "itself in float64"
+        )
 
 
 def _how(line: Line) -> str:
