@@ -498,7 +498,7 @@ LEFT_ALONE: dict[str, Graph] = {
     "a direction added to itself": alike(None, Node("y", add(), ("forwards", "forwards"))),
     "a third of the sum of both directions": alike(
         "sum",
-        Node("count", ops.Constant(value=np.float32(3)), ()),
+        Node("count", ops.Constant(value=np.asarray(3, "float32")), ()),
         Node("y", ops.Elementwise(function="divide"), ("both", "count")),
     ),
     "a parameter that is used twice": graph(
