@@ -195,13 +195,3 @@ def _multi_head_attention(module: layers.MultiHeadAttention) -> Settings:
         "sizes": (*sizes, module.output.out_features),
         "bias": module.query.bias is not None,
     }
-
-
-@says(layers.Cropping1D)
-def _cropping(module: layers.Cropping1D) -> Settings:
-    return dict(zip(("first", "last"), module.cropping, strict=True))
-
-
-@says(layers.ZeroPadding1D)
-def _zero_padding(module: layers.ZeroPadding1D) -> Settings:
-    return dict(zip(("before", "behind"), module.padding, strict=True))
