@@ -97,12 +97,14 @@ class Exported:
 
     def lines(self) -> list[str]:
         """What was tried, for a person: of this file, and of the one it was made of."""
+        beside = [] if self.written.check is None else [f"check vectors beside it: {self.written.check}"]
         if self.cost is None:
-            return ["not tried" if self.trial is None else self.trial.line]
+            return ["not tried" if self.trial is None else self.trial.line, *beside]
         return [
             f"the float32 file, not kept: {'not tried' if self.float32 is None else self.float32.line}",
             f"the {self.cost.precision} file: run on random inputs beside it, not judged",
             *self.cost.lines(),
+            *beside,
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import zipfile
@@ -18,6 +19,7 @@ from biport import bundle, ops
 from biport.app.cli import app
 from biport.compare.check_vectors import make_vectors
 from biport.graph import Graph, Node, Value
+from export.check_vectors import carried, read_vectors
 from export.deploy.precision import write_precision
 from testing.graphs import classifier, dense
 
@@ -112,6 +114,21 @@ def test_as_json(models: Path) -> None:
     assert data["ok"]
     (model,) = data["models"]
     assert (model["verdict"], model["precision"], model["lines"][0]["output"]) == ("same", "float32", "head")
+
+
+def test_no_character_of_a_file_moves_the_cursor(models: Path, tmp_path: Path) -> None:
+    session = export.Session(models / "m.onnx", device="cpu")
+    vectors = read_vectors(session.path, session.metadata)
+    assert vectors is not None
+    cases = {f"{name}\x1b[2J": case for name, case in vectors.cases.items()}
+    hostile = dataclasses.replace(vectors, version="9\x1b[31m\r", cases=cases)
+    model = onnx.load(models / "m.onnx")
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, session.metadata | dict(carried(hostile).properties))
+    onnx.save(model, tmp_path / "m.onnx")
+    result = check(tmp_path / "m.onnx")
+    assert result.exit_code == 0
+    assert result.stdout.replace("\n", "").isprintable()
 
 
 def test_several_each_have_a_verdict_and_the_worst_ends_the_command(models: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,17 @@ def test_empty_models_and_models_without_inputs(tmp_path: Path) -> None:
     assert CheckVectors.from_bytes(
         base64.b64decode({p.key: p.value for p in onnx.load(path).metadata_props}[KEY])
     ).cases
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_the_vectors_are_read_without_this_package(
+    wide: bool, rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/check.md").read_text()
+    (code,) = re.findall(r"<!-- without -->\n```python\n(.*?)```", page, re.DOTALL)
+    path = export.write(wide_graph(rng) if wide else two_inputs(), tmp_path / "m.onnx").path
+    monkeypatch.setattr("sys.argv", ["check", str(path)])
+    exec(compile(code, "docs/check.md", "exec"), {})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) == (2 if wide else 12)
+    assert all(float(line[-3]) <= float(line[-1]) for line in lines)
