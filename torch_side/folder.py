@@ -311,6 +311,8 @@ def load_folder(folder: str | os.PathLike[str]) -> nn.Module:
         return python.load(folder)
     except InputError:
         raise
+    except ModuleNotFoundError as error:
+        raise InputError(f"{path}: {error.name!r} is not installed") from error
     except Exception as error:
         raise InputError(f"{path}: cannot be imported and loaded: {type(error).__name__}: {error}") from error
     finally:

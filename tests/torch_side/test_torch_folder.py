@@ -32,7 +32,7 @@ RUFF = Path(sys.executable).with_name("ruff")
 def nested(rng: np.random.Generator) -> Graph:
     """A nested model called twice, of another each, a number in place, and a list of layers."""
     layer, projection = lstm(rng, 3, 4), dense(rng, 4, 2, "relu")
-    two = ops.Constant(value=np.float32(2))
+    two = ops.Constant(value=np.asarray(2, "float32"))
     nodes = (
         Node("encoder.lstm", layer, ("a",)),
         Node("encoder.projection", projection, ("encoder.lstm",)),

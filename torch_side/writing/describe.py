@@ -7,7 +7,7 @@ show other than it is.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from biport.graph import Graph
 from biport.inputs import id_bounds
@@ -51,12 +51,20 @@ def module_docstring(graph: Graph, model: str) -> list[str]:
     ]
 
 
-def class_docstring(graph: Graph, arguments: Sequence[str]) -> list[str]:
-    """The lines under the head of the class: inputs, outputs and masks."""
+def class_docstring(graph: Graph, arguments: Sequence[str], steps: Mapping[str, int]) -> list[str]:
+    """The lines under the head of the class: inputs, outputs and masks.
+
+    Args:
+        graph: the model.
+        arguments: what its inputs are called.
+        steps: how many some of them must have.
+    """
     bounds = id_bounds(graph)
     lines = ["Args:"]
     for value, name in zip(graph.inputs, arguments, strict=True):
         ids = f", ids below {bounds[value.name]}" if value.name in bounds else ""
+        least = steps.get(value.name, 0)
+        ids += f", {least} or more steps" if least else ""
         called = "" if plain(value.name) == name else f"; {plain(value.name)!r} before"
         lines += _item(f"{name}: {value.tensor.dtype} {_shape(value.tensor)}{ids}{called}.")
     lines += ["", "Returns:"]
