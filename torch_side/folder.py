@@ -281,6 +281,11 @@ def _op(entry: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Op:
         for name, array in state.items()
         if name == path or name.startswith(f"{path}.")
     }
+    wanted, given = (
+        sum(map(math.prod, sizes)) for sizes in (shapes.values(), (one.shape for one in own.values()))
+    )
+    if wanted > given or any(size < 0 for shape in shapes.values() for size in shape):
+        raise FileError(f"node {entry['name']!r}: has {given} weights, and {wanted} are described")
     return op_of(f"node {entry['name']!r}", kind, settings, shapes, own)
 
 

@@ -17,12 +17,14 @@ from torch_side.names import ORIGIN
 from torch_side.writing.code import INDENT, WIDTH
 
 LONGEST = 60
+UNSAFE = '"\\`<>|[]'
+"""What a docstring or Markdown would take for more than a sign."""
 
 
 def plain(text: str) -> str:
     """A text of somebody else's as it may stand in a docstring: printable ASCII and letters, not too long."""
     clean = "".join(
-        sign if (sign.isalnum() or (sign.isascii() and sign.isprintable())) and sign not in '"\\`' else "?"
+        sign if (sign.isalnum() or (sign.isascii() and sign.isprintable())) and sign not in UNSAFE else "?"
         for sign in text
     )
     return clean if len(clean) <= LONGEST else clean[: LONGEST - 3] + "..."
