@@ -14,7 +14,7 @@ import numpy as np
 from biport import bundle, reference
 from biport.compare.check_vectors import MAX_BYTES, CheckVectors, make_vectors
 from biport.compare.report import Report
-from biport.errors import BiportError, FileError, InputError, printable
+from biport.errors import BiportError, FileError, printable
 from biport.file_kind import FileKind, file_kind, foreign
 
 CHECK, MODULE = "check.npz", "model.py"
@@ -116,14 +116,10 @@ def _onnx(path: Path, device: str) -> Opened:
 
 def _folder(path: Path) -> Opened:
     import torch_side
-    from biport.app.user_module import import_file
 
     with (path / CHECK).open("rb") as file:
         vectors = CheckVectors.from_bytes(file.read(MAX_BYTES + 1), str(path / CHECK))
-    python = import_file(path / MODULE)
-    if not callable(getattr(python, "load", None)):
-        raise InputError(f"{path / MODULE}: has no load, which gives the module with its weights")
-    module = python.load(path)
+    module = torch_side.load_folder(path)
     return vectors, functools.partial(torch_side.run, module), _notes(vectors)
 
 

@@ -68,7 +68,8 @@ def value_code(value: Any) -> Code:
     if isinstance(value, nn.Module):
         return constructor(value)
     if isinstance(value, tuple | list | torch.Size):
-        return sequence([value_code(part) for part in value], "()")
+        brackets = "[]" if isinstance(value, list) else "()"
+        return sequence([value_code(part) for part in value], brackets)
     return literal(value)
 
 
@@ -148,7 +149,8 @@ def _pool(module: nn.MaxPool1d | nn.AvgPool1d) -> Settings:
 
 @says(nn.LayerNorm, nn.RMSNorm)
 def _layer_norm(module: nn.LayerNorm | nn.RMSNorm) -> Settings:
-    settings: Settings = {"normalized_shape": _single(tuple(module.normalized_shape))}
+    shape = list(module.normalized_shape)
+    settings: Settings = {"normalized_shape": shape[0] if len(shape) == 1 else shape}
     # A bias without a weight is what torch has no setting for: the weight is taken away afterwards.
     return settings | {"bias": getattr(module, "bias", None) is not None}
 

@@ -284,6 +284,8 @@ class Forward:
     def _belong_together(self, node: fx.Node, user: fx.Node) -> bool:
         if node.meta.get(ORIGIN) == user.meta.get(ORIGIN) or node not in self.facts.values:
             return True
+        if node.target is user.target is operator.neg:
+            return False
         # ``h[0]`` says as much as a name would.
         one_state = is_item(node) and node.args[0] in self._items
         return one_state or (node in self.facts.operations and user in self.facts.operations)

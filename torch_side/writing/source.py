@@ -139,7 +139,7 @@ class _File:
         flat: frozenset[str] = frozenset()
         while True:
             partition = Partition(facts, nodes, outputs, flat)
-            printer = _Printer(self, facts, dtype, copy.deepcopy(self.names))
+            printer = _Printer(self, facts, dtype, copy.deepcopy(self.names), module.needs_steps)
             top = Submodule("", "", partition.units, arguments, outputs)
             try:
                 classes = printer.classes([top], name)
@@ -168,6 +168,8 @@ class _Printer:
     dtype: torch.dtype
     free: Names
     """For classes."""
+    steps: Mapping[str, int]
+    """How many an input must have."""
     names: dict[str, str] = field(default_factory=dict)
     """The class of each path below the module that has one."""
 
@@ -186,7 +188,7 @@ class _Printer:
         init, added = self._init(container, path)
         arguments, forward = self._forward(calls)
         docstring = (
-            class_docstring(self.facts.graph, arguments)
+            class_docstring(self.facts.graph, arguments, self.steps)
             if not path
             else _submodule_docstring(self.facts, calls[0])
         )
