@@ -23,7 +23,7 @@ from keras_side.require import require_keras
 from keras_side.shared.learning import unwritten
 from keras_side.writing.call_layer import Unfinished, call_layer
 from keras_side.writing.carried_masks import check_carried_masks
-from keras_side.writing.custom_objects import NAME, check_custom_objects, custom_objects, source
+from keras_side.writing.custom_objects import NAME, custom_objects, source, with_those_beside
 from keras_side.writing.reshapes import in_words_of_keras
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def save(
         if check is not None:
             check(draft)
         if names := custom_objects(draft):
-            check_custom_objects(target, overwrite)
-            draft.with_name(NAME).write_text(source(names, target.name), encoding="utf-8")
+            text = source(with_those_beside(names, target), target.name)
+            draft.with_name(NAME).write_text(text, encoding="utf-8")
     return target
 
 

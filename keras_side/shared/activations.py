@@ -153,6 +153,9 @@ def _of_layers(entries: Sequence[Any]) -> str | None:
     parts = []
     for entry in entries:
         match entry:
+            case {"class_name": "InputLayer"}:
+                # Of the size of the first batch; Keras takes any other just as well.
+                continue
             case {"class_name": str(name), "module": "keras.layers", "config": Mapping() as settings}:
                 if dtype_name(settings.get("dtype")) not in (None, "float32"):
                     return None

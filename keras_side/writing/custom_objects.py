@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,21 +58,23 @@ def _registered(item: Any) -> Iterator[str]:
         yield from _registered(part)
 
 
-def check_custom_objects(target: Path, overwrite: bool) -> None:
-    """Refuse to write beside ``target`` where somebody has a ``custom_objects.py`` that must stay.
+def with_those_beside(names: Sequence[str], target: Path) -> list[str]:
+    """``names``, and those of the ``custom_objects.py`` that is there for another file of the same folder.
 
     Raises:
-        InputError: it is not biport's, or it is and is not to be replaced.
+        InputError: it is not biport's, and has to stay.
     """
     path = target.with_name(NAME)
     if not path.exists():
-        return
-    ours = path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(START)
-    if not ours or not overwrite:
-        raise InputError(f"{path}: exists already; write {target.name} into a folder of its own")
+        return list(names)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not text.startswith(START):
+        raise InputError(f"{path}: is somebody else's; write {target.name} into a folder of its own")
+    known = [*registered.NAMES.values(), *registered.LAYERS.values()]
+    return [name for name in known if name in names or f'"{registered.PACKAGE}>{name}":' in text]
 
 
-def source(names: Iterable[str], model: str) -> str:
+def source(names: Sequence[str], model: str) -> str:
     """The text of ``custom_objects.py``.
 
     Args:
@@ -81,8 +83,8 @@ def source(names: Iterable[str], model: str) -> str:
     """
     import keras_side.layers as own
 
-    own_names, parts, imports = list(names), [], ["import keras"]
-    for name in own_names:
+    parts, imports = [], ["import keras"]
+    for name in names:
         if name in OF_BIPORT:
             imports.append(f"from keras_side.layers import {name}  # of biport: pip install biport")
             continue
@@ -92,6 +94,8 @@ def source(names: Iterable[str], model: str) -> str:
             text = f'@keras.saving.register_keras_serializable("{registered.PACKAGE}")\n{text}'
         parts.append(text)
     used = [line for name, line in IMPORTS.items() if re.search(rf"\b{name}\b", "".join(parts))]
-    entries = "".join(f'    "{registered.PACKAGE}>{name}": {name},\n' for name in own_names)
-    head = HEAD.format(model=model) + "".join(f"{line}\n" for line in sorted(used)) + "\n" * bool(used)
+    entries = "".join(f'    "{registered.PACKAGE}>{name}": {name},\n' for name in names)
+    # A file may be called anything.
+    plain = model if re.fullmatch(r"[\w. -]+", model) else "model.keras"
+    head = HEAD.format(model=plain) + "".join(f"{line}\n" for line in sorted(used)) + "\n" * bool(used)
     return "\n\n".join([head + "\n".join(imports) + "\n", *parts, f"CUSTOM_OBJECTS = {{\n{entries}}}\n"])
