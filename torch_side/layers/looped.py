@@ -22,9 +22,9 @@ from torch_side.layers.recurrent import MaskedGRU, MaskedLSTM, MaskedRNN
 def gate_inputs(
     x: Tensor, weight: Tensor, bias: Tensor | None, gates: int, rate: float
 ) -> Tensor:
-    """``x Wᵀ + b`` of ``(N, T, I)``, ``(N, T, G·H)``; a share ``rate`` of ``x`` is dropped for each gate.
+    """``x Wᵀ + b`` of ``(N, T, I)``, ``(N, T, G·H)``, without a share ``rate`` of ``x``.
 
-    With ``gates=1`` it is the same for all of them.
+    It is another share for each of ``gates``, and with 1 the same for all.
     """
     if rate == 0.0:
         return functional.linear(x, weight, bias)

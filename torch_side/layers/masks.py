@@ -34,7 +34,7 @@ def take_steps(x: Tensor, steps: Tensor) -> Tensor:
     # Whole vectors of one flat table: many times faster than gathering element by element.
     row = torch.arange(x.shape[0], device=x.device).unsqueeze(-1)
     flat = x.flatten(0, 1).index_select(0, (row * x.shape[1] + steps).flatten())
-    return flat.unflatten(0, steps.shape)
+    return flat.view(steps.shape[0], steps.shape[1], x.shape[2])
 
 
 def valid_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,5 +57,5 @@ def back_in_place(y: Tensor, mask: Tensor, zero_output_for_mask: bool) -> Tensor
 def last_valid(y: Tensor, mask: Tensor, initial: Tensor) -> Tensor:
     """The last valid step in front of ``(N, T, H)``; ``initial``, ``(N, H)``, of a row without any."""
     count = mask.sum(dim=1, keepdim=True)
-    last = take_steps(y, (count - 1).clamp(min=0)).squeeze(1)
-    return torch.where(count == 0, initial, last)
+    last = (count - 1).clamp(min=0).unsqueeze(-1).expand(-1, -1, y.shape[2])
+    return torch.where(count == 0, initial, y.gather(1, last).squeeze(1))
