@@ -81,6 +81,7 @@ class LoopedLSTM(MaskedLSTM):
         """As `MaskedLSTM.forward`."""
         if self.stock and not self.training:
             return self.skip_masked(input, hx, mask)
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is not None:
@@ -151,6 +152,7 @@ class LoopedGRU(MaskedGRU):
         """As `MaskedGRU.forward`."""
         if self.stock and not self.training:
             return self.skip_masked(input, hx, mask)
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is not None:
@@ -218,6 +220,7 @@ class LoopedRNN(MaskedRNN):
         """As `MaskedRNN.forward`."""
         if self.stock and not self.training:
             return self.skip_masked(input, hx, mask)
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is not None:

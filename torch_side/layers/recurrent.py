@@ -58,6 +58,7 @@ class MaskedLSTM(nn.LSTM):
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None, mask: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """What `forward` gives."""
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is None:
@@ -128,6 +129,7 @@ class MaskedGRU(nn.GRU):
 
     def skip_masked(self, input: Tensor, hx: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """What `forward` gives."""
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is None:
@@ -199,6 +201,7 @@ class MaskedRNN(nn.RNN):
 
     def skip_masked(self, input: Tensor, hx: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """What `forward` gives."""
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is None:
