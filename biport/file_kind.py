@@ -166,7 +166,7 @@ def _folder(path: Path, names: Collection[str]) -> FileKind:
 def _is_own_config(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return b'"model_type": "biport"' in file.read(START)
+            return re.search(rb'"model_type"\s*:\s*"biport"', file.read(START)) is not None
     except OSError:
         return False
 

@@ -9,6 +9,7 @@ from biport.decoding import Stepper, split
 from biport.errors import FileError
 from biport.files import atomic_folder, check_target
 from biport.graph import Graph
+from export.check_vectors import SUFFIX
 from export.require import require_onnx
 from export.session import Session
 from export.write import write
@@ -51,7 +52,7 @@ def write_decoder(
 
 
 def _names() -> set[str]:
-    return {name + ending for name in (ENCODER, STEP) for ending in ("", ".data")}
+    return {name + ending for name in (ENCODER, STEP) for ending in ("", ".data", SUFFIX)}
 
 
 def stepper(folder: str | PathLike[str], device: str = "auto", threads: int | None = None) -> Stepper:

@@ -15,6 +15,7 @@ from biport.errors import Argument, FileError, GraphError
 from biport.files import atomic_file
 from biport.graph import Value
 from biport.version import __version__
+from export.check_vectors import check_path
 
 PRODUCER = "biport"
 DATA_SUFFIX = ".data"
@@ -32,6 +33,7 @@ class Written:
         nodes: how many nodes of each operator, the most frequent first; those inside loops count too.
         bytes: the size on disk, external data included.
         data: the file with the weights, where they lie outside.
+        check: the file with the check vectors, where they lie outside.
         notes: what is worth knowing: a line for each layer that ONNX has no fused node for.
     """
 
@@ -41,6 +43,7 @@ class Written:
     nodes: Mapping[str, int]
     bytes: int
     data: Path | None = None
+    check: Path | None = None
     notes: Sequence[str] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -52,6 +55,7 @@ class Written:
             "nodes": dict(self.nodes),
             "bytes": self.bytes,
             "data": None if self.data is None else str(self.data),
+            "check": None if self.check is None else str(self.check),
             "notes": list(self.notes),
         }
 
@@ -76,6 +80,10 @@ def publish(
         _check(draft)
         if check is not None:
             check(draft)
+        stale = not check_path(draft).exists()
+    if stale:
+        # Of the file that was replaced.
+        check_path(path).unlink(missing_ok=True)
 
 
 def refuse_to_overwrite(path: Path, overwrite: bool) -> None:
@@ -88,7 +96,7 @@ def refuse_to_overwrite(path: Path, overwrite: bool) -> None:
         raise FileError(f"{path}: there is no folder {path.parent}")
     if path.is_dir():
         raise FileError(f"{path}: is a folder")
-    for file in (path, data_path(path)):
+    for file in (path, data_path(path), check_path(path)):
         if file.exists() and not overwrite:
             argument = Argument("overwrite", True)
             raise FileError(f"{file}: exists already; use ", argument, " to replace it")

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from biport.compare.cases import PATTERNS, RIGHT_PADDED
+from biport.compare.check_vectors import CheckVectors, make_vectors
 from biport.data.vocabulary import Vocabulary
+from biport.errors import BiportError
 from biport.graph import Graph
 from export.require import require_onnx
 
@@ -31,6 +34,7 @@ def write(
     vocabulary: Vocabulary | None = None,
     labels: Sequence[str] | None = None,
     embed_tokenizer: bool = False,
+    vectors: bool = True,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
 
@@ -53,6 +57,9 @@ def write(
         labels: what the classes of the first output are called; the file carries them.
         embed_tokenizer: put `biport.data.whitespace_ids` into the graph, which then takes strings ``(N,)``
             in place of ids; needs ``vocabulary``.
+        vectors: have the file carry check vectors, see `biport.compare.check_vectors`, which ``biport check``
+            runs wherever onnxruntime does; where they are large they are in ``<path>.check.npz``. Why there
+            are none is noted.
 
     Raises:
         UnsupportedError: the graph is in float64 or holds an op without a writer, all such nodes at once; or
@@ -66,6 +73,7 @@ def write(
     import onnx_ir as ir
 
     from export.build import build
+    from export.check_vectors import Carried, carried, check_path
     from export.publish import Written, data_path, publish
     from export.text.metadata import text_metadata
     from export.text.tokenizer import add_tokenizer
@@ -75,11 +83,19 @@ def write(
     model.metadata_props.update(text_metadata(graph, vocabulary, labels))
     if embed_tokenizer:
         add_tokenizer(model, graph, vocabulary)
+    travelling = Carried({})
+    if vectors:
+        try:
+            travelling = carried(_vectors(graph, model, contract, vocabulary if embed_tokenizer else None))
+        except BiportError as error:
+            notes.append(f"the file carries no check vectors: {error}")
+    model.metadata_props.update(travelling.properties)
     size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     data = data_path(path) if size > external_data_above else None
 
     def save(target: Path) -> None:
         ir.save(model, target, external_data=None if data is None else data.name)
+        travelling.write_beside(target)
 
     publish(path, save, overwrite=overwrite, check=check)
     return Written(
@@ -89,5 +105,17 @@ def write(
         nodes=dict(Counter(node.op_type for node in model.graph.all_nodes()).most_common()),
         bytes=path.stat().st_size + (data.stat().st_size if data else 0),
         data=data,
+        check=check_path(path) if travelling.beside else None,
         notes=notes,
     )
+
+
+def _vectors(graph: Graph, model: Any, contract: str | None, texts: Vocabulary | None) -> CheckVectors:
+    """Check vectors that the model takes: of texts, where its tokeniser has the vocabulary ``texts``."""
+    digest = model.metadata_props["biport.digest"]
+    if texts is not None:
+        from export.text.sample_texts import text_vectors
+
+        return text_vectors(graph, texts, model.graph.inputs[0].name, digest)
+    patterns = PATTERNS if contract is None else RIGHT_PADDED
+    return make_vectors(graph, patterns=patterns, digest=digest)

@@ -76,6 +76,20 @@ def test_the_page_about_pytorch_runs(tmp_path, monkeypatch, capsys) -> None:
     assert "verdict: same" in capsys.readouterr().out
 
 
+def test_the_page_about_folders_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "model", raising=False)
+    page = (ROOT / "docs/torch-folder.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/torch-folder.md", "exec"), {})
+    monkeypatch.delitem(sys.modules, "model")
+    printed = capsys.readouterr().out
+    (shown,) = re.findall(r"^#     def __init__.*\n(?:#.*\n)*", page, re.MULTILINE)
+    assert "\n".join(line[2:] for line in shown.splitlines()) in printed
+    assert "topic: same, error" in printed
+
+
 @pytest.mark.sweep
 @pytest.mark.filterwarnings("ignore:two biases were added up")
 def test_the_command_lines_about_pytorch_run(tmp_path, monkeypatch) -> None:

@@ -281,6 +281,11 @@ def _op(entry: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Op:
         for name, array in state.items()
         if name == path or name.startswith(f"{path}.")
     }
+    wanted, given = (
+        sum(map(math.prod, sizes)) for sizes in (shapes.values(), (one.shape for one in own.values()))
+    )
+    if wanted > given or any(size < 0 for shape in shapes.values() for size in shape):
+        raise FileError(f"node {entry['name']!r}: has {given} weights, and {wanted} are described")
     return op_of(f"node {entry['name']!r}", kind, settings, shapes, own)
 
 
@@ -293,7 +298,7 @@ def load_folder(folder: str | os.PathLike[str]) -> nn.Module:
     """The module of a folder, as its own ``load`` gives it: ``model.py`` is imported and run.
 
     Raises:
-        FileError: it cannot be.
+        InputError: it cannot be, or has no ``load``.
     """
     path = Path(folder) / SOURCE
     # A name of its own, so that several folders can be loaded, and what is loaded can be pickled.
@@ -301,13 +306,19 @@ def load_folder(folder: str | os.PathLike[str]) -> nn.Module:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    python = importlib.util.module_from_spec(spec)
+    sys.modules[name] = python
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
-        spec.loader.exec_module(module)
-        return module.load()
+        spec.loader.exec_module(python)
+        if not callable(getattr(python, "load", None)):
+            raise InputError(f"{path}: has no load, which gives the module with its weights")
+        return python.load(folder)
+    except InputError:
+        raise
+    except ModuleNotFoundError as error:
+        raise InputError(f"{path}: {error.name!r} is not installed") from error
     except Exception as error:
-        raise FileError(f"{path}: fails: {type(error).__name__}: {error}") from error
+        raise InputError(f"{path}: cannot be imported and loaded: {type(error).__name__}: {error}") from error
     finally:
         sys.dont_write_bytecode = writes

@@ -78,8 +78,14 @@ def layer_errors() -> Iterator[None]:
     except LayerInputError as error:
         raise InputError(str(error)) from error
     except IndexError as error:
+        if "index out of range" not in str(error):
+            raise
         # What torch says of ids that an embedding has no row for.
         raise InputError(f"ids outside of a table: {error}") from error
+    except RuntimeError as error:
+        if "is invalid for input of size" not in str(error):
+            raise
+        raise InputError(f"rows that do not go into a shape: {error}") from error
     except LayerSettingError as error:
         raise UnsupportedError(error.owner, error.setting, error.value, error.supported) from error
 

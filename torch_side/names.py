@@ -108,7 +108,9 @@ class Names:
 
     def new(self, wanted: str) -> str:
         """``wanted`` where it is free, else a name like it."""
-        name = own = variable(wanted[: self.LONGEST], self._reserved)
+        own = variable(wanted[: self.LONGEST], self._reserved)
+        # A name of underscores alone is that of what is not wanted.
+        name = own = own if own.strip("_") else "value"
         number = 2
         while name in self._taken:
             name, number = f"{own}_{number}", number + 1

@@ -7,6 +7,7 @@ written as fused nodes. ``auto`` takes the first where it can, and says why wher
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +23,12 @@ from biport.app.stored import is_stored, read_stored, texts_of
 from biport.app.unread import FEWEST_IDS, UnreadModel
 from biport.app.verify import verify as verify_forms
 from biport.compare.cases import random_inputs
+from biport.compare.check_vectors import make_vectors
 from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
 from biport.data.vocabulary import Vocabulary
 from biport.dims import Dim
-from biport.errors import Argument, DifferentError, InputError, UnsupportedError
+from biport.errors import Argument, BiportError, DifferentError, InputError, UnsupportedError
 from biport.files import check_target
 from biport.graph import Graph, Value
 from biport.inputs import row_lengths
@@ -95,12 +97,14 @@ class Exported:
 
     def lines(self) -> list[str]:
         """What was tried, for a person: of this file, and of the one it was made of."""
+        beside = [] if self.written.check is None else [f"check vectors beside it: {self.written.check}"]
         if self.cost is None:
-            return ["not tried" if self.trial is None else self.trial.line]
+            return ["not tried" if self.trial is None else self.trial.line, *beside]
         return [
             f"the float32 file, not kept: {'not tried' if self.float32 is None else self.float32.line}",
             f"the {self.cost.precision} file: run on random inputs beside it, not judged",
             *self.cost.lines(),
+            *beside,
         ]
 
     def to_json(self) -> dict[str, Any]:
@@ -248,11 +252,22 @@ def _traced(
     else:
         model = source
     trials: list[Trial] = []
-    check = None
-    if verify:
-        check = _against_keras(model, trials) if graph is None else _against_the_oracle(graph, trials)
+    if graph is None:
+        unread = UnreadModel(model)
+        check, make = _against_keras(unread, trials), unread.vectors
+    else:
+        check, make = _against_the_oracle(graph, trials), functools.partial(make_vectors, graph)
+    try:
+        vectors = make()
+    except BiportError as error:
+        vectors, notes = None, [*notes, f"the file carries no check vectors: {error}"]
     written = export.write_tf2onnx(
-        model, output, overwrite=overwrite, op_of=keras_side.recurrent_op, check=check
+        model,
+        output,
+        overwrite=overwrite,
+        op_of=keras_side.recurrent_op,
+        check=check if verify else None,
+        vectors=vectors,
     )
     return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
 
@@ -279,10 +294,11 @@ def _checked(graph: Graph, options: Mapping[str, Any], trials: list[Trial]) -> C
 
         # The oracle knows no strings: the file is compared with one of ids, and that one with the oracle.
         plain = path.with_name("ids.onnx")
-        export.write(graph, plain, check=_against_the_oracle(graph, trials), vocabulary=options["vocabulary"])
+        against = _against_the_oracle(graph, trials)
+        export.write(graph, plain, check=against, vocabulary=options["vocabulary"], vectors=False)
         same = same_numbers(path, plain)
-        for file in (plain, plain.with_name(f"{plain.name}.data")):
-            file.unlink(missing_ok=True)
+        for file in path.parent.glob(f"{plain.name}*"):
+            file.unlink()
         if not same:
             raise DifferentError(f"{path.name} was not kept: over texts it differs from the model over ids")
 
@@ -316,9 +332,9 @@ def _against_the_oracle(graph: Graph, trials: list[Trial]) -> Callable[[Path], N
     return check
 
 
-def _against_keras(model: Any, trials: list[Trial]) -> Callable[[Path], None]:
+def _against_keras(unread: UnreadModel, trials: list[Trial]) -> Callable[[Path], None]:
     def check(path: Path) -> None:
-        keras = unread_form("Keras", UnreadModel(model))
+        keras = unread_form("Keras", unread)
         report = verify_forms(keras, path)
         narrow = [note for note in report.notes if note.startswith("in float32")]
         dtype = f"float64 ({narrow[0]})" if narrow else "float64"

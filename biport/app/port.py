@@ -135,7 +135,9 @@ def _write_onnx(
 ) -> Sequence[str]:
     import export
 
-    return export.write(graph, output, overwrite=overwrite, check=_silent(check), **options).notes
+    written = export.write(graph, output, overwrite=overwrite, check=_silent(check), **options)
+    beside = [] if written.check is None else [f"check vectors beside it: {written.check}"]
+    return [*written.notes, *beside]
 
 
 _WRITERS = {"torch": _write_torch, "bundle": _write_bundle, "keras": _write_keras, "onnx": _write_onnx}

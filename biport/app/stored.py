@@ -47,5 +47,5 @@ def texts_of(source: Path) -> Mapping[str, Any]:
     """
     if not is_stored(source):
         return {}
-    found = {"vocabulary": bundle.read_vocabulary(source), "labels": bundle.read_labels(source)}
-    return {name: value for name, value in found.items() if value is not None}
+    texts = {"vocabulary": bundle.read_vocabulary(source), "labels": bundle.read_labels(source)}
+    return {name: value for name, value in texts.items() if value is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from biport.compare.cases import PATTERNS, random_inputs
+from biport.compare.check_vectors import CheckVectors, of_results
 from biport.compare.tolerance import EPS
 from biport.errors import InputError
 from biport.graph import Value
@@ -68,11 +70,28 @@ class UnreadModel:
             ]
             return [np.asarray(output) for output in self._live.call(tensors)]
 
+    @functools.cached_property
     def program(self) -> Any:
         """What TensorFlow traces of it, an ``export.tf2onnx.float64.Program``."""
         from export.tf2onnx.float64 import Program
 
         return Program(self._live)
+
+    def vectors(self, seed: int = 0) -> CheckVectors:
+        """Check vectors: what Keras itself gives in float64.
+
+        Args:
+            seed: of the inputs.
+
+        Raises:
+            InputError: the model takes no random inputs.
+        """
+        cases = self.cases(self.program.rounded, seed)
+        rounded = {case: self.program.rounded(arrays) for case, arrays in cases.items()}
+        run, _ = self.program.exact(next(iter(cases.values())))
+        exact = {case: run(arrays) for case, arrays in cases.items()}
+        inputs, outputs = ([value.name for value in values] for values in (self.inputs, self.outputs))
+        return of_results(inputs, outputs, cases, exact, rounded, self.floor)
 
     def cases(self, run: Run, seed: int = 0) -> dict[str, list[np.ndarray]]:
         """Random inputs under all patterns of mask, of sizes that the model takes.

@@ -83,7 +83,7 @@ def make_module(text: str, arguments: Mapping[str, Any]) -> Any:
 def _target(text: str) -> Any:
     match = FILE.fullmatch(text)
     if match is not None:
-        return _named(text, _import_file(Path(match["file"])), match["name"])
+        return _named(text, import_file(Path(match["file"])), match["name"])
     match = PACKAGE.fullmatch(text)
     assert match is not None
     return _named(text, _import_package(match["package"]), match["name"])
@@ -99,7 +99,12 @@ def _no_module(what: str, value: Any) -> InputError:
     return InputError(f"{what}: should be {wanted}; is of class {type(value).__name__}")
 
 
-def _import_file(path: Path) -> ModuleType:
+def import_file(path: Path) -> ModuleType:
+    """A Python file, run with its folder on the path.
+
+    Raises:
+        InputError: it is not there, or cannot be imported.
+    """
     if not path.is_file():
         raise InputError(f"{path}: is a folder" if path.is_dir() else f"{path}: no such file")
     # A name that another module has is left to that.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from biport import reference
 from biport.app.forms import Arrays, Form, open_form
-from biport.compare.cases import CASES, random_cases
+from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
 from biport.compare.gradients import Differentiated, gradient_lines
 from biport.compare.localize import Oracle, locate
 from biport.compare.outcomes import Results, errors_of, run_all
@@ -20,8 +20,6 @@ from biport.graph import Graph, weight_differences
 from biport.inputs import Inputs, check_inputs, in_order
 
 T = TypeVar("T")
-RIGHT_PADDED = [case for case, (_, _, patterns) in CASES.items() if {*patterns} <= {"full", "right"}]
-"""The cases without a valid step behind a masked one."""
 
 
 def verify(
@@ -80,7 +78,7 @@ def verify(
     names = [value.name for value in graph.inputs]
     cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
     if inputs is None and any(form.contract is not None for form in forms):
-        cases = {case: arrays for case, arrays in cases.items() if case in RIGHT_PADDED}
+        cases = {case: arrays for case, arrays in cases.items() if {*CASES[case][2]} <= {*RIGHT_PADDED}}
     for arrays in cases.values():
         check_inputs(graph, arrays)
     exact = graph.astype("float64")
@@ -124,7 +122,7 @@ def _verify_unread(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> R
         )
     model = source.unread
     names = [value.name for value in model.inputs]
-    program = model.program()
+    program = model.program
     cases = model.cases(program.rounded, seed) if inputs is None else {"input": in_order(names, inputs)}
     exact, narrow = program.exact(next(iter(cases.values())))
     oracle: Results = {case: exact(arrays) for case, arrays in cases.items()}

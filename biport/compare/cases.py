@@ -31,6 +31,9 @@ PATTERNS = ("full", "right", "left", "holes", "all padding")
 Batches = Mapping[str, tuple[int, int, Sequence[str]]]
 """By case: N, T and the patterns of the rows, in turn."""
 
+RIGHT_PADDED = ("full", "right")
+"""The patterns without a valid step behind a masked one."""
+
 CASES: Batches = {
     "full": (5, 11, ("full",)),
     "right": (6, 9, ("right",)),

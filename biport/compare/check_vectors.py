@@ -242,13 +242,16 @@ class CheckVectors:
             raise FileError(f"{owner}: truncated or damaged, not whole check vectors ({error})") from error
 
 
-def make_vectors(graph: Graph, seed: int = 0, patterns: Collection[str] = PATTERNS) -> CheckVectors:
+def make_vectors(
+    graph: Graph, seed: int = 0, *, patterns: Collection[str] = PATTERNS, digest: str | None = None
+) -> CheckVectors:
     """Check vectors of a model: small batches under every pattern of mask that it may meet.
 
     Args:
         graph: the model.
         seed: of the inputs.
         patterns: of masks, which it is made for; see `biport.compare.cases.PATTERNS`.
+        digest: the graph's, where it is known already.
 
     Raises:
         UnsupportedError: the smallest batches would make a file of more than `MAX_BYTES`.
@@ -260,19 +263,17 @@ def make_vectors(graph: Graph, seed: int = 0, patterns: Collection[str] = PATTER
     if _bytes(graph, cases) > SMALL_ENOUGH:
         cases = random_cases(graph, seed, _within(SMALLEST, patterns))
     _check_size(_bytes(graph, cases))
-    exact = graph.astype("float64")
-    return vectors_of(
-        [value.name for value in graph.inputs],
-        graph.outputs,
-        cases,
-        {case: reference.run(exact, arrays) for case, arrays in cases.items()},
-        {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()},
-        float32_floor(graph),
-        graph.digest(),
-    )
+    return of_cases(graph, cases, graph.digest() if digest is None else digest)
 
 
-def vectors_of(
+def of_cases(graph: Graph, cases: Mapping[str, Sequence[np.ndarray]], digest: str) -> CheckVectors:
+    """Check vectors of inputs that were made elsewhere; see `make_vectors`."""
+    exact, rounded = (reference.run_cases(graph, cases, dtype) for dtype in ("float64", "float32"))
+    names = [value.name for value in graph.inputs]
+    return of_results(names, graph.outputs, cases, exact, rounded, float32_floor(graph), digest)
+
+
+def of_results(
     inputs: Sequence[str],
     outputs: Sequence[str],
     cases: Mapping[str, Sequence[np.ndarray]],
@@ -405,7 +406,7 @@ def _meta(array: np.ndarray) -> Mapping[str, Any]:
         names = meta.get(name)
         if not isinstance(names, list) or not all(isinstance(text, str) for text in names):
             raise FileError(f"{META}: {name} should be a list of texts")
-        if not names or len(set(names)) != len(names):
+        if len(set(names)) != len(names) or (not names and name != "inputs"):
             raise FileError(f"{META}: {name} should be one or more texts, each once")
     if len(meta["cases"]) > MAX_CASES:
         raise FileError(f"{META}: {len(meta['cases'])} cases, expected {MAX_CASES} at most")

@@ -14,13 +14,13 @@ import numpy as np
 from biport.errors import InputError
 from biport.graph import Graph, Node
 from biport.inputs import check_inputs, letters
-from biport.ops import Op
+from biport.ops import Embedding, Op
 from biport.reference.registry import REFERENCES
 from biport.registry import discover
 
 discover(sys.modules[__name__])
 
-__all__ = ["REFERENCES", "rerun", "run", "trace"]
+__all__ = ["REFERENCES", "rerun", "run", "run_cases", "trace"]
 
 
 def trace(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") -> dict[str, np.ndarray]:
@@ -89,3 +89,38 @@ def run(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") -> l
     """
     values = trace(graph, inputs, dtype)
     return [values[name] for name in graph.outputs]
+
+
+def run_cases(
+    graph: Graph, cases: Mapping[str, Sequence[np.ndarray]], dtype: str = "float64"
+) -> dict[str, list[np.ndarray]]:
+    """`run` for several inputs, by case; no more than one op's weights are there a second time.
+
+    Args:
+        graph: the model.
+        cases: one array for each graph input, in order.
+        dtype: of the computation.
+
+    Raises:
+        InputError: as `run`.
+    """
+    values: dict[str, dict[str, np.ndarray]] = {}
+    sizes: dict[str, Mapping[str, int]] = {}
+    for case, arrays in cases.items():
+        checked = check_inputs(graph, arrays)
+        sizes[case] = letters(graph.inputs, checked)
+        values[case] = {
+            value.name: _cast(array, dtype) for value, array in zip(graph.inputs, checked, strict=True)
+        }
+    for node in graph.nodes:
+        # The rows of a table are cast when they are looked up: it may have millions.
+        table = isinstance(node.op, Embedding)
+        op = node.op if table or node.op.dtype in (None, dtype) else node.op.astype(dtype)
+        for case, known in values.items():
+            outputs = _computed(node, op, known, sizes[case])
+            known |= {name: _cast(array, dtype) for name, array in outputs.items()} if table else outputs
+    return {case: [known[name] for name in graph.outputs] for case, known in values.items()}
+
+
+def _cast(array: np.ndarray, dtype: str) -> np.ndarray:
+    return array.astype(dtype) if array.dtype.kind == "f" else array

@@ -12,9 +12,11 @@ from typing import Any
 import onnx
 
 from biport.errors import Argument, FileError, InputError, UnsupportedError
+from export.check_vectors import DIGEST_KEY, KEY, Carried, carried, check_path, read_vectors
 from export.deploy.float16 import float16
 from export.publish import Check, Written, publish
 from export.runtime.quantization import QUANTIZED, int8, require_tools
+from export.session import Session
 
 PRECISIONS = ("int8", "float16")
 
@@ -32,6 +34,8 @@ def write_precision(
     ``"int8"``: weights in 8 bits, one scale a tensor, activations quantized while it runs, by the range they
     have in the batch at hand, so that a row's result hangs a little on the rows beside it. ``"float16"``: all
     in half precision but the inputs and outputs; on a CPU onnxruntime casts it back, which gains nothing.
+
+    The source's check vectors go along; what they allow is four times the error that the file shows here.
 
     Args:
         source: the float32 file, below 2 GiB.
@@ -61,13 +65,27 @@ def write_precision(
         raise UnsupportedError(f"{source.name}: int8", "nodes", sorted(kinds), QUANTIZED)
     smaller = int8(model) if precision == "int8" else float16(model)
     _describe(smaller, model, precision)
-    publish(path, lambda target: onnx.save(smaller, target), overwrite=overwrite, check=check)
+    vectors = read_vectors(source, _properties(model))
+    written = Carried({})
+
+    def save(target: Path) -> None:
+        nonlocal written
+        onnx.save(smaller, target)
+        if vectors is not None:
+            session = Session(target, device="cpu", threads=1)
+            written = carried(vectors.measured(session.run, precision))
+            onnx.helper.set_model_props(smaller, {**_properties(smaller), **written.properties})
+            onnx.save(smaller, target)
+            written.write_beside(target)
+
+    publish(path, save, overwrite=overwrite, check=check)
     return Written(
         path=path,
         route=next((p.value for p in model.metadata_props if p.key == "biport.route"), "foreign"),
         opset=max(opset.version for opset in smaller.opset_import if not opset.domain),
         nodes=dict(Counter(node.op_type for node in smaller.graph.node).most_common()),
         bytes=path.stat().st_size,
+        check=check_path(path) if written.beside else None,
     )
 
 
@@ -108,9 +126,14 @@ def _all_nodes(graph: Any) -> Iterator[Any]:
 
 def _describe(smaller: Any, model: Any, precision: str) -> None:
     """The metadata of the float32 file, and that this is none."""
-    properties = {entry.key: entry.value for entry in model.metadata_props} | {"biport.precision": precision}
+    properties = _properties(model) | {"biport.precision": precision}
     # The digest is that of other weights.
     properties.pop("biport.digest", None)
-    properties.pop("biport.values", None)
+    for key in ("biport.values", KEY, DIGEST_KEY):
+        properties.pop(key, None)
     del smaller.metadata_props[:]
     onnx.helper.set_model_props(smaller, properties)
+
+
+def _properties(model: Any) -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props}

@@ -198,6 +198,10 @@ def _inline(node: ir.Node, inner: ir.Graph, root: ir.Graph, prefix: str) -> None
         _renamed(moved, prefix)
     graph.insert_before(node, nodes)
     for old, new in zip(node.outputs, results, strict=True):
+        if old.is_graph_output():
+            # The model's own name for it, and what it says of its sizes, outlive the placeholder.
+            old.name, new.name = f"{prefix}/placeholder", old.name
+            new.shape, new.type = old.shape, old.type
         ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
     graph.remove(node, safe=True)
 

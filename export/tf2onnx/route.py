@@ -7,6 +7,7 @@ convert.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Value
 from biport.ops import Dim, Tensor
+from export.check_vectors import carried, check_path
 from export.require import require
 from export.tf2onnx.conversion import OPSET, Complaint, converted, refusal
 from export.tf2onnx.live_model import LiveModel, live_model
@@ -23,6 +25,7 @@ from export.tf2onnx.placeholders import OpOf, Placeholder, replaced
 from export.tf2onnx.scopes import Scopes
 
 if TYPE_CHECKING:
+    from biport.compare.check_vectors import CheckVectors
     from export.publish import Check, Written
 
 
@@ -34,6 +37,7 @@ def write_tf2onnx(
     bounds: Mapping[str, int] | None = None,
     op_of: OpOf | None = None,
     check: Check | None = None,
+    vectors: CheckVectors | None = None,
 ) -> Written:
     """Write a live Keras model as an ONNX file by way of TensorFlow.
 
@@ -53,6 +57,7 @@ def write_tf2onnx(
         op_of: the op of a live recurrent layer, ``None`` for one that tf2onnx is to convert, such as
             `keras_side.recurrent_op`; by default tf2onnx converts all of them.
         check: called with the file before it is put in its place; what it raises, this does.
+        vectors: check vectors that the file is to carry, see `biport.compare.check_vectors`.
 
     Raises:
         UnsupportedError: the model has no declared inputs, a layer that carries its state from call to call
@@ -73,8 +78,19 @@ def write_tf2onnx(
     live = live_model(model)
     _check_bounds(bounds, live.inputs)
     onnx_model, notes = _assembled(live, bounds or {}, *converted(live, op_of))
+    if vectors is not None:
+        # A graph that was read of the model may have other names for what it gives.
+        inputs, outputs = ([value.name for value in values] for values in (live.inputs, live.outputs))
+        vectors = dataclasses.replace(vectors, inputs=inputs, outputs=outputs)
+    travelling = carried(vectors)
+    onnx_model.metadata_props.update(travelling.properties)
+
+    def save(target: Path) -> None:
+        _save(onnx_model, target)
+        travelling.write_beside(target)
+
     try:
-        publish(path, lambda target: _save(onnx_model, target), overwrite=overwrite, check=check)
+        publish(path, save, overwrite=overwrite, check=check)
     except GraphError as error:
         raise _invalid(live, op_of, str(error.__cause__)) from error
     return Written(
@@ -83,6 +99,7 @@ def write_tf2onnx(
         opset=OPSET,
         nodes=dict(Counter(node.op_type for node in onnx_model.graph.all_nodes()).most_common()),
         bytes=path.stat().st_size,
+        check=check_path(path) if travelling.beside else None,
         notes=notes,
     )
 

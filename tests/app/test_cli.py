@@ -29,19 +29,21 @@ def tokens(tmp_path):
 
 
 def test_port_to_every_target_and_verify(keras_file, tmp_path) -> None:
-    for target, name in [("torch", "ported"), ("onnx", "m.onnx"), ("keras", "again.keras")]:
-        source = keras_file if target != "keras" else tmp_path / "ported"
+    targets = [("torch", "ported"), ("bundle", "b"), ("onnx", "m.onnx"), ("keras", "again.keras")]
+    sources = {"keras": "ported", "onnx": "b", "bundle": "ported"}
+    for target, name in targets:
+        source = tmp_path / sources[target] if target in sources else keras_file
         result = biport("port", source, "--to", target, "-o", tmp_path / name)
         assert result.exit_code == 0, result.output
         assert "parameters" in result.stdout
-    forms = keras_file, tmp_path / "ported", tmp_path / "m.onnx", tmp_path / "again.keras"
+    forms = keras_file, *(tmp_path / name for _, name in targets)
     result = biport("verify", *forms, "--float64")
     assert result.exit_code == 0, result.output
     assert "verdict: same" in result.stdout
-    assert result.stdout.count("equal bit for bit") == 2
+    assert result.stdout.count("equal bit for bit") == 3
     data = json.loads(biport("verify", *forms, "--json").stdout)
     assert data["ok"]
-    assert {line["form"] for line in data["lines"]} == {"model.keras", "ported", "m.onnx", "again.keras"}
+    assert {line["form"] for line in data["lines"]} == {"model.keras", *(name for _, name in targets)}
 
 
 def test_a_different_model_ends_with_1_and_is_named(keras_file, tmp_path) -> None:
@@ -57,7 +59,7 @@ def test_a_different_model_ends_with_1_and_is_named(keras_file, tmp_path) -> Non
 
 
 def bundle_of(keras_file, tmp_path):
-    assert biport("port", keras_file, "--to", "torch", "-o", tmp_path / "b").exit_code == 0
+    assert biport("port", keras_file, "--to", "bundle", "-o", tmp_path / "b").exit_code == 0
     return tmp_path / "b"
 
 

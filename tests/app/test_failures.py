@@ -266,15 +266,16 @@ def test_a_model_that_differs_is_not_kept(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from biport.app import port
-    from biport.app.forms import open_form
+    from biport.app.forms import folder_form, open_form
 
-    def other(path: Path) -> Any:
-        form = open_form(path)
+    def other(path: Path, *graph: Any) -> Any:
+        form = folder_form(path, *graph) if graph else open_form(path)
         run: Callable[[Any], Any] = lambda arrays: [array + 0.01 for array in form.run(arrays)]  # noqa: E731
         return type(form)(form.name, run)
 
     monkeypatch.setattr(port, "open_form", other)
-    for to, name in (("onnx", "m.onnx"), ("torch", "b"), ("keras", "m.keras")):
+    monkeypatch.setattr(port, "folder_form", other)
+    for to, name in (("onnx", "m.onnx"), ("torch", "t"), ("bundle", "b"), ("keras", "m.keras")):
         result = command("port", models / "b", "--to", to, "-o", tmp_path / name)
         assert result.exit_code == 1, result.output
         assert f"{name} was not kept" in result.stderr

@@ -13,7 +13,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from biport import bundle, reference
+import torch_side
+from biport import reference
 from biport.app.cli import app
 from biport.app.examples import parse_examples
 from biport.app.source import Source
@@ -117,7 +118,7 @@ def test_a_module_is_ported_with_its_checkpoint_and_verified(trained: Any, folde
         "tagger.ckpt: weights taken from 'state_dict'",
         "tagger.ckpt: prefix 'model.' taken off",
     ]
-    graph = bundle.read(folder / "ported")
+    graph = torch_side.read_folder(folder / "ported")
     assert graph.outputs == ("tags", "last")
     ids = np.random.default_rng(0).integers(0, 9, (3, 6))
     with torch.no_grad():

@@ -60,7 +60,7 @@ def alone(example: Example) -> tuple[Graph, list[np.ndarray]]:
 
 
 def narrow(graph: Graph, folder: Path, lowering: str = "auto") -> export.Session:
-    export.write(graph, folder / "exact.onnx", overwrite=True, lowering=lowering)
+    export.write(graph, folder / "exact.onnx", overwrite=True, lowering=lowering, vectors=False)
     write_precision(folder / "exact.onnx", folder / "narrow.onnx", "float16", overwrite=True)
     model = onnx.load(folder / "narrow.onnx")
     assert not any(weight.data_type == onnx.TensorProto.FLOAT for weight in model.graph.initializer)

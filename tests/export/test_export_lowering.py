@@ -47,7 +47,7 @@ def from_three(monkeypatch):
 
 
 def same(graph, path: Path, rng: np.random.Generator, how: str) -> None:
-    export.write(graph, path, lowering=how, overwrite=True)
+    export.write(graph, path, lowering=how, overwrite=True, vectors=False)
     verdict_of = verdicts(graph, path, cases_of(graph, rng))
     assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), (how, verdict_of)
 

@@ -75,6 +75,12 @@ try:
     main()
 except SystemExit as end:
     seen["run"] = end.code
+names = ["exact", "strings", "outside", "int8", "float16", "decoder/encoder", "decoder/step"]
+sys.argv = ["biport", "check", *(f"{name}.onnx" for name in names)]
+try:
+    main()
+except SystemExit as end:
+    seen["check"] = end.code
 seen["loaded"] = sorted({name.partition(".")[0] for name in sys.modules} & {*MISSING})
 print(json.dumps(seen))
 """
@@ -143,6 +149,8 @@ def test_everything_that_runs_a_model(folder):
     assert seen["decoded"] == [[*one.tokens] for one in wanted]
     assert seen["verify"]
     assert (seen["run"], len((path / "out.csv").read_text().splitlines())) == (0, 1 + len(TEXTS))
+    assert seen["check"] == 0, done.stdout
+    assert done.stdout.count("verdict: same") == 7
     assert not seen["loaded"]
     for name in ("write", "write_decoder", "trace", "node_count"):
         assert "pip install" in seen[name]

@@ -125,7 +125,7 @@ def compared(found: Sequence[np.ndarray], graph: Graph, right: Arrays, allowed: 
 
 
 def onnx(graph: Graph, batch: Arrays, folder: Path) -> Sequence[np.ndarray]:
-    export.write(graph, folder / "model.onnx")
+    export.write(graph, folder / "model.onnx", vectors=False)
     return export.Session(folder / "model.onnx").run(batch)
 
 

@@ -18,6 +18,7 @@ import export
 import keras_side
 import torch_side
 from biport import bundle, ops, verify
+from biport.app.check import check_model
 from biport.app.cli import app
 from biport.app.export import export_model
 from biport.errors import DifferentError, InputError, UnsupportedError
@@ -43,7 +44,7 @@ def unreadable() -> keras.Model:
     """One layer of it has a setting that biport does not read."""
     x = layers.Input((None,), dtype="int32", name="ids")
     y = unread()(layers.Embedding(11, 4, mask_zero=True)(x))
-    return randomize(keras.Model(x, layers.Bidirectional(layers.LSTM(3))(y)))
+    return randomize(keras.Model(x, layers.Bidirectional(layers.LSTM(3), name="both")(y)))
 
 
 def agrees(path: Path, model: keras.Model) -> None:
@@ -64,6 +65,7 @@ def test_every_source_and_route(tmp_path: Path) -> None:
             assert made.verified == "against the oracle"
             assert made.written.nodes["GRU"] == 1
             agrees(made.written.path, model)
+            assert check_model(made.written.path).report.ok
 
 
 def test_auto_says_why_it_takes_the_other_way(tmp_path: Path) -> None:
@@ -77,6 +79,8 @@ def test_auto_says_why_it_takes_the_other_way(tmp_path: Path) -> None:
         assert made.written.nodes["LSTM"] == 1
         assert "Loop" not in made.written.nodes
         assert any("noise_shape" in note for note in made.notes)
+        # That of the layer which gives it, although it was put there in place of another node.
+        assert export.Session(tmp_path / "yes.onnx").output_names == ["both"]
         agrees(tmp_path / "yes.onnx", model)
     assert not (tmp_path / "no.onnx").exists()
 
@@ -110,6 +114,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert "verified against Keras in float64: largest error" in found.output
     assert "by way of tf2onnx" in found.output
     assert "noise_shape" in found.output
+    assert run(app, ["check", output]).exit_code == 0
     again = run(app, ["export", source, "-o", output, "--route", "auto"])
     assert again.exit_code == 2
     assert run(app, ["export", source, "-o", output, "--route", "best", "--force"]).exit_code == 2
@@ -117,6 +122,8 @@ def test_the_command(tmp_path: Path) -> None:
     data = json.loads(run(app, ["export", source, "-o", output, *options]).output)
     assert data["route"] == "tf2onnx"
     assert data["verified"] is None
+    (line,) = json.loads(run(app, ["check", output, "--json"]).output)["models"][0]["lines"]
+    assert 0 < line["maximum"] <= line["allowed"] < 1e-4
 
 
 @pytest.mark.parametrize("option", ["--int8", "--fp16"])
@@ -149,6 +156,7 @@ def test_smaller_numbers_and_what_they_cost(option: str, tmp_path: Path) -> None
     assert [line for line in text.splitlines() if "verified" in line and "not kept" not in line] == []
     assert run(app, ["export", source, "-o", str(output), "--int8", "--fp16", "--force"]).exit_code == 2
     ids = np.random.default_rng(0).integers(0, 50, (4, 7)).astype("int32")
+    assert run(app, ["check", str(output)]).exit_code == 0
     session = export.Session(output)
     assert session.metadata["biport.precision"] == {"--int8": "int8", "--fp16": "float16"}[option]
     np.testing.assert_allclose(session.run([ids])[0], np.asarray(model(ids)), atol=0.2)

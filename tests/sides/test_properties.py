@@ -101,7 +101,7 @@ def _ported(model: Any, graph: Graph, folder: Path) -> Any:
     assert bundle.read(bundle.write(graph, folder / "bundle", overwrite=True)) == graph
     module = torch_side.write(graph)
     assert torch_side.read(module) == graph
-    export.write(graph, folder / "fused.onnx", overwrite=True)
+    export.write(graph, folder / "fused.onnx", overwrite=True, vectors=False)
     return module
 
 
@@ -154,7 +154,7 @@ def opened(form: str, graph: Graph, folder: Path) -> tuple[Run, float]:
         case "Keras":
             model = keras_side.write(graph)
             return lambda arrays: keras_side.run(model, arrays, graph), 2e-6
-    export.write(graph, folder / "graph.onnx", overwrite=True)
+    export.write(graph, folder / "graph.onnx", overwrite=True, vectors=False)
     return export.Session(folder / "graph.onnx", "cpu").run, 2e-6
 
 

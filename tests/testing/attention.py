@@ -33,7 +33,7 @@ def embedded(masked: bool = True, steps: tuple = (None, T), sizes: tuple = (I, I
 
 def check_empty(graph: Graph, folder: Path) -> None:
     """Without rows or without steps ONNX and torch give what the reference gives."""
-    export.write(graph, folder / "empty.onnx", overwrite=True)
+    export.write(graph, folder / "empty.onnx", overwrite=True, vectors=False)
     session, module = export.Session(folder / "empty.onnx", device="cpu"), torch_side.write(graph)
     for empty in ("N", "S", "T", "ST", "NST"):
         sizes = {letter: 0 if letter in empty else size for letter, size in (("N", N), ("S", S), ("T", T))}
@@ -93,7 +93,7 @@ def doubled(op: ops.Op) -> dict[str, np.ndarray]:
 def check_fault(graph: Graph, fault: str, tmp_path: Path) -> None:
     """Every form of the graph with the fault is found to be the one at fault."""
     wrong = Graph(graph.inputs, (FAULTS[fault](graph.nodes[0]),), graph.outputs)
-    export.write(wrong, tmp_path / "wrong.onnx")
+    export.write(wrong, tmp_path / "wrong.onnx", vectors=False)
     arrays = arrays_of(graph, "holes", "float32")
     report = verify(graph, torch_side.write(wrong), tmp_path / "wrong.onnx", inputs=arrays)
     assert len(report.at_fault) == 2

@@ -78,7 +78,7 @@ def _check(model: Any, folder: Path, tf2onnx: bool, back: bool) -> Graph:
     module = torch_side.write(graph)
     assert torch_side.read(module) == graph
     assert bundle.read(bundle.write(graph, folder / "bundle", overwrite=True)) == graph
-    export.write(graph, folder / "fused.onnx", overwrite=True)
+    export.write(graph, folder / "fused.onnx", overwrite=True, vectors=False)
     forms = [module, folder / "fused.onnx"]
     if tf2onnx:
         export.write_tf2onnx(model, folder / "tf2onnx.onnx", overwrite=True)

@@ -75,7 +75,7 @@ def tolerance(graph: Graph) -> float:
 
 def exported(graph: Graph, folder: Path) -> export.Session:
     """The graph written and opened."""
-    export.write(graph, folder / "model.onnx", overwrite=True)
+    export.write(graph, folder / "model.onnx", overwrite=True, vectors=False)
     return export.Session(folder / "model.onnx", device="cpu", threads=1)
 
 

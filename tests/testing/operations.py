@@ -53,7 +53,7 @@ def forms(graph: Graph, folder: Path) -> dict[str, tuple[Run, float]]:
     """How each form runs, and how exact it is; the Keras model is one that was saved and loaded."""
     wide = graph.astype("float64")
     torch_module, double = torch_side.write(graph), torch_side.write(wide)
-    export.write(graph, folder / "operations.onnx", overwrite=True)
+    export.write(graph, folder / "operations.onnx", overwrite=True, vectors=False)
     session = export.Session(folder / "operations.onnx", device="cpu")
     model = keras.saving.load_model(keras_side.save(wide, folder / "operations.keras", overwrite=True))
     return {

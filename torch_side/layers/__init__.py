@@ -6,7 +6,14 @@ from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import ToIds
 from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN
 from torch_side.layers.masking import Masking
-from torch_side.layers.merge import Concatenate, Dot, LearnedAverage, Maximum, Minimum, Multiply
+from torch_side.layers.merge import (
+    Concatenate,
+    Dot,
+    LearnedAverage,
+    Maximum,
+    Minimum,
+    Multiply,
+)
 from torch_side.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
@@ -17,7 +24,6 @@ from torch_side.layers.normalization import (
 from torch_side.layers.pooling import (
     AveragePooling1D,
     GlobalAveragePooling1D,
-    GlobalMaxPooling1D,
     MaxPooling1D,
 )
 from torch_side.layers.preprocessing import CategoryEncoding, IntegerLookup
@@ -26,9 +32,8 @@ from torch_side.layers.regularization import (
     ActivityRegularization,
     GaussianDropout,
     GaussianNoise,
-    SpatialDropout1D,
 )
-from torch_side.layers.shape import Cropping1D, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
+from torch_side.layers.shape import Reshape
 
 __all__ = [
     "ActivityRegularization",
@@ -39,12 +44,10 @@ __all__ = [
     "CategoryEncoding",
     "Concatenate",
     "Conv1d",
-    "Cropping1D",
     "Dot",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
-    "GlobalMaxPooling1D",
     "GroupNormalization",
     "IntegerLookup",
     "LayerNormalization",
@@ -64,12 +67,8 @@ __all__ = [
     "Normalization",
     "PReLU",
     "ReLU",
-    "RepeatVector",
     "Rescaling",
     "Reshape",
     "Softmax",
-    "SpatialDropout1D",
     "ToIds",
-    "UpSampling1D",
-    "ZeroPadding1D",
 ]

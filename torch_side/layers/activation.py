@@ -150,7 +150,10 @@ class ReLU(nn.Module):
     """``x`` above ``threshold``, ``negative_slope (x - threshold)`` elsewhere; then at most ``max_value``."""
 
     def __init__(
-        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
     ) -> None:
         super().__init__()
         self.max_value = max_value
@@ -160,7 +163,9 @@ class ReLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
         # As in Keras, NaN is none above a threshold, and stays where there is none.
-        above = torch.where(x > self.threshold, x, 0) if self.threshold else x.clamp(min=0)
+        above = (
+            torch.where(x > self.threshold, x, 0) if self.threshold else x.clamp(min=0)
+        )
         if self.max_value is not None:
             above = above.clamp(max=self.max_value)
         if not self.negative_slope:

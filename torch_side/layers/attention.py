@@ -21,7 +21,9 @@ def both(one: Tensor | None, two: Tensor | None) -> Tensor | None:
 
 def up_to_own(query: Tensor, key: Tensor) -> Tensor:
     """Each query's steps up to its own, ``(1, S, T)``."""
-    ones = torch.ones([1, query.shape[1], key.shape[1]], dtype=torch.bool, device=query.device)
+    ones = torch.ones(
+        [1, query.shape[1], key.shape[1]], dtype=torch.bool, device=query.device
+    )
     return ones.tril()
 
 
@@ -36,7 +38,10 @@ def check_attention_mask(mask: Tensor, sizes: list[int]) -> None:
         for one, two in zip(mask.shape, sizes):  # noqa: B905  (TorchScript knows no strict)
             fits = fits and (one == 1 or one == two)
     if not fits:
-        wanted, given = f"torch.bool {sizes}, or 1 in places", f"{mask.dtype} {list(mask.shape)}"
+        wanted, given = (
+            f"torch.bool {sizes}, or 1 in places",
+            f"{mask.dtype} {list(mask.shape)}",
+        )
         raise LayerInputError(f"the attention mask should be {wanted}, found {given}")
 
 
@@ -114,11 +119,19 @@ class Attention(_OneHead):
         settings: of every attention: ``causal`` and ``dropout``.
     """
 
-    def __init__(self, *, score_mode: str = "dot", use_scale: bool = False, **settings: bool | float) -> None:
+    def __init__(
+        self,
+        *,
+        score_mode: str = "dot",
+        use_scale: bool = False,
+        **settings: bool | float,
+    ) -> None:
         super().__init__(**settings)  # pyright: ignore[reportArgumentType]
         self.score_mode = score_mode
         self.scale = nn.Parameter(torch.ones(())) if use_scale else None
-        self.score_weight = nn.Parameter(torch.ones(())) if score_mode == "concat" else None
+        self.score_weight = (
+            nn.Parameter(torch.ones(())) if score_mode == "concat" else None
+        )
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """``(N, S, I)`` and ``(N, T, I)`` to ``(N, S, T)``."""
@@ -126,7 +139,9 @@ class Attention(_OneHead):
             products = query @ key.transpose(1, 2)
             return products if self.scale is None else products * self.scale
         sums = query.unsqueeze(2) + key.unsqueeze(1)
-        return self.score_weight * torch.tanh(sums if self.scale is None else self.scale * sums).sum(dim=-1)
+        return self.score_weight * torch.tanh(
+            sums if self.scale is None else self.scale * sums
+        ).sum(dim=-1)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
@@ -143,7 +158,9 @@ class AdditiveAttention(_OneHead):
 
     def __init__(self, input_size: int | None = None, **settings: bool | float) -> None:
         super().__init__(**settings)  # pyright: ignore[reportArgumentType]
-        self.scale = None if input_size is None else nn.Parameter(torch.ones(input_size))
+        self.scale = (
+            None if input_size is None else nn.Parameter(torch.ones(input_size))
+        )
 
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """``(N, S, I)`` and ``(N, T, I)`` to ``(N, S, T)``."""
@@ -237,7 +254,9 @@ class MultiHeadAttention(nn.Module):
 
     def heads(self, x: Tensor) -> Tensor:
         """``(N, T, P·K)`` to ``(N, P, T, K)``."""
-        return x.unflatten(2, [self.num_heads, x.shape[2] // self.num_heads]).transpose(1, 2)
+        return x.unflatten(2, [self.num_heads, x.shape[2] // self.num_heads]).transpose(
+            1, 2
+        )
 
     def weights(self, scores: Tensor, counts: Tensor | None) -> Tensor:
         """The softmax of the scores, ``(N, P, S, T)``, over what counts."""
@@ -251,5 +270,7 @@ class MultiHeadAttention(nn.Module):
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        settings = f"causal={self.causal}, forgets={self.forgets}, dropout={self.dropout}"
+        settings = (
+            f"causal={self.causal}, forgets={self.forgets}, dropout={self.dropout}"
+        )
         return f"{self.num_heads}, key_size={self.key_size}, value_size={self.value_size}, {settings}"

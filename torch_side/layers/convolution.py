@@ -22,7 +22,13 @@ class Conv1d(nn.Conv1d):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, *, padding: str, **settings: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        padding: str,
+        **settings: Any,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, **settings)
         self.keras_padding = padding

@@ -22,7 +22,16 @@ class LayerSettingError(ValueError):
         supported: what it could be instead.
     """
 
-    def __init__(self, owner: str, setting: str, value: object, supported: Iterable[str]) -> None:
-        self.owner, self.setting, self.value, self.supported = owner, setting, value, list(supported)
+    def __init__(
+        self, owner: str, setting: str, value: object, supported: Iterable[str]
+    ) -> None:
+        self.owner, self.setting, self.value, self.supported = (
+            owner,
+            setting,
+            value,
+            list(supported),
+        )
         named = ", ".join(self.supported)
-        super().__init__(f"{owner}: {setting}={value!r} is not supported; supported: {named}.")
+        super().__init__(
+            f"{owner}: {setting}={value!r} is not supported; supported: {named}."
+        )

@@ -17,24 +17,32 @@ from torch_side.layers.masks import check_mask, every_step
 from torch_side.layers.recurrent import MaskedGRU, MaskedLSTM, MaskedRNN
 
 
-def gate_inputs(x: Tensor, weight: Tensor, bias: Tensor | None, gates: int, rate: float) -> Tensor:
+def gate_inputs(
+    x: Tensor, weight: Tensor, bias: Tensor | None, gates: int, rate: float
+) -> Tensor:
     """``x Wᵀ + b`` of ``(N, T, I)``, ``(N, T, G·H)``; for each gate a share ``rate`` of ``x`` is dropped."""
     if rate == 0.0:
         return functional.linear(x, weight, bias)
     kept = functional.dropout(x.new_ones([x.shape[0], gates, x.shape[2]]), rate)
-    z = torch.einsum("nti,ngi,ghi->ntgh", x, kept, weight.unflatten(0, [gates, -1])).flatten(2)
+    z = torch.einsum(
+        "nti,ngi,ghi->ntgh", x, kept, weight.unflatten(0, [gates, -1])
+    ).flatten(2)
     return z if bias is None else z + bias
 
 
 def recurrent_kept(h: Tensor, gates: int, rate: float) -> Tensor:
     """What of the states each gate sees, ``(N, G, H)``: 0 for a share ``rate``, the rest scaled up."""
-    return functional.dropout(h.new_ones([h.shape[0], gates, h.shape[1]]), rate, training=rate > 0.0)
+    return functional.dropout(
+        h.new_ones([h.shape[0], gates, h.shape[1]]), rate, training=rate > 0.0
+    )
 
 
 def gate_states(h: Tensor, kept: Tensor, weight: Tensor) -> Tensor:
     """``h Rᵀ`` of ``(N, H)``, ``(N, G·H)``, each gate with the part of ``h`` that it sees."""
     seen = h.unsqueeze(1) * kept
-    return torch.einsum("ngh,gkh->ngk", seen, weight.unflatten(0, [kept.shape[1], -1])).flatten(1)
+    return torch.einsum(
+        "ngh,gkh->ngk", seen, weight.unflatten(0, [kept.shape[1], -1])
+    ).flatten(1)
 
 
 def outputs_of(steps: list[Tensor], mask: Tensor, zero_output_for_mask: bool) -> Tensor:
@@ -68,7 +76,9 @@ class LoopedLSTM(MaskedLSTM):
         recurrent_dropout: float = 0.0,
         zero_output_for_mask: bool = True,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias, zero_output_for_mask=zero_output_for_mask)
+        super().__init__(
+            input_size, hidden_size, bias, zero_output_for_mask=zero_output_for_mask
+        )
         self.stock = activation is None and recurrent_activation is None
         self.activation = activation or nn.Tanh()
         self.recurrent_activation = recurrent_activation or nn.Sigmoid()
@@ -76,7 +86,10 @@ class LoopedLSTM(MaskedLSTM):
         self.recurrent_dropout = recurrent_dropout
 
     def forward(  # type: ignore[override]
-        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None
+        self,
+        input: Tensor,
+        hx: tuple[Tensor, Tensor] | None = None,
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """As `MaskedLSTM.forward`."""
         if self.stock and not self.training:
@@ -86,7 +99,11 @@ class LoopedLSTM(MaskedLSTM):
         check_mask(input, mask)
         if hx is not None:
             self.check_forward_args(input, hx, None)
-        h = input.new_zeros([input.shape[0], self.hidden_size]) if hx is None else hx[0][0]
+        h = (
+            input.new_zeros([input.shape[0], self.hidden_size])
+            if hx is None
+            else hx[0][0]
+        )
         c = torch.zeros_like(h) if hx is None else hx[1][0]
         rate = self.recurrent_dropout if self.training else 0.0
         kept = recurrent_kept(h, 4, rate)
@@ -98,12 +115,17 @@ class LoopedLSTM(MaskedLSTM):
         for t in range(input.shape[1]):
             s = z[:, t] + gate_states(h, kept, weights[1])
             i, f, g, o = (s if bias_hh is None else s + bias_hh).chunk(4, dim=-1)
-            new_c = self.recurrent_activation(f) * c + self.recurrent_activation(i) * self.activation(g)
+            new_c = self.recurrent_activation(f) * c + self.recurrent_activation(
+                i
+            ) * self.activation(g)
             new_h = self.recurrent_activation(o) * self.activation(new_c)
             valid = mask[:, t].unsqueeze(1)
             h, c = torch.where(valid, new_h, h), torch.where(valid, new_c, c)
             steps.append(h)
-        return outputs_of(steps, mask, self.zero_output_for_mask), (h.unsqueeze(0), c.unsqueeze(0))
+        return outputs_of(steps, mask, self.zero_output_for_mask), (
+            h.unsqueeze(0),
+            c.unsqueeze(0),
+        )
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
@@ -138,7 +160,9 @@ class LoopedGRU(MaskedGRU):
         recurrent_dropout: float = 0.0,
         zero_output_for_mask: bool = True,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias, zero_output_for_mask=zero_output_for_mask)
+        super().__init__(
+            input_size, hidden_size, bias, zero_output_for_mask=zero_output_for_mask
+        )
         self.stock = activation is None and recurrent_activation is None and reset_after
         self.reset_after = reset_after
         self.activation = activation or nn.Tanh()
@@ -162,7 +186,9 @@ class LoopedGRU(MaskedGRU):
         kept = recurrent_kept(h, 3, rate)
         H = self.hidden_size
         weights = self.weights_of(0)
-        bias_ih, bias_hh = (weights[2], weights[3]) if self.bias else (None, h.new_zeros([3 * H]))
+        bias_ih, bias_hh = (
+            (weights[2], weights[3]) if self.bias else (None, h.new_zeros([3 * H]))
+        )
         dropped = self.input_dropout if self.training else 0.0
         z = gate_inputs(input, weights[0], bias_ih, 3, dropped)
         steps: list[Tensor] = []
@@ -208,7 +234,12 @@ class LoopedRNN(MaskedRNN):
         recurrent_dropout: float = 0.0,
         zero_output_for_mask: bool = True,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias=bias, zero_output_for_mask=zero_output_for_mask)
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            zero_output_for_mask=zero_output_for_mask,
+        )
         self.stock = activation is None
         self.activation = activation or nn.Tanh()
         self.input_dropout = dropout

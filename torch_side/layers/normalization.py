@@ -18,7 +18,12 @@ class BatchNormalization(nn.BatchNorm1d):
     """
 
     def __init__(
-        self, num_features: int, *, axis: int = -1, eps: float = 1e-5, momentum: float = 0.1
+        self,
+        num_features: int,
+        *,
+        axis: int = -1,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
     ) -> None:
         super().__init__(num_features, eps, momentum)
         self.axis = axis
@@ -81,7 +86,9 @@ class LayerNormalization(nn.Module):
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return f"axes={self.axes}, eps={self.eps}" + (", rms_scaling=True" if self.rms_scaling else "")
+        return f"axes={self.axes}, eps={self.eps}" + (
+            ", rms_scaling=True" if self.rms_scaling else ""
+        )
 
 
 class GroupNormalization(nn.GroupNorm):
@@ -94,7 +101,9 @@ class GroupNormalization(nn.GroupNorm):
         eps: what keeps the root away from zero.
     """
 
-    def __init__(self, num_groups: int, num_channels: int, *, axis: int = -1, eps: float = 1e-3) -> None:
+    def __init__(
+        self, num_groups: int, num_channels: int, *, axis: int = -1, eps: float = 1e-3
+    ) -> None:
         super().__init__(num_groups, num_channels, eps)
         self.axis = axis
 
@@ -127,7 +136,11 @@ class Normalization(nn.Module):
     variance: Tensor
 
     def __init__(
-        self, axes: Sequence[int] = (-1,), *, invert: bool = False, shape: Sequence[int] = ()
+        self,
+        axes: Sequence[int] = (-1,),
+        *,
+        invert: bool = False,
+        shape: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.axes = tuple(axes)
@@ -169,7 +182,9 @@ class Rescaling(nn.Module):
         offset: likewise.
     """
 
-    def __init__(self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0) -> None:
+    def __init__(
+        self, scale: float | Sequence[float], offset: float | Sequence[float] = 0.0
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.offset = offset

@@ -6,31 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from torch_side.layers.errors import LayerInputError
 from torch_side.layers.masks import check_mask
 from torch_side.layers.windows import pad
-
-
-class GlobalMaxPooling1D(nn.Module):
-    """The largest value over time; padded steps count, as in Keras.
-
-    Args:
-        keepdims: give ``(N, 1, I)``.
-    """
-
-    def __init__(self, keepdims: bool = False) -> None:
-        super().__init__()
-        self.keepdims = keepdims
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, T, I)`` to ``(N, I)``.
-
-        Raises:
-            LayerInputError: T = 0.
-        """
-        if x.shape[1] == 0:
-            raise LayerInputError("the maximum over no time steps (T = 0) is not defined")
-        return x.amax(dim=1, keepdim=self.keepdims)
 
 
 class GlobalAveragePooling1D(nn.Module):

@@ -21,7 +21,12 @@ class CategoryEncoding(nn.Module):
     __jit_unused_properties__ = ("float_dtype",)
     one: Tensor
 
-    def __init__(self, num_tokens: int, output_mode: str = "multi_hot", float_dtype: str = "float32") -> None:
+    def __init__(
+        self,
+        num_tokens: int,
+        output_mode: str = "multi_hot",
+        float_dtype: str = "float32",
+    ) -> None:
         super().__init__()
         self.num_tokens = num_tokens
         self.output_mode = output_mode
@@ -39,7 +44,9 @@ class CategoryEncoding(nn.Module):
             LayerInputError: there is one id, or none, along the last axis of ids that become vectors each.
         """
         if self.output_mode == "one_hot" and ids.dim() > 1 and ids.shape[-1] < 2:
-            raise LayerInputError(f"one_hot takes 2 ids or more along the last axis, found {ids.shape[-1]}")
+            raise LayerInputError(
+                f"one_hot takes 2 ids or more along the last axis, found {ids.shape[-1]}"
+            )
         equal = ids.unsqueeze(-1) == torch.arange(self.num_tokens, device=ids.device)
         if self.output_mode == "multi_hot":
             equal = equal.any(dim=-2)
@@ -65,7 +72,10 @@ class IntegerLookup(nn.Module):
     """
 
     def __init__(
-        self, vocabulary: Sequence[int], num_oov_indices: int = 1, mask_token: int | None = None
+        self,
+        vocabulary: Sequence[int],
+        num_oov_indices: int = 1,
+        mask_token: int | None = None,
     ) -> None:
         super().__init__()
         self.vocabulary = tuple(vocabulary)
@@ -78,10 +88,16 @@ class IntegerLookup(nn.Module):
         first = 0 if self.mask_token is None else 1
         numbers = tokens.remainder(self.num_oov_indices) + first
         order, own = torch.tensor(self.vocabulary, device=tokens.device).sort()
-        positions = torch.searchsorted(order, tokens.contiguous()).clamp(max=len(order) - 1)
+        positions = torch.searchsorted(order, tokens.contiguous()).clamp(
+            max=len(order) - 1
+        )
         known = own[positions] + first + self.num_oov_indices
         numbers = torch.where(order[positions] == tokens, known, numbers)
-        return numbers if self.mask_token is None else numbers.masked_fill(tokens == self.mask_token, 0)
+        return (
+            numbers
+            if self.mask_token is None
+            else numbers.masked_fill(tokens == self.mask_token, 0)
+        )
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

@@ -12,7 +12,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from torch_side.layers.masks import back_in_place, check_mask, every_step, last_valid, valid_first
+from torch_side.layers.masks import (
+    back_in_place,
+    check_mask,
+    every_step,
+    last_valid,
+    valid_first,
+)
 
 
 class MaskedLSTM(nn.LSTM):
@@ -35,11 +41,20 @@ class MaskedLSTM(nn.LSTM):
         bidirectional: bool = False,
         zero_output_for_mask: bool = True,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias=bias, batch_first=True, bidirectional=bidirectional)
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            batch_first=True,
+            bidirectional=bidirectional,
+        )
         self.zero_output_for_mask = zero_output_for_mask
 
     def forward(  # type: ignore[override]
-        self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None, mask: Tensor | None = None
+        self,
+        input: Tensor,
+        hx: tuple[Tensor, Tensor] | None = None,
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """``(N, T, I)`` to the outputs, ``(N, T, D·H)``, and the final states, ``(D, N, H)`` each.
 
@@ -62,7 +77,9 @@ class MaskedLSTM(nn.LSTM):
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is None:
-            zeros = input.new_zeros([2 if self.bidirectional else 1, input.shape[0], self.hidden_size])
+            zeros = input.new_zeros(
+                [2 if self.bidirectional else 1, input.shape[0], self.hidden_size]
+            )
             hx = (zeros, zeros)
         self.check_forward_args(input, hx, None)
         y, h, c = self.one_way(input, mask, hx[0][0], hx[1][0], self.weights_of(0))
@@ -70,7 +87,10 @@ class MaskedLSTM(nn.LSTM):
             return y, (h.unsqueeze(0), c.unsqueeze(0))
         x, mask = input.flip(1), mask.flip(1)
         back, h2, c2 = self.one_way(x, mask, hx[0][1], hx[1][1], self.weights_of(1))
-        return torch.cat([y, back.flip(1)], dim=-1), (torch.stack([h, h2]), torch.stack([c, c2]))
+        return torch.cat([y, back.flip(1)], dim=-1), (
+            torch.stack([h, h2]),
+            torch.stack([c, c2]),
+        )
 
     def weights_of(self, direction: int) -> list[Tensor]:
         """The weights and biases of a direction."""
@@ -89,12 +109,20 @@ class MaskedLSTM(nn.LSTM):
         weights = weights.copy()
         weights[0] = torch.cat([weights[0], column], dim=1)
         states = [h.unsqueeze(0), c.unsqueeze(0)]
-        y, _, last_c = torch.lstm(x, states, weights, self.bias, 1, 0.0, self.training, False, True)
-        return back_in_place(y, mask, self.zero_output_for_mask), last_valid(y, mask, h), last_c[0]
+        y, _, last_c = torch.lstm(
+            x, states, weights, self.bias, 1, 0.0, self.training, False, True
+        )
+        return (
+            back_in_place(y, mask, self.zero_output_for_mask),
+            last_valid(y, mask, h),
+            last_c[0],
+        )
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return super().extra_repr() + ("" if self.zero_output_for_mask else ", zero_output_for_mask=False")
+        return super().extra_repr() + (
+            "" if self.zero_output_for_mask else ", zero_output_for_mask=False"
+        )
 
 
 class MaskedGRU(nn.GRU):
@@ -108,7 +136,13 @@ class MaskedGRU(nn.GRU):
         bidirectional: bool = False,
         zero_output_for_mask: bool = True,
     ) -> None:
-        super().__init__(input_size, hidden_size, bias=bias, batch_first=True, bidirectional=bidirectional)
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            batch_first=True,
+            bidirectional=bidirectional,
+        )
         self.zero_output_for_mask = zero_output_for_mask
 
     def forward(  # type: ignore[override]
@@ -127,13 +161,17 @@ class MaskedGRU(nn.GRU):
         """
         return self.skip_masked(input, hx, mask)
 
-    def skip_masked(self, input: Tensor, hx: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def skip_masked(
+        self, input: Tensor, hx: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """What `forward` gives."""
         self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is None:
-            hx = input.new_zeros([2 if self.bidirectional else 1, input.shape[0], self.hidden_size])
+            hx = input.new_zeros(
+                [2 if self.bidirectional else 1, input.shape[0], self.hidden_size]
+            )
         self.check_forward_args(input, hx, None)
         y, h = self.one_way(input, mask, hx[0], self.weights_of(0))
         if not self.bidirectional:
@@ -146,15 +184,21 @@ class MaskedGRU(nn.GRU):
         count = 4 if self.bias else 2
         return self._flat_weights[direction * count : (direction + 1) * count]  # type: ignore[return-value]
 
-    def one_way(self, x: Tensor, mask: Tensor, h: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def one_way(
+        self, x: Tensor, mask: Tensor, h: Tensor, weights: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """One direction from its first step to its last: the outputs and the final state, ``(N, H)``."""
         x, _ = valid_first(x, mask)
-        y, _ = torch.gru(x, h.unsqueeze(0), weights, self.bias, 1, 0.0, self.training, False, True)
+        y, _ = torch.gru(
+            x, h.unsqueeze(0), weights, self.bias, 1, 0.0, self.training, False, True
+        )
         return back_in_place(y, mask, self.zero_output_for_mask), last_valid(y, mask, h)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return super().extra_repr() + ("" if self.zero_output_for_mask else ", zero_output_for_mask=False")
+        return super().extra_repr() + (
+            "" if self.zero_output_for_mask else ", zero_output_for_mask=False"
+        )
 
 
 class MaskedRNN(nn.RNN):
@@ -199,13 +243,17 @@ class MaskedRNN(nn.RNN):
         """
         return self.skip_masked(input, hx, mask)
 
-    def skip_masked(self, input: Tensor, hx: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def skip_masked(
+        self, input: Tensor, hx: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """What `forward` gives."""
         self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is None:
-            hx = input.new_zeros([2 if self.bidirectional else 1, input.shape[0], self.hidden_size])
+            hx = input.new_zeros(
+                [2 if self.bidirectional else 1, input.shape[0], self.hidden_size]
+            )
         self.check_forward_args(input, hx, None)
         y, h = self.one_way(input, mask, hx[0], self.weights_of(0))
         if not self.bidirectional:
@@ -218,7 +266,9 @@ class MaskedRNN(nn.RNN):
         count = 4 if self.bias else 2
         return self._flat_weights[direction * count : (direction + 1) * count]  # type: ignore[return-value]
 
-    def one_way(self, x: Tensor, mask: Tensor, h: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def one_way(
+        self, x: Tensor, mask: Tensor, h: Tensor, weights: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """One direction from its first step to its last: the outputs and the final state, ``(N, H)``."""
         x, behind = valid_first(x, mask)
         # One input more says what lies behind the valid steps, where a relu would grow until it overflows.
@@ -227,11 +277,33 @@ class MaskedRNN(nn.RNN):
         weights = weights.copy()
         weights[0] = torch.cat([weights[0], column], dim=1)
         if self.nonlinearity == "tanh":
-            y, _ = torch.rnn_tanh(x, h.unsqueeze(0), weights, self.bias, 1, 0.0, self.training, False, True)
+            y, _ = torch.rnn_tanh(
+                x,
+                h.unsqueeze(0),
+                weights,
+                self.bias,
+                1,
+                0.0,
+                self.training,
+                False,
+                True,
+            )
         else:
-            y, _ = torch.rnn_relu(x, h.unsqueeze(0), weights, self.bias, 1, 0.0, self.training, False, True)
+            y, _ = torch.rnn_relu(
+                x,
+                h.unsqueeze(0),
+                weights,
+                self.bias,
+                1,
+                0.0,
+                self.training,
+                False,
+                True,
+            )
         return back_in_place(y, mask, self.zero_output_for_mask), last_valid(y, mask, h)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return super().extra_repr() + ("" if self.zero_output_for_mask else ", zero_output_for_mask=False")
+        return super().extra_repr() + (
+            "" if self.zero_output_for_mask else ", zero_output_for_mask=False"
+        )

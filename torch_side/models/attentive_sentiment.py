@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from biport.graph import Value
-from torch_side.layers import Dot, Reshape, Softmax, SpatialDropout1D
+from torch_side.layers import Dot, Reshape, Softmax
 from torch_side.models.initial import initialise
 from torch_side.models.sentiment import bilstm
 
@@ -48,7 +48,7 @@ class AttentiveSentiment(nn.Module):
         self.depth, self.classes = len(units), classes
         self.masked, self.return_weights = masked, return_weights
         self.embedding = nn.Embedding(vocabulary_size, embedding_size)
-        self.spatial_dropout = SpatialDropout1D(dropout)
+        self.spatial_dropout = nn.Dropout1d(dropout)
         size = embedding_size
         for k, hidden_size in enumerate(units, start=1):
             self.add_module(f"bilstm_{k}", bilstm(size, hidden_size, masked))
@@ -73,7 +73,8 @@ class AttentiveSentiment(nn.Module):
             IndexError: ids are outside of ``[0, V)``.
         """
         mask = tokens != 0 if self.masked else None
-        x = self.spatial_dropout(self.embedding(tokens))
+        x = self.embedding(tokens)
+        x = self.spatial_dropout(x.transpose(1, 2)).transpose(1, 2)
         for k in range(1, self.depth + 1):
             layer = self.get_submodule(f"bilstm_{k}")
             x, _ = layer(x) if mask is None else layer(x, mask=mask)

@@ -12,7 +12,6 @@ from torch_side.layers import (
     LearnedAverage,
     MaskedLSTM,
     Masking,
-    SpatialDropout1D,
 )
 from torch_side.models.initial import initialise
 from torch_side.models.sentiment import bilstm
@@ -70,7 +69,7 @@ class Tagger(nn.Module):
             size = features
         else:
             raise ValueError("give vocabulary_size or features")
-        self.spatial_dropout = SpatialDropout1D(dropout)
+        self.spatial_dropout = nn.Dropout1d(dropout)
         self.bilstm = bilstm(size, units, masked)
         size = 2 * units
         if join == "learned":
@@ -109,7 +108,7 @@ class Tagger(nn.Module):
             if self.masked:
                 mask = (sequence != 0).any(dim=-1)
                 x = self.masking(sequence)
-        x = self.spatial_dropout(x)
+        x = self.spatial_dropout(x.transpose(1, 2)).transpose(1, 2)
         x, _ = self.bilstm(x) if mask is None else self.bilstm(x, mask=mask)
         if self.join == "learned":
             forward, backward = x.chunk(2, dim=-1)

@@ -43,12 +43,12 @@ def _without(layer: Norm, op: ops.BatchNormalization | ops.GroupNormalization) -
 
 def batch_norm(op: ops.BatchNormalization) -> nn.BatchNorm1d:
     """Torch's own layer; its momentum is what a step takes, Keras' what it keeps."""
-    return _without(nn.BatchNorm1d(op.size, eps=op.epsilon, momentum=1 - op.momentum), op)
+    return _without(nn.BatchNorm1d(op.size, eps=op.epsilon, momentum=_other_momentum(op.momentum)), op)
 
 
 def batch_normalization(op: ops.BatchNormalization) -> nn.BatchNorm1d:
     """A layer for any axis."""
-    settings = {"axis": op.axis, "eps": op.epsilon, "momentum": 1 - op.momentum}
+    settings = {"axis": op.axis, "eps": op.epsilon, "momentum": _other_momentum(op.momentum)}
     return _without(layers.BatchNormalization(op.size, **settings), op)
 
 
@@ -83,14 +83,14 @@ def read_batch_normalization(call: LayerCall) -> Any:
         size=layer.num_features,
         axis=layer.axis,
         epsilon=float(layer.eps),
-        momentum=_keras_momentum(float(layer.momentum)),
+        momentum=_other_momentum(float(layer.momentum)),
         **arrays(owner, {name: getattr(layer, attribute) for name, attribute in names.items()}),
     )
     return call.emit(op, [call.value(argument)])[0]
 
 
-def _keras_momentum(momentum: float) -> float:
-    """Keras' momentum of torch's: 0.1 of 0.9, where the difference alone is 0.09999999999999998."""
+def _other_momentum(momentum: float) -> float:
+    """Keras' momentum of torch's, or torch's of Keras': 0.1 of 0.9, not 0.09999999999999998."""
     short = round(1 - momentum, 12)
     return short if 1 - short == momentum else 1 - momentum
 

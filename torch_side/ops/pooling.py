@@ -1,4 +1,4 @@
-"""Pooling over time <-> modules; ``x.mean(dim=1)``, ``x.amax(dim=1)`` and ``x.max(dim=1)`` are read too."""
+"""Pooling over time -> torch's modules, or ours; over all of it ``x.amax(dim=1)``, ``x.mean(dim=1)``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import Inputs, Masks, Outputs, reads, writes
 from torch_side.shared.channels import write_transposed
-from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
 
 WINDOWS: dict[type[ops.Op], tuple[type[nn.Module], type[nn.Module]]] = {
@@ -19,8 +18,6 @@ WINDOWS: dict[type[ops.Op], tuple[type[nn.Module], type[nn.Module]]] = {
     ops.AveragePooling1D: (nn.AvgPool1d, layers.AveragePooling1D),
 }
 """Torch's own module, and one that pads as Keras does."""
-
-register_layer(ops.GlobalMaxPooling1D, layers.GlobalMaxPooling1D, {"keepdims": "keepdims"})
 
 
 @writes(ops.MaxPooling1D, ops.AveragePooling1D)
@@ -72,11 +69,25 @@ def _read_windows(call: LayerCall, kind: type[ops.Op], **more: tuple) -> Any:
     return call.emit_channels_first(op, argument)
 
 
+@writes(ops.GlobalMaxPooling1D)
+def write_global_max_pooling1d(
+    op: ops.GlobalMaxPooling1D, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``x.amax(dim=1)``."""
+    return (writer.method("amax", inputs[0], dim=1, **_kept(op)),)
+
+
+def _kept(op: ops.GlobalMaxPooling1D | ops.GlobalAveragePooling1D) -> dict[str, bool]:
+    return {"keepdim": True} if op.keepdims else {}
+
+
 @writes(ops.GlobalAveragePooling1D)
 def write_global_average_pooling1d(
     op: ops.GlobalAveragePooling1D, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
-    """``self.global_average_pooling1d(x, mask=mask)``."""
+    """``x.mean(dim=1)``, or ``self.global_average_pooling1d(x, mask=mask)``."""
+    if masks[0] is None:
+        return (writer.method("mean", inputs[0], dim=1, **_kept(op)),)
     return (writer.module(lambda op: layers.GlobalAveragePooling1D(op.keepdims), inputs[0], mask=masks[0]),)
 
 

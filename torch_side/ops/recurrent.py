@@ -19,6 +19,7 @@ from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.shared.activations import activation_name
+from torch_side.shared.channels import write_features_dropped
 from torch_side.shared.recurrent import freeze_second_biases, is_native, layer_of, read_cell, state_cell
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -141,7 +142,7 @@ def _write_cell(
     start: Sequence[fx.Node],
     part: str,
 ) -> Direction:
-    zero = not wanted.return_sequences or wanted.zero_output_for_mask
+    zero = mask is None or not wanted.return_sequences or wanted.zero_output_for_mask
     states_of = [writer.method("unsqueeze", state, 0) for state in start]
     result = _call([op], writer, x, mask, states_of, part, zero_output=zero)
     final = _final(op, writer, result, wanted)
@@ -170,7 +171,7 @@ def _call(
     """``self.lstm(x, (h, c), mask=mask)``, of what is left of ``x`` in training."""
     op = directions[0]
     if op.dropout and is_native(op):
-        x = writer.module(lambda _: layers.SpatialDropout1D(op.dropout), x, part=f"{part}_dropout")
+        x = write_features_dropped(writer, x, op.dropout, f"{part}_dropout")
     own = mask is not None or not is_native(op)
     given = [x]
     if states_of:

@@ -1,23 +1,18 @@
-"""The same numbers in another shape or order <-> `torch.flatten`, `torch.permute`, or modules.
-
-Also read are ``x.transpose(1, 2)``, `torch.nn.Flatten`, and `torch.nn.Unflatten` of rows.
-"""
+"""The same numbers in another shape or order -> `torch.reshape`, `torch.permute` and the like."""
 
 from __future__ import annotations
 
+import operator
+from typing import Any
+
 import torch
+from torch.nn import functional
 
 from biport import ops
 from torch_side import layers
-from torch_side.registry import Inputs, Masks, Outputs, writes
-from torch_side.shared.layer_ops import register_layer
+from torch_side.reading.layer_call import LayerCall, build
+from torch_side.registry import Inputs, Masks, Outputs, reads, writes
 from torch_side.writing.graph_writer import GraphWriter
-
-register_layer(ops.Reshape, layers.Reshape, {"target_shape": "shape"})
-register_layer(ops.RepeatVector, layers.RepeatVector, {"n": "n"})
-register_layer(ops.UpSampling1D, layers.UpSampling1D, {"size": "size"})
-register_layer(ops.Cropping1D, layers.Cropping1D, {"cropping": "cropping"}, unpack=True)
-register_layer(ops.ZeroPadding1D, layers.ZeroPadding1D, {"padding": "padding"}, unpack=True)
 
 
 @writes(ops.Flatten)
@@ -30,3 +25,48 @@ def write_flatten(op: ops.Flatten, writer: GraphWriter, inputs: Inputs, masks: M
 def write_permute(op: ops.Permute, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.permute(x, (0, 2, 1))``."""
     return (writer.call(torch.permute, inputs[0], (0, *op.dims)),)
+
+
+@writes(ops.Reshape)
+def write_reshape(op: ops.Reshape, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+    """``x.reshape(x.size(0), 4, 2)``: no -1, which torch cannot tell over an empty batch."""
+    (output,) = op.infer([writer.tensor()])
+    return (
+        writer.method(
+            "reshape", inputs[0], writer.method("size", inputs[0], 0), *writer.sizes(output.shape[1:])
+        ),
+    )
+
+
+@reads(layers.Reshape)
+def read_reshape(call: LayerCall) -> Any:
+    """The layer."""
+    op = build(call.owner, ops.Reshape, target_shape=call.module.shape)
+    (x,) = call.arguments("x")
+    return call.emit(op, [call.value(x)])[0]
+
+
+@writes(ops.RepeatVector)
+def write_repeat_vector(op: ops.RepeatVector, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+    """``x.unsqueeze(1).repeat(1, n, 1)``."""
+    return (writer.method("repeat", writer.method("unsqueeze", inputs[0], 1), 1, op.n, 1),)
+
+
+@writes(ops.UpSampling1D)
+def write_up_sampling1d(op: ops.UpSampling1D, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+    """``x.repeat_interleave(2, dim=1)``."""
+    return (writer.method("repeat_interleave", inputs[0], op.size, dim=1),)
+
+
+@writes(ops.Cropping1D)
+def write_cropping1d(op: ops.Cropping1D, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+    """``x[:, 1:-2]``."""
+    first, last = op.cropping
+    steps = slice(first, -last if last else None)
+    return (writer.call(operator.getitem, inputs[0], (slice(None), steps)),)
+
+
+@writes(ops.ZeroPadding1D)
+def write_zero_padding1d(op: ops.ZeroPadding1D, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+    """``functional.pad(x, (0, 0, 1, 2))``."""
+    return (writer.call(functional.pad, inputs[0], (0, 0, *op.padding)),)

@@ -55,8 +55,8 @@ def constructor(module: nn.Module) -> Code:
         first = at == 0 and isinstance(parameter.default, float)
         if not required and not first and _same(value, parameter.default):
             continue
-        own_place = (required or first) and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
-        if own_place and not keywords:
+        by_position = (required or first) and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
+        if by_position and not keywords:
             positional.append(value_code(value))
         else:
             keywords.append((parameter.name, value_code(value)))
@@ -68,7 +68,8 @@ def value_code(value: Any) -> Code:
     if isinstance(value, nn.Module):
         return constructor(value)
     if isinstance(value, tuple | list | torch.Size):
-        return sequence([value_code(part) for part in value], "()")
+        brackets = "[]" if isinstance(value, list) else "()"
+        return sequence([value_code(part) for part in value], brackets)
     return literal(value)
 
 
@@ -148,7 +149,8 @@ def _pool(module: nn.MaxPool1d | nn.AvgPool1d) -> Settings:
 
 @says(nn.LayerNorm, nn.RMSNorm)
 def _layer_norm(module: nn.LayerNorm | nn.RMSNorm) -> Settings:
-    settings: Settings = {"normalized_shape": _single(tuple(module.normalized_shape))}
+    shape = list(module.normalized_shape)
+    settings: Settings = {"normalized_shape": shape[0] if len(shape) == 1 else shape}
     # A bias without a weight is what torch has no setting for: the weight is taken away afterwards.
     return settings | {"bias": getattr(module, "bias", None) is not None}
 
@@ -195,13 +197,3 @@ def _multi_head_attention(module: layers.MultiHeadAttention) -> Settings:
         "sizes": (*sizes, module.output.out_features),
         "bias": module.query.bias is not None,
     }
-
-
-@says(layers.Cropping1D)
-def _cropping(module: layers.Cropping1D) -> Settings:
-    return dict(zip(("first", "last"), module.cropping, strict=True))
-
-
-@says(layers.ZeroPadding1D)
-def _zero_padding(module: layers.ZeroPadding1D) -> Settings:
-    return dict(zip(("before", "behind"), module.padding, strict=True))

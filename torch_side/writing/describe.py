@@ -7,7 +7,7 @@ show other than it is.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from biport.graph import Graph
 from biport.inputs import id_bounds
@@ -17,12 +17,14 @@ from torch_side.names import ORIGIN
 from torch_side.writing.code import INDENT, WIDTH
 
 LONGEST = 60
+UNSAFE = '"\\`<>|[]'
+"""What a docstring or Markdown would take for more than a sign."""
 
 
 def plain(text: str) -> str:
     """A text of somebody else's as it may stand in a docstring: printable ASCII and letters, not too long."""
     clean = "".join(
-        sign if (sign.isalnum() or (sign.isascii() and sign.isprintable())) and sign not in '"\\`' else "?"
+        sign if (sign.isalnum() or (sign.isascii() and sign.isprintable())) and sign not in UNSAFE else "?"
         for sign in text
     )
     return clean if len(clean) <= LONGEST else clean[: LONGEST - 3] + "..."
@@ -51,12 +53,20 @@ def module_docstring(graph: Graph, model: str) -> list[str]:
     ]
 
 
-def class_docstring(graph: Graph, arguments: Sequence[str]) -> list[str]:
-    """The lines under the head of the class: inputs, outputs and masks."""
+def class_docstring(graph: Graph, arguments: Sequence[str], steps: Mapping[str, int]) -> list[str]:
+    """The lines under the head of the class: inputs, outputs and masks.
+
+    Args:
+        graph: the model.
+        arguments: what its inputs are called.
+        steps: how many some of them must have.
+    """
     bounds = id_bounds(graph)
     lines = ["Args:"]
     for value, name in zip(graph.inputs, arguments, strict=True):
         ids = f", ids below {bounds[value.name]}" if value.name in bounds else ""
+        least = steps.get(value.name, 0)
+        ids += f", {least} or more steps" if least else ""
         called = "" if plain(value.name) == name else f"; {plain(value.name)!r} before"
         lines += _item(f"{name}: {value.tensor.dtype} {_shape(value.tensor)}{ids}{called}.")
     lines += ["", "Returns:"]

@@ -190,8 +190,12 @@ def expression(node: fx.Node, known: Callable[[fx.Node], Code], attribute: Calla
             x, name = node.args
             return Code(f"{value(x).at(ATOM)}.{name}")
         case "call_function", function if callable(function) and function in SIGNS:
-            one, two = node.args
-            return binary(*SIGNS[function], value(one), value(two))
+            one, two = map(value, node.args)
+            sign, precedence = SIGNS[function]
+            if precedence == COMPARISON and one == two:
+                # As a sign it would look like a slip of the pen; it asks for numbers that are none.
+                return call(f"torch.{function.__name__}", [one, two])
+            return binary(sign, precedence, one, two)
         case "call_function", function if callable(function) and function in UNARY_SIGNS:
             return unary(UNARY_SIGNS[function], value(node.args[0]))
     assert callable(node.target), node

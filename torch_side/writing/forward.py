@@ -52,8 +52,8 @@ class Facts:
         kinds = {node.name: type(node.op) for node in graph.nodes}
         operations: set[fx.Node] = set()
         for origin, nodes in emitted.items():
-            places = origin.spelling.outputs
-            values |= {nodes[place]: name for place, name in zip(places, origin.outputs, strict=True)}
+            indices = origin.spelling.outputs
+            values |= {nodes[index]: name for index, name in zip(indices, origin.outputs, strict=True)}
             if issubclass(kinds[origin.node], TensorOperation):
                 operations |= set(nodes)
         return cls(graph, module, values, frozenset(operations))
@@ -233,8 +233,8 @@ class Forward:
             assert isinstance(user, fx.Node)
             users.setdefault(user.args[1], []).append(user)  # type: ignore[arg-type]
         parts = []
-        for place, part in enumerate(structure):
-            same = users.get(place, [])
+        for index, part in enumerate(structure):
+            same = users.get(index, [])
             if not same:
                 parts.append("_")
             elif isinstance(part, tuple) and all(self._taken_apart(user, part) for user in same):
@@ -284,6 +284,8 @@ class Forward:
     def _belong_together(self, node: fx.Node, user: fx.Node) -> bool:
         if node.meta.get(ORIGIN) == user.meta.get(ORIGIN) or node not in self.facts.values:
             return True
+        if node.target is user.target is operator.neg:
+            return False
         # ``h[0]`` says as much as a name would.
         one_state = is_item(node) and node.args[0] in self._items
         return one_state or (node in self.facts.operations and user in self.facts.operations)
@@ -352,7 +354,7 @@ class Forward:
             if isinstance(unit, Submodule) or not (unit in self._inlined or unit in self._items)
         ]
         for at, unit in enumerate(units):
-            lines += self._made_shorter(unit)
+            lines += self._shortened(unit)
             code = self._right_side(unit)
             if at == len(units) - 1 and self._is_returned(unit):
                 return [*lines, *statement(code, BODY, "return ", self._comment(unit))]
@@ -366,7 +368,7 @@ class Forward:
             return [*lines, f"{BODY}return {flat}"]
         return [*lines, *statement(sequence(codes, "()"), BODY, "return ")]
 
-    def _made_shorter(self, unit: Unit) -> list[str]:
+    def _shortened(self, unit: Unit) -> list[str]:
         """Statements of their own for parts of an expression that would not go on a line."""
         lines: list[str] = []
         while isinstance(unit, fx.Node) and not self._fits(unit):
@@ -374,7 +376,7 @@ class Forward:
             if not parts:
                 break
             longest = max(parts, key=lambda part: len(self._code(part).text))
-            lines += self._made_shorter(longest)
+            lines += self._shortened(longest)
             code = self._right_side(longest)
             self._inlined.discard(longest)
             self._variables[longest] = self._assign(longest)

@@ -79,7 +79,7 @@ class Partition:
             if len(paths) == 1:
                 (own,) = paths
                 by_path.setdefault(own, []).append(self._submodule(own, group, inside))
-        found: list[Submodule] = []
+        chosen: list[Submodule] = []
         for own, submodules in by_path.items():
             inside = {node for one in submodules for node in groups[one.group]}
             elsewhere = any(
@@ -89,10 +89,10 @@ class Partition:
             _align([one.outputs for one in submodules], [groups[one.group] for one in submodules])
             closed = all(self._is_closed(one, nodes, groups[one.group]) for one in submodules)
             if own not in self.flat and closed and not elsewhere and self._is_container(own):
-                found += submodules
-        for one in found:
+                chosen += submodules
+        for one in chosen:
             one.body = self._units(groups[one.group], one.group, one.path)
-        return found
+        return chosen
 
     def _is_container(self, path: str) -> bool:
         try:
@@ -126,9 +126,9 @@ def _align(outputs: Sequence[list[fx.Node]], nodes: Sequence[Sequence[fx.Node]])
     """Let every call of a module give what any of them is asked for."""
     if len({len(inside) for inside in nodes}) > 1:
         return
-    places = {inside.index(node) for given, inside in zip(outputs, nodes, strict=True) for node in given}
+    positions = {inside.index(node) for given, inside in zip(outputs, nodes, strict=True) for node in given}
     for given, inside in zip(outputs, nodes, strict=True):
-        given[:] = [inside[place] for place in sorted(places)]
+        given[:] = [inside[position] for position in sorted(positions)]
 
 
 def _has_path(node: fx.Node) -> bool:

@@ -139,7 +139,7 @@ class _File:
         flat: frozenset[str] = frozenset()
         while True:
             partition = Partition(facts, nodes, outputs, flat)
-            printer = _Printer(self, facts, dtype, copy.deepcopy(self.names))
+            printer = _Printer(self, facts, dtype, copy.deepcopy(self.names), module.needs_steps)
             top = Submodule("", "", partition.units, arguments, outputs)
             try:
                 classes = printer.classes([top], name)
@@ -168,6 +168,8 @@ class _Printer:
     dtype: torch.dtype
     free: Names
     """For classes."""
+    steps: Mapping[str, int]
+    """How many an input must have."""
     names: dict[str, str] = field(default_factory=dict)
     """The class of each path below the module that has one."""
 
@@ -183,14 +185,14 @@ class _Printer:
             inner_name = self._new_class(inner_path)
             classes += self.classes(submodules, inner_name)
         container = self.facts.root.get_submodule(path)
-        made, added = self._init(container, path)
+        init, added = self._init(container, path)
         arguments, forward = self._forward(calls)
         docstring = (
-            class_docstring(self.facts.graph, arguments)
+            class_docstring(self.facts.graph, arguments, self.steps)
             if not path
             else _submodule_docstring(self.facts, calls[0])
         )
-        lines = [f"class {name}(nn.Module):", *docstring, "", *made, "", *forward]
+        lines = [f"class {name}(nn.Module):", *docstring, "", *init, "", *forward]
         return [*classes, *added, Class(name, lines)]
 
     def _new_class(self, path: str) -> str:
@@ -216,7 +218,7 @@ class _Printer:
             lines += statement(call("self.register_buffer", arguments), BODY)
         for name, child in container.named_children():
             child_path = f"{path}.{name}" if path else name
-            lines += _assigned(name, self._made(child, child_path, added), "add_module")
+            lines += _assigned(name, self._creation(child, child_path, added), "add_module")
             behind += self._afterwards(child, child_path, path)
         if not path and self.dtype is not torch.float32:
             behind.append(f"{BODY}self.to({self.dtype})")
@@ -229,21 +231,23 @@ class _Printer:
             return code
         return call("torch.zeros", code.items, [("dtype", literal(tensor.dtype))])
 
-    def _made(self, child: nn.Module, path: str, added: list[Class]) -> Code:
+    def _creation(self, child: nn.Module, path: str, added: list[Class]) -> Code:
         if path in self.names:
             return Code(f"{self.names[path]}()")
         if type(child) is not nn.Module:
             return self._of_dtype(constructor(child), child)
-        children = {name: self._made(part, f"{path}.{name}", added) for name, part in child.named_children()}
+        children = {
+            name: self._creation(part, f"{path}.{name}", added) for name, part in child.named_children()
+        }
         match _form(child):
             case "list":
                 return call("nn.ModuleList", [sequence(list(children.values()))])
             case "dict":
                 return call("nn.ModuleDict", [mapping(children.items())])
         name = self._new_class(path)
-        made, inner = self._init(child, path)
+        init, inner = self._init(child, path)
         docstring = [f'{INDENT}"""What is called ``{plain(path)}`` in the model it was made of."""']
-        added += [*inner, Class(name, [f"class {name}(nn.Module):", *docstring, "", *made])]
+        added += [*inner, Class(name, [f"class {name}(nn.Module):", *docstring, "", *init])]
         return Code(f"{name}()")
 
     def _of_dtype(self, code: Code, module: nn.Module) -> Code:
@@ -256,8 +260,9 @@ class _Printer:
         if child_path in self.names:
             return []
         lines: list[str] = []
+        below = [own for own in self.names if own.startswith(f"{child_path}.")]
         for part_path, part in child.named_modules(prefix=child_path):
-            if any(part_path.startswith(f"{own}.") for own in self.names):
+            if any(f"{part_path}.".startswith(f"{own}.") for own in below):
                 continue
             lines += self._changed(part, self.attribute(part_path, path).text)
         return lines

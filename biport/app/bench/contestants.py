@@ -76,7 +76,7 @@ class _Makers:
 
         path = self.folder / "fused.onnx"
         if not path.exists():
-            export.write(self.graph, path)
+            export.write(self.graph, path, vectors=False)
         return self._opened("fused", path)
 
     def int8(self) -> Form:

@@ -1,4 +1,4 @@
-"""``biport inspect``, ``verify``, ``matrix``, ``bench``, ``layers``: looking, comparing, measuring."""
+"""``biport inspect``, ``verify``, ``check``, ``matrix``, ``bench``, ``layers``: looking and comparing."""
 
 from __future__ import annotations
 
@@ -105,6 +105,46 @@ def verify(
             progress=display.step,
         )
     return Result(report.to_json(), report.table, 0 if report.ok else 1)
+
+
+@command(
+    PANEL,
+    "biport check model.onnx",
+    "biport check models/*.onnx --json",
+)
+def check(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="An .onnx file, a bundle, or the folder of a PyTorch module, whose model.py is then "
+            "imported and run.",
+            metavar="PATH...",
+        ),
+    ],
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> Result:
+    """Run models on the check vectors they carry: do they still give here what the oracle gave?"""
+    from biport.app.check import Checked, check_model, check_models
+    from biport.app.progress import show_progress
+
+    if any(path.is_dir() for path in paths):
+        import_torch_first()
+    with show_progress(as_json) as display:
+        display.step(f"checking {', '.join(map(str, paths))}")
+        checked = [check_model(paths[0], device)] if len(paths) == 1 else check_models(paths, device)
+    texts, models, codes = [], [], []
+    for one in checked:
+        if isinstance(one, Checked):
+            texts.append(one.text)
+            models.append(one.to_json())
+            codes.append(0 if one.report.ok else 1)
+        else:
+            path, error = one
+            texts.append(f"{path}: not checked\nerror: {error}")
+            models.append({"path": str(path), "error": {"kind": type(error).__name__, "message": str(error)}})
+            codes.append(error.exit_code)
+    return Result({"ok": not any(codes), "models": models}, "\n\n".join(texts), max(codes))
 
 
 @command(

@@ -278,7 +278,7 @@ class ModelRun:
         import export
 
         path = self.folder / "fused.onnx"
-        export.write(self._planted("ONNX write", graph), path, overwrite=True)
+        export.write(self._planted("ONNX write", graph), path, overwrite=True, vectors=False)
         return onnx_form("ONNX fused", export.Session(path, device=self.device))
 
     def _tf2onnx(self, live: Any) -> Form:

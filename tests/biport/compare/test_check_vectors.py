@@ -89,6 +89,16 @@ def test_a_fault_under_one_pattern_of_mask_alone_is_seen_and_named() -> None:
     assert report.worst.error.worst[0] in ("left", "holes", "all padding")
 
 
+@pytest.mark.parametrize("graph", [GRAPH, two_inputs()], ids=["one input", "two"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_all_cases_at_once_are_the_same_numbers(graph: Graph, dtype: str) -> None:
+    cases = {name: case.inputs for name, case in make_vectors(graph).cases.items()}
+    for name, outputs in reference.run_cases(graph, cases, dtype).items():
+        for one, other in zip(outputs, reference.run(graph, cases[name], dtype), strict=True):
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other)
+
+
 def test_there_are_batches_of_every_pattern_that_the_model_may_meet() -> None:
     assert list(VECTORS.cases) == ["full", "right", "left", "holes", "all padding", "one step"]
     assert list(make_vectors(GRAPH, patterns=("full", "right")).cases) == ["full", "right", "one step"]

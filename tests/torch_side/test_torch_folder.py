@@ -1,0 +1,238 @@
+"""A folder of plain PyTorch: what is in it, what it proves, and how it is read back."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import torch_side
+import torch_side.layers
+from biport import bundle, ops, reference
+from biport.compare.check_vectors import CheckVectors
+from biport.data.vocabulary import Vocabulary
+from biport.errors import FileError, InputError
+from biport.file_kind import FileKind, file_kind
+from biport.graph import Graph, Node, Value
+from testing.graphs import classifier, dense, lstm, two_inputs
+from torch_side import recipient
+from torch_side.writing.definitions import Definitions
+
+RUFF = Path(sys.executable).with_name("ruff")
+
+
+def nested(rng: np.random.Generator) -> Graph:
+    """A nested model called twice, of another each, a number in place, and a list of layers."""
+    layer, projection = lstm(rng, 3, 4), dense(rng, 4, 2, "relu")
+    two = ops.Constant(value=np.asarray(2, "float32"))
+    nodes = (
+        Node("encoder.lstm", layer, ("a",)),
+        Node("encoder.projection", projection, ("encoder.lstm",)),
+        Node("encoder@1.lstm", layer, ("b",)),
+        Node("encoder@1.projection", projection, ("encoder@1.lstm",)),
+        Node("sum", ops.Add(), ("encoder.projection", "encoder@1.projection")),
+        Node("two", two, ()),
+        Node("product", ops.Elementwise(function="multiply"), ("sum", "two")),
+        Node("layers.0", dense(rng, 2, 3, "tanh"), ("product",)),
+        Node("layers.1", dense(rng, 3, 2), ("layers.0",)),
+    )
+    values = (Value(name, ("N", letter, 3), "float32") for name, letter in (("a", "T"), ("b", "U")))
+    return Graph(tuple(values), nodes, ("layers.1", "encoder.projection"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return torch_side.write_folder(classifier(np.random.default_rng(0)), tmp_path / "m")
+
+
+@pytest.mark.parametrize("weights", ["safetensors", "pt"])
+@pytest.mark.parametrize("model", [lambda: classifier(np.random.default_rng(0)), two_inputs, "nested"])
+def test_a_folder_is_the_model(model, weights, tmp_path: Path) -> None:
+    graph = nested(np.random.default_rng(0)) if model == "nested" else model()
+    folder = torch_side.write_folder(graph, tmp_path / "m", weights=weights)
+    assert file_kind(folder) is FileKind.TORCH_FOLDER
+    assert torch_side.read_folder(folder) == graph
+    module = torch_side.load_folder(folder)
+    assert not module.training
+    live = torch_side.write(graph)
+    assert list(module.state_dict()) == list(live.state_dict())
+    assert all(torch.equal(one, live.state_dict()[name]) for name, one in module.state_dict().items())
+    assert recipient.check(module, folder / "check.npz") == 0
+    vectors = CheckVectors.from_bytes((folder / "check.npz").read_bytes())
+    assert vectors.judge(lambda arrays: torch_side.run(module, arrays)).ok
+    assert vectors.digest == graph.digest()
+
+
+def test_nested_models_are_classes_and_lists_are_lists(tmp_path: Path) -> None:
+    folder = torch_side.write_folder(nested(np.random.default_rng(0)), tmp_path / "m")
+    source = (folder / "model.py").read_text()
+    assert "class Encoder(nn.Module):" in source
+    assert "encoder_1_projection = self.encoder(b)" in source
+    assert "self.layers = nn.ModuleList([nn.Linear(2, 3), nn.Linear(3, 2)])" in source
+    assert "fix_second_bias(self.lstm)" in source
+
+
+def test_what_the_model_reads_travels_along(tmp_path: Path) -> None:
+    graph = classifier(np.random.default_rng(0))
+    bound = graph["embedding"].op.settings()["num_embeddings"]
+    vocabulary = Vocabulary.fit([" ".join(f"word{number}" for number in range(bound - 2))])
+    labels = ["no", "yes", "perhaps"]
+    folder = torch_side.write_folder(graph, tmp_path / "m", vocabulary=vocabulary, labels=labels)
+    assert bundle.read_vocabulary(folder) == vocabulary
+    assert bundle.read_labels(folder) == tuple(labels)
+
+
+def test_weights_that_were_trained_on_are_read_as_they_are(folder: Path) -> None:
+    before = torch_side.read_folder(folder)
+    module = torch_side.load_folder(folder).train()
+    optimizer = torch.optim.SGD([one for one in module.parameters() if one.requires_grad], lr=0.5)
+    module(torch.tensor([[1, 2, 0]])).square().sum().backward()
+    optimizer.step()
+    from safetensors.torch import save_file
+
+    save_file(module.state_dict(), folder / "model.safetensors")
+    graph = torch_side.read_folder(folder)
+    assert graph != before
+    ids = np.array([[1, 2, 0], [3, 0, 0]], "int32")
+    wanted = torch_side.run(module.eval(), [ids])
+    np.testing.assert_allclose(reference.run(graph, [ids], "float32")[0], wanted[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("biases", ["one", "two"])
+def test_the_second_bias_is_trained_on_request(biases, tmp_path: Path) -> None:
+    graph = classifier(np.random.default_rng(0))
+    module = torch_side.load_folder(torch_side.write_folder(graph, tmp_path / "m", biases=biases))
+    trained = [name for name, one in module.named_parameters() if one.requires_grad and "bias_hh" in name]
+    assert bool(trained) is (biases == "two")
+
+
+def test_a_changed_source_is_refused(folder: Path) -> None:
+    with (folder / "model.py").open("a") as file:
+        file.write("# mine\n")
+    with pytest.raises(FileError, match=r"model\.py was changed since.*model\.py:Model"):
+        torch_side.read_folder(folder)
+
+
+def test_damage_is_told(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    for change, match in (
+        ({"format": 9}, "format 9"),
+        ({"weights": "pickle"}, "weights should be"),
+        ({"nodes": [{"name": "x"}]}, "does not describe a graph"),
+        ({"outputs": ["nothing"]}, "used before it is made"),
+    ):
+        broken = {**config, "biport": {**config["biport"], **change}}
+        (folder / "config.json").write_text(json.dumps(broken))
+        with pytest.raises(FileError, match=match):
+            torch_side.read_folder(folder)
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(FileError, match=r"model\.safetensors"):
+        torch_side.read_folder(folder)
+    with pytest.raises(FileError, match="is not a folder of plain PyTorch"):
+        torch_side.read_folder(folder.parent)
+
+
+def test_only_what_biport_wrote_is_replaced(folder: Path) -> None:
+    graph = classifier(np.random.default_rng(1))
+    with pytest.raises(InputError, match="exists already"):
+        torch_side.write_folder(graph, folder)
+    (folder / "__pycache__").mkdir()
+    assert torch_side.read_folder(torch_side.write_folder(graph, folder, overwrite=True)) == graph
+    (folder / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds other files too"):
+        torch_side.write_folder(graph, folder, overwrite=True)
+    bundle.write(graph, folder.parent / "b")
+    torch_side.write_folder(graph, folder.parent / "b", overwrite=True)
+    assert file_kind(folder.parent / "b") is FileKind.TORCH_FOLDER
+
+
+def test_what_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    def refuse(path: Path) -> None:
+        assert (path / "model.py").exists()
+        raise InputError("no")
+
+    with pytest.raises(InputError, match="no"):
+        torch_side.write_folder(two_inputs(), tmp_path / "m", check=refuse)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_check_tells_what_differs(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    module = torch_side.load_folder(folder)
+    with torch.no_grad():
+        module.get_parameter("head.bias")[0] += 0.01
+    assert recipient.check(module, folder / "check.npz") == 1
+    assert "head: different, error" in capsys.readouterr().out
+    assert recipient.check(nn.Flatten(0), folder / "check.npz") == 1
+    assert "instead of" in capsys.readouterr().out
+
+
+def test_errors_and_verdicts_are_those_of_the_check_vectors() -> None:
+    inf, nan = float("inf"), float("nan")
+    expected = torch.tensor([1.0, -4.0, nan, inf])
+    assert recipient.measure(torch.tensor([1.0, -4.5, nan, inf]), expected) == pytest.approx(0.125)
+    assert recipient.measure(torch.tensor([1.0, -4.0, 1.0, inf]), expected) == inf
+    assert recipient.measure(torch.tensor([nan, -4.0, nan, inf]), expected) == inf
+    assert recipient.measure(torch.tensor([]), torch.tensor([])) == 0
+    assert recipient.judge(inf, None, 1e-5) == "ill-conditioned"
+    assert recipient.judge(inf, 1e-2, 1e-5) == "different"
+    assert recipient.judge(1.0, 1e-2, 1e-5) == "ill-conditioned"
+    assert recipient.judge(1e-5, 1e-6, 1e-5) == "same"
+    assert recipient.judge(2e-5, 1e-6, 1e-5) == "different"
+
+
+def test_ruff_has_nothing_to_say(tmp_path: Path) -> None:
+    for number, graph in enumerate((classifier(np.random.default_rng(0)), nested(np.random.default_rng(0)))):
+        torch_side.write_folder(graph, tmp_path / f"m{number}")
+    for command in (("check",), ("format", "--check", "--diff")):
+        done = subprocess.run(
+            [RUFF, *command, "--isolated", tmp_path], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.sweep
+def test_pyright_has_nothing_to_say(folder: Path) -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("pyright"), "--pythonpath", sys.executable, folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.sweep
+def test_torch_and_safetensors_suffice(folder: Path) -> None:
+    blocker = (
+        "import sys\n"
+        "class Blocked:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('biport', 'torch_side', 'numpy', 'keras', 'onnx'):\n"
+        "            raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Blocked())\n"
+        f"import runpy; sys.argv = ['model.py', '--check']; runpy.run_path({str(folder / 'model.py')!r}, "
+        "run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-W", "ignore", "-c", blocker], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "head: same" in done.stdout
+
+
+def test_names_of_layers_are_those_of_one_file() -> None:
+    """Any of them may be copied beside any other."""
+    definitions = Definitions("torch_side.")
+    for module in pkgutil.iter_modules(torch_side.layers.__path__, "torch_side.layers."):
+        names = [name for name in vars(importlib.import_module(module.name)) if not name.startswith("__")]
+        definitions.add(module.name, names)
+    assert "MaskedLSTM" in definitions.sources
