@@ -234,7 +234,9 @@ class Softmax(nn.Module):
             return self.softmax(x)
         if mask.dtype != torch.bool or mask.shape != x.shape:
             shown = f"{mask.dtype} {list(mask.shape)}"
-            raise LayerInputError(f"the mask should be torch.bool {list(x.shape)}, found {shown}")
+            raise LayerInputError(
+                f"the mask should be torch.bool {list(x.shape)}, found {shown}"
+            )
         return self.softmax(x.masked_fill(~mask, lowest(x, -1e9))).masked_fill(~mask, 0)
 
     def softmax(self, x: Tensor) -> Tensor:

@@ -41,7 +41,9 @@ class Conv1d(nn.Conv1d):
         """
         span = (self.kernel_size[0] - 1) * self.dilation[0] + 1
         x = pad(input, span, self.stride[0], self.keras_padding)
-        return functional.conv1d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+        return functional.conv1d(
+            x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        )
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

@@ -111,7 +111,9 @@ class GroupNormalization(nn.GroupNorm):
         """Any shape with the channels along ``axis``; the same shape."""
         # Not torch.nn.functional.group_norm, which refuses a group of one number. And with one of weight and
         # bias alone torch 2.13 has no gradients, or ends the process, so that they come behind it.
-        moved = torch.group_norm(input.movedim(self.axis, 1), self.num_groups, eps=self.eps).movedim(1, -1)
+        moved = torch.group_norm(
+            input.movedim(self.axis, 1), self.num_groups, eps=self.eps
+        ).movedim(1, -1)
         if self.weight is not None:
             moved = moved * self.weight
         if self.bias is not None:
@@ -171,7 +173,11 @@ class Normalization(nn.Module):
 
 def numbers(given: float | Sequence[float]) -> list[float]:
     """One number or several as a list."""
-    return [float(given)] if isinstance(given, int | float) else [float(number) for number in given]
+    return (
+        [float(given)]
+        if isinstance(given, int | float)
+        else [float(number) for number in given]
+    )
 
 
 class Rescaling(nn.Module):

@@ -61,7 +61,9 @@ class AveragePooling1D(nn.AvgPool1d):
     def forward(self, input: Tensor) -> Tensor:
         """``(N, I, T)`` to ``(N, I, T')``."""
         counted = torch.ones_like(input[:1, :1])
-        total = functional.avg_pool1d(pad(input, self.window, self.step, "same"), self.window, self.step)
+        total = functional.avg_pool1d(
+            pad(input, self.window, self.step, "same"), self.window, self.step
+        )
         return total / functional.avg_pool1d(
             pad(counted, self.window, self.step, "same"), self.window, self.step
         )

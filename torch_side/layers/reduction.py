@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def variance(x: Tensor, dim: list[int], correction: float = 0.0, keepdim: bool = False) -> Tensor:
+def variance(
+    x: Tensor, dim: list[int], correction: float = 0.0, keepdim: bool = False
+) -> Tensor:
     """`torch.var` that is NaN over too few elements without a warning; torch 2.13 warns of no rows, too.
 
     Args:

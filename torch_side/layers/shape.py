@@ -35,8 +35,12 @@ class Reshape(nn.Module):
         # Over an empty batch torch cannot tell what -1 is.
         rest = given // known if -1 in self.sizes else 1
         if known * rest != given:
-            raise LayerInputError(f"rows of shape {list(x.shape[1:])} do not go into {self.sizes}")
-        return x.reshape([x.shape[0]] + [rest if size == -1 else size for size in self.sizes])
+            raise LayerInputError(
+                f"rows of shape {list(x.shape[1:])} do not go into {self.sizes}"
+            )
+        return x.reshape(
+            [x.shape[0]] + [rest if size == -1 else size for size in self.sizes]
+        )
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
