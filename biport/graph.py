@@ -239,7 +239,7 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
 def weights_by_path(graph: Graph) -> dict[str, np.ndarray]:
     """Every weight as ``node.path``; those that several nodes share once, under the first one's name."""
     return {
-        f"{name}.{path}": array for name, op in _owners(graph).items() for path, array in op.weights().items()
+        f"{name}.{path}": array for name, op in owners(graph).items() for path, array in op.weights().items()
     }
 
 
@@ -264,7 +264,7 @@ def frozen(graph: Graph) -> frozenset[str]:
         >>> frozen(Graph(inputs, (Node("y", share, ("a", "b")),), ("y",)))
         frozenset({'y.weight'})
     """
-    return frozenset(f"{name}.{path}" for name, op in _owners(graph).items() for path in op.frozen_weights())
+    return frozenset(f"{name}.{path}" for name, op in owners(graph).items() for path in op.frozen_weights())
 
 
 def penalties(graph: Graph) -> dict[str, Penalty]:
@@ -280,7 +280,7 @@ def penalties(graph: Graph) -> dict[str, Penalty]:
     """
     return {
         f"{name}.{path}": penalty
-        for name, op in _owners(graph).items()
+        for name, op in owners(graph).items()
         for path, penalty in op.penalties().items()
     }
 
@@ -289,7 +289,7 @@ def unported(graph: Graph) -> list[str]:
     """What a model was trained with that no graph has, such as constraints, a line each, for people."""
     return [
         f"{'.'.join([name, path] if path else [name])}: {setting}"
-        for name, op in _owners(graph).items()
+        for name, op in owners(graph).items()
         for path, learning in op.all_learning().items()
         for setting in learning.unported
     ]
@@ -303,7 +303,7 @@ def all_learning(graph: Graph) -> dict[str, Any]:
     """
     return {
         name: {path: learning.to_json() for path, learning in said.items()}
-        for name, op in _owners(graph).items()
+        for name, op in owners(graph).items()
         if (said := op.all_learning())
     }
 
@@ -322,20 +322,20 @@ def with_learning(graph: Graph, data: Mapping[str, Any]) -> Graph:
         >>> all_learning(with_learning(graph, {"y": {"": {"frozen": ["weight"]}}}))
         {'y': {'': {'frozen': ['weight']}}}
     """
-    owners = _owners(graph)
+    known = owners(graph)
     if not isinstance(data, Mapping) or not all(isinstance(said, Mapping) for said in data.values()):
         raise GraphError(f"how weights are trained should be a mapping of mappings, found {data!r}")
-    if unknown := sorted(data.keys() - owners.keys()):
+    if unknown := sorted(data.keys() - known.keys()):
         raise GraphError(f"how weights are trained is said of nodes that have none: {unknown}")
     said = {
-        id(owners[name]): {path: Learning.from_json(part) for path, part in parts.items()}
+        id(known[name]): {path: Learning.from_json(part) for path, part in parts.items()}
         for name, parts in data.items()
     }
     return graph._with(graph.inputs, lambda op: op.with_learning(said.get(id(op), {})))
 
 
-def _owners(graph: Graph) -> dict[str, Op]:
-    """Every op once, by the first node that has it."""
+def owners(graph: Graph) -> dict[str, Op]:
+    """Every op once, by the name of the first node that has it."""
     first = {id(node.op): node for node in reversed(graph.nodes)}
     return {node.name: node.op for node in first.values()}
 

@@ -12,11 +12,14 @@ from keras_side.read import read
 from keras_side.reading.live_layer import recurrent_op
 from keras_side.run import run
 from keras_side.shared.activations import float64_allowed
+from keras_side.shared.learning import unwritten
 from keras_side.trace import trace
 from keras_side.write import save, write
+from keras_side.writing.custom_objects import custom_objects
 
 __all__ = [
     "bidirect",
+    "custom_objects",
     "float64_allowed",
     "gradients",
     "inspect",
@@ -27,5 +30,6 @@ __all__ = [
     "save",
     "stepper",
     "trace",
+    "unwritten",
     "write",
 ]

@@ -13,18 +13,22 @@ from biport.dims import Dim
 from biport.errors import FileError, UnsupportedError, WeightError, shown
 from keras_side import registered
 
-# What these say matters while a model is trained or first built, never at inference.
+OF_WEIGHTS = tuple(
+    f"{weight}_{kind}"
+    for weight in ("kernel", "recurrent", "bias", "embeddings", "gamma", "beta", "alpha")
+    for kind in ("initializer", "regularizer", "constraint")
+)
+"""Settings that say how weights begin and are trained."""
+
+# What these say matters while a model is trained or first built, never at inference; what of it travels is
+# known to `keras_side.shared.learning`.
 TRAINING_ONLY = (
     "name",
     "trainable",
     # Whether inputs of another float dtype are cast: a graph has one.
     "autocast",
     "activity_regularizer",
-    *(
-        f"{weight}_{setting}"
-        for weight in ("kernel", "recurrent", "bias", "embeddings")
-        for setting in ("initializer", "regularizer", "constraint")
-    ),
+    *OF_WEIGHTS,
 )
 
 

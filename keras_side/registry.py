@@ -13,6 +13,8 @@ from biport.registry import Registry
 from keras_side.masks import Mask, stop_mask
 from keras_side.records import LayerRecord, WrittenLayer, WrittenOperation
 from keras_side.shared.attention import CallReader
+from keras_side.shared.cells import with_learning
+from keras_side.shared.learning import read_learning
 
 MaskRule = Callable[[Op, str, Sequence[str], Sequence[Mask | None]], Sequence[Mask | None]]
 """``(op, layer name, input values, input masks) -> output masks``, one for each output."""
@@ -59,7 +61,20 @@ OpType = TypeVar("OpType", bound=Op)
 READERS: Registry[str, LayerReader] = Registry("Keras layer")
 Written: TypeAlias = WrittenLayer | WrittenOperation
 WRITERS: Registry[type[Op], Callable[..., Written]] = Registry("op of the Keras writer")
-writes = WRITERS.register
+WriterOf = TypeVar("WriterOf", bound=Callable[..., Written])
+
+
+def writes(*kinds: type[Op]) -> Callable[[WriterOf], WriterOf]:
+    """Decorate the function that writes ops of some kinds; how their weights are trained is added to it."""
+
+    def keep(function: WriterOf) -> WriterOf:
+        def write(op: Op) -> Written:
+            return with_learning(function(op), op)
+
+        WRITERS.register(*kinds)(write)
+        return function
+
+    return keep
 
 
 def written_layer(op: Op, owner: str) -> WrittenLayer:
@@ -97,8 +112,11 @@ def reads(
     kinds = {classes: getattr(ops, classes)} if isinstance(classes, str) else classes
 
     def keep(function: Callable[[LayerRecord], OpType]) -> Callable[[LayerRecord], OpType]:
+        def read(record: LayerRecord) -> Op:
+            return read_learning(function(record), record.config)
+
         for name, op in kinds.items():
-            READERS.register(name)(LayerReader(function, op, masks, refuse_masked, states, calls, taken))
+            READERS.register(name)(LayerReader(read, op, masks, refuse_masked, states, calls, taken))
         return function
 
     return keep

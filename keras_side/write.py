@@ -20,8 +20,10 @@ from biport.rewrite.biases import summed_biases
 from keras_side.load import set_weights
 from keras_side.records import WrittenLayer, WrittenOperation
 from keras_side.require import require_keras
+from keras_side.shared.learning import unwritten
 from keras_side.writing.call_layer import Unfinished, call_layer
 from keras_side.writing.carried_masks import check_carried_masks
+from keras_side.writing.custom_objects import NAME, custom_objects, source, with_those_beside
 from keras_side.writing.reshapes import in_words_of_keras
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ def write(graph: Graph) -> keras.Model:
     summed = summed_biases(graph)
     if summed:
         warnings.warn(f"two biases were added up for Keras in: {', '.join(summed)}", stacklevel=2)
+    if untold := unwritten(graph):
+        warnings.warn(f"Keras cannot be told of training: {'; '.join(untold)}", stacklevel=2)
     with warnings.catch_warnings():
         # Keras warns of every layer that ends a mask; the graph has settled that already.
         warnings.filterwarnings("ignore", message=".*does not support masking.*")
@@ -60,6 +64,9 @@ def save(
 ) -> Path:
     """Write a graph as a ``.keras`` file, which appears whole or not at all.
 
+    Keras opens it with ``keras.saving.load_model``. Where the graph has what Keras has nothing for, see
+    `custom_objects`, a ``custom_objects.py`` is written beside it that says how.
+
     Args:
         graph: the model.
         path: the file.
@@ -67,7 +74,8 @@ def save(
         check: called with the file before it is put in its place; what it raises keeps the file from that.
 
     Raises:
-        InputError: the file is there already, its name does not end in ``.keras``, or its folder is missing.
+        InputError: the file is there already, its name does not end in ``.keras``, its folder is missing, or
+            has a ``custom_objects.py`` of somebody else's.
         UnsupportedError: the graph has an op Keras has no layer for.
     """
     target = Path(path)
@@ -79,6 +87,9 @@ def save(
         model.save(draft)
         if check is not None:
             check(draft)
+        if names := custom_objects(draft):
+            text = source(with_those_beside(names, target), target.name)
+            draft.with_name(NAME).write_text(text, encoding="utf-8")
     return target
 
 
@@ -119,5 +130,9 @@ def _write(graph: Graph) -> keras.Model:
     model = keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
     for layer, written, name in weights:
         set_weights(layer, written, name)
+        if written.config.get("trainable") is False:
+            # Layers inside hear of a change alone.
+            layer.trainable = True
+            layer.trainable = False
     check_carried_masks(graph, model)
     return model

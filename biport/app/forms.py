@@ -230,7 +230,7 @@ def keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
         # A sum of two biases that was rounded to float32 is another one in float64.
         wide = with_two_biases(own, source).astype("float64")
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="two biases were added up")
+            warnings.filterwarnings("ignore", message="two biases were added up|Keras cannot be told")
             return keras_side.write(wide), wide
 
     def run_float64(source: Graph) -> Run:

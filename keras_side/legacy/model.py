@@ -75,6 +75,8 @@ class _Modern:
         self.origin = origin
         self.owner = owner
         self._parts = 0
+        self._trained = True
+        """Whether the layers around the one that is read are trained."""
 
     def layer(self, data: object) -> dict[str, Any]:
         """A layer or a model, without its calls."""
@@ -82,6 +84,17 @@ class _Modern:
             raise FileError(f"{self.owner}: expected a serialised layer, found {str(data)[:80]!r}")
         self._count(1)
         class_name, config = data["class_name"], data.get("config")
+        around = self._trained
+        if self.origin.generation < 3 and isinstance(config, Mapping):
+            # Up to Keras 2 a layer inside another is trained only where both are.
+            self._trained = around and config.get("trainable") is not False
+            config = {**config, "trainable": False} if not around else config
+        try:
+            return self._layer(data, class_name, config)
+        finally:
+            self._trained = around
+
+    def _layer(self, data: Mapping[str, Any], class_name: str, config: Any) -> dict[str, Any]:
         if class_name in MODELS:
             modern, settings = self._model(class_name, config)
         elif not isinstance(config, Mapping):

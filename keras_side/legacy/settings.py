@@ -66,10 +66,12 @@ KERAS_1: Mapping[str, Mapping[str, str]] = {
 
 DROPPED_1 = (
     *("init", "inner_init", "forget_bias_init", "consume_less", "input_length", "weights"),
-    *(f"{weight}_{kind}" for weight in "WUb" for kind in ("regularizer", "constraint")),
     *("dropout_W", "dropout_U", "dim_ordering", "input_dtype"),
 )
 """Settings of Keras 1 that matter while a model is trained or built."""
+
+WEIGHTS_1 = {"W": "kernel", "U": "recurrent", "b": "bias"}
+"""What settings that say how weights are trained begin with (keras/legacy/interfaces.py of 2.2.4)."""
 
 DROPPED = ("batch_input_shape", "build_input_shape", "shared_object_id")
 """What any layer may carry along: the shape of the model's input, where it is the first."""
@@ -97,7 +99,7 @@ def layer_settings(class_name: str, config: Mapping[str, Any], origin: Release) 
     if origin.generation == 1:
         names = KERAS_1.get(class_name, {})
         kept = {key: value for key, value in settings.items() if key in names or key not in DROPPED_1}
-        settings = {names.get(key, key): value for key, value in kept.items()}
+        settings = {names.get(key, _of_weight(class_name, key)): value for key, value in kept.items()}
         if class_name != "Embedding":
             settings.pop("input_dim", None)
     for key in DROPPED:
@@ -114,6 +116,14 @@ def layer_settings(class_name: str, config: Mapping[str, Any], origin: Release) 
         if key in settings:
             settings[key] = _activation(settings[key])
     return modern, settings
+
+
+def _of_weight(class_name: str, key: str) -> str:
+    """``W_regularizer`` of Keras 1 as it is called since; any other key as it is."""
+    weight, _, kind = key.partition("_")
+    if weight not in WEIGHTS_1 or kind not in ("regularizer", "constraint"):
+        return key
+    return f"embeddings_{kind}" if class_name == "Embedding" else f"{WEIGHTS_1[weight]}_{kind}"
 
 
 def _is_one_of(value: object, values: tuple[Any, ...]) -> bool:

@@ -63,7 +63,6 @@ def read_prelu(record: LayerRecord) -> ops.PReLU:
     """Read a PReLU; its slopes are ``(...)``, 1 along shared axes."""
     with record.settings() as config:
         config.take("shared_axes", (list, tuple, type(None)), default=None)
-        config.ignore("alpha_initializer", "alpha_regularizer", "alpha_constraint")
     return ops.PReLU(alpha=record.variables.take(["alpha"])["alpha"])
 
 

@@ -18,12 +18,6 @@ STATISTICS = ("moving_mean", "moving_variance")
 """Variables of keras/src/layers/normalization/batch_normalization.py that training averages, in its order."""
 
 
-def _ignore_training(config: Config) -> None:
-    """Account for what says how gamma and beta begin and are trained."""
-    kinds = ("initializer", "regularizer", "constraint")
-    config.ignore(*(f"{name}_{kind}" for name in ("gamma", "beta") for kind in kinds))
-
-
 def _affine_names(config: Config) -> list[str]:
     """The weights there are, in Keras' order."""
     scale, center = config.take("scale", bool), config.take("center", bool)
@@ -62,7 +56,6 @@ def read_batch_normalization(record: LayerRecord) -> ops.BatchNormalization:
         config.require(renorm=False)
         config.ignore("synchronized", "renorm_clipping", "renorm_momentum")
         config.ignore(*(f"{name}_initializer" for name in STATISTICS))
-        _ignore_training(config)
     arrays = record.variables.take([*names, *STATISTICS])
     return ops.BatchNormalization(
         size=len(arrays["moving_mean"]),
@@ -100,7 +93,6 @@ def read_layer_normalization(record: LayerRecord) -> ops.LayerNormalization:
         epsilon = config.take("epsilon", (int, float), default=1e-3)
         names = _affine_names(config)
         rms_scaling = config.take("rms_scaling", bool, default=False)
-        _ignore_training(config)
     arrays = record.variables.take(["gamma"] if rms_scaling else names)
     try:
         return ops.LayerNormalization(
@@ -180,7 +172,6 @@ def read_group_normalization(record: LayerRecord) -> ops.GroupNormalization:
         names = _affine_names(config)
         if groups == -1 and not names:
             config.refuse("groups", groups, "their number, where there is neither scale nor center")
-        _ignore_training(config)
     arrays = record.variables.take(names)
     size = next((len(array) for array in arrays.values()), groups)
     return ops.GroupNormalization(

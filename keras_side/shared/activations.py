@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from biport.graph import Graph
 from biport.ops import ACTIVATIONS
 from biport.ops.activation import OVER_FEATURES
 from keras_side import registered
-from keras_side.records import LayerRecord, serialized
+from keras_side.records import LayerRecord, dtype_name, serialized
 
 ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 """keras/src/activations/__init__.py, ``ALL_OBJECTS_DICT``."""
@@ -83,17 +83,30 @@ def split_activation(record: LayerRecord) -> tuple[LayerRecord, LayerRecord] | N
     data = record.config.get("activation")
     if record.config.get("data_format") == "channels_first" and _name(data) in OVER_FEATURES:
         # Over the last axis, which there has the steps.
-        linear = dataclasses.replace(record, config={**record.config, "activation": None})
         owner = f"{record.owner}: activation"
-        return linear, LayerRecord("Activation", "activation", {"activation": data}, record.variables, owner)
+        config = {"activation": data, **_activity(record)}
+        return _linear(record), LayerRecord("Activation", "activation", config, record.variables, owner)
     if record.class_name not in FOLLOWED or not isinstance(data, Mapping) or _name(data) in ACTIVATIONS:
         return None
     if data.get("class_name") not in LAYERS or data.get("module") != "keras.layers":
         return None
     class_name, config = serialized(record.owner, data)
-    linear = dataclasses.replace(record, config={**record.config, "activation": None})
+    linear = _linear(record)
     owner = f"{record.owner}: activation ({class_name})"
-    return linear, LayerRecord(class_name, "activation", config, record.variables, owner)
+    return linear, LayerRecord(
+        class_name, "activation", {**config, **_activity(record)}, record.variables, owner
+    )
+
+
+def _linear(record: LayerRecord) -> LayerRecord:
+    config = {**record.config, "activation": None, "activity_regularizer": None}
+    return dataclasses.replace(record, config=config)
+
+
+def _activity(record: LayerRecord) -> dict[str, Any]:
+    """What regularises the outputs of a layer, which are those of its activation."""
+    value = record.config.get("activity_regularizer")
+    return {} if value is None else {"activity_regularizer": value}
 
 
 def write_activation(name: str) -> str | dict[str, Any]:
@@ -102,6 +115,58 @@ def write_activation(name: str) -> str | dict[str, Any]:
     if full is None:
         return name
     return {"module": "builtins", "class_name": "function", "config": full, "registered_name": "function"}
+
+
+STOCK: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]] = {
+    "hard_sigmoid_keras2": (
+        ("Rescaling", {"scale": 0.2, "offset": 0.5}),
+        ("ReLU", {"max_value": 1.0, "negative_slope": 0.0, "threshold": 0.0}),
+    ),
+}
+"""What is registered, as layers of Keras one behind the other, which give the same float32 bit for bit."""
+
+
+def stock_activation(value: Any) -> Any:
+    """A serialised activation of float32, the registered ones as a Sequential model of Keras' own layers.
+
+    Any Keras loads that. It is a model of float32, whatever is around it (keras/src/models/sequential.py of
+    3.15 takes no dtype): in float64 it would be another function.
+    """
+    name = _name(value) if isinstance(value, Mapping) else None
+    if name is None or name not in STOCK:
+        return value
+    layers = [
+        {
+            "module": "keras.layers",
+            "class_name": class_name,
+            "config": {"name": f"{name}_{class_name.lower()}", "dtype": "float32", **settings},
+            "registered_name": None,
+        }
+        for class_name, settings in STOCK[name]
+    ]
+    config = {"name": name, "layers": layers}
+    return {"module": "keras", "class_name": "Sequential", "config": config, "registered_name": None}
+
+
+def _of_layers(entries: Sequence[Any]) -> str | None:
+    """Which of the registered activations some layers one behind the other are."""
+    parts = []
+    for entry in entries:
+        match entry:
+            case {"class_name": "InputLayer"}:
+                # Of the size of the first batch; Keras takes any other just as well.
+                continue
+            case {"class_name": str(name), "module": "keras.layers", "config": Mapping() as settings}:
+                if dtype_name(settings.get("dtype")) not in (None, "float32"):
+                    return None
+                parts.append((name, _said(settings)))
+            case _:
+                return None
+    return next((name for name, layers in STOCK.items() if list(layers) == parts), None)
+
+
+def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in ("name", "trainable", "dtype")}
 
 
 def _name(value: object) -> str | None:
@@ -118,6 +183,8 @@ def _name(value: object) -> str | None:
             return _own(name) if known else None
         case {"class_name": str(name), "module": "keras.layers", "config": Mapping() as settings}:
             return _name(settings.get("activation")) if name == "Activation" else _of_layer(name, settings)
+        case {"class_name": "Sequential", "module": "keras", "config": {"layers": list(entries)}}:
+            return _of_layers(entries)
     return None
 
 
@@ -127,5 +194,4 @@ def _own(name: str) -> str | None:
 
 
 def _of_layer(class_name: str, settings: Mapping[str, Any]) -> str | None:
-    left = {key: value for key, value in settings.items() if key not in ("name", "trainable", "dtype")}
-    return next((name for wanted, name in LAYERS.get(class_name, []) if left == wanted), None)
+    return next((name for wanted, name in LAYERS.get(class_name, []) if _said(settings) == wanted), None)

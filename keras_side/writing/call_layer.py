@@ -29,6 +29,7 @@ from biport.ops.base import EVERY_INPUT
 from keras_side.records import WrittenOperation
 from keras_side.registered import LAYERS, encoded
 from keras_side.registry import WRITERS, Written
+from keras_side.shared.activations import stock_activation
 from keras_side.shared.addition import added, is_added
 from keras_side.shared.attention import refuse_weighted_padding
 
@@ -295,13 +296,15 @@ def _operations(outputs: Sequence[Any], known: set[int]) -> list[Any]:
 
 
 def _with_dtype(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
-    """The configuration with ``dtype`` set in the layers inside it too."""
+    """The configuration with ``dtype`` set in the layers inside it too, and activations that Keras has."""
     return {key: _inner_dtype(value, dtype) for key, value in config.items()}
 
 
 def _inner_dtype(value: Any, dtype: str) -> Any:
     if isinstance(value, list):
         return [_inner_dtype(part, dtype) for part in value]
-    if not isinstance(value, Mapping) or not isinstance(value.get("config"), Mapping):
+    if dtype == "float32":
+        value = stock_activation(value)
+    if not isinstance(value, Mapping) or value.get("module") != "keras.layers":
         return value
     return dict(value) | {"config": _with_dtype(value["config"], dtype) | {"dtype": dtype}}

@@ -160,6 +160,8 @@ def last_step(simplifier: Traversal, node: Node) -> Sequence[str] | None:
         return None
     if not simplifier.owned(layer) or len(simplifier.tensors[sequence].shape) != 3:
         return None
+    if _outputs_count(layer.op):
+        return None
     op = dataclasses.replace(layer.op, return_sequences=False, zero_output_for_mask=False)
     # The value of the last step goes by the name that the step had.
     simplifier.replace(layer, op, (node.outputs[0], *layer.outputs[1:]))
@@ -180,6 +182,8 @@ def dense(simplifier: Traversal, node: Node) -> Node | None:
     for product, vector in (node.inputs, node.inputs[::-1]):
         layer, bias = simplifier.producer(product, ops.Dense), _parameter(simplifier, vector, rank=1)
         if layer is None or bias is None or simplifier.used(product) != 1 or not simplifier.owned(layer):
+            continue
+        if _outputs_count(layer.op):
             continue
         assert isinstance(layer.op, ops.Dense)
         plain = layer.op.bias is None and layer.op.activation == "linear"

@@ -1,0 +1,176 @@
+"""What a layer's configuration says of training: frozen weights, regularisers <-> `ops.Learning`.
+
+Keras 3 trains a layer inside another one that is not ``trainable`` unless the one inside says so itself, as
+it does where somebody has set ``layer.trainable = False`` (keras/src/layers/layer.py of 3.15, the setter of
+``trainable``, and ``trainable_variables``). Up to Keras 2 both count; `keras_side.legacy` says so of what is
+inside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from biport import ops
+from biport.errors import GraphError, shown
+from biport.graph import Graph, owners
+from biport.ops import Learning, Op, Penalty
+from biport.ops.attention import PROJECTIONS
+from keras_side.records import OF_WEIGHTS
+
+AFFINE = {"gamma": ("weight",), "beta": ("bias",)}
+KERNEL = {"kernel": ("weight",), "bias": ("bias",)}
+CELL = {"kernel": ("weight_ih",), "recurrent": ("weight_hh",), "bias": ("bias_ih", "bias_hh")}
+
+WEIGHTS: Mapping[type[Op], Mapping[str, Sequence[str]]] = {
+    ops.BatchNormalization: AFFINE,
+    ops.Conv1D: KERNEL,
+    ops.Dense: KERNEL,
+    ops.Embedding: {"embeddings": ("weight",)},
+    ops.GRU: CELL,
+    ops.GroupNormalization: AFFINE,
+    ops.LSTM: CELL,
+    ops.LayerNormalization: AFFINE,
+    ops.MultiHeadAttention: {
+        "kernel": tuple(f"{part}_weight" for part in PROJECTIONS),
+        "bias": tuple(f"{part}_bias" for part in PROJECTIONS),
+    },
+    ops.PReLU: {"alpha": ("alpha",)},
+    ops.RNN: CELL,
+}
+"""What the settings of Keras begin with, and the fields of the op that they are about."""
+
+PENALTIES: Mapping[str, Mapping[str, float]] = {
+    "L1": {"l1": 0.01},
+    "L2": {"l2": 0.01},
+    "L1L2": {"l1": 0.0, "l2": 0.0},
+    "L1L2Regularizer": {"l1": 0.0, "l2": 0.0},
+    "WeightRegularizer": {"l1": 0.0, "l2": 0.0},
+}
+"""Regularisers of Keras 3 and 2, and of Keras 1, with the defaults of their settings."""
+
+OpType = TypeVar("OpType", bound=Op)
+MODULES = ("keras", "tensorflow", "tf_keras")
+MAX_TEXT = 120
+
+
+def read_learning(op: OpType, config: Mapping[str, Any]) -> OpType:
+    """The op with what the configuration of its layer says of training; its parts have theirs."""
+    own, penalties, unported = WEIGHTS.get(type(op), {}), {}, []
+    for key, value in config.items():
+        weight, _, kind = key.rpartition("_")
+        if key not in OF_WEIGHTS or kind == "initializer" or value is None:
+            continue
+        penalty = _penalty(value) if kind == "regularizer" and weight in own else None
+        if penalty is None:
+            unported.append(f"{key}: {_text(value)}")
+        else:
+            penalties |= {name: penalty for name in own[weight] if getattr(op, name) is not None}
+    activity = None
+    if (value := config.get("activity_regularizer")) is not None:
+        # One of many heads adds up what it says for the projections inside.
+        activity = None if isinstance(op, ops.MultiHeadAttention) else _penalty(value)
+        unported += [f"activity_regularizer: {_text(value)}"] if activity is None else []
+    inside = "cell" in config  # An RNN around one cell, which has said of itself what it says.
+    frozen = _own_weights(op) if config.get("trainable") is False and not inside else ()
+    before = op.learning
+    learning = Learning(
+        before.frozen.union(frozen),
+        {**before.penalties, **penalties},
+        activity or before.activity,
+        (*before.unported, *unported),
+    )
+    return dataclasses.replace(op, learning=learning) if learning else op
+
+
+def _own_weights(op: Op) -> list[str]:
+    """The fields of the op itself that hold weights; a `Parameter` says of itself whether it is trained."""
+    if isinstance(op, ops.Parameter):
+        return []
+    fields = {path.partition(".")[0] for path in op.weights()} - set(op.constants)
+    return sorted(fields - {path.partition(".")[0] for path in op.parts()})
+
+
+def _penalty(value: Any) -> Penalty | None:
+    """A regulariser of Keras'; ``None`` for any other."""
+    match value:
+        case {"class_name": str(name), "config": Mapping() as settings}:
+            module = str(value.get("module") or "keras").split(".")[0]
+            own = module in MODULES and not value.get("registered_name")
+        case {"name": str(name)}:
+            own, settings = True, {key: number for key, number in value.items() if key != "name"}
+        case _:
+            return None
+    if not own or name not in PENALTIES or settings.keys() - PENALTIES[name].keys():
+        return None
+    try:
+        return Penalty(**{**PENALTIES[name], **settings})
+    except GraphError:
+        return None
+
+
+def _text(value: Any) -> str:
+    """A setting for people to read: ``MaxNorm(max_value=2, axis=0)``."""
+    match value:
+        case {"class_name": str(name), "config": Mapping() as settings} if name.isidentifier():
+            text = f"{name}({', '.join(f'{key}={shown(part)}' for key, part in settings.items())})"
+        case _:
+            text = shown(value)
+    text = text if text.isprintable() else repr(text)
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
+
+
+def written_learning(op: Op) -> dict[str, Any]:
+    """The settings that tell Keras how the weights of an op are trained, those of its parts not included."""
+    settings: dict[str, Any] = {}
+    for weight, fields in WEIGHTS.get(type(op), {}).items():
+        if (penalty := _joint(op, fields)) is not None:
+            settings[f"{weight}_regularizer"] = _regularizer(penalty)
+    if op.learning.activity is not None:
+        settings["activity_regularizer"] = _regularizer(op.learning.activity)
+    if _is_frozen(op):
+        settings["trainable"] = False
+    return settings
+
+
+def _joint(op: Op, fields: Sequence[str]) -> Penalty | None:
+    """The penalty of what is one variable in Keras; ``None`` where its parts do not have the same."""
+    there = [op.learning.penalties.get(name) for name in fields if getattr(op, name) is not None]
+    return there[0] if there and all(penalty == there[0] for penalty in there) else None
+
+
+def _is_frozen(op: Op) -> bool:
+    own = _own_weights(op)
+    return bool(own) and op.learning.frozen.issuperset(own)
+
+
+def _regularizer(penalty: Penalty) -> dict[str, Any]:
+    return {
+        "module": "keras.regularizers",
+        "class_name": "L1L2",
+        "config": dataclasses.asdict(penalty),
+        "registered_name": None,
+    }
+
+
+def unwritten(graph: Graph) -> list[str]:
+    """What Keras cannot be told of how weights are trained, a line each: ``node: what``."""
+    return [f"{name}: {what}" for name, op in owners(graph).items() for what in _unwritten(op)]
+
+
+def _unwritten(op: Op) -> list[str]:
+    lines = [line for part in op.parts().values() for line in _unwritten(part)]
+    learning = op.learning
+    if learning.frozen and not _is_frozen(op):
+        lines.append(f"{', '.join(sorted(learning.frozen))} frozen, but not all weights of the layer")
+    if isinstance(op, ops.MultiHeadAttention) and _is_frozen(op):
+        lines.append("frozen, which Keras forgets when it loads a MultiHeadAttention")
+    written = {
+        name
+        for fields in WEIGHTS.get(type(op), {}).values()
+        if _joint(op, fields) is not None
+        for name in fields
+    }
+    lines += [f"a penalty for {name}" for name in sorted(learning.penalties.keys() - written)]
+    return lines + list(learning.unported)
