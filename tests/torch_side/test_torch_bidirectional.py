@@ -13,7 +13,6 @@ from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.ops import MERGE_MODES
 from testing.torch_graphs import BIASES, MASKS, bidirectional, data, error, lstm, one, plant_order
-from torch_side import layers
 
 RULES = [
     {"merge": merge, "return_sequences": sequences}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from torch_side.layers.errors import LayerInputError
+from torch_side.layers.masks import lowest
 
 
 def linear(x: Tensor) -> Tensor:
@@ -236,7 +237,7 @@ class Softmax(nn.Module):
             raise LayerInputError(
                 f"the mask should be torch.bool {list(x.shape)}, found {shown}"
             )
-        return self.softmax(x.masked_fill(~mask, -1e9)).masked_fill(~mask, 0)
+        return self.softmax(x.masked_fill(~mask, lowest(x, -1e9))).masked_fill(~mask, 0)
 
     def softmax(self, x: Tensor) -> Tensor:
         """What `forward` gives without a mask."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from torch_side.layers.errors import LayerInputError
-from torch_side.layers.masks import check_mask
+from torch_side.layers.masks import check_mask, lowest
 
 
 def both(one: Tensor | None, two: Tensor | None) -> Tensor | None:
@@ -95,7 +95,9 @@ class _OneHead(nn.Module):
         if self.causal:
             counts = both(counts, up_to_own(query, key))
         if counts is not None:
-            lowered = (scores.float() - 1e9).to(scores.dtype)
+            lowered = (
+                (scores.float() - 1e9).clamp(min=lowest(scores, -3e38)).to(scores.dtype)
+            )
             scores = torch.where(counts, scores, lowered)
         weights = scores.softmax(dim=-1)
         output = functional.dropout(weights, self.dropout, self.training) @ value
@@ -264,10 +266,11 @@ class MultiHeadAttention(nn.Module):
             return scores.softmax(dim=-1)
         # Two of Keras' numbers for minus infinity, which a row where nothing counts depends on.
         if not self.forgets:
-            return torch.where(counts, scores, -0.7 * 3.38953e38).softmax(dim=-1)
-        return torch.where(
-            counts, torch.where(counts, scores, -1e9).softmax(dim=-1), 0.0
-        )
+            return torch.where(
+                counts, scores, lowest(scores, -0.7 * 3.38953e38)
+            ).softmax(dim=-1)
+        weights = torch.where(counts, scores, lowest(scores, -1e9)).softmax(dim=-1)
+        return torch.where(counts, weights, 0.0)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

@@ -8,6 +8,11 @@ from torch import Tensor, nn
 from torch_side.layers.errors import LayerInputError
 
 
+def is_compiling() -> bool:
+    """Whether `torch.compile` or `torch.export` is at work; TorchScript looks at numbers."""
+    return False if torch.jit.is_scripting() else torch.compiler.is_compiling()
+
+
 class ToIds(nn.Module):
     """Floats that are whole numbers to integers."""
 
@@ -17,6 +22,7 @@ class ToIds(nn.Module):
         Raises:
             LayerInputError: there are other numbers.
         """
-        if not torch.equal(x, x.trunc()):
+        # What is compiled or exported does not look at its numbers.
+        if not is_compiling() and not torch.equal(x, x.trunc()):
             raise LayerInputError("ids should be whole numbers")
         return x.to(torch.int32)

@@ -99,6 +99,7 @@ class LoopedLSTM(MaskedLSTM):
         """As `MaskedLSTM.forward`."""
         if self.stock and not self.training:
             return self.skip_masked(input, hx, mask)
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
@@ -184,6 +185,7 @@ class LoopedGRU(MaskedGRU):
         """As `MaskedGRU.forward`."""
         if self.stock and not self.training:
             return self.skip_masked(input, hx, mask)
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
@@ -262,6 +264,7 @@ class LoopedRNN(MaskedRNN):
         """As `MaskedRNN.forward`."""
         if self.stock and not self.training:
             return self.skip_masked(input, hx, mask)
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.

@@ -24,6 +24,11 @@ def check_mask(x: Tensor, mask: Tensor) -> None:
         )
 
 
+def lowest(x: Tensor, number: float) -> float:
+    """``number``, which is far below zero, or the lowest that ``x`` can hold."""
+    return max(number, -65504.0) if x.dtype == torch.float16 else number
+
+
 def every_step(x: Tensor) -> Tensor:
     """The mask in which every step of ``(N, T, ...)`` is valid, ``(N, T)``."""
     return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
@@ -39,9 +44,12 @@ def take_steps(x: Tensor, steps: Tensor) -> Tensor:
 
 def valid_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The valid steps of each row of ``(N, T, I)`` in front, zeros behind; and where these are."""
-    # uint8 because CUDA does not sort booleans.
-    order = torch.argsort((~mask).to(torch.uint8), dim=1, stable=True)
-    behind = torch.arange(x.shape[1], device=x.device) >= mask.sum(dim=1, keepdim=True)
+    count = mask.sum(dim=1, keepdim=True)
+    steps = torch.arange(x.shape[1], device=x.device)
+    behind = steps >= count
+    # Where each step goes, turned into where each comes from; ONNX has no stable sort.
+    to = torch.where(mask, mask.cumsum(dim=1), count + (~mask).cumsum(dim=1)) - 1
+    order = torch.zeros_like(to).scatter(1, to, steps.expand_as(to))
     # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
     return take_steps(x, order).masked_fill(behind.unsqueeze(-1), 0.0), behind
 

@@ -113,12 +113,16 @@ class GroupNormalization(nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape with the channels along ``axis``; the same shape."""
-        # Not torch.nn.functional.group_norm, which refuses a group of one number.
-        moved = input.movedim(self.axis, 1)
+        # Not torch.nn.functional.group_norm, which refuses a group of one number. And with one of weight and
+        # bias alone torch 2.13 has no gradients, or ends the process, so that they come behind it.
         moved = torch.group_norm(
-            moved, self.num_groups, self.weight, self.bias, self.eps
-        )
-        return moved.movedim(1, self.axis)
+            input.movedim(self.axis, 1), self.num_groups, eps=self.eps
+        ).movedim(1, -1)
+        if self.weight is not None:
+            moved = moved * self.weight
+        if self.bias is not None:
+            moved = moved + self.bias
+        return moved.movedim(-1, self.axis)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

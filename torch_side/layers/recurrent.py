@@ -73,6 +73,7 @@ class MaskedLSTM(nn.LSTM):
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None, mask: Tensor | None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """What `forward` gives."""
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is None:
@@ -164,6 +165,7 @@ class MaskedGRU(nn.GRU):
         self, input: Tensor, hx: Tensor | None, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """What `forward` gives."""
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is None:
@@ -245,6 +247,7 @@ class MaskedRNN(nn.RNN):
         self, input: Tensor, hx: Tensor | None, mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """What `forward` gives."""
+        self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         if hx is None:

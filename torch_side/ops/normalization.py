@@ -192,7 +192,8 @@ def write_group_normalization(
     def of_any_axis(op: ops.GroupNormalization) -> nn.GroupNorm:
         return _without(layers.GroupNormalization(op.groups, size, axis=op.axis, eps=op.epsilon), op)
 
-    if op.axis != -1 or writer.rank() > 3 or size == op.groups:
+    both = (op.weight is None) == (op.bias is None)
+    if op.axis != -1 or writer.rank() > 3 or size == op.groups or not both:
         return (writer.module(of_any_axis, inputs[0]),)
     return (_channels_last(writer, native, inputs[0]),)
 
