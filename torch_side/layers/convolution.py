@@ -39,7 +39,8 @@ class Conv1d(nn.Conv1d):
             LayerInputError: T = 0.
         """
         span = (self.kernel_size[0] - 1) * self.dilation[0] + 1
-        return super().forward(pad(input, span, self.stride[0], self.keras_padding))
+        padded = pad(input, span, self.stride[0], self.keras_padding)
+        return self._conv_forward(padded, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
