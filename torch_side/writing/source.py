@@ -268,14 +268,19 @@ class _Printer:
         return lines
 
     def _changed(self, part: nn.Module, text: str) -> list[str]:
-        lines = [f"{BODY}{text}.register_parameter({quoted(name)}, None)" for name in _taken_away(part)]
+        codes = [
+            call(f"{text}.register_parameter", [Code(quoted(name)), Code("None")])
+            for name in _taken_away(part)
+        ]
         parameters = dict(part.named_parameters(recurse=False))
         fixed = [name for name, parameter in parameters.items() if not parameter.requires_grad]
         if _fixes_second_bias(part):
-            return [*lines, f"{BODY}fix_second_bias({text})"]
-        if fixed and len(fixed) == len(parameters):
-            return [*lines, f"{BODY}{text}.requires_grad_(False)"]
-        return [*lines, *(f"{BODY}{text}.{name}.requires_grad_(False)" for name in fixed)]
+            codes.append(call("fix_second_bias", [Code(text)]))
+        elif fixed and len(fixed) == len(parameters):
+            codes.append(call(f"{text}.requires_grad_", [Code("False")]))
+        else:
+            codes += [call(f"{text}.{name}.requires_grad_", [Code("False")]) for name in fixed]
+        return [line for code in codes for line in statement(code, BODY)]
 
     def attribute(self, path: str, own: str) -> Code:
         """How a path is written in the module at ``own``."""
