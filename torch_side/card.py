@@ -47,8 +47,7 @@ Needed are {needs}. `load_state_dict` takes the weights as they are, and the mod
 
 {proof}
 
-`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded inputs{patterns}, the
-outputs of a reference in float64, and how far off float32 may be.
+{check}
 
 ## Facts
 
@@ -56,8 +55,23 @@ outputs of a reference in float64, and how far off float32 may be.
 """
 
 
+_CHECKED = """`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded inputs{patterns}, the
+outputs of a reference in float64, and how far off float32 may be."""
+_PATTERNS = " with every pattern of mask that the model meets"
+_UNCHECKED = (
+    "Inputs of this model are too large to travel with it: `python model.py --check` has nothing to run."
+)
+
+
 def model_card(
-    graph: Graph, module: nn.Module, name: str, weights: Weights, notes: Sequence[str], report: Report | None
+    graph: Graph,
+    module: nn.Module,
+    name: str,
+    weights: Weights,
+    notes: Sequence[str],
+    report: Report | None,
+    *,
+    checks: bool,
 ) -> str:
     """The text of ``README.md``.
 
@@ -68,6 +82,7 @@ def model_card(
         weights: how its weights are stored.
         notes: what its user should know.
         report: how it was tried; ``None`` where it was not.
+        checks: whether inputs and outputs travel with it.
     """
     masks = list(masks_of(graph))
     count = sum(parameter.numel() for parameter in module.parameters())
@@ -92,7 +107,7 @@ def model_card(
         outputs=_listed(f"`{plain(output)}`: {graph.tensors[output]}" for output in graph.outputs),
         masks=f"## Masks\n\n{_listed(masks)}\n\n" if masks else "",
         proof="It was not tried when it was written." if report is None else _proof(report),
-        patterns=" with every pattern of mask that the model meets" if masks else "",
+        check=(_CHECKED if checks else _UNCHECKED).format(patterns=_PATTERNS if masks else ""),
         facts=_listed(facts),
     )
 

@@ -255,3 +255,11 @@ def test_names_of_layers_are_those_of_one_file() -> None:
         names = [name for name in vars(importlib.import_module(module.name)) if not name.startswith("__")]
         definitions.add(module.name, names)
     assert "MaskedLSTM" in definitions.sources
+
+
+def test_inputs_that_are_too_large_do_not_travel(tmp_path: Path) -> None:
+    node = Node("y", ops.Reduction(function="mean", axes=(1,)), ("x",))
+    graph = Graph((Value("x", (2**12, 2**11), "float32"),), (node,), ("y",))
+    folder = torch_side.write_folder(graph, tmp_path / "m")
+    assert not (folder / "check.npz").exists()
+    assert "too large to travel" in (folder / "README.md").read_text()

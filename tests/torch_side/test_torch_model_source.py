@@ -101,7 +101,7 @@ def hostile_graph(names: list[str]) -> Graph:
     return Graph(inputs, nodes, (total, lstm), {"framework": names[0], "version": names[1]})
 
 
-@settings(max_examples=25, deadline=None, phases=[Phase.generate])
+@settings(max_examples=12, deadline=None, phases=[Phase.generate])
 @given(st.lists(NAMES.filter(bool), min_size=8, max_size=8, unique=True))
 def test_names_are_the_attackers_to_choose(names: list[str]) -> None:
     rng = np.random.default_rng(1)
