@@ -32,7 +32,7 @@ from model import load
 model = load()  # an nn.Module in eval mode
 ```
 
-Needed are {needs}. `load_state_dict` takes the weights as they are, and the module behaves as any other:
+Needed: {needs}. `load_state_dict` takes the weights as they are, and the module behaves as any other:
 `model.train()`, `model.to("cuda")`, `torch.save(model.state_dict(), ...)`.
 
 ## Inputs
@@ -55,8 +55,9 @@ Needed are {needs}. `load_state_dict` takes the weights as they are, and the mod
 """
 
 
-_CHECKED = """`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded inputs{patterns}, the
-outputs of a reference in float64, and how far off float32 may be."""
+_CHECKED = """`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded
+inputs{patterns},
+the outputs of biport's reference in float64, and how far off float32 may be."""
 _PATTERNS = " with every pattern of mask that the model meets"
 _UNCHECKED = (
     "Inputs of this model are too large to travel with it: `python model.py --check` has nothing to run."
@@ -128,7 +129,7 @@ def _proof(report: Report) -> str:
     return "\n".join(
         [
             f"Before it was kept, `model.py` was loaded and run in float32 on {cases},",
-            "and compared with a reference in float64 of the model that it was made of:",
+            "and compared with biport's reference, which computes the graph that was read of the model in float64:",
             "",
             "| output | verdict | largest error | allowed |",
             "|---|---|---|---|",

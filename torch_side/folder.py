@@ -126,7 +126,7 @@ def write_folder(
 
 
 def _vectors(graph: Graph) -> bytes | None:
-    """What is in ``check.npz``; ``None`` for a model whose smallest inputs are too large to travel with it."""
+    """What is in ``check.npz``; ``None`` for a model whose smallest inputs are too large to travel."""
     try:
         return make_vectors(graph).to_bytes()
     except (InputError, UnsupportedError):

@@ -17,6 +17,7 @@ from torch import nn
 import torch_side
 import torch_side.layers
 from biport import bundle, ops, reference
+from biport.compare import check_vectors
 from biport.compare.check_vectors import CheckVectors
 from biport.data.vocabulary import Vocabulary
 from biport.errors import FileError, InputError
@@ -257,9 +258,8 @@ def test_names_of_layers_are_those_of_one_file() -> None:
     assert "MaskedLSTM" in definitions.sources
 
 
-def test_inputs_that_are_too_large_do_not_travel(tmp_path: Path) -> None:
-    node = Node("y", ops.Reduction(function="mean", axes=(1,)), ("x",))
-    graph = Graph((Value("x", (2**12, 2**11), "float32"),), (node,), ("y",))
-    folder = torch_side.write_folder(graph, tmp_path / "m")
+def test_inputs_that_are_too_large_do_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_vectors, "MAX_BYTES", 100)
+    folder = torch_side.write_folder(two_inputs(), tmp_path / "m")
     assert not (folder / "check.npz").exists()
     assert "too large to travel" in (folder / "README.md").read_text()
