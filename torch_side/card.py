@@ -56,8 +56,7 @@ Needed: {needs}. `load_state_dict` takes the weights as they are, and the module
 
 
 _CHECKED = """`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded
-inputs{patterns},
-the outputs of biport's reference in float64, and how far off float32 may be."""
+inputs{patterns}, the outputs of biport's reference in float64, and how far off float32 may be."""
 _PATTERNS = " with every pattern of mask that the model meets"
 _UNCHECKED = (
     "Inputs of this model are too large to travel with it: `python model.py --check` has nothing to run."
@@ -129,7 +128,7 @@ def _proof(report: Report) -> str:
     return "\n".join(
         [
             f"Before it was kept, `model.py` was loaded and run in float32 on {cases},",
-            "and compared with biport's reference, which computes the graph that was read of the model in float64:",
+            "and compared with biport's reference, which computes in float64 the graph that was read:",
             "",
             "| output | verdict | largest error | allowed |",
             "|---|---|---|---|",
