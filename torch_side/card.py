@@ -55,6 +55,8 @@ Needed: {needs}. `load_state_dict` takes the weights as they are, and the module
 """
 
 
+LONGEST_NOTE = 300
+
 _CHECKED = """`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded
 inputs{patterns}, the outputs of biport's reference in float64, and how far off float32 may be."""
 _PATTERNS = " with every pattern of mask that the model meets"
@@ -85,15 +87,18 @@ def model_card(
         checks: whether inputs and outputs travel with it.
     """
     masks = list(masks_of(graph))
-    count = sum(parameter.numel() for parameter in module.parameters())
+    trained, fixed = (
+        sum(one.numel() for one in module.parameters() if one.requires_grad is trained)
+        for trained in (True, False)
+    )
     state = module.state_dict().values()
     dtypes = ", ".join(sorted({str(one.dtype).removeprefix("torch.") for one in state}))
     framework = plain(graph.origin.get("framework", "")).lower()
     facts = [
-        f"{count:,} parameters",
+        f"{trained:,} parameters are trained" + (f", {fixed:,} are fixed" if fixed else ""),
         f"weights in {dtypes or 'no dtype'}",
         "the license of the model that it was made of is not known to biport: say it in the first lines",
-        *notes,
+        *(plain(note, LONGEST_NOTE) for note in notes),
     ]
     recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
     tags = [*([framework] if framework == "keras" else []), *(["recurrent"] if recurrent else [])]
