@@ -60,7 +60,7 @@ _MAIN = """if __name__ == "__main__":
     if sys.argv[1:] != ["--check"]:
         sys.exit("usage: python model.py --check")
     sys.exit(check(load(), Path(__file__).with_name("check.npz")))"""
-_HELPERS = "# What the model is made of that torch.nn does not have."
+_HELPERS = "# What torch.nn does not have."
 _CHECK = "# What follows is for `python model.py --check` alone."
 ALWAYS = frozenset({"torch", "nn", "functional", "Tensor", "self"})
 
