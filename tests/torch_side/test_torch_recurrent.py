@@ -120,9 +120,11 @@ def test_what_torch_has_is_torchs_own(name: str) -> None:
         assert type(plain.get_submodule("layer")) is kind.native
         assert type(masked.get_submodule("layer")) is kind.masked
         assert issubclass(kind.masked, kind.native)
-        assert {*plain.state_dict()} == {*masked.state_dict()} == {
-            f"layer.{name}" for name in torch_names(plain.get_submodule("layer"))
-        }
+        assert (
+            {*plain.state_dict()}
+            == {*masked.state_dict()}
+            == {f"layer.{name}" for name in torch_names(plain.get_submodule("layer"))}
+        )
 
 
 def torch_names(layer: nn.Module) -> list[str]:
