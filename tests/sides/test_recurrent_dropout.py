@@ -114,10 +114,11 @@ def test_without_recurrent_dropout_all_gates_lose_the_same_inputs(monkeypatch: p
         return drop(x, *given, **keywords)
 
     monkeypatch.setattr("torch.nn.functional.dropout", noted)
-    for rates, shape in (
+    cases: list[tuple[dict[str, Any], Sequence[int]]] = [
         ({"dropout": 0.5}, (N, 1, I)),
         ({"dropout": 0.5, "recurrent_dropout": 0.5}, (N, 4, I)),
-    ):
+    ]
+    for rates, shape in cases:
         dropping(ops.LSTM, {"activation": "relu"}, **rates)(torch.ones(N, T, I, dtype=torch.float64))
         assert shape in seen
     assert all(shape[1] in (1, 4) for shape in seen)

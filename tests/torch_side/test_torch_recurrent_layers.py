@@ -75,14 +75,13 @@ def test_outputs_and_final_states_are_those_of_the_valid_steps_alone(kind: Any, 
 @pytest.mark.parametrize("kind", [*STOCK, *LOOPED])
 def test_nan_in_padding_reaches_no_gradient(kind: Any) -> None:
     torch.manual_seed(2)
-    settings = {"activation": nn.Softsign()} if kind in LOOPED else {"bidirectional": True}
+    settings: dict[str, Any] = {"activation": nn.Softsign()} if kind in LOOPED else {"bidirectional": True}
     layer = kind(I, H, **settings).double()
     x, hx = drawn(layer, True)
     mask = torch.from_numpy(valid_steps("holes", N, T, np.random.default_rng(2)))
     mask[0] = False
-    sum(
-        part.sum() for part in parts(layer(x.masked_fill(~mask.unsqueeze(-1), torch.nan), hx, mask))
-    ).backward()
+    given = parts(layer(x.masked_fill(~mask.unsqueeze(-1), torch.nan), hx, mask))
+    torch.stack([part.sum() for part in given]).sum().backward()
     for name, parameter in layer.named_parameters():
         assert parameter.grad is not None
         assert parameter.grad.isfinite().all(), name

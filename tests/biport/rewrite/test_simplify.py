@@ -322,7 +322,7 @@ APPLIED: dict[str, tuple[Graph, list[str]]] = {
             "concat",
             apart(3, 3),
             Node("sum", add(), ("one", "two")),
-            Node("count", ops.Constant(value=np.float32(2)), ()),
+            Node("count", ops.Constant(value=np.asarray(2, "float32")), ()),
             Node("y", ops.Elementwise(function="divide"), ("sum", "count")),
         ),
         ["Bidirectional"],
@@ -338,7 +338,7 @@ APPLIED: dict[str, tuple[Graph, list[str]]] = {
         alike(
             "concat",
             Node("sum", add(), ("h", "h_back")),
-            Node("count", ops.Constant(value=np.float32(2)), ()),
+            Node("count", ops.Constant(value=np.asarray(2, "float32")), ()),
             Node("y", ops.Elementwise(function="divide"), ("sum", "count")),
             Node("z", TANH, ("c_back",)),
             outputs=("y", "z"),
@@ -498,7 +498,7 @@ LEFT_ALONE: dict[str, Graph] = {
     "a direction added to itself": alike(None, Node("y", add(), ("forwards", "forwards"))),
     "a third of the sum of both directions": alike(
         "sum",
-        Node("count", ops.Constant(value=np.float32(3)), ()),
+        Node("count", ops.Constant(value=np.asarray(3, "float32")), ()),
         Node("y", ops.Elementwise(function="divide"), ("both", "count")),
     ),
     "a parameter that is used twice": graph(
