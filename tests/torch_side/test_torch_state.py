@@ -18,7 +18,7 @@ from biport.graph import Graph, Node, Value
 from testing.graphs import cell, dense, embedding, normal
 from testing.torch_graphs import bidirectional, data, lstm, one, worst
 from torch_side.registry import STATES
-from torch_side.shared.state import op_of, shapes_of
+from torch_side.state import op_of, shapes_of
 
 
 def heads(rng: np.random.Generator, biases: bool) -> ops.MultiHeadAttention:
@@ -142,7 +142,7 @@ def test_a_second_bias_that_has_grown_is_a_weight(name: str) -> None:
 
 @pytest.mark.parametrize("biases", ["one", "two"])
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_second_bias_grows_in_training_only_where_it_may(biases: str, masked: bool) -> None:
+def test_a_second_bias_grows_in_training_only_where_it_may(biases: Any, masked: bool) -> None:
     graph = one(bidirectional(3, 4), 3, masked)
     module = torch_side.write(graph, biases=biases)
     seconds = [p for name, p in module.named_parameters() if "bias_hh" in name]
@@ -176,7 +176,7 @@ def rate(module: Any) -> None:
     module.drop.p = 0.5
 
 
-def held_outputs(module: Any) -> None:
+def zero_outputs(module: Any) -> None:
     module.lstm.zero_output_for_mask = True
 
 
@@ -187,7 +187,7 @@ def another_layer(module: Any) -> None:
 CHANGES: dict[str, tuple[Callable[[Any], None], Callable[[Graph], object], object]] = {
     "a rate": (rate, lambda graph: graph["drop"].op.settings()["rate"], 0.5),
     "what stands at masked steps": (
-        held_outputs, lambda graph: graph["lstm"].op.settings()["zero_output_for_mask"], True
+        zero_outputs, lambda graph: graph["lstm"].op.settings()["zero_output_for_mask"], True
     ),
     "another layer": (
         another_layer, lambda graph: [node.op.kind for node in graph.nodes][-1], "Dense"

@@ -46,8 +46,8 @@ def op_of(
     floats = {name: array for name, array in pattern.items() if array.dtype.kind == "f"}
     for name, array in floats.items():
         if name not in state or state[name].shape != array.shape:
-            found = state[name].shape if name in state else "none"
-            raise WeightError(f"{owner}: {name} should be of shape {array.shape}, found {found}")
+            given = state[name].shape if name in state else "none"
+            raise WeightError(f"{owner}: {name} should be of shape {array.shape}, found {given}")
     origin = np.concatenate([array.ravel() for array in floats.values()]).astype(np.int64)
     given = np.concatenate([state[name].ravel() for name in floats])
     second = _second_biases(shapes)
