@@ -19,6 +19,7 @@ from biport.ops import Op
 from torch_side.reading.layer_call import LayerCall
 from torch_side.reading.sizes import expression
 from torch_side.registry import READERS, is_whole
+from torch_side.shared.learning import as_trained
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class RecordedCall(LayerCall):
 
     def emit(self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = ()) -> tuple[str, ...]:
         """The op is noted, and what it gives."""
+        op = as_trained(op, self.module)
         results = op.infer([self.tensors[name] for name in inputs])
         first = len(self.tensors)
         outputs = tuple(f"value {first + position}" for position in range(len(results)))
