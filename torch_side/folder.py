@@ -28,6 +28,7 @@ from torch import nn
 
 from biport import bundle
 from biport.analysis.text_model import check_labels, check_vocabulary
+from biport.bundle import LEARNING
 from biport.compare.check_vectors import make_vectors
 from biport.compare.report import Report
 from biport.data.json_file import write_json
@@ -35,12 +36,12 @@ from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
-from biport.graph import Graph, Node, Value, structure
+from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
 from biport.ops import Op, op_class
 from biport.version import __version__
 from torch_side.card import model_card
 from torch_side.reading.checkpoints import read_weights
-from torch_side.shared.state import op_of, shapes_of
+from torch_side.state import op_of, shapes_of
 from torch_side.write import write
 from torch_side.writing.ported import Ported
 from torch_side.writing.source import Weights, model_source
@@ -195,6 +196,7 @@ def _config(graph: Graph, module: Ported, source: str, weights: Weights) -> dict
             "source": _sha256(source),
             "weights": weights,
             **data,
+            LEARNING: all_learning(graph),
         },
     }
 
@@ -276,7 +278,8 @@ def _graph(data: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Graph:
         nodes.append(Node(name, ops[name], inputs, outputs, masks))
     values = (Value(value["name"], tuple(value["shape"]), value["dtype"]) for value in data["inputs"])
     origin = {str(key): str(value) for key, value in data["origin"].items()}
-    return Graph(tuple(values), tuple(nodes), tuple(data["outputs"]), origin)
+    graph = Graph(tuple(values), tuple(nodes), tuple(data["outputs"]), origin)
+    return with_learning(graph, data.get(LEARNING, {}))
 
 
 def _op(entry: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Op:

@@ -38,9 +38,13 @@ class Origin:
     numbers: tuple[Node, ...] = field(default=(), compare=False)
 
 
+OWN = frozenset({"id_bounds", "input_values", "needs_steps", "output_names", "paths", "penalty"})
+"""What a written module has beside what every `fx.GraphModule` has."""
+
+
 @functools.cache
 def _reserved() -> frozenset[str]:
-    return frozenset(dir(fx.GraphModule(nn.Module(), fx.Graph()))) | {"input_values", "output_names"}
+    return frozenset(dir(fx.GraphModule(nn.Module(), fx.Graph()))) | OWN
 
 
 def attribute_path(name: str, taken: Collection[str]) -> str:

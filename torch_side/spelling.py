@@ -13,7 +13,7 @@ from typing import Any
 from torch import fx, nn
 
 from biport.graph import Node
-from biport.ops import Op
+from biport.ops import Learning, Op
 
 INPUT = "input "
 
@@ -40,6 +40,7 @@ class Spelling:
         op: the op, where it has no weights, or is an array itself.
         kind: of the op.
         settings: of the op.
+        learning: what is said of its training, see `Op.all_learning`.
         shapes: of its weights, by path.
         path: where its module is; ``""`` for an op without one.
         modules: what each module that the statements call was like, see `described`, by path.
@@ -53,6 +54,7 @@ class Spelling:
     op: Op | None
     kind: type[Op]
     settings: Mapping[str, Any]
+    learning: Mapping[str, Learning]
     shapes: Mapping[str, Sequence[int]]
     path: str
     modules: Mapping[str, Any]
@@ -93,6 +95,7 @@ def spell(
         None if modules and op.weights() else op,
         type(op),
         op.settings(),
+        op.all_learning(),
         {name: array.shape for name, array in op.weights().items()} if modules else {},
         path,
         {target: described(root.get_submodule(target)) for target in modules},

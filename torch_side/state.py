@@ -62,6 +62,23 @@ def op_of(
         raise WeightError(f"{owner}: {error}") from error
 
 
+def sources(
+    owner: str, kind: type[Op], settings: Mapping[str, Any], shapes: Shapes
+) -> dict[str, frozenset[str]]:
+    """For each tensor of the module of an op the weights, by path, that its numbers are of; see `op_of`."""
+    codes = _codes(shapes)
+    pattern = STATES.lookup(kind, owner)(kind.build(settings, codes))
+    paths = list(codes)
+    ends = np.cumsum([codes[path].size for path in paths])
+    return {
+        name: frozenset(
+            paths[at] for at in np.unique(np.searchsorted(ends, array[array > 0].astype(np.int64)))
+        )
+        for name, array in pattern.items()
+        if array.dtype.kind == "f"
+    }
+
+
 def _codes(shapes: Shapes) -> dict[str, np.ndarray]:
     """Weights of these shapes in which no number comes twice, from 1."""
     first, codes = 1, {}

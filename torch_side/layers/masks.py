@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from torch_side.layers.errors import LayerInputError
 
@@ -36,20 +37,21 @@ def every_step(x: Tensor) -> Tensor:
 
 def take_steps(x: Tensor, steps: Tensor) -> Tensor:
     """The steps of ``x``, ``(N, T, I)``, that each row of ``steps``, ``(N, S)``, names: ``(N, S, I)``."""
-    # Whole vectors of one flat table: many times faster than gathering element by element.
-    row = torch.arange(x.shape[0], device=x.device).unsqueeze(-1)
-    flat = x.flatten(0, 1).index_select(0, (row * x.shape[1] + steps).flatten())
-    return flat.view(steps.shape[0], steps.shape[1], x.shape[2])
+    # Whole vectors of one flat table: many times faster than gathering element by element. How many steps
+    # there are is counted, since torch.export takes a size behind an LSTM for a constant.
+    lengths = torch.ones_like(x[:, :, 0], dtype=torch.int64).sum(dim=1, keepdim=True)
+    first = lengths.cumsum(dim=0) - lengths
+    return functional.embedding(first + steps, x.reshape(-1, x.shape[2]))
 
 
 def valid_first(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """The valid steps of each row of ``(N, T, I)`` in front, zeros behind; and where these are."""
+    steps = torch.ones_like(mask, dtype=torch.int64).cumsum(dim=1) - 1
     count = mask.sum(dim=1, keepdim=True)
-    steps = torch.arange(x.shape[1], device=x.device)
     behind = steps >= count
     # Where each step goes, turned into where each comes from; ONNX has no stable sort.
     to = torch.where(mask, mask.cumsum(dim=1), count + (~mask).cumsum(dim=1)) - 1
-    order = torch.zeros_like(to).scatter(1, to, steps.expand_as(to))
+    order = torch.zeros_like(to).scatter(1, to, steps)
     # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
     return take_steps(x, order).masked_fill(behind.unsqueeze(-1), 0.0), behind
 

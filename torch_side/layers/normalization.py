@@ -15,6 +15,7 @@ class BatchNormalization(nn.BatchNorm1d):
         axis: which has I features.
         eps: what keeps the root away from zero.
         momentum: how much a training step takes from its batch; 1 less Keras' momentum.
+        frozen: whether training computes with the statistics that are kept, too, and leaves them as they are.
     """
 
     def __init__(
@@ -24,26 +25,34 @@ class BatchNormalization(nn.BatchNorm1d):
         axis: int = -1,
         eps: float = 1e-5,
         momentum: float = 0.1,
+        frozen: bool = False,
     ) -> None:
         super().__init__(num_features, eps, momentum)
         self.axis = axis
+        self.frozen = frozen
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape with I along ``axis``; the same shape."""
-        if self.training:
-            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-        statistics = self.running_mean, self.running_var
-        parameters = self.weight, self.bias
-        momentum = 0.0 if self.momentum is None else self.momentum
-        settings = self.training, momentum, self.eps
+        training = self.training and not self.frozen
+        if training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         y = functional.batch_norm(
-            input.movedim(self.axis, 1), *statistics, *parameters, *settings
+            input.movedim(self.axis, 1),
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
         )
         return y.movedim(1, self.axis)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return f"{super().extra_repr()}, axis={self.axis}"
+        return f"{super().extra_repr()}, axis={self.axis}" + (
+            ", frozen=True" if self.frozen else ""
+        )
 
 
 class LayerNormalization(nn.Module):

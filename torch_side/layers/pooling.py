@@ -40,9 +40,10 @@ class MaxPooling1D(nn.MaxPool1d):
     """`torch.nn.MaxPool1d` with Keras' padding ``"same"``: ⌈T / stride⌉ windows, whatever T is."""
 
     def __init__(self, kernel_size: int, stride: int | None = None) -> None:
-        super().__init__(kernel_size, kernel_size if stride is None else stride)
+        step = kernel_size if stride is None else stride
+        super().__init__(kernel_size, step)
         self.window = kernel_size
-        self.step = kernel_size if stride is None else stride
+        self.step = step
 
     def forward(self, input: Tensor) -> Tensor:
         """``(N, I, T)`` to ``(N, I, T')``."""
@@ -54,9 +55,10 @@ class AveragePooling1D(nn.AvgPool1d):
     """`torch.nn.AvgPool1d` with Keras' padding ``"same"``: ⌈T / stride⌉ windows; padding is not counted."""
 
     def __init__(self, kernel_size: int, stride: int | None = None) -> None:
-        super().__init__(kernel_size, kernel_size if stride is None else stride)
+        step = kernel_size if stride is None else stride
+        super().__init__(kernel_size, step)
         self.window = kernel_size
-        self.step = kernel_size if stride is None else stride
+        self.step = step
 
     def forward(self, input: Tensor) -> Tensor:
         """``(N, I, T)`` to ``(N, I, T')``."""

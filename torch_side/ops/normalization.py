@@ -46,9 +46,15 @@ def batch_norm(op: ops.BatchNormalization) -> nn.BatchNorm1d:
     return _without(nn.BatchNorm1d(op.size, eps=op.epsilon, momentum=_other_momentum(op.momentum)), op)
 
 
+def _keeps_statistics(op: ops.BatchNormalization) -> bool:
+    """Whether training leaves the statistics alone, and computes with them: torch's own layer does not."""
+    return op.learning.frozen.issuperset(op.statistics)
+
+
 def batch_normalization(op: ops.BatchNormalization) -> nn.BatchNorm1d:
     """A layer for any axis."""
-    settings = {"axis": op.axis, "eps": op.epsilon, "momentum": _other_momentum(op.momentum)}
+    settings: dict[str, Any] = {"axis": op.axis, "eps": op.epsilon, "momentum": _other_momentum(op.momentum)}
+    settings |= {"frozen": True} if _keeps_statistics(op) else {}
     return _without(layers.BatchNormalization(op.size, **settings), op)
 
 
@@ -64,7 +70,7 @@ def write_batch_normalization(
     op: ops.BatchNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
     """``self.bn(x)``, or ``self.bn(x.transpose(1, 2)).transpose(1, 2)`` over ``(N, T, I)``."""
-    if op.axis != -1 or writer.rank() > 3:
+    if op.axis != -1 or writer.rank() > 3 or _keeps_statistics(op):
         return (writer.module(batch_normalization, inputs[0]),)
     return (_channels_last(writer, batch_norm, inputs[0]),)
 
@@ -84,6 +90,7 @@ def read_batch_normalization(call: LayerCall) -> Any:
         axis=layer.axis,
         epsilon=float(layer.eps),
         momentum=_other_momentum(float(layer.momentum)),
+        learning=ops.Learning(frozen=frozenset(ops.BatchNormalization.statistics if layer.frozen else ())),
         **arrays(owner, {name: getattr(layer, attribute) for name, attribute in names.items()}),
     )
     return call.emit(op, [call.value(argument)])[0]

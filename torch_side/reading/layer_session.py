@@ -16,6 +16,7 @@ from biport import ops
 from biport.dims import Arithmetic, Dim, computed, letter
 from biport.errors import GraphError
 from biport.ops import Op
+from torch_side.learning import as_trained
 from torch_side.reading.layer_call import LayerCall
 from torch_side.reading.sizes import expression
 from torch_side.registry import READERS, is_whole
@@ -48,6 +49,7 @@ class RecordedCall(LayerCall):
 
     def emit(self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = ()) -> tuple[str, ...]:
         """The op is noted, and what it gives."""
+        op = as_trained(op, self.module)
         results = op.infer([self.tensors[name] for name in inputs])
         first = len(self.tensors)
         outputs = tuple(f"value {first + position}" for position in range(len(results)))

@@ -14,6 +14,7 @@ from torch import fx, nn
 from biport.graph import Graph, Node, Value
 from biport.ops import FLOATS, Op
 from torch_side.inference import first_float
+from torch_side.learning import with_frozen
 from torch_side.names import ORIGIN, Origin
 from torch_side.reading.layer_call import arrays, build
 from torch_side.spelling import Spelling, described
@@ -123,6 +124,7 @@ class _Reader:
             owner = f"{type(self.module).__name__}: {spelling.path} ({called})"
             state = arrays(owner, self._state(spelling))
             op = op_of(owner, spelling.kind, spelling.settings, spelling.shapes, state)
+            op = with_frozen(op.with_learning(spelling.learning), self._trains(spelling))
             return self._in_own_dtype(op)
         tensors = [self._attribute(node) for node in statements if node.op == "get_attr"]
         weights = dict(zip(spelling.op.weights(), tensors, strict=True))
@@ -130,7 +132,10 @@ class _Reader:
             return self._in_own_dtype(spelling.op)
         own = {path: tensor.detach().cpu().numpy().copy() for path, tensor in weights.items()}
         kind, settings = type(spelling.op), spelling.op.settings()
-        return build(self._owner(statements[0]), lambda **given: kind.build(settings, given), **own)
+        if "trainable" in settings:
+            settings["trainable"] = all(tensor.requires_grad for tensor in tensors)
+        op = build(self._owner(statements[0]), lambda **given: kind.build(settings, given), **own)
+        return op.with_learning(spelling.learning)
 
     def _state(self, spelling: Spelling) -> dict[str, torch.Tensor]:
         """The tensors of the modules that an op was written as, under the names of `STATES`."""
@@ -140,6 +145,15 @@ class _Reader:
             for path in spelling.modules
             for name, tensor in self.module.get_submodule(path).state_dict().items()
             if tensor.is_floating_point()
+        }
+
+    def _trains(self, spelling: Spelling) -> dict[str, bool]:
+        """For each parameter of `_state` whether it is trained."""
+        prefix = f"{spelling.path}."
+        return {
+            f"{path}.{name}".removeprefix(prefix): parameter.requires_grad
+            for path in spelling.modules
+            for name, parameter in self.module.get_submodule(path).named_parameters()
         }
 
     def _owner(self, node: fx.Node) -> str:

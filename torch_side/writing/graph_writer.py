@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,9 +14,10 @@ from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.analysis.scalars import inline_scalars
 from biport.dims import Arithmetic, Dim, computed
 from biport.errors import UnsupportedError, raise_unsupported
-from biport.graph import Graph, Node
+from biport.graph import Graph, Node, owners
 from biport.inputs import check_letters, id_bounds, letter_axes, time_axis
 from biport.ops import Bidirectional, Op, Recurrent, Tensor
+from torch_side.learning import WeightPenalty, frozen_tensors, tensor_penalties
 from torch_side.names import ORIGIN, Origin, attribute_path, variable
 from torch_side.registry import STATES, WRITERS, tensors
 from torch_side.spelling import Spelling, spell
@@ -169,6 +170,10 @@ class GraphWriter:
                 name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)
             }
             module.load_state_dict(tensors(own), assign=True)
+            frozen = frozen_tensors(op)
+            for name, parameter in module.named_parameters():
+                if prefix + name in frozen:
+                    parameter.requires_grad_(False)
         return module
 
     def inline(self) -> bool:
@@ -283,8 +288,18 @@ def write_graph(graph: Graph, biases: str = "one") -> Ported:
         "bounds": id_bounds(graph),
         "needs_steps": _needed_steps(graph),
         "paths": writer.paths,
+        "penalties": _penalties(graph, writer.paths),
     }
     return module.eval()
+
+
+def _penalties(graph: Graph, paths: Mapping[str, str]) -> tuple[WeightPenalty, ...]:
+    """What parameters of the module add to the loss."""
+    return tuple(
+        WeightPenalty(f"{paths[name]}.{tensor}".rstrip("."), penalty)
+        for name, op in owners(graph).items()
+        for tensor, penalty in tensor_penalties(op).items()
+    )
 
 
 def _needed_steps(graph: Graph) -> dict[str, int]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import fx, nn
+import torch
+from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
 from biport.graph import Value
+from biport.ops import Penalty
 
 
 class Ported(fx.GraphModule):
@@ -73,6 +75,21 @@ class Ported(fx.GraphModule):
     def paths(self) -> dict[str, str]:
         """Where the module of each graph node is: ``{node name: submodule path}``."""
         return self.meta["paths"]
+
+    def penalty(self) -> Tensor:
+        """What the regularisers of the model's source add to the loss for its weights, a number.
+
+        Of outputs, `ActivityRegularization` layers keep theirs.
+        """
+        terms = [term for one in self.meta["penalties"] for term in self._terms(one.path, one.penalty)]
+        return sum(terms[1:], terms[0]) if terms else torch.zeros(())
+
+    def _terms(self, path: str, penalty: Penalty) -> Iterator[Tensor]:
+        weight = self.get_parameter(path)
+        if penalty.l1:
+            yield penalty.l1 * weight.abs().sum()
+        if penalty.l2:
+            yield penalty.l2 * weight.square().sum()
 
 
 def _cut(written: re.Match[str]) -> str:

@@ -210,7 +210,8 @@ class _Printer:
             if not path
             else _submodule_docstring(self.facts, calls[0])
         )
-        return [*docstring, "", *init, "", *forward]
+        penalty = [] if path else self._penalty()
+        return [*docstring, "", *init, "", *forward, *penalty]
 
     def _add_class(self, path: str, lines: Sequence[str]) -> str:
         """The name of the class of a path, which has these lines."""
@@ -329,6 +330,24 @@ class _Printer:
                 text = f"{text}.{part}" if part.isidentifier() else f"getattr({text}, {quoted(part)})"
             at = f"{at}.{part}" if at else part
         return Code(text)
+
+    def _penalty(self) -> list[str]:
+        """The method that says what weights add to the loss, where they do."""
+        penalties = self.file.module.meta["penalties"]
+        if not penalties:
+            return []
+        lines = ["", f"{INDENT}def penalty(self) -> Tensor:"]
+        lines += [
+            f'{BODY}"""What is added to the loss for the sizes of weights."""',
+            f"{BODY}total = torch.zeros(())",
+        ]
+        for one in penalties:
+            lines += statement(self.attribute(one.path, ""), BODY, "weight = ")
+            terms = (one.penalty.l1, "weight.abs().sum()"), (one.penalty.l2, "weight.square().sum()")
+            lines += [
+                f"{BODY}total = total + {literal(factor).text} * {term}" for factor, term in terms if factor
+            ]
+        return [*lines, f"{BODY}return total"]
 
     # Its forward.
 
