@@ -156,12 +156,12 @@ def _regularizer(penalty: Penalty) -> dict[str, Any]:
 
 def unwritten(graph: Graph) -> list[str]:
     """What Keras cannot be told of how weights are trained, a line each: ``node: what``."""
-    return [f"{name}: {what}" for name, op in owners(graph).items() for what in _unwritten(op)]
+    return [line for name, op in owners(graph).items() for line in _unwritten(name, op)]
 
 
-def _unwritten(op: Op) -> list[str]:
-    lines = [line for part in op.parts().values() for line in _unwritten(part)]
-    learning = op.learning
+def _unwritten(path: str, op: Op) -> list[str]:
+    inside = [line for name, part in op.parts().items() for line in _unwritten(f"{path}.{name}", part)]
+    lines, learning = [], op.learning
     if learning.frozen and not _is_frozen(op):
         lines.append(f"{', '.join(sorted(learning.frozen))} frozen, but not all weights of the layer")
     if isinstance(op, ops.MultiHeadAttention) and _is_frozen(op):
@@ -173,4 +173,4 @@ def _unwritten(op: Op) -> list[str]:
         for name in fields
     }
     lines += [f"a penalty for {name}" for name in sorted(learning.penalties.keys() - written)]
-    return lines + list(learning.unported)
+    return [f"{path}: {line}" for line in (*lines, *learning.unported)] + inside

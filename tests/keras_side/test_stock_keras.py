@@ -20,6 +20,7 @@ import keras_side
 from biport import ops, reference
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
+from keras_side.writing.custom_objects import source, with_those_beside
 from testing.examples import Example, examples
 from testing.graphs import cell, dense, normal
 from testing.operations import drawn
@@ -115,6 +116,7 @@ def test_the_hard_sigmoid_of_keras_2_is_layers_of_keras(tmp_path: Path) -> None:
     assert keras_side.read(model) == graph
 
 
+@pytest.mark.sweep
 def test_in_float64_it_stays_a_function_of_its_own(tmp_path: Path) -> None:
     """A Sequential model computes in float32."""
     graph = gated("float64")
@@ -162,23 +164,27 @@ def test_what_keras_lacks_is_written_beside(tmp_path: Path) -> None:
 
 
 def test_two_files_in_one_folder_share_it(tmp_path: Path) -> None:
-    keras_side.save(shared(), tmp_path / "one.keras")
-    keras_side.save(gated("float64"), tmp_path / "two.keras")
-    assert sorted(namespace(tmp_path)["CUSTOM_OBJECTS"]) == [
-        "biport>LearnedAverage",
-        "biport>Parameter",
-        f"biport>{HARD}",
-    ]
+    beside = tmp_path / "custom_objects.py"
+    assert with_those_beside(["Parameter"], tmp_path / "one.keras") == ["Parameter"]
+    beside.write_text(source(["Parameter"], "one.keras"))
+    assert with_those_beside([HARD], tmp_path / "two.keras") == [HARD, "Parameter"]
+    beside.write_text(source([HARD, "Parameter"], 'two""".keras'))
+    assert set(namespace(tmp_path)["CUSTOM_OBJECTS"]) == {"biport>Parameter", f"biport>{HARD}"}
 
 
 def test_somebody_elses_is_left(tmp_path: Path) -> None:
     (tmp_path / "custom_objects.py").write_text("mine = 1\n")
     with pytest.raises(InputError, match="somebody else's"):
+        with_those_beside(["Parameter"], tmp_path / "m.keras")
+
+
+@pytest.mark.sweep
+def test_nothing_is_written_beside_somebody_elses(tmp_path: Path) -> None:
+    (tmp_path / "custom_objects.py").write_text("mine = 1\n")
+    with pytest.raises(InputError, match="somebody else's"):
         keras_side.save(shared(), tmp_path / "m.keras", overwrite=True)
     assert [entry.name for entry in tmp_path.iterdir()] == ["custom_objects.py"]
     assert (tmp_path / "custom_objects.py").read_text() == "mine = 1\n"
-    # Where none is needed, none is looked at.
-    keras_side.save(gated(), tmp_path / "m.keras")
 
 
 def graph_of(example: Example) -> Graph:

@@ -12,6 +12,7 @@ from biport.graph import Graph, Node, Value, all_learning, frozen, penalties, un
 from biport.ops import Learning, Penalty
 from biport.rewrite.biases import with_two_biases
 from biport.rewrite.bidirectional import bidirect
+from biport.rewrite.simplify import simplify
 from testing.graphs import bidirectional, lstm, normal
 
 I, H, O = 3, 2, 4
@@ -101,6 +102,14 @@ def test_a_fresh_direction_is_trained(init: str, backward: frozenset[str]) -> No
         "forward": KERNEL,
         "backward": dataclasses.replace(KERNEL, frozen=backward),
     }
+
+
+@pytest.mark.parametrize(("learning", "nodes"), [(Learning(), 1), (Learning(activity=Penalty(1)), 2)])
+def test_outputs_that_add_to_the_loss_stay(learning: Learning, nodes: int) -> None:
+    op = dataclasses.replace(lstm(np.random.default_rng(5), I, H, return_sequences=True), learning=learning)
+    last = Node("y", ops.Slice(items=((None, None, 1), -1)), ("all",))
+    inputs = (Value("x", ("N", 4, I), "float32"),)
+    assert len(simplify(Graph(inputs, (Node("all", op, ("x",)), last), ("y",))).nodes) == nodes
 
 
 def test_a_parameter_that_is_not_trained() -> None:
