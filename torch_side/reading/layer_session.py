@@ -16,10 +16,10 @@ from biport import ops
 from biport.dims import Arithmetic, Dim, computed, letter
 from biport.errors import GraphError
 from biport.ops import Op
+from torch_side.learning import as_trained
 from torch_side.reading.layer_call import LayerCall
 from torch_side.reading.sizes import expression
 from torch_side.registry import READERS, is_whole
-from torch_side.shared.learning import as_trained
 
 
 @dataclass(frozen=True)

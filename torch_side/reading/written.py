@@ -14,9 +14,9 @@ from torch import fx, nn
 from biport.graph import Graph, Node, Value
 from biport.ops import FLOATS, Op
 from torch_side.inference import first_float
+from torch_side.learning import with_frozen
 from torch_side.names import ORIGIN, Origin
 from torch_side.reading.layer_call import arrays, build
-from torch_side.shared.learning import with_frozen
 from torch_side.shared.state import op_of
 from torch_side.spelling import Spelling, described
 from torch_side.writing.ported import Ported

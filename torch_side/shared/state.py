@@ -9,15 +9,8 @@ import numpy as np
 
 from biport.errors import WeightError
 from biport.ops import Op
+from torch_side.learning import Shapes, codes_of
 from torch_side.registry import STATES
-
-Shapes = Mapping[str, Sequence[int]]
-"""The shape of each weight of an op, by path."""
-
-
-def shapes_of(op: Op) -> dict[str, tuple[int, ...]]:
-    """The shapes of an op's weights."""
-    return {path: array.shape for path, array in op.weights().items()}
 
 
 def op_of(
@@ -41,13 +34,13 @@ def op_of(
     """
     if not shapes:
         return kind.build(settings, {})
-    codes = _codes(shapes)
+    codes = codes_of(shapes)
     pattern = STATES.lookup(kind, owner)(kind.build(settings, codes))
     floats = {name: array for name, array in pattern.items() if array.dtype.kind == "f"}
     for name, array in floats.items():
         if name not in state or state[name].shape != array.shape:
-            found = state[name].shape if name in state else "none"
-            raise WeightError(f"{owner}: {name} should be of shape {array.shape}, found {found}")
+            actual = state[name].shape if name in state else "none"
+            raise WeightError(f"{owner}: {name} should be of shape {array.shape}, found {actual}")
     origin = np.concatenate([array.ravel() for array in floats.values()]).astype(np.int64)
     given = np.concatenate([state[name].ravel() for name in floats])
     second = _second_biases(shapes)
@@ -60,33 +53,6 @@ def op_of(
         return kind.build(settings, weights)
     except WeightError as error:
         raise WeightError(f"{owner}: {error}") from error
-
-
-def sources(
-    owner: str, kind: type[Op], settings: Mapping[str, Any], shapes: Shapes
-) -> dict[str, frozenset[str]]:
-    """For each tensor of the module of an op the weights, by path, that its numbers are of; see `op_of`."""
-    codes = _codes(shapes)
-    pattern = STATES.lookup(kind, owner)(kind.build(settings, codes))
-    paths = list(codes)
-    ends = np.cumsum([codes[path].size for path in paths])
-    return {
-        name: frozenset(
-            paths[at] for at in np.unique(np.searchsorted(ends, array[array > 0].astype(np.int64)))
-        )
-        for name, array in pattern.items()
-        if array.dtype.kind == "f"
-    }
-
-
-def _codes(shapes: Shapes) -> dict[str, np.ndarray]:
-    """Weights of these shapes in which no number comes twice, from 1."""
-    first, codes = 1, {}
-    for path, shape in shapes.items():
-        count = int(np.prod(shape))
-        codes[path] = np.arange(first, first + count, dtype="float64").reshape(shape)
-        first += count
-    return codes
 
 
 def _second_biases(shapes: Shapes) -> dict[str, Sequence[int]]:

@@ -17,9 +17,9 @@ from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node, owners
 from biport.inputs import check_letters, id_bounds, letter_axes, time_axis
 from biport.ops import Bidirectional, Op, Recurrent, Tensor
+from torch_side.learning import WeightPenalty, frozen_tensors, tensor_penalties
 from torch_side.names import ORIGIN, Origin, attribute_path, variable
 from torch_side.registry import STATES, WRITERS, tensors
-from torch_side.shared.learning import WeightPenalty, frozen_tensors, tensor_penalties
 from torch_side.spelling import Spelling, spell
 from torch_side.writing.ported import Ported
 

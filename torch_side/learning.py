@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from torch import nn
 
 from biport.ops import Learning, Op, Penalty
 from torch_side.registry import STATES
-from torch_side.shared.state import shapes_of, sources
+
+Shapes = Mapping[str, Sequence[int]]
+"""The shape of each weight of an op, by path."""
+
+
+def shapes_of(op: Op) -> dict[str, tuple[int, ...]]:
+    """The shapes of an op's weights."""
+    return {path: array.shape for path, array in op.weights().items()}
+
+
+def sources(
+    owner: str, kind: type[Op], settings: Mapping[str, Any], shapes: Shapes
+) -> dict[str, frozenset[str]]:
+    """For each tensor of the module of an op the weights, by path, that its numbers are of; see `op_of`."""
+    codes = codes_of(shapes)
+    pattern = STATES.lookup(kind, owner)(kind.build(settings, codes))
+    paths = list(codes)
+    ends = np.cumsum([codes[path].size for path in paths])
+    return {
+        name: frozenset(
+            paths[at] for at in np.unique(np.searchsorted(ends, array[array > 0].astype(np.int64)))
+        )
+        for name, array in pattern.items()
+        if array.dtype.kind == "f"
+    }
+
+
+def codes_of(shapes: Shapes) -> dict[str, np.ndarray]:
+    """Weights of these shapes in which no number comes twice, from 1."""
+    first, codes = 1, {}
+    for path, shape in shapes.items():
+        count = int(np.prod(shape))
+        codes[path] = np.arange(first, first + count, dtype="float64").reshape(shape)
+        first += count
+    return codes
 
 
 @dataclass(frozen=True)
