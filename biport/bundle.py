@@ -40,7 +40,8 @@ module = torch_side.write(bundle.read("{name}"))  # an nn.Module in eval mode
 ```
 
 Inputs: {inputs}. Outputs: {outputs}. {parameters:,} parameters. `graph.json` is the model's structure,
-`model.safetensors` its weights; `biport port {name} --to onnx -o model.onnx` makes an ONNX graph of it.
+`model.safetensors` its weights, an array for each gate: biport's own format, which nothing else reads.
+`biport port {name} --to torch -o ported/` makes plain PyTorch of it, `--to onnx -o model.onnx` an ONNX graph.
 """
 
 

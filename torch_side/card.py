@@ -32,7 +32,7 @@ from model import load
 model = load()  # an nn.Module in eval mode
 ```
 
-Needed are {needs}. `load_state_dict` takes the weights as they are, and the module behaves as any other:
+Needed: {needs}. `load_state_dict` takes the weights as they are, and the module behaves as any other:
 `model.train()`, `model.to("cuda")`, `torch.save(model.state_dict(), ...)`.
 
 ## Inputs
@@ -47,8 +47,7 @@ Needed are {needs}. `load_state_dict` takes the weights as they are, and the mod
 
 {proof}
 
-`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded inputs{patterns}, the
-outputs of a reference in float64, and how far off float32 may be.
+{check}
 
 ## Facts
 
@@ -56,8 +55,25 @@ outputs of a reference in float64, and how far off float32 may be.
 """
 
 
+LONGEST_NOTE = 300
+
+_CHECKED = """`python model.py --check` runs `check.npz` on your machine, with torch alone: seeded
+inputs{patterns}, the outputs of biport's reference in float64, and how far off float32 may be."""
+_PATTERNS = " with every pattern of mask that the model meets"
+_UNCHECKED = (
+    "Inputs of this model are too large to travel with it: `python model.py --check` has nothing to run."
+)
+
+
 def model_card(
-    graph: Graph, module: nn.Module, name: str, weights: Weights, notes: Sequence[str], report: Report | None
+    graph: Graph,
+    module: nn.Module,
+    name: str,
+    weights: Weights,
+    notes: Sequence[str],
+    report: Report | None,
+    *,
+    checks: bool,
 ) -> str:
     """The text of ``README.md``.
 
@@ -68,17 +84,21 @@ def model_card(
         weights: how its weights are stored.
         notes: what its user should know.
         report: how it was tried; ``None`` where it was not.
+        checks: whether inputs and outputs travel with it.
     """
     masks = list(masks_of(graph))
-    count = sum(parameter.numel() for parameter in module.parameters())
+    trained, fixed = (
+        sum(one.numel() for one in module.parameters() if one.requires_grad is trained)
+        for trained in (True, False)
+    )
     state = module.state_dict().values()
     dtypes = ", ".join(sorted({str(one.dtype).removeprefix("torch.") for one in state}))
     framework = plain(graph.origin.get("framework", "")).lower()
     facts = [
-        f"{count:,} parameters",
+        f"{trained:,} parameters are trained" + (f", {fixed:,} are fixed" if fixed else ""),
         f"weights in {dtypes or 'no dtype'}",
         "the license of the model that it was made of is not known to biport: say it in the first lines",
-        *notes,
+        *(plain(note, LONGEST_NOTE) for note in notes),
     ]
     recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
     tags = [*([framework] if framework == "keras" else []), *(["recurrent"] if recurrent else [])]
@@ -92,7 +112,7 @@ def model_card(
         outputs=_listed(f"`{plain(output)}`: {graph.tensors[output]}" for output in graph.outputs),
         masks=f"## Masks\n\n{_listed(masks)}\n\n" if masks else "",
         proof="It was not tried when it was written." if report is None else _proof(report),
-        patterns=" with every pattern of mask that the model meets" if masks else "",
+        check=(_CHECKED if checks else _UNCHECKED).format(patterns=_PATTERNS if masks else ""),
         facts=_listed(facts),
     )
 
@@ -113,7 +133,7 @@ def _proof(report: Report) -> str:
     return "\n".join(
         [
             f"Before it was kept, `model.py` was loaded and run in float32 on {cases},",
-            "and compared with a reference in float64 of the model that it was made of:",
+            "and compared with biport's reference, which computes in float64 the graph that was read:",
             "",
             "| output | verdict | largest error | allowed |",
             "|---|---|---|---|",

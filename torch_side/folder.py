@@ -33,7 +33,7 @@ from biport.compare.check_vectors import make_vectors
 from biport.compare.report import Report
 from biport.data.json_file import write_json
 from biport.data.vocabulary import Vocabulary
-from biport.errors import BiportError, FileError, InputError
+from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
@@ -109,20 +109,30 @@ def write_folder(
         labels = check_labels(graph, labels)
     module = write(graph, biases=biases)
     source = model_source(graph, module, weights)
-    vectors = make_vectors(graph).to_bytes()
+    vectors = _vectors(graph)
     with atomic_folder(target) as draft:
         (draft / SOURCE).write_text(source, encoding="utf-8")
         _save_weights(module, draft, weights)
         write_json(draft / CONFIG, _config(graph, module, source, weights))
-        (draft / CHECK).write_bytes(vectors)
+        if vectors is not None:
+            (draft / CHECK).write_bytes(vectors)
         if vocabulary is not None:
             vocabulary.save(draft / VOCABULARY)
         if labels is not None:
             write_json(draft / LABELS, list(labels))
         report = None if check is None else check(draft)
-        card = model_card(graph, module, target.name, weights, notes, report)
+        checks = vectors is not None
+        card = model_card(graph, module, target.name, weights, notes, report, checks=checks)
         (draft / README).write_text(card, encoding="utf-8")
     return target
+
+
+def _vectors(graph: Graph) -> bytes | None:
+    """What is in ``check.npz``; ``None`` for a model whose smallest inputs are too large to travel."""
+    try:
+        return make_vectors(graph).to_bytes()
+    except (InputError, UnsupportedError):
+        return None
 
 
 def weights_file(weights: Weights) -> str:

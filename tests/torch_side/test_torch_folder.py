@@ -17,6 +17,7 @@ from torch import nn
 import torch_side
 import torch_side.layers
 from biport import bundle, ops, reference
+from biport.compare import check_vectors
 from biport.compare.check_vectors import CheckVectors
 from biport.data.vocabulary import Vocabulary
 from biport.errors import FileError, InputError
@@ -75,9 +76,28 @@ def test_nested_models_are_classes_and_lists_are_lists(tmp_path: Path) -> None:
     folder = torch_side.write_folder(nested(np.random.default_rng(0)), tmp_path / "m")
     source = (folder / "model.py").read_text()
     assert "class Encoder(nn.Module):" in source
-    assert "encoder_1_projection = self.encoder(b)" in source
+    assert "encoder_1 = self.encoder(b)" in source
     assert "self.layers = nn.ModuleList([nn.Linear(2, 3), nn.Linear(3, 2)])" in source
     assert "fix_second_bias(self.lstm)" in source
+
+
+def test_blocks_that_are_alike_are_one_class(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    nodes, x = [], "x"
+    for number in range(3):
+        names = [f"blocks.{number}.{name}" for name in ("wide.0", "narrow", "sum")]
+        ops_of = dense(rng, 4, 6, "tanh"), dense(rng, 6, 4), ops.Add()
+        inputs = (x,), (names[0],), (x, names[1])
+        nodes += map(Node, names, ops_of, inputs)
+        x = names[-1]
+    graph = Graph((Value("x", ("N", 4), "float32"),), tuple(nodes), (x,))
+    folder = torch_side.write_folder(graph, tmp_path / "m")
+    assert torch_side.read_folder(folder) == graph
+    assert recipient.check(torch_side.load_folder(folder), folder / "check.npz") == 0
+    source = (folder / "model.py").read_text()
+    assert "self.blocks = nn.ModuleList([Block(), Block(), Block()])" in source
+    assert source.count("class Block(nn.Module):") == 1
+    assert "blocks_1 = self.blocks[1](blocks_0)" in source
 
 
 def test_what_the_model_reads_travels_along(tmp_path: Path) -> None:
@@ -236,3 +256,10 @@ def test_names_of_layers_are_those_of_one_file() -> None:
         names = [name for name in vars(importlib.import_module(module.name)) if not name.startswith("__")]
         definitions.add(module.name, names)
     assert "MaskedLSTM" in definitions.sources
+
+
+def test_inputs_that_are_too_large_do_not_travel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_vectors, "MAX_BYTES", 100)
+    folder = torch_side.write_folder(two_inputs(), tmp_path / "m")
+    assert not (folder / "check.npz").exists()
+    assert "too large to travel" in (folder / "README.md").read_text()

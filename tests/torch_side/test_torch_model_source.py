@@ -18,6 +18,8 @@ from biport import ops
 from biport.graph import Graph, Node, Value
 from testing.examples import EXAMPLES, Example
 from testing.graphs import bidirectional, dense, embedding
+from torch_side.shared.activations import ACTIVATION_MODULES
+from torch_side.writing.constructors import constructor
 from torch_side.writing.source import model_source
 
 HOSTILE = (
@@ -101,7 +103,7 @@ def hostile_graph(names: list[str]) -> Graph:
     return Graph(inputs, nodes, (total, lstm), {"framework": names[0], "version": names[1]})
 
 
-@settings(max_examples=25, deadline=None, phases=[Phase.generate])
+@settings(max_examples=12, deadline=None, phases=[Phase.generate])
 @given(st.lists(NAMES.filter(bool), min_size=8, max_size=8, unique=True))
 def test_names_are_the_attackers_to_choose(names: list[str]) -> None:
     rng = np.random.default_rng(1)
@@ -112,3 +114,10 @@ def test_names_are_the_attackers_to_choose(names: list[str]) -> None:
     assert set(hidden) == {"\n"}
     imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
     assert "os" not in [alias.name for node in imports for alias in node.names]
+
+
+@pytest.mark.parametrize("name", ACTIVATION_MODULES)
+def test_an_activation_inside_of_a_layer_is_printed(name: str) -> None:
+    module = ACTIVATION_MODULES[name]()
+    code = constructor(module).text
+    assert repr(eval(code, {"nn": nn, type(module).__name__: type(module)})) == repr(module)

@@ -197,3 +197,9 @@ def _multi_head_attention(module: layers.MultiHeadAttention) -> Settings:
         "sizes": (*sizes, module.output.out_features),
         "bias": module.query.bias is not None,
     }
+
+
+@says(nn.Hardtanh)
+def _hardtanh(module: nn.Hardtanh) -> Settings:
+    # Older names of its limits.
+    return {"min_value": None, "max_value": None}

@@ -21,13 +21,13 @@ UNSAFE = '"\\`<>|[]'
 """What a docstring or Markdown would take for more than a sign."""
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = LONGEST) -> str:
     """A text of somebody else's as it may stand in a docstring: printable ASCII and letters, not too long."""
     clean = "".join(
         sign if (sign.isalnum() or (sign.isascii() and sign.isprintable())) and sign not in UNSAFE else "?"
         for sign in text
     )
-    return clean if len(clean) <= LONGEST else clean[: LONGEST - 3] + "..."
+    return clean if len(clean) <= longest else clean[: longest - 3] + "..."
 
 
 def origin_of(graph: Graph) -> str:

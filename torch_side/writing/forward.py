@@ -404,6 +404,10 @@ class Forward:
     def _target(self, unit: Unit) -> str:
         if isinstance(unit, Submodule):
             used = [node for node in unit.outputs if self._users.get(node)]
+            if len(unit.outputs) == 1:
+                name = unit.group.removeprefix(self.prefix).removesuffix(".")
+                self._variables[used[0]] = self.names.new(name)
+                return self._variables[used[0]]
             self._variables |= {node: self._variable(node, "value") for node in used}
             return ", ".join(self._variables[node] if node in used else "_" for node in unit.outputs)
         if unit in self._unpacked:

@@ -59,8 +59,8 @@ class Partition:
         groups: dict[str, list[fx.Node]] = {}
         for node in nodes:
             name = node.meta[ORIGIN].node.removeprefix(prefix)
-            if "." in name:
-                groups.setdefault(f"{prefix}{name.partition('.')[0]}.", []).append(node)
+            if (head := _head(name)) != name:
+                groups.setdefault(f"{prefix}{head}.", []).append(node)
         units: list[Unit] = list(nodes)
         for submodule in self._submodules(groups, nodes, path):
             inside = set(groups[submodule.group])
@@ -137,9 +137,14 @@ def _has_path(node: fx.Node) -> bool:
 
 def _first(target: str, path: str) -> str:
     """The module below ``path`` that a target lies in, or is."""
-    below = target.removeprefix(f"{path}.") if path else target
-    first = below.partition(".")[0]
+    first = _head(target.removeprefix(f"{path}.") if path else target)
     return f"{path}.{first}" if path else first
+
+
+def _head(name: str) -> str:
+    """The first part of a name; with the number of an element, ``"layers.0"``, where it is that of a list."""
+    first, *others = name.split(".")
+    return f"{first}.{others[0]}" if others and others[0].isdecimal() else first
 
 
 def _ordered(units: Sequence[Unit]) -> list[Unit]:

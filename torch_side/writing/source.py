@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Literal
 
 import torch
@@ -59,7 +60,7 @@ _MAIN = """if __name__ == "__main__":
     if sys.argv[1:] != ["--check"]:
         sys.exit("usage: python model.py --check")
     sys.exit(check(load(), Path(__file__).with_name("check.npz")))"""
-_HELPERS = "# What the model is made of that torch.nn does not have."
+_HELPERS = "# What torch.nn does not have."
 _CHECK = "# What follows is for `python model.py --check` alone."
 ALWAYS = frozenset({"torch", "nn", "functional", "Tensor", "self"})
 
@@ -142,13 +143,21 @@ class _File:
             printer = _Printer(self, facts, dtype, copy.deepcopy(self.names), module.needs_steps)
             top = Submodule("", "", partition.units, arguments, outputs)
             try:
-                classes = printer.classes([top], name)
+                printer.model(top, name)
             except _Different as different:
                 flat |= {different.path}
                 continue
-            self.classes += classes
+            self.classes += printer.done
             self.names = printer.free
             return
+
+
+class Form(Enum):
+    """How a module without a ``forward`` is written."""
+
+    CLASS = "class"
+    LIST = "list"
+    DICT = "dict"
 
 
 class _Different(Exception):  # noqa: N818  (not an error: its statements stay where they are called)
@@ -172,20 +181,29 @@ class _Printer:
     """How many an input must have."""
     names: dict[str, str] = field(default_factory=dict)
     """The class of each path below the module that has one."""
+    done: list[Class] = field(default_factory=list)
+    """Each behind those that it is made of."""
+    _called: set[str] = field(default_factory=set)
+    """The paths of modules with a ``forward``."""
+    _known: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """By its lines, what a class is called: layers that are alike have one."""
 
-    def classes(self, calls: Sequence[Submodule], name: str) -> list[Class]:
-        """The class of a module that is called so, behind those of what is in it."""
+    def model(self, top: Submodule, name: str) -> None:
+        """Print the class of the whole module, behind those of what is in it."""
+        self._called = set(_paths(top))
+        lines = self._body([top])
+        self.done.append(Class(name, [f"class {name}(nn.Module):", *lines]))
+
+    def _body(self, calls: Sequence[Submodule]) -> list[str]:
+        """What stands in the class of a module that is called so."""
         path = calls[0].path
-        classes: list[Class] = []
         inner: dict[str, list[Submodule]] = {}
         for unit in calls[0].body:
             if isinstance(unit, Submodule):
                 inner.setdefault(unit.path, []).append(unit)
         for inner_path, submodules in inner.items():
-            inner_name = self._new_class(inner_path)
-            classes += self.classes(submodules, inner_name)
-        container = self.facts.root.get_submodule(path)
-        init, added = self._init(container, path)
+            self._add_class(inner_path, self._body(submodules))
+        init = self._init(self.facts.root.get_submodule(path), path)
         arguments, forward = self._forward(calls)
         docstring = (
             class_docstring(self.facts.graph, arguments, self.steps)
@@ -196,15 +214,21 @@ class _Printer:
         lines = [f"class {name}(nn.Module):", *docstring, "", *init, "", *forward, *penalty]
         return [*classes, *added, Class(name, lines)]
 
-    def _new_class(self, path: str) -> str:
-        self.names[path] = self.free.new_class(path.rpartition(".")[2])
+    def _add_class(self, path: str, lines: Sequence[str]) -> str:
+        """The name of the class of a path, which has these lines."""
+        *parents, last = path.split(".")
+        # An element of ``blocks`` is a block.
+        wanted = parents[-1].removesuffix("s") if last.isdecimal() and parents else last
+        if tuple(lines) not in self._known:
+            name = self._known[tuple(lines)] = self.free.new_class(wanted)
+            self.done.append(Class(name, [f"class {name}(nn.Module):", *lines]))
+        self.names[path] = self._known[tuple(lines)]
         return self.names[path]
 
     # The modules in it.
 
-    def _init(self, container: nn.Module, path: str) -> tuple[list[str], list[Class]]:
-        """The lines of ``__init__``, and classes that it needs."""
-        added: list[Class] = []
+    def _init(self, container: nn.Module, path: str) -> list[str]:
+        """The lines of ``__init__``."""
         annotations: list[str] = []
         lines: list[str] = []
         behind: list[str] = []
@@ -219,12 +243,12 @@ class _Printer:
             lines += statement(call("self.register_buffer", arguments), BODY)
         for name, child in container.named_children():
             child_path = f"{path}.{name}" if path else name
-            lines += _assigned(name, self._creation(child, child_path, added), "add_module")
+            lines += _assigned(name, self._creation(child, child_path), "add_module")
             behind += self._afterwards(child, child_path, path)
         if not path and self.dtype is not torch.float32:
             behind.append(f"{BODY}self.to({self.dtype})")
         head = [f"{INDENT}def __init__(self) -> None:", f"{BODY}super().__init__()"]
-        return [*annotations, *([""] if annotations else []), *head, *lines, *behind], added
+        return [*annotations, *([""] if annotations else []), *head, *lines, *behind]
 
     def _typed(self, code: Code, tensor: torch.Tensor) -> Code:
         """``torch.zeros((3, 4))`` of the dtype of a tensor."""
@@ -232,24 +256,35 @@ class _Printer:
             return code
         return call("torch.zeros", code.items, [("dtype", literal(tensor.dtype))])
 
-    def _creation(self, child: nn.Module, path: str, added: list[Class]) -> Code:
+    def _creation(self, child: nn.Module, path: str) -> Code:
+        """What makes a module: its constructor, its class, or a container of torch."""
         if path in self.names:
             return Code(f"{self.names[path]}()")
         if type(child) is not nn.Module:
             return self._of_dtype(constructor(child), child)
-        children = {
-            name: self._creation(part, f"{path}.{name}", added) for name, part in child.named_children()
-        }
-        match _form(child):
-            case "list":
-                return call("nn.ModuleList", [sequence(list(children.values()))])
-            case "dict":
-                return call("nn.ModuleDict", [mapping(children.items())])
-        name = self._new_class(path)
-        init, inner = self._init(child, path)
+        if (form := self._form(path)) is not Form.CLASS:
+            codes = {name: self._creation(part, f"{path}.{name}") for name, part in child.named_children()}
+            if form is Form.LIST:
+                return call("nn.ModuleList", [sequence(list(codes.values()))])
+            return call("nn.ModuleDict", [mapping(codes.items())])
         docstring = [f'{INDENT}"""What is called ``{plain(path)}`` in the model it was made of."""']
-        added += [*inner, Class(name, [f"class {name}(nn.Module):", *docstring, "", *init])]
-        return Code(f"{name}()")
+        return Code(f"{self._add_class(path, [*docstring, '', *self._init(child, path)])}()")
+
+    def _form(self, path: str) -> Form:
+        """As what a module without a ``forward`` is written."""
+        container = self.facts.root.get_submodule(path)
+        children = dict(container.named_children())
+        if type(container) is not nn.Module or path in self._called:
+            return Form.CLASS
+        inner = [name for name, part in children.items() if type(part) is nn.Module]
+        if not all(f"{path}.{name}" in self._called for name in inner):
+            # What is in what is in a list has no type that is known.
+            return Form.CLASS
+        if [*container.parameters(recurse=False), *container.buffers(recurse=False)]:
+            return Form.CLASS
+        if [*children] == [str(number) for number in range(len(children))]:
+            return Form.LIST
+        return Form.CLASS if any(hasattr(nn.ModuleDict, name) for name in children) else Form.DICT
 
     def _of_dtype(self, code: Code, module: nn.Module) -> Code:
         """A module of another dtype than the model's."""
@@ -269,30 +304,32 @@ class _Printer:
         return lines
 
     def _changed(self, part: nn.Module, text: str) -> list[str]:
-        lines = [f"{BODY}{text}.register_parameter({quoted(name)}, None)" for name in _taken_away(part)]
+        codes = [
+            call(f"{text}.register_parameter", [Code(quoted(name)), Code("None")])
+            for name in _taken_away(part)
+        ]
         parameters = dict(part.named_parameters(recurse=False))
         fixed = [name for name, parameter in parameters.items() if not parameter.requires_grad]
         if _fixes_second_bias(part):
-            return [*lines, f"{BODY}fix_second_bias({text})"]
-        if fixed and len(fixed) == len(parameters):
-            return [*lines, f"{BODY}{text}.requires_grad_(False)"]
-        return [*lines, *(f"{BODY}{text}.{name}.requires_grad_(False)" for name in fixed)]
+            codes.append(call("fix_second_bias", [Code(text)]))
+        elif fixed and len(fixed) == len(parameters):
+            codes.append(call(f"{text}.requires_grad_", [Code("False")]))
+        else:
+            codes += [call(f"{text}.{name}.requires_grad_", [Code("False")]) for name in fixed]
+        return [line for code in codes for line in statement(code, BODY)]
 
     def attribute(self, path: str, own: str) -> Code:
         """How a path is written in the module at ``own``."""
-        module = self.facts.root.get_submodule(own)
-        below = path.removeprefix(f"{own}.") if own else path
         text, at = "self", own
-        for part in below.split("."):
-            form = _form(module) if at != own and at not in self.names else "class"
-            if form == "list":
+        for part in (path.removeprefix(f"{own}.") if own else path).split("."):
+            form = Form.CLASS if at == own else self._form(at)
+            if form is Form.LIST:
                 text += f"[{part}]"
-            elif form == "dict":
+            elif form is Form.DICT:
                 text += f"[{quoted(part)}]"
             else:
                 text = f"{text}.{part}" if part.isidentifier() else f"getattr({text}, {quoted(part)})"
             at = f"{at}.{part}" if at else part
-            module = getattr(module, part) if isinstance(getattr(module, part, None), nn.Module) else module
         return Code(text)
 
     def _penalty(self) -> list[str]:
@@ -355,15 +392,12 @@ def _without_comments(lines: Iterable[str]) -> list[str]:
     ]
 
 
-def _form(container: nn.Module) -> str:
-    """As what a module without a ``forward`` is written: ``list``, ``dict`` or ``class``."""
-    if type(container) is not nn.Module:
-        return "class"
-    names = [name for name, _ in container.named_children()]
-    alone = not list(container.parameters(recurse=False)) and not list(container.buffers(recurse=False))
-    if alone and names == [str(number) for number in range(len(names))]:
-        return "list"
-    return "dict" if alone and not any(hasattr(nn.ModuleDict, name) for name in names) else "class"
+def _paths(submodule: Submodule) -> Iterator[str]:
+    """The paths of the modules with a ``forward`` in a module."""
+    for unit in submodule.body:
+        if isinstance(unit, Submodule):
+            yield unit.path
+            yield from _paths(unit)
 
 
 def _assigned(name: str, code: Code, method: str) -> list[str]:

@@ -118,6 +118,8 @@ def port(
         if to is Target.ONNX and not source.is_module:
             advise(problem, source.path, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
         raise
+    if to is Target.TORCH:
+        options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
         graph, to.value, output, overwrite=force, verified=verified, options=options, quiet=as_json
     )
