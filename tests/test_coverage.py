@@ -77,8 +77,11 @@ def test_a_keras_layer_is_read_in_the_family_of_its_op(layer: str) -> None:
     assert stands_in(reader.read, "keras_side/ops", reader.op)
 
 
-ATEN_OF = {"mask": "elementwise", "shape": "shaping"}
-"""Families whose ops aten has no operators of their own for, and where they are read."""
+ATEN_OF = {"mask": "elementwise", "shape": "shaping", "time_distributed": "shaping"}
+"""Families whose ops aten has no operators of their own for, and where they are read.
+
+A layer at every step is a reshape, the layer, and a reshape.
+"""
 
 
 def test_every_reader_of_torch_stands_in_a_family() -> None:

@@ -109,8 +109,10 @@ def check_steps(values: Sequence[Value], needed: Mapping[str, int], arrays: Sequ
                 f"input {value.name!r}: the model is not defined over {given}; it needs {least} or more"
             )
     sizes = letters(values, arrays)
+    names = {value.name for value in values}
     for expression, least in needed.items():
-        steps = None if expression.isidentifier() else length(expression, sizes)
+        # An input may be called what reads as a length: 0, or T-2.
+        steps = None if expression in names else length(expression, sizes)
         if steps is not None and steps < least:
             shown = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter != "N")
             raise InputError(

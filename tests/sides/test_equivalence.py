@@ -104,8 +104,8 @@ def test_a_second_bias_is_added_up_and_reported() -> None:
 
 
 FAULTS = {
-    "gates rotated": "bilstm_1.lstm.weight_ih_l0",
-    "backward bias rotated": "bilstm_1.lstm.bias_ih_l0_reverse",
+    "gates rotated": "bilstm_1.weight_ih_l0",
+    "backward bias rotated": "bilstm_1.bias_ih_l0_reverse",
     "words shifted": "embedding.weight",
 }
 

@@ -34,7 +34,6 @@ from keras_side.models.tagger import tagger as keras_tagger
 from testing.graphs import bidirectional, cell, dense, embedding, normal
 from testing.models import quiet_model, randomize
 from torch_side import layers as torch_layers
-from torch_side.layers import scan
 from torch_side.models import attentive_sentiment, seq2seq, tagger
 
 T = letter("T")
@@ -307,18 +306,14 @@ def plant(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     """A wrong derivative beside right numbers."""
     one, _, side = fault.partition(" in ")
     if one == "a forget gate":
-        run = scan.RECURRENCES["LSTM"]
+        weights_of = torch_layers.MaskedLSTM.weights_of
 
-        def scaled(x: Any, states: Any, weights: list[torch.Tensor], *settings: Any) -> Any:
-            i, f, g, o = weights[1].chunk(4)
-            return run(
-                x,
-                states,
-                [weights[0], torch.cat([i, _Scaled.apply(f, 1.001), g, o]), *weights[2:]],
-                *settings,
-            )
+        def scaled(layer: Any, direction: int) -> list[torch.Tensor]:
+            weight_ih, weight_hh, *biases = weights_of(layer, direction)
+            i, f, g, o = weight_hh.chunk(4)
+            return [weight_ih, torch.cat([i, _Scaled.apply(f, 1.001), g, o]), *biases]
 
-        monkeypatch.setitem(scan.RECURRENCES, "LSTM", scaled)
+        monkeypatch.setattr(torch_layers.MaskedLSTM, "weights_of", scaled)
     elif side == "torch":
 
         def detached(self: Any, one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,6 @@ from biport.rewrite.bidirectional import bidirect
 from testing.keras_models import floats
 from testing.masks import MASKS, VOCABULARY, padded_ids
 from testing.models import check_everywhere, quiet_model, randomize
-from torch_side.layers import TimeDistributed
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 
@@ -86,9 +85,20 @@ def test_a_planted_fault_is_found() -> None:
     assert report.verdict is Verdict.DIFFERENT
 
 
+class EachStep(nn.Module):
+    """A module over the steps of all rows, one below the other, as `TimeDistributed` is written."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x.flatten(0, 1)).unflatten(0, (x.size(0), x.size(1)))
+
+
 def test_a_plain_module_inside_is_read() -> None:
-    one = TimeDistributed(nn.Linear(3, 2))
-    module = nn.Sequential(one, TimeDistributed(nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2))))
+    inner = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2))
+    module = nn.Sequential(EachStep(nn.Linear(3, 2)), EachStep(inner))
     graph = torch_side.read(module, [Value("input", ("N", "T", 3), "float32")])
     assert verify(torch_side.write(graph), keras_side.write(graph), float64=True).ok
     x = torch.randn(2, 4, 3)

@@ -169,7 +169,7 @@ def test_weights_edited_in_live_forms_are_located_without_their_graphs_help(tmp_
 
     module: Any = torch_side.write(graph)
     with torch.no_grad():
-        module.bi_2.lstm.weight_hh_l0_reverse[6:9] += 0.25  # gate g, the third of torch
+        module.bi_2.weight_hh_l0_reverse[6:9] += 0.25  # gate g, the third of torch
 
     path = export.write(graph, tmp_path / "model.onnx").path
     file = ir.load(path)

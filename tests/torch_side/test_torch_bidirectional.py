@@ -5,14 +5,15 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import torch_side
 from biport import ops
+from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from biport.ops import MERGE_MODES
 from testing.torch_graphs import BIASES, MASKS, bidirectional, data, error, lstm, one, plant_order
 from torch_side import layers
-from torch_side.layers.errors import LayerSettingError
 
 RULES = [
     {"merge": merge, "return_sequences": sequences}
@@ -58,13 +59,15 @@ def test_does_not_drift_over_200_steps(pattern):
     assert error(graph, data(2, 200, 3, pattern)) <= 1e-12
 
 
-@pytest.mark.parametrize("N, T", [(0, 4), (3, 0), (0, 0)])
 @pytest.mark.parametrize("masked", [False, True])
-def test_no_rows_are_empty_and_no_steps_give_the_initial_state(N, T, masked):
+def test_no_rows_are_empty_and_no_steps_are_refused(masked):
     for rules in RULES:
         graph = one(bidirectional(2, 3, **rules), 2, masked)
 
-        assert error(graph, [np.zeros((N, T, 2)), np.zeros((N, T), bool)][: 1 + masked]) == 0
+        assert error(graph, [np.zeros((0, 4, 2)), np.zeros((0, 4), bool)][: 1 + masked]) == 0
+        for N in (0, 3):
+            with pytest.raises(InputError, match=r"'x': .* \(T = 0\); it needs 1 or more"):
+                error(graph, [np.zeros((N, 0, 2)), np.zeros((N, 0), bool)][: 1 + masked])
 
 
 @pytest.mark.parametrize("pattern", MASKS[1:])
@@ -133,11 +136,10 @@ def test_directions_that_one_torch_layer_cannot_compute_are_a_pair():
     graph = one(op, 3, False)
     module = torch_side.write(graph)
 
-    assert isinstance(module.get_submodule("layer"), layers.BidirectionalPair)
+    assert {name: type(part) for name, part in module.get_submodule("layer").named_children()} == {
+        "forward_layer_dropout": layers.SpatialDropout1D,
+        "forward_layer": nn.LSTM,
+        "backward_layer": nn.LSTM,
+    }
     assert error(graph, data(4, 5, 3, "none")) < 1e-12
     assert torch_side.read(module) == graph
-
-
-def test_an_unknown_merge_is_refused():
-    with pytest.raises(LayerSettingError, match="merge='max'"):
-        layers.Bidirectional(2, 3, merge="max")

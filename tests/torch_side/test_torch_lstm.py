@@ -9,10 +9,10 @@ import torch
 
 import biport.reference
 import torch_side
+from biport.errors import InputError
 from testing.torch_graphs import BIASES, MASKS, data, error, lstm, one, plant_order
 from torch_side import layers
-from torch_side.layers.errors import LayerInputError, LayerSettingError
-from torch_side.layers.scan import scan
+from torch_side.layers.errors import LayerInputError
 
 SIZES = [(4, 6, 3, 5), (1, 5, 2, 3), (3, 1, 2, 4), (5, 7, 1, 2), (2, 3, 4, 1), (1, 1, 1, 1)]
 RULES: list[dict[str, Any]] = [
@@ -58,13 +58,15 @@ def test_does_not_drift_over_200_steps(pattern):
     assert error(graph, data(2, 200, 3, pattern)) <= 1e-12
 
 
-@pytest.mark.parametrize("N, T", [(0, 4), (3, 0), (0, 0)])
 @pytest.mark.parametrize("masked", [False, True])
-def test_no_rows_are_empty_and_no_steps_give_the_initial_state(N, T, masked):
+def test_no_rows_are_empty_and_no_steps_are_refused(masked):
     for rules in RULES:
         graph = one(lstm(2, 3, **rules), 2, masked)
 
-        assert error(graph, [np.zeros((N, T, 2)), np.zeros((N, T), bool)][: 1 + masked]) == 0
+        assert error(graph, [np.zeros((0, 4, 2)), np.zeros((0, 4), bool)][: 1 + masked]) == 0
+        for N in (0, 3):
+            with pytest.raises(InputError, match=r"'x': .* \(T = 0\); it needs 1 or more"):
+                error(graph, [np.zeros((N, 0, 2)), np.zeros((N, 0), bool)][: 1 + masked])
 
 
 @pytest.mark.parametrize("fill", [1e3, np.nan, np.inf])
@@ -82,7 +84,9 @@ def test_not_even_its_nan_reaches_the_gradients():
 
     layer(x.masked_fill(~valid.unsqueeze(-1), np.nan), valid).sum().backward()
 
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
+    trained = [p for p in layer.parameters() if p.requires_grad]
+    assert len(trained) == 3
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
 
 
 @pytest.mark.parametrize("rules", RULES)
@@ -106,6 +110,7 @@ def test_gradients_under_a_full_mask_equal_those_without_a_mask():
     plain(x).square().sum().backward()
 
     for mine, yours in zip(masked.parameters(), plain.parameters(), strict=True):
+        assert mine.requires_grad == yours.requires_grad == (mine.grad is not None)
         torch.testing.assert_close(mine.grad, yours.grad, rtol=0, atol=1e-12)
 
 
@@ -132,9 +137,8 @@ def test_a_wrong_gate_order_is_detected(order, monkeypatch):
 @pytest.mark.parametrize("pattern", ["right", "left", "holes", "empty row"])
 def test_a_mask_that_is_not_used_is_detected(pattern, monkeypatch):
     graph = one(lstm(3, 4), 3, True)
-    monkeypatch.setattr(
-        "torch_side.layers.recurrent.scan", lambda module, x, mask, *rest: scan(module, x, None, *rest)
-    )
+    skip = layers.MaskedLSTM.skip_masked
+    monkeypatch.setattr(layers.MaskedLSTM, "skip_masked", lambda layer, x, hx, mask: skip(layer, x, hx, None))
 
     assert error(graph, data(5, 6, 3, pattern)) > 1e-3
 
@@ -154,26 +158,19 @@ def test_lengths_instead_of_positions_are_detected(pattern):
     "wrong", [torch.ones(2, 3), torch.ones(2, 3, dtype=torch.int64), torch.ones(2, 4, dtype=torch.bool)]
 )
 def test_a_mask_of_another_kind_is_refused(wrong):
-    with pytest.raises(LayerInputError, match=r"torch.bool \(2, 3\)"):
-        layers.LSTM(2, 4)(torch.zeros(2, 3, 2), wrong)
+    for layer in (layers.MaskedLSTM(2, 4), layers.LoopedLSTM(2, 4)):
+        with pytest.raises(LayerInputError, match=r"torch.bool \[2, 3\], found torch.\w+ \[2, \d\]"):
+            layer(torch.zeros(2, 3, 2), mask=wrong)
 
 
-def test_training_with_recurrent_dropout_is_refused_and_inference_is_not():
-    layer = layers.LSTM(2, 3, recurrent_dropout=0.5)
-    x = torch.zeros(1, 2, 2)
-
-    layer.eval()(x)
-    with pytest.raises(LayerSettingError, match="recurrent_dropout"):
-        layer.train()(x)
-
-
-def test_dropout_in_training_drops_the_same_features_at_every_step():
+@pytest.mark.parametrize("masked", [False, True])
+def test_dropout_in_training_drops_the_same_features_at_every_step(masked):
     torch.manual_seed(0)
-    layer = layers.LSTM(50, 3, dropout=0.5, return_sequences=True)
+    module = torch_side.write(one(lstm(50, 3, dropout=0.5, return_sequences=True), 50, masked)).train()
     seen = []
-    layer.lstm.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    module.get_submodule("layer").register_forward_pre_hook(lambda module, args: seen.append(args[0]))
 
-    layer(torch.ones(4, 6, 50))
+    module(*[torch.ones(4, 6, 50, dtype=torch.float64), torch.ones(4, 6, dtype=torch.bool)][: 1 + masked])
 
     (x,) = seen
     assert torch.equal(x, x[:, :1].expand_as(x))
@@ -186,5 +183,5 @@ def test_the_second_bias_is_read_back_only_where_it_says_something(bias):
 
     module = torch_side.write(one(op, 3, False))
 
-    assert ("layer.lstm.bias_hh_l0" in module.state_dict()) == (bias != "none")
+    assert ("layer.bias_hh_l0" in module.state_dict()) == (bias != "none")
     assert torch_side.read(module)["layer"].op == op

@@ -182,10 +182,10 @@ def test_an_lstm_says_what_its_input_is_and_a_linear_layer_does_not():
     class Frames(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm = layers.LSTM(3, 4)
+            self.lstm = layers.MaskedLSTM(3, 4)
 
         def forward(self, x, valid):
-            return self.lstm(x, valid)
+            return self.lstm(x, mask=valid)[0]
 
     assert torch_side.read(Frames()).inputs == (
         Value("x", ("N", "T", 3), "float32"),
@@ -282,13 +282,13 @@ def test_masks_pooling_and_dropout_in_every_spelling():
     def forward(m, ids):
         x = functional.dropout(m.table(ids), 0.3, m.training)
         masks = [ids != 0, torch.ne(ids, 3), ids.ne(4)]
-        y = m.bi(x, masks[0] | masks[1] | masks[2])
-        z = m.lstm(x, mask=torch.logical_or(masks[0], masks[2]))
+        y = m.bi(x, mask=masks[0] | masks[1] | masks[2])[0]
+        z = m.lstm(x, mask=torch.logical_or(masks[0], masks[2]))[1][0][0]
         return m.pool(y, masks[0]), m.top(y), z, torch.cat([z, z], dim=1), m.join(x, y)
 
     parts = {
-        "table": layers.Embedding(20, 5), "bi": layers.Bidirectional(5, 3, return_sequences=True),
-        "lstm": layers.LSTM(5, 4, reverse=True), "pool": layers.GlobalAveragePooling1D(),
+        "table": table(), "bi": layers.MaskedLSTM(5, 3, bidirectional=True),
+        "lstm": layers.MaskedLSTM(5, 4), "pool": layers.GlobalAveragePooling1D(),
         "top": layers.GlobalMaxPooling1D(), "join": layers.Concatenate(),
     }  # fmt: skip
     graph = agrees(Small(forward, **parts), [IDS])
@@ -354,7 +354,7 @@ WRITTEN_OVER: dict[str, Forward] = {
     "through an identity": lambda m, x: (m.act(m.same(x)), x),
     "through a view": lambda m, x: (m.act(x.flatten(1)), x),
     "through two transpositions": lambda m, x: (m.act(x.transpose(1, 2).transpose(1, 2)), x),
-    "step by step": lambda m, x: (m.act(m.steps(x)), x),
+    "step by step": lambda m, x: (m.act(x.flatten(0, 1)).unflatten(0, x.shape[:2]), x),
     "the last step of a sequence": lambda m, x: (m.act((y := m.lstm(x)[0])[:, -1]), y),
     "behind a layer": lambda m, x: (m.act(m.linear(x)), x),
     "behind a normalization": lambda m, x: (m.act(m.norm(x.transpose(1, 2)).transpose(1, 2)), x),
@@ -380,7 +380,6 @@ def test_what_is_written_over_is_seen_by_whoever_has_it():
         "linear": nn.Linear(5, 5),
         "norm": nn.BatchNorm1d(5).eval(),
         "lstm": nn.LSTM(5, 4, batch_first=True),
-        "steps": layers.TimeDistributed(nn.Identity()),
         "act": nn.ReLU(inplace=True),
     }
     agrees(Small(forward, **parts), [IDS])
@@ -509,16 +508,17 @@ def test_the_rest_of_what_a_layer_gives_is_unpacked():
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
-            self.both = layers.Bidirectional(2, 3, return_sequences=True, return_state=True, merge=None)
-            self.gru = layers.GRU(3, 3, return_state=True)
+            self.both = layers.MaskedLSTM(2, 3, bidirectional=True)
+            self.gru = layers.MaskedGRU(3, 3)
 
         def forward(self, x):
-            forward, backward, h, *_ = self.both(x)
-            last, *states = self.gru(forward + backward, states=[h])
-            return last, *states
+            outputs, (h, *_) = self.both(x)
+            forward, backward = outputs.chunk(2, dim=-1)
+            outputs, *states = self.gru(forward + backward, h[:1])
+            return outputs[:, -1], *states
 
     module = Model()
     graph = torch_side.read(module)
-    assert [len(node.outputs) for node in graph.nodes] == [6, 1, 2]
+    assert [len(node.outputs) for node in graph.nodes] == [6, 1, 2, 1]
     x = GENERATOR(3).normal(size=(2, 4, 2)).astype("float32")
     assert worst(torch_side.run(module, [x]), biport.reference.run(graph, [x])) <= 1e-6

@@ -17,7 +17,7 @@ from biport.dims import bound
 from biport.graph import Graph, Node, Value
 from testing.graphs import cell
 from torch_side import layers
-from torch_side.layers.errors import LayerInputError, LayerSettingError
+from torch_side.shared.recurrent import KINDS as KINDS_OF_LAYERS
 
 I, H = 3, 4
 KINDS: dict[str, dict[str, Any]] = {
@@ -78,7 +78,7 @@ def data(rng: np.random.Generator, graph: Graph, N: int, T: int) -> list[np.ndar
 def check(op: Any, masked: bool, started: bool, rng: np.random.Generator) -> None:
     graph = graph_of(op, masked, started)
     module = torch_side.write(graph)
-    for N, T in ((5, 6), (1, 1), (0, 3), (2, 0)):
+    for N, T in ((5, 6), (1, 1), (0, 3)):
         arrays = data(rng, graph, N, T)
         exact = biport.reference.run(graph, arrays)
         for actual, wanted in zip(torch_side.run(module, arrays), exact, strict=True):
@@ -114,12 +114,25 @@ def test_two_directions_equal_the_reference(name: str, merge: str | None) -> Non
 def test_what_torch_has_is_torchs_own(name: str) -> None:
     rng = np.random.default_rng(3)
     one, two = layer(rng, name), layer(rng, name, reverse=True)
-    alone = torch_side.write(graph_of(one, True, False)).get_submodule("layer")
-    both = torch_side.write(graph_of(ops.Bidirectional(forward=one, backward=two), True, False))
-    for module in (alone, both.get_submodule("layer")):
-        (inner,) = (part for part in module.modules() if isinstance(part, nn.RNNBase))
-        assert type(inner) in (nn.LSTM, nn.GRU, nn.RNN)
-    assert isinstance(both.get_submodule("layer"), layers.Bidirectional)
+    kind: Any = KINDS_OF_LAYERS.lookup(type(one), "test")
+    for op in (one, ops.Bidirectional(forward=one, backward=two)):
+        plain, masked = (torch_side.write(graph_of(op, masked, False)) for masked in (False, True))
+        assert type(plain.get_submodule("layer")) is kind.native
+        assert type(masked.get_submodule("layer")) is kind.masked
+        assert issubclass(kind.masked, kind.native)
+        assert (
+            {*plain.state_dict()}
+            == {*masked.state_dict()}
+            == {f"layer.{name}" for name in torch_names(plain.get_submodule("layer"))}
+        )
+
+
+def torch_names(layer: nn.Module) -> list[str]:
+    """The parameters of a layer that torch itself makes."""
+    assert isinstance(layer, nn.RNNBase)
+    kind: Any = type(layer)
+    own: nn.Module = kind(layer.input_size, layer.hidden_size, bidirectional=layer.bidirectional)
+    return [name for name, _ in own.named_parameters()]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -133,36 +146,37 @@ def test_gradients_flow_and_padding_gets_none(name: str) -> None:
     assert x.grad is not None
     assert not x.grad[~valid].any()
     assert x.grad[valid].any()
-    assert all(parameter.grad is not None and parameter.grad.any() for parameter in module.parameters())
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in trained)
+    frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    assert all("bias_hh" in name and not module.get_parameter(name).any() for name in frozen)
 
 
 def test_a_relu_that_grows_over_padding_leaves_no_nan_in_gradients() -> None:
     torch.manual_seed(0)
-    module = layers.RNN(2, 2, activation="relu").double()
+    module = layers.MaskedRNN(2, 2, nonlinearity="relu").double()
     with torch.no_grad():
-        dict(module.named_parameters())["rnn.weight_hh_l0"].copy_(torch.eye(2) * 1e3)
+        module.get_parameter("weight_hh_l0").copy_(torch.eye(2) * 1e3)
     valid = torch.zeros(1, 200, dtype=torch.bool)
     valid[0, 0] = True
-    module(torch.ones(1, 200, 2, dtype=torch.float64), valid).sum().backward()
+    _, h = module(torch.ones(1, 200, 2, dtype=torch.float64), mask=valid)
+    h.sum().backward()
     assert all(
         parameter.grad is not None and parameter.grad.isfinite().all() for parameter in module.parameters()
     )
 
 
 def test_states_of_another_shape_are_refused() -> None:
-    for module in (layers.GRU(3, 4), layers.Bidirectional(3, 4, kind="GRU")):
-        with pytest.raises(LayerInputError, match=r"states should have the shapes \[\(2, 4\)"):
-            module(torch.ones(2, 5, 3), states=[torch.ones(2, 3)])
-
-
-def test_recurrent_dropout_in_training_is_refused_by_name() -> None:
-    for module in (
-        layers.GRU(3, 4, recurrent_dropout=0.5),
-        layers.LSTM(3, 4, activation="relu", recurrent_dropout=0.5),
-    ):
-        with pytest.raises(LayerSettingError, match=r"recurrent_dropout=0\.5"):
-            module.train()(torch.ones(2, 5, 3))
-        module.eval()(torch.ones(2, 5, 3))
+    single, both = layers.MaskedGRU(3, 4), layers.MaskedGRU(3, 4, bidirectional=True)
+    for module in (single, both, layers.LoopedGRU(3, 4, activation=nn.ReLU())):
+        directions = 1 + module.bidirectional
+        with pytest.raises(RuntimeError, match=rf"\({directions}, 2, 4\), got \[{directions}, 2, 3\]"):
+            module(torch.ones(2, 5, 3), torch.ones(directions, 2, 3))
+    with pytest.raises(RuntimeError, match=r"\(2, 2, 4\), got \[1, 2, 4\]"):
+        both(torch.ones(2, 5, 3), torch.ones(1, 2, 4))
+    for module in (layers.MaskedLSTM(3, 4), layers.LoopedLSTM(3, 4, activation=nn.ReLU())):
+        with pytest.raises(RuntimeError, match=r"\(1, 2, 4\), got \[1, 3, 4\]"):
+            module(torch.ones(2, 5, 3), (torch.ones(1, 2, 4), torch.ones(1, 3, 4)))
 
 
 SAMPLE = (nn.LSTM, 2, True), (nn.GRU, 1, False)
@@ -279,19 +293,21 @@ def test_initial_states_may_be_inputs() -> None:
     agrees(Started().double(), values, [(3, 5, I), (1, 3, H), (4, 3, H)])
 
 
-def test_a_stack_of_one_layer_is_that_layer() -> None:
+def test_a_layer_inside_of_a_container_is_read_written_and_loaded() -> None:
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.rnn = layers.StackedRNN([layers.GRU(I, H)], reverse=True)
+            self.rnn = nn.Module()
+            self.rnn.add_module("cell_0", nn.GRU(I, H, batch_first=True))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.rnn(x)
+            _, h = self.rnn.get_submodule("cell_0")(x.flip(1))
+            return h[0]
 
     module = Model()
     x = Value("x", ("N", "T", I), "float32")
     graph = torch_side.read(module, [x])
-    assert isinstance(graph["rnn"].op, ops.GRU)
+    assert isinstance(graph["rnn.cell_0"].op, ops.GRU)
     arrays = [np.random.default_rng(3).normal(size=(4, 5, I)).astype("float32")]
     written, twin = torch_side.write(graph), Model()
     torch_side.load(twin, graph)

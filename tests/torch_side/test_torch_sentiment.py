@@ -67,7 +67,7 @@ def test_the_same_seed_gives_the_same_weights_as_documented():
     weights = torch_side.read(one)["bilstm_1"].op.weights()
     np.testing.assert_array_equal(weights["forward.bias_ih.f"], np.ones(4))
     assert not weights["forward.bias_ih.i"].any()
-    recurrent = one.get_parameter("bilstm_1.lstm.weight_hh_l0")
+    recurrent = one.get_parameter("bilstm_1.weight_hh_l0")
     torch.testing.assert_close(recurrent.T @ recurrent, torch.eye(4))
 
 

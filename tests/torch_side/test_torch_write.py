@@ -12,7 +12,7 @@ import torch
 import biport.reference
 import torch_side
 from biport import ops
-from biport.errors import UnsupportedError
+from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from testing.torch_graphs import GENERATOR, bidirectional, dense, embedding, error, lstm
 from torch_side.names import attribute_path
@@ -63,8 +63,12 @@ def test_the_source_is_what_a_person_would_write():
         "not_equal = ids != 0",
         "drop = self.drop(embedding)",
         "first = self.first(drop, mask = not_equal)",
-        "second = self.second(first, mask = not_equal)",
-        "head = self.head(second)",
+        "getitem = first[0]",
+        "second = self.second(getitem, mask = not_equal)",
+        "getitem_1 = second[1]",
+        "getitem_2 = getitem_1[0]",
+        "getitem_3 = getitem_2[0]",
+        "head = self.head(getitem_3)",
         "sigmoid = torch.sigmoid(head)",
         "return sigmoid",
     ]
@@ -74,17 +78,25 @@ def test_it_is_in_eval_mode_trainable_and_made_of_torch_layers():
     module = torch_side.write(model())
 
     assert not any(part.training for part in module.modules())
-    assert all(parameter.requires_grad for parameter in module.parameters())
-    assert isinstance(module.get_submodule("first.lstm"), torch.nn.LSTM)
+    frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    assert frozen == ["first.bias_hh_l0", "first.bias_hh_l0_reverse"]
+    assert all(p.requires_grad for p in torch_side.write(model(), biases="two").parameters())
+    assert isinstance(module.get_submodule("first"), torch.nn.LSTM)
     assert isinstance(module.get_submodule("embedding"), torch.nn.Embedding)
     assert isinstance(module.get_submodule("head"), torch.nn.Linear)
     assert module.input_values == (IDS,)
     assert module.output_names == ("head",)
 
 
-@pytest.mark.parametrize("N, T", [(5, 6), (2, 1), (1, 200), (0, 3), (4, 0), (0, 0)])
+@pytest.mark.parametrize("N, T", [(5, 6), (2, 1), (1, 200), (0, 3)])
 def test_any_batch_and_any_length(N, T):
     assert error(model(), [ids(N, T) if N else np.zeros((N, T), int)]) <= 1e-12
+
+
+@pytest.mark.parametrize("N", [4, 0])
+def test_no_steps_are_refused_where_there_are_recurrent_layers(N):
+    with pytest.raises(InputError, match=r"input 'ids': .* \(T = 0\); it needs 1 or more"):
+        error(model(), [np.zeros((N, 0), int)])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -4,7 +4,9 @@ The cells have other activations, or the reset gate before the product. Weights 
 `torch.nn.LSTM`, `torch.nn.GRU` and `torch.nn.RNN`. In a loop everything is possible, and slow; where torch
 has the cell, and nothing is dropped, its own kernels run.
 
-Dropout is Keras': what is dropped is the same at every step; with recurrent dropout, each gate has its own.
+Dropout is Keras': what is dropped is the same at every step. All gates lose the same inputs; where there is
+recurrent dropout, each loses inputs and states of its own (``implementation`` 1 and 2 of
+``keras/src/layers/rnn/lstm.py``).
 """
 
 from __future__ import annotations
@@ -97,6 +99,8 @@ class LoopedLSTM(MaskedLSTM):
         self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
+        # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
+        input = input.masked_fill(~mask.unsqueeze(-1), 0.0)
         if hx is not None:
             self.check_forward_args(input, hx, None)
         h = (
@@ -110,7 +114,7 @@ class LoopedLSTM(MaskedLSTM):
         weights = self.weights_of(0)
         bias_ih, bias_hh = (weights[2], weights[3]) if self.bias else (None, None)
         dropped = self.input_dropout if self.training else 0.0
-        z = gate_inputs(input, weights[0], bias_ih, 4, dropped)
+        z = gate_inputs(input, weights[0], bias_ih, 4 if self.recurrent_dropout else 1, dropped)
         steps: list[Tensor] = []
         for t in range(input.shape[1]):
             s = z[:, t] + gate_states(h, kept, weights[1])
@@ -179,6 +183,8 @@ class LoopedGRU(MaskedGRU):
         self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
+        # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
+        input = input.masked_fill(~mask.unsqueeze(-1), 0.0)
         if hx is not None:
             self.check_forward_args(input, hx, None)
         h = input.new_zeros([input.shape[0], self.hidden_size]) if hx is None else hx[0]
@@ -190,7 +196,7 @@ class LoopedGRU(MaskedGRU):
             (weights[2], weights[3]) if self.bias else (None, h.new_zeros([3 * H]))
         )
         dropped = self.input_dropout if self.training else 0.0
-        z = gate_inputs(input, weights[0], bias_ih, 3, dropped)
+        z = gate_inputs(input, weights[0], bias_ih, 3 if self.recurrent_dropout else 1, dropped)
         steps: list[Tensor] = []
         for t in range(input.shape[1]):
             x_r, x_z, x_n = z[:, t].chunk(3, dim=-1)
@@ -254,6 +260,8 @@ class LoopedRNN(MaskedRNN):
         self._update_flat_weights()
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
+        # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
+        input = input.masked_fill(~mask.unsqueeze(-1), 0.0)
         if hx is not None:
             self.check_forward_args(input, hx, None)
         h = input.new_zeros([input.shape[0], self.hidden_size]) if hx is None else hx[0]

@@ -67,5 +67,5 @@ def back_in_place(y: Tensor, mask: Tensor, zero_output_for_mask: bool) -> Tensor
 def last_valid(y: Tensor, mask: Tensor, initial: Tensor) -> Tensor:
     """The last valid step in front of ``(N, T, H)``; ``initial``, ``(N, H)``, of a row without any."""
     count = mask.sum(dim=1, keepdim=True)
-    last = take_steps(y, (count - 1).clamp(min=0)).squeeze(1)
-    return torch.where(count == 0, initial, last)
+    last = (count - 1).clamp(min=0).unsqueeze(-1).expand(-1, -1, y.shape[2])
+    return torch.where(count == 0, initial, y.gather(1, last).squeeze(1))

@@ -17,8 +17,8 @@ from torch_side.inference import first_float
 from torch_side.learning import with_frozen
 from torch_side.names import ORIGIN, Origin
 from torch_side.reading.layer_call import arrays, build
-from torch_side.shared.state import op_of
 from torch_side.spelling import Spelling, described
+from torch_side.state import op_of
 from torch_side.writing.ported import Ported
 
 OpType = TypeVar("OpType", bound=Op)

@@ -15,7 +15,7 @@ from biport.app.forms import Form, Run, keras_form, onnx_form, torch_form
 from biport.errors import BiportError, InputError
 from biport.graph import Graph
 
-FORMS = ("fused", "int8", "tf2onnx", "torch", "torch packed", "Keras predict", "Keras call")
+FORMS = ("fused", "int8", "tf2onnx", "torch", "Keras predict", "Keras call")
 """In the order of the table; ratios are to the first that is there."""
 
 
@@ -68,7 +68,7 @@ class _Makers:
 
     def by_name(self) -> dict[str, Callable[[], Form]]:
         """What makes each of `FORMS`."""
-        makers = (self.fused, self.int8, self.tf2onnx, self.torch, self.packed, self.predict, self.call)
+        makers = (self.fused, self.int8, self.tf2onnx, self.torch, self.predict, self.call)
         return dict(zip(FORMS, makers, strict=True))
 
     def fused(self) -> Form:
@@ -97,26 +97,22 @@ class _Makers:
 
         return onnx_form(name, export.Session(path, "cpu", self.threads))
 
-    def torch(self, packed: bool = False) -> Form:
+    def torch(self) -> Form:
         import torch
 
         import torch_side
-        from torch_side.layers.scan import packing
 
         module = torch_side.write(self.graph)
 
         def run(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
             torch.set_num_threads(self.threads)
-            with torch.no_grad(), packing() if packed else contextlib.nullcontext():
+            with torch.no_grad():
                 outputs = module(*(torch.from_numpy(array) for array in arrays))
             return [part.numpy() for part in (outputs if isinstance(outputs, tuple | list) else (outputs,))]
 
-        form = torch_form("torch packed" if packed else "torch", module, self.graph)
+        form = torch_form("torch", module, self.graph)
         # The bare call, as a user's own program makes it: inputs are not looked at first.
         return dataclasses.replace(form, run=run)
-
-    def packed(self) -> Form:
-        return self.torch(packed=True)
 
     def _model(self) -> Any:
         """Written anew from the graph, so that a file of an older Keras means what it meant."""

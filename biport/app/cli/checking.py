@@ -161,7 +161,7 @@ def bench(
         list[str] | None,
         typer.Option(
             "--form",
-            help="fused, int8, tf2onnx, torch, 'torch packed', 'Keras predict', 'Keras call'; repeated.",
+            help="fused, int8, tf2onnx, torch, 'Keras predict', 'Keras call'; repeated.",
         ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="For one operator, of every form.")] = 1,

@@ -28,7 +28,7 @@ def lstm(**settings: Any) -> ops.Cell:
     return cell(rng(), ops.LSTM, 4, 3, **{"return_sequences": True, **settings})
 
 
-def both(merge: str | None = None, **settings: Any) -> ops.Bidirectional:
+def both(merge: str | None = None, backward_size: int = 2, **settings: Any) -> ops.Bidirectional:
     sequences = settings.pop("return_sequences", True)
     rules: dict[str, Any] = {
         "return_sequences": sequences,
@@ -37,8 +37,31 @@ def both(merge: str | None = None, **settings: Any) -> ops.Bidirectional:
     }
     forward = cell(rng(), ops.LSTM, 4, 3, **rules)
     return ops.Bidirectional(
-        forward=forward, backward=cell(rng(), ops.LSTM, 4, 2, **rules, reverse=True), merge=merge
+        forward=forward,
+        backward=cell(rng(), ops.LSTM, 4, backward_size, **rules, reverse=True),
+        merge=merge,
     )
+
+
+def alike(merge: str | None, *nodes: Node, outputs: Sequence[str] = ("y",)) -> Graph:
+    """Two directions of one size under a mask, and what becomes of them."""
+    layer = Node("lstm", both(merge, backward_size=3), ("x",), states(merge), masks=("mask",))
+    return graph(layer, *nodes, outputs=outputs)
+
+
+def apart(*sizes: int) -> Node:
+    """The sequences of both directions, taken apart."""
+    return Node("apart", ops.Split(sizes=sizes, axis=-1), ("both",), ("one", "two"))
+
+
+def started(merge: str | None, *nodes: Node) -> Graph:
+    """Two directions that begin with states given to them."""
+    start = [
+        Node(f"start_{size}", ops.Slice(items=((None, None, 1), 0, (None, size, 1))), ("x",))
+        for size in (3, 2)
+    ]
+    inputs = ("x", "start_3", "start_3", "start_2", "start_2")
+    return graph(*start, Node("lstm", both(merge), inputs, states(merge)), *nodes)
 
 
 def graph(*nodes: Node, outputs: Sequence[str] = ("y",), inputs: Sequence[Value] = (X, MASK)) -> Graph:
@@ -275,6 +298,53 @@ APPLIED: dict[str, tuple[Graph, list[str]]] = {
         ),
         ["Bidirectional", "Activation"],
     ),
+    "directions that were joined and are taken apart": (
+        graph(
+            Node("lstm", both("concat"), ("x",), states("concat"), masks=("mask",)),
+            apart(3, 2),
+            Node("y", ops.Concatenate(axis=-1), ("two", "one")),
+        ),
+        ["Bidirectional", "Concatenate"],
+    ),
+    "directions of a layer that begins with states, taken apart": (
+        started("concat", apart(3, 2), Node("y", ops.Concatenate(axis=-1), ("two", "one"))),
+        ["Slice", "Slice", "Bidirectional", "Concatenate"],
+    ),
+    **{
+        f"directions, {function} of them": (
+            alike(None, Node("y", ops.Elementwise(function=function), inputs)),
+            ["Bidirectional"],
+        )
+        for function, inputs in (("add", ("forwards", "backwards")), ("multiply", ("backwards", "forwards")))
+    },
+    "directions, their mean": (
+        alike(
+            "concat",
+            apart(3, 3),
+            Node("sum", add(), ("one", "two")),
+            Node("count", ops.Constant(value=np.asarray(2, "float32")), ()),
+            Node("y", ops.Elementwise(function="divide"), ("sum", "count")),
+        ),
+        ["Bidirectional"],
+    ),
+    **{
+        f"final states, {function} of them": (
+            alike(None, Node("y", ops.Elementwise(function=function), ("h", "h_back"))),
+            ["Bidirectional"],
+        )
+        for function in ("add", "multiply")
+    },
+    "final states, their mean, and another": (
+        alike(
+            "concat",
+            Node("sum", add(), ("h", "h_back")),
+            Node("count", ops.Constant(value=np.asarray(2, "float32")), ()),
+            Node("y", ops.Elementwise(function="divide"), ("sum", "count")),
+            Node("z", TANH, ("c_back",)),
+            outputs=("y", "z"),
+        ),
+        ["Bidirectional", "Activation"],
+    ),
     "a product with a parameter and the sum with another": (
         graph(
             Node("w", parameter(4, 3), ()),
@@ -400,6 +470,37 @@ LEFT_ALONE: dict[str, Graph] = {
     "the other states": graph(
         Node("lstm", both(), ("x",), states(None)), Node("y", ops.Concatenate(axis=-1), ("c", "c_back"))
     ),
+    "final states in another order": graph(
+        Node("lstm", both(), ("x",), states(None)), Node("y", ops.Concatenate(axis=-1), ("h_back", "h"))
+    ),
+    "a final state and another one": alike(None, Node("y", add(), ("h", "c_back"))),
+    "final states of a layer that begins with states": started(
+        None, Node("y", ops.Concatenate(axis=-1), ("h", "h_back"))
+    ),
+    "directions that are used joined as well": graph(
+        Node("lstm", both("concat"), ("x",), states("concat")),
+        apart(3, 2),
+        Node("y", ops.Concatenate(axis=-1), ("two", "one", "both")),
+    ),
+    "directions taken apart elsewhere than they were joined": graph(
+        Node("lstm", both("concat"), ("x",), states("concat")),
+        apart(2, 3),
+        Node("y", ops.Concatenate(axis=-1), ("two", "one")),
+    ),
+    "directions of other sizes, added up": graph(
+        Node("lstm", both(backward_size=1), ("x",), states(None)), Node("y", add(), ("forwards", "backwards"))
+    ),
+    "directions added up, one of them used again": alike(
+        None,
+        Node("sum", add(), ("forwards", "backwards")),
+        Node("y", ops.Elementwise(function="multiply"), ("sum", "forwards")),
+    ),
+    "a direction added to itself": alike(None, Node("y", add(), ("forwards", "forwards"))),
+    "a third of the sum of both directions": alike(
+        "sum",
+        Node("count", ops.Constant(value=np.asarray(3, "float32")), ()),
+        Node("y", ops.Elementwise(function="divide"), ("both", "count")),
+    ),
     "a parameter that is used twice": graph(
         Node("w", parameter(4, 4), ()),
         Node("xw", ops.MatMul(), ("x", "w")),
@@ -453,14 +554,37 @@ def test_no_rule_applies(case: str) -> None:
     assert simplify(before) == before
 
 
+def test_directions_are_merged_as_the_operation_says() -> None:
+    merges = {
+        "add of them": "sum",
+        "multiply of them": "mul",
+        "their mean": "ave",
+        "their mean, and another": "ave",
+    }
+    for case, merge in merges.items():
+        for what in ("directions", "final states"):
+            before, _ = APPLIED.get(f"{what}, {case}", (None, None))
+            if before is not None:
+                op = simplify(before)["lstm"].op
+                assert isinstance(op, ops.Bidirectional)
+                assert (op.merge, op.forward.return_sequences) == (merge, what == "directions"), case
+
+
+def test_what_somebody_had_as_a_layer_of_its_own_stays_one() -> None:
+    before, _ = APPLIED["final states side by side"]
+    assert simplify(before, kept={"y"}) == before
+
+
 @pytest.mark.parametrize("pattern", ["all padding", "holes", "left"])
 def test_final_states_under_every_mask(pattern: str) -> None:
-    before, _ = APPLIED["final states side by side"]
     mask = {"all padding": [[0] * 5], "holes": [[1, 0, 1, 0, 1]], "left": [[0, 0, 1, 1, 1]]}[pattern]
     arrays = [rng().normal(size=(1, 5, 4)), np.array(mask, bool)]
-    np.testing.assert_allclose(
-        reference.run(simplify(before), arrays)[0], reference.run(before, arrays)[0], atol=1e-15
-    )
+    for case in APPLIED:
+        if case.startswith(("final states", "directions")):
+            before, _ = APPLIED[case]
+            np.testing.assert_allclose(
+                reference.run(simplify(before), arrays)[0], reference.run(before, arrays)[0], atol=1e-15
+            )
 
 
 def test_an_operation_that_nothing_reads_is_left_out_and_a_layer_is_not() -> None:
