@@ -42,7 +42,7 @@ from biport.version import __version__
 from torch_side.card import model_card
 from torch_side.learning import shapes_of
 from torch_side.reading.checkpoints import read_weights
-from torch_side.shared.state import op_of
+from torch_side.state import op_of
 from torch_side.write import write
 from torch_side.writing.ported import Ported
 from torch_side.writing.source import Weights, model_source

@@ -114,7 +114,9 @@ class LoopedLSTM(MaskedLSTM):
         weights = self.weights_of(0)
         bias_ih, bias_hh = (weights[2], weights[3]) if self.bias else (None, None)
         dropped = self.input_dropout if self.training else 0.0
-        z = gate_inputs(input, weights[0], bias_ih, 4 if self.recurrent_dropout else 1, dropped)
+        z = gate_inputs(
+            input, weights[0], bias_ih, 4 if self.recurrent_dropout else 1, dropped
+        )
         steps: list[Tensor] = []
         for t in range(input.shape[1]):
             s = z[:, t] + gate_states(h, kept, weights[1])
@@ -196,7 +198,9 @@ class LoopedGRU(MaskedGRU):
             (weights[2], weights[3]) if self.bias else (None, h.new_zeros([3 * H]))
         )
         dropped = self.input_dropout if self.training else 0.0
-        z = gate_inputs(input, weights[0], bias_ih, 3 if self.recurrent_dropout else 1, dropped)
+        z = gate_inputs(
+            input, weights[0], bias_ih, 3 if self.recurrent_dropout else 1, dropped
+        )
         steps: list[Tensor] = []
         for t in range(input.shape[1]):
             x_r, x_z, x_n = z[:, t].chunk(3, dim=-1)

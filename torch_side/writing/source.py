@@ -211,8 +211,7 @@ class _Printer:
             else _submodule_docstring(self.facts, calls[0])
         )
         penalty = [] if path else self._penalty()
-        lines = [f"class {name}(nn.Module):", *docstring, "", *init, "", *forward, *penalty]
-        return [*classes, *added, Class(name, lines)]
+        return [*docstring, "", *init, "", *forward, *penalty]
 
     def _add_class(self, path: str, lines: Sequence[str]) -> str:
         """The name of the class of a path, which has these lines."""
