@@ -55,8 +55,7 @@ def model(regularized: bool = False) -> Any:
 def optimizers(name: str, parameters: list[torch.nn.Parameter]) -> tuple[Any, torch.optim.Optimizer]:
     if name == "sgd":
         return keras.optimizers.SGD(0.125), torch.optim.SGD(parameters, lr=0.125)
-    settings = {"beta_1": 0.875, "beta_2": BETA, "epsilon": EPSILON}
-    own = keras.optimizers.Adam(2**-7, **settings)
+    own = keras.optimizers.Adam(2**-7, beta_1=0.875, beta_2=BETA, epsilon=EPSILON)
     return own, torch.optim.Adam(parameters, lr=2**-7, betas=(0.875, BETA))
 
 

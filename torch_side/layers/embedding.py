@@ -10,7 +10,8 @@ from torch_side.layers.errors import LayerInputError
 
 def is_compiling() -> bool:
     """Whether `torch.compile` or `torch.export` is at work; TorchScript looks at numbers."""
-    return False if torch.jit.is_scripting() else torch.compiler.is_compiling()
+    scripting = torch.jit.is_scripting()  # pyright: ignore[reportPrivateImportUsage]
+    return False if scripting else torch.compiler.is_compiling()
 
 
 class ToIds(nn.Module):
