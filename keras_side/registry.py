@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
@@ -68,6 +69,7 @@ def writes(*kinds: type[Op]) -> Callable[[WriterOf], WriterOf]:
     """Decorate the function that writes ops of some kinds; how their weights are trained is added to it."""
 
     def keep(function: WriterOf) -> WriterOf:
+        @functools.wraps(function)
         def write(op: Op) -> Written:
             return with_learning(function(op), op)
 
@@ -112,6 +114,7 @@ def reads(
     kinds = {classes: getattr(ops, classes)} if isinstance(classes, str) else classes
 
     def keep(function: Callable[[LayerRecord], OpType]) -> Callable[[LayerRecord], OpType]:
+        @functools.wraps(function)
         def read(record: LayerRecord) -> Op:
             return read_learning(function(record), record.config)
 

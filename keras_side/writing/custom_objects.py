@@ -86,7 +86,7 @@ def source(names: Sequence[str], model: str) -> str:
     parts, imports = [], ["import keras"]
     for name in names:
         if name in OF_BIPORT:
-            imports.append(f"from keras_side.layers import {name}  # of biport: pip install biport")
+            imports.append(f"from keras_side.layers import {name}  # of the package biport")
             continue
         text = inspect.getsource(getattr(own, name, None) or getattr(registered, name))
         text = text.replace("(PACKAGE)", f'("{registered.PACKAGE}")').replace("    import keras\n\n", "")

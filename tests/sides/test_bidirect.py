@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import export
 import keras_side
 import torch_side
-from biport import bundle, ops, reference
+from biport import ops, reference
 from biport.app.cli import app
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, weight_differences
@@ -278,11 +278,11 @@ def test_the_command(tmp_path: Path) -> None:
     assert "* first" in shown.output
     assert "Bidirectional(LSTM)" in shown.output
     options = ["--layers", "second", "--init", "fresh", "--merge", "sum", "--json"]
-    found = run(app, ["bidirect", str(path), "-o", str(tmp_path / "bundle"), *options])
+    found = run(app, ["bidirect", str(path), "-o", str(tmp_path / "both"), *options])
     assert found.exit_code == 0, found.output
     data = json.loads(found.output)
     assert data["layers"] == ["second"]
-    assert data["parameters"]["after"] == bundle.read(tmp_path / "bundle").parameter_count()
+    assert data["parameters"]["after"] == torch_side.read_folder(tmp_path / "both").parameter_count()
     assert run(app, ["bidirect", str(path), "-o", str(tmp_path / "both.keras")]).exit_code == 2
     assert run(app, ["bidirect", str(path), "-o", str(path)]).exit_code == 2
     assert run(app, ["bidirect", str(path), "-o", str(tmp_path / "x.onnx"), "--merge", "max"]).exit_code == 2

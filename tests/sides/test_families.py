@@ -17,6 +17,7 @@ import keras_side
 import torch_side
 from biport import ops, reference, verify
 from biport.compare.cases import random_cases
+from biport.compare.settings import layer_ops
 from biport.compare.tolerance import Verdict
 from biport.graph import Graph
 from biport.rewrite.simplify import simplify
@@ -90,9 +91,9 @@ def every_mask(graph: Graph) -> list[np.ndarray]:
 
 
 def nodes(graph: Graph) -> dict[str, ops.Op]:
-    """The ops by name; masks are called differently on either side."""
+    """The ops by name; masks are called differently on either side, and make an embedding's `mask_zero`."""
     masks = ops.NotEqual, ops.FeaturesNotEqual
-    return {node.name: node.op for node in graph.nodes if not isinstance(node.op, masks)}
+    return {name: op for name, op in layer_ops(graph).items() if not isinstance(op, masks)}
 
 
 def one_in_three(names: Iterable[str]) -> list[Any]:

@@ -181,7 +181,7 @@ def test_code_as_a_person_writes_it() -> None:
         "x.sum(dim = 1)",
         "x.amax(dim = (1, 2), keepdim = True)",
         "x.argmax(dim = -1)",
-        "x[..., at]",
+        "x[:, :, at]",
         "x.sort(dim = 1, descending = True, stable = True)",
     ):
         assert line in code

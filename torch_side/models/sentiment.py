@@ -75,7 +75,7 @@ class Sentiment(nn.Module):
             outputs, (h, _) = layer(x) if mask is None else layer(x, mask=mask)
             forward, backward = outputs.chunk(2, dim=-1) if k < self.depth else (h[0], h[1])
             if self.merge is None:
-                x = self.get_submodule(f"merged_{k}")(forward, backward)
+                x = self.get_submodule(f"merged_{k}")([forward, backward])
             elif self.merge == "concat" and k < self.depth:
                 x = outputs
             else:

@@ -107,7 +107,7 @@ class Seq2Seq(nn.Module):
         x, final = self.decoder(x, hx) if target_mask is None else self.decoder(x, hx, mask=target_mask)
         if self.attention is not None:
             selected, _ = self.attention(x, encoded, self.keys(encoded), value_mask=source_mask)
-            x = self.joined(x, selected)
+            x = self.joined([x, selected])
         probabilities = torch.softmax(self.words(x), dim=-1)
         return (probabilities, *(state[0] for state in listed(final))) if self.return_state else probabilities
 
@@ -120,7 +120,7 @@ class Seq2Seq(nn.Module):
             x, final = layer(x) if mask is None else layer(x, mask=mask)
         initial = []
         for name, directions in zip(self.state_names, listed(final), strict=True):
-            state = self.get_submodule(f"bridge_{name}")(directions[0], directions[1])
+            state = self.get_submodule(f"bridge_{name}")([directions[0], directions[1]])
             if self.bridge == "dense":
                 state = torch.tanh(self.get_submodule(f"initial_{name}")(state))
             initial.append(state)

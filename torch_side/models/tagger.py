@@ -115,7 +115,7 @@ class Tagger(nn.Module):
             x = self.joined(forward, backward)
         if self.join == "attention":
             selected, _ = self.attention(x, x, query_mask=mask, value_mask=mask)
-            x = self.joined(x, selected)
+            x = self.joined([x, selected])
         x, _ = self.lstm(x) if mask is None else self.lstm(x, mask=mask)
         z = self.tags(self.dropout(x))
         return torch.sigmoid(z) if self.tag_count == 1 else torch.softmax(z, dim=-1)

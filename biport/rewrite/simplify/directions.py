@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from biport import ops
 from biport.graph import Node
 from biport.rewrite.simplify.traversal import Rule, Traversal, outputs_count
 
-MERGES = {"add": "sum", "multiply": "mul"}
-"""What an operation on both directions is called where the layer does it."""
+MERGES: Mapping[str, str] = {"add": "sum", "multiply": "mul", "Add": "sum", "Multiply": "mul"}
+"""What an operation on both directions, by its function or its kind, is called where the layer does it."""
 
 
 def merged_states(simplifier: Traversal, node: Node) -> Sequence[str] | None:
@@ -54,7 +54,14 @@ def _mode(simplifier: Traversal, node: Node) -> str | None:
     if isinstance(node.op, ops.Concatenate):
         rank = len(simplifier.tensors[node.outputs[0]].shape)
         return "concat" if node.op.axis % rank == rank - 1 else None
-    return MERGES.get(node.op.function) if isinstance(node.op, ops.Elementwise) else None
+    return _sum_or_product(node)
+
+
+def _sum_or_product(node: Node) -> str | None:
+    """The merge that an operation of two values is, where no masks have a say in it."""
+    if any(node.masks):
+        return None
+    return MERGES.get(node.op.function if isinstance(node.op, ops.Elementwise) else node.op.kind)
 
 
 def split_directions(simplifier: Traversal, node: Node) -> Sequence[str] | None:
@@ -76,8 +83,8 @@ def split_directions(simplifier: Traversal, node: Node) -> Sequence[str] | None:
 def merged_outputs(simplifier: Traversal, node: Node) -> Sequence[str] | None:
     """Both directions added up or multiplied."""
     layer = simplifier.producer(node.inputs[0], ops.Bidirectional) if len(node.inputs) == 2 else None
-    mode = MERGES.get(node.op.function) if isinstance(node.op, ops.Elementwise) else None
-    if layer is None or mode is None or not _only_use(simplifier, layer, 2):
+    mode = _sum_or_product(node)
+    if layer is None or mode is None or node.name in simplifier.kept or not _only_use(simplifier, layer, 2):
         return None
     op = layer.op
     assert isinstance(op, ops.Bidirectional)
