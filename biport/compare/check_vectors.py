@@ -263,7 +263,11 @@ def make_vectors(
     if _bytes(graph, cases) > SMALL_ENOUGH:
         cases = random_cases(graph, seed, _within(SMALLEST, patterns))
     _check_size(_bytes(graph, cases))
-    return of_cases(graph, cases, graph.digest() if digest is None else digest)
+    try:
+        return of_cases(graph, cases, graph.digest() if digest is None else digest)
+    except (ValueError, IndexError) as error:
+        # A size that the graph calls free is not: something in it has that many elements.
+        raise InputError(f"the model does not run on batches of other sizes: {error}") from error
 
 
 def of_cases(graph: Graph, cases: Mapping[str, Sequence[np.ndarray]], digest: str) -> CheckVectors:
