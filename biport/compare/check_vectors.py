@@ -54,7 +54,7 @@ from biport.compare.cases import PATTERNS, Batches, padding_values, random_cases
 from biport.compare.outcomes import errors_of, run_all
 from biport.compare.report import Line, Report
 from biport.compare.tolerance import FACTOR, Error, float32_floor, judge, judge_float32
-from biport.errors import FileError, UnsupportedError
+from biport.errors import FileError, InputError, UnsupportedError
 from biport.file_kind import BoundedFile
 from biport.graph import Graph
 from biport.inputs import letters, row_lengths, size_at

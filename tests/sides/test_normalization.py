@@ -399,7 +399,10 @@ def test_torch_layers_of_these_are_read() -> None:
     nn.init.uniform_(module.flat.weight, 0.5, 2.0)
     graph = torch_side.read(module, [Value("x", ("N", "T", 4), "float32")])
     assert {type(node.op) for node in graph.nodes} >= {ops.GroupNormalization, ops.RMSNormalization}
-    assert verify(torch_side.write(graph), keras_side.write(graph), graph, float64=True).ok
+    # Not of few steps, whose means are nearly equal: a norm of these is made of rounding.
+    inputs = [np.random.default_rng(0).normal(size=(6, 9, 4)).astype("float32")]
+    report = verify(torch_side.write(graph), keras_side.write(graph), graph, inputs=inputs, float64=True)
+    assert report.ok, report.table
     x = torch.randn(3, 5, 4)
     torch.testing.assert_close(torch_side.write(graph)(x), module(x))
     smallest = torch_side.read(nn.Sequential(nn.RMSNorm(3)), [Value("input", ("N", 3), "float32")])

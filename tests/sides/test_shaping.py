@@ -107,7 +107,7 @@ def test_what_a_written_module_says() -> None:
         "[:, :-1]",
         "x.transpose(1, 2)",
         "x.reshape(-1, 4)",
-        "x[...]",
+        "x[:]",
     ):
         assert text in module.code
     assert torch_side.read(module) == graph

@@ -276,6 +276,14 @@ for path in sys.argv[1:]:
 """.replace("import export\n", "import export\nimport biport.errors as export_errors\n")
 
 
+def shape_of(run, ids):
+    """The shape that a form gives, in words."""
+    try:
+        return " ".join(map(str, run([ids])[0].shape))
+    except InputError:
+        return "refused"
+
+
 def test_nothing_at_all_gives_what_the_oracle_gives(tmp_path):
     kinds = {**PASSING, **ENDING}
     wanted = []
@@ -286,13 +294,10 @@ def test_nothing_at_all_gives_what_the_oracle_gives(tmp_path):
         module = torch_side.write(graph)
         for size in ((0, 8), (3, 0), (0, 0), (1, 1), (2, 3)):
             ids = np.ones(size, "int32")
-            try:
-                (exact,) = biport.reference.run(graph, [ids])
-                (mine,) = torch_side.run(module, [ids])
-                assert mine.shape == exact.shape, name
-                wanted.append(" ".join(map(str, exact.shape)))
-            except InputError:
-                wanted.append("refused")
+            wanted.append(shape_of(lambda x: biport.reference.run(graph, x), ids))  # noqa: B023  (at once)
+            mine = shape_of(lambda x: torch_side.run(module, x), ids)  # noqa: B023
+            # Torch's LSTM takes a step or more.
+            assert mine == wanted[-1] or (mine, size[1]) == ("refused", 0), name
     paths = [str(tmp_path / f"{place}.onnx") for place in range(len(kinds) + len(UNMASKED))]
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", EMPTY, *paths], capture_output=True, text=True, cwd=root)

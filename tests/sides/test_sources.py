@@ -175,7 +175,10 @@ def test_a_keras_rewrite_trains(tmp_path: Path) -> None:
     assert "w.value" in changed
     assert {"frozen.value", "gains.value"}.isdisjoint(changed)
     module = torch_side.write(graph)
-    assert {name for name, part in module.named_parameters() if not part.requires_grad} == {"frozen"}
+    assert {name for name, part in module.named_parameters() if not part.requires_grad} == {
+        "frozen",
+        "h.bias_hh_l0",
+    }
     assert dict(module.named_buffers()).keys() == {"gains"}
     model.save(tmp_path / "again.keras")
     assert keras_side.read(tmp_path / "again.keras") == trained_graph
