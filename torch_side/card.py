@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
 from biport.compare.report import Report
-from biport.graph import Graph
+from biport.graph import Graph, frozen, owners, unported
+from biport.ops import Penalty
 from torch_side.writing.describe import masks_of, origin_of, plain
+from torch_side.writing.ported import Ported
 from torch_side.writing.source import Weights
 
 _CARD = """---
@@ -43,7 +45,7 @@ Needed: {needs}. `load_state_dict` takes the weights as they are, and the module
 
 {outputs}
 
-{masks}## Proof
+{masks}{training}## Proof
 
 {proof}
 
@@ -67,7 +69,7 @@ _UNCHECKED = (
 
 def model_card(
     graph: Graph,
-    module: nn.Module,
+    module: Ported,
     name: str,
     weights: Weights,
     notes: Sequence[str],
@@ -111,10 +113,42 @@ def model_card(
         inputs=_listed(f"`{plain(value.name)}`: {value.tensor}" for value in graph.inputs),
         outputs=_listed(f"`{plain(output)}`: {graph.tensors[output]}" for output in graph.outputs),
         masks=f"## Masks\n\n{_listed(masks)}\n\n" if masks else "",
+        training=_training(graph, module),
         proof="It was not tried when it was written." if report is None else _proof(report),
         check=(_CHECKED if checks else _UNCHECKED).format(patterns=_PATTERNS if masks else ""),
         facts=_listed(facts),
     )
+
+
+def _training(graph: Graph, module: Ported) -> str:
+    """What training on needs to know: the terms of the loss, what is fixed, what did not come along."""
+    terms = [f"`{plain(one.path)}`: {_term(one.penalty)}" for one in module.meta["penalties"]]
+    fixed = sorted(frozen(graph))
+    lost = [plain(line, LONGEST_NOTE) for line in (*unported(graph), *_of_outputs(graph))]
+    sections = [
+        ("Regularisers are terms of the loss: add `model.penalty()`, which sums up", terms),
+        (
+            "Not trained (`requires_grad=False`, `trainable=False` in Keras):",
+            [f"`{plain(p)}`" for p in fixed],
+        ),
+        ("Of the source's training this did not come along:", lost),
+    ]
+    text = "".join(f"{head}\n\n{_listed(items)}\n\n" for head, items in sections if items)
+    return f"## Training on\n\n{text}" if text else ""
+
+
+def _of_outputs(graph: Graph) -> Iterator[str]:
+    """What Keras adds to the loss for the outputs of layers, which modules of torch do not keep."""
+    for name, op in owners(graph).items():
+        for path, learning in op.all_learning().items():
+            if learning.activity is not None:
+                layer = f"{name}.{path}" if path else name
+                yield f"{layer}: activity_regularizer, {_term(learning.activity)} of its output"
+
+
+def _term(penalty: Penalty) -> str:
+    parts = (penalty.l1, "Σ\\|w\\|"), (penalty.l2, "Σw²")
+    return " + ".join(f"{factor:g} {term}" for factor, term in parts if factor)
 
 
 def _listed(items: Sequence[str] | object) -> str:

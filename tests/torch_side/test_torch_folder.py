@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import pkgutil
@@ -263,3 +264,36 @@ def test_inputs_that_are_too_large_do_not_travel(tmp_path: Path, monkeypatch: py
     folder = torch_side.write_folder(two_inputs(), tmp_path / "m")
     assert not (folder / "check.npz").exists()
     assert "too large to travel" in (folder / "README.md").read_text()
+
+
+def test_what_training_on_needs_is_in_the_card_and_in_the_source(tmp_path: Path) -> None:
+    learning = ops.Learning(
+        penalties={"weight": ops.Penalty(l1=0.5, l2=0.25)},
+        activity=ops.Penalty(l2=0.125),
+        unported=("kernel_constraint: MaxNorm(2)",),
+    )
+    one, two = (dense(np.random.default_rng(seed), 3, 3) for seed in (0, 1))
+    nodes = (
+        Node("one", dataclasses.replace(one, learning=learning), ("x",)),
+        Node("two", dataclasses.replace(two, learning=ops.Learning(frozen={"weight", "bias"})), ("one",)),
+    )
+    graph = Graph((Value("x", ("N", 3), "float32"),), nodes, ("two",))
+    folder = torch_side.write_folder(graph, tmp_path / "m")
+    card = (folder / "README.md").read_text()
+    for line in (
+        "- `one.weight`: 0.5 Σ\\|w\\| + 0.25 Σw²",
+        "- `two.weight`",
+        "- one: kernel_constraint: MaxNorm(2)",
+        "- one: activity_regularizer, 0.125 Σw² of its output",
+    ):
+        assert line in card.splitlines()
+    module = torch_side.load_folder(folder)
+    assert [name for name, p in module.named_parameters() if p.requires_grad] == ["one.weight", "one.bias"]
+    wanted = 0.5 * np.abs(one.weight).sum() + 0.25 * np.square(one.weight).sum()
+    assert float(module.penalty()) == pytest.approx(wanted, rel=1e-6)
+    assert (
+        "## Training on"
+        not in torch_side.write_folder(classifier(np.random.default_rng(0)), tmp_path / "n")
+        .joinpath("README.md")
+        .read_text()
+    )
