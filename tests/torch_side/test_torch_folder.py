@@ -9,6 +9,7 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -287,10 +288,10 @@ def test_what_training_on_needs_is_in_the_card_and_in_the_source(tmp_path: Path)
         "- one: activity_regularizer, 0.125 Σw² of its output",
     ):
         assert line in card.splitlines()
-    module = torch_side.load_folder(folder)
+    module: Any = torch_side.load_folder(folder)
     assert [name for name, p in module.named_parameters() if p.requires_grad] == ["one.weight", "one.bias"]
     wanted = 0.5 * np.abs(one.weight).sum() + 0.25 * np.square(one.weight).sum()
-    assert float(module.penalty()) == pytest.approx(wanted, rel=1e-6)
+    assert float(module.penalty().detach()) == pytest.approx(wanted, rel=1e-6)
     assert (
         "## Training on"
         not in torch_side.write_folder(classifier(np.random.default_rng(0)), tmp_path / "n")
