@@ -276,7 +276,11 @@ def test_what_training_on_needs_is_in_the_card_and_in_the_source(tmp_path: Path)
     one, two = (dense(np.random.default_rng(seed), 3, 3) for seed in (0, 1))
     nodes = (
         Node("one", dataclasses.replace(one, learning=learning), ("x",)),
-        Node("two", dataclasses.replace(two, learning=ops.Learning(frozen={"weight", "bias"})), ("one",)),
+        Node(
+            "two",
+            dataclasses.replace(two, learning=ops.Learning(frozen=frozenset({"weight", "bias"}))),
+            ("one",),
+        ),
     )
     graph = Graph((Value("x", ("N", 3), "float32"),), nodes, ("two",))
     folder = torch_side.write_folder(graph, tmp_path / "m")
