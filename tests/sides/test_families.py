@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -93,7 +94,12 @@ def every_mask(graph: Graph) -> list[np.ndarray]:
 def nodes(graph: Graph) -> dict[str, ops.Op]:
     """The ops by name; masks are called differently on either side, and make an embedding's `mask_zero`."""
     masks = ops.NotEqual, ops.FeaturesNotEqual
-    return {name: op for name, op in layer_ops(graph).items() if not isinstance(op, masks)}
+    return {name: stateless(op) for name, op in layer_ops(graph).items() if not isinstance(op, masks)}
+
+
+def stateless(op: ops.Op) -> ops.Op:
+    """A layer of one direction that gives no states: Keras' gives them whether they are used or not."""
+    return dataclasses.replace(op, return_state=False) if isinstance(op, ops.Recurrent) else op
 
 
 def one_in_three(names: Iterable[str]) -> list[Any]:
