@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from _pytest.logging import LogCaptureHandler
 
 import export
 import keras_side
@@ -126,20 +127,20 @@ def test_an_ill_conditioned_model_is_neither_the_same_nor_different() -> None:
     assert text.startswith("graph (2) differs from graph: shape (3, 70, 16) instead of (3, 16)")
 
 
-def test_what_torch_logs_for_its_own_tools_is_not_captured(caplog: pytest.LogCaptureFixture) -> None:
-    log = logging.getLogger("torch.__trace")
-    log.addHandler(caplog.handler)
+def test_what_torch_logs_for_its_own_tools_is_not_captured() -> None:
+    log, captures = logging.getLogger("torch.__trace"), LogCaptureHandler()
+    log.addHandler(captures)
     own = logging.NullHandler()
     log.addHandler(own)
     try:
-        assert for_test(lambda: caplog.handler not in log.handlers and own in log.handlers)
+        assert for_test(lambda: captures not in log.handlers and own in log.handlers)
         with pytest.raises(FileError, match="no such file") as failure:
             assert_same("nothing", "nothing")
         # Of the way to it nothing is left but what pytest leaves out.
         assert {entry.name for entry in failure.traceback[1:]} == {"assert_same", "compare", "for_test"}
-        assert caplog.handler in log.handlers
+        assert captures in log.handlers
     finally:
-        log.removeHandler(caplog.handler)
+        log.removeHandler(captures)
         log.removeHandler(own)
 
 

@@ -20,7 +20,7 @@ from biport.errors import MAX_TEXT, BiportError, FileError, UnsupportedError, pr
 from keras_side.masks import InTime, Mask, Unequal
 
 SECONDS, MEGABYTES = 5.0, 1000
-SAMPLE = 9
+SAMPLE = 18
 """Of every group each file of so many is read in `make test`; all are in `make sweep`."""
 
 

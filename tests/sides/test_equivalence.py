@@ -35,7 +35,10 @@ def build(merge: str | None, masked: bool, units: tuple[int, ...], classes: int)
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
 @pytest.mark.parametrize(
     "merge",
-    [pytest.param(merge, marks=pytest.mark.sweep) if merge in ("sum", "ave") else merge for merge in MERGES],
+    [
+        pytest.param(merge, marks=pytest.mark.sweep) if merge in ("sum", "ave", "mul") else merge
+        for merge in MERGES
+    ],
 )
 def test_all_forms_are_the_same(merge: str | None, masked: bool, layers: str, tmp_path) -> None:
     classes = 3 if merge in ("concat", "mul") else 1

@@ -91,7 +91,10 @@ FAMILIES: dict[str, tuple[Callable[..., Any], Callable[..., Any], dict[str, Any]
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=pytest.mark.sweep) if "tagger" in name else name for name in FAMILIES],
+)
 def test_families(family: str) -> None:
     make_keras, make_torch, settings = FAMILIES[family]
     model, twin = randomize(make_keras(**settings)), make_torch(**settings)
