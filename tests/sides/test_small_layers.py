@@ -135,6 +135,7 @@ def same_everywhere(model: keras.Model, folder: Path, tf2onnx: bool = False) -> 
 
 
 @pytest.mark.cover(1)
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
 @pytest.mark.parametrize("name", PASSING)
 def test_the_mask_passes(name, functional, tmp_path):
@@ -142,6 +143,7 @@ def test_the_mask_passes(name, functional, tmp_path):
     assert graph.nodes[-1].masks != (None,)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.cover(1)
 @pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
 @pytest.mark.parametrize("name", ENDING)
@@ -219,6 +221,7 @@ def masked_features(value, functional: bool) -> keras.Model:
     return scaled(keras.Model(start, x))
 
 
+@pytest.mark.cover(1)
 @pytest.mark.cover(1)
 @pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
 @pytest.mark.parametrize(
