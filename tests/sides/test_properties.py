@@ -133,7 +133,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("properties")
 
 
-@settings(max_examples=max(settings.default.max_examples // 2, 4))  # each takes a second
+@settings(max_examples=max(settings().max_examples // 2, 4))  # each takes a second
 @given(keras_models(), st.integers(0, 2**16), st.sampled_from([6, 6, 6, 3, 1]), st.integers(0, 7))
 def test_keras_models_are_the_same_everywhere(folder, model, seed: int, steps: int, lot: int) -> None:
     found = check_keras(model, folder, seed, tf2onnx=lot == 7, steps=steps)
