@@ -83,10 +83,7 @@ def write(
     """
     target = Path(folder)
     _check_target(target, overwrite)
-    if vocabulary is not None:
-        check_vocabulary(graph, vocabulary)
-    if labels is not None:
-        labels = check_labels(graph, labels)
+    check_texts(graph, vocabulary, labels)
     data = {
         "format": FORMAT,
         "biport": __version__,
@@ -112,13 +109,31 @@ def write(
         (draft / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         save_tensors(draft / WEIGHTS, arrays)
         (draft / README).write_text(text, encoding="utf-8")
-        if vocabulary is not None:
-            vocabulary.save(draft / VOCABULARY)
-        if labels is not None:
-            write_json(draft / LABELS, list(labels))
+        write_texts(draft, vocabulary, labels)
         if check is not None:
             check(draft)
     return target
+
+
+def check_texts(graph: Graph, vocabulary: Vocabulary | None, labels: Sequence[str] | None) -> None:
+    """Refuse a vocabulary or labels that are not those of a model.
+
+    Raises:
+        InputError: they have another number of tokens or classes.
+        UnsupportedError: the model does not take ids, or does not give probabilities.
+    """
+    if vocabulary is not None:
+        check_vocabulary(graph, vocabulary)
+    if labels is not None:
+        check_labels(graph, labels)
+
+
+def write_texts(folder: Path, vocabulary: Vocabulary | None, labels: Sequence[str] | None) -> None:
+    """Put the vocabulary and the labels, as far as there are such, into the folder of a model."""
+    if vocabulary is not None:
+        vocabulary.save(folder / VOCABULARY)
+    if labels is not None:
+        write_json(folder / LABELS, list(labels))
 
 
 def _check_target(target: Path, overwrite: bool) -> None:

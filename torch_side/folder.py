@@ -27,7 +27,6 @@ import torch
 from torch import nn
 
 from biport import bundle
-from biport.analysis.text_model import check_labels, check_vocabulary
 from biport.bundle import LEARNING
 from biport.compare.check_vectors import make_vectors
 from biport.compare.report import Report
@@ -47,7 +46,6 @@ from torch_side.writing.ported import Ported
 from torch_side.writing.source import Weights, model_source
 
 SOURCE, CONFIG, README, CHECK = "model.py", "config.json", "README.md", "check.npz"
-VOCABULARY, LABELS = "vocabulary.json", "labels.json"
 FORMAT = 1
 KEY = "biport"
 """Of what `config.json` has beside what the hub knows."""
@@ -102,10 +100,7 @@ def write_folder(
     """
     target = Path(folder)
     _check_target(target, overwrite)
-    if vocabulary is not None:
-        check_vocabulary(graph, vocabulary)
-    if labels is not None:
-        labels = check_labels(graph, labels)
+    bundle.check_texts(graph, vocabulary, labels)
     module = write(graph, biases=biases)
     source = model_source(graph, module, weights)
     vectors = _vectors(graph)
@@ -115,10 +110,7 @@ def write_folder(
         write_json(draft / CONFIG, _config(graph, module, source, weights))
         if vectors is not None:
             (draft / CHECK).write_bytes(vectors)
-        if vocabulary is not None:
-            vocabulary.save(draft / VOCABULARY)
-        if labels is not None:
-            write_json(draft / LABELS, list(labels))
+        bundle.write_texts(draft, vocabulary, labels)
         report = None if check is None else check(draft)
         checks = vectors is not None
         card = model_card(graph, module, target.name, weights, notes, report, checks=checks)
@@ -152,7 +144,7 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    own = {SOURCE, CONFIG, README, CHECK, VOCABULARY, LABELS, "model.safetensors", "model.pt"}
+    own = {SOURCE, CONFIG, README, CHECK, bundle.VOCABULARY, bundle.LABELS, "model.safetensors", "model.pt"}
     # What running model.py leaves there is nobody's work.
     names.discard("__pycache__")
     files = all(entry.is_file() for entry in entries if entry.name != "__pycache__")

@@ -13,8 +13,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from biport.errors import InputError, UnsupportedError
-from torch_side.layers.errors import LayerInputError, LayerSettingError
+from biport.errors import InputError
+from torch_side.layers.errors import LayerInputError
 
 
 @contextlib.contextmanager
@@ -71,7 +71,6 @@ def layer_errors() -> Iterator[None]:
 
     Raises:
         InputError: a layer cannot take its inputs.
-        UnsupportedError: a layer does not have a setting.
     """
     try:
         yield
@@ -86,8 +85,6 @@ def layer_errors() -> Iterator[None]:
         if "is invalid for input of size" not in str(error):
             raise
         raise InputError(f"rows that do not go into a shape: {error}") from error
-    except LayerSettingError as error:
-        raise UnsupportedError(error.owner, error.setting, error.value, error.supported) from error
 
 
 @contextlib.contextmanager

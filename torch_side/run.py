@@ -92,7 +92,6 @@ class Called:
 
         Raises:
             InputError: the inputs do not suit a layer.
-            UnsupportedError: in training, a layer cannot be trained with its settings.
         """
         if self._arguments is None and isinstance(self.module, Ported):
             with layer_errors(), _precision(self.module, tensors):

@@ -58,6 +58,22 @@ class Multiply(nn.Module):
         return product.masked_fill(~valid, 0)
 
 
+def extreme(inputs: list[Tensor], masks: list[Tensor], largest: bool) -> Tensor:
+    """The largest of the inputs, or the smallest, with steps left out as `Maximum` says.
+
+    Raises:
+        LayerInputError: a mask is not boolean or has another shape.
+    """
+    chosen, valid = inputs[0], as_wide(inputs[0], masks[0])
+    for x, mask in zip(inputs[1:], masks[1:]):  # noqa: B905  (TorchScript knows no strict)
+        here = as_wide(x, mask)
+        x = torch.where(here, x, chosen)
+        chosen = torch.where(valid, chosen, x)
+        chosen = torch.maximum(chosen, x) if largest else torch.minimum(chosen, x)
+        valid = valid | here
+    return chosen
+
+
 class Maximum(nn.Module):
     """The largest of the inputs, element by element; masked steps are left out as Keras leaves them out.
 
@@ -70,13 +86,7 @@ class Maximum(nn.Module):
         Raises:
             LayerInputError: a mask is not boolean or has another shape.
         """
-        largest, valid = inputs[0], as_wide(inputs[0], masks[0])
-        for x, mask in zip(inputs[1:], masks[1:]):  # noqa: B905  (TorchScript knows no strict)
-            here = as_wide(x, mask)
-            x = torch.where(here, x, largest)
-            largest = torch.maximum(torch.where(valid, largest, x), x)
-            valid = valid | here
-        return largest
+        return extreme(inputs, masks, True)
 
 
 class Minimum(nn.Module):
@@ -88,13 +98,7 @@ class Minimum(nn.Module):
         Raises:
             LayerInputError: a mask is not boolean or has another shape.
         """
-        smallest, valid = inputs[0], as_wide(inputs[0], masks[0])
-        for x, mask in zip(inputs[1:], masks[1:]):  # noqa: B905  (TorchScript knows no strict)
-            here = as_wide(x, mask)
-            x = torch.where(here, x, smallest)
-            smallest = torch.minimum(torch.where(valid, smallest, x), x)
-            valid = valid | here
-        return smallest
+        return extreme(inputs, masks, False)
 
 
 class LearnedAverage(nn.Module):

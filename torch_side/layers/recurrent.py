@@ -21,7 +21,22 @@ from torch_side.layers.masks import (
 )
 
 
-class MaskedLSTM(nn.LSTM):
+class _Masked(nn.RNNBase):
+    """What the layers under masks share."""
+
+    def weights_of(self, direction: int) -> list[Tensor]:
+        """The weights and biases of a direction."""
+        count = 4 if self.bias else 2
+        return self._flat_weights[direction * count : (direction + 1) * count]  # type: ignore[return-value]
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return super().extra_repr() + (
+            "" if self.zero_output_for_mask else ", zero_output_for_mask=False"
+        )
+
+
+class MaskedLSTM(_Masked, nn.LSTM):
     """`torch.nn.LSTM` of one layer, batch first, that skips masked steps; the states are carried over them.
 
     Args:
@@ -92,11 +107,6 @@ class MaskedLSTM(nn.LSTM):
             torch.stack([c, c2]),
         )
 
-    def weights_of(self, direction: int) -> list[Tensor]:
-        """The weights and biases of a direction."""
-        count = 4 if self.bias else 2
-        return self._flat_weights[direction * count : (direction + 1) * count]  # type: ignore[return-value]
-
     def one_way(
         self, x: Tensor, mask: Tensor, h: Tensor, c: Tensor, weights: list[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -118,32 +128,9 @@ class MaskedLSTM(nn.LSTM):
             last_c[0],
         )
 
-    def extra_repr(self) -> str:
-        """The settings, for ``print``."""
-        return super().extra_repr() + (
-            "" if self.zero_output_for_mask else ", zero_output_for_mask=False"
-        )
 
-
-class MaskedGRU(nn.GRU):
-    """`torch.nn.GRU` of one layer, batch first, that skips masked steps; see `MaskedLSTM`."""
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        bidirectional: bool = False,
-        zero_output_for_mask: bool = True,
-    ) -> None:
-        super().__init__(
-            input_size,
-            hidden_size,
-            bias=bias,
-            batch_first=True,
-            bidirectional=bidirectional,
-        )
-        self.zero_output_for_mask = zero_output_for_mask
+class _OneState(_Masked):
+    """What the layers of one state share."""
 
     def forward(  # type: ignore[override]
         self, input: Tensor, hx: Tensor | None = None, mask: Tensor | None = None
@@ -179,10 +166,32 @@ class MaskedGRU(nn.GRU):
         back, h2 = self.one_way(input.flip(1), mask.flip(1), hx[1], self.weights_of(1))
         return torch.cat([y, back.flip(1)], dim=-1), torch.stack([h, h2])
 
-    def weights_of(self, direction: int) -> list[Tensor]:
-        """The weights and biases of a direction."""
-        count = 4 if self.bias else 2
-        return self._flat_weights[direction * count : (direction + 1) * count]  # type: ignore[return-value]
+    def one_way(
+        self, x: Tensor, mask: Tensor, h: Tensor, weights: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """One direction from its first step to its last: the outputs and the final state, ``(N, H)``."""
+        raise NotImplementedError
+
+
+class MaskedGRU(_OneState, nn.GRU):  # type: ignore[misc]
+    """`torch.nn.GRU` of one layer, batch first, that skips masked steps; see `MaskedLSTM`."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        bidirectional: bool = False,
+        zero_output_for_mask: bool = True,
+    ) -> None:
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias=bias,
+            batch_first=True,
+            bidirectional=bidirectional,
+        )
+        self.zero_output_for_mask = zero_output_for_mask
 
     def one_way(
         self, x: Tensor, mask: Tensor, h: Tensor, weights: list[Tensor]
@@ -194,14 +203,8 @@ class MaskedGRU(nn.GRU):
         )
         return back_in_place(y, mask, self.zero_output_for_mask), last_valid(y, mask, h)
 
-    def extra_repr(self) -> str:
-        """The settings, for ``print``."""
-        return super().extra_repr() + (
-            "" if self.zero_output_for_mask else ", zero_output_for_mask=False"
-        )
 
-
-class MaskedRNN(nn.RNN):
+class MaskedRNN(_OneState, nn.RNN):  # type: ignore[misc]
     """`torch.nn.RNN` of one layer, batch first, that skips masked steps; see `MaskedLSTM`.
 
     Args:
@@ -226,45 +229,6 @@ class MaskedRNN(nn.RNN):
         settings = {"bias": bias, "batch_first": True, "bidirectional": bidirectional}
         super().__init__(input_size, hidden_size, nonlinearity=nonlinearity, **settings)
         self.zero_output_for_mask = zero_output_for_mask
-
-    def forward(  # type: ignore[override]
-        self, input: Tensor, hx: Tensor | None = None, mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """``(N, T, I)`` to the outputs, ``(N, T, D·H)``, and the final states, ``(D, N, H)``.
-
-        Args:
-            input: the sequence.
-            hx: the initial states, ``(D, N, H)``; by default zeros.
-            mask: which steps are valid, ``(N, T)`` booleans; by default all.
-
-        Raises:
-            LayerInputError: the mask is not boolean or has another shape.
-            RuntimeError: the input or the states have another shape.
-        """
-        return self.skip_masked(input, hx, mask)
-
-    def skip_masked(
-        self, input: Tensor, hx: Tensor | None, mask: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """What `forward` gives."""
-        self._update_flat_weights()
-        mask = every_step(input) if mask is None else mask
-        check_mask(input, mask)
-        if hx is None:
-            hx = input.new_zeros(
-                [2 if self.bidirectional else 1, input.shape[0], self.hidden_size]
-            )
-        self.check_forward_args(input, hx, None)
-        y, h = self.one_way(input, mask, hx[0], self.weights_of(0))
-        if not self.bidirectional:
-            return y, h.unsqueeze(0)
-        back, h2 = self.one_way(input.flip(1), mask.flip(1), hx[1], self.weights_of(1))
-        return torch.cat([y, back.flip(1)], dim=-1), torch.stack([h, h2])
-
-    def weights_of(self, direction: int) -> list[Tensor]:
-        """The weights and biases of a direction."""
-        count = 4 if self.bias else 2
-        return self._flat_weights[direction * count : (direction + 1) * count]  # type: ignore[return-value]
 
     def one_way(
         self, x: Tensor, mask: Tensor, h: Tensor, weights: list[Tensor]
@@ -301,9 +265,3 @@ class MaskedRNN(nn.RNN):
                 True,
             )
         return back_in_place(y, mask, self.zero_output_for_mask), last_valid(y, mask, h)
-
-    def extra_repr(self) -> str:
-        """The settings, for ``print``."""
-        return super().extra_repr() + (
-            "" if self.zero_output_for_mask else ", zero_output_for_mask=False"
-        )

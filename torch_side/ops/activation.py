@@ -13,9 +13,6 @@ from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states
 from torch_side.shared.activations import call_activation
 from torch_side.writing.graph_writer import GraphWriter
 
-LAYERS = (nn.ELU, nn.LeakyReLU, nn.ReLU, nn.ReLU6, nn.Softmax)
-"""Modules that have ops of their own; a function is `ops.Activation` where its parameters are Keras'."""
-
 
 @writes(ops.Activation)
 def write_activation(op: ops.Activation, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
@@ -59,13 +56,6 @@ def write_leaky_re_lu(op: ops.LeakyReLU, writer: GraphWriter, inputs: Inputs, ma
 def write_elu(op: ops.ELU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.elu(x)``."""
     return (writer.module(lambda op: nn.ELU(op.alpha), inputs[0]),)
-
-
-def _read_module(call: LayerCall, kind: type[ops.Op], **fields: Any) -> Any:
-    """A module of torch ."""
-    op = build(call.owner, kind, **fields)
-    (x,) = call.arguments("input")
-    return call.emit(op, [call.value(x)])[0]
 
 
 @states(ops.PReLU)

@@ -14,22 +14,18 @@ from torch_side.registry import Inputs, Masks, Outputs, reads, writes
 from torch_side.writing.graph_writer import GraphWriter
 
 
-def register_layer(
-    kind: type[Op], layer: type[nn.Module], settings: Mapping[str, str], *, unpack: bool = False
-) -> None:
+def register_layer(kind: type[Op], layer: type[nn.Module], settings: Mapping[str, str]) -> None:
     """Write an op as one module, ``self.dropout(x)``, and read it.
 
     Args:
         kind: the op.
         layer: the module; its arguments are the settings, in their order.
         settings: each field of the op, and the module's attribute for it.
-        unpack: the one setting is a pair, and the module takes both by themselves.
     """
     (argument, *_) = list(inspect.signature(layer.forward).parameters)[1:]
 
     def layer_of(op: Op) -> nn.Module:
-        values = [getattr(op, field) for field in settings]
-        return layer(*(values[0] if unpack else values))
+        return layer(*(getattr(op, field) for field in settings))
 
     @writes(kind)
     def write(op: Op, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
