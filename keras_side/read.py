@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,8 +39,10 @@ from keras_side.ops.source import SIZED
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.config_entries import named
 from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
-from keras_side.reading.live_model import describe, is_live
+from keras_side.reading.live_model import LiveVariables, describe, is_live
 from keras_side.reading.traverse import Traversal
+from keras_side.recording.check import check_recorded
+from keras_side.recording.model import needs_recording, record
 from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
 from keras_side.release import Release
@@ -49,7 +52,7 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError
 """What values of unforeseen types end in."""
 
 
-def read(source: Any, config: Any = None) -> Graph:
+def read(source: Any, config: Any = None, *, example: Any = None) -> Graph:
     """Read a live Sequential or functional Keras model, or the file of one, into a graph.
 
     A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may
@@ -70,7 +73,7 @@ def read(source: Any, config: Any = None) -> Graph:
         InputError: the live model has not been built; ``config`` is missing, or not needed.
     """
     if is_live(source):
-        return read_live(source)
+        return read_live(source, example=example)
     if not isinstance(source, str | os.PathLike):
         own = f"{type(source).__module__}.{type(source).__qualname__}"
         older = any(base.__module__.startswith("tf_keras.") for base in type(source).__mro__)
@@ -81,18 +84,25 @@ def read(source: Any, config: Any = None) -> Graph:
         return read_file(file)
 
 
-def read_live(model: Any, instead: Mapping[int, np.ndarray] | None = None) -> Graph:
+def read_live(model: Any, instead: Mapping[int, np.ndarray] | None = None, example: Any = None) -> Graph:
     """The graph of a live model; see `read`.
 
     Args:
         model: the model.
         instead: arrays to be read in place of the values of its variables, by the identity of these: reading
             is linear, so gradients come out under the names and in the layouts of the weights.
+        example: see `read`.
     """
-    data, variables, version = describe(model)
-    with _named_errors(variables.owner):
-        variables = dataclasses.replace(variables, instead=instead or {})
-        return _read_model(data, variables, variables.owner, Release(version))
+    owner, origin = f"model {model.name!r}", Release(sys.modules["keras"].__version__)
+    with _named_errors(owner):
+        if not needs_recording(model):
+            variables = LiveVariables(model, owner, instead or {})
+            return _read_model(describe(model, owner), variables, owner, origin)
+        data, recorded = record(model, owner, instead or {}, example)
+        graph = _read_model(data, recorded, owner, origin)
+    if instead is None:
+        check_recorded(model, graph, owner)
+    return graph
 
 
 def read_file(file: ModelFile) -> Graph:

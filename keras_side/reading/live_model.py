@@ -12,7 +12,6 @@ import numpy as np
 
 from biport.errors import InputError, UnsupportedError, WeightError
 from keras_side import registered
-from keras_side.unsupported import subclassed
 
 
 @dataclass(frozen=True)
@@ -76,18 +75,14 @@ def is_live(source: object) -> bool:
     return keras is not None and hasattr(keras, "Model") and isinstance(source, keras.Model)
 
 
-def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
-    """Serialised configuration, variables and Keras version of a live model.
+def describe(model: Any, owner: str) -> Mapping[str, Any]:
+    """Serialised configuration of a live model.
 
     Raises:
         InputError: the model has not been built.
-        UnsupportedError: it is a subclassed model, or holds a layer that cannot be serialised.
+        UnsupportedError: it holds a layer that cannot be serialised, or computes something else than it says.
     """
-    owner = f"model {model.name!r}"
-    keras = sys.modules["keras"]
-    if type(model) is not keras.Sequential and type(model).__name__ != "Functional":
-        raise subclassed(owner, type(model).__name__)
-    if not model.built or (type(model) is keras.Sequential and not model.inputs):
+    if not model.built or (type(model) is sys.modules["keras"].Sequential and not model.inputs):
         raise InputError(f"{owner}: has no weights yet; call model.build(input_shape) before reading it")
     try:
         data = json.loads(model.to_json())
@@ -95,7 +90,7 @@ def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
         raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
     for layer in model._flatten_layers(include_self=False):
         check_live(f"{owner}: layer {layer.name!r}", layer)
-    return data, LiveVariables(model, owner), keras.__version__
+    return data
 
 
 def reason(error: Exception) -> str:

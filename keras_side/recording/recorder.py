@@ -137,8 +137,8 @@ class Recorder:
             count = int(np.prod(shape, dtype="int64"))
             source = SimpleNamespace(weights=[variable], value=variable, count_params=lambda: count)
             self.described(name, variable, data, LiveVariables(source, self.owner, self.instead))
-            # Nothing is needed to call it.
-            self.call(name, [], {})
+            # A layer has to be called on something; this one does not read it.
+            self.call(name, [self.inputs[0]], {})
         return history(self._names[id(variable)])
 
     def constant(self, name: str, array: np.ndarray) -> History:
@@ -218,15 +218,23 @@ class RecordedVariables:
         return sum(variables.count() for variables in self.of.values())
 
 
-def serialised_layer(owner: str, layer: Any) -> dict[str, Any]:
+def serialised_layer(owner: str, layer: Any, kind: type | None = None) -> dict[str, Any]:
     """A layer of Keras' own as plain data.
+
+    Args:
+        owner: how errors call it.
+        layer: live.
+        kind: the class it is read as, where it is made of that one and computes the same.
 
     Raises:
         UnsupportedError: it cannot be serialised, or computes something else than it says.
     """
     keras = sys.modules["keras"]
     try:
-        data = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+        if kind is None:
+            data = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+        else:
+            data = {"class_name": kind.__name__, "config": json.loads(json.dumps(kind.get_config(layer)))}
     except (NotImplementedError, TypeError, ValueError) as error:
         raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
     for part in (layer, *layer._flatten_layers(include_self=False)):
