@@ -6,15 +6,24 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_side.reading.live_model import is_as_named
+
 OWN = ("keras.src.", "keras_side.layers", "keras_side.registered")
 """Modules whose layers compute what their configurations say."""
-SAYS_WHAT_IT_DOES = ("__call__", "call", "compute_mask", "get_initial_state", "inner_loop", "compute_output_spec")
+SAYS_WHAT_IT_DOES = (
+    "__call__",
+    "call",
+    "compute_mask",
+    "get_initial_state",
+    "inner_loop",
+    "compute_output_spec",
+)
 """What makes a layer compute something else than the class it is made of, where it is somebody's own."""
 CONTAINERS = ("Functional", "Sequential")
 _BOOKS = (
-    *("_functional", "_inbound_nodes", "_layers", "_losses", "_metrics", "_outbound_nodes", "_seed_generators"),
-    *("_non_trainable_variables", "_trainable_variables", "_tracker", "_loss_ids", "_parent_path"),
-    *("_dtype_policy", "_optimizer", "_compile_metrics", "_compile_loss", "optimizer", "loss"),
+    *("_compile_loss", "_compile_metrics", "_dtype_policy", "_functional", "_inbound_nodes", "_layers"),
+    *("_loss_ids", "_losses", "_metrics", "_non_trainable_variables", "_optimizer", "_outbound_nodes"),
+    *("_parent_path", "_seed_generators", "_tracker", "_trainable_variables", "loss", "optimizer"),
 )
 """Attributes of layers that are Keras' own books."""
 
@@ -42,9 +51,13 @@ def is_plain(layer: Any) -> bool:
 
 
 def has_own_functions(layer: Any) -> bool:
-    """Whether its activations are functions, or layers, of Keras' own."""
+    """Whether its activations are functions, or layers, of Keras' own, or compute what their names say."""
     functions = [getattr(layer, key, None) for key in ("activation", "recurrent_activation")]
-    return all(is_own(one if hasattr(one, "__name__") else type(one)) for one in functions if callable(one))
+    return all(
+        is_own(one if hasattr(one, "__name__") else type(one)) or is_as_named(one)
+        for one in functions
+        if callable(one)
+    )
 
 
 def is_container(layer: Any) -> bool:
@@ -105,4 +118,3 @@ def paths(model: Any, prefix: str = "") -> dict[int, str]:
                 named[id(part)] = f"{named[id(layer)]}.{name}".lstrip(".")
                 waiting.append(part)
     return named
-

@@ -42,9 +42,8 @@ def record(model: Any, owner: str, instead: Mapping[int, np.ndarray], example: A
     for calling in callings(model, owner, example):
         try:
             recorded = _recorded(model, owner, instead, calling)
-            ids = set() if example is not None or is_container(model) else _looked_up(recorded[0])
-            if ids:
-                recorded = _recorded(model, owner, instead, mapped(lambda leaf: _as_ids(leaf, ids), calling))
+            if example is None and not is_container(model) and (ids := _looked_up(recorded[0])):
+                recorded = _recorded(model, owner, instead, _with_ids(calling, ids))
         except UnsupportedError as problem:
             problems.append(problem)
         else:
@@ -93,6 +92,6 @@ def _named_in(item: Any) -> Iterator[str]:
                 yield from _named_in(one)
 
 
-def _as_ids(leaf: Leaf, ids: Container[str]) -> Leaf:
-    """An input that is ids as integers, with any number of steps."""
-    return replace(leaf, dtype="int32").free if leaf.name in ids else leaf
+def _with_ids(calling: Calling, ids: Container[str]) -> Calling:
+    """The same with inputs that are ids as integers, with any number of steps."""
+    return mapped(lambda leaf: replace(leaf, dtype="int32").free if leaf.name in ids else leaf, calling)

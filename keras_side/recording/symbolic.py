@@ -194,7 +194,9 @@ class Recording:
     def _variable(self, layer: Any, path: str, name: str, variable: Any) -> Any:
         if id(variable) not in self._histories:
             named = f"{path}.{name}" if path else name
-            tensor = stand_in(variable, named, f"{self.recorder.owner}: layer {path!r} ({type(layer).__name__})")
+            tensor = stand_in(
+                variable, named, f"{self.recorder.owner}: layer {path!r} ({type(layer).__name__})"
+            )
             self.given(tensor, self.recorder.parameter(named, variable))
             self._histories[id(variable)] = self._histories[id(tensor)]
             self._kept += [variable]
