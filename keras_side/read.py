@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -138,7 +139,8 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
         class_name, config = serialized(owner, data)
     except UnsupportedError as problem:
         raise UnsupportedModelError(owner, [subclassed(owner, data["class_name"])]) from problem
-    traversal = Traversal(owner, origin, ends_masks(config))
+    inside = functools.partial(_read_model, origin=origin)
+    traversal = Traversal(owner, origin, ends_masks(config), inside)
     builder = traversal.builder
     outputs: list[KerasTensor] = []
     try:
