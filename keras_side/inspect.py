@@ -12,7 +12,7 @@ from biport.analysis.summary import Inspection, LayerRow, inspect_graph
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from keras_side.file.model_file import Format, ModelFile
-from keras_side.file.typed_errors import typed_errors
+from keras_side.typed_errors import typed_errors
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
 from keras_side.read import read_file
 from keras_side.reading.config_entries import model_layers

@@ -21,7 +21,7 @@ from biport.errors import FileError, MissingDependencyError, UnsupportedError, s
 from biport.graph import Graph
 from keras_side.file.model_file import ModelFile, needs_config
 from keras_side.file.objects import known_to_keras_3, objects
-from keras_side.file.typed_errors import typed_errors
+from keras_side.typed_errors import typed_errors
 from keras_side.legacy.model import OWN_MODULES
 from keras_side.legacy.operations import FUNCTIONS, SLICES
 from keras_side.read import read_file

@@ -30,7 +30,7 @@ from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from biport.rewrite.simplify import simplify
 from keras_side.file.model_file import ModelFile
-from keras_side.file.typed_errors import named_errors, typed_errors
+from keras_side.typed_errors import named_errors, typed_errors
 from keras_side.legacy.weights import UnplacedError
 from keras_side.load_code import Code, load_with_code
 from keras_side.operations.registry import MADE

@@ -10,7 +10,7 @@ from typing import Any
 from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError
 from biport.registry import snake_case
-from keras_side.file.typed_errors import named
+from keras_side.typed_errors import named
 from keras_side.reading.mask_expressions import is_operation
 from keras_side.records import LayerRecord, ModelReader, Variables, check_name, serialized
 
