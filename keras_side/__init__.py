@@ -6,6 +6,7 @@ Reading a model file needs neither keras nor tensorflow, so importing this packa
 from keras_side.bidirect import bidirect
 from keras_side.decode import stepper
 from keras_side.gradients import gradients
+from keras_side.in_float32 import in_float32
 from keras_side.inspect import inspect
 from keras_side.load import load
 from keras_side.read import read
@@ -22,6 +23,7 @@ __all__ = [
     "custom_objects",
     "float64_allowed",
     "gradients",
+    "in_float32",
     "inspect",
     "load",
     "read",

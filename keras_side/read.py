@@ -35,6 +35,7 @@ from keras_side.legacy.weights import UnplacedError
 from keras_side.operations.registry import MADE
 from keras_side.operations.terms import LOOK_UP, TAKE_IDS
 from keras_side.ops.source import SIZED
+from keras_side.policies import coarse_in, origin_of
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.config_entries import named
 from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
@@ -140,6 +141,7 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
         raise UnsupportedModelError(owner, [subclassed(owner, data["class_name"])]) from problem
     traversal = Traversal(owner, origin, ends_masks(config))
     builder = traversal.builder
+    builder.coarse = coarse_in(data)
     outputs: list[KerasTensor] = []
     try:
         outputs = traversal.model(class_name, config, variables, prefix="", inputs=None)
@@ -156,7 +158,7 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
-        origin={"framework": "keras", "version": origin.version},
+        origin=origin_of(origin.version, builder.coarse),
     )
     return simplify(graph)
 

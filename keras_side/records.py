@@ -12,6 +12,7 @@ from biport.config import Config
 from biport.dims import Dim
 from biport.errors import FileError, UnsupportedError, WeightError, shown
 from keras_side import registered
+from keras_side.policies import NOT_ADAPTED, NOT_QUANTISED, check_policy
 
 OF_WEIGHTS = tuple(
     f"{weight}_{kind}"
@@ -99,9 +100,11 @@ class LayerRecord:
     def settings(self) -> Config:
         """The configuration to be accounted for, with what every layer has already accounted for."""
         config = Config(self.owner, self.config)
-        check_dtype(self.owner, config.take("dtype", default="float32"))
-        config.require(quantization_config=None, lora_rank=None, lora_alpha=None)
-        config.ignore(*TRAINING_ONLY)
+        check_policy(self.owner, config.take("dtype", default="float32"))
+        for key, instead in (("quantization_config", NOT_QUANTISED), ("lora_rank", NOT_ADAPTED)):
+            if (value := config.take(key, default=None)) is not None:
+                config.refuse(key, value, instead)
+        config.ignore("lora_alpha", *TRAINING_ONLY)
         return config
 
     def child(self, attribute: str, data: Mapping[str, Any]) -> LayerRecord:
@@ -223,23 +226,3 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
             owner, "module", module, "the layers of Keras itself; custom code is never run"
         )
     return data["class_name"], config
-
-
-def check_dtype(owner: str, policy: object) -> None:
-    """Refuse a dtype policy other than plain float32 or float64.
-
-    Raises:
-        UnsupportedError: mixed precision, half precision or quantisation.
-    """
-    policy = dtype_name(policy)
-    if policy not in (None, "float32", "float64"):
-        raise UnsupportedError(owner, "dtype", policy, ("float32", "float64"))
-
-
-def dtype_name(policy: object) -> object:
-    """The name of a plain dtype policy; any other policy as it is."""
-    if not isinstance(policy, Mapping):
-        return policy
-    # A policy of another class, such as a quantised one, says more than a name.
-    inner = policy.get("config") if policy.get("class_name") == "DTypePolicy" else None
-    return inner["name"] if isinstance(inner, Mapping) and inner.get("name") else policy

@@ -12,6 +12,7 @@ import numpy as np
 
 from biport.errors import InputError, UnsupportedError, WeightError
 from keras_side import registered
+from keras_side.policies import COARSE
 from keras_side.unsupported import subclassed
 
 
@@ -43,7 +44,8 @@ class LiveVariables:
 
     def _array(self, variable: Any) -> np.ndarray:
         array = self.instead.get(id(variable))
-        return np.array(_numpy(variable) if array is None else array)
+        array = np.array(_numpy(variable) if array is None else array)
+        return array.astype("float32") if array.dtype.name in COARSE else array
 
     def vocabulary(self) -> list[str]:
         """The layer's own; see `records.Variables.vocabulary`."""
