@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from biport.dims import bound
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.inputs import batch_axis, check_inputs, letters
+from keras_side.inference import call
 from keras_side.policies import COARSE
 from keras_side.read import read
 
@@ -87,18 +87,3 @@ def _empty(graph: Graph, name: str, sizes: Mapping[str, int], x: np.ndarray) -> 
             f"Keras cannot run a model over no rows (N = 0) in which they meet, in {node.name!r}"
         )
     return x
-
-
-def call(model: keras.Model, tensors: Sequence[Any]) -> list[Any]:
-    """The outputs of a Keras model as tensors, in inference mode, on the CPU; a tensor for each input."""
-    import keras
-
-    # On a GPU, cuDNN refuses all masks but right padding, and TF32 changes results by about 1e-3.
-    with warnings.catch_warnings(), keras.device("cpu:0"):
-        warnings.filterwarnings("ignore", message=".*does not support masking.*")
-        # A softmax over one step is 1, as it should be.
-        warnings.filterwarnings("ignore", message=".*using a softmax over axis.*")
-        # A model may take and give mappings; the graph has their values in the order of the keys.
-        sequential = type(model) is keras.Sequential
-        packed = tensors[0] if sequential else keras.tree.pack_sequence_as(model.input, list(tensors))
-        return keras.tree.flatten(model(packed, training=False))

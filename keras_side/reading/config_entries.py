@@ -10,6 +10,7 @@ from typing import Any
 from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError
 from biport.registry import snake_case
+from keras_side.file.typed_errors import named
 from keras_side.reading.mask_expressions import is_operation
 from keras_side.records import LayerRecord, Variables, check_name, serialized
 
@@ -55,11 +56,6 @@ def flat_states(states: Any) -> list[Any]:
     if states is None:
         return []
     return [state for part in states for state in flat_states(part)] if isinstance(states, list) else [states]
-
-
-def named(owner: str, message: str) -> str:
-    """The message with what it is about in front, where it does not say it."""
-    return message if owner in message else f"{owner}: {message}"
 
 
 def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[Layer]:

@@ -13,7 +13,6 @@ import numpy as np
 from biport.errors import InputError, UnsupportedError, WeightError
 from keras_side import registered
 from keras_side.policies import COARSE
-from keras_side.unsupported import subclassed
 
 
 @dataclass(frozen=True)
@@ -78,18 +77,14 @@ def is_live(source: object) -> bool:
     return keras is not None and hasattr(keras, "Model") and isinstance(source, keras.Model)
 
 
-def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
-    """Serialised configuration, variables and Keras version of a live model.
+def describe(model: Any, owner: str) -> Mapping[str, Any]:
+    """Serialised configuration of a live model.
 
     Raises:
         InputError: the model has not been built.
-        UnsupportedError: it is a subclassed model, or holds a layer that cannot be serialised.
+        UnsupportedError: it holds a layer that cannot be serialised, or computes something else than it says.
     """
-    owner = f"model {model.name!r}"
-    keras = sys.modules["keras"]
-    if type(model) is not keras.Sequential and type(model).__name__ != "Functional":
-        raise subclassed(owner, type(model).__name__)
-    if not model.built or (type(model) is keras.Sequential and not model.inputs):
+    if not model.built or (type(model) is sys.modules["keras"].Sequential and not model.inputs):
         raise InputError(f"{owner}: has no weights yet; call model.build(input_shape) before reading it")
     try:
         data = json.loads(model.to_json())
@@ -97,7 +92,7 @@ def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
         raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
     for layer in model._flatten_layers(include_self=False):
         check_live(f"{owner}: layer {layer.name!r}", layer)
-    return data, LiveVariables(model, owner), keras.__version__
+    return data
 
 
 def reason(error: Exception) -> str:
@@ -177,15 +172,33 @@ def _check_function(owner: str, key: str, function: Any) -> None:
     Raises:
         UnsupportedError: it computes something else than the activation of its name.
     """
-    keras = sys.modules["keras"]
+    own = _namesake(function)
+    if own is not None and not computes_the_same(function, own):
+        value = f"{function.__name__} of {function.__module__}"
+        raise UnsupportedError(owner, key, value, "Keras' own activations")
+
+
+def is_as_named(function: Any) -> bool:
+    """Whether a function is what Keras knows under its name, or computes the same."""
+    own = _namesake(function)
+    return own is not None and computes_the_same(function, own)
+
+
+def _namesake(function: Any) -> Any:
+    """The activation of Keras' own that has the name of a function; ``None`` where there is none."""
     name = getattr(function, "__name__", None)
-    own = getattr(keras.activations, name, None) if isinstance(name, str) else None
-    if own is None or function is own:
-        return
+    return getattr(sys.modules["keras"].activations, name, None) if isinstance(name, str) else None
+
+
+def computes_the_same(function: Any, own: Any) -> bool:
+    """Whether a function gives what an activation of Keras' own does, over a few numbers."""
+    if function is own:
+        return True
+    keras = sys.modules["keras"]
     points = np.linspace(-8, 8, 34, dtype="float32").reshape(2, 17)
     try:
         values = _numpy(function(keras.ops.convert_to_tensor(points)))
-    except Exception as error:  # A user's function may fail in any way.
-        raise UnsupportedError(owner, key, f"{name} of another module", "Keras' own activations") from error
-    if not np.allclose(values, _numpy(own(keras.ops.convert_to_tensor(points))), rtol=1e-6, atol=1e-6):
-        raise UnsupportedError(owner, key, f"{name} of {function.__module__}", "Keras' own activations")
+    except Exception:  # A user's function may fail in any way.
+        return False
+    wanted = _numpy(own(keras.ops.convert_to_tensor(points)))
+    return values.shape == wanted.shape and np.allclose(values, wanted, rtol=1e-6, atol=1e-6)

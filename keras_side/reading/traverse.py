@@ -25,7 +25,7 @@ from keras_side.reading.config_entries import (
 )
 from keras_side.reading.every_step import TIME_DISTRIBUTED, StepsAsRows, only
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor, OperationOutput
-from keras_side.reading.mask_expressions import Unreadable, is_operation
+from keras_side.reading.mask_expressions import WITH_MASK, Unreadable, as_mask, is_operation
 from keras_side.records import MODELS, Variables
 from keras_side.registry import READERS
 from keras_side.release import Release
@@ -183,10 +183,12 @@ class Traversal:
         def find(key: tuple[str, int, int]) -> Output:
             return self._output(results, key)
 
-        if is_operation(layer.module):
+        if is_operation(layer.module) and layer.class_name != WITH_MASK:
             return self._operations.operation(layer, index, find, prefix)
         arguments, options = layer.calls[index]
         arguments = [resolved(argument, find) for argument in arguments]
+        if layer.class_name == WITH_MASK:
+            return [self._with_mask(layer, *arguments)]
         options = {key: resolved(option, find) for key, option in options.items()}
         name = prefix + layer.name + (f"@{index}" if index else "")
         data = [*arguments, *(option for key, option in options.items() if "mask" not in key)]
@@ -199,6 +201,14 @@ class Traversal:
             problem.of_layer(layer.name, layer.class_name)
             self.builder.refuse(problem)
             self._examine(layer)
+            return Unreadable(problem)
+
+    def _with_mask(self, layer: Layer, x: Any, mask: Any) -> Output:
+        """A tensor with a mask, or with none, hung on it."""
+        try:
+            value = self.builder.data(x).value
+            return KerasTensor(value, as_mask(self.builder.symbol(mask), layer.owner))
+        except UnsupportedError as problem:
             return Unreadable(problem)
 
     def _called(
