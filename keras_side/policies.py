@@ -10,7 +10,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from biport.errors import UnsupportedError
@@ -116,16 +116,8 @@ def with_float32(data: Any) -> Any:
     }
 
 
-def origin_of(version: str, coarse: Sequence[str]) -> dict[str, str]:
-    """What a graph says of the model it was read from, which may compute in half precision."""
-    origin = {"framework": "keras", "version": version}
-    if coarse:
-        # The coarser one says how exact the model is.
-        origin |= {"precision": coarse[-1], "notes": "; ".join(map(_note, coarse))}
-    return origin
-
-
-def _note(dtype: str) -> str:
+def note(dtype: str) -> str:
+    """What somebody should know of a model that computes in half precision."""
     return (
         f"layers that compute in {dtype} by their dtype policies are read with their weights as float32, the "
         f"same numbers, and compute in float32: more exactly than the model does"

@@ -52,6 +52,14 @@ class Variables(Protocol):
         """
         ...
 
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """All variables of a layer of somebody's own, in the order that Keras lists them, under these names.
+
+        Raises:
+            WeightError: there are more or fewer, or they are known by these names in another order.
+        """
+        ...
+
     def vocabulary(self) -> list[str]:
         """The tokens that the layer was adapted to, those for masks and unknown ones in front.
 
@@ -170,6 +178,19 @@ class WrittenOperation:
     dims: Sequence[Dim] = ()
 
 
+def check_order(owner: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse names for variables that are known by other names, or in another order.
+
+    Raises:
+        WeightError: there are more or fewer, or one of the names is that of another one.
+    """
+    swapped = any(
+        name != own and (name in known or own in names) for name, own in zip(names, known, strict=False)
+    )
+    if len(names) != len(known) or swapped:
+        raise WeightError(f"{owner}: its weights are {list(known)} in this order, read as {list(names)}")
+
+
 def no_vocabulary(owner: str) -> UnsupportedError:
     """Why a vocabulary that a layer was adapted to is not there."""
     supported = "one given to the layer, IntegerLookup(vocabulary=layer.get_vocabulary()), or a .keras file"
@@ -204,12 +225,11 @@ def check_name(owner: str, name: object) -> None:
         )
 
 
-def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
-    """Class name and configuration of a serialised Keras object.
+def described(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration of a serialised object, whosever class it is.
 
     Raises:
         FileError: it does not have the form Keras gives one.
-        UnsupportedError: its class is neither one of Keras' own nor of `keras_side.registered`.
     """
     if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
         raise FileError(f"{owner}: expected a serialised layer, found {str(data)[:80]!r}")
@@ -217,6 +237,18 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
     config = data.get("config")
     if not isinstance(config, Mapping):
         raise FileError(f"{owner}: {data['class_name']} has no configuration")
+    return data["class_name"], config
+
+
+def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration of a serialised Keras object.
+
+    Raises:
+        FileError: it does not have the form Keras gives one.
+        UnsupportedError: its class is neither one of Keras' own nor of `keras_side.registered`.
+    """
+    _, config = described(owner, data)
+    assert isinstance(data, Mapping)
     module = str(data.get("module") or "keras")
     own = registered.LAYERS.get(str(data.get("registered_name"))) == data["class_name"]
     foreign = module.split(".")[0] != "keras" or ">" in str(data.get("registered_name") or "")

@@ -92,6 +92,7 @@ def verify(
             progress(f"opening {os.fspath(given)}")
         opened.append(open_form(given, config, example))
     precise, notes = _in_float32(opened)
+    notes += _unchecked(precise)
     forms = _with_names(precise)
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
@@ -169,6 +170,12 @@ def _verify_unread(
         notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
     origin = _origin(source, None if inputs is not None else seed, model.inputs, cases)
     return Report(lines, cases=list(cases), notes=notes, tolerance=tolerance, origin=origin)
+
+
+def _unchecked(forms: Sequence[Form]) -> list[str]:
+    """What the graphs of forms have on somebody's word."""
+    said = [form.graph.origin.get("unchecked") for form in forms if form.graph is not None]
+    return [note for text in dict.fromkeys(said) if text is not None for note in text.split("; ")]
 
 
 def _in_float32(opened: Sequence[Form]) -> tuple[list[Form], list[str]]:

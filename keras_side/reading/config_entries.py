@@ -11,6 +11,7 @@ from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError
 from biport.registry import snake_case
 from keras_side.file.typed_errors import named
+from keras_side.mapped import ClassReader, reader_of_class
 from keras_side.reading.mask_expressions import is_operation
 from keras_side.records import LayerRecord, Variables, check_name, serialized
 
@@ -29,6 +30,7 @@ class Layer:
     has_own_variables: bool = True
     problem: UnsupportedError | None = None
     input_shape: Sequence[int | None] = ()
+    mapping: ClassReader | None = None
     _op: ops.Op | None = None
 
     @property
@@ -92,6 +94,7 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
             calls=_calls(label, entry),
             problem=problem,
             input_shape=built_shape(entry),
+            mapping=reader_of_class(entry),
         )
 
 

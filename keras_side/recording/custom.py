@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_side.mapped import reader_of_live
 from keras_side.reading.live_model import is_as_named
 
 OWN = ("keras.src.", "keras_side.layers", "keras_side.registered")
@@ -67,6 +68,8 @@ def is_container(layer: Any) -> bool:
 
 def is_custom(layer: Any) -> bool:
     """Whether what a layer computes is told by running its code alone; layers inside it not counted."""
+    if reader_of_live(layer) is not None:
+        return False
     own = keras_class(layer).__name__
     return own in ("Lambda", "Layer", "Model") or not (is_plain(layer) and has_own_functions(layer))
 
@@ -74,7 +77,16 @@ def is_custom(layer: Any) -> bool:
 def has_custom(layer: Any) -> bool:
     """Whether a layer or one inside it is custom, or of a class that is not Keras' own."""
     inside = (layer, *layer._flatten_layers(include_self=False))
-    return any(is_custom(one) or type(one) is not keras_class(one) for one in inside)
+    return any(
+        is_custom(one) or (type(one) is not keras_class(one) and reader_of_live(one) is None)
+        for one in inside
+    )
+
+
+def has_mapped(layer: Any) -> bool:
+    """Whether a layer or one inside it is read in place of its code, by who said what its class is."""
+    inside = (layer, *layer._flatten_layers(include_self=False))
+    return any(reader_of_live(one) is not None for one in inside)
 
 
 def parts(layer: Any) -> Iterator[tuple[str, Any]]:
