@@ -9,6 +9,7 @@ from keras_side.gradients import gradients
 from keras_side.in_float32 import in_float32
 from keras_side.inspect import inspect
 from keras_side.load import load
+from keras_side.load_code import load_with_code
 from keras_side.mapped import reads_class
 from keras_side.read import read
 from keras_side.reading.apply_mapping import MappedLayer
@@ -29,6 +30,7 @@ __all__ = [
     "in_float32",
     "inspect",
     "load",
+    "load_with_code",
     "read",
     "reads_class",
     "recurrent_op",

@@ -10,6 +10,7 @@ and 2 come here in the words of Keras 3 (`keras_side.legacy`), with the rules th
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import sys
 from collections import defaultdict
@@ -140,7 +141,8 @@ def _read_model(
         class_name, config = serialized(owner, data)
     except UnsupportedError as problem:
         raise UnsupportedModelError(owner, [subclassed(owner, data["class_name"])]) from problem
-    traversal = Traversal(owner, origin, ends_masks(config))
+    inside = functools.partial(_read_model, origin=origin)
+    traversal = Traversal(owner, origin, ends_masks(config), inside)
     builder = traversal.builder
     builder.coarse = coarse_in(data)
     outputs: list[KerasTensor] = []

@@ -20,6 +20,8 @@ SAYS_WHAT_IT_DOES = (
     "compute_output_spec",
 )
 """What makes a layer compute something else than the class it is made of, where it is somebody's own."""
+STAY_WHOLE = ("Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN", "TimeDistributed")
+"""Layers that call what is inside of them once a step; see `keras_side.recording.recurrence`."""
 CONTAINERS = ("Functional", "Sequential")
 _BOOKS = (
     *("_compile_loss", "_compile_metrics", "_dtype_policy", "_functional", "_inbound_nodes", "_layers"),
@@ -66,27 +68,43 @@ def is_container(layer: Any) -> bool:
     return keras_class(layer).__name__ in CONTAINERS and is_plain(layer)
 
 
+def stays_whole(layer: Any) -> bool:
+    """Whether a layer is one around steps, whatever these are."""
+    return keras_class(layer).__name__ in STAY_WHOLE and is_plain(layer)
+
+
 def is_custom(layer: Any) -> bool:
     """Whether what a layer computes is told by running its code alone; layers inside it not counted."""
     if reader_of_live(layer) is not None:
         return False
     own = keras_class(layer).__name__
+    if stays_whole(layer):
+        return False
     return own in ("Lambda", "Layer", "Model") or not (is_plain(layer) and has_own_functions(layer))
+
+
+def is_foreign(layer: Any) -> bool:
+    """Whether a layer is of a class that is not Keras' own."""
+    return type(layer) is not keras_class(layer)
 
 
 def has_custom(layer: Any) -> bool:
     """Whether a layer or one inside it is custom, or of a class that is not Keras' own."""
-    inside = (layer, *layer._flatten_layers(include_self=False))
-    return any(
-        is_custom(one) or (type(one) is not keras_class(one) and reader_of_live(one) is None)
-        for one in inside
-    )
+    return any(is_custom(one) or is_foreign(one) for one in _run(layer))
 
 
 def has_mapped(layer: Any) -> bool:
     """Whether a layer or one inside it is read in place of its code, by who said what its class is."""
     inside = (layer, *layer._flatten_layers(include_self=False))
     return any(reader_of_live(one) is not None for one in inside)
+
+
+def _run(layer: Any) -> Iterator[Any]:
+    """A layer and those inside it, but for those that somebody says the ops of, and what is inside these."""
+    if reader_of_live(layer) is None:
+        yield layer
+        for inner in layer._flatten_layers(include_self=False, recursive=False):
+            yield from _run(inner)
 
 
 def parts(layer: Any) -> Iterator[tuple[str, Any]]:

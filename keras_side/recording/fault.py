@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,18 @@ def refusal(owner: str, layer: Any, error: Exception) -> UnsupportedError:
 
 def line_at_fault(error: Exception) -> str:
     """The innermost line of an error that belongs to the user: ``layers.py, line 12: if ops.sum(x) > 0:``."""
-    found = ""
-    for frame in traceback.extract_tb(error.__traceback__):
+    return user_line(traceback.extract_tb(error.__traceback__))
+
+
+def user_line(frames: Iterable[traceback.FrameSummary]) -> str:
+    """The innermost of some lines that belongs to the user; empty where none does."""
+    line = ""
+    for frame in frames:
         path = Path(frame.filename)
         if not any(part in NOT_THE_USERS for part in path.parts):
             code = frame.line or linecache.getline(frame.filename, frame.lineno or 0).strip()
-            found = f"{path.name}, line {frame.lineno}" + (f": {code}" if code else "")
-    return found
+            line = f"{path.name}, line {frame.lineno}" + (f": {code}" if code else "")
+    return line
 
 
 def _said(error: Exception) -> str:

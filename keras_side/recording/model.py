@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from biport.errors import UnsupportedError
-from keras_side.recording.calling import Calling, Leaf, callings, mapped
+from keras_side.recording.calling import Calling, callings, mapped
 from keras_side.recording.custom import has_custom, is_container
 from keras_side.recording.recorder import RecordedVariables, Recorder
-from keras_side.recording.symbolic import Recording
+from keras_side.recording.symbolic import record_layer
 
 Recorded = tuple[Mapping[str, Any], RecordedVariables]
 """The configuration of a functional model, and where its weights are."""
@@ -52,16 +51,9 @@ def record(model: Any, owner: str, instead: Mapping[int, np.ndarray], example: A
 
 
 def _recorded(model: Any, owner: str, instead: Mapping[int, np.ndarray], calling: Calling) -> Recorded:
-    keras = sys.modules["keras"]
-    recorder = Recorder(owner, instead)
-    recording = Recording(model, recorder)
-
-    def tensor(leaf: Leaf) -> Any:
-        given = keras.KerasTensor(leaf.shape, leaf.dtype, name=leaf.name)
-        recording.given(given, recorder.input(leaf.name, leaf.shape, leaf.dtype))
-        return given
-
-    outputs = recording.run(*mapped(tensor, calling), training=False)
+    recorder = Recorder(owner, record_layer, instead)
+    inputs = mapped(lambda leaf: recorder.symbolic_input(leaf.name, leaf.shape, leaf.dtype), calling)
+    outputs = record_layer(model, recorder, inputs)
     return json.loads(json.dumps(recorder.model(outputs))), recorder.variables
 
 

@@ -20,11 +20,12 @@ import numpy as np
 
 from biport.errors import BiportError, UnsupportedError
 from biport.registry import snake_case
+from keras_side.recording.concrete import Concrete, concrete
 from keras_side.recording.custom import is_container, is_custom, paths
 from keras_side.recording.entries import add_entry
 from keras_side.recording.fault import refusal
 from keras_side.recording.put_back import put_back
-from keras_side.recording.recorder import History, Recorder, array_data, history
+from keras_side.recording.recorder import History, Recorder, SymbolicInput, array_data, history
 from keras_side.recording.stand_in import is_variable, stand_in, symbolic_variables
 from keras_side.recording.tensorflow_graph import record_tensorflow
 
@@ -48,17 +49,11 @@ class _Closed:
 
     Args:
         path: of the layer.
-        layer: it.
-        arguments: of its ``call``.
-        options: of its ``call``, by name.
-        outputs: what it gave, in one list.
+        ran: its code, on symbolic tensors of TensorFlow.
     """
 
     path: str
-    layer: Any
-    arguments: tuple[Any, ...]
-    options: Mapping[str, Any]
-    outputs: Sequence[Any]
+    ran: Concrete
 
 
 class _NotSymbolicError(Exception):
@@ -207,21 +202,14 @@ class Recording:
     """By the identity of a variable: the symbolic tensor that stands for it."""
 
     def _stay_closed(self, layer: Any, path: str, arguments: Any, options: Any) -> Any:
-        keras = sys.modules["keras"]
         self._inside_closed = True
         try:
-            outputs = keras.src.backend.compute_output_spec(layer.call, *arguments, **options)
-        except Exception as error:  # A user's code may fail in any way.
-            raise refusal(self._reasons[id(layer)].owner, layer, error) from error
+            ran = concrete(self._reasons[id(layer)].owner, layer, arguments, options)
         finally:
             self._inside_closed = False
-        flat = keras.tree.flatten(outputs)
-        call = _Closed(path, layer, arguments, options, flat)
-        for tensor in flat:
-            if tensor is not None:
-                self._kept.append(tensor)
-                self._closed[id(tensor)] = call
-        return outputs
+        self._kept.append(ran)
+        self._closed |= {id(tensor): _Closed(path, ran) for tensor, _ in ran.outputs}
+        return ran.given
 
     def _stand_for(self, given: Any, path: str) -> Any:
         keras = sys.modules["keras"]
@@ -259,9 +247,7 @@ class Recording:
         if id(tensor) in self._opened:
             return _symbolic_tensors([self._opened[id(tensor)].inner, _mask_of(tensor)])
         if id(tensor) in self._closed:
-            call = self._closed[id(tensor)]
-            given = _symbolic_tensors((call.arguments, call.options))
-            return [*given, *_symbolic_tensors([_mask_of(one) for one in given])]
+            return [one for one, _ in self._closed[id(tensor)].ran.inputs]
         node = self._node(tensor)
         if node is None:
             supported = "tensors made of the inputs of the model"
@@ -296,21 +282,17 @@ class Recording:
 
     def _make_closed(self, call: _Closed) -> None:
         keras = sys.modules["keras"]
-        flat = _symbolic_tensors((call.arguments, call.options))
-        flat += [mask for one in flat if (mask := _mask_of(one)) is not None and _is_symbolic(mask)]
-        known = {id(one): self._histories[id(one)] for one in flat}
+        known = {id(one): self._histories[id(one)] for one, _ in call.ran.inputs}
         try:
-            outputs = record_tensorflow(
-                self.recorder, call.path, call.layer, call.arguments, call.options, known, self._paths
-            )
+            self._histories |= record_tensorflow(self.recorder, call.path, call.ran, known, self._paths)
         except UnsupportedError as problem:
-            problem.of_layer(call.layer.name, type(call.layer).__name__)
+            problem.of_layer(call.ran.layer.name, type(call.ran.layer).__name__)
             raise
-        for tensor, output in zip(call.outputs, keras.tree.flatten(outputs), strict=True):
-            if tensor is not None:
-                mask = _mask_of(tensor)
-                hung = None if mask is None else self._mask_history(mask, call.path)
-                self.given(tensor, self.recorder.with_mask(f"{call.path}.output".lstrip("."), output, hung))
+        for tensor in _symbolic_tensors(keras.tree.flatten(call.ran.given)):
+            mask = _mask_of(tensor)
+            hung = None if mask is None else self._mask_history(mask, call.path)
+            name = f"{call.path}.output".lstrip(".")
+            self.given(tensor, self.recorder.with_mask(name, self._histories[id(tensor)], hung))
 
     def _mask_history(self, mask: Any, path: str) -> History:
         self._record([mask])
@@ -353,6 +335,29 @@ class Recording:
         if _is_array(item):
             return array_data(np.asarray(keras.ops.convert_to_numpy(item)))
         return item.item() if isinstance(item, np.generic) else keras.saving.serialize_keras_object(item)
+
+
+def record_layer(layer: Any, recorder: Recorder, inputs: Sequence[Any]) -> list[History]:
+    """Run a layer, or a model, on symbolic inputs.
+
+    Args:
+        layer: live.
+        recorder: what gets the entries.
+        inputs: `keras_side.recording.recorder.SymbolicInput` in the structure of its arguments.
+
+    Returns:
+        What it gives, in one list.
+
+    Raises:
+        UnsupportedError: it does something that cannot be recorded; the message names the line.
+    """
+    recording = Recording(layer, recorder)
+
+    def tensor(given: SymbolicInput) -> Any:
+        recording.given(given.tensor, given.known)
+        return given.tensor
+
+    return recording.run(*sys.modules["keras"].tree.map_structure(tensor, list(inputs)), training=False)
 
 
 def _changes_nothing(node: Any) -> bool:
