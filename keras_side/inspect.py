@@ -87,7 +87,7 @@ def _reasons(problem: UnsupportedError) -> Mapping[str, list[str]]:
 
 def _notes(file: ModelFile, graph: Graph) -> list[str]:
     """What a file does not say, and what was taken for it."""
-    notes = []
+    notes = graph.origin["notes"].split("; ") if "notes" in graph.origin else []
     if _zeroes_masked_steps(graph) and _zeroes_or_repeats(file.origin):
         notes.append(
             f"Keras {file.origin.version} is the name of several releases of TensorFlow, which differ at "

@@ -36,11 +36,13 @@ from keras_side.load_code import Code, load_with_code
 from keras_side.operations.registry import MADE
 from keras_side.operations.terms import LOOK_UP, TAKE_IDS
 from keras_side.ops.source import SIZED
+from keras_side.policies import coarse_in, note
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
 from keras_side.reading.live_model import LiveVariables, describe, is_live
 from keras_side.reading.traverse import Traversal
 from keras_side.recording.check import check_recorded
+from keras_side.recording.custom import has_mapped
 from keras_side.recording.model import needs_recording, record
 from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
@@ -108,12 +110,13 @@ def read_live(
     """
     owner, origin = owner or f"model {model.name!r}", Release(sys.modules["keras"].__version__)
     with named_errors(owner):
-        if not needs_recording(model):
-            variables = LiveVariables(model, owner, instead or {})
-            return _read_model(describe(model, owner), variables, owner, origin)
-        data, recorded = record(model, owner, instead or {}, example)
-        graph = _read_model(data, recorded, owner, origin)
-    if instead is None:
+        recorded = needs_recording(model)
+        if recorded:
+            data, variables = record(model, owner, instead or {}, example)
+        else:
+            data, variables = describe(model, owner), LiveVariables(model, owner, instead or {})
+        graph = _read_model(data, variables, owner, origin, compared=True)
+    if instead is None and (recorded or has_mapped(model)):
         check_recorded(model, graph, owner)
     return graph
 
@@ -131,7 +134,9 @@ def readable_ops() -> set[type[ops.Op]]:
     return layers | {*MADE, *MASK_OPS, *SIZED}
 
 
-def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Release) -> Graph:
+def _read_model(
+    data: Mapping[str, Any], variables: Variables, owner: str, origin: Release, compared: bool = False
+) -> Graph:
     try:
         class_name, config = serialized(owner, data)
     except UnsupportedError as problem:
@@ -139,6 +144,7 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     inside = functools.partial(_read_model, origin=origin)
     traversal = Traversal(owner, origin, ends_masks(config), inside)
     builder = traversal.builder
+    builder.coarse = coarse_in(data)
     outputs: list[KerasTensor] = []
     try:
         outputs = traversal.model(class_name, config, variables, prefix="", inputs=None)
@@ -155,9 +161,26 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
-        origin={"framework": "keras", "version": origin.version},
+        origin=_origin(origin, builder.coarse, () if compared else traversal.mappings.notes(owner)),
     )
     return simplify(graph)
+
+
+def _origin(release: Release, coarse: Sequence[str], unchecked: Sequence[str]) -> dict[str, str]:
+    """What a graph says of the model it was read from.
+
+    Args:
+        release: the Keras that wrote it.
+        coarse: the floats of 16 bits that it computes in, the coarsest one last.
+        unchecked: what was taken on somebody's word.
+    """
+    origin = {"framework": "keras", "version": release.version}
+    if coarse:
+        origin["precision"] = coarse[-1]
+    if unchecked:
+        origin["unchecked"] = "; ".join(unchecked)
+    notes = [*map(note, coarse), *unchecked]
+    return origin | ({"notes": "; ".join(notes)} if notes else {})
 
 
 def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:

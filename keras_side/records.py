@@ -13,6 +13,7 @@ from biport.dims import Dim
 from biport.errors import FileError, UnsupportedError, WeightError, shown
 from biport.graph import Graph
 from keras_side import registered
+from keras_side.policies import NOT_ADAPTED, NOT_QUANTISED, check_policy
 
 OF_WEIGHTS = tuple(
     f"{weight}_{kind}"
@@ -49,6 +50,14 @@ class Variables(Protocol):
         """The layer's own variables, which must be exactly ``names`` and then ``unread``, in that order.
 
         Those that are ``unread`` may be anything.
+        """
+        ...
+
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """All variables of a layer of somebody's own, in the order that Keras lists them, under these names.
+
+        Raises:
+            WeightError: there are more or fewer, or they are known by these names in another order.
         """
         ...
 
@@ -106,9 +115,11 @@ class LayerRecord:
     def settings(self) -> Config:
         """The configuration to be accounted for, with what every layer has already accounted for."""
         config = Config(self.owner, self.config)
-        check_dtype(self.owner, config.take("dtype", default="float32"))
-        config.require(quantization_config=None, lora_rank=None, lora_alpha=None)
-        config.ignore(*TRAINING_ONLY)
+        check_policy(self.owner, config.take("dtype", default="float32"))
+        for key, instead in (("quantization_config", NOT_QUANTISED), ("lora_rank", NOT_ADAPTED)):
+            if (value := config.take(key, default=None)) is not None:
+                config.refuse(key, value, instead)
+        config.ignore("lora_alpha", *TRAINING_ONLY)
         return config
 
     def child(self, attribute: str, data: Mapping[str, Any]) -> LayerRecord:
@@ -193,6 +204,19 @@ class WrittenOperation:
     dims: Sequence[Dim] = ()
 
 
+def check_order(owner: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse names for variables that are known by other names, or in another order.
+
+    Raises:
+        WeightError: there are more or fewer, or one of the names is that of another one.
+    """
+    swapped = any(
+        name != own and (name in known or own in names) for name, own in zip(names, known, strict=False)
+    )
+    if len(names) != len(known) or swapped:
+        raise WeightError(f"{owner}: its weights are {list(known)} in this order, read as {list(names)}")
+
+
 def no_vocabulary(owner: str) -> UnsupportedError:
     """Why a vocabulary that a layer was adapted to is not there."""
     supported = "one given to the layer, IntegerLookup(vocabulary=layer.get_vocabulary()), or a .keras file"
@@ -227,12 +251,11 @@ def check_name(owner: str, name: object) -> None:
         )
 
 
-def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
-    """Class name and configuration of a serialised Keras object.
+def described(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration of a serialised object, whosever class it is.
 
     Raises:
         FileError: it does not have the form Keras gives one.
-        UnsupportedError: its class is neither one of Keras' own nor of `keras_side.registered`.
     """
     if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
         raise FileError(f"{owner}: expected a serialised layer, found {str(data)[:80]!r}")
@@ -240,6 +263,18 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
     config = data.get("config")
     if not isinstance(config, Mapping):
         raise FileError(f"{owner}: {data['class_name']} has no configuration")
+    return data["class_name"], config
+
+
+def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration of a serialised Keras object.
+
+    Raises:
+        FileError: it does not have the form Keras gives one.
+        UnsupportedError: its class is neither one of Keras' own nor of `keras_side.registered`.
+    """
+    _, config = described(owner, data)
+    assert isinstance(data, Mapping)
     module = str(data.get("module") or "keras")
     own = registered.LAYERS.get(str(data.get("registered_name"))) == data["class_name"]
     foreign = module.split(".")[0] != "keras" or ">" in str(data.get("registered_name") or "")
@@ -249,23 +284,3 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
             owner, "module", module, "the layers of Keras itself; custom code is never run"
         )
     return data["class_name"], config
-
-
-def check_dtype(owner: str, policy: object) -> None:
-    """Refuse a dtype policy other than plain float32 or float64.
-
-    Raises:
-        UnsupportedError: mixed precision, half precision or quantisation.
-    """
-    policy = dtype_name(policy)
-    if policy not in (None, "float32", "float64"):
-        raise UnsupportedError(owner, "dtype", policy, ("float32", "float64"))
-
-
-def dtype_name(policy: object) -> object:
-    """The name of a plain dtype policy; any other policy as it is."""
-    if not isinstance(policy, Mapping):
-        return policy
-    # A policy of another class, such as a quantised one, says more than a name.
-    inner = policy.get("config") if policy.get("class_name") == "DTypePolicy" else None
-    return inner["name"] if isinstance(inner, Mapping) and inner.get("name") else policy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from biport.errors import InputError
 from biport.graph import Graph
 from biport.inputs import batch_axis, check_inputs, letters
 from keras_side.inference import call
+from keras_side.policies import COARSE
 from keras_side.read import read
 
 if TYPE_CHECKING:
@@ -53,11 +54,17 @@ def run(
         raise InputError("Keras cannot run a model over no time steps (T = 0)")
     empty = any(0 in array.shape for array in arrays)
     filled = [_one_row(array, axis) for array, axis in zip(arrays, rows, strict=True)] if empty else arrays
-    outputs = [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, filled)]
+    outputs = [_known(keras.ops.convert_to_numpy(output)) for output in call(model, filled)]
     if not empty:
         return outputs
     sizes = letters(graph.inputs, arrays)
     return [_empty(graph, name, sizes, x) for name, x in zip(graph.outputs, outputs, strict=True)]
+
+
+def _known(output: Any) -> np.ndarray:
+    """An output, of half precision as float32: NumPy does not compute with every one of these."""
+    array = np.asarray(output)
+    return array.astype("float32") if array.dtype.name in COARSE else array
 
 
 def _one_row(array: np.ndarray, rows: int | None) -> np.ndarray:

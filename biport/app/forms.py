@@ -47,6 +47,8 @@ class Form:
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
         unread: the live Keras model, where biport cannot read a graph from it.
+        precision: the half precision that it computes in, such as ``"float16"``.
+        in_float32: makes the same model of float32; it raises `UnsupportedError` where there is none.
     """
 
     name: str
@@ -59,6 +61,8 @@ class Form:
     contract: str | None = None
     size: Callable[[], int] = lambda: 0
     unread: UnreadModel | None = None
+    precision: str | None = None
+    in_float32: Callable[[], Form] | None = None
 
 
 def open_form(source: Any, config: Any = None, example: Any = None) -> Form:
@@ -255,6 +259,8 @@ def keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
         lambda cases, _: keras_side.trace(model, cases, own),
         gradients,
         size=lambda: len(model.operations) if hasattr(model, "operations") else len(model.layers),
+        precision=own.origin.get("precision"),
+        in_float32=lambda: keras_form(f"{name} in float32", keras_side.in_float32(model)),
     )
 
 

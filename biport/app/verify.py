@@ -26,6 +26,7 @@ from biport.compare.tolerance import (
     Verdict,
     float32_floor,
     judge_absolute,
+    judge_coarse,
     judge_float32,
     judge_float64,
 )
@@ -90,7 +91,9 @@ def verify(
         if isinstance(given, str | os.PathLike):
             progress(f"opening {os.fspath(given)}")
         opened.append(open_form(given, config, example))
-    forms = _with_names(opened)
+    precise, notes = _in_float32(opened)
+    notes += _unchecked(precise)
+    forms = _with_names(precise)
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
         if float64 or trace is True or gradients:
@@ -111,8 +114,11 @@ def verify(
     for form in forms:
         progress(f"running {form.name}")
         results[form.name] = run_all(form.run, cases)
-    lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding, tolerance)
-    notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(graph.outputs))
+    lines = _float32_lines(
+        results, forms, source, graph.outputs, float32_floor(graph), oracle, rounding, tolerance
+    )
+    notes += _tolerance_notes(tolerance, rounded, oracle.outputs, len(graph.outputs))
+    notes += _coarse_notes(forms, lines)
     if float64:
         progress("running in float64")
         lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
@@ -157,13 +163,42 @@ def _verify_unread(
     rounding = errors_of(rounded, oracle.outputs, len(model.outputs))
     results = {form.name: run_all(form.run, cases) for form in forms}
     outputs = [value.name for value in model.outputs]
-    lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding, tolerance)
+    lines = _float32_lines(results, forms, source, outputs, model.floor, oracle, rounding, tolerance)
     notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(outputs))
     notes += [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
     if narrow:
         notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
     origin = _origin(source, None if inputs is not None else seed, model.inputs, cases)
     return Report(lines, cases=list(cases), notes=notes, tolerance=tolerance, origin=origin)
+
+
+def _unchecked(forms: Sequence[Form]) -> list[str]:
+    """What the graphs of forms have on somebody's word."""
+    said = [form.graph.origin.get("unchecked") for form in forms if form.graph is not None]
+    return [note for text in dict.fromkeys(said) if text is not None for note in text.split("; ")]
+
+
+def _in_float32(opened: Sequence[Form]) -> tuple[list[Form], list[str]]:
+    """Before each form of half precision the same model of float32; notes of where there is none."""
+    forms, notes = [], []
+    for form in opened:
+        if form.precision is not None and form.in_float32 is not None:
+            try:
+                forms.append(form.in_float32())
+            except UnsupportedError as error:
+                notes.append(f"{form.name}: not compared in float32: {error}")
+        forms.append(form)
+    return forms, notes
+
+
+def _coarse_notes(forms: Sequence[Form], lines: Sequence[Line]) -> list[str]:
+    """What half precision costs the forms that compute in it."""
+    notes = []
+    for form in forms:
+        if form.precision is not None:
+            worst = max((line.error.maximum for line in lines if line.form == form.name), default=0.0)
+            notes.append(f"{form.name} computes in {form.precision}, which costs it {worst:.1e} here")
+    return notes
 
 
 def _origin(source: Form, seed: int | None, values: Sequence[Value], cases: Mapping[str, Arrays]) -> Origin:
@@ -234,6 +269,7 @@ def _graph_oracle(graph: Graph, cases: Mapping[str, Arrays]) -> _Oracle:
 
 def _float32_lines(
     results: Mapping[str, Results | str],
+    forms: Sequence[Form],
     source: Form,
     outputs: Sequence[str],
     floor: float,
@@ -246,12 +282,16 @@ def _float32_lines(
         name: errors_of(given, oracle.outputs, len(outputs), absolute) for name, given in results.items()
     }
     lines = []
-    for name in results:
+    for form in forms:
+        name = form.name
         for position, output in enumerate(outputs):
             error, base = errors[name][position], reference_errors[position]
-            if tolerance is None:
+            if tolerance is None and form.precision is not None:
+                verdict, allowed = judge_coarse(error, base, form.precision, floor)
+            elif tolerance is None:
                 own = errors[source.name][position]
                 trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
+                trusted &= source.precision is None
                 yardstick = own if trusted and name != source.name else None
                 verdict, allowed = judge_float32(error, base, yardstick, floor)
             else:

@@ -49,6 +49,10 @@ class FileVariables:
             for name, key in zip(names, wanted, strict=False)
         }
 
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """As `take`: an archive numbers them."""
+        return FileVariables.take(self, names)
+
     def vocabulary(self) -> list[str]:
         """The lines of a file beside the weights (keras/src/layers/preprocessing/index_lookup.py of 3.15)."""
         if self.archive is None:

@@ -16,6 +16,7 @@ from biport.errors import FileError, UnsupportedError, WeightError
 from biport.ops.attention import PROJECTIONS
 from keras_side.legacy.operations import is_operation
 from keras_side.legacy.settings import CLASSES
+from keras_side.mapped import reader_of_class
 from keras_side.records import MODELS
 from keras_side.registered import LAYERS, WEIGHTS
 from keras_side.registry import READERS
@@ -75,6 +76,14 @@ def slots(
     """
     class_name, config = str(entry.get("class_name")), entry.get("config")
     settings = config if isinstance(config, Mapping) else {}
+    if (reader := reader_of_class(entry)) is not None:
+        if reader.weights is None:
+            supported = "reads_class(..., weights=...), which says what weights the class has"
+            raise UnplacedError(layer_name(entry), "class", class_name, supported)
+        for weight in reader.weights(settings):
+            *inside, name = weight.split(".")
+            yield Slot((*path, *inside), name, trainable)
+        return
     trainable = trainable and settings.get("trainable") is not False
     inner = list(_inner(class_name, entry, settings, path))
     if inner:

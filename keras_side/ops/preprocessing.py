@@ -8,7 +8,8 @@ from biport import ops
 from biport.config import Config
 from biport.errors import FileError, shown
 from biport.ops.preprocessing import ENCODINGS
-from keras_side.records import LayerRecord, WrittenLayer, dtype_name
+from keras_side.policies import dtype_name
+from keras_side.records import LayerRecord, WrittenLayer
 from keras_side.registry import reads, writes
 
 

@@ -20,10 +20,11 @@ from keras_side.legacy.unsupported import refuse_other_meaning
 from keras_side.masks import Full, Given, Mask, OfScores, all_of
 from keras_side.ops.preprocessing import encoding
 from keras_side.ops.recurrent import both_directions, exchanged, steps_with_body
+from keras_side.policies import dtype_name
 from keras_side.reading.config_entries import Layer, flat_states, layer_of
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import Data, OfEveryQuery, Unreadable, Wide, as_mask
-from keras_side.records import LayerRecord, dtype_name
+from keras_side.records import LayerRecord
 from keras_side.registry import READERS, LayerReader, Taken
 from keras_side.release import Release
 from keras_side.shared.activations import split_activation

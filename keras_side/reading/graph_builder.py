@@ -109,6 +109,8 @@ class GraphBuilder:
     """Operations that name a float dtype: what errors call them, and the dtype."""
     operations: set[str] = field(default_factory=set)
     """The nodes that operations became."""
+    coarse: Sequence[str] = ()
+    """Floats of 16 bits that the model computes in, see `keras_side.policies`; they are float32 here."""
     fixed_batch: bool = False
     """Whether an input says how many rows it has."""
     _told: set[str] = field(default_factory=set)
@@ -202,6 +204,7 @@ class GraphBuilder:
         dtype = layer.config.get("dtype") or "float32"
         if not isinstance(dtype, str):
             raise FileError(f"{layer.owner}: dtype should be a name, found {dtype!r}")
+        dtype = FLOAT if dtype in self.coarse else dtype
         self._positions.setdefault(layer.name, len(self.inputs))
         self.inputs.append(Value(layer.name, tuple(dims), str(dtype)))
         self._names.add(layer.name)

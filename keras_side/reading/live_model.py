@@ -12,6 +12,8 @@ import numpy as np
 
 from biport.errors import InputError, UnsupportedError, WeightError
 from keras_side import registered
+from keras_side.policies import COARSE
+from keras_side.records import check_order
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,15 @@ class LiveVariables:
 
     def _array(self, variable: Any) -> np.ndarray:
         array = self.instead.get(id(variable))
-        return np.array(_numpy(variable) if array is None else array)
+        array = np.array(_numpy(variable) if array is None else array)
+        return array.astype("float32") if array.dtype.name in COARSE else array
+
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The layer's own variables, without those of layers inside; see `records.Variables.own`."""
+        # The order in which Keras saves them (keras/src/layers/layer.py of 3.15, ``save_own_variables``).
+        variables = [*self.source._trainable_variables, *self.source._non_trainable_variables]
+        check_order(self.owner, names, [variable.name for variable in variables])
+        return {name: self._array(variable) for name, variable in zip(names, variables, strict=True)}
 
     def vocabulary(self) -> list[str]:
         """The layer's own; see `records.Variables.vocabulary`."""

@@ -219,6 +219,10 @@ class RecordedVariables:
         assert not names
         return {}
 
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Nothing, as of `take`."""
+        return self.take(names)
+
     def vocabulary(self) -> list[str]:
         """None."""
         raise AssertionError("a model has no vocabulary")

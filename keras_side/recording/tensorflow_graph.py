@@ -33,6 +33,7 @@ CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 MAX_NUMBERS = 32
 """Integers in a row that are written as a list: axes, sizes, positions."""
 
+
 @dataclass(frozen=True)
 class _Handle:
     """A variable that may be read."""

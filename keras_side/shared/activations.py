@@ -19,7 +19,8 @@ from biport.graph import Graph
 from biport.ops import ACTIVATIONS
 from biport.ops.activation import OVER_FEATURES
 from keras_side import registered
-from keras_side.records import LayerRecord, dtype_name, serialized
+from keras_side.policies import dtype_name
+from keras_side.records import LayerRecord, serialized
 
 ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 """keras/src/activations/__init__.py, ``ALL_OBJECTS_DICT``."""

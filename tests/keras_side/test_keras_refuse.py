@@ -122,9 +122,11 @@ def floats_into_integers() -> keras.Model:
     return keras.Model(x, keras.Model(inside, layers.Dense(2)(inside))(layers.Dense(E)(x)), name="model")
 
 
-def half_precision() -> keras.Model:
+def quantised() -> keras.Model:
     with floats("float32"):
-        return of_features(layers.LSTM(H, dtype="mixed_float16", name="it"))
+        model = of_features(layers.Dense(2, name="it"))
+        model.get_layer("it").quantize("int8")
+        return model
 
 
 REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
@@ -173,7 +175,7 @@ REFUSED: list[tuple[str, Callable[[], keras.Model], list[str]]] = [
         lambda: of_features(layers.Flatten("channels_first", name="it")),
         ["'it'", "data_format='channels_first'", "'channels_last'"],
     ),
-    ("half precision", half_precision, ["'it'", "dtype", "mixed_float16", "float64"]),
+    ("quantised", quantised, ["'it'", "dtype='int8'", "before quantize()", "--int8"]),
     ("training=True", trained_call, ["'it'", "training"]),
     ("stateful", stateful, ["'it'", "stateful=True", "False"]),
     ("floats into integers", floats_into_integers, ["'it'", "dtype='int32'"]),
@@ -345,7 +347,8 @@ def test_custom_layers_in_a_file_are_not_looked_up(tmp_path: Path) -> None:
         ("head", "lora_rank", 4),
         ("lstm", "a_setting_of_keras_9", True),
         ("embedding", "a_setting_of_keras_9", None),
-        ("lstm", "dtype", "float16"),
+        ("lstm", "dtype", "float8"),
+        ("lstm", "dtype", "int8_from_mixed_bfloat16"),
         ("head", "dtype", {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8"}}),
     ],
 )

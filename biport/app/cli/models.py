@@ -16,10 +16,12 @@ from biport.app.cli.options import (
     CodeFile,
     ConfigFile,
     Examples,
+    Extensions,
     LengthInputs,
     ModuleArguments,
 )
 from biport.app.source import ModuleOptions, Source
+from biport.app.user_module import import_file
 from biport.errors import InputError
 from biport.files import check_folder, check_folder_name
 
@@ -39,6 +41,7 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
     options = {
         "config": ConfigFile,
         "code": CodeFile,
+        "extend": Extensions,
         "checkpoint": CheckpointFile,
         "args": ModuleArguments,
         "example": Examples,
@@ -47,7 +50,9 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(function)
     def command(**given: Any) -> Result:
-        config, code, checkpoint, args, example, lengths = (given.pop(name) for name in options)
+        config, code, extend, checkpoint, args, example, lengths = (given.pop(name) for name in options)
+        for path in extend or ():
+            import_file(path)
         module = ModuleOptions(checkpoint, args, tuple(example or ()), tuple(lengths or ()))
         own = {"config": config, "code": code, "module": module}
         if "models" in given:

@@ -50,6 +50,16 @@ CodeFile = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+Extensions = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--extend",
+        help="A Python file that says what custom classes are in known ops (docs/extend.md); it is imported "
+        "and run. May be repeated.",
+        metavar="PY",
+        rich_help_panel=INPUT,
+    ),
+]
 MODELS = (
     "a .keras or .h5 file of any Keras, a folder that biport wrote, a .pt2 of torch.export, or FILE.py:NAME, "
     "a PyTorch module of your own, whose file is then imported and run"
