@@ -30,6 +30,7 @@ from biport.errors import (
 from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from biport.rewrite.simplify import simplify
+from biport.rewrite.states import explicit_states
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
 from keras_side.operations.registry import MADE
@@ -39,17 +40,19 @@ from keras_side.reading.call_order import ends_masks
 from keras_side.reading.config_entries import named
 from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
 from keras_side.reading.live_model import describe, is_live
+from keras_side.reading.stateful import kept_states, offering_states, with_kept_states
 from keras_side.reading.traverse import Traversal
 from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
 from keras_side.release import Release
+from keras_side.shared.recurrent import KeptStates
 from keras_side.unsupported import subclassed
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What values of unforeseen types end in."""
 
 
-def read(source: Any, config: Any = None) -> Graph:
+def read(source: Any, config: Any = None, *, states: str | None = None) -> Graph:
     """Read a live Sequential or functional Keras model, or the file of one, into a graph.
 
     A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may
@@ -59,6 +62,10 @@ def read(source: Any, config: Any = None) -> Graph:
         source: a built live model, or the path of a file.
         config: for a file of weights alone, the configuration that goes with it, as ``model.to_json()``
             writes it: the path of a JSON file, or the mapping in it.
+        states: what is read of the states that stateful layers keep from call to call. With ``"explicit"``
+            they are inputs and outputs behind the model's own, ``lstm.h``, ``(N, H)``, and ``lstm.h_next``;
+            with ``"zero"`` each call starts from zeros. By default a stateful layer is refused. How many rows
+            a stateful model was built for makes no difference.
 
     Returns:
         The graph; the same, bit for bit, for a live model and for the file it was saved to.
@@ -67,10 +74,12 @@ def read(source: Any, config: Any = None) -> Graph:
         FileError: the file is missing, truncated, foreign or hostile.
         UnsupportedError: layers or settings biport does not port, all of them at once, by name.
         WeightError: weights missing, left over, of the wrong shape, or not finite.
-        InputError: the live model has not been built; ``config`` is missing, or not needed.
+        InputError: the live model has not been built; ``config`` is missing, or not needed; ``states`` is
+            neither of the two.
     """
+    kept = kept_states(states)
     if is_live(source):
-        return read_live(source)
+        return read_live(source, states=kept)
     if not isinstance(source, str | os.PathLike):
         own = f"{type(source).__module__}.{type(source).__qualname__}"
         older = any(base.__module__.startswith("tf_keras.") for base in type(source).__mro__)
@@ -78,26 +87,29 @@ def read(source: Any, config: Any = None) -> Graph:
         raise UnsupportedError(own, supported=(live, "paths of .keras and .h5 files"))
     path = Path(source)
     with typed_errors(path.name), ModelFile(path, config) as file:
-        return read_file(file)
+        return read_file(file, kept)
 
 
-def read_live(model: Any, instead: Mapping[int, np.ndarray] | None = None) -> Graph:
+def read_live(
+    model: Any, instead: Mapping[int, np.ndarray] | None = None, states: KeptStates | None = None
+) -> Graph:
     """The graph of a live model; see `read`.
 
     Args:
         model: the model.
         instead: arrays to be read in place of the values of its variables, by the identity of these: reading
             is linear, so gradients come out under the names and in the layouts of the weights.
+        states: as for `read`.
     """
     data, variables, version = describe(model)
     with _named_errors(variables.owner):
         variables = dataclasses.replace(variables, instead=instead or {})
-        return _read_model(data, variables, variables.owner, Release(version))
+        return _read_model(data, variables, variables.owner, Release(version), states)
 
 
-def read_file(file: ModelFile) -> Graph:
+def read_file(file: ModelFile, states: KeptStates | None = None) -> Graph:
     """The graph of an open file; see `read`."""
-    graph = _read_model(file.config, file.variables, file.owner, file.origin)
+    graph = _read_model(file.config, file.variables, file.owner, file.origin, states)
     file.variables.check_all_taken()
     return graph
 
@@ -133,7 +145,11 @@ def _named_errors(owner: str) -> Iterator[None]:
         raise type(error)(named(owner, str(error))) from error
 
 
-def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Release) -> Graph:
+def _read_model(
+    data: Mapping[str, Any], variables: Variables, owner: str, origin: Release, states: KeptStates | None
+) -> Graph:
+    if states is not None:
+        data = with_kept_states(data, states)
     try:
         class_name, config = serialized(owner, data)
     except UnsupportedError as problem:
@@ -147,7 +163,8 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
         builder.refuse(problem)
     # What follows from another reason says nothing new.
     problems = [problem for problem in builder.problems if not isinstance(problem, UnplacedError)]
-    raise_unsupported(owner, problems or builder.problems)
+    with offering_states(states):
+        raise_unsupported(owner, problems or builder.problems)
     nodes = builder.read_nodes([output.value for output in outputs])
     dtype = _float_dtype(builder, nodes)
     consumers = _consumers(nodes)
@@ -158,7 +175,7 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
     )
-    return simplify(graph)
+    return simplify(explicit_states(graph, traversal.stateful.nodes))
 
 
 def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:

@@ -36,11 +36,13 @@ class Source:
     Args:
         text: a path, or ``tagger.py:Tagger`` or ``package.module:Tagger``.
         config: the configuration of a Keras file of weights alone.
+        states: what is read of the states of stateful layers, see `keras_side.read`.
         module: what goes with a module.
     """
 
     text: str
     config: Path | None = None
+    states: str | None = None
     module: ModuleOptions = dataclasses.field(default_factory=ModuleOptions)
 
     def __str__(self) -> str:

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from biport.app.cli.app import Result
-from biport.app.cli.options import CheckpointFile, ConfigFile, Examples, LengthInputs, ModuleArguments
+from biport.app.cli.options import (
+    CheckpointFile,
+    ConfigFile,
+    Examples,
+    LengthInputs,
+    ModuleArguments,
+    States,
+)
 from biport.app.source import ModuleOptions, Source
 from biport.errors import InputError
 from biport.files import check_folder, check_folder_name
@@ -31,6 +38,7 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
     signature = inspect.signature(function, eval_str=True)
     options = {
         "config": ConfigFile,
+        "states": States,
         "checkpoint": CheckpointFile,
         "args": ModuleArguments,
         "example": Examples,
@@ -39,12 +47,12 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(function)
     def command(**given: Any) -> Result:
-        config, checkpoint, args, example, lengths = (given.pop(name) for name in options)
+        config, states, checkpoint, args, example, lengths = (given.pop(name) for name in options)
         module = ModuleOptions(checkpoint, args, tuple(example or ()), tuple(lengths or ()))
         if "models" in given:
-            given["models"] = _with_options(given["models"], config, module)
+            given["models"] = _with_options(given["models"], config, states, module)
         else:
-            (given["source"],) = _with_options([given["source"]], config, module)
+            (given["source"],) = _with_options([given["source"]], config, states, module)
         return function(**given)
 
     added = [
@@ -58,7 +66,9 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
     return command
 
 
-def _with_options(sources: Sequence[Source], config: Path | None, module: ModuleOptions) -> list[Source]:
+def _with_options(
+    sources: Sequence[Source], config: Path | None, states: str | None, module: ModuleOptions
+) -> list[Source]:
     """The models with what goes with them.
 
     Raises:
@@ -67,7 +77,7 @@ def _with_options(sources: Sequence[Source], config: Path | None, module: Module
     modules = [source for source in sources if source.is_module]
     if len(modules) > 1 and module != ModuleOptions():
         raise InputError(f"{modules[1]}: options of a module are those of one, and {modules[0]} is another")
-    told = [dataclasses.replace(source, config=config, module=module) for source in sources]
+    told = [dataclasses.replace(source, config=config, states=states, module=module) for source in sources]
     if not modules and told:
         told[0].check()
     return told
