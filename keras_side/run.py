@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from biport.inputs import batch_axis, check_inputs, letters
 from keras_side.inference import call
 from keras_side.policies import COARSE
 from keras_side.read import read
+from keras_side.stateful import stateful_run
 
 if TYPE_CHECKING:
     import keras
@@ -30,11 +32,12 @@ def run(
     """The outputs of a Keras model, in inference mode, on the CPU.
 
     An empty batch gives empty outputs, which Keras itself cannot compute; outputs that rows meet in, such as
-    a sum over them, it cannot be had for.
+    a sum over them, it cannot be had for. A stateful model starts from the states among ``inputs``, or from
+    zeros, takes any number of rows, and is left in the states that it was in.
 
     Args:
         model: a live model.
-        inputs: one array for each of its inputs.
+        inputs: one array for each input of its graph.
         graph: the model's graph, to check the inputs against; read from the model when not given.
         compiled: run it by ``predict_on_batch``, which pays where a model is run many times.
 
@@ -42,8 +45,6 @@ def run(
         InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run,
             nor can it a model in which rows meet over no rows.
     """
-    import keras
-
     graph = read(model) if graph is None else graph
     arrays = check_inputs(graph, inputs)
     rows = [batch_axis(value.shape) for value in graph.inputs]
@@ -54,11 +55,18 @@ def run(
         raise InputError("Keras cannot run a model over no time steps (T = 0)")
     empty = any(0 in array.shape for array in arrays)
     filled = [_one_row(array, axis) for array, axis in zip(arrays, rows, strict=True)] if empty else arrays
-    outputs = [_known(keras.ops.convert_to_numpy(output)) for output in call(model, filled)]
+    kept = stateful_run(model, graph)
+    outputs = _outputs(model, filled) if kept is None else kept.run(partial(_outputs, model), filled)
     if not empty:
         return outputs
     sizes = letters(graph.inputs, arrays)
     return [_empty(graph, name, sizes, x) for name, x in zip(graph.outputs, outputs, strict=True)]
+
+
+def _outputs(model: keras.Model, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    import keras
+
+    return [_known(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
 
 
 def _known(output: Any) -> np.ndarray:

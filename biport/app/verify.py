@@ -47,6 +47,7 @@ def verify(
     gradients: bool = False,
     config: Any = None,
     example: Any = None,
+    states: str | None = None,
     tolerance: float | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Report:
@@ -70,6 +71,8 @@ def verify(
         config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
         example: how ``forward`` is called of the torch modules that do not know their inputs themselves: a
             tensor for each argument, see `torch_side.read`. Their inputs are then its tensors, in order.
+        states: what is read of the states that stateful Keras models keep, see `keras_side.read`. These are
+            run from the states that are inputs, or from zeros, and are left in the states they were in.
         tolerance: how far a number of any form in float32, the source among them, may be off the oracle's:
             ``max(abs(form - oracle)) <= tolerance``, in the units of the output, in place of the policy's
             allowance (`biport.compare.tolerance`, level L2). Float64 and gradients are judged as ever.
@@ -90,7 +93,7 @@ def verify(
     for given in sources:
         if isinstance(given, str | os.PathLike):
             progress(f"opening {os.fspath(given)}")
-        opened.append(open_form(given, config, example))
+        opened.append(open_form(given, config, example, states))
     precise, notes = _in_float32(opened)
     notes += _unchecked(precise)
     forms = _with_names(precise)

@@ -24,6 +24,7 @@ from keras_side.policies import dtype_name
 from keras_side.reading.config_entries import Layer, flat_states, layer_of
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import Data, OfEveryQuery, Unreadable, Wide, as_mask
+from keras_side.reading.stateful import StatefulLayers
 from keras_side.records import LayerRecord
 from keras_side.registry import READERS, LayerReader, Taken
 from keras_side.release import Release
@@ -59,10 +60,12 @@ class LayerApplier:
     Args:
         builder: where the nodes go.
         origin: the Keras that wrote the model.
+        stateful: where layers are gathered that keep their states from call to call.
     """
 
     builder: GraphBuilder
     origin: Release
+    stateful: StatefulLayers = field(default_factory=StatefulLayers)
     _steps: dict[int, ops.Cell] = field(default_factory=dict)
     """By the identity of a cell: the op that takes one step with it, the same for every call."""
     _set: dict[tuple, ops.Op] = field(default_factory=dict)
@@ -156,6 +159,7 @@ class LayerApplier:
         record = over_steps or record
         op = layer.read(lambda _: read(record))
         self._check_training(layer, op)
+        self.stateful.call(layer.owner, record.config, name, op, bool(states))
         reader = READERS.lookup(layer.class_name, layer.owner)
         if reader.taken is not None:
             return self._taken(layer, name, op, reader.taken(record), tensors)

@@ -59,6 +59,7 @@ class Traversal:
     def __post_init__(self) -> None:
         self.builder = GraphBuilder(self.owner)
         self._applier = LayerApplier(self.builder, self.origin)
+        self.stateful = self._applier.stateful
         self._operations = OperationApplier(self.builder, self.owner)
         self._steps = StepsAsRows(self.builder, self.origin)
         self.mappings = MappingApplier(self.builder, self._called)

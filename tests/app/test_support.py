@@ -154,9 +154,12 @@ def steps_masked() -> Callable[[], object]:
 
 
 REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
-    ("recurrent", "stateful"): lambda: (
+    ("recurrent", "stateful in both directions, with states that go in and out"): lambda: (
         lambda: keras_side.read(
-            keras.Sequential([keras.Input((5, 3), batch_size=2), layers.LSTM(3, stateful=True)])
+            keras.Sequential(
+                [keras.Input((5, 3), batch_size=2), layers.Bidirectional(layers.LSTM(3, stateful=True))]
+            ),
+            states="explicit",
         )
     ),
     ("recurrent", "cells of one's own"): lambda: sequential(layers.RNN(OwnCell())),
