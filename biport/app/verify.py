@@ -111,7 +111,7 @@ def verify(
         check_inputs(graph, arrays)
     progress(f"computing the oracle on {len(cases)} inputs")
     oracle = _graph_oracle(graph, cases)
-    rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
+    rounded = reference.run_cases(graph, cases, "float32")
     rounding = errors_of(rounded, oracle.outputs, len(graph.outputs))
     results = {}
     for form in forms:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self, final
 
 from biport.errors import GraphError
@@ -44,7 +45,7 @@ class CategoryEncoding(Op):
         check_choice(self.kind, "output_mode", self.output_mode, ENCODINGS)
         check_choice(self.kind, "float_dtype", self.float_dtype, FLOATS)
 
-    @property
+    @cached_property
     def dtype(self) -> str:
         """Of the vectors."""
         return self.float_dtype
