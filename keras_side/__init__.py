@@ -8,6 +8,7 @@ from keras_side.decode import stepper
 from keras_side.gradients import gradients
 from keras_side.inspect import inspect
 from keras_side.load import load
+from keras_side.load_code import load_with_code
 from keras_side.read import read
 from keras_side.reading.live_layer import recurrent_op
 from keras_side.run import run
@@ -24,6 +25,7 @@ __all__ = [
     "gradients",
     "inspect",
     "load",
+    "load_with_code",
     "read",
     "recurrent_op",
     "run",

@@ -12,8 +12,9 @@ from biport.analysis.summary import Inspection, LayerRow, inspect_graph
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from keras_side.file.model_file import Format, ModelFile
+from keras_side.file.typed_errors import typed_errors
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
-from keras_side.read import read_file, typed_errors
+from keras_side.read import read_file
 from keras_side.reading.config_entries import model_layers
 from keras_side.reading.every_step import model_inside
 from keras_side.release import Release

@@ -9,8 +9,8 @@ and 2 come here in the words of Keras 3 (`keras_side.legacy`), with the rules th
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import os
 import sys
 from collections import defaultdict
@@ -22,8 +22,6 @@ import numpy as np
 
 from biport import ops
 from biport.errors import (
-    BiportError,
-    FileError,
     UnsupportedError,
     UnsupportedModelError,
     raise_unsupported,
@@ -32,12 +30,13 @@ from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from biport.rewrite.simplify import simplify
 from keras_side.file.model_file import ModelFile
+from keras_side.file.typed_errors import named_errors, typed_errors
 from keras_side.legacy.weights import UnplacedError
+from keras_side.load_code import Code, load_with_code
 from keras_side.operations.registry import MADE
 from keras_side.operations.terms import LOOK_UP, TAKE_IDS
 from keras_side.ops.source import SIZED
 from keras_side.reading.call_order import ends_masks
-from keras_side.reading.config_entries import named
 from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
 from keras_side.reading.live_model import LiveVariables, describe, is_live
 from keras_side.reading.traverse import Traversal
@@ -48,20 +47,25 @@ from keras_side.registry import READERS
 from keras_side.release import Release
 from keras_side.unsupported import subclassed
 
-MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What values of unforeseen types end in."""
 
-
-def read(source: Any, config: Any = None, *, example: Any = None) -> Graph:
-    """Read a live Sequential or functional Keras model, or the file of one, into a graph.
+def read(source: Any, config: Any = None, *, code: Code | None = None, example: Any = None) -> Graph:
+    """Read a live Keras model, or the file of one, into a graph.
 
     A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may
-    be a ``.keras`` or ``.h5`` file of Keras 1, 2 or 3, and means what the Keras that wrote it meant.
+    be a ``.keras`` or ``.h5`` file of Keras 1, 2 or 3, and means what the Keras that wrote it meant. A live
+    model is its owner's own running code: where it has custom layers, Lambdas or a ``call`` of its own, these
+    are run on symbolic tensors, and what they call is read; the graph is then compared with the model.
 
     Args:
         source: a built live model, or the path of a file.
         config: for a file of weights alone, the configuration that goes with it, as ``model.to_json()``
             writes it: the path of a JSON file, or the mapping in it.
+        code: for a file with custom layers or Lambdas, the module that has them, or ``custom_objects`` as
+            Keras takes them; a Lambda's function has the name of its layer. The file is then loaded by Keras
+            with these, and read like a live model.
+        example: for a live model that is neither Sequential nor functional, what it is called with: arrays
+            in the structure that ``call`` takes, a tuple of several arguments. By default it is what the
+            model was first called with or built for.
 
     Returns:
         The graph; the same, bit for bit, for a live model and for the file it was saved to.
@@ -70,7 +74,8 @@ def read(source: Any, config: Any = None, *, example: Any = None) -> Graph:
         FileError: the file is missing, truncated, foreign or hostile.
         UnsupportedError: layers or settings biport does not port, all of them at once, by name.
         WeightError: weights missing, left over, of the wrong shape, or not finite.
-        InputError: the live model has not been built; ``config`` is missing, or not needed.
+        InputError: the live model has not been built, or nothing says what it is called with; ``config`` is
+            missing, or not needed.
     """
     if is_live(source):
         return read_live(source, example=example)
@@ -80,11 +85,18 @@ def read(source: Any, config: Any = None, *, example: Any = None) -> Graph:
         live = "the file that a live model of Keras 2 is saved to" if older else "live Keras models"
         raise UnsupportedError(own, supported=(live, "paths of .keras and .h5 files"))
     path = Path(source)
+    if code is not None:
+        return read_live(load_with_code(path, code), example=example, owner=path.name)
     with typed_errors(path.name), ModelFile(path, config) as file:
         return read_file(file)
 
 
-def read_live(model: Any, instead: Mapping[int, np.ndarray] | None = None, example: Any = None) -> Graph:
+def read_live(
+    model: Any,
+    instead: Mapping[int, np.ndarray] | None = None,
+    example: Any = None,
+    owner: str | None = None,
+) -> Graph:
     """The graph of a live model; see `read`.
 
     Args:
@@ -92,9 +104,10 @@ def read_live(model: Any, instead: Mapping[int, np.ndarray] | None = None, examp
         instead: arrays to be read in place of the values of its variables, by the identity of these: reading
             is linear, so gradients come out under the names and in the layouts of the weights.
         example: see `read`.
+        owner: how errors call the model, by its name where nothing is said.
     """
-    owner, origin = f"model {model.name!r}", Release(sys.modules["keras"].__version__)
-    with _named_errors(owner):
+    owner, origin = owner or f"model {model.name!r}", Release(sys.modules["keras"].__version__)
+    with named_errors(owner):
         if not needs_recording(model):
             variables = LiveVariables(model, owner, instead or {})
             return _read_model(describe(model, owner), variables, owner, origin)
@@ -118,37 +131,13 @@ def readable_ops() -> set[type[ops.Op]]:
     return layers | {*MADE, *MASK_OPS, *SIZED}
 
 
-@contextlib.contextmanager
-def typed_errors(owner: str) -> Iterator[None]:
-    """Have every error name the file, and end in one of biport's whatever the file holds."""
-    with _named_errors(owner):
-        try:
-            yield
-        except RecursionError as error:
-            raise FileError(f"{owner}: its configuration is nested too deep") from error
-        except BiportError:
-            raise
-        except MALFORMED as error:
-            raise FileError(f"{owner}: does not describe a model ({error!r})") from error
-
-
-@contextlib.contextmanager
-def _named_errors(owner: str) -> Iterator[None]:
-    """Have every error name the model."""
-    try:
-        yield
-    except UnsupportedError:
-        raise
-    except BiportError as error:
-        raise type(error)(named(owner, str(error))) from error
-
-
 def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Release) -> Graph:
     try:
         class_name, config = serialized(owner, data)
     except UnsupportedError as problem:
         raise UnsupportedModelError(owner, [subclassed(owner, data["class_name"])]) from problem
-    traversal = Traversal(owner, origin, ends_masks(config))
+    inside = functools.partial(_read_model, origin=origin)
+    traversal = Traversal(owner, origin, ends_masks(config), inside)
     builder = traversal.builder
     outputs: list[KerasTensor] = []
     try:

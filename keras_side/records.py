@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from biport.config import Config
 from biport.dims import Dim
 from biport.errors import FileError, UnsupportedError, WeightError, shown
+from biport.graph import Graph
 from keras_side import registered
 
 OF_WEIGHTS = tuple(
@@ -76,6 +77,10 @@ class Variables(Protocol):
         ...
 
 
+ModelReader = Callable[[Mapping[str, Any], Variables, str], Graph]
+"""``(serialised model, its variables, how errors call it) -> its graph``."""
+
+
 @dataclass(frozen=True)
 class LayerRecord:
     """One layer.
@@ -87,6 +92,7 @@ class LayerRecord:
         variables: where its weights are.
         owner: how errors call it: ``model.keras: layer 'bi' (Bidirectional)``.
         input_shape: what the layer was built for, ``None`` for sizes that vary; empty where nobody says.
+        reads_model: reads a model inside of the layer; ``None`` where nothing does.
     """
 
     class_name: str
@@ -95,6 +101,7 @@ class LayerRecord:
     variables: Variables
     owner: str
     input_shape: Sequence[int | None] = ()
+    reads_model: ModelReader | None = None
 
     def settings(self) -> Config:
         """The configuration to be accounted for, with what every layer has already accounted for."""
@@ -113,7 +120,18 @@ class LayerRecord:
             config=config,
             variables=self.variables.child(attribute),
             owner=f"{self.owner}: {attribute} ({class_name})",
+            reads_model=self.reads_model,
         )
+
+    def model(self, attribute: str, data: Mapping[str, Any]) -> Graph:
+        """The model that is the attribute ``attribute``, as a graph of its own.
+
+        Raises:
+            UnsupportedError: it cannot be read, or the layer was taken out of the model that it is in.
+        """
+        if self.reads_model is None:
+            raise UnsupportedError(self.owner, attribute, "a model", "layers that are read with their model")
+        return self.reads_model(data, self.variables.child(attribute), f"{self.owner}: {attribute}")
 
     def item(self, container: str, index: int, key: str, data: object) -> LayerRecord:
         """The ``index``-th layer in the list ``container``, stored under ``key``."""
@@ -124,6 +142,7 @@ class LayerRecord:
             config=config,
             variables=self.variables.item(container, index, key),
             owner=f"{self.owner}: {container}[{index}] ({class_name})",
+            reads_model=self.reads_model,
         )
 
 
@@ -132,7 +151,8 @@ class WrittenLayer:
     """What it takes to make a live layer: ``keras.layers.<class_name>``, its settings and weights.
 
     With ``takes_list`` the layer is called with one list of inputs. A layer of several cells takes its
-    initial states in lists of ``state_groups`` states.
+    initial states in lists of ``state_groups`` states. One that steps with a model is made around it, and has
+    the weights of the layers ``inside``, by their names in that model.
     """
 
     class_name: str
@@ -140,6 +160,12 @@ class WrittenLayer:
     weights: Sequence[np.ndarray] = ()
     state_groups: Sequence[int] = ()
     takes_list: bool = False
+    inside: Mapping[str, WrittenLayer] = field(default_factory=dict)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it or a layer inside has any."""
+        return bool(self.weights) or any(layer.has_weights for layer in self.inside.values())
 
     def serialised(self, name: str | None = None) -> dict[str, Any]:
         """The layer as Keras stores it inside another."""

@@ -40,7 +40,8 @@ from biport.ops import Op, op_class
 from biport.version import __version__
 from torch_side.card import model_card
 from torch_side.reading.checkpoints import read_weights
-from torch_side.state import op_of, shapes_of
+from torch_side.registry import PARTS
+from torch_side.state import below, in_source, op_of, shapes_of, with_state
 from torch_side.write import write
 from torch_side.writing.ported import Ported
 from torch_side.writing.source import Weights, model_source
@@ -173,6 +174,9 @@ def _config(graph: Graph, module: Ported, source: str, weights: Weights) -> dict
         if entry["name"] in module.paths:
             entry["path"] = module.paths[entry["name"]]
             entry["shapes"] = {path: list(shape) for path, shape in shapes_of(op).items()}
+            if type(op) in PARTS:
+                entry["dtype"] = op.dtype
+                entry["numbers"] = {path: _number(array) for path, array in in_source(op).items()}
         elif op.weights():
             # A number in the source, which is no weight.
             entry["numbers"] = {path: _number(array) for path, array in op.weights().items()}
@@ -194,9 +198,9 @@ def _config(graph: Graph, module: Ported, source: str, weights: Weights) -> dict
 
 
 def _number(array: np.ndarray) -> list[Any]:
-    number = array.item()
+    number = array.tolist()
     # JSON has no infinity.
-    return [array.dtype.name, number if isinstance(number, int) or math.isfinite(number) else str(number)]
+    return [array.dtype.name, number if not isinstance(number, float) or math.isfinite(number) else str(number)]
 
 
 def _sha256(source: str) -> str:
@@ -277,21 +281,22 @@ def _graph(data: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Graph:
 def _op(entry: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Op:
     """The op of a node, with the weights that its module has."""
     kind, settings = op_class(entry["kind"]), entry["settings"]
-    if "numbers" in entry:
-        return kind.build(settings, {path: _array(*number) for path, number in entry["numbers"].items()})
+    numbers = {path: _array(*number) for path, number in entry.get("numbers", {}).items()}
+    if numbers and "path" not in entry:
+        return kind.build(settings, numbers)
     path = entry.get("path", "")
     shapes = {name: tuple(shape) for name, shape in entry.get("shapes", {}).items()}
-    own = {
-        name.removeprefix(path).removeprefix("."): array
-        for name, array in state.items()
-        if name == path or name.startswith(f"{path}.")
-    }
+    own = below(state, path) if path else {}
     wanted, given = (
         sum(map(math.prod, sizes)) for sizes in (shapes.values(), (one.shape for one in own.values()))
     )
     if wanted > given or any(size < 0 for shape in shapes.values() for size in shape):
         raise FileError(f"node {entry['name']!r}: has {given} weights, and {wanted} are described")
-    return op_of(f"node {entry['name']!r}", kind, settings, shapes, own)
+    owner = f"node {entry['name']!r}"
+    if kind not in PARTS:
+        return op_of(owner, kind, settings, shapes, own)
+    blank = {path: np.zeros(shape, entry["dtype"]) for path, shape in shapes.items()}
+    return with_state(owner, kind.build(settings, blank | numbers), own)
 
 
 def _array(dtype: str, number: Any) -> np.ndarray:

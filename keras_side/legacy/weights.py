@@ -122,8 +122,10 @@ def _inner(
         inner = [(f"{part}_dense", _projection(settings)) for part in PROJECTIONS]
     elif class_name == "TimeDistributed":
         inner = [("layer", settings.get("layer"))]
-    elif class_name == "RNN":
+    elif class_name in ("RNN", "Recurrence"):
         inner = [("cell", settings.get("cell"))]
+    elif class_name == "BodyCell":
+        inner = [("body", settings.get("body"))]
     elif class_name == "StackedRNNCells":
         cells = settings.get("cells")
         inner = [

@@ -19,8 +19,8 @@ from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.unsupported import refuse_other_meaning
 from keras_side.masks import Full, Given, Mask, OfScores, all_of
 from keras_side.ops.preprocessing import encoding
-from keras_side.ops.recurrent import exchanged
-from keras_side.reading.config_entries import Layer, flat_states
+from keras_side.ops.recurrent import both_directions, exchanged, steps_with_body
+from keras_side.reading.config_entries import Layer, flat_states, layer_of
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import Data, OfEveryQuery, Unreadable, Wide, as_mask
 from keras_side.records import LayerRecord, dtype_name
@@ -33,6 +33,9 @@ from keras_side.shared.channels import channels_last
 from keras_side.unsupported import unsupported_class
 
 discover(keras_side.ops)
+
+CONSTANTS = "constants"
+"""The argument for what a recurrent layer is given at every step."""
 
 
 def reader_of(layer: Layer) -> Callable[[LayerRecord], ops.Op]:
@@ -67,6 +70,8 @@ class LayerApplier:
     """By the identity of a Bidirectional: its directions, the same for every call."""
     _unmerged: dict[int, ops.Bidirectional] = field(default_factory=dict)
     """By the identity of a Bidirectional: the same with its directions left as two."""
+    _pairs: dict[int, tuple[Layer, Layer, str | None]] = field(default_factory=dict)
+    """By the identity of the configuration of a Bidirectional: its layers, and how they are merged."""
     _training: bool = False
     """Whether the calls being read are told to train."""
 
@@ -92,13 +97,13 @@ class LayerApplier:
     def arguments(
         self, layer: Layer, arguments: list, options: Mapping
     ) -> tuple[list[KerasTensor], Mask | None, list[KerasTensor]]:
-        """What a call reads: its data, the mask it was given and the initial states."""
-        is_cell = layer.class_name in CELL_READERS
-        takes_states = is_cell or (
-            layer.class_name in READERS and READERS.lookup(layer.class_name, layer.owner).states
-        )
+        """What a call reads: its data, the mask it was given, and initial states with constants behind them."""
+        is_cell, is_layer = layer.class_name in CELL_READERS, layer.class_name in READERS
+        reader = READERS.lookup(layer.class_name, layer.owner) if is_layer else None
+        takes_states = is_cell or (reader is not None and reader.states)
         key_of_states = "states" if is_cell else "initial_state"
         known = {key_of_states} if takes_states else set()
+        known |= {CONSTANTS} if reader is not None and reader.constants else set()
         for key, option in options.items():
             harmless = option is None or (key == "training" and isinstance(option, bool))
             if not harmless and key != "mask" and key not in known:
@@ -115,7 +120,7 @@ class LayerApplier:
         return (
             [self.builder.data(item) for item in flat],
             as_mask(self.builder.symbol(mask), layer.owner),
-            [self.builder.data(item) for item in flat_states(states)],
+            [self.builder.data(item) for item in flat_states([states, options.get(CONSTANTS)])],
         )
 
     def layer(
@@ -133,7 +138,7 @@ class LayerApplier:
             name: of the node it becomes.
             tensors: what it reads.
             mask: the one it was called with, or recorded for the call.
-            states: what it starts from.
+            states: what it starts from, and constants behind that.
 
         Raises:
             UnsupportedError: a setting, or a mask, that is not supported.
@@ -142,6 +147,8 @@ class LayerApplier:
             raise layer.problem
         if layer.class_name in CELL_READERS:
             return self._cell(layer, name, tensors, states)
+        if layer.class_name == "Bidirectional" and steps_with_body(layer.record):
+            return self._two_layers(layer, name, tensors, mask, states)
         turned, split = exchanged(layer.record), split_activation(layer.record)
         read, record = reader_of(layer), turned or (split[0] if split else layer.record)
         over_steps = channels_last(record)
@@ -291,6 +298,35 @@ class LayerApplier:
         for node in nodes:
             self.builder.add(node)
         return values
+
+    def _two_layers(
+        self,
+        layer: Layer,
+        name: str,
+        tensors: Sequence[KerasTensor],
+        mask: Mask | None,
+        states: Sequence[KerasTensor],
+    ) -> list[KerasTensor]:
+        """A Bidirectional around layers that are no one op together: the two of them, merged."""
+        if id(layer.config) not in self._pairs:
+            one, two, merge = both_directions(layer.record)
+            self._pairs[id(layer.config)] = layer_of(one), layer_of(two), merge
+        *pair, merge = self._pairs[id(layer.config)]
+        own = len(states) // 2
+        paths = [f"{name}.{attribute}" for attribute in ("forward_layer", "backward_layer")]
+        initial = states[:own], states[own:]
+        (one, *first), (two, *second) = (
+            self.layer(direction, path, tensors, mask, start)
+            for direction, path, start in zip(pair, paths, initial, strict=True)
+        )
+        if len(self.builder.tensor(two.value).shape) == 3:
+            # Keras turns the second direction's steps round, whichever way it goes.
+            self.builder.add(Node(f"{name}.flip", ops.Flip(), (two.value,)))
+            two = KerasTensor(f"{name}.flip", two.mask)
+        if merge is None:
+            return [one, two, *first, *second]
+        self.builder.add(Node(name, MERGES[merge](), (one.value, two.value)))
+        return [KerasTensor(name, one.mask), *first, *second]
 
     def attention(
         self, layer: Layer, name: str, reader: LayerReader, call: AttentionCall

@@ -18,7 +18,7 @@ from biport.graph import Node
 from biport.ops import same_dim
 from keras_side.legacy.weights import layer_entries, layer_name
 from keras_side.masks import AnyInside, Mask, OfRows, OfSteps, OfWholeRows
-from keras_side.ops.recurrent import exchanged
+from keras_side.ops.recurrent import exchanged, steps_with_body
 from keras_side.reading.config_entries import Layer, built_shape
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.records import MODELS, serialized
@@ -68,7 +68,12 @@ class StepsAsRows:
         if inner.class_name == TIME_DISTRIBUTED:
             return self.is_one_op(inner, None)
         makes_mask = inner.class_name == "Masking" and self.origin.generation < 3
-        several = exchanged(inner.record), split_activation(inner.record), channels_last(inner.record)
+        several = (
+            exchanged(inner.record),
+            split_activation(inner.record),
+            channels_last(inner.record),
+            steps_with_body(inner.record),
+        )
         return inner.class_name != "Embedding" and not makes_mask and not any(several)
 
     def _passes_by(self, inner: Layer, mask: Mask) -> bool:
@@ -157,6 +162,7 @@ def _inside(layer: Layer) -> Layer:
         owner=f"{layer.owner}: layer ({class_name})",
         calls=layer.calls,
         input_shape=built_shape(data),
+        reads_model=layer.reads_model,
     )
 
 

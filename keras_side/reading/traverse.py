@@ -9,12 +9,14 @@ from typing import Any
 
 from biport.errors import FileError, UnsupportedError, joined, raise_unsupported
 from keras_side.masks import Mask
+from keras_side.ops.recurrent import both_directions, steps_with_body
 from keras_side.reading.apply_layer import LayerApplier, reader_of
 from keras_side.reading.apply_operation import OperationApplier
 from keras_side.reading.call_order import run_order
 from keras_side.reading.config_entries import (
     Layer,
     histories,
+    layer_of,
     model_layers,
     needed,
     own_call,
@@ -26,7 +28,7 @@ from keras_side.reading.config_entries import (
 from keras_side.reading.every_step import TIME_DISTRIBUTED, StepsAsRows, only
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor, OperationOutput
 from keras_side.reading.mask_expressions import WITH_MASK, Unreadable, as_mask, is_operation
-from keras_side.records import MODELS, Variables
+from keras_side.records import MODELS, ModelReader, Variables
 from keras_side.registry import READERS
 from keras_side.release import Release
 from keras_side.unsupported import subclassed
@@ -45,6 +47,8 @@ class Traversal:
     origin: Release
     in_order: bool = False
     """Whether it matters in which order Keras runs the layers; see `keras_side.reading.call_order`."""
+    reads_model: ModelReader | None = None
+    """What reads models that are no part of this one's graph, but inside of layers."""
     _layers: dict[int, list[Layer]] = field(default_factory=dict)
     """By the identity of a model's configuration, so that a model called twice shares its weights."""
     _examined: set[int] = field(default_factory=set)
@@ -74,7 +78,8 @@ class Traversal:
         self.builder.count(len(layers))
         read_layers = self._sequential if class_name == "Sequential" else self._functional
         if id(config) not in self._layers:
-            self._layers[id(config)] = renumbered(list(model_layers(self.owner, layers, variables)))
+            entries = model_layers(self.owner, layers, variables, self.reads_model)
+            self._layers[id(config)] = renumbered(list(entries))
         self._depth += 1
         try:
             return read_layers(config, self._layers[id(config)], prefix, inputs)
@@ -236,7 +241,7 @@ class Traversal:
             entries = layer.config.get("layers")
             inner = entries if isinstance(entries, list) else []
             self.builder.count(len(inner))
-            for part in model_layers(self.owner, inner, layer.variables):
+            for part in model_layers(self.owner, inner, layer.variables, self.reads_model):
                 self._examine(part)
             return
         if is_operation(layer.module) or layer.class_name == "InputLayer":
@@ -246,6 +251,10 @@ class Traversal:
                 raise layer.problem
             if layer.class_name == TIME_DISTRIBUTED:
                 self._examine(self._steps.inside(layer))
+                return
+            if layer.class_name == "Bidirectional" and steps_with_body(layer.record):
+                for part in both_directions(layer.record)[:2]:
+                    self._examine(layer_of(part))
                 return
             layer.read(reader_of(layer))
         except UnsupportedError as problem:

@@ -118,7 +118,7 @@ def _of_container(model: Any) -> Any:
 
 
 def _leaf(tensor: Any) -> Leaf:
-    return Leaf(tensor.name, tuple(tensor.shape), tensor.dtype)
+    return Leaf(tensor._keras_history.operation.name, tuple(tensor.shape), tensor.dtype)
 
 
 def _of_example(names: Sequence[str], example: Any) -> Calling:

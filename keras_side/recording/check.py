@@ -17,7 +17,7 @@ from keras_side.recording.fault import refusal
 from keras_side.recording.put_back import put_back
 
 ALLOWED = 1e-4
-"""Of the largest number of an output: what Keras rounds to float32 is far below, a wrong meaning far above."""
+"""Of the largest number of an output: rounding to float32 is far below, a wrong meaning far above."""
 BATCHES: Batches = {"7 steps": (len(PATTERNS), 7, PATTERNS), "4 steps": (3, 4, ("full", "left", "holes"))}
 """N, T and the patterns of the rows, of two sizes."""
 

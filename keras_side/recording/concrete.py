@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from biport.errors import BiportError, UnsupportedError
-from keras_side.recording.custom import has_custom
+from keras_side.recording.custom import has_custom, stays_whole
 from keras_side.recording.fault import refusal
 
 
@@ -137,7 +137,7 @@ def _noticed(calls: list[LayerCall]) -> Iterator[None]:
 
     @functools.wraps(own)
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
-        if inside or has_custom(layer):
+        if inside or (has_custom(layer) and not stays_whole(layer)):
             return own(layer, *arguments, **options)
         inside.append(layer)
         try:

@@ -6,15 +6,26 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_side.reading.live_model import is_as_named
+
 OWN = ("keras.src.", "keras_side.layers", "keras_side.registered")
 """Modules whose layers compute what their configurations say."""
-SAYS_WHAT_IT_DOES = ("__call__", "call", "compute_mask", "get_initial_state", "inner_loop", "compute_output_spec")
+SAYS_WHAT_IT_DOES = (
+    "__call__",
+    "call",
+    "compute_mask",
+    "get_initial_state",
+    "inner_loop",
+    "compute_output_spec",
+)
 """What makes a layer compute something else than the class it is made of, where it is somebody's own."""
+STAY_WHOLE = ("Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN", "TimeDistributed")
+"""Layers that call what is inside of them once a step; see `keras_side.recording.recurrence`."""
 CONTAINERS = ("Functional", "Sequential")
 _BOOKS = (
-    *("_functional", "_inbound_nodes", "_layers", "_losses", "_metrics", "_outbound_nodes", "_seed_generators"),
-    *("_non_trainable_variables", "_trainable_variables", "_tracker", "_loss_ids", "_parent_path"),
-    *("_dtype_policy", "_optimizer", "_compile_metrics", "_compile_loss", "optimizer", "loss"),
+    *("_compile_loss", "_compile_metrics", "_dtype_policy", "_functional", "_inbound_nodes", "_layers"),
+    *("_loss_ids", "_losses", "_metrics", "_non_trainable_variables", "_optimizer", "_outbound_nodes"),
+    *("_parent_path", "_seed_generators", "_tracker", "_trainable_variables", "loss", "optimizer"),
 )
 """Attributes of layers that are Keras' own books."""
 
@@ -42,9 +53,13 @@ def is_plain(layer: Any) -> bool:
 
 
 def has_own_functions(layer: Any) -> bool:
-    """Whether its activations are functions, or layers, of Keras' own."""
+    """Whether its activations are functions, or layers, of Keras' own, or compute what their names say."""
     functions = [getattr(layer, key, None) for key in ("activation", "recurrent_activation")]
-    return all(is_own(one if hasattr(one, "__name__") else type(one)) for one in functions if callable(one))
+    return all(
+        is_own(one if hasattr(one, "__name__") else type(one)) or is_as_named(one)
+        for one in functions
+        if callable(one)
+    )
 
 
 def is_container(layer: Any) -> bool:
@@ -52,16 +67,28 @@ def is_container(layer: Any) -> bool:
     return keras_class(layer).__name__ in CONTAINERS and is_plain(layer)
 
 
+def stays_whole(layer: Any) -> bool:
+    """Whether a layer is one around steps, whatever these are."""
+    return keras_class(layer).__name__ in STAY_WHOLE and is_plain(layer)
+
+
 def is_custom(layer: Any) -> bool:
     """Whether what a layer computes is told by running its code alone; layers inside it not counted."""
     own = keras_class(layer).__name__
+    if stays_whole(layer):
+        return False
     return own in ("Lambda", "Layer", "Model") or not (is_plain(layer) and has_own_functions(layer))
+
+
+def is_foreign(layer: Any) -> bool:
+    """Whether a layer is of a class that is not Keras' own."""
+    return type(layer) is not keras_class(layer)
 
 
 def has_custom(layer: Any) -> bool:
     """Whether a layer or one inside it is custom, or of a class that is not Keras' own."""
     inside = (layer, *layer._flatten_layers(include_self=False))
-    return any(is_custom(one) or type(one) is not keras_class(one) for one in inside)
+    return any(is_custom(one) or is_foreign(one) for one in inside)
 
 
 def parts(layer: Any) -> Iterator[tuple[str, Any]]:
@@ -105,4 +132,3 @@ def paths(model: Any, prefix: str = "") -> dict[int, str]:
                 named[id(part)] = f"{named[id(layer)]}.{name}".lstrip(".")
                 waiting.append(part)
     return named
-

@@ -1,4 +1,4 @@
-"""What was called, as an entry of a configuration: an operation, a layer, or a wrapper of custom layers."""
+"""What was called, as an entry of a configuration: an operation, or a layer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_side.reading.live_model import LiveVariables
-from keras_side.recording.custom import is_plain, keras_class
-from keras_side.recording.recorder import Recorder, serialised_layer
+from keras_side.recording.custom import has_custom
+from keras_side.recording.recorder import Recorder
+from keras_side.recording.recurrence import described
 
 
 def add_entry(
@@ -24,8 +24,15 @@ def add_entry(
     if not isinstance(called, keras.layers.Layer):
         config = json.loads(json.dumps(keras.saving.serialize_keras_object(called)["config"]))
         return recorder.operation(name, type(called).__name__, arguments, options, config), 0
-    if not recorder.knows(called) and type(called) is not keras_class(called) and is_plain(called):
+    if not recorder.knows(called) and has_custom(called):
         owner = f"{recorder.owner}: layer {name!r}"
-        data = serialised_layer(owner, called, keras_class(called))
-        recorder.described(name, called, data, LiveVariables(called, owner, recorder.instead))
+        recorder.described(name, called, *described(recorder, owner, called, _shape(arguments)))
     return recorder.layer(name, called, arguments, options)
+
+
+def _shape(arguments: Sequence[Any]) -> list[int | None] | None:
+    """That of the first argument, where it is known."""
+    match arguments:
+        case [{"config": {"shape": [*shape]}}, *_]:
+            return shape
+    return None

@@ -15,7 +15,16 @@ SUPPORTED = (
     "layers, keras.ops and functions of TensorFlow of the tensors it is given and of its own variables: no "
     "Python conditions on their values, NumPy, random numbers, or state that a call changes"
 )
-NOT_THE_USERS = ("keras", "tensorflow", "numpy", "keras_side", "biport", "optree", "contextlib.py", "functools.py")
+NOT_THE_USERS = (
+    "keras",
+    "tensorflow",
+    "numpy",
+    "keras_side",
+    "biport",
+    "optree",
+    "contextlib.py",
+    "functools.py",
+)
 """Folders and files that a line at fault is not looked for in."""
 
 

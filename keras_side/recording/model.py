@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from biport.errors import UnsupportedError
-from keras_side.recording.calling import Calling, Leaf, callings, mapped
+from keras_side.recording.calling import Calling, callings, mapped
 from keras_side.recording.custom import has_custom, is_container
 from keras_side.recording.recorder import RecordedVariables, Recorder
-from keras_side.recording.symbolic import Recording
+from keras_side.recording.symbolic import record_layer
 
 Recorded = tuple[Mapping[str, Any], RecordedVariables]
 """The configuration of a functional model, and where its weights are."""
@@ -42,9 +41,8 @@ def record(model: Any, owner: str, instead: Mapping[int, np.ndarray], example: A
     for calling in callings(model, owner, example):
         try:
             recorded = _recorded(model, owner, instead, calling)
-            ids = set() if example is not None or is_container(model) else _looked_up(recorded[0])
-            if ids:
-                recorded = _recorded(model, owner, instead, mapped(lambda leaf: _as_ids(leaf, ids), calling))
+            if example is None and not is_container(model) and (ids := _looked_up(recorded[0])):
+                recorded = _recorded(model, owner, instead, _with_ids(calling, ids))
         except UnsupportedError as problem:
             problems.append(problem)
         else:
@@ -53,16 +51,9 @@ def record(model: Any, owner: str, instead: Mapping[int, np.ndarray], example: A
 
 
 def _recorded(model: Any, owner: str, instead: Mapping[int, np.ndarray], calling: Calling) -> Recorded:
-    keras = sys.modules["keras"]
-    recorder = Recorder(owner, instead)
-    recording = Recording(model, recorder)
-
-    def tensor(leaf: Leaf) -> Any:
-        given = keras.KerasTensor(leaf.shape, leaf.dtype, name=leaf.name)
-        recording.given(given, recorder.input(leaf.name, leaf.shape, leaf.dtype))
-        return given
-
-    outputs = recording.run(*mapped(tensor, calling), training=False)
+    recorder = Recorder(owner, record_layer, instead)
+    inputs = mapped(lambda leaf: recorder.symbolic_input(leaf.name, leaf.shape, leaf.dtype), calling)
+    outputs = record_layer(model, recorder, inputs)
     return json.loads(json.dumps(recorder.model(outputs))), recorder.variables
 
 
@@ -93,6 +84,6 @@ def _named_in(item: Any) -> Iterator[str]:
                 yield from _named_in(one)
 
 
-def _as_ids(leaf: Leaf, ids: Container[str]) -> Leaf:
-    """An input that is ids as integers, with any number of steps."""
-    return replace(leaf, dtype="int32").free if leaf.name in ids else leaf
+def _with_ids(calling: Calling, ids: Container[str]) -> Calling:
+    """The same with inputs that are ids as integers, with any number of steps."""
+    return mapped(lambda leaf: replace(leaf, dtype="int32").free if leaf.name in ids else leaf, calling)

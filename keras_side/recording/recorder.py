@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -36,16 +36,30 @@ def key_of(item: History) -> list[Any]:
     return list(item["config"]["keras_history"])
 
 
+@dataclass(frozen=True)
+class SymbolicInput:
+    """A symbolic tensor, and what it is in a configuration."""
+
+    tensor: Any
+    known: History
+
+
+Record = Callable[[Any, "Recorder", Sequence[Any]], list[History]]
+"""Runs a layer on `SymbolicInput`, in the structure of its arguments; gives all that the layer gives."""
+
+
 @dataclass
 class Recorder:
     """What has been called so far.
 
     Args:
         owner: how errors call the model.
+        record: runs a layer by itself; see `keras_side.recording.recurrence`.
         instead: arrays to be read in place of variables, by the identity of these.
     """
 
     owner: str
+    record: Record
     instead: Mapping[int, np.ndarray] = field(default_factory=dict)
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By name, in order."""
@@ -73,6 +87,15 @@ class Recorder:
         self.inputs.append(history(name))
         return self.inputs[-1]
 
+    def inside(self, owner: str) -> Recorder:
+        """A recorder for what is inside of a layer."""
+        return Recorder(owner, self.record, self.instead)
+
+    def symbolic_input(self, name: str, shape: Sequence[int | None], dtype: str) -> SymbolicInput:
+        """An input of the model, with a symbolic tensor for it."""
+        tensor = sys.modules["keras"].KerasTensor(tuple(shape), dtype, name=name)
+        return SymbolicInput(tensor, self.input(name, shape, dtype))
+
     def operation(
         self,
         name: str,
@@ -96,7 +119,6 @@ class Recorder:
             UnsupportedError: the layer cannot be serialised, or computes something else than it says.
         """
         if id(layer) not in self._names:
-            name = self.free(name)
             data = serialised_layer(f"{self.owner}: layer {name!r}", layer)
             self.described(name, layer, data, LiveVariables(layer, self.owner, self.instead))
         return self.call(self._names[id(layer)], arguments, options)

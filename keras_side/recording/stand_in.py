@@ -88,4 +88,3 @@ def _replaced(name: str, item: Any, of: Callable[[str, Any], Any]) -> Any:
         replaced = [_replaced(f"{name}.{number}", value, of) for number, value in enumerate(item)]
         return tuple(replaced) if isinstance(item, tuple) else replaced
     return of(name, item) if is_variable(item) else item
-

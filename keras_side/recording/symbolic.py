@@ -25,7 +25,7 @@ from keras_side.recording.custom import is_container, is_custom, paths
 from keras_side.recording.entries import add_entry
 from keras_side.recording.fault import refusal
 from keras_side.recording.put_back import put_back
-from keras_side.recording.recorder import History, Recorder, array_data, history
+from keras_side.recording.recorder import History, Recorder, SymbolicInput, array_data, history
 from keras_side.recording.stand_in import is_variable, stand_in, symbolic_variables
 from keras_side.recording.tensorflow_graph import record_tensorflow
 
@@ -189,7 +189,9 @@ class Recording:
     def _variable(self, layer: Any, path: str, name: str, variable: Any) -> Any:
         if id(variable) not in self._histories:
             named = f"{path}.{name}" if path else name
-            tensor = stand_in(variable, named, f"{self.recorder.owner}: layer {path!r} ({type(layer).__name__})")
+            tensor = stand_in(
+                variable, named, f"{self.recorder.owner}: layer {path!r} ({type(layer).__name__})"
+            )
             self.given(tensor, self.recorder.parameter(named, variable))
             self._histories[id(variable)] = self._histories[id(tensor)]
             self._kept += [variable]
@@ -333,6 +335,29 @@ class Recording:
         if _is_array(item):
             return array_data(np.asarray(keras.ops.convert_to_numpy(item)))
         return item.item() if isinstance(item, np.generic) else keras.saving.serialize_keras_object(item)
+
+
+def record_layer(layer: Any, recorder: Recorder, inputs: Sequence[Any]) -> list[History]:
+    """Run a layer, or a model, on symbolic inputs.
+
+    Args:
+        layer: live.
+        recorder: what gets the entries.
+        inputs: `keras_side.recording.recorder.SymbolicInput` in the structure of its arguments.
+
+    Returns:
+        What it gives, in one list.
+
+    Raises:
+        UnsupportedError: it does something that cannot be recorded; the message names the line.
+    """
+    recording = Recording(layer, recorder)
+
+    def tensor(given: SymbolicInput) -> Any:
+        recording.given(given.tensor, given.known)
+        return given.tensor
+
+    return recording.run(*sys.modules["keras"].tree.map_structure(tensor, list(inputs)), training=False)
 
 
 def _changes_nothing(node: Any) -> bool:

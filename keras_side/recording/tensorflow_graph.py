@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from biport.errors import UnsupportedError
 from biport.registry import snake_case
 from keras_side.legacy.messages import OPERATIONS, translated
 from keras_side.recording.concrete import Concrete, LayerCall

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from biport import ops
+from testing import scans
 from testing.graphs import bidirectional, cell, dense, lstm
 from testing.graphs import normal as normal_numbers
 
@@ -110,6 +111,10 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield ops.LogicalAnd(), ((N, T), (N, steps)), "mask"
         yield ops.LogicalOr(), ((N, T), (N, steps)), "mask"
     yield from ((op, ONE, "floats") for op in _over_time(rng))
+    for sequences in (False, True):
+        yield scans.ind_rnn(rng, return_sequences=sequences), ((N, T, scans.I),), "floats"
+        seen = scans.attention_cell(rng, return_sequences=sequences, return_state=not sequences)
+        yield seen, ((N, T, scans.I), (N, A, 4)), "floats"
     yield ops.RepeatVector(n=T), ((N, I),), "floats"
     yield ops.Reshape(target_shape=(A, I, T)), ((N, T, A, I),), "floats"
     yield ops.Permute(dims=(2, 1)), ONE, "floats"

@@ -4,7 +4,7 @@ from torch_side.layers.activation import PReLU, ReLU, Softmax
 from torch_side.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import ToIds
-from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN
+from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN, Recurrence
 from torch_side.layers.masking import Masking
 from torch_side.layers.merge import (
     Concatenate,
@@ -67,6 +67,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "ReLU",
+    "Recurrence",
     "Rescaling",
     "Reshape",
     "Softmax",

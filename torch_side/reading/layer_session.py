@@ -16,9 +16,11 @@ from biport import ops
 from biport.dims import Arithmetic, Dim, computed, letter
 from biport.errors import GraphError
 from biport.ops import Op
+from torch_side.layers import Recurrence
 from torch_side.learning import as_trained
 from torch_side.reading.layer_call import LayerCall
 from torch_side.reading.sizes import expression
+from torch_side.reading.written import scan_of
 from torch_side.registry import READERS, is_whole
 
 
@@ -185,7 +187,9 @@ class LayerSession:
 
 
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether this call is read whole: attention of torch only under no mask."""
+    """Whether this call is read whole: attention of torch only under no mask, a loop of a written cell only."""
+    if isinstance(module, Recurrence):
+        return scan_of(module) is not None
     if isinstance(module, nn.MultiheadAttention):
         named = _arguments_of_attention(args, kwargs)
         masked = any(named.get(name) is not None for name in ("key_padding_mask", "attn_mask"))

@@ -40,6 +40,16 @@ ConfigFile = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+CodeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--code",
+        help="The Python file with the custom layers of a .keras or .h5 file, which is imported and run; a "
+        "function in it that is called as a Lambda layer stands for that one's.",
+        metavar="PY",
+        rich_help_panel=INPUT,
+    ),
+]
 MODELS = (
     "a .keras or .h5 file of any Keras, a folder that biport wrote, a .pt2 of torch.export, or FILE.py:NAME, "
     "a PyTorch module of your own, whose file is then imported and run"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from torch_side.layers import AdditiveAttention, Attention
+from torch_side.layers import AdditiveAttention, Attention, Recurrence
 from torch_side.reading.aten_call import AtenCall
 from torch_side.registry import reads_aten
 
-GIVE_ALL = (nn.MultiheadAttention, nn.RNNBase, Attention, AdditiveAttention)
+GIVE_ALL = (nn.MultiheadAttention, nn.RNNBase, Attention, AdditiveAttention, Recurrence)
 """Layers that give more than may be used; how ours of several heads treats masks depends on what is asked."""
 
 
