@@ -200,7 +200,10 @@ def _config(graph: Graph, module: Ported, source: str, weights: Weights) -> dict
 def _number(array: np.ndarray) -> list[Any]:
     number = array.tolist()
     # JSON has no infinity.
-    return [array.dtype.name, number if not isinstance(number, float) or math.isfinite(number) else str(number)]
+    return [
+        array.dtype.name,
+        number if not isinstance(number, float) or math.isfinite(number) else str(number),
+    ]
 
 
 def _sha256(source: str) -> str:

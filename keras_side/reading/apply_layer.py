@@ -101,7 +101,7 @@ class LayerApplier:
     def arguments(
         self, layer: Layer, arguments: list, options: Mapping
     ) -> tuple[list[KerasTensor], Mask | None, list[KerasTensor]]:
-        """What a call reads: its data, the mask it was given, and initial states with constants behind them."""
+        """What a call reads: its data, the mask it was given, initial states and then constants."""
         is_cell, is_layer = layer.class_name in CELL_READERS, layer.class_name in READERS
         reader = READERS.lookup(layer.class_name, layer.owner) if is_layer else None
         takes_states = is_cell or (reader is not None and reader.states)

@@ -187,7 +187,7 @@ class LayerSession:
 
 
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether this call is read whole: attention of torch only under no mask, a loop of a written cell only."""
+    """Whether a call is read whole: attention of torch only under no mask, a loop only of a written cell."""
     if isinstance(module, Recurrence):
         return scan_of(module) is not None
     if isinstance(module, nn.MultiheadAttention):
