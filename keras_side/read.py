@@ -42,7 +42,7 @@ from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuil
 from keras_side.reading.live_model import LiveVariables, describe, is_live
 from keras_side.reading.stateful import kept_states, offering_states, with_kept_states
 from keras_side.reading.traverse import Traversal
-from keras_side.recording.check import check_recorded
+from keras_side.check_recorded import check_recorded
 from keras_side.recording.custom import has_mapped
 from keras_side.recording.model import needs_recording, record
 from keras_side.records import Variables, serialized

@@ -153,8 +153,8 @@ def _of_each_row(x: Term, indices: Term, axis: int) -> Term:
     count = product(lead)
     starts = apply(ops.Arange(start=0, stop=count, step=1, output_dtype=indices.dtype))
     starts = compute("multiply", starts, size_of(size, indices.dtype))
-    places = compute("add", indices, reshaped(starts, (*lead, *[1] * (indices.rank - axis))))
-    return apply(ops.Take(axis=0), reshaped(x, (count * size, *x.tensor.shape[axis + 1 :])), places)
+    positions = compute("add", indices, reshaped(starts, (*lead, *[1] * (indices.rank - axis))))
+    return apply(ops.Take(axis=0), reshaped(x, (count * size, *x.tensor.shape[axis + 1 :])), positions)
 
 
 def size_of(size: Dim, dtype: str) -> Term:
@@ -164,7 +164,7 @@ def size_of(size: Dim, dtype: str) -> Term:
 
 @reads("tf.gather_nd", takes=("x", "indices"))
 def gather_nd(call: OperationCall) -> Term:
-    """The elements at places that a vector each says, along as many of the first axes as it has numbers."""
+    """The elements at positions that a vector each says, along as many of the first axes as it has numbers."""
     x, indices = call.term(), _indices(call)
     count = indices.tensor.shape[-1] if indices.rank else None
     if not isinstance(count, int) or not 0 < count <= x.rank:
@@ -176,8 +176,8 @@ def gather_nd(call: OperationCall) -> Term:
             apply(ops.Slice(items=(*front, axis)), indices) for axis in range(count)
         )
     ]
-    places = reduce(lambda one, two: compute("add", one, two), parts)
-    return apply(ops.Take(axis=0), reshaped(x, (product(lead), *x.tensor.shape[count:])), places)
+    positions = reduce(lambda one, two: compute("add", one, two), parts)
+    return apply(ops.Take(axis=0), reshaped(x, (product(lead), *x.tensor.shape[count:])), positions)
 
 
 @reads("tf.band_part", takes=("x", "lower", "upper"))
