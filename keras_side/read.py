@@ -29,6 +29,7 @@ from biport.errors import (
 from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from biport.rewrite.simplify import simplify
+from keras_side.code_needed import advise_code
 from keras_side.file.model_file import ModelFile
 from keras_side.file.typed_errors import named_errors, typed_errors
 from keras_side.legacy.weights import UnplacedError
@@ -123,7 +124,11 @@ def read_live(
 
 def read_file(file: ModelFile) -> Graph:
     """The graph of an open file; see `read`."""
-    graph = _read_model(file.config, file.variables, file.owner, file.origin)
+    try:
+        graph = _read_model(file.config, file.variables, file.owner, file.origin)
+    except UnsupportedError as problem:
+        advise_code(problem)
+        raise
     file.variables.check_all_taken()
     return graph
 
