@@ -30,6 +30,7 @@ from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from biport.rewrite.simplify import simplify
 from biport.rewrite.states import explicit_states
+from keras_side.code_needed import advise_code
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
 from keras_side.load_code import Code, load_with_code
@@ -140,7 +141,11 @@ def read_live(
 
 def read_file(file: ModelFile, states: KeptStates | None = None) -> Graph:
     """The graph of an open file; see `read`."""
-    graph = _read_model(file.config, file.variables, file.owner, file.origin, states)
+    try:
+        graph = _read_model(file.config, file.variables, file.owner, file.origin, states)
+    except UnsupportedError as problem:
+        advise_code(problem)
+        raise
     file.variables.check_all_taken()
     return graph
 

@@ -13,6 +13,7 @@ from biport.dims import Dim
 from biport.errors import FileError, UnsupportedError, WeightError, shown
 from biport.graph import Graph
 from keras_side import registered
+from keras_side.code_needed import foreign_class
 from keras_side.policies import NOT_ADAPTED, NOT_QUANTISED, check_policy
 
 OF_WEIGHTS = tuple(
@@ -279,8 +280,5 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
     own = registered.LAYERS.get(str(data.get("registered_name"))) == data["class_name"]
     foreign = module.split(".")[0] != "keras" or ">" in str(data.get("registered_name") or "")
     if not own and (foreign or data["class_name"] in registered.LAYERS.values()):
-        owner = f"{owner}: layer {config.get('name', '?')!r} ({data['class_name']})"
-        raise UnsupportedError(
-            owner, "module", module, "the layers of Keras itself; custom code is never run"
-        )
+        raise foreign_class(owner, data)
     return data["class_name"], config
