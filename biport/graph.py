@@ -18,6 +18,7 @@ import numpy as np
 from biport.dims import LARGEST, bound, plain, sizes
 from biport.errors import GraphError, UnsupportedError
 from biport.ops import Dim, Learning, Op, Penalty, Tensor, same_bits, same_dim
+from biport.text import Tokenizer
 
 
 @dataclass(frozen=True, init=False)
@@ -75,6 +76,8 @@ class Graph:
         nodes: in an order in which each reads only what is above it.
         outputs: the names of the values the model gives, in order.
         origin: where the graph came from, such as ``{"framework": "keras", "version": "3.15.1"}``.
+        tokenizers: by the names of inputs of ids, how the model they were read from makes them of texts; no
+            more part of what the graph computes than its origin is.
 
     Raises:
         GraphError: a name is used twice, a value is used before it is made, or shapes, dtypes or masks do
@@ -100,11 +103,14 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    tokenizers: Mapping[str, Tokenizer] = dataclasses.field(default_factory=dict, compare=False)
     tensors: Mapping[str, Tensor] = dataclasses.field(default_factory=dict, compare=False, init=False)
     """Shape and dtype of every value, inputs and intermediate ones."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tensors", _check(self))
+        for name in self.tokenizers.keys() - {value.name for value in self.inputs}:
+            raise GraphError(f"a tokeniser makes {name!r}, which is no input")
 
     def __getitem__(self, name: str) -> Node:
         """The node called ``name``.
@@ -152,7 +158,7 @@ class Graph:
             if id(node.op) not in changed:
                 changed[id(node.op)] = change(node.op)
         nodes = tuple(dataclasses.replace(node, op=changed[id(node.op)]) for node in self.nodes)
-        return Graph(inputs, nodes, self.outputs, self.origin)
+        return Graph(inputs, nodes, self.outputs, self.origin, self.tokenizers)
 
     def weights(self) -> dict[str, Mapping]:
         """Every node's weights, ``{node: {path: array}}``, nodes without weights left out."""

@@ -151,12 +151,14 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
     nodes = builder.read_nodes([output.value for output in outputs])
     dtype = _float_dtype(builder, nodes)
     consumers = _consumers(nodes)
-    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in builder.inputs]
+    given = builder.graph_inputs()
+    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in given]
     graph = Graph(
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
         origin={"framework": "keras", "version": origin.version},
+        tokenizers=builder.tokenizers,
     )
     return simplify(graph)
 

@@ -27,7 +27,7 @@ from keras_side.legacy.weights import (
     layer_name,
     slots,
 )
-from keras_side.records import no_vocabulary
+from keras_side.records import no_vocabulary, without_special
 from keras_side.release import Release
 
 
@@ -57,9 +57,14 @@ class ListedVariables:
             raise WeightError(f"{self.owner}: expected the weights {list(names)}, found {list(arrays)}")
         return {name: arrays[name] for name in names}
 
-    def vocabulary(self) -> list[str]:
-        """Nothing: HDF5 has no place for it."""
-        raise no_vocabulary(self.owner)
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """What the configuration says: HDF5 has no place for any other."""
+        if given is None:
+            raise no_vocabulary(self.owner)
+        return without_special(given, special)
+
+    def own_array(self, name: str) -> None:
+        """Nothing: HDF5 has variables alone."""
 
     def child(self, attribute: str) -> ListedVariables:
         """The weights of the layer that is the attribute ``attribute``."""

@@ -10,6 +10,7 @@ from typing import Any
 from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError
 from biport.registry import snake_case
+from biport.text import Tokenizer
 from keras_side.reading.mask_expressions import is_operation
 from keras_side.records import LayerRecord, Variables, check_name, serialized
 
@@ -28,7 +29,7 @@ class Layer:
     has_own_variables: bool = True
     problem: UnsupportedError | None = None
     input_shape: Sequence[int | None] = ()
-    _op: ops.Op | None = None
+    _op: ops.Op | Tokenizer | None = None
 
     @property
     def record(self) -> LayerRecord:
@@ -37,8 +38,8 @@ class Layer:
             self.class_name, self.name, self.config, self.variables, self.owner, self.input_shape
         )
 
-    def read(self, reader: Any) -> ops.Op:
-        """The op; one and the same for every call of the layer."""
+    def read(self, reader: Any) -> Any:
+        """The op, or the tokeniser; one and the same for every call of the layer."""
         if self._op is None:
             try:
                 self._op = reader(self.record)

@@ -27,6 +27,7 @@ from keras_side.release import Release
 from keras_side.shared.activations import split_activation
 from keras_side.shared.cells import CELL_READERS
 from keras_side.shared.channels import channels_last
+from keras_side.shared.encoding import encodes
 
 TIME_DISTRIBUTED = "TimeDistributed"
 ASKS_SINCE = (2, 2, 3)
@@ -69,6 +70,7 @@ class StepsAsRows:
             return self.is_one_op(inner, None)
         makes_mask = inner.class_name == "Masking" and self.origin.generation < 3
         several = exchanged(inner.record), split_activation(inner.record), channels_last(inner.record)
+        several = (*several, encodes(inner.record))
         return inner.class_name != "Embedding" and not makes_mask and not any(several)
 
     def _passes_by(self, inner: Layer, mask: Mask) -> bool:
