@@ -10,7 +10,7 @@ from keras_side.inspect import inspect
 from keras_side.load import load
 from keras_side.read import read
 from keras_side.reading.live_layer import recurrent_op
-from keras_side.run import run
+from keras_side.run import run, takes_texts
 from keras_side.shared.activations import float64_allowed
 from keras_side.shared.learning import unwritten
 from keras_side.trace import trace
@@ -29,6 +29,7 @@ __all__ = [
     "run",
     "save",
     "stepper",
+    "takes_texts",
     "trace",
     "unwritten",
     "write",

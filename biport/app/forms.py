@@ -46,6 +46,7 @@ class Form:
         gradients: makes what gives the gradients of its framework; as `run_float64`.
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
+        takes_texts: whether it is given texts, where the graph has ids.
         unread: the live Keras model, where biport cannot read a graph from it.
     """
 
@@ -59,6 +60,7 @@ class Form:
     contract: str | None = None
     size: Callable[[], int] = lambda: 0
     unread: UnreadModel | None = None
+    takes_texts: bool = False
 
 
 def open_form(source: Any, config: Any = None, example: Any = None) -> Form:
@@ -215,6 +217,7 @@ def onnx_form(name: str, session: Any) -> Form:
         trace=trace,
         gradients="an ONNX graph has none",
         contract=session.contract,
+        takes_texts=any(value.dtype == "str" for value in session.input_values),
         size=lambda: session.node_count,
     )
 
@@ -255,6 +258,7 @@ def keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
         lambda cases, _: keras_side.trace(model, cases, own),
         gradients,
         size=lambda: len(model.operations) if hasattr(model, "operations") else len(model.layers),
+        takes_texts=keras_side.takes_texts(model),
     )
 
 
