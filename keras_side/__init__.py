@@ -14,7 +14,7 @@ from keras_side.mapped import reads_class
 from keras_side.read import read
 from keras_side.reading.apply_mapping import MappedLayer
 from keras_side.reading.live_layer import recurrent_op
-from keras_side.run import run
+from keras_side.run import run, takes_texts
 from keras_side.shared.activations import float64_allowed
 from keras_side.shared.learning import unwritten
 from keras_side.trace import trace
@@ -37,6 +37,7 @@ __all__ = [
     "run",
     "save",
     "stepper",
+    "takes_texts",
     "trace",
     "unwritten",
     "write",

@@ -30,6 +30,7 @@ from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from biport.rewrite.simplify import simplify
 from biport.rewrite.states import explicit_states
+from keras_side.check_recorded import check_recorded
 from keras_side.code_needed import advise_code
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
@@ -43,7 +44,6 @@ from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuil
 from keras_side.reading.live_model import LiveVariables, describe, is_live
 from keras_side.reading.stateful import kept_states, offering_states, with_kept_states
 from keras_side.reading.traverse import Traversal
-from keras_side.check_recorded import check_recorded
 from keras_side.recording.custom import has_mapped
 from keras_side.recording.model import needs_recording, record
 from keras_side.records import Variables, serialized
@@ -186,12 +186,14 @@ def _read_model(
     nodes = builder.read_nodes([output.value for output in outputs])
     dtype = _float_dtype(builder, nodes)
     consumers = _consumers(nodes)
-    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in builder.inputs]
+    given = builder.graph_inputs()
+    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in given]
     graph = Graph(
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
         origin=_origin(origin, builder.coarse, () if compared else traversal.mappings.notes(owner)),
+        tokenizers=builder.tokenizers,
     )
     return simplify(explicit_states(graph, traversal.stateful.nodes))
 

@@ -172,9 +172,7 @@ def gather_nd(call: OperationCall) -> Term:
     lead, front = x.tensor.shape[:count], (WHOLE,) * (indices.rank - 1)
     parts = [
         compute("multiply", along, size_of(product(lead[axis + 1 :]), indices.dtype))
-        for axis, along in enumerate(
-            apply(ops.Slice(items=(*front, axis)), indices) for axis in range(count)
-        )
+        for axis, along in enumerate(apply(ops.Slice(items=(*front, axis)), indices) for axis in range(count))
     ]
     positions = reduce(lambda one, two: compute("add", one, two), parts)
     return apply(ops.Take(axis=0), reshaped(x, (product(lead), *x.tensor.shape[count:])), positions)
@@ -192,7 +190,9 @@ def band_part(call: OperationCall) -> Term:
     ]
     if not kept:
         return apply(ops.Identity(), x)
-    return apply(ops.Where(), reduce(lambda one, two: compute("logical_and", one, two), kept), x, number(0, x))
+    return apply(
+        ops.Where(), reduce(lambda one, two: compute("logical_and", one, two), kept), x, number(0, x)
+    )
 
 
 def _whole(call: OperationCall, name: str) -> int:
@@ -308,7 +308,9 @@ def strided_slice(call: OperationCall) -> Term:
             lost.append(sum(not is_whole(item) for item in items))
             items.append((_bound(call, x, axis, start), start + 1, 1))
         else:
-            given = (None if f"{name}_mask" in bits else end for name, end in (("begin", start), ("end", stop)))
+            given = (
+                None if f"{name}_mask" in bits else end for name, end in (("begin", start), ("end", stop))
+            )
             items.append((*(_bound(call, x, axis, end) for end in given), step))
     cut = apply(ops.Slice(items=tuple(items)), x)
     return apply(ops.Squeeze(axes=tuple(lost)), cut) if lost else cut

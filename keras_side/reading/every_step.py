@@ -28,6 +28,7 @@ from keras_side.release import Release
 from keras_side.shared.activations import split_activation
 from keras_side.shared.cells import CELL_READERS
 from keras_side.shared.channels import channels_last
+from keras_side.shared.encoding import encodes
 
 TIME_DISTRIBUTED = "TimeDistributed"
 ASKS_SINCE = (2, 2, 3)
@@ -76,6 +77,7 @@ class StepsAsRows:
             split_activation(inner.record),
             channels_last(inner.record),
             steps_with_body(inner.record),
+            encodes(inner.record),
         )
         return inner.class_name != "Embedding" and not makes_mask and not any(several)
 

@@ -53,6 +53,8 @@ def unsupported(owner: str, op: Any) -> UnsupportedError:
     line = user_line(op.traceback)
     value = f"{op.type} in {line}" if line else op.type
     if changes_state(op):
-        return UnsupportedError(owner, "operation", value, "calls that leave the variables of the layer alone")
+        return UnsupportedError(
+            owner, "operation", value, "calls that leave the variables of the layer alone"
+        )
     instead = [INSTEAD[name] for name in sorted(INSTEAD, reverse=True) if op.type.startswith(name)]
     return UnsupportedError(owner, "operation", value, instead[0] if instead else OPERATIONS)
