@@ -8,9 +8,9 @@ Of a cell the inputs of all steps are projected before, by a MatMul a gate. Each
 the body, which onnxruntime makes one node with the activation behind it: for GRU that takes 0.8 to 1 of the
 time of one Gemm for all gates, whose result has to be split.
 
-The same cells as steps of layers, whose bodies the writers of the ops write (`export.ops.scan`), take 0.9 to 1.2
-times as long over 32 rows, and 1.1 to 1.5 times over one, where each node costs more than what it computes:
-LSTM, GRU and RNN, H = 32 and 128, T = 100, one thread. So these bodies stay.
+The same cells as steps of layers, with bodies that the writers of the ops write (`export.ops.scan`), take 0.9
+to 1.2 times as long over 32 rows, and 1.1 to 1.5 times over one, where each node costs more than what it
+computes: LSTM, GRU and RNN, H = 32 and 128, T = 100, one thread. So these bodies stay.
 
 Measured against a ``Loop`` with the same body, H = 32 to 128, N = 1 and 32, T = 100: the same bits, and the
 Loop takes 1.04 to 1.7 times as long.
