@@ -21,6 +21,7 @@ from biport.ops import Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport, summed_biases
 from biport.rewrite.simplify import simplify
+from keras_side.policies import COARSE
 from keras_side.read import read_live
 from keras_side.reading.live_layer import layer_op
 from keras_side.records import WrittenLayer
@@ -80,12 +81,23 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
     if problems:
         raise WeightError(f"model {model.name!r}: " + "; ".join(sorted(problems)))
     if settings == "check":
-        differences = _differing(model, {name: layers[name] for name in written}, graph)
+        differences = [
+            *_coarser(every, graph),
+            *_differing(model, {name: layers[name] for name in written}, graph),
+        ]
         if differences:
             raise SettingsError(f"model {model.name!r}", differences)
     for name, layer in written.items():
         set_weights(layers[name], layer, name)
     return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))
+
+
+def _coarser(layers: Mapping[str, Any], graph: Graph) -> Iterator[SettingDifference]:
+    """Layers that compute in half precision, where the model that the graph was read from does not."""
+    if "precision" not in graph.origin:
+        for name, layer in layers.items():
+            if layer.compute_dtype in COARSE:
+                yield SettingDifference(name, "dtype", layer.dtype_policy.name, "float32")
 
 
 def _differing(model: keras.Model, layers: Mapping[str, Any], graph: Graph) -> list[SettingDifference]:
@@ -174,8 +186,7 @@ def _weighted(layer: Any, written: WrittenLayer, owner: str) -> Iterator[tuple[A
     inside = {name: part for name, part in written.inside.items() if part.has_weights}
     weighted = {name for name, part in layers.items() if part.weights}
     if weighted != inside.keys():
-        raise WeightError(
-            f"layer {owner!r} steps with layers that have weights: {sorted(weighted)}, the graph with {sorted(inside)}"
-        )
+        names = f"{sorted(weighted)}, the graph with {sorted(inside)}"
+        raise WeightError(f"layer {owner!r} steps with layers that have weights: {names}")
     for name, part in inside.items():
         yield from _weighted(layers[name], part, f"{owner}.{name}")

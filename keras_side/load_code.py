@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 from biport.errors import BiportError, FileError, InputError, UnsupportedError, raise_unsupported
 from keras_side.file.model_file import CONFIG, Format, ModelFile, needs_config
 from keras_side.file.objects import known_to_keras_3, objects
-from keras_side.file.typed_errors import typed_errors
 from keras_side.reading.live_model import reason
 from keras_side.reading.mask_expressions import is_operation
 from keras_side.records import MODELS
 from keras_side.require import require_keras
+from keras_side.typed_errors import typed_errors
 
 if TYPE_CHECKING:
     import keras

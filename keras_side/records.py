@@ -13,6 +13,8 @@ from biport.dims import Dim
 from biport.errors import FileError, UnsupportedError, WeightError, shown
 from biport.graph import Graph
 from keras_side import registered
+from keras_side.code_needed import foreign_class
+from keras_side.policies import NOT_ADAPTED, NOT_QUANTISED, check_policy
 
 OF_WEIGHTS = tuple(
     f"{weight}_{kind}"
@@ -52,12 +54,28 @@ class Variables(Protocol):
         """
         ...
 
-    def vocabulary(self) -> list[str]:
-        """The tokens that the layer was adapted to, those for masks and unknown ones in front.
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """All variables of a layer of somebody's own, in the order that Keras lists them, under these names.
+
+        Raises:
+            WeightError: there are more or fewer, or they are known by these names in another order.
+        """
+        ...
+
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """The tokens that the layer looks up, without those for masks and unknown ones.
+
+        Args:
+            given: what the configuration says of them.
+            special: those that may stand in front of them.
 
         Raises:
             UnsupportedError: they are not kept there.
         """
+        ...
+
+    def own_array(self, name: str) -> np.ndarray | None:
+        """What the layer keeps under a name of its own, beside its variables; ``None`` for nothing."""
         ...
 
     def child(self, attribute: str) -> Variables:
@@ -106,9 +124,11 @@ class LayerRecord:
     def settings(self) -> Config:
         """The configuration to be accounted for, with what every layer has already accounted for."""
         config = Config(self.owner, self.config)
-        check_dtype(self.owner, config.take("dtype", default="float32"))
-        config.require(quantization_config=None, lora_rank=None, lora_alpha=None)
-        config.ignore(*TRAINING_ONLY)
+        check_policy(self.owner, config.take("dtype", default="float32"))
+        for key, instead in (("quantization_config", NOT_QUANTISED), ("lora_rank", NOT_ADAPTED)):
+            if (value := config.take(key, default=None)) is not None:
+                config.refuse(key, value, instead)
+        config.ignore("lora_alpha", *TRAINING_ONLY)
         return config
 
     def child(self, attribute: str, data: Mapping[str, Any]) -> LayerRecord:
@@ -193,9 +213,27 @@ class WrittenOperation:
     dims: Sequence[Dim] = ()
 
 
+def check_order(owner: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse names for variables that are known by other names, or in another order.
+
+    Raises:
+        WeightError: there are more or fewer, or one of the names is that of another one.
+    """
+    swapped = any(
+        name != own and (name in known or own in names) for name, own in zip(names, known, strict=False)
+    )
+    if len(names) != len(known) or swapped:
+        raise WeightError(f"{owner}: its weights are {list(known)} in this order, read as {list(names)}")
+
+
+def without_special(tokens: Sequence[Any], special: Sequence[Any]) -> Sequence[Any]:
+    """The tokens without those that a vocabulary may have in front, mask and all."""
+    return tokens[len(special) :] if list(tokens[: len(special)]) == list(special) else tokens
+
+
 def no_vocabulary(owner: str) -> UnsupportedError:
     """Why a vocabulary that a layer was adapted to is not there."""
-    supported = "one given to the layer, IntegerLookup(vocabulary=layer.get_vocabulary()), or a .keras file"
+    supported = "one given to the layer, vocabulary=layer.get_vocabulary(), or a .keras file"
     return UnsupportedError(owner, "vocabulary", "adapted, in HDF5", supported)
 
 
@@ -227,12 +265,11 @@ def check_name(owner: str, name: object) -> None:
         )
 
 
-def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
-    """Class name and configuration of a serialised Keras object.
+def described(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration of a serialised object, whosever class it is.
 
     Raises:
         FileError: it does not have the form Keras gives one.
-        UnsupportedError: its class is neither one of Keras' own nor of `keras_side.registered`.
     """
     if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
         raise FileError(f"{owner}: expected a serialised layer, found {str(data)[:80]!r}")
@@ -240,32 +277,21 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
     config = data.get("config")
     if not isinstance(config, Mapping):
         raise FileError(f"{owner}: {data['class_name']} has no configuration")
+    return data["class_name"], config
+
+
+def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration of a serialised Keras object.
+
+    Raises:
+        FileError: it does not have the form Keras gives one.
+        UnsupportedError: its class is neither one of Keras' own nor of `keras_side.registered`.
+    """
+    _, config = described(owner, data)
+    assert isinstance(data, Mapping)
     module = str(data.get("module") or "keras")
     own = registered.LAYERS.get(str(data.get("registered_name"))) == data["class_name"]
     foreign = module.split(".")[0] != "keras" or ">" in str(data.get("registered_name") or "")
     if not own and (foreign or data["class_name"] in registered.LAYERS.values()):
-        owner = f"{owner}: layer {config.get('name', '?')!r} ({data['class_name']})"
-        raise UnsupportedError(
-            owner, "module", module, "the layers of Keras itself; custom code is never run"
-        )
+        raise foreign_class(owner, data)
     return data["class_name"], config
-
-
-def check_dtype(owner: str, policy: object) -> None:
-    """Refuse a dtype policy other than plain float32 or float64.
-
-    Raises:
-        UnsupportedError: mixed precision, half precision or quantisation.
-    """
-    policy = dtype_name(policy)
-    if policy not in (None, "float32", "float64"):
-        raise UnsupportedError(owner, "dtype", policy, ("float32", "float64"))
-
-
-def dtype_name(policy: object) -> object:
-    """The name of a plain dtype policy; any other policy as it is."""
-    if not isinstance(policy, Mapping):
-        return policy
-    # A policy of another class, such as a quantised one, says more than a name.
-    inner = policy.get("config") if policy.get("class_name") == "DTypePolicy" else None
-    return inner["name"] if isinstance(inner, Mapping) and inner.get("name") else policy

@@ -11,6 +11,7 @@ from biport.errors import FileError, UnsupportedError, joined, raise_unsupported
 from keras_side.masks import Mask
 from keras_side.ops.recurrent import both_directions, steps_with_body
 from keras_side.reading.apply_layer import LayerApplier, reader_of
+from keras_side.reading.apply_mapping import MappingApplier
 from keras_side.reading.apply_operation import OperationApplier
 from keras_side.reading.call_order import run_order
 from keras_side.reading.config_entries import (
@@ -58,8 +59,10 @@ class Traversal:
     def __post_init__(self) -> None:
         self.builder = GraphBuilder(self.owner)
         self._applier = LayerApplier(self.builder, self.origin)
+        self.stateful = self._applier.stateful
         self._operations = OperationApplier(self.builder, self.owner)
         self._steps = StepsAsRows(self.builder, self.origin)
+        self.mappings = MappingApplier(self.builder, self._called)
 
     def model(
         self,
@@ -223,6 +226,8 @@ class Traversal:
         self, layer: Layer, name: str, arguments: list[Any], options: dict[str, Any]
     ) -> Sequence[KerasTensor]:
         """The outputs of a call of a layer or a model."""
+        if layer.mapping is not None:
+            return self._mapped(layer, name, arguments, options)
         if layer.problem is not None:
             raise layer.problem
         if layer.class_name not in MODELS:
@@ -234,6 +239,16 @@ class Traversal:
                 return self._applier.attention(layer, name, reader, call)
         tensors, mask, states = self._applier.arguments(layer, arguments, options)
         return self._apply(layer, name, tensors, mask, states)
+
+    def _mapped(
+        self, layer: Layer, name: str, arguments: list[Any], options: dict[str, Any]
+    ) -> Sequence[KerasTensor]:
+        """The outputs of a call of a layer that somebody says the ops of."""
+        mask = as_mask(self.builder.symbol(options.get("mask")), layer.owner)
+        if mask is not None and arguments and not isinstance(arguments[0], list):
+            first = self.builder.data(arguments[0])
+            arguments = [first if first.mask == mask else KerasTensor(first.value, mask), *arguments[1:]]
+        return self.mappings.call(layer, name, arguments, options)
 
     def _examine(self, layer: Layer) -> None:
         """Refuse all that is wrong with a layer itself, whose input may be unknown; once for its calls."""
@@ -247,7 +262,7 @@ class Traversal:
             for part in model_layers(self.owner, inner, layer.variables, self.reads_model):
                 self._examine(part)
             return
-        if is_operation(layer.module) or layer.class_name == "InputLayer":
+        if is_operation(layer.module) or layer.class_name == "InputLayer" or layer.mapping is not None:
             return
         try:
             if layer.problem is not None:
@@ -272,11 +287,13 @@ class Traversal:
         mask: Mask | None,
         states: Sequence[KerasTensor] = (),
     ) -> list[KerasTensor]:
-        if layer.class_name in MODELS and layer.problem is None:
+        if layer.class_name in MODELS and layer.problem is None and layer.mapping is None:
             if mask is not None:
                 tensors = [t if t.mask == mask else KerasTensor(t.value, mask) for t in tensors]
             return self.model(layer.class_name, layer.config, layer.variables, f"{name}.", tensors)
         try:
+            if layer.mapping is not None:
+                return list(self._mapped(layer, name, list(tensors), {"mask": mask}))
             if layer.class_name == TIME_DISTRIBUTED and layer.problem is None:
                 x = only(layer, tensors)
                 given = x if mask in (None, x.mask) else KerasTensor(x.value, mask)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_side.mapped import reader_of_live
 from keras_side.reading.live_model import is_as_named
 
 OWN = ("keras.src.", "keras_side.layers", "keras_side.registered")
@@ -74,6 +75,8 @@ def stays_whole(layer: Any) -> bool:
 
 def is_custom(layer: Any) -> bool:
     """Whether what a layer computes is told by running its code alone; layers inside it not counted."""
+    if reader_of_live(layer) is not None:
+        return False
     own = keras_class(layer).__name__
     if stays_whole(layer):
         return False
@@ -87,8 +90,21 @@ def is_foreign(layer: Any) -> bool:
 
 def has_custom(layer: Any) -> bool:
     """Whether a layer or one inside it is custom, or of a class that is not Keras' own."""
+    return any(is_custom(one) or is_foreign(one) for one in _run(layer))
+
+
+def has_mapped(layer: Any) -> bool:
+    """Whether a layer or one inside it is read in place of its code, by who said what its class is."""
     inside = (layer, *layer._flatten_layers(include_self=False))
-    return any(is_custom(one) or is_foreign(one) for one in inside)
+    return any(reader_of_live(one) is not None for one in inside)
+
+
+def _run(layer: Any) -> Iterator[Any]:
+    """A layer and those inside it, but for those that somebody says the ops of, and what is inside these."""
+    if reader_of_live(layer) is None:
+        yield layer
+        for inner in layer._flatten_layers(include_self=False, recursive=False):
+            yield from _run(inner)
 
 
 def parts(layer: Any) -> Iterator[tuple[str, Any]]:

@@ -219,9 +219,17 @@ class RecordedVariables:
         assert not names
         return {}
 
-    def vocabulary(self) -> list[str]:
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Nothing, as of `take`."""
+        return self.take(names)
+
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
         """None."""
         raise AssertionError("a model has no vocabulary")
+
+    def own_array(self, name: str) -> np.ndarray | None:
+        """Nothing: it has no arrays beside variables."""
+        return None
 
     def child(self, attribute: str) -> Variables:
         """None: its layers are listed."""

@@ -153,4 +153,3 @@ def _check_initial_state(owner: str, cell: Any) -> None:
     if any(np.any(keras.ops.convert_to_numpy(state)) for state in states):
         supported = "cells that begin with zeros; others given to the layer as its initial_state"
         raise UnsupportedError(owner, "get_initial_state", "other numbers than 0", supported)
-

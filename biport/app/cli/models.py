@@ -16,10 +16,13 @@ from biport.app.cli.options import (
     CodeFile,
     ConfigFile,
     Examples,
+    Extensions,
     LengthInputs,
     ModuleArguments,
+    States,
 )
 from biport.app.source import ModuleOptions, Source
+from biport.app.user_module import import_file
 from biport.errors import InputError
 from biport.files import check_folder, check_folder_name
 
@@ -39,6 +42,8 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
     options = {
         "config": ConfigFile,
         "code": CodeFile,
+        "extend": Extensions,
+        "states": States,
         "checkpoint": CheckpointFile,
         "args": ModuleArguments,
         "example": Examples,
@@ -47,9 +52,13 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(function)
     def command(**given: Any) -> Result:
-        config, code, checkpoint, args, example, lengths = (given.pop(name) for name in options)
+        config, code, extend, states, checkpoint, args, example, lengths = (
+            given.pop(name) for name in options
+        )
+        for path in extend or ():
+            import_file(path)
         module = ModuleOptions(checkpoint, args, tuple(example or ()), tuple(lengths or ()))
-        own = {"config": config, "code": code, "module": module}
+        own = {"config": config, "code": code, "states": states, "module": module}
         if "models" in given:
             given["models"] = _with_options(given["models"], own)
         else:

@@ -19,6 +19,12 @@ def read_layer(call: AtenCall) -> tuple[str, ...]:
     assert session is not None
     record = session.calls[call["number"]]
     values: dict[str, str] = {str(position): call.value(part) for position, part in enumerate(call["inputs"])}
+    sizes = {
+        str(letter): dim
+        for position, value in values.items()
+        for letter, dim in zip(record.tensors[position].shape, call.reader.tensors[value].shape, strict=True)
+        if not isinstance(letter, int)
+    }
     path = call.reader.position(call.node)[0] or None
     weighted = [emission for emission in record.emissions if emission.op.weights()]
     main = (weighted or record.emissions)[-1]
@@ -26,9 +32,10 @@ def read_layer(call: AtenCall) -> tuple[str, ...]:
         inputs = [values[name] for name in emission.inputs]
         masks = [None if mask is None else values[mask] for mask in emission.masks]
         own = path if emission is main else None
-        outputs = call.emit(
-            emission.op, *inputs, masks=masks, name=own, key=("layer", record.module, emission.op.kind)
-        )
+        if emission.name is not None:
+            own = f"{path}.{emission.name}" if path else emission.name
+        key = ("layer", record.module, emission.name or emission.op.kind)
+        outputs = call.emit(emission.op.at(sizes), *inputs, masks=masks, name=own, key=key)
         if isinstance(record.module, GIVE_ALL):
             call.reader.give_all.add(outputs[0])
         if own is not None:
