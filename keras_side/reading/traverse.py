@@ -168,6 +168,9 @@ class Traversal:
         outputs = results.get((name, call))
         if isinstance(outputs, Unreadable):
             return outputs
+        if outputs is not None and len(outputs) == 1 and isinstance(outputs[0], Unreadable):
+            # Why there are none stands for all of them.
+            return outputs[0]
         if outputs is None or not 0 <= position < len(outputs):
             raise FileError(f"{self.owner}: there is no output {position} of call {call} of layer {name!r}")
         return outputs[position]
