@@ -19,7 +19,8 @@ from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.unsupported import refuse_other_meaning
 from keras_side.masks import Full, Given, Mask, OfScores, all_of
 from keras_side.ops.preprocessing import encoding
-from keras_side.ops.recurrent import both_directions, exchanged, steps_with_body
+from keras_side.ops.recurrent import both_directions, exchanged
+from keras_side.ops.scan import steps_with_body
 from keras_side.reading.config_entries import Layer, flat_states, layer_of
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import Data, OfEveryQuery, Unreadable, Wide, as_mask
