@@ -193,6 +193,11 @@ class WrittenOperation:
     dims: Sequence[Dim] = ()
 
 
+def layer_name(name: str) -> str:
+    """What a layer of Keras can be called, which separates paths by slashes."""
+    return name.replace("/", "_")
+
+
 def no_vocabulary(owner: str) -> UnsupportedError:
     """Why a vocabulary that a layer was adapted to is not there."""
     supported = "one given to the layer, IntegerLookup(vocabulary=layer.get_vocabulary()), or a .keras file"

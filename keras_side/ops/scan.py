@@ -8,7 +8,7 @@ from typing import Any
 from biport import ops
 from biport.errors import UnsupportedError
 from biport.graph import body_of, owners, scan_over
-from keras_side.records import LayerRecord, WrittenLayer
+from keras_side.records import LayerRecord, WrittenLayer, layer_name
 from keras_side.registry import WRITERS, reads, writes
 from keras_side.shared import recurrent
 
@@ -47,7 +47,7 @@ def write_scan(op: ops.Scan) -> WrittenLayer:
     return WrittenLayer(
         class_name="Recurrence" if op.constant_count else "RNN",
         config=recurrent.write_scan(op),
-        inside={name: part for name, part in written.items() if isinstance(part, WrittenLayer)},
+        inside={layer_name(name): part for name, part in written.items() if isinstance(part, WrittenLayer)},
     )
 
 
