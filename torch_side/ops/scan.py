@@ -31,9 +31,12 @@ def state_scan(op: ops.Scan) -> StateDict:
 @parts(ops.Scan)
 def parts_of_scan(op: ops.Scan) -> dict[str, str]:
     """``cell.score`` for ``body.score`` and so on."""
-    paths = _cell(op).paths
-    found = {f"body.{call.op}": f"cell.{paths[call.name]}" for call in op.calls if call.name in paths}
-    return {part: path for part, path in found.items() if type(op.parts()[part]) in STATES}
+    paths, inside = _cell(op).paths, op.body
+    return {
+        f"body.{call.op}": f"cell.{paths[call.name]}"
+        for call in op.calls
+        if call.name in paths and type(inside[call.op]) in STATES
+    }
 
 
 def _cell(op: ops.Scan, biases: str = "one") -> Ported:
