@@ -23,6 +23,7 @@ from torch_side.reading.checkpoints import load_checkpoint
 from torch_side.reading.exported import open_program
 from torch_side.reading.source import argument_names, default_example
 from torch_side.run import run
+from torch_side.stream import stream
 from torch_side.trace import trace
 from torch_side.write import write
 from torch_side.writing.ported import Ported
@@ -45,6 +46,7 @@ __all__ = [
     "read_folder",
     "run",
     "stepper",
+    "stream",
     "trace",
     "write",
     "write_folder",
