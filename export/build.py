@@ -28,6 +28,7 @@ from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import CONTRACTS, StepLayouts
 from export.publish import PRODUCER, metadata
 from export.registry import WRITERS
+from export.streaming import stream_metadata
 
 discover(op_families)
 
@@ -37,7 +38,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
     _check_choice("lowering", lowering, LOWERINGS)
     _check_choice("contract", contract, (None, *CONTRACTS))
     _check(graph)
-    digest = graph.digest()
+    digest, stream = graph.digest(), stream_metadata(graph)
     mixer = where_rows_meet(graph)
     graph = dataclasses.replace(graph, inputs=tuple(distinct_axes(graph.inputs)))
     names = [value.name for value in graph.inputs]
@@ -68,6 +69,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
             digest=digest,
             values=_written_values(values),
         )
+        | stream
         | {"biport.lowering": lowering}
         | ({} if contract is None else {"biport.contract": contract})
         | ({} if mixer is None else {"biport.rows_meet": mixer.name})
