@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
@@ -37,7 +38,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
     _check(graph)
     digest = graph.digest()
     mixer = where_rows_meet(graph)
-    graph = Graph(tuple(distinct_axes(graph.inputs)), graph.nodes, graph.outputs, graph.origin)
+    graph = dataclasses.replace(graph, inputs=tuple(distinct_axes(graph.inputs)))
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs})
     inputs = {value.name: typed(ir.Value(name=value.name), value.tensor) for value in graph.inputs}

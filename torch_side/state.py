@@ -3,21 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from biport.errors import WeightError
 from biport.ops import Op
-from torch_side.registry import STATES
+from torch_side.registry import PARTS, STATES
 
 Shapes = Mapping[str, Sequence[int]]
 """The shape of each weight of an op, by path."""
 
 
+Arrays = Mapping[str, np.ndarray]
+OpType = TypeVar("OpType", bound=Op)
+
+
 def shapes_of(op: Op) -> dict[str, tuple[int, ...]]:
-    """The shapes of an op's weights."""
-    return {path: array.shape for path, array in op.weights().items()}
+    """The shapes of the weights of an op that its module has as tensors."""
+    own = op.weights()
+    return {path: own[path].shape for path in own.keys() - in_source(op)}
+
+
+def in_source(op: Op) -> Arrays:
+    """Of an op of several modules the weights, by path, that none of these has: numbers in what calls them.
+
+    And what is no float, which says of which dtype it is.
+    """
+    if type(op) not in PARTS:
+        return {}
+    kept = tuple(f"{part}." for part in PARTS.lookup(type(op), op.kind)(op))
+    own = op.weights()
+    return {path: own[path] for path in own if own[path].dtype.kind != "f" or not path.startswith(kept)}
+
+
+def with_state(owner: str, op: OpType, state: Arrays) -> OpType:
+    """An op of several modules with what these have by now, see `op_of`.
+
+    Args:
+        owner: how errors call it.
+        op: what it is; its weights are not looked at.
+        state: of the module around them.
+    """
+    floats = {array.dtype.name for array in state.values() if array.dtype.kind == "f"}
+    op = op.astype(floats.pop()) if len(floats) == 1 else op
+    parts = op.parts()
+    for part, path in PARTS.lookup(type(op), owner)(op).items():
+        inside, label = parts[part], f"{owner}: {part}"
+        own = below(state, path)
+        if type(inside) in PARTS:
+            parts[part] = with_state(label, inside, own)
+        else:
+            parts[part] = op_of(label, type(inside), inside.settings(), shapes_of(inside), own)
+    return op.with_parts(parts)
+
+
+def below(state: Arrays, path: str) -> dict[str, np.ndarray]:
+    """What of a state is at a path or below it, by the rest of its path."""
+    return {
+        name.removeprefix(path).removeprefix("."): array
+        for name, array in state.items()
+        if f"{name}.".startswith(f"{path}.") or not path
+    }
 
 
 def op_of(

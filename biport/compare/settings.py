@@ -16,12 +16,15 @@ import numpy as np
 
 from biport import ops
 from biport.errors import BiportError, InputError, SettingDifference, UnsupportedError, UnsupportedModelError
-from biport.graph import Graph, Node
+from biport.graph import Graph, Node, body_of
 from biport.ops import Op
 from biport.registry import snake_case
 
 FURTHER_OUTPUTS = ("return_state", "return_scores")
 """Settings that say which outputs there are beside the first."""
+
+WIRING = ("arguments", "calls", "results")
+"""Settings of a `Scan` that say how the ops of a step are wired."""
 
 AXES = ("axis", "axes")
 """Settings that count axes, from either end."""
@@ -131,6 +134,9 @@ def differing_settings(
             if setting.rpartition(".")[2] not in ignored
         ]
         differences += _forgetting(node, mine, yours)
+        if isinstance(mine, ops.Scan) and isinstance(yours, ops.Scan):
+            inside = differing_settings(layer_ops(body_of(mine)), body_of(yours))
+            differences += [dataclasses.replace(one, layer=f"{node.name}.{one.layer}") for one in inside]
     return differences
 
 
@@ -176,8 +182,9 @@ def _differing(mine: Op, yours: Op, rank: int, prefix: str = "") -> Iterator[tup
         if one is None or one != two:
             yield f"{prefix}layer", _described(mine), _described(yours)
         return
-    parts, others = mine.parts(), yours.parts()
-    inner = {path.partition(".")[0] for path in parts}
+    wired = isinstance(mine, ops.Scan)
+    parts, others = ({}, {}) if wired else (mine.parts(), yours.parts())
+    inner = {"body", *WIRING} if wired else {path.partition(".")[0] for path in parts}
     settings, wanted = mine.settings(), yours.settings()
     for name in settings.keys() - inner - set(mine.training):
         one, two = settings[name], wanted[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from biport.ops.tensor import Tensor
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 
 Gates = Mapping[str, np.ndarray]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -56,9 +57,24 @@ class Recurrent(Op):
         raise NotImplementedError
 
     @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each state is called within the layer."""
+        return tuple(f"state_{number}" for number in range(len(self.state_sizes)))
+
+    @property
     def output_count(self) -> int:
         """One, and one more for each state that is given."""
         return 1 + (len(self.state_sizes) if self.return_state else 0)
+
+    @property
+    def constant_count(self) -> int:
+        """How many of its inputs, the last, are given to every step as they are."""
+        return 0
+
+    def split(self, inputs: Sequence[Item]) -> tuple[Item, Sequence[Item], Sequence[Item]]:
+        """The sequence, the initial states, all or none of them, and the constants."""
+        first, behind = 1, len(inputs) - self.constant_count
+        return inputs[0], inputs[first:behind], inputs[behind:]
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         x, *_ = _with_states(self, inputs, self.state_sizes)
@@ -145,6 +161,11 @@ class Cell(Recurrent):
     def state_sizes(self) -> tuple[int, ...]:
         """H, once for each state."""
         return (self.hidden_size,) * len(self.states)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """``h`` and, of an LSTM, ``c``."""
+        return self.states
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         return self.input_size + self.hidden_size
@@ -262,6 +283,12 @@ class StackedRNN(Recurrent):
         """Those of all cells."""
         return tuple(size for cell in self.cells for size in cell.state_sizes)
 
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Those of all cells, each behind the number of its cell: ``0.h``, ``1.h``."""
+        numbered = enumerate(self.cells)
+        return tuple(f"{number}.{name}" for number, cell in numbered for name in cell.state_names)
+
 
 def stacked(cells: Sequence[Cell], **settings: Any) -> Recurrent:
     """What steps with all of ``cells``: a `StackedRNN`, or of one cell the layer that it is.
@@ -299,6 +326,10 @@ class Bidirectional(Op):
 
     def __post_init__(self) -> None:
         check_choice(self.kind, "merge", self.merge, MERGE_MODES)
+        for direction in (self.forward, self.backward):
+            if not isinstance(direction, Cell | StackedRNN):
+                wanted = "cells or stacks; of other recurrences both directions are nodes of their own"
+                raise GraphError(f"{self.kind}: directions should be {wanted}, found {direction}")
         if self.forward.reverse or not self.backward.reverse:
             raise GraphError(f"{self.kind}: forward must not be reversed and backward must be")
         for name in ("return_sequences", "return_state", "zero_output_for_mask", "dtype"):

@@ -15,7 +15,7 @@ import numpy as np
 from biport import ops
 from biport.dims import Dim, longest, product, shortest
 from biport.errors import GraphError
-from biport.ops import INTEGERS, Op
+from biport.ops import INTEGERS, NUMBERS, Op
 
 Sizes: TypeAlias = "Dim | tuple[Dim, ...]"
 """Of a scalar one size, of a vector several."""
@@ -46,7 +46,7 @@ def known_sizes(op: Op, inputs: Sequence[Sizes | None]) -> list[Sizes | None]:
     given = [sizes for sizes in inputs if sizes is not None]
     try:
         known = _known(op, given) if len(given) == len(inputs) else None
-    except (GraphError, IndexError, ValueError, ZeroDivisionError):
+    except (GraphError, IndexError, TypeError, ValueError, ZeroDivisionError):
         known = None
     return [None] * op.output_count if known is None else known
 
@@ -57,10 +57,21 @@ def _known(op: Op, given: Sequence[Sizes]) -> list[Sizes | None] | None:
             return [size]
         case ops.Constant(value=value), [] if value.dtype.name in INTEGERS and _is_short(value):
             return [tuple(value.tolist()) if value.ndim else value.item()]
-        case ops.Cast(output_dtype=dtype), [sizes] if dtype in INTEGERS:
+        case ops.Cast(output_dtype=dtype), [sizes] if dtype in NUMBERS:
+            # A whole number in floats is the same number; what else is computed of it has no known sizes.
             return [sizes]
         case ops.Identity(), [sizes]:
             return [sizes]
+        case ops.ExpandDims(axes=[_]), [size] if not isinstance(size, tuple):
+            return [(size,)]
+        case ops.Squeeze(axes=[_]) | ops.ReshapeTo(shape=()), [(size,)]:
+            return [size]
+        case ops.ReshapeTo(shape=[int()]), [sizes]:
+            return [sizes if isinstance(sizes, tuple) else (sizes,)]
+        case ops.Take(), [tuple() as sizes, int(index)]:
+            return [sizes[index]]
+        case ops.Take(), [tuple() as sizes, tuple() as indices]:
+            return [tuple(sizes[index] for index in indices)]  # type: ignore[index]
         case ops.Elementwise(function=function), [a, b] if function in ARITHMETIC:
             return [_computed(ARITHMETIC[function], a, b)]
         case ops.Stack(), sizes if not any(isinstance(size, tuple) for size in sizes):

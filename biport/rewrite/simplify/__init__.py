@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Set
 
 from biport.graph import Graph
-from biport.rewrite.simplify import directions, rules, stacks, turning
+from biport.rewrite.simplify import directions, rows, rules, stacks, turning
 from biport.rewrite.simplify.traversal import Traversal
 
 __all__ = ["simplify"]
 
-RULES = (*rules.RULES, *directions.RULES, *stacks.RULES, *turning.RULES)
+RULES = (*rules.RULES, *directions.RULES, *stacks.RULES, *turning.RULES, *rows.RULES)
 
 MAX_PASSES = 4
 """Each goes through all nodes, and finds what the one before has uncovered; two are nearly always enough."""
