@@ -19,7 +19,8 @@ from keras_side.legacy.directions import MERGES, repeating, side_by_side
 from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.unsupported import refuse_other_meaning
 from keras_side.masks import Full, Given, Mask, OfScores, all_of
-from keras_side.ops.recurrent import both_directions, exchanged, steps_with_body
+from keras_side.ops.recurrent import both_directions, exchanged
+from keras_side.ops.scan import steps_with_body
 from keras_side.policies import dtype_name
 from keras_side.reading.config_entries import Layer, flat_states, layer_of
 from keras_side.reading.every_step import only

@@ -9,7 +9,8 @@ from typing import Any
 
 from biport.errors import FileError, UnsupportedError, joined, raise_unsupported
 from keras_side.masks import Mask
-from keras_side.ops.recurrent import both_directions, steps_with_body
+from keras_side.ops.recurrent import both_directions
+from keras_side.ops.scan import steps_with_body
 from keras_side.reading.apply_layer import LayerApplier, reader_of
 from keras_side.reading.apply_mapping import MappingApplier
 from keras_side.reading.apply_operation import OperationApplier
