@@ -381,7 +381,9 @@ def _is_symbolic(item: Any) -> bool:
 
 
 def _is_array(item: Any) -> bool:
-    return isinstance(item, np.ndarray) or bool(sys.modules["keras"].ops.is_tensor(item))
+    """Whether something holds numbers; a tensor of a graph of TensorFlow has none yet."""
+    is_tensor = bool(sys.modules["keras"].ops.is_tensor(item)) and not hasattr(item, "graph")
+    return isinstance(item, np.ndarray) or is_tensor
 
 
 def _symbolic_tensors(items: Any) -> list[Any]:
