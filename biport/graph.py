@@ -15,28 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from biport.dims import LARGEST, bound, plain, sizes
-from biport.errors import GraphError, UnsupportedError
-from biport.ops import Dim, Learning, Op, Penalty, Tensor, same_bits, same_dim
-
-
-@dataclass(frozen=True, init=False)
-class Value:
-    """A named input of a graph; sizes that vary may be given as text, ``"N"``."""
-
-    name: str
-    shape: tuple[Dim, ...]
-    dtype: str
-
-    def __init__(self, name: str, shape: Iterable[Dim | str], dtype: str) -> None:
-        object.__setattr__(self, "name", name)
-        object.__setattr__(self, "shape", sizes(shape))
-        object.__setattr__(self, "dtype", dtype)
-
-    @property
-    def tensor(self) -> Tensor:
-        """Its shape and dtype."""
-        return Tensor(self.shape, self.dtype)
+from biport.dims import Dim, plain
+from biport.errors import GraphError
+from biport.ops import Learning, Op, Penalty, Scan, Tensor, Value, same_bits
+from biport.ops.scan import Call, apart
+from biport.ops.wiring import wired
+from biport.text import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -75,6 +59,8 @@ class Graph:
         nodes: in an order in which each reads only what is above it.
         outputs: the names of the values the model gives, in order.
         origin: where the graph came from, such as ``{"framework": "keras", "version": "3.15.1"}``.
+        tokenizers: by the names of inputs of ids, how the model they were read from makes them of texts; no
+            more part of what the graph computes than its origin is.
 
     Raises:
         GraphError: a name is used twice, a value is used before it is made, or shapes, dtypes or masks do
@@ -100,11 +86,15 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    tokenizers: Mapping[str, Tokenizer] = dataclasses.field(default_factory=dict, compare=False)
     tensors: Mapping[str, Tensor] = dataclasses.field(default_factory=dict, compare=False, init=False)
     """Shape and dtype of every value, inputs and intermediate ones."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "tensors", _check(self))
+        nodes = ((node, node.op) for node in self.nodes)
+        object.__setattr__(self, "tensors", wired(self.inputs, nodes, self.outputs))
+        for name in self.tokenizers.keys() - {value.name for value in self.inputs}:
+            raise GraphError(f"a tokeniser makes {name!r}, which is no input")
 
     def __getitem__(self, name: str) -> Node:
         """The node called ``name``.
@@ -142,8 +132,8 @@ class Graph:
         Raises:
             GraphError: the ops do not suit these sizes.
         """
-        inputs = (dataclasses.replace(value, shape=bound(value.shape, sizes)) for value in self.inputs)
-        return self._with(tuple(inputs), lambda op: op.at(sizes))
+        inputs = tuple(value.at(sizes) for value in self.inputs)
+        return self._with(inputs, lambda op: op.at(sizes))
 
     def _with(self, inputs: tuple[Value, ...], change: Callable[[Op], Op]) -> Graph:
         """The same graph of other inputs and ops, shared ops still shared."""
@@ -152,7 +142,7 @@ class Graph:
             if id(node.op) not in changed:
                 changed[id(node.op)] = change(node.op)
         nodes = tuple(dataclasses.replace(node, op=changed[id(node.op)]) for node in self.nodes)
-        return Graph(inputs, nodes, self.outputs, self.origin)
+        return Graph(inputs, nodes, self.outputs, self.origin, self.tokenizers)
 
     def weights(self) -> dict[str, Mapping]:
         """Every node's weights, ``{node: {path: array}}``, nodes without weights left out."""
@@ -165,7 +155,7 @@ class Graph:
             array.size
             for op in distinct.values()
             for path, array in op.weights().items()
-            if path not in op.constants
+            if path not in op.constant_weights()
         )
 
     def digest(self) -> str:
@@ -212,6 +202,60 @@ def structure(graph: Graph) -> dict:
     }
 
 
+def body_of(op: Scan) -> Graph:
+    """The step of ``op``: of x ``(N, I)``, the states and the constants, the output and the new states.
+
+    Example:
+        >>> from biport import ops
+        >>> add = Node("y", ops.Add(), ("x", "total"))
+        >>> inputs = Value("x", ("N", 3), "float32"), Value("total", ("N", 3), "float32")
+        >>> body = Graph(inputs, (add,), ("y", "y"))
+        >>> body_of(scan_over(body, state_count=1)) == body
+        True
+    """
+    nodes = (Node(call.name, op.body[call.op], call.inputs, call.outputs, call.masks) for call in op.calls)
+    return Graph(op.arguments, tuple(nodes), op.results)
+
+
+def scan_over(graph: Graph, state_count: int, **settings: Any) -> Scan:
+    """The recurrence whose step ``graph`` is, shared ops still shared.
+
+    Args:
+        graph: its inputs are x ``(N, I)``, the states ``(N, size)`` and the constants; its outputs what a
+            step gives, ``(N, O)``, and the new states.
+        state_count: how many states there are.
+        settings: those of `biport.ops.Recurrent`.
+
+    Raises:
+        GraphError: the graph is no step of so many states.
+        UnsupportedError: its sizes are none that a step may have.
+    """
+    ops = owners(graph)
+    keys = _path_names(ops)
+    key_of = {id(op): keys[name] for name, op in ops.items()}
+    return Scan(
+        body={key_of[id(node.op)]: node.op for node in graph.nodes},
+        calls=tuple(Call(n.name, key_of[id(n.op)], n.inputs, n.outputs, n.masks) for n in graph.nodes),
+        arguments=graph.inputs,
+        results=graph.outputs,
+        state_count=state_count,
+        **settings,
+    )
+
+
+def _path_names(names: Iterable[str]) -> dict[str, str]:
+    """Names under which ops may stand in a path: none has a slash, none begins with another and a dot."""
+    keys: dict[str, str] = {}
+    for name in sorted(names, key=len):
+        key = name.replace("/", "_")
+        if not all(apart(key, other) for other in keys.values()):
+            key = key.replace(".", "_")
+        while not all(apart(key, other) for other in keys.values()):
+            key += "_"
+        keys[name] = key
+    return keys
+
+
 def weight_differences(a: Graph, b: Graph) -> list[str]:
     """Level L0 of the tolerance policy: every weight that is not equal bit for bit, as ``node.path``.
 
@@ -228,7 +272,9 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
         ['y.weight']
     """
     mine, yours = weights_by_path(a), weights_by_path(b)
-    constants = {f"{node.name}.{path}" for node in (*a.nodes, *b.nodes) for path in node.op.constants}
+    constants = {
+        f"{node.name}.{path}" for node in (*a.nodes, *b.nodes) for path in node.op.constant_weights()
+    }
     return [
         path
         for path in sorted(mine.keys() | yours.keys())
@@ -245,13 +291,8 @@ def weights_by_path(graph: Graph) -> dict[str, np.ndarray]:
 
 def trained(graph: Graph) -> dict[str, np.ndarray]:
     """Those of `weights_by_path` that a model is differentiated by: no `Op.statistics`, no `Op.constants`."""
-    kept = {f"{node.name}.{path}" for node in graph.nodes for path in _untrained(node.op)}
+    kept = {f"{name}.{path}" for name, op in owners(graph).items() for path in op.untrained_weights()}
     return {path: array for path, array in weights_by_path(graph).items() if path not in kept}
-
-
-def _untrained(op: Op) -> list[str]:
-    inside = [f"{prefix}.{path}" for prefix, part in op.parts().items() for path in _untrained(part)]
-    return [*op.statistics, *op.constants, *inside]
 
 
 def frozen(graph: Graph) -> frozenset[str]:
@@ -347,70 +388,6 @@ def _row(graph: Graph, node: Node) -> tuple[str, str, str]:
     ]
     tensors = "; ".join(str(graph.tensors[name]) for name in node.outputs)
     return ", ".join(node.outputs), tensors, f"{node.op}({', '.join(arguments)})"
-
-
-def _check(graph: Graph) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for value in graph.inputs:
-        _add(tensors, value.name, value.tensor, "input")
-    names: set[str] = set()
-    for node in graph.nodes:
-        owner = f"node {node.name!r}"
-        if node.name in names:
-            raise GraphError(f"{owner}: the name is used twice")
-        names.add(node.name)
-        _check_masks(node, tensors)
-        try:
-            outputs = node.op.infer([_find(tensors, name) for name in node.inputs])
-        except GraphError as error:
-            raise GraphError(f"{owner}: {error}") from error
-        except UnsupportedError as problem:
-            label = f"{owner} ({problem.owner})"
-            raise UnsupportedError(label, problem.setting, problem.value, problem.supported) from problem
-        if len(outputs) != len(node.outputs):
-            raise GraphError(
-                f"{owner}: {node.op.kind} gives {len(outputs)} outputs, {len(node.outputs)} are named"
-            )
-        for name, tensor in zip(node.outputs, outputs, strict=True):
-            _add(tensors, name, tensor, owner)
-    if not graph.outputs:
-        raise GraphError("the graph has no outputs")
-    for name in graph.outputs:
-        _find(tensors, name)
-    return tensors
-
-
-def _add(tensors: dict[str, Tensor], name: str, tensor: Tensor, owner: str) -> None:
-    if not name:
-        raise GraphError(f"{owner}: a value without a name")
-    if name in tensors:
-        raise GraphError(f"{owner}: the value {name!r} is made twice")
-    if any(isinstance(dim, int) and dim >= LARGEST for dim in tensor.shape):
-        raise GraphError(f"{owner}: it is longer than any array")
-    tensors[name] = tensor
-
-
-def _find(tensors: Mapping[str, Tensor], name: str) -> Tensor:
-    if name not in tensors:
-        raise GraphError(f"the value {name!r} is used before it is made")
-    return tensors[name]
-
-
-def _check_masks(node: Node, tensors: Mapping[str, Tensor]) -> None:
-    owner = f"node {node.name!r}"
-    if len(node.masks) != len(node.inputs):
-        raise GraphError(f"{owner}: {len(node.masks)} masks for {len(node.inputs)} inputs")
-    for position, mask in enumerate(node.masks):
-        if mask is None:
-            continue
-        if position not in node.op.masked:
-            raise GraphError(f"{owner}: {node.op.kind} takes no mask for its input {position}")
-        tensor, data = _find(tensors, mask), _find(tensors, node.inputs[position])
-        if tensor.dtype != "bool" or len(tensor.shape) != 2:
-            raise GraphError(f"{owner}: the mask {mask!r} should be bool (N, T), found {tensor}")
-        if not all(same_dim(a, b) for a, b in zip(tensor.shape, data.shape, strict=False)):
-            raise GraphError(f"{owner}: the mask {mask!r} is {tensor} but its input is {data}")
-        node.op.check_masked(owner, data)
 
 
 def sum_lengths(graph: Graph) -> list[int]:

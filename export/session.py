@@ -18,6 +18,7 @@ from biport.file_kind import foreign
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order, letters
 from biport.streaming import Stream
+from biport.text.inputs import with_ids
 from export.runtime import streams
 from export.runtime.opening import open_file
 from export.runtime.providers import DEVICES, create, reason
@@ -76,6 +77,8 @@ class Session:
         """The names of what `run` returns, in order."""
         self.vocabulary = opened.signature.vocabulary
         """What texts are encoded with; ``None`` where the file carries none."""
+        self.tokenizers = dict(opened.signature.tokenizers)
+        """By inputs of ids, how they are made of texts, where the model itself says it."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
         self.masked = opened.signature.time_axes is not None
@@ -96,7 +99,8 @@ class Session:
         """The outputs for ``inputs``, in order.
 
         Args:
-            inputs: one array for each input, in order or by name.
+            inputs: one array for each input, in order or by name; for ids that the model makes of texts
+                itself (`tokenizers`), lists of texts too.
 
         Raises:
             InputError: the inputs do not suit the model: their number, names, ranks, sizes or dtypes, an id
@@ -220,11 +224,9 @@ class Session:
         return create(self.path, self.device, 1)
 
     def _run(self, session: Any, inputs: Inputs) -> list[np.ndarray]:
-        arrays = check_arrays(
-            self.input_values,
-            self.id_bounds,
-            in_order([value.name for value in self.input_values], inputs),
-        )
+        names = [value.name for value in self.input_values]
+        given = in_order(names, with_ids(names, self.tokenizers, inputs))
+        arrays = check_arrays(self.input_values, self.id_bounds, given)
         check_steps(self.input_values, self._signature.needs_steps, arrays)
         if self.metadata.get("biport.route") != "fused" and any(array.size == 0 for array in arrays):
             return self._empty(arrays)

@@ -13,11 +13,12 @@ from biport.errors import UnsupportedError
 from biport.graph import Graph
 from keras_side.file.model_file import Format, ModelFile
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
-from keras_side.read import read_file, typed_errors
+from keras_side.read import read_file
 from keras_side.reading.config_entries import model_layers
 from keras_side.reading.every_step import model_inside
 from keras_side.reading.stateful import kept_states, stateful_notes
 from keras_side.release import Release
+from keras_side.typed_errors import typed_errors
 
 NEWEST = (3, 16)
 """The first Keras whose masks were not looked at."""
@@ -88,7 +89,7 @@ def _reasons(problem: UnsupportedError) -> Mapping[str, list[str]]:
 
 def _notes(file: ModelFile, graph: Graph) -> list[str]:
     """What a file does not say, and what was taken for it."""
-    notes = []
+    notes = graph.origin["notes"].split("; ") if "notes" in graph.origin else []
     if _zeroes_masked_steps(graph) and _zeroes_or_repeats(file.origin):
         notes.append(
             f"Keras {file.origin.version} is the name of several releases of TensorFlow, which differ at "

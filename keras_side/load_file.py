@@ -9,9 +9,8 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,14 +20,16 @@ import numpy as np
 from biport.errors import FileError, MissingDependencyError, UnsupportedError, shown
 from biport.graph import Graph
 from keras_side.file.model_file import ModelFile, needs_config
+from keras_side.file.objects import known_to_keras_3, objects
 from keras_side.legacy.model import OWN_MODULES
 from keras_side.legacy.operations import FUNCTIONS, SLICES
-from keras_side.read import read_file, typed_errors
+from keras_side.read import read_file
 from keras_side.reading.stateful import kept_states
 from keras_side.release import Release
 from keras_side.require import quiet_stderr, require_keras
 from keras_side.shared.recurrent import KeptStates
 from keras_side.stateful import stateful_run
+from keras_side.typed_errors import typed_errors
 
 if TYPE_CHECKING:
     import keras
@@ -95,14 +96,14 @@ def refuse_unloadable(path: str | os.PathLike[str]) -> Release:
     with typed_errors(path.name), ModelFile(path) as file:
         origin, config = file.origin, file.raw
     if origin.generation == 3:
-        known = _known_to_keras_3
+        known = known_to_keras_3
     else:
         tf_keras = None if origin.standalone else _tf_keras()
         if tf_keras is None:
             supported = "files of Keras 3, and those of tf.keras 2 where tf_keras is installed"
             raise UnsupportedError(f"{path.name}: the route tf2onnx", "Keras", origin.version, supported)
         known = functools.partial(_known_to_keras_2, tf_keras)
-    for item in _objects(config):
+    for item in objects(config):
         if not known(item):
             settings = item.get("config")
             name = settings.get("name") if isinstance(settings, Mapping) else None
@@ -118,29 +119,6 @@ def _tf_keras() -> Any:
             return importlib.import_module("tf_keras")
     except ImportError:
         return None
-
-
-def _objects(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Everything in a configuration that says of what class it is; how a model is trained is left out."""
-    waiting: list[Any] = [{key: value for key, value in config.items() if key != "compile_config"}]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, list):
-            waiting += item
-        if isinstance(item, Mapping):
-            waiting += item.values()
-            if "class_name" in item or "module" in item:
-                yield item
-
-
-def _known_to_keras_3(item: Mapping[str, Any]) -> bool:
-    name, module, registered = (item.get(key) for key in ("class_name", "module", "registered_name"))
-    if name == "Lambda":
-        return False
-    if registered is None or str(module).partition(".")[0] == "keras":
-        return module is None or str(module).partition(".")[0] == "keras"
-    keras = sys.modules.get("keras")
-    return keras is not None and keras.saving.get_registered_object(str(registered)) is not None
 
 
 def _known_to_keras_2(tf_keras: Any, item: Mapping[str, Any]) -> bool:

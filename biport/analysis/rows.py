@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from biport.dims import letters_in
 from biport.graph import Graph, Node
-from biport.ops import Arange, SizeOf, Tensor
+from biport.ops.rows import rows_meet
 
 
 def where_rows_meet(graph: Graph) -> Node | None:
@@ -23,16 +23,5 @@ def where_rows_meet(graph: Graph) -> Node | None:
 
 
 def _meets(graph: Graph, node: Node, names: frozenset[str]) -> bool:
-    given = [graph.tensors[name] for name in node.inputs]
-    if isinstance(node.op, Arange | SizeOf):
-        return bool(node.op.letters & names)
-    if not any(letters_in(tensor.shape) & names for tensor in given):
-        return False
-    outputs = [graph.tensors[name] for name in node.outputs]
-    return node.op.mixes_rows(given) or not all(_has_rows(tensor, names) for tensor in outputs)
-
-
-def _has_rows(tensor: Tensor, names: frozenset[str]) -> bool:
-    """Whether the rows lie along axis 0, and only there."""
-    front, behind = tensor.shape[:1], tensor.shape[1:]
-    return bool(front) and str(front[0]) in names and not letters_in(behind) & names
+    inputs, outputs = ([graph.tensors[name] for name in each] for each in (node.inputs, node.outputs))
+    return rows_meet(node.op, inputs, outputs, names)

@@ -46,7 +46,10 @@ class Form:
         gradients: makes what gives the gradients of its framework; as `run_float64`.
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
+        takes_texts: whether it is given texts, where the graph has ids.
         unread: the live Keras model, where biport cannot read a graph from it.
+        precision: the half precision that it computes in, such as ``"float16"``.
+        in_float32: makes the same model of float32; it raises `UnsupportedError` where there is none.
     """
 
     name: str
@@ -59,6 +62,9 @@ class Form:
     contract: str | None = None
     size: Callable[[], int] = lambda: 0
     unread: UnreadModel | None = None
+    precision: str | None = None
+    in_float32: Callable[[], Form] | None = None
+    takes_texts: bool = False
 
 
 def open_form(source: Any, config: Any = None, example: Any = None, states: str | None = None) -> Form:
@@ -216,6 +222,7 @@ def onnx_form(name: str, session: Any) -> Form:
         trace=trace,
         gradients="an ONNX graph has none",
         contract=session.contract,
+        takes_texts=any(value.dtype == "str" for value in session.input_values),
         size=lambda: session.node_count,
     )
 
@@ -256,6 +263,9 @@ def keras_form(name: str, model: Any, graph: Graph | None = None, states: str | 
         lambda cases, _: keras_side.trace(model, cases, own),
         gradients,
         size=lambda: len(model.operations) if hasattr(model, "operations") else len(model.layers),
+        precision=own.origin.get("precision"),
+        in_float32=lambda: keras_form(f"{name} in float32", keras_side.in_float32(model)),
+        takes_texts=keras_side.takes_texts(model),
     )
 
 

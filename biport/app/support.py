@@ -105,10 +105,12 @@ SUPPORT: Sequence[Support] = (
     ),
     Support(
         "preprocessing",
-        ("CategoryEncoding", "IntegerLookup"),
+        ("TextVectorization", "StringLookup", "IntegerLookup", "Discretization", "CategoryEncoding"),
         (),
-        "one_hot, multi_hot and count; a vocabulary given or adapted, `mask_token`, `num_oov_indices`",
-        ("tf_idf", "num_oov_indices=0"),
+        "right behind an input of texts a tokeniser beside the graph, which begins with the ids: every "
+        "`standardize`, `split` and `ngrams` by name; a vocabulary given or adapted, masks and unknown "
+        "tokens; ids or vectors, one_hot, multi_hot, count and tf_idf",
+        ("num_oov_indices=0", "ragged", "invert", "Hashing", "HashedCrossing"),
     ),
     Support(
         "activation",

@@ -45,7 +45,7 @@ from biport.ops.normalization import (
     UnitNormalization,
 )
 from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
-from biport.ops.preprocessing import CategoryEncoding, IntegerLookup
+from biport.ops.preprocessing import CategoryEncoding, Discretization, IntegerLookup
 from biport.ops.product import Einsum, MatMul
 from biport.ops.recurrent import (
     GRU,
@@ -69,6 +69,7 @@ from biport.ops.regularization import (
     Identity,
     SpatialDropout1D,
 )
+from biport.ops.scan import Scan
 from biport.ops.shape import (
     Cropping1D,
     Flatten,
@@ -95,7 +96,7 @@ from biport.ops.shaping import (
     Unstack,
 )
 from biport.ops.source import Arange, Constant, Full, Parameter, SizeOf
-from biport.ops.tensor import BOOLEANS, EVERY_DTYPE, FLOATS, INTEGERS, NUMBERS, Dim, Tensor, same_dim
+from biport.ops.tensor import BOOLEANS, EVERY_DTYPE, FLOATS, INTEGERS, NUMBERS, Dim, Tensor, Value, same_dim
 from biport.ops.time_distributed import TimeDistributed
 
 __all__ = [
@@ -135,6 +136,7 @@ __all__ = [
     "CumulativeSum",
     "Dense",
     "Dim",
+    "Discretization",
     "Dot",
     "Dropout",
     "Einsum",
@@ -189,6 +191,7 @@ __all__ = [
     "Reshape",
     "ReshapeTo",
     "Roll",
+    "Scan",
     "SizeOf",
     "Slice",
     "Softmax",
@@ -211,6 +214,7 @@ __all__ = [
     "UnitNormalization",
     "Unstack",
     "UpSampling1D",
+    "Value",
     "Where",
     "ZeroPadding1D",
     "op_class",

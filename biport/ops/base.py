@@ -6,6 +6,7 @@ The files beside this one hold the ops, one family each; `biport.ops` names them
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag
@@ -192,12 +193,14 @@ class Op:
                 settings[field.name] = _described(value)
             elif _contains_ops(value):
                 settings[field.name] = [_described(part) for part in value]
+            elif _names_ops(value):
+                settings[field.name] = {name: _described(part) for name, part in value.items()}
             elif not _is_weight(field):
                 settings[field.name] = value
         return settings
 
     def parts(self) -> dict[str, Op]:
-        """The ops inside of this one, by path: ``forward``, ``cells.0``."""
+        """The ops inside of this one, by path: ``forward``, ``cells.0``, ``body.score``."""
         parts: dict[str, Op] = {}
         for field in _fields(self):
             value = getattr(self, field.name)
@@ -205,7 +208,36 @@ class Op:
                 parts[field.name] = value
             elif _contains_ops(value):
                 parts |= {f"{field.name}.{number}": part for number, part in enumerate(value)}
+            elif _names_ops(value):
+                parts |= {f"{field.name}.{name}": part for name, part in value.items()}
         return parts
+
+    def with_parts(self, parts: Mapping[str, Op]) -> Self:
+        """The op with others inside, by the paths that `parts` has for them; itself where none is another.
+
+        Example:
+            >>> from biport import ops
+            >>> op = ops.TimeDistributed(layer=ops.ReLU())
+            >>> op.with_parts({"layer": ops.Flatten()})
+            TimeDistributed(layer=Flatten())
+        """
+        if all(parts[path] is part for path, part in self.parts().items() if path in parts):
+            return self
+        return dataclasses.replace(self, **self._fields_of(parts))
+
+    def _fields_of(self, parts: Mapping[str, Op]) -> dict[str, Any]:
+        """The fields that have ops inside, with others in their stead."""
+        fields: dict[str, Any] = {}
+        for field in _fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if isinstance(value, Op):
+                fields[name] = parts.get(name, value)
+            elif _contains_ops(value):
+                numbered = enumerate(value)
+                fields[name] = tuple(parts.get(f"{name}.{number}", part) for number, part in numbered)
+            elif _names_ops(value):
+                fields[name] = {key: parts.get(f"{name}.{key}", part) for key, part in value.items()}
+        return fields
 
     def weights(self) -> dict[str, np.ndarray]:
         """The weights by path: ``weight_ih.i``, ``forward.bias_ih.f``."""
@@ -214,7 +246,7 @@ class Op:
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 weights[field.name] = value
-            elif isinstance(value, Mapping):
+            elif isinstance(value, Mapping) and not _names_ops(value):
                 weights |= {f"{field.name}.{gate}": array for gate, array in value.items()}
         for path_of_part, part in self.parts().items():
             weights |= {f"{path_of_part}.{path}": array for path, array in part.weights().items()}
@@ -238,6 +270,10 @@ class Op:
                 values[field.name] = tuple(
                     _built(part, _under(left, f"{field.name}.{number}")) for number, part in enumerate(given)
                 )
+            elif isinstance(given, Mapping) and given and all(map(_describes, given.values())):
+                values[field.name] = {
+                    name: _built(part, _under(left, f"{field.name}.{name}")) for name, part in given.items()
+                }
             elif nested := _under(left, field.name):
                 values[field.name] = nested
             elif field.name in left:
@@ -258,13 +294,16 @@ class Op:
 
     def astype(self, dtype: str) -> Self:
         """The same op in another float dtype: its weights, and a float that it makes (``output_dtype``)."""
-        cast = {
-            path: array.astype(dtype) if array.dtype.kind == "f" else array
-            for path, array in self.weights().items()
-        }
-        return type(self).build(_in_dtype(self.settings(), dtype), cast).with_learning(self.all_learning())
+        fields = self._fields_of({path: part.astype(dtype) for path, part in self.parts().items()})
+        for field in _fields(self):
+            value = getattr(self, field.name)
+            if _is_weight(field) and value is not None:
+                fields[field.name] = _cast(value, dtype)
+            elif field.name == "output_dtype" and value in FLOATS:
+                fields[field.name] = dtype
+        return dataclasses.replace(self, **fields)
 
-    @property
+    @functools.cached_property
     def letters(self) -> frozenset[str]:
         """The letters of the sizes among its settings, those of `parts` included."""
         own = (letters_in(getattr(self, field.name)) for field in _fields(self))
@@ -274,16 +313,9 @@ class Op:
         """The op with numbers, or other sizes, in place of letters in its settings; itself without such."""
         if not self.letters & sizes.keys():
             return self
-        changed: dict[str, Any] = {}
-        for field in _fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Op):
-                changed[field.name] = value.at(sizes)
-            elif _contains_ops(value):
-                changed[field.name] = tuple(part.at(sizes) for part in value)
-            else:
-                changed[field.name] = bound(value, sizes)
-        return dataclasses.replace(self, **changed)
+        changed = self._fields_of({path: part.at(sizes) for path, part in self.parts().items()})
+        own = {field.name: getattr(self, field.name) for field in _fields(self)}
+        return dataclasses.replace(self, **({name: bound(own[name], sizes) for name in own} | changed))
 
     def all_learning(self) -> dict[str, Learning]:
         """What training does with its weights, under "", and with those of its parts, by their paths.
@@ -320,21 +352,20 @@ class Op:
             if prefix is None:
                 raise GraphError(f"{self.kind}: has no part {path!r}, it has {sorted(parts)}")
             inside[prefix][path.removeprefix(prefix).removeprefix(".")] = learning[path]
-        changed: dict[str, Any] = {}
-        for field in _fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Op):
-                changed[field.name] = value.with_learning(inside[field.name])
-            elif _contains_ops(value):
-                numbered = enumerate(value)
-                changed[field.name] = tuple(
-                    part.with_learning(inside[f"{field.name}.{number}"]) for number, part in numbered
-                )
+        changed = self._fields_of({path: part.with_learning(inside[path]) for path, part in parts.items()})
         return dataclasses.replace(self, learning=own, **changed)
 
     def frozen_weights(self) -> frozenset[str]:
         """The paths of the weights that training leaves as they are, see `Learning`."""
         return frozenset(self._learned(lambda op: dict.fromkeys(op.learning.frozen, True)))
+
+    def constant_weights(self) -> frozenset[str]:
+        """The paths of the weights that are part of the program, see `constants`."""
+        return frozenset(self._learned(lambda op: dict.fromkeys(op.constants)))
+
+    def untrained_weights(self) -> frozenset[str]:
+        """The paths of the weights that a model is not differentiated by: `statistics` and `constants`."""
+        return frozenset(self._learned(lambda op: dict.fromkeys([*op.statistics, *op.constants])))
 
     def penalties(self) -> dict[str, Penalty]:
         """By the path of a weight: what it adds to the loss; nothing where it is frozen, as in Keras."""
@@ -353,7 +384,7 @@ class Op:
         own = (path for path in self.weights() if path.partition(".")[0] in said)
         return {path: said[path.partition(".")[0]] for path in own} | inside
 
-    @property
+    @functools.cached_property
     def dtype(self) -> str | None:
         """The dtype of its floats, weights or made; ``None`` for an op without."""
         own = getattr(self, "output_dtype", None)
@@ -380,13 +411,24 @@ class TensorOperation(Op):
     """An op that is no layer: it takes no masks and computes the same in training; not an op by itself."""
 
 
-def _fields(op: Op | type[Op]) -> list[dataclasses.Field[Any]]:
+def _fields(op: Op | type[Op]) -> tuple[dataclasses.Field[Any], ...]:
     """Those that say what it computes."""
-    return [field for field in dataclasses.fields(op) if field.name != "learning"]
+    return _fields_of(op if isinstance(op, type) else type(op))
+
+
+@functools.cache
+def _fields_of(op: type[Op]) -> tuple[dataclasses.Field[Any], ...]:
+    return tuple(field for field in dataclasses.fields(op) if field.name != "learning")
 
 
 def _contains_ops(value: object) -> bool:
     return isinstance(value, tuple) and bool(value) and all(isinstance(part, Op) for part in value)
+
+
+def _names_ops(value: object) -> bool:
+    if not isinstance(value, Mapping) or not value:
+        return False
+    return all(isinstance(part, Op) for part in value.values())
 
 
 def _described(op: Op) -> dict[str, Any]:
@@ -394,7 +436,7 @@ def _described(op: Op) -> dict[str, Any]:
 
 
 def _describes(given: object) -> bool:
-    return isinstance(given, Mapping) and "kind" in given
+    return isinstance(given, Mapping) and isinstance(given.get("kind"), str)
 
 
 def _built(given: Any, weights: Mapping[str, np.ndarray]) -> Op:
@@ -440,18 +482,11 @@ def op_classes() -> list[type[Op]]:
     return sorted(classes, key=lambda candidate: candidate.__name__)
 
 
-def _in_dtype(settings: Mapping[str, Any], dtype: str) -> dict[str, Any]:
-    """Settings in which every float dtype, of inner ops too, is another."""
-    cast: dict[str, Any] = {}
-    for name, value in settings.items():
-        if _describes(value):
-            value = _in_dtype(value, dtype)
-        elif isinstance(value, list) and value and all(map(_describes, value)):
-            value = [_in_dtype(part, dtype) for part in value]
-        elif name == "output_dtype" and value in FLOATS:
-            value = dtype
-        cast[name] = value
-    return cast
+def _cast(weights: Any, dtype: str) -> Any:
+    """An array, or the arrays of the gates, with floats in another dtype."""
+    if isinstance(weights, Mapping):
+        return {gate: _cast(array, dtype) for gate, array in weights.items()}
+    return weights.astype(dtype) if weights.dtype.kind == "f" else weights
 
 
 def _is_weight(field: dataclasses.Field) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from biport.ops.tensor import Tensor
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 
 Gates = Mapping[str, np.ndarray]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -64,6 +65,16 @@ class Recurrent(Op):
     def output_count(self) -> int:
         """One, and one more for each state that is given."""
         return 1 + (len(self.state_sizes) if self.return_state else 0)
+
+    @property
+    def constant_count(self) -> int:
+        """How many of its inputs, the last, are given to every step as they are."""
+        return 0
+
+    def split(self, inputs: Sequence[Item]) -> tuple[Item, Sequence[Item], Sequence[Item]]:
+        """The sequence, the initial states, all or none of them, and the constants."""
+        first, behind = 1, len(inputs) - self.constant_count
+        return inputs[0], inputs[first:behind], inputs[behind:]
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         x, *_ = _with_states(self, inputs, self.state_sizes)
@@ -315,6 +326,10 @@ class Bidirectional(Op):
 
     def __post_init__(self) -> None:
         check_choice(self.kind, "merge", self.merge, MERGE_MODES)
+        for direction in (self.forward, self.backward):
+            if not isinstance(direction, Cell | StackedRNN):
+                wanted = "cells or stacks; of other recurrences both directions are nodes of their own"
+                raise GraphError(f"{self.kind}: directions should be {wanted}, found {direction}")
         if self.forward.reverse or not self.backward.reverse:
             raise GraphError(f"{self.kind}: forward must not be reversed and backward must be")
         for name in ("return_sequences", "return_state", "zero_output_for_mask", "dtype"):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from biport.dims import Dim, sizes
+from biport.dims import Dim, bound, sizes
 
 FLOATS = ("float32", "float64")
 INTEGERS = ("int32", "int64")
@@ -27,6 +27,29 @@ class Tensor:
 
     def __str__(self) -> str:
         return f"{self.dtype} ({', '.join(str(dim) for dim in self.shape)})"
+
+
+@dataclass(frozen=True, init=False)
+class Value:
+    """A named input of a graph; sizes that vary may be given as text, ``"N"``."""
+
+    name: str
+    shape: tuple[Dim, ...]
+    dtype: str
+
+    def __init__(self, name: str, shape: Iterable[Dim | str], dtype: str) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "shape", sizes(shape))
+        object.__setattr__(self, "dtype", dtype)
+
+    @property
+    def tensor(self) -> Tensor:
+        """Its shape and dtype."""
+        return Tensor(self.shape, self.dtype)
+
+    def at(self, sizes: Mapping[str, Dim]) -> Value:
+        """It with numbers, or other sizes, in place of letters."""
+        return Value(self.name, bound(self.shape, sizes), self.dtype)
 
 
 def fixed_size(dim: Dim) -> int:

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from biport.errors import InputError
-from biport.graph import Graph, Node
+from biport.graph import Graph
 from biport.inputs import check_inputs, letters
 from biport.ops import Embedding, Op
+from biport.reference.nodes import computed, traced
 from biport.reference.registry import REFERENCES
 from biport.registry import discover
 
@@ -31,13 +31,10 @@ def trace(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") ->
     """
     checked = check_inputs(graph, inputs)
     graph = graph.astype(dtype)
-    values: dict[str, np.ndarray] = {
+    values = {
         value.name: array.astype(value.dtype) for value, array in zip(graph.inputs, checked, strict=True)
     }
-    sizes = letters(graph.inputs, checked)
-    for node in graph.nodes:
-        values |= _computed(node, node.op, values, sizes)
-    return values
+    return traced(graph, values, letters(graph.inputs, checked))
 
 
 def rerun(
@@ -58,22 +55,8 @@ def rerun(
     sizes = letters(graph.inputs, [fresh.get(value.name, values[value.name]) for value in graph.inputs])
     for node in graph.nodes:
         if id(node.op) in ops or any(name in fresh for name in (*node.inputs, *node.masks)):
-            fresh |= _computed(node, ops.get(id(node.op), node.op), {**values, **fresh}, sizes)
+            fresh |= computed(node, ops.get(id(node.op), node.op), {**values, **fresh}, sizes)
     return [fresh.get(name, values[name]) for name in graph.outputs]
-
-
-def _computed(
-    node: Node, op: Op, values: Mapping[str, np.ndarray], sizes: Mapping[str, int]
-) -> dict[str, np.ndarray]:
-    owner = f"node {node.name!r}"
-    compute, op = REFERENCES.lookup(type(op), owner), op.at(sizes)
-    if op.letters:
-        raise InputError(f"{owner}: the inputs do not tell what {', '.join(sorted(op.letters))} is")
-    masks = [None if mask is None else values[mask] for mask in node.masks]
-    with np.errstate(invalid="ignore"):
-        # What an operation before it was not defined of is NaN or infinite.
-        outputs = compute(op, [values[name] for name in node.inputs], masks)
-    return dict(zip(node.outputs, outputs, strict=True))
 
 
 def run(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") -> list[np.ndarray]:
@@ -117,7 +100,7 @@ def run_cases(
         table = isinstance(node.op, Embedding)
         op = node.op if table or node.op.dtype in (None, dtype) else node.op.astype(dtype)
         for case, known in values.items():
-            outputs = _computed(node, op, known, sizes[case])
+            outputs = computed(node, op, known, sizes[case])
             known |= {name: _cast(array, dtype) for name, array in outputs.items()} if table else outputs
     return {case: [known[name] for name in graph.outputs] for case, known in values.items()}
 

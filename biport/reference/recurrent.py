@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from biport.reference.functions import ACTIVATIONS
 from biport.reference.registry import Arrays, Masks, computes
 
 States = tuple[np.ndarray, ...]
+Step = Callable[[np.ndarray, States], tuple[np.ndarray, States]]
 
 
 def input_part(op: Cell, gate: str, x: np.ndarray) -> np.ndarray:
@@ -65,9 +67,18 @@ def step(op: Recurrent, x: np.ndarray, states: States) -> tuple[np.ndarray, Stat
 
 
 def scan(
-    op: Recurrent, x: np.ndarray, initial: Sequence[np.ndarray], mask: np.ndarray | None
+    op: Recurrent,
+    x: np.ndarray,
+    initial: Sequence[np.ndarray],
+    mask: np.ndarray | None,
+    advance: Step | None = None,
 ) -> tuple[np.ndarray, ...]:
-    """The output, with Keras' rules for masked steps, carry or zero, and the final states if wanted."""
+    """The output, with Keras' rules for masked steps, carry or zero, and the final states if wanted.
+
+    Args:
+        advance: makes of x ``(N, I)`` and the states the output and the new states; by default `step`.
+    """
+    advance = advance or partial(step, op)
     N, T, _ = x.shape
     states = tuple(initial) or tuple(np.zeros((N, size), x.dtype) for size in op.state_sizes)
     output = np.zeros((N, op.sizes[1]), x.dtype)
@@ -76,7 +87,7 @@ def scan(
     for t in range(T):
         at = T - 1 - t if op.reverse else t
         keep = valid[:, at, None]
-        new, stepped = step(op, x[:, at], states)
+        new, stepped = advance(x[:, at], states)
         output = np.where(keep, new, 0 if op.zero_output_for_mask else output)
         states = tuple(np.where(keep, after, before) for before, after in zip(states, stepped, strict=True))
         outputs[:, t] = output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Set
+from collections.abc import Collection, Sequence, Set
 from typing import ClassVar
 
 from biport import ops
@@ -104,7 +104,7 @@ class SteppableValues:
             if mask is not None and (mask in self._steppable) != of_target:
                 return "mask", f"{mask}, whose steps are not the input's"
         if isinstance(op, ops.Recurrent):
-            return self._recurrent(op, steppable)
+            return self._recurrent(op, op.split(steppable))
         if isinstance(op, (*ATTENTIONS, ops.Dot)):
             return self._selects(op, steppable)
         if Locality.EVERY_STEP not in op.locality([self._graph.tensors[name] for name in node.inputs]):
@@ -114,14 +114,19 @@ class SteppableValues:
         return self._stretched(node, steppable)
 
     @staticmethod
-    def _recurrent(op: ops.Recurrent, steppable: list[bool]) -> Problem | None:
+    def _recurrent(
+        op: ops.Recurrent, steppable: tuple[bool, Sequence[bool], Sequence[bool]]
+    ) -> Problem | None:
+        x, initial, constants = steppable
         if op.reverse:
             return "reverse", True
         if not op.return_sequences:
             return "return_sequences", False
-        if not steppable[0]:
+        if not x:
             return "input", "the encoder's steps, from a state of the target's"
-        return ("initial_state", "of the target's side") if any(steppable[1:]) else None
+        if any(constants):
+            return "constants", "of the target's side"
+        return ("initial_state", "of the target's side") if any(initial) else None
 
     def _selects(self, op: Op, steppable: list[bool]) -> Problem | None:
         if not steppable[0]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from biport import ops
+from testing import scans
 from testing.graphs import bidirectional, cell, dense, lstm
 from testing.graphs import normal as normal_numbers
 
@@ -103,6 +104,8 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield ops.CategoryEncoding(num_tokens=3, output_mode=mode), ((N, T),), "ids"
     yield ops.CategoryEncoding(num_tokens=3, output_mode="one_hot"), ((N, T, I),), "ids"
     yield ops.IntegerLookup(vocabulary=(2, 7), num_oov_indices=2, mask_token=0), ((N, T),), "ids"
+    for shape in ((N, T), (N, T, I)):
+        yield ops.Discretization(boundaries=(-0.5, 0.0, 0.7)), (shape,), "floats"
     yield ops.NotEqual(), ((N, T),), "ids"
     yield ops.Identity(), ((N, T),), "ids"
     yield ops.FeaturesNotEqual(value=2.0), ONE, "sparse"
@@ -110,6 +113,10 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield ops.LogicalAnd(), ((N, T), (N, steps)), "mask"
         yield ops.LogicalOr(), ((N, T), (N, steps)), "mask"
     yield from ((op, ONE, "floats") for op in _over_time(rng))
+    for sequences in (False, True):
+        yield scans.ind_rnn(rng, return_sequences=sequences), ((N, T, scans.I),), "floats"
+        seen = scans.attention_cell(rng, return_sequences=sequences, return_state=not sequences)
+        yield seen, ((N, T, scans.I), (N, A, 4)), "floats"
     yield ops.RepeatVector(n=T), ((N, I),), "floats"
     yield ops.Reshape(target_shape=(A, I, T)), ((N, T, A, I),), "floats"
     yield ops.Permute(dims=(2, 1)), ONE, "floats"

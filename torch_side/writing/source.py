@@ -12,9 +12,11 @@ from typing import Literal
 import torch
 from torch import fx, nn
 
-from biport.graph import Graph
+from biport.graph import Graph, body_of, owners
+from biport.ops import Scan
 from torch_side import recipient
-from torch_side.names import Names
+from torch_side.layers import Recurrence
+from torch_side.names import Names, inputs_of, outputs_of, statements_of
 from torch_side.writing.code import (
     INDENT,
     Code,
@@ -28,7 +30,7 @@ from torch_side.writing.code import (
 )
 from torch_side.writing.constructors import constructor
 from torch_side.writing.definitions import Definitions, import_lines, stacked
-from torch_side.writing.describe import class_docstring, module_docstring, plain
+from torch_side.writing.describe import cell_docstring, class_docstring, module_docstring, plain
 from torch_side.writing.expressions import is_own
 from torch_side.writing.forward import BODY, Facts, Forward, Submodule
 from torch_side.writing.partition import Partition
@@ -91,6 +93,8 @@ class _File:
     weights: Weights
     definitions: Definitions = field(default_factory=lambda: Definitions("torch_side."))
     classes: list[Class] = field(default_factory=list)
+    cells: dict[nn.Module, str] = field(default_factory=dict)
+    """What the classes of cells are called."""
 
     def __post_init__(self) -> None:
         for part in self.module.modules():
@@ -116,7 +120,8 @@ class _File:
     def text(self) -> str:
         """All of it."""
         dtype = _float_dtype(self.module)
-        self._add_model(self.graph, self.module, self.model, dtype)
+        self._add_cells(self.graph, self.module, dtype)
+        self.classes += self._classes(self.graph, self.module, self.model, dtype)
         helpers = self.definitions.sources.values()
         # What a reader came for stands first; what it is made of is looked up when it is run.
         classes = ["\n".join(one.lines) for one in reversed(self.classes)]
@@ -129,27 +134,48 @@ class _File:
         docstring = module_docstring(self.graph, self.model)
         return "\n".join([*docstring, *import_lines(needed), body, ""])
 
-    def _add_model(self, graph: Graph, module: Ported, name: str, dtype: torch.dtype) -> None:
-        """The class of a written module, behind those of the modules in it."""
+    def _add_cells(self, graph: Graph, module: Ported, dtype: torch.dtype) -> None:
+        """The classes of what recurrences of any cell step with; those that are alike have one."""
+        known: dict[tuple[str, ...], str] = {}
+        for name, op in owners(graph).items():
+            if not isinstance(op, Scan):
+                continue
+            layer, body = module.get_submodule(module.paths[name]), body_of(op)
+            assert isinstance(layer, Recurrence)
+            assert isinstance(layer.cell, Ported)
+            self._add_cells(body, layer.cell, dtype)
+            names = copy.deepcopy(self.names)
+            classes = self._classes(
+                body, layer.cell, self.names.new_class(f"{name}_cell"), dtype, op.state_count
+            )
+            lines = tuple(classes[-1].lines[1:])
+            if lines in known:
+                self.names = names
+            else:
+                known[lines] = classes[-1].name
+                self.classes += classes
+            self.cells[layer.cell] = known[lines]
+
+    def _classes(
+        self, graph: Graph, module: Ported, name: str, dtype: torch.dtype, state_count: int | None = None
+    ) -> list[Class]:
+        """The class of a written module, or of a cell of some states, behind those of the modules in it."""
         facts = Facts.of(graph, module)
-        arguments = [node for node in module.graph.nodes if node.op == "placeholder"]
-        nodes = [node for node in module.graph.nodes if node.op not in ("placeholder", "output")]
-        (output,) = [node for node in module.graph.nodes if node.op == "output"]
-        returned = output.args[0] if isinstance(output.args[0], tuple | list) else (output.args[0],)
-        outputs = [node for node in returned if isinstance(node, fx.Node)]
+        arguments, nodes = inputs_of(module.graph), statements_of(module.graph)
+        outputs = [node for node in outputs_of(module.graph) if isinstance(node, fx.Node)]
         flat: frozenset[str] = frozenset()
         while True:
             partition = Partition(facts, nodes, outputs, flat)
-            printer = _Printer(self, facts, dtype, copy.deepcopy(self.names), module.needs_steps)
+            names = copy.deepcopy(self.names)
+            printer = _Printer(self, facts, dtype, names, module.needs_steps, state_count)
             top = Submodule("", "", partition.units, arguments, outputs)
             try:
                 printer.model(top, name)
             except _Different as different:
                 flat |= {different.path}
                 continue
-            self.classes += printer.done
             self.names = printer.free
-            return
+            return printer.done
 
 
 class Form(Enum):
@@ -179,6 +205,8 @@ class _Printer:
     """For classes."""
     steps: Mapping[str, int]
     """How many an input must have."""
+    state_count: int | None = None
+    """Of a cell."""
     names: dict[str, str] = field(default_factory=dict)
     """The class of each path below the module that has one."""
     done: list[Class] = field(default_factory=list)
@@ -205,12 +233,13 @@ class _Printer:
             self._add_class(inner_path, self._body(submodules))
         init = self._init(self.facts.root.get_submodule(path), path)
         arguments, forward = self._forward(calls)
-        docstring = (
-            class_docstring(self.facts.graph, arguments, self.steps)
-            if not path
-            else _submodule_docstring(self.facts, calls[0])
-        )
-        penalty = [] if path else self._penalty()
+        if path:
+            docstring = _submodule_docstring(self.facts, calls[0])
+        elif self.state_count is not None:
+            docstring = cell_docstring(self.facts.graph, self.state_count)
+        else:
+            docstring = class_docstring(self.facts.graph, arguments, self.steps)
+        penalty = [] if path or self.state_count is not None else self._penalty()
         return [*docstring, "", *init, "", *forward, *penalty]
 
     def _add_class(self, path: str, lines: Sequence[str]) -> str:
@@ -244,7 +273,7 @@ class _Printer:
             child_path = f"{path}.{name}" if path else name
             lines += _assigned(name, self._creation(child, child_path), "add_module")
             behind += self._afterwards(child, child_path, path)
-        if not path and self.dtype is not torch.float32:
+        if not path and self.state_count is None and self.dtype is not torch.float32:
             behind.append(f"{BODY}self.to({self.dtype})")
         head = [f"{INDENT}def __init__(self) -> None:", f"{BODY}super().__init__()"]
         return [*annotations, *([""] if annotations else []), *head, *lines, *behind]
@@ -260,7 +289,7 @@ class _Printer:
         if path in self.names:
             return Code(f"{self.names[path]}()")
         if type(child) is not nn.Module:
-            return self._of_dtype(constructor(child), child)
+            return self._of_dtype(constructor(child, self.file.cells), child)
         if (form := self._form(path)) is not Form.CLASS:
             codes = {name: self._creation(part, f"{path}.{name}") for name, part in child.named_children()}
             if form is Form.LIST:
@@ -296,6 +325,7 @@ class _Printer:
             return []
         lines: list[str] = []
         below = [own for own in self.names if own.startswith(f"{child_path}.")]
+        below += [own for own, part in child.named_modules(prefix=child_path) if part in self.file.cells]
         for part_path, part in child.named_modules(prefix=child_path):
             if any(f"{part_path}.".startswith(f"{own}.") for own in below):
                 continue
@@ -355,8 +385,10 @@ class _Printer:
         """The names of its arguments, and its lines."""
         printed = []
         arguments: Sequence[str] | None = None
+        is_cell = self.state_count is not None and not calls[0].path
         for one in calls:
-            names = Names({*ALWAYS, *self.file.definitions.sources})
+            reserved = {"states", "constants"} if is_cell else set[str]()
+            names = Names({*ALWAYS, *self.file.definitions.sources, *reserved})
             forward = Forward(
                 self.facts,
                 one.body,
@@ -366,9 +398,12 @@ class _Printer:
                 lambda path: self.attribute(path, calls[0].path),
                 one.group,
                 arguments,
+                is_cell,
             )
             arguments = forward.argument_names
             printed.append(forward.lines())
+            if is_cell:
+                return arguments, self._cell_forward(forward, printed[0])
         first = printed[0]
         if any(_without_comments(lines) != _without_comments(first) for lines in printed[1:]):
             raise _Different(calls[0].path)
@@ -377,6 +412,24 @@ class _Printer:
         assert arguments is not None
         head = signature("forward", [f"{name}: Tensor" for name in arguments], result, INDENT)
         return arguments, [*head, *first]
+
+    def _cell_forward(self, forward: Forward, lines: Sequence[str]) -> list[str]:
+        """The lines of the ``forward`` of a cell, which takes its states and constants in lists."""
+        assert self.state_count is not None
+        (x, *_), (_, *names) = forward.argument_names, forward.unpacked_names
+        arguments, taken = [f"{x}: Tensor"], list[str]()
+        for whole, own in (
+            ("states", names[: self.state_count]),
+            ("constants", names[self.state_count :]),
+        ):
+            if not own:
+                continue
+            arguments.append(f"{whole}: list[Tensor]")
+            if set(own) != {"_"}:
+                targets = ", ".join(own) if len(own) > 1 else f"({own[0]},)"
+                taken.append(f"{BODY}{targets} = {whole}")
+        head = signature("forward", arguments, "tuple[Tensor, list[Tensor]]", INDENT)
+        return [*head, *taken, *lines]
 
 
 def _section(heading: str, sources: Iterable[str]) -> list[str]:

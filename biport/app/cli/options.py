@@ -49,6 +49,26 @@ ConfigFile = Annotated[
         rich_help_panel=INPUT,
     ),
 ]
+CodeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--code",
+        help="The Python file with the custom layers of a .keras or .h5 file, which is imported and run; a "
+        "function in it that is called as a Lambda layer stands for that one's.",
+        metavar="PY",
+        rich_help_panel=INPUT,
+    ),
+]
+Extensions = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--extend",
+        help="A Python file that says what custom classes are in known ops (docs/extend.md); it is imported "
+        "and run. May be repeated.",
+        metavar="PY",
+        rich_help_panel=INPUT,
+    ),
+]
 States = Annotated[
     KeptStates | None,
     typer.Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from biport.graph import Graph, Node, Value
-from biport.ops import Bidirectional, Op, StackedRNN
+from biport.ops import Bidirectional, Op, Scan, StackedRNN
 
 Arrays = Sequence[np.ndarray]
 OpChange = Callable[[Op], Op]
@@ -91,6 +91,8 @@ def _parts(op: Op) -> dict[str, list[tuple[str, ...]]]:
     for key, part in op.parts().items():
         if isinstance(op, StackedRNN):
             parts[f"in {_cell(key)}"] = [(key,)]
+        if isinstance(op, Scan):
+            parts[f"in {key.removeprefix('body.')!r} of its step"] = [(key,)]
         if isinstance(op, Bidirectional):
             parts[f"in its {key} direction"] = [(key,)]
             for inner in part.parts():
@@ -111,7 +113,7 @@ def _each_node(change: NodeChange, graph: Graph) -> Graph:
     nodes = tuple(other for node in graph.nodes for other in change(node))
     if len(nodes) == len(graph.nodes) and all(map(lambda a, b: a is b, nodes, graph.nodes)):
         return graph
-    return Graph(graph.inputs, nodes, graph.outputs, graph.origin)
+    return Graph(graph.inputs, nodes, graph.outputs, graph.origin, graph.tokenizers)
 
 
 def with_op(node: Node, op: Op) -> Node:
@@ -120,7 +122,7 @@ def with_op(node: Node, op: Op) -> Node:
 
 
 def _everywhere(change: OpChange, op: Op) -> Op:
-    return change(_with_parts(op, {key: _everywhere(change, part) for key, part in op.parts().items()}))
+    return change(op.with_parts({key: _everywhere(change, part) for key, part in op.parts().items()}))
 
 
 def _at(paths: Sequence[Sequence[str]], change: OpChange, op: Op) -> Op:
@@ -129,23 +131,8 @@ def _at(paths: Sequence[Sequence[str]], change: OpChange, op: Op) -> Op:
         part = op.parts().get(key)
         if part is not None:
             other = _at([inner], change, part) if inner else _everywhere(change, part)
-            op = _with_parts(op, {key: other})
+            op = op.with_parts({key: other})
     return op
-
-
-def _with_parts(op: Op, parts: Mapping[str, Op]) -> Op:
-    """``op`` with other ops inside, by `Op.parts`' names for them."""
-    if all(parts[key] is part for key, part in op.parts().items() if key in parts):
-        return op
-    fields: dict[str, Any] = {}
-    for key, part in parts.items():
-        name, _, number = key.partition(".")
-        if number:
-            several = fields.get(name, getattr(op, name))
-            fields[name] = (*several[: int(number)], part, *several[int(number) + 1 :])
-        else:
-            fields[name] = part
-    return replaced(op, **fields)
 
 
 def replaced(op: Any, **fields: Any) -> Any:

@@ -11,7 +11,7 @@ from biport.reference import REFERENCES
 FAMILIES = {
     *("activation", "attention", "convolution", "dense", "embedding", "mask", "merge", "normalization"),
     *("pooling", "preprocessing", "recurrent", "regularization", "shape", "time_distributed"),
-    *("elementwise", "indexing", "product", "reduction", "shaping", "source"),
+    *("elementwise", "indexing", "product", "reduction", "scan", "shaping", "source"),
 }
 
 
@@ -24,4 +24,4 @@ def test_reference_family(op: type[ops.Op]) -> None:
 
 def test_files() -> None:
     files = {path.stem for path in Path(biport.ops.__file__).parent.glob("*.py")}
-    assert files == FAMILIES | {"__init__", "base", "checks", "learning", "tensor"}
+    assert files == FAMILIES | {"__init__", "base", "checks", "learning", "rows", "tensor", "wiring"}

@@ -12,6 +12,7 @@ import pytest
 from biport import ops
 from biport.graph import Graph, Node, Value, sum_lengths
 from biport.reference import REFERENCES
+from testing import scans
 from testing.examples import EXAMPLES
 from testing.graphs import bidirectional, cell, dense, lstm
 
@@ -74,6 +75,14 @@ def test_cells(kind: type[ops.Cell]) -> None:
         weight_count(op, f"{name}.{gate}", [x, *states], (1, 2)) for name in ("weight_ih", "weight_hh")
     ]
     assert length(op, [x]) == sum(reached) == 4 + 3
+
+
+def test_scan() -> None:
+    """The longest sum of a step: here of what is beside x, its own features and those that it saw."""
+    op = scans.attention_cell(RNG, "float64")
+    inputs = [numbers(2, 1, scans.I), numbers(2, scans.H), numbers(2, 3, 4)]
+    reached = weight_count(op, "body.x_h.weight", inputs, (1, 2))
+    assert length(op, inputs) == reached == scans.I + 4
 
 
 def test_layers_of_cells() -> None:
@@ -183,6 +192,7 @@ def test_of_all_others_it_is_one() -> None:
         ops.Cell,
         ops.StackedRNN,
         ops.Bidirectional,
+        ops.Scan,
         ops.TimeDistributed,
         ops.Dot,
         ops.Reduction,
