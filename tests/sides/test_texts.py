@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+import torch
 
 import export
 import keras_side
@@ -48,6 +51,12 @@ def test_a_tokenizer_goes_where_its_model_goes(tmp_path: Path) -> None:
     export.write(graph, tmp_path / "texts.onnx", embed_tokenizer=True)
     export.write(graph, tmp_path / "ids.onnx")
     assert torch_side.read_folder(tmp_path / "torch").tokenizers == graph.tokenizers
+    texts = ["Good movie", "a bad, bad \u00c9 movie!", ""]
+    module = torch_side.load_folder(tmp_path / "torch")
+    own = sys.modules[type(module).__module__]
+    with torch.no_grad():
+        given = module(own.encode(texts, folder=tmp_path / "torch"))
+    np.testing.assert_allclose(given, model(tf.constant(texts)), rtol=0, atol=1e-6)
     forms = [tmp_path / "torch", tmp_path / "texts.onnx", tmp_path / "ids.onnx"]
     report = verify(model, *forms, float64=True)
     assert report.ok, report.table
