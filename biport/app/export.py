@@ -289,7 +289,7 @@ def _other_release(source: str | Path, model: Any) -> list[str]:
 
 
 def _checked(graph: Graph, options: Mapping[str, Any], trials: list[Trial]) -> Callable[[Path], None]:
-    if not options.get("embed_tokenizer"):
+    if graph.tokenizers or not options.get("embed_tokenizer"):
         return _against_the_oracle(graph, trials)
 
     def check(path: Path) -> None:
