@@ -20,6 +20,7 @@ from biport.errors import GraphError
 from biport.ops import Learning, Op, Penalty, Scan, Tensor, Value, same_bits
 from biport.ops.scan import Call, apart
 from biport.ops.wiring import wired
+from biport.text import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Graph:
         nodes: in an order in which each reads only what is above it.
         outputs: the names of the values the model gives, in order.
         origin: where the graph came from, such as ``{"framework": "keras", "version": "3.15.1"}``.
+        tokenizers: by the names of inputs of ids, how the model they were read from makes them of texts; no
+            more part of what the graph computes than its origin is.
 
     Raises:
         GraphError: a name is used twice, a value is used before it is made, or shapes, dtypes or masks do
@@ -83,12 +86,15 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    tokenizers: Mapping[str, Tokenizer] = dataclasses.field(default_factory=dict, compare=False)
     tensors: Mapping[str, Tensor] = dataclasses.field(default_factory=dict, compare=False, init=False)
     """Shape and dtype of every value, inputs and intermediate ones."""
 
     def __post_init__(self) -> None:
         nodes = ((node, node.op) for node in self.nodes)
         object.__setattr__(self, "tensors", wired(self.inputs, nodes, self.outputs))
+        for name in self.tokenizers.keys() - {value.name for value in self.inputs}:
+            raise GraphError(f"a tokeniser makes {name!r}, which is no input")
 
     def __getitem__(self, name: str) -> Node:
         """The node called ``name``.
@@ -136,7 +142,7 @@ class Graph:
             if id(node.op) not in changed:
                 changed[id(node.op)] = change(node.op)
         nodes = tuple(dataclasses.replace(node, op=changed[id(node.op)]) for node in self.nodes)
-        return Graph(inputs, nodes, self.outputs, self.origin)
+        return Graph(inputs, nodes, self.outputs, self.origin, self.tokenizers)
 
     def weights(self) -> dict[str, Mapping]:
         """Every node's weights, ``{node: {path: array}}``, nodes without weights left out."""
@@ -149,7 +155,7 @@ class Graph:
             array.size
             for op in distinct.values()
             for path, array in op.weights().items()
-            if path not in op.constants
+            if path not in op.constant_weights()
         )
 
     def digest(self) -> str:
@@ -266,7 +272,9 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
         ['y.weight']
     """
     mine, yours = weights_by_path(a), weights_by_path(b)
-    constants = {f"{node.name}.{path}" for node in (*a.nodes, *b.nodes) for path in node.op.constants}
+    constants = {
+        f"{node.name}.{path}" for node in (*a.nodes, *b.nodes) for path in node.op.constant_weights()
+    }
     return [
         path
         for path in sorted(mine.keys() | yours.keys())
@@ -283,13 +291,8 @@ def weights_by_path(graph: Graph) -> dict[str, np.ndarray]:
 
 def trained(graph: Graph) -> dict[str, np.ndarray]:
     """Those of `weights_by_path` that a model is differentiated by: no `Op.statistics`, no `Op.constants`."""
-    kept = {f"{node.name}.{path}" for node in graph.nodes for path in _untrained(node.op)}
+    kept = {f"{name}.{path}" for name, op in owners(graph).items() for path in op.untrained_weights()}
     return {path: array for path, array in weights_by_path(graph).items() if path not in kept}
-
-
-def _untrained(op: Op) -> list[str]:
-    inside = [f"{prefix}.{path}" for prefix, part in op.parts().items() for path in _untrained(part)]
-    return [*op.statistics, *op.constants, *inside]
 
 
 def frozen(graph: Graph) -> frozenset[str]:

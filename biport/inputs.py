@@ -12,7 +12,7 @@ import numpy as np
 
 from biport.dims import known, letters_in
 from biport.errors import InputError, UnsupportedError
-from biport.graph import Graph, Node, Value
+from biport.graph import Graph, Node, Value, body_of
 from biport.ops import (
     INTEGERS,
     Arange,
@@ -25,6 +25,7 @@ from biport.ops import (
     NotEqual,
     Op,
     ReshapeTo,
+    Scan,
     Slice,
     Sort,
     Split,
@@ -49,8 +50,18 @@ def id_inputs(graph: Graph) -> dict[str, str]:
 
 
 def safe_bounds(graph: Graph) -> dict[str, int]:
-    """For each graph input that feeds embeddings: ids below this are in the tables of all of them."""
-    return {source: min(rows) for source, rows in _tables(graph).items()}
+    """For each graph input that looks rows up: numbers below this are in the tables of all that it does.
+
+    Such a table is an embedding's, or any value that rows are taken of, `ops.Take`, which takes negative
+    numbers too.
+    """
+    sources, tables = id_inputs(graph), _tables(graph)
+    for node in graph.nodes:
+        if isinstance(node.op, Take) and node.inputs[1] in sources:
+            size = graph.tensors[node.inputs[0]].shape[node.op.axis]
+            if isinstance(size, int):
+                tables.setdefault(sources[node.inputs[1]], set()).add(size)
+    return {source: min(rows) for source, rows in tables.items()}
 
 
 def id_bounds(graph: Graph) -> dict[str, int]:
@@ -165,6 +176,12 @@ def _tables(graph: Graph) -> dict[str, set[int]]:
     for node in graph.nodes:
         if isinstance(node.op, Embedding) and node.inputs[0] in sources:
             rows.setdefault(sources[node.inputs[0]], set()).add(node.op.num_embeddings)
+        if isinstance(node.op, Scan):
+            *_, constants = node.op.split(node.inputs)
+            inside = _tables(body_of(node.op))
+            for value, name in zip(node.op.constant_arguments, constants, strict=True):
+                if name in sources and value.name in inside:
+                    rows.setdefault(sources[name], set()).update(inside[value.name])
     return rows
 
 

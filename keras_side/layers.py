@@ -132,7 +132,9 @@ class BodyCell(keras.layers.Layer):
 class Recurrence(keras.layers.RNN):
     """``keras.layers.RNN`` around a `BodyCell` that is given constants too, the same at every step."""
 
-    def build(self, sequences_shape: Any, initial_state_shape: Any = None, constants_shape: Any = None) -> None:
+    def build(
+        self, sequences_shape: Any, initial_state_shape: Any = None, constants_shape: Any = None
+    ) -> None:
         """Nothing is made: the body is there."""
         super().build(sequences_shape, initial_state_shape)
 

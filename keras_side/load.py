@@ -186,8 +186,7 @@ def _weighted(layer: Any, written: WrittenLayer, owner: str) -> Iterator[tuple[A
     inside = {name: part for name, part in written.inside.items() if part.has_weights}
     weighted = {name for name, part in layers.items() if part.weights}
     if weighted != inside.keys():
-        raise WeightError(
-            f"layer {owner!r} steps with layers that have weights: {sorted(weighted)}, the graph with {sorted(inside)}"
-        )
+        names = f"{sorted(weighted)}, the graph with {sorted(inside)}"
+        raise WeightError(f"layer {owner!r} steps with layers that have weights: {names}")
     for name, part in inside.items():
         yield from _weighted(layers[name], part, f"{owner}.{name}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -18,13 +19,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from biport.errors import BiportError, FileError, InputError, UnsupportedError, raise_unsupported
+from keras_side.file.listed_weights import ListedVariables
 from keras_side.file.model_file import CONFIG, Format, ModelFile, needs_config
 from keras_side.file.objects import known_to_keras_3, objects
-from keras_side.file.typed_errors import typed_errors
 from keras_side.reading.live_model import reason
 from keras_side.reading.mask_expressions import is_operation
 from keras_side.records import MODELS
 from keras_side.require import require_keras
+from keras_side.typed_errors import typed_errors
 
 if TYPE_CHECKING:
     import keras
@@ -152,6 +154,7 @@ def _load_hdf5(path: Path, config: dict[str, Any], given: Mapping[str, Any]) -> 
 
     model: Any = keras.saving.deserialize_keras_object(config, custom_objects=dict(given))
     with ModelFile(path) as file:
+        assert isinstance(file.variables, ListedVariables)
         stored = {name for name, own in file.variables.inside.items() if own.count()}
     missing = sorted(layer.name for layer in model.layers if layer.weights and layer.name not in stored)
     if missing:
@@ -163,8 +166,7 @@ def _load_hdf5(path: Path, config: dict[str, Any], given: Mapping[str, Any]) -> 
 
 def _find_modules(item: Any) -> None:
     """Say of models and operations which module of Keras has them, as archives do and HDF5 does not."""
-    import keras
-
+    keras: Any = sys.modules["keras"]
     if isinstance(item, list):
         for part in item:
             _find_modules(part)

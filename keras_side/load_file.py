@@ -21,12 +21,15 @@ from biport.errors import FileError, MissingDependencyError, UnsupportedError, s
 from biport.graph import Graph
 from keras_side.file.model_file import ModelFile, needs_config
 from keras_side.file.objects import known_to_keras_3, objects
-from keras_side.file.typed_errors import typed_errors
 from keras_side.legacy.model import OWN_MODULES
 from keras_side.legacy.operations import FUNCTIONS, SLICES
 from keras_side.read import read_file
+from keras_side.reading.stateful import kept_states
 from keras_side.release import Release
 from keras_side.require import quiet_stderr, require_keras
+from keras_side.shared.recurrent import KeptStates
+from keras_side.stateful import stateful_run
+from keras_side.typed_errors import typed_errors
 
 if TYPE_CHECKING:
     import keras
@@ -145,26 +148,32 @@ class Program:
     run: Callable[[Sequence[np.ndarray]], list[np.ndarray]] | None = None
 
 
-def program(source: str | os.PathLike[str], graph: Graph) -> Program:
-    """The Keras that runs a file of ``graph`` as the one that wrote it did, or why there is none here."""
+def program(source: str | os.PathLike[str], graph: Graph, *, states: str | None = None) -> Program:
+    """The Keras that runs a file of ``graph`` as the one that wrote it did, or why there is none here.
+
+    Args:
+        source: the path of the file.
+        graph: what was read of it.
+        states: as it was read, see `keras_side.read`.
+    """
     path = Path(source)
     with typed_errors(path.name):
         try:
             with ModelFile(path) as file:
-                return _program(file, graph)
+                return _program(file, graph, kept_states(states))
         except MissingDependencyError:
             return Program("numpy", "no keras here")
 
 
-def _program(file: ModelFile, graph: Graph) -> Program:
+def _program(file: ModelFile, graph: Graph, states: KeptStates | None) -> Program:
     if file.origin.generation < 3:
-        return _keras_2(file)
+        return _keras_2(file, graph)
     require_keras()
     import keras
 
     installed = Release(keras.__version__)
     file.origin = installed
-    if read_file(file) != graph:
+    if read_file(file, states) != graph:
         return Program("numpy", f"Keras {installed.version} hands on other masks")
     try:
         return Program("keras", model=load_file(file.path))
@@ -172,7 +181,7 @@ def _program(file: ModelFile, graph: Graph) -> Program:
         return Program("numpy", f"Keras {installed.version} cannot load it")
 
 
-def _keras_2(file: ModelFile) -> Program:
+def _keras_2(file: ModelFile, graph: Graph) -> Program:
     if file.origin.standalone:
         return Program("numpy", f"no Keras {file.origin.version} here")
     tf_keras = _tf_keras()
@@ -188,4 +197,5 @@ def _keras_2(file: ModelFile) -> Program:
         outputs = model(arrays if len(arrays) > 1 else arrays[0], training=False)
         return [part.numpy() for part in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
-    return Program("tf_keras", run=run)
+    kept = stateful_run(model, graph)
+    return Program("tf_keras", run=run if kept is None else functools.partial(kept.run, run))

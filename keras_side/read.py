@@ -29,9 +29,10 @@ from biport.errors import (
 from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from biport.rewrite.simplify import simplify
+from biport.rewrite.states import explicit_states
+from keras_side.check_recorded import check_recorded
 from keras_side.code_needed import advise_code
 from keras_side.file.model_file import ModelFile
-from keras_side.file.typed_errors import named_errors, typed_errors
 from keras_side.legacy.weights import UnplacedError
 from keras_side.load_code import Code, load_with_code
 from keras_side.operations.registry import MADE
@@ -41,17 +42,26 @@ from keras_side.policies import coarse_in, note
 from keras_side.reading.call_order import ends_masks
 from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
 from keras_side.reading.live_model import LiveVariables, describe, is_live
+from keras_side.reading.stateful import kept_states, offering_states, with_kept_states
 from keras_side.reading.traverse import Traversal
-from keras_side.recording.check import check_recorded
 from keras_side.recording.custom import has_mapped
 from keras_side.recording.model import needs_recording, record
 from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
 from keras_side.release import Release
+from keras_side.shared.recurrent import KeptStates
+from keras_side.typed_errors import named_errors, typed_errors
 from keras_side.unsupported import subclassed
 
 
-def read(source: Any, config: Any = None, *, code: Code | None = None, example: Any = None) -> Graph:
+def read(
+    source: Any,
+    config: Any = None,
+    *,
+    code: Code | None = None,
+    example: Any = None,
+    states: str | None = None,
+) -> Graph:
     """Read a live Keras model, or the file of one, into a graph.
 
     A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may
@@ -69,6 +79,10 @@ def read(source: Any, config: Any = None, *, code: Code | None = None, example: 
         example: for a live model that is neither Sequential nor functional, what it is called with: arrays
             in the structure that ``call`` takes, a tuple of several arguments. By default it is what the
             model was first called with or built for.
+        states: what is read of the states that stateful layers keep from call to call. With ``"explicit"``
+            they are inputs and outputs behind the model's own, ``lstm.h``, ``(N, H)``, and ``lstm.h_next``;
+            with ``"zero"`` each call starts from zeros. By default a stateful layer is refused. How many rows
+            a stateful model was built for makes no difference.
 
     Returns:
         The graph; the same, bit for bit, for a live model and for the file it was saved to.
@@ -78,10 +92,11 @@ def read(source: Any, config: Any = None, *, code: Code | None = None, example: 
         UnsupportedError: layers or settings biport does not port, all of them at once, by name.
         WeightError: weights missing, left over, of the wrong shape, or not finite.
         InputError: the live model has not been built, or nothing says what it is called with; ``config`` is
-            missing, or not needed.
+            missing, or not needed; ``states`` is neither of the two.
     """
+    kept = kept_states(states)
     if is_live(source):
-        return read_live(source, example=example)
+        return read_live(source, example=example, states=kept)
     if not isinstance(source, str | os.PathLike):
         own = f"{type(source).__module__}.{type(source).__qualname__}"
         older = any(base.__module__.startswith("tf_keras.") for base in type(source).__mro__)
@@ -89,9 +104,9 @@ def read(source: Any, config: Any = None, *, code: Code | None = None, example: 
         raise UnsupportedError(own, supported=(live, "paths of .keras and .h5 files"))
     path = Path(source)
     if code is not None:
-        return read_live(load_with_code(path, code), example=example, owner=path.name)
+        return read_live(load_with_code(path, code), example=example, owner=path.name, states=kept)
     with typed_errors(path.name), ModelFile(path, config) as file:
-        return read_file(file)
+        return read_file(file, kept)
 
 
 def read_live(
@@ -99,6 +114,7 @@ def read_live(
     instead: Mapping[int, np.ndarray] | None = None,
     example: Any = None,
     owner: str | None = None,
+    states: KeptStates | None = None,
 ) -> Graph:
     """The graph of a live model; see `read`.
 
@@ -108,6 +124,7 @@ def read_live(
             is linear, so gradients come out under the names and in the layouts of the weights.
         example: see `read`.
         owner: how errors call the model, by its name where nothing is said.
+        states: as for `read`.
     """
     owner, origin = owner or f"model {model.name!r}", Release(sys.modules["keras"].__version__)
     with named_errors(owner):
@@ -116,16 +133,16 @@ def read_live(
             data, variables = record(model, owner, instead or {}, example)
         else:
             data, variables = describe(model, owner), LiveVariables(model, owner, instead or {})
-        graph = _read_model(data, variables, owner, origin, compared=True)
+        graph = _read_model(data, variables, owner, origin, states, compared=True)
     if instead is None and (recorded or has_mapped(model)):
         check_recorded(model, graph, owner)
     return graph
 
 
-def read_file(file: ModelFile) -> Graph:
+def read_file(file: ModelFile, states: KeptStates | None = None) -> Graph:
     """The graph of an open file; see `read`."""
     try:
-        graph = _read_model(file.config, file.variables, file.owner, file.origin)
+        graph = _read_model(file.config, file.variables, file.owner, file.origin, states)
     except UnsupportedError as problem:
         advise_code(problem)
         raise
@@ -140,8 +157,15 @@ def readable_ops() -> set[type[ops.Op]]:
 
 
 def _read_model(
-    data: Mapping[str, Any], variables: Variables, owner: str, origin: Release, compared: bool = False
+    data: Mapping[str, Any],
+    variables: Variables,
+    owner: str,
+    origin: Release,
+    states: KeptStates | None = None,
+    compared: bool = False,
 ) -> Graph:
+    if states is not None:
+        data = with_kept_states(data, states)
     try:
         class_name, config = serialized(owner, data)
     except UnsupportedError as problem:
@@ -157,18 +181,21 @@ def _read_model(
         builder.refuse(problem)
     # What follows from another reason says nothing new.
     problems = [problem for problem in builder.problems if not isinstance(problem, UnplacedError)]
-    raise_unsupported(owner, problems or builder.problems)
+    with offering_states(states):
+        raise_unsupported(owner, problems or builder.problems)
     nodes = builder.read_nodes([output.value for output in outputs])
     dtype = _float_dtype(builder, nodes)
     consumers = _consumers(nodes)
-    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in builder.inputs]
+    given = builder.graph_inputs()
+    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in given]
     graph = Graph(
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
         origin=_origin(origin, builder.coarse, () if compared else traversal.mappings.notes(owner)),
+        tokenizers=builder.tokenizers,
     )
-    return simplify(graph)
+    return simplify(explicit_states(graph, traversal.stateful.nodes))
 
 
 def _origin(release: Release, coarse: Sequence[str], unchecked: Sequence[str]) -> dict[str, str]:

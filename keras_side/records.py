@@ -62,12 +62,20 @@ class Variables(Protocol):
         """
         ...
 
-    def vocabulary(self) -> list[str]:
-        """The tokens that the layer was adapted to, those for masks and unknown ones in front.
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """The tokens that the layer looks up, without those for masks and unknown ones.
+
+        Args:
+            given: what the configuration says of them.
+            special: those that may stand in front of them.
 
         Raises:
             UnsupportedError: they are not kept there.
         """
+        ...
+
+    def own_array(self, name: str) -> np.ndarray | None:
+        """What the layer keeps under a name of its own, beside its variables; ``None`` for nothing."""
         ...
 
     def child(self, attribute: str) -> Variables:
@@ -218,9 +226,19 @@ def check_order(owner: str, names: Sequence[str], known: Sequence[str]) -> None:
         raise WeightError(f"{owner}: its weights are {list(known)} in this order, read as {list(names)}")
 
 
+def without_special(tokens: Sequence[Any], special: Sequence[Any]) -> Sequence[Any]:
+    """The tokens without those that a vocabulary may have in front, mask and all."""
+    return tokens[len(special) :] if list(tokens[: len(special)]) == list(special) else tokens
+
+
+def layer_name(name: str) -> str:
+    """What a layer of Keras can be called, which separates paths by slashes."""
+    return name.replace("/", "_")
+
+
 def no_vocabulary(owner: str) -> UnsupportedError:
     """Why a vocabulary that a layer was adapted to is not there."""
-    supported = "one given to the layer, IntegerLookup(vocabulary=layer.get_vocabulary()), or a .keras file"
+    supported = "one given to the layer, vocabulary=layer.get_vocabulary(), or a .keras file"
     return UnsupportedError(owner, "vocabulary", "adapted, in HDF5", supported)
 
 

@@ -27,8 +27,11 @@ SUBSTITUTES = {
     "max, concat)",
     "SReLU": "PReLU",
     "SeparableConv1D": "Conv1D",
-    "StringLookup": "token ids as the input of the model, the lookup in front of it",
-    "TextVectorization": "token ids as the input of the model, the vocabulary in front of it",
+    **dict.fromkeys(
+        ("HashedCrossing", "Hashing"),
+        "an IntegerLookup or a StringLookup with a vocabulary, or the ids as the input of the model: a hash "
+        "(FarmHash64, SipHash64) has no operator in ONNX or torch",
+    ),
     "TimeDistributedDense": "TimeDistributed around Dense",
 }
 """By class name: what does the same, or nearly."""
@@ -52,10 +55,7 @@ PICTURES = (
 )
 """Layers of Keras over pictures, beside those whose names begin with Random or end in 2D or 3D."""
 
-IN_FRONT = (
-    *("DenseFeatures", "Discretization", "HashedCrossing", "Hashing", "MelSpectrogram"),
-    *("Pipeline", "STFTSpectrogram"),
-)
+IN_FRONT = (*("DenseFeatures", "MelSpectrogram", "Pipeline", "STFTSpectrogram"),)
 """Layers of Keras that prepare data."""
 
 OTHERS = (

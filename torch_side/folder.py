@@ -4,7 +4,8 @@
 - ``model.safetensors``, or ``model.pt`` on request: its ``state_dict``;
 - ``config.json``: in the layout of the Hugging Face hub, with the structure of the graph;
 - ``check.npz``: inputs and outputs that it is compared with, see `biport.compare.check_vectors`;
-- ``README.md``: a model card; where the model reads texts, ``vocabulary.json`` and ``labels.json``.
+- ``README.md``: a model card; where the model reads texts, ``vocabulary.json`` or ``tokenizers.json``, and
+  ``labels.json``.
 
 Reading a folder executes nothing: the graph comes from ``config.json`` and the weights, as they are by now.
 """
@@ -111,7 +112,7 @@ def write_folder(
         write_json(draft / CONFIG, _config(graph, module, source, weights))
         if vectors is not None:
             (draft / CHECK).write_bytes(vectors)
-        bundle.write_texts(draft, vocabulary, labels)
+        bundle.write_texts(draft, graph, vocabulary, labels)
         report = None if check is None else check(draft)
         checks = vectors is not None
         card = model_card(graph, module, target.name, weights, notes, report, checks=checks)
@@ -145,7 +146,8 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    own = {SOURCE, CONFIG, README, CHECK, bundle.VOCABULARY, bundle.LABELS, "model.safetensors", "model.pt"}
+    texts = {bundle.VOCABULARY, bundle.LABELS, bundle.TOKENIZERS}
+    own = {SOURCE, CONFIG, README, CHECK, *texts, "model.safetensors", "model.pt"}
     # What running model.py leaves there is nobody's work.
     names.discard("__pycache__")
     files = all(entry.is_file() for entry in entries if entry.name != "__pycache__")
@@ -200,7 +202,10 @@ def _config(graph: Graph, module: Ported, source: str, weights: Weights) -> dict
 def _number(array: np.ndarray) -> list[Any]:
     number = array.tolist()
     # JSON has no infinity.
-    return [array.dtype.name, number if not isinstance(number, float) or math.isfinite(number) else str(number)]
+    return [
+        array.dtype.name,
+        number if not isinstance(number, float) or math.isfinite(number) else str(number),
+    ]
 
 
 def _sha256(source: str) -> str:
@@ -235,7 +240,7 @@ def read_folder(folder: str | os.PathLike[str]) -> Graph:
         )
     state = _read_weights(target, data.get("weights"))
     try:
-        return _graph(data, state)
+        return bundle.with_tokenizers(_graph(data, state), target)
     except BiportError as error:
         raise FileError(f"{target}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:

@@ -59,7 +59,9 @@ def outputs_of(graph: fx.Graph) -> list[Any]:
 
 def statements_of(graph: fx.Graph) -> list[fx.Node]:
     """Those between what a written module takes and what it returns."""
-    return [node for node in graph.nodes if node.op not in ("placeholder", "output") and ITEM not in node.meta]
+    return [
+        node for node in graph.nodes if node.op not in ("placeholder", "output") and ITEM not in node.meta
+    ]
 
 
 OWN = frozenset({"id_bounds", "input_values", "needs_steps", "output_names", "paths", "penalty"})

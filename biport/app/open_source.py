@@ -139,7 +139,7 @@ def read_source(source: Source) -> tuple[Graph, list[str]]:
         )
     import keras_side
 
-    inspection = keras_side.inspect(path, source.config)
+    inspection = keras_side.inspect(path, source.config, states=source.states)
     if inspection.problem is not None:
         raise inspection.problem
     assert inspection.graph is not None
@@ -155,7 +155,7 @@ def open_source(source: Source) -> Form:
     if source.code is not None:
         return keras_form(source.path.name, load_with_code(source))
     if not source.is_module:
-        return open_form(source.text, source.config)
+        return open_form(source.text, source.config, states=source.states)
     own = make_source(source)
     graph, _ = own.read()
     return torch_form(source.text, own.module, graph, own.example)
@@ -194,7 +194,7 @@ def inspect_source(source: Source) -> Inspection:
         return inspect_onnx(path)
     import keras_side
 
-    return keras_side.inspect(path, source.config)
+    return keras_side.inspect(path, source.config, states=source.states)
 
 
 def _origin(graph: Graph) -> str:

@@ -37,12 +37,14 @@ class Source:
         text: a path, or ``tagger.py:Tagger`` or ``package.module:Tagger``.
         config: the configuration of a Keras file of weights alone.
         code: the Python file with the custom code of a Keras file.
+        states: what is read of the states of stateful layers, see `keras_side.read`.
         module: what goes with a module.
     """
 
     text: str
     config: Path | None = None
     code: Path | None = None
+    states: str | None = None
     module: ModuleOptions = dataclasses.field(default_factory=ModuleOptions)
 
     def __str__(self) -> str:

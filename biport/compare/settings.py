@@ -23,6 +23,9 @@ from biport.registry import snake_case
 FURTHER_OUTPUTS = ("return_state", "return_scores")
 """Settings that say which outputs there are beside the first."""
 
+WIRING = {"body", "calls", "arguments", "results"}
+"""Settings that say what the step of a `biport.ops.Scan` is."""
+
 AXES = ("axis", "axes")
 """Settings that count axes, from either end."""
 
@@ -179,6 +182,10 @@ def _differing(mine: Op, yours: Op, rank: int, prefix: str = "") -> Iterator[tup
     parts, others = mine.parts(), yours.parts()
     inner = {path.partition(".")[0] for path in parts}
     settings, wanted = mine.settings(), yours.settings()
+    if isinstance(mine, ops.Scan) and isinstance(yours, ops.Scan):
+        inner |= WIRING
+        if _wiring(mine) != _wiring(yours):
+            yield f"{prefix}body", str(mine), str(yours)
     for name in settings.keys() - inner - set(mine.training):
         one, two = settings[name], wanted[name]
         if name == "merge" and {one, two} <= {"concat", None}:
@@ -195,6 +202,17 @@ def _differing(mine: Op, yours: Op, rank: int, prefix: str = "") -> Iterator[tup
         yield from _differing(parts[path], others[path], rank, f"{prefix}{path}.")
     if len(parts) != len(others):
         yield f"{prefix}layers", len(parts), len(others)
+
+
+def _wiring(op: ops.Scan) -> list[Any]:
+    """What a step does with what, whatever its values are called."""
+    numbers = {value.name: number for number, value in enumerate(op.arguments)}
+    steps: list[Any] = [(value.shape, value.dtype) for value in op.arguments]
+    for call in op.calls:
+        read = [None if name is None else numbers[name] for name in (*call.inputs, *call.masks)]
+        steps.append((op.body[call.op].kind, read))
+        numbers |= {name: len(numbers) + number for number, name in enumerate(call.outputs)}
+    return [*steps, [numbers[name] for name in op.results]]
 
 
 def _described(op: Op) -> str:

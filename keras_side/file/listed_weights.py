@@ -28,7 +28,7 @@ from keras_side.legacy.weights import (
     slots,
 )
 from keras_side.mapped import reader_of_class
-from keras_side.records import check_order, no_vocabulary
+from keras_side.records import check_order, no_vocabulary, without_special
 from keras_side.release import Release
 
 
@@ -69,9 +69,14 @@ class ListedVariables:
         check_order(self.owner, names, [_ending(name) for name, _ in self.listed])
         return {name: read() for name, (_, read) in zip(names, self.listed, strict=True)}
 
-    def vocabulary(self) -> list[str]:
-        """Nothing: HDF5 has no place for it."""
-        raise no_vocabulary(self.owner)
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """What the configuration says: HDF5 has no place for any other."""
+        if given is None:
+            raise no_vocabulary(self.owner)
+        return without_special(given, special)
+
+    def own_array(self, name: str) -> None:
+        """Nothing: HDF5 has variables alone."""
 
     def child(self, attribute: str) -> ListedVariables:
         """The weights of the layer that is the attribute ``attribute``."""

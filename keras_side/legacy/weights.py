@@ -21,6 +21,7 @@ from keras_side.records import MODELS
 from keras_side.registered import LAYERS, WEIGHTS
 from keras_side.registry import READERS
 from keras_side.release import Release
+from keras_side.shared.tokenizers import TOKENIZERS
 
 Arrays = dict[str, np.ndarray]
 LayerPath = tuple[str, ...]
@@ -114,6 +115,7 @@ def _inner(
     class_name: str, entry: Mapping[str, Any], settings: Mapping[str, Any], path: LayerPath
 ) -> Iterator[tuple[LayerPath, Mapping[str, Any]]]:
     """The layers inside a layer, in the order of their weights, and where they are."""
+    class_name = LAYERS.get(class_name, class_name)
     if class_name in MODELS:
         for layer in layer_entries(entry):
             yield (*path, layer_name(layer)), layer
@@ -184,7 +186,7 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple
         case "Attention":
             scale = ["scale"] if settings.get("use_scale") else []
             return [*scale, *(["concat_score_weight"] if settings.get("score_mode") == "concat" else [])], []
-    if modern not in READERS and modern not in WITHOUT_WEIGHTS:
+    if modern not in READERS and modern not in (*WITHOUT_WEIGHTS, *TOKENIZERS):
         raise UnplacedError(f"layer {settings.get('name')!r}", "class", class_name)
     return [], []
 

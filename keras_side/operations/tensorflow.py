@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Any
 
 from biport import ops
-from biport.dims import Dim, is_length, length, product
+from biport.dims import Dim, is_length, length, product, quotient
 from biport.ops.shaping import WHOLE
 from keras_side.operations.reduction import position, reduced
 from keras_side.operations.registry import OperationCall, is_whole, reads
@@ -118,10 +118,14 @@ def split(call: OperationCall) -> list[Term]:
     size = x.tensor.shape[axis]
     if isinstance(parts, list | tuple) and parts and all(map(is_whole, parts)):
         return parts_of(x, list(parts), axis)
-    if not isinstance(parts, int) or parts < 1 or not isinstance(size, int) or size % parts:
+    own = quotient(size, parts) if isinstance(parts, int) and parts > 0 else None
+    if own is None or not isinstance(parts, int):
         raise call.refusal("num_or_size_splits", parts, f"sizes, or a number that {size} can be divided by")
     check_count(call, "num_or_size_splits", parts)
-    return parts_of(x, [size // parts] * parts, axis)
+    if isinstance(own, int):
+        return parts_of(x, [own] * parts, axis)
+    bounds = [(own * number, own * (number + 1), 1) for number in range(parts)]
+    return [apply(ops.Slice(items=(*(WHOLE,) * axis, bound)), x) for bound in bounds]
 
 
 @reads("tf.gather", takes=("x", "indices"))
@@ -153,8 +157,8 @@ def _of_each_row(x: Term, indices: Term, axis: int) -> Term:
     count = product(lead)
     starts = apply(ops.Arange(start=0, stop=count, step=1, output_dtype=indices.dtype))
     starts = compute("multiply", starts, size_of(size, indices.dtype))
-    places = compute("add", indices, reshaped(starts, (*lead, *[1] * (indices.rank - axis))))
-    return apply(ops.Take(axis=0), reshaped(x, (count * size, *x.tensor.shape[axis + 1 :])), places)
+    positions = compute("add", indices, reshaped(starts, (*lead, *[1] * (indices.rank - axis))))
+    return apply(ops.Take(axis=0), reshaped(x, (count * size, *x.tensor.shape[axis + 1 :])), positions)
 
 
 def size_of(size: Dim, dtype: str) -> Term:
@@ -164,7 +168,7 @@ def size_of(size: Dim, dtype: str) -> Term:
 
 @reads("tf.gather_nd", takes=("x", "indices"))
 def gather_nd(call: OperationCall) -> Term:
-    """The elements at places that a vector each says, along as many of the first axes as it has numbers."""
+    """The elements where a vector each says, along as many of the first axes as it has numbers."""
     x, indices = call.term(), _indices(call)
     count = indices.tensor.shape[-1] if indices.rank else None
     if not isinstance(count, int) or not 0 < count <= x.rank:
@@ -172,12 +176,10 @@ def gather_nd(call: OperationCall) -> Term:
     lead, front = x.tensor.shape[:count], (WHOLE,) * (indices.rank - 1)
     parts = [
         compute("multiply", along, size_of(product(lead[axis + 1 :]), indices.dtype))
-        for axis, along in enumerate(
-            apply(ops.Slice(items=(*front, axis)), indices) for axis in range(count)
-        )
+        for axis, along in enumerate(apply(ops.Slice(items=(*front, axis)), indices) for axis in range(count))
     ]
-    places = reduce(lambda one, two: compute("add", one, two), parts)
-    return apply(ops.Take(axis=0), reshaped(x, (product(lead), *x.tensor.shape[count:])), places)
+    positions = reduce(lambda one, two: compute("add", one, two), parts)
+    return apply(ops.Take(axis=0), reshaped(x, (product(lead), *x.tensor.shape[count:])), positions)
 
 
 @reads("tf.band_part", takes=("x", "lower", "upper"))
@@ -192,7 +194,8 @@ def band_part(call: OperationCall) -> Term:
     ]
     if not kept:
         return apply(ops.Identity(), x)
-    return apply(ops.Where(), reduce(lambda one, two: compute("logical_and", one, two), kept), x, number(0, x))
+    both = reduce(lambda one, two: compute("logical_and", one, two), kept)
+    return apply(ops.Where(), both, x, number(0, x))
 
 
 def _whole(call: OperationCall, name: str) -> int:
@@ -308,7 +311,7 @@ def strided_slice(call: OperationCall) -> Term:
             lost.append(sum(not is_whole(item) for item in items))
             items.append((_bound(call, x, axis, start), start + 1, 1))
         else:
-            given = (None if f"{name}_mask" in bits else end for name, end in (("begin", start), ("end", stop)))
+            given = (None if "begin_mask" in bits else start, None if "end_mask" in bits else stop)
             items.append((*(_bound(call, x, axis, end) for end in given), step))
     cut = apply(ops.Slice(items=tuple(items)), x)
     return apply(ops.Squeeze(axes=tuple(lost)), cut) if lost else cut

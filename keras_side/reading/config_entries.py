@@ -10,10 +10,11 @@ from typing import Any
 from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError
 from biport.registry import snake_case
-from keras_side.file.typed_errors import named
+from biport.text import Tokenizer
 from keras_side.mapped import ClassReader, reader_of_class
 from keras_side.reading.mask_expressions import is_operation
 from keras_side.records import LayerRecord, ModelReader, Variables, check_name, serialized
+from keras_side.typed_errors import named
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Layer:
     input_shape: Sequence[int | None] = ()
     mapping: ClassReader | None = None
     reads_model: ModelReader | None = None
-    _op: ops.Op | None = None
+    _op: ops.Op | Tokenizer | None = None
 
     @property
     def record(self) -> LayerRecord:
@@ -47,8 +48,8 @@ class Layer:
             self.reads_model,
         )
 
-    def read(self, reader: Any) -> ops.Op:
-        """The op; one and the same for every call of the layer."""
+    def read(self, reader: Any) -> Any:
+        """The op, or the tokeniser; one and the same for every call of the layer."""
         if self._op is None:
             try:
                 self._op = reader(self.record)

@@ -19,7 +19,8 @@ from biport.ops import same_dim
 from keras_side.legacy.weights import layer_entries, layer_name
 from keras_side.mapped import reader_of_class
 from keras_side.masks import AnyInside, Mask, OfRows, OfSteps, OfWholeRows
-from keras_side.ops.recurrent import exchanged, steps_with_body
+from keras_side.ops.recurrent import exchanged
+from keras_side.ops.scan import steps_with_body
 from keras_side.reading.config_entries import Layer, built_shape
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.records import MODELS, described, serialized
@@ -28,6 +29,7 @@ from keras_side.release import Release
 from keras_side.shared.activations import split_activation
 from keras_side.shared.cells import CELL_READERS
 from keras_side.shared.channels import channels_last
+from keras_side.shared.encoding import encodes
 
 TIME_DISTRIBUTED = "TimeDistributed"
 ASKS_SINCE = (2, 2, 3)
@@ -76,6 +78,7 @@ class StepsAsRows:
             split_activation(inner.record),
             channels_last(inner.record),
             steps_with_body(inner.record),
+            encodes(inner.record),
         )
         return inner.class_name != "Embedding" and not makes_mask and not any(several)
 

@@ -54,9 +54,27 @@ class LiveVariables:
         check_order(self.owner, names, [variable.name for variable in variables])
         return {name: self._array(variable) for name, variable in zip(names, variables, strict=True)}
 
-    def vocabulary(self) -> list[str]:
-        """The layer's own; see `records.Variables.vocabulary`."""
-        return [str(token) for token in self.source.get_vocabulary()]
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """Those it looks up now, whatever it was made with; see `records.Variables.vocabulary`.
+
+        Raises:
+            InputError: it has none yet.
+            UnsupportedError: a token is no text in UTF-8.
+        """
+        table = getattr(self.source, "_lookup_layer", self.source).lookup_table
+        if not int(table.size()):
+            raise InputError(f"{self.owner}: has no vocabulary yet; adapt it, or give it one")
+        keys, ids = (part.numpy() for part in table.export())
+        try:
+            return [key.decode() if isinstance(key, bytes) else int(key) for key in keys[ids.argsort()]]
+        except UnicodeDecodeError as error:
+            raise UnsupportedError(self.owner, "vocabulary", str(error), "tokens in UTF-8") from error
+
+    def own_array(self, name: str) -> np.ndarray | None:
+        """The array that the layer, or the lookup inside it, would be saved with under a name of its own."""
+        store: dict[str, Any] = {}
+        self.source.save_own_variables(store)
+        return None if name not in store else np.asarray(store[name])
 
     def child(self, attribute: str) -> LiveVariables:
         """The variables of the layer that is the attribute ``attribute``."""

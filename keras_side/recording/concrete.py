@@ -112,7 +112,7 @@ def _symbolic(items: Iterable[Any]) -> list[Any]:
 
 
 def _standing(tensor: Any, outputs: dict[int, tuple[Any, Any]]) -> Any:
-    """A symbolic tensor of Keras for one of a graph, with the mask that hangs on that; noted in ``outputs``."""
+    """A symbolic tensor of Keras for one of a graph, with the mask on that; noted in ``outputs``."""
     keras = sys.modules["keras"]
     if not keras.ops.is_tensor(tensor):
         return tensor

@@ -223,9 +223,13 @@ class RecordedVariables:
         """Nothing, as of `take`."""
         return self.take(names)
 
-    def vocabulary(self) -> list[str]:
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
         """None."""
         raise AssertionError("a model has no vocabulary")
+
+    def own_array(self, name: str) -> np.ndarray | None:
+        """Nothing: it has no arrays beside variables."""
+        return None
 
     def child(self, attribute: str) -> Variables:
         """None: its layers are listed."""

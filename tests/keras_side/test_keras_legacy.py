@@ -24,6 +24,14 @@ Case = tuple[Any, Sequence[np.ndarray]]
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
 
 
+@pytest.fixture(autouse=True)
+def _one_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layers as a CPU computes them: to trace them for a GPU too takes a second a layer."""
+    never = property(lambda layer: False, lambda layer, could: None)
+    for layer in (layers.LSTM, layers.GRU):
+        monkeypatch.setattr(layer, "_could_use_gpu_kernel", never, raising=False)
+
+
 def ids(seed: int = 0) -> np.ndarray:
     """Rows without padding, padded right, left, with holes, all padding, one valid step: ``(6, T)``."""
     rows = np.random.default_rng(seed).integers(1, V, (6, T)).astype("int32")

@@ -26,7 +26,11 @@ from torch_side.layers.pooling import (
     GlobalAveragePooling1D,
     MaxPooling1D,
 )
-from torch_side.layers.preprocessing import CategoryEncoding, IntegerLookup
+from torch_side.layers.preprocessing import (
+    CategoryEncoding,
+    Discretization,
+    IntegerLookup,
+)
 from torch_side.layers.recurrent import MaskedGRU, MaskedLSTM, MaskedRNN
 from torch_side.layers.regularization import (
     ActivityRegularization,
@@ -44,6 +48,7 @@ __all__ = [
     "CategoryEncoding",
     "Concatenate",
     "Conv1d",
+    "Discretization",
     "Dot",
     "GaussianDropout",
     "GaussianNoise",

@@ -66,11 +66,13 @@ def check_states(states: list[Tensor], wanted: list[Tensor]) -> None:
         LayerInputError: they are not, or there are more or fewer.
     """
     if len(states) != len(wanted):
-        raise LayerInputError(f"there should be {len(wanted)} states, found {len(states)}")
-    for one, two in zip(states, wanted):
-        if one.shape != two.shape:
-            sizes = f"{list(two.shape)}, found {list(one.shape)}"
-            raise LayerInputError(f"a state should be {sizes}")
+        raise LayerInputError(
+            f"there should be {len(wanted)} states, found {len(states)}"
+        )
+    for at in range(len(wanted)):
+        given, size = list(states[at].shape), list(wanted[at].shape)
+        if given != size:
+            raise LayerInputError(f"state {at} should be {size}, found {given}")
 
 
 class Recurrence(nn.Module):
@@ -133,8 +135,8 @@ class Recurrence(nn.Module):
             else:
                 output, after = self.cell(input[:, t], states)
             valid = mask[:, t].unsqueeze(1)
-            pairs = zip(after, states)
-            states = [torch.where(valid, new, before) for new, before in pairs]
+            each = range(len(states))
+            states = [torch.where(valid, after[at], states[at]) for at in each]
             steps.append(output if t == 0 else torch.where(valid, output, steps[-1]))
         return outputs_of(steps, mask, self.zero_output_for_mask), states
 

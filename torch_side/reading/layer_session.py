@@ -212,7 +212,7 @@ def _reader(kind: type[nn.Module], owner: str) -> Callable[[LayerCall], Any]:
 
 
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether this call is read whole: attention of torch only under no mask, a loop of a written cell only."""
+    """Whether a call is read whole: attention of torch only under no mask, a loop only of a written cell."""
     if reader_of_class(type(module)) is not None:
         return True
     if isinstance(module, Recurrence):

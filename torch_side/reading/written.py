@@ -15,8 +15,8 @@ from torch import fx, nn
 from biport.graph import Graph, Node, Value, scan_over
 from biport.ops import FLOATS, Op, Scan
 from torch_side.inference import first_float
-from torch_side.learning import with_frozen
 from torch_side.layers import Recurrence
+from torch_side.learning import with_frozen
 from torch_side.names import ITEM, ORIGIN, Origin, inputs_of, outputs_of, statements_of
 from torch_side.reading.layer_call import arrays, build
 from torch_side.spelling import Spelling, described
@@ -187,7 +187,8 @@ def _is_item(node: fx.Node) -> bool:
     if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
         return False
     items = [user for user in node.graph.nodes if ITEM in user.meta and user.args[0] is node.args[0]]
-    return node.args[0].op == "placeholder" and node.args[1] == items.index(node)
+    at = node.args[1]
+    return node.args[0].op == "placeholder" and isinstance(at, int) and at == items.index(node)
 
 
 def scan_of(layer: Recurrence, **settings: Any) -> Scan | None:

@@ -145,7 +145,9 @@ class _File:
             assert isinstance(layer.cell, Ported)
             self._add_cells(body, layer.cell, dtype)
             names = copy.deepcopy(self.names)
-            classes = self._classes(body, layer.cell, self.names.new_class(f"{name}_cell"), dtype, op.state_count)
+            classes = self._classes(
+                body, layer.cell, self.names.new_class(f"{name}_cell"), dtype, op.state_count
+            )
             lines = tuple(classes[-1].lines[1:])
             if lines in known:
                 self.names = names
@@ -410,7 +412,6 @@ class _Printer:
         assert arguments is not None
         head = signature("forward", [f"{name}: Tensor" for name in arguments], result, INDENT)
         return arguments, [*head, *first]
-
 
     def _cell_forward(self, forward: Forward, lines: Sequence[str]) -> list[str]:
         """The lines of the ``forward`` of a cell, which takes its states and constants in lists."""

@@ -19,6 +19,7 @@ from biport.app.cli.options import (
     Extensions,
     LengthInputs,
     ModuleArguments,
+    States,
 )
 from biport.app.source import ModuleOptions, Source
 from biport.app.user_module import import_file
@@ -42,6 +43,7 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
         "config": ConfigFile,
         "code": CodeFile,
         "extend": Extensions,
+        "states": States,
         "checkpoint": CheckpointFile,
         "args": ModuleArguments,
         "example": Examples,
@@ -50,11 +52,13 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(function)
     def command(**given: Any) -> Result:
-        config, code, extend, checkpoint, args, example, lengths = (given.pop(name) for name in options)
+        config, code, extend, states, checkpoint, args, example, lengths = (
+            given.pop(name) for name in options
+        )
         for path in extend or ():
             import_file(path)
         module = ModuleOptions(checkpoint, args, tuple(example or ()), tuple(lengths or ()))
-        own = {"config": config, "code": code, "module": module}
+        own = {"config": config, "code": code, "states": states, "module": module}
         if "models" in given:
             given["models"] = _with_options(given["models"], own)
         else:

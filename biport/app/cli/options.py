@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from biport.app.source import Source
+
+
+class KeptStates(StrEnum):
+    """What is read of the states that stateful layers keep, see `keras_side.read`."""
+
+    EXPLICIT = "explicit"
+    ZERO = "zero"
+
 
 INPUT, OUTPUT = "Input", "Output"
 """Groups of options in the help."""
@@ -57,6 +66,14 @@ Extensions = Annotated[
         help="A Python file that says what custom classes are in known ops (docs/extend.md); it is imported "
         "and run. May be repeated.",
         metavar="PY",
+        rich_help_panel=INPUT,
+    ),
+]
+States = Annotated[
+    KeptStates | None,
+    typer.Option(
+        "--states",
+        help="Of stateful Keras layers: inputs and outputs, or zeros at the start of each call.",
         rich_help_panel=INPUT,
     ),
 ]

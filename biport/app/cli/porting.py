@@ -216,7 +216,8 @@ def export(
     precision = "int8" if int8 else "float16" if float16 else "float32"
     options = text_options(source.path, vocabulary, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
-    settings: dict[str, Any] = {"config": source.config, "verify": verified, "overwrite": force}
+    settings: dict[str, Any] = {"config": source.config, "states": source.states}
+    settings |= {"verify": verified, "overwrite": force}
     notes: list[str] = []
     model: Any = source.path
     with contextlib.ExitStack() as stack:

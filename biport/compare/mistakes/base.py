@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from biport.graph import Graph, Node, Value
-from biport.ops import Bidirectional, Op, StackedRNN
+from biport.ops import Bidirectional, Op, Scan, StackedRNN
 
 Arrays = Sequence[np.ndarray]
 OpChange = Callable[[Op], Op]
@@ -91,6 +91,8 @@ def _parts(op: Op) -> dict[str, list[tuple[str, ...]]]:
     for key, part in op.parts().items():
         if isinstance(op, StackedRNN):
             parts[f"in {_cell(key)}"] = [(key,)]
+        if isinstance(op, Scan):
+            parts[f"in {key.removeprefix('body.')!r} of its step"] = [(key,)]
         if isinstance(op, Bidirectional):
             parts[f"in its {key} direction"] = [(key,)]
             for inner in part.parts():
@@ -111,7 +113,7 @@ def _each_node(change: NodeChange, graph: Graph) -> Graph:
     nodes = tuple(other for node in graph.nodes for other in change(node))
     if len(nodes) == len(graph.nodes) and all(map(lambda a, b: a is b, nodes, graph.nodes)):
         return graph
-    return Graph(graph.inputs, nodes, graph.outputs, graph.origin)
+    return Graph(graph.inputs, nodes, graph.outputs, graph.origin, graph.tokenizers)
 
 
 def with_op(node: Node, op: Op) -> Node:
