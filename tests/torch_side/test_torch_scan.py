@@ -27,7 +27,7 @@ SETTINGS = (
     {},
 )
 MASKS = ("right", "left", "holes", "all padding")
-FEW = {("peephole", 0), ("attention", 1)}
+FEW = {("peephole", 1)}
 CASES = [
     pytest.param(name, at, marks=() if (name, at) in FEW else pytest.mark.sweep)
     for name in scans.CELLS
@@ -168,6 +168,7 @@ def test_states_and_masks_that_do_not_go_with_the_input_are_refused() -> None:
         loop(x, mask=torch.ones(2, 2, dtype=torch.bool))
 
 
+@pytest.mark.sweep
 def test_what_training_does_with_the_weights_of_a_step_travels(tmp_path: Path) -> None:
     op = scans.peephole_lstm(np.random.default_rng(0), return_sequences=True)
     said = {
