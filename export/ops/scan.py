@@ -164,9 +164,10 @@ class _Body:
             tensors=self.graph.tensors,
             layouts=StepLayouts(builder),
             sizes=RuntimeSizes(builder, values, inputs.copy()),
-            lowering=self.site.lowering,
+            # Of one step a loop beside the fused node would be seldom the faster.
+            lowering="fused" if self.site.lowering == "auto" else self.site.lowering,
             undefined=self.undefined,
-            owner=f"{self.site.name}.",
+            owner=f"{self.site.name}/",
         )
 
     def _all_rows(self) -> ir.Value:
