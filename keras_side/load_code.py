@@ -74,7 +74,7 @@ def load_with_code(path: str | Path, code: Code) -> keras.Model:
 
 
 def check_meaning(path: str | Path, graph: Graph) -> None:
-    """Refuse the graph of a file of Keras 2 whose layers get masks: Keras 3, which ran its code, has other rules.
+    """Refuse a file of Keras 2 whose layers get masks: Keras 3, which ran its code, has other rules for them.
 
     Raises:
         UnsupportedError: it is one.
