@@ -19,6 +19,7 @@ from biport.registry import snake_case
 from keras_side.legacy.messages import OPERATIONS, translated
 from keras_side.recording.concrete import Concrete, LayerCall
 from keras_side.recording.entries import add_entry
+from keras_side.recording.fault import user_line
 from keras_side.recording.operation_faults import changes_state, unsupported
 from keras_side.recording.recorder import History, Recorder, array_data, history
 from keras_side.recording.variable_names import named_variables
@@ -233,7 +234,9 @@ class _Reader:
         attributes = {one.name: _attribute(op.get_attr(one.name)) for one in op.op_def.attr}
         class_name, arguments, options = translated(self.owner, kind, attributes, list(map(_argument, items)))
         label = snake_case(class_name.removeprefix("tf."))
-        name = self.recorder.operation(f"{self.path}.{label}".lstrip("."), class_name, arguments, options)
+        name = self.recorder.operation(
+            f"{self.path}.{label}".lstrip("."), class_name, arguments, options, line=user_line(op.traceback)
+        )
         return [history(name, 0, number) for number in range(len(op.outputs))]
 
 
