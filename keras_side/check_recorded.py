@@ -31,7 +31,7 @@ def check_recorded(model: Any, graph: Graph, owner: str) -> None:
     from biport import reference
 
     for case, arrays in random_cases(graph, batches=BATCHES).items():
-        one, two = (_called(model, arrays, owner) for _ in range(2))
+        one, two = _twice(model, arrays, owner)
         if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True)):
             supported = "code that computes the same again: no random numbers, no state kept between calls"
             raise UnsupportedError(owner, "call", "other numbers at every call", supported)
@@ -43,11 +43,15 @@ def check_recorded(model: Any, graph: Graph, owner: str) -> None:
                 raise UnsupportedError(owner, f"output {name} over {case}", shown, supported)
 
 
-def _called(model: Any, arrays: Sequence[np.ndarray], owner: str) -> list[np.ndarray]:
+def _twice(model: Any, arrays: Sequence[np.ndarray], owner: str) -> list[list[np.ndarray]]:
+    """What a model gives when it is called, and when it is called again."""
     keras = sys.modules["keras"]
     try:
         with put_back(model):
-            return [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
+            return [
+                [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
+                for _ in range(2)
+            ]
     except BiportError:
         raise
     except Exception as error:  # A user's code may fail in any way.
