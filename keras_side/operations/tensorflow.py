@@ -169,6 +169,7 @@ def size_of(size: Dim, dtype: str) -> Term:
 @reads("tf.gather_nd", takes=("x", "indices"))
 def gather_nd(call: OperationCall) -> Term:
     """The elements where a vector each says, along as many of the first axes as it has numbers."""
+    call.require(batch_dims=0, bad_indices_policy="")
     x, indices = call.term(), _indices(call)
     count = indices.tensor.shape[-1] if indices.rank else None
     if not isinstance(count, int) or not 0 < count <= x.rank:
