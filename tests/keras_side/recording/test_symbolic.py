@@ -264,9 +264,9 @@ class Noise(layers.Layer):
 REFUSED: dict[str, tuple[type[layers.Layer], str]] = {
     "a condition on values": (Signed, r"'own'.*Signed.*test_symbolic\.py, line \d+: if ops\.sum\(x\) > 0"),
     "state": (Counting, r"'own'.*Counting.*assign_add.*calls"),
-    "state in Python": (Remembering, "other numbers at every call"),
+    "state in Python": (Remembering, "'own'.*Remembering.*other numbers at every call"),
     "NumPy": (Numpy, r"'own'.*Numpy.*test_symbolic\.py, line \d+: return x \* np\.sum\(x\)"),
-    "random numbers of Python": (Dice, "other numbers at every call"),
+    "random numbers of Python": (Dice, "'own'.*Dice.*other numbers at every call"),
     "random numbers of Keras": (Noise, "other numbers at every call"),
 }
 
