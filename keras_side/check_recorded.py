@@ -15,6 +15,7 @@ from biport.graph import Graph
 from keras_side.inference import call
 from keras_side.recording.fault import refusal
 from keras_side.recording.put_back import put_back
+from keras_side.stateful import stateful_run
 
 ALLOWED = 1e-4
 """Of the largest number of an output: rounding to float32 is far below, a wrong meaning far above."""
@@ -31,7 +32,7 @@ def check_recorded(model: Any, graph: Graph, owner: str) -> None:
     from biport import reference
 
     for case, arrays in random_cases(graph, batches=BATCHES).items():
-        one, two = (_called(model, arrays, owner) for _ in range(2))
+        one, two = (_called(model, graph, arrays, owner) for _ in range(2))
         if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True)):
             supported = "code that computes the same again: no random numbers, no state kept between calls"
             raise UnsupportedError(owner, "call", "other numbers at every call", supported)
@@ -43,11 +44,16 @@ def check_recorded(model: Any, graph: Graph, owner: str) -> None:
                 raise UnsupportedError(owner, f"output {name} over {case}", shown, supported)
 
 
-def _called(model: Any, arrays: Sequence[np.ndarray], owner: str) -> list[np.ndarray]:
+def _called(model: Any, graph: Graph, arrays: Sequence[np.ndarray], owner: str) -> list[np.ndarray]:
     keras = sys.modules["keras"]
+
+    def run(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
+
+    kept = stateful_run(model, graph)
     try:
         with put_back(model):
-            return [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
+            return run(arrays) if kept is None else kept.run(run, arrays)
     except BiportError:
         raise
     except Exception as error:  # A user's code may fail in any way.

@@ -103,7 +103,7 @@ def states_of(node: Node) -> list[tuple[str, list[str]]]:
     if not isinstance(op, ops.Recurrent | ops.Bidirectional):
         return []
     count = len(op.state_sizes)
-    initial = node.inputs[1 : 1 + count]
+    initial = op.split(node.inputs)[1] if isinstance(op, ops.Recurrent) else node.inputs[1:]
     given = op.forward.return_state if isinstance(op, ops.Bidirectional) else op.return_state
     after = [[name] for name in node.outputs[-count:]] if given else [[] for _ in initial]
     at = _output_state(node)
@@ -135,7 +135,7 @@ def _resting(graph: Graph) -> Graph:
             Node(_free(f"{name}.before", taken), ops.Identity(), (initial,), (name,))
             for name, initial in states.items()
         ]
-    return Graph(graph.inputs, tuple(nodes), graph.outputs)
+    return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -213,9 +213,10 @@ def _check_states(graph: Graph, scans: Sequence[Node], pairs: Mapping[str, str])
     for node in scans:
         if isinstance(node.op, ops.Bidirectional):
             _refuse(node, "direction", "both", [FORWARD])
-        if len(node.inputs) == 1:
+        states = states_of(node)
+        if not states:
             _refuse(node, "initial_state", "zeros in every chunk", STATES)
-        for initial, after in states_of(node):
+        for initial, after in states:
             if not of_inputs[initial]:
                 _refuse(node, "initial_state", f"{initial}, which no output goes on from", STATES)
             for name in sorted(of_inputs[initial]):
@@ -305,6 +306,9 @@ class _StreamedValues(SteppableValues):
         assert isinstance(op, ops.Recurrent)
         if op.reverse:
             _refuse(node, "reverse", True, [FORWARD])
+        for name in op.split(node.inputs)[2]:
+            if self._kinds[name] is not _Kind.CONSTANT:
+                _refuse(node, "constants", f"{name}, which is not {self.other}")
         if mask is not None and self._kinds[mask] is not _Kind.STEPS:
             _refuse(node, "mask", f"{mask}, whose steps are not the input's")
         if self._repeating.get(x, mask) != mask or mask in self._repeating:

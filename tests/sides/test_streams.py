@@ -219,3 +219,35 @@ def test_files_say_why_chunks_matter_to_them(tmp_path: Path) -> None:
     assert np.allclose(fed(session.stream(states={"once.h": "once.h_next"}), features), expected, atol=1e-6)
     with pytest.raises(InputError, match="should be an input and an output"):
         session.stream(states={"h": "once.h_next"})
+
+
+class Mixed(layers.Layer):
+    """A cell of somebody's own: what it keeps beside its output decays."""
+
+    def __init__(self, units: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.units, self.state_size = units, [units, units]
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(shape[-1], self.units), name="kernel")
+        self.recurrent = self.add_weight(shape=(self.units, self.units), name="recurrent")
+
+    def call(self, x: Any, states: Any, training: bool = False) -> Any:
+        h, kept = states
+        h = keras.ops.tanh(x @ self.kernel + h @ self.recurrent)
+        kept = 0.9 * kept + 0.1 * h
+        return h + kept, [h, kept]
+
+
+def test_a_stateful_layer_around_a_cell_of_ones_own(tmp_path: Path) -> None:
+    x = keras.Input(batch_shape=(2, None, I))
+    y = layers.RNN(Mixed(3), stateful=True, return_sequences=True, name="own")(x)
+    model = randomize(keras.Model(x, y))
+    graph = keras_side.read(model, states="explicit")
+    assert len(plan_stream(graph).states) == 2
+    features = RNG.normal(size=(N, T, I)).astype("float32")
+    expected = in_one_call(graph, features, lambda arrays: keras_side.run(model, arrays, graph))
+    export.write(graph, tmp_path / "m.onnx")
+    session = export.Session(tmp_path / "m.onnx", device="cpu")
+    for stream in (keras_side.stream(model), session.stream()):
+        assert np.allclose(fed(stream, features), expected, atol=1e-6)
