@@ -380,11 +380,18 @@ class _StreamedValues(SteppableValues):
             UnsupportedError: there are several.
         """
         ends = [node for node in self.scans if not _gives_sequences(node) and node.masks[0] is not None]
+        zeroing = [
+            node for node in ends if isinstance(node.op, ops.Recurrent) and node.op.zero_output_for_mask
+        ]
+        # The output of the last step is zero where that is masked, in a chunk as in one call.
+        ends = [node for node in ends if node not in zeroing]
         for end in ends:
             # A row would be without valid steps for some of the layers alone.
             for node in self.scans:
                 if node.masks[0] != end.masks[0]:
                     _refuse(end, "mask", f"{end.masks[0]}, which is not that of {node.name!r}")
+        if ends and zeroing:
+            _refuse(zeroing[0], "zero_output_for_mask", True, [f"False, as that of {ends[0].name!r}"])
         masks = {node.masks[0] for node in ends} | {self._repeating[name] for name in self.repeating()}
         if len(masks) > 1:
             raise UnsupportedError("streaming", "masks", ", ".join(sorted(map(str, masks))), "one of them")
