@@ -16,6 +16,7 @@ from keras_side.shared.learning import unwritten
 from keras_side.trace import trace
 from keras_side.write import save, write
 from keras_side.writing.custom_objects import custom_objects
+from keras_side.writing.text_inputs import spoken
 
 __all__ = [
     "bidirect",
@@ -28,6 +29,7 @@ __all__ = [
     "recurrent_op",
     "run",
     "save",
+    "spoken",
     "stepper",
     "takes_texts",
     "trace",

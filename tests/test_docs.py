@@ -63,6 +63,17 @@ def test_the_tour_runs(tmp_path, monkeypatch, capsys) -> None:
     assert "verdict: same" in printed
 
 
+@pytest.mark.sweep
+def test_the_page_about_texts_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/texts.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/texts.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for shown in re.findall(r"^# (.*)$", "\n".join(blocks), re.MULTILINE):
+        assert shown in printed
+
+
 PYTORCH = (ROOT / "docs/pytorch.md").read_text()
 
 

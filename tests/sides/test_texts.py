@@ -33,6 +33,8 @@ def test_texts_give_what_keras_gives_of_them(tmp_path: Path) -> None:
     model = sentiment()
     graph = keras_side.read(model)
     assert bundle.read(bundle.write(graph, tmp_path / "bundle")).tokenizers == graph.tokenizers
+    again = keras_side.read(keras_side.write(graph, texts=True))
+    assert (again, again.tokenizers) == (graph, graph.tokenizers)
     export.write(graph, tmp_path / "texts.onnx", embed_tokenizer=True, vectors=False)
     texts = [np.array(["Good movie", "bad \u00e9 BAD!"], object)]
     report = verify(model, tmp_path / "texts.onnx", inputs=texts)
@@ -71,3 +73,26 @@ def test_a_tokenizer_that_does_something_else_is_told(change: dict) -> None:
     for name, value in change.items():
         setattr(model.layers[0], name, value)
     assert verify(graph, model).at_fault == ["keras"]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    "settings, shape",
+    [
+        ({"ngrams": (2, 1), "split": "character", "standardize": None}, ()),
+        ({"ngrams": (1, 2), "split": None, "output_sequence_length": 5}, (None,)),
+        ({"mask_token": "m", "num_oov_indices": 0}, (3,)),
+        ({}, ()),
+    ],
+    ids=str,
+)
+def test_keras_is_given_its_tokenizer_back(settings: dict, shape: tuple, tmp_path: Path) -> None:
+    kind = layers.TextVectorization if "split" in settings else layers.StringLookup
+    lookup = kind(vocabulary=["good", "[UNK]", "\u0130", "good bad"], **settings)
+    stack = [keras.Input(shape, dtype="string", name="text"), lookup, layers.Embedding(11, 2)]
+    model = randomize(keras.Sequential(stack))
+    graph = keras_side.read(model)
+    path = keras_side.save(graph, tmp_path / "model.keras", texts=True)
+    again = keras_side.read(path)
+    assert (again, again.tokenizers) == (graph, graph.tokenizers)
+    assert verify(model, path).ok
