@@ -66,6 +66,26 @@ def test_a_tokenizer_goes_where_its_model_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.sweep
+def test_texts_beside_numbers(tmp_path: Path) -> None:
+    """In the order in which the model takes them, by name too, and one layer for two inputs of texts."""
+    title, body = (keras.Input((), dtype="string", name=name) for name in ("title", "body"))
+    stars = keras.Input((2,), name="stars")
+    shared = layers.TextVectorization(vocabulary=["good", "bad"])
+    embedded = layers.Embedding(4, 2, mask_zero=True)
+    parts = [layers.GRU(2)(embedded(shared(text))) for text in (title, body)]
+    model = randomize(keras.Model([stars, body, title], layers.Concatenate()([*parts, stars])))
+    graph = keras_side.read(model)
+    assert [value.name for value in graph.inputs] == ["stars", "body", "title"]
+    export.write(graph, tmp_path / "texts.onnx", embed_tokenizer=True)
+    export.write(graph, tmp_path / "ids.onnx")
+    report = verify(model, tmp_path / "texts.onnx", tmp_path / "ids.onnx")
+    assert report.ok, report.table
+    given = {"title": ["a good one"], "stars": np.ones((1, 2), "float32"), "body": ["bad"]}
+    outputs = [export.Session(tmp_path / name).run(given)[0] for name in ("texts.onnx", "ids.onnx")]
+    np.testing.assert_array_equal(*outputs)
+
+
+@pytest.mark.sweep
 @pytest.mark.parametrize("change", [{"_standardize": "lower"}, {"_split": "character"}, {"_ngrams": (2,)}])
 def test_a_tokenizer_that_does_something_else_is_told(change: dict) -> None:
     model = sentiment()
