@@ -81,8 +81,8 @@ def test_texts_beside_numbers(tmp_path: Path) -> None:
     report = verify(model, tmp_path / "texts.onnx", tmp_path / "ids.onnx")
     assert report.ok, report.table
     given = {"title": ["a good one"], "stars": np.ones((1, 2), "float32"), "body": ["bad"]}
-    outputs = [export.Session(tmp_path / name).run(given)[0] for name in ("texts.onnx", "ids.onnx")]
-    np.testing.assert_array_equal(*outputs)
+    one, two = (export.Session(tmp_path / name).run(given)[0] for name in ("texts.onnx", "ids.onnx"))
+    np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.sweep
