@@ -12,9 +12,9 @@ from biport.compare.cases import PATTERNS, Batches, random_cases
 from biport.compare.difference import largest_difference
 from biport.errors import BiportError, UnsupportedError
 from biport.graph import Graph
+from keras_side.in_float32 import in_float32
 from keras_side.inference import call
 from keras_side.recording.fault import refusal
-from keras_side.recording.put_back import put_back
 
 ALLOWED = 1e-4
 """Of the largest number of an output: rounding to float32 is far below, a wrong meaning far above."""
@@ -24,6 +24,8 @@ BATCHES: Batches = {"7 steps": (len(PATTERNS), 7, PATTERNS), "4 steps": (3, 4, (
 
 def check_recorded(model: Any, graph: Graph, owner: str) -> None:
     """Compare a graph with the model that it was recorded from, at two sizes and under every mask pattern.
+
+    A model of half precision is asked in float32, which it was read as.
 
     Raises:
         UnsupportedError: an output differs, or the model computes something else when it is called again.
@@ -46,7 +48,7 @@ def check_recorded(model: Any, graph: Graph, owner: str) -> None:
 def _called(model: Any, arrays: Sequence[np.ndarray], owner: str) -> list[np.ndarray]:
     keras = sys.modules["keras"]
     try:
-        with put_back(model):
+        with in_float32(model):
             return [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
     except BiportError:
         raise

@@ -89,7 +89,7 @@ def reader_of_class(entry: Mapping[str, Any]) -> ClassReader | None:
     if said and module.split(".")[0] == "keras" and class_name in READERS:
         return None
     names = (entry.get("registered_name"), entry.get("stored_class"), f"{module}.{class_name}", class_name)
-    keys = ((name, which) for which in (layer, None) for name in names)
+    keys = ((str(name), which) for which in (layer, None) for name in names)
     return next((CLASSES[key] for key in keys if key in CLASSES), None)
 
 

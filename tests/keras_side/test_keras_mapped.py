@@ -12,17 +12,17 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from keras import ops as kops
 
 import biport
 import keras_side
 import torch_side
-from biport import ops
+from biport import ops, reference
 from biport.errors import BiportError, InputError, UnsupportedError, WeightError
 from biport.graph import frozen
 from keras_side.mapped import CLASSES
 from testing.keras_models import randomize
 
+kops: Any = keras.ops
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 
 
@@ -34,12 +34,12 @@ class AdditivePool(layers.Layer):
         super().__init__(**options)
         self.units = units
 
-    def build(self, shape: Any) -> None:
-        self.W = self.add_weight(shape=(shape[-1], self.units), name="W")
+    def build(self, input_shape: Any) -> None:
+        self.W = self.add_weight(shape=(input_shape[-1], self.units), name="W")
         self.b = self.add_weight(shape=(self.units,), name="b")
         self.scale = self.add_weight(shape=(self.units,), name="scale", trainable=False)
         self.score = layers.Dense(1, use_bias=False)
-        self.score.build((*shape[:-1], self.units))
+        self.score.build((*input_shape[:-1], self.units))
 
     def call(self, x: Any, mask: Any = None) -> Any:
         scores = self.score(kops.tanh(kops.matmul(x, self.W) + self.b) * self.scale)
@@ -58,8 +58,8 @@ class Gate(layers.Layer):
         super().__init__(**options)
         self.supports_masking = True
 
-    def build(self, shape: Any) -> None:
-        self.share = self.add_weight(shape=(shape[-1],), name="share")
+    def build(self, input_shape: Any) -> None:
+        self.share = self.add_weight(shape=(input_shape[-1],), name="share")
 
     def call(self, x: Any) -> Any:
         return x * kops.sigmoid(self.share)
@@ -122,7 +122,7 @@ def test_files_and_the_live_model_give_one_graph(tmp_path: Path) -> None:
         live.save(tmp_path / f"model{suffix}")
         read = keras_side.read(tmp_path / f"model{suffix}")
         assert read.digest() == graph.digest()
-        assert "read as additive_pool (test_mapped.py, line" in read.origin["unchecked"]
+        assert "read as additive_pool (test_keras_mapped.py, line" in read.origin["unchecked"]
         assert any("not compared" in note for note in keras_side.inspect(tmp_path / f"model{suffix}").notes)
 
 
@@ -155,7 +155,7 @@ WRONG: dict[str, tuple[Any, type[BiportError], str]] = {
     "fails": (
         fails,
         InputError,
-        r"fails \(test_mapped.py, line \d+\), which reads it, fails: KeyError: 'units'",
+        r"fails \(test_keras_mapped.py, line \d+\), which reads it, fails: KeyError: 'units'",
     ),
     "too many weights": (lambda layer: layer.weights("a", "b")[0], WeightError, "lambda.*a.*b"),
     "weights left out": (lambda layer: layer.input, WeightError, "reads 0 of the 3 numbers of its weights"),
@@ -185,9 +185,9 @@ def test_weights_in_another_order_than_they_are_known_in_are_refused(suffix: str
         return layer.input * W + scale
 
     class Affine(layers.Layer):
-        def build(self, shape: Any) -> None:
-            self.scale = self.add_weight(shape=(shape[-1],), name="scale")
-            self.W = self.add_weight(shape=(shape[-1],), name="W")
+        def build(self, input_shape: Any) -> None:
+            self.scale = self.add_weight(shape=(input_shape[-1],), name="scale")
+            self.W = self.add_weight(shape=(input_shape[-1],), name="W")
 
         def call(self, x: Any) -> Any:
             return x * self.W + self.scale
@@ -240,8 +240,8 @@ def test_files_of_keras_2(suffix: str, tmp_path: Path) -> None:
     tf_keras = pytest.importorskip("tf_keras")
 
     class Gate2(tf_keras.layers.Layer):
-        def build(self, shape: Any) -> None:
-            self.share = self.add_weight(name="share", shape=(shape[-1],))
+        def build(self, input_shape: Any) -> None:
+            self.share = self.add_weight(name="share", shape=(input_shape[-1],))
 
         def call(self, x: Any) -> Any:
             return x * self.share
@@ -255,4 +255,4 @@ def test_files_of_keras_2(suffix: str, tmp_path: Path) -> None:
     old.save(tmp_path / f"old{suffix}")
     graph = keras_side.read(tmp_path / f"old{suffix}")
     data = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
-    np.testing.assert_allclose(biport.reference.run(graph, [data])[0], np.asarray(old(data)), atol=1e-6)
+    np.testing.assert_allclose(reference.run(graph, [data])[0], np.asarray(old(data)), atol=1e-6)
