@@ -58,10 +58,10 @@ def row_pool(module: torch_side.MappedModule) -> Any:
     rows, steps, _ = x.shape
     module.same_size(rows, lengths.shape[0])
     positions = module.apply(ops.Arange(stop=steps, output_dtype=lengths.dtype))
-    valid = module.function("less", positions, module.apply(ops.ExpandDims(axes=(1,)), lengths))
+    valid = module.function("less", positions, lengths[:, None])
     scores = module.linear("hidden", x, "tanh") @ score + offset
     weights = module.softmax(module.where(valid, scores, -1e9), axis=1, name="weights")
-    pooled = (module.apply(ops.ExpandDims(axes=(2,)), weights) * x).sum(axis=1)
+    pooled = (weights[..., None] * x).sum(axis=1)
     return pooled * module.options.get("scale", 1.0), {"doubled": x * 2}
 
 
