@@ -77,7 +77,9 @@ class Session:
         """The names of what `run` returns, in order."""
         self.vocabulary = opened.signature.vocabulary
         """What texts are encoded with; ``None`` where the file carries none."""
-        self.tokenizers = dict(opened.signature.tokenizers)
+        given = {value.name for value in self.input_values if value.dtype != "str"}
+        every = opened.signature.tokenizers
+        self.tokenizers = {name: tokenizer for name, tokenizer in every.items() if name in given}
         """By inputs of ids, how they are made of texts, where the model itself says it."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
@@ -95,7 +97,7 @@ class Session:
         """
         return sum(1 for _ in load(self.path).graph.all_nodes())
 
-    def run(self, inputs: Inputs) -> list[np.ndarray]:
+    def run(self, inputs: Inputs | Sequence[Any] | Mapping[str, Any]) -> list[np.ndarray]:
         """The outputs for ``inputs``, in order.
 
         Args:
@@ -127,7 +129,7 @@ class Session:
 
         Args:
             rows: any number of rows, for a model of one input: ids ``(T,)``, features ``(T, I)``, or texts
-                where the file carries a vocabulary. A text without tokens is one step of padding.
+                where the file carries a vocabulary or a tokeniser. A text without tokens is one of padding.
             window: how many rows are sorted together; two windows are in memory at a time.
             tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
             workers: how many batches are in flight, by default `threads`, and 1 on CUDA. More than one run
@@ -223,7 +225,7 @@ class Session:
             return self._session
         return create(self.path, self.device, 1)
 
-    def _run(self, session: Any, inputs: Inputs) -> list[np.ndarray]:
+    def _run(self, session: Any, inputs: Any) -> list[np.ndarray]:
         names = [value.name for value in self.input_values]
         given = in_order(names, with_ids(names, self.tokenizers, inputs))
         arrays = check_arrays(self.input_values, self.id_bounds, given)

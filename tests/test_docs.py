@@ -64,6 +64,17 @@ def test_the_tour_runs(tmp_path, monkeypatch, capsys) -> None:
     assert "verdict: same" in printed
 
 
+STREAMING = (ROOT / "docs/streaming.md").read_text()
+
+
+def test_the_page_about_streams_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", STREAMING, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/streaming.md", "exec"), {})
+    shown = re.findall(r"^print.*\n# (.*)|^    print.*\n# (.*)", STREAMING, re.MULTILINE)
+    assert capsys.readouterr().out.splitlines() == [one or other for one, other in shown]
+
+
 PYTORCH = (ROOT / "docs/pytorch.md").read_text()
 
 

@@ -182,6 +182,19 @@ def gather_nd(call: OperationCall) -> Term:
     return apply(ops.Take(axis=0), reshaped(x, (product(lead), *x.tensor.shape[count:])), positions)
 
 
+@reads("tf.reverse_sequence", takes=("x", "lengths"))
+def reverse_sequence(call: OperationCall) -> Term:
+    """The first steps of each row, as many as are said, in reverse order."""
+    x, lengths = call.term(), call.term("lengths")
+    call.require(batch_dim=0, seq_dim=1)
+    if x.rank < 2 or lengths.rank != 1 or not is_integer(lengths):
+        raise call.refusal("lengths", str(lengths.tensor), "(N,) integers, of (N, T, ...)")
+    steps = apply(ops.Arange(start=0, stop=x.tensor.shape[1], step=1, output_dtype=lengths.dtype))
+    ends = apply(ops.ExpandDims(axes=(1,)), lengths)
+    turned = compute("subtract", compute("subtract", ends, number(1, ends)), steps)
+    return _of_each_row(x, apply(ops.Where(), compute("less", steps, ends), turned, steps), 1)
+
+
 @reads("tf.band_part", takes=("x", "lower", "upper"))
 def band_part(call: OperationCall) -> Term:
     """Zeros beyond some diagonals of matrices; a negative number is all of them."""
@@ -339,10 +352,13 @@ def cut(call: OperationCall) -> Term:
     """As many elements as are said from where it is said; -1 are all that are left."""
     x = call.term()
     begin, size = (sizes_of(call, name, call.setting(name)) for name in ("begin", "size"))
-    items = tuple(
-        (start, None if count == -1 else start + count, 1) for start, count in zip(begin, size, strict=True)
-    )
-    return apply(ops.Slice(items=items), x)
+    items = []
+    for axis, (start, count) in enumerate(zip(begin, size, strict=True)):
+        if not (is_length(count) or count in (-1, x.tensor.shape[axis] - 1)) or not is_length(start):
+            raise call.refusal("size", str(count), "numbers, and sizes that are never negative")
+        whole_rest = count == -1 or start + count == x.tensor.shape[axis]
+        items.append((start, None if whole_rest else length(start + count), 1))
+    return apply(ops.Slice(items=tuple(items)), x)
 
 
 @reads("tf.reshape")
@@ -405,7 +421,7 @@ def counted(call: OperationCall) -> Term:
     start, limit, delta = (call.item(name) for name in ("start", "limit", "delta"))
     start, limit = (0, start) if limit is None else (start, limit)
     first, last = (sizes_of(call, name, given)[0] for name, given in (("start", start), ("limit", limit)))
-    step = 1 if delta is None else delta
+    step = 1 if delta is None else whole(delta)
     if not is_whole(step):
         raise call.refusal("delta", delta, "an integer")
     return apply(ops.Arange(start=first, stop=last, step=step, output_dtype=call.dtype(default="int32")))

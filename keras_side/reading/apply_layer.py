@@ -437,6 +437,11 @@ class LayerApplier:
                 return [masks[0], _joined(masks[1], mask, name), *masks[2:]], None
             case Data(value, tensor) if tensor.dtype == "bool":
                 return masks, value
+            case Data(value) if layer.class_name == "MultiHeadAttention" and self.origin.generation == 3:
+                # Keras casts what is no boolean (multi_head_attention.py of 3.15, _compute_attention_mask).
+                cast = self.builder.free_name(f"{name}.attention_mask")
+                self.builder.add_operation(Node(cast, ops.Cast(output_dtype="bool"), (value,)))
+                return masks, cast
             case Data(_, tensor):
                 raise UnsupportedError(layer.owner, "call argument attention_mask", str(tensor), "bool")
         supported = "a tensor of booleans, (N, S, T), such as an input of the model"

@@ -124,9 +124,9 @@ class _Reader:
         Raises:
             UnsupportedError: it does.
         """
-        inside = [(call.first, call.last) for call in self.ran.calls]
+        inside = [call.operations for call in self.ran.calls if call.graph is self.ran.graph]
         for number, op in enumerate(self.ran.graph.get_operations()):
-            if changes_state(op) and not any(first <= number < last for first, last in inside):
+            if changes_state(op) and not any(number in operations for operations in inside):
                 raise unsupported(self.owner, op)
 
     def output(self, frame: _Frame, given: Any) -> History:

@@ -91,7 +91,7 @@ def state_of(op: ops.Op) -> dict[str, np.ndarray]:
 def back(op: ops.Op, state: dict[str, np.ndarray]) -> ops.Op:
     if type(op) in PARTS:
         unknown = {path: np.zeros_like(array) for path, array in op.weights().items()}
-        return with_state("layer", type(op).build(op.settings(), unknown | in_source(op)), state)
+        return with_state("layer", type(op).build(op.settings(), {**unknown, **in_source(op)}), state)
     return op_of("layer", type(op), op.settings(), shapes_of(op), state)
 
 
