@@ -3,52 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from biport import ops
 from biport.errors import UnsupportedError
+from biport.extend import named_errors
 from biport.graph import scan_over
 from keras_side.mapped import ClassReader
-from keras_side.records import LayerRecord, Variables, described
-
-
-@dataclass(frozen=True)
-class OfCell:
-    """The weights of a model that has one layer, the cell; see `keras_side.records.Variables`."""
-
-    cell: Variables
-
-    def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> dict[str, np.ndarray]:
-        """Nothing: those of the cell are its own."""
-        assert not names
-        return {}
-
-    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Nothing, as of `take`."""
-        return self.take(names)
-
-    def vocabulary(self) -> list[str]:
-        """None."""
-        raise AssertionError("a step has no vocabulary")
-
-    def child(self, attribute: str) -> Variables:
-        """None: the cell is a layer of the model."""
-        raise AssertionError(f"a step has no {attribute}")
-
-    def item(self, container: str, index: int, key: str) -> Variables:
-        """None: the cell is known by name."""
-        raise AssertionError(f"a step has no {container}[{index}]")
-
-    def layer(self, index: int, key: str, name: str) -> Variables:
-        """Those of the cell; an input has none."""
-        return self.cell
-
-    def count(self) -> int:
-        """How many numbers the cell has."""
-        return self.cell.count()
+from keras_side.records import LayerRecord, RecordedVariables, described
 
 
 def read_mapped_cell(
@@ -67,15 +29,17 @@ def read_mapped_cell(
     if not record.input_shape or record.input_shape[-1] is None or record.reads_model is None:
         supported = "an RNN by itself in a model, whose input's last size is known"
         raise UnsupportedError(owner, "input", list(record.input_shape), supported)
-    sizes = list(reader.states(config))
-    body = _body(data, config, int(record.input_shape[-1]), sizes)
-    graph = record.reads_model(body, OfCell(record.variables.child("cell")), owner)
+    with named_errors(owner, reader.states):
+        sizes = list(reader.states(config))
+    name = str(config.get("name") or "cell")
+    body = _body({**data, "config": {**config, "name": name}}, int(record.input_shape[-1]), sizes)
+    variables = RecordedVariables(owner, {name: record.variables.child("cell")})
+    graph = record.reads_model(body, variables, owner)
     return scan_over(graph, len(sizes), **settings)
 
 
-def _body(data: Mapping[str, Any], config: Mapping[str, Any], size: int, states: Sequence[int]) -> dict:
+def _body(cell: Mapping[str, Any], size: int, states: Sequence[int]) -> dict[str, Any]:
     """One step as the configuration of a functional model: a call of the cell."""
-    name = str(config.get("name") or "cell")
     inputs = {"x": size, **{f"state_{number}": one for number, one in enumerate(states, 1)}}
     layers: list[dict[str, Any]] = [
         {
@@ -87,9 +51,8 @@ def _body(data: Mapping[str, Any], config: Mapping[str, Any], size: int, states:
         for own, one in inputs.items()
     ]
     x, *given = (_history(own) for own in inputs)
-    layers.append({**data, "config": {**config, "name": name}, "inbound_nodes": [{"args": [x, given]}]})
-    layers[-1]["inbound_nodes"][0]["kwargs"] = {}
-    outputs = [[name, 0, position] for position in range(1 + len(states))]
+    layers.append({**cell, "inbound_nodes": [{"args": [x, given], "kwargs": {}}]})
+    outputs = [[cell["config"]["name"], 0, position] for position in range(1 + len(states))]
     model = {"name": "step", "layers": layers, "input_layers": [[own, 0, 0] for own in inputs]}
     return {
         "module": "keras",
