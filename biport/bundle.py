@@ -179,7 +179,7 @@ def read(folder: str | os.PathLike[str]) -> Graph:
         raise FileError(f"{target}: bundle format {data.get('format')!r}; this biport reads format {FORMAT}")
     arrays = _read_weights(target / WEIGHTS)
     try:
-        graph = _graph(data, arrays)
+        graph = graph_of(data, arrays)
     except BiportError as error:
         raise FileError(f"{target}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -256,7 +256,17 @@ def _read_weights(path: Path) -> dict[str, np.ndarray]:
         raise FileError(f"{path}: damaged, or no array of plain numbers ({error})") from error
 
 
-def _graph(data: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Graph:
+def graph_of(data: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Graph:
+    """The graph of what `biport.graph.structure` gives, with where it comes from.
+
+    Args:
+        data: this.
+        arrays: the weights, as ``node/path``; they are taken out.
+
+    Raises:
+        BiportError: the two do not describe a graph, or not one and the same.
+        LookupError, TypeError, ValueError: something is missing, or of another type.
+    """
     ops: dict[str, Op] = {}
     nodes = []
     for entry in data["nodes"]:

@@ -29,13 +29,18 @@ class Symbolic:
 
     Args:
         builder: what applies ops to it.
-        value: its name in the graph.
+        source: its name in the graph, or what gives that when it is first needed.
         mask: which of its steps count, ``(N, T)``; ``None`` where all do.
     """
 
     builder: Builder
-    value: str
+    source: str | Callable[[], str]
     mask: Symbolic | None = None
+
+    @property
+    def value(self) -> str:
+        """Its name in the graph."""
+        return self.source if isinstance(self.source, str) else self.source()
 
     @property
     def shape(self) -> tuple[Dim, ...]:

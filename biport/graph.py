@@ -155,7 +155,7 @@ class Graph:
             array.size
             for op in distinct.values()
             for path, array in op.weights().items()
-            if path not in op.constants
+            if path not in op.constant_weights()
         )
 
     def digest(self) -> str:
@@ -272,7 +272,9 @@ def weight_differences(a: Graph, b: Graph) -> list[str]:
         ['y.weight']
     """
     mine, yours = weights_by_path(a), weights_by_path(b)
-    constants = {f"{node.name}.{path}" for node in (*a.nodes, *b.nodes) for path in node.op.constants}
+    constants = {
+        f"{node.name}.{path}" for node in (*a.nodes, *b.nodes) for path in node.op.constant_weights()
+    }
     return [
         path
         for path in sorted(mine.keys() | yours.keys())
@@ -289,13 +291,8 @@ def weights_by_path(graph: Graph) -> dict[str, np.ndarray]:
 
 def trained(graph: Graph) -> dict[str, np.ndarray]:
     """Those of `weights_by_path` that a model is differentiated by: no `Op.statistics`, no `Op.constants`."""
-    kept = {f"{node.name}.{path}" for node in graph.nodes for path in _untrained(node.op)}
+    kept = {f"{name}.{path}" for name, op in owners(graph).items() for path in op.untrained_weights()}
     return {path: array for path, array in weights_by_path(graph).items() if path not in kept}
-
-
-def _untrained(op: Op) -> list[str]:
-    inside = [f"{prefix}.{path}" for prefix, part in op.parts().items() for path in _untrained(part)]
-    return [*op.statistics, *op.constants, *inside]
 
 
 def frozen(graph: Graph) -> frozenset[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from biport.dims import known, letters_in
 from biport.errors import InputError, UnsupportedError
-from biport.graph import Graph, Node, Value
+from biport.graph import Graph, Node, Value, body_of
 from biport.ops import (
     INTEGERS,
     Arange,
@@ -25,6 +25,7 @@ from biport.ops import (
     NotEqual,
     Op,
     ReshapeTo,
+    Scan,
     Slice,
     Sort,
     Split,
@@ -175,6 +176,12 @@ def _tables(graph: Graph) -> dict[str, set[int]]:
     for node in graph.nodes:
         if isinstance(node.op, Embedding) and node.inputs[0] in sources:
             rows.setdefault(sources[node.inputs[0]], set()).add(node.op.num_embeddings)
+        if isinstance(node.op, Scan):
+            *_, constants = node.op.split(node.inputs)
+            inside = _tables(body_of(node.op))
+            for value, name in zip(node.op.constant_arguments, constants, strict=True):
+                if name in sources and value.name in inside:
+                    rows.setdefault(sources[name], set()).update(inside[value.name])
     return rows
 
 

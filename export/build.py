@@ -12,21 +12,23 @@ from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.analysis.rows import where_rows_meet
 from biport.analysis.undefined import may_be_nan
 from biport.errors import InputError, UnsupportedError, raise_unsupported
-from biport.graph import Graph
+from biport.graph import Graph, body_of
 from biport.inputs import id_bounds
+from biport.ops import Scan
 from biport.registry import discover
 from biport.version import __version__
 from export import ops as op_families
+from export.nodes import NodeWriter
 from export.onnx.axis_names import distinct_axes
 from export.onnx.builder import IR_VERSION, OPSET, Builder, typed
 from export.onnx.label_encoder import DOMAIN, VERSION
 from export.onnx.lazy_value import LazyValue
 from export.onnx.lowering import LOWERINGS
-from export.onnx.site import Site
 from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import CONTRACTS, StepLayouts
 from export.publish import PRODUCER, metadata
 from export.registry import WRITERS
+from export.streaming import stream_metadata
 
 discover(op_families)
 
@@ -36,7 +38,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
     _check_choice("lowering", lowering, LOWERINGS)
     _check_choice("contract", contract, (None, *CONTRACTS))
     _check(graph)
-    digest = graph.digest()
+    digest, stream = graph.digest(), stream_metadata(graph)
     mixer = where_rows_meet(graph)
     graph = dataclasses.replace(graph, inputs=tuple(distinct_axes(graph.inputs)))
     names = [value.name for value in graph.inputs]
@@ -67,6 +69,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
             digest=digest,
             values=_written_values(values),
         )
+        | stream
         | {"biport.lowering": lowering}
         | ({} if contract is None else {"biport.contract": contract})
         | ({} if mixer is None else {"biport.rows_meet": mixer.name})
@@ -86,19 +89,33 @@ def _check_choice(setting: str, value: str | None, choices: Sequence[str | None]
 
 def _check(graph: Graph) -> None:
     problems = []
-    if any(tensor.dtype == "float64" for tensor in graph.tensors.values()):
+    if "float64" in _dtypes(graph):
         cast = 'float32: cast the graph with graph.astype("float32"); onnxruntime has no float64 LSTM'
         problems.append(UnsupportedError("export to ONNX", "dtype", "float64", cast))
-    problems += [
-        UnsupportedError(f"node {node.name!r}", WRITERS.purpose, node.op.kind, WRITERS.supported())
-        for node in graph.nodes
-        if type(node.op) not in WRITERS
-    ]
+    problems += _unwritten(graph, "")
     twice = [name for name, count in Counter(graph.outputs).items() if count > 1]
     problems += [
         UnsupportedError("export to ONNX", "outputs", name, "outputs of different names") for name in twice
     ]
     raise_unsupported("export to ONNX", problems)
+
+
+def _dtypes(graph: Graph) -> set[str]:
+    """Of its values, those inside of a `Scan` too."""
+    inside = (_dtypes(body_of(node.op)) for node in graph.nodes if isinstance(node.op, Scan))
+    return {tensor.dtype for tensor in graph.tensors.values()}.union(*inside)
+
+
+def _unwritten(graph: Graph, prefix: str) -> list[UnsupportedError]:
+    """The ops that no function writes, those inside of a `Scan` too."""
+    problems = []
+    for node in graph.nodes:
+        if isinstance(node.op, Scan):
+            problems += _unwritten(body_of(node.op), f"{prefix}{node.name}.")
+        if type(node.op) not in WRITERS:
+            owner = f"node {prefix + node.name!r}"
+            problems.append(UnsupportedError(owner, WRITERS.purpose, node.op.kind, WRITERS.supported()))
+    return problems
 
 
 def _values(
@@ -108,22 +125,10 @@ def _values(
         value.name: LazyValue(value.tensor, lambda written=inputs[value.name]: written)
         for value in graph.inputs
     }
-    sizes = RuntimeSizes(builder, graph.inputs, inputs)
-    undefined = may_be_nan(graph)
+    sizes = RuntimeSizes(builder, graph.inputs, values.copy())
+    write = NodeWriter(builder, graph.tensors, layouts, sizes, lowering, may_be_nan(graph))
     for node in graph.nodes:
-        site = Site(
-            name=node.name,
-            scope=builder.scope(node.name),
-            inputs=[values[name] for name in node.inputs],
-            masks=[None if mask is None else values[mask] for mask in node.masks],
-            output_tensors=[graph.tensors[name] for name in node.outputs],
-            layouts=layouts,
-            sizes=sizes,
-            lowering=lowering,
-            may_be_nan=not undefined.isdisjoint(node.inputs),
-        )
-        written = WRITERS.lookup(type(node.op), site.owner)(node.op, site)
-        values |= zip(node.outputs, written, strict=True)
+        values |= write(node, values)
     return values
 
 

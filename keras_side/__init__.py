@@ -17,6 +17,7 @@ from keras_side.reading.live_layer import recurrent_op
 from keras_side.run import run, takes_texts
 from keras_side.shared.activations import float64_allowed
 from keras_side.shared.learning import unwritten
+from keras_side.stream import stream
 from keras_side.trace import trace
 from keras_side.write import save, write
 from keras_side.writing.custom_objects import custom_objects
@@ -37,6 +38,7 @@ __all__ = [
     "run",
     "save",
     "stepper",
+    "stream",
     "takes_texts",
     "trace",
     "unwritten",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from biport.compare.cases import PATTERNS, Batches, random_cases
 from biport.compare.difference import largest_difference
-from biport.errors import BiportError, UnsupportedError
+from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
 from keras_side.inference import call
+from keras_side.recording.custom import is_custom, paths
 from keras_side.recording.fault import refusal
 from keras_side.recording.put_back import put_back
 
@@ -28,14 +30,13 @@ def check_recorded(model: Any, graph: Graph, owner: str) -> None:
     Raises:
         UnsupportedError: an output differs, or the model computes something else when it is called again.
     """
-    from biport import reference
-
     for case, arrays in random_cases(graph, batches=BATCHES).items():
-        one, two = (_called(model, arrays, owner) for _ in range(2))
+        one, two = _twice(model, arrays, owner)
         if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True)):
             supported = "code that computes the same again: no random numbers, no state kept between calls"
-            raise UnsupportedError(owner, "call", "other numbers at every call", supported)
-        for name, wanted, actual in zip(graph.outputs, one, reference.run(graph, arrays), strict=True):
+            at_fault = f"{owner}{_that_changes(model, arrays)}"
+            raise UnsupportedError(at_fault, "call", "other numbers at every call", supported)
+        for name, wanted, actual in zip(graph.outputs, one, _oracle(graph, arrays, owner), strict=True):
             difference = largest_difference(actual, wanted)
             if difference is None or difference > ALLOWED:
                 shown = "another shape" if actual.shape != wanted.shape else f"off by {difference}"
@@ -43,11 +44,53 @@ def check_recorded(model: Any, graph: Graph, owner: str) -> None:
                 raise UnsupportedError(owner, f"output {name} over {case}", shown, supported)
 
 
-def _called(model: Any, arrays: Sequence[np.ndarray], owner: str) -> list[np.ndarray]:
+def _oracle(graph: Graph, arrays: Sequence[np.ndarray], owner: str) -> list[np.ndarray]:
+    from biport import reference
+
+    try:
+        return reference.run(graph, arrays)
+    except (InputError, ValueError) as error:
+        shapes = ", ".join(str(array.shape) for array in arrays)
+        supported = "code that takes every size for what it is"
+        raise UnsupportedError(owner, f"call over {shapes}", str(error), supported) from error
+
+
+def _that_changes(model: Any, arrays: Sequence[np.ndarray]) -> str:
+    """The first custom layer that gives something else when it is called again."""
+    keras = sys.modules["keras"]
+    gave: list[tuple[str, list[Any]]] = []
+
+    def noted(layer: Any, path: str, own: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        outputs = own(*arguments, **options)
+        flat = [one for one in keras.tree.flatten(outputs) if one is not None]
+        gave.append(
+            (f": layer {path!r} ({type(layer).__name__})", [keras.ops.convert_to_numpy(x) for x in flat])
+        )
+        return outputs
+
+    with put_back(model):
+        for key, path in paths(model).items():
+            layer = next((one for one in model._flatten_layers(include_self=False) if id(one) == key), None)
+            if layer is not None and is_custom(layer):
+                vars(layer)["call"] = functools.partial(noted, layer, path, layer.call)
+        for _ in range(2):
+            call(model, arrays)
+    first, again = gave[: len(gave) // 2], gave[len(gave) // 2 :]
+    for (name, one), (_, two) in zip(first, again, strict=True):
+        if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True)):
+            return name
+    return ""
+
+
+def _twice(model: Any, arrays: Sequence[np.ndarray], owner: str) -> list[list[np.ndarray]]:
+    """What a model gives when it is called, and when it is called again."""
     keras = sys.modules["keras"]
     try:
         with put_back(model):
-            return [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
+            return [
+                [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
+                for _ in range(2)
+            ]
     except BiportError:
         raise
     except Exception as error:  # A user's code may fail in any way.

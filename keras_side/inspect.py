@@ -90,6 +90,10 @@ def _reasons(problem: UnsupportedError) -> Mapping[str, list[str]]:
 def _notes(file: ModelFile, graph: Graph) -> list[str]:
     """What a file does not say, and what was taken for it."""
     notes = graph.origin["notes"].split("; ") if "notes" in graph.origin else []
+    notes += [
+        f"input {name!r} is ids that a tokeniser makes of {tokenizer.source!r}: {tokenizer.summary}"
+        for name, tokenizer in graph.tokenizers.items()
+    ]
     if _zeroes_masked_steps(graph) and _zeroes_or_repeats(file.origin):
         notes.append(
             f"Keras {file.origin.version} is the name of several releases of TensorFlow, which differ at "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -18,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from biport.errors import BiportError, FileError, InputError, UnsupportedError, raise_unsupported
+from keras_side.file.listed_weights import ListedVariables
 from keras_side.file.model_file import CONFIG, Format, ModelFile, needs_config
 from keras_side.file.objects import known_to_keras_3, objects
 from keras_side.reading.live_model import reason
@@ -59,7 +61,7 @@ def load_with_code(path: str | Path, code: Code) -> keras.Model:
                 supported = "files of Keras 3, and .h5 files"
                 raise UnsupportedError(f"{path.name}: code", "Keras", file.origin.version, supported)
     if not archive:
-        _find_modules(config)
+        _find_modules(config, given)
     raise_unsupported(path.name, list(_missing(path.name, config, given)))
     _name_functions(config)
     with _loading(path), tempfile.TemporaryDirectory() as folder:
@@ -152,6 +154,7 @@ def _load_hdf5(path: Path, config: dict[str, Any], given: Mapping[str, Any]) -> 
 
     model: Any = keras.saving.deserialize_keras_object(config, custom_objects=dict(given))
     with ModelFile(path) as file:
+        assert isinstance(file.variables, ListedVariables)
         stored = {name for name, own in file.variables.inside.items() if own.count()}
     missing = sorted(layer.name for layer in model.layers if layer.weights and layer.name not in stored)
     if missing:
@@ -161,13 +164,12 @@ def _load_hdf5(path: Path, config: dict[str, Any], given: Mapping[str, Any]) -> 
     return model
 
 
-def _find_modules(item: Any) -> None:
+def _find_modules(item: Any, given: Mapping[str, Any]) -> None:
     """Say of models and operations which module of Keras has them, as archives do and HDF5 does not."""
-    import keras
-
+    keras: Any = sys.modules["keras"]
     if isinstance(item, list):
         for part in item:
-            _find_modules(part)
+            _find_modules(part, given)
     elif isinstance(item, dict):
         name = item.get("class_name")
         if item.get("module") == "keras.layers" and name in MODELS:
@@ -175,7 +177,7 @@ def _find_modules(item: Any) -> None:
             functional = {"class_name": "Functional", "registered_name": "Functional"}
             functional["module"] = "keras.src.models.functional"
             item |= sequential if name == "Sequential" else functional
-        elif item.get("module") == "keras.layers" and not hasattr(keras.layers, str(name)):
+        elif item.get("module") == "keras.layers" and (name in given or not hasattr(keras.layers, str(name))):
             item |= {"module": "builtins", "registered_name": item.get("registered_name") or name}
         elif is_operation(item.get("module")):
             modules = [
@@ -184,4 +186,4 @@ def _find_modules(item: Any) -> None:
             own = next((one for one in modules if hasattr(one, str(name))), None)
             item["module"] = None if own is None else own.__name__
         for part in item.values():
-            _find_modules(part)
+            _find_modules(part, given)

@@ -128,15 +128,43 @@ def read_live(
     """
     owner, origin = owner or f"model {model.name!r}", Release(sys.modules["keras"].__version__)
     with named_errors(owner):
-        recorded = needs_recording(model)
-        if recorded:
-            data, variables = record(model, owner, instead or {}, example)
-        else:
-            data, variables = describe(model, owner), LiveVariables(model, owner, instead or {})
+        if needs_recording(model):
+            return _read_recorded(model, instead or {}, example, owner, origin, states)
+        data, variables = describe(model, owner), LiveVariables(model, owner, instead or {})
         graph = _read_model(data, variables, owner, origin, states, compared=True)
-    if instead is None and (recorded or has_mapped(model)):
+    if instead is None and has_mapped(model):
         check_recorded(model, graph, owner)
     return graph
+
+
+def _read_recorded(
+    model: Any,
+    instead: Mapping[int, np.ndarray],
+    example: Any,
+    owner: str,
+    origin: Release,
+    states: KeptStates | None,
+) -> Graph:
+    """The graph of a live model whose code is run: on symbolic tensors of Keras, or else of TensorFlow.
+
+    Code may take symbolic tensors of Keras for what they are not: sizes that vary are ``None`` there, which
+    some functions take for nothing at all. What was recorded is therefore compared with the model.
+    """
+    problems: list[UnsupportedError] = []
+    for closed in (False, True):
+
+        def graph_with(arrays: Mapping[int, np.ndarray], closed: bool = closed) -> Graph:
+            data, variables = record(model, owner, arrays, example, closed)
+            return _read_model(data, variables, owner, origin, states, compared=True)
+
+        try:
+            graph = graph_with({})
+            check_recorded(model, graph, owner)
+        except UnsupportedError as problem:
+            problems.append(problem)
+        else:
+            return graph_with(instead) if instead else graph
+    raise problems[0]
 
 
 def read_file(file: ModelFile, states: KeptStates | None = None) -> Graph:

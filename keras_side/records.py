@@ -231,6 +231,11 @@ def without_special(tokens: Sequence[Any], special: Sequence[Any]) -> Sequence[A
     return tokens[len(special) :] if list(tokens[: len(special)]) == list(special) else tokens
 
 
+def layer_name(name: str) -> str:
+    """What a layer of Keras can be called, which separates paths by slashes."""
+    return name.replace("/", "_")
+
+
 def no_vocabulary(owner: str) -> UnsupportedError:
     """Why a vocabulary that a layer was adapted to is not there."""
     supported = "one given to the layer, vocabulary=layer.get_vocabulary(), or a .keras file"

@@ -25,6 +25,7 @@ from torch_side.reading.exported import open_program
 from torch_side.reading.mapped_module import MappedModule
 from torch_side.reading.source import argument_names, default_example
 from torch_side.run import run
+from torch_side.stream import stream
 from torch_side.trace import trace
 from torch_side.write import write
 from torch_side.writing.ported import Ported
@@ -49,6 +50,7 @@ __all__ = [
     "reads_class",
     "run",
     "stepper",
+    "stream",
     "trace",
     "write",
     "write_folder",

@@ -126,6 +126,4 @@ def as_trained(op: Op, module: nn.Module) -> Op:
 
 def trained_paths(op: Op) -> frozenset[str]:
     """The paths of the weights that a step of training changes."""
-    return frozenset(
-        path for path in op.weights() if path.rpartition(".")[2] not in (*op.statistics, *op.constants)
-    )
+    return frozenset(op.weights()) - op.untrained_weights()

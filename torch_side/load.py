@@ -83,7 +83,7 @@ def load(
     with torch.no_grad():
         for name, array in wanted.items():
             targets[name].copy_(torch.tensor(array))
-    filled = (node.name for node in graph.nodes if set(node.op.weights()) - set(node.op.constants))
+    filled = (node.name for node in graph.nodes if node.op.weights().keys() - node.op.constant_weights())
     return LoadReport(filled=tuple(filled))
 
 

@@ -37,24 +37,25 @@ def in_source(op: Op) -> Arrays:
     return {path: own[path] for path in own if own[path].dtype.kind != "f" or not path.startswith(kept)}
 
 
-def with_state(owner: str, op: OpType, state: Arrays) -> OpType:
+def with_state(owner: str, op: OpType, state: Arrays, prefix: str = "") -> OpType:
     """An op of several modules with what these have by now, see `op_of`.
 
     Args:
         owner: how errors call it.
         op: what it is; its weights are not looked at.
         state: of the module around them.
+        prefix: what the names of its tensors have in front, for errors.
     """
     floats = {array.dtype.name for array in state.values() if array.dtype.kind == "f"}
     op = op.astype(floats.pop()) if len(floats) == 1 else op
     parts = op.parts()
     for part, path in PARTS.lookup(type(op), owner)(op).items():
-        inside, label = parts[part], f"{owner}: {part}"
-        own = below(state, path)
+        inside, own = parts[part], below(state, path)
+        names = f"{prefix}{path}."
         if type(inside) in PARTS:
-            parts[part] = with_state(label, inside, own)
+            parts[part] = with_state(owner, inside, own, names)
         else:
-            parts[part] = op_of(label, type(inside), inside.settings(), shapes_of(inside), own)
+            parts[part] = op_of(owner, type(inside), inside.settings(), shapes_of(inside), own, names)
     return op.with_parts(parts)
 
 
@@ -68,7 +69,12 @@ def below(state: Arrays, path: str) -> dict[str, np.ndarray]:
 
 
 def op_of(
-    owner: str, kind: type[Op], settings: Mapping[str, Any], shapes: Shapes, state: Mapping[str, np.ndarray]
+    owner: str,
+    kind: type[Op],
+    settings: Mapping[str, Any],
+    shapes: Shapes,
+    state: Arrays,
+    prefix: str = "",
 ) -> Op:
     """The op of a kind whose module has this state.
 
@@ -82,6 +88,7 @@ def op_of(
         settings: see `Op.settings`.
         shapes: of its weights.
         state: arrays under the names that `STATES` gives, in any float dtype.
+        prefix: what these have in front, for errors.
 
     Raises:
         WeightError: tensors are missing, misshapen or not finite.
@@ -94,12 +101,13 @@ def op_of(
     for name, array in floats.items():
         if name not in state or state[name].shape != array.shape:
             given = state[name].shape if name in state else "none"
-            raise WeightError(f"{owner}: {name} should be of shape {array.shape}, found {given}")
+            path = f"{prefix}{name}".removesuffix(".")
+            raise WeightError(f"{owner}: {path} should be of shape {array.shape}, found {given}")
     origin = np.concatenate([array.ravel() for array in floats.values()]).astype(np.int64)
     given = np.concatenate([state[name].ravel() for name in floats])
     second = _second_biases(shapes)
     if second and any(given[origin == 0].tobytes()):
-        return op_of(owner, kind, settings, {**shapes, **second}, state)
+        return op_of(owner, kind, settings, {**shapes, **second}, state, prefix)
     position = np.zeros(int(origin.max()) + 1, np.int64)
     position[origin] = np.arange(len(origin))
     weights = {path: np.asarray(given[position[array.astype(np.int64)]]) for path, array in codes.items()}

@@ -105,6 +105,8 @@ class _Traversal:
         assert isinstance(layer, ops.Recurrent)
         # Reversed and left so, a sequence begins with the padding.
         turned = layer.reverse and layer.return_sequences
+        if op.mixes_rows([self.graph.tensors[name] for name in node.inputs]):
+            return None
         if turned or not self._masked(node, 0) or any(time != FIXED for time in axes[1:]):
             return None
         sequences = 2 if isinstance(op, ops.Bidirectional) and op.merge is None else 1

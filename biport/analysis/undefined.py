@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from biport.analysis.bounds import least_numbers
-from biport.graph import Graph, Node
-from biport.ops import FLOATS, Constant, Elementwise, Parameter
+from biport.graph import Graph, Node, body_of
+from biport.ops import FLOATS, Constant, Elementwise, Parameter, Scan
 
 DEFINED: Mapping[str, Callable[..., bool]] = {
     **dict.fromkeys(("log", "log2", "log10", "rsqrt", "reciprocal"), lambda x: x > 0),
@@ -56,7 +56,9 @@ def _makes_nan(graph: Graph, node: Node) -> bool:
 
 
 def _is_defined(node: Node, least: Mapping[str, float], arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether a function is defined of all that its inputs can be."""
+    """Whether a function is defined of all that its inputs can be, or a step of all that comes to it."""
+    if isinstance(node.op, Scan):
+        return may_be_nan(body_of(node.op)).isdisjoint(node.op.results)
     if not isinstance(node.op, Elementwise):
         return False
     function, second = node.op.function, arrays.get(node.inputs[-1])

@@ -18,7 +18,7 @@ import numpy as np
 
 from biport.app.cost import Cost, cost
 from biport.app.forms import unread_form
-from biport.app.other_route import MAY_WRITE, advise
+from biport.app.other_route import MAY_WRITE, advise, keeps_states
 from biport.app.stored import is_stored, read_stored, texts_of
 from biport.app.unread import FEWEST_IDS, UnreadModel
 from biport.app.verify import verify as verify_forms
@@ -194,6 +194,8 @@ def _float32(
         check = _checked(graph, options, trials) if verify else None
         written = export.write(graph, output, overwrite=overwrite, check=check, **options)
         return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
+    if problem is not None and route == "auto" and keeps_states(problem):
+        raise problem
     if problem is not None and route == "fused":
         advise(problem, source, Argument("route", "auto"), f" {MAY_WRITE}")
         raise problem
@@ -287,7 +289,7 @@ def _other_release(source: str | Path, model: Any) -> list[str]:
 
 
 def _checked(graph: Graph, options: Mapping[str, Any], trials: list[Trial]) -> Callable[[Path], None]:
-    if not options.get("embed_tokenizer"):
+    if graph.tokenizers or not options.get("embed_tokenizer"):
         return _against_the_oracle(graph, trials)
 
     def check(path: Path) -> None:

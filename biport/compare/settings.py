@@ -23,8 +23,8 @@ from biport.registry import snake_case
 FURTHER_OUTPUTS = ("return_state", "return_scores")
 """Settings that say which outputs there are beside the first."""
 
-WIRING = ("arguments", "calls", "results")
-"""Settings of a `Scan` that say how the ops of a step are wired."""
+WIRING = {"arguments", "body", "calls", "results"}
+"""Settings that say what the step of a `biport.ops.Scan` is."""
 
 AXES = ("axis", "axes")
 """Settings that count axes, from either end."""
@@ -182,9 +182,10 @@ def _differing(mine: Op, yours: Op, rank: int, prefix: str = "") -> Iterator[tup
         if one is None or one != two:
             yield f"{prefix}layer", _described(mine), _described(yours)
         return
-    wired = isinstance(mine, ops.Scan)
-    parts, others = ({}, {}) if wired else (mine.parts(), yours.parts())
-    inner = {"body", *WIRING} if wired else {path.partition(".")[0] for path in parts}
+    # The layers of a step are compared by their names, like those of a graph.
+    is_step = isinstance(mine, ops.Scan)
+    parts, others = ({}, {}) if is_step else (mine.parts(), yours.parts())
+    inner = WIRING if is_step else {path.partition(".")[0] for path in parts}
     settings, wanted = mine.settings(), yours.settings()
     for name in settings.keys() - inner - set(mine.training):
         one, two = settings[name], wanted[name]

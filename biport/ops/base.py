@@ -359,6 +359,14 @@ class Op:
         """The paths of the weights that training leaves as they are, see `Learning`."""
         return frozenset(self._learned(lambda op: dict.fromkeys(op.learning.frozen, True)))
 
+    def constant_weights(self) -> frozenset[str]:
+        """The paths of the weights that are part of the program, see `constants`."""
+        return frozenset(self._learned(lambda op: dict.fromkeys(op.constants)))
+
+    def untrained_weights(self) -> frozenset[str]:
+        """The paths of the weights that a model is not differentiated by: `statistics` and `constants`."""
+        return frozenset(self._learned(lambda op: dict.fromkeys([*op.statistics, *op.constants])))
+
     def penalties(self) -> dict[str, Penalty]:
         """By the path of a weight: what it adds to the loss; nothing where it is frozen, as in Keras."""
         frozen = self.frozen_weights()

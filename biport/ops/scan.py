@@ -170,7 +170,7 @@ class Scan(Recurrent):
         """What the body calls its states."""
         return tuple(value.name for value in self.arguments[1 : 1 + self.state_count])
 
-    @property
+    @cached_property
     def dtype(self) -> str:
         """Of x, the states and the output."""
         return self.arguments[0].dtype
@@ -192,7 +192,7 @@ class Scan(Recurrent):
         )
         return dataclasses.replace(self, arguments=arguments, **inside)
 
-    @property
+    @cached_property
     def letters(self) -> frozenset[str]:
         """None: those of the body are its own."""
         return frozenset()

@@ -12,7 +12,7 @@ from biport.dims import Dim, Size, letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.ops import Op
-from biport.rewrite.steppable import SteppableValues
+from biport.rewrite.steppable import SteppableValues, own_letters
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class _Split:
         self.stateful: dict[int, Op] = {}
 
     def run(self) -> EncoderDecoder:
-        steppable = SteppableValues(self.graph, self.target.name)
+        target = self.target.name
+        steppable = SteppableValues(self.graph, [target], own_letters(self.graph, target))
         # What is the same in every row is no row of the encoder's: each side has its own.
         steps = self._constant()
         for node in self.late:
@@ -122,8 +123,9 @@ class _Split:
         """A recurrent node with states in and out."""
         op = node.op
         assert isinstance(op, ops.Recurrent)
-        letters = op.states if isinstance(op, ops.Cell) else range(len(op.state_sizes))
-        given = node.inputs[1:] or (None,) * len(op.state_sizes)
+        letters = op.states if isinstance(op, ops.Cell | ops.Scan) else range(len(op.state_sizes))
+        x, initial, constants = op.split(node.inputs)
+        given = initial or (None,) * len(op.state_sizes)
         ins = [self._new(f"{node.name}_{letter}") for letter in letters]
         outs = [self._new(f"{name}_next") for name in ins]
         dtype = self.graph.tensors[node.outputs[0]].dtype
@@ -134,9 +136,9 @@ class _Split:
         return Node(
             node.name,
             changed,
-            (node.inputs[0], *ins),
+            (x, *ins, *constants),
             (node.outputs[0], *outs),
-            (node.masks[0], *(None for _ in ins)),
+            (node.masks[0], *(None for _ in (*ins, *constants))),
         )
 
     def _new(self, name: str) -> str:

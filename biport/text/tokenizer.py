@@ -183,6 +183,20 @@ class Tokenizer:
             line[: len(row)] = row
         return table
 
+    @property
+    def summary(self) -> str:
+        """What it does, for a person.
+
+        Example:
+            >>> Tokenizer(("good", "bad"), standardize="lower", ngrams=(1, 2), length=250).summary
+            '2 tokens; lower, split at whitespace, n-grams of 1 and 2, cut or padded to 250'
+        """
+        steps = [] if self.standardize == "none" else [self.standardize]
+        steps += [] if self.split == "none" else [f"split at {self.split}"]
+        steps += [f"n-grams of {' and '.join(map(str, self.ngrams))}"] if self.ngrams else []
+        steps += [] if self.length is None else [f"cut or padded to {self.length}"]
+        return f"{len(self.tokens):,} tokens; {', '.join(steps) or 'each text is one'}"
+
     def to_data(self) -> dict[str, Any]:
         """The tokeniser as plain data, for a JSON file or for what a model carries."""
         settings = dataclasses.asdict(self)

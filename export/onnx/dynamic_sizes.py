@@ -124,12 +124,13 @@ class DynamicSizes:
         """``(N, T, ...)``, of ``rank`` dimensions, to ``(N', T', ...)``."""
         return scope("Pad", x, self._pads(rank)) if self.guarded else x
 
-    def pad_batch(self, scope: Scope, x: ir.Value) -> ir.Value:
-        """``(N, H)`` to ``(N', H)``."""
+    def pad_batch(self, scope: Scope, x: ir.Value, rank: int = 2, axis: int = 0) -> ir.Value:
+        """``(N, H)`` to ``(N', H)``, or likewise along another axis of ``rank`` dimensions."""
         if not self.guarded:
             return x
         missing = scope("Slice", self._missing, [0], [1])
-        return scope("Pad", x, scope("Concat", [0, 0], missing, [0], axis=0))
+        rest = [[0] * (rank - axis - 1)] if axis < rank - 1 else []
+        return scope("Pad", x, scope("Concat", [0] * (rank + axis), missing, *rest, axis=0))
 
     def crop(self, scope: Scope, x: ir.Value) -> ir.Value:
         """``(N', T', ...)`` to ``(N, T, ...)``."""

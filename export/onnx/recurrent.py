@@ -37,18 +37,19 @@ class DirectionOutputs:
 class InitialStates:
     """The initial states ``(N', H)`` of a node, written once each; none of them where they are zeros."""
 
-    def __init__(self, site: Site, layout: StepLayout) -> None:
+    def __init__(self, site: Site, layout: StepLayout, states: Sequence[LazyValue]) -> None:
         self._site = site
         self._layout = layout
+        self._states = states
         self._written: dict[int, ir.Value] = {}
-        self.given = len(site.inputs) > 1
+        self.given = bool(states)
 
     def __call__(self, index: int) -> ir.Value | None:
         """The state at ``index``, counted over all cells and directions."""
         if not self.given:
             return None
         if index not in self._written:
-            state = self._site.inputs[1 + index].value()
+            state = self._states[index].value()
             self._written[index] = self._layout.sizes.pad_batch(self._site.scope, state)
         return self._written[index]
 

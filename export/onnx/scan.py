@@ -1,10 +1,16 @@
-"""A cell that no fused node computes, as a ``Scan`` over the step form: a drop-in for the fused node.
+"""``Scan`` over the step form: of a cell that no fused node computes, and of any other step.
 
-The inputs of all steps are projected before the Scan, by a MatMul a gate; its body holds what depends on the
-state. Each gate has a Gemm of its own there, which onnxruntime makes one node with the activation behind it:
-for GRU that takes 0.8 to 1 of the time of one Gemm for all gates, whose result has to be split. Rows past
-their end keep their states, in either direction: scanning backward they keep the initial ones until their
-last valid step comes, which is where ONNX' ``reverse`` begins as well.
+What no state is needed for is written before the Scan; its body has what depends on one. Rows past their end
+keep their states, in either direction: scanning backward they keep the initial ones until their last valid
+step comes, which is where ONNX' ``reverse`` begins as well.
+
+Of a cell the inputs of all steps are projected before, by a MatMul a gate. Each gate has a Gemm of its own in
+the body, which onnxruntime makes one node with the activation behind it: for GRU that takes 0.8 to 1 of the
+time of one Gemm for all gates, whose result has to be split.
+
+The same cells as steps of layers, with bodies that the writers of the ops write (`export.ops.scan`), take 0.9
+to 1.2 times as long over 32 rows, and 1.1 to 1.5 times over one, where each node costs more than what it
+computes: LSTM, GRU and RNN, H = 32 and 128, T = 100, one thread. So these bodies stay.
 
 Measured against a ``Loop`` with the same body, H = 32 to 128, N = 1 and 32, T = 100: the same bits, and the
 Loop takes 1.04 to 1.7 times as long.
@@ -12,16 +18,97 @@ Loop takes 1.04 to 1.7 times as long.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import onnx_ir as ir
 
 from biport.ops import GRU, LSTM, RNN, Cell
 from export.onnx.activations import activate
-from export.onnx.builder import Builder, Scope
+from export.onnx.builder import Scope, data_type
 
 _ONE, _ZERO = np.ones((), "float32"), np.zeros((), "float32")
+
+Advance: TypeAlias = "Callable[[Step, Sequence[ir.Value]], tuple[ir.Value, Sequence[ir.Value]]]"
+"""Writes a step: of the states ``(N', size)`` the output ``(N', O)`` and the new states."""
+
+
+class Step:
+    """The body of a Scan that is being written.
+
+    Args:
+        scope: where the Scan stands.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        self.builder = scope.builder.body()
+        self.scope = self.builder.scope(f"{scope.name}/step")
+        self.sequences: list[ir.Value] = []
+        self.inputs: list[ir.Value] = []
+
+    def of(self, sequence: ir.Value, name: str, dtype: str = "float32") -> ir.Value:
+        """This step's part ``(N', ...)`` of a sequence ``(S, N', ...)`` that is written outside."""
+        self.sequences.append(sequence)
+        self.inputs.append(self.input(name, dtype))
+        return self.inputs[-1]
+
+    def input(self, name: str, dtype: str = "float32") -> ir.Value:
+        """What the body is given under a name."""
+        type_ = ir.TensorType(data_type(dtype))
+        return ir.Value(name=self.builder.value_name(f"{self.scope.name}/{name}"), type=type_)
+
+    def graph(self, states: Sequence[ir.Value], results: Sequence[ir.Value]) -> ir.Graph:
+        """The body, which gives no value twice and none that it did not make."""
+        outputs: list[ir.Value] = []
+        for value in results:
+            own = value not in outputs and value.producer() in self.builder.nodes
+            outputs.append(value if own else self.scope("Identity", value))
+            outputs[-1].type = ir.TensorType(ir.DataType.FLOAT)
+        return ir.Graph([*states, *self.inputs], outputs, nodes=self.builder.nodes, name=self.scope.name)
+
+
+def looped(
+    scope: Scope,
+    advance: Advance,
+    reverse: bool,
+    valid: ir.Value | None,
+    initial: Sequence[tuple[str, ir.Value]],
+    wanted: Sequence[bool],
+) -> list[ir.Value | None]:
+    """A Scan over the step form.
+
+    Args:
+        advance: writes a step.
+        reverse: scan from the last step to the first; what is given stays in time order.
+        valid: which steps are not behind the end of their row, ``(S, N', 1)``, or ``None`` when all are.
+        initial: what the states are called, and the initial ones, ``(N', size)`` each.
+        wanted: which of the results somebody reads.
+
+    Returns:
+        Every step's output ``(S, N', O)``, zeros behind the end of a row, and the final states
+        ``(N', size)``; ``None`` for what is not wanted. States of rows of length 0 are the initial ones.
+    """
+    step, every, count = Step(scope), wanted[0], len(initial)
+    before = [step.input(name) for name, _ in initial]
+    output, after = advance(step, before)
+    if valid is not None:
+        kept = step.of(valid, "valid", "bool")
+        after = [step.scope("Where", kept, new, old) for new, old in zip(after, before, strict=True)]
+    *states, sequence = scope.several(
+        "Scan",
+        *(state for _, state in initial),
+        *step.sequences,
+        wanted=(True,) * (count + every),
+        body=step.graph(before, [*after, *([output] if every else [])]),
+        num_scan_inputs=len(step.sequences),
+        scan_input_directions=[int(reverse)] * len(step.sequences),
+        **({"scan_output_directions": [int(reverse)]} if every else {}),
+    ) + ([] if every else [None])
+    if sequence is not None and valid is not None:
+        sequence = scope("Where", valid, sequence, _ZERO)
+    return [sequence, *(state if want else None for state, want in zip(states, wanted[1:], strict=True))]
 
 
 def scanned(
@@ -33,37 +120,22 @@ def scanned(
     initial: Sequence[ir.Value],
     wanted: Sequence[bool],
 ) -> list[ir.Value | None]:
-    """A Scan over the step form ``(T', N', I)``.
+    """A drop-in for the fused node of a cell over the step form ``(S, N', I)``; see `looped`."""
+    projected = {gate: _projected(scope, op, gate, x) for gate in op.gates}
+    states = list(zip(op.states, initial, strict=True))
+    return looped(scope, partial(_cell_step, op, projected), reverse, valid, states, wanted)
 
-    Args:
-        reverse: scan from the last step to the first; what is given stays in time order.
-        valid: which steps are not behind the end of their row, ``(T', N', 1)``, or ``None`` when all are.
-        initial: the initial states, ``(N', H)`` each.
-        wanted: which of the results somebody reads.
 
-    Returns:
-        Every step's output ``(T', N', H)``, zeros behind the end of a row, and the final states
-        ``(N', H)``; ``None`` for what is not wanted. States of rows of length 0 are the initial ones.
-    """
-    sources = [_projected(scope, op, gate, x) for gate in op.gates] + ([] if valid is None else [valid])
-    every, count = wanted[0], len(initial)
-    *states, output = scope.several(
-        "Scan",
-        *initial,
-        *sources,
-        wanted=(True,) * (count + every),
-        body=_body(scope, op, masked=valid is not None, every=every),
-        num_scan_inputs=len(sources),
-        scan_input_directions=[int(reverse)] * len(sources),
-        **({"scan_output_directions": [int(reverse)]} if every else {}),
-    ) + ([] if every else [None])
-    if output is not None and valid is not None:
-        output = scope("Where", valid, output, _ZERO)
-    return [output, *(state if want else None for state, want in zip(states, wanted[1:], strict=True))]
+def _cell_step(
+    op: Cell, projected: Mapping[str, ir.Value], step: Step, states: Sequence[ir.Value]
+) -> tuple[ir.Value, Sequence[ir.Value]]:
+    z = {gate: step.of(value, f"x_{gate}") for gate, value in projected.items()}
+    after = {LSTM: _lstm, GRU: _gru, RNN: _rnn}[type(op)](step.scope, op, z, *states)
+    return after[0], after
 
 
 def _projected(scope: Scope, op: Cell, gate: str, x: ir.Value) -> ir.Value:
-    """``x Wᵀ`` of every step, with the biases that do not wait for the state, ``(T', N', H)``."""
+    """``x Wᵀ`` of every step, with the biases that do not wait for the state, ``(S, N', H)``."""
     z = scope("MatMul", x, scope.constant(_transposed(op.weight_ih[gate]), f"W_{gate}"))
     if op.bias_ih is None:
         return z
@@ -80,30 +152,6 @@ def _is_late(op: Cell, gate: str) -> bool:
 
 def _transposed(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(weight.T)
-
-
-def _body(scope: Scope, op: Cell, *, masked: bool, every: bool) -> ir.Graph:
-    """One step: states, projected inputs and validity to new states and output."""
-    builder = scope.builder.body()
-    step = builder.scope(f"{scope.name}/step")
-    states = [_input(builder, step, name) for name in op.states]
-    z = {gate: _input(builder, step, f"x_{gate}") for gate in op.gates}
-    valid = [_input(builder, step, "valid", ir.DataType.BOOL)] if masked else []
-    new_states = {LSTM: _lstm, GRU: _gru, RNN: _rnn}[type(op)](step, op, z, *states)
-    kept = (
-        [step("Where", *valid, new, old) for new, old in zip(new_states, states, strict=True)]
-        if masked
-        else new_states
-    )
-    # A body must not give one value twice.
-    output = [new_states[0] if masked else step("Identity", new_states[0])] if every else []
-    for value in (*kept, *output):
-        value.type = ir.TensorType(ir.DataType.FLOAT)
-    return ir.Graph([*states, *z.values(), *valid], [*kept, *output], nodes=builder.nodes, name=step.name)
-
-
-def _input(builder: Builder, step: Scope, name: str, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Value:
-    return ir.Value(name=builder.value_name(f"{step.name}/{name}"), type=ir.TensorType(dtype))
 
 
 Inputs = Mapping[str, ir.Value]

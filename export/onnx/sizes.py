@@ -11,6 +11,7 @@ from biport.dims import Arithmetic, Dim, computed
 from biport.graph import Value
 from biport.inputs import check_letters, letter_axes
 from export.onnx.builder import Builder, Operand
+from export.onnx.lazy_value import LazyValue
 
 
 class RuntimeSizes:
@@ -22,7 +23,7 @@ class RuntimeSizes:
         inputs: the same in the file.
     """
 
-    def __init__(self, builder: Builder, values: Sequence[Value], inputs: Mapping[str, ir.Value]) -> None:
+    def __init__(self, builder: Builder, values: Sequence[Value], inputs: Mapping[str, LazyValue]) -> None:
         self._scope = builder.scope("sizes")
         self._inputs = inputs
         self._letters = letter_axes(values)
@@ -83,7 +84,7 @@ class RuntimeSizes:
     def _letter(self, name: str) -> Operand:
         if name not in self._vectors:
             value, axis = self._letters[name]
-            self._vectors[name] = self._scope("Shape", self._inputs[value], start=axis, end=axis + 1)
+            self._vectors[name] = self._scope("Shape", self._inputs[value].value(), start=axis, end=axis + 1)
         return self._vectors[name]
 
     def _of(self, op_type: str) -> Callable[[Operand, Operand], Operand]:

@@ -32,7 +32,7 @@ def write_recurrent(op: Recurrent, site: Site) -> tuple[LazyValue, ...]:
     A stack is a chain of nodes that stays in step form.
     """
     layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
-    initial = InitialStates(site, layout)
+    initial = InitialStates(site, layout, site.inputs[1:])
     direction = write_direction(site, op, layout, initial)
     output = output_value(site, op, layout, direction.output, width=op.sizes[1], reverse=op.reverse)
     return output, *state_values(site, layout, direction.states, initial, first=1)
@@ -45,7 +45,7 @@ def write_bidirectional(op: Bidirectional, site: Site) -> tuple[LazyValue, ...]:
     Directions of different kinds, sizes or activations take a node each.
     """
     layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
-    initial = InitialStates(site, layout)
+    initial = InitialStates(site, layout, site.inputs[1:])
     both, forward, backward = _directions(op, site, layout, initial)
     outputs = _outputs(op, site, layout, both, (forward, backward))
     states = [*forward.states, *backward.states]

@@ -38,7 +38,8 @@ class Signature:
         bounds: the inputs that are ids, and how many ids there are.
         needs_steps: the lengths that must be of some steps, and of how many.
         vocabulary: what texts are encoded with, where the file carries one.
-        tokenizers: by inputs of ids, how they are made of texts, where the model itself says it.
+        tokenizers: by inputs of ids, how they are made of texts, where the model itself says it; also where
+            the file does so, and has no such inputs.
         labels: what the classes are called, where the file says it.
         time_axes: the axes of each output that are time; ``None`` where the model may see padding.
     """

@@ -102,8 +102,10 @@ def _preparation(signature: Signature) -> Callable[[int, Any], InputRow]:
         names = ", ".join(value.name for value in signature.inputs)
         raise InputError(f"predict runs models of one input, this one takes {names}; use run")
     (value,) = signature.inputs
+    if value.dtype == "str" and len(value.shape) > 1:
+        raise InputError(f"predict takes texts, this model's input is {value.tensor}; use run")
     if value.dtype == "str":
-        return _text
+        return _text_preparation(signature, value)
     if len(value.shape) < 2:
         raise InputError(f"predict takes rows of sequences, this model's input is {value.tensor}; use run")
 
@@ -114,10 +116,19 @@ def _preparation(signature: Signature) -> Callable[[int, Any], InputRow]:
     return prepare
 
 
-def _text(number: int, row: Any) -> InputRow:
-    if not isinstance(row, str):
-        raise InputError(f"row {number}: the model takes texts, found {type(row).__name__}")
-    return InputRow(row, max(1, len(whitespace_tokens(row))), pads=True)
+def _text_preparation(signature: Signature, value: Value) -> Callable[[int, Any], InputRow]:
+    """The same of a file that makes ids of texts itself."""
+    own = [one for one in signature.tokenizers.values() if one.source == value.name]
+    # Rows of other lengths go with it where the model does not see padding, or all are of one length.
+    pads = not own or signature.time_axes is not None or all(one.length is not None for one in own)
+
+    def prepare(number: int, row: Any) -> InputRow:
+        if not isinstance(row, str):
+            raise InputError(f"row {number}: the model takes texts, found {type(row).__name__}")
+        counts = [len(one.encode(row)) for one in own] or [len(whitespace_tokens(row))]
+        return InputRow(row, max(1, *counts), pads)
+
+    return prepare
 
 
 def _is_text(row: Any) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from biport.graph import Graph, Node, Value
-from biport.ops import Op, Recurrent, Tensor
+from biport.ops import Op, Recurrent, Scan, Tensor
 from export.tf2onnx.calls import replaced_calls
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ def with_placeholders(model: Any, op_of: OpOf) -> Iterator[list[Placeholder]]:
     """``model`` with placeholders for its recurrent layers; the list has those traced, in order."""
     placeholders: list[Placeholder] = []
     known = [(layer, op_of(layer)) for layer in _recurrent_layers(model)]
-    calls = [(layer, _call(layer, op, placeholders)) for layer, op in known if op is not None]
+    # tf2onnx writes the step of a cell of somebody's own by itself.
+    whole = [(layer, op) for layer, op in known if op is not None and not isinstance(op, Scan)]
+    calls = [(layer, _call(layer, op, placeholders)) for layer, op in whole]
     with replaced_calls(calls):
         yield placeholders
 

@@ -77,6 +77,7 @@ ALIKE: Mapping[str, str] = {
     "Reciprocal": "Reciprocal",
     "Relu": "Relu",
     "Relu6": "Relu6",
+    "Rint": "Round",
     "Round": "Round",
     "Rsqrt": "Rsqrt",
     "Selu": "Selu",
@@ -127,6 +128,7 @@ NAMED: Mapping[str, tuple[str, Sequence[str]]] = {
     "PadV2": ("tf.pad", ("x", "pad_width", "constant_values")),
     "Range": ("tf.range", ("start", "limit", "delta")),
     "Reshape": ("tf.reshape", ("x", "newshape")),
+    "ReverseSequence": ("tf.reverse_sequence", ("x", "lengths")),
     "ReverseV2": ("Flip", ("x", "axis")),
     "Roll": ("Roll", ("x", "shift", "axis")),
     "Select": ("Where", ("condition", "x1", "x2")),
@@ -156,6 +158,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
     "OneHot": {"T": "dtype", "axis": "axis"},
     "Pack": {"axis": "axis"},
     "Range": {"Tidx": "dtype"},
+    "ReverseSequence": {"batch_dim": "batch_dim", "seq_dim": "seq_dim"},
     "Shape": {"out_type": "out_type"},
     "Size": {"out_type": "out_type"},
     "Squeeze": {"squeeze_dims": "axis"},
@@ -261,6 +264,8 @@ def translated(owner: str, operation: str, attributes: Mapping[str, Any], inputs
         >>> translated("x", "Sum", {"keep_dims": True}, ["tensor", [1]])
         ('Sum', ['tensor'], {'axis': [1], 'keepdims': True})
     """
+    if attributes.get("data_format", "NHWC") != "NHWC":
+        raise UnsupportedError(owner, "data_format", attributes["data_format"], "NHWC")
     named = {new: attributes[old] for old, new in ATTRIBUTES.get(operation, {}).items() if old in attributes}
     if operation in ALIKE:
         return ALIKE[operation], inputs, {}

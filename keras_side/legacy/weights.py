@@ -115,6 +115,7 @@ def _inner(
     class_name: str, entry: Mapping[str, Any], settings: Mapping[str, Any], path: LayerPath
 ) -> Iterator[tuple[LayerPath, Mapping[str, Any]]]:
     """The layers inside a layer, in the order of their weights, and where they are."""
+    class_name = LAYERS.get(class_name, class_name)
     if class_name in MODELS:
         for layer in layer_entries(entry):
             yield (*path, layer_name(layer)), layer

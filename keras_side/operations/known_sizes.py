@@ -6,6 +6,7 @@ expression of sizes, so that it can be a setting of the op that takes it.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import TypeAlias
@@ -31,6 +32,17 @@ ARITHMETIC: Mapping[str, Callable[[Dim, Dim], Dim]] = {
     "multiply": lambda a, b: a * b,
     "subtract": lambda a, b: a - b,
 }
+
+
+COMPARISONS: Mapping[str, Callable[[int, int], bool]] = {
+    "equal": operator.eq,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "not_equal": operator.ne,
+}
+"""Of sizes whose difference is a number whatever they are; 1 stands for true."""
 
 
 def known_sizes(op: Op, inputs: Sequence[Sizes | None]) -> list[Sizes | None]:
@@ -74,6 +86,16 @@ def _known(op: Op, given: Sequence[Sizes]) -> list[Sizes | None] | None:
             return [tuple(sizes[index] for index in indices)]  # type: ignore[index]
         case ops.Elementwise(function=function), [a, b] if function in ARITHMETIC:
             return [_computed(ARITHMETIC[function], a, b)]
+        case ops.Elementwise(function=function), [a, b] if function in COMPARISONS:
+            return [_computed(lambda one, two: _compared(function, one, two), a, b)]
+        case ops.Where(), [condition, a, b]:
+            kept = _computed(lambda where, size: where * size, condition, a)
+            others = _computed(lambda where, size: (1 - where) * size, condition, b)
+            return [_computed(lambda one, two: one + two, kept, others)]
+        case ops.Full(shape=(int(count),), value=value), [] if (
+            count <= MAX_SIZES and float(value).is_integer()
+        ):
+            return [(int(value),) * count]
         case ops.Stack(), sizes if not any(isinstance(size, tuple) for size in sizes):
             return [tuple(sizes)]  # type: ignore[arg-type]
         case ops.Unstack(), [tuple() as sizes]:
@@ -95,6 +117,18 @@ def _is_short(value: np.ndarray) -> bool:
 
 def _count(sizes: Sizes) -> int:
     return len(sizes) if isinstance(sizes, tuple) else 1
+
+
+def _compared(function: str, one: Dim, two: Dim) -> Dim:
+    """1 or 0.
+
+    Raises:
+        ValueError: it depends on what the sizes are.
+    """
+    difference = one - two
+    if not isinstance(difference, int):
+        raise ValueError
+    return int(COMPARISONS[function](difference, 0))
 
 
 def _computed(function: Callable[[Dim, Dim], Dim], a: Sizes, b: Sizes) -> Sizes:

@@ -13,7 +13,7 @@ from functools import reduce
 from typing import Any
 
 from biport import ops
-from biport.dims import Dim, is_length, length, product
+from biport.dims import Dim, is_length, length, product, quotient
 from biport.ops.shaping import WHOLE
 from keras_side.operations.reduction import position, reduced
 from keras_side.operations.registry import OperationCall, is_whole, reads
@@ -118,10 +118,14 @@ def split(call: OperationCall) -> list[Term]:
     size = x.tensor.shape[axis]
     if isinstance(parts, list | tuple) and parts and all(map(is_whole, parts)):
         return parts_of(x, list(parts), axis)
-    if not isinstance(parts, int) or parts < 1 or not isinstance(size, int) or size % parts:
+    own = quotient(size, parts) if isinstance(parts, int) and parts > 0 else None
+    if own is None or not isinstance(parts, int):
         raise call.refusal("num_or_size_splits", parts, f"sizes, or a number that {size} can be divided by")
     check_count(call, "num_or_size_splits", parts)
-    return parts_of(x, [size // parts] * parts, axis)
+    if isinstance(own, int):
+        return parts_of(x, [own] * parts, axis)
+    bounds = [(own * number, own * (number + 1), 1) for number in range(parts)]
+    return [apply(ops.Slice(items=(*(WHOLE,) * axis, bound)), x) for bound in bounds]
 
 
 @reads("tf.gather", takes=("x", "indices"))
@@ -164,7 +168,7 @@ def size_of(size: Dim, dtype: str) -> Term:
 
 @reads("tf.gather_nd", takes=("x", "indices"))
 def gather_nd(call: OperationCall) -> Term:
-    """The elements at positions that a vector each says, along as many of the first axes as it has numbers."""
+    """The elements where a vector each says, along as many of the first axes as it has numbers."""
     x, indices = call.term(), _indices(call)
     count = indices.tensor.shape[-1] if indices.rank else None
     if not isinstance(count, int) or not 0 < count <= x.rank:
@@ -176,6 +180,19 @@ def gather_nd(call: OperationCall) -> Term:
     ]
     positions = reduce(lambda one, two: compute("add", one, two), parts)
     return apply(ops.Take(axis=0), reshaped(x, (product(lead), *x.tensor.shape[count:])), positions)
+
+
+@reads("tf.reverse_sequence", takes=("x", "lengths"))
+def reverse_sequence(call: OperationCall) -> Term:
+    """The first steps of each row, as many as are said, in reverse order."""
+    x, lengths = call.term(), call.term("lengths")
+    call.require(batch_dim=0, seq_dim=1)
+    if x.rank < 2 or lengths.rank != 1 or not is_integer(lengths):
+        raise call.refusal("lengths", str(lengths.tensor), "(N,) integers, of (N, T, ...)")
+    steps = apply(ops.Arange(start=0, stop=x.tensor.shape[1], step=1, output_dtype=lengths.dtype))
+    ends = apply(ops.ExpandDims(axes=(1,)), lengths)
+    turned = compute("subtract", compute("subtract", ends, number(1, ends)), steps)
+    return _of_each_row(x, apply(ops.Where(), compute("less", steps, ends), turned, steps), 1)
 
 
 @reads("tf.band_part", takes=("x", "lower", "upper"))
@@ -190,9 +207,8 @@ def band_part(call: OperationCall) -> Term:
     ]
     if not kept:
         return apply(ops.Identity(), x)
-    return apply(
-        ops.Where(), reduce(lambda one, two: compute("logical_and", one, two), kept), x, number(0, x)
-    )
+    both = reduce(lambda one, two: compute("logical_and", one, two), kept)
+    return apply(ops.Where(), both, x, number(0, x))
 
 
 def _whole(call: OperationCall, name: str) -> int:
@@ -308,9 +324,7 @@ def strided_slice(call: OperationCall) -> Term:
             lost.append(sum(not is_whole(item) for item in items))
             items.append((_bound(call, x, axis, start), start + 1, 1))
         else:
-            given = (
-                None if f"{name}_mask" in bits else end for name, end in (("begin", start), ("end", stop))
-            )
+            given = (None if "begin_mask" in bits else start, None if "end_mask" in bits else stop)
             items.append((*(_bound(call, x, axis, end) for end in given), step))
     cut = apply(ops.Slice(items=tuple(items)), x)
     return apply(ops.Squeeze(axes=tuple(lost)), cut) if lost else cut
@@ -338,10 +352,13 @@ def cut(call: OperationCall) -> Term:
     """As many elements as are said from where it is said; -1 are all that are left."""
     x = call.term()
     begin, size = (sizes_of(call, name, call.setting(name)) for name in ("begin", "size"))
-    items = tuple(
-        (start, None if count == -1 else start + count, 1) for start, count in zip(begin, size, strict=True)
-    )
-    return apply(ops.Slice(items=items), x)
+    items = []
+    for axis, (start, count) in enumerate(zip(begin, size, strict=True)):
+        if not (is_length(count) or count in (-1, x.tensor.shape[axis] - 1)) or not is_length(start):
+            raise call.refusal("size", str(count), "numbers, and sizes that are never negative")
+        whole_rest = count == -1 or start + count == x.tensor.shape[axis]
+        items.append((start, None if whole_rest else length(start + count), 1))
+    return apply(ops.Slice(items=tuple(items)), x)
 
 
 @reads("tf.reshape")
@@ -404,7 +421,7 @@ def counted(call: OperationCall) -> Term:
     start, limit, delta = (call.item(name) for name in ("start", "limit", "delta"))
     start, limit = (0, start) if limit is None else (start, limit)
     first, last = (sizes_of(call, name, given)[0] for name, given in (("start", start), ("limit", limit)))
-    step = 1 if delta is None else delta
+    step = 1 if delta is None else whole(delta)
     if not is_whole(step):
         raise call.refusal("delta", delta, "an integer")
     return apply(ops.Arange(start=first, stop=last, step=step, output_dtype=call.dtype(default="int32")))

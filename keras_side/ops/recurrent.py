@@ -11,11 +11,11 @@ from typing import Any
 from biport import ops
 from biport.config import Config
 from biport.errors import UnsupportedError, WeightError
-from biport.graph import body_of, owners, scan_over
 from biport.registry import snake_case
 from keras_side.masks import Mask
+from keras_side.ops.scan import BODY_CELL, read_body
 from keras_side.records import LayerRecord, Variables, WrittenLayer
-from keras_side.registry import READERS, WRITERS, reads, writes, written_layer
+from keras_side.registry import READERS, reads, writes, written_layer
 from keras_side.shared import recurrent
 from keras_side.shared.activations import write_activation
 from keras_side.shared.cells import CELL_READERS, CELL_WRITERS, reads_cell, writes_cell
@@ -23,7 +23,6 @@ from keras_side.shared.cells import CELL_READERS, CELL_WRITERS, reads_cell, writ
 LSTM_ORDER = "ifco"  # keras/src/layers/rnn/lstm.py, LSTMCell.call
 GRU_ORDER = "zrh"  # keras/src/layers/rnn/gru.py, GRUCell.call
 RNN_ORDER = "h"
-BODY_CELL = "BodyCell"
 
 
 def _lstm(config: Config, variables: Variables) -> dict[str, Any]:
@@ -120,46 +119,10 @@ def read_stacked_rnn(record: LayerRecord) -> ops.Recurrent:
         scan = recurrent.read_scan(config)
         cell = record.child("cell", config.take("cell", Mapping))
     if cell.class_name == BODY_CELL:
-        return _scan(cell, scan)
+        return read_body(cell, scan)
     if cell.class_name == "StackedRNNCells":
         return ops.stacked(_cells(cell), **scan)
     return dataclasses.replace(_cell(cell), **scan)
-
-
-@reads(
-    {"Recurrence": ops.Scan},
-    masks=recurrent.recurrent_mask,
-    refuse_masked=recurrent.refuse_masked,
-    states=True,
-    constants=True,
-)
-def read_recurrence(record: LayerRecord) -> ops.Scan:
-    """Read biport's own RNN, whose cell is given constants."""
-    with record.settings() as config:
-        scan = recurrent.read_scan(config)
-        cell = record.child("cell", config.take("cell", Mapping))
-    if cell.class_name != BODY_CELL:
-        raise UnsupportedError(record.owner, "cell", cell.class_name, BODY_CELL)
-    return _scan(cell, scan)
-
-
-def _scan(cell: LayerRecord, settings: Mapping[str, Any]) -> ops.Scan:
-    """What steps with a BodyCell."""
-    with cell.settings() as config:
-        count = config.take("state_count", int)
-        body = config.take("body", Mapping)
-    return scan_over(cell.model("body", body), count, **settings)
-
-
-@writes(ops.Scan)
-def write_scan(op: ops.Scan) -> WrittenLayer:
-    """Write an RNN around a BodyCell, which takes constants where it is biport's own."""
-    written = {name: WRITERS.lookup(type(part), op.kind)(part) for name, part in owners(body_of(op)).items()}
-    return WrittenLayer(
-        class_name="Recurrence" if op.constant_count else "RNN",
-        config=recurrent.write_scan(op),
-        inside={name: part for name, part in written.items() if isinstance(part, WrittenLayer)},
-    )
 
 
 def _cells(stack: LayerRecord) -> list[ops.Cell]:
@@ -246,17 +209,6 @@ def exchanged(record: LayerRecord) -> LayerRecord | None:
         return None
     config = {**record.config, "layer": layers[1], "backward_layer": layers[0]}
     return dataclasses.replace(record, config=config, variables=_Exchanged(record.variables))
-
-
-def steps_with_body(record: LayerRecord) -> bool:
-    """Whether a layer is an RNN around a BodyCell, or a Bidirectional around such a one."""
-    key = "layer" if record.class_name == "Bidirectional" else "cell"
-    inner = record.config.get(key)
-    if not isinstance(inner, Mapping) or record.class_name not in ("Bidirectional", "RNN", "Recurrence"):
-        return False
-    return inner.get("class_name") == BODY_CELL or (
-        key == "layer" and steps_with_body(record.child("forward_layer", inner))
-    )
 
 
 def both_directions(record: LayerRecord) -> tuple[LayerRecord, LayerRecord, str | None]:

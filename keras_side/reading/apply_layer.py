@@ -19,7 +19,8 @@ from keras_side.legacy.directions import MERGES, repeating, side_by_side
 from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.unsupported import refuse_other_meaning
 from keras_side.masks import Full, Given, Mask, OfScores, all_of
-from keras_side.ops.recurrent import both_directions, exchanged, steps_with_body
+from keras_side.ops.recurrent import both_directions, exchanged
+from keras_side.ops.scan import steps_with_body
 from keras_side.policies import dtype_name
 from keras_side.reading.config_entries import Layer, flat_states, layer_of
 from keras_side.reading.every_step import only
@@ -436,6 +437,11 @@ class LayerApplier:
                 return [masks[0], _joined(masks[1], mask, name), *masks[2:]], None
             case Data(value, tensor) if tensor.dtype == "bool":
                 return masks, value
+            case Data(value) if layer.class_name == "MultiHeadAttention" and self.origin.generation == 3:
+                # Keras casts what is no boolean (multi_head_attention.py of 3.15, _compute_attention_mask).
+                cast = self.builder.free_name(f"{name}.attention_mask")
+                self.builder.add_operation(Node(cast, ops.Cast(output_dtype="bool"), (value,)))
+                return masks, cast
             case Data(_, tensor):
                 raise UnsupportedError(layer.owner, "call argument attention_mask", str(tensor), "bool")
         supported = "a tensor of booleans, (N, S, T), such as an input of the model"

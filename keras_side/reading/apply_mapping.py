@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from biport.graph import Node
 from biport.ops import FLOATS, Op, Tensor, TensorOperation
 from biport.registry import snake_case
 from keras_side.mapped import ClassReader
-from keras_side.masks import Full, Given, Mask
+from keras_side.masks import Given, Mask
 from keras_side.reading.config_entries import Layer
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 
@@ -62,7 +63,7 @@ class MappedLayer(Builder):
         self.name = name
         self.config: Mapping[str, Any] = layer.config
         self._layer, self._builder, self._called, self._shared = layer, builder, called, shared
-        self._masks: dict[str, Mask] = {}
+        self._masks: dict[Symbolic, Mask] = {}
         self._counts: dict[str, int] = {}
         self._parameters: dict[str, Symbolic] = {}
         self.inputs: list[Symbolic] = []
@@ -134,7 +135,7 @@ class MappedLayer(Builder):
 
     def masked(self, x: Symbolic, mask: Symbolic | None) -> Symbolic:
         """The same value with a mask, ``(N, T)`` of booleans, or with none: what ``compute_mask`` gives."""
-        return Symbolic(self, x.value, mask)
+        return Symbolic(self, x.source, mask)
 
     def emit(
         self, op: Op, inputs: Sequence[str], masks: Sequence[str | None], name: str | None
@@ -182,19 +183,21 @@ class MappedLayer(Builder):
         return self.inputs[-1]
 
     def _of(self, tensor: KerasTensor) -> Symbolic:
-        if tensor.mask is None or isinstance(tensor.mask, Full):
+        if tensor.mask is None:
             return Symbolic(self, tensor.value)
-        value = self._builder.mask_value(tensor.mask)
-        self._masks[value] = tensor.mask
-        return Symbolic(self, tensor.value, Symbolic(self, value))
+        # Some masks are handed on and can be no value.
+        mask = Symbolic(self, functools.partial(self._builder.mask_value, tensor.mask))
+        self._masks[mask] = tensor.mask
+        return Symbolic(self, tensor.value, mask)
 
     def _keras(self, part: Any) -> Any:
         if isinstance(part, list | tuple):
             return [self._keras(one) for one in part]
         if not isinstance(part, Symbolic):
             return part
-        mask = None if part.mask is None else self._masks.get(part.mask.value, Given(part.mask.value))
-        return KerasTensor(part.value, mask)
+        if part.mask is None:
+            return KerasTensor(part.value)
+        return KerasTensor(part.value, self._masks.get(part.mask) or Given(part.mask.value))
 
     def outputs(self, given: Any) -> list[KerasTensor]:
         """What the function that reads it gave, as tensors of Keras."""

@@ -19,7 +19,8 @@ from biport.ops import same_dim
 from keras_side.legacy.weights import layer_entries, layer_name
 from keras_side.mapped import reader_of_class
 from keras_side.masks import AnyInside, Mask, OfRows, OfSteps, OfWholeRows
-from keras_side.ops.recurrent import exchanged, steps_with_body
+from keras_side.ops.recurrent import exchanged
+from keras_side.ops.scan import steps_with_body
 from keras_side.reading.config_entries import Layer, built_shape
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.records import MODELS, described, serialized

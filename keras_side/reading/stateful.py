@@ -43,8 +43,10 @@ def offering_states(chosen: KeptStates | None) -> Iterator[None]:
 
 def stateful_notes(data: Any, kept: KeptStates | None) -> list[str]:
     """What somebody should know of a model whose states were read as chosen."""
-    if kept is None or with_kept_states(data, kept) is data:
+    if kept is None:
         return []
+    if with_kept_states(data, kept) is data:
+        return ["no layer is stateful: each call starts afresh, whatever is read of states"]
     if kept is KeptStates.ZERO:
         return ["stateful layers were read as if each call started from zeros"]
     return ["the states of stateful layers are inputs and outputs: zeros start a sequence"]

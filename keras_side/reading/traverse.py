@@ -9,7 +9,8 @@ from typing import Any
 
 from biport.errors import FileError, UnsupportedError, joined, raise_unsupported
 from keras_side.masks import Mask
-from keras_side.ops.recurrent import both_directions, steps_with_body
+from keras_side.ops.recurrent import both_directions
+from keras_side.ops.scan import steps_with_body
 from keras_side.reading.apply_layer import LayerApplier, reader_of
 from keras_side.reading.apply_mapping import MappingApplier
 from keras_side.reading.apply_operation import OperationApplier
@@ -168,6 +169,9 @@ class Traversal:
         outputs = results.get((name, call))
         if isinstance(outputs, Unreadable):
             return outputs
+        if outputs is not None and len(outputs) == 1 and isinstance(outputs[0], Unreadable):
+            # Why there are none stands for all of them.
+            return outputs[0]
         if outputs is None or not 0 <= position < len(outputs):
             raise FileError(f"{self.owner}: there is no output {position} of call {call} of layer {name!r}")
         return outputs[position]

@@ -23,16 +23,16 @@ class LayerCall:
         arguments: what it was called with, in their structure.
         options: the same by name, the masks that Keras filled in among them.
         outputs: the tensors it gave.
-        first: how many operations the graph had before.
-        last: how many it had after.
+        graph: in which.
+        operations: which ones of the graph are the layer's.
     """
 
     layer: Any
     arguments: Sequence[Any]
     options: Mapping[str, Any]
     outputs: Sequence[Any]
-    first: int
-    last: int
+    graph: Any
+    operations: range
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ def concrete(owner: str, layer: Any, arguments: Sequence[Any], options: Mapping[
 
     specs = [tf.TensorSpec(one.shape, one.dtype) for one in taken]
     try:
-        function = tf.function(body, autograph=False).get_concrete_function(*specs)
+        with _functions_inlined():
+            function = tf.function(body, autograph=False).get_concrete_function(*specs)
     except BiportError:
         raise
     except Exception as error:  # A user's code may fail in any way.
@@ -112,7 +113,7 @@ def _symbolic(items: Iterable[Any]) -> list[Any]:
 
 
 def _standing(tensor: Any, outputs: dict[int, tuple[Any, Any]]) -> Any:
-    """A symbolic tensor of Keras for one of a graph, with the mask that hangs on that; noted in ``outputs``."""
+    """A symbolic tensor of Keras for one of a graph, with the mask on that; noted in ``outputs``."""
     keras = sys.modules["keras"]
     if not keras.ops.is_tensor(tensor):
         return tensor
@@ -126,6 +127,19 @@ def _standing(tensor: Any, outputs: dict[int, tuple[Any, Any]]) -> Any:
 
 def _mask(tensor: Any) -> Any:
     return getattr(tensor, "_keras_mask", None)
+
+
+@contextlib.contextmanager
+def _functions_inlined() -> Iterator[None]:
+    """Have functions of the user's that TensorFlow compiles run as they are: what it has of them it keeps."""
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 @contextlib.contextmanager
@@ -179,8 +193,8 @@ def _noted(layer: Any, own: Callable[..., Any], calls: list[LayerCall]) -> Calla
         outputs = keras.tree.map_structure(
             lambda one: None if one is None else tf.identity(one), own(*arguments, **options)
         )
-        last = len(graph.get_operations())
-        calls.append(LayerCall(layer, arguments, options, keras.tree.flatten(outputs), first, last))
+        own_part = range(first, len(graph.get_operations()))
+        calls.append(LayerCall(layer, arguments, options, keras.tree.flatten(outputs), graph, own_part))
         return outputs
 
     return call

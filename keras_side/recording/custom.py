@@ -68,6 +68,12 @@ def is_container(layer: Any) -> bool:
     return keras_class(layer).__name__ in CONTAINERS and is_plain(layer)
 
 
+def recurrent_classes() -> list[type]:
+    """Classes of Keras' own that call a cell once a step."""
+    keras = sys.modules["keras"]
+    return [getattr(keras.layers, name) for name in STAY_WHOLE if name != "TimeDistributed"]
+
+
 def stays_whole(layer: Any) -> bool:
     """Whether a layer is one around steps, whatever these are."""
     return keras_class(layer).__name__ in STAY_WHOLE and is_plain(layer)

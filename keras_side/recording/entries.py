@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_side.reading.live_model import LiveVariables
 from keras_side.recording.custom import has_custom
-from keras_side.recording.recorder import Recorder
+from keras_side.recording.recorder import Recorder, serialised_layer
 from keras_side.recording.recurrence import described
 
 
@@ -28,6 +29,22 @@ def add_entry(
         owner = f"{recorder.owner}: layer {name!r}"
         recorder.described(name, called, *described(recorder, owner, called, _shape(arguments)))
     return recorder.layer(name, called, arguments, options)
+
+
+def add_inherited(
+    recorder: Recorder,
+    name: str,
+    layer: Any,
+    kind: type,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
+) -> tuple[str, int]:
+    """The entry of a layer's call of what it inherits from a class of Keras' own; raises like `add_entry`."""
+    if not recorder.knows(layer):
+        owner = f"{recorder.owner}: layer {name!r}"
+        data = serialised_layer(owner, layer, kind)
+        recorder.described(name, layer, data, LiveVariables(layer, owner, recorder.instead))
+    return recorder.call(recorder.name_of(layer), arguments, options)
 
 
 def _shape(arguments: Sequence[Any]) -> list[int | None] | None:

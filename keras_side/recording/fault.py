@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
+import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,17 +17,8 @@ SUPPORTED = (
     "layers, keras.ops and functions of TensorFlow of the tensors it is given and of its own variables: no "
     "Python conditions on their values, NumPy, random numbers, or state that a call changes"
 )
-NOT_THE_USERS = (
-    "keras",
-    "tensorflow",
-    "numpy",
-    "keras_side",
-    "biport",
-    "optree",
-    "contextlib.py",
-    "functools.py",
-)
-"""Folders and files that a line at fault is not looked for in."""
+NOT_THE_USERS = ("biport", "keras", "keras_side", "numpy", "optree", "tensorflow")
+"""Packages in which a line at fault is not looked for, nor in the standard library."""
 
 
 def refusal(owner: str, layer: Any, error: Exception) -> UnsupportedError:
@@ -44,13 +37,20 @@ def line_at_fault(error: Exception) -> str:
 
 def user_line(frames: Iterable[traceback.FrameSummary]) -> str:
     """The innermost of some lines that belongs to the user; empty where none does."""
-    line = ""
+    line, others = "", _folders()
     for frame in frames:
         path = Path(frame.filename)
-        if not any(part in NOT_THE_USERS for part in path.parts):
+        if others.isdisjoint(path.parents):
             code = frame.line or linecache.getline(frame.filename, frame.lineno or 0).strip()
             line = f"{path.name}, line {frame.lineno}" + (f": {code}" if code else "")
     return line
+
+
+def _folders() -> set[Path]:
+    """Where the code is that is not the user's."""
+    packages = [sys.modules.get(name) for name in NOT_THE_USERS]
+    files = [package.__file__ for package in packages if package is not None and package.__file__]
+    return {Path(contextlib.__file__).parent, *(Path(file).parent for file in files)}
 
 
 def _said(error: Exception) -> str:

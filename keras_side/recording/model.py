@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import replace
@@ -24,7 +25,13 @@ def needs_recording(model: Any) -> bool:
     return not is_container(model) or has_custom(model)
 
 
-def record(model: Any, owner: str, instead: Mapping[int, np.ndarray], example: Any = None) -> Recorded:
+def record(
+    model: Any,
+    owner: str,
+    instead: Mapping[int, np.ndarray],
+    example: Any = None,
+    closed: bool = False,
+) -> Recorded:
     """Run a live model on symbolic tensors.
 
     Args:
@@ -32,6 +39,7 @@ def record(model: Any, owner: str, instead: Mapping[int, np.ndarray], example: A
         owner: how errors call it.
         instead: arrays to be read in place of its variables, by the identity of these.
         example: what it is called with; see `keras_side.recording.calling.callings`.
+        closed: record all custom layers from their graphs of TensorFlow.
 
     Raises:
         InputError: nothing says what it is called with.
@@ -40,9 +48,9 @@ def record(model: Any, owner: str, instead: Mapping[int, np.ndarray], example: A
     problems: list[UnsupportedError] = []
     for calling in callings(model, owner, example):
         try:
-            recorded = _recorded(model, owner, instead, calling)
+            recorded = _recorded(model, owner, instead, calling, closed)
             if example is None and not is_container(model) and (ids := _looked_up(recorded[0])):
-                recorded = _recorded(model, owner, instead, _with_ids(calling, ids))
+                recorded = _recorded(model, owner, instead, _with_ids(calling, ids), closed)
         except UnsupportedError as problem:
             problems.append(problem)
         else:
@@ -50,10 +58,12 @@ def record(model: Any, owner: str, instead: Mapping[int, np.ndarray], example: A
     raise problems[0]
 
 
-def _recorded(model: Any, owner: str, instead: Mapping[int, np.ndarray], calling: Calling) -> Recorded:
-    recorder = Recorder(owner, record_layer, instead)
+def _recorded(
+    model: Any, owner: str, instead: Mapping[int, np.ndarray], calling: Calling, closed: bool
+) -> Recorded:
+    recorder = Recorder(owner, functools.partial(record_layer, closed=closed), instead)
     inputs = mapped(lambda leaf: recorder.symbolic_input(leaf.name, leaf.shape, leaf.dtype), calling)
-    outputs = record_layer(model, recorder, inputs)
+    outputs = recorder.record(model, recorder, inputs)
     return json.loads(json.dumps(recorder.model(outputs))), recorder.variables
 
 

@@ -53,8 +53,7 @@ def unsupported(owner: str, op: Any) -> UnsupportedError:
     line = user_line(op.traceback)
     value = f"{op.type} in {line}" if line else op.type
     if changes_state(op):
-        return UnsupportedError(
-            owner, "operation", value, "calls that leave the variables of the layer alone"
-        )
+        supported = "calls that leave the variables of the layer as they are"
+        return UnsupportedError(owner, "operation", value, supported)
     instead = [INSTEAD[name] for name in sorted(INSTEAD, reverse=True) if op.type.startswith(name)]
     return UnsupportedError(owner, "operation", value, instead[0] if instead else OPERATIONS)

@@ -1,8 +1,8 @@
 """Wrappers that call custom code once a step: recurrent layers around custom cells, and TimeDistributed.
 
 They stay whole. What is inside is recorded by itself, over the rows of one step, and stands in the
-configuration where Keras has the layer or the cell: as a functional model, a cell as the body of a ``BodyCell``
-(`keras_side.layers`).
+configuration where Keras has the layer or the cell: as a functional model, that of a cell as the body of a
+``BodyCell`` (`keras_side.layers`).
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ import numpy as np
 from biport.errors import BiportError, UnsupportedError
 from biport.registry import snake_case
 from keras_side.recording.concrete import Concrete, concrete
-from keras_side.recording.custom import is_container, is_custom, paths
-from keras_side.recording.entries import add_entry
+from keras_side.recording.custom import is_container, is_custom, paths, recurrent_classes
+from keras_side.recording.entries import add_entry, add_inherited
 from keras_side.recording.fault import refusal
 from keras_side.recording.put_back import put_back
 from keras_side.recording.recorder import History, Recorder, SymbolicInput, array_data, history
@@ -56,6 +56,27 @@ class _Closed:
     ran: Concrete
 
 
+@dataclass(frozen=True)
+class _Inherited:
+    """What a layer does in the words of the class of Keras' own that it is made of: ``super().call(x)``.
+
+    Args:
+        path: of the layer.
+        layer: it.
+        kind: the class.
+        arguments: of the call.
+        options: of the call, by name.
+        outputs: what it gave, in one list.
+    """
+
+    path: str
+    layer: Any
+    kind: type
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
+    outputs: Sequence[Any]
+
+
 class _NotSymbolicError(Exception):
     """A layer's code does not take symbolic tensors."""
 
@@ -68,16 +89,19 @@ class Recording:
         model: live; a model or a layer.
         recorder: what gets the entries.
         prefix: of the paths of what is inside.
+        closed: whether all custom layers are recorded from their graphs.
     """
 
     model: Any
     recorder: Recorder
     prefix: str = ""
+    closed: bool = False
     _paths: dict[int, str] = field(default_factory=dict)
     _histories: dict[int, History] = field(default_factory=dict)
     """By the identity of a tensor."""
     _opened: dict[int, _Opened] = field(default_factory=dict)
     _closed: dict[int, _Closed] = field(default_factory=dict)
+    _inherited: dict[int, _Inherited] = field(default_factory=dict)
     _reasons: dict[int, UnsupportedError] = field(default_factory=dict)
     """By the identity of a layer that stays closed: why its code does not take symbolic tensors."""
     _of_nodes: dict[int, str] = field(default_factory=dict)
@@ -99,8 +123,10 @@ class Recording:
         """
         keras = sys.modules["keras"]
         self._paths = paths(self.model, self.prefix)
-        with put_back(self.model), _whole_errors(), self._opening(), self._every_call_symbolic():
-            outputs = [one for one in keras.tree.flatten(self._outputs(inputs, options)) if one is not None]
+        with put_back(self.model), _whole_errors():
+            with self._opening(), self._every_call_symbolic(), self._keras_own_whole():
+                given = keras.tree.flatten(self._outputs(inputs, options))
+            outputs = [one for one in given if one is not None]
             self._record(outputs)
             return [self._history(one, self._path("output")) for one in outputs]
 
@@ -113,10 +139,15 @@ class Recording:
                 assert len(self._reasons) > closed
                 self._opened.clear()
                 self._closed.clear()
+                self._inherited.clear()
                 self._of_nodes.clear()
 
     def _path(self, name: str) -> str:
         return f"{self.prefix}.{name}" if self.prefix else name
+
+    def _owner(self, path: str) -> str:
+        """How errors call a layer."""
+        return f"{self.recorder.owner}: layer {path!r}" if path else self.recorder.owner
 
     def _path_of(self, layer: Any) -> str:
         return self._paths.get(id(layer), self._path(layer.name))
@@ -158,6 +189,35 @@ class Recording:
         finally:
             kind.__call__ = own
 
+    @contextlib.contextmanager
+    def _keras_own_whole(self) -> Iterator[None]:
+        """Have a layer that hands on to the ``call`` of a recurrent class of Keras' own recorded as that."""
+        kinds = recurrent_classes()
+        own = {kind: kind.call for kind in kinds if "call" in vars(kind)}
+        for kind, call in own.items():
+            kind.call = functools.partialmethod(self._inherit, kind, call)
+        try:
+            yield
+        finally:
+            for kind, call in own.items():
+                kind.call = call
+
+    def _inherit(self, layer: Any, kind: type, call: Any, *arguments: Any, **options: Any) -> Any:
+        keras = sys.modules["keras"]
+        if self._inside_closed or not _symbolic_tensors((arguments, options)):
+            return call(layer, *arguments, **options)
+        self._inside_closed = True
+        try:
+            bound = functools.partial(call, layer)
+            outputs = keras.src.backend.compute_output_spec(bound, *arguments, **options)
+        finally:
+            self._inside_closed = False
+        flat = keras.tree.flatten(outputs)
+        made = _Inherited(self._path_of(layer), layer, kind, arguments, options, flat)
+        self._kept += flat
+        self._inherited |= {id(tensor): made for tensor in flat}
+        return outputs
+
     def _as_symbolic(self, item: Any, layer: Any) -> Any:
         """A tensor of numbers as a symbolic one; anything else as it is."""
         keras = sys.modules["keras"]
@@ -172,7 +232,7 @@ class Recording:
         """The call of an opened layer: what its code gives, each tensor a new one that stands for that."""
         keras = sys.modules["keras"]
         path = self._path_of(layer)
-        if id(layer) in self._reasons:
+        if id(layer) in self._reasons or (self.closed and not is_container(layer)):
             return self._stay_closed(layer, path, arguments, options)
         try:
             with symbolic_variables(layer, functools.partial(self._variable, layer, path)):
@@ -182,8 +242,7 @@ class Recording:
         except (BiportError, _NotSymbolicError):
             raise
         except Exception as error:  # A user's code may fail in any way.
-            owner = f"{self.recorder.owner}: layer {path!r}" if path else self.recorder.owner
-            self._reasons[id(layer)] = refusal(owner, layer, error)
+            self._reasons[id(layer)] = refusal(self._owner(path), layer, error)
             raise _NotSymbolicError from error
 
     def _variable(self, layer: Any, path: str, name: str, variable: Any) -> Any:
@@ -204,7 +263,7 @@ class Recording:
     def _stay_closed(self, layer: Any, path: str, arguments: Any, options: Any) -> Any:
         self._inside_closed = True
         try:
-            ran = concrete(self._reasons[id(layer)].owner, layer, arguments, options)
+            ran = concrete(self._owner(path), layer, arguments, options)
         finally:
             self._inside_closed = False
         self._kept.append(ran)
@@ -235,12 +294,16 @@ class Recording:
 
     def _node(self, tensor: Any) -> Any:
         """The node that gave a tensor; ``None`` for one that is known or that nothing gave."""
-        if any(id(tensor) in known for known in (self._histories, self._opened, self._closed)):
+        if any(id(tensor) in known for known in (self._histories, *self._made())):
             return None
         past = getattr(tensor, "_keras_history", None)
         if past is None or past.operation is None:
             return None
         return past.operation._inbound_nodes[past.node_index]
+
+    def _made(self) -> tuple[Mapping[int, Any], ...]:
+        """The tensors that are something else than what a node of Keras' gave."""
+        return self._opened, self._closed, self._inherited
 
     def _behind(self, tensor: Any) -> list[Any]:
         """The symbolic tensors that have to be known before one is."""
@@ -248,6 +311,9 @@ class Recording:
             return _symbolic_tensors([self._opened[id(tensor)].inner, _mask_of(tensor)])
         if id(tensor) in self._closed:
             return [one for one, _ in self._closed[id(tensor)].ran.inputs]
+        if id(tensor) in self._inherited:
+            call = self._inherited[id(tensor)]
+            return _symbolic_tensors((call.arguments, call.options))
         node = self._node(tensor)
         if node is None:
             supported = "tensors made of the inputs of the model"
@@ -277,6 +343,8 @@ class Recording:
             self.given(tensor, self.recorder.with_mask(name, known[0], mask))
         elif id(tensor) in self._closed:
             self._make_closed(self._closed[id(tensor)])
+        elif id(tensor) in self._inherited:
+            self._make_inherited(self._inherited[id(tensor)])
         else:
             self._make_node(self._node(tensor))
 
@@ -293,6 +361,14 @@ class Recording:
             hung = None if mask is None else self._mask_history(mask, call.path)
             name = f"{call.path}.output".lstrip(".")
             self.given(tensor, self.recorder.with_mask(name, self._histories[id(tensor)], hung))
+
+    def _make_inherited(self, made: _Inherited) -> None:
+        name = f"{made.path}.{snake_case(made.kind.__name__)}".lstrip(".")
+        arguments = [self._data(one, name) for one in made.arguments]
+        options = {key: self._data(one, name) for key, one in made.options.items()}
+        own, call = add_inherited(self.recorder, name, made.layer, made.kind, arguments, options)
+        for number, output in enumerate(made.outputs):
+            self._histories[id(output)] = history(own, call, number)
 
     def _mask_history(self, mask: Any, path: str) -> History:
         self._record([mask])
@@ -337,13 +413,16 @@ class Recording:
         return item.item() if isinstance(item, np.generic) else keras.saving.serialize_keras_object(item)
 
 
-def record_layer(layer: Any, recorder: Recorder, inputs: Sequence[Any]) -> list[History]:
+def record_layer(
+    layer: Any, recorder: Recorder, inputs: Sequence[Any], closed: bool = False
+) -> list[History]:
     """Run a layer, or a model, on symbolic inputs.
 
     Args:
         layer: live.
         recorder: what gets the entries.
         inputs: `keras_side.recording.recorder.SymbolicInput` in the structure of its arguments.
+        closed: whether all custom layers are recorded from their graphs of TensorFlow.
 
     Returns:
         What it gives, in one list.
@@ -351,7 +430,7 @@ def record_layer(layer: Any, recorder: Recorder, inputs: Sequence[Any]) -> list[
     Raises:
         UnsupportedError: it does something that cannot be recorded; the message names the line.
     """
-    recording = Recording(layer, recorder)
+    recording = Recording(layer, recorder, closed=closed)
 
     def tensor(given: SymbolicInput) -> Any:
         recording.given(given.tensor, given.known)
@@ -381,7 +460,9 @@ def _is_symbolic(item: Any) -> bool:
 
 
 def _is_array(item: Any) -> bool:
-    return isinstance(item, np.ndarray) or bool(sys.modules["keras"].ops.is_tensor(item))
+    """Whether something holds numbers; a tensor of a graph of TensorFlow has none yet."""
+    is_tensor = bool(sys.modules["keras"].ops.is_tensor(item)) and not hasattr(item, "graph")
+    return isinstance(item, np.ndarray) or is_tensor
 
 
 def _symbolic_tensors(items: Any) -> list[Any]:

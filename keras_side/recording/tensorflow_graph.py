@@ -1,4 +1,4 @@
-"""A layer that takes no symbolic tensors of Keras, recorded from the concrete TensorFlow graph of its ``call``.
+"""A layer that takes no symbolic tensors of Keras, recorded from the TensorFlow graph of its ``call``.
 
 Such a layer calls TensorFlow itself, or asks for sizes as tensors. Each operation that its outputs are made
 of becomes an entry in the words of `keras_side.legacy.messages`, which has them from files of Keras 2; what
@@ -36,9 +36,13 @@ MAX_NUMBERS = 32
 
 @dataclass(frozen=True)
 class _Handle:
-    """A variable that may be read."""
+    """What is no numbers: a variable that may be read, or something else that is kept outside of the graph.
 
-    variable: Any
+    Args:
+        variable: ``None`` for something else.
+    """
+
+    variable: Any = None
 
 
 Item = History | np.ndarray | _Handle
@@ -108,9 +112,10 @@ class _Reader:
     def captured(self) -> dict[str, Item]:
         """What the graph takes from outside: numbers, and variables to be read."""
         handles = {id(variable.handle): variable for variable in self.ran.graph.variables}
+        captures = [(outside, inside.name) for outside, inside in self.ran.graph.captures]
         return {
-            inside.name: _Handle(handles[id(outside)]) if id(outside) in handles else _numbers(outside)
-            for outside, inside in self.ran.graph.captures
+            name: _numbers(outside) if _is_numeric(outside) else _Handle(handles.get(id(outside)))
+            for outside, name in captures
         }
 
     def refuse_changes(self) -> None:
@@ -119,9 +124,9 @@ class _Reader:
         Raises:
             UnsupportedError: it does.
         """
-        inside = [(call.first, call.last) for call in self.ran.calls]
+        inside = [call.operations for call in self.ran.calls if call.graph is self.ran.graph]
         for number, op in enumerate(self.ran.graph.get_operations()):
-            if changes_state(op) and not any(first <= number < last for first, last in inside):
+            if changes_state(op) and not any(number in operations for operations in inside):
                 raise unsupported(self.owner, op)
 
     def output(self, frame: _Frame, given: Any) -> History:
@@ -202,10 +207,10 @@ class _Reader:
             return [self._parameter(op, items[0])]
         if op.type == "ResourceGather":
             return self._recorded(op, "GatherV2", [self._parameter(op, items[0]), items[1], np.asarray(0)])
-        if items and all(isinstance(item, np.ndarray) for item in items):
-            folded = _folded(op, items)
-            if folded is not None:
-                return folded
+        arrays = [item for item in items if isinstance(item, np.ndarray)]
+        folded = _folded(op, arrays) if arrays and len(arrays) == len(items) else None
+        if folded is not None:
+            return folded
         return self._recorded(op, op.type, items)
 
     def _inlined(self, op: Any, items: Sequence[Item]) -> Sequence[Item]:
@@ -215,7 +220,7 @@ class _Reader:
         return [self.item(frame, output) for output in graph.outputs]
 
     def _parameter(self, op: Any, item: Item) -> History:
-        if not isinstance(item, _Handle):
+        if not isinstance(item, _Handle) or item.variable is None:
             raise unsupported(self.owner, op)
         own = f"{self.path}.{item.variable.name.split(':')[0].split('/')[-1]}".lstrip(".")
         name, variable = self.names.get(id(item.variable), (own, item.variable))
@@ -241,6 +246,11 @@ def _is_symbolic(item: Any) -> bool:
     return sys.modules["keras"].ops.is_tensor(item) and hasattr(item, "graph")
 
 
+def _is_numeric(tensor: Any) -> bool:
+    """Whether a tensor holds numbers or booleans."""
+    return tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool
+
+
 def _numbers(tensor: Any) -> np.ndarray:
     """The numbers of a constant."""
     import tensorflow as tf
@@ -254,7 +264,8 @@ def _folded(op: Any, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray] | Non
 
     function = getattr(tf.raw_ops, op.type, None)
     lists = any(argument.type_list_attr for argument in op.op_def.input_arg)
-    if function is None or lists or op.op_def.is_stateful:
+    numeric = all(map(_is_numeric, op.outputs))
+    if function is None or lists or not numeric or op.op_def.is_stateful:
         return None
     taken = inspect.signature(function).parameters
     attributes = {one.name: op.get_attr(one.name) for one in op.op_def.attr if one.name in taken}

@@ -27,7 +27,7 @@ from biport.ops import (
 )
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
-from keras_side.records import WrittenLayer, WrittenOperation
+from keras_side.records import WrittenLayer, WrittenOperation, layer_name
 from keras_side.registered import LAYERS, encoded
 from keras_side.registry import WRITERS, Written
 from keras_side.shared.activations import stock_activation
@@ -109,7 +109,7 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
 
 def _layer(node: Node, written: WrittenLayer, model: Unfinished) -> Any:
     """A layer, made for its first call."""
-    options = {"name": node.name, "dtype": model.dtype}
+    options = {"name": layer_name(node.name), "dtype": model.dtype}
     kind = _layer_class(written.class_name)
     if not isinstance(node.op, Scan):
         return kind.from_config(_with_dtype(written.config, model.dtype) | options)
@@ -140,7 +140,9 @@ def _sized(node: Node, written: WrittenOperation, model: Unfinished) -> Sequence
             },
         }
         layer_class = _layer_class("TensorOperation")
-        layers[id(node.op)] = layer_class.from_config(config | {"name": node.name, "dtype": model.dtype})
+        layers[id(node.op)] = layer_class.from_config(
+            config | {"name": layer_name(node.name), "dtype": model.dtype}
+        )
     return keras.tree.flatten(layers[id(node.op)](tensors))
 
 

@@ -713,6 +713,10 @@ MESSAGES: dict[str, Callable[..., Any]] = {
         tf.nn.leaky_relu(tf.clip_by_value(tf.cumsum(x, 1), -1.0, 1.0), 0.1)
     ),
     "positions": lambda x, f, i: tf.argmax(x, -1),
+    "sums from the end": lambda x, f, i: tf.cumsum(x, 1, exclusive=True, reverse=True) + tf.math.erfc(x),
+    "of each row": lambda x, f, i: tf.gather(x, i % 3, axis=1, batch_dims=1),
+    "mirrored": lambda x, f, i: tf.roll(tf.pad(x, [[0, 0], [0, 0], [1, 1]], "REFLECT"), 1, axis=1),
+    "bands": lambda x, f, i: tf.linalg.band_part(tf.matmul(x, x, transpose_b=True), 1, -1),
 }
 
 

@@ -112,7 +112,7 @@ def ready_tokens() -> tuple[keras.Model, list]:
     return keras.Model(tokens, [y, layers.Dense(2)(counted(tokens))]), [["good", "", "x"], ["bad", "bad", ""]]
 
 
-@pytest.mark.parametrize("make", [several_readers, pytest.param(ready_tokens, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("make", [pytest.param(several_readers, marks=pytest.mark.sweep), ready_tokens])
 def test_a_model_of_texts_computes_what_keras_does(make: Any, tmp_path: Path) -> None:
     model, texts = make()
     randomize(model)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from biport import ops
+from biport.dims import letter
 from biport.graph import Graph, Node, Value, scan_over
 from testing.graphs import cell, dense, normal
 
@@ -135,6 +136,95 @@ def counter(rng: np.random.Generator, dtype: str = "float32", **settings: Any) -
     body = Body(rng, dtype)
     total = body.function("add", "x", "total", name="sum")
     return body.scan({"total": I}, ("x", total), **settings)
+
+
+class RandomBody(Body):
+    """Some operations one after the other, each of what there is by then: x, states and constants."""
+
+    def __init__(self, rng: np.random.Generator, dtype: str) -> None:
+        super().__init__(rng, dtype, memory=("N", "S", 4), vector=("N", 6))
+        self.widths = {"x": I, "vector": 6}
+        self.sequences = {"memory": 4}
+
+    def some(self, names: Mapping[str, int]) -> tuple[str, int]:
+        """One of the values and its width."""
+        return list(names.items())[self.rng.integers(len(names))]
+
+    def step(self) -> None:
+        """One more value ``(N, width)``, or ``(N, S, width)``."""
+        makers = [self._layer, self._layer, self._joined, self._compared, self._reshaped, self._normed]
+        makers += [self._scaled, self._of_memory, self._over_memory, self._looked_up]
+        makers[self.rng.integers(len(makers))](f"v{len(self.nodes)}")
+
+    def vector(self, width: int) -> str:
+        """One of the values in some width."""
+        x, size = self.some(self.widths)
+        name = f"v{len(self.nodes)}"
+        return x if size == width else self.dense(f"{name}.to_{width}", x, size, width)
+
+    def _layer(self, name: str) -> None:
+        x, width = self.some(self.widths)
+        size = int(self.rng.integers(2, 7))
+        self.widths[self.function("tanh", self.dense(f"{name}.dense", x, width, size), name=name)] = size
+
+    def _joined(self, name: str) -> None:
+        (a, one), (b, two) = self.some(self.widths), self.some(self.widths)
+        self.widths[self(name, ops.Concatenate(axis=-1), a, b)] = one + two
+
+    def _compared(self, name: str) -> None:
+        a, width = self.some(self.widths)
+        condition = self.function("greater", a, self.vector(width), name=f"{name}.condition")
+        self.widths[self(name, ops.Where(), condition, a, self.vector(width))] = width
+
+    def _reshaped(self, name: str) -> None:
+        x, width = self.some(self.widths)
+        wide = self(f"{name}.wide", ops.ReshapeTo(shape=(letter("N"), width, 1)), x)
+        turned = self(f"{name}.turned", ops.PermuteDims(axes=(0, 2, 1)), wide)
+        flipped = self(f"{name}.flipped", ops.Flip(axes=(2,)), turned)
+        self.widths[self(name, ops.Squeeze(axes=(1,)), flipped)] = width
+
+    def _normed(self, name: str) -> None:
+        x, width = self.some(self.widths)
+        self.widths[self(name, _norm(self.rng, width, self.dtype), x)] = width
+
+    def _scaled(self, name: str) -> None:
+        x, width = self.some(self.widths)
+        factor = self(f"{name}.factor", ops.Parameter(value=normal(self.rng, width, dtype=self.dtype)))
+        self.widths[self.function("multiply", x, factor, name=name)] = width
+
+    def _of_memory(self, name: str) -> None:
+        x, width = self.some(self.sequences)
+        layer = cell(self.rng, ops.GRU, width, 3, dtype=self.dtype, return_sequences=True)
+        self.sequences[self(name, layer, x)] = 3
+
+    def _over_memory(self, name: str) -> None:
+        x, width = self.some(self.sequences)
+        self.widths[self(name, ops.Reduction(function="max", axes=(1,)), x)] = width
+
+    def _looked_up(self, name: str) -> None:
+        x, width = self.some(self.sequences)
+        query = self(f"{name}.query", ops.ExpandDims(axes=(1,)), self.vector(width))
+        seen = self(f"{name}.seen", ops.Attention(scale=None, score_weight=None), query, x)
+        self.widths[self(name, ops.Squeeze(axes=(1,)), seen)] = width
+
+
+def random_scan(rng: np.random.Generator, dtype: str = "float32", **settings: Any) -> ops.Scan:
+    """A cell that nobody would think of; its states and its output are between -1 and 1."""
+    body = RandomBody(rng, dtype)
+    sizes = {f"s{number}": number + 2 for number in range(rng.integers(1, 4))}
+    body.widths |= sizes
+    for _ in range(10):
+        body.step()
+    wide = "x", *sizes, list(body.widths)[-1]
+    joined = body("all", ops.Concatenate(axis=-1), *wide)
+    width = sum(body.widths[name] for name in wide)
+    results = [
+        body.function("tanh", body.dense(f"to_{name}", joined, width, size), name=f"new_{name}")
+        for name, size in sizes.items()
+    ]
+    y = body.function("tanh", body.dense("to_y", joined, width, 4), name="y")
+    output = (y, results[0], "x")[rng.integers(3)]
+    return body.scan(sizes, (output, *results), **settings)
 
 
 def as_body(op: ops.LSTM) -> Graph:

@@ -1,3 +1,5 @@
+# pyright: reportArgumentType=false, reportAssignmentType=false, reportIncompatibleMethodOverride=false
+# pyright: reportOptionalOperand=false, reportOptionalSubscript=false
 """Layers of a user's own that call TensorFlow, or need sizes as tensors, in the ways people write them."""
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers, ops
-from keras.src.legacy import backend as K
+from keras.src.legacy import backend as K  # noqa: N812 (what everybody calls it)
 
 
 class Layer(layers.Layer):
@@ -410,7 +412,7 @@ class WithModule(Layer):
         self.shift = self.weight("shift", shape[-1], trainable=False)
 
     def call(self, x: Any) -> Any:
-        return self.module(x) + self.shift
+        return tf.add(self.module(x), self.shift)
 
 
 class Decoder(Layer):
@@ -440,7 +442,54 @@ class EyeAttention(Layer):
         itself = tf.eye(steps, dtype=x.dtype)
         scores = tf.matmul(x, x, transpose_b=True) - 1e9 * itself[None]
         weights = tf.nn.softmax(scores)
-        return tf.matmul(tf.linalg.set_diag(weights, tf.reduce_sum(x, -1)), x) + tf.linalg.diag_part(itself)[:, None] * 0
+        return tf.matmul(tf.linalg.set_diag(weights, tf.reduce_sum(x, -1)), x)
+
+
+class Reversed(Layer):
+    """The valid steps in reverse order, each row by its own length."""
+
+    def call(self, x: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return tf.roll(x, shift=2, axis=1)
+        lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+        return tf.concat([x, tf.reverse_sequence(x, lengths, seq_axis=1)], axis=-1)
+
+
+class Cut(Layer):
+    """Parts by sizes: the first and the second part of the steps, windows, and rows for each head."""
+
+    def call(self, x: Any) -> Any:
+        rows, steps = tf.shape(x)[0], tf.shape(x)[1]
+        middle = steps // 2
+        windows = tf.reshape(x[:, : middle * 2], [rows, middle, 2, 4])
+        mirrored = tf.pad(x, [[0, 0], [0, 0], [1, 1]], mode="REFLECT")[..., 1:-1]
+        later = tf.slice(mirrored, [0, 1, 0], [rows, steps - 1, 4]) - tf.slice(
+            x, [0, 0, 0], [-1, steps - 1, 4]
+        )
+        heads = tf.concat(tf.split(x, 2, axis=2), axis=0)
+        joined = tf.concat(tf.split(tf.nn.softmax(heads), 2, axis=0), axis=2)
+        last = x[:, steps - 1, tf.newaxis] + joined[..., ::2, :]
+        return tf.reduce_mean(windows, 2), later, last, K.switch(x > 0, x, K.zeros_like(x))
+
+
+class CompiledLayers(Layer):
+    """Layers called in functions of TensorFlow's, twice."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.dense = layers.Dense(4)
+        self.places = layers.Embedding(9, 4)
+
+    def build(self, shape: Any) -> None:
+        self.dense.build(shape)
+        self.places.build()
+
+    @tf.function
+    def step(self, x: Any) -> Any:
+        return tf.nn.relu(self.dense(x) + self.places(np.arange(1)))
+
+    def call(self, x: Any) -> Any:
+        return self.step(self.step(x))
 
 
 @dataclass(frozen=True)
@@ -493,4 +542,8 @@ CASES = [
     Case(Elementwise),
     Case(WithModule),
     Case(Decoder),
+    Case(EyeAttention),
+    Case(Reversed, masked=True),
+    Case(Cut),
+    Case(CompiledLayers),
 ]

@@ -11,21 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import fx, nn
 
 from biport import ops
-from biport.graph import body_of
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, build
-from torch_side.reading.written import scan_of
-from torch_side.registry import STATES, Inputs, Masks, Outputs, StateDict, parts, reads, states, writes
+from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.shared.activations import activation_name
 from torch_side.shared.channels import write_features_dropped
 from torch_side.shared.recurrent import freeze_second_biases, is_native, layer_of, read_cell, state_cell
-from torch_side.writing.graph_writer import GraphWriter, write_graph
-from torch_side.writing.ported import Ported
+from torch_side.writing.graph_writer import GraphWriter
 
 FORWARD, BACKWARD, CELL = "forward_layer", "backward_layer", "cell_"
 """Parts of a layer that torch has no single one for."""
@@ -62,29 +58,6 @@ def state_bidirectional(op: ops.Bidirectional) -> StateDict:
             if isinstance(layer, ops.Cell | ops.StackedRNN)
         }
     )
-
-
-@states(ops.Scan)
-def state_scan(op: ops.Scan) -> StateDict:
-    """``cell.score.weight`` and so on."""
-    parts, state = op.parts(), dict[str, np.ndarray]()
-    for part, path in parts_of_scan(op).items():
-        own = STATES.lookup(type(parts[part]), op.kind)(parts[part])
-        state |= {f"{path}.{name}".removesuffix("."): array for name, array in own.items()}
-    return state
-
-
-@parts(ops.Scan)
-def parts_of_scan(op: ops.Scan) -> dict[str, str]:
-    """``cell.score`` for ``body.score`` and so on."""
-    paths = _cell(op).paths
-    cell = {f"body.{call.op}": f"cell.{paths[call.name]}" for call in op.calls if call.name in paths}
-    return {part: path for part, path in cell.items() if type(op.parts()[part]) in STATES}
-
-
-def _cell(op: ops.Scan, biases: str = "one") -> Ported:
-    """A step as a module."""
-    return write_graph(body_of(op), biases, op.state_count)
 
 
 def _parts(states_of: dict[str, StateDict]) -> StateDict:
@@ -224,31 +197,6 @@ def _final(op: ops.Cell, writer: GraphWriter, result: fx.Node, wanted: Wanted) -
     return [writer.call(operator.getitem, final, number) for number in range(count)]
 
 
-@writes(ops.Scan)
-def write_scan(op: ops.Scan, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
-    """``rnn = self.rnn(x, [h], constants=[memory])``, then ``rnn[0]``, the outputs, and ``rnn[1]``."""
-    x, start, constants = op.split(inputs)
-    mask = masks[0]
-    if op.reverse:
-        x = writer.method("flip", x, 1)
-        mask = None if mask is None else writer.method("flip", mask, 1)
-    zero = {} if mask is None or op.zero_output_for_mask else {"zero_output_for_mask": False}
-
-    def build_layer(_: Any) -> nn.Module:
-        sizes = list(op.state_sizes)
-        return layers.Recurrence(_cell(op, writer.biases), sizes, bool(op.constant_count), **zero)
-
-    given = [x, list(start)] if start else [x]
-    result = writer.module(build_layer, *given, mask=mask, constants=list(constants) or None)
-    output = writer.call(operator.getitem, result, 0)
-    if not op.return_sequences:
-        output = writer.call(operator.getitem, output, (slice(None), -1))
-    if not op.return_state:
-        return (output,)
-    final = writer.call(operator.getitem, result, 1)
-    return (output, *(writer.call(operator.getitem, final, at) for at in range(op.state_count)))
-
-
 def _last_step(writer: GraphWriter, mask: fx.Node) -> fx.Node:
     """``mask[:, -1:]``."""
     return writer.call(operator.getitem, mask, (slice(None), slice(-1, None)))
@@ -331,19 +279,6 @@ def merge(writer: GraphWriter, mode: str | None, one: fx.Node, two: fx.Node) -> 
             return (writer.call(operator.truediv, writer.call(operator.add, one, two), 2),)
         case _:
             return one, two
-
-
-@reads(layers.Recurrence)
-def read_recurrence(call: LayerCall) -> Any:
-    """A loop over a cell that was written."""
-    x, hx, mask, constants = call.arguments("input", hx=None, mask=None, constants=None)
-    zero = call.module.zero_output_for_mask
-    op = scan_of(call.module, return_sequences=True, return_state=True, zero_output_for_mask=zero)
-    assert op is not None
-    inputs = [call.value(x), *map(call.value, [*(hx or []), *(constants or [])])]
-    masks = [None if mask is None else call.value(mask), *[None] * (len(inputs) - 1)]
-    output, *final = call.emit(op, inputs, masks)
-    return output, final
 
 
 @reads(layers.MaskedLSTM, layers.MaskedGRU, layers.MaskedRNN)

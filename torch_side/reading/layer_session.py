@@ -104,6 +104,9 @@ class LayerSession:
         self._paths = {part: path for path, part in root.named_modules()}
         self._name = type(root).__name__
         self._originals: dict[type, Callable] = {kind: kind.forward for kind in self.classes}
+        # A loop over the steps of a cell that nobody wrote, or that was changed since, is traced.
+        loops = (part for part in root.modules() if isinstance(part, Recurrence))
+        self._opened = {loop for loop in loops if scan_of(loop) is None}
         self._zero: list[Tensor] = []
         self._tensors = {
             part: {"_parameters": dict(part._parameters), "_buffers": dict(part._buffers)}
@@ -115,7 +118,7 @@ class LayerSession:
         original = kind.forward
 
         def forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if not _reads_whole(module, args, kwargs):
+            if module in self._opened or not _reads_whole(module, args, kwargs):
                 return original(module, *args, **kwargs)
             leaves, structure = tree_flatten((args, kwargs))
             tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
@@ -212,11 +215,9 @@ def _reader(kind: type[nn.Module], owner: str) -> Callable[[LayerCall], Any]:
 
 
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call is read whole: attention of torch only under no mask, a loop only of a written cell."""
+    """Whether a call is read whole: attention of torch only under no mask."""
     if reader_of_class(type(module)) is not None:
         return True
-    if isinstance(module, Recurrence):
-        return scan_of(module) is not None
     if isinstance(module, nn.MultiheadAttention):
         named = _arguments_of_attention(args, kwargs)
         masked = any(named.get(name) is not None for name in ("key_padding_mask", "attn_mask"))

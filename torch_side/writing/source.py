@@ -107,6 +107,8 @@ class _File:
                         self.definitions.add(node.target.__module__, [node.target.__name__])
         if any(_fixes_second_bias(part) for part in self.module.modules()):
             self.definitions.add(recipient.__name__, ["fix_second_bias"])
+        if self.graph.tokenizers:
+            self.definitions.add(recipient.__name__, ["encode"])
         self.checks = Definitions("torch_side.")
         self.checks.add(recipient.__name__, ["check"])
         own = {"load", "check", *self.definitions.sources, *self.checks.sources}

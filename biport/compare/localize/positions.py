@@ -12,7 +12,7 @@ import numpy as np
 
 from biport.compare.finding import Position
 from biport.ops import Bidirectional, Op, Recurrent
-from biport.reference.recurrent import scan
+from biport.reference import REFERENCES
 
 
 @dataclass(frozen=True)
@@ -93,17 +93,18 @@ def state_name(op: Recurrent, index: int) -> str:
 
 def every_step(op: Op, inputs: Sequence[np.ndarray], mask: np.ndarray | None) -> dict[str, np.ndarray]:
     """Every step of a recurrent op, whatever it gives out: ``{direction: (N, T, H)}``, as scanned."""
-    x, *initial = inputs
-    every: dict[str, Any] = {"return_sequences": True, "return_state": False}
     if isinstance(op, Recurrent):
-        return {"": scan(dataclasses.replace(op, **every), x, initial, mask)[0]}
+        return {"": _every_step(op, inputs, mask)}
     assert isinstance(op, Bidirectional)
-    count = len(op.forward.state_sizes)
+    (x, *initial), count = inputs, len(op.forward.state_sizes)
     directions = {"forward": (op.forward, initial[:count]), "backward": (op.backward, initial[count:])}
-    return {
-        name: scan(dataclasses.replace(one, **every), x, given, mask)[0]
-        for name, (one, given) in directions.items()
-    }
+    return {name: _every_step(one, [x, *given], mask) for name, (one, given) in directions.items()}
+
+
+def _every_step(op: Recurrent, inputs: Sequence[np.ndarray], mask: np.ndarray | None) -> np.ndarray:
+    every: dict[str, Any] = {"return_sequences": True, "return_state": False}
+    masks = [mask, *[None] * (len(inputs) - 1)]
+    return REFERENCES.lookup(type(op), op.kind)(dataclasses.replace(op, **every), inputs, masks)[0]
 
 
 def step_scans(op: Op, other: Op, inputs: Sequence[np.ndarray], mask: np.ndarray | None) -> Iterator[Scan]:

@@ -198,7 +198,7 @@ def _named(graph: Graph, names: Mapping[str, str]) -> _Weights:
         if first[id(node.op)] is node:
             name = names.get(node.name, node.name)
             weights.arrays.update({f"{name}.{path}": array for path, array in node.op.weights().items()})
-            weights.constants.update(f"{name}.{path}" for path in node.op.constants)
+            weights.constants.update(f"{name}.{path}" for path in node.op.constant_weights())
             weights.second_biases.update(f"{name}.{path}" for path in _second_biases(node.op))
     return weights
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from biport.graph import Graph, Node, Value
-from biport.ops import Bidirectional, Op, StackedRNN
+from biport.ops import Bidirectional, Op, Scan, StackedRNN
 
 Arrays = Sequence[np.ndarray]
 OpChange = Callable[[Op], Op]
@@ -91,6 +91,8 @@ def _parts(op: Op) -> dict[str, list[tuple[str, ...]]]:
     for key, part in op.parts().items():
         if isinstance(op, StackedRNN):
             parts[f"in {_cell(key)}"] = [(key,)]
+        if isinstance(op, Scan):
+            parts[f"in {key.removeprefix('body.')!r} of its step"] = [(key,)]
         if isinstance(op, Bidirectional):
             parts[f"in its {key} direction"] = [(key,)]
             for inner in part.parts():

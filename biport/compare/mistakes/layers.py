@@ -22,6 +22,7 @@ from biport.ops import (
     Multiply,
     Op,
     Recurrent,
+    Scan,
 )
 
 
@@ -123,16 +124,27 @@ def _padded_steps(zeros: bool, sequences: bool, node: Node) -> list[Node]:
     return [with_op(node, replaced(op, **setting))]
 
 
+def _initial(node: Node) -> slice:
+    """Where among the inputs the initial states are."""
+    constants = node.op.constant_count if isinstance(node.op, Recurrent) else 0
+    return slice(1, len(node.inputs) - constants)
+
+
 def _without_states(node: Node) -> list[Node]:
-    if not isinstance(node.op, Recurrent | Bidirectional) or len(node.inputs) == 1:
+    states = _initial(node)
+    if not isinstance(node.op, Recurrent | Bidirectional) or not node.inputs[states]:
         return [node]
-    return [dataclasses.replace(node, inputs=node.inputs[:1], masks=node.masks[:1])]
+    inputs, masks = ((*each[:1], *each[states.stop :]) for each in (node.inputs, node.masks))
+    return [dataclasses.replace(node, inputs=inputs, masks=masks)]
 
 
 def _initial_states_turned(node: Node) -> list[Node]:
     """Initial states in the opposite order: h for c, or forward for backward."""
-    x, *states = node.inputs or ("",)
-    return [dataclasses.replace(node, inputs=(x, *reversed(states)))] if _one_size(node, states) else [node]
+    at = _initial(node)
+    states = node.inputs[at]
+    if not _one_size(node, states):
+        return [node]
+    return [dataclasses.replace(node, inputs=(*node.inputs[:1], *reversed(states), *node.inputs[at.stop :]))]
 
 
 def _final_states_turned(node: Node) -> list[Node]:
@@ -224,10 +236,28 @@ def _mask_mistakes() -> Iterator[Mistake]:
     yield of_nodes("its last output is that of the last valid step", partial(_padded_steps, False, False))
 
 
+def _constants_exchanged(node: Node) -> list[Node]:
+    """The constants of a `Scan` in the opposite order."""
+    first = _initial(node).stop
+    before, constants = node.inputs[:first], node.inputs[first:]
+    if len(constants) < 2:
+        return [node]
+    return [dataclasses.replace(node, inputs=(*before, *reversed(constants)))]
+
+
+def _states_exchanged(op: Op) -> Op:
+    """The states that a step leaves in the opposite order."""
+    if not isinstance(op, Scan) or len(set(op.state_sizes)) > 1:
+        return op
+    return replaced(op, results=(op.results[0], *reversed(op.results[1:])))
+
+
 def _state_mistakes() -> Iterator[Mistake]:
     yield of_nodes("its initial states are ignored", _without_states)
     yield of_nodes("its initial states are in the opposite order", _initial_states_turned)
     yield of_nodes("its final states are in the opposite order", _final_states_turned)
+    yield of_nodes("its constants are in the opposite order", _constants_exchanged)
+    yield of_ops("the states after its step are in the opposite order", _states_exchanged)
 
 
 def _merge_mistakes() -> Iterator[Mistake]:

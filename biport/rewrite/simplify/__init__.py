@@ -7,9 +7,11 @@ same in exact arithmetic where a sum is grouped in another way; none of them loo
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Set
 
-from biport.graph import Graph
+from biport.graph import Graph, body_of, owners, scan_over
+from biport.ops import Scan
 from biport.rewrite.simplify import directions, rows, rules, stacks, turning
 from biport.rewrite.simplify.traversal import Traversal
 
@@ -43,6 +45,7 @@ def simplify(graph: Graph, kept: Set[str] = frozenset()) -> Graph:
         graph(x: float32 (N, T, 3)) -> y
           y : float32 (N, T, 3) = Activation(function=tanh)(x)
     """
+    graph = _with_simple_steps(graph)
     for _ in range(MAX_PASSES):
         before, simplifier = graph, Traversal(graph, RULES, kept)
         for node in graph.nodes:
@@ -51,6 +54,24 @@ def simplify(graph: Graph, kept: Set[str] = frozenset()) -> Graph:
         if _unchanged(before, graph):
             break
     return graph
+
+
+def _with_simple_steps(graph: Graph) -> Graph:
+    """The same model with what a step of a `biport.ops.Scan` is likewise said by layers."""
+    simple = {id(op): _with_simple_step(op) for op in owners(graph).values() if isinstance(op, Scan)}
+    if not simple:
+        return graph
+    nodes = (dataclasses.replace(node, op=simple.get(id(node.op), node.op)) for node in graph.nodes)
+    return Graph(graph.inputs, tuple(nodes), graph.outputs, graph.origin)
+
+
+def _with_simple_step(op: Scan) -> Scan:
+    before = body_of(op)
+    after = simplify(before)
+    if _unchanged(before, after):
+        return op
+    step = scan_over(after, op.state_count)
+    return dataclasses.replace(op, body=step.body, calls=step.calls)
 
 
 def _unchanged(one: Graph, two: Graph) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,22 +16,32 @@ from biport.text import Tokenizer
 TOKENS = ("good", "bad", "a b")
 
 
-def test_ids_of_texts() -> None:
-    for settings, expected in (
-        ({}, [[2, 3, 1], [0, 0, 0]]),
-        ({"length": 2}, [[2, 3], [0, 0]]),
-        ({"length": 4, "padding_id": 9}, [[2, 3, 1, 9], [9, 9, 9, 9]]),
-        ({"standardize": "none"}, [[1, 1, 1], [0, 0, 0]]),
-        ({"standardize": "lower"}, [[1, 3, 1], [0, 0, 0]]),
-        ({"first_id": 1, "unknown_id": 0, "ngrams": (2,)}, [[0, 0], [0, 0]]),
-    ):
-        ids = Tokenizer(TOKENS, **settings).encode_batch(["GOOD,\t bad\u00a0! \vbad", " \n"])
-        wide = Tokenizer(TOKENS, **settings).encode("Good. bad x")
-        assert len(wide) == ids.shape[1]
-        if "ngrams" not in settings and settings.get("standardize") is None:
-            assert wide == expected[0]
+CASES: list[tuple[dict[str, Any], list[int]]] = [
+    ({}, [2, 3, 1]),
+    ({"length": 2}, [2, 3]),
+    ({"length": 5, "padding_id": 9}, [2, 3, 1, 9, 9]),
+    ({"standardize": "none"}, [1, 1, 1]),
+    ({"standardize": "lower"}, [2, 1, 1]),
+    ({"standardize": "strip_punctuation"}, [1, 1, 1]),
+    ({"ngrams": (2, 1), "first_id": 1, "unknown_id": 0}, [0, 0, 1, 2, 0]),
+]
+
+
+@pytest.mark.parametrize("settings, ids", CASES, ids=str)
+def test_ids_of_texts(settings: dict[str, Any], ids: list[int]) -> None:
+    tokenizer = Tokenizer(TOKENS, **settings)
+    assert tokenizer.encode("GOOD\t\vBad! x\u00a0y") == ids
+    none = [tokenizer.padding_id] * (tokenizer.length or 0)
+    assert tokenizer.encode(" \n") == none
+    batch = tokenizer.encode_batch(["", "GOOD\t\vBad! x\u00a0y"])
+    assert batch.tolist() == [[tokenizer.padding_id] * len(ids), ids]
+    assert tokenizer.encode_batch(["", " "]).shape == (2, tokenizer.length or 0)
+
+
+def test_what_is_looked_up() -> None:
     assert Tokenizer(TOKENS, ngrams=(2, 1)).split_text("a b c") == ["a b", "b c", "a", "b", "c"]
-    assert Tokenizer(TOKENS, split="character", standardize="none").split_text("a\u0301 b") == [*"a\u0301 b"]
+    characters = Tokenizer(TOKENS, split="character", standardize="none")
+    assert characters.split_text("a\u0301 b") == [*"a\u0301 b"]
 
 
 def test_tokens_that_are_divided_already() -> None:
@@ -59,14 +70,15 @@ def test_it_comes_back_from_a_file() -> None:
 
 
 def test_what_is_refused() -> None:
-    for settings in (
+    refused: list[dict[str, Any]] = [
         {"tokens": ("a", "a")},
         {"tokens": ("a", "")},
         {"tokens": ("a", 1)},
         {"length": 0},
         {"ngrams": (0,)},
         {"standardize": "upper"},
-    ):
+    ]
+    for settings in refused:
         with pytest.raises(InputError):
             Tokenizer(**{"tokens": TOKENS, **settings})
     tokenizer = Tokenizer(TOKENS, unknown_id=None)
