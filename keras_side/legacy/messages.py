@@ -120,6 +120,7 @@ NAMED: Mapping[str, tuple[str, Sequence[str]]] = {
     "GatherNd": ("tf.gather_nd", ("x", "indices")),
     "GatherV2": ("tf.gather", ("x", "indices", "axis")),
     "MatrixBandPart": ("tf.band_part", ("x", "lower", "upper")),
+    "MatrixDiagPartV3": ("tf.diag_part", ("x", "k")),
     "MatrixDiagV3": ("tf.diag", ("x", "k", "rows", "columns")),
     "MatrixSetDiagV3": ("tf.set_diag", ("x", "diagonal", "k")),
     "MirrorPad": ("tf.pad", ("x", "pad_width")),

@@ -169,6 +169,7 @@ def size_of(size: Dim, dtype: str) -> Term:
 @reads("tf.gather_nd", takes=("x", "indices"))
 def gather_nd(call: OperationCall) -> Term:
     """The elements where a vector each says, along as many of the first axes as it has numbers."""
+    call.require(batch_dims=0, bad_indices_policy="")
     x, indices = call.term(), _indices(call)
     count = indices.tensor.shape[-1] if indices.rank else None
     if not isinstance(count, int) or not 0 < count <= x.rank:
@@ -241,15 +242,29 @@ def diagonal(call: OperationCall) -> Term:
     return apply(ops.Where(), _on_diagonal(call, square), square, number(0, x))
 
 
+@reads("tf.diag_part", takes=("x", "k"))
+def diagonal_part(call: OperationCall) -> Term:
+    """The diagonals of square matrices."""
+    x = _square(call)
+    kept = apply(ops.Where(), _on_diagonal(call, x), x, number(0, x))
+    return apply(ops.Reduction(function="sum", axes=(x.rank - 1,)), kept)
+
+
 @reads("tf.set_diag", takes=("x", "diagonal", "k"))
 def set_diagonal(call: OperationCall) -> Term:
     """Square matrices with another diagonal."""
-    x, values = call.terms("x", "diagonal")
+    x, values = _square(call), call.term("diagonal")
+    wide = apply(ops.ExpandDims(axes=(values.rank,)), values)
+    return apply(ops.Where(), _on_diagonal(call, x), wide, x)
+
+
+def _square(call: OperationCall) -> Term:
+    """Square matrices, of which the main diagonal is meant."""
+    x = call.term()
     _main_diagonal(call)
     if x.rank < 2 or x.tensor.shape[-2] != x.tensor.shape[-1]:
         raise call.refusal("x", str(x.tensor), "square matrices")
-    wide = apply(ops.ExpandDims(axes=(values.rank,)), values)
-    return apply(ops.Where(), _on_diagonal(call, x), wide, x)
+    return x
 
 
 def _main_diagonal(call: OperationCall) -> None:

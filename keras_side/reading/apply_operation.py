@@ -60,6 +60,7 @@ class OperationApplier:
         """The outputs of a call of an operation, or why there are none."""
         name = prefix + layer.name + (f"@{index}" if index else "")
         owner = f"{self.owner}: operation {layer.name!r} ({layer.class_name})"
+        owner += f" in {layer.line}" if layer.line else ""
         recorded, options = layer.calls[index]
         arguments = [resolved(item, find) for item in recorded]
         options = {key: resolved(item, find) for key, item in options.items()}

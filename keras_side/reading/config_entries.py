@@ -16,6 +16,9 @@ from keras_side.reading.mask_expressions import is_operation
 from keras_side.records import LayerRecord, ModelReader, Variables, check_name, serialized
 from keras_side.typed_errors import named
 
+MAX_LINE = 300
+"""Characters of a line of code that errors name."""
+
 
 @dataclass
 class Layer:
@@ -31,6 +34,8 @@ class Layer:
     has_own_variables: bool = True
     problem: UnsupportedError | None = None
     input_shape: Sequence[int | None] = ()
+    line: str = ""
+    """Of the code that called it, where that was recorded."""
     mapping: ClassReader | None = None
     reads_model: ModelReader | None = None
     _op: ops.Op | Tokenizer | None = None
@@ -119,6 +124,7 @@ def model_layers(
             calls=_calls(label, entry),
             problem=problem,
             input_shape=built_shape(entry),
+            line=str(entry.get("line") or "")[:MAX_LINE],
             mapping=reader_of_class(entry),
             reads_model=reads_model,
         )

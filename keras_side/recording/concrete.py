@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from biport.errors import BiportError, UnsupportedError
-from keras_side.recording.custom import has_custom, stays_whole
+from keras_side.mapped import reader_of_live
+from keras_side.recording.custom import has_custom, keras_class, stays_whole
 from keras_side.recording.fault import refusal
+from keras_side.records import MODELS
+from keras_side.registry import READERS
+from keras_side.shared.cells import CELL_READERS
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def _noticed(calls: list[LayerCall]) -> Iterator[None]:
 
     @functools.wraps(own)
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
-        if inside or (has_custom(layer) and not stays_whole(layer)):
+        if inside or not _is_whole(layer):
             return own(layer, *arguments, **options)
         inside.append(layer)
         try:
@@ -165,6 +169,14 @@ def _noticed(calls: list[LayerCall]) -> Iterator[None]:
         yield
     finally:
         kind.__call__ = own
+
+
+def _is_whole(layer: Any) -> bool:
+    """Whether a layer is recorded whole: one that biport reads. What another one does is operations too."""
+    if stays_whole(layer) or reader_of_live(layer) is not None:
+        return True
+    name = keras_class(layer).__name__
+    return not has_custom(layer) and any(name in known for known in (READERS, CELL_READERS, MODELS))
 
 
 @contextlib.contextmanager

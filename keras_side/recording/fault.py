@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import linecache
+import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +36,24 @@ def line_at_fault(error: Exception) -> str:
     return user_line(traceback.extract_tb(error.__traceback__))
 
 
-def user_line(frames: Iterable[traceback.FrameSummary]) -> str:
+def user_line(frames: Sequence[traceback.FrameSummary]) -> str:
     """The innermost of some lines that belongs to the user; empty where none does."""
-    line, others = "", _folders()
-    for frame in frames:
-        path = Path(frame.filename)
-        if others.isdisjoint(path.parents):
-            code = frame.line or linecache.getline(frame.filename, frame.lineno or 0).strip()
-            line = f"{path.name}, line {frame.lineno}" + (f": {code}" if code else "")
-    return line
-
-
-def _folders() -> set[Path]:
-    """Where the code is that is not the user's."""
     packages = [sys.modules.get(name) for name in NOT_THE_USERS]
     files = [package.__file__ for package in packages if package is not None and package.__file__]
-    return {Path(contextlib.__file__).parent, *(Path(file).parent for file in files)}
+    others = tuple(os.path.dirname(file) + os.sep for file in files)
+    for frame in reversed(frames):
+        if not frame.filename.startswith(others) and not _is_standard(frame.filename):
+            code = frame.line or linecache.getline(frame.filename, frame.lineno or 0).strip()
+            return f"{Path(frame.filename).name}, line {frame.lineno}" + (f": {code}" if code else "")
+    return ""
+
+
+def _is_standard(filename: str) -> bool:
+    """Whether a file is of the standard library; packages that are installed below it are not."""
+    return filename.startswith(STANDARD) and "-packages" not in filename
+
+
+STANDARD = os.path.dirname(contextlib.__file__) + os.sep
 
 
 def _said(error: Exception) -> str:

@@ -103,10 +103,15 @@ class Recorder:
         arguments: Sequence[Any],
         options: Mapping[str, Any],
         config: Mapping[str, Any] | None = None,
+        line: str = "",
     ) -> str:
-        """A call of an operation, by the name of its class in `keras_side.operations`; the entry's name."""
+        """A call of an operation, by the name of its class in `keras_side.operations`; the entry's name.
+
+        Where the line of the user's code that called it is known, errors name it.
+        """
         name = self.free(name)
         entry = self._add(name, class_name, "keras.src.ops", dict(config or {}))
+        entry |= {"line": line} if line else {}
         entry["inbound_nodes"].append({"args": list(arguments), "kwargs": dict(options)})
         return name
 

@@ -19,6 +19,7 @@ from biport.registry import snake_case
 from keras_side.legacy.messages import OPERATIONS, translated
 from keras_side.recording.concrete import Concrete, LayerCall
 from keras_side.recording.entries import add_entry
+from keras_side.recording.fault import user_line
 from keras_side.recording.operation_faults import changes_state, unsupported
 from keras_side.recording.recorder import History, Recorder, array_data, history
 from keras_side.recording.variable_names import named_variables
@@ -30,6 +31,8 @@ SAME = (
 """Operations that give their inputs."""
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 """Operations that are graphs of their own."""
+GATHERS = ("GatherNd", "GatherV2")
+"""Operations that take indices."""
 MAX_NUMBERS = 32
 """Integers in a row that are written as a list: axes, sizes, positions."""
 
@@ -231,9 +234,12 @@ class _Reader:
         if kind not in OPERATIONS or any(isinstance(item, _Handle) for item in items):
             raise unsupported(self.owner, op)
         attributes = {one.name: _attribute(op.get_attr(one.name)) for one in op.op_def.attr}
-        class_name, arguments, options = translated(self.owner, kind, attributes, list(map(_argument, items)))
+        inputs = [_argument(item, is_index=kind in GATHERS) for item in items]
+        class_name, arguments, options = translated(self.owner, kind, attributes, inputs)
         label = snake_case(class_name.removeprefix("tf."))
-        name = self.recorder.operation(f"{self.path}.{label}".lstrip("."), class_name, arguments, options)
+        name = self.recorder.operation(
+            f"{self.path}.{label}".lstrip("."), class_name, arguments, options, line=user_line(op.traceback)
+        )
         return [history(name, 0, number) for number in range(len(op.outputs))]
 
 
@@ -280,10 +286,15 @@ def _folded(op: Any, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray] | Non
     return [_numbers(one) for one in outputs]
 
 
-def _argument(item: Item) -> Any:
-    """An item as a translation takes it: a number or integers in a row are those, not an array."""
+def _argument(item: Item, is_index: bool) -> Any:
+    """An item as a translation takes it: a number or integers in a row are those, not an array.
+
+    No integers at all are of no dtype, which indices have.
+    """
     if not isinstance(item, np.ndarray):
         return item
+    if is_index and not item.size:
+        return array_data(item)
     if item.ndim == 0 or (item.dtype.kind == "i" and item.ndim < 3 and item.size <= MAX_NUMBERS):
         return item.tolist()
     return array_data(item)

@@ -641,6 +641,16 @@ def functions(x: Any, f: Any, i: Any) -> dict[str, Any]:
         "backend repeat_elements": backend.repeat_elements(x, 2, 1),
         "backend others": backend.sqrt(backend.square(backend.tanh(backend.abs(x)))),
         "integers": i * 2 // 3 - i % 2,
+        "by positions": tf.gather_nd(x, tf.stack([tf.range(n), i[:, 0] % 3], axis=1)),
+        "of each row": tf.gather(x, i % 3, axis=1, batch_dims=1),
+        "turned rows": tf.reverse_sequence(x, i[:, 0] % 4, seq_axis=1),
+        "cut and rolled": tf.roll(tf.slice(x, [0, 1, 0], [-1, t - 1, -1]), 1, axis=1)
+        + tf.math.erfc(x[:, 1:]),
+        "bands": tf.linalg.band_part(tf.matmul(x, x, transpose_b=True), 1, -1),
+        "diagonals": tf.linalg.set_diag(
+            tf.linalg.diag(x[:, :, 0]), tf.linalg.diag_part(tf.matmul(x, x, transpose_b=True))
+        ),
+        "biased": tf.nn.bias_add(x, tf.ones(4)) / tf.cast(tf.size(x), tf.float32),
     }
 
 

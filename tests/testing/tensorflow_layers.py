@@ -492,6 +492,24 @@ class CompiledLayers(Layer):
         return self.step(self.step(x))
 
 
+class Squares(Layer):
+    """Products that sum over steps, diagonals, and a layer of Keras' own that is no layer of a graph."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.mixed = layers.EinsumDense("nti,io->nto", output_shape=(None, 4), bias_axes="o")
+
+    def build(self, shape: Any) -> None:
+        self.A = self.weight("A", 4, 4)
+        self.mixed.build(shape)
+
+    def call(self, x: Any) -> Any:
+        ages = tf.cast(tf.range(tf.shape(x)[1])[::-1], x.dtype)
+        decayed = tf.tensordot(tf.exp(-0.1 * ages), x, axes=[[0], [1]])
+        norms = tf.linalg.diag_part(tf.matmul(x, x, transpose_b=True))
+        return decayed, tf.linalg.matvec(self.A, self.mixed(x)) + norms[..., None]
+
+
 @dataclass(frozen=True)
 class Case:
     """A layer and what it is called with.
@@ -545,5 +563,6 @@ CASES = [
     Case(EyeAttention),
     Case(Reversed, masked=True),
     Case(Cut),
+    Case(Squares),
     Case(CompiledLayers),
 ]

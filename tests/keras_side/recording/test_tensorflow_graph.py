@@ -220,6 +220,13 @@ class Backwards(Layer):
         return x[:, : tf.shape(x)[1] - 3]
 
 
+class Halved(Layer):
+    """Numbers of another dtype, which is seen when the recorded operations are read."""
+
+    def call(self, x: Any) -> Any:
+        return tf.cast(tf.cast(x, tf.float16) * 2, tf.float32)
+
+
 REFUSED: dict[type[layers.Layer], str] = {
     Noise: r"layer 'own' \(Noise\): .*RandomStandardNormal in test_.*py, line \d+: return x \+ tf.*Dropout",
     Branches: r"StatelessIf in .*line \d+: return tf.cond.*where, of both results",
@@ -230,6 +237,7 @@ REFUSED: dict[type[layers.Layer], str] = {
     Window: "Conv2D in .*the layer Conv1D",
     Table: "LookupTable.*StringLookup and IntegerLookup",
     Written: "TensorListReserve in ",
+    Halved: r"operation 'own.cast' \(Cast\) in test_.*py, line \d+: return tf.cast.*dtype='float16'",
     Backwards: r"bounds='T\+-3'.*numbers, such as -3",
 }
 
