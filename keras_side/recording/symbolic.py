@@ -195,12 +195,21 @@ class Recording:
         kinds = recurrent_classes()
         own = {kind: kind.call for kind in kinds if "call" in vars(kind)}
         for kind, call in own.items():
-            kind.call = functools.partialmethod(self._inherit, kind, call)
+            kind.call = self._inheriting(kind, call)
         try:
             yield
         finally:
             for kind, call in own.items():
                 kind.call = call
+
+    def _inheriting(self, kind: type, call: Any) -> Any:
+        """The ``call`` of a class, which a class made of it hands on to."""
+
+        @functools.wraps(call)
+        def inherited(layer: Any, *arguments: Any, **options: Any) -> Any:
+            return self._inherit(layer, kind, call, *arguments, **options)
+
+        return inherited
 
     def _inherit(self, layer: Any, kind: type, call: Any, *arguments: Any, **options: Any) -> Any:
         keras = sys.modules["keras"]
