@@ -182,7 +182,7 @@ def read(folder: str | os.PathLike[str]) -> Graph:
         graph = graph_of(data, arrays)
     except BiportError as error:
         raise FileError(f"{target}: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise FileError(f"{target}: {GRAPH} does not describe a graph ({error!r})") from error
     if graph.digest() != data.get("digest"):
         raise FileError(f"{target}: was changed since it was written, its digest does not match")

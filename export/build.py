@@ -111,7 +111,7 @@ def _unwritten(graph: Graph, prefix: str) -> list[UnsupportedError]:
     problems = []
     for node in graph.nodes:
         if isinstance(node.op, Scan):
-            problems += _unwritten(body_of(node.op), f"{prefix}{node.name}.")
+            problems += _unwritten(body_of(node.op), f"{prefix}{node.name}/")
         if type(node.op) not in WRITERS:
             owner = f"node {prefix + node.name!r}"
             problems.append(UnsupportedError(owner, WRITERS.purpose, node.op.kind, WRITERS.supported()))

@@ -27,7 +27,7 @@ class NodeWriter:
         sizes: of the graph while it runs.
         lowering: see `Site`.
         undefined: the values that may be NaN or infinite.
-        owner: in front of the names of nodes inside of another one, ``"cell."``.
+        owner: in front of the names of nodes inside of another one, ``"cell/"``.
     """
 
     builder: Builder

@@ -17,6 +17,7 @@ from keras_side.inference import call
 from keras_side.recording.custom import is_custom, paths
 from keras_side.recording.fault import refusal
 from keras_side.recording.put_back import put_back
+from keras_side.stateful import stateful_run
 
 ALLOWED = 1e-4
 """Of the largest number of an output: rounding to float32 is far below, a wrong meaning far above."""
@@ -31,7 +32,7 @@ def check_recorded(model: Any, graph: Graph, owner: str) -> None:
         UnsupportedError: an output differs, or the model computes something else when it is called again.
     """
     for case, arrays in random_cases(graph, batches=BATCHES).items():
-        one, two = _twice(model, arrays, owner)
+        one, two = _twice(model, graph, arrays, owner)
         if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True)):
             supported = "code that computes the same again: no random numbers, no state kept between calls"
             at_fault = f"{owner}{_that_changes(model, arrays)}"
@@ -82,15 +83,19 @@ def _that_changes(model: Any, arrays: Sequence[np.ndarray]) -> str:
     return ""
 
 
-def _twice(model: Any, arrays: Sequence[np.ndarray], owner: str) -> list[list[np.ndarray]]:
+def _twice(
+    model: Any, graph: Graph, arrays: Sequence[np.ndarray], owner: str
+) -> list[list[np.ndarray]]:
     """What a model gives when it is called, and when it is called again."""
     keras = sys.modules["keras"]
+
+    def run(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
+
+    kept = stateful_run(model, graph)
     try:
         with put_back(model):
-            return [
-                [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
-                for _ in range(2)
-            ]
+            return [run(arrays) if kept is None else kept.run(run, arrays) for _ in range(2)]
     except BiportError:
         raise
     except Exception as error:  # A user's code may fail in any way.

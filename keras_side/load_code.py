@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from biport.errors import BiportError, FileError, InputError, UnsupportedError, raise_unsupported
+from biport.graph import Graph
 from keras_side.file.listed_weights import ListedVariables
 from keras_side.file.model_file import CONFIG, Format, ModelFile, needs_config
 from keras_side.file.objects import known_to_keras_3, objects
@@ -70,6 +71,21 @@ def load_with_code(path: str | Path, code: Code) -> keras.Model:
             _rewrite(path, copy, config)
             return _load_archive(copy, given)
         return _load_hdf5(path, config, given)
+
+
+def check_meaning(path: str | Path, graph: Graph) -> None:
+    """Refuse a file of Keras 2 whose layers get masks: Keras 3, which ran its code, has other rules for them.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    with typed_errors(Path(path).name), ModelFile(Path(path)) as file:
+        origin = file.origin
+    masked = next((node.name for node in graph.nodes if any(node.masks)), None)
+    if origin.generation < 3 and masked is not None:
+        supported = "files of Keras 3, or models without masks: Keras 2 hands them on by other rules"
+        owner = f"{Path(path).name}: layer {masked!r}"
+        raise UnsupportedError(owner, "mask", f"in a file of Keras {origin.version} with code", supported)
 
 
 def named_objects(code: Code) -> dict[str, Any]:

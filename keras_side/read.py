@@ -34,7 +34,7 @@ from keras_side.check_recorded import check_recorded
 from keras_side.code_needed import advise_code
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
-from keras_side.load_code import Code, load_with_code
+from keras_side.load_code import Code, check_meaning, load_with_code
 from keras_side.operations.registry import MADE
 from keras_side.operations.terms import LOOK_UP, TAKE_IDS
 from keras_side.ops.source import SIZED
@@ -104,7 +104,9 @@ def read(
         raise UnsupportedError(own, supported=(live, "paths of .keras and .h5 files"))
     path = Path(source)
     if code is not None:
-        return read_live(load_with_code(path, code), example=example, owner=path.name, states=kept)
+        graph = read_live(load_with_code(path, code), example=example, owner=path.name, states=kept)
+        check_meaning(path, graph)
+        return graph
     with typed_errors(path.name), ModelFile(path, config) as file:
         return read_file(file, kept)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from biport.analysis.rows import where_rows_meet
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.ops import Recurrent
+from keras_side.recording.custom import paths
 
 
 @dataclass(frozen=True)
@@ -95,35 +97,45 @@ class StatefulRun:
 
 def stateful_run(model: Any, graph: Graph) -> StatefulRun | None:
     """How a live model of Keras 2 or 3 is run that keeps states; ``None`` where it keeps none."""
-    kept = dict(_kept(model, ""))
+    kept = dict(_kept(model))
     if not kept:
         return None
-    names = {value.name for value in graph.inputs[len(model.inputs) :]}
     nodes = {node.name: node for node in graph.nodes if isinstance(node.op, Recurrent)}
     by_input = {
         name: variable
         for path, variables in kept.items()
         if path in nodes
         for name, variable in zip(nodes[path].inputs[1:], variables, strict=False)
-        if name in names
+        # What it is given by the model has another name.
+        if name.startswith(f"{path}.")
     }
     given = [by_input[value.name] for value in graph.inputs if value.name in by_input]
     variables = [variable for states in kept.values() for variable in states]
-    return StatefulRun(graph, len(model.inputs), variables, given)
+    return StatefulRun(graph, len(graph.inputs) - len(given), variables, given)
 
 
-def _kept(model: Any, prefix: str) -> Iterator[tuple[str, list[Any]]]:
+def _kept(model: Any) -> Iterator[tuple[str, list[Any]]]:
     """The states of every stateful layer, by its path; those of both directions by the path of the layer."""
-    for layer in model.layers:
-        path = f"{prefix}{layer.name}"
-        if hasattr(layer, "layers"):
-            yield from _kept(layer, f"{path}.")
-            continue
+    for path, layer in _layers(model):
         directions = [getattr(layer, name, None) for name in ("forward_layer", "backward_layer")]
         scans = directions if all(directions) else [layer]
         states = [getattr(scan, "states", None) for scan in scans if getattr(scan, "stateful", False)]
         if flat := _flat(states):
             yield path, flat
+
+
+def _layers(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The layers of a model by their paths."""
+    keras = sys.modules.get("keras")
+    if keras is not None and isinstance(model, keras.Model):
+        named = paths(model)
+        for layer in model._flatten_layers(include_self=False):
+            if id(layer) in named:
+                yield named[id(layer)], layer
+        return
+    for layer in model.layers:
+        path = f"{prefix}{layer.name}"
+        yield from _layers(layer, f"{path}.") if hasattr(layer, "layers") else [(path, layer)]
 
 
 def _array(variable: Any) -> np.ndarray:

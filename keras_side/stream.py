@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 def stream(
     model: keras.Model,
+    example: Any = None,
     *,
     initial: Mapping[str, np.ndarray] | None = None,
     states: Mapping[str, str] | None = None,
@@ -28,6 +29,7 @@ def stream(
 
     Args:
         model: the model.
+        example: what a subclassed model is called with, see `keras_side.read`.
         initial: by the names of states what they are before the first step, ``(N, H)``; others are zeros.
             Those of a stateful layer ``lstm`` are ``lstm.h`` and ``lstm.c``.
         states: its inputs that are states, and for each the output that is the state after the steps; by
@@ -44,5 +46,5 @@ def stream(
         ...     [chunks.feed([np.ones((2, steps, 3), "float32")])[0].shape for steps in (3, 1)]
         [(2, 3, 4), (2, 1, 4)]
     """
-    graph = read(model, states="explicit")
+    graph = read(model, example=example, states="explicit")
     return Stream(plan_stream(graph, states), functools.partial(run, model, graph=graph), initial)

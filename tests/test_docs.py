@@ -75,6 +75,15 @@ def test_the_page_about_streams_runs(tmp_path, monkeypatch, capsys) -> None:
     assert capsys.readouterr().out.splitlines() == [one or other for one, other in shown]
 
 
+@pytest.mark.filterwarnings("ignore:Layer '.*' .of type .* was passed an input with a mask:UserWarning")
+def test_the_page_about_custom_code_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/custom-code.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/custom-code.md", "exec"), {})
+    assert "Scan(input_size=5" in capsys.readouterr().out
+
+
 PYTORCH = (ROOT / "docs/pytorch.md").read_text()
 
 

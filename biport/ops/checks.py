@@ -71,7 +71,7 @@ def need(op: Op, tensor: Tensor, rank: int | None, dtypes: Sequence[str], last: 
         raise GraphError(f"{op.kind} takes {rank} dimensions, found {tensor}")
     if tensor.dtype not in dtypes:
         raise GraphError(f"{op.kind} takes {' or '.join(dtypes)}, found {tensor}")
-    if last is not None and not same_dim(tensor.shape[-1], last):
+    if last is not None and not (tensor.shape and same_dim(tensor.shape[-1], last)):
         raise GraphError(f"{op.kind} takes a last dimension of {last}, found {tensor}")
 
 

@@ -170,6 +170,11 @@ class Scan(Recurrent):
         """What the body calls its states."""
         return tuple(value.name for value in self.arguments[1 : 1 + self.state_count])
 
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """What the body calls them."""
+        return self.states
+
     @cached_property
     def dtype(self) -> str:
         """Of x, the states and the output."""

@@ -57,20 +57,27 @@ def explicit_states(graph: Graph, layers: Collection[str] | None = None) -> Grap
         # Nodes that share their weights go on sharing them.
         giving = changed.setdefault(id(op), dataclasses.replace(op, return_state=True))
         given = node.outputs if op.return_state else (*node.outputs, *after)
-        masks = (*node.masks, *(None for _ in states))
-        nodes.append(Node(node.name, giving, (*node.inputs, *states), given, masks))
+        x, _, constants = op.split(node.inputs)
+        read = (x, *states, *constants)
+        masks = (node.masks[0], *(None for _ in read[1:]))
+        nodes.append(Node(node.name, giving, read, given, masks))
         if op.return_state:
             nodes += [
                 Node(name, ops.Identity(), (last,))
                 for name, last in zip(after, node.outputs[1:], strict=True)
             ]
-    return Graph(tuple(inputs), tuple(nodes), tuple(outputs), graph.origin)
+    return dataclasses.replace(graph, inputs=tuple(inputs), nodes=tuple(nodes), outputs=tuple(outputs))
 
 
 def starting_from_zeros(graph: Graph) -> list[str]:
     """The recurrent nodes that nothing gives initial states."""
-    kinds = ops.Recurrent, ops.Bidirectional
-    return [node.name for node in graph.nodes if isinstance(node.op, kinds) and len(node.inputs) == 1]
+    return [node.name for node in graph.nodes if _starts_from_zeros(node)]
+
+
+def _starts_from_zeros(node: Node) -> bool:
+    if isinstance(node.op, ops.Recurrent):
+        return not node.op.split(node.inputs)[1]
+    return isinstance(node.op, ops.Bidirectional) and len(node.inputs) == 1
 
 
 def _forward(graph: Graph, node: Node) -> ops.Recurrent:
@@ -86,6 +93,10 @@ def _forward(graph: Graph, node: Node) -> ops.Recurrent:
     assert isinstance(op, ops.Recurrent)
     if op.reverse:
         raise UnsupportedError(owner, "reverse", True, FORWARD)
+    if op.split(node.inputs)[1]:
+        raise UnsupportedError(
+            owner, "initial_state", op.split(node.inputs)[1][0], "layers that start from zeros"
+        )
     rows = graph.tensors[node.inputs[0]].shape[0]
     if rows != BATCH:
         raise UnsupportedError(owner, "rows", str(rows), "layers that scan the rows of the batch")

@@ -10,7 +10,7 @@ import numpy as np
 from biport import ops, reference
 from biport.analysis.lengths import needed_steps
 from biport.compare.cases import random_inputs
-from biport.errors import InputError
+from biport.errors import BiportError
 from biport.graph import Graph, Node
 from biport.inputs import row_lengths, safe_bounds, time_axis
 from biport.ops import FLOATS, same_bits
@@ -48,8 +48,9 @@ def state_pairs(graph: Graph) -> dict[str, str]:
     # What a layer gives as a state comes before its last output, which is the same.
     last = {node.outputs[0] for node in graph.nodes if _output_state(node) is not None}
     candidates.sort(key=lambda pair: pair[1] in last)
+    needed = needed_steps(graph)
     steps = {
-        str(value.shape[axis]): max(needed_steps(graph).get(value.name, 1), 1)
+        str(value.shape[axis]): max(needed.get(value.name, 1), 1)
         for value in graph.inputs
         if (axis := time_axis(value.shape)) is not None and not isinstance(value.shape[axis], int)
     }
@@ -65,7 +66,8 @@ def state_pairs(graph: Graph) -> dict[str, str]:
     )
     try:
         values = reference.trace(_resting(graph), arrays, "float32")
-    except InputError:
+    except (BiportError, ValueError, IndexError):
+        # Sizes that the model does not take.
         return {}
     given = {value.name: array for value, array in zip(graph.inputs, arrays, strict=True)}
     pairs: dict[str, str] = {}
@@ -103,7 +105,7 @@ def states_of(node: Node) -> list[tuple[str, list[str]]]:
     if not isinstance(op, ops.Recurrent | ops.Bidirectional):
         return []
     count = len(op.state_sizes)
-    initial = node.inputs[1 : 1 + count]
+    initial = op.split(node.inputs)[1] if isinstance(op, ops.Recurrent) else node.inputs[1:]
     given = op.forward.return_state if isinstance(op, ops.Bidirectional) else op.return_state
     after = [[name] for name in node.outputs[-count:]] if given else [[] for _ in initial]
     at = _output_state(node)
@@ -135,7 +137,7 @@ def _resting(graph: Graph) -> Graph:
             Node(_free(f"{name}.before", taken), ops.Identity(), (initial,), (name,))
             for name, initial in states.items()
         ]
-    return Graph(graph.inputs, tuple(nodes), graph.outputs)
+    return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -213,9 +213,10 @@ def _check_states(graph: Graph, scans: Sequence[Node], pairs: Mapping[str, str])
     for node in scans:
         if isinstance(node.op, ops.Bidirectional):
             _refuse(node, "direction", "both", [FORWARD])
-        if len(node.inputs) == 1:
+        states = states_of(node)
+        if not states:
             _refuse(node, "initial_state", "zeros in every chunk", STATES)
-        for initial, after in states_of(node):
+        for initial, after in states:
             if not of_inputs[initial]:
                 _refuse(node, "initial_state", f"{initial}, which no output goes on from", STATES)
             for name in sorted(of_inputs[initial]):
@@ -305,6 +306,9 @@ class _StreamedValues(SteppableValues):
         assert isinstance(op, ops.Recurrent)
         if op.reverse:
             _refuse(node, "reverse", True, [FORWARD])
+        for name in op.split(node.inputs)[2]:
+            if self._kinds[name] is not _Kind.CONSTANT:
+                _refuse(node, "constants", f"{name}, which is not {self.other}")
         if mask is not None and self._kinds[mask] is not _Kind.STEPS:
             _refuse(node, "mask", f"{mask}, whose steps are not the input's")
         if self._repeating.get(x, mask) != mask or mask in self._repeating:
@@ -376,11 +380,18 @@ class _StreamedValues(SteppableValues):
             UnsupportedError: there are several.
         """
         ends = [node for node in self.scans if not _gives_sequences(node) and node.masks[0] is not None]
+        zeroing = [
+            node for node in ends if isinstance(node.op, ops.Recurrent) and node.op.zero_output_for_mask
+        ]
+        # The output of the last step is zero where that is masked, in a chunk as in one call.
+        ends = [node for node in ends if node not in zeroing]
         for end in ends:
             # A row would be without valid steps for some of the layers alone.
             for node in self.scans:
                 if node.masks[0] != end.masks[0]:
                     _refuse(end, "mask", f"{end.masks[0]}, which is not that of {node.name!r}")
+        if ends and zeroing:
+            _refuse(zeroing[0], "zero_output_for_mask", True, [f"False, as that of {ends[0].name!r}"])
         masks = {node.masks[0] for node in ends} | {self._repeating[name] for name in self.repeating()}
         if len(masks) > 1:
             raise UnsupportedError("streaming", "masks", ", ".join(sorted(map(str, masks))), "one of them")

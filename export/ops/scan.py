@@ -6,7 +6,8 @@ and what is made of x alone, row by row, for the rows of all steps at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from enum import Enum, auto
 from functools import cache, cached_property, partial
 
@@ -16,7 +17,7 @@ from biport.analysis.undefined import may_be_nan
 from biport.dims import letters_in
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, body_of
-from biport.ops import Scan, Tensor, Value
+from biport.ops import Add, Dense, Elementwise, Scan, Tensor, Value
 from biport.ops.rows import rows_meet
 from export.nodes import NodeWriter
 from export.onnx.builder import Builder
@@ -141,8 +142,14 @@ class _Body:
             _When.STEP: (self._writer(step.builder, inside), inside),
         }
         inside[x.name] = LazyValue(x.tensor, lambda: step.of(self.x, x.name))
-        for node, when in zip(self.graph.nodes, _moments(self.op, self.graph), strict=True):
+        moments = _moments(self.op, self.graph)
+        sums = _sums(self.graph, moments)
+        for node in self.graph.nodes:
+            when = moments[node.outputs[0]]
             write, values = rooms[when]
+            if node.name in sums:
+                inside |= self._sum(step, node, *sums[node.name], inside, ahead)
+                continue
             new = write(node, values)
             values |= new
             if when is _When.ONCE:
@@ -164,10 +171,38 @@ class _Body:
             tensors=self.graph.tensors,
             layouts=StepLayouts(builder),
             sizes=RuntimeSizes(builder, values, inputs.copy()),
-            lowering=self.site.lowering,
+            # Of one step a loop beside the fused node would be seldom the faster.
+            lowering="fused" if self.site.lowering == "auto" else self.site.lowering,
             undefined=self.undefined,
-            owner=f"{self.site.name}.",
+            owner=f"{self.site.name}/",
         )
+
+    def _sum(
+        self,
+        step: Step,
+        node: Node,
+        product: Node,
+        other: str,
+        inside: dict[str, LazyValue],
+        ahead: dict[str, LazyValue],
+    ) -> dict[str, LazyValue]:
+        """A product of a state and what is added to it as one ``Gemm``; a bias is added ahead."""
+        dense, (output,) = product.op, node.outputs
+        assert isinstance(dense, Dense)
+        name = f"{self.site.name}/{product.name}"
+        scope, outside = step.builder.scope(name), self.site.scope.builder.scope(name)
+        addend = inside[other]
+        if dense.bias is not None:
+            rows = ahead[other]
+            bias = outside.constant(dense.bias, "bias")
+            summed = LazyValue(rows.tensor, lambda: outside("Add", rows.value(), bias))
+            addend = self._of_step(step, other, summed)
+
+        def write() -> ir.Value:
+            x, weight = inside[product.inputs[0]].value(), scope.constant(dense.weight, "weight")
+            return scope("Gemm", x, weight, addend.value(), transB=1)
+
+        return {output: LazyValue(self.graph.tensors[output], write)}
 
     def _all_rows(self) -> ir.Value:
         """x of all steps, ``(S·N', I)``."""
@@ -191,8 +226,8 @@ class _Body:
         return self.site.scope("Shape", self.x, start=0, end=2)
 
 
-def _moments(op: Scan, graph: Graph) -> Iterator[_When]:
-    """When each node of the body is computed."""
+def _moments(op: Scan, graph: Graph) -> dict[str, _When]:
+    """When each value of the body is computed."""
     x, *rest = (value.name for value in op.arguments)
     when = {x: _When.AHEAD} | dict.fromkeys(rest, _When.ONCE) | dict.fromkeys(op.states, _When.STEP)
     known = letters_in(tuple(value.shape for value in op.constant_arguments))
@@ -207,7 +242,32 @@ def _moments(op: Scan, graph: Graph) -> Iterator[_When]:
         else:
             moment = _When.ONCE
         when |= dict.fromkeys(node.outputs, moment)
-        yield moment
+    return when
+
+
+def _sums(graph: Graph, moments: Mapping[str, _When]) -> dict[str, tuple[Node, str]]:
+    """The nodes that add something to a product of a state which nothing else reads: it, and what is added.
+
+    Each is a node less at every step, of which onnxruntime makes one with the activation behind it.
+    """
+    makers = {name: node for node in graph.nodes for name in node.outputs}
+    uses = Counter([*graph.outputs, *(name for node in graph.nodes for name in node.inputs)])
+    sums: dict[str, tuple[Node, str]] = {}
+    for node in graph.nodes:
+        if (node.op != Add() and node.op != Elementwise(function="add")) or len(node.inputs) != 2:
+            continue
+        for product, other in (node.inputs, node.inputs[::-1]):
+            maker = makers.get(product)
+            tensors = graph.tensors[product], graph.tensors[other]
+            alike = len(tensors[0].shape) == 2 and tensors[0] == tensors[1]
+            if maker is None or not alike or uses[product] != 1 or moments[product] is not _When.STEP:
+                continue
+            if not isinstance(maker.op, Dense) or maker.op.activation != "linear":
+                continue
+            if maker.op.bias is None or moments[other] is _When.AHEAD:
+                sums[node.name] = maker, other
+                break
+    return sums
 
 
 def _row_by_row(op: Scan, graph: Graph, node: Node, of_x: Set[str]) -> bool:

@@ -206,7 +206,7 @@ class LayerApplier:
         record = over_steps or record
         op = layer.read(lambda _: read(record))
         self._check_training(layer, op)
-        self.stateful.call(layer.owner, record.config, name, op, bool(states))
+        self.stateful.call(layer.owner, record.config, name, op, len(states))
         reader = READERS.lookup(layer.class_name, layer.owner)
         if reader.taken is not None:
             return self._taken(layer, name, op, reader.taken(record), tensors)

@@ -76,7 +76,7 @@ class StatefulLayers:
     """Those whose states become inputs and outputs, by the names of their nodes."""
     _called: set[int] = field(default_factory=set)
 
-    def call(self, owner: str, config: Mapping[str, Any], node: str, op: ops.Op, given: bool) -> None:
+    def call(self, owner: str, config: Mapping[str, Any], node: str, op: ops.Op, given: int) -> None:
         """Take a call in.
 
         Args:
@@ -84,7 +84,8 @@ class StatefulLayers:
             config: of the layer.
             node: what the call becomes.
             op: what the layer computes, one and the same for all its calls.
-            given: whether the call has initial states: then it reads none that were kept.
+            given: how many initial states and constants the call has: given states, it reads none that were
+                kept.
 
         Raises:
             UnsupportedError: the states do not go from one call of the model to the next, or come from its
@@ -96,7 +97,8 @@ class StatefulLayers:
         if id(op) in self._called:
             raise UnsupportedError(owner, "stateful", True, ONE_CALL)
         self._called.add(id(op))
-        if kept is KeptStates.ZERO or given:
+        constants = op.constant_count if isinstance(op, ops.Recurrent) else 0
+        if kept is KeptStates.ZERO or given > constants:
             return
         if not isinstance(op, ops.Recurrent) or op.reverse:
             raise UnsupportedError(owner, "stateful", True, f"{FORWARD}; or states that are read as zero")

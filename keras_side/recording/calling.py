@@ -81,9 +81,8 @@ def callings(model: Any, owner: str, example: Any = None) -> Iterator[Calling]:
     names = argument_names(model)
     given = _of_example(names, example) if example is not None else _of_build(model, names)
     if given is None:
-        raise InputError(
-            f"{owner}: nothing says what it is called with; call it once on data, or give an example of that"
-        )
+        once = "" if model.built else "call it once on data, or "
+        raise InputError(f"{owner}: nothing says what it is called with; {once}give an example of that")
     free = mapped(lambda leaf: leaf.free, given)
     yield free
     if (fixed := mapped(lambda leaf: leaf.of_any_batch, given)) != free:

@@ -25,7 +25,7 @@ from torch_side.registry import ATEN
 ROOT = Path(__file__).parents[2]
 OLDER_NAMES = {
     *("Convolution1D", "AvgPool1D", "MaxPool1D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
-    *("LearnedAverage", "Parameter", "TensorOperation"),  # biport's own
+    *("LearnedAverage", "Parameter", "Recurrence", "TensorOperation"),  # biport's own
 }
 
 

@@ -227,9 +227,18 @@ def edit(folder: Path, change: Callable[[dict], None]) -> None:
     (folder / GRAPH).write_text(json.dumps(data))
 
 
+def layer_of_layers(data: Any) -> None:
+    settings: dict[str, Any] = {"kind": "Flatten"}
+    for _ in range(900):
+        settings = {"kind": "TimeDistributed", "layer": settings}
+    data["nodes"][7].update(kind=settings.pop("kind"), settings=settings)
+
+
 EDITS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "unknown op": (lambda d: d["nodes"][7].update(kind="Conv1D"), "Conv1D"),
     "op is a list": (lambda d: d["nodes"][7].update(kind=[]), ""),
+    "inside of each other": (layer_of_layers, ""),
+    "input without axes": (lambda d: d["inputs"][1].update(shape=[]), ""),
     "unknown setting": (lambda d: d["nodes"][7]["settings"].update(groups=2), "groups"),
     "missing setting": (lambda d: d["nodes"][7]["settings"].pop("input_size"), "input_size"),
     "setting of a wrong type": (lambda d: d["nodes"][7]["settings"].update(input_size="4"), "input_size"),

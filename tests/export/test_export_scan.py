@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from biport.compare.tolerance import Verdict
 from biport.dims import bound, letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value, scan_over
+from export.deploy.precision import write_precision
 from testing import scans
 from testing.graphs import dense, lstm
 from testing.masks import MASKS, valid_steps
@@ -225,3 +227,30 @@ def test_numbers_inside_that_onnxruntime_does_not_have(tmp_path: Path) -> None:
     graph = scans.graph_of(body.scan({"h": scans.I}, (h, h)))
     with pytest.raises(UnsupportedError, match="dtype='float64'"):
         export.write(graph, tmp_path / "model.onnx")
+
+
+def test_a_weight_of_a_step_that_is_another_is_named(tmp_path: Path) -> None:
+    rng = np.random.default_rng(10)
+    op = scans.peephole_lstm(rng)
+    graph = scans.graph_of(op)
+    export.write(graph, tmp_path / "model.onnx", vectors=False)
+    weights = op.weights()
+    weights["body.h_o.weight"] = weights["body.h_o.weight"] + np.float32(0.5)
+    wrong = dataclasses.replace(graph["cell"], op=type(op).build(op.settings(), weights))
+    other = dataclasses.replace(graph, nodes=(graph["mask"], wrong))
+    traced = export.trace(tmp_path / "model.onnx", {"case": inputs_of(graph, rng, "holes", 3, 4, 1)}, other)
+    assert traced.remarks == {"cell": ["the initialiser cell/h_o/weight differs"]}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("name", scans.CELLS)
+def test_smaller_numbers(name: str, precision: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(11)
+    graph = scans.graph_of(scans.CELLS[name](rng, return_sequences=True))
+    export.write(graph, tmp_path / "model.onnx", vectors=False)
+    write_precision(tmp_path / "model.onnx", tmp_path / "small.onnx", precision)
+    session = export.Session(tmp_path / "small.onnx", device="cpu", threads=1)
+    arrays = inputs_of(graph, rng, "holes", 4, 6, 3)
+    np.testing.assert_allclose(session.run(arrays)[0], reference.run(graph, arrays)[0], rtol=0, atol=0.1)
+    assert session.run([array[:0] for array in arrays])[0].shape[0] == 0

@@ -27,7 +27,7 @@ def stateful_tagger() -> keras.Model:
         keras.Sequential(
             [
                 keras.Input(batch_shape=(ROWS, None), dtype="int32"),
-                layers.Embedding(9, 4, mask_zero=True),
+                layers.Embedding(9, 4, mask_zero=True, name="embedding"),
                 layers.LSTM(3, stateful=True, return_sequences=True, name="lstm"),
                 layers.RNN(stack, stateful=True, name="stack"),
                 layers.Dense(1, name="dense"),

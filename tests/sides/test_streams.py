@@ -219,3 +219,81 @@ def test_files_say_why_chunks_matter_to_them(tmp_path: Path) -> None:
     assert np.allclose(fed(session.stream(states={"once.h": "once.h_next"}), features), expected, atol=1e-6)
     with pytest.raises(InputError, match="should be an input and an output"):
         session.stream(states={"h": "once.h_next"})
+
+
+class Mixed(layers.Layer):
+    """A cell of somebody's own: what it keeps beside its output decays."""
+
+    def __init__(self, units: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.units, self.state_size = units, [units, units]
+
+    def build(self, input_shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), name="kernel")
+        self.recurrent = self.add_weight(shape=(self.units, self.units), name="recurrent")
+
+    def call(self, x: Any, states: Any, training: bool = False) -> Any:
+        h, kept = states[0], states[1]
+        h: Any = keras.ops.tanh(x @ self.kernel + h @ self.recurrent)
+        kept = 0.9 * kept + 0.1 * h
+        return h + kept, [h, kept]
+
+
+def test_a_stateful_layer_around_a_cell_of_ones_own(tmp_path: Path) -> None:
+    x = keras.Input(batch_shape=(2, None, I))
+    y = layers.RNN(Mixed(3), stateful=True, return_sequences=True, name="own")(x)
+    model = randomize(keras.Model(x, y))
+    graph = keras_side.read(model, states="explicit")
+    assert len(plan_stream(graph).states) == 2
+    features = RNG.normal(size=(N, T, I)).astype("float32")
+    expected = in_one_call(graph, features, lambda arrays: keras_side.run(model, arrays, graph))
+    export.write(graph, tmp_path / "m.onnx")
+    session = export.Session(tmp_path / "m.onnx", device="cpu")
+    for stream in (keras_side.stream(model), session.stream()):
+        assert np.allclose(fed(stream, features), expected, atol=1e-6)
+
+
+KINDS: Any = {
+    "LSTM": lambda settings: layers.LSTM(5, **settings),
+    "GRU": lambda settings: layers.GRU(5, **settings),
+    "GRU before": lambda settings: layers.GRU(5, reset_after=False, **settings),
+    "SimpleRNN": lambda settings: layers.SimpleRNN(5, **settings),
+    "stack": lambda settings: layers.RNN([layers.LSTMCell(3), layers.GRUCell(5)], **settings),
+}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sequences", [True, False], ids=["steps", "last"])
+@pytest.mark.parametrize("zero", [False, True], ids=["repeat", "zero"])
+@pytest.mark.parametrize("source", ["ids", "features", "plain"])
+def test_chunks_of_onnx_files(kind: str, sequences: bool, zero: bool, source: str, tmp_path: Path) -> None:
+    rules = {"stateful": True, "zero_output_for_mask": zero}
+    x = keras.Input(batch_shape=(2, None), dtype="int32") if source == "ids" else keras.Input((None, I), 2)
+    front = {
+        "ids": [layers.Embedding(9, I, mask_zero=True)],
+        "features": [layers.Masking(0.125)],
+        "plain": [],
+    }
+    y = x
+    for layer in (
+        *front[source],
+        KINDS[kind](rules | {"return_sequences": True}),
+        KINDS[kind](rules | {"return_sequences": sequences}),
+        layers.LayerNormalization(),
+    ):
+        y = layer(y)
+    graph = keras_side.read(randomize(keras.Model(x, y)), states="explicit")
+    given = RNG.normal(size=(4, T, I)).astype("float32")
+    padding: Any = 0.125
+    if source == "ids":
+        given, padding = RNG.integers(1, 9, (4, T)).astype("int32"), 0
+    given[0, 3:8] = given[1, :5] = given[2, 6:] = given[3] = padding
+    export.write(graph, tmp_path / "m.onnx")
+    session = export.Session(tmp_path / "m.onnx", device="cpu")
+    whole = session.run([given, *(np.zeros((4, known(v.shape[1])), "float32") for v in graph.inputs[1:])])[0]
+    for _ in range(4):
+        cuts = np.sort(RNG.integers(0, T + 1, 4))
+        with session.stream() as stream:
+            outputs = [stream.feed([part])[0] for part in np.split(given, cuts, axis=1)]
+        assert np.allclose(np.concatenate(outputs, axis=1) if sequences else outputs[-1], whole, atol=1e-6)

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import fx, nn
 
-from biport.graph import Graph, body_of, owners
+from biport.graph import Graph, body_of
 from biport.ops import Scan
 from torch_side import recipient
 from torch_side.layers import Recurrence
@@ -95,6 +95,8 @@ class _File:
     classes: list[Class] = field(default_factory=list)
     cells: dict[nn.Module, str] = field(default_factory=dict)
     """What the classes of cells are called."""
+    known: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """By its lines, what a class is called: layers that are alike have one."""
 
     def __post_init__(self) -> None:
         for part in self.module.modules():
@@ -123,7 +125,7 @@ class _File:
         """All of it."""
         dtype = _float_dtype(self.module)
         self._add_cells(self.graph, self.module, dtype)
-        self.classes += self._classes(self.graph, self.module, self.model, dtype)
+        self._add_model(self.graph, self.module, self.model, dtype)
         helpers = self.definitions.sources.values()
         # What a reader came for stands first; what it is made of is looked up when it is run.
         classes = ["\n".join(one.lines) for one in reversed(self.classes)]
@@ -138,46 +140,49 @@ class _File:
 
     def _add_cells(self, graph: Graph, module: Ported, dtype: torch.dtype) -> None:
         """The classes of what recurrences of any cell step with; those that are alike have one."""
-        known: dict[tuple[str, ...], str] = {}
-        for name, op in owners(graph).items():
-            if not isinstance(op, Scan):
+        for node in graph.nodes:
+            if not isinstance(node.op, Scan):
                 continue
-            layer, body = module.get_submodule(module.paths[name]), body_of(op)
+            layer, body = module.get_submodule(module.paths[node.name]), body_of(node.op)
             assert isinstance(layer, Recurrence)
             assert isinstance(layer.cell, Ported)
-            self._add_cells(body, layer.cell, dtype)
-            names = copy.deepcopy(self.names)
-            classes = self._classes(
-                body, layer.cell, self.names.new_class(f"{name}_cell"), dtype, op.state_count
-            )
-            lines = tuple(classes[-1].lines[1:])
-            if lines in known:
-                self.names = names
-            else:
-                known[lines] = classes[-1].name
-                self.classes += classes
-            self.cells[layer.cell] = known[lines]
+            if layer.cell not in self.cells:
+                self._add_cells(body, layer.cell, dtype)
+                wanted, count = f"{node.name}_cell", node.op.state_count
+                self.cells[layer.cell] = self._add_model(body, layer.cell, wanted, dtype, count)
 
-    def _classes(
+    def _add_model(
         self, graph: Graph, module: Ported, name: str, dtype: torch.dtype, state_count: int | None = None
-    ) -> list[Class]:
-        """The class of a written module, or of a cell of some states, behind those of the modules in it."""
+    ) -> str:
+        """The class of a written module, or of a cell of some states, behind those of the modules in it.
+
+        Args:
+            graph: what the module computes.
+            module: it.
+            name: of the class; of a cell's what it should be called like.
+            dtype: of the file.
+            state_count: how many states a cell has.
+
+        Returns:
+            What the class is called.
+        """
         facts = Facts.of(graph, module)
         arguments, nodes = inputs_of(module.graph), statements_of(module.graph)
         outputs = [node for node in outputs_of(module.graph) if isinstance(node, fx.Node)]
         flat: frozenset[str] = frozenset()
         while True:
             partition = Partition(facts, nodes, outputs, flat)
-            names = copy.deepcopy(self.names)
-            printer = _Printer(self, facts, dtype, names, module.needs_steps, state_count)
+            names, known = copy.deepcopy(self.names), dict(self.known)
+            printer = _Printer(self, facts, dtype, names, module.needs_steps, known, state_count)
             top = Submodule("", "", partition.units, arguments, outputs)
             try:
-                printer.model(top, name)
+                name = printer.model(top, name)
             except _Different as different:
                 flat |= {different.path}
                 continue
-            self.names = printer.free
-            return printer.done
+            self.classes += printer.done
+            self.names, self.known = printer.free, printer.known
+            return name
 
 
 class Form(Enum):
@@ -207,6 +212,8 @@ class _Printer:
     """For classes."""
     steps: Mapping[str, int]
     """How many an input must have."""
+    known: dict[tuple[str, ...], str]
+    """By its lines, what a class is called: layers that are alike have one."""
     state_count: int | None = None
     """Of a cell."""
     names: dict[str, str] = field(default_factory=dict)
@@ -215,14 +222,15 @@ class _Printer:
     """Each behind those that it is made of."""
     _called: set[str] = field(default_factory=set)
     """The paths of modules with a ``forward``."""
-    _known: dict[tuple[str, ...], str] = field(default_factory=dict)
-    """By its lines, what a class is called: layers that are alike have one."""
 
-    def model(self, top: Submodule, name: str) -> None:
-        """Print the class of the whole module, behind those of what is in it."""
+    def model(self, top: Submodule, name: str) -> str:
+        """Print the class of the whole module, behind those of what is in it; what it is called."""
         self._called = set(_paths(top))
         lines = self._body([top])
+        if self.state_count is not None:
+            return self._class_of(lines, name)
         self.done.append(Class(name, [f"class {name}(nn.Module):", *lines]))
+        return name
 
     def _body(self, calls: Sequence[Submodule]) -> list[str]:
         """What stands in the class of a module that is called so."""
@@ -249,11 +257,15 @@ class _Printer:
         *parents, last = path.split(".")
         # An element of ``blocks`` is a block.
         wanted = parents[-1].removesuffix("s") if last.isdecimal() and parents else last
-        if tuple(lines) not in self._known:
-            name = self._known[tuple(lines)] = self.free.new_class(wanted)
-            self.done.append(Class(name, [f"class {name}(nn.Module):", *lines]))
-        self.names[path] = self._known[tuple(lines)]
+        self.names[path] = self._class_of(lines, wanted)
         return self.names[path]
+
+    def _class_of(self, lines: Sequence[str], wanted: str) -> str:
+        """What the class of these lines is called."""
+        if tuple(lines) not in self.known:
+            name = self.known[tuple(lines)] = self.free.new_class(wanted)
+            self.done.append(Class(name, [f"class {name}(nn.Module):", *lines]))
+        return self.known[tuple(lines)]
 
     # The modules in it.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from biport import bundle, ops, reference
 from biport.analysis.rows import where_rows_meet
 from biport.dims import bound
-from biport.errors import BiportError, GraphError, UnsupportedError
+from biport.errors import BiportError, FileError, GraphError, UnsupportedError
 from biport.graph import Graph, Node, Value, body_of, frozen, scan_over, trained, weights_by_path
 from biport.ops import Tensor
 from biport.ops.checks import TooShortError
@@ -211,3 +213,33 @@ def test_one_line_says_what_is_inside() -> None:
         "Scan(input_size=5, output_size=7, states=(h 3), constants=(memory float32 (N, S, 4)), "
         "body=(4 Dense, ExpandDims, Attention, Squeeze, 2 Concatenate, Add, Activation), return_sequences)"
     )
+
+
+def paths(data: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where there is something in plain data."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, part in items:
+        yield (*before, key)
+        yield from paths(part, (*before, key))
+
+
+def test_a_damaged_step_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(12)
+    graph, refused = scans.graph_of(scans.attention_cell(rng)), 0
+    folder = bundle.write(graph, tmp_path / "model")
+    text = (folder / "graph.json").read_text()
+    every = list(paths(json.loads(text)["nodes"][1]["settings"]))
+    values: list[Any] = [None, 5, "zz", [], {}, [[1]], {"kind": "Scan"}, True, 1e300]
+    for at in rng.choice(len(every), 40, replace=False):
+        data = json.loads(text)
+        part = data["nodes"][1]["settings"]
+        for key in every[at][:-1]:
+            part = part[key]
+        part[every[at][-1]] = values[rng.integers(len(values))]
+        (folder / "graph.json").write_text(json.dumps(data))
+        try:
+            # Masks that are left out are none.
+            assert bundle.read(folder) == graph
+        except FileError:
+            refused += 1
+    assert refused > 30

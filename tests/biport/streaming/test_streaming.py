@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,7 +29,7 @@ def scan(kind: type[ops.Cell] = ops.LSTM, size: int = I, **settings: Any) -> ops
     return cell(RNG, kind, size, H, **settings)
 
 
-def stack(kinds: Sequence[type[ops.Cell]], sequences: bool, masked: bool) -> Graph:
+def stack(kinds: Sequence[type[ops.Cell]], sequences: bool, masked: bool, zero: bool = False) -> Graph:
     """Layers over each other, over features or masked ids."""
     value, table = "x", ops.Embedding(num_embeddings=V, embedding_dim=I, weight=normal(V, I))
     nodes = []
@@ -37,7 +38,7 @@ def stack(kinds: Sequence[type[ops.Cell]], sequences: bool, masked: bool) -> Gra
         value = "table"
     for number, kind in enumerate(kinds):
         below = sequences or number < len(kinds) - 1
-        op = scan(kind, H if number else I, return_sequences=below)
+        op = scan(kind, H if number else I, return_sequences=below, zero_output_for_mask=zero)
         nodes.append(Node(f"r{number}", op, (value,), masks=("mask" if masked else None,)))
         value = f"r{number}"
     return Graph((IDS if masked else X,), tuple(nodes), (value,))
@@ -75,8 +76,8 @@ KINDS = ([ops.LSTM], [ops.GRU], [ops.RNN], [ops.LSTM, ops.GRU])
 @pytest.mark.parametrize("kinds", KINDS, ids=lambda kinds: "-".join(kind.__name__ for kind in kinds))
 def test_chunks_give_bit_for_bit_what_one_call_gives(kinds: Sequence[type[ops.Cell]], masked: bool) -> None:
     x = ids_with_holes() if masked else RNG.normal(size=(N, T, I))
-    for sequences in (True, False):
-        graph = explicit_states(stack(kinds, sequences, masked))
+    for sequences, zero in itertools.product((True, False), (True, False) if masked else (False,)):
+        graph = explicit_states(stack(kinds, sequences, masked, zero))
         output, *states = whole(graph, x)
         for seed in range(3):
             with reference_stream(graph) as stream:
@@ -202,6 +203,15 @@ def masked_by_two() -> Graph:
     return explicit_states(Graph((X, *masks), nodes, ("b",)))
 
 
+def of_two_rules() -> Graph:
+    valid = Value("valid", ("N", "T"), "bool")
+    nodes = [
+        Node(name, scan(ops.GRU, zero_output_for_mask=name == "b"), ("x",), masks=("valid",)) for name in "ab"
+    ]
+    both = Node("both", ops.Concatenate(), ("a", "b"))
+    return explicit_states(Graph((X, valid), (*nodes, both), ("both",)))
+
+
 def beside_repeated_steps() -> Graph:
     graph = stack([ops.GRU], True, True)
     both = Node("both", ops.Concatenate(), ("table", "r0"))
@@ -226,6 +236,7 @@ REFUSED: dict[str, tuple[Callable[[], Graph], str]] = {
     "one state as two": (lambda: from_one_state(True), "'b' (GRU): states='not given by a:1"),
     "steps beside the last": (beside_the_last_step, "'sum' (Elementwise): input='x, beside what"),
     "two masks": (masked_by_two, "'b' (GRU): mask='m1, where the input repeats masked steps'"),
+    "two rules for masked steps": (of_two_rules, "'b' (GRU): zero_output_for_mask=True"),
     "beside what repeats": (beside_repeated_steps, "'both' (Concatenate): input='r0, which repeats"),
 }
 
