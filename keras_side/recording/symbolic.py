@@ -218,7 +218,8 @@ class Recording:
         self._inside_closed = True
         try:
             bound = functools.partial(call, layer)
-            outputs = keras.src.backend.compute_output_spec(bound, *arguments, **options)
+            positional, named = keras.tree.map_structure(_dense, (arguments, options))
+            outputs = keras.src.backend.compute_output_spec(bound, *positional, **named)
         finally:
             self._inside_closed = False
         flat = keras.tree.flatten(outputs)
@@ -466,6 +467,11 @@ def _of_shape(known: History, tensor: Any) -> History:
 
 def _is_symbolic(item: Any) -> bool:
     return isinstance(item, sys.modules["keras"].KerasTensor)
+
+
+def _dense(item: Any) -> Any:
+    """A symbolic tensor of the same shape; Keras 3.15 calls what is multiplied by a number sparse."""
+    return sys.modules["keras"].KerasTensor(item.shape, item.dtype) if _is_symbolic(item) else item
 
 
 def _is_array(item: Any) -> bool:
