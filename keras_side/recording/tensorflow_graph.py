@@ -18,7 +18,7 @@ import numpy as np
 from biport.registry import snake_case
 from keras_side.legacy.messages import OPERATIONS, translated
 from keras_side.recording.concrete import Concrete, LayerCall
-from keras_side.recording.entries import add_entry
+from keras_side.recording.entries import add_entry, add_inherited
 from keras_side.recording.fault import user_line
 from keras_side.recording.operation_faults import changes_state, unsupported
 from keras_side.recording.recorder import History, Recorder, array_data, history
@@ -176,11 +176,15 @@ class _Reader:
 
     def _read_layer(self, frame: _Frame, call: LayerCall) -> None:
         name = self.paths.get(id(call.layer)) or f"{self.path}.{call.layer.name}".lstrip(".")
+        name = name if call.kind is None else f"{name}.{snake_case(call.kind.__name__)}"
         arguments = [self._data(frame, name, one) for one in call.arguments]
         options = {key: self._data(frame, name, one) for key, one in call.options.items()}
         if not options.get("training"):
             options.pop("training", None)
-        own, index = add_entry(self.recorder, name, call.layer, arguments, options)
+        if call.kind is None:
+            own, index = add_entry(self.recorder, name, call.layer, arguments, options)
+        else:
+            own, index = add_inherited(self.recorder, name, call.layer, call.kind, arguments, options)
         for number, output in enumerate(call.outputs):
             if output is not None:
                 frame.items[output.name] = history(own, index, number)
