@@ -73,9 +73,9 @@ def record_tensorflow(
     """
     owner = f"{recorder.owner}: layer {path!r} ({type(ran.layer).__name__})"
     reader = _Reader(recorder, owner, path, ran, paths, named_variables(ran.layer, path, paths))
-    reader.refuse_changes()
     items: dict[str, Item] = {tensor.name: known[id(one)] for one, tensor in ran.inputs}
     frame = _Frame(ran.graph, items | reader.captured())
+    reader.refuse_changes(frame)
     return {id(one): reader.output(frame, given) for one, given in ran.outputs}
 
 
@@ -121,15 +121,18 @@ class _Reader:
             for outside, name in captures
         }
 
-    def refuse_changes(self) -> None:
+    def refuse_changes(self, frame: _Frame) -> None:
         """Refuse code that changes a variable, whether or not the outputs depend on it.
+
+        The state of random numbers matters only where there are some, which are refused themselves.
 
         Raises:
             UnsupportedError: it does.
         """
         inside = [call.operations for call in self.ran.calls if call.graph is self.ran.graph]
         for number, op in enumerate(self.ran.graph.get_operations()):
-            if changes_state(op) and not any(number in operations for operations in inside):
+            own = not any(number in operations for operations in inside)
+            if own and changes_state(op) and not _is_seed(frame.items.get(op.inputs[0].name)):
                 raise unsupported(self.owner, op)
 
     def output(self, frame: _Frame, given: Any) -> History:
@@ -245,6 +248,11 @@ class _Reader:
             f"{self.path}.{label}".lstrip("."), class_name, arguments, options, line=user_line(op.traceback)
         )
         return [history(name, 0, number) for number in range(len(op.outputs))]
+
+
+def _is_seed(item: Item | None) -> bool:
+    """Whether something is the state of a generator of random numbers of Keras."""
+    return isinstance(item, _Handle) and "seed_generator_state" in getattr(item.variable, "name", "")
 
 
 def _flat(items: Any) -> list[Any]:
