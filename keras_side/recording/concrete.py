@@ -11,7 +11,7 @@ from typing import Any
 
 from biport.errors import BiportError, UnsupportedError
 from keras_side.mapped import reader_of_live
-from keras_side.recording.custom import has_custom, keras_class, stays_whole
+from keras_side.recording.custom import has_custom, keras_class, recurrent_classes, stays_whole
 from keras_side.recording.fault import refusal
 from keras_side.records import MODELS
 from keras_side.registry import READERS
@@ -29,6 +29,7 @@ class LayerCall:
         outputs: the tensors it gave.
         graph: in which.
         operations: which ones of the graph are the layer's.
+        kind: the class of Keras' own whose ``call`` it was, where that of the layer hands on to it.
     """
 
     layer: Any
@@ -37,6 +38,7 @@ class LayerCall:
     outputs: Sequence[Any]
     graph: Any
     operations: range
+    kind: type | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ def _functions_inlined() -> Iterator[None]:
 def _noticed(calls: list[LayerCall]) -> Iterator[None]:
     """Note the calls of layers that are recorded whole; those inside of them are theirs."""
     keras = sys.modules["keras"]
-    kind, own = keras.layers.Layer, keras.layers.Layer.__call__
+    own = keras.layers.Layer.__call__
+    inherited = {kind: kind.call for kind in recurrent_classes() if "call" in vars(kind)}
     inside: list[Any] = []
 
     @functools.wraps(own)
@@ -164,11 +167,31 @@ def _noticed(calls: list[LayerCall]) -> Iterator[None]:
         finally:
             inside.pop()
 
-    kind.__call__ = call
+    keras.layers.Layer.__call__ = call
+    for kind, method in inherited.items():
+        kind.call = _inherited(kind, method, calls, inside)
     try:
         yield
     finally:
-        kind.__call__ = own
+        keras.layers.Layer.__call__ = own
+        for kind, method in inherited.items():
+            kind.call = method
+
+
+def _inherited(kind: type, own: Callable[..., Any], calls: list[LayerCall], inside: list[Any]) -> Any:
+    """The ``call`` of a class, noted where a class made of it hands on to it."""
+
+    @functools.wraps(own)
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
+        if inside:
+            return own(layer, *arguments, **options)
+        inside.append(layer)
+        try:
+            return _noted(layer, functools.partial(own, layer), calls, kind)(*arguments, **options)
+        finally:
+            inside.pop()
+
+    return call
 
 
 def _is_whole(layer: Any) -> bool:
@@ -193,7 +216,9 @@ def _noting(layer: Any, calls: list[LayerCall]) -> Iterator[None]:
             vars(layer)["call"] = before
 
 
-def _noted(layer: Any, own: Callable[..., Any], calls: list[LayerCall]) -> Callable[..., Any]:
+def _noted(
+    layer: Any, own: Callable[..., Any], calls: list[LayerCall], kind: type | None = None
+) -> Callable[..., Any]:
     keras = sys.modules["keras"]
     import tensorflow as tf
 
@@ -205,8 +230,8 @@ def _noted(layer: Any, own: Callable[..., Any], calls: list[LayerCall]) -> Calla
         outputs = keras.tree.map_structure(
             lambda one: None if one is None else tf.identity(one), own(*arguments, **options)
         )
-        own_part = range(first, len(graph.get_operations()))
-        calls.append(LayerCall(layer, arguments, options, keras.tree.flatten(outputs), graph, own_part))
+        given, own_part = keras.tree.flatten(outputs), range(first, len(graph.get_operations()))
+        calls.append(LayerCall(layer, arguments, options, given, graph, own_part, kind))
         return outputs
 
     return call

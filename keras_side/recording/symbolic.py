@@ -203,11 +203,13 @@ class Recording:
                 kind.call = call
 
     def _inheriting(self, kind: type, call: Any) -> Any:
+        """The ``call`` of a class, which a class made of it hands on to."""
+
         @functools.wraps(call)
-        def inheriting(layer: Any, *arguments: Any, **options: Any) -> Any:
+        def inherited(layer: Any, *arguments: Any, **options: Any) -> Any:
             return self._inherit(layer, kind, call, *arguments, **options)
 
-        return inheriting
+        return inherited
 
     def _inherit(self, layer: Any, kind: type, call: Any, *arguments: Any, **options: Any) -> Any:
         keras = sys.modules["keras"]
@@ -216,7 +218,8 @@ class Recording:
         self._inside_closed = True
         try:
             bound = functools.partial(call, layer)
-            outputs = keras.src.backend.compute_output_spec(bound, *arguments, **options)
+            positional, named = keras.tree.map_structure(_dense, (arguments, options))
+            outputs = keras.src.backend.compute_output_spec(bound, *positional, **named)
         finally:
             self._inside_closed = False
         flat = keras.tree.flatten(outputs)
@@ -301,14 +304,14 @@ class Recording:
 
     def _node(self, tensor: Any) -> Any:
         """The node that gave a tensor; ``None`` for one that is known or that nothing gave."""
-        if any(id(tensor) in known for known in (self._histories, *self._made())):
+        if any(id(tensor) in known for known in (self._histories, *self._own_tensors())):
             return None
         past = getattr(tensor, "_keras_history", None)
         if past is None or past.operation is None:
             return None
         return past.operation._inbound_nodes[past.node_index]
 
-    def _made(self) -> tuple[Mapping[int, Any], ...]:
+    def _own_tensors(self) -> tuple[Mapping[int, Any], ...]:
         """The tensors that are something else than what a node of Keras' gave."""
         return self._opened, self._closed, self._inherited
 
@@ -330,15 +333,27 @@ class Recording:
     def _record(self, tensors: Sequence[Any]) -> None:
         """Make entries of all that the tensors are made of."""
         stack = _symbolic_tensors(tensors)[::-1]
+        waiting: set[int] = set()
         while stack:
             if id(stack[-1]) in self._histories:
                 stack.pop()
                 continue
             missing = [one for one in self._behind(stack[-1]) if id(one) not in self._histories]
             if missing:
+                waiting.add(id(stack[-1]))
+                if any(id(one) in waiting for one in missing):
+                    raise self._made_of_itself(stack[-1])
                 stack += missing[::-1]
             else:
                 self._make(stack.pop())
+
+    def _made_of_itself(self, tensor: Any) -> UnsupportedError:
+        """Why a tensor cannot be recorded that an operation gave which takes functions: ``keras.ops.cond``."""
+        node = self._node(tensor)
+        kind = "" if node is None else type(node.operation).__name__
+        path = "" if node is None else self._of_nodes.get(id(node), "")
+        supported = "operations on tensors, such as where: no functions that are chosen by the values of some"
+        return UnsupportedError(self._owner(path), "operation", kind, supported)
 
     def _make(self, tensor: Any) -> None:
         """Make the entry of a tensor whose inputs are known."""
@@ -464,6 +479,11 @@ def _of_shape(known: History, tensor: Any) -> History:
 
 def _is_symbolic(item: Any) -> bool:
     return isinstance(item, sys.modules["keras"].KerasTensor)
+
+
+def _dense(item: Any) -> Any:
+    """A symbolic tensor of the same shape; Keras 3.15 calls what is multiplied by a number sparse."""
+    return sys.modules["keras"].KerasTensor(item.shape, item.dtype) if _is_symbolic(item) else item
 
 
 def _is_array(item: Any) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from biport.registry import snake_case
 from keras_side.legacy.messages import OPERATIONS, translated
 from keras_side.recording.concrete import Concrete, LayerCall
-from keras_side.recording.entries import add_entry
+from keras_side.recording.entries import add_entry, add_inherited
 from keras_side.recording.fault import user_line
 from keras_side.recording.operation_faults import changes_state, unsupported
 from keras_side.recording.recorder import History, Recorder, array_data, history
@@ -73,9 +73,9 @@ def record_tensorflow(
     """
     owner = f"{recorder.owner}: layer {path!r} ({type(ran.layer).__name__})"
     reader = _Reader(recorder, owner, path, ran, paths, named_variables(ran.layer, path, paths))
-    reader.refuse_changes()
     items: dict[str, Item] = {tensor.name: known[id(one)] for one, tensor in ran.inputs}
     frame = _Frame(ran.graph, items | reader.captured())
+    reader.refuse_changes(frame)
     return {id(one): reader.output(frame, given) for one, given in ran.outputs}
 
 
@@ -121,15 +121,18 @@ class _Reader:
             for outside, name in captures
         }
 
-    def refuse_changes(self) -> None:
+    def refuse_changes(self, frame: _Frame) -> None:
         """Refuse code that changes a variable, whether or not the outputs depend on it.
+
+        The state of random numbers matters only where there are some, which are refused themselves.
 
         Raises:
             UnsupportedError: it does.
         """
         inside = [call.operations for call in self.ran.calls if call.graph is self.ran.graph]
         for number, op in enumerate(self.ran.graph.get_operations()):
-            if changes_state(op) and not any(number in operations for operations in inside):
+            own = not any(number in operations for operations in inside)
+            if own and changes_state(op) and not _is_seed(frame.items.get(op.inputs[0].name)):
                 raise unsupported(self.owner, op)
 
     def output(self, frame: _Frame, given: Any) -> History:
@@ -176,11 +179,15 @@ class _Reader:
 
     def _read_layer(self, frame: _Frame, call: LayerCall) -> None:
         name = self.paths.get(id(call.layer)) or f"{self.path}.{call.layer.name}".lstrip(".")
+        name = name if call.kind is None else f"{name}.{snake_case(call.kind.__name__)}"
         arguments = [self._data(frame, name, one) for one in call.arguments]
         options = {key: self._data(frame, name, one) for key, one in call.options.items()}
         if not options.get("training"):
             options.pop("training", None)
-        own, index = add_entry(self.recorder, name, call.layer, arguments, options)
+        if call.kind is None:
+            own, index = add_entry(self.recorder, name, call.layer, arguments, options)
+        else:
+            own, index = add_inherited(self.recorder, name, call.layer, call.kind, arguments, options)
         for number, output in enumerate(call.outputs):
             if output is not None:
                 frame.items[output.name] = history(own, index, number)
@@ -241,6 +248,11 @@ class _Reader:
             f"{self.path}.{label}".lstrip("."), class_name, arguments, options, line=user_line(op.traceback)
         )
         return [history(name, 0, number) for number in range(len(op.outputs))]
+
+
+def _is_seed(item: Item | None) -> bool:
+    """Whether something is the state of a generator of random numbers of Keras."""
+    return isinstance(item, _Handle) and "seed_generator_state" in getattr(item.variable, "name", "")
 
 
 def _flat(items: Any) -> list[Any]:

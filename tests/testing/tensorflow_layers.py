@@ -510,6 +510,17 @@ class Squares(Layer):
         return decayed, tf.linalg.matvec(self.A, self.mixed(x)) + norms[..., None]
 
 
+class ScaledGRU(layers.GRU):
+    """What a recurrent layer does, of another input."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(3, return_sequences=True, bias_initializer="glorot_uniform", **options)
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = False) -> Any:
+        scaled = tf.tanh(sequences) / tf.math.sqrt(tf.cast(tf.shape(sequences)[-1], sequences.dtype))
+        return super().call(scaled, initial_state=initial_state, mask=mask, training=training)
+
+
 @dataclass(frozen=True)
 class Case:
     """A layer and what it is called with.
@@ -564,5 +575,6 @@ CASES = [
     Case(Reversed, masked=True),
     Case(Cut),
     Case(Squares),
+    Case(ScaledGRU, masked=True),
     Case(CompiledLayers),
 ]
