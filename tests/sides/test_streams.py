@@ -18,7 +18,7 @@ import torch_side
 from biport import bundle, reference
 from biport.decoding import split
 from biport.dims import known
-from biport.errors import InputError, UnsupportedError
+from biport.errors import FileError, InputError, UnsupportedError
 from biport.graph import Graph
 from biport.rewrite.states import explicit_states
 from biport.streaming import Stream, plan_stream, reference_stream
@@ -213,6 +213,12 @@ def test_files_say_why_chunks_matter_to_them(tmp_path: Path) -> None:
     features = RNG.normal(size=(N, T, I)).astype("float32")
     expected = keras_side.run(once, [features])[0]
     assert np.allclose(fed(session.stream(), features), expected, atol=1e-6)
+    for damage in ('"r"', '"chunked"', "}", "once.h"):
+        broken = export.Session(tmp_path / "m.onnx", device="cpu")
+        broken.metadata["biport.stream"] = broken.metadata["biport.stream"].replace(damage, "[")
+        if broken.metadata != session.metadata:
+            with pytest.raises(FileError, match="its biport metadata cannot be read"):
+                broken.stream()
     del session.metadata["biport.stream"]
     with pytest.raises(UnsupportedError, match="states=None"):
         session.stream()
