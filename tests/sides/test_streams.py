@@ -178,6 +178,7 @@ def test_a_decoder_that_is_given_its_states(tmp_path: Path) -> None:
         assert np.allclose(np.concatenate(given, axis=1), expected, atol=1e-6)
 
 
+@pytest.mark.sweep
 def test_the_step_of_a_split_decoder_is_a_stream(tmp_path: Path) -> None:
     source, target = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
     table = layers.Embedding(9, I)
@@ -245,6 +246,7 @@ class Mixed(layers.Layer):
         return h + kept, [h, kept]
 
 
+@pytest.mark.sweep
 def test_a_stateful_layer_around_a_cell_of_ones_own(tmp_path: Path) -> None:
     x = keras.Input(batch_shape=(2, None, I))
     y = layers.RNN(Mixed(3), stateful=True, return_sequences=True, name="own")(x)
