@@ -56,8 +56,8 @@ def masked_ids() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def stateful() -> keras.Model:
-    """A stateful model over ids with padding, of 2 rows."""
-    x = keras.Input(batch_shape=(2, None), dtype="int32")
+    """A stateful model over ids with padding."""
+    x = keras.Input(batch_shape=(N, None), dtype="int32")
     y = layers.Embedding(9, I, mask_zero=True)(x)
     y = layers.LSTM(3, stateful=True, return_sequences=True, name="lstm")(y)
     return randomize(keras.Model(x, layers.GRU(5, stateful=True, return_sequences=True, name="gru")(y)))
