@@ -67,6 +67,7 @@ def test_the_tour_runs(tmp_path, monkeypatch, capsys) -> None:
 STREAMING = (ROOT / "docs/streaming.md").read_text()
 
 
+@pytest.mark.sweep
 def test_the_page_about_streams_runs(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", STREAMING, re.DOTALL)
