@@ -223,9 +223,9 @@ class Recording:
         finally:
             self._inside_closed = False
         flat = keras.tree.flatten(outputs)
-        made = _Inherited(self._path_of(layer), layer, kind, arguments, options, flat)
+        inherited = _Inherited(self._path_of(layer), layer, kind, arguments, options, flat)
         self._kept += flat
-        self._inherited |= {id(tensor): made for tensor in flat}
+        self._inherited |= {id(tensor): inherited for tensor in flat}
         return outputs
 
     def _as_symbolic(self, item: Any, layer: Any) -> Any:
@@ -342,12 +342,12 @@ class Recording:
             if missing:
                 waiting.add(id(stack[-1]))
                 if any(id(one) in waiting for one in missing):
-                    raise self._made_of_itself(stack[-1])
+                    raise self._of_itself(stack[-1])
                 stack += missing[::-1]
             else:
                 self._make(stack.pop())
 
-    def _made_of_itself(self, tensor: Any) -> UnsupportedError:
+    def _of_itself(self, tensor: Any) -> UnsupportedError:
         """Why a tensor cannot be recorded that an operation gave which takes functions: ``keras.ops.cond``."""
         node = self._node(tensor)
         kind = "" if node is None else type(node.operation).__name__
@@ -384,12 +384,12 @@ class Recording:
             name = f"{call.path}.output".lstrip(".")
             self.given(tensor, self.recorder.with_mask(name, self._histories[id(tensor)], hung))
 
-    def _make_inherited(self, made: _Inherited) -> None:
-        name = f"{made.path}.{snake_case(made.kind.__name__)}".lstrip(".")
-        arguments = [self._data(one, name) for one in made.arguments]
-        options = {key: self._data(one, name) for key, one in made.options.items()}
-        own, call = add_inherited(self.recorder, name, made.layer, made.kind, arguments, options)
-        for number, output in enumerate(made.outputs):
+    def _make_inherited(self, inherited: _Inherited) -> None:
+        name = f"{inherited.path}.{snake_case(inherited.kind.__name__)}".lstrip(".")
+        arguments = [self._data(one, name) for one in inherited.arguments]
+        options = {key: self._data(one, name) for key, one in inherited.options.items()}
+        own, call = add_inherited(self.recorder, name, inherited.layer, inherited.kind, arguments, options)
+        for number, output in enumerate(inherited.outputs):
             self._histories[id(output)] = history(own, call, number)
 
     def _mask_history(self, mask: Any, path: str) -> History:
