@@ -348,7 +348,7 @@ class Recording:
                 self._make(stack.pop())
 
     def _of_itself(self, tensor: Any) -> UnsupportedError:
-        """Why a tensor cannot be recorded that an operation gave which takes functions: ``keras.ops.cond``."""
+        """Why what an operation gave that takes functions cannot be recorded: ``keras.ops.cond``."""
         node = self._node(tensor)
         kind = "" if node is None else type(node.operation).__name__
         path = "" if node is None else self._of_nodes.get(id(node), "")
