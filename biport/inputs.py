@@ -54,6 +54,13 @@ def safe_bounds(graph: Graph) -> dict[str, int]:
 
     Such a table is an embedding's, or any value that rows are taken of, `ops.Take`, which takes negative
     numbers too.
+
+    Example:
+        >>> from biport.ops import Parameter
+        >>> table = Node("table", Parameter(value=np.ones((9, 4), "float32")), ())
+        >>> rows = Node("rows", Take(axis=0), ("table", "ids"))
+        >>> safe_bounds(Graph((Value("ids", ("N", "T"), "int32"),), (table, rows), ("rows",)))
+        {'ids': 9}
     """
     sources, tables = id_inputs(graph), _tables(graph)
     for node in graph.nodes:

@@ -52,6 +52,8 @@ def known_sizes(op: Op, inputs: Sequence[Sizes | None]) -> list[Sizes | None]:
         >>> from biport.dims import letter
         >>> known_sizes(ops.Elementwise(function="multiply"), [letter("T"), 2])
         [T*2]
+        >>> known_sizes(ops.Take(axis=0), [(letter("N"), letter("T"), 4), (2, 0)])
+        [(4, N)]
         >>> known_sizes(ops.Elementwise(function="exp"), [letter("T")])
         [None]
     """
