@@ -1,12 +1,14 @@
 """A ported model on disk: a folder with ``graph.json``, ``model.safetensors`` and a README.
 
-Where the model reads texts, ``vocabulary.json`` and ``labels.json`` travel with it.
+Where the model reads texts, ``vocabulary.json`` and ``labels.json`` travel with it, and ``tokenizers.json``
+where its own layers say how ids are made of texts.
 
 The folder holds data only. Reading it executes nothing and needs no framework.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +25,11 @@ from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
 from biport.ops import Op, op_class
+from biport.text.inputs import check_one, from_data, to_data
 from biport.version import __version__
 
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
-VOCABULARY, LABELS = "vocabulary.json", "labels.json"
+VOCABULARY, LABELS, TOKENIZERS = "vocabulary.json", "labels.json", "tokenizers.json"
 FORMAT = 1
 LEARNING = "learning"
 """The key in ``graph.json`` of what training does with the weights; the digest does not depend on it."""
@@ -109,7 +112,7 @@ def write(
         (draft / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         save_tensors(draft / WEIGHTS, arrays)
         (draft / README).write_text(text, encoding="utf-8")
-        write_texts(draft, vocabulary, labels)
+        write_texts(draft, graph, vocabulary, labels)
         if check is not None:
             check(draft)
     return target
@@ -119,17 +122,22 @@ def check_texts(graph: Graph, vocabulary: Vocabulary | None, labels: Sequence[st
     """Refuse a vocabulary or labels that are not those of a model.
 
     Raises:
-        InputError: they have another number of tokens or classes.
+        InputError: they have another number of tokens or classes, or the model has a tokeniser of its own.
         UnsupportedError: the model does not take ids, or does not give probabilities.
     """
+    check_one(graph.tokenizers, vocabulary)
     if vocabulary is not None:
         check_vocabulary(graph, vocabulary)
     if labels is not None:
         check_labels(graph, labels)
 
 
-def write_texts(folder: Path, vocabulary: Vocabulary | None, labels: Sequence[str] | None) -> None:
-    """Put the vocabulary and the labels, as far as there are such, into the folder of a model."""
+def write_texts(
+    folder: Path, graph: Graph, vocabulary: Vocabulary | None, labels: Sequence[str] | None
+) -> None:
+    """Put tokenisers, vocabulary and labels, as far as there are such, into the folder of a model."""
+    if graph.tokenizers:
+        write_json(folder / TOKENIZERS, to_data(graph.tokenizers))
     if vocabulary is not None:
         vocabulary.save(folder / VOCABULARY)
     if labels is not None:
@@ -154,7 +162,8 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    ours = names <= {GRAPH, WEIGHTS, README, VOCABULARY, LABELS} and all(entry.is_file() for entry in entries)
+    own = {GRAPH, WEIGHTS, README, VOCABULARY, LABELS, TOKENIZERS}
+    ours = names <= own and all(entry.is_file() for entry in entries)
     return ours and (GRAPH in names or not names)
 
 
@@ -170,7 +179,7 @@ def read(folder: str | os.PathLike[str]) -> Graph:
         raise FileError(f"{target}: bundle format {data.get('format')!r}; this biport reads format {FORMAT}")
     arrays = _read_weights(target / WEIGHTS)
     try:
-        graph = _graph(data, arrays)
+        graph = graph_of(data, arrays)
     except BiportError as error:
         raise FileError(f"{target}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -178,9 +187,21 @@ def read(folder: str | os.PathLike[str]) -> Graph:
     if graph.digest() != data.get("digest"):
         raise FileError(f"{target}: was changed since it was written, its digest does not match")
     try:
-        return with_learning(graph, data.get(LEARNING, {}))
+        return with_tokenizers(with_learning(graph, data.get(LEARNING, {})), target)
     except BiportError as error:
         raise FileError(f"{target}: {error}") from error
+
+
+def with_tokenizers(graph: Graph, folder: Path) -> Graph:
+    """The graph with the tokenisers that travel with it in a folder.
+
+    Raises:
+        BiportError: they are damaged, or of other inputs.
+    """
+    path = folder / TOKENIZERS
+    if not path.exists():
+        return graph
+    return dataclasses.replace(graph, tokenizers=from_data(read_json(path), str(path)))
 
 
 def read_vocabulary(folder: str | os.PathLike[str]) -> Vocabulary | None:
@@ -235,7 +256,17 @@ def _read_weights(path: Path) -> dict[str, np.ndarray]:
         raise FileError(f"{path}: damaged, or no array of plain numbers ({error})") from error
 
 
-def _graph(data: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Graph:
+def graph_of(data: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Graph:
+    """The graph of what `biport.graph.structure` gives, with where it comes from.
+
+    Args:
+        data: this.
+        arrays: the weights, as ``node/path``; they are taken out.
+
+    Raises:
+        BiportError: the two do not describe a graph, or not one and the same.
+        LookupError, TypeError, ValueError: something is missing, or of another type.
+    """
     ops: dict[str, Op] = {}
     nodes = []
     for entry in data["nodes"]:

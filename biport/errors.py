@@ -250,6 +250,11 @@ class UnsupportedError(BiportError):
         advice = (spelled(part) if isinstance(part, Argument) else str(part) for part in self._advice)
         return f"{self._sentence()}\n{printable(''.join(advice))}"
 
+    def spell(self, spelled: Callable[[Argument], str]) -> None:
+        """Have what can be done instead name arguments as ``spelled`` does."""
+        if self._advice:
+            self.advise(*(spelled(part) if isinstance(part, Argument) else part for part in self._advice))
+
     def of_layer(self, name: str, class_name: str) -> None:
         """Say which layer of the model this is about, where nothing closer to it has said so."""
         if self.layer is None:

@@ -20,6 +20,7 @@ from biport.errors import GraphError
 from biport.ops import Learning, Op, Penalty, Scan, Tensor, Value, same_bits
 from biport.ops.scan import Call, apart
 from biport.ops.wiring import wired
+from biport.text import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Graph:
         nodes: in an order in which each reads only what is above it.
         outputs: the names of the values the model gives, in order.
         origin: where the graph came from, such as ``{"framework": "keras", "version": "3.15.1"}``.
+        tokenizers: by the names of inputs of ids, how the model they were read from makes them of texts; no
+            more part of what the graph computes than its origin is.
 
     Raises:
         GraphError: a name is used twice, a value is used before it is made, or shapes, dtypes or masks do
@@ -83,12 +86,15 @@ class Graph:
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
+    tokenizers: Mapping[str, Tokenizer] = dataclasses.field(default_factory=dict, compare=False)
     tensors: Mapping[str, Tensor] = dataclasses.field(default_factory=dict, compare=False, init=False)
     """Shape and dtype of every value, inputs and intermediate ones."""
 
     def __post_init__(self) -> None:
         nodes = ((node, node.op) for node in self.nodes)
         object.__setattr__(self, "tensors", wired(self.inputs, nodes, self.outputs))
+        for name in self.tokenizers.keys() - {value.name for value in self.inputs}:
+            raise GraphError(f"a tokeniser makes {name!r}, which is no input")
 
     def __getitem__(self, name: str) -> Node:
         """The node called ``name``.
@@ -136,7 +142,7 @@ class Graph:
             if id(node.op) not in changed:
                 changed[id(node.op)] = change(node.op)
         nodes = tuple(dataclasses.replace(node, op=changed[id(node.op)]) for node in self.nodes)
-        return Graph(inputs, nodes, self.outputs, self.origin)
+        return Graph(inputs, nodes, self.outputs, self.origin, self.tokenizers)
 
     def weights(self) -> dict[str, Mapping]:
         """Every node's weights, ``{node: {path: array}}``, nodes without weights left out."""

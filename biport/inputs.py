@@ -50,8 +50,18 @@ def id_inputs(graph: Graph) -> dict[str, str]:
 
 
 def safe_bounds(graph: Graph) -> dict[str, int]:
-    """For each graph input that feeds embeddings: ids below this are in the tables of all of them."""
-    return {source: min(rows) for source, rows in _tables(graph).items()}
+    """For each graph input that looks rows up: numbers below this are in the tables of all that it does.
+
+    Such a table is an embedding's, or any value that rows are taken of, `ops.Take`, which takes negative
+    numbers too.
+    """
+    sources, tables = id_inputs(graph), _tables(graph)
+    for node in graph.nodes:
+        if isinstance(node.op, Take) and node.inputs[1] in sources:
+            size = graph.tensors[node.inputs[0]].shape[node.op.axis]
+            if isinstance(size, int):
+                tables.setdefault(sources[node.inputs[1]], set()).add(size)
+    return {source: min(rows) for source, rows in tables.items()}
 
 
 def id_bounds(graph: Graph) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ from export.onnx.step_layout import CONTRACTS, StepLayouts
 from export.publish import PRODUCER, metadata
 from export.recurrent.lowering import LOWERINGS
 from export.registry import WRITERS
+from export.streaming import stream_metadata
 
 discover(op_families)
 
@@ -36,9 +38,9 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
     _check_choice("lowering", lowering, LOWERINGS)
     _check_choice("contract", contract, (None, *CONTRACTS))
     _check(graph)
-    digest = graph.digest()
+    digest, stream = graph.digest(), stream_metadata(graph)
     mixer = where_rows_meet(graph)
-    graph = Graph(tuple(distinct_axes(graph.inputs)), graph.nodes, graph.outputs, graph.origin)
+    graph = dataclasses.replace(graph, inputs=tuple(distinct_axes(graph.inputs)))
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs})
     inputs = {value.name: typed(ir.Value(name=value.name), value.tensor) for value in graph.inputs}
@@ -67,6 +69,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
             digest=digest,
             values=_written_values(values),
         )
+        | stream
         | {"biport.lowering": lowering}
         | ({} if contract is None else {"biport.contract": contract})
         | ({} if mixer is None else {"biport.rows_meet": mixer.name})

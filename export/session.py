@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -17,10 +17,13 @@ from biport.errors import Argument, InputError
 from biport.file_kind import foreign
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order, letters
+from biport.streaming import Stream
+from biport.text.inputs import with_ids
 from export.runtime import streams
 from export.runtime.opening import open_file
 from export.runtime.providers import DEVICES, create, reason
 from export.runtime.signature import load
+from export.streaming import read_stream
 from export.text.labels import label_of
 
 
@@ -74,6 +77,10 @@ class Session:
         """The names of what `run` returns, in order."""
         self.vocabulary = opened.signature.vocabulary
         """What texts are encoded with; ``None`` where the file carries none."""
+        given = {value.name for value in self.input_values if value.dtype != "str"}
+        every = opened.signature.tokenizers
+        self.tokenizers = {name: tokenizer for name, tokenizer in every.items() if name in given}
+        """By inputs of ids, how they are made of texts, where the model itself says it."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
         self.masked = opened.signature.time_axes is not None
@@ -90,11 +97,12 @@ class Session:
         """
         return sum(1 for _ in load(self.path).graph.all_nodes())
 
-    def run(self, inputs: Inputs) -> list[np.ndarray]:
+    def run(self, inputs: Inputs | Sequence[Any] | Mapping[str, Any]) -> list[np.ndarray]:
         """The outputs for ``inputs``, in order.
 
         Args:
-            inputs: one array for each input, in order or by name.
+            inputs: one array for each input, in order or by name; for ids that the model makes of texts
+                itself (`tokenizers`), lists of texts too.
 
         Raises:
             InputError: the inputs do not suit the model: their number, names, ranks, sizes or dtypes, an id
@@ -121,7 +129,7 @@ class Session:
 
         Args:
             rows: any number of rows, for a model of one input: ids ``(T,)``, features ``(T, I)``, or texts
-                where the file carries a vocabulary. A text without tokens is one step of padding.
+                where the file carries a vocabulary or a tokeniser. A text without tokens is one of padding.
             window: how many rows are sorted together; two windows are in memory at a time.
             tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
             workers: how many batches are in flight, by default `threads`, and 1 on CUDA. More than one run
@@ -168,6 +176,48 @@ class Session:
         names = self.labels
         return (label_of(names, outputs[0]) for outputs in self.predict(rows, **options))
 
+    def stream(
+        self, *, initial: Mapping[str, np.ndarray] | None = None, states: Mapping[str, str] | None = None
+    ) -> Stream:
+        """The model fed chunk by chunk: what one left in the states, the next one goes on from.
+
+        Files of `export.write` say which inputs are states, and whether chunks make a difference. They make
+        none to stateful Keras models read with ``states="explicit"``, to graphs of
+        `biport.rewrite.states.explicit_states`, and to models whose states are inputs and outputs.
+
+        Args:
+            initial: by the names of states what they are before the first step, ``(N, H)``; others are zeros.
+            states: the inputs that are states, and for each the output that is the state after the steps, for
+                a file that does not say. Nothing is known of its layers then, and nothing is checked.
+
+        Raises:
+            UnsupportedError: chunks make a difference: the layer is named that looks at several steps, scans
+                backwards, or starts each call from zeros; or the file does not say.
+            InputError: ``initial`` or ``states`` names what is none.
+
+        Example:
+            >>> import tempfile
+            >>> from biport import ops
+            >>> from biport.graph import Graph, Node
+            >>> from biport.rewrite.states import explicit_states
+            >>> from export import write
+            >>> weights = dict.fromkeys(("weight_ih", "weight_hh"), {"h": np.float32([[0.5]])})
+            >>> cell = ops.RNN(input_size=1, hidden_size=1, **weights, bias_ih=None, bias_hh=None)
+            >>> graph = Graph((Value("x", ("N", "T", 1), "float32"),), (Node("rnn", cell, ("x",)),), ("rnn",))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     _ = write(explicit_states(graph), f"{folder}/rnn.onnx")
+            ...     session = Session(f"{folder}/rnn.onnx", device="cpu")
+            >>> x = np.ones((2, 5, 1), "float32")
+            >>> whole, _ = session.run([x, np.zeros((2, 1), "float32")])
+            >>> with session.stream() as stream:
+            ...     for chunk in (x[:, :2], x[:, 2:]):
+            ...         (last,) = stream.feed([chunk])
+            >>> np.allclose(last, whole)
+            True
+        """
+        plan = read_stream(str(self.path), self.metadata, self.input_values, self.output_values, states)
+        return Stream(plan, self.run, initial)
+
     @cached_property
     def _narrow(self) -> Any:
         """The model once more, for batches that run side by side: one thread each."""
@@ -175,12 +225,10 @@ class Session:
             return self._session
         return create(self.path, self.device, 1)
 
-    def _run(self, session: Any, inputs: Inputs) -> list[np.ndarray]:
-        arrays = check_arrays(
-            self.input_values,
-            self.id_bounds,
-            in_order([value.name for value in self.input_values], inputs),
-        )
+    def _run(self, session: Any, inputs: Any) -> list[np.ndarray]:
+        names = [value.name for value in self.input_values]
+        given = in_order(names, with_ids(names, self.tokenizers, inputs))
+        arrays = check_arrays(self.input_values, self.id_bounds, given)
         check_steps(self.input_values, self._signature.needs_steps, arrays)
         if self.metadata.get("biport.route") != "fused" and any(array.size == 0 for array in arrays):
             return self._empty(arrays)

@@ -76,17 +76,20 @@ def write(
     from export.check_vectors import Carried, carried, check_path
     from export.publish import Written, data_path, publish
     from export.text.metadata import text_metadata
+    from export.text.own_tokenizer import add_own_tokenizers
     from export.text.tokenizer import add_tokenizer
 
     path = Path(path)
     model, notes = build(graph, lowering, contract)
     model.metadata_props.update(text_metadata(graph, vocabulary, labels))
-    if embed_tokenizer:
+    if embed_tokenizer and graph.tokenizers:
+        add_own_tokenizers(model, graph)
+    elif embed_tokenizer:
         add_tokenizer(model, graph, vocabulary)
     travelling = Carried({})
     if vectors:
         try:
-            travelling = carried(_vectors(graph, model, contract, vocabulary if embed_tokenizer else None))
+            travelling = carried(_vectors(graph, model, contract, vocabulary, embed_tokenizer))
         except BiportError as error:
             notes.append(f"the file carries no check vectors: {error}")
     model.metadata_props.update(travelling.properties)
@@ -110,12 +113,17 @@ def write(
     )
 
 
-def _vectors(graph: Graph, model: Any, contract: str | None, texts: Vocabulary | None) -> CheckVectors:
-    """Check vectors that the model takes: of texts, where its tokeniser has the vocabulary ``texts``."""
+def _vectors(
+    graph: Graph, model: Any, contract: str | None, vocabulary: Vocabulary | None, of_texts: bool
+) -> CheckVectors:
+    """Check vectors that the model takes: of texts, where its tokeniser is in it."""
     digest = model.metadata_props["biport.digest"]
-    if texts is not None:
-        from export.text.sample_texts import text_vectors
+    if of_texts:
+        from export.text.sample_texts import own_text_vectors, text_vectors
 
-        return text_vectors(graph, texts, model.graph.inputs[0].name, digest)
+        if graph.tokenizers:
+            return own_text_vectors(graph, digest)
+        assert vocabulary is not None
+        return text_vectors(graph, vocabulary, model.graph.inputs[0].name, digest)
     patterns = PATTERNS if contract is None else RIGHT_PADDED
     return make_vectors(graph, patterns=patterns, digest=digest)

@@ -10,9 +10,9 @@ import numpy as np
 from biport.errors import UnsupportedError
 from biport.graph import trained
 from biport.inputs import check_inputs
+from keras_side.inference import call
 from keras_side.ops.normalization import STATISTICS
 from keras_side.read import read, read_live
-from keras_side.run import call
 
 if TYPE_CHECKING:
     import keras

@@ -13,10 +13,12 @@ from biport.errors import UnsupportedError
 from biport.graph import Graph
 from keras_side.file.model_file import Format, ModelFile
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
-from keras_side.read import read_file, typed_errors
+from keras_side.read import read_file
 from keras_side.reading.config_entries import model_layers
 from keras_side.reading.every_step import model_inside
+from keras_side.reading.stateful import kept_states, stateful_notes
 from keras_side.release import Release
+from keras_side.typed_errors import typed_errors
 
 NEWEST = (3, 16)
 """The first Keras whose masks were not looked at."""
@@ -24,27 +26,28 @@ NEWEST = (3, 16)
 MERGED = (*MERGES, "Concatenate")
 
 
-def inspect(source: str | os.PathLike[str], config: Any = None) -> Inspection:
+def inspect(source: str | os.PathLike[str], config: Any = None, *, states: str | None = None) -> Inspection:
     """What is in a ``.keras`` or ``.h5`` file; as static as `keras_side.read`.
 
     Args:
         source: the path of the file.
         config: as for `keras_side.read`.
+        states: as for `keras_side.read`.
 
     Raises:
         FileError: the file is missing, truncated, foreign or hostile.
         WeightError: weights missing, left over, of the wrong shape, or not finite.
         InputError: ``config`` is missing, or not needed.
     """
-    path = Path(source)
+    path, kept = Path(source), kept_states(states)
     with typed_errors(path.name), ModelFile(path, config) as file:
         facts = _facts(file)
         try:
-            graph = read_file(file)
+            graph = read_file(file, kept)
         except UnsupportedError as problem:
             rows = list(_rows(file.owner, file.config, file.variables, _reasons(problem), ""))
             return Inspection(path, facts, rows, problem=problem)
-        return inspect_graph(path, facts, graph, _notes(file, graph))
+        return inspect_graph(path, facts, graph, [*_notes(file, graph), *stateful_notes(file.config, kept)])
 
 
 def _facts(file: ModelFile) -> dict[str, str]:
@@ -86,7 +89,11 @@ def _reasons(problem: UnsupportedError) -> Mapping[str, list[str]]:
 
 def _notes(file: ModelFile, graph: Graph) -> list[str]:
     """What a file does not say, and what was taken for it."""
-    notes = []
+    notes = graph.origin["notes"].split("; ") if "notes" in graph.origin else []
+    notes += [
+        f"input {name!r} is ids that a tokeniser makes of {tokenizer.source!r}: {tokenizer.summary}"
+        for name, tokenizer in graph.tokenizers.items()
+    ]
     if _zeroes_masked_steps(graph) and _zeroes_or_repeats(file.origin):
         notes.append(
             f"Keras {file.origin.version} is the name of several releases of TensorFlow, which differ at "

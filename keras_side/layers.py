@@ -93,6 +93,74 @@ class Parameter(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
+class BodyCell(keras.layers.Layer):
+    """A cell, for ``keras.layers.RNN``, whose step is a functional model, its body.
+
+    Args:
+        body: takes x ``(N, I)``, the states ``(N, size)`` and the constants; gives the output ``(N, O)`` and
+            the new states.
+        state_count: how many states there are.
+        options: of every layer.
+    """
+
+    def __init__(self, body: Any, state_count: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.body, self.state_count, self.constants = body, state_count, ()
+        self.state_size = tuple(x.shape[-1] for x in body.inputs[1 : 1 + state_count])
+        self.output_size = body.outputs[0].shape[-1]
+        self.supports_masking = True
+
+    def call(self, inputs: Any, states: Any, training: Any = None) -> Any:
+        """One step: the output, and the new states in a list."""
+        # Copies: the masks that hang on tensors are none of the body's.
+        given = [keras.ops.copy(x) for x in (inputs, *states, *self.constants)]
+        output, *new = self.body(given, training=training)
+        return output, new
+
+    def get_config(self) -> dict[str, Any]:
+        """The settings."""
+        own = {"body": keras.saving.serialize_keras_object(self.body), "state_count": self.state_count}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config: Any) -> Any:
+        """The cell of these settings."""
+        return cls(**{**config, "body": keras.saving.deserialize_keras_object(config["body"])})
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Recurrence(keras.layers.RNN):
+    """``keras.layers.RNN`` around a `BodyCell` that is given constants too, the same at every step."""
+
+    def build(
+        self, sequences_shape: Any, initial_state_shape: Any = None, constants_shape: Any = None
+    ) -> None:
+        """Nothing is made: the body is there."""
+        super().build(sequences_shape, initial_state_shape)
+
+    def call(
+        self,
+        sequences: Any,
+        initial_state: Any = None,
+        mask: Any = None,
+        training: Any = False,
+        constants: Any = (),
+    ) -> Any:
+        """What an RNN gives, of its cell with these constants."""
+        self.cell.constants = tuple(constants)
+        try:
+            return super().call(sequences, initial_state, mask, training)
+        finally:
+            self.cell.constants = ()
+
+    def compute_output_shape(
+        self, sequences_shape: Any, initial_state_shape: Any = None, constants_shape: Any = None
+    ) -> Any:
+        """That of an RNN."""
+        return super().compute_output_shape(sequences_shape, initial_state_shape)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
 class TensorOperation(keras.layers.Layer):
     """An op of `biport.ops` that needs sizes which vary, or that has no inputs.
 

@@ -21,6 +21,7 @@ from biport.ops import Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport, summed_biases
 from biport.rewrite.simplify import simplify
+from keras_side.policies import COARSE
 from keras_side.read import read_live
 from keras_side.reading.live_layer import layer_op
 from keras_side.records import WrittenLayer
@@ -63,7 +64,7 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
         for node in graph.nodes
         if node.name in every or id(node.op) not in shared
         if isinstance(layer := WRITERS.lookup(type(node.op), node.name)(node.op), WrittenLayer)
-        if layer.weights
+        if layer.has_weights
     }
     layers = {name: layer for name, layer in every.items() if layer.weights}
     problems = [f"the model has no layer {name!r}" for name in written if name not in every]
@@ -73,19 +74,30 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
     ]
     problems += [f"the graph has no weights for layer {name!r}" for name in layers if name not in written]
     for name in written.keys() & layers.keys():
-        wanted = [array.shape for array in written[name].weights]
-        shapes = [tuple(variable.shape) for variable in layers[name].weights]
-        if wanted != shapes:
-            problems.append(f"layer {name!r} has the shapes {shapes}, the graph {wanted}")
+        try:
+            check_weights(layers[name], written[name], name)
+        except WeightError as problem:
+            problems.append(str(problem))
     if problems:
         raise WeightError(f"model {model.name!r}: " + "; ".join(sorted(problems)))
     if settings == "check":
-        differences = _differing(model, {name: layers[name] for name in written}, graph)
+        differences = [
+            *_coarser(every, graph),
+            *_differing(model, {name: layers[name] for name in written}, graph),
+        ]
         if differences:
             raise SettingsError(f"model {model.name!r}", differences)
     for name, layer in written.items():
         set_weights(layers[name], layer, name)
     return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))
+
+
+def _coarser(layers: Mapping[str, Any], graph: Graph) -> Iterator[SettingDifference]:
+    """Layers that compute in half precision, where the model that the graph was read from does not."""
+    if "precision" not in graph.origin:
+        for name, layer in layers.items():
+            if layer.compute_dtype in COARSE:
+                yield SettingDifference(name, "dtype", layer.dtype_policy.name, "float32")
 
 
 def _differing(model: keras.Model, layers: Mapping[str, Any], graph: Graph) -> list[SettingDifference]:
@@ -137,13 +149,44 @@ def set_weights(layer: Any, written: WrittenLayer, owner: str) -> None:
     Raises:
         WeightError: they have other shapes.
     """
-    shapes = [tuple(variable.shape) for variable in layer.weights]
-    wanted = [array.shape for array in written.weights]
-    if shapes != wanted:
-        raise WeightError(f"layer {owner!r}: its weights have the shapes {shapes}, the graph's {wanted}")
-    # Not np.ascontiguousarray, which makes a vector of a scalar.
-    layer.set_weights([np.asarray(array, order="C") for array in written.weights])
-    for part in layer._flatten_layers():
-        # A Normalization computes with copies of its statistics.
-        if hasattr(part, "finalize_state"):
-            part.finalize_state()
+    check_weights(layer, written, owner)
+    for part, own, _ in _weighted(layer, written, owner):
+        # Not np.ascontiguousarray, which makes a vector of a scalar.
+        part.set_weights([np.asarray(array, order="C") for array in own.weights])
+        for one in part._flatten_layers():
+            # A Normalization computes with copies of its statistics.
+            if hasattr(one, "finalize_state"):
+                one.finalize_state()
+
+
+def check_weights(layer: Any, written: WrittenLayer, owner: str) -> None:
+    """Refuse a live layer whose weights are not those of a written one.
+
+    Raises:
+        WeightError: they have other shapes.
+    """
+    for part, own, name in _weighted(layer, written, owner):
+        shapes = [tuple(variable.shape) for variable in part.weights]
+        wanted = [array.shape for array in own.weights]
+        if shapes != wanted:
+            raise WeightError(f"layer {name!r} has the shapes {shapes}, the graph {wanted}")
+
+
+def _weighted(layer: Any, written: WrittenLayer, owner: str) -> Iterator[tuple[Any, WrittenLayer, str]]:
+    """A layer with its written one and its name; those of the model that it steps with, where it does.
+
+    Raises:
+        WeightError: it steps with something else.
+    """
+    if not written.inside:
+        yield layer, written, owner
+        return
+    body = getattr(getattr(layer, "cell", None), "body", None)
+    layers = {part.name: part for part in getattr(body, "layers", ())}
+    inside = {name: part for name, part in written.inside.items() if part.has_weights}
+    weighted = {name for name, part in layers.items() if part.weights}
+    if weighted != inside.keys():
+        names = f"{sorted(weighted)}, the graph with {sorted(inside)}"
+        raise WeightError(f"layer {owner!r} steps with layers that have weights: {names}")
+    for name, part in inside.items():
+        yield from _weighted(layers[name], part, f"{owner}.{name}")

@@ -9,9 +9,8 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,16 @@ import numpy as np
 from biport.errors import FileError, MissingDependencyError, UnsupportedError, shown
 from biport.graph import Graph
 from keras_side.file.model_file import ModelFile, needs_config
+from keras_side.file.objects import known_to_keras_3, objects
 from keras_side.legacy.model import OWN_MODULES
 from keras_side.legacy.operations import FUNCTIONS, SLICES
-from keras_side.read import read_file, typed_errors
+from keras_side.read import read_file
+from keras_side.reading.stateful import kept_states
 from keras_side.release import Release
 from keras_side.require import quiet_stderr, require_keras
+from keras_side.shared.recurrent import KeptStates
+from keras_side.stateful import stateful_run
+from keras_side.typed_errors import typed_errors
 
 if TYPE_CHECKING:
     import keras
@@ -92,14 +96,14 @@ def refuse_unloadable(path: str | os.PathLike[str]) -> Release:
     with typed_errors(path.name), ModelFile(path) as file:
         origin, config = file.origin, file.raw
     if origin.generation == 3:
-        known = _known_to_keras_3
+        known = known_to_keras_3
     else:
         tf_keras = None if origin.standalone else _tf_keras()
         if tf_keras is None:
             supported = "files of Keras 3, and those of tf.keras 2 where tf_keras is installed"
             raise UnsupportedError(f"{path.name}: the route tf2onnx", "Keras", origin.version, supported)
         known = functools.partial(_known_to_keras_2, tf_keras)
-    for item in _objects(config):
+    for item in objects(config):
         if not known(item):
             settings = item.get("config")
             name = settings.get("name") if isinstance(settings, Mapping) else None
@@ -115,29 +119,6 @@ def _tf_keras() -> Any:
             return importlib.import_module("tf_keras")
     except ImportError:
         return None
-
-
-def _objects(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Everything in a configuration that says of what class it is; how a model is trained is left out."""
-    waiting: list[Any] = [{key: value for key, value in config.items() if key != "compile_config"}]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, list):
-            waiting += item
-        if isinstance(item, Mapping):
-            waiting += item.values()
-            if "class_name" in item or "module" in item:
-                yield item
-
-
-def _known_to_keras_3(item: Mapping[str, Any]) -> bool:
-    name, module, registered = (item.get(key) for key in ("class_name", "module", "registered_name"))
-    if name == "Lambda":
-        return False
-    if registered is None or str(module).partition(".")[0] == "keras":
-        return module is None or str(module).partition(".")[0] == "keras"
-    keras = sys.modules.get("keras")
-    return keras is not None and keras.saving.get_registered_object(str(registered)) is not None
 
 
 def _known_to_keras_2(tf_keras: Any, item: Mapping[str, Any]) -> bool:
@@ -167,26 +148,32 @@ class Program:
     run: Callable[[Sequence[np.ndarray]], list[np.ndarray]] | None = None
 
 
-def program(source: str | os.PathLike[str], graph: Graph) -> Program:
-    """The Keras that runs a file of ``graph`` as the one that wrote it did, or why there is none here."""
+def program(source: str | os.PathLike[str], graph: Graph, *, states: str | None = None) -> Program:
+    """The Keras that runs a file of ``graph`` as the one that wrote it did, or why there is none here.
+
+    Args:
+        source: the path of the file.
+        graph: what was read of it.
+        states: as it was read, see `keras_side.read`.
+    """
     path = Path(source)
     with typed_errors(path.name):
         try:
             with ModelFile(path) as file:
-                return _program(file, graph)
+                return _program(file, graph, kept_states(states))
         except MissingDependencyError:
             return Program("numpy", "no keras here")
 
 
-def _program(file: ModelFile, graph: Graph) -> Program:
+def _program(file: ModelFile, graph: Graph, states: KeptStates | None) -> Program:
     if file.origin.generation < 3:
-        return _keras_2(file)
+        return _keras_2(file, graph)
     require_keras()
     import keras
 
     installed = Release(keras.__version__)
     file.origin = installed
-    if read_file(file) != graph:
+    if read_file(file, states) != graph:
         return Program("numpy", f"Keras {installed.version} hands on other masks")
     try:
         return Program("keras", model=load_file(file.path))
@@ -194,7 +181,7 @@ def _program(file: ModelFile, graph: Graph) -> Program:
         return Program("numpy", f"Keras {installed.version} cannot load it")
 
 
-def _keras_2(file: ModelFile) -> Program:
+def _keras_2(file: ModelFile, graph: Graph) -> Program:
     if file.origin.standalone:
         return Program("numpy", f"no Keras {file.origin.version} here")
     tf_keras = _tf_keras()
@@ -210,4 +197,5 @@ def _keras_2(file: ModelFile) -> Program:
         outputs = model(arrays if len(arrays) > 1 else arrays[0], training=False)
         return [part.numpy() for part in (outputs if isinstance(outputs, list | tuple) else [outputs])]
 
-    return Program("tf_keras", run=run)
+    kept = stateful_run(model, graph)
+    return Program("tf_keras", run=run if kept is None else functools.partial(kept.run, run))

@@ -9,9 +9,10 @@ and 2 come here in the words of Keras 3 (`keras_side.legacy`), with the rules th
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,8 +22,6 @@ import numpy as np
 
 from biport import ops
 from biport.errors import (
-    BiportError,
-    FileError,
     UnsupportedError,
     UnsupportedModelError,
     raise_unsupported,
@@ -30,35 +29,60 @@ from biport.errors import (
 from biport.graph import Graph, Node, Value
 from biport.inputs import carries
 from biport.rewrite.simplify import simplify
+from biport.rewrite.states import explicit_states
+from keras_side.check_recorded import check_recorded
+from keras_side.code_needed import advise_code
 from keras_side.file.model_file import ModelFile
 from keras_side.legacy.weights import UnplacedError
+from keras_side.load_code import Code, check_meaning, load_with_code
 from keras_side.operations.registry import MADE
 from keras_side.operations.terms import LOOK_UP, TAKE_IDS
 from keras_side.ops.source import SIZED
+from keras_side.policies import coarse_in, note
 from keras_side.reading.call_order import ends_masks
-from keras_side.reading.config_entries import named
 from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuilder, KerasTensor
-from keras_side.reading.live_model import describe, is_live
+from keras_side.reading.live_model import LiveVariables, describe, is_live
+from keras_side.reading.stateful import kept_states, offering_states, with_kept_states
 from keras_side.reading.traverse import Traversal
+from keras_side.recording.custom import has_mapped
+from keras_side.recording.model import needs_recording, record
 from keras_side.records import Variables, serialized
 from keras_side.registry import READERS
 from keras_side.release import Release
+from keras_side.shared.recurrent import KeptStates
+from keras_side.typed_errors import named_errors, typed_errors
 from keras_side.unsupported import subclassed
 
-MALFORMED = (ArithmeticError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-"""What values of unforeseen types end in."""
 
-
-def read(source: Any, config: Any = None) -> Graph:
-    """Read a live Sequential or functional Keras model, or the file of one, into a graph.
+def read(
+    source: Any,
+    config: Any = None,
+    *,
+    code: Code | None = None,
+    example: Any = None,
+    states: str | None = None,
+) -> Graph:
+    """Read a live Keras model, or the file of one, into a graph.
 
     A file is read statically: neither keras nor tensorflow is imported and nothing in it is executed. It may
-    be a ``.keras`` or ``.h5`` file of Keras 1, 2 or 3, and means what the Keras that wrote it meant.
+    be a ``.keras`` or ``.h5`` file of Keras 1, 2 or 3, and means what the Keras that wrote it meant. A live
+    model is its owner's own running code: where it has custom layers, Lambdas or a ``call`` of its own, these
+    are run on symbolic tensors, and what they call is read; the graph is then compared with the model.
 
     Args:
         source: a built live model, or the path of a file.
         config: for a file of weights alone, the configuration that goes with it, as ``model.to_json()``
             writes it: the path of a JSON file, or the mapping in it.
+        code: for a file with custom layers or Lambdas, the module that has them, or ``custom_objects`` as
+            Keras takes them; a Lambda's function has the name of its layer. The file is then loaded by Keras
+            with these, and read like a live model.
+        example: for a live model that is neither Sequential nor functional, what it is called with: arrays
+            in the structure that ``call`` takes, a tuple of several arguments. By default it is what the
+            model was first called with or built for.
+        states: what is read of the states that stateful layers keep from call to call. With ``"explicit"``
+            they are inputs and outputs behind the model's own, ``lstm.h``, ``(N, H)``, and ``lstm.h_next``;
+            with ``"zero"`` each call starts from zeros. By default a stateful layer is refused. How many rows
+            a stateful model was built for makes no difference.
 
     Returns:
         The graph; the same, bit for bit, for a live model and for the file it was saved to.
@@ -67,37 +91,91 @@ def read(source: Any, config: Any = None) -> Graph:
         FileError: the file is missing, truncated, foreign or hostile.
         UnsupportedError: layers or settings biport does not port, all of them at once, by name.
         WeightError: weights missing, left over, of the wrong shape, or not finite.
-        InputError: the live model has not been built; ``config`` is missing, or not needed.
+        InputError: the live model has not been built, or nothing says what it is called with; ``config`` is
+            missing, or not needed; ``states`` is neither of the two.
     """
+    kept = kept_states(states)
     if is_live(source):
-        return read_live(source)
+        return read_live(source, example=example, states=kept)
     if not isinstance(source, str | os.PathLike):
         own = f"{type(source).__module__}.{type(source).__qualname__}"
         older = any(base.__module__.startswith("tf_keras.") for base in type(source).__mro__)
         live = "the file that a live model of Keras 2 is saved to" if older else "live Keras models"
         raise UnsupportedError(own, supported=(live, "paths of .keras and .h5 files"))
     path = Path(source)
+    if code is not None:
+        graph = read_live(load_with_code(path, code), example=example, owner=path.name, states=kept)
+        check_meaning(path, graph)
+        return graph
     with typed_errors(path.name), ModelFile(path, config) as file:
-        return read_file(file)
+        return read_file(file, kept)
 
 
-def read_live(model: Any, instead: Mapping[int, np.ndarray] | None = None) -> Graph:
+def read_live(
+    model: Any,
+    instead: Mapping[int, np.ndarray] | None = None,
+    example: Any = None,
+    owner: str | None = None,
+    states: KeptStates | None = None,
+) -> Graph:
     """The graph of a live model; see `read`.
 
     Args:
         model: the model.
         instead: arrays to be read in place of the values of its variables, by the identity of these: reading
             is linear, so gradients come out under the names and in the layouts of the weights.
+        example: see `read`.
+        owner: how errors call the model, by its name where nothing is said.
+        states: as for `read`.
     """
-    data, variables, version = describe(model)
-    with _named_errors(variables.owner):
-        variables = dataclasses.replace(variables, instead=instead or {})
-        return _read_model(data, variables, variables.owner, Release(version))
+    owner, origin = owner or f"model {model.name!r}", Release(sys.modules["keras"].__version__)
+    with named_errors(owner):
+        if needs_recording(model):
+            return _read_recorded(model, instead or {}, example, owner, origin, states)
+        data, variables = describe(model, owner), LiveVariables(model, owner, instead or {})
+        graph = _read_model(data, variables, owner, origin, states, compared=True)
+    if instead is None and has_mapped(model):
+        check_recorded(model, graph, owner)
+    return graph
 
 
-def read_file(file: ModelFile) -> Graph:
+def _read_recorded(
+    model: Any,
+    instead: Mapping[int, np.ndarray],
+    example: Any,
+    owner: str,
+    origin: Release,
+    states: KeptStates | None,
+) -> Graph:
+    """The graph of a live model whose code is run: on symbolic tensors of Keras, or else of TensorFlow.
+
+    Code may take symbolic tensors of Keras for what they are not: sizes that vary are ``None`` there, which
+    some functions take for nothing at all. What was recorded is therefore compared with the model.
+    """
+    problems: list[UnsupportedError] = []
+    for closed in (False, True):
+
+        def graph_with(arrays: Mapping[int, np.ndarray], closed: bool = closed) -> Graph:
+            data, variables = record(model, owner, arrays, example, closed)
+            return _read_model(data, variables, owner, origin, states, compared=True)
+
+        try:
+            graph = graph_with({})
+            check_recorded(model, graph, owner)
+        except UnsupportedError as problem:
+            problems.append(problem)
+        else:
+            return graph_with(instead) if instead else graph
+    raise problems[0]
+
+
+def read_file(file: ModelFile, states: KeptStates | None = None) -> Graph:
     """The graph of an open file; see `read`."""
-    graph = _read_model(file.config, file.variables, file.owner, file.origin)
+    try:
+        graph = _read_model(file.config, file.variables, file.owner, file.origin, states)
+    except UnsupportedError as problem:
+        advise_code(problem)
+        raise
     file.variables.check_all_taken()
     return graph
 
@@ -108,38 +186,24 @@ def readable_ops() -> set[type[ops.Op]]:
     return layers | {*MADE, *MASK_OPS, *SIZED}
 
 
-@contextlib.contextmanager
-def typed_errors(owner: str) -> Iterator[None]:
-    """Have every error name the file, and end in one of biport's whatever the file holds."""
-    with _named_errors(owner):
-        try:
-            yield
-        except RecursionError as error:
-            raise FileError(f"{owner}: its configuration is nested too deep") from error
-        except BiportError:
-            raise
-        except MALFORMED as error:
-            raise FileError(f"{owner}: does not describe a model ({error!r})") from error
-
-
-@contextlib.contextmanager
-def _named_errors(owner: str) -> Iterator[None]:
-    """Have every error name the model."""
-    try:
-        yield
-    except UnsupportedError:
-        raise
-    except BiportError as error:
-        raise type(error)(named(owner, str(error))) from error
-
-
-def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origin: Release) -> Graph:
+def _read_model(
+    data: Mapping[str, Any],
+    variables: Variables,
+    owner: str,
+    origin: Release,
+    states: KeptStates | None = None,
+    compared: bool = False,
+) -> Graph:
+    if states is not None:
+        data = with_kept_states(data, states)
     try:
         class_name, config = serialized(owner, data)
     except UnsupportedError as problem:
         raise UnsupportedModelError(owner, [subclassed(owner, data["class_name"])]) from problem
-    traversal = Traversal(owner, origin, ends_masks(config))
+    inside = functools.partial(_read_model, origin=origin)
+    traversal = Traversal(owner, origin, ends_masks(config), inside)
     builder = traversal.builder
+    builder.coarse = coarse_in(data)
     outputs: list[KerasTensor] = []
     try:
         outputs = traversal.model(class_name, config, variables, prefix="", inputs=None)
@@ -147,18 +211,38 @@ def _read_model(data: Mapping[str, Any], variables: Variables, owner: str, origi
         builder.refuse(problem)
     # What follows from another reason says nothing new.
     problems = [problem for problem in builder.problems if not isinstance(problem, UnplacedError)]
-    raise_unsupported(owner, problems or builder.problems)
+    with offering_states(states):
+        raise_unsupported(owner, problems or builder.problems)
     nodes = builder.read_nodes([output.value for output in outputs])
     dtype = _float_dtype(builder, nodes)
     consumers = _consumers(nodes)
-    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in builder.inputs]
+    given = builder.graph_inputs()
+    inputs = [_graph_input(value, consumers[value.name], dtype, owner) for value in given]
     graph = Graph(
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
-        origin={"framework": "keras", "version": origin.version},
+        origin=_origin(origin, builder.coarse, () if compared else traversal.mappings.notes(owner)),
+        tokenizers=builder.tokenizers,
     )
-    return simplify(graph)
+    return simplify(explicit_states(graph, traversal.stateful.nodes))
+
+
+def _origin(release: Release, coarse: Sequence[str], unchecked: Sequence[str]) -> dict[str, str]:
+    """What a graph says of the model it was read from.
+
+    Args:
+        release: the Keras that wrote it.
+        coarse: the floats of 16 bits that it computes in, the coarsest one last.
+        unchecked: what was taken on somebody's word.
+    """
+    origin = {"framework": "keras", "version": release.version}
+    if coarse:
+        origin["precision"] = coarse[-1]
+    if unchecked:
+        origin["unchecked"] = "; ".join(unchecked)
+    notes = [*map(note, coarse), *unchecked]
+    return origin | ({"notes": "; ".join(notes)} if notes else {})
 
 
 def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,7 +11,10 @@ import numpy as np
 from biport.config import Config
 from biport.dims import Dim
 from biport.errors import FileError, UnsupportedError, WeightError, shown
+from biport.graph import Graph
 from keras_side import registered
+from keras_side.code_needed import foreign_class
+from keras_side.policies import NOT_ADAPTED, NOT_QUANTISED, check_policy
 
 OF_WEIGHTS = tuple(
     f"{weight}_{kind}"
@@ -51,12 +54,28 @@ class Variables(Protocol):
         """
         ...
 
-    def vocabulary(self) -> list[str]:
-        """The tokens that the layer was adapted to, those for masks and unknown ones in front.
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """All variables of a layer of somebody's own, in the order that Keras lists them, under these names.
+
+        Raises:
+            WeightError: there are more or fewer, or they are known by these names in another order.
+        """
+        ...
+
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """The tokens that the layer looks up, without those for masks and unknown ones.
+
+        Args:
+            given: what the configuration says of them.
+            special: those that may stand in front of them.
 
         Raises:
             UnsupportedError: they are not kept there.
         """
+        ...
+
+    def own_array(self, name: str) -> np.ndarray | None:
+        """What the layer keeps under a name of its own, beside its variables; ``None`` for nothing."""
         ...
 
     def child(self, attribute: str) -> Variables:
@@ -76,6 +95,10 @@ class Variables(Protocol):
         ...
 
 
+ModelReader = Callable[[Mapping[str, Any], Variables, str], Graph]
+"""``(serialised model, its variables, how errors call it) -> its graph``."""
+
+
 @dataclass(frozen=True)
 class LayerRecord:
     """One layer.
@@ -87,6 +110,7 @@ class LayerRecord:
         variables: where its weights are.
         owner: how errors call it: ``model.keras: layer 'bi' (Bidirectional)``.
         input_shape: what the layer was built for, ``None`` for sizes that vary; empty where nobody says.
+        reads_model: reads a model inside of the layer; ``None`` where nothing does.
     """
 
     class_name: str
@@ -95,13 +119,16 @@ class LayerRecord:
     variables: Variables
     owner: str
     input_shape: Sequence[int | None] = ()
+    reads_model: ModelReader | None = None
 
     def settings(self) -> Config:
         """The configuration to be accounted for, with what every layer has already accounted for."""
         config = Config(self.owner, self.config)
-        check_dtype(self.owner, config.take("dtype", default="float32"))
-        config.require(quantization_config=None, lora_rank=None, lora_alpha=None)
-        config.ignore(*TRAINING_ONLY)
+        check_policy(self.owner, config.take("dtype", default="float32"))
+        for key, instead in (("quantization_config", NOT_QUANTISED), ("lora_rank", NOT_ADAPTED)):
+            if (value := config.take(key, default=None)) is not None:
+                config.refuse(key, value, instead)
+        config.ignore("lora_alpha", *TRAINING_ONLY)
         return config
 
     def child(self, attribute: str, data: Mapping[str, Any]) -> LayerRecord:
@@ -113,7 +140,18 @@ class LayerRecord:
             config=config,
             variables=self.variables.child(attribute),
             owner=f"{self.owner}: {attribute} ({class_name})",
+            reads_model=self.reads_model,
         )
+
+    def model(self, attribute: str, data: Mapping[str, Any]) -> Graph:
+        """The model that is the attribute ``attribute``, as a graph of its own.
+
+        Raises:
+            UnsupportedError: it cannot be read, or the layer was taken out of the model that it is in.
+        """
+        if self.reads_model is None:
+            raise UnsupportedError(self.owner, attribute, "a model", "layers that are read with their model")
+        return self.reads_model(data, self.variables.child(attribute), f"{self.owner}: {attribute}")
 
     def item(self, container: str, index: int, key: str, data: object) -> LayerRecord:
         """The ``index``-th layer in the list ``container``, stored under ``key``."""
@@ -124,6 +162,7 @@ class LayerRecord:
             config=config,
             variables=self.variables.item(container, index, key),
             owner=f"{self.owner}: {container}[{index}] ({class_name})",
+            reads_model=self.reads_model,
         )
 
 
@@ -132,7 +171,8 @@ class WrittenLayer:
     """What it takes to make a live layer: ``keras.layers.<class_name>``, its settings and weights.
 
     With ``takes_list`` the layer is called with one list of inputs. A layer of several cells takes its
-    initial states in lists of ``state_groups`` states.
+    initial states in lists of ``state_groups`` states. One that steps with a model is made around it, and has
+    the weights of the layers ``inside``, by their names in that model.
     """
 
     class_name: str
@@ -140,6 +180,12 @@ class WrittenLayer:
     weights: Sequence[np.ndarray] = ()
     state_groups: Sequence[int] = ()
     takes_list: bool = False
+    inside: Mapping[str, WrittenLayer] = field(default_factory=dict)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it or a layer inside has any."""
+        return bool(self.weights) or any(layer.has_weights for layer in self.inside.values())
 
     def serialised(self, name: str | None = None) -> dict[str, Any]:
         """The layer as Keras stores it inside another."""
@@ -167,9 +213,32 @@ class WrittenOperation:
     dims: Sequence[Dim] = ()
 
 
+def check_order(owner: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse names for variables that are known by other names, or in another order.
+
+    Raises:
+        WeightError: there are more or fewer, or one of the names is that of another one.
+    """
+    swapped = any(
+        name != own and (name in known or own in names) for name, own in zip(names, known, strict=False)
+    )
+    if len(names) != len(known) or swapped:
+        raise WeightError(f"{owner}: its weights are {list(known)} in this order, read as {list(names)}")
+
+
+def without_special(tokens: Sequence[Any], special: Sequence[Any]) -> Sequence[Any]:
+    """The tokens without those that a vocabulary may have in front, mask and all."""
+    return tokens[len(special) :] if list(tokens[: len(special)]) == list(special) else tokens
+
+
+def layer_name(name: str) -> str:
+    """What a layer of Keras can be called, which separates paths by slashes."""
+    return name.replace("/", "_")
+
+
 def no_vocabulary(owner: str) -> UnsupportedError:
     """Why a vocabulary that a layer was adapted to is not there."""
-    supported = "one given to the layer, IntegerLookup(vocabulary=layer.get_vocabulary()), or a .keras file"
+    supported = "one given to the layer, vocabulary=layer.get_vocabulary(), or a .keras file"
     return UnsupportedError(owner, "vocabulary", "adapted, in HDF5", supported)
 
 
@@ -201,12 +270,11 @@ def check_name(owner: str, name: object) -> None:
         )
 
 
-def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
-    """Class name and configuration of a serialised Keras object.
+def described(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration of a serialised object, whosever class it is.
 
     Raises:
         FileError: it does not have the form Keras gives one.
-        UnsupportedError: its class is neither one of Keras' own nor of `keras_side.registered`.
     """
     if not isinstance(data, Mapping) or not isinstance(data.get("class_name"), str):
         raise FileError(f"{owner}: expected a serialised layer, found {str(data)[:80]!r}")
@@ -214,32 +282,21 @@ def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
     config = data.get("config")
     if not isinstance(config, Mapping):
         raise FileError(f"{owner}: {data['class_name']} has no configuration")
+    return data["class_name"], config
+
+
+def serialized(owner: str, data: object) -> tuple[str, Mapping[str, Any]]:
+    """Class name and configuration of a serialised Keras object.
+
+    Raises:
+        FileError: it does not have the form Keras gives one.
+        UnsupportedError: its class is neither one of Keras' own nor of `keras_side.registered`.
+    """
+    _, config = described(owner, data)
+    assert isinstance(data, Mapping)
     module = str(data.get("module") or "keras")
     own = registered.LAYERS.get(str(data.get("registered_name"))) == data["class_name"]
     foreign = module.split(".")[0] != "keras" or ">" in str(data.get("registered_name") or "")
     if not own and (foreign or data["class_name"] in registered.LAYERS.values()):
-        owner = f"{owner}: layer {config.get('name', '?')!r} ({data['class_name']})"
-        raise UnsupportedError(
-            owner, "module", module, "the layers of Keras itself; custom code is never run"
-        )
+        raise foreign_class(owner, data)
     return data["class_name"], config
-
-
-def check_dtype(owner: str, policy: object) -> None:
-    """Refuse a dtype policy other than plain float32 or float64.
-
-    Raises:
-        UnsupportedError: mixed precision, half precision or quantisation.
-    """
-    policy = dtype_name(policy)
-    if policy not in (None, "float32", "float64"):
-        raise UnsupportedError(owner, "dtype", policy, ("float32", "float64"))
-
-
-def dtype_name(policy: object) -> object:
-    """The name of a plain dtype policy; any other policy as it is."""
-    if not isinstance(policy, Mapping):
-        return policy
-    # A policy of another class, such as a quantised one, says more than a name.
-    inner = policy.get("config") if policy.get("class_name") == "DTypePolicy" else None
-    return inner["name"] if isinstance(inner, Mapping) and inner.get("name") else policy

@@ -27,7 +27,13 @@ FUNCTIONS = (hard_sigmoid_keras2,)
 NAMES = {f"{PACKAGE}>{function.__name__}": function.__name__ for function in FUNCTIONS}
 """The name in a configuration to that of `biport.ops.ACTIVATIONS`."""
 
-WEIGHTS = {"LearnedAverage": ("weight",), "Parameter": ("value",), "TensorOperation": ()}
+WEIGHTS: dict[str, tuple[str, ...]] = {
+    "BodyCell": (),
+    "LearnedAverage": ("weight",),
+    "Parameter": ("value",),
+    "Recurrence": (),
+    "TensorOperation": (),
+}
 """The weights of each class in `keras_side.layers`, in order."""
 
 LAYERS = {f"{PACKAGE}>{name}": name for name in WEIGHTS}

@@ -44,6 +44,7 @@ class LayerReader:
         masks: which masks the outputs carry.
         refuse_masked: raises where the layer, as it is set, cannot be read when it gets a mask.
         states: whether the layer takes an ``initial_state`` beside its input.
+        constants: whether it takes ``constants`` too.
         calls: how an attention is called; ``None`` for all other layers.
         taken: which tensors the op reads, where those of a call are not its inputs.
     """
@@ -53,6 +54,7 @@ class LayerReader:
     masks: MaskRule
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None
     states: bool = False
+    constants: bool = False
     calls: CallReader | None = None
     taken: Callable[[LayerRecord], Taken] | None = None
 
@@ -97,6 +99,7 @@ def reads(
     masks: MaskRule = stop_mask,
     refuse_masked: Callable[[LayerRecord, Op], None] | None = None,
     states: bool = False,
+    constants: bool = False,
     calls: CallReader | None = None,
     taken: Callable[[LayerRecord], Taken] | None = None,
 ) -> Callable[[Callable[[LayerRecord], OpType]], Callable[[LayerRecord], OpType]]:
@@ -107,6 +110,7 @@ def reads(
         masks: what `compute_mask` of these layers does; by default the mask ends here.
         refuse_masked: see `LayerReader`.
         states: see `LayerReader`.
+        constants: see `LayerReader`.
         calls: see `LayerReader`.
         taken: see `LayerReader`.
     """
@@ -119,7 +123,8 @@ def reads(
             return read_learning(function(record), record.config)
 
         for name, op in kinds.items():
-            READERS.register(name)(LayerReader(read, op, masks, refuse_masked, states, calls, taken))
+            reader = LayerReader(read, op, masks, refuse_masked, states, constants, calls, taken)
+            READERS.register(name)(reader)
         return function
 
     return keep

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,11 @@ from biport.dims import bound
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.inputs import batch_axis, check_inputs, letters
+from biport.text.inputs import with_ids
+from keras_side.inference import call
+from keras_side.policies import COARSE
 from keras_side.read import read
+from keras_side.stateful import stateful_run
 
 if TYPE_CHECKING:
     import keras
@@ -29,11 +33,12 @@ def run(
     """The outputs of a Keras model, in inference mode, on the CPU.
 
     An empty batch gives empty outputs, which Keras itself cannot compute; outputs that rows meet in, such as
-    a sum over them, it cannot be had for.
+    a sum over them, it cannot be had for. A stateful model starts from the states among ``inputs``, or from
+    zeros, takes any number of rows, and is left in the states that it was in.
 
     Args:
         model: a live model.
-        inputs: one array for each of its inputs.
+        inputs: one array for each input of its graph; where it takes texts, lists of them.
         graph: the model's graph, to check the inputs against; read from the model when not given.
         compiled: run it by ``predict_on_batch``, which pays where a model is run many times.
 
@@ -41,9 +46,9 @@ def run(
         InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run,
             nor can it a model in which rows meet over no rows.
     """
-    import keras
-
     graph = read(model) if graph is None else graph
+    if takes_texts(model):
+        return _run_texts(model, inputs, graph)
     arrays = check_inputs(graph, inputs)
     rows = [batch_axis(value.shape) for value in graph.inputs]
     if any(
@@ -53,11 +58,55 @@ def run(
         raise InputError("Keras cannot run a model over no time steps (T = 0)")
     empty = any(0 in array.shape for array in arrays)
     filled = [_one_row(array, axis) for array, axis in zip(arrays, rows, strict=True)] if empty else arrays
-    outputs = [np.asarray(keras.ops.convert_to_numpy(output)) for output in call(model, filled)]
+    kept = stateful_run(model, graph)
+    outputs = _outputs(model, filled) if kept is None else kept.run(partial(_outputs, model), filled)
     if not empty:
         return outputs
     sizes = letters(graph.inputs, arrays)
     return [_empty(graph, name, sizes, x) for name, x in zip(graph.outputs, outputs, strict=True)]
+
+
+def _outputs(model: keras.Model, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    import keras
+
+    return [_known(keras.ops.convert_to_numpy(output)) for output in call(model, arrays)]
+
+
+def _known(output: Any) -> np.ndarray:
+    """An output, of half precision as float32: NumPy does not compute with every one of these."""
+    array = np.asarray(output)
+    return array.astype("float32") if array.dtype.name in COARSE else array
+
+
+def takes_texts(model: keras.Model) -> bool:
+    """Whether a model has an input of texts."""
+    return any(tensor.dtype == "string" for tensor in getattr(model, "inputs", None) or ())
+
+
+def _run_texts(model: keras.Model, inputs: Sequence[Any], graph: Graph) -> list[np.ndarray]:
+    """See `run`.
+
+    Raises:
+        InputError: texts are missing, have no tokens at all, or are none.
+    """
+    import tensorflow as tf
+
+    names = [value.name for value in graph.inputs]
+    if len(inputs) != len(model.inputs):
+        raise InputError(f"the model takes {len(model.inputs)} inputs, found {len(inputs)}")
+    arrays = check_inputs(graph, with_ids(names, graph.tokenizers, list(inputs)))
+    if any(0 in array.shape for array in arrays):
+        raise InputError("Keras cannot run a model over no texts, nor over texts without any token")
+    checked = dict(zip(names, arrays, strict=True))
+    tensors = []
+    for tensor, given in zip(model.inputs, inputs, strict=True):
+        if tensor.dtype == "string":
+            texts = tf.constant(np.asarray(given, object).tolist(), dtype=tf.string)
+            shaped = len(tensor.shape) == 2 and len(texts.shape) == 1
+            tensors.append(tf.expand_dims(texts, -1) if shaped else texts)
+        else:
+            tensors.append(checked[tensor.name])
+    return _outputs(model, tensors)
 
 
 def _one_row(array: np.ndarray, rows: int | None) -> np.ndarray:
@@ -80,18 +129,3 @@ def _empty(graph: Graph, name: str, sizes: Mapping[str, int], x: np.ndarray) -> 
             f"Keras cannot run a model over no rows (N = 0) in which they meet, in {node.name!r}"
         )
     return x
-
-
-def call(model: keras.Model, tensors: Sequence[Any]) -> list[Any]:
-    """The outputs of a Keras model as tensors, in inference mode, on the CPU; a tensor for each input."""
-    import keras
-
-    # On a GPU, cuDNN refuses all masks but right padding, and TF32 changes results by about 1e-3.
-    with warnings.catch_warnings(), keras.device("cpu:0"):
-        warnings.filterwarnings("ignore", message=".*does not support masking.*")
-        # A softmax over one step is 1, as it should be.
-        warnings.filterwarnings("ignore", message=".*using a softmax over axis.*")
-        # A model may take and give mappings; the graph has their values in the order of the keys.
-        sequential = type(model) is keras.Sequential
-        packed = tensors[0] if sequential else keras.tree.pack_sequence_as(model.input, list(tensors))
-        return keras.tree.flatten(model(packed, training=False))

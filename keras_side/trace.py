@@ -13,6 +13,7 @@ import numpy as np
 from biport.graph import Graph
 from biport.ops import Dim, MultiHeadAttention, same_dim
 from keras_side.run import run
+from keras_side.stateful import stateful_run
 
 if TYPE_CHECKING:
     import keras
@@ -39,12 +40,15 @@ def trace(model: keras.Model, cases: Cases, graph: Graph) -> Traced:
 
     values: dict[str, Values] = {}
     unmasked: set[str] = set()
+    kept = stateful_run(model, graph)
     for case, arrays in cases.items():
-        listener = _Listener(model)
-        with listener.listening():
-            run(model, arrays, graph)
-        values[case] = _named(graph, listener.heard)
-        unmasked |= _unmasked(graph, listener.heard)
+        heard = [_heard(model, part, graph) for part in ([arrays] if kept is None else kept.parts(arrays))]
+        named = [_named(graph, part) for part in heard]
+        values[case] = named[0]
+        if kept is not None:
+            N = len(arrays[0])
+            values[case] = {name: kept.joined([part[name] for part in named], N) for name in named[0]}
+        unmasked |= _unmasked(graph, heard[0])
     remarks = dict.fromkeys(unmasked, ("was called without its mask",))
     seen = {name for case in values.values() for name in case}
     hidden = [node.name for node in graph.nodes if seen.isdisjoint(node.outputs)]
@@ -53,6 +57,13 @@ def trace(model: keras.Model, cases: Cases, graph: Graph) -> Traced:
 
 
 Heard = Mapping[str, tuple[Sequence[Any], Any]]
+
+
+def _heard(model: keras.Model, arrays: Sequence[np.ndarray], graph: Graph) -> Heard:
+    listener = _Listener(model)
+    with listener.listening():
+        run(model, arrays, graph)
+    return listener.heard
 
 
 def _named(graph: Graph, heard: Heard) -> Values:

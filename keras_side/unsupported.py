@@ -8,41 +8,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from biport.errors import UnsupportedError
+from keras_side.code_needed import CodeNeededError, known, lambda_layer
 from keras_side.legacy.messages import OPERATIONS
 from keras_side.legacy.operations import FUNCTIONS
 from keras_side.registry import READERS
 
-CUSTOM = "code of the model's author is never run; build it of the layers that 'biport layers' lists"
+CUSTOM = "the layers of Keras itself: code of the model's author is never run"
 
 SUBSTITUTES = {
     "Conv1DTranspose": "UpSampling1D, then Conv1D",
     "ConvLSTM1D": "Conv1D, then LSTM",
     "DepthwiseConv1D": "Conv1D with groups",
     "Highway": "Dense, Multiply and Add",
-    "Lambda": f"the layer that does the same, such as Activation, Reshape or Permute: {CUSTOM}",
+    "Lambda": "the layer that does the same, such as Activation, Reshape or Permute",
     "LocallyConnected1D": "Conv1D",
     "MaxoutDense": "Dense layers and Maximum",
     "Merge": "Add, Multiply, Average, Maximum, Concatenate or Dot of a list of tensors (modes sum, mul, ave, "
     "max, concat)",
     "SReLU": "PReLU",
     "SeparableConv1D": "Conv1D",
-    "StringLookup": "token ids as the input of the model, the lookup in front of it",
-    "TextVectorization": "token ids as the input of the model, the vocabulary in front of it",
+    **dict.fromkeys(
+        ("HashedCrossing", "Hashing"),
+        "an IntegerLookup or a StringLookup with a vocabulary, or the ids as the input of the model: a hash "
+        "(FarmHash64, SipHash64) has no operator in ONNX or torch",
+    ),
     "TimeDistributedDense": "TimeDistributed around Dense",
 }
 """By class name: what does the same, or nearly."""
 
 
 SUBCLASSED = (
-    "Sequential and functional models. What a subclassed model computes is code that no file holds: build a "
-    "functional model of the same layers, give it the weights (set_weights, or load_weights of a file), and "
-    "port that one, live or saved"
+    "Sequential and functional models. What a subclassed model computes is code that no file holds: read it "
+    "live, or build a functional model of the same layers, give it the weights (set_weights, or load_weights "
+    "of a file), and port that one"
 )
 
 
 def subclassed(owner: str, class_name: str) -> UnsupportedError:
     """Why a model of a class of its author's own is not read, and what to do."""
-    return UnsupportedError(owner, "class", class_name, SUBCLASSED)
+    return CodeNeededError(owner, "class", class_name, SUBCLASSED)
 
 
 PICTURES = (
@@ -51,10 +55,7 @@ PICTURES = (
 )
 """Layers of Keras over pictures, beside those whose names begin with Random or end in 2D or 3D."""
 
-IN_FRONT = (
-    *("DenseFeatures", "Discretization", "HashedCrossing", "Hashing", "MelSpectrogram"),
-    *("Pipeline", "STFTSpectrogram"),
-)
+IN_FRONT = (*("DenseFeatures", "MelSpectrogram", "Pipeline", "STFTSpectrogram"),)
 """Layers of Keras that prepare data."""
 
 OTHERS = (
@@ -73,7 +74,12 @@ def unsupported_class(owner: str, class_name: str, config: Mapping[str, Any]) ->
         return UnsupportedError(owner, "function", config.get("function"), sorted(FUNCTIONS))
     if class_name == "TensorFlowOpLayer":
         return UnsupportedError(owner, "operation", str(config.get("node_def"))[:80], OPERATIONS)
-    return UnsupportedError(owner, "class", class_name, substitute(class_name))
+    instead = substitute(class_name)
+    if class_name == "Lambda":
+        return lambda_layer(owner, config, str(instead))
+    if not isinstance(instead, str) or CUSTOM not in instead:
+        return UnsupportedError(owner, "class", class_name, instead)
+    return CodeNeededError(owner, "class", class_name, "; ".join([instead, *known({"config": config})]))
 
 
 def substitute(class_name: str) -> str | list[str]:
@@ -87,4 +93,4 @@ def substitute(class_name: str) -> str | list[str]:
     if class_name in OTHERS:
         return READERS.supported()
     alike = difflib.get_close_matches(class_name, READERS.supported(), 1, 0.7)
-    return f"{alike[0]}, if it does the same; {CUSTOM}" if alike else CUSTOM
+    return f"{alike[0]}, if it does the same; else {CUSTOM}" if alike else CUSTOM

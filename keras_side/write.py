@@ -114,7 +114,8 @@ def _write(graph: Graph) -> keras.Model:
     weights: list[tuple[Any, WrittenLayer, str]] = []
     dtype = next((own for node in graph.nodes if (own := node.op.dtype)), None)
     dtype = dtype or next((value.dtype for value in graph.inputs if value.dtype in FLOATS), "float32")
-    unfinished = Unfinished(values, letter_axes(graph.inputs), dtype, {node.name for node in graph.nodes})
+    names = {node.name for node in graph.nodes}
+    unfinished = Unfinished(values, letter_axes(graph.inputs), dtype, names, _write)
     inline = inline_scalars(graph)
     for node in graph.nodes:
         if isinstance(node.op, Constant) and node.outputs[0] in inline:

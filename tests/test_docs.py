@@ -15,6 +15,7 @@ import keras
 import pytest
 from typer.testing import CliRunner
 
+import keras_side.mapped
 from biport.app.cli import app
 from biport.app.demo import sentiment
 from biport.training import RECIPES, data, recipes
@@ -63,6 +64,26 @@ def test_the_tour_runs(tmp_path, monkeypatch, capsys) -> None:
     assert "verdict: same" in printed
 
 
+STREAMING = (ROOT / "docs/streaming.md").read_text()
+
+
+def test_the_page_about_streams_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", STREAMING, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/streaming.md", "exec"), {})
+    shown = re.findall(r"^print.*\n# (.*)|^    print.*\n# (.*)", STREAMING, re.MULTILINE)
+    assert capsys.readouterr().out.splitlines() == [one or other for one, other in shown]
+
+
+@pytest.mark.filterwarnings("ignore:Layer '.*' .of type .* was passed an input with a mask:UserWarning")
+def test_the_page_about_custom_code_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/custom-code.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/custom-code.md", "exec"), {})
+    assert "Scan(input_size=5" in capsys.readouterr().out
+
+
 PYTORCH = (ROOT / "docs/pytorch.md").read_text()
 
 
@@ -77,6 +98,32 @@ def test_the_page_about_pytorch_runs(tmp_path, monkeypatch, capsys) -> None:
     exec(compile("\n".join(blocks), "docs/pytorch.md", "exec"), {})
     sys.modules.pop("tagger")
     assert "verdict: same" in capsys.readouterr().out
+
+
+@pytest.mark.sweep
+@pytest.mark.filterwarnings("ignore:Layer 'attention'")
+def test_the_page_about_extending_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("keras_side.mapped.CLASSES", {})
+    monkeypatch.setattr("torch_side.mapped.CLASSES", {})
+    page = (ROOT / "docs/extend.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (readers,) = re.findall(r"<!-- readers.py -->\n```python\n(.*?)```", page, re.DOTALL)
+    blocks.remove(readers)
+    (tmp_path / "readers.py").write_text(readers)
+    exec(compile("\n".join(blocks), "docs/extend.md", "exec"), {})
+    sys.modules.pop("readers")
+    printed = capsys.readouterr().out
+    assert "attention.score" in printed
+    assert "pool.weights" in printed
+    lines = [line for line in page.splitlines() if line.startswith("biport ")]
+    assert len(lines) == 2
+    for line in lines:
+        keras_side.mapped.CLASSES.clear()
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert result.exit_code == 0, (line, result.output, result.exception)
+        assert "not compared with the code of the class" in result.output
 
 
 def test_the_page_about_folders_runs(tmp_path, monkeypatch, capsys) -> None:

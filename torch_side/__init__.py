@@ -18,17 +18,21 @@ from torch_side.folder import is_folder, load_folder, read_folder, write_folder
 from torch_side.gradients import Differentiable, gradients, gradients_allowed
 from torch_side.inference import double
 from torch_side.load import load
+from torch_side.mapped import reads_class
 from torch_side.read import read
 from torch_side.reading.checkpoints import load_checkpoint
 from torch_side.reading.exported import open_program
+from torch_side.reading.mapped_module import MappedModule
 from torch_side.reading.source import argument_names, default_example
 from torch_side.run import run
+from torch_side.stream import stream
 from torch_side.trace import trace
 from torch_side.write import write
 from torch_side.writing.ported import Ported
 
 __all__ = [
     "Differentiable",
+    "MappedModule",
     "Ported",
     "argument_names",
     "bidirect",
@@ -43,8 +47,10 @@ __all__ = [
     "open_program",
     "read",
     "read_folder",
+    "reads_class",
     "run",
     "stepper",
+    "stream",
     "trace",
     "write",
     "write_folder",

@@ -41,7 +41,7 @@ Needed: {needs}. `load_state_dict` takes the weights as they are, and the module
 
 {inputs}
 
-## Outputs
+{texts}## Outputs
 
 {outputs}
 
@@ -111,6 +111,7 @@ def model_card(
         weights=weights,
         needs="torch and safetensors" if weights == "safetensors" else "torch alone",
         inputs=_listed(f"`{plain(value.name)}`: {value.tensor}" for value in graph.inputs),
+        texts=_texts(graph),
         outputs=_listed(f"`{plain(output)}`: {graph.tensors[output]}" for output in graph.outputs),
         masks=f"## Masks\n\n{_listed(masks)}\n\n" if masks else "",
         training=_training(graph, module),
@@ -118,6 +119,18 @@ def model_card(
         check=(_CHECKED if checks else _UNCHECKED).format(patterns=_PATTERNS if masks else ""),
         facts=_listed(facts),
     )
+
+
+def _texts(graph: Graph) -> str:
+    """How ids are made of texts, where the model itself says it."""
+    if not graph.tokenizers:
+        return ""
+    lines = [
+        f"`{plain(name)}`, of `{plain(tokenizer.source)}`: {plain(tokenizer.summary, LONGEST_NOTE)}"
+        for name, tokenizer in graph.tokenizers.items()
+    ]
+    head = "Ids of texts: `encode(texts)` of `model.py` gives them, by `tokenizers.json`."
+    return f"{head}\n\n{_listed(lines)}\n\n"
 
 
 def _training(graph: Graph, module: Ported) -> str:

@@ -4,7 +4,8 @@
 - ``model.safetensors``, or ``model.pt`` on request: its ``state_dict``;
 - ``config.json``: in the layout of the Hugging Face hub, with the structure of the graph;
 - ``check.npz``: inputs and outputs that it is compared with, see `biport.compare.check_vectors`;
-- ``README.md``: a model card; where the model reads texts, ``vocabulary.json`` and ``labels.json``.
+- ``README.md``: a model card; where the model reads texts, ``vocabulary.json`` or ``tokenizers.json``, and
+  ``labels.json``.
 
 Reading a folder executes nothing: the graph comes from ``config.json`` and the weights, as they are by now.
 """
@@ -40,7 +41,8 @@ from biport.ops import Op, op_class
 from biport.version import __version__
 from torch_side.card import model_card
 from torch_side.reading.checkpoints import read_weights
-from torch_side.state import op_of, shapes_of
+from torch_side.registry import PARTS
+from torch_side.state import below, in_source, op_of, shapes_of, with_state
 from torch_side.write import write
 from torch_side.writing.ported import Ported
 from torch_side.writing.source import Weights, model_source
@@ -110,7 +112,7 @@ def write_folder(
         write_json(draft / CONFIG, _config(graph, module, source, weights))
         if vectors is not None:
             (draft / CHECK).write_bytes(vectors)
-        bundle.write_texts(draft, vocabulary, labels)
+        bundle.write_texts(draft, graph, vocabulary, labels)
         report = None if check is None else check(draft)
         checks = vectors is not None
         card = model_card(graph, module, target.name, weights, notes, report, checks=checks)
@@ -144,7 +146,8 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    own = {SOURCE, CONFIG, README, CHECK, bundle.VOCABULARY, bundle.LABELS, "model.safetensors", "model.pt"}
+    texts = {bundle.VOCABULARY, bundle.LABELS, bundle.TOKENIZERS}
+    own = {SOURCE, CONFIG, README, CHECK, *texts, "model.safetensors", "model.pt"}
     # What running model.py leaves there is nobody's work.
     names.discard("__pycache__")
     files = all(entry.is_file() for entry in entries if entry.name != "__pycache__")
@@ -173,6 +176,9 @@ def _config(graph: Graph, module: Ported, source: str, weights: Weights) -> dict
         if entry["name"] in module.paths:
             entry["path"] = module.paths[entry["name"]]
             entry["shapes"] = {path: list(shape) for path, shape in shapes_of(op).items()}
+            if type(op) in PARTS:
+                entry["dtype"] = op.dtype
+                entry["numbers"] = {path: _number(array) for path, array in in_source(op).items()}
         elif op.weights():
             # A number in the source, which is no weight.
             entry["numbers"] = {path: _number(array) for path, array in op.weights().items()}
@@ -194,9 +200,12 @@ def _config(graph: Graph, module: Ported, source: str, weights: Weights) -> dict
 
 
 def _number(array: np.ndarray) -> list[Any]:
-    number = array.item()
+    number = array.tolist()
     # JSON has no infinity.
-    return [array.dtype.name, number if isinstance(number, int) or math.isfinite(number) else str(number)]
+    return [
+        array.dtype.name,
+        number if not isinstance(number, float) or math.isfinite(number) else str(number),
+    ]
 
 
 def _sha256(source: str) -> str:
@@ -231,7 +240,7 @@ def read_folder(folder: str | os.PathLike[str]) -> Graph:
         )
     state = _read_weights(target, data.get("weights"))
     try:
-        return _graph(data, state)
+        return bundle.with_tokenizers(_graph(data, state), target)
     except BiportError as error:
         raise FileError(f"{target}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
@@ -277,21 +286,22 @@ def _graph(data: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Graph:
 def _op(entry: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Op:
     """The op of a node, with the weights that its module has."""
     kind, settings = op_class(entry["kind"]), entry["settings"]
-    if "numbers" in entry:
-        return kind.build(settings, {path: _array(*number) for path, number in entry["numbers"].items()})
+    numbers = {path: _array(*number) for path, number in entry.get("numbers", {}).items()}
+    if numbers and "path" not in entry:
+        return kind.build(settings, numbers)
     path = entry.get("path", "")
     shapes = {name: tuple(shape) for name, shape in entry.get("shapes", {}).items()}
-    own = {
-        name.removeprefix(path).removeprefix("."): array
-        for name, array in state.items()
-        if name == path or name.startswith(f"{path}.")
-    }
+    own = below(state, path) if path else {}
     wanted, given = (
         sum(map(math.prod, sizes)) for sizes in (shapes.values(), (one.shape for one in own.values()))
     )
     if wanted > given or any(size < 0 for shape in shapes.values() for size in shape):
         raise FileError(f"node {entry['name']!r}: has {given} weights, and {wanted} are described")
-    return op_of(f"node {entry['name']!r}", kind, settings, shapes, own)
+    owner = f"node {entry['name']!r}"
+    if kind not in PARTS:
+        return op_of(owner, kind, settings, shapes, own)
+    blank = {path: np.zeros(shape, entry["dtype"]) for path, shape in shapes.items()}
+    return with_state(owner, kind.build(settings, blank | numbers), own)
 
 
 def _array(dtype: str, number: Any) -> np.ndarray:

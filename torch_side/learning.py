@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from biport.ops import Learning, Op, Penalty
-from torch_side.registry import STATES
+from torch_side.registry import PARTS, STATES
 from torch_side.state import shapes_of, sources
 
 
@@ -56,7 +56,15 @@ def tensor_penalties(op: Op) -> dict[str, Penalty]:
 
 
 def _sources(op: Op) -> dict[str, frozenset[str]]:
-    return sources(op.kind, type(op), op.settings(), shapes_of(op))
+    """For each tensor of the module of an op the paths of the weights that its numbers are of."""
+    if type(op) not in PARTS:
+        return sources(op.kind, type(op), op.settings(), shapes_of(op))
+    inside = op.parts()
+    return {
+        f"{path}.{name}".removesuffix("."): frozenset(f"{part}.{own}" for own in paths)
+        for part, path in PARTS.lookup(type(op), op.kind)(op).items()
+        for name, paths in _sources(inside[part]).items()
+    }
 
 
 def with_frozen(op: Op, trains: Mapping[str, bool]) -> Op:

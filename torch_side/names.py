@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import fx, nn
 
@@ -17,6 +18,10 @@ from torch_side.spelling import Spelling
 
 ORIGIN = "biport"
 """The key in an fx node's ``meta`` under which its `Origin` is kept."""
+
+
+ITEM = "biport item"
+"""The key in an fx node's ``meta`` by which an argument of a cell is known, taken out of a list of them."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,27 @@ class Origin:
     op: int
     spelling: Spelling = field(compare=False)
     numbers: tuple[Node, ...] = field(default=(), compare=False)
+
+
+def inputs_of(graph: fx.Graph) -> list[fx.Node]:
+    """The fx nodes of what a written module takes; of a cell x, then its states and constants one by one."""
+    items = [node for node in graph.nodes if ITEM in node.meta]
+    given = [node for node in graph.nodes if node.op == "placeholder"]
+    return [given[0], *items] if items else given
+
+
+def outputs_of(graph: fx.Graph) -> list[Any]:
+    """What a written module returns; of a cell the output, then its new states one by one."""
+    (output,) = [node for node in graph.nodes if node.op == "output"]
+    returned = output.args[0] if isinstance(output.args[0], tuple | list) else (output.args[0],)
+    return [part for item in returned for part in (item if isinstance(item, list) else [item])]
+
+
+def statements_of(graph: fx.Graph) -> list[fx.Node]:
+    """Those between what a written module takes and what it returns."""
+    return [
+        node for node in graph.nodes if node.op not in ("placeholder", "output") and ITEM not in node.meta
+    ]
 
 
 OWN = frozenset({"id_bounds", "input_values", "needs_steps", "output_names", "paths", "penalty"})

@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import math
+import re
+import string
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +22,61 @@ def fix_second_bias(layer: nn.Module) -> None:
         if name.startswith("bias_hh"):
             nn.init.zeros_(parameter)
             parameter.requires_grad_(False)
+
+
+BLANKS = re.compile("[ \t\n\v\f\r]+")
+LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+MARKS = str.maketrans("", "", string.punctuation)
+HERE = Path(__file__).parent
+
+
+def encode(texts: Sequence[Any], name: str = "", folder: Path = HERE) -> Tensor:
+    """The ids that the model takes in place of texts, by ``tokenizers.json``.
+
+    Args:
+        texts: several; or rows of tokens, all of one length, where the model takes those.
+        name: of the input, where several are made of texts.
+        folder: where the file is.
+
+    Returns:
+        ``(N, T)``; ``(N,)`` of texts that are one token each.
+    """
+    content = (folder / "tokenizers.json").read_text(encoding="utf-8")
+    tokenizers = json.loads(content)
+    tokenizer = tokenizers[name or next(iter(tokenizers))]
+    first, mask = tokenizer["first_id"], tokenizer["mask_token"]
+    known = {token: number for number, token in enumerate(tokenizer["tokens"], first)}
+    if mask is not None:
+        known[mask] = tokenizer["padding_id"]
+    rows = [ids_of(tokenizer, known, text) for text in texts]
+    if tokenizer["split"] == "none" and rows and isinstance(texts[0], str):
+        return torch.tensor(rows)[:, 0]
+    width = tokenizer["length"] or max(map(len, rows), default=0)
+    ids = torch.full((len(rows), width), tokenizer["padding_id"])
+    for line, row in zip(ids, rows, strict=True):
+        line[: len(row)] = torch.tensor(row[:width])
+    return ids
+
+
+def ids_of(tokenizer: dict[str, Any], known: dict[str, int], text: Any) -> list[int]:
+    """The ids of a text, or of tokens."""
+    tokens = [text] if isinstance(text, str) else list(text)
+    if "lower" in tokenizer["standardize"]:
+        tokens = [token.translate(LOWER) for token in tokens]
+    if "strip_punctuation" in tokenizer["standardize"]:
+        tokens = [token.translate(MARKS) for token in tokens]
+    if tokenizer["split"] == "whitespace":
+        tokens = [token for token in BLANKS.split(tokens[0]) if token]
+    if tokenizer["split"] == "character":
+        tokens = list(tokens[0])
+    joined = []
+    for size in tokenizer["ngrams"] or [1]:
+        starts = range(len(tokens) - size + 1)
+        joined += [" ".join(tokens[start : start + size]) for start in starts]
+    if tokenizer["unknown_id"] is None:
+        return [known[token] for token in joined]
+    unknown = int(tokenizer["unknown_id"])
+    return [known.get(token, unknown) for token in joined]
 
 
 DTYPES = {

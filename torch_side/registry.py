@@ -36,12 +36,15 @@ AtenFunction = Callable[[Any], Any]
 
 WRITERS: Registry[type[Op], WriteFunction] = Registry("op in torch")
 STATES: Registry[type[Op], Callable[[Any], StateDict]] = Registry("op with weights in torch")
+PARTS: Registry[type[Op], Callable[[Any], Mapping[str, str]]] = Registry("op of modules of ops in torch")
+"""For each part of an op, see `Op.parts`, that has tensors: where these are below the op's module."""
 READERS: Registry[type[nn.Module], ReadFunction] = Registry("layer")
 ATEN: Registry[str, AtenFunction] = Registry("operator of torch")
 """By the name of the overload, ``"linear.default"``."""
 
 writes = WRITERS.register
 states = STATES.register
+parts = PARTS.register
 reads = READERS.register
 reads_aten = ATEN.register
 

@@ -3,25 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from biport.errors import WeightError
 from biport.ops import Op
-from torch_side.registry import STATES
+from torch_side.registry import PARTS, STATES
 
 Shapes = Mapping[str, Sequence[int]]
 """The shape of each weight of an op, by path."""
 
 
+Arrays = Mapping[str, np.ndarray]
+OpType = TypeVar("OpType", bound=Op)
+
+
 def shapes_of(op: Op) -> dict[str, tuple[int, ...]]:
-    """The shapes of an op's weights."""
-    return {path: array.shape for path, array in op.weights().items()}
+    """The shapes of the weights of an op that its module has as tensors."""
+    own = op.weights()
+    return {path: own[path].shape for path in own.keys() - in_source(op)}
+
+
+def in_source(op: Op) -> Arrays:
+    """Of an op of several modules the weights, by path, that none of these has: numbers in what calls them.
+
+    And what is no float, which says of which dtype it is.
+    """
+    if type(op) not in PARTS:
+        return {}
+    kept = tuple(f"{part}." for part in PARTS.lookup(type(op), op.kind)(op))
+    own = op.weights()
+    return {path: own[path] for path in own if own[path].dtype.kind != "f" or not path.startswith(kept)}
+
+
+def with_state(owner: str, op: OpType, state: Arrays, prefix: str = "") -> OpType:
+    """An op of several modules with what these have by now, see `op_of`.
+
+    Args:
+        owner: how errors call it.
+        op: what it is; its weights are not looked at.
+        state: of the module around them.
+        prefix: what the names of its tensors have in front, for errors.
+    """
+    floats = {array.dtype.name for array in state.values() if array.dtype.kind == "f"}
+    op = op.astype(floats.pop()) if len(floats) == 1 else op
+    parts = op.parts()
+    for part, path in PARTS.lookup(type(op), owner)(op).items():
+        inside, own = parts[part], below(state, path)
+        names = f"{prefix}{path}."
+        if type(inside) in PARTS:
+            parts[part] = with_state(owner, inside, own, names)
+        else:
+            parts[part] = op_of(owner, type(inside), inside.settings(), shapes_of(inside), own, names)
+    return op.with_parts(parts)
+
+
+def below(state: Arrays, path: str) -> dict[str, np.ndarray]:
+    """What of a state is at a path or below it, by the rest of its path."""
+    return {
+        name.removeprefix(path).removeprefix("."): array
+        for name, array in state.items()
+        if f"{name}.".startswith(f"{path}.") or not path
+    }
 
 
 def op_of(
-    owner: str, kind: type[Op], settings: Mapping[str, Any], shapes: Shapes, state: Mapping[str, np.ndarray]
+    owner: str,
+    kind: type[Op],
+    settings: Mapping[str, Any],
+    shapes: Shapes,
+    state: Arrays,
+    prefix: str = "",
 ) -> Op:
     """The op of a kind whose module has this state.
 
@@ -35,6 +88,7 @@ def op_of(
         settings: see `Op.settings`.
         shapes: of its weights.
         state: arrays under the names that `STATES` gives, in any float dtype.
+        prefix: what these have in front, for errors.
 
     Raises:
         WeightError: tensors are missing, misshapen or not finite.
@@ -47,12 +101,13 @@ def op_of(
     for name, array in floats.items():
         if name not in state or state[name].shape != array.shape:
             given = state[name].shape if name in state else "none"
-            raise WeightError(f"{owner}: {name} should be of shape {array.shape}, found {given}")
+            path = f"{prefix}{name}".removesuffix(".")
+            raise WeightError(f"{owner}: {path} should be of shape {array.shape}, found {given}")
     origin = np.concatenate([array.ravel() for array in floats.values()]).astype(np.int64)
     given = np.concatenate([state[name].ravel() for name in floats])
     second = _second_biases(shapes)
     if second and any(given[origin == 0].tobytes()):
-        return op_of(owner, kind, settings, {**shapes, **second}, state)
+        return op_of(owner, kind, settings, {**shapes, **second}, state, prefix)
     position = np.zeros(int(origin.max()) + 1, np.int64)
     position[origin] = np.arange(len(origin))
     weights = {path: np.asarray(given[position[array.astype(np.int64)]]) for path, array in codes.items()}

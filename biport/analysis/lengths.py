@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from biport import ops
 from biport.dims import bound, letters_in, size
 from biport.errors import GraphError, InputError
 from biport.graph import Graph, Node, Value
-from biport.inputs import letters, time_axis
+from biport.inputs import carries, letters, time_axis
 from biport.ops import Dim, Tensor
 from biport.ops.checks import TooShortError
 
@@ -46,6 +47,29 @@ def needed_lengths(graph: Graph) -> dict[str, int]:
                 text = str(length)
                 steps_of |= {text: max(needed, steps_of.get(text, 0))} if needed else {}
     return steps_of
+
+
+def most_steps(graph: Graph) -> dict[str, int]:
+    """The letters of sizes that are looked up in a table as positions, and how large they may be.
+
+    Example:
+        >>> from biport import ops
+        >>> table = ops.Embedding(num_embeddings=9, embedding_dim=1, weight=np.ones((9, 1), "float32"))
+        >>> nodes = Node("at", ops.Arange(stop="T"), ()), Node("y", table, ("at",))
+        >>> most_steps(Graph((Value("x", ("N", "T"), "int32"),), nodes, ("y",)))
+        {'T': 9}
+    """
+    most: dict[str, int] = {}
+    positions: dict[str, str] = {}
+    for node in graph.nodes:
+        op = node.op
+        if isinstance(op, ops.Arange) and op.start == 0 and op.step == 1 and not isinstance(op.stop, int):
+            positions[node.name] = str(op.stop) if op.stop.is_letter else ""
+        elif carries(op) and node.inputs and node.inputs[0] in positions:
+            positions |= dict.fromkeys(node.outputs, positions[node.inputs[0]])
+        elif isinstance(op, ops.Embedding) and (letter := positions.get(node.inputs[0])):
+            most[letter] = min(op.num_embeddings, most.get(letter, op.num_embeddings))
+    return most
 
 
 def _fewest(too_short: Callable[[int], bool]) -> int:

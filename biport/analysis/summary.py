@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from biport.dims import plain
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node
 from biport.tables import text_table
@@ -138,7 +139,7 @@ def _row(graph: Graph, node: Node, first: bool) -> LayerRow:
 
 def _value(graph: Graph, name: str) -> dict[str, Any]:
     tensor = graph.tensors[name]
-    return {"name": name, "dtype": tensor.dtype, "shape": list(tensor.shape)}
+    return {"name": name, "dtype": tensor.dtype, "shape": list(plain(tensor.shape))}
 
 
 def _table(rows: Sequence[LayerRow]) -> list[str]:

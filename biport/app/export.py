@@ -18,7 +18,7 @@ import numpy as np
 
 from biport.app.cost import Cost, cost
 from biport.app.forms import unread_form
-from biport.app.other_route import MAY_WRITE, advise
+from biport.app.other_route import MAY_WRITE, advise, keeps_states
 from biport.app.stored import is_stored, read_stored, texts_of
 from biport.app.unread import FEWEST_IDS, UnreadModel
 from biport.app.verify import verify as verify_forms
@@ -124,6 +124,7 @@ def export_model(
     *,
     route: str = "fused",
     config: Any = None,
+    states: str | None = None,
     verify: bool = True,
     overwrite: bool = False,
     precision: str = "float32",
@@ -136,6 +137,7 @@ def export_model(
         output: the file to write.
         route: one of `ROUTES`.
         config: the configuration of a Keras file of weights alone.
+        states: what is read of the states that a stateful Keras model keeps, see `keras_side.read`.
         verify: try the file with onnxruntime before it is put in its place: against the oracle, or where
             there is no graph against Keras itself in float64. An ill-conditioned model, whose numbers say
             nothing either way, is kept, and the `Trial` says so.
@@ -163,7 +165,7 @@ def export_model(
         )
     output = Path(output)
     check_target(output, overwrite)
-    read = _read(source, config)
+    read = _read(source, config, states)
     if precision == "float32":
         return _float32(source, output, read, route, verify, overwrite, options or {})
     with tempfile.TemporaryDirectory() as folder:
@@ -192,6 +194,8 @@ def _float32(
         check = _checked(graph, options, trials) if verify else None
         written = export.write(graph, output, overwrite=overwrite, check=check, **options)
         return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
+    if problem is not None and route == "auto" and keeps_states(problem):
+        raise problem
     if problem is not None and route == "fused":
         advise(problem, source, Argument("route", "auto"), f" {MAY_WRITE}")
         raise problem
@@ -220,7 +224,7 @@ def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> 
     return Exported(written, exact.graph, None, exact.notes, costs[0], exact.trial)
 
 
-def _read(source: Any, config: Any) -> Read:
+def _read(source: Any, config: Any, states: str | None) -> Read:
     if isinstance(source, Graph):
         return source, [], None
     if isinstance(source, str | Path) and is_stored(Path(source)):
@@ -228,10 +232,10 @@ def _read(source: Any, config: Any) -> Read:
     import keras_side
 
     if isinstance(source, str | Path):
-        inspection = keras_side.inspect(source, config)
+        inspection = keras_side.inspect(source, config, states=states)
         return inspection.graph, [*inspection.notes], inspection.problem
     try:
-        return keras_side.read(source), [], None
+        return keras_side.read(source, states=states), [], None
     except UnsupportedError as error:
         return None, [], error
 
@@ -285,7 +289,7 @@ def _other_release(source: str | Path, model: Any) -> list[str]:
 
 
 def _checked(graph: Graph, options: Mapping[str, Any], trials: list[Trial]) -> Callable[[Path], None]:
-    if not options.get("embed_tokenizer"):
+    if graph.tokenizers or not options.get("embed_tokenizer"):
         return _against_the_oracle(graph, trials)
 
     def check(path: Path) -> None:

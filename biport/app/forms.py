@@ -46,7 +46,10 @@ class Form:
         gradients: makes what gives the gradients of its framework; as `run_float64`.
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
+        takes_texts: whether it is given texts, where the graph has ids.
         unread: the live Keras model, where biport cannot read a graph from it.
+        precision: the half precision that it computes in, such as ``"float16"``.
+        in_float32: makes the same model of float32; it raises `UnsupportedError` where there is none.
     """
 
     name: str
@@ -59,15 +62,19 @@ class Form:
     contract: str | None = None
     size: Callable[[], int] = lambda: 0
     unread: UnreadModel | None = None
+    precision: str | None = None
+    in_float32: Callable[[], Form] | None = None
+    takes_texts: bool = False
 
 
-def open_form(source: Any, config: Any = None, example: Any = None) -> Form:
+def open_form(source: Any, config: Any = None, example: Any = None, states: str | None = None) -> Form:
     """Open a live model, a `Graph`, or the path of a Keras file, a folder of biport or an ``.onnx`` file.
 
     Args:
         source: the model; a `Form` is given back.
         config: the configuration that goes with a Keras file of weights alone, see `keras_side.read`.
         example: how a torch module is called that does not know its inputs itself, see `torch_side.read`.
+        states: what is read of the states that a stateful Keras model keeps, see `keras_side.read`.
 
     Raises:
         InputError: it is none of these.
@@ -78,12 +85,12 @@ def open_form(source: Any, config: Any = None, example: Any = None) -> Form:
     if isinstance(source, Graph):
         return graph_form("graph", source)
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source), config)
+        return _open_path(Path(source), config, states)
     # A live model of a framework that nobody has imported there cannot be.
     keras, torch, keras_2 = (sys.modules.get(name) for name in ("keras", "torch", "tf_keras"))
     if keras is not None and isinstance(source, keras.Model):
         try:
-            return keras_form("keras", source)
+            return keras_form("keras", source, states=states)
         except UnsupportedError as problem:
             return _unread_form("keras", source, problem)
     if keras_2 is not None and isinstance(source, keras_2.Model):
@@ -98,7 +105,7 @@ def open_form(source: Any, config: Any = None, example: Any = None) -> Form:
     )
 
 
-def _open_path(path: Path, config: Any) -> Form:
+def _open_path(path: Path, config: Any, states: str | None) -> Form:
     if path.is_dir():
         graph = read_stored(path)
         try:
@@ -110,7 +117,7 @@ def _open_path(path: Path, config: Any) -> Form:
     if kind is FileKind.EXPORTED:
         return _program_form(path)
     if kind in (FileKind.KERAS_ARCHIVE, FileKind.DAMAGED_ZIP, FileKind.HDF5):
-        return _keras_file_form(path, config)
+        return _keras_file_form(path, config, states)
     if kind is FileKind.ONNX or (kind is FileKind.UNKNOWN and path.suffix == ".onnx"):
         import export
 
@@ -140,7 +147,7 @@ def _program_form(path: Path) -> Form:
     )
 
 
-def _keras_file_form(path: Path, config: Any) -> Form:
+def _keras_file_form(path: Path, config: Any, states: str | None) -> Form:
     """A Keras file, run by the Keras that gives it the meaning it was written with, if that is here."""
     import keras_side
     from keras_side.file.model_file import needs_config
@@ -148,16 +155,16 @@ def _keras_file_form(path: Path, config: Any) -> Form:
 
     # Read before keras is imported: a bad file is told without waiting for it.
     if needs_config(path):
-        return _read_only(path, keras_side.read(path, config), "weights alone")
+        return _read_only(path, keras_side.read(path, config, states=states), "weights alone")
     try:
-        graph = keras_side.read(path)
+        graph = keras_side.read(path, states=states)
     except UnsupportedError as problem:
         try:
             model = load_original(path)
         except BiportError as error:
             raise problem from error
         return _unread_form(path.name, model, problem)
-    loaded = program(path, graph)
+    loaded = program(path, graph, states=states)
     if loaded.model is not None:
         return keras_form(path.name, loaded.model, graph)
     if loaded.run is not None:
@@ -215,15 +222,16 @@ def onnx_form(name: str, session: Any) -> Form:
         trace=trace,
         gradients="an ONNX graph has none",
         contract=session.contract,
+        takes_texts=any(value.dtype == "str" for value in session.input_values),
         size=lambda: session.node_count,
     )
 
 
-def keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
-    """A live Keras model, with the graph that was read from it or from its file."""
+def keras_form(name: str, model: Any, graph: Graph | None = None, states: str | None = None) -> Form:
+    """A live Keras model, with the graph that was read from it or from its file; else it is read here."""
     import keras_side
 
-    own = keras_side.read(model) if graph is None else graph
+    own = keras_side.read(model, states=states) if graph is None else graph
 
     @functools.cache
     def in_float64(source: Graph) -> tuple[Any, Graph]:
@@ -255,6 +263,9 @@ def keras_form(name: str, model: Any, graph: Graph | None = None) -> Form:
         lambda cases, _: keras_side.trace(model, cases, own),
         gradients,
         size=lambda: len(model.operations) if hasattr(model, "operations") else len(model.layers),
+        precision=own.origin.get("precision"),
+        in_float32=lambda: keras_form(f"{name} in float32", keras_side.in_float32(model)),
+        takes_texts=keras_side.takes_texts(model),
     )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from biport.analysis.summary import Inspection, LayerRow, inspect_graph
 from biport.app.examples import Described, parse_examples
-from biport.app.forms import Form, open_form, torch_form
+from biport.app.forms import Form, keras_form, open_form, torch_form
 from biport.app.source import Source
 from biport.app.stored import STORED, is_stored, read_stored
-from biport.app.user_module import make_module, parse_arguments
+from biport.app.user_module import import_file, make_module, parse_arguments
 from biport.errors import Argument, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind
 from biport.graph import Graph
@@ -100,6 +100,18 @@ def _notes(graph: Graph) -> list[str]:
     return [] if not notes else notes.split("; ")
 
 
+def load_with_code(source: Source) -> Any:
+    """The live model of a Keras file with custom code, which is imported.
+
+    Raises:
+        BiportError: the code cannot be imported, or the file not loaded with it.
+    """
+    import keras_side
+
+    assert source.code is not None
+    return keras_side.load_with_code(source.path, import_file(source.code))
+
+
 def read_source(source: Source) -> tuple[Graph, list[str]]:
     """A model, and what somebody who ports it should know.
 
@@ -110,6 +122,10 @@ def read_source(source: Source) -> tuple[Graph, list[str]]:
     if source.is_module:
         return make_source(source).read()
     path = source.path
+    if source.code is not None:
+        import keras_side
+
+        return keras_side.read(path, code=import_file(source.code)), []
     if is_stored(path):
         return read_stored(path), []
     if source.is_program:
@@ -123,7 +139,7 @@ def read_source(source: Source) -> tuple[Graph, list[str]]:
         )
     import keras_side
 
-    inspection = keras_side.inspect(path, source.config)
+    inspection = keras_side.inspect(path, source.config, states=source.states)
     if inspection.problem is not None:
         raise inspection.problem
     assert inspection.graph is not None
@@ -136,8 +152,10 @@ def open_source(source: Source) -> Form:
     Raises:
         BiportError: it cannot be opened.
     """
+    if source.code is not None:
+        return keras_form(source.path.name, load_with_code(source))
     if not source.is_module:
-        return open_form(source.text, source.config)
+        return open_form(source.text, source.config, states=source.states)
     own = make_source(source)
     graph, _ = own.read()
     return torch_form(source.text, own.module, graph, own.example)
@@ -160,6 +178,9 @@ def inspect_source(source: Source) -> Inspection:
             rows = [] if own is None else own.rows()
             return Inspection(path, {"format": kind}, rows, problem=problem)
         return inspect_graph(path, {"format": kind, "read by": _origin(graph)}, graph, notes)
+    if source.code is not None:
+        graph, notes = read_source(source)
+        return inspect_graph(path, {"format": "Keras file", "code": str(source.code)}, graph, notes)
     if is_stored(path):
         graph = read_stored(path)
         kind = STORED[file_kind(path)]
@@ -173,7 +194,7 @@ def inspect_source(source: Source) -> Inspection:
         return inspect_onnx(path)
     import keras_side
 
-    return keras_side.inspect(path, source.config)
+    return keras_side.inspect(path, source.config, states=source.states)
 
 
 def _origin(graph: Graph) -> str:

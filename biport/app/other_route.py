@@ -35,6 +35,11 @@ def advise(problem: UnsupportedError, source: Any, *advice: object) -> None:
         problem.advise(*advice)
 
 
+def keeps_states(problem: UnsupportedError) -> bool:
+    """Whether a model is not read for a state that it keeps from call to call, which no route forgets."""
+    return any(reason["setting"] == "stateful" for reason in problem.reasons())
+
+
 def _may_write(problem: UnsupportedError, source: Any) -> bool:
     if isinstance(source, Graph) or any(_is_lost(reason) for reason in problem.reasons()):
         return False

@@ -1,15 +1,37 @@
-"""``biport run`` over a corpus of texts: a bar on a terminal, and what is said at the end."""
+"""``biport run``: a session of what is run; a corpus of texts, with a bar and what is said at the end."""
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from biport.app.progress import show_progress
+from biport.app.stored import is_stored, read_stored, texts_of
 from biport.errors import Argument, InputError
 
 TEXTS = (".txt", ".csv", ".jsonl")
 """Files of texts; all others hold arrays."""
+
+
+@contextlib.contextmanager
+def opened(model: Path, device: str) -> Iterator[Any]:
+    """An ``export.Session`` of an ONNX file, or of one that is written of a folder of biport for the while.
+
+    Raises:
+        BiportError: the file cannot be run, or the folder not be read or written as ONNX.
+    """
+    import export
+
+    if not is_stored(model):
+        yield export.Session(model, device=device)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export.write(read_stored(model), path, vectors=False, **texts_of(model))
+        yield export.Session(path, device=device)
 
 
 def run_corpus(
@@ -32,11 +54,9 @@ def run_corpus(
         raise InputError(
             "a corpus needs an ", Argument("output"), ": a file that ends in .csv, .jsonl or .npz"
         )
-    import export
     from export.corpus.scoring import score
 
-    session = export.Session(model, device=device)
-    with show_progress(quiet) as display:
+    with opened(model, device) as session, show_progress(quiet) as display:
         scored = 0
 
         def show(rows: int) -> None:

@@ -36,11 +36,15 @@ class Source:
     Args:
         text: a path, or ``tagger.py:Tagger`` or ``package.module:Tagger``.
         config: the configuration of a Keras file of weights alone.
+        code: the Python file with the custom code of a Keras file.
+        states: what is read of the states of stateful layers, see `keras_side.read`.
         module: what goes with a module.
     """
 
     text: str
     config: Path | None = None
+    code: Path | None = None
+    states: str | None = None
     module: ModuleOptions = dataclasses.field(default_factory=ModuleOptions)
 
     def __str__(self) -> str:
@@ -62,6 +66,16 @@ class Source:
         return self.path.is_file() and file_kind(self.path) is FileKind.EXPORTED
 
     @property
+    def is_keras_file(self) -> bool:
+        """Whether it is a file of Keras, or may be one."""
+        kinds = FileKind.KERAS_ARCHIVE, FileKind.DAMAGED_ZIP, FileKind.HDF5
+        return (
+            not self.is_module
+            and not self.path.is_dir()
+            and (not self.path.is_file() or file_kind(self.path) in kinds)
+        )
+
+    @property
     def stem(self) -> str:
         """What a file made of it may be called."""
         return self.text.rpartition(":")[2].lower() if self.is_module else self.path.resolve().stem
@@ -70,7 +84,7 @@ class Source:
     def files(self) -> list[Path]:
         """What it is read from, and nothing may be written to."""
         own = Path(self.text.rpartition(":")[0]) if self.is_module else self.path
-        return [own, *([] if self.module.checkpoint is None else [self.module.checkpoint])]
+        return [own, *(path for path in (self.code, self.module.checkpoint) if path is not None)]
 
     def check(self) -> None:
         """Refuse what goes with other models.
@@ -78,6 +92,8 @@ class Source:
         Raises:
             InputError: naming it.
         """
+        if self.code is not None and not self.is_keras_file:
+            raise InputError(Argument("code"), f": goes with a .keras or .h5 file; found {self}")
         if self.is_module:
             return
         if self.path.suffix == ".py" and self.path.is_file():

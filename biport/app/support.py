@@ -44,9 +44,14 @@ SUPPORT: Sequence[Support] = (
         ("nn.LSTM", "nn.GRU", "nn.RNN", "nn.LSTMCell", "nn.GRUCell", "nn.RNNCell", "pack_padded_sequence"),
         "every activation, with or without biases, `reset_after` on or off, `StackedRNNCells`; both "
         "directions with the five merges or a `backward_layer` of another kind and size; sequences or the "
-        "last step, initial and final states, `zero_output_for_mask`, every mask; in torch `num_layers`, "
-        "`bidirectional`, `batch_first` or not, dropout between layers, `proj_size`, packed rows",
-        ("stateful", "cells of one's own", "state kept on the module"),
+        "last step, initial and final states, `zero_output_for_mask`, every mask; `stateful` as states that "
+        "go in and out, or as zeros at each call; in torch `num_layers`, `bidirectional`, `batch_first` or "
+        "not, dropout between layers, `proj_size`, packed rows",
+        (
+            "stateful in both directions, with states that go in and out",
+            "cells of one's own",
+            "state kept on the module",
+        ),
     ),
     Support(
         "embedding",
@@ -100,10 +105,12 @@ SUPPORT: Sequence[Support] = (
     ),
     Support(
         "preprocessing",
-        ("CategoryEncoding", "IntegerLookup"),
+        ("TextVectorization", "StringLookup", "IntegerLookup", "Discretization", "CategoryEncoding"),
         (),
-        "one_hot, multi_hot and count; a vocabulary given or adapted, `mask_token`, `num_oov_indices`",
-        ("tf_idf", "num_oov_indices=0"),
+        "right behind an input of texts a tokeniser beside the graph, which begins with the ids: every "
+        "`standardize`, `split` and `ngrams` by name; a vocabulary given or adapted, masks and unknown "
+        "tokens; ids or vectors, one_hot, multi_hot, count and tf_idf",
+        ("num_oov_indices=0", "ragged", "invert", "Hashing", "HashedCrossing"),
     ),
     Support(
         "activation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import platform
@@ -19,13 +20,16 @@ from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
 from biport.compare.evidence import Evidence, View, gather, graph_views, plain_views
 from biport.compare.gradients import Differentiated, gradient_lines
 from biport.compare.localize import Oracle, locate
+from biport.compare.localize.traced import Cases, Traced
 from biport.compare.outcomes import Results, errors_of, run_all
 from biport.compare.report import Line, Origin, Report
+from biport.compare.text_cases import text_cases
 from biport.compare.tolerance import (
     Error,
     Verdict,
     float32_floor,
     judge_absolute,
+    judge_coarse,
     judge_float32,
     judge_float64,
 )
@@ -33,6 +37,7 @@ from biport.errors import InputError, UnsupportedError
 from biport.extras import installed_versions
 from biport.graph import Graph, Value, weight_differences
 from biport.inputs import Inputs, check_inputs, in_order
+from biport.text.inputs import source_names, with_ids
 
 T = TypeVar("T")
 
@@ -46,6 +51,7 @@ def verify(
     gradients: bool = False,
     config: Any = None,
     example: Any = None,
+    states: str | None = None,
     tolerance: float | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Report:
@@ -69,6 +75,8 @@ def verify(
         config: the configuration of the Keras files that hold weights alone, see `keras_side.read`.
         example: how ``forward`` is called of the torch modules that do not know their inputs themselves: a
             tensor for each argument, see `torch_side.read`. Their inputs are then its tensors, in order.
+        states: what is read of the states that stateful Keras models keep, see `keras_side.read`. These are
+            run from the states that are inputs, or from zeros, and are left in the states they were in.
         tolerance: how far a number of any form in float32, the source among them, may be off the oracle's:
             ``max(abs(form - oracle)) <= tolerance``, in the units of the output, in place of the policy's
             allowance (`biport.compare.tolerance`, level L2). Float64 and gradients are judged as ever.
@@ -89,8 +97,10 @@ def verify(
     for given in sources:
         if isinstance(given, str | os.PathLike):
             progress(f"opening {os.fspath(given)}")
-        opened.append(open_form(given, config, example))
-    forms = _with_names(opened)
+        opened.append(open_form(given, config, example, states))
+    precise, notes = _in_float32(opened)
+    notes += _unchecked(precise)
+    forms = _with_names(precise)
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
         if float64 or trace is True or gradients:
@@ -98,21 +108,28 @@ def verify(
         return _verify_unread(forms, inputs, seed, tolerance)
     graph = source.graph
     names = [value.name for value in graph.inputs]
-    cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
-    if inputs is None and any(form.contract is not None for form in forms):
+    texts, cases = _texts(forms, inputs, seed)
+    if not cases:
+        cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
+    if not texts and inputs is None and any(form.contract is not None for form in forms):
         cases = {case: arrays for case, arrays in cases.items() if {*CASES[case][2]} <= {*RIGHT_PADDED}}
     for arrays in cases.values():
         check_inputs(graph, arrays)
     progress(f"computing the oracle on {len(cases)} inputs")
     oracle = _graph_oracle(graph, cases)
-    rounded: Results = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
+    rounded = reference.run_cases(graph, cases, "float32")
     rounding = errors_of(rounded, oracle.outputs, len(graph.outputs))
     results = {}
     for form in forms:
         progress(f"running {form.name}")
-        results[form.name] = run_all(form.run, cases)
-    lines = _float32_lines(results, source, graph.outputs, float32_floor(graph), oracle, rounding, tolerance)
-    notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(graph.outputs))
+        results[form.name] = run_all(form.run, texts if form.takes_texts else cases)
+    lines = _float32_lines(
+        results, forms, source, graph.outputs, float32_floor(graph), oracle, rounding, tolerance
+    )
+    notes += _tolerance_notes(tolerance, rounded, oracle.outputs, len(graph.outputs))
+    notes += _coarse_notes(forms, lines)
+    if given_texts := [form.name for form in forms if form.takes_texts]:
+        notes.append(f"{', '.join(given_texts)}: given texts; the other forms, and the oracle, their ids")
     if float64:
         progress("running in float64")
         lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
@@ -137,6 +154,38 @@ def verify(
     return dataclasses.replace(report, trace=findings)
 
 
+def _texts(forms: list[Form], inputs: Inputs | None, seed: int) -> tuple[Cases, Cases]:
+    """Texts by case, for the forms that take them, and the ids that they are; nothing where none does.
+
+    Those forms are traced over the texts too.
+
+    Raises:
+        InputError: ids are given, and a form takes texts.
+    """
+    speaking = [form for form in forms if form.takes_texts]
+    if not speaking:
+        return {}, {}
+    graph = next((form.graph for form in forms if form.graph and form.graph.tokenizers), None)
+    if graph is None:
+        raise InputError(f"{speaking[0].name}: takes texts, and no form says how ids are made of them")
+    if inputs is None:
+        texts, ids = text_cases(graph, seed)
+    else:
+        names = [value.name for value in graph.inputs]
+        sources = source_names(names, graph.tokenizers)
+        given = in_order(sources, inputs)
+        texts = {"input": [np.asarray(part, object if isinstance(part, list) else None) for part in given]}
+        ids = {"input": with_ids(names, graph.tokenizers, texts["input"])}
+    for position, form in enumerate(forms):
+        if form.takes_texts and form.trace is not None:
+            forms[position] = dataclasses.replace(form, trace=functools.partial(_traced, form.trace, texts))
+    return texts, ids
+
+
+def _traced(trace: Callable[[Cases, Graph], Traced], texts: Cases, cases: Cases, graph: Graph) -> Traced:
+    return trace({case: texts[case] for case in cases}, graph)
+
+
 def _verify_unread(
     forms: Sequence[Form], inputs: Inputs | None, seed: int, tolerance: float | None
 ) -> Report:
@@ -157,13 +206,42 @@ def _verify_unread(
     rounding = errors_of(rounded, oracle.outputs, len(model.outputs))
     results = {form.name: run_all(form.run, cases) for form in forms}
     outputs = [value.name for value in model.outputs]
-    lines = _float32_lines(results, source, outputs, model.floor, oracle, rounding, tolerance)
+    lines = _float32_lines(results, forms, source, outputs, model.floor, oracle, rounding, tolerance)
     notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(outputs))
     notes += [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
     if narrow:
         notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
     origin = _origin(source, None if inputs is not None else seed, model.inputs, cases)
     return Report(lines, cases=list(cases), notes=notes, tolerance=tolerance, origin=origin)
+
+
+def _unchecked(forms: Sequence[Form]) -> list[str]:
+    """What the graphs of forms have on somebody's word."""
+    said = [form.graph.origin.get("unchecked") for form in forms if form.graph is not None]
+    return [note for text in dict.fromkeys(said) if text is not None for note in text.split("; ")]
+
+
+def _in_float32(opened: Sequence[Form]) -> tuple[list[Form], list[str]]:
+    """Before each form of half precision the same model of float32; notes of where there is none."""
+    forms, notes = [], []
+    for form in opened:
+        if form.precision is not None and form.in_float32 is not None:
+            try:
+                forms.append(form.in_float32())
+            except UnsupportedError as error:
+                notes.append(f"{form.name}: not compared in float32: {error}")
+        forms.append(form)
+    return forms, notes
+
+
+def _coarse_notes(forms: Sequence[Form], lines: Sequence[Line]) -> list[str]:
+    """What half precision costs the forms that compute in it."""
+    notes = []
+    for form in forms:
+        if form.precision is not None:
+            worst = max((line.error.maximum for line in lines if line.form == form.name), default=0.0)
+            notes.append(f"{form.name} computes in {form.precision}, which costs it {worst:.1e} here")
+    return notes
 
 
 def _origin(source: Form, seed: int | None, values: Sequence[Value], cases: Mapping[str, Arrays]) -> Origin:
@@ -234,6 +312,7 @@ def _graph_oracle(graph: Graph, cases: Mapping[str, Arrays]) -> _Oracle:
 
 def _float32_lines(
     results: Mapping[str, Results | str],
+    forms: Sequence[Form],
     source: Form,
     outputs: Sequence[str],
     floor: float,
@@ -246,12 +325,16 @@ def _float32_lines(
         name: errors_of(given, oracle.outputs, len(outputs), absolute) for name, given in results.items()
     }
     lines = []
-    for name in results:
+    for form in forms:
+        name = form.name
         for position, output in enumerate(outputs):
             error, base = errors[name][position], reference_errors[position]
-            if tolerance is None:
+            if tolerance is None and form.precision is not None:
+                verdict, allowed = judge_coarse(error, base, form.precision, floor)
+            elif tolerance is None:
                 own = errors[source.name][position]
                 trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
+                trusted &= source.precision is None
                 yardstick = own if trusted and name != source.name else None
                 verdict, allowed = judge_float32(error, base, yardstick, floor)
             else:

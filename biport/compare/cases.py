@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from biport.analysis.lengths import needed_steps
-from biport.dims import Dim
+from biport.analysis.lengths import most_steps, needed_steps
+from biport.dims import Dim, letters_in
 from biport.graph import Graph, Value
 from biport.inputs import (
     batch_axis,
@@ -317,10 +317,12 @@ def random_cases(graph: Graph, seed: int = 0, batches: Batches = CASES) -> dict[
     lookups = token_inputs(graph)
     settings: dict[str, Any] = {"id_bounds": safe_bounds(graph), "padding": padding_values(graph)}
     settings["rows"] = row_lengths(graph)
-    cases = {
-        case: random_inputs(graph.inputs, N, max(T, least), rng, patterns=patterns, **settings)
-        for case, (N, T, patterns) in batches.items()
-    }
+    most = most_steps(graph)
+    varying = {letter for value in graph.inputs for dim in value.shape for letter in letters_in(dim)}
+    cases = {}
+    for case, (N, T, patterns) in batches.items():
+        steps = {letter: min(max(T, least), most.get(letter, T + least)) for letter in varying}
+        cases[case] = random_inputs(graph.inputs, N, steps, rng, patterns=patterns, **settings)
     return {
         case: [
             _as_tokens(array, lookups[value.name], rng) if value.name in lookups else array

@@ -16,14 +16,14 @@ import numpy as np
 
 from biport import ops
 from biport.errors import BiportError, InputError, SettingDifference, UnsupportedError, UnsupportedModelError
-from biport.graph import Graph, Node
+from biport.graph import Graph, Node, body_of
 from biport.ops import Op
 from biport.registry import snake_case
 
 FURTHER_OUTPUTS = ("return_state", "return_scores")
 """Settings that say which outputs there are beside the first."""
 
-WIRING = {"body", "calls", "arguments", "results"}
+WIRING = {"arguments", "body", "calls", "results"}
 """Settings that say what the step of a `biport.ops.Scan` is."""
 
 AXES = ("axis", "axes")
@@ -134,6 +134,9 @@ def differing_settings(
             if setting.rpartition(".")[2] not in ignored
         ]
         differences += _forgetting(node, mine, yours)
+        if isinstance(mine, ops.Scan) and isinstance(yours, ops.Scan):
+            inside = differing_settings(layer_ops(body_of(mine)), body_of(yours))
+            differences += [dataclasses.replace(one, layer=f"{node.name}.{one.layer}") for one in inside]
     return differences
 
 
@@ -179,13 +182,11 @@ def _differing(mine: Op, yours: Op, rank: int, prefix: str = "") -> Iterator[tup
         if one is None or one != two:
             yield f"{prefix}layer", _described(mine), _described(yours)
         return
-    parts, others = mine.parts(), yours.parts()
-    inner = {path.partition(".")[0] for path in parts}
+    # The layers of a step are compared by their names, like those of a graph.
+    is_step = isinstance(mine, ops.Scan)
+    parts, others = ({}, {}) if is_step else (mine.parts(), yours.parts())
+    inner = WIRING if is_step else {path.partition(".")[0] for path in parts}
     settings, wanted = mine.settings(), yours.settings()
-    if isinstance(mine, ops.Scan) and isinstance(yours, ops.Scan):
-        inner |= WIRING
-        if _wiring(mine) != _wiring(yours):
-            yield f"{prefix}body", str(mine), str(yours)
     for name in settings.keys() - inner - set(mine.training):
         one, two = settings[name], wanted[name]
         if name == "merge" and {one, two} <= {"concat", None}:
@@ -202,17 +203,6 @@ def _differing(mine: Op, yours: Op, rank: int, prefix: str = "") -> Iterator[tup
         yield from _differing(parts[path], others[path], rank, f"{prefix}{path}.")
     if len(parts) != len(others):
         yield f"{prefix}layers", len(parts), len(others)
-
-
-def _wiring(op: ops.Scan) -> list[Any]:
-    """What a step does with what, whatever its values are called."""
-    numbers = {value.name: number for number, value in enumerate(op.arguments)}
-    steps: list[Any] = [(value.shape, value.dtype) for value in op.arguments]
-    for call in op.calls:
-        read = [None if name is None else numbers[name] for name in (*call.inputs, *call.masks)]
-        steps.append((op.body[call.op].kind, read))
-        numbers |= {name: len(numbers) + number for number, name in enumerate(call.outputs)}
-    return [*steps, [numbers[name] for name in op.results]]
 
 
 def _described(op: Op) -> str:

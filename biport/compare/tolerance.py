@@ -11,7 +11,8 @@ Every result is measured against the oracle, `biport.reference` in float64, neve
   and the second bound grows in proportion.
 - **L3** gradients in float64, where they are asked for: see `biport.compare.gradients`.
 
-In place of L2's bound somebody may say with a number what may be off: see `judge_absolute`.
+A source in half precision is judged at L2 by what float32 may, in proportion to its numbers, and nobody is
+judged by it. In place of L2's bound somebody may say with a number what may be off: see `judge_absolute`.
 
 An error is the largest absolute difference, divided by the largest number of the oracle's output where
 that is above 1. Where the reference in float32 is itself off by more than 1e-3, the model amplifies
@@ -38,6 +39,8 @@ ILL_CONDITIONED = 1e-3
 FACTOR = 4
 ASTRAY = "NaN or infinite numbers in other places"
 EPS = float(np.finfo(np.float32).eps)
+COARSE_EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""Of the floats of 16 bits."""
 
 
 class Verdict(StrEnum):
@@ -139,6 +142,27 @@ def judge_float32(
     yardstick = reference if source is None else source
     amplified = floor * max(1.0, reference.maximum / WELL_CONDITIONED)
     allowed = max(FACTOR * yardstick.maximum, amplified)
+    return judge(error, reference, allowed), allowed
+
+
+def judge_coarse(error: Error, reference: Error, precision: str, floor: float) -> tuple[Verdict, float]:
+    """Verdict and allowance at level L2 for a form that computes in half precision.
+
+    It may do what float32 may, in proportion to how much coarser its numbers are.
+
+    Args:
+        error: the form's.
+        reference: of the reference run in float32.
+        precision: of `COARSE_EPS`.
+        floor: `float32_floor`.
+
+    Example:
+        >>> verdict, allowed = judge_coarse(Error(1e-3, 1e-3), Error(1e-7, 1e-7), "float16", 3e-6)
+        >>> str(verdict), round(allowed, 4)
+        ('same', 0.0246)
+    """
+    _, allowed = judge_float32(error, reference, None, floor)
+    allowed *= COARSE_EPS[precision] / EPS
     return judge(error, reference, allowed), allowed
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from biport.data.vocabulary import UNK_ID, Vocabulary
+from biport.text.standardize import lower_ascii
 
 SEPARATORS = (" ", "\t", "\n", "\r")
 """What stands between tokens: blank, tab, line feed, carriage return."""
 
 _BETWEEN = re.compile("[ \t\n\r]+")
-_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 def whitespace_tokens(text: str) -> list[str]:
@@ -20,7 +20,7 @@ def whitespace_tokens(text: str) -> list[str]:
     the letters of every script, composes accents, straightens apostrophes, and divides at every white space
     of Unicode, such as the no-break space.
     """
-    return [token for token in _BETWEEN.split(text.translate(_LOWER)) if token]
+    return [token for token in _BETWEEN.split(lower_ascii(text)) if token]
 
 
 def whitespace_ids(vocabulary: Vocabulary, text: str) -> list[int]:

@@ -45,7 +45,7 @@ from biport.ops.normalization import (
     UnitNormalization,
 )
 from biport.ops.pooling import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
-from biport.ops.preprocessing import CategoryEncoding, IntegerLookup
+from biport.ops.preprocessing import CategoryEncoding, Discretization, IntegerLookup
 from biport.ops.product import Einsum, MatMul
 from biport.ops.recurrent import (
     GRU,
@@ -136,6 +136,7 @@ __all__ = [
     "CumulativeSum",
     "Dense",
     "Dim",
+    "Discretization",
     "Dot",
     "Dropout",
     "Einsum",

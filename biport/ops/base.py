@@ -6,6 +6,7 @@ The files beside this one hold the ops, one family each; `biport.ops` names them
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag
@@ -302,7 +303,7 @@ class Op:
                 fields[field.name] = dtype
         return dataclasses.replace(self, **fields)
 
-    @property
+    @functools.cached_property
     def letters(self) -> frozenset[str]:
         """The letters of the sizes among its settings, those of `parts` included."""
         own = (letters_in(getattr(self, field.name)) for field in _fields(self))
@@ -383,7 +384,7 @@ class Op:
         own = (path for path in self.weights() if path.partition(".")[0] in said)
         return {path: said[path.partition(".")[0]] for path in own} | inside
 
-    @property
+    @functools.cached_property
     def dtype(self) -> str | None:
         """The dtype of its floats, weights or made; ``None`` for an op without."""
         own = getattr(self, "output_dtype", None)
@@ -410,9 +411,14 @@ class TensorOperation(Op):
     """An op that is no layer: it takes no masks and computes the same in training; not an op by itself."""
 
 
-def _fields(op: Op | type[Op]) -> list[dataclasses.Field[Any]]:
+def _fields(op: Op | type[Op]) -> tuple[dataclasses.Field[Any], ...]:
     """Those that say what it computes."""
-    return [field for field in dataclasses.fields(op) if field.name != "learning"]
+    return _fields_of(op if isinstance(op, type) else type(op))
+
+
+@functools.cache
+def _fields_of(op: type[Op]) -> tuple[dataclasses.Field[Any], ...]:
+    return tuple(field for field in dataclasses.fields(op) if field.name != "learning")
 
 
 def _contains_ops(value: object) -> bool:

@@ -1,15 +1,19 @@
-"""What stands in front of a model: numbers of tokens, and ids as vectors of zeros and ones."""
+"""What stands in front of a model: ids of tokens and of bins, and ids as vectors of zeros and ones."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Self, final
+
+import numpy as np
 
 from biport.errors import GraphError
 from biport.ops.base import Locality, Op
 from biport.ops.checks import TooShortError, check_choice, check_sizes, need, take
-from biport.ops.tensor import FLOATS, INTEGERS, Tensor
+from biport.ops.tensor import FLOATS, INTEGERS, NUMBERS, Tensor
 
 ENCODINGS = ("one_hot", "multi_hot", "count")
 """Of a `CategoryEncoding`."""
@@ -44,7 +48,7 @@ class CategoryEncoding(Op):
         check_choice(self.kind, "output_mode", self.output_mode, ENCODINGS)
         check_choice(self.kind, "float_dtype", self.float_dtype, FLOATS)
 
-    @property
+    @cached_property
     def dtype(self) -> str:
         """Of the vectors."""
         return self.float_dtype
@@ -115,6 +119,44 @@ class IntegerLookup(Op):
         (tokens,) = take(self, inputs, 1)
         need(self, tokens, None, INTEGERS)
         return (Tensor(tokens.shape, "int64"),)
+
+    def locality(self, inputs: Sequence[Tensor]) -> Locality:
+        return Locality.ELEMENT
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Discretization(Op):
+    """Numbers of any shape to the ids of the bins that they fall into, from 0; NaN falls into the last.
+
+    Bin ``i`` begins with ``boundaries[i - 1]``, which is in it, and ends before ``boundaries[i]``. Whatever
+    the numbers are, they are compared as float32.
+
+    Args:
+        boundaries: between the bins, in ascending order; rounded to float32.
+
+    Source: keras/src/layers/preprocessing/discretization.py of 3.15, ``input_dtype``, and ``Bucketize`` of
+        TensorFlow, whose boundaries are float32.
+    """
+
+    boundaries: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        numbers = tuple(self.boundaries)
+        for number in numbers:
+            if not isinstance(number, float | int) or isinstance(number, bool):
+                raise GraphError(f"{self.kind}: boundaries should be numbers, found {number!r}")
+        with np.errstate(over="ignore"):
+            rounded = tuple(float(np.float32(number)) for number in numbers)
+        if not rounded or not all(map(math.isfinite, rounded)) or list(rounded) != sorted(rounded):
+            some = list(numbers)[:10]
+            raise GraphError(f"{self.kind}: boundaries should be float32 numbers that ascend, found {some}")
+        object.__setattr__(self, "boundaries", rounded)
+
+    def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        (x,) = take(self, inputs, 1)
+        need(self, x, None, NUMBERS)
+        return (Tensor(x.shape, "int32"),)
 
     def locality(self, inputs: Sequence[Tensor]) -> Locality:
         return Locality.ELEMENT

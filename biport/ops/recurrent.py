@@ -57,6 +57,11 @@ class Recurrent(Op):
         raise NotImplementedError
 
     @property
+    def state_names(self) -> tuple[str, ...]:
+        """What each state is called within the layer."""
+        return tuple(f"state_{number}" for number in range(len(self.state_sizes)))
+
+    @property
     def output_count(self) -> int:
         """One, and one more for each state that is given."""
         return 1 + (len(self.state_sizes) if self.return_state else 0)
@@ -156,6 +161,11 @@ class Cell(Recurrent):
     def state_sizes(self) -> tuple[int, ...]:
         """H, once for each state."""
         return (self.hidden_size,) * len(self.states)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """``h`` and, of an LSTM, ``c``."""
+        return self.states
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         return self.input_size + self.hidden_size
@@ -272,6 +282,12 @@ class StackedRNN(Recurrent):
     def state_sizes(self) -> tuple[int, ...]:
         """Those of all cells."""
         return tuple(size for cell in self.cells for size in cell.state_sizes)
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Those of all cells, each behind the number of its cell: ``0.h``, ``1.h``."""
+        numbered = enumerate(self.cells)
+        return tuple(f"{number}.{name}" for number, cell in numbered for name in cell.state_names)
 
 
 def stacked(cells: Sequence[Cell], **settings: Any) -> Recurrent:

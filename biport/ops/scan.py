@@ -171,6 +171,11 @@ class Scan(Recurrent):
         return tuple(value.name for value in self.arguments[1 : 1 + self.state_count])
 
     @property
+    def state_names(self) -> tuple[str, ...]:
+        """What the body calls them."""
+        return self.states
+
+    @cached_property
     def dtype(self) -> str:
         """Of x, the states and the output."""
         return self.arguments[0].dtype
@@ -192,7 +197,7 @@ class Scan(Recurrent):
         )
         return dataclasses.replace(self, arguments=arguments, **inside)
 
-    @property
+    @cached_property
     def letters(self) -> frozenset[str]:
         """None: those of the body are its own."""
         return frozenset()

@@ -1,11 +1,11 @@
-"""`ops.CategoryEncoding` and `ops.IntegerLookup`."""
+"""`ops.CategoryEncoding`, `ops.Discretization` and `ops.IntegerLookup`."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from biport.errors import InputError
-from biport.ops import CategoryEncoding, IntegerLookup
+from biport.ops import CategoryEncoding, Discretization, IntegerLookup
 from biport.reference.registry import Arrays, Masks, computes
 
 
@@ -38,3 +38,10 @@ def integer_lookup(op: IntegerLookup, inputs: Arrays, masks: Masks) -> tuple[np.
     there = order[positions] == tokens
     own = np.array([known[int(token)] for token in order], "int64")[positions]
     return (np.where(there, own, numbers),)
+
+
+@computes(Discretization)
+def discretization(op: Discretization, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """Numbers to the ids of their bins, any shape: a bin for each boundary that a number is not below."""
+    below = inputs[0].astype("float32")[..., None] < np.array(op.boundaries, "float32")
+    return ((len(op.boundaries) - below.sum(axis=-1)).astype("int32"),)

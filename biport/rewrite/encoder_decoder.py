@@ -12,7 +12,7 @@ from biport.dims import Dim, Size, letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.ops import Op
-from biport.rewrite.steppable import SteppableValues
+from biport.rewrite.steppable import SteppableValues, own_letters
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,8 @@ class _Split:
         self.stateful: dict[int, Op] = {}
 
     def run(self) -> EncoderDecoder:
-        steppable = SteppableValues(self.graph, self.target.name)
+        target = self.target.name
+        steppable = SteppableValues(self.graph, [target], own_letters(self.graph, target))
         # What is the same in every row is no row of the encoder's: each side has its own.
         steps = self._constant()
         for node in self.late:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence, Set
+from typing import ClassVar
 
 from biport import ops
 from biport.dims import letters_in
@@ -41,15 +42,23 @@ class SteppableValues:
 
     Such a value can be computed for one step alone if every op on its way there looks at that step only, at
     values of the encoder's side, and, in a recurrent layer, at its own states.
+
+    Args:
+        graph: the model.
+        targets: the inputs that are stepped along.
+        sized: the letters of sizes that they alone have.
     """
 
-    def __init__(self, graph: Graph, target: str) -> None:
+    stepped: ClassVar = "the target's side"
+    """What is stepped along, as errors say it."""
+    other: ClassVar = "the encoder's side"
+
+    def __init__(self, graph: Graph, targets: Collection[str], sized: Set[str]) -> None:
         self._graph = graph
         # Of no step either is what is as long as the target, or counts its steps.
-        sized = own_letters(graph, target)
         counted = (node for node in graph.nodes if not node.inputs and node.op.letters & sized)
-        self._late = {target}.union(*(node.outputs for node in counted))
-        self._steppable = {target}
+        self._late: set[str] = {*targets}.union(*(node.outputs for node in counted))
+        self._steppable: set[str] = {*targets}
 
     def check(self, node: Node) -> None:
         """Take the next node in.
@@ -101,7 +110,7 @@ class SteppableValues:
         if Locality.EVERY_STEP not in op.locality([self._graph.tensors[name] for name in node.inputs]):
             return self._mixes(node)
         if isinstance(op, ops.Concatenate):
-            return None if all(steppable) else ("input", "of the encoder's side")
+            return None if all(steppable) else ("input", f"of {self.other}")
         return self._stretched(node, steppable)
 
     @staticmethod
@@ -119,12 +128,11 @@ class SteppableValues:
             return "constants", "of the target's side"
         return ("initial_state", "of the target's side") if any(initial) else None
 
-    @staticmethod
-    def _selects(op: Op, steppable: list[bool]) -> Problem | None:
+    def _selects(self, op: Op, steppable: list[bool]) -> Problem | None:
         if not steppable[0]:
-            return "query", "of the encoder's side"
+            return "query", f"of {self.other}"
         if any(steppable[1:]):
-            return "value", "of the target's side"
+            return "value", f"of {self.stepped}"
         if isinstance(op, ops.Dot):
             return None if op.axes[0] in (2, -1) else ("axes", op.axes)
         if getattr(op, "has_attention_mask", False):
@@ -159,5 +167,5 @@ class SteppableValues:
             matrix = isinstance(node.op, ops.MatMul | ops.Einsum) and len(shape) < rank
             one = matrix or axis < 0 or (axis < len(shape) and shape[axis] == 1)
             if not of_target and not one:
-                return "input", f"{name}, whose steps are not the target's"
+                return "input", f"{name}, whose steps are not of {self.stepped}"
         return None

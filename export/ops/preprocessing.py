@@ -1,11 +1,11 @@
-"""Ids to vectors by comparing them with all there are; tokens to ids by a table."""
+"""Ids to vectors, and numbers to bins, by comparing them with all there are; tokens to ids by a table."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
 
-from biport.ops import CategoryEncoding, IntegerLookup
+from biport.ops import CategoryEncoding, Discretization, IntegerLookup
 from export.onnx.elementwise import elementwise
 from export.onnx.label_encoder import label_encoder
 from export.onnx.lazy_value import LazyValue
@@ -55,3 +55,19 @@ def write_integer_lookup(op: IntegerLookup, site: Site) -> tuple[LazyValue, ...]
         return scope("Where", scope("Less", numbers, 0), unknown, numbers)
 
     return elementwise(site, look_up)
+
+
+@writes(Discretization)
+def write_discretization(op: Discretization, site: Site) -> tuple[LazyValue, ...]:
+    """As many boundaries as there are, without those that a number is below, of which NaN is below none."""
+    scope, narrow = site.scope, site.inputs[0].tensor.dtype == "float32"
+    every = np.array(op.boundaries, "float32")
+
+    def put(x: ir.Value) -> ir.Value:
+        compared = x if narrow else scope("Cast", x, to=ir.DataType.FLOAT)
+        boundaries = scope.constant(every, "boundaries")
+        below = scope("Less", scope("Unsqueeze", compared, [-1]), boundaries)
+        counted = scope("ReduceSum", scope("Cast", below, to=ir.DataType.INT32), [-1], keepdims=0)
+        return scope("Sub", np.array(len(every), "int32"), counted)
+
+    return elementwise(site, put)

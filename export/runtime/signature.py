@@ -12,6 +12,8 @@ from biport.data.vocabulary import Vocabulary
 from biport.dims import Size, letter
 from biport.errors import FileError, GraphError
 from biport.graph import Value
+from biport.text import Tokenizer
+from biport.text.inputs import from_data
 from export.require import require
 
 DTYPES = {
@@ -36,6 +38,8 @@ class Signature:
         bounds: the inputs that are ids, and how many ids there are.
         needs_steps: the lengths that must be of some steps, and of how many.
         vocabulary: what texts are encoded with, where the file carries one.
+        tokenizers: by inputs of ids, how they are made of texts, where the model itself says it; also where
+            the file does so, and has no such inputs.
         labels: what the classes are called, where the file says it.
         time_axes: the axes of each output that are time; ``None`` where the model may see padding.
     """
@@ -46,6 +50,7 @@ class Signature:
     bounds: Mapping[str, int]
     needs_steps: Mapping[str, int]
     vocabulary: Vocabulary | None
+    tokenizers: Mapping[str, Tokenizer]
     labels: tuple[str, ...] | None
     time_axes: Mapping[str, tuple[int, ...]] | None
 
@@ -70,6 +75,7 @@ def read_signature(path: Path, session: Any) -> Signature:
             bounds=bounds,
             needs_steps={str(name): int(needed) for name, needed in steps.items()},
             vocabulary=_vocabulary(metadata, path),
+            tokenizers=from_data(json.loads(metadata.get("biport.tokenizers", "{}")), str(path)),
             labels=_labels(metadata),
             time_axes=_time_axes(metadata),
         )

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from biport.data.vocabulary import Vocabulary
 from biport.data.whitespace import whitespace_tokens
 from biport.errors import InputError
 from biport.graph import Value
@@ -103,26 +102,47 @@ def _preparation(signature: Signature) -> Callable[[int, Any], InputRow]:
         names = ", ".join(value.name for value in signature.inputs)
         raise InputError(f"predict runs models of one input, this one takes {names}; use run")
     (value,) = signature.inputs
+    if value.dtype == "str" and len(value.shape) > 1:
+        raise InputError(f"predict takes texts, this model's input is {value.tensor}; use run")
     if value.dtype == "str":
-        return _text
+        return _text_preparation(signature, value)
     if len(value.shape) < 2:
         raise InputError(f"predict takes rows of sequences, this model's input is {value.tensor}; use run")
 
     def prepare(number: int, row: Any) -> InputRow:
-        ids = _encoded(signature.vocabulary, number, row) if isinstance(row, str) else row
+        ids = _encoded(signature, number, row) if _is_text(row) else row
         return _sequence(value, signature.time_axes is not None, number, ids)
 
     return prepare
 
 
-def _text(number: int, row: Any) -> InputRow:
-    if not isinstance(row, str):
-        raise InputError(f"row {number}: the model takes texts, found {type(row).__name__}")
-    return InputRow(row, max(1, len(whitespace_tokens(row))), pads=True)
+def _text_preparation(signature: Signature, value: Value) -> Callable[[int, Any], InputRow]:
+    """The same of a file that makes ids of texts itself."""
+    own = [one for one in signature.tokenizers.values() if one.source == value.name]
+    # Rows of other lengths go with it where the model does not see padding, or all are of one length.
+    pads = not own or signature.time_axes is not None or all(one.length is not None for one in own)
+
+    def prepare(number: int, row: Any) -> InputRow:
+        if not isinstance(row, str):
+            raise InputError(f"row {number}: the model takes texts, found {type(row).__name__}")
+        counts = [len(one.encode(row)) for one in own] or [len(whitespace_tokens(row))]
+        return InputRow(row, max(1, *counts), pads)
+
+    return prepare
 
 
-def _encoded(vocabulary: Vocabulary | None, number: int, text: str) -> list[int]:
-    if vocabulary is None:
+def _is_text(row: Any) -> bool:
+    return isinstance(row, str) or (isinstance(row, list | tuple) and bool(row) and isinstance(row[0], str))
+
+
+def _encoded(signature: Signature, number: int, text: Any) -> Sequence[int]:
+    """The ids of a text, or of tokens where the model takes those."""
+    tokenizer = signature.tokenizers.get(signature.inputs[0].name)
+    if tokenizer is not None:
+        # As a batch has it whose longest text has one token.
+        return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
+    vocabulary = signature.vocabulary
+    if vocabulary is None or not isinstance(text, str):
         raise InputError(
             f"row {number}: is a text, and the file carries no vocabulary; export it with its vocabulary, "
             "or give ids"

@@ -9,6 +9,7 @@ from biport.analysis.padding import described, masked_axes
 from biport.analysis.text_model import check_labels, check_vocabulary
 from biport.data.vocabulary import Vocabulary
 from biport.graph import Graph
+from biport.text.inputs import check_one, to_data
 
 
 def text_metadata(
@@ -16,6 +17,9 @@ def text_metadata(
 ) -> dict[str, str]:
     """The ``metadata_props`` of all that; raises like `export.write`."""
     properties = {"biport.padding": json.dumps(described(masked_axes(graph)))}
+    check_one(graph.tokenizers, vocabulary)
+    if graph.tokenizers:
+        properties["biport.tokenizers"] = json.dumps(to_data(graph.tokenizers))
     if vocabulary is not None:
         check_vocabulary(graph, vocabulary)
         properties["biport.vocabulary"] = json.dumps(vocabulary.to_data())

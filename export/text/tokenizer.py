@@ -15,6 +15,7 @@ from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph
 from export.onnx.builder import Builder, Scope
 from export.onnx.label_encoder import DOMAIN, VERSION, label_encoder
+from export.text.string_nodes import counted, divided, free_prefix, starts, strings, sums
 
 OPSET = 20
 """The first with ``StringSplit``."""
@@ -39,7 +40,7 @@ def add_tokenizer(model: ir.Model, graph: Graph, vocabulary: Vocabulary | None) 
     texts = ir.Value(
         name=builder.value_name(NAME), shape=ir.Shape(["N"]), type=ir.TensorType(ir.DataType.STRING)
     )
-    scope = builder.scope(_free_prefix(model))
+    scope = builder.scope(free_prefix(model))
     wide = scope("Cast", _ids(scope, texts, vocabulary), to=int(ids.dtype or ir.DataType.INT64))
     ids.replace_all_uses_with(wide)
     model.graph.inputs[:] = [texts]
@@ -54,16 +55,6 @@ def add_tokenizer(model: ir.Model, graph: Graph, vocabulary: Vocabulary | None) 
     model.metadata_props.update(
         {"biport.inputs": json.dumps(described), "biport.needs_steps": "{}", "biport.tokenizer": "whitespace"}
     )
-
-
-def _free_prefix(model: ir.Model) -> str:
-    """``tokenizer``, with a number behind it where a node of the model is called so."""
-    names = [node.name or "" for node in model.graph.all_nodes()]
-    prefix, number = "tokenizer", 1
-    while any(name.startswith(f"{prefix}/") for name in names):
-        number += 1
-        prefix = f"tokenizer_{number}"
-    return prefix
 
 
 def _check(graph: Graph, vocabulary: Vocabulary) -> None:
@@ -87,48 +78,24 @@ def _ids(scope: Scope, texts: ir.Value, vocabulary: Vocabulary) -> ir.Value:
     empty tensor, and there is no largest of no lengths.
     """
     empty = np.array([""], object)
-    more = scope("Concat", texts, _strings(scope, empty, "empty"), axis=0)
+    more = scope("Concat", texts, strings(scope, empty, "empty"), axis=0)
     # The locale "C" is on every machine, and in it only A to Z have small letters.
     pieces = scope("StringNormalizer", more, case_change_action="LOWER", locale="C")
     N = scope("Shape", more)
     rows = scope("Range", 0, scope("Squeeze", N), 1)
     # onnxruntime 1.31 splits at blanks alone where no delimiter is named.
     for separator in reversed(SEPARATORS):
-        pieces, rows = _divided(scope, pieces, rows, separator)
+        pieces, rows = divided(scope, pieces, rows, separator)
     ids = _looked_up(scope, pieces, vocabulary)
-    counts = _sums(scope, N, rows)
+    counts = sums(scope, N, rows)
     # A text without tokens is one unknown one.
     lengths = scope("Max", counts, scope.constant(np.array([1], "int64"), "one"))
     T = scope("ReduceMax", lengths, keepdims=1)
     background = _background(scope, N, T, counts)
-    positions = scope("Sub", _counted(scope, rows), scope("Gather", _starts(scope, counts), rows))
+    positions = scope("Sub", counted(scope, rows), scope("Gather", starts(scope, counts), rows))
     where = scope("Concat", scope("Unsqueeze", rows, [1]), scope("Unsqueeze", positions, [1]), axis=1)
     table = scope("ScatterND", background, where, ids)
     return scope("Slice", table, [0], [-1], [0])
-
-
-def _strings(scope: Scope, array: np.ndarray, name: str) -> ir.Value:
-    """A constant of strings, which `Builder.constant` has no bytes of."""
-    values = [str(text).encode() for text in array.ravel()]
-    name = scope.builder.value_name(f"{scope.name}/{name}")
-    tensor = ir.StringTensor(values, shape=ir.Shape(array.shape), name=name)
-    constant = ir.Value(
-        name=name,
-        shape=ir.Shape(array.shape),
-        type=ir.TensorType(ir.DataType.STRING),
-        const_value=tensor,
-    )
-    scope.builder.constants[name] = constant
-    return constant
-
-
-def _divided(scope: Scope, pieces: ir.Value, rows: ir.Value, separator: str) -> tuple[ir.Value, ir.Value]:
-    """Pieces ``(P,)`` and the rows they are of, divided further; nothing stays of what is empty."""
-    parts, _ = scope.several("StringSplit", pieces, wanted=(True, True), delimiter=separator)
-    filled = scope("Not", scope("Equal", parts, _strings(scope, np.array("", object), "nothing")))
-    indices = scope("NonZero", filled)
-    owners = scope("Gather", rows, scope("Gather", indices, 0, axis=0))
-    return scope("GatherND", parts, scope("Transpose", indices)), owners
 
 
 def _looked_up(scope: Scope, tokens: ir.Value, vocabulary: Vocabulary) -> ir.Value:
@@ -142,22 +109,6 @@ def _looked_up(scope: Scope, tokens: ir.Value, vocabulary: Vocabulary) -> ir.Val
         values_int64s=list(known.values()),
         default_int64=UNK_ID,
     )
-
-
-def _sums(scope: Scope, N: ir.Value, rows: ir.Value) -> ir.Value:
-    """How many tokens each row has, ``(N,)``."""
-    ones = scope("Expand", scope.constant(np.array([1], "int64"), "one"), scope("Shape", rows))
-    zeros = scope("Expand", scope.constant(np.array([0], "int64"), "zero"), N)
-    return scope("ScatterElements", zeros, rows, ones, axis=0, reduction="add")
-
-
-def _starts(scope: Scope, counts: ir.Value) -> ir.Value:
-    """How many tokens are in the rows before each."""
-    return scope("CumSum", counts, 0, exclusive=1)
-
-
-def _counted(scope: Scope, rows: ir.Value) -> ir.Value:
-    return scope("Range", 0, scope("Squeeze", scope("Shape", rows)), 1)
 
 
 def _background(scope: Scope, N: ir.Value, T: ir.Value, counts: ir.Value) -> ir.Value:

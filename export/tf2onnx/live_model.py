@@ -120,7 +120,7 @@ def refuse_stateful(model: Any, owner: str) -> None:
     Raises:
         UnsupportedError: there are such layers; all of them are named.
     """
-    supported = "False; an ONNX file has no state between calls, hand it in as initial_state"
+    supported = "False; an ONNX file has no state between calls, the fused route has it as inputs and outputs"
     problems = []
     for layer in _stateful_layers(model):
         problem = UnsupportedError(f"{owner}: {layer_title(layer)}", "stateful", True, supported)

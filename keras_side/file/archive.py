@@ -45,7 +45,11 @@ def read_members(path: Path, limits: dict[str, int | None]) -> dict[str, bytes]:
 def read_text(path: Path, name: str) -> str:
     """A text of a Keras archive, such as a vocabulary; errors are those of `read_members`."""
     with _opened(path) as archive:
-        return _member(archive, name, path, MAX_TEXT_BYTES).decode(errors="replace")
+        data = _member(archive, name, path, MAX_TEXT_BYTES)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: {name} is not text in UTF-8 ({error})") from error
 
 
 @contextlib.contextmanager

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from biport.errors import WeightError
+from biport.errors import FileError, WeightError
 from keras_side.file.archive import read_text
 from keras_side.file.hdf5_reader import Group, Hdf5
 from keras_side.legacy.weights import from_cudnn_cell
-from keras_side.records import no_vocabulary
+from keras_side.records import no_vocabulary, without_special
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,40 @@ class FileVariables:
             for name, key in zip(names, wanted, strict=False)
         }
 
-    def vocabulary(self) -> list[str]:
-        """The lines of a file beside the weights (keras/src/layers/preprocessing/index_lookup.py of 3.15)."""
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """As `take`: an archive numbers them."""
+        return FileVariables.take(self, names)
+
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """What the configuration says, or else the lines of a file beside the weights.
+
+        Raises:
+            FileError: a line has characters in it at which some releases of Keras divide it.
+
+        Source: keras/src/layers/preprocessing/index_lookup.py of 3.15, ``load_assets``.
+        """
+        if given is not None:
+            return without_special(given, special)
         if self.archive is None:
             raise no_vocabulary(self.owner)
-        return read_text(self.archive, f"assets/{self.path}/vocabulary.txt").split()
+        text = read_text(self.archive, f"assets/{self.path}/vocabulary.txt").rstrip("\n")
+        lines = text.splitlines()
+        if lines != text.split("\n"):
+            raise FileError(
+                f"{self.owner}: a token of its vocabulary.txt has a line break in it, at which "
+                "Keras divides it when it loads the file; read the live model that was saved"
+            )
+        return without_special(lines, [str(token) for token in special])
+
+    def own_array(self, name: str) -> np.ndarray | None:
+        """The array of this name, of the layer or, where Keras keeps it twice, of the lookup inside it."""
+        groups = [self.hdf5.group(self.group, path) for path in ("vars", "_lookup_layer/vars")]
+        arrays = [
+            self.hdf5.array(self.hdf5.member(group, name), f"{self.owner}: {name}")
+            for group in groups
+            if group is not None and name in group
+        ]
+        return arrays[0] if arrays else None
 
     def child(self, attribute: str) -> FileVariables:
         """The group of the layer that is the attribute ``attribute``."""

@@ -47,6 +47,10 @@ FLOATS: Mapping[tuple[int, ...], str] = {
 }
 """IEEE formats: size; sign; offset, precision; exponent, mantissa: where and how long; bias (IV.A.2.d)."""
 
+BFLOAT16 = "bfloat16"
+STORED_FLOATS = ("float32", "float64", "float16", BFLOAT16)
+"""What an array of weights may be stored as."""
+
 Message = tuple[int, int, bytes]
 """Type, flags and body of a message in an object's header."""
 
@@ -169,15 +173,20 @@ class Dataset(Hdf5Object):
         return 0 if self.parser.address_at(layout, 2) == NOWHERE else self.parser.integer(layout, 10, 8)
 
     def read(self) -> np.ndarray:
-        """Its elements, floats in one piece, all of them stored."""
-        dtype = np.dtype(self.datatype.name).newbyteorder(">" if self.datatype.big_endian else "<")
+        """Its elements, floats in one piece, all of them stored; those of 16 bits as float32."""
+        name = "uint16" if self.datatype.name == BFLOAT16 else self.datatype.name
+        dtype = np.dtype(name).newbyteorder(">" if self.datatype.big_endian else "<")
         array = np.empty(self.shape or (), dtype)
         layout = self._needed(LAYOUT)
         if layout[1] == 0:
             array = np.frombuffer(layout, dtype, self.size, 4).reshape(array.shape).copy()
         elif array.nbytes:
             self.parser.fill(array, self.parser.address_at(layout, 2))
-        return array.astype(dtype.newbyteorder("="), copy=False)
+        array = array.astype(dtype.newbyteorder("="), copy=False)
+        if name == "uint16":
+            # The upper half of a float32.
+            return (array.astype("uint32") << 16).view("float32")
+        return array.astype("float32") if name == "float16" else array
 
     def _needed(self, kind: int) -> bytes:
         body = self.body(kind)
@@ -453,6 +462,9 @@ class Parser:
             return Datatype(name, size, is_text=True, padding=bits & 15)
         if kind == 9 and bits & 15 == 1 and size == 16:
             return Datatype("text", size, is_text=True, is_variable=True)
+        if name == "opaque" and size == 2:
+            # How h5py stores what NumPy itself does not know; Keras stores no other weights of two bytes.
+            return Datatype(BFLOAT16, size)
         return Datatype(f"{name} of {size} bytes", size)
 
     def attribute(self, body: bytes, flags: int) -> tuple[str, Attribute]:

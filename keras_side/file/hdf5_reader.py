@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from biport.errors import FileError, UnsupportedError
-from keras_side.file.hdf5_format import SIGNATURE, Dataset, Group, Hdf5Object, Link, Parser
+from keras_side.file.hdf5_format import SIGNATURE, STORED_FLOATS, Dataset, Group, Hdf5Object, Link, Parser
 
 __all__ = ["SIGNATURE", "Dataset", "Group", "Hdf5"]
 
@@ -80,12 +80,12 @@ class Hdf5:
         Raises:
             FileError: it is none, is stored elsewhere, declares more than is stored, or was read under
                 another name before.
-            UnsupportedError: they are not float32 or float64.
+            UnsupportedError: they are not of `STORED_FLOATS`.
         """
         if not isinstance(dataset, Dataset) or dataset.shape is None:
             raise FileError(f"{owner}: expected an array")
-        if dataset.datatype.name not in ("float32", "float64"):
-            raise UnsupportedError(owner, "dtype", dataset.datatype.name, ("float32", "float64"))
+        if dataset.datatype.name not in STORED_FLOATS:
+            raise UnsupportedError(owner, "dtype", dataset.datatype.name, STORED_FLOATS)
         if dataset.is_elsewhere:
             raise FileError(f"{owner}: its numbers are in another file; such files are not read")
         declared = dataset.size * dataset.datatype.size

@@ -27,7 +27,8 @@ from keras_side.legacy.weights import (
     layer_name,
     slots,
 )
-from keras_side.records import no_vocabulary
+from keras_side.mapped import reader_of_class
+from keras_side.records import check_order, no_vocabulary, without_special
 from keras_side.release import Release
 
 
@@ -41,10 +42,14 @@ class ListedVariables:
     inside: dict[str, ListedVariables] = field(default_factory=dict)
     problem: BiportError | None = None
     stored: int = 0
+    placed: int = 0
+    """How many numbers there are of its own, of a layer inside another."""
+    listed: Sequence[tuple[str, Callable[[], np.ndarray]]] | None = None
+    """Of a layer of which nobody says what weights it has: all of them, by their names in the file."""
 
     def count(self) -> int:
         """How many numbers are stored for the layer and the layers inside it."""
-        return self.stored + sum(inner.count() for inner in self.inside.values())
+        return self.stored or self.placed + sum(inner.count() for inner in self.inside.values())
 
     def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> Arrays:
         """The layer's own weights, which must be exactly ``names`` and ``unread``."""
@@ -57,9 +62,21 @@ class ListedVariables:
             raise WeightError(f"{self.owner}: expected the weights {list(names)}, found {list(arrays)}")
         return {name: arrays[name] for name in names}
 
-    def vocabulary(self) -> list[str]:
-        """Nothing: HDF5 has no place for it."""
-        raise no_vocabulary(self.owner)
+    def own(self, names: Sequence[str]) -> Arrays:
+        """The layer's own weights in the order they are stored in."""
+        if self.listed is None:
+            return self.take(names)
+        check_order(self.owner, names, [_ending(name) for name, _ in self.listed])
+        return {name: read() for name, (_, read) in zip(names, self.listed, strict=True)}
+
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """What the configuration says: HDF5 has no place for any other."""
+        if given is None:
+            raise no_vocabulary(self.owner)
+        return without_special(given, special)
+
+    def own_array(self, name: str) -> None:
+        """Nothing: HDF5 has variables alone."""
 
     def child(self, attribute: str) -> ListedVariables:
         """The weights of the layer that is the attribute ``attribute``."""
@@ -77,7 +94,11 @@ class ListedVariables:
         """Nothing to do: how many arrays a layer has was compared with what it takes."""
 
     def _inside(self, key: str, owner: str) -> ListedVariables:
-        return self.inside.setdefault(key, ListedVariables(owner, problem=self.problem))
+        problem = self.problem
+        if self.listed is not None:
+            names = [name for name, _ in self.listed]
+            problem = WeightError(f"{owner}: say weights=... in reads_class, by path; stored are {names}")
+        return self.inside.setdefault(key, ListedVariables(owner, problem=problem))
 
 
 def listed_variables(hdf5: Hdf5, group: Group, data: Mapping[str, Any], origin: Release) -> ListedVariables:
@@ -145,6 +166,12 @@ def _laid_out(
     try:
         expected = list(slots(entry, origin))
     except UnplacedError as problem:
+        if reader_of_class(entry) is not None:
+            top.listed = [
+                (item.name, lambda item=item: hdf5.array(item.dataset, f"{owner}: {item.name}"))
+                for item in stored
+            ]
+            return top
         # The layers beside the unknown one share its list: where each begins cannot be told.
         return ListedVariables(owner, problem=problem, stored=top.stored)
     if len(expected) != len(stored):
@@ -156,6 +183,7 @@ def _laid_out(
         home = top
         for key in slot.path:
             home = home.inside.setdefault(key, ListedVariables(f"{owner}: {key}"))
+        home.placed += item.size
         home.arrays[slot.name] = lambda item=item: hdf5.array(item.dataset, f"{owner}: {item.name}")
     for path, change in changes(entry, origin):
         home = top
@@ -173,5 +201,9 @@ def _in_order(expected: list[Slot], stored: list[_Stored]) -> list[Slot]:
 
 def _fits(expected: list[Slot], stored: list[_Stored]) -> bool:
     """Whether every array is called what its slot is, but for numbers behind."""
-    endings = [re.sub(r"(_\d+)?(:0)?$", "", item.name.rpartition("/")[2]) for item in stored]
-    return all(slot.name == ending for slot, ending in zip(expected, endings, strict=True))
+    return all(slot.name == _ending(item.name) for slot, item in zip(expected, stored, strict=True))
+
+
+def _ending(name: str) -> str:
+    """What an array is called, without numbers behind."""
+    return re.sub(r"(_\d+)?(:0)?$", "", name.rpartition("/")[2])

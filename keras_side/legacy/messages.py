@@ -2,7 +2,8 @@
 
 Before Keras tensors, ``tf.keras`` recorded each operation of a graph as a ``TensorFlowOpLayer``: its
 ``NodeDef``, as text or as a mapping, and those of its inputs that are constants, by their places
-(tensorflow/python/keras/engine/base_layer.py of TensorFlow 2.1).
+(tensorflow/python/keras/engine/base_layer.py of TensorFlow 2.1). The nodes of a concrete function are the
+same operations (`keras_side.recording.tensorflow_graph`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ ALIKE: Mapping[str, str] = {
     "AddV2": "tf.add",
     "Asin": "Arcsin",
     "Atan": "Arctan",
+    "Atan2": "Arctan2",
     "BatchMatMul": "Matmul",
     "BiasAdd": "tf.add",
     "Ceil": "Ceil",
@@ -44,6 +46,7 @@ ALIKE: Mapping[str, str] = {
     "Elu": "Elu",
     "Equal": "Equal",
     "Erf": "Erf",
+    "Erfc": "tf.erfc",
     "Exp": "Exp",
     "Expm1": "Expm1",
     "Floor": "Floor",
@@ -74,6 +77,7 @@ ALIKE: Mapping[str, str] = {
     "Reciprocal": "Reciprocal",
     "Relu": "Relu",
     "Relu6": "Relu6",
+    "Rint": "Round",
     "Round": "Round",
     "Rsqrt": "Rsqrt",
     "Selu": "Selu",
@@ -113,16 +117,26 @@ NAMED: Mapping[str, tuple[str, Sequence[str]]] = {
     "Cumsum": ("tf.cumsum", ("x", "axis")),
     "ExpandDims": ("ExpandDims", ("x", "axis")),
     "Fill": ("tf.fill", ("dims", "value")),
+    "GatherNd": ("tf.gather_nd", ("x", "indices")),
     "GatherV2": ("tf.gather", ("x", "indices", "axis")),
+    "MatrixBandPart": ("tf.band_part", ("x", "lower", "upper")),
+    "MatrixDiagPartV3": ("tf.diag_part", ("x", "k")),
+    "MatrixDiagV3": ("tf.diag", ("x", "k", "rows", "columns")),
+    "MatrixSetDiagV3": ("tf.set_diag", ("x", "diagonal", "k")),
+    "MirrorPad": ("tf.pad", ("x", "pad_width")),
     "OneHot": ("OneHot", ("x", "num_classes", "on", "off")),
     "Pad": ("tf.pad", ("x", "pad_width")),
     "PadV2": ("tf.pad", ("x", "pad_width", "constant_values")),
     "Range": ("tf.range", ("start", "limit", "delta")),
     "Reshape": ("tf.reshape", ("x", "newshape")),
+    "ReverseSequence": ("tf.reverse_sequence", ("x", "lengths")),
     "ReverseV2": ("Flip", ("x", "axis")),
+    "Roll": ("Roll", ("x", "shift", "axis")),
     "Select": ("Where", ("condition", "x1", "x2")),
     "SelectV2": ("Where", ("condition", "x1", "x2")),
     "Shape": ("tf.shape", ("x",)),
+    "Size": ("tf.size", ("x",)),
+    "Slice": ("tf.slice", ("x", "begin", "size")),
     "Tile": ("tf.tile", ("x", "multiples")),
     "TopKV2": ("TopK", ("x", "k")),
     "Transpose": ("tf.transpose", ("x", "axes")),
@@ -133,15 +147,21 @@ ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
     "ArgMax": {"output_type": "output_type"},
     "ArgMin": {"output_type": "output_type"},
     "BatchMatMulV2": {"adj_x": "transpose_a", "adj_y": "transpose_b"},
+    "BatchMatMulV3": {"adj_x": "transpose_a", "adj_y": "transpose_b"},
     "Cast": {"DstT": "dtype"},
     "Cumsum": {"exclusive": "exclusive", "reverse": "reverse"},
     "Einsum": {"equation": "subscripts"},
+    "Fill": {"T": "dtype"},
     "GatherV2": {"batch_dims": "batch_dims"},
     "LeakyRelu": {"alpha": "negative_slope"},
     "MatMul": {"transpose_a": "transpose_a", "transpose_b": "transpose_b"},
-    "OneHot": {"axis": "axis"},
+    "MirrorPad": {"mode": "mode"},
+    "OneHot": {"T": "dtype", "axis": "axis"},
     "Pack": {"axis": "axis"},
+    "Range": {"Tidx": "dtype"},
+    "ReverseSequence": {"batch_dim": "batch_dim", "seq_dim": "seq_dim"},
     "Shape": {"out_type": "out_type"},
+    "Size": {"out_type": "out_type"},
     "Squeeze": {"squeeze_dims": "axis"},
     "TopKV2": {"sorted": "sorted"},
     "Unpack": {"axis": "axis", "num": "num"},
@@ -150,6 +170,7 @@ ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
 
 SAME_INPUTS: Mapping[str, str] = {
     "BatchMatMulV2": "tf.matmul",
+    "BatchMatMulV3": "tf.matmul",
     "Cast": "Cast",
     "LeakyRelu": "LeakyRelu",
     "MatMul": "tf.matmul",
@@ -187,7 +208,7 @@ def modern_message(owner: str, config: Mapping[str, Any], nodes: list[dict[str, 
     if operation not in OPERATIONS:
         raise UnsupportedError(owner, "operation", operation, OPERATIONS)
     attributes = {name: _attribute(value) for name, value in (message.get("attr") or {}).items()}
-    calls = [_call(owner, str(operation), attributes, _inputs(config, node)) for node in nodes]
+    calls = [translated(owner, str(operation), attributes, _inputs(config, node)) for node in nodes]
     class_name = calls[0][0] if calls else ""
     return class_name, {}, [{"args": arguments, "kwargs": settings} for _, arguments, settings in calls]
 
@@ -228,7 +249,24 @@ def _attribute(value: Any) -> Any:
     return value
 
 
-def _call(owner: str, operation: str, attributes: Mapping[str, Any], inputs: list[Any]) -> Message:
+def translated(owner: str, operation: str, attributes: Mapping[str, Any], inputs: list[Any]) -> Message:
+    """One of `OPERATIONS` in the words of Keras 3.
+
+    Args:
+        owner: how errors call it.
+        operation: its kind, ``"AddV2"``.
+        attributes: by name; dtypes by theirs.
+        inputs: tensors, numbers and lists of numbers, in the order of the operation's definition.
+
+    Raises:
+        UnsupportedError: its attributes say something that no operation of Keras 3 does.
+
+    Example:
+        >>> translated("x", "Sum", {"keep_dims": True}, ["tensor", [1]])
+        ('Sum', ['tensor'], {'axis': [1], 'keepdims': True})
+    """
+    if attributes.get("data_format", "NHWC") != "NHWC":
+        raise UnsupportedError(owner, "data_format", attributes["data_format"], "NHWC")
     named = {new: attributes[old] for old, new in ATTRIBUTES.get(operation, {}).items() if old in attributes}
     if operation in ALIKE:
         return ALIKE[operation], inputs, {}
@@ -252,7 +290,9 @@ def _call(owner: str, operation: str, attributes: Mapping[str, Any], inputs: lis
         case "AddN":
             return "tf.add_n", [inputs], {}
         case "ConcatV2":
-            return "Concatenate", [inputs[:-1]], {"axis": inputs[-1]}
+            # An empty list has no dtype.
+            parts = [part for part in inputs[:-1] if part != []]
+            return "Concatenate", [parts], {"axis": inputs[-1]}
         case "Einsum":
             return "Einsum", inputs, named
         case "Pack":
@@ -261,7 +301,7 @@ def _call(owner: str, operation: str, attributes: Mapping[str, Any], inputs: lis
             return "tf.split", inputs[1:], {"axis": inputs[0], "num_or_size_splits": attributes["num_split"]}
         case "SplitV":
             return "tf.split", inputs[:1], {"axis": inputs[2], "num_or_size_splits": inputs[1]}
-    return "GetItem", [inputs[0], _strided(owner, inputs, attributes)], {}
+    return _strided(inputs, attributes)
 
 
 def _check_one_hot(owner: str, given: dict[str, Any]) -> None:
@@ -270,18 +310,20 @@ def _check_one_hot(owner: str, given: dict[str, Any]) -> None:
         raise UnsupportedError(owner, "on_value and off_value", values, "1 and 0")
 
 
-def _strided(owner: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -> list[Any]:
-    """The key of a ``StridedSlice``: bits say what the numbers of a place mean.
+def _strided(inputs: Sequence[Any], attributes: Mapping[str, Any]) -> Message:
+    """A ``StridedSlice``: bits say what the numbers of a place mean.
 
     Source:
         tensorflow/core/ops/array_ops.cc of 2.15, ``StridedSlice``.
     """
-    begin, end, strides = inputs[1:]
-    if not all(isinstance(bounds, list) and all(isinstance(n, int) for n in bounds) for bounds in inputs[1:]):
-        raise UnsupportedError(owner, "bounds", str(inputs[1:])[:80], "numbers")
+    x, begin, end, strides = inputs
+    masks = {name: int(attributes.get(f"{name}_mask", 0)) for name in MASKS}
+    if not all(isinstance(bounds, list) for bounds in (begin, end, strides)):
+        bits = {f"{name}_mask": mask for name, mask in masks.items()}
+        return "tf.strided_slice", [x], {"begin": begin, "end": end, "strides": strides, **bits}
     key: list[Any] = []
     for position, bounds in enumerate(zip(begin, end, strides, strict=True)):
-        bit = {name: attributes.get(f"{name}_mask", 0) >> position & 1 for name in MASKS}
+        bit = {name: mask >> position & 1 for name, mask in masks.items()}
         start, stop = (None if bit["begin"] else bounds[0]), (None if bit["end"] else bounds[1])
         if bit["ellipsis"]:
             key.append({"class_name": "__ellipsis__", "config": {}})
@@ -292,7 +334,7 @@ def _strided(owner: str, inputs: Sequence[Any], attributes: Mapping[str, Any]) -
         else:
             step = None if bounds[2] == 1 else bounds[2]
             key.append({"class_name": "__slice__", "config": {"start": start, "stop": stop, "step": step}})
-    return key
+    return "GetItem", [x, key], {}
 
 
 MASKS = ("begin", "ellipsis", "end", "new_axis", "shrink_axis")

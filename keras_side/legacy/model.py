@@ -126,7 +126,7 @@ class _Modern:
         activation = settings.get("activation")
         if isinstance(activation, Mapping) and isinstance(activation.get("config"), Mapping):
             settings["activation"] = self.layer(activation)
-        for key in ("layer", "backward_layer", "cell"):
+        for key in ("layer", "backward_layer", "cell", "body"):
             if isinstance(settings.get(key), Mapping):
                 settings[key] = self.layer(settings[key])
         if isinstance(settings.get("cells"), list):

@@ -16,10 +16,12 @@ from biport.errors import FileError, UnsupportedError, WeightError
 from biport.ops.attention import PROJECTIONS
 from keras_side.legacy.operations import is_operation
 from keras_side.legacy.settings import CLASSES
+from keras_side.mapped import reader_of_class
 from keras_side.records import MODELS
 from keras_side.registered import LAYERS, WEIGHTS
 from keras_side.registry import READERS
 from keras_side.release import Release
+from keras_side.shared.tokenizers import TOKENIZERS
 
 Arrays = dict[str, np.ndarray]
 LayerPath = tuple[str, ...]
@@ -75,6 +77,14 @@ def slots(
     """
     class_name, config = str(entry.get("class_name")), entry.get("config")
     settings = config if isinstance(config, Mapping) else {}
+    if (reader := reader_of_class(entry)) is not None:
+        if reader.weights is None:
+            supported = "reads_class(..., weights=...), which says what weights the class has"
+            raise UnplacedError(layer_name(entry), "class", class_name, supported)
+        for weight in reader.weights(settings):
+            *inside, name = weight.split(".")
+            yield Slot((*path, *inside), name, trainable)
+        return
     trainable = trainable and settings.get("trainable") is not False
     inner = list(_inner(class_name, entry, settings, path))
     if inner:
@@ -105,6 +115,7 @@ def _inner(
     class_name: str, entry: Mapping[str, Any], settings: Mapping[str, Any], path: LayerPath
 ) -> Iterator[tuple[LayerPath, Mapping[str, Any]]]:
     """The layers inside a layer, in the order of their weights, and where they are."""
+    class_name = LAYERS.get(class_name, class_name)
     if class_name in MODELS:
         for layer in layer_entries(entry):
             yield (*path, layer_name(layer)), layer
@@ -122,8 +133,10 @@ def _inner(
         inner = [(f"{part}_dense", _projection(settings)) for part in PROJECTIONS]
     elif class_name == "TimeDistributed":
         inner = [("layer", settings.get("layer"))]
-    elif class_name == "RNN":
+    elif class_name in ("RNN", "Recurrence"):
         inner = [("cell", settings.get("cell"))]
+    elif class_name == "BodyCell":
+        inner = [("body", settings.get("body"))]
     elif class_name == "StackedRNNCells":
         cells = settings.get("cells")
         inner = [
@@ -173,7 +186,7 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple
         case "Attention":
             scale = ["scale"] if settings.get("use_scale") else []
             return [*scale, *(["concat_score_weight"] if settings.get("score_mode") == "concat" else [])], []
-    if modern not in READERS and modern not in WITHOUT_WEIGHTS:
+    if modern not in READERS and modern not in (*WITHOUT_WEIGHTS, *TOKENIZERS):
         raise UnplacedError(f"layer {settings.get('name')!r}", "class", class_name)
     return [], []
 

@@ -90,7 +90,7 @@ def trunc(call: OperationCall) -> Term:
 
 @reads("Round")
 def rounded(call: OperationCall) -> Term:
-    """To whole numbers, halves to the even one."""
+    """To whole numbers, coarse to the even one."""
     call.require(decimals=0)
     x = call.term()
     return compute("round", x) if is_float(x) else x

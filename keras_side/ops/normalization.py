@@ -11,7 +11,8 @@ from biport import ops
 from biport.config import Config
 from biport.errors import FileError, UnsupportedError, shown
 from keras_side.masks import pass_mask
-from keras_side.records import LayerRecord, WrittenLayer, dtype_name, present
+from keras_side.policies import dtype_name
+from keras_side.records import LayerRecord, WrittenLayer, present
 from keras_side.registry import reads, writes
 
 STATISTICS = ("moving_mean", "moving_variance")

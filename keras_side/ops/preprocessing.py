@@ -1,15 +1,14 @@
-"""Keras' layers in front of a model <-> `ops.CategoryEncoding` and `ops.IntegerLookup`; they end the mask."""
+"""Keras' layers in front of a model <-> `ops.CategoryEncoding`, `Discretization`, `IntegerLookup`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from biport import ops
-from biport.config import Config
 from biport.errors import FileError, shown
-from biport.ops.preprocessing import ENCODINGS
-from keras_side.records import LayerRecord, WrittenLayer, dtype_name
+from keras_side.records import LayerRecord, WrittenLayer
 from keras_side.registry import reads, writes
+from keras_side.shared.encoding import encoding_mode, vectors_dtype
 
 
 @reads("CategoryEncoding")
@@ -20,31 +19,9 @@ def read_category_encoding(record: LayerRecord) -> ops.CategoryEncoding:
     """
     with record.settings() as config:
         num_tokens = config.take("num_tokens", int)
-        mode = _mode(record, config, config.take("output_mode", str, default="multi_hot"))
+        mode = encoding_mode(record, config, config.take("output_mode", str, default="multi_hot"))
         config.require(sparse=False)
-    return ops.CategoryEncoding(
-        num_tokens=num_tokens,
-        output_mode=mode,
-        float_dtype="float64" if dtype_name(record.config.get("dtype")) == "float64" else "float32",
-    )
-
-
-def _mode(record: LayerRecord, config: Config, mode: str) -> str:
-    """How a layer encodes ids of the shape it is built for; what is not supported is refused."""
-    mode = "multi_hot" if mode == "binary" else mode
-    rank = len(record.input_shape)
-    one = rank > 1 and record.input_shape[-1] == 1
-    if mode not in ENCODINGS:
-        config.refuse("output_mode", mode, ENCODINGS)
-        return ENCODINGS[0]
-    if mode == "one_hot" and not rank:
-        config.refuse("output_mode", mode, "multi_hot or count, where the file says no shape")
-    if mode != "one_hot" and rank not in (0, 2):
-        # Over one axis Keras puts all rows together, and over three it adds up the second.
-        config.refuse("output_mode", f"{mode} of {rank} dimensions", "(N, T)")
-    if mode == "one_hot" and one and rank > 2:
-        config.refuse("output_mode", f"one_hot of one id in {rank} dimensions", "(N, 1), or (N, ..., T)")
-    return "multi_hot" if one and mode == "one_hot" else mode
+    return ops.CategoryEncoding(num_tokens=num_tokens, output_mode=mode, float_dtype=vectors_dtype(record))
 
 
 @writes(ops.CategoryEncoding)
@@ -55,68 +32,45 @@ def write_category_encoding(op: ops.CategoryEncoding) -> WrittenLayer:
 
 @reads("IntegerLookup")
 def read_integer_lookup(record: LayerRecord) -> ops.IntegerLookup:
-    """Read an IntegerLookup, its vocabulary given or adapted."""
+    """Read an IntegerLookup, its vocabulary given or adapted; what it makes of the ids is a node of its own.
+
+    Where it gives no ids, its mask token is nothing, and its ids begin with those of unknown tokens. The op
+    counts the mask token as 0 there too, and the encoding leaves that out.
+    """
     with record.settings() as config:
         count = config.take("num_oov_indices", int, default=1)
         mask_token = config.take("mask_token", (int, type(None)), default=None)
         oov_token = config.take("oov_token", (int, type(None)), default=-1)
-        tokens = config.take("vocabulary", (list, tuple, type(None)), default=None)
+        given = config.take("vocabulary", (list, tuple, type(None)), default=None)
         mode = config.take("output_mode", str, default="int")
         if mode != "int":
-            _mode(record, config, mode)
-            if mask_token is not None:
-                config.refuse("mask_token", mask_token, f"None where output_mode is {mode}")
+            encoding_mode(record, config, mode)
         config.choose("oov_method", ["floormod"], default="floormod")
-        config.require(invert=False, sparse=False, idf_weights=None, vocabulary_dtype="int64", salt=None)
+        config.require(invert=False, sparse=False, vocabulary_dtype="int64", salt=None)
         config.ignore("max_tokens", "pad_to_max_tokens", "vocabulary_size", "has_input_vocabulary")
+        config.ignore("idf_weights")
         if count < 1:
             config.refuse("num_oov_indices", count, "1 or more: others raise in the middle of a model")
-    if tokens is None:
-        tokens = _adapted(record)
+    masks = [mask_token] if mask_token is not None and mode == "int" else []
+    tokens = record.variables.vocabulary(given, [*masks, *[oov_token] * count])
     return ops.IntegerLookup(
-        vocabulary=_without_special(record.owner, tokens, mask_token, [oov_token] * count),
-        num_oov_indices=count,
-        mask_token=mask_token,
+        vocabulary=_integers(record.owner, tokens), num_oov_indices=count, mask_token=mask_token
     )
 
 
-def _adapted(record: LayerRecord) -> list[int]:
-    """The vocabulary that a layer was adapted to.
+def _integers(owner: str, tokens: Any) -> tuple[int, ...]:
+    """The tokens as integers; a file has them as text.
 
     Raises:
-        FileError: it is no list of integers.
+        FileError: some are none.
     """
-    tokens = record.variables.vocabulary()
     try:
-        return [int(token) for token in tokens]
+        numbers = tuple(int(token) if isinstance(token, str) else token for token in tokens)
     except ValueError as error:
-        raise FileError(
-            f"{record.owner}: the vocabulary should be integers, found {shown(tokens)}"
-        ) from error
-
-
-def _without_special(owner: str, tokens: Any, mask_token: int | None, unknown: list) -> tuple[int, ...]:
-    """The tokens without those that a vocabulary may have in front, mask and all.
-
-    Raises:
-        FileError: some are no integers.
-    """
-    if not all(isinstance(token, int) and not isinstance(token, bool) for token in tokens):
+        raise FileError(f"{owner}: the vocabulary should be integers, found {shown(tokens)}") from error
+    if not all(isinstance(token, int) and not isinstance(token, bool) for token in numbers):
         raise FileError(f"{owner}: the vocabulary should be integers, found {shown(tokens)}")
-    special = [*([] if mask_token is None else [mask_token]), *unknown]
-    return tuple(tokens[len(special) :] if list(tokens[: len(special)]) == special else tokens)
-
-
-def encoding(record: LayerRecord, op: ops.Op) -> ops.CategoryEncoding | None:
-    """What a lookup makes of its numbers, where it does not give them: a layer of its own."""
-    if not isinstance(op, ops.IntegerLookup) or record.config.get("output_mode", "int") == "int":
-        return None
-    with Config(record.owner, {}) as config:
-        mode = _mode(record, config, record.config["output_mode"])
-    size = op.num_oov_indices + len(op.vocabulary)
-    if record.config.get("pad_to_max_tokens"):
-        size = max(size, record.config["max_tokens"])
-    return ops.CategoryEncoding(num_tokens=size, output_mode=mode)
+    return numbers
 
 
 @writes(ops.IntegerLookup)
@@ -131,3 +85,26 @@ def write_integer_lookup(op: ops.IntegerLookup) -> WrittenLayer:
             "oov_token": None,
         },
     )
+
+
+@reads("Discretization")
+def read_discretization(record: LayerRecord) -> ops.Discretization:
+    """Read a Discretization, its boundaries given or adapted; what it makes of ids is a node of its own."""
+    with record.settings() as config:
+        boundaries = config.take("bin_boundaries", (list, tuple, type(None)))
+        mode = config.take("output_mode", str, default="int")
+        if mode != "int":
+            encoding_mode(record, config, mode)
+        config.require(sparse=False)
+        config.ignore("num_bins", "epsilon")
+        if not boundaries:
+            config.refuse("bin_boundaries", boundaries, "one or more, given or adapted")
+    # What older files have of the data that it was adapted to says no more than the boundaries.
+    record.variables.own_array("0")
+    return ops.Discretization(boundaries=tuple(boundaries))
+
+
+@writes(ops.Discretization)
+def write_discretization(op: ops.Discretization) -> WrittenLayer:
+    """Write a Discretization."""
+    return WrittenLayer("Discretization", {"bin_boundaries": list(op.boundaries)})

@@ -13,6 +13,7 @@ from biport.config import Config
 from biport.errors import UnsupportedError, WeightError
 from biport.registry import snake_case
 from keras_side.masks import Mask
+from keras_side.ops.scan import BODY_CELL, read_body
 from keras_side.records import LayerRecord, Variables, WrittenLayer
 from keras_side.registry import READERS, reads, writes, written_layer
 from keras_side.shared import recurrent
@@ -117,6 +118,8 @@ def read_stacked_rnn(record: LayerRecord) -> ops.Recurrent:
     with record.settings() as config:
         scan = recurrent.read_scan(config)
         cell = record.child("cell", config.take("cell", Mapping))
+    if cell.class_name == BODY_CELL:
+        return read_body(cell, scan)
     if cell.class_name == "StackedRNNCells":
         return ops.stacked(_cells(cell), **scan)
     return dataclasses.replace(_cell(cell), **scan)
@@ -171,8 +174,7 @@ def _refuse_masked_backward(record: LayerRecord, op: ops.Op) -> None:
     recurrent.refuse_masked(backward, op.backward)
 
 
-def _direction(record: LayerRecord, attribute: str, data: Mapping[str, Any]) -> ops.Recurrent:
-    layer = record.child(attribute, data)
+def _direction(record: LayerRecord, layer: LayerRecord) -> ops.Recurrent:
     if layer.class_name not in DIRECTIONS:
         raise UnsupportedError(record.owner, "layer", layer.class_name, DIRECTIONS)
     op = READERS.lookup(layer.class_name, layer.owner).read(layer)
@@ -209,14 +211,22 @@ def exchanged(record: LayerRecord) -> LayerRecord | None:
     return dataclasses.replace(record, config=config, variables=_Exchanged(record.variables))
 
 
-@reads("Bidirectional", masks=_bidirectional_mask, refuse_masked=_refuse_masked_backward, states=True)
-def read_bidirectional(record: LayerRecord) -> ops.Bidirectional:
-    """Read a Bidirectional; its directions are stored as ``forward_layer`` and ``backward_layer``."""
+def both_directions(record: LayerRecord) -> tuple[LayerRecord, LayerRecord, str | None]:
+    """The two layers of a Bidirectional, and how what they give is merged."""
     with record.settings() as config:
         merge = config.choose("merge_mode", ops.MERGE_MODES, default="concat")
         layers = config.take("layer", Mapping), config.take("backward_layer", Mapping)
-    forward = _direction(record, "forward_layer", layers[0])
-    backward = _direction(record, "backward_layer", layers[1])
+    return record.child("forward_layer", layers[0]), record.child("backward_layer", layers[1]), merge
+
+
+@reads("Bidirectional", masks=_bidirectional_mask, refuse_masked=_refuse_masked_backward, states=True)
+def read_bidirectional(record: LayerRecord) -> ops.Bidirectional:
+    """Read a Bidirectional; its directions are stored as ``forward_layer`` and ``backward_layer``.
+
+    Around layers that step with bodies it is no one op, see `steps_with_body`.
+    """
+    *layers, merge = both_directions(record)
+    forward, backward = (_direction(record, layer) for layer in layers)
     if forward.reverse:
         raise UnsupportedError(record.owner, "go_backwards", True, "a forward layer in time order here")
     if forward.return_state and forward.state_sizes != backward.state_sizes:

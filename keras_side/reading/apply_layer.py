@@ -14,28 +14,37 @@ from biport.errors import FileError, UnsupportedError
 from biport.graph import Node
 from biport.ops.pooling import GlobalPooling
 from biport.registry import discover
+from biport.text import Tokenizer
 from keras_side.legacy.directions import MERGES, repeating, side_by_side
 from keras_side.legacy.masks import mask_rules
 from keras_side.legacy.unsupported import refuse_other_meaning
 from keras_side.masks import Full, Given, Mask, OfScores, all_of
-from keras_side.ops.preprocessing import encoding
-from keras_side.ops.recurrent import exchanged
-from keras_side.reading.config_entries import Layer, flat_states
+from keras_side.ops.recurrent import both_directions, exchanged
+from keras_side.ops.scan import steps_with_body
+from keras_side.policies import dtype_name
+from keras_side.reading.config_entries import Layer, flat_states, layer_of
+from keras_side.reading.every_step import only
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
 from keras_side.reading.mask_expressions import Data, OfEveryQuery, Unreadable, Wide, as_mask
-from keras_side.records import LayerRecord, dtype_name
+from keras_side.reading.stateful import StatefulLayers
+from keras_side.records import MODELS, LayerRecord
 from keras_side.registry import READERS, LayerReader, Taken
 from keras_side.release import Release
 from keras_side.shared.activations import split_activation
 from keras_side.shared.attention import CARRIED, AttentionCall, refuse_old, refuse_weighted_padding
 from keras_side.shared.cells import CELL_READERS
 from keras_side.shared.channels import channels_last
+from keras_side.shared.encoding import encodes, encoding_nodes, vectors
+from keras_side.shared.tokenizers import TOKENIZERS, check_rank
 from keras_side.unsupported import unsupported_class
 
 discover(keras_side.ops)
 
+CONSTANTS = "constants"
+"""The argument for what a recurrent layer is given at every step."""
 
-def reader_of(layer: Layer) -> Callable[[LayerRecord], ops.Op]:
+
+def reader_of(layer: Layer) -> Callable[[LayerRecord], ops.Op | Tokenizer]:
     """The function that reads a layer.
 
     Raises:
@@ -43,6 +52,8 @@ def reader_of(layer: Layer) -> Callable[[LayerRecord], ops.Op]:
     """
     if layer.class_name in CELL_READERS:
         return CELL_READERS.lookup(layer.class_name, layer.owner)
+    if layer.class_name in TOKENIZERS:
+        return TOKENIZERS.lookup(layer.class_name, layer.owner)
     if layer.class_name not in READERS:
         raise unsupported_class(layer.owner, layer.class_name, layer.config)
     return READERS.lookup(layer.class_name, layer.owner).read
@@ -55,10 +66,12 @@ class LayerApplier:
     Args:
         builder: where the nodes go.
         origin: the Keras that wrote the model.
+        stateful: where layers are gathered that keep their states from call to call.
     """
 
     builder: GraphBuilder
     origin: Release
+    stateful: StatefulLayers = field(default_factory=StatefulLayers)
     _steps: dict[int, ops.Cell] = field(default_factory=dict)
     """By the identity of a cell: the op that takes one step with it, the same for every call."""
     _set: dict[tuple, ops.Op] = field(default_factory=dict)
@@ -67,6 +80,10 @@ class LayerApplier:
     """By the identity of a Bidirectional: its directions, the same for every call."""
     _unmerged: dict[int, ops.Bidirectional] = field(default_factory=dict)
     """By the identity of a Bidirectional: the same with its directions left as two."""
+    _pairs: dict[int, tuple[Layer, Layer, str | None]] = field(default_factory=dict)
+    """By the identity of the configuration of a Bidirectional: its layers, and how they are merged."""
+    _ids: dict[tuple[int, str], KerasTensor] = field(default_factory=dict)
+    """By the identity of a tokeniser and the input of texts: the ids, the same for every call."""
     _training: bool = False
     """Whether the calls being read are told to train."""
 
@@ -92,13 +109,13 @@ class LayerApplier:
     def arguments(
         self, layer: Layer, arguments: list, options: Mapping
     ) -> tuple[list[KerasTensor], Mask | None, list[KerasTensor]]:
-        """What a call reads: its data, the mask it was given and the initial states."""
-        is_cell = layer.class_name in CELL_READERS
-        takes_states = is_cell or (
-            layer.class_name in READERS and READERS.lookup(layer.class_name, layer.owner).states
-        )
+        """What a call reads: its data, the mask it was given, initial states and then constants."""
+        is_cell, is_layer = layer.class_name in CELL_READERS, layer.class_name in READERS
+        reader = READERS.lookup(layer.class_name, layer.owner) if is_layer else None
+        takes_states = is_cell or (reader is not None and reader.states)
         key_of_states = "states" if is_cell else "initial_state"
         known = {key_of_states} if takes_states else set()
+        known |= {CONSTANTS} if reader is not None and reader.constants else set()
         for key, option in options.items():
             harmless = option is None or (key == "training" and isinstance(option, bool))
             if not harmless and key != "mask" and key not in known:
@@ -113,10 +130,41 @@ class LayerApplier:
             raise UnsupportedError(layer.owner, "call argument mask", "a list", "one mask")
         states = arguments[1] if len(arguments) == 2 else options.get(key_of_states)
         return (
-            [self.builder.data(item) for item in flat],
+            [self._data(layer, item) for item in flat],
             as_mask(self.builder.symbol(mask), layer.owner),
-            [self.builder.data(item) for item in flat_states(states)],
+            [self.builder.data(item) for item in flat_states([states, options.get(CONSTANTS)])],
         )
+
+    def _data(self, layer: Layer, item: object) -> KerasTensor:
+        """What a layer reads, texts where it may be one of those that do."""
+        of_texts = layer.class_name in TOKENIZERS or layer.class_name in MODELS
+        return self.builder.tensor_of(item) if of_texts else self.builder.data(item)
+
+    def _tokenizer(self, layer: Layer, name: str, text: KerasTensor) -> list[KerasTensor]:
+        """A layer that reads texts: an input of ids, and what it makes of them.
+
+        Raises:
+            UnsupportedError: it reads something else, or texts of a rank that is not supported.
+        """
+        tokenizer = layer.read(reader_of(layer))
+        if not self.builder.is_text(text.value):
+            supported = "an input of the model, dtype='string'"
+            raise UnsupportedError(layer.owner, "input", text.value, supported)
+        assert isinstance(tokenizer, Tokenizer)
+        check_rank(layer.owner, tokenizer, len(self.builder.tensor(text.value).shape))
+        key = id(tokenizer), text.value
+        if key not in self._ids:
+            self._ids[key] = self.builder.ids_of(text.value, tokenizer, name)
+        ids = self._ids[key]
+        shape = self.builder.tensor(ids.value).shape
+        sizes = [dim if isinstance(dim, int) else None for dim in shape]
+        record = dataclasses.replace(layer.record, input_shape=sizes)
+        if not encodes(record):
+            return [ids]
+        nodes = vectors(record, name, ids.value, len(tokenizer))
+        for node in nodes:
+            self.builder.add(node)
+        return [KerasTensor(nodes[-1].name)]
 
     def layer(
         self,
@@ -133,7 +181,7 @@ class LayerApplier:
             name: of the node it becomes.
             tensors: what it reads.
             mask: the one it was called with, or recorded for the call.
-            states: what it starts from.
+            states: what it starts from, and constants behind that.
 
         Raises:
             UnsupportedError: a setting, or a mask, that is not supported.
@@ -142,12 +190,23 @@ class LayerApplier:
             raise layer.problem
         if layer.class_name in CELL_READERS:
             return self._cell(layer, name, tensors, states)
+        if layer.class_name == "Bidirectional" and steps_with_body(layer.record):
+            return self._two_layers(layer, name, tensors, mask, states)
+        reader_of(layer)
+        tensors = [self._data(layer, tensor) for tensor in tensors]
+        if layer.class_name in TOKENIZERS:
+            return self._tokenizer(layer, name, only(layer, tensors))
+        if not layer.input_shape and encodes(layer.record):
+            # Lookups do not say it; what they are given does.
+            shape = self.builder.tensor(tensors[0].value).shape
+            layer.input_shape = [dim if isinstance(dim, int) else None for dim in shape]
         turned, split = exchanged(layer.record), split_activation(layer.record)
         read, record = reader_of(layer), turned or (split[0] if split else layer.record)
         over_steps = channels_last(record)
         record = over_steps or record
         op = layer.read(lambda _: read(record))
         self._check_training(layer, op)
+        self.stateful.call(layer.owner, record.config, name, op, len(states))
         reader = READERS.lookup(layer.class_name, layer.owner)
         if reader.taken is not None:
             return self._taken(layer, name, op, reader.taken(record), tensors)
@@ -191,9 +250,9 @@ class LayerApplier:
                 raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
         if over_steps is not None and (not isinstance(op, GlobalPooling) or op.keepdims):
             values = self._swapped(f"{name}.channels_first", name)
-        if encoded := encoding(record, op):
-            self.builder.add(Node(f"{name}.encoding", encoded, (name,)))
-            values = [f"{name}.encoding"]
+        for node in encoding_nodes(record, op, name):
+            self.builder.add(node)
+            values = [node.name]
         if split is not None:
             values = [self._activated(name, values[0], split[1])]
         try:
@@ -292,6 +351,35 @@ class LayerApplier:
             self.builder.add(node)
         return values
 
+    def _two_layers(
+        self,
+        layer: Layer,
+        name: str,
+        tensors: Sequence[KerasTensor],
+        mask: Mask | None,
+        states: Sequence[KerasTensor],
+    ) -> list[KerasTensor]:
+        """A Bidirectional around layers that are no one op together: the two of them, merged."""
+        if id(layer.config) not in self._pairs:
+            one, two, merge = both_directions(layer.record)
+            self._pairs[id(layer.config)] = layer_of(one), layer_of(two), merge
+        *pair, merge = self._pairs[id(layer.config)]
+        own = len(states) // 2
+        paths = [f"{name}.{attribute}" for attribute in ("forward_layer", "backward_layer")]
+        initial = states[:own], states[own:]
+        (one, *first), (two, *second) = (
+            self.layer(direction, path, tensors, mask, start)
+            for direction, path, start in zip(pair, paths, initial, strict=True)
+        )
+        if len(self.builder.tensor(two.value).shape) == 3:
+            # Keras turns the second direction's steps round, whichever way it goes.
+            self.builder.add(Node(f"{name}.flip", ops.Flip(), (two.value,)))
+            two = KerasTensor(f"{name}.flip", two.mask)
+        if merge is None:
+            return [one, two, *first, *second]
+        self.builder.add(Node(name, MERGES[merge](), (one.value, two.value)))
+        return [KerasTensor(name, one.mask), *first, *second]
+
     def attention(
         self, layer: Layer, name: str, reader: LayerReader, call: AttentionCall
     ) -> list[KerasTensor]:
@@ -349,6 +437,11 @@ class LayerApplier:
                 return [masks[0], _joined(masks[1], mask, name), *masks[2:]], None
             case Data(value, tensor) if tensor.dtype == "bool":
                 return masks, value
+            case Data(value) if layer.class_name == "MultiHeadAttention" and self.origin.generation == 3:
+                # Keras casts what is no boolean (multi_head_attention.py of 3.15, _compute_attention_mask).
+                cast = self.builder.free_name(f"{name}.attention_mask")
+                self.builder.add_operation(Node(cast, ops.Cast(output_dtype="bool"), (value,)))
+                return masks, cast
             case Data(_, tensor):
                 raise UnsupportedError(layer.owner, "call argument attention_mask", str(tensor), "bool")
         supported = "a tensor of booleans, (N, S, T), such as an input of the model"

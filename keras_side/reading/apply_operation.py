@@ -17,14 +17,14 @@ import keras_side.operations
 from biport import ops
 from biport.errors import UnsupportedError, joined
 from biport.graph import Node
-from biport.ops import EVERY_DTYPE, FLOATS, Op
+from biport.ops import EVERY_DTYPE, FLOATS, INTEGERS, Op
 from biport.registry import discover, snake_case
 from keras_side.masks import Mask, OfScores
 from keras_side.operations.elementwise import COPIES
 from keras_side.operations.known_sizes import Sizes
 from keras_side.operations.refused import unsupported_operation
 from keras_side.operations.registry import OPERATIONS, OperationCall, bind, read_operation
-from keras_side.operations.terms import Application, Term, constant
+from keras_side.operations.terms import FLOAT, Application, Term, constant
 from keras_side.reading.config_entries import Layer, resolved
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor, OperationOutput
 from keras_side.reading.mask_expressions import MASKS, Symbol, Unreadable, evaluate
@@ -60,6 +60,7 @@ class OperationApplier:
         """The outputs of a call of an operation, or why there are none."""
         name = prefix + layer.name + (f"@{index}" if index else "")
         owner = f"{self.owner}: operation {layer.name!r} ({layer.class_name})"
+        owner += f" in {layer.line}" if layer.line else ""
         recorded, options = layer.calls[index]
         arguments = [resolved(item, find) for item in recorded]
         options = {key: resolved(item, find) for key, item in options.items()}
@@ -72,15 +73,16 @@ class OperationApplier:
         try:
             reader = OPERATIONS.lookup(layer.class_name, owner)
             config = {
-                **layer.config,
-                **{key: option for key, option in options.items() if key not in reader.takes},
+                key: self._precise(key, option)
+                for key, option in (*layer.config.items(), *options.items())
+                if key in layer.config or key not in reader.takes
             }
             try:
                 bound = dict(bind(reader.takes, arguments, options))
             except ValueError as error:
                 raise UnsupportedError(owner, "call", str(error), ", ".join(reader.takes)) from error
             call = OperationCall(layer.class_name, owner, config, bound)
-            _check_dtypes(call, [recorded, list(layer.calls[index][1].values())])
+            self._check_dtypes(call, [recorded, list(layer.calls[index][1].values())])
             symbol = self._symbol(call, name)
             if symbol is None:
                 return self._computed(call, name)
@@ -176,8 +178,26 @@ class OperationApplier:
         if isinstance(item, list | tuple):
             return [self._argument(call, part, given) for part in item]
         if isinstance(item, Mapping):
-            return _python_value(call, item)
+            return _python_value(call, item, (*EVERY_DTYPE, *self.builder.coarse))
         return item
+
+    def _precise(self, key: str, option: Any) -> Any:
+        """A setting, with float32 in place of the half precision that the model computes in."""
+        return FLOAT if key.endswith("dtype") and option in self.builder.coarse else option
+
+    def _check_dtypes(self, call: OperationCall, recorded: Sequence[Any]) -> None:
+        """Refuse tensors of dtypes that no graph has, whose numbers wrap round or are rounded elsewhere."""
+        known, waiting = (*EVERY_DTYPE, *self.builder.coarse), list(recorded)
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, list):
+                waiting += item
+            match item:
+                case {"class_name": "__keras_tensor__", "config": {"dtype": str(dtype)}} if (
+                    dtype not in known
+                ):
+                    if not ("int" in dtype and call.class_name in SEEN_THROUGH):
+                        raise call.refusal("dtype", dtype, (*EVERY_DTYPE,))
 
 
 def _has_tensors(item: Any) -> bool:
@@ -187,7 +207,7 @@ def _has_tensors(item: Any) -> bool:
     return isinstance(item, KerasTensor | OperationOutput)
 
 
-def _python_value(call: OperationCall, item: Mapping[str, Any]) -> Any:
+def _python_value(call: OperationCall, item: Mapping[str, Any], dtypes: Sequence[str]) -> Any:
     """What Keras serialised in its own words (keras/src/saving/serialization_lib.py of 3.15)."""
     match item:
         case {"class_name": "__slice__", "config": {"start": start, "stop": stop, "step": step}}:
@@ -195,31 +215,16 @@ def _python_value(call: OperationCall, item: Mapping[str, Any]) -> Any:
         case {"class_name": "__ellipsis__"}:
             return Ellipsis
         case {"class_name": "__numpy__" | "__tensor__", "config": {"value": value, "dtype": str(dtype)}}:
-            if dtype not in EVERY_DTYPE:
+            if dtype not in dtypes:
                 raise call.refusal("dtype", dtype, EVERY_DTYPE)
             try:
-                array = np.asarray(value, "float64" if dtype in FLOATS else dtype)
+                array = np.asarray(value, dtype if dtype in (*INTEGERS, "bool") else "float64")
             except (TypeError, ValueError, OverflowError) as error:
                 raise call.refusal("constant", str(value)[:60], f"{dtype} numbers") from error
             if np.isnan(array).any():
                 raise call.refusal("constant", "NaN", "numbers")
             return constant(array)
     raise call.refusal("argument", item.get("class_name"), "tensors, numbers, arrays and slices")
-
-
-def _check_dtypes(call: OperationCall, recorded: Sequence[Any]) -> None:
-    """Refuse tensors of dtypes that no graph has, whose numbers wrap round or are rounded elsewhere."""
-    waiting = list(recorded)
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, list):
-            waiting += item
-        match item:
-            case {"class_name": "__keras_tensor__", "config": {"dtype": str(dtype)}} if (
-                dtype not in EVERY_DTYPE
-            ):
-                if not ("int" in dtype and call.class_name in SEEN_THROUGH):
-                    raise call.refusal("dtype", dtype, (*EVERY_DTYPE,))
 
 
 def _label(op: Op) -> str:

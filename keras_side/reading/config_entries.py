@@ -10,8 +10,14 @@ from typing import Any
 from biport import ops
 from biport.errors import BiportError, FileError, UnsupportedError
 from biport.registry import snake_case
+from biport.text import Tokenizer
+from keras_side.mapped import ClassReader, reader_of_class
 from keras_side.reading.mask_expressions import is_operation
-from keras_side.records import LayerRecord, Variables, check_name, serialized
+from keras_side.records import LayerRecord, ModelReader, Variables, check_name, serialized
+from keras_side.typed_errors import named
+
+MAX_LINE = 300
+"""Characters of a line of code that errors name."""
 
 
 @dataclass
@@ -28,17 +34,27 @@ class Layer:
     has_own_variables: bool = True
     problem: UnsupportedError | None = None
     input_shape: Sequence[int | None] = ()
-    _op: ops.Op | None = None
+    line: str = ""
+    """Of the code that called it, where that was recorded."""
+    mapping: ClassReader | None = None
+    reads_model: ModelReader | None = None
+    _op: ops.Op | Tokenizer | None = None
 
     @property
     def record(self) -> LayerRecord:
         """The layer as the readers of `keras_side.ops` take it."""
         return LayerRecord(
-            self.class_name, self.name, self.config, self.variables, self.owner, self.input_shape
+            self.class_name,
+            self.name,
+            self.config,
+            self.variables,
+            self.owner,
+            self.input_shape,
+            self.reads_model,
         )
 
-    def read(self, reader: Any) -> ops.Op:
-        """The op; one and the same for every call of the layer."""
+    def read(self, reader: Any) -> Any:
+        """The op, or the tokeniser; one and the same for every call of the layer."""
         if self._op is None:
             try:
                 self._op = reader(self.record)
@@ -50,6 +66,21 @@ class Layer:
         return self._op
 
 
+def layer_of(record: LayerRecord) -> Layer:
+    """A layer inside another one as a layer by itself."""
+    return Layer(
+        class_name=record.class_name,
+        name=record.name,
+        module="keras",
+        config=record.config,
+        variables=record.variables,
+        owner=record.owner,
+        calls=[],
+        input_shape=record.input_shape,
+        reads_model=record.reads_model,
+    )
+
+
 def flat_states(states: Any) -> list[Any]:
     """The states of a call in one list; a layer of several cells nests them."""
     if states is None:
@@ -57,13 +88,10 @@ def flat_states(states: Any) -> list[Any]:
     return [state for part in states for state in flat_states(part)] if isinstance(states, list) else [states]
 
 
-def named(owner: str, message: str) -> str:
-    """The message with what it is about in front, where it does not say it."""
-    return message if owner in message else f"{owner}: {message}"
-
-
-def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterator[Layer]:
-    """The layers of a model, each with where its weights are stored.
+def model_layers(
+    owner: str, entries: Sequence, variables: Variables, reads_model: ModelReader | None = None
+) -> Iterator[Layer]:
+    """The layers of a model, each with where its weights are stored, and what reads models inside of them.
 
     Keras stores a layer's weights under its class name in snake case, numbered by class from the second
     on (keras/src/saving/saving_lib.py, ``_save_container_state``).
@@ -96,6 +124,9 @@ def model_layers(owner: str, entries: Sequence, variables: Variables) -> Iterato
             calls=_calls(label, entry),
             problem=problem,
             input_shape=built_shape(entry),
+            line=str(entry.get("line") or "")[:MAX_LINE],
+            mapping=reader_of_class(entry),
+            reads_model=reads_model,
         )
 
 

@@ -17,16 +17,19 @@ from biport.errors import FileError, UnsupportedError
 from biport.graph import Node
 from biport.ops import same_dim
 from keras_side.legacy.weights import layer_entries, layer_name
+from keras_side.mapped import reader_of_class
 from keras_side.masks import AnyInside, Mask, OfRows, OfSteps, OfWholeRows
 from keras_side.ops.recurrent import exchanged
+from keras_side.ops.scan import steps_with_body
 from keras_side.reading.config_entries import Layer, built_shape
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor
-from keras_side.records import MODELS, serialized
+from keras_side.records import MODELS, described, serialized
 from keras_side.registry import READERS
 from keras_side.release import Release
 from keras_side.shared.activations import split_activation
 from keras_side.shared.cells import CELL_READERS
 from keras_side.shared.channels import channels_last
+from keras_side.shared.encoding import encodes
 
 TIME_DISTRIBUTED = "TimeDistributed"
 ASKS_SINCE = (2, 2, 3)
@@ -61,6 +64,8 @@ class StepsAsRows:
     def is_one_op(self, layer: Layer, mask: Mask | None) -> bool:
         """Whether the layer, called on a tensor with this mask, is an `ops.TimeDistributed`."""
         inner = self.inside(layer)
+        if inner.mapping is not None:
+            return False
         if inner.class_name in MODELS or inner.class_name not in READERS:
             return inner.class_name not in MODELS
         if mask is not None and not self._passes_by(inner, mask):
@@ -68,7 +73,13 @@ class StepsAsRows:
         if inner.class_name == TIME_DISTRIBUTED:
             return self.is_one_op(inner, None)
         makes_mask = inner.class_name == "Masking" and self.origin.generation < 3
-        several = exchanged(inner.record), split_activation(inner.record), channels_last(inner.record)
+        several = (
+            exchanged(inner.record),
+            split_activation(inner.record),
+            channels_last(inner.record),
+            steps_with_body(inner.record),
+            encodes(inner.record),
+        )
         return inner.class_name != "Embedding" and not makes_mask and not any(several)
 
     def _passes_by(self, inner: Layer, mask: Mask) -> bool:
@@ -144,9 +155,10 @@ def _inside(layer: Layer) -> Layer:
     data = layer.config.get("layer")
     if not isinstance(data, Mapping):
         raise FileError(f"{layer.owner}: layer should be a serialised layer")
-    class_name, config = serialized(layer.owner, data)
+    mapping = reader_of_class(data)
+    class_name, config = serialized(layer.owner, data) if mapping is None else described(layer.owner, data)
     many = class_name in READERS and READERS.lookup(class_name, layer.owner).calls is not None
-    if many or class_name in CELL_READERS:
+    if mapping is None and (many or class_name in CELL_READERS):
         raise UnsupportedError(layer.owner, "layer", class_name, "layers that are called with one tensor")
     return Layer(
         class_name=class_name,
@@ -157,6 +169,8 @@ def _inside(layer: Layer) -> Layer:
         owner=f"{layer.owner}: layer ({class_name})",
         calls=layer.calls,
         input_shape=built_shape(data),
+        mapping=mapping,
+        reads_model=layer.reads_model,
     )
 
 

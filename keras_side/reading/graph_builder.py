@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
@@ -20,6 +21,7 @@ from biport.errors import (
 from biport.graph import Node, Value
 from biport.inputs import carries
 from biport.ops import Tensor
+from biport.text import Tokenizer
 from keras_side.masks import (
     AllOf,
     AnyInside,
@@ -40,6 +42,10 @@ from keras_side.reading.config_entries import Layer
 from keras_side.reading.mask_expressions import Data, Symbol, Unreadable
 from keras_side.records import MAX_PARTS, check_name
 
+TEXT = "string"
+"""The dtype of an input of texts."""
+OF_TEXTS = " (texts)"
+"""Behind the name of an input of texts while a model is read: its own is that of the ids."""
 SMALL_INTEGERS = ("int8", "uint8", "int16", "uint16")
 MAX_RANK = 32
 FLOATS_OF_LAYERS = "float32 or float64 for outputs of layers"
@@ -109,6 +115,10 @@ class GraphBuilder:
     """Operations that name a float dtype: what errors call them, and the dtype."""
     operations: set[str] = field(default_factory=set)
     """The nodes that operations became."""
+    coarse: Sequence[str] = ()
+    """Floats of 16 bits that the model computes in, see `keras_side.policies`; they are float32 here."""
+    tokenizers: dict[str, Tokenizer] = field(default_factory=dict)
+    """By the names of inputs of ids: what makes them of texts."""
     fixed_batch: bool = False
     """Whether an input says how many rows it has."""
     _told: set[str] = field(default_factory=set)
@@ -138,11 +148,17 @@ class GraphBuilder:
             raise FileError(f"{self.owner}: more than {MAX_PARTS} layers, calls and arguments")
 
     def data(self, item: object) -> KerasTensor:
-        """A tensor that can be read as data.
+        """A tensor that can be read as data, of numbers.
 
         Raises:
-            UnsupportedError: it comes from an operation, or from a layer already refused.
+            UnsupportedError: it comes from an operation, or from a layer already refused; or is of texts.
         """
+        if isinstance(item, KerasTensor) and self.is_text(item.value):
+            raise self._only_texts(item.value.removesuffix(OF_TEXTS))
+        return self.tensor_of(item)
+
+    def tensor_of(self, item: object) -> KerasTensor:
+        """As `data`, of numbers or of texts."""
         if isinstance(item, OperationOutput):
             return item.tensor
         if isinstance(item, KerasTensor):
@@ -202,12 +218,69 @@ class GraphBuilder:
         dtype = layer.config.get("dtype") or "float32"
         if not isinstance(dtype, str):
             raise FileError(f"{layer.owner}: dtype should be a name, found {dtype!r}")
-        self._positions.setdefault(layer.name, len(self.inputs))
-        self.inputs.append(Value(layer.name, tuple(dims), str(dtype)))
-        self._names.add(layer.name)
-        self._origins[layer.name] = layer.name
-        self._tensors[layer.name] = Tensor(dims, _dtype_while_read(dtype))
-        return KerasTensor(layer.name)
+        dtype = FLOAT if dtype in self.coarse else dtype
+        name = layer.name + (OF_TEXTS if dtype == TEXT else "")
+        self._positions.setdefault(name, len(self.inputs))
+        self.inputs.append(Value(name, tuple(dims), str(dtype)))
+        self._names |= {name, layer.name}
+        self._origins[name] = name
+        self._tensors[name] = Tensor(dims, _dtype_while_read(dtype))
+        return KerasTensor(name)
+
+    def is_text(self, value: str) -> bool:
+        """Whether a value is an input of texts."""
+        position = self._positions.get(value)
+        return position is not None and self.inputs[position].dtype == TEXT
+
+    def ids_of(self, text: str, tokenizer: Tokenizer, layer: str) -> KerasTensor:
+        """The ids that a tokeniser makes of an input of texts: an input of the graph in its place.
+
+        It is called as the input of texts is; where several layers read that one, the others' after them.
+        """
+        given = self.inputs[self._positions[text]]
+        name = source = text.removesuffix(OF_TEXTS)
+        if name in self._positions:
+            name = self.free_name(f"{source}.{layer}")
+            self._names.add(name)
+        position = self._positions[text] if name == source else len(self.inputs)
+        letter = f"T_{position + 1}" if position else "T"
+        N, *rest = given.shape
+        if tokenizer.split != "none" or tokenizer.length is not None:
+            rest = [tokenizer.length or letter]
+        elif tokenizer.ngrams:
+            rest = [tokenizer.width(T) if isinstance(T, int) else letter for T in rest]
+        value = Value(name, (N, *rest), "int64")
+        self._positions[name] = len(self.inputs)
+        self.inputs.append(value)
+        self._origins[name] = name
+        self._tensors[name] = value.tensor
+        self.tokenizers[name] = dataclasses.replace(tokenizer, source=source)
+        return KerasTensor(name)
+
+    def graph_inputs(self) -> list[Value]:
+        """The inputs, ids in the place of the texts that they are of.
+
+        Raises:
+            UnsupportedError: there are texts that nothing makes ids of.
+        """
+        ids: dict[str, list[Value]] = {}
+        for value in self.inputs:
+            if value.name in self.tokenizers:
+                ids.setdefault(self.tokenizers[value.name].source, []).append(value)
+        inputs = []
+        for value in self.inputs:
+            if value.dtype == TEXT:
+                source = value.name.removesuffix(OF_TEXTS)
+                if source not in ids:
+                    raise self._only_texts(source)
+                inputs += ids[source]
+            elif value.name not in self.tokenizers:
+                inputs.append(value)
+        return inputs
+
+    def _only_texts(self, source: str) -> UnsupportedError:
+        supported = "a TextVectorization or a StringLookup right behind it, which makes ids of texts"
+        return UnsupportedError(f"{self.owner}: input {source!r}", "dtype", TEXT, supported)
 
     def enter(self, layer: Layer, tensor: KerasTensor) -> KerasTensor:
         """A tensor that goes into a model inside another; Keras cuts it to integers if that takes integers.

@@ -12,7 +12,8 @@ import numpy as np
 
 from biport.errors import InputError, UnsupportedError, WeightError
 from keras_side import registered
-from keras_side.unsupported import subclassed
+from keras_side.policies import COARSE
+from keras_side.records import check_order
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,37 @@ class LiveVariables:
 
     def _array(self, variable: Any) -> np.ndarray:
         array = self.instead.get(id(variable))
-        return np.array(_numpy(variable) if array is None else array)
+        array = np.array(_numpy(variable) if array is None else array)
+        return array.astype("float32") if array.dtype.name in COARSE else array
 
-    def vocabulary(self) -> list[str]:
-        """The layer's own; see `records.Variables.vocabulary`."""
-        return [str(token) for token in self.source.get_vocabulary()]
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The layer's own variables, without those of layers inside; see `records.Variables.own`."""
+        # The order in which Keras saves them (keras/src/layers/layer.py of 3.15, ``save_own_variables``).
+        variables = [*self.source._trainable_variables, *self.source._non_trainable_variables]
+        check_order(self.owner, names, [variable.name for variable in variables])
+        return {name: self._array(variable) for name, variable in zip(names, variables, strict=True)}
+
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """Those it looks up now, whatever it was made with; see `records.Variables.vocabulary`.
+
+        Raises:
+            InputError: it has none yet.
+            UnsupportedError: a token is no text in UTF-8.
+        """
+        table = getattr(self.source, "_lookup_layer", self.source).lookup_table
+        if not int(table.size()):
+            raise InputError(f"{self.owner}: has no vocabulary yet; adapt it, or give it one")
+        keys, ids = (part.numpy() for part in table.export())
+        try:
+            return [key.decode() if isinstance(key, bytes) else int(key) for key in keys[ids.argsort()]]
+        except UnicodeDecodeError as error:
+            raise UnsupportedError(self.owner, "vocabulary", str(error), "tokens in UTF-8") from error
+
+    def own_array(self, name: str) -> np.ndarray | None:
+        """The array that the layer, or the lookup inside it, would be saved with under a name of its own."""
+        store: dict[str, Any] = {}
+        self.source.save_own_variables(store)
+        return None if name not in store else np.asarray(store[name])
 
     def child(self, attribute: str) -> LiveVariables:
         """The variables of the layer that is the attribute ``attribute``."""
@@ -76,18 +103,14 @@ def is_live(source: object) -> bool:
     return keras is not None and hasattr(keras, "Model") and isinstance(source, keras.Model)
 
 
-def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
-    """Serialised configuration, variables and Keras version of a live model.
+def describe(model: Any, owner: str) -> Mapping[str, Any]:
+    """Serialised configuration of a live model.
 
     Raises:
         InputError: the model has not been built.
-        UnsupportedError: it is a subclassed model, or holds a layer that cannot be serialised.
+        UnsupportedError: it holds a layer that cannot be serialised, or computes something else than it says.
     """
-    owner = f"model {model.name!r}"
-    keras = sys.modules["keras"]
-    if type(model) is not keras.Sequential and type(model).__name__ != "Functional":
-        raise subclassed(owner, type(model).__name__)
-    if not model.built or (type(model) is keras.Sequential and not model.inputs):
+    if not model.built or (type(model) is sys.modules["keras"].Sequential and not model.inputs):
         raise InputError(f"{owner}: has no weights yet; call model.build(input_shape) before reading it")
     try:
         data = json.loads(model.to_json())
@@ -95,7 +118,7 @@ def describe(model: Any) -> tuple[Mapping[str, Any], LiveVariables, str]:
         raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
     for layer in model._flatten_layers(include_self=False):
         check_live(f"{owner}: layer {layer.name!r}", layer)
-    return data, LiveVariables(model, owner), keras.__version__
+    return data
 
 
 def reason(error: Exception) -> str:
@@ -175,15 +198,33 @@ def _check_function(owner: str, key: str, function: Any) -> None:
     Raises:
         UnsupportedError: it computes something else than the activation of its name.
     """
-    keras = sys.modules["keras"]
+    own = _namesake(function)
+    if own is not None and not computes_the_same(function, own):
+        value = f"{function.__name__} of {function.__module__}"
+        raise UnsupportedError(owner, key, value, "Keras' own activations")
+
+
+def is_as_named(function: Any) -> bool:
+    """Whether a function is what Keras knows under its name, or computes the same."""
+    own = _namesake(function)
+    return own is not None and computes_the_same(function, own)
+
+
+def _namesake(function: Any) -> Any:
+    """The activation of Keras' own that has the name of a function; ``None`` where there is none."""
     name = getattr(function, "__name__", None)
-    own = getattr(keras.activations, name, None) if isinstance(name, str) else None
-    if own is None or function is own:
-        return
+    return getattr(sys.modules["keras"].activations, name, None) if isinstance(name, str) else None
+
+
+def computes_the_same(function: Any, own: Any) -> bool:
+    """Whether a function gives what an activation of Keras' own does, over a few numbers."""
+    if function is own:
+        return True
+    keras = sys.modules["keras"]
     points = np.linspace(-8, 8, 34, dtype="float32").reshape(2, 17)
     try:
         values = _numpy(function(keras.ops.convert_to_tensor(points)))
-    except Exception as error:  # A user's function may fail in any way.
-        raise UnsupportedError(owner, key, f"{name} of another module", "Keras' own activations") from error
-    if not np.allclose(values, _numpy(own(keras.ops.convert_to_tensor(points))), rtol=1e-6, atol=1e-6):
-        raise UnsupportedError(owner, key, f"{name} of {function.__module__}", "Keras' own activations")
+    except Exception:  # A user's function may fail in any way.
+        return False
+    wanted = _numpy(own(keras.ops.convert_to_tensor(points)))
+    return values.shape == wanted.shape and np.allclose(values, wanted, rtol=1e-6, atol=1e-6)

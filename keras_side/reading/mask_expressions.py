@@ -93,6 +93,9 @@ Arguments = Sequence[Any]
 MASKS: Registry[str, Callable[[str, Arguments, Mapping[str, Any]], Symbol | None]] = Registry(
     "Keras operation"
 )
+WITH_MASK = "biport.WithMask"
+"""A tensor and a mask, or none: the same tensor with that one on it. It is nobody's operation: a recording of
+what code did says so of the tensors that the code gave."""
 OPERATION_MODULES = ("keras.src.ops", "keras.src.activations", "keras.src.quantizers")
 """Where Keras 3.15 defines operations."""
 

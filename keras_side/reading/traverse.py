@@ -9,12 +9,16 @@ from typing import Any
 
 from biport.errors import FileError, UnsupportedError, joined, raise_unsupported
 from keras_side.masks import Mask
+from keras_side.ops.recurrent import both_directions
+from keras_side.ops.scan import steps_with_body
 from keras_side.reading.apply_layer import LayerApplier, reader_of
+from keras_side.reading.apply_mapping import MappingApplier
 from keras_side.reading.apply_operation import OperationApplier
 from keras_side.reading.call_order import run_order
 from keras_side.reading.config_entries import (
     Layer,
     histories,
+    layer_of,
     model_layers,
     needed,
     own_call,
@@ -25,8 +29,8 @@ from keras_side.reading.config_entries import (
 )
 from keras_side.reading.every_step import TIME_DISTRIBUTED, StepsAsRows, only
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor, OperationOutput
-from keras_side.reading.mask_expressions import Unreadable, is_operation
-from keras_side.records import MODELS, Variables
+from keras_side.reading.mask_expressions import WITH_MASK, Unreadable, as_mask, is_operation
+from keras_side.records import MODELS, ModelReader, Variables
 from keras_side.registry import READERS
 from keras_side.release import Release
 from keras_side.unsupported import subclassed
@@ -45,6 +49,8 @@ class Traversal:
     origin: Release
     in_order: bool = False
     """Whether it matters in which order Keras runs the layers; see `keras_side.reading.call_order`."""
+    reads_model: ModelReader | None = None
+    """What reads models that are no part of this one's graph, but inside of layers."""
     _layers: dict[int, list[Layer]] = field(default_factory=dict)
     """By the identity of a model's configuration, so that a model called twice shares its weights."""
     _examined: set[int] = field(default_factory=set)
@@ -54,8 +60,10 @@ class Traversal:
     def __post_init__(self) -> None:
         self.builder = GraphBuilder(self.owner)
         self._applier = LayerApplier(self.builder, self.origin)
+        self.stateful = self._applier.stateful
         self._operations = OperationApplier(self.builder, self.owner)
         self._steps = StepsAsRows(self.builder, self.origin)
+        self.mappings = MappingApplier(self.builder, self._called)
 
     def model(
         self,
@@ -74,7 +82,8 @@ class Traversal:
         self.builder.count(len(layers))
         read_layers = self._sequential if class_name == "Sequential" else self._functional
         if id(config) not in self._layers:
-            self._layers[id(config)] = renumbered(list(model_layers(self.owner, layers, variables)))
+            entries = model_layers(self.owner, layers, variables, self.reads_model)
+            self._layers[id(config)] = renumbered(list(entries))
         self._depth += 1
         try:
             return read_layers(config, self._layers[id(config)], prefix, inputs)
@@ -160,6 +169,9 @@ class Traversal:
         outputs = results.get((name, call))
         if isinstance(outputs, Unreadable):
             return outputs
+        if outputs is not None and len(outputs) == 1 and isinstance(outputs[0], Unreadable):
+            # Why there are none stands for all of them.
+            return outputs[0]
         if outputs is None or not 0 <= position < len(outputs):
             raise FileError(f"{self.owner}: there is no output {position} of call {call} of layer {name!r}")
         return outputs[position]
@@ -183,10 +195,12 @@ class Traversal:
         def find(key: tuple[str, int, int]) -> Output:
             return self._output(results, key)
 
-        if is_operation(layer.module):
+        if is_operation(layer.module) and layer.class_name != WITH_MASK:
             return self._operations.operation(layer, index, find, prefix)
         arguments, options = layer.calls[index]
         arguments = [resolved(argument, find) for argument in arguments]
+        if layer.class_name == WITH_MASK:
+            return [self._with_mask(layer, *arguments)]
         options = {key: resolved(option, find) for key, option in options.items()}
         name = prefix + layer.name + (f"@{index}" if index else "")
         data = [*arguments, *(option for key, option in options.items() if "mask" not in key)]
@@ -201,10 +215,20 @@ class Traversal:
             self._examine(layer)
             return Unreadable(problem)
 
+    def _with_mask(self, layer: Layer, x: Any, mask: Any) -> Output:
+        """A tensor with a mask, or with none, hung on it."""
+        try:
+            value = self.builder.data(x).value
+            return KerasTensor(value, as_mask(self.builder.symbol(mask), layer.owner))
+        except UnsupportedError as problem:
+            return Unreadable(problem)
+
     def _called(
         self, layer: Layer, name: str, arguments: list[Any], options: dict[str, Any]
     ) -> Sequence[KerasTensor]:
         """The outputs of a call of a layer or a model."""
+        if layer.mapping is not None:
+            return self._mapped(layer, name, arguments, options)
         if layer.problem is not None:
             raise layer.problem
         if layer.class_name not in MODELS:
@@ -217,6 +241,16 @@ class Traversal:
         tensors, mask, states = self._applier.arguments(layer, arguments, options)
         return self._apply(layer, name, tensors, mask, states)
 
+    def _mapped(
+        self, layer: Layer, name: str, arguments: list[Any], options: dict[str, Any]
+    ) -> Sequence[KerasTensor]:
+        """The outputs of a call of a layer that somebody says the ops of."""
+        mask = as_mask(self.builder.symbol(options.get("mask")), layer.owner)
+        if mask is not None and arguments and not isinstance(arguments[0], list):
+            first = self.builder.data(arguments[0])
+            arguments = [first if first.mask == mask else KerasTensor(first.value, mask), *arguments[1:]]
+        return self.mappings.call(layer, name, arguments, options)
+
     def _examine(self, layer: Layer) -> None:
         """Refuse all that is wrong with a layer itself, whose input may be unknown; once for its calls."""
         if id(layer.config) in self._examined:
@@ -226,16 +260,20 @@ class Traversal:
             entries = layer.config.get("layers")
             inner = entries if isinstance(entries, list) else []
             self.builder.count(len(inner))
-            for part in model_layers(self.owner, inner, layer.variables):
+            for part in model_layers(self.owner, inner, layer.variables, self.reads_model):
                 self._examine(part)
             return
-        if is_operation(layer.module) or layer.class_name == "InputLayer":
+        if is_operation(layer.module) or layer.class_name == "InputLayer" or layer.mapping is not None:
             return
         try:
             if layer.problem is not None:
                 raise layer.problem
             if layer.class_name == TIME_DISTRIBUTED:
                 self._examine(self._steps.inside(layer))
+                return
+            if layer.class_name == "Bidirectional" and steps_with_body(layer.record):
+                for part in both_directions(layer.record)[:2]:
+                    self._examine(layer_of(part))
                 return
             layer.read(reader_of(layer))
         except UnsupportedError as problem:
@@ -250,11 +288,13 @@ class Traversal:
         mask: Mask | None,
         states: Sequence[KerasTensor] = (),
     ) -> list[KerasTensor]:
-        if layer.class_name in MODELS and layer.problem is None:
+        if layer.class_name in MODELS and layer.problem is None and layer.mapping is None:
             if mask is not None:
                 tensors = [t if t.mask == mask else KerasTensor(t.value, mask) for t in tensors]
             return self.model(layer.class_name, layer.config, layer.variables, f"{name}.", tensors)
         try:
+            if layer.mapping is not None:
+                return list(self._mapped(layer, name, list(tensors), {"mask": mask}))
             if layer.class_name == TIME_DISTRIBUTED and layer.problem is None:
                 x = only(layer, tensors)
                 given = x if mask in (None, x.mask) else KerasTensor(x.value, mask)

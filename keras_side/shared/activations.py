@@ -19,7 +19,8 @@ from biport.graph import Graph
 from biport.ops import ACTIVATIONS
 from biport.ops.activation import OVER_FEATURES
 from keras_side import registered
-from keras_side.records import LayerRecord, dtype_name, serialized
+from keras_side.policies import dtype_name
+from keras_side.records import LayerRecord, serialized
 
 ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 """keras/src/activations/__init__.py, ``ALL_OBJECTS_DICT``."""
@@ -69,9 +70,18 @@ def read_activation(config: Config, key: str = "activation", default: str = "lin
     value = config.take(key, default=default)
     name = _name(value)
     if name not in ACTIVATIONS:
-        config.refuse(key, value, [repr(choice) for choice in ACTIVATIONS])
+        config.refuse(key, _own_name(value), [repr(choice) for choice in ACTIVATIONS])
         return default
     return name
+
+
+def _own_name(value: Any) -> Any:
+    """What a function of somebody's own is called; whatever else stands there as it is."""
+    match value:
+        case {"class_name": "function", "config": str(name)}:
+            registered_name = str(value.get("registered_name"))
+            return registered_name if ">" in registered_name else name
+    return value
 
 
 def split_activation(record: LayerRecord) -> tuple[LayerRecord, LayerRecord] | None:

@@ -113,6 +113,8 @@ def _penalty(value: Any) -> Penalty | None:
 def _text(value: Any) -> str:
     """A setting for people to read: ``MaxNorm(max_value=2, axis=0)``."""
     match value:
+        case {"class_name": "function", "config": str(text)}:
+            pass
         case {"class_name": str(name), "config": Mapping() as settings} if name.isidentifier():
             text = f"{name}({', '.join(f'{key}={shown(part)}' for key, part in settings.items())})"
         case _:

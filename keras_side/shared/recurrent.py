@@ -7,6 +7,7 @@ how the layer scans the steps; ``RNN(cell)`` says it in two.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,19 @@ from keras_side.records import LayerRecord, Variables, input_size
 from keras_side.shared.activations import read_activation, write_activation
 
 SCAN = ("return_sequences", "return_state", "zero_output_for_mask")
+
+
+class KeptStates(StrEnum):
+    """What is read of states that stateful layers keep from call to call."""
+
+    EXPLICIT = "explicit"
+    """Inputs and outputs of the graph."""
+    ZERO = "zero"
+    """Nothing: each call starts from zeros."""
+
+
+OF_STEPS = object()
+"""Instead of these: states of a layer inside of a TimeDistributed, which go from one step to the next."""
 
 
 def recurrent_mask(
@@ -46,9 +60,19 @@ def refuse_masked(record: LayerRecord, op: ops.Op) -> None:
         raise UnsupportedError(record.owner, "unroll", True, supported)
 
 
+def read_stateful(config: Config) -> None:
+    """Refuse a layer that keeps its states from call to call where nobody said what becomes of them."""
+    kept = config.take("stateful", default=False)
+    if kept is OF_STEPS:
+        config.refuse("stateful", True, "False in a TimeDistributed: states would go from step to step")
+    elif kept is not False and not isinstance(kept, KeptStates):
+        config.refuse("stateful", kept, "False")
+
+
 def read_scan(config: Config) -> dict[str, Any]:
     """How the layer scans the steps and what it gives: the fields of `ops.Recurrent`."""
-    config.require(stateful=False, time_major=False)
+    read_stateful(config)
+    config.require(time_major=False)
     config.ignore("unroll")
     scan = {name: config.take(name, bool, default=False) for name in SCAN}
     return scan | {"reverse": config.take("go_backwards", bool, default=False)}

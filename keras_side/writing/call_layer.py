@@ -11,7 +11,7 @@ from typing import Any
 
 from biport.dims import letter, plain
 from biport.errors import UnsupportedError
-from biport.graph import Node
+from biport.graph import Graph, Node, body_of
 from biport.inputs import check_letters
 from biport.ops import (
     INTEGERS,
@@ -22,11 +22,12 @@ from biport.ops import (
     OnesLike,
     Op,
     Recurrent,
+    Scan,
     Softmax,
 )
 from biport.ops.attention import Attends
 from biport.ops.base import EVERY_INPUT
-from keras_side.records import WrittenOperation
+from keras_side.records import WrittenLayer, WrittenOperation, layer_name
 from keras_side.registered import LAYERS, encoded
 from keras_side.registry import WRITERS, Written
 from keras_side.shared.activations import stock_activation
@@ -43,6 +44,7 @@ class Unfinished:
         letters: of the model's inputs, see `biport.inputs.letter_axes`.
         dtype: of its layers.
         names: of all nodes of the graph, which nothing else may have.
+        write_body: writes the graph of a step as a model of its own.
         layers: those made so far, by the identity of their op.
         ops: the ops of those, kept so that no other op gets the identity of one.
     """
@@ -50,7 +52,8 @@ class Unfinished:
     values: dict[str, Any]
     letters: Mapping[str, tuple[str, int]]
     dtype: str
-    names: Collection[str] = ()
+    names: Collection[str]
+    write_body: Callable[[Graph], Any]
     layers: dict[int, Any] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
 
@@ -94,15 +97,25 @@ def call_layer(node: Node, written: Written, model: Unfinished) -> Sequence[Any]
         join = keras.ops.concatenate
         return operated(lambda *parts: join(parts, **written.config), inputs, node.name, model.names)
     if id(node.op) not in layers:
-        config = _with_dtype(written.config, model.dtype) | {"name": node.name, "dtype": model.dtype}
-        layers[id(node.op)] = _layer_class(written.class_name).from_config(config)
+        layers[id(node.op)] = _layer(node, written, model)
     if isinstance(node.op, Attends):
         return keras.tree.flatten(_attended(node, layers[id(node.op)], inputs, model))
     options = {} if written.takes_list else _mask_options(node, inputs, model)
-    if isinstance(node.op, Recurrent | Bidirectional) and len(inputs) > 1:
-        options["initial_state"] = _grouped(inputs[1:], written.state_groups)
+    if isinstance(node.op, Recurrent | Bidirectional):
+        options |= _states(node.op, inputs, written)
     outputs = layers[id(node.op)](inputs if written.takes_list else inputs[0], **options)
     return keras.tree.flatten(outputs)
+
+
+def _layer(node: Node, written: WrittenLayer, model: Unfinished) -> Any:
+    """A layer, made for its first call."""
+    options = {"name": layer_name(node.name), "dtype": model.dtype}
+    kind = _layer_class(written.class_name)
+    if not isinstance(node.op, Scan):
+        return kind.from_config(_with_dtype(written.config, model.dtype) | options)
+    body = model.write_body(body_of(node.op))
+    cell = _layer_class("BodyCell")(body, node.op.state_count, dtype=model.dtype)
+    return kind(cell, **written.config, **options)
 
 
 def _sized(node: Node, written: WrittenOperation, model: Unfinished) -> Sequence[Any]:
@@ -127,7 +140,9 @@ def _sized(node: Node, written: WrittenOperation, model: Unfinished) -> Sequence
             },
         }
         layer_class = _layer_class("TensorOperation")
-        layers[id(node.op)] = layer_class.from_config(config | {"name": node.name, "dtype": model.dtype})
+        layers[id(node.op)] = layer_class.from_config(
+            config | {"name": layer_name(node.name), "dtype": model.dtype}
+        )
     return keras.tree.flatten(layers[id(node.op)](tensors))
 
 
@@ -213,6 +228,15 @@ def _softmax(x: Any, axis: int | Sequence[int]) -> Any:
         return ops.softmax(x, axis=axis)
     # Several axes of the operation of that name are a list in a file, which it does not take.
     return ops.exp(x - ops.logsumexp(x, axis=tuple(axis), keepdims=True))
+
+
+def _states(op: Recurrent | Bidirectional, inputs: Sequence[Any], written: WrittenLayer) -> dict[str, Any]:
+    """What a recurrent layer starts from, and what it is given at every step."""
+    states, constants = inputs[1:], ()
+    if isinstance(op, Recurrent):
+        _, states, constants = op.split(inputs)
+    options: dict[str, Any] = {"initial_state": _grouped(states, written.state_groups)} if states else {}
+    return options | ({"constants": list(constants)} if constants else {})
 
 
 def _grouped(states: Sequence[Any], groups: Sequence[int]) -> list[Any]:

@@ -166,6 +166,9 @@ def test_an_unsupported_model_ends_with_3_and_all_reasons(tmp_path) -> None:
     assert result.exit_code == 3
     reason = "layer 'gru' (GRU), layer 'lstm' (LSTM): stateful=True is not supported; supported: False"
     assert result.stderr.count(reason) == 1
+    offers = "--states explicit reads states as inputs and outputs, --states zero as zeros"
+    assert offers in result.stderr
+    assert offers in biport("inspect", tmp_path / "m.keras").stdout
     data = json.loads(
         biport("port", tmp_path / "m.keras", "--to", "onnx", "-o", tmp_path / "m.onnx", "--json").stdout
     )

@@ -19,12 +19,13 @@ from biport.errors import UnsupportedError
 from keras_side.operations.refused import supported_functions
 from keras_side.registry import READERS as KERAS
 from keras_side.shared.cells import CELL_READERS
+from keras_side.shared.tokenizers import TOKENIZERS
 from torch_side.registry import ATEN
 
 ROOT = Path(__file__).parents[2]
 OLDER_NAMES = {
     *("Convolution1D", "AvgPool1D", "MaxPool1D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
-    *("LearnedAverage", "Parameter", "TensorOperation"),  # biport's own
+    *("LearnedAverage", "Parameter", "Recurrence", "TensorOperation"),  # biport's own
 }
 
 
@@ -41,7 +42,7 @@ def test_every_operator_of_torch_that_is_read_is_listed_and_no_other() -> None:
 def test_every_keras_layer_that_is_read_is_in_the_table_and_no_other() -> None:
     named = [name for row in SUPPORT for name in row.keras]
     assert len(named) == len(set(named))
-    assert set(named) == {*KERAS, *CELL_READERS} - OLDER_NAMES
+    assert set(named) == {*KERAS, *CELL_READERS, *TOKENIZERS} - OLDER_NAMES
 
 
 @pytest.mark.parametrize("row", SUPPORT, ids=lambda row: row.family)
@@ -134,6 +135,15 @@ def attended(**settings: Any) -> Callable[[], object]:
     return lambda: keras_side.read(keras.Model(x, y))
 
 
+def of_texts(layer: keras.Layer) -> Callable[[], object]:
+    return lambda: keras_side.read(keras.Sequential([keras.Input((1,), dtype="string"), layer]))
+
+
+def crossed() -> Callable[[], object]:
+    pair = keras.Input((1,), dtype="int32"), keras.Input((1,), dtype="int32")
+    return lambda: keras_side.read(keras.Model(pair, layers.HashedCrossing(5)(pair)))
+
+
 def looking(**settings: Any) -> Callable[[], object]:
     return sequential(layers.IntegerLookup(vocabulary=[5, 3], **settings), features=False)
 
@@ -154,9 +164,12 @@ def steps_masked() -> Callable[[], object]:
 
 
 REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
-    ("recurrent", "stateful"): lambda: (
+    ("recurrent", "stateful in both directions, with states that go in and out"): lambda: (
         lambda: keras_side.read(
-            keras.Sequential([keras.Input((5, 3), batch_size=2), layers.LSTM(3, stateful=True)])
+            keras.Sequential(
+                [keras.Input((5, 3), batch_size=2), layers.Bidirectional(layers.LSTM(3, stateful=True))]
+            ),
+            states="explicit",
         )
     ),
     ("recurrent", "cells of one's own"): lambda: sequential(layers.RNN(OwnCell())),
@@ -177,8 +190,11 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
         lambda self, x: self.n(x.transpose(1, 2)).transpose(1, 2),
         n=nn.BatchNorm1d(3, track_running_stats=False),
     ),
-    ("preprocessing", "tf_idf"): lambda: looking(output_mode="tf_idf", idf_weights=[0.5, 0.3]),
     ("preprocessing", "num_oov_indices=0"): lambda: looking(num_oov_indices=0),
+    ("preprocessing", "ragged"): lambda: of_texts(layers.TextVectorization(vocabulary=["a"], ragged=True)),
+    ("preprocessing", "invert"): lambda: looking(invert=True),
+    ("preprocessing", "Hashing"): lambda: of_texts(layers.Hashing(5)),
+    ("preprocessing", "HashedCrossing"): lambda: crossed(),
     ("activation", "functions of one's own"): lambda: sequential(layers.Activation(one_more)),
     ("regularization", "noise_shape"): lambda: sequential(layers.Dropout(0.5, noise_shape=(None, 1, 3))),
     ("time_distributed", "a mask of whole steps around a layer that takes one"): lambda: steps_masked(),

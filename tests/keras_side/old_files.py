@@ -44,9 +44,9 @@ class OldFile:
         """The model's name, without the endings of its files."""
         return _model(self.path)
 
-    def read(self) -> Graph:
+    def read(self, states: str | None = None) -> Graph:
         """The graph."""
-        return keras_side.read(self.path, self.config)
+        return keras_side.read(self.path, self.config, states=states)
 
     def arrays(self, kind: str) -> list[np.ndarray]:
         """``"input"`` or ``"output"`` arrays, in order."""
@@ -80,9 +80,9 @@ def unpack(version: str, folder: Path) -> Iterator[OldFile]:
         )
 
 
-def largest_error(file: OldFile) -> float:
+def largest_error(file: OldFile, states: str | None = None) -> float:
     """How far the float64 reference of what was read is from what that Keras predicted."""
-    graph = file.read().astype("float64")
+    graph = file.read(states).astype("float64")
     outputs = reference.run(graph, file.inputs(graph))
     pairs = zip(outputs, file.arrays("output"), strict=True)
     return max(float(np.abs(one - two).max()) for one, two in pairs)

@@ -106,6 +106,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "Rescaling": {"scale": 0.5},
     "CategoryEncoding": {"num_tokens": V},
     "IntegerLookup": {"vocabulary": [1, 3]},
+    "Discretization": {"bin_boundaries": [1.0, 2.0]},
 }
 
 
@@ -132,7 +133,7 @@ def of(name: str) -> list[Any]:
         case "Softmax":
             numbers = layers.Reshape((T,))(layers.Dense(1)(sequence()))
             return [layers.Softmax()(numbers, mask=keras.ops.not_equal(IDS, 0)), layers.Softmax()(numbers)]
-        case "CategoryEncoding" | "IntegerLookup":
+        case "CategoryEncoding" | "Discretization" | "IntegerLookup":
             return [getattr(layers, name)(**SETTINGS[name])(IDS)]
         case "RepeatVector":
             return [layers.RepeatVector(2)(layers.Flatten()(sequence()))]

@@ -24,6 +24,14 @@ Case = tuple[Any, Sequence[np.ndarray]]
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
 
 
+@pytest.fixture(autouse=True)
+def _one_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layers as a CPU computes them: to trace them for a GPU too takes a second a layer."""
+    never = property(lambda layer: False, lambda layer, could: None)
+    for layer in (layers.LSTM, layers.GRU):
+        monkeypatch.setattr(layer, "_could_use_gpu_kernel", never, raising=False)
+
+
 def ids(seed: int = 0) -> np.ndarray:
     """Rows without padding, padded right, left, with holes, all padding, one valid step: ``(6, T)``."""
     rows = np.random.default_rng(seed).integers(1, V, (6, T)).astype("int32")
@@ -633,6 +641,16 @@ def functions(x: Any, f: Any, i: Any) -> dict[str, Any]:
         "backend repeat_elements": backend.repeat_elements(x, 2, 1),
         "backend others": backend.sqrt(backend.square(backend.tanh(backend.abs(x)))),
         "integers": i * 2 // 3 - i % 2,
+        "by positions": tf.gather_nd(x, tf.stack([tf.range(n), i[:, 0] % 3], axis=1)),
+        "of each row": tf.gather(x, i % 3, axis=1, batch_dims=1),
+        "turned rows": tf.reverse_sequence(x, i[:, 0] % 4, seq_axis=1),
+        "cut and rolled": tf.roll(tf.slice(x, [0, 1, 0], [-1, t - 1, -1]), 1, axis=1)
+        + tf.math.erfc(x[:, 1:]),
+        "bands": tf.linalg.band_part(tf.matmul(x, x, transpose_b=True), 1, -1),
+        "diagonals": tf.linalg.set_diag(
+            tf.linalg.diag(x[:, :, 0]), tf.linalg.diag_part(tf.matmul(x, x, transpose_b=True))
+        ),
+        "biased": tf.nn.bias_add(x, tf.ones(4)) / tf.cast(tf.size(x), tf.float32),
     }
 
 
@@ -705,6 +723,10 @@ MESSAGES: dict[str, Callable[..., Any]] = {
         tf.nn.leaky_relu(tf.clip_by_value(tf.cumsum(x, 1), -1.0, 1.0), 0.1)
     ),
     "positions": lambda x, f, i: tf.argmax(x, -1),
+    "sums from the end": lambda x, f, i: tf.cumsum(x, 1, exclusive=True, reverse=True) + tf.math.erfc(x),
+    "of each row": lambda x, f, i: tf.gather(x, i % 3, axis=1, batch_dims=1),
+    "mirrored": lambda x, f, i: tf.roll(tf.pad(x, [[0, 0], [0, 0], [1, 1]], "REFLECT"), 1, axis=1),
+    "bands": lambda x, f, i: tf.linalg.band_part(tf.matmul(x, x, transpose_b=True), 1, -1),
 }
 
 

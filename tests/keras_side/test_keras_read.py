@@ -215,7 +215,9 @@ def test_float64_models_are_read_to_the_last_digit(build: Callable[[], Built], t
     check_model(randomize(model), inputs, tmp_path, "float64")
 
 
-@pytest.mark.parametrize("merge", ["concat", "sum", "mul", "ave", None])
+@pytest.mark.parametrize(
+    "merge", ["concat", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("sum", "mul", "ave")), None]
+)
 def test_sentiment_model(merge: str | None, tmp_path: Path) -> None:
     keras.utils.clear_session()  # See the next test.
     model = randomize(sentiment(V, E, units=(H, 2), merge=merge, classes=O))

@@ -64,6 +64,8 @@ def test_a_file_means_what_it_meant(version: str, tmp_path: Path) -> None:
             settings = {reason["setting"] for reason in caught.value.reasons()}
             assert settings <= expected, (file.path.name, caught.value)
             assert keras_side.inspect(file.path, file.config).problem is not None
+            if file.name == "stateful":
+                assert largest_error(file, "zero") <= ALLOWED
         elif file.predictions is None:
             file.read()  # That Keras could save it, but not run it.
         else:

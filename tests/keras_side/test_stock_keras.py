@@ -247,4 +247,4 @@ def test_every_op_opens_where_nothing_is_registered(tmp_path: Path) -> None:
     failed = json.loads(ran.stdout.splitlines()[-1])
     assert {path for path, names in said.items() if names} == failed.keys()
     every = {name for names in said.values() for name in names}
-    assert every == {HARD, "LearnedAverage", "Parameter", "TensorOperation"}
+    assert every == {HARD, "BodyCell", "LearnedAverage", "Parameter", "Recurrence", "TensorOperation"}

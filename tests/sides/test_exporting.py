@@ -229,7 +229,7 @@ def test_code_in_a_file_of_keras_2_is_not_run(tmp_path: Path) -> None:
             export_model(tmp_path / "code.h5", tmp_path / "no.onnx", route="auto")
         with pytest.raises(UnsupportedError) as refused:
             export_model(tmp_path / "code.h5", tmp_path / "no.onnx")
-        assert not refused.value.advice
+        assert "may write it" not in refused.value.advice
 
 
 def test_files_that_no_keras_here_loads_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_files_that_no_keras_here_loads_are_refused(tmp_path: Path, monkeypatch:
             export_model(tmp_path / name, tmp_path / "no.onnx", route="auto", config=config)
         with pytest.raises(UnsupportedError) as refused:
             export_model(tmp_path / name, tmp_path / "no.onnx", config=config)
-        assert not refused.value.advice
+        assert "may write it" not in refused.value.advice
 
 
 class Unregistered(layers.Layer):

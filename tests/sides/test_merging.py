@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -24,6 +25,8 @@ from keras_side.load_file import load_file
 from testing.models import check_everywhere, quiet_model
 
 ELEMENTWISE = ("Add", "Average", "Maximum", "Minimum", "Multiply")
+TWO: list[tuple[bool, ...]] = [(True, True), (True, False), (False, True), (False, False)]
+THREE: list[tuple[bool, ...]] = [(True, True, True), (True, False, True), (False, True, True)]
 E = 3
 
 
@@ -31,41 +34,55 @@ def ids(count: int = 2) -> list:
     return [keras.Input((5,), dtype="int32", name=f"ids_{i}") for i in range(count)]
 
 
-def embedded(inputs, masked, size: int = E) -> list:
+def embedded(inputs, masked, size: int = E, name: str = "embedding") -> list:
     return [
-        layers.Embedding(9, size, mask_zero=mask, name=f"embedding_{i}")(x)
+        layers.Embedding(9, size, mask_zero=mask, name=f"{name}_{i}")(x)
         for i, (x, mask) in enumerate(zip(inputs, masked, strict=True))
     ]
 
 
-@pytest.mark.cover(1)
-@pytest.mark.parametrize("masked", [(True, True), (True, False), (False, True), (False, False)])
-@pytest.mark.parametrize("kind", [*ELEMENTWISE, "Subtract"])
-def test_two_inputs(kind: str, masked, tmp_path: Path) -> None:
-    inputs = ids()
-    made = getattr(layers, kind)(name="merged")(embedded(inputs, masked))
-    outputs = [made, layers.LSTM(2, name="behind")(made)]
-    tf2onnx = kind == "Multiply" and masked == (True, True)
-    graph = check_everywhere(quiet_model(inputs, outputs), tmp_path, tf2onnx=tf2onnx)
-    assert (graph["behind"].masks[0] is None) == (masked != (True, True))
+def turns(masks: list[tuple[bool, ...]]) -> list:
+    """How far to turn the masks against the kinds: all turns together pair all with all."""
+    return [0, *(pytest.param(turn, marks=pytest.mark.sweep) for turn in range(1, len(masks)))]
 
 
-@pytest.mark.sweep
-@pytest.mark.parametrize("kind", [*ELEMENTWISE, "Subtract"])
+def merged_in_turn(kinds: Sequence[str], masks: list[tuple[bool, ...]], turn: int, folder: Path) -> Graph:
+    """One model in which each kind merges values of which some are masked; an LSTM behind shows its mask."""
+    inputs = ids(len(masks[0]))
+    tables = [embedded(inputs, (masked,) * len(inputs), name=f"{masked}") for masked in (False, True)]
+    outputs, wanted = [], {}
+    for number, kind in enumerate(kinds):
+        masked = masks[(number + turn) % len(masks)]
+        values = [tables[mask][i] for i, mask in enumerate(masked)]
+        made = getattr(layers, kind)(name=f"merged_{number}")(values)
+        outputs += [made, layers.LSTM(2, name=f"behind_{number}")(made)]
+        wanted[f"behind_{number}"] = all(masked)
+    graph = check_everywhere(quiet_model(inputs, outputs), folder)
+    assert {name: graph[name].masks[0] is not None for name in wanted} == wanted
+    return graph
+
+
+@pytest.mark.parametrize("turn", turns(TWO))
+def test_two_inputs(turn: int, tmp_path: Path) -> None:
+    merged_in_turn([*ELEMENTWISE, "Subtract"], TWO, turn, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Multiply",
+        *(pytest.param(kind, marks=pytest.mark.sweep) for kind in ("Subtract", *ELEMENTWISE[:-1])),
+    ],
+)
 def test_two_masked_inputs_by_tf2onnx(kind: str, tmp_path: Path) -> None:
     inputs = ids()
     made = getattr(layers, kind)(name="merged")(embedded(inputs, (True, True)))
     check_everywhere(quiet_model(inputs, [made, layers.LSTM(2)(made)]), tmp_path, tf2onnx=True)
 
 
-@pytest.mark.cover(1)
-@pytest.mark.parametrize("masked", [(True, True, True), (True, False, True), (False, True, True)])
-@pytest.mark.parametrize("kind", ELEMENTWISE)
-def test_three_inputs(kind: str, masked, tmp_path: Path) -> None:
-    inputs = ids(3)
-    made = getattr(layers, kind)(name="merged")(embedded(inputs, masked))
-    outputs = [made, layers.LSTM(2, name="behind")(made)]
-    check_everywhere(quiet_model(inputs, outputs), tmp_path)
+@pytest.mark.parametrize("turn", turns(THREE))
+def test_three_inputs(turn: int, tmp_path: Path) -> None:
+    merged_in_turn(ELEMENTWISE, THREE, turn, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -92,12 +109,12 @@ def test_between_recurrent_layers_of_any_length(kind: str, tmp_path: Path) -> No
         np.testing.assert_allclose(session.run([empty])[0], reference.run(graph, [empty])[0], atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["Add", "Multiply", "Maximum", "Average", "Subtract"])
-def test_sizes_of_one_are_stretched(kind: str, tmp_path: Path) -> None:
+def test_sizes_of_one_are_stretched(tmp_path: Path) -> None:
     inputs = [keras.Input(shape, name=f"x_{i}") for i, shape in enumerate([(None, 1), (1, E)])]
-    model = quiet_model(inputs, getattr(layers, kind)(name="merged")(inputs))
+    kinds = ("Add", "Multiply", "Maximum", "Average", "Subtract")
+    model = quiet_model(inputs, [getattr(layers, kind)(name=kind.lower())(inputs) for kind in kinds])
     graph = check_everywhere(model, tmp_path)
-    assert graph.tensors["merged"].shape == ("N", "T", E)
+    assert {graph.tensors[name].shape for name in graph.outputs} == {("N", "T", E)}
 
 
 def test_sizes_of_one_under_masks(tmp_path: Path) -> None:
@@ -110,27 +127,28 @@ def test_sizes_of_one_under_masks(tmp_path: Path) -> None:
     check_everywhere(quiet_model([long, one], outputs), tmp_path)
 
 
-@pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize(
-    ("one", "two", "axes"),
-    [
-        ((4, E), (5, E), 2),
-        ((4, E), (5, E), -1),
-        ((4, E), (4, 2), (1, 1)),
-        ((E,), (5, E), (1, 2)),
-        ((4, E), (E,), (2, 1)),
-        ((E,), (E,), 1),
-        ((2, 4, E), (5, E), (3, 2)),
-        ((None, E), (None, E), (2, 2)),
-    ],
-)
-def test_dot(one, two, axes, normalize: bool, tmp_path: Path) -> None:
-    inputs = [keras.Input(shape, name=f"x_{i}") for i, shape in enumerate([one, two])]
-    made = layers.Dot(axes=axes, normalize=normalize, name="dot")(inputs)
-    graph = check_everywhere(quiet_model(inputs, made), tmp_path)
-    arrays = [np.zeros((0, *(n or 4 for n in shape)), "float32") for shape in (one, two)]
-    found = export.Session(tmp_path / "fused.onnx").run(arrays)[0]
-    assert found.shape == reference.run(graph, arrays)[0].shape
+DOTS: list[tuple] = [
+    ((4, E), (5, E), 2),
+    ((4, E), (5, E), -1),
+    ((4, E), (4, 2), (1, 1)),
+    ((E,), (5, E), (1, 2)),
+    ((4, E), (E,), (2, 1)),
+    ((E,), (E,), 1),
+    ((2, 4, E), (5, E), (3, 2)),
+    ((None, E), (None, E), (2, 2)),
+]
+
+
+def test_dot(tmp_path: Path) -> None:
+    inputs, outputs = [], []
+    for one, two, axes in DOTS:
+        pair = [keras.Input(shape, name=f"x_{len(inputs) + i}") for i, shape in enumerate((one, two))]
+        outputs += [layers.Dot(axes=axes, normalize=normalize)(pair) for normalize in (True, False)]
+        inputs += pair
+    graph = check_everywhere(quiet_model(inputs, outputs), tmp_path)
+    empty = [np.zeros((0, *(n or 4 for n in x.shape[1:])), "float32") for x in inputs]
+    found = export.Session(tmp_path / "fused.onnx").run(empty)
+    assert [x.shape for x in found] == [x.shape for x in reference.run(graph, empty)]
 
 
 def test_dot_of_vectors_without_length_and_the_end_of_masks(tmp_path: Path) -> None:

@@ -200,7 +200,6 @@ def test_refusals() -> None:
     x = keras.Input((3,), dtype="int32")
     wide = keras.Input((2, 3), dtype="int32")
     for layer, given, message in (
-        (layers.IntegerLookup(vocabulary=[5], output_mode="count", mask_token=0), x, "mask_token=0"),
         (layers.IntegerLookup(vocabulary=[5], num_oov_indices=0), x, "num_oov_indices=0"),
         (layers.IntegerLookup(vocabulary=[5], invert=True), x, "invert=True"),
         (layers.IntegerLookup(vocabulary=[5], oov_method="farmhash"), x, "oov_method='farmhash'"),

@@ -225,7 +225,7 @@ def masked_features(value, functional: bool) -> keras.Model:
 @pytest.mark.cover(1)
 @pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
 @pytest.mark.parametrize(
-    "value", [0.0, *(pytest.param(v, marks=pytest.mark.sweep) for v in (0, 2.5)), -1.0, -1e9]
+    "value", [0.0, *(pytest.param(v, marks=pytest.mark.sweep) for v in (0, 2.5, -1e9)), -1.0]
 )
 def test_masking_starts_a_mask(value, functional, tmp_path):
     model = masked_features(value, functional)
@@ -279,6 +279,11 @@ for path in sys.argv[1:]:
 """.replace("import export\n", "import export\nimport biport.errors as export_errors\n")
 
 
+def chained(kinds: dict[str, Callable[[], list]]) -> list:
+    """The layers of all kinds, one after the other."""
+    return [layer for make in kinds.values() for layer in make()]
+
+
 def shape_of(run, ids):
     """The shape that a form gives, in words."""
     try:
@@ -288,11 +293,10 @@ def shape_of(run, ids):
 
 
 def test_nothing_at_all_gives_what_the_oracle_gives(tmp_path):
-    kinds = {**PASSING, **ENDING}
+    kinds = {**ENDING, "passing": lambda: chained(PASSING), "unmasked": lambda: chained(UNMASKED)}
     wanted = []
-    for place, name in enumerate([*kinds, *UNMASKED]):
-        between = (kinds | UNMASKED)[name]()
-        graph = keras_side.read(tagger(between, None, masked=name not in UNMASKED))
+    for place, (name, between) in enumerate(kinds.items()):
+        graph = keras_side.read(tagger(between(), None, masked=name != "unmasked"))
         export.write(graph, tmp_path / f"{place}.onnx", vectors=False)
         module = torch_side.write(graph)
         for size in ((0, 8), (3, 0), (0, 0), (1, 1), (2, 3)):
@@ -301,7 +305,7 @@ def test_nothing_at_all_gives_what_the_oracle_gives(tmp_path):
             mine = shape_of(lambda x: torch_side.run(module, x), ids)  # noqa: B023
             # Torch's LSTM takes a step or more.
             assert mine == wanted[-1] or (mine, size[1]) == ("refused", 0), name
-    paths = [str(tmp_path / f"{place}.onnx") for place in range(len(kinds) + len(UNMASKED))]
+    paths = [str(tmp_path / f"{place}.onnx") for place in range(len(kinds))]
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", EMPTY, *paths], capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr

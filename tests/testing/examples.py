@@ -104,6 +104,8 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield ops.CategoryEncoding(num_tokens=3, output_mode=mode), ((N, T),), "ids"
     yield ops.CategoryEncoding(num_tokens=3, output_mode="one_hot"), ((N, T, I),), "ids"
     yield ops.IntegerLookup(vocabulary=(2, 7), num_oov_indices=2, mask_token=0), ((N, T),), "ids"
+    for shape in ((N, T), (N, T, I)):
+        yield ops.Discretization(boundaries=(-0.5, 0.0, 0.7)), (shape,), "floats"
     yield ops.NotEqual(), ((N, T),), "ids"
     yield ops.Identity(), ((N, T),), "ids"
     yield ops.FeaturesNotEqual(value=2.0), ONE, "sparse"

@@ -92,8 +92,8 @@ def cases_of(graph: Graph, rng: np.random.Generator) -> dict[str, list[np.ndarra
 def verdicts(graph: Graph, path: Path, cases: dict[str, list[np.ndarray]]) -> dict[str, tuple]:
     """For each output the verdict of level L2, and the error it rests on."""
     session = export.Session(path, device="cpu", threads=1)
-    oracle = {case: reference.run(graph, arrays) for case, arrays in cases.items()}
-    rounded = {case: reference.run(graph, arrays, "float32") for case, arrays in cases.items()}
+    oracle = reference.run_cases(graph, cases)
+    rounded = reference.run_cases(graph, cases, "float32")
     outputs = {case: session.run(arrays) for case, arrays in cases.items()}
 
     def errors(results: dict[str, list[np.ndarray]], index: int) -> Error:

@@ -25,6 +25,7 @@ from biport.data.vocabulary import Vocabulary
 from biport.errors import FileError, InputError
 from biport.file_kind import FileKind, file_kind
 from biport.graph import Graph, Node, Value
+from testing import scans
 from testing.graphs import classifier, dense, lstm, two_inputs
 from torch_side import recipient
 from torch_side.writing.definitions import Definitions
@@ -212,7 +213,9 @@ def test_errors_and_verdicts_are_those_of_the_check_vectors() -> None:
 
 
 def test_ruff_has_nothing_to_say(tmp_path: Path) -> None:
-    for number, graph in enumerate((classifier(np.random.default_rng(0)), nested(np.random.default_rng(0)))):
+    rng = np.random.default_rng(0)
+    cells = scans.graph_of(scans.attention_cell(rng)), scans.graph_of(scans.peephole_lstm(rng), states=True)
+    for number, graph in enumerate((classifier(rng), nested(rng), *cells)):
         torch_side.write_folder(graph, tmp_path / f"m{number}")
     for command in (("check",), ("format", "--check", "--diff")):
         done = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -87,15 +88,26 @@ def check(op: Any, masked: bool, started: bool, rng: np.random.Generator) -> Non
 
 
 SETTINGS = list(itertools.product((True, False), repeat=4))
+TURNED = list(itertools.product(SETTINGS, ((False, False), (True, True), (True, False))))
+
+
+def one_direction(name: str, settings: Sequence[tuple]) -> None:
+    rng = np.random.default_rng(1)
+    for (masked, started, sequences, state), (reverse, zero) in settings:
+        scan = {"reverse": reverse, "zero_output_for_mask": zero, "return_state": state}
+        check(layer(rng, name, return_sequences=sequences, **scan), masked, started, rng)
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_one_direction_equals_the_reference(name: str) -> None:
-    rng = np.random.default_rng(1)
-    for masked, started, sequences, state in SETTINGS:
-        for reverse, zero in ((False, False), (True, True), (True, False)):
-            scan = {"reverse": reverse, "zero_output_for_mask": zero, "return_state": state}
-            check(layer(rng, name, return_sequences=sequences, **scan), masked, started, rng)
+    """A quarter of the settings each, another one for the next kind."""
+    one_direction(name, TURNED[list(KINDS).index(name) % 4 :: 4])
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", KINDS)
+def test_one_direction_in_every_setting(name: str) -> None:
+    one_direction(name, TURNED)
 
 
 @pytest.mark.cover(1)

@@ -15,10 +15,11 @@ import torch_side
 from biport import ops
 from biport.errors import WeightError
 from biport.graph import Graph, Node, Value
+from testing import scans
 from testing.graphs import cell, dense, embedding, normal
 from testing.torch_graphs import bidirectional, data, lstm, one, worst
-from torch_side.registry import STATES
-from torch_side.state import op_of, shapes_of
+from torch_side.registry import PARTS, STATES
+from torch_side.state import in_source, op_of, shapes_of, with_state
 
 
 def heads(rng: np.random.Generator, biases: bool) -> ops.MultiHeadAttention:
@@ -77,6 +78,8 @@ WITH_WEIGHTS: dict[str, Callable[[np.random.Generator], ops.Op]] = {
     "Bidirectional of stacks": lambda rng: both(rng, stacked),
     "Constant": lambda rng: ops.Constant(value=normal(rng, 2, 3)),
     "Parameter": lambda rng: ops.Parameter(value=normal(rng, 3)),
+    "Scan": scans.peephole_lstm,
+    "Scan of cells": scans.nested_cells,
     "TimeDistributed": lambda rng: ops.TimeDistributed(layer=dense(rng, 3, 4)),
 }
 
@@ -86,6 +89,9 @@ def state_of(op: ops.Op) -> dict[str, np.ndarray]:
 
 
 def back(op: ops.Op, state: dict[str, np.ndarray]) -> ops.Op:
+    if type(op) in PARTS:
+        unknown = {path: np.zeros_like(array) for path, array in op.weights().items()}
+        return with_state("layer", type(op).build(op.settings(), {**unknown, **in_source(op)}), state)
     return op_of("layer", type(op), op.settings(), shapes_of(op), state)
 
 

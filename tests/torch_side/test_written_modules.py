@@ -19,7 +19,7 @@ import biport.reference
 import torch_side
 from biport import ops
 from biport.graph import Graph, Node, Value, frozen, penalties
-from testing import graphs, recurrent_graphs
+from testing import graphs, recurrent_graphs, scans
 from testing.examples import EXAMPLES, Example
 from torch_side import layers
 
@@ -51,6 +51,8 @@ FAMILIES: dict[str, Graph] = {
     "masked GRU": recurrent("gru", **whole()),
     "masked RNN": recurrent("rnn", **whole()),
     "reset before": recurrent("gru_before", **whole()),
+    "any cell": scans.graph_of(scans.nested_cells(RNG, **whole())),
+    "any cell with constants": scans.graph_of(scans.attention_cell(RNG, reverse=True)),
     "recurrent dropout": recurrent("lstm", recurrent_dropout=0.25, dropout=0.25),
 }
 FEW = ("masked", "reset before")
@@ -58,6 +60,7 @@ FEW = ("masked", "reset before")
 
 def arrays(graph: Graph, N: int = 3, T: int = 5) -> list[Tensor]:
     rng = np.random.default_rng(N)
+    graph = graph.at({"S": 6})
     return [torch.tensor(array) for array in recurrent_graphs.inputs_of(graph, rng, "holes", N, T)]
 
 
@@ -106,7 +109,7 @@ def scripted(graph: Graph, module: nn.Module) -> None:
 
 def traced(graph: Graph, module: nn.Module) -> None:
     program = torch.jit.trace(module, tuple(arrays(graph)))
-    if any(isinstance(part, nn.RNNBase) and hasattr(part, "stock") for part in module.modules()):
+    if any(isinstance(part, layers.Recurrence) or hasattr(part, "stock") for part in module.modules()):
         check_same(program, module, arrays(graph, 2, 5))
         return
     for size in SIZES:
@@ -118,7 +121,7 @@ def exported(graph: Graph, module: nn.Module) -> None:
     program = torch.export.export(module, tuple(arrays(graph)), dynamic_shapes=rows).module()
     check_same(program, module, arrays(graph))
     check_same(program, module, arrays(graph, 2, 5))
-    if any(isinstance(part, nn.RNNBase) for part in module.modules()):
+    if any(isinstance(part, nn.RNNBase | layers.Recurrence) for part in module.modules()):
         with pytest.raises(AssertionError, match="Guard failed"):
             program(*arrays(graph, 3, 7))
     else:

@@ -4,7 +4,7 @@ from torch_side.layers.activation import PReLU, ReLU, Softmax
 from torch_side.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from torch_side.layers.convolution import Conv1d
 from torch_side.layers.embedding import ToIds
-from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN
+from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN, Recurrence
 from torch_side.layers.masking import Masking
 from torch_side.layers.merge import (
     Concatenate,
@@ -26,7 +26,11 @@ from torch_side.layers.pooling import (
     GlobalAveragePooling1D,
     MaxPooling1D,
 )
-from torch_side.layers.preprocessing import CategoryEncoding, IntegerLookup
+from torch_side.layers.preprocessing import (
+    CategoryEncoding,
+    Discretization,
+    IntegerLookup,
+)
 from torch_side.layers.recurrent import MaskedGRU, MaskedLSTM, MaskedRNN
 from torch_side.layers.regularization import (
     ActivityRegularization,
@@ -44,6 +48,7 @@ __all__ = [
     "CategoryEncoding",
     "Concatenate",
     "Conv1d",
+    "Discretization",
     "Dot",
     "GaussianDropout",
     "GaussianNoise",
@@ -67,6 +72,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "ReLU",
+    "Recurrence",
     "Rescaling",
     "Reshape",
     "Softmax",

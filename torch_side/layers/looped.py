@@ -11,10 +11,13 @@ recurrent dropout, each loses inputs and states of its own (``implementation`` 1
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from torch_side.layers.errors import LayerInputError
 from torch_side.layers.masks import check_mask, every_step
 from torch_side.layers.recurrent import MaskedGRU, MaskedLSTM, MaskedRNN
 
@@ -54,6 +57,92 @@ def outputs_of(steps: list[Tensor], mask: Tensor, zero_output_for_mask: bool) ->
     """The carried outputs of all steps, ``(N, T, H)``; zero at masked ones, or before the first valid."""
     zero = ~mask if zero_output_for_mask else mask.cumsum(dim=1) == 0
     return torch.stack(steps, dim=1).masked_fill(zero.unsqueeze(-1), 0.0)
+
+
+def check_states(states: list[Tensor], wanted: list[Tensor]) -> None:
+    """Refuse initial states that are not of the shapes of others.
+
+    Raises:
+        LayerInputError: they are not, or there are more or fewer.
+    """
+    if len(states) != len(wanted):
+        raise LayerInputError(
+            f"there should be {len(wanted)} states, found {len(states)}"
+        )
+    for at in range(len(wanted)):
+        given, size = list(states[at].shape), list(wanted[at].shape)
+        if given != size:
+            raise LayerInputError(f"state {at} should be {size}, found {given}")
+
+
+class Recurrence(nn.Module):
+    """A loop over the steps of any cell, which skips masked steps; the states are carried over them.
+
+    Args:
+        cell: takes x, ``(N, I)``, a list of the states, ``(N, size)`` each, and a list of the constants where
+            there are any; gives the output, ``(N, O)``, and a list of the new states.
+        state_sizes: the width of each state.
+        takes_constants: whether there are constants, which the cell is given at every step.
+        zero_output_for_mask: as in `MaskedLSTM`.
+    """
+
+    __constants__: ClassVar[list[str]] = ["takes_constants"]
+
+    def __init__(
+        self,
+        cell: nn.Module,
+        state_sizes: list[int],
+        takes_constants: bool = False,
+        zero_output_for_mask: bool = True,
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.state_sizes = state_sizes
+        self.takes_constants = takes_constants
+        self.zero_output_for_mask = zero_output_for_mask
+
+    def forward(
+        self,
+        input: Tensor,
+        hx: list[Tensor] | None = None,
+        mask: Tensor | None = None,
+        constants: list[Tensor] | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """``(N, T, I)`` to the outputs, ``(N, T, O)``, and the final states, ``(N, size)`` each.
+
+        Args:
+            input: the sequence; T is 1 or more.
+            hx: the initial states; by default zeros.
+            mask: which steps are valid, ``(N, T)`` booleans; by default all.
+            constants: what the cell is given at every step.
+
+        Raises:
+            LayerInputError: the mask or the states do not go with the input.
+        """
+        mask = every_step(input) if mask is None else mask
+        check_mask(input, mask)
+        rows = input.shape[0]
+        zeros = [input.new_zeros([rows, size]) for size in self.state_sizes]
+        states = zeros if hx is None else hx
+        check_states(states, zeros)
+        # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
+        input = input.masked_fill(~mask.unsqueeze(-1), 0.0)
+        steps: list[Tensor] = []
+        for t in range(input.shape[1]):
+            if self.takes_constants:
+                given = [] if constants is None else constants
+                output, after = self.cell(input[:, t], states, given)
+            else:
+                output, after = self.cell(input[:, t], states)
+            valid = mask[:, t].unsqueeze(1)
+            each = range(len(states))
+            states = [torch.where(valid, after[at], states[at]) for at in each]
+            steps.append(output if t == 0 else torch.where(valid, output, steps[-1]))
+        return outputs_of(steps, mask, self.zero_output_for_mask), states
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"state_sizes={self.state_sizes}, zero_output_for_mask={self.zero_output_for_mask}"
 
 
 class LoopedLSTM(MaskedLSTM):

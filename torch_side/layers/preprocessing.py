@@ -1,4 +1,4 @@
-"""What stands in front of a model: numbers of tokens, and ids as vectors of zeros and ones."""
+"""What stands in front of a model: ids of tokens and of bins, and ids as vectors of zeros and ones."""
 
 from collections.abc import Sequence
 
@@ -102,3 +102,27 @@ class IntegerLookup(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
         return f"{len(self.vocabulary)} tokens, num_oov_indices={self.num_oov_indices}, {self.mask_token=}"
+
+
+class Discretization(nn.Module):
+    """Numbers to the ids of the bins that they fall into, from 0; NaN falls into the last.
+
+    A number that is a boundary falls into the bin behind it.
+
+    Args:
+        boundaries: between the bins, in ascending order.
+    """
+
+    def __init__(self, boundaries: Sequence[float]) -> None:
+        super().__init__()
+        self.boundaries = tuple(boundaries)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape; int32 of that shape. Numbers are compared as float32."""
+        boundaries = torch.tensor(self.boundaries, dtype=torch.float32, device=x.device)
+        below = (x.float().unsqueeze(-1) < boundaries).sum(dim=-1)
+        return (len(self.boundaries) - below).int()
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        return f"{len(self.boundaries)} boundaries"

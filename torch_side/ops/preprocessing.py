@@ -1,4 +1,4 @@
-"""`ops.CategoryEncoding` and `ops.IntegerLookup` <-> layers of the same names in `torch_side.layers`."""
+"""`CategoryEncoding`, `Discretization`, `IntegerLookup` of `ops` <-> `torch_side.layers` of these names."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
 
+register_layer(ops.Discretization, layers.Discretization, {"boundaries": "boundaries"})
 register_layer(
     ops.IntegerLookup,
     layers.IntegerLookup,

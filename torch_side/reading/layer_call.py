@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from biport.dims import Dim
 from biport.errors import GraphError, UnsupportedError, WeightError, raise_unsupported
 from biport.ops import Op, PermuteDims, Tensor
 
@@ -70,8 +71,14 @@ class LayerCall:
         """How many dimensions a value has."""
         return len(self.tensors[name].shape)
 
-    def emit(self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = ()) -> tuple[str, ...]:
-        """Apply an op; the names of what it gives."""
+    def emit(
+        self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = (), name: str | None = None
+    ) -> tuple[str, ...]:
+        """Apply an op, which somebody may have given a name behind the layer's; the names of what it gives."""
+        raise NotImplementedError
+
+    def same_size(self, one: Dim, other: Dim) -> None:
+        """Two sizes of values are the same, whatever they are."""
         raise NotImplementedError
 
     def emit_channels_first(self, op: Op, argument: Any) -> str:

@@ -16,9 +16,13 @@ from biport import ops
 from biport.dims import Arithmetic, Dim, computed, letter
 from biport.errors import GraphError
 from biport.ops import Op
+from torch_side.layers import Recurrence
 from torch_side.learning import as_trained
+from torch_side.mapped import reader_of_class
 from torch_side.reading.layer_call import LayerCall
+from torch_side.reading.mapped_module import reads_mapped
 from torch_side.reading.sizes import expression
+from torch_side.reading.written import scan_of
 from torch_side.registry import READERS, is_whole
 
 
@@ -30,6 +34,7 @@ class Emission:
     inputs: tuple[str, ...]
     masks: tuple[str | None, ...]
     outputs: tuple[str, ...]
+    name: str | None = None
 
 
 class RecordedCall(LayerCall):
@@ -46,15 +51,22 @@ class RecordedCall(LayerCall):
         super().__init__(module, owner, args, kwargs)
         self.tensors = tensors
         self.emissions: list[Emission] = []
+        self.same: list[tuple[Dim, Dim]] = []
 
-    def emit(self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = ()) -> tuple[str, ...]:
-        """The op is noted, and what it gives."""
-        op = as_trained(op, self.module)
+    def same_size(self, one: Dim, other: Dim) -> None:
+        """Two sizes are the same, whatever they are."""
+        self.same.append((one, other))
+
+    def emit(
+        self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = (), name: str | None = None
+    ) -> tuple[str, ...]:
+        """The op is noted, and what it gives; one with a name of its own says itself how it is trained."""
+        op = as_trained(op, self.module) if name is None else op
         results = op.infer([self.tensors[name] for name in inputs])
         first = len(self.tensors)
         outputs = tuple(f"value {first + position}" for position in range(len(results)))
         self.tensors = {**self.tensors, **dict(zip(outputs, results, strict=True))}
-        self.emissions.append(Emission(op, tuple(inputs), tuple(masks), outputs))
+        self.emissions.append(Emission(op, tuple(inputs), tuple(masks), outputs, name))
         return outputs
 
 
@@ -67,6 +79,15 @@ class LayerRecord:
     emissions: Sequence[Emission]
     outputs: Sequence[str]
     tensors: Mapping[str, ops.Tensor]
+    same: Sequence[tuple[Dim, Dim]] = ()
+
+    def sizes(self, inputs: Sequence[Tensor]) -> dict[str, Any]:
+        """The sizes of its inputs by the letters of the call."""
+        return {
+            str(dim): size
+            for position, tensor in enumerate(inputs)
+            for dim, size in zip(self.tensors[str(position)].shape, tensor.shape, strict=True)
+        }
 
 
 class LayerSession:
@@ -78,10 +99,14 @@ class LayerSession:
 
     def __init__(self, root: nn.Module) -> None:
         self.calls: list[LayerRecord] = []
-        self.classes = {type(part) for part in root.modules() if is_whole(type(part))}
+        kinds = {type(part) for part in root.modules()}
+        self.classes = {kind for kind in kinds if is_whole(kind) or reader_of_class(kind) is not None}
         self._paths = {part: path for path, part in root.named_modules()}
         self._name = type(root).__name__
         self._originals: dict[type, Callable] = {kind: kind.forward for kind in self.classes}
+        # A loop over the steps of a cell that nobody wrote, or that was changed since, is traced.
+        loops = (part for part in root.modules() if isinstance(part, Recurrence))
+        self._opened = {loop for loop in loops if scan_of(loop) is None}
         self._zero: list[Tensor] = []
         self._tensors = {
             part: {"_parameters": dict(part._parameters), "_buffers": dict(part._buffers)}
@@ -93,13 +118,14 @@ class LayerSession:
         original = kind.forward
 
         def forward(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            if not _reads_whole(module, args, kwargs):
+            if module in self._opened or not _reads_whole(module, args, kwargs):
                 return original(module, *args, **kwargs)
             leaves, structure = tree_flatten((args, kwargs))
             tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
             _fix_rows(module, args, kwargs)
             number, bound = self._record(module, leaves, structure)
-            if _fix_features(self.calls[number], tensors):
+            fixed = _fix_features(self.calls[number], tensors), _fix_same(self.calls[number], tensors)
+            if any(fixed):
                 self.calls.pop()
                 number, bound = self._record(module, leaves, structure)
             outputs = iter(operator(number, tensors))
@@ -126,11 +152,7 @@ class LayerSession:
         """Empty tensors as the layer of a call gives them."""
         record = self.calls[number]
         # By the letters of the call: where a program is traced again, its symbols have other names.
-        sizes = {
-            str(dim): size
-            for position, tensor in enumerate(inputs)
-            for dim, size in zip(record.tensors[str(position)].shape, tensor.shape, strict=True)
-        }
+        sizes = record.sizes(inputs)
         return [
             inputs[0].new_empty(
                 [computed(dim, sizes, SIZES) for dim in record.tensors[name].shape],
@@ -176,16 +198,26 @@ class LayerSession:
         args, kwargs = tree_unflatten(names, structure)
         call = RecordedCall(module, self.owner(module), args, kwargs, tensors)
         with self._as_it_is(module):
-            bound = READERS.lookup(type(module), call.owner)(call)
+            bound = _reader(type(module), call.owner)(call)
         outputs = [part for part in tree_leaves(bound) if part is not None]
         template = [_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        record = LayerRecord(module, (template, structure), call.emissions, outputs, call.tensors)
+        record = LayerRecord(
+            module, (template, structure), call.emissions, outputs, call.tensors, call.same
+        )
         self.calls.append(record)
         return len(self.calls) - 1, bound
 
 
+def _reader(kind: type[nn.Module], owner: str) -> Callable[[LayerCall], Any]:
+    """Who reads a layer whole: first of all somebody who said what its class is."""
+    function = reader_of_class(kind)
+    return READERS.lookup(kind, owner) if function is None else reads_mapped(function)
+
+
 def _reads_whole(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether this call is read whole: attention of torch only under no mask."""
+    """Whether a call is read whole: attention of torch only under no mask."""
+    if reader_of_class(type(module)) is not None:
+        return True
     if isinstance(module, nn.MultiheadAttention):
         named = _arguments_of_attention(args, kwargs)
         masked = any(named.get(name) is not None for name in ("key_padding_mask", "attn_mask"))
@@ -225,6 +257,16 @@ def _fix_features(record: LayerRecord, inputs: Sequence[Tensor]) -> bool:
                 if takes == [True, False]:
                     torch._check(size == hint)
                     fixed = True
+    return fixed
+
+
+def _fix_same(record: LayerRecord, inputs: Sequence[Tensor]) -> bool:
+    """Say which sizes are the same because somebody says so."""
+    sizes, fixed = record.sizes(inputs), False
+    for one, other in record.same:
+        if str(one) != str(other):
+            torch._check(computed(one, sizes, SIZES) == computed(other, sizes, SIZES))
+            fixed = True
     return fixed
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from biport import reference
 from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.compare.cases import row_lengths_of
+from biport.compare.difference import largest_difference
 from biport.dims import Dim
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
@@ -329,28 +330,11 @@ def _check(
     owner = type(live.module).__name__
     actual = reference.run(graph, list(arrays))
     for name, one, two in zip(graph.outputs, actual, wanted, strict=True):
-        difference = _difference(one, two)
+        difference = largest_difference(one, two)
         if difference is None or difference > allowed:
             shown = "another shape" if one.shape != two.shape else f"off by {difference}"
             supported = "a module whose trace computes what it computes"
             raise UnsupportedError(owner, f"output {name} at {_listed(sizes)}", shown, supported)
-
-
-def _difference(one: np.ndarray, two: np.ndarray) -> float | None:
-    """The largest difference in terms of the largest number; ``None`` where they cannot be compared."""
-    if one.shape != two.shape or (one.dtype.kind == "f") != (two.dtype.kind == "f"):
-        return None
-    if one.dtype.kind != "f":
-        return 0.0 if np.array_equal(one, two) else float(np.mean(one != two))
-    if not np.array_equal(np.isnan(one), np.isnan(two)):
-        return None
-    infinite = np.isinf(two)
-    if not np.array_equal(one[infinite], two[infinite]) or np.isinf(one[~infinite]).any():
-        return None
-    finite = np.isfinite(two)
-    if not finite.any():
-        return 0.0
-    return float(np.abs(one[finite] - two[finite]).max() / max(1.0, float(np.abs(two[finite]).max())))
 
 
 def _listed(sizes: Mapping[str, int]) -> str:

@@ -109,7 +109,12 @@ def as_program(name: str, exported: ExportedProgram, session: LayerSession | Non
     }
     named = {key: path.removeprefix(PREFIX) for key, path in (paths | constants).items()}
     inputs = [entry for entry in signature.user_inputs if isinstance(entry, str)]
-    least = {str(symbol): int(limits.lower) for symbol, limits in exported.range_constraints.items()}
+    # What a size read from a tensor may be has no end.
+    least = {
+        str(symbol): int(limits.lower)
+        for symbol, limits in exported.range_constraints.items()
+        if limits.lower.is_Integer
+    }
     return Program(
         name,
         exported.graph,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,17 +12,20 @@ from typing import Any, TypeVar
 import torch
 from torch import fx, nn
 
-from biport.graph import Graph, Node, Value
-from biport.ops import FLOATS, Op
+from biport.graph import Graph, Node, Value, scan_over
+from biport.ops import FLOATS, Op, Scan
 from torch_side.inference import first_float
+from torch_side.layers import Recurrence
 from torch_side.learning import with_frozen
-from torch_side.names import ORIGIN, Origin
+from torch_side.names import ITEM, ORIGIN, Origin, inputs_of, outputs_of, statements_of
 from torch_side.reading.layer_call import arrays, build
 from torch_side.spelling import Spelling, described
 from torch_side.state import op_of
 from torch_side.writing.ported import Ported
 
 OpType = TypeVar("OpType", bound=Op)
+SCAN = ("reverse", "return_sequences", "return_state", "zero_output_for_mask")
+"""Settings of a recurrence that its statements say."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +67,19 @@ class _Reader:
         self._constants: set[str] = set()
 
     def read(self) -> Written:
-        statements = [node for node in self.module.graph.nodes if node.op not in ("placeholder", "output")]
-        arguments = [node for node in self.module.graph.nodes if node.op == "placeholder"]
-        (output,) = [node for node in self.module.graph.nodes if node.op == "output"]
+        arguments = inputs_of(self.module.graph)
+        if any(node.op != "placeholder" and not _is_item(node) for node in arguments):
+            raise _Changed
         values = [in_dtype_of(self.module, value) for value in self.module.input_values]
         if len(values) != len(arguments):
             raise _Changed
         self.names |= {node: value.name for node, value in zip(arguments, values, strict=True)}
+        statements = statements_of(self.module.graph)
         for origin, group in groupby(statements, key=lambda node: node.meta.get(ORIGIN)):
             if origin is None:
                 raise _Changed
             self._read(origin, list(group))
-        returned = output.args[0] if isinstance(output.args[0], tuple | list) else (output.args[0],)
-        results = tuple(self._name(node) for node in returned)
+        results = tuple(self._name(node) for node in outputs_of(self.module.graph))
         origin = {"framework": "torch", "version": torch.__version__}
         graph = Graph(tuple(values), tuple(self.nodes), results, origin)
         return Written(graph, {node.name: name for node, name in self.names.items()})
@@ -119,6 +123,14 @@ class _Reader:
         for path, before in spelling.modules.items():
             if described(self.module.get_submodule(path)) != before:
                 raise _Changed
+        if issubclass(spelling.kind, Scan):
+            layer = self.module.get_submodule(spelling.path)
+            assert isinstance(layer, Recurrence)
+            settings = {name: spelling.settings[name] for name in SCAN}
+            op = scan_of(layer, **settings)
+            if op is None:
+                raise _Changed
+            return self._in_own_dtype(op)
         if spelling.op is None:
             called = type(self.module.get_submodule(next(iter(spelling.modules)))).__name__
             owner = f"{type(self.module).__name__}: {spelling.path} ({called})"
@@ -168,6 +180,28 @@ class _Reader:
         own = first_float(self.module)
         name = None if own is None else str(own.dtype).removeprefix("torch.")
         return op.astype(name) if name in FLOATS else op
+
+
+def _is_item(node: fx.Node) -> bool:
+    """Whether a statement takes its argument out of a list, as it was written."""
+    if node.target is not operator.getitem or not isinstance(node.args[0], fx.Node):
+        return False
+    items = [user for user in node.graph.nodes if ITEM in user.meta and user.args[0] is node.args[0]]
+    at = node.args[1]
+    return node.args[0].op == "placeholder" and isinstance(at, int) and at == items.index(node)
+
+
+def scan_of(layer: Recurrence, **settings: Any) -> Scan | None:
+    """What a loop over the steps of a written cell computes; ``None`` for one of any other cell.
+
+    Args:
+        layer: the loop.
+        settings: those of `biport.ops.Recurrent`.
+    """
+    written = read_written(layer.cell) if isinstance(layer.cell, Ported) else None
+    if written is None or layer.takes_constants != (len(written.graph.inputs) > 1 + len(layer.state_sizes)):
+        return None
+    return scan_over(written.graph, len(layer.state_sizes), **settings)
 
 
 def in_dtype_of(module: nn.Module, value: Value) -> Value:

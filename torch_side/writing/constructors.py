@@ -7,7 +7,7 @@ where a class keeps one under another name, or as a parameter, it is said here.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -33,12 +33,18 @@ def class_name(kind: type[nn.Module]) -> str:
     return f"nn.{kind.__name__}" if kind.__module__.startswith("torch.nn.") else kind.__name__
 
 
-def constructor(module: nn.Module) -> Code:
+def constructor(module: nn.Module, classes: Mapping[nn.Module, str] | None = None) -> Code:
     """The call that makes a module like this one, but for the values of its weights.
+
+    Args:
+        module: it.
+        classes: what classes of the file are called that take no arguments, by the modules they are for.
 
     Raises:
         TypeError: an argument of its class cannot be told from it.
     """
+    if classes and module in classes:
+        return Code(f"{classes[module]}()")
     positional: list[Code] = []
     keywords: list[tuple[str, Code]] = []
     given = _given(module)
@@ -57,16 +63,16 @@ def constructor(module: nn.Module) -> Code:
             continue
         by_position = (required or first) and parameter.kind is not inspect.Parameter.KEYWORD_ONLY
         if by_position and not keywords:
-            positional.append(value_code(value))
+            positional.append(value_code(value, classes))
         else:
-            keywords.append((parameter.name, value_code(value)))
+            keywords.append((parameter.name, value_code(value, classes)))
     return call(class_name(type(module)), positional, keywords)
 
 
-def value_code(value: Any) -> Code:
-    """A setting as it is written; a module among them as the call that makes it."""
+def value_code(value: Any, classes: Mapping[nn.Module, str] | None = None) -> Code:
+    """A setting as it is written; a module among them as the call that makes it, see `constructor`."""
     if isinstance(value, nn.Module):
-        return constructor(value)
+        return constructor(value, classes)
     if isinstance(value, tuple | list | torch.Size):
         brackets = "[]" if isinstance(value, list) else "()"
         return sequence([value_code(part) for part in value], brackets)

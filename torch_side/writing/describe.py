@@ -81,6 +81,29 @@ def class_docstring(graph: Graph, arguments: Sequence[str], steps: Mapping[str, 
     return [f'{INDENT}"""{summary}', "", *(f"{INDENT}{line}".rstrip() for line in lines), f'{INDENT}"""']
 
 
+def cell_docstring(graph: Graph, state_count: int) -> list[str]:
+    """The lines under the head of the class of a cell: what a step is given and gives.
+
+    Args:
+        graph: of the step.
+        state_count: how many states it has.
+    """
+    x, *others = graph.inputs
+    output, *_ = graph.outputs
+    states, constants = others[:state_count], others[state_count:]
+    given = ", ".join(f"{plain(value.name)} {_shape(value.tensor)}" for value in states)
+    text = f"One step: {plain(x.name)} {_shape(x.tensor)} and the states {given}"
+    if constants:
+        text += ", and at every step " + ", ".join(
+            f"{plain(value.name)} {value.tensor}" for value in constants
+        )
+    text += f", to the output {_shape(graph.tensors[output])} and the new states."
+    lines = textwrap.wrap(text, WIDTH - len(INDENT) - 6)
+    if len(lines) == 1:
+        return [f'{INDENT}"""{lines[0]}"""']
+    return [f'{INDENT}"""{lines[0]}', *(f"{INDENT}{line}" for line in lines[1:]), f'{INDENT}"""']
+
+
 def _letters(graph: Graph) -> str:
     letters = sorted(
         {letter for value in graph.inputs for dim in value.shape for letter in getattr(dim, "letters", ())}

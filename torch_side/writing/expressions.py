@@ -13,6 +13,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
+from torch_side.layers import Recurrence
 from torch_side.writing.code import (
     ATOM,
     BIT_AND,
@@ -97,6 +98,8 @@ def result(module: nn.Module | None, node: fx.Node) -> Structure:
         return "outputs", ("h", "c")
     if isinstance(module, nn.GRU | nn.RNN):
         return "outputs", "h"
+    if isinstance(module, Recurrence):
+        return "outputs", "states"
     if module is not None:
         return _annotated(type(module).forward)
     match node.op, node.target:

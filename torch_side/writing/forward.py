@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from biport.graph import Graph
 from biport.ops import Tensor, TensorOperation
-from torch_side.names import ORIGIN, Names, Origin
+from torch_side.names import ORIGIN, Names, Origin, inputs_of
 from torch_side.spelling import node_operands
 from torch_side.writing.code import INDENT, WIDTH, Code, call, sequence, statement
 from torch_side.writing.expressions import Structure, expression, is_size, result
@@ -43,7 +43,7 @@ class Facts:
     def of(cls, graph: Graph, module: fx.GraphModule) -> Facts:
         """Those of a written module."""
         values = {}
-        arguments = [node for node in module.graph.nodes if node.op == "placeholder"]
+        arguments = inputs_of(module.graph)
         values |= {node: value.name for node, value in zip(arguments, graph.inputs, strict=True)}
         emitted: dict[Origin, list[fx.Node]] = {}
         for node in module.graph.nodes:
@@ -140,6 +140,7 @@ class Forward:
         attribute: how a path is written in it.
         prefix: what the names of values in it have in front, ``"encoder."``.
         arguments: names for the inputs; by default those of their values.
+        is_cell: whether what is returned behind the first is one list.
     """
 
     facts: Facts
@@ -150,6 +151,7 @@ class Forward:
     attribute: Callable[[str], Code]
     prefix: str = ""
     arguments: Sequence[str] | None = None
+    is_cell: bool = False
     _variables: dict[fx.Node, str] = field(default_factory=dict)
     _inlined: set[fx.Node] = field(default_factory=set)
     _users: dict[fx.Node, list[Unit | None]] = field(default_factory=dict)
@@ -201,6 +203,11 @@ class Forward:
     def argument_names(self) -> list[str]:
         """The names of its arguments."""
         return [self._variables[node] for node in self.inputs]
+
+    @property
+    def unpacked_names(self) -> list[str]:
+        """The same, of those that nobody reads underscores."""
+        return [self._variables[node] if self._users.get(node) else "_" for node in self.inputs]
 
     # What a call gives, taken apart where it is called.
 
@@ -356,11 +363,13 @@ class Forward:
         for at, unit in enumerate(units):
             lines += self._shortened(unit)
             code = self._right_side(unit)
-            if at == len(units) - 1 and self._is_returned(unit):
+            if at == len(units) - 1 and self._is_returned(unit) and not self.is_cell:
                 return [*lines, *statement(code, BODY, "return ", self._comment(unit))]
             target = self._target(unit)
             lines += statement(code, BODY, f"{target} = ", self._comment(unit))
         codes = [self._code(node) for node in self.outputs]
+        if self.is_cell:
+            codes = [codes[0], sequence(codes[1:])]
         if len(codes) == 1:
             return [*lines, *statement(codes[0], BODY, "return ")]
         flat = ", ".join(code.text for code in codes)

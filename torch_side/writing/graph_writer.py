@@ -14,11 +14,11 @@ from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.analysis.scalars import inline_scalars
 from biport.dims import Arithmetic, Dim, computed
 from biport.errors import UnsupportedError, raise_unsupported
-from biport.graph import Graph, Node, owners
+from biport.graph import Graph, Node, Value, owners
 from biport.inputs import check_letters, id_bounds, letter_axes, time_axis
 from biport.ops import Bidirectional, Op, Recurrent, Tensor
 from torch_side.learning import WeightPenalty, frozen_tensors, tensor_penalties
-from torch_side.names import ORIGIN, Origin, attribute_path, variable
+from torch_side.names import ITEM, ORIGIN, Origin, attribute_path, variable
 from torch_side.registry import STATES, WRITERS, tensors
 from torch_side.spelling import Spelling, spell
 from torch_side.writing.ported import Ported
@@ -37,9 +37,11 @@ class GraphWriter:
     Args:
         graph: its inputs become the arguments of ``forward``.
         biases: ``"one"``, second biases that the graph does not have are not trained; or ``"two"``.
+        state_count: of a step of a recurrence how many states it has: these are one argument, a list, and the
+            constants behind them another; ``None`` for any other graph.
     """
 
-    def __init__(self, graph: Graph, biases: str = "one") -> None:
+    def __init__(self, graph: Graph, biases: str = "one", state_count: int | None = None) -> None:
         self.biases = biases
         self.root = nn.Module()
         self.graph = fx.Graph()
@@ -61,10 +63,26 @@ class GraphWriter:
         self._sizes: dict[str, Number] = {}
         """By the text of the size."""
         self._device: fx.Node | None = None
-        for value in graph.inputs:
+        single = graph.inputs if state_count is None else graph.inputs[:1]
+        for value in single:
             taken = [str(node.target) for node in self.values.values()]
             self.values[value.name] = self.graph.placeholder(variable(value.name, taken))
+        if state_count is not None:
+            self._take_list("states", graph.inputs[1 : 1 + state_count])
+            self._take_list("constants", graph.inputs[1 + state_count :])
         self._inputs = list(self.values.values())
+
+    def _take_list(self, name: str, values: Sequence[Value]) -> None:
+        """An argument that is a list of inputs."""
+        if not values:
+            return
+        whole = self.graph.placeholder(name, list[torch.Tensor])
+        for number, value in enumerate(values):
+            item = self.graph.create_node(
+                "call_function", operator.getitem, (whole, number), {}, variable(value.name, ())
+            )
+            item.meta[ITEM] = True
+            self.values[value.name] = item
 
     @property
     def owner(self) -> str:
@@ -263,13 +281,18 @@ class GraphWriter:
         return self._emitted[-1]
 
 
-def write_graph(graph: Graph, biases: str = "one") -> Ported:
+def write_graph(graph: Graph, biases: str = "one", state_count: int | None = None) -> Ported:
     """The module that computes ``graph``; `torch_side.write` describes it.
+
+    Args:
+        graph: the model, or the step of a recurrence.
+        biases: see `GraphWriter`.
+        state_count: see `GraphWriter`; such a module is a cell for `torch_side.layers.Recurrence`.
 
     Raises:
         UnsupportedModelError: torch has no equal of some ops or settings; all of them are named.
     """
-    writer = GraphWriter(graph, biases)
+    writer = GraphWriter(graph, biases, state_count)
     problems: list[UnsupportedError] = []
     for node in graph.nodes:
         try:
@@ -279,7 +302,9 @@ def write_graph(graph: Graph, biases: str = "one") -> Ported:
             # Any value will do: what is wrong further down should still be said, then all is refused.
             writer.values |= dict.fromkeys(node.outputs, next(iter(writer.values.values())))
     raise_unsupported("torch_side.write", problems)
-    outputs = tuple(writer.values[name] for name in graph.outputs)
+    outputs: tuple[Any, ...] = tuple(writer.values[name] for name in graph.outputs)
+    if state_count is not None:
+        outputs = outputs[0], list(outputs[1:])
     writer.graph.output(outputs[0] if len(outputs) == 1 else outputs)
     module = Ported(writer.root, writer.graph, class_name="Ported")
     module.meta |= {

@@ -34,7 +34,14 @@ class Ported(fx.GraphModule):
         """Pickled statement by statement: traced anew from its source it would not be what it was."""
         numbers: dict[Any, Any] = {node: _Number(at) for at, node in enumerate(self.graph.nodes)}
         statements = [
-            (node.op, node.target, *fx.map_arg((node.args, node.kwargs), numbers.get), node.name, node.meta)
+            (
+                node.op,
+                node.target,
+                *fx.map_arg((node.args, node.kwargs), numbers.get),
+                node.name,
+                node.type,
+                node.meta,
+            )
             for node in self.graph.nodes
         ]
         parts = self._modules, self._parameters, self._buffers
@@ -114,9 +121,9 @@ def _restored(
     root = nn.Module()
     root._modules, root._parameters, root._buffers = parts
     graph, nodes = fx.Graph(), []
-    for kind, target, args, kwargs, name, own in statements:
+    for kind, target, args, kwargs, name, type_of, own in statements:
         args, kwargs = _with_nodes(args, nodes), _with_nodes(kwargs, nodes)
-        nodes.append(graph.create_node(kind, target, args, kwargs, name))
+        nodes.append(graph.create_node(kind, target, args, kwargs, name, type_of))
         nodes[-1].meta |= own
     module = Ported(root, graph, class_name="Ported")
     module.meta |= meta

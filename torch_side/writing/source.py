@@ -12,9 +12,11 @@ from typing import Literal
 import torch
 from torch import fx, nn
 
-from biport.graph import Graph
+from biport.graph import Graph, body_of
+from biport.ops import Scan
 from torch_side import recipient
-from torch_side.names import Names
+from torch_side.layers import Recurrence
+from torch_side.names import Names, inputs_of, outputs_of, statements_of
 from torch_side.writing.code import (
     INDENT,
     Code,
@@ -28,7 +30,7 @@ from torch_side.writing.code import (
 )
 from torch_side.writing.constructors import constructor
 from torch_side.writing.definitions import Definitions, import_lines, stacked
-from torch_side.writing.describe import class_docstring, module_docstring, plain
+from torch_side.writing.describe import cell_docstring, class_docstring, module_docstring, plain
 from torch_side.writing.expressions import is_own
 from torch_side.writing.forward import BODY, Facts, Forward, Submodule
 from torch_side.writing.partition import Partition
@@ -91,6 +93,10 @@ class _File:
     weights: Weights
     definitions: Definitions = field(default_factory=lambda: Definitions("torch_side."))
     classes: list[Class] = field(default_factory=list)
+    cells: dict[nn.Module, str] = field(default_factory=dict)
+    """What the classes of cells are called."""
+    known: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """By its lines, what a class is called: layers that are alike have one."""
 
     def __post_init__(self) -> None:
         for part in self.module.modules():
@@ -103,6 +109,8 @@ class _File:
                         self.definitions.add(node.target.__module__, [node.target.__name__])
         if any(_fixes_second_bias(part) for part in self.module.modules()):
             self.definitions.add(recipient.__name__, ["fix_second_bias"])
+        if self.graph.tokenizers:
+            self.definitions.add(recipient.__name__, ["encode"])
         self.checks = Definitions("torch_side.")
         self.checks.add(recipient.__name__, ["check"])
         own = {"load", "check", *self.definitions.sources, *self.checks.sources}
@@ -116,6 +124,7 @@ class _File:
     def text(self) -> str:
         """All of it."""
         dtype = _float_dtype(self.module)
+        self._add_cells(self.graph, self.module, dtype)
         self._add_model(self.graph, self.module, self.model, dtype)
         helpers = self.definitions.sources.values()
         # What a reader came for stands first; what it is made of is looked up when it is run.
@@ -129,27 +138,51 @@ class _File:
         docstring = module_docstring(self.graph, self.model)
         return "\n".join([*docstring, *import_lines(needed), body, ""])
 
-    def _add_model(self, graph: Graph, module: Ported, name: str, dtype: torch.dtype) -> None:
-        """The class of a written module, behind those of the modules in it."""
+    def _add_cells(self, graph: Graph, module: Ported, dtype: torch.dtype) -> None:
+        """The classes of what recurrences of any cell step with; those that are alike have one."""
+        for node in graph.nodes:
+            if not isinstance(node.op, Scan):
+                continue
+            layer, body = module.get_submodule(module.paths[node.name]), body_of(node.op)
+            assert isinstance(layer, Recurrence)
+            assert isinstance(layer.cell, Ported)
+            if layer.cell not in self.cells:
+                self._add_cells(body, layer.cell, dtype)
+                wanted, count = f"{node.name}_cell", node.op.state_count
+                self.cells[layer.cell] = self._add_model(body, layer.cell, wanted, dtype, count)
+
+    def _add_model(
+        self, graph: Graph, module: Ported, name: str, dtype: torch.dtype, state_count: int | None = None
+    ) -> str:
+        """The class of a written module, or of a cell of some states, behind those of the modules in it.
+
+        Args:
+            graph: what the module computes.
+            module: it.
+            name: of the class; of a cell's what it should be called like.
+            dtype: of the file.
+            state_count: how many states a cell has.
+
+        Returns:
+            What the class is called.
+        """
         facts = Facts.of(graph, module)
-        arguments = [node for node in module.graph.nodes if node.op == "placeholder"]
-        nodes = [node for node in module.graph.nodes if node.op not in ("placeholder", "output")]
-        (output,) = [node for node in module.graph.nodes if node.op == "output"]
-        returned = output.args[0] if isinstance(output.args[0], tuple | list) else (output.args[0],)
-        outputs = [node for node in returned if isinstance(node, fx.Node)]
+        arguments, nodes = inputs_of(module.graph), statements_of(module.graph)
+        outputs = [node for node in outputs_of(module.graph) if isinstance(node, fx.Node)]
         flat: frozenset[str] = frozenset()
         while True:
             partition = Partition(facts, nodes, outputs, flat)
-            printer = _Printer(self, facts, dtype, copy.deepcopy(self.names), module.needs_steps)
+            names, known = copy.deepcopy(self.names), dict(self.known)
+            printer = _Printer(self, facts, dtype, names, module.needs_steps, known, state_count)
             top = Submodule("", "", partition.units, arguments, outputs)
             try:
-                printer.model(top, name)
+                name = printer.model(top, name)
             except _Different as different:
                 flat |= {different.path}
                 continue
             self.classes += printer.done
-            self.names = printer.free
-            return
+            self.names, self.known = printer.free, printer.known
+            return name
 
 
 class Form(Enum):
@@ -179,20 +212,25 @@ class _Printer:
     """For classes."""
     steps: Mapping[str, int]
     """How many an input must have."""
+    known: dict[tuple[str, ...], str]
+    """By its lines, what a class is called: layers that are alike have one."""
+    state_count: int | None = None
+    """Of a cell."""
     names: dict[str, str] = field(default_factory=dict)
     """The class of each path below the module that has one."""
     done: list[Class] = field(default_factory=list)
     """Each behind those that it is made of."""
     _called: set[str] = field(default_factory=set)
     """The paths of modules with a ``forward``."""
-    _known: dict[tuple[str, ...], str] = field(default_factory=dict)
-    """By its lines, what a class is called: layers that are alike have one."""
 
-    def model(self, top: Submodule, name: str) -> None:
-        """Print the class of the whole module, behind those of what is in it."""
+    def model(self, top: Submodule, name: str) -> str:
+        """Print the class of the whole module, behind those of what is in it; what it is called."""
         self._called = set(_paths(top))
         lines = self._body([top])
+        if self.state_count is not None:
+            return self._class_of(lines, name)
         self.done.append(Class(name, [f"class {name}(nn.Module):", *lines]))
+        return name
 
     def _body(self, calls: Sequence[Submodule]) -> list[str]:
         """What stands in the class of a module that is called so."""
@@ -205,12 +243,13 @@ class _Printer:
             self._add_class(inner_path, self._body(submodules))
         init = self._init(self.facts.root.get_submodule(path), path)
         arguments, forward = self._forward(calls)
-        docstring = (
-            class_docstring(self.facts.graph, arguments, self.steps)
-            if not path
-            else _submodule_docstring(self.facts, calls[0])
-        )
-        penalty = [] if path else self._penalty()
+        if path:
+            docstring = _submodule_docstring(self.facts, calls[0])
+        elif self.state_count is not None:
+            docstring = cell_docstring(self.facts.graph, self.state_count)
+        else:
+            docstring = class_docstring(self.facts.graph, arguments, self.steps)
+        penalty = [] if path or self.state_count is not None else self._penalty()
         return [*docstring, "", *init, "", *forward, *penalty]
 
     def _add_class(self, path: str, lines: Sequence[str]) -> str:
@@ -218,11 +257,15 @@ class _Printer:
         *parents, last = path.split(".")
         # An element of ``blocks`` is a block.
         wanted = parents[-1].removesuffix("s") if last.isdecimal() and parents else last
-        if tuple(lines) not in self._known:
-            name = self._known[tuple(lines)] = self.free.new_class(wanted)
-            self.done.append(Class(name, [f"class {name}(nn.Module):", *lines]))
-        self.names[path] = self._known[tuple(lines)]
+        self.names[path] = self._class_of(lines, wanted)
         return self.names[path]
+
+    def _class_of(self, lines: Sequence[str], wanted: str) -> str:
+        """What the class of these lines is called."""
+        if tuple(lines) not in self.known:
+            name = self.known[tuple(lines)] = self.free.new_class(wanted)
+            self.done.append(Class(name, [f"class {name}(nn.Module):", *lines]))
+        return self.known[tuple(lines)]
 
     # The modules in it.
 
@@ -244,7 +287,7 @@ class _Printer:
             child_path = f"{path}.{name}" if path else name
             lines += _assigned(name, self._creation(child, child_path), "add_module")
             behind += self._afterwards(child, child_path, path)
-        if not path and self.dtype is not torch.float32:
+        if not path and self.state_count is None and self.dtype is not torch.float32:
             behind.append(f"{BODY}self.to({self.dtype})")
         head = [f"{INDENT}def __init__(self) -> None:", f"{BODY}super().__init__()"]
         return [*annotations, *([""] if annotations else []), *head, *lines, *behind]
@@ -260,7 +303,7 @@ class _Printer:
         if path in self.names:
             return Code(f"{self.names[path]}()")
         if type(child) is not nn.Module:
-            return self._of_dtype(constructor(child), child)
+            return self._of_dtype(constructor(child, self.file.cells), child)
         if (form := self._form(path)) is not Form.CLASS:
             codes = {name: self._creation(part, f"{path}.{name}") for name, part in child.named_children()}
             if form is Form.LIST:
@@ -296,6 +339,7 @@ class _Printer:
             return []
         lines: list[str] = []
         below = [own for own in self.names if own.startswith(f"{child_path}.")]
+        below += [own for own, part in child.named_modules(prefix=child_path) if part in self.file.cells]
         for part_path, part in child.named_modules(prefix=child_path):
             if any(f"{part_path}.".startswith(f"{own}.") for own in below):
                 continue
@@ -355,8 +399,10 @@ class _Printer:
         """The names of its arguments, and its lines."""
         printed = []
         arguments: Sequence[str] | None = None
+        is_cell = self.state_count is not None and not calls[0].path
         for one in calls:
-            names = Names({*ALWAYS, *self.file.definitions.sources})
+            reserved = {"states", "constants"} if is_cell else set[str]()
+            names = Names({*ALWAYS, *self.file.definitions.sources, *reserved})
             forward = Forward(
                 self.facts,
                 one.body,
@@ -366,9 +412,12 @@ class _Printer:
                 lambda path: self.attribute(path, calls[0].path),
                 one.group,
                 arguments,
+                is_cell,
             )
             arguments = forward.argument_names
             printed.append(forward.lines())
+            if is_cell:
+                return arguments, self._cell_forward(forward, printed[0])
         first = printed[0]
         if any(_without_comments(lines) != _without_comments(first) for lines in printed[1:]):
             raise _Different(calls[0].path)
@@ -377,6 +426,24 @@ class _Printer:
         assert arguments is not None
         head = signature("forward", [f"{name}: Tensor" for name in arguments], result, INDENT)
         return arguments, [*head, *first]
+
+    def _cell_forward(self, forward: Forward, lines: Sequence[str]) -> list[str]:
+        """The lines of the ``forward`` of a cell, which takes its states and constants in lists."""
+        assert self.state_count is not None
+        (x, *_), (_, *names) = forward.argument_names, forward.unpacked_names
+        arguments, taken = [f"{x}: Tensor"], list[str]()
+        for whole, own in (
+            ("states", names[: self.state_count]),
+            ("constants", names[self.state_count :]),
+        ):
+            if not own:
+                continue
+            arguments.append(f"{whole}: list[Tensor]")
+            if set(own) != {"_"}:
+                targets = ", ".join(own) if len(own) > 1 else f"({own[0]},)"
+                taken.append(f"{BODY}{targets} = {whole}")
+        head = signature("forward", arguments, "tuple[Tensor, list[Tensor]]", INDENT)
+        return [*head, *taken, *lines]
 
 
 def _section(heading: str, sources: Iterable[str]) -> list[str]:

@@ -45,6 +45,8 @@ def inspect(
     inspection = inspect_source(source)
     if inspection.problem is not None and not source.is_module:
         advise(inspection.problem, source.path, f"biport export {source} --route auto {MAY_WRITE}")
+    if inspection.problem is not None:
+        inspection.problem.spell(lambda argument: f"--{argument.name} {argument.value}")
     code = 0 if inspection.problem is None else inspection.problem.exit_code
     return Result(inspection.to_json(), inspection.text, code)
 

@@ -5,14 +5,24 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from biport.app.cli.app import Result
-from biport.app.cli.options import CheckpointFile, ConfigFile, Examples, LengthInputs, ModuleArguments
+from biport.app.cli.options import (
+    CheckpointFile,
+    CodeFile,
+    ConfigFile,
+    Examples,
+    Extensions,
+    LengthInputs,
+    ModuleArguments,
+    States,
+)
 from biport.app.source import ModuleOptions, Source
+from biport.app.user_module import import_file
 from biport.errors import InputError
 from biport.files import check_folder, check_folder_name
 
@@ -31,6 +41,9 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
     signature = inspect.signature(function, eval_str=True)
     options = {
         "config": ConfigFile,
+        "code": CodeFile,
+        "extend": Extensions,
+        "states": States,
         "checkpoint": CheckpointFile,
         "args": ModuleArguments,
         "example": Examples,
@@ -39,12 +52,17 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(function)
     def command(**given: Any) -> Result:
-        config, checkpoint, args, example, lengths = (given.pop(name) for name in options)
+        config, code, extend, states, checkpoint, args, example, lengths = (
+            given.pop(name) for name in options
+        )
+        for path in extend or ():
+            import_file(path)
         module = ModuleOptions(checkpoint, args, tuple(example or ()), tuple(lengths or ()))
+        own = {"config": config, "code": code, "states": states, "module": module}
         if "models" in given:
-            given["models"] = _with_options(given["models"], config, module)
+            given["models"] = _with_options(given["models"], own)
         else:
-            (given["source"],) = _with_options([given["source"]], config, module)
+            (given["source"],) = _with_options([given["source"]], own)
         return function(**given)
 
     added = [
@@ -58,19 +76,25 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
     return command
 
 
-def _with_options(sources: Sequence[Source], config: Path | None, module: ModuleOptions) -> list[Source]:
+def _with_options(sources: Sequence[Source], options: Mapping[str, Any]) -> list[Source]:
     """The models with what goes with them.
 
     Raises:
         InputError: there are options of a module, and no module or several.
     """
     modules = [source for source in sources if source.is_module]
-    if len(modules) > 1 and module != ModuleOptions():
+    if len(modules) > 1 and options["module"] != ModuleOptions():
         raise InputError(f"{modules[1]}: options of a module are those of one, and {modules[0]} is another")
-    told = [dataclasses.replace(source, config=config, module=module) for source in sources]
+    told = [_told(source, options, single=len(sources) == 1) for source in sources]
     if not modules and told:
         told[0].check()
     return told
+
+
+def _told(source: Source, options: Mapping[str, Any], single: bool) -> Source:
+    """A model with what goes with it; code goes with the Keras files of several models."""
+    own = options if single or source.is_keras_file else {**options, "code": None}
+    return dataclasses.replace(source, **own)
 
 
 def check_output(source: Source, to: Target, output: Path) -> None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from biport.app.source import Source
+
+
+class KeptStates(StrEnum):
+    """What is read of the states that stateful layers keep, see `keras_side.read`."""
+
+    EXPLICIT = "explicit"
+    ZERO = "zero"
+
 
 INPUT, OUTPUT = "Input", "Output"
 """Groups of options in the help."""
@@ -37,6 +46,34 @@ ConfigFile = Annotated[
         "--config",
         help="The model.to_json() that goes with an .h5 file of weights alone.",
         metavar="JSON",
+        rich_help_panel=INPUT,
+    ),
+]
+CodeFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--code",
+        help="The Python file with the custom layers of a .keras or .h5 file, which is imported and run; a "
+        "function in it that is called as a Lambda layer stands for that one's.",
+        metavar="PY",
+        rich_help_panel=INPUT,
+    ),
+]
+Extensions = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--extend",
+        help="A Python file that says what custom classes are in known ops (docs/extend.md); it is imported "
+        "and run. May be repeated.",
+        metavar="PY",
+        rich_help_panel=INPUT,
+    ),
+]
+States = Annotated[
+    KeptStates | None,
+    typer.Option(
+        "--states",
+        help="Of stateful Keras layers: inputs and outputs, or zeros at the start of each call.",
         rich_help_panel=INPUT,
     ),
 ]

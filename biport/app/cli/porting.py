@@ -201,7 +201,7 @@ def export(
 ) -> Result:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
     from biport.app.export import export_model, text_options
-    from biport.app.open_source import read_source
+    from biport.app.open_source import load_with_code, read_source
     from biport.app.progress import show_progress
     from export.deploy import triton as repository
 
@@ -216,7 +216,8 @@ def export(
     precision = "int8" if int8 else "float16" if float16 else "float32"
     options = text_options(source.path, vocabulary, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
-    settings: dict[str, Any] = {"config": source.config, "verify": verified, "overwrite": force}
+    settings: dict[str, Any] = {"config": source.config, "states": source.states}
+    settings |= {"verify": verified, "overwrite": force}
     notes: list[str] = []
     model: Any = source.path
     with contextlib.ExitStack() as stack:
@@ -227,6 +228,8 @@ def export(
         display.step(f"reading {source}, writing {output}" + (" and trying it" if verified else ""))
         if source.is_module or source.is_program:
             model, notes = read_source(source)
+        elif source.code is not None:
+            model = load_with_code(source)
         exported = export_model(model, output, route=route, precision=precision, options=options, **settings)
         if triton is not None:
             repository.write_config(output)

@@ -23,7 +23,7 @@ PANEL = "Models at work"
     "biport run model.onnx --input reviews.csv -o scores.csv --resume",
 )
 def run(
-    model: Annotated[Path, typer.Argument(help="An .onnx file.", metavar="MODEL")],
+    model: Annotated[Path, typer.Argument(help="An .onnx file, or a folder of biport.", metavar="MODEL")],
     inputs: Annotated[
         Path,
         input_option("Texts in a .txt, .csv or .jsonl; or an .npz of inputs by name, an .npy for one."),
@@ -47,7 +47,7 @@ def run(
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Run an ONNX model on the texts or the arrays of a file."""
+    """Run an ONNX model, or what a folder of biport is in ONNX, on the texts or the arrays of a file."""
     from biport.app.run import TEXTS, run_corpus
 
     if inputs.suffix in TEXTS:
@@ -61,17 +61,17 @@ def run(
 def _run_arrays(model: Path, inputs: Path, output: Path | None, device: str, force: bool) -> Result:
     import time
 
-    from export import Session
+    from biport.app.run import opened
 
     if output is not None and output.suffix != ".npz":
         raise InputError(f"{output}: outputs are written to a file that ends in .npz")
     if output is not None:
         check_target(output, force)
-    session = Session(model, device=device)
-    arrays = load_inputs(inputs)
-    start = time.perf_counter()
-    results = dict(zip(session.output_names, session.run(arrays), strict=True))
-    milliseconds = 1000 * (time.perf_counter() - start)
+    with opened(model, device) as session:
+        arrays = load_inputs(inputs)
+        start = time.perf_counter()
+        results = dict(zip(session.output_names, session.run(arrays), strict=True))
+        milliseconds = 1000 * (time.perf_counter() - start)
     if output is not None:
         save_arrays(output, results)
     data = {

@@ -28,6 +28,7 @@ def assert_same(
     gradients: bool = False,
     example: Any = None,
     config: Any = None,
+    states: str | None = None,
 ) -> Report:
     """Assert that forms of one model compute the same, each of them beside the float64 oracle.
 
@@ -49,6 +50,7 @@ def assert_same(
         gradients: also compare the gradients of every weight, of the forms that have any.
         example: how torch modules are called that do not know their inputs, see ``torch_side.read``.
         config: the configuration of Keras files that hold weights alone.
+        states: what is read of the states that stateful Keras models keep, see ``keras_side.read``.
 
     Returns:
         The report, in which everything is the same.
@@ -77,6 +79,7 @@ def assert_same(
         gradients=gradients,
         example=example,
         config=config,
+        states=states,
     ).checked()
 
 
@@ -176,6 +179,7 @@ def compare(
     gradients: bool = False,
     example: Any = None,
     config: Any = None,
+    states: str | None = None,
 ) -> Comparison:
     """Compare forms of one model; the arguments are those of `assert_same`.
 
@@ -193,6 +197,7 @@ def compare(
             trace="auto",
             gradients=gradients,
             config=config,
+            states=states,
             example=example,
             tolerance=tolerance,
         )

@@ -87,7 +87,7 @@ def _wherever_possible(kinds: Kinds, change: CallChange, graph: Graph) -> Graph:
             if list(others) == [node]:
                 continue
             nodes = (other for one in graph.nodes for other in (others if one is node else [one]))
-            changed = Graph(graph.inputs, tuple(nodes), graph.outputs, graph.origin)
+            changed = dataclasses.replace(graph, nodes=tuple(nodes))
             # Letters suit whatever they meet; numbers tell.
             changed.at(_some_sizes(graph))
             graph = changed

@@ -117,7 +117,7 @@ class _Converter:
                 problems.append(error)
                 nodes.append(node)
         raise_unsupported("making it bidirectional", problems)
-        graph = Graph(self.graph.inputs, tuple(nodes), self.graph.outputs, self.graph.origin)
+        graph = dataclasses.replace(self.graph, nodes=tuple(nodes))
         return Conversion(self.graph, graph, tuple(self.names), tuple(self._notes()))
 
     def _node(self, node: Node) -> Node:

@@ -183,7 +183,7 @@ class Traversal:
             needed.update(_read(node))
             nodes.append(node)
         source = self._source
-        return Graph(source.inputs, tuple(reversed(nodes)), source.outputs, source.origin)
+        return Graph(source.inputs, tuple(reversed(nodes)), source.outputs, source.origin, source.tokenizers)
 
     def _renamed(self, node: Node) -> Node:
         if not any(value in self._same for value in _read(node)):

@@ -60,6 +60,12 @@ class Turn:
                 if new is None or (new == 0 and isinstance(op, ops.BatchNormalization)):
                     return None
                 return dataclasses.replace(op, axis=-1 if new == len(self.axes) - 1 else new)
+            case ops.Softmax(axis=int(axis)) | ops.LogSoftmax(axis=axis) | ops.CumulativeSum(axis=axis):
+                new = self.new(axis)
+                return None if new is None else dataclasses.replace(op, axis=new)
+            case ops.Activation(function="softmax"):
+                new = self.new(-1)
+                return None if new is None else op if new == len(self.axes) - 1 else ops.Softmax(axis=new)
             case ops.Reduction(axes=axes, keepdims=True):
                 news = [self.new(axis) for axis in axes]
                 known = tuple(new for new in news if new is not None)

@@ -85,6 +85,13 @@ def add() -> ops.Elementwise:
     return ops.Elementwise(function="add")
 
 
+def rows(*nodes: Node, outputs: Sequence[str] = ("y",), trainable: bool = True) -> Graph:
+    """A matrix w, and the steps of x as rows."""
+    w = ops.Parameter(value=normal(rng(), 4, 3), trainable=trainable)
+    steps = Node("rows", ops.ReshapeTo(shape=sizes(("N*T", 4))), ("x",))
+    return graph(Node("w", w, ()), steps, *nodes, outputs=outputs)
+
+
 TURN = ops.PermuteDims(axes=(0, 2, 1))
 GRU: dict[str, Any] = {"return_sequences": True, "return_state": True, "zero_output_for_mask": True}
 
@@ -345,6 +352,54 @@ APPLIED: dict[str, tuple[Graph, list[str]]] = {
         ),
         ["Bidirectional", "Activation"],
     ),
+    "a softmax and a running sum between two turns": (
+        graph(
+            Node("there", TURN, ("x",)),
+            Node("soft", ops.Activation(function="softmax"), ("there",)),
+            Node("sum", ops.CumulativeSum(axis=-1), ("soft",)),
+            Node("log", ops.LogSoftmax(axis=1), ("sum",)),
+            Node("back", TURN, ("log",)),
+            Node("y", TANH, ("back",)),
+        ),
+        ["Softmax", "CumulativeSum", "LogSoftmax", "Activation"],
+    ),
+    "a softmax over what is the last axis again": (
+        graph(
+            Node("there", ops.PermuteDims(axes=(1, 0, 2)), ("x",)),
+            Node("soft", ops.Activation(function="softmax"), ("there",)),
+            Node("back", ops.PermuteDims(axes=(1, 0, 2)), ("soft",)),
+            Node("y", TANH, ("back",)),
+        ),
+        ["Activation", "Activation"],
+    ),
+    "rows of steps, a product and a sum": (
+        rows(
+            Node("b", parameter(3), ()),
+            Node("xw", ops.MatMul(), ("rows", "w")),
+            Node("steps", ops.ReshapeTo(shape=sizes(("N", "T", 3))), ("xw",)),
+            Node("y", add(), ("steps", "b")),
+        ),
+        ["Dense"],
+    ),
+    "rows of steps and a product with a vector made a column": (
+        graph(
+            Node("v", parameter(4), ()),
+            Node("column", ops.ReshapeTo(shape=(4, 1)), ("v",)),
+            Node("rows", ops.ReshapeTo(shape=sizes(("N*T", 4))), ("x",)),
+            Node("product", ops.MatMul(), ("rows", "column")),
+            Node("y", ops.ReshapeTo(shape=sizes(("N", "T"))), ("product",)),
+        ),
+        ["Parameter", "MatMul"],
+    ),
+    "a product with a vector made a column": (
+        graph(
+            Node("v", parameter(4), ()),
+            Node("column", ops.ExpandDims(axes=(-1,)), ("v",)),
+            Node("wide", ops.MatMul(), ("x", "column")),
+            Node("y", ops.Squeeze(axes=(2,)), ("wide",)),
+        ),
+        ["Parameter", "MatMul"],
+    ),
     "a product with a parameter and the sum with another": (
         graph(
             Node("w", parameter(4, 3), ()),
@@ -412,11 +467,35 @@ LEFT_ALONE: dict[str, Graph] = {
         Node("sum", ops.Reduction(function="sum", axes=(1, 2), keepdims=True), ("x",)),
         Node("y", ops.Squeeze(axes=(2,)), ("sum",)),
     ),
-    "a softmax between two turns": graph(
+    "a product that joins steps and features between two turns": graph(
         Node("there", TURN, ("x",)),
-        Node("soft", ops.Activation(function="softmax"), ("there",)),
-        Node("back", TURN, ("soft",)),
+        Node("w", ops.Parameter(value=normal(rng(), 4, 4, 1), trainable=False), ()),
+        Node("product", ops.Einsum(equation="nit,ijk->njt"), ("there", "w")),
+        Node("back", TURN, ("product",)),
         Node("y", TANH, ("back",)),
+    ),
+    "rows of steps that are read elsewhere too": rows(
+        Node("xw", ops.MatMul(), ("rows", "w")),
+        Node("steps", ops.ReshapeTo(shape=sizes(("N", "T", 3))), ("xw",)),
+        Node("y", ops.Reduction(function="sum", axes=(0,)), ("xw",)),
+        outputs=("y", "steps"),
+        trainable=False,
+    ),
+    "rows of steps that become others": rows(
+        Node("xw", ops.MatMul(), ("rows", "w")),
+        Node("y", ops.ReshapeTo(shape=sizes(("T", "N", 3))), ("xw",)),
+        trainable=False,
+    ),
+    "rows of steps and features": graph(
+        Node("w", ops.Parameter(value=normal(rng(), 2, 3), trainable=False), ()),
+        Node("rows", ops.ReshapeTo(shape=sizes(("N*T*2", 2))), ("x",)),
+        Node("xw", ops.MatMul(), ("rows", "w")),
+        Node("y", ops.ReshapeTo(shape=sizes(("N", "T", 6))), ("xw",)),
+    ),
+    "a product with a vector made a column, whose axis stays": graph(
+        Node("v", parameter(4), ()),
+        Node("column", ops.ExpandDims(axes=(1,)), ("v",)),
+        Node("y", ops.MatMul(), ("x", "column")),
     ),
     "a sum with what is not turned": graph(
         Node("there", TURN, ("x",)),

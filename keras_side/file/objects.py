@@ -1,0 +1,31 @@
+"""The objects that a configuration describes, and which of them Keras makes without code of anybody's own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def objects(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Everything in a configuration that says of what class it is; how a model is trained is left out."""
+    waiting: list[Any] = [{key: value for key, value in config.items() if key != "compile_config"}]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting += item
+        if isinstance(item, Mapping):
+            waiting += item.values()
+            if "class_name" in item or "module" in item:
+                yield item
+
+
+def known_to_keras_3(item: Mapping[str, Any]) -> bool:
+    """Whether something in a configuration is Keras' own, or registered with it; a Lambda is not."""
+    name, module, registered = (item.get(key) for key in ("class_name", "module", "registered_name"))
+    if name == "Lambda":
+        return False
+    if registered is None or str(module).partition(".")[0] == "keras":
+        return module is None or str(module).partition(".")[0] == "keras"
+    keras = sys.modules.get("keras")
+    return keras is not None and keras.saving.get_registered_object(str(registered)) is not None

@@ -1,0 +1,73 @@
+"""A model of texts on every side: its tokeniser goes where the model goes, and the numbers stay."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+import export
+import keras_side
+import torch_side
+from biport import bundle, verify
+from biport.errors import FileError
+from testing.models import randomize
+
+layers: Any = keras.layers  # Keras annotates fewer types than it takes.
+
+
+def sentiment() -> keras.Model:
+    adapted = layers.TextVectorization(output_sequence_length=6)
+    adapted.adapt(["good movie", "a bad, bad movie!"])
+    stack = [adapted, layers.Embedding(6, 3, mask_zero=True), layers.GRU(2), layers.Dense(1, "sigmoid")]
+    return randomize(keras.Sequential([keras.Input((1,), dtype="string", name="review"), *stack]))
+
+
+def test_texts_give_what_keras_gives_of_them(tmp_path: Path) -> None:
+    model = sentiment()
+    graph = keras_side.read(model)
+    assert bundle.read(bundle.write(graph, tmp_path / "bundle")).tokenizers == graph.tokenizers
+    export.write(graph, tmp_path / "texts.onnx", embed_tokenizer=True, vectors=False)
+    texts = [np.array(["Good movie", "bad \u00e9 BAD!"], object)]
+    report = verify(model, tmp_path / "texts.onnx", inputs=texts)
+    assert report.ok, report.table
+    assert any("given texts" in note for note in report.notes)
+    (tmp_path / "bundle" / bundle.TOKENIZERS).write_text('{"review": {}}')
+    with pytest.raises(FileError, match=r"tokenizers\.json"):
+        bundle.read(tmp_path / "bundle")
+
+
+@pytest.mark.sweep
+def test_a_tokenizer_goes_where_its_model_goes(tmp_path: Path) -> None:
+    model = sentiment()
+    graph = keras_side.read(model)
+    torch_side.write_folder(graph, tmp_path / "torch")
+    export.write(graph, tmp_path / "texts.onnx", embed_tokenizer=True)
+    export.write(graph, tmp_path / "ids.onnx")
+    assert torch_side.read_folder(tmp_path / "torch").tokenizers == graph.tokenizers
+    texts = ["Good movie", "a bad, bad \u00c9 movie!", ""]
+    module = torch_side.load_folder(tmp_path / "torch")
+    own = sys.modules[type(module).__module__]
+    with torch.no_grad():
+        given = module(own.encode(texts, folder=tmp_path / "torch"))
+    np.testing.assert_allclose(given, model(tf.constant(texts)), rtol=0, atol=1e-6)
+    forms = [tmp_path / "torch", tmp_path / "texts.onnx", tmp_path / "ids.onnx"]
+    report = verify(model, *forms, float64=True)
+    assert report.ok, report.table
+    assert verify(model, tmp_path / "ids.onnx", inputs=[np.array([["Good movie"], ["bad"]], object)]).ok
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("change", [{"_standardize": "lower"}, {"_split": "character"}, {"_ngrams": (2,)}])
+def test_a_tokenizer_that_does_something_else_is_told(change: dict) -> None:
+    model = sentiment()
+    graph = keras_side.read(model)
+    for name, value in change.items():
+        setattr(model.layers[0], name, value)
+    assert verify(graph, model).at_fault == ["keras"]
