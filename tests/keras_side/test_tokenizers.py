@@ -142,6 +142,26 @@ def test_a_file_of_hdf5_has_what_was_given_and_nothing_else(tmp_path: Path) -> N
         keras_side.read(tmp_path / "adapted.h5")
 
 
+@pytest.mark.sweep
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_files_of_keras_2(ending: str, tmp_path: Path) -> None:
+    older = pytest.importorskip("tf_keras")
+    old: Any = older.layers
+    text, numbers = older.Input((), dtype="string", name="text"), older.Input((2,), name="numbers")
+    vectorize = old.TextVectorization(ngrams=2, **({} if ending == "keras" else {"vocabulary": VOCABULARY}))
+    if ending == "keras":
+        vectorize.adapt(["a good movie", "bad"])
+    bins = old.Discretization(bin_boundaries=[0.0, 1.0])(numbers)
+    parts = [old.GRU(2)(old.Embedding(20, 2)(ids)) for ids in (vectorize(text), bins)]
+    model = older.Model([text, numbers], old.Concatenate()(parts))
+    model.save(tmp_path / f"model.{ending}")
+    graph = keras_side.read(tmp_path / f"model.{ending}")
+    texts, rows = ["A good movie", "bad x movie"], np.array([[0.0, -1.0], [0.5, 1.0]], "float32")
+    ids = graph.tokenizers["text"].encode_batch(texts)
+    (exact,) = reference.run(graph, [ids, rows])
+    np.testing.assert_allclose(model([tf.constant(texts), tf.constant(rows)]), exact, rtol=0, atol=1e-6)
+
+
 def test_what_it_looks_up_now_counts_not_what_it_was_made_with() -> None:
     layer = layers.StringLookup(vocabulary=["a", "b"])
     layer.set_vocabulary(["b", "c\0", "a"])
