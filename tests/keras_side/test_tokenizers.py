@@ -143,6 +143,7 @@ def test_a_file_of_hdf5_has_what_was_given_and_nothing_else(tmp_path: Path) -> N
 
 
 @pytest.mark.sweep
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("ending", ["keras", "h5"])
 def test_files_of_keras_2(ending: str, tmp_path: Path) -> None:
     older = pytest.importorskip("tf_keras")
