@@ -15,6 +15,7 @@ from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.text import Tokenizer
 from biport.text.samples import ODD
+from biport.text.standardize import PUNCTUATION
 
 TOKENS = (
     "good",
@@ -31,6 +32,7 @@ TOKENS = (
 )
 TEXTS = [
     *ODD,
+    *(f"go{mark}od" for mark in PUNCTUATION),
     *("Good movie, GOOD\tmovie!", "don't g.o.o.d!!a", " ", "...", "a b c d a b c", "\0good\0", "movie " * 70),
 ]
 SETTINGS = [
