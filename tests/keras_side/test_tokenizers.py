@@ -112,7 +112,8 @@ def ready_tokens() -> tuple[keras.Model, list]:
     return keras.Model(tokens, [y, layers.Dense(2)(counted(tokens))]), [["good", "", "x"], ["bad", "bad", ""]]
 
 
-@pytest.mark.parametrize("make", [pytest.param(several_readers, marks=pytest.mark.sweep), ready_tokens])
+@pytest.mark.sweep
+@pytest.mark.parametrize("make", [several_readers, ready_tokens])
 def test_a_model_of_texts_computes_what_keras_does(make: Any, tmp_path: Path) -> None:
     model, texts = make()
     randomize(model)
@@ -126,6 +127,7 @@ def test_a_model_of_texts_computes_what_keras_does(make: Any, tmp_path: Path) ->
     assert (again, again.tokenizers) == (graph, graph.tokenizers)
 
 
+@pytest.mark.sweep
 def test_a_file_of_hdf5_has_what_was_given_and_nothing_else(tmp_path: Path) -> None:
     text = keras.Input((1,), dtype="string", name="text")
     settings = {"output_mode": "tf_idf", "idf_weights": [0.5, 0.25, 2.0], "ngrams": (1, 2)}
