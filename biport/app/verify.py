@@ -175,7 +175,9 @@ def _texts(forms: list[Form], inputs: Inputs | None, seed: int) -> tuple[Cases, 
         names = [value.name for value in graph.inputs]
         sources = source_names(names, graph.tokenizers)
         given = in_order(sources, inputs)
-        texts = {"input": [np.asarray(part, object if isinstance(part, list) else None) for part in given]}
+        read = {one.source for one in graph.tokenizers.values()}
+        pairs = zip(sources, given, strict=True)
+        texts = {"input": [np.asarray(part, object if name in read else None) for name, part in pairs]}
         ids = {"input": with_ids(names, graph.tokenizers, texts["input"])}
     for position, form in enumerate(forms):
         if form.takes_texts and form.trace is not None:
