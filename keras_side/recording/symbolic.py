@@ -341,8 +341,9 @@ class Recording:
             missing = [one for one in self._behind(stack[-1]) if id(one) not in self._histories]
             if missing:
                 waiting.add(id(stack[-1]))
-                if any(id(one) in waiting for one in missing):
-                    raise self._of_itself(stack[-1])
+                for one in missing:
+                    if id(one) in waiting:
+                        raise self._of_itself(one)
                 stack += missing[::-1]
             else:
                 self._make(stack.pop())

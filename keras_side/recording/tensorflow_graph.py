@@ -285,13 +285,17 @@ def _folded(op: Any, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray] | Non
     numeric = all(map(_is_numeric, op.outputs))
     if function is None or lists or not numeric or op.op_def.is_stateful:
         return None
-    taken = inspect.signature(function).parameters
+    taken = list(inspect.signature(function).parameters)
     attributes = {one.name: op.get_attr(one.name) for one in op.op_def.attr if one.name in taken}
+    # Python has another name for an input of a few: the axis of an ExpandDims is called dim in the graph.
+    inputs = [argument.name for argument in op.op_def.input_arg]
+    others = iter(name for name in taken if name not in (*inputs, *attributes, "name"))
+    names = {name: name if name in taken else next(others) for name in inputs}
     with tf.init_scope():
         left, given = [tf.constant(array) for array in arrays], {}
         for argument in op.op_def.input_arg:
             count = op.get_attr(argument.number_attr) if argument.number_attr else 1
-            given[argument.name] = left[:count] if argument.number_attr else left[0]
+            given[names[argument.name]] = left[:count] if argument.number_attr else left[0]
             del left[:count]
         outputs = function(**given, **attributes)
     outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
