@@ -78,7 +78,7 @@ WITH_WEIGHTS: dict[str, Callable[[np.random.Generator], ops.Op]] = {
     "Bidirectional of stacks": lambda rng: both(rng, stacked),
     "Constant": lambda rng: ops.Constant(value=normal(rng, 2, 3)),
     "Parameter": lambda rng: ops.Parameter(value=normal(rng, 3)),
-    "Scan": scans.peephole_lstm,
+    "Scan": scans.ind_rnn,
     "Scan of cells": scans.nested_cells,
     "TimeDistributed": lambda rng: ops.TimeDistributed(layer=dense(rng, 3, 4)),
 }
