@@ -1,4 +1,4 @@
-"""From which batch on a loop is faster than a fused node: the figures behind `export/onnx/lowering.py`.
+"""From which batch on a loop is faster than a fused node: the figures behind `export/recurrent/lowering.py`.
 
     python benchmarks/lowering.py
     python benchmarks/lowering.py --kinds rnn --sizes 64 --batches 1,2,4,8 --threads 2
@@ -20,7 +20,7 @@ import export
 from biport import ops
 from biport.app.measure import machine, take_turns
 from biport.graph import Graph, Node, Value
-from export.onnx.lowering import LOOP_FROM
+from export.recurrent.lowering import LOOP_FROM
 
 T = 100
 KINDS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {

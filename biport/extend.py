@@ -90,6 +90,15 @@ class Symbolic:
     def __matmul__(self, other: Operand) -> Symbolic:
         return self.builder.apply(ops.MatMul(), self, other)
 
+    def __getitem__(self, index: Any) -> Symbolic:
+        """Part of it, as an array's: ``x[:, -1]``, ``x[..., None]``."""
+        items = list(index if isinstance(index, tuple) else (index,))
+        if Ellipsis in items:
+            at = items.index(Ellipsis)
+            left = self.rank - sum(item is not None for item in items) + 1
+            items[at : at + 1] = [slice(None)] * left
+        return self.builder.apply(ops.Slice(items=tuple(map(_item, items))), self)
+
     def sum(self, axis: int | Sequence[int], keepdims: bool = False) -> Symbolic:
         """The sum along axes."""
         return self._reduced("sum", axis, keepdims)
@@ -110,6 +119,13 @@ class Symbolic:
     def astype(self, dtype: str) -> Symbolic:
         """The same numbers in another dtype."""
         return self if dtype == self.dtype else self.builder.apply(ops.Cast(output_dtype=dtype), self)
+
+
+def _item(item: Any) -> Any:
+    """An index of one axis as `ops.Slice` has it."""
+    if isinstance(item, slice):
+        return item.start, item.stop, 1 if item.step is None else item.step
+    return item
 
 
 Operand = Symbolic | np.ndarray | float | int | bool

@@ -23,10 +23,10 @@ from export.onnx.axis_names import distinct_axes
 from export.onnx.builder import IR_VERSION, OPSET, Builder, typed
 from export.onnx.label_encoder import DOMAIN, VERSION
 from export.onnx.lazy_value import LazyValue
-from export.onnx.lowering import LOWERINGS
 from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import CONTRACTS, StepLayouts
 from export.publish import PRODUCER, metadata
+from export.recurrent.lowering import LOWERINGS
 from export.registry import WRITERS
 from export.streaming import stream_metadata
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from biport.errors import FileError, InputError, UnsupportedError
+from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.graph import Graph, Value
 from biport.inputs import time_axis
 from biport.streaming import Streaming, plan_stream
@@ -50,7 +50,7 @@ def read_stream(
         if "refused" not in data:
             return Streaming.from_json(data, inputs, outputs)
         problem = _problem(path, data["refused"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (BiportError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise FileError(f"{path}: its biport metadata cannot be read: {error!r}") from error
     raise problem
 

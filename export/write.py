@@ -48,8 +48,8 @@ def write(
         overwrite: replace a file that is there already.
         external_data_above: bytes of weights beyond which they go into ``<path>.data``.
         lowering: ``"fused"`` for one ONNX node a recurrent layer wherever there is one, ``"loop"`` for a
-            `Scan` everywhere, ``"auto"`` for what is faster on the CPU, see `export.onnx.lowering`: where the
-            batch decides, both are in the file. On a GPU ``"fused"`` is the faster.
+            `Scan` everywhere, ``"auto"`` for what is faster on the CPU (`export.recurrent.lowering`): where
+            the batch decides, both are in the file. On a GPU ``"fused"`` is the faster.
         contract: ``"right-padded"`` where all padding will come behind the last step of its row: no step is
             moved then, and running the file on any other input is an error, with `Session` or without it.
         check: called with the file before it is put in its place; what it raises, `write` does.

@@ -21,6 +21,7 @@ from keras_side.stream import stream
 from keras_side.trace import trace
 from keras_side.write import save, write
 from keras_side.writing.custom_objects import custom_objects
+from keras_side.writing.text_inputs import spoken
 
 __all__ = [
     "MappedLayer",
@@ -37,6 +38,7 @@ __all__ = [
     "recurrent_op",
     "run",
     "save",
+    "spoken",
     "stepper",
     "stream",
     "takes_texts",

@@ -13,6 +13,7 @@ from biport.compare.cases import PATTERNS, Batches, random_cases
 from biport.compare.difference import largest_difference
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
+from keras_side.in_float32 import in_float32
 from keras_side.inference import call
 from keras_side.recording.custom import is_custom, paths
 from keras_side.recording.fault import refusal
@@ -27,6 +28,8 @@ BATCHES: Batches = {"7 steps": (len(PATTERNS), 7, PATTERNS), "4 steps": (3, 4, (
 
 def check_recorded(model: Any, graph: Graph, owner: str) -> None:
     """Compare a graph with the model that it was recorded from, at two sizes and under every mask pattern.
+
+    A model of half precision is asked in float32, which it was read as.
 
     Raises:
         UnsupportedError: an output differs, or the model computes something else when it is called again.
@@ -94,7 +97,7 @@ def _twice(
 
     kept = stateful_run(model, graph)
     try:
-        with put_back(model):
+        with in_float32(model):
             return [run(arrays) if kept is None else kept.run(run, arrays) for _ in range(2)]
     except BiportError:
         raise

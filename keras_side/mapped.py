@@ -22,10 +22,12 @@ class ClassReader:
         function: of a `keras_side.MappedLayer`; gives what the layer gives.
         weights: the layer's weights in the order that Keras lists them, of a configuration; ``None`` where
             nothing is said.
+        states: of a cell, the sizes of its states.
     """
 
     function: Callable[[Any], Any]
     weights: Callable[[Mapping[str, Any]], Names] | None = None
+    states: Callable[[Mapping[str, Any]], Sequence[int]] | None = None
 
 
 CLASSES: dict[tuple[str, str | None], ClassReader] = {}
@@ -37,6 +39,7 @@ def reads_class(
     *,
     layer: str | None = None,
     weights: Names | Callable[[Mapping[str, Any]], Names] | None = None,
+    states: Callable[[Mapping[str, Any]], Sequence[int]] | None = None,
 ) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
     """Decorate the function that says what a layer of somebody's own is in known ops.
 
@@ -52,6 +55,8 @@ def reads_class(
         weights: the layer's weights in the order of ``layer.weights``, those of layers inside it by path,
             ``"score.kernel"``; or a function that gives them of its configuration. HDF5 files need them
             where the layer has others inside, or is inside another.
+        states: of a cell, which an ``RNN`` steps with: the sizes of its states, of its configuration. The
+            function is given one step, ``(N, I)``, and the states, and gives the output and the new states.
 
     Raises:
         InputError: it is said of every Lambda.
@@ -67,7 +72,7 @@ def reads_class(
     given = weights if weights is None or callable(weights) else lambda _: weights
 
     def keep(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        CLASSES[class_name, layer] = ClassReader(function, given)
+        CLASSES[class_name, layer] = ClassReader(function, given, states)
         return function
 
     return keep
@@ -89,7 +94,7 @@ def reader_of_class(entry: Mapping[str, Any]) -> ClassReader | None:
     if said and module.split(".")[0] == "keras" and class_name in READERS:
         return None
     names = (entry.get("registered_name"), entry.get("stored_class"), f"{module}.{class_name}", class_name)
-    keys = ((name, which) for which in (layer, None) for name in names)
+    keys = ((str(name), which) for which in (layer, None) for name in names)
     return next((CLASSES[key] for key in keys if key in CLASSES), None)
 
 

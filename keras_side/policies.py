@@ -99,23 +99,6 @@ def _coarse(policy: object) -> list[str]:
     return [dtype for dtype in COARSE if isinstance(name, str) and name in (dtype, f"mixed_{dtype}")]
 
 
-def with_float32(data: Any) -> Any:
-    """The configuration of a model with float32 in place of every half precision.
-
-    Example:
-        >>> with_float32({"name": "dense", "dtype": "mixed_bfloat16"})
-        {'name': 'dense', 'dtype': 'float32'}
-    """
-    if isinstance(data, list):
-        return [with_float32(part) for part in data]
-    if not isinstance(data, Mapping):
-        return data
-    return {
-        key: "float32" if key.endswith("dtype") and _coarse(part) else with_float32(part)
-        for key, part in data.items()
-    }
-
-
 def note(dtype: str) -> str:
     """What somebody should know of a model that computes in half precision."""
     return (

@@ -95,6 +95,47 @@ class Variables(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class RecordedVariables:
+    """The weights of a model that no file describes, by the names of its layers; see `Variables`."""
+
+    owner: str
+    of: Mapping[str, Variables]
+
+    def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """Nothing: a model has no variables but those of its layers."""
+        assert not names
+        return {}
+
+    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Nothing, as of `take`."""
+        return self.take(names)
+
+    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
+        """None."""
+        raise AssertionError("a model has no vocabulary")
+
+    def own_array(self, name: str) -> np.ndarray | None:
+        """Nothing: it has no arrays beside variables."""
+        return None
+
+    def child(self, attribute: str) -> Variables:
+        """None: its layers are listed."""
+        raise AssertionError(f"a model has no {attribute}")
+
+    def item(self, container: str, index: int, key: str) -> Variables:
+        """None: its layers are known by name."""
+        raise AssertionError(f"a model has no {container}[{index}]")
+
+    def layer(self, index: int, key: str, name: str) -> Variables:
+        """The variables of an entry; itself for one without."""
+        return self.of.get(name, self)
+
+    def count(self) -> int:
+        """How many numbers there are."""
+        return sum(variables.count() for variables in self.of.values())
+
+
 ModelReader = Callable[[Mapping[str, Any], Variables, str], Graph]
 """``(serialised model, its variables, how errors call it) -> its graph``."""
 

@@ -105,7 +105,8 @@ def _run_texts(model: keras.Model, inputs: Sequence[Any], graph: Graph) -> list[
             shaped = len(tensor.shape) == 2 and len(texts.shape) == 1
             tensors.append(tf.expand_dims(texts, -1) if shaped else texts)
         else:
-            tensors.append(checked[tensor.name])
+            # Keras takes arrays alone or tensors alone.
+            tensors.append(tf.convert_to_tensor(checked[tensor.name]))
     return _outputs(model, tensors)
 
 

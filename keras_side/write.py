@@ -17,6 +17,7 @@ from biport.inputs import letter_axes
 from biport.ops import FLOATS, Constant
 from biport.registry import discover
 from biport.rewrite.biases import summed_biases
+from biport.text.inputs import source_names
 from keras_side.load import set_weights
 from keras_side.records import WrittenLayer, WrittenOperation
 from keras_side.require import require_keras
@@ -25,6 +26,7 @@ from keras_side.writing.call_layer import Unfinished, call_layer
 from keras_side.writing.carried_masks import check_carried_masks
 from keras_side.writing.custom_objects import NAME, custom_objects, source, with_those_beside
 from keras_side.writing.reshapes import in_words_of_keras
+from keras_side.writing.text_inputs import text_inputs
 
 if TYPE_CHECKING:
     import keras
@@ -32,12 +34,17 @@ if TYPE_CHECKING:
 discover(keras_side.ops)
 
 
-def write(graph: Graph) -> keras.Model:
+def write(graph: Graph, *, texts: bool = False) -> keras.Model:
     """Write a graph as a functional Keras model with the graph's names, weights and dtype.
 
     Every mask is passed to its layer explicitly, so the model does not depend on how a release of Keras
     propagates masks. A layer of which the graph keeps two biases gets their sum; that is warned about
     when the second is not zero.
+
+    Args:
+        graph: the model.
+        texts: have the model take texts where the graph says how its ids are made of them, and Keras has a
+            layer for that, a TextVectorization or a StringLookup.
 
     Raises:
         UnsupportedError: the graph has an op Keras has no layer for.
@@ -52,7 +59,7 @@ def write(graph: Graph) -> keras.Model:
     with warnings.catch_warnings():
         # Keras warns of every layer that ends a mask; the graph has settled that already.
         warnings.filterwarnings("ignore", message=".*does not support masking.*")
-        return _write(graph)
+        return _write(graph, texts)
 
 
 def save(
@@ -60,6 +67,7 @@ def save(
     path: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    texts: bool = False,
     check: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write a graph as a ``.keras`` file, which appears whole or not at all.
@@ -71,6 +79,7 @@ def save(
         graph: the model.
         path: the file.
         overwrite: replace a file that is there.
+        texts: see `write`.
         check: called with the file before it is put in its place; what it raises keeps the file from that.
 
     Raises:
@@ -82,7 +91,7 @@ def save(
     if target.suffix != ".keras":
         raise InputError(f"{target}: a Keras file ends in .keras")
     check_target(target, overwrite)
-    model = write(graph)
+    model = write(graph, texts=texts)
     with atomic_file(target) as draft:
         model.save(draft)
         if check is not None:
@@ -104,11 +113,14 @@ def _called(node: Node, written: WrittenLayer | WrittenOperation, unfinished: Un
         raise UnsupportedError(f"{node.name} ({node.op.kind})", "in Keras", reason, supported) from error
 
 
-def _write(graph: Graph) -> keras.Model:
+def _write(graph: Graph, texts: bool) -> keras.Model:
     import keras
 
-    values: dict[str, Any] = {}
+    sources, ids = text_inputs(graph) if texts else ({}, {})
+    values: dict[str, Any] = {**ids}
     for value in graph.inputs:
+        if value.name in ids:
+            continue
         shape = tuple(dim if isinstance(dim, int) else None for dim in value.shape)
         values[value.name] = keras.Input(batch_shape=shape, dtype=value.dtype, name=value.name)
     weights: list[tuple[Any, WrittenLayer, str]] = []
@@ -127,7 +139,9 @@ def _write(graph: Graph) -> keras.Model:
             weights.append((unfinished.layers[id(node.op)], written, node.name))
         values |= zip(node.outputs, outputs, strict=True)
     outputs = [values[name] for name in graph.outputs]
-    inputs = [values[value.name] for value in graph.inputs]
+    spoken = {name: graph.tokenizers[name] for name in ids}
+    names = source_names([value.name for value in graph.inputs], spoken)
+    inputs = [sources[name] if name in sources else values[name] for name in names]
     model = keras.Model(inputs if len(inputs) > 1 else inputs[0], outputs if len(outputs) > 1 else outputs[0])
     for layer, written, name in weights:
         set_weights(layer, written, name)

@@ -67,6 +67,7 @@ def test_the_tour_runs(tmp_path, monkeypatch, capsys) -> None:
 STREAMING = (ROOT / "docs/streaming.md").read_text()
 
 
+@pytest.mark.sweep
 def test_the_page_about_streams_runs(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", STREAMING, re.DOTALL)
@@ -82,6 +83,16 @@ def test_the_page_about_custom_code_runs(tmp_path, monkeypatch, capsys) -> None:
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(compile("\n".join(blocks), "docs/custom-code.md", "exec"), {})
     assert "Scan(input_size=5" in capsys.readouterr().out
+
+@pytest.mark.sweep
+def test_the_page_about_texts_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/texts.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/texts.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for shown in re.findall(r"^# (.*)$", "\n".join(blocks), re.MULTILINE):
+        assert shown in printed
 
 
 PYTORCH = (ROOT / "docs/pytorch.md").read_text()

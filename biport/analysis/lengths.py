@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from biport import ops
 from biport.dims import bound, letters_in, size
 from biport.errors import GraphError, InputError
 from biport.graph import Graph, Node, Value
-from biport import ops
 from biport.inputs import carries, letters, time_axis
 from biport.ops import Dim, Tensor
 from biport.ops.checks import TooShortError

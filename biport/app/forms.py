@@ -5,6 +5,7 @@ Verification, the matrix, the bench and the demos all run models through these.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
@@ -49,7 +50,7 @@ class Form:
         takes_texts: whether it is given texts, where the graph has ids.
         unread: the live Keras model, where biport cannot read a graph from it.
         precision: the half precision that it computes in, such as ``"float16"``.
-        in_float32: makes the same model of float32; it raises `UnsupportedError` where there is none.
+        in_float32: the same model computing in float32, where it does not do so by itself.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Form:
     size: Callable[[], int] = lambda: 0
     unread: UnreadModel | None = None
     precision: str | None = None
-    in_float32: Callable[[], Form] | None = None
+    in_float32: Form | None = None
     takes_texts: bool = False
 
 
@@ -254,7 +255,7 @@ def keras_form(name: str, model: Any, graph: Graph | None = None, states: str | 
         return Differentiated(name, functools.partial(keras_side.gradients, rebuilt), allowed)
 
     allowed = keras_side.float64_allowed(own)
-    return Form(
+    form = Form(
         name,
         lambda arrays: keras_side.run(model, arrays, own),
         own,
@@ -263,10 +264,28 @@ def keras_form(name: str, model: Any, graph: Graph | None = None, states: str | 
         lambda cases, _: keras_side.trace(model, cases, own),
         gradients,
         size=lambda: len(model.operations) if hasattr(model, "operations") else len(model.layers),
-        precision=own.origin.get("precision"),
-        in_float32=lambda: keras_form(f"{name} in float32", keras_side.in_float32(model)),
         takes_texts=keras_side.takes_texts(model),
     )
+    if "precision" not in own.origin:
+        return form
+    precise = dataclasses.replace(
+        form,
+        name=f"{name} in float32",
+        run=_in_float32(model, form.run),
+        trace=_in_float32(model, form.trace),
+    )
+    return dataclasses.replace(form, precision=own.origin["precision"], in_float32=precise)
+
+
+def _in_float32(model: Any, function: Any) -> Any:
+    """What a function makes of a live Keras model, made of it while it computes in float32."""
+    import keras_side
+
+    def precise(*arguments: Any) -> Any:
+        with keras_side.in_float32(model):
+            return function(*arguments)
+
+    return precise
 
 
 def torch_form(name: str, module: Any, graph: Graph | None = None, example: Any = None) -> Form:

@@ -129,11 +129,12 @@ def _write_keras(
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="two biases were added up|Keras cannot be told")
-        keras_side.save(graph, output, overwrite=overwrite, check=_silent(check))
+        keras_side.save(graph, output, overwrite=overwrite, texts=True, check=_silent(check))
     notes = [f"{name}: two biases were added up, Keras keeps one" for name in summed_biases(graph)]
     notes += [
         f"the tokeniser of input {name!r} is not in the file, which takes ids: {tokenizer.summary}"
         for name, tokenizer in graph.tokenizers.items()
+        if name not in keras_side.spoken(graph)
     ]
     notes += [f"Keras cannot be told of training: {untold}" for untold in keras_side.unwritten(graph)]
     if names := keras_side.custom_objects(output):

@@ -98,9 +98,10 @@ def verify(
         if isinstance(given, str | os.PathLike):
             progress(f"opening {os.fspath(given)}")
         opened.append(open_form(given, config, example, states))
-    precise, notes = _in_float32(opened)
-    notes += _unchecked(precise)
-    forms = _with_names(precise)
+    # Before each form of half precision stands the same model in float32.
+    paired = [one for form in opened for one in (form.in_float32, form) if one is not None]
+    forms = _with_names(paired)
+    notes = _unchecked(forms)
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
         if float64 or trace is True or gradients:
@@ -174,7 +175,9 @@ def _texts(forms: list[Form], inputs: Inputs | None, seed: int) -> tuple[Cases, 
         names = [value.name for value in graph.inputs]
         sources = source_names(names, graph.tokenizers)
         given = in_order(sources, inputs)
-        texts = {"input": [np.asarray(part, object if isinstance(part, list) else None) for part in given]}
+        read = {one.source for one in graph.tokenizers.values()}
+        pairs = zip(sources, given, strict=True)
+        texts = {"input": [np.asarray(part, object if name in read else None) for name, part in pairs]}
         ids = {"input": with_ids(names, graph.tokenizers, texts["input"])}
     for position, form in enumerate(forms):
         if form.takes_texts and form.trace is not None:
@@ -221,26 +224,14 @@ def _unchecked(forms: Sequence[Form]) -> list[str]:
     return [note for text in dict.fromkeys(said) if text is not None for note in text.split("; ")]
 
 
-def _in_float32(opened: Sequence[Form]) -> tuple[list[Form], list[str]]:
-    """Before each form of half precision the same model of float32; notes of where there is none."""
-    forms, notes = [], []
-    for form in opened:
-        if form.precision is not None and form.in_float32 is not None:
-            try:
-                forms.append(form.in_float32())
-            except UnsupportedError as error:
-                notes.append(f"{form.name}: not compared in float32: {error}")
-        forms.append(form)
-    return forms, notes
-
-
 def _coarse_notes(forms: Sequence[Form], lines: Sequence[Line]) -> list[str]:
     """What half precision costs the forms that compute in it."""
     notes = []
     for form in forms:
         if form.precision is not None:
             worst = max((line.error.maximum for line in lines if line.form == form.name), default=0.0)
-            notes.append(f"{form.name} computes in {form.precision}, which costs it {worst:.1e} here")
+            cost = f"costs it {worst:.1e}" if math.isfinite(worst) else "makes NaN or infinity of its numbers"
+            notes.append(f"{form.name} computes in {form.precision}, which {cost} here")
     return notes
 
 

@@ -23,7 +23,7 @@ from biport.inputs import (
     size_at,
     time_axis,
 )
-from biport.ops import INTEGERS, FeaturesNotEqual, IntegerLookup, NotEqual
+from biport.ops import FLOATS, INTEGERS, Discretization, FeaturesNotEqual, IntegerLookup, NotEqual
 
 PATTERNS = ("full", "right", "left", "holes", "all padding")
 """What a row of a mask can be like; see `valid_steps`."""
@@ -290,6 +290,22 @@ def token_inputs(graph: Graph) -> dict[str, IntegerLookup]:
     }
 
 
+def bin_inputs(graph: Graph) -> dict[str, Discretization]:
+    """The inputs of floats whose numbers are put into bins, and how."""
+    floats = {value.name for value in graph.inputs if value.dtype in FLOATS}
+    return {
+        node.inputs[0]: node.op
+        for node in graph.nodes
+        if isinstance(node.op, Discretization) and node.inputs[0] in floats
+    }
+
+
+def _at_boundaries(numbers: np.ndarray, op: Discretization, rng: np.random.Generator) -> np.ndarray:
+    """Every other number is a boundary between bins."""
+    boundaries = rng.choice(np.array(op.boundaries), numbers.shape).astype(numbers.dtype)
+    return np.where(rng.random(numbers.shape) < 0.5, boundaries, numbers)
+
+
 def _as_tokens(ids: np.ndarray, op: IntegerLookup, rng: np.random.Generator) -> np.ndarray:
     """Tokens of the vocabulary and others in place of ids; padding stays."""
     limits = np.iinfo(ids.dtype if ids.dtype.kind == "i" else "int32")
@@ -314,7 +330,7 @@ def random_cases(graph: Graph, seed: int = 0, batches: Batches = CASES) -> dict[
     """
     rng = np.random.default_rng(seed)
     least = max(needed_steps(graph).values(), default=0)
-    lookups = token_inputs(graph)
+    lookups, bins = token_inputs(graph), bin_inputs(graph)
     settings: dict[str, Any] = {"id_bounds": safe_bounds(graph), "padding": padding_values(graph)}
     settings["rows"] = row_lengths(graph)
     most = most_steps(graph)
@@ -325,7 +341,11 @@ def random_cases(graph: Graph, seed: int = 0, batches: Batches = CASES) -> dict[
         cases[case] = random_inputs(graph.inputs, N, steps, rng, patterns=patterns, **settings)
     return {
         case: [
-            _as_tokens(array, lookups[value.name], rng) if value.name in lookups else array
+            _as_tokens(array, lookups[value.name], rng)
+            if value.name in lookups
+            else _at_boundaries(array, bins[value.name], rng)
+            if value.name in bins
+            else array
             for value, array in zip(graph.inputs, arrays, strict=True)
         ]
         for case, arrays in cases.items()

@@ -148,7 +148,8 @@ def judge_float32(
 def judge_coarse(error: Error, reference: Error, precision: str, floor: float) -> tuple[Verdict, float]:
     """Verdict and allowance at level L2 for a form that computes in half precision.
 
-    It may do what float32 may, in proportion to how much coarser its numbers are.
+    It may do what float32 may, in proportion to how much coarser its numbers are. One whose numbers leave the
+    range of these is neither the same nor different.
 
     Args:
         error: the form's.
@@ -163,6 +164,8 @@ def judge_coarse(error: Error, reference: Error, precision: str, floor: float) -
     """
     _, allowed = judge_float32(error, reference, None, floor)
     allowed *= COARSE_EPS[precision] / EPS
+    if error.note == ASTRAY:
+        return Verdict.ILL_CONDITIONED, allowed
     return judge(error, reference, allowed), allowed
 
 

@@ -67,7 +67,14 @@ class Streaming:
     def from_json(
         cls, data: Mapping[str, Any], inputs: Sequence[Value], outputs: Sequence[Value]
     ) -> Streaming:
-        """Back from `to_json`."""
+        """Back from `to_json`; `ValueError` and the like where it is something else, or of another model."""
+        known = [{value.name for value in values} for values in (inputs, outputs)]
+        named = (
+            {*data["states"], *data["chunked"]},
+            {*data["states"].values(), *data["last"], *data["repeating"]},
+        )
+        if unknown := sorted(map(str, (named[0] - known[0]) | (named[1] - known[1]))):
+            raise ValueError(f"no inputs or outputs: {unknown}")
         return cls(
             inputs=tuple(inputs),
             outputs=tuple(outputs),

@@ -90,7 +90,7 @@ def write_precision(
 
 
 def _keep_fused(graph: Any) -> None:
-    """Put fused nodes in place of an ``If`` that holds a loop beside them, see `export.onnx.lowering`.
+    """Put fused nodes in place of an ``If`` that holds a loop beside them, see `export.recurrent.lowering`.
 
     The quantizer fails over branches, and the loop would keep weights of its own in float32.
     """

@@ -27,7 +27,7 @@ class Site:
         output_tensors: shape and dtype of each output.
         layouts: the step forms of the graph, shared by all its nodes.
         sizes: of the graph while it runs, likewise; see `dims` and `size`.
-        lowering: what becomes of its recurrent layers, one of `export.onnx.lowering.LOWERINGS`.
+        lowering: what becomes of its recurrent layers, one of `export.recurrent.lowering.LOWERINGS`.
         may_be_nan: whether an input is NaN or infinite for some inputs of the model; see
             `biport.analysis.undefined`.
     """

@@ -1,4 +1,4 @@
-"""Recurrent layers to fused nodes or scans, see `export.onnx.lowering`; both directions in one if it can."""
+"""Recurrent layers to fused nodes or scans, two directions in one if it can; `export.recurrent.lowering`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import onnx_ir as ir
 from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
 from export.onnx.fused_node import go_together
 from export.onnx.lazy_value import LazyValue
-from export.onnx.lowering import NodeOutputs, lowered, why_looped
-from export.onnx.recurrent import (
+from export.onnx.site import Site
+from export.onnx.step_layout import StepLayout
+from export.recurrent.direction import (
     Deferred,
     DirectionOutputs,
     InitialStates,
@@ -18,8 +19,7 @@ from export.onnx.recurrent import (
     state_values,
     write_direction,
 )
-from export.onnx.site import Site
-from export.onnx.step_layout import StepLayout
+from export.recurrent.lowering import NodeOutputs, lowered, why_looped
 from export.registry import writes
 
 MERGES = {"sum": "Add", "mul": "Mul", "ave": "Mean"}
@@ -105,7 +105,7 @@ def _one_node(
         wanted = every, one.return_state or not every, *(one.return_state for _ in one.states[1:])
         x = site.inputs[0].steps(layout)
         given = [_stacked(site, initial, state, count) for state in range(count)] if initial.given else []
-        return lowered(scope, site.lowering, [one, two], "bidirectional", layout, x, given, wanted)
+        return lowered(site, [one, two], "bidirectional", layout, x, given, wanted)
 
     @cache
     def parts(index: int) -> list[ir.Value]:

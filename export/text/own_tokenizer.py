@@ -19,7 +19,9 @@ from export.onnx.label_encoder import DOMAIN, VERSION, label_encoder
 from export.text.string_nodes import counted, divided, free_prefix, starts, strings, sums
 
 OPSET = 20
-"""The first with ``StringSplit`` and ``StringConcat``."""
+"""The first with ``StringSplit``, ``StringConcat`` and ``RegexFullMatch``."""
+UNMARKED = r"[^!-/:-@\[-`{-~]*"
+"""A text without any of `PUNCTUATION`."""
 
 
 def add_own_tokenizers(model: ir.Model, graph: Graph) -> None:
@@ -159,7 +161,14 @@ def _lowered(scope: Scope, texts: ir.Value, tokenizer: Tokenizer) -> ir.Value:
 
 
 def _without_marks(scope: Scope, tokens: ir.Value) -> ir.Value:
-    """Tokens ``(P,)`` without the marks of ASCII: divided at each, and put together again."""
+    """Tokens ``(P,)`` without the marks of ASCII; most have none, and stay."""
+    marked = scope("Not", scope("RegexFullMatch", tokens, pattern=UNMARKED))
+    where = scope("Transpose", scope("NonZero", marked))
+    return scope("ScatterND", tokens, where, _stripped(scope, scope("GatherND", tokens, where)))
+
+
+def _stripped(scope: Scope, tokens: ir.Value) -> ir.Value:
+    """Tokens ``(P,)`` divided at each of the marks, and put together again."""
     P = scope("Shape", tokens)
     parts, owners = tokens, counted(scope, tokens)
     for mark in PUNCTUATION:

@@ -108,11 +108,12 @@ class _Modern:
         own = module.split(".")[0] in OWN_MODULES
         # HDF5 has the registered name of a layer in place of its class.
         registered_name = class_name if class_name in LAYERS else data.get("registered_name")
+        somebodys = ">" in str(registered_name)
         return {
             "class_name": LAYERS.get(modern, modern),
             "config": settings,
             "module": "keras.layers" if own else module,
-            "registered_name": None if own and class_name not in LAYERS else registered_name,
+            "registered_name": registered_name if somebodys or not own else None,
             "stored_class": class_name,
         } | ({"name": data["name"]} if "name" in data else {})
 

@@ -213,8 +213,8 @@ def _category_encoding(config: Settings, origin: Release) -> None:
         config["output_mode"] = "multi_hot"
 
 
-def _integer_lookup(config: Settings, origin: Release) -> None:
-    """Its dtype was that of the numbers it gives."""
+def _ids(config: Settings, origin: Release) -> None:
+    """The dtype of lookups and bins was that of the ids they give."""
     if config.get("dtype") == "int64":
         del config["dtype"]
 
@@ -241,10 +241,11 @@ RULES: Mapping[str, Callable[[Settings, Release], None]] = {
     "CategoryEncoding": _category_encoding,
     "CuDNNGRU": _cudnn,
     "CuDNNLSTM": _cudnn,
+    "Discretization": _ids,
     "ELU": _elu,
     "Embedding": _embedding,
     "InputLayer": _input,
-    "IntegerLookup": _integer_lookup,
+    "IntegerLookup": _ids,
     "LeakyReLU": _leaky_relu,
     "MultiHeadAttention": _multi_head_attention,
     "ReLU": _relu,

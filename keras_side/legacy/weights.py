@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from biport.errors import FileError, UnsupportedError, WeightError
+from biport.extend import named_errors
 from biport.ops.attention import PROJECTIONS
 from keras_side.legacy.operations import is_operation
 from keras_side.legacy.settings import CLASSES
@@ -81,7 +82,9 @@ def slots(
         if reader.weights is None:
             supported = "reads_class(..., weights=...), which says what weights the class has"
             raise UnplacedError(layer_name(entry), "class", class_name, supported)
-        for weight in reader.weights(settings):
+        with named_errors(f"layer {layer_name(entry)!r}", reader.weights):
+            weights = list(reader.weights(settings))
+        for weight in weights:
             *inside, name = weight.split(".")
             yield Slot((*path, *inside), name, trainable)
         return

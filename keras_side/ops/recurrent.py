@@ -12,7 +12,9 @@ from biport import ops
 from biport.config import Config
 from biport.errors import UnsupportedError, WeightError
 from biport.registry import snake_case
+from keras_side.mapped import reader_of_class
 from keras_side.masks import Mask
+from keras_side.ops.mapped_cell import read_mapped_cell
 from keras_side.ops.scan import BODY_CELL, read_body
 from keras_side.records import LayerRecord, Variables, WrittenLayer
 from keras_side.registry import READERS, reads, writes, written_layer
@@ -117,7 +119,10 @@ def read_stacked_rnn(record: LayerRecord) -> ops.Recurrent:
     """Read an RNN layer; around a single cell, or a stack of one, it is what the layer of that kind is."""
     with record.settings() as config:
         scan = recurrent.read_scan(config)
-        cell = record.child("cell", config.take("cell", Mapping))
+        data = config.take("cell", Mapping)
+    if (reader := reader_of_class(data)) is not None:
+        return read_mapped_cell(record, data, reader, scan)
+    cell = record.child("cell", data)
     if cell.class_name == BODY_CELL:
         return read_body(cell, scan)
     if cell.class_name == "StackedRNNCells":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from biport.errors import FileError, UnsupportedError, joined, raise_unsupported
+from keras_side.mapped import reader_of_class
 from keras_side.masks import Mask
 from keras_side.ops.recurrent import both_directions
 from keras_side.ops.scan import steps_with_body
@@ -227,6 +228,9 @@ class Traversal:
         self, layer: Layer, name: str, arguments: list[Any], options: dict[str, Any]
     ) -> Sequence[KerasTensor]:
         """The outputs of a call of a layer or a model."""
+        cell = layer.config.get("cell")
+        if isinstance(cell, Mapping) and (reader := reader_of_class(cell)) is not None:
+            self.mappings.readers[layer.owner] = reader
         if layer.mapping is not None:
             return self._mapped(layer, name, arguments, options)
         if layer.problem is not None:

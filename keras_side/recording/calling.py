@@ -99,7 +99,7 @@ def argument_names(model: Any) -> list[str]:
 def packed(model: Any, tensors: Sequence[Any]) -> tuple[Any, ...]:
     """Tensors, one for each input of the graph, as the arguments of a call of a model."""
     keras = sys.modules["keras"]
-    if type(model) is keras.Sequential:
+    if isinstance(model, keras.Sequential) and is_container(model):
         return (tensors[0],)
     if is_container(model):
         return (keras.tree.pack_sequence_as(model.input, list(tensors)),)
@@ -111,7 +111,7 @@ def packed(model: Any, tensors: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _of_container(model: Any) -> Any:
-    if type(model) is sys.modules["keras"].Sequential or not hasattr(model, "_inputs_struct"):
+    if isinstance(model, sys.modules["keras"].Sequential):
         return _leaf(model.inputs[0])
     return mapped(_leaf, model._inputs_struct)
 

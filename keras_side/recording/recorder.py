@@ -14,7 +14,7 @@ import numpy as np
 from biport.errors import UnsupportedError
 from keras_side.reading.live_model import LiveVariables, check_live, reason
 from keras_side.reading.mask_expressions import WITH_MASK
-from keras_side.records import Variables
+from keras_side.records import RecordedVariables, Variables
 from keras_side.registered import PACKAGE
 
 History = Mapping[str, Any]
@@ -210,47 +210,6 @@ class Recorder:
     def _keep(self, item: Any, name: str) -> None:
         self._kept.append(item)
         self._names[id(item)] = name
-
-
-@dataclass(frozen=True)
-class RecordedVariables:
-    """The weights of what was recorded, by the names of the entries; see `keras_side.records.Variables`."""
-
-    owner: str
-    of: Mapping[str, Variables]
-
-    def take(self, names: Sequence[str], unread: Sequence[str] = ()) -> dict[str, np.ndarray]:
-        """Nothing: a model has no variables but those of its layers."""
-        assert not names
-        return {}
-
-    def own(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Nothing, as of `take`."""
-        return self.take(names)
-
-    def vocabulary(self, given: Sequence[Any] | None, special: Sequence[Any]) -> Sequence[Any]:
-        """None."""
-        raise AssertionError("a model has no vocabulary")
-
-    def own_array(self, name: str) -> np.ndarray | None:
-        """Nothing: it has no arrays beside variables."""
-        return None
-
-    def child(self, attribute: str) -> Variables:
-        """None: its layers are listed."""
-        raise AssertionError(f"a model has no {attribute}")
-
-    def item(self, container: str, index: int, key: str) -> Variables:
-        """None: its layers are known by name."""
-        raise AssertionError(f"a model has no {container}[{index}]")
-
-    def layer(self, index: int, key: str, name: str) -> Variables:
-        """The variables of an entry; itself for one without."""
-        return self.of.get(name, self)
-
-    def count(self) -> int:
-        """How many numbers there are."""
-        return sum(variables.count() for variables in self.of.values())
 
 
 def serialised_layer(owner: str, layer: Any, kind: type | None = None) -> dict[str, Any]:

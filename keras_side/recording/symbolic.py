@@ -223,9 +223,9 @@ class Recording:
         finally:
             self._inside_closed = False
         flat = keras.tree.flatten(outputs)
-        made = _Inherited(self._path_of(layer), layer, kind, arguments, options, flat)
+        inherited = _Inherited(self._path_of(layer), layer, kind, arguments, options, flat)
         self._kept += flat
-        self._inherited |= {id(tensor): made for tensor in flat}
+        self._inherited |= {id(tensor): inherited for tensor in flat}
         return outputs
 
     def _as_symbolic(self, item: Any, layer: Any) -> Any:
@@ -304,14 +304,14 @@ class Recording:
 
     def _node(self, tensor: Any) -> Any:
         """The node that gave a tensor; ``None`` for one that is known or that nothing gave."""
-        if any(id(tensor) in known for known in (self._histories, *self._made())):
+        if any(id(tensor) in known for known in (self._histories, *self._own_tensors())):
             return None
         past = getattr(tensor, "_keras_history", None)
         if past is None or past.operation is None:
             return None
         return past.operation._inbound_nodes[past.node_index]
 
-    def _made(self) -> tuple[Mapping[int, Any], ...]:
+    def _own_tensors(self) -> tuple[Mapping[int, Any], ...]:
         """The tensors that are something else than what a node of Keras' gave."""
         return self._opened, self._closed, self._inherited
 
@@ -333,15 +333,27 @@ class Recording:
     def _record(self, tensors: Sequence[Any]) -> None:
         """Make entries of all that the tensors are made of."""
         stack = _symbolic_tensors(tensors)[::-1]
+        waiting: set[int] = set()
         while stack:
             if id(stack[-1]) in self._histories:
                 stack.pop()
                 continue
             missing = [one for one in self._behind(stack[-1]) if id(one) not in self._histories]
             if missing:
+                waiting.add(id(stack[-1]))
+                if any(id(one) in waiting for one in missing):
+                    raise self._of_itself(stack[-1])
                 stack += missing[::-1]
             else:
                 self._make(stack.pop())
+
+    def _of_itself(self, tensor: Any) -> UnsupportedError:
+        """Why what an operation gave that takes functions cannot be recorded: ``keras.ops.cond``."""
+        node = self._node(tensor)
+        kind = "" if node is None else type(node.operation).__name__
+        path = "" if node is None else self._of_nodes.get(id(node), "")
+        supported = "operations on tensors, such as where: no functions that are chosen by the values of some"
+        return UnsupportedError(self._owner(path), "operation", kind, supported)
 
     def _make(self, tensor: Any) -> None:
         """Make the entry of a tensor whose inputs are known."""
@@ -372,12 +384,12 @@ class Recording:
             name = f"{call.path}.output".lstrip(".")
             self.given(tensor, self.recorder.with_mask(name, self._histories[id(tensor)], hung))
 
-    def _make_inherited(self, made: _Inherited) -> None:
-        name = f"{made.path}.{snake_case(made.kind.__name__)}".lstrip(".")
-        arguments = [self._data(one, name) for one in made.arguments]
-        options = {key: self._data(one, name) for key, one in made.options.items()}
-        own, call = add_inherited(self.recorder, name, made.layer, made.kind, arguments, options)
-        for number, output in enumerate(made.outputs):
+    def _make_inherited(self, inherited: _Inherited) -> None:
+        name = f"{inherited.path}.{snake_case(inherited.kind.__name__)}".lstrip(".")
+        arguments = [self._data(one, name) for one in inherited.arguments]
+        options = {key: self._data(one, name) for key, one in inherited.options.items()}
+        own, call = add_inherited(self.recorder, name, inherited.layer, inherited.kind, arguments, options)
+        for number, output in enumerate(inherited.outputs):
             self._histories[id(output)] = history(own, call, number)
 
     def _mask_history(self, mask: Any, path: str) -> History:

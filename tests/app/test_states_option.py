@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import export
 from biport import bundle
 from biport.app.cli import app
-from biport.testing import assert_same
+from biport.testing import assert_same, assert_weights_equal
 from testing.models import randomize
 
 
@@ -50,6 +50,7 @@ def test_states_become_inputs_and_outputs_or_zeros(stateful: Path, tmp_path: Pat
     said = biport("verify", *forms, "--states", "explicit", "--input", tmp_path / "x.npz", "--json")
     assert json.loads(said)["ok"]
     assert_same(*forms, inputs=inputs, states="explicit")
+    assert_weights_equal(stateful, tmp_path / "b")
     session = export.Session(tmp_path / "m.onnx", device="cpu")
     x = np.random.default_rng(0).normal(size=(3, 6, 3)).astype("float32")
     whole = session.run([x, np.zeros((3, 4), "float32")])[0]

@@ -13,6 +13,7 @@ class _Faulty:
     """Stands for a runtime that is wrong in a way the test chooses."""
 
     contract = None
+    input_values = ()
 
     def __init__(self, graph, change) -> None:
         self.graph, self.change = graph, change

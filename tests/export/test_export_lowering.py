@@ -14,8 +14,8 @@ from biport import ops
 from biport.compare.tolerance import Verdict
 from biport.errors import InputError
 from export.deploy.precision import PRECISIONS, write_precision
-from export.onnx import lowering
-from export.onnx.lowering import LOOP_FROM, LOWERINGS
+from export.recurrent import lowering
+from export.recurrent.lowering import LOOP_FROM, LOWERINGS
 from testing.onnx_graphs import chain, dense, padded_ids
 from testing.recurrent_graphs import (
     KINDS,
@@ -124,7 +124,7 @@ def test_each_branch_is_run(branch_name, rng, tmp_path, from_three):
     model = onnx.load(path)
     (choice,) = [node for node in model.graph.node if node.op_type == "If"]
     (branch,) = [part.g for part in choice.attribute if part.name == branch_name]
-    name = next(n.input[1] for n in branch.node if n.op_type in ("RNN", "MatMul"))
+    name = next(n.input[1] for n in branch.node if n.op_type in ("RNN", "Gemm"))
     (weight,) = [item for item in model.graph.initializer if item.name == name]
     weight.raw_data = (np.frombuffer(weight.raw_data, "float32") + 1).tobytes()
     onnx.save(model, path)

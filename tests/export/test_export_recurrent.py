@@ -17,8 +17,10 @@ import export
 from biport import ops, reference
 from biport.compare.tolerance import Verdict
 from biport.graph import Graph, Node, Value
-from export.onnx import fused_node, scan
+from export.onnx import fused_node
 from export.onnx.step_layout import StepLayout
+from export.recurrent import scan
+from export.recurrent.body import Body
 from testing.recurrent_graphs import (
     KINDS,
     H,
@@ -369,15 +371,15 @@ class TestPlantedFaults:
         assert "full" not in wrong
 
     def test_a_scan_of_the_wrong_direction(self, rng, tmp_path, monkeypatch):
-        real = scan.scanned
+        real = scan.looped
         monkeypatch.setattr(
-            "export.onnx.recurrent.scanned", lambda s, op, reverse, *a: real(s, op, not reverse, *a)
+            "export.recurrent.body.looped", lambda s, step, reverse, *a: real(s, step, not reverse, *a)
         )
         wrong = differs(cell(rng, "rnn", I, H, **LOOPED), tmp_path, rng)
         assert "full" in wrong
         assert "(1, 1)" not in wrong
 
     def test_swapped_states(self, rng, tmp_path, monkeypatch):
-        real = scan._lstm
-        monkeypatch.setattr(scan, "_lstm", lambda s, op, z, h, c: real(s, op, z, c, h))
+        real = Body.written
+        monkeypatch.setattr(Body, "written", lambda body, step, states: real(body, step, states[::-1]))
         assert "full" in differs(cell(rng, "lstm", I, H, **LOOPED), tmp_path, rng, states=True)

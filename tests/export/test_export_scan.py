@@ -16,6 +16,7 @@ from biport.compare.tolerance import Verdict
 from biport.dims import bound, letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value, scan_over
+from biport.rewrite.steps import step_of
 from export.deploy.precision import write_precision
 from testing import scans
 from testing.graphs import dense, lstm
@@ -215,7 +216,7 @@ def test_every_row_of_a_sequence_of_sequences(tmp_path: Path) -> None:
 def test_one_unit(tmp_path: Path) -> None:
     rng = np.random.default_rng(8)
     cell = lstm(rng, 1, 1, biases=2, return_sequences=True, return_state=True)
-    op = scan_over(scans.as_body(cell), 2, return_sequences=True, return_state=True)
+    op = scan_over(step_of(cell), 2, return_sequences=True, return_state=True)
     check(scans.graph_of(op, states=True), tmp_path / "model.onnx", rng)
 
 

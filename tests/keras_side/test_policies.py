@@ -10,14 +10,14 @@ import testing.frameworks  # noqa: F401  # isort: skip
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 import biport
 import keras_side
 import torch_side
 from biport.errors import SettingsError, UnsupportedError
 from biport.graph import weight_differences
-from keras_side.policies import with_float32
+from keras_side.policies import coarse_in
 from testing.keras_models import randomize
 
 MIXED = ("mixed_float16", "mixed_bfloat16")
@@ -34,7 +34,8 @@ def tagger(policy: Any) -> keras.Model:
     lstm = layers.LSTM(3, recurrent_initializer="glorot_uniform", return_sequences=True, **options)
     x = layers.Bidirectional(lstm, **options)(x)
     x = layers.LayerNormalization(**options)(x)
-    x = keras.ops.cast(x * 0.5, x.dtype) + 0.25
+    y: Any = x * 0.5
+    x = keras.ops.cast(y, y.dtype) + 0.25  # type: ignore[operator]
     x = layers.TimeDistributed(layers.Dense(2, "tanh", **options), **options)(x)
     x = layers.GlobalAveragePooling1D(**options)(x)
     return randomize(keras.Model(ids, layers.Activation("softmax", dtype="float32")(x), name="tagger"))
@@ -62,7 +63,8 @@ def test_live_and_files_give_the_same_weights_bit_for_bit(policy: str, tmp_path:
         assert any("compute in float32" in note for note in keras_side.inspect(path).notes)
 
 
-@pytest.mark.parametrize("policy", [MIXED[0], pytest.param(PURE[1], marks=SLOW)])
+@SLOW
+@pytest.mark.parametrize("policy", [MIXED[0], PURE[1]])
 def test_what_half_precision_costs_the_source_is_said_and_nobody_is_judged_by_it(policy: str) -> None:
     model = tagger(policy)
     graph = keras_side.read(model)
@@ -133,5 +135,26 @@ def test_a_model_of_half_precision_is_not_filled_unasked() -> None:
 
 def test_policies_of_other_keras_versions_are_known_by_their_names() -> None:
     said = {"class_name": "Policy", "config": {"name": "mixed_float16"}}
-    wanted = [{"dtype": "float32"}, {"dtype": "float64"}]
-    assert with_float32([{"dtype": said}, {"dtype": "float64"}]) == wanted
+    layer = {"config": {"name": "dense", "dtype": said}}
+    cast = {"module": "keras.src.ops.core", "config": {"name": "cast", "dtype": "bfloat16"}}
+    assert coarse_in({"layers": [layer, cast]}) == ["float16"]
+
+
+def test_what_half_precision_costs_a_small_model() -> None:
+    x = keras.Input((3,), name="x")
+    y = layers.Dense(2, "tanh", dtype="mixed_float16")(layers.Lambda(ops.square, dtype="mixed_float16")(x))
+    model = randomize(keras.Model(x, y))
+    graph = keras_side.read(model)
+    report = biport.verify(model, graph, inputs=[np.random.default_rng(0).normal(size=(4, 3)).astype("f4")])
+    assert report.ok, report.table
+    errors = {line.form: line.error.maximum for line in report.lines}
+    assert errors["keras in float32"] < 1e-6 < 1e-5 < errors["keras"]
+    assert model.layers[-1].compute_dtype == "float16"
+
+
+def test_a_source_whose_numbers_leave_half_precision_is_neither_same_nor_different() -> None:
+    x = keras.Input((3,), name="x")
+    model = keras.Model(x, layers.Rescaling(1e6, dtype="mixed_float16")(x))
+    report = biport.verify(model, keras_side.read(model), inputs=[np.ones((2, 3), "float32")])
+    assert [str(line.verdict) for line in report.lines] == ["same", "ill-conditioned", "same"], report.table
+    assert any("makes NaN or infinity of its numbers" in note for note in report.notes)

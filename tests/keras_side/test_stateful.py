@@ -144,6 +144,7 @@ def test_without_a_choice_both_are_offered(model: keras.Model) -> None:
         keras_side.read(model, states="none")
 
 
+@pytest.mark.sweep
 def test_given_states_are_read_as_given_and_both_directions_as_zeros() -> None:
     x, h = keras.Input(batch_shape=(ROWS, 5, 3)), keras.Input(batch_shape=(ROWS, 4))
     given = randomize(keras.Model([x, h], layers.GRU(4, stateful=True)(x, initial_state=h)))

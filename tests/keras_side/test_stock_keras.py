@@ -19,11 +19,12 @@ import pytest
 import keras_side
 from biport import ops, reference
 from biport.errors import BiportError, InputError, UnsupportedError
-from biport.graph import Graph, Node, Value
+from biport.graph import Graph, Node, Value, scan_over
 from keras_side.writing.custom_objects import source, with_those_beside
 from testing.examples import Example, examples
 from testing.graphs import cell, dense, normal
 from testing.operations import drawn
+from testing.scans import Body
 
 HARD = "hard_sigmoid_keras2"
 I, H, T = 3, 2, 4
@@ -64,8 +65,17 @@ def shared() -> Graph:
         Node("moved", ops.Elementwise(function="add"), ("x", "bias")),
         Node("mean", ops.LearnedAverage(weight=normal(rng, I)), ("moved", "x")),
         Node("y", dense(rng, I, H), ("mean",)),
+        Node("loop", step(rng), ("mean", "x")),
     )
-    return Graph((Value("x", ("N", "T", I), "float32"),), nodes, ("y",))
+    return Graph((Value("x", ("N", "T", I), "float32"),), nodes, ("y", "loop"))
+
+
+def step(rng: np.random.Generator) -> ops.Scan:
+    """A cell that is given a sequence at every step."""
+    body = Body(rng, memory=("N", "T_3", I))
+    both = body("both", ops.Concatenate(), "x", body("pool", ops.GlobalAveragePooling1D(), "memory"), "h")
+    h = body.function("tanh", body.dense("wide", both, 2 * I + H, H), name="h_after")
+    return scan_over(body.graph({"h": H}, (h, h), I), 1)
 
 
 def arrays_of(graph: Graph) -> list[np.ndarray]:
@@ -150,12 +160,12 @@ def test_what_keras_lacks_is_written_beside(tmp_path: Path) -> None:
     graph = shared()
     path = keras_side.save(graph, tmp_path / "m.keras")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["custom_objects.py", "m.keras"]
-    assert keras_side.custom_objects(path) == ["LearnedAverage", "Parameter"]
+    assert keras_side.custom_objects(path) == ["BodyCell", "LearnedAverage", "Parameter", "Recurrence"]
     text = (tmp_path / "custom_objects.py").read_text()
     assert 'keras.saving.load_model("m.keras", custom_objects=CUSTOM_OBJECTS)' in text
     assert "keras_side" not in text
     with nothing_registered():
-        with pytest.raises((TypeError, ValueError), match=r"LearnedAverage|Parameter"):
+        with pytest.raises((TypeError, ValueError), match=r"LearnedAverage|Parameter|Recurrence"):
             keras.saving.load_model(path)
         objects = namespace(tmp_path)["CUSTOM_OBJECTS"]
         model: Any = keras.saving.load_model(path, custom_objects=objects)

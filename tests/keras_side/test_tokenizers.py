@@ -112,7 +112,8 @@ def ready_tokens() -> tuple[keras.Model, list]:
     return keras.Model(tokens, [y, layers.Dense(2)(counted(tokens))]), [["good", "", "x"], ["bad", "bad", ""]]
 
 
-@pytest.mark.parametrize("make", [pytest.param(several_readers, marks=pytest.mark.sweep), ready_tokens])
+@pytest.mark.sweep
+@pytest.mark.parametrize("make", [several_readers, ready_tokens])
 def test_a_model_of_texts_computes_what_keras_does(make: Any, tmp_path: Path) -> None:
     model, texts = make()
     randomize(model)
@@ -126,6 +127,7 @@ def test_a_model_of_texts_computes_what_keras_does(make: Any, tmp_path: Path) ->
     assert (again, again.tokenizers) == (graph, graph.tokenizers)
 
 
+@pytest.mark.sweep
 def test_a_file_of_hdf5_has_what_was_given_and_nothing_else(tmp_path: Path) -> None:
     text = keras.Input((1,), dtype="string", name="text")
     settings = {"output_mode": "tf_idf", "idf_weights": [0.5, 0.25, 2.0], "ngrams": (1, 2)}
@@ -140,6 +142,27 @@ def test_a_file_of_hdf5_has_what_was_given_and_nothing_else(tmp_path: Path) -> N
     keras.Model(text, adapted(text)).save(tmp_path / "adapted.h5")
     with pytest.raises(UnsupportedError, match="vocabulary='adapted, in HDF5'"):
         keras_side.read(tmp_path / "adapted.h5")
+
+
+@pytest.mark.sweep
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("ending", ["keras", "h5"])
+def test_files_of_keras_2(ending: str, tmp_path: Path) -> None:
+    older = pytest.importorskip("tf_keras")
+    old: Any = older.layers
+    text, numbers = older.Input((), dtype="string", name="text"), older.Input((2,), name="numbers")
+    vectorize = old.TextVectorization(ngrams=2, **({} if ending == "keras" else {"vocabulary": VOCABULARY}))
+    if ending == "keras":
+        vectorize.adapt(["a good movie", "bad"])
+    bins = old.Discretization(bin_boundaries=[0.0, 1.0])(numbers)
+    parts = [old.GRU(2)(old.Embedding(20, 2)(ids)) for ids in (vectorize(text), bins)]
+    model = older.Model([text, numbers], old.Concatenate()(parts))
+    model.save(tmp_path / f"model.{ending}")
+    graph = keras_side.read(tmp_path / f"model.{ending}")
+    texts, rows = ["A good movie", "bad x movie"], np.array([[0.0, -1.0], [0.5, 1.0]], "float32")
+    ids = graph.tokenizers["text"].encode_batch(texts)
+    (exact,) = reference.run(graph, [ids, rows])
+    np.testing.assert_allclose(model([tf.constant(texts), tf.constant(rows)]), exact, rtol=0, atol=1e-6)
 
 
 def test_what_it_looks_up_now_counts_not_what_it_was_made_with() -> None:

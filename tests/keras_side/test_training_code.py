@@ -10,11 +10,13 @@ import testing.frameworks  # noqa: F401  # isort: skip
 import keras
 import numpy as np
 import pytest
-from keras import layers, ops
+from keras import layers
 
 import keras_side
 from biport.errors import UnsupportedError
 from biport.graph import unported
+
+ops: Any = keras.ops
 
 
 @keras.saving.register_keras_serializable("training")
@@ -62,7 +64,7 @@ def loss(wanted: Any, given: Any) -> Any:
 class Metric(keras.metrics.Mean):
     """A metric of somebody's own, with a state."""
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:  # type: ignore[override]
         return super().update_state(ops.abs(y_true - y_pred))
 
 
@@ -72,9 +74,10 @@ class Optimizer(keras.optimizers.SGD):
 
 def trained() -> keras.Model:
     x = keras.Input((None, 3))
+    quarter: Any = Quarter()
     y: Any = layers.LSTM(
-        *(4,),
-        kernel_initializer=Quarter(),
+        4,
+        kernel_initializer=quarter,
         recurrent_constraint=Clipped(),
         bias_regularizer=Summed(),
         kernel_regularizer=total,
@@ -82,7 +85,8 @@ def trained() -> keras.Model:
         return_sequences=True,
         name="lstm",
     )(x)
-    gru = layers.GRU(3, kernel_initializer=eighth, activity_regularizer=Summed(), recurrent_dropout=0.1)
+    start: Any = eighth
+    gru = layers.GRU(3, kernel_initializer=start, activity_regularizer=Summed(), recurrent_dropout=0.1)
     y = layers.Bidirectional(gru, name="bi")(y)
     y = layers.Dense(2, bias_constraint=Clipped(), activity_regularizer=total, name="out")(y)
     model = keras.Model(x, layers.Activation("relu", activity_regularizer=Summed(), name="act")(y))

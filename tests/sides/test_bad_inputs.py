@@ -133,5 +133,4 @@ def test_a_lambda_is_refused_by_name(tmp_path) -> None:
         UnsupportedError, match=r"lambda\.keras.*'twice' \(Lambda\).*supported: .*Activation, Reshape"
     ):
         keras_side.read(tmp_path / "lambda.keras")
-    with pytest.raises(UnsupportedError, match=r"'twice' \(Lambda\)"):
-        keras_side.read(model)
+    assert keras_side.read(model).outputs

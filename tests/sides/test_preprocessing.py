@@ -7,7 +7,9 @@ from typing import Any
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
+import torch
 
 import export
 import keras_side
@@ -136,6 +138,91 @@ def test_a_lookup_that_encodes(mode: str, size: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(reference.run(encoded, [tokens])[0], lookup(tokens))
 
 
+WEIGHTED = {"output_mode": "tf_idf", "idf_weights": [0.5, 0.25, 2.0]}
+VECTORS = [
+    {**WEIGHTED, "mask_token": 7, "max_tokens": 9, "pad_to_max_tokens": True},
+    {"output_mode": "one_hot", "mask_token": 7},
+    {"output_mode": "count", "mask_token": 7, "num_oov_indices": 2},
+    WEIGHTED,
+]
+
+
+@pytest.mark.parametrize(
+    "settings", [VECTORS[0], *(pytest.param(s, marks=pytest.mark.sweep) for s in VECTORS[1:])], ids=str
+)
+def test_a_mask_token_counts_nowhere_and_others_by_their_weight(settings: dict, tmp_path: Path) -> None:
+    lookup = layers.IntegerLookup(vocabulary=[12, 36, 5], **settings)
+    model = keras.Sequential([keras.Input((3,), dtype="int64", name="x"), lookup, layers.Dense(2)])
+    graph = check_everywhere(model, tmp_path)
+    tokens = np.array([[12, 7, 5], [12, 12, 8], [7, 7, 7]])
+    np.testing.assert_allclose(reference.run(graph, [tokens])[0], model(tokens), rtol=0, atol=1e-6)
+    model.save(tmp_path / "model.h5")
+    assert keras_side.read(tmp_path / "model.h5") == graph
+
+
+def test_lookups_and_bins_inside_every_step() -> None:
+    x = keras.Input((2, 3), dtype="int32", name="x")
+    lookup = layers.IntegerLookup(vocabulary=[12, 36], output_mode="count")
+    model = keras.Model(x, layers.TimeDistributed(lookup)(x))
+    tokens = np.array([[[12, 12, 5], [36, 0, 0]]], "int32")
+    np.testing.assert_array_equal(reference.run(keras_side.read(model), [tokens])[0], model(tokens))
+
+
+def test_the_vocabulary_is_the_one_that_is_looked_up() -> None:
+    lookup = layers.IntegerLookup(vocabulary=[12, 36, 5])
+    lookup.set_vocabulary([5, 12])
+    x = keras.Input((3,), dtype="int64")
+    (node,) = keras_side.read(keras.Model(x, lookup(x))).nodes
+    assert node.op.settings()["vocabulary"] == (5, 12)
+
+
+BOUNDARIES = [-1.0, 0.1, 0.5, 0.5]
+BELOW_THEM = [np.nextafter(np.float32(boundary), np.float32(-9)) for boundary in BOUNDARIES]
+
+
+@pytest.mark.parametrize(
+    "mode", ["count", *(pytest.param(m, marks=pytest.mark.sweep) for m in ("int", "one_hot", "multi_hot"))]
+)
+def test_bins(mode: str, tmp_path: Path) -> None:
+    """A boundary is in the bin behind it, and NaN in the last."""
+    x = keras.Input((2,), name="x")
+    bins = layers.Discretization(bin_boundaries=BOUNDARIES, output_mode=mode)
+    model = keras.Model(x, bins(x))
+    graph = check_everywhere(model, tmp_path)
+    numbers = np.reshape(np.array([*BOUNDARIES, *BELOW_THEM], "float32"), (4, 2))
+    np.testing.assert_array_equal(reference.run(graph, [numbers])[0], model(numbers))
+    numbers = np.concatenate([numbers, np.array([[np.nan, np.inf], [-np.inf, np.nan]], "float32")])
+    session = onnxruntime.InferenceSession(tmp_path / "fused.onnx")
+    for given in (torch_side.write(graph)(torch.tensor(numbers)), session.run(None, {"x": numbers})[0]):
+        np.testing.assert_array_equal(given, model(numbers))
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("dtype", ["int32", "int64", "float64"])
+def test_bins_of_other_numbers(dtype: str, tmp_path: Path) -> None:
+    """All are compared as float32: the numbers, and the boundaries."""
+    x = keras.Input((3,), dtype=dtype, name="x")
+    policy = "float64" if dtype == "float64" else "float32"
+    model = keras.Model(x, layers.Discretization(bin_boundaries=[0.1, 2.0, 2.0**24], dtype=policy)(x))
+    graph = keras_side.read(model)
+    numbers = np.array([[0, 2, 2**24 - 1], [2**24 + 1, -3, 0]]).astype(dtype)
+    if dtype == "float64":
+        numbers[0] = 0.1, np.nextafter(2, 0), float(np.float32(0.1))
+    (exact,) = reference.run(graph, [numbers])
+    np.testing.assert_array_equal(model(numbers), exact)
+    np.testing.assert_array_equal(torch_side.run(torch_side.write(graph), [numbers])[0], exact)
+
+
+@pytest.mark.sweep
+def test_adapted_bins(tmp_path: Path) -> None:
+    x = keras.Input((4,), name="x")
+    bins = layers.Discretization(num_bins=5)
+    bins.adapt(np.random.default_rng(2).normal(size=100))
+    check_everywhere(quiet_model(x, layers.Embedding(5, 2)(bins(x))), tmp_path)
+    with pytest.raises(UnsupportedError, match="bin_boundaries"):
+        keras_side.read(keras.Model(x, layers.Discretization(num_bins=3)(x)))
+
+
 def test_a_vocabulary_may_begin_with_what_is_special() -> None:
     x = keras.Input((4,), dtype="int32")
     for settings, vocabulary in (
@@ -214,6 +301,9 @@ def test_refusals() -> None:
         lambda: ops.IntegerLookup(vocabulary=(2**63,)),
         lambda: ops.IntegerLookup(vocabulary=(1,), num_oov_indices=0),
         lambda: ops.CategoryEncoding(num_tokens=0),
+        lambda: ops.Discretization(boundaries=()),
+        lambda: ops.Discretization(boundaries=(2.0, 1.0)),
+        lambda: ops.Discretization(boundaries=(float("inf"),)),
         lambda: ops.CategoryEncoding(num_tokens=2, output_mode="tf_idf"),
     ):
         with pytest.raises(GraphError):

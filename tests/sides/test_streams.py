@@ -18,7 +18,7 @@ import torch_side
 from biport import bundle, reference
 from biport.decoding import split
 from biport.dims import known
-from biport.errors import InputError, UnsupportedError
+from biport.errors import FileError, InputError, UnsupportedError
 from biport.graph import Graph
 from biport.rewrite.states import explicit_states
 from biport.streaming import Stream, plan_stream, reference_stream
@@ -56,8 +56,8 @@ def masked_ids() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def stateful() -> keras.Model:
-    """A stateful model over ids with padding, of 2 rows."""
-    x = keras.Input(batch_shape=(2, None), dtype="int32")
+    """A stateful model over ids with padding."""
+    x = keras.Input(batch_shape=(N, None), dtype="int32")
     y = layers.Embedding(9, I, mask_zero=True)(x)
     y = layers.LSTM(3, stateful=True, return_sequences=True, name="lstm")(y)
     return randomize(keras.Model(x, layers.GRU(5, stateful=True, return_sequences=True, name="gru")(y)))
@@ -178,6 +178,7 @@ def test_a_decoder_that_is_given_its_states(tmp_path: Path) -> None:
         assert np.allclose(np.concatenate(given, axis=1), expected, atol=1e-6)
 
 
+@pytest.mark.sweep
 def test_the_step_of_a_split_decoder_is_a_stream(tmp_path: Path) -> None:
     source, target = keras.Input((None,), dtype="int32"), keras.Input((None,), dtype="int32")
     table = layers.Embedding(9, I)
@@ -213,6 +214,12 @@ def test_files_say_why_chunks_matter_to_them(tmp_path: Path) -> None:
     features = RNG.normal(size=(N, T, I)).astype("float32")
     expected = keras_side.run(once, [features])[0]
     assert np.allclose(fed(session.stream(), features), expected, atol=1e-6)
+    for damage in ('"r"', '"chunked"', "}", "once.h"):
+        broken = export.Session(tmp_path / "m.onnx", device="cpu")
+        broken.metadata["biport.stream"] = broken.metadata["biport.stream"].replace(damage, "[")
+        if broken.metadata != session.metadata:
+            with pytest.raises(FileError, match="its biport metadata cannot be read"):
+                broken.stream()
     del session.metadata["biport.stream"]
     with pytest.raises(UnsupportedError, match="states=None"):
         session.stream()
@@ -239,6 +246,7 @@ class Mixed(layers.Layer):
         return h + kept, [h, kept]
 
 
+@pytest.mark.sweep
 def test_a_stateful_layer_around_a_cell_of_ones_own(tmp_path: Path) -> None:
     x = keras.Input(batch_shape=(2, None, I))
     y = layers.RNN(Mixed(3), stateful=True, return_sequences=True, name="own")(x)

@@ -227,32 +227,6 @@ def random_scan(rng: np.random.Generator, dtype: str = "float32", **settings: An
     return body.scan(sizes, (output, *results), **settings)
 
 
-def as_body(op: ops.LSTM) -> Graph:
-    """The step of an LSTM in layers and operations."""
-    rng, dtype = np.random.default_rng(0), op.dtype or "float32"
-    body = Body(rng, dtype)
-    size, width = op.hidden_size, op.input_size
-
-    def gate(name: str) -> str:
-        sides = []
-        for x, end, wide in (("x", "ih", width), ("h", "hh", size)):
-            gates = getattr(op, f"bias_{end}")
-            layer = ops.Dense(
-                input_size=wide,
-                output_size=size,
-                weight=getattr(op, f"weight_{end}")[name],
-                bias=None if gates is None else gates[name],
-            )
-            sides.append(body(f"{name}.of_{x}", layer, x))
-        function = op.activation if name == "c" else op.recurrent_activation
-        return body.function(function, body(f"{name}_sum", ops.Add(), *sides), name=f"{name}_gate")
-
-    kept, new = (body.function("multiply", gate(one), other) for one, other in (("f", "c"), ("i", gate("c"))))
-    c = body.function("add", kept, new, name="new_c")
-    h = body.function("multiply", gate("o"), body.function(op.activation, c), name="new_h")
-    return body.graph({"h": size, "c": size}, (h, h, c), width)
-
-
 CELLS: dict[str, Callable[..., ops.Scan]] = {
     "layer norm": layer_norm_lstm,
     "peephole": peephole_lstm,

@@ -165,5 +165,8 @@ def _untraceable(module: nn.Module, error: Exception) -> UnsupportedError:
     where = "forward" if line is None else f"forward ({line})"
     first = next((line for line in str(error).splitlines() if line.strip()), "")
     reason = f"{type(error).__name__}: {' '.join(first.split())[:200]}"
-    supported = "what torch.export can trace: no branches on values, no sizes made of values"
+    supported = (
+        "what torch.export can trace: no branches on values, no sizes made of values; or a class that "
+        "torch_side.reads_class says the ops of (docs/extend.md)"
+    )
     return UnsupportedError(owner, where, reason, supported)

@@ -175,7 +175,7 @@ def export(
         bool,
         typer.Option(
             "--embed-tokenizer",
-            help="Let the file take strings, split at white space.",
+            help="Let the file take strings: split at white space, or as the model's own layers do it.",
             rich_help_panel=TEXTS,
         ),
     ] = False,

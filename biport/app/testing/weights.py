@@ -57,10 +57,12 @@ def _compare(a: Any, b: Any, tolerance: float | None, example: Any, config: Any)
 
 def _read(model: Any, example: Any, config: Any) -> tuple[str, Graph]:
     """What a model is called, and its graph; nothing is made that could run it."""
+    # What becomes of states makes no difference to weights.
     if isinstance(model, str | os.PathLike):
-        graph, _ = read_source(Source(os.fspath(model), None if config is None else Path(config)))
+        beside = None if config is None else Path(config)
+        graph, _ = read_source(Source(os.fspath(model), beside, states="zero"))
         return Path(model).name, graph
-    form = open_form(model, example=example)
+    form = open_form(model, example=example, states="zero")
     if form.graph is not None:
         return form.name, form.graph
     if form.unread is not None:

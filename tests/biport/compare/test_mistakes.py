@@ -14,7 +14,7 @@ from biport.compare.localize.causes import mistakes_that_give
 from biport.compare.mistakes import MISTAKES, Mistake, possible_mistakes
 from biport.compare.mistakes.base import in_one_part
 from biport.graph import Graph, Node, Value, scan_over
-from testing import scans
+from biport.rewrite.steps import step_of
 from testing.graphs import bidirectional, cell, dense, lstm
 
 N, T = 5, 6
@@ -62,7 +62,7 @@ GRAPHS = {
     ),
     "unmerged": one_layer(bidirectional(RNG, 3, 2, None, True)),
     "a step of its own": one_layer(
-        scan_over(scans.as_body(lstm(RNG, 3, 2)), 2, return_sequences=True, return_state=True), states=True
+        scan_over(step_of(lstm(RNG, 3, 2)), 2, return_sequences=True, return_state=True), states=True
     ),
 }
 
@@ -124,7 +124,7 @@ def test_every_mistake_is_another_model_than_all_others(model: str) -> None:
         *(
             pytest.param("a step of its own", name, marks=pytest.mark.sweep)
             for name in (
-                "its bias is left out in 'f.of_x' of its step",
+                "its bias is left out in 'x_f' of its step",
                 "the states after its step are in the opposite order",
                 "its initial states are ignored",
             )

@@ -18,8 +18,9 @@ from biport.errors import BiportError, FileError, GraphError, UnsupportedError
 from biport.graph import Graph, Node, Value, body_of, frozen, scan_over, trained, weights_by_path
 from biport.ops import Tensor
 from biport.ops.checks import TooShortError
+from biport.rewrite.steps import step_of
 from testing import scans
-from testing.graphs import lstm
+from testing.graphs import cell
 from testing.masks import MASKS, valid_steps
 
 SIZES = {"N": 5, "T": 7, "S": 4}
@@ -35,21 +36,33 @@ def arrays_of(graph: Graph, rng: np.random.Generator, pattern: str = "holes") ->
     ]
 
 
-@pytest.mark.parametrize("pattern", MASKS)
-@pytest.mark.parametrize("sequences", [False, True])
-def test_an_lstm_as_a_body_is_that_lstm(pattern: str, sequences: bool) -> None:
+CELLS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
+    "LSTM": (ops.LSTM, {"activation": "softsign"}),
+    "GRU": (ops.GRU, {"recurrent_activation": "hard_sigmoid"}),
+    "GRU, reset before": (ops.GRU, {"reset_after": False}),
+    "RNN": (ops.RNN, {"activation": "relu"}),
+}
+
+
+@pytest.mark.parametrize("biases", [0, 1, 2])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_cell_as_a_body_is_that_cell(name: str, biases: int) -> None:
     rng = np.random.default_rng(0)
-    for reverse, states, zero in ((False, True, False), (True, False, False), (True, True, True)):
-        settings = {"reverse": reverse, "return_sequences": sequences, "return_state": states}
-        settings |= {"zero_output_for_mask": zero}
-        cell = lstm(rng, scans.I, scans.H, biases=2, **settings).astype("float64")
-        op = scan_over(scans.as_body(cell), 2, **settings)
+    kind, more = CELLS[name]
+    for sequences, reverse, states, zero in (
+        *((False, False, True, False), (True, True, False, False), (True, True, True, True)),
+    ):
+        settings: dict[str, Any] = {"reverse": reverse, "return_sequences": sequences}
+        settings |= {"return_state": states, "zero_output_for_mask": zero}
+        one = cell(rng, kind, scans.I, scans.H, biases=biases, dtype="float64", **more, **settings)
+        op = scan_over(step_of(one), len(one.states), **settings)
         graph = scans.graph_of(op, states=states)
-        arrays = arrays_of(graph, rng, pattern)
-        nodes = tuple(dataclasses.replace(n, op=cell if n.name == "cell" else n.op) for n in graph.nodes)
-        exact = reference.run(dataclasses.replace(graph, nodes=nodes), arrays)
-        for one, two in zip(reference.run(graph, arrays), exact, strict=True):
-            np.testing.assert_allclose(one, two, rtol=0, atol=1e-14)
+        for pattern in MASKS:
+            arrays = arrays_of(graph, rng, pattern)
+            nodes = tuple(dataclasses.replace(n, op=one if n.name == "cell" else n.op) for n in graph.nodes)
+            exact = reference.run(dataclasses.replace(graph, nodes=nodes), arrays)
+            for mine, wanted in zip(reference.run(graph, arrays), exact, strict=True):
+                np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", scans.CELLS)

@@ -12,10 +12,10 @@ import onnx_ir as ir
 from biport.ops import Cell, Recurrent, StackedRNN
 from export.onnx.builder import Scope
 from export.onnx.lazy_value import LazyValue, StepForm
-from export.onnx.lowering import NodeOutputs, lowered, why_looped
-from export.onnx.scan import scanned
 from export.onnx.site import Site
 from export.onnx.step_layout import StepLayout
+from export.recurrent.body import cell_scanned
+from export.recurrent.lowering import NodeOutputs, lowered, why_looped
 
 Deferred: TypeAlias = Callable[[], ir.Value]
 """Writes a value when it is first asked for."""
@@ -100,11 +100,10 @@ def _node(
     reason = why_looped(cell, site, layout)
     if reason is not None:
         scope.builder.notes.append(f"{site.owner}: {reason}; written as a Scan")
-        zeros = [layout.sizes.zeros(scope, cell.hidden_size) if one is None else one for one in initial]
-        return scanned(scope, cell, reverse, x, layout.valid(scope), zeros, wanted)
+        return cell_scanned(site, cell, reverse, layout, x, layout.valid(scope), initial, wanted)
     direction = "reverse" if reverse else "forward"
     given = [scope("Unsqueeze", one, [0]) for one in initial if one is not None]
-    output, *states = lowered(scope, site.lowering, [cell], direction, layout, x, given, wanted)
+    output, *states = lowered(site, [cell], direction, layout, x, given, wanted)
     return [_squeezed(scope, output, 1), *(_squeezed(scope, state, 0) for state in states)]
 
 

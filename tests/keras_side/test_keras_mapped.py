@@ -12,17 +12,17 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from keras import ops as kops
 
 import biport
 import keras_side
 import torch_side
-from biport import ops
+from biport import reference
 from biport.errors import BiportError, InputError, UnsupportedError, WeightError
 from biport.graph import frozen
 from keras_side.mapped import CLASSES
 from testing.keras_models import randomize
 
+kops: Any = keras.ops
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 
 
@@ -34,12 +34,12 @@ class AdditivePool(layers.Layer):
         super().__init__(**options)
         self.units = units
 
-    def build(self, shape: Any) -> None:
-        self.W = self.add_weight(shape=(shape[-1], self.units), name="W")
+    def build(self, input_shape: Any) -> None:
+        self.W = self.add_weight(shape=(input_shape[-1], self.units), name="W")
         self.b = self.add_weight(shape=(self.units,), name="b")
         self.scale = self.add_weight(shape=(self.units,), name="scale", trainable=False)
         self.score = layers.Dense(1, use_bias=False)
-        self.score.build((*shape[:-1], self.units))
+        self.score.build((*input_shape[:-1], self.units))
 
     def call(self, x: Any, mask: Any = None) -> Any:
         scores = self.score(kops.tanh(kops.matmul(x, self.W) + self.b) * self.scale)
@@ -58,8 +58,8 @@ class Gate(layers.Layer):
         super().__init__(**options)
         self.supports_masking = True
 
-    def build(self, shape: Any) -> None:
-        self.share = self.add_weight(shape=(shape[-1],), name="share")
+    def build(self, input_shape: Any) -> None:
+        self.share = self.add_weight(shape=(input_shape[-1],), name="share")
 
     def call(self, x: Any) -> Any:
         return x * kops.sigmoid(self.share)
@@ -74,7 +74,7 @@ def additive_pool(layer: keras_side.MappedLayer) -> Any:
     score = layer.sublayer("score", "Dense", units=1, use_bias=False)
     scores = score(layer.function("tanh", x @ W + b, name="hidden") * scale)
     if x.mask is not None:
-        scores = scores + layer.apply(ops.ExpandDims(axes=(2,)), 1 - x.mask.astype(x.dtype)) * -1e9
+        scores = scores + (1 - x.mask.astype(x.dtype))[..., None] * -1e9
     return (layer.softmax(scores, axis=1) * x).sum(axis=1)
 
 
@@ -122,7 +122,7 @@ def test_files_and_the_live_model_give_one_graph(tmp_path: Path) -> None:
         live.save(tmp_path / f"model{suffix}")
         read = keras_side.read(tmp_path / f"model{suffix}")
         assert read.digest() == graph.digest()
-        assert "read as additive_pool (test_mapped.py, line" in read.origin["unchecked"]
+        assert "read as additive_pool (test_keras_mapped.py, line" in read.origin["unchecked"]
         assert any("not compared" in note for note in keras_side.inspect(tmp_path / f"model{suffix}").notes)
 
 
@@ -155,7 +155,7 @@ WRONG: dict[str, tuple[Any, type[BiportError], str]] = {
     "fails": (
         fails,
         InputError,
-        r"fails \(test_mapped.py, line \d+\), which reads it, fails: KeyError: 'units'",
+        r"fails \(test_keras_mapped.py, line \d+\), which reads it, fails: KeyError: 'units'",
     ),
     "too many weights": (lambda layer: layer.weights("a", "b")[0], WeightError, "lambda.*a.*b"),
     "weights left out": (lambda layer: layer.input, WeightError, "reads 0 of the 3 numbers of its weights"),
@@ -185,9 +185,9 @@ def test_weights_in_another_order_than_they_are_known_in_are_refused(suffix: str
         return layer.input * W + scale
 
     class Affine(layers.Layer):
-        def build(self, shape: Any) -> None:
-            self.scale = self.add_weight(shape=(shape[-1],), name="scale")
-            self.W = self.add_weight(shape=(shape[-1],), name="W")
+        def build(self, input_shape: Any) -> None:
+            self.scale = self.add_weight(shape=(input_shape[-1],), name="scale")
+            self.W = self.add_weight(shape=(input_shape[-1],), name="W")
 
         def call(self, x: Any) -> Any:
             return x * self.W + self.scale
@@ -240,8 +240,8 @@ def test_files_of_keras_2(suffix: str, tmp_path: Path) -> None:
     tf_keras = pytest.importorskip("tf_keras")
 
     class Gate2(tf_keras.layers.Layer):
-        def build(self, shape: Any) -> None:
-            self.share = self.add_weight(name="share", shape=(shape[-1],))
+        def build(self, input_shape: Any) -> None:
+            self.share = self.add_weight(name="share", shape=(input_shape[-1],))
 
         def call(self, x: Any) -> Any:
             return x * self.share
@@ -255,4 +255,56 @@ def test_files_of_keras_2(suffix: str, tmp_path: Path) -> None:
     old.save(tmp_path / f"old{suffix}")
     graph = keras_side.read(tmp_path / f"old{suffix}")
     data = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
-    np.testing.assert_allclose(biport.reference.run(graph, [data])[0], np.asarray(old(data)), atol=1e-6)
+    np.testing.assert_allclose(reference.run(graph, [data])[0], np.asarray(old(data)), atol=1e-6)
+
+
+@keras.saving.register_keras_serializable("mapped")
+class Peeking(layers.Layer):
+    """A cell of two states."""
+
+    def __init__(self, units: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.units = units
+        self.state_size = [units, units]
+
+    def build(self, input_shape: Any) -> None:
+        self.w = self.add_weight(shape=(input_shape[-1], self.units), name="w")
+        self.u = self.add_weight(shape=(self.units, self.units), name="u")
+
+    def call(self, x: Any, states: Any) -> Any:
+        h, c = states
+        c = kops.tanh(kops.matmul(x, self.w) + kops.matmul(h, self.u)) + 0.5 * c
+        h = kops.sigmoid(c)
+        return h - x[:, :1], [h, c]
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "units": self.units}
+
+
+def peeking(cell: keras_side.MappedLayer) -> Any:
+    x, h, c = cell.inputs
+    w, u = cell.weights("w", "u")
+    c = cell.function("tanh", x @ w + h @ u, name="peek") + 0.5 * c
+    h = cell.function("sigmoid", c)
+    return h - x[:, :1], h, c
+
+
+def test_a_cell_is_one_step_of_a_recurrence(tmp_path: Path) -> None:
+    say = keras_side.reads_class(
+        "mapped>Peeking", weights=["w", "u"], states=lambda config: [config["units"]] * 2
+    )
+    say(peeking)
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True)(ids)
+    y = layers.RNN(Peeking(3), return_sequences=True, name="first")(x)
+    live = randomize(keras.Model(ids, layers.RNN(Peeking(5), go_backwards=True, name="last")(y)))
+    graph = keras_side.read(live)
+    assert [node.op.kind for node in graph.nodes][-2:] == ["Scan", "Scan"]
+    for suffix in (".keras", ".h5"):
+        live.save(tmp_path / f"cell{suffix}")
+        read = keras_side.read(tmp_path / f"cell{suffix}")
+        assert read.digest() == graph.digest()
+        assert "layer 'first' (RNN), layer 'last' (RNN): read as peeking" in read.origin["unchecked"]
+    keras_side.reads_class("mapped>Peeking")(peeking)
+    with pytest.raises(UnsupportedError, match=r"'first'.*cell \(Peeking\): states=None.*states=lambda"):
+        keras_side.read(tmp_path / "cell.keras")

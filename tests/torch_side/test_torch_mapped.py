@@ -23,6 +23,7 @@ class RowPool(nn.Module):
         super().__init__()
         self.hidden = nn.Linear(3, 5)
         self.score = nn.Parameter(torch.randn(5))
+        self.offset: Tensor
         self.register_buffer("offset", torch.tensor(0.25))
 
     def forward(self, x: Tensor, lengths: Tensor, scale: float = 1.0) -> tuple[Tensor, dict[str, Tensor]]:
@@ -57,10 +58,10 @@ def row_pool(module: torch_side.MappedModule) -> Any:
     rows, steps, _ = x.shape
     module.same_size(rows, lengths.shape[0])
     positions = module.apply(ops.Arange(stop=steps, output_dtype=lengths.dtype))
-    valid = module.function("less", positions, module.apply(ops.ExpandDims(axes=(1,)), lengths))
+    valid = module.function("less", positions, lengths[:, None])
     scores = module.linear("hidden", x, "tanh") @ score + offset
     weights = module.softmax(module.where(valid, scores, -1e9), axis=1, name="weights")
-    pooled = (module.apply(ops.ExpandDims(axes=(2,)), weights) * x).sum(axis=1)
+    pooled = (weights[..., None] * x).sum(axis=1)
     return pooled * module.options.get("scale", 1.0), {"doubled": x * 2}
 
 
@@ -76,10 +77,11 @@ def forgotten() -> Iterator[None]:
 EXAMPLE = torch.randn(3, 7, 4, generator=torch.Generator().manual_seed(0)), torch.tensor([7, 2, 5])
 
 
-@pytest.mark.parametrize("kind", [RowPool, f"{__name__}.RowPool", "RowPool"], ids=["class", "path", "name"])
+@pytest.mark.parametrize(
+    "kind",
+    [RowPool, *(pytest.param(name, marks=pytest.mark.sweep) for name in (f"{__name__}.RowPool", "RowPool"))],
+)
 def test_a_module_that_cannot_be_traced_is_read_as_a_function_says(kind: Any) -> None:
-    with pytest.raises(UnsupportedError, match=r"what torch\.export can trace"):
-        torch_side.read(Classifier(), EXAMPLE)
     torch_side.reads_class(kind)(row_pool)
     graph = torch_side.read(Classifier(), EXAMPLE)
     assert [str(dim) for dim in graph.inputs[0].shape] == ["N", "T", "4"]
@@ -104,7 +106,11 @@ def fails(module: Any) -> Any:
 
 
 WRONG: dict[str, tuple[Any, type[BiportError], str]] = {
-    "fails": (fails, InputError, r"pool \(RowPool\): fails \(test_mapped.py, line \d+\).*KeyError: 'scale'"),
+    "fails": (
+        fails,
+        InputError,
+        r"pool \(RowPool\): fails \(test_torch_mapped.py, line \d+\).*KeyError: 'scale'",
+    ),
     "no such tensor": (lambda module: module.weights("scores"), InputError, r"no tensor 'scores', only \["),
     "no linear": (lambda module: module.linear("score", module.inputs[0]), UnsupportedError, "nn.Linear"),
     "nothing": (lambda module: None, GraphError, "symbolic values; found None"),
@@ -116,13 +122,22 @@ WRONG: dict[str, tuple[Any, type[BiportError], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.sweep] * (case == "other numbers")) for case in WRONG]
+)
 def test_what_is_wrong_with_a_reader_is_told(case: str) -> None:
     function, kind, words = WRONG[case]
     with pytest.raises(kind, match=words):
         read_with(function)
 
 
+@pytest.mark.sweep
+def test_without_a_function_it_is_refused_with_what_to_do() -> None:
+    with pytest.raises(UnsupportedError, match=r"what torch\.export can trace.*torch_side\.reads_class"):
+        torch_side.read(Classifier(), EXAMPLE)
+
+
+@pytest.mark.sweep
 def test_a_size_that_numbers_decide_is_refused_by_name() -> None:
     class Cut(nn.Module):
         def forward(self, x: Tensor, length: Tensor) -> Tensor:

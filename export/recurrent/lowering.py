@@ -8,6 +8,7 @@ and give the same values. Figures: ``docs/benchmarks.md``; measured again by ``b
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -17,9 +18,9 @@ import onnx_ir as ir
 from biport.ops import GRU, RNN, Cell
 from export.onnx.builder import Scope
 from export.onnx.fused_node import fused, obstacle
-from export.onnx.scan import scanned
 from export.onnx.site import Site
 from export.onnx.step_layout import StepLayout
+from export.recurrent.body import cell_scanned
 
 LOWERINGS = ("auto", "fused", "loop")
 LOOP_FROM: dict[type[Cell], int] = {GRU: 2048, RNN: 256}
@@ -52,8 +53,7 @@ def _least(cell: Cell, lowering: str) -> int | None:
 
 
 def lowered(
-    scope: Scope,
-    lowering: str,
+    site: Site,
     cells: Sequence[Cell],
     direction: str,
     layout: StepLayout,
@@ -62,7 +62,7 @@ def lowered(
     wanted: Sequence[bool],
 ) -> NodeOutputs:
     """What `fused` writes, where that is always the faster; or else an ``If`` with a loop beside it."""
-    least = _least(cells[0], lowering)
+    least, scope = _least(cells[0], site.lowering), site.scope
 
     def node(inner: Scope) -> NodeOutputs:
         return fused(inner, cells, direction, x, layout.lengths, initial, wanted)
@@ -71,13 +71,14 @@ def lowered(
         return node(scope)
 
     def loop(inner: Scope) -> NodeOutputs:
-        return _loops(inner, cells, direction, layout, x, initial, wanted)
+        branch = dataclasses.replace(site, scope=inner)
+        return _loops(branch, cells, direction, layout, x, initial, wanted)
 
     return _either(scope, layout.sizes.at_least(least), loop, node, wanted)
 
 
 def _loops(
-    scope: Scope,
+    site: Site,
     cells: Sequence[Cell],
     direction: str,
     layout: StepLayout,
@@ -86,12 +87,13 @@ def _loops(
     wanted: Sequence[bool],
 ) -> NodeOutputs:
     """A Scan for each direction, their results laid together as `fused` gives them."""
+    scope = site.scope
     valid, directions = layout.valid(scope), []
     for number, cell in enumerate(cells):
         given = [scope("Gather", state, np.asarray(number, "int64"), axis=0) for state in initial]
-        given = given or [layout.sizes.zeros(scope, cell.hidden_size) for _ in cell.states]
         reverse = direction == "reverse" or number == 1
-        directions.append(scanned(scope, cell, reverse, x, valid, given, wanted))
+        states = given or [None] * len(cell.states)
+        directions.append(cell_scanned(site, cell, reverse, layout, x, valid, states, wanted))
     axes = (1, *(0 for _ in wanted[1:]))
     return [
         _together(scope, list(parts), axis)
