@@ -20,6 +20,7 @@ from biport import reference
 from biport.errors import UnsupportedError
 from biport.graph import Graph
 from biport.ops import Dense, Parameter
+from keras_side.legacy.messages import translated
 from keras_side.recording.concrete import concrete
 from testing.tensorflow_layers import CASES, Case, Layer
 
@@ -220,6 +221,13 @@ class Backwards(Layer):
         return x[:, : tf.shape(x)[1] - 3]
 
 
+class Sampled(Layer):
+    """Random numbers of Keras, whose generator keeps a state."""
+
+    def call(self, x: Any) -> Any:
+        return x + keras.random.normal(tf.shape(x))
+
+
 class Halved(Layer):
     """Numbers of another dtype, which is seen when the recorded operations are read."""
 
@@ -237,6 +245,7 @@ REFUSED: dict[type[layers.Layer], str] = {
     Window: "Conv2D in .*the layer Conv1D",
     Table: "LookupTable.*StringLookup and IntegerLookup",
     Written: "TensorListReserve in ",
+    Sampled: r"StatelessRandom.*line \d+: return x \+ keras.random.normal.*Dropout",
     Halved: r"operation 'own.cast' \(Cast\) in test_.*py, line \d+: return tf.cast.*dtype='float16'",
     Backwards: r"bounds='T\+-3'.*numbers, such as -3",
 }
@@ -262,6 +271,11 @@ def test_code_that_fails_on_symbolic_tensors_is_refused_by_its_line() -> None:
     x = keras.KerasTensor((None, E))
     with pytest.raises(UnsupportedError, match=r"call='Operator.*line \d+: return x if tf.reduce_sum"):
         concrete("layer 'own'", layer, [x], {})
+
+
+def test_a_bias_of_channels_in_front_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match="data_format='NCHW'"):
+        translated("it", "BiasAdd", {"data_format": "NCHW"}, ["x", "b"])
 
 
 def test_another_backend_has_no_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
