@@ -99,9 +99,9 @@ def argument_names(model: Any) -> list[str]:
 def packed(model: Any, tensors: Sequence[Any]) -> tuple[Any, ...]:
     """Tensors, one for each input of the graph, as the arguments of a call of a model."""
     keras = sys.modules["keras"]
-    if type(model) is keras.Sequential:
-        return (tensors[0],)
     if is_container(model):
+        if isinstance(model, keras.Sequential):
+            return (tensors[0],)
         return (keras.tree.pack_sequence_as(model.input, list(tensors)),)
     built = _of_build(model, argument_names(model))
     left = iter(tensors)
@@ -111,7 +111,7 @@ def packed(model: Any, tensors: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _of_container(model: Any) -> Any:
-    if type(model) is sys.modules["keras"].Sequential or not hasattr(model, "_inputs_struct"):
+    if not hasattr(model, "_inputs_struct"):
         return _leaf(model.inputs[0])
     return mapped(_leaf, model._inputs_struct)
 

@@ -275,11 +275,15 @@ def _folded(op: Any, arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray] | Non
         return None
     taken = inspect.signature(function).parameters
     attributes = {one.name: op.get_attr(one.name) for one in op.op_def.attr if one.name in taken}
+    inputs = {argument.name for argument in op.op_def.input_arg}
+    # Some inputs have other names in Python than in the graph, in the same order.
+    renamed = (name for name in taken if name not in {*inputs, *attributes, "name"})
     with tf.init_scope():
         left, given = [tf.constant(array) for array in arrays], {}
         for argument in op.op_def.input_arg:
             count = op.get_attr(argument.number_attr) if argument.number_attr else 1
-            given[argument.name] = left[:count] if argument.number_attr else left[0]
+            name = argument.name if argument.name in taken else next(renamed)
+            given[name] = left[:count] if argument.number_attr else left[0]
             del left[:count]
         outputs = function(**given, **attributes)
     outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
