@@ -99,9 +99,9 @@ def argument_names(model: Any) -> list[str]:
 def packed(model: Any, tensors: Sequence[Any]) -> tuple[Any, ...]:
     """Tensors, one for each input of the graph, as the arguments of a call of a model."""
     keras = sys.modules["keras"]
-    if isinstance(model, keras.Sequential) and is_container(model):
-        return (tensors[0],)
     if is_container(model):
+        if isinstance(model, keras.Sequential):
+            return (tensors[0],)
         return (keras.tree.pack_sequence_as(model.input, list(tensors)),)
     built = _of_build(model, argument_names(model))
     left = iter(tensors)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers, ops
 
-K: Any = tf.keras.backend  # as people write it  # pyright: ignore[reportAttributeAccessIssue]
+# They annotate fewer types than they take.
+layers: Any = keras.layers
+ops: Any = keras.ops
+tf: Any = importlib.import_module("tensorflow")
+K: Any = tf.keras.backend
 V, E, H = 11, 6, 4
 
 
@@ -467,7 +470,9 @@ class SinePosition(layers.Layer):
     def call(self, inputs: Any) -> Any:
         length, width = ops.shape(inputs)[1], inputs.shape[-1]
         position = ops.cast(ops.arange(length), inputs.dtype)
-        rates = ops.power(1.0 / self.max_wavelength, 2 * (ops.cast(ops.arange(width), "float32") // 2) / width)
+        rates = ops.power(
+            1.0 / self.max_wavelength, 2 * (ops.cast(ops.arange(width), "float32") // 2) / width
+        )
         angle = ops.expand_dims(position, 1) * ops.expand_dims(rates, 0)
         even = ops.cast(ops.arange(width) % 2, inputs.dtype)
         return inputs + ops.sin(angle) * (1 - even) + ops.cos(angle) * even
@@ -1040,7 +1045,9 @@ class IndRNNCell(layers.Layer):
         super().__init__(**kwargs)
 
     def build(self, input_shape: Any) -> None:
-        self.kernel = self.add_weight(shape=(input_shape[-1], self.units), initializer="uniform", name="kernel")
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], self.units), initializer="uniform", name="kernel"
+        )
         self.recurrent_kernel = self.add_weight(shape=(self.units,), initializer="uniform", name="recurrent")
         self.bias = self.add_weight(shape=(self.units,), initializer="normal", name="bias")
 
@@ -1067,11 +1074,11 @@ class MinimalGatedUnit(layers.Layer):
         self.candidate.build(joined)
 
     def call(self, x: Any, states: Any) -> Any:
-        (h,) = states if isinstance(states, list | tuple) else (states,)
+        h = states[0]
         f = self.forget(ops.concatenate([x, h], axis=-1))
         n = self.candidate(ops.concatenate([x, f * h], axis=-1))
         h = (1 - f) * h + f * n
-        return h, h
+        return h, [h]
 
 
 class ResidualCell(layers.Layer):
@@ -1491,7 +1498,7 @@ class ZoneoutCell(layers.GRUCell):
     """Random in training alone."""
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
-        output, (h,) = super().call(inputs, states, training=training)
+        _, (h,) = super().call(inputs, states, training=training)
         before = states[0] if isinstance(states, list | tuple) else states
         if training:
             keep = ops.cast(keras.random.uniform(ops.shape(h)) < 0.1, h.dtype)
@@ -1533,7 +1540,8 @@ def _() -> Any:
 
 @stranger("a layer of one's own for each step")
 def _() -> Any:
-    return after_bilstm(layers.TimeDistributed(GatedLinearUnit(3)), layers.LSTM(2), masked=False)
+    # What is inside is built by the first call alone.
+    return called(after_bilstm(layers.TimeDistributed(GatedLinearUnit(3)), layers.LSTM(2), masked=False), IDS)
 
 
 @stranger("inside of a Sequential in a functional model")
@@ -1592,7 +1600,9 @@ def _() -> Any:
     forward = MinimalRNN(H, return_sequences=True, name="there")
     backward = MinimalRNN(H, return_sequences=True, go_backwards=True, name="back")
     x = embedded(ids)
-    return keras.Model(ids, layers.Concatenate()([forward(x), layers.Lambda(lambda t: t[:, ::-1])(backward(x))]))
+    return keras.Model(
+        ids, layers.Concatenate()([forward(x), layers.Lambda(lambda t: t[:, ::-1])(backward(x))])
+    )
 
 
 @stranger("a start that is learned")
