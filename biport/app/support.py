@@ -45,11 +45,11 @@ SUPPORT: Sequence[Support] = (
         "every activation, with or without biases, `reset_after` on or off, `StackedRNNCells`; both "
         "directions with the five merges or a `backward_layer` of another kind and size; sequences or the "
         "last step, initial and final states, `zero_output_for_mask`, every mask; `stateful` as states that "
-        "go in and out, or as zeros at each call; in torch `num_layers`, `bidirectional`, `batch_first` or "
+        "go in and out, or as zeros at each call; cells of one's own; in torch `num_layers`, `bidirectional`, `batch_first` or "
         "not, dropout between layers, `proj_size`, packed rows",
         (
             "stateful in both directions, with states that go in and out",
-            "cells of one's own",
+            "cells that begin with other numbers than zeros",
             "state kept on the module",
         ),
     ),
@@ -117,8 +117,8 @@ SUPPORT: Sequence[Support] = (
         ("Activation", "ReLU", "LeakyReLU", "ELU", "PReLU", "Softmax"),
         ("nn.ReLU", "nn.PReLU", "nn.Softmax", "nn.GLU", "F.gelu", "torch.tanh", "and the others of torch"),
         "all of Keras by name but `glu`, `sparsemax` and `threshold`, and `hard_sigmoid_keras2` of Keras 1 "
-        "and 2; softmax over any axes, under a mask",
-        ("functions of one's own",),
+        "and 2; softmax over any axes, under a mask; functions of one's own",
+        ("sparsemax",),
     ),
     Support(
         "merge",

@@ -118,15 +118,12 @@ def module(forward: Callable, example: Any = None, **parts: nn.Module) -> Callab
     return lambda: torch_side.read(model.eval(), (torch.randn(3, 5, 3) if example is None else example,))
 
 
-class OwnCell(layers.Layer):
-    state_size = 3
+class FromOnes(layers.SimpleRNNCell):
+    def __init__(self) -> None:
+        super().__init__(3)
 
-    def call(self, x: object, states: object) -> object:
-        return x, states
-
-
-def one_more(x: object) -> object:
-    return x
+    def get_initial_state(self, batch_size: int | None = None) -> list[Any]:
+        return [keras.ops.ones((batch_size, 3))]
 
 
 def attended(**settings: Any) -> Callable[[], object]:
@@ -172,7 +169,9 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
             states="explicit",
         )
     ),
-    ("recurrent", "cells of one's own"): lambda: sequential(layers.RNN(OwnCell())),
+    ("recurrent", "cells that begin with other numbers than zeros"): lambda: sequential(
+        layers.RNN(FromOnes())
+    ),
     ("recurrent", "state kept on the module"): lambda: module(counted, gru=nn.GRU(3, 4, batch_first=True)),
     ("embedding", "max_norm"): lambda: module(
         calling("e"), torch.tensor([[1, 2, 3]]), e=nn.Embedding(5, 3, max_norm=1.0)
@@ -195,7 +194,7 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
     ("preprocessing", "invert"): lambda: looking(invert=True),
     ("preprocessing", "Hashing"): lambda: of_texts(layers.Hashing(5)),
     ("preprocessing", "HashedCrossing"): lambda: crossed(),
-    ("activation", "functions of one's own"): lambda: sequential(layers.Activation(one_more)),
+    ("activation", "sparsemax"): lambda: sequential(layers.Activation("sparsemax")),
     ("regularization", "noise_shape"): lambda: sequential(layers.Dropout(0.5, noise_shape=(None, 1, 3))),
     ("time_distributed", "a mask of whole steps around a layer that takes one"): lambda: steps_masked(),
 }

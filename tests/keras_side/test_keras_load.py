@@ -236,7 +236,7 @@ def differing(target: keras.Model) -> set[tuple[str, str, Any, Any]]:
 
 
 def opaque(x: Any) -> Any:
-    return x
+    return keras.ops.cbrt(x)
 
 
 SCAN = {"recurrent_activation": "hard_sigmoid", "activation": "relu", "go_backwards": True}

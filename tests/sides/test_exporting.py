@@ -378,8 +378,8 @@ def test_refusals_say_where_the_other_route_may_write_the_model(tmp_path: Path) 
     assert "--route auto" in json.loads(run(app, ["inspect", source, "--json"]).output)["advice"]
     with pytest.raises(UnsupportedError, match="route='auto' may write it"):
         export_model(model, output)
-    x = layers.Input((4,))
-    hashed = keras.Model(x, layers.LSTM(3)(layers.Embedding(5, 3)(layers.Discretization([-1.0, 0.0])(x))))
+    x = layers.Input((4,), dtype="int64")
+    hashed = keras.Model(x, layers.LSTM(3)(layers.Embedding(5, 3)(layers.Hashing(5)(x))))
     with pytest.raises(UnsupportedError) as refused:
         export_model(hashed, output)
     assert not refused.value.advice
