@@ -86,9 +86,7 @@ def _that_changes(model: Any, arrays: Sequence[np.ndarray]) -> str:
     return ""
 
 
-def _twice(
-    model: Any, graph: Graph, arrays: Sequence[np.ndarray], owner: str
-) -> list[list[np.ndarray]]:
+def _twice(model: Any, graph: Graph, arrays: Sequence[np.ndarray], owner: str) -> list[list[np.ndarray]]:
     """What a model gives when it is called, and when it is called again."""
     keras = sys.modules["keras"]
 

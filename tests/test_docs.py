@@ -84,6 +84,7 @@ def test_the_page_about_custom_code_runs(tmp_path, monkeypatch, capsys) -> None:
     exec(compile("\n".join(blocks), "docs/custom-code.md", "exec"), {})
     assert "Scan(input_size=5" in capsys.readouterr().out
 
+
 @pytest.mark.sweep
 def test_the_page_about_texts_runs(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

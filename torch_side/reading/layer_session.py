@@ -201,9 +201,7 @@ class LayerSession:
             bound = _reader(type(module), call.owner)(call)
         outputs = [part for part in tree_leaves(bound) if part is not None]
         template = [_TENSOR if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-        record = LayerRecord(
-            module, (template, structure), call.emissions, outputs, call.tensors, call.same
-        )
+        record = LayerRecord(module, (template, structure), call.emissions, outputs, call.tensors, call.same)
         self.calls.append(record)
         return len(self.calls) - 1, bound
 

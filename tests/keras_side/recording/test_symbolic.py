@@ -137,7 +137,9 @@ LIVE: dict[str, Callable[[], keras.Model]] = {
     "block": lambda: around(Block(name="block"), layers.GRU(U, return_sequences=True)),
     "lambda": lambda: around(layers.Lambda(lambda x: ops.mean(x[:, :, 1:], axis=1), name="mean")),
     "activation": lambda: around(layers.Dense(U, activation=twice), layers.LSTM(U, activation=twice)),
-    "cell": lambda: around(layers.RNN(Gate(), return_sequences=True, name="rnn"), layers.RNN(Gate(2), name="last")),
+    "cell": lambda: around(
+        layers.RNN(Gate(), return_sequences=True, name="rnn"), layers.RNN(Gate(2), name="last")
+    ),
     "stack": lambda: around(layers.RNN([layers.LSTMCell(U), Gate(2)], name="rnn")),
     "subclassed": subclassed,
 }
