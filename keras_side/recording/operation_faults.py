@@ -43,6 +43,30 @@ INSTEAD: Mapping[str, str] = {
 """What does the same, or what an operation is there for, by how its name begins."""
 
 
+CONTROL_FLOW: Mapping[str, str] = {
+    "AssociativeScan": ALL_STEPS,
+    "Cond": BOTH,
+    "ForiLoop": ALL_STEPS,
+    "Map": ALL_STEPS,
+    "Scan": ALL_STEPS,
+    "Switch": BOTH,
+    "VectorizedMap": ALL_STEPS,
+    "WhileLoop": ALL_STEPS,
+}
+"""Operations of ``keras.ops`` that take functions, by class, and what does the same."""
+
+
+def refuse_control_flow(owner: str, operation: Any, name: str) -> None:
+    """Refuse an operation of Keras that calls functions as the values say.
+
+    Raises:
+        UnsupportedError: it is one.
+    """
+    if type(operation).__module__.startswith("keras.src.ops.") and type(operation).__name__ in CONTROL_FLOW:
+        supported = CONTROL_FLOW[type(operation).__name__]
+        raise UnsupportedError(owner, "operation", f"keras.ops.{name}", supported)
+
+
 def changes_state(op: Any) -> bool:
     """Whether an operation changes a variable."""
     return op.type.startswith(CHANGES) and op.op_def.is_stateful

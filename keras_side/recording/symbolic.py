@@ -24,6 +24,7 @@ from keras_side.recording.concrete import Concrete, concrete
 from keras_side.recording.custom import is_container, is_custom, paths, recurrent_classes
 from keras_side.recording.entries import add_entry, add_inherited
 from keras_side.recording.fault import refusal
+from keras_side.recording.operation_faults import refuse_control_flow
 from keras_side.recording.put_back import put_back
 from keras_side.recording.recorder import History, Recorder, SymbolicInput, array_data, history
 from keras_side.recording.stand_in import is_variable, stand_in, symbolic_variables
@@ -328,6 +329,9 @@ class Recording:
         if node is None:
             supported = "tensors made of the inputs of the model"
             raise UnsupportedError(self.recorder.owner, "tensor", str(tensor)[:80], supported)
+        # What a condition gives may be its branch's own: it would be waited for for ever.
+        owner = self._owner(self._of_nodes.get(id(node), self.prefix))
+        refuse_control_flow(owner, node.operation, _label(node.operation))
         return list(node.arguments.keras_tensors)
 
     def _record(self, tensors: Sequence[Any]) -> None:

@@ -1605,12 +1605,12 @@ def _() -> Any:
     )
 
 
-@stranger("a start that is learned")
+@refused("a start that is learned", "get_initial_state")
 def _() -> Any:
     return recurrent(StartingCell(H), return_sequences=True)
 
 
-@stranger("a start of ones")
+@refused("a start of ones", "get_initial_state")
 def _() -> Any:
     return recurrent(OnesCell(H))
 
@@ -1746,9 +1746,19 @@ class Remembering(layers.Layer):
         return y
 
 
-@refused("a condition in the graph", "Conditional")
+@refused("a condition in the graph", "keras.ops.cond")
 def _() -> Any:
     return after_bilstm(Conditional())
+
+
+class Rounds(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return ops.fori_loop(0, 3, lambda i, y: ops.tanh(y), x)
+
+
+@refused("rounds of a loop", "'rounds': operation='keras.ops.fori_loop'")
+def _() -> Any:
+    return after_bilstm(Rounds(), masked=False)
 
 
 @refused("a scan of TensorFlow", "Looping")
