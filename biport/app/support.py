@@ -45,8 +45,8 @@ SUPPORT: Sequence[Support] = (
         "every activation, with or without biases, `reset_after` on or off, `StackedRNNCells`; both "
         "directions with the five merges or a `backward_layer` of another kind and size; sequences or the "
         "last step, initial and final states, `zero_output_for_mask`, every mask; `stateful` as states that "
-        "go in and out, or as zeros at each call; cells of one's own; in torch `num_layers`, `bidirectional`, "
-        "`batch_first` or not, dropout between layers, `proj_size`, packed rows",
+        "go in and out, or as zeros at each call; cells of one's own; in torch `num_layers`, "
+        "`bidirectional`, `batch_first` or not, dropout between layers, `proj_size`, packed rows",
         (
             "stateful in both directions, with states that go in and out",
             "cells that begin with other numbers than zeros",

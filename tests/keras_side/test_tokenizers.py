@@ -198,7 +198,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("kind, settings, shape, message", REFUSED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize("kind, settings, shape, message", REFUSED, ids=[case[3] for case in REFUSED])
 def test_what_is_refused_says_which_setting(kind: Any, settings: dict, shape: tuple, message: str) -> None:
     with pytest.raises(UnsupportedError, match=message):
         tokenizer_of(kind(vocabulary=VOCABULARY, **settings), shape)

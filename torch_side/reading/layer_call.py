@@ -74,7 +74,7 @@ class LayerCall:
     def emit(
         self, op: Op, inputs: Sequence[str], masks: Sequence[str | None] = (), name: str | None = None
     ) -> tuple[str, ...]:
-        """Apply an op, which somebody may have given a name behind the layer's; the names of what it gives."""
+        """Apply an op, that somebody may have given a name behind the layer's; the names of what it gives."""
         raise NotImplementedError
 
     def same_size(self, one: Dim, other: Dim) -> None:

@@ -163,7 +163,7 @@ def test_names_are_paths_and_weights_are_trained() -> None:
     names = {node.name for node in graph.nodes}
     assert {"embedding", "encoder", "block.norm", "block.named.rnn", "block.parts.0", "heads.1"} <= names
     assert isinstance(graph["pool.u"].op, Parameter)
-    assert [node.name for node in graph.nodes if type(node.op) is Dense][0].startswith("block.")
+    assert next(node.name for node in graph.nodes if type(node.op) is Dense).startswith("block.")
     assert [value.shape for value in graph.inputs] == [graph.inputs[0].shape]
     norms = [node for node in graph.nodes if node.name.startswith("block.norm")]
     assert len(norms) == 2
