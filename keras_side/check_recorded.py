@@ -46,7 +46,7 @@ def check_recorded(model: Any, graph: Graph, owner: str) -> None:
 def _check_outputs(
     graph: Graph, arrays: Sequence[np.ndarray], wanted: Sequence[np.ndarray], owner: str, case: str
 ) -> None:
-    """Compare what the model gives with the oracle, in float64 or, where that is what the model means, float32.
+    """Compare what the model gives with the oracle, in float64 or else in float32.
 
     A score less 1e9, of which float32 keeps nothing, is no number that float64 has.
     """

@@ -8,6 +8,7 @@ it.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from biport.graph import Graph
 from keras_side.file.listed_weights import ListedVariables
 from keras_side.file.model_file import CONFIG, Format, ModelFile, needs_config
 from keras_side.file.objects import known_to_keras_3, objects
+from keras_side.parts import parts
 from keras_side.reading.live_model import reason
 from keras_side.reading.mask_expressions import is_operation
 from keras_side.records import MODELS
@@ -57,7 +59,7 @@ def load_with_code(path: str | Path, code: Code) -> keras.Model:
         if needs_config(path):
             raise InputError(f"{path}: holds weights alone; code goes with a file that holds the model")
         with ModelFile(path) as file:
-            config, archive = json.loads(json.dumps(file.config)), file.format is Format.ARCHIVE
+            config, archive = copy.deepcopy(dict(file.config)), file.format is Format.ARCHIVE
             if archive and file.origin.generation < 3:
                 supported = "files of Keras 3, and .h5 files"
                 raise UnsupportedError(f"{path.name}: code", "Keras", file.origin.version, supported)
@@ -67,9 +69,9 @@ def load_with_code(path: str | Path, code: Code) -> keras.Model:
     _name_functions(config)
     with _loading(path), tempfile.TemporaryDirectory() as folder:
         if archive:
-            copy = Path(folder) / f"model{path.suffix}"
-            _rewrite(path, copy, config)
-            return _load_archive(copy, given)
+            renamed = Path(folder) / f"model{path.suffix}"
+            _rewrite(path, renamed, config)
+            return _load_archive(renamed, given)
         return _load_hdf5(path, config, given)
 
 
@@ -119,28 +121,18 @@ def _missing(owner: str, config: Mapping[str, Any], given: Mapping[str, Any]) ->
             yield problem
 
 
-def _lambdas(item: Any) -> Iterator[dict[str, Any]]:
-    """The configurations of all Lambda layers in one of a model."""
-    if isinstance(item, list):
-        for part in item:
-            yield from _lambdas(part)
-    elif isinstance(item, dict):
-        if item.get("class_name") == "Lambda" and isinstance(item.get("config"), dict):
-            yield item["config"]
-        for part in item.values():
-            yield from _lambdas(part)
-
-
 def _name_functions(config: dict[str, Any]) -> None:
     """Have every Lambda take the function of its name."""
-    for settings in list(_lambdas(config)):
-        settings["function"] = {"module": None, "class_name": "function", "config": settings["name"]}
-        settings["function"] |= {"registered_name": "function"}
+    for item in parts(config):
+        settings = item.get("config")
+        if item.get("class_name") == "Lambda" and isinstance(settings, dict):
+            settings["function"] = {"module": None, "class_name": "function", "config": settings["name"]}
+            settings["function"] |= {"registered_name": "function"}
 
 
-def _rewrite(path: Path, copy: Path, config: Mapping[str, Any]) -> None:
+def _rewrite(path: Path, target: Path, config: Mapping[str, Any]) -> None:
     """A copy of an archive with another configuration."""
-    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as other:
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(target, "w") as other:
         for name in archive.namelist():
             other.writestr(name, json.dumps(config) if name == CONFIG else archive.read(name))
 
@@ -158,10 +150,10 @@ def _loading(path: Path) -> Iterator[None]:
         raise FileError(f"{path}: Keras cannot load it with this code: {reason(error)}") from error
 
 
-def _load_archive(copy: Path, given: Mapping[str, Any]) -> Any:
+def _load_archive(path: Path, given: Mapping[str, Any]) -> Any:
     import keras
 
-    return keras.saving.load_model(copy, custom_objects=dict(given), compile=False)
+    return keras.saving.load_model(path, custom_objects=dict(given), compile=False)
 
 
 def _load_hdf5(path: Path, config: dict[str, Any], given: Mapping[str, Any]) -> Any:
@@ -180,26 +172,20 @@ def _load_hdf5(path: Path, config: dict[str, Any], given: Mapping[str, Any]) -> 
     return model
 
 
-def _find_modules(item: Any, given: Mapping[str, Any]) -> None:
+def _find_modules(config: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Say of models and operations which module of Keras has them, as archives do and HDF5 does not."""
     keras: Any = sys.modules["keras"]
-    if isinstance(item, list):
-        for part in item:
-            _find_modules(part, given)
-    elif isinstance(item, dict):
-        name = item.get("class_name")
-        if item.get("module") == "keras.layers" and name in MODELS:
+    for part in parts(config):
+        item: Any = part
+        name, module = str(item.get("class_name")), item.get("module")
+        if module == "keras.layers" and name in MODELS:
             sequential = {"module": "keras", "class_name": "Sequential", "registered_name": None}
             functional = {"class_name": "Functional", "registered_name": "Functional"}
             functional["module"] = "keras.src.models.functional"
             item |= sequential if name == "Sequential" else functional
-        elif item.get("module") == "keras.layers" and (name in given or not hasattr(keras.layers, str(name))):
+        elif module == "keras.layers" and (name in given or not hasattr(keras.layers, name)):
             item |= {"module": "builtins", "registered_name": item.get("registered_name") or name}
-        elif is_operation(item.get("module")):
-            modules = [
-                getattr(keras.src.ops, part, None) for part in ("numpy", "nn", "core", "math", "linalg")
-            ]
-            own = next((one for one in modules if hasattr(one, str(name))), None)
+        elif is_operation(module):
+            modules = [getattr(keras.src.ops, one, None) for one in OPERATION_MODULES]
+            own = next((one for one in modules if hasattr(one, name)), None)
             item["module"] = None if own is None else own.__name__
-        for part in item.values():
-            _find_modules(part, given)

@@ -68,7 +68,7 @@ def reads_class(
         ...     return layer.input * 2.0
     """
     if class_name == "Lambda" and layer is None:
-        raise InputError("reads_class('Lambda'): say which, layer='its name': each has a function of its own")
+        raise InputError("Lambda: reads_class has to be told of which layer, each has a function of its own")
     given = weights if weights is None or callable(weights) else lambda _: weights
 
     def keep(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from biport.errors import UnsupportedError
+from keras_side.parts import parts
 
 COARSE = ("float16", "bfloat16")
 """Floats of 16 bits; every one of them is a float32."""
@@ -64,8 +65,8 @@ def dtype_name(policy: object) -> object:
 
 def _of_map(config: Mapping[str, Any]) -> list[object]:
     """The policies of a map, by whatever layer."""
-    parts = config.get("policy_map")
-    return [config.get("default_policy"), *(parts.values() if isinstance(parts, Mapping) else ())]
+    mapped = config.get("policy_map")
+    return [config.get("default_policy"), *(mapped.values() if isinstance(mapped, Mapping) else ())]
 
 
 def coarse_in(data: object) -> list[str]:
@@ -76,19 +77,15 @@ def coarse_in(data: object) -> list[str]:
         ['float16']
     """
     named: dict[str, None] = {}
-    waiting = [data]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            if str(item.get("module")).startswith("keras.src.ops"):
-                # A cast says in so many words what it gives, whatever the model computes in.
-                continue
-            waiting += item.values()
-            if "name" in item and "dtype" in item:
-                named |= dict.fromkeys(_coarse(item["dtype"]))
-        elif isinstance(item, list):
-            waiting += item
+    for item in parts(data, _is_no_operation):
+        if "name" in item and "dtype" in item:
+            named |= dict.fromkeys(_coarse(item["dtype"]))
     return [dtype for dtype in COARSE if dtype in named]
+
+
+def _is_no_operation(item: Mapping[str, Any]) -> bool:
+    """A cast says in so many words what it gives, whatever the model computes in."""
+    return not str(item.get("module")).startswith("keras.src.ops")
 
 
 def _coarse(policy: object) -> list[str]:

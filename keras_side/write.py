@@ -113,7 +113,7 @@ def _called(node: Node, written: WrittenLayer | WrittenOperation, unfinished: Un
         raise UnsupportedError(f"{node.name} ({node.op.kind})", "in Keras", reason, supported) from error
 
 
-def _write(graph: Graph, texts: bool) -> keras.Model:
+def _write(graph: Graph, texts: bool = False) -> keras.Model:
     import keras
 
     sources, ids = text_inputs(graph) if texts else ({}, {})

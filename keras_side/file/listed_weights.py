@@ -97,7 +97,8 @@ class ListedVariables:
         problem = self.problem
         if self.listed is not None:
             names = [name for name, _ in self.listed]
-            problem = WeightError(f"{owner}: say weights=... in reads_class, by path; stored are {names}")
+            told = "its weights have to be told by path, where its class is told"
+            problem = WeightError(f"{owner}: {told}; stored are {names}")
         return self.inside.setdefault(key, ListedVariables(owner, problem=problem))
 
 

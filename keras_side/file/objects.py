@@ -6,18 +6,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keras_side.parts import parts
+
 
 def objects(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Everything in a configuration that says of what class it is; how a model is trained is left out."""
-    waiting: list[Any] = [{key: value for key, value in config.items() if key != "compile_config"}]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, list):
-            waiting += item
-        if isinstance(item, Mapping):
-            waiting += item.values()
-            if "class_name" in item or "module" in item:
-                yield item
+    of_model = {key: value for key, value in config.items() if key != "compile_config"}
+    yield from (item for item in parts(of_model) if "class_name" in item or "module" in item)
 
 
 def known_to_keras_3(item: Mapping[str, Any]) -> bool:

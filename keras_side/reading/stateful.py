@@ -54,15 +54,27 @@ def stateful_notes(data: Any, kept: KeptStates | None) -> list[str]:
 
 def with_kept_states(data: Any, kept: object) -> Any:
     """A configuration in which stateful layers say what becomes of their states."""
-    if isinstance(data, list):
-        parts = [with_kept_states(part, kept) for part in data]
-        return parts if any(one is not other for one, other in zip(parts, data, strict=True)) else data
-    if not isinstance(data, Mapping):
+    return _with_kept(data, kept, {})
+
+
+def _with_kept(data: Any, kept: object, known: dict[tuple[int, int], Any]) -> Any:
+    """``known`` has what parts became: in files of old one may stand in very many places."""
+    if not isinstance(data, list | Mapping):
         return data
+    key = id(data), id(kept)
+    if key not in known:
+        known[key] = _changed(data, kept, known)
+    return known[key]
+
+
+def _changed(data: Any, kept: object, known: dict[tuple[int, int], Any]) -> Any:
+    if isinstance(data, list):
+        parts = [_with_kept(part, kept, known) for part in data]
+        return parts if any(one is not other for one, other in zip(parts, data, strict=True)) else data
     if data.get("class_name") == EVERY_STEP:
         kept = OF_STEPS
     changed = {
-        key: kept if key == "stateful" and part is True else with_kept_states(part, kept)
+        key: kept if key == "stateful" and part is True else _with_kept(part, kept, known)
         for key, part in data.items()
     }
     return changed if any(changed[key] is not data[key] for key in data) else data

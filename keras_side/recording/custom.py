@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_side.mapped import reader_of_live
 from keras_side.reading.live_model import is_as_named
+from keras_side.registered import FUNCTIONS
 
 OWN = ("keras.src.", "keras_side.layers", "keras_side.registered")
 """Modules whose layers compute what their configurations say."""
@@ -54,13 +55,15 @@ def is_plain(layer: Any) -> bool:
 
 
 def has_own_functions(layer: Any) -> bool:
-    """Whether its activations are functions, or layers, of Keras' own, or compute what their names say."""
+    """Whether its activations are layers of Keras' own, or functions that compute what their names say."""
     functions = [getattr(layer, key, None) for key in ("activation", "recurrent_activation")]
-    return all(
-        is_own(one if hasattr(one, "__name__") else type(one)) or is_as_named(one)
-        for one in functions
-        if callable(one)
-    )
+    return all(_is_known(one) for one in functions if callable(one))
+
+
+def _is_known(function: Any) -> bool:
+    if not hasattr(function, "__name__"):
+        return is_own(type(function))
+    return is_as_named(function) or function in FUNCTIONS
 
 
 def is_container(layer: Any) -> bool:

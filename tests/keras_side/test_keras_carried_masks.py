@@ -17,7 +17,7 @@ from biport.errors import UnsupportedError
 from biport.graph import Graph, Value
 from biport.ops import Softmax
 from keras_side.masks import Full, Mask, OfScores
-from keras_side.reading.live_model import describe
+from keras_side.reading.live_model import LiveVariables, describe
 from keras_side.reading.traverse import Traversal
 from keras_side.registered import LAYERS as OWN
 from keras_side.registry import READERS
@@ -143,8 +143,9 @@ def of(name: str) -> list[Any]:
 
 def propagated(inputs: Any, outputs: list[Any]) -> list[Any]:
     """For each output its mask as read: ``None``, an array, or `OfScores`."""
-    data, variables, version = describe(keras.Model(inputs, outputs))
-    traversal = Traversal("model", Release(version), in_order=True)
+    model = keras.Model(inputs, outputs)
+    data, variables = describe(model, "model"), LiveVariables(model, "model")
+    traversal = Traversal("model", Release(keras.__version__), in_order=True)
     tensors = traversal.model("Functional", data["config"], variables, "", None)
     return [_value(traversal, tensor.mask) for tensor in tensors]
 

@@ -15,9 +15,8 @@ from keras import layers
 import export
 import keras_side
 import torch_side
-from biport import ops, verify
+from biport import ops, reference, verify
 from biport.compare.tolerance import L1_ALLOWED
-from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.reference import REFERENCES
 from biport.reference.functions import ACTIVATIONS
@@ -200,10 +199,10 @@ def relu(x):
 
 
 @pytest.mark.parametrize("function", [relu, keras.ops.gelu])
-def test_a_function_that_only_has_the_name_is_refused(function):
+def test_a_function_that_only_has_the_name_is_read_as_what_it_is(function, tmp_path: Path):
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2, activation=function, name="it")])
-    with pytest.raises(UnsupportedError, match=r"'it'.*activation"):
-        keras_side.read(model)
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    np.testing.assert_allclose(model(x), reference.run(keras_side.read(model), [x])[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("settings", [{"max_value": 0.7}, {"negative_slope": 0.3}, {"threshold": 0.3}])

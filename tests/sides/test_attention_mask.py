@@ -222,7 +222,7 @@ def test_a_mask_of_numbers_is_where_they_are_not_zero() -> None:
 def test_refusals() -> None:
     x: Any = keras.Input((S, I))
     y = layers.MultiHeadAttention(P, 4, name="it")(x, x, attention_mask=np.ones((1, S, S), bool))
-    with pytest.raises(UnsupportedError, match="'it'.*attention_mask='a constant'"):
+    with pytest.raises(UnsupportedError, match=r"'it'.*attention_mask='a constant'"):
         keras_side.read(keras.Model(x, y))
     causal = one_head("dot", causal=True)
     for op, shape, message in ((causal, EVERY, "Attention.*causal"), (heads(), HEADS, r"\(N, P, S, T\)")):

@@ -312,12 +312,6 @@ def refused(x: Any, name: str, **settings: Any) -> Any:
         ("use_gate", lambda x: refused(x, "it", use_gate=True)),
         ("sliding_window", lambda x: refused(x, "it", sliding_window=2)),
         ("attention_axes", lambda x: refused(layers.Reshape((2, 2, I))(x), "it")),
-        (
-            "attention_mask",
-            lambda x: layers.MultiHeadAttention(2, 4, name="it")(
-                x, x, attention_mask=layers.Dot((2, 2))([x, x])
-            ),
-        ),
         ("training", lambda x: layers.MultiHeadAttention(2, 4, dropout=0.1, name="it")(x, x, training=True)),
     ],
 )

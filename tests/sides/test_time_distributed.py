@@ -337,7 +337,7 @@ def test_every_mask_of_words(tmp_path: Path) -> None:
 def test_all_that_is_wrong_inside_is_told_at_once() -> None:
     x = keras.Input((4, W, 3), name="x")
     inside = keras.Sequential(
-        [keras.Input((W, 3)), layers.Lambda(abs, name="own"), layers.Conv1D(2, 2, name="fine")]
+        [keras.Input((W, 3)), layers.Activation("sparsemax", name="own"), layers.Conv1D(2, 2, name="fine")]
     )
     inside.add(layers.SeparableConv1D(2, 2, name="apart"))
     model = keras.Model(x, layers.TimeDistributed(inside, name="each")(x))
