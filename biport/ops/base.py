@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Flag
@@ -416,9 +417,14 @@ def _fields(op: Op | type[Op]) -> tuple[dataclasses.Field[Any], ...]:
     return _fields_of(op if isinstance(op, type) else type(op))
 
 
-@functools.cache
 def _fields_of(op: type[Op]) -> tuple[dataclasses.Field[Any], ...]:
-    return tuple(field for field in dataclasses.fields(op) if field.name != "learning")
+    if op not in _FIELDS:
+        _FIELDS[op] = tuple(field for field in dataclasses.fields(op) if field.name != "learning")
+    return _FIELDS[op]
+
+
+# A class that nobody else has is to go: `op_classes` lists those that there are.
+_FIELDS: weakref.WeakKeyDictionary[type[Op], tuple[dataclasses.Field[Any], ...]] = weakref.WeakKeyDictionary()
 
 
 def _contains_ops(value: object) -> bool:

@@ -56,7 +56,7 @@ def test_a_file_says_what_a_class_is(folder: Path) -> None:
 
 def test_a_file_that_is_not_there_or_fails(folder: Path) -> None:
     (folder / "broken.py").write_text("import keras_side\nkeras_side.reads_class('Lambda')\n")
-    for name, words in (("nowhere.py", "no such file"), ("broken.py", "say which")):
+    for name, words in (("nowhere.py", "no such file"), ("broken.py", "told of which layer")):
         result = CliRunner().invoke(app, ["inspect", "model.keras", "--extend", name])
         assert result.exit_code == 2
         assert words in result.output

@@ -222,6 +222,7 @@ print((peak() - before) / weight.nbytes)
 """
 
 
+@pytest.mark.sweep
 def test_a_large_embedding_takes_at_most_twice_its_memory(tmp_path):
     pytest.importorskip("resource")
     root = Path(__file__).parents[2]

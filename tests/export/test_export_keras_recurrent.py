@@ -114,6 +114,7 @@ def test_both_directions(kind, merge, sequences, tmp_path):
     routes(randomised(keras.Model(ids, outputs)), tmp_path, sequences and kind in TRACED)
 
 
+@pytest.mark.sweep
 def test_an_encoder_and_a_decoder(tmp_path):
     ids, x = embedded()
     target = keras.Input((None, 2), name="target")

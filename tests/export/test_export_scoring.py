@@ -214,6 +214,7 @@ def test_steps_do_not_fit_into_one_array(tmp_path, source):
     assert [np.shape(json.loads(row["layer_1"])) for row in rows] == [(3, 3), (1, 3), (7, 3), (6, 3), (2, 3)]
 
 
+@pytest.mark.sweep
 def test_killed_in_the_middle(model, tmp_path):
     """A process that is killed, and a second one that goes on: as if there had been one."""
     source, path = tmp_path / "many.txt", tmp_path / "o.csv"

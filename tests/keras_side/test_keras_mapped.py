@@ -211,7 +211,7 @@ def test_layers_inside_need_weights_said_where_hdf5_keeps_one_list(tmp_path: Pat
 
 
 def test_one_lambda_by_the_name_of_its_layer(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="say which"):
+    with pytest.raises(InputError, match="told of which layer"):
         keras_side.reads_class("Lambda")
 
     @keras_side.reads_class("Lambda", layer="mean")

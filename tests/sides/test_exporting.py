@@ -194,6 +194,7 @@ def old_model(tf_keras: Any, recurrent: bool = False) -> Any:
     return model
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_file_of_keras_2_goes_by_tf_keras(suffix: str, tmp_path: Path) -> None:
     """Keras 3 would load some of them, with other numbers."""

@@ -156,6 +156,7 @@ def test_translators(which: str, tmp_path: Path) -> None:
         assert graph["attention"].masks == (None, masks[0], None)
 
 
+@pytest.mark.sweep
 def test_source_and_target_of_unequal_lengths(tmp_path: Path) -> None:
     model = randomize(keras_seq2seq(13, 11, 5, (4,)))
     twin = seq2seq(13, 11, 5, (4,))
@@ -174,6 +175,7 @@ def test_bad_settings_of_a_translator_are_refused_by_both() -> None:
                 make(3, 4, **{name: value})
 
 
+@pytest.mark.sweep
 def test_a_twin_that_ignores_padding_computes_something_else() -> None:
     for twin in (
         tagger(**SIZES | TAGGERS["ids, concat, binary"]),

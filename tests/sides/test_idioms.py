@@ -66,6 +66,7 @@ def test_an_idiom_is_the_same_everywhere(name: str, tmp_path: Path) -> None:
     assert report.verdict is Verdict.SAME, f"{graph}\n{report.table}"
 
 
+@pytest.mark.sweep
 def test_a_rewritten_idiom_trains_as_the_model_does(tmp_path: Path) -> None:
     model = built("attention_of_a_tutorial")
     graph = keras_side.read(model)

@@ -301,6 +301,7 @@ def test_a_mistake_that_nobody_notices_is_told() -> None:
     ]
 
 
+@pytest.mark.sweep
 def test_a_matrix_that_sees_nothing_scores_nothing(monkeypatch) -> None:
     monkeypatch.setattr("biport.app.matrix.run.judge_float32", lambda error, *rest: (Verdict.SAME, 1.0))
     monkeypatch.setattr("biport.app.matrix.run.judge_float64", lambda error, *rest: (Verdict.SAME, 1.0))

@@ -195,6 +195,7 @@ def noisy(side: Any, seed: int = 7) -> Trainer:
     return side.Trainer(side.build("sentiment", NOISY, "float32", seed), Adam(), 0.5)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("side", SIDES)
 def test_a_state_that_is_restored_goes_on_bit_for_bit(side: str) -> None:
     make: Callable[..., Trainer] = functools.partial(noisy, SIDES[side])
@@ -231,6 +232,7 @@ def test_the_state_of_another_model_is_refused(side: str, tmp_path: Path) -> Non
         large.load(small.graph())
 
 
+@pytest.mark.sweep
 def test_sequences_are_written_exactly_or_not() -> None:
     """A model taught two rows by heart writes them; of a third it has not seen, it writes one of the two."""
     sources, targets = [[4, 5, 6], [7, 8], [9, 9]], [[2, 4, 5, 3], [2, 6, 3], [2, 7, 8, 9, 10, 3]]

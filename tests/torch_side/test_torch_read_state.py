@@ -70,6 +70,7 @@ def test_state_kept_on_the_module_is_refused_by_name_and_left_alone() -> None:
     assert module(torch.zeros(1, 2, 3)).shape == (1, 2, 4)
 
 
+@pytest.mark.sweep
 def test_what_is_kept_for_show_is_left_as_it_was() -> None:
     module = Attentive()
     graph = torch_side.read(module)
@@ -130,6 +131,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.sweep
 def test_nested_arguments_and_outputs_are_verified() -> None:
     module = Everything()
     graph = torch_side.read(module, EVERYTHING)

@@ -51,7 +51,7 @@ FAMILIES: dict[str, Graph] = {
     "masked GRU": recurrent("gru", **whole()),
     "masked RNN": recurrent("rnn", **whole()),
     "reset before": recurrent("gru_before", **whole()),
-    "any cell": scans.graph_of(scans.nested_cells(RNG, **whole())),
+    "any cell": scans.graph_of(scans.nested_cells(RNG, "float32", **whole())),
     "any cell with constants": scans.graph_of(scans.attention_cell(RNG, reverse=True)),
     "recurrent dropout": recurrent("lstm", recurrent_dropout=0.25, dropout=0.25),
 }

@@ -109,6 +109,7 @@ def test_both_frameworks_follow_one_recipe(tmp_path: Path) -> None:
     assert biport("curves", tmp_path, "-o", picture, "--force").exit_code == 2
 
 
+@pytest.mark.sweep
 def test_a_run_that_is_asked_to_stop_goes_on_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_run_that_is_asked_to_stop_goes_on_bit_for_bit(
     assert (output / "last.safetensors").read_bytes() == before
 
 
+@pytest.mark.sweep
 def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     output, short = tmp_path / "run", ("--epochs", 1)
     assert "no training run" in train(output, "--resume").stderr

@@ -48,6 +48,7 @@ def test_both_frameworks_from_the_same_start_and_nothing_twice(tmp_path: Path) -
     assert (output / "mul-keras" / "history.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.sweep
 def test_what_is_refused(tmp_path: Path) -> None:
     run = CliRunner().invoke
     result = run(app, ["compare-merges", "-o", str(tmp_path / "m"), "--merge", "max"])

@@ -24,11 +24,9 @@ from testing.models import every_mask, randomize
 
 OF_EVERY_DAY = {
     "additive attention, keras.ops",
-    "positional embedding, keras.ops",
     "layer-normalised LSTM",
     "subclassed BiLSTM classifier",
     "a number kept on the layer",
-    "control flow on values",
 }
 """The commonest of each kind; the others are swept."""
 

@@ -1,4 +1,5 @@
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportIncompatibleMethodOverride=false
+# pyright: reportOperatorIssue=false, reportOptionalOperand=false, reportOptionalSubscript=false
 """Code of a user's own, live and handed over for a file: what is read of it computes what it does."""
 
 from __future__ import annotations

@@ -101,6 +101,7 @@ def later(m: Any, q: torch.Tensor, k: torch.Tensor, p: torch.Tensor) -> Any:
     return m.first(x, x, x, key_padding_mask=p, attn_mask=later)[0]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.sweep), 9])
 def test_several_heads_under_masks(every: int) -> None:
     rules = {name: heads(**settings) for name, settings in some(WAYS, every).items()} | {"later": later}
