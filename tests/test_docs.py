@@ -76,6 +76,7 @@ def test_the_page_about_streams_runs(tmp_path, monkeypatch, capsys) -> None:
     assert capsys.readouterr().out.splitlines() == [one or other for one, other in shown]
 
 
+@pytest.mark.sweep
 @pytest.mark.filterwarnings("ignore:Layer '.*' .of type .* was passed an input with a mask:UserWarning")
 def test_the_page_about_custom_code_runs(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

@@ -79,6 +79,7 @@ def test_verify_and_run_on_the_users_inputs(keras_file, tmp_path, tokens) -> Non
     assert biport("run", model, "--input", tokens, "-o", tmp_path / "out.npz", "--force").exit_code == 0
 
 
+@pytest.mark.sweep
 def test_nothing_is_overwritten_without_force(keras_file, tmp_path) -> None:
     for target, name in [("torch", "b"), ("onnx", "m.onnx"), ("keras", "k.keras")]:
         command = ["port", keras_file, "--to", target, "-o", tmp_path / name]

@@ -44,6 +44,7 @@ def check(inputs, outputs, arrays, folder: Path):
     return check_model(randomize(keras.Model(inputs, outputs)), arrays, folder, "float64")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("masked", [True, False])
 def test_bidirectional(masked: bool, tmp_path: Path) -> None:
     ids = tokens()

@@ -269,6 +269,7 @@ def test_options_that_are_refused(options: dict[str, Any]) -> None:
         bidirect(keras_side.read(stacked(layers.LSTM)), **options)
 
 
+@pytest.mark.sweep
 def test_the_command(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     stacked(layers.LSTM).save(path)

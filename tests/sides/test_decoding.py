@@ -158,6 +158,7 @@ def test_every_framework_writes_the_same(
         assert [len(h.others) for h in found] == [len(h.others) for h in truth]
 
 
+@pytest.mark.sweep
 def test_live_models_and_files_are_decoded(tmp_path: Path) -> None:
     model = family("lstm, concat, dot")
     twin = torch_seq2seq(11, 9, 5, units=(4,))

@@ -68,6 +68,7 @@ def test_every_source_and_route(tmp_path: Path) -> None:
             assert check_model(made.written.path).report.ok
 
 
+@pytest.mark.sweep
 def test_auto_says_why_it_takes_the_other_way(tmp_path: Path) -> None:
     model = unreadable()
     model.save(tmp_path / "model.keras")
@@ -126,6 +127,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert 0 < line["maximum"] <= line["allowed"] < 1e-4
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("option", ["--int8", "--fp16"])
 def test_smaller_numbers_and_what_they_cost(option: str, tmp_path: Path) -> None:
     model = keras.Sequential([

@@ -107,6 +107,7 @@ def first_of(names: Iterable[str]) -> list[Any]:
     return [pytest.param(name, marks=pytest.mark.sweep) if at else name for at, name in enumerate(names)]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("which", first_of(TAGGERS))
 def test_taggers(which: str, tmp_path: Path) -> None:
     settings = SIZES | TAGGERS[which]
@@ -140,6 +141,7 @@ def test_the_weights_are_those_of_the_words() -> None:
     np.testing.assert_allclose(weights.sum(axis=1), words.any(axis=1), atol=1e-6)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("which", first_of(TRANSLATORS))
 def test_translators(which: str, tmp_path: Path) -> None:
     settings = {"source_size": 13, "target_size": 11, "embedding_size": 5} | TRANSLATORS[which]

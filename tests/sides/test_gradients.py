@@ -91,6 +91,7 @@ FAMILIES: dict[str, tuple[Callable[..., Any], Callable[..., Any], dict[str, Any]
 }  # fmt: skip
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "family",
     [pytest.param(name, marks=pytest.mark.sweep) if "tagger" in name else name for name in FAMILIES],

@@ -95,6 +95,7 @@ def test_a_normalization_of_another_norm_is_read() -> None:
     torch.testing.assert_close(torch_side.write(graph)(x), Scaled()(x))
 
 
+@pytest.mark.sweep
 def test_masks_go_through_and_steps_stay(tmp_path: Path) -> None:
     ids = keras.Input((None,), dtype="int32", name="ids")
     x = layers.Embedding(9, 3, mask_zero=True)(ids)

@@ -133,6 +133,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("properties")
 
 
+@pytest.mark.sweep
 @settings(max_examples=max(settings().max_examples // 2, 4))  # each takes a second
 @given(keras_models(), st.integers(0, 2**16), st.sampled_from([6, 6, 6, 3, 1]), st.integers(0, 7))
 def test_keras_models_are_the_same_everywhere(folder, model, seed: int, steps: int, lot: int) -> None:

@@ -13,6 +13,7 @@ README = "README.md"
 SNIPPET = re.compile(r"```python\n(.*?)```", re.S)
 
 
+@pytest.mark.sweep
 def test_the_snippet_of_the_readme_runs(tmp_path: Path) -> None:
     bundle.write(model(), tmp_path / "model")
     text = (tmp_path / "model" / README).read_text()
