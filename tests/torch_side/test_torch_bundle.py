@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from biport import bundle
 from testing.graphs import two_inputs as model
 
