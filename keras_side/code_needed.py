@@ -61,7 +61,8 @@ def _known_of_lambda(config: Mapping[str, Any]) -> Iterator[str]:
         case str(name) if config.get("function_type") != "lambda":
             yield f"it calls a function {name!r}"
         case _:
-            yield "its function is bytecode, which was not run"
+            name = config.get("name", "?")
+            yield f"its function is bytecode, which was not run: code has one called {name} of its input"
     if arguments := config.get("arguments"):
         yield f"its arguments are {shown(arguments)[:120]}"
     if isinstance(shape := config.get("output_shape"), list | tuple):

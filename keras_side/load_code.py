@@ -65,8 +65,8 @@ def load_with_code(path: str | Path, code: Code) -> keras.Model:
                 raise UnsupportedError(f"{path.name}: code", "Keras", file.origin.version, supported)
     if not archive:
         _find_modules(config, given)
+    _name_functions(config, given)
     raise_unsupported(path.name, list(_missing(path.name, config, given)))
-    _name_functions(config)
     with _loading(path), tempfile.TemporaryDirectory() as folder:
         if archive:
             renamed = Path(folder) / f"model{path.suffix}"
@@ -105,11 +105,10 @@ def _missing(owner: str, config: Mapping[str, Any], given: Mapping[str, Any]) ->
         name, settings = str(item.get("class_name")), item.get("config")
         layer = settings.get("name") if isinstance(settings, Mapping) else None
         if name == "Lambda":
-            if layer not in given:
+            if isinstance(settings, Mapping) and settings.get("function") is None:
                 supported = f"code with a function {layer!r} of its input: that in the file is never run"
-                yield UnsupportedError(
-                    f"{owner}: layer {layer!r} (Lambda)", "function", "bytecode", supported
-                )
+                owner_of = f"{owner}: layer {layer!r} (Lambda)"
+                yield UnsupportedError(owner_of, "function", "not handed over", supported)
         elif name == "function":
             if settings not in given and str(item.get("registered_name")) not in given:
                 yield UnsupportedError(f"{owner}: function {settings!r}", "code", "without it", sorted(given))
@@ -121,13 +120,24 @@ def _missing(owner: str, config: Mapping[str, Any], given: Mapping[str, Any]) ->
             yield problem
 
 
-def _name_functions(config: dict[str, Any]) -> None:
-    """Have every Lambda take the function of its name."""
+def _function_of(settings: object, given: Mapping[str, Any]) -> str | None:
+    """The function that stands for a Lambda's: one of the layer's name, or else of the function's own."""
+    match settings:
+        case {"name": str(name)} if name in given:
+            return name
+        case {"function": {"class_name": "function", "config": str(name)} | str(name)} if name in given:
+            return name
+    return None
+
+
+def _name_functions(config: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Have every Lambda take the function that was given for it, or none."""
     for item in parts(config):
         settings = item.get("config")
         if item.get("class_name") == "Lambda" and isinstance(settings, dict):
-            settings["function"] = {"module": None, "class_name": "function", "config": settings["name"]}
-            settings["function"] |= {"registered_name": "function"}
+            name = _function_of(settings, given)
+            named = {"module": None, "class_name": "function", "config": name, "registered_name": "function"}
+            settings["function"] = None if name is None else named
 
 
 def _rewrite(path: Path, target: Path, config: Mapping[str, Any]) -> None:

@@ -137,6 +137,7 @@ LIVE: dict[str, Callable[[], keras.Model]] = {
     "attention": lambda: around(AdditiveAttention(name="attention"), layers.Dense(2)),
     "block": lambda: around(Block(name="block"), layers.GRU(U, return_sequences=True)),
     "lambda": lambda: around(layers.Lambda(lambda x: ops.mean(x[:, :, 1:], axis=1), name="mean")),
+    "named lambda": lambda: around(layers.Lambda(twice, name="doubled"), layers.GRU(U)),
     "activation": lambda: around(layers.Dense(U, activation=twice), layers.LSTM(U, activation=twice)),
     "cell": lambda: around(
         layers.RNN(Gate(), return_sequences=True, name="rnn"), layers.RNN(Gate(2), name="last")
@@ -195,7 +196,7 @@ vars(CODE)["mean"] = lambda x: ops.mean(x[:, :, 1:], axis=1)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("kind", ["attention", "lambda", "cell", "activation"])
+@pytest.mark.parametrize("kind", ["attention", "lambda", "named lambda", "cell", "activation"])
 def test_a_file_is_read_with_the_code_that_is_handed_over(kind: str, suffix: str, tmp_path: Path) -> None:
     model, path = LIVE[kind](), tmp_path / f"model{suffix}"
     model.save(path)
