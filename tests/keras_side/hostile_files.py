@@ -919,7 +919,6 @@ ARRAYS_SPOILT: dict[str, Change] = {
     "in chunks": replaced(lambda numbers: numbers, chunks=(5, 5)),
     "NaN": replaced(_with_value(np.nan)),
     "infinity": replaced(_with_value(np.inf)),
-    "float16": replaced(lambda numbers: numbers.astype("float16")),
     "float64 beside float32": replaced(lambda numbers: numbers.astype("float64")),
     "int8": replaced(lambda numbers: numbers.astype("int8")),
     "int32": replaced(lambda numbers: numbers.astype("int32")),
@@ -970,6 +969,7 @@ def _nothing(file: h5py.File, layout: Layout) -> None:
 
 for _name, _change in ARRAYS_SPOILT.items():
     in_weights("arrays", _name, _change)
+in_weights("arrays", "float16", replaced(lambda numbers: numbers.astype("float16")), "these numbers")
 in_weights("arrays", "big-endian", replaced(lambda numbers: numbers.astype(">f4")), "good")
 in_weights("arrays", "20 external links beside an array", _more_members, containers=(ARCHIVE,))
 in_weights(

@@ -557,7 +557,7 @@ def test_every_recurrent_kind_is_traced_and_its_faults_located(tmp_path) -> None
             finding = only(graph, written(form, wrong, tmp_path))
             assert (finding.node, finding.position.direction) == (node, direction)
             if (node, form) == ("scan", "onnx"):
-                assert finding.cause.settings == ["the initialiser scan/W_z differs"]
+                assert finding.cause.settings == ["the initialiser scan/x_z/weight differs"]
             else:
                 path, _, gate = weight.rpartition(".")
                 assert finding.cause.weights == {path: [gate]}
