@@ -96,10 +96,10 @@ def _that_changes(model: Any, arrays: Sequence[np.ndarray]) -> str:
         return outputs
 
     with put_back(model):
-        for key, path in paths(model).items():
-            layer = next((one for one in model._flatten_layers(include_self=False) if id(one) == key), None)
-            if layer is not None and is_custom(layer):
-                vars(layer)["call"] = functools.partial(noted, layer, path, layer.call)
+        named = paths(model)
+        for layer in model._flatten_layers(include_self=False):
+            if id(layer) in named and is_custom(layer):
+                vars(layer)["call"] = functools.partial(noted, layer, named[id(layer)], layer.call)
         for _ in range(2):
             call(model, arrays)
     first, again = gave[: len(gave) // 2], gave[len(gave) // 2 :]

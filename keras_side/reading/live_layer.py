@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 from biport.errors import BiportError, UnsupportedError
 from biport.ops import Bidirectional, Op, Recurrent
 from keras_side.reading.config_entries import built_shape
-from keras_side.reading.live_model import LiveVariables, check_live, reason
+from keras_side.reading.live_model import LiveVariables, check_live, plain_data
 from keras_side.records import LayerRecord, serialized
 from keras_side.registry import READERS
 from keras_side.unsupported import unsupported_class
@@ -45,16 +43,12 @@ def layer_op(layer: Any, instead: Mapping[int, np.ndarray] | None = None) -> Op:
         UnsupportedError: it is a subclass, has functions of somebody's own, or is none that biport reads.
         WeightError: its weights are not what the layer should have.
     """
-    keras = sys.modules["keras"]
     owner = f"layer {layer.name!r} ({type(layer).__name__})"
     for part in (layer, *layer._flatten_layers(include_self=False)):
         if not type(part).__module__.startswith(OWN):
             raise UnsupportedError(owner, "class", type(part).__name__, "the layers of Keras itself")
         check_live(f"{owner}: {part.name}", part)
-    try:
-        data = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
+    data = plain_data(owner, layer)
     class_name, config = serialized(owner, data)
     if class_name not in READERS:
         raise unsupported_class(owner, class_name, config)

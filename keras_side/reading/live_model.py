@@ -121,6 +121,25 @@ def describe(model: Any, owner: str) -> Mapping[str, Any]:
     return data
 
 
+def plain_data(owner: str, layer: Any, kind: type | None = None) -> dict[str, Any]:
+    """A layer as plain data, as Keras serialises it.
+
+    Args:
+        owner: how errors call it.
+        layer: live.
+        kind: the class it is read as, where it is made of that one and computes the same.
+
+    Raises:
+        UnsupportedError: it cannot be serialised.
+    """
+    try:
+        if kind is None:
+            return json.loads(json.dumps(sys.modules["keras"].saving.serialize_keras_object(layer)))
+        return {"class_name": kind.__name__, "config": json.loads(json.dumps(kind.get_config(layer)))}
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
+
+
 def reason(error: Exception) -> str:
     """The first line of what an error says, some begin with an empty one; its kind where it says nothing."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keras_side.mapped import reader_of_live
@@ -124,22 +124,26 @@ def parts(layer: Any) -> Iterator[tuple[str, Any]]:
         return
     seen: set[int] = set()
     for key, value in attributes(layer).items():
-        for path, one in _layers_in(key.lstrip("_") or key, value):
+        for path, one in inside(key.lstrip("_") or key, value, _is_layer):
             if id(one) not in seen:
                 seen.add(id(one))
                 yield path, one
 
 
-def _layers_in(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    keras = sys.modules["keras"]
-    if isinstance(value, keras.layers.Layer):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _layers_in(f"{path}.{key}", item)
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _layers_in(f"{path}.{number}", item)
+def _is_layer(item: Any) -> bool:
+    return isinstance(item, sys.modules["keras"].layers.Layer)
+
+
+def inside(path: str, item: Any, wanted: Callable[[Any], bool]) -> Iterator[tuple[str, Any]]:
+    """What is wanted of an attribute: itself, or what is in the lists and mappings that it is made of."""
+    if wanted(item):
+        yield path, item
+    elif isinstance(item, Mapping):
+        for key, part in item.items():
+            yield from inside(f"{path}.{key}", part, wanted)
+    elif isinstance(item, list | tuple):
+        for number, part in enumerate(item):
+            yield from inside(f"{path}.{number}", part, wanted)
 
 
 def paths(model: Any, prefix: str = "") -> dict[int, str]:
@@ -148,7 +152,7 @@ def paths(model: Any, prefix: str = "") -> dict[int, str]:
     waiting = [model]
     while waiting:
         layer = waiting.pop(0)
-        if not isinstance(layer, sys.modules["keras"].layers.Layer):
+        if not _is_layer(layer):
             continue
         if not (is_container(layer) or is_custom(layer)):
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from biport.errors import UnsupportedError
-from keras_side.reading.live_model import LiveVariables, check_live, reason
+from keras_side.reading.live_model import LiveVariables, check_live, plain_data
 from keras_side.reading.mask_expressions import WITH_MASK
 from keras_side.records import RecordedVariables, Variables
 from keras_side.registered import PACKAGE
@@ -223,14 +221,7 @@ def serialised_layer(owner: str, layer: Any, kind: type | None = None) -> dict[s
     Raises:
         UnsupportedError: it cannot be serialised, or computes something else than it says.
     """
-    keras = sys.modules["keras"]
-    try:
-        if kind is None:
-            data = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
-        else:
-            data = {"class_name": kind.__name__, "config": json.loads(json.dumps(kind.get_config(layer)))}
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise UnsupportedError(owner, "configuration", reason(error), "layers Keras can serialise") from error
+    data = plain_data(owner, layer, kind)
     for part in (layer, *layer._flatten_layers(include_self=False)):
         check_live(owner if part is layer else f"{owner}: {part.name}", part)
     return data

@@ -163,7 +163,7 @@ class Tensors:
                 self._make(stack.pop())
 
     def _of_itself(self, tensor: Any) -> UnsupportedError:
-        """Why what an operation gave that takes functions cannot be recorded: ``keras.ops.cond``."""
+        """Why what an operation gave that gives its own input cannot be recorded: it would never be known."""
         node = self._node(tensor)
         kind = "" if node is None else type(node.operation).__name__
         path = "" if node is None else self.of_nodes.get(id(node), "")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from keras_side.recording.custom import attributes
+from keras_side.recording.custom import attributes, inside
 
 
 def named_variables(layer: Any, path: str, paths: Mapping[int, str]) -> dict[int, tuple[str, Any]]:
@@ -35,19 +35,12 @@ def _attributes(prefix: str, owner: Any) -> Iterator[tuple[str, Any]]:
     """The variables, layers and modules that are attributes of something, or in lists that are."""
     for key, value in attributes(owner).items():
         own = key.lstrip("_") or key
-        yield from _inside(f"{prefix}.{own}" if prefix else own, value)
+        yield from inside(f"{prefix}.{own}" if prefix else own, value, _is_wanted)
 
 
-def _inside(name: str, item: Any) -> Iterator[tuple[str, Any]]:
-    keras, tf = sys.modules["keras"], sys.modules["tensorflow"]
-    if _is_variable(item) or isinstance(item, keras.layers.Layer | tf.Module):
-        yield name, item
-    elif isinstance(item, Mapping):
-        for key, part in item.items():
-            yield from _inside(f"{name}.{key}", part)
-    elif isinstance(item, list | tuple):
-        for number, part in enumerate(item):
-            yield from _inside(f"{name}.{number}", part)
+def _is_wanted(item: Any) -> bool:
+    layers = sys.modules["keras"].layers.Layer | sys.modules["tensorflow"].Module
+    return _is_variable(item) or isinstance(item, layers)
 
 
 def _is_variable(item: Any) -> bool:
