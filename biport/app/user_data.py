@@ -21,8 +21,7 @@ import numpy as np
 from biport.analysis.padding import masked_axes
 from biport.analysis.rows import where_rows_meet
 from biport.app.arrays import load_inputs
-from biport.data.tables import TEXT_COLUMNS
-from biport.data.text_rows import SUFFIXES, TextRow, read_rows
+from biport.data.text_rows import FORMATS, TextRow, read_rows, shortened
 from biport.errors import Argument, FileError, InputError, shown
 from biport.files import reason
 from biport.graph import Graph, Value
@@ -248,7 +247,7 @@ def read_examples(
     path = Path(path)
     examples = (
         _of_texts(path, taken, text, label, limit)
-        if path.suffix in SUFFIXES
+        if path.suffix.lower().removeprefix(".") in FORMATS
         else _of_arrays(path, taken, text, label, limit)
     )
     if examples.labels is not None and len(np.unique(examples.labels)) == 1 < len(examples):
@@ -296,7 +295,7 @@ def _of_texts(path: Path, taken: Taken, text: str | None, label: str | None, lim
         batches,
         [np.array(indices) for indices in order],
         [row.number for row in rows],
-        Origin(os.fspath(path), _digest(path), _text_column(rows, text), label),
+        Origin(os.fspath(path), _digest(path), rows[0].column, label),
         texts,
         classes,
         taken.labels,
@@ -344,7 +343,7 @@ def _encoded(row: TextRow, encoders: Mapping[str, Any]) -> list[list[int]]:
     try:
         return [encoder.encode(row.text) for encoder in encoders.values()]
     except InputError as error:
-        raise InputError(f"{row.where}: {error}") from error
+        raise InputError(f"{row.owner}: {error}") from error
 
 
 def _check_length(
@@ -358,7 +357,9 @@ def _check_length(
         if isinstance(fixed, int) and (length > fixed or (length < fixed and not taken.masked)):
             only = f"rows of {fixed} steps"
             only += " at most" if taken.masked else "; it sees padding, so none is added"
-            raise InputError(f"{row.where}: the model takes {only}, and {_start(row.text)} has {length}")
+            raise InputError(
+                f"{row.where}: row {row.number}: the model takes {only}; {shortened(row.text)} has {length}"
+            )
 
 
 def _pads(taken: Taken, encoders: Mapping[str, Any], encoded: Sequence[list[int]]) -> bool:
@@ -391,7 +392,8 @@ def _grouped(rows: Sequence[_Row]) -> list[list[int]]:
         row, last = rows[index], groups[-1] if groups else []
         together = (
             bool(last)
-            and ((row.pads and rows[last[0]].pads) or row.lengths == rows[last[0]].lengths)
+            and row.pads == rows[last[0]].pads
+            and (row.pads or row.lengths == rows[last[0]].lengths)
             and len(last) < ROWS
             and (len(last) + 1) * max(row.lengths, default=1) <= STEPS
         )
@@ -427,13 +429,6 @@ def _text_array(texts: Sequence[str]) -> np.ndarray:
     array = np.empty(len(texts), object)
     array[:] = texts
     return array
-
-
-def _text_column(rows: Sequence[TextRow], text: str | None) -> str | None:
-    """The column that the texts are of."""
-    if text is not None:
-        return text
-    return next((name for name in TEXT_COLUMNS if name in rows[0].fields), None)
 
 
 def _labels_in(path: Path, rows: Sequence[TextRow], label: str) -> Iterator[tuple[str, Any]]:
@@ -576,8 +571,3 @@ def _digest(path: Path) -> str:
 
 def _name(names: Sequence[str] | None, number: int) -> str:
     return str(number) if names is None else names[number]
-
-
-def _start(text: str) -> str:
-    """The beginning of a text, for a message."""
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
