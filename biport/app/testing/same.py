@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from biport.app.testing.output import for_test
+from biport.app.user_data import Examples
 from biport.app.verify import verify
 from biport.compare.report import Line, Report
 from biport.compare.tolerance import Verdict
@@ -20,10 +23,10 @@ from biport.inputs import Inputs
 
 def assert_same(
     *forms: Any,
-    inputs: Inputs | str | os.PathLike[str] | None = None,
+    inputs: Inputs | Examples | str | os.PathLike[str] | None = None,
     tolerance: float | None = None,
     min_agreement: float | None = None,
-    expected: Inputs | str | os.PathLike[str] | None = None,
+    expected: Inputs | np.ndarray | str | os.PathLike[str] | None = None,
     text: str | None = None,
     label: str | None = None,
     labels: Sequence[str] | None = None,
@@ -192,7 +195,7 @@ def _how(line: Line) -> str:
 
 def compare(
     *forms: Any,
-    inputs: Inputs | str | os.PathLike[str] | None = None,
+    inputs: Inputs | Examples | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Comparison:
     """Compare forms of one model; the options are those of `assert_same`.
