@@ -14,6 +14,7 @@ from biport.data.whitespace import whitespace_tokens
 from biport.errors import Argument, InputError, RowError
 from biport.graph import Value
 from export.runtime.batching import InputRow, batches, stack, windows
+from export.runtime.providers import warn_once
 from export.runtime.signature import Signature
 
 WINDOW, TOKENS = 1024, 2048
@@ -186,16 +187,14 @@ def _is_text(row: Any) -> bool:
 def _encoded(signature: Signature, text: Any) -> Sequence[int]:
     """The ids of a text, or of tokens where the model takes those."""
     tokenizer = signature.tokenizers.get(signature.inputs[0].name)
-    if tokenizer is not None:
-        # As a batch has it whose longest text has one token.
-        return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
-    vocabulary = signature.vocabulary
-    if vocabulary is None or not isinstance(text, str):
+    if tokenizer is None:
         raise InputError(
             "is a text, and the file carries no vocabulary; export it with its vocabulary, or give ids"
         )
-    # As Vocabulary.encode_batch does: a text without tokens is one step of padding.
-    return vocabulary.encode(text) or [0]
+    if signature.unsaid:
+        warn_once(signature.unsaid)
+    # As a batch has it whose longest text has one token.
+    return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
 
 
 def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
