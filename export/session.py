@@ -18,10 +18,11 @@ from biport.file_kind import foreign
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order, letters
 from biport.streaming import Stream
-from biport.text.inputs import with_ids
+from biport.text import Tokenizer
+from biport.text.inputs import has_texts, with_ids
 from export.runtime import streams
 from export.runtime.opening import open_file
-from export.runtime.providers import DEVICES, create, reason
+from export.runtime.providers import DEVICES, create, reason, warn_once
 from export.runtime.signature import load
 from export.streaming import read_stream
 from export.text.labels import label_of
@@ -75,18 +76,21 @@ class Session:
         """Name, shape and dtype of each output, in order."""
         self.output_names: list[str] = [value.name for value in self.output_values]
         """The names of what `run` returns, in order."""
-        self.vocabulary = opened.signature.vocabulary
-        """What texts are encoded with; ``None`` where the file carries none."""
         given = {value.name for value in self.input_values if value.dtype != "str"}
         every = opened.signature.tokenizers
         self.tokenizers = {name: tokenizer for name, tokenizer in every.items() if name in given}
-        """By inputs of ids, how they are made of texts, where the model itself says it."""
+        """By inputs of ids, how they are made of texts, where the file says it."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
         self.masked = opened.signature.time_axes is not None
         """Whether zeros behind a row's end change nothing: known of files of `export.write` alone."""
         self.time_axes = dict(opened.signature.time_axes or {})
         """The axes of each output that are time, where the model is `masked`."""
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """What makes ids of texts where one input is of texts; ``None`` where none is, or several are."""
+        return next(iter(self.tokenizers.values())) if len(self.tokenizers) == 1 else None
 
     @cached_property
     def node_count(self) -> int:
@@ -101,8 +105,8 @@ class Session:
         """The outputs for ``inputs``, in order.
 
         Args:
-            inputs: one array for each input, in order or by name; for ids that the model makes of texts
-                itself (`tokenizers`), lists of texts too.
+            inputs: one array for each input, in order or by name; for ids that the file makes of texts
+                (`tokenizers`), lists of texts too.
 
         Raises:
             InputError: the inputs do not suit the model: their number, names, ranks, sizes or dtypes, an id
@@ -118,6 +122,7 @@ class Session:
         window: int = streams.WINDOW,
         tokens: int = streams.TOKENS,
         workers: int | None = None,
+        truncate: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[np.ndarray, ...]]:
         """What the model says of each row of a corpus, in the order of the rows and in constant memory.
@@ -134,6 +139,7 @@ class Session:
             tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
             workers: how many batches are in flight, by default `threads`, and 1 on CUDA. More than one run
                 on one thread each, in a second session that holds the weights again.
+            truncate: cut the end off rows that are longer than a model of fixed length takes.
             progress: called with how many rows are done since it was called last.
 
         Returns:
@@ -141,9 +147,52 @@ class Session:
             of the row.
 
         Raises:
-            InputError: as for `run`, from the row at fault on; texts for a file without a vocabulary; a model
-                of several inputs, or one in which rows meet; or a row that a model of fixed length does not
-                take.
+            RowError: as for `run`, from the row at fault on; texts for a file without a vocabulary; or a row
+                that a model of fixed length does not take.
+            InputError: a model of several inputs, or one in which rows meet.
+        """
+        options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
+        return _outputs(self.predict_each(rows, progress=progress, **options))
+
+    def predict_each(
+        self,
+        rows: Iterable[Any],
+        *,
+        window: int = streams.WINDOW,
+        tokens: int = streams.TOKENS,
+        workers: int | None = None,
+        truncate: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Iterator[streams.RowResult]:
+        """As `predict`, with what became of each row: a row that the model does not take ends nothing.
+
+        Where a batch fails, its rows are run one by one.
+
+        Args:
+            rows: as for `predict`, and so are all others.
+            window: of rows.
+            tokens: of a batch.
+            workers: batches in flight.
+            truncate: rows that are too long.
+            progress: counts rows.
+
+        Raises:
+            InputError: a model of several inputs, or one in which rows meet.
+
+        Example:
+            >>> import tempfile
+            >>> from biport import ops
+            >>> from biport.graph import Graph, Node
+            >>> from export import write
+            >>> table = ops.Embedding(num_embeddings=2, embedding_dim=1, weight=np.float32([[0], [0.5]]))
+            >>> graph = Graph((Value("ids", ("N", "T"), "int32"),), (Node("y", table, ("ids",)),), ("y",))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     _ = write(graph, f"{folder}/table.onnx")
+            ...     session = Session(f"{folder}/table.onnx", device="cpu", threads=1)
+            >>> for row in session.predict_each([[1, 1], [2]]):
+            ...     print(row.error or row.outputs[0].tolist())
+            [[0.5], [0.5]]
+            row 2: input 'ids': ids should be in [0, 2), found 2
         """
         if isinstance(rows, str):
             raise InputError("predict takes several rows, found one text; put it in a list")
@@ -157,9 +206,8 @@ class Session:
         def run(array: np.ndarray) -> list[np.ndarray]:
             return self._run(session, [array])
 
-        return streams.predict(
-            self._signature, rows, run, window=window, tokens=tokens, workers=workers, progress=progress
-        )
+        options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
+        return streams.predict(self._signature, rows, run, progress=progress, **options)
 
     def classify(self, rows: Iterable[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
         """The label of each row and its probability, from the first output; lists of them for one of steps.
@@ -227,7 +275,10 @@ class Session:
 
     def _run(self, session: Any, inputs: Any) -> list[np.ndarray]:
         names = [value.name for value in self.input_values]
-        given = in_order(names, with_ids(names, self.tokenizers, inputs))
+        ids = with_ids(names, self.tokenizers, inputs)
+        if ids is not inputs and self._signature.unsaid and has_texts(inputs):
+            warn_once(self._signature.unsaid)
+        given = in_order(names, ids)
         arrays = check_arrays(self.input_values, self.id_bounds, given)
         check_steps(self.input_values, self._signature.needs_steps, arrays)
         if self.metadata.get("biport.route") != "fused" and any(array.size == 0 for array in arrays):
@@ -259,3 +310,10 @@ class Session:
             np.empty(shape, value.dtype)  # type: ignore[arg-type]
             for shape, value in zip(shapes, self.output_values, strict=True)
         ]
+
+
+def _outputs(results: Iterable[streams.RowResult]) -> Iterator[tuple[np.ndarray, ...]]:
+    for result in results:
+        if result.error is not None:
+            raise result.error
+        yield result.outputs

@@ -144,8 +144,8 @@ def line_case(line: Line) -> Case:
     """A line of a report as a case."""
     figure = f"largest error {_figure(line.error.maximum)}, allowed {line.allowed:.2e}"
     where, index = line.error.worst
-    place = f"worst at {where} {list(index)}" if where or index else ""
-    message = "; ".join(part for part in (line.error.note, figure, place) if part)
+    worst = f"worst at {where} {list(index)}" if where or index else ""
+    message = "; ".join(part for part in (line.error.note, figure, worst) if part)
     name = f"{line.output} {line.level}"
     if line.verdict is Verdict.ILL_CONDITIONED:
         return Case(name, "skipped", f"{ILL_CONDITIONED}; {message}", owner=line.form)

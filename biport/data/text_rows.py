@@ -12,7 +12,7 @@ from typing import Any
 
 from biport.data.lines import Line, every_line
 from biport.data.tables import TEXT_COLUMNS, csv_table, find_column, json_object
-from biport.errors import Argument, FileError, InputError
+from biport.errors import Argument, FileError, InputError, shortened
 
 _LONE = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
 """Of a ``repr``, in which a whole pair is a character."""
@@ -21,8 +21,6 @@ STDIN = "-"
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 """Of the formats that are tables."""
 FORMATS = ("txt", *DELIMITERS, "jsonl")
-SHOWN = 60
-"""Characters of a text that a message has of it."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +64,6 @@ class BadRow:
 
     row: TextRow
     reason: str
-
-
-def shortened(text: str) -> str:
-    """The text in quotes, cut where it is long.
-
-    Example:
-        >>> shortened("abc" * 100)[-8:]
-        "abcabc'…"
-    """
-    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}…"
 
 
 def read_texts(path: str | os.PathLike[str], column: str | None = None) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from biport import bundle, ops, reference, verify
+from biport.analysis.text_model import with_tokenizer
 from biport.app.cli import app
 from biport.app.forms import Form
 from biport.app.user_data import Examples, read_examples, taken_by
@@ -74,7 +75,7 @@ def csv_file(folder: Path, **columns: Sequence[Any]) -> Path:
 
 
 def examples(graph: Graph, folder: Path, labels: tuple[str, ...] | None = None, **columns: Any) -> Examples:
-    taken = taken_by(graph, vocabulary=VOCABULARY, labels=labels)
+    taken = taken_by(with_tokenizer(graph, VOCABULARY), labels=labels)
     file = csv_file(folder, **columns)
     return read_examples(file, taken, text="review", label=next(iter(columns), None))
 
@@ -245,7 +246,7 @@ def test_a_tie_is_no_difference_and_is_counted(tmp_path: Path) -> None:
     graph = model(("y", "softmax", 2))
     nodes = (*graph.nodes[:-1], Node("y", even, ("joined",)))
     graph = Graph(graph.inputs, nodes, graph.outputs)
-    nudged = changed(graph, lambda outputs, _: [outputs[0] + np.float32([-1e-7, 1e-7])])
+    nudged = changed(graph, lambda outputs, _: [outputs[0] + np.array([-1e-7, 1e-7], "float32")])
     other = one_of(verify(graph, nudged, inputs=examples(graph, tmp_path), min_agreement=1.0))
     assert (other.share, other.differing, other.ties) == (1.0, 0, len(TEXTS))
     assert "41 of them ties that rounding turned over" in other.text[0]
