@@ -292,6 +292,11 @@ def _check_asked(
         raise InputError(
             limit, ": goes with two runs or more, the first of which the others are compared with"
         )
+    twice = [
+        run for number, run in enumerate(runs) if run.resolve() in {one.resolve() for one in runs[:number]}
+    ]
+    if twice and max_difference is not None:
+        raise InputError(f"{twice[0]}: is given twice; a run is compared with another")
     for name, given in (("metric", metrics), ("junit", junit)):
         if given and max_difference is None:
             raise InputError(Argument(name), ": goes with ", limit)
