@@ -43,6 +43,14 @@ class Trials:
         """What a form is run on."""
         return self.texts if form.takes_texts else self.cases
 
+    def number(self, case: str, row: int) -> int | None:
+        """What the data call a row of a case; ``None`` where the case is the data as they were given."""
+        if self.rows is None or case not in self.rows.cases:
+            return None
+        if len(self.cases) == 1 and self.rows.texts is None:
+            return None
+        return self.rows.numbers[int(self.rows.cases[case][row])]
+
 
 @dataclass(frozen=True)
 class DataColumns:
