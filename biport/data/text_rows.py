@@ -12,7 +12,7 @@ from typing import Any
 
 from biport.data.lines import Line, every_line
 from biport.data.tables import TEXT_COLUMNS, csv_table, find_column, json_object
-from biport.errors import Argument, FileError, InputError, shortened
+from biport.errors import Argument, BiportError, FileError, InputError, shortened
 
 _LONE = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
 """Of a ``repr``, in which a whole pair is a character."""
@@ -57,11 +57,23 @@ class BadRow:
 
     Args:
         row: with as much of its text as there is.
-        reason: why.
+        error: why; its message names the row.
+        reason: the same without the row.
     """
 
     row: TextRow
+    error: BiportError
     reason: str
+
+    @staticmethod
+    def unread(row: TextRow, error: FileError) -> BadRow:
+        """One that cannot be read."""
+        return BadRow(row, error, str(error).removeprefix(f"{row.where}: "))
+
+    @staticmethod
+    def refused(row: TextRow, error: BiportError) -> BadRow:
+        """One that the model does not take."""
+        return BadRow(row, InputError(f"{row.owner}: ", *error.parts), str(error))
 
 
 def read_texts(path: str | os.PathLike[str], column: str | None = None) -> Iterator[str]:
@@ -159,7 +171,7 @@ def _rows(
         elif bad is None:
             raise fault
         else:
-            bad(BadRow(row, str(fault).removeprefix(f"{row.where}: ")))
+            bad(BadRow.unread(row, fault))
 
 
 Parsed = Iterator[tuple[TextRow, FileError | None]]
@@ -174,7 +186,7 @@ def _of_lines(name: str, lines: Iterable[Line]) -> Parsed:
 def _of_table(name: str, lines: Iterable[Line], column: str | None, delimiter: str) -> Parsed:
     table = csv_table(lines, name, delimiter)
     position = find_column(table.owner, table.names, column, "text", TEXT_COLUMNS)
-    names = _different(table.names)
+    names = different(table.names)
     for number, row in enumerate(table.rows, 1):
         where = f"{name}: line {row.number}"
         if row.fault is not None:
@@ -188,11 +200,11 @@ def _of_table(name: str, lines: Iterable[Line], column: str | None, delimiter: s
         yield TextRow(number, row.fields[position], fields, where), None
 
 
-def _different(names: Sequence[str]) -> list[str]:
+def different(names: Sequence[str]) -> list[str]:
     """Names of columns, those that are there already with a number behind them.
 
     Example:
-        >>> _different(["text", "stars", "stars", "stars_2", "stars"])
+        >>> different(["text", "stars", "stars", "stars_2", "stars"])
         ['text', 'stars', 'stars_2', 'stars_2_2', 'stars_3']
     """
     different: list[str] = []

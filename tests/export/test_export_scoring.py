@@ -136,7 +136,7 @@ def test_a_run_that_is_not_the_same(session, model, graph, source, tmp_path):
     with pytest.raises(InputError, match="rows of another column"):
         score(session, source, path, resume=True, column="review")
     path.write_text("something else\nhere\n")
-    with pytest.raises(FileError, match="does not begin as results of this model do"):
+    with pytest.raises(FileError, match="does not begin as results of this model and this input do"):
         score(session, source, path, resume=True)
     path.with_name("o.csv.run").unlink()
     with pytest.raises(InputError, match="cannot be taken up again without"):
@@ -144,7 +144,7 @@ def test_a_run_that_is_not_the_same(session, model, graph, source, tmp_path):
     assert score(session, source, path, overwrite=True).rows == 5
     with pytest.raises(InputError, match="is the input"):
         score(session, source, source)
-    with pytest.raises(InputError, match=r"end in \.csv, \.jsonl, \.npz"):
+    with pytest.raises(InputError, match=r"end in \.csv, \.tsv, \.jsonl, \.npz"):
         score(session, source, tmp_path / "o.parquet")
 
 
