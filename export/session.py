@@ -105,6 +105,19 @@ class Session:
     def tokenizer(self, tokenizer: Tokenizer) -> None:
         self._signature = with_tokenizer(self._signature, tokenizer, self.path)
 
+    @property
+    def reads_texts(self) -> bool:
+        """Whether `predict` takes texts."""
+        return streams.reads_texts(self._signature)
+
+    def steps(self, text: str) -> list[str | None]:
+        """The token of each step that `predict` gives the model of a text: ``None`` for padding.
+
+        Raises:
+            InputError: as for `predict`.
+        """
+        return streams.steps(self._signature, text)
+
     @cached_property
     def node_count(self) -> int:
         """How many nodes the file has, those inside of loops included.

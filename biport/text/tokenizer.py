@@ -169,6 +169,27 @@ class Tokenizer:
         """
         return fitted(self._settings, self._ids(_text(text)))
 
+    def steps(self, text: str) -> list[str | None]:
+        """The token of each id of `encode`: ``None`` for padding, and for what stands at the ends.
+
+        Raises:
+            InputError: as `encode`.
+
+        Example:
+            >>> Tokenizer(("good",), length=3, padding="pre", start=9).steps("So good")
+            [None, 'so', 'good']
+            >>> Tokenizer(("good",), unknown_id=None, unknown="drop", length=3).steps("So good")
+            ['good', None, None]
+        """
+        tokens = self.split_text(text)
+        if self.unknown_id is None:
+            self._ids(text)
+            tokens = [token for token in tokens if token in self.known]
+        # What is done to ids is done to tokens, as often as there are any.
+        ends = {name: None if getattr(self, name) is None else _NO_TOKEN for name in ("start", "end")}
+        laid: list[Any] = fitted({**self._settings, **ends, "padding_id": _NO_TOKEN}, tokens)  # type: ignore[arg-type]
+        return [None if token is _NO_TOKEN else token for token in laid]
+
     def encode_batch(self, texts: Iterable[Any]) -> NDArray[np.int64]:
         """The ids of ``texts``, of shape ``(N,)``, or ``(N, T)`` where `split` is ``"none"``.
 
@@ -261,6 +282,8 @@ class Tokenizer:
             raise FileError(f"{owner}: {error}") from error
 
 
+_NO_TOKEN: Any = object()
+"""What a step is that no token is of."""
 _LISTS = frozenset({"tokens", "ngrams", "normalizers", "ids", "added"})
 
 
