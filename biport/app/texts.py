@@ -75,6 +75,23 @@ class TextOptions:
         }
         return dataclasses.replace(tokenizer, **{name: one for name, one in said.items() if one is not None})
 
+    def instead(self, own: Tokenizer | None) -> Tokenizer:
+        """The tokeniser of the file, or that of the model laid out as is said.
+
+        Raises:
+            BiportError: as `read`; or there is none to lay out.
+        """
+        read = self.read()
+        if read is not None:
+            return read
+        if own is None:
+            raise InputError(
+                Argument("maxlen", self.maxlen),
+                ", padding and truncating are of texts, and the model has no tokeniser; say ",
+                Argument("vocabulary", "..."),
+            )
+        return self.laid_out(own)
+
     def spoken(self, graph: Graph, stored: bool = False) -> Graph:
         """The graph with the tokeniser that it is given, or its own laid out as is said.
 
@@ -91,14 +108,8 @@ class TextOptions:
             return with_tokenizer(bare, self._of_fixed_length(tokenizer, graph))
         if not self.given:
             return graph
-        if not graph.tokenizers:
-            raise InputError(
-                Argument("maxlen", self.maxlen),
-                ", padding and truncating are of texts, and the model has no tokeniser; say ",
-                Argument("vocabulary", "..."),
-            )
-        own = graph.tokenizers.items()
-        return dataclasses.replace(graph, tokenizers={name: self.laid_out(one) for name, one in own})
+        own: dict[str, Tokenizer | None] = {**graph.tokenizers} or {"": None}
+        return dataclasses.replace(graph, tokenizers={name: self.instead(one) for name, one in own.items()})
 
     def _of_fixed_length(self, tokenizer: Tokenizer, graph: Graph) -> Tokenizer:
         """With the one length that the model takes, where the end that is padded is said."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biport.analysis.text_model import unsaid_lengths
+from biport.analysis.text_model import tokenizer_of_input, unsaid_lengths
 from biport.data.vocabulary import Vocabulary
 from biport.dims import Size, letter
 from biport.errors import FileError, GraphError
@@ -70,8 +71,6 @@ def read_signature(path: Path, session: Any) -> Signature:
         named, bounds = _described(metadata, path, values)
         steps = json.loads(metadata.get("biport.needs_steps", "{}"))
         tokenizers, axes = _tokenizers(metadata, bounds, path), _time_axes(metadata)
-        # Of several inputs nothing is known of padding.
-        unsaid = unsaid_lengths(named, tokenizers, axes is not None or len(named) > 1)
         signature = Signature(
             metadata=metadata,
             inputs=named,
@@ -81,7 +80,7 @@ def read_signature(path: Path, session: Any) -> Signature:
             tokenizers=tokenizers,
             labels=_labels(metadata),
             time_axes=axes,
-            unsaid=unsaid and f"{path}: {unsaid}",
+            unsaid=_unsaid(named, tokenizers, axes, path),
         )
     except FileError:
         raise
@@ -90,6 +89,25 @@ def read_signature(path: Path, session: Any) -> Signature:
     if [(v.name, v.dtype, len(v.shape)) for v in named] != [(v.name, v.dtype, len(v.shape)) for v in values]:
         raise FileError(f"{path}: its biport metadata describes other inputs than its graph has")
     return signature
+
+
+def with_tokenizer(signature: Signature, tokenizer: Tokenizer, path: Path) -> Signature:
+    """The signature with another tokeniser, whatever the file says.
+
+    Raises:
+        InputError, UnsupportedError: as `biport.analysis.text_model.tokenizer_of_input`.
+    """
+    tokenizers = tokenizer_of_input(tokenizer, signature.inputs, signature.bounds)
+    unsaid = _unsaid(signature.inputs, tokenizers, signature.time_axes, path)
+    return dataclasses.replace(signature, tokenizers=tokenizers, unsaid=unsaid)
+
+
+def _unsaid(
+    values: Sequence[Value], tokenizers: Mapping[str, Tokenizer], axes: object | None, path: Path
+) -> str:
+    # Of several inputs nothing is known of padding.
+    unsaid = unsaid_lengths(values, tokenizers, axes is not None or len(values) > 1)
+    return unsaid and f"{path}: {unsaid}"
 
 
 def _described(

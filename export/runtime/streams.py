@@ -197,6 +197,24 @@ def _encoded(signature: Signature, text: Any) -> Sequence[int]:
     return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
 
 
+def reads_texts(signature: Signature) -> bool:
+    """Whether a model of one input is given texts."""
+    if len(signature.inputs) != 1:
+        return False
+    (value,) = signature.inputs
+    return value.dtype == "str" or value.name in signature.tokenizers
+
+
+def steps(signature: Signature, text: str) -> list[str | None]:
+    """See `export.Session.steps`."""
+    (value,) = signature.inputs
+    if value.dtype == "str":
+        own = [one for one in signature.tokenizers.values() if one.source == value.name]
+        return (own[0].steps(text) if own else [*whitespace_tokens(text)]) or [None]
+    tokenizer = signature.tokenizers.get(value.name)
+    return [] if tokenizer is None else tokenizer.steps(text) or [None]
+
+
 def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
     array = np.asarray(row)
     if array.size == 0 and array.ndim == 1 and len(value.shape) == 2:
