@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from biport.analysis.text_model import unsaid_lengths
 from biport.app.forms import Form
 from biport.app.user_data import Examples, Taken, read_examples, taken_by
 from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
@@ -32,12 +33,14 @@ class Trials:
         texts: the same for the forms that take texts; empty where none does.
         rows: which rows of the data the rows of each case are; ``None`` of random inputs.
         origin: which data, as plain data; ``None`` where they are of no file.
+        notes: what is to be known of them.
     """
 
     cases: Cases
     texts: Cases = field(default_factory=dict)
     rows: DataRows | None = None
     origin: Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
 
     def of(self, form: Form) -> Cases:
         """What a form is run on."""
@@ -104,9 +107,12 @@ def trials(
         FileError: as `read_examples`.
     """
     columns.check(inputs)
+    notes: list[str] = []
     if isinstance(inputs, str | os.PathLike):
         taken = _taken(forms, values, graph)
         inputs = read_examples(inputs, taken, text=columns.text, label=columns.label, labels=columns.labels)
+        unsaid = unsaid_lengths(values, taken.tokenizers, taken.masked) if inputs.texts is not None else ""
+        notes += [unsaid] if unsaid else []
     if isinstance(inputs, Examples):
         chosen = _of_examples(forms, inputs)
     elif any(form.takes_texts for form in forms):
@@ -117,7 +123,7 @@ def trials(
         chosen = _given(values, in_order([value.name for value in values], inputs))
     if chosen.texts:
         _trace_texts(forms, chosen.texts)
-    return chosen
+    return dataclasses.replace(chosen, notes=notes)
 
 
 def _taken(forms: Sequence[Form], values: Sequence[Value], graph: Graph | None) -> Taken:

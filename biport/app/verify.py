@@ -250,7 +250,7 @@ def _with_gates(report: Report, ran: Ran, asked: _Asked) -> Report:
     return dataclasses.replace(
         report,
         lines=[_at_row(line, chosen) for line in report.lines],
-        notes=[*report.notes, *([] if least is None else label_notes(compared))],
+        notes=[*report.notes, *chosen.notes, *([] if least is None else label_notes(compared))],
         gates=gates,
         agreement=compared,
         data=chosen.origin,
