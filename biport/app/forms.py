@@ -19,8 +19,8 @@ import numpy as np
 
 from biport import reference
 from biport.app.stored import read_stored, texts_of
+from biport.app.taken import Taken, taken_by
 from biport.app.unread import UnreadModel
-from biport.app.user_data import Taken, taken_by
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.tolerance import L1_ALLOWED

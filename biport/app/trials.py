@@ -13,7 +13,8 @@ import numpy as np
 
 from biport.analysis.text_model import unsaid_lengths
 from biport.app.forms import Form
-from biport.app.user_data import Examples, Taken, read_examples, taken_by
+from biport.app.taken import Taken, taken_by
+from biport.app.user_data import Examples, read_examples
 from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.rows import DataRows
