@@ -12,6 +12,7 @@ from pathlib import Path
 import testing.frameworks  # noqa: F401  # isort: skip
 
 import keras
+import onnx  # noqa: F401  # a test with pytester forgets what it imported, and onnx cannot be imported twice
 import pytest
 from typer.testing import CliRunner
 

@@ -60,7 +60,7 @@ def taken_by(model: Any, *, labels: Sequence[str] | None = None) -> Taken:
             id_bounds(model),
             model.tokenizers,
             named,
-            _classes([model.tensors[name].shape for name in model.outputs]),
+            class_count([model.tensors[name].shape for name in model.outputs]),
             masked_axes(model) is not None,
             None if (meeting := where_rows_meet(model)) is None else meeting.name,
         )
@@ -71,13 +71,14 @@ def taken_by(model: Any, *, labels: Sequence[str] | None = None) -> Taken:
         model.id_bounds,
         {**own, **model.tokenizers},
         named or model.labels,
-        _classes([value.shape for value in model.output_values]),
+        class_count([value.shape for value in model.output_values]),
         model.masked,
         model.metadata.get("biport.rows_meet"),
     )
 
 
-def _classes(shapes: Sequence[Sequence[Any]]) -> int | None:
+def class_count(shapes: Sequence[Sequence[Any]]) -> int | None:
+    """How many classes the first of these outputs may have; two of one number."""
     size = shapes[0][-1] if shapes and shapes[0] else None
     if not isinstance(size, int):
         return None

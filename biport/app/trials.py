@@ -13,7 +13,7 @@ import numpy as np
 
 from biport.analysis.text_model import unsaid_lengths
 from biport.app.forms import Form
-from biport.app.taken import Taken, taken_by
+from biport.app.taken import Taken, class_count, taken_by
 from biport.app.user_data import Examples, read_examples
 from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
 from biport.compare.localize.traced import Cases, Traced
@@ -129,7 +129,7 @@ def trials(
 
 def _taken(forms: Sequence[Form], values: Sequence[Value], graph: Graph | None) -> Taken:
     """What the model takes, and what any form says of its texts and labels."""
-    own = Taken(tuple(values)) if graph is None else taken_by(graph)
+    own = _taken_unread(forms, values) if graph is None else taken_by(graph)
     every = [form.taken or taken_by(form.graph) for form in forms if form.taken or form.graph]
     names = {value.name for value in values}
     known = [one.tokenizers for one in every if one.tokenizers and {*one.tokenizers} <= names]
@@ -138,6 +138,11 @@ def _taken(forms: Sequence[Form], values: Sequence[Value], graph: Graph | None) 
         tokenizers=own.tokenizers or next(iter(known), {}),
         labels=next((one.labels for one in every if one.labels is not None), None),
     )
+
+
+def _taken_unread(forms: Sequence[Form], values: Sequence[Value]) -> Taken:
+    model = next(form.unread for form in forms if form.unread is not None)
+    return Taken(tuple(values), classes=class_count([value.shape for value in model.outputs]))
 
 
 def _of_examples(forms: Sequence[Form], examples: Examples) -> Trials:
