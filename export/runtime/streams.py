@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from biport.analysis.lengths import check_steps
 from biport.data.whitespace import whitespace_tokens
 from biport.errors import InputError
 from biport.graph import Value
+from biport.inputs import check_arrays
 from export.runtime.batching import InputRow, batches, stack, windows
 from export.runtime.signature import Signature
 
@@ -35,7 +37,7 @@ def predict(
     progress: Callable[[int], None] | None,
 ) -> Iterator[Result]:
     """See `export.Session.predict`; ``run`` gives the outputs of one batch."""
-    prepare = _preparation(signature)
+    prepare = preparation(signature)
     prepared = (prepare(number, row) for number, row in enumerate(rows, 1))
     waiting: list[_Window] = []
     with ThreadPoolExecutor(workers, "biport-predict") as pool:
@@ -73,17 +75,25 @@ class _Window:
         results: list[Result] = [()] * len(self.rows)
         for indices, work in self.works:
             outputs = work.result()
-            for number, index in enumerate(indices):
-                results[index] = self._row(outputs, number, len(indices), self.rows[index].length)
+            divided = divide(self.signature, outputs, [self.rows[index] for index in indices])
+            for index, result in zip(indices, divided, strict=True):
+                results[index] = result
             if progress is not None:
                 progress(len(indices))
         yield from results
 
-    def _row(self, outputs: Sequence[np.ndarray], number: int, count: int, length: int) -> Result:
-        time_axes = self.signature.time_axes or {}
-        return tuple(
-            _cut(output, number, count, time_axes.get(value.name, ()), length)
-            for value, output in zip(self.signature.outputs, outputs, strict=True)
+
+def divide(signature: Signature, outputs: Sequence[np.ndarray], rows: Sequence[InputRow]) -> Iterator[Result]:
+    """The outputs of a batch, row by row, each without the steps of its padding.
+
+    Raises:
+        InputError: an output does not have a row for each row.
+    """
+    time_axes = signature.time_axes or {}
+    for number, row in enumerate(rows):
+        yield tuple(
+            _cut(output, number, len(rows), time_axes.get(value.name, ()), row.length)
+            for value, output in zip(signature.outputs, outputs, strict=True)
         )
 
 
@@ -96,8 +106,26 @@ def _cut(output: np.ndarray, number: int, count: int, axes: Sequence[int], lengt
     return output[(number, *part)].copy()
 
 
-def _preparation(signature: Signature) -> Callable[[int, Any], InputRow]:
-    """What makes an `InputRow` of what a caller gives, by what the model takes."""
+def check_row(signature: Signature, number: int, row: InputRow) -> None:
+    """Refuse a row that would make its batch fail.
+
+    Raises:
+        InputError: an id out of bounds, a number that is not finite, or too few steps; the message begins
+            with the row's number.
+    """
+    try:
+        arrays = check_arrays(signature.inputs, signature.bounds, [stack(signature.inputs[0], [row])])
+        check_steps(signature.inputs, signature.needs_steps, arrays)
+    except InputError as error:
+        raise InputError(f"row {number}: {error}") from error
+
+
+def preparation(signature: Signature) -> Callable[[int, Any], InputRow]:
+    """What makes an `InputRow` of what a caller gives and its number, by what the model takes.
+
+    Raises:
+        InputError: the model takes several inputs, or no rows of sequences.
+    """
     if len(signature.inputs) != 1:
         names = ", ".join(value.name for value in signature.inputs)
         raise InputError(f"predict runs models of one input, this one takes {names}; use run")
