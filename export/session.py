@@ -122,6 +122,7 @@ class Session:
         window: int = streams.WINDOW,
         tokens: int = streams.TOKENS,
         workers: int | None = None,
+        truncate: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[np.ndarray, ...]]:
         """What the model says of each row of a corpus, in the order of the rows and in constant memory.
@@ -138,6 +139,7 @@ class Session:
             tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
             workers: how many batches are in flight, by default `threads`, and 1 on CUDA. More than one run
                 on one thread each, in a second session that holds the weights again.
+            truncate: cut the end off rows that are longer than a model of fixed length takes.
             progress: called with how many rows are done since it was called last.
 
         Returns:
@@ -145,19 +147,61 @@ class Session:
             of the row.
 
         Raises:
-            InputError: as for `run`, from the row at fault on; texts for a file without a vocabulary; a model
-                of several inputs, or one in which rows meet; or a row that a model of fixed length does not
-                take.
+            RowError: as for `run`, from the row at fault on; texts for a file without a vocabulary; or a row
+                that a model of fixed length does not take.
+            InputError: a model of several inputs, or one in which rows meet.
             FileError: with several workers, the file is not any more the one that was opened.
+        """
+        options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
+        return _outputs(self.predict_each(rows, progress=progress, **options))
+
+    def predict_each(
+        self,
+        rows: Iterable[Any],
+        *,
+        window: int = streams.WINDOW,
+        tokens: int = streams.TOKENS,
+        workers: int | None = None,
+        truncate: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Iterator[streams.RowResult]:
+        """As `predict`, with what became of each row: a row that the model does not take ends nothing.
+
+        Where a batch fails, its rows are run one by one.
+
+        Args:
+            rows: as for `predict`, and so are all others.
+            window: of rows.
+            tokens: of a batch.
+            workers: batches in flight.
+            truncate: rows that are too long.
+            progress: counts rows.
+
+        Raises:
+            InputError: a model of several inputs, or one in which rows meet.
+
+        Example:
+            >>> import tempfile
+            >>> from biport import ops
+            >>> from biport.graph import Graph, Node
+            >>> from export import write
+            >>> table = ops.Embedding(num_embeddings=2, embedding_dim=1, weight=np.float32([[0], [0.5]]))
+            >>> graph = Graph((Value("ids", ("N", "T"), "int32"),), (Node("y", table, ("ids",)),), ("y",))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     _ = write(graph, f"{folder}/table.onnx")
+            ...     session = Session(f"{folder}/table.onnx", device="cpu", threads=1)
+            >>> for row in session.predict_each([[1, 1], [2]]):
+            ...     print(row.error or row.outputs[0].tolist())
+            [[0.5], [0.5]]
+            row 2: input 'ids': ids should be in [0, 2), found 2
         """
         if isinstance(rows, str):
             raise InputError("predict takes several rows, found one text; put it in a list")
         workers = streams.default_workers(self.device, self.threads) if workers is None else workers
         streams.check_numbers(window=window, tokens=tokens, workers=workers)
         run = self._batches(workers)
-        return streams.predict(
-            self._signature, rows, run, window=window, tokens=tokens, workers=workers, progress=progress
-        )
+        options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
+        return streams.predict(self._signature, rows, run, progress=progress, **options)
 
     def classify(self, rows: Iterable[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
         """The label of each row and its probability, from the first output; lists of them for one of steps.
@@ -181,6 +225,7 @@ class Session:
         max_delay: float = 0.0,
         max_waiting: int = MAX_WAITING,
         workers: int | None = None,
+        truncate: bool = False,
     ) -> Batcher:
         """What answers requests of many threads or tasks together: dynamic batching, for services.
 
@@ -192,6 +237,7 @@ class Session:
             max_delay: seconds that a request waits for others, at most, while a worker is free.
             max_waiting: how many rows may wait for a worker; beyond them `UnavailableError` is raised.
             workers: how many batches are in flight, as for `predict`.
+            truncate: cut rows that are too long, as for `predict`.
 
         Raises:
             InputError: a model of several inputs, or one in which rows meet; a number is too small; or the
@@ -209,6 +255,7 @@ class Session:
             max_delay=max_delay,
             max_waiting=max_waiting,
             workers=workers,
+            truncate=truncate,
         )
 
     def stream(
@@ -253,7 +300,7 @@ class Session:
         plan = read_stream(str(self.path), self.metadata, self.input_values, self.output_values, states)
         return Stream(plan, self.run, initial)
 
-    def _label(self) -> Callable[[streams.Result], tuple[Any, Any]]:
+    def _label(self) -> Callable[[streams.Outputs], tuple[Any, Any]]:
         """What makes a label and a probability of the outputs for a row."""
         if self.labels is None:
             raise InputError(f"{self.path}: does not say what its classes are called; export it with labels")
@@ -326,3 +373,10 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _outputs(results: Iterable[streams.RowResult]) -> Iterator[tuple[np.ndarray, ...]]:
+    for result in results:
+        if result.error is not None:
+            raise result.error
+        yield result.outputs

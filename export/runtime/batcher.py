@@ -44,6 +44,7 @@ class Batcher:
         max_delay: seconds that a request waits for others, at most, while a worker is free.
         max_waiting: how many rows may wait for a worker.
         workers: how many batches are in flight.
+        truncate: cut rows that are too long for a model of fixed length.
 
     Raises:
         InputError: a number is too small; or a model whose rows cannot be batched, see `Session.predict`.
@@ -69,12 +70,13 @@ class Batcher:
         signature: Signature,
         run: Callable[[np.ndarray], Sequence[np.ndarray]],
         *,
-        answer: Callable[[streams.Result], Any] = lambda result: result,
+        answer: Callable[[streams.Outputs], Any] = lambda result: result,
         max_rows: int = MAX_ROWS,
         max_tokens: int = streams.TOKENS,
         max_delay: float = 0.0,
         max_waiting: int = MAX_WAITING,
         workers: int = 1,
+        truncate: bool = False,
     ) -> None:
         streams.check_numbers(
             max_rows=max_rows, max_tokens=max_tokens, max_waiting=max_waiting, workers=workers
@@ -82,7 +84,7 @@ class Batcher:
         if not 0 <= max_delay <= threading.TIMEOUT_MAX:
             raise InputError(f"max_delay should be seconds, 0 or more, found {max_delay}")
         self._signature = signature
-        self._prepare = streams.preparation(signature)
+        self._prepare = streams.preparation(signature, truncate)
         self._delay = max_delay
         self._queue = _Queue(max_rows, max_waiting)
         model = _Model(signature, run, answer, max_tokens, self._queue)
@@ -115,16 +117,17 @@ class Batcher:
             An error of one of them is the error of all.
 
         Raises:
-            InputError: a row that the model does not take, or more rows than may wait.
+            RowError: a row that the model does not take.
+            InputError: more rows than may wait.
             UnavailableError: too many rows wait already, or the batcher is closed.
         """
         if isinstance(rows, str):
             raise InputError("submit takes several rows, found one text; put it in a list")
         # What would not be taken is not worth making ids of.
         self._queue.check(0)
-        prepared = [self._prepare(number, row) for number, row in enumerate(rows, 1)]
-        for number, row in enumerate(prepared, 1):
-            streams.check_row(self._signature, number, row)
+        prepared = list(self._prepare(rows))
+        for row in prepared:
+            streams.check_row(self._signature, row)
         request = _Request(prepared, time.monotonic() + self._delay)
         if prepared:
             self._queue.put(request)
@@ -333,7 +336,7 @@ class _Model:
 
     signature: Signature
     run: Callable[[np.ndarray], Sequence[np.ndarray]]
-    answer: Callable[[streams.Result], Any]
+    answer: Callable[[streams.Outputs], Any]
     max_tokens: int
     queue: _Queue
 

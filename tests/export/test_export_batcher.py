@@ -134,7 +134,7 @@ def test_a_bad_row_is_refused_before_it_waits() -> None:
             ([[]], "row 1: input 'ids': the model is not defined over 0 time steps"),
             ([[1.5]], "row 1: input 'ids': expected integer ids"),
             ([3], "row 1: should be one row of"),
-            (["text"], "row 1: is a text"),
+            (["text"], "row 1, 'text': is a text"),
             ("text", "several rows, found one text"),
         ):
             with pytest.raises(InputError, match=message):
