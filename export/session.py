@@ -22,6 +22,7 @@ from biport.streaming import Stream
 from biport.text.inputs import with_ids
 from export.runtime import streams
 from export.runtime.batcher import MAX_ROWS, MAX_WAITING, Batcher
+from export.runtime.batching import call_cost
 from export.runtime.opening import open_file
 from export.runtime.providers import DEVICES, create, reason
 from export.runtime.signature import load
@@ -201,7 +202,8 @@ class Session:
         streams.check_numbers(window=window, tokens=tokens, workers=workers)
         run = self._batches(workers)
         options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
-        return streams.predict(self._signature, rows, run, progress=progress, **options)
+        call = call_cost(self.device)
+        return streams.predict(self._signature, rows, run, call=call, progress=progress, **options)
 
     def classify(self, rows: Iterable[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
         """The label of each row and its probability, from the first output; lists of them for one of steps.
@@ -256,6 +258,7 @@ class Session:
             max_waiting=max_waiting,
             workers=workers,
             truncate=truncate,
+            call=call_cost(self.device),
         )
 
     def stream(

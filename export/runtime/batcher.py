@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import threading
 import time
 import weakref
@@ -45,6 +46,7 @@ class Batcher:
         max_waiting: how many rows may wait for a worker.
         workers: how many batches are in flight.
         truncate: cut rows that are too long for a model of fixed length.
+        call: what running a batch costs, see `export.runtime.batching.call_cost`.
 
     Raises:
         InputError: a number is too small; or a model whose rows cannot be batched, see `Session.predict`.
@@ -77,6 +79,7 @@ class Batcher:
         max_waiting: int = MAX_WAITING,
         workers: int = 1,
         truncate: bool = False,
+        call: float = math.inf,
     ) -> None:
         streams.check_numbers(
             max_rows=max_rows, max_tokens=max_tokens, max_waiting=max_waiting, workers=workers
@@ -87,7 +90,7 @@ class Batcher:
         self._prepare = streams.preparation(signature, truncate)
         self._delay = max_delay
         self._queue = _Queue(max_rows, max_waiting)
-        model = _Model(signature, run, answer, max_tokens, self._queue)
+        model = _Model(signature, run, answer, max_tokens, call, self._queue)
         # Daemons, and closed when the process ends, before daemons are. They know the queue and not the
         # batcher, so that one that nobody has any more ends as well.
         self._threads = [
@@ -338,12 +341,14 @@ class _Model:
     run: Callable[[np.ndarray], Sequence[np.ndarray]]
     answer: Callable[[streams.Outputs], Any]
     max_tokens: int
+    call: float
     queue: _Queue
 
     def serve(self) -> None:
         """Answer what there is until the queue is closed."""
         while taken := self.queue.take():
-            for indices in batches([request.rows[number] for request, number in taken], self.max_tokens):
+            rows = [request.rows[number] for request, number in taken]
+            for indices in batches(rows, self.max_tokens, self.call):
                 self._answer([taken[index] for index in indices])
 
     def _answer(self, rows: Sequence[BatchRow]) -> None:

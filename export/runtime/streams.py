@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,17 +50,18 @@ def predict(
     *,
     window: int,
     tokens: int,
+    call: float,
     workers: int,
     truncate: bool,
     progress: Callable[[int], None] | None,
 ) -> Iterator[RowResult]:
-    """See `export.Session.predict_each`; ``run`` gives the outputs of one batch."""
+    """See `export.Session.predict_each`; ``run`` gives the outputs of one batch at a cost of ``call``."""
     prepared = preparation(signature, truncate)(rows)
     waiting: list[_Window] = []
     with ThreadPoolExecutor(workers, "biport-predict") as pool:
         try:
             for window_rows in windows(prepared, window, max(MOST_STEPS * tokens, window)):
-                waiting.append(_Window(signature, window_rows, tokens, lambda a: pool.submit(run, a)))
+                waiting.append(_Window(signature, window_rows, tokens, call, partial(pool.submit, run)))
                 # One window is in the works while the results of the one before are taken.
                 if len(waiting) > 1:
                     yield from waiting.pop(0).results(progress)
@@ -97,12 +99,13 @@ class _Window:
         signature: Signature,
         rows: Sequence[InputRow],
         tokens: int,
+        call: float,
         submit: Callable[[np.ndarray], Future[Sequence[np.ndarray]]],
     ) -> None:
         self.signature = signature
         self.rows = rows
         self.submit = submit
-        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens)]
+        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens, call)]
 
     def results(self, progress: Callable[[int], None] | None) -> Iterator[RowResult]:
         results = [RowResult(error=row.error) for row in self.rows]
