@@ -237,7 +237,7 @@ def read_examples(
         ...     _ = file.write_text("review,stars\\nGood,yes\\nso bad,no\\n")
         ...     examples = read_examples(file, taken, text="review", label="stars")
         >>> examples.batches[0][0].tolist(), examples.rows[0].tolist(), examples.labels.tolist()
-        ([[1, 3], [2, 0]], [1, 0], [1, 0])
+        ([[2, 0], [1, 3]], [0, 1], [1, 0])
     """
     if limit is not None and limit < 1:
         raise InputError(Argument("limit", limit), ": at least 1 row is read")
