@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from os import PathLike
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx_ir as ir
 
 from biport.errors import Argument, FileError, InputError, UnsupportedError
 from export.check_vectors import DIGEST_KEY, KEY, Carried, carried, check_path, read_vectors
@@ -94,6 +97,35 @@ def write_precision(
         bytes=path.stat().st_size,
         check=check_path(path) if written.beside else None,
     )
+
+
+def weights_by_part(path: str | PathLike[str]) -> dict[str, int]:
+    """Bytes of a file's weights by the node of the model that they belong to, the largest first.
+
+    Args:
+        path: the ONNX file.
+    """
+    sizes: Counter[str] = Counter()
+    for weight in onnx.load(path).graph.initializer:
+        if len(weight.dims) > 1:
+            sizes[weight.name.partition("/")[0]] += ir.from_proto(weight).nbytes
+    return dict(sizes.most_common())
+
+
+def move_written(written: Written, path: Path, *, overwrite: bool = False) -> Written:
+    """Put a file that was written elsewhere in its place, and the check vectors beside it.
+
+    Raises:
+        FileError: the file exists, or its folder is missing or cannot be written to.
+    """
+
+    def copied(target: Path) -> None:
+        shutil.copyfile(written.path, target)
+        if written.check is not None:
+            shutil.copyfile(written.check, check_path(target))
+
+    publish(path, copied, overwrite=overwrite)
+    return dataclasses.replace(written, path=path, check=None if written.check is None else check_path(path))
 
 
 def methods_for(source: str | PathLike[str], calibrated: bool) -> list[str]:
