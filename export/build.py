@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import onnx_ir as ir
 
 from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.analysis.rows import where_rows_meet
-from biport.analysis.undefined import may_be_nan
+from biport.analysis.undefined import beside_nan, may_be_nan
 from biport.errors import InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, body_of
 from biport.inputs import id_bounds
@@ -73,6 +74,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
         | {"biport.lowering": lowering}
         | ({} if contract is None else {"biport.contract": contract})
         | ({} if mixer is None else {"biport.rows_meet": mixer.name})
+        | ({} if not (undefined := beside_nan(graph)) else {"biport.undefined": json.dumps(undefined)})
     )
     return model, builder.notes
 
