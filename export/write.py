@@ -35,6 +35,9 @@ def write(
     labels: Sequence[str] | None = None,
     embed_tokenizer: bool = False,
     vectors: bool = True,
+    opset: int | None = None,
+    ir_version: int | None = None,
+    runtime: str | None = None,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
 
@@ -60,10 +63,15 @@ def write(
         vectors: have the file carry check vectors, see `biport.compare.check_vectors`, which ``biport check``
             runs wherever onnxruntime does; where they are large they are in ``<path>.check.npz``. Why there
             are none is noted.
+        opset: of the operators, 15 to 23; by default 18, and 20 where texts go in.
+        ir_version: of the format; by default the oldest that has what is in the file.
+        runtime: a release of onnxruntime that is to run the file, such as ``"1.16"``: opset and IR version
+            are such as it takes, and what it is known to compute wrongly is written otherwise or refused.
 
     Raises:
         UnsupportedError: the graph is in float64 or holds an op without a writer, all such nodes at once; or
-            the labels, the vocabulary or the tokeniser do not go with it.
+            the labels, the vocabulary or the tokeniser do not go with it; or an operator is newer than the
+            opset, the IR version or the runtime that was asked for.
         InputError: ``lowering`` or ``contract`` is none; or there are more ids in the vocabulary than the
             model has, or more or fewer labels than classes.
         FileError: the file exists, or its folder is missing or cannot be written to.
@@ -74,18 +82,22 @@ def write(
 
     from export.build import build
     from export.check_vectors import Carried, carried, check_path
+    from export.onnx.target import target_of
+    from export.onnx.versions import stamp
     from export.publish import Written, data_path, publish
     from export.text.metadata import text_metadata
     from export.text.own_tokenizer import add_own_tokenizers
     from export.text.tokenizer import add_tokenizer
 
     path = Path(path)
-    model, notes = build(graph, lowering, contract)
+    target = target_of(opset, ir_version, runtime)
+    model, notes = build(graph, lowering, contract, target)
     model.metadata_props.update(text_metadata(graph, vocabulary, labels))
     if embed_tokenizer and graph.tokenizers:
         add_own_tokenizers(model, graph)
     elif embed_tokenizer:
         add_tokenizer(model, graph, vocabulary)
+    stamp(model, target)
     travelling = Carried({})
     if vectors:
         try:
@@ -105,6 +117,7 @@ def write(
         path=path,
         route="fused",
         opset=model.opset_imports[""],
+        ir_version=model.ir_version,
         nodes=dict(Counter(node.op_type for node in model.graph.all_nodes()).most_common()),
         bytes=path.stat().st_size + (data.stat().st_size if data else 0),
         data=data,
