@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from biport.compare.cases import PATTERNS, RIGHT_PADDED
 from biport.compare.check_vectors import CheckVectors, make_vectors
 from biport.data.vocabulary import Vocabulary
-from biport.errors import BiportError
+from biport.errors import BiportError, UnsupportedError
 from biport.graph import Graph
 from export.require import require_onnx
 
@@ -38,6 +38,8 @@ def write(
     opset: int | None = None,
     ir_version: int | None = None,
     runtime: str | None = None,
+    fix_batch: int | None = None,
+    fix_length: int | Mapping[str, int] | None = None,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
 
@@ -67,13 +69,16 @@ def write(
         ir_version: of the format; by default the oldest that has what is in the file.
         runtime: a release of onnxruntime that is to run the file, such as ``"1.16"``: opset and IR version
             are such as it takes, and what it is known to compute wrongly is written otherwise or refused.
+        fix_batch: rows of every batch, for accelerators that take no other; the file then has a number in
+            place of N, and runs nothing else. `Session.predict` fills batches up.
+        fix_length: steps, likewise: one number, or by letters, ``{"T": 40, "T_2": 30}``.
 
     Raises:
         UnsupportedError: the graph is in float64 or holds an op without a writer, all such nodes at once; or
             the labels, the vocabulary or the tokeniser do not go with it; or an operator is newer than the
             opset, the IR version or the runtime that was asked for.
-        InputError: ``lowering`` or ``contract`` is none; or there are more ids in the vocabulary than the
-            model has, or more or fewer labels than classes.
+        InputError: ``lowering`` or ``contract`` is none; there are more ids in the vocabulary than the model
+            has, or more or fewer labels than classes; or the model is not defined over a fixed size.
         FileError: the file exists, or its folder is missing or cannot be written to.
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
@@ -82,6 +87,8 @@ def write(
 
     from export.build import build
     from export.check_vectors import Carried, carried, check_path
+    from export.onnx.fixed_sizes import at_sizes
+    from export.onnx.folding import fold
     from export.onnx.target import target_of
     from export.onnx.versions import stamp
     from export.publish import Written, data_path, publish
@@ -91,7 +98,14 @@ def write(
 
     path = Path(path)
     target = target_of(opset, ir_version, runtime)
+    fixed = fix_batch is not None or fix_length is not None
+    if fixed:
+        if embed_tokenizer:
+            raise UnsupportedError("export to ONNX", "embed_tokenizer", True, "sizes that vary: texts have any")
+        graph = at_sizes(graph, fix_batch, fix_length)
     model, notes = build(graph, lowering, contract, target)
+    if fixed:
+        fold(model)
     model.metadata_props.update(text_metadata(graph, vocabulary, labels))
     if embed_tokenizer and graph.tokenizers:
         add_own_tokenizers(model, graph)
