@@ -24,6 +24,7 @@ from biport.errors import BiportError, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
+from biport.log import logged
 from biport.ops import Op, op_class
 from biport.text.inputs import check_one, from_data, to_data
 from biport.version import __version__
@@ -48,6 +49,7 @@ Inputs: {inputs}. Outputs: {outputs}. {parameters:,} parameters. `graph.json` is
 """
 
 
+@logged("bundle.write")
 def write(
     graph: Graph,
     folder: str | os.PathLike[str],
@@ -167,6 +169,7 @@ def is_replaceable(target: Path) -> bool:
     return ours and (GRAPH in names or not names)
 
 
+@logged("bundle.read")
 def read(folder: str | os.PathLike[str]) -> Graph:
     """Read a bundle.
 

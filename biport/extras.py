@@ -15,6 +15,7 @@ EXTRAS = {
     "cpu": ("onnxruntime",),
     "gpu": ("onnxruntime-gpu",),
     "ray": ("ray[data]",),
+    "service": ("fastapi", "uvicorn"),
     "train": ("matplotlib",),
     "matrix": ("jinja2",),
     "report": ("jinja2",),

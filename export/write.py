@@ -13,6 +13,7 @@ from biport.compare.check_vectors import CheckVectors, make_vectors
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError
 from biport.graph import Graph
+from biport.log import logged
 from export.require import require_onnx
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ PROTOBUF_LIMIT = 2**31 - 2**24
 """Bytes of weights that go into one file: protobuf's 2 GiB, less room for everything else."""
 
 
+@logged("export.write")
 def write(
     graph: Graph,
     path: str | PathLike[str],
