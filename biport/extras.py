@@ -14,6 +14,7 @@ EXTRAS = {
     "export": ("onnx", "onnx-ir", "tf2onnx"),
     "cpu": ("onnxruntime",),
     "gpu": ("onnxruntime-gpu",),
+    "parquet": ("pyarrow",),
     "ray": ("ray[data]",),
     "service": ("fastapi", "uvicorn"),
     "train": ("matplotlib",),
