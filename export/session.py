@@ -88,6 +88,19 @@ class Session:
         self.time_axes = dict(opened.signature.time_axes or {})
         """The axes of each output that are time, where the model is `masked`."""
 
+    @property
+    def reads_texts(self) -> bool:
+        """Whether `predict` takes texts."""
+        return streams.reads_texts(self._signature)
+
+    def steps(self, text: str) -> list[str | None]:
+        """The token of each step that `predict` gives the model of a text: ``None`` for padding.
+
+        Raises:
+            InputError: as for `predict`.
+        """
+        return streams.steps(self._signature, text)
+
     @cached_property
     def node_count(self) -> int:
         """How many nodes the file has, those inside of loops included.

@@ -68,7 +68,7 @@ def is_parquet(source: Path) -> bool:
     return source.suffix == SUFFIX or (source.is_dir() and any(source.glob(f"*{SUFFIX}")))
 
 
-def check_no_parquet(source: Path, scale: Scale) -> None:
+def check_no_parquet(scale: Scale) -> None:
     """Refuse options of Parquet beside another input.
 
     Raises:
@@ -77,7 +77,7 @@ def check_no_parquet(source: Path, scale: Scale) -> None:
     for name in ("ray", "actors", "address", "part_rows"):
         value = getattr(scale, name)
         if value not in (None, False):
-            raise InputError(f"{source}: ", Argument(name, value), f": goes with a corpus in {SUFFIX}")
+            raise InputError(Argument(name, value), f": goes with a corpus in {SUFFIX}")
 
 
 def run_parquet(

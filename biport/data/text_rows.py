@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from biport.data.lines import Line, every_line
+import numpy as np
+
+from biport.data.lines import Line, every_line, record_ends
 from biport.data.tables import TEXT_COLUMNS, csv_table, find_column, json_object
 from biport.errors import Argument, BiportError, FileError, InputError, shortened
 
@@ -20,6 +22,9 @@ _LONE = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
 STDIN = "-"
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 """Of the formats that are tables."""
+MOST_COUNTED = 2**30
+"""Bytes of a file whose rows are counted in front."""
+START = 2**16
 FORMATS = ("txt", *DELIMITERS, "jsonl")
 
 
@@ -143,6 +148,38 @@ def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
             " says what another one is",
         )
     return suffix
+
+
+def count_rows(
+    path: str | os.PathLike[str], format: str | None = None, delimiter: str | None = None
+) -> int | None:
+    """About how many rows `read_rows` gives, for somebody who waits: exact but for odd blank lines.
+
+    Returns:
+        ``None`` of what cannot be read twice, or is too large to be counted at once.
+
+    Raises:
+        InputError: the format is none.
+        OSError: the file cannot be read.
+    """
+    kind = format_of(path, format)
+    if os.fspath(path) == STDIN or not Path(path).is_file() or Path(path).stat().st_size > MOST_COUNTED:
+        return None
+    count = blank = last = 0
+    with Path(path).open("rb") as file:
+        head = file.readline(START)
+        file.seek(0)
+        for ends in record_ends(file, quoted=kind in DELIMITERS):
+            count += len(ends)
+            blank += int(np.count_nonzero(np.diff(ends, prepend=last) <= len("\r\n")))
+            last = int(ends[-1])
+        count += file.tell() > last
+    if kind == "txt":
+        return count
+    if kind == "jsonl":
+        return count - blank
+    wide = (delimiter or DELIMITERS[kind]).encode() in head
+    return max(0, count - 1 - (blank if wide else 0))
 
 
 def _named() -> str:

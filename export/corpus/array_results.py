@@ -18,11 +18,12 @@ from biport.dims import known
 from biport.errors import FileError, InputError
 from biport.files import atomic_file
 from export.corpus.columns import ROW, Columns
-from export.corpus.records import BLOCK, RecordFile, field
+from export.corpus.records import RecordFile, field
 from export.corpus.results import Put, Results
 from export.runtime.streams import RowResult
 from export.session import Session
 
+BLOCK = 2**20
 TEXTS = "texts.jsonl"
 """The part that holds what is text, a list a row."""
 

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
+from biport.data.lines import record_ends
 from biport.errors import FileError
 
-BLOCK = 2**20
 Write = Callable[[str], object]
 
 
@@ -145,27 +142,6 @@ def _counted(file: BinaryIO, quoted: bool) -> tuple[int, int]:
     return count, end
 
 
-def record_ends(file: BinaryIO, quoted: bool) -> Iterator[NDArray[np.int64]]:
-    """Where the records of a file end, some at a time.
-
-    Args:
-        file: at its beginning.
-        quoted: whether a line break between quotes ends none.
-    """
-    start, odd = 0, False
-    while block := file.read(BLOCK):
-        content = np.frombuffer(block, np.uint8)
-        breaks = content == ord("\n")
-        if quoted:
-            inside = np.logical_xor.accumulate(content == ord('"')) ^ odd
-            breaks &= ~inside
-            odd = bool(inside[-1])
-        ends = np.flatnonzero(breaks)
-        if len(ends):
-            yield start + ends + 1
-        start += len(block)
-
-
 def _quoted(text: str, delimiter: str) -> str:
     if any(mark in text for mark in (delimiter, '"', "\n", "\r")):
         return '"' + text.replace('"', '""') + '"'
@@ -174,9 +150,10 @@ def _quoted(text: str, delimiter: str) -> str:
 
 def field(value: Any) -> str:
     """The value as a text: ``None`` is empty, and what is neither that nor text is JSON."""
+    value = finite(value)
     if value is None or isinstance(value, str):
         return value or ""
-    return json.dumps(finite(value), ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def finite(value: Any) -> Any:

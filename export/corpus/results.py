@@ -107,26 +107,37 @@ class RecordResults(Results):
         return self.layout.record(values)
 
     def _values(self, row: TextRow, result: RowResult) -> list[Any]:
-        session, outputs = self.session, result.outputs
-        whole = dict(zip(session.output_names, map(plain, outputs), strict=True))
-        more = [] if self.table else [whole]
-        if is_tagger(session):
-            every = tags(session, row.text, result)
-            if not self.table:
-                return [[_tag(one) for one in every], *more]
-            return [
-                [one.token for one in every],
-                [one.label for one in every],
-                [_share(one.probability) for one in every],
-            ]
-        if session.labels is not None:
-            label, share = label_of(session.labels, outputs[0])
-            return [label, _share(share), *more]
-        return [_alone(value) for value in whole.values()] if self.table else more
+        if not self.table:
+            return [*described(self.session, row.text, result).values()]
+        whole = labels_of(self.session, row.text, result)
+        if "tokens" in whole:
+            return [[one[name] for one in whole["tokens"]] for name in ("token", "label", "probability")]
+        if "label" in whole:
+            return [whole["label"], whole["probability"]]
+        return [_alone(plain(output)) for output in result.outputs]
 
 
-def _tag(one: Any) -> dict[str, Any]:
-    return {"token": one.token, "label": one.label, "probability": _share(one.probability)}
+def described(session: Session, text: str, result: RowResult) -> dict[str, Any]:
+    """What became of a text, as plain data: what `labels_of` gives, and ``outputs``.
+
+    Args:
+        session: the model.
+        text: what was run.
+        result: without an error.
+    """
+    outputs = dict(zip(session.output_names, map(plain, result.outputs), strict=True))
+    return {**labels_of(session, text, result), "outputs": outputs}
+
+
+def labels_of(session: Session, text: str, result: RowResult) -> dict[str, Any]:
+    """``label`` and ``probability``, or ``tokens`` with both; nothing where the model has no labels."""
+    if is_tagger(session):
+        every = tags(session, text, result)
+        return {"tokens": [vars(one) | {"probability": _share(one.probability)} for one in every]}
+    if session.labels is None:
+        return {}
+    label, share = label_of(session.labels, result.outputs[0])
+    return {"label": label, "probability": _share(share)}
 
 
 def _share(probability: float) -> Any:

@@ -21,7 +21,6 @@ from export.corpus.array_results import ArrayResults
 from export.corpus.left_out import LeftOut
 from export.corpus.records import LAYOUTS
 from export.corpus.results import RecordResults, Results
-from export.corpus.tags import tokenizer_of
 from export.runtime.streams import RowResult
 from export.session import Session
 
@@ -219,7 +218,9 @@ def _raised(done: Done) -> Done:
     """What was done, or the error where a row is bad."""
     if isinstance(done, BadRow):
         more = Argument("skip_bad", "FILE")
-        raise InputError(*done.error.parts, "; ", more, " leaves such rows out") from done.error
+        *parts, last = done.error.parts
+        end = last.removesuffix(".") if isinstance(last, str) else last
+        raise InputError(*parts, end, "; ", more, " leaves such rows out") from done.error
     return done
 
 
@@ -311,8 +312,10 @@ class _Run:
         """
         if self.output.suffix not in FORMATS:
             raise InputError(f"{self.output}: results are written to files that end in {', '.join(FORMATS)}")
-        if not any(value.dtype == "str" for value in self.session.input_values):
-            tokenizer_of(self.session)
+        if not self.session.reads_texts:
+            raise InputError(
+                f"{self.session.path}: does not say how ids are made of texts; export it with its vocabulary"
+            )
         targets = [] if self.stream is not None else [self.output]
         targets += [] if self.left_out is None else [self.left_out.path]
         for target in targets:

@@ -198,6 +198,26 @@ def _encoded(signature: Signature, text: Any) -> Sequence[int]:
     return vocabulary.encode(text) or [0]
 
 
+def reads_texts(signature: Signature) -> bool:
+    """Whether a model of one input is given texts."""
+    if len(signature.inputs) != 1:
+        return False
+    (value,) = signature.inputs
+    return value.dtype == "str" or value.name in signature.tokenizers or signature.vocabulary is not None
+
+
+def steps(signature: Signature, text: str) -> list[str | None]:
+    """See `export.Session.steps`."""
+    (value,) = signature.inputs
+    if value.dtype == "str":
+        own = [one for one in signature.tokenizers.values() if one.source == value.name]
+        return (own[0].steps(text) if own else [*whitespace_tokens(text)]) or [None]
+    tokenizer = signature.tokenizers.get(value.name)
+    if tokenizer is None and signature.vocabulary is not None:
+        tokenizer = signature.vocabulary.tokenizer()
+    return [] if tokenizer is None else tokenizer.steps(text) or [None]
+
+
 def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
     array = np.asarray(row)
     if array.size == 0 and array.ndim == 1 and len(value.shape) == 2:

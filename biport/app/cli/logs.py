@@ -18,13 +18,13 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 
 from biport.app.cli.options import OUTPUT
+from biport.app.log_style import Style, is_told, style, telling
 from biport.errors import InputError
 from biport.log import ROOT, fields_of, log
 
@@ -37,28 +37,7 @@ PIPE = 2**20
 """Bytes that may wait: a library may write while no other thread of Python can read them."""
 
 
-@dataclass(frozen=True)
-class Style:
-    """How things are told.
-
-    Args:
-        json: as objects, and by others than biport as well.
-        level: of `logging`, from which on biport's own are told.
-    """
-
-    json: bool = False
-    level: int = logging.WARNING
-
-
 R = TypeVar("R")
-
-_styles: list[Style] = []
-
-
-def style() -> Style:
-    """How things are told now."""
-    return _styles[-1] if _styles else Style()
-
 
 LogJson = Annotated[
     bool,
@@ -115,7 +94,7 @@ def listening(wanted: Style, target: TextIO | None = None) -> Iterator[None]:
         wanted: how.
         target: what is written to in place of standard error.
     """
-    if _styles:
+    if is_told():
         yield
         return
     handler = _Handler(target)
@@ -127,11 +106,10 @@ def listening(wanted: Style, target: TextIO | None = None) -> Iterator[None]:
     level = own.level
     own.setLevel(wanted.level)
     listened.addHandler(handler)
-    _styles.append(wanted)
     try:
-        yield
+        with telling(wanted):
+            yield
     finally:
-        _styles.pop()
         listened.removeHandler(handler)
         own.setLevel(level)
 
@@ -199,16 +177,17 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
-def tell(text: str, message: str, **fields: Any) -> None:
-    """Tell how a command failed.
+def tell(text: str, message: str, level: int = logging.ERROR, **fields: Any) -> None:
+    """Tell what becomes of a command, or how it failed, whatever the level.
 
     Args:
         text: for people.
         message: the sentence of the object.
+        level: of the object.
         fields: of the object.
     """
     if style().json:
-        log("command", message, logging.ERROR, **fields)
+        log("command", message, level, **fields)
         return
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
