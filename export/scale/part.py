@@ -250,11 +250,7 @@ def _scored(
     """The rows of a batch as a table, and what is counted of them."""
     given = batch.column(layout.text).to_pylist()
     texts = [(position, text) for position, text in enumerate(given) if text is not None]
-    left_out = [
-        BadRow.unread(_row(first + position, "", part), FileError("expected a text, found null"))
-        for position, text in enumerate(given)
-        if text is None
-    ]
+    left_out = [_null(first + position, part) for position, text in enumerate(given) if text is None]
     results = layout.session.predict_each(
         (text for _, text in texts), truncate=settings.truncate, workers=workers
     )
@@ -268,6 +264,12 @@ def _scored(
     done.cut += sum(result.cut > 0 for _, _, result in every)
     done.left_out += [LeftRow.of(bad) for bad in sorted(left_out, key=lambda bad: bad.row.number)]
     return layout.table(batch, first, every)
+
+
+def _null(number: int, part: Part) -> BadRow:
+    reason = "expected a text, found null"
+    row = _row(number, "", part)
+    return BadRow(row, FileError(f"{row.where}: row {number}: {reason}"), reason)
 
 
 def _row(number: int, text: str, part: Part) -> TextRow:

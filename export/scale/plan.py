@@ -86,8 +86,8 @@ def plan(files: Sequence[Path], part_rows: int) -> list[Part]:
     Raises:
         FileError: one of them is no Parquet file, or has other columns than the first.
     """
-    places = [*_places(files, part_rows)] or [(files[0], 0, 0, 0)]
-    return [Part(number, *place) for number, place in enumerate(places)]
+    ranges = [*_ranges(files, part_rows)] or [(files[0], 0, 0, 0)]
+    return [Part(number, *rows) for number, rows in enumerate(ranges)]
 
 
 def count_rows(files: Sequence[Path]) -> int:
@@ -104,7 +104,7 @@ def _rows(file: Path) -> int:
         return parquet.metadata.num_rows
 
 
-def _places(files: Sequence[Path], part_rows: int) -> Iterator[tuple[Path, int, int, int]]:
+def _ranges(files: Sequence[Path], part_rows: int) -> Iterator[tuple[Path, int, int, int]]:
     before, schema = 0, None
     for file in files:
         with open_parquet(file) as parquet:
