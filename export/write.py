@@ -16,6 +16,7 @@ from biport.compare.check_vectors import CheckVectors, make_vectors
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, UnsupportedError
 from biport.graph import Graph
+from biport.log import logged
 from biport.text.tokenizer import Tokenizer
 from export.require import require_onnx
 
@@ -26,6 +27,7 @@ PROTOBUF_LIMIT = 2**31 - 2**24
 """Bytes of weights that go into one file: protobuf's 2 GiB, less room for everything else."""
 
 
+@logged("export.write")
 def write(
     graph: Graph,
     path: str | PathLike[str],
@@ -107,7 +109,9 @@ def write(
     fixed = fix_batch is not None or fix_length is not None
     if fixed:
         if embed_tokenizer:
-            raise UnsupportedError("export to ONNX", "embed_tokenizer", True, "sizes that vary: texts have any")
+            raise UnsupportedError(
+                "export to ONNX", "embed_tokenizer", True, "sizes that vary: texts have any"
+            )
         graph = at_sizes(graph, fix_batch, fix_length)
     words = fitted_vocabulary(graph) if embed_tokenizer else None
     if words is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Value
+from biport.log import logged
 from biport.ops import Dim, Tensor
 from export.check_vectors import carried, check_path
 from export.onnx.target import OPSET, Target, target_of
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from export.publish import Check, Written
 
 
+@logged("export.write_tf2onnx")
 def write_tf2onnx(
     model: Any,
     path: str | PathLike[str],

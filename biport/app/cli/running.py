@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,9 @@ import typer
 
 from biport.app.arrays import load_inputs, save_arrays
 from biport.app.cli.app import Result, command, standard_output
+from biport.app.cli.logs import tell
 from biport.app.cli.options import Device, Force, Json, input_option, output_option
+from biport.app.cli.ray_options import ActorCount, Address, OnRay, PartRows
 from biport.app.cli.run_options import (
     Delimiter,
     IdColumn,
@@ -45,6 +48,7 @@ OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
     "biport run model.onnx --input reviews.csv --text review -o scores.csv --skip-bad bad.csv",
     "biport run model.onnx --input reviews.csv -o scores.csv --resume",
     "biport run model.onnx --input - --format jsonl -o -",
+    "biport run model.onnx --input corpus.parquet -o scored --ray --actors 4",
     "biport run model.onnx --input tokens.npz -o out.npz",
 )
 def run(
@@ -53,14 +57,15 @@ def run(
     inputs: Annotated[
         Path | None,
         input_option(
-            "Texts in a .txt, .csv, .tsv or .jsonl, or - for standard input; or an .npz of inputs by name, "
-            "an .npy for one."
+            "Texts in a .txt, .csv, .tsv, .jsonl or .parquet, a folder of .parquet, or - for standard input; "
+            "or an .npz of inputs by name, an .npy for one."
         ),
     ] = None,
     output: Annotated[
         Path | None,
         output_option(
-            "An .npz for the outputs, by name; of texts .csv, .tsv or .jsonl, or - for standard output."
+            "An .npz for the outputs, by name; of texts .csv, .tsv or .jsonl, or - for standard output; of "
+            ".parquet a folder."
         ),
     ] = None,
     text: TextColumn = None,
@@ -77,6 +82,10 @@ def run(
     padding_id: PaddingId = None,
     skip_bad: SkipBad = None,
     resume: Resume = False,
+    ray: OnRay = False,
+    actors: ActorCount = None,
+    address: Address = None,
+    part_rows: PartRows = None,
     device: Device = "auto",
     force: Force = False,
     as_json: Json = False,
@@ -86,19 +95,29 @@ def run(
     Results keep the other columns of a file of texts, and the number of each row.
     """
     from biport.app.run import of_texts, run_texts
+    from biport.app.run_parquet import ParquetCorpus, Scale, check_no_parquet, is_parquet, run_parquet
 
     options = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
+    scale = Scale(ray, actors, address, part_rows)
     if bool(texts) == (inputs is not None):
         raise InputError("give texts, or a file of texts or arrays as --input")
     corpus = {"column": text, "id": id, "skip_bad": skip_bad, "resume": resume}
     asked = any((*corpus.values(), format, delimiter))
+    if inputs is None or not is_parquet(inputs):
+        check_no_parquet(scale)
     if texts:
         if output is not None or asked:
             raise InputError(f"{OF_CORPORA} and --output go with a file of texts, --input")
         return Result(*run_texts(model, texts, device, truncate, options))
     assert inputs is not None
+    settings = corpus | {"truncate": truncate, "overwrite": force}
+    if is_parquet(inputs):
+        if format or delimiter:
+            raise InputError(f"{inputs}: --format and --delimiter go with other files than Parquet")
+        return Result(
+            *run_parquet(model, ParquetCorpus(inputs, output, settings), scale, device, as_json, options)
+        )
     if of_texts(inputs, format):
-        settings = corpus | {"truncate": truncate, "overwrite": force}
         return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json, options)
     if asked or truncate:
         raise InputError(f"{inputs}: {OF_CORPORA} and --truncate go with texts")
@@ -132,7 +151,7 @@ def _run_corpus(
         raise InputError("--json prints a document where --output - writes rows; take one of them")
     with standard_output() as stream:
         _, text, code = run_corpus(model, corpus, device, as_json, stream, texts)
-    typer.echo(text, err=True)
+    tell(text, text, logging.INFO)
     return Result({}, None, code)
 
 
