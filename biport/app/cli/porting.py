@@ -12,8 +12,10 @@ import typer
 from biport.app.cli.app import Result, command
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
 from biport.app.cli.options import OUTPUT, Force, Json, Model, Seed, Verified, output_option
+from biport.app.cli.run_options import AsDecoder, EndToken, SourceVocabulary, StartToken, TargetVocabulary
+from biport.app.source import Source
 from biport.errors import InputError, UnsupportedError
-from biport.files import check_folder, new_folder
+from biport.files import check_folder, check_folder_name, new_folder
 
 PANEL = "Models from models"
 
@@ -145,6 +147,7 @@ def port(
     "biport export model.keras -o small.onnx --int8",
     "biport export model.keras --triton models/",
     "biport export tagger.py:Tagger --checkpoint tagger.pt -o tagger.onnx",
+    "biport export run-dates --decoder -o dates/",
 )
 @takes_model
 def export(
@@ -196,6 +199,11 @@ def export(
     verified: Verified = True,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
+    decoder: AsDecoder = False,
+    source_vocabulary: SourceVocabulary = None,
+    target_vocabulary: TargetVocabulary = None,
+    start: StartToken = None,
+    end: EndToken = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
@@ -205,6 +213,19 @@ def export(
     from biport.app.progress import show_progress
     from export.deploy import triton as repository
 
+    if decoder:
+        others = {
+            "triton": triton,
+            "vocabulary": vocabulary,
+            "labels": labels,
+            "embed-tokenizer": embed_tokenizer,
+            "int8": int8,
+            "fp16": float16,
+        }
+        languages = source_vocabulary, target_vocabulary, start, end
+        return _export_decoder(source, output, languages, others, verified, force, as_json)
+    if source_vocabulary or target_vocabulary or start or end:
+        raise InputError("--source-vocabulary, --target-vocabulary, --start, --end: go with --decoder")
     if (output is None) == (triton is None):
         raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")
     if triton is not None:
@@ -243,6 +264,27 @@ def export(
     data = {"source": str(source), **exported.written.as_dict(), **exported.to_json()}
     data["notes"] = [*notes, *data["notes"]]
     return Result(data, "\n".join(lines))
+
+
+def _export_decoder(
+    source: Source,
+    output: Path | None,
+    languages: tuple[Path | None, Path | None, str | None, str | None],
+    others: dict[str, Any],
+    verified: bool,
+    force: bool,
+    as_json: bool,
+) -> Result:
+    from biport.app.decoder import Languages, export_decoder
+
+    asked = [f"--{name}" for name, value in others.items() if value]
+    if asked:
+        raise InputError(f"{', '.join(asked)}: of a model as one file, not of --decoder")
+    if output is None:
+        raise InputError("say where to with --output FOLDER")
+    check_folder_name(output)
+    settings = {"verified": verified, "overwrite": force, "quiet": as_json}
+    return Result(*export_decoder(source, output, Languages(*languages), **settings))
 
 
 def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:
