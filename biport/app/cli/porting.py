@@ -24,6 +24,7 @@ from biport.app.cli.precision_options import (
     TimedBatch,
     smaller,
 )
+from biport.app.cli.run_options import AsDecoder, EndToken, SourceVocabulary, StartToken, TargetVocabulary
 from biport.app.cli.text_options import (
     TEXTS,
     Maxlen,
@@ -35,8 +36,9 @@ from biport.app.cli.text_options import (
     VocabularyFile,
     text_options,
 )
+from biport.app.source import Source
 from biport.errors import InputError, UnsupportedError
-from biport.files import check_folder, new_folder
+from biport.files import check_folder, check_folder_name, new_folder
 
 PANEL = "Models from models"
 
@@ -180,6 +182,7 @@ def port(
     "biport export ported/ -o small.onnx --int8 --input reviews.csv --label stars --max-accuracy-drop 0.005",
     "biport export model.keras --triton models/",
     "biport export tagger.py:Tagger --checkpoint tagger.pt -o tagger.onnx",
+    "biport export run-dates --decoder -o dates/",
 )
 @takes_model
 def export(
@@ -235,6 +238,11 @@ def export(
     verified: Verified = True,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
+    decoder: AsDecoder = False,
+    source_vocabulary: SourceVocabulary = None,
+    target_vocabulary: TargetVocabulary = None,
+    start: StartToken = None,
+    end: EndToken = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
@@ -247,6 +255,19 @@ def export(
     from biport.app.progress import show_progress
     from export.deploy import triton as repository
 
+    if decoder:
+        others = {
+            "triton": triton,
+            "vocabulary": vocabulary,
+            "labels": labels,
+            "embed-tokenizer": embed_tokenizer,
+            "int8": int8,
+            "fp16": float16,
+        }
+        languages = source_vocabulary, target_vocabulary, start, end
+        return _export_decoder(source, output, languages, others, verified, force, as_json)
+    if source_vocabulary or target_vocabulary or start or end:
+        raise InputError("--source-vocabulary, --target-vocabulary, --start, --end: go with --decoder")
     if (output is None) == (triton is None):
         raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")
     if triton is not None:
@@ -298,6 +319,27 @@ def export(
     data = {"source": str(source), **exported.written.as_dict(), **exported.to_json()}
     data["notes"] = [*notes, *data["notes"]]
     return Result(data, "\n".join(lines))
+
+
+def _export_decoder(
+    source: Source,
+    output: Path | None,
+    languages: tuple[Path | None, Path | None, str | None, str | None],
+    others: dict[str, Any],
+    verified: bool,
+    force: bool,
+    as_json: bool,
+) -> Result:
+    from biport.app.decoder import Languages, export_decoder
+
+    asked = [f"--{name}" for name, value in others.items() if value]
+    if asked:
+        raise InputError(f"{', '.join(asked)}: of a model as one file, not of --decoder")
+    if output is None:
+        raise InputError("say where to with --output FOLDER")
+    check_folder_name(output)
+    settings = {"verified": verified, "overwrite": force, "quiet": as_json}
+    return Result(*export_decoder(source, output, Languages(*languages), **settings))
 
 
 def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:

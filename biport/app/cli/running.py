@@ -15,10 +15,14 @@ from biport.app.cli.options import Device, Force, Json, input_option, output_opt
 from biport.app.cli.ray_options import ActorCount, Address, OnRay, PartRows
 from biport.app.cli.run_options import (
     Delimiter,
+    EndToken,
     IdColumn,
     InputFormat,
     Resume,
     SkipBad,
+    SourceVocabulary,
+    StartToken,
+    TargetVocabulary,
     TextColumn,
     Truncate,
 )
@@ -194,35 +198,59 @@ def _plain(array: Any) -> dict[str, Any]:
 
 @command(
     PANEL,
-    'biport translate run-torch "3rd of March, 2021"',
-    "biport translate run-torch --input pairs.tsv --width 4",
+    'biport translate dates/ "3rd of March, 2021"',
+    "biport translate dates/ --input pairs.tsv -o translated.tsv",
+    "biport translate run-torch --input texts.csv -o translated.csv --width 4 --form torch",
 )
 def translate(
-    run: Annotated[Path, typer.Argument(help="A folder of biport train seq2seq.", metavar="RUN")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of biport export --decoder, or one of biport train seq2seq.", metavar="MODEL"
+        ),
+    ],
     texts: Annotated[list[str] | None, typer.Argument(help="What to translate.", metavar="TEXT...")] = None,
     inputs: Annotated[
         Path | None,
-        input_option("Texts in a .txt, .csv or .jsonl; or pairs in a .tsv, whose first column is read."),
+        input_option(
+            "Texts in a .txt, .csv or .jsonl, or - for standard input; or a .tsv without names, whose first "
+            "column is read."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, output_option("A .tsv of texts and translations, or .csv, .jsonl or .txt.")
     ] = None,
     text: TextColumn = None,
-    form: Annotated[str, typer.Option(help="What runs it: onnx, torch, keras or numpy.")] = "onnx",
+    format: InputFormat = None,
+    source_vocabulary: SourceVocabulary = None,
+    target_vocabulary: TargetVocabulary = None,
+    start: StartToken = None,
+    end: EndToken = None,
+    form: Annotated[
+        str, typer.Option(help="What runs a training run: onnx, torch, keras or numpy.")
+    ] = "onnx",
     width: Annotated[int, typer.Option(min=1, help="Of the beam; 1 is greedy.")] = 1,
     length_penalty: Annotated[float, typer.Option(min=0, help="Of a beam; longer gains.")] = 0.6,
     max_length: Annotated[int, typer.Option(min=1, help="Tokens written at most.")] = 100,
+    device: Device = "auto",
+    force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Write the sequence that a trained model makes of each text, a line each."""
-    from biport.app.translate import run_command
+    """Write the sequence that a model makes of each text, a line each; a decoder needs onnxruntime alone."""
+    from biport.app.decoder import Languages
+    from biport.app.translate import Texts, run_command
 
-    data, translated = run_command(
-        run,
-        texts or (),
-        inputs=inputs,
-        column=text,
-        form=form,
-        width=width,
-        length_penalty=length_penalty,
-        max_length=max_length,
-        quiet=as_json,
+    return Result(
+        *run_command(
+            model,
+            Texts(texts or (), inputs, text, format),
+            output,
+            languages=Languages(source_vocabulary, target_vocabulary, start, end),
+            form=form,
+            device=device,
+            search={"width": width, "length_penalty": length_penalty},
+            max_length=max_length,
+            overwrite=force,
+            quiet=as_json,
+        )
     )
-    return Result(data, translated)
