@@ -187,7 +187,7 @@ def _spoken(read: Read, texts: TextOptions, route: str, stored: bool) -> Read:
     """With the tokeniser that the graph is to have."""
     graph, notes, problem = read
     if graph is None or route == "tf2onnx":
-        if texts.given and problem is None:
+        if texts.given and route != "fused":
             raise InputError(Argument("vocabulary", texts.vocabulary), ": of the fused route alone")
         return read
     graph = texts.spoken(graph, stored)
