@@ -2,11 +2,13 @@
 
 BiportError
 ├── InputError               data or arguments a model or a command cannot take      exit 2
+│     └── RowError           one row of several, by its number                       exit 2
 ├── FileError                a file that is missing, truncated, foreign or hostile   exit 2
 ├── WeightError              weights missing, left over, misshapen or not finite     exit 2
 ├── SettingsError            a model to be filled that computes something else       exit 2
 ├── GraphError               a graph that does not hold together                     exit 2
 ├── MissingDependencyError   an optional package this task needs is not installed    exit 2
+├── UnavailableError         more is asked than may wait, or what is asked is closed  exit 2
 ├── DifferentError           what was written computes something else; not kept      exit 1
 └── UnsupportedError         a model biport does not port: one layer, one setting    exit 3
     └── UnsupportedModelError  all such reasons of one model at once                 exit 3
@@ -24,6 +26,8 @@ from typing import Any, ClassVar
 
 MAX_TEXT = 4000
 """Characters of one reason."""
+SHOWN = 60
+"""Characters of a row's text that a message has of it."""
 MAX_REASONS = 100
 """Reasons told at once."""
 MAX_CHOICES = 5
@@ -42,6 +46,16 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
         for char in text
     )
+
+
+def shortened(text: str) -> str:
+    """The text in quotes, cut where it is long.
+
+    Example:
+        >>> shortened("abc" * 100)[-8:]
+        "abcabc'…"
+    """
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}…"
 
 
 def shown(value: object) -> str:
@@ -142,6 +156,23 @@ class InputError(BiportError, ValueError):
     """Data or arguments that a model or a command cannot take."""
 
 
+class RowError(InputError):
+    """One row of several that a model cannot take.
+
+    Args:
+        number: of the row, from 1.
+        row: what was given; of a text the beginning is in the message.
+        error: why.
+    """
+
+    def __init__(self, number: int, row: object, error: BiportError) -> None:
+        text = f", {shortened(row)}" if isinstance(row, str) else ""
+        super().__init__(f"row {number}{text}: ", *error.parts)
+        self.number = number
+        self.why = error
+        """The same without the row."""
+
+
 class FileError(BiportError, ValueError):
     """A file that is missing, truncated, foreign or hostile; the message names it."""
 
@@ -194,6 +225,10 @@ class GraphError(BiportError, ValueError):
 
 class MissingDependencyError(BiportError, ImportError):
     """An optional package this task needs is not installed."""
+
+
+class UnavailableError(BiportError):
+    """More is asked at once than may wait, or what is asked is closed; later may be better."""
 
 
 class DifferentError(BiportError):

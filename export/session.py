@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
@@ -13,16 +14,19 @@ import numpy as np
 
 from biport.analysis.lengths import check_steps
 from biport.dims import bound
-from biport.errors import Argument, InputError
+from biport.errors import Argument, FileError, InputError
 from biport.file_kind import foreign
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order, letters
 from biport.streaming import Stream
-from biport.text.inputs import with_ids
+from biport.text import Tokenizer
+from biport.text.inputs import has_texts, with_ids
 from export.runtime import streams
+from export.runtime.batcher import MAX_ROWS, MAX_WAITING, Batcher
+from export.runtime.batching import call_cost
 from export.runtime.opening import open_file
-from export.runtime.providers import DEVICES, create, reason
-from export.runtime.signature import load
+from export.runtime.providers import DEVICES, create, reason, warn_once
+from export.runtime.signature import load, with_tokenizer
 from export.streaming import read_stream
 from export.text.labels import label_of
 
@@ -57,8 +61,10 @@ class Session:
             raise foreign(self.path, "an ONNX graph")
         self.threads = threads or streams.cores()
         """For one operator."""
+        self._written = _stamp(self.path)
         opened = open_file(self.path, device, self.threads)
         self._session, self._signature = opened.session, opened.signature
+        self._lock, self._second = threading.Lock(), None
         self.device = opened.device
         """Where the model runs."""
         self.placement = opened.placement
@@ -75,18 +81,47 @@ class Session:
         """Name, shape and dtype of each output, in order."""
         self.output_names: list[str] = [value.name for value in self.output_values]
         """The names of what `run` returns, in order."""
-        self.vocabulary = opened.signature.vocabulary
-        """What texts are encoded with; ``None`` where the file carries none."""
-        given = {value.name for value in self.input_values if value.dtype != "str"}
-        every = opened.signature.tokenizers
-        self.tokenizers = {name: tokenizer for name, tokenizer in every.items() if name in given}
-        """By inputs of ids, how they are made of texts, where the model itself says it."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
         self.masked = opened.signature.time_axes is not None
         """Whether zeros behind a row's end change nothing: known of files of `export.write` alone."""
         self.time_axes = dict(opened.signature.time_axes or {})
         """The axes of each output that are time, where the model is `masked`."""
+
+    @property
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """By inputs of ids, how they are made of texts, where the file says it."""
+        given = {value.name for value in self.input_values if value.dtype != "str"}
+        return {name: one for name, one in self._signature.tokenizers.items() if name in given}
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """What makes ids of texts where one input is of texts; ``None`` where none is, or several are.
+
+        It may be set, whatever the file says.
+
+        Raises:
+            InputError: it gives ids, or a length of rows, that the model does not take.
+            UnsupportedError: the model does not take ids in one of its inputs.
+        """
+        return next(iter(self.tokenizers.values())) if len(self.tokenizers) == 1 else None
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer) -> None:
+        self._signature = with_tokenizer(self._signature, tokenizer, self.path)
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether `predict` takes texts."""
+        return streams.reads_texts(self._signature)
+
+    def steps(self, text: str) -> list[str | None]:
+        """The token of each step that `predict` gives the model of a text: ``None`` for padding.
+
+        Raises:
+            InputError: as for `predict`.
+        """
+        return streams.steps(self._signature, text)
 
     @cached_property
     def node_count(self) -> int:
@@ -101,8 +136,8 @@ class Session:
         """The outputs for ``inputs``, in order.
 
         Args:
-            inputs: one array for each input, in order or by name; for ids that the model makes of texts
-                itself (`tokenizers`), lists of texts too.
+            inputs: one array for each input, in order or by name; for ids that the file makes of texts
+                (`tokenizers`), lists of texts too.
 
         Raises:
             InputError: the inputs do not suit the model: their number, names, ranks, sizes or dtypes, an id
@@ -118,6 +153,7 @@ class Session:
         window: int = streams.WINDOW,
         tokens: int = streams.TOKENS,
         workers: int | None = None,
+        truncate: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[np.ndarray, ...]]:
         """What the model says of each row of a corpus, in the order of the rows and in constant memory.
@@ -134,6 +170,7 @@ class Session:
             tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
             workers: how many batches are in flight, by default `threads`, and 1 on CUDA. More than one run
                 on one thread each, in a second session that holds the weights again.
+            truncate: cut the end off rows that are longer than a model of fixed length takes.
             progress: called with how many rows are done since it was called last.
 
         Returns:
@@ -141,25 +178,62 @@ class Session:
             of the row.
 
         Raises:
-            InputError: as for `run`, from the row at fault on; texts for a file without a vocabulary; a model
-                of several inputs, or one in which rows meet; or a row that a model of fixed length does not
-                take.
+            RowError: as for `run`, from the row at fault on; texts for a file without a vocabulary; or a row
+                that a model of fixed length does not take.
+            InputError: a model of several inputs, or one in which rows meet.
+            FileError: with several workers, the file is not any more the one that was opened.
+        """
+        options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
+        return _outputs(self.predict_each(rows, progress=progress, **options))
+
+    def predict_each(
+        self,
+        rows: Iterable[Any],
+        *,
+        window: int = streams.WINDOW,
+        tokens: int = streams.TOKENS,
+        workers: int | None = None,
+        truncate: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Iterator[streams.RowResult]:
+        """As `predict`, with what became of each row: a row that the model does not take ends nothing.
+
+        Where a batch fails, its rows are run one by one.
+
+        Args:
+            rows: as for `predict`, and so are all others.
+            window: of rows.
+            tokens: of a batch.
+            workers: batches in flight.
+            truncate: rows that are too long.
+            progress: counts rows.
+
+        Raises:
+            InputError: a model of several inputs, or one in which rows meet.
+
+        Example:
+            >>> import tempfile
+            >>> from biport import ops
+            >>> from biport.graph import Graph, Node
+            >>> from export import write
+            >>> table = ops.Embedding(num_embeddings=2, embedding_dim=1, weight=np.float32([[0], [0.5]]))
+            >>> graph = Graph((Value("ids", ("N", "T"), "int32"),), (Node("y", table, ("ids",)),), ("y",))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     _ = write(graph, f"{folder}/table.onnx")
+            ...     session = Session(f"{folder}/table.onnx", device="cpu", threads=1)
+            >>> for row in session.predict_each([[1, 1], [2]]):
+            ...     print(row.error or row.outputs[0].tolist())
+            [[0.5], [0.5]]
+            row 2: input 'ids': ids should be in [0, 2), found 2
         """
         if isinstance(rows, str):
             raise InputError("predict takes several rows, found one text; put it in a list")
-        mixer = self.metadata.get("biport.rows_meet")
-        if mixer is not None:
-            raise InputError(f"{self.path}: the rows of a batch meet in {mixer!r}; use run, batch by batch")
         workers = streams.default_workers(self.device, self.threads) if workers is None else workers
         streams.check_numbers(window=window, tokens=tokens, workers=workers)
-        session = self._session if workers == 1 else self._narrow
-
-        def run(array: np.ndarray) -> list[np.ndarray]:
-            return self._run(session, [array])
-
-        return streams.predict(
-            self._signature, rows, run, window=window, tokens=tokens, workers=workers, progress=progress
-        )
+        run = self._batches(workers)
+        options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
+        call = call_cost(self.device)
+        return streams.predict(self._signature, rows, run, call=call, progress=progress, **options)
 
     def classify(self, rows: Iterable[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
         """The label of each row and its probability, from the first output; lists of them for one of steps.
@@ -171,10 +245,51 @@ class Session:
         Raises:
             InputError: as for `predict`; or the file does not say what its classes are called.
         """
-        if self.labels is None:
-            raise InputError(f"{self.path}: does not say what its classes are called; export it with labels")
-        names = self.labels
-        return (label_of(names, outputs[0]) for outputs in self.predict(rows, **options))
+        label = self._label()
+        return (label(outputs) for outputs in self.predict(rows, **options))
+
+    def batcher(
+        self,
+        *,
+        classify: bool = False,
+        max_rows: int = MAX_ROWS,
+        max_tokens: int = streams.TOKENS,
+        max_delay: float = 0.0,
+        max_waiting: int = MAX_WAITING,
+        workers: int | None = None,
+        truncate: bool = False,
+    ) -> Batcher:
+        """What answers requests of many threads or tasks together: dynamic batching, for services.
+
+        Args:
+            classify: requests are answered with labels and probabilities, as `classify` gives them, in place
+                of outputs, as `predict` does.
+            max_rows: how many rows go together; they may be of several requests.
+            max_tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
+            max_delay: seconds that a request waits for others, at most, while a worker is free.
+            max_waiting: how many rows may wait for a worker; beyond them `UnavailableError` is raised.
+            workers: how many batches are in flight, as for `predict`.
+            truncate: cut rows that are too long, as for `predict`.
+
+        Raises:
+            InputError: a model of several inputs, or one in which rows meet; a number is too small; or the
+                file does not say what its classes are called.
+        """
+        label = self._label() if classify else lambda outputs: outputs
+        workers = streams.default_workers(self.device, self.threads) if workers is None else workers
+        streams.check_numbers(workers=workers)
+        return Batcher(
+            self._signature,
+            self._batches(workers),
+            answer=label,
+            max_rows=max_rows,
+            max_tokens=max_tokens,
+            max_delay=max_delay,
+            max_waiting=max_waiting,
+            workers=workers,
+            truncate=truncate,
+            call=call_cost(self.device),
+        )
 
     def stream(
         self, *, initial: Mapping[str, np.ndarray] | None = None, states: Mapping[str, str] | None = None
@@ -218,16 +333,42 @@ class Session:
         plan = read_stream(str(self.path), self.metadata, self.input_values, self.output_values, states)
         return Stream(plan, self.run, initial)
 
-    @cached_property
+    def _label(self) -> Callable[[streams.Outputs], tuple[Any, Any]]:
+        """What makes a label and a probability of the outputs for a row."""
+        if self.labels is None:
+            raise InputError(f"{self.path}: does not say what its classes are called; export it with labels")
+        names = self.labels
+        return lambda outputs: label_of(names, outputs[0])
+
+    def _batches(self, workers: int) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """What runs a batch of rows that have nothing to do with each other, so many of them side by side."""
+        mixer = self.metadata.get("biport.rows_meet")
+        if mixer is not None:
+            raise InputError(f"{self.path}: the rows of a batch meet in {mixer!r}; use run, batch by batch")
+        session = self._session if workers == 1 else self._narrow()
+        return lambda array: self._run(session, [array])
+
     def _narrow(self) -> Any:
         """The model once more, for batches that run side by side: one thread each."""
         if self.threads == 1 or self.device == "cuda":
             return self._session
-        return create(self.path, self.device, 1)
+        # Several threads may be the first to ask.
+        with self._lock:
+            if self._second is None:
+                if _stamp(self.path) != self._written:
+                    raise FileError(
+                        f"{self.path}: has been written or removed since this session was opened, and "
+                        "several workers need it again; open a new session, or take one worker"
+                    )
+                self._second = create(self.path, self.device, 1)
+            return self._second
 
     def _run(self, session: Any, inputs: Any) -> list[np.ndarray]:
         names = [value.name for value in self.input_values]
-        given = in_order(names, with_ids(names, self.tokenizers, inputs))
+        ids = with_ids(names, self.tokenizers, inputs)
+        if ids is not inputs and self._signature.unsaid and has_texts(inputs):
+            warn_once(self._signature.unsaid)
+        given = in_order(names, ids)
         arrays = check_arrays(self.input_values, self.id_bounds, given)
         check_steps(self.input_values, self._signature.needs_steps, arrays)
         if self.metadata.get("biport.route") != "fused" and any(array.size == 0 for array in arrays):
@@ -259,3 +400,19 @@ class Session:
             np.empty(shape, value.dtype)  # type: ignore[arg-type]
             for shape, value in zip(shapes, self.output_values, strict=True)
         ]
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes when another file is written to ``path``; ``None`` where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _outputs(results: Iterable[streams.RowResult]) -> Iterator[tuple[np.ndarray, ...]]:
+    for result in results:
+        if result.error is not None:
+            raise result.error
+        yield result.outputs

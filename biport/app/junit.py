@@ -2,7 +2,8 @@
 
 The format has no standard of its own; what is written here is what all three read: ``testsuites``, in it
 ``testsuite`` with the counts ``tests``, ``failures``, ``errors`` and ``skipped``, in it ``properties`` and
-``testcase`` with at most one of ``failure``, ``error`` and ``skipped``.
+``testcase`` with at most one of ``failure``, ``error`` and ``skipped``. What passes says its figures as
+``system-out``.
 """
 
 from __future__ import annotations
@@ -64,12 +65,13 @@ class Suite:
     seconds: float | None = None
 
 
-def junit(name: str, suites: Sequence[Suite]) -> bytes:
+def junit(name: str, suites: Sequence[Suite], seconds: float | None = None) -> bytes:
     """The document.
 
     Args:
         name: what wrote it, such as ``"biport verify"``.
         suites: in order.
+        seconds: how long all of it took; by default as long as the suites.
 
     Example:
         >>> case = Case("error", "failure", "2e-3, at most 1e-6", owner="model.onnx")
@@ -85,9 +87,8 @@ def junit(name: str, suites: Sequence[Suite]) -> bytes:
     """
     every = [case for suite in suites for case in suite.cases]
     timed = [suite.seconds for suite in suites if suite.seconds is not None]
-    root = ElementTree.Element(
-        "testsuites", {"name": _text(name), **_counts(every), **_time(sum(timed) if timed else None)}
-    )
+    total = sum(timed) if timed and seconds is None else seconds
+    root = ElementTree.Element("testsuites", {"name": _text(name), **_counts(every), **_time(total)})
     for suite in suites:
         part = ElementTree.SubElement(
             root, "testsuite", {"name": _text(suite.name), **_counts(suite.cases), **_time(suite.seconds)}
@@ -143,8 +144,8 @@ def line_case(line: Line) -> Case:
     """A line of a report as a case."""
     figure = f"largest error {_figure(line.error.maximum)}, allowed {line.allowed:.2e}"
     where, index = line.error.worst
-    place = f"worst at {where} {list(index)}" if where or index else ""
-    message = "; ".join(part for part in (line.error.note, figure, place) if part)
+    worst = f"worst at {where} {list(index)}" if where or index else ""
+    message = "; ".join(part for part in (line.error.note, figure, worst) if part)
     name = f"{line.output} {line.level}"
     if line.verdict is Verdict.ILL_CONDITIONED:
         return Case(name, "skipped", f"{ILL_CONDITIONED}; {message}", owner=line.form)
@@ -191,6 +192,8 @@ def _add(suite: ElementTree.Element, case: Case, owner: str) -> None:
     attributes = {"classname": _text(case.owner or owner), "name": _text(case.name), **_time(case.seconds)}
     element = ElementTree.SubElement(suite, "testcase", attributes)
     if case.outcome == "passed":
+        if case.message:
+            ElementTree.SubElement(element, "system-out").text = _text(case.message)
         return
     settings = {"message": _text(case.message)}
     if case.outcome != "skipped":

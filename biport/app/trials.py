@@ -121,7 +121,6 @@ def _taken(forms: Sequence[Form], values: Sequence[Value], graph: Graph | None) 
     return dataclasses.replace(
         own,
         tokenizers=own.tokenizers or next(iter(known), {}),
-        vocabulary=next((one.vocabulary for one in every if one.vocabulary is not None), None),
         labels=next((one.labels for one in every if one.labels is not None), None),
     )
 

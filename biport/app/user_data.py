@@ -14,15 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from biport.analysis.padding import masked_axes
 from biport.analysis.rows import where_rows_meet
 from biport.app.arrays import load_inputs
-from biport.data.text_rows import FORMATS, TextRow, read_rows, shortened
-from biport.errors import Argument, FileError, InputError, shown
+from biport.data.text_rows import FORMATS, TextRow, read_rows
+from biport.errors import Argument, FileError, InputError, shortened, shown
 from biport.files import reason
 from biport.graph import Graph, Value
 from biport.inputs import batch_axis, check_arrays, id_bounds, in_order
@@ -35,14 +35,6 @@ STEPS, ROWS = 8192, 256
 _WHOLE = re.compile(r"\d{1,9}")
 
 
-class Encoder(Protocol):
-    """What makes ids of a text: a `Tokenizer`, or a vocabulary."""
-
-    def encode(self, text: str) -> list[int]:
-        """The ids of one text."""
-        ...
-
-
 @dataclass(frozen=True)
 class Taken:
     """What a model says of the rows it takes.
@@ -51,7 +43,6 @@ class Taken:
         inputs: name, shape and dtype of each, in order; of texts the dtype is ``"str"``.
         bounds: the inputs that are ids, and how many ids there are.
         tokenizers: by inputs of ids, or of texts, how texts become ids.
-        vocabulary: of the one input of ids, where there is no tokeniser.
         labels: what the classes are called; ``None`` where the model does not say.
         classes: how many there are, by the size of the first output; ``None`` where that varies.
         masked: whether padding behind a row's end changes nothing.
@@ -62,7 +53,6 @@ class Taken:
     inputs: Sequence[Value]
     bounds: Mapping[str, int] = field(default_factory=dict)
     tokenizers: Mapping[str, Tokenizer] = field(default_factory=dict)
-    vocabulary: Encoder | None = None
     labels: tuple[str, ...] | None = None
     classes: int | None = None
     masked: bool = False
@@ -73,16 +63,14 @@ class Taken:
         """The inputs of which texts are given, each once."""
         if self.tokenizers:
             return list(dict.fromkeys(one.source for one in self.tokenizers.values()))
-        given = [value.name for value in self.inputs if value.dtype == "str"]
-        return given or ([self.inputs[0].name] if self.vocabulary is not None else [])
+        return [value.name for value in self.inputs if value.dtype == "str"]
 
 
-def taken_by(model: Any, *, vocabulary: Encoder | None = None, labels: Sequence[str] | None = None) -> Taken:
+def taken_by(model: Any, *, labels: Sequence[str] | None = None) -> Taken:
     """What a `Graph` or an ``export.Session`` takes.
 
     Args:
         model: one of these.
-        vocabulary: that travels beside a graph.
         labels: what its classes are called, where it does not say so itself.
     """
     named = None if labels is None else tuple(labels)
@@ -91,7 +79,6 @@ def taken_by(model: Any, *, vocabulary: Encoder | None = None, labels: Sequence[
             model.inputs,
             id_bounds(model),
             model.tokenizers,
-            vocabulary,
             named,
             _classes([model.tensors[name].shape for name in model.outputs]),
             masked_axes(model) is not None,
@@ -102,8 +89,7 @@ def taken_by(model: Any, *, vocabulary: Encoder | None = None, labels: Sequence[
     return Taken(
         model.input_values,
         model.id_bounds,
-        own,
-        model.vocabulary,
+        {**own, **model.tokenizers},
         named or model.labels,
         _classes([value.shape for value in model.output_values]),
         model.masked,
@@ -205,7 +191,7 @@ def read_examples(
 ) -> Examples:
     """Read rows from a file of texts or of arrays.
 
-    Texts become ids as the model says, by its tokeniser or its vocabulary. Rows of like length are in a batch
+    Texts become ids as the model says, by its tokeniser. Rows of like length are in a batch
     together; where the model sees padding, only rows of one length are, so that nothing is added to any.
 
     Args:
@@ -280,7 +266,7 @@ def _of_texts(path: Path, taken: Taken, text: str | None, label: str | None, lim
     # Before texts become ids: what is said of the wrong column is said at once.
     classes = None if label is None else _classes_of(path, _labels_in(path, rows, label), taken)
     texts = [row.text for row in rows]
-    encoders = _encoders(taken, source)
+    encoders = {name: one for name, one in taken.tokenizers.items() if one.source == source}
     encoded = [_encoded(row, encoders) for row in rows]
     for row, ids in zip(rows, encoded, strict=True):
         _check_length(row, taken, encoders, ids)
@@ -331,14 +317,7 @@ def _source(path: Path, taken: Taken) -> str:
     return taken.sources[0]
 
 
-def _encoders(taken: Taken, source: str) -> dict[str, Any]:
-    """By input, what makes ids of its texts; those of a file of texts, by which rows are sorted."""
-    if taken.tokenizers:
-        return {name: one for name, one in taken.tokenizers.items() if one.source == source}
-    return {} if taken.vocabulary is None else {source: taken.vocabulary}
-
-
-def _encoded(row: TextRow, encoders: Mapping[str, Any]) -> list[list[int]]:
+def _encoded(row: TextRow, encoders: Mapping[str, Tokenizer]) -> list[list[int]]:
     """The ids of a text, by each of the tokenisers."""
     try:
         return [encoder.encode(row.text) for encoder in encoders.values()]
@@ -347,7 +326,7 @@ def _encoded(row: TextRow, encoders: Mapping[str, Any]) -> list[list[int]]:
 
 
 def _check_length(
-    row: TextRow, taken: Taken, encoders: Mapping[str, Any], encoded: Sequence[list[int]]
+    row: TextRow, taken: Taken, encoders: Mapping[str, Tokenizer], encoded: Sequence[list[int]]
 ) -> None:
     """Refuse a row that a model of fixed length does not take."""
     shapes = {value.name: value.shape for value in taken.inputs}
@@ -362,15 +341,10 @@ def _check_length(
             )
 
 
-def _pads(taken: Taken, encoders: Mapping[str, Any], encoded: Sequence[list[int]]) -> bool:
+def _pads(taken: Taken, encoders: Mapping[str, Tokenizer], encoded: Sequence[list[int]]) -> bool:
     """Whether a row may be padded: the model does not see it, and the row has no padding of its own."""
     pairs = zip(encoders.values(), encoded, strict=True)
-    return taken.masked and all(ids and _padding_id(one) not in ids for one, ids in pairs)
-
-
-def _padding_id(encoder: Any) -> int:
-    # Every vocabulary pads with 0.
-    return getattr(encoder, "padding_id", 0)
+    return taken.masked and all(ids and one.padding_id not in ids for one, ids in pairs)
 
 
 @dataclass(frozen=True)
@@ -404,23 +378,25 @@ def _grouped(rows: Sequence[_Row]) -> list[list[int]]:
     return groups
 
 
-def _input(value: Value, encoder: Any, texts: Sequence[str]) -> np.ndarray:
+def _input(value: Value, encoder: Tokenizer | None, texts: Sequence[str]) -> np.ndarray:
     """An input of a batch."""
-    if value.dtype == "str":
+    if value.dtype == "str" or encoder is None:
         return _text_array(texts)
     ids = encoder.encode_batch(texts)
     if ids.ndim < 2:
         return ids
     fixed = value.shape[1] if len(value.shape) > 1 else None
     missing = max(fixed if isinstance(fixed, int) else 1, ids.shape[1]) - ids.shape[1]
-    return np.pad(ids, ((0, 0), (0, missing)), constant_values=_padding_id(encoder))
+    return np.pad(ids, ((0, 0), (0, missing)), constant_values=encoder.padding_id)
 
 
-def _valid(taken: Taken, encoders: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> np.ndarray | None:
+def _valid(
+    taken: Taken, encoders: Mapping[str, Tokenizer], arrays: Sequence[np.ndarray]
+) -> np.ndarray | None:
     """Which steps are no padding, by the ids of the first tokeniser; ``None`` where the ids are not seen."""
     for value, array in zip(taken.inputs, arrays, strict=True):
         if value.name in encoders and array.ndim == 2 and value.dtype != "str":
-            return array != _padding_id(encoders[value.name])
+            return array != encoders[value.name].padding_id
     return None
 
 

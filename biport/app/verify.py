@@ -54,7 +54,7 @@ def verify(
     states: str | None = None,
     tolerance: float | None = None,
     min_agreement: float | None = None,
-    expected: Inputs | str | os.PathLike[str] | None = None,
+    expected: Inputs | np.ndarray | str | os.PathLike[str] | None = None,
     text: str | None = None,
     label: str | None = None,
     labels: Sequence[str] | None = None,
@@ -247,7 +247,7 @@ def _with_gates(report: Report, ran: Ran, asked: _Asked) -> Report:
     return dataclasses.replace(
         report,
         lines=[_at_row(line, chosen) for line in report.lines],
-        notes=[*report.notes, *label_notes(compared)],
+        notes=[*report.notes, *([] if least is None else label_notes(compared))],
         gates=gates,
         agreement=compared,
         data=chosen.origin,

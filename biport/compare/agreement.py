@@ -271,7 +271,7 @@ def agreement(
             at = tuple(int(one) for one in index)
             pair = scores.item(wanted, at), scores.item(own, at)
             differing.append(_differing(case, at, pair, bool(tie[at]), rows, stepwise))
-    differing.sort(key=lambda one: one.tie)
+    differing.sort(key=lambda one: (one.tie, one.data.get("row", 0)))
     accuracy = None if rows is None or stepwise else _accuracy(scores, given, rows)
     return Agreement(form, output, unit, count, sure, ties, len(seen), differing, accuracy)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from biport.data.text_rows import shortened
+from biport.errors import shortened
 
 
 @dataclass(frozen=True)

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from biport.data.json_file import read_json, write_json
 from biport.data.padding import Side, check_layout, pad
 from biport.errors import Argument, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
+from biport.json_file import read_json, write_json
+from biport.text.fitted import (
+    END,
+    END_ID,
+    FORMAT,
+    PAD,
+    PAD_ID,
+    START,
+    START_ID,
+    UNK,
+    UNK_ID,
+    Unit,
+    has_ends,
+    problem_with,
+    tokenizer_of,
+)
+from biport.text.ids import WORDS, plain
+from biport.text.tokenizer import Tokenizer
 
-PAD = "<pad>"
-UNK = "<unk>"
-START = "<start>"
-END = "<end>"
-PAD_ID = 0
-UNK_ID = 1
-START_ID = 2
-END_ID = 3
-
-Unit = Literal["word", "character"]
-
-_FORMAT = "biport-vocabulary-1"
 _WORD = re.compile(r"\w+(?:'\w+)*")
-_TOKEN = re.compile(rf"{_WORD.pattern}|[^\w\s]")
 
 
 def tokenize(text: str) -> list[str]:
@@ -44,12 +47,12 @@ def tokenize(text: str) -> list[str]:
     three tokens and never the special one. Composed and decomposed accents give the same tokens, and
     tokens joined with spaces split into themselves again.
     """
-    return _TOKEN.findall(_plain(text))
+    return WORDS.findall(plain(text))
 
 
 def words(text: str) -> list[str]:
     """The tokens of ``text`` that are words, without the marks between them."""
-    return _WORD.findall(_plain(text))
+    return _WORD.findall(plain(text))
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Vocabulary:
     unit: Unit = "word"
 
     def __post_init__(self) -> None:
-        problem = _problem_with(self.tokens, self.unit)
+        problem = problem_with(self.tokens, self.unit)
         if problem:
             raise InputError(f"A vocabulary cannot be made of these tokens: {problem}.")
 
@@ -108,7 +111,7 @@ class Vocabulary:
     @property
     def ends(self) -> bool:
         """Whether an encoded text starts with ``<start>`` and ends with ``<end>``."""
-        return self.tokens[2:4] == (START, END)
+        return has_ends(self.tokens)
 
     def split(self, text: str) -> list[str]:
         """The tokens of ``text``, without the special ones, whether the vocabulary has them or not."""
@@ -117,6 +120,18 @@ class Vocabulary:
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {token: number for number, token in enumerate(self.tokens)}
+
+    def tokenizer(self, source: str = "text") -> Tokenizer:
+        """The tokeniser that gives the ids of `encode`, for what a model carries.
+
+        Args:
+            source: the name of the model's input of texts.
+
+        Example:
+            >>> Vocabulary((PAD, UNK, "good")).tokenizer().encode_batch(["Good!", ""]).tolist()
+            [[2, 1], [0, 0]]
+        """
+        return tokenizer_of(self.tokens, self.unit, source)
 
     def encode(self, text: str) -> list[int]:
         """The id of every token of ``text``, 1 for those not in the vocabulary; never 0.
@@ -179,7 +194,7 @@ class Vocabulary:
 
     def to_data(self) -> dict[str, Any]:
         """The vocabulary as plain data, for a JSON file or for what a model carries."""
-        return {"format": _FORMAT, "unit": self.unit, "tokens": list(self.tokens)}
+        return {"format": FORMAT, "unit": self.unit, "tokens": list(self.tokens)}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -200,32 +215,14 @@ class Vocabulary:
         Raises:
             FileError: (a ValueError) naming the owner and what is wrong.
         """
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise FileError(f'{owner}: not a vocabulary file, which says "format": "{_FORMAT}".')
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise FileError(f'{owner}: not a vocabulary file, which says "format": "{FORMAT}".')
         # The first files said nothing of a unit.
         tokens, unit = content.get("tokens"), content.get("unit", "word")
-        problem = _problem_with(tuple(tokens), unit) if isinstance(tokens, list) else "tokens is not a list"
+        problem = problem_with(tuple(tokens), unit) if isinstance(tokens, list) else "tokens is not a list"
         if problem:
             raise FileError(f"{owner}: not a valid vocabulary: {problem}.")
         return cls(tuple(content["tokens"]), unit)
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
-
-
-def _problem_with(tokens: tuple[Any, ...], unit: Any) -> str:
-    if unit not in ("word", "character"):
-        return f'unit={unit!r} is neither "word" nor "character"'
-    if not isinstance(tokens, tuple):
-        return f"tokens is a {type(tokens).__name__}, not a tuple"
-    for number, token in enumerate(tokens):
-        if not isinstance(token, str):
-            return f"token {number} is {token!r}, not text"
-    if tokens[:2] != (PAD, UNK):
-        return f"the first two tokens are not {PAD} and {UNK}"
-    repeated = [token for token, count in Counter(tokens).items() if count > 1]
-    return f"token {repeated[0]!r} is there more than once" if repeated else ""
 
 
 def several(texts: Iterable[str]) -> Iterable[str]:

@@ -11,9 +11,8 @@ import onnx_ir as ir
 
 from biport.dims import plain
 from biport.ops import Tensor
-
-OPSET = 18
-IR_VERSION = 10
+from export.onnx.spelling import spelled
+from export.onnx.target import Target
 
 Operand = ir.Value | np.ndarray | int | Sequence[int] | None
 """What a node reads: a value, a constant (Python numbers become int64), or ``None`` for nothing."""
@@ -24,9 +23,11 @@ class Builder:
 
     Args:
         names: value names that are spoken for: the inputs and outputs of the graph.
+        target: what the nodes are written for.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), target: Target | None = None) -> None:
+        self.target = target or Target()
         self.nodes: list[ir.Node] = []
         self.notes: list[str] = []
         self.constants: dict[object, ir.Value] = {}
@@ -39,7 +40,7 @@ class Builder:
 
     def body(self) -> Builder:
         """For the graph inside of a node: it shares constants and notes, and no value gets a name twice."""
-        inner = Builder()
+        inner = Builder(target=self.target)
         inner.notes, inner.constants = self.notes, self.constants
         inner._values, inner._nodes = self._values, self._nodes
         return inner
@@ -86,7 +87,8 @@ class Scope:
             ir.Value(name=self.builder.value_name(f"{node_name}:{index}") if want else "")
             for index, want in enumerate(wanted)
         ]
-        operands = [self._operand(operand) for operand in inputs]
+        given, attributes = spelled(op_type, inputs, attributes, self.builder.target.opset)
+        operands = [self._operand(operand) for operand in given]
         node = ir.node(op_type, operands, attributes, outputs=outputs, name=node_name)
         self.builder.nodes.append(node)
         return [output for output, want in zip(outputs, wanted, strict=True) if want]

@@ -67,7 +67,9 @@ def write_discretization(op: Discretization, site: Site) -> tuple[LazyValue, ...
         compared = x if narrow else scope("Cast", x, to=ir.DataType.FLOAT)
         boundaries = scope.constant(every, "boundaries")
         below = scope("Less", scope("Unsqueeze", compared, [-1]), boundaries)
-        counted = scope("ReduceSum", scope("Cast", below, to=ir.DataType.INT32), [-1], keepdims=0)
+        # Over nothing onnxruntime 1.31 reduces no axis that is counted from behind.
+        last = len(site.inputs[0].tensor.shape)
+        counted = scope("ReduceSum", scope("Cast", below, to=ir.DataType.INT32), [last], keepdims=0)
         return scope("Sub", np.array(len(every), "int32"), counted)
 
     return elementwise(site, put)

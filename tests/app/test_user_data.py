@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from biport import reference
+from biport.analysis.text_model import with_tokenizer
 from biport.app.user_data import Examples, Taken, read_examples, taken_by
 from biport.data import Vocabulary
 from biport.errors import BiportError, FileError, InputError
@@ -34,7 +35,7 @@ def table(folder: Path, texts: list[str] = TEXTS, **columns: list[str]) -> Path:
 
 
 def taken(graph: Graph, **more: Any) -> Taken:
-    return taken_by(graph, vocabulary=VOCABULARY, **more)
+    return taken_by(with_tokenizer(graph, VOCABULARY), **more)
 
 
 def classes(examples: Examples) -> list[int]:

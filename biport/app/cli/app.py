@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from biport.app.cli.logs import LogJson, Verbose, asked, listening, tell, with_log_options
 from biport.app.cli.names import check_packages, spelled
 from biport.app.cli.quiet import quiet_tensorflow
+from biport.app.log_style import style
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.extras import missing_module
 from biport.files import reason
+from biport.log import log
 from biport.version import __version__
 
 EXIT_CODES = (
@@ -34,13 +40,16 @@ class Result:
 
     Args:
         data: with ``--json``, the document on standard output.
-        text: without it, what stands there.
+        text: without it, what stands there; ``None`` where the command has written there itself.
         exit_code: of `EXIT_CODES`.
     """
 
     data: dict[str, Any]
-    text: str
+    text: str | None
     exit_code: int = 0
+
+
+_standard_output: ContextVar[Any] = ContextVar("standard output")
 
 
 class InterruptedCommandError(BiportError):
@@ -61,14 +70,18 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> NoReturn:
         """Run it, and print what it gives."""
+        start = time.perf_counter()
         try:
+            _standard_output.set(sys.stdout)
             with contextlib.redirect_stdout(sys.stderr):
                 result: Result = super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise InterruptedCommandError("interrupted") from error
+        seconds = time.perf_counter() - start
+        log("command", f"{ctx.info_name} is done", exit_code=result.exit_code, seconds=seconds)
         if ctx.params.get("as_json"):
             print_out(json.dumps(result.data, indent=1, allow_nan=False))
-        else:
+        elif result.text is not None:
             print_out(result.text)
         raise typer.Exit(result.exit_code)
 
@@ -79,28 +92,33 @@ class Commands(TyperGroup):
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> NoReturn:
         """Run the command that ``args`` name, and end with its exit code."""
         given = (sys.argv[1:] if args is None else list(args)) or ["--help"]
-        try:
-            check_packages()
-            code = super().main(given, *more, **options | {"standalone_mode": False})
-            flush()
-        except (Exception, SystemExit) as error:
-            failure = _failure(error)
-            if failure is None:
-                raise
-            self._fail(failure, given)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(listening(asked(given)))
+                check_packages()
+                code = super().main(given, *more, **options | {"standalone_mode": False})
+                flush()
+            except (Exception, SystemExit) as error:
+                failure = _failure(error)
+                if failure is None:
+                    raise
+                self._fail(failure, given)
         sys.exit(code or 0)
 
     def _fail(self, error: BiportError, given: Sequence[str]) -> NoReturn:
         command = next((self.commands[word] for word in given if word in self.commands), None)
         message = error.told(spelled(command))
         own = given[: given.index("--")] if "--" in given else given
-        if "--json" in own and not isinstance(error, OutputError):
-            data: dict[str, Any] = {"kind": type(error).__name__, "message": message}
-            if isinstance(error, UnsupportedError):
-                data["reasons"] = error.reasons()
+        as_json = "--json" in own and not isinstance(error, OutputError)
+        data: dict[str, Any] = {"kind": type(error).__name__, "message": message}
+        if isinstance(error, UnsupportedError):
+            data["reasons"] = error.reasons()
+        if as_json:
             print_error(data)
-        else:
-            _print_err(message if error.exit_code == 130 else f"error: {message}")
+        if style().json or not as_json:
+            text = message if error.exit_code == 130 else f"error: {message}"
+            more = {name: value for name, value in data.items() if name != "message"}
+            tell(text, message, exit_code=error.exit_code, **more)
         sys.exit(error.exit_code)
 
 
@@ -133,17 +151,36 @@ def print_out(text: str) -> None:
     flush()
 
 
+@contextlib.contextmanager
+def standard_output() -> Iterator[TextIO]:
+    """Standard output for what a command writes there as it goes, in UTF-8 whatever the terminal is.
+
+    Raises:
+        OutputError: it cannot be written to.
+    """
+    out = _standard_output.get()
+    stream = io.TextIOWrapper(out.buffer, "utf-8", newline="")
+    try:
+        yield stream
+        stream.flush()
+    except FileError as error:
+        # Of whoever writes rows, and says of what it writes to.
+        if isinstance(error.__cause__, BrokenPipeError):
+            _close_out(error.__cause__, out)
+        raise
+    except OSError as error:
+        _close_out(error, out)
+    finally:
+        with contextlib.suppress(OSError):
+            stream.detach()
+
+
 def print_error(data: dict[str, Any]) -> None:
     """Print what a program is told of a failure; a person, where no program reads it."""
     try:
         print_out(json.dumps({"error": data}, indent=1))
     except OutputError:
-        _print_err(f"error: {data['message']}")
-
-
-def _print_err(text: str) -> None:
-    with contextlib.suppress(OSError):
-        typer.echo(text, err=True)
+        tell(f"error: {data['message']}", data["message"])
 
 
 def flush() -> None:
@@ -155,10 +192,10 @@ def flush() -> None:
         _close_out(error)
 
 
-def _close_out(error: OSError) -> NoReturn:
+def _close_out(error: OSError, out: Any = None) -> NoReturn:
     # What is left in the buffer would fail once more when the process ends.
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (out or sys.stdout).fileno())
     raise OutputError(error) from error
 
 
@@ -177,7 +214,13 @@ def command(
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Add a command to the app, with examples below its help."""
     lines = ["Examples:", *examples, f"Exit codes: {EXIT_CODES}."]
-    return app.command(name, cls=Command, rich_help_panel=panel, epilog="\n\n".join(lines))
+    add = app.command(name, cls=Command, rich_help_panel=panel, epilog="\n\n".join(lines))
+
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
+        add(with_log_options(function))
+        return function
+
+    return decorate
 
 
 def _version(wanted: bool) -> None:
@@ -191,6 +234,8 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    log_json: LogJson = False,
+    verbose: Verbose = False,
 ) -> None:
     quiet_tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")

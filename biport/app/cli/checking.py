@@ -270,6 +270,7 @@ def matrix(
     output: Annotated[
         Path | None, output_option("A folder for matrix.json, matrix.xml (JUnit) and matrix.html.")
     ] = None,
+    junit: JUnitFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
@@ -287,6 +288,7 @@ def matrix(
         jobs=jobs,
         seed=seed,
         output=output,
+        junit=junit,
         force=force,
         quiet=as_json,
     )

@@ -24,8 +24,21 @@ from biport.app.cli.precision_options import (
     TimedBatch,
     smaller,
 )
+from biport.app.cli.run_options import AsDecoder, EndToken, SourceVocabulary, StartToken, TargetVocabulary
+from biport.app.cli.text_options import (
+    TEXTS,
+    Maxlen,
+    Padding,
+    PaddingId,
+    SplitOption,
+    StandardizeOption,
+    Truncating,
+    VocabularyFile,
+    text_options,
+)
+from biport.app.source import Source
 from biport.errors import InputError, UnsupportedError
-from biport.files import check_folder, new_folder
+from biport.files import check_folder, check_folder_name, new_folder
 
 PANEL = "Models from models"
 
@@ -58,8 +71,8 @@ class Contract(StrEnum):
     RIGHT_PADDED = "right-padded"
 
 
-ONNX, TEXTS = "ONNX", "Texts"
-"""Groups of options in the help."""
+ONNX = "ONNX"
+"""A group of options in the help."""
 LoweringOption = Annotated[
     Lowering,
     typer.Option(
@@ -98,6 +111,13 @@ def port(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
     verified: Verified = True,
@@ -112,7 +132,8 @@ def port(
     from biport.app.open_source import read_source
     from biport.app.other_route import MAY_WRITE, advise
     from biport.app.port import write_verified
-    from biport.app.stored import texts_of
+    from biport.app.stored import is_stored, texts_of
+    from biport.app.texts import tokenizer_notes
 
     check_output(source, to, output)
     options = _onnx_options(lowering, contract)
@@ -130,6 +151,9 @@ def port(
         if to is Target.ONNX and not source.is_module:
             advise(problem, source.path, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
         raise
+    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
+    graph = texts.spoken(graph, is_stored(source.path))
+    notes = [*notes, *tokenizer_notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
@@ -158,6 +182,7 @@ def port(
     "biport export ported/ -o small.onnx --int8 --input reviews.csv --label stars --max-accuracy-drop 0.005",
     "biport export model.keras --triton models/",
     "biport export tagger.py:Tagger --checkpoint tagger.pt -o tagger.onnx",
+    "biport export run-dates --decoder -o dates/",
 )
 @takes_model
 def export(
@@ -171,13 +196,13 @@ def export(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    vocabulary: Annotated[
-        Path | None,
-        typer.Option(
-            help="A vocabulary.json that the file then carries; that of a folder of biport is known.",
-            rich_help_panel=TEXTS,
-        ),
-    ] = None,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -213,31 +238,51 @@ def export(
     verified: Verified = True,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
+    decoder: AsDecoder = False,
+    source_vocabulary: SourceVocabulary = None,
+    target_vocabulary: TargetVocabulary = None,
+    start: StartToken = None,
+    end: EndToken = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
-    from biport.app.export import export_model, text_options
+    from biport.app.export import export_model
+    from biport.app.export import text_options as told
     from biport.app.junit import check_junit, write_junit
     from biport.app.open_source import load_with_code, read_source
     from biport.app.precision import LimitError, precision_suite
     from biport.app.progress import show_progress
     from export.deploy import triton as repository
 
+    if decoder:
+        others = {
+            "triton": triton,
+            "vocabulary": vocabulary,
+            "labels": labels,
+            "embed-tokenizer": embed_tokenizer,
+            "int8": int8,
+            "fp16": float16,
+        }
+        languages = source_vocabulary, target_vocabulary, start, end
+        return _export_decoder(source, output, languages, others, verified, force, as_json)
+    if source_vocabulary or target_vocabulary or start or end:
+        raise InputError("--source-vocabulary, --target-vocabulary, --start, --end: go with --decoder")
     if (output is None) == (triton is None):
         raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")
     if triton is not None:
         output = repository.repository_path(triton, source.stem)
     assert output is not None
     check_source_kept(source, Target.ONNX, output)
+    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     limits = max_accuracy_drop, min_speedup, min_agreement
     names = class_names(labels)
     how = smaller(int8, float16, int8_method, inputs, text, label, names, batch_size, limits, junit)
     check_junit(junit, force)
-    options = text_options(source.path, vocabulary, labels, embed_tokenizer, route)
+    options = told(source.path, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
-    settings |= {"verify": verified, "overwrite": force}
+    settings |= {"verify": verified, "overwrite": force, "texts": texts}
     notes: list[str] = []
     model: Any = source.path
     with contextlib.ExitStack() as stack:
@@ -274,6 +319,27 @@ def export(
     data = {"source": str(source), **exported.written.as_dict(), **exported.to_json()}
     data["notes"] = [*notes, *data["notes"]]
     return Result(data, "\n".join(lines))
+
+
+def _export_decoder(
+    source: Source,
+    output: Path | None,
+    languages: tuple[Path | None, Path | None, str | None, str | None],
+    others: dict[str, Any],
+    verified: bool,
+    force: bool,
+    as_json: bool,
+) -> Result:
+    from biport.app.decoder import Languages, export_decoder
+
+    asked = [f"--{name}" for name, value in others.items() if value]
+    if asked:
+        raise InputError(f"{', '.join(asked)}: of a model as one file, not of --decoder")
+    if output is None:
+        raise InputError("say where to with --output FOLDER")
+    check_folder_name(output)
+    settings = {"verified": verified, "overwrite": force, "quiet": as_json}
+    return Result(*export_decoder(source, output, Languages(*languages), **settings))
 
 
 def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:
