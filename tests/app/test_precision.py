@@ -175,7 +175,7 @@ def test_measured_on_rows_of_ones_own(folder: Path) -> None:
     assert cost["bytes"][1] == (folder / "small.onnx").stat().st_size
     session = export.Session(folder / "small.onnx", device="cpu")
     assert session.labels == ("no", "yes")
-    assert session.vocabulary is not None
+    assert list(session.tokenizers) == ["ids"]
     assert session.metadata["biport.int8"] == cost["method"]
 
 
