@@ -19,7 +19,7 @@ from biport.app.user_data import Examples, read_examples
 from biport.compare.cases import PATTERNS, RIGHT_PADDED, random_inputs
 from biport.compare.gate import Gate, check_limit, missed
 from biport.compare.rows import DataRows
-from biport.compare.text_cases import text_cases
+from biport.compare.text_cases import text_batch
 from biport.errors import Argument, DifferentError, InputError
 from biport.graph import Graph
 from biport.inputs import batch_axis, row_lengths
@@ -340,25 +340,17 @@ def _stepwise(session: Any) -> bool:
 
 def _random(session: Any, graph: Graph | None, size: int) -> Mapping[str, Sequence[np.ndarray]]:
     """Random inputs that the file takes: texts, or ids and features under every pattern of mask it allows."""
-    if any(value.dtype == "str" for value in session.input_values):
-        return _random_texts(session, graph, size)
+    texts = any(value.dtype == "str" for value in session.input_values)
     patterns = PATTERNS if session.contract is None else RIGHT_PADDED
     lengths = {} if graph is None else row_lengths(graph)
     cases = {}
     for N, T in (*RANDOM, (size, 100)):
+        if texts and graph is not None:
+            cases[f"{N}x{T}"] = text_batch(graph, False, N, T, seed=0)
+            continue
         rng = np.random.default_rng(0)
         cases[f"{N}x{T}"] = random_inputs(
             session.input_values, N, T, rng,
             patterns=patterns, id_bounds=session.id_bounds, unbounded=FEWEST_IDS, rows=lengths,
         )  # fmt: skip
     return cases
-
-
-def _random_texts(session: Any, graph: Graph | None, size: int) -> Mapping[str, Sequence[np.ndarray]]:
-    from export.text.sample_texts import sample_texts
-
-    if graph is not None and graph.tokenizers:
-        return text_cases(graph)[0]
-    assert session.vocabulary is not None
-    texts = {N: sample_texts(session.vocabulary, N, longest) for N, longest in ((64, 40), (size, 100))}
-    return {f"{N} texts": [np.array(batch, object)] for N, batch in texts.items()}

@@ -2,7 +2,8 @@
 
 A weight that is *stored* in 8 bits is a ``Cast`` and a ``Mul`` that onnxruntime computes once, when it opens
 the file: a fused node then reads float32 as ever. A product that is *computed* in 8 bits rounds what it is
-given too, by the range that this has in the batch at hand, or for a convolution by one that was seen before.
+given too, by the range that this has in the batch at hand, or for a convolution by one that was seen before:
+onnxruntime's convolutions by the range at hand are slower than those in float32.
 
 One scale an output channel everywhere, and one a row of a table. Figures: ``docs/precision.md``.
 """
@@ -22,7 +23,7 @@ import onnx_ir as ir
 from export.onnx.builder import Builder, Scope
 
 METHODS = ("weights", "dynamic", "static")
-"""Stored alone; computed by the range of each batch; and convolutions by ranges seen before."""
+"""Stored alone; products computed by the range of each batch; and convolutions by ranges seen before."""
 LEAST_STORED = 32
 """Numbers of a weight that is worth scales."""
 LEAST_PRODUCT = 4096
@@ -61,6 +62,11 @@ def int8(model: onnx.ModelProto, how: Int8) -> onnx.ModelProto:
     narrow = ir.from_proto(model)
     _Rewriting(narrow, how).write()
     return ir.to_proto(narrow)
+
+
+def computed(model: onnx.ModelProto) -> bool:
+    """Whether ``"dynamic"`` makes something else of a model than ``"weights"``."""
+    return _Rewriting(ir.from_proto(model), Int8("dynamic", {})).computes()
 
 
 def convolved(model: onnx.ModelProto) -> list[str]:
@@ -137,8 +143,8 @@ class _Rewriting:
     def _node(self, node: ir.Node) -> None:
         if node.domain:
             return
-        if node.op_type == "Gather":
-            self._rows(node)
+        if node.op_type == "Gather" and not node.attributes.get_int("axis", 0):
+            self._store(node, 0, channel=0)
         elif node.op_type == "LSTM" and self._may_compute(node) and _matrix(node.inputs[1]) is not None:
             self._lstm(node)
         elif node.op_type in RECURRENT:
@@ -170,7 +176,11 @@ class _Rewriting:
         if value is None or array is None:
             return
         if value not in self._stored:
-            summed = range(1, array.ndim) if node.op_type == "Conv" else {array.ndim - 1, array.ndim - 2}
+            summed = (
+                range(1, array.ndim)
+                if node.op_type in ("Conv", "Gather")
+                else {array.ndim - 1, array.ndim - 2}
+            )
             numbers, scales = rounded(array, tuple(axis for axis in summed if axis != channel))
             self._stored[value] = self._opened(value.name or node.op_type, numbers, scales)
         node.replace_input_with(at, self._stored[value])
@@ -184,22 +194,6 @@ class _Rewriting:
         self._opening += self._builder.nodes[before:]
         del self._builder.nodes[before:]
         return value
-
-    def _rows(self, node: ir.Node) -> None:
-        """Rows of a table: what is looked up is in 8 bits, and so is its scale looked up."""
-        table = _matrix(node.inputs[0])
-        if table is None or node.attributes.get_int("axis", 0) != 0:
-            return
-        numbers, scales = rounded(table, tuple(range(1, table.ndim)))
-
-        def write(scope: Scope) -> list[ir.Value]:
-            rows, steps = (
-                scope("Gather", scope.constant(array, name), node.inputs[1])
-                for array, name in ((numbers, "numbers"), (scales, "scales"))
-            )
-            return [scope("Mul", scope("Cast", rows, to=ir.DataType.FLOAT), steps)]
-
-        self._replace(node, write)
 
     # What is computed.
 
@@ -226,14 +220,28 @@ class _Rewriting:
 
     def _products(self, graph: ir.Graph) -> None:
         """Products of one value with several matrices become one, whose result is split."""
+        for products in self._product_groups(graph):
+            self._product(products)
+
+    def _product_groups(self, graph: ir.Graph) -> list[list[_Product]]:
+        """The products that are worth 8 bits, those of one value together."""
         groups: dict[ir.Value, list[_Product]] = defaultdict(list)
         for node in graph:
             product = _product(node)
             if product is not None and self._may_compute(node):
                 groups[product.x].append(product)
-        for products in groups.values():
-            if sum(product.weight.size for product in products) >= LEAST_PRODUCT:
-                self._product(products)
+        return [
+            products
+            for products in groups.values()
+            if sum(product.weight.size for product in products) >= LEAST_PRODUCT
+        ]
+
+    def computes(self) -> bool:
+        """Whether anything would be computed in 8 bits, convolutions aside."""
+        return any(self._product_groups(graph) for graph in self._model.graphs()) or any(
+            node.op_type == "LSTM" and self._may_compute(node) and _matrix(node.inputs[1]) is not None
+            for node in self._model.graph.all_nodes()
+        )
 
     def _product(self, products: Sequence[_Product]) -> None:
         first = products[0].node
@@ -277,31 +285,11 @@ class _Rewriting:
             return
         x, y = _ends(node)
         ranges = [self._how.ranges.get(value.name or "") for value in (x, y)]
-        if weight.size < LEAST_PRODUCT or not self._may_compute(node):
-            self._store(node, 1, channel=0)
-        elif self._how.method == "static" and ranges[0] is not None and ranges[1] is not None:
+        computed = weight.size >= LEAST_PRODUCT and self._may_compute(node)
+        if computed and ranges[0] is not None and ranges[1] is not None:
             self._static_conv(node, weight, ranges[0], ranges[1])
         else:
-            self._dynamic_conv(node, weight)
-
-    def _dynamic_conv(self, node: ir.Node, weight: np.ndarray) -> None:
-        numbers, scales = rounded(weight, tuple(range(1, weight.ndim)))
-        x, *_ = _ends(node)
-        attributes = _plain_attributes(node)
-
-        def write(scope: Scope) -> list[ir.Value]:
-            wanted = [True] * 3
-            narrow, scale, zero = scope.several("DynamicQuantizeLinear", x, wanted=wanted)
-            weights = scope.constant(numbers, "numbers")
-            whole = scope("ConvInteger", narrow, weights, zero, **attributes)
-            factor = scope("Mul", scale, scope.constant(scales.reshape(_columns(weight)), "scales"))
-            y = scope("Mul", scope("Cast", whole, to=ir.DataType.FLOAT), factor)
-            bias = node.inputs[2] if len(node.inputs) > 2 else None
-            if bias is None:
-                return [y]
-            return [scope("Add", y, scope("Reshape", bias, list(_columns(weight))))]
-
-        self._replace(node, write)
+            self._store(node, 1, channel=0)
 
     def _static_conv(self, node: ir.Node, weight: np.ndarray, taken: Range, given: Range) -> None:
         numbers, scales = rounded(weight, tuple(range(1, weight.ndim)))
@@ -433,11 +421,6 @@ def _rectified(value: ir.Value) -> bool:
         user.op_type == "Relu" or (user.op_type == "Transpose" and _rectified(user.outputs[0]))
         for user in users
     )
-
-
-def _columns(weight: np.ndarray) -> tuple[int, ...]:
-    """The shape in which numbers by output channel are broadcast over a convolution's result."""
-    return -1, *[1] * (weight.ndim - 2)
 
 
 def _grid(of: Range) -> tuple[np.ndarray, np.ndarray]:

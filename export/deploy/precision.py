@@ -17,7 +17,7 @@ import onnx_ir as ir
 from biport.errors import Argument, FileError, InputError, UnsupportedError
 from export.check_vectors import DIGEST_KEY, KEY, Carried, carried, check_path, read_vectors
 from export.deploy.float16 import float16
-from export.deploy.int8 import LEAST_STORED, METHODS, WEIGHED, Int8, convolved, int8
+from export.deploy.int8 import LEAST_STORED, METHODS, WEIGHED, Int8, computed, convolved, int8
 from export.deploy.ranges import seen_ranges
 from export.publish import Check, Written, publish
 from export.require import require
@@ -48,10 +48,10 @@ def write_precision(
         path: the file to write.
         precision: one of `PRECISIONS`.
         method: of int8, one of `export.deploy.int8.METHODS`. ``"weights"``: they are stored in 8 bits, and
-            the file computes in float32. ``"dynamic"``: LSTM, the loops of GRU and SimpleRNN, products with
-            matrices and convolutions compute in 8 bits, by the range that their inputs have in the batch at
-            hand, so that a row's result hangs a little on the rows beside it; other weights are stored.
-            ``"static"``: likewise, but convolutions by ranges that ``calibration`` showed.
+            the file computes in float32. ``"dynamic"``: LSTM, loops of GRU and SimpleRNN, and products with
+            matrices compute in 8 bits, by the range that their inputs have in the batch at hand, so that a
+            row's result hangs a little on the rows beside it; other weights are stored. ``"static"``:
+            convolutions as well, by ranges that ``calibration`` showed.
         calibration: for ``"static"`` batches of inputs like those that will come.
         overwrite: replace a file that is there.
         check: called with the file before it is put in its place; what it raises, this does.
@@ -136,8 +136,9 @@ def methods_for(source: str | PathLike[str], calibrated: bool) -> list[str]:
         source: the float32 file.
         calibrated: whether there are batches to calibrate with.
     """
-    static = calibrated and bool(convolved(onnx.load(source)))
-    return [method for method in METHODS if method != "static" or static]
+    model = onnx.load(source)
+    able = {"weights": True, "dynamic": computed(model), "static": calibrated and bool(convolved(model))}
+    return [method for method in METHODS if able[method]]
 
 
 def _int8(source: Path, model: Any, method: str, calibration: Sequence[Sequence[Any]]) -> Any:

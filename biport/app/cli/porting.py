@@ -255,6 +255,9 @@ def export(
     from biport.app.progress import show_progress
     from export.deploy import triton as repository
 
+    limits = max_accuracy_drop, min_speedup, min_agreement
+    names = class_names(labels)
+    how = smaller(int8, float16, int8_method, inputs, text, label, names, batch_size, limits, junit)
     if decoder:
         others = {
             "triton": triton,
@@ -275,9 +278,6 @@ def export(
     assert output is not None
     check_source_kept(source, Target.ONNX, output)
     texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
-    limits = max_accuracy_drop, min_speedup, min_agreement
-    names = class_names(labels)
-    how = smaller(int8, float16, int8_method, inputs, text, label, names, batch_size, limits, junit)
     check_junit(junit, force)
     options = told(source.path, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)

@@ -42,8 +42,8 @@ Method = Annotated[
     Int8Method,
     typer.Option(
         "--int8-method",
-        help="weights: stored in 8 bits; dynamic: computed in them; static: convolutions by ranges that your "
-        "rows show; auto: measured, and the best of them taken.",
+        help="weights: stored in 8 bits; dynamic: computed in them; static: convolutions too, by ranges that "
+        "your rows show; auto: measured, and the best of them taken.",
         rich_help_panel=SMALLER,
     ),
 ]
