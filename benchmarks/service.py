@@ -38,8 +38,20 @@ LABELS = ("negative", "positive")
 WORDS = Vocabulary(("<pad>", "<unk>", *(f"word{number}" for number in range(V - 2))))
 CLIENTS = (1, 8, 64)
 TEXTS = 512
-BATCHED = r"(MAX_ROWS, MAX_DELAY, MAX_WAITING, WORKERS = ).*"
+BATCHED = r"(MAX_ROWS, MAX_DELAY, MAX_WAITING, WORKERS, THREADS = ).*"
 """The line of a service that says how it batches."""
+
+
+BATCHING = "64, 0, 1024, 1, 1"
+"""What the page says."""
+OPTIONS = {
+    "as in the page": BATCHING,
+    "up to 16 rows": "16, 0, 1024, 1, 1",
+    "up to 256 rows": "256, 0, 1024, 1, 1",
+    "waiting 2 ms": "64, 0.002, 1024, 1, 1",
+    "two workers": "64, 0, 1024, 2, 1",
+    "two threads": "64, 0, 1024, 1, 2",
+}
 
 
 def corpus(count: int, seed: int = 0) -> list[str]:
@@ -59,6 +71,8 @@ class Service:
         port: where it listens.
         folder: where it runs.
         environment: besides this process's.
+        busy: seconds of processors.
+        process: its number.
     """
 
     name: str
@@ -68,21 +82,29 @@ class Service:
     port: int = field(default_factory=lambda: free_port())
     rates: dict[int, list[float]] = field(default_factory=dict)
     times: dict[int, list[float]] = field(default_factory=dict)
+    busy: dict[int, float] = field(default_factory=dict)
+    process: int = 0
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        process = subprocess.Popen(
+        server = subprocess.Popen(
             [*self.command, str(self.port)],
             cwd=self.folder,
             env={**os.environ, **self.environment, "PYTHONPATH": paths},
             stdout=subprocess.DEVNULL,
         )
+        self.process = server.pid
         try:
             yield
         finally:
-            process.terminate()
-            process.wait(30)
+            server.terminate()
+            server.wait(30)
+
+    def cpu(self) -> float:
+        """Seconds of processors that it has used."""
+        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:
@@ -174,22 +196,49 @@ def measure(contestants: Sequence[Service], texts: Sequence[str], seconds: float
     for turn in range(rounds):
         for clients in CLIENTS:
             for service in contestants:
+                used = service.cpu()
                 times = asyncio.run(load(service.port, clients, texts, seconds, turn))
+                service.busy[clients] = service.busy.get(clients, 0) + service.cpu() - used
                 service.times.setdefault(clients, []).extend(times)
                 service.rates.setdefault(clients, []).append(len(times) / seconds)
 
 
 def table(contestants: Sequence[Service]) -> str:
-    """Requests a second, the median of the rounds, and ms in which half and 99 of 100 were answered."""
+    """Requests a second; ms in which half and 99 of 100 were answered; and ms of processors that one took."""
     groups = [f"{clients} client{'s' * (clients > 1)}" for clients in CLIENTS]
     lines = ["| | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
     for service in contestants:
         cells = []
         for clients in CLIENTS:
             middle, last = np.percentile(service.times[clients], [50, 99]) * 1000
-            cells.append(f"{statistics.median(service.rates[clients]):.0f}/s, {middle:.1f}, {last:.1f} ms")
+            busy = 1000 * service.busy[clients] / len(service.times[clients])
+            rate = statistics.median(service.rates[clients])
+            cells.append(f"{rate:.0f}/s, {middle:.1f}, {last:.1f}, {busy:.2f} ms")
         lines.append(f"| {service.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def steps(models: dict[str, Path]) -> None:
+    """What a call and a step cost besides their rows, as so many steps of one row: c + T · (a + N), fitted."""
+    sizes = [(N, T) for N in (1, 2, 4, 8, 16) for T in (1, 10, 40, 100)]
+    for name, path in models.items():
+        session = export.Session(path, device="cpu", threads=1)
+        times = [quickest(session, np.full((N, T), 2, "int32")) for N, T in sizes]
+        columns = np.array([(1, T, N * T) for N, T in sizes])
+        # Relative errors, or the largest batches alone would be fitted.
+        scale = np.array(times)
+        fitted, *_ = np.linalg.lstsq(columns / scale[:, None], np.ones(len(sizes)), rcond=None)
+        call, step, row = fitted
+        print(f"{name}: {1e6 * row:.2f} us a step of a row; a call {call / row:.0f}, a step {step / row:.1f}")
+
+
+def quickest(session: export.Session, ids: np.ndarray) -> float:
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        session.run([ids])
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def main() -> None:
@@ -197,26 +246,26 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--options", action="store_true")
+    parser.add_argument("--steps", action="store_true")
     chosen = parser.parse_args()
-    batchings = {"batched": "64, 0, 1024, 1", "one row a time": "1, 0, 1024, 1"}
+    batchings = {"batched": BATCHING, "one row a time": "1, 0, 1024, 1, 1"}
     if chosen.options:
-        rows, delays, workers = (1, 64), (0, 0.002), (1, 2)
-        batchings = {
-            f"{row} rows, {1000 * delay:g} ms, {count} workers": f"{row}, {delay}, 1024, {count}"
-            for row in rows
-            for delay in delays
-            for count in workers
-        }
+        batchings = OPTIONS
     texts = corpus(TEXTS)
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder, model = Path(name), Path(name) / "model.onnx"
         graph = keras_side.read(sentiment(V, E, UNITS))
         export.write(graph, model, vocabulary=WORDS, labels=LABELS)
+        if chosen.steps:
+            export.write(keras_side.read(sentiment(V, 64, (64,))), folder / "small.onnx")
+            steps({f"BiLSTM layers of {UNITS}": model, "one of 64": folder / "small.onnx"})
+            return
         wanted = list(export.Session(model, device="cpu").classify(texts))
         contestants = services(model, folder, batchings)
+        if chosen.options:
+            contestants = contestants[: len(OPTIONS)]
         for service in contestants:
             stack.enter_context(service.running())
-        for service in contestants:
             wait_for(service.port, texts[:50], wanted[:50])
         measure(contestants, texts, chosen.seconds, chosen.rounds)
         tokens = sum(len(text.split()) for text in texts) / len(texts)
