@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from biport.analysis.text_model import unsaid_lengths
 from biport.app.forms import Form
 from biport.app.user_data import Examples, Taken, read_examples, taken_by
 from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
@@ -32,16 +33,26 @@ class Trials:
         texts: the same for the forms that take texts; empty where none does.
         rows: which rows of the data the rows of each case are; ``None`` of random inputs.
         origin: which data, as plain data; ``None`` where they are of no file.
+        notes: what is to be known of them.
     """
 
     cases: Cases
     texts: Cases = field(default_factory=dict)
     rows: DataRows | None = None
     origin: Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
 
     def of(self, form: Form) -> Cases:
         """What a form is run on."""
         return self.texts if form.takes_texts else self.cases
+
+    def number(self, case: str, row: int) -> int | None:
+        """What the data call a row of a case; ``None`` where the case is the data as they were given."""
+        if self.rows is None or case not in self.rows.cases:
+            return None
+        if len(self.cases) == 1 and self.rows.texts is None:
+            return None
+        return self.rows.numbers[int(self.rows.cases[case][row])]
 
 
 @dataclass(frozen=True)
@@ -96,9 +107,12 @@ def trials(
         FileError: as `read_examples`.
     """
     columns.check(inputs)
+    notes: list[str] = []
     if isinstance(inputs, str | os.PathLike):
         taken = _taken(forms, values, graph)
         inputs = read_examples(inputs, taken, text=columns.text, label=columns.label, labels=columns.labels)
+        unsaid = unsaid_lengths(values, taken.tokenizers, taken.masked) if inputs.texts is not None else ""
+        notes += [unsaid] if unsaid else []
     if isinstance(inputs, Examples):
         chosen = _of_examples(forms, inputs)
     elif any(form.takes_texts for form in forms):
@@ -109,7 +123,7 @@ def trials(
         chosen = _given(values, in_order([value.name for value in values], inputs))
     if chosen.texts:
         _trace_texts(forms, chosen.texts)
-    return chosen
+    return dataclasses.replace(chosen, notes=notes)
 
 
 def _taken(forms: Sequence[Form], values: Sequence[Value], graph: Graph | None) -> Taken:

@@ -160,7 +160,8 @@ class Agreement:
         form: its name.
         output: likewise.
         unit: what has a label, ``"row"`` or ``"step"``.
-        count: how many were compared, none of them padding; ``None`` where the form does not run.
+        count: how many were compared, none of them padding; ``None`` where the form does not run, or
+            gives other shapes.
         differing: how many of them have another label, ties left out.
         ties: how many have another label, and rounding can have done it.
         classes: how many different labels the source gives.
@@ -187,7 +188,7 @@ class Agreement:
     def text(self) -> list[str]:
         """As lines."""
         if self.count is None:
-            return [f"labels of {self.form}, {self.output}: none, it does not run"]
+            return [f"labels of {self.form}, {self.output}: none, it does not run or gives other shapes"]
         if not self.count:
             return [f"labels of {self.form}, {self.output}: none to compare"]
         share = f"{self.count - self.differing} of {self.count} {self.unit}s as in the source"

@@ -122,7 +122,7 @@ def test_the_rows_that_differ_are_those_of_the_file(masked: bool, tmp_path: Path
     assert not report.ok
     assert [gate.subject for gate in report.missed] == ["other"]
     assert (
-        f"other: {other.share:.6g}, at least 0.999 is asked for ({len(differ)} of 41 rows, first row"
+        f"other: {other.share:.6g}, at least 0.999 is asked for ({len(differ)} of 41 rows differ, first row"
         in report.table
     )
     assert report.to_json()["labels"][1]["rows"][0]["text"] == TEXTS[row]
