@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 
 import export.scale
 from biport.errors import Argument, BiportError, InputError
+from biport.files import reason
 from biport.log import log
 from export.require import require
 from export.scale.part import LeftRow, PartResult, Settings, score_part
@@ -30,6 +32,8 @@ ROOT = Path(export.scale.__file__).parents[2]
 MOST_TRIES = 3
 """How often a part is begun: what ends a process may be one of its rows."""
 LOCAL = "local"
+REACHABLE = 10
+"""Seconds that a cluster has to answer."""
 STORE = 100 * 2**20
 """Bytes of Ray's store of objects on this machine, in which there are only numbers of parts."""
 
@@ -165,8 +169,20 @@ def _address(address: str | None) -> str:
     return address or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
+def _check_reachable(address: str) -> None:
+    """Ray asks for minutes where nobody answers."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=REACHABLE).close()
+    except OSError as error:
+        raise InputError(Argument("address", address), f": cannot be reached: {reason(error)}") from error
+
+
 def _start(ray: Any, actors: Actors) -> None:
     address = _address(actors.address)
+    _check_reachable(address)
     more: dict[str, Any] = {}
     if address == LOCAL:
         gpus = actors.count if actors.device == "cuda" else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib.util
 import json
 import re
 import subprocess
@@ -105,28 +104,6 @@ def test_the_service(model, tmp_path):
             assert announce(port, 2**20 + 1) == 413
         finally:
             process.terminate()
-
-
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
-def test_ray(model, tmp_path):
-    import ray  # type: ignore[import-not-found]
-
-    names: dict[str, Any] = {}
-    exec(compile(shown("ray"), str(DOCS), "exec"), names)
-    rows = [f"{number},{TEXTS[number % 3]}" for number in range(50)]
-    (tmp_path / "in.csv").write_text("\n".join(["id,text", *rows]) + "\n")
-    ray.init(num_cpus=4, include_dashboard=False)
-    try:
-        names["score"](str(model), str(tmp_path / "in.csv"), str(tmp_path / "out"))
-        by_id = {row["id"]: row for row in ray.data.read_parquet(str(tmp_path / "out")).take_all()}
-    finally:
-        ray.shutdown()
-    wanted = list(export.Session(model, device="cpu").classify(TEXTS))
-    assert sorted(by_id) == list(range(50))
-    for number, row in by_id.items():
-        label, share = wanted[number % 3]
-        assert row["label"] == label
-        assert abs(row["probability"] - share) < 1e-6
 
 
 def schema() -> Any:
