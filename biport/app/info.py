@@ -173,8 +173,8 @@ def _wanted() -> dict[str, str]:
         lines = metadata.requires("biport") or []
     except Exception:
         return {}
-    found = (re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*>=\s*([\d.]+)", line) for line in lines)
-    return {match[1]: match[2] for match in found if match is not None}
+    matches = (re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*>=\s*([\d.]+)", line) for line in lines)
+    return {match[1]: match[2] for match in matches if match is not None}
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -327,13 +327,13 @@ def _gpus() -> dict[str, Any]:
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
     except FileNotFoundError:
-        return {"found": [], "problem": "nvidia-smi is not there: no driver of NVIDIA"}
+        return {"names": [], "problem": "nvidia-smi is not there: no driver of NVIDIA"}
     except (OSError, subprocess.TimeoutExpired) as error:
-        return {"found": [], "problem": f"nvidia-smi: {error}"}
+        return {"names": [], "problem": f"nvidia-smi: {error}"}
     if done.returncode:
         said = (done.stdout + done.stderr).strip().splitlines()
-        return {"found": [], "problem": f"nvidia-smi: {said[0] if said else done.returncode}"}
-    return {"found": done.stdout.strip().splitlines(), "problem": None}
+        return {"names": [], "problem": f"nvidia-smi: {said[0] if said else done.returncode}"}
+    return {"names": done.stdout.strip().splitlines(), "problem": None}
 
 
 def _lines(info: Info) -> Iterator[str]:
@@ -371,7 +371,7 @@ def _of_machine(machine: dict[str, Any]) -> Iterator[str]:
     )
     yield f"temporary files: {temporary['folder']}: {state}"
     gpus = machine["gpus"]
-    yield f"GPU: {'; '.join(gpus['found']) or gpus['problem'] or 'none'}"
+    yield f"GPU: {'; '.join(gpus['names']) or gpus['problem'] or 'none'}"
 
 
 def _row(package: Package) -> list[str]:

@@ -10,11 +10,12 @@ import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def on_ray(
     with _cluster(actors) as data:
         for part in parts:
             (folder / part.beside("tries")).unlink(missing_ok=True)
-        rows = data.from_items([{"part": _sent(part)} for part in parts], override_num_blocks=len(parts))
+        sent = [_sent(replace(part, source=part.source.resolve())) for part in parts]
+        rows = data.from_items([{"part": one} for one in sent], override_num_blocks=len(parts))
         given = [str(session.path.resolve()), str(folder.resolve()), settings, actors.device]
         needs = {"num_gpus": 1} if actors.device == "cuda" else {"num_cpus": 1}
         pool = data.ActorPoolStrategy(size=min(actors.count, len(parts)), max_tasks_in_flight_per_actor=2)
@@ -188,11 +190,16 @@ def _start(ray: Any, actors: Actors) -> None:
         gpus = actors.count if actors.device == "cuda" else 0
         more = {"num_cpus": actors.count, "num_gpus": gpus, "object_store_memory": STORE}
         more |= {"include_dashboard": False}
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(Argument("address", address), f": cannot be reached: {why}") from error
+    finally:
+        # Ray puts one of its own there. Threads may not, and neither did it.
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGTERM, terminate)
 
 
 def _check_size(ray: Any, actors: Actors) -> None:
@@ -218,7 +225,7 @@ def _sent(value: Part | PartResult) -> str:
 
 def _part(text: str) -> Part:
     fields = json.loads(text)
-    return Part(**fields | {"source": Path(fields["source"]).absolute()})
+    return Part(**fields | {"source": Path(fields["source"])})
 
 
 def _done(text: str) -> PartResult:

@@ -25,5 +25,5 @@ def info(
     """Show versions, providers and threads, and what works here: what to say with a question or a fault."""
     from biport.app.info import gather
 
-    found = gather(try_imports, GIVEN)
-    return Result(found.to_json(), found.text)
+    here = gather(try_imports, GIVEN)
+    return Result(here.to_json(), here.text)
