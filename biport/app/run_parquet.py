@@ -109,7 +109,7 @@ def run_parquet(
     with opened(model, "cpu" if scale.ray else device, texts) as session, show_progress(quiet) as display:
 
         def show(done: int, total: int) -> None:
-            display.update(corpus.source.name, done, total)
+            display.update(corpus.source.name, done, total, "rows")
 
         more = {"actors": actors, "part_rows": scale.part_rows, "progress": show, **corpus.settings}
         scored = score_parquet(session, corpus.source, corpus.output, **more)

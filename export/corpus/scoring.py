@@ -17,6 +17,7 @@ from biport.data.text_rows import STDIN, BadRow, TextRow, read_rows
 from biport.errors import Argument, BiportError, FileError, InputError
 from biport.files import check_target, reason
 from biport.json_file import read_json, write_json
+from biport.log import log
 from export.corpus.array_results import ArrayResults
 from export.corpus.left_out import LeftOut
 from export.corpus.records import LAYOUTS
@@ -120,7 +121,7 @@ def score(
     if not there.number:
         run.begin(results)
     written = _written(run, results, itertools.chain(ready, done))
-    return Scored(
+    scored = Scored(
         output,
         there.rows + written.rows,
         there.rows,
@@ -130,6 +131,9 @@ def score(
         results.columns.renamed,
         written.problem,
     )
+    names = ("rows", "resumed", "left_out", "cut", "seconds")
+    log("corpus", f"scored {source} into {output}", **{name: getattr(scored, name) for name in names})
+    return scored
 
 
 Done = tuple[TextRow, RowResult] | BadRow

@@ -242,6 +242,8 @@ def _folder(output: Path, fresh: bool, record: Mapping[str, Any]) -> Iterator[No
     finally:
         for draft in output.glob(".*.tmp"):
             shutil.rmtree(draft, ignore_errors=True)
+        for tries in output.glob("_part-*.tries"):
+            tries.unlink(missing_ok=True)
         if not any(output.glob("part-*")):
             shutil.rmtree(output, ignore_errors=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -46,28 +45,6 @@ def model(graph, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("deployed") / "m.onnx"
     export.write(graph, path, vocabulary=WORDS, labels=("no", "yes"))
     return path
-
-
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
-def test_ray(model, tmp_path):
-    import ray  # type: ignore[import-not-found]
-
-    names: dict[str, Any] = {}
-    exec(compile(shown("ray"), str(DOCS), "exec"), names)
-    rows = [f"{number},{TEXTS[number % 3]}" for number in range(50)]
-    (tmp_path / "in.csv").write_text("\n".join(["id,text", *rows]) + "\n")
-    ray.init(num_cpus=4, include_dashboard=False)
-    try:
-        names["score"](str(model), str(tmp_path / "in.csv"), str(tmp_path / "out"))
-        by_id = {row["id"]: row for row in ray.data.read_parquet(str(tmp_path / "out")).take_all()}
-    finally:
-        ray.shutdown()
-    wanted = list(export.Session(model, device="cpu").classify(TEXTS))
-    assert sorted(by_id) == list(range(50))
-    for number, row in by_id.items():
-        label, share = wanted[number % 3]
-        assert row["label"] == label
-        assert abs(row["probability"] - share) < 1e-6
 
 
 def schema() -> Any:

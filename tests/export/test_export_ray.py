@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,9 +142,34 @@ def test_the_command(session: export.Session, source: Path, wanted: pyarrow.Tabl
     assert (data["rows"], data["resumed"], data["actors"]) == (PARTS * ROWS - 1, (PARTS - 3) * ROWS, 1)
     assert parquet.read_table(output).equals(wanted)
     assert not ray.is_initialized()
-    refused = run("--force", "--ray", "--address", "127.0.0.1:1")
+
+
+@pytest.mark.sweep
+def test_the_page_runs(
+    session: export.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(session.path.read_bytes())
+    texts = ["good film", "", "bad"] * 100
+    table = pyarrow.table({"id": [f"r{number}" for number in range(300)], "text": texts})
+    parquet.write_table(table, tmp_path / "corpus.parquet")
+    page = (Path(__file__).parents[2] / "docs" / "ray.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/ray.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == [
+        "300 rows in 3 files",
+        "['id', 'label', 'probability'] 300",
+        "300 rows, begun anew 0 times",
+    ]
+
+
+def test_a_cluster_that_is_not_there(session: export.Session, source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "o"
+    arguments = ["run", session.path, "--input", source, "-o", output, "--ray", "--address", "127.0.0.1:1"]
+    refused = CliRunner().invoke(app, [str(one) for one in arguments])
     assert refused.exit_code == 2
-    assert "--address 127.0.0.1:1: cannot be reached" in json.loads(refused.stdout)["error"]["message"]
+    assert refused.stderr == "error: --address 127.0.0.1:1: cannot be reached: Connection refused\n"
+    assert not output.exists()
 
 
 def test_a_part_that_ends_every_process_ends_the_run(session: export.Session, tmp_path: Path) -> None:
