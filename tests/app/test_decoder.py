@@ -174,7 +174,7 @@ def test_a_model_and_vocabularies_of_ones_own(tmp_path: Path) -> None:
         ([tmp_path / "bare", "a", *arguments, "--end", "q"], "--end q: is not in the target's vocabulary"),
         ([tmp_path / "bare", "a", "--start", "q"], "are of a target's vocabulary"),
         ([tmp_path / "whole", "a", "--form", "torch"], "is in ONNX"),
-        ([tmp_path, "a"], "expected a folder of export --decoder or train seq2seq, found a folder of other"),
+        ([tmp_path, "a"], "expected a decoder, or a training run of seq2seq, found a folder of other"),
         ([tmp_path / "none", "a"], "found nothing"),
         ([tmp_path / "whole"], "give texts, or a file"),
         ([tmp_path / "whole", "a", "--text", "x"], "of a file of texts alone"),
