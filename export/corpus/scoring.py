@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from biport.data.text_rows import STDIN, BadRow, TextRow, read_rows
 from biport.errors import Argument, BiportError, FileError, InputError
 from biport.files import check_target, reason
 from biport.json_file import read_json, write_json
+from biport.text.inputs import to_data
 from export.corpus.array_results import ArrayResults
 from export.corpus.left_out import LeftOut
 from export.corpus.records import LAYOUTS
@@ -390,7 +392,10 @@ class _Run:
                 f"{self.record}: is not what a run leaves beside its output; ", ANEW, " begins anew"
             )
         # As many bytes as there were then: the input may have grown since.
-        other = [key for key, value in self._identity(length).items() if known.get(key) != value]
+        identity = self._identity(length)
+        # Earlier versions said nothing of tokenisers: those of the file were all there were.
+        own = {"tokenizer": identity["tokenizer"], **known}
+        other = [key for key, value in identity.items() if own.get(key) != value]
         if other:
             raise InputError(
                 f"{self.output}: holds rows of another {' and '.join(other)}; ", ANEW, " begins anew"
@@ -405,6 +410,8 @@ class _Run:
         except OSError as error:
             raise FileError(f"{error.filename}: cannot be read: {error.strerror}") from error
         known = {"model": digest, "input": hashlib.sha256(head).hexdigest(), "bytes": len(head)}
+        made = json.dumps(to_data(self.session.tokenizers), sort_keys=True).encode()
+        known["tokenizer"] = hashlib.sha256(made).hexdigest()
         return known | {"column": self.column, "id": self.id}
 
 

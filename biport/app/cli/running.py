@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,8 +23,21 @@ from biport.app.cli.run_options import (
     TextColumn,
     Truncate,
 )
+from biport.app.cli.text_options import (
+    Maxlen,
+    Padding,
+    PaddingId,
+    SplitOption,
+    StandardizeOption,
+    Truncating,
+    VocabularyFile,
+    text_options,
+)
 from biport.errors import InputError
 from biport.files import check_target
+
+if TYPE_CHECKING:
+    from biport.app.texts import TextOptions
 
 PANEL = "Models at work"
 OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
@@ -59,6 +72,13 @@ def run(
     delimiter: Delimiter = None,
     id: IdColumn = None,
     truncate: Truncate = False,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
     skip_bad: SkipBad = None,
     resume: Resume = False,
     device: Device = "auto",
@@ -71,6 +91,7 @@ def run(
     """
     from biport.app.run import of_texts, run_texts
 
+    options = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     if bool(texts) == (inputs is not None):
         raise InputError("give texts, or a file of texts or arrays as --input")
     corpus = {"column": text, "id": id, "skip_bad": skip_bad, "resume": resume}
@@ -78,13 +99,15 @@ def run(
     if texts:
         if output is not None or asked:
             raise InputError(f"{OF_CORPORA} and --output go with a file of texts, --input")
-        return Result(*run_texts(model, texts, device, truncate))
+        return Result(*run_texts(model, texts, device, truncate, options))
     assert inputs is not None
     if of_texts(inputs, format):
         settings = corpus | {"truncate": truncate, "overwrite": force}
-        return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json)
+        return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json, options)
     if asked or truncate:
         raise InputError(f"{inputs}: {OF_CORPORA} and --truncate go with texts")
+    if options.given:
+        raise InputError(f"{inputs}: holds arrays, and --vocabulary, --maxlen and --padding go with texts")
     return _run_arrays(model, inputs, output, device, force)
 
 
@@ -97,6 +120,7 @@ def _run_corpus(
     settings: dict[str, Any],
     device: str,
     as_json: bool,
+    texts: TextOptions,
 ) -> Result:
     from biport.app.run import STDOUT, Corpus, run_corpus
 
@@ -107,11 +131,11 @@ def _run_corpus(
         )
     corpus = Corpus(source, output, format, delimiter, settings)
     if str(output) != STDOUT:
-        return Result(*run_corpus(model, corpus, device, as_json, None))
+        return Result(*run_corpus(model, corpus, device, as_json, None, texts))
     if as_json:
         raise InputError("--json prints a document where --output - writes rows; take one of them")
     with standard_output() as stream:
-        _, text, code = run_corpus(model, corpus, device, as_json, stream)
+        _, text, code = run_corpus(model, corpus, device, as_json, stream, texts)
     typer.echo(text, err=True)
     return Result({}, None, code)
 
