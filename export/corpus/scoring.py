@@ -134,6 +134,21 @@ def score(
     )
 
 
+def check_reads_texts(session: Session) -> None:
+    """Refuse a model that texts cannot be given to.
+
+    Raises:
+        InputError: saying why not.
+    """
+    if session.reads_texts:
+        return
+    if len(session.input_values) != 1:
+        names = ", ".join(value.name for value in session.input_values)
+        raise InputError(f"{session.path}: texts are run through models of one input; this one takes {names}")
+    more = "export it with its ", Argument("vocabulary", "..."), ", or say it here"
+    raise InputError(f"{session.path}: does not say how ids are made of texts; ", *more)
+
+
 Done = tuple[TextRow, RowResult] | BadRow
 """A row and what became of it."""
 
@@ -314,10 +329,7 @@ class _Run:
         """
         if self.output.suffix not in FORMATS:
             raise InputError(f"{self.output}: results are written to files that end in {', '.join(FORMATS)}")
-        if not self.session.reads_texts:
-            raise InputError(
-                f"{self.session.path}: does not say how ids are made of texts; export it with its vocabulary"
-            )
+        check_reads_texts(self.session)
         targets = [] if self.stream is not None else [self.output]
         targets += [] if self.left_out is None else [self.left_out.path]
         for target in targets:
