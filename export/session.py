@@ -115,13 +115,13 @@ class Session:
         """Whether `predict` takes texts."""
         return streams.reads_texts(self._signature)
 
-    def steps(self, text: str) -> list[str | None]:
+    def steps(self, text: str, truncate: bool = False) -> list[str | None]:
         """The token of each step that `predict` gives the model of a text: ``None`` for padding.
 
         Raises:
             InputError: as for `predict`.
         """
-        return streams.steps(self._signature, text)
+        return streams.steps(self._signature, text, truncate)
 
     @cached_property
     def node_count(self) -> int:
