@@ -101,7 +101,9 @@ def write(
     fixed = fix_batch is not None or fix_length is not None
     if fixed:
         if embed_tokenizer:
-            raise UnsupportedError("export to ONNX", "embed_tokenizer", True, "sizes that vary: texts have any")
+            raise UnsupportedError(
+                "export to ONNX", "embed_tokenizer", True, "sizes that vary: texts have any"
+            )
         graph = at_sizes(graph, fix_batch, fix_length)
     model, notes = build(graph, lowering, contract, target)
     if fixed:

@@ -23,6 +23,7 @@ from biport.app.unread import UnreadModel
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.tolerance import L1_ALLOWED
+from biport.dims import Dim
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.graph import Graph
@@ -48,6 +49,7 @@ class Form:
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
         takes_texts: whether it is given texts, where the graph has ids.
+        shapes: of its inputs, where some size of them may be fixed that is not in the graph.
         unread: the live Keras model, where biport cannot read a graph from it.
         precision: the half precision that it computes in, such as ``"float16"``.
         in_float32: the same model computing in float32, where it does not do so by itself.
@@ -66,6 +68,7 @@ class Form:
     precision: str | None = None
     in_float32: Form | None = None
     takes_texts: bool = False
+    shapes: Sequence[tuple[Dim, ...]] | None = None
 
 
 def open_form(source: Any, config: Any = None, example: Any = None, states: str | None = None) -> Form:
@@ -224,6 +227,7 @@ def onnx_form(name: str, session: Any) -> Form:
         gradients="an ONNX graph has none",
         contract=session.contract,
         takes_texts=any(value.dtype == "str" for value in session.input_values),
+        shapes=[value.shape for value in session.input_values],
         size=lambda: session.node_count,
     )
 

@@ -107,7 +107,7 @@ def verify(
         if float64 or trace is True or gradients:
             raise InputError("float64, trace and gradients need a form that biport reads the model from")
         return _verify_unread(forms, inputs, seed, tolerance)
-    graph = source.graph
+    graph = _at_fixed_sizes(source.graph, forms)
     names = [value.name for value in graph.inputs]
     texts, cases = _texts(forms, inputs, seed)
     if not cases:
@@ -153,6 +153,20 @@ def verify(
     differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
     findings = locate(Oracle(graph, cases), cases, differing) if differing else []
     return dataclasses.replace(report, trace=findings)
+
+
+def _at_fixed_sizes(graph: Graph, forms: Sequence[Form]) -> Graph:
+    """The graph at the sizes that a form is of and others need not be, such as an ONNX file of one batch.
+
+    Raises:
+        InputError: the model is not defined over them, or two forms are of different sizes.
+    """
+    from export.onnx.fixed_sizes import at_sizes_of
+
+    for form in forms:
+        if form.shapes is not None and not form.takes_texts:
+            graph = at_sizes_of(graph, form.shapes)
+    return graph
 
 
 def _texts(forms: list[Form], inputs: Inputs | None, seed: int) -> tuple[Cases, Cases]:

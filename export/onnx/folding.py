@@ -14,9 +14,25 @@ from onnx.reference import ReferenceEvaluator
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 FOLDED = frozenset(
-    "Shape Size Slice Concat Gather Squeeze Unsqueeze Reshape Transpose Expand Identity Cast Range "
-    "ConstantOfShape Add Sub Mul Div Mod Max Min Equal Less LessOrEqual Greater GreaterOrEqual Not And Or Where "
-    "ReduceProd ReduceSum ReduceMax ReduceMin CumSum".split()
+    (
+        *("Shape", "Size", "Slice", "Concat", "Gather", "Squeeze", "Unsqueeze", "Reshape", "Transpose"),
+        *(
+            "Expand",
+            "Identity",
+            "Cast",
+            "Range",
+            "ConstantOfShape",
+            "Add",
+            "Sub",
+            "Mul",
+            "Div",
+            "Mod",
+            "Max",
+            "Min",
+        ),
+        *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Not", "And", "Or", "Where"),
+        *("ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "CumSum"),
+    )
 )
 LARGEST = 2**16
 """Elements of what becomes a constant; more are not worth their bytes."""
@@ -43,7 +59,9 @@ def _foldable(node: ir.Node) -> bool:
     if arrays is None or any(array is not None and array.dtype.kind not in "iub" for array in arrays):
         return False
     # Which way a negative quotient is rounded not every release of onnx' evaluator knows.
-    signed = node.op_type in ("Div", "Mod") and any(array is not None and (array < 0).any() for array in arrays)
+    signed = node.op_type in ("Div", "Mod") and any(
+        array is not None and (array < 0).any() for array in arrays
+    )
     shape = node.outputs[0].shape
     known = shape is not None and all(isinstance(dim, int) for dim in shape)
     return not signed and (not known or int(np.prod(shape.numpy(), dtype=object)) <= LARGEST)  # type: ignore[union-attr]
@@ -74,7 +92,9 @@ def _fold(model: ir.Model, node: ir.Node) -> None:
     name = old.name
     old.name = f"{name}/folded"
     tensor = ir.tensor(np.asarray(result), name=name)
-    new = ir.Value(name=name, shape=ir.Shape(result.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+    new = ir.Value(
+        name=name, shape=ir.Shape(result.shape), type=ir.TensorType(tensor.dtype), const_value=tensor
+    )
     model.graph.register_initializer(new)
     old.replace_all_uses_with(new)
     assert node.graph is not None
@@ -88,7 +108,9 @@ def _evaluated(model: ir.Model, node: ir.Node, arrays: Sequence[np.ndarray | Non
     proto.input[:] = [f"x{at}" if array is not None else "" for at, array in enumerate(arrays)]
     proto.output[:] = ["y"]
     info = [
-        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in given.items()
     ]
     graph = onnx.helper.make_graph([proto], "node", info, [onnx.ValueInfoProto(name="y")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -44,10 +45,15 @@ def _window(rows: Iterator[InputRow], tokens: int) -> Iterator[InputRow]:
             return
 
 
-def batches(rows: Sequence[InputRow], tokens: int) -> list[list[int]]:
+def batches(rows: Sequence[InputRow], tokens: int, most: int | None = None) -> list[list[int]]:
     """The indices of the rows, divided so that a batch holds N · T ≤ ``tokens`` steps, or a single row.
 
     Rows that must not be padded share a batch with rows of their own size only; the longest come first.
+
+    Args:
+        rows: the rows.
+        tokens: the steps of a batch.
+        most: rows of a batch at most, in place of steps, where the model takes that many and no others.
     """
     ranked = sorted(range(len(rows)), key=lambda index: _rank(rows[index]))
     batched: list[list[int]] = []
@@ -56,7 +62,11 @@ def batches(rows: Sequence[InputRow], tokens: int) -> list[list[int]]:
         together = (
             first is not None
             and ((row.pads and first.pads) or _rank(row) == _rank(first))
-            and (len(batched[-1]) + 1) * max(first.length, 1) <= tokens
+            and (
+                (len(batched[-1]) + 1) * max(first.length, 1) <= tokens
+                if most is None
+                else len(batched[-1]) < most
+            )
         )
         if together:
             batched[-1].append(index)
@@ -72,9 +82,15 @@ def _rank(row: InputRow) -> tuple[bool, int, tuple[int, ...]]:
 def stack(value: Value, rows: Sequence[InputRow]) -> np.ndarray:
     """The rows of one batch as the array the model takes, padded with 0 on the right.
 
+    Where the model takes so many rows and no others, rows of 0 follow, or of empty texts.
+
     Raises:
         InputError: rows of features differ in size.
     """
+    batch = value.shape[0]
+    if isinstance(batch, int) and len(rows) < batch:
+        few = dataclasses.replace(value, shape=(len(rows), *value.shape[1:]))
+        return _filled_up(stack(few, rows), batch)
     if value.dtype == "str":
         return np.array([row.content for row in rows], object)
     if len(value.shape) > 2:
@@ -88,3 +104,10 @@ def stack(value: Value, rows: Sequence[InputRow]) -> np.ndarray:
     for line, row in zip(padded, rows, strict=True):
         line[: row.length] = row.content
     return padded
+
+
+def _filled_up(rows: np.ndarray, batch: int) -> np.ndarray:
+    """A batch of as many rows as the model takes."""
+    whole = np.full((batch, *rows.shape[1:]), "" if rows.dtype == object else 0, rows.dtype)
+    whole[: len(rows)] = rows
+    return whole

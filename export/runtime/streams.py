@@ -64,9 +64,10 @@ class _Window:
         self.signature = signature
         self.rows = rows
         (value,) = signature.inputs
+        self.batch = value.shape[0] if isinstance(value.shape[0], int) else None
         self.works = [
             (indices, submit(stack(value, [rows[index] for index in indices])))
-            for indices in batches(rows, tokens)
+            for indices in batches(rows, tokens, self.batch)
         ]
 
     def results(self, progress: Callable[[int], None] | None) -> Iterator[Result]:
@@ -74,7 +75,8 @@ class _Window:
         for indices, work in self.works:
             outputs = work.result()
             for number, index in enumerate(indices):
-                results[index] = self._row(outputs, number, len(indices), self.rows[index].length)
+                count = len(indices) if self.batch is None else self.batch
+                results[index] = self._row(outputs, number, count, self.rows[index].length)
             if progress is not None:
                 progress(len(indices))
         yield from results

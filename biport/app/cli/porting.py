@@ -11,6 +11,14 @@ import typer
 
 from biport.app.cli.app import Result, command
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
+from biport.app.cli.onnx_options import (
+    FixBatchOption,
+    FixLengthOption,
+    IrOption,
+    OpsetOption,
+    RuntimeOption,
+    where_it_runs,
+)
 from biport.app.cli.options import OUTPUT, Force, Json, Model, Seed, Verified, output_option
 from biport.errors import InputError, UnsupportedError
 from biport.files import check_folder, new_folder
@@ -196,6 +204,11 @@ def export(
     verified: Verified = True,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
+    opset: OpsetOption = None,
+    ir_version: IrOption = None,
+    runtime: RuntimeOption = None,
+    fix_batch: FixBatchOption = None,
+    fix_length: FixLengthOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
@@ -216,6 +229,7 @@ def export(
     precision = "int8" if int8 else "float16" if float16 else "float32"
     options = text_options(source.path, vocabulary, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
+    options |= where_it_runs(opset, ir_version, runtime, fix_batch, fix_length)
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
     settings |= {"verify": verified, "overwrite": force}
     notes: list[str] = []
