@@ -162,7 +162,9 @@ def _label_note(one: Agreement) -> str:
     if one.count is None:
         return "it does not run, or gives other shapes"
     first = next((row for row in one.rows if not row.tie), None)
-    return f"{one.differing} of {one.count} {one.unit}s differ" + ("" if first is None else f", first {first.text}")
+    return f"{one.differing} of {one.count} {one.unit}s differ" + (
+        "" if first is None else f", first {first.text}"
+    )
 
 
 def label_notes(compared: Sequence[Agreement]) -> list[str]:

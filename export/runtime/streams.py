@@ -107,7 +107,8 @@ class _Window:
         self.signature = signature
         self.rows = rows
         self.submit = submit
-        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens, call)]
+        batch = batch_size(signature)
+        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens, call, batch)]
 
     def results(self, progress: Callable[[int], None] | None) -> Iterator[RowResult]:
         results = [RowResult(error=row.error) for row in self.rows]
@@ -144,6 +145,12 @@ class _Window:
         return self.submit(stack(value, [self.rows[index] for index in indices]))
 
 
+def batch_size(signature: Signature) -> int | None:
+    """N, where the model takes that many rows and no others."""
+    size = signature.inputs[0].shape[0]
+    return size if isinstance(size, int) else None
+
+
 def divide(
     signature: Signature, outputs: Sequence[np.ndarray], rows: Sequence[InputRow]
 ) -> Iterator[Outputs]:
@@ -153,9 +160,10 @@ def divide(
         InputError: an output does not have a row for each row.
     """
     time_axes = signature.time_axes or {}
+    count = batch_size(signature) or len(rows)
     for number, row in enumerate(rows):
         yield tuple(
-            _cut(output, number, len(rows), time_axes.get(value.name, ()), row.length)
+            _cut(output, number, count, time_axes.get(value.name, ()), row.length)
             for value, output in zip(signature.outputs, outputs, strict=True)
         )
 
