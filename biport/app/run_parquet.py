@@ -103,7 +103,7 @@ def run_parquet(
             raise InputError(f"{model}: on a cluster the model is an .onnx file that every machine sees")
         if texts.given and not is_stored(model):
             raise InputError(
-                f"{model}: actors open the file itself; export it with the vocabulary and --maxlen"
+                f"{model}: actors open the file itself; export it with its tokeniser"
             )
     # Here it is looked at alone; actors have sessions of their own.
     with opened(model, "cpu" if scale.ray else device, texts) as session, show_progress(quiet) as display:

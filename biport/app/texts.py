@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biport.analysis.text_model import with_tokenizer
+from biport.app.forms import Form
 from biport.errors import Argument, InputError
 from biport.graph import Graph, Value
 from biport.text import Tokenizer, read_tokenizer
@@ -115,6 +116,16 @@ class TextOptions:
             return with_tokenizer(bare, self.instead(None, graph.inputs))
         own = {name: self.instead(one, graph.inputs) for name, one in graph.tokenizers.items()}
         return dataclasses.replace(graph, tokenizers=own)
+
+    def form(self, form: Form) -> Form:
+        """A form of a model with the tokeniser that it is given, where it has none; of one that is read.
+
+        Raises:
+            BiportError: as `spoken`.
+        """
+        if not self.given or form.graph is None or form.graph.tokenizers:
+            return form
+        return dataclasses.replace(form, graph=self.spoken(form.graph))
 
     def _of_fixed_length(self, tokenizer: Tokenizer, values: Sequence[Value]) -> Tokenizer:
         shapes = {value.shape[1] for value in values if len(value.shape) == 2}
