@@ -137,6 +137,9 @@ class _Rewriting:
         for graph in self._model.graphs():
             for name in [name for name, value in graph.initializers.items() if not _is_read(value)]:
                 del graph.initializers[name]
+            graph.remove(
+                [node for node in graph if node.op_type == "Constant" and not _is_read(node.outputs[0])]
+            )
         for value in self._builder.constants.values():
             root.initializers[value.name or ""] = value
         if self._opening:
