@@ -48,6 +48,13 @@ class Limits:
         max_accuracy_drop: by how much accuracy may be lower, of 1.
         min_speedup: how many times as fast as float32 it has to be.
         min_agreement: the share of labels that have to be the same.
+
+    Example:
+        >>> figures = {"precision": "int8", "method": "weights", "on": "2 rows", "bytes": (8, 2), "parts": {}}
+        >>> figures |= {"batch": (2, 9), "milliseconds": (4.0, 5.0), "ratio": 0.8, "labels": 2, "equal": 2}
+        >>> cost = Cost(**figures, accuracy=None, difference=0.01, undefined=0)
+        >>> [gate.ok for gate in Limits(min_speedup=1, min_agreement=1).gates(cost)]
+        [False, True]
     """
 
     max_accuracy_drop: float | None = None
