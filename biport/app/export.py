@@ -105,12 +105,12 @@ class Exported:
         if self.smaller is None:
             return ["not tried" if self.trial is None else self.trial.line, *beside]
         chosen, cost = self.smaller, self.smaller.cost
-        judged = "; ".join(gate.text for gate in chosen.gates) or "no limits were given"
+        limits = [f"limit kept: {gate.text}" for gate in chosen.gates] or ["no limits were given"]
         return [
             f"the float32 file, not kept: {'not tried' if self.float32 is None else self.float32.line}",
-            f"the {cost.name} file was run beside it; "
-            + (judged if chosen.gates else "no limits were given"),
+            f"the {cost.name} file was run beside it:",
             *cost.lines(),
+            *limits,
             *([chosen.why] if chosen.why else []),
             *beside,
         ]

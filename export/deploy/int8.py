@@ -26,6 +26,8 @@ METHODS = ("weights", "dynamic", "static")
 """Stored alone; products computed by the range of each batch; and convolutions by ranges seen before."""
 LEAST_STORED = 32
 """Numbers of a weight that is worth scales."""
+LEAST_SHARE = 1000
+"""Of a model's numbers a weight has to be one in so many: a head of few classes stays as exact as it was."""
 LEAST_PRODUCT = 4096
 """Numbers of a matrix from which on a product in 8 bits is the faster, for some batch."""
 LOOP_FROM = {"GRU": 1280, "RNN": 256}
@@ -116,6 +118,8 @@ class _Rewriting:
         for graph in model.graphs():
             values += [*graph.inputs, *graph.initializers.values()]
         self._builder = Builder(value.name for value in values if value.name)
+        sizes = [array.size for value in values if (array := _matrix(value)) is not None]
+        self._least = max(LEAST_STORED, sum(sizes) // LEAST_SHARE)
         self._opening: list[ir.Node] = []
         """What is computed when the file is opened: it stands before all else."""
         self._stored: dict[ir.Value, ir.Value] = {}
@@ -133,6 +137,9 @@ class _Rewriting:
         for graph in self._model.graphs():
             for name in [name for name, value in graph.initializers.items() if not _is_read(value)]:
                 del graph.initializers[name]
+            graph.remove(
+                [node for node in graph if node.op_type == "Constant" and not _is_read(node.outputs[0])]
+            )
         for value in self._builder.constants.values():
             root.initializers[value.name or ""] = value
         if self._opening:
@@ -172,7 +179,7 @@ class _Rewriting:
             channel: the axis whose places have scales of their own; of matrices side by side, each has.
         """
         value = node.inputs[at]
-        array = _matrix(value)
+        array = _matrix(value, self._least)
         if value is None or array is None:
             return
         if value not in self._stored:

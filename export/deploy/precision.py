@@ -93,7 +93,7 @@ def write_precision(
         path=path,
         route=next((p.value for p in model.metadata_props if p.key == "biport.route"), "foreign"),
         opset=max(opset.version for opset in smaller.opset_import if not opset.domain),
-        nodes=dict(Counter(node.op_type for node in smaller.graph.node).most_common()),
+        nodes=dict(Counter(node.op_type for node in _all_nodes(smaller.graph)).most_common()),
         ir_version=smaller.ir_version,
         bytes=path.stat().st_size,
         check=check_path(path) if written.beside else None,

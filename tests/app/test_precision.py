@@ -35,6 +35,7 @@ COST = Cost(
     batch=(32, 100),
     milliseconds=(2.0, 1.6),
     ratio=1.25,
+    shortest=1.25,
     labels=200,
     equal=198,
     accuracy=(0.9, 0.895),
@@ -101,7 +102,7 @@ def test_limits_are_kept_or_missed() -> None:
     ],
 )
 def test_what_rounds_more_has_to_be_faster(ratios: Any, kept: Any, chosen: int) -> None:
-    assert choice([dataclasses.replace(COST, ratio=ratio) for ratio in ratios], kept) == chosen
+    assert choice([dataclasses.replace(COST, shortest=ratio) for ratio in ratios], kept) == chosen
 
 
 def test_what_a_person_reads() -> None:
@@ -116,6 +117,7 @@ def test_what_a_person_reads() -> None:
     bare = dataclasses.replace(COST, method=None, labels=0, equal=0, accuracy=None, undefined=3, parts={})
     assert "outputs are no labels" in bare.lines()[1]
     assert "3 numbers where the model has NaN" in bare.lines()[-1]
+    assert "busy" in dataclasses.replace(COST, shortest=0.9).lines()[2]
 
 
 class Fixed:
