@@ -75,6 +75,7 @@ class Remote:
         if self._process is not None:
             self._process.stdin.close()
             self._process.wait(timeout=10)
+            self._process.stdout.close()
 
 
 @dataclass(frozen=True)
