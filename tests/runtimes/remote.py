@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
 from runtimes.worker import receive, send
 
 WORKER = Path(__file__).with_name("worker.py")

@@ -59,10 +59,10 @@ def with_attention(rng: np.random.Generator) -> Graph:
 def test_every_mask(tmp_path: Path) -> None:
     """A BiLSTM, a BiGRU with a loop beside its fused node, a loop and attention, at every size."""
     rng = np.random.default_rng(5)
-    graphs = {
-        kind: graph_of(both_ways(*(cell(rng, kind, I, H, 2, return_sequences=True) for _ in range(2))))
-        for kind in ("lstm", "gru", "rnn")
-    }
+    graphs = {}
+    for kind in ("lstm", "gru", "rnn"):
+        one, two = (cell(rng, kind, I, H, 2, return_sequences=True) for _ in range(2))
+        graphs[kind] = graph_of(both_ways(one, two))
     graphs["loop"] = graph_of(cell(rng, "lstm", I, H, return_sequences=True, activation="gelu"))
     trials = [trial(name, graph, dict(cases_of(graph, rng))) for name, graph in graphs.items()]
     seen = with_attention(rng)
