@@ -14,7 +14,7 @@ from biport.ops import Tensor
 from export.onnx.spelling import spelled
 from export.onnx.target import Target
 
-INFINITE_SINCE = {"Sqrt": (1, 21), "Floor": (1, 16)}
+INFINITE_SINCE = {"Sqrt": (1, 21), "Floor": (1, 16), "Ceil": (1, 16)}
 """From which onnxruntime on these give infinity of infinity; before, NaN."""
 
 Operand = ir.Value | np.ndarray | int | Sequence[int] | None
@@ -84,7 +84,7 @@ class Scope:
         if since is None or not self.older_than(*since):
             return output
         x = inputs[0]
-        endless = self("IsInf", x) if op_type == "Floor" else self("Equal", x, np.asarray(np.inf, "float32"))
+        endless = self("Equal", x, np.asarray(np.inf, "float32")) if op_type == "Sqrt" else self("IsInf", x)
         return self("Where", endless, x, output)
 
     def several(

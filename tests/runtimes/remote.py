@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
 from runtimes.worker import receive, send
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -75,6 +76,7 @@ class Remote:
         if self._process is not None:
             self._process.stdin.close()
             self._process.wait(timeout=10)
+            self._process.stdout.close()
 
 
 @dataclass(frozen=True)
