@@ -20,7 +20,7 @@ from biport.app.forms import unread_form
 from biport.app.other_route import MAY_WRITE, advise, keeps_states
 from biport.app.precision import Chosen, Smaller, write_smaller
 from biport.app.stored import is_stored, read_stored, texts_of
-from biport.app.texts import TextOptions, tokenizer_notes
+from biport.app.texts import TextOptions
 from biport.app.unread import UnreadModel
 from biport.app.verify import verify as verify_forms
 from biport.compare.check_vectors import make_vectors
@@ -193,7 +193,7 @@ def _spoken(read: Read, texts: TextOptions, route: str, stored: bool) -> Read:
             raise InputError(Argument("vocabulary", texts.vocabulary), ": of the fused route alone")
         return read
     graph = texts.spoken(graph, stored)
-    return graph, [*notes, *tokenizer_notes(graph)], problem
+    return graph, [*notes, *texts.notes(graph)], problem
 
 
 def _float32(
