@@ -17,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import export
-from biport import bundle
+from biport import bundle, ops
 from biport.app import progress
 from biport.app.cli import app
 from biport.app.progress import ProgressDisplay
@@ -28,8 +28,6 @@ from biport.graph import Graph, Value
 from biport.training import folder as files
 from biport.training.recipes import RECIPES
 from testing.onnx_graphs import H, I, array, chain, lstm
-
-from biport import ops  # isort: skip
 
 ROOT = Path(__file__).parents[2]
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))
