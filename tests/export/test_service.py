@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import concurrent.futures
 import contextlib
 import http.client
@@ -68,7 +69,7 @@ class Truth:
         self.texts = ["", " ", *(" ".join(draw.choices(words, k=draw.randrange(1, 40))) for _ in range(40))]
         session = export.Session(model, device="cpu", threads=1)
         self.shares: dict[str, float] = {}
-        for text in [*self.texts, "good " * 1999]:
+        for text in [*self.texts, "good " * 1999, "good film", "bad film"]:
             ((share,),) = session.run([np.array([WORDS.encode(text) or [0]])])[0]
             self.shares[text] = float(share)
 
@@ -261,10 +262,21 @@ def ask_all(port: int, truth: Truth, clients: int, times: int, seed: int = 0) ->
         return sum(future.result() for future in waiting)
 
 
+def test_the_batcher(
+    model: Path, truth: Truth, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(model.parent)
+    exec(compile(shown("batcher"), "docs/service.md", "exec"), {})
+    answers = ast.literal_eval(capsys.readouterr().out)
+    results = [{"label": label, "probability": share} for label, share in answers]
+    truth.check(["good film", "bad film"], {"results": results})
+
+
 def test_the_service_on_fastapi(model: Path, truth: Truth, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("fastapi")
     with here(model, monkeypatch) as port:
         check_contract(port, truth)
+        assert "Query" in str(ask(port, "/openapi.json"))
         assert ask_all(port, truth, clients=4, times=30) > 60
 
 
