@@ -17,6 +17,7 @@ from biport.errors import Argument, InputError, RowError
 from biport.graph import Value
 from biport.inputs import check_arrays
 from export.runtime.batching import InputRow, batches, stack, windows
+from export.runtime.providers import warn_once
 from export.runtime.signature import Signature
 
 WINDOW, TOKENS = 1024, 2048
@@ -224,16 +225,32 @@ def _is_text(row: Any) -> bool:
 def _encoded(signature: Signature, text: Any) -> Sequence[int]:
     """The ids of a text, or of tokens where the model takes those."""
     tokenizer = signature.tokenizers.get(signature.inputs[0].name)
-    if tokenizer is not None:
-        # As a batch has it whose longest text has one token.
-        return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
-    vocabulary = signature.vocabulary
-    if vocabulary is None or not isinstance(text, str):
+    if tokenizer is None:
         raise InputError(
             "is a text, and the file carries no vocabulary; export it with its vocabulary, or give ids"
         )
-    # As Vocabulary.encode_batch does: a text without tokens is one step of padding.
-    return vocabulary.encode(text) or [0]
+    if signature.unsaid:
+        warn_once(signature.unsaid)
+    # As a batch has it whose longest text has one token.
+    return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
+
+
+def reads_texts(signature: Signature) -> bool:
+    """Whether a model of one input is given texts."""
+    if len(signature.inputs) != 1:
+        return False
+    (value,) = signature.inputs
+    return value.dtype == "str" or value.name in signature.tokenizers
+
+
+def steps(signature: Signature, text: str) -> list[str | None]:
+    """See `export.Session.steps`."""
+    (value,) = signature.inputs
+    if value.dtype == "str":
+        own = [one for one in signature.tokenizers.values() if one.source == value.name]
+        return (own[0].steps(text) if own else [*whitespace_tokens(text)]) or [None]
+    tokenizer = signature.tokenizers.get(value.name)
+    return [] if tokenizer is None else tokenizer.steps(text) or [None]
 
 
 def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
@@ -255,8 +272,15 @@ def _check_length(fixed: int, masked: bool, steps: int) -> None:
     if steps == fixed or (steps < fixed and masked):
         return
     only = f"rows of {fixed} steps" + (" at most" if masked else "; it sees padding, so none is added")
-    more = ("; ", Argument("truncate", True), " cuts longer rows") if steps > fixed else ()
-    raise InputError(f"the model takes {only}, found {steps}", *more)
+    if steps < fixed:
+        raise InputError(
+            f"the model takes {only}, found {steps}; of texts ",
+            Argument("padding", "..."),
+            " says where they were padded when it was trained",
+        )
+    raise InputError(
+        f"the model takes {only}, found {steps}; ", Argument("truncate", True), " cuts longer rows"
+    )
 
 
 def default_workers(device: str, threads: int) -> int:
