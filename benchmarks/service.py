@@ -218,6 +218,20 @@ def table(contestants: Sequence[Service]) -> str:
     return "\n".join(lines)
 
 
+def model_alone(model: Path, texts: Sequence[str], size: int) -> float:
+    """Ms of a processor for a text, so many at a time."""
+    session = export.Session(model, device="cpu", threads=1)
+    ids = [WORDS.encode(text) for text in texts]
+    start = time.process_time()
+    if size == 1:
+        for row in ids:
+            session.run([np.array([row])])
+    else:
+        for first in range(0, len(ids), size):
+            list(session.predict(ids[first : first + size]))
+    return 1000 * (time.process_time() - start) / len(ids)
+
+
 def write(name: str, figures: str) -> None:
     """Put figures between their marks in the page."""
     page, count = re.subn(
@@ -283,7 +297,11 @@ def main() -> None:
         measure(contestants, texts, chosen.seconds, chosen.rounds)
         tokens = sum(len(text.split()) for text in texts) / len(texts)
         cores = len(os.sched_getaffinity(0))
-        figures = f"{tokens:.0f} words a text, {cores} cores, {chosen.rounds} rounds:\n\n{table(contestants)}"
+        alone = [f"{model_alone(model, texts, size):.2f} ms" for size in (1, 64)]
+        figures = (
+            f"{tokens:.0f} words a text, {cores} cores; without HTTP a text takes the model {alone[0]} of a "
+            f"processor, and {alone[1]} in groups of 64.\n\n{table(contestants)}"
+        )
         print(figures)
         if chosen.write:
             name = "options" if chosen.options else "figures"

@@ -62,8 +62,8 @@ def call_cost(device: str) -> float:
 
     On a CPU a call takes as long as 5 to 40 steps of a row, for large models and small ones, and a step of
     many rows little less than as many steps of one (`benchmarks/service.py --steps`): rows much shorter than
-    the longest are better off in a batch of their own. On CUDA rows side by side cost next to nothing, and
-    calls much.
+    the longest are better off in a batch of their own. CUDA, where calls are dear and rows side by side are
+    not, was not measured: batches are as large as they may be.
     """
     return math.inf if device == "cuda" else 32
 
