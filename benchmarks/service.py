@@ -218,8 +218,34 @@ def table(contestants: Sequence[Service]) -> str:
     return "\n".join(lines)
 
 
+def model_alone(model: Path, texts: Sequence[str], size: int) -> float:
+    """Ms of a processor for a text, so many at a time."""
+    session = export.Session(model, device="cpu", threads=1)
+    ids = [WORDS.encode(text) for text in texts]
+    start = time.process_time()
+    if size == 1:
+        for row in ids:
+            session.run([np.array([row])])
+    else:
+        for first in range(0, len(ids), size):
+            list(session.predict(ids[first : first + size]))
+    return 1000 * (time.process_time() - start) / len(ids)
+
+
+def write(name: str, figures: str) -> None:
+    """Put figures between their marks in the page."""
+    page, count = re.subn(
+        rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
+        lambda match: f"{match[1]}{figures}\n{match[2]}",
+        PAGE.read_text(),
+        flags=re.DOTALL,
+    )
+    assert count == 1
+    PAGE.write_text(page)
+
+
 def steps(models: dict[str, Path]) -> None:
-    """What a call and a step cost besides their rows, as so many steps of one row: c + T · (a + N), fitted."""
+    """What a call and a step cost besides their rows, in steps of one row: c + T · (a + N), fitted."""
     sizes = [(N, T) for N in (1, 2, 4, 8, 16) for T in (1, 10, 40, 100)]
     for name, path in models.items():
         session = export.Session(path, device="cpu", threads=1)
@@ -247,6 +273,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--options", action="store_true")
     parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--write", action="store_true", help="the figures into docs/service.md")
     chosen = parser.parse_args()
     batchings = {"batched": BATCHING, "one row a time": "1, 0, 1024, 1, 1"}
     if chosen.options:
@@ -269,8 +296,16 @@ def main() -> None:
             wait_for(service.port, texts[:50], wanted[:50])
         measure(contestants, texts, chosen.seconds, chosen.rounds)
         tokens = sum(len(text.split()) for text in texts) / len(texts)
-        print(f"{tokens:.0f} words a text, {len(os.sched_getaffinity(0))} cores, {chosen.rounds} rounds\n")
-        print(table(contestants))
+        cores = len(os.sched_getaffinity(0))
+        alone = [f"{model_alone(model, texts, size):.2f} ms" for size in (1, 64)]
+        figures = (
+            f"{tokens:.0f} words a text, {cores} cores; without HTTP a text takes the model {alone[0]} of a "
+            f"processor, and {alone[1]} in groups of 64.\n\n{table(contestants)}"
+        )
+        print(figures)
+        if chosen.write:
+            name = "options" if chosen.options else "figures"
+            write(name, figures)
 
 
 if __name__ == "__main__":

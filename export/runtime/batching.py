@@ -59,11 +59,12 @@ def _window(rows: Iterator[InputRow], tokens: int) -> Iterator[InputRow]:
 
 
 def call_cost(device: str) -> float:
-    """What running a batch costs besides its steps, as so many steps of one row.
+    """What running a batch costs besides its rows, as so many steps of one row.
 
-    On a CPU a call takes as long as 10 to 50 steps of a row, and a step as long for a row more as it does for
-    none (`benchmarks/service.py --steps`): rows much shorter than the longest are better off in a batch of
-    their own. On CUDA rows side by side cost next to nothing, and calls much.
+    On a CPU a call takes as long as 5 to 40 steps of a row, for large models and small ones, and a step of
+    many rows little less than as many steps of one (`benchmarks/service.py --steps`): rows much shorter than
+    the longest are better off in a batch of their own. CUDA, where calls are dear and rows side by side are
+    not, was not measured: batches are as large as they may be.
     """
     return math.inf if device == "cuda" else 32
 
@@ -72,9 +73,8 @@ def batches(rows: Sequence[InputRow], tokens: int, call: float, most: int | None
     """The indices of the rows, divided so that a batch holds N · T ≤ ``tokens`` steps, or a single row.
 
     Rows that must not be padded share a batch with rows of their own size only; the longest come first. Rows
-    with an error are in none. A batch ends where its padding costs more than another one does: ``call``, see
-    `call_cost`, and as many steps as its first row has. Over lengths like those of texts that comes within
-    5 % of the best division.
+    with an error are in none. A batch ends where its padding is more steps than ``call``, what another one
+    costs, see `call_cost`.
 
     Args:
         rows: the rows.
@@ -93,7 +93,7 @@ def batches(rows: Sequence[InputRow], tokens: int, call: float, most: int | None
             first is not None
             and ((row.pads and first.pads) or _rank(row) == _rank(first))
             and (
-                (len(batched[-1]) + 1) * max(first.length, 1) <= tokens and padding <= call + row.length
+                (len(batched[-1]) + 1) * max(first.length, 1) <= tokens and padding <= call
                 if most is None
                 else len(batched[-1]) < most
             )

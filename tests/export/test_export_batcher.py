@@ -41,10 +41,10 @@ class Model:
         outputs=[Value("sum", ("N",), "float64")],
         bounds={"ids": 100},
         needs_steps={"ids": 1},
-        vocabulary=None,
         tokenizers={},
         labels=None,
         time_axes={"sum": ()},
+        unsaid="",
     )
 
     def __init__(self, open: bool = True) -> None:
@@ -427,7 +427,7 @@ def run(array):
     time.sleep(0.2)
     return [array.sum(1)]
 
-batcher = Batcher(Signature({}, [x], [y], {}, {}, None, {}, None, {}), run)
+batcher = Batcher(Signature({}, [x], [y], {}, {}, {}, None, {}, ""), run)
 batcher.submit([[1, 2]]).add_done_callback(lambda future: print(future.result()[0][0], flush=True))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SOON)
