@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from biport.analysis.padding import masked_axes
+from biport.analysis.text_model import unsaid_lengths, with_tokenizer
 from biport.compare.cases import PATTERNS, RIGHT_PADDED
 from biport.compare.check_vectors import CheckVectors, make_vectors
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError
 from biport.graph import Graph
 from biport.log import logged
+from biport.text.tokenizer import Tokenizer
 from export.require import require_onnx
 
 if TYPE_CHECKING:
@@ -33,7 +37,7 @@ def write(
     lowering: str = "auto",
     contract: str | None = None,
     check: Check | None = None,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
     embed_tokenizer: bool = False,
     vectors: bool = True,
@@ -55,7 +59,8 @@ def write(
         contract: ``"right-padded"`` where all padding will come behind the last step of its row: no step is
             moved then, and running the file on any other input is an error, with `Session` or without it.
         check: called with the file before it is put in its place; what it raises, `write` does.
-        vocabulary: what the ids stand for; the file carries it, and `Session.predict` then takes texts.
+        vocabulary: what makes ids of texts, where the graph has no tokeniser; the file carries it, and
+            `Session.run` and `predict` then take texts.
         labels: what the classes of the first output are called; the file carries them.
         embed_tokenizer: put `biport.data.whitespace_ids` into the graph, which then takes strings ``(N,)``
             in place of ids; needs ``vocabulary``.
@@ -79,19 +84,26 @@ def write(
     from export.publish import Written, data_path, publish
     from export.text.metadata import text_metadata
     from export.text.own_tokenizer import add_own_tokenizers
-    from export.text.tokenizer import add_tokenizer
+    from export.text.tokenizer import add_tokenizer, fitted_vocabulary
 
     path = Path(path)
+    graph = with_tokenizer(graph, vocabulary)
+    words = fitted_vocabulary(graph) if embed_tokenizer else None
+    if words is not None:
+        # The nodes divide at white space, which is not how the tokeniser does it.
+        graph = dataclasses.replace(graph, tokenizers={})
     model, notes = build(graph, lowering, contract)
-    model.metadata_props.update(text_metadata(graph, vocabulary, labels))
+    if unsaid := unsaid_lengths(graph.inputs, graph.tokenizers, masked_axes(graph) is not None):
+        notes.append(unsaid)
+    model.metadata_props.update(text_metadata(graph, labels))
     if embed_tokenizer and graph.tokenizers:
         add_own_tokenizers(model, graph)
     elif embed_tokenizer:
-        add_tokenizer(model, graph, vocabulary)
+        add_tokenizer(model, graph, words)
     travelling = Carried({})
     if vectors:
         try:
-            travelling = carried(_vectors(graph, model, contract, vocabulary, embed_tokenizer))
+            travelling = carried(_vectors(graph, model, contract, words, embed_tokenizer))
         except BiportError as error:
             notes.append(f"the file carries no check vectors: {error}")
     model.metadata_props.update(travelling.properties)

@@ -97,6 +97,26 @@ def test_the_page_about_texts_runs(tmp_path, monkeypatch, capsys) -> None:
         assert shown in printed
 
 
+@pytest.mark.sweep
+def test_the_page_about_running_runs(tmp_path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    page = (ROOT / "docs/running.md").read_text()
+    shell = f'set -e\nbiport() {{ {shlex.quote(sys.executable)} -m biport "$@"; }}\n'
+    for language, block in re.findall(r"```(\w*)\n(.*?)```", page, re.DOTALL):
+        if language == "python":
+            exec(compile(block, "docs/running.md", "exec"), {})
+        else:
+            subprocess.run(["bash", "-c", shell + block], check=True)
+    assert "['a', 'fine', 'film']" in capfd.readouterr().out
+    head = "row,id,stars,label,probability\n1,17,5,"
+    for name in ("scores.csv", "piped.csv"):
+        assert (tmp_path / name).read_text().startswith(head)
+    assert (tmp_path / "scores.jsonl").read_text().count("\n") == 4
+    assert "expected the 3 fields of the first row, found 2" in (tmp_path / "bad.jsonl").read_text()
+    assert (tmp_path / "translated.tsv").read_text().startswith("a fine film\t")
+
+
 PYTORCH = (ROOT / "docs/pytorch.md").read_text()
 
 

@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from biport.app.progress import show_progress
 from biport.app.stored import is_stored, read_stored, texts_of
+from biport.app.texts import TextOptions
 from biport.data.text_rows import FORMATS, STDIN, TextRow, count_rows, format_of
 from biport.errors import Argument, InputError
 
@@ -21,20 +22,29 @@ MOST_SHOWN = 100
 
 
 @contextlib.contextmanager
-def opened(model: Path, device: str) -> Iterator[Any]:
+def opened(model: Path, device: str, texts: TextOptions | None = None) -> Iterator[Any]:
     """An ``export.Session`` of an ONNX file, or of one that is written of a folder of biport for the while.
+
+    Args:
+        model: the file or folder.
+        device: of the session.
+        texts: what makes ids of texts, in place of what the model says.
 
     Raises:
         BiportError: the file cannot be run, or the folder not be read or written as ONNX.
     """
     import export
 
+    texts = texts or TextOptions()
     if not is_stored(model):
-        yield export.Session(model, device=device)
+        session = export.Session(model, device=device)
+        if texts.given:
+            session.tokenizer = texts.instead(session.tokenizer)
+        yield session
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        export.write(read_stored(model), path, vectors=False, **texts_of(model))
+        export.write(texts.spoken(read_stored(model), stored=True), path, vectors=False, **texts_of(model))
         yield export.Session(path, device=device)
 
 
@@ -64,7 +74,12 @@ class Corpus:
 
 
 def run_corpus(
-    model: Path, corpus: Corpus, device: str, quiet: bool, stream: TextIO | None
+    model: Path,
+    corpus: Corpus,
+    device: str,
+    quiet: bool,
+    stream: TextIO | None,
+    texts: TextOptions | None = None,
 ) -> tuple[dict[str, Any], str, int]:
     """Run ``model`` over the texts of a corpus; what to say, as data and as text, and the exit code.
 
@@ -74,6 +89,7 @@ def run_corpus(
         device: of a session.
         quiet: without a bar.
         stream: standard output, where rows go there.
+        texts: what makes ids of texts, in place of what the model says.
 
     Raises:
         BiportError: as ``export.corpus.scoring.score``.
@@ -85,7 +101,7 @@ def run_corpus(
     if stream is not None:
         # In the form that the rows came in, where that has room for results.
         output = Path(f"standard output.{kind if f'.{kind}' in LAYOUTS else 'jsonl'}")
-    with opened(model, device) as session, show_progress(quiet) as display:
+    with opened(model, device, texts) as session, show_progress(quiet) as display:
         total = count_rows(corpus.source, corpus.format, corpus.delimiter)
         name, scored = "texts" if str(corpus.source) == STDIN else corpus.source.name, 0
 
@@ -128,7 +144,9 @@ def _rows(count: int) -> str:
     return f"{count:,} row{'s' * (count != 1)}"
 
 
-def run_texts(model: Path, texts: Sequence[str], device: str, truncate: bool) -> tuple[dict[str, Any], str]:
+def run_texts(
+    model: Path, texts: Sequence[str], device: str, truncate: bool, options: TextOptions | None = None
+) -> tuple[dict[str, Any], str]:
     """Run ``model`` over some texts; what it says of each, as data and as text.
 
     Raises:
@@ -139,8 +157,10 @@ def run_texts(model: Path, texts: Sequence[str], device: str, truncate: bool) ->
             what = "standard input" if text == STDIN else "a file"
             raise InputError(f"{text} is {what}, not a text; give it as ", Argument("inputs"))
     from export.corpus.results import described
+    from export.corpus.scoring import check_reads_texts
 
-    with opened(model, device) as session:
+    with opened(model, device, options) as session:
+        check_reads_texts(session)
         rows = []
         results = session.predict_each(texts, truncate=truncate, workers=1)
         for row, result in zip((TextRow(*row) for row in enumerate(texts, 1)), results, strict=True):

@@ -10,6 +10,7 @@ from typing import Any
 from biport.app.progress import show_progress
 from biport.app.run import opened
 from biport.app.stored import is_stored
+from biport.app.texts import TextOptions
 from biport.errors import Argument, InputError
 
 ACTORS = 2
@@ -81,7 +82,7 @@ def check_no_parquet(scale: Scale) -> None:
 
 
 def run_parquet(
-    model: Path, corpus: ParquetCorpus, scale: Scale, device: str, quiet: bool
+    model: Path, corpus: ParquetCorpus, scale: Scale, device: str, quiet: bool, texts: TextOptions
 ) -> tuple[dict[str, Any], str, int]:
     """Run ``model`` over a corpus; what to say, as data and as text, and the exit code.
 
@@ -101,7 +102,7 @@ def run_parquet(
         if is_stored(model) and (scale.address or os.environ.get("RAY_ADDRESS")):
             raise InputError(f"{model}: on a cluster the model is an .onnx file that every machine sees")
     # Here it is looked at alone; actors have sessions of their own.
-    with opened(model, "cpu" if scale.ray else device) as session, show_progress(quiet) as display:
+    with opened(model, "cpu" if scale.ray else device, texts) as session, show_progress(quiet) as display:
 
         def show(done: int, total: int) -> None:
             display.update(corpus.source.name, done, total, "rows")

@@ -217,8 +217,11 @@ class Tokenizer:
 
     def width(self, steps: int) -> int:
         """How many ids there are of a row of ``steps`` tokens, those of n-grams counted."""
-        sizes = self.ngrams or (1,)
-        return sum(max(0, steps - size + 1) for size in sizes) if self.length is None else self.length
+        if self.length is not None:
+            return self.length
+        ends = sum(number is not None for number in (self.start, self.end))
+        width = ends + sum(max(0, steps - size + 1) for size in self.ngrams or (1,))
+        return width if self.max_length is None else min(width, self.max_length)
 
     def _ids(self, given: str | Sequence[str]) -> list[int]:
         try:

@@ -13,7 +13,9 @@ import numpy as np
 from biport.data.whitespace import whitespace_tokens
 from biport.errors import Argument, InputError, RowError
 from biport.graph import Value
+from biport.text.tokenizer import Tokenizer
 from export.runtime.batching import InputRow, batches, stack, windows
+from export.runtime.providers import warn_once
 from export.runtime.signature import Signature
 
 WINDOW, TOKENS = 1024, 2048
@@ -158,8 +160,12 @@ def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], InputR
         raise InputError(f"predict takes rows of sequences, this model's input is {value.tensor}; use run")
 
     def prepare(row: Any) -> InputRow:
-        ids = _encoded(signature, row) if _is_text(row) else row
-        return _sequence(value, signature.time_axes is not None, truncate, ids)
+        masked = signature.time_axes is not None
+        if not _is_text(row):
+            return _sequence(value, masked, truncate, row)
+        ids = _encoded(signature, row)
+        fitting = _encoded(signature, row, truncate) if truncate else ids
+        return replace(_sequence(value, masked, truncate, fitting), cut=len(ids) - len(fitting))
 
     return prepare
 
@@ -183,19 +189,26 @@ def _is_text(row: Any) -> bool:
     return isinstance(row, str) or (isinstance(row, list | tuple) and bool(row) and isinstance(row[0], str))
 
 
-def _encoded(signature: Signature, text: Any) -> Sequence[int]:
+def _tokenizer(signature: Signature, truncate: bool) -> Tokenizer | None:
+    """What makes ids of texts; it cuts them where they are to be as long as a model of fixed length takes."""
+    (value,) = signature.inputs
+    tokenizer, fixed = signature.tokenizers.get(value.name), value.shape[1]
+    if tokenizer is None or tokenizer.length is not None or not truncate or not isinstance(fixed, int):
+        return tokenizer
+    return replace(tokenizer, max_length=min(fixed, tokenizer.max_length or fixed))
+
+
+def _encoded(signature: Signature, text: Any, truncate: bool = False) -> Sequence[int]:
     """The ids of a text, or of tokens where the model takes those."""
-    tokenizer = signature.tokenizers.get(signature.inputs[0].name)
-    if tokenizer is not None:
-        # As a batch has it whose longest text has one token.
-        return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
-    vocabulary = signature.vocabulary
-    if vocabulary is None or not isinstance(text, str):
+    tokenizer = _tokenizer(signature, truncate)
+    if tokenizer is None:
         raise InputError(
             "is a text, and the file carries no vocabulary; export it with its vocabulary, or give ids"
         )
-    # As Vocabulary.encode_batch does: a text without tokens is one step of padding.
-    return vocabulary.encode(text) or [0]
+    if signature.unsaid:
+        warn_once(signature.unsaid)
+    # As a batch has it whose longest text has one token.
+    return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
 
 
 def reads_texts(signature: Signature) -> bool:
@@ -203,18 +216,16 @@ def reads_texts(signature: Signature) -> bool:
     if len(signature.inputs) != 1:
         return False
     (value,) = signature.inputs
-    return value.dtype == "str" or value.name in signature.tokenizers or signature.vocabulary is not None
+    return value.dtype == "str" or value.name in signature.tokenizers
 
 
-def steps(signature: Signature, text: str) -> list[str | None]:
+def steps(signature: Signature, text: str, truncate: bool) -> list[str | None]:
     """See `export.Session.steps`."""
     (value,) = signature.inputs
     if value.dtype == "str":
         own = [one for one in signature.tokenizers.values() if one.source == value.name]
         return (own[0].steps(text) if own else [*whitespace_tokens(text)]) or [None]
-    tokenizer = signature.tokenizers.get(value.name)
-    if tokenizer is None and signature.vocabulary is not None:
-        tokenizer = signature.vocabulary.tokenizer()
+    tokenizer = _tokenizer(signature, truncate)
     return [] if tokenizer is None else tokenizer.steps(text) or [None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ from export.text.string_nodes import counted, divided, free_prefix, starts, stri
 
 OPSET = 20
 """The first with ``StringSplit``, ``StringConcat`` and ``RegexFullMatch``."""
+UNWRITTEN = ("normalizers", "filters", "padding", "truncating", "max_length", "start", "end", "ids", "added")
+"""Settings that no nodes are written of."""
 UNMARKED = r"[^!-/:-@\[-`{-~]*"
 """A text without any of `PUNCTUATION`."""
 
@@ -69,10 +72,16 @@ def add_own_tokenizers(model: ir.Model, graph: Graph) -> None:
 
 def _check(name: str, tokenizer: Tokenizer) -> None:
     owner = f"embedding the tokeniser of input {name!r}"
-    if tokenizer.split == "character":
+    if tokenizer.split not in ("whitespace", "none"):
         raise UnsupportedError(
-            owner, "split", "character", "whitespace: ONNX divides texts at delimiters alone"
+            owner, "split", tokenizer.split, "whitespace: ONNX divides texts at delimiters alone"
         )
+    known = {one.name: one.default for one in dataclasses.fields(Tokenizer)}
+    for name in UNWRITTEN:
+        if getattr(tokenizer, name) != known[name]:
+            raise UnsupportedError(owner, name, getattr(tokenizer, name), repr(known[name]))
+    if tokenizer.standardize == "unicode_lower":
+        raise UnsupportedError(owner, "standardize", "unicode_lower", "lower: ONNX knows ASCII alone")
     if tokenizer.unknown_id is None:
         raise UnsupportedError(owner, "num_oov_indices", 0, "1: ONNX has no operator that refuses a token")
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from biport.analysis.padding import masked_axes
-from biport.data.vocabulary import PAD_ID, UNK_ID, Vocabulary
+from biport.data.vocabulary import PAD, PAD_ID, UNK, UNK_ID, Vocabulary
 from biport.data.whitespace import SEPARATORS
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph
@@ -55,6 +55,18 @@ def add_tokenizer(model: ir.Model, graph: Graph, vocabulary: Vocabulary | None) 
     model.metadata_props.update(
         {"biport.inputs": json.dumps(described), "biport.needs_steps": "{}", "biport.tokenizer": "whitespace"}
     )
+
+
+def fitted_vocabulary(graph: Graph) -> Vocabulary | None:
+    """The vocabulary of words that the one tokeniser of a graph is of, where it is of such."""
+    if len(graph.tokenizers) != 1:
+        return None
+    (tokenizer,) = graph.tokenizers.values()
+    try:
+        vocabulary = Vocabulary((PAD, UNK, *tokenizer.tokens))
+    except InputError:
+        return None
+    return vocabulary if vocabulary.tokenizer() == tokenizer else None
 
 
 def _check(graph: Graph, vocabulary: Vocabulary) -> None:

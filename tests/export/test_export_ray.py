@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,22 @@ def test_a_part_that_ends_every_process_ends_the_run(session: export.Session, tm
     over = on_ray._done(scorer({"part": on_ray._sent(part)})["done"])
     assert over.problem == f"{tmp_path / 'in.parquet'}: rows 4 to 7 ended {MOST_TRIES} processes"
     assert not (tmp_path / "part-00000.parquet").exists()
+
+
+def test_an_actor_has_the_tokeniser_of_the_session(session: export.Session, tmp_path: Path) -> None:
+    import pickle
+
+    parquet.write_table(pyarrow.table({"text": ["good film not bad"] * 2}), tmp_path / "in.parquet")
+    given = export.Session(session.path, device="cpu", threads=1)
+    given.tokenizer = replace(session.tokenizer, length=2)  # type: ignore[type-var]
+    sent = pickle.loads(pickle.dumps(given.tokenizer))
+    scorer = Scorer(str(session.path), str(tmp_path), Settings(), "cpu", sent)
+    scorer({"part": on_ray._sent(Part(0, tmp_path / "in.parquet", 0, 2, 0))})
+    (wanted,) = given.classify(["good film not bad"])
+    table = parquet.read_table(tmp_path / "part-00000.parquet")
+    assert table.column("probability")[0].as_py() == pytest.approx(wanted[1], abs=1e-7)
+    (other,) = session.classify(["good film not bad"])
+    assert other[1] != pytest.approx(wanted[1], abs=1e-4)
 
 
 def test_what_an_actor_cannot_read_is_told(session: export.Session, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def opened(graph: Graph, folder: Path, **options: Any) -> export.Session:
     return export.Session(folder / "m.onnx", device="cpu", threads=1)
 
 
+@pytest.mark.filterwarnings("ignore:.*may see padding")
 @pytest.mark.parametrize("masked", [True, False])
 def test_every_token_has_the_label_of_its_step(masked: bool, tmp_path: Path) -> None:
     graph = tagger(masked)
@@ -72,6 +73,17 @@ def test_of_fixed_length_what_is_cut_has_none_and_neither_has_padding(tmp_path: 
     assert tagged(session, TEXTS, truncate=True) == [
         [*zip(row, of, strict=False)] for row, of in zip(rows, labels, strict=True)
     ]
+
+
+def test_the_end_that_a_tokeniser_cuts_is_the_one_that_is_cut(tmp_path: Path) -> None:
+    graph = tagger(masked=True, steps=4)
+    session = opened(graph, tmp_path, vocabulary=WORDS)
+    session.tokenizer = dataclasses.replace(WORDS.tokenizer(), truncating="pre")
+    text = "good film the bad ! not"
+    (labels,) = wanted(graph, [[7, 6, 5, 4]])
+    assert tagged(session, [text], truncate=True) == [[*zip(("the", "bad", "!", "not"), labels, strict=True)]]
+    assert [row.cut for row in session.predict_each([text], truncate=True)] == [2]
+    assert session.steps(text) == text.split()
 
 
 @pytest.mark.parametrize("padding", ["pre", "post"])
@@ -107,6 +119,7 @@ def test_a_file_that_makes_tokens_itself(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.filterwarnings("ignore:.*may see padding")
 def test_steps_that_are_no_tokens_have_labels_alone(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     cut: dict[str, Any] = {"weight": array(rng, H, I, 3), "bias": array(rng, H)}

@@ -126,10 +126,10 @@ def test_a_session_over_strings(pair):
 
 def test_the_check_finds_a_fault(pair, graph, tmp_path):
     one, two = pair
-    assert same_numbers(one.path, two.path)
+    assert same_numbers(one.path, two.path, WORDS)
     swapped = (*WORDS.tokens[:2], WORDS.tokens[3], WORDS.tokens[2], *WORDS.tokens[4:])
     export.write(graph, tmp_path / "wrong.onnx", vocabulary=Vocabulary(swapped), embed_tokenizer=True)
-    assert not same_numbers(tmp_path / "wrong.onnx", two.path)
+    assert not same_numbers(tmp_path / "wrong.onnx", two.path, WORDS)
 
 
 def test_what_does_not_go_into_a_graph(graph, rng, tmp_path):
@@ -139,8 +139,8 @@ def test_what_does_not_go_into_a_graph(graph, rng, tmp_path):
     fixed = Graph((Value("ids", ("N", 6), "int32"),), graph.nodes, graph.outputs)
     unmasked = chain(rng, lstm(rng, I, H), masked=False)
     for model, vocabulary, message in (
-        (graph, Vocabulary(("<pad>", "<unk>", "a"), "character"), "unit='character' is not supported"),
-        (graph, Vocabulary(("<pad>", "<unk>", "<start>", "<end>")), "ends=True is not supported"),
+        (graph, Vocabulary(("<pad>", "<unk>", "a"), "character"), "split='character' is not supported"),
+        (graph, Vocabulary(("<pad>", "<unk>", "<start>", "<end>")), "split='words' is not supported"),
         (unmasked, WORDS, "model='one that sees padding' is not supported"),
         (fixed, WORDS, "T=6 is not supported"),
     ):
@@ -164,7 +164,7 @@ def test_names_that_are_taken(rng, tmp_path):
     graph = Graph((Value("texts", ("N", "T"), "int64"),), (*nodes, recurrent), ("texts_2",))
     export.write(graph, tmp_path / "m.onnx", vocabulary=WORDS, embed_tokenizer=True)
     export.write(graph, tmp_path / "ids.onnx", vocabulary=WORDS)
-    assert same_numbers(tmp_path / "m.onnx", tmp_path / "ids.onnx")
+    assert same_numbers(tmp_path / "m.onnx", tmp_path / "ids.onnx", WORDS)
 
 
 def test_without_frameworks(pair):

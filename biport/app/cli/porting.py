@@ -12,8 +12,21 @@ import typer
 from biport.app.cli.app import Result, command
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
 from biport.app.cli.options import OUTPUT, Force, Json, Model, Seed, Verified, output_option
+from biport.app.cli.run_options import AsDecoder, EndToken, SourceVocabulary, StartToken, TargetVocabulary
+from biport.app.cli.text_options import (
+    TEXTS,
+    Maxlen,
+    Padding,
+    PaddingId,
+    SplitOption,
+    StandardizeOption,
+    Truncating,
+    VocabularyFile,
+    text_options,
+)
+from biport.app.source import Source
 from biport.errors import InputError, UnsupportedError
-from biport.files import check_folder, new_folder
+from biport.files import check_folder, check_folder_name, new_folder
 
 PANEL = "Models from models"
 
@@ -46,8 +59,8 @@ class Contract(StrEnum):
     RIGHT_PADDED = "right-padded"
 
 
-ONNX, TEXTS = "ONNX", "Texts"
-"""Groups of options in the help."""
+ONNX = "ONNX"
+"""A group of options in the help."""
 LoweringOption = Annotated[
     Lowering,
     typer.Option(
@@ -86,6 +99,13 @@ def port(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
     verified: Verified = True,
@@ -100,7 +120,8 @@ def port(
     from biport.app.open_source import read_source
     from biport.app.other_route import MAY_WRITE, advise
     from biport.app.port import write_verified
-    from biport.app.stored import texts_of
+    from biport.app.stored import is_stored, texts_of
+    from biport.app.texts import tokenizer_notes
 
     check_output(source, to, output)
     options = _onnx_options(lowering, contract)
@@ -118,6 +139,9 @@ def port(
         if to is Target.ONNX and not source.is_module:
             advise(problem, source.path, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
         raise
+    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
+    graph = texts.spoken(graph, is_stored(source.path))
+    notes = [*notes, *tokenizer_notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
@@ -145,6 +169,7 @@ def port(
     "biport export model.keras -o small.onnx --int8",
     "biport export model.keras --triton models/",
     "biport export tagger.py:Tagger --checkpoint tagger.pt -o tagger.onnx",
+    "biport export run-dates --decoder -o dates/",
 )
 @takes_model
 def export(
@@ -158,13 +183,13 @@ def export(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    vocabulary: Annotated[
-        Path | None,
-        typer.Option(
-            help="A vocabulary.json that the file then carries; that of a folder of biport is known.",
-            rich_help_panel=TEXTS,
-        ),
-    ] = None,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -196,15 +221,34 @@ def export(
     verified: Verified = True,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
+    decoder: AsDecoder = False,
+    source_vocabulary: SourceVocabulary = None,
+    target_vocabulary: TargetVocabulary = None,
+    start: StartToken = None,
+    end: EndToken = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
-    from biport.app.export import export_model, text_options
+    from biport.app.export import export_model
+    from biport.app.export import text_options as told
     from biport.app.open_source import load_with_code, read_source
     from biport.app.progress import show_progress
     from export.deploy import triton as repository
 
+    if decoder:
+        others = {
+            "triton": triton,
+            "vocabulary": vocabulary,
+            "labels": labels,
+            "embed-tokenizer": embed_tokenizer,
+            "int8": int8,
+            "fp16": float16,
+        }
+        languages = source_vocabulary, target_vocabulary, start, end
+        return _export_decoder(source, output, languages, others, verified, force, as_json)
+    if source_vocabulary or target_vocabulary or start or end:
+        raise InputError("--source-vocabulary, --target-vocabulary, --start, --end: go with --decoder")
     if (output is None) == (triton is None):
         raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")
     if triton is not None:
@@ -214,10 +258,11 @@ def export(
     if int8 and float16:
         raise InputError("--int8 and --fp16: take one of them")
     precision = "int8" if int8 else "float16" if float16 else "float32"
-    options = text_options(source.path, vocabulary, labels, embed_tokenizer, route)
+    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
+    options = told(source.path, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
-    settings |= {"verify": verified, "overwrite": force}
+    settings |= {"verify": verified, "overwrite": force, "texts": texts}
     notes: list[str] = []
     model: Any = source.path
     with contextlib.ExitStack() as stack:
@@ -243,6 +288,27 @@ def export(
     data = {"source": str(source), **exported.written.as_dict(), **exported.to_json()}
     data["notes"] = [*notes, *data["notes"]]
     return Result(data, "\n".join(lines))
+
+
+def _export_decoder(
+    source: Source,
+    output: Path | None,
+    languages: tuple[Path | None, Path | None, str | None, str | None],
+    others: dict[str, Any],
+    verified: bool,
+    force: bool,
+    as_json: bool,
+) -> Result:
+    from biport.app.decoder import Languages, export_decoder
+
+    asked = [f"--{name}" for name, value in others.items() if value]
+    if asked:
+        raise InputError(f"{', '.join(asked)}: of a model as one file, not of --decoder")
+    if output is None:
+        raise InputError("say where to with --output FOLDER")
+    check_folder_name(output)
+    settings = {"verified": verified, "overwrite": force, "quiet": as_json}
+    return Result(*export_decoder(source, output, Languages(*languages), **settings))
 
 
 def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:
