@@ -255,8 +255,8 @@ def _folder(output: Path, fresh: bool, record: Mapping[str, Any]) -> Iterator[No
 def _identity(session: Session, files: Sequence[Path], settings: Settings) -> dict[str, Any]:
     with session.path.open("rb") as model:
         digest = hashlib.file_digest(model, "sha256").hexdigest()
-    made = json.dumps(to_data(session.tokenizers), sort_keys=True).encode()
-    known = {"model": digest, "tokenizer": hashlib.sha256(made).hexdigest(), "input": identity(files)}
+    tokenizers = json.dumps(to_data(session.tokenizers), sort_keys=True).encode()
+    known = {"model": digest, "tokenizer": hashlib.sha256(tokenizers).hexdigest(), "input": identity(files)}
     return known | {"column": settings.column, "id": settings.id, "truncate": settings.truncate}
 
 
