@@ -23,6 +23,7 @@ import export.scale
 from biport.errors import Argument, BiportError, InputError
 from biport.files import reason
 from biport.log import log
+from biport.text.tokenizer import Tokenizer
 from export.require import require
 from export.scale.part import LeftRow, PartResult, Settings, score_part
 from export.scale.plan import Part
@@ -58,8 +59,12 @@ class Actors:
 class Scorer:
     """An actor."""
 
-    def __init__(self, model: str, folder: str, settings: Settings, device: str) -> None:
+    def __init__(
+        self, model: str, folder: str, settings: Settings, device: str, tokenizer: Tokenizer | None = None
+    ) -> None:
         self.session = Session(model, device=device, threads=1)
+        if tokenizer is not None and tokenizer != self.session.tokenizer:
+            self.session.tokenizer = tokenizer
         self.folder = Path(folder)
         self.settings = settings
 
@@ -92,12 +97,20 @@ def on_ray(
         MissingDependencyError: ray is not installed.
         InputError: the cluster cannot be reached, or has too few cores.
     """
+    # What a session warns of once is heard here, and not of actors.
+    next(session.predict_each([""], truncate=True, workers=1), None)
     with _cluster(actors) as data:
         for part in parts:
             (folder / part.beside("tries")).unlink(missing_ok=True)
         sent = [_sent(replace(part, source=part.source.resolve())) for part in parts]
         rows = data.from_items([{"part": one} for one in sent], override_num_blocks=len(parts))
-        given = [str(session.path.resolve()), str(folder.resolve()), settings, actors.device]
+        given = [
+            str(session.path.resolve()),
+            str(folder.resolve()),
+            settings,
+            actors.device,
+            session.tokenizer,
+        ]
         needs = {"num_gpus": 1} if actors.device == "cuda" else {"num_cpus": 1}
         pool = data.ActorPoolStrategy(size=min(actors.count, len(parts)), max_tasks_in_flight_per_actor=2)
         scored = rows.map(Scorer, fn_constructor_args=given, compute=pool, **needs)
@@ -213,10 +226,11 @@ def _check_size(ray: Any, actors: Actors) -> None:
 
 
 def _begun(path: Path) -> int:
-    """How often a part was begun, with this time."""
-    with path.open("ab") as file:
-        file.write(b".")
-        return file.tell()
+    """How often a part was begun, with this time; the file says by whom."""
+    with path.open("a+", encoding="utf-8") as file:
+        file.write(f"{socket.gethostname()} {os.getpid()}\n")
+        file.seek(0)
+        return len(file.readlines())
 
 
 def _sent(value: Part | PartResult) -> str:
