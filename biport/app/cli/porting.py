@@ -203,7 +203,7 @@ def export(
     from biport.app.export import export_model, text_options
     from biport.app.open_source import load_with_code, read_source
     from biport.app.progress import show_progress
-    from export.deploy import triton as repository
+    from export.deploy.triton import repository
 
     if (output is None) == (triton is None):
         raise InputError("say where to with --output FILE or --triton FOLDER, one of the two")
@@ -232,7 +232,7 @@ def export(
             model = load_with_code(source)
         exported = export_model(model, output, route=route, precision=precision, options=options, **settings)
         if triton is not None:
-            repository.write_config(output)
+            notes += repository.complete(output)
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(exported.written.nodes.items())[:6])
     lines = [
         f"{output}: route {exported.written.route}, {exported.written.bytes:,} bytes",
