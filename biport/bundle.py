@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from biport.analysis.text_model import check_labels, check_vocabulary
-from biport.data.json_file import read_json, write_json
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
+from biport.json_file import read_json, write_json
 from biport.ops import Op, op_class
 from biport.text.inputs import check_one, from_data, to_data
 from biport.version import __version__

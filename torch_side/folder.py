@@ -31,12 +31,12 @@ from biport import bundle
 from biport.bundle import LEARNING
 from biport.compare.check_vectors import make_vectors
 from biport.compare.report import Report
-from biport.data.json_file import write_json
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
+from biport.json_file import write_json
 from biport.ops import Op, op_class
 from biport.version import __version__
 from torch_side.card import model_card

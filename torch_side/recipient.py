@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import math
-import re
-import string
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from biport.text.ids import ids_of, known_ids, rows_of
 
 
 def fix_second_bias(layer: nn.Module) -> None:
@@ -24,9 +24,6 @@ def fix_second_bias(layer: nn.Module) -> None:
             parameter.requires_grad_(False)
 
 
-BLANKS = re.compile("[ \t\n\v\f\r]+")
-LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-MARKS = str.maketrans("", "", string.punctuation)
 HERE = Path(__file__).parent
 
 
@@ -43,40 +40,13 @@ def encode(texts: Sequence[Any], name: str = "", folder: Path = HERE) -> Tensor:
     """
     content = (folder / "tokenizers.json").read_text(encoding="utf-8")
     tokenizers = json.loads(content)
-    tokenizer = tokenizers[name or next(iter(tokenizers))]
-    first, mask = tokenizer["first_id"], tokenizer["mask_token"]
-    known = {token: number for number, token in enumerate(tokenizer["tokens"], first)}
-    if mask is not None:
-        known[mask] = tokenizer["padding_id"]
-    rows = [ids_of(tokenizer, known, text) for text in texts]
-    if tokenizer["split"] == "none" and rows and isinstance(texts[0], str):
+    settings = tokenizers[name or next(iter(tokenizers))]
+    known = known_ids(settings)
+    rows = [ids_of(settings, known, text) for text in texts]
+    if settings["split"] == "none" and rows and isinstance(texts[0], str):
         return torch.tensor(rows)[:, 0]
-    width = tokenizer["length"] or max(map(len, rows), default=0)
-    ids = torch.full((len(rows), width), tokenizer["padding_id"])
-    for line, row in zip(ids, rows, strict=True):
-        line[: len(row)] = torch.tensor(row[:width])
-    return ids
-
-
-def ids_of(tokenizer: dict[str, Any], known: dict[str, int], text: Any) -> list[int]:
-    """The ids of a text, or of tokens."""
-    tokens = [text] if isinstance(text, str) else list(text)
-    if "lower" in tokenizer["standardize"]:
-        tokens = [token.translate(LOWER) for token in tokens]
-    if "strip_punctuation" in tokenizer["standardize"]:
-        tokens = [token.translate(MARKS) for token in tokens]
-    if tokenizer["split"] == "whitespace":
-        tokens = [token for token in BLANKS.split(tokens[0]) if token]
-    if tokenizer["split"] == "character":
-        tokens = list(tokens[0])
-    joined = []
-    for size in tokenizer["ngrams"] or [1]:
-        starts = range(len(tokens) - size + 1)
-        joined += [" ".join(tokens[start : start + size]) for start in starts]
-    if tokenizer["unknown_id"] is None:
-        return [known[token] for token in joined]
-    unknown = int(tokenizer["unknown_id"])
-    return [known.get(token, unknown) for token in joined]
+    table = rows_of(settings, rows)
+    return torch.tensor(table) if table else torch.zeros(0, settings["length"] or 0).long()
 
 
 DTYPES = {

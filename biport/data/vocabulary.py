@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,10 +13,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from biport.data.json_file import read_json, write_json
 from biport.data.padding import Side, check_layout, pad
 from biport.errors import Argument, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
+from biport.json_file import read_json, write_json
+from biport.text.ids import WORDS, plain
+from biport.text.tokenizer import Tokenizer
 
 PAD = "<pad>"
 UNK = "<unk>"
@@ -32,7 +33,6 @@ Unit = Literal["word", "character"]
 
 _FORMAT = "biport-vocabulary-1"
 _WORD = re.compile(r"\w+(?:'\w+)*")
-_TOKEN = re.compile(rf"{_WORD.pattern}|[^\w\s]")
 
 
 def tokenize(text: str) -> list[str]:
@@ -44,12 +44,12 @@ def tokenize(text: str) -> list[str]:
     three tokens and never the special one. Composed and decomposed accents give the same tokens, and
     tokens joined with spaces split into themselves again.
     """
-    return _TOKEN.findall(_plain(text))
+    return WORDS.findall(plain(text))
 
 
 def words(text: str) -> list[str]:
     """The tokens of ``text`` that are words, without the marks between them."""
-    return _WORD.findall(_plain(text))
+    return _WORD.findall(plain(text))
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,30 @@ class Vocabulary:
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {token: number for number, token in enumerate(self.tokens)}
+
+    def tokenizer(self, source: str = "text") -> Tokenizer:
+        """The tokeniser that gives the ids of `encode`, for what a model carries.
+
+        Args:
+            source: the name of the model's input of texts.
+
+        Example:
+            >>> Vocabulary((PAD, UNK, "good")).tokenizer().encode_batch(["Good!", ""]).tolist()
+            [[2, 1], [0, 0]]
+        """
+        first = END_ID + 1 if self.ends else UNK_ID + 1
+        return Tokenizer(
+            self.tokens[first:],
+            first_id=first,
+            standardize="none",
+            split="words" if self.unit == "word" else "character",
+            unknown_id=UNK_ID,
+            mask_token=None,
+            padding_id=PAD_ID,
+            start=START_ID if self.ends else None,
+            end=END_ID if self.ends else None,
+            source=source,
+        )
 
     def encode(self, text: str) -> list[int]:
         """The id of every token of ``text``, 1 for those not in the vocabulary; never 0.
@@ -208,10 +232,6 @@ class Vocabulary:
         if problem:
             raise FileError(f"{owner}: not a valid vocabulary: {problem}.")
         return cls(tuple(content["tokens"]), unit)
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFC", text.lower()).replace("\u2019", "'")
 
 
 def _problem_with(tokens: tuple[Any, ...], unit: Any) -> str:

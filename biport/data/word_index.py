@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from biport.data.json_file import read_json, write_json
 from biport.data.padding import pad
 from biport.data.vocabulary import several
 from biport.data.vocabulary import words as words_of
 from biport.errors import Argument, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
+from biport.json_file import read_json, write_json
 
 START_ID, OOV_ID, INDEX_FROM = 1, 2, 3
 

@@ -1,18 +1,23 @@
-"""What is done to a text before it is divided, letter by letter as TensorFlow does it."""
+"""What may be done to a text before it is divided; `biport.text.ids` does it."""
 
 from __future__ import annotations
 
 import string
 from typing import Literal, get_args
 
-Standardize = Literal["none", "lower", "strip_punctuation", "lower_and_strip_punctuation"]
+from biport.text.ids import LOWER
+
+Standardize = Literal["none", "lower", "strip_punctuation", "lower_and_strip_punctuation", "unicode_lower"]
 STANDARDIZE: tuple[Standardize, ...] = get_args(Standardize)
+OF_KERAS: tuple[Standardize, ...] = STANDARDIZE[:4]
+"""Those that a ``TextVectorization`` has: letter by letter, as TensorFlow does it, of ASCII alone."""
+
+Normalizer = Literal["nfc", "nfd", "nfkc", "nfkd", "lower", "strip_accents"]
+NORMALIZERS: tuple[Normalizer, ...] = get_args(Normalizer)
+"""Steps in front of that; ``"lower"`` is of every letter by itself, in any script."""
 
 PUNCTUATION = string.punctuation
 """The marks of ASCII, which are those that Keras takes out."""
-
-_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-_STRIP = str.maketrans("", "", PUNCTUATION)
 
 
 def lower_ascii(text: str) -> str:
@@ -22,28 +27,14 @@ def lower_ascii(text: str) -> str:
         >>> lower_ascii("ÀB")
         'Àb'
     """
-    return text.translate(_LOWER)
+    return text.translate(LOWER)
 
 
 def lowers(standardize: Standardize) -> bool:
-    """Whether large letters become small ones."""
-    return standardize in ("lower", "lower_and_strip_punctuation")
+    """Whether the large letters of ASCII become small ones."""
+    return standardize in ("lower", "lower_and_strip_punctuation", "unicode_lower")
 
 
 def strips(standardize: Standardize) -> bool:
     """Whether marks are taken out."""
     return standardize in ("strip_punctuation", "lower_and_strip_punctuation")
-
-
-def standardized(text: str, standardize: Standardize) -> str:
-    """``text`` as it is divided.
-
-    Source: keras/src/layers/preprocessing/text_vectorization.py of 3.15, ``_preprocess``, by way of
-        ``tf.strings.lower`` without an encoding and ``tf.strings.regex_replace``.
-
-    Example:
-        >>> standardized("Don't STOP!", "lower_and_strip_punctuation")
-        'dont stop'
-    """
-    text = lower_ascii(text) if lowers(standardize) else text
-    return text.translate(_STRIP) if strips(standardize) else text

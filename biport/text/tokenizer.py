@@ -1,9 +1,8 @@
-"""A tokeniser as Keras' ``TextVectorization`` and ``StringLookup`` are one: exact, in Python alone."""
+"""A tokeniser as those of Keras, Hugging Face and biport are one: exact, in Python alone."""
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,46 +13,79 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biport.errors import FileError, InputError, shown
-from biport.text.standardize import STANDARDIZE, Standardize, standardized
+from biport.text.ids import fitted, ids_of, known_ids, rows_of, tokens_of
+from biport.text.standardize import NORMALIZERS, STANDARDIZE, Normalizer, Standardize
 
-Split = Literal["none", "whitespace", "character"]
+Split = Literal[
+    "none",
+    "whitespace",
+    "character",
+    "separator",
+    "unicode_whitespace",
+    "white_space_property",
+    "words",
+    "words_and_marks",
+]
 SPLITS: tuple[Split, ...] = get_args(Split)
+OF_KERAS: tuple[Split, ...] = SPLITS[:3]
+"""Those that a ``TextVectorization`` has."""
+
+End = Literal["pre", "post"]
+ENDS: tuple[End, ...] = get_args(End)
+"""Of rows, in the words of Keras: in front of them, or behind."""
 
 WHITESPACE = " \t\n\v\f\r"
-"""What stands between tokens: no other blank of Unicode does."""
+"""What stands between the tokens of ``"whitespace"``: no other blank of Unicode does."""
 
 FORMAT = "biport-tokenizer-1"
 """Of the JSON that `Tokenizer.to_data` gives."""
 
 LARGEST_NGRAM = 1_000
 
-_BETWEEN = re.compile(f"[{WHITESPACE}]+")
-
 
 @dataclass(frozen=True)
 class Tokenizer:
     """Texts to ids: standardised, divided into tokens, joined to n-grams, and looked up.
 
-    The id of a token of the vocabulary is its position and `first_id`; all others share `unknown_id`.
+    The id of a token of the vocabulary is its position and `first_id`; all others share `unknown_id`. What is
+    done to a text, in this order: `added`, `normalizers`, `standardize`, `filters`, `split`, `ngrams`.
 
     Args:
         tokens: the vocabulary, without what stands for padding or for unknown tokens; all different.
         first_id: of the tokens.
-        standardize: one of `STANDARDIZE`.
-        split: ``"whitespace"`` or ``"character"``, of texts ``(N,)``; ``"none"`` of what is divided already,
-            ``(N, T)``, or of texts each of which is one token, ``(N,)``.
+        standardize: one of `STANDARDIZE`; ``"unicode_lower"`` is Python's ``str.lower``, the others are of
+            ASCII alone.
+        split: of texts ``(N,)`` one of `SPLITS`: ``"whitespace"``, that of ASCII, ``"unicode_whitespace"`` as
+            Python's ``str.split`` has it, ``"white_space_property"`` as Unicode has it, ``"separator"``,
+            ``"character"``, ``"words"``, those of `biport.data.tokenize`, in small letters, or
+            ``"words_and_marks"``, runs of letters, digits and ``_``, and runs of what is neither these nor
+            blank; ``"none"`` of what is divided already, ``(N, T)``, or of texts each of which is one token,
+            ``(N,)``.
         ngrams: how many tokens are joined, with blanks, into what is looked up: of each row all of the first
             number, then all of the next. Without any each token is looked up by itself.
         length: T, to which rows are cut or padded; ``None`` for the tokens of the longest row.
-        unknown_id: ``None`` where an unknown token is an error.
+        unknown_id: of tokens that are not known; ``None`` for none, see `unknown`.
         mask_token: the token whose id is `padding_id`; ``None`` for none.
-        padding_id: behind short rows.
+        padding_id: what short rows are filled up with.
         source: the name of the model's input of texts.
+        normalizers: of `NORMALIZERS`, steps in front of `standardize`.
+        filters: characters each of which becomes `separator` before texts are divided.
+        separator: what ``"separator"`` divides at, and `filters` become.
+        unknown: what becomes of a token that is not known where `unknown_id` is ``None``.
+        padding: the end of a short row that padding goes to.
+        truncating: the end of a long row that loses tokens.
+        max_length: to which rows are cut, and not padded; ``None`` where they are not.
+        start: an id in front of every row, which no cut takes off.
+        end: one behind it.
+        ids: of the tokens, where they do not count from `first_id`.
+        added: tokens that are cut out of a text before all else is done to it.
 
     Raises:
         InputError: the settings do not go together.
 
-    Source: keras/src/layers/preprocessing/text_vectorization.py and index_lookup.py of 3.15.
+    Source: keras/src/layers/preprocessing/text_vectorization.py and index_lookup.py of 3.15;
+        keras/src/legacy/preprocessing/text.py and keras/src/utils/sequence_utils.py for texts in the manner
+        of its ``Tokenizer``; the ``tokenizers`` of Hugging Face, 0.23.
 
     Example:
         >>> tokenizer = Tokenizer(("good", "bad"), length=4)
@@ -71,6 +103,17 @@ class Tokenizer:
     mask_token: str | None = ""
     padding_id: int = 0
     source: str = field(default="text", compare=False)
+    normalizers: tuple[Normalizer, ...] = ()
+    filters: str = ""
+    separator: str = " "
+    unknown: Literal["error", "drop"] = "error"
+    padding: End = "post"
+    truncating: End = "post"
+    max_length: int | None = None
+    start: int | None = None
+    end: int | None = None
+    ids: tuple[int, ...] = ()
+    added: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         problem = _problem_with(self)
@@ -79,12 +122,32 @@ class Tokenizer:
 
     def __len__(self) -> int:
         """How many ids there are, those in front of the tokens included."""
-        return self.first_id + len(self.tokens)
+        return max(self.ids) + 1 if self.ids else self.first_id + len(self.tokens)
+
+    @property
+    def largest_id(self) -> int:
+        """The largest id that a text may have, that of padding included.
+
+        Example:
+            >>> Tokenizer(("good", "bad"), padding_id=9).largest_id
+            9
+        """
+        others = (self.padding_id, self.unknown_id, self.start, self.end)
+        return max(len(self) - 1 if self.tokens else 0, *(number for number in others if number is not None))
+
+    @property
+    def refuses(self) -> bool:
+        """Whether an unknown token is an error."""
+        return self.unknown_id is None and self.unknown == "error"
 
     @cached_property
-    def _ids(self) -> dict[str, int]:
-        ids = {token: number for number, token in enumerate(self.tokens, self.first_id)}
-        return ids if self.mask_token is None else {**ids, self.mask_token: self.padding_id}
+    def known(self) -> Mapping[str, int]:
+        """The id of each token that has one of its own, the mask token included."""
+        return known_ids(self._settings)
+
+    @cached_property
+    def _settings(self) -> Mapping[str, Any]:
+        return {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
 
     def split_text(self, text: str) -> list[str]:
         """What of ``text`` is looked up: its tokens, or their n-grams.
@@ -96,15 +159,15 @@ class Tokenizer:
             >>> Tokenizer(("a",), ngrams=(1, 2)).split_text("A b\\tC.")
             ['a', 'b', 'c', 'a b', 'b c']
         """
-        return self._joined(self._divided(self._standardized(text)))
+        return tokens_of(self._settings, _text(text))
 
     def encode(self, text: str) -> list[int]:
-        """The ids of ``text``, padded or cut to `length` where there is one.
+        """The ids of ``text``, cut, and padded to `length` where there is one.
 
         Raises:
             InputError: it is no text that UTF-8 can encode, or has an unknown token where none may be.
         """
-        return self._fitted([self._id(token) for token in self.split_text(text)])
+        return fitted(self._settings, self._ids(_text(text)))
 
     def encode_batch(self, texts: Iterable[Any]) -> NDArray[np.int64]:
         """The ids of ``texts``, of shape ``(N,)``, or ``(N, T)`` where `split` is ``"none"``.
@@ -123,65 +186,28 @@ class Tokenizer:
                 array = array[:, 0]
             if array.ndim != 1:
                 raise InputError(f"expected texts (N,), found shape {array.shape}")
-            return self._padded([self.encode(text) for text in array])
+            return self._table([self._ids(_text(text)) for text in array], self.length or 0)
         if array.ndim == 1 and not self.ngrams and self.length is None:
-            return np.array([self._id(self._standardized(text)) for text in array], "int64")
+            return np.array([self._ids(_text(text))[0] for text in array], "int64")
         if array.ndim != 2:
             raise InputError(f"expected tokens (N, T), found shape {array.shape}")
-        rows = [self._joined([self._standardized(text) for text in row]) for row in array]
-        if not rows:
-            return np.zeros((0, self.width(array.shape[1])), "int64")
-        return self._padded([self._fitted([self._id(token) for token in row]) for row in rows])
+        rows = [self._ids([_text(text) for text in row]) for row in array]
+        return self._table(rows, self.width(array.shape[1]))
 
     def width(self, steps: int) -> int:
         """How many ids there are of a row of ``steps`` tokens, those of n-grams counted."""
         sizes = self.ngrams or (1,)
         return sum(max(0, steps - size + 1) for size in sizes) if self.length is None else self.length
 
-    def _standardized(self, text: Any) -> str:
-        if not isinstance(text, str):
-            raise InputError(f"expected texts, found {type(text).__name__}")
+    def _ids(self, given: str | Sequence[str]) -> list[int]:
         try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(f"a text has a lone surrogate at {error.start}, which UTF-8 has not") from error
-        return standardized(text, self.standardize)
+            return ids_of(self._settings, self.known, given)
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
-    def _divided(self, text: str) -> list[str]:
-        match self.split:
-            case "whitespace":
-                return [token for token in _BETWEEN.split(text) if token]
-            case "character":
-                return list(text)
-            case _:
-                return [text]
-
-    def _joined(self, tokens: Sequence[str]) -> list[str]:
-        if not self.ngrams:
-            return [*tokens]
-        return [
-            " ".join(tokens[start : start + size])
-            for size in self.ngrams
-            for start in range(len(tokens) - size + 1)
-        ]
-
-    def _id(self, token: str) -> int:
-        number = self._ids.get(token, self.unknown_id)
-        if number is None:
-            raise InputError(f"{token[:60]!r} is not in the vocabulary, and the model has no id for others")
-        return number
-
-    def _fitted(self, ids: list[int]) -> list[int]:
-        if self.length is None:
-            return ids
-        return ids[: self.length] + [self.padding_id] * (self.length - len(ids))
-
-    def _padded(self, rows: Sequence[list[int]]) -> NDArray[np.int64]:
-        width = self.length if self.length is not None else max(map(len, rows), default=0)
-        table = np.full((len(rows), width), self.padding_id, "int64")
-        for line, row in zip(table, rows, strict=True):
-            line[: len(row)] = row
-        return table
+    def _table(self, rows: Sequence[list[int]], width: int) -> NDArray[np.int64]:
+        """Rows of ids, neither cut nor padded, as one array; ``width`` is that of no rows."""
+        return np.array(rows_of(self._settings, rows), "int64") if rows else np.zeros((0, width), "int64")
 
     @property
     def summary(self) -> str:
@@ -191,20 +217,27 @@ class Tokenizer:
             >>> Tokenizer(("good", "bad"), standardize="lower", ngrams=(1, 2), length=250).summary
             '2 tokens; lower, split at whitespace, n-grams of 1 and 2, cut or padded to 250'
         """
-        steps = [] if self.standardize == "none" else [self.standardize]
+        steps = [*self.normalizers, *([] if self.standardize == "none" else [self.standardize])]
+        steps += [f"{len(self.filters)} characters filtered"] if self.filters else []
         steps += [] if self.split == "none" else [f"split at {self.split}"]
         steps += [f"n-grams of {' and '.join(map(str, self.ngrams))}"] if self.ngrams else []
+        steps += ["unknown ones dropped"] if self.unknown_id is None and not self.refuses else []
+        steps += [] if self.max_length is None else [f"cut to {self.max_length}"]
         steps += [] if self.length is None else [f"cut or padded to {self.length}"]
+        ends = {"padded": self.padding, "cut": self.truncating}
+        steps += [f"{what} in front" for what, end in ends.items() if end == "pre"]
         return f"{len(self.tokens):,} tokens; {', '.join(steps) or 'each text is one'}"
 
     def to_data(self) -> dict[str, Any]:
         """The tokeniser as plain data, for a JSON file or for what a model carries."""
-        settings = dataclasses.asdict(self)
-        return {"format": FORMAT, **settings, "tokens": list(self.tokens), "ngrams": list(self.ngrams)}
+        lists = {name: list(getattr(self, name)) for name in _LISTS}
+        return {"format": FORMAT, **self._settings, **lists}
 
     @staticmethod
     def from_data(content: Any, owner: str) -> Tokenizer:
         """What `to_data` gave; ``owner`` is where it is from, for messages.
+
+        Settings that are not there are as they are by default: earlier versions had fewer.
 
         Raises:
             FileError: naming the owner and what is wrong.
@@ -212,10 +245,10 @@ class Tokenizer:
         if not isinstance(content, Mapping) or content.get("format") != FORMAT:
             raise FileError(f'{owner}: not a tokeniser, which says "format": "{FORMAT}".')
         names = [one.name for one in dataclasses.fields(Tokenizer)]
-        if sorted(content) != sorted(["format", *names]):
+        if not {"tokens"} <= content.keys() - {"format"} <= {*names}:
             raise FileError(f"{owner}: a tokeniser has the settings {', '.join(names)}.")
-        settings = {name: content[name] for name in names}
-        for name in ("tokens", "ngrams"):
+        settings = {name: value for name, value in content.items() if name != "format"}
+        for name in _LISTS & settings.keys():
             if not isinstance(settings[name], list):
                 raise FileError(f"{owner}: {name} should be a list, found {shown(settings[name])}")
             settings[name] = tuple(settings[name])
@@ -223,6 +256,19 @@ class Tokenizer:
             return Tokenizer(**settings)
         except InputError as error:
             raise FileError(f"{owner}: {error}") from error
+
+
+_LISTS = frozenset({"tokens", "ngrams", "normalizers", "ids", "added"})
+
+
+def _text(text: Any) -> str:
+    if not isinstance(text, str):
+        raise InputError(f"expected texts, found {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"a text has a lone surrogate at {error.start}, which UTF-8 has not") from error
+    return text
 
 
 def _as_array(texts: Iterable[Any]) -> np.ndarray:
@@ -242,27 +288,64 @@ def _as_array(texts: Iterable[Any]) -> np.ndarray:
 
 
 def _problem_with(tokenizer: Tokenizer) -> str:
-    if tokenizer.standardize not in STANDARDIZE:
-        return f"standardize={tokenizer.standardize!r} is none of {', '.join(STANDARDIZE)}"
-    if tokenizer.split not in SPLITS:
-        return f"split={tokenizer.split!r} is none of {', '.join(SPLITS)}"
-    for name in ("source", "mask_token"):
+    words = {
+        "standardize": STANDARDIZE,
+        "split": SPLITS,
+        "unknown": ("error", "drop"),
+        "padding": ENDS,
+        "truncating": ENDS,
+    }
+    for name, choices in words.items():
+        if getattr(tokenizer, name) not in choices:
+            return f"{name}={getattr(tokenizer, name)!r} is none of {', '.join(choices)}"
+    for step in tokenizer.normalizers:
+        if step not in NORMALIZERS:
+            return f"normalizers={step!r} is none of {', '.join(NORMALIZERS)}"
+    for name in ("source", "mask_token", "filters", "separator"):
         text = getattr(tokenizer, name)
         if not isinstance(text, str) and not (text is None and name == "mask_token"):
             return f"{name} is {text!r}, not text"
+    if tokenizer.split == "separator" and not tokenizer.separator:
+        return "separator is empty, and texts are to be divided at it"
+    if tokenizer.split == "none" and tokenizer.added:
+        return "tokens are added to what is divided already"
+    return (
+        _problem_with_numbers(tokenizer)
+        or _problem_with_tokens(tokenizer.tokens, tokenizer.mask_token)
+        or _problem_with_added(tokenizer)
+    )
+
+
+def _problem_with_numbers(tokenizer: Tokenizer) -> str:
+    optional = {"unknown_id": 0, "length": 1, "max_length": 1, "start": 0, "end": 0}
     numbers = {
         "first_id": (tokenizer.first_id, 0),
         "padding_id": (tokenizer.padding_id, 0),
-        "unknown_id": (0 if tokenizer.unknown_id is None else tokenizer.unknown_id, 0),
-        "length": (1 if tokenizer.length is None else tokenizer.length, 1),
+        **{name: (getattr(tokenizer, name), least) for name, least in optional.items()},
         **{f"ngrams[{index}]": (size, 1) for index, size in enumerate(tokenizer.ngrams)},
+        **{f"ids[{index}]": (number, 0) for index, number in enumerate(tokenizer.ids)},
     }
     for name, (number, least) in numbers.items():
+        if number is None and name in optional:
+            continue
         if not isinstance(number, int) or isinstance(number, bool) or not least <= number < 2**31:
             return f"{name} should be a whole number of {least} or more, found {number!r}"
     if any(size > LARGEST_NGRAM for size in tokenizer.ngrams):
         return f"ngrams of more than {LARGEST_NGRAM} tokens"
-    return _problem_with_tokens(tokenizer.tokens, tokenizer.mask_token)
+    if tokenizer.ids and len(tokenizer.ids) != len(tokenizer.tokens):
+        return f"{len(tokenizer.ids)} ids of {len(tokenizer.tokens)} tokens"
+    ends = sum(number is not None for number in (tokenizer.start, tokenizer.end))
+    for size in (tokenizer.length, tokenizer.max_length):
+        if size is not None and size < ends:
+            return f"rows of {size} have no room for the {ends} ids at their ends"
+    return ""
+
+
+def _problem_with_added(tokenizer: Tokenizer) -> str:
+    for token in tokenizer.added:
+        if not isinstance(token, str) or not token or token not in tokenizer.tokens:
+            return f"the added token {token!r} is not in the vocabulary"
+    return ""
 
 
 def _problem_with_tokens(tokens: Sequence[Any], mask_token: str | None) -> str:

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from biport.data.json_file import read_json, write_json
 from biport.errors import Argument, FileError, InputError
 from biport.files import check_folder_name, is_draft, new_folder
+from biport.json_file import read_json, write_json
 from biport.training.progress import Epoch
 from biport.training.recipe import differences
 from biport.version import __version__

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from biport.data.json_file import read_json, write_json
 from biport.data.text_rows import read_texts
 from biport.errors import Argument, BiportError, FileError, InputError
 from biport.files import check_target, reason
+from biport.json_file import read_json, write_json
 from export.corpus.array_results import ArrayResults
 from export.corpus.results import CsvLines, JsonLines, Results
 from export.session import Session

@@ -10,8 +10,8 @@ from biport.config import Config
 from biport.errors import FileError, InputError, UnsupportedError, shown
 from biport.registry import Registry
 from biport.text import Tokenizer
-from biport.text.standardize import STANDARDIZE
-from biport.text.tokenizer import SPLITS
+from biport.text.standardize import OF_KERAS as STANDARDIZE
+from biport.text.tokenizer import OF_KERAS as SPLITS
 from keras_side.records import TRAINING_ONLY, LayerRecord
 from keras_side.shared.encoding import ENCODINGS, OLDER_NAMES, TF_IDF, vector_size
 

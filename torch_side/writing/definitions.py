@@ -1,4 +1,4 @@
-"""The source of functions and classes with all that they need of one package, for a file of their own.
+"""The source of functions and classes with all that they need of some packages, for a file of their own.
 
 What is asked for is copied as it stands, with the definitions that it names, those that these name, and so
 on, each behind what it needs. Imports from outside of the package are collected.
@@ -42,10 +42,10 @@ class Definitions:
     """Sources to be written into one file.
 
     Args:
-        package: what is copied; everything else is imported.
+        package: the beginnings of what is copied; everything else is imported.
     """
 
-    package: str
+    package: str | tuple[str, ...]
     sources: dict[str, str] = field(default_factory=dict)
     """By name, each behind what it needs."""
     imports: set[str] = field(default_factory=set)
@@ -120,7 +120,7 @@ def _text(module: Module, node: Definition) -> str:
 
 
 @cache
-def _parsed(name: str, package: str) -> Module:
+def _parsed(name: str, package: str | tuple[str, ...]) -> Module:
     module = sys.modules.get(name) or importlib.import_module(name)
     text = inspect.getsource(module)
     definitions: dict[str, Definition] = {}

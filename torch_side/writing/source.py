@@ -62,6 +62,8 @@ _MAIN = """if __name__ == "__main__":
     if sys.argv[1:] != ["--check"]:
         sys.exit("usage: python model.py --check")
     sys.exit(check(load(), Path(__file__).with_name("check.npz")))"""
+_COPIED = ("torch_side.", "biport.text.ids")
+"""Where what a file has of its own is copied from; all else is imported."""
 _HELPERS = "# What torch.nn does not have."
 _CHECK = "# What follows is for `python model.py --check` alone."
 ALWAYS = frozenset({"torch", "nn", "functional", "Tensor", "self"})
@@ -91,7 +93,7 @@ class _File:
     graph: Graph
     module: Ported
     weights: Weights
-    definitions: Definitions = field(default_factory=lambda: Definitions("torch_side."))
+    definitions: Definitions = field(default_factory=lambda: Definitions(_COPIED))
     classes: list[Class] = field(default_factory=list)
     cells: dict[nn.Module, str] = field(default_factory=dict)
     """What the classes of cells are called."""
@@ -111,7 +113,7 @@ class _File:
             self.definitions.add(recipient.__name__, ["fix_second_bias"])
         if self.graph.tokenizers:
             self.definitions.add(recipient.__name__, ["encode"])
-        self.checks = Definitions("torch_side.")
+        self.checks = Definitions(_COPIED)
         self.checks.add(recipient.__name__, ["check"])
         own = {"load", "check", *self.definitions.sources, *self.checks.sources}
         self.names = Names({*ALWAYS, *own, *self._imported()})

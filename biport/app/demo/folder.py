@@ -9,10 +9,10 @@ from typing import Any
 
 from biport import bundle
 from biport.app.train.command import run_training
-from biport.data.json_file import write_json
 from biport.errors import Argument, InputError
 from biport.files import check_folder_name
 from biport.graph import Graph
+from biport.json_file import write_json
 from biport.training import folder as files
 from biport.training.recipe import Recipe
 

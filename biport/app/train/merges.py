@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biport.data.json_file import write_json
 from biport.errors import Argument, FileError, InputError, MissingDependencyError
 from biport.extras import missing
 from biport.files import check_folder_name, new_folder
+from biport.json_file import write_json
 from biport.tables import markdown_table
 from biport.training import folder as files
 from biport.training.curves import save_figure

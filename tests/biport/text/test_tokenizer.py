@@ -61,7 +61,7 @@ def test_it_comes_back_from_a_file() -> None:
         None,
         {"format": "biport-tokenizer-2"},
         {**one.to_data(), "tokens": "abc"},
-        {**one.to_data(), "split": "words"},
+        {**one.to_data(), "split": "word"},
         {**one.to_data(), "more": 1},
         {**one.to_data(), "first_id": True},
     ):
