@@ -19,7 +19,7 @@ from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from export.deploy.triton.repository import model_config, repository_path
 from testing.onnx_graphs import H, I, array, chain, lstm
-from testing.triton_server import Refused, batches, serving
+from testing.triton_server import RefusedError, batches, serving
 
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))
 TEXTS = ["Good film!", "", "not bad"]
@@ -178,5 +178,5 @@ def test_a_real_server(graph: Graph, tmp_path: Path) -> None:
             answers = list(pool.map(lambda one: server.infer("b", one)["layer_2"], given))
         np.testing.assert_allclose(np.concatenate(answers), wanted, atol=1e-6)
         assert max(requests for requests, _ in batches(server.log, "b")) > 1
-        with pytest.raises(Refused, match="unexpected inference input"):
+        with pytest.raises(RefusedError, match="unexpected inference input"):
             server.infer("b", {"wrong": ids})

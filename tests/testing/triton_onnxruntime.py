@@ -38,7 +38,7 @@ class TritonPythonModel:
         ends = np.cumsum([0, *counts])
         return [self._response(outputs, ends[i], ends[i + 1]) for i in range(len(requests))]
 
-    def _response(self, outputs: list[np.ndarray], start: int, end: int) -> Any:
+    def _response(self, outputs: Any, start: int, end: int) -> Any:
         values = zip(self.session.get_outputs(), outputs, strict=True)
         return triton.InferenceResponse(
             [triton.Tensor(value.name, part[start:end]) for value, part in values]

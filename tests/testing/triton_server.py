@@ -1,4 +1,4 @@
-"""A real Triton server: that of PyPI's ``nvidia-pytriton``, installed into an environment under ``build/``."""
+"""A real Triton server, of PyPI's ``nvidia-pytriton``, in an environment of its own under ``build/``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INSTALL, START, STOP = 300, 60, 20
 TYPES = {"bool": "BOOL", "int32": "INT32", "int64": "INT64", "float32": "FP32", "object": "BYTES"}
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """What the server answered in place of numbers."""
 
 
@@ -49,7 +49,7 @@ class Server:
     log: Path
 
     def ask(self, path: str, content: Any = None) -> Any:
-        """The answer to a request for ``path``, which is JSON or nothing; raises `Refused`."""
+        """The answer to a request for ``path``, which is JSON or nothing; raises `RefusedError`."""
         data = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}/v2/{path}", data)
         try:
@@ -57,7 +57,7 @@ class Server:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             with error:
-                raise Refused(json.loads(error.read())["error"]) from error
+                raise RefusedError(json.loads(error.read())["error"]) from error
 
     def infer(self, model: str, inputs: Mapping[str, np.ndarray], **classes: int) -> dict[str, np.ndarray]:
         """The outputs of a model; of those named in ``classes`` the labels of so many best ones."""
@@ -169,7 +169,7 @@ def _wait(process: subprocess.Popen[bytes], server: Server) -> None:
     while time.monotonic() < end and process.poll() is None:
         try:
             server.ask("health/ready")
-        except (OSError, Refused):
+        except (OSError, RefusedError):
             time.sleep(0.1)
         else:
             return
