@@ -2,6 +2,7 @@
 
 BiportError
 ├── InputError               data or arguments a model or a command cannot take      exit 2
+│     └── RowError           one row of several, by its number                       exit 2
 ├── FileError                a file that is missing, truncated, foreign or hostile   exit 2
 ├── WeightError              weights missing, left over, misshapen or not finite     exit 2
 ├── SettingsError            a model to be filled that computes something else       exit 2
@@ -24,6 +25,8 @@ from typing import Any, ClassVar
 
 MAX_TEXT = 4000
 """Characters of one reason."""
+SHOWN = 60
+"""Characters of a row's text that a message has of it."""
 MAX_REASONS = 100
 """Reasons told at once."""
 MAX_CHOICES = 5
@@ -42,6 +45,16 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
         for char in text
     )
+
+
+def shortened(text: str) -> str:
+    """The text in quotes, cut where it is long.
+
+    Example:
+        >>> shortened("abc" * 100)[-8:]
+        "abcabc'…"
+    """
+    return repr(text) if len(text) <= SHOWN else f"{text[:SHOWN]!r}…"
 
 
 def shown(value: object) -> str:
@@ -140,6 +153,23 @@ class BiportError(Exception):
 
 class InputError(BiportError, ValueError):
     """Data or arguments that a model or a command cannot take."""
+
+
+class RowError(InputError):
+    """One row of several that a model cannot take.
+
+    Args:
+        number: of the row, from 1.
+        row: what was given; of a text the beginning is in the message.
+        error: why.
+    """
+
+    def __init__(self, number: int, row: object, error: BiportError) -> None:
+        text = f", {shortened(row)}" if isinstance(row, str) else ""
+        super().__init__(f"row {number}{text}: ", *error.parts)
+        self.number = number
+        self.why = error
+        """The same without the row."""
 
 
 class FileError(BiportError, ValueError):

@@ -30,6 +30,18 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise FileError(f"{os.fspath(path)}: not JSON: {error}.") from error
 
 
+def parse_json(text: str | bytes, owner: str) -> Any:
+    """What ``text`` says; ``owner`` is where it is from, for messages.
+
+    Raises:
+        FileError: it is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{owner}: not JSON: {error}.") from error
+
+
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
     """Write ``content``, over what is there: all of it or, on an error, nothing.
 

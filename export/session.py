@@ -118,6 +118,7 @@ class Session:
         window: int = streams.WINDOW,
         tokens: int = streams.TOKENS,
         workers: int | None = None,
+        truncate: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[np.ndarray, ...]]:
         """What the model says of each row of a corpus, in the order of the rows and in constant memory.
@@ -134,6 +135,7 @@ class Session:
             tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
             workers: how many batches are in flight, by default `threads`, and 1 on CUDA. More than one run
                 on one thread each, in a second session that holds the weights again.
+            truncate: cut the end off rows that are longer than a model of fixed length takes.
             progress: called with how many rows are done since it was called last.
 
         Returns:
@@ -141,9 +143,52 @@ class Session:
             of the row.
 
         Raises:
-            InputError: as for `run`, from the row at fault on; texts for a file without a vocabulary; a model
-                of several inputs, or one in which rows meet; or a row that a model of fixed length does not
-                take.
+            RowError: as for `run`, from the row at fault on; texts for a file without a vocabulary; or a row
+                that a model of fixed length does not take.
+            InputError: a model of several inputs, or one in which rows meet.
+        """
+        options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
+        return _outputs(self.predict_each(rows, progress=progress, **options))
+
+    def predict_each(
+        self,
+        rows: Iterable[Any],
+        *,
+        window: int = streams.WINDOW,
+        tokens: int = streams.TOKENS,
+        workers: int | None = None,
+        truncate: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Iterator[streams.RowResult]:
+        """As `predict`, with what became of each row: a row that the model does not take ends nothing.
+
+        Where a batch fails, its rows are run one by one.
+
+        Args:
+            rows: as for `predict`, and so are all others.
+            window: of rows.
+            tokens: of a batch.
+            workers: batches in flight.
+            truncate: rows that are too long.
+            progress: counts rows.
+
+        Raises:
+            InputError: a model of several inputs, or one in which rows meet.
+
+        Example:
+            >>> import tempfile
+            >>> from biport import ops
+            >>> from biport.graph import Graph, Node
+            >>> from export import write
+            >>> table = ops.Embedding(num_embeddings=2, embedding_dim=1, weight=np.float32([[0], [0.5]]))
+            >>> graph = Graph((Value("ids", ("N", "T"), "int32"),), (Node("y", table, ("ids",)),), ("y",))
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     _ = write(graph, f"{folder}/table.onnx")
+            ...     session = Session(f"{folder}/table.onnx", device="cpu", threads=1)
+            >>> for row in session.predict_each([[1, 1], [2]]):
+            ...     print(row.error or row.outputs[0].tolist())
+            [[0.5], [0.5]]
+            row 2: input 'ids': ids should be in [0, 2), found 2
         """
         if isinstance(rows, str):
             raise InputError("predict takes several rows, found one text; put it in a list")
@@ -157,9 +202,8 @@ class Session:
         def run(array: np.ndarray) -> list[np.ndarray]:
             return self._run(session, [array])
 
-        return streams.predict(
-            self._signature, rows, run, window=window, tokens=tokens, workers=workers, progress=progress
-        )
+        options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
+        return streams.predict(self._signature, rows, run, progress=progress, **options)
 
     def classify(self, rows: Iterable[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
         """The label of each row and its probability, from the first output; lists of them for one of steps.
@@ -259,3 +303,10 @@ class Session:
             np.empty(shape, value.dtype)  # type: ignore[arg-type]
             for shape, value in zip(shapes, self.output_values, strict=True)
         ]
+
+
+def _outputs(results: Iterable[streams.RowResult]) -> Iterator[tuple[np.ndarray, ...]]:
+    for result in results:
+        if result.error is not None:
+            raise result.error
+        yield result.outputs

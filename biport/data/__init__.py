@@ -10,7 +10,7 @@ from biport.data.records import Pairs, PairSplit, Texts, split_pairs
 from biport.data.reviews import Reviews, load_synthetic, split, synthetic_reviews
 from biport.data.tables import read_csv, read_jsonl, read_pairs
 from biport.data.tagging import LabelledSteps, Tagged, labelled_steps, tagged_sequences
-from biport.data.text_rows import read_texts
+from biport.data.text_rows import TextRow, read_rows, read_texts
 from biport.data.vocabulary import Vocabulary, tokenize
 from biport.data.whitespace import whitespace_ids, whitespace_tokens
 from biport.data.word_index import WordIndex
@@ -23,6 +23,7 @@ __all__ = [
     "Pairs",
     "Reviews",
     "Tagged",
+    "TextRow",
     "Texts",
     "Vocabulary",
     "WordIndex",
@@ -38,6 +39,7 @@ __all__ = [
     "read_imdb_npz",
     "read_jsonl",
     "read_pairs",
+    "read_rows",
     "read_texts",
     "split",
     "split_pairs",

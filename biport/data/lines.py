@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from biport.errors import FileError
 
@@ -12,6 +13,20 @@ MAX_LINE_BYTES = 4 * 2**20
 """A longer line is no line of a corpus, but a file of another kind."""
 
 _BOM = b"\xef\xbb\xbf"
+
+
+class Line(NamedTuple):
+    """A line of a file, without its end.
+
+    Args:
+        number: from 1.
+        text: of one with a fault what can be shown of it.
+        fault: why it is no text.
+    """
+
+    number: int
+    text: str
+    fault: FileError | None = None
 
 
 def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
@@ -22,20 +37,54 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     Raises:
         FileError: naming the file and the line: it cannot be read, is not UTF-8, or a line is too long.
     """
+    for number, text, fault in every_line(path):
+        if fault is not None:
+            raise fault
+        yield number, text
+
+
+def every_line(path: str | os.PathLike[str], file: BinaryIO | None = None) -> Iterator[Line]:
+    """The same, with the lines that are no text among them.
+
+    Args:
+        path: what is read, or what it is called in messages.
+        file: is open already, and stays so.
+
+    Raises:
+        FileError: it cannot be read.
+    """
+    name = os.fspath(path)
     try:
-        with Path(path).open("rb") as file:
-            number = 0
-            while line := file.readline(MAX_LINE_BYTES + 1):
-                number += 1
-                if len(line) > MAX_LINE_BYTES:
-                    raise FileError(
-                        f"{os.fspath(path)}: line {number}: expected a line of text, found over "
-                        f"{MAX_LINE_BYTES} bytes without an end."
-                    )
-                line = line.removeprefix(_BOM) if number == 1 else line
-                yield number, decode(line.removesuffix(b"\n").removesuffix(b"\r"), path, number)
+        if file is not None:
+            yield from _lines(name, file)
+            return
+        with Path(path).open("rb") as opened:
+            yield from _lines(name, opened)
     except OSError as error:
-        raise FileError(f"{os.fspath(path)}: cannot be read: {error.strerror}.") from error
+        raise FileError(f"{name}: cannot be read: {error.strerror}.") from error
+
+
+def _lines(name: str, file: BinaryIO) -> Iterator[Line]:
+    number = 0
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        line = line.removeprefix(_BOM) if number == 1 else line
+        if len(line) > MAX_LINE_BYTES:
+            reason = f"expected a line of text, found over {MAX_LINE_BYTES} bytes without an end."
+            yield Line(number, _legible(line), FileError(f"{name}: line {number}: {reason}"))
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MAX_LINE_BYTES)
+            continue
+        line = line.removesuffix(b"\n").removesuffix(b"\r")
+        try:
+            decoded = Line(number, decode(line, name, number))
+        except FileError as fault:
+            decoded = Line(number, _legible(line), fault)
+        yield decoded
+
+
+def _legible(line: bytes) -> str:
+    return line.decode(errors="backslashreplace").replace("\0", "\\x00")
 
 
 def decode(text: bytes, name: str | os.PathLike[str], number: int = 1) -> str:

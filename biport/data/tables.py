@@ -10,11 +10,11 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from biport.data.lines import read_lines
+from biport.data.lines import MAX_LINE_BYTES, Line, every_line, read_lines
 from biport.data.records import Pairs, Texts
 from biport.errors import Argument, FileError, InputError
 
@@ -96,22 +96,17 @@ def read_csv(
         raise InputError(
             Argument("delimiter", delimiter), ": it is one character, and no quote or line break."
         )
-    rows = csv_rows(path, delimiter)
-    number, header = next(rows, (1, []))
-    header = [name.strip() for name in header]
+    table = csv_table(every_line(path), os.fspath(path), delimiter)
     columns = [
-        find_column(f"{os.fspath(path)}: line {number}", header, wanted, kind, known)
+        find_column(table.owner, table.names, wanted, kind, known)
         for wanted, kind, known in ((text, "text", TEXT_COLUMNS), (label, "label", LABEL_COLUMNS))
     ]
 
     def records() -> Iterator[tuple[int, Any, Any]]:
-        for number, row in rows:
-            if len(row) != len(header):
-                raise FileError(
-                    f"{os.fspath(path)}: line {number}: expected the {len(header)} fields of the first row, "
-                    f"found {len(row)}."
-                )
-            yield number, row[columns[0]], row[columns[1]]
+        for row in table.rows:
+            if row.fault is not None:
+                raise row.fault
+            yield row.number, row.fields[columns[0]], row.fields[columns[1]]
 
     return _texts(path, records(), names)
 
@@ -141,33 +136,103 @@ def read_jsonl(
     return _texts(path, records(), names)
 
 
-def csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the number of its first line.
+class CsvRow(NamedTuple):
+    """A row of a CSV file.
+
+    Args:
+        number: of its first line.
+        fields: as many as the first row has, where there is no fault.
+        raw: its lines.
+        fault: why it is none.
+    """
+
+    number: int
+    fields: list[str]
+    raw: str = ""
+    fault: FileError | None = None
+
+
+class CsvTable(NamedTuple):
+    """A CSV file whose first row names its columns.
+
+    Args:
+        owner: the file and the line of that row, for messages.
+        names: without white space around them.
+        rows: those behind it.
+    """
+
+    owner: str
+    names: list[str]
+    rows: Iterator[CsvRow]
+
+
+def csv_table(lines: Iterable[Line], name: str, delimiter: str) -> CsvTable:
+    """The rows of ``lines``, those with a fault among them.
+
+    Blank lines are passed over, but for a table of one column: there they are rows with an empty field.
+
+    Args:
+        lines: a line each, without its end.
+        name: of the file, for messages.
+        delimiter: what stands between the fields.
 
     Raises:
-        FileError: naming the file, the line, and what was expected there.
+        FileError: the first row cannot be read; later, a quote is opened that nothing closes.
     """
-    number = 0
+    every = _csv_rows(lines, name, delimiter)
+    first = next((row for row in every if row.fault is not None or not _blank(row)), CsvRow(1, []))
+    if first.fault is not None:
+        raise first.fault
+    names = [field.strip() for field in first.fields]
+    return CsvTable(f"{name}: line {first.number}", names, _of_width(every, name, len(names)))
 
-    def lines() -> Iterator[str]:
-        nonlocal number
-        for number, line in read_lines(path):  # noqa: B007
-            yield line + "\n"
 
-    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
+def _of_width(rows: Iterable[CsvRow], name: str, width: int) -> Iterator[CsvRow]:
+    for row in rows:
+        if row.fault is None and width != 1 and _blank(row):
+            continue
+        fields = row.fields or [""]
+        if row.fault is not None or len(fields) == width:
+            yield row._replace(fields=fields)
+            continue
+        reason = f"expected the {width} field{'s' * (width != 1)} of the first row, found {len(fields)}."
+        yield row._replace(fault=FileError(f"{name}: line {row.number}: {reason}"))
+
+
+def _blank(row: CsvRow) -> bool:
+    return len(row.fields) < 2 and not any(field.strip() for field in row.fields)
+
+
+def _csv_rows(lines: Iterable[Line], name: str, delimiter: str) -> Iterator[CsvRow]:
+    # The module's own limit is less than a long text; it is one for the process, and never made smaller.
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
+    read: list[Line] = []
+
+    def fed() -> Iterator[str]:
+        for line in lines:
+            read.append(line)
+            yield line.text + "\n"
+
+    reader, last = csv.reader(fed(), delimiter=delimiter, strict=True), 0
     while True:
-        first = number + 1
+        read.clear()
+        fault, row = None, []
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise FileError(
-                f"{os.fspath(path)}: line {first}: expected a row of CSV, found one that breaks off or "
-                f"is quoted wrongly ({error})."
-            ) from error
+            where = f"{name}: line {read[0].number if read else last + 1}"
+            if len(read) > 1:
+                raise FileError(
+                    f"{where}: expected a row of CSV, found a quote that is opened and closed nowhere, or "
+                    f"wrongly, up to line {read[-1].number} ({error})."
+                ) from error
+            reason = f"expected a row of CSV, found one that breaks off or is quoted wrongly ({error})."
+            fault = FileError(f"{where}: {reason}")
         if row is None:
             return
-        if len(row) > 1 or any(field.strip() for field in row):
-            yield first, row
+        last = read[-1].number
+        fault = next((line.fault for line in read if line.fault is not None), fault)
+        yield CsvRow(read[0].number, row, "\n".join(line.text for line in read), fault)
 
 
 def json_object(owner: str, line: str) -> dict[str, Any]:

@@ -1,62 +1,233 @@
-"""Texts without labels, one at a time: the lines of a file, a column of CSV, a key of JSON lines."""
+"""Texts one at a time, with what stands beside them: lines of a file, rows of a table, objects of JSON."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from biport.data.lines import read_lines
-from biport.data.tables import TEXT_COLUMNS, csv_rows, find_column, json_object
-from biport.errors import FileError, InputError
+from biport.data.lines import Line, every_line
+from biport.data.tables import TEXT_COLUMNS, csv_table, find_column, json_object
+from biport.errors import Argument, FileError, InputError, shortened
 
-SUFFIXES = (".txt", ".csv", ".jsonl")
+_LONE = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
+"""Of a ``repr``, in which a whole pair is a character."""
+
+STDIN = "-"
+DELIMITERS = {"csv": ",", "tsv": "\t"}
+"""Of the formats that are tables."""
+FORMATS = ("txt", *DELIMITERS, "jsonl")
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """A text, and what stands beside it.
+
+    Args:
+        number: of the row, from 1; a row that cannot be read has one, too.
+        text: may be empty.
+        fields: what the row has beside its text, in order: texts of a table, any values of JSON.
+        where: the file and the line, for messages.
+    """
+
+    number: int
+    text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    where: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The row with the beginning of its text, for messages.
+
+        Example:
+            >>> TextRow(3, "a fine film", where="reviews.csv: line 4").owner
+            "reviews.csv: line 4: row 3, 'a fine film'"
+        """
+        where = f"{self.where}: " if self.where else ""
+        return f"{where}row {self.number}, {shortened(self.text)}"
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that is left out.
+
+    Args:
+        row: with as much of its text as there is.
+        reason: why.
+    """
+
+    row: TextRow
+    reason: str
 
 
 def read_texts(path: str | os.PathLike[str], column: str | None = None) -> Iterator[str]:
-    """The texts of a ``.txt`` file, a line each, or of a ``.csv`` or ``.jsonl`` file, one at a time.
+    """The texts of `read_rows` alone."""
+    return (row.text for row in read_rows(path, column))
+
+
+def read_rows(
+    path: str | os.PathLike[str],
+    column: str | None = None,
+    *,
+    format: str | None = None,
+    delimiter: str | None = None,
+    bad: Callable[[BadRow], object] | None = None,
+) -> Iterator[TextRow]:
+    """The texts of a file with what stands beside them, one at a time, in the order of the file.
+
+    A line of a ``.txt`` file is a text, an empty one too. A ``.csv`` or ``.tsv`` file has names in its first
+    row, and quotes as spreadsheets write them; blank lines are passed over, but where there is one column:
+    there they are empty texts. In ``.jsonl`` each line is an object, and blank ones are passed over.
 
     Args:
-        path: in UTF-8. An empty line of a ``.txt`` file is an empty text; those of the others are passed
-            over.
-        column: the name of the column or key; ``None`` for the first of `biport.data.tables.TEXT_COLUMNS`.
+        path: in UTF-8; ``"-"`` is standard input.
+        column: the name of the column or key of the texts; ``None`` for the first of
+            `biport.data.tables.TEXT_COLUMNS`.
+        format: one of `FORMATS`; ``None`` for what the file's name ends in.
+        delimiter: what stands between the fields of a table; ``None`` for a comma or, of ``.tsv``, a tab.
+        bad: is given each row that cannot be read, which is then left out. Without, it is an error.
 
     Raises:
-        InputError: the file ends in something else.
+        InputError: the file ends in something else, or the delimiter is none.
         FileError: naming the file, the line, and what was expected there; not before that line is reached.
+
+    Example:
+        >>> _ = Path("/tmp/reviews.csv").write_text("id,text\\n7,a fine film\\n8,\\n")
+        >>> [(row.number, row.text, row.fields) for row in read_rows("/tmp/reviews.csv")]
+        [(1, 'a fine film', {'id': '7'}), (2, '', {'id': '8'})]
     """
-    match Path(path).suffix:
-        case ".txt":
-            return (line for _, line in read_lines(path))
-        case ".csv":
-            return _of_csv(path, column)
-        case ".jsonl":
-            return _of_jsonl(path, column)
-    raise InputError(f"{os.fspath(path)}: texts are read from files that end in {', '.join(SUFFIXES)}")
+    kind = format_of(path, format)
+    if delimiter is not None and kind not in DELIMITERS:
+        raise InputError(Argument("delimiter", delimiter), f": of tables alone, {', '.join(DELIMITERS)}")
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise InputError(Argument("delimiter", delimiter), ": it is one character, no quote or line break")
+    return _rows(path, kind, column, delimiter, bad)
 
 
-def _of_csv(path: str | os.PathLike[str], column: str | None) -> Iterator[str]:
-    rows = csv_rows(path, ",")
-    number, header = next(rows, (1, []))
-    names = [name.strip() for name in header]
-    position = find_column(f"{os.fspath(path)}: line {number}", names, column, "text", TEXT_COLUMNS)
-    for number, row in rows:
-        if len(row) != len(names):
-            raise FileError(
-                f"{os.fspath(path)}: line {number}: expected the {len(names)} fields of the first row, "
-                f"found {len(row)}."
-            )
-        yield row[position]
+def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
+    """Which of `FORMATS` a file of texts is in.
+
+    Raises:
+        InputError: it is none.
+    """
+    if format is not None:
+        if format not in FORMATS:
+            raise InputError(Argument("format", format), f": should be one of {', '.join(FORMATS)}")
+        return format
+    if os.fspath(path) == STDIN:
+        raise InputError(
+            "standard input has no name that says what it is; give ", Argument("format"), f": {_named()}"
+        )
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in FORMATS:
+        endings = ", ".join(f".{name}" for name in FORMATS)
+        raise InputError(
+            f"{os.fspath(path)}: texts are read from files that end in {endings}; ",
+            Argument("format"),
+            " says what another one is",
+        )
+    return suffix
 
 
-def _of_jsonl(path: str | os.PathLike[str], column: str | None) -> Iterator[str]:
-    for number, line in read_lines(path):
-        if not line.strip():
+def _named() -> str:
+    return f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+
+
+def _rows(
+    path: str | os.PathLike[str],
+    kind: str,
+    column: str | None,
+    delimiter: str | None,
+    bad: Callable[[BadRow], object] | None,
+) -> Iterator[TextRow]:
+    name = "standard input" if os.fspath(path) == STDIN else os.fspath(path)
+    lines = every_line(name, sys.stdin.buffer if os.fspath(path) == STDIN else None)
+    column = None if column is None else column.strip()
+    if kind == "txt":
+        parsed = _of_lines(name, lines)
+    elif kind == "jsonl":
+        parsed = _of_json(name, lines, column)
+    else:
+        parsed = _of_table(name, lines, column, delimiter or DELIMITERS[kind])
+    for row, fault in parsed:
+        if fault is None:
+            yield row
+        elif bad is None:
+            raise fault
+        else:
+            bad(BadRow(row, str(fault).removeprefix(f"{row.where}: ")))
+
+
+Parsed = Iterator[tuple[TextRow, FileError | None]]
+"""Rows, and why one cannot be read."""
+
+
+def _of_lines(name: str, lines: Iterable[Line]) -> Parsed:
+    for number, text, fault in lines:
+        yield TextRow(number, text, where=f"{name}: line {number}"), fault
+
+
+def _of_table(name: str, lines: Iterable[Line], column: str | None, delimiter: str) -> Parsed:
+    table = csv_table(lines, name, delimiter)
+    position = find_column(table.owner, table.names, column, "text", TEXT_COLUMNS)
+    names = _different(table.names)
+    for number, row in enumerate(table.rows, 1):
+        where = f"{name}: line {row.number}"
+        if row.fault is not None:
+            yield TextRow(number, row.raw, where=where), row.fault
             continue
-        owner = f"{os.fspath(path)}: line {number}"
-        row = json_object(owner, line)
-        keys = list(row)
-        text = row[keys[find_column(owner, keys, column, "text", TEXT_COLUMNS)]]
-        if not isinstance(text, str):
-            raise FileError(f"{owner}: expected a text, found {type(text).__name__}.")
-        yield text
+        fields = {
+            key: value
+            for at, (key, value) in enumerate(zip(names, row.fields, strict=True))
+            if at != position
+        }
+        yield TextRow(number, row.fields[position], fields, where), None
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    """Names of columns, those that are there already with a number behind them.
+
+    Example:
+        >>> _different(["text", "stars", "stars", "stars_2", "stars"])
+        ['text', 'stars', 'stars_2', 'stars_2_2', 'stars_3']
+    """
+    different: list[str] = []
+    for name in names:
+        candidate, count = name, 1
+        while candidate in different:
+            count += 1
+            candidate = f"{name}_{count}"
+        different.append(candidate)
+    return different
+
+
+def _of_json(name: str, lines: Iterable[Line], column: str | None) -> Parsed:
+    number = 0
+    for line in lines:
+        if not line.text.strip() and line.fault is None:
+            continue
+        number += 1
+        where = f"{name}: line {line.number}"
+        try:
+            if line.fault is not None:
+                raise line.fault
+            text, fields = _text_of(where, line.text, column)
+        except FileError as fault:
+            yield TextRow(number, line.text, where=where), fault
+        else:
+            yield TextRow(number, text, fields, where), None
+
+
+def _text_of(where: str, line: str, column: str | None) -> tuple[str, dict[str, Any]]:
+    fields = json_object(where, line)
+    keys = list(fields)
+    text = fields.pop(keys[find_column(where, keys, column, "text", TEXT_COLUMNS)])
+    if not isinstance(text, str):
+        raise FileError(f"{where}: expected a text, found {type(text).__name__}.")
+    if "\\u" in line and _LONE.search(repr((text, fields))):
+        raise FileError(f"{where}: expected Unicode, found a lone surrogate, which UTF-8 has not.")
+    return text, fields

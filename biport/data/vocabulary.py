@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +17,24 @@ from biport.data.padding import Side, check_layout, pad
 from biport.errors import Argument, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.json_file import read_json, write_json
+from biport.text.fitted import (
+    END,
+    END_ID,
+    FORMAT,
+    PAD,
+    PAD_ID,
+    START,
+    START_ID,
+    UNK,
+    UNK_ID,
+    Unit,
+    has_ends,
+    problem_with,
+    tokenizer_of,
+)
 from biport.text.ids import WORDS, plain
 from biport.text.tokenizer import Tokenizer
 
-PAD = "<pad>"
-UNK = "<unk>"
-START = "<start>"
-END = "<end>"
-PAD_ID = 0
-UNK_ID = 1
-START_ID = 2
-END_ID = 3
-
-Unit = Literal["word", "character"]
-
-_FORMAT = "biport-vocabulary-1"
 _WORD = re.compile(r"\w+(?:'\w+)*")
 
 
@@ -71,7 +74,7 @@ class Vocabulary:
     unit: Unit = "word"
 
     def __post_init__(self) -> None:
-        problem = _problem_with(self.tokens, self.unit)
+        problem = problem_with(self.tokens, self.unit)
         if problem:
             raise InputError(f"A vocabulary cannot be made of these tokens: {problem}.")
 
@@ -108,7 +111,7 @@ class Vocabulary:
     @property
     def ends(self) -> bool:
         """Whether an encoded text starts with ``<start>`` and ends with ``<end>``."""
-        return self.tokens[2:4] == (START, END)
+        return has_ends(self.tokens)
 
     def split(self, text: str) -> list[str]:
         """The tokens of ``text``, without the special ones, whether the vocabulary has them or not."""
@@ -128,19 +131,7 @@ class Vocabulary:
             >>> Vocabulary((PAD, UNK, "good")).tokenizer().encode_batch(["Good!", ""]).tolist()
             [[2, 1], [0, 0]]
         """
-        first = END_ID + 1 if self.ends else UNK_ID + 1
-        return Tokenizer(
-            self.tokens[first:],
-            first_id=first,
-            standardize="none",
-            split="words" if self.unit == "word" else "character",
-            unknown_id=UNK_ID,
-            mask_token=None,
-            padding_id=PAD_ID,
-            start=START_ID if self.ends else None,
-            end=END_ID if self.ends else None,
-            source=source,
-        )
+        return tokenizer_of(self.tokens, self.unit, source)
 
     def encode(self, text: str) -> list[int]:
         """The id of every token of ``text``, 1 for those not in the vocabulary; never 0.
@@ -203,7 +194,7 @@ class Vocabulary:
 
     def to_data(self) -> dict[str, Any]:
         """The vocabulary as plain data, for a JSON file or for what a model carries."""
-        return {"format": _FORMAT, "unit": self.unit, "tokens": list(self.tokens)}
+        return {"format": FORMAT, "unit": self.unit, "tokens": list(self.tokens)}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Vocabulary:
@@ -224,28 +215,14 @@ class Vocabulary:
         Raises:
             FileError: (a ValueError) naming the owner and what is wrong.
         """
-        if not isinstance(content, dict) or content.get("format") != _FORMAT:
-            raise FileError(f'{owner}: not a vocabulary file, which says "format": "{_FORMAT}".')
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise FileError(f'{owner}: not a vocabulary file, which says "format": "{FORMAT}".')
         # The first files said nothing of a unit.
         tokens, unit = content.get("tokens"), content.get("unit", "word")
-        problem = _problem_with(tuple(tokens), unit) if isinstance(tokens, list) else "tokens is not a list"
+        problem = problem_with(tuple(tokens), unit) if isinstance(tokens, list) else "tokens is not a list"
         if problem:
             raise FileError(f"{owner}: not a valid vocabulary: {problem}.")
         return cls(tuple(content["tokens"]), unit)
-
-
-def _problem_with(tokens: tuple[Any, ...], unit: Any) -> str:
-    if unit not in ("word", "character"):
-        return f'unit={unit!r} is neither "word" nor "character"'
-    if not isinstance(tokens, tuple):
-        return f"tokens is a {type(tokens).__name__}, not a tuple"
-    for number, token in enumerate(tokens):
-        if not isinstance(token, str):
-            return f"token {number} is {token!r}, not text"
-    if tokens[:2] != (PAD, UNK):
-        return f"the first two tokens are not {PAD} and {UNK}"
-    repeated = [token for token, count in Counter(tokens).items() if count > 1]
-    return f"token {repeated[0]!r} is there more than once" if repeated else ""
 
 
 def several(texts: Iterable[str]) -> Iterable[str]:

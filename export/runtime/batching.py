@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from biport.errors import InputError
+from biport.errors import InputError, RowError
 from biport.graph import Value
 
 
@@ -18,14 +18,26 @@ class InputRow:
     """One row of a corpus.
 
     Args:
+        number: from 1.
         content: ids ``(T,)``, features ``(T, I)``, or a text.
         length: T.
         pads: whether the row may be padded: the model does not see it, and the row holds no 0 of its own.
+        cut: how many steps it lost for a model of fixed length.
+        given: what it was made of, for messages.
+        error: why the model cannot take it.
     """
 
+    number: int
     content: Any
     length: int
     pads: bool
+    cut: int = 0
+    given: Any = None
+    error: RowError | None = None
+
+    def failed(self, error: InputError) -> RowError:
+        """What is told of an error of this row."""
+        return RowError(self.number, self.given, error)
 
 
 def windows(rows: Iterable[InputRow], size: int, tokens: int) -> Iterator[list[InputRow]]:
@@ -47,9 +59,11 @@ def _window(rows: Iterator[InputRow], tokens: int) -> Iterator[InputRow]:
 def batches(rows: Sequence[InputRow], tokens: int) -> list[list[int]]:
     """The indices of the rows, divided so that a batch holds N · T ≤ ``tokens`` steps, or a single row.
 
-    Rows that must not be padded share a batch with rows of their own size only; the longest come first.
+    Rows that must not be padded share a batch with rows of their own size only; the longest come first. Rows
+    with an error are in none.
     """
-    ranked = sorted(range(len(rows)), key=lambda index: _rank(rows[index]))
+    whole = [index for index, row in enumerate(rows) if row.error is None]
+    ranked = sorted(whole, key=lambda index: _rank(rows[index]))
     batched: list[list[int]] = []
     for index in ranked:
         row, first = rows[index], rows[batched[-1][0]] if batched else None

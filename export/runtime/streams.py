@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from biport.data.whitespace import whitespace_tokens
-from biport.errors import InputError
+from biport.errors import Argument, InputError, RowError
 from biport.graph import Value
 from export.runtime.batching import InputRow, batches, stack, windows
 from export.runtime.signature import Signature
@@ -20,8 +21,23 @@ WINDOW, TOKENS = 1024, 2048
 MOST_STEPS = 64
 """Batches' worth of steps that a window holds at most, so that long rows do not fill the memory."""
 
-Result = tuple[np.ndarray, ...]
+Outputs = tuple[np.ndarray, ...]
 """What the model gives for one row, an array for each output, without the batch's axis."""
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """What became of one row.
+
+    Args:
+        outputs: of the model; empty where there is an error.
+        cut: how many steps the row lost for a model of fixed length.
+        error: why the model did not take it.
+    """
+
+    outputs: Outputs = ()
+    cut: int = 0
+    error: RowError | None = None
 
 
 def predict(
@@ -32,11 +48,12 @@ def predict(
     window: int,
     tokens: int,
     workers: int,
+    truncate: bool,
     progress: Callable[[int], None] | None,
-) -> Iterator[Result]:
-    """See `export.Session.predict`; ``run`` gives the outputs of one batch."""
-    prepare = _preparation(signature)
-    prepared = (prepare(number, row) for number, row in enumerate(rows, 1))
+) -> Iterator[RowResult]:
+    """See `export.Session.predict_each`; ``run`` gives the outputs of one batch."""
+    prepare = _preparation(signature, truncate)
+    prepared = (_tried(prepare, number, row) for number, row in enumerate(rows, 1))
     waiting: list[_Window] = []
     with ThreadPoolExecutor(workers, "biport-predict") as pool:
         try:
@@ -51,6 +68,16 @@ def predict(
             pool.shutdown(cancel_futures=True)
 
 
+def _tried(prepare: Callable[[Any], InputRow], number: int, given: Any) -> InputRow:
+    """A row as the model takes it, or why it does not."""
+    row = InputRow(number, None, 0, False, given=given)
+    try:
+        prepared = prepare(given)
+    except InputError as error:
+        return replace(row, error=row.failed(error))
+    return replace(prepared, number=number, given=given)
+
+
 class _Window:
     """Rows that are sorted together, and their batches on the way."""
 
@@ -63,23 +90,44 @@ class _Window:
     ) -> None:
         self.signature = signature
         self.rows = rows
-        (value,) = signature.inputs
-        self.works = [
-            (indices, submit(stack(value, [rows[index] for index in indices])))
-            for indices in batches(rows, tokens)
-        ]
+        self.submit = submit
+        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens)]
 
-    def results(self, progress: Callable[[int], None] | None) -> Iterator[Result]:
-        results: list[Result] = [()] * len(self.rows)
+    def results(self, progress: Callable[[int], None] | None) -> Iterator[RowResult]:
+        results = [RowResult(error=row.error) for row in self.rows]
+        refused = sum(row.error is not None for row in self.rows)
+        if refused and progress is not None:
+            progress(refused)
         for indices, work in self.works:
-            outputs = work.result()
-            for number, index in enumerate(indices):
-                results[index] = self._row(outputs, number, len(indices), self.rows[index].length)
+            for index, result in self._of_batch(indices, work):
+                results[index] = result
             if progress is not None:
                 progress(len(indices))
         yield from results
 
-    def _row(self, outputs: Sequence[np.ndarray], number: int, count: int, length: int) -> Result:
+    def _of_batch(
+        self, indices: Sequence[int], work: Future[Sequence[np.ndarray]]
+    ) -> Iterator[tuple[int, RowResult]]:
+        """The results of a batch; of one that fails those of its rows, each by itself."""
+        try:
+            outputs = work.result()
+        except InputError as error:
+            if len(indices) == 1:
+                (index,) = indices
+                yield index, RowResult(error=self.rows[index].failed(error))
+                return
+            for index in indices:
+                yield from self._of_batch([index], self._submitted([index]))
+            return
+        for number, index in enumerate(indices):
+            row = self.rows[index]
+            yield index, RowResult(self._row(outputs, number, len(indices), row.length), row.cut)
+
+    def _submitted(self, indices: Sequence[int]) -> Future[Sequence[np.ndarray]]:
+        (value,) = self.signature.inputs
+        return self.submit(stack(value, [self.rows[index] for index in indices]))
+
+    def _row(self, outputs: Sequence[np.ndarray], number: int, count: int, length: int) -> Outputs:
         time_axes = self.signature.time_axes or {}
         return tuple(
             _cut(output, number, count, time_axes.get(value.name, ()), length)
@@ -96,7 +144,7 @@ def _cut(output: np.ndarray, number: int, count: int, axes: Sequence[int], lengt
     return output[(number, *part)].copy()
 
 
-def _preparation(signature: Signature) -> Callable[[int, Any], InputRow]:
+def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], InputRow]:
     """What makes an `InputRow` of what a caller gives, by what the model takes."""
     if len(signature.inputs) != 1:
         names = ", ".join(value.name for value in signature.inputs)
@@ -109,24 +157,24 @@ def _preparation(signature: Signature) -> Callable[[int, Any], InputRow]:
     if len(value.shape) < 2:
         raise InputError(f"predict takes rows of sequences, this model's input is {value.tensor}; use run")
 
-    def prepare(number: int, row: Any) -> InputRow:
-        ids = _encoded(signature, number, row) if _is_text(row) else row
-        return _sequence(value, signature.time_axes is not None, number, ids)
+    def prepare(row: Any) -> InputRow:
+        ids = _encoded(signature, row) if _is_text(row) else row
+        return _sequence(value, signature.time_axes is not None, truncate, ids)
 
     return prepare
 
 
-def _text_preparation(signature: Signature, value: Value) -> Callable[[int, Any], InputRow]:
+def _text_preparation(signature: Signature, value: Value) -> Callable[[Any], InputRow]:
     """The same of a file that makes ids of texts itself."""
     own = [one for one in signature.tokenizers.values() if one.source == value.name]
     # Rows of other lengths go with it where the model does not see padding, or all are of one length.
     pads = not own or signature.time_axes is not None or all(one.length is not None for one in own)
 
-    def prepare(number: int, row: Any) -> InputRow:
+    def prepare(row: Any) -> InputRow:
         if not isinstance(row, str):
-            raise InputError(f"row {number}: the model takes texts, found {type(row).__name__}")
+            raise InputError(f"the model takes texts, found {type(row).__name__}")
         counts = [len(one.encode(row)) for one in own] or [len(whitespace_tokens(row))]
-        return InputRow(row, max(1, *counts), pads)
+        return InputRow(0, row, max(1, *counts), pads)
 
     return prepare
 
@@ -135,7 +183,7 @@ def _is_text(row: Any) -> bool:
     return isinstance(row, str) or (isinstance(row, list | tuple) and bool(row) and isinstance(row[0], str))
 
 
-def _encoded(signature: Signature, number: int, text: Any) -> Sequence[int]:
+def _encoded(signature: Signature, text: Any) -> Sequence[int]:
     """The ids of a text, or of tokens where the model takes those."""
     tokenizer = signature.tokenizers.get(signature.inputs[0].name)
     if tokenizer is not None:
@@ -144,24 +192,33 @@ def _encoded(signature: Signature, number: int, text: Any) -> Sequence[int]:
     vocabulary = signature.vocabulary
     if vocabulary is None or not isinstance(text, str):
         raise InputError(
-            f"row {number}: is a text, and the file carries no vocabulary; export it with its vocabulary, "
-            "or give ids"
+            "is a text, and the file carries no vocabulary; export it with its vocabulary, or give ids"
         )
     # As Vocabulary.encode_batch does: a text without tokens is one step of padding.
     return vocabulary.encode(text) or [0]
 
 
-def _sequence(value: Value, masked: bool, number: int, row: Any) -> InputRow:
+def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
     array = np.asarray(row)
     if array.size == 0 and array.ndim == 1 and len(value.shape) == 2:
         array = array.astype(value.dtype)  # an empty list is one of floats to numpy
     if array.ndim != len(value.shape) - 1:
-        raise InputError(f"row {number}: should be one row of {value.tensor}, found shape {array.shape}")
-    fixed = value.shape[1]
-    if isinstance(fixed, int) and (len(array) > fixed or (len(array) < fixed and not masked)):
-        only = f"rows of {fixed} steps" + (" at most" if masked else "; it sees padding, so none is added")
-        raise InputError(f"row {number}: the model takes {only}, found {len(array)}")
-    return InputRow(array, len(array), masked and len(array) > 0 and bool(np.all(array)))
+        raise InputError(f"should be one row of {value.tensor}, found shape {array.shape}")
+    fixed, steps = value.shape[1], len(array)
+    if isinstance(fixed, int):
+        array = array[:fixed] if truncate else array
+        _check_length(fixed, masked, len(array))
+    pads = masked and len(array) > 0 and bool(np.all(array))
+    return InputRow(0, array, len(array), pads, cut=steps - len(array))
+
+
+def _check_length(fixed: int, masked: bool, steps: int) -> None:
+    """Refuse rows that a model of ``fixed`` steps does not take."""
+    if steps == fixed or (steps < fixed and masked):
+        return
+    only = f"rows of {fixed} steps" + (" at most" if masked else "; it sees padding, so none is added")
+    more = ("; ", Argument("truncate", True), " cuts longer rows") if steps > fixed else ()
+    raise InputError(f"the model takes {only}, found {steps}", *more)
 
 
 def default_workers(device: str, threads: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 import export
 from biport import ops
 from biport.data import Vocabulary
-from biport.errors import FileError, InputError, UnsupportedError
+from biport.errors import FileError, InputError, RowError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from export.runtime.batching import InputRow, batches
 from testing.onnx_graphs import H, I, V, array, bidirectional, chain, embedding, exported, lstm
@@ -81,7 +81,7 @@ def test_masked_rows_share_batches_and_others_do_not(rng, tmp_path):
 
 def test_a_row_with_a_zero_is_never_padded() -> None:
     rows = [
-        InputRow(None, length, pads)
+        InputRow(1, None, length, pads)
         for length, pads in ((3, True), (4, False), (2, True), (4, False), (5, False))
     ]
     assert batches(rows, 100) == [[4], [1, 3], [0, 2]]
@@ -160,7 +160,7 @@ def test_what_predict_refuses(rng, tmp_path):
     session = exported(tagger(rng), tmp_path)
     for rows, message in (
         ("a text", "several rows, found one text"),
-        (["a text"], "row 1: is a text, and the file carries no vocabulary"),
+        (["a text"], "row 1, 'a text': is a text, and the file carries no vocabulary"),
         ([[1], [V]], r"ids should be in \[0, 13\), found 13"),
         ([[1], [1.5]], "expected integer ids"),
         ([[1], 2], "row 2: should be one row of"),
@@ -177,6 +177,48 @@ def test_what_predict_refuses(rng, tmp_path):
     two = exported(Graph(inputs, (Node("y", ops.Add(), ("a", "b")),), ("y",)), tmp_path)
     with pytest.raises(InputError, match="models of one input, this one takes a, b"):
         list(two.predict([[1]]))
+
+
+def test_a_row_that_is_refused_ends_nothing(rng, tmp_path):
+    """Refused before it is run, or when it is: too short for a convolution, in a batch with others."""
+    op = ops.Conv1D(
+        input_size=I,
+        output_size=2,
+        kernel_size=3,
+        padding="valid",
+        weight=array(rng, 2, I, 3),
+        bias=array(rng, 2),
+    )
+    session = exported(chain(rng, op, masked=False), tmp_path)
+    rows = [[1, 2, 3], [1, 2], [V, 1, 1], [4, 5, 6], [2, 1], [7, 8, 9, 10], [[1]]]
+    done: list[int] = []
+    results = list(session.predict_each(rows, progress=done.append))
+    assert sum(done) == len(rows)
+    wanted = {2: "needs", 3: "found 13", 5: "needs", 7: "should be one row"}
+    assert {n for n, one in enumerate(results, 1) if one.error is not None} == set(wanted)
+    for number, one in enumerate(results, 1):
+        if one.error is not None:
+            assert one.error.number == number
+            assert str(one.error).startswith(f"row {number}: ")
+            assert wanted[number] in str(one.error.why)
+            assert one.outputs == ()
+    good = [0, 3, 5]
+    same((results[index].outputs for index in good), one_by_one(session, [rows[index] for index in good]))
+    with pytest.raises(RowError, match="row 2: ") as caught:
+        list(session.predict(rows))
+    assert caught.value.number == 2
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_rows_are_cut_where_that_is_asked_for(masked, rng, tmp_path):
+    graph = tagger(rng, masked)
+    fixed = Graph((Value("ids", ("N", 4), "int32"),), graph.nodes, graph.outputs)
+    session = exported(fixed, tmp_path)
+    rows = [[1, 2, 3, 4], [1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11]]
+    with pytest.raises(RowError, match=r"row 2: .* found 6; truncate=True cuts longer rows"):
+        list(session.predict(rows))
+    assert [one.cut for one in session.predict_each(rows, truncate=True)] == [0, 2, 1]
+    same(session.predict(rows, truncate=True), one_by_one(session, [row[:4] for row in rows]))
 
 
 def scorer(rng, size: int, activation: str, sequences: bool = False) -> Graph:

@@ -20,7 +20,6 @@ import export
 from biport import bundle, ops
 from biport.app.cli import app
 from biport.data import Vocabulary
-from biport.data.text_rows import read_texts
 from biport.errors import FileError, InputError
 from biport.graph import Graph
 from export.corpus.scoring import score
@@ -65,25 +64,6 @@ def source(tmp_path) -> Path:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows([("id", "review"), *((n, text) for n, text in enumerate(TEXTS))])
     return path
-
-
-def test_texts_of_every_kind(tmp_path):
-    (tmp_path / "a.txt").write_text("one\n\n three \n")
-    assert list(read_texts(tmp_path / "a.txt")) == ["one", "", " three "]
-    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n\n{"text": ""}\n')
-    assert list(read_texts(tmp_path / "a.jsonl")) == ["one", ""]
-    (tmp_path / "a.csv").write_text('id,said\n1,"a, b"\n2,\n')
-    assert list(read_texts(tmp_path / "a.csv", "said")) == ["a, b", ""]
-    with pytest.raises(FileError, match=r"line 1: expected a column 'text' or"):
-        list(read_texts(tmp_path / "a.csv"))
-    (tmp_path / "b.csv").write_text("text,other\nonly one\n")
-    with pytest.raises(FileError, match="line 2: expected the 2 fields of the first row, found 1"):
-        list(read_texts(tmp_path / "b.csv"))
-    (tmp_path / "b.jsonl").write_text('{"text": 3}\n')
-    with pytest.raises(FileError, match="line 1: expected a text, found int"):
-        list(read_texts(tmp_path / "b.jsonl"))
-    with pytest.raises(InputError, match=r"files that end in \.txt, \.csv, \.jsonl"):
-        read_texts(tmp_path / "a.tsv")
 
 
 def test_every_format_says_the_same(session, source, tmp_path):

@@ -111,7 +111,7 @@ ROW = pickle.dumps(_array([[1]]), 2)
         (b"cnumpy\nndarray\n(K\x05tR.", "calls something"),
         (b"cnumpy\ndtype\n]K\x01b.", "calls something|sets the state"),
         (b"cnumpy\nndarray\nNb.", "sets the state"),
-        (b"cnumpy\ndtype\nX\x02\x00\x00\x00O8\x85RN}b.", "instruction 0x7d"),
+        (b"cnumpy\ndtype\nX\x02\x00\x00\x00O8\x85RN}b.", "sets the state"),
         (b"cos\nsystem\n.", "names 'os', 'system'"),
         (b"cnumpy\nload", "breaks off"),
         (b"NN\x93.", "names something without a name"),

@@ -174,7 +174,9 @@ def test_labels_are_numbered_by_size_or_alphabet(
         ('text,label\na,x\n"never\nends,x\n', "line 3: expected a row of CSV"),
         ('text,label\n"a"b,x\n', "line 2: expected a row of CSV"),
         ("text,label\na\rb,x\n", "line 2: expected a row of CSV"),
-        ("text,label\n" + "a" * 200_000 + ",x\n", "line 2: expected a row of CSV.*limit"),
+        ('text,label\na,x\n"b"c\nd,"e\n",x\n', "line 3: expected a row of CSV"),
+        ('text,label\na,"x\nb,"y\nc,z\n', "line 2: .* a quote that is opened .* up to line 3"),
+        ('text,label\n"' + ("a" * 999_999 + "\n") * 5 + '",x\n', "line 2: .* a quote that .*limit"),
         (b"text,label\nok,x\n\xe4,x\n", "line 3: expected UTF-8"),
         ("text,label\n" + "".join(f"a,{n}\n" for n in range(1002)), "line 1002: .* at most 1000 different"),
     ],
@@ -269,6 +271,11 @@ def test_what_is_written_is_read_again(
     (folder / "t.tsv").write_bytes("".join(f"{a}\t{b}\n" for a, b in pairs).encode())
     read = read_pairs(folder / "t.tsv")
     assert list(zip(read.sources, read.targets, strict=True)) == pairs
+
+
+def test_a_field_may_be_longer_than_the_limit_of_the_csv_module(file: Any) -> None:
+    text = "word " * 60_000
+    assert read_csv(file(f"text,label\n{text},x\nshort,y\n")).texts == [text, "short"]
 
 
 @given(st.binary(max_size=60))
