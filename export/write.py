@@ -34,6 +34,7 @@ def write(
     vocabulary: Vocabulary | None = None,
     labels: Sequence[str] | None = None,
     embed_tokenizer: bool = False,
+    refuse_characters: bool = False,
     vectors: bool = True,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
@@ -75,17 +76,14 @@ def write(
     from export.build import build
     from export.check_vectors import Carried, carried, check_path
     from export.publish import Written, data_path, publish
+    from export.text.embed import embed_tokenizers
     from export.text.metadata import text_metadata
-    from export.text.own_tokenizer import add_own_tokenizers
-    from export.text.tokenizer import add_tokenizer
 
     path = Path(path)
     model, notes = build(graph, lowering, contract)
     model.metadata_props.update(text_metadata(graph, vocabulary, labels))
-    if embed_tokenizer and graph.tokenizers:
-        add_own_tokenizers(model, graph)
-    elif embed_tokenizer:
-        add_tokenizer(model, graph, vocabulary)
+    if embed_tokenizer:
+        embed_tokenizers(model, graph, refuse_characters=refuse_characters)
     travelling = Carried({})
     if vectors:
         try:

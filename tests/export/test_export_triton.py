@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import types
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,14 +19,17 @@ import export
 from biport import bundle, ops
 from biport.app.cli import app
 from biport.data import Vocabulary
-from biport.errors import InputError, UnsupportedError
+from biport.errors import FileError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
-from export.deploy.triton.repository import model_config, repository_path
+from biport.text import Tokenizer
+from export.deploy.triton.repository import complete, model_config, repository_path
 from testing.onnx_graphs import H, I, array, chain, lstm
-from testing.triton_server import RefusedError, batches, serving
+from testing.triton_server import RefusedError, Server, batches, serving
 
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))
 TEXTS = ["Good film!", "", "not bad"]
+LABELS = ("no", "so so", "yes")
+OF_WORDS: dict[str, Any] = {"standardize": "none", "split": "words", "mask_token": None}
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +87,14 @@ def schema() -> Any:
             ),
             ("preserve_ordering", 3, "bool", False),
         ],
+        "ModelParameter": [("string_value", 1, "str", False)],
+        "Parameters": [("key", 1, "str", False), ("value", 2, "ModelParameter", False)],
+        "Names": [("key", 1, "str", False), ("value", 2, "str", False)],
+        "Step": [
+            *(("model_name", 1, "str", False), ("model_version", 2, "int64", False)),
+            *(("input_map", 3, "Names", True), ("output_map", 4, "Names", True)),
+        ],
+        "ModelEnsembling": [("step", 1, "Step", True)],
         "ModelInstanceGroup": [("count", 2, "int32", False), ("kind", 4, "Kind", False)],
         "ModelConfig": [
             *(
@@ -88,7 +103,8 @@ def schema() -> Any:
                 ("max_batch_size", 4, "int32", False),
             ),
             *(("input", 5, "ModelInput", True), ("output", 6, "ModelOutput", True)),
-            ("instance_group", 7, "ModelInstanceGroup", True),
+            *(("instance_group", 7, "ModelInstanceGroup", True), ("parameters", 14, "Parameters", True)),
+            ("ensemble_scheduling", 15, "ModelEnsembling", False),
             *(("dynamic_batching", 11, "ModelDynamicBatching", False), ("backend", 17, "str", False)),
         ],
     }
@@ -115,7 +131,7 @@ def dims(tensors: Any) -> list[tuple[str, int, list[int]]]:
 
 
 def test_a_triton_repository(graph, tmp_path):
-    bundle.write(graph, tmp_path / "b", vocabulary=WORDS, labels=("no", "so so", "yes"))
+    bundle.write(graph, tmp_path / "b", vocabulary=WORDS, labels=LABELS)
     command = ["export", str(tmp_path / "b"), "--triton", str(tmp_path / "models")]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
@@ -158,25 +174,174 @@ def test_what_triton_does_not_take(tmp_path, graph):
         text_format.Parse("max_batch: 3", schema()())
 
 
+def with_texts(rng: np.random.Generator, *, masked: bool = True, **settings: Any) -> Graph:
+    """A classifier of texts in three classes."""
+    weights: dict[str, Any] = {"weight": array(rng, 3, H), "bias": array(rng, 3)}
+    head = ops.Dense(input_size=H, output_size=3, activation="softmax", **weights)
+    graph = chain(rng, lstm(rng, I, H), head, masked=masked)
+    tokenizer = Tokenizer(WORDS.tokens[2:], **settings)
+    return Graph(graph.inputs, graph.nodes, ("layer_2",), {}, {"ids": tokenizer})
+
+
+def deployed(graph: Graph, models: Path, name: str) -> tuple[export.Session, list[str]]:
+    """The model in a repository, opened, and the notes on it."""
+    path = repository_path(models, name)
+    path.parent.mkdir(parents=True)
+    export.write(graph, path, labels=LABELS, vectors=False)
+    return export.Session(path, device="cpu", threads=1), complete(path)
+
+
+def encoded_by_model_py(folder: Path, texts: list[str]) -> Any:
+    """What ``model.py`` answers to two requests that come together, the texts and none."""
+    utils: Any = types.ModuleType("triton_python_backend_utils")
+    utils.Tensor = lambda name, array: (name, array)
+    utils.TritonError = str
+    utils.InferenceResponse = lambda tensors=None, error=None: error or dict(tensors)
+    utils.get_input_tensor_by_name = lambda request, name: request[name]
+    names: dict[str, Any] = {"__name__": "model"}
+    try:
+        sys.modules["triton_python_backend_utils"] = utils
+        exec(compile((folder / "1" / "model.py").read_text(), "model.py", "exec"), names)
+    finally:
+        del sys.modules["triton_python_backend_utils"]
+    config = {
+        "output": [{"name": "ids", "data_type": "TYPE_INT32"}],
+        "parameters": {
+            "pads": {"string_value": parsed(folder / "config.pbtxt").parameters[0].value.string_value}
+        },
+    }
+    model = names["TritonPythonModel"]()
+    settings = {"model_repository": str(folder), "model_version": "1", "model_config": json.dumps(config)}
+    model.initialize(settings)
+    given = np.array([text.encode() for text in texts], object)
+    requests = [
+        {"text": types.SimpleNamespace(as_numpy=lambda one=one: one)}
+        for one in (given, given[:1], np.array([b"\xff"], object))
+    ]
+    return model.execute(requests)
+
+
+def test_texts_in_front(tmp_path: Path) -> None:
+    """Where ONNX has operators for the tokeniser an ONNX file, otherwise Python that gives the very ids."""
+    rng, models = np.random.default_rng(3), tmp_path / "models"
+    models.mkdir()
+    session, notes = deployed(with_texts(rng), models, "a")
+    assert notes == []
+    front = export.Session(models / "a_tokenizer" / "1" / "model.onnx", device="cpu")
+    tokenizer = session.tokenizers["ids"]
+    np.testing.assert_array_equal(front.run([np.array(TEXTS)])[0], tokenizer.encode_batch(TEXTS))
+    config = parsed(models / "a_tokenizer" / "config.pbtxt")
+    assert (config.backend, config.instance_group[0].kind) == ("onnxruntime", 2)
+    assert config.HasField("dynamic_batching")
+    whole = parsed(models / "a_text" / "config.pbtxt")
+    assert (whole.platform, dims(whole.input)) == ("ensemble", [("text", 13, [1])])
+    assert [step.model_name for step in whole.ensemble_scheduling.step] == ["a_tokenizer", "a"]
+    assert whole.output[0].label_filename == "labels.txt"
+    _, notes = deployed(with_texts(rng, masked=False, **OF_WORDS), models, "b")
+    assert "backend for Python: ONNX has no operators for split='words'" in notes[0]
+    many, one, error = encoded_by_model_py(models / "b_tokenizer", TEXTS)
+    own = Tokenizer(WORDS.tokens[2:], **OF_WORDS)
+    np.testing.assert_array_equal(many["ids"], own.encode_batch(TEXTS))
+    np.testing.assert_array_equal(one["ids"], own.encode_batch(TEXTS[:1]))
+    assert "can't decode" in error
+    deployed(with_texts(rng, **OF_WORDS), models, "c")
+    many, one, _ = encoded_by_model_py(models / "c_tokenizer", TEXTS[:1] + ["a " * 9])
+    assert many["ids"].shape[1] == one["ids"].shape[1] == 9
+
+
+def test_where_requests_do_not_go_together(tmp_path: Path) -> None:
+    """A model that sees padding is not given texts of several requests at one time, nor one whose rows meet."""
+    rng = np.random.default_rng(4)
+    graph = with_texts(rng, masked=False)
+    for name, settings, together in (("a", {}, False), ("b", {"length": 5}, True)):
+        tokenizer = Tokenizer(WORDS.tokens[2:], **settings)
+        graph = Graph(graph.inputs, graph.nodes, graph.outputs, {}, {"ids": tokenizer})
+        path = tmp_path / f"{name}.onnx"
+        export.write(graph, path, embed_tokenizer=True, vectors=False)
+        assert model_config(export.Session(path, device="cpu"), name).together is together
+    path = repository_path(tmp_path, "a")
+    path.parent.mkdir(parents=True)
+    (tmp_path / "a.onnx").rename(path)
+    assert any("each request by itself" in note for note in complete(path))
+    (tmp_path / "a_text").mkdir()
+    with pytest.raises(FileError, match=r"a_text: of a model that took ids of texts; remove it"):
+        complete(path)
+
+
+@pytest.fixture(scope="module")
+def served(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
+    """Several models behind one server."""
+    folder = tmp_path_factory.mktemp("served")
+    rng, models = np.random.default_rng(5), folder / "models"
+    models.mkdir()
+    deployed(graph, models, "ids")
+    deployed(with_texts(rng), models, "onnx")
+    deployed(with_texts(rng, **OF_WORDS), models, "python")
+    deployed(with_texts(rng, masked=False, padding="pre", **OF_WORDS), models, "apart")
+    deployed(with_texts(rng, unknown_id=None, source="ids"), models, "known")
+    inside = repository_path(models, "inside")
+    inside.parent.mkdir(parents=True)
+    export.write(with_texts(rng), inside, labels=LABELS, embed_tokenizer=True)
+    complete(inside)
+    with serving(models, folder) as server:
+        yield server, models
+
+
+def opened(models: Path, name: str) -> export.Session:
+    return export.Session(models / name / "1" / "model.onnx", device="cpu", threads=1)
+
+
 @pytest.mark.sweep
-def test_a_real_server(graph: Graph, tmp_path: Path) -> None:
+def test_a_real_server(served: tuple[Server, Path]) -> None:
     """Numbers of the session, labels by Triton's own classification, and requests that become one batch."""
-    bundle.write(graph, tmp_path / "b", labels=("no", "so so", "yes"))
-    models = tmp_path / "models"
-    result = CliRunner().invoke(app, ["export", str(tmp_path / "b"), "--triton", str(models)])
-    assert result.exit_code == 0, result.output
-    session = export.Session(models / "b" / "1" / "model.onnx", device="cpu", threads=1)
+    server, models = served
     ids = np.random.default_rng(0).integers(0, 13, (8, 5)).astype("int32")
-    (wanted,) = session.run([ids])
-    with serving(models, tmp_path) as server:
-        np.testing.assert_allclose(server.infer("b", {"ids": ids})["layer_2"], wanted, atol=1e-6)
-        ranked = server.infer("b", {"ids": ids}, layer_2=1)["layer_2"]
-        best = [str(line).split(":") for line in ranked.ravel()]
-        assert [names for _, _, names in best] == [("no", "so so", "yes")[i] for i in wanted.argmax(1)]
-        with ThreadPoolExecutor(8) as pool:
-            given = [{"ids": row[None]} for row in ids]
-            answers = list(pool.map(lambda one: server.infer("b", one)["layer_2"], given))
-        np.testing.assert_allclose(np.concatenate(answers), wanted, atol=1e-6)
-        assert max(requests for requests, _ in batches(server.log, "b")) > 1
-        with pytest.raises(RefusedError, match="unexpected inference input"):
-            server.infer("b", {"wrong": ids})
+    (wanted,) = opened(models, "ids").run([ids])
+    np.testing.assert_allclose(server.infer("ids", {"ids": ids})["layer_2"], wanted, atol=1e-6)
+    ranked = server.infer("ids", {"ids": ids}, layer_2=1)["layer_2"]
+    best = [str(line).split(":") for line in ranked.ravel()]
+    assert [names for _, _, names in best] == [LABELS[i] for i in wanted.argmax(1)]
+    with ThreadPoolExecutor(8) as pool:
+        given = [{"ids": row[None]} for row in ids]
+        answers = list(pool.map(lambda one: server.infer("ids", one)["layer_2"], given))
+    np.testing.assert_allclose(np.concatenate(answers), wanted, atol=1e-6)
+    assert max(requests for requests, _ in batches(server.log, "ids")) > 1
+    with pytest.raises(RefusedError, match="unexpected inference input"):
+        server.infer("ids", {"wrong": ids})
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize(
+    "name, model",
+    [("onnx", "onnx_text"), ("python", "python_text"), ("apart", "apart_text"), ("inside",) * 2],
+)
+def test_texts_on_a_real_server(name: str, model: str, served: tuple[Server, Path]) -> None:
+    """The numbers of the session, also of requests that come together, and labels."""
+    server, models = served
+    session = opened(models, name)
+    texts = [*TEXTS, "\u00c9 good THE", "the film, the film! not", "\u4e2d\u6587 bad"]
+
+    def ask(given: list[str]) -> np.ndarray:
+        return server.infer(model, {"text": np.array(given, object)[:, None]})["layer_2"]
+
+    (wanted,) = session.run([np.array(texts, object)])
+    np.testing.assert_allclose(ask(texts), wanted, atol=1e-6)
+    given = {"text": np.array(texts, object)[:, None]}
+    ranked = server.infer(model, given, layer_2=1)["layer_2"].ravel()
+    assert [str(line).split(":")[2] for line in ranked] == [LABELS[i] for i in wanted.argmax(1)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda text: ask([text]), texts * 6))
+    alone = np.concatenate([session.run([np.array([text], object)])[0] for text in texts])
+    np.testing.assert_allclose(np.concatenate(answers), np.tile(alone, (6, 1)), atol=1e-6)
+    most = max(requests for requests, _ in batches(server.log, name))
+    assert most > 1 or name == "apart"
+
+
+@pytest.mark.sweep
+def test_an_unknown_token_on_a_real_server(served: tuple[Server, Path]) -> None:
+    server, models = served
+    (wanted,) = opened(models, "known").run([["good film"]])
+    got = server.infer("known_text", {"ids": np.array([["good film"]], object)})
+    np.testing.assert_allclose(got["layer_2"], wanted, atol=1e-6)
+    with pytest.raises(RefusedError, match="unknown tokens that are refused"):
+        server.infer("known_text", {"ids": np.array([["ugly"]], object)})

@@ -25,9 +25,7 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         names = [value.name for value in self.session.get_inputs()]
-        given = [
-            [triton.get_input_tensor_by_name(one, name).as_numpy() for name in names] for one in requests
-        ]
+        given = [[_array(one, name) for name in names] for one in requests]
         feed = {name: np.concatenate([one[i] for one in given]) for i, name in enumerate(names)}
         counts = [len(one[0]) for one in given]
         print(f"{self.name}: a batch of {len(requests)} requests, {sum(counts)} rows", flush=True)
@@ -43,3 +41,9 @@ class TritonPythonModel:
         return triton.InferenceResponse(
             [triton.Tensor(value.name, part[start:end]) for value, part in values]
         )
+
+
+def _array(request: Any, name: str) -> np.ndarray:
+    """An input; texts are bytes, of which onnxruntime's Python would make ``"b'...'"``."""
+    array = triton.get_input_tensor_by_name(request, name).as_numpy()
+    return np.vectorize(bytes.decode, otypes=[object])(array) if array.dtype == object else array

@@ -90,8 +90,8 @@ def installed() -> Path:
             _run(str(python), "-m", "pip", "install", "--quiet", *PACKAGES)
             # What else it asks for is for its own client.
             _run(str(python), "-m", "pip", "install", "--quiet", "--no-deps", SERVER)
-            _complete(python)
             ready.write_text(f"{PACKAGES} {SERVER}")
+        _complete(python)
     _check_libraries(python)
     return python
 
@@ -114,7 +114,7 @@ def _complete(python: Path) -> None:
     if not stub.exists():
         pytest.skip(f"{SERVER} has no backend for Python {release}")
     shutil.copy(stub, server / "backends" / "python")
-    (server / "backends" / "onnxruntime").mkdir()
+    (server / "backends" / "onnxruntime").mkdir(exist_ok=True)
     own = Path(__file__).with_name("triton_onnxruntime.py")
     shutil.copy(own, server / "backends" / "onnxruntime" / "model.py")
     for program in (server / "bin" / "tritonserver", server / "backends" / "python" / stub.name):

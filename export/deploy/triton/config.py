@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from biport.errors import UnsupportedError
+from biport.files import atomic_file
 from biport.graph import Value
 
 CONFIG, LABELS = "config.pbtxt", "labels.txt"
@@ -30,28 +32,54 @@ TYPES = {"str": "TYPE_STRING", "bool": "TYPE_BOOL", "float16": "TYPE_FP16"} | {
 
 
 @dataclass(frozen=True)
+class Step:
+    """One model of an ensemble.
+
+    Args:
+        model: its name.
+        inputs: by the names of its inputs what the ensemble calls them.
+        outputs: by the names of its outputs.
+    """
+
+    model: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """It in the format."""
+        maps = {"input_map": self.inputs, "output_map": self.outputs}
+        named = {field: [_entry(*pair) for pair in names.items()] for field, names in maps.items()}
+        return {"model_name": self.model, "model_version": -1, **named}
+
+
+@dataclass(frozen=True)
 class Config:
     """A model of a repository.
 
     Args:
         name: of the model, which is that of its folder.
-        backend: what runs it.
+        backend: what runs it; ``None`` of an ensemble.
         inputs: name, shape and dtype of each.
         outputs: of each output.
         labelled: the output whose classes `LABELS` names, a line a class; ``None`` for none.
         together: whether requests that are there at one time may become one batch.
         on_cpu: keep it off a GPU.
+        steps: the models of an ensemble, in order.
+        parameters: of the backend.
         max_batch: rows in a batch at most.
         delay: microseconds that a request waits for others.
     """
 
     name: str
-    backend: str
+    backend: str | None
     inputs: Sequence[Value]
     outputs: Sequence[Value]
     labelled: str | None = None
     together: bool = True
     on_cpu: bool = False
+    steps: Sequence[Step] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
     max_batch: int = MAX_BATCH
     delay: int = DELAY
 
@@ -63,16 +91,32 @@ class Config:
             UnsupportedError: an input or output has no batch axis of its own, or is of a dtype that Triton
                 has not.
         """
-        batching = {"max_queue_delay_microseconds": self.delay}
-        message = {
+        runner = {"platform": "ensemble"} if self.backend is None else {"backend": self.backend}
+        message: dict[str, Any] = {
             "name": self.name,
-            "backend": self.backend,
+            **runner,
             "max_batch_size": self.max_batch,
             "input": [tensor(value) for value in self.inputs],
             "output": [tensor(value, self.labelled) for value in self.outputs],
-            "instance_group": [{"count": 1, "kind": Word("KIND_CPU" if self.on_cpu else "KIND_AUTO")}],
         }
-        return written(message | ({"dynamic_batching": batching} if self.together else {}))
+        if self.backend is None:
+            # Its tensors go to the models as they are, which take them apart themselves.
+            for one in (*message["input"], *message["output"]):
+                one.pop("reshape", None)
+            steps = [step.message for step in self.steps]
+            return written(message | {"ensemble_scheduling": {"step": steps}})
+        message["instance_group"] = [{"count": 1, "kind": Word("KIND_CPU" if self.on_cpu else "KIND_AUTO")}]
+        if self.together:
+            message["dynamic_batching"] = {"max_queue_delay_microseconds": self.delay}
+        if self.parameters:
+            pairs = self.parameters.items()
+            message["parameters"] = [_entry(key, {"string_value": one}) for key, one in pairs]
+        return written(message)
+
+
+def _entry(key: str, value: Any) -> dict[str, Any]:
+    """An entry of a map."""
+    return {"key": key, "value": value}
 
 
 def tensor(value: Value, labelled: str | None = None) -> dict[str, Any]:
@@ -112,3 +156,16 @@ def _field(name: str, value: Any, indent: str) -> str:
     if isinstance(value, list):
         return f"{indent}{name}: [ {', '.join(map(str, value))} ]\n"
     return f"{indent}{name}: {value if isinstance(value, Word) else json.dumps(value)}\n"
+
+
+def write_config(folder: Path, config: Config, labels: Sequence[str] | None) -> None:
+    """Write ``config.pbtxt`` of the model in ``folder``, and `LABELS` where an output is labelled."""
+    if config.labelled is not None:
+        write_text(folder / LABELS, "".join(f"{label}\n" for label in labels or ()))
+    write_text(folder / CONFIG, config.text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of text."""
+    with atomic_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")

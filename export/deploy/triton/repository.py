@@ -1,17 +1,19 @@
-"""The folders of a Triton model repository: the ONNX file, what Triton is told of it, and its labels."""
+"""The folders of a Triton model repository: an ONNX file, what Triton is told of it, texts in front of it.
+
+Of a model that carries tokenisers there are three, see `export.deploy.triton.ensemble`.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from biport.errors import InputError
-from biport.files import atomic_file, check_folder_name
+from biport.errors import FileError, InputError
+from biport.files import check_folder_name
 from biport.text.inputs import from_data
-from export.deploy.triton.config import CONFIG, LABELS, Config
+from export.deploy.triton.config import Config, write_config
+from export.deploy.triton.ensemble import MODEL, TEXT, TOKENIZER, VERSION, write_in_front
 from export.session import Session
-
-MODEL, VERSION = "model.onnx", "1"
 
 
 def repository_path(folder: Path, name: str) -> Path:
@@ -30,28 +32,29 @@ def complete(path: Path) -> list[str]:
     """Write what Triton needs beside the ONNX file at ``path``, which `repository_path` gave.
 
     Requests go together where they have one T: Triton's batcher takes inputs of one shape only, and so never
-    pads a row.
+    pads a row. Texts that come together are padded to one length where the model does not see that.
 
     Returns:
         What is worth knowing of it, a line each.
 
     Raises:
+        FileError: there are models in front of it, of a file that took ids, and it takes texts.
         UnsupportedError: an input or output has no batch axis of its own.
     """
-    session, folder, notes = Session(path, device="cpu", threads=1), path.parent.parent, []
+    session, folder = Session(path, device="cpu", threads=1), path.parent.parent
     config = model_config(session, folder.name)
-    text = config.text
+    _ = config.text
+    notes = []
     if not config.together:
         notes.append(f"Triton runs each request by itself: {_meeting(session)}")
+    first = session.output_values[0]
     if session.labels is not None and config.labelled is None:
-        first = session.output_values[0]
         notes.append(
             f"no labels file: Triton names every number of an output, and {first.name} is {first.tensor}"
         )
-    if config.labelled is not None:
-        _write(folder / LABELS, "".join(f"{label}\n" for label in session.labels or ()))
-    _write(folder / CONFIG, text)
-    return notes
+    _check_no_others(folder, session)
+    write_config(folder, config, session.labels)
+    return notes + (write_in_front(folder, session, config) if session.tokenizers else [])
 
 
 def model_config(session: Session, name: str) -> Config:
@@ -86,6 +89,9 @@ def _meeting(session: Session) -> str:
     return ""
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_file(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+def _check_no_others(folder: Path, session: Session) -> None:
+    """Refuse to leave an ensemble beside a model that it does not fit any more."""
+    others = [folder.with_name(folder.name + end) for end in (TEXT, TOKENIZER)]
+    stale = [str(other) for other in others if other.exists()]
+    if stale and not session.tokenizers:
+        raise FileError(f"{', '.join(stale)}: of a model that took ids of texts; remove it first")
