@@ -1,7 +1,7 @@
 """A ported model on disk: a folder with ``graph.json``, ``model.safetensors`` and a README.
 
-Where the model reads texts, ``vocabulary.json`` and ``labels.json`` travel with it, and ``tokenizers.json``
-where its own layers say how ids are made of texts.
+Where the model reads texts, ``tokenizers.json`` and ``labels.json`` travel with it; bundles of earlier
+versions have a ``vocabulary.json`` instead of the first.
 
 The folder holds data only. Reading it executes nothing and needs no framework.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from biport.analysis.text_model import check_labels, check_vocabulary
+from biport.analysis.text_model import check_labels, with_tokenizer
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
@@ -25,11 +25,14 @@ from biport.files import atomic_folder, check_folder_name, check_target, save_te
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
 from biport.json_file import read_json, write_json
 from biport.ops import Op, op_class
-from biport.text.inputs import check_one, from_data, to_data
+from biport.text.inputs import from_data, to_data
+from biport.text.read_file import read_tokenizer
+from biport.text.tokenizer import Tokenizer
 from biport.version import __version__
 
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
 VOCABULARY, LABELS, TOKENIZERS = "vocabulary.json", "labels.json", "tokenizers.json"
+"""Of texts; the first is what earlier versions wrote in place of the last."""
 FORMAT = 1
 LEARNING = "learning"
 """The key in ``graph.json`` of what training does with the weights; the digest does not depend on it."""
@@ -53,7 +56,7 @@ def write(
     folder: str | os.PathLike[str],
     *,
     overwrite: bool = False,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> Path:
@@ -65,7 +68,7 @@ def write(
         graph: the model.
         folder: where; its parent must exist.
         overwrite: replace a bundle that is there already; anything else there is never touched.
-        vocabulary: what the model's ids stand for.
+        vocabulary: what makes ids of texts, where the graph has no tokeniser.
         labels: what its classes are called.
         check: called with the folder before it is put in its place; what it raises keeps it from that.
 
@@ -86,7 +89,9 @@ def write(
     """
     target = Path(folder)
     _check_target(target, overwrite)
-    check_texts(graph, vocabulary, labels)
+    graph = with_tokenizer(graph, vocabulary)
+    if labels is not None:
+        check_labels(graph, labels)
     data = {
         "format": FORMAT,
         "biport": __version__,
@@ -112,34 +117,16 @@ def write(
         (draft / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         save_tensors(draft / WEIGHTS, arrays)
         (draft / README).write_text(text, encoding="utf-8")
-        write_texts(draft, graph, vocabulary, labels)
+        write_texts(draft, graph, labels)
         if check is not None:
             check(draft)
     return target
 
 
-def check_texts(graph: Graph, vocabulary: Vocabulary | None, labels: Sequence[str] | None) -> None:
-    """Refuse a vocabulary or labels that are not those of a model.
-
-    Raises:
-        InputError: they have another number of tokens or classes, or the model has a tokeniser of its own.
-        UnsupportedError: the model does not take ids, or does not give probabilities.
-    """
-    check_one(graph.tokenizers, vocabulary)
-    if vocabulary is not None:
-        check_vocabulary(graph, vocabulary)
-    if labels is not None:
-        check_labels(graph, labels)
-
-
-def write_texts(
-    folder: Path, graph: Graph, vocabulary: Vocabulary | None, labels: Sequence[str] | None
-) -> None:
-    """Put tokenisers, vocabulary and labels, as far as there are such, into the folder of a model."""
+def write_texts(folder: Path, graph: Graph, labels: Sequence[str] | None) -> None:
+    """Put tokenisers and labels, as far as there are such, into the folder of a model."""
     if graph.tokenizers:
         write_json(folder / TOKENIZERS, to_data(graph.tokenizers))
-    if vocabulary is not None:
-        vocabulary.save(folder / VOCABULARY)
     if labels is not None:
         write_json(folder / LABELS, list(labels))
 
@@ -198,20 +185,10 @@ def with_tokenizers(graph: Graph, folder: Path) -> Graph:
     Raises:
         BiportError: they are damaged, or of other inputs.
     """
-    path = folder / TOKENIZERS
+    path, older = folder / TOKENIZERS, folder / VOCABULARY
     if not path.exists():
-        return graph
+        return with_tokenizer(graph, read_tokenizer(older)) if older.exists() else graph
     return dataclasses.replace(graph, tokenizers=from_data(read_json(path), str(path)))
-
-
-def read_vocabulary(folder: str | os.PathLike[str]) -> Vocabulary | None:
-    """The vocabulary that travels with a bundle, if one does.
-
-    Raises:
-        FileError: it is damaged.
-    """
-    path = Path(folder) / VOCABULARY
-    return Vocabulary.load(path) if path.exists() else None
 
 
 def read_labels(folder: str | os.PathLike[str]) -> tuple[str, ...] | None:

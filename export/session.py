@@ -18,13 +18,15 @@ from biport.file_kind import foreign
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order, letters
 from biport.streaming import Stream
-from biport.text.inputs import with_ids
+from biport.text import Tokenizer
+from biport.text.inputs import has_texts, with_ids
 from export.runtime import streams
 from export.runtime.opening import open_file
-from export.runtime.providers import DEVICES, create, reason
+from export.runtime.providers import DEVICES, create, reason, warn_once
 from export.runtime.signature import load
 from export.streaming import read_stream
 from export.text.labels import label_of
+from export.text.refusals import explain
 
 
 class Session:
@@ -75,18 +77,23 @@ class Session:
         """Name, shape and dtype of each output, in order."""
         self.output_names: list[str] = [value.name for value in self.output_values]
         """The names of what `run` returns, in order."""
-        self.vocabulary = opened.signature.vocabulary
-        """What texts are encoded with; ``None`` where the file carries none."""
         given = {value.name for value in self.input_values if value.dtype != "str"}
         every = opened.signature.tokenizers
         self.tokenizers = {name: tokenizer for name, tokenizer in every.items() if name in given}
-        """By inputs of ids, how they are made of texts, where the model itself says it."""
+        """By inputs of ids, how they are made of texts, where the file says it."""
+        self.characters = opened.signature.characters
+        """By inputs of texts, ranges of the characters that they may have, where it is not all."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
         self.masked = opened.signature.time_axes is not None
         """Whether zeros behind a row's end change nothing: known of files of `export.write` alone."""
         self.time_axes = dict(opened.signature.time_axes or {})
         """The axes of each output that are time, where the model is `masked`."""
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """What makes ids of texts where one input is of texts; ``None`` where none is, or several are."""
+        return next(iter(self.tokenizers.values())) if len(self.tokenizers) == 1 else None
 
     @cached_property
     def node_count(self) -> int:
@@ -101,8 +108,8 @@ class Session:
         """The outputs for ``inputs``, in order.
 
         Args:
-            inputs: one array for each input, in order or by name; for ids that the model makes of texts
-                itself (`tokenizers`), lists of texts too.
+            inputs: one array for each input, in order or by name; for ids that the file makes of texts
+                (`tokenizers`), lists of texts too.
 
         Raises:
             InputError: the inputs do not suit the model: their number, names, ranks, sizes or dtypes, an id
@@ -271,7 +278,10 @@ class Session:
 
     def _run(self, session: Any, inputs: Any) -> list[np.ndarray]:
         names = [value.name for value in self.input_values]
-        given = in_order(names, with_ids(names, self.tokenizers, inputs))
+        ids = with_ids(names, self.tokenizers, inputs)
+        if ids is not inputs and self._signature.unsaid and has_texts(inputs):
+            warn_once(self._signature.unsaid)
+        given = in_order(names, ids)
         arrays = check_arrays(self.input_values, self.id_bounds, given)
         check_steps(self.input_values, self._signature.needs_steps, arrays)
         if self.metadata.get("biport.route") != "fused" and any(array.size == 0 for array in arrays):
@@ -285,6 +295,7 @@ class Session:
                     f"{self.path}: found a valid step behind a masked one; the file is written under the "
                     f"contract {self.contract!r}, other inputs need one that is written without it"
                 ) from error
+            explain(str(error), feed, self.characters, self._signature.tokenizers.values())
             shapes = {name: array.shape for name, array in feed.items()}
             raise InputError(f"{self.path}: cannot run inputs of shapes {shapes}: {reason(error)}") from error
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from biport.analysis.padding import masked_axes
+from biport.analysis.text_model import unsaid_lengths, with_tokenizer
 from biport.compare.cases import PATTERNS, RIGHT_PADDED
 from biport.compare.check_vectors import CheckVectors, make_vectors
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError
 from biport.graph import Graph
+from biport.text.characters import from_data
+from biport.text.tokenizer import Tokenizer
 from export.require import require_onnx
 
 if TYPE_CHECKING:
@@ -31,7 +36,7 @@ def write(
     lowering: str = "auto",
     contract: str | None = None,
     check: Check | None = None,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
     embed_tokenizer: bool = False,
     refuse_characters: bool = False,
@@ -54,10 +59,13 @@ def write(
         contract: ``"right-padded"`` where all padding will come behind the last step of its row: no step is
             moved then, and running the file on any other input is an error, with `Session` or without it.
         check: called with the file before it is put in its place; what it raises, `write` does.
-        vocabulary: what the ids stand for; the file carries it, and `Session.predict` then takes texts.
+        vocabulary: what makes ids of texts, where the graph has no tokeniser; the file carries it, and
+            `Session.run` and `predict` then take texts.
         labels: what the classes of the first output are called; the file carries them.
-        embed_tokenizer: put `biport.data.whitespace_ids` into the graph, which then takes strings ``(N,)``
-            in place of ids; needs ``vocabulary``.
+        embed_tokenizer: put the tokenisers into the graph, which then takes strings in place of ids:
+            the very ids that `biport.text.Tokenizer` makes of them.
+        refuse_characters: where ONNX has no operators for all that a tokeniser does to letters beyond ASCII,
+            write a graph that gives an error for texts with characters that it cannot treat.
         vectors: have the file carry check vectors, see `biport.compare.check_vectors`, which ``biport check``
             runs wherever onnxruntime does; where they are large they are in ``<path>.check.npz``. Why there
             are none is noted.
@@ -80,14 +88,18 @@ def write(
     from export.text.metadata import text_metadata
 
     path = Path(path)
+    graph = with_tokenizer(graph, vocabulary)
     model, notes = build(graph, lowering, contract)
-    model.metadata_props.update(text_metadata(graph, vocabulary, labels))
+    if unsaid := unsaid_lengths(graph.inputs, graph.tokenizers, masked_axes(graph) is not None):
+        notes.append(unsaid)
+        model.metadata_props["biport.unsaid"] = unsaid
+    model.metadata_props.update(text_metadata(graph, labels))
     if embed_tokenizer:
-        embed_tokenizers(model, graph, refuse_characters=refuse_characters)
+        notes += embed_tokenizers(model, graph, refuse_characters=refuse_characters)
     travelling = Carried({})
     if vectors:
         try:
-            travelling = carried(_vectors(graph, model, contract, vocabulary, embed_tokenizer))
+            travelling = carried(_vectors(graph, model, contract, embed_tokenizer))
         except BiportError as error:
             notes.append(f"the file carries no check vectors: {error}")
     model.metadata_props.update(travelling.properties)
@@ -111,17 +123,13 @@ def write(
     )
 
 
-def _vectors(
-    graph: Graph, model: Any, contract: str | None, vocabulary: Vocabulary | None, of_texts: bool
-) -> CheckVectors:
+def _vectors(graph: Graph, model: Any, contract: str | None, of_texts: bool) -> CheckVectors:
     """Check vectors that the model takes: of texts, where its tokeniser is in it."""
     digest = model.metadata_props["biport.digest"]
     if of_texts:
-        from export.text.sample_texts import own_text_vectors, text_vectors
+        from export.text.sample_texts import text_vectors
 
-        if graph.tokenizers:
-            return own_text_vectors(graph, digest)
-        assert vocabulary is not None
-        return text_vectors(graph, vocabulary, model.graph.inputs[0].name, digest)
+        characters = from_data(json.loads(model.metadata_props.get("biport.characters", "{}")), "model")
+        return text_vectors(graph, digest, characters)
     patterns = PATTERNS if contract is None else RIGHT_PADDED
     return make_vectors(graph, patterns=patterns, digest=digest)

@@ -4,8 +4,7 @@
 - ``model.safetensors``, or ``model.pt`` on request: its ``state_dict``;
 - ``config.json``: in the layout of the Hugging Face hub, with the structure of the graph;
 - ``check.npz``: inputs and outputs that it is compared with, see `biport.compare.check_vectors`;
-- ``README.md``: a model card; where the model reads texts, ``vocabulary.json`` or ``tokenizers.json``, and
-  ``labels.json``.
+- ``README.md``: a model card; where the model reads texts, ``tokenizers.json`` and ``labels.json``.
 
 Reading a folder executes nothing: the graph comes from ``config.json`` and the weights, as they are by now.
 """
@@ -28,6 +27,7 @@ import torch
 from torch import nn
 
 from biport import bundle
+from biport.analysis.text_model import check_labels, with_tokenizer
 from biport.bundle import LEARNING
 from biport.compare.check_vectors import make_vectors
 from biport.compare.report import Report
@@ -38,6 +38,7 @@ from biport.files import atomic_folder, check_folder_name, check_target, save_te
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
 from biport.json_file import write_json
 from biport.ops import Op, op_class
+from biport.text.tokenizer import Tokenizer
 from biport.version import __version__
 from torch_side.card import model_card
 from torch_side.reading.checkpoints import read_weights
@@ -63,7 +64,7 @@ def write_folder(
     weights: Weights = "safetensors",
     biases: Literal["one", "two"] = "one",
     overwrite: bool = False,
-    vocabulary: Vocabulary | None = None,
+    vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
     notes: Sequence[str] = (),
     check: Check | None = None,
@@ -79,7 +80,8 @@ def write_folder(
         biases: as for `torch_side.write`.
         overwrite: replace a folder of this kind, or a bundle, that is there already; anything else there is
             never touched.
-        vocabulary: what the model's ids stand for.
+        vocabulary: what makes ids of texts, where the graph has no tokeniser; ``encode`` of ``model.py`` is
+            that then.
         labels: what its classes are called.
         notes: what its user should know, for the card.
         check: called with the folder before it is put in its place; what it raises keeps it from that, and
@@ -102,7 +104,9 @@ def write_folder(
     """
     target = Path(folder)
     _check_target(target, overwrite)
-    bundle.check_texts(graph, vocabulary, labels)
+    graph = with_tokenizer(graph, vocabulary)
+    if labels is not None:
+        check_labels(graph, labels)
     module = write(graph, biases=biases)
     source = model_source(graph, module, weights)
     vectors = _vectors(graph)
@@ -112,7 +116,7 @@ def write_folder(
         write_json(draft / CONFIG, _config(graph, module, source, weights))
         if vectors is not None:
             (draft / CHECK).write_bytes(vectors)
-        bundle.write_texts(draft, graph, vocabulary, labels)
+        bundle.write_texts(draft, graph, labels)
         report = None if check is None else check(draft)
         checks = vectors is not None
         card = model_card(graph, module, target.name, weights, notes, report, checks=checks)

@@ -1,32 +1,105 @@
-"""What a model that reads texts carries besides itself: a vocabulary, and names for its classes."""
+"""What a model that reads texts carries besides itself: a tokeniser, and names for its classes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from biport.data.vocabulary import Vocabulary
-from biport.errors import InputError, UnsupportedError
-from biport.graph import Graph, Node
+from biport.errors import Argument, InputError, UnsupportedError
+from biport.graph import Graph, Node, Value
 from biport.inputs import id_bounds
 from biport.ops import Activation, Dense, Dropout, Identity, Op, Softmax, TimeDistributed
+from biport.text.tokenizer import Tokenizer
 
 
-def check_vocabulary(graph: Graph, vocabulary: Vocabulary) -> None:
-    """Refuse a vocabulary that does not go with the graph.
+def with_tokenizer(graph: Graph, given: Vocabulary | Tokenizer | None) -> Graph:
+    """The graph with what makes the ids of its one input of ids.
+
+    Args:
+        graph: the model, without a tokeniser of its own.
+        given: a vocabulary that was fitted, a tokeniser, or ``None`` for nothing more than the graph has.
 
     Raises:
-        InputError: it has more tokens than the model has ids.
-        UnsupportedError: the model takes something else than one array of ids.
+        InputError: the graph has one already; or ids, or a length of rows, that the model does not take.
+        UnsupportedError: the model does not take ids in one of its inputs.
+
+    Example:
+        >>> import numpy as np
+        >>> from biport import ops
+        >>> from biport.graph import Value
+        >>> table = ops.Embedding(num_embeddings=3, embedding_dim=1, weight=np.ones((3, 1), "float32"))
+        >>> graph = Graph((Value("ids", ("N", "T"), "int32"),), (Node("y", table, ("ids",)),), ("y",))
+        >>> with_tokenizer(graph, Tokenizer(("good",), length=2)).tokenizers["ids"].encode("good one")
+        [2, 1]
     """
-    bounds = id_bounds(graph)
-    taken = [f"{value.name} {value.tensor}" for value in graph.inputs]
-    if len(graph.inputs) != 1 or not bounds or len(graph.inputs[0].shape) != 2:
-        raise UnsupportedError("vocabulary", "inputs", taken, "one input of ids (N, T)")
-    (known,) = bounds.values()
-    if len(vocabulary) > known:
+    if given is None:
+        return graph
+    if graph.tokenizers:
         raise InputError(
-            f"the vocabulary has {len(vocabulary)} tokens and the model ids below {known}: it is of another"
+            f"the model has a tokeniser of its own, of the input {next(iter(graph.tokenizers))!r}; no "
+            "vocabulary can be given beside it"
         )
+    value, known = _input_of_ids(graph)
+    tokenizer = given.tokenizer() if isinstance(given, Vocabulary) else given
+    _check_ids(tokenizer, known)
+    steps = value.shape[1]
+    if isinstance(steps, int) and tokenizer.length not in (None, steps):
+        raise InputError(f"rows are cut or padded to {tokenizer.length}, and the model takes {steps} steps")
+    own = dataclasses.replace(tokenizer, source=value.name)
+    return dataclasses.replace(graph, tokenizers={value.name: own})
+
+
+def _input_of_ids(graph: Graph) -> tuple[Value, int]:
+    """The input that texts can be given in place of, and how many ids it has."""
+    bounds = id_bounds(graph)
+    taken = [value for value in graph.inputs if value.name in bounds and len(value.shape) == 2]
+    if len(taken) != 1:
+        shown = [f"{value.name} {value.tensor}" for value in graph.inputs]
+        raise UnsupportedError("vocabulary", "inputs", shown, "one input of ids (N, T)")
+    return taken[0], bounds[taken[0].name]
+
+
+def _check_ids(tokenizer: Tokenizer, known: int) -> None:
+    if tokenizer.padding_id >= known:
+        raise InputError(
+            f"rows are padded with {tokenizer.padding_id}, and the model has ids below {known}: ",
+            Argument("padding_id", "..."),
+            " says another",
+        )
+    if tokenizer.largest_id >= known:
+        raise InputError(
+            f"the vocabulary has ids up to {tokenizer.largest_id:,} and the model ids below {known:,}: it is "
+            "of another, or its model was trained with fewer (num_words)"
+        )
+
+
+def unsaid_lengths(values: Sequence[Value], tokenizers: Mapping[str, Tokenizer], masked: bool) -> str:
+    """Why texts may get other numbers than when the model was trained: nothing says how long its rows were.
+
+    Args:
+        values: the model's inputs.
+        tokenizers: by the names of those that are ids of texts.
+        masked: whether the model does not see padding.
+
+    Returns:
+        Empty where it does not, or every row has one length.
+    """
+    steps = {value.name: value.shape[1] for value in values if len(value.shape) > 1}
+    for name, tokenizer in tokenizers.items():
+        if masked or tokenizer.split == "none" or tokenizer.length is not None or name not in steps:
+            continue
+        fixed = isinstance(steps[name], int)
+        become = f"others than of {steps[name]} tokens are refused" if fixed else _AS_LONG
+        return (
+            f"input {name!r}: the model may see padding, and nothing says to how many steps texts were cut "
+            f"and padded when it was trained: {become}; exporting it with their length (maxlen) and the end "
+            "that was padded says it"
+        )
+    return ""
+
+
+_AS_LONG = "each is run as long as it is, and may get another label than then"
 
 
 def check_labels(graph: Graph, labels: Sequence[str]) -> tuple[str, ...]:

@@ -16,17 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from biport.analysis.text_model import with_tokenizer
 from biport.app.cost import Cost, cost
 from biport.app.forms import unread_form
 from biport.app.other_route import MAY_WRITE, advise, keeps_states
 from biport.app.stored import is_stored, read_stored, texts_of
+from biport.app.texts import TextOptions, tokenizer_notes
 from biport.app.unread import FEWEST_IDS, UnreadModel
 from biport.app.verify import verify as verify_forms
 from biport.compare.cases import random_inputs
 from biport.compare.check_vectors import make_vectors
 from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
-from biport.data.vocabulary import Vocabulary
 from biport.dims import Dim
 from biport.errors import Argument, BiportError, DifferentError, InputError, UnsupportedError
 from biport.files import check_target
@@ -129,6 +130,7 @@ def export_model(
     overwrite: bool = False,
     precision: str = "float32",
     options: Mapping[str, Any] | None = None,
+    texts: TextOptions | None = None,
 ) -> Exported:
     """Write ``source`` as an ONNX file.
 
@@ -145,6 +147,7 @@ def export_model(
         precision: ``"float32"``, or what of `export.deploy.precision.PRECISIONS` is made of the float32
             file, after that one has been tried.
         options: of `export.write`, for the fused route alone.
+        texts: what makes ids of texts, for the same.
 
     Raises:
         DifferentError: the file computes something else; it is not left behind.
@@ -166,6 +169,8 @@ def export_model(
     output = Path(output)
     check_target(output, overwrite)
     read = _read(source, config, states)
+    stored = isinstance(source, str | Path) and is_stored(Path(source))
+    read = _spoken(read, texts or TextOptions(), route, stored)
     if precision == "float32":
         return _float32(source, output, read, route, verify, overwrite, options or {})
     with tempfile.TemporaryDirectory() as folder:
@@ -175,6 +180,17 @@ def export_model(
 
 Read = tuple[Graph | None, Sequence[str], UnsupportedError | None]
 """The graph, notes on it, and why there is none."""
+
+
+def _spoken(read: Read, texts: TextOptions, route: str, stored: bool) -> Read:
+    """With the tokeniser that the graph is to have."""
+    graph, notes, problem = read
+    if graph is None or route == "tf2onnx":
+        if texts.given and problem is None:
+            raise InputError(Argument("vocabulary", texts.vocabulary), ": of the fused route alone")
+        return read
+    graph = texts.spoken(graph, stored)
+    return graph, [*notes, *tokenizer_notes(graph)], problem
 
 
 def _float32(
@@ -191,7 +207,8 @@ def _float32(
         import export
 
         trials: list[Trial] = []
-        check = _checked(graph, options, trials) if verify else None
+        spoken = with_tokenizer(graph, options.get("vocabulary"))
+        check = _against_the_oracle(spoken, trials) if verify else None
         written = export.write(graph, output, overwrite=overwrite, check=check, **options)
         return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
     if problem is not None and route == "auto" and keeps_states(problem):
@@ -288,45 +305,23 @@ def _other_release(source: str | Path, model: Any) -> list[str]:
     return [f"written by Keras {written.version}, computed as Keras {traced.version} does"]
 
 
-def _checked(graph: Graph, options: Mapping[str, Any], trials: list[Trial]) -> Callable[[Path], None]:
-    if graph.tokenizers or not options.get("embed_tokenizer"):
-        return _against_the_oracle(graph, trials)
-
-    def check(path: Path) -> None:
-        import export
-        from export.deploy.tokenizer_check import same_numbers
-
-        # The oracle knows no strings: the file is compared with one of ids, and that one with the oracle.
-        plain = path.with_name("ids.onnx")
-        against = _against_the_oracle(graph, trials)
-        export.write(graph, plain, check=against, vocabulary=options["vocabulary"], vectors=False)
-        same = same_numbers(path, plain)
-        for file in path.parent.glob(f"{plain.name}*"):
-            file.unlink()
-        if not same:
-            raise DifferentError(f"{path.name} was not kept: over texts it differs from the model over ids")
-
-    return check
-
-
 def text_options(
-    source: Path, vocabulary: Path | None, labels: str | None, embed_tokenizer: bool, route: str
+    source: Path, labels: str | None, embed_tokenizer: bool, refuse_characters: bool, route: str
 ) -> dict[str, Any]:
     """The options of `export.write` about texts; of a folder, what travels with it.
 
     Raises:
-        FileError: a vocabulary or labels cannot be read.
+        FileError: labels cannot be read.
+        InputError: the options do not go together.
     """
-    options: dict[str, Any] = {
-        "vocabulary": None if vocabulary is None else Vocabulary.load(vocabulary),
-        "labels": None if labels is None else [name.strip() for name in labels.split(",")],
-    }
+    given = None if labels is None else [name.strip() for name in labels.split(",")]
+    options: dict[str, Any] = {} if given is None else {"labels": given}
     if route != "tf2onnx":
-        known = texts_of(source)
-        options |= {name: options[name] or value for name, value in known.items()}
-    if embed_tokenizer:
-        options["embed_tokenizer"] = True
-    return {name: value for name, value in options.items() if value is not None}
+        options = {**texts_of(source), **options}
+    if refuse_characters and not embed_tokenizer:
+        raise InputError(Argument("refuse_characters", True), ": with ", Argument("embed_tokenizer", True))
+    asked = {"embed_tokenizer": embed_tokenizer, "refuse_characters": refuse_characters}
+    return options | {name: value for name, value in asked.items() if value}
 
 
 def _against_the_oracle(graph: Graph, trials: list[Trial]) -> Callable[[Path], None]:

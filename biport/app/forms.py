@@ -10,8 +10,8 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from biport.errors import BiportError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.graph import Graph
 from biport.rewrite.biases import with_two_biases
+from biport.text.characters import Characters
 
 Arrays = Sequence[np.ndarray]
 Run = Callable[[Arrays], Sequence[np.ndarray]]
@@ -48,6 +49,7 @@ class Form:
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
         takes_texts: whether it is given texts, where the graph has ids.
+        characters: by inputs of texts those that they may have, where it is not all.
         unread: the live Keras model, where biport cannot read a graph from it.
         precision: the half precision that it computes in, such as ``"float16"``.
         in_float32: the same model computing in float32, where it does not do so by itself.
@@ -66,6 +68,7 @@ class Form:
     precision: str | None = None
     in_float32: Form | None = None
     takes_texts: bool = False
+    characters: Mapping[str, Characters] = field(default_factory=dict)
 
 
 def open_form(source: Any, config: Any = None, example: Any = None, states: str | None = None) -> Form:
@@ -224,6 +227,7 @@ def onnx_form(name: str, session: Any) -> Form:
         gradients="an ONNX graph has none",
         contract=session.contract,
         takes_texts=any(value.dtype == "str" for value in session.input_values),
+        characters=session.characters,
         size=lambda: session.node_count,
     )
 

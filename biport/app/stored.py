@@ -40,12 +40,10 @@ def read_stored(folder: Path) -> Graph:
 
 
 def texts_of(source: Path) -> Mapping[str, Any]:
-    """The vocabulary and the labels that travel with a model, as far as there are such.
+    """The labels that travel with a model, if there are such; its tokenisers are its graph's.
 
     Raises:
-        FileError: one of them is damaged.
+        FileError: they are damaged.
     """
-    if not is_stored(source):
-        return {}
-    texts = {"vocabulary": bundle.read_vocabulary(source), "labels": bundle.read_labels(source)}
-    return {name: value for name, value in texts.items() if value is not None}
+    labels = bundle.read_labels(source) if is_stored(source) else None
+    return {} if labels is None else {"labels": labels}

@@ -37,6 +37,7 @@ from biport.errors import InputError, UnsupportedError
 from biport.extras import installed_versions
 from biport.graph import Graph, Value, weight_differences
 from biport.inputs import Inputs, check_inputs, in_order
+from biport.text.characters import Characters, common
 from biport.text.inputs import source_names, with_ids
 
 T = TypeVar("T")
@@ -170,7 +171,11 @@ def _texts(forms: list[Form], inputs: Inputs | None, seed: int) -> tuple[Cases, 
     if graph is None:
         raise InputError(f"{speaking[0].name}: takes texts, and no form says how ids are made of them")
     if inputs is None:
-        texts, ids = text_cases(graph, seed)
+        characters: dict[str, Characters] = {}
+        for form in speaking:
+            for name, known in form.characters.items():
+                characters[name] = common(characters[name], known) if name in characters else known
+        texts, ids = text_cases(graph, seed, characters)
     else:
         names = [value.name for value in graph.inputs]
         sources = source_names(names, graph.tokenizers)

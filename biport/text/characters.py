@@ -25,6 +25,17 @@ def ranges(characters: Iterable[str]) -> Iterator[tuple[int, int]]:
         yield codes[0], codes[-1]
 
 
+def common(first: Characters, second: Characters) -> Characters:
+    """The characters that are in both.
+
+    Example:
+        >>> common([(32, 126)], [(0, 64), (120, 300)])
+        [(32, 64), (120, 126)]
+    """
+    pairs = [(max(a, c), min(b, d)) for a, b in first for c, d in second]
+    return sorted((a, b) for a, b in pairs if a <= b)
+
+
 def refused(characters: Characters, text: str) -> Iterator[str]:
     """What of a text is none of the characters.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from biport.errors import FileError, InputError
+from biport.errors import FileError
 from biport.text.tokenizer import Tokenizer
 
 Tokenizers = Mapping[str, Tokenizer]
@@ -63,6 +63,16 @@ def _sources(names: Sequence[str], tokenizers: Tokenizers) -> list[tuple[str, st
     return [(name, tokenizers[name].source if name in tokenizers else name) for name in names]
 
 
+def has_texts(inputs: Any) -> bool:
+    """Whether one of the inputs is texts, in order or by name.
+
+    Example:
+        >>> has_texts({"review": ["good"], "stars": [[1.0]]}), has_texts([[[1, 2]]])
+        (True, False)
+    """
+    return any(map(_is_text, inputs.values() if isinstance(inputs, Mapping) else inputs))
+
+
 def _ids(tokenizer: Tokenizer | None, given: Any) -> Any:
     """The ids of what is texts; anything else as it is."""
     if tokenizer is None or not _is_text(given):
@@ -92,16 +102,3 @@ def from_data(content: Any, owner: str) -> dict[str, Tokenizer]:
     if not isinstance(content, Mapping):
         raise FileError(f"{owner}: should hold a tokeniser for each input of ids")
     return {str(name): Tokenizer.from_data(one, f"{owner}: {name}") for name, one in content.items()}
-
-
-def check_one(tokenizers: Tokenizers, vocabulary: object) -> None:
-    """Refuse a vocabulary for a model that makes ids of texts in a way of its own.
-
-    Raises:
-        InputError: there are both.
-    """
-    if tokenizers and vocabulary is not None:
-        raise InputError(
-            f"the model has a tokeniser of its own, of the input {next(iter(tokenizers))!r}; no vocabulary "
-            "can be given beside it"
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,11 @@ _SAYS_ALL: tuple[tuple[str, Callable[[Any], bool], Callable[[Any, str], Tokenize
 
 
 def read_tokenizer(
-    path: str | os.PathLike[str], *, standardize: Standardize | None = None, split: Split | None = None
+    path: str | os.PathLike[str],
+    *,
+    standardize: Standardize | None = None,
+    split: Split | None = None,
+    padding_id: int | None = None,
 ) -> Tokenizer:
     """The tokeniser in a file; nothing in it is run.
 
@@ -43,6 +48,7 @@ def read_tokenizer(
             ``vocab.txt``, a token a line.
         standardize: what is done to texts, for a file that has tokens alone.
         split: how they are divided then.
+        padding_id: what rows are padded with, in place of what the file says.
 
     Raises:
         FileError: it is none of these, or malformed.
@@ -69,10 +75,10 @@ def read_tokenizer(
                     Argument("split", split),
                     f": {owner}, of {whose}, says itself how texts are divided",
                 )
-            return read(content, owner)
+            return _padded_with(padding_id, read(content, owner))
     tokens = listed(content, owner)
     if isinstance(tokens, list) and is_text_vectorization(tokens):
-        return of_text_vectorization(tokens, owner, standardize, split)
+        return _padded_with(padding_id, of_text_vectorization(tokens, owner, standardize, split))
     if isinstance(tokens, list):
         repeated = {token for token in tokens if tokens.count(token) > 1} if _repeats(tokens) else ()
         if repeated:
@@ -85,7 +91,11 @@ def read_tokenizer(
         )
     if any(token.startswith("##") and len(token) > 2 for token in tokens):
         raise UnsupportedError(owner, "tokens", "pieces of words (##...)", "whole words, or characters")
-    return of_tokens(tokens, owner, standardize, split)
+    return of_tokens(tokens, owner, standardize, split, padding_id)
+
+
+def _padded_with(padding_id: int | None, tokenizer: Tokenizer) -> Tokenizer:
+    return tokenizer if padding_id is None else dataclasses.replace(tokenizer, padding_id=padding_id)
 
 
 def _repeats(tokens: list[str]) -> bool:

@@ -21,7 +21,11 @@ _SPLITS = tuple(split for split in SPLITS if split not in ("none", "separator"))
 
 
 def of_tokens(
-    ids: Mapping[str, int], owner: str, standardize: Standardize | None, split: Split | None
+    ids: Mapping[str, int],
+    owner: str,
+    standardize: Standardize | None,
+    split: Split | None,
+    padding_id: int | None = None,
 ) -> Tokenizer:
     """The tokeniser of tokens and their ids.
 
@@ -44,7 +48,8 @@ def of_tokens(
             Argument("split", "..."),
             f", one of {', '.join(_SPLITS)}",
         )
-    padding = next((ids[name] for name in PADDING if name in ids), None)
+    named = next((ids[name] for name in PADDING if name in ids), None)
+    padding = named if padding_id is None else padding_id
     if padding is None and 0 in ids.values():
         raise InputError(
             f"{owner}: has no token for padding, such as {PADDING[0]} or {PADDING[1]}, and 0 is the id of "

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from biport.analysis.text_model import unsaid_lengths
 from biport.data.vocabulary import Vocabulary
 from biport.dims import Size, letter
 from biport.errors import FileError, GraphError
 from biport.graph import Value
 from biport.text import Tokenizer
+from biport.text.characters import Characters
+from biport.text.characters import from_data as characters_from_data
 from biport.text.inputs import from_data
 from export.require import require
 
@@ -37,11 +40,12 @@ class Signature:
         outputs: of each output.
         bounds: the inputs that are ids, and how many ids there are.
         needs_steps: the lengths that must be of some steps, and of how many.
-        vocabulary: what texts are encoded with, where the file carries one.
-        tokenizers: by inputs of ids, how they are made of texts, where the model itself says it; also where
-            the file does so, and has no such inputs.
+        tokenizers: by inputs of ids, how they are made of texts, where the file says it; also where it does
+            so itself, and has no such inputs.
         labels: what the classes are called, where the file says it.
         time_axes: the axes of each output that are time; ``None`` where the model may see padding.
+        characters: by inputs of texts those that they may have, where it is not all.
+        unsaid: why texts may get other numbers than when the model was trained; empty where they do not.
     """
 
     metadata: Mapping[str, str]
@@ -49,10 +53,11 @@ class Signature:
     outputs: Sequence[Value]
     bounds: Mapping[str, int]
     needs_steps: Mapping[str, int]
-    vocabulary: Vocabulary | None
     tokenizers: Mapping[str, Tokenizer]
     labels: tuple[str, ...] | None
     time_axes: Mapping[str, tuple[int, ...]] | None
+    characters: Mapping[str, Characters]
+    unsaid: str
 
 
 def read_signature(path: Path, session: Any) -> Signature:
@@ -68,16 +73,22 @@ def read_signature(path: Path, session: Any) -> Signature:
     try:
         named, bounds = _described(metadata, path, values)
         steps = json.loads(metadata.get("biport.needs_steps", "{}"))
+        tokenizers, axes = _tokenizers(metadata, bounds, path), _time_axes(metadata)
+        # Of several inputs nothing is known of padding.
+        unsaid = unsaid_lengths(named, tokenizers, axes is not None or len(named) > 1)
+        # What makes the ids itself has no input of them.
+        unsaid = unsaid or metadata.get("biport.unsaid", "")
         signature = Signature(
             metadata=metadata,
             inputs=named,
             outputs=_values(path, session.get_outputs()),
             bounds=bounds,
             needs_steps={str(name): int(needed) for name, needed in steps.items()},
-            vocabulary=_vocabulary(metadata, path),
-            tokenizers=from_data(json.loads(metadata.get("biport.tokenizers", "{}")), str(path)),
+            tokenizers=tokenizers,
             labels=_labels(metadata),
-            time_axes=_time_axes(metadata),
+            time_axes=axes,
+            unsaid=unsaid and f"{path}: {unsaid}",
+            characters=characters_from_data(json.loads(metadata.get("biport.characters", "{}")), str(path)),
         )
     except FileError:
         raise
@@ -99,9 +110,15 @@ def _described(
     return [Value(item["name"], tuple(item["shape"]), item["dtype"]) for item in described], bounds
 
 
-def _vocabulary(metadata: Mapping[str, str], path: Path) -> Vocabulary | None:
-    text = metadata.get("biport.vocabulary")
-    return None if text is None else Vocabulary.from_data(json.loads(text), str(path))
+def _tokenizers(
+    metadata: Mapping[str, str], bounds: Mapping[str, int], path: Path
+) -> Mapping[str, Tokenizer]:
+    """By inputs of ids; files of earlier versions carry a vocabulary of the one that they have."""
+    older = metadata.get("biport.vocabulary")
+    if older is not None and len(bounds) == 1:
+        (name,) = bounds
+        return {name: Vocabulary.from_data(json.loads(older), str(path)).tokenizer(name)}
+    return from_data(json.loads(metadata.get("biport.tokenizers", "{}")), str(path))
 
 
 def _labels(metadata: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from biport.data.whitespace import whitespace_tokens
 from biport.errors import Argument, InputError, RowError
 from biport.graph import Value
 from export.runtime.batching import InputRow, batches, stack, windows
+from export.runtime.providers import warn_once
 from export.runtime.signature import Signature
+from export.text.refusals import check_characters
 
 WINDOW, TOKENS = 1024, 2048
 """Rows sorted together, and steps in a batch: `benchmarks/corpus.py --search` on rows of 20 to 250 steps."""
@@ -167,13 +168,18 @@ def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], InputR
 def _text_preparation(signature: Signature, value: Value) -> Callable[[Any], InputRow]:
     """The same of a file that makes ids of texts itself."""
     own = [one for one in signature.tokenizers.values() if one.source == value.name]
+    characters = signature.characters.get(value.name)
     # Rows of other lengths go with it where the model does not see padding, or all are of one length.
     pads = not own or signature.time_axes is not None or all(one.length is not None for one in own)
 
     def prepare(row: Any) -> InputRow:
         if not isinstance(row, str):
             raise InputError(f"the model takes texts, found {type(row).__name__}")
-        counts = [len(one.encode(row)) for one in own] or [len(whitespace_tokens(row))]
+        if signature.unsaid:
+            warn_once(signature.unsaid)
+        check_characters(value.name, characters, [row])
+        # Files of earlier versions do not say how they divide texts, and do not see padding.
+        counts = [len(one.encode(row)) for one in own] or [len(row.split())]
         return InputRow(0, row, max(1, *counts), pads)
 
     return prepare
@@ -186,16 +192,14 @@ def _is_text(row: Any) -> bool:
 def _encoded(signature: Signature, text: Any) -> Sequence[int]:
     """The ids of a text, or of tokens where the model takes those."""
     tokenizer = signature.tokenizers.get(signature.inputs[0].name)
-    if tokenizer is not None:
-        # As a batch has it whose longest text has one token.
-        return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
-    vocabulary = signature.vocabulary
-    if vocabulary is None or not isinstance(text, str):
+    if tokenizer is None:
         raise InputError(
             "is a text, and the file carries no vocabulary; export it with its vocabulary, or give ids"
         )
-    # As Vocabulary.encode_batch does: a text without tokens is one step of padding.
-    return vocabulary.encode(text) or [0]
+    if signature.unsaid:
+        warn_once(signature.unsaid)
+    # As a batch has it whose longest text has one token.
+    return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
 
 
 def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:

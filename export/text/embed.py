@@ -9,7 +9,10 @@ import numpy as np
 import onnx_ir as ir
 
 from biport.dims import plain
+from biport.errors import InputError
 from biport.graph import Graph, Value
+from biport.text.characters import Characters, common
+from biport.text.characters import refused as not_among
 from biport.text.inputs import Tokenizers, source_names, to_data
 from biport.text.tokenizer import Tokenizer
 from biport.version import __version__
@@ -17,6 +20,7 @@ from export.onnx.builder import IR_VERSION, Builder, Scope, data_type, typed
 from export.onnx.label_encoder import DOMAIN, VERSION, label_encoder
 from export.publish import PRODUCER
 from export.text.plan import Plan, plan_of
+from export.text.refusals import UNKNOWN
 from export.text.string_nodes import (
     Parts,
     counted,
@@ -31,18 +35,22 @@ from export.text.token_nodes import grams, only_known, standardized, tokens_of
 
 OPSET = 20
 """The first with ``StringSplit``, ``StringConcat`` and ``RegexFullMatch``."""
-UNKNOWN = "unknown tokens that are refused"
-"""In the name of the node that gives the error."""
 NONE = -1
 """The id of a token that has none."""
 
 
-def embed_tokenizers(model: ir.Model, graph: Graph, *, refuse_characters: bool = False) -> None:
+def embed_tokenizers(model: ir.Model, graph: Graph, *, refuse_characters: bool = False) -> list[str]:
     """Make ``model``, written of ``graph``, take strings in place of the ids that are made of them.
 
+    Returns:
+        What is worth knowing of the file, a line each.
+
     Raises:
+        InputError: nothing says how ids are made of texts.
         UnsupportedError: ONNX has no operators for what a tokeniser does, see `export.text.plan`.
     """
+    if not graph.tokenizers:
+        raise InputError("embedding the tokeniser needs a vocabulary")
     plans = plans_of(graph.tokenizers, refuse_characters)
     ids = {str(value.name): value for value in model.graph.inputs}
     names = {value.name for node in model.graph.all_nodes() for value in node.outputs if value.name}
@@ -62,9 +70,9 @@ def embed_tokenizers(model: ir.Model, graph: Graph, *, refuse_characters: bool =
     described = json.loads(model.metadata_props["biport.inputs"])
     numbers = {entry["name"]: entry for entry in described if entry["name"] not in graph.tokenizers}
     entries = [_described(texts[name]) if name in texts else numbers[name] for name in sources]
-    characters = {graph.tokenizers[name].source: plan.characters for name, plan in plans.items()}
-    if known := {name: pairs for name, pairs in characters.items() if pairs is not None}:
-        model.metadata_props["biport.characters"] = json.dumps(known)
+    characters = _characters(graph.tokenizers, plans)
+    if characters:
+        model.metadata_props["biport.characters"] = json.dumps(characters)
     steps = json.loads(model.metadata_props["biport.needs_steps"])
     model.metadata_props.update(
         {
@@ -72,6 +80,26 @@ def embed_tokenizers(model: ir.Model, graph: Graph, *, refuse_characters: bool =
             "biport.needs_steps": json.dumps({name: n for name, n in steps.items() if name in numbers}),
         }
     )
+    return [
+        f"input {name!r}: texts with characters that ONNX's operators have no tables for, such as "
+        f"{_some(known)}, are an error when the file runs"
+        for name, known in characters.items()
+    ]
+
+
+def _characters(tokenizers: Tokenizers, plans: Mapping[str, Plan]) -> dict[str, Characters]:
+    """By inputs of texts the characters that they may have, where it is not all."""
+    known: dict[str, Characters] = {}
+    for name, plan in plans.items():
+        source = tokenizers[name].source
+        if plan.characters is not None:
+            known[source] = common(known[source], plan.characters) if source in known else plan.characters
+    return known
+
+
+def _some(characters: Characters) -> str:
+    """A few of those that are not among them."""
+    return " ".join(not_among(characters, "\u00c9\u0130\u03a9\u0416\u2122\u4e2d"))
 
 
 def tokenizer_model(values: Sequence[Value], tokenizers: Tokenizers, names: Mapping[str, str]) -> ir.Model:

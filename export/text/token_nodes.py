@@ -10,6 +10,7 @@ import onnx_ir as ir
 from biport.text.standardize import PUNCTUATION
 from export.onnx.builder import Scope
 from export.text.plan import Plan, pattern_of
+from export.text.refusals import CHARACTERS
 from export.text.string_nodes import (
     LARGEST,
     Parts,
@@ -29,9 +30,6 @@ from export.text.string_nodes import (
     where,
     without,
 )
-
-CHARACTERS = "characters that are refused"
-"""In the name of the node that gives the error."""
 
 
 def tokens_of(scope: Scope, texts: ir.Value, plan: Plan) -> Parts:

@@ -10,7 +10,8 @@ import pytest
 
 import export
 from biport import ops, verify
-from biport.errors import InputError, UnsupportedError
+from biport.app.check import check_model
+from biport.errors import InputError, RowError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.text import Tokenizer
 from biport.text.characters import refused
@@ -109,7 +110,7 @@ def ids_out(tokenizer: Tokenizer, shape: tuple, dtype: str = "int64", **others: 
     return Graph(inputs, nodes, outputs, {}, {"text": tokenizer, **others})
 
 
-def embedded(graph: Graph, path: Path, **options: bool) -> export.Session:
+def embedded(graph: Graph, path: Path, **options: Any) -> export.Session:
     export.write(graph, path, embed_tokenizer=True, vectors=False, **options)
     return export.Session(path, device="cpu", threads=1)
 
@@ -167,8 +168,8 @@ def test_ids_of_tokens(settings: dict, shape: tuple, tokens: list, tmp_path: Pat
 @pytest.mark.sweep
 def test_one_input_of_texts_for_two_of_ids(tmp_path: Path) -> None:
     """And the file proves itself on texts; without the tokenisers in it, it carries them."""
-    wide = Tokenizer(("a", "b"), ngrams=(1, 2), source="text")
-    graph = ids_out(Tokenizer(TOKENS), ("N", "T"), again=wide)
+    wide = Tokenizer(("a", "b"), ngrams=(1, 2), source="text", length=9)
+    graph = ids_out(Tokenizer(TOKENS, length=8), ("N", 8), again=wide)
     export.write(graph, tmp_path / "texts.onnx", embed_tokenizer=True)
     export.write(graph, tmp_path / "ids.onnx")
     texts, ids = (export.Session(tmp_path / name) for name in ("texts.onnx", "ids.onnx"))
@@ -177,7 +178,8 @@ def test_one_input_of_texts_for_two_of_ids(tmp_path: Path) -> None:
     for one, two in zip(texts.run([TEXTS]), ids.run({"text": TEXTS}), strict=True):
         np.testing.assert_array_equal(one, two)
     assert verify(graph, texts).ok
-    assert verify(ids_out(Tokenizer(TOKENS[::-1]), ("N", "T"), again=wide), texts).ok is False
+    other = ids_out(Tokenizer(TOKENS[::-1], length=8), ("N", 8), again=wide)
+    assert verify(other, texts).ok is False
 
 
 def test_a_corpus_of_texts(tmp_path: Path) -> None:
@@ -185,7 +187,7 @@ def test_a_corpus_of_texts(tmp_path: Path) -> None:
     graph = ids_out(Tokenizer(TOKENS), ("N", "T"))
     export.write(graph, tmp_path / "ids.onnx", vectors=False)
     session = embedded(graph, tmp_path / "texts.onnx")
-    rows = ["good movie", "bad ...", "a b c d e", "..."]
+    rows = ["good movie", "bad ...", "u v w y z", "..."]
     expected = [[[2.0], [4.0]], [[3.0]], [[1.0]] * 5]
     for predicted in (session.predict(rows[:3]), export.Session(tmp_path / "ids.onnx").predict(rows[:3])):
         assert [steps.tolist() for (steps,) in predicted] == expected
@@ -202,7 +204,7 @@ def test_a_corpus_of_texts(tmp_path: Path) -> None:
         ({"filters": "!", "split": "separator", "separator": "ab"}, "one of a single character"),
         ({"filters": "!", "split": "none"}, "filters='!'"),
         (OF_WORDS | {"filters": "x"}, "marks and blanks"),
-        ({"added": ("good", "good movie")}, "added='good movie'"),
+        ({"added": ("good", "good movie")}, "added='good'"),
         ({"added": ("gooda", "a b c")}, "added='gooda'"),
     ],
     ids=str,
@@ -227,7 +229,7 @@ def test_a_file_that_refuses_characters(tmp_path: Path) -> None:
     assert any("'text'" in note and "error" in note for note in written.notes)
     session = export.Session(tmp_path / "m.onnx", device="cpu")
     assert verify(graph, session).ok
-    assert check_file(tmp_path / "m.onnx").ok
+    assert check_model(tmp_path / "m.onnx").report.ok
     with pytest.raises(InputError, match=r"'\xc9' .*'Caf\xc9'"):
         session.run([["good", "Caf\u00c9"]])
     with pytest.raises(RowError, match="row 2"):

@@ -241,7 +241,7 @@ def test_texts_and_labels(rng, tmp_path):
         graph = scorer(rng, size, activation, sequences)
         export.write(graph, path, vocabulary=WORDS, labels=labels, overwrite=True)
         session = export.Session(path, device="cpu")
-        assert (session.vocabulary, session.labels) == (WORDS, labels)
+        assert (session.tokenizer, session.labels) == (WORDS.tokenizer(), labels)
         wanted = one_by_one(session, ids)
         same(session.predict(texts), wanted)
         for (label, share), (scores,) in zip(session.classify(texts), wanted, strict=True):
@@ -255,7 +255,7 @@ def test_texts_and_labels(rng, tmp_path):
 def test_vocabularies_and_labels_of_other_models(rng, tmp_path):
     graph, path = scorer(rng, 3, "softmax"), tmp_path / "m.onnx"
     large = Vocabulary(("<pad>", "<unk>", *(f"w{n}" for n in range(V))))
-    with pytest.raises(InputError, match="the vocabulary has 15 tokens and the model ids below 13"):
+    with pytest.raises(InputError, match="the vocabulary has ids up to 14 and the model ids below 13"):
         export.write(graph, path, vocabulary=large)
     for labels, message in (
         (["a", "b"], "has 3 classes, found 2 labels"),

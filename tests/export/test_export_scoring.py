@@ -242,13 +242,13 @@ def test_the_command(model, graph, source, tmp_path):
     bundle.write(graph, tmp_path / "b", vocabulary=WORDS, labels=LABELS)
     assert biport("export", tmp_path / "b", "-o", tmp_path / "b.onnx").exit_code == 0
     opened = export.Session(tmp_path / "b.onnx", device="cpu")
-    assert (opened.vocabulary, opened.labels) == (WORDS, LABELS)
+    assert (opened.tokenizer, opened.labels) == (WORDS.tokenizer(), LABELS)
     WORDS.save(tmp_path / "words.json")
     arguments = ("--vocabulary", tmp_path / "words.json", "--labels", "x, y,z", "--embed-tokenizer")
     result = biport("export", tmp_path / "b", "-o", tmp_path / "t.onnx", *arguments)
     assert result.exit_code == 0, result.output
     opened = export.Session(tmp_path / "t.onnx", device="cpu")
     assert (opened.labels, opened.input_values[0].dtype) == (("x", "y", "z"), "str")
-    (tmp_path / "b" / "vocabulary.json").write_text("{}")
-    assert biport("export", tmp_path / "b", "-o", tmp_path / "c.onnx").exit_code == 2
     assert bundle.read(tmp_path / "b") == graph
+    (tmp_path / "b" / "tokenizers.json").write_text("[]")
+    assert biport("export", tmp_path / "b", "-o", tmp_path / "c.onnx").exit_code == 2

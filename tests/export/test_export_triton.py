@@ -19,7 +19,7 @@ import export
 from biport import bundle, ops
 from biport.app.cli import app
 from biport.data import Vocabulary
-from biport.errors import FileError, InputError, UnsupportedError
+from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.text import Tokenizer
 from export.deploy.triton.repository import complete, model_config, repository_path
@@ -130,15 +130,23 @@ def dims(tensors: Any) -> list[tuple[str, int, list[int]]]:
     return [(tensor.name, tensor.data_type, list(tensor.dims)) for tensor in tensors]
 
 
-def test_a_triton_repository(graph, tmp_path):
+def files_of(folder: Path) -> list[str]:
+    return sorted(str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_triton_repository(graph: Graph, tmp_path: Path) -> None:
     bundle.write(graph, tmp_path / "b", vocabulary=WORDS, labels=LABELS)
-    command = ["export", str(tmp_path / "b"), "--triton", str(tmp_path / "models")]
+    models = tmp_path / "models"
+    command = ["export", str(tmp_path / "b"), "--triton", str(models), "--no-verify"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
-    folder = tmp_path / "models" / "b"
-    assert sorted(str(file.relative_to(folder)) for file in folder.rglob("*")) == [
-        *("1", "1/model.onnx", "config.pbtxt", "labels.txt")
+    assert "b_tokenizer is a model of Triton's backend for Python" in result.output
+    assert files_of(models) == [
+        *("b/1/model.onnx", "b/config.pbtxt", "b/labels.txt"),
+        *("b_text/1/ensemble.txt", "b_text/config.pbtxt", "b_text/labels.txt"),
+        *("b_tokenizer/1/model.py", "b_tokenizer/1/tokenizers.json", "b_tokenizer/config.pbtxt"),
     ]
+    folder = models / "b"
     config = parsed(folder / "config.pbtxt")
     assert (config.name, config.backend, config.max_batch_size) == ("b", "onnxruntime", 64)
     assert dims(config.input) == [("ids", 8, [-1])]
@@ -150,10 +158,11 @@ def test_a_triton_repository(graph, tmp_path):
     assert list(export.Session(folder / "1" / "model.onnx", device="cpu").predict(TEXTS))
     again = CliRunner().invoke(app, command)
     assert (again.exit_code, "exists already" in again.stderr) == (2, True)
-    forced = CliRunner().invoke(app, [*command, "--embed-tokenizer", "--force"])
+    forced = CliRunner().invoke(app, [*command, "--embed-tokenizer", "--refuse-characters", "--force"])
     assert forced.exit_code == 0, forced.output
+    assert files_of(models) == ["b/1/model.onnx", "b/config.pbtxt", "b/labels.txt"]
     (texts,) = parsed(folder / "config.pbtxt").input
-    assert (texts.name, texts.data_type, list(texts.dims)) == ("texts", 13, [1])
+    assert (texts.name, texts.data_type, list(texts.dims)) == ("ids", 13, [1])
     assert texts.HasField("reshape")
     assert not texts.reshape.shape
     for extra in ([], ["-o", "m.onnx", "--triton", "models"]):
@@ -196,7 +205,7 @@ def encoded_by_model_py(folder: Path, texts: list[str]) -> Any:
     utils: Any = types.ModuleType("triton_python_backend_utils")
     utils.Tensor = lambda name, array: (name, array)
     utils.TritonError = str
-    utils.InferenceResponse = lambda tensors=None, error=None: error or dict(tensors)
+    utils.InferenceResponse = lambda tensors=(), error=None: error or dict(tensors)
     utils.get_input_tensor_by_name = lambda request, name: request[name]
     names: dict[str, Any] = {"__name__": "model"}
     try:
@@ -245,16 +254,16 @@ def test_texts_in_front(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one["ids"], own.encode_batch(TEXTS[:1]))
     assert "can't decode" in error
     deployed(with_texts(rng, **OF_WORDS), models, "c")
-    many, one, _ = encoded_by_model_py(models / "c_tokenizer", TEXTS[:1] + ["a " * 9])
+    many, one, _ = encoded_by_model_py(models / "c_tokenizer", [*TEXTS[:1], "a " * 9])
     assert many["ids"].shape[1] == one["ids"].shape[1] == 9
 
 
 def test_where_requests_do_not_go_together(tmp_path: Path) -> None:
-    """A model that sees padding is not given texts of several requests at one time, nor one whose rows meet."""
+    """A model that sees padding is not given texts of several requests at one time."""
     rng = np.random.default_rng(4)
     graph = with_texts(rng, masked=False)
-    for name, settings, together in (("a", {}, False), ("b", {"length": 5}, True)):
-        tokenizer = Tokenizer(WORDS.tokens[2:], **settings)
+    for name, length, together in (("a", None, False), ("b", 5, True)):
+        tokenizer = Tokenizer(WORDS.tokens[2:], length=length)
         graph = Graph(graph.inputs, graph.nodes, graph.outputs, {}, {"ids": tokenizer})
         path = tmp_path / f"{name}.onnx"
         export.write(graph, path, embed_tokenizer=True, vectors=False)
@@ -264,8 +273,8 @@ def test_where_requests_do_not_go_together(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").rename(path)
     assert any("each request by itself" in note for note in complete(path))
     (tmp_path / "a_text").mkdir()
-    with pytest.raises(FileError, match=r"a_text: of a model that took ids of texts; remove it"):
-        complete(path)
+    with pytest.raises(InputError, match=r"a_text: is there, and not of this model"):
+        repository_path(tmp_path, "a")
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +319,13 @@ def test_a_real_server(served: tuple[Server, Path]) -> None:
         server.infer("ids", {"wrong": ids})
 
 
+def session_texts(session: export.Session, texts: list[str]) -> np.ndarray:
+    """The texts, or their ids where the file takes those."""
+    (value,) = session.input_values
+    own = session.tokenizers.get(value.name)
+    return np.array(texts, object) if own is None else own.encode_batch(texts).astype(value.dtype)
+
+
 @pytest.mark.sweep
 @pytest.mark.parametrize(
     "name, model",
@@ -324,14 +340,14 @@ def test_texts_on_a_real_server(name: str, model: str, served: tuple[Server, Pat
     def ask(given: list[str]) -> np.ndarray:
         return server.infer(model, {"text": np.array(given, object)[:, None]})["layer_2"]
 
-    (wanted,) = session.run([np.array(texts, object)])
+    (wanted,) = session.run([session_texts(session, texts)])
     np.testing.assert_allclose(ask(texts), wanted, atol=1e-6)
     given = {"text": np.array(texts, object)[:, None]}
     ranked = server.infer(model, given, layer_2=1)["layer_2"].ravel()
     assert [str(line).split(":")[2] for line in ranked] == [LABELS[i] for i in wanted.argmax(1)]
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda text: ask([text]), texts * 6))
-    alone = np.concatenate([session.run([np.array([text], object)])[0] for text in texts])
+    alone = np.concatenate([session.run([session_texts(session, [text])])[0] for text in texts])
     np.testing.assert_allclose(np.concatenate(answers), np.tile(alone, (6, 1)), atol=1e-6)
     most = max(requests for requests, _ in batches(server.log, name))
     assert most > 1 or name == "apart"

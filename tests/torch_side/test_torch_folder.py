@@ -109,7 +109,7 @@ def test_what_the_model_reads_travels_along(tmp_path: Path) -> None:
     vocabulary = Vocabulary.fit([" ".join(f"word{number}" for number in range(bound - 2))])
     labels = ["no", "yes", "perhaps"]
     folder = torch_side.write_folder(graph, tmp_path / "m", vocabulary=vocabulary, labels=labels)
-    assert bundle.read_vocabulary(folder) == vocabulary
+    assert torch_side.read_folder(folder).tokenizers == {"ids": vocabulary.tokenizer()}
     assert bundle.read_labels(folder) == tuple(labels)
 
 

@@ -10,8 +10,20 @@ from typing import Annotated, Any
 import typer
 
 from biport.app.cli.app import Result, command
+from biport.app.cli.embed_options import EmbedTokenizer, RefuseCharacters
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
 from biport.app.cli.options import OUTPUT, Force, Json, Model, Seed, Verified, output_option
+from biport.app.cli.text_options import (
+    TEXTS,
+    Maxlen,
+    Padding,
+    PaddingId,
+    SplitOption,
+    StandardizeOption,
+    Truncating,
+    VocabularyFile,
+    text_options,
+)
 from biport.errors import InputError, UnsupportedError
 from biport.files import check_folder, new_folder
 
@@ -46,8 +58,8 @@ class Contract(StrEnum):
     RIGHT_PADDED = "right-padded"
 
 
-ONNX, TEXTS = "ONNX", "Texts"
-"""Groups of options in the help."""
+ONNX = "ONNX"
+"""A group of options in the help."""
 LoweringOption = Annotated[
     Lowering,
     typer.Option(
@@ -86,6 +98,13 @@ def port(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
     verified: Verified = True,
@@ -100,7 +119,8 @@ def port(
     from biport.app.open_source import read_source
     from biport.app.other_route import MAY_WRITE, advise
     from biport.app.port import write_verified
-    from biport.app.stored import texts_of
+    from biport.app.stored import is_stored, texts_of
+    from biport.app.texts import tokenizer_notes
 
     check_output(source, to, output)
     options = _onnx_options(lowering, contract)
@@ -118,6 +138,9 @@ def port(
         if to is Target.ONNX and not source.is_module:
             advise(problem, source.path, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
         raise
+    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
+    graph = texts.spoken(graph, is_stored(source.path))
+    notes = [*notes, *tokenizer_notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
@@ -158,27 +181,21 @@ def export(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    vocabulary: Annotated[
-        Path | None,
-        typer.Option(
-            help="A vocabulary.json that the file then carries; that of a folder of biport is known.",
-            rich_help_panel=TEXTS,
-        ),
-    ] = None,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
     labels: Annotated[
         str | None,
         typer.Option(
             help="What the classes are called, with commas between.", metavar="A,B", rich_help_panel=TEXTS
         ),
     ] = None,
-    embed_tokenizer: Annotated[
-        bool,
-        typer.Option(
-            "--embed-tokenizer",
-            help="Let the file take strings: split at white space, or as the model's own layers do it.",
-            rich_help_panel=TEXTS,
-        ),
-    ] = False,
+    embed_tokenizer: EmbedTokenizer = False,
+    refuse_characters: RefuseCharacters = False,
     route: Annotated[
         str,
         typer.Option(
@@ -200,7 +217,8 @@ def export(
     as_json: Json = False,
 ) -> Result:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
-    from biport.app.export import export_model, text_options
+    from biport.app.export import export_model
+    from biport.app.export import text_options as told
     from biport.app.open_source import load_with_code, read_source
     from biport.app.progress import show_progress
     from export.deploy.triton import repository
@@ -214,10 +232,11 @@ def export(
     if int8 and float16:
         raise InputError("--int8 and --fp16: take one of them")
     precision = "int8" if int8 else "float16" if float16 else "float32"
-    options = text_options(source.path, vocabulary, labels, embed_tokenizer, route)
+    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
+    options = told(source.path, labels, embed_tokenizer, refuse_characters, route)
     options |= _onnx_options(lowering, contract)
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
-    settings |= {"verify": verified, "overwrite": force}
+    settings |= {"verify": verified, "overwrite": force, "texts": texts}
     notes: list[str] = []
     model: Any = source.path
     with contextlib.ExitStack() as stack:

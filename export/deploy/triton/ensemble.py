@@ -22,6 +22,24 @@ from export.session import Session
 MODEL, VERSION = "model.onnx", "1"
 TOKENIZER, TEXT = "_tokenizer", "_text"
 """Behind the name of a model: what the models are called that stand in front of it."""
+SAID = "ensemble.txt"
+"""Beside an ensemble, what it is of."""
+
+
+def in_front(folder: Path) -> list[Path]:
+    """The folders of the models that stand in front of the one in ``folder``."""
+    return [folder.with_name(folder.name + end) for end in (TEXT, TOKENIZER)]
+
+
+def is_ours(folder: Path) -> bool:
+    """Whether those were written here."""
+    whole, own = in_front(folder)
+    said = whole / VERSION / SAID
+    return own.is_dir() and said.is_file() and said.read_text(encoding="utf-8") == _said(folder)
+
+
+def _said(folder: Path) -> str:
+    return f"{folder.name}{TOKENIZER}, then {folder.name}\n"
 
 
 def write_in_front(folder: Path, session: Session, config: Config) -> list[str]:
@@ -32,7 +50,8 @@ def write_in_front(folder: Path, session: Session, config: Config) -> list[str]:
         session: that model, which carries its tokenisers.
         config: what Triton is told of it.
     """
-    front = _Front(folder.with_name(folder.name + TOKENIZER), session, config)
+    whole, first = in_front(folder)
+    front = _Front(first, session, config)
     notes = []
     with new_folder(front.folder / VERSION):
         try:
@@ -42,10 +61,9 @@ def write_in_front(folder: Path, session: Session, config: Config) -> list[str]:
             notes.append(f"{front.folder.name} is a model of Triton's backend for Python: {why}")
             own = front.write_python()
         write_config(front.folder, own, None)
-    whole = folder.with_name(folder.name + TEXT)
     with new_folder(whole / VERSION):
         # An ensemble has a version too, whose folder would be empty, and lost where only files are copied.
-        write_text(whole / VERSION / "ensemble.txt", f"{own.name}, then {config.name}\n")
+        write_text(whole / VERSION / SAID, _said(folder))
         write_config(whole, front.ensemble(whole.name, own), session.labels)
     return notes
 

@@ -6,13 +6,14 @@ Of a model that carries tokenisers there are three, see `export.deploy.triton.en
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
-from biport.errors import FileError, InputError
+from biport.errors import InputError
 from biport.files import check_folder_name
 from biport.text.inputs import from_data
 from export.deploy.triton.config import Config, write_config
-from export.deploy.triton.ensemble import MODEL, TEXT, TOKENIZER, VERSION, write_in_front
+from export.deploy.triton.ensemble import MODEL, VERSION, in_front, is_ours, write_in_front
 from export.session import Session
 
 
@@ -20,12 +21,16 @@ def repository_path(folder: Path, name: str) -> Path:
     """Where the ONNX file of the model ``name`` goes; its folders are not made.
 
     Raises:
-        InputError: the name is none that Triton takes, or ``folder`` is a file.
+        InputError: the name is none that Triton takes; ``folder`` is a file; or something else is where the
+            models go that stand in front of it.
     """
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise InputError(f"{name!r}: a model of Triton is called by letters, digits, - and _")
     check_folder_name(folder)
-    return folder / name / VERSION / MODEL
+    model = folder / name
+    if not is_ours(model) and (there := [str(one) for one in in_front(model) if one.exists()]):
+        raise InputError(f"{', '.join(there)}: is there, and not of this model; another name is free")
+    return model / VERSION / MODEL
 
 
 def complete(path: Path) -> list[str]:
@@ -38,7 +43,6 @@ def complete(path: Path) -> list[str]:
         What is worth knowing of it, a line each.
 
     Raises:
-        FileError: there are models in front of it, of a file that took ids, and it takes texts.
         UnsupportedError: an input or output has no batch axis of its own.
     """
     session, folder = Session(path, device="cpu", threads=1), path.parent.parent
@@ -52,7 +56,9 @@ def complete(path: Path) -> list[str]:
         notes.append(
             f"no labels file: Triton names every number of an output, and {first.name} is {first.tensor}"
         )
-    _check_no_others(folder, session)
+    if is_ours(folder):
+        for stale in in_front(folder):
+            shutil.rmtree(stale)
     write_config(folder, config, session.labels)
     return notes + (write_in_front(folder, session, config) if session.tokenizers else [])
 
@@ -87,11 +93,3 @@ def _meeting(session: Session) -> str:
     if texts and not session.masked and not all(one.length is not None for one in own):
         return "the model sees the padding that its own texts are given beside longer ones"
     return ""
-
-
-def _check_no_others(folder: Path, session: Session) -> None:
-    """Refuse to leave an ensemble beside a model that it does not fit any more."""
-    others = [folder.with_name(folder.name + end) for end in (TEXT, TOKENIZER)]
-    stale = [str(other) for other in others if other.exists()]
-    if stale and not session.tokenizers:
-        raise FileError(f"{', '.join(stale)}: of a model that took ids of texts; remove it first")
