@@ -40,7 +40,7 @@ class FileKind(Enum):
     )
     RUN = "the folder of a training run", "its folder 'model' is a bundle, which every command takes"
     BUNDLE_PART = "a part of a bundle", "give the folder that it is in"
-    VOCABULARY = "a vocabulary of biport", "'biport export' takes it, Vocabulary.load too"
+    VOCABULARY = "a vocabulary of biport", "'biport export --vocabulary' takes it, Vocabulary.load too"
     KERAS_CONFIG = (
         "the configuration of a Keras model, without weights",
         "it goes beside a file of weights, as the config of that",
@@ -66,7 +66,7 @@ class FileKind(Enum):
     )
     TOKENIZER = (
         "a tokenizer of the Hugging Face hub",
-        "no command takes it: a vocabulary is made with Vocabulary.fit, or vocabulary.json of a bundle",
+        "'biport export --vocabulary' takes one of word level",
     )
     SAVED_MODEL = (
         "a SavedModel, a graph of TensorFlow",

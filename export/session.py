@@ -23,7 +23,7 @@ from biport.text.inputs import has_texts, with_ids
 from export.runtime import streams
 from export.runtime.opening import open_file
 from export.runtime.providers import DEVICES, create, reason, warn_once
-from export.runtime.signature import load
+from export.runtime.signature import load, with_tokenizer
 from export.streaming import read_stream
 from export.text.labels import label_of
 from export.text.refusals import explain
@@ -77,10 +77,6 @@ class Session:
         """Name, shape and dtype of each output, in order."""
         self.output_names: list[str] = [value.name for value in self.output_values]
         """The names of what `run` returns, in order."""
-        given = {value.name for value in self.input_values if value.dtype != "str"}
-        every = opened.signature.tokenizers
-        self.tokenizers = {name: tokenizer for name, tokenizer in every.items() if name in given}
-        """By inputs of ids, how they are made of texts, where the file says it."""
         self.characters = opened.signature.characters
         """By inputs of texts, ranges of the characters that they may have, where it is not all."""
         self.labels = opened.signature.labels
@@ -91,9 +87,39 @@ class Session:
         """The axes of each output that are time, where the model is `masked`."""
 
     @property
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """By inputs of ids, how they are made of texts, where the file says it."""
+        given = {value.name for value in self.input_values if value.dtype != "str"}
+        return {name: one for name, one in self._signature.tokenizers.items() if name in given}
+
+    @property
     def tokenizer(self) -> Tokenizer | None:
-        """What makes ids of texts where one input is of texts; ``None`` where none is, or several are."""
+        """What makes ids of texts where one input is of texts; ``None`` where none is, or several are.
+
+        It may be set, whatever the file says.
+
+        Raises:
+            InputError: it gives ids, or a length of rows, that the model does not take.
+            UnsupportedError: the model does not take ids in one of its inputs.
+        """
         return next(iter(self.tokenizers.values())) if len(self.tokenizers) == 1 else None
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer) -> None:
+        self._signature = with_tokenizer(self._signature, tokenizer, self.path)
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether `predict` takes texts."""
+        return streams.reads_texts(self._signature)
+
+    def steps(self, text: str) -> list[str | None]:
+        """The token of each step that `predict` gives the model of a text: ``None`` for padding.
+
+        Raises:
+            InputError: as for `predict`.
+        """
+        return streams.steps(self._signature, text)
 
     @cached_property
     def node_count(self) -> int:

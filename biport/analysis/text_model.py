@@ -40,24 +40,36 @@ def with_tokenizer(graph: Graph, given: Vocabulary | Tokenizer | None) -> Graph:
             f"the model has a tokeniser of its own, of the input {next(iter(graph.tokenizers))!r}; no "
             "vocabulary can be given beside it"
         )
-    value, known = _input_of_ids(graph)
     tokenizer = given.tokenizer() if isinstance(given, Vocabulary) else given
-    _check_ids(tokenizer, known)
+    return dataclasses.replace(
+        graph, tokenizers=tokenizer_of_input(tokenizer, graph.inputs, id_bounds(graph))
+    )
+
+
+def tokenizer_of_input(
+    tokenizer: Tokenizer, values: Sequence[Value], bounds: Mapping[str, int]
+) -> dict[str, Tokenizer]:
+    """The tokeniser by the name of the one input that it can make ids for.
+
+    Args:
+        tokenizer: what makes ids of texts.
+        values: the inputs of a model.
+        bounds: how many ids those have that are of ids.
+
+    Raises:
+        InputError: ids, or a length of rows, that the model does not take.
+        UnsupportedError: the model does not take ids in one of its inputs.
+    """
+    taken = [value for value in values if value.name in bounds and len(value.shape) == 2]
+    if len(taken) != 1:
+        shown = [f"{value.name} {value.tensor}" for value in values]
+        raise UnsupportedError("vocabulary", "inputs", shown, "one input of ids (N, T)")
+    (value,) = taken
+    _check_ids(tokenizer, bounds[value.name])
     steps = value.shape[1]
     if isinstance(steps, int) and tokenizer.length not in (None, steps):
         raise InputError(f"rows are cut or padded to {tokenizer.length}, and the model takes {steps} steps")
-    own = dataclasses.replace(tokenizer, source=value.name)
-    return dataclasses.replace(graph, tokenizers={value.name: own})
-
-
-def _input_of_ids(graph: Graph) -> tuple[Value, int]:
-    """The input that texts can be given in place of, and how many ids it has."""
-    bounds = id_bounds(graph)
-    taken = [value for value in graph.inputs if value.name in bounds and len(value.shape) == 2]
-    if len(taken) != 1:
-        shown = [f"{value.name} {value.tensor}" for value in graph.inputs]
-        raise UnsupportedError("vocabulary", "inputs", shown, "one input of ids (N, T)")
-    return taken[0], bounds[taken[0].name]
+    return {value.name: dataclasses.replace(tokenizer, source=value.name)}
 
 
 def _check_ids(tokenizer: Tokenizer, known: int) -> None:

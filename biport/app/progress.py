@@ -29,16 +29,32 @@ class ProgressDisplay:
     bar: Progress
     _said: set[str] = field(default_factory=set)
     _told: float = field(default_factory=time.monotonic)
+    _since: tuple[str, float, float] = ("", 0, 0)
+    """What is being done, how much of it was when it was first told of, and when that was."""
 
     def __post_init__(self) -> None:
-        self._task = self.bar.add_task("", total=None)
+        self._task = self.bar.add_task("", total=None, pace="")
 
-    def update(self, text: str, done: float = 0, total: float | None = None) -> None:
+    def update(self, text: str, done: float = 0, total: float | None = None, unit: str = "") -> None:
         """What is being done, and how much of it is: ``done`` of ``total``, or of an unknown number."""
-        self.bar.update(self._task, description=text, completed=done, total=total)
+        pace = self._pace(text, done, total)
+        self.bar.update(self._task, description=text, completed=done, total=total, pace=pace)
         if not self.console.is_terminal and done and time.monotonic() - self._told > SILENCE:
             self._told = time.monotonic()
-            self.line(f"{text}: {done:g}" + ("" if total is None else f" of {total:g}"))
+            whole = "" if total is None else f" of {_number(total)}"
+            self.line(f"{text}: {_number(done)}{whole}{unit and ' '}{unit}{pace and ', '}{pace}")
+
+    def _pace(self, text: str, done: float, total: float | None) -> str:
+        """How much is done in a second, and what that leaves."""
+        now = time.monotonic()
+        if self._since[0] != text or done < self._since[1]:
+            self._since = text, done, now
+        _, first, since = self._since
+        if now <= since or done <= first:
+            return ""
+        rate = (done - first) / (now - since)
+        left = "" if total is None or total < done else f", {_duration((total - done) / rate)} left"
+        return f"{rate:,.{0 if rate >= 10 else 1}f}/s{left}"
 
     def step(self, text: str) -> None:
         """A stage of the work: in the bar on a terminal, elsewhere a line, once."""
@@ -52,6 +68,23 @@ class ProgressDisplay:
         self.console.print(text, highlight=False, soft_wrap=True)
 
 
+def _number(count: float) -> str:
+    return f"{int(count):,}" if count == int(count) else f"{count:g}"
+
+
+def _duration(seconds: float) -> str:
+    """The time as people say it.
+
+    Example:
+        >>> [_duration(seconds) for seconds in (0.2, 20, 150, 7500)]
+        ['1 s', '20 s', '3 min', '2 h 5 min']
+    """
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
 @contextlib.contextmanager
 def show_progress(quiet: bool) -> Iterator[ProgressDisplay]:
     """A display on standard error for as long as the context lasts."""
@@ -59,7 +92,8 @@ def show_progress(quiet: bool) -> Iterator[ProgressDisplay]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True, quiet=quiet)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    text, pace = TextColumn("{task.description}"), TextColumn("{task.fields[pace]}")
+    columns = text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), pace
     hidden = quiet or not console.is_terminal
     with Progress(*columns, console=console, disable=hidden, transient=True) as bar:
         yield ProgressDisplay(console, bar)

@@ -1,78 +1,194 @@
-"""``biport run``: a session of what is run; a corpus of texts, with a bar and what is said at the end."""
+"""``biport run``: a session of what is run; texts that are given, or a corpus of them, with a bar."""
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from biport.app.progress import show_progress
 from biport.app.stored import is_stored, read_stored, texts_of
+from biport.app.texts import TextOptions
+from biport.data.text_rows import FORMATS, STDIN, TextRow, count_rows, format_of
 from biport.errors import Argument, InputError
 
-TEXTS = (".txt", ".csv", ".jsonl")
-"""Files of texts; all others hold arrays."""
+STDOUT = STDIN
+"""The output that is standard output."""
+MOST_SHOWN = 100
+"""Numbers of an output that are shown of a text."""
 
 
 @contextlib.contextmanager
-def opened(model: Path, device: str) -> Iterator[Any]:
+def opened(model: Path, device: str, texts: TextOptions | None = None) -> Iterator[Any]:
     """An ``export.Session`` of an ONNX file, or of one that is written of a folder of biport for the while.
+
+    Args:
+        model: the file or folder.
+        device: of the session.
+        texts: what makes ids of texts, in place of what the model says.
 
     Raises:
         BiportError: the file cannot be run, or the folder not be read or written as ONNX.
     """
     import export
 
+    texts = texts or TextOptions()
     if not is_stored(model):
-        yield export.Session(model, device=device)
+        session = export.Session(model, device=device)
+        if texts.given:
+            session.tokenizer = texts.instead(session.tokenizer, session.input_values)
+        yield session
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        export.write(read_stored(model), path, vectors=False, **texts_of(model))
+        path = Path(folder) / f"{model.resolve().name}.onnx"
+        export.write(texts.spoken(read_stored(model), stored=True), path, vectors=False, **texts_of(model))
         yield export.Session(path, device=device)
+
+
+def of_texts(source: Path, format: str | None) -> bool:
+    """Whether an input is one of texts: all others are arrays."""
+    named = source.suffix.lower().removeprefix(".") in FORMATS
+    return format is not None or str(source) == STDIN or named
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What is run, and how.
+
+    Args:
+        source: a file of texts, or ``-``.
+        output: a file, or ``-`` for standard output.
+        format: of the source.
+        delimiter: of its fields.
+        settings: others of ``export.corpus.scoring.score``.
+    """
+
+    source: Path
+    output: Path
+    format: str | None = None
+    delimiter: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def run_corpus(
     model: Path,
-    source: Path,
-    output: Path | None,
-    *,
-    column: str | None,
+    corpus: Corpus,
     device: str,
-    resume: bool,
-    overwrite: bool,
     quiet: bool,
-) -> tuple[dict[str, Any], str]:
-    """Run ``model`` over the texts of ``source``; what to say, as data and as text.
+    stream: TextIO | None,
+    texts: TextOptions | None = None,
+) -> tuple[dict[str, Any], str, int]:
+    """Run ``model`` over the texts of a corpus; what to say, as data and as text, and the exit code.
+
+    Args:
+        model: what is run.
+        corpus: over what.
+        device: of a session.
+        quiet: without a bar.
+        stream: standard output, where rows go there.
+        texts: what makes ids of texts, in place of what the model says.
 
     Raises:
-        InputError: there is no output; or as ``export.corpus.scoring.score``.
+        BiportError: as ``export.corpus.scoring.score``.
     """
-    if output is None:
-        raise InputError(
-            "a corpus needs an ", Argument("output"), ": a file that ends in .csv, .jsonl or .npz"
-        )
-    from export.corpus.scoring import score
+    from export.corpus.scoring import LAYOUTS, score
 
-    with opened(model, device) as session, show_progress(quiet) as display:
-        scored = 0
+    kind = format_of(corpus.source, corpus.format)
+    output = corpus.output
+    if stream is not None:
+        # In the form that the rows came in, where that has room for results.
+        output = Path(f"standard output.{kind if f'.{kind}' in LAYOUTS else 'jsonl'}")
+    with opened(model, device, texts) as session, show_progress(quiet) as display:
+        total = count_rows(corpus.source, corpus.format, corpus.delimiter)
+        name, scored = "texts" if str(corpus.source) == STDIN else corpus.source.name, 0
 
         def show(rows: int) -> None:
             nonlocal scored
             scored += rows
-            display.update(source.name, scored)
+            display.update(name, scored, None if total is None else max(total, scored), "rows")
 
-        done = score(
-            session, source, output, column=column, resume=resume, overwrite=overwrite, progress=show
-        )
+        more = {"format": corpus.format, "delimiter": corpus.delimiter, **corpus.settings}
+        done = score(session, corpus.source, output, stream=stream, progress=show, **more)
+    return _told(model, corpus, done)
+
+
+def _told(model: Path, corpus: Corpus, done: Any) -> tuple[dict[str, Any], str, int]:
+    side = corpus.settings.get("skip_bad")
     data = {
         "model": str(model),
-        "written": str(done.output),
+        "written": str(corpus.output),
         "rows": done.rows,
         "resumed": done.resumed,
         "seconds": done.seconds,
+        "left_out": done.left_out,
+        "skip_bad": None if side is None else str(side),
+        "cut": done.cut,
+        "renamed": dict(done.renamed),
     }
-    text = f"{done.output}: {done.rows} rows, {done.rows - done.resumed} of them in {done.seconds:.1f} s"
-    return data, text + (f", {done.resumed} were there already" if done.resumed else "")
+    where = "standard output" if str(corpus.output) == STDOUT else str(corpus.output)
+    text = f"{where}: {_rows(done.rows)}, {done.rows - done.resumed:,} of them in {done.seconds:.1f} s"
+    lines = [text + (f", {done.resumed:,} were there already" if done.resumed else "")]
+    if done.cut:
+        lines.append(f"longer than the model takes, and cut: {_rows(done.cut)}")
+    lines += [f"the input's column {name!r} is called {here!r}" for name, here in done.renamed.items()]
+    if side is not None:
+        why = "" if done.problem is None else f", such as {done.problem}"
+        lines.append(f"{side}: {_rows(done.left_out)} left out{why}")
+    return data, "\n".join(lines), 2 if done.left_out and not done.rows else 0
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s' * (count != 1)}"
+
+
+def run_texts(
+    model: Path, texts: Sequence[str], device: str, truncate: bool, options: TextOptions | None = None
+) -> tuple[dict[str, Any], str]:
+    """Run ``model`` over some texts; what it says of each, as data and as text.
+
+    Raises:
+        InputError: the model does not take one of them, or is none of texts.
+    """
+    for text in texts:
+        if text == STDIN or (Path(text).suffix and len(text) < 256 and Path(text).is_file()):
+            what = "standard input" if text == STDIN else "a file"
+            raise InputError(f"{text} is {what}, not a text; give it as ", Argument("inputs"))
+    from export.corpus.results import described
+
+    with opened(model, device, options) as session:
+        rows = []
+        results = session.predict_each(texts, truncate=truncate, workers=1)
+        for row, result in zip((TextRow(*row) for row in enumerate(texts, 1)), results, strict=True):
+            if result.error is not None:
+                raise InputError(f"{row.owner}: ", *result.error.why.parts)
+            told = {"row": row.number, "text": row.text, "cut": result.cut}
+            rows.append(told | described(session, row.text, result))
+    blocks = [_block(row, alone=len(texts) == 1) for row in rows]
+    between = "\n\n" if any("\n" in block for block in blocks) else "\n"
+    return {"model": str(model), "rows": rows}, between.join(blocks)
+
+
+def _block(row: dict[str, Any], alone: bool) -> str:
+    """What the model says of one text: a line, or a line a token."""
+    name = [] if alone else [row["text"]]
+    cut = [f"({row['cut']} tokens were cut off)"] if row["cut"] else []
+    if "tokens" in row:
+        lines = [[one["token"], one["label"], _share(one["probability"])] for one in row["tokens"]]
+        widths = [max((len(str(line[column])) for line in lines), default=0) for column in (0, 1)]
+        table = [f"{token!s:<{widths[0]}}  {label:<{widths[1]}}  {share}" for token, label, share in lines]
+        return "\n".join([*name, *cut, *table])
+    if "label" in row:
+        return "  ".join([row["label"], _share(row["probability"]), *cut, *name])
+    return "\n".join([*name, *cut, *(f"{name}: {_numbers(value)}" for name, value in row["outputs"].items())])
+
+
+def _share(probability: float | None) -> str:
+    return "nan" if probability is None else f"{probability:.4f}"
+
+
+def _numbers(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 20 * MOST_SHOWN else f"{text[: 20 * MOST_SHOWN]} ... (--json has all)"

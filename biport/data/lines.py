@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from biport.errors import FileError
 
 MAX_LINE_BYTES = 4 * 2**20
 """A longer line is no line of a corpus, but a file of another kind."""
 
+BLOCK = 2**20
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -81,6 +85,27 @@ def _lines(name: str, file: BinaryIO) -> Iterator[Line]:
         except FileError as fault:
             decoded = Line(number, _legible(line), fault)
         yield decoded
+
+
+def record_ends(file: BinaryIO, quoted: bool) -> Iterator[NDArray[np.int64]]:
+    """Where the records of a file end, some at a time.
+
+    Args:
+        file: at its beginning.
+        quoted: whether a line break between quotes ends none.
+    """
+    start, odd = 0, False
+    while block := file.read(BLOCK):
+        content = np.frombuffer(block, np.uint8)
+        breaks = content == ord("\n")
+        if quoted:
+            inside = np.logical_xor.accumulate(content == ord('"')) ^ odd
+            breaks &= ~inside
+            odd = bool(inside[-1])
+        ends = np.flatnonzero(breaks)
+        if len(ends):
+            yield start + ends + 1
+        start += len(block)
 
 
 def _legible(line: bytes) -> str:

@@ -266,7 +266,10 @@ def find_column(
             return header.index(name)
     expected = " or ".join(map(repr, candidates))
     there = ", ".join(map(repr, header[:10])) or "nothing"
-    raise FileError(f"{owner}: expected a column {expected} ({kind}=... names another), found {there}.")
+    message = f"{owner}: expected a column {expected} (", Argument(kind), f" names another), found {there}"
+    marks = [mark for mark in ";\t|," if len(header) == 1 and mark in header[0]]
+    hint = ("; is this what ", Argument("delimiter", marks[0]), " divides?") if marks else (".",)
+    raise FileError(*message, *hint)
 
 
 def _texts(path: Path, records: Iterable[tuple[int, Any, Any]], names: Sequence[str] | None) -> Texts:

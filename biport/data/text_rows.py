@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from biport.data.lines import Line, every_line
+import numpy as np
+
+from biport.data.lines import Line, every_line, record_ends
 from biport.data.tables import TEXT_COLUMNS, csv_table, find_column, json_object
-from biport.errors import Argument, FileError, InputError, shortened
+from biport.errors import Argument, BiportError, FileError, InputError, shortened
 
 _LONE = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
 """Of a ``repr``, in which a whole pair is a character."""
@@ -20,6 +22,9 @@ _LONE = re.compile(r"\\ud[89a-f][0-9a-f]{2}")
 STDIN = "-"
 DELIMITERS = {"csv": ",", "tsv": "\t"}
 """Of the formats that are tables."""
+MOST_COUNTED = 2**30
+"""Bytes of a file whose rows are counted in front."""
+START = 2**16
 FORMATS = ("txt", *DELIMITERS, "jsonl")
 
 
@@ -57,11 +62,23 @@ class BadRow:
 
     Args:
         row: with as much of its text as there is.
-        reason: why.
+        error: why; its message names the row.
+        reason: the same without the row.
     """
 
     row: TextRow
+    error: BiportError
     reason: str
+
+    @staticmethod
+    def unread(row: TextRow, error: FileError) -> BadRow:
+        """One that cannot be read."""
+        return BadRow(row, error, str(error).removeprefix(f"{row.where}: "))
+
+    @staticmethod
+    def refused(row: TextRow, error: BiportError) -> BadRow:
+        """One that the model does not take."""
+        return BadRow(row, InputError(f"{row.owner}: ", *error.parts), str(error))
 
 
 def read_texts(path: str | os.PathLike[str], column: str | None = None) -> Iterator[str]:
@@ -133,6 +150,38 @@ def format_of(path: str | os.PathLike[str], format: str | None = None) -> str:
     return suffix
 
 
+def count_rows(
+    path: str | os.PathLike[str], format: str | None = None, delimiter: str | None = None
+) -> int | None:
+    """About how many rows `read_rows` gives, for somebody who waits: exact but for odd blank lines.
+
+    Returns:
+        ``None`` of what cannot be read twice, or is too large to be counted at once.
+
+    Raises:
+        InputError: the format is none.
+        OSError: the file cannot be read.
+    """
+    kind = format_of(path, format)
+    if os.fspath(path) == STDIN or not Path(path).is_file() or Path(path).stat().st_size > MOST_COUNTED:
+        return None
+    count = blank = last = 0
+    with Path(path).open("rb") as file:
+        head = file.readline(START)
+        file.seek(0)
+        for ends in record_ends(file, quoted=kind in DELIMITERS):
+            count += len(ends)
+            blank += int(np.count_nonzero(np.diff(ends, prepend=last) <= len("\r\n")))
+            last = int(ends[-1])
+        count += file.tell() > last
+    if kind == "txt":
+        return count
+    if kind == "jsonl":
+        return count - blank
+    wide = (delimiter or DELIMITERS[kind]).encode() in head
+    return max(0, count - 1 - (blank if wide else 0))
+
+
 def _named() -> str:
     return f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
 
@@ -159,7 +208,7 @@ def _rows(
         elif bad is None:
             raise fault
         else:
-            bad(BadRow(row, str(fault).removeprefix(f"{row.where}: ")))
+            bad(BadRow.unread(row, fault))
 
 
 Parsed = Iterator[tuple[TextRow, FileError | None]]
@@ -174,7 +223,7 @@ def _of_lines(name: str, lines: Iterable[Line]) -> Parsed:
 def _of_table(name: str, lines: Iterable[Line], column: str | None, delimiter: str) -> Parsed:
     table = csv_table(lines, name, delimiter)
     position = find_column(table.owner, table.names, column, "text", TEXT_COLUMNS)
-    names = _different(table.names)
+    names = different(table.names)
     for number, row in enumerate(table.rows, 1):
         where = f"{name}: line {row.number}"
         if row.fault is not None:
@@ -188,11 +237,11 @@ def _of_table(name: str, lines: Iterable[Line], column: str | None, delimiter: s
         yield TextRow(number, row.fields[position], fields, where), None
 
 
-def _different(names: Sequence[str]) -> list[str]:
+def different(names: Sequence[str]) -> list[str]:
     """Names of columns, those that are there already with a number behind them.
 
     Example:
-        >>> _different(["text", "stars", "stars", "stars_2", "stars"])
+        >>> different(["text", "stars", "stars", "stars_2", "stars"])
         ['text', 'stars', 'stars_2', 'stars_2_2', 'stars_3']
     """
     different: list[str] = []

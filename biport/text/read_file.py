@@ -113,7 +113,7 @@ def _content(path: Path, owner: str) -> Any:
         raise FileError(f"{owner}: cannot be read: {error.strerror}") from error
     if kind is FileKind.PICKLE:
         return of_pickle(data, owner)
-    if data.lstrip()[:1] in (b"{", b"[", b'"') and path.suffix != ".txt":
+    if path.suffix != ".txt" and (path.suffix == ".json" or data.lstrip()[:1] in (b"{", b"[", b'"')):
         content: Any = data
         for _ in range(DEEPEST):
             if not isinstance(content, str | bytes):

@@ -31,16 +31,26 @@ def sample_texts(tokenizer: Tokenizer, count: int, longest: int, seed: int = 0) 
         seed: of the choice.
     """
     rng = np.random.default_rng(seed)
-    known = [*tokenizer.tokens[:10_000], *(["zzq"] if tokenizer.unknown_id is not None else [])]
+    known = _known(tokenizer)
     texts = []
     for number in range(count):
         size = longest if number == 0 else rng.integers(1, longest + 1)
         words = [_disguised(tokenizer, known[index], rng) for index in rng.integers(0, len(known), size)]
         if tokenizer.split == "character":
             texts.append("".join(words))
+        elif tokenizer.split == "separator":
+            texts.append("".join(f"{word}{tokenizer.separator}" for word in words))
         else:
             texts.append("".join(f"{word}{rng.choice(list(WHITESPACE))}" for word in words))
     return texts
+
+
+def _known(tokenizer: Tokenizer) -> list[str]:
+    """Tokens to make texts of; where unknown ones are refused, those that a text can be divided into."""
+    tokens = list(tokenizer.tokens[:10_000])
+    if not tokenizer.refuses:
+        return [*tokens, "zzq"]
+    return [token for token in tokens if tokenizer.split_text(token) == [token]] or [""]
 
 
 def sample_tokens(tokenizer: Tokenizer, shape: Sequence[int], seed: int = 0) -> np.ndarray:
@@ -48,7 +58,7 @@ def sample_tokens(tokenizer: Tokenizer, shape: Sequence[int], seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     known = [*tokenizer.tokens[:10_000]]
     known += [tokenizer.mask_token] if tokenizer.mask_token is not None else []
-    known += ["zzq", " ", "\u00c9"] if tokenizer.unknown_id is not None else []
+    known += [] if tokenizer.refuses else ["zzq", " ", "\u00c9"]
     tokens = np.empty(shape, object)
     flat = [_disguised(tokenizer, known[index], rng) for index in rng.integers(0, len(known), tokens.size)]
     tokens.ravel()[:] = flat

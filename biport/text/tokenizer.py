@@ -169,6 +169,27 @@ class Tokenizer:
         """
         return fitted(self._settings, self._ids(_text(text)))
 
+    def steps(self, text: str) -> list[str | None]:
+        """The token of each id of `encode`: ``None`` for padding, and for what stands at the ends.
+
+        Raises:
+            InputError: as `encode`.
+
+        Example:
+            >>> Tokenizer(("good",), length=3, padding="pre", start=9).steps("So good")
+            [None, 'so', 'good']
+            >>> Tokenizer(("good",), unknown_id=None, unknown="drop", length=3).steps("So good")
+            ['good', None, None]
+        """
+        tokens = self.split_text(text)
+        if self.unknown_id is None:
+            self._ids(text)
+            tokens = [token for token in tokens if token in self.known]
+        # What is done to ids is done to tokens, as often as there are any.
+        ends = {name: None if getattr(self, name) is None else _NO_TOKEN for name in ("start", "end")}
+        laid: list[Any] = fitted({**self._settings, **ends, "padding_id": _NO_TOKEN}, tokens)  # type: ignore[arg-type]
+        return [None if token is _NO_TOKEN else token for token in laid]
+
     def encode_batch(self, texts: Iterable[Any]) -> NDArray[np.int64]:
         """The ids of ``texts``, of shape ``(N,)``, or ``(N, T)`` where `split` is ``"none"``.
 
@@ -196,8 +217,11 @@ class Tokenizer:
 
     def width(self, steps: int) -> int:
         """How many ids there are of a row of ``steps`` tokens, those of n-grams counted."""
-        sizes = self.ngrams or (1,)
-        return sum(max(0, steps - size + 1) for size in sizes) if self.length is None else self.length
+        if self.length is not None:
+            return self.length
+        ends = sum(number is not None for number in (self.start, self.end))
+        width = ends + sum(max(0, steps - size + 1) for size in self.ngrams or (1,))
+        return width if self.max_length is None else min(width, self.max_length)
 
     def _ids(self, given: str | Sequence[str]) -> list[int]:
         try:
@@ -258,6 +282,8 @@ class Tokenizer:
             raise FileError(f"{owner}: {error}") from error
 
 
+_NO_TOKEN: Any = object()
+"""What a step is that no token is of."""
 _LISTS = frozenset({"tokens", "ngrams", "normalizers", "ids", "added"})
 
 

@@ -1,43 +1,53 @@
-"""Files of results that grow row by row: whatever is cut off, the whole rows in front of it stay."""
+"""What is written of each row: its label and probability, or its outputs; of a tagger a label a token."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import Any, TextIO, final
 
 import numpy as np
 
-from biport.errors import FileError
+from biport.data.text_rows import TextRow
+from export.corpus.columns import Columns
+from export.corpus.records import LAYOUTS, RecordFile, RecordStream
+from export.corpus.tags import is_tagger, tags
+from export.runtime.streams import RowResult
 from export.session import Session
 from export.text.labels import label_of
 
-Put = Callable[[int, Sequence[np.ndarray]], None]
-"""Takes a row's number, from 1, and the model's outputs for it."""
-BLOCK = 2**20
+Put = Callable[[TextRow, RowResult], object]
+"""Takes a row and what became of it."""
 
 
 class Results(ABC):
-    """A file of results; not a format by itself."""
+    """Where results go; not a format by itself.
 
-    def __init__(self, path: Path, session: Session) -> None:
+    Args:
+        path: the file.
+        session: the model.
+        id: see `Columns`.
+        first: see `Columns`.
+    """
+
+    def __init__(self, path: Path, session: Session, id: str | None, first: TextRow | None) -> None:
         self.path = path
-        self.names = session.output_names
-        self.labels = session.labels
+        self.session = session
+        self.columns = self._columns(id, first)
+
+    @abstractmethod
+    def _columns(self, id: str | None, first: TextRow | None) -> Columns:
+        """The columns of the file."""
 
     def exists(self) -> bool:
         """Whether a run has begun to write it."""
         return self.path.exists()
 
-    @abstractmethod
     def clear(self) -> None:
         """Leave nothing of an earlier run."""
+        self.path.unlink(missing_ok=True)
 
     @abstractmethod
     def whole_rows(self) -> int:
@@ -52,103 +62,99 @@ class Results(ABC):
         """A context in which rows are put behind those that are there."""
 
 
-class Lines(Results):
-    """Results as lines of text; not a format by itself."""
+@final
+class RecordResults(Results):
+    """Results as records: rows of a table, or objects of JSON."""
 
-    head: ClassVar[bool] = False
+    def __init__(
+        self,
+        path: Path,
+        session: Session,
+        id: str | None,
+        first: TextRow | None,
+        stream: TextIO | None = None,
+    ) -> None:
+        self.layout = LAYOUTS[path.suffix]
+        self.table = self.layout.delimiter is not None
+        super().__init__(path, session, id, first)
+        names = [self.columns.id, *self.columns.others.values(), *self.columns.own]
+        self.head = self.layout.head(names)
+        self.stream = stream
 
-    @abstractmethod
-    def line(self, number: int, outputs: Sequence[np.ndarray]) -> str:
-        """One row as a line, its end included; no line break in it."""
-
-    def first_line(self) -> str:
-        """What stands in front of the rows."""
-        return ""
-
-    def clear(self) -> None:
-        """No file."""
-        self.path.unlink(missing_ok=True)
+    def _columns(self, id: str | None, first: TextRow | None) -> Columns:
+        if is_tagger(self.session):
+            own = ["tokens", "labels", "probabilities"] if self.table else ["tokens", "outputs"]
+        elif self.session.labels is not None:
+            own = ["label", "probability", *([] if self.table else ["outputs"])]
+        else:
+            own = self.session.output_names if self.table else ["outputs"]
+        return Columns(id, own, first, fixed=self.table)
 
     def whole_rows(self) -> int:
-        """Lines that end, less the first line; the rest of a line without an end is cut off."""
-        first = self.first_line().encode()
-        with self.path.open("r+b") as file:
-            count, end = 0, 0
-            while block := file.read(BLOCK):
-                count += block.count(b"\n")
-                last = block.rfind(b"\n")
-                end = file.tell() - len(block) + last + 1 if last >= 0 else end
-            file.seek(0)
-            if end and file.read(len(first)) != first:
-                raise FileError(f"{self.path}: does not begin as results of this model do")
-            file.truncate(end)
-        return max(0, count - bool(first))
+        """Those of the file."""
+        return RecordFile(self.path, self.head).whole()
 
     @contextmanager
     def open(self) -> Iterator[Put]:
-        """Append lines."""
-        with self.path.open("a", encoding="utf-8", newline="") as file:
-            if file.tell() == 0:
-                file.write(self.first_line())
-            yield lambda number, outputs: _ignored(file.write(self.line(number, outputs)))
+        """Append records."""
+        records = RecordFile(self.path, self.head) if self.stream is None else None
+        with (records or RecordStream(self.stream, self.head)).append() as write:  # type: ignore[arg-type]
+            yield lambda row, result: write(self._record(row, result))
+
+    def _record(self, row: TextRow, result: RowResult) -> str:
+        own = dict(zip(self.columns.own, self._values(row, result), strict=True))
+        values = {self.columns.id: self.columns.identity(row), **self.columns.beside(row), **own}
+        return self.layout.record(values)
+
+    def _values(self, row: TextRow, result: RowResult) -> list[Any]:
+        if not self.table:
+            return [*described(self.session, row.text, result).values()]
+        whole = labels_of(self.session, row.text, result)
+        if "tokens" in whole:
+            return [[one[name] for one in whole["tokens"]] for name in ("token", "label", "probability")]
+        if "label" in whole:
+            return [whole["label"], whole["probability"]]
+        return [_alone(plain(output)) for output in result.outputs]
 
 
-@final
-class CsvLines(Lines):
-    """A row's number, and its label and probability or, without labels, each output; arrays as JSON."""
+def described(session: Session, text: str, result: RowResult) -> dict[str, Any]:
+    """What became of a text, as plain data: what `labels_of` gives, and ``outputs``.
 
-    def first_line(self) -> str:
-        """The names of the columns."""
-        return _csv(["row", "label", "probability"] if self.labels else ["row", *self.names])
-
-    def line(self, number: int, outputs: Sequence[np.ndarray]) -> str:
-        """The fields."""
-        values = _labelled(self.labels, outputs) if self.labels else [plain(array) for array in outputs]
-        return _csv([number, *map(_field, values)])
+    Args:
+        session: the model.
+        text: what was run.
+        result: without an error.
+    """
+    outputs = dict(zip(session.output_names, map(plain, result.outputs), strict=True))
+    return {**labels_of(session, text, result), "outputs": outputs}
 
 
-@final
-class JsonLines(Lines):
-    """An object a row: ``row``, ``label`` and ``probability`` where there are labels, and ``outputs``."""
+def labels_of(session: Session, text: str, result: RowResult) -> dict[str, Any]:
+    """``label`` and ``probability``, or ``tokens`` with both; nothing where the model has no labels."""
+    if is_tagger(session):
+        every = tags(session, text, result)
+        return {"tokens": [vars(one) | {"probability": _share(one.probability)} for one in every]}
+    if session.labels is None:
+        return {}
+    label, share = label_of(session.labels, result.outputs[0])
+    return {"label": label, "probability": _share(share)}
 
-    def line(self, number: int, outputs: Sequence[np.ndarray]) -> str:
-        """The object."""
-        row: dict[str, Any] = {"row": number}
-        if self.labels:
-            row |= zip(("label", "probability"), _labelled(self.labels, outputs), strict=True)
-        row["outputs"] = {name: plain(array) for name, array in zip(self.names, outputs, strict=True)}
-        return json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n"
+
+def _share(probability: float) -> Any:
+    return plain(np.asarray(probability, "float32"))
 
 
 def plain(array: np.ndarray) -> Any:
-    """Numbers for JSON, as short as they can be told apart; ``null`` for what is not finite."""
+    """Numbers for JSON, as short as they can be told apart; ``None`` for what is not finite."""
     if array.ndim:
         return [plain(part) for part in array]
-    return _short(array)
+    if array.dtype.kind != "f":
+        return array.item()
+    return float(str(array)) if np.isfinite(array) else None
 
 
-def _short(number: Any) -> Any:
-    if np.asarray(number).dtype.kind != "f":
-        return number.item()
-    return float(str(number)) if math.isfinite(number) else None
-
-
-def _labelled(labels: Sequence[str], outputs: Sequence[np.ndarray]) -> tuple[Any, Any]:
-    label, share = label_of(labels, outputs[0])
-    return label, plain(np.asarray(share, "float32"))
-
-
-def _field(value: Any) -> Any:
+def _alone(value: Any) -> Any:
+    """A number for a list of it, as a field of a table."""
     if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list):
         return value[0]
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-
-
-def _csv(fields: Sequence[Any]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(fields)
-    return text.getvalue()
-
-
-def _ignored(_: object) -> None:
-    return None
+    return value

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biport.analysis.text_model import unsaid_lengths
-from biport.data.vocabulary import Vocabulary
+from biport.analysis.text_model import tokenizer_of_input, unsaid_lengths
+from biport.data.vocabulary import UNK_ID, Vocabulary
 from biport.dims import Size, letter
 from biport.errors import FileError, GraphError
 from biport.graph import Value
@@ -28,6 +29,12 @@ DTYPES = {
     f"tensor({name})": name
     for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 }
+
+
+_AT_BLANKS = Tokenizer(
+    (), standardize="lower", split="separator", filters="\t\n\r", mask_token=None, source="texts"
+)
+"""What earlier versions put into a graph in place of a vocabulary's own words."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +81,6 @@ def read_signature(path: Path, session: Any) -> Signature:
         named, bounds = _described(metadata, path, values)
         steps = json.loads(metadata.get("biport.needs_steps", "{}"))
         tokenizers, axes = _tokenizers(metadata, bounds, path), _time_axes(metadata)
-        # Of several inputs nothing is known of padding.
-        unsaid = unsaid_lengths(named, tokenizers, axes is not None or len(named) > 1)
-        # What makes the ids itself has no input of them.
-        unsaid = unsaid or metadata.get("biport.unsaid", "")
         signature = Signature(
             metadata=metadata,
             inputs=named,
@@ -87,7 +90,8 @@ def read_signature(path: Path, session: Any) -> Signature:
             tokenizers=tokenizers,
             labels=_labels(metadata),
             time_axes=axes,
-            unsaid=unsaid and f"{path}: {unsaid}",
+            # What makes the ids itself has no input of them.
+            unsaid=_unsaid(named, tokenizers, axes, path) or _said(metadata, path),
             characters=characters_from_data(json.loads(metadata.get("biport.characters", "{}")), str(path)),
         )
     except FileError:
@@ -97,6 +101,32 @@ def read_signature(path: Path, session: Any) -> Signature:
     if [(v.name, v.dtype, len(v.shape)) for v in named] != [(v.name, v.dtype, len(v.shape)) for v in values]:
         raise FileError(f"{path}: its biport metadata describes other inputs than its graph has")
     return signature
+
+
+def with_tokenizer(signature: Signature, tokenizer: Tokenizer, path: Path) -> Signature:
+    """The signature with another tokeniser, whatever the file says.
+
+    Raises:
+        InputError, UnsupportedError: as `biport.analysis.text_model.tokenizer_of_input`.
+    """
+    tokenizers = tokenizer_of_input(tokenizer, signature.inputs, signature.bounds)
+    unsaid = _unsaid(signature.inputs, tokenizers, signature.time_axes, path)
+    return dataclasses.replace(signature, tokenizers=tokenizers, unsaid=unsaid)
+
+
+def _unsaid(
+    values: Sequence[Value], tokenizers: Mapping[str, Tokenizer], axes: object | None, path: Path
+) -> str:
+    # Of several inputs nothing is known of padding; a text that a fixed length does not suit is an error.
+    varies = len(values) == 1 and not isinstance(values[0].shape[-1], int)
+    unsaid = unsaid_lengths(values, tokenizers, axes is not None or not varies)
+    return unsaid and f"{path}: {unsaid}"
+
+
+def _said(metadata: Mapping[str, str], path: Path) -> str:
+    """The same of a file that has its tokenisers in it."""
+    unsaid = metadata.get("biport.unsaid", "")
+    return unsaid and f"{path}: {unsaid}"
 
 
 def _described(
@@ -118,6 +148,9 @@ def _tokenizers(
     if older is not None and len(bounds) == 1:
         (name,) = bounds
         return {name: Vocabulary.from_data(json.loads(older), str(path)).tokenizer(name)}
+    if older is not None and metadata.get("biport.tokenizer") == "whitespace":
+        words = Vocabulary.from_data(json.loads(older), str(path)).tokens[UNK_ID + 1 :]
+        return {"ids": dataclasses.replace(_AT_BLANKS, tokens=words)}
     return from_data(json.loads(metadata.get("biport.tokenizers", "{}")), str(path))
 
 

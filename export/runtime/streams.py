@@ -178,8 +178,7 @@ def _text_preparation(signature: Signature, value: Value) -> Callable[[Any], Inp
         if signature.unsaid:
             warn_once(signature.unsaid)
         check_characters(value.name, characters, [row])
-        # Files of earlier versions do not say how they divide texts, and do not see padding.
-        counts = [len(one.encode(row)) for one in own] or [len(row.split())]
+        counts = [len(one.encode(row)) for one in own]
         return InputRow(0, row, max(1, *counts), pads)
 
     return prepare
@@ -202,6 +201,24 @@ def _encoded(signature: Signature, text: Any) -> Sequence[int]:
     return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
 
 
+def reads_texts(signature: Signature) -> bool:
+    """Whether a model of one input is given texts."""
+    if len(signature.inputs) != 1:
+        return False
+    (value,) = signature.inputs
+    return value.dtype == "str" or value.name in signature.tokenizers
+
+
+def steps(signature: Signature, text: str) -> list[str | None]:
+    """See `export.Session.steps`."""
+    (value,) = signature.inputs
+    if value.dtype == "str":
+        own = [one for one in signature.tokenizers.values() if one.source == value.name]
+        return (own[0].steps(text) if own else []) or [None]
+    tokenizer = signature.tokenizers.get(value.name)
+    return [] if tokenizer is None else tokenizer.steps(text) or [None]
+
+
 def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
     array = np.asarray(row)
     if array.size == 0 and array.ndim == 1 and len(value.shape) == 2:
@@ -221,8 +238,15 @@ def _check_length(fixed: int, masked: bool, steps: int) -> None:
     if steps == fixed or (steps < fixed and masked):
         return
     only = f"rows of {fixed} steps" + (" at most" if masked else "; it sees padding, so none is added")
-    more = ("; ", Argument("truncate", True), " cuts longer rows") if steps > fixed else ()
-    raise InputError(f"the model takes {only}, found {steps}", *more)
+    if steps < fixed:
+        raise InputError(
+            f"the model takes {only}, found {steps}; of texts ",
+            Argument("padding", "..."),
+            " says where they were padded when it was trained",
+        )
+    raise InputError(
+        f"the model takes {only}, found {steps}; ", Argument("truncate", True), " cuts longer rows"
+    )
 
 
 def default_workers(device: str, threads: int) -> int:

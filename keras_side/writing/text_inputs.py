@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from biport.graph import Graph
+from biport.text.standardize import OF_KERAS as STANDARDIZE
+from biport.text.tokenizer import OF_KERAS as SPLITS
 from biport.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -23,7 +25,17 @@ def spoken(graph: Graph) -> list[str]:
     return [name for name, one in graph.tokenizers.items() if one.source not in silent]
 
 
+SETTINGS = (
+    *("tokens", "first_id", "standardize", "split", "ngrams", "length"),
+    *("unknown_id", "mask_token", "padding_id"),
+)
+"""Of a tokeniser those that layers of Keras have."""
+
+
 def _has_layer(tokenizer: Tokenizer) -> bool:
+    own = Tokenizer(**{name: getattr(tokenizer, name) for name in SETTINGS})
+    if own != tokenizer or own.standardize not in STANDARDIZE or own.split not in SPLITS:
+        return False
     ids = tokenizer.padding_id, tokenizer.unknown_id, tokenizer.first_id
     whole = not any(token.endswith("\0") for token in tokenizer.tokens) and bool(tokenizer.tokens)
     if _is_lookup(tokenizer):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir
 import pytest
 
 import export
 from biport import ops, verify
 from biport.app.check import check_model
+from biport.data import Vocabulary
 from biport.errors import InputError, RowError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.text import Tokenizer
@@ -234,3 +237,24 @@ def test_a_file_that_refuses_characters(tmp_path: Path) -> None:
         session.run([["good", "Caf\u00c9"]])
     with pytest.raises(RowError, match="row 2"):
         list(session.predict(["good", "Caf\u00c9"]))
+
+
+def test_a_file_of_an_earlier_version(tmp_path: Path) -> None:
+    """It has a vocabulary's words divided at blanks in it, and says so in other words."""
+    words = Tokenizer(
+        *(("good", "film"), 2, "lower", "separator"), filters="\t\n\r", mask_token=None, source="texts"
+    )
+    graph = ids_out(Tokenizer(("good", "film")), ("N", "T"))
+    graph = Graph(graph.inputs, graph.nodes, graph.outputs, {}, {"text": words})
+    export.write(graph, tmp_path / "m.onnx", embed_tokenizer=True, vectors=False)
+    model = onnx_ir.load(tmp_path / "m.onnx")
+    for name in ("biport.tokenizers", "biport.unsaid"):
+        model.metadata_props.pop(name, None)
+    vocabulary = Vocabulary(("<pad>", "<unk>", "good", "film"))
+    model.metadata_props["biport.vocabulary"] = json.dumps(vocabulary.to_data())
+    model.metadata_props["biport.tokenizer"] = "whitespace"
+    onnx_ir.save(model, tmp_path / "old.onnx")
+    session = export.Session(tmp_path / "old.onnx", device="cpu")
+    assert [row.tolist() for (row,) in session.predict(["Good film!", "a FILM\tgood"])] == [
+        *([[2.0], [1.0]], [[1.0], [3.0], [2.0]])
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from biport import bundle, ops
 from biport.app.cli import app
 from biport.data import Vocabulary
 from biport.errors import FileError, InputError
-from biport.graph import Graph
+from biport.graph import Graph, Value
 from export.corpus.scoring import score
 from testing.onnx_graphs import H, I, array, chain, lstm
 
@@ -136,7 +137,7 @@ def test_a_run_that_is_not_the_same(session, model, graph, source, tmp_path):
     with pytest.raises(InputError, match="rows of another column"):
         score(session, source, path, resume=True, column="review")
     path.write_text("something else\nhere\n")
-    with pytest.raises(FileError, match="does not begin as results of this model do"):
+    with pytest.raises(FileError, match="does not begin as results of this model and this input do"):
         score(session, source, path, resume=True)
     path.with_name("o.csv.run").unlink()
     with pytest.raises(InputError, match="cannot be taken up again without"):
@@ -144,7 +145,7 @@ def test_a_run_that_is_not_the_same(session, model, graph, source, tmp_path):
     assert score(session, source, path, overwrite=True).rows == 5
     with pytest.raises(InputError, match="is the input"):
         score(session, source, source)
-    with pytest.raises(InputError, match=r"end in \.csv, \.jsonl, \.npz"):
+    with pytest.raises(InputError, match=r"end in \.csv, \.tsv, \.jsonl, \.npz"):
         score(session, source, tmp_path / "o.parquet")
 
 
@@ -178,6 +179,215 @@ def test_what_fails_before_its_first_row_leaves_everything_as_it_was(
     with pytest.raises(FileError, match="text"):
         score(session, bad, output, overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    if path.suffix == ".npz":
+        arrays = np.load(path)
+        return [dict(zip(arrays, row, strict=True)) for row in zip(*arrays.values(), strict=True)]
+    with path.open(newline="") as file:
+        return [*csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")]
+
+
+KEPT = [("é, 1", 'a "b"', "x\r\ny"), ("", "  ", "z\n\n"), ("é, 3", "\t|", "-")]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "npz"])
+def test_the_other_columns_stay_with_their_rows(suffix, session, tmp_path):
+    source, output = tmp_path / "in.tsv", tmp_path / f"o.{suffix}"
+    with source.open("w", newline="") as file:
+        head = ("key", "label", "text", "row", "input_label", "label")
+        rows = [
+            (key, one, text, two, "same", "L") for (key, one, two), text in zip(KEPT, TEXTS, strict=False)
+        ]
+        csv.writer(file, delimiter="\t").writerows([head, *rows])
+    # Both ways of ending a line are one in a field.
+    other = [two.replace("\r\n", "\n") for _, _, two in KEPT]
+    done = score(session, source, output)
+    called = "input_input_label" if suffix != "npz" else "label"
+    assert done.renamed == ({"row": "input_row"} | ({} if suffix == "npz" else {"label": called}))
+    read = rows_of(output)
+    assert [int(row["row"]) for row in read] == [1, 2, 3]
+    assert [row["key"] for row in read] == [key for key, _, _ in KEPT]
+    assert [row[called] for row in read] == [one for _, one, _ in KEPT]
+    assert [row["input_row"] for row in read] == other
+    assert {(row["input_label"], row["label_2"]) for row in read} == {("same", "L")}
+    if suffix != "npz":
+        assert [row["label"] for row in read] == [label for label, _ in session.classify(TEXTS[:3])]
+    score(session, source, output, overwrite=True, id="key")
+    read = rows_of(output)
+    assert [row["key"] for row in read] == [key for key, _, _ in KEPT]
+    assert [row["row"] for row in read] == other
+    with pytest.raises(InputError, match="id='text': is no column beside the text; those are 'key', 'label'"):
+        score(session, source, output, overwrite=True, id="text")
+    assert len(rows_of(output)) == 3
+
+
+def test_keys_of_json_stay_as_they_are(session, tmp_path):
+    source = tmp_path / "in.jsonl"
+    objects = [
+        {"n": 1.5, "text": "good", "outputs": None},
+        {"text": "bad", "tags": ["ü", {"a": True}], "n": 7},
+    ]
+    source.write_text("".join(json.dumps(one) + "\n" for one in objects) + '{"n": NaN, "text": ""}')
+    score(session, source, tmp_path / "o.jsonl")
+    read = rows_of(tmp_path / "o.jsonl")
+    assert [(row["n"], row.get("tags"), row.get("input_outputs", 0)) for row in read] == [
+        (1.5, None, None),
+        (7, ["ü", {"a": True}], 0),
+        (None, None, 0),
+    ]
+    with pytest.raises(
+        InputError, match=r"in\.jsonl: line 2: row 2, 'bad': has a key 'tags' that the first row"
+    ):
+        score(session, source, tmp_path / "o.csv")
+    score(session, source, tmp_path / "o.csv", overwrite=True, skip_bad=tmp_path / "bad.csv")
+    assert [(row["row"], row["n"], row["outputs"]) for row in rows_of(tmp_path / "o.csv")] == [
+        ("1", "1.5", ""),
+        ("3", "", ""),
+    ]
+
+
+def test_an_empty_line_of_one_column_does_not_shift_the_rest(session, tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_text("text\n" + "".join(f"{text}\n" for text in ("good", "", "bad", "", "the film")))
+    score(session, source, tmp_path / "o.csv")
+    read = rows_of(tmp_path / "o.csv")
+    wanted = session.classify(["good", "", "bad", "", "the film"])
+    assert [(row["row"], row["label"]) for row in read] == [
+        (str(number), label) for number, (label, _) in enumerate(wanted, 1)
+    ]
+
+
+@pytest.fixture(scope="module")
+def narrow(graph, tmp_path_factory) -> export.Session:
+    """It takes four tokens at most."""
+    path = tmp_path_factory.mktemp("narrow") / "m.onnx"
+    ids = (Value("ids", ("N", 4), "int32"),)
+    export.write(Graph(ids, graph.nodes, graph.outputs), path, vocabulary=WORDS, labels=LABELS)
+    return export.Session(path, device="cpu", threads=1)
+
+
+MIXED = b'id,text,n\n1,good,a\n2,\xff,b\n3,the the the the the,"c\nc"\n4,"bad",d\n5\n6,not,f\n7,a b c d e,g\n'
+
+
+@pytest.mark.parametrize(("suffix", "side"), [("csv", "jsonl"), ("jsonl", "csv"), ("npz", "tsv")])
+def test_bad_rows_go_to_a_side_file_and_the_rest_goes_on(suffix, side, narrow, tmp_path):
+    source, output, bad = tmp_path / "in.csv", tmp_path / f"o.{suffix}", tmp_path / f"bad.{side}"
+    source.write_bytes(MIXED)
+    with pytest.raises(InputError, match=r"line 3: expected UTF-8 .*; skip_bad='FILE' leaves such rows out"):
+        score(narrow, source, output)
+    # The row in front of it is there, and the rest follows.
+    done = score(narrow, source, output, skip_bad=bad, resume=True)
+    assert (done.rows, done.resumed, done.left_out) == (3, 1, 4)
+    assert [int(row["row"]) for row in rows_of(output)] == [1, 4, 6]
+    wanted = {
+        "2": ("2,\\xff,b", "expected UTF-8"),
+        "3": ("the the the the the", "4 steps at most, found 5"),
+        "5": ("5", "expected the 3 fields"),
+        "7": ("a b c d e", "found 5"),
+    }
+    left = rows_of(bad)
+    assert {str(row["row"]): row["text"] for row in left} == {key: text for key, (text, _) in wanted.items()}
+    assert all(wanted[str(row["row"])][1] in row["reason"] for row in left)
+    assert [row["where"] for row in left][1] == f"{source}: line 4"
+    done = score(narrow, source, output, overwrite=True, truncate=True, skip_bad=bad)
+    assert (done.rows, done.left_out, done.cut) == (5, 2, 2)
+    for options, message in (
+        ({"skip_bad": None}, r"rows were left out of it; skip_bad='bad\."),
+        ({"skip_bad": tmp_path / "other.csv"}, "rows were left out of it"),
+        ({"skip_bad": bad, "id": "id"}, "rows of another id"),
+    ):
+        with pytest.raises(InputError, match=message):
+            score(narrow, source, output, resume=True, **options)
+    bad.unlink()
+    with pytest.raises(InputError, match="is missing"):
+        score(narrow, source, output, resume=True, skip_bad=bad)
+
+
+@pytest.mark.parametrize(("suffix", "side"), [("csv", "csv"), ("jsonl", "tsv"), ("npz", "jsonl")])
+def test_cut_off_anywhere_with_bad_rows(suffix, side, narrow, tmp_path):
+    """The side file is never behind the results: it is cut where they are, or anywhere behind."""
+    source, output, bad = tmp_path / "in.csv", tmp_path / f"o.{suffix}", tmp_path / f"bad.{side}"
+    source.write_bytes(MIXED)
+    score(narrow, source, output, skip_bad=bad)
+    whole, left = output.read_bytes(), bad.read_bytes()
+    head = 0 if side == "jsonl" else 1
+    ends = [0, *(end + 1 for end in range(len(left)) if left[end : end + 1] == b"\n")]
+    # Of the rows 1, 4 and 6, and of those left out, 2, 3, 5 and 7: how many there are in front of each.
+    in_front = {0: 0, 1: 0, 2: 2, 3: 3}
+    for rows, needed in in_front.items():
+        for cut in {ends[needed + head], ends[needed + head] + 3, len(left)}:
+            output.unlink(missing_ok=True)
+            if suffix == "npz":
+                parts = output.with_name(f"{output.name}.parts")
+                parts.mkdir()
+                arrays = np.load(io.BytesIO(whole))
+                (parts / "0.bin").write_bytes(arrays["row"][:rows].tobytes() + b"\1")
+                (parts / "1.bin").write_bytes(arrays["layer_2"][: rows + 1].tobytes())
+                texts = [*zip(arrays["id"].tolist(), arrays["n"].tolist(), strict=True)][:rows]
+                (parts / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts) + '["')
+            else:
+                lines = [0, *(end + 1 for end in range(len(whole)) if whole[end : end + 1] == b"\n")]
+                output.write_bytes(whole[: lines[rows + (suffix == "csv")] + 2])
+            bad.write_bytes(left[:cut])
+            done = score(narrow, source, output, skip_bad=bad, resume=True)
+            assert (done.rows, done.left_out) == (3, 4)
+            assert bad.read_bytes() == left
+            if suffix != "npz":
+                assert output.read_bytes() == whole
+            else:
+                again = np.load(output)
+                assert all(
+                    np.array_equal(again[name], value) for name, value in np.load(io.BytesIO(whole)).items()
+                )
+
+
+def test_results_with_line_breaks_in_quotes_are_cut_off_behind_a_row(session, tmp_path):
+    source, output = tmp_path / "in.csv", tmp_path / "o.csv"
+    notes = ['a\n"b\n', "\n\n\n", 'plain "quoted', "\n"]
+    with source.open("w", newline="") as file:
+        csv.writer(file).writerows([("note", "text"), *((note, "good film") for note in notes)])
+    score(session, source, output)
+    whole = output.read_bytes()
+    for cut in range(0, len(whole), 3):
+        output.write_bytes(whole[:cut])
+        assert score(session, source, output, resume=True).rows == 4
+        assert output.read_bytes() == whole
+
+
+def test_nothing_but_bad_rows(narrow, tmp_path):
+    source, bad = tmp_path / "in.csv", tmp_path / "bad.csv"
+    source.write_bytes(b"text\n\xff\na b c d e\n")
+    for suffix in ("csv", "npz"):
+        done = score(narrow, source, tmp_path / f"o.{suffix}", skip_bad=bad, overwrite=True)
+        assert (done.rows, done.left_out) == (0, 2)
+        assert "line 2: expected UTF-8" in str(done.problem)
+        assert rows_of(tmp_path / f"o.{suffix}") == []
+    # A quote that eats the rows behind it is no fault of one.
+    source.write_text('text\n"a\nb\n"c"\nd\n')
+    with pytest.raises(FileError, match=r"line 2: .* up to line 4"):
+        score(narrow, source, tmp_path / "o.csv", skip_bad=bad, overwrite=True)
+
+
+def test_a_stream_of_records(session, source):
+    stream = io.StringIO()
+    score(session, source, Path("out.tsv"), stream=stream, id="id")
+    table = list(csv.DictReader(io.StringIO(stream.getvalue()), delimiter="\t"))
+    assert [(row["id"], row["label"]) for row in table] == [
+        (str(n), label) for n, (label, _) in enumerate(session.classify(TEXTS))
+    ]
+
+    class Closed(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    with pytest.raises(FileError, match="standard output: cannot be written: Broken pipe"):
+        score(session, source, Path("out.tsv"), stream=Closed())
+    with pytest.raises(InputError, match="resume=True: goes from a file to a file"):
+        score(session, source, Path("out.tsv"), stream=stream, resume=True)
 
 
 def test_steps_do_not_fit_into_one_array(tmp_path, source):
@@ -234,7 +444,7 @@ def test_the_command(model, graph, source, tmp_path):
     for arguments, message in (
         (("--input", source), "a corpus needs an --output"),
         (("--input", source, "-o", tmp_path / "o.csv"), "exists already"),
-        (("--input", tmp_path / "x.npz", "--resume"), "--resume and --text go with texts"),
+        (("--input", tmp_path / "x.npz", "--resume"), "--resume and --truncate go with texts"),
     ):
         result = biport("run", model, *arguments)
         assert result.exit_code == 2

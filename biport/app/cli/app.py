@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -34,13 +36,16 @@ class Result:
 
     Args:
         data: with ``--json``, the document on standard output.
-        text: without it, what stands there.
+        text: without it, what stands there; ``None`` where the command has written there itself.
         exit_code: of `EXIT_CODES`.
     """
 
     data: dict[str, Any]
-    text: str
+    text: str | None
     exit_code: int = 0
+
+
+_standard_output: ContextVar[Any] = ContextVar("standard output")
 
 
 class InterruptedCommandError(BiportError):
@@ -62,13 +67,14 @@ class Command(TyperCommand):
     def invoke(self, ctx: Any) -> NoReturn:
         """Run it, and print what it gives."""
         try:
+            _standard_output.set(sys.stdout)
             with contextlib.redirect_stdout(sys.stderr):
                 result: Result = super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise InterruptedCommandError("interrupted") from error
         if ctx.params.get("as_json"):
             print_out(json.dumps(result.data, indent=1, allow_nan=False))
-        else:
+        elif result.text is not None:
             print_out(result.text)
         raise typer.Exit(result.exit_code)
 
@@ -133,6 +139,30 @@ def print_out(text: str) -> None:
     flush()
 
 
+@contextlib.contextmanager
+def standard_output() -> Iterator[TextIO]:
+    """Standard output for what a command writes there as it goes, in UTF-8 whatever the terminal is.
+
+    Raises:
+        OutputError: it cannot be written to.
+    """
+    out = _standard_output.get()
+    stream = io.TextIOWrapper(out.buffer, "utf-8", newline="")
+    try:
+        yield stream
+        stream.flush()
+    except FileError as error:
+        # Of whoever writes rows, and says of what it writes to.
+        if isinstance(error.__cause__, BrokenPipeError):
+            _close_out(error.__cause__, out)
+        raise
+    except OSError as error:
+        _close_out(error, out)
+    finally:
+        with contextlib.suppress(OSError):
+            stream.detach()
+
+
 def print_error(data: dict[str, Any]) -> None:
     """Print what a program is told of a failure; a person, where no program reads it."""
     try:
@@ -155,10 +185,10 @@ def flush() -> None:
         _close_out(error)
 
 
-def _close_out(error: OSError) -> NoReturn:
+def _close_out(error: OSError, out: Any = None) -> NoReturn:
     # What is left in the buffer would fail once more when the process ends.
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (out or sys.stdout).fileno())
     raise OutputError(error) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ def spelled(command: Any) -> Callable[[Argument], str]:
         option = OPTIONS.get(argument.name, "--" + argument.name.replace("_", "-"))
         if option not in known:
             return str(argument)
-        return option if argument.value in (..., True) else f"{option} {argument.value}"
+        return option if argument.value in (..., True) else f"{option} {shlex.quote(str(argument.value))}"
 
     return spell
 

@@ -3,59 +3,137 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from biport.app.arrays import load_inputs, save_arrays
-from biport.app.cli.app import Result, command
-from biport.app.cli.options import INPUT, OUTPUT, Device, Force, Json, input_option, output_option
+from biport.app.cli.app import Result, command, standard_output
+from biport.app.cli.options import Device, Force, Json, input_option, output_option
+from biport.app.cli.run_options import (
+    Delimiter,
+    IdColumn,
+    InputFormat,
+    Resume,
+    SkipBad,
+    TextColumn,
+    Truncate,
+)
+from biport.app.cli.text_options import (
+    Maxlen,
+    Padding,
+    PaddingId,
+    SplitOption,
+    StandardizeOption,
+    Truncating,
+    VocabularyFile,
+    text_options,
+)
 from biport.errors import InputError
 from biport.files import check_target
 
+if TYPE_CHECKING:
+    from biport.app.texts import TextOptions
+
 PANEL = "Models at work"
+OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
 
 
 @command(
     PANEL,
-    "biport run model.onnx --input tokens.npz -o out.npz",
-    "biport run model.onnx --input reviews.csv --text review -o scores.csv",
+    'biport run model.onnx "a fine film"',
+    "biport run model.onnx --input reviews.csv --text review -o scores.csv --skip-bad bad.csv",
     "biport run model.onnx --input reviews.csv -o scores.csv --resume",
+    "biport run model.onnx --input - --format jsonl -o -",
+    "biport run model.onnx --input tokens.npz -o out.npz",
 )
 def run(
     model: Annotated[Path, typer.Argument(help="An .onnx file, or a folder of biport.", metavar="MODEL")],
+    texts: Annotated[list[str] | None, typer.Argument(help="What to run it on.", metavar="TEXT...")] = None,
     inputs: Annotated[
-        Path,
-        input_option("Texts in a .txt, .csv or .jsonl; or an .npz of inputs by name, an .npy for one."),
-    ],
-    output: Annotated[
-        Path | None, output_option("An .npz for the outputs, by name; of texts .csv or .jsonl.")
-    ] = None,
-    text: Annotated[
-        str | None,
-        typer.Option("--text", help="The column or key of the texts.", metavar="NAME", rich_help_panel=INPUT),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on behind the rows that an earlier run has written.",
-            rich_help_panel=OUTPUT,
+        Path | None,
+        input_option(
+            "Texts in a .txt, .csv, .tsv or .jsonl, or - for standard input; or an .npz of inputs by name, "
+            "an .npy for one."
         ),
-    ] = False,
+    ] = None,
+    output: Annotated[
+        Path | None,
+        output_option(
+            "An .npz for the outputs, by name; of texts .csv, .tsv or .jsonl, or - for standard output."
+        ),
+    ] = None,
+    text: TextColumn = None,
+    format: InputFormat = None,
+    delimiter: Delimiter = None,
+    id: IdColumn = None,
+    truncate: Truncate = False,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
+    skip_bad: SkipBad = None,
+    resume: Resume = False,
     device: Device = "auto",
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Run an ONNX model, or what a folder of biport is in ONNX, on the texts or the arrays of a file."""
-    from biport.app.run import TEXTS, run_corpus
+    """Run an ONNX model, or what a folder of biport is in ONNX, on texts or on the arrays of a file.
 
-    if inputs.suffix in TEXTS:
-        where = {"column": text, "device": device, "resume": resume, "overwrite": force}
-        return Result(*run_corpus(model, inputs, output, **where, quiet=as_json))
-    if resume or text is not None:
-        raise InputError(f"{inputs}: --resume and --text go with texts, {', '.join(TEXTS)}")
+    Results keep the other columns of a file of texts, and the number of each row.
+    """
+    from biport.app.run import of_texts, run_texts
+
+    options = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
+    if bool(texts) == (inputs is not None):
+        raise InputError("give texts, or a file of texts or arrays as --input")
+    corpus = {"column": text, "id": id, "skip_bad": skip_bad, "resume": resume}
+    asked = any((*corpus.values(), format, delimiter))
+    if texts:
+        if output is not None or asked:
+            raise InputError(f"{OF_CORPORA} and --output go with a file of texts, --input")
+        return Result(*run_texts(model, texts, device, truncate, options))
+    assert inputs is not None
+    if of_texts(inputs, format):
+        settings = corpus | {"truncate": truncate, "overwrite": force}
+        return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json, options)
+    if asked or truncate:
+        raise InputError(f"{inputs}: {OF_CORPORA} and --truncate go with texts")
+    if options.given:
+        raise InputError(f"{inputs}: holds arrays, and --vocabulary, --maxlen and --padding go with texts")
     return _run_arrays(model, inputs, output, device, force)
+
+
+def _run_corpus(
+    model: Path,
+    source: Path,
+    output: Path | None,
+    format: str | None,
+    delimiter: str | None,
+    settings: dict[str, Any],
+    device: str,
+    as_json: bool,
+    texts: TextOptions,
+) -> Result:
+    from biport.app.run import STDOUT, Corpus, run_corpus
+
+    if output is None:
+        raise InputError(
+            "a corpus needs an --output: a file that ends in .csv, .tsv, .jsonl or .npz, or - for standard "
+            "output"
+        )
+    corpus = Corpus(source, output, format, delimiter, settings)
+    if str(output) != STDOUT:
+        return Result(*run_corpus(model, corpus, device, as_json, None, texts))
+    if as_json:
+        raise InputError("--json prints a document where --output - writes rows; take one of them")
+    with standard_output() as stream:
+        _, text, code = run_corpus(model, corpus, device, as_json, stream, texts)
+    typer.echo(text, err=True)
+    return Result({}, None, code)
 
 
 def _run_arrays(model: Path, inputs: Path, output: Path | None, device: str, force: bool) -> Result:
@@ -107,10 +185,7 @@ def translate(
         Path | None,
         input_option("Texts in a .txt, .csv or .jsonl; or pairs in a .tsv, whose first column is read."),
     ] = None,
-    text: Annotated[
-        str | None,
-        typer.Option("--text", help="The column or key of the texts.", metavar="NAME", rich_help_panel=INPUT),
-    ] = None,
+    text: TextColumn = None,
     form: Annotated[str, typer.Option(help="What runs it: onnx, torch, keras or numpy.")] = "onnx",
     width: Annotated[int, typer.Option(min=1, help="Of the beam; 1 is greedy.")] = 1,
     length_penalty: Annotated[float, typer.Option(min=0, help="Of a beam; longer gains.")] = 0.6,
