@@ -127,18 +127,18 @@ def grams(scope: Scope, tokens: ir.Value, rows: ir.Value, N: ir.Value, sizes: Se
         return tokens, rows
     counts = sums(scope, N, rows)
     there = positions(scope, rows, counts)
-    texts, owners, places, totals = [], [], [], scope("Sub", counts, counts)
+    texts, owners, columns, totals = [], [], [], scope("Sub", counts, counts)
     for size in sizes:
         first = _cut(scope, rows, 0, size)
         within = where(scope, scope("Equal", first, _cut(scope, rows, size - 1, size)))
         texts.append(scope("Gather", _following_joined(scope, tokens, size), within))
         owners.append(scope("Gather", first, within))
         before = scope("Gather", totals, owners[-1])
-        places.append(scope("Add", scope("Gather", there, within), before))
+        columns.append(scope("Add", scope("Gather", there, within), before))
         number = scope("Max", scope("Sub", counts, size - 1), scope.constant(np.zeros(1, "int64"), "zero"))
         totals = scope("Add", totals, number)
-    text, owner, place = (scope("Concat", *part, axis=0) for part in (texts, owners, places))
-    target = scope("Add", place, scope("Gather", starts(scope, totals), owner))
+    text, owner, column = (scope("Concat", *part, axis=0) for part in (texts, owners, columns))
+    target = scope("Add", column, scope("Gather", starts(scope, totals), owner))
     ordered = scope("ScatterND", text, scope("Unsqueeze", target, [1]), text)
     return ordered, scope("ScatterElements", owner, target, owner, axis=0)
 

@@ -114,7 +114,7 @@ def folder(tmp_path: Path) -> tuple[Path, Graph, Graph]:
     graph = Graph(graph.inputs, graph.nodes, graph.outputs[-1:])
     how: dict[str, Any] = {"vocabulary": WORDS, "labels": ("no", "yes")}
     export.write(graph, tmp_path / "exact.onnx", **how)
-    export.write(graph, tmp_path / "strings.onnx", embed_tokenizer=True, **how)
+    export.write(graph, tmp_path / "strings.onnx", embed_tokenizer=True, refuse_characters=True, **how)
     export.write(graph, tmp_path / "outside.onnx", external_data_above=0)
     for precision in ("int8", "float16"):
         write_precision(tmp_path / "exact.onnx", tmp_path / f"{precision}.onnx", precision)
