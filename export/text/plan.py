@@ -73,9 +73,7 @@ def plan_of(tokenizer: Tokenizer, name: str, refuse_characters: bool) -> Plan:
     apart = _apart(tokenizer)
     plan = Plan(
         added=tuple(sorted(tokenizer.added, key=len, reverse=True)),
-        lowers=lowers(tokenizer.standardize)
-        or "lower" in tokenizer.normalizers
-        or tokenizer.split == "words",
+        lowers=_lowers(tokenizer),
         separators=_separators(tokenizer, owner),
         strips=strips(tokenizer.standardize),
         apart=apart,
@@ -90,7 +88,8 @@ def plan_of(tokenizer: Tokenizer, name: str, refuse_characters: bool) -> Plan:
             "gives an error for texts with characters that ONNX's operators have no tables for"
         )
         raise UnsupportedError(owner, *problem, supported)
-    return dataclasses.replace(plan, characters=_characters(tokenizer, plan))
+    words = frozenset({*plan.separators, *plan.apart}) if plan.joins else None
+    return dataclasses.replace(plan, characters=_characters(_steps(tokenizer), words))
 
 
 def _lowers(tokenizer: Tokenizer) -> bool:
@@ -164,21 +163,31 @@ def _of_some_characters(tokenizer: Tokenizer) -> tuple[str, str] | None:
     return ("split", tokenizer.split) if tokenizer.split in ("words", "words_and_marks") else None
 
 
+def _steps(tokenizer: Tokenizer) -> tuple[str, ...]:
+    """What is done to letters beyond ASCII."""
+    own = [*tokenizer.normalizers, *(["lower"] if tokenizer.standardize == "unicode_lower" else [])]
+    return (*own, *(["lower", "nfc"] if tokenizer.split == "words" else []))
+
+
 @functools.cache
 def _blanks() -> str:
     return "".join(letter for letter in map(chr, range(_LAST)) if letter.isspace())
 
 
-def _characters(tokenizer: Tokenizer, plan: Plan) -> tuple[tuple[int, int], ...]:
+@functools.cache
+def _characters(steps: tuple[str, ...], words: frozenset[str] | None) -> tuple[tuple[int, int], ...]:
     """The characters of which texts become what the tokeniser makes of them.
 
     Each is looked at by itself: small letters depend on no other ones but for the Greek S, which is no small
     one; accents on what is before them, so that none is taken.
+
+    Args:
+        steps: what is done to letters beyond ASCII, see `normalized`.
+        words: of texts that are divided into words, what else is known; ``None`` where all is.
     """
-    stable = _stable(tokenizer)
-    if tokenizer.split in ("words", "words_and_marks"):
-        known = {*plan.separators, *plan.apart}
-        stable = (one for one in stable if one in known or one == "_" or _of_words(one))
+    stable = _stable(steps)
+    if words is not None:
+        stable = (one for one in stable if one in words or one == "_" or _of_words(one))
     return tuple(ranges(stable))
 
 
@@ -187,13 +196,8 @@ def _of_words(letter: str) -> bool:
     return letter.isalnum() and kind_of_letter(letter) == "word"
 
 
-def _stable(tokenizer: Tokenizer) -> Iterator[str]:
+def _stable(steps: tuple[str, ...]) -> Iterator[str]:
     """The characters that nothing but an operator of ours changes."""
-    steps = [*tokenizer.normalizers]
-    if tokenizer.split == "words":
-        steps += ["lower", "nfc"]
-    if tokenizer.standardize == "unicode_lower":
-        steps += ["lower"]
     composing = _composing() if {*steps} & {*FORMS} else frozenset[str]()
     for start in (*range(0, 0xD800, _BLOCK), *range(0xE000, _LAST, _BLOCK)):
         block = "".join(map(chr, range(start, start + _BLOCK)))
