@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biport.analysis.text_model import with_tokenizer
+from biport.app.forms import Form
 from biport.errors import Argument, InputError
 from biport.graph import Graph, Value
 from biport.text import Tokenizer, read_tokenizer
@@ -116,14 +117,24 @@ class TextOptions:
         own = {name: self.instead(one, graph.inputs) for name, one in graph.tokenizers.items()}
         return dataclasses.replace(graph, tokenizers=own)
 
+    def notes(self, graph: Graph) -> list[str]:
+        """What makes ids of the texts of a model, a line each, where anything was said of it."""
+        own = graph.tokenizers.items() if self.given else ()
+        return [f"texts of input {name!r}: {one.summary}" for name, one in own]
+
+    def form(self, form: Form) -> Form:
+        """A form of a model with the tokeniser that it is given, where it has none; of one that is read.
+
+        Raises:
+            BiportError: as `spoken`.
+        """
+        if not self.given or form.graph is None or form.graph.tokenizers:
+            return form
+        return dataclasses.replace(form, graph=self.spoken(form.graph))
+
     def _of_fixed_length(self, tokenizer: Tokenizer, values: Sequence[Value]) -> Tokenizer:
         shapes = {value.shape[1] for value in values if len(value.shape) == 2}
         steps = shapes.pop() if len(shapes) == 1 else None
         if self.padding is None or tokenizer.length is not None or not isinstance(steps, int):
             return tokenizer
         return dataclasses.replace(tokenizer, length=steps)
-
-
-def tokenizer_notes(graph: Graph) -> list[str]:
-    """What makes ids of the texts of a model, a line each."""
-    return [f"texts of input {name!r}: {one.summary}" for name, one in graph.tokenizers.items()]

@@ -84,6 +84,14 @@ def test_the_length_is_said_when_a_model_is_run(folder: Path, tmp_path: Path) ->
     assert other["outputs"]["dense"] != pytest.approx(row["outputs"]["dense"], abs=1e-4)
 
 
+def test_models_are_compared_over_texts(folder: Path, tmp_path: Path) -> None:
+    done("export", folder / "m.keras", "-o", tmp_path / "m.onnx", "--no-verify")
+    verify = ("verify", folder / "m.keras", tmp_path / "m.onnx", "--input", folder / "texts.csv")
+    assert "no tokeniser" in biport(*verify).stderr
+    told = ("--vocabulary", folder / "tokenizer.json", "--maxlen", 8, "--min-agreement", 1)
+    assert "0 of 4 rows differ" in done(*verify, *told).output
+
+
 def test_what_does_not_go_together(folder: Path, tmp_path: Path) -> None:
     export_it = ("export", folder / "m.keras", "-o", tmp_path / "m.onnx")
     (tmp_path / "vocab.txt").write_text("<pad>\n<unk>\nfilm\n")
