@@ -29,6 +29,7 @@ from export.runtime.providers import DEVICES, create, reason, warn_once
 from export.runtime.signature import load, with_tokenizer
 from export.streaming import read_stream
 from export.text.labels import label_of
+from export.text.refusals import explain
 
 
 class Session:
@@ -81,6 +82,8 @@ class Session:
         """Name, shape and dtype of each output, in order."""
         self.output_names: list[str] = [value.name for value in self.output_values]
         """The names of what `run` returns, in order."""
+        self.characters = opened.signature.characters
+        """By inputs of texts, ranges of the characters that they may have, where it is not all."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
         self.masked = opened.signature.time_axes is not None
@@ -384,6 +387,7 @@ class Session:
                     f"{self.path}: found a valid step behind a masked one; the file is written under the "
                     f"contract {self.contract!r}, other inputs need one that is written without it"
                 ) from error
+            explain(str(error), feed, self.characters, self._signature.tokenizers.values())
             shapes = {name: array.shape for name, array in feed.items()}
             raise InputError(f"{self.path}: cannot run inputs of shapes {shapes}: {reason(error)}") from error
 

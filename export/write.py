@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -17,6 +17,7 @@ from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, UnsupportedError
 from biport.graph import Graph
 from biport.log import logged
+from biport.text.characters import from_data
 from biport.text.tokenizer import Tokenizer
 from export.require import require_onnx
 
@@ -40,6 +41,7 @@ def write(
     vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
     embed_tokenizer: bool = False,
+    refuse_characters: bool = False,
     vectors: bool = True,
     opset: int | None = None,
     ir_version: int | None = None,
@@ -67,8 +69,10 @@ def write(
         vocabulary: what makes ids of texts, where the graph has no tokeniser; the file carries it, and
             `Session.run` and `predict` then take texts.
         labels: what the classes of the first output are called; the file carries them.
-        embed_tokenizer: put `biport.data.whitespace_ids` into the graph, which then takes strings ``(N,)``
-            in place of ids; needs ``vocabulary``.
+        embed_tokenizer: put the tokenisers into the graph, which then takes strings in place of ids:
+            the very ids that `biport.text.Tokenizer` makes of them.
+        refuse_characters: where ONNX has no operators for all that a tokeniser does to letters beyond ASCII,
+            write a graph that gives an error for texts with characters that it cannot treat.
         vectors: have the file carry check vectors, see `biport.compare.check_vectors`, which ``biport check``
             runs wherever onnxruntime does; where they are large they are in ``<path>.check.npz``. Why there
             are none is noted.
@@ -99,9 +103,8 @@ def write(
     from export.onnx.target import target_of
     from export.onnx.versions import stamp
     from export.publish import Written, data_path, publish
+    from export.text.embed import embed_tokenizers
     from export.text.metadata import text_metadata
-    from export.text.own_tokenizer import add_own_tokenizers
-    from export.text.tokenizer import add_tokenizer, fitted_vocabulary
 
     path = Path(path)
     graph = with_tokenizer(graph, vocabulary)
@@ -113,25 +116,20 @@ def write(
                 "export to ONNX", "embed_tokenizer", True, "sizes that vary: texts have any"
             )
         graph = at_sizes(graph, fix_batch, fix_length)
-    words = fitted_vocabulary(graph) if embed_tokenizer else None
-    if words is not None:
-        # The nodes divide at white space, which is not how the tokeniser does it.
-        graph = dataclasses.replace(graph, tokenizers={})
     model, notes = build(graph, lowering, contract, target)
     if fixed:
         fold(model)
     if unsaid := unsaid_lengths(graph.inputs, graph.tokenizers, masked_axes(graph) is not None):
         notes.append(unsaid)
+        model.metadata_props["biport.unsaid"] = unsaid
     model.metadata_props.update(text_metadata(graph, labels))
-    if embed_tokenizer and graph.tokenizers:
-        add_own_tokenizers(model, graph)
-    elif embed_tokenizer:
-        add_tokenizer(model, graph, words)
+    if embed_tokenizer:
+        notes += embed_tokenizers(model, graph, refuse_characters=refuse_characters)
     stamp(model, target)
     travelling = Carried({})
     if vectors:
         try:
-            travelling = carried(_vectors(graph, model, contract, words, embed_tokenizer))
+            travelling = carried(_vectors(graph, model, contract, embed_tokenizer))
         except BiportError as error:
             notes.append(f"the file carries no check vectors: {error}")
     model.metadata_props.update(travelling.properties)
@@ -156,17 +154,13 @@ def write(
     )
 
 
-def _vectors(
-    graph: Graph, model: Any, contract: str | None, vocabulary: Vocabulary | None, of_texts: bool
-) -> CheckVectors:
+def _vectors(graph: Graph, model: Any, contract: str | None, of_texts: bool) -> CheckVectors:
     """Check vectors that the model takes: of texts, where its tokeniser is in it."""
     digest = model.metadata_props["biport.digest"]
     if of_texts:
-        from export.text.sample_texts import own_text_vectors, text_vectors
+        from export.text.sample_texts import text_vectors
 
-        if graph.tokenizers:
-            return own_text_vectors(graph, digest)
-        assert vocabulary is not None
-        return text_vectors(graph, vocabulary, model.graph.inputs[0].name, digest)
+        characters = from_data(json.loads(model.metadata_props.get("biport.characters", "{}")), "model")
+        return text_vectors(graph, digest, characters)
     patterns = PATTERNS if contract is None else RIGHT_PADDED
     return make_vectors(graph, patterns=patterns, digest=digest)

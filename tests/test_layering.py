@@ -179,7 +179,7 @@ def test_importing_loads_nothing_it_must_not(keras_file: Path, tmp_path: Path) -
         ("import biport.app.cli", {*FRAMEWORKS, "numpy"}),
         (f"import {', '.join(core)}", FRAMEWORKS | SIDES | {"matplotlib"}),
         ("import keras_side, keras_side.train", FRAMEWORKS),
-        ("import export, export.session, export.corpus.scoring, export.deploy.triton", FRAMEWORKS),
+        ("import export, export.session, export.corpus.scoring, export.deploy.triton.repository", FRAMEWORKS),
         ("import export.scale.scoring", {*FRAMEWORKS, "pyarrow"}),
         ("import export.build", {"keras", "tensorflow", "torch", "tf2onnx", "onnxruntime"}),
         (port, {"keras", "tensorflow", "torch"}),

@@ -210,7 +210,8 @@ def _float32(
         import export
 
         trials: list[Trial] = []
-        check = _checked(graph, options, trials) if verify else None
+        spoken = with_tokenizer(graph, options.get("vocabulary"))
+        check = _against_the_oracle(spoken, trials) if verify else None
         written = export.write(graph, output, overwrite=overwrite, check=check, **options)
         return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
     if problem is not None and route == "auto" and keeps_states(problem):
@@ -298,42 +299,23 @@ def _other_release(source: str | Path, model: Any) -> list[str]:
     return [f"written by Keras {written.version}, computed as Keras {traced.version} does"]
 
 
-def _checked(graph: Graph, options: Mapping[str, Any], trials: list[Trial]) -> Callable[[Path], None]:
-    from export.text.tokenizer import fitted_vocabulary
-
-    spoken = with_tokenizer(graph, options.get("vocabulary"))
-    words = fitted_vocabulary(spoken) if options.get("embed_tokenizer") else None
-    if words is None:
-        return _against_the_oracle(graph, trials)
-
-    def check(path: Path) -> None:
-        import export
-        from export.deploy.tokenizer_check import same_numbers
-
-        # The oracle knows no strings: the file is compared with one of ids, and that one with the oracle.
-        plain = path.with_name("ids.onnx")
-        against = _against_the_oracle(graph, trials)
-        export.write(spoken, plain, check=against, vectors=False)
-        same = same_numbers(path, plain, words)
-        for file in path.parent.glob(f"{plain.name}*"):
-            file.unlink()
-        if not same:
-            raise DifferentError(f"{path.name} was not kept: over texts it differs from the model over ids")
-
-    return check
-
-
-def text_options(source: Path, labels: str | None, embed_tokenizer: bool, route: str) -> dict[str, Any]:
+def text_options(
+    source: Path, labels: str | None, embed_tokenizer: bool, refuse_characters: bool, route: str
+) -> dict[str, Any]:
     """The options of `export.write` about texts; of a folder, what travels with it.
 
     Raises:
         FileError: labels cannot be read.
+        InputError: the options do not go together.
     """
     given = None if labels is None else [name.strip() for name in labels.split(",")]
     options: dict[str, Any] = {} if given is None else {"labels": given}
     if route != "tf2onnx":
         options = {**texts_of(source), **options}
-    return options | {"embed_tokenizer": True} if embed_tokenizer else options
+    if refuse_characters and not embed_tokenizer:
+        raise InputError(Argument("refuse_characters", True), ": with ", Argument("embed_tokenizer", True))
+    asked = {"embed_tokenizer": embed_tokenizer, "refuse_characters": refuse_characters}
+    return options | {name: value for name, value in asked.items() if value}
 
 
 def _against_the_oracle(graph: Graph, trials: list[Trial]) -> Callable[[Path], None]:

@@ -22,6 +22,7 @@ from biport.compare.text_cases import text_cases
 from biport.errors import Argument, InputError
 from biport.graph import Graph, Value
 from biport.inputs import Inputs, batch_axis, in_order
+from biport.text.characters import Characters, common
 from biport.text.inputs import source_names, with_ids
 
 
@@ -195,7 +196,11 @@ def _texts(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> Trials:
         speaking = next(form for form in forms if form.takes_texts)
         raise InputError(f"{speaking.name}: takes texts, and no form says how ids are made of them")
     if inputs is None:
-        texts, ids = text_cases(graph, seed)
+        characters: dict[str, Characters] = {}
+        for form in forms:
+            for name, known in form.characters.items():
+                characters[name] = common(characters.get(name, known), known)
+        texts, ids = text_cases(graph, seed, characters)
         return Trials(ids, texts)
     names = [value.name for value in graph.inputs]
     sources = source_names(names, graph.tokenizers)

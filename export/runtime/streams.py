@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from biport.analysis.lengths import check_steps
-from biport.data.whitespace import whitespace_tokens
 from biport.errors import Argument, InputError, RowError
 from biport.graph import Value
 from biport.inputs import check_arrays
@@ -20,6 +19,7 @@ from biport.text.tokenizer import Tokenizer
 from export.runtime.batching import InputRow, batches, stack, windows
 from export.runtime.providers import warn_once
 from export.runtime.signature import Signature
+from export.text.refusals import check_characters
 
 WINDOW, TOKENS = 1024, 2048
 """Rows sorted together, and steps in a batch: `benchmarks/corpus.py --search` on rows of 20 to 250 steps."""
@@ -229,13 +229,17 @@ def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], Prepar
 def _text_preparation(signature: Signature, value: Value) -> Callable[[Any], Prepared]:
     """The same of a file that makes ids of texts itself."""
     own = [one for one in signature.tokenizers.values() if one.source == value.name]
+    characters = signature.characters.get(value.name)
     # Rows of other lengths go with it where the model does not see padding, or all are of one length.
     pads = not own or signature.time_axes is not None or all(one.length is not None for one in own)
 
     def prepare(row: Any) -> Prepared:
         if not isinstance(row, str):
             raise InputError(f"the model takes texts, found {type(row).__name__}")
-        counts = [len(one.encode(row)) for one in own] or [len(whitespace_tokens(row))]
+        if signature.unsaid:
+            warn_once(signature.unsaid)
+        check_characters(value.name, characters, [row])
+        counts = [len(one.encode(row)) for one in own]
         return Prepared(row, max(1, *counts), pads)
 
     return prepare
@@ -282,7 +286,7 @@ def steps(signature: Signature, text: str, truncate: bool) -> list[str | None]:
     (value,) = signature.inputs
     if value.dtype == "str":
         own = [one for one in signature.tokenizers.values() if one.source == value.name]
-        return (own[0].steps(text) if own else [*whitespace_tokens(text)]) or [None]
+        return (own[0].steps(text) if own else []) or [None]
     tokenizer = _tokenizer(signature, truncate)
     return [] if tokenizer is None else tokenizer.steps(text) or [None]
 

@@ -45,7 +45,7 @@ from biport import bundle
 from biport.app.cli import main
 from biport.decoding import greedy
 from biport.errors import MissingDependencyError
-from export.deploy import triton
+from export.deploy.triton.repository import model_config
 
 texts, ids = json.loads(sys.argv[2]), np.array([[2, 3, 0], [0, 5, 6]], "int32")
 seen = {}
@@ -57,7 +57,7 @@ session = export.Session("exact.onnx", device="auto", threads=1)
 seen["predict"] = [row[0].tolist() for row in session.predict(texts)]
 seen["classify"] = [label for label, _ in session.classify(texts)]
 seen["strings"] = [row[0].tolist() for row in export.Session("strings.onnx").predict(texts)]
-seen["triton"] = triton.config(session, "m")
+seen["triton"] = model_config(session, "m").text
 stepper = export.stepper("decoder", "cpu")
 seen["decoded"] = [one.tokens for one in greedy(stepper, [[4, 5], [1]], start=2, end=3, max_length=4)]
 seen["verify"] = biport.verify(bundle.read("bundle"), "exact.onnx").ok
@@ -122,7 +122,7 @@ def folder(tmp_path: Path) -> tuple[Path, Graph, Graph]:
     graph = Graph(graph.inputs, graph.nodes, graph.outputs[-1:])
     how: dict[str, Any] = {"vocabulary": WORDS, "labels": ("no", "yes")}
     export.write(graph, tmp_path / "exact.onnx", **how)
-    export.write(graph, tmp_path / "strings.onnx", embed_tokenizer=True, **how)
+    export.write(graph, tmp_path / "strings.onnx", embed_tokenizer=True, refuse_characters=True, **how)
     export.write(graph, tmp_path / "outside.onnx", external_data_above=0)
     for precision in ("int8", "float16"):
         write_precision(tmp_path / "exact.onnx", tmp_path / f"{precision}.onnx", precision)

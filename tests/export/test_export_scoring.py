@@ -466,7 +466,14 @@ def test_the_command(model, graph, source, tmp_path):
     opened = export.Session(tmp_path / "b.onnx", device="cpu")
     assert (opened.tokenizer, opened.labels) == (WORDS.tokenizer(), LABELS)
     WORDS.save(tmp_path / "words.json")
-    arguments = ("--vocabulary", tmp_path / "words.json", "--labels", "x, y,z", "--embed-tokenizer")
+    arguments = (
+        "--vocabulary",
+        tmp_path / "words.json",
+        "--labels",
+        "x, y,z",
+        "--embed-tokenizer",
+        "--refuse-characters",
+    )
     result = biport("export", tmp_path / "b", "-o", tmp_path / "t.onnx", *arguments)
     assert result.exit_code == 0, result.output
     opened = export.Session(tmp_path / "t.onnx", device="cpu")

@@ -112,7 +112,8 @@ def test_tokens_are_those_of_the_models_own_tokeniser(padding: Any, unknown: Any
 
 def test_a_file_that_makes_tokens_itself(tmp_path: Path) -> None:
     graph = tagger()
-    session = opened(graph, tmp_path, vocabulary=WORDS, embed_tokenizer=True)
+    how = {"embed_tokenizer": True, "refuse_characters": True}
+    session = opened(graph, tmp_path, vocabulary=WORDS, **how)
     assert tagged(session, ["good  film\tthe", ""]) == [
         [*zip(("good", "film", "the"), wanted(graph, [[2, 3, 7]])[0], strict=True)],
         [],

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from biport.app.cli.app import Result, command
+from biport.app.cli.embed_options import EmbedTokenizer, RefuseCharacters
 from biport.app.cli.gate_options import JUnitFile, LabelColumn, MinAgreement, TextColumn, class_names
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
 from biport.app.cli.onnx_options import (
@@ -217,14 +218,8 @@ def export(
             help="What the classes are called, with commas between.", metavar="A,B", rich_help_panel=TEXTS
         ),
     ] = None,
-    embed_tokenizer: Annotated[
-        bool,
-        typer.Option(
-            "--embed-tokenizer",
-            help="Let the file take strings: split at white space, or as the model's own layers do it.",
-            rich_help_panel=TEXTS,
-        ),
-    ] = False,
+    embed_tokenizer: EmbedTokenizer = False,
+    refuse_characters: RefuseCharacters = False,
     route: Annotated[
         str,
         typer.Option(
@@ -266,7 +261,7 @@ def export(
     from biport.app.open_source import load_with_code, read_source
     from biport.app.precision import LimitError, precision_suite
     from biport.app.progress import show_progress
-    from export.deploy import triton as repository
+    from export.deploy.triton import repository
 
     limits = max_accuracy_drop, min_speedup, min_agreement
     names = class_names(labels)
@@ -292,7 +287,7 @@ def export(
     check_source_kept(source, Target.ONNX, output)
     texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     check_junit(junit, force)
-    options = told(source.path, labels, embed_tokenizer, route)
+    options = told(source.path, labels, embed_tokenizer, refuse_characters, route)
     options |= _onnx_options(lowering, contract)
     options |= where_it_runs(opset, ir_version, runtime, fix_batch, fix_length)
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
@@ -322,7 +317,7 @@ def export(
             suite = precision_suite(str(source), [exported.smaller.cost], exported.smaller.gates)
             write_junit(junit, "biport export", [suite])
         if triton is not None:
-            repository.write_config(output)
+            notes += repository.complete(output)
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(exported.written.nodes.items())[:6])
     lines = [
         f"{output}: route {exported.written.route}, {exported.written.bytes:,} bytes",
