@@ -45,6 +45,7 @@ class Model:
         labels=None,
         time_axes={"sum": ()},
         unsaid="",
+        characters={},
     )
 
     def __init__(self, open: bool = True) -> None:
