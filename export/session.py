@@ -115,13 +115,13 @@ class Session:
         """Whether `predict` takes texts."""
         return streams.reads_texts(self._signature)
 
-    def steps(self, text: str) -> list[str | None]:
+    def steps(self, text: str, truncate: bool = False) -> list[str | None]:
         """The token of each step that `predict` gives the model of a text: ``None`` for padding.
 
         Raises:
             InputError: as for `predict`.
         """
-        return streams.steps(self._signature, text)
+        return streams.steps(self._signature, text, truncate)
 
     @cached_property
     def node_count(self) -> int:
@@ -162,6 +162,8 @@ class Session:
         rows of several lengths padded to the longest; any other only takes rows of one length at a time. The
         numbers are those of running each row by itself, but for the rounding of sums; not so those of an int8
         file, which scales by all of a batch: they move with what is beside a row, within what int8 costs.
+        A file of a fixed batch (`export.write`, ``fix_batch``) is given rows of 0 where there are not enough,
+        and what it says of them is left out; one of a fixed length takes shorter rows where it is `masked`.
 
         Args:
             rows: any number of rows, for a model of one input: ids ``(T,)``, features ``(T, I)``, or texts

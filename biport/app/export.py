@@ -20,7 +20,7 @@ from biport.app.forms import unread_form
 from biport.app.other_route import MAY_WRITE, advise, keeps_states
 from biport.app.precision import Chosen, Smaller, write_smaller
 from biport.app.stored import is_stored, read_stored, texts_of
-from biport.app.texts import TextOptions, tokenizer_notes
+from biport.app.texts import TextOptions
 from biport.app.unread import UnreadModel
 from biport.app.verify import verify as verify_forms
 from biport.compare.check_vectors import make_vectors
@@ -31,6 +31,8 @@ from biport.files import check_target
 from biport.graph import Graph
 
 ROUTES = ("fused", "tf2onnx", "auto")
+VERSIONS = ("opset", "ir_version", "runtime")
+"""The options of `export.write` that the other route has too."""
 
 
 @dataclass(frozen=True)
@@ -187,11 +189,11 @@ def _spoken(read: Read, texts: TextOptions, route: str, stored: bool) -> Read:
     """With the tokeniser that the graph is to have."""
     graph, notes, problem = read
     if graph is None or route == "tf2onnx":
-        if texts.given and problem is None:
+        if texts.given and route != "fused":
             raise InputError(Argument("vocabulary", texts.vocabulary), ": of the fused route alone")
         return read
     graph = texts.spoken(graph, stored)
-    return graph, [*notes, *tokenizer_notes(graph)], problem
+    return graph, [*notes, *texts.notes(graph)], problem
 
 
 def _float32(
@@ -216,11 +218,12 @@ def _float32(
     if problem is not None and route == "fused":
         advise(problem, source, Argument("route", "auto"), f" {MAY_WRITE}")
         raise problem
-    if options:
-        raise InputError(f"{', '.join(options)}: of the fused route alone")
+    versions = {name: value for name, value in options.items() if name in VERSIONS}
+    if others := options.keys() - versions.keys():
+        raise InputError(f"{', '.join(sorted(others))}: of the fused route alone")
     if problem is not None:
         notes = [*notes, *(f"by way of tf2onnx: {line}" for line in problem.lines())]
-    return _traced(source, output, graph, verify=verify, overwrite=overwrite, notes=notes)
+    return _traced(source, output, graph, versions, verify=verify, overwrite=overwrite, notes=notes)
 
 
 def _read(source: Any, config: Any, states: str | None) -> Read:
@@ -240,7 +243,14 @@ def _read(source: Any, config: Any, states: str | None) -> Read:
 
 
 def _traced(
-    source: Any, output: Path, graph: Graph | None, *, verify: bool, overwrite: bool, notes: Sequence[str]
+    source: Any,
+    output: Path,
+    graph: Graph | None,
+    versions: Mapping[str, Any],
+    *,
+    verify: bool,
+    overwrite: bool,
+    notes: Sequence[str],
 ) -> Exported:
     import export
     import keras_side
@@ -271,6 +281,7 @@ def _traced(
         op_of=keras_side.recurrent_op,
         check=check if verify else None,
         vectors=vectors,
+        **versions,
     )
     return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
 

@@ -19,11 +19,12 @@ import numpy as np
 
 from biport import reference
 from biport.app.stored import read_stored, texts_of
+from biport.app.taken import Taken, taken_by
 from biport.app.unread import UnreadModel
-from biport.app.user_data import Taken, taken_by
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.tolerance import L1_ALLOWED
+from biport.dims import Dim
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.graph import Graph
@@ -49,6 +50,7 @@ class Form:
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
         takes_texts: whether it is given texts, where the graph has ids.
+        shapes: of its inputs, where some size of them may be fixed that is not in the graph.
         unread: the live Keras model, where biport cannot read a graph from it.
         precision: the half precision that it computes in, such as ``"float16"``.
         in_float32: the same model computing in float32, where it does not do so by itself.
@@ -71,6 +73,7 @@ class Form:
     takes_texts: bool = False
     taken: Taken | None = field(default=None, compare=False)
     smaller: str | None = None
+    shapes: Sequence[tuple[Dim, ...]] | None = None
 
 
 def open_form(source: Any, config: Any = None, example: Any = None, states: str | None = None) -> Form:
@@ -232,6 +235,7 @@ def onnx_form(name: str, session: Any) -> Form:
         takes_texts=any(value.dtype == "str" for value in session.input_values),
         taken=taken_by(session) if hasattr(session, "metadata") else None,
         smaller=getattr(session, "metadata", {}).get("biport.precision"),
+        shapes=[value.shape for value in session.input_values],
         size=lambda: session.node_count,
     )
 

@@ -160,9 +160,11 @@ def label_gates(ran: Ran, compared: Sequence[Agreement], least: float) -> list[G
 
 def _label_note(one: Agreement) -> str:
     if one.count is None:
-        return "it does not run, or gives other outputs"
+        return "it does not run, or gives other shapes"
     first = next((row for row in one.rows if not row.tie), None)
-    return f"{one.differing} of {one.count} {one.unit}s" + ("" if first is None else f", first {first.text}")
+    return f"{one.differing} of {one.count} {one.unit}s differ" + (
+        "" if first is None else f", first {first.text}"
+    )
 
 
 def label_notes(compared: Sequence[Agreement]) -> list[str]:
@@ -285,7 +287,7 @@ def expected_gates(ran: Ran, known: Sequence[tuple[int, Expected]], tolerance: f
             given, rows = ran.given(form, position), ran.trials.rows
             subject, details = ran.subject(form, position), {"form": form.name, "output": expected.output}
             if given is None or rows is None:
-                note = "it does not run, or gives other outputs"
+                note = "it does not run, or gives other shapes"
                 gates.append(Gate(EXPECTED, subject, None, limit, False, note, details))
                 continue
             far = distance(expected, given, rows, ran.valid(position), tolerance is not None, limit)

@@ -31,7 +31,7 @@ class ProgressDisplay:
     console: Console
     bar: Progress
     _said: set[str] = field(default_factory=set)
-    _told: float = field(default_factory=time.monotonic)
+    _told: float = field(default_factory=lambda: time.monotonic())
     _since: tuple[str, float, float] = ("", 0, 0)
     """What is being done, how much of it was when it was first told of, and when that was."""
 

@@ -39,11 +39,11 @@ def opened(model: Path, device: str, texts: TextOptions | None = None) -> Iterat
     if not is_stored(model):
         session = export.Session(model, device=device)
         if texts.given:
-            session.tokenizer = texts.instead(session.tokenizer)
+            session.tokenizer = texts.instead(session.tokenizer, session.input_values)
         yield session
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+        path = Path(folder) / f"{model.resolve().name}.onnx"
         export.write(texts.spoken(read_stored(model), stored=True), path, vectors=False, **texts_of(model))
         yield export.Session(path, device=device)
 
@@ -157,8 +157,10 @@ def run_texts(
             what = "standard input" if text == STDIN else "a file"
             raise InputError(f"{text} is {what}, not a text; give it as ", Argument("inputs"))
     from export.corpus.results import described
+    from export.corpus.scoring import check_reads_texts
 
     with opened(model, device, options) as session:
+        check_reads_texts(session)
         rows = []
         results = session.predict_each(texts, truncate=truncate, workers=1)
         for row, result in zip((TextRow(*row) for row in enumerate(texts, 1)), results, strict=True):

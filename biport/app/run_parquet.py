@@ -101,15 +101,11 @@ def run_parquet(
         actors = Actors(count, scale.address, "cpu" if device == "auto" else device)
         if is_stored(model) and (scale.address or os.environ.get("RAY_ADDRESS")):
             raise InputError(f"{model}: on a cluster the model is an .onnx file that every machine sees")
-        if texts.given and not is_stored(model):
-            raise InputError(
-                f"{model}: actors open the file itself; export it with the vocabulary and --maxlen"
-            )
     # Here it is looked at alone; actors have sessions of their own.
     with opened(model, "cpu" if scale.ray else device, texts) as session, show_progress(quiet) as display:
 
         def show(done: int, total: int) -> None:
-            display.update(corpus.source.name, done, total)
+            display.update(corpus.source.name, done, total, "rows")
 
         more = {"actors": actors, "part_rows": scale.part_rows, "progress": show, **corpus.settings}
         scored = score_parquet(session, corpus.source, corpus.output, **more)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from biport import bundle
+from biport.analysis.text_model import with_tokenizer
 from biport.errors import FileError
 from biport.graph import Graph
 from biport.text import read_tokenizer
@@ -26,10 +27,8 @@ def read_run(run: Path) -> Graph:
     path = run / VOCABULARY
     if graph.tokenizers or not path.is_file() or len(graph.inputs) != 1:
         return graph
-    (value,) = graph.inputs
     recipe = Recipe.from_json(files.read_description(run)["recipe"])
-    tokenizer = dataclasses.replace(read_tokenizer(path), max_length=recipe.max_length, source=value.name)
-    return dataclasses.replace(graph, tokenizers={value.name: tokenizer})
+    return with_tokenizer(graph, dataclasses.replace(read_tokenizer(path), max_length=recipe.max_length))
 
 
 def labels_of_run(run: Path) -> tuple[str, ...] | None:

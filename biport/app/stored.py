@@ -51,5 +51,5 @@ def texts_of(source: Path) -> Mapping[str, Any]:
     """
     if not is_stored(source):
         return {}
-    labels = labels_of_run(source) if file_kind(source) is FileKind.RUN else bundle.read_labels(source)
+    labels = (labels_of_run if file_kind(source) is FileKind.RUN else bundle.read_labels)(source)
     return {} if labels is None else {"labels": labels}

@@ -139,7 +139,7 @@ def _translator(
         return
     if not model.is_dir() or file_kind(model) is not FileKind.RUN:
         there = file_kind(model).what if model.exists() else "nothing"
-        raise InputError(f"{model}: expected a folder of export --decoder or train seq2seq, found {there}")
+        raise InputError(f"{model}: expected a decoder, or a training run of seq2seq, found {there}")
     tokenizers = languages.tokenizers(run_tokenizers(model))
     assert tokenizers is not None
     with tempfile.TemporaryDirectory() as folder:
@@ -176,7 +176,7 @@ class _Told:
         told = [f"{count} {what}" for what, count in self.counts.items() if count]
         if math.isfinite(self.closest):
             told.append(f"the closest choice was made by {self.closest:.2g}")
-        return ", ".join([f"{self.count} texts", *told])
+        return ", ".join([f"{self.count:,} text{'s' * (self.count != 1)}", *told])
 
 
 Write = Callable[[TextRow, Translation], object]

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from biport.analysis.text_model import unsaid_lengths
 from biport.app.forms import Form
-from biport.app.user_data import Examples, Taken, read_examples, taken_by
+from biport.app.taken import Taken, class_count, taken_by
+from biport.app.user_data import Examples, read_examples
 from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.rows import DataRows
@@ -32,16 +34,26 @@ class Trials:
         texts: the same for the forms that take texts; empty where none does.
         rows: which rows of the data the rows of each case are; ``None`` of random inputs.
         origin: which data, as plain data; ``None`` where they are of no file.
+        notes: what is to be known of them.
     """
 
     cases: Cases
     texts: Cases = field(default_factory=dict)
     rows: DataRows | None = None
     origin: Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
 
     def of(self, form: Form) -> Cases:
         """What a form is run on."""
         return self.texts if form.takes_texts else self.cases
+
+    def number(self, case: str, row: int) -> int | None:
+        """What the data call a row of a case; ``None`` where the case is the data as they were given."""
+        if self.rows is None or case not in self.rows.cases:
+            return None
+        if len(self.cases) == 1 and self.rows.texts is None:
+            return None
+        return self.rows.numbers[int(self.rows.cases[case][row])]
 
 
 @dataclass(frozen=True)
@@ -96,9 +108,12 @@ def trials(
         FileError: as `read_examples`.
     """
     columns.check(inputs)
+    notes: list[str] = []
     if isinstance(inputs, str | os.PathLike):
         taken = _taken(forms, values, graph)
         inputs = read_examples(inputs, taken, text=columns.text, label=columns.label, labels=columns.labels)
+        unsaid = unsaid_lengths(values, taken.tokenizers, taken.masked) if inputs.texts is not None else ""
+        notes += [unsaid] if unsaid else []
     if isinstance(inputs, Examples):
         chosen = _of_examples(forms, inputs)
     elif any(form.takes_texts for form in forms):
@@ -109,12 +124,12 @@ def trials(
         chosen = _given(values, in_order([value.name for value in values], inputs))
     if chosen.texts:
         _trace_texts(forms, chosen.texts)
-    return chosen
+    return dataclasses.replace(chosen, notes=notes)
 
 
 def _taken(forms: Sequence[Form], values: Sequence[Value], graph: Graph | None) -> Taken:
     """What the model takes, and what any form says of its texts and labels."""
-    own = Taken(tuple(values)) if graph is None else taken_by(graph)
+    own = _taken_unread(forms, values) if graph is None else taken_by(graph)
     every = [form.taken or taken_by(form.graph) for form in forms if form.taken or form.graph]
     names = {value.name for value in values}
     known = [one.tokenizers for one in every if one.tokenizers and {*one.tokenizers} <= names]
@@ -123,6 +138,11 @@ def _taken(forms: Sequence[Form], values: Sequence[Value], graph: Graph | None) 
         tokenizers=own.tokenizers or next(iter(known), {}),
         labels=next((one.labels for one in every if one.labels is not None), None),
     )
+
+
+def _taken_unread(forms: Sequence[Form], values: Sequence[Value]) -> Taken:
+    model = next(form.unread for form in forms if form.unread is not None)
+    return Taken(tuple(values), classes=class_count([value.shape for value in model.outputs]))
 
 
 def _of_examples(forms: Sequence[Form], examples: Examples) -> Trials:

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from biport.app.trials import DataColumns, Trials, graph_trials, trials
 from biport.app.user_data import Examples
 from biport.compare.cases import CASES
 from biport.compare.evidence import plain_views
+from biport.compare.finding import Finding
 from biport.compare.gate import check_limit
 from biport.compare.gradients import gradient_lines
 from biport.compare.localize import Oracle, locate
@@ -125,7 +127,7 @@ def verify(
         if float64 or trace is True or gradients:
             raise InputError("float64, trace and gradients need a form that biport reads the model from")
         return _verify_unread(forms, asked, progress)
-    graph = source.graph
+    graph = _at_fixed_sizes(source.graph, forms)
     ran = _run_graph(forms, graph, asked, progress)
     cases, notes = ran.trials.cases, _unchecked(forms)
     lines = float32_lines(
@@ -158,7 +160,22 @@ def verify(
     differing = {form: ran.results[form.name] for form in forms if form.name in report.at_fault}
     chosen = _worst_cases(lines, cases)
     findings = locate(Oracle(graph, chosen), chosen, _of_cases(differing, chosen)) if differing else []
-    return dataclasses.replace(report, trace=findings)
+    findings = [_of_own_ids(one, forms) for one in findings]
+    return dataclasses.replace(report, trace=[_in_data(one, ran.trials) for one in findings])
+
+
+def _at_fixed_sizes(graph: Graph, forms: Sequence[Form]) -> Graph:
+    """The graph at the sizes that a form is of and others need not be, such as an ONNX file of one batch.
+
+    Raises:
+        InputError: the model is not defined over them, or two forms are of different sizes.
+    """
+    from export.onnx.fixed_sizes import at_sizes_of
+
+    for form in forms:
+        if form.shapes is not None and not form.takes_texts:
+            graph = at_sizes_of(graph, form.shapes)
+    return graph
 
 
 @dataclass(frozen=True)
@@ -247,7 +264,7 @@ def _with_gates(report: Report, ran: Ran, asked: _Asked) -> Report:
     return dataclasses.replace(
         report,
         lines=[_at_row(line, chosen) for line in report.lines],
-        notes=[*report.notes, *([] if least is None else label_notes(compared))],
+        notes=[*report.notes, *chosen.notes, *([] if least is None else label_notes(compared))],
         gates=gates,
         agreement=compared,
         data=chosen.origin,
@@ -258,13 +275,30 @@ def _with_gates(report: Report, ran: Ran, asked: _Asked) -> Report:
 def _at_row(line: Line, chosen: Trials) -> Line:
     """A line whose worst number is in a row of the data, not of a batch that nobody knows of."""
     case, index = line.error.worst
-    if chosen.rows is None or not index or case not in chosen.rows.cases:
+    number = chosen.number(case, index[0]) if index else None
+    if number is None:
         return line
-    if len(chosen.cases) == 1 and chosen.rows.texts is None:
-        return line
-    row = chosen.rows.numbers[int(chosen.rows.cases[case][index[0]])]
-    error = dataclasses.replace(line.error, worst=(f"row {row}", index[1:]))
-    return dataclasses.replace(line, error=error)
+    return dataclasses.replace(
+        line, error=dataclasses.replace(line.error, worst=(f"row {number}", index[1:]))
+    )
+
+
+def _of_own_ids(finding: Finding, forms: Sequence[Form]) -> Finding:
+    """A finding that says where the form makes ids of texts itself, which cannot be seen."""
+    if not any(form.takes_texts and form.name == finding.form for form in forms):
+        return finding
+    note = "it makes ids of the texts itself, and these may be others already"
+    return dataclasses.replace(finding, notes=[*finding.notes, note])
+
+
+def _in_data(finding: Finding, chosen: Trials) -> Finding:
+    """A finding that names the row of the data."""
+    at = finding.position
+    number = None if at is None else chosen.number(at.case, at.row)
+    if at is None or number is None or chosen.origin is None:
+        return finding
+    name = Path(chosen.origin["path"]).name
+    return dataclasses.replace(finding, position=dataclasses.replace(at, case=name, row=number))
 
 
 TRACED = 4

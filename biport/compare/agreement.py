@@ -100,8 +100,12 @@ def scores_of(
         return Scores("classes", names=given)
     if size == 1 and activation == "softmax":
         return "is a softmax over one class, which has the share 1 whatever the input"
+    if given is not None and size > 1:
+        return Scores("classes", names=given)
     if given is not None:
-        return Scores("classes", names=given) if size > 1 else Scores(alone, logits=True, names=given)
+        # Where nobody knows the activation, numbers that are all from 0 to 1 are shares.
+        unknown = activation is None and all(((one >= 0) & (one <= 1)).all() for one in exact)
+        return Scores(alone, logits=not unknown, names=given)
     return f"is {activation or 'not known to be a softmax'}: numbers, and no shares of classes"
 
 
@@ -160,7 +164,8 @@ class Agreement:
         form: its name.
         output: likewise.
         unit: what has a label, ``"row"`` or ``"step"``.
-        count: how many were compared, none of them padding; ``None`` where the form does not run.
+        count: how many were compared, none of them padding; ``None`` where the form does not run, or
+            gives other shapes.
         differing: how many of them have another label, ties left out.
         ties: how many have another label, and rounding can have done it.
         classes: how many different labels the source gives.
@@ -187,7 +192,7 @@ class Agreement:
     def text(self) -> list[str]:
         """As lines."""
         if self.count is None:
-            return [f"labels of {self.form}, {self.output}: none, it does not run"]
+            return [f"labels of {self.form}, {self.output}: none, it does not run or gives other shapes"]
         if not self.count:
             return [f"labels of {self.form}, {self.output}: none to compare"]
         share = f"{self.count - self.differing} of {self.count} {self.unit}s as in the source"

@@ -14,6 +14,9 @@ from biport.ops import Tensor
 from export.onnx.spelling import spelled
 from export.onnx.target import Target
 
+INFINITE_SINCE = {"Sqrt": (1, 21), "Floor": (1, 16), "Ceil": (1, 16)}
+"""From which onnxruntime on these give infinity of infinity; before, NaN."""
+
 Operand = ir.Value | np.ndarray | int | Sequence[int] | None
 """What a node reads: a value, a constant (Python numbers become int64), or ``None`` for nothing."""
 
@@ -76,7 +79,13 @@ class Scope:
 
     def __call__(self, op_type: str, *inputs: Operand, **attributes: Any) -> ir.Value:
         """Write a node and give its only output."""
-        return self.several(op_type, *inputs, wanted=(True,), **attributes)[0]
+        output = self.several(op_type, *inputs, wanted=(True,), **attributes)[0]
+        since = INFINITE_SINCE.get(op_type)
+        if since is None or not self.older_than(*since):
+            return output
+        x = inputs[0]
+        endless = self("Equal", x, np.asarray(np.inf, "float32")) if op_type == "Sqrt" else self("IsInf", x)
+        return self("Where", endless, x, output)
 
     def several(
         self, op_type: str, *inputs: Operand, wanted: Sequence[bool], **attributes: Any
@@ -92,6 +101,10 @@ class Scope:
         node = ir.node(op_type, operands, attributes, outputs=outputs, name=node_name)
         self.builder.nodes.append(node)
         return [output for output, want in zip(outputs, wanted, strict=True) if want]
+
+    def older_than(self, *release: int) -> bool:
+        """Whether what is written is for an onnxruntime before ``release``, see `Target`."""
+        return self.builder.target.older_than(*release)
 
     def constant(self, array: np.ndarray, name: str) -> ir.Value:
         """An initialiser called ``name`` under this scope."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from biport.dims import letters_in
+from biport.dims import Dim, letters_in
 from biport.errors import Argument, GraphError, InputError, UnsupportedError
 from biport.graph import Graph
 from biport.inputs import BATCH, batch_axis
@@ -38,6 +38,32 @@ def at_sizes(graph: Graph, batch: int | None, length: int | Mapping[str, int] | 
     for name, size in sizes.items():
         if size < 1:
             raise InputError(f"{name} should be fixed to 1 or more, found {size}")
+    return _bound(graph, sizes)
+
+
+def at_sizes_of(graph: Graph, shapes: Sequence[Sequence[Dim]]) -> Graph:
+    """The graph at the sizes that are numbers in a file of it, and letters in the graph.
+
+    Args:
+        graph: the model.
+        shapes: of the inputs that the file has, in order.
+
+    Raises:
+        InputError: the model is not defined over such sizes.
+    """
+    inputs = distinct_axes(graph.inputs)
+    if [len(shape) for shape in shapes] != [len(value.shape) for value in inputs]:
+        return graph
+    sizes = {
+        str(dim): size
+        for value, shape in zip(inputs, shapes, strict=True)
+        for dim, size in zip(value.shape, shape, strict=True)
+        if isinstance(size, int) and not isinstance(dim, int) and dim.is_letter
+    }
+    return _bound(dataclasses.replace(graph, inputs=tuple(inputs)), sizes) if sizes else graph
+
+
+def _bound(graph: Graph, sizes: Mapping[str, int]) -> Graph:
     try:
         return graph.at(sizes)
     except GraphError as error:

@@ -14,43 +14,25 @@ from onnx.reference import ReferenceEvaluator
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 FOLDED = frozenset(
-    [
-        "Shape",
-        "Size",
-        "Slice",
-        "Concat",
-        "Gather",
-        "Squeeze",
-        "Unsqueeze",
-        "Reshape",
-        "Transpose",
-        "Expand",
-        "Identity",
-        "Cast",
-        "Range",
-        "ConstantOfShape",
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Mod",
-        "Max",
-        "Min",
-        "Equal",
-        "Less",
-        "LessOrEqual",
-        "Greater",
-        "GreaterOrEqual",
-        "Not",
-        "And",
-        "Or",
-        "Where",
-        "ReduceProd",
-        "ReduceSum",
-        "ReduceMax",
-        "ReduceMin",
-        "CumSum",
-    ]
+    (
+        *("Shape", "Size", "Slice", "Concat", "Gather", "Squeeze", "Unsqueeze", "Reshape", "Transpose"),
+        *(
+            "Expand",
+            "Identity",
+            "Cast",
+            "Range",
+            "ConstantOfShape",
+            "Add",
+            "Sub",
+            "Mul",
+            "Div",
+            "Mod",
+            "Max",
+            "Min",
+        ),
+        *("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Not", "And", "Or", "Where"),
+        *("ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "CumSum"),
+    )
 )
 LARGEST = 2**16
 """Elements of what becomes a constant; more are not worth their bytes."""

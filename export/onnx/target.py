@@ -74,6 +74,10 @@ class Target:
     ir_version: int | None = None
     runtime: Runtime | None = None
 
+    def older_than(self, *release: int) -> bool:
+        """Whether the file is for an onnxruntime before ``release``."""
+        return self.runtime is not None and self.runtime.release < release
+
 
 def target_of(opset: int | None = None, ir_version: int | None = None, runtime: str | None = None) -> Target:
     """The target somebody asked for.

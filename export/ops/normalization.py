@@ -65,16 +65,18 @@ def write_layer_normalization(op: LayerNormalization, site: Site) -> tuple[LazyV
     last = axes == list(range(axes[0], rank))
 
     def apply(value: ir.Value) -> ir.Value:
-        if not last or op.rms_scaling or site.scope.builder.target.opset < 17:
+        if not last or op.rms_scaling or site.scope.older_than(1, 13) or site.scope.builder.target.opset < 17:
             return _parts(op, site, value, axes)
         sizes = [known(x.tensor.shape[axis]) for axis in axes]
         weight = np.ones(sizes, "float32") if op.weight is None else op.weight
+        bias = np.zeros(sizes, "float32") if op.bias is None and site.scope.older_than(1, 19) else op.bias
         return site.scope(
             "LayerNormalization",
             _centred(site, value, axes),
             site.scope.constant(weight, "weight"),
-            # onnxruntime 1.31 ends the process over a bias that is left out by an empty name.
-            *([] if op.bias is None else [site.scope.constant(op.bias, "bias")]),
+            # onnxruntime 1.31 ends the process over a bias that is left out by an empty name, and up to 1.18
+            # over one that is not there.
+            *([] if bias is None else [site.scope.constant(bias, "bias")]),
             axis=-len(axes),
             epsilon=op.epsilon,
         )

@@ -10,16 +10,20 @@ import contextlib
 import json
 import logging
 import os
+import signal
+import socket
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import export.scale
 from biport.errors import Argument, BiportError, InputError
+from biport.files import reason
 from biport.log import log
+from biport.text.tokenizer import Tokenizer
 from export.require import require
 from export.scale.part import LeftRow, PartResult, Settings, score_part
 from export.scale.plan import Part
@@ -30,6 +34,8 @@ ROOT = Path(export.scale.__file__).parents[2]
 MOST_TRIES = 3
 """How often a part is begun: what ends a process may be one of its rows."""
 LOCAL = "local"
+REACHABLE = 10
+"""Seconds that a cluster has to answer."""
 STORE = 100 * 2**20
 """Bytes of Ray's store of objects on this machine, in which there are only numbers of parts."""
 
@@ -53,8 +59,12 @@ class Actors:
 class Scorer:
     """An actor."""
 
-    def __init__(self, model: str, folder: str, settings: Settings, device: str) -> None:
+    def __init__(
+        self, model: str, folder: str, settings: Settings, device: str, tokenizer: Tokenizer | None = None
+    ) -> None:
         self.session = Session(model, device=device, threads=1)
+        if tokenizer is not None and tokenizer != self.session.tokenizer:
+            self.session.tokenizer = tokenizer
         self.folder = Path(folder)
         self.settings = settings
 
@@ -87,11 +97,20 @@ def on_ray(
         MissingDependencyError: ray is not installed.
         InputError: the cluster cannot be reached, or has too few cores.
     """
+    # What a session warns of once is heard here, and not of actors.
+    next(session.predict_each([""], truncate=True, workers=1), None)
     with _cluster(actors) as data:
         for part in parts:
             (folder / part.beside("tries")).unlink(missing_ok=True)
-        rows = data.from_items([{"part": _sent(part)} for part in parts], override_num_blocks=len(parts))
-        given = [str(session.path.resolve()), str(folder.resolve()), settings, actors.device]
+        sent = [_sent(replace(part, source=part.source.resolve())) for part in parts]
+        rows = data.from_items([{"part": one} for one in sent], override_num_blocks=len(parts))
+        given = [
+            str(session.path.resolve()),
+            str(folder.resolve()),
+            settings,
+            actors.device,
+            session.tokenizer,
+        ]
         needs = {"num_gpus": 1} if actors.device == "cuda" else {"num_cpus": 1}
         pool = data.ActorPoolStrategy(size=min(actors.count, len(parts)), max_tasks_in_flight_per_actor=2)
         scored = rows.map(Scorer, fn_constructor_args=given, compute=pool, **needs)
@@ -165,18 +184,35 @@ def _address(address: str | None) -> str:
     return address or os.environ.get("RAY_ADDRESS") or LOCAL
 
 
+def _check_reachable(address: str) -> None:
+    """Ray asks for minutes where nobody answers."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=REACHABLE).close()
+    except OSError as error:
+        raise InputError(Argument("address", address), f": cannot be reached: {reason(error)}") from error
+
+
 def _start(ray: Any, actors: Actors) -> None:
     address = _address(actors.address)
+    _check_reachable(address)
     more: dict[str, Any] = {}
     if address == LOCAL:
         gpus = actors.count if actors.device == "cuda" else 0
         more = {"num_cpus": actors.count, "num_gpus": gpus, "object_store_memory": STORE}
         more |= {"include_dashboard": False}
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **more)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(Argument("address", address), f": cannot be reached: {why}") from error
+    finally:
+        # Ray puts one of its own there. Threads may not, and neither did it.
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGTERM, terminate)
 
 
 def _check_size(ray: Any, actors: Actors) -> None:
@@ -190,10 +226,11 @@ def _check_size(ray: Any, actors: Actors) -> None:
 
 
 def _begun(path: Path) -> int:
-    """How often a part was begun, with this time."""
-    with path.open("ab") as file:
-        file.write(b".")
-        return file.tell()
+    """How often a part was begun, with this time; the file says by whom."""
+    with path.open("a+", encoding="utf-8") as file:
+        file.write(f"{socket.gethostname()} {os.getpid()}\n")
+        file.seek(0)
+        return len(file.readlines())
 
 
 def _sent(value: Part | PartResult) -> str:
@@ -202,7 +239,7 @@ def _sent(value: Part | PartResult) -> str:
 
 def _part(text: str) -> Part:
     fields = json.loads(text)
-    return Part(**fields | {"source": Path(fields["source"]).absolute()})
+    return Part(**fields | {"source": Path(fields["source"])})
 
 
 def _done(text: str) -> PartResult:

@@ -115,6 +115,9 @@ class Layout:
         arrow = require("pyarrow", "reading Parquet", "parquet")
         self.session = session
         names = list(schema.names)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise FileError(f"{owner}: has {names.count(twice)} columns {twice!r}.")
         self.text = names[find_column(owner, names, settings.column, "text", TEXT_COLUMNS)]
         kind = schema.field(self.text).type
         if not _is_text(arrow, kind):
@@ -248,9 +251,13 @@ def _scored(
     done: PartResult,
 ) -> Any:
     """The rows of a batch as a table, and what is counted of them."""
-    given = batch.column(layout.text).to_pylist()
-    texts = [(position, text) for position, text in enumerate(given) if text is not None]
-    left_out = [_null(first + position, part) for position, text in enumerate(given) if text is None]
+    given = _texts(batch.column(layout.text))
+    texts = [(position, text) for position, text in enumerate(given) if isinstance(text, str)]
+    left_out = [
+        _unread(first + position, part, text)
+        for position, text in enumerate(given)
+        if not isinstance(text, str)
+    ]
     results = layout.session.predict_each(
         (text for _, text in texts), truncate=settings.truncate, workers=workers
     )
@@ -266,9 +273,24 @@ def _scored(
     return layout.table(batch, first, every)
 
 
-def _null(number: int, part: Part) -> BadRow:
-    reason = "expected a text, found null"
-    row = _row(number, "", part)
+def _texts(column: Any) -> list[str | UnicodeDecodeError | None]:
+    """The texts of a column, in place of one that is not in UTF-8 why that is."""
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        return [_text(value) for value in column]
+
+
+def _text(value: Any) -> str | UnicodeDecodeError | None:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError as error:
+        return error
+
+
+def _unread(number: int, part: Part, text: UnicodeDecodeError | None) -> BadRow:
+    why = "null" if text is None else "bytes that are not in UTF-8"
+    reason, row = f"expected a text, found {why}", _row(number, "", part)
     return BadRow(row, FileError(f"{row.where}: row {number}: {reason}"), reason)
 
 
@@ -286,12 +308,19 @@ def _batches(source: Any, part: Part) -> Iterator[tuple[int, Any]]:
             start = position if start is None else start
         position += rows
     offset = (start or 0) - part.start
-    for batch in source.iter_batches(ROWS, row_groups=groups):
+    for batch in _read(source, part, groups):
         front = max(0, -offset)
         kept = batch.slice(front, max(0, min(part.rows - offset, batch.num_rows) - front))
         if kept.num_rows:
             yield offset + front, kept
         offset += batch.num_rows
+
+
+def _read(source: Any, part: Part, groups: Sequence[int]) -> Iterator[Any]:
+    try:
+        yield from source.iter_batches(ROWS, row_groups=groups)
+    except (OSError, ValueError) as error:  # pyarrow's own are one of these
+        raise FileError(f"{part.source}: cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _write_left_out(path: Path, left_out: Sequence[LeftRow]) -> None:

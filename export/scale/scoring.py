@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import math
 import re
@@ -18,7 +19,9 @@ from biport.errors import Argument, FileError, InputError
 from biport.files import check_folder_name, check_target, reason
 from biport.json_file import read_json, write_json
 from biport.log import log
+from biport.text.inputs import to_data
 from export.corpus.left_out import LeftOut
+from export.corpus.scoring import check_reads_texts
 from export.scale.on_ray import Actors, on_ray
 from export.scale.part import Layout, LeftRow, PartResult, Settings, read_left_out, score_part
 from export.scale.plan import Part, count_rows, identity, open_parquet, plan, sources
@@ -105,6 +108,7 @@ def score_parquet(
         FileError: a file cannot be read or written.
         MissingDependencyError: pyarrow or ray is not installed.
     """
+    check_reads_texts(session)
     files = sources(source)
     side = None if skip_bad is None else LeftOut(skip_bad)
     settings = Settings(column, id, truncate, skip_bad is not None)
@@ -242,6 +246,8 @@ def _folder(output: Path, fresh: bool, record: Mapping[str, Any]) -> Iterator[No
     finally:
         for draft in output.glob(".*.tmp"):
             shutil.rmtree(draft, ignore_errors=True)
+        for tries in output.glob("_part-*.tries"):
+            tries.unlink(missing_ok=True)
         if not any(output.glob("part-*")):
             shutil.rmtree(output, ignore_errors=True)
 
@@ -249,8 +255,9 @@ def _folder(output: Path, fresh: bool, record: Mapping[str, Any]) -> Iterator[No
 def _identity(session: Session, files: Sequence[Path], settings: Settings) -> dict[str, Any]:
     with session.path.open("rb") as model:
         digest = hashlib.file_digest(model, "sha256").hexdigest()
-    columns = {"column": settings.column, "id": settings.id, "truncate": settings.truncate}
-    return {"model": digest, "input": identity(files), **columns}
+    tokenizers = json.dumps(to_data(session.tokenizers), sort_keys=True).encode()
+    known = {"model": digest, "tokenizer": hashlib.sha256(tokenizers).hexdigest(), "input": identity(files)}
+    return known | {"column": settings.column, "id": settings.id, "truncate": settings.truncate}
 
 
 def _known_size(output: Path, known: Mapping[str, Any], part_rows: int | None) -> int:

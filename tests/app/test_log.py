@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,27 @@ def test_libraries_tell_whoever_listens_and_print_nothing(models: Path, capfd: A
     assert wrote["path"] == str(tmp_path / "again")
     assert told[1].getMessage() == f"opened {models / 'm.onnx'} on the CPU"
     assert capfd.readouterr() == ("", "")
+
+
+def test_the_page_runs(models: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    monkeypatch.chdir(models)
+    (models / "model.onnx").write_bytes((models / "m.onnx").read_bytes())
+    page = (REPOSITORY / "docs" / "observe.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    own = logging.getLogger("biport")
+    before = [*logging.getLogger().handlers], [*own.handlers], own.level
+    try:
+        exec(compile("\n".join(blocks), "docs/observe.md", "exec"), {"__name__": "page"})
+    finally:
+        logging.captureWarnings(False)
+        logging.getLogger().handlers, own.handlers = before[0], before[1]
+        own.setLevel(before[2])
+    out, err = capfd.readouterr()
+    assert out == "model.onnx cpu True\n"
+    assert err == "biport.session: opened model.onnx on the CPU\n"
+    (shown,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    assert list(json.loads(shown)) == KEYS
+    assert {row["fields"].keys() >= {"device"} for row in objects(shown)} == {True}
 
 
 def test_a_function_that_is_told_of_is_the_same_function() -> None:

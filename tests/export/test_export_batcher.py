@@ -7,6 +7,7 @@ import concurrent.futures
 import dataclasses
 import doctest
 import gc
+import os
 import random
 import subprocess
 import sys
@@ -40,10 +41,10 @@ class Model:
         outputs=[Value("sum", ("N",), "float64")],
         bounds={"ids": 100},
         needs_steps={"ids": 1},
-        vocabulary=None,
         tokenizers={},
         labels=None,
         time_axes={"sum": ()},
+        unsaid="",
     )
 
     def __init__(self, open: bool = True) -> None:
@@ -336,6 +337,40 @@ def test_what_it_is_not_for(tmp_path: Path) -> None:
         two.batcher()
 
 
+def test_a_session_is_for_several_threads(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    graph = chain(rng, bidirectional(rng, I, H, sequences=True), lstm(rng, 2 * H, 2))
+    exported(graph, tmp_path)
+    session = export.Session(tmp_path / "model.onnx", device="cpu", threads=2)
+    inputs = [rng.integers(0, V, size) for size in ((1, 3), (4, 9), (2, 30), (7, 1), (3, 3), (5, 17))]
+    wanted = [session.run([ids]) for ids in inputs]
+
+    def work(number: int) -> None:
+        for _ in range(8):
+            for one, exact in zip(session.run([inputs[number]]), wanted[number], strict=True):
+                np.testing.assert_array_equal(one, exact)
+        for index, row in enumerate(session.predict(inputs[number])):
+            for one, exact in zip(row, wanted[number], strict=True):
+                np.testing.assert_allclose(one, exact[index], atol=1e-6, rtol=0)
+
+    from_threads(6, work)
+
+
+@pytest.mark.sweep
+def test_no_number_of_runs_fills_the_memory(tmp_path: Path) -> None:
+    """However many shapes there are."""
+    rng = np.random.default_rng(5)
+    session = exported(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path)
+
+    def run(times: int) -> int:
+        for N, T in rng.integers(1, [12, 60], (times, 2)):
+            session.run([np.ones((N, T), int)])
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    first, last = run(1000), run(9000)
+    assert last - first < 2**22
+
+
 def test_a_second_session_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many threads ask first."""
     rng = np.random.default_rng(5)
@@ -392,7 +427,7 @@ def run(array):
     time.sleep(0.2)
     return [array.sum(1)]
 
-batcher = Batcher(Signature({}, [x], [y], {}, {}, None, {}, None, {}), run)
+batcher = Batcher(Signature({}, [x], [y], {}, {}, {}, None, {}, ""), run)
 batcher.submit([[1, 2]]).add_done_callback(lambda future: print(future.result()[0][0], flush=True))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SOON)

@@ -23,6 +23,8 @@ from testing.onnx_graphs import H, I, array, chain, lstm
 
 ROOT = Path(__file__).parents[2]
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))
+SAID = Vocabulary(("<pad>", "<unk>", "a", "b", "c"))
+WRITTEN = Vocabulary(("<pad>", "<unk>", "<start>", "<end>", *"vwxyz"))
 TEXTS = ["good film !", "not bad", "the"]
 MISSING = ["onnx", "onnx_ir", "tf2onnx", "keras", "tf_keras", "tensorflow", "torch", "h5py", "matplotlib"]
 
@@ -75,6 +77,12 @@ try:
     main()
 except SystemExit as end:
     seen["run"] = end.code
+where = ["--input", "pairs.tsv", "--output", "out.tsv"]
+sys.argv = ["biport", "translate", "decoder", *where, "--max-length", "4"]
+try:
+    main()
+except SystemExit as end:
+    seen["translate"] = end.code
 names = ["exact", "strings", "outside", "int8", "float16", "decoder/encoder", "decoder/step"]
 sys.argv = ["biport", "check", *(f"{name}.onnx" for name in names)]
 try:
@@ -120,7 +128,8 @@ def folder(tmp_path: Path) -> tuple[Path, Graph, Graph]:
         write_precision(tmp_path / "exact.onnx", tmp_path / f"{precision}.onnx", precision)
     bundle.write(graph, tmp_path / "bundle")
     decoded = translator(rng)
-    export.write_decoder(decoded, tmp_path / "decoder")
+    export.write_decoder(decoded, tmp_path / "decoder", tokenizers=(SAID.tokenizer(), WRITTEN.tokenizer()))
+    (tmp_path / "pairs.tsv").write_text("b c\tx\na a\ty\n")
     (tmp_path / "in.csv").write_text("text\n" + "".join(f"{text}\n" for text in TEXTS))
     return tmp_path, graph, decoded
 
@@ -147,6 +156,13 @@ def test_everything_that_runs_a_model(folder):
         reference_stepper(split(decoded)), [[4, 5], [1]], start=2, end=3, max_length=4, never=(0,)
     )
     assert seen["decoded"] == [[*one.tokens] for one in wanted]
+    assert seen["translate"] == 0, done.stderr
+    wanted = greedy(
+        *(reference_stepper(split(decoded)), [[3, 4], [2, 2]]), start=2, end=3, max_length=4, never=(0, 1)
+    )
+    lines = [" ".join(WRITTEN.tokens[token] for token in one.tokens) for one in wanted]
+    assert any(lines)
+    assert (path / "out.tsv").read_text() == f"b c\t{lines[0]}\na a\t{lines[1]}\n"
     assert seen["verify"]
     assert (seen["run"], len((path / "out.csv").read_text().splitlines())) == (0, 1 + len(TEXTS))
     assert seen["check"] == 0, done.stdout

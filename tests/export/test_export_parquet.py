@@ -176,6 +176,56 @@ def test_rows_that_are_left_out(session: export.Session, tmp_path: Path) -> None
     assert len(side.read_text().splitlines()) == 3
 
 
+def test_a_tokeniser_that_is_given(model: Path, source: Path, tmp_path: Path) -> None:
+    """It makes other numbers, and is part of what a run is known again by."""
+    output = tmp_path / "o"
+    WORDS.save(tmp_path / "words.json")
+    arguments = ["run", model, "--input", source, "-o", output]
+    more = ["--vocabulary", tmp_path / "words.json", "--maxlen", 2, "--padding", "pre"]
+    assert biport(*arguments, *more).exit_code == 0
+    cut = parquet.read_table(output)
+    again = biport(*arguments, "--resume")
+    assert again.exit_code == 2
+    assert "another tokenizer" in again.stderr
+    assert biport(*arguments, "--force").exit_code == 0
+    assert parquet.read_table(output).column("probability") != cut.column("probability")
+
+
+def test_texts_that_are_none_and_pages_that_are_damaged(session: export.Session, tmp_path: Path) -> None:
+    source, side = tmp_path / "in.parquet", tmp_path / "bad.jsonl"
+    given = pyarrow.array([b"good film", b"\xff\xfe", b""]).view(pyarrow.string())
+    parquet.write_table(pyarrow.table({"text": given}), source)
+    done = score_parquet(session, source, tmp_path / "o", skip_bad=side)
+    assert (done.rows, done.left_out) == (2, 1)
+    assert json.loads(side.read_text())["reason"] == "expected a text, found bytes that are not in UTF-8"
+    assert parquet.read_table(tmp_path / "o").column("row").to_pylist() == [1, 3]
+    texts = pyarrow.array([f"good {number}" for number in range(3000)])
+    parquet.write_table(pyarrow.table({"text": texts}), source, use_dictionary=False)
+    content = bytearray(source.read_bytes())
+    content[40:4000] = bytes(3960)
+    source.write_bytes(content)
+    with pytest.raises(FileError, match=r"in\.parquet: cannot be read: "):
+        score_parquet(session, source, tmp_path / "damaged")
+    assert not (tmp_path / "damaged").exists()
+    names = pyarrow.schema([("text", pyarrow.string()), ("a", pyarrow.int8()), ("a", pyarrow.int8())])
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["x"]), *[pyarrow.array([1], "int8")] * 2], schema=names)
+    parquet.write_table(twice, source)
+    with pytest.raises(FileError, match="has 2 columns 'a'"):
+        score_parquet(session, source, tmp_path / "damaged")
+
+
+def test_categories_are_texts(session: export.Session, tmp_path: Path) -> None:
+    texts = ["good film", "bad", None, "good film"]
+    for name, kind in {"a": pyarrow.string(), "b": pyarrow.large_string()}.items():
+        column = pyarrow.array(texts, kind).dictionary_encode()
+        parquet.write_table(pyarrow.table({"text": column}), tmp_path / f"{name}.parquet")
+        side = tmp_path / f"{name}.csv"
+        score_parquet(session, tmp_path / f"{name}.parquet", tmp_path / name, skip_bad=side)
+        table = parquet.read_table(tmp_path / name)
+        assert table.column("row").to_pylist() == [1, 2, 4]
+        assert table.column("label")[2].as_py() == next(session.classify(["good film"]))[0]
+
+
 def test_models_of_other_outputs(tmp_path: Path) -> None:
     parquet.write_table(corpus(7), tmp_path / "in.parquet")
     export.write(scorer(1), tmp_path / "one.onnx", vocabulary=WORDS, vectors=False)

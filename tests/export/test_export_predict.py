@@ -99,19 +99,16 @@ def test_padding_is_no_dearer_than_another_batch() -> None:
     assert division([2, 400, 3, 390, 2, 100], math.inf) == [[400, 390, 100, 3, 2, 2]]
     assert division([2, 400, 3, 390, 2, 100], 32) == [[400, 390], [100], [3, 2, 2]]
     assert division([40, 39, 38, 37, 20, 10, 1], 32) == [[40, 39, 38, 37, 20], [10, 1]]
-    # Few steps of many rows are dearer together than a call.
-    assert division([50, *[10] * 5], 32) == [[50, 10], [10] * 4]
+    assert division([20, *[10] * 5], 32) == [[20, 10, 10, 10], [10, 10]]
     assert call_cost("cuda") == math.inf
     draw = np.random.default_rng(3)
-
-    def cost(parts: list[list[int]]) -> int:
-        return sum(32 + part[0] * (1 + len(part)) for part in parts)
-
     for size in (2, 8, 64):
         for _ in range(20):
             lengths = np.clip(np.exp(draw.normal(3, 1, size)), 1, 400).astype(int).tolist()
-            alone, together = [[length] for length in lengths], [sorted(lengths, reverse=True)]
-            assert cost(division(lengths, 32)) <= min(cost(alone), cost(together))
+            parts = division(lengths, 32)
+            assert sorted(itertools.chain(*parts)) == sorted(lengths)
+            cost = sum(32 + part[0] * len(part) for part in parts)
+            assert cost <= min(32 * size + sum(lengths), 32 + max(lengths) * size)
 
 
 def test_padding_that_is_seen_would_change_the_numbers(rng, tmp_path):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
-from collections.abc import Iterator
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,47 +69,33 @@ def wanted(session: export.Session, source: Path, tmp_path_factory: pytest.TempP
     return parquet.read_table(folder / "o")
 
 
-def descendants(process: int) -> set[int]:
-    parents = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents[int(path.parent.name)] = int(fields[1])
-    found = {process}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
-
-
-def scoring_actors() -> Iterator[int]:
-    """The processes of Ray's that score, of those that this one has started."""
-    for process in descendants(os.getpid()):
-        try:
-            name = Path(f"/proc/{process}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if b"Scorer" in name:
-            yield process
+def kill_in_the_middle(folder: Path, killed: list[int], over: threading.Event) -> None:
+    """Kill the first actor that is seen to write a part."""
+    while not over.wait(0.002):
+        for draft in folder.glob(".part-*.tmp"):
+            number = draft.name[len(".part-") :][:5]
+            try:
+                begun = (folder / f"_part-{number}.tries").read_text().splitlines()
+            except OSError:
+                continue
+            killed.append(int(begun[-1].split()[1]))
+            os.kill(killed[0], signal.SIGKILL)
+            return
 
 
 @pytest.mark.sweep
 def test_two_actors_and_one_that_is_killed(
     session: export.Session, source: Path, wanted: pyarrow.Table, tmp_path: Path
 ) -> None:
-    """The first actor is killed when the first part is done, and so in the middle of another."""
     killed: list[int] = []
-
-    def kill(done: int, total: int) -> None:
-        if done and not killed:
-            killed.append(next(scoring_actors()))
-            os.kill(killed[0], signal.SIGKILL)
-
-    output, side = tmp_path / "o", tmp_path / "bad.jsonl"
-    done = score_parquet(
-        session, source, output, part_rows=ROWS, skip_bad=side, actors=Actors(2), progress=kill
-    )
+    output, side, over = tmp_path / "o", tmp_path / "bad.jsonl", threading.Event()
+    killer = threading.Thread(target=kill_in_the_middle, args=(output, killed, over))
+    killer.start()
+    try:
+        done = score_parquet(session, source, output, part_rows=ROWS, skip_bad=side, actors=Actors(2))
+    finally:
+        over.set()
+        killer.join()
     assert len(killed) == 1
     assert (done.rows, done.parts, done.left_out) == (PARTS * ROWS - 1, PARTS, 1)
     assert done.retries >= 1
@@ -141,9 +129,34 @@ def test_the_command(session: export.Session, source: Path, wanted: pyarrow.Tabl
     assert (data["rows"], data["resumed"], data["actors"]) == (PARTS * ROWS - 1, (PARTS - 3) * ROWS, 1)
     assert parquet.read_table(output).equals(wanted)
     assert not ray.is_initialized()
-    refused = run("--force", "--ray", "--address", "127.0.0.1:1")
+
+
+@pytest.mark.sweep
+def test_the_page_runs(
+    session: export.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(session.path.read_bytes())
+    texts = ["good film", "", "bad"] * 100
+    table = pyarrow.table({"id": [f"r{number}" for number in range(300)], "text": texts})
+    parquet.write_table(table, tmp_path / "corpus.parquet")
+    page = (Path(__file__).parents[2] / "docs" / "ray.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/ray.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines() == [
+        "300 rows in 3 files",
+        "['id', 'label', 'probability'] 300",
+        "300 rows, begun anew 0 times",
+    ]
+
+
+def test_a_cluster_that_is_not_there(session: export.Session, source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "o"
+    arguments = ["run", session.path, "--input", source, "-o", output, "--ray", "--address", "127.0.0.1:1"]
+    refused = CliRunner().invoke(app, [str(one) for one in arguments])
     assert refused.exit_code == 2
-    assert "--address 127.0.0.1:1: cannot be reached" in json.loads(refused.stdout)["error"]["message"]
+    assert refused.stderr == "error: --address 127.0.0.1:1: cannot be reached: Connection refused\n"
+    assert not output.exists()
 
 
 def test_a_part_that_ends_every_process_ends_the_run(session: export.Session, tmp_path: Path) -> None:
@@ -151,7 +164,7 @@ def test_a_part_that_ends_every_process_ends_the_run(session: export.Session, tm
     parquet.write_table(pyarrow.table({"text": ["good film"] * 9}), tmp_path / "in.parquet")
     scorer = Scorer(str(session.path), str(tmp_path), Settings(), "cpu")
     part = Part(0, tmp_path / "in.parquet", 3, 4, 3)
-    (tmp_path / "_part-00000.tries").write_bytes(b"." * (MOST_TRIES - 1))
+    (tmp_path / "_part-00000.tries").write_text("here 1\n" * (MOST_TRIES - 1))
     last = on_ray._done(scorer({"part": on_ray._sent(part)})["done"])
     assert (last.rows, last.tries, last.problem) == (4, MOST_TRIES, None)
     assert parquet.read_table(tmp_path / "part-00000.parquet").column("row").to_pylist() == [4, 5, 6, 7]
@@ -159,6 +172,22 @@ def test_a_part_that_ends_every_process_ends_the_run(session: export.Session, tm
     over = on_ray._done(scorer({"part": on_ray._sent(part)})["done"])
     assert over.problem == f"{tmp_path / 'in.parquet'}: rows 4 to 7 ended {MOST_TRIES} processes"
     assert not (tmp_path / "part-00000.parquet").exists()
+
+
+def test_an_actor_has_the_tokeniser_of_the_session(session: export.Session, tmp_path: Path) -> None:
+    import pickle
+
+    parquet.write_table(pyarrow.table({"text": ["good film not bad"] * 2}), tmp_path / "in.parquet")
+    given = export.Session(session.path, device="cpu", threads=1)
+    given.tokenizer = replace(session.tokenizer, length=2)  # type: ignore[type-var]
+    sent = pickle.loads(pickle.dumps(given.tokenizer))
+    scorer = Scorer(str(session.path), str(tmp_path), Settings(), "cpu", sent)
+    scorer({"part": on_ray._sent(Part(0, tmp_path / "in.parquet", 0, 2, 0))})
+    (wanted,) = given.classify(["good film not bad"])
+    table = parquet.read_table(tmp_path / "part-00000.parquet")
+    assert table.column("probability")[0].as_py() == pytest.approx(wanted[1], abs=1e-7)
+    (other,) = session.classify(["good film not bad"])
+    assert other[1] != pytest.approx(wanted[1], abs=1e-4)
 
 
 def test_what_an_actor_cannot_read_is_told(session: export.Session, tmp_path: Path) -> None:

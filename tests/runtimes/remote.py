@@ -11,12 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
 from runtimes.worker import receive, send
 
 WORKER = Path(__file__).with_name("worker.py")
 
 
-class Ended(RuntimeError):
+class EndedError(RuntimeError):
     """The other process is no more: onnxruntime ended it."""
 
 
@@ -30,20 +31,19 @@ class Remote:
     def __init__(self, python: Path) -> None:
         self.python = python
         self._numbers = itertools.count()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Any = None
         self.versions: dict[str, str] = {}
         self._started()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> Any:
         if self._process is None or self._process.poll() is not None:
             pipe = subprocess.PIPE
             # Neither this environment's packages nor this checkout's.
             command = [str(self.python), "-I", str(WORKER)]
             self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
-            assert self._process.stdout is not None
             first = receive(self._process.stdout)
             if first is None:
-                raise Ended(f"{self.python} does not start")
+                raise EndedError(f"{self.python} does not start")
             self.versions = {name: first[0][name] for name in ("onnxruntime", "numpy")}
         return self._process
 
@@ -52,15 +52,15 @@ class Remote:
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What the other process answers."""
         process = self._started()
-        assert process.stdin is not None
-        assert process.stdout is not None
         try:
             send(process.stdin, record, dict(arrays or {}))
             answer = receive(process.stdout)
         except BrokenPipeError:
             answer = None
         if answer is None:
-            raise Ended(f"onnxruntime {self.versions['onnxruntime']} ended its process: {process.wait()}")
+            raise EndedError(
+                f"onnxruntime {self.versions['onnxruntime']} ended its process: {process.wait()}"
+            )
         if "error" in answer[0]:
             raise RuntimeError(answer[0]["error"])
         return answer
@@ -73,9 +73,10 @@ class Remote:
 
     def close(self) -> None:
         """End the other process."""
-        if self._process is not None and self._process.stdin is not None:
+        if self._process is not None:
             self._process.stdin.close()
             self._process.wait(timeout=10)
+            self._process.stdout.close()
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class RemoteSession:
     number: int
     described: dict[str, Any]
 
-    def run(self, _: None, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    def run(self, _: Any, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """All outputs, in order."""
         _, outputs = self.remote.ask({"task": "run", "session": self.number}, feed)
         return [outputs[name] for name in sorted(outputs)]

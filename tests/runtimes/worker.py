@@ -20,7 +20,7 @@ def send(stream: BinaryIO, record: dict[str, Any], arrays: dict[str, np.ndarray]
     packed = io.BytesIO()
     if arrays:
         texts = {name: array.astype(str) for name, array in arrays.items() if array.dtype == object}
-        np.savez(packed, **{**arrays, **texts})
+        np.savez(packed, **{**arrays, **texts})  # type: ignore[arg-type]
     data = packed.getvalue()
     stream.write(json.dumps({**record, "bytes": len(data)}).encode() + b"\n" + data)
     stream.flush()

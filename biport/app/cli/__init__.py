@@ -11,14 +11,14 @@ from __future__ import annotations
 import signal
 import sys
 
-from biport.app.cli import checking, porting, running, training
+from biport.app.cli import checking, info, porting, running, training
 from biport.app.cli.app import app, print_error
 from biport.app.cli.logs import process_listening, tell
 from biport.log import log
 
 __all__ = ["app", "main"]
 
-COMMANDS = (training, porting, checking, running)
+COMMANDS = (training, porting, checking, info, running)
 """Each adds its commands to the app when it is imported."""
 
 

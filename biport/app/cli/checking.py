@@ -30,6 +30,16 @@ from biport.app.cli.options import (
     model_argument,
     output_option,
 )
+from biport.app.cli.text_options import (
+    Maxlen,
+    Padding,
+    PaddingId,
+    SplitOption,
+    StandardizeOption,
+    Truncating,
+    VocabularyFile,
+    text_options,
+)
 from biport.app.source import Source
 from biport.errors import InputError
 
@@ -82,6 +92,13 @@ def verify(
     text: TextColumn = None,
     label: LabelColumn = None,
     labels: ClassNames = None,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
     tolerance: Tolerance = None,
     min_agreement: MinAgreement = None,
     expected: ExpectedFile = None,
@@ -112,6 +129,7 @@ def verify(
 
     if len(models) < 2:
         raise InputError("give two or more models to compare")
+    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     if output is not None:
         check_page(output, force)
     check_junit(junit, force)
@@ -124,7 +142,7 @@ def verify(
         forms = []
         for source in models:
             display.step(f"opening {source}")
-            forms.append(open_source(source))
+            forms.append(texts.form(open_source(source)))
         report = verify_models(
             *forms,
             inputs=inputs,

@@ -12,6 +12,14 @@ import typer
 from biport.app.cli.app import Result, command
 from biport.app.cli.gate_options import JUnitFile, LabelColumn, MinAgreement, TextColumn, class_names
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
+from biport.app.cli.onnx_options import (
+    FixBatchOption,
+    FixLengthOption,
+    IrOption,
+    OpsetOption,
+    RuntimeOption,
+    where_it_runs,
+)
 from biport.app.cli.options import OUTPUT, Force, Json, Model, Seed, Verified, output_option
 from biport.app.cli.precision_options import (
     Fp16,
@@ -133,7 +141,6 @@ def port(
     from biport.app.other_route import MAY_WRITE, advise
     from biport.app.port import write_verified
     from biport.app.stored import is_stored, texts_of
-    from biport.app.texts import tokenizer_notes
 
     check_output(source, to, output)
     options = _onnx_options(lowering, contract)
@@ -153,7 +160,8 @@ def port(
         raise
     texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     graph = texts.spoken(graph, is_stored(source.path))
-    notes = [*notes, *tokenizer_notes(graph)]
+    if to is not Target.KERAS:
+        notes = [*notes, *texts.notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
@@ -243,6 +251,11 @@ def export(
     target_vocabulary: TargetVocabulary = None,
     start: StartToken = None,
     end: EndToken = None,
+    opset: OpsetOption = None,
+    ir_version: IrOption = None,
+    runtime: RuntimeOption = None,
+    fix_batch: FixBatchOption = None,
+    fix_length: FixLengthOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
@@ -281,6 +294,7 @@ def export(
     check_junit(junit, force)
     options = told(source.path, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
+    options |= where_it_runs(opset, ir_version, runtime, fix_batch, fix_length)
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
     settings |= {"verify": verified, "overwrite": force, "texts": texts}
     notes: list[str] = []

@@ -101,8 +101,8 @@ def run(
     from biport.app.run import of_texts, run_texts
     from biport.app.run_parquet import ParquetCorpus, Scale, check_no_parquet, is_parquet, run_parquet
 
-    options = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     scale = Scale(ray, actors, address, part_rows)
+    options = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     if bool(texts) == (inputs is not None):
         raise InputError("give texts, or a file of texts or arrays as --input")
     corpus = {"column": text, "id": id, "skip_bad": skip_bad, "resume": resume}
@@ -118,9 +118,8 @@ def run(
     if is_parquet(inputs):
         if format or delimiter:
             raise InputError(f"{inputs}: --format and --delimiter go with other files than Parquet")
-        return Result(
-            *run_parquet(model, ParquetCorpus(inputs, output, settings), scale, device, as_json, options)
-        )
+        parquet = ParquetCorpus(inputs, output, settings)
+        return Result(*run_parquet(model, parquet, scale, device, as_json, options))
     if of_texts(inputs, format):
         return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json, options)
     if asked or truncate:
