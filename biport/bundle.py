@@ -24,6 +24,7 @@ from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
 from biport.json_file import read_json, write_json
+from biport.log import logged
 from biport.ops import Op, op_class
 from biport.text.inputs import from_data, to_data
 from biport.text.read_file import read_tokenizer
@@ -51,6 +52,7 @@ Inputs: {inputs}. Outputs: {outputs}. {parameters:,} parameters. `graph.json` is
 """
 
 
+@logged("bundle.write")
 def write(
     graph: Graph,
     folder: str | os.PathLike[str],
@@ -154,6 +156,7 @@ def is_replaceable(target: Path) -> bool:
     return ours and (GRAPH in names or not names)
 
 
+@logged("bundle.read")
 def read(folder: str | os.PathLike[str]) -> Graph:
     """Read a bundle.
 

@@ -38,7 +38,7 @@ class FileKind(Enum):
         "a folder of plain PyTorch, written by biport",
         "'biport port', 'export' and 'verify' take it, torch_side.read_folder too",
     )
-    RUN = "the folder of a training run", "its folder 'model' is a bundle, which every command takes"
+    RUN = "the folder of a training run", "'biport port', 'export', 'run' and 'verify' take it"
     BUNDLE_PART = "a part of a bundle", "give the folder that it is in"
     VOCABULARY = "a vocabulary of biport", "'biport export --vocabulary' takes it, Vocabulary.load too"
     KERAS_CONFIG = (

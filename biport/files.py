@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biport.errors import Argument, FileError, InputError
+from biport.log import log
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,6 +111,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
         _grant(folder)
         for file in sorted(folder.iterdir(), key=lambda file: file == draft):
             os.replace(file, target.parent / file.name)
+    log("files", f"wrote {target}", path=str(target))
 
 
 @contextmanager
@@ -141,6 +143,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(target)
             raise
+    log("files", f"wrote {target}", path=str(target))
 
 
 @contextmanager

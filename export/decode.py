@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from biport.decoding import Stepper, split
 from biport.errors import FileError
 from biport.files import atomic_folder, check_target
 from biport.graph import Graph
+from biport.json_file import read_json, write_json
+from biport.text.tokenizer import Tokenizer
 from export.check_vectors import SUFFIX
 from export.require import require_onnx
 from export.session import Session
@@ -17,8 +20,18 @@ from export.write import write
 ENCODER, STEP = "encoder.onnx", "step.onnx"
 
 
+SOURCE, TARGET = "source_vocabulary.json", "target_vocabulary.json"
+"""How ids are made of what the encoder reads, and text of what the step writes."""
+
+
 def write_decoder(
-    graph: Graph, folder: str | PathLike[str], *, target: str | None = None, overwrite: bool = False
+    graph: Graph,
+    folder: str | PathLike[str],
+    *,
+    target: str | None = None,
+    overwrite: bool = False,
+    tokenizers: tuple[Tokenizer, Tokenizer] | None = None,
+    check: Callable[[Path], object] | None = None,
 ) -> Path:
     """Write ``encoder.onnx`` and ``step.onnx`` into ``folder``, which appears whole or not at all.
 
@@ -30,7 +43,9 @@ def write_decoder(
         graph: of two inputs, trained with teacher forcing.
         folder: made; its parent is there.
         target: the input that is the decoder's own sequence; by default the last one.
-        overwrite: replace the two files of a folder that is there.
+        overwrite: replace the files of a folder that is there.
+        tokenizers: of the source and of the target, which travel with the two files.
+        check: called with the folder before it is put in its place; what it raises keeps it from that.
 
     Returns:
         The folder.
@@ -48,11 +63,34 @@ def write_decoder(
     with atomic_folder(folder) as draft:
         write(parts.encoder, draft / ENCODER)
         write(parts.step, draft / STEP)
+        for name, tokenizer in zip((SOURCE, TARGET), tokenizers or (), strict=False):
+            write_json(draft / name, tokenizer.to_data())
+        if check is not None:
+            check(draft)
     return folder
 
 
 def _names() -> set[str]:
-    return {name + ending for name in (ENCODER, STEP) for ending in ("", ".data", SUFFIX)}
+    models = {name + ending for name in (ENCODER, STEP) for ending in ("", ".data", SUFFIX)}
+    return models | {SOURCE, TARGET}
+
+
+def is_decoder(folder: Path) -> bool:
+    """Whether `write_decoder` may have written a folder."""
+    return (folder / ENCODER).is_file() and (folder / STEP).is_file()
+
+
+def read_tokenizers(folder: Path) -> tuple[Tokenizer, Tokenizer] | None:
+    """The tokenisers of the source and of the target that travel with a decoder, if there are such.
+
+    Raises:
+        FileError: one is missing or damaged.
+    """
+    paths = folder / SOURCE, folder / TARGET
+    if not any(path.exists() for path in paths):
+        return None
+    source, target = (Tokenizer.from_data(read_json(path), str(path)) for path in paths)
+    return source, target
 
 
 def stepper(folder: str | PathLike[str], device: str = "auto", threads: int | None = None) -> Stepper:

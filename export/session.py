@@ -29,6 +29,7 @@ from export.runtime.providers import DEVICES, create, reason, warn_once
 from export.runtime.signature import load, with_tokenizer
 from export.streaming import read_stream
 from export.text.labels import label_of
+from export.text.refusals import explain
 
 
 class Session:
@@ -81,6 +82,8 @@ class Session:
         """Name, shape and dtype of each output, in order."""
         self.output_names: list[str] = [value.name for value in self.output_values]
         """The names of what `run` returns, in order."""
+        self.characters = opened.signature.characters
+        """By inputs of texts, ranges of the characters that they may have, where it is not all."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
         self.masked = opened.signature.time_axes is not None
@@ -115,13 +118,13 @@ class Session:
         """Whether `predict` takes texts."""
         return streams.reads_texts(self._signature)
 
-    def steps(self, text: str) -> list[str | None]:
+    def steps(self, text: str, truncate: bool = False) -> list[str | None]:
         """The token of each step that `predict` gives the model of a text: ``None`` for padding.
 
         Raises:
             InputError: as for `predict`.
         """
-        return streams.steps(self._signature, text)
+        return streams.steps(self._signature, text, truncate)
 
     @cached_property
     def node_count(self) -> int:
@@ -162,6 +165,8 @@ class Session:
         rows of several lengths padded to the longest; any other only takes rows of one length at a time. The
         numbers are those of running each row by itself, but for the rounding of sums; not so those of an int8
         file, which scales by all of a batch: they move with what is beside a row, within what int8 costs.
+        A file of a fixed batch (`export.write`, ``fix_batch``) is given rows of 0 where there are not enough,
+        and what it says of them is left out; one of a fixed length takes shorter rows where it is `masked`.
 
         Args:
             rows: any number of rows, for a model of one input: ids ``(T,)``, features ``(T, I)``, or texts
@@ -382,6 +387,7 @@ class Session:
                     f"{self.path}: found a valid step behind a masked one; the file is written under the "
                     f"contract {self.contract!r}, other inputs need one that is written without it"
                 ) from error
+            explain(str(error), feed, self.characters, self._signature.tokenizers.values())
             shapes = {name: array.shape for name, array in feed.items()}
             raise InputError(f"{self.path}: cannot run inputs of shapes {shapes}: {reason(error)}") from error
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,10 @@ from biport.analysis.text_model import unsaid_lengths, with_tokenizer
 from biport.compare.cases import PATTERNS, RIGHT_PADDED
 from biport.compare.check_vectors import CheckVectors, make_vectors
 from biport.data.vocabulary import Vocabulary
-from biport.errors import BiportError
+from biport.errors import BiportError, UnsupportedError
 from biport.graph import Graph
+from biport.log import logged
+from biport.text.characters import from_data
 from biport.text.tokenizer import Tokenizer
 from export.require import require_onnx
 
@@ -26,6 +28,7 @@ PROTOBUF_LIMIT = 2**31 - 2**24
 """Bytes of weights that go into one file: protobuf's 2 GiB, less room for everything else."""
 
 
+@logged("export.write")
 def write(
     graph: Graph,
     path: str | PathLike[str],
@@ -38,7 +41,13 @@ def write(
     vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
     embed_tokenizer: bool = False,
+    refuse_characters: bool = False,
     vectors: bool = True,
+    opset: int | None = None,
+    ir_version: int | None = None,
+    runtime: str | None = None,
+    fix_batch: int | None = None,
+    fix_length: int | Mapping[str, int] | None = None,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
 
@@ -60,17 +69,27 @@ def write(
         vocabulary: what makes ids of texts, where the graph has no tokeniser; the file carries it, and
             `Session.run` and `predict` then take texts.
         labels: what the classes of the first output are called; the file carries them.
-        embed_tokenizer: put `biport.data.whitespace_ids` into the graph, which then takes strings ``(N,)``
-            in place of ids; needs ``vocabulary``.
+        embed_tokenizer: put the tokenisers into the graph, which then takes strings in place of ids:
+            the very ids that `biport.text.Tokenizer` makes of them.
+        refuse_characters: where ONNX has no operators for all that a tokeniser does to letters beyond ASCII,
+            write a graph that gives an error for texts with characters that it cannot treat.
         vectors: have the file carry check vectors, see `biport.compare.check_vectors`, which ``biport check``
             runs wherever onnxruntime does; where they are large they are in ``<path>.check.npz``. Why there
             are none is noted.
+        opset: of the operators, 15 to 23; by default 18, and 20 where texts go in.
+        ir_version: of the format; by default the oldest that has what is in the file.
+        runtime: a release of onnxruntime that is to run the file, such as ``"1.16"``: opset and IR version
+            are such as it takes, and what it is known to compute wrongly is written otherwise or refused.
+        fix_batch: rows of every batch, for accelerators that take no other; the file then has a number in
+            place of N, and runs nothing else. `Session.predict` fills batches up.
+        fix_length: steps, likewise: one number, or by letters, ``{"T": 40, "T_2": 30}``.
 
     Raises:
         UnsupportedError: the graph is in float64 or holds an op without a writer, all such nodes at once; or
-            the labels, the vocabulary or the tokeniser do not go with it.
-        InputError: ``lowering`` or ``contract`` is none; or there are more ids in the vocabulary than the
-            model has, or more or fewer labels than classes.
+            the labels, the vocabulary or the tokeniser do not go with it; or an operator is newer than the
+            opset, the IR version or the runtime that was asked for.
+        InputError: ``lowering`` or ``contract`` is none; there are more ids in the vocabulary than the model
+            has, or more or fewer labels than classes; or the model is not defined over a fixed size.
         FileError: the file exists, or its folder is missing or cannot be written to.
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
@@ -79,29 +98,38 @@ def write(
 
     from export.build import build
     from export.check_vectors import Carried, carried, check_path
+    from export.onnx.fixed_sizes import at_sizes
+    from export.onnx.folding import fold
+    from export.onnx.target import target_of
+    from export.onnx.versions import stamp
     from export.publish import Written, data_path, publish
+    from export.text.embed import embed_tokenizers
     from export.text.metadata import text_metadata
-    from export.text.own_tokenizer import add_own_tokenizers
-    from export.text.tokenizer import add_tokenizer, fitted_vocabulary
 
     path = Path(path)
     graph = with_tokenizer(graph, vocabulary)
-    words = fitted_vocabulary(graph) if embed_tokenizer else None
-    if words is not None:
-        # The nodes divide at white space, which is not how the tokeniser does it.
-        graph = dataclasses.replace(graph, tokenizers={})
-    model, notes = build(graph, lowering, contract)
+    target = target_of(opset, ir_version, runtime)
+    fixed = fix_batch is not None or fix_length is not None
+    if fixed:
+        if embed_tokenizer:
+            raise UnsupportedError(
+                "export to ONNX", "embed_tokenizer", True, "sizes that vary: texts have any"
+            )
+        graph = at_sizes(graph, fix_batch, fix_length)
+    model, notes = build(graph, lowering, contract, target)
+    if fixed:
+        fold(model)
     if unsaid := unsaid_lengths(graph.inputs, graph.tokenizers, masked_axes(graph) is not None):
         notes.append(unsaid)
+        model.metadata_props["biport.unsaid"] = unsaid
     model.metadata_props.update(text_metadata(graph, labels))
-    if embed_tokenizer and graph.tokenizers:
-        add_own_tokenizers(model, graph)
-    elif embed_tokenizer:
-        add_tokenizer(model, graph, words)
+    if embed_tokenizer:
+        notes += embed_tokenizers(model, graph, refuse_characters=refuse_characters)
+    stamp(model, target)
     travelling = Carried({})
     if vectors:
         try:
-            travelling = carried(_vectors(graph, model, contract, words, embed_tokenizer))
+            travelling = carried(_vectors(graph, model, contract, embed_tokenizer))
         except BiportError as error:
             notes.append(f"the file carries no check vectors: {error}")
     model.metadata_props.update(travelling.properties)
@@ -117,6 +145,7 @@ def write(
         path=path,
         route="fused",
         opset=model.opset_imports[""],
+        ir_version=model.ir_version,
         nodes=dict(Counter(node.op_type for node in model.graph.all_nodes()).most_common()),
         bytes=path.stat().st_size + (data.stat().st_size if data else 0),
         data=data,
@@ -125,17 +154,13 @@ def write(
     )
 
 
-def _vectors(
-    graph: Graph, model: Any, contract: str | None, vocabulary: Vocabulary | None, of_texts: bool
-) -> CheckVectors:
+def _vectors(graph: Graph, model: Any, contract: str | None, of_texts: bool) -> CheckVectors:
     """Check vectors that the model takes: of texts, where its tokeniser is in it."""
     digest = model.metadata_props["biport.digest"]
     if of_texts:
-        from export.text.sample_texts import own_text_vectors, text_vectors
+        from export.text.sample_texts import text_vectors
 
-        if graph.tokenizers:
-            return own_text_vectors(graph, digest)
-        assert vocabulary is not None
-        return text_vectors(graph, vocabulary, model.graph.inputs[0].name, digest)
+        characters = from_data(json.loads(model.metadata_props.get("biport.characters", "{}")), "model")
+        return text_vectors(graph, digest, characters)
     patterns = PATTERNS if contract is None else RIGHT_PADDED
     return make_vectors(graph, patterns=patterns, digest=digest)

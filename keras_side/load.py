@@ -17,6 +17,7 @@ from biport.compare.settings import (
 )
 from biport.errors import BiportError, SettingDifference, SettingsError, WeightError
 from biport.graph import Graph
+from biport.log import logged
 from biport.ops import Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport, summed_biases
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 discover(keras_side.ops)
 
 
+@logged("keras_side.load")
 def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore"] = "check") -> LoadReport:
     """Fill an existing Keras model with a graph's weights, layer by layer, by name.
 

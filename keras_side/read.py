@@ -28,6 +28,7 @@ from biport.errors import (
 )
 from biport.graph import Graph, Node, Value
 from biport.inputs import carries
+from biport.log import logged
 from biport.rewrite.simplify import simplify
 from biport.rewrite.states import explicit_states
 from keras_side.check_recorded import check_recorded
@@ -54,6 +55,7 @@ from keras_side.typed_errors import named_errors, typed_errors
 from keras_side.unsupported import subclassed
 
 
+@logged("keras_side.read")
 def read(
     source: Any,
     config: Any = None,

@@ -14,6 +14,7 @@ from biport.errors import BiportError, InputError, UnsupportedError
 from biport.files import atomic_file, check_target
 from biport.graph import Graph, Node
 from biport.inputs import letter_axes
+from biport.log import logged
 from biport.ops import FLOATS, Constant
 from biport.registry import discover
 from biport.rewrite.biases import summed_biases
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 discover(keras_side.ops)
 
 
+@logged("keras_side.write")
 def write(graph: Graph, *, texts: bool = False) -> keras.Model:
     """Write a graph as a functional Keras model with the graph's names, weights and dtype.
 
@@ -53,15 +55,16 @@ def write(graph: Graph, *, texts: bool = False) -> keras.Model:
     require_keras()
     summed = summed_biases(graph)
     if summed:
-        warnings.warn(f"two biases were added up for Keras in: {', '.join(summed)}", stacklevel=2)
+        warnings.warn(f"two biases were added up for Keras in: {', '.join(summed)}", stacklevel=3)
     if untold := unwritten(graph):
-        warnings.warn(f"Keras cannot be told of training: {'; '.join(untold)}", stacklevel=2)
+        warnings.warn(f"Keras cannot be told of training: {'; '.join(untold)}", stacklevel=3)
     with warnings.catch_warnings():
         # Keras warns of every layer that ends a mask; the graph has settled that already.
         warnings.filterwarnings("ignore", message=".*does not support masking.*")
         return _write(graph, texts)
 
 
+@logged("keras_side.save")
 def save(
     graph: Graph,
     path: str | os.PathLike[str],

@@ -1,6 +1,8 @@
 """What the README and the tour show is run as it stands."""
 
+import csv
 import dataclasses
+import json
 import re
 import runpy
 import shlex
@@ -12,6 +14,7 @@ from pathlib import Path
 import testing.frameworks  # noqa: F401  # isort: skip
 
 import keras
+import onnx  # noqa: F401  # a test with pytester forgets what it imported, and onnx cannot be imported twice
 import pytest
 from typer.testing import CliRunner
 
@@ -21,6 +24,7 @@ from biport import bundle
 from biport.app.cli import app
 from biport.app.demo import sentiment
 from biport.training import RECIPES, data, recipes
+from testing import jobs
 from testing.junit import check_document
 
 pytest_plugins = "pytester"
@@ -98,6 +102,26 @@ def test_the_page_about_texts_runs(tmp_path, monkeypatch, capsys) -> None:
     printed = capsys.readouterr().out
     for shown in re.findall(r"^# (.*)$", "\n".join(blocks), re.MULTILINE):
         assert shown in printed
+
+
+@pytest.mark.sweep
+def test_the_page_about_running_runs(tmp_path, monkeypatch, capfd) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    page = (ROOT / "docs/running.md").read_text()
+    shell = f'set -e\nbiport() {{ {shlex.quote(sys.executable)} -m biport "$@"; }}\n'
+    for language, block in re.findall(r"```(\w*)\n(.*?)```", page, re.DOTALL):
+        if language == "python":
+            exec(compile(block, "docs/running.md", "exec"), {})
+        else:
+            subprocess.run(["bash", "-c", shell + block], check=True)
+    assert "['a', 'fine', 'film']" in capfd.readouterr().out
+    head = "row,id,stars,label,probability\n1,17,5,"
+    for name in ("scores.csv", "piped.csv"):
+        assert (tmp_path / name).read_text().startswith(head)
+    assert (tmp_path / "scores.jsonl").read_text().count("\n") == 4
+    assert "expected the 3 fields of the first row, found 2" in (tmp_path / "bad.jsonl").read_text()
+    assert (tmp_path / "translated.tsv").read_text().startswith("a fine film\t")
 
 
 PYTORCH = (ROOT / "docs/pytorch.md").read_text()
@@ -260,6 +284,62 @@ def test_the_command_lines_run_in_their_order(whole: bool, tmp_path, monkeypatch
         assert result.exit_code == 0, (line, result.output, result.exception)
         assert result.stdout.strip()
     assert (tmp_path / "scores.csv").read_text().startswith("row,label,probability\n1,")
+
+
+def job(number: int) -> list[str]:
+    (block,) = re.findall(rf"<!-- job {number} -->\n```\n(.*?)```", README, re.DOTALL)
+    return block.splitlines()
+
+
+def do(lines: list[str]) -> None:
+    for line in lines:
+        words = shlex.split(line)
+        if words[0] == "python":
+            subprocess.run([sys.executable, *words[1:]], check=True)
+            continue
+        result = CliRunner().invoke(app, words[1:])
+        assert result.exit_code == 0, (line, result.output, result.exception)
+
+
+@pytest.mark.sweep
+def test_a_classifier_of_keras_2_with_its_tokeniser(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ids = jobs.old_classifier(tmp_path)
+    do(job(1))
+    texts = [row["review"] for row in csv.DictReader((tmp_path / "reviews.csv").read_text().splitlines())]
+    program = (
+        "import json, sys; sys.path.insert(0, 'ported'); import model; "
+        "print(json.dumps(model.encode(json.load(sys.stdin)).tolist()))"
+    )
+    command = [sys.executable, "-I", "-c", program]
+    found = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=True)
+    assert json.loads(found.stdout) == ids.tolist()
+
+
+@pytest.mark.sweep
+def test_a_bilstm_into_production(tmp_path, monkeypatch) -> None:
+    small_data(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    jobs.rated_reviews(tmp_path)
+    do(["biport demo -o demo/", *job(2)])
+    rows = [*csv.DictReader((tmp_path / "scores.csv").read_text().splitlines())]
+    assert len(rows) == 60
+    assert {row["sentiment"] for row in rows} == {"negative", "positive"}
+    assert (tmp_path / "small.onnx").stat().st_size < (tmp_path / "model.onnx").stat().st_size
+
+
+@pytest.mark.sweep
+def test_a_tagger_of_ones_own_and_a_model_of_sequences(tmp_path, monkeypatch) -> None:
+    small_data(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    jobs.packed_tagger(tmp_path)
+    do(job(3))
+    tagged = [json.loads(line) for line in (tmp_path / "tags.jsonl").read_text().splitlines()]
+    sentences = (tmp_path / "sentences.tsv").read_text().splitlines()[1:]
+    assert [" ".join(token["token"] for token in row["tokens"]) for row in tagged] == [
+        line.split("\t")[1] for line in sentences
+    ]
+    assert len((tmp_path / "written.tsv").read_text().splitlines()) == 120
 
 
 GATES = (ROOT / "docs/gates.md").read_text()

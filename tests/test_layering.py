@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("biport", "keras_side", "torch_side", "export")
-FRAMEWORKS = {"keras", "tensorflow", "torch", "onnx", "onnx_ir", "onnxruntime", "tf2onnx"}
+FRAMEWORKS = {"keras", "tensorflow", "torch", "onnx", "onnx_ir", "onnxruntime", "tf2onnx", "ray"}
 SIDES = {"keras_side", "torch_side", "export"}
 
 
@@ -179,7 +179,8 @@ def test_importing_loads_nothing_it_must_not(keras_file: Path, tmp_path: Path) -
         ("import biport.app.cli", {*FRAMEWORKS, "numpy"}),
         (f"import {', '.join(core)}", FRAMEWORKS | SIDES | {"matplotlib"}),
         ("import keras_side, keras_side.train", FRAMEWORKS),
-        ("import export, export.session, export.corpus.scoring, export.deploy.triton", FRAMEWORKS),
+        ("import export, export.session, export.corpus.scoring, export.deploy.triton.repository", FRAMEWORKS),
+        ("import export.scale.scoring", {*FRAMEWORKS, "pyarrow"}),
         ("import export.build", {"keras", "tensorflow", "torch", "tf2onnx", "onnxruntime"}),
         (port, {"keras", "tensorflow", "torch"}),
     ]
@@ -216,10 +217,14 @@ BREACHES = {
     "torch_side/x.py": "import keras\n",
     "torch_side/ops/x.py": "import export, keras_side\n",
     "export/x.py": "import torch_side\n",
+    "export/corpus/x.py": "def f():\n    import pyarrow.parquet\n",
+    "export/runtime/x.py": "import ray\n",
+    "biport/data/y.py": "import pyarrow\n",
 }
 INNOCENT = {
     "biport/app/x.py": "def f():\n    from export import write\n",
     "torch_side/y.py": "import torch\n",
+    "export/scale/x.py": "import pyarrow, ray\n",
 }
 
 

@@ -37,6 +37,7 @@ from biport.file_kind import FileKind, file_kind, foreign
 from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
 from biport.json_file import write_json
+from biport.log import logged
 from biport.ops import Op, op_class
 from biport.text.tokenizer import Tokenizer
 from biport.version import __version__
@@ -57,6 +58,7 @@ Check = Callable[[Path], Report | None]
 """Tries a folder before it is kept; the card says how it went."""
 
 
+@logged("torch_side.write_folder")
 def write_folder(
     graph: Graph,
     folder: str | os.PathLike[str],
@@ -221,6 +223,7 @@ def is_folder(source: Path) -> bool:
     return source.is_dir() and file_kind(source) is FileKind.TORCH_FOLDER
 
 
+@logged("torch_side.read_folder")
 def read_folder(folder: str | os.PathLike[str]) -> Graph:
     """Read a folder, with the weights that are there by now: trained on, they are others than were written.
 

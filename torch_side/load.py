@@ -21,6 +21,7 @@ from biport.compare.settings import (
 )
 from biport.errors import BiportError, InputError, SettingDifference, SettingsError, WeightError
 from biport.graph import Graph, Value
+from biport.log import logged
 from biport.ops import Constant, Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport
@@ -33,6 +34,7 @@ discover(torch_side.ops)
 discover(torch_side.reading.aten)
 
 
+@logged("torch_side.load")
 def load(
     module: nn.Module,
     graph: Graph,

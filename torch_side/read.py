@@ -14,6 +14,7 @@ import torch_side.ops
 import torch_side.reading.aten
 from biport.errors import InputError
 from biport.graph import Graph, Value
+from biport.log import logged
 from biport.registry import discover
 from torch_side.reading.exported import open_program
 from torch_side.reading.source import read_source
@@ -22,6 +23,7 @@ discover(torch_side.ops)
 discover(torch_side.reading.aten)
 
 
+@logged("torch_side.read")
 def read(
     module: nn.Module | ExportedProgram | str | os.PathLike[str],
     example: Any = None,
@@ -61,7 +63,7 @@ def read(
             it is and what takes it.
     """
     if inputs is not None:
-        warnings.warn("torch_side.read(inputs=...) is example= now", DeprecationWarning, stacklevel=2)
+        warnings.warn("torch_side.read(inputs=...) is example= now", DeprecationWarning, stacklevel=3)
         example = tuple(inputs)
     if isinstance(module, str | os.PathLike):
         if example is not None or lengths is not None:
@@ -70,5 +72,5 @@ def read(
     else:
         name, graph = type(module).__name__, read_source(module, example, lengths)
     if notes := graph.origin.get("notes"):
-        warnings.warn(f"{name}: {notes}", stacklevel=2)
+        warnings.warn(f"{name}: {notes}", stacklevel=3)
     return graph

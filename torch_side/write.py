@@ -7,6 +7,7 @@ from typing import Literal
 import torch_side.ops
 from biport.errors import InputError
 from biport.graph import Graph
+from biport.log import logged
 from biport.registry import discover
 from torch_side.writing.graph_writer import write_graph
 from torch_side.writing.ported import Ported
@@ -17,6 +18,7 @@ discover(torch_side.ops)
 BIASES = ("one", "two")
 
 
+@logged("torch_side.write")
 def write(graph: Graph, *, biases: Literal["one", "two"] = "one") -> Ported:
     """Write ``graph`` as a torch module in eval mode, with real trainable parameters.
 

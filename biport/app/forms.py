@@ -10,7 +10,7 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,17 @@ import numpy as np
 
 from biport import reference
 from biport.app.stored import read_stored, texts_of
+from biport.app.taken import Taken, taken_by
 from biport.app.unread import UnreadModel
-from biport.app.user_data import Taken, taken_by
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.tolerance import L1_ALLOWED
+from biport.dims import Dim
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.graph import Graph
 from biport.rewrite.biases import with_two_biases
+from biport.text.characters import Characters
 
 Arrays = Sequence[np.ndarray]
 Run = Callable[[Arrays], Sequence[np.ndarray]]
@@ -49,6 +51,8 @@ class Form:
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
         takes_texts: whether it is given texts, where the graph has ids.
+        shapes: of its inputs, where some size of them may be fixed that is not in the graph.
+        characters: by inputs of texts those that they may have, where it is not all.
         unread: the live Keras model, where biport cannot read a graph from it.
         precision: the half precision that it computes in, such as ``"float16"``.
         in_float32: the same model computing in float32, where it does not do so by itself.
@@ -69,8 +73,10 @@ class Form:
     precision: str | None = None
     in_float32: Form | None = None
     takes_texts: bool = False
+    characters: Mapping[str, Characters] = field(default_factory=dict)
     taken: Taken | None = field(default=None, compare=False)
     smaller: str | None = None
+    shapes: Sequence[tuple[Dim, ...]] | None = None
 
 
 def open_form(source: Any, config: Any = None, example: Any = None, states: str | None = None) -> Form:
@@ -230,8 +236,10 @@ def onnx_form(name: str, session: Any) -> Form:
         gradients="an ONNX graph has none",
         contract=session.contract,
         takes_texts=any(value.dtype == "str" for value in session.input_values),
+        characters=getattr(session, "characters", {}),
         taken=taken_by(session) if hasattr(session, "metadata") else None,
         smaller=getattr(session, "metadata", {}).get("biport.precision"),
+        shapes=[value.shape for value in session.input_values],
         size=lambda: session.node_count,
     )
 

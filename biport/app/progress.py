@@ -6,7 +6,10 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from biport.app.log_style import style
+from biport.log import log
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +31,7 @@ class ProgressDisplay:
     console: Console
     bar: Progress
     _said: set[str] = field(default_factory=set)
-    _told: float = field(default_factory=time.monotonic)
+    _told: float = field(default_factory=lambda: time.monotonic())
     _since: tuple[str, float, float] = ("", 0, 0)
     """What is being done, how much of it was when it was first told of, and when that was."""
 
@@ -42,7 +45,8 @@ class ProgressDisplay:
         if not self.console.is_terminal and done and time.monotonic() - self._told > SILENCE:
             self._told = time.monotonic()
             whole = "" if total is None else f" of {_number(total)}"
-            self.line(f"{text}: {_number(done)}{whole}{unit and ' '}{unit}{pace and ', '}{pace}")
+            told = f"{text}: {_number(done)}{whole}{unit and ' '}{unit}{pace and ', '}{pace}"
+            self.line(told, done=done, total=total, unit=unit)
 
     def _pace(self, text: str, done: float, total: float | None) -> str:
         """How much is done in a second, and what that leaves."""
@@ -63,9 +67,12 @@ class ProgressDisplay:
             self._said.add(text)
             self.line(text)
 
-    def line(self, text: str) -> None:
-        """A line that stays."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+    def line(self, text: str, **fields: Any) -> None:
+        """A line that stays; an object with ``fields`` where all lines are, also where nothing is shown."""
+        if style().json:
+            log("progress", text, **fields)
+        else:
+            self.console.print(text, highlight=False, soft_wrap=True)
 
 
 def _number(count: float) -> str:

@@ -157,8 +157,10 @@ def run_texts(
             what = "standard input" if text == STDIN else "a file"
             raise InputError(f"{text} is {what}, not a text; give it as ", Argument("inputs"))
     from export.corpus.results import described
+    from export.corpus.scoring import check_reads_texts
 
     with opened(model, device, options) as session:
+        check_reads_texts(session)
         rows = []
         results = session.predict_each(texts, truncate=truncate, workers=1)
         for row, result in zip((TextRow(*row) for row in enumerate(texts, 1)), results, strict=True):

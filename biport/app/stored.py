@@ -1,4 +1,4 @@
-"""Models in folders of biport's own: bundles, and folders of plain PyTorch. Reading either executes nothing.
+"""Models in folders of biport's own: bundles, training runs, plain PyTorch. Reading one executes nothing.
 
 A bundle is the neutral graph on disk: ``graph.json`` and an array for each gate, for biport's own use. A
 folder of plain PyTorch is for whoever has torch and not biport; see `torch_side.folder`.
@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from biport import bundle
+from biport.app.runs import labels_of_run, read_run
 from biport.file_kind import FileKind, file_kind
 from biport.graph import Graph
 
 STORED = {
     FileKind.BUNDLE: "biport bundle",
     FileKind.TORCH_FOLDER: "folder of plain PyTorch",
+    FileKind.RUN: "training run",
 }
 """The kinds of folder, and what people call them."""
 
@@ -36,6 +38,8 @@ def read_stored(folder: Path) -> Graph:
         import torch_side
 
         return torch_side.read_folder(folder)
+    if file_kind(folder) is FileKind.RUN:
+        return read_run(folder)
     return bundle.read(folder)
 
 
@@ -45,5 +49,7 @@ def texts_of(source: Path) -> Mapping[str, Any]:
     Raises:
         FileError: they are damaged.
     """
-    labels = bundle.read_labels(source) if is_stored(source) else None
+    if not is_stored(source):
+        return {}
+    labels = (labels_of_run if file_kind(source) is FileKind.RUN else bundle.read_labels)(source)
     return {} if labels is None else {"labels": labels}

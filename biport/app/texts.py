@@ -117,6 +117,11 @@ class TextOptions:
         own = {name: self.instead(one, graph.inputs) for name, one in graph.tokenizers.items()}
         return dataclasses.replace(graph, tokenizers=own)
 
+    def notes(self, graph: Graph) -> list[str]:
+        """What makes ids of the texts of a model, a line each, where anything was said of it."""
+        own = graph.tokenizers.items() if self.given else ()
+        return [f"texts of input {name!r}: {one.summary}" for name, one in own]
+
     def form(self, form: Form) -> Form:
         """A form of a model with the tokeniser that it is given, where it has none; of one that is read.
 
@@ -133,8 +138,3 @@ class TextOptions:
         if self.padding is None or tokenizer.length is not None or not isinstance(steps, int):
             return tokenizer
         return dataclasses.replace(tokenizer, length=steps)
-
-
-def tokenizer_notes(graph: Graph) -> list[str]:
-    """What makes ids of the texts of a model, a line each."""
-    return [f"texts of input {name!r}: {one.summary}" for name, one in graph.tokenizers.items()]

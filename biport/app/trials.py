@@ -13,7 +13,8 @@ import numpy as np
 
 from biport.analysis.text_model import unsaid_lengths
 from biport.app.forms import Form
-from biport.app.user_data import Examples, Taken, read_examples, taken_by
+from biport.app.taken import Taken, class_count, taken_by
+from biport.app.user_data import Examples, read_examples
 from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.rows import DataRows
@@ -21,6 +22,7 @@ from biport.compare.text_cases import text_cases
 from biport.errors import Argument, InputError
 from biport.graph import Graph, Value
 from biport.inputs import Inputs, batch_axis, in_order
+from biport.text.characters import Characters, common
 from biport.text.inputs import source_names, with_ids
 
 
@@ -128,7 +130,7 @@ def trials(
 
 def _taken(forms: Sequence[Form], values: Sequence[Value], graph: Graph | None) -> Taken:
     """What the model takes, and what any form says of its texts and labels."""
-    own = Taken(tuple(values)) if graph is None else taken_by(graph)
+    own = _taken_unread(forms, values) if graph is None else taken_by(graph)
     every = [form.taken or taken_by(form.graph) for form in forms if form.taken or form.graph]
     names = {value.name for value in values}
     known = [one.tokenizers for one in every if one.tokenizers and {*one.tokenizers} <= names]
@@ -137,6 +139,11 @@ def _taken(forms: Sequence[Form], values: Sequence[Value], graph: Graph | None) 
         tokenizers=own.tokenizers or next(iter(known), {}),
         labels=next((one.labels for one in every if one.labels is not None), None),
     )
+
+
+def _taken_unread(forms: Sequence[Form], values: Sequence[Value]) -> Taken:
+    model = next(form.unread for form in forms if form.unread is not None)
+    return Taken(tuple(values), classes=class_count([value.shape for value in model.outputs]))
 
 
 def _of_examples(forms: Sequence[Form], examples: Examples) -> Trials:
@@ -189,7 +196,11 @@ def _texts(forms: Sequence[Form], inputs: Inputs | None, seed: int) -> Trials:
         speaking = next(form for form in forms if form.takes_texts)
         raise InputError(f"{speaking.name}: takes texts, and no form says how ids are made of them")
     if inputs is None:
-        texts, ids = text_cases(graph, seed)
+        characters: dict[str, Characters] = {}
+        for form in forms:
+            for name, known in form.characters.items():
+                characters[name] = common(characters.get(name, known), known)
+        texts, ids = text_cases(graph, seed, characters)
         return Trials(ids, texts)
     names = [value.name for value in graph.inputs]
     sources = source_names(names, graph.tokenizers)

@@ -127,7 +127,7 @@ def verify(
         if float64 or trace is True or gradients:
             raise InputError("float64, trace and gradients need a form that biport reads the model from")
         return _verify_unread(forms, asked, progress)
-    graph = source.graph
+    graph = _at_fixed_sizes(source.graph, forms)
     ran = _run_graph(forms, graph, asked, progress)
     cases, notes = ran.trials.cases, _unchecked(forms)
     lines = float32_lines(
@@ -162,6 +162,20 @@ def verify(
     findings = locate(Oracle(graph, chosen), chosen, _of_cases(differing, chosen)) if differing else []
     findings = [_of_own_ids(one, forms) for one in findings]
     return dataclasses.replace(report, trace=[_in_data(one, ran.trials) for one in findings])
+
+
+def _at_fixed_sizes(graph: Graph, forms: Sequence[Form]) -> Graph:
+    """The graph at the sizes that a form is of and others need not be, such as an ONNX file of one batch.
+
+    Raises:
+        InputError: the model is not defined over them, or two forms are of different sizes.
+    """
+    from export.onnx.fixed_sizes import at_sizes_of
+
+    for form in forms:
+        if form.shapes is not None and not form.takes_texts:
+            graph = at_sizes_of(graph, form.shapes)
+    return graph
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,12 @@ def scores_of(
         return Scores("classes", names=given)
     if size == 1 and activation == "softmax":
         return "is a softmax over one class, which has the share 1 whatever the input"
+    if given is not None and size > 1:
+        return Scores("classes", names=given)
     if given is not None:
-        return Scores("classes", names=given) if size > 1 else Scores(alone, logits=True, names=given)
+        # Where nobody knows the activation, numbers that are all from 0 to 1 are shares.
+        unknown = activation is None and all(((one >= 0) & (one <= 1)).all() for one in exact)
+        return Scores(alone, logits=not unknown, names=given)
     return f"is {activation or 'not known to be a softmax'}: numbers, and no shares of classes"
 
 

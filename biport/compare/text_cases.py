@@ -12,6 +12,7 @@ from biport.compare.cases import padding_values, random_inputs
 from biport.errors import InputError
 from biport.graph import Graph
 from biport.inputs import safe_bounds
+from biport.text.characters import Characters, refused
 from biport.text.inputs import source_names, with_ids
 from biport.text.samples import ODD, sample_texts, sample_tokens
 from biport.text.tokenizer import Tokenizer
@@ -22,8 +23,15 @@ SHORT, LONG = 9, 60
 Cases = Mapping[str, Sequence[np.ndarray]]
 
 
-def text_cases(graph: Graph, seed: int = 0) -> tuple[Cases, Cases]:
+def text_cases(
+    graph: Graph, seed: int = 0, characters: Mapping[str, Characters] | None = None
+) -> tuple[Cases, Cases]:
     """Texts for every input that a tokeniser reads, and random numbers for the others; and the same as ids.
+
+    Args:
+        graph: the model.
+        seed: of the choice.
+        characters: by inputs of texts, those of which they may be; all others are left out of them.
 
     Returns:
         By case, an array for each input of the model of texts; and for each of the graph.
@@ -41,12 +49,30 @@ def text_cases(graph: Graph, seed: int = 0) -> tuple[Cases, Cases]:
             ("long texts", False, 3, max(LONG, least)),
         )
     ):
-        texts[case] = _batch(graph, odd, count, longest, seed + number)
+        texts[case] = text_batch(graph, odd, count, longest, seed + number, characters)
     names = [value.name for value in graph.inputs]
     return texts, {case: with_ids(names, graph.tokenizers, arrays) for case, arrays in texts.items()}
 
 
-def _batch(graph: Graph, odd: bool, count: int, longest: int, seed: int) -> list[np.ndarray]:
+def text_batch(
+    graph: Graph,
+    odd: bool,
+    count: int,
+    longest: int,
+    seed: int,
+    characters: Mapping[str, Characters] | None = None,
+) -> list[np.ndarray]:
+    """Texts for every input that a tokeniser reads, and random numbers for the others.
+
+    Args:
+        graph: the model.
+        odd: with odd texts as well.
+        count: of the others.
+        longest: how many tokens the longest has.
+        seed: of what is random.
+        characters: by inputs of texts those that they may have, where it is not all.
+    """
+    characters = characters or {}
     values = {value.name: value for value in graph.inputs}
     N = count + (len(ODD) if odd else 0)
     others = [value for value in graph.inputs if value.name not in graph.tokenizers]
@@ -55,7 +81,9 @@ def _batch(graph: Graph, odd: bool, count: int, longest: int, seed: int) -> list
     given = dict(zip((value.name for value in others), numbers, strict=True))
     for name, tokenizer in graph.tokenizers.items():
         if tokenizer.source not in given:
-            given[tokenizer.source] = _texts(tokenizer, values[name].shape, N, odd, longest, seed)
+            texts = _texts(tokenizer, values[name].shape, N, odd, longest, seed)
+            known = characters.get(tokenizer.source)
+            given[tokenizer.source] = texts if known is None else _of(known, texts)
     return [given[name] for name in source_names([*values], graph.tokenizers)]
 
 
@@ -70,6 +98,14 @@ def _texts(
     array = np.empty(N, object)
     array[:] = [*texts, *ODD][:N]
     return array
+
+
+def _of(characters: Characters, texts: np.ndarray) -> np.ndarray:
+    """The texts without all other characters."""
+    kept = np.empty(texts.shape, object)
+    for index, text in np.ndenumerate(texts):
+        kept[index] = text.translate(dict.fromkeys(map(ord, refused(characters, text))))
+    return kept
 
 
 def _steps(tokenizer: Tokenizer, dim: Any, longest: int) -> int:

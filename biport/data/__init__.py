@@ -12,7 +12,6 @@ from biport.data.tables import read_csv, read_jsonl, read_pairs
 from biport.data.tagging import LabelledSteps, Tagged, labelled_steps, tagged_sequences
 from biport.data.text_rows import TextRow, read_rows, read_texts
 from biport.data.vocabulary import Vocabulary, tokenize
-from biport.data.whitespace import whitespace_ids, whitespace_tokens
 from biport.data.word_index import WordIndex
 
 __all__ = [
@@ -46,6 +45,4 @@ __all__ = [
     "synthetic_reviews",
     "tagged_sequences",
     "tokenize",
-    "whitespace_ids",
-    "whitespace_tokens",
 ]

@@ -220,13 +220,14 @@ def _csv_rows(lines: Iterable[Line], name: str, delimiter: str) -> Iterator[CsvR
         try:
             row = next(reader, None)
         except csv.Error as error:
+            why = str(error).partition(" - ")[0]
             where = f"{name}: line {read[0].number if read else last + 1}"
             if len(read) > 1:
                 raise FileError(
                     f"{where}: expected a row of CSV, found a quote that is opened and closed nowhere, or "
-                    f"wrongly, up to line {read[-1].number} ({error})."
+                    f"wrongly, up to line {read[-1].number} ({why})."
                 ) from error
-            reason = f"expected a row of CSV, found one that breaks off or is quoted wrongly ({error})."
+            reason = f"expected a row of CSV, found one that breaks off or is quoted wrongly ({why})."
             fault = FileError(f"{where}: {reason}")
         if row is None:
             return
@@ -264,6 +265,12 @@ def find_column(
             raise FileError(f"{owner}: expected one column {name!r}, found {header.count(name)}.")
         if name in header:
             return header.index(name)
+    if wanted is None:
+        # What is looked for unasked may be written in capitals.
+        small = [name.lower() for name in header]
+        alike = [name for name in candidates if small.count(name) == 1]
+        if alike:
+            return small.index(alike[0])
     expected = " or ".join(map(repr, candidates))
     there = ", ".join(map(repr, header[:10])) or "nothing"
     message = f"{owner}: expected a column {expected} (", Argument(kind), f" names another), found {there}"

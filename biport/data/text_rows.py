@@ -224,7 +224,7 @@ def _of_lines(name: str, lines: Iterable[Line]) -> Parsed:
 
 def _of_table(name: str, lines: Iterable[Line], column: str | None, delimiter: str) -> Parsed:
     table = csv_table(lines, name, delimiter)
-    position = find_column(table.owner, table.names, column, "text", TEXT_COLUMNS)
+    position = find_column(table.owner, table.names, column, "column", TEXT_COLUMNS)
     names = different(table.names)
     for number, row in enumerate(table.rows, 1):
         where = f"{name}: line {row.number}"
@@ -276,7 +276,7 @@ def _of_json(name: str, lines: Iterable[Line], column: str | None) -> Parsed:
 def _text_of(where: str, line: str, column: str | None) -> tuple[str, str, dict[str, Any]]:
     fields = json_object(where, line)
     keys = list(fields)
-    key = keys[find_column(where, keys, column, "text", TEXT_COLUMNS)]
+    key = keys[find_column(where, keys, column, "column", TEXT_COLUMNS)]
     text = fields.pop(key)
     if not isinstance(text, str):
         raise FileError(f"{where}: expected a text, found {type(text).__name__}.")

@@ -42,7 +42,7 @@ class Search:
 
     def __post_init__(self) -> None:
         if min(self.start, self.end, *self.never, 0) < 0 or self.start == self.end:
-            raise InputError(f"start={self.start}, end={self.end}, never={self.never}: two ids, not negative")
+            raise InputError(*self._said, ": two ids, not negative")
         if self.end in self.never:
             raise InputError(
                 Argument("never", self.never), f": the end token, {self.end}, has to be chosen some time"
@@ -50,6 +50,11 @@ class Search:
         bound = 1 if self.max_source is None else self.max_source
         if min(self.max_length, self.batch_size, bound) < 1:
             raise InputError("max_length, batch_size and max_source should be 1 or more")
+
+    @property
+    def _said(self) -> Sequence[object]:
+        """The tokens, for messages."""
+        return Argument("start", self.start), ", ", Argument("end", self.end), f", never {self.never}"
 
     def blocked(self, size: int) -> NDArray[np.float64]:
         """``(V,)``: minus infinity at the tokens that are never chosen, 0 elsewhere.
@@ -59,7 +64,7 @@ class Search:
         """
         tokens = [self.start, *self.never]
         if max(*tokens, self.end) >= size:
-            raise InputError(f"start={self.start}, end={self.end}, never={self.never}: V is {size}")
+            raise InputError(*self._said, f": V is {size}")
         blocked = np.zeros(size)
         blocked[tokens] = -np.inf
         return blocked

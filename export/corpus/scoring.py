@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from biport.data.text_rows import STDIN, BadRow, TextRow, read_rows
 from biport.errors import Argument, BiportError, FileError, InputError
 from biport.files import check_target, reason
 from biport.json_file import read_json, write_json
+from biport.log import log
+from biport.text.inputs import to_data
 from export.corpus.array_results import ArrayResults
 from export.corpus.left_out import LeftOut
 from export.corpus.records import LAYOUTS
@@ -120,7 +123,7 @@ def score(
     if not there.number:
         run.begin(results)
     written = _written(run, results, itertools.chain(ready, done))
-    return Scored(
+    scored = Scored(
         output,
         there.rows + written.rows,
         there.rows,
@@ -130,6 +133,24 @@ def score(
         results.columns.renamed,
         written.problem,
     )
+    names = ("rows", "resumed", "left_out", "cut", "seconds")
+    log("corpus", f"scored {source} into {output}", **{name: getattr(scored, name) for name in names})
+    return scored
+
+
+def check_reads_texts(session: Session) -> None:
+    """Refuse a model that texts cannot be given to.
+
+    Raises:
+        InputError: saying why not.
+    """
+    if session.reads_texts:
+        return
+    if len(session.input_values) != 1:
+        names = ", ".join(value.name for value in session.input_values)
+        raise InputError(f"texts are run through models of one input, and this one takes {names}")
+    more = "export it with its ", Argument("vocabulary", "..."), ", or say it here"
+    raise InputError("the model does not say how ids are made of texts; ", *more)
 
 
 Done = tuple[TextRow, RowResult] | BadRow
@@ -312,10 +333,7 @@ class _Run:
         """
         if self.output.suffix not in FORMATS:
             raise InputError(f"{self.output}: results are written to files that end in {', '.join(FORMATS)}")
-        if not self.session.reads_texts:
-            raise InputError(
-                f"{self.session.path}: does not say how ids are made of texts; export it with its vocabulary"
-            )
+        check_reads_texts(self.session)
         targets = [] if self.stream is not None else [self.output]
         targets += [] if self.left_out is None else [self.left_out.path]
         for target in targets:
@@ -390,7 +408,10 @@ class _Run:
                 f"{self.record}: is not what a run leaves beside its output; ", ANEW, " begins anew"
             )
         # As many bytes as there were then: the input may have grown since.
-        other = [key for key, value in self._identity(length).items() if known.get(key) != value]
+        identity = self._identity(length)
+        # Earlier versions said nothing of tokenisers: those of the file were all there were.
+        own = {"tokenizer": identity["tokenizer"], **known}
+        other = [key for key, value in identity.items() if own.get(key) != value]
         if other:
             raise InputError(
                 f"{self.output}: holds rows of another {' and '.join(other)}; ", ANEW, " begins anew"
@@ -405,6 +426,8 @@ class _Run:
         except OSError as error:
             raise FileError(f"{error.filename}: cannot be read: {error.strerror}") from error
         known = {"model": digest, "input": hashlib.sha256(head).hexdigest(), "bytes": len(head)}
+        tokenizers = json.dumps(to_data(self.session.tokenizers), sort_keys=True).encode()
+        known["tokenizer"] = hashlib.sha256(tokenizers).hexdigest()
         return known | {"column": self.column, "id": self.id}
 
 

@@ -39,8 +39,7 @@ def tags(session: Session, text: str, result: RowResult) -> list[Tag]:
     """
     assert session.labels is not None
     names, shares = label_of(session.labels, result.outputs[0])
-    steps = session.steps(text)
-    tokens = steps[: len(steps) - result.cut]
+    tokens = session.steps(text, truncate=result.cut > 0)
     if len(tokens) != len(names):
         return [Tag(None, *pair) for pair in zip(names, shares, strict=True)]
     every = zip(tokens, names, shares, strict=True)

@@ -348,7 +348,7 @@ class _Model:
         """Answer what there is until the queue is closed."""
         while taken := self.queue.take():
             rows = [request.rows[number] for request, number in taken]
-            for indices in batches(rows, self.max_tokens, self.call):
+            for indices in batches(rows, self.max_tokens, self.call, streams.batch_size(self.signature)):
                 self._answer([taken[index] for index in indices])
 
     def _answer(self, rows: Sequence[BatchRow]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from biport.errors import FileError, MissingDependencyError, UnsupportedError
 from biport.graph import Value
 from biport.inputs import letter_sizes, size_at
+from biport.log import log
 from export.runtime.providers import (
     Placement,
     create,
@@ -50,6 +52,21 @@ def open_file(path: Path, device: str, threads: int) -> Opened:
         MissingDependencyError: onnxruntime is not installed, or CUDA was asked for and does not work.
         UnsupportedError: CUDA was asked for and has no kernels for nodes that matter.
     """
+    start = time.perf_counter()
+    opened = _opened(path, device, threads)
+    log(
+        "session",
+        f"opened {path} on {'CUDA' if opened.device == 'cuda' else 'the CPU'}",
+        path=str(path),
+        device=opened.device,
+        providers=list(opened.session.get_providers()),
+        threads=threads,
+        seconds=time.perf_counter() - start,
+    )
+    return opened
+
+
+def _opened(path: Path, device: str, threads: int) -> Opened:
     if device == "auto" and not cuda_is_built_in():
         if "onnxruntime-gpu" in distributions():
             warn_once(

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from biport.analysis.text_model import tokenizer_of_input, unsaid_lengths
-from biport.data.vocabulary import Vocabulary
+from biport.data.vocabulary import UNK_ID, Vocabulary
 from biport.dims import Size, letter
 from biport.errors import FileError, GraphError
 from biport.graph import Value
 from biport.text import Tokenizer
+from biport.text.characters import Characters
+from biport.text.characters import from_data as characters_from_data
 from biport.text.inputs import from_data
 from export.require import require
 
@@ -27,6 +29,12 @@ DTYPES = {
     f"tensor({name})": name
     for name in ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 }
+
+
+_AT_BLANKS = Tokenizer(
+    (), standardize="lower", split="separator", filters="\t\n\r", mask_token=None, source="texts"
+)
+"""What earlier versions put into a graph in place of a vocabulary's own words."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,7 @@ class Signature:
             so itself, and has no such inputs.
         labels: what the classes are called, where the file says it.
         time_axes: the axes of each output that are time; ``None`` where the model may see padding.
+        characters: by inputs of texts those that they may have, where it is not all.
         unsaid: why texts may get other numbers than when the model was trained; empty where they do not.
     """
 
@@ -54,6 +63,7 @@ class Signature:
     tokenizers: Mapping[str, Tokenizer]
     labels: tuple[str, ...] | None
     time_axes: Mapping[str, tuple[int, ...]] | None
+    characters: Mapping[str, Characters]
     unsaid: str
 
 
@@ -80,7 +90,9 @@ def read_signature(path: Path, session: Any) -> Signature:
             tokenizers=tokenizers,
             labels=_labels(metadata),
             time_axes=axes,
-            unsaid=_unsaid(named, tokenizers, axes, path),
+            # What makes the ids itself has no input of them.
+            unsaid=_unsaid(named, tokenizers, axes, path) or _said(metadata, path),
+            characters=characters_from_data(json.loads(metadata.get("biport.characters", "{}")), str(path)),
         )
     except FileError:
         raise
@@ -106,8 +118,14 @@ def _unsaid(
     values: Sequence[Value], tokenizers: Mapping[str, Tokenizer], axes: object | None, path: Path
 ) -> str:
     # Of several inputs nothing is known of padding; a text that a fixed length does not suit is an error.
-    varies = len(values) == 1 and not isinstance(values[0].shape[-1], int)
+    varies = len(values) == 1 and not isinstance((values[0].shape or (1,))[-1], int)
     unsaid = unsaid_lengths(values, tokenizers, axes is not None or not varies)
+    return unsaid and f"{path}: {unsaid}"
+
+
+def _said(metadata: Mapping[str, str], path: Path) -> str:
+    """The same of a file that has its tokenisers in it."""
+    unsaid = metadata.get("biport.unsaid", "")
     return unsaid and f"{path}: {unsaid}"
 
 
@@ -130,6 +148,9 @@ def _tokenizers(
     if older is not None and len(bounds) == 1:
         (name,) = bounds
         return {name: Vocabulary.from_data(json.loads(older), str(path)).tokenizer(name)}
+    if older is not None and metadata.get("biport.tokenizer") == "whitespace":
+        words = Vocabulary.from_data(json.loads(older), str(path)).tokens[UNK_ID + 1 :]
+        return {"ids": dataclasses.replace(_AT_BLANKS, tokens=words)}
     return from_data(json.loads(metadata.get("biport.tokenizers", "{}")), str(path))
 
 

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from biport.analysis.lengths import check_steps
-from biport.data.whitespace import whitespace_tokens
 from biport.errors import Argument, InputError, RowError
 from biport.graph import Value
 from biport.inputs import check_arrays
+from biport.text.tokenizer import Tokenizer
 from export.runtime.batching import InputRow, batches, stack, windows
 from export.runtime.providers import warn_once
 from export.runtime.signature import Signature
+from export.text.refusals import check_characters
 
 WINDOW, TOKENS = 1024, 2048
 """Rows sorted together, and steps in a batch: `benchmarks/corpus.py --search` on rows of 20 to 250 steps."""
@@ -82,14 +83,22 @@ def preparation(signature: Signature, truncate: bool) -> Callable[[Iterable[Any]
     return lambda rows: (_tried(prepare, number, row) for number, row in enumerate(rows, 1))
 
 
-def _tried(prepare: Callable[[Any], InputRow], number: int, given: Any) -> InputRow:
+class Prepared(NamedTuple):
+    """A row as a model takes it, see `InputRow`."""
+
+    content: Any
+    length: int
+    pads: bool
+    cut: int = 0
+
+
+def _tried(prepare: Callable[[Any], Prepared], number: int, given: Any) -> InputRow:
     """A row as the model takes it, or why it does not."""
-    row = InputRow(number, None, 0, False, given=given)
     try:
-        prepared = prepare(given)
+        row = prepare(given)
     except InputError as error:
-        return replace(row, error=row.failed(error))
-    return replace(prepared, number=number, given=given)
+        return InputRow(number, None, 0, False, given=given, error=RowError(number, given, error))
+    return InputRow(number, row.content, row.length, row.pads, row.cut, given)
 
 
 class _Window:
@@ -106,7 +115,8 @@ class _Window:
         self.signature = signature
         self.rows = rows
         self.submit = submit
-        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens, call)]
+        batch = batch_size(signature)
+        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens, call, batch)]
 
     def results(self, progress: Callable[[int], None] | None) -> Iterator[RowResult]:
         results = [RowResult(error=row.error) for row in self.rows]
@@ -143,6 +153,12 @@ class _Window:
         return self.submit(stack(value, [self.rows[index] for index in indices]))
 
 
+def batch_size(signature: Signature) -> int | None:
+    """N, where the model takes that many rows and no others."""
+    size = signature.inputs[0].shape[0]
+    return size if isinstance(size, int) else None
+
+
 def divide(
     signature: Signature, outputs: Sequence[np.ndarray], rows: Sequence[InputRow]
 ) -> Iterator[Outputs]:
@@ -152,9 +168,10 @@ def divide(
         InputError: an output does not have a row for each row.
     """
     time_axes = signature.time_axes or {}
+    count = batch_size(signature) or len(rows)
     for number, row in enumerate(rows):
         yield tuple(
-            _cut(output, number, len(rows), time_axes.get(value.name, ()), row.length)
+            _cut(output, number, count, time_axes.get(value.name, ()), row.length)
             for value, output in zip(signature.outputs, outputs, strict=True)
         )
 
@@ -183,7 +200,7 @@ def check_row(signature: Signature, row: InputRow) -> None:
         raise row.failed(error) from error
 
 
-def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], InputRow]:
+def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], Prepared]:
     """What makes an `InputRow` of what a caller gives, by what the model takes."""
     if len(signature.inputs) != 1:
         names = ", ".join(value.name for value in signature.inputs)
@@ -196,24 +213,34 @@ def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], InputR
     if len(value.shape) < 2:
         raise InputError(f"predict takes rows of sequences, this model's input is {value.tensor}; use run")
 
-    def prepare(row: Any) -> InputRow:
-        ids = _encoded(signature, row) if _is_text(row) else row
-        return _sequence(value, signature.time_axes is not None, truncate, ids)
+    def prepare(row: Any) -> Prepared:
+        masked = signature.time_axes is not None
+        if not _is_text(row):
+            return _sequence(value, masked, truncate, row)
+        ids = _encoded(signature, row)
+        if not truncate:
+            return _sequence(value, masked, False, ids)
+        fitting = _encoded(signature, row, truncate)
+        return _sequence(value, masked, False, fitting)._replace(cut=len(ids) - len(fitting))
 
     return prepare
 
 
-def _text_preparation(signature: Signature, value: Value) -> Callable[[Any], InputRow]:
+def _text_preparation(signature: Signature, value: Value) -> Callable[[Any], Prepared]:
     """The same of a file that makes ids of texts itself."""
     own = [one for one in signature.tokenizers.values() if one.source == value.name]
+    characters = signature.characters.get(value.name)
     # Rows of other lengths go with it where the model does not see padding, or all are of one length.
     pads = not own or signature.time_axes is not None or all(one.length is not None for one in own)
 
-    def prepare(row: Any) -> InputRow:
+    def prepare(row: Any) -> Prepared:
         if not isinstance(row, str):
             raise InputError(f"the model takes texts, found {type(row).__name__}")
-        counts = [len(one.encode(row)) for one in own] or [len(whitespace_tokens(row))]
-        return InputRow(0, row, max(1, *counts), pads)
+        if signature.unsaid:
+            warn_once(signature.unsaid)
+        check_characters(value.name, characters, [row])
+        counts = [len(one.encode(row)) for one in own]
+        return Prepared(row, max(1, *counts), pads)
 
     return prepare
 
@@ -222,9 +249,18 @@ def _is_text(row: Any) -> bool:
     return isinstance(row, str) or (isinstance(row, list | tuple) and bool(row) and isinstance(row[0], str))
 
 
-def _encoded(signature: Signature, text: Any) -> Sequence[int]:
+def _tokenizer(signature: Signature, truncate: bool) -> Tokenizer | None:
+    """What makes ids of texts; it cuts them where they are to be as long as a model of fixed length takes."""
+    (value,) = signature.inputs
+    tokenizer, fixed = signature.tokenizers.get(value.name), value.shape[1]
+    if tokenizer is None or tokenizer.length is not None or not truncate or not isinstance(fixed, int):
+        return tokenizer
+    return replace(tokenizer, max_length=min(fixed, tokenizer.max_length or fixed))
+
+
+def _encoded(signature: Signature, text: Any, truncate: bool = False) -> Sequence[int]:
     """The ids of a text, or of tokens where the model takes those."""
-    tokenizer = signature.tokenizers.get(signature.inputs[0].name)
+    tokenizer = _tokenizer(signature, truncate)
     if tokenizer is None:
         raise InputError(
             "is a text, and the file carries no vocabulary; export it with its vocabulary, or give ids"
@@ -232,6 +268,8 @@ def _encoded(signature: Signature, text: Any) -> Sequence[int]:
     if signature.unsaid:
         warn_once(signature.unsaid)
     # As a batch has it whose longest text has one token.
+    if isinstance(text, str) and tokenizer.split != "none":
+        return tokenizer.encode(text) or [tokenizer.padding_id]
     return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
 
 
@@ -243,17 +281,17 @@ def reads_texts(signature: Signature) -> bool:
     return value.dtype == "str" or value.name in signature.tokenizers
 
 
-def steps(signature: Signature, text: str) -> list[str | None]:
+def steps(signature: Signature, text: str, truncate: bool) -> list[str | None]:
     """See `export.Session.steps`."""
     (value,) = signature.inputs
     if value.dtype == "str":
         own = [one for one in signature.tokenizers.values() if one.source == value.name]
-        return (own[0].steps(text) if own else [*whitespace_tokens(text)]) or [None]
-    tokenizer = signature.tokenizers.get(value.name)
+        return (own[0].steps(text) if own else []) or [None]
+    tokenizer = _tokenizer(signature, truncate)
     return [] if tokenizer is None else tokenizer.steps(text) or [None]
 
 
-def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
+def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> Prepared:
     array = np.asarray(row)
     if array.size == 0 and array.ndim == 1 and len(value.shape) == 2:
         array = array.astype(value.dtype)  # an empty list is one of floats to numpy
@@ -264,7 +302,7 @@ def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
         array = array[:fixed] if truncate else array
         _check_length(fixed, masked, len(array))
     pads = masked and len(array) > 0 and bool(np.all(array))
-    return InputRow(0, array, len(array), pads, cut=steps - len(array))
+    return Prepared(array, len(array), pads, steps - len(array))
 
 
 def _check_length(fixed: int, masked: bool, steps: int) -> None:

@@ -16,7 +16,8 @@ from biport import bundle, ops, reference, verify
 from biport.analysis.text_model import with_tokenizer
 from biport.app.cli import app
 from biport.app.forms import Form
-from biport.app.user_data import Examples, read_examples, taken_by
+from biport.app.taken import taken_by
+from biport.app.user_data import Examples, read_examples
 from biport.compare.report import Report
 from biport.data import Vocabulary
 from biport.errors import BiportError, InputError
@@ -287,6 +288,29 @@ def test_a_form_that_does_not_run_misses_its_gates(tmp_path: Path) -> None:
         ("expected numbers", None),
     ]
     assert "not measured, at least 0.5 is asked for (it does not run" in report.table
+
+
+def test_a_form_of_texts_is_given_the_texts(tmp_path: Path) -> None:
+    """Beside forms of ids, and a difference of its own ids is said to be one perhaps."""
+    graph = model(("y", "sigmoid", 1))
+
+    def run(arrays: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        # Short, and without what the vocabulary knows.
+        ids = VOCABULARY.encode_batch([text.replace("dull", "bad") for text in arrays[0]])
+        return reference.run(graph, [ids], "float32")
+
+    report = verify(
+        graph, Form("strings", run, takes_texts=True), inputs=examples(graph, tmp_path), trace=True
+    )
+    differ = next(line for line in report.lines if line.form == "strings")
+    assert str(differ.verdict) == "different"
+    assert "dull" in TEXTS[int(differ.error.worst[0].removeprefix("row ")) - 1]
+    assert "strings: given texts; the other forms, and the oracle, their ids" in report.table
+    assert report.trace is not None
+    assert "it makes ids of the texts itself" in report.trace[0].text
+    np.save(tmp_path / "ids.npy", VOCABULARY.encode_batch(TEXTS))
+    with pytest.raises(InputError, match=r"strings: takes texts, and .*ids\.npy holds their ids"):
+        verify(graph, Form("strings", run, takes_texts=True), inputs=tmp_path / "ids.npy")
 
 
 def test_numbers_of_a_pipeline(tmp_path: Path) -> None:

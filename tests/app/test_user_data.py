@@ -12,7 +12,8 @@ import pytest
 
 from biport import reference
 from biport.analysis.text_model import with_tokenizer
-from biport.app.user_data import Examples, Taken, read_examples, taken_by
+from biport.app.taken import Taken, taken_by
+from biport.app.user_data import Examples, read_examples
 from biport.data import Vocabulary
 from biport.errors import BiportError, FileError, InputError
 from biport.graph import Graph, Value

@@ -23,6 +23,8 @@ from testing.onnx_graphs import H, I, array, chain, lstm
 
 ROOT = Path(__file__).parents[2]
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))
+SAID = Vocabulary(("<pad>", "<unk>", "a", "b", "c"))
+WRITTEN = Vocabulary(("<pad>", "<unk>", "<start>", "<end>", *"vwxyz"))
 TEXTS = ["good film !", "not bad", "the"]
 MISSING = ["onnx", "onnx_ir", "tf2onnx", "keras", "tf_keras", "tensorflow", "torch", "h5py", "matplotlib"]
 
@@ -43,7 +45,7 @@ from biport import bundle
 from biport.app.cli import main
 from biport.decoding import greedy
 from biport.errors import MissingDependencyError
-from export.deploy import triton
+from export.deploy.triton.repository import model_config
 
 texts, ids = json.loads(sys.argv[2]), np.array([[2, 3, 0], [0, 5, 6]], "int32")
 seen = {}
@@ -55,7 +57,7 @@ session = export.Session("exact.onnx", device="auto", threads=1)
 seen["predict"] = [row[0].tolist() for row in session.predict(texts)]
 seen["classify"] = [label for label, _ in session.classify(texts)]
 seen["strings"] = [row[0].tolist() for row in export.Session("strings.onnx").predict(texts)]
-seen["triton"] = triton.config(session, "m")
+seen["triton"] = model_config(session, "m").text
 stepper = export.stepper("decoder", "cpu")
 seen["decoded"] = [one.tokens for one in greedy(stepper, [[4, 5], [1]], start=2, end=3, max_length=4)]
 seen["verify"] = biport.verify(bundle.read("bundle"), "exact.onnx").ok
@@ -75,6 +77,12 @@ try:
     main()
 except SystemExit as end:
     seen["run"] = end.code
+where = ["--input", "pairs.tsv", "--output", "out.tsv"]
+sys.argv = ["biport", "translate", "decoder", *where, "--max-length", "4"]
+try:
+    main()
+except SystemExit as end:
+    seen["translate"] = end.code
 names = ["exact", "strings", "outside", "int8", "float16", "decoder/encoder", "decoder/step"]
 sys.argv = ["biport", "check", *(f"{name}.onnx" for name in names)]
 try:
@@ -114,13 +122,14 @@ def folder(tmp_path: Path) -> tuple[Path, Graph, Graph]:
     graph = Graph(graph.inputs, graph.nodes, graph.outputs[-1:])
     how: dict[str, Any] = {"vocabulary": WORDS, "labels": ("no", "yes")}
     export.write(graph, tmp_path / "exact.onnx", **how)
-    export.write(graph, tmp_path / "strings.onnx", embed_tokenizer=True, **how)
+    export.write(graph, tmp_path / "strings.onnx", embed_tokenizer=True, refuse_characters=True, **how)
     export.write(graph, tmp_path / "outside.onnx", external_data_above=0)
     for precision in ("int8", "float16"):
         write_precision(tmp_path / "exact.onnx", tmp_path / f"{precision}.onnx", precision)
     bundle.write(graph, tmp_path / "bundle")
     decoded = translator(rng)
-    export.write_decoder(decoded, tmp_path / "decoder")
+    export.write_decoder(decoded, tmp_path / "decoder", tokenizers=(SAID.tokenizer(), WRITTEN.tokenizer()))
+    (tmp_path / "pairs.tsv").write_text("b c\tx\na a\ty\n")
     (tmp_path / "in.csv").write_text("text\n" + "".join(f"{text}\n" for text in TEXTS))
     return tmp_path, graph, decoded
 
@@ -147,6 +156,13 @@ def test_everything_that_runs_a_model(folder):
         reference_stepper(split(decoded)), [[4, 5], [1]], start=2, end=3, max_length=4, never=(0,)
     )
     assert seen["decoded"] == [[*one.tokens] for one in wanted]
+    assert seen["translate"] == 0, done.stderr
+    wanted = greedy(
+        *(reference_stepper(split(decoded)), [[3, 4], [2, 2]]), start=2, end=3, max_length=4, never=(0, 1)
+    )
+    lines = [" ".join(WRITTEN.tokens[token] for token in one.tokens) for one in wanted]
+    assert any(lines)
+    assert (path / "out.tsv").read_text() == f"b c\t{lines[0]}\na a\t{lines[1]}\n"
     assert seen["verify"]
     assert (seen["run"], len((path / "out.csv").read_text().splitlines())) == (0, 1 + len(TEXTS))
     assert seen["check"] == 0, done.stdout

@@ -75,6 +75,17 @@ def test_of_fixed_length_what_is_cut_has_none_and_neither_has_padding(tmp_path: 
     ]
 
 
+def test_the_end_that_a_tokeniser_cuts_is_the_one_that_is_cut(tmp_path: Path) -> None:
+    graph = tagger(masked=True, steps=4)
+    session = opened(graph, tmp_path, vocabulary=WORDS)
+    session.tokenizer = dataclasses.replace(WORDS.tokenizer(), truncating="pre")
+    text = "good film the bad ! not"
+    (labels,) = wanted(graph, [[7, 6, 5, 4]])
+    assert tagged(session, [text], truncate=True) == [[*zip(("the", "bad", "!", "not"), labels, strict=True)]]
+    assert [row.cut for row in session.predict_each([text], truncate=True)] == [2]
+    assert session.steps(text) == text.split()
+
+
 @pytest.mark.parametrize("padding", ["pre", "post"])
 @pytest.mark.parametrize("unknown", ["error", "drop"])
 def test_tokens_are_those_of_the_models_own_tokeniser(padding: Any, unknown: Any, tmp_path: Path) -> None:
@@ -101,7 +112,8 @@ def test_tokens_are_those_of_the_models_own_tokeniser(padding: Any, unknown: Any
 
 def test_a_file_that_makes_tokens_itself(tmp_path: Path) -> None:
     graph = tagger()
-    session = opened(graph, tmp_path, vocabulary=WORDS, embed_tokenizer=True)
+    how = {"embed_tokenizer": True, "refuse_characters": True}
+    session = opened(graph, tmp_path, vocabulary=WORDS, **how)
     assert tagged(session, ["good  film\tthe", ""]) == [
         [*zip(("good", "film", "the"), wanted(graph, [[2, 3, 7]])[0], strict=True)],
         [],

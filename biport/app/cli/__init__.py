@@ -10,34 +10,40 @@ from __future__ import annotations
 
 import signal
 import sys
-import warnings
 
-import typer
-
-from biport.app.cli import checking, porting, running, training
+from biport.app.cli import checking, info, porting, running, training
 from biport.app.cli.app import app, print_error
+from biport.app.cli.logs import process_listening, tell
+from biport.log import log
 
 __all__ = ["app", "main"]
 
-COMMANDS = (training, porting, checking, running)
+COMMANDS = (training, porting, checking, info, running)
 """Each adds its commands to the app when it is imported."""
 
 
 def main() -> None:
     """The entry point of the ``biport`` command."""
     # Drafts are taken away on the way out, which a signal would not take.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    warnings.showwarning = lambda message, *_: typer.echo(f"warning: {message}", err=True)
-    try:
-        app()
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
-    except Exception:
-        import traceback
+    signal.signal(signal.SIGTERM, _terminate)
+    with process_listening(sys.argv[1:]):
+        try:
+            app()
+        except KeyboardInterrupt:
+            tell("interrupted", "interrupted", exit_code=130)
+            sys.exit(130)
+        except Exception as error:
+            import traceback
 
-        # An exit code of 1, Python's own, would say that something differs.
-        traceback.print_exc()
-        if "--json" in sys.argv:
-            print_error({"kind": "Fault", "message": traceback.format_exc(limit=0).strip()})
-        sys.exit(4)
+            # An exit code of 1, Python's own, would say that something differs.
+            fault = traceback.format_exception_only(error)[-1].strip()
+            whole = traceback.format_exc()
+            tell(whole, fault, exit_code=4, kind="Fault", traceback=whole)
+            if "--json" in sys.argv:
+                print_error({"kind": "Fault", "message": fault})
+            sys.exit(4)
+
+
+def _terminate(number: int, _: object) -> None:
+    log("command", "terminated", exit_code=128 + number)
+    sys.exit(128 + number)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from biport.app.cli.logs import LogJson, Verbose, asked, listening, tell, with_log_options
 from biport.app.cli.names import check_packages, spelled
 from biport.app.cli.quiet import quiet_tensorflow
+from biport.app.log_style import style
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.extras import missing_module
 from biport.files import reason
+from biport.log import log
 from biport.version import __version__
 
 EXIT_CODES = (
@@ -66,12 +70,15 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> NoReturn:
         """Run it, and print what it gives."""
+        start = time.perf_counter()
         try:
             _standard_output.set(sys.stdout)
             with contextlib.redirect_stdout(sys.stderr):
                 result: Result = super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise InterruptedCommandError("interrupted") from error
+        seconds = time.perf_counter() - start
+        log("command", f"{ctx.info_name} is done", exit_code=result.exit_code, seconds=seconds)
         if ctx.params.get("as_json"):
             print_out(json.dumps(result.data, indent=1, allow_nan=False))
         elif result.text is not None:
@@ -85,28 +92,33 @@ class Commands(TyperGroup):
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> NoReturn:
         """Run the command that ``args`` name, and end with its exit code."""
         given = (sys.argv[1:] if args is None else list(args)) or ["--help"]
-        try:
-            check_packages()
-            code = super().main(given, *more, **options | {"standalone_mode": False})
-            flush()
-        except (Exception, SystemExit) as error:
-            failure = _failure(error)
-            if failure is None:
-                raise
-            self._fail(failure, given)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(listening(asked(given)))
+                check_packages()
+                code = super().main(given, *more, **options | {"standalone_mode": False})
+                flush()
+            except (Exception, SystemExit) as error:
+                failure = _failure(error)
+                if failure is None:
+                    raise
+                self._fail(failure, given)
         sys.exit(code or 0)
 
     def _fail(self, error: BiportError, given: Sequence[str]) -> NoReturn:
         command = next((self.commands[word] for word in given if word in self.commands), None)
         message = error.told(spelled(command))
         own = given[: given.index("--")] if "--" in given else given
-        if "--json" in own and not isinstance(error, OutputError):
-            data: dict[str, Any] = {"kind": type(error).__name__, "message": message}
-            if isinstance(error, UnsupportedError):
-                data["reasons"] = error.reasons()
+        as_json = "--json" in own and not isinstance(error, OutputError)
+        data: dict[str, Any] = {"kind": type(error).__name__, "message": message}
+        if isinstance(error, UnsupportedError):
+            data["reasons"] = error.reasons()
+        if as_json:
             print_error(data)
-        else:
-            _print_err(message if error.exit_code == 130 else f"error: {message}")
+        if style().json or not as_json:
+            text = message if error.exit_code == 130 else f"error: {message}"
+            more = {name: value for name, value in data.items() if name != "message"}
+            tell(text, message, exit_code=error.exit_code, **more)
         sys.exit(error.exit_code)
 
 
@@ -168,12 +180,7 @@ def print_error(data: dict[str, Any]) -> None:
     try:
         print_out(json.dumps({"error": data}, indent=1))
     except OutputError:
-        _print_err(f"error: {data['message']}")
-
-
-def _print_err(text: str) -> None:
-    with contextlib.suppress(OSError):
-        typer.echo(text, err=True)
+        tell(f"error: {data['message']}", data["message"])
 
 
 def flush() -> None:
@@ -207,7 +214,13 @@ def command(
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Add a command to the app, with examples below its help."""
     lines = ["Examples:", *examples, f"Exit codes: {EXIT_CODES}."]
-    return app.command(name, cls=Command, rich_help_panel=panel, epilog="\n\n".join(lines))
+    add = app.command(name, cls=Command, rich_help_panel=panel, epilog="\n\n".join(lines))
+
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
+        add(with_log_options(function))
+        return function
+
+    return decorate
 
 
 def _version(wanted: bool) -> None:
@@ -221,6 +234,8 @@ def _main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    log_json: LogJson = False,
+    verbose: Verbose = False,
 ) -> None:
     quiet_tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")

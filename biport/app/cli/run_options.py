@@ -65,3 +65,50 @@ Resume = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+LANGUAGES = "Texts of a decoder"
+"""The group of options that say what a decoder reads and writes."""
+SourceVocabulary = Annotated[
+    Path | None,
+    typer.Option(
+        "--source-vocabulary",
+        help="How ids are made of what is read, where the model does not bring it: any file that export "
+        "--vocabulary takes.",
+        metavar="FILE",
+        rich_help_panel=LANGUAGES,
+    ),
+]
+TargetVocabulary = Annotated[
+    Path | None,
+    typer.Option(
+        "--target-vocabulary",
+        help="The same of what is written.",
+        metavar="FILE",
+        rich_help_panel=LANGUAGES,
+    ),
+]
+StartToken = Annotated[
+    str | None,
+    typer.Option(
+        "--start",
+        help="The token that every target begins with, such as startseq.",
+        metavar="TOKEN",
+        rich_help_panel=LANGUAGES,
+    ),
+]
+EndToken = Annotated[
+    str | None,
+    typer.Option(
+        "--end",
+        help="The token that ends it, such as endseq.",
+        metavar="TOKEN",
+        rich_help_panel=LANGUAGES,
+    ),
+]
+AsDecoder = Annotated[
+    bool,
+    typer.Option(
+        "--decoder",
+        help="Write a sequence-to-sequence model as an encoder and a step: a folder for biport translate.",
+        rich_help_panel="ONNX",
+    ),
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,13 +10,19 @@ import typer
 
 from biport.app.arrays import load_inputs, save_arrays
 from biport.app.cli.app import Result, command, standard_output
+from biport.app.cli.logs import tell
 from biport.app.cli.options import Device, Force, Json, input_option, output_option
+from biport.app.cli.ray_options import ActorCount, Address, OnRay, PartRows
 from biport.app.cli.run_options import (
     Delimiter,
+    EndToken,
     IdColumn,
     InputFormat,
     Resume,
     SkipBad,
+    SourceVocabulary,
+    StartToken,
+    TargetVocabulary,
     TextColumn,
     Truncate,
 )
@@ -45,6 +52,7 @@ OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
     "biport run model.onnx --input reviews.csv --text review -o scores.csv --skip-bad bad.csv",
     "biport run model.onnx --input reviews.csv -o scores.csv --resume",
     "biport run model.onnx --input - --format jsonl -o -",
+    "biport run model.onnx --input corpus.parquet -o scored --ray --actors 4",
     "biport run model.onnx --input tokens.npz -o out.npz",
 )
 def run(
@@ -53,14 +61,15 @@ def run(
     inputs: Annotated[
         Path | None,
         input_option(
-            "Texts in a .txt, .csv, .tsv or .jsonl, or - for standard input; or an .npz of inputs by name, "
-            "an .npy for one."
+            "Texts in a .txt, .csv, .tsv, .jsonl or .parquet, a folder of .parquet, or - for standard input; "
+            "or an .npz of inputs by name, an .npy for one."
         ),
     ] = None,
     output: Annotated[
         Path | None,
         output_option(
-            "An .npz for the outputs, by name; of texts .csv, .tsv or .jsonl, or - for standard output."
+            "An .npz for the outputs, by name; of texts .csv, .tsv or .jsonl, or - for standard output; of "
+            ".parquet a folder."
         ),
     ] = None,
     text: TextColumn = None,
@@ -77,6 +86,10 @@ def run(
     padding_id: PaddingId = None,
     skip_bad: SkipBad = None,
     resume: Resume = False,
+    ray: OnRay = False,
+    actors: ActorCount = None,
+    address: Address = None,
+    part_rows: PartRows = None,
     device: Device = "auto",
     force: Force = False,
     as_json: Json = False,
@@ -86,19 +99,28 @@ def run(
     Results keep the other columns of a file of texts, and the number of each row.
     """
     from biport.app.run import of_texts, run_texts
+    from biport.app.run_parquet import ParquetCorpus, Scale, check_no_parquet, is_parquet, run_parquet
 
+    scale = Scale(ray, actors, address, part_rows)
     options = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     if bool(texts) == (inputs is not None):
         raise InputError("give texts, or a file of texts or arrays as --input")
     corpus = {"column": text, "id": id, "skip_bad": skip_bad, "resume": resume}
     asked = any((*corpus.values(), format, delimiter))
+    if inputs is None or not is_parquet(inputs):
+        check_no_parquet(scale)
     if texts:
         if output is not None or asked:
             raise InputError(f"{OF_CORPORA} and --output go with a file of texts, --input")
         return Result(*run_texts(model, texts, device, truncate, options))
     assert inputs is not None
+    settings = corpus | {"truncate": truncate, "overwrite": force}
+    if is_parquet(inputs):
+        if format or delimiter:
+            raise InputError(f"{inputs}: --format and --delimiter go with other files than Parquet")
+        parquet = ParquetCorpus(inputs, output, settings)
+        return Result(*run_parquet(model, parquet, scale, device, as_json, options))
     if of_texts(inputs, format):
-        settings = corpus | {"truncate": truncate, "overwrite": force}
         return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json, options)
     if asked or truncate:
         raise InputError(f"{inputs}: {OF_CORPORA} and --truncate go with texts")
@@ -132,7 +154,7 @@ def _run_corpus(
         raise InputError("--json prints a document where --output - writes rows; take one of them")
     with standard_output() as stream:
         _, text, code = run_corpus(model, corpus, device, as_json, stream, texts)
-    typer.echo(text, err=True)
+    tell(text, text, logging.INFO)
     return Result({}, None, code)
 
 
@@ -175,35 +197,59 @@ def _plain(array: Any) -> dict[str, Any]:
 
 @command(
     PANEL,
-    'biport translate run-torch "3rd of March, 2021"',
-    "biport translate run-torch --input pairs.tsv --width 4",
+    'biport translate dates/ "3rd of March, 2021"',
+    "biport translate dates/ --input pairs.tsv -o translated.tsv",
+    "biport translate run-torch --input texts.csv -o translated.csv --width 4 --form torch",
 )
 def translate(
-    run: Annotated[Path, typer.Argument(help="A folder of biport train seq2seq.", metavar="RUN")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder of biport export --decoder, or one of biport train seq2seq.", metavar="MODEL"
+        ),
+    ],
     texts: Annotated[list[str] | None, typer.Argument(help="What to translate.", metavar="TEXT...")] = None,
     inputs: Annotated[
         Path | None,
-        input_option("Texts in a .txt, .csv or .jsonl; or pairs in a .tsv, whose first column is read."),
+        input_option(
+            "Texts in a .txt, .csv or .jsonl, or - for standard input; or a .tsv without names, whose first "
+            "column is read."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, output_option("A .tsv of texts and translations, or .csv, .jsonl or .txt.")
     ] = None,
     text: TextColumn = None,
-    form: Annotated[str, typer.Option(help="What runs it: onnx, torch, keras or numpy.")] = "onnx",
+    format: InputFormat = None,
+    source_vocabulary: SourceVocabulary = None,
+    target_vocabulary: TargetVocabulary = None,
+    start: StartToken = None,
+    end: EndToken = None,
+    form: Annotated[
+        str, typer.Option(help="What runs a training run: onnx, torch, keras or numpy.")
+    ] = "onnx",
     width: Annotated[int, typer.Option(min=1, help="Of the beam; 1 is greedy.")] = 1,
     length_penalty: Annotated[float, typer.Option(min=0, help="Of a beam; longer gains.")] = 0.6,
     max_length: Annotated[int, typer.Option(min=1, help="Tokens written at most.")] = 100,
+    device: Device = "auto",
+    force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Write the sequence that a trained model makes of each text, a line each."""
-    from biport.app.translate import run_command
+    """Write the sequence that a model makes of each text, a line each; a decoder needs onnxruntime alone."""
+    from biport.app.decoder import Languages
+    from biport.app.translate import Texts, run_command
 
-    data, translated = run_command(
-        run,
-        texts or (),
-        inputs=inputs,
-        column=text,
-        form=form,
-        width=width,
-        length_penalty=length_penalty,
-        max_length=max_length,
-        quiet=as_json,
+    return Result(
+        *run_command(
+            model,
+            Texts(texts or (), inputs, text, format),
+            output,
+            languages=Languages(source_vocabulary, target_vocabulary, start, end),
+            form=form,
+            device=device,
+            search={"width": width, "length_penalty": length_penalty},
+            max_length=max_length,
+            overwrite=force,
+            quiet=as_json,
+        )
     )
-    return Result(data, translated)

@@ -162,8 +162,14 @@ def test_labels_are_numbered_by_size_or_alphabet(
     "content, reason",
     [
         ("", "line 1: expected a column 'text' or .*, found nothing"),
-        ("title,label\na,b\n", "line 1: expected a column 'text' or .*text=.*, found 'title', 'label'"),
-        ("text,mark\na,b\n", r"line 1: expected a column 'label' or .*label=.*, found 'text', 'mark'"),
+        (
+            "title,label\na,b\n",
+            "line 1: expected a column 'text' or .*text names another.*, found 'title', 'label'",
+        ),
+        (
+            "text,mark\na,b\n",
+            r"line 1: expected a column 'label' or .*label names another.*, found 'text', 'mark'",
+        ),
         ("text,text,label\na,b,c\n", "line 1: expected one column 'text', found 2"),
         ("text,label\n", "expected texts with labels, found none"),
         ("text,label\na,x\n\nb\n", "line 4: expected the 2 fields of the first row, found 1"),

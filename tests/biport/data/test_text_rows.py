@@ -71,6 +71,15 @@ def test_what_says_which_format_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
         next(read)
 
 
+def test_names_in_capitals_are_known_unasked(tmp_path: Path) -> None:
+    assert rows(tmp_path / "a.csv", "Id,Review\n1,a\n") == [(1, "a", {"Id": "1"})]
+    assert rows(tmp_path / "a.csv", "TEXT,text\n1,a\n") == [(1, "a", {"TEXT": "1"})]
+    assert rows(tmp_path / "a.jsonl", '{"Text": "a"}\n') == [(1, "a", {})]
+    for content, options in (("Text,TEXT\n1,2\n", {}), ("Review\na\n", {"column": "review"})):
+        with pytest.raises(FileError, match="line 1: expected a column"):
+            rows(tmp_path / "a.csv", content, **options)
+
+
 def test_names_that_are_there_twice(tmp_path: Path) -> None:
     read = rows(tmp_path / "a.csv", "x,text,,x,\n1,a,2,3,4\n")
     assert read == [(1, "a", {"x": "1", "": "2", "x_2": "3", "_2": "4"})]
