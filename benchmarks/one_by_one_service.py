@@ -21,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *message: object) -> None:
+    def log_message(self, format: str, *arguments: object) -> None:
         pass
 
 
