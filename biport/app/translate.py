@@ -176,7 +176,7 @@ class _Told:
         told = [f"{count} {what}" for what, count in self.counts.items() if count]
         if math.isfinite(self.closest):
             told.append(f"the closest choice was made by {self.closest:.2g}")
-        return ", ".join([f"{self.count} texts", *told])
+        return ", ".join([f"{self.count:,} text{'s' * (self.count != 1)}", *told])
 
 
 Write = Callable[[TextRow, Translation], object]

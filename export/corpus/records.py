@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,17 +144,22 @@ def _counted(file: BinaryIO, quoted: bool) -> tuple[int, int]:
 
 
 def _quoted(text: str, delimiter: str) -> str:
-    if any(mark in text for mark in (delimiter, '"', "\n", "\r")):
+    if delimiter in text or _BREAKING(text):
         return '"' + text.replace('"', '""') + '"'
     return text
 
 
+_BREAKING = re.compile('["\r\n]').search
+
+
 def field(value: Any) -> str:
     """The value as a text: ``None`` is empty, and what is neither that nor text is JSON."""
+    if isinstance(value, str):
+        return value
     value = finite(value)
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return ""
+    return repr(value) if type(value) in (int, float) else json.dumps(value, ensure_ascii=False)
 
 
 def finite(value: Any) -> Any:

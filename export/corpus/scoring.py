@@ -148,9 +148,9 @@ def check_reads_texts(session: Session) -> None:
         return
     if len(session.input_values) != 1:
         names = ", ".join(value.name for value in session.input_values)
-        raise InputError(f"{session.path}: texts are run through models of one input; this one takes {names}")
+        raise InputError(f"texts are run through models of one input, and this one takes {names}")
     more = "export it with its ", Argument("vocabulary", "..."), ", or say it here"
-    raise InputError(f"{session.path}: does not say how ids are made of texts; ", *more)
+    raise InputError("the model does not say how ids are made of texts; ", *more)
 
 
 Done = tuple[TextRow, RowResult] | BadRow

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -70,14 +70,22 @@ def predict(
             pool.shutdown(cancel_futures=True)
 
 
-def _tried(prepare: Callable[[Any], InputRow], number: int, given: Any) -> InputRow:
+class Prepared(NamedTuple):
+    """A row as a model takes it, see `InputRow`."""
+
+    content: Any
+    length: int
+    pads: bool
+    cut: int = 0
+
+
+def _tried(prepare: Callable[[Any], Prepared], number: int, given: Any) -> InputRow:
     """A row as the model takes it, or why it does not."""
-    row = InputRow(number, None, 0, False, given=given)
     try:
-        prepared = prepare(given)
+        row = prepare(given)
     except InputError as error:
-        return replace(row, error=row.failed(error))
-    return replace(prepared, number=number, given=given)
+        return InputRow(number, None, 0, False, given=given, error=RowError(number, given, error))
+    return InputRow(number, row.content, row.length, row.pads, row.cut, given)
 
 
 class _Window:
@@ -146,7 +154,7 @@ def _cut(output: np.ndarray, number: int, count: int, axes: Sequence[int], lengt
     return output[(number, *part)].copy()
 
 
-def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], InputRow]:
+def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], Prepared]:
     """What makes an `InputRow` of what a caller gives, by what the model takes."""
     if len(signature.inputs) != 1:
         names = ", ".join(value.name for value in signature.inputs)
@@ -159,28 +167,30 @@ def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], InputR
     if len(value.shape) < 2:
         raise InputError(f"predict takes rows of sequences, this model's input is {value.tensor}; use run")
 
-    def prepare(row: Any) -> InputRow:
+    def prepare(row: Any) -> Prepared:
         masked = signature.time_axes is not None
         if not _is_text(row):
             return _sequence(value, masked, truncate, row)
         ids = _encoded(signature, row)
-        fitting = _encoded(signature, row, truncate) if truncate else ids
-        return replace(_sequence(value, masked, truncate, fitting), cut=len(ids) - len(fitting))
+        if not truncate:
+            return _sequence(value, masked, False, ids)
+        fitting = _encoded(signature, row, truncate)
+        return _sequence(value, masked, False, fitting)._replace(cut=len(ids) - len(fitting))
 
     return prepare
 
 
-def _text_preparation(signature: Signature, value: Value) -> Callable[[Any], InputRow]:
+def _text_preparation(signature: Signature, value: Value) -> Callable[[Any], Prepared]:
     """The same of a file that makes ids of texts itself."""
     own = [one for one in signature.tokenizers.values() if one.source == value.name]
     # Rows of other lengths go with it where the model does not see padding, or all are of one length.
     pads = not own or signature.time_axes is not None or all(one.length is not None for one in own)
 
-    def prepare(row: Any) -> InputRow:
+    def prepare(row: Any) -> Prepared:
         if not isinstance(row, str):
             raise InputError(f"the model takes texts, found {type(row).__name__}")
         counts = [len(one.encode(row)) for one in own] or [len(whitespace_tokens(row))]
-        return InputRow(0, row, max(1, *counts), pads)
+        return Prepared(row, max(1, *counts), pads)
 
     return prepare
 
@@ -208,6 +218,8 @@ def _encoded(signature: Signature, text: Any, truncate: bool = False) -> Sequenc
     if signature.unsaid:
         warn_once(signature.unsaid)
     # As a batch has it whose longest text has one token.
+    if isinstance(text, str) and tokenizer.split != "none":
+        return tokenizer.encode(text) or [tokenizer.padding_id]
     return tokenizer.encode_batch([text])[0].tolist() or [tokenizer.padding_id]
 
 
@@ -229,7 +241,7 @@ def steps(signature: Signature, text: str, truncate: bool) -> list[str | None]:
     return [] if tokenizer is None else tokenizer.steps(text) or [None]
 
 
-def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
+def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> Prepared:
     array = np.asarray(row)
     if array.size == 0 and array.ndim == 1 and len(value.shape) == 2:
         array = array.astype(value.dtype)  # an empty list is one of floats to numpy
@@ -240,7 +252,7 @@ def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> InputRow:
         array = array[:fixed] if truncate else array
         _check_length(fixed, masked, len(array))
     pads = masked and len(array) > 0 and bool(np.all(array))
-    return InputRow(0, array, len(array), pads, cut=steps - len(array))
+    return Prepared(array, len(array), pads, steps - len(array))
 
 
 def _check_length(fixed: int, masked: bool, steps: int) -> None:

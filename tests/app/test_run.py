@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import export
-from biport import bundle
+from biport import bundle, ops
 from biport.app import progress
 from biport.app.cli import app
 from biport.app.progress import ProgressDisplay
@@ -26,8 +29,7 @@ from biport.training import folder as files
 from biport.training.recipes import RECIPES
 from testing.onnx_graphs import H, I, array, chain, lstm
 
-from biport import ops  # isort: skip
-
+ROOT = Path(__file__).parents[2]
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad", "the"))
 LABELS = ("no", "yes")
 
@@ -127,6 +129,18 @@ def test_pipes(model: Path) -> None:
     assert result.stderr.startswith("standard output: 3 rows")
     lines = biport("run", model, "--input", "-", "--format", "txt", "-o", "-", stdin="good\r\n\r\nbad").stdout
     assert [json.loads(line)["row"] for line in lines.splitlines()] == [1, 2, 3]
+
+
+@pytest.mark.sweep
+def test_a_pipe_that_nobody_reads_from_any_more(model: Path) -> None:
+    command = shlex.join(
+        [sys.executable, "-m", "biport", "run", str(model), "--input", "-", "--format", "txt"]
+    )
+    line = f"yes good film | head -50000 | {command} -o - | head -1; exit ${{PIPESTATUS[2]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["row"] == 1
+    assert done.stderr == "error: standard output: cannot be written: Broken pipe\n"
 
 
 def test_bad_rows_are_told_of(narrow: Path, tmp_path: Path) -> None:

@@ -295,11 +295,12 @@ def test_bad_rows_go_to_a_side_file_and_the_rest_goes_on(suffix, side, narrow, t
     assert [row["where"] for row in left][1] == f"{source}: line 4"
     done = score(narrow, source, output, overwrite=True, truncate=True, skip_bad=bad)
     assert (done.rows, done.left_out, done.cut) == (5, 2, 2)
-    for options, message in (
+    refused: tuple[tuple[dict[str, Any], str], ...] = (
         ({"skip_bad": None}, r"rows were left out of it; skip_bad='bad\."),
         ({"skip_bad": tmp_path / "other.csv"}, "rows were left out of it"),
         ({"skip_bad": bad, "id": "id"}, "rows of another id"),
-    ):
+    )
+    for options, message in refused:
         with pytest.raises(InputError, match=message):
             score(narrow, source, output, resume=True, **options)
     bad.unlink()
@@ -405,30 +406,41 @@ def test_steps_do_not_fit_into_one_array(tmp_path, source):
 
 
 @pytest.mark.sweep
-def test_killed_in_the_middle(model, tmp_path):
+@pytest.mark.parametrize("suffix", ["csv", "npz"])
+def test_killed_in_the_middle(suffix, narrow, tmp_path):
     """A process that is killed, and a second one that goes on: as if there had been one."""
-    source, path = tmp_path / "many.txt", tmp_path / "o.csv"
+    source, path, bad = tmp_path / "many.csv", tmp_path / f"o.{suffix}", tmp_path / "bad.csv"
     rng = np.random.default_rng(0)
     words = np.array(WORDS.tokens[2:])[rng.integers(0, 6, (40000, 8))]
-    source.write_text("".join(" ".join(row[: n % 9]) + "\n" for n, row in enumerate(words)))
+    with source.open("wb") as file:
+        file.write(b"id,text\n")
+        for n, row in enumerate(words):
+            text = " ".join(row[: n % 5 + (n % 97 == 0)]).encode()
+            file.write(b"\xff\n" if n % 331 == 7 else f'"{n}\n",'.encode() + text + b"\n")
+    arguments = ["run", narrow.path, "--input", source, "--skip-bad", bad, "-o", path]
     script = "import sys; from biport.app.cli import app; app(sys.argv[1:])"
-    arguments = ["run", str(model), "--input", str(source), "-o", str(path)]
-    command = [sys.executable, "-c", script, *arguments]
+    command = [sys.executable, "-c", script, *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(600):
-        if path.exists() and path.stat().st_size > 20000:
+    growing = path if suffix == "csv" else tmp_path / "o.npz.parts" / "1.bin"
+    for _ in range(3000):
+        if growing.exists() and growing.stat().st_size > 20000:
             break
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    there = path.read_bytes().count(b"\n") - 1
-    assert 0 < there < 40000
-    result = biport("run", model, "--input", source, "-o", path, "--resume", "--json")
-    assert json.loads(result.stdout)["resumed"] == there
-    whole = tmp_path / "whole.csv"
-    biport("run", model, "--input", source, "-o", whole)
-    assert path.read_bytes() == whole.read_bytes()
-    assert os.path.getsize(whole) > 10**6
+    result = biport(*arguments, "--resume", "--json")
+    assert 0 < json.loads(result.stdout)["resumed"] < 39000
+    whole, left = tmp_path / f"whole.{suffix}", tmp_path / "left.csv"
+    biport("run", narrow.path, "--input", source, "--skip-bad", left, "-o", whole)
+    assert bad.read_bytes() == left.read_bytes()
+    assert bad.read_bytes().count(b"\n") > 150
+    if suffix == "csv":
+        assert path.read_bytes() == whole.read_bytes()
+        assert os.path.getsize(whole) > 10**6
+    else:
+        one, two = np.load(path), np.load(whole)
+        assert [*one] == [*two] == ["row", "layer_2", "id"]
+        assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def test_the_command(model, graph, source, tmp_path):
