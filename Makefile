@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OLDEST := .venv-oldest
+# Releases of onnxruntime that files are run with, each beside a numpy of its time and nothing else.
+RUNTIMES := 1.16.3 1.20.1
+RUNTIME_VENVS := $(RUNTIMES:%=.venv-onnxruntime-%/.ready)
 # One thread a process: models of this size wait longer for threads than they compute. Neighbouring tests stay
 # together, for they share what they build.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 PARALLEL := -n auto --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-core test-oldest sweep check format clean
+.PHONY: help setup demo test test-core test-oldest test-runtimes sweep check format clean
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +46,15 @@ $(OLDEST)/.ready: pyproject.toml constraints-oldest.txt
 		-e '.[all]' pytest pytest-xdist hypothesis tf_keras h5py
 	@touch $@
 
+test-runtimes: $(READY) $(RUNTIME_VENVS)  ## Run the numbers on two old onnxruntimes, and on onnxruntime-web in node
+	BIPORT_OLD_RUNTIMES=1 $(PYTEST) -m "sweep or not sweep" tests/runtimes
+
+.venv-onnxruntime-%/.ready:
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet onnxruntime==$* 'numpy<2' || \
+		{ echo "onnxruntime $* with numpy<2 is not to be had from the package index for $$($(PYTHON) --version)"; exit 1; }
+	@touch $@
+
 sweep: $(READY)  ## Run the wide sweeps: old and hostile files, every combination, long demos
 	BIPORT_HYPOTHESIS=wide $(PYTEST) $(PARALLEL) -m "sweep or hypothesis"
 
@@ -56,4 +68,4 @@ format: $(READY)  ## Format the code
 	$(BIN)/ruff format .
 
 clean:  ## Remove .venv and everything built
-	rm -rf $(VENV) $(OLDEST) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) .venv-onnxruntime-* build *.egg-info .pytest_cache .ruff_cache .hypothesis

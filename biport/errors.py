@@ -8,6 +8,7 @@ BiportError
 ├── SettingsError            a model to be filled that computes something else       exit 2
 ├── GraphError               a graph that does not hold together                     exit 2
 ├── MissingDependencyError   an optional package this task needs is not installed    exit 2
+├── UnavailableError         more is asked than may wait, or what is asked is closed  exit 2
 ├── DifferentError           what was written computes something else; not kept      exit 1
 └── UnsupportedError         a model biport does not port: one layer, one setting    exit 3
     └── UnsupportedModelError  all such reasons of one model at once                 exit 3
@@ -224,6 +225,10 @@ class GraphError(BiportError, ValueError):
 
 class MissingDependencyError(BiportError, ImportError):
     """An optional package this task needs is not installed."""
+
+
+class UnavailableError(BiportError):
+    """More is asked at once than may wait, or what is asked is closed; later may be better."""
 
 
 class DifferentError(BiportError):

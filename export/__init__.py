@@ -5,8 +5,9 @@
 
 from export.debug.tracing import trace
 from export.decode import stepper, write_decoder
+from export.runtime.batcher import Batcher
 from export.session import Session
 from export.tf2onnx.route import write_tf2onnx
 from export.write import write
 
-__all__ = ["Session", "stepper", "trace", "write", "write_decoder", "write_tf2onnx"]
+__all__ = ["Batcher", "Session", "stepper", "trace", "write", "write_decoder", "write_tf2onnx"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import onnx_ir as ir
 
 from biport.analysis.lengths import needed_lengths, needed_steps
 from biport.analysis.rows import where_rows_meet
-from biport.analysis.undefined import may_be_nan
+from biport.analysis.undefined import beside_nan, may_be_nan
 from biport.errors import InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, body_of
 from biport.inputs import id_bounds
@@ -20,11 +21,13 @@ from biport.version import __version__
 from export import ops as op_families
 from export.nodes import NodeWriter
 from export.onnx.axis_names import distinct_axes
-from export.onnx.builder import IR_VERSION, OPSET, Builder, typed
+from export.onnx.builder import Builder, typed
 from export.onnx.label_encoder import DOMAIN, VERSION
 from export.onnx.lazy_value import LazyValue
 from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import CONTRACTS, StepLayouts
+from export.onnx.target import Target
+from export.onnx.versions import NEWEST_IR
 from export.publish import PRODUCER, metadata
 from export.recurrent.lowering import LOWERINGS
 from export.registry import WRITERS
@@ -33,8 +36,18 @@ from export.streaming import stream_metadata
 discover(op_families)
 
 
-def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> tuple[ir.Model, list[str]]:
-    """The ONNX model of ``graph``, not yet written, and notes on it; raises like `export.write`."""
+def build(
+    graph: Graph, lowering: str = "auto", contract: str | None = None, target: Target | None = None
+) -> tuple[ir.Model, list[str]]:
+    """The ONNX model of ``graph``, not yet written, and notes on it; raises like `export.write`.
+
+    Args:
+        graph: the model.
+        lowering: as for `export.write`.
+        contract: likewise.
+        target: what it is written for; `export.onnx.versions.stamp` has it say so.
+    """
+    target = target or Target()
     _check_choice("lowering", lowering, LOWERINGS)
     _check_choice("contract", contract, (None, *CONTRACTS))
     _check(graph)
@@ -42,7 +55,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
     mixer = where_rows_meet(graph)
     graph = dataclasses.replace(graph, inputs=tuple(distinct_axes(graph.inputs)))
     names = [value.name for value in graph.inputs]
-    builder = Builder({*names, *graph.outputs})
+    builder = Builder({*names, *graph.outputs}, target)
     inputs = {value.name: typed(ir.Value(name=value.name), value.tensor) for value in graph.inputs}
     values = _values(graph, inputs, StepLayouts(builder, contract), builder, lowering)
     outputs = _outputs(graph, inputs, values, builder)
@@ -52,10 +65,10 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
             outputs,
             nodes=builder.nodes,
             initializers=list(builder.constants.values()),
-            opset_imports={"": OPSET} | ({DOMAIN: VERSION} if _has_labels(builder) else {}),
+            opset_imports={"": target.opset} | ({DOMAIN: VERSION} if _has_labels(builder) else {}),
             name="biport",
         ),
-        ir_version=IR_VERSION,
+        ir_version=NEWEST_IR,
         producer_name=PRODUCER,
         producer_version=__version__,
     )
@@ -73,6 +86,7 @@ def build(graph: Graph, lowering: str = "auto", contract: str | None = None) -> 
         | {"biport.lowering": lowering}
         | ({} if contract is None else {"biport.contract": contract})
         | ({} if mixer is None else {"biport.rows_meet": mixer.name})
+        | ({} if not (undefined := beside_nan(graph)) else {"biport.undefined": json.dumps(undefined)})
     )
     return model, builder.notes
 

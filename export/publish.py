@@ -30,6 +30,7 @@ class Written:
         path: the ONNX file.
         route: ``"fused"`` or ``"tf2onnx"``.
         opset: the version of the standard's operators.
+        ir_version: the version of the format.
         nodes: how many nodes of each operator, the most frequent first; those inside loops count too.
         bytes: the size on disk, external data included.
         data: the file with the weights, where they lie outside.
@@ -40,6 +41,7 @@ class Written:
     path: Path
     route: str
     opset: int
+    ir_version: int
     nodes: Mapping[str, int]
     bytes: int
     data: Path | None = None
@@ -52,6 +54,7 @@ class Written:
             "path": str(self.path),
             "route": self.route,
             "opset": self.opset,
+            "ir_version": self.ir_version,
             "nodes": dict(self.nodes),
             "bytes": self.bytes,
             "data": None if self.data is None else str(self.data),

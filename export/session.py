@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
@@ -13,7 +14,7 @@ import numpy as np
 
 from biport.analysis.lengths import check_steps
 from biport.dims import bound
-from biport.errors import Argument, InputError
+from biport.errors import Argument, FileError, InputError
 from biport.file_kind import foreign
 from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order, letters
@@ -21,6 +22,8 @@ from biport.streaming import Stream
 from biport.text import Tokenizer
 from biport.text.inputs import has_texts, with_ids
 from export.runtime import streams
+from export.runtime.batcher import MAX_ROWS, MAX_WAITING, Batcher
+from export.runtime.batching import call_cost
 from export.runtime.opening import open_file
 from export.runtime.providers import DEVICES, create, reason, warn_once
 from export.runtime.signature import load, with_tokenizer
@@ -58,8 +61,10 @@ class Session:
             raise foreign(self.path, "an ONNX graph")
         self.threads = threads or streams.cores()
         """For one operator."""
+        self._written = _stamp(self.path)
         opened = open_file(self.path, device, self.threads)
         self._session, self._signature = opened.session, opened.signature
+        self._lock, self._second = threading.Lock(), None
         self.device = opened.device
         """Where the model runs."""
         self.placement = opened.placement
@@ -157,6 +162,8 @@ class Session:
         rows of several lengths padded to the longest; any other only takes rows of one length at a time. The
         numbers are those of running each row by itself, but for the rounding of sums; not so those of an int8
         file, which scales by all of a batch: they move with what is beside a row, within what int8 costs.
+        A file of a fixed batch (`export.write`, ``fix_batch``) is given rows of 0 where there are not enough,
+        and what it says of them is left out; one of a fixed length takes shorter rows where it is `masked`.
 
         Args:
             rows: any number of rows, for a model of one input: ids ``(T,)``, features ``(T, I)``, or texts
@@ -176,6 +183,7 @@ class Session:
             RowError: as for `run`, from the row at fault on; texts for a file without a vocabulary; or a row
                 that a model of fixed length does not take.
             InputError: a model of several inputs, or one in which rows meet.
+            FileError: with several workers, the file is not any more the one that was opened.
         """
         options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
         return _outputs(self.predict_each(rows, progress=progress, **options))
@@ -222,18 +230,12 @@ class Session:
         """
         if isinstance(rows, str):
             raise InputError("predict takes several rows, found one text; put it in a list")
-        mixer = self.metadata.get("biport.rows_meet")
-        if mixer is not None:
-            raise InputError(f"{self.path}: the rows of a batch meet in {mixer!r}; use run, batch by batch")
         workers = streams.default_workers(self.device, self.threads) if workers is None else workers
         streams.check_numbers(window=window, tokens=tokens, workers=workers)
-        session = self._session if workers == 1 else self._narrow
-
-        def run(array: np.ndarray) -> list[np.ndarray]:
-            return self._run(session, [array])
-
+        run = self._batches(workers)
         options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
-        return streams.predict(self._signature, rows, run, progress=progress, **options)
+        call = call_cost(self.device)
+        return streams.predict(self._signature, rows, run, call=call, progress=progress, **options)
 
     def classify(self, rows: Iterable[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
         """The label of each row and its probability, from the first output; lists of them for one of steps.
@@ -245,10 +247,51 @@ class Session:
         Raises:
             InputError: as for `predict`; or the file does not say what its classes are called.
         """
-        if self.labels is None:
-            raise InputError(f"{self.path}: does not say what its classes are called; export it with labels")
-        names = self.labels
-        return (label_of(names, outputs[0]) for outputs in self.predict(rows, **options))
+        label = self._label()
+        return (label(outputs) for outputs in self.predict(rows, **options))
+
+    def batcher(
+        self,
+        *,
+        classify: bool = False,
+        max_rows: int = MAX_ROWS,
+        max_tokens: int = streams.TOKENS,
+        max_delay: float = 0.0,
+        max_waiting: int = MAX_WAITING,
+        workers: int | None = None,
+        truncate: bool = False,
+    ) -> Batcher:
+        """What answers requests of many threads or tasks together: dynamic batching, for services.
+
+        Args:
+            classify: requests are answered with labels and probabilities, as `classify` gives them, in place
+                of outputs, as `predict` does.
+            max_rows: how many rows go together; they may be of several requests.
+            max_tokens: the steps in a batch, N · T, at most; a longer row is a batch by itself.
+            max_delay: seconds that a request waits for others, at most, while a worker is free.
+            max_waiting: how many rows may wait for a worker; beyond them `UnavailableError` is raised.
+            workers: how many batches are in flight, as for `predict`.
+            truncate: cut rows that are too long, as for `predict`.
+
+        Raises:
+            InputError: a model of several inputs, or one in which rows meet; a number is too small; or the
+                file does not say what its classes are called.
+        """
+        label = self._label() if classify else lambda outputs: outputs
+        workers = streams.default_workers(self.device, self.threads) if workers is None else workers
+        streams.check_numbers(workers=workers)
+        return Batcher(
+            self._signature,
+            self._batches(workers),
+            answer=label,
+            max_rows=max_rows,
+            max_tokens=max_tokens,
+            max_delay=max_delay,
+            max_waiting=max_waiting,
+            workers=workers,
+            truncate=truncate,
+            call=call_cost(self.device),
+        )
 
     def stream(
         self, *, initial: Mapping[str, np.ndarray] | None = None, states: Mapping[str, str] | None = None
@@ -292,12 +335,35 @@ class Session:
         plan = read_stream(str(self.path), self.metadata, self.input_values, self.output_values, states)
         return Stream(plan, self.run, initial)
 
-    @cached_property
+    def _label(self) -> Callable[[streams.Outputs], tuple[Any, Any]]:
+        """What makes a label and a probability of the outputs for a row."""
+        if self.labels is None:
+            raise InputError(f"{self.path}: does not say what its classes are called; export it with labels")
+        names = self.labels
+        return lambda outputs: label_of(names, outputs[0])
+
+    def _batches(self, workers: int) -> Callable[[np.ndarray], list[np.ndarray]]:
+        """What runs a batch of rows that have nothing to do with each other, so many of them side by side."""
+        mixer = self.metadata.get("biport.rows_meet")
+        if mixer is not None:
+            raise InputError(f"{self.path}: the rows of a batch meet in {mixer!r}; use run, batch by batch")
+        session = self._session if workers == 1 else self._narrow()
+        return lambda array: self._run(session, [array])
+
     def _narrow(self) -> Any:
         """The model once more, for batches that run side by side: one thread each."""
         if self.threads == 1 or self.device == "cuda":
             return self._session
-        return create(self.path, self.device, 1)
+        # Several threads may be the first to ask.
+        with self._lock:
+            if self._second is None:
+                if _stamp(self.path) != self._written:
+                    raise FileError(
+                        f"{self.path}: has been written or removed since this session was opened, and "
+                        "several workers need it again; open a new session, or take one worker"
+                    )
+                self._second = create(self.path, self.device, 1)
+            return self._second
 
     def _run(self, session: Any, inputs: Any) -> list[np.ndarray]:
         names = [value.name for value in self.input_values]
@@ -336,6 +402,15 @@ class Session:
             np.empty(shape, value.dtype)  # type: ignore[arg-type]
             for shape, value in zip(shapes, self.output_values, strict=True)
         ]
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """What changes when another file is written to ``path``; ``None`` where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _outputs(results: Iterable[streams.RowResult]) -> Iterator[tuple[np.ndarray, ...]]:

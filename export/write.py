@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from biport.analysis.text_model import unsaid_lengths, with_tokenizer
 from biport.compare.cases import PATTERNS, RIGHT_PADDED
 from biport.compare.check_vectors import CheckVectors, make_vectors
 from biport.data.vocabulary import Vocabulary
-from biport.errors import BiportError
+from biport.errors import BiportError, UnsupportedError
 from biport.graph import Graph
 from biport.log import logged
 from biport.text.tokenizer import Tokenizer
@@ -41,6 +41,11 @@ def write(
     labels: Sequence[str] | None = None,
     embed_tokenizer: bool = False,
     vectors: bool = True,
+    opset: int | None = None,
+    ir_version: int | None = None,
+    runtime: str | None = None,
+    fix_batch: int | None = None,
+    fix_length: int | Mapping[str, int] | None = None,
 ) -> Written:
     """Write ``graph`` as an ONNX file that onnxruntime runs fast and that is exact under every mask.
 
@@ -67,12 +72,20 @@ def write(
         vectors: have the file carry check vectors, see `biport.compare.check_vectors`, which ``biport check``
             runs wherever onnxruntime does; where they are large they are in ``<path>.check.npz``. Why there
             are none is noted.
+        opset: of the operators, 15 to 23; by default 18, and 20 where texts go in.
+        ir_version: of the format; by default the oldest that has what is in the file.
+        runtime: a release of onnxruntime that is to run the file, such as ``"1.16"``: opset and IR version
+            are such as it takes, and what it is known to compute wrongly is written otherwise or refused.
+        fix_batch: rows of every batch, for accelerators that take no other; the file then has a number in
+            place of N, and runs nothing else. `Session.predict` fills batches up.
+        fix_length: steps, likewise: one number, or by letters, ``{"T": 40, "T_2": 30}``.
 
     Raises:
         UnsupportedError: the graph is in float64 or holds an op without a writer, all such nodes at once; or
-            the labels, the vocabulary or the tokeniser do not go with it.
-        InputError: ``lowering`` or ``contract`` is none; or there are more ids in the vocabulary than the
-            model has, or more or fewer labels than classes.
+            the labels, the vocabulary or the tokeniser do not go with it; or an operator is newer than the
+            opset, the IR version or the runtime that was asked for.
+        InputError: ``lowering`` or ``contract`` is none; there are more ids in the vocabulary than the model
+            has, or more or fewer labels than classes; or the model is not defined over a fixed size.
         FileError: the file exists, or its folder is missing or cannot be written to.
         MissingDependencyError: onnx or onnx-ir is not installed.
     """
@@ -81,6 +94,10 @@ def write(
 
     from export.build import build
     from export.check_vectors import Carried, carried, check_path
+    from export.onnx.fixed_sizes import at_sizes
+    from export.onnx.folding import fold
+    from export.onnx.target import target_of
+    from export.onnx.versions import stamp
     from export.publish import Written, data_path, publish
     from export.text.metadata import text_metadata
     from export.text.own_tokenizer import add_own_tokenizers
@@ -88,11 +105,21 @@ def write(
 
     path = Path(path)
     graph = with_tokenizer(graph, vocabulary)
+    target = target_of(opset, ir_version, runtime)
+    fixed = fix_batch is not None or fix_length is not None
+    if fixed:
+        if embed_tokenizer:
+            raise UnsupportedError(
+                "export to ONNX", "embed_tokenizer", True, "sizes that vary: texts have any"
+            )
+        graph = at_sizes(graph, fix_batch, fix_length)
     words = fitted_vocabulary(graph) if embed_tokenizer else None
     if words is not None:
         # The nodes divide at white space, which is not how the tokeniser does it.
         graph = dataclasses.replace(graph, tokenizers={})
-    model, notes = build(graph, lowering, contract)
+    model, notes = build(graph, lowering, contract, target)
+    if fixed:
+        fold(model)
     if unsaid := unsaid_lengths(graph.inputs, graph.tokenizers, masked_axes(graph) is not None):
         notes.append(unsaid)
     model.metadata_props.update(text_metadata(graph, labels))
@@ -100,6 +127,7 @@ def write(
         add_own_tokenizers(model, graph)
     elif embed_tokenizer:
         add_tokenizer(model, graph, words)
+    stamp(model, target)
     travelling = Carried({})
     if vectors:
         try:
@@ -119,6 +147,7 @@ def write(
         path=path,
         route="fused",
         opset=model.opset_imports[""],
+        ir_version=model.ir_version,
         nodes=dict(Counter(node.op_type for node in model.graph.all_nodes()).most_common()),
         bytes=path.stat().st_size + (data.stat().st_size if data else 0),
         data=data,

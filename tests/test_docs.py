@@ -1,6 +1,8 @@
 """What the README and the tour show is run as it stands."""
 
+import csv
 import dataclasses
+import json
 import re
 import runpy
 import shlex
@@ -12,13 +14,18 @@ from pathlib import Path
 import testing.frameworks  # noqa: F401  # isort: skip
 
 import keras
+import onnx  # noqa: F401  # a test with pytester forgets what it imported, and onnx cannot be imported twice
 import pytest
 from typer.testing import CliRunner
 
+import export
 import keras_side.mapped
+from biport import bundle
 from biport.app.cli import app
 from biport.app.demo import sentiment
 from biport.training import RECIPES, data, recipes
+from testing import jobs
+from testing.junit import check_document
 
 pytest_plugins = "pytester"
 
@@ -277,3 +284,92 @@ def test_the_command_lines_run_in_their_order(whole: bool, tmp_path, monkeypatch
         assert result.exit_code == 0, (line, result.output, result.exception)
         assert result.stdout.strip()
     assert (tmp_path / "scores.csv").read_text().startswith("row,label,probability\n1,")
+
+
+def job(number: int) -> list[str]:
+    (block,) = re.findall(rf"<!-- job {number} -->\n```\n(.*?)```", README, re.DOTALL)
+    return block.splitlines()
+
+
+def do(lines: list[str]) -> None:
+    for line in lines:
+        words = shlex.split(line)
+        if words[0] == "python":
+            subprocess.run([sys.executable, *words[1:]], check=True)
+            continue
+        result = CliRunner().invoke(app, words[1:])
+        assert result.exit_code == 0, (line, result.output, result.exception)
+
+
+@pytest.mark.sweep
+def test_a_classifier_of_keras_2_with_its_tokeniser(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    ids = jobs.old_classifier(tmp_path)
+    do(job(1))
+    texts = [row["review"] for row in csv.DictReader((tmp_path / "reviews.csv").read_text().splitlines())]
+    program = (
+        "import json, sys; sys.path.insert(0, 'ported'); import model; "
+        "print(json.dumps(model.encode(json.load(sys.stdin)).tolist()))"
+    )
+    command = [sys.executable, "-I", "-c", program]
+    found = subprocess.run(command, input=json.dumps(texts), capture_output=True, text=True, check=True)
+    assert json.loads(found.stdout) == ids.tolist()
+
+
+@pytest.mark.sweep
+def test_a_bilstm_into_production(tmp_path, monkeypatch) -> None:
+    small_data(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    jobs.rated_reviews(tmp_path)
+    do(["biport demo -o demo/", *job(2)])
+    rows = [*csv.DictReader((tmp_path / "scores.csv").read_text().splitlines())]
+    assert len(rows) == 60
+    assert {row["sentiment"] for row in rows} == {"negative", "positive"}
+    assert (tmp_path / "small.onnx").stat().st_size < (tmp_path / "model.onnx").stat().st_size
+
+
+@pytest.mark.sweep
+def test_a_tagger_of_ones_own_and_a_model_of_sequences(tmp_path, monkeypatch) -> None:
+    small_data(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    jobs.packed_tagger(tmp_path)
+    do(job(3))
+    tagged = [json.loads(line) for line in (tmp_path / "tags.jsonl").read_text().splitlines()]
+    sentences = (tmp_path / "sentences.tsv").read_text().splitlines()[1:]
+    assert [" ".join(token["token"] for token in row["tokens"]) for row in tagged] == [
+        line.split("\t")[1] for line in sentences
+    ]
+    assert len((tmp_path / "written.tsv").read_text().splitlines()) == 120
+
+
+GATES = (ROOT / "docs/gates.md").read_text()
+
+
+@pytest.mark.sweep
+def test_the_page_about_gates_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository of the page passes its gates, and misses them when the file is another model's."""
+    monkeypatch.chdir(tmp_path)
+    blocks = dict(re.findall(r"<!-- ([\w.]+) -->\n```\w*\n(.*?)```\n", GATES, re.DOTALL))
+    (tmp_path / "prepare.py").write_text(blocks["prepare.py"])
+    runpy.run_path("prepare.py", run_name="__main__")
+    (tmp_path / "build").mkdir()
+    lines = re.findall(r"run: (biport .*)", blocks["gates.yml"])
+    assert len(lines) == 3
+    for line in (*blocks["served"].splitlines(), *lines):
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert result.exit_code == 0, (line, result.output, result.exception)
+    for name in ("check", "verify", "small"):
+        root = check_document((tmp_path / f"build/{name}.xml").read_bytes())
+        assert root.attrib["tests"] != "0"
+    graph = bundle.read("model")
+    weights = {name: -array for name, array in graph["mood"].op.weights().items()}
+    other = type(graph["mood"].op).build(graph["mood"].op.settings(), weights)
+    nodes = [dataclasses.replace(node, op=other) if node.name == "mood" else node for node in graph.nodes]
+    export.write(dataclasses.replace(graph, nodes=tuple(nodes)), "model.onnx", overwrite=True)
+    missed = CliRunner().invoke(app, [*shlex.split(lines[1])[1:], "--force"])
+    assert missed.exit_code == 1, missed.output
+    (said,) = [
+        line for line in missed.output.splitlines() if line.startswith("gate: label agreement of model.onnx")
+    ]
+    shown = blocks["missed"].strip()
+    assert re.sub(r"[\d.]+|'.*'|\b(no|yes)\b", "", said) == re.sub(r"[\d.]+|'.*'|\b(no|yes)\b", "", shown)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from biport import ops
 from biport.dims import letters_in
 from biport.graph import Graph, Node
@@ -57,8 +59,23 @@ class _Traversal:
         """Booleans that are false at every step of the padding."""
         self.zeros: set[str] = set()
         """Sequences that are 0 at every step of the padding."""
+        self.nothing = {node.outputs[0] for node in graph.nodes if _is_nothing(node.op)}
+        """Constants that are 0 alone."""
+        self.ones: set[str] = set()
+        """Masks in whole numbers, ``(N, T)``: 1 at valid steps."""
+        self.counts: set[str] = set()
+        """Numbers of steps, one a row: no more than it has without the padding, where it has any."""
+        self.positions: set[str] = set()
+        """Which step each is, from 0 on."""
 
     def visit(self, node: Node) -> None:
+        if self._is_positions(node):
+            self.positions |= set(node.outputs)
+            return
+        if self._is_before_the_end(node):
+            self.axes |= dict.fromkeys(node.outputs, STEPS)
+            self.masks |= set(node.outputs)
+            return
         used = [*node.inputs, *(mask for mask in node.masks if mask is not None)]
         if any(name not in self.axes for name in used) or letters_in(self.steps) & node.op.letters:
             return
@@ -67,6 +84,8 @@ class _Traversal:
             return
         if all(self.axes[name] == FIXED for name in used):
             self.axes |= dict.fromkeys(node.outputs, FIXED)
+            if self._counts_on(node):
+                self.counts |= set(node.outputs)
             return
         axes = self._output_axes(node, [self.axes[name] for name in node.inputs])
         if axes is None or not all(map(self._in_time, node.outputs, axes)):
@@ -76,6 +95,14 @@ class _Traversal:
             self.masks |= set(node.outputs)
         if self._is_zero(node):
             self.zeros |= set(node.outputs[:1])
+        if (
+            isinstance(node.op, ops.Cast)
+            and node.inputs[0] in self.masks
+            and node.op.output_dtype in INTEGERS
+        ):
+            self.ones |= set(node.outputs)
+        if self._counts(node):
+            self.counts |= set(node.outputs)
 
     def _output_axes(self, node: Node, axes: Sequence[Axes]) -> Sequence[Axes] | None:
         if any(time not in (FIXED, STEPS) for time in axes):
@@ -158,10 +185,49 @@ class _Traversal:
     def _masked(self, node: Node, position: int) -> bool:
         return node.masks[position] in self.masks
 
+    def _counts(self, node: Node) -> bool:
+        """Whether the valid steps of each row are summed, as lengths to pack by are."""
+        op = node.op
+        counted = isinstance(op, ops.Reduction) and op.function == "sum"
+        return counted and node.inputs[0] in self.ones and list(self._front(node)) == [1]
+
+    def _numbers(self, node: Node) -> bool:
+        """Whether a cast gives whole numbers."""
+        return isinstance(node.op, ops.Cast) and node.op.output_dtype in INTEGERS
+
+    def _counts_on(self, node: Node) -> bool:
+        """Whether lengths stay such: at least 1 is what a row of any step has."""
+        match node.op:
+            case ops.Clip():
+                fits = node.op.min is None or node.op.min <= 1
+            case ops.ExpandDims():
+                fits = True
+            case _:
+                fits = self._numbers(node)
+        return fits and node.inputs[0] in self.counts
+
+    def _is_positions(self, node: Node) -> bool:
+        match node.op:
+            case ops.Arange():
+                return (node.op.start, node.op.stop, node.op.step) == (0, self.steps, 1)
+        return self._numbers(node) and node.inputs[0] in self.positions
+
+    def _is_before_the_end(self, node: Node) -> bool:
+        """Whether steps ``(T,)`` are compared with lengths ``(N, 1)``: false at and behind a row's length."""
+        if not isinstance(node.op, ops.Elementwise) or node.op.function not in ("less", "greater"):
+            return False
+        steps, lengths = node.inputs if node.op.function == "less" else node.inputs[::-1]
+        shape = self.graph.tensors[lengths].shape if lengths in self.counts else ()
+        return steps in self.positions and len(shape) == 2 and shape[1] == 1
+
     def _is_mask(self, node: Node) -> bool:
         match node.op:
-            case ops.NotEqual(value=0):
+            case ops.NotEqual(value=0) | ops.Cast(output_dtype="bool"):
                 return node.inputs == (self.ids,)
+            case ops.Elementwise(function="greater" | "not_equal"):
+                return node.inputs[0] == self.ids and node.inputs[1] in self.nothing
+            case ops.Elementwise(function="less"):
+                return node.inputs[1] == self.ids and node.inputs[0] in self.nothing
             case ops.LogicalAnd() | ops.Elementwise(function="logical_and"):
                 return any(name in self.masks for name in node.inputs)
             case ops.LogicalOr() | ops.Elementwise(function="logical_or"):
@@ -188,6 +254,10 @@ class _Traversal:
         layer = op.forward if isinstance(op, ops.Bidirectional) else op
         wanted = isinstance(layer, ops.Recurrent) and layer.zero_output_for_mask and layer.return_sequences
         return wanted and self._masked(node, 0)
+
+
+def _is_nothing(op: ops.Op) -> bool:
+    return isinstance(op, ops.Constant) and not np.any(op.value)
 
 
 def described(axes: Mapping[str, Axes] | None) -> dict[str, Any]:

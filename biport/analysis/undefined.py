@@ -50,6 +50,15 @@ def may_be_nan(graph: Graph) -> frozenset[str]:
     return frozenset(reached)
 
 
+def beside_nan(graph: Graph) -> list[str]:
+    """The nodes that read or give what may be NaN.
+
+    Of such a value no range can be taken that 8 bits could be made for.
+    """
+    reached = may_be_nan(graph)
+    return [node.name for node in graph.nodes if not reached.isdisjoint((*node.inputs, *node.outputs))]
+
+
 def _makes_nan(graph: Graph, node: Node) -> bool:
     masked = bool(node.masks) and node.masks[0] is not None
     return node.op.may_be_nan([graph.tensors[name] for name in node.inputs], masked)

@@ -14,27 +14,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from biport.analysis.text_model import with_tokenizer
-from biport.app.cost import Cost, cost
+from biport.app.cost import Cost
 from biport.app.forms import unread_form
 from biport.app.other_route import MAY_WRITE, advise, keeps_states
+from biport.app.precision import Chosen, Smaller, write_smaller
 from biport.app.stored import is_stored, read_stored, texts_of
-from biport.app.texts import TextOptions, tokenizer_notes
-from biport.app.unread import FEWEST_IDS, UnreadModel
+from biport.app.texts import TextOptions
+from biport.app.unread import UnreadModel
 from biport.app.verify import verify as verify_forms
-from biport.compare.cases import random_inputs
 from biport.compare.check_vectors import make_vectors
 from biport.compare.report import Report
 from biport.compare.tolerance import Verdict
-from biport.dims import Dim
 from biport.errors import Argument, BiportError, DifferentError, InputError, UnsupportedError
 from biport.files import check_target
-from biport.graph import Graph, Value
-from biport.inputs import row_lengths
+from biport.graph import Graph
 
 ROUTES = ("fused", "tf2onnx", "auto")
+VERSIONS = ("opset", "ir_version", "runtime")
+"""The options of `export.write` that the other route has too."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,10 @@ class Exported:
     Args:
         written: the file; an ``export.publish.Written``.
         graph: the model, where biport reads it.
-        trial: how the file was tried; ``None`` where it was not, and of smaller numbers, which are not
-            judged: `cost` says by how much the file differs.
+        trial: how the file was tried; ``None`` where it was not, and of smaller numbers, which are judged by
+            what they cost.
         notes: what somebody who deploys it should know.
-        cost: of smaller numbers, what they gain and cost.
+        smaller: of smaller numbers, which were tried, what they gain and cost, and which limits they keep.
         float32: of smaller numbers, how the float32 file was tried that they were made of.
     """
 
@@ -87,8 +85,13 @@ class Exported:
     graph: Graph | None
     trial: Trial | None
     notes: Sequence[str] = field(default=())
-    cost: Cost | None = None
+    smaller: Chosen | None = None
     float32: Trial | None = None
+
+    @property
+    def cost(self) -> Cost | None:
+        """Of smaller numbers, what they gain and cost."""
+        return None if self.smaller is None else self.smaller.cost
 
     @property
     def verified(self) -> str:
@@ -99,12 +102,16 @@ class Exported:
     def lines(self) -> list[str]:
         """What was tried, for a person: of this file, and of the one it was made of."""
         beside = [] if self.written.check is None else [f"check vectors beside it: {self.written.check}"]
-        if self.cost is None:
+        if self.smaller is None:
             return ["not tried" if self.trial is None else self.trial.line, *beside]
+        chosen, cost = self.smaller, self.smaller.cost
+        limits = [f"limit kept: {gate.text}" for gate in chosen.gates] or ["no limits were given"]
         return [
             f"the float32 file, not kept: {'not tried' if self.float32 is None else self.float32.line}",
-            f"the {self.cost.precision} file: run on random inputs beside it, not judged",
-            *self.cost.lines(),
+            f"the {cost.name} file was run beside it:",
+            *cost.lines(),
+            *limits,
+            *([chosen.why] if chosen.why else []),
             *beside,
         ]
 
@@ -115,6 +122,8 @@ class Exported:
             "trial": self.trial and self.trial.to_json(),
             "float32": self.float32 and self.float32.to_json(),
             "cost": self.cost and self.cost.to_json(),
+            "tried": [] if self.smaller is None else [cost.to_json() for cost in self.smaller.tried],
+            "gates": [] if self.smaller is None else [gate.to_json() for gate in self.smaller.gates],
             "notes": list(self.notes),
         }
 
@@ -128,7 +137,7 @@ def export_model(
     states: str | None = None,
     verify: bool = True,
     overwrite: bool = False,
-    precision: str = "float32",
+    precision: str | Smaller = "float32",
     options: Mapping[str, Any] | None = None,
     texts: TextOptions | None = None,
 ) -> Exported:
@@ -145,27 +154,19 @@ def export_model(
             nothing either way, is kept, and the `Trial` says so.
         overwrite: replace a file that is there.
         precision: ``"float32"``, or what of `export.deploy.precision.PRECISIONS` is made of the float32
-            file, after that one has been tried.
+            file, after that one has been tried; a `Smaller` also says how, and what it is judged on.
         options: of `export.write`, for the fused route alone.
         texts: what makes ids of texts, for the same.
 
     Raises:
         DifferentError: the file computes something else; it is not left behind.
+        LimitError: no smaller numbers keep the limits; likewise.
         UnsupportedError: the route does not take the model.
         InputError: there is no such route, or the file exists.
         BiportError: the source cannot be read.
     """
     if route not in ROUTES:
         raise InputError(Argument("route", route), f": should be one of {', '.join(ROUTES)}")
-    if precision != "float32" and "embed_tokenizer" in (options or {}):
-        raise InputError(
-            Argument("precision", precision), ": its cost is measured over ids; the tokeniser takes none"
-        )
-    if precision != "float32" and "contract" in (options or {}):
-        raise InputError(
-            Argument("precision", precision),
-            ": its cost is measured under every mask, which no contract allows",
-        )
     output = Path(output)
     check_target(output, overwrite)
     read = _read(source, config, states)
@@ -175,7 +176,9 @@ def export_model(
         return _float32(source, output, read, route, verify, overwrite, options or {})
     with tempfile.TemporaryDirectory() as folder:
         exact = _float32(source, Path(folder) / "float32.onnx", read, route, verify, False, options or {})
-        return _smaller(exact, output, precision, overwrite)
+        how = Smaller(precision) if isinstance(precision, str) else precision
+        chosen = write_smaller(exact.written.path, output, how, graph=exact.graph, overwrite=overwrite)
+    return Exported(chosen.written, exact.graph, None, exact.notes, chosen, exact.trial)
 
 
 Read = tuple[Graph | None, Sequence[str], UnsupportedError | None]
@@ -186,11 +189,11 @@ def _spoken(read: Read, texts: TextOptions, route: str, stored: bool) -> Read:
     """With the tokeniser that the graph is to have."""
     graph, notes, problem = read
     if graph is None or route == "tf2onnx":
-        if texts.given and problem is None:
+        if texts.given and route != "fused":
             raise InputError(Argument("vocabulary", texts.vocabulary), ": of the fused route alone")
         return read
     graph = texts.spoken(graph, stored)
-    return graph, [*notes, *tokenizer_notes(graph)], problem
+    return graph, [*notes, *texts.notes(graph)], problem
 
 
 def _float32(
@@ -215,29 +218,12 @@ def _float32(
     if problem is not None and route == "fused":
         advise(problem, source, Argument("route", "auto"), f" {MAY_WRITE}")
         raise problem
-    if options:
-        raise InputError(f"{', '.join(options)}: of the fused route alone")
+    versions = {name: value for name, value in options.items() if name in VERSIONS}
+    if others := options.keys() - versions.keys():
+        raise InputError(f"{', '.join(sorted(others))}: of the fused route alone")
     if problem is not None:
         notes = [*notes, *(f"by way of tf2onnx: {line}" for line in problem.lines())]
-    return _traced(source, output, graph, verify=verify, overwrite=overwrite, notes=notes)
-
-
-def _smaller(exact: Exported, output: Path, precision: str, overwrite: bool) -> Exported:
-    import export
-    from export.deploy.precision import write_precision
-
-    costs: list[Cost] = []
-
-    def compare(path: Path) -> None:
-        session, other = (export.Session(file, device="cpu") for file in (exact.written.path, path))
-        shapes = [(64, 12), (64, 40), (64, 90), (8, 100)]
-        rows = {} if exact.graph is None else row_lengths(exact.graph)
-        values, bounds = session.input_values, session.id_bounds
-        cases = {f"{N}x{T}": _random_inputs(values, bounds, rows, N, T) for N, T in shapes}
-        costs.append(cost(session, other, precision, cases))
-
-    written = write_precision(exact.written.path, output, precision, overwrite=overwrite, check=compare)
-    return Exported(written, exact.graph, None, exact.notes, costs[0], exact.trial)
+    return _traced(source, output, graph, versions, verify=verify, overwrite=overwrite, notes=notes)
 
 
 def _read(source: Any, config: Any, states: str | None) -> Read:
@@ -257,7 +243,14 @@ def _read(source: Any, config: Any, states: str | None) -> Read:
 
 
 def _traced(
-    source: Any, output: Path, graph: Graph | None, *, verify: bool, overwrite: bool, notes: Sequence[str]
+    source: Any,
+    output: Path,
+    graph: Graph | None,
+    versions: Mapping[str, Any],
+    *,
+    verify: bool,
+    overwrite: bool,
+    notes: Sequence[str],
 ) -> Exported:
     import export
     import keras_side
@@ -288,6 +281,7 @@ def _traced(
         op_of=keras_side.recurrent_op,
         check=check if verify else None,
         vectors=vectors,
+        **versions,
     )
     return Exported(written, graph, trials[0] if trials else None, (*notes, *written.notes))
 
@@ -371,15 +365,3 @@ def _judged(report: Report, path: Path, against: str) -> Trial:
     lines = [line for line in report.lines if line.form == path.name]
     worst = max(lines, key=lambda line: line.error.maximum / line.allowed if line.allowed else 0.0)
     return Trial(against, report.verdict, worst.error.maximum, worst.allowed)
-
-
-def _random_inputs(
-    values: Sequence[Value],
-    bounds: Mapping[str, int],
-    rows: Mapping[str, Dim],
-    N: int,
-    T: int,
-) -> list[np.ndarray]:
-    """Ids with zeros at the right, at the left, in between and alone, and features."""
-    rng = np.random.default_rng(0)
-    return random_inputs(values, N, T, rng, id_bounds=bounds, unbounded=FEWEST_IDS, rows=rows)

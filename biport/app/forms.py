@@ -11,18 +11,20 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from biport import reference
-from biport.app.stored import read_stored
+from biport.app.stored import read_stored, texts_of
+from biport.app.taken import Taken, taken_by
 from biport.app.unread import UnreadModel
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.tolerance import L1_ALLOWED
+from biport.dims import Dim
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.graph import Graph
@@ -48,9 +50,12 @@ class Form:
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
         takes_texts: whether it is given texts, where the graph has ids.
+        shapes: of its inputs, where some size of them may be fixed that is not in the graph.
         unread: the live Keras model, where biport cannot read a graph from it.
         precision: the half precision that it computes in, such as ``"float16"``.
         in_float32: the same model computing in float32, where it does not do so by itself.
+        taken: what it says of texts and labels beside its graph; ``None`` where it says nothing.
+        smaller: the precision that an ONNX file was made smaller in, such as ``"int8"``.
     """
 
     name: str
@@ -66,6 +71,9 @@ class Form:
     precision: str | None = None
     in_float32: Form | None = None
     takes_texts: bool = False
+    taken: Taken | None = field(default=None, compare=False)
+    smaller: str | None = None
+    shapes: Sequence[tuple[Dim, ...]] | None = None
 
 
 def open_form(source: Any, config: Any = None, example: Any = None, states: str | None = None) -> Form:
@@ -109,11 +117,12 @@ def open_form(source: Any, config: Any = None, example: Any = None, states: str 
 def _open_path(path: Path, config: Any, states: str | None) -> Form:
     if path.is_dir():
         graph = read_stored(path)
+        taken = taken_by(graph, **texts_of(path))
         try:
             import torch_side
         except ModuleNotFoundError:
-            return _read_only(path, graph, "no torch here")
-        return torch_form(path.name, torch_side.write(graph), graph)
+            return dataclasses.replace(_read_only(path, graph, "no torch here"), taken=taken)
+        return dataclasses.replace(torch_form(path.name, torch_side.write(graph), graph), taken=taken)
     kind = file_kind(path) if path.is_file() else None
     if kind is FileKind.EXPORTED:
         return _program_form(path)
@@ -224,6 +233,9 @@ def onnx_form(name: str, session: Any) -> Form:
         gradients="an ONNX graph has none",
         contract=session.contract,
         takes_texts=any(value.dtype == "str" for value in session.input_values),
+        taken=taken_by(session) if hasattr(session, "metadata") else None,
+        smaller=getattr(session, "metadata", {}).get("biport.precision"),
+        shapes=[value.shape for value in session.input_values],
         size=lambda: session.node_count,
     )
 

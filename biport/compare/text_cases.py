@@ -41,12 +41,21 @@ def text_cases(graph: Graph, seed: int = 0) -> tuple[Cases, Cases]:
             ("long texts", False, 3, max(LONG, least)),
         )
     ):
-        texts[case] = _batch(graph, odd, count, longest, seed + number)
+        texts[case] = text_batch(graph, odd, count, longest, seed + number)
     names = [value.name for value in graph.inputs]
     return texts, {case: with_ids(names, graph.tokenizers, arrays) for case, arrays in texts.items()}
 
 
-def _batch(graph: Graph, odd: bool, count: int, longest: int, seed: int) -> list[np.ndarray]:
+def text_batch(graph: Graph, odd: bool, count: int, longest: int, seed: int) -> list[np.ndarray]:
+    """Texts for every input that a tokeniser reads, and random numbers for the others.
+
+    Args:
+        graph: the model.
+        odd: with odd texts as well.
+        count: of the others.
+        longest: how many tokens the longest has.
+        seed: of what is random.
+    """
     values = {value.name: value for value in graph.inputs}
     N = count + (len(ODD) if odd else 0)
     others = [value for value in graph.inputs if value.name not in graph.tokenizers]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from biport.errors import Argument, FileError, InputError, UnsupportedError
+from biport.errors import Argument, BiportError, FileError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.json_file import parse_json
 from biport.text.biport_file import is_biport, of_biport
@@ -66,6 +67,22 @@ def read_tokenizer(
     """
     path, owner = Path(path), os.fspath(path)
     content = _content(path, owner)
+    try:
+        tokenizer = _tokenizer(content, owner, standardize, split, padding_id)
+    except BiportError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise FileError(f"{owner}: does not describe a tokenizer ({error!r})") from error
+    return tokenizer if padding_id is None else dataclasses.replace(tokenizer, padding_id=padding_id)
+
+
+def _tokenizer(
+    content: Any,
+    owner: str,
+    standardize: Standardize | None,
+    split: Split | None,
+    padding_id: int | None,
+) -> Tokenizer:
     for whose, matches, read in _SAYS_ALL:
         if matches(content):
             if standardize is not None or split is not None:
@@ -75,14 +92,14 @@ def read_tokenizer(
                     Argument("split", split),
                     f": {owner}, of {whose}, says itself how texts are divided",
                 )
-            return _padded_with(padding_id, read(content, owner))
+            return read(content, owner)
     tokens = listed(content, owner)
     if isinstance(tokens, list) and is_text_vectorization(tokens):
-        return _padded_with(padding_id, of_text_vectorization(tokens, owner, standardize, split))
+        return of_text_vectorization(tokens, owner, standardize, split)
     if isinstance(tokens, list):
-        repeated = {token for token in tokens if tokens.count(token) > 1} if _repeats(tokens) else ()
+        repeated = [token for token, count in Counter(tokens).items() if count > 1]
         if repeated:
-            raise FileError(f"{owner}: token {min(repeated)!r} is there more than once")
+            raise FileError(f"{owner}: token {repeated[0]!r} is there more than once")
         tokens = {token: number for number, token in enumerate(tokens)}
     if tokens is None:
         raise FileError(
@@ -92,14 +109,6 @@ def read_tokenizer(
     if any(token.startswith("##") and len(token) > 2 for token in tokens):
         raise UnsupportedError(owner, "tokens", "pieces of words (##...)", "whole words, or characters")
     return of_tokens(tokens, owner, standardize, split, padding_id)
-
-
-def _padded_with(padding_id: int | None, tokenizer: Tokenizer) -> Tokenizer:
-    return tokenizer if padding_id is None else dataclasses.replace(tokenizer, padding_id=padding_id)
-
-
-def _repeats(tokens: list[str]) -> bool:
-    return len(set(tokens)) < len(tokens)
 
 
 def _content(path: Path, owner: str) -> Any:

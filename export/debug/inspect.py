@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from biport.analysis.summary import Inspection, LayerRow
 from biport.errors import FileError
 from biport.file_kind import FileKind, file_kind, foreign
+from export.deploy.runtimes import runtimes
 
 
 def inspect(path: Path) -> Inspection:
@@ -33,7 +34,9 @@ def inspect(path: Path) -> Inspection:
         "format": "ONNX",
         "size": f"{path.stat().st_size:,} bytes",
         "written by": f"{model.producer_name} {model.producer_version}".strip() or "unknown",
+        "IR version": str(model.ir_version),
         "opset": ", ".join(f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in model.opset_import),
+        **{line.partition(": ")[0]: line.partition(": ")[2] for line in runtimes(path).lines()},
         **{f"input {value.name}": _shape(value) for value in model.graph.input},
         **{f"output {value.name}": _shape(value) for value in model.graph.output},
     }

@@ -11,9 +11,11 @@ import onnx_ir as ir
 
 from biport.dims import plain
 from biport.ops import Tensor
+from export.onnx.spelling import spelled
+from export.onnx.target import Target
 
-OPSET = 18
-IR_VERSION = 10
+INFINITE_SINCE = {"Sqrt": (1, 21), "Floor": (1, 16), "Ceil": (1, 16)}
+"""From which onnxruntime on these give infinity of infinity; before, NaN."""
 
 Operand = ir.Value | np.ndarray | int | Sequence[int] | None
 """What a node reads: a value, a constant (Python numbers become int64), or ``None`` for nothing."""
@@ -24,9 +26,11 @@ class Builder:
 
     Args:
         names: value names that are spoken for: the inputs and outputs of the graph.
+        target: what the nodes are written for.
     """
 
-    def __init__(self, names: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str] = (), target: Target | None = None) -> None:
+        self.target = target or Target()
         self.nodes: list[ir.Node] = []
         self.notes: list[str] = []
         self.constants: dict[object, ir.Value] = {}
@@ -39,7 +43,7 @@ class Builder:
 
     def body(self) -> Builder:
         """For the graph inside of a node: it shares constants and notes, and no value gets a name twice."""
-        inner = Builder()
+        inner = Builder(target=self.target)
         inner.notes, inner.constants = self.notes, self.constants
         inner._values, inner._nodes = self._values, self._nodes
         return inner
@@ -75,7 +79,13 @@ class Scope:
 
     def __call__(self, op_type: str, *inputs: Operand, **attributes: Any) -> ir.Value:
         """Write a node and give its only output."""
-        return self.several(op_type, *inputs, wanted=(True,), **attributes)[0]
+        output = self.several(op_type, *inputs, wanted=(True,), **attributes)[0]
+        since = INFINITE_SINCE.get(op_type)
+        if since is None or not self.older_than(*since):
+            return output
+        x = inputs[0]
+        endless = self("Equal", x, np.asarray(np.inf, "float32")) if op_type == "Sqrt" else self("IsInf", x)
+        return self("Where", endless, x, output)
 
     def several(
         self, op_type: str, *inputs: Operand, wanted: Sequence[bool], **attributes: Any
@@ -86,10 +96,15 @@ class Scope:
             ir.Value(name=self.builder.value_name(f"{node_name}:{index}") if want else "")
             for index, want in enumerate(wanted)
         ]
-        operands = [self._operand(operand) for operand in inputs]
+        given, attributes = spelled(op_type, inputs, attributes, self.builder.target.opset)
+        operands = [self._operand(operand) for operand in given]
         node = ir.node(op_type, operands, attributes, outputs=outputs, name=node_name)
         self.builder.nodes.append(node)
         return [output for output, want in zip(outputs, wanted, strict=True) if want]
+
+    def older_than(self, *release: int) -> bool:
+        """Whether what is written is for an onnxruntime before ``release``, see `Target`."""
+        return self.builder.target.older_than(*release)
 
     def constant(self, array: np.ndarray, name: str) -> ir.Value:
         """An initialiser called ``name`` under this scope."""

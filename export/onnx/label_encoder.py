@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from export.onnx.builder import Scope
 
-DOMAIN, VERSION = "ai.onnx.ml", 3
+DOMAIN, VERSION = "ai.onnx.ml", 2
 
 
 def label_encoder(scope: Scope, labels: ir.Value, **attributes: Any) -> ir.Value:

@@ -8,6 +8,7 @@ import onnx_ir as ir
 from biport.ops import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from export.onnx.activations import activate
 from export.onnx.elementwise import elementwise
+from export.onnx.empty_axes import reduced
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
 from export.registry import writes
@@ -73,14 +74,17 @@ def write_re_lu(op: ReLU, site: Site) -> tuple[LazyValue, ...]:
 def write_softmax(op: Softmax, site: Site) -> tuple[LazyValue, ...]:
     """Any shape; under a mask ``(N, T)``, masked scores are -1e9 before and 0 behind."""
     (x,), (mask,) = site.inputs, site.masks
-    scope, rank = site.scope, len(x.tensor.shape)
+    scope, shape, rank = site.scope, x.tensor.shape, len(x.tensor.shape)
     axes = sorted(axis % rank for axis in op.axes)
 
     def compute(x: ir.Value) -> ir.Value:
         if len(axes) == 1:
             return scope("Softmax", x, axis=axes[0])
-        raised = scope("Exp", scope("Sub", x, scope("ReduceMax", x, axes, keepdims=1)))
-        return scope("Div", raised, scope("ReduceSum", raised, axes, keepdims=1))
+        raised = scope("Exp", scope("Sub", x, over_axes("ReduceMax", x)))
+        return scope("Div", raised, over_axes("ReduceSum", raised))
+
+    def over_axes(op_type: str, x: ir.Value) -> ir.Value:
+        return reduced(scope, op_type, x, shape, "float32", axes, True)
 
     def write() -> ir.Value:
         if mask is None:

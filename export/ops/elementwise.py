@@ -197,6 +197,11 @@ OF_INTEGERS: Mapping[str, Callable[..., ir.Value]] = {
 """Those that take others for integers."""
 
 
+def _erf(scope: Scope, x: ir.Value) -> ir.Value:
+    """Up to 1.26 onnxruntime gives -1 or 1 of NaN."""
+    return scope("Where", scope("IsNaN", x), x, scope("Erf", x))
+
+
 @writes(Elementwise)
 def write_elementwise(op: Elementwise, site: Site) -> tuple[LazyValue, ...]:
     """Inputs that broadcast."""
@@ -205,6 +210,8 @@ def write_elementwise(op: Elementwise, site: Site) -> tuple[LazyValue, ...]:
         return elementwise(site, lambda x: scope("Sign", x))
     if dtype in INTEGERS and op.function in OF_INTEGERS:
         return elementwise(site, partial(OF_INTEGERS[op.function], scope, dtype=dtype))
+    if op.function == "erf" and site.may_be_nan:
+        return elementwise(site, partial(_erf, scope))
     if op.function in COMPOSED:
         return elementwise(site, partial(COMPOSED[op.function], scope))
     return elementwise(site, partial(scope, OPERATORS[op.function]))

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from biport.ops import ArgSort, OneHot, Sort, StepAt, Take, TakeAlongAxis, TopK
 from export.onnx.builder import Operand
+from export.onnx.empty_axes import ordered
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
 from export.registry import writes
@@ -78,7 +79,8 @@ def write_one_hot(op: OneHot, site: Site) -> tuple[LazyValue, ...]:
 @writes(TopK)
 def write_top_k(op: TopK, site: Site) -> tuple[LazyValue, ...]:
     """One ``TopK`` of two outputs."""
-    both = _ordered(site, op.axis, op.largest, lambda _: [op.k])
+    axis = op.axis % len(site.inputs[0].tensor.shape)
+    both = _ordered(site, axis, op.largest, lambda _: [op.k])
     return tuple(
         site.lazy(lambda output=output: both()[output], output=output) for output in range(op.output_count)
     )
@@ -93,18 +95,19 @@ def write_order(op: Sort | ArgSort, site: Site) -> tuple[LazyValue, ...]:
     def every(x: ir.Value) -> Operand:
         return [size] if isinstance(size, int) else site.scope("Shape", x, start=axis, end=axis + 1)
 
-    both = _ordered(site, axis, op.descending, every)
+    both = _ordered(site, axis, op.descending, every, every=True)
     return (site.lazy(lambda: both()[isinstance(op, ArgSort)], root=site.inputs[0]),)
 
 
 def _ordered(
-    site: Site, axis: int, largest: bool, count: Callable[[ir.Value], Operand]
+    site: Site, axis: int, largest: bool, count: Callable[[ir.Value], Operand], every: bool = False
 ) -> Callable[[], list[ir.Value]]:
     """Writes numbers and positions, once."""
+    tensor = site.inputs[0].tensor
 
     @cache
     def write() -> list[ir.Value]:
         x = site.inputs[0].value()
-        return site.scope.several("TopK", x, count(x), wanted=(True, True), axis=axis, largest=int(largest))
+        return ordered(site.scope, x, tensor.shape, tensor.dtype, axis, largest, count, every)
 
     return write

@@ -55,9 +55,9 @@ def _line(op: BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
 def write_layer_normalization(op: LayerNormalization, site: Site) -> tuple[LazyValue, ...]:
     """Any shape; over the last axis of ``(N, T, I)`` the step form stays.
 
-    One ``LayerNormalization`` node, or its parts over axes that are not last. The node gets what is centred
-    already: onnxruntime 1.20 to 1.26 takes the variance as the rest of two sums of squares, which cancels
-    (2.7e-5 off at three features about 1, and 2.0e-7 so).
+    One ``LayerNormalization`` node, or its parts over axes that are not last and before opset 17, which is
+    the first to have it. The node gets what is centred already: onnxruntime 1.20 to 1.26 takes the variance
+    as the rest of two sums of squares, which cancels (2.7e-5 off at three features about 1, and 2.0e-7 so).
     """
     (x,) = site.inputs
     rank = len(x.tensor.shape)
@@ -65,16 +65,18 @@ def write_layer_normalization(op: LayerNormalization, site: Site) -> tuple[LazyV
     last = axes == list(range(axes[0], rank))
 
     def apply(value: ir.Value) -> ir.Value:
-        if not last or op.rms_scaling:
+        if not last or op.rms_scaling or site.scope.older_than(1, 13) or site.scope.builder.target.opset < 17:
             return _parts(op, site, value, axes)
         sizes = [known(x.tensor.shape[axis]) for axis in axes]
         weight = np.ones(sizes, "float32") if op.weight is None else op.weight
+        bias = np.zeros(sizes, "float32") if op.bias is None and site.scope.older_than(1, 19) else op.bias
         return site.scope(
             "LayerNormalization",
             _centred(site, value, axes),
             site.scope.constant(weight, "weight"),
-            # onnxruntime 1.31 ends the process over a bias that is left out by an empty name.
-            *([] if op.bias is None else [site.scope.constant(op.bias, "bias")]),
+            # onnxruntime 1.31 ends the process over a bias that is left out by an empty name, and up to 1.18
+            # over one that is not there.
+            *([] if bias is None else [site.scope.constant(bias, "bias")]),
             axis=-len(axes),
             epsilon=op.epsilon,
         )

@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from biport.ops import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D, Op
+from export.onnx.empty_axes import reduced
 from export.onnx.extremes import extreme
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
@@ -51,17 +52,20 @@ def write_pooling(op: AveragePooling1D | MaxPooling1D, site: Site) -> tuple[Lazy
 def write_global_average_pooling1d(op: GlobalAveragePooling1D, site: Site) -> tuple[LazyValue, ...]:
     """``(N, T, I)`` to ``(N, I)``: the sum over the number of the valid steps, 0 / 0 where there is none."""
     (x,), (mask,) = site.inputs, site.masks
-    scope = site.scope
+    scope, shape = site.scope, x.tensor.shape
+
+    def summed(value: ir.Value) -> ir.Value:
+        return reduced(scope, "ReduceSum", value, shape, "float32", [1], op.keepdims)
 
     def write() -> ir.Value:
         value = x.value()
         if mask is None:
             time = scope("Cast", scope("Shape", value, start=1, end=2), to=ir.DataType.FLOAT)
-            return scope("Div", scope("ReduceSum", value, [1], keepdims=int(op.keepdims)), time)
+            return scope("Div", summed(value), time)
         valid = scope("Unsqueeze", mask.value(), [2])
         kept = scope("Where", valid, value, np.zeros((), "float32"))
-        count = scope("ReduceSum", scope("Cast", valid, to=ir.DataType.FLOAT), [1], keepdims=int(op.keepdims))
-        return scope("Div", scope("ReduceSum", kept, [1], keepdims=int(op.keepdims)), count)
+        count = summed(scope("Cast", valid, to=ir.DataType.FLOAT))
+        return scope("Div", summed(kept), count)
 
     return (site.lazy(write),)
 

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from biport.ops import CategoryEncoding, Discretization, IntegerLookup
 from export.onnx.elementwise import elementwise
+from export.onnx.empty_axes import reduced
 from export.onnx.label_encoder import label_encoder
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
@@ -26,7 +27,8 @@ def write_category_encoding(op: CategoryEncoding, site: Site) -> tuple[LazyValue
         ones = scope("Cast", equal, to=ir.DataType.FLOAT)
         if op.output_mode == "one_hot":
             return ones
-        counts = scope("ReduceSum", ones, [1], keepdims=0)
+        every_id = (*ids.tensor.shape, op.num_tokens)
+        counts = reduced(scope, "ReduceSum", ones, every_id, "float32", [1], False)
         if op.output_mode == "count":
             return counts
         return scope("Cast", scope("Greater", counts, zero), to=ir.DataType.FLOAT)
@@ -67,7 +69,9 @@ def write_discretization(op: Discretization, site: Site) -> tuple[LazyValue, ...
         compared = x if narrow else scope("Cast", x, to=ir.DataType.FLOAT)
         boundaries = scope.constant(every, "boundaries")
         below = scope("Less", scope("Unsqueeze", compared, [-1]), boundaries)
-        counted = scope("ReduceSum", scope("Cast", below, to=ir.DataType.INT32), [-1], keepdims=0)
+        # Over nothing onnxruntime 1.31 reduces no axis that is counted from behind.
+        last = len(site.inputs[0].tensor.shape)
+        counted = scope("ReduceSum", scope("Cast", below, to=ir.DataType.INT32), [last], keepdims=0)
         return scope("Sub", np.array(len(every), "int32"), counted)
 
     return elementwise(site, put)

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from biport.ops import Dim, Einsum, MatMul
 from export.onnx.builder import Scope
+from export.onnx.empty_axes import reduced
 from export.onnx.lazy_value import LazyValue, StepForm
 from export.onnx.matrices import multiplied
 from export.onnx.site import Site
@@ -58,7 +59,7 @@ def write_einsum(op: Einsum, site: Site) -> tuple[LazyValue, ...]:
         for term, shape in zip(op.terms, shapes, strict=True)
         for axis, dim in zip(term, shape, strict=True)
     }
-    contraction = _Contraction(site.scope, sizes)
+    contraction = _Contraction(site.scope, sizes, site.inputs[0].tensor.dtype)
 
     def write() -> ir.Value:
         first, *others = (_Term(x.value(), term) for x, term in zip(site.inputs, op.terms, strict=True))
@@ -77,10 +78,12 @@ class _Contraction:
     Args:
         scope: where they are written.
         sizes: of each axis.
+        dtype: of all terms.
     """
 
     scope: Scope
     sizes: dict[str, Dim]
+    dtype: str
 
     def product(self, a: _Term, b: _Term, kept: set[str]) -> _Term:
         """The product of two terms, without the axes that are not kept."""
@@ -116,7 +119,8 @@ class _Contraction:
         if not gone:
             return term
         axes = "".join(axis for axis in term.axes if axis in kept)
-        return _Term(self.scope("ReduceSum", term.value, gone, keepdims=0), axes)
+        shape = [self.sizes[axis] for axis in term.axes]
+        return _Term(reduced(self.scope, "ReduceSum", term.value, shape, self.dtype, gone, False), axes)
 
     def arranged(self, term: _Term, axes: str) -> ir.Value:
         """The axes in another order, of size 1 where the term has none of that name, those in front aside."""

@@ -16,6 +16,7 @@ from biport.dims import product
 from biport.ops import ArgReduction, CumulativeSum, LogSoftmax, Reduction
 from export.onnx.builder import Operand
 from export.onnx.elementwise import elementwise
+from export.onnx.empty_axes import ordered, reduced
 from export.onnx.extremes import extreme
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
@@ -55,14 +56,14 @@ class _Reduced:
         self.op = op
         self.site = site
         self.scope = site.scope
-        self.shape = site.inputs[0].tensor.shape
+        self.shape, self.dtype = site.inputs[0].tensor.shape, site.inputs[0].tensor.dtype
         self.axes = sorted(axis % len(self.shape) for axis in op.axes)
 
     def __call__(self, x: ir.Value) -> ir.Value:
         match self.op.function:
             case "any" | "all" as function:
                 node, dtype = LOGICAL[function]
-                numbers = self._reduce(node, self.scope("Cast", x, to=dtype))
+                numbers = self._reduce(node, self.scope("Cast", x, to=dtype), dtype=str(dtype.numpy()))
                 return self.scope("Cast", numbers, to=ir.DataType.BOOL)
             case "max" | "min" as function:
                 return self._extreme(NODES[function], x)
@@ -78,9 +79,11 @@ class _Reduced:
                 return self.scope("Sqrt", self._variance(x))
         return self._reduce(NODES[self.op.function], x)
 
-    def _reduce(self, node: str, x: ir.Value, keepdims: bool | None = None) -> ir.Value:
+    def _reduce(
+        self, node: str, x: ir.Value, keepdims: bool | None = None, dtype: str | None = None
+    ) -> ir.Value:
         keep = self.op.keepdims if keepdims is None else keepdims
-        return self.scope(node, x, self.axes, keepdims=int(keep))
+        return reduced(self.scope, node, x, self.shape, dtype or self.dtype, self.axes, keep)
 
     def _extreme(self, node: str, x: ir.Value) -> ir.Value:
         """It fails over nothing."""
@@ -126,6 +129,11 @@ def write_arg_reduction(op: ArgReduction, site: Site) -> tuple[LazyValue, ...]:
     node = {"argmax": "ArgMax", "argmin": "ArgMin"}[op.function]
 
     def write() -> ir.Value:
+        if x.tensor.dtype == "int64" and site.scope.older_than(1, 20):
+            # There is no kernel for these.
+            largest, tensor = op.function == "argmax", x.tensor
+            both = ordered(site.scope, x.value(), tensor.shape, "int64", axis, largest, lambda _: [1])
+            return both[1] if op.keepdims else site.scope("Squeeze", both[1], [axis])
         positions = site.scope(node, x.value(), axis=axis, keepdims=0)
         return site.scope("Unsqueeze", positions, [axis]) if op.keepdims else positions
 

@@ -49,12 +49,15 @@ class Step:
         return ir.Value(name=self.builder.value_name(f"{self.scope.name}/{name}"), type=type_)
 
     def graph(self, states: Sequence[ir.Value], results: Sequence[ir.Value]) -> ir.Graph:
-        """The body, which gives no value twice and none that it did not make."""
+        """The body, which gives no value twice and none that it did not make.
+
+        Every value is said to have two axes: onnxruntime up to 1.16 runs no body that leaves it open.
+        """
         outputs: list[ir.Value] = []
         for value in results:
             own = value not in outputs and value.producer() in self.builder.nodes
             outputs.append(value if own else self.scope("Identity", value))
-            outputs[-1].type = ir.TensorType(ir.DataType.FLOAT)
+            outputs[-1].type, outputs[-1].shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([None, None])
         return ir.Graph([*states, *self.inputs], outputs, nodes=self.builder.nodes, name=self.scope.name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -56,26 +58,51 @@ def _window(rows: Iterator[InputRow], tokens: int) -> Iterator[InputRow]:
             return
 
 
-def batches(rows: Sequence[InputRow], tokens: int) -> list[list[int]]:
+def call_cost(device: str) -> float:
+    """What running a batch costs besides its rows, as so many steps of one row.
+
+    On a CPU a call takes as long as 5 to 40 steps of a row, for large models and small ones, and a step of
+    many rows little less than as many steps of one (`benchmarks/service.py --steps`): rows much shorter than
+    the longest are better off in a batch of their own. CUDA, where calls are dear and rows side by side are
+    not, was not measured: batches are as large as they may be.
+    """
+    return math.inf if device == "cuda" else 32
+
+
+def batches(rows: Sequence[InputRow], tokens: int, call: float, most: int | None = None) -> list[list[int]]:
     """The indices of the rows, divided so that a batch holds N · T ≤ ``tokens`` steps, or a single row.
 
     Rows that must not be padded share a batch with rows of their own size only; the longest come first. Rows
-    with an error are in none.
+    with an error are in none. A batch ends where its padding is more steps than ``call``, what another one
+    costs, see `call_cost`.
+
+    Args:
+        rows: the rows.
+        tokens: the steps of a batch.
+        call: what a batch costs besides.
+        most: rows of a batch at most, in place of steps, where the model takes that many and no others.
     """
     whole = [index for index, row in enumerate(rows) if row.error is None]
-    ranked = sorted(whole, key=lambda index: _rank(rows[index]))
     batched: list[list[int]] = []
-    for index in ranked:
+    padding = 0
+    for index in sorted(whole, key=lambda index: _rank(rows[index])):
         row, first = rows[index], rows[batched[-1][0]] if batched else None
+        if first is not None:
+            padding += first.length - row.length
         together = (
             first is not None
             and ((row.pads and first.pads) or _rank(row) == _rank(first))
-            and (len(batched[-1]) + 1) * max(first.length, 1) <= tokens
+            and (
+                (len(batched[-1]) + 1) * max(first.length, 1) <= tokens and padding <= call
+                if most is None
+                else len(batched[-1]) < most
+            )
         )
         if together:
             batched[-1].append(index)
         else:
             batched.append([index])
+            padding = 0
     return batched
 
 
@@ -86,9 +113,15 @@ def _rank(row: InputRow) -> tuple[bool, int, tuple[int, ...]]:
 def stack(value: Value, rows: Sequence[InputRow]) -> np.ndarray:
     """The rows of one batch as the array the model takes, padded with 0 on the right.
 
+    Where the model takes so many rows and no others, rows of 0 follow, or of empty texts.
+
     Raises:
         InputError: rows of features differ in size.
     """
+    batch = value.shape[0]
+    if isinstance(batch, int) and len(rows) < batch:
+        few = dataclasses.replace(value, shape=(len(rows), *value.shape[1:]))
+        return _filled_up(stack(few, rows), batch)
     if value.dtype == "str":
         return np.array([row.content for row in rows], object)
     if len(value.shape) > 2:
@@ -102,3 +135,10 @@ def stack(value: Value, rows: Sequence[InputRow]) -> np.ndarray:
     for line, row in zip(padded, rows, strict=True):
         line[: row.length] = row.content
     return padded
+
+
+def _filled_up(rows: np.ndarray, batch: int) -> np.ndarray:
+    """A batch of as many rows as the model takes."""
+    whole = np.full((batch, *rows.shape[1:]), "" if rows.dtype == object else 0, rows.dtype)
+    whole[: len(rows)] = rows
+    return whole

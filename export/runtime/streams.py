@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from biport.analysis.lengths import check_steps
 from biport.data.whitespace import whitespace_tokens
 from biport.errors import Argument, InputError, RowError
 from biport.graph import Value
+from biport.inputs import check_arrays
 from biport.text.tokenizer import Tokenizer
 from export.runtime.batching import InputRow, batches, stack, windows
 from export.runtime.providers import warn_once
@@ -49,18 +52,18 @@ def predict(
     *,
     window: int,
     tokens: int,
+    call: float,
     workers: int,
     truncate: bool,
     progress: Callable[[int], None] | None,
 ) -> Iterator[RowResult]:
-    """See `export.Session.predict_each`; ``run`` gives the outputs of one batch."""
-    prepare = _preparation(signature, truncate)
-    prepared = (_tried(prepare, number, row) for number, row in enumerate(rows, 1))
+    """See `export.Session.predict_each`; ``run`` gives the outputs of one batch at a cost of ``call``."""
+    prepared = preparation(signature, truncate)(rows)
     waiting: list[_Window] = []
     with ThreadPoolExecutor(workers, "biport-predict") as pool:
         try:
             for window_rows in windows(prepared, window, max(MOST_STEPS * tokens, window)):
-                waiting.append(_Window(signature, window_rows, tokens, lambda a: pool.submit(run, a)))
+                waiting.append(_Window(signature, window_rows, tokens, call, partial(pool.submit, run)))
                 # One window is in the works while the results of the one before are taken.
                 if len(waiting) > 1:
                     yield from waiting.pop(0).results(progress)
@@ -68,6 +71,16 @@ def predict(
                 yield from last.results(progress)
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def preparation(signature: Signature, truncate: bool) -> Callable[[Iterable[Any]], Iterator[InputRow]]:
+    """What makes rows of what a caller gives, by what the model takes; those that it does not take say why.
+
+    Raises:
+        InputError: the model takes several inputs, or no rows of sequences.
+    """
+    prepare = _preparation(signature, truncate)
+    return lambda rows: (_tried(prepare, number, row) for number, row in enumerate(rows, 1))
 
 
 class Prepared(NamedTuple):
@@ -96,12 +109,14 @@ class _Window:
         signature: Signature,
         rows: Sequence[InputRow],
         tokens: int,
+        call: float,
         submit: Callable[[np.ndarray], Future[Sequence[np.ndarray]]],
     ) -> None:
         self.signature = signature
         self.rows = rows
         self.submit = submit
-        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens)]
+        batch = batch_size(signature)
+        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens, call, batch)]
 
     def results(self, progress: Callable[[int], None] | None) -> Iterator[RowResult]:
         results = [RowResult(error=row.error) for row in self.rows]
@@ -129,19 +144,35 @@ class _Window:
             for index in indices:
                 yield from self._of_batch([index], self._submitted([index]))
             return
-        for number, index in enumerate(indices):
-            row = self.rows[index]
-            yield index, RowResult(self._row(outputs, number, len(indices), row.length), row.cut)
+        rows = [self.rows[index] for index in indices]
+        for index, row, divided in zip(indices, rows, divide(self.signature, outputs, rows), strict=True):
+            yield index, RowResult(divided, row.cut)
 
     def _submitted(self, indices: Sequence[int]) -> Future[Sequence[np.ndarray]]:
         (value,) = self.signature.inputs
         return self.submit(stack(value, [self.rows[index] for index in indices]))
 
-    def _row(self, outputs: Sequence[np.ndarray], number: int, count: int, length: int) -> Outputs:
-        time_axes = self.signature.time_axes or {}
-        return tuple(
-            _cut(output, number, count, time_axes.get(value.name, ()), length)
-            for value, output in zip(self.signature.outputs, outputs, strict=True)
+
+def batch_size(signature: Signature) -> int | None:
+    """N, where the model takes that many rows and no others."""
+    size = signature.inputs[0].shape[0]
+    return size if isinstance(size, int) else None
+
+
+def divide(
+    signature: Signature, outputs: Sequence[np.ndarray], rows: Sequence[InputRow]
+) -> Iterator[Outputs]:
+    """The outputs of a batch, row by row, each without the steps of its padding.
+
+    Raises:
+        InputError: an output does not have a row for each row.
+    """
+    time_axes = signature.time_axes or {}
+    count = batch_size(signature) or len(rows)
+    for number, row in enumerate(rows):
+        yield tuple(
+            _cut(output, number, count, time_axes.get(value.name, ()), row.length)
+            for value, output in zip(signature.outputs, outputs, strict=True)
         )
 
 
@@ -152,6 +183,21 @@ def _cut(output: np.ndarray, number: int, count: int, axes: Sequence[int], lengt
     part = tuple(slice(0, length) if axis in axes else slice(None) for axis in range(1, output.ndim))
     # A copy: a view would keep the whole batch in memory for as long as anybody keeps the row.
     return output[(number, *part)].copy()
+
+
+def check_row(signature: Signature, row: InputRow) -> None:
+    """Refuse a row that would make its batch fail.
+
+    Raises:
+        RowError: an id out of bounds, a number that is not finite, or too few steps.
+    """
+    if row.error is not None:
+        raise row.error
+    try:
+        arrays = check_arrays(signature.inputs, signature.bounds, [stack(signature.inputs[0], [row])])
+        check_steps(signature.inputs, signature.needs_steps, arrays)
+    except InputError as error:
+        raise row.failed(error) from error
 
 
 def _preparation(signature: Signature, truncate: bool) -> Callable[[Any], Prepared]:
@@ -260,8 +306,15 @@ def _check_length(fixed: int, masked: bool, steps: int) -> None:
     if steps == fixed or (steps < fixed and masked):
         return
     only = f"rows of {fixed} steps" + (" at most" if masked else "; it sees padding, so none is added")
-    more = ("; ", Argument("truncate", True), " cuts longer rows") if steps > fixed else ()
-    raise InputError(f"the model takes {only}, found {steps}", *more)
+    if steps < fixed:
+        raise InputError(
+            f"the model takes {only}, found {steps}; of texts ",
+            Argument("padding", "..."),
+            " says where they were padded when it was trained",
+        )
+    raise InputError(
+        f"the model takes {only}, found {steps}; ", Argument("truncate", True), " cuts longer rows"
+    )
 
 
 def default_workers(device: str, threads: int) -> int:

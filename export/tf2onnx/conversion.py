@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from biport.errors import BiportError, UnsupportedError, UnsupportedModelError
+from export.onnx.target import OPSET
 from export.tf2onnx.frozen import INPUT, OUTPUT, frozen
 from export.tf2onnx.live_model import LiveModel, layer_title
 from export.tf2onnx.placeholders import DOMAIN, OpOf, Placeholder, handlers, with_placeholders
 from export.tf2onnx.scopes import Scopes
 
-OPSET = 18
 NOISY = ("", "tensorflow", "tf2onnx")
 """Loggers that warn of what does not concern who exports; tf2onnx uses the root, too."""
 CONVERTED = "layers that TensorFlow can trace, of operators that tf2onnx converts"
@@ -55,7 +55,7 @@ class Complaint:
 
 
 def converted(
-    live: LiveModel, op_of: OpOf | None, scopes: Scopes | None = None
+    live: LiveModel, op_of: OpOf | None, scopes: Scopes | None = None, opset: int = OPSET
 ) -> tuple[Any, list[Placeholder]]:
     """The protobuf, its inputs called ``in_0``, ``in_1`` and its outputs ``out_0``, ``out_1``.
 
@@ -63,16 +63,17 @@ def converted(
         live: the model.
         op_of: the op of a layer that is to be kept whole.
         scopes: whose scopes nodes are to be in.
+        opset: of tf2onnx' operators.
 
     Raises:
         UnsupportedError: tf2onnx cannot express something; all such layers are named.
     """
-    attempt = _attempt(live, op_of, scopes)
+    attempt = _attempt(live, op_of, scopes, opset)
     if not attempt.complaints:
         return attempt.proto, attempt.placeholders
     if scopes is None:
         scopes = Scopes(live.model)
-        attempt = _attempt(live, op_of, scopes)
+        attempt = _attempt(live, op_of, scopes, opset)
     raise refusal(live, attempt.complaints, scopes)
 
 
@@ -105,12 +106,12 @@ def refusal(live: LiveModel, complaints: Sequence[Complaint], scopes: Scopes) ->
     return UnsupportedModelError(live.owner, list(problems.values()))
 
 
-def _attempt(live: LiveModel, op_of: OpOf | None, scopes: Scopes | None = None) -> Attempt:
+def _attempt(live: LiveModel, op_of: OpOf | None, scopes: Scopes | None, opset: int) -> Attempt:
     known = op_of or (lambda layer: None)
     attempt = Attempt()
     with _quiet() as failures, with_placeholders(live.model, known) as attempt.placeholders:
         try:
-            attempt.proto = _convert(frozen(live, scopes), len(live.inputs), len(live.outputs))
+            attempt.proto = _convert(frozen(live, scopes), len(live.inputs), len(live.outputs), opset)
         except BiportError:
             raise
         except Exception as error:  # Layers, TensorFlow and tf2onnx may raise anything.
@@ -136,7 +137,7 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(told or lines or [''])[0]}"[:MESSAGE]
 
 
-def _convert(graph: Any, inputs: int, outputs: int) -> Any:
+def _convert(graph: Any, inputs: int, outputs: int, opset: int) -> Any:
     import tensorflow as tf
     import tf2onnx
 
@@ -145,7 +146,7 @@ def _convert(graph: Any, inputs: int, outputs: int) -> Any:
             graph,
             input_names=[f"{INPUT}{index}:0" for index in range(inputs)],
             output_names=[f"{OUTPUT}{index}:0" for index in range(outputs)],
-            opset=OPSET,
+            opset=opset,
             custom_op_handlers=handlers(),
         )
     return proto

@@ -19,6 +19,8 @@ from export.tf2onnx.calls import replaced_calls
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from export.onnx.target import Target
+
 DOMAIN = "biport.marker"
 TF_OP = "PyFunc"
 """The TensorFlow operator that stands for a layer: it takes and gives any tensors and is never run here."""
@@ -133,7 +135,7 @@ def handlers() -> dict[str, Any]:
     return {TF_OP: (keep, []), **{name: (handler, []) for name, handler in HANDLERS.items()}}
 
 
-def replaced(model: ir.Model, placeholders: Sequence[Placeholder]) -> list[str]:
+def replaced(model: ir.Model, placeholders: Sequence[Placeholder], target: Target | None = None) -> list[str]:
     """Put the fused route's nodes in place of the placeholders; what the writers noted."""
     from export.build import build
 
@@ -142,7 +144,7 @@ def replaced(model: ir.Model, placeholders: Sequence[Placeholder]) -> list[str]:
         if node.domain != DOMAIN:
             continue
         placeholder = placeholders[node.attributes["number"].as_int()]
-        written, more = build(_graph(placeholder, node))
+        written, more = build(_graph(placeholder, node), target=target)
         notes += more
         number = node.attributes["number"].as_int()
         _inline(node, written.graph, model.graph, prefix=f"{placeholder.name}_{number}")

@@ -19,8 +19,9 @@ from biport.graph import Value
 from biport.log import logged
 from biport.ops import Dim, Tensor
 from export.check_vectors import carried, check_path
+from export.onnx.target import OPSET, Target, target_of
 from export.require import require
-from export.tf2onnx.conversion import OPSET, Complaint, converted, refusal
+from export.tf2onnx.conversion import Complaint, converted, refusal
 from export.tf2onnx.live_model import LiveModel, live_model
 from export.tf2onnx.placeholders import OpOf, Placeholder, replaced
 from export.tf2onnx.scopes import Scopes
@@ -40,6 +41,9 @@ def write_tf2onnx(
     op_of: OpOf | None = None,
     check: Check | None = None,
     vectors: CheckVectors | None = None,
+    opset: int | None = None,
+    ir_version: int | None = None,
+    runtime: str | None = None,
 ) -> Written:
     """Write a live Keras model as an ONNX file by way of TensorFlow.
 
@@ -60,6 +64,9 @@ def write_tf2onnx(
             `keras_side.recurrent_op`; by default tf2onnx converts all of them.
         check: called with the file before it is put in its place; what it raises, this does.
         vectors: check vectors that the file is to carry, see `biport.compare.check_vectors`.
+        opset: of the operators, 15 to 18, which is the newest of tf2onnx and the default.
+        ir_version: as for `export.write`.
+        runtime: likewise.
 
     Raises:
         UnsupportedError: the model has no declared inputs, a layer that carries its state from call to call
@@ -73,13 +80,19 @@ def write_tf2onnx(
         require(package, "the tf2onnx route", "keras")
     for package in ("tf2onnx", "onnx", "onnx_ir"):
         require(package, "the tf2onnx route", "export")
+    from export.onnx.versions import stamp
     from export.publish import Written, publish, refuse_to_overwrite
 
     path = Path(path)
     refuse_to_overwrite(path, overwrite)
     live = live_model(model)
     _check_bounds(bounds, live.inputs)
-    onnx_model, notes = _assembled(live, bounds or {}, *converted(live, op_of))
+    target = target_of(opset, ir_version, runtime)
+    if target.opset > OPSET:
+        raise UnsupportedError("the tf2onnx route", "opset", opset, f"up to {OPSET}")
+    parts = converted(live, op_of, opset=target.opset)
+    onnx_model, notes = _assembled(live, bounds or {}, *parts, target)
+    stamp(onnx_model, target)
     if vectors is not None:
         # A graph that was read of the model may have other names for what it gives.
         inputs, outputs = ([value.name for value in values] for values in (live.inputs, live.outputs))
@@ -98,7 +111,8 @@ def write_tf2onnx(
     return Written(
         path=path,
         route="tf2onnx",
-        opset=OPSET,
+        opset=onnx_model.opset_imports[""],
+        ir_version=onnx_model.ir_version,
         nodes=dict(Counter(node.op_type for node in onnx_model.graph.all_nodes()).most_common()),
         bytes=path.stat().st_size,
         check=check_path(path) if travelling.beside else None,
@@ -107,12 +121,16 @@ def write_tf2onnx(
 
 
 def _assembled(
-    live: LiveModel, bounds: Mapping[str, int], proto: Any, placeholders: Sequence[Placeholder]
+    live: LiveModel,
+    bounds: Mapping[str, int],
+    proto: Any,
+    placeholders: Sequence[Placeholder],
+    target: Target | None = None,
 ) -> tuple[Any, list[str]]:
     """The model of what tf2onnx made, with its names and the layers kept whole, and notes on these."""
     origin = {"framework": live.keras.__name__, "version": live.keras.__version__}
     model = _named(proto, live.inputs, live.outputs, live.bounds() | dict(bounds), origin)
-    return model, replaced(model, placeholders)
+    return model, replaced(model, placeholders, target)
 
 
 def _invalid(live: LiveModel, op_of: OpOf | None, problem: str) -> UnsupportedError:

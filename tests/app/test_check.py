@@ -22,6 +22,7 @@ from biport.graph import Graph, Node, Value
 from export.check_vectors import carried, read_vectors
 from export.deploy.precision import write_precision
 from testing.graphs import classifier, dense
+from testing.junit import check_document
 
 MODULE = """
 from pathlib import Path
@@ -140,7 +141,14 @@ def test_several_each_have_a_verdict_and_the_worst_ends_the_command(models: Path
     data = json.loads(check(*(models / name for name in names), "--json").stdout)
     assert [model.get("verdict") for model in data["models"]] == ["same", "different", None, None]
     assert data["models"][2]["error"]["kind"] == "FileError"
-    assert check(models / "m.onnx", models / "changed.onnx").exit_code == 1
+    results = models / "results.xml"
+    assert check(models / "m.onnx", models / "changed.onnx", "--junit", results).exit_code == 1
+    counts = check_document(results.read_bytes()).attrib
+    assert (counts["tests"], counts["failures"], counts["errors"]) == ("2", "1", "0")
+    assert check(models / "none.onnx", models / "m.onnx", "--junit", results, "--force").exit_code == 2
+    counts = check_document(results.read_bytes()).attrib
+    assert (counts["tests"], counts["failures"], counts["errors"]) == ("2", "0", "1")
+    assert "exists already" in check(models / "m.onnx", "--junit", results).stderr
 
 
 def test_smaller_numbers_are_held_to_themselves_and_that_is_said(models: Path) -> None:

@@ -61,7 +61,7 @@ def test_every_command_has_json_and_an_output_is_called_so() -> None:
     writing = [name for name, command in COMMANDS.items() if "--output" in options(command)]
     assert {"port", "export", "bidirect", "run", "bench", "matrix", "train", "demo"} <= set(writing)
     reading = {name for name, command in COMMANDS.items() if "--input" in options(command)}
-    assert reading == {"verify", "run", "translate"}
+    assert reading == {"verify", "run", "translate", "export"}
     # What a command replaces it replaces with --force; compare-merges goes on with what is there.
     assert {name for name in writing if "--force" not in options(COMMANDS[name])} == {"compare-merges"}
 

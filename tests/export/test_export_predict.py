@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from biport import ops
 from biport.data import Vocabulary
 from biport.errors import FileError, InputError, RowError, UnsupportedError
 from biport.graph import Graph, Node, Value
-from export.runtime.batching import InputRow, batches
+from export.runtime.batching import InputRow, batches, call_cost
 from testing.onnx_graphs import H, I, V, array, bidirectional, chain, embedding, exported, lstm
 
 WORDS = Vocabulary(("<pad>", "<unk>", "good", "film", "not", "!", "bad"))
@@ -84,9 +85,30 @@ def test_a_row_with_a_zero_is_never_padded() -> None:
         InputRow(1, None, length, pads)
         for length, pads in ((3, True), (4, False), (2, True), (4, False), (5, False))
     ]
-    assert batches(rows, 100) == [[4], [1, 3], [0, 2]]
-    assert batches(rows, 5) == [[4], [1], [3], [0], [2]]
-    assert batches([], 5) == []
+    assert batches(rows, 100, math.inf) == [[4], [1, 3], [0, 2]]
+    assert batches(rows, 5, math.inf) == [[4], [1], [3], [0], [2]]
+    assert batches([], 5, 32) == []
+
+
+def division(lengths: list[int], call: float) -> list[list[int]]:
+    rows = [InputRow(1, None, length, True) for length in lengths]
+    return [[lengths[index] for index in batch] for batch in batches(rows, 10_000, call)]
+
+
+def test_padding_is_no_dearer_than_another_batch() -> None:
+    assert division([2, 400, 3, 390, 2, 100], math.inf) == [[400, 390, 100, 3, 2, 2]]
+    assert division([2, 400, 3, 390, 2, 100], 32) == [[400, 390], [100], [3, 2, 2]]
+    assert division([40, 39, 38, 37, 20, 10, 1], 32) == [[40, 39, 38, 37, 20], [10, 1]]
+    assert division([20, *[10] * 5], 32) == [[20, 10, 10, 10], [10, 10]]
+    assert call_cost("cuda") == math.inf
+    draw = np.random.default_rng(3)
+    for size in (2, 8, 64):
+        for _ in range(20):
+            lengths = np.clip(np.exp(draw.normal(3, 1, size)), 1, 400).astype(int).tolist()
+            parts = division(lengths, 32)
+            assert sorted(itertools.chain(*parts)) == sorted(lengths)
+            cost = sum(32 + part[0] * len(part) for part in parts)
+            assert cost <= min(32 * size + sum(lengths), 32 + max(lengths) * size)
 
 
 def test_padding_that_is_seen_would_change_the_numbers(rng, tmp_path):

@@ -17,6 +17,7 @@ from biport.dims import bound, letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value, scan_over
 from biport.rewrite.steps import step_of
+from export.deploy import int8
 from export.deploy.precision import write_precision
 from testing import scans
 from testing.graphs import dense, lstm
@@ -246,10 +247,17 @@ def test_a_weight_of_a_step_that_is_another_is_named(tmp_path: Path) -> None:
 @pytest.mark.sweep
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 @pytest.mark.parametrize("name", scans.CELLS)
-def test_smaller_numbers(name: str, precision: str, tmp_path: Path) -> None:
+def test_smaller_numbers(name: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for least in ("LEAST_STORED", "LEAST_PRODUCT"):
+        monkeypatch.setattr(int8, least, 2)
     rng = np.random.default_rng(11)
     graph = scans.graph_of(scans.CELLS[name](rng, return_sequences=True))
     export.write(graph, tmp_path / "model.onnx", vectors=False)
+    if precision == "int8" and name == "counter":
+        # No matrix is in it.
+        with pytest.raises(UnsupportedError, match="numbers or more"):
+            write_precision(tmp_path / "model.onnx", tmp_path / "small.onnx", precision)
+        return
     write_precision(tmp_path / "model.onnx", tmp_path / "small.onnx", precision)
     session = export.Session(tmp_path / "small.onnx", device="cpu", threads=1)
     arrays = inputs_of(graph, rng, "holes", 4, 6, 3)

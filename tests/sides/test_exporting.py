@@ -149,12 +149,12 @@ def test_smaller_numbers_and_what_they_cost(option: str, tmp_path: Path) -> None
     cost = data["cost"]
     old, new = cost["bytes"]
     assert new == output.stat().st_size < 0.7 * old
-    assert cost["labels"] == 64 + 64 + 64 + 8
+    assert cost["labels"] == 64 + 64 + 64 + 32
     assert 0.9 < cost["equal"] / cost["labels"] <= 1
     assert 0 < cost["difference"] < 0.2
     text = run(app, ["export", source, "-o", str(output), option, "--force"]).output
     assert "labels as before" in text
-    assert "not judged" in text
+    assert "no limits were given" in text
     assert [line for line in text.splitlines() if "verified" in line and "not kept" not in line] == []
     assert run(app, ["export", source, "-o", str(output), "--int8", "--fp16", "--force"]).exit_code == 2
     ids = np.random.default_rng(0).integers(0, 50, (4, 7)).astype("int32")

@@ -8,7 +8,6 @@ import math
 import subprocess
 import sys
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -28,6 +27,7 @@ from biport.compare.tolerance import Verdict, measure
 from biport.errors import InputError
 from biport.graph import Graph
 from export.onnx.fused_node import FUSED
+from testing.junit import check_document
 from torch_side.shared.recurrent import KINDS
 
 SMALL = Selection(cells=("GRU",), merges=("concat",), masks=("none", "left", "holes"), quick=True)
@@ -147,9 +147,7 @@ def test_junit_counts_what_there_is(outcome: Outcome) -> None:
     chaotic = dataclasses.replace(outcome.results[4], verdict=Verdict.ILL_CONDITIONED)
     changed = [*outcome.results[:3], bad, chaotic, *outcome.results[5:]]
     missing = {"ONNX fused": "onnxruntime"}
-    root = ElementTree.fromstring(
-        report.to_junit(dataclasses.replace(outcome, results=changed, missing=missing))
-    )
+    root = check_document(report.to_junit(dataclasses.replace(outcome, results=changed, missing=missing)))
     suites = root.findall("testsuite")
     assert sum(int(suite.attrib["tests"]) for suite in suites) == len(outcome.results) + 1
     assert len(root.findall(".//testcase")) == len(outcome.results) + 1
@@ -180,8 +178,9 @@ FEW = ("--cell", "RNN", "--merge", "sum", "--mask", "holes", "--form", "torch", 
 
 def test_the_command_prints_and_writes(tmp_path) -> None:
     folder = tmp_path / "found"
-    done = run_cli(*FEW, "-o", str(folder))
+    done = run_cli(*FEW, "-o", str(folder), "--junit", str(tmp_path / "results.xml"))
     assert done.exit_code == 0, done.output
+    assert check_document((tmp_path / "results.xml").read_bytes()).attrib["tests"] == "24"
     assert "verdict: same" in done.output
     assert "1 models, 24 comparisons" in done.output
     assert {path.name for path in folder.iterdir()} == {"matrix.json", "matrix.xml", "matrix.html"}

@@ -10,8 +10,28 @@ from typing import Annotated, Any
 import typer
 
 from biport.app.cli.app import Result, command
+from biport.app.cli.gate_options import JUnitFile, LabelColumn, MinAgreement, TextColumn, class_names
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
+from biport.app.cli.onnx_options import (
+    FixBatchOption,
+    FixLengthOption,
+    IrOption,
+    OpsetOption,
+    RuntimeOption,
+    where_it_runs,
+)
 from biport.app.cli.options import OUTPUT, Force, Json, Model, Seed, Verified, output_option
+from biport.app.cli.precision_options import (
+    Fp16,
+    Int8,
+    Int8Method,
+    MaxAccuracyDrop,
+    MeasuredOn,
+    Method,
+    MinSpeedup,
+    TimedBatch,
+    smaller,
+)
 from biport.app.cli.run_options import AsDecoder, EndToken, SourceVocabulary, StartToken, TargetVocabulary
 from biport.app.cli.text_options import (
     TEXTS,
@@ -121,7 +141,6 @@ def port(
     from biport.app.other_route import MAY_WRITE, advise
     from biport.app.port import write_verified
     from biport.app.stored import is_stored, texts_of
-    from biport.app.texts import tokenizer_notes
 
     check_output(source, to, output)
     options = _onnx_options(lowering, contract)
@@ -141,7 +160,8 @@ def port(
         raise
     texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     graph = texts.spoken(graph, is_stored(source.path))
-    notes = [*notes, *tokenizer_notes(graph)]
+    if to is not Target.KERAS:
+        notes = [*notes, *texts.notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
@@ -167,6 +187,7 @@ def port(
     "biport export model.keras -o model.onnx",
     "biport export model.keras -o model.onnx --route auto",
     "biport export model.keras -o small.onnx --int8",
+    "biport export ported/ -o small.onnx --int8 --input reviews.csv --label stars --max-accuracy-drop 0.005",
     "biport export model.keras --triton models/",
     "biport export tagger.py:Tagger --checkpoint tagger.pt -o tagger.onnx",
     "biport export run-dates --decoder -o dates/",
@@ -211,13 +232,17 @@ def export(
             rich_help_panel=ONNX,
         ),
     ] = "fused",
-    int8: Annotated[
-        bool,
-        typer.Option("--int8", help="Weights in 8 bits; says what that costs.", rich_help_panel=ONNX),
-    ] = False,
-    float16: Annotated[
-        bool, typer.Option("--fp16", help="Half precision, for a GPU.", rich_help_panel=ONNX)
-    ] = False,
+    int8: Int8 = False,
+    float16: Fp16 = False,
+    int8_method: Method = Int8Method.AUTO,
+    inputs: MeasuredOn = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    batch_size: TimedBatch = None,
+    max_accuracy_drop: MaxAccuracyDrop = None,
+    min_speedup: MinSpeedup = None,
+    min_agreement: MinAgreement = None,
+    junit: JUnitFile = None,
     verified: Verified = True,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
@@ -226,16 +251,26 @@ def export(
     target_vocabulary: TargetVocabulary = None,
     start: StartToken = None,
     end: EndToken = None,
+    opset: OpsetOption = None,
+    ir_version: IrOption = None,
+    runtime: RuntimeOption = None,
+    fix_batch: FixBatchOption = None,
+    fix_length: FixLengthOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
     from biport.app.export import export_model
     from biport.app.export import text_options as told
+    from biport.app.junit import check_junit, write_junit
     from biport.app.open_source import load_with_code, read_source
+    from biport.app.precision import LimitError, precision_suite
     from biport.app.progress import show_progress
     from export.deploy import triton as repository
 
+    limits = max_accuracy_drop, min_speedup, min_agreement
+    names = class_names(labels)
+    how = smaller(int8, float16, int8_method, inputs, text, label, names, batch_size, limits, junit)
     if decoder:
         others = {
             "triton": triton,
@@ -255,12 +290,11 @@ def export(
         output = repository.repository_path(triton, source.stem)
     assert output is not None
     check_source_kept(source, Target.ONNX, output)
-    if int8 and float16:
-        raise InputError("--int8 and --fp16: take one of them")
-    precision = "int8" if int8 else "float16" if float16 else "float32"
     texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
+    check_junit(junit, force)
     options = told(source.path, labels, embed_tokenizer, route)
     options |= _onnx_options(lowering, contract)
+    options |= where_it_runs(opset, ir_version, runtime, fix_batch, fix_length)
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
     settings |= {"verify": verified, "overwrite": force, "texts": texts}
     notes: list[str] = []
@@ -275,7 +309,18 @@ def export(
             model, notes = read_source(source)
         elif source.code is not None:
             model = load_with_code(source)
-        exported = export_model(model, output, route=route, precision=precision, options=options, **settings)
+        try:
+            exported = export_model(
+                model, output, route=route, precision=how or "float32", options=options, **settings
+            )
+        except LimitError as error:
+            write_junit(junit, "biport export", [precision_suite(str(source), error.tried, error.gates)])
+            if triton is not None:
+                raise
+            return Result(error.to_json(), "\n".join(error.lines()), error.exit_code)
+        if exported.smaller is not None:
+            suite = precision_suite(str(source), [exported.smaller.cost], exported.smaller.gates)
+            write_junit(junit, "biport export", [suite])
         if triton is not None:
             repository.write_config(output)
     nodes = ", ".join(f"{count} {kind}" for kind, count in list(exported.written.nodes.items())[:6])

@@ -104,6 +104,23 @@ def counted(
     )
 
 
+def packed(compared: str = "less", least: int = 1, seen: str = "greater") -> Graph:
+    """As PyTorch programs pack rows: the lengths are how many ids are not 0."""
+    steps, lengths = ("steps", "column") if compared.startswith("less") else ("column", "steps")
+    return graph_of(
+        Node("nothing", ops.Constant(value=np.int32(0)), ()),
+        Node("words", ops.Elementwise(function=seen), ("ids", "nothing")),
+        Node("ones", ops.Cast(output_dtype="int64"), ("words",)),
+        Node("length", ops.Reduction(function="sum", axes=(1,)), ("ones",)),
+        Node("one", ops.Clip(min=least), ("length",)),
+        Node("column", ops.ExpandDims(axes=(1,)), ("one",)),
+        Node("steps", ops.Arange(stop="T"), ()),
+        Node("valid", ops.Elementwise(function=compared), (steps, lengths)),
+        Node("y", bidirectional(rng(), E, 2, return_sequences=True), ("table",), (), ("valid",)),
+        outputs=("y", "length"),
+    )
+
+
 def any_of(second: str) -> Graph:
     """Whether any step of a row is valid by the mask and by something else."""
     return graph_of(
@@ -121,6 +138,8 @@ def luong(**settings) -> ops.Attention:
 
 
 MASKED = {
+    "packed": (packed(), [(1,), ()]),
+    "packed the other way round": (packed("greater", seen="not_equal"), [(1,), ()]),
     "last": (chain(lstm()), [()]),
     "every step": (chain(lstm(return_sequences=True), dense(rng(), 4, 2)), [(1,)]),
     "reversed, last": (chain(lstm(kind=ops.GRU, reverse=True)), [()]),
@@ -149,6 +168,9 @@ MASKED = {
     "over features": (counted("max", (2,)), [(1,), ()]),
 }
 SEEN = {
+    "packed one step too far": packed("less_equal"),
+    "packed by two steps at least": packed(least=2),
+    "packed by what is no length": packed(seen="less"),
     "no mask": chain(lstm(), masked=False),
     "the last of two without": graph_of(
         Node("a", lstm(return_sequences=True), ("table",), (), ("mask",)), Node("b", lstm(4), ("a",))
