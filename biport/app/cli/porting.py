@@ -221,6 +221,7 @@ def export(
     from biport.app.export import text_options as told
     from biport.app.open_source import load_with_code, read_source
     from biport.app.progress import show_progress
+    from biport.rewrite.probabilities import with_probabilities
     from export.deploy.triton import repository
 
     if (output is None) == (triton is None):
@@ -237,6 +238,9 @@ def export(
     options |= _onnx_options(lowering, contract)
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
     settings |= {"verify": verified, "overwrite": force, "texts": texts}
+    if triton is not None and "labels" in options:
+        # Triton names the numbers of an output, of which one sigmoid has one.
+        settings["rewrite"] = with_probabilities
     notes: list[str] = []
     model: Any = source.path
     with contextlib.ExitStack() as stack:
