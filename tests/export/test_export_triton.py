@@ -400,5 +400,5 @@ def test_one_sigmoid_on_a_real_server(tmp_path: Path) -> None:
     with serving(models, tmp_path) as server:
         ranked = server.infer("two", {"ids": ids}, layer_2_probabilities=1)["layer_2_probabilities"]
     assert [str(line).split(":")[2] for line in ranked.ravel()] == [
-        ("no", "yes")[int(p >= 0.5)] for p in first
+        ("no", "yes")[int(p >= 0.5)] for p in first[:, 0]
     ]
