@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from biport.errors import Argument, FileError, InputError, UnsupportedError
+from biport.errors import Argument, BiportError, FileError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
 from biport.json_file import parse_json
 from biport.text.biport_file import is_biport, of_biport
@@ -67,6 +67,22 @@ def read_tokenizer(
     """
     path, owner = Path(path), os.fspath(path)
     content = _content(path, owner)
+    try:
+        tokenizer = _tokenizer(content, owner, standardize, split, padding_id)
+    except BiportError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise FileError(f"{owner}: does not describe a tokenizer ({error!r})") from error
+    return tokenizer if padding_id is None else dataclasses.replace(tokenizer, padding_id=padding_id)
+
+
+def _tokenizer(
+    content: Any,
+    owner: str,
+    standardize: Standardize | None,
+    split: Split | None,
+    padding_id: int | None,
+) -> Tokenizer:
     for whose, matches, read in _SAYS_ALL:
         if matches(content):
             if standardize is not None or split is not None:
@@ -76,10 +92,10 @@ def read_tokenizer(
                     Argument("split", split),
                     f": {owner}, of {whose}, says itself how texts are divided",
                 )
-            return _padded_with(padding_id, read(content, owner))
+            return read(content, owner)
     tokens = listed(content, owner)
     if isinstance(tokens, list) and is_text_vectorization(tokens):
-        return _padded_with(padding_id, of_text_vectorization(tokens, owner, standardize, split))
+        return of_text_vectorization(tokens, owner, standardize, split)
     if isinstance(tokens, list):
         repeated = [token for token, count in Counter(tokens).items() if count > 1]
         if repeated:
@@ -93,10 +109,6 @@ def read_tokenizer(
     if any(token.startswith("##") and len(token) > 2 for token in tokens):
         raise UnsupportedError(owner, "tokens", "pieces of words (##...)", "whole words, or characters")
     return of_tokens(tokens, owner, standardize, split, padding_id)
-
-
-def _padded_with(padding_id: int | None, tokenizer: Tokenizer) -> Tokenizer:
-    return tokenizer if padding_id is None else dataclasses.replace(tokenizer, padding_id=padding_id)
 
 
 def _content(path: Path, owner: str) -> Any:
