@@ -15,10 +15,13 @@ import keras
 import pytest
 from typer.testing import CliRunner
 
+import export
 import keras_side.mapped
+from biport import bundle
 from biport.app.cli import app
 from biport.app.demo import sentiment
 from biport.training import RECIPES, data, recipes
+from testing.junit import check_document
 
 pytest_plugins = "pytester"
 
@@ -277,3 +280,36 @@ def test_the_command_lines_run_in_their_order(whole: bool, tmp_path, monkeypatch
         assert result.exit_code == 0, (line, result.output, result.exception)
         assert result.stdout.strip()
     assert (tmp_path / "scores.csv").read_text().startswith("row,label,probability\n1,")
+
+
+GATES = (ROOT / "docs/gates.md").read_text()
+
+
+@pytest.mark.sweep
+def test_the_page_about_gates_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository of the page passes its gates, and misses them when the file is another model's."""
+    monkeypatch.chdir(tmp_path)
+    blocks = dict(re.findall(r"<!-- ([\w.]+) -->\n```\w*\n(.*?)```\n", GATES, re.DOTALL))
+    (tmp_path / "prepare.py").write_text(blocks["prepare.py"])
+    runpy.run_path("prepare.py", run_name="__main__")
+    (tmp_path / "build").mkdir()
+    lines = re.findall(r"run: (biport .*)", blocks["gates.yml"])
+    assert len(lines) == 3
+    for line in (*blocks["served"].splitlines(), *lines):
+        result = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert result.exit_code == 0, (line, result.output, result.exception)
+    for name in ("check", "verify", "small"):
+        root = check_document((tmp_path / f"build/{name}.xml").read_bytes())
+        assert root.attrib["tests"] != "0"
+    graph = bundle.read("model")
+    weights = {name: -array for name, array in graph["mood"].op.weights().items()}
+    other = type(graph["mood"].op).build(graph["mood"].op.settings(), weights)
+    nodes = [dataclasses.replace(node, op=other) if node.name == "mood" else node for node in graph.nodes]
+    export.write(dataclasses.replace(graph, nodes=tuple(nodes)), "model.onnx", overwrite=True)
+    missed = CliRunner().invoke(app, [*shlex.split(lines[1])[1:], "--force"])
+    assert missed.exit_code == 1, missed.output
+    (said,) = [
+        line for line in missed.output.splitlines() if line.startswith("gate: label agreement of model.onnx")
+    ]
+    shown = blocks["missed"].strip()
+    assert re.sub(r"[\d.]+|'.*'|\b(no|yes)\b", "", said) == re.sub(r"[\d.]+|'.*'|\b(no|yes)\b", "", shown)

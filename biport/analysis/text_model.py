@@ -9,7 +9,7 @@ from biport.data.vocabulary import Vocabulary
 from biport.errors import Argument, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.inputs import id_bounds
-from biport.ops import Activation, Dense, Dropout, Identity, Op, Softmax, TimeDistributed
+from biport.ops import Activation, Dense, Op, Softmax, TimeDistributed
 from biport.text.tokenizer import Tokenizer
 
 
@@ -127,7 +127,7 @@ def check_labels(graph: Graph, labels: Sequence[str]) -> tuple[str, ...]:
         raise InputError(f"labels should all differ, be printable and not empty, found {list(labels)}")
     output = graph.outputs[0]
     size = graph.tensors[output].shape[-1]
-    function = _function(graph, output)
+    function = output_activation(graph, output)
     if function not in (("sigmoid",) if size == 1 else ("softmax",)):
         raise UnsupportedError(
             f"labels of output {output!r}, of size {size}",
@@ -141,12 +141,25 @@ def check_labels(graph: Graph, labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _function(graph: Graph, output: str) -> str:
-    """The activation that the output comes out of."""
+def output_activation(graph: Graph, output: str) -> str:
+    """The activation that the numbers of an output come out of; a softmax along its last axis alone.
+
+    Example:
+        >>> from biport import ops
+        >>> from biport.graph import Value
+        >>> node, view = Node("y", ops.Activation(function="sigmoid"), ("x",)), ops.Squeeze(axes=(1,))
+        >>> nodes = (node, Node("flat", view, ("y",)))
+        >>> graph = Graph((Value("x", ("N", 1), "float32"),), nodes, ("flat",))
+        >>> output_activation(graph, "flat")
+        'sigmoid'
+    """
     makers: dict[str, Node] = {name: node for node in graph.nodes for name in node.outputs}
-    while output in makers and isinstance(makers[output].op, Dropout | Identity):
+    moved = False
+    while output in makers and (makers[output].op.identity or makers[output].op.moves):
+        moved |= makers[output].op.moves
         output = makers[output].inputs[0]
-    return _activation(makers[output].op) if output in makers else "linear"
+    function = _activation(makers[output].op) if output in makers else "linear"
+    return "linear" if moved and function == "softmax" else function
 
 
 def _activation(op: Op) -> str:

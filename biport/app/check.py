@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from biport import bundle, reference
+from biport.app.junit import Case, Suite, report_suites
 from biport.compare.check_vectors import MAX_BYTES, CheckVectors, make_vectors
 from biport.compare.report import Report
 from biport.errors import BiportError, FileError, printable
@@ -93,6 +94,18 @@ def check_models(paths: Sequence[Path], device: str = "cpu") -> list[Checked | t
         except BiportError as error:
             checked.append((path, error))
     return checked
+
+
+def checked_suites(checked: Sequence[Checked | tuple[Path, BiportError]]) -> list[Suite]:
+    """A suite of each model, for a file in JUnit's format; an error where one could not be checked."""
+    suites = []
+    for one in checked:
+        if isinstance(one, Checked):
+            suites += report_suites(one.report, str(one.path))
+        else:
+            path, error = one
+            suites.append(Suite(str(path), [Case("check vectors", "error", str(error))]))
+    return suites
 
 
 Opened = tuple[CheckVectors, Callable[[list[np.ndarray]], Sequence[np.ndarray]], list[str]]

@@ -21,7 +21,7 @@ from biport.app.cost import Cost, cost
 from biport.app.forms import unread_form
 from biport.app.other_route import MAY_WRITE, advise, keeps_states
 from biport.app.stored import is_stored, read_stored, texts_of
-from biport.app.texts import TextOptions, tokenizer_notes
+from biport.app.texts import TextOptions
 from biport.app.unread import FEWEST_IDS, UnreadModel
 from biport.app.verify import verify as verify_forms
 from biport.compare.cases import random_inputs
@@ -186,11 +186,11 @@ def _spoken(read: Read, texts: TextOptions, route: str, stored: bool) -> Read:
     """With the tokeniser that the graph is to have."""
     graph, notes, problem = read
     if graph is None or route == "tf2onnx":
-        if texts.given and problem is None:
+        if texts.given and route != "fused":
             raise InputError(Argument("vocabulary", texts.vocabulary), ": of the fused route alone")
         return read
     graph = texts.spoken(graph, stored)
-    return graph, [*notes, *tokenizer_notes(graph)], problem
+    return graph, [*notes, *texts.notes(graph)], problem
 
 
 def _float32(

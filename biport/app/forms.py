@@ -11,15 +11,16 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from biport import reference
-from biport.app.stored import read_stored
+from biport.app.stored import read_stored, texts_of
 from biport.app.unread import UnreadModel
+from biport.app.user_data import Taken, taken_by
 from biport.compare.gradients import FLOAT32_ALLOWED, Differentiated
 from biport.compare.localize.traced import Cases, Traced
 from biport.compare.tolerance import L1_ALLOWED
@@ -51,6 +52,8 @@ class Form:
         unread: the live Keras model, where biport cannot read a graph from it.
         precision: the half precision that it computes in, such as ``"float16"``.
         in_float32: the same model computing in float32, where it does not do so by itself.
+        taken: what it says of texts and labels beside its graph; ``None`` where it says nothing.
+        smaller: the precision that an ONNX file was made smaller in, such as ``"int8"``.
     """
 
     name: str
@@ -66,6 +69,8 @@ class Form:
     precision: str | None = None
     in_float32: Form | None = None
     takes_texts: bool = False
+    taken: Taken | None = field(default=None, compare=False)
+    smaller: str | None = None
 
 
 def open_form(source: Any, config: Any = None, example: Any = None, states: str | None = None) -> Form:
@@ -109,11 +114,12 @@ def open_form(source: Any, config: Any = None, example: Any = None, states: str 
 def _open_path(path: Path, config: Any, states: str | None) -> Form:
     if path.is_dir():
         graph = read_stored(path)
+        taken = taken_by(graph, **texts_of(path))
         try:
             import torch_side
         except ModuleNotFoundError:
-            return _read_only(path, graph, "no torch here")
-        return torch_form(path.name, torch_side.write(graph), graph)
+            return dataclasses.replace(_read_only(path, graph, "no torch here"), taken=taken)
+        return dataclasses.replace(torch_form(path.name, torch_side.write(graph), graph), taken=taken)
     kind = file_kind(path) if path.is_file() else None
     if kind is FileKind.EXPORTED:
         return _program_form(path)
@@ -224,6 +230,8 @@ def onnx_form(name: str, session: Any) -> Form:
         gradients="an ONNX graph has none",
         contract=session.contract,
         takes_texts=any(value.dtype == "str" for value in session.input_values),
+        taken=taken_by(session) if hasattr(session, "metadata") else None,
+        smaller=getattr(session, "metadata", {}).get("biport.precision"),
         size=lambda: session.node_count,
     )
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from biport import bundle
+from biport.analysis.padding import masked_axes
+from biport.analysis.text_model import unsaid_lengths
 from biport.app.forms import folder_form, graph_form, open_form
 from biport.app.progress import show_progress
 from biport.app.verify import verify
@@ -104,14 +106,19 @@ def _write_torch(
     import torch_side
 
     torch_side.write_folder(graph, output, overwrite=overwrite, check=check, **options)
-    return []
+    return _unsaid(graph)
 
 
 def _write_bundle(
     graph: Graph, output: Path, overwrite: bool, check: Check | None, options: Mapping[str, Any]
 ) -> Sequence[str]:
     bundle.write(graph, output, overwrite=overwrite, check=_silent(check), **options)
-    return []
+    return _unsaid(graph)
+
+
+def _unsaid(graph: Graph) -> list[str]:
+    unsaid = unsaid_lengths(graph.inputs, graph.tokenizers, masked_axes(graph) is not None)
+    return [unsaid] if unsaid else []
 
 
 def _silent(check: Check | None) -> Callable[[Path], None] | None:

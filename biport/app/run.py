@@ -39,11 +39,11 @@ def opened(model: Path, device: str, texts: TextOptions | None = None) -> Iterat
     if not is_stored(model):
         session = export.Session(model, device=device)
         if texts.given:
-            session.tokenizer = texts.instead(session.tokenizer)
+            session.tokenizer = texts.instead(session.tokenizer, session.input_values)
         yield session
         return
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+        path = Path(folder) / f"{model.resolve().name}.onnx"
         export.write(texts.spoken(read_stored(model), stored=True), path, vectors=False, **texts_of(model))
         yield export.Session(path, device=device)
 

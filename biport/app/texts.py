@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from biport.analysis.text_model import with_tokenizer
+from biport.app.forms import Form
 from biport.errors import Argument, InputError
-from biport.graph import Graph
+from biport.graph import Graph, Value
 from biport.text import Tokenizer, read_tokenizer
 from biport.text.standardize import Standardize
 from biport.text.tokenizer import End, Split
@@ -75,22 +77,27 @@ class TextOptions:
         }
         return dataclasses.replace(tokenizer, **{name: one for name, one in said.items() if one is not None})
 
-    def instead(self, own: Tokenizer | None) -> Tokenizer:
+    def instead(self, own: Tokenizer | None, values: Sequence[Value]) -> Tokenizer:
         """The tokeniser of the file, or that of the model laid out as is said.
+
+        Args:
+            own: that of the model.
+            values: the inputs of the model; where they have one length, and the end of rows that is padded is
+                said, rows have that length.
 
         Raises:
             BiportError: as `read`; or there is none to lay out.
         """
         read = self.read()
         if read is not None:
-            return read
+            return self._of_fixed_length(read, values)
         if own is None:
             raise InputError(
                 Argument("maxlen", self.maxlen),
                 ", padding and truncating are of texts, and the model has no tokeniser; say ",
                 Argument("vocabulary", "..."),
             )
-        return self.laid_out(own)
+        return self._of_fixed_length(self.laid_out(own), values)
 
     def spoken(self, graph: Graph, stored: bool = False) -> Graph:
         """The graph with the tokeniser that it is given, or its own laid out as is said.
@@ -102,24 +109,32 @@ class TextOptions:
         Raises:
             BiportError: as `read`; or they do not go together, or there is none to lay out.
         """
-        tokenizer = self.read()
-        if tokenizer is not None:
-            bare = dataclasses.replace(graph, tokenizers={}) if stored else graph
-            return with_tokenizer(bare, self._of_fixed_length(tokenizer, graph))
         if not self.given:
             return graph
-        own: dict[str, Tokenizer | None] = {**graph.tokenizers} or {"": None}
-        return dataclasses.replace(graph, tokenizers={name: self.instead(one) for name, one in own.items()})
+        if self.vocabulary is not None or not graph.tokenizers:
+            bare = dataclasses.replace(graph, tokenizers={}) if stored else graph
+            return with_tokenizer(bare, self.instead(None, graph.inputs))
+        own = {name: self.instead(one, graph.inputs) for name, one in graph.tokenizers.items()}
+        return dataclasses.replace(graph, tokenizers=own)
 
-    def _of_fixed_length(self, tokenizer: Tokenizer, graph: Graph) -> Tokenizer:
-        """With the one length that the model takes, where the end that is padded is said."""
-        shapes = {value.shape[1] for value in graph.inputs if len(value.shape) == 2}
+    def notes(self, graph: Graph) -> list[str]:
+        """What makes ids of the texts of a model, a line each, where anything was said of it."""
+        own = graph.tokenizers.items() if self.given else ()
+        return [f"texts of input {name!r}: {one.summary}" for name, one in own]
+
+    def form(self, form: Form) -> Form:
+        """A form of a model with the tokeniser that it is given, where it has none; of one that is read.
+
+        Raises:
+            BiportError: as `spoken`.
+        """
+        if not self.given or form.graph is None or form.graph.tokenizers:
+            return form
+        return dataclasses.replace(form, graph=self.spoken(form.graph))
+
+    def _of_fixed_length(self, tokenizer: Tokenizer, values: Sequence[Value]) -> Tokenizer:
+        shapes = {value.shape[1] for value in values if len(value.shape) == 2}
         steps = shapes.pop() if len(shapes) == 1 else None
         if self.padding is None or tokenizer.length is not None or not isinstance(steps, int):
             return tokenizer
         return dataclasses.replace(tokenizer, length=steps)
-
-
-def tokenizer_notes(graph: Graph) -> list[str]:
-    """What makes ids of the texts of a model, a line each."""
-    return [f"texts of input {name!r}: {one.summary}" for name, one in graph.tokenizers.items()]

@@ -3,48 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from biport import reference
-from biport.app.forms import Arrays, Form, open_form
-from biport.compare.cases import CASES, RIGHT_PADDED, random_cases
-from biport.compare.evidence import Evidence, View, gather, graph_views, plain_views
-from biport.compare.gradients import Differentiated, gradient_lines
+from biport.app.forms import Form, open_form
+from biport.app.gates import Ran, compared_labels, expected_gates, expected_numbers, label_gates, label_notes
+from biport.app.judged import (
+    coarse_notes,
+    differentiated,
+    float32_lines,
+    float64_lines,
+    tolerance_notes,
+)
+from biport.app.oracle import Arrays, OracleOutputs, graph_oracle
+from biport.app.trials import DataColumns, Trials, graph_trials, trials
+from biport.app.user_data import Examples
+from biport.compare.cases import CASES
+from biport.compare.evidence import plain_views
+from biport.compare.finding import Finding
+from biport.compare.gate import check_limit
+from biport.compare.gradients import gradient_lines
 from biport.compare.localize import Oracle, locate
-from biport.compare.localize.traced import Cases, Traced
 from biport.compare.outcomes import Results, errors_of, run_all
 from biport.compare.report import Line, Origin, Report
-from biport.compare.text_cases import text_cases
-from biport.compare.tolerance import (
-    Error,
-    Verdict,
-    float32_floor,
-    judge_absolute,
-    judge_coarse,
-    judge_float32,
-    judge_float64,
-)
-from biport.errors import InputError, UnsupportedError
+from biport.compare.tolerance import float32_floor
+from biport.errors import InputError
 from biport.extras import installed_versions
 from biport.graph import Graph, Value, weight_differences
-from biport.inputs import Inputs, check_inputs, in_order
-from biport.text.inputs import source_names, with_ids
+from biport.inputs import Inputs, check_inputs
 
-T = TypeVar("T")
+Told = Callable[[str], None]
 
 
 def verify(
     *sources: Any,
-    inputs: Inputs | None = None,
+    inputs: Inputs | Examples | str | os.PathLike[str] | None = None,
     seed: int = 0,
     float64: bool = False,
     trace: bool | Literal["auto"] = False,
@@ -53,6 +55,11 @@ def verify(
     example: Any = None,
     states: str | None = None,
     tolerance: float | None = None,
+    min_agreement: float | None = None,
+    expected: Inputs | np.ndarray | str | os.PathLike[str] | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    labels: Sequence[str] | None = None,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
@@ -64,7 +71,8 @@ def verify(
         sources: two or more of: live Keras models, torch modules, `Graph`, ``export.Session``, paths of
             Keras files, bundles and ``.onnx`` files, `biport.app.forms.Form`. The first that biport can read
             is the source.
-        inputs: one array for each input, in order or by name; by default `random_cases`, which have every
+        inputs: one array for each input, in order or by name; or a file of texts or arrays, or what
+            `biport.app.user_data.read_examples` read of one; by default `random_cases`, which have every
             pattern of mask, or those padded on the right where a form is made for no others.
         seed: of the random inputs.
         float64: also run, at level L1, the forms that can compute in float64.
@@ -80,19 +88,31 @@ def verify(
         tolerance: how far a number of any form in float32, the source among them, may be off the oracle's:
             ``max(abs(form - oracle)) <= tolerance``, in the units of the output, in place of the policy's
             allowance (`biport.compare.tolerance`, level L2). Float64 and gradients are judged as ever.
+        min_agreement: the least share of rows, or of steps that are no padding, which every form should give
+            the label that the source gives; see `biport.compare.agreement`.
+        expected: what every form should give, for each row of the inputs: arrays by the names of outputs, in
+            order, or an ``.npz``, ``.npy``, ``.csv`` or ``.tsv`` of them. No number of any form may be off
+            by more than the tolerance or, without one, than rounding of both allows.
+        text: of a file, the column of the texts; see `read_examples`.
+        label: of a file, the column of the labels; the report then has the accuracy of every form.
+        labels: what the classes of the first output are called, in order, where no form says it. Numbers that
+            come out of no softmax or sigmoid are then their logits.
         progress: told of each stage of the work.
 
     Returns:
-        The report. A difference is a verdict, not an exception, and so is a form that fails to run.
+        The report. A difference is a verdict, not an exception, and so is a form that fails to run, or a gate
+        that is missed: `Report.ok` says of all of it together.
 
     Raises:
         BiportError: a form cannot be opened, none of them can be read, or the inputs do not suit it;
-            gradients are asked for, and no form has any.
+            gradients are asked for, and no form has any; labels are, and no output has any; the data or what
+            is expected cannot be read, or are of other rows.
     """
     if len(sources) < 2:
         raise InputError("verify compares two or more forms of a model")
     if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
         raise InputError(f"tolerance should be a number of 0 or more, found {tolerance!r}")
+    check_limit("min_agreement", min_agreement, 0, 1)
     opened = []
     for given in sources:
         if isinstance(given, str | os.PathLike):
@@ -101,138 +121,197 @@ def verify(
     # Before each form of half precision stands the same model in float32.
     paired = [one for form in opened for one in (form.in_float32, form) if one is not None]
     forms = _with_names(paired)
-    notes = _unchecked(forms)
+    asked = _Asked(inputs, DataColumns(text, label, labels), seed, tolerance, min_agreement, expected)
     source = next((form for form in forms if form.graph is not None), None)
     if source is None or source.graph is None:
         if float64 or trace is True or gradients:
             raise InputError("float64, trace and gradients need a form that biport reads the model from")
-        return _verify_unread(forms, inputs, seed, tolerance)
+        return _verify_unread(forms, asked, progress)
     graph = source.graph
-    names = [value.name for value in graph.inputs]
-    texts, cases = _texts(forms, inputs, seed)
-    if not cases:
-        cases = random_cases(graph, seed) if inputs is None else {"input": in_order(names, inputs)}
-    if not texts and inputs is None and any(form.contract is not None for form in forms):
-        cases = {case: arrays for case, arrays in cases.items() if {*CASES[case][2]} <= {*RIGHT_PADDED}}
-    for arrays in cases.values():
-        check_inputs(graph, arrays)
-    progress(f"computing the oracle on {len(cases)} inputs")
-    oracle = _graph_oracle(graph, cases)
-    rounded = reference.run_cases(graph, cases, "float32")
-    rounding = errors_of(rounded, oracle.outputs, len(graph.outputs))
-    results = {}
-    for form in forms:
-        progress(f"running {form.name}")
-        results[form.name] = run_all(form.run, texts if form.takes_texts else cases)
-    lines = _float32_lines(
-        results, forms, source, graph.outputs, float32_floor(graph), oracle, rounding, tolerance
+    ran = _run_graph(forms, graph, asked, progress)
+    cases, notes = ran.trials.cases, _unchecked(forms)
+    lines = float32_lines(
+        ran.results, forms, source, graph.outputs, ran.floor, ran.oracle, ran.rounding, tolerance
     )
-    notes += _tolerance_notes(tolerance, rounded, oracle.outputs, len(graph.outputs))
-    notes += _coarse_notes(forms, lines)
+    notes += tolerance_notes(tolerance, ran.rounded, ran.oracle.outputs, len(graph.outputs))
+    notes += coarse_notes(forms, lines, tolerance)
     if given_texts := [form.name for form in forms if form.takes_texts]:
         notes.append(f"{', '.join(given_texts)}: given texts; the other forms, and the oracle, their ids")
     if float64:
         progress("running in float64")
-        lines += _float64_lines(forms, graph, cases, oracle, rounding, notes)
+        lines += float64_lines(forms, graph, cases, ran.oracle, ran.rounding, notes)
     if gradients:
         progress("comparing gradients")
-        worst = max(rounding, key=lambda error: error.maximum)
-        lines += gradient_lines(_differentiated(forms, graph, cases, notes), graph, cases, worst, seed, notes)
+        worst = max(ran.rounding, key=lambda error: error.maximum)
+        lines += gradient_lines(differentiated(forms, graph, cases, notes), graph, cases, worst, seed, notes)
     weights = {
         form.name: weight_differences(graph, form.graph)
         for form in forms
         if form is not source and form.graph is not None
     }
-    origin = _origin(source, None if inputs is not None else seed, graph.inputs, cases)
+    origin = _origin(source, asked.own_seed, graph.inputs, cases)
     report = Report(
         lines, weights, list(cases), graph.digest(), notes=notes, tolerance=tolerance, origin=origin
     )
+    report = _with_gates(report, ran, asked)
     if not trace or (trace == "auto" and not report.at_fault):
         return report
     progress("looking for where forms first differ")
-    differing = {form: results[form.name] for form in forms if form.name in report.at_fault}
-    findings = locate(Oracle(graph, cases), cases, differing) if differing else []
-    return dataclasses.replace(report, trace=findings)
+    differing = {form: ran.results[form.name] for form in forms if form.name in report.at_fault}
+    chosen = _worst_cases(lines, cases)
+    findings = locate(Oracle(graph, chosen), chosen, _of_cases(differing, chosen)) if differing else []
+    findings = [_of_own_ids(one, forms) for one in findings]
+    return dataclasses.replace(report, trace=[_in_data(one, ran.trials) for one in findings])
 
 
-def _texts(forms: list[Form], inputs: Inputs | None, seed: int) -> tuple[Cases, Cases]:
-    """Texts by case, for the forms that take them, and the ids that they are; nothing where none does.
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked for, see `verify`."""
 
-    Those forms are traced over the texts too.
+    inputs: Any
+    columns: DataColumns
+    seed: int
+    tolerance: float | None
+    min_agreement: float | None
+    expected: Any
 
-    Raises:
-        InputError: ids are given, and a form takes texts.
-    """
-    speaking = [form for form in forms if form.takes_texts]
-    if not speaking:
-        return {}, {}
-    graph = next((form.graph for form in forms if form.graph and form.graph.tokenizers), None)
-    if graph is None:
-        raise InputError(f"{speaking[0].name}: takes texts, and no form says how ids are made of them")
-    if inputs is None:
-        texts, ids = text_cases(graph, seed)
-    else:
-        names = [value.name for value in graph.inputs]
-        sources = source_names(names, graph.tokenizers)
-        given = in_order(sources, inputs)
-        read = {one.source for one in graph.tokenizers.values()}
-        pairs = zip(sources, given, strict=True)
-        texts = {"input": [np.asarray(part, object if name in read else None) for name, part in pairs]}
-        ids = {"input": with_ids(names, graph.tokenizers, texts["input"])}
-    for position, form in enumerate(forms):
-        if form.takes_texts and form.trace is not None:
-            forms[position] = dataclasses.replace(form, trace=functools.partial(_traced, form.trace, texts))
-    return texts, ids
+    @property
+    def own_seed(self) -> int | None:
+        """The seed of random inputs; ``None`` where they were given."""
+        return self.seed if self.inputs is None else None
 
 
-def _traced(trace: Callable[[Cases, Graph], Traced], texts: Cases, cases: Cases, graph: Graph) -> Traced:
-    return trace({case: texts[case] for case in cases}, graph)
+def _run_graph(forms: list[Form], graph: Graph, asked: _Asked, progress: Told) -> Ran:
+    """The forms and the oracle, run."""
+    chosen = graph_trials(forms, graph, asked.inputs, asked.columns, asked.seed)
+    for arrays in chosen.cases.values():
+        check_inputs(graph, arrays)
+    progress(f"computing the oracle on {len(chosen.cases)} inputs")
+    oracle = graph_oracle(graph, chosen.cases)
+    rounded = reference.run_cases(graph, chosen.cases, "float32")
+    rounding = errors_of(rounded, oracle.outputs, len(graph.outputs))
+    results = _run(forms, chosen, progress)
+    floor = float32_floor(graph)
+    return Ran(forms, results, oracle, graph.outputs, chosen, rounded, rounding, floor, graph)
 
 
-def _verify_unread(
-    forms: Sequence[Form], inputs: Inputs | None, seed: int, tolerance: float | None
-) -> Report:
+def _run(forms: Sequence[Form], chosen: Trials, progress: Told) -> dict[str, Results | str]:
+    results = {}
+    for form in forms:
+        progress(f"running {form.name}")
+        results[form.name] = run_all(form.run, chosen.of(form))
+    return results
+
+
+def _verify_unread(forms: list[Form], asked: _Asked, progress: Told) -> Report:
     """The report where no form has a graph: the oracle is a live Keras model in float64."""
     source = next((form for form in forms if form.unread is not None), None)
     if source is None or source.unread is None:
         raise InputError(
             "verify needs a form to read the model from: a Keras model, a torch module or a bundle"
         )
-    model = source.unread
-    names = [value.name for value in model.inputs]
+    model, tolerance = source.unread, asked.tolerance
     program = model.program
-    cases = model.cases(program.rounded, seed) if inputs is None else {"input": in_order(names, inputs)}
-    exact, narrow = program.exact(next(iter(cases.values())))
+
+    def random() -> Mapping[str, Arrays]:
+        return model.cases(program.rounded, asked.seed)
+
+    chosen = trials(forms, model.inputs, None, asked.inputs, asked.columns, asked.seed, random)
+    exact, narrow = program.exact(next(iter(chosen.cases.values())))
     views = plain_views(model.inputs, [value.shape for value in model.outputs])
-    oracle = _Oracle({case: exact(arrays) for case, arrays in cases.items()}, views)
-    rounded: Results = {case: program.rounded(arrays) for case, arrays in cases.items()}
+    oracle = OracleOutputs({case: exact(arrays) for case, arrays in chosen.cases.items()}, views)
+    rounded: Results = {case: program.rounded(arrays) for case, arrays in chosen.cases.items()}
     rounding = errors_of(rounded, oracle.outputs, len(model.outputs))
-    results = {form.name: run_all(form.run, cases) for form in forms}
     outputs = [value.name for value in model.outputs]
-    lines = _float32_lines(results, forms, source, outputs, model.floor, oracle, rounding, tolerance)
-    notes = _tolerance_notes(tolerance, rounded, oracle.outputs, len(outputs))
+    results = _run(forms, chosen, progress)
+    ran = Ran(forms, results, oracle, outputs, chosen, rounded, rounding, model.floor)
+    lines = float32_lines(results, forms, source, outputs, model.floor, oracle, rounding, tolerance)
+    notes = tolerance_notes(tolerance, rounded, oracle.outputs, len(outputs))
+    notes += coarse_notes(forms, lines, tolerance)
     notes += [f"the oracle is {source.name} itself in float64, since biport does not read the model"]
     if narrow:
         notes.append(f"in float32 in the oracle too: {', '.join(narrow)}")
-    origin = _origin(source, None if inputs is not None else seed, model.inputs, cases)
-    return Report(lines, cases=list(cases), notes=notes, tolerance=tolerance, origin=origin)
+    origin = _origin(source, asked.own_seed, model.inputs, chosen.cases)
+    report = Report(lines, cases=list(chosen.cases), notes=notes, tolerance=tolerance, origin=origin)
+    return _with_gates(report, ran, asked)
+
+
+def _with_gates(report: Report, ran: Ran, asked: _Asked) -> Report:
+    """The report with what was asked for beside, and with the rows of the data in place of batches."""
+    chosen, least = ran.trials, asked.min_agreement
+    names = asked.columns.labels or (None if chosen.rows is None else chosen.rows.names)
+    compared = []
+    if least is not None or chosen.origin is not None:
+        names = names or next((form.taken.labels for form in ran.forms if form.taken), None)
+        compared = compared_labels(ran, names, least is not None)
+    gates = [] if least is None else label_gates(ran, compared, least)
+    if asked.expected is not None:
+        gates += expected_gates(ran, expected_numbers(asked.expected, ran), asked.tolerance)
+    return dataclasses.replace(
+        report,
+        lines=[_at_row(line, chosen) for line in report.lines],
+        notes=[*report.notes, *chosen.notes, *([] if least is None else label_notes(compared))],
+        gates=gates,
+        agreement=compared,
+        data=chosen.origin,
+        data_text="" if chosen.rows is None else chosen.rows.described,
+    )
+
+
+def _at_row(line: Line, chosen: Trials) -> Line:
+    """A line whose worst number is in a row of the data, not of a batch that nobody knows of."""
+    case, index = line.error.worst
+    number = chosen.number(case, index[0]) if index else None
+    if number is None:
+        return line
+    return dataclasses.replace(
+        line, error=dataclasses.replace(line.error, worst=(f"row {number}", index[1:]))
+    )
+
+
+def _of_own_ids(finding: Finding, forms: Sequence[Form]) -> Finding:
+    """A finding that says where the form makes ids of texts itself, which cannot be seen."""
+    if not any(form.takes_texts and form.name == finding.form for form in forms):
+        return finding
+    note = "it makes ids of the texts itself, and these may be others already"
+    return dataclasses.replace(finding, notes=[*finding.notes, note])
+
+
+def _in_data(finding: Finding, chosen: Trials) -> Finding:
+    """A finding that names the row of the data."""
+    at = finding.position
+    number = None if at is None else chosen.number(at.case, at.row)
+    if at is None or number is None or chosen.origin is None:
+        return finding
+    name = Path(chosen.origin["path"]).name
+    return dataclasses.replace(finding, position=dataclasses.replace(at, case=name, row=number))
+
+
+TRACED = 4
+"""Cases that are traced at most where there are many: those with the worst numbers."""
+
+
+def _worst_cases(lines: Sequence[Line], cases: Mapping[str, Arrays]) -> dict[str, Arrays]:
+    if len(cases) <= len(CASES):
+        return dict(cases)
+    worst = [line.error.worst[0] for line in sorted(lines, key=lambda line: line.badness, reverse=True)]
+    chosen = [case for case in dict.fromkeys((*worst, *cases)) if case in cases][:TRACED]
+    return {case: cases[case] for case in chosen}
+
+
+def _of_cases(
+    results: Mapping[Form, Results | str], cases: Mapping[str, Arrays]
+) -> dict[Form, Results | str]:
+    return {
+        form: given if isinstance(given, str) else {case: given[case] for case in cases}
+        for form, given in results.items()
+    }
 
 
 def _unchecked(forms: Sequence[Form]) -> list[str]:
     """What the graphs of forms have on somebody's word."""
     said = [form.graph.origin.get("unchecked") for form in forms if form.graph is not None]
     return [note for text in dict.fromkeys(said) if text is not None for note in text.split("; ")]
-
-
-def _coarse_notes(forms: Sequence[Form], lines: Sequence[Line]) -> list[str]:
-    """What half precision costs the forms that compute in it."""
-    notes = []
-    for form in forms:
-        if form.precision is not None:
-            worst = max((line.error.maximum for line in lines if line.form == form.name), default=0.0)
-            cost = f"costs it {worst:.1e}" if math.isfinite(worst) else "makes NaN or infinity of its numbers"
-            notes.append(f"{form.name} computes in {form.precision}, which {cost} here")
-    return notes
 
 
 def _origin(source: Form, seed: int | None, values: Sequence[Value], cases: Mapping[str, Arrays]) -> Origin:
@@ -256,152 +335,3 @@ def _with_names(forms: Sequence[Form]) -> list[Form]:
         name = form.name if used[form.name] == 1 else f"{form.name} ({used[form.name]})"
         named.append(dataclasses.replace(form, name=name))
     return named
-
-
-@dataclass(frozen=True)
-class _Oracle:
-    """What forms are compared with.
-
-    Args:
-        outputs: by case.
-        views: how each output lies.
-        masks: by case and name, those of the views.
-    """
-
-    outputs: Results
-    views: Sequence[View]
-    masks: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
-
-    def evidence(
-        self, results: Results | str, position: int, error: Error, absolute: bool = False
-    ) -> Evidence | None:
-        """How the errors of one output of a form lie."""
-        if isinstance(results, str) or any(len(given) != len(self.views) for given in results.values()):
-            return None
-        view = self.views[position]
-        return gather(
-            {case: arrays[position] for case, arrays in results.items()},
-            {case: arrays[position] for case, arrays in self.outputs.items()},
-            error,
-            view,
-            {case: known[view.mask] for case, known in self.masks.items() if view.mask is not None},
-            absolute,
-        )
-
-
-def _graph_oracle(graph: Graph, cases: Mapping[str, Arrays]) -> _Oracle:
-    exact, views = graph.astype("float64"), graph_views(graph)
-    wanted = {view.mask for view in views if view.mask is not None}
-    outputs: dict[str, Sequence[np.ndarray]] = {}
-    masks = {}
-    for case, arrays in cases.items():
-        values = reference.trace(exact, arrays)
-        outputs[case] = [values[name] for name in graph.outputs]
-        masks[case] = {name: values[name] for name in wanted}
-    return _Oracle(outputs, views, masks)
-
-
-def _float32_lines(
-    results: Mapping[str, Results | str],
-    forms: Sequence[Form],
-    source: Form,
-    outputs: Sequence[str],
-    floor: float,
-    oracle: _Oracle,
-    reference_errors: Sequence[Error],
-    tolerance: float | None,
-) -> list[Line]:
-    absolute = tolerance is not None
-    errors = {
-        name: errors_of(given, oracle.outputs, len(outputs), absolute) for name, given in results.items()
-    }
-    lines = []
-    for form in forms:
-        name = form.name
-        for position, output in enumerate(outputs):
-            error, base = errors[name][position], reference_errors[position]
-            if tolerance is None and form.precision is not None:
-                verdict, allowed = judge_coarse(error, base, form.precision, floor)
-            elif tolerance is None:
-                own = errors[source.name][position]
-                trusted = judge_float32(own, base, None, floor)[0] is not Verdict.DIFFERENT
-                trusted &= source.precision is None
-                yardstick = own if trusted and name != source.name else None
-                verdict, allowed = judge_float32(error, base, yardstick, floor)
-            else:
-                verdict, allowed = judge_absolute(error, tolerance, base), tolerance
-            evidence = oracle.evidence(results[name], position, error, absolute)
-            lines.append(Line(name, output, "L2", verdict, error, allowed, evidence))
-    return lines
-
-
-def _tolerance_notes(tolerance: float | None, rounded: Results, oracle: Results, outputs: int) -> list[str]:
-    """What the lines mean where somebody said what may be off, and whether float32 can be that exact."""
-    if tolerance is None:
-        return []
-    notes = [f"errors at L2 are absolute, and {tolerance:g} is allowed: the tolerance that was given"]
-    rounding = max((error.maximum for error in errors_of(rounded, oracle, outputs, True)), default=0.0)
-    if rounding > tolerance:
-        notes.append(f"rounding to float32 alone is off by {rounding:.1e} here, more than the tolerance")
-    return notes
-
-
-def _float64_lines(
-    forms: Sequence[Form],
-    graph: Graph,
-    cases: Mapping[str, Arrays],
-    oracle: _Oracle,
-    reference_errors: Sequence[Error],
-    notes: list[str],
-) -> list[Line]:
-    wide = {
-        case: [array.astype("float64") if array.dtype.kind == "f" else array for array in arrays]
-        for case, arrays in cases.items()
-    }
-    lines = []
-    for form in forms:
-        run = _opened(form.run_float64, graph)
-        if isinstance(run, str):
-            notes.append(f"{form.name}: not run in float64: {run}")
-            continue
-        results = run_all(run, wide)
-        errors = errors_of(results, oracle.outputs, len(graph.outputs))
-        for position, output in enumerate(graph.outputs):
-            error = errors[position]
-            verdict, allowed = judge_float64(error, form.float64_allowed, reference_errors[position])
-            evidence = oracle.evidence(results, position, error)
-            lines.append(Line(form.name, output, "L1", verdict, error, allowed, evidence))
-    return lines
-
-
-def _differentiated(
-    forms: Sequence[Form], graph: Graph, cases: Mapping[str, Arrays], notes: list[str]
-) -> list[Differentiated]:
-    """The forms that have gradients; of the others it is noted why they have none."""
-    if any(array.size == 0 for arrays in cases.values() for array in arrays):
-        raise InputError("gradients need inputs that are not empty")
-    differentiated, missing = [], []
-    for form in forms:
-        gradients = _opened(form.gradients, graph)
-        if isinstance(gradients, str):
-            missing.append(f"{form.name}: no gradients: {gradients}")
-            continue
-        # The form may have been given another name since it was opened.
-        differentiated.append(dataclasses.replace(gradients, name=form.name))
-        if gradients.note:
-            missing.append(f"{form.name}: {gradients.note}")
-    if not differentiated:
-        raise InputError(f"no form has gradients to compare: {'; '.join(missing)}")
-    notes += missing
-    return differentiated
-
-
-def _opened(make: Callable[[Graph], T] | str, source: Graph) -> T | str:
-    """What is made, or why there is none."""
-    if isinstance(make, str):
-        return make
-    try:
-        return make(source)
-    except UnsupportedError as error:
-        # Some layers of Keras compute something else in float64.
-        return str(error)

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from biport.compare.agreement import Agreement
 from biport.compare.evidence import Evidence
 from biport.compare.finding import Finding
+from biport.compare.gate import Gate, missed
 from biport.compare.tolerance import Error, Verdict
 
 
@@ -84,6 +86,11 @@ class Report:
         tolerance: what was allowed at L2 where somebody said so, in place of the policy; errors there are
             absolute.
         origin: what it is of; ``None`` of one that `biport.verify` did not make.
+        gates: what was asked for beside, figures with their limits.
+        agreement: how the labels go with the source's, for each form and output that has some, where that was
+            asked or the inputs are of a file.
+        data: the file that the inputs are of: path, digest, columns and rows; ``None`` where there is none.
+        data_text: the same in words.
     """
 
     lines: Sequence[Line]
@@ -94,6 +101,10 @@ class Report:
     notes: Sequence[str] = ()
     tolerance: float | None = None
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    gates: Sequence[Gate] = ()
+    agreement: Sequence[Agreement] = ()
+    data: Mapping[str, Any] | None = None
+    data_text: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -106,8 +117,13 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is the same."""
-        return self.verdict is Verdict.SAME
+        """Whether everything is the same, and no gate is missed."""
+        return self.verdict is Verdict.SAME and not self.missed
+
+    @property
+    def missed(self) -> list[Gate]:
+        """The gates that do not keep their limit."""
+        return missed(self.gates)
 
     @property
     def at_fault(self) -> list[str]:
@@ -143,14 +159,18 @@ class Report:
             some = ", ".join(differing[:3]) + (", ..." if len(differing) > 3 else "")
             state = "equal bit for bit" if not differing else f"{len(differing)} differ: {some}"
             text.append(f"L0 weights of {form}: {state}")
+        text += [f"measured on {self.data_text}"] if self.data_text else []
+        text += [line for one in self.agreement for line in one.text]
         text += [f"note: {note}" for note in self.notes]
+        text += [f"gate: {gate.text}" for gate in self.gates]
         fault = f"; at fault: {', '.join(self.at_fault)}" if self.at_fault else ""
-        return "\n".join([*text, f"verdict: {self.verdict}{fault}; {self.figure}", *self._trace()])
+        gates = f"; {len(self.missed)} of {len(self.gates)} gates missed" if self.missed else ""
+        return "\n".join([*text, f"verdict: {self.verdict}{fault}; {self.figure}{gates}", *self._trace()])
 
     def _trace(self) -> list[str]:
         if self.trace is None:
             return []
-        rest = "" if self.ok else " by more than rounding does"
+        rest = "" if self.verdict is Verdict.SAME else " by more than rounding does"
         return [finding.text for finding in self.trace] or [f"no form differs from the oracle{rest}"]
 
     def to_json(self) -> dict[str, Any]:
@@ -166,6 +186,9 @@ class Report:
             "weights": {form: list(differing) for form, differing in self.weights.items()},
             "notes": list(self.notes),
             "tolerance": self.tolerance,
+            "gates": [gate.to_json() for gate in self.gates],
+            "labels": [one.to_json() for one in self.agreement],
+            "data": None if self.data is None else dict(self.data),
             **({} if self.trace is None else {"trace": [finding.to_json() for finding in self.trace]}),
         }
 

@@ -37,12 +37,14 @@ class TextRow:
         text: may be empty.
         fields: what the row has beside its text, in order: texts of a table, any values of JSON.
         where: the file and the line, for messages.
+        column: the column or key of the text; ``None`` where there are none.
     """
 
     number: int
     text: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     where: str = ""
+    column: str | None = field(default=None, compare=False)
 
     @property
     def owner(self) -> str:
@@ -234,7 +236,7 @@ def _of_table(name: str, lines: Iterable[Line], column: str | None, delimiter: s
             for at, (key, value) in enumerate(zip(names, row.fields, strict=True))
             if at != position
         }
-        yield TextRow(number, row.fields[position], fields, where), None
+        yield TextRow(number, row.fields[position], fields, where, table.names[position]), None
 
 
 def different(names: Sequence[str]) -> list[str]:
@@ -264,19 +266,20 @@ def _of_json(name: str, lines: Iterable[Line], column: str | None) -> Parsed:
         try:
             if line.fault is not None:
                 raise line.fault
-            text, fields = _text_of(where, line.text, column)
+            key, text, fields = _text_of(where, line.text, column)
         except FileError as fault:
             yield TextRow(number, line.text, where=where), fault
         else:
-            yield TextRow(number, text, fields, where), None
+            yield TextRow(number, text, fields, where, key), None
 
 
-def _text_of(where: str, line: str, column: str | None) -> tuple[str, dict[str, Any]]:
+def _text_of(where: str, line: str, column: str | None) -> tuple[str, str, dict[str, Any]]:
     fields = json_object(where, line)
     keys = list(fields)
-    text = fields.pop(keys[find_column(where, keys, column, "column", TEXT_COLUMNS)])
+    key = keys[find_column(where, keys, column, "column", TEXT_COLUMNS)]
+    text = fields.pop(key)
     if not isinstance(text, str):
         raise FileError(f"{where}: expected a text, found {type(text).__name__}.")
     if "\\u" in line and _LONE.search(repr((text, fields))):
         raise FileError(f"{where}: expected Unicode, found a lone surrogate, which UTF-8 has not.")
-    return text, fields
+    return key, text, fields

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,9 @@ def read_tokenizer(
     if isinstance(tokens, list) and is_text_vectorization(tokens):
         return _padded_with(padding_id, of_text_vectorization(tokens, owner, standardize, split))
     if isinstance(tokens, list):
-        repeated = {token for token in tokens if tokens.count(token) > 1} if _repeats(tokens) else ()
+        repeated = [token for token, count in Counter(tokens).items() if count > 1]
         if repeated:
-            raise FileError(f"{owner}: token {min(repeated)!r} is there more than once")
+            raise FileError(f"{owner}: token {repeated[0]!r} is there more than once")
         tokens = {token: number for number, token in enumerate(tokens)}
     if tokens is None:
         raise FileError(
@@ -96,10 +97,6 @@ def read_tokenizer(
 
 def _padded_with(padding_id: int | None, tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer if padding_id is None else dataclasses.replace(tokenizer, padding_id=padding_id)
-
-
-def _repeats(tokens: list[str]) -> bool:
-    return len(set(tokens)) < len(tokens)
 
 
 def _content(path: Path, owner: str) -> Any:

@@ -260,8 +260,15 @@ def _check_length(fixed: int, masked: bool, steps: int) -> None:
     if steps == fixed or (steps < fixed and masked):
         return
     only = f"rows of {fixed} steps" + (" at most" if masked else "; it sees padding, so none is added")
-    more = ("; ", Argument("truncate", True), " cuts longer rows") if steps > fixed else ()
-    raise InputError(f"the model takes {only}, found {steps}", *more)
+    if steps < fixed:
+        raise InputError(
+            f"the model takes {only}, found {steps}; of texts ",
+            Argument("padding", "..."),
+            " says where they were padded when it was trained",
+        )
+    raise InputError(
+        f"the model takes {only}, found {steps}; ", Argument("truncate", True), " cuts longer rows"
+    )
 
 
 def default_workers(device: str, threads: int) -> int:

@@ -7,8 +7,17 @@ from typing import Annotated
 
 import typer
 
-from biport.app.arrays import load_inputs
 from biport.app.cli.app import Result, command, import_torch_first
+from biport.app.cli.gate_options import (
+    ClassNames,
+    ExpectedFile,
+    JUnitFile,
+    LabelColumn,
+    MinAgreement,
+    TextColumn,
+    Tolerance,
+    class_names,
+)
 from biport.app.cli.models import takes_model
 from biport.app.cli.options import (
     MODELS,
@@ -20,6 +29,16 @@ from biport.app.cli.options import (
     input_option,
     model_argument,
     output_option,
+)
+from biport.app.cli.text_options import (
+    Maxlen,
+    Padding,
+    PaddingId,
+    SplitOption,
+    StandardizeOption,
+    Truncating,
+    VocabularyFile,
+    text_options,
 )
 from biport.app.source import Source
 from biport.errors import InputError
@@ -58,6 +77,8 @@ def inspect(
     "biport verify model.keras model.onnx --trace",
     "biport verify model.keras ported/ model.onnx -o report.html",
     "biport verify model.keras model.onnx --input tokens.npz",
+    "biport verify ported/ small.onnx --input reviews.csv --tolerance 0.05 --min-agreement 0.999",
+    "biport verify ported/ model.onnx --input reviews.csv --expected predictions.npz --junit results.xml",
 )
 @takes_model
 def verify(
@@ -65,8 +86,22 @@ def verify(
         list[Source], model_argument(f"Two or more; each is an .onnx file, or {MODELS}.", "MODEL...")
     ],
     inputs: Annotated[
-        Path | None, input_option("An .npz of inputs by name, or an .npy for a single one.")
+        Path | None,
+        input_option("Texts in a .txt, .csv, .tsv or .jsonl; or an .npz of inputs by name, an .npy for one."),
     ] = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    labels: ClassNames = None,
+    vocabulary: VocabularyFile = None,
+    standardize: StandardizeOption = None,
+    split: SplitOption = None,
+    maxlen: Maxlen = None,
+    padding: Padding = None,
+    truncating: Truncating = None,
+    padding_id: PaddingId = None,
+    tolerance: Tolerance = None,
+    min_agreement: MinAgreement = None,
+    expected: ExpectedFile = None,
     seed: Seed = 0,
     float64: Annotated[
         bool, typer.Option("--float64", help="Also compare in float64, where a form can compute in it.")
@@ -81,10 +116,12 @@ def verify(
     output: Annotated[
         Path | None, output_option("A page of the report: an .html file that needs nothing else.")
     ] = None,
+    junit: JUnitFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Compare models with the oracle: random inputs with every pattern of mask, or those of a file."""
+    """Compare models with the oracle, on random inputs with every pattern of mask or on data of yours."""
+    from biport.app.junit import check_junit, report_suites, write_junit
     from biport.app.open_source import open_source
     from biport.app.progress import show_progress
     from biport.app.report_page.write import check_page, write_html
@@ -92,22 +129,29 @@ def verify(
 
     if len(models) < 2:
         raise InputError("give two or more models to compare")
+    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     if output is not None:
         check_page(output, force)
+    check_junit(junit, force)
     for source in models:
         if not (source.is_module or source.path.exists()):
             raise InputError(f"{source}: no such file or folder")
     if any(source.is_module or source.is_program or source.path.is_dir() for source in models):
         import_torch_first()
-    arrays = None if inputs is None else load_inputs(inputs)
     with show_progress(as_json) as display:
         forms = []
         for source in models:
             display.step(f"opening {source}")
-            forms.append(open_source(source))
+            forms.append(texts.form(open_source(source)))
         report = verify_models(
             *forms,
-            inputs=arrays,
+            inputs=inputs,
+            text=text,
+            label=label,
+            labels=class_names(labels),
+            tolerance=tolerance,
+            min_agreement=min_agreement,
+            expected=expected,
             seed=seed,
             float64=float64,
             trace=trace or (output is not None and "auto"),
@@ -116,10 +160,10 @@ def verify(
         )
         if output is not None:
             write_html(report, output, overwrite=force)
-    code = 0 if report.ok else 1
-    if output is None:
-        return Result(report.to_json(), report.table, code)
-    return Result(report.to_json() | {"output": str(output)}, f"{report.table}\nwritten: {output}", code)
+        write_junit(junit, "biport verify", report_suites(report, " ".join(map(str, models))))
+    written = {name: str(path) for name, path in (("output", output), ("junit", junit)) if path is not None}
+    text_lines = [report.table, *(f"written: {path}" for path in written.values())]
+    return Result(report.to_json() | written, "\n".join(text_lines), 0 if report.ok else 1)
 
 
 @command(
@@ -137,17 +181,22 @@ def check(
         ),
     ],
     device: Device = "cpu",
+    junit: JUnitFile = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> Result:
     """Run models on the check vectors they carry: do they still give here what the oracle gave?"""
-    from biport.app.check import Checked, check_model, check_models
+    from biport.app.check import Checked, check_model, check_models, checked_suites
+    from biport.app.junit import check_junit, write_junit
     from biport.app.progress import show_progress
 
+    check_junit(junit, force)
     if any(path.is_dir() for path in paths):
         import_torch_first()
     with show_progress(as_json) as display:
         display.step(f"checking {', '.join(map(str, paths))}")
         checked = [check_model(paths[0], device)] if len(paths) == 1 else check_models(paths, device)
+    write_junit(junit, "biport check", checked_suites(checked))
     texts, models, codes = [], [], []
     for one in checked:
         if isinstance(one, Checked):
@@ -239,6 +288,7 @@ def matrix(
     output: Annotated[
         Path | None, output_option("A folder for matrix.json, matrix.xml (JUnit) and matrix.html.")
     ] = None,
+    junit: JUnitFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
@@ -256,6 +306,7 @@ def matrix(
         jobs=jobs,
         seed=seed,
         output=output,
+        junit=junit,
         force=force,
         quiet=as_json,
     )

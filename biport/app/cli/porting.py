@@ -121,7 +121,6 @@ def port(
     from biport.app.other_route import MAY_WRITE, advise
     from biport.app.port import write_verified
     from biport.app.stored import is_stored, texts_of
-    from biport.app.texts import tokenizer_notes
 
     check_output(source, to, output)
     options = _onnx_options(lowering, contract)
@@ -141,7 +140,8 @@ def port(
         raise
     texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     graph = texts.spoken(graph, is_stored(source.path))
-    notes = [*notes, *tokenizer_notes(graph)]
+    if to is not Target.KERAS:
+        notes = [*notes, *texts.notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from biport.app.cli.app import Result, command
+from biport.app.cli.gate_options import JUnitFile, gate_option
 from biport.app.cli.options import INPUT, OUTPUT, Force, Json, Seed, output_option
 from biport.errors import InputError
 from biport.files import check_folder_name, new_folder
@@ -69,6 +70,15 @@ class Tags(StrEnum):
 
     BINARY = "binary"
     SOFTMAX = "softmax"
+
+
+class Metric(StrEnum):
+    """What of two runs is compared."""
+
+    LOSS = "loss"
+    ACCURACY = "accuracy"
+    VALIDATION_LOSS = "validation_loss"
+    VALIDATION_ACCURACY = "validation_accuracy"
 
 
 class Dtype(StrEnum):
@@ -217,14 +227,39 @@ def compare_merges(
     )
 
 
-@command(PANEL, "biport curves run-torch run-keras -o both.png")
+@command(
+    PANEL,
+    "biport curves run-torch run-keras -o both.png",
+    "biport curves run-torch run-keras --max-difference 1e-4 --metric loss --junit curves.xml",
+)
 def curves(
     runs: Annotated[list[Path], typer.Argument(help="Folders of biport train.", metavar="RUN...")],
-    output: Annotated[Path, output_option("A .png, .svg or .pdf file.")],
+    output: Annotated[Path | None, output_option("A .png, .svg or .pdf file.")] = None,
+    max_difference: Annotated[
+        float | None,
+        gate_option(
+            "--max-difference",
+            "The most that a run may be off the first one in any epoch.",
+            metavar="NUMBER",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[Metric] | None,
+        gate_option("--metric", "What is compared; repeated. By default all of them."),
+    ] = None,
+    junit: JUnitFile = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Draw loss and accuracy of one run or several over their epochs."""
+    """Draw loss and accuracy of one run or several over their epochs, or compare them."""
     from biport.app.train.command import run_curves
 
-    return Result(*run_curves(runs, output, force))
+    data, text, ok = run_curves(
+        runs,
+        output,
+        force,
+        max_difference=max_difference,
+        metrics=[one.value for one in metric or ()],
+        junit=junit,
+    )
+    return Result(data, text, 0 if ok else 1)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from biport.app.junit import check_junit, write_junit
 from biport.app.matrix import files, report
 from biport.app.matrix.cases import Selection
 from biport.app.matrix.mutate import plant_mistakes
@@ -27,6 +28,7 @@ def run_command(
     jobs: int,
     seed: int,
     output: Path | None,
+    junit: Path | None,
     force: bool,
     quiet: bool,
 ) -> tuple[dict[str, Any], str, bool]:
@@ -40,10 +42,12 @@ def run_command(
     selection = Selection(quick=quick, **choices)
     if output is not None:
         files.check_output(output, force)
+    check_junit(junit, force)
     if planting:
         with show_progress(quiet) as display:
             detections = plant_mistakes(selection, seed=seed, jobs=jobs, progress=_counted(display))
         written = [] if output is None else files.write_detections(detections, output)
+        write_junit(junit, report.JUNIT_NAME, report.detections_suites(detections))
         text = [*text_table(report.detections_table(detections)), report.detections_summary(detections)]
         ok = bool(detections) and all(detection.detected for detection in detections)
         return report.detections_json(detections), "\n".join([*text, *written]), ok
@@ -52,6 +56,7 @@ def run_command(
             selection, forms=forms, device=device, seed=seed, jobs=jobs, progress=_counted(display)
         )
     written = [] if output is None else files.write_outcome(outcome, output)
+    write_junit(junit, report.JUNIT_NAME, report.to_suites(outcome))
     text = [*text_table(report.table(outcome)), *report.worst_lines(outcome), report.summary(outcome)]
     return report.to_json(outcome), "\n".join([*text, *written]), outcome.ok
 

@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
-from xml.etree import ElementTree
 
+from biport.app.junit import ILL_CONDITIONED, Case, Suite, junit
 from biport.app.matrix.mutate import Detection, missed, score
 from biport.app.matrix.run import Outcome, Result
 from biport.compare.tolerance import Verdict
 from biport.extras import installed_versions, missing
+
+JUNIT_NAME = "biport matrix"
 
 
 def summary(outcome: Outcome) -> str:
@@ -106,32 +108,29 @@ def _result_json(result: Result) -> dict[str, Any]:
     }
 
 
-def to_junit(outcome: Outcome) -> bytes:
-    """JUnit XML: one test suite a model; a form that could not be run is a skipped suite."""
-    suites = ElementTree.Element("testsuites", name="biport matrix", time=f"{outcome.seconds:.3f}")
-    for model, several in groupby(outcome.results, key=lambda result: result.model):
-        results = list(several)
-        failures = sum(result.verdict is Verdict.DIFFERENT for result in results)
-        chaotic = sum(result.verdict is Verdict.ILL_CONDITIONED for result in results)
-        counts = {"tests": str(len(results)), "failures": str(failures), "skipped": str(chaotic)}
-        suite = ElementTree.SubElement(suites, "testsuite", {"name": model, **counts})
-        for result in results:
-            _junit_case(suite, result)
+def to_suites(outcome: Outcome) -> list[Suite]:
+    """For a file in JUnit's format: a suite a model; a form that could not be run is a skipped one."""
+    suites = [
+        Suite(model, [_case(result) for result in results])
+        for model, results in groupby(outcome.results, key=lambda result: result.model)
+    ]
     for form, package in outcome.missing.items():
-        suite = ElementTree.SubElement(suites, "testsuite", name=form, tests="1", failures="0", skipped="1")
-        case = ElementTree.SubElement(suite, "testcase", classname="forms", name=form)
-        ElementTree.SubElement(case, "skipped", message=f"{package} is not installed")
-    ElementTree.indent(suites)
-    return ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+        suites.append(Suite(form, [Case(form, "skipped", f"{package} is not installed", owner="forms")]))
+    return suites
 
 
-def _junit_case(suite: ElementTree.Element, result: Result) -> None:
+def to_junit(outcome: Outcome) -> bytes:
+    """The same as a document."""
+    return junit(JUNIT_NAME, to_suites(outcome), outcome.seconds)
+
+
+def _case(result: Result) -> Case:
     name = f"{result.layer}, {result.form} {result.level}"
-    case = ElementTree.SubElement(suite, "testcase", classname=result.model, name=name)
     if result.verdict is Verdict.DIFFERENT:
-        ElementTree.SubElement(case, "failure", message=_why(result))
-    elif result.verdict is Verdict.ILL_CONDITIONED:
-        ElementTree.SubElement(case, "skipped", message="ill-conditioned: the model amplifies rounding")
+        return Case(name, "failure", _why(result))
+    if result.verdict is Verdict.ILL_CONDITIONED:
+        return Case(name, "skipped", ILL_CONDITIONED)
+    return Case(name, message=_why(result) if result.errors else "")
 
 
 def to_html(outcome: Outcome) -> str:
@@ -225,6 +224,20 @@ def detections_summary(detections: Sequence[Detection]) -> str:
     return "\n".join(
         [*lines, f"mutation score: {detected} of {planted} ({kinds} faults, planted at each side)"]
     )
+
+
+def detections_suites(detections: Sequence[Detection]) -> list[Suite]:
+    """For a file in JUnit's format: a suite a mistake, a case where it was planted."""
+    return [
+        Suite(mistake, [_detection_case(detection) for detection in several])
+        for mistake, several in groupby(detections, key=lambda detection: detection.mistake)
+    ]
+
+
+def _detection_case(detection: Detection) -> Case:
+    if detection.detected:
+        return Case(detection.seam, message=f"noticed in {detection.models} models")
+    return Case(detection.seam, "failure", f"not noticed in {detection.models} models")
 
 
 def detections_json(detections: Sequence[Detection]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ EXAMPLES = 6
 LINES = 24
 """So many lines of a table are shown unfolded, beside those that are not the same."""
 COLOURS = 8
+CASES = 12
+"""So many inputs have a column of their own, a row, and a line."""
 WEIGHTS = 30
 LEVELS = {"L1": "float64", "L2": "float32", "L3": "gradients"}
 
@@ -92,6 +94,8 @@ def to_html(report: Report) -> str:
             forms=_in_order(line.form for line in report.lines),
             levels={level: LEVELS.get(level, "") for level in _in_order(line.level for line in report.lines)},
             untraced=[form for form in report.at_fault if form not in traced],
+            cases=report.cases if len(report.cases) <= CASES else [],
+            most_cases=CASES,
             patterns=[name for name in (*PATTERNS, BOTH_ENDS) if name in patterns],
             sections=_sections(report),
             examples=_examples(report),
@@ -230,13 +234,18 @@ def _scale(lines: Sequence[Line], level: str, errors_of: Callable[[Evidence], li
 def _legend(evidence: Sequence[Evidence]) -> dict[str, int]:
     names = _in_order(name for one in evidence for name in one.courses)
     known = [name for name in (*PATTERNS, BOTH_ENDS) if name in names]
-    ordered = [*known, *(name for name in names if name not in known)]
+    others = [name for name in names if name not in known]
+    # Of the batches of a file nobody could tell one from another.
+    ordered = [*known, *(others if len(others) <= CASES else [])]
     return {name: number % COLOURS for number, name in enumerate(ordered)}
 
 
 def _panel(line: Line, evidence: Evidence, scales: Sequence[ErrorScale], legend: dict[str, int]) -> Panel:
     errors, steps = scales
-    course = charts.course(evidence, line.allowed, steps, legend) if evidence.courses else None
+    drawn = replace(
+        evidence, courses={name: evidence.courses[name] for name in legend if name in evidence.courses}
+    )
+    course = charts.course(drawn, line.allowed, steps, legend) if drawn.courses else None
     return Panel(line, charts.histogram(evidence, line.allowed, errors), course)
 
 

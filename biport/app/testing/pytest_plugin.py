@@ -25,8 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--biport-inputs",
         metavar="FILE",
-        help="An .npz of inputs by name, or an .npy for a single one, that biport_same compares models on "
-        "where a test gives none; by default they are random.",
+        help="An .npz of inputs by name, an .npy for a single one, or texts in a .csv, .tsv, .jsonl or .txt, "
+        "that biport_same compares models on where a test gives none; by default they are random.",
     )
     group.addoption(
         "--biport-report",
@@ -92,7 +92,7 @@ class SameModels:
         Args:
             forms: two or more.
             inputs: as for `biport.testing.assert_same`.
-            options: likewise.
+            options: likewise: ``tolerance``, ``min_agreement``, ``expected`` and all others.
 
         Raises:
             AssertionError: as `biport.testing.assert_same` does.

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biport.app.arrays import load_inputs
+import numpy as np
+
 from biport.app.testing.output import for_test
+from biport.app.user_data import Examples
 from biport.app.verify import verify
 from biport.compare.report import Line, Report
 from biport.compare.tolerance import Verdict
@@ -21,8 +23,13 @@ from biport.inputs import Inputs
 
 def assert_same(
     *forms: Any,
-    inputs: Inputs | str | os.PathLike[str] | None = None,
+    inputs: Inputs | Examples | str | os.PathLike[str] | None = None,
     tolerance: float | None = None,
+    min_agreement: float | None = None,
+    expected: Inputs | np.ndarray | str | os.PathLike[str] | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    labels: Sequence[str] | None = None,
     seed: int = 0,
     float64: bool = False,
     gradients: bool = False,
@@ -38,13 +45,20 @@ def assert_same(
     Args:
         forms: two or more of what `biport.verify` takes: live Keras models, torch modules, graphs,
             ``export.Session``, paths of Keras files, bundles, ``.pt2`` and ``.onnx`` files.
-        inputs: one array for each input, in order or by name, or the path of an ``.npz`` or ``.npy`` of them;
-            by default random ones under every pattern of mask.
+        inputs: one array for each input, in order or by name, or the path of an ``.npz`` or ``.npy`` of them,
+            or of a ``.csv``, ``.tsv``, ``.jsonl`` or ``.txt`` of texts, where a form carries a tokeniser; by
+            default random ones under every pattern of mask.
         tolerance: ``None``: the policy of `biport.compare.tolerance`, which asks for no more than what
             rounding does to this very model. A number: in float32, no number of any output of any form, the
             source among them, may be further from the oracle's than that, ``max(abs(form - oracle)) <=
             tolerance``, in the units of the output. Float64 and gradients are judged by the policy all the
             same.
+        min_agreement: the least share of rows, or of steps that are no padding, to which every form should
+            give the source's label.
+        expected: what your own pipeline gave for the rows of ``inputs``, by the names of outputs; or a file.
+        text: of a file of texts, the column.
+        label: of a file, the column of the labels; the report then has every form's accuracy.
+        labels: what the classes are called, where no form says it.
         seed: of the random inputs.
         float64: also compare in float64, to 1e-12, the forms that can compute in it.
         gradients: also compare the gradients of every weight, of the forms that have any.
@@ -53,12 +67,13 @@ def assert_same(
         states: what is read of the states that stateful Keras models keep, see ``keras_side.read``.
 
     Returns:
-        The report, in which everything is the same.
+        The report, in which everything is the same, and no gate missed.
 
     Raises:
-        AssertionError: a form differs from the oracle, or fails to run: the message is the report's table,
-            and where each such form first differs. It is raised as well, and says so, where nothing can be
-            asserted: the model is ill-conditioned, so that rounding alone makes such a difference.
+        AssertionError: a form differs from the oracle, or fails to run, or a gate is missed: the message is
+            the report's table, and where each such form first differs. It is raised as well, and says so,
+            where nothing can be asserted: the model is ill-conditioned, so that rounding alone makes such a
+            difference.
         BiportError: a form cannot be opened, none can be read, the inputs do not suit the model, or there is
             no number to compare.
 
@@ -68,12 +83,18 @@ def assert_same(
 
         assert_same("model.keras", "model.onnx")
         assert_same(keras_model, module, "small.onnx", inputs="reviews.npz", tolerance=0.02)
+        assert_same("reference", "small.onnx", inputs="reviews.csv", tolerance=0.1, min_agreement=0.999)
     """
     __tracebackhide__ = True
     return compare(
         *forms,
         inputs=inputs,
         tolerance=tolerance,
+        min_agreement=min_agreement,
+        expected=expected,
+        text=text,
+        label=label,
+        labels=labels,
         seed=seed,
         float64=float64,
         gradients=gradients,
@@ -110,6 +131,8 @@ class Comparison:
     def headline(self) -> str:
         """What came out, as a line."""
         others = ", ".join(form for form in self.forms if form != self.source) or self.source
+        if self.report.missed and self.report.verdict is Verdict.SAME:
+            return "; ".join(gate.text for gate in self.report.missed)
         if self.report.ok:
             return f"{others}: the same as {self.source}; {self.report.figure}"
         if self.report.verdict is Verdict.ILL_CONDITIONED:
@@ -172,16 +195,10 @@ def _how(line: Line) -> str:
 
 def compare(
     *forms: Any,
-    inputs: Inputs | str | os.PathLike[str] | None = None,
-    tolerance: float | None = None,
-    seed: int = 0,
-    float64: bool = False,
-    gradients: bool = False,
-    example: Any = None,
-    config: Any = None,
-    states: str | None = None,
+    inputs: Inputs | Examples | str | os.PathLike[str] | None = None,
+    **options: Any,
 ) -> Comparison:
-    """Compare forms of one model; the arguments are those of `assert_same`.
+    """Compare forms of one model; the options are those of `assert_same`.
 
     Raises:
         BiportError: see `assert_same`.
@@ -191,28 +208,20 @@ def compare(
     report = for_test(
         lambda: verify(
             *forms,
-            inputs=load_inputs(Path(inputs)) if isinstance(inputs, str | os.PathLike) else inputs,
-            seed=seed,
-            float64=float64,
+            inputs=inputs,
             trace="auto",
-            gradients=gradients,
-            config=config,
-            states=states,
-            example=example,
-            tolerance=tolerance,
+            **options,
         )
     )
     if report.ok and not any(line.error.worst[0] for line in report.lines):
         raise InputError("there is no number to compare: on these inputs all outputs are empty")
-    return Comparison(report, _inputs_in_words(inputs, report, seed))
+    return Comparison(report, _inputs_in_words(inputs, report, options.get("seed", 0)))
 
 
 def _inputs_in_words(inputs: object, report: Report, seed: int) -> str:
     if inputs is None:
         return f"random, seed {seed}: {', '.join(report.cases)}"
-    return (
-        f"those of {os.fspath(inputs)}" if isinstance(inputs, str | os.PathLike) else "those that were given"
-    )
+    return report.data_text or "those that were given"
 
 
 def _torch_before_tensorflow(forms: Sequence[Any]) -> None:

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from biport import bundle
+from biport.app.junit import Suite, check_junit, gate_case, write_junit
 from biport.app.progress import show_progress
 from biport.app.stored import read_stored
 from biport.app.train.imdb import imdb_file
+from biport.compare.gate import check_limit, missed
 from biport.errors import Argument, InputError, MissingDependencyError
 from biport.graph import Graph
 from biport.training import folder as files
-from biport.training.curves import check_picture, draw_curves
+from biport.training.curves import METRICS, check_picture, difference_gates, draw_curves
 from biport.training.data import TaskData, load_data
 from biport.training.exact import exact_matches
 from biport.training.interruption import Interruption
@@ -219,18 +221,82 @@ def _line(epoch: Epoch) -> str:
     )
 
 
-def run_curves(runs: Sequence[Path], output: Path, force: bool) -> tuple[dict[str, Any], str]:
-    """Draw the curves of some runs; what was drawn as data and as text.
+def run_curves(
+    runs: Sequence[Path],
+    output: Path | None,
+    force: bool,
+    *,
+    max_difference: float | None = None,
+    metrics: Sequence[str] = (),
+    junit: Path | None = None,
+) -> tuple[dict[str, Any], str, bool]:
+    """Draw the curves of some runs, or compare them; the result as data and as text, and whether all is well.
+
+    Args:
+        runs: folders.
+        output: the picture; ``None`` for none.
+        force: whether files that are there are replaced.
+        max_difference: the most that a run may be off the first one in any epoch.
+        metrics: of `biport.training.curves.METRICS` those that are compared; by default all.
+        junit: a file for what came of it.
 
     Raises:
-        InputError: a folder holds no run, or the picture cannot be written.
+        InputError: there is nothing to do; a folder holds no run, or one of fewer epochs; the picture cannot
+            be written.
         MissingDependencyError: matplotlib is not installed.
     """
-    check_picture(output, force)
+    _check_asked(runs, output, max_difference, metrics, junit)
+    if output is not None:
+        check_picture(output, force)
+    check_junit(junit, force)
     # By the folders' names, where those are enough to tell them apart.
     short = len({run.name for run in runs}) == len(runs)
     histories = {run.name if short else str(run): files.read_history(run) for run in runs}
-    draw_curves(histories, output, ", ".join(dict.fromkeys(map(files.model_name, runs))))
+    gates = [] if max_difference is None else difference_gates(histories, metrics or METRICS, max_difference)
+    if output is not None:
+        draw_curves(histories, output, ", ".join(dict.fromkeys(map(files.model_name, runs))))
+    write_junit(junit, "biport curves", [Suite("curves", [gate_case(gate) for gate in gates])])
     epochs = {label: len(history) for label, history in histories.items()}
     counted = ", ".join(f"{label} ({count} epochs)" for label, count in epochs.items())
-    return {"output": str(output), "runs": epochs}, f"{output}: {counted}"
+    lines = [f"gate: {gate.text}" for gate in gates]
+    lines.append(f"{output}: {counted}" if output is not None else f"compared: {counted}")
+    ok = not missed(gates)
+    data = {
+        "output": None if output is None else str(output),
+        "runs": epochs,
+        "ok": ok,
+        "gates": [gate.to_json() for gate in gates],
+    }
+    return data, "\n".join(lines), ok
+
+
+def _check_asked(
+    runs: Sequence[Path],
+    output: Path | None,
+    max_difference: float | None,
+    metrics: Sequence[str],
+    junit: Path | None,
+) -> None:
+    """Refuse what does not go together.
+
+    Raises:
+        InputError: naming it.
+    """
+    limit = Argument("max_difference")
+    check_limit("max_difference", max_difference)
+    if output is None and max_difference is None:
+        raise InputError(
+            "curves are drawn, ", Argument("output"), ", or compared, ", limit, "; neither is said"
+        )
+    if max_difference is not None and len(runs) < 2:
+        raise InputError(
+            limit, ": goes with two runs or more, the first of which the others are compared with"
+        )
+    twice = [
+        run for number, run in enumerate(runs) if run.resolve() in {one.resolve() for one in runs[:number]}
+    ]
+    if twice and max_difference is not None:
+        raise InputError(f"{twice[0]}: is given twice; a run is compared with another")
+    for name, given in (("metric", metrics), ("junit", junit)):
+        if given and max_difference is None:
+            raise InputError(Argument(name), ": goes with ", limit)
