@@ -11,7 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ Arrays = Sequence[np.ndarray]
 Run = Callable[[Arrays], Sequence[np.ndarray]]
 
 
-@dataclass(frozen=True)
+# A form is itself alone: what it holds need not be hashable.
+@dataclass(frozen=True, eq=False)
 class Form:
     """One form of a model.
 
@@ -71,7 +72,7 @@ class Form:
     precision: str | None = None
     in_float32: Form | None = None
     takes_texts: bool = False
-    taken: Taken | None = field(default=None, compare=False)
+    taken: Taken | None = None
     smaller: str | None = None
     shapes: Sequence[tuple[Dim, ...]] | None = None
 
