@@ -136,6 +136,7 @@ def test_what_differs_is_not_kept(run: Path, tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sweep
 def test_a_model_and_vocabularies_of_ones_own(tmp_path: Path) -> None:
     """Keras' tokenisers, whose targets begin and end with words of their own."""
     graph = model()

@@ -211,7 +211,8 @@ def run_folder(folder: Path) -> tuple[Path, Graph]:
     return folder, graph
 
 
-def test_a_training_run_is_a_model_with_its_texts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to", ["bundle", pytest.param("torch", marks=pytest.mark.sweep)])
+def test_a_training_run_is_a_model_with_its_texts(to: str, tmp_path: Path) -> None:
     run, graph = run_folder(tmp_path / "run")
     read = read_stored(run)
     assert read.digest() == graph.digest()
@@ -220,7 +221,7 @@ def test_a_training_run_is_a_model_with_its_texts(tmp_path: Path) -> None:
     wanted = biport("run", run, "the good film !").stdout
     assert wanted.startswith(("no  ", "yes  "))
     assert biport("export", run, "-o", tmp_path / "m.onnx", "--no-verify").exit_code == 0
-    assert biport("port", run, "--to", "torch", "-o", tmp_path / "x", "--no-verify").exit_code == 0
+    assert biport("port", run, "--to", to, "-o", tmp_path / "x", "--no-verify").exit_code == 0
     for model in (tmp_path / "m.onnx", tmp_path / "x"):
         assert biport("run", model, "the good film !").stdout == wanted
     assert json.loads((tmp_path / "x" / "labels.json").read_text())
