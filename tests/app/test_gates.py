@@ -16,6 +16,7 @@ from biport import bundle, ops, reference, verify
 from biport.analysis.text_model import with_tokenizer
 from biport.app.cli import app
 from biport.app.forms import Form
+from biport.app.report_page.write import to_html
 from biport.app.taken import taken_by
 from biport.app.user_data import Examples, read_examples
 from biport.compare.report import Report
@@ -128,6 +129,12 @@ def test_the_rows_that_differ_are_those_of_the_file(masked: bool, tmp_path: Path
     )
     assert report.to_json()["labels"][1]["rows"][0]["text"] == TEXTS[row]
     assert f"measured on 41 rows of {tmp_path / 'reviews.csv'} (texts in review; sha256 " in report.table
+    page = to_html(report)
+    assert "1 of 2 gates missed" in page
+    assert "at least 0.999" in page
+    # The page is for other people: it has no texts.
+    assert max(TEXTS, key=len) not in page
+    assert not any(row.data["text"] in page for row in other.rows if len(row.data["text"].split()) > 2)
     assert verify(graph, graph, inputs=data, min_agreement=1).ok
 
 
