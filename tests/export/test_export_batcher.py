@@ -45,6 +45,7 @@ class Model:
         labels=None,
         time_axes={"sum": ()},
         unsaid="",
+        characters={},
     )
 
     def __init__(self, open: bool = True) -> None:
@@ -427,7 +428,11 @@ def run(array):
     time.sleep(0.2)
     return [array.sum(1)]
 
-batcher = Batcher(Signature({}, [x], [y], {}, {}, {}, None, {}, ""), run)
+signature = Signature(
+    metadata={}, inputs=[x], outputs=[y], bounds={}, needs_steps={}, tokenizers={}, characters={},
+    labels=None, time_axes={}, unsaid="",
+)
+batcher = Batcher(signature, run)
 batcher.submit([[1, 2]]).add_done_callback(lambda future: print(future.result()[0][0], flush=True))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SOON)
