@@ -56,7 +56,7 @@ test-runtimes: $(READY) $(RUNTIME_VENVS)  ## Run the numbers on two old onnxrunt
 	@touch $@
 
 sweep: $(READY)  ## Run the wide sweeps: old and hostile files, every combination, long demos
-	BIPORT_HYPOTHESIS=wide $(PYTEST) $(PARALLEL) -m "sweep or hypothesis"
+	BIPORT_HYPOTHESIS=wide $(PYTEST) $(PARALLEL) -m "sweep or hypothesis" --ignore tests/runtimes
 
 check: $(READY)  ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NEVER_INSTALLED_HERE = {"onnxruntime-gpu", "biport"}
 TOOLS = {"ruff", "pyright", "pytest", "pytest-xdist", "hypothesis", "httpx2", "tokenizers"}
-NOT_AMONG_THE_OLDEST = {"ray", "fastapi", "uvicorn"}
+NOT_AMONG_THE_OLDEST = {"pyarrow", "ray", "fastapi", "uvicorn"}
 
 
 def _pins(name: str) -> dict[str, str]:

@@ -140,6 +140,7 @@ def export_model(
     precision: str | Smaller = "float32",
     options: Mapping[str, Any] | None = None,
     texts: TextOptions | None = None,
+    rewrite: Callable[[Graph], Graph] | None = None,
 ) -> Exported:
     """Write ``source`` as an ONNX file.
 
@@ -157,6 +158,7 @@ def export_model(
             file, after that one has been tried; a `Smaller` also says how, and what it is judged on.
         options: of `export.write`, for the fused route alone.
         texts: what makes ids of texts, for the same.
+        rewrite: what is done to the graph before it is written, for the same.
 
     Raises:
         DifferentError: the file computes something else; it is not left behind.
@@ -172,6 +174,8 @@ def export_model(
     read = _read(source, config, states)
     stored = isinstance(source, str | Path) and is_stored(Path(source))
     read = _spoken(read, texts or TextOptions(), route, stored)
+    if rewrite is not None and read[0] is not None:
+        read = (rewrite(read[0]), *read[1:])
     if precision == "float32":
         return _float32(source, output, read, route, verify, overwrite, options or {})
     with tempfile.TemporaryDirectory() as folder:

@@ -35,7 +35,8 @@ Arrays = Sequence[np.ndarray]
 Run = Callable[[Arrays], Sequence[np.ndarray]]
 
 
-@dataclass(frozen=True)
+# A form is itself alone: what it holds need not be hashable.
+@dataclass(frozen=True, eq=False)
 class Form:
     """One form of a model.
 
@@ -74,7 +75,7 @@ class Form:
     in_float32: Form | None = None
     takes_texts: bool = False
     characters: Mapping[str, Characters] = field(default_factory=dict)
-    taken: Taken | None = field(default=None, compare=False)
+    taken: Taken | None = None
     smaller: str | None = None
     shapes: Sequence[tuple[Dim, ...]] | None = None
 

@@ -426,8 +426,8 @@ class _Run:
         except OSError as error:
             raise FileError(f"{error.filename}: cannot be read: {error.strerror}") from error
         known = {"model": digest, "input": hashlib.sha256(head).hexdigest(), "bytes": len(head)}
-        tokenizers = json.dumps(to_data(self.session.tokenizers), sort_keys=True).encode()
-        known["tokenizer"] = hashlib.sha256(tokenizers).hexdigest()
+        told = json.dumps(to_data(self.session.tokenizers), sort_keys=True).encode()
+        known["tokenizer"] = hashlib.sha256(told).hexdigest()
         return known | {"column": self.column, "id": self.id}
 
 

@@ -14,9 +14,6 @@ from biport.ops import Tensor
 from export.onnx.spelling import spelled
 from export.onnx.target import Target
 
-INFINITE_SINCE = {"Sqrt": (1, 21), "Floor": (1, 16), "Ceil": (1, 16)}
-"""From which onnxruntime on these give infinity of infinity; before, NaN."""
-
 Operand = ir.Value | np.ndarray | int | Sequence[int] | None
 """What a node reads: a value, a constant (Python numbers become int64), or ``None`` for nothing."""
 
@@ -80,12 +77,15 @@ class Scope:
     def __call__(self, op_type: str, *inputs: Operand, **attributes: Any) -> ir.Value:
         """Write a node and give its only output."""
         output = self.several(op_type, *inputs, wanted=(True,), **attributes)[0]
-        since = INFINITE_SINCE.get(op_type)
-        if since is None or not self.older_than(*since):
-            return output
-        x = inputs[0]
-        endless = self("Equal", x, np.asarray(np.inf, "float32")) if op_type == "Sqrt" else self("IsInf", x)
-        return self("Where", endless, x, output)
+        if op_type == "Sqrt" and self.older_than(1, 21):
+            # Of infinity it is NaN there.
+            infinity = np.asarray(np.inf, "float32")
+            return self("Where", self("Equal", inputs[0], infinity), infinity, output)
+        if op_type == "Floor" and self.older_than(1, 16):
+            # It goes by way of 32 bits there; from 2**23 on a number has no fraction.
+            fraction = self("Less", self("Abs", inputs[0]), np.asarray(2**23, "float32"))
+            return self("Where", fraction, output, inputs[0])
+        return output
 
     def several(
         self, op_type: str, *inputs: Operand, wanted: Sequence[bool], **attributes: Any

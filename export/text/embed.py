@@ -16,8 +16,10 @@ from biport.text.characters import refused as not_among
 from biport.text.inputs import Tokenizers, source_names, to_data
 from biport.text.tokenizer import Tokenizer
 from biport.version import __version__
-from export.onnx.builder import IR_VERSION, Builder, Scope, data_type, typed
+from export.onnx.builder import Builder, Scope, data_type, typed
 from export.onnx.label_encoder import DOMAIN, VERSION, label_encoder
+from export.onnx.target import target_of
+from export.onnx.versions import NEWEST_IR, stamp
 from export.publish import PRODUCER
 from export.text.plan import Plan, plan_of
 from export.text.refusals import UNKNOWN
@@ -130,11 +132,12 @@ def tokenizer_model(values: Sequence[Value], tokenizers: Tokenizers, names: Mapp
         opset_imports={"": OPSET, DOMAIN: VERSION},
         name="tokenizer",
     )
-    model = ir.Model(graph, ir_version=IR_VERSION, producer_name=PRODUCER, producer_version=__version__)
+    model = ir.Model(graph, ir_version=NEWEST_IR, producer_name=PRODUCER, producer_version=__version__)
     carried = json.dumps(to_data(tokenizers))
     model.metadata_props.update(
         {"biport.version": __version__, "biport.route": "fused", "biport.tokenizers": carried}
     )
+    stamp(model, target_of(None, None, None))
     return model
 
 

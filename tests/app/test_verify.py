@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from biport import reference, verify
+from biport.app.forms import Form
+from biport.app.taken import taken_by
 from biport.errors import InputError
 from testing.graphs import classifier
 from testing.masks import padded_ids
@@ -64,3 +66,17 @@ def test_verify_needs_two_forms_and_a_graph() -> None:
         verify(graph, {})
     with pytest.raises(InputError, match="ids should be"):
         verify(graph, run, inputs=[padded_ids("full", 2, 3, np.random.default_rng(0)) + 50])
+
+
+def test_a_form_that_differs_is_traced_whatever_it_holds() -> None:
+    """Sizes in a list, tokenisers in a mapping: none of it need be hashable."""
+    graph = classifier(np.random.default_rng(2))
+    other = Form(
+        "other",
+        lambda arrays: [reference.run(graph, arrays, "float32")[0] + 1e-3],
+        taken=taken_by(graph),
+        shapes=[value.shape for value in graph.inputs],
+    )
+    report = verify(graph, other, trace=True)
+    assert report.trace is not None
+    assert [finding.form for finding in report.trace] == ["other"]

@@ -21,6 +21,7 @@ from biport.app.cli import app
 from biport.data import Vocabulary
 from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
+from biport.rewrite.probabilities import with_probabilities
 from biport.text import Tokenizer
 from export.deploy.triton.repository import complete, model_config, repository_path
 from testing.onnx_graphs import H, I, array, chain, lstm
@@ -361,3 +362,43 @@ def test_an_unknown_token_on_a_real_server(served: tuple[Server, Path]) -> None:
     np.testing.assert_allclose(got["layer_2"], wanted, atol=1e-6)
     with pytest.raises(RefusedError, match="unknown tokens that are refused"):
         server.infer("known_text", {"ids": np.array([["ugly"]], object)})
+
+
+def binary(rng: np.random.Generator) -> Graph:
+    """A classifier whose output is the probability of the second of two classes."""
+    weights: dict[str, Any] = {"weight": array(rng, 1, H), "bias": array(rng, 1)}
+    head = ops.Dense(input_size=H, output_size=1, activation="sigmoid", **weights)
+    graph = chain(rng, lstm(rng, I, H), head)
+    return Graph(graph.inputs, graph.nodes, ("layer_2",))
+
+
+def exported(graph: Graph, folder: Path) -> Path:
+    """The model with two labels in a repository, by the command."""
+    bundle.write(graph, folder / "two", labels=("no", "yes"))
+    command = ["export", str(folder / "two"), "--triton", str(folder / "models"), "--no-verify"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    return folder / "models"
+
+
+def test_one_sigmoid_has_labels_too(tmp_path: Path) -> None:
+    graph = binary(np.random.default_rng(6))
+    models = exported(graph, tmp_path)
+    config = parsed(models / "two" / "config.pbtxt")
+    assert [one.label_filename for one in config.output] == ["", "labels.txt"]
+    ids = np.array([[1, 2, 3], [4, 0, 0]], "int32")
+    first, both = opened(models, "two").run([ids])
+    np.testing.assert_allclose(both, np.concatenate([1 - first, first], 1), atol=1e-6)
+    assert with_probabilities(with_probabilities(graph)).outputs == ("layer_2", "layer_2_probabilities")
+
+
+@pytest.mark.sweep
+def test_one_sigmoid_on_a_real_server(tmp_path: Path) -> None:
+    models = exported(binary(np.random.default_rng(6)), tmp_path)
+    ids = np.random.default_rng(7).integers(0, 13, (6, 4)).astype("int32")
+    first, _ = opened(models, "two").run([ids])
+    with serving(models, tmp_path) as server:
+        ranked = server.infer("two", {"ids": ids}, layer_2_probabilities=1)["layer_2_probabilities"]
+    assert [str(line).split(":")[2] for line in ranked.ravel()] == [
+        ("no", "yes")[int(p >= 0.5)] for p in first[:, 0]
+    ]

@@ -72,7 +72,7 @@ def old_classifier(folder: Path) -> np.ndarray:
         [layers.Embedding(23, 8), layers.Bidirectional(lstm), layers.Dense(1, activation="sigmoid")]
     )
     model.compile(tf_keras.optimizers.Adam(0.01), "binary_crossentropy")
-    model.fit(ids[:200], np.array(sides[:200]), epochs=1, verbose=0)
+    model.fit(ids[:200], np.array(sides[:200]), epochs=1, verbose=0)  # type: ignore[arg-type]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file", UserWarning)
         model.save(folder / "classifier.h5")

@@ -261,6 +261,7 @@ def export(
     from biport.app.open_source import load_with_code, read_source
     from biport.app.precision import LimitError, precision_suite
     from biport.app.progress import show_progress
+    from biport.rewrite.probabilities import with_probabilities
     from export.deploy.triton import repository
 
     limits = max_accuracy_drop, min_speedup, min_agreement
@@ -292,6 +293,9 @@ def export(
     options |= where_it_runs(opset, ir_version, runtime, fix_batch, fix_length)
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
     settings |= {"verify": verified, "overwrite": force, "texts": texts}
+    if triton is not None and "labels" in options:
+        # Triton names the numbers of an output, of which one sigmoid has one.
+        settings["rewrite"] = with_probabilities
     notes: list[str] = []
     model: Any = source.path
     with contextlib.ExitStack() as stack:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from biport.errors import InputError
 from biport.files import check_folder_name
+from biport.rewrite.probabilities import END
 from biport.text.inputs import from_data
 from export.deploy.triton.config import Config, write_config
 from export.deploy.triton.ensemble import MODEL, VERSION, in_front, is_ours, write_in_front
@@ -78,8 +79,10 @@ def model_config(session: Session, name: str) -> Config:
 def _labelled(session: Session) -> str | None:
     """The output whose classes are named: Triton counts them over all of a row."""
     first = session.output_values[0]
-    classes = None if session.labels is None else len(session.labels)
-    return first.name if first.shape[1:] == (classes,) else None
+    if session.labels is None:
+        return None
+    named = [one for one in session.output_values if one.name in (first.name, f"{first.name}{END}")]
+    return next((one.name for one in named if one.shape[1:] == (len(session.labels),)), None)
 
 
 def _meeting(session: Session) -> str:
