@@ -32,20 +32,22 @@ SOON = 20
 """Seconds after which something that should happen at once did not."""
 
 
+def signature(inputs: list[Value], outputs: list[Value], **known: Any) -> Signature:
+    """Of a model of which nothing else is known."""
+    nothing: dict[str, Any] = {field.name: {} for field in dataclasses.fields(Signature)}
+    given = {"labels": None, "unsaid": "", "inputs": inputs, "outputs": outputs, **known}
+    return Signature(**{**nothing, **given})
+
+
 class Model:
     """The sum of a row's ids; an id of 99 makes a batch fail. Batches wait at the gate until it opens."""
 
-    signature = Signature(
-        metadata={},
-        inputs=[Value("ids", ("N", "T"), "int64")],
-        outputs=[Value("sum", ("N",), "float64")],
+    signature = signature(
+        [Value("ids", ("N", "T"), "int64")],
+        [Value("sum", ("N",), "float64")],
         bounds={"ids": 100},
         needs_steps={"ids": 1},
-        tokenizers={},
-        labels=None,
         time_axes={"sum": ()},
-        unsaid="",
-        characters={},
     )
 
     def __init__(self, open: bool = True) -> None:
@@ -420,16 +422,22 @@ def test_a_process_ends_by_itself_and_answers_first() -> None:
 import time
 from biport.graph import Value
 from export.runtime.batcher import Batcher
-from export.runtime.signature import Signature
-
-x, y = Value("x", ("N", "T"), "int64"), Value("y", ("N",), "int64")
+from test_export_batcher import signature
 
 def run(array):
     time.sleep(0.2)
     return [array.sum(1)]
 
-batcher = Batcher(Signature({}, [x], [y], {}, {}, {}, None, {}, ""), run)
+values = [Value("x", ("N", "T"), "int64")], [Value("y", ("N",), "int64")]
+batcher = Batcher(signature(*values), run)
 batcher.submit([[1, 2]]).add_done_callback(lambda future: print(future.result()[0][0], flush=True))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=SOON)
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
