@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from biport.app.cli.app import Result, command
 from biport.app.cli.gate_options import JUnitFile, gate_option
+from biport.app.cli.logs import tell
 from biport.app.cli.options import INPUT, OUTPUT, Force, Json, Seed, output_option
 from biport.errors import InputError
 from biport.files import check_folder_name, new_folder
@@ -222,7 +224,7 @@ def compare_merges(
             frameworks=[one.value for one in framework or list(Framework)],
             merges=merge or MERGES,
             output=output,
-            told=lambda line: None if as_json else typer.echo(line, err=True),
+            told=lambda line: None if as_json else tell(line, line, logging.INFO),
         )
     )
 
