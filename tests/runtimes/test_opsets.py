@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnxruntime
@@ -24,7 +25,7 @@ def test_every_op(opset: int, tmp_path: Path) -> None:
         names = [value.name for value in trial.graph.inputs]
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         for case, arrays in trial.inputs.items():
-            outputs = session.run(None, dict(zip(names, arrays, strict=True)))
+            outputs: Any = session.run(None, dict(zip(names, arrays, strict=True)))
             differs = difference(trial, case, outputs)
             wrong += [] if differs is None else [f"{trial.name}, {case}: {differs}"]
     assert not wrong, "\n".join(wrong)
