@@ -276,5 +276,5 @@ def test_a_model_that_needs_several_tokens(tmp_path: Path) -> None:
     ids = graph.tokenizers["text"].encode_batch(["good bad movie a"])
     (wanted,) = export.Session(tmp_path / "ids.onnx", device="cpu").run([ids])
     np.testing.assert_array_equal(session.run([["good bad movie a"]])[0], wanted)
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="the texts have 1 tokens, and the model needs 3 or more"):
         session.run([["good"]])
