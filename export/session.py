@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -387,7 +388,8 @@ class Session:
                     f"{self.path}: found a valid step behind a masked one; the file is written under the "
                     f"contract {self.contract!r}, other inputs need one that is written without it"
                 ) from error
-            explain(str(error), feed, self.characters, self._signature.tokenizers.values())
+            inside = json.loads(self.metadata.get("biport.needs_tokens", "{}"))
+            explain(str(error), feed, self.characters, self._signature.tokenizers, inside)
             shapes = {name: array.shape for name, array in feed.items()}
             raise InputError(f"{self.path}: cannot run inputs of shapes {shapes}: {reason(error)}") from error
 

@@ -121,6 +121,8 @@ def write(
         fold(model)
     if unsaid := unsaid_lengths(graph.inputs, graph.tokenizers, masked_axes(graph) is not None):
         notes.append(unsaid)
+    if unsaid and embed_tokenizer and len(graph.inputs) == 1:
+        # Of several inputs nothing is known of padding.
         model.metadata_props["biport.unsaid"] = unsaid
     model.metadata_props.update(text_metadata(graph, labels))
     if embed_tokenizer:

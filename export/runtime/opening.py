@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from biport.errors import FileError, MissingDependencyError, UnsupportedError
 from biport.graph import Value
 from biport.inputs import letter_sizes, size_at
 from biport.log import log
+from biport.text.samples import sample_texts
 from export.runtime.providers import (
     Placement,
     create,
@@ -134,7 +136,8 @@ def tiny_batch(session: Any, signature: Signature) -> str | None:
 
 def _lengths(signature: Signature) -> list[int]:
     """Lengths to try: the shortest, fixed ones that others may have to match, and multiples."""
-    needed = max([1, *signature.needs_steps.values()])
+    inside = json.loads(signature.metadata.get("biport.needs_tokens", "{}"))
+    needed = max([1, *signature.needs_steps.values(), *inside.values()])
     fixed = {dim for value in signature.inputs for dim in value.shape[1:2] if isinstance(dim, int)}
     return [needed, 2 * needed + 1, *sorted(fixed), *(needed * factor for factor in (2, 3, 4, 60, 840))]
 
@@ -143,7 +146,10 @@ def _tiny(value: Value, steps: int, signature: Signature) -> np.ndarray:
     sizes = letter_sizes(signature.inputs, 1, steps)
     shape = [size_at(dim, sizes) for dim in value.shape]
     if value.dtype == "str":
-        return np.full(shape, "a", object)
+        own = [one for one in signature.tokenizers.values() if one.source == value.name]
+        # Of as many tokens as the model needs steps, and of those that have ids.
+        text = sample_texts(own[0], 1, steps)[0] if own and own[0].split != "none" else "a"
+        return np.full(shape, text, object)
     # An id of 1 where there is one: 0 is what a mask hides.
     number = 1 if signature.bounds.get(value.name, 0) > 1 else 0
     return np.full(shape, number, value.dtype)

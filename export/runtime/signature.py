@@ -118,7 +118,7 @@ def _unsaid(
     values: Sequence[Value], tokenizers: Mapping[str, Tokenizer], axes: object | None, path: Path
 ) -> str:
     # Of several inputs nothing is known of padding; a text that a fixed length does not suit is an error.
-    varies = len(values) == 1 and not isinstance((values[0].shape or (1,))[-1], int)
+    varies = len(values) == 1 and not all(isinstance(dim, int) for dim in values[0].shape[-1:])
     unsaid = unsaid_lengths(values, tokenizers, axes is not None or not varies)
     return unsaid and f"{path}: {unsaid}"
 

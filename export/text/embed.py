@@ -80,6 +80,7 @@ def embed_tokenizers(model: ir.Model, graph: Graph, *, refuse_characters: bool =
         {
             "biport.inputs": json.dumps(entries),
             "biport.needs_steps": json.dumps({name: n for name, n in steps.items() if name in numbers}),
+            "biport.needs_tokens": json.dumps({name: n for name, n in steps.items() if name in ids}),
         }
     )
     return [

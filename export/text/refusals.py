@@ -41,7 +41,8 @@ def explain(
     message: str,
     feed: Mapping[str, np.ndarray],
     characters: Mapping[str, Characters],
-    tokenizers: Iterable[Tokenizer],
+    tokenizers: Mapping[str, Tokenizer],
+    needed: Mapping[str, int],
 ) -> None:
     """Say in words what an error of onnxruntime is about, where it is one of these.
 
@@ -49,7 +50,8 @@ def explain(
         message: of the error, which names the node.
         feed: what the file was given.
         characters: by inputs of texts those that it takes.
-        tokenizers: of those inputs.
+        tokenizers: by the ids that are made of those inputs.
+        needed: by the same how many steps the model needs.
 
     Raises:
         InputError: it is.
@@ -58,6 +60,12 @@ def explain(
         for name, known in characters.items():
             check_characters(name, known, feed[name].ravel())
     if f"/{UNKNOWN}/" in message:
-        for tokenizer in tokenizers:
+        for tokenizer in tokenizers.values():
             if tokenizer.source in feed:
                 tokenizer.encode_batch(feed[tokenizer.source])
+    for name, least in needed.items():
+        steps = tokenizers[name].encode_batch(feed[tokenizers[name].source]).shape[1]
+        if steps < least:
+            raise InputError(
+                f"input {name!r}: the texts have {steps} tokens, and the model needs {least} or more"
+            )

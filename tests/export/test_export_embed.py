@@ -258,3 +258,23 @@ def test_a_file_of_an_earlier_version(tmp_path: Path) -> None:
     assert [row.tolist() for (row,) in session.predict(["Good film!", "a FILM\tgood"])] == [
         *([[2.0], [1.0]], [[1.0], [3.0], [2.0]])
     ]
+
+
+@pytest.mark.filterwarnings("ignore:.*may see padding")
+def test_a_model_that_needs_several_tokens(tmp_path: Path) -> None:
+    """It opens, gives what the model of ids gives, and refuses a text of too few."""
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(2, 1, 3)).astype("float32")
+    graph = ids_out(Tokenizer(TOKENS, **OF_KERAS), ("N", "T"))
+    conv = ops.Conv1D(
+        input_size=1, output_size=2, kernel_size=3, padding="valid", weight=kernel, bias=np.ones(2, "float32")
+    )
+    nodes = (*graph.nodes, Node("conv", conv, ("y_text",)))
+    graph = Graph(graph.inputs, nodes, ("conv",), {}, graph.tokenizers)
+    session = embedded(graph, tmp_path / "m.onnx", refuse_characters=True)
+    export.write(graph, tmp_path / "ids.onnx", vectors=False)
+    ids = graph.tokenizers["text"].encode_batch(["good bad movie a"])
+    (wanted,) = export.Session(tmp_path / "ids.onnx", device="cpu").run([ids])
+    np.testing.assert_array_equal(session.run([["good bad movie a"]])[0], wanted)
+    with pytest.raises(InputError, match="the texts have 1 tokens, and the model needs 3 or more"):
+        session.run([["good"]])
