@@ -23,7 +23,8 @@ from lowering import KINDS, layer, sessions
 import export
 from biport.app.measure import Timed, Times, machine, take_turns
 from biport.tables import markdown_table
-from export.onnx.builder import IR_VERSION, OPSET
+from export.onnx.target import OPSET
+from export.onnx.versions import NEWEST_IR
 
 N, T, H = 32, 100, 256
 
@@ -40,7 +41,7 @@ def product(folder: Path, rows: int, columns: int) -> export.Session:
     nodes = [ir.node("MatMul", [x, w], outputs=[y])]
     graph = ir.Graph([x], [y], nodes=nodes, initializers=[w], opset_imports={"": OPSET}, name="product")
     path = folder / f"{rows}-{columns}.onnx"
-    ir.save(ir.Model(graph, ir_version=IR_VERSION), path)
+    ir.save(ir.Model(graph, ir_version=NEWEST_IR), path)
     return export.Session(path, "cpu", threads=1)
 
 

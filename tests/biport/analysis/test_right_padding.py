@@ -9,6 +9,7 @@ import pytest
 
 from biport import ops, reference
 from biport.analysis.padding import masked_axes
+from biport.dims import size
 from biport.graph import Graph, Node, Value
 from testing.graphs import VOCABULARY, bidirectional, cell, dense, embedding, normal
 
@@ -108,13 +109,13 @@ def packed(compared: str = "less", least: int = 1, seen: str = "greater") -> Gra
     """As PyTorch programs pack rows: the lengths are how many ids are not 0."""
     steps, lengths = ("steps", "column") if compared.startswith("less") else ("column", "steps")
     return graph_of(
-        Node("nothing", ops.Constant(value=np.int32(0)), ()),
+        Node("nothing", ops.Constant(value=np.array(0, "int32")), ()),
         Node("words", ops.Elementwise(function=seen), ("ids", "nothing")),
         Node("ones", ops.Cast(output_dtype="int64"), ("words",)),
         Node("length", ops.Reduction(function="sum", axes=(1,)), ("ones",)),
         Node("one", ops.Clip(min=least), ("length",)),
         Node("column", ops.ExpandDims(axes=(1,)), ("one",)),
-        Node("steps", ops.Arange(stop="T"), ()),
+        Node("steps", ops.Arange(stop=size("T")), ()),
         Node("valid", ops.Elementwise(function=compared), (steps, lengths)),
         Node("y", bidirectional(rng(), E, 2, return_sequences=True), ("table",), (), ("valid",)),
         outputs=("y", "length"),
