@@ -127,6 +127,7 @@ def test_what_differs_is_not_kept(run: Path, tmp_path: Path, monkeypatch: pytest
     parts = split(graph)
     head = parts.step["y"].op
     assert isinstance(head, ops.Dense)
+    assert head.bias is not None
     op = dataclasses.replace(head, bias=head.bias * np.float32(1.01))
     nodes = tuple(dataclasses.replace(node, op=op) if node.name == "y" else node for node in parts.step.nodes)
     near = dataclasses.replace(parts, step=dataclasses.replace(parts.step, nodes=nodes))
