@@ -20,7 +20,6 @@ from export.deploy.float16 import float16
 from export.deploy.int8 import LEAST_STORED, METHODS, WEIGHED, Int8, computed, convolved, int8
 from export.deploy.ranges import seen_ranges
 from export.publish import Check, Written, publish
-from export.require import require
 from export.session import Session
 
 PRECISIONS = ("int8", "float16")
@@ -60,7 +59,7 @@ def write_precision(
         InputError: there is no such precision or method, or ``"static"`` has no batches.
         UnsupportedError: the file has nothing that would get smaller, or no convolution for ``"static"``.
         FileError: the source is missing or too large, or the file exists.
-        MissingDependencyError: onnxruntime is not installed.
+        MissingDependencyError: onnxruntime is not installed, and there are check vectors or a calibration.
     """
     if precision not in PRECISIONS:
         raise InputError(Argument("precision", precision), f": should be one of {', '.join(PRECISIONS)}")
@@ -71,7 +70,6 @@ def write_precision(
         raise FileError(f"{source}: there is no such file")
     if source.with_name(source.name + ".data").exists():
         raise FileError(f"{source}: has its weights in {source.name}.data; such files are not made smaller")
-    require("onnxruntime", f"writing {precision}", "cpu")
     model = onnx.load(source)
     smaller = _int8(source, model, method, calibration) if precision == "int8" else _float16(model)
     _describe(smaller, model, precision, method)

@@ -33,7 +33,7 @@ def folder(tokenizer: KerasTokenizer, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("texts")
     keras.utils.set_random_seed(5)
     layers = [keras.Input((None,), dtype="int32", name="ids"), keras.layers.Embedding(9, 4)]
-    layers += [keras.layers.GRU(3), keras.layers.Dense(1, "sigmoid")]
+    layers += [keras.layers.GRU(3), keras.layers.Dense(1, "sigmoid", name="dense")]
     model = keras.Sequential(layers)
     for variable in model.trainable_variables:
         variable.assign(np.random.default_rng(0).normal(size=variable.shape))
@@ -73,7 +73,7 @@ def test_a_tokenizer_of_keras_travels(folder: Path, tokenizer: KerasTokenizer, t
 def test_the_length_is_said_when_a_model_is_run(folder: Path, tmp_path: Path) -> None:
     done("export", folder / "m.keras", "-o", tmp_path / "m.onnx", "--no-verify")
     run = ("run", tmp_path / "m.onnx", TEXTS[0])
-    assert "carries no vocabulary" in biport(*run).stderr
+    assert "does not say how ids are made of texts" in biport(*run).stderr
     assert "no tokeniser" in biport(*run, "--maxlen", 8).stderr
     told = ("--vocabulary", folder / "tokenizer.json", "--maxlen", 8)
     (row,) = json.loads(done(*run, *told, "--json").stdout)["rows"]

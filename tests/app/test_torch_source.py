@@ -212,11 +212,11 @@ BAD = {
         "--args: tagger.py:made is a module",
     ),
     "no JSON": (["tagger.py:Tagger", "--args", "hidden=3"], "--args hidden=3: should be JSON"),
-    "a list": (["tagger.py:Tagger", "--args", "[3]"], "--args [3]: should be a mapping"),
+    "a list": (["tagger.py:Tagger", "--args", "[3]"], "--args '[3]': should be a mapping"),
     "no file of JSON": (["tagger.py:Tagger", "--args", "@absent"], "--args @absent: cannot be read"),
     "no dtype": (
         ["tagger.py:Tagger", "--example", "ids=int46[N,T]"],
-        "--example ids=int46[N,T]: 'int46' is none of",
+        "--example 'ids=int46[N,T]': 'int46' is none of",
     ),
     "no argument": (
         ["tagger.py:Tagger", "--example", "ids=int64[N,T],x=bool[N]"],

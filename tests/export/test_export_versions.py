@@ -11,9 +11,9 @@ import pytest
 import biport
 import export
 from biport import ops
-from biport.data import Vocabulary
 from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
+from biport.text import Tokenizer
 from export.deploy.precision import write_precision
 from export.deploy.runtimes import runtimes
 from testing.masks import MASKS
@@ -94,7 +94,7 @@ def test_refusals(options, problem, rng, tmp_path):
 
 def test_an_operator_that_is_too_new_is_named(rng, tmp_path):
     graph = chain(rng, lstm(rng, I, H), ops.Dropout(rate=0.5))
-    words = Vocabulary(("<pad>", "<unk>", *(f"w{number}" for number in range(2, V))))
+    words = Tokenizer(tuple(f"w{number}" for number in range(2, V)))
     options = {"vocabulary": words, "embed_tokenizer": True, "vectors": False}
     with pytest.raises(
         UnsupportedError, match="operator='StringSplit' is not supported; supported: opset 20"
