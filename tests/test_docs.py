@@ -253,6 +253,7 @@ LONG = [
     "curves",
     "translate",
     "tagger",
+    "--decoder",
     "run-tagger/model",
     "auto",
 ]
