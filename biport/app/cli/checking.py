@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,18 +30,12 @@ from biport.app.cli.options import (
     model_argument,
     output_option,
 )
-from biport.app.cli.text_options import (
-    Maxlen,
-    Padding,
-    PaddingId,
-    SplitOption,
-    StandardizeOption,
-    Truncating,
-    VocabularyFile,
-    text_options,
-)
+from biport.app.cli.text_options import takes_texts
 from biport.app.source import Source
 from biport.errors import InputError
+
+if TYPE_CHECKING:
+    from biport.app.texts import TextOptions
 
 PANEL = "Looking, comparing, measuring"
 
@@ -81,10 +75,12 @@ def inspect(
     "biport verify ported/ model.onnx --input reviews.csv --expected predictions.npz --junit results.xml",
 )
 @takes_model
+@takes_texts
 def verify(
     models: Annotated[
         list[Source], model_argument(f"Two or more; each is an .onnx file, or {MODELS}.", "MODEL...")
     ],
+    text_options: TextOptions,
     inputs: Annotated[
         Path | None,
         input_option("Texts in a .txt, .csv, .tsv or .jsonl; or an .npz of inputs by name, an .npy for one."),
@@ -92,13 +88,6 @@ def verify(
     text: TextColumn = None,
     label: LabelColumn = None,
     labels: ClassNames = None,
-    vocabulary: VocabularyFile = None,
-    standardize: StandardizeOption = None,
-    split: SplitOption = None,
-    maxlen: Maxlen = None,
-    padding: Padding = None,
-    truncating: Truncating = None,
-    padding_id: PaddingId = None,
     tolerance: Tolerance = None,
     min_agreement: MinAgreement = None,
     expected: ExpectedFile = None,
@@ -129,7 +118,6 @@ def verify(
 
     if len(models) < 2:
         raise InputError("give two or more models to compare")
-    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     if output is not None:
         check_page(output, force)
     check_junit(junit, force)
@@ -142,7 +130,7 @@ def verify(
         forms = []
         for source in models:
             display.step(f"opening {source}")
-            forms.append(texts.form(open_source(source)))
+            forms.append(text_options.form(open_source(source)))
         report = verify_models(
             *forms,
             inputs=inputs,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from biport.app.cli.added import Given, add_options
 from biport.app.cli.app import Result
 from biport.app.cli.options import (
     CheckpointFile,
@@ -38,7 +37,6 @@ class Target(StrEnum):
 
 def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
     """Give a command the options that say more of its ``source``, or of its ``models``."""
-    signature = inspect.signature(function, eval_str=True)
     options = {
         "config": ConfigFile,
         "code": CodeFile,
@@ -50,30 +48,18 @@ def takes_model(function: Callable[..., Result]) -> Callable[..., Result]:
         "lengths": LengthInputs,
     }
 
-    @functools.wraps(function)
-    def command(**given: Any) -> Result:
-        config, code, extend, states, checkpoint, args, example, lengths = (
-            given.pop(name) for name in options
-        )
-        for path in extend or ():
+    def gather(added: Given, given: Given) -> None:
+        for path in added["extend"] or ():
             import_file(path)
-        module = ModuleOptions(checkpoint, args, tuple(example or ()), tuple(lengths or ()))
-        own = {"config": config, "code": code, "states": states, "module": module}
+        lists = (tuple(added[name] or ()) for name in ("example", "lengths"))
+        module = ModuleOptions(added["checkpoint"], added["args"], *lists)
+        own = {name: added[name] for name in ("config", "code", "states")} | {"module": module}
         if "models" in given:
             given["models"] = _with_options(given["models"], own)
         else:
             (given["source"],) = _with_options([given["source"]], own)
-        return function(**given)
 
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in options.items()
-    ]
-    own = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in signature.parameters.values()]
-    parameters = [*own, *added]
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return command
+    return add_options(function, options, gather)
 
 
 def _with_options(sources: Sequence[Source], options: Mapping[str, Any]) -> list[Source]:

@@ -17,6 +17,8 @@ OPTIONS = {
     "inputs": "--input",
     "column": "--text",
     "verify": "--verify",
+    "ir_version": "--ir",
+    "float16": "--fp16",
 }
 """The options that are not called as the argument they give; all others are."""
 PRECISIONS = {"int8": "--int8", "float16": "--fp16"}

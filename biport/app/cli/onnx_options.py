@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
+from biport.app.cli.added import Given, add_options
+from biport.app.cli.app import Result
 from biport.errors import Argument, InputError
 
 RUNS_ON = "Where it runs"
@@ -49,34 +52,35 @@ FixLengthOption = Annotated[
 ]
 
 
-def where_it_runs(
-    opset: int | None,
-    ir_version: int | None,
-    runtime: str | None,
-    fix_batch: int | None,
-    fix_length: str | None,
-) -> dict[str, Any]:
-    """The options of `export.write` that were asked for.
-
-    Raises:
-        InputError: a length is no number.
-
-    Example:
-        >>> where_it_runs(None, None, "1.16", None, "T=40,T_2=30")
-        {'runtime': '1.16', 'fix_length': {'T': 40, 'T_2': 30}}
-    """
-    length = None if fix_length is None else _lengths(fix_length)
-    asked = {
-        "opset": opset,
-        "ir_version": ir_version,
-        "runtime": runtime,
-        "fix_batch": fix_batch,
-        "fix_length": length,
+def takes_runtime(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Give a command these options; what was asked for of `export.write` is handed to it as ``runs_on``."""
+    options = {
+        "opset": OpsetOption,
+        "ir_version": IrOption,
+        "runtime": RuntimeOption,
+        "fix_batch": FixBatchOption,
+        "fix_length": FixLengthOption,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+
+    def gather(added: Given, given: Given) -> None:
+        asked = {name: value for name, value in added.items() if value is not None}
+        if "fix_length" in asked:
+            asked["fix_length"] = _lengths(asked["fix_length"])
+        given["runs_on"] = asked
+
+    return add_options(function, options, gather, {"runs_on": object})
 
 
 def _lengths(text: str) -> int | dict[str, int]:
+    """Steps as numbers.
+
+    Raises:
+        InputError: they are none.
+
+    Example:
+        >>> _lengths("40"), _lengths("T=40,T_2=30")
+        (40, {'T': 40, 'T_2': 30})
+    """
     if re.fullmatch(r"\d+", text):
         return int(text)
     parts = [re.fullmatch(r"\s*(\w+)=(\d+)\s*", part) for part in text.split(",")]

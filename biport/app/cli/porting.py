@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,14 +14,7 @@ from biport.app.cli.app import Result, command
 from biport.app.cli.embed_options import EmbedTokenizer, RefuseCharacters
 from biport.app.cli.gate_options import JUnitFile, LabelColumn, MinAgreement, TextColumn, class_names
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
-from biport.app.cli.onnx_options import (
-    FixBatchOption,
-    FixLengthOption,
-    IrOption,
-    OpsetOption,
-    RuntimeOption,
-    where_it_runs,
-)
+from biport.app.cli.onnx_options import takes_runtime
 from biport.app.cli.options import OUTPUT, Force, Json, Model, Seed, Verified, output_option
 from biport.app.cli.precision_options import (
     Fp16,
@@ -34,20 +28,13 @@ from biport.app.cli.precision_options import (
     smaller,
 )
 from biport.app.cli.run_options import AsDecoder, EndToken, SourceVocabulary, StartToken, TargetVocabulary
-from biport.app.cli.text_options import (
-    TEXTS,
-    Maxlen,
-    Padding,
-    PaddingId,
-    SplitOption,
-    StandardizeOption,
-    Truncating,
-    VocabularyFile,
-    text_options,
-)
+from biport.app.cli.text_options import TEXTS, takes_texts
 from biport.app.source import Source
-from biport.errors import InputError, UnsupportedError
+from biport.errors import Argument, InputError, UnsupportedError
 from biport.files import check_folder, check_folder_name, new_folder
+
+if TYPE_CHECKING:
+    from biport.app.texts import TextOptions
 
 PANEL = "Models from models"
 
@@ -104,8 +91,12 @@ ContractOption = Annotated[
     "biport port tagger.py:Tagger --checkpoint tagger.pt --example 'ids=int64[N,T]' --to keras -o t.keras",
 )
 @takes_model
+@takes_runtime
+@takes_texts
 def port(
     source: Model,
+    text_options: TextOptions,
+    runs_on: dict[str, Any],
     to: Annotated[Target, typer.Option("--to", help="What to write.", rich_help_panel=OUTPUT)],
     output: Annotated[Path, output_option("Folder, .keras or .onnx file.")],
     weights: Annotated[
@@ -120,13 +111,6 @@ def port(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    vocabulary: VocabularyFile = None,
-    standardize: StandardizeOption = None,
-    split: SplitOption = None,
-    maxlen: Maxlen = None,
-    padding: Padding = None,
-    truncating: Truncating = None,
-    padding_id: PaddingId = None,
     lowering: LoweringOption = Lowering.AUTO,
     contract: ContractOption = None,
     verified: Verified = True,
@@ -144,9 +128,9 @@ def port(
     from biport.app.stored import is_stored, texts_of
 
     check_output(source, to, output)
-    options = _onnx_options(lowering, contract)
+    options = _onnx_options(lowering, contract) | runs_on
     if options and to is not Target.ONNX:
-        raise InputError(f"--{', --'.join(options)}: of --to onnx alone")
+        raise InputError(*_options(options), ": of --to onnx alone")
     own = {"weights": weights, "biases": biases}
     if to is not Target.TORCH and any(own.values()):
         raise InputError("--weights, --biases: of --to torch alone")
@@ -159,10 +143,9 @@ def port(
         if to is Target.ONNX and not source.is_module:
             advise(problem, source.path, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
         raise
-    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
-    graph = texts.spoken(graph, is_stored(source.path))
+    graph = text_options.spoken(graph, is_stored(source.path))
     if to is not Target.KERAS:
-        notes = [*notes, *texts.notes(graph)]
+        notes = [*notes, *text_options.notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
@@ -194,8 +177,12 @@ def port(
     "biport export run-dates --decoder -o dates/",
 )
 @takes_model
+@takes_runtime
+@takes_texts
 def export(
     source: Model,
+    text_options: TextOptions,
+    runs_on: dict[str, Any],
     output: Annotated[Path | None, output_option("An .onnx file.")] = None,
     triton: Annotated[
         Path | None,
@@ -205,13 +192,6 @@ def export(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    vocabulary: VocabularyFile = None,
-    standardize: StandardizeOption = None,
-    split: SplitOption = None,
-    maxlen: Maxlen = None,
-    padding: Padding = None,
-    truncating: Truncating = None,
-    padding_id: PaddingId = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -246,11 +226,6 @@ def export(
     target_vocabulary: TargetVocabulary = None,
     start: StartToken = None,
     end: EndToken = None,
-    opset: OpsetOption = None,
-    ir_version: IrOption = None,
-    runtime: RuntimeOption = None,
-    fix_batch: FixBatchOption = None,
-    fix_length: FixLengthOption = None,
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
@@ -268,14 +243,9 @@ def export(
     names = class_names(labels)
     how = smaller(int8, float16, int8_method, inputs, text, label, names, batch_size, limits, junit)
     if decoder:
-        others = {
-            "triton": triton,
-            "vocabulary": vocabulary,
-            "labels": labels,
-            "embed-tokenizer": embed_tokenizer,
-            "int8": int8,
-            "fp16": float16,
-        }
+        others = vars(text_options) | runs_on | _onnx_options(lowering, contract)
+        others |= {"triton": triton, "labels": labels, "embed_tokenizer": embed_tokenizer}
+        others |= {"refuse_characters": refuse_characters, "int8": int8, "float16": float16}
         languages = source_vocabulary, target_vocabulary, start, end
         return _export_decoder(source, output, languages, others, verified, force, as_json)
     if source_vocabulary or target_vocabulary or start or end:
@@ -286,13 +256,11 @@ def export(
         output = repository.repository_path(triton, source.stem)
     assert output is not None
     check_source_kept(source, Target.ONNX, output)
-    texts = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     check_junit(junit, force)
     options = told(source.path, labels, embed_tokenizer, refuse_characters, route)
-    options |= _onnx_options(lowering, contract)
-    options |= where_it_runs(opset, ir_version, runtime, fix_batch, fix_length)
+    options |= _onnx_options(lowering, contract) | runs_on
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
-    settings |= {"verify": verified, "overwrite": force, "texts": texts}
+    settings |= {"verify": verified, "overwrite": force, "texts": text_options}
     if triton is not None and "labels" in options:
         # Triton names the numbers of an output, of which one sigmoid has one.
         settings["rewrite"] = with_probabilities
@@ -345,14 +313,22 @@ def _export_decoder(
 ) -> Result:
     from biport.app.decoder import Languages, export_decoder
 
-    asked = [f"--{name}" for name, value in others.items() if value]
+    asked = {name: value for name, value in others.items() if value not in (None, False)}
     if asked:
-        raise InputError(f"{', '.join(asked)}: of a model as one file, not of --decoder")
+        raise InputError(*_options(asked), ": of a model as one file, not of ", Argument("decoder"))
     if output is None:
         raise InputError("say where to with --output FOLDER")
     check_folder_name(output)
     settings = {"verified": verified, "overwrite": force, "quiet": as_json}
     return Result(*export_decoder(source, output, Languages(*languages), **settings))
+
+
+def _options(asked: Mapping[str, Any]) -> list[str | Argument]:
+    """Options as a message names them."""
+    named: list[str | Argument] = []
+    for name in asked:
+        named += [", "] * bool(named) + [Argument(name)]
+    return named
 
 
 def _onnx_options(lowering: Lowering, contract: Contract | None) -> dict[str, Any]:

@@ -26,16 +26,7 @@ from biport.app.cli.run_options import (
     TextColumn,
     Truncate,
 )
-from biport.app.cli.text_options import (
-    Maxlen,
-    Padding,
-    PaddingId,
-    SplitOption,
-    StandardizeOption,
-    Truncating,
-    VocabularyFile,
-    text_options,
-)
+from biport.app.cli.text_options import takes_texts
 from biport.errors import InputError
 from biport.files import check_target
 
@@ -55,8 +46,10 @@ OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
     "biport run model.onnx --input corpus.parquet -o scored --ray --actors 4",
     "biport run model.onnx --input tokens.npz -o out.npz",
 )
+@takes_texts
 def run(
     model: Annotated[Path, typer.Argument(help="An .onnx file, or a folder of biport.", metavar="MODEL")],
+    text_options: TextOptions,
     texts: Annotated[list[str] | None, typer.Argument(help="What to run it on.", metavar="TEXT...")] = None,
     inputs: Annotated[
         Path | None,
@@ -77,13 +70,6 @@ def run(
     delimiter: Delimiter = None,
     id: IdColumn = None,
     truncate: Truncate = False,
-    vocabulary: VocabularyFile = None,
-    standardize: StandardizeOption = None,
-    split: SplitOption = None,
-    maxlen: Maxlen = None,
-    padding: Padding = None,
-    truncating: Truncating = None,
-    padding_id: PaddingId = None,
     skip_bad: SkipBad = None,
     resume: Resume = False,
     ray: OnRay = False,
@@ -102,7 +88,6 @@ def run(
     from biport.app.run_parquet import ParquetCorpus, Scale, check_no_parquet, is_parquet, run_parquet
 
     scale = Scale(ray, actors, address, part_rows)
-    options = text_options(vocabulary, standardize, split, maxlen, padding, truncating, padding_id)
     if bool(texts) == (inputs is not None):
         raise InputError("give texts, or a file of texts or arrays as --input")
     corpus = {"column": text, "id": id, "skip_bad": skip_bad, "resume": resume}
@@ -112,19 +97,19 @@ def run(
     if texts:
         if output is not None or asked:
             raise InputError(f"{OF_CORPORA} and --output go with a file of texts, --input")
-        return Result(*run_texts(model, texts, device, truncate, options))
+        return Result(*run_texts(model, texts, device, truncate, text_options))
     assert inputs is not None
     settings = corpus | {"truncate": truncate, "overwrite": force}
     if is_parquet(inputs):
         if format or delimiter:
             raise InputError(f"{inputs}: --format and --delimiter go with other files than Parquet")
         parquet = ParquetCorpus(inputs, output, settings)
-        return Result(*run_parquet(model, parquet, scale, device, as_json, options))
+        return Result(*run_parquet(model, parquet, scale, device, as_json, text_options))
     if of_texts(inputs, format):
-        return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json, options)
+        return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json, text_options)
     if asked or truncate:
         raise InputError(f"{inputs}: {OF_CORPORA} and --truncate go with texts")
-    if options.given:
+    if text_options.given:
         raise InputError(f"{inputs}: holds arrays, and --vocabulary, --maxlen and --padding go with texts")
     return _run_arrays(model, inputs, output, device, force)
 

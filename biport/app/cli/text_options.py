@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from biport.app.texts import TextOptions
+from biport.app.cli.added import Given, add_options
+from biport.app.cli.app import Result
 
 TEXTS = "Texts"
 """The group of these options in the help."""
@@ -86,18 +87,24 @@ PaddingId = Annotated[
 ]
 
 
-def text_options(
-    vocabulary: Path | None,
-    standardize: Standardize | None,
-    split: Split | None,
-    maxlen: int | None,
-    padding: End | None,
-    truncating: End | None,
-    padding_id: int | None,
-) -> TextOptions:
-    """What was said, as the program has it."""
-    from biport.app.texts import TextOptions
+def takes_texts(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Give a command these options; it is handed what they say as its ``text_options``."""
+    options = {
+        "vocabulary": VocabularyFile,
+        "standardize": StandardizeOption,
+        "split": SplitOption,
+        "maxlen": Maxlen,
+        "padding": Padding,
+        "truncating": Truncating,
+        "padding_id": PaddingId,
+    }
 
-    words = {"standardize": standardize, "split": split, "padding": padding, "truncating": truncating}
-    plain = {name: None if word is None else word.value for name, word in words.items()}
-    return TextOptions(vocabulary, maxlen=maxlen, padding_id=padding_id, **plain)  # type: ignore[arg-type]
+    def gather(added: Given, given: Given) -> None:
+        from biport.app.texts import TextOptions
+
+        plain: dict[str, Any] = {
+            name: one.value if isinstance(one, StrEnum) else one for name, one in added.items()
+        }
+        given["text_options"] = TextOptions(**plain)
+
+    return add_options(function, options, gather, {"text_options": object})
