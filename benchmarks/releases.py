@@ -1,7 +1,7 @@
 """Files on this onnxruntime, on two old ones and on onnxruntime-web: the table of `docs/runtimes.md`.
 
     make test-runtimes                            # installs what it needs
-    PYTHONPATH=tests python benchmarks/runtimes.py
+    PYTHONPATH=tests python benchmarks/releases.py
 
 Milliseconds of the fastest of some calls, one thread; the environments take turns, a file each. Beside them
 the largest difference between the web's numbers and those of this onnxruntime.
