@@ -303,8 +303,8 @@ def _other_release(source: str | Path, model: Any) -> list[str]:
     return [f"written by Keras {written.version}, computed as Keras {traced.version} does"]
 
 
-def text_options(
-    source: Path, labels: str | None, embed_tokenizer: bool, refuse_characters: bool, route: str
+def text_arguments(
+    source: Path, labels: Sequence[str] | None, embed_tokenizer: bool, refuse_characters: bool, route: str
 ) -> dict[str, Any]:
     """The options of `export.write` about texts; of a folder, what travels with it.
 
@@ -312,8 +312,7 @@ def text_options(
         FileError: labels cannot be read.
         InputError: the options do not go together.
     """
-    given = None if labels is None else [name.strip() for name in labels.split(",")]
-    options: dict[str, Any] = {} if given is None else {"labels": given}
+    options: dict[str, Any] = {} if labels is None else {"labels": labels}
     if route != "tf2onnx":
         options = {**texts_of(source), **options}
     if refuse_characters and not embed_tokenizer:

@@ -117,17 +117,6 @@ def run_corpus(
 
 def _told(model: Path, corpus: Corpus, done: Any) -> tuple[dict[str, Any], str, int]:
     side = corpus.settings.get("skip_bad")
-    data = {
-        "model": str(model),
-        "written": str(corpus.output),
-        "rows": done.rows,
-        "resumed": done.resumed,
-        "seconds": done.seconds,
-        "left_out": done.left_out,
-        "skip_bad": None if side is None else str(side),
-        "cut": done.cut,
-        "renamed": dict(done.renamed),
-    }
     where = "standard output" if str(corpus.output) == STDOUT else str(corpus.output)
     text = f"{where}: {_rows(done.rows)}, {done.rows - done.resumed:,} of them in {done.seconds:.1f} s"
     lines = [text + (f", {done.resumed:,} were there already" if done.resumed else "")]
@@ -137,7 +126,27 @@ def _told(model: Path, corpus: Corpus, done: Any) -> tuple[dict[str, Any], str, 
     if side is not None:
         why = "" if done.problem is None else f", such as {done.problem}"
         lines.append(f"{side}: {_rows(done.left_out)} left out{why}")
-    return data, "\n".join(lines), 2 if done.left_out and not done.rows else 0
+    return scored_data(model, corpus.output, side, done), "\n".join(lines), scored_code(done)
+
+
+def scored_data(model: Path, output: Path | None, side: Path | None, done: Any) -> dict[str, Any]:
+    """A corpus that was scored, ``export.corpus.scoring.Scored``, as plain data."""
+    return {
+        "model": str(model),
+        "written": str(output),
+        "rows": done.rows,
+        "resumed": done.resumed,
+        "seconds": done.seconds,
+        "left_out": done.left_out,
+        "skip_bad": None if side is None else str(side),
+        "cut": done.cut,
+        "renamed": dict(done.renamed),
+    }
+
+
+def scored_code(done: Any) -> int:
+    """The exit code: rows were left out, and none was left."""
+    return 2 if done.left_out and not done.rows else 0
 
 
 def _rows(count: int) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biport.app.progress import show_progress
-from biport.app.run import opened
+from biport.app.run import opened, scored_code, scored_data
 from biport.app.stored import is_stored
 from biport.app.texts import TextOptions
 from biport.errors import Argument, InputError
@@ -114,17 +114,8 @@ def run_parquet(
 
 def _told(model: Path, corpus: ParquetCorpus, actors: Any, scored: Any) -> tuple[dict[str, Any], str, int]:
     side = corpus.settings.get("skip_bad")
-    data = {
-        "model": str(model),
-        "written": str(scored.output),
-        "rows": scored.rows,
+    data = scored_data(model, scored.output, side, scored) | {
         "parts": scored.parts,
-        "resumed": scored.resumed,
-        "seconds": scored.seconds,
-        "left_out": scored.left_out,
-        "skip_bad": None if side is None else str(side),
-        "cut": scored.cut,
-        "renamed": dict(scored.renamed),
         "actors": None if actors is None else actors.count,
         "retries": scored.retries,
     }
@@ -140,4 +131,4 @@ def _told(model: Path, corpus: ParquetCorpus, actors: Any, scored: Any) -> tuple
     if side is not None:
         why = "" if scored.problem is None else f"; the first: {scored.problem}"
         lines.append(f"{side}: {scored.left_out:,} rows were left out{why}")
-    return data, "\n".join(lines), 2 if scored.left_out and not scored.rows else 0
+    return data, "\n".join(lines), scored_code(scored)

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from biport.json_file import read_json, write_json
 from biport.log import log
 from biport.text.inputs import to_data
 from export.corpus.left_out import LeftOut
-from export.corpus.scoring import check_reads_texts
+from export.corpus.scoring import Scored, check_reads_texts
 from export.scale.on_ray import Actors, on_ray
 from export.scale.part import Layout, LeftRow, PartResult, Settings, read_left_out, score_part
 from export.scale.plan import Part, count_rows, identity, open_parquet, plan, sources
@@ -37,32 +37,16 @@ PARTS = 8
 
 
 @dataclass(frozen=True)
-class ScoredParts:
-    """What was done.
+class ScoredParts(Scored):
+    """What was done; the output is a folder.
 
     Args:
-        output: the folder of results.
-        rows: how many it holds.
-        parts: in how many files.
-        resumed: rows that were there already.
-        seconds: how long the others took.
-        left_out: how many rows were.
-        cut: how many rows were cut, of those that were run.
+        parts: in how many files the rows are.
         retries: how often a part was begun anew because a worker died.
-        renamed: columns of the input that are called otherwise beside the results.
-        problem: why the first row was left out.
     """
 
-    output: Path
-    rows: int
-    parts: int
-    resumed: int
-    seconds: float
-    left_out: int = 0
-    cut: int = 0
+    parts: int = 0
     retries: int = 0
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    problem: str | None = None
 
 
 def score_parquet(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -173,8 +172,3 @@ def check_rank(owner: str, tokenizer: Tokenizer, rank: int) -> None:
     if rank > 2 or (joins and rank != 2):
         supported = "tokens (N, T)" if joins else "tokens (N,) or (N, T)"
         raise UnsupportedError(owner, "input", f"of {rank} dimensions", supported)
-
-
-def read_from(tokenizer: Tokenizer, source: str) -> Tokenizer:
-    """The same, of the texts that are called ``source``."""
-    return dataclasses.replace(tokenizer, source=source)

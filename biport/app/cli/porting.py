@@ -230,8 +230,7 @@ def export(
     as_json: Json = False,
 ) -> Result:
     """Write a model as an ONNX graph, one fused node a recurrent layer, and try it before it is kept."""
-    from biport.app.export import export_model
-    from biport.app.export import text_options as told
+    from biport.app.export import export_model, text_arguments
     from biport.app.junit import check_junit, write_junit
     from biport.app.open_source import load_with_code, read_source
     from biport.app.precision import LimitError, precision_suite
@@ -257,7 +256,7 @@ def export(
     assert output is not None
     check_source_kept(source, Target.ONNX, output)
     check_junit(junit, force)
-    options = told(source.path, labels, embed_tokenizer, refuse_characters, route)
+    options = text_arguments(source.path, names, embed_tokenizer, refuse_characters, route)
     options |= _onnx_options(lowering, contract) | runs_on
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
     settings |= {"verify": verified, "overwrite": force, "texts": text_options}
