@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from biport.app.cli.app import Result, command
+from biport.app.cli.ctc_options import takes_characters
 from biport.app.cli.embed_options import EmbedTokenizer, RefuseCharacters
 from biport.app.cli.gate_options import JUnitFile, LabelColumn, MinAgreement, TextColumn, class_names
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
@@ -34,6 +35,7 @@ from biport.errors import Argument, InputError, UnsupportedError
 from biport.files import check_folder, check_folder_name, new_folder
 
 if TYPE_CHECKING:
+    from biport.app.ctc import CtcOptions
     from biport.app.texts import TextOptions
 
 PANEL = "Models from models"
@@ -93,9 +95,11 @@ ContractOption = Annotated[
 @takes_model
 @takes_runtime
 @takes_texts
+@takes_characters
 def port(
     source: Model,
     text_options: TextOptions,
+    ctc_options: CtcOptions,
     runs_on: dict[str, Any],
     to: Annotated[Target, typer.Option("--to", help="What to write.", rich_help_panel=OUTPUT)],
     output: Annotated[Path, output_option("Folder, .keras or .onnx file.")],
@@ -143,9 +147,9 @@ def port(
         if to is Target.ONNX and not source.is_module:
             advise(problem, source.path, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
         raise
-    graph = text_options.spoken(graph, is_stored(source.path))
+    graph = ctc_options.spelled(text_options.spoken(graph, is_stored(source.path)))
     if to is not Target.KERAS:
-        notes = [*notes, *text_options.notes(graph)]
+        notes = [*notes, *text_options.notes(graph), *ctc_options.notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
@@ -179,9 +183,11 @@ def port(
 @takes_model
 @takes_runtime
 @takes_texts
+@takes_characters
 def export(
     source: Model,
     text_options: TextOptions,
+    ctc_options: CtcOptions,
     runs_on: dict[str, Any],
     output: Annotated[Path | None, output_option("An .onnx file.")] = None,
     triton: Annotated[
@@ -245,6 +251,7 @@ def export(
         others = vars(text_options) | runs_on | _onnx_options(lowering, contract)
         others |= {"triton": triton, "labels": labels, "embed_tokenizer": embed_tokenizer}
         others |= {"refuse_characters": refuse_characters, "int8": int8, "float16": float16}
+        others |= vars(ctc_options)
         languages = source_vocabulary, target_vocabulary, start, end
         return _export_decoder(source, output, languages, others, verified, force, as_json)
     if source_vocabulary or target_vocabulary or start or end:
@@ -259,7 +266,7 @@ def export(
     options = text_arguments(source.path, names, embed_tokenizer, refuse_characters, route)
     options |= _onnx_options(lowering, contract) | runs_on
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
-    settings |= {"verify": verified, "overwrite": force, "texts": text_options}
+    settings |= {"verify": verified, "overwrite": force, "texts": text_options, "ctc": ctc_options}
     if triton is not None and "labels" in options:
         # Triton names the numbers of an output, of which one sigmoid has one.
         settings["rewrite"] = with_probabilities
