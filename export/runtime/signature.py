@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from biport.analysis.text_model import tokenizer_of_input, unsaid_lengths
+from biport.data.images import PROPERTY, ImageSettings
 from biport.data.vocabulary import UNK_ID, Vocabulary
 from biport.dims import Size, letter
 from biport.errors import FileError, GraphError
@@ -53,6 +54,7 @@ class Signature:
         time_axes: the axes of each output that are time; ``None`` where the model may see padding.
         characters: by inputs of texts those that they may have, where it is not all.
         unsaid: why texts may get other numbers than when the model was trained; empty where they do not.
+        images: what is said of the pictures that the model takes.
     """
 
     metadata: Mapping[str, str]
@@ -65,6 +67,7 @@ class Signature:
     time_axes: Mapping[str, tuple[int, ...]] | None
     characters: Mapping[str, Characters]
     unsaid: str
+    images: ImageSettings = field(default_factory=ImageSettings)
 
 
 def read_signature(path: Path, session: Any) -> Signature:
@@ -89,6 +92,7 @@ def read_signature(path: Path, session: Any) -> Signature:
             needs_steps={str(name): int(needed) for name, needed in steps.items()},
             tokenizers=tokenizers,
             labels=_labels(metadata),
+            images=ImageSettings.from_data(json.loads(metadata.get(PROPERTY, "{}")), str(path)),
             time_axes=axes,
             # What makes the ids itself has no input of them.
             unsaid=_unsaid(named, tokenizers, axes, path) or _said(metadata, path),
