@@ -268,7 +268,7 @@ def _traced(
         model = load_file(source) if graph is not None else load_original(source)
         notes = [*notes, *([] if graph is not None else _other_release(source, model))]
     else:
-        model = source
+        model = keras_side.prediction_model(source)
     trials: list[Trial] = []
     if graph is None:
         unread = UnreadModel(model)

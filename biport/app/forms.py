@@ -250,6 +250,7 @@ def keras_form(name: str, model: Any, graph: Graph | None = None, states: str | 
     import keras_side
 
     own = keras_side.read(model, states=states) if graph is None else graph
+    model = keras_side.prediction_model(model)
 
     @functools.cache
     def in_float64(source: Graph) -> tuple[Any, Graph]:
