@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, TextIO
 from biport.app.progress import show_progress
 from biport.app.stored import is_stored, read_stored, texts_of
 from biport.app.texts import TextOptions
-from biport.data.images import ImageSettings, has_images, image_files
+from biport.data.images import SUFFIXES, ImageSettings, has_images, image_files, read_images
 from biport.data.text_rows import FORMATS, STDIN, TextRow, count_rows, format_of
 from biport.errors import Argument, InputError
 
@@ -180,21 +181,49 @@ def run_texts(
         if text == STDIN or (Path(text).suffix and len(text) < 256 and Path(text).is_file()):
             what = "standard input" if text == STDIN else "a file"
             raise InputError(f"{text} is {what}, not a text; give it as ", Argument("inputs"))
-    from export.corpus.results import described
     from export.corpus.sources import check_reads_texts
 
     with opened(model, device, options) as session:
         check_reads_texts(session)
-        rows = []
-        results = session.predict_each(texts, truncate=truncate, workers=1)
-        for row, result in zip((TextRow(*row) for row in enumerate(texts, 1)), results, strict=True):
-            if result.error is not None:
-                raise InputError(f"{row.owner}: ", *result.error.why.parts)
-            told = {"row": row.number, "text": row.text, "cut": result.cut}
-            rows.append(told | described(session, row.text, result))
-    blocks = [_block(row, alone=len(texts) == 1) for row in rows]
+        return _run_rows(model, session, [TextRow(*row) for row in enumerate(texts, 1)], truncate)
+
+
+def are_images(texts: Sequence[str]) -> bool:
+    """Whether what is given are files of pictures, all of them."""
+    return all(Path(text).suffix.lower() in SUFFIXES and Path(text).is_file() for text in texts)
+
+
+def run_images(
+    model: Path, files: Sequence[str], device: str, settings: ImageSettings
+) -> tuple[dict[str, Any], str]:
+    """Run ``model`` over some pictures; what it says of each, as data and as text.
+
+    Raises:
+        BiportError: one of them cannot be read, or the model is none of pictures.
+    """
+    with opened(model, device) as session:
+        image = session.image_input(settings)
+        rows = [row for file in files for row in read_images(file, image)]
+        numbered = [dataclasses.replace(row, number=number) for number, row in enumerate(rows, 1)]
+        return _run_rows(model, session, numbered, truncate=False)
+
+
+def _run_rows(
+    model: Path, session: Any, rows: Sequence[TextRow], truncate: bool
+) -> tuple[dict[str, Any], str]:
+    """What ``session`` says of each row, as data and as text."""
+    from export.corpus.results import described
+
+    told_rows = []
+    results = session.predict_each([row.content for row in rows], truncate=truncate, workers=1)
+    for row, result in zip(rows, results, strict=True):
+        if result.error is not None:
+            raise InputError(f"{row.owner}: ", *result.error.why.parts)
+        told = {"row": row.number, "text": row.text, **row.fields, "cut": result.cut}
+        told_rows.append(told | described(session, row.text, result))
+    blocks = [_block(row, alone=len(rows) == 1) for row in told_rows]
     between = "\n\n" if any("\n" in block for block in blocks) else "\n"
-    return {"model": str(model), "rows": rows}, between.join(blocks)
+    return {"model": str(model), "rows": told_rows}, between.join(blocks)
 
 
 def _block(row: dict[str, Any], alone: bool) -> str:

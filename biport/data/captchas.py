@@ -61,6 +61,10 @@ class Captchas:
         """The texts as ids ``(N, 5)``: 1 is the first of `ALPHABET`, 0 fills up short rows."""
         return pad([[1 + ALPHABET.index(one) for one in text] for text in self.texts], LENGTHS[1])
 
+    def part(self, which: slice) -> Captchas:
+        """Some of them."""
+        return Captchas(self.images[which], self.texts[which])
+
 
 def load_captchas(n: int, seed: int) -> Captchas:
     """Draw ``n`` captchas of 32 by 96 pixels; the same arguments always give the same ones.

@@ -332,13 +332,18 @@ def has_images(source: str | os.PathLike[str]) -> bool:
 
 
 def read_images(
-    source: str | os.PathLike[str], image: ImageInput, *, bad: Callable[[BadRow], object] | None = None
+    source: str | os.PathLike[str],
+    image: ImageInput,
+    *,
+    behind: int = 0,
+    bad: Callable[[BadRow], object] | None = None,
 ) -> Iterator[ImageRow]:
     """The pictures of a folder, and of the folders in it, one at a time, in the order of their names.
 
     Args:
         source: a folder, or one file.
         image: what the model takes.
+        behind: how many files are passed over unread; the numbers of rows count them.
         bad: is given each file that is no picture, or cannot be read; without, it is an error.
 
     Raises:
@@ -347,7 +352,7 @@ def read_images(
     """
     require_pillow()
     folder = Path(source) if Path(source).is_dir() else Path(source).parent
-    for count, path in enumerate(image_files(source), 1):
+    for count, path in enumerate(image_files(source)[behind:], behind + 1):
         name = path.relative_to(folder).as_posix()
         row = ImageRow(count, name, {"file": name}, str(path))
         try:

@@ -112,9 +112,10 @@ def score(
     results = _results(output, session, id, first, stream)
     there = run.there(results) if resume and results.exists() else _There()
     start = time.perf_counter()
-    rows = _behind(rows, there.number, output, source)
-    if progress is not None and there.number:
-        progress(there.number)
+    if there.number:
+        rows = read.rows(there.number)
+        if progress is not None:
+            progress(there.number)
     checked = (_checked(results, row) for row in rows)
     done = _done(session, checked, truncate, progress)
     if run.left_out is None:
@@ -161,17 +162,6 @@ def _first(
         if isinstance(row, TextRow):
             return row, itertools.chain(seen, rows)
     return None, iter(seen)
-
-
-def _behind(
-    rows: Iterable[TextRow | BadRow], number: int, output: Path, source: str | PathLike[str]
-) -> Iterator[TextRow | BadRow]:
-    """The rows behind the one of this number."""
-    waiting = iter(rows)
-    passed = sum(1 for _ in itertools.islice(waiting, number))
-    if passed < number:
-        raise InputError(f"{output}: holds rows up to {number}, and {source} has {passed} only")
-    return waiting
 
 
 def _checked(results: Results, row: TextRow | BadRow) -> TextRow | BadRow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -31,18 +32,16 @@ class Source(ABC):
 
     path: str | PathLike[str]
 
-    def rows(self) -> Iterator[TextRow | BadRow]:
-        """The rows, with those that cannot be read where they stand."""
-        bad: list[BadRow] = []
-        for row in self._read(bad.append):
-            yield from bad
-            bad.clear()
-            yield row
-        yield from bad
-
     @abstractmethod
-    def _read(self, bad: Callable[[BadRow], object]) -> Iterator[TextRow]:
-        """The rows; ``bad`` is given the others."""
+    def rows(self, behind: int = 0) -> Iterator[TextRow | BadRow]:
+        """The rows, with those that cannot be read where they stand.
+
+        Args:
+            behind: how many are passed over.
+
+        Raises:
+            InputError: there are fewer.
+        """
 
     @property
     @abstractmethod
@@ -70,6 +69,20 @@ class Source(ABC):
             OSError: they cannot be read.
         """
 
+    def _check_count(self, behind: int, count: int) -> None:
+        if count < behind:
+            raise InputError(f"{self.path}: has {count} rows only, and there are results of {behind}")
+
+
+def _every_row(read: Callable[[Callable[[BadRow], object]], Iterator[TextRow]]) -> Iterator[TextRow | BadRow]:
+    """The rows that are read, and in their places those that what is called is given."""
+    bad: list[BadRow] = []
+    for row in read(bad.append):
+        yield from bad
+        bad.clear()
+        yield row
+    yield from bad
+
 
 def _head(head: bytes, length: int | None) -> dict[str, Any]:
     head = head[:length]
@@ -91,8 +104,15 @@ class TextSource(Source):
     format: str | None = None
     delimiter: str | None = None
 
-    def _read(self, bad: Callable[[BadRow], object]) -> Iterator[TextRow]:
-        return read_rows(self.path, self.column, format=self.format, delimiter=self.delimiter, bad=bad)
+    def rows(self, behind: int = 0) -> Iterator[TextRow | BadRow]:
+        """See `Source`."""
+        rows = _every_row(
+            lambda bad: read_rows(
+                self.path, self.column, format=self.format, delimiter=self.delimiter, bad=bad
+            )
+        )
+        self._check_count(behind, sum(1 for _ in itertools.islice(rows, behind)))
+        return rows
 
     @property
     def again(self) -> bool:
@@ -122,8 +142,10 @@ class ImageSource(Source):
 
     image: ImageInput
 
-    def _read(self, bad: Callable[[BadRow], object]) -> Iterator[TextRow]:
-        return read_images(self.path, self.image, bad=bad)
+    def rows(self, behind: int = 0) -> Iterator[TextRow | BadRow]:
+        """See `Source`; those that are passed over are not opened."""
+        self._check_count(behind, min(behind, len(image_files(self.path))))
+        return _every_row(lambda bad: read_images(self.path, self.image, behind=behind, bad=bad))
 
     @property
     def again(self) -> bool:

@@ -85,6 +85,25 @@ def test_a_folder_of_pictures(tmp_path: Path, folder: Path) -> None:
     assert np.load(arrays)["file"].tolist() == [row["file"] for row in rows]
 
 
+def test_pictures_on_the_command_line(tmp_path: Path, folder: Path) -> None:
+    model = tmp_path / "m.onnx"
+    export.write(classifier(6, 8, 1), model, labels=LABELS, images=ImageSettings(scale=1 / 255))
+    wanted = [(LABELS[one.argmax()], f"{one.max():.4f}") for one in probabilities(model, folder)]
+    alone = biport("run", model, folder / "2.png")
+    assert alone.stdout == "  ".join(wanted[2]) + "\n"
+    several = biport("run", model, folder / "2.png", folder / "0.png")
+    assert several.stdout.splitlines() == [f"{'  '.join(wanted[k])}  {k}.png" for k in (2, 0)]
+    rows = json.loads(biport("run", model, folder / "2.png", folder / "0.png", "--json").stdout)["rows"]
+    assert [(row["row"], row["file"], row["label"]) for row in rows] == [
+        (1, "2.png", wanted[2][0]),
+        (2, "0.png", wanted[0][0]),
+    ]
+    assert biport("run", model, folder / "2.png", "a text").exit_code == 2
+    assert biport("run", model, folder / "2.png", "--truncate").exit_code == 2
+    (tmp_path / "cut.png").write_bytes((folder / "2.png").read_bytes()[:40])
+    assert "cut.png: cannot be read" in biport("run", model, tmp_path / "cut.png").stderr
+
+
 def test_settings_travel_with_the_file(tmp_path: Path, folder: Path) -> None:
     """Said when the file is written, or stated by the model, and overruled where it is run."""
     bare, said, stated = (tmp_path / f"{name}.onnx" for name in ("bare", "said", "stated"))

@@ -47,6 +47,7 @@ OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
     "biport run model.onnx --input reviews.csv -o scores.csv --resume",
     "biport run model.onnx --input - --format jsonl -o -",
     "biport run model.onnx --input corpus.parquet -o scored --ray --actors 4",
+    "biport run model.onnx photo.png",
     "biport run model.onnx --input images/ -o texts.csv",
     "biport run model.onnx --input tokens.npz -o out.npz",
 )
@@ -56,7 +57,9 @@ def run(
     model: Annotated[Path, typer.Argument(help="An .onnx file, or a folder of biport.", metavar="MODEL")],
     text_options: TextOptions,
     images: ImageSettings,
-    texts: Annotated[list[str] | None, typer.Argument(help="What to run it on.", metavar="TEXT...")] = None,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="What to run it on: texts, or pictures.", metavar="TEXT...")
+    ] = None,
     inputs: Annotated[
         Path | None,
         input_option(
@@ -90,7 +93,7 @@ def run(
 
     Results keep the other columns of a file of texts, or the names of pictures, and the number of each row.
     """
-    from biport.app.run import of_images, of_texts, run_texts
+    from biport.app.run import are_images, of_images, of_texts, run_images, run_texts
     from biport.app.run_parquet import ParquetCorpus, Scale, check_no_parquet, is_parquet, run_parquet
 
     scale = Scale(ray, actors, address, part_rows)
@@ -100,13 +103,17 @@ def run(
     asked = any((*corpus.values(), format, delimiter))
     if inputs is None or not is_parquet(inputs):
         check_no_parquet(scale)
-    pictures = inputs is not None and of_images(inputs, format)
+    pictures = are_images(texts or ()) if inputs is None else of_images(inputs, format)
     if images.given and not pictures:
-        raise InputError("--image-scale and its like go with pictures, --input")
+        raise InputError("--image-scale and its like go with pictures")
     if texts:
         if output is not None or asked:
             raise InputError(f"{OF_CORPORA} and --output go with a file of texts, --input")
-        return Result(*run_texts(model, texts, device, truncate, text_options))
+        if not pictures:
+            return Result(*run_texts(model, texts, device, truncate, text_options))
+        if truncate or text_options.given:
+            raise InputError(f"--truncate, {OF_TEXTS} go with texts")
+        return Result(*run_images(model, texts, device, images))
     assert inputs is not None
     settings = corpus | {"truncate": truncate, "overwrite": force}
     if is_parquet(inputs):
