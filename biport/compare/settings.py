@@ -68,7 +68,7 @@ def _settled(
     match node.op:
         case ops.Embedding(mask_zero=False) if node.inputs[0] in compared:
             return dataclasses.replace(node.op, mask_zero=True)
-        case ops.Dense(activation="linear") | ops.Conv1D(activation="linear"):
+        case ops.Dense(activation="linear") | ops.Convolution(activation="linear"):
             (output,) = node.outputs
             then = users.get(output, [])
             function = activation_of(then[0]) if len(then) == 1 and output not in given else None
@@ -143,7 +143,7 @@ def differing_settings(
 def said_elsewhere(mine: Op, yours: Op) -> Collection[str]:
     """Settings of a layer, ``mine``, that other layers of its model may have in its stead."""
     match mine, yours:
-        case ((ops.Dense(activation="linear") | ops.Conv1D(activation="linear")), _):
+        case ((ops.Dense(activation="linear") | ops.Convolution(activation="linear")), _):
             return ("activation",)
         case ops.Embedding(), ops.Embedding() if mine.mask_zero == yours.mask_zero:
             return ("mask_zero",)

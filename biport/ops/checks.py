@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from biport.dims import length, longest
+from biport.dims import longest
 from biport.errors import GraphError, WeightError
 from biport.ops.base import Op
 from biport.ops.tensor import FLOATS, Dim, Tensor, same_dim
@@ -50,12 +50,6 @@ def check_number(owner: str, name: str, value: object, least: float | None = Non
         raise GraphError(f"{owner}: {name} should be a finite number, found {value!r}")
     if least is not None and value < least:
         raise GraphError(f"{owner}: {name} should not be below {least}, found {value!r}")
-
-
-def check_pair(owner: str, name: str, pair: Sequence[object]) -> None:
-    """Refuse what is not two integers, neither negative."""
-    if len(pair) != 2 or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in pair):
-        raise GraphError(f"{owner}: {name} should be two integers of 0 or more, found {pair!r}")
 
 
 def take(op: Op, inputs: Sequence[Tensor], count: int) -> Sequence[Tensor]:
@@ -176,27 +170,3 @@ def _stretched(op: Op, dims: Sequence[Dim], inputs: Sequence[Tensor]) -> Dim:
     if sizes or not varying:
         return sizes[0] if sizes else 1
     return longest(*varying)
-
-
-def windows(op: Op, steps: Dim, span: int, stride: int, padding: str) -> Dim:
-    """How many windows of ``span`` steps there are, ``stride`` apart.
-
-    With ``"valid"`` they lie within the sequence; else it is padded so that every ``stride`` steps have one.
-
-    Raises:
-        TooShortError: there is none.
-
-    Example:
-        >>> from biport import dims, ops
-        >>> op, T = ops.MaxPooling1D(pool_size=3, strides=2), dims.letter("T")
-        >>> windows(op, 8, 3, 2, "valid"), windows(op, 8, 3, 2, "same"), windows(op, T, 3, 2, "valid")
-        (3, 4, (T-3)//2+1)
-    """
-    need = span if padding == "valid" else 1
-    if isinstance(steps, int):
-        if steps < need:
-            raise TooShortError(f"{op.kind} needs {need} steps or more, found {steps}")
-        return (steps - need) // stride + 1
-    if stride == 1:
-        return length(steps - (need - 1))
-    return length(steps - need) // stride + 1

@@ -48,10 +48,18 @@ class Dropout(Regularizer):
         check_rate(self, self.rate)
 
 
-@final
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class SpatialDropout1D(Regularizer):
-    """Nothing at inference; in training drops whole features of ``(N, T, I)``, the same at every step."""
+class SpatialDropout(Regularizer):
+    """Nothing at inference; in training drops whole features of ``(N, *T, I)``, everywhere in a row.
+
+    It is no op by itself.
+
+    Args:
+        rate: the share that is dropped.
+    """
+
+    dimensions: ClassVar[int]
+    """How many axes there are between batch and features."""
 
     rate: float
 
@@ -60,8 +68,32 @@ class SpatialDropout1D(Regularizer):
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
-        need(self, x, 3, FLOATS)
+        need(self, x, 2 + self.dimensions, FLOATS)
         return (x,)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SpatialDropout1D(SpatialDropout):
+    """Nothing at inference; in training drops whole features of ``(N, T, I)``, the same at every step."""
+
+    dimensions: ClassVar[int] = 1
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SpatialDropout2D(SpatialDropout):
+    """Nothing at inference; in training drops whole features of ``(N, H, W, I)``."""
+
+    dimensions: ClassVar[int] = 2
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SpatialDropout3D(SpatialDropout):
+    """Nothing at inference; in training drops whole features of ``(N, D, H, W, I)``."""
+
+    dimensions: ClassVar[int] = 3
 
 
 @final

@@ -1,52 +1,58 @@
-"""Pooling over time: over all of it, or over windows."""
+"""The ops of `biport.ops.pooling`."""
 
 from __future__ import annotations
+
+from functools import reduce
 
 import numpy as np
 
 from biport.errors import InputError
-from biport.ops import AveragePooling1D, GlobalAveragePooling1D, GlobalMaxPooling1D, MaxPooling1D
+from biport.ops import AveragePooling, GlobalAveragePooling, GlobalMaxPooling, MaxPooling, Pooling
+from biport.ops.pooling import GLOBAL_MAXIMA, GLOBAL_MEANS, MAXIMA, MEANS
 from biport.reference.registry import Arrays, Masks, computes
-from biport.reference.windows import cut
+from biport.reference.windows import padded, positions
 
 
-@computes(GlobalMaxPooling1D)
-def global_max_pooling1d(op: GlobalMaxPooling1D, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` to ``(N, I)``.
+@computes(*GLOBAL_MAXIMA.values())
+def global_max_pooling(op: GlobalMaxPooling, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, *T, I)`` to ``(N, I)``.
 
     Raises:
-        InputError: T = 0.
+        InputError: there is nothing, T = 0.
     """
     (x,) = inputs
-    if x.shape[1] == 0:
+    if 0 in x.shape[1:-1]:
         raise InputError("the maximum over no time steps (T = 0) is not defined")
-    return (x.max(axis=1, keepdims=op.keepdims),)
+    return (x.max(axis=op.axes, keepdims=op.keepdims),)
 
 
-@computes(GlobalAveragePooling1D)
-def global_average_pooling1d(
-    op: GlobalAveragePooling1D, inputs: Arrays, masks: Masks
-) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` to ``(N, I)``; NaN where no step is valid."""
+@computes(*GLOBAL_MEANS.values())
+def global_average_pooling(op: GlobalAveragePooling, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, *T, I)`` to ``(N, I)``; NaN where no step is valid."""
     (x,), (mask,) = inputs, masks
-    valid = np.ones(x.shape[:2], bool) if mask is None else mask
-    count = valid.sum(axis=1, keepdims=True).astype(x.dtype)
+    valid = np.ones(x.shape[:-1], bool) if mask is None else mask
+    count = valid.sum(axis=op.axes)[:, None].astype(x.dtype)
     with np.errstate(invalid="ignore"):
-        mean = np.where(valid[..., None], x, 0).sum(axis=1) / count
-    return (mean[:, None] if op.keepdims else mean,)
+        mean = np.where(valid[..., None], x, 0).sum(axis=op.axes) / count
+    return (np.expand_dims(mean, op.axes) if op.keepdims else mean,)
 
 
-@computes(MaxPooling1D)
-def max_pooling1d(op: MaxPooling1D, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` to ``(N, T', I)``."""
-    return (cut(inputs[0], op.pool_size, op.strides, op.padding, fill=-np.inf).max(axis=2),)
+@computes(*MAXIMA.values())
+def max_pooling(op: MaxPooling, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, *T, I)`` to ``(N, *T', I)``."""
+    return (reduce(np.maximum, _windows(op, inputs[0], -np.inf)),)
 
 
-@computes(AveragePooling1D)
-def average_pooling1d(op: AveragePooling1D, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` to ``(N, T', I)``; padding is not part of the mean."""
+@computes(*MEANS.values())
+def average_pooling(op: AveragePooling, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, *T, I)`` to ``(N, *T', I)``; padding is not part of the mean."""
     (x,) = inputs
-    total = cut(x, op.pool_size, op.strides, op.padding).sum(axis=2)
     # Steps are counted by pooling ones, so that a NaN among the numbers stays one.
-    count = cut(np.ones_like(x), op.pool_size, op.strides, op.padding).sum(axis=2)
+    total, count = (reduce(np.add, _windows(op, numbers, 0.0)) for numbers in (x, np.ones_like(x)))
     return (total / count,)
+
+
+def _windows(op: Pooling, x: np.ndarray, fill: float) -> list[np.ndarray]:
+    """What all windows have at each position in them."""
+    x = padded(x, op.pool_size, op.strides, op.padding, fill)
+    return [part for _, part in positions(x, op.pool_size, op.strides, (1,) * op.dimensions)]

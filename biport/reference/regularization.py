@@ -16,6 +16,8 @@ from biport.reference.registry import Arrays, Masks, computes
     ops.GaussianNoise,
     ops.Identity,
     ops.SpatialDropout1D,
+    ops.SpatialDropout2D,
+    ops.SpatialDropout3D,
 )
 def identity(op: ops.Op, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
     """The input as it is."""

@@ -7,7 +7,17 @@ import math
 import numpy as np
 
 from biport.errors import InputError
-from biport.ops import Cropping1D, Flatten, Permute, RepeatVector, Reshape, UpSampling1D, ZeroPadding1D
+from biport.ops import (
+    Cropping,
+    Flatten,
+    Permute,
+    RepeatVector,
+    Reshape,
+    UpSampling,
+    UpSampling2D,
+    ZeroPadding,
+)
+from biport.ops.shape import CROPPINGS, UP_SAMPLINGS, ZERO_PADDINGS
 from biport.reference.registry import Arrays, Masks, computes
 
 
@@ -46,21 +56,37 @@ def repeat_vector(op: RepeatVector, inputs: Arrays, masks: Masks) -> tuple[np.nd
     return (np.repeat(inputs[0][:, None], op.n, axis=1),)
 
 
-@computes(ZeroPadding1D)
-def zero_padding1d(op: ZeroPadding1D, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` to ``(N, before + T + behind, I)``."""
-    return (np.pad(inputs[0], ((0, 0), op.padding, (0, 0))),)
+@computes(*ZERO_PADDINGS.values())
+def zero_padding(op: ZeroPadding, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, *T, I)`` to ``(N, before + T + behind, ..., I)``."""
+    return (np.pad(inputs[0], ((0, 0), *op.padding, (0, 0))),)
 
 
-@computes(Cropping1D)
-def cropping1d(op: Cropping1D, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` to ``(N, max(T - first - last, 0), I)``."""
+@computes(*CROPPINGS.values())
+def cropping(op: Cropping, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, *T, I)`` to ``(N, max(T - first - last, 0), ..., I)``."""
     (x,) = inputs
-    first, last = op.cropping
-    return (x[:, first : max(x.shape[1] - last, 0)],)
+    sizes = zip(op.cropping, x.shape[1:-1], strict=True)
+    kept = [slice(first, max(size - last, 0)) for (first, last), size in sizes]
+    return (x[(slice(None), *kept)],)
 
 
-@computes(UpSampling1D)
-def up_sampling1d(op: UpSampling1D, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
-    """``(N, T, I)`` to ``(N, size · T, I)``."""
-    return (np.repeat(inputs[0], op.size, axis=1),)
+@computes(*UP_SAMPLINGS.values())
+def up_sampling(op: UpSampling, inputs: Arrays, masks: Masks) -> tuple[np.ndarray, ...]:
+    """``(N, *T, I)`` to ``(N, size · T, ..., I)``."""
+    (x,) = inputs
+    between = isinstance(op, UpSampling2D) and op.interpolation == "bilinear"
+    for axis, times in enumerate(op.size, start=1):
+        x = _between(x, axis, times) if between else np.repeat(x, times, axis=axis)
+    return (x,)
+
+
+def _between(x: np.ndarray, axis: int, times: int) -> np.ndarray:
+    """An axis ``times`` as long, each element between the two whose centres are beside its own."""
+    T = x.shape[axis]
+    if T == 0:
+        return x
+    centre = np.clip((np.arange(T * times) + 0.5) / times - 0.5, 0, T - 1)
+    first = np.minimum(centre.astype(int), T - 1)
+    share = (centre - first).astype(x.dtype).reshape(-1, *[1] * (x.ndim - axis - 1))
+    return x.take(first, axis) * (1 - share) + x.take(np.minimum(first + 1, T - 1), axis) * share

@@ -1,30 +1,53 @@
-"""Windows over time, as TensorFlow cuts them."""
+"""Windows over the axes between batch and features, as TensorFlow cuts them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from biport.errors import InputError
+from biport.ops.windows import Padding, axis_padding
 
 
-def cut(
-    x: np.ndarray, size: int, stride: int, padding: str, dilation: int = 1, fill: float = 0.0
+def padded(
+    x: np.ndarray, spans: Sequence[int], strides: Sequence[int], padding: Padding, fill: float = 0.0
 ) -> np.ndarray:
-    """``(N, T, I)`` to the windows ``(N, T', size, I)``, padded with ``fill``.
+    """``(N, *T, I)`` with ``fill`` around it, so that all windows lie within.
 
     Raises:
         InputError: there are too few steps for one window.
     """
-    T, span = x.shape[1], (size - 1) * dilation + 1
-    needed = span if padding == "valid" else 1
-    if needed > T:
-        raise InputError(f"a window of {span} steps needs {needed} or more (T = {T})")
-    front, back = 0, 0
-    if padding == "causal":
-        front = span - 1
-    elif padding == "same":
-        total = max((-(-T // stride) - 1) * stride + span - T, 0)
-        front, back = total // 2, total - total // 2
-    padded = np.pad(x, ((0, 0), (front, back), (0, 0)), constant_values=fill)
-    starts = np.arange(0, padded.shape[1] - span + 1, stride)
-    return padded[:, starts[:, None] + dilation * np.arange(size)]
+    axes = zip(x.shape[1:-1], spans, strides, strict=True)
+    widths = [_widths(*along, axis_padding(padding, axis)) for axis, along in enumerate(axes)]
+    return np.pad(x, ((0, 0), *widths, (0, 0)), constant_values=fill)
+
+
+def _widths(steps: int, span: int, stride: int, padding: str | tuple[int, int]) -> tuple[int, int]:
+    if isinstance(padding, tuple):
+        needed, widths = max(span - sum(padding), 1), padding
+    elif padding == "valid":
+        needed, widths = span, (0, 0)
+    elif padding == "causal":
+        needed, widths = 1, (span - 1, 0)
+    else:
+        total = max((-(-steps // stride) - 1) * stride + span - steps, 0)
+        needed, widths = 1, (total // 2, total - total // 2)
+    if needed > steps:
+        raise InputError(f"a window of {span} steps needs {needed} or more (T = {steps})")
+    return widths
+
+
+def positions(
+    x: np.ndarray, kernel_size: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """Each position in a window, and what all windows over ``(N, *T, I)`` have there, ``(N, *T', I)``."""
+    axes = list(zip(x.shape[1:-1], kernel_size, strides, dilation, strict=True))
+    counts = [(T - (size - 1) * dilation - 1) // stride + 1 for T, size, stride, dilation in axes]
+    for position in np.ndindex(*kernel_size):
+        starts = [number * dilation for number, (*_, dilation) in zip(position, axes, strict=True)]
+        cut = [
+            slice(start, start + (count - 1) * stride + 1, stride)
+            for start, count, stride in zip(starts, counts, strides, strict=True)
+        ]
+        yield position, x[(slice(None), *cut)]

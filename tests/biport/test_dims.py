@@ -291,7 +291,7 @@ def _run(zeros: Any) -> None:
 
 
 def _needed(zeros: Any) -> None:
-    pooling = Node("b", MaxPooling1D(pool_size=3, strides=1), ("a",))
+    pooling = Node("b", MaxPooling1D(pool_size=(3,), strides=(1,)), ("a",))
     values = Value("x", ("N", "T"), "float32"), Value("y", ("N", "T"), "float32")
     graph = Graph(values, (Node("a", zeros(target=(N, length(T - 4), 2)), ("x",)), pooling), ("b",))
     assert needed_steps(graph) == {"x": 7, "y": 7}

@@ -137,6 +137,9 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
         yield ops.TimeDistributed(layer=op), ONE, "floats"
     for op in (*_of_any_rank(rng, 3, A, I), lstm(rng, I, H), ops.GlobalMaxPooling1D(), ops.Flatten()):
         yield ops.TimeDistributed(layer=op), SHAPES[4], "floats"
+    for dimensions in (1, 2, 3):
+        shape = (N, *(T, A, A)[:dimensions], I)
+        yield from ((op, (shape,), "floats") for op in _over_axes(rng, dimensions))
     for rank, shapes in SHAPES.items():
         yield from ((op, shapes, "floats") for op in _shaping(rank, shapes[0]))
         yield ops.Stack(axis=1), shapes * 2, "floats"
@@ -298,25 +301,52 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
 
 def _over_time(rng: np.random.Generator) -> Iterator[ops.Op]:
     """Of ``(N, T, I)``."""
-    yield ops.SpatialDropout1D(rate=0.5)
-    for keepdims in (False, True):
-        yield ops.GlobalAveragePooling1D(keepdims=keepdims)
-        yield ops.GlobalMaxPooling1D(keepdims=keepdims)
-    for padding in ("valid", "same"):
-        yield ops.MaxPooling1D(pool_size=2, strides=1, padding=padding)
-        yield ops.AveragePooling1D(pool_size=2, strides=1, padding=padding)
-    yield from (ops.Flip(), ops.ZeroPadding1D(padding=(1, 2)), ops.Cropping1D(cropping=(2, 1)))
-    yield ops.UpSampling1D(size=2)
-    for padding, groups in (("valid", 1), ("same", 3), ("causal", 1)):
-        weight = normal(rng, H, I // groups, 2)
-        sizes = {"input_size": I, "output_size": H, "kernel_size": 2, "padding": padding, "groups": groups}
-        yield ops.Conv1D(**sizes, weight=weight, bias=normal(rng, H))
+    yield ops.Flip()
     for kind in (ops.LSTM, ops.GRU, ops.RNN):
         for sequences in (False, True):
             yield cell(rng, kind, I, H, return_sequences=sequences, return_state=not sequences)
     yield ops.StackedRNN(cells=(lstm(rng, I, A), lstm(rng, A, H)), return_sequences=True)
     for merge in ("concat", "sum", None):
         yield bidirectional(rng, I, H, merge, return_sequences=True)
+
+
+def _over_axes(rng: np.random.Generator, dimensions: int) -> Iterator[ops.Op]:
+    """Of ``(N, *T, I)``, with as many axes in between."""
+
+    def kind(name: str) -> Any:
+        return getattr(ops, f"{name}{dimensions}D")
+
+    yield kind("SpatialDropout")(rate=0.5)
+    for keepdims in (False, True):
+        yield kind("GlobalAveragePooling")(keepdims=keepdims)
+        yield kind("GlobalMaxPooling")(keepdims=keepdims)
+    beyond = ((1, 0),) * dimensions
+    for padding in ("valid", "same", beyond):
+        yield kind("MaxPooling")(pool_size=2, strides=1, padding=padding)
+        yield kind("AveragePooling")(pool_size=2, strides=1, padding=padding)
+    yield kind("ZeroPadding")(padding=((1, 2),) * dimensions)
+    yield kind("Cropping")(cropping=((2, 1),) * dimensions)
+    yield kind("UpSampling")(size=2)
+    causal = [("causal", 1)] if dimensions == 1 else []
+    kernel = (2,) * dimensions
+    for padding, groups in (("valid", 1), ("same", 3), (beyond, 1), *causal):
+        weight = normal(rng, H, I // groups, *kernel)
+        sizes = {"input_size": I, "output_size": H, "kernel_size": 2, "padding": padding, "groups": groups}
+        yield kind("Conv")(**sizes, weight=weight, bias=normal(rng, H))
+    steps = {"strides": 2, "dilation": 1, "cropping": ((1, -1),) * dimensions}
+    sizes = {"input_size": I, "output_size": H, "kernel_size": 2, **steps}
+    yield getattr(ops, f"Conv{dimensions}DTranspose")(
+        **sizes, weight=normal(rng, I, H, *kernel), bias=normal(rng, H)
+    )
+    if dimensions == 2:
+        yield ops.UpSampling2D(size=(2, 3), interpolation="bilinear")
+    if dimensions < 3:
+        sizes = {"input_size": I, "output_size": H, "kernel_size": 2, "groups": I}
+        alone = kind("Conv")(**sizes, weight=normal(rng, H, 1, *kernel), bias=None)
+        ones = {"input_size": H, "output_size": I, "kernel_size": 1}
+        weight = normal(rng, I, H, *[1] * dimensions)
+        together = kind("Conv")(**ones, weight=weight, bias=normal(rng, I), activation="tanh")
+        yield kind("SeparableConv")(depthwise=alone, pointwise=together)
 
 
 def _attentions(rng: np.random.Generator) -> Iterator[ops.Op]:

@@ -21,7 +21,7 @@ WIDER = "wider by a backward direction"
 SUPPORTED = [
     "Dense",
     "recurrent layers",
-    "Conv1D in one group",
+    "convolutions in one group",
     "MultiHeadAttention",
     "BatchNormalization",
     "Concatenate of features",
@@ -160,9 +160,9 @@ def _both(op: ops.Bidirectional, widenings: Widenings) -> Taken:
     return dataclasses.replace(op, **directions), None
 
 
-def _convolution(op: ops.Conv1D, widenings: Widenings) -> Taken:
+def _convolution(op: ops.Convolution, widenings: Widenings) -> Taken:
     if op.groups > 1:
-        raise UnsupportedError(op.kind, "groups", op.groups, "before Conv1D in one group")
+        raise UnsupportedError(op.kind, "groups", op.groups, f"before {op.kind} in one group")
     return _rows("weight")(op, widenings)
 
 
@@ -189,7 +189,7 @@ _BY_KIND: Sequence[tuple[Any, Callable[[Any, Widenings], Taken]]] = (
     (ops.Cell, _cell),
     (ops.StackedRNN, _stack),
     (ops.Bidirectional, _both),
-    (ops.Conv1D, _convolution),
+    (ops.Convolution, _convolution),
     (ops.MultiHeadAttention, _heads),
     (ops.PReLU, _slopes),
 )

@@ -219,7 +219,9 @@ def test_the_cases_have_their_sizes() -> None:
 def test_cases_are_as_long_as_the_model_needs_them() -> None:
     x = Value("x", ("N", "T", 3), "float32")
     graph = Graph(
-        (x,), (Node("pool", ops.MaxPooling1D(pool_size=20, strides=3, padding="valid"), ("x",)),), ("pool",)
+        (x,),
+        (Node("pool", ops.MaxPooling1D(pool_size=(20,), strides=(3,), padding="valid"), ("x",)),),
+        ("pool",),
     )
     cases = random_cases(graph)
     assert {case: arrays[0].shape[1] for case, arrays in cases.items()} == {
@@ -306,7 +308,7 @@ def test_a_time_major_input_is_as_long_as_the_model_needs_it() -> None:
     x = Value("x", ("T", "N", 3), "float32")
     nodes = (
         Node("turned", ops.PermuteDims(axes=(1, 0, 2)), ("x",)),
-        Node("pool", ops.MaxPooling1D(pool_size=20, strides=3, padding="valid"), ("turned",)),
+        Node("pool", ops.MaxPooling1D(pool_size=(20,), strides=(3,), padding="valid"), ("turned",)),
     )
     graph = Graph((x,), nodes, ("pool",))
     assert needed_steps(graph) == {"x": 20}

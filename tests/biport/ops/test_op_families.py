@@ -24,4 +24,13 @@ def test_reference_family(op: type[ops.Op]) -> None:
 
 def test_files() -> None:
     files = {path.stem for path in Path(biport.ops.__file__).parent.glob("*.py")}
-    assert files == FAMILIES | {"__init__", "base", "checks", "learning", "rows", "tensor", "wiring"}
+    assert files == FAMILIES | {
+        "__init__",
+        "base",
+        "checks",
+        "learning",
+        "rows",
+        "tensor",
+        "windows",
+        "wiring",
+    }

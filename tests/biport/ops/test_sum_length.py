@@ -185,10 +185,30 @@ def test_einsum() -> None:
     assert op.sum_length([*varying, ops.Tensor((4, 5), "float32")]) == 4 * 5
 
 
+@pytest.mark.parametrize(("strides", "dilation"), [((1, 2), (1, 1)), ((2, 3), (2, 1)), ((2, 4), (3, 2))])
+def test_transposed_convolutions(strides: tuple[int, int], dilation: tuple[int, int]) -> None:
+    """Where all numbers are 1, what comes out says how many products were added up."""
+    op = ops.Conv2DTranspose(
+        input_size=4,
+        output_size=6,
+        kernel_size=(3, 5),
+        strides=strides,
+        dilation=dilation,
+        cropping=((0, 0), (1, 0)),
+        groups=2,
+        weight=np.ones((4, 3, 3, 5)),
+        bias=None,
+    )
+    x = np.ones((1, 9, 9, 4))
+    assert length(op, [x]) == compute(op, [x]).max()
+
+
 def test_of_all_others_it_is_one() -> None:
     adding = (
         ops.Dense,
-        ops.Conv1D,
+        ops.Convolution,
+        ops.SeparableConvolution,
+        ops.TransposedConvolution,
         ops.Cell,
         ops.StackedRNN,
         ops.Bidirectional,

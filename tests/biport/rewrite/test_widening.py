@@ -67,6 +67,13 @@ def test_taking_ops() -> None:
     refusing |= {"CategoryEncoding", "IntegerLookup"}
     refusing |= {"LogicalOr", "NotEqual", "OnesLike", "Permute", "RMSNormalization", "Reshape", "Scan"}
     refusing |= {"BroadcastTo", "MatMul", "ReshapeTo", "Tile"}
+    refusing |= {
+        "Conv1DTranspose",
+        "Conv2DTranspose",
+        "Conv3DTranspose",
+        "SeparableConv1D",
+        "SeparableConv2D",
+    }
     every = {type(example.op).__name__ for example in WIDE} | {"Embedding", "LogicalAnd"}
     layers = {op.__name__ for op in ops.op_classes() if not issubclass(op, ops.TensorOperation)}
     assert layers - every <= refusing

@@ -164,7 +164,7 @@ def self_attention() -> Graph:
 
 def conv(padding: str) -> ops.Conv1D:
     return ops.Conv1D(
-        kernel_size=3, input_size=I, output_size=2, padding=padding, weight=normal(2, I, 3), bias=None
+        kernel_size=(3,), input_size=I, output_size=2, padding=padding, weight=normal(2, I, 3), bias=None
     )
 
 
