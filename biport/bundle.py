@@ -1,7 +1,8 @@
 """A ported model on disk: a folder with ``graph.json``, ``model.safetensors`` and a README.
 
-Where the model reads texts, ``tokenizers.json`` and ``labels.json`` travel with it, and where it writes them
-by CTC ``alphabet.json``; bundles of earlier versions have a ``vocabulary.json`` instead of the first.
+Where the model reads texts, ``tokenizers.json`` and ``labels.json`` travel with it, where it reads pictures
+``images.json``, and where it writes texts by CTC ``alphabet.json``; bundles of earlier versions have a
+``vocabulary.json`` instead of the first.
 
 The folder holds data only. Reading it executes nothing and needs no framework.
 """
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from biport.analysis.images import check_images
 from biport.analysis.text_model import check_labels, with_tokenizer
+from biport.data.images import ImageSettings
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
@@ -37,6 +40,7 @@ VOCABULARY, LABELS, TOKENIZERS = "vocabulary.json", "labels.json", "tokenizers.j
 """Of texts; the first is what earlier versions wrote in place of the last."""
 ALPHABET = "alphabet.json"
 """What the classes of a CTC model are called."""
+IMAGES = "images.json"
 FORMAT = 1
 LEARNING = "learning"
 """The key in ``graph.json`` of what training does with the weights; the digest does not depend on it."""
@@ -63,6 +67,7 @@ def write(
     overwrite: bool = False,
     vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
+    images: ImageSettings | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write ``graph`` as a bundle.
@@ -75,11 +80,12 @@ def write(
         overwrite: replace a bundle that is there already; anything else there is never touched.
         vocabulary: what makes ids of texts, where the graph has no tokeniser.
         labels: what its classes are called.
+        images: how rows are made of pictures.
         check: called with the folder before it is put in its place; what it raises keeps it from that.
 
     Raises:
-        InputError: something is there, the parent folder is missing, or the vocabulary or the labels are
-            not those of this model.
+        InputError: something is there, the parent folder is missing, or the vocabulary, the labels or the
+            pictures are not those of this model.
         UnsupportedError: the model does not take ids, or does not give probabilities.
 
     Example:
@@ -97,6 +103,8 @@ def write(
     graph = with_tokenizer(graph, vocabulary)
     if labels is not None:
         check_labels(graph, labels)
+    if images is not None:
+        check_images(graph, images)
     data = {
         "format": FORMAT,
         "biport": __version__,
@@ -122,20 +130,24 @@ def write(
         (draft / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         save_tensors(draft / WEIGHTS, arrays)
         (draft / README).write_text(text, encoding="utf-8")
-        write_texts(draft, graph, labels)
+        write_texts(draft, graph, labels, images)
         if check is not None:
             check(draft)
     return target
 
 
-def write_texts(folder: Path, graph: Graph, labels: Sequence[str] | None) -> None:
-    """Put tokenisers, labels and alphabet, as far as there are such, into the folder of a model."""
+def write_texts(
+    folder: Path, graph: Graph, labels: Sequence[str] | None, images: ImageSettings | None = None
+) -> None:
+    """Put what travels with a model, as far as there is such, into its folder."""
     if graph.tokenizers:
         write_json(folder / TOKENIZERS, to_data(graph.tokenizers))
     if graph.alphabet is not None:
         write_json(folder / ALPHABET, alphabet.to_data(graph.alphabet))
     if labels is not None:
         write_json(folder / LABELS, list(labels))
+    if images is not None and images.given:
+        write_json(folder / IMAGES, images.to_data())
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -156,7 +168,7 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    own = {GRAPH, WEIGHTS, README, VOCABULARY, LABELS, TOKENIZERS, ALPHABET}
+    own = {GRAPH, WEIGHTS, README, VOCABULARY, LABELS, TOKENIZERS, IMAGES, ALPHABET}
     ours = names <= own and all(entry.is_file() for entry in entries)
     return ours and (GRAPH in names or not names)
 
@@ -217,6 +229,16 @@ def read_labels(folder: str | os.PathLike[str]) -> tuple[str, ...] | None:
     if not isinstance(labels, list) or not all(isinstance(name, str) for name in labels):
         raise FileError(f"{path}: should hold a list of texts")
     return tuple(labels)
+
+
+def read_image_settings(folder: str | os.PathLike[str]) -> ImageSettings | None:
+    """What a folder says of the pictures that its model takes, if it does.
+
+    Raises:
+        FileError: that is damaged.
+    """
+    path = Path(folder) / IMAGES
+    return ImageSettings.from_data(read_json(path), str(path)) if path.exists() else None
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

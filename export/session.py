@@ -16,6 +16,7 @@ import numpy as np
 
 from biport.analysis.lengths import check_steps
 from biport.analysis.text_model import check_characters
+from biport.data.images import ImageInput, ImageSettings
 from biport.decoding.ctc import Transcript, transcribe
 from biport.dims import bound
 from biport.errors import Argument, FileError, InputError
@@ -91,6 +92,8 @@ class Session:
         """By inputs of texts, ranges of the characters that they may have, where it is not all."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
+        self.images = opened.signature.images
+        """What the file says of the pictures that the model takes."""
         self.masked = opened.signature.time_axes is not None
         """Whether zeros behind a row's end change nothing: known of files of `export.write` alone."""
         self.time_axes = dict(opened.signature.time_axes or {})
@@ -140,6 +143,20 @@ class Session:
         first = self.output_values[0]
         check_characters(alphabet.characters, self.input_values[0].shape[0], first.name, first.tensor)
         self._signature = dataclasses.replace(self._signature, alphabet=alphabet)
+
+    def image_input(self, settings: ImageSettings | None = None) -> ImageInput:
+        """The pictures that the model takes, for `biport.data.read_images`.
+
+        Args:
+            settings: what is said of them, before what the file says.
+
+        Raises:
+            InputError: it takes none, or several inputs, or what has to be said is not.
+        """
+        if len(self.input_values) != 1:
+            names = ", ".join(value.name for value in self.input_values)
+            raise InputError(f"pictures are run through models of one input, and this one takes {names}")
+        return ImageInput.of(self.input_values[0], (settings or ImageSettings()).over(self.images))
 
     def steps(self, text: str, truncate: bool = False) -> list[str | None]:
         """The token of each step that `predict` gives the model of a text: ``None`` for padding.

@@ -76,8 +76,8 @@ def _reordered(site: Site, x: LazyValue, order: Order) -> ir.Value:
     # Its own axes are the last: those in front of them are not there, and of size 1 between them.
     own = [axis - missing for axis in order if axis >= missing]
     value = x.ordered(tuple(own))
-    first = next(place for place, axis in enumerate(order) if axis >= missing)
-    new = [place - first for place, axis in enumerate(order) if place > first and axis < missing]
+    first = next(position for position, axis in enumerate(order) if axis >= missing)
+    new = [position - first for position, axis in enumerate(order) if position > first and axis < missing]
     return site.scope("Unsqueeze", value, new) if new else value
 
 

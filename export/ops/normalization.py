@@ -33,8 +33,8 @@ def write_batch_normalization(op: BatchNormalization, site: Site) -> tuple[LazyV
     axis = op.axis % rank
     factor, summand = _line(op)
 
-    def apply(value: ir.Value, place: int) -> ir.Value:
-        behind = [1] * (rank - 1 - place)
+    def apply(value: ir.Value, position: int) -> ir.Value:
+        behind = [1] * (rank - 1 - position)
         scaled = site.scope("Mul", value, site.scope.constant(factor.reshape(-1, *behind), "factor"))
         return site.scope("Add", scaled, site.scope.constant(summand.reshape(-1, *behind), "summand"))
 

@@ -118,8 +118,8 @@ def write_global_max_pooling(op: GlobalMaxPooling, site: Site) -> tuple[LazyValu
 
     def write() -> ir.Value:
         value = x.ordered(order)
-        for place, axis in zip(axes, op.axes, strict=True):
-            value = long_enough(scope, value, place, x.tensor.shape[axis], 1, len(order))
+        for position, axis in zip(axes, op.axes, strict=True):
+            value = long_enough(scope, value, position, x.tensor.shape[axis], 1, len(order))
         return extreme(site, value, lambda x: scope("ReduceMax", x, axes, keepdims=int(op.keepdims)))
 
     return (site.lazy(write, order=_order_of_result(op, order)),)

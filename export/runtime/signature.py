@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from biport.analysis.text_model import tokenizer_of_input, unsaid_lengths
+from biport.data.images import PROPERTY, ImageSettings
 from biport.data.vocabulary import UNK_ID, Vocabulary
 from biport.dims import Size, letter
 from biport.errors import FileError, GraphError
@@ -55,6 +56,7 @@ class Signature:
         time_axes: the axes of each output that are time; ``None`` where the model may see padding.
         characters: by inputs of texts those that they may have, where it is not all.
         unsaid: why texts may get other numbers than when the model was trained; empty where they do not.
+        images: what is said of the pictures that the model takes.
         alphabet: what the classes of a CTC model are called, where the file says it.
     """
 
@@ -68,6 +70,7 @@ class Signature:
     time_axes: Mapping[str, tuple[int, ...]] | None
     characters: Mapping[str, Characters]
     unsaid: str
+    images: ImageSettings = field(default_factory=ImageSettings)
     alphabet: Alphabet | None = None
 
     @property
@@ -100,6 +103,7 @@ def read_signature(path: Path, session: Any) -> Signature:
             tokenizers=tokenizers,
             labels=_labels(metadata),
             alphabet=_alphabet(metadata, path),
+            images=ImageSettings.from_data(json.loads(metadata.get(PROPERTY, "{}")), str(path)),
             time_axes=axes,
             # What makes the ids itself has no input of them.
             unsaid=_unsaid(named, tokenizers, axes, path) or _said(metadata, path),
