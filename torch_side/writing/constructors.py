@@ -128,6 +128,11 @@ def _looped(module: Any) -> Settings:
     return {"dropout": module.input_dropout, **own}
 
 
+@says(layers.Recurrence)
+def _recurrence(module: layers.Recurrence) -> Settings:
+    return {"state_sizes": [sizes[0] if len(sizes) == 1 else sizes for sizes in module.state_sizes]}
+
+
 @says(nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def _convolution(module: Any) -> Settings:
     return {name: _single(getattr(module, name)) for name in ("kernel_size", "stride", "padding", "dilation")}
