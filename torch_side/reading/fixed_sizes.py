@@ -18,6 +18,8 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     - Parts of a whole, such as features that are put side by side: torch says one of them as what is left of
       the number; alone none of them varies.
     - Features that a layer has weights for, where torch knows them only as what steps and features make up.
+    - What has to come to one number, such as the height of an image whose rows are squeezed away when one is
+      left, or whose height and channels together are the features of a layer.
     - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one
       that is only indexed torch knows that there are no fewer.
     """
@@ -26,6 +28,7 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     shapes = [list(nodes[name].meta["val"].shape) for name in names]
     terms = [[sympy.sympify(expression(size)) for size in shape] for shape in shapes]
     symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, terms)
+    symbols |= _of_one_number(shapes)
     fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in terms]
     return fixed if symbols else []
 
@@ -38,6 +41,26 @@ def _left_of_a_number(terms: Sequence[Sequence[Any]]) -> set[Any]:
         for term in shape
         if any(factor.free_symbols and count < 0 for factor, count in term.as_coefficients_dict().items())
         for symbol in term.free_symbols
+    }
+
+
+def _of_one_number(shapes: Sequence[Sequence[Any]]) -> set[Any]:
+    """The symbols of terms that the trace takes to be one number, such as ``H // 16 - 1`` for 1.
+
+    That a remainder is zero leaves sizes enough, and in ``T // (T // 2)`` T may be any even number: where a size
+    is twice what it was, such terms come to the same.
+    """
+    varying = [size.node for shape in shapes for size in shape if isinstance(size, torch.SymInt)]
+    sizes = {node.expr: sympy.Integer(node.hint) for node in varying if node.expr.is_Symbol}
+    guards = [guard.expr for guard in varying[0].shape_env.guards] if varying else []
+    equal = [
+        guard for guard in guards if isinstance(guard, sympy.Eq) and any(x.is_Integer for x in guard.args)
+    ]
+    return {
+        symbol
+        for guard in equal
+        for symbol in guard.free_symbols & sizes.keys()
+        if guard.xreplace(sizes | {symbol: 2 * sizes[symbol]}) == sympy.false
     }
 
 
