@@ -18,6 +18,7 @@ from biport.log import logged
 from biport.ops import FLOATS, Constant
 from biport.registry import discover
 from biport.rewrite.biases import summed_biases
+from biport.rewrite.explicit_padding import without_numbers
 from biport.text.inputs import source_names
 from keras_side.load import set_weights
 from keras_side.records import WrittenLayer, WrittenOperation
@@ -25,6 +26,7 @@ from keras_side.require import require_keras
 from keras_side.shared.learning import unwritten
 from keras_side.writing.call_layer import Unfinished, call_layer
 from keras_side.writing.carried_masks import check_carried_masks
+from keras_side.writing.cropped import cropped_behind
 from keras_side.writing.custom_objects import NAME, custom_objects, source, with_those_beside
 from keras_side.writing.reshapes import in_words_of_keras
 from keras_side.writing.text_inputs import text_inputs
@@ -119,6 +121,7 @@ def _called(node: Node, written: WrittenLayer | WrittenOperation, unfinished: Un
 def _write(graph: Graph, texts: bool = False) -> keras.Model:
     import keras
 
+    graph = cropped_behind(without_numbers(graph))
     sources, ids = text_inputs(graph) if texts else ({}, {})
     values: dict[str, Any] = {**ids}
     for value in graph.inputs:
