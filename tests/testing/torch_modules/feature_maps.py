@@ -557,7 +557,7 @@ class Caption(nn.Module):
         super().__init__()
         self.cnn = nn.Sequential(
             nn.Conv2d(3, 4, 3, stride=2),
-            nn.LocalResponseNorm(2),
+            nn.Dropout2d(0.1),
             nn.ReLU(),
             nn.MaxPool2d(3, 2),
             nn.AdaptiveMaxPool2d(1),
