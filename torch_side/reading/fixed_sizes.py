@@ -47,8 +47,8 @@ def _left_of_a_number(terms: Sequence[Sequence[Any]]) -> set[Any]:
 def _of_one_number(shapes: Sequence[Sequence[Any]]) -> set[Any]:
     """The symbols of terms that the trace takes to be one number, such as ``H // 16 - 1`` for 1.
 
-    That a remainder is zero leaves sizes enough, and in ``T // (T // 2)`` T may be any even number: these stay
-    what they are where a size is twice what it was.
+    That a remainder is zero leaves sizes enough, and in ``T // (T // 2)`` T may be any even number: it stays
+    what it is where a size is twice what it was.
     """
     varying = [size.node for shape in shapes for size in shape if isinstance(size, torch.SymInt)]
     sizes = {node.expr: sympy.Integer(node.hint) for node in varying if node.expr.is_Symbol}
