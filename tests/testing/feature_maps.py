@@ -154,7 +154,7 @@ def deep_speech(k: Any) -> Any:
 def sound_events(k: Any) -> Any:
     """Channels first throughout; the pooled frequencies of all channels are the features of a step."""
     L = k.layers
-    spectrogram = L.Input((2, 6, 20), name="spectrogram")
+    spectrogram = L.Input((2, 6, 30), name="spectrogram")
     x = spectrogram
     for pool in (5, 2):
         x = L.Conv2D(4, (3, 3), padding="same", data_format="channels_first")(x)
