@@ -1,8 +1,9 @@
-"""``biport run``: a session of what is run; texts that are given, or a corpus of them, with a bar."""
+"""``biport run``: a session of what is run; texts that are given, or a corpus of these or of pictures."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any, TextIO
 from biport.app.progress import show_progress
 from biport.app.stored import is_stored, read_stored, texts_of
 from biport.app.texts import TextOptions
+from biport.data.images import SUFFIXES, ImageSettings, has_images, image_files, read_images
 from biport.data.text_rows import FORMATS, STDIN, TextRow, count_rows, format_of
 from biport.errors import Argument, InputError
 
@@ -54,15 +56,21 @@ def of_texts(source: Path, format: str | None) -> bool:
     return format is not None or str(source) == STDIN or named
 
 
+def of_images(source: Path, format: str | None) -> bool:
+    """Whether an input is a picture, or a folder of some."""
+    return format is None and not of_texts(source, format) and has_images(source)
+
+
 @dataclass(frozen=True)
 class Corpus:
     """What is run, and how.
 
     Args:
-        source: a file of texts, or ``-``.
+        source: a file of texts, or ``-``; a picture, or a folder of some.
         output: a file, or ``-`` for standard output.
         format: of the source.
         delimiter: of its fields.
+        images: what is said of pictures, where it is some; ``None`` of texts.
         settings: others of ``export.corpus.scoring.score``.
     """
 
@@ -70,6 +78,7 @@ class Corpus:
     output: Path
     format: str | None = None
     delimiter: str | None = None
+    images: ImageSettings | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -81,7 +90,7 @@ def run_corpus(
     stream: TextIO | None,
     texts: TextOptions | None = None,
 ) -> tuple[dict[str, Any], str, int]:
-    """Run ``model`` over the texts of a corpus; what to say, as data and as text, and the exit code.
+    """Run ``model`` over a corpus; what to say, as data and as text, and the exit code.
 
     Args:
         model: what is run.
@@ -96,13 +105,18 @@ def run_corpus(
     """
     from export.corpus.scoring import LAYOUTS, score
 
-    kind = format_of(corpus.source, corpus.format)
+    of_pictures = corpus.images is not None
+    kind = "csv" if of_pictures else format_of(corpus.source, corpus.format)
     output = corpus.output
     if stream is not None:
         # In the form that the rows came in, where that has room for results.
         output = Path(f"standard output.{kind if f'.{kind}' in LAYOUTS else 'jsonl'}")
     with opened(model, device, texts) as session, show_progress(quiet) as display:
-        total = count_rows(corpus.source, corpus.format, corpus.delimiter)
+        total = (
+            len(image_files(corpus.source))
+            if of_pictures
+            else count_rows(corpus.source, corpus.format, corpus.delimiter)
+        )
         name, scored = "texts" if str(corpus.source) == STDIN else corpus.source.name, 0
 
         def show(rows: int) -> None:
@@ -111,6 +125,8 @@ def run_corpus(
             display.update(name, scored, None if total is None else max(total, scored), "rows")
 
         more = {"format": corpus.format, "delimiter": corpus.delimiter, **corpus.settings}
+        if corpus.images is not None:
+            more["images"] = session.image_input(corpus.images)
         done = score(session, corpus.source, output, stream=stream, progress=show, **more)
     return _told(model, corpus, done)
 
@@ -165,21 +181,49 @@ def run_texts(
         if text == STDIN or (Path(text).suffix and len(text) < 256 and Path(text).is_file()):
             what = "standard input" if text == STDIN else "a file"
             raise InputError(f"{text} is {what}, not a text; give it as ", Argument("inputs"))
-    from export.corpus.results import described
-    from export.corpus.scoring import check_reads_texts
+    from export.corpus.sources import check_reads_texts
 
     with opened(model, device, options) as session:
         check_reads_texts(session)
-        rows = []
-        results = session.predict_each(texts, truncate=truncate, workers=1)
-        for row, result in zip((TextRow(*row) for row in enumerate(texts, 1)), results, strict=True):
-            if result.error is not None:
-                raise InputError(f"{row.owner}: ", *result.error.why.parts)
-            told = {"row": row.number, "text": row.text, "cut": result.cut}
-            rows.append(told | described(session, row.text, result))
-    blocks = [_block(row, alone=len(texts) == 1) for row in rows]
+        return _run_rows(model, session, [TextRow(*row) for row in enumerate(texts, 1)], truncate)
+
+
+def are_images(texts: Sequence[str]) -> bool:
+    """Whether what is given are files of pictures, all of them."""
+    return all(Path(text).suffix.lower() in SUFFIXES and Path(text).is_file() for text in texts)
+
+
+def run_images(
+    model: Path, files: Sequence[str], device: str, settings: ImageSettings
+) -> tuple[dict[str, Any], str]:
+    """Run ``model`` over some pictures; what it says of each, as data and as text.
+
+    Raises:
+        BiportError: one of them cannot be read, or the model is none of pictures.
+    """
+    with opened(model, device) as session:
+        image = session.image_input(settings)
+        rows = [row for file in files for row in read_images(file, image)]
+        numbered = [dataclasses.replace(row, number=number) for number, row in enumerate(rows, 1)]
+        return _run_rows(model, session, numbered, truncate=False)
+
+
+def _run_rows(
+    model: Path, session: Any, rows: Sequence[TextRow], truncate: bool
+) -> tuple[dict[str, Any], str]:
+    """What ``session`` says of each row, as data and as text."""
+    from export.corpus.results import described
+
+    told_rows = []
+    results = session.predict_each([row.content for row in rows], truncate=truncate, workers=1)
+    for row, result in zip(rows, results, strict=True):
+        if result.error is not None:
+            raise InputError(f"{row.owner}: ", *result.error.why.parts)
+        told = {"row": row.number, "text": row.text, **row.fields, "cut": result.cut}
+        told_rows.append(told | described(session, row.text, result))
+    blocks = [_block(row, alone=len(rows) == 1) for row in told_rows]
     between = "\n\n" if any("\n" in block for block in blocks) else "\n"
-    return {"model": str(model), "rows": rows}, between.join(blocks)
+    return {"model": str(model), "rows": told_rows}, between.join(blocks)
 
 
 def _block(row: dict[str, Any], alone: bool) -> str:

@@ -17,7 +17,8 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
 
     - Parts of a whole, such as features that are put side by side: torch says one of them as what is left of
       the number; alone none of them varies.
-    - Features that a layer has weights for, where torch knows them only as what steps and features make up.
+    - Features that a layer has weights for, where torch knows them only as what other sizes make up: the
+      height of a picture, whose maps are laid flat for a `Linear`.
     - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one
       that is only indexed torch knows that there are no fewer.
     """
@@ -60,15 +61,15 @@ def _no_fewer(
 
 
 def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
-    """The symbols of the last axes of inputs in what layers take for features."""
-    last = {symbol for shape in terms if len(shape) > 1 for symbol in shape[-1].free_symbols}
+    """The symbols, of other axes than the batch's, in what layers take for features."""
+    beside = {symbol for shape in terms for term in shape[1:] for symbol in term.free_symbols}
     features: set[Any] = set()
     for node in exported.graph.nodes:
         position = WEIGHTED.get(str(node.target))
         known = None if position is None else node.args[position].meta.get("val")
         if isinstance(known, torch.Tensor):
             features |= sympy.sympify(expression(known.shape[-1])).free_symbols
-    return features & last
+    return features & beside
 
 
 WEIGHTED = {"biport.recurrence.default": 1, "biport.cell.default": 1, "aten.linear.default": 0}

@@ -10,6 +10,7 @@ import typer
 
 from biport.app.arrays import load_inputs, save_arrays
 from biport.app.cli.app import Result, command, standard_output
+from biport.app.cli.image_options import takes_images
 from biport.app.cli.logs import tell
 from biport.app.cli.options import Device, Force, Json, input_option, output_option
 from biport.app.cli.ray_options import ActorCount, Address, OnRay, PartRows
@@ -32,8 +33,10 @@ from biport.files import check_target
 
 if TYPE_CHECKING:
     from biport.app.texts import TextOptions
+    from biport.data.images import ImageSettings
 
 PANEL = "Models at work"
+OF_TEXTS = "--vocabulary, --maxlen and --padding"
 OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
 
 
@@ -44,25 +47,31 @@ OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
     "biport run model.onnx --input reviews.csv -o scores.csv --resume",
     "biport run model.onnx --input - --format jsonl -o -",
     "biport run model.onnx --input corpus.parquet -o scored --ray --actors 4",
+    "biport run model.onnx photo.png",
+    "biport run model.onnx --input images/ -o texts.csv",
     "biport run model.onnx --input tokens.npz -o out.npz",
 )
+@takes_images
 @takes_texts
 def run(
     model: Annotated[Path, typer.Argument(help="An .onnx file, or a folder of biport.", metavar="MODEL")],
     text_options: TextOptions,
-    texts: Annotated[list[str] | None, typer.Argument(help="What to run it on.", metavar="TEXT...")] = None,
+    images: ImageSettings,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="What to run it on: texts, or pictures.", metavar="TEXT...")
+    ] = None,
     inputs: Annotated[
         Path | None,
         input_option(
             "Texts in a .txt, .csv, .tsv, .jsonl or .parquet, a folder of .parquet, or - for standard input; "
-            "or an .npz of inputs by name, an .npy for one."
+            "a .png or .jpg, or a folder of them; or an .npz of inputs by name, an .npy for one."
         ),
     ] = None,
     output: Annotated[
         Path | None,
         output_option(
-            "An .npz for the outputs, by name; of texts .csv, .tsv or .jsonl, or - for standard output; of "
-            ".parquet a folder."
+            "An .npz for the outputs, by name; of texts and pictures .csv, .tsv or .jsonl, or - for standard "
+            "output; of .parquet a folder."
         ),
     ] = None,
     text: TextColumn = None,
@@ -80,11 +89,11 @@ def run(
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Run an ONNX model, or what a folder of biport is in ONNX, on texts or on the arrays of a file.
+    """Run an ONNX model, or what a folder of biport is in ONNX, on texts, pictures, or the arrays of a file.
 
-    Results keep the other columns of a file of texts, and the number of each row.
+    Results keep the other columns of a file of texts, or the names of pictures, and the number of each row.
     """
-    from biport.app.run import of_texts, run_texts
+    from biport.app.run import are_images, of_images, of_texts, run_images, run_texts
     from biport.app.run_parquet import ParquetCorpus, Scale, check_no_parquet, is_parquet, run_parquet
 
     scale = Scale(ray, actors, address, part_rows)
@@ -94,10 +103,17 @@ def run(
     asked = any((*corpus.values(), format, delimiter))
     if inputs is None or not is_parquet(inputs):
         check_no_parquet(scale)
+    pictures = are_images(texts or ()) if inputs is None else of_images(inputs, format)
+    if images.given and not pictures:
+        raise InputError("--image-scale and its like go with pictures")
     if texts:
         if output is not None or asked:
             raise InputError(f"{OF_CORPORA} and --output go with a file of texts, --input")
-        return Result(*run_texts(model, texts, device, truncate, text_options))
+        if not pictures:
+            return Result(*run_texts(model, texts, device, truncate, text_options))
+        if truncate or text_options.given:
+            raise InputError(f"--truncate, {OF_TEXTS} go with texts")
+        return Result(*run_images(model, texts, device, images))
     assert inputs is not None
     settings = corpus | {"truncate": truncate, "overwrite": force}
     if is_parquet(inputs):
@@ -105,12 +121,19 @@ def run(
             raise InputError(f"{inputs}: --format and --delimiter go with other files than Parquet")
         parquet = ParquetCorpus(inputs, output, settings)
         return Result(*run_parquet(model, parquet, scale, device, as_json, text_options))
+    if pictures:
+        not_of_pictures = {"--text": text, "--delimiter": delimiter, "--truncate": truncate}
+        if any(not_of_pictures.values()) or text_options.given:
+            raise InputError(f"{inputs}: {', '.join(not_of_pictures)}, {OF_TEXTS} go with texts")
+        read: dict[str, Any] = {"images": images, "settings": settings}
+        return _run_corpus(model, inputs, output, read, device, as_json)
     if of_texts(inputs, format):
-        return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json, text_options)
+        read = {"format": format, "delimiter": delimiter, "settings": settings}
+        return _run_corpus(model, inputs, output, read, device, as_json, text_options)
     if asked or truncate:
         raise InputError(f"{inputs}: {OF_CORPORA} and --truncate go with texts")
     if text_options.given:
-        raise InputError(f"{inputs}: holds arrays, and --vocabulary, --maxlen and --padding go with texts")
+        raise InputError(f"{inputs}: holds arrays, and {OF_TEXTS} go with texts")
     return _run_arrays(model, inputs, output, device, force)
 
 
@@ -118,12 +141,10 @@ def _run_corpus(
     model: Path,
     source: Path,
     output: Path | None,
-    format: str | None,
-    delimiter: str | None,
-    settings: dict[str, Any],
+    read: dict[str, Any],
     device: str,
     as_json: bool,
-    texts: TextOptions,
+    texts: TextOptions | None = None,
 ) -> Result:
     from biport.app.run import STDOUT, Corpus, run_corpus
 
@@ -132,7 +153,7 @@ def _run_corpus(
             "a corpus needs an --output: a file that ends in .csv, .tsv, .jsonl or .npz, or - for standard "
             "output"
         )
-    corpus = Corpus(source, output, format, delimiter, settings)
+    corpus = Corpus(source, output, **read)
     if str(output) != STDOUT:
         return Result(*run_corpus(model, corpus, device, as_json, None, texts))
     if as_json:
