@@ -28,12 +28,12 @@ def without_numbers(graph: Graph) -> Graph:
 
     Example:
         >>> from biport.graph import Value
-        >>> pool = ops.MaxPooling2D(pool_size=(3, 1), strides=(2, 1), padding=((1, 1), (0, 0)))
-        >>> x = Value("x", ("N", "H", 8, 3), "float32")
+        >>> pool = ops.MaxPooling1D(pool_size=3, strides=2, padding=((1, 1),))
+        >>> x = Value("x", ("N", "T", 3), "float64")
         >>> print(without_numbers(Graph((x,), (Node("y", pool, ("x",)),), ("y",))))
-        graph(x: float32 (N, H, 8, 3)) -> y
-          y.padded : float32 (N, H+2, 8, 3)        = Pad(widths=((0, 0), (1, 1), (0, 0), (0, 0)), value=-inf)(x)
-          y        : float32 (N, (H-1)//2+1, 8, 3) = MaxPooling2D(pool_size=(3, 1), strides=(2, 1))(y.padded)
+        graph(x: float64 (N, T, 3)) -> y
+          y.padded : float64 (N, T+2, 3)        = Pad(widths=((0, 0), (1, 1), (0, 0)), value=-inf)(x)
+          y        : float64 (N, (T-1)//2+1, 3) = MaxPooling1D(pool_size=(3,), strides=(2,))(y.padded)
     """
     if not any(_is_explicit(node.op) for node in graph.nodes):
         return graph

@@ -19,7 +19,7 @@ from biport.app.forms import Form, folder_form, open_form, torch_form
 from biport.compare.tolerance import Verdict
 from biport.graph import Graph
 from biport.ops import INTEGERS
-from testing.feature_maps import FEATURE_MAPS, KERAS_3, built
+from testing.image_models import IMAGE_MODELS, KERAS_3, built
 from testing.torch_modules import CASES
 from testing.torch_modules.cases import EXAMPLE, OTHERS
 from testing.torch_modules.measure import tensors
@@ -64,7 +64,7 @@ def check_same(*forms: Any, inputs: Sequence[np.ndarray]) -> None:
     assert report.verdict is Verdict.SAME, report.table
 
 
-@pytest.mark.parametrize("name", chosen([*FEATURE_MAPS], FEW))
+@pytest.mark.parametrize("name", chosen([*IMAGE_MODELS], FEW))
 def test_a_model_of_keras(name: str, tmp_path: Path) -> None:
     model = built(name, keras)
     graph = keras_side.read(model)
@@ -79,7 +79,7 @@ def test_a_model_of_keras(name: str, tmp_path: Path) -> None:
         check_same(*forms, inputs=inputs_of(graph, N, size))
 
 
-@pytest.mark.parametrize("name", chosen([name for name in FEATURE_MAPS if name not in KERAS_3], FEW))
+@pytest.mark.parametrize("name", chosen([name for name in IMAGE_MODELS if name not in KERAS_3], FEW))
 def test_a_model_of_keras_2(name: str, tmp_path: Path) -> None:
     """Its file means what Keras 2 computed."""
     tf_keras = pytest.importorskip("tf_keras")

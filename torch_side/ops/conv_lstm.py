@@ -127,9 +127,22 @@ def read_conv_lstm(call: LayerCall) -> Any:
     inputs = [_permuted(call, call.value(x), _to_first, 2, count)]
     inputs += [_permuted(call, call.value(state), _to_first, 1, count) for state in hx or ()]
     masks = [None if mask is None else call.value(mask), *[None] * (len(inputs) - 1)]
+    _relate_sizes(call, op, inputs, masks[0])
     output, *final = call.emit(op, inputs, masks)
     last = [_permuted(call, state, _to_last, 1, count) for state in final]
     return _permuted(call, output, _to_last, 2, count), tuple(last)
+
+
+def _relate_sizes(
+    call: LayerCall, op: ops.ConvolutionalLSTM, inputs: Sequence[str], mask: str | None
+) -> None:
+    """Say that states and mask are of the sizes that go with the sequence."""
+    rows, steps, *step = call.tensors[inputs[0]].shape
+    pairs = [(state, (rows, *shape)) for state, shape in zip(inputs[1:], op.state_shapes(step), strict=False)]
+    pairs += [] if mask is None else [(mask, (rows, steps))]
+    for name, shape in pairs:
+        for size, wanted in zip(call.tensors[name].shape, shape, strict=True):
+            call.same_size(size, wanted)
 
 
 def _permuted(

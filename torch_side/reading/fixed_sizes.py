@@ -17,9 +17,9 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
 
     - Parts of a whole, such as features that are put side by side: torch says one of them as what is left of
       the number; alone none of them varies.
-    - Features that a layer has weights for, where torch knows them only as what steps and features make up.
-    - What has to come to one number, such as the height of an image whose rows are squeezed away when one is
-      left, or whose height and channels together are the features of a layer.
+    - Of which a number is made that has to be that one: features that a layer has weights for, such as the
+      height of a picture, whose maps are laid flat for a `Linear`; 1 where an axis is squeezed out, such as
+      what is left of the height of a line of text.
     - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one
       that is only indexed torch knows that there are no fewer.
     """
@@ -27,8 +27,7 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     names = [entry for entry in exported.graph_signature.user_inputs if isinstance(entry, str)]
     shapes = [list(nodes[name].meta["val"].shape) for name in names]
     terms = [[sympy.sympify(expression(size)) for size in shape] for shape in shapes]
-    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, terms)
-    symbols |= _of_one_number(shapes)
+    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _of_one_number(shapes)
     fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in terms]
     return fixed if symbols else []
 
@@ -53,12 +52,10 @@ def _of_one_number(shapes: Sequence[Sequence[Any]]) -> set[Any]:
     varying = [size.node for shape in shapes for size in shape if isinstance(size, torch.SymInt)]
     sizes = {node.expr: sympy.Integer(node.hint) for node in varying if node.expr.is_Symbol}
     guards = [guard.expr for guard in varying[0].shape_env.guards] if varying else []
-    equal = [
-        guard for guard in guards if isinstance(guard, sympy.Eq) and any(x.is_Integer for x in guard.args)
-    ]
     return {
         symbol
-        for guard in equal
+        for guard in guards
+        if isinstance(guard, sympy.Eq) and any(side.is_Integer for side in guard.args)
         for symbol in guard.free_symbols & sizes.keys()
         if guard.xreplace(sizes | {symbol: 2 * sizes[symbol]}) == sympy.false
     }
@@ -80,19 +77,3 @@ def _no_fewer(
         and ranges[term].lower == size.node.hint
         and size.node.hint > 2
     }
-
-
-def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
-    """The symbols of the last axes of inputs in what layers take for features."""
-    last = {symbol for shape in terms if len(shape) > 1 for symbol in shape[-1].free_symbols}
-    features: set[Any] = set()
-    for node in exported.graph.nodes:
-        position = WEIGHTED.get(str(node.target))
-        known = None if position is None else node.args[position].meta.get("val")
-        if isinstance(known, torch.Tensor):
-            features |= sympy.sympify(expression(known.shape[-1])).free_symbols
-    return features & last
-
-
-WEIGHTED = {"biport.recurrence.default": 1, "biport.cell.default": 1, "aten.linear.default": 0}
-"""Operators with weights for the features of one of their inputs, and which."""
