@@ -24,6 +24,10 @@ Deferred: TypeAlias = Callable[[], ir.Value]
 """Writes a value when it is first asked for."""
 
 
+OVER_FEATURES = frozenset({"log_softmax", "softmax"})
+"""Activations that look at all features, and not at each number by itself."""
+
+
 @dataclass(frozen=True)
 class DirectionOutputs:
     """What one direction gives, in step form.
@@ -67,8 +71,7 @@ def write_direction(
         first: the index of the op's first initial state.
     """
     if isinstance(op, ConvolutionalLSTM):
-        scan = scan_of(op, site.inputs[0].tensor.shape[2:])
-        return write_scan_direction(site, scan, layout, initial, first)
+        return _convolutional(site, op, layout, initial, first)
     cells = op.cells if isinstance(op, StackedRNN) else (op,)
 
     @cache
@@ -98,7 +101,7 @@ def write_scan_direction(
     site: Site,
     op: Scan,
     layout: StepLayout,
-    initial: InitialStates,
+    initial: Callable[[int], ir.Value | None],
     first: int = 0,
     constants: Sequence[LazyValue] = (),
 ) -> DirectionOutputs:
@@ -122,6 +125,28 @@ def write_scan_direction(
 
     finals = [lambda index=index: result(1 + index) for index in range(count if op.return_state else 0)]
     return DirectionOutputs(output, finals)
+
+
+def _convolutional(
+    site: Site, op: ConvolutionalLSTM, layout: StepLayout, initial: InitialStates, first: int
+) -> DirectionOutputs:
+    """A loop that has the features of the states in front, as ``Conv`` wants them: it transposes nothing."""
+    step, scope, rank = site.inputs[0].tensor.shape[2:], site.scope, op.rank
+    if not OVER_FEATURES.isdisjoint((op.activation, op.recurrent_activation)):
+        return write_scan_direction(site, scan_of(op, step), layout, initial, first)
+
+    def turned(index: int) -> ir.Value | None:
+        state = initial(index)
+        return None if state is None else scope("Transpose", state, perm=[0, rank, *range(1, rank)])
+
+    def back(value: Deferred, lead: int) -> Deferred:
+        perm = [*range(lead), *range(lead + 1, lead + rank), lead]
+        return lambda: scope("Transpose", value(), perm=perm)
+
+    scan = scan_of(op, step, channels_first=True)
+    direction = write_scan_direction(site, scan, layout, turned, first)
+    output = back(direction.output, 2 if op.return_sequences else 1)
+    return DirectionOutputs(output, [back(state, 1) for state in direction.states])
 
 
 def _node(
