@@ -1,7 +1,8 @@
 """A ported model on disk: a folder with ``graph.json``, ``model.safetensors`` and a README.
 
 Where the model reads texts, ``tokenizers.json`` and ``labels.json`` travel with it, where it reads pictures
-``images.json``; bundles of earlier versions have a ``vocabulary.json`` instead of the first.
+``images.json``, and where it writes texts by CTC ``alphabet.json``; bundles of earlier versions have a
+``vocabulary.json`` instead of the first.
 
 The folder holds data only. Reading it executes nothing and needs no framework.
 """
@@ -28,6 +29,7 @@ from biport.graph import Graph, Node, Value, all_learning, structure, with_learn
 from biport.json_file import read_json, write_json
 from biport.log import logged
 from biport.ops import Op, op_class
+from biport.text import alphabet
 from biport.text.inputs import from_data, to_data
 from biport.text.read_file import read_tokenizer
 from biport.text.tokenizer import Tokenizer
@@ -37,6 +39,8 @@ GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
 VOCABULARY, LABELS, TOKENIZERS = "vocabulary.json", "labels.json", "tokenizers.json"
 """Of texts; the first is what earlier versions wrote in place of the last."""
 IMAGES = "images.json"
+ALPHABET = "alphabet.json"
+"""What the classes of a CTC model are called."""
 FORMAT = 1
 LEARNING = "learning"
 """The key in ``graph.json`` of what training does with the weights; the digest does not depend on it."""
@@ -138,6 +142,8 @@ def write_texts(
     """Put what travels with a model, as far as there is such, into its folder."""
     if graph.tokenizers:
         write_json(folder / TOKENIZERS, to_data(graph.tokenizers))
+    if graph.alphabet is not None:
+        write_json(folder / ALPHABET, alphabet.to_data(graph.alphabet))
     if labels is not None:
         write_json(folder / LABELS, list(labels))
     if images is not None and images.given:
@@ -162,7 +168,7 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    own = {GRAPH, WEIGHTS, README, VOCABULARY, LABELS, TOKENIZERS, IMAGES}
+    own = {GRAPH, WEIGHTS, README, VOCABULARY, LABELS, TOKENIZERS, ALPHABET, IMAGES}
     ours = names <= own and all(entry.is_file() for entry in entries)
     return ours and (GRAPH in names or not names)
 
@@ -188,21 +194,26 @@ def read(folder: str | os.PathLike[str]) -> Graph:
     if graph.digest() != data.get("digest"):
         raise FileError(f"{target}: was changed since it was written, its digest does not match")
     try:
-        return with_tokenizers(with_learning(graph, data.get(LEARNING, {})), target)
+        return with_texts(with_learning(graph, data.get(LEARNING, {})), target)
     except BiportError as error:
         raise FileError(f"{target}: {error}") from error
 
 
-def with_tokenizers(graph: Graph, folder: Path) -> Graph:
-    """The graph with the tokenisers that travel with it in a folder.
+def with_texts(graph: Graph, folder: Path) -> Graph:
+    """The graph with the tokenisers and the alphabet that travel with it in a folder.
 
     Raises:
-        BiportError: they are damaged, or of other inputs.
+        BiportError: they are damaged, or of another model.
     """
     path, older = folder / TOKENIZERS, folder / VOCABULARY
+    if path.exists():
+        graph = dataclasses.replace(graph, tokenizers=from_data(read_json(path), str(path)))
+    elif older.exists():
+        graph = with_tokenizer(graph, read_tokenizer(older))
+    path = folder / ALPHABET
     if not path.exists():
-        return with_tokenizer(graph, read_tokenizer(older)) if older.exists() else graph
-    return dataclasses.replace(graph, tokenizers=from_data(read_json(path), str(path)))
+        return graph
+    return dataclasses.replace(graph, alphabet=alphabet.from_data(read_json(path), str(path)))
 
 
 def read_labels(folder: str | os.PathLike[str]) -> tuple[str, ...] | None:

@@ -17,16 +17,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from biport.decoding.beam import highest
 from biport.errors import Argument, InputError, shown
+from biport.text.alphabet import Alphabet, Scores
 
-Scores = Literal["probabilities", "log_probabilities", "logits"]
-"""What the numbers of a step are."""
 SUM = 1e-2
 """How far the probabilities of a step may be from summing to 1: what float16 leaves of many classes, and far
 less than what scores that are no probabilities are off by."""
@@ -175,6 +174,47 @@ def log_probabilities(
                 f"found {shown(list(own))}"
             )
     return _sums(y, counts, labels, empty, merge_repeated)
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What a row of scores says.
+
+    Args:
+        text: the characters of its labelling.
+        confidence: how likely that is, exactly, from 0 to 1.
+    """
+
+    text: str
+    confidence: float
+
+
+def transcribe(
+    alphabet: Alphabet, scores: ArrayLike, lengths: ArrayLike | None = None, *, width: int = 1
+) -> list[Transcript]:
+    """The texts that a model gives.
+
+    Args:
+        alphabet: what its classes are called, and what its numbers are.
+        scores: ``(N, T, C)``.
+        lengths: as for `greedy`.
+        width: of `beam`; `greedy` with 1.
+
+    Raises:
+        InputError: as for these.
+
+    Example:
+        >>> y = np.array([[[0.4, 0.6], [0.4, 0.6]]])
+        >>> alphabet = Alphabet(("a",), blank=1)
+        >>> [one.text for width in (1, 2) for one in transcribe(alphabet, y, width=width)]
+        ['', 'a']
+    """
+    options: dict[str, Any] = {"blank": alphabet.blank, "kind": alphabet.scores}
+    if width == 1:
+        rows = greedy(scores, lengths, **options)
+    else:
+        rows = [best for best, *_ in beam(scores, lengths, width=width, **options)]
+    return [Transcript(alphabet.spell(row.labels), row.probability) for row in rows]
 
 
 def _checked(

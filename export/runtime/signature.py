@@ -16,6 +16,8 @@ from biport.dims import Size, letter
 from biport.errors import FileError, GraphError
 from biport.graph import Value
 from biport.text import Tokenizer
+from biport.text.alphabet import Alphabet
+from biport.text.alphabet import from_data as alphabet_from_data
 from biport.text.characters import Characters
 from biport.text.characters import from_data as characters_from_data
 from biport.text.inputs import from_data
@@ -55,6 +57,7 @@ class Signature:
         characters: by inputs of texts those that they may have, where it is not all.
         unsaid: why texts may get other numbers than when the model was trained; empty where they do not.
         images: what is said of the pictures that the model takes.
+        alphabet: what the classes of a CTC model are called, where the file says it.
     """
 
     metadata: Mapping[str, str]
@@ -68,6 +71,13 @@ class Signature:
     characters: Mapping[str, Characters]
     unsaid: str
     images: ImageSettings = field(default_factory=ImageSettings)
+    alphabet: Alphabet | None = None
+
+    @property
+    def row_axes(self) -> Sequence[int]:
+        """Of each output the axis of its rows: the one of the size of the batch, else the first."""
+        batch = self.inputs[0].shape[0]
+        return [value.shape.index(batch) if batch in value.shape else 0 for value in self.outputs]
 
 
 def read_signature(path: Path, session: Any) -> Signature:
@@ -93,6 +103,7 @@ def read_signature(path: Path, session: Any) -> Signature:
             tokenizers=tokenizers,
             labels=_labels(metadata),
             images=ImageSettings.from_data(json.loads(metadata.get(PROPERTY, "{}")), str(path)),
+            alphabet=_alphabet(metadata, path),
             time_axes=axes,
             # What makes the ids itself has no input of them.
             unsaid=_unsaid(named, tokenizers, axes, path) or _said(metadata, path),
@@ -156,6 +167,11 @@ def _tokenizers(
         words = Vocabulary.from_data(json.loads(older), str(path)).tokens[UNK_ID + 1 :]
         return {"ids": dataclasses.replace(_AT_BLANKS, tokens=words)}
     return from_data(json.loads(metadata.get("biport.tokenizers", "{}")), str(path))
+
+
+def _alphabet(metadata: Mapping[str, str], path: Path) -> Alphabet | None:
+    text = metadata.get("biport.alphabet")
+    return None if text is None else alphabet_from_data(json.loads(text), str(path))
 
 
 def _labels(metadata: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ from biport.analysis.padding import described, masked_axes
 from biport.analysis.text_model import check_labels
 from biport.data.images import PROPERTY, ImageSettings
 from biport.graph import Graph
+from biport.text import alphabet
 from biport.text.inputs import to_data
 
 
@@ -20,6 +21,8 @@ def text_metadata(
     properties = {"biport.padding": json.dumps(described(masked_axes(graph)))}
     if graph.tokenizers:
         properties["biport.tokenizers"] = json.dumps(to_data(graph.tokenizers))
+    if graph.alphabet is not None:
+        properties["biport.alphabet"] = json.dumps(alphabet.to_data(graph.alphabet))
     if labels is not None:
         properties["biport.labels"] = json.dumps(check_labels(graph, labels))
     settings = stated_images(graph) if images is None else images.over(stated_images(graph))

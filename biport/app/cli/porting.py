@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from biport.app.cli.app import Result, command
+from biport.app.cli.ctc_options import takes_characters
 from biport.app.cli.embed_options import EmbedTokenizer, RefuseCharacters
 from biport.app.cli.gate_options import JUnitFile, LabelColumn, MinAgreement, TextColumn, class_names
 from biport.app.cli.image_options import takes_images
@@ -35,6 +36,7 @@ from biport.errors import Argument, InputError, UnsupportedError
 from biport.files import check_folder, check_folder_name, new_folder
 
 if TYPE_CHECKING:
+    from biport.app.ctc import CtcOptions
     from biport.app.texts import TextOptions
     from biport.data.images import ImageSettings
 
@@ -96,10 +98,12 @@ ContractOption = Annotated[
 @takes_runtime
 @takes_images
 @takes_texts
+@takes_characters
 def port(
     source: Model,
     text_options: TextOptions,
     images: ImageSettings,
+    ctc_options: CtcOptions,
     runs_on: dict[str, Any],
     to: Annotated[Target, typer.Option("--to", help="What to write.", rich_help_panel=OUTPUT)],
     output: Annotated[Path, output_option("Folder, .keras or .onnx file.")],
@@ -149,9 +153,9 @@ def port(
         if to is Target.ONNX and not source.is_module:
             advise(problem, source.path, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
         raise
-    graph = text_options.spoken(graph, is_stored(source.path))
+    graph = ctc_options.spelled(text_options.spoken(graph, is_stored(source.path)))
     if to is not Target.KERAS:
-        notes = [*notes, *text_options.notes(graph)]
+        notes = [*notes, *text_options.notes(graph), *ctc_options.notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
@@ -186,10 +190,12 @@ def port(
 @takes_runtime
 @takes_images
 @takes_texts
+@takes_characters
 def export(
     source: Model,
     text_options: TextOptions,
     images: ImageSettings,
+    ctc_options: CtcOptions,
     runs_on: dict[str, Any],
     output: Annotated[Path | None, output_option("An .onnx file.")] = None,
     triton: Annotated[
@@ -255,6 +261,7 @@ def export(
         others |= {"triton": triton, "labels": labels, "embed_tokenizer": embed_tokenizer}
         others |= {"refuse_characters": refuse_characters, "int8": int8, "float16": float16}
         others |= {f"image_{name}": value for name, value in images.to_data().items()}
+        others |= vars(ctc_options)
         languages = source_vocabulary, target_vocabulary, start, end
         return _export_decoder(source, output, languages, others, verified, force, as_json)
     if source_vocabulary or target_vocabulary or start or end:
@@ -270,7 +277,7 @@ def export(
     options = with_images(options, images)
     options |= _onnx_options(lowering, contract) | runs_on
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
-    settings |= {"verify": verified, "overwrite": force, "texts": text_options}
+    settings |= {"verify": verified, "overwrite": force, "texts": text_options, "ctc": ctc_options}
     if triton is not None and "labels" in options:
         # Triton names the numbers of an output, of which one sigmoid has one.
         settings["rewrite"] = with_probabilities
