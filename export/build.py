@@ -28,7 +28,7 @@ from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import CONTRACTS, StepLayouts
 from export.onnx.target import Target
 from export.onnx.versions import NEWEST_IR
-from export.publish import PRODUCER, metadata
+from export.publish import PRODUCER, WrittenValues, metadata
 from export.recurrent.lowering import LOWERINGS
 from export.registry import WRITERS
 from export.streaming import stream_metadata
@@ -136,7 +136,9 @@ def _values(
     graph: Graph, inputs: dict[str, ir.Value], layouts: StepLayouts, builder: Builder, lowering: str
 ) -> dict[str, LazyValue]:
     values = {
-        value.name: LazyValue(value.tensor, lambda written=inputs[value.name]: written)
+        value.name: LazyValue(
+            value.tensor, builder.scope(value.name), lambda written=inputs[value.name]: written
+        )
         for value in graph.inputs
     }
     sizes = RuntimeSizes(builder, graph.inputs, values.copy())
@@ -162,16 +164,18 @@ def _outputs(
     return outputs
 
 
-def _written_values(values: dict[str, LazyValue]) -> dict[str, dict[str, str | None]]:
+def _written_values(values: dict[str, LazyValue]) -> WrittenValues:
     """Under which name the file has each value of the graph, and in which form; see `export.trace`."""
     names = {id(value): name for name, value in values.items()}
-    described: dict[str, dict[str, str | None]] = {}
+    described: dict[str, dict[str, str | Sequence[int] | None]] = {}
     for name, value in values.items():
         written = value.written()
         if written is None or not written[0].name:
             continue
-        form, layout = written
+        form, order, layout = written
         described[name] = {"value": form.name}
+        if order != value.batch_major:
+            described[name]["order"] = list(order)
         if layout is not None:
             mask = layout.mask
             described[name] = {"steps": form.name, "mask": None if mask is None else names[id(mask)]}

@@ -41,6 +41,9 @@ from export.onnx.lazy_value import LazyValue
 BEFORE_FIRST = -(2**63)
 """Where a Slice that goes backward through the first element ends."""
 
+BEHIND_LAST = 2**63 - 1
+"""Where one that goes forward through the last element ends, or one that goes backward begins."""
+
 RIGHT_PADDED = "right-padded"
 """The contract that every row's valid steps are in front; also in the names of the nodes that check it."""
 

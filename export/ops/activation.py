@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from biport.ops import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from export.onnx.activations import activate
+from export.onnx.activations import OVER_FEATURES, activate
 from export.onnx.elementwise import elementwise
 from export.onnx.empty_axes import reduced
 from export.onnx.lazy_value import LazyValue
@@ -17,7 +17,8 @@ from export.registry import writes
 @writes(Activation)
 def write_activation(op: Activation, site: Site) -> tuple[LazyValue, ...]:
     """Any shape."""
-    return elementwise(site, lambda x: activate(site.scope, op.function, x))
+    by_features = op.function in OVER_FEATURES
+    return elementwise(site, lambda x: activate(site.scope, op.function, x), features_last=by_features)
 
 
 @writes(ELU)
@@ -38,7 +39,7 @@ def write_p_re_lu(op: PReLU, site: Site) -> tuple[LazyValue, ...]:
     (x,) = site.inputs
     slopes = site.scope.constant(op.alpha, "alpha")
     if op.alpha.ndim == 2 and op.alpha.shape[0] == 1:
-        return elementwise(site, lambda x: site.scope("PRelu", x, slopes))
+        return elementwise(site, lambda x: site.scope("PRelu", x, slopes), features_last=True)
     return (site.lazy(lambda: site.scope("PRelu", x.value(), slopes), root=x),)
 
 
@@ -93,5 +94,5 @@ def write_softmax(op: Softmax, site: Site) -> tuple[LazyValue, ...]:
         return scope("Where", mask.value(), compute(scores), np.zeros((), "float32"))
 
     if mask is None and rank == 3 and axes == [2]:
-        return elementwise(site, compute)
+        return elementwise(site, compute, features_last=True)
     return (site.lazy(write, root=x),)

@@ -62,7 +62,7 @@ def write_learned_average(op: LearnedAverage, site: Site) -> tuple[LazyValue, ..
         )
         return scope("Add", one, two)
 
-    return elementwise(site, join)
+    return elementwise(site, join, features_last=op.weight.ndim > 0)
 
 
 @writes(Multiply)

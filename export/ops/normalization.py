@@ -31,16 +31,21 @@ def write_batch_normalization(op: BatchNormalization, site: Site) -> tuple[LazyV
     (x,) = site.inputs
     rank = len(x.tensor.shape)
     axis = op.axis % rank
-    factor, summand = (array.reshape(-1, *[1] * (rank - 1 - axis)) for array in _line(op))
+    factor, summand = _line(op)
 
-    def apply(value: ir.Value) -> ir.Value:
-        scaled = site.scope("Mul", value, site.scope.constant(factor, "factor"))
-        return site.scope("Add", scaled, site.scope.constant(summand, "summand"))
+    def apply(value: ir.Value, position: int) -> ir.Value:
+        behind = [1] * (rank - 1 - position)
+        scaled = site.scope("Mul", value, site.scope.constant(factor.reshape(-1, *behind), "factor"))
+        return site.scope("Add", scaled, site.scope.constant(summand.reshape(-1, *behind), "summand"))
 
-    def write_steps(layout: StepForm) -> ir.Value | None:
-        return apply(x.steps(layout)) if (rank, axis) == (3, 2) else None
+    def write() -> ir.Value:
+        return apply(x.ordered(x.order), x.order.index(axis))
 
-    return (site.lazy(lambda: apply(x.value()), write_steps, root=x),)
+    def write_steps(layout: StepForm) -> ir.Value:
+        return apply(x.steps(layout), axis)
+
+    in_steps = (rank, axis) == (3, 2) and x.order == x.batch_major
+    return (site.lazy(write, write_steps if in_steps else None, root=x, order=x.order),)
 
 
 def _line(op: BatchNormalization) -> tuple[np.ndarray, np.ndarray]:
@@ -175,7 +180,10 @@ def write_rescaling(op: Rescaling, site: Site) -> tuple[LazyValue, ...]:
     """``Mul`` and ``Add``."""
     scope = site.scope
     scale, offset = np.asarray(op.scale, "float32"), np.asarray(op.offset, "float32")
-    return elementwise(site, lambda x: scope("Add", scope("Mul", x, scale), offset))
+    by_features = scale.ndim + offset.ndim > 0
+    return elementwise(
+        site, lambda x: scope("Add", scope("Mul", x, scale), offset), features_last=by_features
+    )
 
 
 def _centred(site: Site, x: ir.Value, axes: list[int]) -> ir.Value:

@@ -152,5 +152,5 @@ def write_log_softmax(op: LogSoftmax, site: Site) -> tuple[LazyValue, ...]:
     """Any shape, along an axis."""
     (x,) = site.inputs
     if len(x.tensor.shape) == 3 and op.axis % 3 == 2:
-        return elementwise(site, lambda x: site.scope("LogSoftmax", x, axis=-1))
+        return elementwise(site, lambda x: site.scope("LogSoftmax", x, axis=-1), features_last=True)
     return (site.lazy(lambda: site.scope("LogSoftmax", x.value(), axis=op.axis), root=x),)

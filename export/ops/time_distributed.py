@@ -27,7 +27,7 @@ def write_time_distributed(op: TimeDistributed, site: Site) -> tuple[LazyValue, 
 
     inside = dataclasses.replace(
         site,
-        inputs=[LazyValue(rows_tensor, rows)],
+        inputs=[LazyValue(rows_tensor, scope, rows)],
         masks=[None],
         output_tensors=op.layer.infer([rows_tensor]),
     )

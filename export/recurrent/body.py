@@ -117,7 +117,9 @@ class Body:
         self.x = x
         self.undefined = set(self.graph.tensors) if site.may_be_nan else may_be_nan(self.graph)
         self.constants = {
-            value.name: LazyValue(value.tensor, partial(self._constant, layout, value.tensor, given))
+            value.name: LazyValue(
+                value.tensor, site.scope, partial(self._constant, layout, value.tensor, given)
+            )
             for value, given in zip(op.constant_arguments, constants, strict=True)
         }
 
@@ -136,15 +138,18 @@ class Body:
         """The output and the new states, every node where it is computed."""
         outer, tensors = self.site.scope.builder, self.graph.tensors
         x, once = self.op.arguments[0], self.constants.copy()
-        ahead = {x.name: LazyValue(x.tensor, self._all_rows)} | once
+        ahead = {x.name: LazyValue(x.tensor, self.site.scope, self._all_rows)} | once
         before = zip(self.op.states, states, strict=True)
-        inside = {name: LazyValue(tensors[name], lambda value=value: value) for name, value in before} | once
+        of_step = step.builder.scope(self.site.name)
+        inside = once | {
+            name: LazyValue(tensors[name], of_step, lambda value=value: value) for name, value in before
+        }
         rooms = {
             _When.ONCE: (self._writer(outer, once), once),
             _When.AHEAD: (self._writer(outer, ahead), ahead),
             _When.STEP: (self._writer(step.builder, inside), inside),
         }
-        inside[x.name] = LazyValue(x.tensor, lambda: step.of(self.x, x.name))
+        inside[x.name] = LazyValue(x.tensor, of_step, lambda: step.of(self.x, x.name))
         moments = _moments(self.op, self.graph)
         sums = _sums(self.graph, moments)
         for node in self.graph.nodes:
@@ -198,14 +203,14 @@ class Body:
         if dense.bias is not None:
             rows = ahead[other]
             bias = outside.constant(dense.bias, "bias")
-            summed = LazyValue(rows.tensor, lambda: outside("Add", rows.value(), bias))
+            summed = LazyValue(rows.tensor, outside, lambda: outside("Add", rows.value(), bias))
             addend = self._of_step(step, other, summed)
 
         def write() -> ir.Value:
             x, weight = inside[product.inputs[0]].value(), scope.constant(dense.weight, "weight")
             return scope("Gemm", x, weight, addend.value(), transB=1)
 
-        return {output: LazyValue(self.graph.tensors[output], write)}
+        return {output: LazyValue(self.graph.tensors[output], scope, write)}
 
     def _all_rows(self) -> ir.Value:
         """x of all steps, ``(S·N', I)``."""
@@ -221,7 +226,7 @@ class Body:
             shape = scope("Concat", self._lead, *([rest] if behind else []), axis=0)
             return step.of(scope("Reshape", value, shape, allowzero=1), name, rows.tensor.dtype)
 
-        return LazyValue(rows.tensor, write)
+        return LazyValue(rows.tensor, step.builder.scope(f"{self.site.name}/{name}"), write)
 
     @cached_property
     def _lead(self) -> ir.Value:

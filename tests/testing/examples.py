@@ -278,7 +278,7 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
         yield ops.BatchNormalization(size=size, axis=axis, variance=normal(rng, size) ** 2, **numbers)
         yield ops.LayerNormalization(axes=(axis,), weight=normal(rng, size), bias=normal(rng, size))
         yield ops.GroupNormalization(groups=1, axis=axis, weight=normal(rng, size), bias=normal(rng, size))
-        yield ops.Normalization(axes=(axis,), mean=normal(rng, size), variance=normal(rng, size) ** 2)
+        yield ops.Normalization(axes=(axis,), mean=normal(rng, size), variance=0.1 + normal(rng, size) ** 2)
         yield ops.Softmax(axis=axis - rank)
     yield ops.PReLU(alpha=normal(rng, *sizes))
     yield ops.PReLU(alpha=normal(rng, *[1] * (rank - 1)))
