@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx, nn
 
-from biport.ops import Op
+from biport.ops import Op, Tensor
 from biport.registry import Registry
 
 StateDict = Mapping[str, np.ndarray]
@@ -34,7 +35,19 @@ AtenFunction = Callable[[Any], Any]
 """``call -> values``, with a `torch_side.reading.aten_call.AtenCall`."""
 
 
+class Axes(Enum):
+    """In which order a write function takes the axes of its inputs, and gives those of its outputs."""
+
+    GRAPH = "as the graph has them"
+    CHANNELS_FIRST = "the last one behind the batch, (N, I, *T)"
+
+
+AxesFunction = Callable[[Any, Sequence[Tensor]], Axes]
+"""``(op, inputs) -> axes``."""
+
 WRITERS: Registry[type[Op], WriteFunction] = Registry("op in torch")
+AXES: Registry[type[Op], AxesFunction] = Registry("op with axes in another order in torch")
+"""Of what is not registered the axes are as the graph has them."""
 STATES: Registry[type[Op], Callable[[Any], StateDict]] = Registry("op with weights in torch")
 PARTS: Registry[type[Op], Callable[[Any], Mapping[str, str]]] = Registry("op of modules of ops in torch")
 """For each part of an op, see `Op.parts`, that has tensors: where these are below the op's module."""
@@ -43,10 +56,21 @@ ATEN: Registry[str, AtenFunction] = Registry("operator of torch")
 """By the name of the overload, ``"linear.default"``."""
 
 writes = WRITERS.register
+axes_of = AXES.register
 states = STATES.register
 parts = PARTS.register
 reads = READERS.register
 reads_aten = ATEN.register
+
+
+def channels_first(*kinds: type[Op]) -> Callable[[WriteFunction], WriteFunction]:
+    """Register a write function that takes and gives tensors with the channels behind the batch."""
+
+    def register(function: WriteFunction) -> WriteFunction:
+        axes_of(*kinds)(lambda op, inputs: Axes.CHANNELS_FIRST)
+        return writes(*kinds)(function)
+
+    return register
 
 
 def aten_key(operator: Any) -> str:

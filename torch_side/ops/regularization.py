@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import nn
 
 from biport import ops
 from torch_side import layers
-from torch_side.registry import Inputs, Masks, Outputs, writes
-from torch_side.shared.channels import write_features_dropped
+from torch_side.registry import Inputs, Masks, Outputs, channels_first
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -19,9 +20,13 @@ register_layer(ops.ActivityRegularization, layers.ActivityRegularization, {"l1":
 register_layer(ops.Identity, nn.Identity, {})
 
 
-@writes(ops.SpatialDropout1D)
-def write_spatial_dropout1d(
-    op: ops.SpatialDropout1D, writer: GraphWriter, inputs: Inputs, masks: Masks
+DROPOUTS: Mapping[int, type[nn.Module]] = {1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}
+"""By the number of axes."""
+
+
+@channels_first(ops.SpatialDropout1D, ops.SpatialDropout2D, ops.SpatialDropout3D)
+def write_spatial_dropout(
+    op: ops.SpatialDropout, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
-    """``self.spatial_dropout1d(x.transpose(1, 2)).transpose(1, 2)``."""
-    return (write_features_dropped(writer, inputs[0], op.rate),)
+    """``self.spatial_dropout2d(x)``."""
+    return (writer.module(lambda op: DROPOUTS[op.dimensions](op.rate), inputs[0]),)

@@ -9,9 +9,11 @@ import torch
 from torch.nn import functional
 
 from biport import ops
+from biport.ops.shape import CROPPINGS, ZERO_PADDINGS
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, build
-from torch_side.registry import Inputs, Masks, Outputs, reads, writes
+from torch_side.registry import Inputs, Masks, Outputs, channels_first, reads, writes
+from torch_side.shared.windows import torch_widths
 from torch_side.writing.graph_writer import GraphWriter
 
 
@@ -55,18 +57,31 @@ def write_repeat_vector(op: ops.RepeatVector, writer: GraphWriter, inputs: Input
 @writes(ops.UpSampling1D)
 def write_up_sampling1d(op: ops.UpSampling1D, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``x.repeat_interleave(2, dim=1)``."""
-    return (writer.method("repeat_interleave", inputs[0], op.size, dim=1),)
+    return (writer.method("repeat_interleave", inputs[0], *op.size, dim=1),)
 
 
-@writes(ops.Cropping1D)
-def write_cropping1d(op: ops.Cropping1D, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+@channels_first(ops.UpSampling2D, ops.UpSampling3D)
+def write_up_sampling(
+    op: ops.UpSampling2D | ops.UpSampling3D, writer: GraphWriter, inputs: Inputs, masks: Masks
+) -> Outputs:
+    """``functional.interpolate(x, scale_factor=(2, 2), mode="nearest")``."""
+    mode: dict[str, Any] = {"mode": "nearest"}
+    if isinstance(op, ops.UpSampling2D) and op.interpolation == "bilinear":
+        mode = {"mode": "bilinear", "align_corners": False}
+    elif any(size & (size - 1) for size in op.size):
+        # Of "nearest" torch multiplies with a rounded 1 / size, which may be one element off.
+        mode = {"mode": "nearest-exact"}
+    return (writer.call(functional.interpolate, inputs[0], scale_factor=op.size, **mode),)
+
+
+@writes(*CROPPINGS.values())
+def write_cropping(op: ops.Cropping, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``x[:, 1:-2]``."""
-    first, last = op.cropping
-    steps = slice(first, -last if last else None)
-    return (writer.call(operator.getitem, inputs[0], (slice(None), steps)),)
+    kept = [slice(first, -last if last else None) for first, last in op.cropping]
+    return (writer.call(operator.getitem, inputs[0], (slice(None), *kept)),)
 
 
-@writes(ops.ZeroPadding1D)
-def write_zero_padding1d(op: ops.ZeroPadding1D, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+@writes(*ZERO_PADDINGS.values())
+def write_zero_padding(op: ops.ZeroPadding, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``functional.pad(x, (0, 0, 1, 2))``."""
-    return (writer.call(functional.pad, inputs[0], (0, 0, *op.padding)),)
+    return (writer.call(functional.pad, inputs[0], (0, 0, *torch_widths(op.padding))),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -19,7 +20,7 @@ from biport.inputs import check_letters, id_bounds, letter_axes, time_axis
 from biport.ops import Bidirectional, Op, Recurrent, Tensor
 from torch_side.learning import WeightPenalty, frozen_tensors, tensor_penalties
 from torch_side.names import ITEM, ORIGIN, Origin, attribute_path, variable
-from torch_side.registry import STATES, WRITERS, tensors
+from torch_side.registry import AXES, STATES, WRITERS, Axes, tensors
 from torch_side.spelling import Spelling, spell
 from torch_side.writing.ported import Ported
 
@@ -53,7 +54,12 @@ class GraphWriter:
         """Paths, by op and part."""
         self._built: set[str] = set()
         self._node: Node
+        self._is_shared = False
+        self._order: Sequence[int] | None = None
+        """Which axis of an input each of the tensor is that a write function is given."""
         self._tensors = dict(graph.tensors)
+        uses = Counter(id(node.op) for node in graph.nodes)
+        self._shared = {id(node.op) for node in graph.nodes if uses[id(node.op)] > 1}
         self._makers = {name: node for node in graph.nodes for name in node.outputs}
         self._emitted: list[fx.Node] = []
         self._numbers: list[Node] = []
@@ -96,10 +102,10 @@ class GraphWriter:
             UnsupportedError: torch has nothing that computes the op.
         """
         self._node, self._emitted, self._named = node, [], False
-        function = WRITERS.lookup(type(node.op), self.owner)
+        self._is_shared = id(node.op) in self._shared
         inputs = [self.values[name] for name in node.inputs]
         masks = [None if name is None else self.values[name] for name in node.masks]
-        outputs = function(node.op, self, inputs, masks)
+        outputs = self._applied(node.op, inputs, masks)
         self.values |= zip(node.outputs, outputs, strict=True)
         if not self._emitted:
             assert not node.inputs, f"{self.owner}: only a constant can do without statements"
@@ -125,9 +131,39 @@ class GraphWriter:
         outer, self._node = self._node, Node(self._node.name, op, (INSIDE,))
         self.values[INSIDE], self._tensors[INSIDE] = x, tensor
         try:
-            return WRITERS.lookup(type(op), self.owner)(op, self, [x], [None])
+            return self._applied(op, [x], [None])
         finally:
             self._node = outer
+
+    def _applied(self, op: Op, inputs: list[Any], masks: list[Any]) -> tuple[Any, ...]:
+        """What the write function of an op gives, with all axes as the graph has them."""
+        function = WRITERS.lookup(type(op), self.owner)
+        tensors = [self.tensor(position) for position in range(len(inputs))]
+        first = type(op) in AXES and AXES.lookup(type(op), self.owner)(op, tensors) is Axes.CHANNELS_FIRST
+        outer = self._order
+        self._order = channels_first(len(tensors[0].shape)) if first else None
+        try:
+            if self._order is None:
+                return function(op, self, inputs, masks)
+            turned = [self._permuted(x, self._order) for x in inputs]
+            results = function(op, self, turned, masks)
+            return tuple(self._permuted(y, inverse(self._order)) for y in results)
+        finally:
+            self._order = outer
+
+    def axis(self, axis: int) -> int:
+        """Where an axis of the first input is in the tensor that a write function is given."""
+        return axis if self._order is None else self._order.index(axis % len(self._order))
+
+    def _permuted(self, x: fx.Node, axes: Sequence[int]) -> fx.Node:
+        moved = [axis for axis, given in enumerate(axes) if axis != given]
+        if not moved:
+            return x
+        return self.method("transpose", x, *moved) if len(moved) == 2 else self.method("permute", x, *axes)
+
+    def known(self, sizes: Sequence[Dim]) -> tuple[int | None, ...]:
+        """Sizes of an input as numbers, ``None`` for what varies, or may be another at another node."""
+        return tuple(size if isinstance(size, int) and not self._is_shared else None for size in sizes)
 
     def module(
         self, build: Callable[[Any], nn.Module], *inputs: Any, part: str = "", **keywords: Any
@@ -342,6 +378,21 @@ def _needed_steps(graph: Graph) -> dict[str, int]:
         for name in of_inputs or ([] if isinstance(steps, int) else [str(steps)]):
             needed[name] = max(needed.get(name, 0), 1)
     return needed
+
+
+def channels_first(rank: int) -> tuple[int, ...]:
+    """The axes of a tensor with the last one behind the batch.
+
+    Example:
+        >>> channels_first(4), inverse(channels_first(4))
+        ((0, 3, 1, 2), (0, 2, 3, 1))
+    """
+    return (0, rank - 1, *range(1, rank - 1)) if rank > 1 else tuple(range(rank))
+
+
+def inverse(order: Sequence[int]) -> tuple[int, ...]:
+    """The permutation that takes back another."""
+    return tuple(order.index(axis) for axis in range(len(order)))
 
 
 def _attach(root: nn.Module, path: str, module: nn.Module) -> None:

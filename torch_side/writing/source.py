@@ -487,7 +487,7 @@ def _frozen(parameter: nn.Parameter) -> list[tuple[str, Code]]:
 def _taken_away(part: nn.Module) -> list[str]:
     """The parameters that torch has no setting to do without."""
     match part:
-        case nn.BatchNorm1d() | nn.GroupNorm():
+        case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d() | nn.GroupNorm():
             missing = [name for name in ("weight", "bias") if part._parameters.get(name) is None]
             return missing if len(missing) == 1 or is_own(type(part)) else []
         case nn.LayerNorm():
