@@ -6,6 +6,7 @@ keras/engine/saving.py of 2.2.4, and in keras/src/legacy/saving/legacy_h5_format
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +38,9 @@ MODERN_1 = {
 }
 """What weights of Keras 1 are called since; its ``running_std`` is a variance
 (keras/layers/normalization.py of 1.2.2)."""
+
+SEPARABLE = re.compile(r"SeparableConv[12]D")
+CONVOLUTION = re.compile(r"(Depthwise)?Conv[123]D(Transpose)?")
 
 LSTM_1, GRU_1 = "icfo", "zrh"
 """In which order Keras 1 lists the gates, three weights each (keras/layers/recurrent.py of 1.2.2)."""
@@ -168,7 +172,11 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple
     match modern:
         case "Embedding":
             return ["embeddings"], []
-        case "Dense" | "Conv1D":
+        case "Dense":
+            return ["kernel", *bias], []
+        case name if SEPARABLE.fullmatch(name):
+            return ["depthwise_kernel", "pointwise_kernel", *bias], []
+        case name if CONVOLUTION.fullmatch(name):
             return ["kernel", *bias], []
         case "LSTM" | "GRU" | "SimpleRNN" | "LSTMCell" | "GRUCell" | "SimpleRNNCell":
             return ["kernel", "recurrent_kernel", *bias], []
