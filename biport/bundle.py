@@ -38,9 +38,9 @@ from biport.version import __version__
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
 VOCABULARY, LABELS, TOKENIZERS = "vocabulary.json", "labels.json", "tokenizers.json"
 """Of texts; the first is what earlier versions wrote in place of the last."""
-IMAGES = "images.json"
 ALPHABET = "alphabet.json"
 """What the classes of a CTC model are called."""
+IMAGES = "images.json"
 FORMAT = 1
 LEARNING = "learning"
 """The key in ``graph.json`` of what training does with the weights; the digest does not depend on it."""
@@ -168,7 +168,7 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    own = {GRAPH, WEIGHTS, README, VOCABULARY, LABELS, TOKENIZERS, ALPHABET, IMAGES}
+    own = {GRAPH, WEIGHTS, README, VOCABULARY, LABELS, TOKENIZERS, IMAGES, ALPHABET}
     ours = names <= own and all(entry.is_file() for entry in entries)
     return ours and (GRAPH in names or not names)
 

@@ -126,20 +126,6 @@ class Session:
         """Whether `predict` takes texts."""
         return streams.reads_texts(self._signature)
 
-    def image_input(self, settings: ImageSettings | None = None) -> ImageInput:
-        """The pictures that the model takes, for `biport.data.read_images`.
-
-        Args:
-            settings: what is said of them, before what the file says.
-
-        Raises:
-            InputError: it takes none, or several inputs, or what has to be said is not.
-        """
-        if len(self.input_values) != 1:
-            names = ", ".join(value.name for value in self.input_values)
-            raise InputError(f"pictures are run through models of one input, and this one takes {names}")
-        return ImageInput.of(self.input_values[0], (settings or ImageSettings()).over(self.images))
-
     @property
     def alphabet(self) -> Alphabet | None:
         """What the classes of a CTC model are called; ``None`` where the file does not say it.
@@ -157,6 +143,20 @@ class Session:
         first = self.output_values[0]
         check_characters(alphabet.characters, self.input_values[0].shape[0], first.name, first.tensor)
         self._signature = dataclasses.replace(self._signature, alphabet=alphabet)
+
+    def image_input(self, settings: ImageSettings | None = None) -> ImageInput:
+        """The pictures that the model takes, for `biport.data.read_images`.
+
+        Args:
+            settings: what is said of them, before what the file says.
+
+        Raises:
+            InputError: it takes none, or several inputs, or what has to be said is not.
+        """
+        if len(self.input_values) != 1:
+            names = ", ".join(value.name for value in self.input_values)
+            raise InputError(f"pictures are run through models of one input, and this one takes {names}")
+        return ImageInput.of(self.input_values[0], (settings or ImageSettings()).over(self.images))
 
     def steps(self, text: str, truncate: bool = False) -> list[str | None]:
         """The token of each step that `predict` gives the model of a text: ``None`` for padding.
@@ -318,14 +318,32 @@ class Session:
             >>> [one.text for one in session.transcribe([9 * np.eye(3, dtype="float32")[[1, 1, 2, 0]]])]
             ['ba']
         """
-        alphabet = self.alphabet
-        if alphabet is None:
+        alphabet = self._known_alphabet()
+        return (
+            transcribe(alphabet, outputs[0][None], width=width)[0]
+            for outputs in self.predict(rows, **options)
+        )
+
+    def decode(self, outputs: Sequence[np.ndarray], *, width: int = 1) -> list[Transcript]:
+        """The texts of what `run` gave, one a row, each with how sure it is.
+
+        Args:
+            outputs: all of them.
+            width: as for `transcribe`.
+
+        Raises:
+            InputError: the file does not say what its classes are called.
+        """
+        alphabet = self._known_alphabet()
+        return transcribe(alphabet, np.moveaxis(outputs[0], self._signature.row_axes[0], 0), width=width)
+
+    def _known_alphabet(self) -> Alphabet:
+        if self.alphabet is None:
             raise InputError(
                 f"{self.path}: does not say what its classes are called; export it with ",
                 Argument("characters"),
             )
-        for outputs in self.predict(rows, **options):
-            yield transcribe(alphabet, outputs[0][None], width=width)[0]
+        return self.alphabet
 
     def batcher(
         self,

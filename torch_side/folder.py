@@ -5,7 +5,7 @@
 - ``config.json``: in the layout of the Hugging Face hub, with the structure of the graph;
 - ``check.npz``: inputs and outputs that it is compared with, see `biport.compare.check_vectors`;
 - ``README.md``: a model card; where the model reads texts, ``tokenizers.json`` and ``labels.json``, where it
-  reads pictures ``images.json``, where it writes texts by CTC ``alphabet.json``.
+  reads pictures, ``images.json``, where it writes texts by CTC, ``alphabet.json``.
 
 Reading a folder executes nothing: the graph comes from ``config.json`` and the weights, as they are by now.
 """
@@ -159,7 +159,7 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    texts = {bundle.VOCABULARY, bundle.LABELS, bundle.TOKENIZERS, bundle.ALPHABET, bundle.IMAGES}
+    texts = {bundle.VOCABULARY, bundle.LABELS, bundle.TOKENIZERS, bundle.IMAGES, bundle.ALPHABET}
     own = {SOURCE, CONFIG, README, CHECK, *texts, "model.safetensors", "model.pt"}
     # What running model.py leaves there is nobody's work.
     names.discard("__pycache__")

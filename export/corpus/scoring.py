@@ -13,6 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from biport.data.images import ImageInput
 from biport.data.text_rows import BadRow, TextRow
 from biport.errors import Argument, BiportError, FileError, InputError
@@ -23,7 +25,7 @@ from export.corpus.array_results import ArrayResults
 from export.corpus.left_out import LeftOut
 from export.corpus.records import LAYOUTS
 from export.corpus.results import RecordResults, Results
-from export.corpus.sources import ImageSource, Source, TextSource
+from export.corpus.sources import ArraySource, ImageSource, Source, TextSource
 from export.runtime.streams import RowResult
 from export.session import Session
 
@@ -63,6 +65,7 @@ def score(
     output: Path,
     *,
     images: ImageInput | None = None,
+    array: np.ndarray | None = None,
     column: str | None = None,
     format: str | None = None,
     delimiter: str | None = None,
@@ -74,7 +77,7 @@ def score(
     stream: TextIO | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Scored:
-    """Write a row of results for each text or picture of ``source``, in their order.
+    """Write a row of results for each text, picture or row of an array of ``source``, in their order.
 
     Each has the other columns of its row and the row's number, or what ``id`` names it by. A column that is
     called as one of the results gets ``input_`` in front.
@@ -88,6 +91,7 @@ def score(
             a folder of some, see `biport.data.read_images`: the rows then have the name of the ``file``.
         output: a ``.csv``, ``.tsv``, ``.jsonl`` or ``.npz`` file.
         images: what pictures the model takes, where these are run.
+        array: what ``source`` holds, ``(N, ...)``, where that is an array.
         column: where the texts are.
         format: what the source is, where its name does not say it.
         delimiter: between the fields of a table.
@@ -105,7 +109,11 @@ def score(
             rows there are of another model or input.
         FileError: a file cannot be read or written.
     """
-    read = TextSource(source, column, format, delimiter) if images is None else ImageSource(source, images)
+    read: Source = TextSource(source, column, format, delimiter)
+    if images is not None:
+        read = ImageSource(source, images)
+    elif array is not None:
+        read = ArraySource(source, array)
     run = _Run(session, read, output, id, skip_bad and LeftOut(skip_bad), stream)
     run.check(resume, overwrite)
     first, rows = _first(read.rows())

@@ -102,8 +102,8 @@ def read_signature(path: Path, session: Any) -> Signature:
             needs_steps={str(name): int(needed) for name, needed in steps.items()},
             tokenizers=tokenizers,
             labels=_labels(metadata),
-            images=ImageSettings.from_data(json.loads(metadata.get(PROPERTY, "{}")), str(path)),
             alphabet=_alphabet(metadata, path),
+            images=ImageSettings.from_data(json.loads(metadata.get(PROPERTY, "{}")), str(path)),
             time_axes=axes,
             # What makes the ids itself has no input of them.
             unsaid=_unsaid(named, tokenizers, axes, path) or _said(metadata, path),

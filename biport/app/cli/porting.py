@@ -102,8 +102,8 @@ ContractOption = Annotated[
 def port(
     source: Model,
     text_options: TextOptions,
-    images: ImageSettings,
     ctc_options: CtcOptions,
+    images: ImageSettings,
     runs_on: dict[str, Any],
     to: Annotated[Target, typer.Option("--to", help="What to write.", rich_help_panel=OUTPUT)],
     output: Annotated[Path, output_option("Folder, .keras or .onnx file.")],
@@ -194,8 +194,8 @@ def port(
 def export(
     source: Model,
     text_options: TextOptions,
-    images: ImageSettings,
     ctc_options: CtcOptions,
+    images: ImageSettings,
     runs_on: dict[str, Any],
     output: Annotated[Path | None, output_option("An .onnx file.")] = None,
     triton: Annotated[
@@ -260,8 +260,8 @@ def export(
         others = vars(text_options) | runs_on | _onnx_options(lowering, contract)
         others |= {"triton": triton, "labels": labels, "embed_tokenizer": embed_tokenizer}
         others |= {"refuse_characters": refuse_characters, "int8": int8, "float16": float16}
-        others |= {f"image_{name}": value for name, value in images.to_data().items()}
         others |= vars(ctc_options)
+        others |= {f"image_{name}": value for name, value in images.to_data().items()}
         languages = source_vocabulary, target_vocabulary, start, end
         return _export_decoder(source, output, languages, others, verified, force, as_json)
     if source_vocabulary or target_vocabulary or start or end:
