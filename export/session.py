@@ -335,7 +335,8 @@ class Session:
             InputError: the file does not say what its classes are called.
         """
         alphabet = self._known_alphabet()
-        return transcribe(alphabet, np.moveaxis(outputs[0], self._signature.row_axes[0], 0), width=width)
+        axis = self._signature.row_axes[0] if self._signature.row_axes else 0
+        return transcribe(alphabet, np.moveaxis(outputs[0], axis, 0), width=width)
 
     def _known_alphabet(self) -> Alphabet:
         if self.alphabet is None:
@@ -440,7 +441,7 @@ class Session:
     def _batches(self, workers: int) -> Callable[[np.ndarray], list[np.ndarray]]:
         """What runs a batch of rows that have nothing to do with each other, so many of them side by side."""
         mixer = self.metadata.get("biport.rows_meet")
-        if mixer is not None:
+        if mixer is not None and self._signature.row_axes is None:
             raise InputError(f"{self.path}: the rows of a batch meet in {mixer!r}; use run, batch by batch")
         session = self._session if workers == 1 else self._narrow()
         return lambda array: self._run(session, [array])

@@ -21,6 +21,7 @@ from biport.errors import Argument, BiportError, FileError, InputError
 from biport.files import check_target, reason
 from biport.json_file import read_json, write_json
 from biport.log import log
+from biport.text.alphabet import to_data
 from export.corpus.array_results import ArrayResults
 from export.corpus.left_out import LeftOut
 from export.corpus.records import LAYOUTS
@@ -375,8 +376,8 @@ class _Run:
             )
         # As many bytes as there were then: the input may have grown since.
         identity = self._identity(length)
-        # Earlier versions said nothing of tokenisers: those of the file were all there were.
-        own = {"tokenizer": identity.get("tokenizer"), **known}
+        # Earlier versions said nothing of tokenisers, and had no alphabets: those of the file were all.
+        own = {name: identity.get(name) for name in ("tokenizer", "alphabet")} | {**known}
         other = [key for key, value in identity.items() if own.get(key) != value]
         if other:
             raise InputError(
@@ -388,7 +389,9 @@ class _Run:
         try:
             with self.session.path.open("rb") as model:
                 digest = hashlib.file_digest(model, "sha256").hexdigest()
-            return {"model": digest, **self.source.identity(self.session, length), "id": self.id}
+            alphabet = self.session.alphabet and to_data(self.session.alphabet)
+            known = self.source.identity(self.session, length)
+            return {"model": digest, **known, "id": self.id, "alphabet": alphabet}
         except OSError as error:
             raise FileError(f"{error.filename}: cannot be read: {error.strerror}") from error
 

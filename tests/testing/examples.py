@@ -11,7 +11,7 @@ import pytest
 
 from biport import ops
 from testing import scans
-from testing.graphs import bidirectional, cell, dense, lstm
+from testing.graphs import bidirectional, cell, conv_lstm, dense, lstm
 from testing.graphs import normal as normal_numbers
 
 N, T, A, I, H = 2, 5, 4, 3, 6
@@ -140,6 +140,12 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
     for dimensions in (1, 2, 3):
         shape = (N, *(T, A, A)[:dimensions], I)
         yield from ((op, (shape,), "floats") for op in _over_axes(rng, dimensions))
+        sequence = ((N, T, *(A, 3, 2)[:dimensions], I),)
+        for sequences in (False, True):
+            flags: Any = {"return_sequences": sequences, "return_state": not sequences}
+            yield conv_lstm(rng, dimensions, I, H, (2,) * dimensions, **flags), sequence, "floats"
+    image = scans.convolving_cell(rng, return_sequences=True, return_state=True)
+    yield image, ((N, T, *scans.IMAGE),), "floats"
     for rank, shapes in SHAPES.items():
         yield from ((op, shapes, "floats") for op in _shaping(rank, shapes[0]))
         yield ops.Stack(axis=1), shapes * 2, "floats"
