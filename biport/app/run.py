@@ -17,7 +17,7 @@ from biport.app.ctc import CtcOptions
 from biport.app.progress import show_progress
 from biport.app.stored import is_stored, read_stored, texts_of
 from biport.app.texts import TextOptions
-from biport.data.images import SUFFIXES, ImageSettings, has_images, image_files, read_images
+from biport.data.images import SUFFIXES, ImageSettings, image_files, read_images
 from biport.data.text_rows import FORMATS, STDIN, TextRow, count_rows, format_of
 from biport.errors import Argument, InputError
 from biport.inputs import in_order
@@ -68,8 +68,8 @@ def of_texts(source: Path, format: str | None) -> bool:
 
 
 def of_images(source: Path, format: str | None) -> bool:
-    """Whether an input is a picture, or a folder of some."""
-    return format is None and not of_texts(source, format) and has_images(source)
+    """Whether an input is a picture, or a folder; one of Parquet has been looked for before."""
+    return format is None and (source.is_dir() or source.suffix.lower() in SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,9 @@ def run_texts(
 
 def are_images(texts: Sequence[str]) -> bool:
     """Whether what is given are files of pictures, all of them."""
-    return all(Path(text).suffix.lower() in SUFFIXES and Path(text).is_file() for text in texts)
+    return bool(texts) and all(
+        Path(text).suffix.lower() in SUFFIXES and Path(text).is_file() for text in texts
+    )
 
 
 def run_images(
