@@ -29,7 +29,7 @@ FEW: tuple[str, ...] = ()
 FEW_MODULES: tuple[str, ...] = ()
 SIZES = ((3, 9), (2, 14))
 """N, and what every size is that varies."""
-MODULES = [name for name, case in CASES.items() if case.make().__module__.endswith(".feature_maps")]
+MODULES = [name for name, case in CASES.items() if case.make().__module__.endswith(".images")]
 
 
 def chosen(names: Sequence[str], few: Sequence[str]) -> list[Any]:

@@ -24,11 +24,11 @@ class BidirectionalLSTM(nn.Module):
 
 @case(lambda N, T: (floats(N, 1, 32, 4 * T),))
 @case(lambda N, T: (floats(N, 3, 32, 4 * T + 2),), nc=3, leakyRelu=True, name="leaky")
-class CRNN(nn.Module):
+class LineReader(nn.Module):
     """The text reader whose maps shrink to a height of one; pools that overlap and pad one axis."""
 
     def __init__(self, imgH=32, nc=1, nclass=6, nh=5, leakyRelu=False):
-        super(CRNN, self).__init__()
+        super(LineReader, self).__init__()
         assert imgH % 16 == 0, "imgH has to be a multiple of 16"
         ks = [3, 3, 3, 3, 3, 3, 2]
         ps = [1, 1, 1, 1, 1, 1, 0]
@@ -98,7 +98,7 @@ class SceneTextReader(nn.Module):
 
 
 @case(lambda N, T: (floats(N, 3, 20, 8 * T),))
-class CaptchaReader(nn.Module):
+class CaptchaColumns(nn.Module):
     """Columns by permute and view, projected before the GRU."""
 
     def __init__(self, num_chars=6):
@@ -198,7 +198,7 @@ class ConvBlock(nn.Module):
 
 
 @case(lambda N, T: (floats(N, 4 * T, 9),))
-class SoundEvents(nn.Module):
+class TaggedSounds(nn.Module):
     """Mel bins normalised as channels, frequencies averaged away, clip and frame answers."""
 
     def __init__(self, mel_bins=9, classes_num=3):
@@ -299,7 +299,7 @@ class FilmClassifier(nn.Module):
 
 
 @case(lambda N, T: (floats(N, 5, 3, 8, 8),))
-class FrameLoop(nn.Module):
+class FramesInALoop(nn.Module):
     """A convolutional stack called on each frame in a loop, stacked again."""
 
     def __init__(self):
