@@ -24,7 +24,9 @@ from keras_side.file.objects import known_to_keras_3, objects
 from keras_side.legacy.model import OWN_MODULES
 from keras_side.legacy.operations import FUNCTIONS, SLICES
 from keras_side.read import read_file
+from keras_side.reading.ctc import stand_ins
 from keras_side.reading.stateful import kept_states
+from keras_side.recording.ctc import prediction_model
 from keras_side.release import Release
 from keras_side.require import quiet_stderr, require_keras
 from keras_side.shared.recurrent import KeptStates
@@ -36,20 +38,29 @@ if TYPE_CHECKING:
 
 
 def load_file(path: str | os.PathLike[str]) -> keras.Model:
-    """Load a model with Keras itself, in safe mode and without its training state.
+    """Load a model with Keras itself, in safe mode and without its training state, to be run as it was read.
+
+    Where a CTC layer ends it, which needs no code here, that is cut off.
 
     Raises:
         FileError: Keras cannot load it; the message is Keras' own.
         MissingDependencyError: keras or its backend is not installed.
     """
+    path = Path(path)
     require_keras()
+    with typed_errors(path.name), ModelFile(path) as file:
+        classes = stand_ins(file.owner, file.config, file.variables)
+    return prediction_model(_loaded(path, classes))
+
+
+def _loaded(path: Path, classes: Mapping[str, type]) -> keras.Model:
     import keras
 
     try:
         with warnings.catch_warnings():
             # Which layers end a mask is settled when the file is read; Keras says it of each of them.
             warnings.filterwarnings("ignore", message=".*does not support masking.*")
-            return keras.saving.load_model(path, compile=False)  # pyright: ignore[reportReturnType]
+            return keras.saving.load_model(path, custom_objects={**classes}, compile=False)  # pyright: ignore[reportReturnType]
     except (ValueError, TypeError, OSError) as error:
         raise FileError(f"{path}: Keras cannot load it: {str(error).splitlines()[0]}") from error
 
@@ -67,7 +78,8 @@ def load_original(path: str | os.PathLike[str]) -> Any:
     """
     path = Path(path)
     if refuse_unloadable(path).generation == 3:
-        return load_file(path)
+        require_keras()
+        return _loaded(path, {})
     tf_keras = _tf_keras()
     try:
         return tf_keras.models.load_model(str(path), compile=False)
@@ -166,6 +178,8 @@ def program(source: str | os.PathLike[str], graph: Graph, *, states: str | None 
 
 
 def _program(file: ModelFile, graph: Graph, states: KeptStates | None) -> Program:
+    if any(item.get("class_name") == "Lambda" for item in objects(file.raw)):
+        return Program("numpy", "the code of its Lambda is not run")
     if file.origin.generation < 3:
         return _keras_2(file, graph)
     require_keras()

@@ -124,6 +124,21 @@ def test_the_page_about_running_runs(tmp_path, monkeypatch, capfd) -> None:
     assert (tmp_path / "translated.tsv").read_text().startswith("a fine film\t")
 
 
+def test_the_page_about_pictures_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    page = (ROOT / "docs/images.md").read_text()
+    for language, block in re.findall(r"```(\w*)\n(.*?)```", page, re.DOTALL):
+        if language == "python":
+            exec(compile(block, "docs/images.md", "exec"), {})
+        elif language == "":
+            do([line for line in block.splitlines() if line.startswith("biport ")])
+    assert "HWC 32 96\n0.png " in capsys.readouterr().out
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    assert lines[0] == "row,file,label,probability"
+    assert len(lines) == 11
+
+
 PYTORCH = (ROOT / "docs/pytorch.md").read_text()
 
 

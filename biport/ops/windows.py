@@ -47,7 +47,7 @@ def pairs(owner: str, name: str, value: object, count: int) -> Pairs:
         >>> pairs("ZeroPadding1D", "padding", (1, 2), 1), pairs("Cropping2D", "cropping", [(1, 2), [0, 3]], 2)
         (((1, 2),), ((1, 2), (0, 3)))
     """
-    given: Sequence[Any] = value if isinstance(value, list | tuple) else ()
+    given: Any = value if isinstance(value, list | tuple) else ()
     if count == 1 and _is_pair(given):
         given = (given,)
     if len(given) == count and all(map(_is_pair, given)):

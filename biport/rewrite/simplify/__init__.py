@@ -62,7 +62,7 @@ def _with_simple_steps(graph: Graph) -> Graph:
     if not simple:
         return graph
     nodes = (dataclasses.replace(node, op=simple.get(id(node.op), node.op)) for node in graph.nodes)
-    return Graph(graph.inputs, tuple(nodes), graph.outputs, graph.origin)
+    return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def _with_simple_step(op: Scan) -> Scan:

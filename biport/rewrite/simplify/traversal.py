@@ -183,7 +183,14 @@ class Traversal:
             needed.update(_read(node))
             nodes.append(node)
         source = self._source
-        return Graph(source.inputs, tuple(reversed(nodes)), source.outputs, source.origin, source.tokenizers)
+        return Graph(
+            source.inputs,
+            tuple(reversed(nodes)),
+            source.outputs,
+            source.origin,
+            source.tokenizers,
+            source.alphabet,
+        )
 
     def _renamed(self, node: Node) -> Node:
         if not any(value in self._same for value in _read(node)):
