@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import copy
+import pickle
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,8 @@ from biport import ops, reference
 from biport.errors import BiportError, InputError
 from biport.graph import Graph, Node, Value
 from testing.graphs import cell, dense, normal
+from testing.model_source import check_same
+from torch_side.reading.written import read_written
 
 ALLOWED = 1e-12
 
@@ -315,3 +320,52 @@ def test_any_graph(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6, 300))
 def test_many_graphs(seed: int) -> None:
     check_wandered(seed)
+    graph = wandered(seed, 12)
+    with contextlib.suppress(InputError):
+        reference.run(graph, [sized(graph, seed)])
+        check_same(graph, [sized(graph, seed)])
+
+
+def test_the_source_of_each_permutes_as_often() -> None:
+    for make, moves in MODELS.items():
+        graph = make()
+        source = check_same(graph, [sized(graph, 2)])
+        forward = source[source.index("def forward") : source.index("def load")]
+        assert forward.count("permute(") + forward.count("transpose(") == len(moves)
+
+
+def renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
+    def new(old: Sequence[str]) -> tuple[str, ...]:
+        return tuple(names.get(name, name) for name in old)
+
+    nodes = [Node(*new([node.name]), node.op, new(node.inputs)) for node in graph.nodes]
+    return Graph(graph.inputs, tuple(nodes), new(graph.outputs))
+
+
+def test_a_model_within_takes_and_gives_what_its_layers_do() -> None:
+    graph = crnn()
+    graph = renamed(graph, {node.name: f"encoder.{node.name}" for node in graph.nodes[:8]})
+    source = check_same(graph, [sized(graph, 3)])
+    assert "class Encoder(nn.Module):" in source
+    assert "encoder = self.encoder(x)  # (N, 6, 2, " in source
+    same(graph, torch_side.write(graph))
+
+
+def test_a_copy_is_read_as_the_original_was() -> None:
+    for make in (crnn, video, read_from_torch):
+        graph = make()
+        module = torch_side.write(graph)
+        for other in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+            same(graph, other)
+
+
+def test_what_somebody_changed_is_not_taken_for_what_was_written() -> None:
+    b = Builder("N", 3, 3)
+    b(ops.Conv1D(input_size=3, output_size=3, kernel_size=1, weight=normal(b.rng, 3, 3, 1), bias=None))
+    graph = b.graph(b(dense(b.rng, 3, 3)))
+    module = torch_side.write(graph)
+    assert permutations(module) == ["transpose(1, 2)", "transpose(1, 2)"]
+    (_, last) = [node for node in module.graph.nodes if node.target == "transpose"]
+    last.args = (last.args[0], 0, 0)
+    module.recompile()
+    assert read_written(module) is None
