@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from biport.analysis.lengths import needed_lengths, needed_steps
-from biport.analysis.rows import where_rows_meet
+from biport.analysis.rows import row_axes, where_rows_meet
 from biport.analysis.undefined import beside_nan, may_be_nan
 from biport.errors import InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, body_of
@@ -54,6 +54,7 @@ def build(
     _check(graph)
     digest, stream = graph.digest(), stream_metadata(graph)
     mixer = where_rows_meet(graph)
+    rows = None if mixer is None else row_axes(graph)
     graph = dataclasses.replace(graph, inputs=tuple(distinct_axes(graph.inputs)))
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs}, target)
@@ -91,6 +92,7 @@ def build(
         | {"biport.lowering": lowering}
         | ({} if contract is None else {"biport.contract": contract})
         | ({} if mixer is None else {"biport.rows_meet": mixer.name})
+        | ({} if rows is None else {"biport.row_axes": json.dumps(rows)})
         | ({} if not (undefined := beside_nan(graph)) else {"biport.undefined": json.dumps(undefined)})
     )
     return model, builder.notes

@@ -13,6 +13,7 @@ from biport.compare.localize.traced import Cases, Traced, Values
 from biport.dims import Dim
 from biport.graph import Graph
 from torch_side.inference import device_of, evaluating, full_precision, layer_errors
+from torch_side.layout import Layout
 from torch_side.reading.opaque import running
 from torch_side.reading.source import arguments_of, read_traced
 from torch_side.reading.written import read_written
@@ -72,9 +73,13 @@ def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str],
         def statements(tensors: Sequence[torch.Tensor]) -> Mapping[str, Any]:
             listener = _Listener(module)
             listener.run(*tensors)
-            return listener.outputs
+            return {
+                name: _as_in_graph(listener.outputs[statement], layout)
+                for name, (statement, layout) in written.values.items()
+                if layout.rows == 1
+            }
 
-        return written.graph, written.values, statements
+        return written.graph, {name: name for name in written.values}, statements
     read = read_traced(module, arguments_of(module, example))
     program = read.program
     assert program.graph_module is not None
@@ -89,6 +94,11 @@ def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str],
         return listener.outputs
 
     return read.graph, read.values, operators
+
+
+def _as_in_graph(x: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """A tensor with its axes as the graph has them."""
+    return x.permute([layout.order.index(axis) for axis in range(x.dim())])
 
 
 def _values(graph: Graph, names: Mapping[str, str], outputs: Mapping[str, Any]) -> Values:

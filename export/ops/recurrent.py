@@ -34,7 +34,7 @@ def write_recurrent(op: Recurrent, site: Site) -> tuple[LazyValue, ...]:
     layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
     initial = InitialStates(site, layout, site.inputs[1:])
     direction = write_direction(site, op, layout, initial)
-    output = output_value(site, op, layout, direction.output, width=op.sizes[1], reverse=op.reverse)
+    output = output_value(site, op, layout, direction.output, shape=op.sizes[1:], reverse=op.reverse)
     return output, *state_values(site, layout, direction.states, initial, first=1)
 
 
@@ -62,11 +62,11 @@ def _outputs(
     width, other = op.forward.sizes[1], op.backward.sizes[1]
     if op.merge is None:
         return [
-            output_value(site, op.forward, layout, direction.output, width=size, output=index)
+            output_value(site, op.forward, layout, direction.output, shape=(size,), output=index)
             for index, (direction, size) in enumerate(zip(directions, (width, other), strict=True))
         ]
     if op.merge == "concat" and both is not None:
-        return [output_value(site, op.forward, layout, both, width=width, directions=2)]
+        return [output_value(site, op.forward, layout, both, shape=(width,), directions=2)]
 
     @cache
     def merged() -> ir.Value:
@@ -76,7 +76,7 @@ def _outputs(
         return site.scope(MERGES[str(op.merge)], one, two)
 
     total = width + other if op.merge == "concat" else width
-    return [output_value(site, op.forward, layout, merged, width=total)]
+    return [output_value(site, op.forward, layout, merged, shape=(total,))]
 
 
 def _directions(

@@ -41,6 +41,6 @@ def write_scan(op: Scan, site: Site) -> tuple[LazyValue, ...]:
         at = last_state(op)
         return result(0 if op.return_sequences else at if at == -1 else 1 + at)
 
-    y = output_value(site, op, layout, output, width=op.sizes[1], reverse=op.reverse)
+    y = output_value(site, op, layout, output, shape=op.output_shape(), reverse=op.reverse)
     finals = [lambda index=index: result(1 + index) for index in range(count if op.return_state else 0)]
-    return y, *state_values(site, layout, finals, initial, first=1)
+    return y, *state_values(site, layout, finals, initial, first=1, shapes=op.state_shapes())

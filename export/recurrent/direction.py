@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
+from biport.dims import Dim
 from biport.ops import Cell, Recurrent, StackedRNN
 from export.onnx.builder import Scope
 from export.onnx.lazy_value import LazyValue, StepForm
@@ -49,8 +50,9 @@ class InitialStates:
         if not self.given:
             return None
         if index not in self._written:
-            state = self._states[index].value()
-            self._written[index] = self._layout.sizes.pad_batch(self._site.scope, state)
+            state = self._states[index]
+            rank = len(state.tensor.shape)
+            self._written[index] = self._layout.sizes.pad_batch(self._site.scope, state.value(), rank)
         return self._written[index]
 
 
@@ -117,7 +119,7 @@ def output_value(
     layout: StepLayout,
     node: Deferred,
     *,
-    width: int,
+    shape: Sequence[int],
     directions: int = 1,
     reverse: bool = False,
     output: int = 0,
@@ -127,7 +129,7 @@ def output_value(
     Args:
         op: the layer, or the forward one of two: its rules are those of both.
         node: writes the node; ``(T', D, N', H)`` or ``(D, N', H)``, without D where directions are merged.
-        width: H of one direction.
+        shape: of a step behind the rows, of one direction: ``(H,)``, or more sizes.
         directions: how many directions are still to be laid side by side.
         reverse: the output is in the order of a backward layer, last step first.
         output: which output of the op this is.
@@ -136,31 +138,39 @@ def output_value(
     if not op.return_sequences:
 
         def last() -> ir.Value:
-            y = _beside(scope, node(), directions, width, batch=0)
-            return layout.last(scope, y, zero=op.zero_output_for_mask, reverse=reverse)
+            y = _beside(scope, node(), directions, shape[-1], batch=0)
+            rank = len(shape)
+            return layout.last(scope, y, zero=op.zero_output_for_mask, reverse=reverse, rank=rank)
 
         return site.lazy(last, output=output)
 
     def leave() -> ir.Value:
         carry = not op.zero_output_for_mask
-        return layout.leave(scope, node(), width, directions, carry=carry, reverse=reverse)
+        return layout.leave(scope, node(), shape, directions, carry=carry, reverse=reverse)
 
     def stay(wanted: StepForm) -> ir.Value | None:
         # A backward layer's order is not time order, and the next layer's mask is in time order.
         if wanted is not layout or reverse:
             return None
-        return _beside(scope, node(), directions, width, batch=1)
+        return _beside(scope, node(), directions, shape[-1], batch=1)
 
     return site.lazy(leave, stay, site.inputs[0], output=output)
 
 
 def state_values(
-    site: Site, layout: StepLayout, states: Sequence[Deferred], initial: InitialStates, *, first: int
+    site: Site,
+    layout: StepLayout,
+    states: Sequence[Deferred],
+    initial: InitialStates,
+    *,
+    first: int,
+    shapes: Sequence[Sequence[Dim]] = (),
 ) -> list[LazyValue]:
-    """The final states, of which ``first`` is the first output of the op."""
+    """The final states, of which ``first`` is the first output of the op; ``shapes`` if not ``(N', H)``."""
 
     def write(index: int, state: Deferred) -> ir.Value:
-        return layout.state(site.scope, state(), initial(index))
+        rank = len(shapes[index]) if shapes else 1
+        return layout.state(site.scope, state(), initial(index), rank)
 
     return [
         site.lazy(lambda index=index, state=state: write(index, state), output=first + index)

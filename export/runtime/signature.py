@@ -58,6 +58,7 @@ class Signature:
         unsaid: why texts may get other numbers than when the model was trained; empty where they do not.
         images: what is said of the pictures that the model takes.
         alphabet: what the classes of a CTC model are called, where the file says it.
+        row_axes: of each output the axis of its rows, where it is not the first of all.
     """
 
     metadata: Mapping[str, str]
@@ -72,12 +73,7 @@ class Signature:
     unsaid: str
     images: ImageSettings = field(default_factory=ImageSettings)
     alphabet: Alphabet | None = None
-
-    @property
-    def row_axes(self) -> Sequence[int]:
-        """Of each output the axis of its rows: the one of the size of the batch, else the first."""
-        batch = self.inputs[0].shape[0]
-        return [value.shape.index(batch) if batch in value.shape else 0 for value in self.outputs]
+    row_axes: Sequence[int] | None = None
 
 
 def read_signature(path: Path, session: Any) -> Signature:
@@ -103,6 +99,7 @@ def read_signature(path: Path, session: Any) -> Signature:
             tokenizers=tokenizers,
             labels=_labels(metadata),
             alphabet=_alphabet(metadata, path),
+            row_axes=json.loads(metadata.get("biport.row_axes", "null")),
             images=ImageSettings.from_data(json.loads(metadata.get(PROPERTY, "{}")), str(path)),
             time_axes=axes,
             # What makes the ids itself has no input of them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ LAYERS: dict[str, list[tuple[dict[str, Any], str]]] = {
 """Layers that compute what an activation does, with the settings that make it so."""
 
 
-FOLLOWED = ("Activation", "Conv1D", "Convolution1D", "Dense")
+FOLLOWED = re.compile(r"Activation|Dense|(Depthwise|Separable)?Conv(olution)?[123]D(Transpose)?")
 """Layers that end in their activation."""
 
 ROUNDED = ("max_value", "negative_slope", "threshold")
@@ -96,7 +97,8 @@ def split_activation(record: LayerRecord) -> tuple[LayerRecord, LayerRecord] | N
         owner = f"{record.owner}: activation"
         config = {"activation": data, **_activity(record)}
         return _linear(record), LayerRecord("Activation", "activation", config, record.variables, owner)
-    if record.class_name not in FOLLOWED or not isinstance(data, Mapping) or _name(data) in ACTIVATIONS:
+    followed = FOLLOWED.fullmatch(record.class_name)
+    if not followed or not isinstance(data, Mapping) or _name(data) in ACTIVATIONS:
         return None
     if data.get("class_name") not in LAYERS or data.get("module") != "keras.layers":
         return None

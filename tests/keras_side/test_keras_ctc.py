@@ -79,6 +79,7 @@ def test_the_live_prediction_shares_the_layers() -> None:
     assert keras_side.prediction_model(wanted) is wanted
 
 
+@pytest.mark.sweep
 def test_a_class_that_is_registered_makes_no_difference(tmp_path: Path) -> None:
     @keras.saving.register_keras_serializable("captcha")
     class CtcLoss(CTCLayer):

@@ -11,8 +11,9 @@ from torch import fx, nn
 
 from biport.graph import Graph
 from biport.ops import Tensor, TensorOperation
+from torch_side.layout import Layout
 from torch_side.names import ORIGIN, Names, Origin, inputs_of
-from torch_side.spelling import node_operands
+from torch_side.spelling import CONVERSION, node_operands
 from torch_side.writing.code import INDENT, WIDTH, Code, call, sequence, statement
 from torch_side.writing.expressions import Structure, expression, is_size, result
 
@@ -32,35 +33,42 @@ class Facts:
         root: the module.
         values: the value of the graph that a statement gives.
         operations: the statements of tensor operations, which have no layers' names.
+        layouts: of the values that statements give.
     """
 
     graph: Graph
     root: nn.Module
     values: Mapping[fx.Node, str]
     operations: frozenset[fx.Node]
+    layouts: Mapping[fx.Node, Layout]
 
     @classmethod
     def of(cls, graph: Graph, module: fx.GraphModule) -> Facts:
         """Those of a written module."""
-        values = {}
+        values, layouts = {}, dict[fx.Node, Layout]()
         arguments = inputs_of(module.graph)
         values |= {node: value.name for node, value in zip(arguments, graph.inputs, strict=True)}
         emitted: dict[Origin, list[fx.Node]] = {}
         for node in module.graph.nodes:
-            if (origin := node.meta.get(ORIGIN)) is not None:
+            if (origin := node.meta.get(ORIGIN)) is not None and CONVERSION not in node.meta:
                 emitted.setdefault(origin, []).append(node)
         kinds = {node.name: type(node.op) for node in graph.nodes}
         operations: set[fx.Node] = set()
         for origin, nodes in emitted.items():
             indices = origin.spelling.outputs
+            layouts |= {nodes[at]: own for at, own in zip(indices, origin.spelling.results, strict=True)}
             values |= {nodes[index]: name for index, name in zip(indices, origin.outputs, strict=True)}
             if issubclass(kinds[origin.node], TensorOperation):
                 operations |= set(nodes)
-        return cls(graph, module, values, frozenset(operations))
+        return cls(graph, module, values, frozenset(operations), layouts)
 
     def tensor(self, node: fx.Node) -> Tensor | None:
         """Shape and dtype of what a statement gives, where it is a value of the graph."""
-        return self.graph.tensors[self.values[node]] if node in self.values else None
+        if node not in self.values:
+            return None
+        tensor = self.graph.tensors[self.values[node]]
+        layout = self.layouts.get(node)
+        return tensor if layout is None else Tensor(layout.shape(tensor.shape), tensor.dtype)
 
     def comment(self, node: fx.Node) -> str:
         """Its shape, and its dtype where that is no float."""
