@@ -192,6 +192,29 @@ def test_convolutions_over_two_axes(
     compare(session, graph, batches[1])
 
 
+@pytest.mark.parametrize("method", ["weights", "static"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_normalisation_behind_a_convolution(
+    shared: bool, method: str, rng: np.random.Generator, tmp_path: Path, small_products: None
+) -> None:
+    """It is part of the weights, unless something else reads what is normalised."""
+    numbers = {name: normal(rng, 8) for name in ("mean", "weight", "bias")}
+    norm = ops.BatchNormalization(size=8, variance=0.5 + normal(rng, 8) ** 2, **numbers)
+    convolution = ops.Conv2D(
+        input_size=4, output_size=8, kernel_size=3, padding="same", weight=normal(rng, 8, 4, 3, 3), bias=None
+    )
+    nodes = Node("conv", convolution, ("x",)), Node("norm", norm, ("conv",)), Node("y", ops.ReLU(), ("norm",))
+    outputs = ("y", "conv") if shared else ("y",)
+    graph = Graph((Value("x", ("N", "H", "W", 4), "float32"),), nodes, outputs)
+    batches = [[rng.normal(size=(2, 5, 7, 4)).astype("float32")] for _ in range(3)]
+    session = narrow(graph, tmp_path, method, batches if method == "static" else ())
+    kinds = kinds_of(session.path)
+    assert kinds["Add"] == shared
+    assert kinds["Conv" if method == "weights" else "QLinearConv"] == 1
+    for given, exact in zip(session.run(batches[0]), reference.run(graph, batches[0]), strict=True):
+        assert 0 < np.abs(given - exact).max() / np.abs(exact).max() < 0.02
+
+
 def test_products_of_one_value_are_one(
     rng: np.random.Generator, tmp_path: Path, small_products: None
 ) -> None:
