@@ -111,11 +111,7 @@ def windows(op: Op, steps: Dim, span: int, stride: int, padding: str | tuple[int
         if steps < max(need, 1):
             raise TooShortError(f"{op.kind} needs {max(need, 1)} steps or more, found {steps}")
         return (steps - need) // stride + 1
-    if need <= 0:
-        # There is a window however few steps there are.
-        return (steps - need) // stride + 1
-    if stride == 1:
-        return length(steps - (need - 1))
+    # One more for every stride beyond what the first one needs.
     return length(steps - need + stride) // stride
 
 

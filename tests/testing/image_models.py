@@ -47,7 +47,9 @@ def built(name: str, package: Any, seed: int = 0) -> Any:
         elif len(shape) < 2 or "bias" in path:
             values = 0.3 * rng.normal(size=shape)
         else:
-            values = rng.normal(size=shape) * 1.5 / math.sqrt(math.prod(shape[:-1]))
+            # With relu a recurrence of larger weights grows without end.
+            scale = 0.5 if "recurrent" in path else 1.5
+            values = rng.normal(size=shape) * scale / math.sqrt(math.prod(shape[:-1]))
         weights.append(values.astype("float32"))
     model.set_weights(weights)
     return model

@@ -7,6 +7,7 @@ from typing import Any
 
 import sympy
 import torch
+from torch import fx
 from torch.export import ExportedProgram
 
 from torch_side.reading.sizes import expression
@@ -17,9 +18,8 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
 
     - Parts of a whole, such as features that are put side by side: torch says one of them as what is left of
       the number; alone none of them varies.
-    - Of which a number is made that has to be that one: features that a layer has weights for, such as the
-      height of a picture, whose maps are laid flat for a `Linear`; 1 where an axis is squeezed out, such as
-      what is left of the height of a line of text.
+    - Features that a layer has weights for, where torch knows them only as what steps, rows of pixels and
+      features make up; and what has to be such that an axis is lost as one of size 1.
     - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one
       that is only indexed torch knows that there are no fewer.
     """
@@ -27,7 +27,7 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     names = [entry for entry in exported.graph_signature.user_inputs if isinstance(entry, str)]
     shapes = [list(nodes[name].meta["val"].shape) for name in names]
     terms = [[sympy.sympify(expression(size)) for size in shape] for shape in shapes]
-    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _of_one_number(shapes)
+    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, terms)
     fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in terms]
     return fixed if symbols else []
 
@@ -40,24 +40,6 @@ def _left_of_a_number(terms: Sequence[Sequence[Any]]) -> set[Any]:
         for term in shape
         if any(factor.free_symbols and count < 0 for factor, count in term.as_coefficients_dict().items())
         for symbol in term.free_symbols
-    }
-
-
-def _of_one_number(shapes: Sequence[Sequence[Any]]) -> set[Any]:
-    """The symbols of terms that the trace takes to be one number, such as ``H // 16 - 1`` for 1.
-
-    That a remainder is zero leaves sizes enough, and in ``T // (T // 2)`` T may be any even number: it stays
-    what it is where a size is twice what it was.
-    """
-    varying = [size.node for shape in shapes for size in shape if isinstance(size, torch.SymInt)]
-    sizes = {node.expr: sympy.Integer(node.hint) for node in varying if node.expr.is_Symbol}
-    guards = [guard.expr for guard in varying[0].shape_env.guards] if varying else []
-    return {
-        symbol
-        for guard in guards
-        if isinstance(guard, sympy.Eq) and any(side.is_Integer for side in guard.args)
-        for symbol in guard.free_symbols & sizes.keys()
-        if guard.xreplace(sizes | {symbol: 2 * sizes[symbol]}) == sympy.false
     }
 
 
@@ -77,3 +59,45 @@ def _no_fewer(
         and ranges[term].lower == size.node.hint
         and size.node.hint > 2
     }
+
+
+def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
+    """The symbols of sizes that layers have weights for, and of those that are lost as 1."""
+    varying = {symbol for shape in terms for size in shape[1:] for symbol in size.free_symbols}
+    rows = {symbol for shape in terms for size in shape[:1] for symbol in size.free_symbols}
+    features: set[Any] = set()
+    for node in exported.graph.nodes:
+        for size in _needed_sizes(node):
+            features |= sympy.sympify(expression(size)).free_symbols
+    return features & varying - rows
+
+
+def _needed_sizes(node: fx.Node) -> list[Any]:
+    """The sizes of an input of a statement that can be no other."""
+    target = str(node.target)
+    if target == "aten.squeeze.dim":
+        known, left = node.args[0].meta["val"], node.meta["val"]  # type: ignore[union-attr]
+        return [known.shape[node.args[1]]] if left.dim() < known.dim() else []  # type: ignore[index]
+    position, axis = WEIGHTED.get(target, (None, -1))
+    if position is None:
+        return []
+    known, after = node.args[position].meta.get("val"), node.meta["val"]  # type: ignore[union-attr]
+    if not isinstance(known, torch.Tensor) or known.dim() < 2:
+        return []
+    # What varies in front of a layer and is a number behind it was found to be that number on the way.
+    same = zip(known.shape, after.shape, strict=True) if target in SHAPE_KEPT else []
+    return [known.shape[axis], *(one for one, two in same if isinstance(two, int))]
+
+
+WEIGHTED = {
+    "biport.recurrence.default": (1, -1),
+    "biport.cell.default": (1, -1),
+    "aten.linear.default": (0, -1),
+    "aten.layer_norm.default": (0, -1),
+    "aten.batch_norm.default": (0, 1),
+    "aten.conv1d.default": (0, 1),
+    "aten.conv1d.padding": (0, 1),
+}
+"""Operators with weights for the features of one of their inputs: which one, and the axis of these."""
+SHAPE_KEPT = ("aten.batch_norm.default", "aten.layer_norm.default")
+"""Those of them that give what has the shape of that input."""

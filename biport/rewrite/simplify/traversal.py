@@ -113,6 +113,12 @@ class Traversal:
         self.tensors |= zip(node.outputs, inferred, strict=True)
         self.put(node)
 
+    def remove(self, node: Node) -> None:
+        """Take out a node whose value is read by the one that is looked at alone, which takes its place."""
+        self._uses.subtract(_read(node))
+        self._readers[type(node.op), node.inputs].remove(node.name)
+        del self._nodes[node.name]
+
     def append(self, name: str, op: ops.Op, inputs: Sequence[str], output: str) -> None:
         """Another node under a name that is free, which makes a value under a name of its own."""
         node = Node(name, op, tuple(inputs), (output,))

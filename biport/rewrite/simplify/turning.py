@@ -87,6 +87,11 @@ class Turn:
             case ops.Flip(axes=axes):
                 known = tuple(new for new in map(self.new, axes) if new is not None)
                 return dataclasses.replace(op, axes=known)
+            case ops.PReLU(alpha=alpha) if self.new(0) == 0 and len(self.axes) == self.rank:
+                turned = alpha.transpose([axis - 1 for axis in self.axes[1:]])
+                return dataclasses.replace(op, alpha=np.ascontiguousarray(turned))
+            case ops.BroadcastTo(shape=shape) if len(shape) == self.rank == len(self.axes):
+                return ops.BroadcastTo(shape=tuple(shape[axis] for axis in self.axes))
             case ops.Pad(widths=widths):
                 return self._per_axis(op, "widths", widths, (0, 0))
             case ops.Tile(repetitions=counts) if len(counts) == self.rank:
@@ -223,6 +228,10 @@ def _pooling(simplifier: Traversal, node: Node, op: ops.Reduction, rank: int) ->
     return kinds[rank - 2](keepdims=op.keepdims)
 
 
+def _is_turn(node: Node | None, axes: Sequence[int]) -> bool:
+    return node is not None and isinstance(node.op, ops.PermuteDims) and node.op.axes == tuple(axes)
+
+
 def _inverse(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(axes.index(axis) for axis in range(len(axes)))
 
@@ -241,7 +250,7 @@ def _with(axes: Sequence[int], new: set[int]) -> tuple[int, ...]:
 
 
 def _turned_back(simplifier: Traversal, node: Node, axes: tuple[int, ...]) -> tuple[str, ...] | None:
-    """The inputs of a node as they are before they are turned by ``axes``; ``None`` where that is a detour."""
+    """The inputs of a node before they are turned by ``axes``; ``None`` where that is a detour."""
     stretches = isinstance(node.op, ALIKE) and not isinstance(node.op, Merge)
     plans = [_plan(simplifier, source, axes, stretches) for source in node.inputs]
     known = [plan for plan in plans if plan is not None]
@@ -262,7 +271,7 @@ def _plan(
         stretches: whether values of fewer axes are stretched over others.
     """
     maker, shape = simplifier.maker(source), simplifier.tensors[source].shape
-    if maker is not None and isinstance(maker.op, ops.PermuteDims) and maker.op.axes == axes:
+    if maker is not None and _is_turn(maker, axes):
         return maker.inputs[0], ()
     if not shape and stretches:
         return source, ()
@@ -311,8 +320,43 @@ def _carried_out(simplifier: Traversal, source: str, plan: Sequence[Op]) -> str:
     for op in plan:
         inputs = (source,) if source else ()
         same = simplifier.like(Node("", op, inputs))
-        source = simplifier.insert(op, inputs, f"{source or 'full'}.back") if same is None else same.outputs[0]
+        source = (
+            simplifier.insert(op, inputs, f"{source or 'full'}.back") if same is None else same.outputs[0]
+        )
     return source
+
+
+def turned_first(simplifier: Traversal, node: Node) -> Node | None:
+    """What is made of axes that are turned and others, and turned back, is made of those and others turned.
+
+    Only where that leaves fewer permutations: a state that was turned, beside a frame that was not, in front
+    of a convolution.
+    """
+    made = simplifier.maker(node.inputs[0]) if isinstance(node.op, ops.PermuteDims) else None
+    if made is None or len(made.inputs) < 2 or any(made.masks) or len(made.outputs) != 1:
+        return None
+    assert isinstance(node.op, ops.PermuteDims)
+    op = Turn(node.op.axes, len(node.op.axes)).of(made.op)
+    ranks = {len(simplifier.tensors[source].shape) for source in made.inputs}
+    if op is None or ranks != {len(node.op.axes)} or made.op.weights():
+        return None
+    if simplifier.used(node.inputs[0]) != 1:
+        return None
+    back = _inverse(node.op.axes)
+    plans = [_plan(simplifier, source, back, stretches=False) for source in made.inputs]
+    gone = [source for source in made.inputs if _is_turn(simplifier.maker(source), back)]
+    costly = sum(
+        plan is None or (not plan[1] and plan[0] != source and source not in gone)
+        for source, plan in zip(made.inputs, plans, strict=True)
+    )
+    if not gone or costly > sum(simplifier.used(source) == 1 for source in gone):
+        return None
+    sources = [
+        _carried_out(simplifier, *((source, (node.op,)) if plan is None else plan))
+        for source, plan in zip(made.inputs, plans, strict=True)
+    ]
+    simplifier.remove(made)
+    return Node(made.name, op, tuple(sources), node.outputs)
 
 
 def squeezed_back(simplifier: Traversal, node: Node) -> Sequence[str] | None:
@@ -368,13 +412,11 @@ def _squeeze(simplifier: Traversal, node: Node, turn: Turn) -> str:
         if maker is None or not simplifier.tensors[source].shape:
             sources.append(source)
         else:
-            sources.append(
-                maker.inputs[0] if _undoes(turn, maker.op) else _squeeze(simplifier, maker, turn)
-            )
+            sources.append(maker.inputs[0] if _undoes(turn, maker.op) else _squeeze(simplifier, maker, turn))
     op = turn.of(node.op)
     assert op is not None
     simplifier.change(node, op, tuple(sources))
     return node.outputs[0]
 
 
-RULES: Sequence[Rule] = (turned_later, squeezed_back)
+RULES: Sequence[Rule] = (turned_later, turned_first, squeezed_back)

@@ -184,7 +184,7 @@ class SoundEvents(nn.Module):
             x = block(x)
         x = x.transpose(1, 2).contiguous().view(x.shape[0], x.shape[2], -1)
         x, _ = self.gru(x)
-        x = torch.tanh(x[:, :, x.shape[-1] // 2:]) * x[:, :, :x.shape[-1] // 2].sigmoid() + 0 * x.mean()
+        x = torch.tanh(x[:, :, x.shape[-1] // 2 :]) * x[:, :, : x.shape[-1] // 2].sigmoid() + 0 * x.mean()
         x = torch.cat([x, x], -1)
         return torch.sigmoid(self.fc(x)), torch.sigmoid(self.fc(x)).max(1)[0]
 
@@ -363,7 +363,10 @@ class UNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.inc, self.down1, self.down2 = DoubleConv(1, 2), DoubleConv(2, 4), DoubleConv(4, 4)
-        self.up1, self.up2 = nn.ConvTranspose2d(4, 4, 2, stride=2), nn.Upsample(scale_factor=2, mode="bilinear")
+        self.up1, self.up2 = (
+            nn.ConvTranspose2d(4, 4, 2, stride=2),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+        )
         self.conv1, self.conv2 = DoubleConv(8, 4), DoubleConv(6, 2)
         self.outc = nn.Conv2d(2, 2, 1)
 
@@ -416,7 +419,7 @@ class QuartzNet(nn.Module):
 
 @case(lambda N, T: floats(N, 3, 8, 2 * T))
 class MobileLines(nn.Module):
-    """Inverted bottlenecks whose features are weighed, layer scale, and pixels that become channels."""
+    """An inverted bottleneck whose features are weighed, and layer scale."""
 
     def __init__(self, classes=4):
         super().__init__()
@@ -429,8 +432,7 @@ class MobileLines(nn.Module):
         self.project, self.layer_norm = nn.Conv2d(8, 4, 1), nn.LayerNorm(4)
         self.gamma = nn.Parameter(0.1 * torch.ones(4, 1, 1))
         self.prelu = nn.PReLU(4)
-        self.fold = nn.PixelUnshuffle(2)
-        self.gru = nn.GRU(32, 3)
+        self.gru = nn.GRU(16, 3)
         self.fc = nn.Linear(3, classes)
 
     def forward(self, x):
@@ -443,7 +445,6 @@ class MobileLines(nn.Module):
         y = y * F.hardsigmoid(self.se2(F.relu(self.se1(s))))
         y = self.layer_norm(self.project(y).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         x = self.prelu(x + self.gamma * y)
-        x = self.fold(x)
         x = x.flatten(1, 2).permute(2, 0, 1)
         out, _ = self.gru(x)
         return self.fc(out).log_softmax(2)
