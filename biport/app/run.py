@@ -257,16 +257,16 @@ def _run_rows(
             raise InputError(f"{row.owner}: ", *result.error.why.parts)
         # A text that a model gives has the name that the one it was given has else.
         given = "text" if session.alphabet is None else "input_text"
-        told = {"row": row.number, given: row.text, **row.fields, "cut": result.cut}
+        told = {"row": row.number, **(row.fields or {given: row.text}), "cut": result.cut}
         told_rows.append(told | described(session, row.text, result))
-    blocks = [_block(row, alone=len(rows) == 1) for row in told_rows]
+    names = [[]] if len(rows) == 1 else [[row.text] for row in rows]
+    blocks = [_block(told, name) for told, name in zip(told_rows, names, strict=True)]
     between = "\n\n" if any("\n" in block for block in blocks) else "\n"
     return {"model": str(model), "rows": told_rows}, between.join(blocks)
 
 
-def _block(row: dict[str, Any], alone: bool) -> str:
-    """What the model says of one text: a line, or a line a token."""
-    name = [] if alone else [row["input_text"] if "input_text" in row else row["text"]]
+def _block(row: dict[str, Any], name: list[str]) -> str:
+    """What the model says of one text: a line, or a line a token; with its name, where it has one."""
     cut = [f"({row['cut']} tokens were cut off)"] if row["cut"] else []
     if "tokens" in row:
         lines = [[one["token"], one["label"], _share(one["probability"])] for one in row["tokens"]]
