@@ -35,9 +35,9 @@ def write_recurrent(op: Recurrent, site: Site) -> tuple[LazyValue, ...]:
     """
     layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
     initial = InitialStates(site, layout, site.inputs[1:])
-    direction = write_direction(site, op, layout, initial)
     step = site.inputs[0].tensor.shape[2:]
     shape, states = fixed(site, op.output_shape(step)), op.state_shapes(step)
+    direction = write_direction(site, op, layout, initial)
     output = output_value(site, op, layout, direction.output, shape=shape, reverse=op.reverse)
     return output, *state_values(site, layout, direction.states, initial, first=1, shapes=states)
 

@@ -207,6 +207,9 @@ class LayerApplier:
         op = layer.read(lambda _: read(record))
         self._check_training(layer, op)
         self.stateful.call(layer.owner, record.config, name, op, len(states))
+        if over_steps is not None and name in self.stateful.nodes:
+            supported = "channels_last where states go on from call to call; or states that are read as zero"
+            raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
         reader = READERS.lookup(layer.class_name, layer.owner)
         if reader.taken is not None:
             return self._taken(layer, name, op, reader.taken(record), tensors)
