@@ -118,12 +118,44 @@ HARMLESS: Mapping[str, tuple[Any, ...]] = {
 """Settings that Keras 3 has no longer, and the values that change nothing."""
 
 
-def layer_settings(class_name: str, config: Mapping[str, Any], origin: Release) -> tuple[str, Settings]:
-    """Class name and settings of a layer as Keras 3 would write them; layers inside it stay as they are."""
+def order_of_axes(data: Mapping[str, Any]) -> str | None:
+    """The ``dim_ordering`` that the layers of a model of Keras 1 name, those inside others too.
+
+    Layers that pad, crop or repeat name none (keras/layers/convolutional.py of 1.2.2, ``get_config``): they
+    have that of the machine. Where others name several, it is both of them, which is refused.
+
+    Example:
+        >>> order_of_axes({"config": [{"class_name": "Convolution2D", "config": {"dim_ordering": "th"}}]})
+        'th'
+    """
+    orders, waiting = set(), [data]
+    while waiting:
+        match waiting.pop():
+            case Mapping() as part:
+                orders.update({"th", "tf"}.intersection([str(part.get("dim_ordering"))]))
+                waiting += part.values()
+            case list() as parts:
+                waiting += parts
+    return " and ".join(sorted(orders)) or None
+
+
+def layer_settings(
+    class_name: str, config: Mapping[str, Any], origin: Release, order: str | None = None
+) -> tuple[str, Settings]:
+    """Class name and settings of a layer as Keras 3 would write them; layers inside it stay as they are.
+
+    Args:
+        class_name: as the file has it.
+        config: its settings.
+        origin: the Keras that wrote them.
+        order: see `order_of_axes`.
+    """
     settings = dict(config)
     modern = CLASSES.get(class_name, class_name)
     if origin.generation == 1:
         names = KERAS_1.get(class_name, {})
+        if order is not None and "dim_ordering" in names:
+            settings.setdefault("dim_ordering", order)
         kept = {key: value for key, value in settings.items() if key in names or key not in DROPPED_1}
         settings = {names.get(key, _of_weight(class_name, key)): value for key, value in kept.items()}
         if class_name != "Embedding":
@@ -233,8 +265,8 @@ def _deconvolution(config: Settings, origin: Release) -> None:
 
 
 def _separable(config: Settings, origin: Release) -> None:
-    """Nobody has said what the kernels of Theano are; Keras 2 reads them as if they were TensorFlow's."""
-    if origin.backend == "theano" or (origin.generation == 1 and config.get("data_format") == "th"):
+    """Keras 2 turns no kernels round here that Theano has turned, which gives other numbers."""
+    if origin.backend == "theano":
         config["backend"] = "theano"
     _kernel(config, origin)
 

@@ -230,6 +230,8 @@ def changes(
         yield cell, lambda arrays: _from_cudnn(arrays, 4)
     elif class_name == "CuDNNGRU":
         yield cell, lambda arrays: _from_cudnn(arrays, 3)
+    elif origin.generation == 1 and SEPARABLE.fullmatch(modern):
+        yield path, lambda arrays: _axes_in_front(arrays, settings)
     elif CONVOLUTION.fullmatch(modern):
         yield path, lambda arrays: _convolution(arrays, modern, settings, origin)
     elif origin.generation == 1 and modern in ("LSTM", "GRU") and settings.get("consume_less") != "gpu":
@@ -273,6 +275,16 @@ def _from_cudnn(arrays: Arrays, gates: int) -> Arrays:
     }
 
 
+def _axes_in_front(arrays: Arrays, settings: Mapping[str, Any]) -> Arrays:
+    """Kernels of Keras 1 whose axes are behind where the features of the input are in front."""
+    if settings.get("dim_ordering") != "th":
+        return arrays
+    return {
+        name: np.ascontiguousarray(np.moveaxis(array, (1, 0), (-2, -1))) if array.ndim > 3 else array
+        for name, array in arrays.items()
+    }
+
+
 def _convolution(arrays: Arrays, modern: str, settings: Mapping[str, Any], origin: Release) -> Arrays:
     """A kernel ``(*K, I, O)``, of a transposed one ``(*K, O, I)``, that is slid as it is.
 
@@ -287,8 +299,7 @@ def _convolution(arrays: Arrays, modern: str, settings: Mapping[str, Any], origi
             kernel = np.transpose(kernel, (2, 3, 1, 0))
         kernel = kernel[:, 0]
     elif origin.generation == 1 and kernel.ndim >= 4:
-        if settings.get("dim_ordering") == "th":
-            kernel = np.moveaxis(kernel, (1, 0), (-2, -1))
+        kernel = _axes_in_front({"kernel": kernel}, settings)["kernel"]
         if modern.endswith("Transpose"):
             kernel = kernel.swapaxes(-2, -1)
     if origin.backend == "theano":

@@ -28,7 +28,12 @@ NEEDS = "ignore:Layer '.*' .of type .* was passed an input with a mask attached 
 pytestmark = pytest.mark.filterwarnings(
     NEEDS, "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
-ALWAYS = (("MaskedAttention", "float32"), ("LastValid", "float64"), ("Sizes", "float64"))
+ALWAYS = (
+    ("MaskedAttention", "float32"),
+    ("LastValid", "float64"),
+    ("Sizes", "float64"),
+    ("FeatureMaps", "float64"),
+)
 """What is more than a sweep, under a mask where it takes one."""
 V, E = 9, 4
 
