@@ -33,7 +33,8 @@ class Builder:
 
     def __call__(self, op: ops.Op, *inputs: str) -> str:
         name = f"{op.kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(Node(name, op.astype("float64"), inputs or (self.last,)))
+        op = op if op.dtype in (None, "float64") else op.astype("float64")
+        self.nodes.append(Node(name, op, inputs or (self.last,)))
         return name
 
     @property
@@ -227,6 +228,9 @@ class Wanderer(Builder):
         others = [other for other in self.values() if self.tensor(other) == self.tensor(name)]
         count = 2 if isinstance(op, ops.Add | ops.Concatenate) or getattr(op, "function", "") == "add" else 1
         try:
+            # A layer is applied more than once.
+            known = [node.op for node in self.nodes if type(node.op) is type(op)]
+            op = known[0] if known and self.rng.random() < 0.3 else op
             self(op, *(self.pick(*others) for _ in range(count - 1)), name)
             self.tensor(self.last)
         except BiportError:
@@ -274,6 +278,8 @@ class Wanderer(Builder):
             kind("SpatialDropout")(rate=0.2),
             kind("GlobalAveragePooling")(keepdims=self.pick(True, False)),
             self.norm(I),
+            ops.PReLU(alpha=normal(self.rng, *[1] * d, I)),
+            ops.Rescaling(scale=self.pick(0.5, (0.25,) * I)),
         ]
 
     def _of_steps(self, shape: tuple[Any, ...]) -> list[ops.Op]:
