@@ -178,7 +178,8 @@ def test_convolutions_over_two_axes(
         groups = 4 if kind == "depthwise" else 1
         op = ops.Conv2D(
             input_size=4, output_size=8, groups=groups, kernel_size=(3, 3), padding="same",
-            strides=(1, 1) if groups > 1 else (2, 2), weight=normal(rng, 8, 4 // groups, 3, 3), bias=normal(rng, 8),
+            strides=(1, 1) if groups > 1 else (2, 2), weight=normal(rng, 8, 4 // groups, 3, 3),
+            bias=normal(rng, 8),
         )  # fmt: skip
     nodes = Node("conv", op, ("x",)), Node("y", ops.GlobalAveragePooling2D(), ("conv",))
     graph = Graph((Value("x", ("N", "H", "W", 4), "float32"),), nodes, ("y",))
