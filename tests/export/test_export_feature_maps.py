@@ -44,7 +44,7 @@ def judged(graph: Graph, session: export.Session, inputs: dict[str, np.ndarray])
 def fuzz(seed: int, folder: Path) -> None:
     rng = np.random.default_rng(seed)
     family, axes = SETTINGS[seed % len(SETTINGS)]
-    graph = random_graph(rng, family, axes, rng.random(axes) < 0.6)
+    graph = random_graph(rng, family, axes, (rng.random(axes) < 0.6).tolist())
     shape = graph.inputs[0].shape
     inputs = {}
     for case in range(4):
@@ -101,7 +101,7 @@ def test_rows_of_images(tmp_path: Path) -> None:
         conv2d(rng, 3, 4),
         batch_norm(rng, 4),
         ops.ReLU(),
-        ops.MaxPooling2D(pool_size=2, strides=2),
+        ops.MaxPooling2D(pool_size=(2, 2), strides=(2, 2)),
         ops.Flatten(),
     )
     nodes, name = [], "x"
@@ -142,15 +142,15 @@ def test_what_is_too_small_the_file_refuses(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     nodes = (
         Node("conv", conv2d(rng, 1, 2), ("x",)),
-        Node("pool", ops.MaxPooling2D(pool_size=(2, 3), strides=1), ("conv",)),
+        Node("pool", ops.MaxPooling2D(pool_size=(2, 3), strides=(1, 1)), ("conv",)),
         Node(
             "made",
             ops.Conv2DTranspose(
                 input_size=2,
                 output_size=1,
-                kernel_size=2,
-                strides=2,
-                dilation=1,
+                kernel_size=(2, 2),
+                strides=(2, 2),
+                dilation=(1, 1),
                 cropping=((0, 0), (3, 0)),
                 weight=normal(rng, 2, 1, 2, 2),
                 bias=None,
@@ -194,7 +194,7 @@ def test_products_behind_a_convolution(product: str, between: ops.Op, tmp_path: 
     convolution = ops.Conv1D(
         input_size=3,
         output_size=4,
-        kernel_size=3,
+        kernel_size=(3,),
         padding="same",
         weight=normal(rng, 4, 3, 3),
         bias=normal(rng, 4),
