@@ -1,7 +1,8 @@
 """A ported model on disk: a folder with ``graph.json``, ``model.safetensors`` and a README.
 
-Where the model reads texts, ``tokenizers.json`` and ``labels.json`` travel with it; bundles of earlier
-versions have a ``vocabulary.json`` instead of the first.
+Where the model reads texts, ``tokenizers.json`` and ``labels.json`` travel with it, where it reads pictures
+``images.json``, and where it writes texts by CTC ``alphabet.json``; bundles of earlier versions have a
+``vocabulary.json`` instead of the first.
 
 The folder holds data only. Reading it executes nothing and needs no framework.
 """
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from biport.analysis.images import check_images
 from biport.analysis.text_model import check_labels, with_tokenizer
+from biport.data.images import ImageSettings
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
@@ -26,6 +29,7 @@ from biport.graph import Graph, Node, Value, all_learning, structure, with_learn
 from biport.json_file import read_json, write_json
 from biport.log import logged
 from biport.ops import Op, op_class
+from biport.text import alphabet
 from biport.text.inputs import from_data, to_data
 from biport.text.read_file import read_tokenizer
 from biport.text.tokenizer import Tokenizer
@@ -34,6 +38,9 @@ from biport.version import __version__
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
 VOCABULARY, LABELS, TOKENIZERS = "vocabulary.json", "labels.json", "tokenizers.json"
 """Of texts; the first is what earlier versions wrote in place of the last."""
+ALPHABET = "alphabet.json"
+"""What the classes of a CTC model are called."""
+IMAGES = "images.json"
 FORMAT = 1
 LEARNING = "learning"
 """The key in ``graph.json`` of what training does with the weights; the digest does not depend on it."""
@@ -60,6 +67,7 @@ def write(
     overwrite: bool = False,
     vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
+    images: ImageSettings | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write ``graph`` as a bundle.
@@ -72,11 +80,12 @@ def write(
         overwrite: replace a bundle that is there already; anything else there is never touched.
         vocabulary: what makes ids of texts, where the graph has no tokeniser.
         labels: what its classes are called.
+        images: how rows are made of pictures.
         check: called with the folder before it is put in its place; what it raises keeps it from that.
 
     Raises:
-        InputError: something is there, the parent folder is missing, or the vocabulary or the labels are
-            not those of this model.
+        InputError: something is there, the parent folder is missing, or the vocabulary, the labels or the
+            pictures are not those of this model.
         UnsupportedError: the model does not take ids, or does not give probabilities.
 
     Example:
@@ -94,6 +103,8 @@ def write(
     graph = with_tokenizer(graph, vocabulary)
     if labels is not None:
         check_labels(graph, labels)
+    if images is not None:
+        check_images(graph, images)
     data = {
         "format": FORMAT,
         "biport": __version__,
@@ -119,18 +130,24 @@ def write(
         (draft / GRAPH).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         save_tensors(draft / WEIGHTS, arrays)
         (draft / README).write_text(text, encoding="utf-8")
-        write_texts(draft, graph, labels)
+        write_texts(draft, graph, labels, images)
         if check is not None:
             check(draft)
     return target
 
 
-def write_texts(folder: Path, graph: Graph, labels: Sequence[str] | None) -> None:
-    """Put tokenisers and labels, as far as there are such, into the folder of a model."""
+def write_texts(
+    folder: Path, graph: Graph, labels: Sequence[str] | None, images: ImageSettings | None = None
+) -> None:
+    """Put what travels with a model, as far as there is such, into its folder."""
     if graph.tokenizers:
         write_json(folder / TOKENIZERS, to_data(graph.tokenizers))
+    if graph.alphabet is not None:
+        write_json(folder / ALPHABET, alphabet.to_data(graph.alphabet))
     if labels is not None:
         write_json(folder / LABELS, list(labels))
+    if images is not None and images.given:
+        write_json(folder / IMAGES, images.to_data())
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -151,7 +168,7 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    own = {GRAPH, WEIGHTS, README, VOCABULARY, LABELS, TOKENIZERS}
+    own = {GRAPH, WEIGHTS, README, VOCABULARY, LABELS, TOKENIZERS, IMAGES, ALPHABET}
     ours = names <= own and all(entry.is_file() for entry in entries)
     return ours and (GRAPH in names or not names)
 
@@ -177,21 +194,26 @@ def read(folder: str | os.PathLike[str]) -> Graph:
     if graph.digest() != data.get("digest"):
         raise FileError(f"{target}: was changed since it was written, its digest does not match")
     try:
-        return with_tokenizers(with_learning(graph, data.get(LEARNING, {})), target)
+        return with_texts(with_learning(graph, data.get(LEARNING, {})), target)
     except BiportError as error:
         raise FileError(f"{target}: {error}") from error
 
 
-def with_tokenizers(graph: Graph, folder: Path) -> Graph:
-    """The graph with the tokenisers that travel with it in a folder.
+def with_texts(graph: Graph, folder: Path) -> Graph:
+    """The graph with the tokenisers and the alphabet that travel with it in a folder.
 
     Raises:
-        BiportError: they are damaged, or of other inputs.
+        BiportError: they are damaged, or of another model.
     """
     path, older = folder / TOKENIZERS, folder / VOCABULARY
+    if path.exists():
+        graph = dataclasses.replace(graph, tokenizers=from_data(read_json(path), str(path)))
+    elif older.exists():
+        graph = with_tokenizer(graph, read_tokenizer(older))
+    path = folder / ALPHABET
     if not path.exists():
-        return with_tokenizer(graph, read_tokenizer(older)) if older.exists() else graph
-    return dataclasses.replace(graph, tokenizers=from_data(read_json(path), str(path)))
+        return graph
+    return dataclasses.replace(graph, alphabet=alphabet.from_data(read_json(path), str(path)))
 
 
 def read_labels(folder: str | os.PathLike[str]) -> tuple[str, ...] | None:
@@ -207,6 +229,16 @@ def read_labels(folder: str | os.PathLike[str]) -> tuple[str, ...] | None:
     if not isinstance(labels, list) or not all(isinstance(name, str) for name in labels):
         raise FileError(f"{path}: should hold a list of texts")
     return tuple(labels)
+
+
+def read_image_settings(folder: str | os.PathLike[str]) -> ImageSettings | None:
+    """What a folder says of the pictures that its model takes, if it does.
+
+    Raises:
+        FileError: that is damaged.
+    """
+    path = Path(folder) / IMAGES
+    return ImageSettings.from_data(read_json(path), str(path)) if path.exists() else None
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:

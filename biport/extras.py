@@ -14,6 +14,7 @@ EXTRAS = {
     "export": ("onnx", "onnx-ir", "tf2onnx"),
     "cpu": ("onnxruntime",),
     "gpu": ("onnxruntime-gpu",),
+    "images": ("pillow",),
     "parquet": ("pyarrow",),
     "ray": ("ray[data]",),
     "service": ("fastapi", "uvicorn"),

@@ -21,6 +21,7 @@ from biport.ops import Learning, Op, Penalty, Scan, Tensor, Value, same_bits
 from biport.ops.scan import Call, apart
 from biport.ops.wiring import wired
 from biport.text import Tokenizer
+from biport.text.alphabet import Alphabet
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Graph:
         origin: where the graph came from, such as ``{"framework": "keras", "version": "3.15.1"}``.
         tokenizers: by the names of inputs of ids, how the model they were read from makes them of texts; no
             more part of what the graph computes than its origin is.
+        alphabet: what the classes of its first output are called, where that is a sequence of CTC; likewise.
 
     Raises:
         GraphError: a name is used twice, a value is used before it is made, or shapes, dtypes or masks do
@@ -87,6 +89,7 @@ class Graph:
     outputs: tuple[str, ...]
     origin: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
     tokenizers: Mapping[str, Tokenizer] = dataclasses.field(default_factory=dict, compare=False)
+    alphabet: Alphabet | None = dataclasses.field(default=None, compare=False)
     tensors: Mapping[str, Tensor] = dataclasses.field(default_factory=dict, compare=False, init=False)
     """Shape and dtype of every value, inputs and intermediate ones."""
 
@@ -95,6 +98,16 @@ class Graph:
         object.__setattr__(self, "tensors", wired(self.inputs, nodes, self.outputs))
         for name in self.tokenizers.keys() - {value.name for value in self.inputs}:
             raise GraphError(f"a tokeniser makes {name!r}, which is no input")
+        if self.alphabet is not None and self.tensors[self.outputs[0]].shape[-1:] != (self.alphabet.size,):
+            raise GraphError(
+                f"the labels of {self.alphabet.size} classes, found {self.tensors[self.outputs[0]]}"
+            )
+
+    @property
+    def notes(self) -> list[str]:
+        """What whoever read the model says of it, for people."""
+        notes = self.origin.get("notes")
+        return notes.split("; ") if notes else []
 
     def __getitem__(self, name: str) -> Node:
         """The node called ``name``.
@@ -142,7 +155,7 @@ class Graph:
             if id(node.op) not in changed:
                 changed[id(node.op)] = change(node.op)
         nodes = tuple(dataclasses.replace(node, op=changed[id(node.op)]) for node in self.nodes)
-        return Graph(inputs, nodes, self.outputs, self.origin, self.tokenizers)
+        return Graph(inputs, nodes, self.outputs, self.origin, self.tokenizers, self.alphabet)
 
     def weights(self) -> dict[str, Mapping]:
         """Every node's weights, ``{node: {path: array}}``, nodes without weights left out."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import onnx
 
@@ -20,6 +20,12 @@ from export.check_vectors import check_path
 PRODUCER = "biport"
 DATA_SUFFIX = ".data"
 """Weights that do not fit into a protobuf lie beside ``model.onnx`` in ``model.onnx.data``."""
+
+WrittenValues: TypeAlias = Mapping[str, Mapping[str, str | Sequence[int] | None]]
+"""For each value of the graph what the file has of it.
+
+Its name and, where that is not the graph's, the order of its axes; or its name in step form and the mask's.
+"""
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,7 @@ def metadata(
     needs_steps: Mapping[str, int],
     origin: Mapping[str, str],
     digest: str | None = None,
-    values: Mapping[str, Mapping[str, str | None]] | None = None,
+    values: WrittenValues | None = None,
 ) -> dict[str, str]:
     """The ``metadata_props`` of a file, which is how a session knows what the model accepts."""
     described = [

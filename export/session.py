@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import threading
@@ -14,6 +15,9 @@ from typing import Any
 import numpy as np
 
 from biport.analysis.lengths import check_steps
+from biport.analysis.text_model import check_characters
+from biport.data.images import ImageInput, ImageSettings
+from biport.decoding.ctc import Transcript, transcribe
 from biport.dims import bound
 from biport.errors import Argument, FileError, InputError
 from biport.file_kind import foreign
@@ -21,6 +25,7 @@ from biport.graph import Value
 from biport.inputs import Inputs, check_arrays, in_order, letters
 from biport.streaming import Stream
 from biport.text import Tokenizer
+from biport.text.alphabet import Alphabet
 from biport.text.inputs import has_texts, with_ids
 from export.runtime import streams
 from export.runtime.batcher import MAX_ROWS, MAX_WAITING, Batcher
@@ -87,6 +92,8 @@ class Session:
         """By inputs of texts, ranges of the characters that they may have, where it is not all."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
+        self.images = opened.signature.images
+        """What the file says of the pictures that the model takes."""
         self.masked = opened.signature.time_axes is not None
         """Whether zeros behind a row's end change nothing: known of files of `export.write` alone."""
         self.time_axes = dict(opened.signature.time_axes or {})
@@ -118,6 +125,38 @@ class Session:
     def reads_texts(self) -> bool:
         """Whether `predict` takes texts."""
         return streams.reads_texts(self._signature)
+
+    @property
+    def alphabet(self) -> Alphabet | None:
+        """What the classes of a CTC model are called; ``None`` where the file does not say it.
+
+        It may be set, whatever the file says.
+
+        Raises:
+            InputError: it has more or fewer classes than the first output.
+            UnsupportedError: that is no sequence of CTC.
+        """
+        return self._signature.alphabet
+
+    @alphabet.setter
+    def alphabet(self, alphabet: Alphabet) -> None:
+        first = self.output_values[0]
+        check_characters(alphabet.characters, self.input_values[0].shape[0], first.name, first.tensor)
+        self._signature = dataclasses.replace(self._signature, alphabet=alphabet)
+
+    def image_input(self, settings: ImageSettings | None = None) -> ImageInput:
+        """The pictures that the model takes, for `biport.data.read_images`.
+
+        Args:
+            settings: what is said of them, before what the file says.
+
+        Raises:
+            InputError: it takes none, or several inputs, or what has to be said is not.
+        """
+        if len(self.input_values) != 1:
+            names = ", ".join(value.name for value in self.input_values)
+            raise InputError(f"pictures are run through models of one input, and this one takes {names}")
+        return ImageInput.of(self.input_values[0], (settings or ImageSettings()).over(self.images))
 
     def steps(self, text: str, truncate: bool = False) -> list[str | None]:
         """The token of each step that `predict` gives the model of a text: ``None`` for padding.
@@ -254,6 +293,59 @@ class Session:
         label = self._label()
         return (label(outputs) for outputs in self.predict(rows, **options))
 
+    def transcribe(self, rows: Iterable[Any], *, width: int = 1, **options: Any) -> Iterator[Transcript]:
+        """The text that a CTC model gives of each row, with how sure it is, from the first output.
+
+        Args:
+            rows: as for `predict`.
+            width: of the beam, see `biport.decoding.ctc`; 1 is greedy.
+            options: those of `predict`.
+
+        Raises:
+            InputError: as for `predict`; or the file does not say what its classes are called.
+
+        Example:
+            >>> import tempfile
+            >>> from biport import ops
+            >>> from biport.analysis.text_model import with_alphabet
+            >>> from biport.graph import Graph, Node
+            >>> from export import write
+            >>> node = Node("y", ops.Activation(function="softmax"), ("x",))
+            >>> graph = with_alphabet(Graph((Value("x", ("N", 4, 3), "float32"),), (node,), ("y",)), "ab", 2)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     _ = write(graph, f"{folder}/ctc.onnx")
+            ...     session = Session(f"{folder}/ctc.onnx", device="cpu", threads=1)
+            >>> [one.text for one in session.transcribe([9 * np.eye(3, dtype="float32")[[1, 1, 2, 0]]])]
+            ['ba']
+        """
+        alphabet = self._known_alphabet()
+        return (
+            transcribe(alphabet, outputs[0][None], width=width)[0]
+            for outputs in self.predict(rows, **options)
+        )
+
+    def decode(self, outputs: Sequence[np.ndarray], *, width: int = 1) -> list[Transcript]:
+        """The texts of what `run` gave, one a row, each with how sure it is.
+
+        Args:
+            outputs: all of them.
+            width: as for `transcribe`.
+
+        Raises:
+            InputError: the file does not say what its classes are called.
+        """
+        alphabet = self._known_alphabet()
+        axis = self._signature.row_axes[0] if self._signature.row_axes else 0
+        return transcribe(alphabet, np.moveaxis(outputs[0], axis, 0), width=width)
+
+    def _known_alphabet(self) -> Alphabet:
+        if self.alphabet is None:
+            raise InputError(
+                f"{self.path}: does not say what its classes are called; export it with ",
+                Argument("characters"),
+            )
+        return self.alphabet
+
     def batcher(
         self,
         *,
@@ -349,7 +441,7 @@ class Session:
     def _batches(self, workers: int) -> Callable[[np.ndarray], list[np.ndarray]]:
         """What runs a batch of rows that have nothing to do with each other, so many of them side by side."""
         mixer = self.metadata.get("biport.rows_meet")
-        if mixer is not None:
+        if mixer is not None and self._signature.row_axes is None:
             raise InputError(f"{self.path}: the rows of a batch meet in {mixer!r}; use run, batch by batch")
         session = self._session if workers == 1 else self._narrow()
         return lambda array: self._run(session, [array])

@@ -13,6 +13,7 @@ from biport.analysis.padding import masked_axes
 from biport.analysis.text_model import unsaid_lengths, with_tokenizer
 from biport.compare.cases import PATTERNS, RIGHT_PADDED
 from biport.compare.check_vectors import CheckVectors, make_vectors
+from biport.data.images import ImageSettings
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, UnsupportedError
 from biport.graph import Graph
@@ -40,6 +41,7 @@ def write(
     check: Check | None = None,
     vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
+    images: ImageSettings | None = None,
     embed_tokenizer: bool = False,
     refuse_characters: bool = False,
     vectors: bool = True,
@@ -69,6 +71,8 @@ def write(
         vocabulary: what makes ids of texts, where the graph has no tokeniser; the file carries it, and
             `Session.run` and `predict` then take texts.
         labels: what the classes of the first output are called; the file carries them.
+        images: how pictures become rows, beside what the model states: one that begins with a `Rescaling` of
+            pixels takes them as they are. The file carries it, see `Session.images`.
         embed_tokenizer: put the tokenisers into the graph, which then takes strings in place of ids:
             the very ids that `biport.text.Tokenizer` makes of them.
         refuse_characters: where ONNX has no operators for all that a tokeniser does to letters beyond ASCII,
@@ -124,7 +128,7 @@ def write(
     if unsaid and embed_tokenizer and len(graph.inputs) == 1:
         # Of several inputs nothing is known of padding.
         model.metadata_props["biport.unsaid"] = unsaid
-    model.metadata_props.update(text_metadata(graph, labels))
+    model.metadata_props.update(text_metadata(graph, labels, images))
     if embed_tokenizer:
         notes += embed_tokenizers(model, graph, refuse_characters=refuse_characters)
     stamp(model, target)

@@ -14,6 +14,7 @@ from keras_side.mapped import reads_class
 from keras_side.read import read
 from keras_side.reading.apply_mapping import MappedLayer
 from keras_side.reading.live_layer import recurrent_op
+from keras_side.recording.ctc import prediction_model
 from keras_side.run import run, takes_texts
 from keras_side.shared.activations import float64_allowed
 from keras_side.shared.learning import unwritten
@@ -33,6 +34,7 @@ __all__ = [
     "inspect",
     "load",
     "load_with_code",
+    "prediction_model",
     "read",
     "reads_class",
     "recurrent_op",

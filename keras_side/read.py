@@ -45,6 +45,7 @@ from keras_side.reading.graph_builder import MASK_OPS, SMALL_INTEGERS, GraphBuil
 from keras_side.reading.live_model import LiveVariables, describe, is_live
 from keras_side.reading.stateful import kept_states, offering_states, with_kept_states
 from keras_side.reading.traverse import Traversal
+from keras_side.recording.ctc import live_prediction
 from keras_side.recording.custom import has_mapped
 from keras_side.recording.model import needs_recording, record
 from keras_side.records import Variables, serialized
@@ -131,6 +132,9 @@ def read_live(
         states: as for `read`.
     """
     owner, origin = owner or f"model {model.name!r}", Release(sys.modules["keras"].__version__)
+    if (cut := live_prediction(model)) is not None:
+        graph = read_live(cut[0], instead, example, owner, states)
+        return dataclasses.replace(graph, origin=_noted(graph.origin, [cut[1]]))
     with named_errors(owner):
         if needs_recording(model):
             return _read_recorded(model, instead or {}, example, owner, origin, states)
@@ -224,27 +228,37 @@ def _read_model(
         inputs=tuple(inputs),
         nodes=tuple(_with_ids(builder, nodes, inputs, dtype)),
         outputs=tuple(output.value for output in outputs),
-        origin=_origin(origin, builder.coarse, () if compared else traversal.mappings.notes(owner)),
+        origin=_origin(
+            origin, builder.coarse, () if compared else traversal.mappings.notes(owner), traversal.notes
+        ),
         tokenizers=builder.tokenizers,
     )
     return simplify(explicit_states(graph, traversal.stateful.nodes))
 
 
-def _origin(release: Release, coarse: Sequence[str], unchecked: Sequence[str]) -> dict[str, str]:
+def _origin(
+    release: Release, coarse: Sequence[str], unchecked: Sequence[str], left_out: Sequence[str]
+) -> dict[str, str]:
     """What a graph says of the model it was read from.
 
     Args:
         release: the Keras that wrote it.
         coarse: the floats of 16 bits that it computes in, the coarsest one last.
         unchecked: what was taken on somebody's word.
+        left_out: what of the model was not read.
     """
     origin = {"framework": "keras", "version": release.version}
     if coarse:
         origin["precision"] = coarse[-1]
     if unchecked:
         origin["unchecked"] = "; ".join(unchecked)
-    notes = [*map(note, coarse), *unchecked]
-    return origin | ({"notes": "; ".join(notes)} if notes else {})
+    return _noted(origin, [*map(note, coarse), *unchecked, *left_out])
+
+
+def _noted(origin: Mapping[str, str], notes: Sequence[str]) -> dict[str, str]:
+    """The same with more that people should know."""
+    every = [*([origin["notes"]] if "notes" in origin else []), *notes]
+    return {**origin, **({"notes": "; ".join(every)} if every else {})}
 
 
 def _float_dtype(builder: GraphBuilder, nodes: Sequence[Node]) -> str:

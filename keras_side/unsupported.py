@@ -16,7 +16,6 @@ from keras_side.registry import READERS
 CUSTOM = "the layers of Keras itself: code of the model's author is never run"
 
 SUBSTITUTES = {
-    "ConvLSTM1D": "Conv1D, then LSTM",
     "Highway": "Dense, Multiply and Add",
     "Lambda": "the layer that does the same, such as Activation, Reshape or Permute",
     "LocallyConnected1D": "Conv1D",

@@ -14,6 +14,7 @@ from pathlib import Path
 import testing.frameworks  # noqa: F401  # isort: skip
 
 import keras
+import numpy as np
 import onnx  # noqa: F401  # a test with pytester forgets what it imported, and onnx cannot be imported twice
 import pytest
 from typer.testing import CliRunner
@@ -105,6 +106,23 @@ def test_the_page_about_texts_runs(tmp_path, monkeypatch, capsys) -> None:
 
 
 @pytest.mark.sweep
+def test_the_page_about_ctc_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/ctc.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/ctc.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for shown in re.findall(r"^# (.*)$", "\n".join(blocks), re.MULTILINE):
+        assert shown in printed
+    Path("labels.txt").write_text("a\nb\nc\nd\ne\n")
+    np.save("strokes.npy", np.ones((2, 12, 3), "float32"))
+    for line in re.findall(r"^biport (.*)$", page, re.MULTILINE):
+        result = CliRunner().invoke(app, shlex.split(line))
+        assert result.exit_code == 0, (line, result.output, result.exception)
+    assert Path("texts.csv").read_text().startswith("row,text,confidence\n1,")
+
+
+@pytest.mark.sweep
 def test_the_page_about_running_runs(tmp_path, monkeypatch, capfd) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -122,6 +140,21 @@ def test_the_page_about_running_runs(tmp_path, monkeypatch, capfd) -> None:
     assert (tmp_path / "scores.jsonl").read_text().count("\n") == 4
     assert "expected the 3 fields of the first row, found 2" in (tmp_path / "bad.jsonl").read_text()
     assert (tmp_path / "translated.tsv").read_text().startswith("a fine film\t")
+
+
+def test_the_page_about_pictures_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    page = (ROOT / "docs/images.md").read_text()
+    for language, block in re.findall(r"```(\w*)\n(.*?)```", page, re.DOTALL):
+        if language == "python":
+            exec(compile(block, "docs/images.md", "exec"), {})
+        elif language == "":
+            do([line for line in block.splitlines() if line.startswith("biport ")])
+    assert "HWC 32 96\n0.png " in capsys.readouterr().out
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    assert lines[0] == "row,file,label,probability"
+    assert len(lines) == 11
 
 
 PYTORCH = (ROOT / "docs/pytorch.md").read_text()

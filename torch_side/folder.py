@@ -4,7 +4,8 @@
 - ``model.safetensors``, or ``model.pt`` on request: its ``state_dict``;
 - ``config.json``: in the layout of the Hugging Face hub, with the structure of the graph;
 - ``check.npz``: inputs and outputs that it is compared with, see `biport.compare.check_vectors`;
-- ``README.md``: a model card; where the model reads texts, ``tokenizers.json`` and ``labels.json``.
+- ``README.md``: a model card; where the model reads texts, ``tokenizers.json`` and ``labels.json``, where it
+  reads pictures, ``images.json``, where it writes texts by CTC, ``alphabet.json``.
 
 Reading a folder executes nothing: the graph comes from ``config.json`` and the weights, as they are by now.
 """
@@ -27,10 +28,12 @@ import torch
 from torch import nn
 
 from biport import bundle
+from biport.analysis.images import check_images
 from biport.analysis.text_model import check_labels, with_tokenizer
 from biport.bundle import LEARNING
 from biport.compare.check_vectors import make_vectors
 from biport.compare.report import Report
+from biport.data.images import ImageSettings
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
@@ -68,6 +71,7 @@ def write_folder(
     overwrite: bool = False,
     vocabulary: Vocabulary | Tokenizer | None = None,
     labels: Sequence[str] | None = None,
+    images: ImageSettings | None = None,
     notes: Sequence[str] = (),
     check: Check | None = None,
 ) -> Path:
@@ -85,13 +89,14 @@ def write_folder(
         vocabulary: what makes ids of texts, where the graph has no tokeniser; ``encode`` of ``model.py`` is
             that then.
         labels: what its classes are called.
+        images: how rows are made of pictures.
         notes: what its user should know, for the card.
         check: called with the folder before it is put in its place; what it raises keeps it from that, and
             what it gives is said in the card.
 
     Raises:
-        InputError: something is there, the parent folder is missing, or the vocabulary or the labels are
-            not those of this model.
+        InputError: something is there, the parent folder is missing, or the vocabulary, the labels or the
+            pictures are not those of this model.
         UnsupportedError: torch has no equal of some ops.
 
     Example:
@@ -109,6 +114,8 @@ def write_folder(
     graph = with_tokenizer(graph, vocabulary)
     if labels is not None:
         check_labels(graph, labels)
+    if images is not None:
+        check_images(graph, images)
     module = write(graph, biases=biases)
     source = model_source(graph, module, weights)
     vectors = _vectors(graph)
@@ -118,7 +125,7 @@ def write_folder(
         write_json(draft / CONFIG, _config(graph, module, source, weights))
         if vectors is not None:
             (draft / CHECK).write_bytes(vectors)
-        bundle.write_texts(draft, graph, labels)
+        bundle.write_texts(draft, graph, labels, images)
         report = None if check is None else check(draft)
         checks = vectors is not None
         card = model_card(graph, module, target.name, weights, notes, report, checks=checks)
@@ -152,7 +159,7 @@ def is_replaceable(target: Path) -> bool:
         return False
     entries = list(target.iterdir())
     names = {entry.name for entry in entries}
-    texts = {bundle.VOCABULARY, bundle.LABELS, bundle.TOKENIZERS}
+    texts = {bundle.VOCABULARY, bundle.LABELS, bundle.TOKENIZERS, bundle.IMAGES, bundle.ALPHABET}
     own = {SOURCE, CONFIG, README, CHECK, *texts, "model.safetensors", "model.pt"}
     # What running model.py leaves there is nobody's work.
     names.discard("__pycache__")
@@ -247,7 +254,7 @@ def read_folder(folder: str | os.PathLike[str]) -> Graph:
         )
     state = _read_weights(target, data.get("weights"))
     try:
-        return bundle.with_tokenizers(_graph(data, state), target)
+        return bundle.with_texts(_graph(data, state), target)
     except BiportError as error:
         raise FileError(f"{target}: {error}") from error
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:

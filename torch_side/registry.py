@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
 import torch
 from torch import fx, nn
 
-from biport.ops import Op
+from biport.ops import Op, Tensor
 from biport.registry import Registry
 
 StateDict = Mapping[str, np.ndarray]
@@ -34,7 +36,37 @@ AtenFunction = Callable[[Any], Any]
 """``call -> values``, with a `torch_side.reading.aten_call.AtenCall`."""
 
 
+class Channels(Enum):
+    """In which order a write function takes the axes of its inputs, and gives those of its outputs."""
+
+    LAST = "as the graph has them"
+    FIRST = "the last one behind the batch, (N, I, *T)"
+    ANY = "in any, the same of all inputs: it asks where an axis is"
+
+
+@dataclass(frozen=True)
+class Axes:
+    """How a write function takes its inputs, and gives its outputs.
+
+    Args:
+        channels: in which order.
+        rows: how many of the first axes are taken together as rows; ``None`` for any number, of what does the
+            same to every element.
+    """
+
+    channels: Channels
+    rows: int | None = 1
+
+
+CHANNELS_LAST, CHANNELS_FIRST = Axes(Channels.LAST), Axes(Channels.FIRST)
+ANY_ORDER, EVERY_ELEMENT = Axes(Channels.ANY), Axes(Channels.ANY, None)
+
+AxesFunction = Callable[[Any, Sequence[Tensor]], Axes]
+"""``(op, inputs) -> axes``."""
+
 WRITERS: Registry[type[Op], WriteFunction] = Registry("op in torch")
+AXES: Registry[type[Op], AxesFunction] = Registry("op with axes in another order in torch")
+"""Of what is not registered the axes are as the graph has them."""
 STATES: Registry[type[Op], Callable[[Any], StateDict]] = Registry("op with weights in torch")
 PARTS: Registry[type[Op], Callable[[Any], Mapping[str, str]]] = Registry("op of modules of ops in torch")
 """For each part of an op, see `Op.parts`, that has tensors: where these are below the op's module."""
@@ -43,10 +75,26 @@ ATEN: Registry[str, AtenFunction] = Registry("operator of torch")
 """By the name of the overload, ``"linear.default"``."""
 
 writes = WRITERS.register
+axes_of = AXES.register
 states = STATES.register
 parts = PARTS.register
 reads = READERS.register
 reads_aten = ATEN.register
+
+
+def writes_axes(axes: Axes, *kinds: type[Op]) -> Callable[[WriteFunction], WriteFunction]:
+    """Register a write function, and how it takes and gives axes."""
+
+    def register(function: WriteFunction) -> WriteFunction:
+        axes_of(*kinds)(lambda op, inputs: axes)
+        return writes(*kinds)(function)
+
+    return register
+
+
+def axes_taken(op: Op, inputs: Sequence[Tensor]) -> Axes:
+    """How the write function of an op takes its inputs."""
+    return AXES.lookup(type(op), op.kind)(op, inputs) if type(op) in AXES else CHANNELS_LAST
 
 
 def aten_key(operator: Any) -> str:

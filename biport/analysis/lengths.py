@@ -15,7 +15,7 @@ from biport import ops
 from biport.dims import bound, letters_in, size
 from biport.errors import GraphError, InputError
 from biport.graph import Graph, Node, Value
-from biport.inputs import carries, letters, time_axis
+from biport.inputs import batch_axis, carries, letters, time_axis
 from biport.ops import Dim, Tensor
 from biport.ops.checks import TooShortError
 
@@ -29,15 +29,18 @@ def needed_steps(graph: Graph) -> dict[str, int]:
         axis = time_axis(value.shape)
         if axis is None or isinstance(value.shape[axis], int):
             continue
-        needed = _fewest(lambda steps, position=position: _too_short(graph, position, steps))
+        needed = _fewest(lambda steps, at=(position, axis): _too_short(graph, *at, steps))
         if needed:
             steps_of[value.name] = needed
     return steps_of
 
 
 def needed_lengths(graph: Graph) -> dict[str, int]:
-    """The lengths made of others, such as ``T+T_2``, that must be of some steps, and of how many."""
-    steps_of: dict[str, int] = {}
+    """The lengths made of others, such as ``T+T_2``, that must be of some steps, and of how many.
+
+    Likewise the letters of inputs that are neither the batch nor time, as the width of images may be.
+    """
+    steps_of = _needed_sizes(graph)
     for node in graph.nodes:
         tensors = [graph.tensors[name] for name in node.inputs]
         lengths = {tensor.shape[1] for tensor in tensors if len(tensor.shape) > 1}
@@ -47,6 +50,19 @@ def needed_lengths(graph: Graph) -> dict[str, int]:
                 text = str(length)
                 steps_of |= {text: max(needed, steps_of.get(text, 0))} if needed else {}
     return steps_of
+
+
+def _needed_sizes(graph: Graph) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for position, value in enumerate(graph.inputs):
+        others = set(range(len(value.shape))) - {batch_axis(value.shape), time_axis(value.shape)}
+        for axis in sorted(others):
+            dim = value.shape[axis]
+            if isinstance(dim, int) or not dim.is_letter:
+                continue
+            needed = _fewest(lambda size, at=(position, axis): _too_short(graph, *at, size))
+            sizes |= {str(dim): max(needed, sizes.get(str(dim), 0))} if needed else {}
+    return sizes
 
 
 def most_steps(graph: Graph) -> dict[str, int]:
@@ -85,15 +101,14 @@ def _fewest(too_short: Callable[[int], bool]) -> int:
     return high
 
 
-def _too_short(graph: Graph, position: int, steps: int) -> bool:
-    """Whether some op refuses ``steps`` steps of the input at ``position``."""
+def _too_short(graph: Graph, position: int, at: int, steps: int) -> bool:
+    """Whether some op refuses ``steps`` steps along axis ``at`` of the input at ``position``."""
     value = graph.inputs[position]
-    at = time_axis(value.shape)
     shape = (steps if axis == at else dim for axis, dim in enumerate(value.shape))
     fixed = dataclasses.replace(value, shape=tuple(shape))
     inputs = (*graph.inputs[:position], fixed, *graph.inputs[position + 1 :])
     # What an op's own settings name is of that size wherever it is named.
-    named = letters_in(value.shape[at or 0]) & frozenset().union(*(node.op.letters for node in graph.nodes))
+    named = letters_in(value.shape[at]) & frozenset().union(*(node.op.letters for node in graph.nodes))
     try:
         dataclasses.replace(graph, inputs=inputs).at(dict.fromkeys(named, steps))
     except GraphError as error:
@@ -137,12 +152,17 @@ def check_steps(values: Sequence[Value], needed: Mapping[str, int], arrays: Sequ
     for expression, least in needed.items():
         # An input may be called what reads as a length: 0, or T-2.
         steps = None if expression in names else length(expression, sizes)
-        if steps is not None and steps < least:
-            shown = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter != "N")
-            raise InputError(
-                f"the model is not defined over {expression} = {steps} time steps ({shown}); "
-                f"it needs {least} or more"
-            )
+        if steps is None or steps >= least:
+            continue
+        if expression in sizes:
+            given = next(value.name for value in values if expression in map(str, value.shape))
+            what = f"input {given!r}: the model is not defined over {expression} = {steps}"
+            raise InputError(f"{what}; it needs {least} or more")
+        shown = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter != "N")
+        raise InputError(
+            f"the model is not defined over {expression} = {steps} time steps ({shown}); "
+            f"it needs {least} or more"
+        )
 
 
 def length(expression: str, sizes: Mapping[str, Dim]) -> int | None:

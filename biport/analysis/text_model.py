@@ -6,10 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from biport.data.vocabulary import Vocabulary
-from biport.errors import Argument, InputError, UnsupportedError
+from biport.dims import Dim
+from biport.errors import Argument, InputError, UnsupportedError, shown
 from biport.graph import Graph, Node, Value
 from biport.inputs import id_bounds
-from biport.ops import Activation, Dense, Op, Softmax, TimeDistributed
+from biport.ops import Activation, Dense, LogSoftmax, Op, PermuteDims, Softmax, Tensor, TimeDistributed
+from biport.text.alphabet import Alphabet, Scores
 from biport.text.tokenizer import Tokenizer
 
 
@@ -139,6 +141,104 @@ def check_labels(graph: Graph, labels: Sequence[str]) -> tuple[str, ...]:
     if len(labels) != wanted:
         raise InputError(f"output {output!r} has {wanted} classes, found {len(labels)} labels {list(labels)}")
     return tuple(labels)
+
+
+def with_alphabet(graph: Graph, characters: Sequence[str], blank: int, scores: Scores | None = None) -> Graph:
+    """The graph with labels for the classes of its first output, a sequence of CTC.
+
+    Args:
+        graph: the model.
+        characters: what its classes are called, in order, without the blank.
+        blank: the class that stands for nothing.
+        scores: what the numbers of the output are; by default what they come out of says it.
+
+    Raises:
+        InputError: there are more or fewer labels than classes.
+        UnsupportedError: the output is no such sequence.
+
+    Example:
+        >>> from biport import ops
+        >>> node = Node("y", ops.Activation(function="softmax"), ("x",))
+        >>> graph = Graph((Value("x", ("N", "T", 3), "float32"),), (node,), ("y",))
+        >>> with_alphabet(graph, "ab", blank=2).alphabet
+        Alphabet(characters=('a', 'b'), blank=2, scores='probabilities')
+    """
+    output = graph.outputs[0]
+    check_characters(characters, graph.inputs[0].shape[0], output, graph.tensors[output])
+    alphabet = Alphabet(tuple(characters), blank, scores or scores_of(graph, output))
+    return dataclasses.replace(graph, alphabet=alphabet)
+
+
+def check_characters(characters: Sequence[str], batch: Dim, name: str, tensor: Tensor) -> None:
+    """Refuse labels that are not those of an output.
+
+    Args:
+        characters: the labels, without the blank.
+        batch: the size of the batch.
+        name: of the output.
+        tensor: it: ``(N, T, C)``, or ``(T, N, C)`` as torch has sequences.
+
+    Raises:
+        InputError: it has more or fewer classes.
+        UnsupportedError: it is no such sequence.
+    """
+    shape = tensor.shape
+    if len(shape) != 3 or batch not in shape[:2]:
+        supported = "a sequence of CTC, (N, T, C) or (T, N, C)"
+        raise UnsupportedError(f"characters of output {name!r}", "shape", str(tensor), supported)
+    if isinstance(shape[2], int) and len(characters) + 1 != shape[2]:
+        raise InputError(
+            f"output {name!r} has {shape[2]} classes, one of them the blank: ",
+            Argument("characters"),
+            f" should be {shape[2] - 1}, found {len(characters)}, {shown(''.join(characters))}",
+        )
+
+
+def scores_of(graph: Graph, output: str) -> Scores:
+    """What the numbers of an output are along its last axis, by what they come out of.
+
+    Raises:
+        UnsupportedError: an activation that gives neither a distribution nor logits.
+    """
+    makers: dict[str, Node] = {name: node for node in graph.nodes for name in node.outputs}
+    name = output
+    while name in makers and (makers[name].op.identity or _keeps_features(makers[name].op)):
+        name = makers[name].inputs[0]
+    op = makers[name].op if name in makers else None
+    function = _distribution(op, len(graph.tensors[name].shape))
+    if function not in _KINDS:
+        raise UnsupportedError(
+            f"characters of output {output!r}",
+            "activation",
+            function,
+            "softmax, log_softmax or linear over the classes; or say what its numbers are (scores)",
+        )
+    return _KINDS[function]
+
+
+_KINDS: Mapping[str, Scores] = {
+    "softmax": "probabilities",
+    "log_softmax": "log_probabilities",
+    "linear": "logits",
+}
+
+
+def _distribution(op: Op | None, rank: int) -> str:
+    """The activation over the last axis that an op gives its numbers out of, or the op."""
+    match op:
+        case TimeDistributed():
+            return _distribution(op.layer, rank - 1)
+        case Activation():
+            return op.function
+        case Softmax() if set(op.axes) <= {-1, rank - 1}:
+            return "softmax"
+        case LogSoftmax() if op.axis in (-1, rank - 1):
+            return "log_softmax"
+    return str(getattr(op, "activation", "no layer" if op is None else op))
+
+
+def _keeps_features(op: Op) -> bool:
+    return isinstance(op, PermuteDims) and op.axes[-1] == len(op.axes) - 1
 
 
 def output_activation(graph: Graph, output: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 from biport.analysis.text_model import with_tokenizer
 from biport.app.cost import Cost
+from biport.app.ctc import CtcOptions
 from biport.app.forms import unread_form
 from biport.app.other_route import MAY_WRITE, advise, keeps_states
 from biport.app.precision import Chosen, Smaller, write_smaller
@@ -140,6 +141,7 @@ def export_model(
     precision: str | Smaller = "float32",
     options: Mapping[str, Any] | None = None,
     texts: TextOptions | None = None,
+    ctc: CtcOptions | None = None,
     rewrite: Callable[[Graph], Graph] | None = None,
 ) -> Exported:
     """Write ``source`` as an ONNX file.
@@ -158,6 +160,7 @@ def export_model(
             file, after that one has been tried; a `Smaller` also says how, and what it is judged on.
         options: of `export.write`, for the fused route alone.
         texts: what makes ids of texts, for the same.
+        ctc: what the classes of a CTC model are called, for the same.
         rewrite: what is done to the graph before it is written, for the same.
 
     Raises:
@@ -173,7 +176,7 @@ def export_model(
     check_target(output, overwrite)
     read = _read(source, config, states)
     stored = isinstance(source, str | Path) and is_stored(Path(source))
-    read = _spoken(read, texts or TextOptions(), route, stored)
+    read = _spoken(read, texts or TextOptions(), ctc or CtcOptions(), route, stored)
     if rewrite is not None and read[0] is not None:
         read = (rewrite(read[0]), *read[1:])
     if precision == "float32":
@@ -189,15 +192,17 @@ Read = tuple[Graph | None, Sequence[str], UnsupportedError | None]
 """The graph, notes on it, and why there is none."""
 
 
-def _spoken(read: Read, texts: TextOptions, route: str, stored: bool) -> Read:
-    """With the tokeniser that the graph is to have."""
+def _spoken(read: Read, texts: TextOptions, ctc: CtcOptions, route: str, stored: bool) -> Read:
+    """With the tokeniser and the alphabet that the graph is to have."""
     graph, notes, problem = read
     if graph is None or route == "tf2onnx":
         if texts.given and route != "fused":
             raise InputError(Argument("vocabulary", texts.vocabulary), ": of the fused route alone")
+        if ctc.given and route != "fused":
+            raise InputError(Argument("characters", ctc.characters), ": of the fused route alone")
         return read
-    graph = texts.spoken(graph, stored)
-    return graph, [*notes, *texts.notes(graph)], problem
+    graph = ctc.spelled(texts.spoken(graph, stored))
+    return graph, [*notes, *texts.notes(graph), *ctc.notes(graph)], problem
 
 
 def _float32(
@@ -242,7 +247,8 @@ def _read(source: Any, config: Any, states: str | None) -> Read:
         inspection = keras_side.inspect(source, config, states=states)
         return inspection.graph, [*inspection.notes], inspection.problem
     try:
-        return keras_side.read(source, states=states), [], None
+        graph = keras_side.read(source, states=states)
+        return graph, graph.notes, None
     except UnsupportedError as error:
         return None, [], error
 
@@ -268,7 +274,7 @@ def _traced(
         model = load_file(source) if graph is not None else load_original(source)
         notes = [*notes, *([] if graph is not None else _other_release(source, model))]
     else:
-        model = source
+        model = keras_side.prediction_model(source)
     trials: list[Trial] = []
     if graph is None:
         unread = UnreadModel(model)

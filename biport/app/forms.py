@@ -121,7 +121,7 @@ def open_form(source: Any, config: Any = None, example: Any = None, states: str 
 def _open_path(path: Path, config: Any, states: str | None) -> Form:
     if path.is_dir():
         graph = read_stored(path)
-        taken = taken_by(graph, **texts_of(path))
+        taken = taken_by(graph, labels=texts_of(path).get("labels"))
         try:
             import torch_side
         except ModuleNotFoundError:
@@ -250,6 +250,7 @@ def keras_form(name: str, model: Any, graph: Graph | None = None, states: str | 
     import keras_side
 
     own = keras_side.read(model, states=states) if graph is None else graph
+    model = keras_side.prediction_model(model)
 
     @functools.cache
     def in_float64(source: Graph) -> tuple[Any, Graph]:

@@ -143,6 +143,8 @@ def _write_keras(
         for name, tokenizer in graph.tokenizers.items()
         if name not in keras_side.spoken(graph)
     ]
+    if graph.alphabet is not None:
+        notes.append(f"a Keras file has no room for what its classes are called: {graph.alphabet.summary}")
     notes += [f"Keras cannot be told of training: {untold}" for untold in keras_side.unwritten(graph)]
     if names := keras_side.custom_objects(output):
         notes.append(f"Keras has no {', '.join(names)}: load {output.name} with custom_objects.py beside it")

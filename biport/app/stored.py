@@ -12,6 +12,7 @@ from typing import Any
 
 from biport import bundle
 from biport.app.runs import labels_of_run, read_run
+from biport.data.images import ImageSettings
 from biport.file_kind import FileKind, file_kind
 from biport.graph import Graph
 
@@ -44,7 +45,7 @@ def read_stored(folder: Path) -> Graph:
 
 
 def texts_of(source: Path) -> Mapping[str, Any]:
-    """The labels that travel with a model, if there are such; its tokenisers are its graph's.
+    """The labels, and what is said of pictures, that travel with a model; its tokenisers are its graph's.
 
     Raises:
         FileError: they are damaged.
@@ -52,4 +53,11 @@ def texts_of(source: Path) -> Mapping[str, Any]:
     if not is_stored(source):
         return {}
     labels = (labels_of_run if file_kind(source) is FileKind.RUN else bundle.read_labels)(source)
-    return {} if labels is None else {"labels": labels}
+    own = {"labels": labels, "images": bundle.read_image_settings(source)}
+    return {name: value for name, value in own.items() if value is not None}
+
+
+def with_images(options: Mapping[str, Any], images: ImageSettings) -> dict[str, Any]:
+    """Options of what writes a model, with what is said of pictures before what travels with it."""
+    said = images.over(options.get("images") or ImageSettings())
+    return {**options, "images": said} if said.given else dict(options)

@@ -2,7 +2,9 @@
 
 from biport.data.acl_imdb import read_acl_imdb
 from biport.data.batches import Batches, BatchPosition
+from biport.data.captchas import Captchas, load_captchas
 from biport.data.dates import date_pairs, load_dates
+from biport.data.images import ImageInput, ImageSettings, read_images
 from biport.data.imdb_npz import read_imdb_npz
 from biport.data.imdb_rows import encode_reviews, imdb
 from biport.data.padding import pad
@@ -17,6 +19,9 @@ from biport.data.word_index import WordIndex
 __all__ = [
     "BatchPosition",
     "Batches",
+    "Captchas",
+    "ImageInput",
+    "ImageSettings",
     "LabelledSteps",
     "PairSplit",
     "Pairs",
@@ -30,11 +35,13 @@ __all__ = [
     "encode_reviews",
     "imdb",
     "labelled_steps",
+    "load_captchas",
     "load_dates",
     "load_synthetic",
     "pad",
     "read_acl_imdb",
     "read_csv",
+    "read_images",
     "read_imdb_npz",
     "read_jsonl",
     "read_pairs",

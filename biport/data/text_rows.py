@@ -47,6 +47,11 @@ class TextRow:
     column: str | None = field(default=None, compare=False)
 
     @property
+    def content(self) -> Any:
+        """What a model is given of it."""
+        return self.text
+
+    @property
     def owner(self) -> str:
         """The row with the beginning of its text, for messages.
 

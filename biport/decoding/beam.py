@@ -105,7 +105,7 @@ class _Beam:
         for step in range(self.search.max_length + 1):
             likelihoods = self.reading.next(self.tokens[:, :, -1].reshape(-1)) + self.blocked
             totals = self.scores[:, :, None] + likelihoods.reshape(*self.scores.shape, -1)
-            order, best = _highest(totals.reshape(len(totals), -1), 2 * self.width + 1)
+            order, best = highest(totals.reshape(len(totals), -1), 2 * self.width + 1)
             beginnings, tokens = np.divmod(order, totals.shape[2])
             self._finish(best, beginnings, tokens == self.search.end)
             if step == self.search.max_length:
@@ -190,7 +190,7 @@ class _Beam:
         return ((5 + length) / 6) ** self.penalty
 
 
-def _highest(scores: NDArray[np.float64], count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def highest(scores: NDArray[np.float64], count: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Positions and values of the ``count`` highest of each row, highest first, of equals the first."""
     count = min(count, scores.shape[1])
     # A whole sort would be slow for a large V; equals of the last one kept have to be looked at as well.

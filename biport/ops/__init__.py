@@ -17,6 +17,7 @@ from biport.ops.activation import (
 )
 from biport.ops.attention import AdditiveAttention, Attention, MultiHeadAttention
 from biport.ops.base import Locality, Op, TensorOperation, op_class, op_classes, parameter, same_bits
+from biport.ops.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, ConvolutionalLSTM
 from biport.ops.convolution import (
     Conv1D,
     Conv1DTranspose,
@@ -183,7 +184,11 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution",
+    "ConvolutionalLSTM",
     "Cropping",
     "Cropping1D",
     "Cropping2D",

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, TypeVar, final
 
 import numpy as np
 
+from biport.dims import Dim
 from biport.errors import GraphError, WeightError
 from biport.ops.activation import ACTIVATIONS
 from biport.ops.base import Op, parameter
 from biport.ops.checks import check_array, check_choice, check_sizes, floats, need
 from biport.ops.regularization import check_rate
-from biport.ops.tensor import Tensor
+from biport.ops.tensor import Tensor, same_dim
 
 MERGE_MODES = ("concat", "sum", "mul", "ave", None)
 
@@ -29,7 +30,8 @@ class Recurrent(Op):
     Inputs are the sequence and, if wanted, the initial states, ``(N, H)`` each; without them they are
     zeros. Where the mask is false the step is skipped: the states are carried over, and the output at
     that step repeats the previous output (zeros before the first valid step, whatever the initial state),
-    or is zero with ``zero_output_for_mask``.
+    or is zero with ``zero_output_for_mask``. Some scan images, ``(N, T, H, W, I)``: of a step and of the
+    states there may be further sizes between the rows and the features.
 
     Args:
         reverse: scan from the last step to the first; the output stays in that order. Keras
@@ -40,6 +42,9 @@ class Recurrent(Op):
     """
 
     masked: ClassVar[Sequence[int]] = (0,)
+
+    goes_both_ways: ClassVar[bool] = True
+    """Whether it may be a direction of a `Bidirectional`."""
 
     reverse: bool = False
     return_sequences: bool = False
@@ -55,6 +60,23 @@ class Recurrent(Op):
     def state_sizes(self) -> tuple[int, ...]:
         """The width of each state."""
         raise NotImplementedError
+
+    def output_shape(self, step: Sequence[Dim]) -> tuple[Dim, ...]:
+        """What a step gives, behind the rows, where ``step`` is the shape of x behind them.
+
+        Raises:
+            GraphError: such steps do not suit the op.
+        """
+        return self.sizes[1:]
+
+    def state_shapes(self, step: Sequence[Dim]) -> tuple[tuple[Dim, ...], ...]:
+        """Each state behind the rows, as `output_shape`."""
+        return tuple((size,) for size in self.state_sizes)
+
+    @property
+    def rank(self) -> int:
+        """How many sizes a step has behind the rows."""
+        return 1
 
     @property
     def state_names(self) -> tuple[str, ...]:
@@ -77,20 +99,34 @@ class Recurrent(Op):
         return inputs[0], inputs[first:behind], inputs[behind:]
 
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        x, *_ = _with_states(self, inputs, self.state_sizes)
-        width, size = self.sizes
-        need(self, x, 3, floats(self), width)
-        lead = x.shape[:2] if self.return_sequences else x.shape[:1]
-        states = [Tensor((x.shape[0], size), x.dtype) for size in self.state_sizes]
-        return (Tensor((*lead, size), x.dtype), *(states if self.return_state else ()))
+        x = _sequence(self, inputs, self.rank, self.sizes[0], len(self.state_sizes))
+        check_states(self, inputs[1:], self.state_shapes(x.shape[2:]))
+        return self.results_of(x)
+
+    def results_of(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The output and the states that it gives, of a sequence that suits it."""
+        lead, step = x.shape[:2] if self.return_sequences else x.shape[:1], x.shape[2:]
+        states = [Tensor((x.shape[0], *shape), x.dtype) for shape in self.state_shapes(step)]
+        return (
+            Tensor((*lead, *self.output_shape(step)), x.dtype),
+            *(states if self.return_state else ()),
+        )
 
 
-def _with_states(op: Op, inputs: Sequence[Tensor], sizes: Sequence[int]) -> Sequence[Tensor]:
-    if len(inputs) not in (1, 1 + len(sizes)):
-        raise GraphError(f"{op.kind} takes 1 input, or {1 + len(sizes)} with states, found {len(inputs)}")
-    for state, size in zip(inputs[1:], sizes, strict=False):
-        need(op, state, 2, floats(op), size)
-    return inputs
+def _sequence(op: Op, inputs: Sequence[Tensor], rank: int, width: int, states: int) -> Tensor:
+    """The first of the inputs, which are that or that and all states."""
+    if len(inputs) not in (1, 1 + states):
+        raise GraphError(f"{op.kind} takes 1 input, or {1 + states} with states, found {len(inputs)}")
+    need(op, inputs[0], 2 + rank, floats(op), width)
+    return inputs[0]
+
+
+def check_states(op: Op, states: Sequence[Tensor], shapes: Sequence[Sequence[Dim]]) -> None:
+    """Refuse initial states of other shapes behind the rows."""
+    for state, shape in zip(states, shapes, strict=False):
+        need(op, state, 1 + len(shape), floats(op), shape[-1])
+        if not all(map(same_dim, state.shape[1:], shape)):
+            raise GraphError(f"{op.kind} takes states of {(state.shape[0], *shape)}, found {state}")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -327,7 +363,7 @@ class Bidirectional(Op):
     def __post_init__(self) -> None:
         check_choice(self.kind, "merge", self.merge, MERGE_MODES)
         for direction in (self.forward, self.backward):
-            if not isinstance(direction, Cell | StackedRNN):
+            if not isinstance(direction, Recurrent) or not direction.goes_both_ways:
                 wanted = "cells or stacks; of other recurrences both directions are nodes of their own"
                 raise GraphError(f"{self.kind}: directions should be {wanted}, found {direction}")
         if self.forward.reverse or not self.backward.reverse:
@@ -341,6 +377,8 @@ class Bidirectional(Op):
         (one, width), (two, other) = self.forward.sizes, self.backward.sizes
         if one != two:
             raise GraphError(f"{self.kind}: input_size is {one} forward and {two} backward")
+        if self.forward.rank != self.backward.rank:
+            raise GraphError(f"{self.kind}: {self.forward} and {self.backward} do not scan the same steps")
         if self.merge not in ("concat", None) and width != other:
             raise GraphError(f"{self.kind}: merge={self.merge} needs two directions of one hidden_size")
 
@@ -349,11 +387,18 @@ class Bidirectional(Op):
         """Those of the forward direction, then those of the backward direction."""
         return self.forward.state_sizes + self.backward.state_sizes
 
+    def state_shapes(self, step: Sequence[Dim]) -> tuple[tuple[Dim, ...], ...]:
+        """Those of the forward direction, then those of the backward direction; see `Recurrent`."""
+        return self.forward.state_shapes(step) + self.backward.state_shapes(step)
+
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        x, *_ = _with_states(self, inputs, self.state_sizes)
+        x = _sequence(self, inputs, self.forward.rank, self.forward.sizes[0], len(self.state_sizes))
+        check_states(self, inputs[1:], self.state_shapes(x.shape[2:]))
         (one, *first), (two, *second) = self.forward.infer([x]), self.backward.infer([x])
         if self.merge is None:
             return one, two, *first, *second
+        if one.shape[:-1] != two.shape[:-1]:
+            raise GraphError(f"{self.kind}: gives {one} forward and {two} backward, which are not merged")
         if self.merge == "concat":
             width = self.forward.sizes[1] + self.backward.sizes[1]
             one = Tensor((*one.shape[:-1], width), one.dtype)

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 from biport.dims import Dim, Size, letters_in, plain
 from biport.errors import GraphError, UnsupportedError
 from biport.ops.base import Op
 from biport.ops.checks import TooShortError, need
-from biport.ops.recurrent import Recurrent
+from biport.ops.recurrent import Recurrent, check_states
 from biport.ops.rows import rows_meet
 from biport.ops.tensor import FLOATS, Tensor, Value, same_dim
 from biport.ops.wiring import wired
@@ -54,7 +54,8 @@ class Scan(Recurrent):
     Inputs are the sequence ``(N, T, I)``; then all initial states, ``(N, size)`` each, or none of them, which
     is zeros; then the constants, which every step is given as they are. At each step the body makes of x
     ``(N, I)``, the states and the constants the output ``(N, O)`` and the new states. Masks, directions and
-    what is returned are those of every `Recurrent`.
+    what is returned are those of every `Recurrent`. Where the body says so, x, states and output have
+    further fixed sizes in front of the features: images ``(N, T, H, W, I)``, states ``(N, H, W, size)``.
 
     The letters of the body's sizes are its own: what they stand for is seen from the arrays of a step. The
     first size of x is the rows. `biport.graph.body_of` shows the body as a graph, and
@@ -70,8 +71,10 @@ class Scan(Recurrent):
 
     Raises:
         GraphError: the body is no graph, or not of that many states.
-        UnsupportedError: x, a state or the output is not of ``(N, size)`` floats.
+        UnsupportedError: x, a state or the output is not of ``(N, ..., size)`` floats, fixed but for N.
     """
+
+    goes_both_ways: ClassVar[bool] = False
 
     body: Mapping[str, Op]
     calls: tuple[Call, ...]
@@ -114,9 +117,9 @@ class Scan(Recurrent):
         ends = [*self.results, *(value.name for value in self.arguments[: 1 + count])]
         for name in ends:
             tensor = self.tensors[name]
-            flat = len(tensor.shape) == 2 and isinstance(tensor.shape[1], int)
+            fixed = len(tensor.shape) > 1 and all(isinstance(size, int) for size in tensor.shape[1:])
             if (
-                not flat
+                not fixed
                 or tensor.shape[:1] != rows
                 or tensor.dtype != self.dtype
                 or tensor.dtype not in FLOATS
@@ -153,17 +156,34 @@ class Scan(Recurrent):
     @property
     def sizes(self) -> tuple[int, int]:
         """I and O."""
-        return self._width(self.arguments[0].name), self._width(self.results[0])
+        return self.step_shape[-1], self._shape(self.results[0])[-1]
+
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """x of a step behind the rows: I, or more sizes in front of it."""
+        return self._shape(self.arguments[0].name)
 
     @property
     def state_sizes(self) -> tuple[int, ...]:
         """The width of each state."""
-        return tuple(self._width(name) for name in self.results[1:])
+        return tuple(self._shape(name)[-1] for name in self.results[1:])
 
-    def _width(self, name: str) -> int:
-        width = self.tensors[name].shape[1]
-        assert isinstance(width, int)
-        return width
+    @property
+    def rank(self) -> int:
+        """How many sizes a step has behind the rows."""
+        return len(self.step_shape)
+
+    def output_shape(self, step: Sequence[Dim] = ()) -> tuple[int, ...]:
+        """As the body says, whatever x is."""
+        return self._shape(self.results[0])
+
+    def state_shapes(self, step: Sequence[Dim] = ()) -> tuple[tuple[int, ...], ...]:
+        """As the body says, whatever x is."""
+        return tuple(map(self._shape, self.results[1:]))
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """A value of the body behind the rows."""
+        return tuple(size for size in self.tensors[name].shape[1:] if isinstance(size, int))
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -209,14 +229,10 @@ class Scan(Recurrent):
                 f"{self.kind} takes {counts[0]} inputs, or {counts[1]} with states, found {len(inputs)}"
             )
         x, initial, constants = self.split(inputs)
-        width, size = self.sizes
-        need(self, x, 3, (self.dtype,), width)
-        for state, wide in zip(initial, self.state_sizes, strict=False):
-            need(self, state, 2, (self.dtype,), wide)
-        self._check_step([Tensor((x.shape[0], width), x.dtype), *constants])
-        lead = x.shape[:2] if self.return_sequences else x.shape[:1]
-        states = [Tensor((x.shape[0], wide), x.dtype) for wide in self.state_sizes]
-        return (Tensor((*lead, size), x.dtype), *(states if self.return_state else ()))
+        need(self, x, 2 + self.rank, (self.dtype,), self.sizes[0])
+        check_states(self, initial, self.state_shapes())
+        self._check_step([Tensor((x.shape[0], *x.shape[2:]), x.dtype), *constants])
+        return self.results_of(x)
 
     def _check_step(self, given: Sequence[Tensor]) -> None:
         """Refuse x or constants of which the body can make nothing."""
@@ -266,10 +282,10 @@ class Scan(Recurrent):
     def __repr__(self) -> str:
         kinds = Counter(op.kind for _, op, _ in self._steps())
         body = ", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in kinds.items())
-        states = zip(self.states, self.state_sizes, strict=True)
+        states = zip(self.states, map(_sizes, self.state_shapes()), strict=True)
         constants = [f"{value.name} {value.tensor}" for value in self.constant_arguments]
         flags = ("reverse", "return_sequences", "return_state", "zero_output_for_mask")
-        width, size = self.sizes
+        width, size = _sizes(self.step_shape), _sizes(self.output_shape())
         parts = [
             *(f"input_size={width}", f"output_size={size}"),
             f"states=({', '.join(f'{name} {wide}' for name, wide in states)})",
@@ -283,6 +299,11 @@ class Scan(Recurrent):
 def apart(one: str, two: str) -> bool:
     """Whether paths that begin with one of two names cannot be taken for paths of the other."""
     return not f"{one}.".startswith(f"{two}.") and not f"{two}.".startswith(f"{one}.")
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    """A shape behind the rows as text: ``3``, or ``8x6x3``."""
+    return "x".join(map(str, shape))
 
 
 def _each(kind: type, given: Sequence[Any]) -> Iterator[Any]:

@@ -7,9 +7,10 @@ from functools import partial
 
 import numpy as np
 
+from biport.dims import Dim
 from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
 from biport.reference.functions import ACTIVATIONS
-from biport.reference.registry import Arrays, Masks, computes
+from biport.reference.registry import REFERENCES, Arrays, Masks, computes
 
 States = tuple[np.ndarray, ...]
 Step = Callable[[np.ndarray, States], tuple[np.ndarray, States]]
@@ -79,19 +80,27 @@ def scan(
         advance: makes of x ``(N, I)`` and the states the output and the new states; by default `step`.
     """
     advance = advance or partial(step, op)
-    N, T, _ = x.shape
-    states = tuple(initial) or tuple(np.zeros((N, size), x.dtype) for size in op.state_sizes)
-    output = np.zeros((N, op.sizes[1]), x.dtype)
-    outputs = np.zeros((N, T, op.sizes[1]), x.dtype)
+    (N, T), size = x.shape[:2], x.shape[2:]
+    states = tuple(initial) or tuple(_zeros(N, shape, x.dtype) for shape in op.state_shapes(size))
+    output = _zeros(N, op.output_shape(size), x.dtype)
+    outputs = np.zeros((N, T, *output.shape[1:]), x.dtype)
     valid = np.ones((N, T), bool) if mask is None else mask
     for t in range(T):
         at = T - 1 - t if op.reverse else t
-        keep = valid[:, at, None]
         new, stepped = advance(x[:, at], states)
-        output = np.where(keep, new, 0 if op.zero_output_for_mask else output)
-        states = tuple(np.where(keep, after, before) for before, after in zip(states, stepped, strict=True))
+        output = _where(valid[:, at], new, 0 if op.zero_output_for_mask else output)
+        states = tuple(_where(valid[:, at], *pair) for pair in zip(stepped, states, strict=True))
         outputs[:, t] = output
     return (outputs if op.return_sequences else output, *(states if op.return_state else ()))
+
+
+def _zeros(rows: int, shape: Sequence[Dim], dtype: np.dtype) -> np.ndarray:
+    return np.zeros((rows, *(size for size in shape if isinstance(size, int))), dtype)
+
+
+def _where(rows: np.ndarray, new: np.ndarray, old: np.ndarray | int) -> np.ndarray:
+    """``new`` in some of its rows, and ``old`` in the others."""
+    return np.where(np.expand_dims(rows, tuple(range(1, new.ndim))), new, old)
 
 
 @computes(LSTM, GRU, RNN, StackedRNN)
@@ -106,8 +115,8 @@ def bidirectional(op: Bidirectional, inputs: Arrays, masks: Masks) -> tuple[np.n
     """``(N, T, I)`` and initial states, if given, to one merged output or two, and the final states."""
     x, *initial = inputs
     count = len(op.forward.state_sizes) if initial else 0
-    one, *first = scan(op.forward, x, initial[:count], masks[0])
-    two, *second = scan(op.backward, x, initial[count:], masks[0])
+    one, *first = _direction(op.forward, [x, *initial[:count]], masks[0])
+    two, *second = _direction(op.backward, [x, *initial[count:]], masks[0])
     if op.backward.return_sequences:
         two = two[:, ::-1]
     match op.merge:
@@ -122,3 +131,8 @@ def bidirectional(op: Bidirectional, inputs: Arrays, masks: Masks) -> tuple[np.n
         case _:
             merged = one, two
     return *merged, *first, *second
+
+
+def _direction(op: Recurrent, inputs: Arrays, mask: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    masks = [mask, *[None] * (len(inputs) - 1)]
+    return REFERENCES.lookup(type(op), op.kind)(op, inputs, masks)

@@ -43,7 +43,7 @@ def with_two_biases(graph: Graph, source: Graph) -> Graph:
     if all(changed[id(node.op)] is node.op for node in graph.nodes):
         return graph
     nodes = [dataclasses.replace(node, op=changed[id(node.op)]) for node in graph.nodes]
-    return Graph(graph.inputs, tuple(nodes), graph.outputs, graph.origin, graph.tokenizers)
+    return Graph(graph.inputs, tuple(nodes), graph.outputs, graph.origin, graph.tokenizers, graph.alphabet)
 
 
 def _with_two_biases(op: Op, source: Op | None) -> Op:

@@ -123,14 +123,15 @@ class _Split:
         """A recurrent node with states in and out."""
         op = node.op
         assert isinstance(op, ops.Recurrent)
-        letters = op.states if isinstance(op, ops.Cell | ops.Scan) else range(len(op.state_sizes))
+        letters = getattr(op, "states", range(len(op.state_sizes)))
         x, initial, constants = op.split(node.inputs)
         given = initial or (None,) * len(op.state_sizes)
         ins = [self._new(f"{node.name}_{letter}") for letter in letters]
         outs = [self._new(f"{name}_next") for name in ins]
         dtype = self.graph.tensors[node.outputs[0]].dtype
-        for initial, name, size, after in zip(given, ins, op.state_sizes, outs, strict=True):
-            self.states.append(_State(initial, Value(name, ("N", size), dtype), after))
+        shapes = op.state_shapes(self.graph.tensors[x].shape[2:])
+        for initial, name, shape, after in zip(given, ins, shapes, outs, strict=True):
+            self.states.append(_State(initial, Value(name, ("N", *shape), dtype), after))
         # Nodes that share their weights go on sharing them.
         changed = self.stateful.setdefault(id(op), dataclasses.replace(op, return_state=True))  # type: ignore[type-var]
         return Node(

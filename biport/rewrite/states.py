@@ -50,9 +50,8 @@ def explicit_states(graph: Graph, layers: Collection[str] | None = None) -> Grap
         states = [_free(f"{node.name}.{name}", taken) for name in op.state_names]
         after = [_free(f"{name}{NEXT}", taken) for name in states]
         dtype = graph.tensors[node.outputs[0]].dtype
-        inputs += [
-            Value(name, (BATCH, size), dtype) for name, size in zip(states, op.state_sizes, strict=True)
-        ]
+        shapes = op.state_shapes(graph.tensors[node.inputs[0]].shape[2:])
+        inputs += [Value(name, (BATCH, *shape), dtype) for name, shape in zip(states, shapes, strict=True)]
         outputs += after
         # Nodes that share their weights go on sharing them.
         giving = changed.setdefault(id(op), dataclasses.replace(op, return_state=True))

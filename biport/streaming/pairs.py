@@ -118,7 +118,11 @@ def _output_state(node: Node) -> int | None:
     """Which of its states a recurrent node gives as the output of the last step."""
     op = node.op
     # Where all steps are masked, that is zeros.
-    if not isinstance(op, ops.Cell | ops.StackedRNN) or op.return_sequences or node.masks[0] is not None:
+    if (
+        not isinstance(op, ops.Cell | ops.StackedRNN | ops.ConvolutionalLSTM)
+        or op.return_sequences
+        or node.masks[0] is not None
+    ):
         return None
     cell = op.cells[-1] if isinstance(op, ops.StackedRNN) else op
     return len(op.state_sizes) - len(cell.states)

@@ -11,6 +11,7 @@ from typing import Any, TextIO, final
 import numpy as np
 
 from biport.data.text_rows import TextRow
+from biport.decoding.ctc import transcribe
 from export.corpus.columns import Columns
 from export.corpus.records import LAYOUTS, RecordFile, RecordStream
 from export.corpus.tags import is_tagger, tags
@@ -84,6 +85,8 @@ class RecordResults(Results):
     def _columns(self, id: str | None, first: TextRow | None) -> Columns:
         if is_tagger(self.session):
             own = ["tokens", "labels", "probabilities"] if self.table else ["tokens", "outputs"]
+        elif self.session.alphabet is not None:
+            own = ["text", "confidence", *([] if self.table else ["outputs"])]
         elif self.session.labels is not None:
             own = ["label", "probability", *([] if self.table else ["outputs"])]
         else:
@@ -112,8 +115,8 @@ class RecordResults(Results):
         whole = labels_of(self.session, row.text, result)
         if "tokens" in whole:
             return [[one[name] for one in whole["tokens"]] for name in ("token", "label", "probability")]
-        if "label" in whole:
-            return [whole["label"], whole["probability"]]
+        if whole:
+            return [*whole.values()]
         return [_alone(plain(output)) for output in result.outputs]
 
 
@@ -130,10 +133,16 @@ def described(session: Session, text: str, result: RowResult) -> dict[str, Any]:
 
 
 def labels_of(session: Session, text: str, result: RowResult) -> dict[str, Any]:
-    """``label`` and ``probability``, or ``tokens`` with both; nothing where the model has no labels."""
+    """``label`` and ``probability``, ``tokens`` with both, or ``text`` and ``confidence`` of a CTC model.
+
+    Nothing where the model has no labels.
+    """
     if is_tagger(session):
         every = tags(session, text, result)
         return {"tokens": [vars(one) | {"probability": _share(one.probability)} for one in every]}
+    if session.alphabet is not None:
+        (transcript,) = transcribe(session.alphabet, result.outputs[0][None])
+        return {"text": transcript.text, "confidence": _share(transcript.confidence)}
     if session.labels is None:
         return {}
     label, share = label_of(session.labels, result.outputs[0])

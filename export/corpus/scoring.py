@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,24 +13,26 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
-from biport.data.text_rows import STDIN, BadRow, TextRow, read_rows
+import numpy as np
+
+from biport.data.images import ImageInput
+from biport.data.text_rows import BadRow, TextRow
 from biport.errors import Argument, BiportError, FileError, InputError
 from biport.files import check_target, reason
 from biport.json_file import read_json, write_json
 from biport.log import log
-from biport.text.inputs import to_data
+from biport.text.alphabet import to_data
 from export.corpus.array_results import ArrayResults
 from export.corpus.left_out import LeftOut
 from export.corpus.records import LAYOUTS
 from export.corpus.results import RecordResults, Results
+from export.corpus.sources import ArraySource, ImageSource, Source, TextSource
 from export.runtime.streams import RowResult
 from export.session import Session
 
 FORMATS = (*LAYOUTS, ".npz")
 """By how the file's name ends."""
 ANEW = Argument("overwrite", True)
-HEAD = 2**16
-"""Bytes of the input by which it is known again; it may have grown."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ def score(
     source: str | PathLike[str],
     output: Path,
     *,
+    images: ImageInput | None = None,
+    array: np.ndarray | None = None,
     column: str | None = None,
     format: str | None = None,
     delimiter: str | None = None,
@@ -75,7 +78,7 @@ def score(
     stream: TextIO | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Scored:
-    """Write a row of results for each text of ``source``, in their order.
+    """Write a row of results for each text, picture or row of an array of ``source``, in their order.
 
     Each has the other columns of its row and the row's number, or what ``id`` names it by. A column that is
     called as one of the results gets ``input_`` in front.
@@ -84,9 +87,12 @@ def score(
     says of what model and input the rows are; a run that was cut off is taken up again with ``resume``.
 
     Args:
-        session: a model of one input that says how ids are made of texts, or one that takes texts.
-        source: a file of texts, or ``"-"`` for standard input; see `biport.data.read_rows`.
+        session: a model of one input: it says how ids are made of texts, or takes texts, or pictures.
+        source: a file of texts, or ``"-"`` for standard input, see `biport.data.read_rows`; or a picture, or
+            a folder of some, see `biport.data.read_images`: the rows then have the name of the ``file``.
         output: a ``.csv``, ``.tsv``, ``.jsonl`` or ``.npz`` file.
+        images: what pictures the model takes, where these are run.
+        array: what ``source`` holds, ``(N, ...)``, where that is an array.
         column: where the texts are.
         format: what the source is, where its name does not say it.
         delimiter: between the fields of a table.
@@ -104,16 +110,21 @@ def score(
             rows there are of another model or input.
         FileError: a file cannot be read or written.
     """
-    run = _Run(session, source, output, column, id, skip_bad and LeftOut(skip_bad), stream)
+    read: Source = TextSource(source, column, format, delimiter)
+    if images is not None:
+        read = ImageSource(source, images)
+    elif array is not None:
+        read = ArraySource(source, array)
+    run = _Run(session, read, output, id, skip_bad and LeftOut(skip_bad), stream)
     run.check(resume, overwrite)
-    rows = iter(_every_row(source, column, format, delimiter))
-    first, rows = _first(rows)
+    first, rows = _first(read.rows())
     results = _results(output, session, id, first, stream)
     there = run.there(results) if resume and results.exists() else _There()
     start = time.perf_counter()
-    rows = _behind(rows, there.number, output, source)
-    if progress is not None and there.number:
-        progress(there.number)
+    if there.number:
+        rows = read.rows(there.number)
+        if progress is not None:
+            progress(there.number)
     checked = (_checked(results, row) for row in rows)
     done = _done(session, checked, truncate, progress)
     if run.left_out is None:
@@ -138,21 +149,6 @@ def score(
     return scored
 
 
-def check_reads_texts(session: Session) -> None:
-    """Refuse a model that texts cannot be given to.
-
-    Raises:
-        InputError: saying why not.
-    """
-    if session.reads_texts:
-        return
-    if len(session.input_values) != 1:
-        names = ", ".join(value.name for value in session.input_values)
-        raise InputError(f"texts are run through models of one input, and this one takes {names}")
-    more = "export it with its ", Argument("vocabulary", "..."), ", or say it here"
-    raise InputError("the model does not say how ids are made of texts; ", *more)
-
-
 Done = tuple[TextRow, RowResult] | BadRow
 """A row and what became of it."""
 
@@ -165,18 +161,6 @@ def _results(
     return RecordResults(output, session, id, first, stream)
 
 
-def _every_row(
-    source: str | PathLike[str], column: str | None, format: str | None, delimiter: str | None
-) -> Iterator[TextRow | BadRow]:
-    """The rows of the input, with those that cannot be read where they stand."""
-    bad: list[BadRow] = []
-    for row in read_rows(source, column, format=format, delimiter=delimiter, bad=bad.append):
-        yield from bad
-        bad.clear()
-        yield row
-    yield from bad
-
-
 def _first(
     rows: Iterator[TextRow | BadRow],
 ) -> tuple[TextRow | None, Iterator[TextRow | BadRow]]:
@@ -187,17 +171,6 @@ def _first(
         if isinstance(row, TextRow):
             return row, itertools.chain(seen, rows)
     return None, iter(seen)
-
-
-def _behind(
-    rows: Iterable[TextRow | BadRow], number: int, output: Path, source: str | PathLike[str]
-) -> Iterator[TextRow | BadRow]:
-    """The rows behind the one of this number."""
-    waiting = iter(rows)
-    passed = sum(1 for _ in itertools.islice(waiting, number))
-    if passed < number:
-        raise InputError(f"{output}: holds rows up to {number}, and {source} has {passed} only")
-    return waiting
 
 
 def _checked(results: Results, row: TextRow | BadRow) -> TextRow | BadRow:
@@ -220,15 +193,15 @@ def _done(
     """Every row and what became of it, in order."""
     waiting: deque[TextRow | BadRow] = deque()
 
-    def texts() -> Iterator[str]:
+    def contents() -> Iterator[Any]:
         for row in rows:
             waiting.append(row)
             if isinstance(row, TextRow):
-                yield row.text
+                yield row.content
             elif progress is not None:
                 progress(1)
 
-    for result in session.predict_each(texts(), truncate=truncate, progress=progress):
+    for result in session.predict_each(contents(), truncate=truncate, progress=progress):
         while isinstance(row := waiting.popleft(), BadRow):
             yield row
         yield (row, result) if result.error is None else BadRow.refused(row, result.error.why)
@@ -308,9 +281,8 @@ class _Run:
     """What of a run lies on disk beside its results."""
 
     session: Session
-    source: str | PathLike[str]
+    source: Source
     output: Path
-    column: str | None
     id: str | None
     left_out: LeftOut | None
     stream: TextIO | None
@@ -320,11 +292,6 @@ class _Run:
         """What says of what model and input the rows are."""
         return self.output.with_name(f"{self.output.name}.run")
 
-    @property
-    def again(self) -> bool:
-        """Whether the input can be read a second time."""
-        return str(self.source) != STDIN and Path(self.source).is_file()
-
     def check(self, resume: bool, overwrite: bool) -> None:
         """Refuse files that are not to be written, and an input that is not to be read.
 
@@ -333,17 +300,17 @@ class _Run:
         """
         if self.output.suffix not in FORMATS:
             raise InputError(f"{self.output}: results are written to files that end in {', '.join(FORMATS)}")
-        check_reads_texts(self.session)
+        self.source.check(self.session)
         targets = [] if self.stream is not None else [self.output]
         targets += [] if self.left_out is None else [self.left_out.path]
         for target in targets:
-            if self.again and target.resolve() == Path(self.source).resolve():
+            if self.source.again and target.resolve() == Path(self.source.path).resolve():
                 raise InputError(f"{target}: is the input")
             if not resume:
                 check_target(target, overwrite)
         if len(targets) > 1 and targets[0].resolve() == targets[1].resolve():
             raise InputError(f"{self.output}: the rows that are left out go to another file than the results")
-        if resume and (self.stream is not None or not self.again):
+        if resume and (self.stream is not None or not self.source.again):
             raise InputError(Argument("resume", True), ": goes from a file to a file, not through pipes")
 
     def there(self, results: Results) -> _There:
@@ -381,9 +348,9 @@ class _Run:
         """Write down what is to be known of a run, and clear what is there."""
         if self.stream is not None:
             return
-        if self.again:
+        if self.source.again:
             more = {} if self.left_out is None else {"skip_bad": self.left_out.path.name}
-            write_json(self.record, self._identity(HEAD) | more)
+            write_json(self.record, self._identity(None) | more)
         results.clear()
         if self.left_out is not None:
             self.left_out.path.unlink(missing_ok=True)
@@ -403,14 +370,14 @@ class _Run:
             )
         known = read_json(self.record)
         length = known.get("bytes") if isinstance(known, dict) else None
-        if not isinstance(length, int) or not 0 <= length <= HEAD:
+        if not isinstance(length, int) or length < 0:
             raise FileError(
                 f"{self.record}: is not what a run leaves beside its output; ", ANEW, " begins anew"
             )
         # As many bytes as there were then: the input may have grown since.
         identity = self._identity(length)
-        # Earlier versions said nothing of tokenisers: those of the file were all there were.
-        own = {"tokenizer": identity["tokenizer"], **known}
+        # Earlier versions said nothing of tokenisers, and had no alphabets: those of the file were all.
+        own = {name: identity.get(name) for name in ("tokenizer", "alphabet")} | {**known}
         other = [key for key, value in identity.items() if own.get(key) != value]
         if other:
             raise InputError(
@@ -418,17 +385,15 @@ class _Run:
             )
         return known
 
-    def _identity(self, length: int) -> dict[str, Any]:
+    def _identity(self, length: int | None) -> dict[str, Any]:
         try:
-            with self.session.path.open("rb") as model, Path(self.source).open("rb") as file:
+            with self.session.path.open("rb") as model:
                 digest = hashlib.file_digest(model, "sha256").hexdigest()
-                head = file.read(length)
+            alphabet = self.session.alphabet and to_data(self.session.alphabet)
+            known = self.source.identity(self.session, length)
+            return {"model": digest, **known, "id": self.id, "alphabet": alphabet}
         except OSError as error:
             raise FileError(f"{error.filename}: cannot be read: {error.strerror}") from error
-        known = {"model": digest, "input": hashlib.sha256(head).hexdigest(), "bytes": len(head)}
-        told = json.dumps(to_data(self.session.tokenizers), sort_keys=True).encode()
-        known["tokenizer"] = hashlib.sha256(told).hexdigest()
-        return known | {"column": self.column, "id": self.id}
 
 
 def _last_row(rows: int, left_out: Sequence[int]) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,8 @@ from export.session import Session
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+    from export.publish import WrittenValues
 
 UNKNOWN = "only its final outputs can be seen: a file of another route, or of an earlier biport"
 
@@ -63,14 +65,10 @@ def trace(path: str | PathLike[str], cases: Cases, graph: Graph) -> Traced:
     return Traced(values, valid, ops, {name: said for name, said in remarks.items() if said}, notes)
 
 
-Forms = Mapping[str, Mapping[str, str | None]]
-"""For each value of the graph its name in the file, by form, as ``biport.values`` has it."""
-
-
-def _forms(path: Path, model: ir.Model) -> Forms:
+def _forms(path: Path, model: ir.Model) -> WrittenValues:
     try:
         forms = json.loads(model.metadata_props["biport.values"])
-        wanted = {"value", "steps", "mask"}
+        wanted = {"value", "order", "steps", "mask"}
         if not all(form.keys() <= wanted for form in forms.values()):
             raise ValueError(f"keys other than {sorted(wanted)}")
     except (AttributeError, ValueError) as error:
@@ -78,7 +76,7 @@ def _forms(path: Path, model: ir.Model) -> Forms:
     return forms
 
 
-def _run(model: ir.Model, forms: Forms, cases: Cases) -> Iterator[tuple[str, Values]]:
+def _run(model: ir.Model, forms: WrittenValues, cases: Cases) -> Iterator[tuple[str, Values]]:
     """For each case the values of the file, by the file's names."""
     import onnx_ir as ir
 
@@ -100,20 +98,22 @@ def _run(model: ir.Model, forms: Forms, cases: Cases) -> Iterator[tuple[str, Val
             yield case, constants | given | dict(zip(session.output_names, session.run(arrays), strict=True))
 
 
-def _named(forms: Forms, outputs: Values, N: int) -> tuple[Values, Values]:
+def _named(forms: WrittenValues, outputs: Values, N: int) -> tuple[Values, Values]:
     """The graph's values in batch-major form, and the steps at which those in step form are known."""
     values: Values = {}
     valid: Values = {}
     for name, form in forms.items():
         output = form.get("value")
         if output in outputs:
-            values[name] = outputs[str(output)]
+            order = form.get("order")
+            written = outputs[str(output)]
+            values[name] = written.transpose(np.argsort(order)) if isinstance(order, list) else written
     for name, form in forms.items():
         output, mask = form.get("steps"), form.get("mask")
         if output not in outputs or (mask is not None and mask not in values):
             continue
         if mask is not None:
-            valid[name] = values[mask]
+            valid[name] = values[str(mask)]
         values[name] = _in_time(outputs[str(output)], valid.get(name), N)
     return values, valid
 

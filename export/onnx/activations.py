@@ -6,7 +6,7 @@ Softplus and Sigmoid are safe at both ends, and everything else is built on them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -41,7 +41,7 @@ def _squareplus(scope: Scope, x: ir.Value) -> ir.Value:
     return scope("Mul", scope("Add", x, root), _number(0.5))
 
 
-ACTIVATIONS: dict[str, Callable[[Scope, ir.Value], ir.Value]] = {
+ELEMENTWISE: dict[str, Callable[[Scope, ir.Value], ir.Value]] = {
     "celu": lambda scope, x: scope("Elu", x),
     "elu": lambda scope, x: scope("Elu", x),
     "exponential": lambda scope, x: scope("Exp", x),
@@ -54,7 +54,6 @@ ACTIVATIONS: dict[str, Callable[[Scope, ir.Value], ir.Value]] = {
     "leaky_relu": lambda scope, x: scope("LeakyRelu", x, alpha=0.2),
     "linear": lambda scope, x: x,
     "log_sigmoid": lambda scope, x: scope("Neg", scope("Softplus", scope("Neg", x))),
-    "log_softmax": lambda scope, x: scope("LogSoftmax", x, axis=-1),
     "mish": _mish,
     "relu": lambda scope, x: scope("Relu", x),
     "relu6": lambda scope, x: scope("Clip", x, _number(0), _number(6)),
@@ -62,7 +61,6 @@ ACTIVATIONS: dict[str, Callable[[Scope, ir.Value], ir.Value]] = {
     "sigmoid": lambda scope, x: scope("Sigmoid", x),
     "silu": lambda scope, x: scope("Mul", x, scope("Sigmoid", x)),
     "soft_shrink": lambda scope, x: scope("Shrink", x, lambd=0.5, bias=0.5),
-    "softmax": lambda scope, x: scope("Softmax", x, axis=-1),
     "softplus": lambda scope, x: scope("Softplus", x),
     "softsign": lambda scope, x: scope("Softsign", x),
     "sparse_plus": _sparse_plus,
@@ -73,6 +71,12 @@ ACTIVATIONS: dict[str, Callable[[Scope, ir.Value], ir.Value]] = {
 }
 
 
-def activate(scope: Scope, name: str, x: ir.Value) -> ir.Value:
-    """The activation called ``name`` of ``x``; softmax and log_softmax go over the last dimension."""
-    return ACTIVATIONS[name](scope, x)
+OVER_FEATURES: Mapping[str, str] = {"softmax": "Softmax", "log_softmax": "LogSoftmax"}
+"""Those that take the features of a place together, and their operators."""
+
+
+def activate(scope: Scope, name: str, x: ir.Value, axis: int = -1) -> ir.Value:
+    """The activation called ``name`` of ``x``, which has its features along ``axis``."""
+    if name in OVER_FEATURES:
+        return scope(OVER_FEATURES[name], x, axis=axis)
+    return ELEMENTWISE[name](scope, x)

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from biport.dims import Dim
 from biport.ops import Tensor
 from export.onnx.builder import Operand, Scope
-from export.onnx.lazy_value import LazyValue, StepForm
+from export.onnx.lazy_value import LazyValue, Order, StepForm
 from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import StepLayouts
 
@@ -69,6 +69,7 @@ class Site:
         write_steps: Callable[[StepForm], ir.Value | None] | None = None,
         root: LazyValue | None = None,
         output: int = 0,
+        order: Order | None = None,
     ) -> LazyValue:
         """One of this node's outputs, written on demand; see `LazyValue`."""
-        return LazyValue(self.output_tensors[output], write, write_steps, root)
+        return LazyValue(self.output_tensors[output], self.scope, write, write_steps, root, order)

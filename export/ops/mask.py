@@ -50,7 +50,7 @@ def write_masking(op: Masking, site: Site) -> tuple[LazyValue, ...]:
         kept = _differs(site, x, op.mask_value, keepdims=1)
         return scope("Where", kept, x, np.zeros((), "float32"))
 
-    return elementwise(site, compute)
+    return elementwise(site, compute, features_last=True)
 
 
 @writes(*LOGICAL)

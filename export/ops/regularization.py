@@ -11,15 +11,16 @@ from biport.ops import (
     Identity,
     Op,
     SpatialDropout1D,
+    SpatialDropout2D,
+    SpatialDropout3D,
 )
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
 from export.registry import writes
 
 
-@writes(
-    ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, Identity, SpatialDropout1D
-)
+@writes(ActivityRegularization, AlphaDropout, Dropout, GaussianDropout, GaussianNoise, Identity)
+@writes(SpatialDropout1D, SpatialDropout2D, SpatialDropout3D)
 def write_regularization(op: Op, site: Site) -> tuple[LazyValue, ...]:
     """The input itself; no node is written."""
     return (site.inputs[0],)

@@ -30,12 +30,10 @@ from biport.ops import (
 from biport.ops.shaping import WHOLE, Cut, turned
 from export.onnx.builder import Operand
 from export.onnx.lazy_value import LazyValue, StepForm
+from export.onnx.orders import left_of, moved_axes, turned_to
 from export.onnx.site import Site
-from export.onnx.step_layout import BEFORE_FIRST
+from export.onnx.step_layout import BEFORE_FIRST, BEHIND_LAST
 from export.registry import writes
-
-BEHIND_LAST = 2**63 - 1
-"""Where a Slice that goes forward through the last element ends, or one that goes backward begins."""
 
 
 @writes(ReshapeTo)
@@ -51,27 +49,31 @@ def write_reshape_to(op: ReshapeTo, site: Site) -> tuple[LazyValue, ...]:
 
 @writes(PermuteDims)
 def write_permute_dims(op: PermuteDims, site: Site) -> tuple[LazyValue, ...]:
-    """``Transpose``."""
-    (x,) = site.inputs
-
-    def write() -> ir.Value:
-        return site.scope("Transpose", x.value(), perm=list(op.axes)) if op.axes else x.value()
-
-    return (site.lazy(write),)
+    """``Transpose``, where somebody wants that order."""
+    return turned_to(site, op.axes)
 
 
 @writes(ExpandDims)
 def write_expand_dims(op: ExpandDims, site: Site) -> tuple[LazyValue, ...]:
-    """``Unsqueeze``."""
+    """``Unsqueeze``; the order of the other axes stays."""
     (x,) = site.inputs
-    return (site.lazy(lambda: site.scope("Unsqueeze", x.value(), list(op.axes))),)
+    rank = len(site.output_tensors[0].shape)
+    new = {axis % rank for axis in op.axes}
+    old = [axis for axis in range(rank) if axis not in new]
+    others = iter(old[axis] for axis in x.order)
+    order = tuple(axis if axis in new else next(others) for axis in range(rank))
+    return (site.lazy(lambda: site.scope("Unsqueeze", x.ordered(x.order), sorted(new)), order=order),)
 
 
 @writes(Squeeze)
 def write_squeeze(op: Squeeze, site: Site) -> tuple[LazyValue, ...]:
-    """``Squeeze``."""
+    """``Squeeze``; the order of the other axes stays."""
     (x,) = site.inputs
-    return (site.lazy(lambda: site.scope("Squeeze", x.value(), list(op.axes))),)
+    dropped = [axis % len(x.tensor.shape) for axis in op.axes]
+    axes = moved_axes(x.order, dropped)
+    return (
+        site.lazy(lambda: site.scope("Squeeze", x.ordered(x.order), axes), order=left_of(x.order, dropped)),
+    )
 
 
 @writes(BroadcastTo)

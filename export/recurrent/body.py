@@ -40,7 +40,7 @@ def scanned(
     wanted: Sequence[bool],
     constants: Sequence[LazyValue] = (),
 ) -> list[ir.Value | None]:
-    """A Scan over the step form ``(S, N', I)``; see `looped`.
+    """A Scan over the step form ``(S, N', ...)``; see `looped`.
 
     Args:
         site: where it is written.
@@ -54,18 +54,20 @@ def scanned(
     """
     zeros, body = layout.sizes.zeros, Body(op, site, layout, x, constants)
     states = [
-        (name, zeros(site.scope, size) if given is None else given)
-        for name, size, given in zip(op.states, op.state_sizes, initial, strict=True)
+        (name, zeros(site.scope, shape) if given is None else given)
+        for name, shape, given in zip(op.states, op.state_shapes(), initial, strict=True)
     ]
     carried = not wanted[0] and last_state(op) == -1
     if carried:
-        states.append(("output", zeros(site.scope, op.sizes[1])))
+        states.append(("output", zeros(site.scope, op.output_shape())))
 
     def advance(step: Step, before: Sequence[ir.Value]) -> tuple[ir.Value, Sequence[ir.Value]]:
         output, *after = body.written(step, before[: op.state_count])
         return output, [*after, output] if carried else after
 
-    return looped(site.scope, advance, op.reverse, valid, states, [*wanted, *[True] * carried])
+    ranks = [len(shape) for shape in (op.output_shape(), *op.state_shapes())]
+    ranks += ranks[:1] * carried
+    return looped(site.scope, advance, op.reverse, valid, states, [*wanted, *[True] * carried], ranks)
 
 
 def cell_scanned(
@@ -104,7 +106,7 @@ class Body:
     """The step of a Scan on its way into a file.
 
     Args:
-        x: the sequence in step form, ``(S, N', I)``.
+        x: the sequence in step form, ``(S, N', ...)``.
         constants: what every step is given as it is.
     """
 
@@ -117,7 +119,9 @@ class Body:
         self.x = x
         self.undefined = set(self.graph.tensors) if site.may_be_nan else may_be_nan(self.graph)
         self.constants = {
-            value.name: LazyValue(value.tensor, partial(self._constant, layout, value.tensor, given))
+            value.name: LazyValue(
+                value.tensor, site.scope, partial(self._constant, layout, value.tensor, given)
+            )
             for value, given in zip(op.constant_arguments, constants, strict=True)
         }
 
@@ -136,15 +140,18 @@ class Body:
         """The output and the new states, every node where it is computed."""
         outer, tensors = self.site.scope.builder, self.graph.tensors
         x, once = self.op.arguments[0], self.constants.copy()
-        ahead = {x.name: LazyValue(x.tensor, self._all_rows)} | once
+        ahead = {x.name: LazyValue(x.tensor, self.site.scope, self._all_rows)} | once
         before = zip(self.op.states, states, strict=True)
-        inside = {name: LazyValue(tensors[name], lambda value=value: value) for name, value in before} | once
+        of_step = step.builder.scope(self.site.name)
+        inside = once | {
+            name: LazyValue(tensors[name], of_step, lambda value=value: value) for name, value in before
+        }
         rooms = {
             _When.ONCE: (self._writer(outer, once), once),
             _When.AHEAD: (self._writer(outer, ahead), ahead),
             _When.STEP: (self._writer(step.builder, inside), inside),
         }
-        inside[x.name] = LazyValue(x.tensor, lambda: step.of(self.x, x.name))
+        inside[x.name] = LazyValue(x.tensor, of_step, lambda: step.of(self.x, x.name))
         moments = _moments(self.op, self.graph)
         sums = _sums(self.graph, moments)
         for node in self.graph.nodes:
@@ -198,18 +205,18 @@ class Body:
         if dense.bias is not None:
             rows = ahead[other]
             bias = outside.constant(dense.bias, "bias")
-            summed = LazyValue(rows.tensor, lambda: outside("Add", rows.value(), bias))
+            summed = LazyValue(rows.tensor, outside, lambda: outside("Add", rows.value(), bias))
             addend = self._of_step(step, other, summed)
 
         def write() -> ir.Value:
             x, weight = inside[product.inputs[0]].value(), scope.constant(dense.weight, "weight")
             return scope("Gemm", x, weight, addend.value(), transB=1)
 
-        return {output: LazyValue(self.graph.tensors[output], write)}
+        return {output: LazyValue(self.graph.tensors[output], scope, write)}
 
     def _all_rows(self) -> ir.Value:
-        """x of all steps, ``(S·N', I)``."""
-        return self.site.scope("Reshape", self.x, [-1, self.op.sizes[0]])
+        """x of all steps, ``(S·N', ...)``."""
+        return self.site.scope("Reshape", self.x, [-1, *self.op.step_shape])
 
     def _of_step(self, step: Step, name: str, rows: LazyValue) -> LazyValue:
         """At one step, ``(N', ...)``, what is computed for the rows of all, ``(S·N', ...)``."""
@@ -221,7 +228,7 @@ class Body:
             shape = scope("Concat", self._lead, *([rest] if behind else []), axis=0)
             return step.of(scope("Reshape", value, shape, allowzero=1), name, rows.tensor.dtype)
 
-        return LazyValue(rows.tensor, write)
+        return LazyValue(rows.tensor, step.builder.scope(f"{self.site.name}/{name}"), write)
 
     @cached_property
     def _lead(self) -> ir.Value:

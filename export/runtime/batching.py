@@ -14,6 +14,9 @@ import numpy as np
 from biport.errors import InputError, RowError
 from biport.graph import Value
 
+STEP = 64
+"""Numbers of a picture that count as a step."""
+
 
 @dataclass(frozen=True)
 class InputRow:
@@ -37,6 +40,13 @@ class InputRow:
     given: Any = None
     error: RowError | None = None
 
+    @property
+    def steps(self) -> int:
+        """How many steps of a sequence the row takes as much room as."""
+        if np.ndim(self.content) < 3:
+            return max(self.length, 1)
+        return max(1, self.content.size // STEP)
+
     def failed(self, error: InputError) -> RowError:
         """What is told of an error of this row."""
         return RowError(self.number, self.given, error)
@@ -53,7 +63,7 @@ def _window(rows: Iterator[InputRow], tokens: int) -> Iterator[InputRow]:
     total = 0
     for row in rows:
         yield row
-        total += row.length
+        total += row.steps
         if total >= tokens:
             return
 
@@ -71,6 +81,8 @@ def call_cost(device: str) -> float:
 
 def batches(rows: Sequence[InputRow], tokens: int, call: float, most: int | None = None) -> list[list[int]]:
     """The indices of the rows, divided so that a batch holds N · T ≤ ``tokens`` steps, or a single row.
+
+    A picture counts as many steps as it has times `STEP` numbers.
 
     Rows that must not be padded share a batch with rows of their own size only; the longest come first. Rows
     with an error are in none. A batch ends where its padding is more steps than ``call``, what another one
@@ -93,7 +105,7 @@ def batches(rows: Sequence[InputRow], tokens: int, call: float, most: int | None
             first is not None
             and ((row.pads and first.pads) or _rank(row) == _rank(first))
             and (
-                (len(batched[-1]) + 1) * max(first.length, 1) <= tokens and padding <= call
+                (len(batched[-1]) + 1) * first.steps <= tokens and padding <= call
                 if most is None
                 else len(batched[-1]) < most
             )

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from biport.analysis.text_model import tokenizer_of_input, unsaid_lengths
+from biport.data.images import PROPERTY, ImageSettings
 from biport.data.vocabulary import UNK_ID, Vocabulary
 from biport.dims import Size, letter
 from biport.errors import FileError, GraphError
 from biport.graph import Value
 from biport.text import Tokenizer
+from biport.text.alphabet import Alphabet
+from biport.text.alphabet import from_data as alphabet_from_data
 from biport.text.characters import Characters
 from biport.text.characters import from_data as characters_from_data
 from biport.text.inputs import from_data
@@ -53,6 +56,9 @@ class Signature:
         time_axes: the axes of each output that are time; ``None`` where the model may see padding.
         characters: by inputs of texts those that they may have, where it is not all.
         unsaid: why texts may get other numbers than when the model was trained; empty where they do not.
+        images: what is said of the pictures that the model takes.
+        alphabet: what the classes of a CTC model are called, where the file says it.
+        row_axes: of each output the axis of its rows, where it is not the first of all.
     """
 
     metadata: Mapping[str, str]
@@ -65,6 +71,9 @@ class Signature:
     time_axes: Mapping[str, tuple[int, ...]] | None
     characters: Mapping[str, Characters]
     unsaid: str
+    images: ImageSettings = field(default_factory=ImageSettings)
+    alphabet: Alphabet | None = None
+    row_axes: Sequence[int] | None = None
 
 
 def read_signature(path: Path, session: Any) -> Signature:
@@ -89,6 +98,9 @@ def read_signature(path: Path, session: Any) -> Signature:
             needs_steps={str(name): int(needed) for name, needed in steps.items()},
             tokenizers=tokenizers,
             labels=_labels(metadata),
+            alphabet=_alphabet(metadata, path),
+            row_axes=json.loads(metadata.get("biport.row_axes", "null")),
+            images=ImageSettings.from_data(json.loads(metadata.get(PROPERTY, "{}")), str(path)),
             time_axes=axes,
             # What makes the ids itself has no input of them.
             unsaid=_unsaid(named, tokenizers, axes, path) or _said(metadata, path),
@@ -152,6 +164,11 @@ def _tokenizers(
         words = Vocabulary.from_data(json.loads(older), str(path)).tokens[UNK_ID + 1 :]
         return {"ids": dataclasses.replace(_AT_BLANKS, tokens=words)}
     return from_data(json.loads(metadata.get("biport.tokenizers", "{}")), str(path))
+
+
+def _alphabet(metadata: Mapping[str, str], path: Path) -> Alphabet | None:
+    text = metadata.get("biport.alphabet")
+    return None if text is None else alphabet_from_data(json.loads(text), str(path))
 
 
 def _labels(metadata: Mapping[str, str]) -> tuple[str, ...] | None:

@@ -167,22 +167,27 @@ def divide(
     Raises:
         InputError: an output does not have a row for each row.
     """
-    time_axes = signature.time_axes or {}
+    time_axes, row_axes = signature.time_axes or {}, signature.row_axes or [0] * len(outputs)
     count = batch_size(signature) or len(rows)
     for number, row in enumerate(rows):
         yield tuple(
-            _cut(output, number, count, time_axes.get(value.name, ()), row.length)
-            for value, output in zip(signature.outputs, outputs, strict=True)
+            _cut(output, axis, number, count, time_axes.get(value.name, ()), row.length)
+            for value, axis, output in zip(signature.outputs, row_axes, outputs, strict=True)
         )
 
 
-def _cut(output: np.ndarray, number: int, count: int, axes: Sequence[int], length: int) -> np.ndarray:
-    """One row of a batch of ``count``, without the steps of its padding."""
-    if not output.ndim or len(output) != count:
+def _cut(
+    output: np.ndarray, rows: int, number: int, count: int, axes: Sequence[int], length: int
+) -> np.ndarray:
+    """One row of a batch of ``count``, on the axis ``rows``, without the steps of its padding."""
+    if output.ndim <= rows or output.shape[rows] != count:
         raise InputError(f"an output of shape {output.shape} is not one of {count} rows")
-    part = tuple(slice(0, length) if axis in axes else slice(None) for axis in range(1, output.ndim))
+    part = tuple(
+        number if axis == rows else slice(0, length) if axis in axes else slice(None)
+        for axis in range(output.ndim)
+    )
     # A copy: a view would keep the whole batch in memory for as long as anybody keeps the row.
-    return output[(number, *part)].copy()
+    return output[part].copy()
 
 
 def check_row(signature: Signature, row: InputRow) -> None:

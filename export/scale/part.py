@@ -12,6 +12,7 @@ from typing import Any
 
 from biport.data.tables import TEXT_COLUMNS, find_column
 from biport.data.text_rows import BadRow, TextRow
+from biport.decoding.ctc import transcribe
 from biport.errors import FileError, InputError
 from biport.files import atomic_file
 from export.corpus.columns import ROW, Columns
@@ -137,6 +138,8 @@ class Layout:
         if is_tagger(self.session):
             every = {"tokens": label, "labels": label, "probabilities": share}
             return {name: arrow.list_(kind) for name, kind in every.items()}
+        if self.session.alphabet is not None:
+            return {"text": label, "confidence": share}
         if self.session.labels is not None:
             return {"label": label, "probability": share}
         return {value.name: _type(arrow, value) for value in self.session.output_values}
@@ -166,6 +169,9 @@ class Layout:
             every = tags(self.session, text, result)
             shares = [_share(one.probability) for one in every]
             return [[one.token for one in every], [one.label for one in every], shares]
+        if self.session.alphabet is not None:
+            (transcript,) = transcribe(self.session.alphabet, result.outputs[0][None])
+            return [transcript.text, _share(transcript.confidence)]
         if self.session.labels is not None:
             label, share = label_of(self.session.labels, result.outputs[0])
             return [label, _share(share)]

@@ -21,7 +21,8 @@ from biport.json_file import read_json, write_json
 from biport.log import log
 from biport.text.inputs import to_data
 from export.corpus.left_out import LeftOut
-from export.corpus.scoring import Scored, check_reads_texts
+from export.corpus.scoring import Scored
+from export.corpus.sources import check_reads_texts
 from export.scale.on_ray import Actors, on_ray
 from export.scale.part import Layout, LeftRow, PartResult, Settings, read_left_out, score_part
 from export.scale.plan import Part, count_rows, identity, open_parquet, plan, sources

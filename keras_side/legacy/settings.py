@@ -12,6 +12,7 @@ from typing import Any
 
 from keras_side.release import Release
 from keras_side.shared.activations import write_activation
+from keras_side.shared.recurrent import CONV_LSTMS
 
 Settings = dict[str, Any]
 
@@ -195,6 +196,8 @@ def _take_defaults(class_name: str, modern: str, settings: Settings, origin: Rel
     if modern in ("GRU", "GRUCell", "LSTM", "LSTMCell"):
         hard = origin.standalone and origin.before(2, 3) and not class_name.startswith("CuDNN")
         settings.setdefault("recurrent_activation", "hard_sigmoid" if hard else "sigmoid")
+    if modern in CONV_LSTMS:
+        settings.setdefault("recurrent_activation", "hard_sigmoid")
     if modern == "BatchNormalization":
         settings.setdefault("scale", True)
         settings.setdefault("center", True)

@@ -23,6 +23,7 @@ from keras_side.records import MODELS
 from keras_side.registered import LAYERS, WEIGHTS
 from keras_side.registry import READERS
 from keras_side.release import Release
+from keras_side.shared.recurrent import CONV_LSTMS
 from keras_side.shared.tokenizers import TOKENIZERS
 
 Arrays = dict[str, np.ndarray]
@@ -105,6 +106,7 @@ def slots(
 
 
 CELLS_OF = (
+    *CONV_LSTMS,
     "CuDNNGRU",
     "CuDNNLSTM",
     "GRU",
@@ -179,6 +181,8 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple
         case name if CONVOLUTION.fullmatch(name):
             return ["kernel", *bias], []
         case "LSTM" | "GRU" | "SimpleRNN" | "LSTMCell" | "GRUCell" | "SimpleRNNCell":
+            return ["kernel", "recurrent_kernel", *bias], []
+        case name if name in CONV_LSTMS:
             return ["kernel", "recurrent_kernel", *bias], []
         case "BatchNormalization":
             return _affine(settings), ["moving_mean", "moving_variance"]

@@ -211,15 +211,20 @@ def size(call: tuple[list, dict]) -> int:
 
 def read_calls(call: tuple[list, dict]) -> list[tuple[str, int]]:
     """The calls, ``(layer, call)``, whose outputs a call reads: one for each of its tensors, in order."""
-    return list(_read_calls([call[0], [call[1][key] for key in sorted(call[1])]]))
+    return [key[:2] for key in tensors_of(call)]
 
 
-def _read_calls(item: object) -> Iterator[tuple[str, int]]:
+def tensors_of(call: tuple[list, dict]) -> list[tuple[str, int, int]]:
+    """The tensors, ``(layer, call, output)``, that a call reads, in order."""
+    return list(_tensors_in([call[0], [call[1][key] for key in sorted(call[1])]]))
+
+
+def _tensors_in(item: object) -> Iterator[tuple[str, int, int]]:
     if isinstance(item, list):
         for part in item:
-            yield from _read_calls(part)
+            yield from _tensors_in(part)
     elif (key := _history(item)) is not None:
-        yield key[:2]
+        yield key
 
 
 def renumbered(layers: list[Layer]) -> list[Layer]:

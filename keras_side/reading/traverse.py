@@ -28,6 +28,7 @@ from keras_side.reading.config_entries import (
     resolved,
     size,
 )
+from keras_side.reading.ctc import prediction
 from keras_side.reading.every_step import TIME_DISTRIBUTED, StepsAsRows, only
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor, OperationOutput
 from keras_side.reading.mask_expressions import WITH_MASK, Unreadable, as_mask, is_operation
@@ -52,6 +53,8 @@ class Traversal:
     """Whether it matters in which order Keras runs the layers; see `keras_side.reading.call_order`."""
     reads_model: ModelReader | None = None
     """What reads models that are no part of this one's graph, but inside of layers."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out, for people."""
     _layers: dict[int, list[Layer]] = field(default_factory=dict)
     """By the identity of a model's configuration, so that a model called twice shares its weights."""
     _examined: set[int] = field(default_factory=set)
@@ -119,13 +122,19 @@ class Traversal:
         if len(by_name) != len(layers):
             raise FileError(f"{self.owner}: two layers of one name")
         entries = self._histories(config.get("input_layers"))
+        outputs = [own_call(key, by_name) for key in self._histories(config.get("output_layers"))]
+        cut = prediction(by_name, entries, outputs) if inputs is None else None
+        if cut is not None:
+            entries, outputs = [*cut.inputs], [*cut.outputs]
+            self.notes.append(cut.note)
         for position, (name, *_) in enumerate(entries):
             if name not in by_name or by_name[name].class_name != "InputLayer":
                 raise FileError(f"{self.owner}: input {name!r} is not an InputLayer")
             layer = by_name[name]
             results[name, 0] = [self._entrance(layer, None if inputs is None else inputs[position])]
-        outputs = [own_call(key, by_name) for key in self._histories(config.get("output_layers"))]
         calls = [(layer, index) for layer in layers for index in range(len(layer.calls))]
+        if cut is not None:
+            calls = [(layer, index) for layer, index in calls if (layer.name, index) not in cut.dropped]
         self.builder.count(sum(size(layer.calls[index]) for layer, index in calls))
         if self.in_order:
             parents = {(layer.name, index): read_calls(layer.calls[index]) for layer, index in calls}

@@ -18,6 +18,7 @@ from biport.errors import GraphError, shown
 from biport.graph import Graph, owners
 from biport.ops import Learning, Op, Penalty
 from biport.ops.attention import PROJECTIONS
+from biport.ops.conv_lstm import CONV_LSTMS
 from biport.ops.convolution import CONVOLUTIONS, TRANSPOSED
 from keras_side.records import OF_WEIGHTS
 
@@ -30,6 +31,7 @@ SEPARABLE = {
     "pointwise": ("pointwise.weight",),
     "bias": ("pointwise.bias",),
 }
+CONV_LSTM = {"kernel": ("weight_ih",), "recurrent": ("weight_hh",), "bias": ("bias",)}
 CELL = {"kernel": ("weight_ih",), "recurrent": ("weight_hh",), "bias": ("bias_ih", "bias_hh")}
 
 WEIGHTS: Mapping[type[Op], Mapping[str, Sequence[str]]] = {
@@ -50,6 +52,7 @@ WEIGHTS: Mapping[type[Op], Mapping[str, Sequence[str]]] = {
     },
     ops.PReLU: {"alpha": ("alpha",)},
     ops.RNN: CELL,
+    **dict.fromkeys(CONV_LSTMS.values(), CONV_LSTM),
 }
 """What the settings of Keras begin with, and the fields of the op that they are about, or of its parts."""
 

@@ -11,7 +11,7 @@ import pytest
 
 from biport import ops
 from testing import scans
-from testing.graphs import bidirectional, cell, dense, lstm
+from testing.graphs import bidirectional, cell, conv_lstm, dense, lstm
 from testing.graphs import normal as normal_numbers
 
 N, T, A, I, H = 2, 5, 4, 3, 6
@@ -140,6 +140,12 @@ def _settings(rng: np.random.Generator) -> Iterator[Setting]:
     for dimensions in (1, 2, 3):
         shape = (N, *(T, A, A)[:dimensions], I)
         yield from ((op, (shape,), "floats") for op in _over_axes(rng, dimensions))
+        sequence = ((N, T, *(A, 3, 2)[:dimensions], I),)
+        for sequences in (False, True):
+            flags: Any = {"return_sequences": sequences, "return_state": not sequences}
+            yield conv_lstm(rng, dimensions, I, H, (2,) * dimensions, **flags), sequence, "floats"
+    image = scans.convolving_cell(rng, return_sequences=True, return_state=True)
+    yield image, ((N, T, *scans.IMAGE),), "floats"
     for rank, shapes in SHAPES.items():
         yield from ((op, shapes, "floats") for op in _shaping(rank, shapes[0]))
         yield ops.Stack(axis=1), shapes * 2, "floats"
@@ -278,7 +284,7 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
         yield ops.BatchNormalization(size=size, axis=axis, variance=normal(rng, size) ** 2, **numbers)
         yield ops.LayerNormalization(axes=(axis,), weight=normal(rng, size), bias=normal(rng, size))
         yield ops.GroupNormalization(groups=1, axis=axis, weight=normal(rng, size), bias=normal(rng, size))
-        yield ops.Normalization(axes=(axis,), mean=normal(rng, size), variance=normal(rng, size) ** 2)
+        yield ops.Normalization(axes=(axis,), mean=normal(rng, size), variance=0.1 + normal(rng, size) ** 2)
         yield ops.Softmax(axis=axis - rank)
     yield ops.PReLU(alpha=normal(rng, *sizes))
     yield ops.PReLU(alpha=normal(rng, *[1] * (rank - 1)))

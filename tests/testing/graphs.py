@@ -9,6 +9,7 @@ import numpy as np
 
 from biport import ops
 from biport.graph import Graph, Node, Value
+from biport.ops.conv_lstm import CONV_LSTMS
 from testing.masks import VOCABULARY
 
 MERGES = ("concat", "sum", "mul", "ave", None)
@@ -42,6 +43,34 @@ def cell(
         weight_hh=gates(hidden_size, hidden_size),
         bias_ih=gates(hidden_size) if biases else None,
         bias_hh=gates(hidden_size) if two else None,
+        **settings,
+    )
+
+
+def conv_lstm(
+    rng: np.random.Generator,
+    dimensions: int,
+    input_size: int,
+    hidden_size: int,
+    kernel_size: Sequence[int],
+    *,
+    biased: bool = True,
+    dtype: str = "float32",
+    **settings: Any,
+) -> ops.ConvolutionalLSTM:
+    """A ConvLSTM over one axis, two or three."""
+    kind = CONV_LSTMS[dimensions]
+
+    def gates(*shape: int) -> dict[str, np.ndarray]:
+        return {gate: normal(rng, *shape, dtype=dtype) for gate in kind.gates}
+
+    return kind(
+        input_size=input_size,
+        hidden_size=hidden_size,
+        kernel_size=tuple(kernel_size),
+        weight_ih=gates(hidden_size, input_size, *kernel_size),
+        weight_hh=gates(hidden_size, hidden_size, *kernel_size),
+        bias=gates(hidden_size) if biased else None,
         **settings,
     )
 

@@ -15,6 +15,9 @@ from testing.graphs import cell, dense, normal
 I, H = 5, 3
 """Sizes of x and of the state."""
 
+IMAGE = 5, 4, 2
+"""Height, width and channels of x, where it is an image."""
+
 
 class Body:
     """The graph of a step, written down an op at a time."""
@@ -131,6 +134,42 @@ def nested_cells(rng: np.random.Generator, dtype: str = "float32", **settings: A
     return body.scan({"h0": H, "h1": 4, "c1": 4}, ("y", h, "after_h", "after_c"), **settings)
 
 
+def grid_cell(rng: np.random.Generator, dtype: str = "float32", **settings: Any) -> ops.Scan:
+    """Rows and columns that are summed into a state of another rank, and an output that is a grid again."""
+    (height, width, size), body = IMAGE, Body(rng, dtype)
+    of_x = body.dense("x_grid", "x", size, H)
+    h = body.function("tanh", body("sum", ops.Add(), of_x, body.dense("h_grid", "h", H, H)), name="new_h")
+    total = body("rows", ops.Reduction(function="mean", axes=(1, 2)), h)
+    total = body.function("subtract", total, "total", name="new_total")
+    turned = body("turned", ops.PermuteDims(axes=(0, 2, 1, 3)), body.function("multiply", h, h))
+    y = body("y", ops.Reduction(function="max", axes=(3,)), turned)
+    values = {"x": (height, width, size), "h": (height, width, H), "total": (H,)}
+    arguments = tuple(Value(name, ("N", *shape), dtype) for name, shape in values.items())
+    return scan_over(Graph(arguments, tuple(body.nodes), (y, h, total)), 2, **settings)
+
+
+def convolving_cell(rng: np.random.Generator, dtype: str = "float32", **settings: Any) -> ops.Scan:
+    """A gated unit over images, whose output is smaller than its state: all have axes of their own."""
+    (height, width, size), body = IMAGE, Body(rng, dtype)
+
+    def convolution(name: str, x: str, to: int, **more: Any) -> str:
+        weight = normal(rng, to, size if x == "x" else H, 3, 2, dtype=dtype)
+        sizes = {"input_size": weight.shape[1], "output_size": to, "kernel_size": (3, 2), **more}
+        return body(name, ops.Conv2D(**sizes, weight=weight, bias=normal(rng, to, dtype=dtype)), x)
+
+    of_x, of_h = (convolution(f"{name}_gates", name, 2 * H, padding="same") for name in ("x", "h"))
+    body.nodes.append(
+        Node("gates", ops.Split(sizes=(H, H), axis=-1), (body.function("add", of_x, of_h),), ("z", "new"))
+    )
+    old = body.function("multiply", body.function("sigmoid", "z"), "h")
+    h = body.function("add", old, body.function("tanh", "new"), name="after_h")
+    y = convolution("y", h, 2, strides=(2, 1))
+    total = body.function("add", "total", body("mean", ops.GlobalAveragePooling2D(), h), name="after_total")
+    values = {"x": (height, width, size), "h": (height, width, H), "total": (H,)}
+    arguments = tuple(Value(name, ("N", *shape), dtype) for name, shape in values.items())
+    return scan_over(Graph(arguments, tuple(body.nodes), (y, h, total)), 2, **settings)
+
+
 def counter(rng: np.random.Generator, dtype: str = "float32", **settings: Any) -> ops.Scan:
     """A body that is hardly one: the sum of all that came, and x itself as the output."""
     body = Body(rng, dtype)
@@ -234,16 +273,17 @@ CELLS: dict[str, Callable[..., ops.Scan]] = {
     "attention": attention_cell,
     "nested": nested_cells,
     "counter": counter,
+    "grid": grid_cell,
 }
 
 
 def graph_of(op: ops.Scan, *, masked: bool = True, states: bool = False) -> Graph:
     """``x`` and ``ids`` that say which steps are valid through ``op``; states and constants are inputs."""
-    dtype, width = op.dtype, op.sizes[0]
-    inputs = [Value("x", ("N", "T", width), dtype)]
+    dtype = op.dtype
+    inputs = [Value("x", ("N", "T", *op.step_shape), dtype)]
     inputs += [Value("ids", ("N", "T"), "int32")] if masked else []
-    sizes = op.state_sizes if states else ()
-    given = [Value(f"state{number}", ("N", size), dtype) for number, size in enumerate(sizes)]
+    shapes = op.state_shapes() if states else ()
+    given = [Value(f"state{number}", ("N", *shape), dtype) for number, shape in enumerate(shapes)]
     given += [Value(value.name, value.shape, value.dtype) for value in op.constant_arguments]
     names = tuple(f"y:{number}" for number in range(op.output_count))
     nodes = [Node("mask", ops.NotEqual(), ("ids",))] if masked else []

@@ -15,6 +15,7 @@ import torch_side
 from biport import ops
 from biport.errors import WeightError
 from biport.graph import Graph, Node, Value
+from biport.ops.convolution import CONVOLUTIONS, TRANSPOSED
 from testing import scans
 from testing.graphs import cell, dense, embedding, normal
 from testing.torch_graphs import bidirectional, data, lstm, one, worst
@@ -38,6 +39,30 @@ def both(rng: np.random.Generator, make: Callable[..., Any]) -> ops.Bidirectiona
     return ops.Bidirectional(forward=make(rng), backward=make(rng, reverse=True), merge="concat")
 
 
+def convolution(rng: np.random.Generator, dimensions: int, **settings: Any) -> Any:
+    """Of 4 features to 6, in two groups."""
+    kernel = tuple(range(1, dimensions + 1))
+    given = {"input_size": 4, "output_size": 6, "kernel_size": kernel, "groups": 2} | settings
+    weight = normal(rng, given["output_size"], given["input_size"] // given["groups"], *given["kernel_size"])
+    bias = normal(rng, given["output_size"])
+    return CONVOLUTIONS[dimensions](**{"bias": bias, "weight": weight, **given})
+
+
+def transposed(rng: np.random.Generator, dimensions: int) -> ops.Op:
+    kernel = tuple(range(1, dimensions + 1))
+    steps = dict.fromkeys(("strides", "dilation"), (1,) * dimensions)
+    sizes = {"input_size": 4, "output_size": 6, "kernel_size": kernel, "groups": 2, **steps}
+    cropping, weight = ((0, 0),) * dimensions, normal(rng, 4, 3, *kernel)
+    return TRANSPOSED[dimensions](**sizes, cropping=cropping, weight=weight, bias=normal(rng, 6))
+
+
+def separable(rng: np.random.Generator, dimensions: int) -> ops.Op:
+    depthwise = convolution(rng, dimensions, output_size=8, groups=4, bias=None)
+    ones = {"input_size": 8, "kernel_size": (1,) * dimensions, "groups": 1}
+    kind = (ops.SeparableConv1D, ops.SeparableConv2D)[dimensions - 1]
+    return kind(depthwise=depthwise, pointwise=convolution(rng, dimensions, **ones))
+
+
 WITH_WEIGHTS: dict[str, Callable[[np.random.Generator], ops.Op]] = {
     "PReLU": lambda rng: ops.PReLU(alpha=normal(rng, 1, 4)),
     "Attention": lambda rng: ops.Attention(
@@ -49,6 +74,9 @@ WITH_WEIGHTS: dict[str, Callable[[np.random.Generator], ops.Op]] = {
     "Conv1D": lambda rng: ops.Conv1D(
         input_size=6, output_size=4, kernel_size=3, groups=2, weight=normal(rng, 4, 3, 3), bias=normal(rng, 4)
     ),
+    **{f"Conv{n}D in groups": lambda rng, n=n: convolution(rng, n) for n in CONVOLUTIONS},
+    **{f"Conv{n}DTranspose": lambda rng, n=n: transposed(rng, n) for n in TRANSPOSED},
+    **{f"SeparableConv{n}D": lambda rng, n=n: separable(rng, n) for n in (1, 2)},
     "Dense": lambda rng: dense(rng, 3, 4),
     "Dense without a bias": lambda rng: ops.Dense(
         input_size=3, output_size=4, weight=normal(rng, 4, 3), bias=None

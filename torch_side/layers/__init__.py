@@ -2,7 +2,8 @@
 
 from torch_side.layers.activation import PReLU, ReLU, Softmax
 from torch_side.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
-from torch_side.layers.convolution import Conv1d
+from torch_side.layers.conv_lstm import ConvLSTM1d, ConvLSTM2d, ConvLSTM3d
+from torch_side.layers.convolution import Conv1d, Conv2d, Conv3d
 from torch_side.layers.embedding import ToIds
 from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN, Recurrence
 from torch_side.layers.masking import Masking
@@ -23,8 +24,12 @@ from torch_side.layers.normalization import (
 )
 from torch_side.layers.pooling import (
     AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
     GlobalAveragePooling1D,
     MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
 )
 from torch_side.layers.preprocessing import (
     CategoryEncoding,
@@ -44,10 +49,17 @@ __all__ = [
     "AdditiveAttention",
     "Attention",
     "AveragePooling1D",
+    "AveragePooling2D",
+    "AveragePooling3D",
     "BatchNormalization",
     "CategoryEncoding",
     "Concatenate",
     "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvLSTM1d",
+    "ConvLSTM2d",
+    "ConvLSTM3d",
     "Discretization",
     "Dot",
     "GaussianDropout",
@@ -65,6 +77,8 @@ __all__ = [
     "MaskedRNN",
     "Masking",
     "MaxPooling1D",
+    "MaxPooling2D",
+    "MaxPooling3D",
     "Maximum",
     "Minimum",
     "MultiHeadAttention",

@@ -12,15 +12,15 @@ from torch_side.layers import AdditiveAttention
 def initialise(model: nn.Module) -> None:
     """Initialise all weights of a model anew, as Keras does, by `torch`'s global generator.
 
-    Embeddings are uniform in ±0.05, input weights and dense layers Glorot uniform, recurrent weights
-    orthogonal, biases zero but for an LSTM's forget gate of one, the scale of an additive attention Glorot
-    uniform. What other layers of `torch_side.layers` have, they begin with as Keras does.
+    Embeddings are uniform in ±0.05, input weights, dense layers and convolutions Glorot uniform, recurrent
+    weights orthogonal, biases zero but for an LSTM's forget gate of one, the scale of an additive attention
+    Glorot uniform. What other layers of `torch_side.layers` have, they begin with as Keras does.
     """
     for part in model.modules():
         match part:
             case nn.Embedding():
                 nn.init.uniform_(part.weight, -0.05, 0.05)
-            case nn.Linear():
+            case nn.Linear() | nn.Conv2d():
                 nn.init.xavier_uniform_(part.weight)
                 if part.bias is not None:
                     nn.init.zeros_(part.bias)

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
 from biport import ops
+from biport.ops.activation import OVER_FEATURES
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, arrays, build
-from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.registry import (
+    ANY_ORDER,
+    EVERY_ELEMENT,
+    Axes,
+    Inputs,
+    Masks,
+    Outputs,
+    StateDict,
+    axes_of,
+    reads,
+    states,
+    writes,
+    writes_axes,
+)
 from torch_side.shared.activations import call_activation
 from torch_side.writing.graph_writer import GraphWriter
+
+
+@axes_of(ops.Activation)
+def axes_of_activation(op: ops.Activation, inputs: Sequence[ops.Tensor]) -> Axes:
+    """It does the same to every element, but for softmax."""
+    return ANY_ORDER if op.function in OVER_FEATURES else EVERY_ELEMENT
 
 
 @writes(ops.Activation)
@@ -30,7 +51,7 @@ def relu(op: ops.ReLU) -> nn.Module:
     return layers.ReLU(op.max_value, op.negative_slope, op.threshold)
 
 
-@writes(ops.ReLU)
+@writes_axes(EVERY_ELEMENT, ops.ReLU)
 def write_re_lu(op: ops.ReLU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.re_lu(x)``."""
     return (writer.module(relu, inputs[0]),)
@@ -46,13 +67,13 @@ def read_own_re_lu(call: LayerCall) -> Any:
     return call.emit(op, [call.value(x)])[0]
 
 
-@writes(ops.LeakyReLU)
+@writes_axes(EVERY_ELEMENT, ops.LeakyReLU)
 def write_leaky_re_lu(op: ops.LeakyReLU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.leaky_re_lu(x)``."""
     return (writer.module(lambda op: nn.LeakyReLU(op.negative_slope), inputs[0]),)
 
 
-@writes(ops.ELU)
+@writes_axes(EVERY_ELEMENT, ops.ELU)
 def write_elu(op: ops.ELU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.elu(x)``."""
     return (writer.module(lambda op: nn.ELU(op.alpha), inputs[0]),)

@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import fx, nn
+from torch import nn
 from torch.nn import functional
 
 from biport import ops
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, arrays, build
-from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
-from torch_side.shared.channels import write_transposed
+from torch_side.registry import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
+    EVERY_ELEMENT,
+    Axes,
+    Inputs,
+    Masks,
+    Outputs,
+    StateDict,
+    axes_of,
+    reads,
+    states,
+    writes,
+)
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
 
 register_layer(ops.Rescaling, layers.Rescaling, {"scale": "scale", "offset": "offset"})
 
 
-Norm = TypeVar("Norm", nn.BatchNorm1d, nn.GroupNorm)
+Norm = TypeVar("Norm", bound="nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.GroupNorm")
+
+BATCH_NORMS: Mapping[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]] = {
+    2: nn.BatchNorm1d,
+    3: nn.BatchNorm1d,
+    4: nn.BatchNorm2d,
+    5: nn.BatchNorm3d,
+}
+"""By the number of dimensions."""
+
+
+@axes_of(ops.Rescaling)
+def axes_of_rescaling(op: ops.Rescaling, inputs: Sequence[ops.Tensor]) -> Axes:
+    """Of one number it does the same to every element."""
+    single = all(isinstance(number, int | float) for number in (op.scale, op.offset))
+    return EVERY_ELEMENT if single else CHANNELS_LAST
 
 
 @states(ops.BatchNormalization)
@@ -41,11 +68,6 @@ def _without(layer: Norm, op: ops.BatchNormalization | ops.GroupNormalization) -
     return layer
 
 
-def batch_norm(op: ops.BatchNormalization) -> nn.BatchNorm1d:
-    """Torch's own layer; its momentum is what a step takes, Keras' what it keeps."""
-    return _without(nn.BatchNorm1d(op.size, eps=op.epsilon, momentum=_other_momentum(op.momentum)), op)
-
-
 def _keeps_statistics(op: ops.BatchNormalization) -> bool:
     """Whether training leaves the statistics alone, and computes with them: torch's own layer does not."""
     return op.learning.frozen.issuperset(op.statistics)
@@ -58,21 +80,30 @@ def batch_normalization(op: ops.BatchNormalization) -> nn.BatchNorm1d:
     return _without(layers.BatchNormalization(op.size, **settings), op)
 
 
-def _channels_last(writer: GraphWriter, build: Callable[[Any], nn.Module], x: fx.Node) -> fx.Node:
-    """A module of torch that has its channels along axis 1, over ``(N, I)`` or ``(N, T, I)``."""
-    if writer.rank() == 2:
-        return writer.module(build, x)
-    return write_transposed(writer, writer.module(build, write_transposed(writer, x)))
+def _is_own(op: ops.BatchNormalization, rank: int) -> bool:
+    return op.axis not in (-1, rank - 1) or rank not in BATCH_NORMS or _keeps_statistics(op)
+
+
+@axes_of(ops.BatchNormalization)
+def axes_of_batch_normalization(op: ops.BatchNormalization, inputs: Sequence[ops.Tensor]) -> Axes:
+    """Torch's own layers have their channels first."""
+    return CHANNELS_LAST if _is_own(op, len(inputs[0].shape)) else CHANNELS_FIRST
 
 
 @writes(ops.BatchNormalization)
 def write_batch_normalization(
     op: ops.BatchNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
-    """``self.bn(x)``, or ``self.bn(x.transpose(1, 2)).transpose(1, 2)`` over ``(N, T, I)``."""
-    if op.axis != -1 or writer.rank() > 3 or _keeps_statistics(op):
+    """``self.bn(x)``; torch's momentum is what a step takes, Keras' what it keeps."""
+    rank = writer.rank()
+    if _is_own(op, rank):
         return (writer.module(batch_normalization, inputs[0]),)
-    return (_channels_last(writer, batch_norm, inputs[0]),)
+
+    def native(op: ops.BatchNormalization) -> nn.Module:
+        layer = BATCH_NORMS[rank](op.size, eps=op.epsilon, momentum=_other_momentum(op.momentum))
+        return _without(layer, op)
+
+    return (writer.module(native, inputs[0]),)
 
 
 @reads(layers.BatchNormalization)
@@ -185,11 +216,23 @@ def state_group_normalization(op: ops.GroupNormalization) -> StateDict:
     return op.weights()
 
 
+def _is_own_group(op: ops.GroupNormalization, x: ops.Tensor) -> bool:
+    both = (op.weight is None) == (op.bias is None)
+    last = op.axis in (-1, len(x.shape) - 1)
+    return not last or x.shape[op.axis] == op.groups or not both
+
+
+@axes_of(ops.GroupNormalization)
+def axes_of_group_normalization(op: ops.GroupNormalization, inputs: Sequence[ops.Tensor]) -> Axes:
+    """Torch's own layer has its channels first."""
+    return CHANNELS_LAST if _is_own_group(op, inputs[0]) else CHANNELS_FIRST
+
+
 @writes(ops.GroupNormalization)
 def write_group_normalization(
     op: ops.GroupNormalization, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
-    """``self.norm(x)``, or ``self.norm(x.transpose(1, 2)).transpose(1, 2)`` over ``(N, T, I)``."""
+    """``self.norm(x)``."""
     size = writer.tensor().shape[op.axis]
     assert isinstance(size, int)
 
@@ -199,10 +242,8 @@ def write_group_normalization(
     def of_any_axis(op: ops.GroupNormalization) -> nn.GroupNorm:
         return _without(layers.GroupNormalization(op.groups, size, axis=op.axis, eps=op.epsilon), op)
 
-    both = (op.weight is None) == (op.bias is None)
-    if op.axis != -1 or writer.rank() > 3 or size == op.groups or not both:
-        return (writer.module(of_any_axis, inputs[0]),)
-    return (_channels_last(writer, native, inputs[0]),)
+    build = of_any_axis if _is_own_group(op, writer.tensor()) else native
+    return (writer.module(build, inputs[0]),)
 
 
 @reads(layers.GroupNormalization)

@@ -1,93 +1,166 @@
-"""Pooling over time -> torch's modules, or ours; over all of it ``x.amax(dim=1)``, ``x.mean(dim=1)``."""
+"""Pooling -> torch's modules, or ours; over all of an axis ``x.amax(dim=2)``, ``x.mean(dim=(2, 3))``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
+from torch.nn import functional
 
 from biport import ops
+from biport.ops.pooling import GLOBAL_MAXIMA, GLOBAL_MEANS, MAXIMA, MEANS
+from biport.ops.windows import Pairs
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, build
-from torch_side.registry import Inputs, Masks, Outputs, reads, writes
-from torch_side.shared.channels import write_transposed
+from torch_side.registry import ANY_ORDER, CHANNELS_FIRST, Inputs, Masks, Outputs, reads, writes_axes
+from torch_side.shared.channels import same_in_all
+from torch_side.shared.windows import known_widths, torch_widths
 from torch_side.writing.graph_writer import GraphWriter
 
-WINDOWS: dict[type[ops.Op], tuple[type[nn.Module], type[nn.Module]]] = {
+WINDOWS: Mapping[type[ops.Op], tuple[type[nn.Module], type[nn.Module]]] = {
     ops.MaxPooling1D: (nn.MaxPool1d, layers.MaxPooling1D),
+    ops.MaxPooling2D: (nn.MaxPool2d, layers.MaxPooling2D),
+    ops.MaxPooling3D: (nn.MaxPool3d, layers.MaxPooling3D),
     ops.AveragePooling1D: (nn.AvgPool1d, layers.AveragePooling1D),
+    ops.AveragePooling2D: (nn.AvgPool2d, layers.AveragePooling2D),
+    ops.AveragePooling3D: (nn.AvgPool3d, layers.AveragePooling3D),
 }
 """Torch's own module, and one that pads as Keras does."""
 
 
-@writes(ops.MaxPooling1D, ops.AveragePooling1D)
-def write_pooling(
-    op: ops.MaxPooling1D | ops.AveragePooling1D, writer: GraphWriter, inputs: Inputs, masks: Masks
-) -> Outputs:
-    """``self.pool(x.transpose(1, 2)).transpose(1, 2)``."""
-    layer = WINDOWS[type(op)][op.padding != "valid"]
-    pooled = writer.module(lambda op: layer(op.pool_size, op.strides), write_transposed(writer, inputs[0]))
-    return (write_transposed(writer, pooled),)
+@writes_axes(CHANNELS_FIRST, *MAXIMA.values(), *MEANS.values())
+def write_pooling(op: ops.Pooling, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
+    """``self.pool(x)``."""
+    (x,), sizes = inputs, writer.known(writer.tensor().shape[1:-1])
+    widths = known_widths(op.padding, sizes, op.pool_size, op.strides)
+    settings = None if widths is None else _torch_padding(op, sizes, widths)
+    if settings is None and widths is not None and isinstance(op, ops.MaxPooling):
+        x = writer.call(functional.pad, x, torch_widths(widths), value=-float("inf"))
+        settings = {}
+    return (writer.module(lambda op: _module(op, settings), x),)
+
+
+def _module(op: ops.Pooling, settings: Mapping[str, Any] | None) -> nn.Module:
+    """Torch's own layer with these settings, or one that pads as Keras does."""
+    native, own = WINDOWS[type(op)]
+    sizes = same_in_all(op.pool_size), same_in_all(op.strides)
+    if settings is not None:
+        return native(*sizes, **settings)
+    return own(*sizes) if isinstance(op.padding, str) else own(*sizes, padding=op.padding)
+
+
+def _torch_padding(op: ops.Pooling, sizes: Sequence[int | None], widths: Pairs) -> dict[str, Any] | None:
+    """The settings of torch's own layer for a padding; ``None`` where it has none."""
+    if not any(map(any, widths)):
+        return {}
+    before = [front for front, _ in widths]
+    if isinstance(op, ops.AveragePooling3D) and not _reach_within(sizes, op.pool_size):
+        return None
+    if any(2 * front > size for front, size in zip(before, op.pool_size, strict=True)):
+        return None
+    settings: dict[str, Any] = {"padding": same_in_all(before)} if any(before) else {}
+    if isinstance(op, ops.AveragePooling) and any(before):
+        settings["count_include_pad"] = False
+    if all(front == behind for front, behind in widths):
+        return settings
+    axes = zip(sizes, op.pool_size, op.strides, widths, strict=True)
+    return settings | {"ceil_mode": True} if all(_rounds_up(*along) for along in axes) else None
+
+
+def _reach_within(sizes: Sequence[int | None], spans: Sequence[int]) -> bool:
+    """Whether no window is longer than an axis: `nn.AvgPool3d` refuses these, whatever is padded."""
+    return all(size is not None and size >= span for size, span in zip(sizes, spans, strict=True))
+
+
+def _rounds_up(size: int | None, span: int, stride: int, widths: tuple[int, int]) -> bool:
+    """Whether torch's ``ceil_mode`` pads an axis as it should be: a last window may reach out behind."""
+    before, behind = widths
+    if size is None:
+        return False
+    wanted = (size + before + behind - span) // stride + 1
+    rounded = -(-(size + 2 * before - span) // stride) + 1
+    # Torch leaves out a window that begins behind the end.
+    rounded -= (rounded - 1) * stride >= size + before
+    return rounded == wanted
+
+
+def _read_windows(call: LayerCall, kind: type[ops.Pooling], **more: tuple[Any, Any]) -> Any:
+    """A layer over windows; ``more`` settings are as `LayerCall.require` takes them."""
+    layer = call.module
+    (argument,) = call.arguments("input")
+    call.require(padding=(layer.padding, 0), ceil_mode=(layer.ceil_mode, False), **more)
+    padding = getattr(layer, "keras_padding", "same")
+    op = build(call.owner, kind, pool_size=layer.window, strides=layer.step, padding=padding)
+    return call.emit_channels_first(op, argument)
 
 
 @reads(layers.MaxPooling1D)
 def read_max_pooling1d(call: LayerCall) -> Any:
-    """The layer, without padding of torch's own, which is the same at both ends."""
-    layer = call.module
+    """The layer, without padding of torch's own."""
     return _read_windows(
         call,
         ops.MaxPooling1D,
-        dilation=(layer.dilation, 1),
-        return_indices=(layer.return_indices, False),
+        dilation=(call.module.dilation, 1),
+        return_indices=(call.module.return_indices, False),
     )
 
 
 @reads(layers.AveragePooling1D)
 def read_average_pooling1d(call: LayerCall) -> Any:
-    """The layer, without padding of torch's own, which is the same at both ends."""
+    """The layer, without padding of torch's own."""
     return _read_windows(call, ops.AveragePooling1D)
 
 
-def single(size: int | tuple[int, ...]) -> int:
-    """A size that torch keeps as a number or as a tuple of one."""
-    return size if isinstance(size, int) else size[0]
-
-
-def _read_windows(call: LayerCall, kind: type[ops.Op], **more: tuple) -> Any:
-    """A layer over windows; ``more`` settings are as `LayerCall.require` takes them."""
-    layer = call.module
-    (argument,) = call.arguments("input")
-    call.require(padding=(single(layer.padding), 0), ceil_mode=(layer.ceil_mode, False))
-    call.require(**more)
-    op = build(
-        call.owner,
-        kind,
-        pool_size=single(layer.kernel_size),
-        strides=single(layer.stride),
-        padding="same",
+@reads(layers.MaxPooling2D)
+def read_max_pooling2d(call: LayerCall) -> Any:
+    """The layer, without padding of torch's own."""
+    return _read_windows(
+        call,
+        ops.MaxPooling2D,
+        dilation=(call.module.dilation, 1),
+        return_indices=(call.module.return_indices, False),
     )
-    return call.emit_channels_first(op, argument)
 
 
-@writes(ops.GlobalMaxPooling1D)
-def write_global_max_pooling1d(
-    op: ops.GlobalMaxPooling1D, writer: GraphWriter, inputs: Inputs, masks: Masks
+@reads(layers.AveragePooling2D)
+def read_average_pooling2d(call: LayerCall) -> Any:
+    """The layer, without padding of torch's own."""
+    return _read_windows(call, ops.AveragePooling2D)
+
+
+@reads(layers.MaxPooling3D)
+def read_max_pooling3d(call: LayerCall) -> Any:
+    """The layer, without padding of torch's own."""
+    return _read_windows(
+        call,
+        ops.MaxPooling3D,
+        dilation=(call.module.dilation, 1),
+        return_indices=(call.module.return_indices, False),
+    )
+
+
+@reads(layers.AveragePooling3D)
+def read_average_pooling3d(call: LayerCall) -> Any:
+    """The layer, without padding of torch's own."""
+    return _read_windows(call, ops.AveragePooling3D)
+
+
+@writes_axes(ANY_ORDER, *GLOBAL_MAXIMA.values())
+def write_global_max_pooling(
+    op: ops.GlobalMaxPooling, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
     """``x.amax(dim=1)``."""
-    return (writer.method("amax", inputs[0], dim=1, **_kept(op)),)
+    return (writer.method("amax", inputs[0], **writer.over(op.axes, op.keepdims)),)
 
 
-def _kept(op: ops.GlobalMaxPooling1D | ops.GlobalAveragePooling1D) -> dict[str, bool]:
-    return {"keepdim": True} if op.keepdims else {}
-
-
-@writes(ops.GlobalAveragePooling1D)
-def write_global_average_pooling1d(
-    op: ops.GlobalAveragePooling1D, writer: GraphWriter, inputs: Inputs, masks: Masks
+@writes_axes(ANY_ORDER, *GLOBAL_MEANS.values())
+def write_global_average_pooling(
+    op: ops.GlobalAveragePooling, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
     """``x.mean(dim=1)``, or ``self.global_average_pooling1d(x, mask=mask)``."""
     if masks[0] is None:
-        return (writer.method("mean", inputs[0], dim=1, **_kept(op)),)
+        return (writer.method("mean", inputs[0], **writer.over(op.axes, op.keepdims)),)
     return (writer.module(lambda op: layers.GlobalAveragePooling1D(op.keepdims), inputs[0], mask=masks[0]),)
 
 

@@ -82,11 +82,12 @@ class LayerCall:
         raise NotImplementedError
 
     def emit_channels_first(self, op: Op, argument: Any) -> str:
-        """Apply an op over ``(N, T, I)`` to a value ``(N, I, T)``, and give one like that."""
-        swap = PermuteDims(axes=(0, 2, 1))
-        (source,) = self.emit(swap, [self.value(argument)])
+        """Apply an op over ``(N, *T, I)`` to a value ``(N, I, *T)``, and give one like that."""
+        x = self.value(argument)
+        rank = self.rank(x)
+        (source,) = self.emit(PermuteDims(axes=(0, *range(2, rank), 1)), [x])
         (output,) = self.emit(op, [source])
-        return self.emit(swap, [output])[0]
+        return self.emit(PermuteDims(axes=(0, rank - 1, *range(1, rank - 1))), [output])[0]
 
 
 def arrays(owner: str, named: Mapping[str, torch.Tensor | None]) -> dict[str, Any]:

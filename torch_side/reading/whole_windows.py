@@ -10,9 +10,11 @@ from torch import Tensor
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.overrides import TorchFunctionMode
 
-MEANS = ("avg_pool1d", "avg_pool2d")
-LARGEST = ("max_pool1d", "max_pool2d")
+MEANS = ("avg_pool1d", "avg_pool2d", "avg_pool3d")
+LARGEST = ("max_pool1d", "max_pool2d", "max_pool3d")
 """By name: of `torch`, and of `torch.nn.functional`, whichever is asked first."""
+TO_SIZES = ("adaptive_max_pool2d", "adaptive_max_pool3d")
+"""Whose own shape functions fix the axes that are to stay as they are."""
 
 
 class WholeWindows(TorchFunctionMode):
@@ -39,7 +41,19 @@ class WholeWindows(TorchFunctionMode):
                 return x.mean(axes, keepdim=True) if name in MEANS else x.amax(axes, keepdim=True)
             if name == "max_pool1d":
                 return _largest(*args, **kwargs)
+        if name in TO_SIZES and not kwargs.get("return_indices"):
+            x, axes = _whole_or_left(*args, **kwargs)
+            if axes:
+                return x.amax(axes, keepdim=True)
         return func(*args, **kwargs)
+
+
+def _whole_or_left(input: Tensor, output_size: Any, *settings: Any, **more: Any) -> tuple[Tensor, list[int]]:
+    """The input and the axes of which one element is left; none where others are pooled in another way."""
+    sizes = output_size if isinstance(output_size, list | tuple) else []
+    axes = [axis for axis, size in enumerate(sizes, -len(sizes)) if size == 1]
+    left = [size for size in sizes if size is None]
+    return input, axes if left and not any(settings) and len(axes) + len(left) == len(sizes) else []
 
 
 def _whole(

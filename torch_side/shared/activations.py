@@ -18,7 +18,8 @@ from torch_side.writing.graph_writer import GraphWriter
 def call_activation(writer: GraphWriter, name: str, x: fx.Node) -> fx.Node:
     """Write the call of the activation called ``name``, ``linear`` too."""
     function = ACTIVATION_FUNCTIONS[name]
-    return writer.call(function.func, x, **function.keywords)
+    over = {"dim": writer.axis(function.keywords["dim"])} if "dim" in function.keywords else {}
+    return writer.call(function.func, x, **function.keywords | over)
 
 
 def write_activation(writer: GraphWriter, name: str, x: fx.Node) -> fx.Node:

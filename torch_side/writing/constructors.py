@@ -120,37 +120,64 @@ def says(*kinds: type[nn.Module]) -> Callable[[Callable[[Any], Settings]], Calla
 
 @says(layers.LoopedLSTM, layers.LoopedGRU, layers.LoopedRNN)
 def _looped(module: Any) -> Settings:
-    own = {
+    return {"dropout": module.input_dropout, **_activations(module)}
+
+
+def _activations(module: Any) -> Settings:
+    """Those of a recurrent layer, ``None`` for what it has by default."""
+    return {
         name: part if repr(part) != repr(default) else None
         for name, default in (("activation", nn.Tanh()), ("recurrent_activation", nn.Sigmoid()))
         if (part := getattr(module, name, None)) is not None
     }
-    return {"dropout": module.input_dropout, **own}
 
 
-@says(nn.Conv1d)
-def _conv1d(module: nn.Conv1d) -> Settings:
+@says(layers.ConvLSTM1d, layers.ConvLSTM2d, layers.ConvLSTM3d)
+def _conv_lstm(module: Any) -> Settings:
+    convolution = module.input_conv
+    names = ("in_channels", "kernel_size", "stride", "dilation", "bias")
+    settings = {name: _single(getattr(convolution, name)) for name in names}
+    return {**settings, **_activations(module)}
+
+
+@says(layers.Recurrence)
+def _recurrence(module: layers.Recurrence) -> Settings:
+    return {"state_sizes": [sizes[0] if len(sizes) == 1 else sizes for sizes in module.state_sizes]}
+
+
+@says(nn.Conv1d, nn.Conv2d, nn.Conv3d)
+def _convolution(module: Any) -> Settings:
     return {name: _single(getattr(module, name)) for name in ("kernel_size", "stride", "padding", "dilation")}
 
 
+@says(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+def _transposed_convolution(module: Any) -> Settings:
+    return {**_convolution(module), "output_padding": _single(module.output_padding)}
+
+
 def _single(value: Any) -> Any:
-    """A number for a pair of one."""
-    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
+    """A number for what is the same along all axes."""
+    return value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
 
 
 @says(layers.Conv1d)
 def _own_conv1d(module: layers.Conv1d) -> Settings:
-    return {**_conv1d(module), "padding": module.keras_padding}
+    return {**_convolution(module), "padding": module.keras_padding}
 
 
-@says(nn.MaxPool1d, nn.AvgPool1d)
-def _pool(module: nn.MaxPool1d | nn.AvgPool1d) -> Settings:
+@says(nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
+def _pool(module: Any) -> Settings:
     names = ("kernel_size", "stride", "padding")
     settings = {name: _single(getattr(module, name)) for name in names}
     # By default a window moves on by its own size.
     return settings | {
         "stride": None if settings["stride"] == settings["kernel_size"] else settings["stride"]
     }
+
+
+@says(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)
+def _own_average_pool(module: Any) -> Settings:
+    return {**_pool(module), "padding": module.keras_padding}
 
 
 @says(nn.LayerNorm, nn.RMSNorm)
@@ -161,7 +188,7 @@ def _layer_norm(module: nn.LayerNorm | nn.RMSNorm) -> Settings:
     return settings | {"bias": getattr(module, "bias", None) is not None}
 
 
-@says(nn.BatchNorm1d, nn.GroupNorm)
+@says(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.GroupNorm)
 def _affine(module: Any) -> Settings:
     return {"affine": module.weight is not None or module.bias is not None}
 

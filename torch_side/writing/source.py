@@ -113,6 +113,8 @@ class _File:
             self.definitions.add(recipient.__name__, ["fix_second_bias"])
         if self.graph.tokenizers:
             self.definitions.add(recipient.__name__, ["encode"])
+        if self.graph.alphabet is not None:
+            self.definitions.add(recipient.__name__, ["decode"])
         self.checks = Definitions(_COPIED)
         self.checks.add(recipient.__name__, ["check"])
         own = {"load", "check", *self.definitions.sources, *self.checks.sources}
@@ -487,7 +489,7 @@ def _frozen(parameter: nn.Parameter) -> list[tuple[str, Code]]:
 def _taken_away(part: nn.Module) -> list[str]:
     """The parameters that torch has no setting to do without."""
     match part:
-        case nn.BatchNorm1d() | nn.GroupNorm():
+        case nn.BatchNorm1d() | nn.BatchNorm2d() | nn.BatchNorm3d() | nn.GroupNorm():
             missing = [name for name in ("weight", "bias") if part._parameters.get(name) is None]
             return missing if len(missing) == 1 or is_own(type(part)) else []
         case nn.LayerNorm():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from biport.app.cli.app import Result
@@ -13,11 +14,24 @@ Given = dict[str, Any]
 """Arguments of a command by name."""
 
 
+class _Types(dict[str, Any]):
+    """What a command's annotations may name: types that are imported for checking alone are any object."""
+
+    def __init__(self, function: Callable[..., Result]) -> None:
+        super().__init__()
+        self._known = {*inspect.unwrap(function).__globals__, *vars(builtins)}
+
+    def __missing__(self, name: str) -> Any:
+        if name in self._known:
+            raise KeyError(name)
+        return object
+
+
 def add_options(
     function: Callable[..., Result],
     options: Mapping[str, Any],
     gather: Callable[[Given, Given], None],
-    hidden: Mapping[str, object] = {},
+    hidden: Collection[str] = (),
 ) -> Callable[..., Result]:
     """Give a command options that it does not name itself.
 
@@ -26,14 +40,12 @@ def add_options(
         options: their annotations by name.
         gather: called with what was given for them, and with the other arguments of the command, to which it
             adds what it makes of them.
-        hidden: arguments of the command that ``gather`` makes, by name, and what their types are taken for.
+        hidden: the names of arguments of the command that ``gather`` makes.
 
     Returns:
         The command with these options behind its own.
     """
-    # Types that are imported for checking alone are no names when the program runs.
-    names = {str(function.__annotations__[name]): known for name, known in hidden.items()}
-    signature = inspect.signature(function, eval_str=True, locals=names)
+    signature = inspect.signature(function, eval_str=True, locals=_Types(function))
 
     @functools.wraps(function)
     def command(**given: Any) -> Result:

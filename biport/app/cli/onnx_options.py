@@ -68,7 +68,7 @@ def takes_runtime(function: Callable[..., Result]) -> Callable[..., Result]:
             asked["fix_length"] = _lengths(asked["fix_length"])
         given["runs_on"] = asked
 
-    return add_options(function, options, gather, {"runs_on": object})
+    return add_options(function, options, gather, ["runs_on"])
 
 
 def _lengths(text: str) -> int | dict[str, int]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from biport.app.cli.app import Result, command
+from biport.app.cli.ctc_options import takes_characters
 from biport.app.cli.embed_options import EmbedTokenizer, RefuseCharacters
 from biport.app.cli.gate_options import JUnitFile, LabelColumn, MinAgreement, TextColumn, class_names
+from biport.app.cli.image_options import takes_images
 from biport.app.cli.models import Target, check_output, check_source_kept, takes_model
 from biport.app.cli.onnx_options import takes_runtime
 from biport.app.cli.options import OUTPUT, Force, Json, Model, Seed, Verified, output_option
@@ -34,7 +36,9 @@ from biport.errors import Argument, InputError, UnsupportedError
 from biport.files import check_folder, check_folder_name, new_folder
 
 if TYPE_CHECKING:
+    from biport.app.ctc import CtcOptions
     from biport.app.texts import TextOptions
+    from biport.data.images import ImageSettings
 
 PANEL = "Models from models"
 
@@ -92,10 +96,14 @@ ContractOption = Annotated[
 )
 @takes_model
 @takes_runtime
+@takes_images
 @takes_texts
+@takes_characters
 def port(
     source: Model,
     text_options: TextOptions,
+    ctc_options: CtcOptions,
+    images: ImageSettings,
     runs_on: dict[str, Any],
     to: Annotated[Target, typer.Option("--to", help="What to write.", rich_help_panel=OUTPUT)],
     output: Annotated[Path, output_option("Folder, .keras or .onnx file.")],
@@ -125,7 +133,7 @@ def port(
     from biport.app.open_source import read_source
     from biport.app.other_route import MAY_WRITE, advise
     from biport.app.port import write_verified
-    from biport.app.stored import is_stored, texts_of
+    from biport.app.stored import is_stored, texts_of, with_images
 
     check_output(source, to, output)
     options = _onnx_options(lowering, contract) | runs_on
@@ -135,17 +143,19 @@ def port(
     if to is not Target.TORCH and any(own.values()):
         raise InputError("--weights, --biases: of --to torch alone")
     options |= {name: value.value for name, value in own.items() if value is not None}
-    if to in (Target.TORCH, Target.BUNDLE):
-        options |= texts_of(source.path)
+    if to is not Target.KERAS:
+        options |= with_images(texts_of(source.path), images)
+    elif images.given:
+        raise InputError("--image-scale and its like: not of --to keras, whose files have no room for them")
     try:
         graph, notes = read_source(source)
     except UnsupportedError as problem:
         if to is Target.ONNX and not source.is_module:
             advise(problem, source.path, f"biport export {source} -o {output} --route auto {MAY_WRITE}")
         raise
-    graph = text_options.spoken(graph, is_stored(source.path))
+    graph = ctc_options.spelled(text_options.spoken(graph, is_stored(source.path)))
     if to is not Target.KERAS:
-        notes = [*notes, *text_options.notes(graph)]
+        notes = [*notes, *text_options.notes(graph), *ctc_options.notes(graph)]
     if to is Target.TORCH:
         options["notes"] = [f"made of {Path(source.text).name}", *notes]
     written = write_verified(
@@ -178,10 +188,14 @@ def port(
 )
 @takes_model
 @takes_runtime
+@takes_images
 @takes_texts
+@takes_characters
 def export(
     source: Model,
     text_options: TextOptions,
+    ctc_options: CtcOptions,
+    images: ImageSettings,
     runs_on: dict[str, Any],
     output: Annotated[Path | None, output_option("An .onnx file.")] = None,
     triton: Annotated[
@@ -235,6 +249,7 @@ def export(
     from biport.app.open_source import load_with_code, read_source
     from biport.app.precision import LimitError, precision_suite
     from biport.app.progress import show_progress
+    from biport.app.stored import with_images
     from biport.rewrite.probabilities import with_probabilities
     from export.deploy.triton import repository
 
@@ -245,6 +260,8 @@ def export(
         others = vars(text_options) | runs_on | _onnx_options(lowering, contract)
         others |= {"triton": triton, "labels": labels, "embed_tokenizer": embed_tokenizer}
         others |= {"refuse_characters": refuse_characters, "int8": int8, "float16": float16}
+        others |= vars(ctc_options)
+        others |= {f"image_{name}": value for name, value in images.to_data().items()}
         languages = source_vocabulary, target_vocabulary, start, end
         return _export_decoder(source, output, languages, others, verified, force, as_json)
     if source_vocabulary or target_vocabulary or start or end:
@@ -257,9 +274,10 @@ def export(
     check_source_kept(source, Target.ONNX, output)
     check_junit(junit, force)
     options = text_arguments(source.path, names, embed_tokenizer, refuse_characters, route)
+    options = with_images(options, images)
     options |= _onnx_options(lowering, contract) | runs_on
     settings: dict[str, Any] = {"config": source.config, "states": source.states}
-    settings |= {"verify": verified, "overwrite": force, "texts": text_options}
+    settings |= {"verify": verified, "overwrite": force, "texts": text_options, "ctc": ctc_options}
     if triton is not None and "labels" in options:
         # Triton names the numbers of an output, of which one sigmoid has one.
         settings["rewrite"] = with_probabilities

@@ -10,6 +10,8 @@ import typer
 
 from biport.app.arrays import load_inputs, save_arrays
 from biport.app.cli.app import Result, command, standard_output
+from biport.app.cli.ctc_options import takes_characters
+from biport.app.cli.image_options import takes_images
 from biport.app.cli.logs import tell
 from biport.app.cli.options import Device, Force, Json, input_option, output_option
 from biport.app.cli.ray_options import ActorCount, Address, OnRay, PartRows
@@ -31,9 +33,12 @@ from biport.errors import InputError
 from biport.files import check_target
 
 if TYPE_CHECKING:
+    from biport.app.ctc import CtcOptions
     from biport.app.texts import TextOptions
+    from biport.data.images import ImageSettings
 
 PANEL = "Models at work"
+OF_TEXTS = "--vocabulary, --maxlen and --padding"
 OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
 
 
@@ -44,25 +49,33 @@ OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
     "biport run model.onnx --input reviews.csv -o scores.csv --resume",
     "biport run model.onnx --input - --format jsonl -o -",
     "biport run model.onnx --input corpus.parquet -o scored --ray --actors 4",
+    "biport run model.onnx photo.png",
+    "biport run model.onnx --input images/ -o texts.csv",
     "biport run model.onnx --input tokens.npz -o out.npz",
 )
+@takes_images
 @takes_texts
+@takes_characters
 def run(
     model: Annotated[Path, typer.Argument(help="An .onnx file, or a folder of biport.", metavar="MODEL")],
     text_options: TextOptions,
-    texts: Annotated[list[str] | None, typer.Argument(help="What to run it on.", metavar="TEXT...")] = None,
+    images: ImageSettings,
+    ctc_options: CtcOptions,
+    texts: Annotated[
+        list[str] | None, typer.Argument(help="What to run it on: texts, or pictures.", metavar="TEXT...")
+    ] = None,
     inputs: Annotated[
         Path | None,
         input_option(
             "Texts in a .txt, .csv, .tsv, .jsonl or .parquet, a folder of .parquet, or - for standard input; "
-            "or an .npz of inputs by name, an .npy for one."
+            "a .png or .jpg, or a folder of them; or an .npz of inputs by name, an .npy for one."
         ),
     ] = None,
     output: Annotated[
         Path | None,
         output_option(
-            "An .npz for the outputs, by name; of texts .csv, .tsv or .jsonl, or - for standard output; of "
-            ".parquet a folder."
+            "An .npz for the outputs, by name; .csv, .tsv or .jsonl for a row a text, picture or row of an "
+            "array, or - for standard output; of .parquet a folder."
         ),
     ] = None,
     text: TextColumn = None,
@@ -80,11 +93,11 @@ def run(
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Run an ONNX model, or what a folder of biport is in ONNX, on texts or on the arrays of a file.
+    """Run an ONNX model, or what a folder of biport is in ONNX, on texts, pictures, or the arrays of a file.
 
-    Results keep the other columns of a file of texts, and the number of each row.
+    Results keep the other columns of a file of texts, or the names of pictures, and the number of each row.
     """
-    from biport.app.run import of_texts, run_texts
+    from biport.app.run import are_images, of_images, of_texts, run_images, run_texts
     from biport.app.run_parquet import ParquetCorpus, Scale, check_no_parquet, is_parquet, run_parquet
 
     scale = Scale(ray, actors, address, part_rows)
@@ -92,38 +105,57 @@ def run(
         raise InputError("give texts, or a file of texts or arrays as --input")
     corpus = {"column": text, "id": id, "skip_bad": skip_bad, "resume": resume}
     asked = any((*corpus.values(), format, delimiter))
-    if inputs is None or not is_parquet(inputs):
+    columnar = inputs is not None and is_parquet(inputs)
+    if not columnar:
         check_no_parquet(scale)
+    pictures = are_images(texts or ()) if inputs is None else of_images(inputs, format) and not columnar
+    if images.given and not pictures:
+        raise InputError("--image-scale and its like go with pictures")
     if texts:
         if output is not None or asked:
             raise InputError(f"{OF_CORPORA} and --output go with a file of texts, --input")
-        return Result(*run_texts(model, texts, device, truncate, text_options))
+        if not pictures:
+            return Result(*run_texts(model, texts, device, truncate, text_options, ctc_options))
+        if truncate or text_options.given:
+            raise InputError(f"--truncate, {OF_TEXTS} go with texts")
+        return Result(*run_images(model, texts, device, images, ctc_options))
     assert inputs is not None
     settings = corpus | {"truncate": truncate, "overwrite": force}
-    if is_parquet(inputs):
+    if columnar:
+        if ctc_options.given:
+            raise InputError(f"{inputs}: export the model with --characters to run it over Parquet")
         if format or delimiter:
             raise InputError(f"{inputs}: --format and --delimiter go with other files than Parquet")
         parquet = ParquetCorpus(inputs, output, settings)
         return Result(*run_parquet(model, parquet, scale, device, as_json, text_options))
+    if pictures:
+        not_of_pictures = {"--text": text, "--delimiter": delimiter, "--truncate": truncate}
+        if any(not_of_pictures.values()) or text_options.given:
+            raise InputError(f"{inputs}: {', '.join(not_of_pictures)}, {OF_TEXTS} go with texts")
+        read: dict[str, Any] = {"images": images, "settings": settings}
+        return _run_corpus(model, inputs, output, read, device, as_json, None, ctc_options)
     if of_texts(inputs, format):
-        return _run_corpus(model, inputs, output, format, delimiter, settings, device, as_json, text_options)
+        read = {"format": format, "delimiter": delimiter, "settings": settings}
+        return _run_corpus(model, inputs, output, read, device, as_json, text_options, ctc_options)
     if asked or truncate:
         raise InputError(f"{inputs}: {OF_CORPORA} and --truncate go with texts")
     if text_options.given:
-        raise InputError(f"{inputs}: holds arrays, and --vocabulary, --maxlen and --padding go with texts")
-    return _run_arrays(model, inputs, output, device, force)
+        raise InputError(f"{inputs}: holds arrays, and {OF_TEXTS} go with texts")
+    if output is not None and (str(output) == "-" or output.suffix in (".csv", ".tsv", ".jsonl")):
+        read = {"arrays": True, "settings": settings}
+        return _run_corpus(model, inputs, output, read, device, as_json, None, ctc_options)
+    return _run_arrays(model, inputs, output, device, force, ctc_options)
 
 
 def _run_corpus(
     model: Path,
     source: Path,
     output: Path | None,
-    format: str | None,
-    delimiter: str | None,
-    settings: dict[str, Any],
+    read: dict[str, Any],
     device: str,
     as_json: bool,
-    texts: TextOptions,
+    texts: TextOptions | None,
+    ctc: CtcOptions,
 ) -> Result:
     from biport.app.run import STDOUT, Corpus, run_corpus
 
@@ -132,31 +164,34 @@ def _run_corpus(
             "a corpus needs an --output: a file that ends in .csv, .tsv, .jsonl or .npz, or - for standard "
             "output"
         )
-    corpus = Corpus(source, output, format, delimiter, settings)
+    corpus = Corpus(source, output, **read)
     if str(output) != STDOUT:
-        return Result(*run_corpus(model, corpus, device, as_json, None, texts))
+        return Result(*run_corpus(model, corpus, device, as_json, None, texts, ctc))
     if as_json:
         raise InputError("--json prints a document where --output - writes rows; take one of them")
     with standard_output() as stream:
-        _, text, code = run_corpus(model, corpus, device, as_json, stream, texts)
+        _, text, code = run_corpus(model, corpus, device, as_json, stream, texts, ctc)
     tell(text, text, logging.INFO)
     return Result({}, None, code)
 
 
-def _run_arrays(model: Path, inputs: Path, output: Path | None, device: str, force: bool) -> Result:
+def _run_arrays(
+    model: Path, inputs: Path, output: Path | None, device: str, force: bool, ctc: CtcOptions
+) -> Result:
     import time
 
     from biport.app.run import opened
 
     if output is not None and output.suffix != ".npz":
-        raise InputError(f"{output}: outputs are written to a file that ends in .npz")
+        raise InputError(f"{output}: outputs are written to a file that ends in .npz, or .csv, .tsv, .jsonl")
     if output is not None:
         check_target(output, force)
-    with opened(model, device) as session:
+    with opened(model, device, ctc=ctc) as session:
         arrays = load_inputs(inputs)
         start = time.perf_counter()
         results = dict(zip(session.output_names, session.run(arrays), strict=True))
         milliseconds = 1000 * (time.perf_counter() - start)
+        read = [] if session.alphabet is None else session.decode([*results.values()])
     if output is not None:
         save_arrays(output, results)
     data = {
@@ -165,7 +200,10 @@ def _run_arrays(model: Path, inputs: Path, output: Path | None, device: str, for
         "outputs": {name: _plain(array) for name, array in results.items()},
         "output": None if output is None else str(output),
     }
+    if read:
+        data["texts"] = [vars(one) for one in read]
     lines = [f"{name} {array.dtype} {array.shape}\n{array}" for name, array in results.items()]
+    lines = [f"{one.text}  {one.confidence:.4f}" for one in read] or lines
     written = [] if output is None else [f"written to {output}"]
     return Result(data, "\n".join([*lines, f"{milliseconds:.1f} ms", *written]))
 

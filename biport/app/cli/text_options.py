@@ -107,4 +107,4 @@ def takes_texts(function: Callable[..., Result]) -> Callable[..., Result]:
         }
         given["text_options"] = TextOptions(**plain)
 
-    return add_options(function, options, gather, {"text_options": object})
+    return add_options(function, options, gather, ["text_options"])

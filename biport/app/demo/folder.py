@@ -1,13 +1,18 @@
-"""What the demos share: their folder, their training, their report."""
+"""What the demos share: their folder, their training, their clock, their report."""
 
 from __future__ import annotations
 
 import shutil
+import statistics
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from biport import bundle
+from biport.app.forms import Run
 from biport.app.train.command import run_training
 from biport.errors import Argument, InputError
 from biport.files import check_folder_name
@@ -15,6 +20,8 @@ from biport.graph import Graph
 from biport.json_file import write_json
 from biport.training import folder as files
 from biport.training.recipe import Recipe
+
+REPEATS, WARMING = 9, 2
 
 
 def prepare(output: Path, own: Sequence[str], force: bool) -> None:
@@ -46,6 +53,16 @@ def trained(recipe: Recipe, folder: Path, *, quiet: bool) -> Graph:
         recipe, framework="keras", output=folder, initial=None, resume=False, force=False, quiet=quiet
     )
     return bundle.read(folder / files.MODEL)
+
+
+def median_milliseconds(run: Run, batch: list[np.ndarray]) -> float:
+    """How long a form takes for a batch, the first calls left out."""
+    times = []
+    for _ in range(WARMING + REPEATS):
+        start = time.perf_counter()
+        run(batch)
+        times.append(1000 * (time.perf_counter() - start))
+    return statistics.median(times[WARMING:])
 
 
 def write_report(output: Path, data: dict[str, Any]) -> None:

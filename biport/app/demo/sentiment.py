@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from biport import bundle, reference
-from biport.app.demo.folder import prepare, write_report
-from biport.app.forms import Form, Run, graph_form, keras_form, onnx_form, torch_form
+from biport.app.demo.folder import median_milliseconds, prepare, write_report
+from biport.app.forms import Form, graph_form, keras_form, onnx_form, torch_form
 from biport.app.progress import ProgressDisplay, show_progress
 from biport.app.verify import verify
 from biport.compare.report import Report
@@ -231,17 +230,8 @@ def _measure(
                 agreement=agreement,
                 outside_ties=outside,
                 error=line.error.maximum if line else 0.0,
-                milliseconds=_median_milliseconds(form.run, tokens[:BATCH]),
+                milliseconds=median_milliseconds(form.run, [tokens[:BATCH]]),
                 nodes=form.size(),
             )
         )
     return rows, report
-
-
-def _median_milliseconds(run: Run, batch: np.ndarray, repeats: int = 9) -> float:
-    times = []
-    for _ in range(repeats + 2):
-        start = time.perf_counter()
-        run([batch])
-        times.append(1000 * (time.perf_counter() - start))
-    return statistics.median(times[2:])

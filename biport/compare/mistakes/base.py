@@ -113,7 +113,7 @@ def _each_node(change: NodeChange, graph: Graph) -> Graph:
     nodes = tuple(other for node in graph.nodes for other in change(node))
     if len(nodes) == len(graph.nodes) and all(map(lambda a, b: a is b, nodes, graph.nodes)):
         return graph
-    return Graph(graph.inputs, nodes, graph.outputs, graph.origin, graph.tokenizers)
+    return Graph(graph.inputs, nodes, graph.outputs, graph.origin, graph.tokenizers, graph.alphabet)
 
 
 def with_op(node: Node, op: Op) -> Node:

@@ -9,7 +9,17 @@ from biport import ops
 from biport.reference import REFERENCES
 
 FAMILIES = {
-    *("activation", "attention", "convolution", "dense", "embedding", "mask", "merge", "normalization"),
+    *(
+        "activation",
+        "attention",
+        "conv_lstm",
+        "convolution",
+        "dense",
+        "embedding",
+        "mask",
+        "merge",
+        "normalization",
+    ),
     *("pooling", "preprocessing", "recurrent", "regularization", "shape", "time_distributed"),
     *("elementwise", "indexing", "product", "reduction", "scan", "shaping", "source"),
 }

@@ -13,14 +13,14 @@ import pytest
 
 from biport import bundle, ops, reference
 from biport.analysis.rows import where_rows_meet
-from biport.dims import bound
+from biport.dims import bound, letter
 from biport.errors import BiportError, FileError, GraphError, UnsupportedError
 from biport.graph import Graph, Node, Value, body_of, frozen, scan_over, trained, weights_by_path
 from biport.ops import Tensor
 from biport.ops.checks import TooShortError
-from biport.rewrite.steps import step_of
+from biport.rewrite.steps import scan_of, step_of
 from testing import scans
-from testing.graphs import cell
+from testing.graphs import cell, conv_lstm
 from testing.masks import MASKS, valid_steps
 
 SIZES = {"N": 5, "T": 7, "S": 4}
@@ -179,7 +179,7 @@ def _body(*results: str, state: Any = ("N", scans.H), x: Any = ("N", scans.I)) -
     body = scans.Body(rng, "float32")
     body.dense("wide", "x", scans.I, 4)
     body.dense("y", "x", scans.I, scans.H)
-    body("long", ops.ExpandDims(axes=(1,)), "y")
+    body("row", ops.Reduction(function="sum", axes=(1,)), "y")
     return Graph(values, tuple(body.nodes), results)
 
 
@@ -190,7 +190,7 @@ def _body(*results: str, state: Any = ("N", scans.H), x: Any = ("N", scans.I)) -
         (_body("y", "y"), 2, GraphError, "a step with 2 states"),
         (_body("y"), 1, GraphError, "found 2 arguments and 1 results"),
         (_body("y", "wide"), 1, GraphError, r"the state 'h' is float32 \(N, 3\) before a step"),
-        (_body("long", "y"), 1, UnsupportedError, r"body=\"'long' float32 \(N, 1, 3\)\""),
+        (_body("row", "y"), 1, UnsupportedError, r"body=\"'row' float32 \(N\)\""),
         (_body("y", "y", state=(2, scans.H)), 1, UnsupportedError, "N rows of a fixed size"),
         (_body("y", "y", x=(4, scans.I)), 1, GraphError, r"a step takes x \(N, I\)"),
     ],
@@ -256,3 +256,30 @@ def test_a_damaged_step_is_refused(tmp_path: Path) -> None:
         except FileError:
             refused += 1
     assert refused > 30
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+@pytest.mark.parametrize(("padding", "strides"), [("valid", 1), ("same", 2), (((1, 0), (0, 2), (1, 1)), 1)])
+def test_a_convolutional_lstm_as_a_body_is_that_layer(dimensions: int, padding: Any, strides: int) -> None:
+    rng = np.random.default_rng(0)
+    size, kernel = (5, 4, 3)[:dimensions], (2, 3, 1)[:dimensions]
+    settings: dict[str, Any] = {"return_sequences": True, "return_state": True, "reverse": strides == 2}
+    more = {"padding": padding if isinstance(padding, str) else padding[:dimensions], "strides": strides}
+    one = conv_lstm(rng, dimensions, 2, 3, kernel, dtype="float64", **settings, **more)
+    op = scan_of(one, (*size, 2))
+    graph = scans.graph_of(op, states=True)
+    nodes = tuple(
+        dataclasses.replace(node, op=one if node.name == "cell" else node.op) for node in graph.nodes
+    )
+    layer = dataclasses.replace(graph, nodes=nodes)
+    assert [layer.tensors[name] for name in layer.outputs] == [graph.tensors[name] for name in graph.outputs]
+    for pattern in MASKS:
+        arrays = arrays_of(graph, rng, pattern)
+        for mine, wanted in zip(reference.run(graph, arrays), reference.run(layer, arrays), strict=True):
+            np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-14)
+
+
+def test_images_of_a_size_that_varies() -> None:
+    op = conv_lstm(np.random.default_rng(0), 2, 2, 3, (1, 1))
+    with pytest.raises(UnsupportedError, match=r"images of a size that varies.*fixed sizes"):
+        scan_of(op, (letter("H"), 4, 2))

@@ -207,6 +207,7 @@ def test_of_all_others_it_is_one() -> None:
     adding = (
         ops.Dense,
         ops.Convolution,
+        ops.ConvolutionalLSTM,
         ops.SeparableConvolution,
         ops.TransposedConvolution,
         ops.Cell,

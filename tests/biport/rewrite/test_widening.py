@@ -68,6 +68,7 @@ def test_taking_ops() -> None:
     refusing |= {"LogicalOr", "NotEqual", "OnesLike", "Permute", "RMSNormalization", "Reshape", "Scan"}
     refusing |= {"BroadcastTo", "MatMul", "ReshapeTo", "Tile"}
     refusing |= {
+        *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
         "Conv1DTranspose",
         "Conv2DTranspose",
         "Conv3DTranspose",

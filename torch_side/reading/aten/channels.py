@@ -1,38 +1,54 @@
-"""Operators of torch that have their channels in front of time, by layers that have them behind."""
+"""Operators of torch that have their channels in front of other axes, by layers that have them behind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from biport import ops
+from biport.dims import Dim
+from biport.ops.shape import ZERO_PADDINGS
 from torch_side.reading.aten_call import AtenCall
 
-TURNED = ops.PermuteDims(axes=(0, 2, 1))
+MOST_AXES = 3
+"""Between batch and features, of the layers of a graph."""
 
 
-def over_time(call: AtenCall, argument: str, layer: Callable[[str], str]) -> str:
-    """What a layer over ``(N, T, I)`` gives for ``(N, I, T)``, with the channels in front again.
+def channels_last(call: AtenCall, argument: Any, count: int, layer: Callable[[str], str]) -> str:
+    """What a layer over ``(N, *T, I)`` gives for ``(N, I, *T)``, with the channels in front again.
 
     Args:
         call: the statement.
-        argument: the name of its argument, ``(N, I, T)``, or ``(I, T)`` of a single row.
+        argument: by its name, or as it is: ``(N, I, *T)``, or ``(I, *T)`` of a single row.
+        count: how many axes T has.
         layer: takes and gives the name of a value.
     """
     x = call.value(argument)
-    single = call.rank(x) == 2
+    single = call.rank(x) == 1 + count
     if single:
         x = call.apply(ops.ExpandDims(axes=(0,)), x)
-    y = call.apply(TURNED, layer(call.apply(TURNED, x)))
+    last, *others = range(1, 2 + count)
+    behind = ops.PermuteDims(axes=(0, *others, last))
+    front = ops.PermuteDims(axes=(0, 1 + count, *range(1, 1 + count)))
+    y = call.apply(front, layer(call.apply(behind, x)))
     return call.apply(ops.Squeeze(axes=(0,)), y) if single else y
 
 
-def padded_steps(call: AtenCall, x: str, front: object, behind: object, value: float = 0.0) -> str:
-    """``(N, T, I)`` with more steps in front and behind."""
-    if front == 0 == behind:
+def padded_around(
+    call: AtenCall, x: str, pairs: Sequence[tuple[Dim, Dim]], value: float = 0.0, name: str = "pad"
+) -> str:
+    """``(N, *T, I)`` with more elements before and behind along each axis of T."""
+    if all(pair == (0, 0) for pair in pairs):
         return x
-    if value == 0 and isinstance(front, int) and isinstance(behind, int):
+    if value == 0 and all(isinstance(width, int) for pair in pairs for width in pair):
         # The layer behind it has the name of the submodule.
         path, _ = call.reader.position(call.node)
-        return call.apply(ops.ZeroPadding1D(padding=(front, behind)), x, name=f"{path or 'steps'}_pad")
-    widths = ((0, 0), (front, behind), (0, 0))
-    return call.apply(ops.Pad(widths=widths, value=value), x)  # type: ignore[arg-type]
+        op = ZERO_PADDINGS[len(pairs)](padding=tuple(pairs))  # type: ignore[arg-type]
+        return call.apply(op, x, name=f"{path or 'steps'}_{name}")
+    return call.apply(ops.Pad(widths=((0, 0), *pairs, (0, 0)), value=value), x)
+
+
+def per_axis(setting: int | Sequence[int], count: int) -> tuple[int, ...]:
+    """A setting of a statement as one number for each axis, where one alone is meant for all of them."""
+    given = [setting] if isinstance(setting, int) else list(setting)
+    return tuple(given * count if len(given) == 1 else given)

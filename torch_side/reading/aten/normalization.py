@@ -9,7 +9,7 @@ import torch
 
 from biport import ops
 from biport.ops import Op
-from torch_side.reading.aten.channels import over_time
+from torch_side.reading.aten.channels import MOST_AXES, channels_last
 from torch_side.reading.aten_call import AtenCall
 from torch_side.reading.layer_call import build
 from torch_side.registry import reads_aten
@@ -41,14 +41,14 @@ def refuse_batch_norm(call: AtenCall) -> str:
 
 @reads_aten("instance_norm.default")
 def read_instance_norm(call: AtenCall) -> str:
-    """`nn.InstanceNorm1d`: each feature over time by itself, or by the statistics that were kept."""
+    """`nn.InstanceNorm1d` and the like: each feature by itself, or by the statistics that were kept."""
     if not call["use_input_stats"]:
         return _batch_norm(call)
     x = call.value("input")
     groups = call.tensor(x).shape[0 if call.rank(x) == 2 else 1]
     if call.rank(x) == 2:
         # One row of two axes: the channels are the first.
-        return over_time(call, "input", lambda y: _normalized(call, y, _group_norm(call, groups, -1)))
+        return channels_last(call, "input", 1, lambda y: _normalized(call, y, _group_norm(call, groups, -1)))
     return _channels(call, lambda axis: _group_norm(call, groups, axis))
 
 
@@ -127,11 +127,11 @@ def _normalized(call: AtenCall, x: str, op: Op) -> str:
 
 
 def _channels(call: AtenCall, op_along: Any) -> str:
-    """A layer along axis 1 of a batch: ``(N, I)``, ``(N, I, T)``, or of more axes."""
-    x = call.value("input")
-    if call.rank(x) == 3:
-        return over_time(call, "input", lambda y: _normalized(call, y, op_along(-1)))
-    return _normalized(call, x, op_along(-1 if call.rank(x) == 2 else 1))
+    """A layer along axis 1 of a batch: ``(N, I)``, ``(N, I, *T)``."""
+    count = call.rank(call.value("input")) - 2
+    if 1 <= count <= MOST_AXES:
+        return channels_last(call, "input", count, lambda x: _normalized(call, x, op_along(-1)))
+    return _normalized(call, call.value("input"), op_along(1 if count else -1))
 
 
 def _batch_norm(call: AtenCall) -> str:

@@ -1,135 +1,78 @@
-"""Pooling over windows, and over parts of the sequence."""
+"""Pooling over windows along one axis, two or three, and over parts of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from biport import ops
 from biport.dims import Dim, longest
+from biport.ops.pooling import GLOBAL_MAXIMA, GLOBAL_MEANS, MAXIMA, MEANS
 from biport.ops.shaping import WHOLE
-from torch_side.reading.aten.channels import over_time, padded_steps
+from torch_side.reading.aten.channels import channels_last, padded_around, per_axis
 from torch_side.reading.aten_call import AtenCall
 from torch_side.registry import reads_aten
 
 PARTS = 64
-"""Of a sequence that are pooled each by itself."""
-
-Pool = Callable[[AtenCall, str, "Windows"], str]
+"""Of an axis that are pooled each by itself."""
 
 
-class Windows:
+class Windows(NamedTuple):
     """The windows of a call along one axis.
 
     Args:
-        call: the statement.
-        axis: which of the axes that are pooled over; -1 is the last.
-        steps: T.
-        result: how many windows torch says there are.
+        size: elements in each.
+        stride: from one to the next.
+        padding: elements before and behind.
+        behind: elements that the last one lacks, with those that are padded.
     """
 
-    def __init__(self, call: AtenCall, axis: int, steps: Dim, result: Dim) -> None:
-        def own(name: str, default: int) -> int:
-            given = call.arguments.get(name)
-            given = [given] if isinstance(given, int) else given
-            return default if not given else given[axis if len(given) > 1 else 0]
-
-        self.size = own("kernel_size", 1)
-        self.stride = own("stride", self.size)
-        self.padding = own("padding", 0)
-        self.dilation = own("dilation", 1)
-        self.ceil = call["ceil_mode"]
-        self.steps, self.result = steps, result
+    size: int
+    stride: int
+    padding: int
+    behind: Dim
 
     @property
-    def plain(self) -> bool:
-        """Whether all of them lie within the sequence, and none is cut off at its end."""
-        return not self.padding and not self.ceil
-
-    @property
-    def idle(self) -> bool:
-        """Whether each of them is one element."""
-        return (self.size, self.stride, self.padding) == (1, 1, 0)
-
-    @property
-    def behind(self) -> Dim:
-        """How many steps are missing at the end."""
-        if not self.ceil:
-            return self.padding
-        return longest((self.result - 1) * self.stride + self.size - self.steps - self.padding, 0)
+    def pair(self) -> tuple[int, Dim]:
+        """How many elements are missing before and behind."""
+        return self.padding, self.behind
 
 
-@reads_aten("max_pool1d.default")
-def read_max_pool1d(call: AtenCall) -> str:
-    """`nn.MaxPool1d`."""
-    return over_time(call, "self", lambda x: _largest(call, x, _windows(call, x)))
+@reads_aten("max_pool1d.default", "max_pool2d.default", "max_pool3d.default")
+def read_max_pool(call: AtenCall) -> str:
+    """`nn.MaxPool1d`, `nn.MaxPool2d` and `nn.MaxPool3d`."""
+    count = _count(call)
+    return channels_last(call, "self", count, lambda x: _largest(call, x, _windows(call, x, count)))
 
 
-@reads_aten("max_pool1d_with_indices.default")
-def read_max_pool1d_with_indices(call: AtenCall) -> tuple[str, ...]:
+@reads_aten("max_pool1d_with_indices.default", "max_pool2d_with_indices.default",
+            "max_pool3d_with_indices.default")  # fmt: skip
+def read_max_pool_with_indices(call: AtenCall) -> tuple[str, ...]:
     """The same, of whose positions nothing is made."""
     _without_positions(call)
-    return (read_max_pool1d(call),)
+    return (read_max_pool(call),)
 
 
-@reads_aten("avg_pool1d.default")
-def read_avg_pool1d(call: AtenCall) -> str:
-    """`nn.AvgPool1d`."""
-    return over_time(call, "self", lambda x: _mean(call, x, _windows(call, x)))
+@reads_aten("avg_pool1d.default", "avg_pool2d.default", "avg_pool3d.default")
+def read_avg_pool(call: AtenCall) -> str:
+    """`nn.AvgPool1d`, `nn.AvgPool2d` and `nn.AvgPool3d`."""
+    count = _count(call)
+    return channels_last(call, "self", count, lambda x: _mean(call, x, _windows(call, x, count)))
 
 
-@reads_aten("max_pool2d.default")
-def read_max_pool2d(call: AtenCall) -> str:
-    """`nn.MaxPool2d` along one axis."""
-    return _along_one_axis(call, _largest)
+@reads_aten("adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default", "adaptive_avg_pool3d.default",
+            "_adaptive_avg_pool2d.default", "_adaptive_avg_pool3d.default")  # fmt: skip
+def read_adaptive_avg_pool(call: AtenCall) -> str:
+    """`nn.AdaptiveAvgPool1d`, `nn.AdaptiveAvgPool2d` and `nn.AdaptiveAvgPool3d`."""
+    return _adaptive(call, "mean")
 
 
-@reads_aten("max_pool2d_with_indices.default")
-def read_max_pool2d_with_indices(call: AtenCall) -> tuple[str, ...]:
-    """The same, of whose positions nothing is made."""
+@reads_aten("adaptive_max_pool1d.default", "adaptive_max_pool2d.default", "adaptive_max_pool3d.default")
+def read_adaptive_max_pool(call: AtenCall) -> tuple[str, ...]:
+    """`nn.AdaptiveMaxPool1d` and the like, of whose positions nothing is made."""
     _without_positions(call)
-    return (_along_one_axis(call, _largest),)
-
-
-@reads_aten("avg_pool2d.default")
-def read_avg_pool2d(call: AtenCall) -> str:
-    """`nn.AvgPool2d` along one axis."""
-    if call.has("divisor_override"):
-        raise call.refuse("divisor_override", call["divisor_override"], "None")
-    return _along_one_axis(call, _mean)
-
-
-@reads_aten("adaptive_avg_pool1d.default")
-def read_adaptive_avg_pool1d(call: AtenCall) -> str:
-    """`nn.AdaptiveAvgPool1d`."""
-    return over_time(call, "self", lambda x: _parts(call, x, ops.GlobalAveragePooling1D(keepdims=True)))
-
-
-@reads_aten("adaptive_max_pool1d.default")
-def read_adaptive_max_pool1d(call: AtenCall) -> tuple[str, ...]:
-    """`nn.AdaptiveMaxPool1d`, of whose positions nothing is made."""
-    _without_positions(call)
-    return (over_time(call, "self", lambda x: _parts(call, x, ops.GlobalMaxPooling1D(keepdims=True))),)
-
-
-@reads_aten("adaptive_avg_pool2d.default")
-def read_adaptive_avg_pool2d(call: AtenCall) -> str:
-    """`nn.AdaptiveAvgPool2d` to one number for each channel."""
-    _one_number(call)
-    return call.apply(ops.Reduction(function="mean", axes=(-2, -1), keepdims=True), call.value("self"))
-
-
-@reads_aten("adaptive_max_pool2d.default")
-def read_adaptive_max_pool2d(call: AtenCall) -> tuple[str, ...]:
-    """`nn.AdaptiveMaxPool2d` to one number for each channel."""
-    _without_positions(call)
-    _one_number(call)
-    return (call.apply(ops.Reduction(function="max", axes=(-2, -1), keepdims=True), call.value("self")),)
-
-
-def _one_number(call: AtenCall) -> None:
-    if set(call["output_size"]) != {1}:
-        raise call.refuse("output_size", call["output_size"], "(1, 1)")
+    return (_adaptive(call, "max"),)
 
 
 def _without_positions(call: AtenCall) -> None:
@@ -137,73 +80,133 @@ def _without_positions(call: AtenCall) -> None:
         raise call.refuse("return_indices", True, "False")
 
 
-def _result(call: AtenCall) -> tuple[Dim, ...]:
-    """The shape of what is pooled."""
-    known = call.results[0] if isinstance(call.results, tuple | list) else call.results
-    return call.sizes(tuple(known.shape))
+def _count(call: AtenCall) -> int:
+    """How many axes the windows lie along, as the operator's name says."""
+    return int(call.name[call.name.index("pool") + len("pool")])
 
 
-def _windows(call: AtenCall, x: str) -> Windows:
-    return Windows(call, -1, call.tensor(x).shape[1], _result(call)[-1])
+def _windows(call: AtenCall, x: str, count: int) -> list[Windows]:
+    """Along each axis of ``(N, *T, I)``."""
+    sizes = per_axis(call["kernel_size"], count)
+    strides = per_axis(call["stride"], count) if call["stride"] else sizes
+    paddings = per_axis(call["padding"], count)
+    if call.has("dilation") and set(per_axis(call["dilation"], count)) != {1}:
+        raise call.refuse("dilation", call["dilation"], "1")
+    axes = zip(sizes, strides, paddings, call.tensor(x).shape[1:-1], strict=True)
+    return [Windows(*along[:3], _behind(*along) if call["ceil_mode"] else along[2]) for along in axes]
 
 
-def _largest(call: AtenCall, x: str, windows: Windows) -> str:
-    """Of ``(N, T, I)``; what is padded is less than any number."""
-    if windows.dilation != 1:
-        raise call.refuse("dilation", windows.dilation, "1")
-    x = padded_steps(call, x, windows.padding, windows.behind, -float("inf"))
-    return call.apply(ops.MaxPooling1D(pool_size=windows.size, strides=windows.stride), x)
+def _behind(size: int, stride: int, padding: int, steps: Dim) -> Dim:
+    """How many elements are missing behind so many, where windows are counted up.
+
+    Torch counts those that begin before what is padded behind. Its own trace has a condition there, which
+    would be that of the example for every size.
+
+    Source: ``pooling_output_shape_pad_lr``, aten/src/ATen/native/Pool.h of torch 2.
+    """
+    last = (steps + padding - 1 + min(padding - size + stride, 0)) // stride
+    return longest(last * stride + size - padding - steps, 0)
 
 
-def _mean(call: AtenCall, x: str, windows: Windows) -> str:
-    """Of ``(N, T, I)``; windows at the ends may count fewer steps than they have."""
-    op = ops.AveragePooling1D(pool_size=windows.size, strides=windows.stride)
-    counts = call["count_include_pad"]
-    y = call.apply(op, padded_steps(call, x, windows.padding, windows.behind))
-    if windows.plain or (counts and not windows.ceil):
-        return y
-    # The share of each window that counts.
-    beside = windows.padding if counts else 0
-    steps, left = windows.steps + 2 * beside, windows.padding - beside
-    ones = ops.Full(shape=(1, steps, 1), value=1.0, output_dtype=call.dtype(x))
-    behind = longest(windows.behind - beside, 0)
-    share = call.apply(op, padded_steps(call, call.apply(ones), left, behind))
-    return call.compute("divide", y, share)
+def _of(windows: Sequence[Windows]) -> dict[str, Any]:
+    return {"pool_size": tuple(w.size for w in windows), "strides": tuple(w.stride for w in windows)}
 
 
-def _along_one_axis(call: AtenCall, pool: Pool) -> str:
-    """Pooling of ``(N, C, T, W)`` whose windows have a single element along one of the last axes."""
-    x = call.value("self")
-    shape, result = call.tensor(x).shape, _result(call)
-    if call.rank(x) != 4:
-        raise call.refuse("input", call.tensor(x), "(N, C, T, W)")
-    along = [Windows(call, axis, shape[axis], result[axis]) for axis in (-2, -1)]
-    if along[1].idle:
-        order, windows = (0, 2, 1, 3), along[0]
-    elif along[0].idle:
-        order, windows = (0, 3, 1, 2), along[1]
-    else:
-        raise call.refuse("kernel_size", call["kernel_size"], "1 along one of the two axes")
-    turned = call.apply(ops.PermuteDims(axes=order), x)
-    wide = call.tensor(turned).shape
-    flat = call.apply(ops.ReshapeTo(shape=(*wide[:2], wide[2] * wide[3])), turned)
-    pooled = pool(call, flat, windows)
-    count = call.tensor(pooled).shape[1]
-    y = call.apply(ops.ReshapeTo(shape=(wide[0], count, *wide[2:])), pooled)
-    back: Any = tuple(order.index(axis) for axis in range(4))
-    return call.apply(ops.PermuteDims(axes=back), y)
+def _padding(windows: Sequence[Windows]) -> Any:
+    """As `biport.ops.Pooling` has it; ``None`` where it varies and is not ``"same"``."""
+    if all(isinstance(width, int) for w in windows for width in w.pair):
+        return tuple(w.pair for w in windows)
+    # Of two elements the last one alone may be missing, before it none is.
+    same = all((w.size, w.stride, w.padding) == (2, 2, 0) or _is_idle(w) for w in windows)
+    return "same" if same else None
 
 
-def _parts(call: AtenCall, x: str, op: Any) -> str:
-    """Each of equal parts of ``(N, T, I)`` pooled; where T is no multiple of them they overlap."""
+def _is_idle(windows: Windows) -> bool:
+    """Whether each window is one element, and each element is one."""
+    return (windows.size, windows.stride, windows.padding) == (1, 1, 0)
+
+
+def _largest(call: AtenCall, x: str, windows: Sequence[Windows]) -> str:
+    """Of ``(N, *T, I)``; what is padded is less than any number."""
+    padding = _padding(windows)
+    if padding is None:
+        x, padding = padded_around(call, x, [w.pair for w in windows], -math.inf), "valid"
+    return call.apply(MAXIMA[len(windows)](**_of(windows), padding=padding), x)
+
+
+def _mean(call: AtenCall, x: str, windows: Sequence[Windows]) -> str:
+    """Of ``(N, *T, I)``; windows at the ends may count fewer elements than they have."""
+    divisor = call.arguments.get("divisor_override")
+    if divisor is not None or call["count_include_pad"]:
+        # Zeros that count are there before; of those that a window lacks beyond them none does.
+        beside = [(w.padding, w.padding) for w in windows]
+        x = padded_around(call, x, beside)
+        windows = [w._replace(padding=0, behind=longest(w.behind - w.padding, 0)) for w in windows]
+    if divisor is None:
+        return _counted_mean(call, x, windows)
+    total = padded_around(call, x, [w.pair for w in windows])
+    y = call.apply(MEANS[len(windows)](**_of(windows)), total)
+    return call.compute("multiply", y, call.like(math.prod(w.size for w in windows) / divisor, y))
+
+
+def _counted_mean(call: AtenCall, x: str, windows: Sequence[Windows]) -> str:
+    """Of what is there in each window."""
+    count, padding = len(windows), _padding(windows)
+    if padding is not None:
+        return call.apply(MEANS[count](**_of(windows), padding=padding), x)
+    op, pairs = MEANS[count](**_of(windows)), [w.pair for w in windows]
+    y = call.apply(op, padded_around(call, x, pairs))
+    # The share of each window that is there.
+    ones = ops.Full(shape=(1, *call.tensor(x).shape[1:-1], 1), value=1.0, output_dtype=call.dtype(x))
+    return call.compute("divide", y, call.apply(op, padded_around(call, call.apply(ones), pairs)))
+
+
+def _adaptive(call: AtenCall, function: str) -> str:
+    """As many equal parts as are asked for along each axis; where the size is no multiple they overlap."""
     size = call["output_size"]
-    count, steps = size[0] if isinstance(size, list | tuple) else size, call.tensor(x).shape[1]
-    if count == 1:
-        return call.apply(op, x)
+    asked = call.sizes(size) if isinstance(size, list | tuple) else [call.size(size)]
+    count = _count(call)
+    wanted = list(asked) * count if len(asked) == 1 else list(asked)
+    return channels_last(call, "self", count, lambda x: _parts(call, x, wanted, function))
+
+
+def _parts(call: AtenCall, x: str, wanted: Sequence[Dim], function: str) -> str:
+    sizes = call.tensor(x).shape[1:-1]
+    if set(wanted) == {1}:
+        return call.apply(_over_all(len(wanted), function), x)
+    whole = tuple(axis for axis, count in enumerate(wanted, start=1) if count == 1 != sizes[axis - 1])
+    if whole:
+        x = call.apply(ops.Reduction(function=function, axes=whole, keepdims=True), x)
+    windows = tuple(map(_equal, call.tensor(x).shape[1:-1], wanted))
+    if set(windows) != {1}:
+        op = (MEANS if function == "mean" else MAXIMA)[len(wanted)](pool_size=windows, strides=windows)
+        x = call.apply(op, x)
+    for axis, count in enumerate(wanted, start=1):
+        if call.tensor(x).shape[axis] != count:
+            x = _overlapping(call, x, axis, count, function)
+    return x
+
+
+def _over_all(count: int, function: str) -> Any:
+    return (GLOBAL_MEANS if function == "mean" else GLOBAL_MAXIMA)[count](keepdims=True)
+
+
+def _equal(size: Dim, count: Dim) -> int:
+    """How many elements each part has, where all have as many and none in common; else 1."""
+    whole = isinstance(size, int) and isinstance(count, int) and size % count == 0
+    return size // count if whole else 1  # type: ignore[return-value]
+
+
+def _overlapping(call: AtenCall, x: str, axis: int, count: Dim, function: str) -> str:
+    """Each of so many parts along an axis pooled by itself."""
     if not isinstance(count, int) or count > PARTS:
         raise call.refuse("output_size", count, f"up to {PARTS}")
-    pooled = []
+    size, parts = call.tensor(x).shape[axis], []
+    op: Any = ops.Reduction(function=function, axes=(axis,), keepdims=True)
+    if call.rank(x) == 3:
+        op = _over_all(1, function)
     for part in range(count):
-        start, stop = (steps * part) // count, (steps * (part + 1) + count - 1) // count
-        pooled.append(call.apply(op, call.apply(ops.Slice(items=(WHOLE, (start, stop, 1))), x)))
-    return call.apply(ops.Concatenate(axis=1), *pooled)
+        start, stop = (size * part) // count, (size * (part + 1) + count - 1) // count
+        items = (*[WHOLE] * axis, (start, stop, 1))
+        parts.append(call.apply(op, call.apply(ops.Slice(items=items), x)))
+    return call.apply(ops.Concatenate(axis=axis), *parts)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from biport import ops
-from biport.dims import product
-from torch_side.reading.aten.shaping import reshaped
+from torch_side.reading.aten.channels import MOST_AXES, channels_last
 from torch_side.reading.aten_call import AtenCall
 from torch_side.registry import reads_aten
 
@@ -27,12 +26,12 @@ def read_dropout(call: AtenCall) -> str:
         if features:
             raise call.refuse(kind, f"over {call.rank(x)} dimensions", "nn.AlphaDropout")
         return call.apply(ops.AlphaDropout(rate=rate), x)
-    return _spatial(call, x, rate) if features else call.apply(ops.Dropout(rate=rate), x)
+    count = call.rank(x) - 2
+    if not features or count > MOST_AXES:
+        return call.apply(ops.Dropout(rate=rate), x)
+    argument = call.node.args[1 if "kind" in call.arguments else 0]
+    return channels_last(call, argument, count, lambda y: call.apply(SPATIAL[count](rate=rate), y))
 
 
-def _spatial(call: AtenCall, x: str, rate: float) -> str:
-    """Whole features dropped of ``(N, C, ...)``."""
-    shape, swap = call.tensor(x).shape, ops.PermuteDims(axes=(0, 2, 1))
-    flat = reshaped(call, x, (*shape[:2], product(shape[2:])))
-    dropped = call.apply(ops.SpatialDropout1D(rate=rate), call.apply(swap, flat))
-    return reshaped(call, call.apply(swap, dropped), shape)
+SPATIAL = {1: ops.SpatialDropout1D, 2: ops.SpatialDropout2D, 3: ops.SpatialDropout3D}
+"""What drops whole features, by the number of axes."""
