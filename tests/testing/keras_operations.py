@@ -251,20 +251,27 @@ KERNEL = np.random.default_rng(7).normal(0, 0.6, (2, 4, 3)).astype("float32")
 SQUARE = np.random.default_rng(8).normal(0, 0.6, (3, 2, 4, 6)).astype("float32")
 
 
+def like(kernel: np.ndarray, x: Any) -> np.ndarray:
+    """In the dtype of ``x``, which Keras asks for here."""
+    return kernel.astype(x.dtype)
+
+
 def square(f: Any) -> Any:
     """``(N, 6, 4)`` as ``(N, 3, 2, 4)``."""
     return ops.reshape(f, (-1, 3, 2, 4))
 
 
 CALLS: dict[str, Call] = {
-    "conv": lambda x, f, i, b: ops.conv(x, KERNEL, padding="same"),
-    "conv over two axes": lambda x, f, i, b: ops.conv(square(f), SQUARE, (2, 1), "same"),
-    "conv with the features in front": lambda x, f, i, b: ops.conv(
-        ops.transpose(x, (0, 2, 1)), KERNEL, dilation_rate=2, data_format="channels_first"
+    "conv": lambda x, f, i, b: ops.conv(x, like(KERNEL, x), padding="same"),
+    "conv over two axes": lambda x, f, i, b: ops.conv(square(f), like(SQUARE, f), (2, 1), "same"),
+    "max_pool with the features in front": lambda x, f, i, b: ops.max_pool(
+        ops.transpose(x, (0, 2, 1)), 2, data_format="channels_first"
     ),
-    "depthwise_conv": lambda x, f, i, b: ops.depthwise_conv(x, KERNEL, padding="same"),
-    "depthwise_conv over two axes": lambda x, f, i, b: ops.depthwise_conv(square(f), SQUARE, padding="same"),
-    "separable_conv": lambda x, f, i, b: ops.separable_conv(f, KERNEL, np.ones((1, 12, 2), "float32")),
+    "depthwise_conv": lambda x, f, i, b: ops.depthwise_conv(x, like(KERNEL, x), padding="same"),
+    "depthwise_conv over two axes": lambda x, f, i, b: ops.depthwise_conv(
+        square(f), like(SQUARE, f), padding="same"
+    ),
+    "separable_conv": lambda x, f, i, b: ops.separable_conv(f, like(KERNEL, f), like(np.ones((1, 12, 2)), f)),
     "max_pool": lambda x, f, i, b: ops.max_pool(x, 2, padding="same"),
     "max_pool over two axes": lambda x, f, i, b: ops.max_pool(square(f), (2, 1), 1),
     "average_pool": lambda x, f, i, b: ops.average_pool(x, 3, 2, padding="same"),

@@ -555,7 +555,8 @@ class FeatureMaps(Layer):
         y = tf.nn.depthwise_conv2d(y, self.depthwise, [1, 1, 1, 1], [[0, 0], [1, 0], [0, 1], [0, 0]])
         n, rows, columns, _ = tf.unstack(tf.shape(y))
         z = tf.nn.conv2d_transpose(y, self.back, [n, rows * 2, columns * 2, 3], 2, "SAME")
-        z = tf.image.resize(tf.nn.avg_pool2d(z, 2, 2, "VALID"), [rows * 2, columns])
+        # Between pixels it would give float32, whatever it is given.
+        z = tf.image.resize(tf.nn.avg_pool2d(z, 2, 2, "VALID"), [rows * 2, columns], method="nearest")
         return tf.reduce_sum(z, (1, 2)), tf.nn.max_pool1d(
             tf.nn.conv1d(x, self.steps, 1, "SAME"), 2, 2, "SAME"
         )
