@@ -209,6 +209,8 @@ def transcribe(
         >>> [one.text for width in (1, 2) for one in transcribe(alphabet, y, width=width)]
         ['', 'a']
     """
+    if np.ndim(scores) == 3 and np.shape(scores)[2] != alphabet.size:
+        raise InputError(f"scores of {np.shape(scores)[2]} classes, and there are labels of {alphabet.size}")
     options: dict[str, Any] = {"blank": alphabet.blank, "kind": alphabet.scores}
     if width == 1:
         rows = greedy(scores, lengths, **options)
