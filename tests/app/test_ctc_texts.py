@@ -117,6 +117,14 @@ def test_labels_are_given_on_the_command_line(folder: Path, tmp_path: Path) -> N
         assert [one["text"] for one in shown["texts"]] == others
 
 
+def test_labels_are_given_to_verify_where_no_file_says_them(folder: Path, tmp_path: Path) -> None:
+    export.write(reader(), tmp_path / "m.onnx", vectors=False)
+    models = "verify", folder / "bare", tmp_path / "m.onnx", "--input", folder / "x.npy"
+    assert "texts of" not in biport(*models).output
+    told = biport(*models, "--characters", "abc")
+    assert "texts of m.onnx, y: 5 of 5 texts as in the source (1)" in told.output
+
+
 @pytest.mark.sweep
 def test_a_keras_file_has_no_room_for_labels_and_torch_has(folder: Path, tmp_path: Path) -> None:
     options = ("--characters", "abc", "--ctc", "2")
