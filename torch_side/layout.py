@@ -49,6 +49,11 @@ class Layout:
         """Whether all is as the graph has it."""
         return self == Layout.graph(len(self.order))
 
+    @property
+    def inverse(self) -> tuple[int, ...]:
+        """The permutation by which the axes are as the graph has them, of what is not taken together."""
+        return tuple(self.order.index(axis) for axis in range(len(self.order)))
+
     def axis(self, axis: int) -> int:
         """Where an axis of the value is in the tensor; counted from the end where that is the same."""
         rank = len(self.order)

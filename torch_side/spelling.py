@@ -69,6 +69,7 @@ class Spelling:
         masks: for each input which of these its mask was, if it had one.
         statements: all of them, in order.
         outputs: for each output which statement it is.
+        names: of the inputs.
         layouts: of the inputs as the statements compute with them, of a number any.
         results: the layouts of the outputs.
     """
@@ -84,6 +85,7 @@ class Spelling:
     masks: tuple[int | None, ...]
     statements: tuple[Statement, ...]
     outputs: tuple[int, ...]
+    names: tuple[str, ...] = ()
     layouts: tuple[Layout, ...] = ()
     results: tuple[Layout, ...] = ()
 

@@ -74,9 +74,8 @@ def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str],
             listener = _Listener(module)
             listener.run(*tensors)
             return {
-                name: _as_in_graph(listener.outputs[statement], layout)
+                name: _as_in_graph(listener.outputs[statement], layout, tensors[0].shape[0])
                 for name, (statement, layout) in written.values.items()
-                if layout.rows == 1
             }
 
         return written.graph, {name: name for name in written.values}, statements
@@ -96,9 +95,13 @@ def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str],
     return read.graph, read.values, operators
 
 
-def _as_in_graph(x: torch.Tensor, layout: Layout) -> torch.Tensor:
-    """A tensor with its axes as the graph has them."""
-    return x.permute([layout.order.index(axis) for axis in range(x.dim())])
+def _as_in_graph(x: Any, layout: Layout, N: int) -> Any:
+    """A tensor with its axes as the graph has them, where these can be told."""
+    if not isinstance(x, torch.Tensor):
+        return x
+    if layout.rows == 2 and x.shape[0] and N:
+        x, layout = x.unflatten(0, (N, -1)), Layout(layout.order)
+    return x.permute(layout.inverse) if layout.rows == 1 else None
 
 
 def _values(graph: Graph, names: Mapping[str, str], outputs: Mapping[str, Any]) -> Values:

@@ -55,6 +55,8 @@ def _torch_padding(op: ops.Pooling, sizes: Sequence[int | None], widths: Pairs) 
     if not any(map(any, widths)):
         return {}
     before = [front for front, _ in widths]
+    if isinstance(op, ops.AveragePooling3D) and not _reach_within(sizes, op.pool_size):
+        return None
     if any(2 * front > size for front, size in zip(before, op.pool_size, strict=True)):
         return None
     settings: dict[str, Any] = {"padding": same_in_all(before)} if any(before) else {}
@@ -64,6 +66,11 @@ def _torch_padding(op: ops.Pooling, sizes: Sequence[int | None], widths: Pairs) 
         return settings
     axes = zip(sizes, op.pool_size, op.strides, widths, strict=True)
     return settings | {"ceil_mode": True} if all(_rounds_up(*along) for along in axes) else None
+
+
+def _reach_within(sizes: Sequence[int | None], spans: Sequence[int]) -> bool:
+    """Whether no window is longer than an axis: `nn.AvgPool3d` refuses these, whatever is padded."""
+    return all(size is not None and size >= span for size, span in zip(sizes, spans, strict=True))
 
 
 def _rounds_up(size: int | None, span: int, stride: int, widths: tuple[int, int]) -> bool:

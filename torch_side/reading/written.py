@@ -63,7 +63,7 @@ class _Reader:
     def __init__(self, module: Ported) -> None:
         self.module = module
         self.nodes: list[Node] = []
-        self.names: dict[fx.Node, dict[Layout, str]] = {}
+        self.names: dict[fx.Node, dict[Layout, list[str]]] = {}
         """The values that a statement gives, by their layouts."""
         self._ops: dict[int, Op] = {}
         self._silent: set[str] = set()
@@ -92,27 +92,34 @@ class _Reader:
                     self._read_silent(last if behind in self._origins else behind.silent)
                     self._convert(node, origin)
         self._read_silent(last)
-        results = tuple(self._result(node) for node in outputs_of(self.module.graph))
+        returned, wanted = outputs_of(self.module.graph), self.module.output_names
+        wanted = wanted if len(wanted) == len(returned) else [""] * len(returned)
+        results = tuple(map(self._result, returned, wanted))
         origin = {"framework": "torch", "version": torch.__version__}
         graph = Graph(tuple(values), tuple(self.nodes), results, origin)
         given = {
-            name: (node.name, layout) for node, names in self.names.items() for layout, name in names.items()
+            name: (node.name, layout)
+            for node, names in self.names.items()
+            for layout, same in names.items()
+            for name in same
         }
         return Written(graph, given)
 
     def _note(self, node: fx.Node, name: str, layout: Layout) -> None:
         """A statement gives a value in a layout."""
-        self.names.setdefault(node, {})[layout] = name
+        self.names.setdefault(node, {}).setdefault(layout, []).append(name)
 
-    def _name(self, operand: Any, layout: Layout) -> str:
+    def _name(self, operand: Any, layout: Layout, wanted: str = "") -> str:
+        """The value that a statement gives in a layout; of several that are the same the one wanted."""
         if not isinstance(operand, fx.Node) or layout not in self.names.get(operand, {}):
             raise _Changed
-        return self.names[operand][layout]
+        same = self.names[operand][layout]
+        return wanted if wanted in same else same[0]
 
-    def _result(self, operand: Any) -> str:
-        """What the module returns: as the graph has it."""
+    def _result(self, operand: Any, wanted: str = "") -> str:
+        """The same, of what is as the graph has it."""
         given = self.names.get(operand, {}) if isinstance(operand, fx.Node) else {}
-        return self._name(operand, next((layout for layout in given if layout.is_graph), Layout(())))
+        return self._name(operand, next((layout for layout in given if layout.is_graph), Layout(())), wanted)
 
     def _convert(self, node: fx.Node, conversion: Conversion) -> None:
         """A statement that says a value in another layout."""
@@ -123,7 +130,10 @@ class _Reader:
         x, *_ = node_operands(node)
         if said(node, {x: f"{INPUT}0"}) != conversion.statement:
             raise _Changed
-        self._note(node, self._name(x, conversion.before), conversion.after)
+        if not isinstance(x, fx.Node) or conversion.before not in self.names.get(x, {}):
+            raise _Changed
+        for name in self.names[x][conversion.before]:
+            self._note(node, name, conversion.after)
 
     def _read_silent(self, nodes: Sequence[Node]) -> None:
         """Nodes without statements."""
@@ -136,10 +146,16 @@ class _Reader:
                 continue
             self._silent.add(node.name)
             self.nodes.append(node)
-            for names in self.names.values():
-                known = [layout for layout, name in names.items() if name == node.inputs[0]]
-                turned = [layout.turned(axes) for layout in known]
-                names |= {layout: node.outputs[0] for layout in turned if layout is not None}
+            known = [
+                (statement, layout)
+                for statement, names in self.names.items()
+                for layout, same in names.items()
+                if node.inputs[0] in same
+            ]
+            for statement, layout in known:
+                turned = layout.turned(axes)
+                if turned is not None:
+                    self._note(statement, node.outputs[0], turned)
 
     def _read(self, origin: Origin, statements: Sequence[fx.Node]) -> None:
         self._read_silent(origin.silent)
@@ -149,8 +165,8 @@ class _Reader:
         if operands is None:
             raise _Changed
         inputs = tuple(
-            self._name(operands[source], layout) if isinstance(source, int) else self._constant(source)
-            for source, layout in zip(spelling.inputs, spelling.layouts, strict=True)
+            self._name(operands[source], layout, name) if isinstance(source, int) else self._constant(source)
+            for source, layout, name in zip(spelling.inputs, spelling.layouts, spelling.names, strict=True)
         )
         masks = tuple(None if mask is None else self._result(operands[mask]) for mask in spelling.masks)
         op = self._now(spelling, statements)

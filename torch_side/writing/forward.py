@@ -15,7 +15,7 @@ from torch_side.layout import Layout
 from torch_side.names import ORIGIN, Names, Origin, inputs_of
 from torch_side.spelling import CONVERSION, node_operands
 from torch_side.writing.code import INDENT, WIDTH, Code, call, sequence, statement
-from torch_side.writing.expressions import Structure, expression, is_size, result
+from torch_side.writing.expressions import Structure, expression, is_size, result, says_shape
 
 BODY = INDENT * 2
 LONGEST = 4
@@ -275,7 +275,7 @@ class Forward:
         for unit in reversed(self.units):
             if not isinstance(unit, fx.Node):
                 continue
-            if unit.op == "get_attr" or is_device(unit):
+            if unit.op == "get_attr" or is_device(unit) or self._says_shape(unit):
                 self._inlined.add(unit)
                 continue
             user = self._only_user(unit)
@@ -291,6 +291,11 @@ class Forward:
             self._inlined.add(unit)
             roots[unit] = root
             sizes[root] = sizes.get(root, 1) + cost
+
+    def _says_shape(self, node: fx.Node) -> bool:
+        """Whether a size is only said with others of its tensor at once: ``x.shape[:2]``."""
+        users = self._users.get(node, [])
+        return is_size(node) and all(isinstance(user, fx.Node) and says_shape(user, node) for user in users)
 
     def _only_user(self, node: fx.Node) -> fx.Node | None:
         users = self._users.get(node, [])

@@ -139,7 +139,8 @@ class GraphWriter:
         number = self._ops.setdefault(id(node.op), len(self._ops))
         layouts = [layout if self._rank(n) == rank else Layout.graph(self._rank(n)) for n in node.inputs]
         spelling = self._spelling(node, inputs, masks, outputs)
-        spelling = dataclasses.replace(spelling, layouts=tuple(layouts), results=tuple(results))
+        arranged = {"layouts": tuple(layouts), "results": tuple(results)}
+        spelling = dataclasses.replace(spelling, names=node.inputs, **arranged)
         origin = Origin(node.name, node.outputs, number, spelling, tuple(self.silent))
         self.silent.clear()
         self._origins |= dict.fromkeys(node.outputs, origin)
