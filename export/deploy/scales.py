@@ -36,8 +36,8 @@ def with_scales_inside(model: onnx.ModelProto) -> onnx.ModelProto:
 def _take_in(builder: Builder, conv: ir.Node) -> None:
     """Let a convolution do what its only reader does with each channel, and the reader of that."""
     scope = builder.scope(conv.name or "Conv")
-    while (found := _reader(conv)) is not None:
-        reader, numbers = found
+    while (read := _reader(conv)) is not None:
+        reader, numbers = read
         weight, bias = (_numbers(value) for value in (*conv.inputs, None)[1:3])
         assert weight is not None
         bias = np.zeros(len(weight), "float32") if bias is None else bias

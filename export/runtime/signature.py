@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from biport.analysis.text_model import tokenizer_of_input, unsaid_lengths
+from biport.analysis.text_model import check_characters, tokenizer_of_input, unsaid_lengths
 from biport.data.images import PROPERTY, ImageSettings
 from biport.data.vocabulary import UNK_ID, Vocabulary
 from biport.dims import Size, letter
-from biport.errors import FileError, GraphError
+from biport.errors import FileError, GraphError, InputError, UnsupportedError
 from biport.graph import Value
 from biport.text import Tokenizer
 from biport.text.alphabet import Alphabet
@@ -106,8 +106,14 @@ def read_signature(path: Path, session: Any) -> Signature:
             unsaid=_unsaid(named, tokenizers, axes, path) or _said(metadata, path),
             characters=characters_from_data(json.loads(metadata.get("biport.characters", "{}")), str(path)),
         )
+        if signature.alphabet is not None:
+            first = signature.outputs[0]
+            characters, batch = signature.alphabet.characters, named[0].shape[0]
+            check_characters(characters, batch, first.name, first.tensor)
     except FileError:
         raise
+    except (InputError, UnsupportedError) as error:
+        raise FileError(f"{path}: its biport metadata is of another model: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(f"{path}: its biport metadata cannot be read: {error!r}") from error
     if [(v.name, v.dtype, len(v.shape)) for v in named] != [(v.name, v.dtype, len(v.shape)) for v in values]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -20,7 +21,7 @@ from biport.analysis.text_model import with_alphabet
 from biport.app.cli import app
 from biport.app.verify import verify
 from biport.decoding.ctc import transcribe
-from biport.errors import InputError, UnsupportedError
+from biport.errors import FileError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from biport.text.alphabet import Alphabet
 from testing.onnx_graphs import H, I, array, lstm
@@ -116,6 +117,14 @@ def test_labels_are_given_on_the_command_line(folder: Path, tmp_path: Path) -> N
         assert [one["text"] for one in shown["texts"]] == others
 
 
+def test_labels_are_given_to_verify_where_no_file_says_them(folder: Path, tmp_path: Path) -> None:
+    export.write(reader(), tmp_path / "m.onnx", vectors=False)
+    models = "verify", folder / "bare", tmp_path / "m.onnx", "--input", folder / "x.npy"
+    assert "texts of" not in biport(*models).output
+    told = biport(*models, "--characters", "abc")
+    assert "texts of m.onnx, y: 5 of 5 texts as in the source (1)" in told.output
+
+
 @pytest.mark.sweep
 def test_a_keras_file_has_no_room_for_labels_and_torch_has(folder: Path, tmp_path: Path) -> None:
     options = ("--characters", "abc", "--ctc", "2")
@@ -156,6 +165,24 @@ def test_a_file_of_others_needs_to_be_told_what_its_numbers_are(folder: Path, tm
     assert biport(*arguments, "--scores", "probabilities").exit_code == 0
     logits = biport(*arguments, "--scores", "log_probabilities")
     assert "are no log probabilities" in " ".join(logits.output.split())
+
+
+def test_labels_of_another_model_in_a_file_are_refused(tmp_path: Path) -> None:
+    export.write(with_alphabet(reader(), "abc", 3), tmp_path / "m.onnx", vectors=False)
+    model = onnx.load(tmp_path / "m.onnx")
+    (entry,) = (one for one in model.metadata_props if one.key == "biport.alphabet")
+    for value, why in (
+        ('{"characters": ["a"], "blank": 0, "scores": "logits"}', "of another model: .*should be 3, found 1"),
+        ('{"characters": [1, 2, 3], "blank": 0, "scores": "logits"}', "labels are texts"),
+        ("[]", "should describe the labels of a CTC model"),
+        ("{", "cannot be read"),
+    ):
+        entry.value = value
+        onnx.save(model, tmp_path / "m.onnx")
+        with pytest.raises(FileError, match=why):
+            export.Session(tmp_path / "m.onnx", device="cpu", threads=1)
+    with pytest.raises(InputError, match="scores of 3 classes, and there are labels of 2"):
+        transcribe(Alphabet(("a",), 0), np.full((1, 1, 3), 1 / 3))
 
 
 def test_a_session_of_no_sequence_takes_no_alphabet(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_row_of_small_numbers_keeps_its_digits(rng: np.random.Generator, tmp_p
 
 def convolution(rng: np.random.Generator, activation: str, groups: int = 1, **settings: Any) -> Graph:
     op = ops.Conv1D(
-        input_size=8, output_size=12, kernel_size=3, groups=groups, activation=activation,
+        input_size=8, output_size=12, kernel_size=(3,), groups=groups, activation=activation,
         weight=normal(rng, 12, 8 // groups, 3), bias=normal(rng, 12), **settings,
     )  # fmt: skip
     nodes = Node("conv", op, ("x",)), Node("y", dense(rng, 12, 5), ("conv",))
@@ -171,14 +171,15 @@ def test_convolutions_over_two_axes(
     if kind == "transposed":
         settings: Any = {"strides": 2, "dilation": 1, "cropping": ((0, 1), (1, -1))}
         op: ops.Op = ops.Conv2DTranspose(
-            input_size=4, output_size=6, groups=2, kernel_size=3, weight=normal(rng, 4, 3, 3, 3),
+            input_size=4, output_size=6, groups=2, kernel_size=(3, 3), weight=normal(rng, 4, 3, 3, 3),
             bias=normal(rng, 6), **settings,
         )  # fmt: skip
     else:
         groups = 4 if kind == "depthwise" else 1
         op = ops.Conv2D(
-            input_size=4, output_size=8, groups=groups, kernel_size=3, padding="same",
-            strides=1 if groups > 1 else 2, weight=normal(rng, 8, 4 // groups, 3, 3), bias=normal(rng, 8),
+            input_size=4, output_size=8, groups=groups, kernel_size=(3, 3), padding="same",
+            strides=(1, 1) if groups > 1 else (2, 2), weight=normal(rng, 8, 4 // groups, 3, 3),
+            bias=normal(rng, 8),
         )  # fmt: skip
     nodes = Node("conv", op, ("x",)), Node("y", ops.GlobalAveragePooling2D(), ("conv",))
     graph = Graph((Value("x", ("N", "H", "W", 4), "float32"),), nodes, ("y",))
@@ -198,10 +199,15 @@ def test_a_normalisation_behind_a_convolution(
     shared: bool, method: str, rng: np.random.Generator, tmp_path: Path, small_products: None
 ) -> None:
     """It is part of the weights, unless something else reads what is normalised."""
-    numbers = {name: normal(rng, 8) for name in ("mean", "weight", "bias")}
+    numbers: dict[str, Any] = {name: normal(rng, 8) for name in ("mean", "weight", "bias")}
     norm = ops.BatchNormalization(size=8, variance=0.5 + normal(rng, 8) ** 2, **numbers)
     convolution = ops.Conv2D(
-        input_size=4, output_size=8, kernel_size=3, padding="same", weight=normal(rng, 8, 4, 3, 3), bias=None
+        input_size=4,
+        output_size=8,
+        kernel_size=(3, 3),
+        padding="same",
+        weight=normal(rng, 8, 4, 3, 3),
+        bias=None,
     )
     nodes = Node("conv", convolution, ("x",)), Node("norm", norm, ("conv",)), Node("y", ops.ReLU(), ("norm",))
     outputs = ("y", "conv") if shared else ("y",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def separable(rng: Rng, axes: int, features: int) -> ops.Op:
     pointwise = CONVOLUTIONS[axes](
         input_size=filters,
         output_size=3,
-        kernel_size=1,
+        kernel_size=(1,) * axes,
         activation=str(rng.choice(ACTIVATIONS)),
         weight=normal(rng, 3, filters, *[1] * axes),
         bias=normal(rng, 3),
@@ -106,7 +107,7 @@ def as_a_whole(rng: Rng, axes: int, features: int) -> ops.Op:
 
 
 def moved(rng: Rng, axes: int, features: int) -> ops.Op:
-    bilinear = {"interpolation": "bilinear"} if axes == 2 and rng.integers(2) else {}
+    bilinear: dict[str, Any] = {"interpolation": "bilinear"} if axes == 2 and rng.integers(2) else {}
     choices: Sequence[Callable[[], ops.Op]] = (
         lambda: ZERO_PADDINGS[axes](padding=pairs(rng, axes)),
         lambda: CROPPINGS[axes](cropping=pairs(rng, axes)),
@@ -116,7 +117,7 @@ def moved(rng: Rng, axes: int, features: int) -> ops.Op:
 
 
 def normalized(rng: Rng, axes: int, features: int) -> ops.Op:
-    weights = {name: normal(rng, features) for name in ("weight", "bias")}
+    weights: dict[str, Any] = {name: normal(rng, features) for name in ("weight", "bias")}
     choices: Sequence[Callable[[], ops.Op]] = (
         lambda: ops.BatchNormalization(
             size=features, mean=normal(rng, features), variance=0.5 + normal(rng, features) ** 2, **weights
@@ -176,15 +177,15 @@ def random_graph(rng: Rng, first: str, axes: int, free: Sequence[bool], count: i
     return graph
 
 
-def conv2d(rng: Rng, given: int, filters: int, **settings: object) -> ops.Conv2D:
+def conv2d(rng: Rng, given: int, filters: int, **settings: Any) -> ops.Conv2D:
     weight = normal(rng, filters, given, 3, 3) / np.sqrt(9 * given).astype("float32")
-    options: dict[str, object] = {"kernel_size": 3, "padding": "same"} | settings
+    options: dict[str, Any] = {"kernel_size": 3, "padding": "same"} | settings
     return ops.Conv2D(
         input_size=given,
         output_size=filters,
         weight=weight,
         bias=normal(rng, filters),
-        **options,  # type: ignore[arg-type]
+        **options,
     )
 
 

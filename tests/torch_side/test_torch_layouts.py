@@ -14,6 +14,7 @@ import torch
 
 import torch_side
 from biport import ops, reference
+from biport.dims import bound
 from biport.errors import BiportError, InputError
 from biport.graph import Graph, Node, Value
 from testing.graphs import cell, dense, normal
@@ -33,7 +34,8 @@ class Builder:
 
     def __call__(self, op: ops.Op, *inputs: str) -> str:
         name = f"{op.kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(Node(name, op.astype("float64"), inputs or (self.last,)))
+        op = op if op.dtype in (None, "float64") else op.astype("float64")
+        self.nodes.append(Node(name, op, inputs or (self.last,)))
         return name
 
     @property
@@ -44,11 +46,10 @@ class Builder:
         return Graph(self.inputs, tuple(self.nodes), outputs or (self.last,))
 
     def conv(self, I: int, O: int, size: int = 3, **settings: Any) -> ops.Conv2D:
-        given = {"padding": "same", "activation": "relu"} | settings
+        given: dict[str, Any] = {"padding": "same", "activation": "relu"} | settings
         weight = normal(self.rng, O, I // given.get("groups", 1), size, size)
-        return ops.Conv2D(
-            input_size=I, output_size=O, kernel_size=size, weight=weight, bias=normal(self.rng, O), **given
-        )
+        sizes: dict[str, Any] = {"input_size": I, "output_size": O, "kernel_size": size}
+        return ops.Conv2D(**sizes, weight=weight, bias=normal(self.rng, O), **given)
 
     def norm(self, I: int) -> ops.BatchNormalization:
         mean, variance = normal(self.rng, I), normal(self.rng, I) ** 2 + 0.5
@@ -76,7 +77,7 @@ def vgg() -> Graph:
     for I, O in ((3, 4), (4, 6)):
         b(b.conv(I, O))
         b(b.conv(O, O))
-        b(ops.MaxPooling2D(pool_size=2, strides=2))
+        b(ops.MaxPooling2D(pool_size=(2, 2), strides=(2, 2)))
         b(ops.Dropout(rate=0.2))
     b(ops.Flatten())
     b(dense(b.rng, 24, 3))
@@ -102,9 +103,9 @@ def resnet() -> Graph:
 def unet() -> Graph:
     b = Builder("N", 8, 8, 3)
     x = b(b.conv(3, 4))
-    b(ops.MaxPooling2D(pool_size=2, strides=2))
+    b(ops.MaxPooling2D(pool_size=(2, 2), strides=(2, 2)))
     b(b.conv(4, 6))
-    y = b(ops.UpSampling2D(size=2))
+    y = b(ops.UpSampling2D(size=(2, 2)))
     b(ops.Concatenate(axis=-1), y, x)
     b(ops.ZeroPadding2D(padding=((1, 2), (0, 1))))
     b(b.conv(10, 4, padding="valid"))
@@ -116,7 +117,7 @@ def unet() -> Graph:
 def video() -> Graph:
     """Every picture of a film, then a recurrence over them."""
     b = Builder("N", "T", 8, 8, 3)
-    for op in (b.conv(3, 4), b.norm(4), ops.MaxPooling2D(pool_size=2, strides=2), b.conv(4, 6)):
+    for op in (b.conv(3, 4), b.norm(4), ops.MaxPooling2D(pool_size=(2, 2), strides=(2, 2)), b.conv(4, 6)):
         b(ops.TimeDistributed(layer=op))
     b(ops.Activation(function="relu"))
     b(ops.Dropout(rate=0.5))
@@ -132,7 +133,7 @@ def read_from_torch() -> Graph:
     b(ops.PermuteDims(axes=(0, 2, 3, 1)))
     b(b.conv(3, 4))
     b(b.norm(4))
-    b(ops.MaxPooling2D(pool_size=(8, 1), strides=1))
+    b(ops.MaxPooling2D(pool_size=(8, 1), strides=(1, 1)))
     b(ops.PermuteDims(axes=(0, 3, 1, 2)))
     b(ops.Squeeze(axes=(2,)))
     b(ops.PermuteDims(axes=(2, 0, 1)))
@@ -147,16 +148,16 @@ def separable() -> Graph:
     b(ops.SeparableConv2D(depthwise=alone, pointwise=ones))
     b(ops.GroupNormalization(groups=2, weight=normal(b.rng, 6), bias=normal(b.rng, 6)))
     b(ops.SpatialDropout2D(rate=0.3))
-    b(ops.AveragePooling2D(pool_size=3, strides=2, padding="same"))
+    b(ops.AveragePooling2D(pool_size=(3, 3), strides=(2, 2), padding="same"))
     return b.graph()
 
 
 def convolved_text() -> Graph:
     b = Builder("N", "T", 3)
     weight = normal(b.rng, 4, 3, 3)
-    b(ops.Conv1D(input_size=3, output_size=4, kernel_size=3, padding="same", weight=weight, bias=None))
+    b(ops.Conv1D(input_size=3, output_size=4, kernel_size=(3,), padding="same", weight=weight, bias=None))
     b(b.norm(4))
-    x = b(ops.MaxPooling1D(pool_size=2, strides=2))
+    x = b(ops.MaxPooling1D(pool_size=(2,), strides=(2,)))
     b(ops.SpatialDropout1D(rate=0.3))
     y = b(cell(b.rng, ops.GRU, 4, 4, return_sequences=True))
     b(ops.Multiply(), x, y)
@@ -184,8 +185,7 @@ def permutations(module: torch_side.Ported) -> list[str]:
 
 def sized(graph: Graph, seed: int) -> np.ndarray:
     (x,) = graph.inputs
-    sizes = {"N": 2, "T": 5, "W": 6}
-    return np.random.default_rng(seed).normal(size=[sizes.get(str(dim), dim) for dim in x.shape])
+    return np.random.default_rng(seed).normal(size=bound(x.shape, {"N": 2, "T": 5, "W": 6}))
 
 
 def same(graph: Graph, module: torch.nn.Module, seed: int = 1) -> None:
@@ -227,6 +227,9 @@ class Wanderer(Builder):
         others = [other for other in self.values() if self.tensor(other) == self.tensor(name)]
         count = 2 if isinstance(op, ops.Add | ops.Concatenate) or getattr(op, "function", "") == "add" else 1
         try:
+            # A layer is applied more than once.
+            known = [node.op for node in self.nodes if type(node.op) is type(op)]
+            op = known[0] if known and self.rng.random() < 0.3 else op
             self(op, *(self.pick(*others) for _ in range(count - 1)), name)
             self.tensor(self.last)
         except BiportError:
@@ -274,6 +277,8 @@ class Wanderer(Builder):
             kind("SpatialDropout")(rate=0.2),
             kind("GlobalAveragePooling")(keepdims=self.pick(True, False)),
             self.norm(I),
+            ops.PReLU(alpha=normal(self.rng, *[1] * d, I)),
+            ops.Rescaling(scale=self.pick(0.5, (0.25,) * I)),
         ]
 
     def _of_steps(self, shape: tuple[Any, ...]) -> list[ops.Op]:
@@ -338,7 +343,7 @@ def renamed(graph: Graph, names: Mapping[str, str]) -> Graph:
     def new(old: Sequence[str]) -> tuple[str, ...]:
         return tuple(names.get(name, name) for name in old)
 
-    nodes = [Node(*new([node.name]), node.op, new(node.inputs)) for node in graph.nodes]
+    nodes = [Node(names.get(node.name, node.name), node.op, new(node.inputs)) for node in graph.nodes]
     return Graph(graph.inputs, tuple(nodes), new(graph.outputs))
 
 
@@ -361,7 +366,7 @@ def test_a_copy_is_read_as_the_original_was() -> None:
 
 def test_what_somebody_changed_is_not_taken_for_what_was_written() -> None:
     b = Builder("N", 3, 3)
-    b(ops.Conv1D(input_size=3, output_size=3, kernel_size=1, weight=normal(b.rng, 3, 3, 1), bias=None))
+    b(ops.Conv1D(input_size=3, output_size=3, kernel_size=(1,), weight=normal(b.rng, 3, 3, 1), bias=None))
     graph = b.graph(b(dense(b.rng, 3, 3)))
     module = torch_side.write(graph)
     assert permutations(module) == ["transpose(1, 2)", "transpose(1, 2)"]

@@ -65,10 +65,10 @@ def film() -> Graph:
     """A convolution of every picture."""
     rng = np.random.default_rng(2)
     conv = ops.Conv2D(
-        input_size=2, output_size=3, kernel_size=2, weight=graphs.normal(rng, 3, 2, 2, 2), bias=None
+        input_size=2, output_size=3, kernel_size=(2, 2), weight=graphs.normal(rng, 3, 2, 2, 2), bias=None
     )
-    inside: list[ops.Op] = [conv, ops.MaxPooling2D(pool_size=2, strides=1), ops.GlobalAveragePooling2D()]
-    layers_of = [ops.TimeDistributed(layer=op) for op in inside]
+    pool = ops.MaxPooling2D(pool_size=(2, 2), strides=(1, 1))
+    layers_of = [ops.TimeDistributed(layer=op) for op in (conv, pool, ops.GlobalAveragePooling2D())]
     return chain(Value("x", ("N", "T", 4, 4, 2), "float32"), layers_of)
 
 

@@ -13,6 +13,8 @@ from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, arrays, build
 from torch_side.registry import (
     ANY_ORDER,
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
     EVERY_ELEMENT,
     Axes,
     Inputs,
@@ -85,10 +87,21 @@ def state_p_re_lu(op: ops.PReLU) -> StateDict:
     return {"weight": op.alpha}
 
 
+def _of_maps(op: ops.PReLU) -> bool:
+    """Whether it is of feature maps, whose channels torch has first."""
+    return op.alpha.ndim > 2
+
+
+@axes_of(ops.PReLU)
+def axes_of_p_re_lu(op: ops.PReLU, inputs: Sequence[ops.Tensor]) -> Axes:
+    """Of feature maps as the layers around it have them."""
+    return CHANNELS_FIRST if _of_maps(op) else CHANNELS_LAST
+
+
 @writes(ops.PReLU)
 def write_p_re_lu(op: ops.PReLU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.p_re_lu(x)``."""
-    return (writer.module(lambda op: layers.PReLU(op.alpha.shape), inputs[0]),)
+    return (writer.module(lambda op: layers.PReLU(op.alpha.shape, channels_first=_of_maps(op)), inputs[0]),)
 
 
 @reads(layers.PReLU)
@@ -97,7 +110,10 @@ def read_p_re_lu(call: LayerCall) -> Any:
     owner = call.owner
     alpha = arrays(owner, {"alpha": call.module.weight})
     (x,) = call.arguments("x")
-    return call.emit(build(owner, ops.PReLU, **alpha), [call.value(x)])[0]
+    op = build(owner, ops.PReLU, **alpha)
+    if call.module.channels_first:
+        return call.emit_channels_first(op, x)
+    return call.emit(op, [call.value(x)])[0]
 
 
 @writes(ops.Softmax)

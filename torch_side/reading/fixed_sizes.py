@@ -63,13 +63,16 @@ def _no_fewer(
 
 def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
     """The symbols of sizes that layers have weights for, and of those that are lost as 1."""
-    varying = {symbol for shape in terms for size in shape[1:] for symbol in size.free_symbols}
-    rows = {symbol for shape in terms for size in shape[:1] for symbol in size.free_symbols}
     features: set[Any] = set()
     for node in exported.graph.nodes:
         for size in _needed_sizes(node):
             features |= sympy.sympify(expression(size)).free_symbols
-    return features & varying - rows
+    # The last axes first: where these are numbers, others may turn out to be free.
+    last = {symbol for shape in terms if len(shape) > 1 for symbol in shape[-1].free_symbols}
+    places = {
+        symbol for shape in terms if len(shape) > 3 for size in shape[2:] for symbol in size.free_symbols
+    }
+    return features & last or features & places
 
 
 def _needed_sizes(node: fx.Node) -> list[Any]:

@@ -21,6 +21,7 @@ from biport.ops import Op
 from biport.ops.activation import OVER_FEATURES, Pointwise
 from biport.ops.merge import Merge
 from biport.ops.pooling import GLOBAL_MAXIMA, GLOBAL_MEANS
+from biport.ops.shape import ZERO_PADDINGS
 from biport.ops.shaping import WHOLE
 from biport.rewrite.simplify.traversal import Rule, Traversal
 
@@ -214,6 +215,10 @@ def _later(simplifier: Traversal, node: Node, axes: tuple[int, ...]) -> Later | 
             return Later(op, _with(axes, {axis % (rank + 1)}))
         case ops.Embedding():
             return Later(op, (*axes, rank))
+        case ops.Pad():
+            whole = back.of(op)
+            assert isinstance(whole, ops.Pad)
+            return Later(_zero_padding(simplifier, node, whole), axes)
     turned = back.of(op)
     return None if turned is None else Later(turned, axes)
 
@@ -226,6 +231,17 @@ def _pooling(simplifier: Traversal, node: Node, op: ops.Reduction, rank: int) ->
     if not floats or not between or rank - 2 not in kinds:
         return op
     return kinds[rank - 2](keepdims=op.keepdims)
+
+
+def _zero_padding(simplifier: Traversal, node: Node, op: ops.Pad) -> Op:
+    """The layer that zeros around all between the batch and the last axis are."""
+    first, *between, last = op.widths
+    widths = [width for pair in between for width in pair]
+    fixed = all(isinstance(width, int) for width in widths) and {first, last} == {(0, 0)}
+    floats = simplifier.tensors[node.inputs[0]].dtype in ops.FLOATS
+    if not fixed or not floats or len(between) not in ZERO_PADDINGS or (op.mode, op.value) != ("constant", 0):
+        return op
+    return ZERO_PADDINGS[len(between)](padding=tuple(between))  # type: ignore[arg-type]
 
 
 def _is_turn(node: Node | None, axes: Sequence[int]) -> bool:
