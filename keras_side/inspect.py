@@ -90,7 +90,7 @@ def _reasons(problem: UnsupportedError) -> Mapping[str, list[str]]:
 
 def _notes(file: ModelFile, graph: Graph) -> list[str]:
     """What a file does not say, and what was taken for it."""
-    notes = graph.origin["notes"].split("; ") if "notes" in graph.origin else []
+    notes = graph.notes
     notes += [
         f"input {name!r} is ids that a tokeniser makes of {tokenizer.source!r}: {tokenizer.summary}"
         for name, tokenizer in graph.tokenizers.items()

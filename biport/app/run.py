@@ -17,7 +17,7 @@ from biport.app.ctc import CtcOptions
 from biport.app.progress import show_progress
 from biport.app.stored import is_stored, read_stored, texts_of
 from biport.app.texts import TextOptions
-from biport.data.images import SUFFIXES, ImageSettings, has_images, image_files, read_images
+from biport.data.images import SUFFIXES, ImageSettings, image_files, read_images
 from biport.data.text_rows import FORMATS, STDIN, TextRow, count_rows, format_of
 from biport.errors import Argument, InputError
 from biport.inputs import in_order
@@ -68,8 +68,8 @@ def of_texts(source: Path, format: str | None) -> bool:
 
 
 def of_images(source: Path, format: str | None) -> bool:
-    """Whether an input is a picture, or a folder of some."""
-    return format is None and not of_texts(source, format) and has_images(source)
+    """Whether an input is a picture, or a folder; one of Parquet has been looked for before."""
+    return format is None and (source.is_dir() or source.suffix.lower() in SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,9 @@ def run_texts(
 
 def are_images(texts: Sequence[str]) -> bool:
     """Whether what is given are files of pictures, all of them."""
-    return all(Path(text).suffix.lower() in SUFFIXES and Path(text).is_file() for text in texts)
+    return bool(texts) and all(
+        Path(text).suffix.lower() in SUFFIXES and Path(text).is_file() for text in texts
+    )
 
 
 def run_images(
@@ -255,16 +257,16 @@ def _run_rows(
             raise InputError(f"{row.owner}: ", *result.error.why.parts)
         # A text that a model gives has the name that the one it was given has else.
         given = "text" if session.alphabet is None else "input_text"
-        told = {"row": row.number, given: row.text, **row.fields, "cut": result.cut}
+        told = {"row": row.number, **(row.fields or {given: row.text}), "cut": result.cut}
         told_rows.append(told | described(session, row.text, result))
-    blocks = [_block(row, alone=len(rows) == 1) for row in told_rows]
+    names = [[]] if len(rows) == 1 else [[row.text] for row in rows]
+    blocks = [_block(told, name) for told, name in zip(told_rows, names, strict=True)]
     between = "\n\n" if any("\n" in block for block in blocks) else "\n"
     return {"model": str(model), "rows": told_rows}, between.join(blocks)
 
 
-def _block(row: dict[str, Any], alone: bool) -> str:
-    """What the model says of one text: a line, or a line a token."""
-    name = [] if alone else [row["input_text"] if "input_text" in row else row["text"]]
+def _block(row: dict[str, Any], name: list[str]) -> str:
+    """What the model says of one text: a line, or a line a token; with its name, where it has one."""
     cut = [f"({row['cut']} tokens were cut off)"] if row["cut"] else []
     if "tokens" in row:
         lines = [[one["token"], one["label"], _share(one["probability"])] for one in row["tokens"]]

@@ -32,8 +32,8 @@ def without_numbers(graph: Graph) -> Graph:
         >>> x = Value("x", ("N", "T", 3), "float64")
         >>> print(without_numbers(Graph((x,), (Node("y", pool, ("x",)),), ("y",))))
         graph(x: float64 (N, T, 3)) -> y
-          y.padded : float64 (N, T+2, 3)        = Pad(widths=((0, 0), (1, 1), (0, 0)), value=-inf)(x)
-          y        : float64 (N, (T-1)//2+1, 3) = MaxPooling1D(pool_size=(3,), strides=(2,))(y.padded)
+          y.padded : float64 (N, T+2, 3)      = Pad(widths=((0, 0), (1, 1), (0, 0)), value=-inf)(x)
+          y        : float64 (N, (T+1)//2, 3) = MaxPooling1D(pool_size=(3,), strides=(2,))(y.padded)
     """
     if not any(_is_explicit(node.op) for node in graph.nodes):
         return graph

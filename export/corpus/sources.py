@@ -160,7 +160,9 @@ class ImageSource(Source):
     def identity(self, session: Session, length: int | None) -> dict[str, Any]:
         """The names of the files, and how numbers are made of them."""
         names = "\n".join(path.as_posix() for path in image_files(self.path))
-        return _head(f"{names}\n".encode(), length) | {"image": self.image.settings.to_data()}
+        return _head(f"{names}\n".encode("utf-8", "surrogateescape"), length) | {
+            "image": self.image.settings.to_data()
+        }
 
 
 @dataclass(frozen=True)

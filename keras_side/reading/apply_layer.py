@@ -207,6 +207,9 @@ class LayerApplier:
         op = layer.read(lambda _: read(record))
         self._check_training(layer, op)
         self.stateful.call(layer.owner, record.config, name, op, len(states))
+        if over_steps is not None and name in self.stateful.nodes:
+            supported = "channels_last where states go on from call to call; or states that are read as zero"
+            raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
         reader = READERS.lookup(layer.class_name, layer.owner)
         if reader.taken is not None:
             return self._taken(layer, name, op, reader.taken(record), tensors)
@@ -227,15 +230,20 @@ class LayerApplier:
             else self._mask_value(layer, part)
             for position, part in enumerate(taken)
         ]
+        given = [state.value for state in states]
         if over_steps is not None:
-            inputs = self._features_last(f"{name}.channels_last", tensors[0].value)
-            if any(masks):
+            inputs = [self._features_last(op, f"{name}.channels_last", tensors[0].value)]
+            given = [
+                self._features_last(op, f"{name}.state_{number}", value)
+                for number, value in enumerate(given, 1)
+            ]
+            if any(masks) and not isinstance(op, ops.ConvolutionalLSTM):
                 # Keras lays a mask of the steps along axis 1 over axis 2.
                 supported = "channels_last where the input has a mask"
                 raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
         if reader.refuse_masked is not None and any(masks):
             reader.refuse_masked(record, op)
-        sources = (*inputs, *(state.value for state in states))
+        sources = (*inputs, *given)
         if turned is not None:
             values = self._turned(layer, name, op, sources, masks[0])
         elif masks[0] is not None and self.rules.directions_repeat and _gives_sequences(op):
@@ -243,8 +251,8 @@ class LayerApplier:
         else:
             self.builder.add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
         if over_steps is not None:
-            self._check_bias(layer, op, name)
-            values = self._features_first(f"{name}.channels_first", name)
+            self._check_bias(layer, op, values[0])
+            values = [self._features_first(op, f"{value}.channels_first", value) for value in values]
         for node in encoding_nodes(record, op, name):
             self.builder.add(node)
             values = [node.name]
@@ -293,21 +301,23 @@ class LayerApplier:
                 layer.owner, problem.setting, problem.value, problem.supported
             ) from problem
 
-    def _features_last(self, name: str, value: str) -> list[str]:
-        """``(N, I, *T)`` as ``(N, *T, I)``."""
-        rank = len(self.builder.tensor(value).shape)
-        if rank < 3:
-            return [value]
-        self.builder.add(Node(name, ops.Permute(dims=to_last(rank)), (value,)))
-        return [name]
+    def _features_last(self, op: ops.Op, name: str, value: str) -> str:
+        """``(N, I, *T)`` as ``(N, *T, I)``, which may have steps behind N."""
+        return self._permuted(op, name, value, to_last)
 
-    def _features_first(self, name: str, value: str) -> list[str]:
+    def _features_first(self, op: ops.Op, name: str, value: str) -> str:
         """What a layer gives, ``(N, *T, O)``, as ``(N, O, *T)``; where no axes are left, as it is."""
+        return self._permuted(op, name, value, to_first)
+
+    def _permuted(
+        self, op: ops.Op, name: str, value: str, dims: Callable[[int, int], tuple[int, ...]]
+    ) -> str:
         rank = len(self.builder.tensor(value).shape)
         if rank < 3:
-            return [value]
-        self.builder.add(Node(name, ops.Permute(dims=to_first(rank)), (value,)))
-        return [name]
+            return value
+        axes = op.dimensions if isinstance(op, ops.ConvolutionalLSTM) else rank - 2
+        self.builder.add(Node(name, ops.Permute(dims=dims(rank, axes)), (value,)))
+        return name
 
     def _check_bias(self, layer: Layer, op: ops.Op, name: str) -> None:
         """Refuse a convolution whose bias Keras 3.15 takes for one of the last axis, which is as long.

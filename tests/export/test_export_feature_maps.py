@@ -16,7 +16,7 @@ from biport.compare.tolerance import Verdict, float32_floor, judge_float32, meas
 from biport.errors import InputError
 from biport.graph import Graph, Node, Value
 from testing.feature_maps import FAMILIES, LETTERS, batch_norm, conv2d, random_graph, residual_network
-from testing.graphs import normal
+from testing.graphs import dense, normal
 from testing.onnx_graphs import exported, tolerance, worst
 
 RAW = onnxruntime.SessionOptions()
@@ -184,3 +184,33 @@ def test_traced_as_the_graph_has_it(tmp_path: Path) -> None:
     for name in ("conv_1", "sum", "pool", "turned"):
         (wanted,) = reference.run(Graph(graph.inputs, graph.nodes, (name,)), [x])
         np.testing.assert_allclose(traced.values["case"][name], wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("between", [ops.ReLU(), ops.Permute(dims=(1, 2))], ids=["relu", "nothing"])
+@pytest.mark.parametrize("product", ["dense", "matmul"])
+def test_products_behind_a_convolution(product: str, between: ops.Op, tmp_path: Path) -> None:
+    """Over no rows as well, where onnxruntime would fail over a transposition and a product in one."""
+    rng = np.random.default_rng(7)
+    convolution = ops.Conv1D(
+        input_size=3,
+        output_size=4,
+        kernel_size=3,
+        padding="same",
+        weight=normal(rng, 4, 3, 3),
+        bias=normal(rng, 4),
+    )
+    last = (
+        Node("y", dense(rng, 4, 5), ("between",))
+        if product == "dense"
+        else Node("y", ops.MatMul(), ("between", "weight"))
+    )
+    nodes = (
+        Node("conv", convolution, ("x",)),
+        Node("between", between, ("conv",)),
+        Node("weight", ops.Constant(value=normal(rng, 4, 5)), ()),
+        last,
+    )
+    graph = Graph((Value("x", ("N", "T", 3), "float32"),), nodes, ("y",))
+    session = exported(graph, tmp_path)
+    for N in (2, 0):
+        assert worst(graph, session, normal(rng, N, 6, 3)) <= tolerance(graph)

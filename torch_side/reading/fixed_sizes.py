@@ -18,9 +18,8 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
 
     - Parts of a whole, such as features that are put side by side: torch says one of them as what is left of
       the number; alone none of them varies.
-    - Features that a layer has weights for, where torch knows them only as what other sizes make up: the
-      height of a picture, whose maps are laid flat for a `Linear`.
-    - Of which a size of 1 is made that is squeezed out: the height of a picture of a line of text.
+    - Features that a layer has weights for, where torch knows them only as what steps, rows of pixels and
+      features make up; and what has to be such that an axis is lost as one of size 1.
     - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one
       that is only indexed torch knows that there are no fewer.
     """
@@ -28,9 +27,7 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     names = [entry for entry in exported.graph_signature.user_inputs if isinstance(entry, str)]
     shapes = [list(nodes[name].meta["val"].shape) for name in names]
     terms = [[sympy.sympify(expression(size)) for size in shape] for shape in shapes]
-    beside = {symbol for shape in terms for term in shape[1:] for symbol in term.free_symbols}
-    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms)
-    symbols |= beside & (_features(exported) | _taken_for_one(exported))
+    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, terms)
     fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in terms]
     return fixed if symbols else []
 
@@ -64,36 +61,43 @@ def _no_fewer(
     }
 
 
-def _features(exported: ExportedProgram) -> set[Any]:
-    """The symbols in what layers take for features."""
+def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
+    """The symbols of sizes that layers have weights for, and of those that are lost as 1."""
+    varying = {symbol for shape in terms for size in shape[1:] for symbol in size.free_symbols}
+    rows = {symbol for shape in terms for size in shape[:1] for symbol in size.free_symbols}
     features: set[Any] = set()
     for node in exported.graph.nodes:
-        position = WEIGHTED.get(str(node.target))
-        known = None if position is None else node.args[position].meta.get("val")
-        if isinstance(known, torch.Tensor):
-            features |= sympy.sympify(expression(known.shape[-1])).free_symbols
-    return features
+        for size in _needed_sizes(node):
+            features |= sympy.sympify(expression(size)).free_symbols
+    return features & varying - rows
 
 
-def _taken_for_one(exported: ExportedProgram) -> set[Any]:
-    """The symbols of sizes, 1 in the example, that torch or a squeeze takes for 1 from there on."""
-    ones: set[Any] = set()
-    for node in exported.graph.nodes:
-        given = node.args[0].meta.get("val") if node.args and isinstance(node.args[0], fx.Node) else None
-        result = node.meta.get("val")
-        if not isinstance(given, torch.Tensor) or not isinstance(result, torch.Tensor):
-            continue
-        squeezed = str(node.target) in SQUEEZES and len(result.shape) < len(given.shape)
-        if not squeezed and len(result.shape) != len(given.shape):
-            continue
-        for axis, size in enumerate(given.shape):
-            one = isinstance(size, torch.SymInt) and size.node.hint == 1
-            if one and (squeezed or isinstance(result.shape[axis], int)):
-                ones |= sympy.sympify(expression(size)).free_symbols
-    return ones
+def _needed_sizes(node: fx.Node) -> list[Any]:
+    """The sizes of an input of a statement that can be no other."""
+    target = str(node.target)
+    if target == "aten.squeeze.dim":
+        known, left = node.args[0].meta["val"], node.meta["val"]  # type: ignore[union-attr]
+        return [known.shape[node.args[1]]] if left.dim() < known.dim() else []  # type: ignore[index]
+    position, axis = WEIGHTED.get(target, (None, -1))
+    if position is None:
+        return []
+    known, after = node.args[position].meta.get("val"), node.meta["val"]  # type: ignore[union-attr]
+    if not isinstance(known, torch.Tensor) or known.dim() < 2:
+        return []
+    # What varies in front of a layer and is a number behind it was found to be that number on the way.
+    same = zip(known.shape, after.shape, strict=True) if target in SHAPE_KEPT else []
+    return [known.shape[axis], *(one for one, two in same if isinstance(two, int))]
 
 
-WEIGHTED = {"biport.recurrence.default": 1, "biport.cell.default": 1, "aten.linear.default": 0}
-"""Operators with weights for the features of one of their inputs, and which."""
-
-SQUEEZES = ("aten.squeeze.default", "aten.squeeze.dim", "aten.squeeze.dims")
+WEIGHTED = {
+    "biport.recurrence.default": (1, -1),
+    "biport.cell.default": (1, -1),
+    "aten.linear.default": (0, -1),
+    "aten.layer_norm.default": (0, -1),
+    "aten.batch_norm.default": (0, 1),
+    "aten.conv1d.default": (0, 1),
+    "aten.conv1d.padding": (0, 1),
+}
+"""Operators with weights for the features of one of their inputs: which one, and the axis of these."""
+SHAPE_KEPT = ("aten.batch_norm.default", "aten.layer_norm.default")
+"""Those of them that give what has the shape of that input."""

@@ -77,11 +77,10 @@ def trace_program(
     ]
     try:
         with quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
-            exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
+            exported = _exported(wrapper, inputs, dynamic, session)
             if sizes := axes_to_fix(exported):
+                dynamic = _with_fixed(dynamic, sizes)
                 session.calls.clear()
-                for axes, others in zip(dynamic, sizes, strict=True):
-                    axes |= dict.fromkeys(others, Dim.STATIC)
                 exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
             exported = exported.run_decompositions(decompositions())
     except BiportError:
@@ -92,6 +91,27 @@ def trace_program(
     finally:
         snapshot.restore()
     return as_program(type(module).__name__, exported, session)
+
+
+def _exported(
+    wrapper: nn.Module, inputs: Sequence[Tensor], dynamic: Sequence[dict], session: LayerSession
+) -> ExportedProgram:
+    """Trace with sizes that vary; where torch cannot solve for some, with the last axes as they are."""
+    try:
+        return export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
+    except NotImplementedError:
+        ranks = [x.dim() if x.is_floating_point() else 0 for x in inputs]
+        for axes in ((-1,), (-2,), range(-max(ranks), 0)):
+            session.calls.clear()
+            fixed = [[rank + axis for axis in axes if rank + axis >= 2] for rank in ranks]
+            with contextlib.suppress(NotImplementedError):
+                shapes = tuple(_with_fixed(dynamic, fixed))
+                return export(wrapper, tuple(inputs), dynamic_shapes=(shapes,), strict=False)
+        raise
+
+
+def _with_fixed(dynamic: Sequence[dict], fixed: Sequence[Collection[int]]) -> list[dict]:
+    return [axes | dict.fromkeys(others, Dim.STATIC) for axes, others in zip(dynamic, fixed, strict=True)]
 
 
 def as_program(name: str, exported: ExportedProgram, session: LayerSession | None = None) -> Program:

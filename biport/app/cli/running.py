@@ -105,9 +105,10 @@ def run(
         raise InputError("give texts, or a file of texts or arrays as --input")
     corpus = {"column": text, "id": id, "skip_bad": skip_bad, "resume": resume}
     asked = any((*corpus.values(), format, delimiter))
-    if inputs is None or not is_parquet(inputs):
+    columnar = inputs is not None and is_parquet(inputs)
+    if not columnar:
         check_no_parquet(scale)
-    pictures = are_images(texts or ()) if inputs is None else of_images(inputs, format)
+    pictures = are_images(texts or ()) if inputs is None else of_images(inputs, format) and not columnar
     if images.given and not pictures:
         raise InputError("--image-scale and its like go with pictures")
     if texts:
@@ -120,7 +121,7 @@ def run(
         return Result(*run_images(model, texts, device, images, ctc_options))
     assert inputs is not None
     settings = corpus | {"truncate": truncate, "overwrite": force}
-    if is_parquet(inputs):
+    if columnar:
         if ctc_options.given:
             raise InputError(f"{inputs}: export the model with --characters to run it over Parquet")
         if format or delimiter:
