@@ -119,9 +119,10 @@ def file_kind(path: str | os.PathLike[str]) -> FileKind:
         return _folder(path, {entry.name for entry in path.iterdir()})
     with path.open("rb") as file:
         start = file.read(START)
-    if start.startswith(b"PK"):
-        return _archive(path)
     size = path.stat().st_size
+    # These begin with the length of their header, which may be what other kinds begin with.
+    if start.startswith(b"PK") and not _is_safetensors(start, size):
+        return _archive(path)
     kind = next((kind for kind, matches in _STARTS if matches(start, size)), FileKind.UNKNOWN)
     in_bundle = kind is FileKind.SAFETENSORS and (path.parent / "graph.json").exists()
     return FileKind.BUNDLE_PART if in_bundle else kind
@@ -308,6 +309,7 @@ def _begins(*beginnings: bytes, at: int = 0) -> Callable[[bytes, int], bool]:
 
 _STARTS: Sequence[tuple[FileKind, Callable[[bytes, int], bool]]] = (
     (FileKind.EMPTY, lambda start, size: not size),
+    (FileKind.SAFETENSORS, _is_safetensors),
     (FileKind.HDF5, _begins(b"\x89hdf\r\n\x1a\n")),
     (FileKind.TFLITE, _begins(b"tfl3", at=4)),
     (FileKind.GGUF, _begins(b"gguf")),
@@ -316,7 +318,6 @@ _STARTS: Sequence[tuple[FileKind, Callable[[bytes, int], bool]]] = (
     (FileKind.COMPRESSED, _begins(b"ustar", at=257)),
     (FileKind.TORCH, _begins(b"\x80\x02\x8a\nl\xfc\x9cf\xf9 j\xa8p\x19.")),
     (FileKind.PICKLE, lambda start, size: start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"),
-    (FileKind.SAFETENSORS, _is_safetensors),
     (FileKind.BUNDLE_PART, _json("format", "nodes", "digest")),
     (FileKind.VOCABULARY, _json("format", text=b"biport-vocabulary-")),
     (FileKind.KERAS_CONFIG, _json("class_name", "config")),

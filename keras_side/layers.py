@@ -98,7 +98,7 @@ class BodyCell(keras.layers.Layer):
 
     Args:
         body: takes x ``(N, I)``, the states ``(N, size)`` and the constants; gives the output ``(N, O)`` and
-            the new states.
+            the new states. Within a `Recurrence` all may have further sizes behind N.
         state_count: how many states there are.
         options: of every layer.
     """
@@ -106,8 +106,10 @@ class BodyCell(keras.layers.Layer):
     def __init__(self, body: Any, state_count: int, **options: Any) -> None:
         super().__init__(**options)
         self.body, self.state_count, self.constants = body, state_count, ()
-        self.state_size = tuple(x.shape[-1] for x in body.inputs[1 : 1 + state_count])
-        self.output_size = body.outputs[0].shape[-1]
+        self.state_shapes = [tuple(x.shape[1:]) for x in body.inputs[1 : 1 + state_count]]
+        self.output_shape = tuple(body.outputs[0].shape[1:])
+        self.state_size = tuple(shape[-1] for shape in self.state_shapes)
+        self.output_size = self.output_shape[-1]
         self.supports_masking = True
 
     def call(self, inputs: Any, states: Any, training: Any = None) -> Any:
@@ -116,6 +118,10 @@ class BodyCell(keras.layers.Layer):
         given = [keras.ops.copy(x) for x in (inputs, *states, *self.constants)]
         output, *new = self.body(given, training=training)
         return output, new
+
+    def get_initial_state(self, batch_size: Any = None) -> Any:
+        """Zeros."""
+        return [keras.ops.zeros((batch_size, *shape), self.compute_dtype) for shape in self.state_shapes]
 
     def get_config(self) -> dict[str, Any]:
         """The settings."""
@@ -130,7 +136,10 @@ class BodyCell(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Recurrence(keras.layers.RNN):
-    """``keras.layers.RNN`` around a `BodyCell` that is given constants too, the same at every step."""
+    """``keras.layers.RNN`` around a `BodyCell` that is given constants too, or images.
+
+    Keras' own hands no constants on, and knows of steps and states of one size behind N alone.
+    """
 
     def build(
         self, sequences_shape: Any, initial_state_shape: Any = None, constants_shape: Any = None
@@ -156,8 +165,12 @@ class Recurrence(keras.layers.RNN):
     def compute_output_shape(
         self, sequences_shape: Any, initial_state_shape: Any = None, constants_shape: Any = None
     ) -> Any:
-        """That of an RNN."""
-        return super().compute_output_shape(sequences_shape, initial_state_shape)
+        """Of the output, and of the states where they are given."""
+        batch, steps = sequences_shape[:2]
+        lead = (batch, steps) if self.return_sequences else (batch,)
+        output = (*lead, *self.cell.output_shape)
+        states = [(batch, *shape) for shape in self.cell.state_shapes]
+        return (output, *states) if self.return_state else output
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

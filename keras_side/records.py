@@ -18,7 +18,9 @@ from keras_side.policies import NOT_ADAPTED, NOT_QUANTISED, check_policy
 
 OF_WEIGHTS = tuple(
     f"{weight}_{kind}"
-    for weight in ("kernel", "recurrent", "bias", "embeddings", "gamma", "beta", "alpha")
+    for weight in (
+        *("kernel", "depthwise", "pointwise", "recurrent", "bias", "embeddings", "gamma", "beta", "alpha"),
+    )
     for kind in ("initializer", "regularizer", "constraint")
 )
 """Settings that say how weights begin and are trained."""

@@ -16,9 +16,6 @@ from keras_side.registry import READERS
 CUSTOM = "the layers of Keras itself: code of the model's author is never run"
 
 SUBSTITUTES = {
-    "Conv1DTranspose": "UpSampling1D, then Conv1D",
-    "ConvLSTM1D": "Conv1D, then LSTM",
-    "DepthwiseConv1D": "Conv1D with groups",
     "Highway": "Dense, Multiply and Add",
     "Lambda": "the layer that does the same, such as Activation, Reshape or Permute",
     "LocallyConnected1D": "Conv1D",
@@ -26,7 +23,6 @@ SUBSTITUTES = {
     "Merge": "Add, Multiply, Average, Maximum, Concatenate or Dot of a list of tensors (modes sum, mul, ave, "
     "max, concat)",
     "SReLU": "PReLU",
-    "SeparableConv1D": "Conv1D",
     **dict.fromkeys(
         ("HashedCrossing", "Hashing"),
         "an IntegerLookup or a StringLookup with a vocabulary, or the ids as the input of the model: a hash "
@@ -59,9 +55,9 @@ IN_FRONT = (*("DenseFeatures", "MelSpectrogram", "Pipeline", "STFTSpectrogram"),
 """Layers of Keras that prepare data."""
 
 OTHERS = (
-    *("AbstractRNNCell", "AdaptiveAveragePooling1D", "AdaptiveMaxPooling1D", "Convolution1DTranspose"),
+    *("AbstractRNNCell", "AdaptiveAveragePooling1D", "AdaptiveMaxPooling1D"),
     *("EinsumDense", "FlaxLayer", "GRUCell", "GroupQueryAttention", "InputLayer", "JaxLayer", "LSTMCell"),
-    *("Layer", "ReversibleEmbedding", "SeparableConvolution1D", "SimpleRNNCell"),
+    *("Layer", "ReversibleEmbedding", "SimpleRNNCell"),
     *("SpectralNormalization", "StackedRNNCells", "TFSMLayer", "ThresholdedReLU", "TorchModuleWrapper"),
     "Wrapper",
 )

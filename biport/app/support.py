@@ -40,12 +40,16 @@ class Support:
 SUPPORT: Sequence[Support] = (
     Support(
         "recurrent",
-        ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "LSTMCell", "GRUCell", "SimpleRNNCell"),
+        (
+            *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "LSTMCell", "GRUCell", "SimpleRNNCell"),
+            *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+        ),
         ("nn.LSTM", "nn.GRU", "nn.RNN", "nn.LSTMCell", "nn.GRUCell", "nn.RNNCell", "pack_padded_sequence"),
         "every activation, with or without biases, `reset_after` on or off, `StackedRNNCells`; both "
         "directions with the five merges or a `backward_layer` of another kind and size; sequences or the "
         "last step, initial and final states, `zero_output_for_mask`, every mask; `stateful` as states that "
-        "go in and out, or as zeros at each call; cells of one's own; in torch `num_layers`, "
+        "go in and out, or as zeros at each call; strides, padding, dilation and `channels_first` of "
+        "`ConvLSTM`; cells of one's own; in torch `num_layers`, "
         "`bidirectional`, `batch_first` or not, dropout between layers, `proj_size`, packed rows",
         (
             "stateful in both directions, with states that go in and out",
@@ -76,15 +80,22 @@ SUPPORT: Sequence[Support] = (
     ),
     Support(
         "convolution",
-        ("Conv1D",),
+        (
+            *("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D"),
+            *("SeparableConv2D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
+        ),
         ("nn.Conv1d",),
         "valid, same and causal padding, in torch any padding and `padding_mode`, strides, dilation, groups, "
-        "every activation, `channels_first`",
+        "`depth_multiplier`, `output_padding`, every activation, `channels_first`",
         ("nn.Conv2d over two axes",),
     ),
     Support(
         "pooling",
-        ("MaxPooling1D", "AveragePooling1D", "GlobalMaxPooling1D", "GlobalAveragePooling1D"),
+        (
+            *("MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "AveragePooling1D", "AveragePooling2D"),
+            *("AveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D"),
+            *("GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D"),
+        ),
         ("nn.MaxPool1d", "nn.AvgPool1d", "nn.AdaptiveMaxPool1d", ".mean(1)", ".amax(1)", ".max(1)"),
         "valid and same, in torch any padding, strides, `channels_first`; averages under a mask",
         ("return_indices",),
@@ -134,15 +145,20 @@ SUPPORT: Sequence[Support] = (
     ),
     Support(
         "shape",
-        ("Flatten", "Reshape", "Permute", "RepeatVector", "Cropping1D", "ZeroPadding1D", "UpSampling1D"),
+        (
+            *("Flatten", "Reshape", "Permute", "RepeatVector", "Cropping1D", "Cropping2D", "Cropping3D"),
+            *("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "UpSampling1D", "UpSampling2D"),
+            "UpSampling3D",
+        ),
         ("nn.Flatten", "nn.Unflatten", ".transpose", ".permute", ".flip"),
-        "sizes that vary stay free",
+        "sizes that vary stay free; nearest and bilinear interpolation, `channels_first`",
+        ("interpolation=bicubic",),
     ),
     Support(
         "regularization",
         (
-            *("Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout"),
-            *("ActivityRegularization", "Identity"),
+            *("Dropout", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "GaussianDropout"),
+            *("GaussianNoise", "AlphaDropout", "ActivityRegularization", "Identity"),
         ),
         ("nn.Dropout", "nn.AlphaDropout", "nn.Identity", "F.dropout"),
         "nothing at inference; kept for training",
@@ -161,24 +177,25 @@ SUPPORT: Sequence[Support] = (
 KERAS_OPERATIONS: Sequence[str] = (
     *("abs", "absolute", "add", "all", "amax", "amin", "any", "append", "arccos", "arccosh", "arcsin"),
     *("arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "array", "array_split"),
-    *("average", "batch_normalization", "broadcast_to", "cast", "ceil", "celu", "clip", "concatenate"),
-    *("conj", "conjugate", "convert_to_tensor", "copy", "cos", "cosh", "count_nonzero", "cumsum"),
-    *("deg2rad", "diff", "divide", "divide_no_nan", "dot", "dsplit", "einsum", "elu", "equal", "erf"),
-    *("exp", "exp2", "expand_dims", "expm1", "fabs", "flip", "fliplr", "flipud", "floor", "floor_divide"),
-    *("fmod", "full_like", "gelu", "get_item", "glu", "greater", "greater_equal", "hard_shrink"),
-    *("hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "heaviside", "hsplit", "hstack", "inner"),
-    *("isclose", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "layer_normalization", "leaky_relu"),
-    *("less", "less_equal", "log", "log10", "log1p", "log2", "log_sigmoid", "log_softmax", "logaddexp"),
-    *("logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "matmul", "max", "maximum"),
-    *("mean", "min", "minimum", "mod", "moments", "moveaxis", "multiply", "nan_to_num", "negative", "norm"),
-    *("normalize", "not_equal", "one_hot", "ones_like", "outer", "pad", "power", "prod", "ptp", "rad2deg"),
-    *("ravel", "real", "reciprocal", "relu", "relu6", "repeat", "reshape", "rms_normalization", "roll"),
-    *("round", "rsqrt", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "size", "slice", "soft_shrink"),
-    *("softmax", "softplus", "softsign", "sort", "sparse_plus", "sparse_sigmoid", "split", "sqrt"),
-    *("square", "squareplus", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum", "swapaxes"),
-    *("swish", "take", "take_along_axis", "tan", "tanh", "tanh_shrink", "tensordot", "threshold", "tile"),
-    *("top_k", "transpose", "tril", "triu", "true_divide", "trunc", "unstack", "var", "vdot", "vsplit"),
-    *("vstack", "where", "zeros_like"),
+    *("average", "average_pool", "batch_normalization", "broadcast_to", "cast", "ceil", "celu", "clip"),
+    *("concatenate", "conj", "conjugate", "conv", "conv_transpose", "convert_to_tensor", "copy", "cos"),
+    *("cosh", "count_nonzero", "cumsum", "deg2rad", "depthwise_conv", "diff", "divide", "divide_no_nan"),
+    *("dot", "dsplit", "einsum", "elu", "equal", "erf", "exp", "exp2", "expand_dims", "expm1", "fabs"),
+    *("flip", "fliplr", "flipud", "floor", "floor_divide", "fmod", "full_like", "gelu", "get_item", "glu"),
+    *("greater", "greater_equal", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh"),
+    *("heaviside", "hsplit", "hstack", "inner", "isclose", "isfinite", "isinf", "isnan", "isneginf"),
+    *("isposinf", "layer_normalization", "leaky_relu", "less", "less_equal", "log", "log10", "log1p"),
+    *("log2", "log_sigmoid", "log_softmax", "logaddexp", "logical_and", "logical_not", "logical_or"),
+    *("logical_xor", "logsumexp", "matmul", "max", "max_pool", "maximum", "mean", "min", "minimum", "mod"),
+    *("moments", "moveaxis", "multiply", "nan_to_num", "negative", "norm", "normalize", "not_equal"),
+    *("one_hot", "ones_like", "outer", "pad", "power", "prod", "ptp", "rad2deg", "ravel", "real"),
+    *("reciprocal", "relu", "relu6", "repeat", "reshape", "rms_normalization", "roll", "round"),
+    *("rsqrt", "selu", "separable_conv", "sigmoid", "sign", "silu", "sin", "sinh", "size", "slice"),
+    *("soft_shrink", "softmax", "softplus", "softsign", "sort", "sparse_plus", "sparse_sigmoid", "split"),
+    *("sqrt", "square", "squareplus", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum"),
+    *("swapaxes", "swish", "take", "take_along_axis", "tan", "tanh", "tanh_shrink", "tensordot"),
+    *("threshold", "tile", "top_k", "transpose", "tril", "triu", "true_divide", "trunc", "unstack", "var"),
+    *("vdot", "vsplit", "vstack", "where", "zeros_like"),
 )
 """Functions of ``keras.ops`` that are read between layers, like Python's operators and square brackets."""
 

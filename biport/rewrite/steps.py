@@ -20,6 +20,7 @@ from biport.ops import (
     Dense,
     Elementwise,
     Op,
+    PermuteDims,
     Scan,
     Split,
 )
@@ -43,12 +44,14 @@ def step_of(cell: Cell) -> Graph:
     return _Step(cell).graph()
 
 
-def scan_of(op: ConvolutionalLSTM, step: Sequence[Dim]) -> Scan:
+def scan_of(op: ConvolutionalLSTM, step: Sequence[Dim], channels_first: bool = False) -> Scan:
     """What ``op`` computes as a recurrence over a body of layers and operations.
 
     Args:
         op: the layer.
         step: x of a step behind the rows, ``(*S, I)``.
+        channels_first: whether states and output are ``(N, H, *S')``, for frameworks whose convolutions are
+            over that; activations that look at all features have no meaning then.
 
     Raises:
         UnsupportedError: one of these sizes varies.
@@ -65,24 +68,38 @@ def scan_of(op: ConvolutionalLSTM, step: Sequence[Dim]) -> Scan:
     if len(fixed) < len(step):
         supported = f"fixed sizes behind the time steps, found {tuple(map(str, step))}"
         raise UnsupportedError(op.kind, "input", "images of a size that varies", supported)
-    after = op.output_shape(fixed)
+    *sizes, width = op.output_shape(fixed)
+    after = (width, *sizes) if channels_first else (*sizes, width)
     dtype = op.dtype or "float32"
     shapes = {"x": tuple(fixed)} | dict.fromkeys(op.states, after)
     arguments = tuple(Value(name, ("N", *shape), dtype) for name, shape in shapes.items())
     names = "reverse", "return_sequences", "return_state", "zero_output_for_mask"
     settings = {name: getattr(op, name) for name in names}
-    return scan_over(Graph(arguments, _convolving(op), ("y", "y", "c_after")), len(op.states), **settings)
+    nodes = (*_convolutions(op, channels_first), *_gates(op, axis=1 if channels_first else -1))
+    return scan_over(Graph(arguments, nodes, ("y", "y", "c_after")), len(op.states), **settings)
 
 
-def _convolving(op: ConvolutionalLSTM) -> tuple[Node, ...]:
-    """One convolution of x and one of the state for all gates."""
+def _convolutions(op: ConvolutionalLSTM, channels_first: bool) -> tuple[Node, ...]:
+    """One of x and one of the state, for all gates."""
+    if not channels_first:
+        return Node("of_x", op.input_convolution, ("x",)), Node("of_h", op.state_convolution, ("h",))
+    first = PermuteDims(axes=(0, op.rank, *range(1, op.rank)))
+    return (
+        Node("last_x", op.input_convolution, ("x",)),
+        Node("of_x", first, ("last_x",)),
+        Node("last_h", PermuteDims(axes=(0, *range(2, op.rank + 1), 1)), ("h",)),
+        Node("convolved_h", op.state_convolution, ("last_h",)),
+        Node("of_h", first, ("convolved_h",)),
+    )
+
+
+def _gates(op: ConvolutionalLSTM, axis: int) -> tuple[Node, ...]:
+    """The new states, of what the convolutions gave."""
     recurrent, activation = (Activation(function=name) for name in (op.recurrent_activation, op.activation))
     multiply, add = (Elementwise(function=name) for name in ("multiply", "add"))
     functions = {gate: activation if gate == "c" else recurrent for gate in op.gates}
-    split = Split(sizes=(op.hidden_size,) * len(op.gates), axis=-1)
+    split = Split(sizes=(op.hidden_size,) * len(op.gates), axis=axis)
     return (
-        Node("of_x", op.input_convolution, ("x",)),
-        Node("of_h", op.state_convolution, ("h",)),
         Node("sum", add, ("of_x", "of_h")),
         Node("gates", split, ("sum",), tuple(f"sum_{gate}" for gate in op.gates)),
         *(Node(f"gate_{gate}", functions[gate], (f"sum_{gate}",)) for gate in op.gates),

@@ -136,11 +136,11 @@ class DynamicSizes:
         """``(N', T', ...)`` to ``(N, T, ...)``."""
         return scope("Slice", x, [0, 0], self.shape, [0, 1]) if self.guarded else x
 
-    def zeros(self, scope: Scope, width: int) -> ir.Value:
-        """``(N', width)``."""
+    def zeros(self, scope: Scope, shape: Sequence[int]) -> ir.Value:
+        """``(N', *shape)``."""
         if isinstance(self.N, list):
-            return scope.constant(np.zeros((*self.N, width), "float32"), "zeros")
-        return scope("ConstantOfShape", scope("Concat", self.N, [width], axis=0))
+            return scope.constant(np.zeros((*self.N, *shape), "float32"), "zeros")
+        return scope("ConstantOfShape", scope("Concat", self.N, list(shape), axis=0))
 
     def crop_batch(self, scope: Scope, x: ir.Value) -> ir.Value:
         """``(N', ...)`` to ``(N, ...)``."""

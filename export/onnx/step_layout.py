@@ -28,6 +28,7 @@ Transpose, Reshape and Slice would, within 2 %.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -70,11 +71,12 @@ class StepLayout:
         self._indices: dict[object, ir.Value] = {}
 
     def enter(self, value: LazyValue) -> ir.Value:
-        """``(N, T)`` or ``(N, T, I)`` to ``(S, N')`` or ``(S, N', I)``."""
+        """``(N, T)`` or ``(N, T, ...)`` to ``(S, N')`` or ``(S, N', ...)``."""
         rank = len(value.tensor.shape)
         x = self.sizes.pad(self.scope, value.value(), rank)
         if self.moved and rank > 2:
-            return self.scope("Gather", self.scope("Reshape", x, [-1, _width(value)]), self._source, axis=0)
+            rows = self.scope("Reshape", x, [-1, *_behind_steps(value)])
+            return self.scope("Gather", rows, self._source, axis=0)
         if self.moved:
             x = self.scope("ScatterElements", x, self._dest, x, axis=1)
         return self.scope("Transpose", self._cut(x), perm=[1, 0, *range(2, rank)])
@@ -84,43 +86,57 @@ class StepLayout:
         return x if self.mask is None else self.scope("Slice", x, [0], self._end, [1])
 
     def leave(
-        self, scope: Scope, y: ir.Value, width: int, directions: int, *, carry: bool, reverse: bool
+        self,
+        scope: Scope,
+        y: ir.Value,
+        shape: Sequence[int],
+        directions: int,
+        *,
+        carry: bool,
+        reverse: bool,
     ) -> ir.Value:
-        """``(S, D, N', H)`` or ``(S, N', H)`` to ``(N, T, D·H)``.
+        """``(S, D, N', H)`` or ``(S, N', ...)`` to ``(N, T, D·H)`` or ``(N, T, ...)``.
 
         Args:
+            shape: of a step behind the rows, of one direction: ``(H,)``, or more sizes.
             carry: a masked step repeats the output of the step computed before it, not zeros.
             reverse: the first step given is the last in time.
         """
-        rows = scope("Reshape", y, [-1, width])
+        rows = scope("Reshape", y, [-1, *shape])
         out = scope("Gather", rows, self._index(directions, carry, reverse), axis=0)
-        return out if directions == 1 else scope("Reshape", out, [0, 0, directions * width])
+        return out if directions == 1 else scope("Reshape", out, [0, 0, directions * shape[-1]])
 
-    def last(self, scope: Scope, y: ir.Value, *, zero: bool, reverse: bool) -> ir.Value:
-        """The last output ``(N', O)`` to ``(N, O)``, zeros where no step is valid.
+    def last(self, scope: Scope, y: ir.Value, *, zero: bool, reverse: bool, rank: int = 1) -> ir.Value:
+        """The last output ``(N', ...)`` to ``(N, ...)``, zeros where no step is valid.
 
         Args:
             zero: zeros where the last step computed is masked, too.
             reverse: the last step computed is the first in time.
+            rank: how many sizes it has behind the rows.
         """
-        y = self._settled(scope, y, _ZERO)
+        y = self._settled(scope, y, _ZERO, rank)
         if self.mask is not None and zero:
             last = [0] if reverse else self.sizes.last_step
-            y = scope("Where", self.scope("Gather", self._mask, last, axis=1), y, _ZERO)
+            kept = over_axes(self.scope, self.scope("Gather", self._mask, last, axis=1), 2, 1 + rank)
+            y = scope("Where", kept, y, _ZERO)
         return self.sizes.crop_batch(scope, y)
 
-    def state(self, scope: Scope, y: ir.Value, initial: ir.Value | None) -> ir.Value:
-        """A final state ``(N', H)`` to ``(N, H)``, the initial one where no step is valid.
+    def state(self, scope: Scope, y: ir.Value, initial: ir.Value | None, rank: int = 1) -> ir.Value:
+        """A final state ``(N', ...)`` to ``(N, ...)``, the initial one where no step is valid.
 
         Args:
-            initial: ``(N', H)``; ``None`` for zeros.
+            initial: ``(N', ...)``; ``None`` for zeros.
+            rank: how many sizes it has behind the rows.
         """
         rest = _ZERO if initial is None else initial
-        return self.sizes.crop_batch(scope, self._settled(scope, y, rest))
+        return self.sizes.crop_batch(scope, self._settled(scope, y, rest, rank))
 
-    def _settled(self, scope: Scope, y: ir.Value, rest: Operand) -> ir.Value:
+    def _settled(self, scope: Scope, y: ir.Value, rest: Operand, rank: int) -> ir.Value:
         """``y``, and ``rest`` where no step is valid."""
-        return y if self._idle is None else scope("Where", self._idle, rest, y)
+        idle = self._idle
+        if idle is None:
+            return y
+        return scope("Where", idle if self.mask is None else over_axes(scope, idle, 2, 1 + rank), rest, y)
 
     @cached_property
     def _idle(self) -> ir.Value | None:
@@ -266,10 +282,18 @@ class StepLayouts:
         return self._layouts[key]
 
 
-def _width(value: LazyValue) -> int:
-    width = value.tensor.shape[-1]
-    if not isinstance(width, int):
+def over_axes(scope: Scope, mask: ir.Value, rank: int, wanted: int) -> ir.Value:
+    """A mask of some rank with sizes of 1 behind, up to the rank that is wanted."""
+    return mask if rank == wanted else scope("Unsqueeze", mask, list(range(rank, wanted)))
+
+
+def _behind_steps(value: LazyValue) -> tuple[int, ...]:
+    """The sizes of ``(N, T, ...)`` behind the steps."""
+    shape = value.tensor.shape[2:]
+    fixed = tuple(size for size in shape if isinstance(size, int))
+    if len(fixed) < len(shape):
+        given = ", ".join(map(str, shape))
         raise UnsupportedError(
-            "export to ONNX", "width of a recurrent layer's input", width, "a fixed number"
+            "export to ONNX", "a recurrent layer's input behind its steps", given, "fixed sizes"
         )
-    return width
+    return fixed

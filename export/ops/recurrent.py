@@ -7,6 +7,7 @@ from functools import cache
 import onnx_ir as ir
 
 from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
+from biport.ops.conv_lstm import CONV_LSTMS
 from export.onnx.fused_node import go_together
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
@@ -15,6 +16,7 @@ from export.recurrent.direction import (
     Deferred,
     DirectionOutputs,
     InitialStates,
+    fixed,
     output_value,
     state_values,
     write_direction,
@@ -25,17 +27,19 @@ from export.registry import writes
 MERGES = {"sum": "Add", "mul": "Mul", "ave": "Mean"}
 
 
-@writes(LSTM, GRU, RNN, StackedRNN)
+@writes(LSTM, GRU, RNN, StackedRNN, *CONV_LSTMS.values())
 def write_recurrent(op: Recurrent, site: Site) -> tuple[LazyValue, ...]:
     """``(N, T, I)`` and initial states, if given, to ``(N, T, H)`` or ``(N, H)``, and the final states.
 
-    A stack is a chain of nodes that stays in step form.
+    A stack is a chain of nodes that stays in step form. Images have more sizes behind the steps.
     """
     layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
     initial = InitialStates(site, layout, site.inputs[1:])
+    step = site.inputs[0].tensor.shape[2:]
+    shape, states = fixed(site, op.output_shape(step)), op.state_shapes(step)
     direction = write_direction(site, op, layout, initial)
-    output = output_value(site, op, layout, direction.output, width=op.sizes[1], reverse=op.reverse)
-    return output, *state_values(site, layout, direction.states, initial, first=1)
+    output = output_value(site, op, layout, direction.output, shape=shape, reverse=op.reverse)
+    return output, *state_values(site, layout, direction.states, initial, first=1, shapes=states)
 
 
 @writes(Bidirectional)
@@ -49,7 +53,8 @@ def write_bidirectional(op: Bidirectional, site: Site) -> tuple[LazyValue, ...]:
     both, forward, backward = _directions(op, site, layout, initial)
     outputs = _outputs(op, site, layout, both, (forward, backward))
     states = [*forward.states, *backward.states]
-    return *outputs, *state_values(site, layout, states, initial, first=len(outputs))
+    shapes = op.state_shapes(site.inputs[0].tensor.shape[2:])
+    return *outputs, *state_values(site, layout, states, initial, first=len(outputs), shapes=shapes)
 
 
 def _outputs(
@@ -59,24 +64,25 @@ def _outputs(
     both: Deferred | None,
     directions: tuple[DirectionOutputs, DirectionOutputs],
 ) -> list[LazyValue]:
-    width, other = op.forward.sizes[1], op.backward.sizes[1]
+    step = site.inputs[0].tensor.shape[2:]
+    one, two = (fixed(site, layer.output_shape(step)) for layer in (op.forward, op.backward))
     if op.merge is None:
         return [
-            output_value(site, op.forward, layout, direction.output, width=size, output=index)
-            for index, (direction, size) in enumerate(zip(directions, (width, other), strict=True))
+            output_value(site, op.forward, layout, direction.output, shape=shape, output=index)
+            for index, (direction, shape) in enumerate(zip(directions, (one, two), strict=True))
         ]
     if op.merge == "concat" and both is not None:
-        return [output_value(site, op.forward, layout, both, width=width, directions=2)]
+        return [output_value(site, op.forward, layout, both, shape=one, directions=2)]
 
     @cache
     def merged() -> ir.Value:
-        one, two = (direction.output() for direction in directions)
+        both = [direction.output() for direction in directions]
         if op.merge == "concat":
-            return site.scope("Concat", one, two, axis=-1)
-        return site.scope(MERGES[str(op.merge)], one, two)
+            return site.scope("Concat", *both, axis=-1)
+        return site.scope(MERGES[str(op.merge)], *both)
 
-    total = width + other if op.merge == "concat" else width
-    return [output_value(site, op.forward, layout, merged, width=total)]
+    total = one[-1] + two[-1] if op.merge == "concat" else one[-1]
+    return [output_value(site, op.forward, layout, merged, shape=(*one[:-1], total))]
 
 
 def _directions(

@@ -40,7 +40,7 @@ def scanned(
     wanted: Sequence[bool],
     constants: Sequence[LazyValue] = (),
 ) -> list[ir.Value | None]:
-    """A Scan over the step form ``(S, N', I)``; see `looped`.
+    """A Scan over the step form ``(S, N', ...)``; see `looped`.
 
     Args:
         site: where it is written.
@@ -54,18 +54,20 @@ def scanned(
     """
     zeros, body = layout.sizes.zeros, Body(op, site, layout, x, constants)
     states = [
-        (name, zeros(site.scope, size) if given is None else given)
-        for name, size, given in zip(op.states, op.state_sizes, initial, strict=True)
+        (name, zeros(site.scope, shape) if given is None else given)
+        for name, shape, given in zip(op.states, op.state_shapes(), initial, strict=True)
     ]
     carried = not wanted[0] and last_state(op) == -1
     if carried:
-        states.append(("output", zeros(site.scope, op.sizes[1])))
+        states.append(("output", zeros(site.scope, op.output_shape())))
 
     def advance(step: Step, before: Sequence[ir.Value]) -> tuple[ir.Value, Sequence[ir.Value]]:
         output, *after = body.written(step, before[: op.state_count])
         return output, [*after, output] if carried else after
 
-    return looped(site.scope, advance, op.reverse, valid, states, [*wanted, *[True] * carried])
+    ranks = [len(shape) for shape in (op.output_shape(), *op.state_shapes())]
+    ranks += ranks[:1] * carried
+    return looped(site.scope, advance, op.reverse, valid, states, [*wanted, *[True] * carried], ranks)
 
 
 def cell_scanned(
@@ -104,7 +106,7 @@ class Body:
     """The step of a Scan on its way into a file.
 
     Args:
-        x: the sequence in step form, ``(S, N', I)``.
+        x: the sequence in step form, ``(S, N', ...)``.
         constants: what every step is given as it is.
     """
 
@@ -213,8 +215,8 @@ class Body:
         return {output: LazyValue(self.graph.tensors[output], scope, write)}
 
     def _all_rows(self) -> ir.Value:
-        """x of all steps, ``(S·N', I)``."""
-        return self.site.scope("Reshape", self.x, [-1, self.op.sizes[0]])
+        """x of all steps, ``(S·N', ...)``."""
+        return self.site.scope("Reshape", self.x, [-1, *self.op.step_shape])
 
     def _of_step(self, step: Step, name: str, rows: LazyValue) -> LazyValue:
         """At one step, ``(N', ...)``, what is computed for the rows of all, ``(S·N', ...)``."""

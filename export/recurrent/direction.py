@@ -9,16 +9,23 @@ from typing import TypeAlias
 
 import onnx_ir as ir
 
-from biport.ops import Cell, Recurrent, StackedRNN
+from biport.dims import Dim
+from biport.errors import UnsupportedError
+from biport.ops import Cell, ConvolutionalLSTM, Recurrent, Scan, StackedRNN
+from biport.rewrite.steps import scan_of
 from export.onnx.builder import Scope
 from export.onnx.lazy_value import LazyValue, StepForm
 from export.onnx.site import Site
 from export.onnx.step_layout import StepLayout
-from export.recurrent.body import cell_scanned
+from export.recurrent.body import cell_scanned, last_state, scanned
 from export.recurrent.lowering import NodeOutputs, lowered, why_looped
 
 Deferred: TypeAlias = Callable[[], ir.Value]
 """Writes a value when it is first asked for."""
+
+
+OVER_FEATURES = frozenset({"log_softmax", "softmax"})
+"""Activations that look at all features, and not at each number by itself."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,9 @@ class InitialStates:
         if not self.given:
             return None
         if index not in self._written:
-            state = self._states[index].value()
-            self._written[index] = self._layout.sizes.pad_batch(self._site.scope, state)
+            state = self._states[index]
+            rank = len(state.tensor.shape)
+            self._written[index] = self._layout.sizes.pad_batch(self._site.scope, state.value(), rank)
         return self._written[index]
 
 
@@ -62,6 +70,8 @@ def write_direction(
     Args:
         first: the index of the op's first initial state.
     """
+    if isinstance(op, ConvolutionalLSTM):
+        return _convolutional(site, op, layout, initial, first)
     cells = op.cells if isinstance(op, StackedRNN) else (op,)
 
     @cache
@@ -85,6 +95,58 @@ def write_direction(
     count = len(op.state_sizes) if op.return_state else 0
     states = [lambda index=index: nodes()[1][index] for index in range(count)]
     return DirectionOutputs(lambda: nodes()[0], states)
+
+
+def write_scan_direction(
+    site: Site,
+    op: Scan,
+    layout: StepLayout,
+    initial: Callable[[int], ir.Value | None],
+    first: int = 0,
+    constants: Sequence[LazyValue] = (),
+) -> DirectionOutputs:
+    """One direction of a step that is a graph."""
+    count = op.state_count
+
+    @cache
+    def node() -> list[ir.Value | None]:
+        given = [initial(first + index) for index in range(count)]
+        x, valid, wanted = site.inputs[0].steps(layout), layout.valid(site.scope), [True] * count
+        return scanned(site, op, layout, x, valid, given, (op.return_sequences, *wanted), constants)
+
+    def result(index: int) -> ir.Value:
+        value = node()[index]
+        assert value is not None
+        return value
+
+    def output() -> ir.Value:
+        at = last_state(op)
+        return result(0 if op.return_sequences else at if at == -1 else 1 + at)
+
+    finals = [lambda index=index: result(1 + index) for index in range(count if op.return_state else 0)]
+    return DirectionOutputs(output, finals)
+
+
+def _convolutional(
+    site: Site, op: ConvolutionalLSTM, layout: StepLayout, initial: InitialStates, first: int
+) -> DirectionOutputs:
+    """A loop that has the features of the states in front, as ``Conv`` wants them: it transposes nothing."""
+    step, scope, rank = site.inputs[0].tensor.shape[2:], site.scope, op.rank
+    if not OVER_FEATURES.isdisjoint((op.activation, op.recurrent_activation)):
+        return write_scan_direction(site, scan_of(op, step), layout, initial, first)
+
+    def turned(index: int) -> ir.Value | None:
+        state = initial(index)
+        return None if state is None else scope("Transpose", state, perm=[0, rank, *range(1, rank)])
+
+    def back(value: Deferred, lead: int) -> Deferred:
+        perm = [*range(lead), *range(lead + 1, lead + rank), lead]
+        return lambda: scope("Transpose", value(), perm=perm)
+
+    scan = scan_of(op, step, channels_first=True)
+    direction = write_scan_direction(site, scan, layout, turned, first)
+    output = back(direction.output, 2 if op.return_sequences else 1)
+    return DirectionOutputs(output, [back(state, 1) for state in direction.states])
 
 
 def _node(
@@ -117,7 +179,7 @@ def output_value(
     layout: StepLayout,
     node: Deferred,
     *,
-    width: int,
+    shape: Sequence[int],
     directions: int = 1,
     reverse: bool = False,
     output: int = 0,
@@ -127,7 +189,7 @@ def output_value(
     Args:
         op: the layer, or the forward one of two: its rules are those of both.
         node: writes the node; ``(T', D, N', H)`` or ``(D, N', H)``, without D where directions are merged.
-        width: H of one direction.
+        shape: of a step behind the rows, of one direction: ``(H,)``, or more sizes.
         directions: how many directions are still to be laid side by side.
         reverse: the output is in the order of a backward layer, last step first.
         output: which output of the op this is.
@@ -136,31 +198,51 @@ def output_value(
     if not op.return_sequences:
 
         def last() -> ir.Value:
-            y = _beside(scope, node(), directions, width, batch=0)
-            return layout.last(scope, y, zero=op.zero_output_for_mask, reverse=reverse)
+            y = _beside(scope, node(), directions, shape[-1], batch=0)
+            rank = len(shape)
+            return layout.last(scope, y, zero=op.zero_output_for_mask, reverse=reverse, rank=rank)
 
         return site.lazy(last, output=output)
 
     def leave() -> ir.Value:
         carry = not op.zero_output_for_mask
-        return layout.leave(scope, node(), width, directions, carry=carry, reverse=reverse)
+        return layout.leave(scope, node(), shape, directions, carry=carry, reverse=reverse)
 
     def stay(wanted: StepForm) -> ir.Value | None:
         # A backward layer's order is not time order, and the next layer's mask is in time order.
         if wanted is not layout or reverse:
             return None
-        return _beside(scope, node(), directions, width, batch=1)
+        return _beside(scope, node(), directions, shape[-1], batch=1)
 
     return site.lazy(leave, stay, site.inputs[0], output=output)
 
 
+def fixed(site: Site, shape: Sequence[Dim]) -> tuple[int, ...]:
+    """The sizes behind the steps as numbers.
+
+    Raises:
+        UnsupportedError: one of them varies.
+    """
+    numbers = tuple(size for size in shape if isinstance(size, int))
+    if len(numbers) < len(shape):
+        given = ", ".join(map(str, shape))
+        raise UnsupportedError(site.owner, "size of a step", f"({given})", "fixed sizes behind the steps")
+    return numbers
+
+
 def state_values(
-    site: Site, layout: StepLayout, states: Sequence[Deferred], initial: InitialStates, *, first: int
+    site: Site,
+    layout: StepLayout,
+    states: Sequence[Deferred],
+    initial: InitialStates,
+    *,
+    first: int,
+    shapes: Sequence[Sequence[Dim]],
 ) -> list[LazyValue]:
-    """The final states, of which ``first`` is the first output of the op."""
+    """The final states, of which ``first`` is the first output of the op; ``shapes`` are behind the rows."""
 
     def write(index: int, state: Deferred) -> ir.Value:
-        return layout.state(site.scope, state(), initial(index))
+        return layout.state(site.scope, state(), initial(index), len(shapes[index]))
 
     return [
         site.lazy(lambda index=index, state=state: write(index, state), output=first + index)

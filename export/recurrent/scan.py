@@ -17,6 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from export.onnx.builder import Scope, data_type
+from export.onnx.step_layout import over_axes
 
 _ZERO = np.zeros((), "float32")
 
@@ -48,16 +49,18 @@ class Step:
         type_ = ir.TensorType(data_type(dtype))
         return ir.Value(name=self.builder.value_name(f"{self.scope.name}/{name}"), type=type_)
 
-    def graph(self, states: Sequence[ir.Value], results: Sequence[ir.Value]) -> ir.Graph:
+    def graph(
+        self, states: Sequence[ir.Value], results: Sequence[ir.Value], ranks: Sequence[int]
+    ) -> ir.Graph:
         """The body, which gives no value twice and none that it did not make.
 
-        Every value is said to have two axes: onnxruntime up to 1.16 runs no body that leaves it open.
+        Every value is said how many axes it has: onnxruntime up to 1.16 runs no body that leaves it open.
         """
         outputs: list[ir.Value] = []
-        for value in results:
+        for value, rank in zip(results, ranks, strict=True):
             own = value not in outputs and value.producer() in self.builder.nodes
             outputs.append(value if own else self.scope("Identity", value))
-            outputs[-1].type, outputs[-1].shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([None, None])
+            outputs[-1].type, outputs[-1].shape = ir.TensorType(ir.DataType.FLOAT), ir.Shape([None] * rank)
         return ir.Graph([*states, *self.inputs], outputs, nodes=self.builder.nodes, name=self.scope.name)
 
 
@@ -68,6 +71,7 @@ def looped(
     valid: ir.Value | None,
     initial: Sequence[tuple[str, ir.Value]],
     wanted: Sequence[bool],
+    ranks: Sequence[int] = (),
 ) -> list[ir.Value | None]:
     """A Scan over the step form.
 
@@ -77,27 +81,30 @@ def looped(
         valid: which steps are not behind the end of their row, ``(S, N', 1)``, or ``None`` when all are.
         initial: what the states are called, and the initial ones, ``(N', size)`` each.
         wanted: which of the results somebody reads.
+        ranks: how many sizes the output and each state have behind N', if not one.
 
     Returns:
         Every step's output ``(S, N', O)``, zeros behind the end of a row, and the final states
         ``(N', size)``; ``None`` for what is not wanted. States of rows of length 0 are the initial ones.
     """
     step, every, count = Step(scope), wanted[0], len(initial)
+    output_rank, *state_ranks = [1 + rank for rank in ranks] or [2] * (1 + count)
     before = [step.input(name) for name, _ in initial]
     output, after = advance(step, before)
     if valid is not None:
         kept = step.of(valid, "valid", "bool")
-        after = [step.scope("Where", kept, new, old) for new, old in zip(after, before, strict=True)]
+        masks = [over_axes(step.scope, kept, 2, rank) for rank in state_ranks]
+        after = [step.scope("Where", *each) for each in zip(masks, after, before, strict=True)]
     *states, sequence = scope.several(
         "Scan",
         *(state for _, state in initial),
         *step.sequences,
         wanted=(True,) * (count + every),
-        body=step.graph(before, [*after, *([output] if every else [])]),
+        body=step.graph(before, [*after, *[output] * every], [*state_ranks, *[output_rank] * every]),
         num_scan_inputs=len(step.sequences),
         scan_input_directions=[int(reverse)] * len(step.sequences),
         **({"scan_output_directions": [int(reverse)]} if every else {}),
     ) + ([] if every else [None])
     if sequence is not None and valid is not None:
-        sequence = scope("Where", valid, sequence, _ZERO)
+        sequence = scope("Where", over_axes(scope, valid, 3, 1 + output_rank), sequence, _ZERO)
     return [sequence, *(state if want else None for state, want in zip(states, wanted[1:], strict=True))]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from biport.graph import Graph, Node, Value
-from biport.ops import Op, Recurrent, Scan, Tensor
+from biport.ops import Bidirectional, Op, Recurrent, Scan, Tensor
 from export.tf2onnx.calls import replaced_calls
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ class Placeholder:
         name: the layer's.
         op: what it computes.
         masked: whether the second input is a mask.
+        step: what it is given at each step, behind the rows.
     """
 
     name: str
     op: Op
     masked: bool
+    step: tuple[int, ...]
 
 
 @contextmanager
@@ -87,7 +89,7 @@ def _call(layer: Any, op: Op, placeholders: list[Placeholder]) -> Callable[..., 
         tensors = _inferred(op, sequences, states)
         masks = [] if mask is None else [mask]
         name = f"biport_marker_{len(placeholders)}"
-        placeholders.append(Placeholder(layer.name, op, bool(masks)))
+        placeholders.append(Placeholder(layer.name, op, bool(masks), tuple(sequences.shape[2:])))
         flat = tf.numpy_function(never, [sequences, *masks, *states], [tf.float32] * len(tensors), name=name)
         outputs = flat if isinstance(flat, list | tuple) else [flat]
         # What an output is declared to be is lost where the graph is frozen, an operator that says it is not.
@@ -116,7 +118,7 @@ def _inferred(op: Op, sequences: Any, states: Sequence[Any]) -> tuple[Tensor, ..
     shape = tuple(
         letters[axis] if axis < 2 and dim is None else dim for axis, dim in enumerate(sequences.shape)
     )
-    given = [Tensor(("N", int(state.shape[-1])), "float32") for state in states]
+    given = [Tensor(("N", *state.shape[1:]), "float32") for state in states]
     return op.infer([Tensor(shape, "float32"), *given])
 
 
@@ -157,12 +159,12 @@ def _graph(placeholder: Placeholder, node: ir.Node) -> Graph:
     shapes = [_sizes(value) for value in node.inputs]
     states = shapes[2 if placeholder.masked else 1 :]
     op = placeholder.op
-    widths = (op if isinstance(op, Recurrent) else op.forward).sizes  # type: ignore[attr-defined]
+    assert isinstance(op, Recurrent | Bidirectional)
     lead: tuple[Any, ...] = tuple(shapes[0][:2])
-    inputs = [Value("x", (*lead, widths[0]), "float32")]
+    inputs = [Value("x", (*lead, *placeholder.step), "float32")]
     inputs += [Value("mask", lead, "bool")] if placeholder.masked else []
-    sizes = op.state_sizes if states else ()  # type: ignore[attr-defined]
-    inputs += [Value(f"state_{number}", (lead[0], size), "float32") for number, size in enumerate(sizes)]
+    sizes = op.state_shapes(placeholder.step) if states else ()
+    inputs += [Value(f"state_{number}", (lead[0], *size), "float32") for number, size in enumerate(sizes)]
     outputs = tuple(f"y_{number}" for number in range(len(node.outputs)))
     read = tuple(value.name for value in inputs if value.name != "mask")
     masks = ("mask" if placeholder.masked else None, *(None for _ in read[1:]))
@@ -170,13 +172,13 @@ def _graph(placeholder: Placeholder, node: ir.Node) -> Graph:
 
 
 def _sizes(value: ir.Value | None) -> tuple[Any, ...]:
-    """Sizes that tf2onnx knows, letters for the others."""
+    """N and T as tf2onnx knows them, letters for what varies."""
     assert value is not None
     if value.shape is None:
         return ("N", "T")
-    letters = ("N", "T", "I")
+    letters = ("N", "T")
     return tuple(
-        dim if isinstance(dim, int) and axis else letters[axis] for axis, dim in enumerate(value.shape)
+        dim if isinstance(dim, int) and axis else letters[axis] for axis, dim in enumerate(value.shape[:2])
     )
 
 

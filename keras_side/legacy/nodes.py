@@ -12,10 +12,11 @@ from typing import Any
 
 from biport.errors import FileError, UnsupportedError
 from keras_side.records import MODELS
+from keras_side.shared.recurrent import CONV_LSTMS
 
 CONSTANT = "_CONSTANT_VALUE"
 """keras/engine/node.py of 2.15: in place of a layer's name, where the tensor is a number."""
-RECURRENT = ("Bidirectional", "CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN")
+RECURRENT = ("Bidirectional", "CuDNNGRU", "CuDNNLSTM", "GRU", "LSTM", "RNN", "SimpleRNN", *CONV_LSTMS)
 """Layers that list their initial states, and after them their constants, behind their input."""
 
 

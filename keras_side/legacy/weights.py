@@ -6,6 +6,7 @@ keras/engine/saving.py of 2.2.4, and in keras/src/legacy/saving/legacy_h5_format
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from keras_side.records import MODELS
 from keras_side.registered import LAYERS, WEIGHTS
 from keras_side.registry import READERS
 from keras_side.release import Release
+from keras_side.shared.recurrent import CONV_LSTMS
 from keras_side.shared.tokenizers import TOKENIZERS
 
 Arrays = dict[str, np.ndarray]
@@ -37,6 +39,9 @@ MODERN_1 = {
 }
 """What weights of Keras 1 are called since; its ``running_std`` is a variance
 (keras/layers/normalization.py of 1.2.2)."""
+
+SEPARABLE = re.compile(r"SeparableConv[12]D")
+CONVOLUTION = re.compile(r"(Depthwise)?Conv[123]D(Transpose)?")
 
 LSTM_1, GRU_1 = "icfo", "zrh"
 """In which order Keras 1 lists the gates, three weights each (keras/layers/recurrent.py of 1.2.2)."""
@@ -101,6 +106,7 @@ def slots(
 
 
 CELLS_OF = (
+    *CONV_LSTMS,
     "CuDNNGRU",
     "CuDNNLSTM",
     "GRU",
@@ -168,9 +174,15 @@ def _own(class_name: str, settings: Mapping[str, Any], origin: Release) -> tuple
     match modern:
         case "Embedding":
             return ["embeddings"], []
-        case "Dense" | "Conv1D":
+        case "Dense":
+            return ["kernel", *bias], []
+        case name if SEPARABLE.fullmatch(name):
+            return ["depthwise_kernel", "pointwise_kernel", *bias], []
+        case name if CONVOLUTION.fullmatch(name):
             return ["kernel", *bias], []
         case "LSTM" | "GRU" | "SimpleRNN" | "LSTMCell" | "GRUCell" | "SimpleRNNCell":
+            return ["kernel", "recurrent_kernel", *bias], []
+        case name if name in CONV_LSTMS:
             return ["kernel", "recurrent_kernel", *bias], []
         case "BatchNormalization":
             return _affine(settings), ["moving_mean", "moving_variance"]
@@ -218,8 +230,10 @@ def changes(
         yield cell, lambda arrays: _from_cudnn(arrays, 4)
     elif class_name == "CuDNNGRU":
         yield cell, lambda arrays: _from_cudnn(arrays, 3)
-    elif modern == "Conv1D":
-        yield path, lambda arrays: _convolution(arrays, settings, origin)
+    elif origin.generation == 1 and SEPARABLE.fullmatch(modern):
+        yield path, lambda arrays: _axes_in_front(arrays, settings)
+    elif CONVOLUTION.fullmatch(modern):
+        yield path, lambda arrays: _convolution(arrays, modern, settings, origin)
     elif origin.generation == 1 and modern in ("LSTM", "GRU") and settings.get("consume_less") != "gpu":
         order = "ifco" if modern == "LSTM" else "zrh"
         yield cell, lambda arrays: _stacked(arrays, order)
@@ -261,18 +275,33 @@ def _from_cudnn(arrays: Arrays, gates: int) -> Arrays:
     }
 
 
-def _convolution(arrays: Arrays, settings: Mapping[str, Any], origin: Release) -> Arrays:
-    """A kernel ``(K, I, O)`` that is slid as it is.
+def _axes_in_front(arrays: Arrays, settings: Mapping[str, Any]) -> Arrays:
+    """Kernels of Keras 1 whose axes are behind where the features of the input are in front."""
+    if settings.get("dim_ordering") != "th":
+        return arrays
+    return {
+        name: np.ascontiguousarray(np.moveaxis(array, (1, 0), (-2, -1))) if array.ndim > 3 else array
+        for name, array in arrays.items()
+    }
 
-    Keras 1 kept ``(K, 1, I, O)`` or, before 1.2, ``(O, I, K, 1)``; Theano slid kernels turned round
+
+def _convolution(arrays: Arrays, modern: str, settings: Mapping[str, Any], origin: Release) -> Arrays:
+    """A kernel ``(*K, I, O)``, of a transposed one ``(*K, O, I)``, that is slid as it is.
+
+    Keras 1 kept those of one axis as ``(K, 1, I, O)`` or, before 1.2, ``(O, I, K, 1)``, others with their
+    axes behind where the features were in front; Theano slid kernels turned round
     (keras/engine/saving.py of 2.2.4, ``preprocess_weights_for_loading`` and ``_need_convert_kernel``).
     """
     kernel = arrays["kernel"]
-    if origin.generation == 1 and kernel.ndim == 4:
+    if origin.generation == 1 and modern == "Conv1D" and kernel.ndim == 4:
         size = settings.get("filter_length")
         if kernel.shape[:2] != (size, 1) or kernel.shape[3] != settings.get("nb_filter"):
             kernel = np.transpose(kernel, (2, 3, 1, 0))
         kernel = kernel[:, 0]
+    elif origin.generation == 1 and kernel.ndim >= 4:
+        kernel = _axes_in_front({"kernel": kernel}, settings)["kernel"]
+        if modern.endswith("Transpose"):
+            kernel = kernel.swapaxes(-2, -1)
     if origin.backend == "theano":
-        kernel = kernel[::-1]
+        kernel = np.flip(kernel, tuple(range(kernel.ndim - 2)))
     return arrays | {"kernel": np.ascontiguousarray(kernel)}

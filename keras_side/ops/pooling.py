@@ -1,4 +1,4 @@
-"""Keras' pooling layers <-> `ops.AveragePooling1D`, `ops.GlobalMaxPooling1D` and the others.
+"""Keras' pooling layers <-> `ops.AveragePooling1D`, `ops.GlobalMaxPooling2D` and the others.
 
 All end the mask. `GlobalAveragePooling1D` averages over the valid steps; of the others Keras takes no
 notice of a mask.
@@ -8,49 +8,74 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from biport import ops
-from biport.ops import Op
+from biport.errors import UnsupportedError
+from biport.ops import GlobalPooling, Pooling
+from biport.ops.pooling import GLOBAL_MAXIMA, GLOBAL_MEANS, MAXIMA, MEANS
 from keras_side.records import LayerRecord, WrittenLayer
 from keras_side.registry import reads, writes
-from keras_side.shared.sizes import take_size
+from keras_side.shared.sizes import take_sizes, written_sizes
 
-WINDOWS: Mapping[str, type[ops.AveragePooling1D] | type[ops.MaxPooling1D]] = {
-    "AveragePooling1D": ops.AveragePooling1D,
-    "AvgPool1D": ops.AveragePooling1D,
-    "MaxPooling1D": ops.MaxPooling1D,
-    "MaxPool1D": ops.MaxPooling1D,
+WINDOWS: Mapping[str, type[Pooling]] = {
+    f"{name}{dimensions}D": kind
+    for names, kinds in ((("AveragePooling", "AvgPool"), MEANS), (("MaxPooling", "MaxPool"), MAXIMA))
+    for dimensions, kind in kinds.items()
+    for name in names
 }
-"""Over a few steps each."""
+"""Over a few elements each."""
 
-GLOBAL: Mapping[str, type[ops.GlobalAveragePooling1D] | type[ops.GlobalMaxPooling1D]] = {
-    "GlobalAveragePooling1D": ops.GlobalAveragePooling1D,
-    "GlobalAvgPool1D": ops.GlobalAveragePooling1D,
-    "GlobalMaxPooling1D": ops.GlobalMaxPooling1D,
-    "GlobalMaxPool1D": ops.GlobalMaxPooling1D,
+GLOBAL: Mapping[str, type[GlobalPooling]] = {
+    f"Global{name}{dimensions}D": kind
+    for names, kinds in (
+        (("AveragePooling", "AvgPool"), GLOBAL_MEANS),
+        (("MaxPooling", "MaxPool"), GLOBAL_MAXIMA),
+    )
+    for dimensions, kind in kinds.items()
+    for name in names
 }
-"""Over all steps."""
+"""Over all of them."""
 
 
 @reads(WINDOWS)
-def read_pooling(record: LayerRecord) -> Op:
-    """Read an AveragePooling1D or MaxPooling1D; masked steps count."""
+def read_pooling(record: LayerRecord) -> Pooling:
+    """Read a pooling over windows; masked steps count."""
+    kind = WINDOWS[record.class_name]
     with record.settings() as config:
-        pool_size, strides = take_size(config, "pool_size"), take_size(config, "strides")
+        pool_size = take_sizes(config, "pool_size", kind.dimensions)
+        strides = take_sizes(config, "strides", kind.dimensions)
         padding = config.choose("padding", ("valid", "same"), default="valid")
         config.require(data_format="channels_last")
-    return WINDOWS[record.class_name](pool_size=pool_size, strides=strides, padding=padding)
+    return kind(pool_size=pool_size, strides=strides, padding=padding)
 
 
 @reads(GLOBAL)
-def read_global_pooling(record: LayerRecord) -> Op:
-    """Read a GlobalAveragePooling1D or GlobalMaxPooling1D."""
+def read_global_pooling(record: LayerRecord) -> GlobalPooling:
+    """Read a pooling over everything between batch and features."""
     with record.settings() as config:
         keepdims = config.take("keepdims", bool, default=False)
         config.require(data_format="channels_last")
     return GLOBAL[record.class_name](keepdims=keepdims)
 
 
-@writes(*dict.fromkeys((*WINDOWS.values(), *GLOBAL.values())))
-def write_pooling(op: Op) -> WrittenLayer:
-    """Write any of them."""
-    return WrittenLayer(class_name=op.kind, config=op.settings() | {"data_format": "channels_last"})
+@writes(*MAXIMA.values(), *MEANS.values())
+def write_pooling(op: Pooling) -> WrittenLayer:
+    """Write a pooling over windows.
+
+    Raises:
+        UnsupportedError: its padding is in numbers, for which `biport.rewrite.explicit_padding` has ops of
+            their own.
+    """
+    if not isinstance(op.padding, str):
+        raise UnsupportedError(op.kind, "padding", op.padding, "valid or same")
+    config = {
+        "pool_size": written_sizes(op.pool_size),
+        "strides": written_sizes(op.strides),
+        "padding": op.padding,
+        "data_format": "channels_last",
+    }
+    return WrittenLayer(op.kind, config)
+
+
+@writes(*GLOBAL_MAXIMA.values(), *GLOBAL_MEANS.values())
+def write_global_pooling(op: GlobalPooling) -> WrittenLayer:
+    """Write a pooling over everything."""
+    return WrittenLayer(op.kind, {"keepdims": op.keepdims, "data_format": "channels_last"})

@@ -160,7 +160,7 @@ def write_stacked_rnn(op: ops.StackedRNN) -> WrittenLayer:
     )
 
 
-DIRECTIONS = ("GRU", "LSTM", "RNN", "SimpleRNN")
+DIRECTIONS = ("GRU", "LSTM", "RNN", "SimpleRNN", *recurrent.CONV_LSTMS)
 """What a Bidirectional may go around."""
 
 

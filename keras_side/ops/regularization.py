@@ -11,12 +11,15 @@ from keras_side.masks import pass_mask
 from keras_side.records import LayerRecord, WrittenLayer
 from keras_side.registry import reads, writes
 
+SPATIAL = {1: ops.SpatialDropout1D, 2: ops.SpatialDropout2D, 3: ops.SpatialDropout3D}
+"""By the number of axes; all but the first are asked which axis has the features."""
+
 NOISES: Mapping[str, tuple[type[Op], str]] = {
     "AlphaDropout": (ops.AlphaDropout, "rate"),
     "Dropout": (ops.Dropout, "rate"),
     "GaussianDropout": (ops.GaussianDropout, "rate"),
     "GaussianNoise": (ops.GaussianNoise, "stddev"),
-    "SpatialDropout1D": (ops.SpatialDropout1D, "rate"),
+    **{f"SpatialDropout{dimensions}D": (kind, "rate") for dimensions, kind in SPATIAL.items()},
 }
 """Layers with one number, which Keras and the graph call the same."""
 
@@ -34,6 +37,8 @@ def read_noise(record: LayerRecord) -> Op:
             shape = config.take("noise_shape", (list, tuple, type(None)), default=None)
             if shape is not None and any(size is not None for size in shape):
                 config.refuse("noise_shape", shape, "None")
+        if kind in SPATIAL.values():
+            config.require(data_format="channels_last")
         config.ignore("seed")
     settings: dict[str, Any] = {setting: float(strength)}
     return kind(**settings)
@@ -58,4 +63,6 @@ def read_activity_regularization(record: LayerRecord) -> ops.ActivityRegularizat
 @writes(ops.ActivityRegularization, ops.Identity, *(kind for kind, _ in NOISES.values()))
 def write_regularization(op: Op) -> WrittenLayer:
     """Write any of them: Keras and the graph call their settings the same."""
-    return WrittenLayer(class_name=op.kind, config=op.settings())
+    asked = isinstance(op, ops.SpatialDropout2D | ops.SpatialDropout3D)
+    data_format = {"data_format": "channels_last"} if asked else {}
+    return WrittenLayer(class_name=op.kind, config=op.settings() | data_format)

@@ -1,4 +1,4 @@
-"""Keras' ``RNN`` around a cell that is a model, and biport's own, which takes constants <-> `ops.Scan`."""
+"""Keras' ``RNN`` around a cell that is a model, and biport's own, of constants and images <-> `ops.Scan`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BODY_CELL = "BodyCell"
     constants=True,
 )
 def read_recurrence(record: LayerRecord) -> ops.Scan:
-    """Read biport's own RNN, whose cell is given constants."""
+    """Read biport's own RNN."""
     with record.settings() as config:
         scan = recurrent.read_scan(config)
         cell = record.child("cell", config.take("cell", Mapping))
@@ -42,13 +42,19 @@ def read_body(cell: LayerRecord, settings: Mapping[str, Any]) -> ops.Scan:
 
 @writes(ops.Scan)
 def write_scan(op: ops.Scan) -> WrittenLayer:
-    """Write an RNN around a BodyCell, which takes constants where it is biport's own."""
+    """Write an RNN around a BodyCell: biport's own where it takes constants, or more than vectors."""
     written = {name: WRITERS.lookup(type(part), op.kind)(part) for name, part in owners(body_of(op)).items()}
     return WrittenLayer(
-        class_name="Recurrence" if op.constant_count else "RNN",
+        class_name="RNN" if _is_plain(op) else "Recurrence",
         config=recurrent.write_scan(op),
         inside={layer_name(name): part for name, part in written.items() if isinstance(part, WrittenLayer)},
     )
+
+
+def _is_plain(op: ops.Scan) -> bool:
+    """Whether x, states and output of a step are vectors, and there is nothing else."""
+    shapes = op.step_shape, op.output_shape(), *op.state_shapes()
+    return not op.constant_count and all(len(shape) == 1 for shape in shapes)
 
 
 def steps_with_body(record: LayerRecord) -> bool:

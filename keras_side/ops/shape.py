@@ -1,4 +1,7 @@
-"""Keras' layers that only move numbers <-> `ops.Reshape` and the others of the family; the mask ends here."""
+"""Keras' layers that only move numbers <-> `ops.Reshape` and the others of the family; the mask ends here.
+
+Between two elements of `ops.UpSampling2D` there may be others.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,27 @@ from typing import Any
 
 from biport import ops
 from biport.ops import Op
+from biport.ops.shape import CROPPINGS, INTERPOLATIONS, UP_SAMPLINGS, ZERO_PADDINGS, UpSampling
 from keras_side.records import LayerRecord, WrittenLayer
 from keras_side.registry import reads, writes
+from keras_side.shared.sizes import take_pairs, take_sizes, written_sizes
 
 LISTS: Mapping[str, tuple[type[Op], str]] = {
-    "Cropping1D": (ops.Cropping1D, "cropping"),
     "Permute": (ops.Permute, "dims"),
     "Reshape": (ops.Reshape, "target_shape"),
-    "ZeroPadding1D": (ops.ZeroPadding1D, "padding"),
 }
 """Layers with one list of integers, which Keras and the graph call the same."""
 
-COUNTS: Mapping[str, tuple[type[Op], str]] = {
-    "RepeatVector": (ops.RepeatVector, "n"),
-    "UpSampling1D": (ops.UpSampling1D, "size"),
+EDGES: Mapping[str, tuple[type[ops.ZeroPadding] | type[ops.Cropping], str]] = {
+    **{kind.__name__: (kind, "padding") for kind in ZERO_PADDINGS.values()},
+    **{kind.__name__: (kind, "cropping") for kind in CROPPINGS.values()},
 }
-"""Layers with one integer."""
+"""Layers that add or take away at the edges, and what they call how much."""
 
-WITH_FORMAT = (ops.Flatten, ops.ZeroPadding1D)
-"""Layers that Keras asks which axis has the features."""
+REPEATS: Mapping[str, type[UpSampling]] = {kind.__name__: kind for kind in UP_SAMPLINGS.values()}
+
+WITHOUT_FORMAT = (ops.Cropping1D, ops.UpSampling1D)
+"""Layers over an axis or more that Keras does not ask which axis has the features."""
 
 
 @reads({name: kind for name, (kind, _) in LISTS.items()})
@@ -34,19 +39,37 @@ def read_list(record: LayerRecord) -> Op:
     kind, setting = LISTS[record.class_name]
     with record.settings() as config:
         sizes = config.take(setting, (list, tuple))
-        if kind in WITH_FORMAT:
-            config.require(data_format="channels_last")
     settings: dict[str, Any] = {setting: tuple(sizes)}
     return kind(**settings)
 
 
-@reads({name: kind for name, (kind, _) in COUNTS.items()})
-def read_count(record: LayerRecord) -> Op:
-    """Read a layer that repeats each vector or step."""
-    kind, setting = COUNTS[record.class_name]
+@reads({name: kind for name, (kind, _) in EDGES.items()})
+def read_edges(record: LayerRecord) -> Op:
+    """Read a padding with zeros, or a cropping."""
+    kind, setting = EDGES[record.class_name]
     with record.settings() as config:
-        count = config.take(setting, int)
-    return kind(**{setting: count})
+        settings: dict[str, Any] = {setting: take_pairs(config, setting, kind.dimensions)}
+        config.require(data_format="channels_last")
+    return kind(**settings)
+
+
+@reads("RepeatVector")
+def read_repeat_vector(record: LayerRecord) -> ops.RepeatVector:
+    """Read a layer that repeats each vector."""
+    with record.settings() as config:
+        return ops.RepeatVector(n=config.take("n", int))
+
+
+@reads(REPEATS)
+def read_up_sampling(record: LayerRecord) -> UpSampling:
+    """Read a layer that makes several elements of one."""
+    kind = REPEATS[record.class_name]
+    with record.settings() as config:
+        settings: dict[str, Any] = {"size": take_sizes(config, "size", kind.dimensions)}
+        if kind is ops.UpSampling2D:
+            settings["interpolation"] = config.choose("interpolation", INTERPOLATIONS, default="nearest")
+        config.require(data_format="channels_last")
+    return kind(**settings)
 
 
 @reads("Flatten")
@@ -57,8 +80,33 @@ def read_flatten(record: LayerRecord) -> ops.Flatten:
     return ops.Flatten()
 
 
-@writes(ops.Flatten, *(kind for kind, _ in (*LISTS.values(), *COUNTS.values())))
+@writes(ops.Flatten, *ZERO_PADDINGS.values(), *CROPPINGS.values(), *(kind for kind, _ in LISTS.values()))
 def write_shape(op: Op) -> WrittenLayer:
-    """Write any of the layers."""
-    data_format = {"data_format": "channels_last"} if isinstance(op, WITH_FORMAT) else {}
-    return WrittenLayer(class_name=op.kind, config=op.settings() | data_format)
+    """Write a layer whose settings Keras and the graph call the same."""
+    settings = {name: _unpaired(value) for name, value in op.settings().items()}
+    return WrittenLayer(op.kind, settings | _format(op))
+
+
+@writes(ops.RepeatVector)
+def write_repeat_vector(op: ops.RepeatVector) -> WrittenLayer:
+    """Write a RepeatVector."""
+    return WrittenLayer(op.kind, {"n": op.n})
+
+
+@writes(*UP_SAMPLINGS.values())
+def write_up_sampling(op: UpSampling) -> WrittenLayer:
+    """Write a layer that makes several elements of one."""
+    return WrittenLayer(op.kind, op.settings() | {"size": written_sizes(op.size)} | _format(op))
+
+
+def _unpaired(value: Any) -> Any:
+    """The pair of the one axis there is, without the list around it."""
+    match value:
+        case [[before, behind]] | ((before, behind),):
+            return [before, behind]
+    return value
+
+
+def _format(op: Op) -> dict[str, str]:
+    asked = isinstance(op, ops.Flatten | ops.ZeroPadding | ops.Cropping | UpSampling)
+    return {"data_format": "channels_last"} if asked and not isinstance(op, WITHOUT_FORMAT) else {}

@@ -12,7 +12,7 @@ import keras_side.ops
 from biport import ops
 from biport.errors import FileError, UnsupportedError
 from biport.graph import Node
-from biport.ops.pooling import GlobalPooling
+from biport.ops.convolution import Convolving
 from biport.registry import discover
 from biport.text import Tokenizer
 from keras_side.legacy.directions import MERGES, repeating, side_by_side
@@ -33,7 +33,7 @@ from keras_side.release import Release
 from keras_side.shared.activations import split_activation
 from keras_side.shared.attention import CARRIED, AttentionCall, refuse_old, refuse_weighted_padding
 from keras_side.shared.cells import CELL_READERS
-from keras_side.shared.channels import channels_last
+from keras_side.shared.channels import channels_last, to_first, to_last
 from keras_side.shared.encoding import encodes, encoding_nodes, vectors
 from keras_side.shared.tokenizers import TOKENIZERS, check_rank
 from keras_side.unsupported import unsupported_class
@@ -207,6 +207,9 @@ class LayerApplier:
         op = layer.read(lambda _: read(record))
         self._check_training(layer, op)
         self.stateful.call(layer.owner, record.config, name, op, len(states))
+        if over_steps is not None and name in self.stateful.nodes:
+            supported = "channels_last where states go on from call to call; or states that are read as zero"
+            raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
         reader = READERS.lookup(layer.class_name, layer.owner)
         if reader.taken is not None:
             return self._taken(layer, name, op, reader.taken(record), tensors)
@@ -227,29 +230,29 @@ class LayerApplier:
             else self._mask_value(layer, part)
             for position, part in enumerate(taken)
         ]
+        given = [state.value for state in states]
         if over_steps is not None:
-            inputs = self._swapped(f"{name}.channels_last", tensors[0].value)
-            if any(masks):
+            inputs = [self._features_last(op, f"{name}.channels_last", tensors[0].value)]
+            given = [
+                self._features_last(op, f"{name}.state_{number}", value)
+                for number, value in enumerate(given, 1)
+            ]
+            if any(masks) and not isinstance(op, ops.ConvolutionalLSTM):
                 # Keras lays a mask of the steps along axis 1 over axis 2.
                 supported = "channels_last where the input has a mask"
                 raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
         if reader.refuse_masked is not None and any(masks):
             reader.refuse_masked(record, op)
-        sources = (*inputs, *(state.value for state in states))
+        sources = (*inputs, *given)
         if turned is not None:
             values = self._turned(layer, name, op, sources, masks[0])
         elif masks[0] is not None and self.rules.directions_repeat and _gives_sequences(op):
             values = self._two_directions(name, op, sources, masks[0])
         else:
             self.builder.add(Node(name, op, sources, tuple(values), (*masks, *[None] * len(states))))
-        if over_steps is not None and isinstance(op, ops.Conv1D) and op.bias is not None:
-            _, steps, filters = self.builder.tensor(name).shape
-            if steps == filters:
-                # Keras 3.15 takes the bias for one of the last axis then (tensorflow/numpy.py, ``add``).
-                supported = "channels_last where there are as many steps as filters"
-                raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
-        if over_steps is not None and (not isinstance(op, GlobalPooling) or op.keepdims):
-            values = self._swapped(f"{name}.channels_first", name)
+        if over_steps is not None:
+            self._check_bias(layer, op, values[0])
+            values = [self._features_first(op, f"{value}.channels_first", value) for value in values]
         for node in encoding_nodes(record, op, name):
             self.builder.add(node)
             values = [node.name]
@@ -298,10 +301,36 @@ class LayerApplier:
                 layer.owner, problem.setting, problem.value, problem.supported
             ) from problem
 
-    def _swapped(self, name: str, value: str) -> list[str]:
-        """``(N, I, T)`` as ``(N, T, I)``, or the other way round."""
-        self.builder.add(Node(name, ops.Permute(dims=(2, 1)), (value,)))
-        return [name]
+    def _features_last(self, op: ops.Op, name: str, value: str) -> str:
+        """``(N, I, *T)`` as ``(N, *T, I)``, which may have steps behind N."""
+        return self._permuted(op, name, value, to_last)
+
+    def _features_first(self, op: ops.Op, name: str, value: str) -> str:
+        """What a layer gives, ``(N, *T, O)``, as ``(N, O, *T)``; where no axes are left, as it is."""
+        return self._permuted(op, name, value, to_first)
+
+    def _permuted(
+        self, op: ops.Op, name: str, value: str, dims: Callable[[int, int], tuple[int, ...]]
+    ) -> str:
+        rank = len(self.builder.tensor(value).shape)
+        if rank < 3:
+            return value
+        axes = op.dimensions if isinstance(op, ops.ConvolutionalLSTM) else rank - 2
+        self.builder.add(Node(name, ops.Permute(dims=dims(rank, axes)), (value,)))
+        return name
+
+    def _check_bias(self, layer: Layer, op: ops.Op, name: str) -> None:
+        """Refuse a convolution whose bias Keras 3.15 takes for one of the last axis, which is as long.
+
+        Source:
+            keras/src/backend/tensorflow/numpy.py, ``add``.
+        """
+        last = op.pointwise if isinstance(op, ops.SeparableConvolution) else op
+        if not isinstance(last, Convolving) or last.bias is None or last.output_size == 1:
+            return
+        if self.builder.tensor(name).shape[-2] == last.output_size:
+            supported = "channels_last where there are as many steps as filters"
+            raise UnsupportedError(layer.owner, "data_format", "channels_first", supported)
 
     def _activated(self, name: str, value: str, activation: LayerRecord) -> str:
         """The layer that is the activation of another one, applied to what that gives."""

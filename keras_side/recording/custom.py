@@ -9,6 +9,7 @@ from typing import Any
 from keras_side.mapped import reader_of_live
 from keras_side.reading.live_model import is_as_named
 from keras_side.registered import FUNCTIONS
+from keras_side.shared.recurrent import CONV_LSTMS
 
 OWN = ("keras.src.", "keras_side.layers", "keras_side.registered")
 """Modules whose layers compute what their configurations say."""
@@ -21,7 +22,7 @@ SAYS_WHAT_IT_DOES = (
     "compute_output_spec",
 )
 """What makes a layer compute something else than the class it is made of, where it is somebody's own."""
-STAY_WHOLE = ("Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN", "TimeDistributed")
+STAY_WHOLE = ("Bidirectional", "GRU", "LSTM", "RNN", "SimpleRNN", "TimeDistributed", *CONV_LSTMS)
 """Layers that call what is inside of them once a step; see `keras_side.recording.recurrence`."""
 CONTAINERS = ("Functional", "Sequential")
 _BOOKS = (

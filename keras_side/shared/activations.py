@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ LAYERS: dict[str, list[tuple[dict[str, Any], str]]] = {
 """Layers that compute what an activation does, with the settings that make it so."""
 
 
-FOLLOWED = ("Activation", "Conv1D", "Convolution1D", "Dense")
+FOLLOWED = re.compile(r"Activation|Dense|(Depthwise|Separable)?Conv(olution)?[123]D(Transpose)?")
 """Layers that end in their activation."""
 
 ROUNDED = ("max_value", "negative_slope", "threshold")
@@ -46,9 +47,12 @@ ROUNDED = ("max_value", "negative_slope", "threshold")
 INEXACT = ("gelu", "leaky_relu")
 """TensorFlow rounds √2 and the slope to float32, whatever the dtype: 5e-9 and 1.5e-8 (TensorFlow 2.21)."""
 
+RESAMPLED = ("bilinear",)
+"""Ways of up-sampling that TensorFlow computes in float32, whatever the dtype (``tf.image.resize``)."""
+
 
 def float64_allowed(graph: Graph) -> float:
-    """How far a right Keras model may be from the oracle in float64: 1e-12, or 1e-6 behind `INEXACT`."""
+    """How far a right Keras model may be from the oracle in float64: 1e-12, 1e-6 behind what TensorFlow rounds."""
     return 1e-6 if any(_inexact(node.op.settings()) for node in graph.nodes) else L1_ALLOWED
 
 
@@ -56,7 +60,7 @@ def _inexact(settings: Mapping[str, Any]) -> bool:
     """Whether a layer, or one inside it, has an activation that TensorFlow rounds."""
     values = [part for value in settings.values() for part in (value if isinstance(value, list) else [value])]
     inner = [value for value in values if isinstance(value, Mapping)]
-    named = any(isinstance(value, str) and value in INEXACT for value in values)
+    named = any(isinstance(value, str) and value in (*INEXACT, *RESAMPLED) for value in values)
     numbers = [settings.get(name) or 0.0 for name in ROUNDED]
     if "num_heads" in settings:
         # The products of a head are divided by this.
@@ -96,7 +100,8 @@ def split_activation(record: LayerRecord) -> tuple[LayerRecord, LayerRecord] | N
         owner = f"{record.owner}: activation"
         config = {"activation": data, **_activity(record)}
         return _linear(record), LayerRecord("Activation", "activation", config, record.variables, owner)
-    if record.class_name not in FOLLOWED or not isinstance(data, Mapping) or _name(data) in ACTIVATIONS:
+    followed = FOLLOWED.fullmatch(record.class_name)
+    if not followed or not isinstance(data, Mapping) or _name(data) in ACTIVATIONS:
         return None
     if data.get("class_name") not in LAYERS or data.get("module") != "keras.layers":
         return None

@@ -46,6 +46,8 @@ Written = TypeVar("Written")
 
 def with_learning(written: Written, op: Op) -> Written:
     """A layer told how its weights are trained; anything else as it is."""
-    if not isinstance(written, WrittenLayer) or not (settings := written_learning(op)):
+    if not isinstance(written, WrittenLayer):
+        return written
+    if not (settings := written_learning(op, written.class_name)):
         return written
     return dataclasses.replace(written, config={**written.config, **settings})

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from biport import ops
@@ -17,15 +18,28 @@ from biport.errors import GraphError, shown
 from biport.graph import Graph, owners
 from biport.ops import Learning, Op, Penalty
 from biport.ops.attention import PROJECTIONS
+from biport.ops.conv_lstm import CONV_LSTMS
+from biport.ops.convolution import CONVOLUTIONS, TRANSPOSED
 from keras_side.records import OF_WEIGHTS
 
 AFFINE = {"gamma": ("weight",), "beta": ("bias",)}
 KERNEL = {"kernel": ("weight",), "bias": ("bias",)}
+# A kernel has the first of these names in a layer that is depthwise, the second in any other.
+CONVOLUTION = {"depthwise": ("weight",), **KERNEL}
+SEPARABLE = {
+    "depthwise": ("depthwise.weight",),
+    "pointwise": ("pointwise.weight",),
+    "bias": ("pointwise.bias",),
+}
+CONV_LSTM = {"kernel": ("weight_ih",), "recurrent": ("weight_hh",), "bias": ("bias",)}
 CELL = {"kernel": ("weight_ih",), "recurrent": ("weight_hh",), "bias": ("bias_ih", "bias_hh")}
 
 WEIGHTS: Mapping[type[Op], Mapping[str, Sequence[str]]] = {
     ops.BatchNormalization: AFFINE,
-    ops.Conv1D: KERNEL,
+    **dict.fromkeys(CONVOLUTIONS.values(), CONVOLUTION),
+    **dict.fromkeys(TRANSPOSED.values(), KERNEL),
+    ops.SeparableConv1D: SEPARABLE,
+    ops.SeparableConv2D: SEPARABLE,
     ops.Dense: KERNEL,
     ops.Embedding: {"embeddings": ("weight",)},
     ops.GRU: CELL,
@@ -38,8 +52,9 @@ WEIGHTS: Mapping[type[Op], Mapping[str, Sequence[str]]] = {
     },
     ops.PReLU: {"alpha": ("alpha",)},
     ops.RNN: CELL,
+    **dict.fromkeys(CONV_LSTMS.values(), CONV_LSTM),
 }
-"""What the settings of Keras begin with, and the fields of the op that they are about."""
+"""What the settings of Keras begin with, and the fields of the op that they are about, or of its parts."""
 
 PENALTIES: Mapping[str, Mapping[str, float]] = {
     "L1": {"l1": 0.01},
@@ -66,30 +81,51 @@ def read_learning(op: OpType, config: Mapping[str, Any]) -> OpType:
         if penalty is None:
             unported.append(f"{key}: {_text(value)}")
         else:
-            penalties |= {name: penalty for name in own[weight] if getattr(op, name) is not None}
+            penalties |= {path: penalty for path in own[weight] if _has(op, path)}
     activity = None
     if (value := config.get("activity_regularizer")) is not None:
         # One of many heads adds up what it says for the projections inside.
         activity = None if isinstance(op, ops.MultiHeadAttention) else _penalty(value)
         unported += [f"activity_regularizer: {_text(value)}"] if activity is None else []
     inside = "cell" in config  # An RNN around one cell, which has said of itself what it says.
-    frozen = _own_weights(op) if config.get("trainable") is False and not inside else ()
-    before = op.learning
-    learning = Learning(
-        before.frozen.union(frozen),
-        {**before.penalties, **penalties},
-        activity or before.activity,
-        (*before.unported, *unported),
+    frozen = _own_weights(op) if config.get("trainable") is False and not inside else []
+    before = op.all_learning()
+    known = before | {"": before.get("", Learning())}
+    known[""] = dataclasses.replace(
+        known[""], activity=activity or known[""].activity, unported=(*known[""].unported, *unported)
     )
-    return dataclasses.replace(op, learning=learning) if learning else op
+    for part in {"", *(path.rpartition(".")[0] for path in (*frozen, *penalties))}:
+        about = known.get(part, Learning())
+        known[part] = dataclasses.replace(
+            about,
+            frozen=about.frozen.union(_of_part(part, dict.fromkeys(frozen, True))),
+            penalties={**about.penalties, **_of_part(part, penalties)},
+        )
+    known = {part: learning for part, learning in known.items() if learning}
+    return op if known == before else op.with_learning(known)
+
+
+def _of_part(part: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of the weights of a part, by its fields; of the op's own for ""."""
+    split = {path: path.rpartition(".") for path in about}
+    return {name: about[path] for path, (owner, _, name) in split.items() if owner == part}
+
+
+def _has(op: Op, path: str) -> bool:
+    return attrgetter(path)(op) is not None
 
 
 def _own_weights(op: Op) -> list[str]:
-    """The fields of the op itself that hold weights; a `Parameter` says of itself whether it is trained."""
+    """The fields that hold the weights of the layer itself, be it in a part of the op.
+
+    A `Parameter` says of itself whether it is trained.
+    """
     if isinstance(op, ops.Parameter):
         return []
     fields = {path.partition(".")[0] for path in op.weights()} - set(op.constants)
-    return sorted(fields - {path.partition(".")[0] for path in op.parts()})
+    inside = [path for paths in WEIGHTS.get(type(op), {}).values() for path in paths if "." in path]
+    own = fields - {path.partition(".")[0] for path in op.parts()}
+    return sorted(own.union(path for path in inside if _has(op, path)))
 
 
 def _penalty(value: Any) -> Penalty | None:
@@ -123,10 +159,13 @@ def _text(value: Any) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
 
-def written_learning(op: Op) -> dict[str, Any]:
-    """The settings that tell Keras how the weights of an op are trained, those of its parts not included."""
+def written_learning(op: Op, class_name: str) -> dict[str, Any]:
+    """The settings that tell a layer of this class how its weights are trained, those inside not included."""
     settings: dict[str, Any] = {}
+    depthwise = class_name.startswith("Depthwise")
     for weight, fields in WEIGHTS.get(type(op), {}).items():
+        if isinstance(op, ops.Convolution) and weight == ("kernel" if depthwise else "depthwise"):
+            continue
         if (penalty := _joint(op, fields)) is not None:
             settings[f"{weight}_regularizer"] = _regularizer(penalty)
     if op.learning.activity is not None:
@@ -138,13 +177,25 @@ def written_learning(op: Op) -> dict[str, Any]:
 
 def _joint(op: Op, fields: Sequence[str]) -> Penalty | None:
     """The penalty of what is one variable in Keras; ``None`` where its parts do not have the same."""
-    there = [op.learning.penalties.get(name) for name in fields if getattr(op, name) is not None]
+    known = [(_learning_of(op, path), path.rpartition(".")[2]) for path in fields if _has(op, path)]
+    there = [learning.penalties.get(name) for learning, name in known]
     return there[0] if there and all(penalty == there[0] for penalty in there) else None
+
+
+def _learning_of(op: Op, path: str) -> Learning:
+    """What is said of the op that has a weight: this one, or a part of it."""
+    part = path.rpartition(".")[0]
+    return op.parts()[part].learning if part else op.learning
+
+
+def _frozen(op: Op) -> list[str]:
+    """Those of the weights of its own that are."""
+    return [path for path in _own_weights(op) if path.rpartition(".")[2] in _learning_of(op, path).frozen]
 
 
 def _is_frozen(op: Op) -> bool:
     own = _own_weights(op)
-    return bool(own) and op.learning.frozen.issuperset(own)
+    return bool(own) and _frozen(op) == own
 
 
 def _regularizer(penalty: Penalty) -> dict[str, Any]:
@@ -164,8 +215,8 @@ def unwritten(graph: Graph) -> list[str]:
 def _unwritten(path: str, op: Op) -> list[str]:
     inside = [line for name, part in op.parts().items() for line in _unwritten(f"{path}.{name}", part)]
     lines, learning = [], op.learning
-    if learning.frozen and not _is_frozen(op):
-        lines.append(f"{', '.join(sorted(learning.frozen))} frozen, but not all weights of the layer")
+    if (frozen := sorted({*learning.frozen, *_frozen(op)})) and not _is_frozen(op):
+        lines.append(f"{', '.join(frozen)} frozen, but not all weights of the layer")
     if isinstance(op, ops.MultiHeadAttention) and _is_frozen(op):
         lines.append("frozen, which Keras forgets when it loads a MultiHeadAttention")
     written = {

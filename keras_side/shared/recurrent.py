@@ -21,6 +21,9 @@ from keras_side.masks import Mask
 from keras_side.records import LayerRecord, Variables, input_size
 from keras_side.shared.activations import read_activation, write_activation
 
+CONV_LSTMS = "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"
+"""Layers whose steps are convolutions."""
+
 SCAN = ("return_sequences", "return_state", "zero_output_for_mask")
 
 

@@ -122,3 +122,13 @@ def test_a_long_list_of_members_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(zipped(*(f"{number:0200}" for number in range(5000))))
     assert file_kind(path) is FileKind.DAMAGED_ZIP
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0580, 0x4B50], ids=["pickle 2", "pickle 5", "zip"])
+def test_weights_whose_header_is_as_long_as_other_kinds_begin(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(save({"a": np.zeros(3, "float32")}, {"padding": "x" * (length - 200)}))
+    header = int.from_bytes(path.read_bytes()[:8], "little")
+    path.write_bytes(save({"a": np.zeros(3, "float32")}, {"padding": "x" * (length - 200 + length - header)}))
+    assert int.from_bytes(path.read_bytes()[:8], "little") == length
+    assert file_kind(path) is FileKind.SAFETENSORS

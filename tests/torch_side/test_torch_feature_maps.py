@@ -1,178 +1,204 @@
-"""Feature maps of torch, channels in front, read as layers with channels behind and few permutations."""
+"""Ops over one axis, two or three as torch's own channels-first layers, against the oracle in float64."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.utils import _pytree as pytree
 
-import biport.reference
 import torch_side
-from biport.graph import Graph, Value
-from testing.torch_modules.cases import CASES, EXAMPLE, OTHERS, Case
+from biport import ops, reference
+from biport.graph import Graph, Node, Value
+from testing.graphs import normal
 
-PERMUTED = {
-    "CRNN": 2,
-    "CaptchaReader": 1,
-    "ColumnsAsFeatures": 3,
-    "DeepSpeech": 2,
-    "SoundEvents": 2,
-    "LRCN": 1,
-    "FrameLoop": 8,
-    "EEGNet": 1,
-    "ConvLSTMLoop": 5,
-    "UNet": 2,
-    "QuartzNet": 1,
-    "MobileLines": 3,
-    "VideoVolumes": 2,
-    "TextSpotter": 2,
-}
-"""The input's, what a head needs, and the output's; of frames one by one those of each."""
-SAMPLE = ("CRNN",)
+AXES = ("H", "W", "D")
+ALLOWED = 1e-12
 
 
-def arguments(case: Case, sizes: tuple[int, int]) -> tuple[Any, ...]:
-    given = pytree.tree_map_only(
-        torch.Tensor, lambda x: x.double() if x.is_floating_point() else x, case.call(sizes)
-    )
-    return given if isinstance(given, tuple) else (given,)
+def one(op: ops.Op, sizes: tuple[Any, ...], features: int) -> Graph:
+    """A graph of one op over ``(N, *sizes, features)``."""
+    x = Value("x", ("N", *sizes, features), "float64")
+    return Graph((x,), (Node("layer", op, ("x",)),), ("layer",))
 
 
-def check(module: nn.Module, graph: Graph, given: Sequence[torch.Tensor]) -> None:
-    with torch.no_grad():
-        wanted = pytree.tree_leaves(module(*given))
-    actual = biport.reference.run(graph, [x.numpy() for x in given])
-    for one, two in zip(wanted, actual, strict=True):
-        np.testing.assert_allclose(two, one.numpy(), rtol=1e-9, atol=1e-9)
+def check(op: ops.Op, features: int, sizes: tuple[int, ...], free: bool) -> torch.nn.Module:
+    """What is written computes what the oracle does, and is read as what it was written for."""
+    dims = AXES[: len(sizes)] if free else sizes
+    graph = one(op, dims, features)
+    x = np.random.default_rng(sum(sizes)).normal(size=(2, *sizes, features))
+    (wanted,) = reference.run(graph, [x])
+    module = torch_side.write(graph)
+    (given,) = torch_side.run(module, [x])
+    np.testing.assert_allclose(given, wanted, rtol=ALLOWED, atol=ALLOWED)
+    assert torch_side.read(module) == graph
+    return module
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in SAMPLE else pytest.param(name, marks=pytest.mark.sweep) for name in PERMUTED]
-)
-@pytest.mark.filterwarnings("ignore:Using padding='same'")
-def test_what_is_left_of_permutations(name: str) -> None:
-    case = CASES[name]
-    module = case.build().double()
-
-    graph = torch_side.read(module, arguments(case, EXAMPLE))
-
-    for sizes in (EXAMPLE, *OTHERS):
-        check(module, graph, arguments(case, sizes))
-    assert Counter(node.op.kind for node in graph.nodes)["PermuteDims"] == PERMUTED[name]
+def each(rng: np.random.Generator, dimensions: int, low: int, high: int) -> tuple[int, ...]:
+    return tuple(int(number) for number in rng.integers(low, high, size=dimensions))
 
 
-class Several(nn.Module):
-    """Layers side by side over the same feature maps."""
-
-    def __init__(self, parts: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.parts = nn.ModuleList(parts)
-
-    def forward(self, x):
-        return [part(x) for part in self.parts]
+def pairs(rng: np.random.Generator, most: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    return tuple((int(rng.integers(high)), int(rng.integers(high))) for high in most)
 
 
-CONVOLUTIONS: Any = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-TRANSPOSED: Any = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-POOLS: Any = {
-    1: (nn.MaxPool1d, nn.AvgPool1d),
-    2: (nn.MaxPool2d, nn.AvgPool2d),
-    3: (nn.MaxPool3d, nn.AvgPool3d),
-}
-ADAPTIVE: Any = {
-    1: (nn.AdaptiveMaxPool1d, nn.AdaptiveAvgPool1d),
-    2: (nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d),
-    3: (nn.AdaptiveMaxPool3d, nn.AdaptiveAvgPool3d),
-}
-NORMS: Any = {
-    1: (nn.BatchNorm1d, nn.InstanceNorm1d),
-    2: (nn.BatchNorm2d, nn.InstanceNorm2d),
-    3: (nn.BatchNorm3d, nn.InstanceNorm3d),
-}
-CHANNELS = 4
+def chosen(rng: np.random.Generator, *options: Any) -> Any:
+    return options[int(rng.integers(len(options)))]
 
 
-def convolution(rng: random.Random, count: int) -> nn.Module:
-    each = lambda *choices: tuple(rng.choice(choices) for _ in range(count))  # noqa: E731
-    padding: Any = rng.choice([each(0, 1, 2), each(0, 1), "valid", "same"])
-    stride = (1,) * count if padding == "same" else each(1, 1, 2, 3)
-    mode = (
-        "zeros"
-        if isinstance(padding, str)
-        else rng.choice(["zeros", "zeros", "reflect", "replicate", "circular"])
-    )
-    groups = rng.choice([1, 1, 2, 4])
-    settings = {"dilation": each(1, 1, 2), "groups": groups, "bias": rng.random() < 0.7, "padding_mode": mode}
-    return CONVOLUTIONS[count](CHANNELS, 4 * rng.choice([1, 2]), each(1, 2, 3), stride, padding, **settings)
-
-
-def transposed(rng: random.Random, count: int) -> nn.Module:
-    each = lambda *choices: tuple(rng.choice(choices) for _ in range(count))  # noqa: E731
-    stride, dilation, kernel = each(1, 2, 3), each(1, 2), each(1, 2, 3)
-    more = tuple(rng.randrange(max(one, two)) for one, two in zip(stride, dilation, strict=True))
-    padding = tuple(rng.randrange((K - 1) * step + 1) for K, step in zip(kernel, dilation, strict=True))
-    return TRANSPOSED[count](
-        CHANNELS, 4, kernel, stride, padding, more, rng.choice([1, 2]), rng.random() < 0.7, dilation
+def convolution(rng: np.random.Generator, dimensions: int) -> ops.Op:
+    """Of 4 features, with all settings mixed."""
+    kernel, groups = each(rng, dimensions, 1, 4), chosen(rng, 1, 2, 4)
+    same = tuple((n, n) for n in each(rng, dimensions, 0, 3))
+    words = ["valid", "same", "causal" if dimensions == 1 else "same"]
+    return getattr(ops, f"Conv{dimensions}D")(
+        input_size=4,
+        output_size=8,
+        kernel_size=kernel,
+        strides=each(rng, dimensions, 1, 4),
+        dilation=each(rng, dimensions, 1, 3),
+        padding=chosen(rng, pairs(rng, (3,) * dimensions), same, *words),
+        groups=groups,
+        activation=chosen(rng, "linear", "relu", "softmax"),
+        weight=normal(rng, 8, 4 // groups, *kernel, dtype="float64"),
+        bias=chosen(rng, None, normal(rng, 8, dtype="float64")),
     )
 
 
-def pool(rng: random.Random, count: int) -> nn.Module:
-    each = lambda *choices: tuple(rng.choice(choices) for _ in range(count))  # noqa: E731
-    size = each(1, 2, 3)
-    padding = tuple(rng.randrange(K // 2 + 1) for K in size)
-    largest, mean = POOLS[count]
-    settings: dict[str, Any] = {"ceil_mode": rng.random() < 0.5}
-    if rng.random() < 0.5:
-        return largest(size, each(1, 2, 3), padding, **settings)
-    if count > 1 and rng.random() < 0.3:
-        settings["divisor_override"] = rng.choice([1, 3])
-    return mean(size, each(1, 2, 3), padding, count_include_pad=rng.random() < 0.5, **settings)
+def transposed(rng: np.random.Generator, dimensions: int) -> ops.Op:
+    kernel, groups = each(rng, dimensions, 1, 4), chosen(rng, 1, 2)
+    strides, dilation = each(rng, dimensions, 1, 4), each(rng, dimensions, 1, 3)
+    reach = [max(one, two) for one, two in zip(strides, dilation, strict=True)]
+    cropping = tuple(
+        chosen(rng, (0, -int(rng.integers(most))), (2, 2 - int(rng.integers(most))), *pairs(rng, (3, 3)))
+        for most in reach
+    )
+    return getattr(ops, f"Conv{dimensions}DTranspose")(
+        input_size=4,
+        output_size=6,
+        kernel_size=kernel,
+        strides=strides,
+        dilation=dilation,
+        cropping=cropping,
+        groups=groups,
+        activation=chosen(rng, "linear", "tanh"),
+        weight=normal(rng, 4, 6 // groups, *kernel, dtype="float64"),
+        bias=chosen(rng, None, normal(rng, 6, dtype="float64")),
+    )
 
 
-def adaptive(rng: random.Random, count: int) -> nn.Module:
-    sizes = tuple(rng.choice([1, 1, 2, 3] + ([None] if count > 1 else [])) for _ in range(count))
-    return rng.choice(ADAPTIVE[count])(sizes)
+def separable(rng: np.random.Generator, dimensions: int) -> ops.Op:
+    dimensions = min(dimensions, 2)
+    kernel, kind = each(rng, dimensions, 1, 4), getattr(ops, f"Conv{dimensions}D")
+    depthwise = kind(
+        input_size=4,
+        output_size=8,
+        kernel_size=kernel,
+        strides=each(rng, 1, 1, 3) * dimensions,
+        padding=chosen(rng, "same", "valid"),
+        groups=4,
+        weight=normal(rng, 8, 1, *kernel, dtype="float64"),
+        bias=None,
+    )
+    pointwise = kind(
+        input_size=8,
+        output_size=3,
+        kernel_size=1,
+        activation="relu",
+        weight=normal(rng, 3, 8, *[1] * dimensions, dtype="float64"),
+        bias=normal(rng, 3, dtype="float64"),
+    )
+    return getattr(ops, f"SeparableConv{dimensions}D")(depthwise=depthwise, pointwise=pointwise)
 
 
-def normalization(rng: random.Random, count: int) -> nn.Module:
-    batch, instance = NORMS[count]
-    layer: Any = rng.choice(
-        [lambda: batch(CHANNELS), lambda: instance(CHANNELS, affine=True), lambda: nn.GroupNorm(2, CHANNELS)]
-    )()
-    with torch.no_grad():
-        for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
-            if tensor.is_floating_point():
-                tensor.copy_(torch.rand_like(tensor) + 0.1 * (name != "bias"))
-    return layer
+def pooling(rng: np.random.Generator, dimensions: int) -> ops.Op:
+    size = each(rng, dimensions, 1, 5)
+    padding = chosen(rng, "valid", "same", "same", pairs(rng, size))
+    kind = getattr(ops, f"{chosen(rng, 'Max', 'Average')}Pooling{dimensions}D")
+    return kind(pool_size=size, strides=each(rng, dimensions, 1, 5), padding=padding)
 
 
-KINDS = (convolution, transposed, pool, adaptive, normalization)
+def reshaping(rng: np.random.Generator, dimensions: int) -> ops.Op:
+    def kind(name: str) -> Any:
+        return getattr(ops, f"{name}{dimensions}D")
+
+    return chosen(
+        rng,
+        kind("GlobalMaxPooling")(keepdims=chosen(rng, True, False)),
+        kind("GlobalAveragePooling")(keepdims=chosen(rng, True, False)),
+        kind("ZeroPadding")(padding=pairs(rng, (3,) * dimensions)),
+        kind("Cropping")(cropping=pairs(rng, (3,) * dimensions)),
+        kind("UpSampling")(size=each(rng, dimensions, 1, 8)),
+        ops.UpSampling2D(size=each(rng, 2, 1, 5), interpolation="bilinear"),
+        kind("SpatialDropout")(rate=0.5),
+    )
+
+
+@pytest.mark.parametrize("make", [convolution, transposed, separable])
+def test_what_training_does_with_the_weights_comes_back(
+    make: Callable[[np.random.Generator, int], ops.Op],
+) -> None:
+    op = make(np.random.default_rng(5), 2)
+    first, *others = op.weights()
+    owner, _, field = first.rpartition(".")
+    frozen, penalty = ops.Learning(frozen=frozenset([field])), ops.Penalty(l2=0.5)
+    last, _, other = others[0].rpartition(".") if others else (owner, "", field)
+    learning = {owner: frozen} if last == owner else {owner: frozen, last: _penalised(other, penalty)}
+    graph = one(op.with_learning(learning), (9, 8), 4)
+    module = torch_side.write(graph)
+    read = torch_side.read(module)
+    assert read == graph
+    assert read["layer"].op.all_learning() == graph["layer"].op.all_learning()
+    still = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    assert still == [f"layer.{first}"]
+    x = torch.ones(2, 9, 8, 4, dtype=torch.float64, requires_grad=True)
+    (module(x).square().sum() + module.penalty()).backward()
+    assert all((one.grad is None) is (name in still) for name, one in module.named_parameters())
+
+
+def _penalised(field: str, penalty: ops.Penalty) -> ops.Learning:
+    return ops.Learning(penalties={field: penalty})
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_statistics_move_by_what_a_step_takes(dimensions: int) -> None:
+    """0.9 of Keras' momentum is kept; over all but the channels, wherever torch has these."""
+    rng = np.random.default_rng(6)
+    statistics: dict[str, Any] = {"mean": np.zeros(3), "variance": np.ones(3), "momentum": 0.9}
+    op = ops.BatchNormalization(size=3, weight=None, bias=None, **statistics)
+    shape = (4, *(5, 4, 3)[:dimensions], 3)
+    x = rng.normal(size=shape) + 2
+    module = torch_side.write(one(op, shape[1:-1], 3)).train()
+    y = module(torch.tensor(x)).detach().numpy()
+    axes = tuple(range(dimensions + 1))
+    np.testing.assert_allclose(y, (x - x.mean(axes)) / np.sqrt(x.var(axes) + op.epsilon), atol=1e-12)
+    assert type(module.get_submodule("layer")).__name__ == f"BatchNorm{dimensions}d"
+    moved = module.get_buffer("layer.running_mean").numpy()
+    np.testing.assert_allclose(moved, 0.1 * x.mean(axes), atol=1e-12)
+
+
+KINDS = [convolution, transposed, separable, pooling, reshaping]
+
+
+def check_many(kind: Callable[[np.random.Generator, int], ops.Op], seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        op: Any = kind(rng, int(rng.integers(1, 4)))
+        few = kind is not reshaping and getattr(op, "padding", "") in ("same", "causal")
+        low, high = (1, 6) if few and rng.random() < 0.5 else (7, 11)
+        check(op, 4, each(rng, op.dimensions, low, high), bool(rng.random() < 0.5))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ops(kind: Callable[[np.random.Generator, int], ops.Op]) -> None:
+    check_many(kind, 0, 6)
 
 
 @pytest.mark.sweep
-@pytest.mark.filterwarnings("ignore:Using padding='same'")
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("varies", [True, False])
-def test_settings_of_layers(count: int, varies: bool, seed: int) -> None:
-    rng = random.Random(f"{count} {seed}")
-    torch.manual_seed(seed)
-    parts = [kind(rng, count) for kind in KINDS for _ in range(3)]
-    sizes = [rng.randrange(6, 10) for _ in range(count)]
-    module = Several(parts).double().eval()
-
-    shape = ("N", CHANNELS, *("HWD"[:count] if varies else sizes))
-    graph = torch_side.read(module, Value("x", shape, "float64"))
-
-    # Where torch finds a size of 1 on the way it takes it for a number.
-    known = graph.inputs[0].shape[2:]
-    for rows, wanted in ((2, [6, 7, 9]), (1, [8, 6, 7])):
-        size = [dim if isinstance(dim, int) else wanted[axis] for axis, dim in enumerate(known)]
-        check(module, graph, [torch.randn(rows, CHANNELS, *size, dtype=torch.float64)])
+@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_ops(kind: Callable[[np.random.Generator, int], ops.Op], seed: int) -> None:
+    check_many(kind, seed, 50)

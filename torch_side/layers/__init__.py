@@ -2,6 +2,7 @@
 
 from torch_side.layers.activation import PReLU, ReLU, Softmax
 from torch_side.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
+from torch_side.layers.conv_lstm import ConvLSTM1d, ConvLSTM2d, ConvLSTM3d
 from torch_side.layers.convolution import Conv1d, Conv2d, Conv3d
 from torch_side.layers.embedding import ToIds
 from torch_side.layers.looped import LoopedGRU, LoopedLSTM, LoopedRNN, Recurrence
@@ -56,6 +57,9 @@ __all__ = [
     "Conv1d",
     "Conv2d",
     "Conv3d",
+    "ConvLSTM1d",
+    "ConvLSTM2d",
+    "ConvLSTM3d",
     "Discretization",
     "Dot",
     "GaussianDropout",

@@ -11,6 +11,7 @@ recurrent dropout, each loses inputs and states of its own (``implementation`` 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -56,7 +57,15 @@ def gate_states(h: Tensor, kept: Tensor, weight: Tensor) -> Tensor:
 def outputs_of(steps: list[Tensor], mask: Tensor, zero_output_for_mask: bool) -> Tensor:
     """The carried outputs of all steps, ``(N, T, H)``; zero at masked ones, or before the first valid."""
     zero = ~mask if zero_output_for_mask else mask.cumsum(dim=1) == 0
-    return torch.stack(steps, dim=1).masked_fill(zero.unsqueeze(-1), 0.0)
+    outputs = torch.stack(steps, dim=1)
+    return outputs.masked_fill(over_features(zero, outputs), 0.0)
+
+
+def over_features(mask: Tensor, x: Tensor) -> Tensor:
+    """A mask ``(N, T)`` or ``(N)`` with sizes of 1 behind, as many as ``x`` has more."""
+    for _ in range(x.ndim - mask.ndim):
+        mask = mask.unsqueeze(-1)
+    return mask
 
 
 def check_states(states: list[Tensor], wanted: list[Tensor]) -> None:
@@ -80,8 +89,9 @@ class Recurrence(nn.Module):
 
     Args:
         cell: takes x, ``(N, I)``, a list of the states, ``(N, size)`` each, and a list of the constants where
-            there are any; gives the output, ``(N, O)``, and a list of the new states.
-        state_sizes: the width of each state.
+            there are any; gives the output, ``(N, O)``, and a list of the new states. All may have further
+            sizes behind N.
+        state_sizes: of each state the size behind N, or a list of the sizes.
         takes_constants: whether there are constants, which the cell is given at every step.
         zero_output_for_mask: as in `MaskedLSTM`.
     """
@@ -91,13 +101,15 @@ class Recurrence(nn.Module):
     def __init__(
         self,
         cell: nn.Module,
-        state_sizes: list[int],
+        state_sizes: Sequence[int | list[int]],
         takes_constants: bool = False,
         zero_output_for_mask: bool = True,
     ) -> None:
         super().__init__()
         self.cell = cell
-        self.state_sizes = state_sizes
+        self.state_sizes = [
+            [size] if isinstance(size, int) else list(size) for size in state_sizes
+        ]
         self.takes_constants = takes_constants
         self.zero_output_for_mask = zero_output_for_mask
 
@@ -122,11 +134,12 @@ class Recurrence(nn.Module):
         mask = every_step(input) if mask is None else mask
         check_mask(input, mask)
         rows = input.shape[0]
-        zeros = [input.new_zeros([rows, size]) for size in self.state_sizes]
+        # TorchScript has no stars.
+        zeros = [input.new_zeros([rows] + sizes) for sizes in self.state_sizes]  # noqa: RUF005
         states = zeros if hx is None else hx
         check_states(states, zeros)
         # Zeros instead of whatever the padding holds: NaN would reach the gradients of the weights.
-        input = input.masked_fill(~mask.unsqueeze(-1), 0.0)
+        input = input.masked_fill(over_features(~mask, input), 0.0)
         steps: list[Tensor] = []
         for t in range(input.shape[1]):
             if self.takes_constants:
@@ -134,9 +147,11 @@ class Recurrence(nn.Module):
                 output, after = self.cell(input[:, t], states, given)
             else:
                 output, after = self.cell(input[:, t], states)
-            valid = mask[:, t].unsqueeze(1)
-            each = range(len(states))
-            states = [torch.where(valid, after[at], states[at]) for at in each]
+            states = [
+                torch.where(over_features(mask[:, t], after[at]), after[at], states[at])
+                for at in range(len(states))
+            ]
+            valid = over_features(mask[:, t], output)
             steps.append(output if t == 0 else torch.where(valid, output, steps[-1]))
         return outputs_of(steps, mask, self.zero_output_for_mask), states
 

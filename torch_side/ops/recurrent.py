@@ -16,8 +16,9 @@ from torch import fx, nn
 
 from biport import ops
 from torch_side import layers
+from torch_side.ops import conv_lstm
 from torch_side.reading.layer_call import LayerCall, build
-from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.registry import STATES, Inputs, Masks, Outputs, StateDict, reads, states, writes
 from torch_side.shared.activations import activation_name
 from torch_side.shared.channels import write_features_dropped
 from torch_side.shared.recurrent import freeze_second_biases, is_native, layer_of, read_cell, state_cell
@@ -51,13 +52,8 @@ def state_bidirectional(op: ops.Bidirectional) -> StateDict:
         assert isinstance(two, ops.Cell)
         return {**state_cell(one), **state_cell(two, "_l0_reverse")}
     pair = {FORWARD: one, BACKWARD: two}
-    return _parts(
-        {
-            part: state_stacked(layer) if isinstance(layer, ops.StackedRNN) else state_cell(layer)
-            for part, layer in pair.items()
-            if isinstance(layer, ops.Cell | ops.StackedRNN)
-        }
-    )
+    each = {part: STATES.lookup(type(layer), op.kind)(layer) for part, layer in pair.items()}
+    return _parts(each)
 
 
 def _parts(states_of: dict[str, StateDict]) -> StateDict:
@@ -117,6 +113,8 @@ def write_direction(
     part: str = "",
 ) -> Direction:
     """A layer of one direction, or cells on top of each other as so many layers."""
+    if isinstance(op, ops.ConvolutionalLSTM):
+        return conv_lstm.write_direction(op, writer, x, mask, start, part)
     if op.reverse:
         x = writer.method("flip", x, 1)
         mask = None if mask is None else writer.method("flip", mask, 1)

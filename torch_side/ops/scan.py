@@ -55,7 +55,7 @@ def write_scan(op: ops.Scan, writer: GraphWriter, inputs: Inputs, masks: Masks) 
     zero = {} if mask is None or op.zero_output_for_mask else {"zero_output_for_mask": False}
 
     def build_layer(_: Any) -> nn.Module:
-        sizes = list(op.state_sizes)
+        sizes = [list(shape) for shape in op.state_shapes()]
         return layers.Recurrence(_cell(op, writer.biases), sizes, bool(op.constant_count), **zero)
 
     given = [x, list(start)] if start else [x]

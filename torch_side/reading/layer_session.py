@@ -243,18 +243,14 @@ def _fix_rows(module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any])
 def _fix_features(record: LayerRecord, inputs: Sequence[Tensor]) -> bool:
     """Say which sizes are as a layer has weights for: its ops take them, and none that is larger by one."""
     fixed = False
-    for emission in record.emissions:
-        for position, name in enumerate(emission.inputs):
-            if not name.isdecimal():
+    for position, tensor in enumerate(inputs):
+        for axis, size in enumerate(tensor.shape):
+            if not isinstance(size, torch.SymInt) or size.node.hint is None:
                 continue
-            for axis, size in enumerate(inputs[int(name)].shape):
-                if not isinstance(size, torch.SymInt) or size.node.hint is None:
-                    continue
-                hint = size.node.hint
-                takes = [_takes(record, emission, position, axis, number) for number in (hint, hint + 1)]
-                if takes == [True, False]:
-                    torch._check(size == hint)
-                    fixed = True
+            hint = size.node.hint
+            if [_takes(record, position, axis, number) for number in (hint, hint + 1)] == [True, False]:
+                torch._check(size == hint)
+                fixed = True
     return fixed
 
 
@@ -268,14 +264,16 @@ def _fix_same(record: LayerRecord, inputs: Sequence[Tensor]) -> bool:
     return fixed
 
 
-def _takes(record: LayerRecord, emission: Emission, position: int, axis: int, number: int) -> bool:
-    """Whether an op takes a number as a size of one of its inputs."""
-    tensors = [record.tensors[name] for name in emission.inputs]
-    shape = list(tensors[position].shape)
+def _takes(record: LayerRecord, position: int, axis: int, number: int) -> bool:
+    """Whether the ops of a layer take a number as a size of one of its inputs."""
+    tensors, name = dict(record.tensors), str(position)
+    shape = list(tensors[name].shape)
     shape[axis] = number
-    tensors[position] = ops.Tensor(tuple(shape), tensors[position].dtype)
+    tensors[name] = ops.Tensor(tuple(shape), tensors[name].dtype)
     try:
-        emission.op.infer(tensors)
+        for emission in record.emissions:
+            results = emission.op.infer([tensors[name] for name in emission.inputs])
+            tensors |= zip(emission.outputs, results, strict=True)
     except GraphError:
         return False
     return True

@@ -78,7 +78,7 @@ def trace_program(
         for x, axes in zip(inputs, fixed, strict=True)
     ]
     try:
-        with _quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
+        with quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
             exported = _exported(wrapper, inputs, dynamic, session)
             for _ in range(MOST_TRACES):
                 if not (sizes := axes_to_fix(exported)):
@@ -153,7 +153,7 @@ def as_program(name: str, exported: ExportedProgram, session: LayerSession | Non
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What torch logs and prints of a trace that fails is said by the error."""
     loggers = [logging.getLogger(name) for name in ("torch.fx", "torch._export", "torch.export")]
     loggers += [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes",)]

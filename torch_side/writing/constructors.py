@@ -120,12 +120,29 @@ def says(*kinds: type[nn.Module]) -> Callable[[Callable[[Any], Settings]], Calla
 
 @says(layers.LoopedLSTM, layers.LoopedGRU, layers.LoopedRNN)
 def _looped(module: Any) -> Settings:
-    own = {
+    return {"dropout": module.input_dropout, **_activations(module)}
+
+
+def _activations(module: Any) -> Settings:
+    """Those of a recurrent layer, ``None`` for what it has by default."""
+    return {
         name: part if repr(part) != repr(default) else None
         for name, default in (("activation", nn.Tanh()), ("recurrent_activation", nn.Sigmoid()))
         if (part := getattr(module, name, None)) is not None
     }
-    return {"dropout": module.input_dropout, **own}
+
+
+@says(layers.ConvLSTM1d, layers.ConvLSTM2d, layers.ConvLSTM3d)
+def _conv_lstm(module: Any) -> Settings:
+    convolution = module.input_conv
+    names = ("in_channels", "kernel_size", "stride", "dilation", "bias")
+    settings = {name: _single(getattr(convolution, name)) for name in names}
+    return {**settings, **_activations(module)}
+
+
+@says(layers.Recurrence)
+def _recurrence(module: layers.Recurrence) -> Settings:
+    return {"state_sizes": [sizes[0] if len(sizes) == 1 else sizes for sizes in module.state_sizes]}
 
 
 @says(nn.Conv1d, nn.Conv2d, nn.Conv3d)
