@@ -430,8 +430,17 @@ def _divided(dim: Dim, divisor: Dim) -> Dim:
     # (2T + 1) // 4 is T // 2.
     common = math.gcd(divisor, *_terms(varying).values()) if divisor > 0 else 1
     whole = _simplest({atoms: count // common for atoms, count in _terms(varying).items()})
-    left = _of(Call("//", (whole + rest // common, divisor // common)))
-    return outside + number // divisor + left
+    return outside + number // divisor + _nested(whole, rest // common, divisor // common)
+
+
+def _nested(dim: Dim, rest: int, divisor: int) -> Dim:
+    """``(dim + rest) // divisor``, of a division within it one: ``(T // 2 + 1) // 3`` is ``(T + 2) // 6``."""
+    call = _only_call(dim)
+    if call is not None and call.function == "//" and divisor > 0:
+        inside, other = call.arguments
+        if isinstance(other, int) and other > 0:
+            return _divided(inside + rest * other, other * divisor)
+    return _of(Call("//", (dim + rest, divisor)))
 
 
 def _extreme(name: str, dims: Sequence[Dim]) -> Dim:

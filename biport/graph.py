@@ -103,6 +103,12 @@ class Graph:
                 f"the labels of {self.alphabet.size} classes, found {self.tensors[self.outputs[0]]}"
             )
 
+    @property
+    def notes(self) -> list[str]:
+        """What whoever read the model says of it, for people."""
+        notes = self.origin.get("notes")
+        return notes.split("; ") if notes else []
+
     def __getitem__(self, name: str) -> Node:
         """The node called ``name``.
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
 from biport.analysis.lengths import needed_lengths, needed_steps
-from biport.analysis.rows import where_rows_meet
+from biport.analysis.rows import row_axes, where_rows_meet
 from biport.analysis.undefined import beside_nan, may_be_nan
 from biport.errors import InputError, UnsupportedError, raise_unsupported
 from biport.graph import Graph, body_of
-from biport.inputs import id_bounds
+from biport.inputs import id_bounds, letter_axes, time_axis
 from biport.ops import Scan
 from biport.registry import discover
 from biport.version import __version__
@@ -24,6 +24,7 @@ from export.onnx.axis_names import distinct_axes
 from export.onnx.builder import Builder, typed
 from export.onnx.label_encoder import DOMAIN, VERSION
 from export.onnx.lazy_value import LazyValue
+from export.onnx.long_enough import check_inputs
 from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import CONTRACTS, StepLayouts
 from export.onnx.target import Target
@@ -53,12 +54,17 @@ def build(
     _check(graph)
     digest, stream = graph.digest(), stream_metadata(graph)
     mixer = where_rows_meet(graph)
+    rows = None if mixer is None else row_axes(graph)
     graph = dataclasses.replace(graph, inputs=tuple(distinct_axes(graph.inputs)))
     names = [value.name for value in graph.inputs]
     builder = Builder({*names, *graph.outputs}, target)
     inputs = {value.name: typed(ir.Value(name=value.name), value.tensor) for value in graph.inputs}
-    values = _values(graph, inputs, StepLayouts(builder, contract), builder, lowering)
+    steps, lengths = needed_steps(graph), needed_lengths(graph)
+    values, sizes = _values(
+        graph, inputs, StepLayouts(builder, contract), builder, lowering, _least(graph, steps, lengths)
+    )
     outputs = _outputs(graph, inputs, values, builder)
+    check_inputs(builder, graph.inputs, inputs, sizes.ensured)
     model = ir.Model(
         ir.Graph(
             list(inputs.values()),
@@ -77,7 +83,7 @@ def build(
             "fused",
             graph.inputs,
             id_bounds(graph),
-            needs_steps=needed_steps(graph) | needed_lengths(graph),
+            needs_steps=steps | lengths,
             origin=graph.origin,
             digest=digest,
             values=_written_values(values),
@@ -86,6 +92,7 @@ def build(
         | {"biport.lowering": lowering}
         | ({} if contract is None else {"biport.contract": contract})
         | ({} if mixer is None else {"biport.rows_meet": mixer.name})
+        | ({} if rows is None else {"biport.row_axes": json.dumps(rows)})
         | ({} if not (undefined := beside_nan(graph)) else {"biport.undefined": json.dumps(undefined)})
     )
     return model, builder.notes
@@ -133,19 +140,39 @@ def _unwritten(graph: Graph, prefix: str) -> list[UnsupportedError]:
 
 
 def _values(
-    graph: Graph, inputs: dict[str, ir.Value], layouts: StepLayouts, builder: Builder, lowering: str
-) -> dict[str, LazyValue]:
+    graph: Graph,
+    inputs: dict[str, ir.Value],
+    layouts: StepLayouts,
+    builder: Builder,
+    lowering: str,
+    least: Mapping[str, int],
+) -> tuple[dict[str, LazyValue], RuntimeSizes]:
     values = {
         value.name: LazyValue(
             value.tensor, builder.scope(value.name), lambda written=inputs[value.name]: written
         )
         for value in graph.inputs
     }
-    sizes = RuntimeSizes(builder, graph.inputs, values.copy())
+    sizes = RuntimeSizes(builder, graph.inputs, values.copy(), least)
     write = NodeWriter(builder, graph.tensors, layouts, sizes, lowering, may_be_nan(graph))
     for node in graph.nodes:
         values |= write(node, values)
-    return values
+    return values, sizes
+
+
+def _least(graph: Graph, steps: Mapping[str, int], lengths: Mapping[str, int]) -> dict[str, int]:
+    """By letters of the inputs' sizes, how large the model needs them to be.
+
+    Args:
+        steps: its `needed_steps`.
+        lengths: its `needed_lengths`.
+    """
+    least = {name: size for name, size in lengths.items() if name in letter_axes(graph.inputs)}
+    for value in graph.inputs:
+        axis = time_axis(value.shape)
+        if axis is not None and value.name in steps:
+            least[str(value.shape[axis])] = steps[value.name]
+    return least
 
 
 def _outputs(

@@ -318,14 +318,33 @@ class Session:
             >>> [one.text for one in session.transcribe([9 * np.eye(3, dtype="float32")[[1, 1, 2, 0]]])]
             ['ba']
         """
-        alphabet = self.alphabet
-        if alphabet is None:
+        alphabet = self._known_alphabet()
+        return (
+            transcribe(alphabet, outputs[0][None], width=width)[0]
+            for outputs in self.predict(rows, **options)
+        )
+
+    def decode(self, outputs: Sequence[np.ndarray], *, width: int = 1) -> list[Transcript]:
+        """The texts of what `run` gave, one a row, each with how sure it is.
+
+        Args:
+            outputs: all of them.
+            width: as for `transcribe`.
+
+        Raises:
+            InputError: the file does not say what its classes are called.
+        """
+        alphabet = self._known_alphabet()
+        axis = self._signature.row_axes[0] if self._signature.row_axes else 0
+        return transcribe(alphabet, np.moveaxis(outputs[0], axis, 0), width=width)
+
+    def _known_alphabet(self) -> Alphabet:
+        if self.alphabet is None:
             raise InputError(
                 f"{self.path}: does not say what its classes are called; export it with ",
                 Argument("characters"),
             )
-        for outputs in self.predict(rows, **options):
-            yield transcribe(alphabet, outputs[0][None], width=width)[0]
+        return self.alphabet
 
     def batcher(
         self,
@@ -422,7 +441,7 @@ class Session:
     def _batches(self, workers: int) -> Callable[[np.ndarray], list[np.ndarray]]:
         """What runs a batch of rows that have nothing to do with each other, so many of them side by side."""
         mixer = self.metadata.get("biport.rows_meet")
-        if mixer is not None:
+        if mixer is not None and self._signature.row_axes is None:
             raise InputError(f"{self.path}: the rows of a batch meet in {mixer!r}; use run, batch by batch")
         session = self._session if workers == 1 else self._narrow()
         return lambda array: self._run(session, [array])

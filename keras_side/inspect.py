@@ -11,6 +11,7 @@ from biport import ops
 from biport.analysis.summary import Inspection, LayerRow, inspect_graph
 from biport.errors import UnsupportedError
 from biport.graph import Graph
+from biport.ops.convolution import Convolving
 from keras_side.file.model_file import Format, ModelFile
 from keras_side.legacy.masks import KERAS_3_0, MERGES, mask_rules
 from keras_side.read import read_file
@@ -89,7 +90,7 @@ def _reasons(problem: UnsupportedError) -> Mapping[str, list[str]]:
 
 def _notes(file: ModelFile, graph: Graph) -> list[str]:
     """What a file does not say, and what was taken for it."""
-    notes = graph.origin["notes"].split("; ") if "notes" in graph.origin else []
+    notes = graph.notes
     notes += [
         f"input {name!r} is ids that a tokeniser makes of {tokenizer.source!r}: {tokenizer.summary}"
         for name, tokenizer in graph.tokenizers.items()
@@ -99,10 +100,10 @@ def _notes(file: ModelFile, graph: Graph) -> list[str]:
             f"Keras {file.origin.version} is the name of several releases of TensorFlow, which differ at "
             "masked steps of a Bidirectional's sequences; read as later ones have it: zeros"
         )
-    if file.origin.generation == 1 and any(isinstance(node.op, ops.Conv1D) for node in graph.nodes):
+    if file.origin.generation == 1 and any(isinstance(node.op, Convolving) for node in graph.nodes):
         notes.append(
-            "Keras 1 does not say over which backend a Conv1D was trained; taken for TensorFlow, as Keras 2 "
-            "takes it (under Theano kernels are turned round)"
+            "Keras 1 does not say over which backend a convolution was trained; taken for TensorFlow, as "
+            "Keras 2 takes it (under Theano kernels are turned round)"
         )
     if file.origin.generation == 3 and not file.origin.before(*NEWEST):
         notes.append(

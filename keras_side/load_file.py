@@ -24,7 +24,7 @@ from keras_side.file.objects import known_to_keras_3, objects
 from keras_side.legacy.model import OWN_MODULES
 from keras_side.legacy.operations import FUNCTIONS, SLICES
 from keras_side.read import read_file
-from keras_side.reading.ctc import stand_ins
+from keras_side.reading.ctc import Prediction, ending, stand_ins
 from keras_side.reading.stateful import kept_states
 from keras_side.recording.ctc import prediction_model
 from keras_side.release import Release
@@ -48,9 +48,21 @@ def load_file(path: str | os.PathLike[str]) -> keras.Model:
     """
     path = Path(path)
     require_keras()
+    import keras
+
     with typed_errors(path.name), ModelFile(path) as file:
-        classes = stand_ins(file.owner, file.config, file.variables)
+        classes = _stand_ins(file, keras)
     return prediction_model(_loaded(path, classes))
+
+
+def _stand_ins(file: ModelFile, keras: Any) -> dict[str, type]:
+    """What Keras needs in place of the class of a CTC layer that ends the model of a file."""
+    cut = ending(file.owner, file.config, file.variables)
+    if cut is None or cut.class_name == "Lambda":
+        return {}
+    named = [one for one in objects(file.raw) if one.get("class_name") == cut.class_name]
+    registered = next((one.get("registered_name") for one in named), None)
+    return stand_ins(keras, cut.class_name, str(registered or ""))
 
 
 def _loaded(path: Path, classes: Mapping[str, type]) -> keras.Model:
@@ -202,7 +214,9 @@ def _keras_2(file: ModelFile, graph: Graph) -> Program:
     if tf_keras is None:
         return Program("numpy", "no tf_keras here")
     try:
-        model = tf_keras.models.load_model(str(file.path), compile=False)
+        classes = _stand_ins(file, tf_keras)
+        model = tf_keras.models.load_model(str(file.path), custom_objects=classes, compile=False)
+        model = _prediction_of_keras_2(tf_keras, model, ending(file.owner, file.config, file.variables))
     except (ValueError, TypeError, OSError, AttributeError) as error:
         return Program("numpy", f"tf_keras cannot load it: {str(error).partition('.')[0]:.60}")
 
@@ -213,3 +227,17 @@ def _keras_2(file: ModelFile, graph: Graph) -> Program:
 
     kept = stateful_run(model, graph)
     return Program("tf_keras", run=run if kept is None else functools.partial(kept.run, run))
+
+
+def _prediction_of_keras_2(tf_keras: Any, model: Any, cut: Prediction | None) -> Any:
+    """A live model of Keras 2 without the CTC layer that was cut off its file."""
+    if cut is None:
+        return model
+    (node,) = model.get_layer(cut.layer).inbound_nodes
+    names = {name for name, *_ in cut.inputs}
+    entrances = {id(one) for one in model.inputs}
+    (given,) = (one for one in node.keras_inputs if id(one) not in entrances)
+    end = node.outputs
+    outputs = {id(one): one for one in (given if one is end else one for one in model.outputs)}
+    inputs = [one for one in model.inputs if one._keras_history.layer.name in names]
+    return tf_keras.Model(inputs, [*outputs.values()])

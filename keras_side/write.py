@@ -18,13 +18,16 @@ from biport.log import logged
 from biport.ops import FLOATS, Constant
 from biport.registry import discover
 from biport.rewrite.biases import summed_biases
+from biport.rewrite.explicit_padding import without_numbers
 from biport.text.inputs import source_names
 from keras_side.load import set_weights
 from keras_side.records import WrittenLayer, WrittenOperation
+from keras_side.registry import Written
 from keras_side.require import require_keras
 from keras_side.shared.learning import unwritten
 from keras_side.writing.call_layer import Unfinished, call_layer
 from keras_side.writing.carried_masks import check_carried_masks
+from keras_side.writing.cropped import cropped_behind
 from keras_side.writing.custom_objects import NAME, custom_objects, source, with_those_beside
 from keras_side.writing.reshapes import in_words_of_keras
 from keras_side.writing.text_inputs import text_inputs
@@ -116,9 +119,21 @@ def _called(node: Node, written: WrittenLayer | WrittenOperation, unfinished: Un
         raise UnsupportedError(f"{node.name} ({node.op.kind})", "in Keras", reason, supported) from error
 
 
+def _in_words_of_keras(node: Node, graph: Graph) -> tuple[Node, Written]:
+    """The same function, whose errors name the node."""
+    try:
+        return in_words_of_keras(node, graph)
+    except UnsupportedError as problem:
+        if problem.owner != node.op.kind:
+            raise
+        owner = f"{node.name} ({node.op.kind})"
+        raise UnsupportedError(owner, problem.setting, problem.value, problem.supported) from problem
+
+
 def _write(graph: Graph, texts: bool = False) -> keras.Model:
     import keras
 
+    graph = cropped_behind(without_numbers(graph))
     sources, ids = text_inputs(graph) if texts else ({}, {})
     values: dict[str, Any] = {**ids}
     for value in graph.inputs:
@@ -136,7 +151,7 @@ def _write(graph: Graph, texts: bool = False) -> keras.Model:
         if isinstance(node.op, Constant) and node.outputs[0] in inline:
             values[node.outputs[0]] = node.op.value.item()
             continue
-        node, written = in_words_of_keras(node, graph)
+        node, written = _in_words_of_keras(node, graph)
         outputs = _called(node, written, unfinished)
         if isinstance(written, WrittenLayer) and written.weights:
             weights.append((unfinished.layers[id(node.op)], written, node.name))

@@ -14,6 +14,7 @@ from pathlib import Path
 import testing.frameworks  # noqa: F401  # isort: skip
 
 import keras
+import numpy as np
 import onnx  # noqa: F401  # a test with pytester forgets what it imported, and onnx cannot be imported twice
 import pytest
 from typer.testing import CliRunner
@@ -102,6 +103,23 @@ def test_the_page_about_texts_runs(tmp_path, monkeypatch, capsys) -> None:
     printed = capsys.readouterr().out
     for shown in re.findall(r"^# (.*)$", "\n".join(blocks), re.MULTILINE):
         assert shown in printed
+
+
+@pytest.mark.sweep
+def test_the_page_about_ctc_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/ctc.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile("\n".join(blocks), "docs/ctc.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for shown in re.findall(r"^# (.*)$", "\n".join(blocks), re.MULTILINE):
+        assert shown in printed
+    Path("labels.txt").write_text("a\nb\nc\nd\ne\n")
+    np.save("strokes.npy", np.ones((2, 12, 3), "float32"))
+    for line in re.findall(r"^biport (.*)$", page, re.MULTILINE):
+        result = CliRunner().invoke(app, shlex.split(line))
+        assert result.exit_code == 0, (line, result.output, result.exception)
+    assert Path("texts.csv").read_text().startswith("row,text,confidence\n1,")
 
 
 @pytest.mark.sweep

@@ -122,7 +122,21 @@ def model_card(
 
 
 def _texts(graph: Graph) -> str:
-    """How ids are made of texts, where the model itself says it."""
+    """How ids are made of texts, and texts of what it gives, where the model itself says it."""
+    return _ids(graph) + _spelled(graph)
+
+
+def _spelled(graph: Graph) -> str:
+    if graph.alphabet is None:
+        return ""
+    batch, shape = graph.inputs[0].shape[0], graph.tensors[graph.outputs[0]].shape
+    given = "model(x)" if len(graph.outputs) == 1 else "model(x)[0]"
+    given += "" if shape[0] == batch else ".transpose(0, 1)"
+    summary = plain(graph.alphabet.summary, LONGEST_NOTE)
+    return f"Texts: `decode({given})` of `model.py` reads them greedily, by `alphabet.json`: {summary}.\n\n"
+
+
+def _ids(graph: Graph) -> str:
     if not graph.tokenizers:
         return ""
     lines = [

@@ -24,6 +24,10 @@ ITEM = "biport item"
 """The key in an fx node's ``meta`` by which an argument of a cell is known, taken out of a list of them."""
 
 
+SILENT = "biport silent"
+"""The key in the output's ``meta`` under which the last nodes are that have no statement."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """Which graph node an fx node was written for.
@@ -33,14 +37,15 @@ class Origin:
         outputs: the names of its values.
         op: a number that is the same for nodes that share one op object.
         spelling: how it was written.
-        numbers: the nodes of constants before this one that stand as numbers in other statements.
+        silent: the nodes before this one that have no statement: constants that stand as numbers in others,
+            and permutations of axes of tensors that are left as they are.
     """
 
     node: str
     outputs: tuple[str, ...]
     op: int
     spelling: Spelling = field(compare=False)
-    numbers: tuple[Node, ...] = field(default=(), compare=False)
+    silent: tuple[Node, ...] = field(default=(), compare=False)
 
 
 def inputs_of(graph: fx.Graph) -> list[fx.Node]:

@@ -49,6 +49,21 @@ def encode(texts: Sequence[Any], name: str = "", folder: Path = HERE) -> Tensor:
     return torch.tensor(table) if table else torch.zeros(0, settings["length"] or 0).long()
 
 
+def decode(scores: Tensor, folder: Path = HERE) -> list[str]:
+    """The texts that the likeliest class of each step spells, by ``alphabet.json``.
+
+    Args:
+        scores: what the model gives, ``(N, T, C)``.
+        folder: where the file is.
+    """
+    alphabet = json.loads((folder / "alphabet.json").read_text(encoding="utf-8"))
+    blank = alphabet["blank"]
+    characters = [*alphabet["characters"][:blank], "", *alphabet["characters"][blank:]]
+    # Neighbours that repeat are one label.
+    rows = [row.unique_consecutive() for row in scores.argmax(-1)]
+    return ["".join(characters[label] for label in row.tolist()) for row in rows]
+
+
 DTYPES = {
     "b1": torch.bool,
     "u1": torch.uint8,

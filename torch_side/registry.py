@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -35,12 +36,30 @@ AtenFunction = Callable[[Any], Any]
 """``call -> values``, with a `torch_side.reading.aten_call.AtenCall`."""
 
 
-class Axes(Enum):
+class Channels(Enum):
     """In which order a write function takes the axes of its inputs, and gives those of its outputs."""
 
-    GRAPH = "as the graph has them"
-    CHANNELS_FIRST = "the last one behind the batch, (N, I, *T)"
+    LAST = "as the graph has them"
+    FIRST = "the last one behind the batch, (N, I, *T)"
+    ANY = "in any, the same of all inputs: it asks where an axis is"
 
+
+@dataclass(frozen=True)
+class Axes:
+    """How a write function takes its inputs, and gives its outputs.
+
+    Args:
+        channels: in which order.
+        rows: how many of the first axes are taken together as rows; ``None`` for any number, of what does the
+            same to every element.
+    """
+
+    channels: Channels
+    rows: int | None = 1
+
+
+CHANNELS_LAST, CHANNELS_FIRST = Axes(Channels.LAST), Axes(Channels.FIRST)
+ANY_ORDER, EVERY_ELEMENT = Axes(Channels.ANY), Axes(Channels.ANY, None)
 
 AxesFunction = Callable[[Any, Sequence[Tensor]], Axes]
 """``(op, inputs) -> axes``."""
@@ -63,14 +82,19 @@ reads = READERS.register
 reads_aten = ATEN.register
 
 
-def channels_first(*kinds: type[Op]) -> Callable[[WriteFunction], WriteFunction]:
-    """Register a write function that takes and gives tensors with the channels behind the batch."""
+def writes_axes(axes: Axes, *kinds: type[Op]) -> Callable[[WriteFunction], WriteFunction]:
+    """Register a write function, and how it takes and gives axes."""
 
     def register(function: WriteFunction) -> WriteFunction:
-        axes_of(*kinds)(lambda op, inputs: Axes.CHANNELS_FIRST)
+        axes_of(*kinds)(lambda op, inputs: axes)
         return writes(*kinds)(function)
 
     return register
+
+
+def axes_taken(op: Op, inputs: Sequence[Tensor]) -> Axes:
+    """How the write function of an op takes its inputs."""
+    return AXES.lookup(type(op), op.kind)(op, inputs) if type(op) in AXES else CHANNELS_LAST
 
 
 def aten_key(operator: Any) -> str:

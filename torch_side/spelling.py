@@ -14,6 +14,7 @@ from torch import fx, nn
 
 from biport.graph import Node
 from biport.ops import Learning, Op
+from torch_side.layout import Layout
 
 INPUT = "input "
 
@@ -30,6 +31,25 @@ class Statement:
 
     text: str
     operands: tuple[str, ...]
+
+
+CONVERSION = "biport conversion"
+"""The key in an fx node's ``meta`` under which its `Conversion` is kept."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A statement that gives a value in another layout, or a size that such a statement needs.
+
+    Args:
+        statement: what it says.
+        before: the layout of what it takes; ``None`` for a size.
+        after: the layout of what it gives.
+    """
+
+    statement: Statement
+    before: Layout | None = None
+    after: Layout | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,9 @@ class Spelling:
         masks: for each input which of these its mask was, if it had one.
         statements: all of them, in order.
         outputs: for each output which statement it is.
+        names: of the inputs.
+        layouts: of the inputs as the statements compute with them, of a number any.
+        results: the layouts of the outputs.
     """
 
     op: Op | None
@@ -62,6 +85,9 @@ class Spelling:
     masks: tuple[int | None, ...]
     statements: tuple[Statement, ...]
     outputs: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    layouts: tuple[Layout, ...] = ()
+    results: tuple[Layout, ...] = ()
 
     def operands(self, statements: Sequence[fx.Node]) -> list[fx.Node] | None:
         """The distinct fx nodes that ``statements`` compute with; ``None`` if they say something else now."""

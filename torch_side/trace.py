@@ -13,6 +13,7 @@ from biport.compare.localize.traced import Cases, Traced, Values
 from biport.dims import Dim
 from biport.graph import Graph
 from torch_side.inference import device_of, evaluating, full_precision, layer_errors
+from torch_side.layout import Layout
 from torch_side.reading.opaque import running
 from torch_side.reading.source import arguments_of, read_traced
 from torch_side.reading.written import read_written
@@ -72,9 +73,12 @@ def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str],
         def statements(tensors: Sequence[torch.Tensor]) -> Mapping[str, Any]:
             listener = _Listener(module)
             listener.run(*tensors)
-            return listener.outputs
+            return {
+                name: _as_in_graph(listener.outputs[statement], layout, tensors[0].shape[0])
+                for name, (statement, layout) in written.values.items()
+            }
 
-        return written.graph, written.values, statements
+        return written.graph, {name: name for name in written.values}, statements
     read = read_traced(module, arguments_of(module, example))
     program = read.program
     assert program.graph_module is not None
@@ -89,6 +93,15 @@ def _program(module: nn.Module, example: Any) -> tuple[Graph, Mapping[str, str],
         return listener.outputs
 
     return read.graph, read.values, operators
+
+
+def _as_in_graph(x: Any, layout: Layout, N: int) -> Any:
+    """A tensor with its axes as the graph has them, where these can be told."""
+    if not isinstance(x, torch.Tensor):
+        return x
+    if layout.rows == 2 and x.shape[0] and N:
+        x, layout = x.unflatten(0, (N, -1)), Layout(layout.order)
+    return x.permute(layout.inverse) if layout.rows == 1 else None
 
 
 def _values(graph: Graph, names: Mapping[str, str], outputs: Mapping[str, Any]) -> Values:

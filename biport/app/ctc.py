@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from biport.analysis.text_model import with_alphabet
+from biport.app.forms import Form
 from biport.errors import Argument, InputError
 from biport.graph import Graph
 from biport.text.alphabet import Alphabet, Scores, blank_of, read_characters
@@ -80,6 +82,17 @@ class CtcOptions:
                 ", log_probabilities or logits",
             )
         return Alphabet(characters, blank, scores)
+
+    def form(self, form: Form) -> Form:
+        """A form of a model with the labels that it is given; of one that is read.
+
+        Raises:
+            BiportError: as `spelled`.
+        """
+        if not self.given or form.graph is None:
+            return form
+        taken = form.taken and dataclasses.replace(form.taken, alphabet=None)
+        return dataclasses.replace(form, graph=self.spelled(form.graph), taken=taken)
 
     def notes(self, graph: Graph) -> list[str]:
         """How texts are read off a model, where anything was said of it."""

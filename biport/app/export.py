@@ -247,7 +247,8 @@ def _read(source: Any, config: Any, states: str | None) -> Read:
         inspection = keras_side.inspect(source, config, states=states)
         return inspection.graph, [*inspection.notes], inspection.problem
     try:
-        return keras_side.read(source, states=states), [], None
+        graph = keras_side.read(source, states=states)
+        return graph, graph.notes, None
     except UnsupportedError as error:
         return None, [], error
 

@@ -21,11 +21,13 @@ from biport.compare.agreement import Agreement, Scores, agreement, scores_of
 from biport.compare.expected import Distance, Expected, check_expected, distance
 from biport.compare.gate import Gate
 from biport.compare.outcomes import Results
+from biport.compare.text_agreement import text_agreement
 from biport.compare.tolerance import Error, judge_float32
 from biport.data.lines import read_lines
 from biport.errors import Argument, FileError, InputError
 from biport.graph import Graph
 from biport.inputs import Inputs, batch_axis
+from biport.text.alphabet import Alphabet
 
 TABLES = {".csv": ",", ".tsv": "\t"}
 AGREEMENT, EXPECTED = "label agreement", "expected numbers"
@@ -57,6 +59,13 @@ class Ran:
     rounding: Sequence[Error]
     floor: float
     graph: Graph | None = None
+
+    @property
+    def alphabet(self) -> Alphabet | None:
+        """What the classes of the first output are called, where some form says that it is one of CTC."""
+        own = None if self.graph is None else self.graph.alphabet
+        every = (form.taken.alphabet for form in self.forms if form.taken and form.taken.alphabet)
+        return own or next(every, None)
 
     def given(self, form: Form, position: int) -> dict[str, np.ndarray] | None:
         """One output of a form by case; ``None`` where it does not run, or gives others."""
@@ -93,11 +102,15 @@ def compared_labels(ran: Ran, names: Sequence[str] | None, asked: bool) -> list[
         InputError: no output has labels, or there is nothing to compare; the data have labels, and no output
             that has one a row.
     """
+    alphabet = ran.alphabet
     scores = [
-        _scores(ran, position, names if position == 0 else None) for position in range(len(ran.outputs))
+        _scores(ran, position, names if position == 0 else None)
+        if position or alphabet is None
+        else "is read as texts"
+        for position in range(len(ran.outputs))
     ]
     read = {position: one for position, one in enumerate(scores) if isinstance(one, Scores)}
-    if asked and not read:
+    if asked and not read and alphabet is None:
         reasons = "; ".join(f"{name!r} {one}" for name, one in zip(ran.outputs, scores, strict=True))
         raise InputError(
             Argument("min_agreement"),
@@ -107,7 +120,8 @@ def compared_labels(ran: Ran, names: Sequence[str] | None, asked: bool) -> list[
             Argument("labels"),
             " that they are logits of classes",
         )
-    compared = [
+    compared = [] if alphabet is None else compared_texts(ran, alphabet)
+    compared += [
         agreement(
             form.name,
             ran.outputs[position],
@@ -133,6 +147,30 @@ def compared_labels(ran: Ran, names: Sequence[str] | None, asked: bool) -> list[
             f"{', '.join(map(repr, ran.outputs))}"
         )
     return compared
+
+
+def compared_texts(ran: Ran, alphabet: Alphabet) -> list[Agreement]:
+    """How the texts that are read off the first output go with the source's, for each form."""
+    axis = ran.oracle.views[0].rows or 0
+    return [
+        text_agreement(
+            form.name,
+            ran.outputs[0],
+            alphabet,
+            _moved(ran.given(form, 0), axis),
+            _moved(ran.oracle.of(0), axis) or {},
+            ran.allowed(0),
+            rows=ran.trials.rows,
+        )
+        for form in ran.forms
+    ]
+
+
+def _moved(arrays: Mapping[str, np.ndarray] | None, rows: int) -> dict[str, np.ndarray] | None:
+    """Arrays with their rows on the first axis; ``None`` of others than sequences."""
+    if arrays is None or any(array.ndim != 3 for array in arrays.values()):
+        return None
+    return {case: np.moveaxis(array, rows, 0) for case, array in arrays.items()}
 
 
 def _scores(ran: Ran, position: int, names: Sequence[str] | None) -> Scores | str:

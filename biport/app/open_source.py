@@ -45,7 +45,7 @@ class OwnModule:
 
         # What torch_side.read warns of is told as notes.
         graph = read_module(self.module, self.example, self.lengths)
-        return graph, [*self.notes, *_notes(graph)]
+        return graph, [*self.notes, *graph.notes]
 
     def rows(self) -> list[LayerRow]:
         """Its layers as torch knows them."""
@@ -95,11 +95,6 @@ def _example(module: Any, described: Mapping[str, Described]) -> Any:
     )
 
 
-def _notes(graph: Graph) -> list[str]:
-    notes = graph.origin.get("notes")
-    return [] if not notes else notes.split("; ")
-
-
 def load_with_code(source: Source) -> Any:
     """The live model of a Keras file with custom code, which is imported.
 
@@ -125,14 +120,15 @@ def read_source(source: Source) -> tuple[Graph, list[str]]:
     if source.code is not None:
         import keras_side
 
-        return keras_side.read(path, code=import_file(source.code)), []
+        graph = keras_side.read(path, code=import_file(source.code))
+        return graph, graph.notes
     if is_stored(path):
         return read_stored(path), []
     if source.is_program:
         import torch_side
 
         graph = torch_side.open_program(path).graph
-        return graph, _notes(graph)
+        return graph, graph.notes
     if path.is_file() and file_kind(path) is FileKind.ONNX:
         raise InputError(
             f"{path}: biport writes ONNX but does not read it; give a Keras file or a folder of biport"
@@ -184,7 +180,10 @@ def inspect_source(source: Source) -> Inspection:
     if is_stored(path):
         graph = read_stored(path)
         kind = STORED[file_kind(path)]
-        return inspect_graph(path, {"format": kind, "read from": _origin(graph)}, graph)
+        facts = {"format": kind, "read from": _origin(graph)}
+        if graph.alphabet is not None:
+            facts["texts by CTC"] = graph.alphabet.summary
+        return inspect_graph(path, facts, graph)
     if path.suffix == ".onnx" or (path.is_file() and file_kind(path) is FileKind.ONNX):
         from export.require import require_onnx
 

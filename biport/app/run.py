@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
+from biport.app.arrays import load_inputs
+from biport.app.ctc import CtcOptions
 from biport.app.progress import show_progress
 from biport.app.stored import is_stored, read_stored, texts_of
 from biport.app.texts import TextOptions
-from biport.data.images import SUFFIXES, ImageSettings, has_images, image_files, read_images
+from biport.data.images import SUFFIXES, ImageSettings, image_files, read_images
 from biport.data.text_rows import FORMATS, STDIN, TextRow, count_rows, format_of
 from biport.errors import Argument, InputError
+from biport.inputs import in_order
 
 STDOUT = STDIN
 """The output that is standard output."""
@@ -24,29 +29,35 @@ MOST_SHOWN = 100
 
 
 @contextlib.contextmanager
-def opened(model: Path, device: str, texts: TextOptions | None = None) -> Iterator[Any]:
+def opened(
+    model: Path, device: str, texts: TextOptions | None = None, ctc: CtcOptions | None = None
+) -> Iterator[Any]:
     """An ``export.Session`` of an ONNX file, or of one that is written of a folder of biport for the while.
 
     Args:
         model: the file or folder.
         device: of the session.
         texts: what makes ids of texts, in place of what the model says.
+        ctc: what spells the texts of a CTC model, likewise.
 
     Raises:
         BiportError: the file cannot be run, or the folder not be read or written as ONNX.
     """
     import export
 
-    texts = texts or TextOptions()
+    texts, ctc = texts or TextOptions(), ctc or CtcOptions()
     if not is_stored(model):
         session = export.Session(model, device=device)
         if texts.given:
             session.tokenizer = texts.instead(session.tokenizer, session.input_values)
+        if ctc.given:
+            session.alphabet = ctc.alphabet(session.alphabet)
         yield session
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{model.resolve().name}.onnx"
-        export.write(texts.spoken(read_stored(model), stored=True), path, vectors=False, **texts_of(model))
+        graph = ctc.spelled(texts.spoken(read_stored(model), stored=True))
+        export.write(graph, path, vectors=False, **texts_of(model))
         yield export.Session(path, device=device)
 
 
@@ -57,8 +68,8 @@ def of_texts(source: Path, format: str | None) -> bool:
 
 
 def of_images(source: Path, format: str | None) -> bool:
-    """Whether an input is a picture, or a folder of some."""
-    return format is None and not of_texts(source, format) and has_images(source)
+    """Whether an input is a picture, or a folder; one of Parquet has been looked for before."""
+    return format is None and (source.is_dir() or source.suffix.lower() in SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ class Corpus:
         format: of the source.
         delimiter: of its fields.
         images: what is said of pictures, where it is some; ``None`` of texts.
+        arrays: whether it is a file of arrays.
         settings: others of ``export.corpus.scoring.score``.
     """
 
@@ -79,6 +91,7 @@ class Corpus:
     format: str | None = None
     delimiter: str | None = None
     images: ImageSettings | None = None
+    arrays: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -89,6 +102,7 @@ def run_corpus(
     quiet: bool,
     stream: TextIO | None,
     texts: TextOptions | None = None,
+    ctc: CtcOptions | None = None,
 ) -> tuple[dict[str, Any], str, int]:
     """Run ``model`` over a corpus; what to say, as data and as text, and the exit code.
 
@@ -99,24 +113,29 @@ def run_corpus(
         quiet: without a bar.
         stream: standard output, where rows go there.
         texts: what makes ids of texts, in place of what the model says.
+        ctc: what spells the texts of a CTC model, likewise.
 
     Raises:
         BiportError: as ``export.corpus.scoring.score``.
     """
     from export.corpus.scoring import LAYOUTS, score
 
-    of_pictures = corpus.images is not None
-    kind = "csv" if of_pictures else format_of(corpus.source, corpus.format)
+    of_texts = corpus.images is None and not corpus.arrays
+    kind = format_of(corpus.source, corpus.format) if of_texts else "csv"
     output = corpus.output
     if stream is not None:
         # In the form that the rows came in, where that has room for results.
         output = Path(f"standard output.{kind if f'.{kind}' in LAYOUTS else 'jsonl'}")
-    with opened(model, device, texts) as session, show_progress(quiet) as display:
-        total = (
-            len(image_files(corpus.source))
-            if of_pictures
-            else count_rows(corpus.source, corpus.format, corpus.delimiter)
-        )
+    with opened(model, device, texts, ctc) as session, show_progress(quiet) as display:
+        more = {"format": corpus.format, "delimiter": corpus.delimiter, **corpus.settings}
+        if corpus.images is not None:
+            more["images"] = session.image_input(corpus.images)
+            total = len(image_files(corpus.source))
+        elif corpus.arrays:
+            more["array"] = only_array(session, corpus.source)
+            total = len(more["array"])
+        else:
+            total = count_rows(corpus.source, corpus.format, corpus.delimiter)
         name, scored = "texts" if str(corpus.source) == STDIN else corpus.source.name, 0
 
         def show(rows: int) -> None:
@@ -124,11 +143,21 @@ def run_corpus(
             scored += rows
             display.update(name, scored, None if total is None else max(total, scored), "rows")
 
-        more = {"format": corpus.format, "delimiter": corpus.delimiter, **corpus.settings}
-        if corpus.images is not None:
-            more["images"] = session.image_input(corpus.images)
         done = score(session, corpus.source, output, stream=stream, progress=show, **more)
     return _told(model, corpus, done)
+
+
+def only_array(session: Any, source: Path) -> np.ndarray:
+    """The rows that a file of arrays has for the one input of a model.
+
+    Raises:
+        InputError: the model has several inputs, or the file other arrays.
+    """
+    names = [value.name for value in session.input_values]
+    given = in_order(names, load_inputs(source))
+    if len(given) != 1:
+        raise InputError(f"{source}: rows are run through models of one input, and this one takes {names}")
+    return np.asarray(given[0])
 
 
 def _told(model: Path, corpus: Corpus, done: Any) -> tuple[dict[str, Any], str, int]:
@@ -170,7 +199,12 @@ def _rows(count: int) -> str:
 
 
 def run_texts(
-    model: Path, texts: Sequence[str], device: str, truncate: bool, options: TextOptions | None = None
+    model: Path,
+    texts: Sequence[str],
+    device: str,
+    truncate: bool,
+    options: TextOptions | None = None,
+    ctc: CtcOptions | None = None,
 ) -> tuple[dict[str, Any], str]:
     """Run ``model`` over some texts; what it says of each, as data and as text.
 
@@ -183,25 +217,27 @@ def run_texts(
             raise InputError(f"{text} is {what}, not a text; give it as ", Argument("inputs"))
     from export.corpus.sources import check_reads_texts
 
-    with opened(model, device, options) as session:
+    with opened(model, device, options, ctc) as session:
         check_reads_texts(session)
         return _run_rows(model, session, [TextRow(*row) for row in enumerate(texts, 1)], truncate)
 
 
 def are_images(texts: Sequence[str]) -> bool:
     """Whether what is given are files of pictures, all of them."""
-    return all(Path(text).suffix.lower() in SUFFIXES and Path(text).is_file() for text in texts)
+    return bool(texts) and all(
+        Path(text).suffix.lower() in SUFFIXES and Path(text).is_file() for text in texts
+    )
 
 
 def run_images(
-    model: Path, files: Sequence[str], device: str, settings: ImageSettings
+    model: Path, files: Sequence[str], device: str, settings: ImageSettings, ctc: CtcOptions | None = None
 ) -> tuple[dict[str, Any], str]:
     """Run ``model`` over some pictures; what it says of each, as data and as text.
 
     Raises:
         BiportError: one of them cannot be read, or the model is none of pictures.
     """
-    with opened(model, device) as session:
+    with opened(model, device, ctc=ctc) as session:
         image = session.image_input(settings)
         rows = [row for file in files for row in read_images(file, image)]
         numbered = [dataclasses.replace(row, number=number) for number, row in enumerate(rows, 1)]
@@ -219,22 +255,26 @@ def _run_rows(
     for row, result in zip(rows, results, strict=True):
         if result.error is not None:
             raise InputError(f"{row.owner}: ", *result.error.why.parts)
-        told = {"row": row.number, "text": row.text, **row.fields, "cut": result.cut}
+        # A text that a model gives has the name that the one it was given has else.
+        given = "text" if session.alphabet is None else "input_text"
+        told = {"row": row.number, **(row.fields or {given: row.text}), "cut": result.cut}
         told_rows.append(told | described(session, row.text, result))
-    blocks = [_block(row, alone=len(rows) == 1) for row in told_rows]
+    names = [[]] if len(rows) == 1 else [[row.text] for row in rows]
+    blocks = [_block(told, name) for told, name in zip(told_rows, names, strict=True)]
     between = "\n\n" if any("\n" in block for block in blocks) else "\n"
     return {"model": str(model), "rows": told_rows}, between.join(blocks)
 
 
-def _block(row: dict[str, Any], alone: bool) -> str:
-    """What the model says of one text: a line, or a line a token."""
-    name = [] if alone else [row["text"]]
+def _block(row: dict[str, Any], name: list[str]) -> str:
+    """What the model says of one text: a line, or a line a token; with its name, where it has one."""
     cut = [f"({row['cut']} tokens were cut off)"] if row["cut"] else []
     if "tokens" in row:
         lines = [[one["token"], one["label"], _share(one["probability"])] for one in row["tokens"]]
         widths = [max((len(str(line[column])) for line in lines), default=0) for column in (0, 1)]
         table = [f"{token!s:<{widths[0]}}  {label:<{widths[1]}}  {share}" for token, label, share in lines]
         return "\n".join([*name, *cut, *table])
+    if "confidence" in row:
+        return "  ".join([row["text"], _share(row["confidence"]), *cut, *name])
     if "label" in row:
         return "  ".join([row["label"], _share(row["probability"]), *cut, *name])
     return "\n".join([*name, *cut, *(f"{name}: {_numbers(value)}" for name, value in row["outputs"].items())])

@@ -11,6 +11,7 @@ from biport.analysis.padding import masked_axes
 from biport.analysis.rows import where_rows_meet
 from biport.graph import Graph, Value
 from biport.inputs import id_bounds
+from biport.text.alphabet import Alphabet
 from biport.text.inputs import from_data
 from biport.text.tokenizer import Tokenizer
 
@@ -28,6 +29,7 @@ class Taken:
         masked: whether padding behind a row's end changes nothing.
         meets: the node in which the rows of a batch meet, so that it cannot be divided; ``None`` where each
             is computed by itself, as far as the model says.
+        alphabet: what the classes of a CTC model are called, where it says so.
     """
 
     inputs: Sequence[Value]
@@ -37,6 +39,7 @@ class Taken:
     classes: int | None = None
     masked: bool = False
     meets: str | None = None
+    alphabet: Alphabet | None = None
 
     @property
     def sources(self) -> list[str]:
@@ -63,6 +66,7 @@ def taken_by(model: Any, *, labels: Sequence[str] | None = None) -> Taken:
             class_count([model.tensors[name].shape for name in model.outputs]),
             masked_axes(model) is not None,
             None if (meeting := where_rows_meet(model)) is None else meeting.name,
+            model.alphabet,
         )
     # Of a file that makes ids of texts itself they are known, too, and say how long the rows are.
     own = from_data(json.loads(model.metadata.get("biport.tokenizers", "{}")), str(model.path))
@@ -74,6 +78,7 @@ def taken_by(model: Any, *, labels: Sequence[str] | None = None) -> Taken:
         class_count([value.shape for value in model.output_values]),
         model.masked,
         model.metadata.get("biport.rows_meet"),
+        model.alphabet,
     )
 
 

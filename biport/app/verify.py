@@ -16,7 +16,15 @@ import numpy as np
 
 from biport import reference
 from biport.app.forms import Form, open_form
-from biport.app.gates import Ran, compared_labels, expected_gates, expected_numbers, label_gates, label_notes
+from biport.app.gates import (
+    Ran,
+    compared_labels,
+    compared_texts,
+    expected_gates,
+    expected_numbers,
+    label_gates,
+    label_notes,
+)
 from biport.app.judged import (
     coarse_notes,
     differentiated,
@@ -258,6 +266,8 @@ def _with_gates(report: Report, ran: Ran, asked: _Asked) -> Report:
     if least is not None or chosen.origin is not None:
         names = names or next((form.taken.labels for form in ran.forms if form.taken), None)
         compared = compared_labels(ran, names, least is not None)
+    elif ran.alphabet is not None:
+        compared = compared_texts(ran, ran.alphabet)
     gates = [] if least is None else label_gates(ran, compared, least)
     if asked.expected is not None:
         gates += expected_gates(ran, expected_numbers(asked.expected, ran), asked.tolerance)

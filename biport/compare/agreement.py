@@ -163,7 +163,7 @@ class Agreement:
     Args:
         form: its name.
         output: likewise.
-        unit: what has a label, ``"row"`` or ``"step"``.
+        unit: what has a label, ``"row"`` or ``"step"``; or ``"text"`` where that is what is read of a row.
         count: how many were compared, none of them padding; ``None`` where the form does not run, or
             gives other shapes.
         differing: how many of them have another label, ties left out.
@@ -191,10 +191,11 @@ class Agreement:
     @property
     def text(self) -> list[str]:
         """As lines."""
+        subject = f"{'texts' if self.unit == 'text' else 'labels'} of {self.form}, {self.output}"
         if self.count is None:
-            return [f"labels of {self.form}, {self.output}: none, it does not run or gives other shapes"]
+            return [f"{subject}: none, it does not run or gives other shapes"]
         if not self.count:
-            return [f"labels of {self.form}, {self.output}: none to compare"]
+            return [f"{subject}: none to compare"]
         share = f"{self.count - self.differing} of {self.count} {self.unit}s as in the source"
         ties = (
             f", {self.ties} of them tie{'s' * (self.ties != 1)} that rounding turned over"
@@ -202,7 +203,7 @@ class Agreement:
             else ""
         )
         accuracy = "" if self.accuracy is None else f"; accuracy {self.accuracy:.6g}"
-        head = f"labels of {self.form}, {self.output}: {share} ({self.share:.6g}){ties}{accuracy}"
+        head = f"{subject}: {share} ({self.share:.6g}){ties}{accuracy}"
         lines = [f"  {row.text}" for row in self.rows[:SHOWN]]
         left = self.differing + self.ties - len(lines)
         return [head, *lines, *([f"  and {left} more"] if left else [])]
@@ -275,7 +276,7 @@ def agreement(
         for index in np.argwhere(differ & counted)[: KEPT - len(differing)]:
             at = tuple(int(one) for one in index)
             pair = scores.item(wanted, at), scores.item(own, at)
-            differing.append(_differing(case, at, pair, bool(tie[at]), rows, stepwise))
+            differing.append(differing_row(case, at, pair, bool(tie[at]), rows, stepwise))
     differing.sort(key=lambda one: (one.tie, one.data.get("row", 0)))
     accuracy = None if rows is None or stepwise else _accuracy(scores, given, rows)
     return Agreement(form, output, unit, count, sure, ties, len(seen), differing, accuracy)
@@ -303,7 +304,7 @@ def _counted(shape: Sequence[int], valid: np.ndarray | None) -> np.ndarray:
     return counted & valid.reshape(*valid.shape, *(1,) * (len(shape) - 2))
 
 
-def _differing(
+def differing_row(
     case: str,
     at: tuple[int, ...],
     pair: tuple[tuple[str, float], tuple[str, float]],
@@ -311,6 +312,16 @@ def _differing(
     rows: DataRows | None,
     stepwise: bool,
 ) -> Differing:
+    """One item that has another label.
+
+    Args:
+        case: in which it is.
+        at: where there.
+        pair: the label and the share of the source, and those of the form.
+        tie: whether rounding can have done it.
+        rows: what the rows are, where they are somebody's data.
+        stepwise: whether there is a label a step.
+    """
     (label, share), (other, own) = pair
     step = at[1] if stepwise else None
     if rows is None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PROPERTY = "biport.image"
 """Under which the settings travel in an ONNX file."""
 SUFFIXES = (".png", ".jpg", ".jpeg")
+_ENDINGS = ", ".join(SUFFIXES)
 LAYOUTS = ("HWC", "CHW", "WHC", "CWH", "HW", "WH")
 """The order of a picture's axes: height, width, channels."""
 RESIZES = ("pil-nearest", "pil-bilinear", "pil-bicubic", "tf-bilinear")
@@ -321,14 +322,9 @@ def image_files(source: str | os.PathLike[str]) -> list[Path]:
     source = Path(source)
     if not source.is_dir():
         return [source]
-    files = [path for path in source.rglob("*") if path.is_file()]
+    files = [path for path in source.rglob("*") if not path.is_dir()]
     files = [path for path in files if not any(p.startswith(".") for p in path.relative_to(source).parts)]
     return sorted(files, key=lambda path: path.relative_to(source).as_posix())
-
-
-def has_images(source: str | os.PathLike[str]) -> bool:
-    """Whether a path is that of a picture, by its name, or of a folder with one in it."""
-    return any(path.suffix.lower() in SUFFIXES for path in image_files(source))
 
 
 def read_images(
@@ -347,24 +343,35 @@ def read_images(
         bad: is given each file that is no picture, or cannot be read; without, it is an error.
 
     Raises:
+        InputError: there is none in the folder.
         FileError: naming the file; not before that is reached.
         MissingDependencyError: pillow is not installed.
     """
     require_pillow()
+    files = image_files(source)
     folder = Path(source) if Path(source).is_dir() else Path(source).parent
-    for count, path in enumerate(image_files(source)[behind:], behind + 1):
-        name = path.relative_to(folder).as_posix()
-        row = ImageRow(count, name, {"file": name}, str(path))
+    if not any(path.suffix.lower() in SUFFIXES for path in files):
+        raise InputError(
+            f"{os.fspath(source)}: holds no pictures; those are read whose names end in {_ENDINGS}"
+        )
+    for count, path in enumerate(files[behind:], behind + 1):
+        name = _printable(path.relative_to(folder))
+        row = ImageRow(count, name, {"file": name}, _printable(path))
         try:
+            if path.exists() and not path.is_file():
+                raise FileError(f"{row.where}: is no file")
             if path.suffix.lower() not in SUFFIXES:
-                raise FileError(
-                    f"{path}: is no picture; those are read whose names end in {', '.join(SUFFIXES)}"
-                )
+                raise FileError(f"{row.where}: is no picture; those are read whose names end in {_ENDINGS}")
             yield dataclasses.replace(row, pixels=image.read(path))
         except FileError as error:
             if bad is None:
                 raise
             bad(BadRow.unread(row, error))
+
+
+def _printable(path: Path) -> str:
+    """A path as text that every file can hold, whatever bytes are in it."""
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def _bilinear(pixels: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:

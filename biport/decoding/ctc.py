@@ -209,6 +209,8 @@ def transcribe(
         >>> [one.text for width in (1, 2) for one in transcribe(alphabet, y, width=width)]
         ['', 'a']
     """
+    if np.ndim(scores) == 3 and np.shape(scores)[2] != alphabet.size:
+        raise InputError(f"scores of {np.shape(scores)[2]} classes, and there are labels of {alphabet.size}")
     options: dict[str, Any] = {"blank": alphabet.blank, "kind": alphabet.scores}
     if width == 1:
         rows = greedy(scores, lengths, **options)
@@ -290,14 +292,15 @@ def _merged(y: Floats, lengths: Ints, labels: Ints, sizes: Ints, blank: int) -> 
     # From a label to the next one without a blank between them, unless they are equal.
     jumps = np.zeros((len(y), count), bool)
     jumps[:, 3::2] = labels[:, 1:] != labels[:, :-1]
-    sums = np.full((len(y), count), -np.inf)
+    rows = np.arange(len(y))
+    padded = np.full((len(y), count + 2), -np.inf)
+    sums, behind, far_behind = padded[:, 2:], padded[:, 1:-1], padded[:, :-2]
     sums[:, 0] = 0
     for step in range(int(lengths.max(initial=0))):
-        before = np.logaddexp(sums, _behind(sums, 1))
-        before = np.logaddexp(before, np.where(jumps, _behind(sums, 2), -np.inf))
-        after = before + np.take_along_axis(y[:, step], states, 1)
-        sums = np.where((step < lengths)[:, None], after, sums)
-    rows = np.arange(len(y))
+        after = np.logaddexp(sums, behind)
+        np.logaddexp(after, far_behind, out=after, where=jumps)
+        after += y[rows[:, None], step, states]
+        np.copyto(sums, after, where=(step < lengths)[:, None])
     last = np.where(sizes > 0, sums[rows, np.maximum(2 * sizes - 1, 0)], -np.inf)
     return np.logaddexp(sums[rows, 2 * sizes], last)
 
@@ -312,13 +315,6 @@ def _one_a_step(y: Floats, lengths: Ints, labels: Ints, sizes: Ints, blank: int)
         after[:, 1:] = np.logaddexp(after[:, 1:], sums[:, :-1] + np.take_along_axis(now, labels, 1))
         sums = np.where((step < lengths)[:, None], after, sums)
     return sums[np.arange(len(y)), sizes]
-
-
-def _behind(sums: Floats, states: int) -> Floats:
-    """What each state's ``states``-th neighbour in front of it has."""
-    moved = np.full_like(sums, -np.inf)
-    moved[:, states:] = sums[:, : max(0, sums.shape[1] - states)]
-    return moved
 
 
 def _searched(

@@ -100,7 +100,7 @@ def windows(op: Op, steps: Dim, span: int, stride: int, padding: str | tuple[int
         >>> from biport import dims, ops
         >>> op, T = ops.MaxPooling1D(pool_size=3, strides=2), dims.letter("T")
         >>> windows(op, 8, 3, 2, "valid"), windows(op, 8, 3, 2, "same"), windows(op, T, 3, 2, "valid")
-        (3, 4, (T-3)//2+1)
+        (3, 4, (T-1)//2)
         >>> windows(op, 8, 3, 2, (1, 0)), windows(op, T, 3, 1, (1, 1)) == T
         (4, True)
     """
@@ -111,12 +111,8 @@ def windows(op: Op, steps: Dim, span: int, stride: int, padding: str | tuple[int
         if steps < max(need, 1):
             raise TooShortError(f"{op.kind} needs {max(need, 1)} steps or more, found {steps}")
         return (steps - need) // stride + 1
-    if need <= 0:
-        # There is a window however few steps there are.
-        return (steps - need) // stride + 1
-    if stride == 1:
-        return length(steps - (need - 1))
-    return length(steps - need) // stride + 1
+    # One more for every stride beyond what the first one needs.
+    return length(steps - need + stride) // stride
 
 
 def _positive(value: object) -> bool:

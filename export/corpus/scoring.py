@@ -13,17 +13,20 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from biport.data.images import ImageInput
 from biport.data.text_rows import BadRow, TextRow
 from biport.errors import Argument, BiportError, FileError, InputError
 from biport.files import check_target, reason
 from biport.json_file import read_json, write_json
 from biport.log import log
+from biport.text.alphabet import to_data
 from export.corpus.array_results import ArrayResults
 from export.corpus.left_out import LeftOut
 from export.corpus.records import LAYOUTS
 from export.corpus.results import RecordResults, Results
-from export.corpus.sources import ImageSource, Source, TextSource
+from export.corpus.sources import ArraySource, ImageSource, Source, TextSource
 from export.runtime.streams import RowResult
 from export.session import Session
 
@@ -63,6 +66,7 @@ def score(
     output: Path,
     *,
     images: ImageInput | None = None,
+    array: np.ndarray | None = None,
     column: str | None = None,
     format: str | None = None,
     delimiter: str | None = None,
@@ -74,7 +78,7 @@ def score(
     stream: TextIO | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Scored:
-    """Write a row of results for each text or picture of ``source``, in their order.
+    """Write a row of results for each text, picture or row of an array of ``source``, in their order.
 
     Each has the other columns of its row and the row's number, or what ``id`` names it by. A column that is
     called as one of the results gets ``input_`` in front.
@@ -88,6 +92,7 @@ def score(
             a folder of some, see `biport.data.read_images`: the rows then have the name of the ``file``.
         output: a ``.csv``, ``.tsv``, ``.jsonl`` or ``.npz`` file.
         images: what pictures the model takes, where these are run.
+        array: what ``source`` holds, ``(N, ...)``, where that is an array.
         column: where the texts are.
         format: what the source is, where its name does not say it.
         delimiter: between the fields of a table.
@@ -105,7 +110,11 @@ def score(
             rows there are of another model or input.
         FileError: a file cannot be read or written.
     """
-    read = TextSource(source, column, format, delimiter) if images is None else ImageSource(source, images)
+    read: Source = TextSource(source, column, format, delimiter)
+    if images is not None:
+        read = ImageSource(source, images)
+    elif array is not None:
+        read = ArraySource(source, array)
     run = _Run(session, read, output, id, skip_bad and LeftOut(skip_bad), stream)
     run.check(resume, overwrite)
     first, rows = _first(read.rows())
@@ -367,8 +376,8 @@ class _Run:
             )
         # As many bytes as there were then: the input may have grown since.
         identity = self._identity(length)
-        # Earlier versions said nothing of tokenisers: those of the file were all there were.
-        own = {"tokenizer": identity.get("tokenizer"), **known}
+        # Earlier versions said nothing of tokenisers, and had no alphabets: those of the file were all.
+        own = {name: identity.get(name) for name in ("tokenizer", "alphabet")} | {**known}
         other = [key for key, value in identity.items() if own.get(key) != value]
         if other:
             raise InputError(
@@ -380,7 +389,9 @@ class _Run:
         try:
             with self.session.path.open("rb") as model:
                 digest = hashlib.file_digest(model, "sha256").hexdigest()
-            return {"model": digest, **self.source.identity(self.session, length), "id": self.id}
+            alphabet = self.session.alphabet and to_data(self.session.alphabet)
+            known = self.source.identity(self.session, length)
+            return {"model": digest, **known, "id": self.id, "alphabet": alphabet}
         except OSError as error:
             raise FileError(f"{error.filename}: cannot be read: {error.strerror}") from error
 

@@ -1,4 +1,4 @@
-"""Where the rows of a corpus come from: a file of texts, or pictures."""
+"""Where the rows of a corpus come from: a file of texts, pictures, or an array."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import itertools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, final
+
+import numpy as np
 
 from biport.data.images import ImageInput, image_files, read_images
 from biport.data.text_rows import STDIN, BadRow, TextRow, read_rows
@@ -158,7 +160,60 @@ class ImageSource(Source):
     def identity(self, session: Session, length: int | None) -> dict[str, Any]:
         """The names of the files, and how numbers are made of them."""
         names = "\n".join(path.as_posix() for path in image_files(self.path))
-        return _head(f"{names}\n".encode(), length) | {"image": self.image.settings.to_data()}
+        return _head(f"{names}\n".encode("utf-8", "surrogateescape"), length) | {
+            "image": self.image.settings.to_data()
+        }
+
+
+@dataclass(frozen=True)
+class ArrayRow(TextRow):
+    """A row of an array: its text is where it stands.
+
+    Args:
+        array: as the model takes it, without the axis of the batch.
+    """
+
+    array: np.ndarray | None = field(default=None, compare=False)
+
+    @property
+    def content(self) -> Any:
+        """What the model is given."""
+        return self.array
+
+
+@final
+@dataclass(frozen=True)
+class ArraySource(Source):
+    """The rows of an array, ``(N, ...)``.
+
+    Args:
+        array: it.
+    """
+
+    array: np.ndarray = field(repr=False)
+
+    def rows(self, behind: int = 0) -> Iterator[TextRow | BadRow]:
+        """See `Source`."""
+        self._check_count(behind, len(self.array))
+        where = str(self.path)
+        for number, array in enumerate(self.array[behind:], behind + 1):
+            yield ArrayRow(number, f"{where}[{number - 1}]", where=where, array=array)
+
+    @property
+    def again(self) -> bool:
+        """Always."""
+        return True
+
+    def check(self, session: Session) -> None:
+        """See `Source`; each row is looked at when it is run."""
+        if not self.array.ndim:
+            raise InputError(f"{self.path}: should hold rows, found one number")
+
+    def identity(self, session: Session, length: int | None) -> dict[str, Any]:
+        """The shape of a row, and the beginning of the numbers."""
+        known = f"{self.array.dtype} {self.array.shape[1:]}\n".encode()
+        numbers = np.ascontiguousarray(self.array.reshape(-1)[:HEAD]).tobytes()
+        return _head((known + numbers)[:HEAD], length)
 
 
 def check_reads_texts(session: Session) -> None:

@@ -34,7 +34,7 @@ LOOP_FROM = {"GRU": 1280, "RNN": 256}
 """From which N·H on a Scan of products in 8 bits is faster than the fused node in float32."""
 CONTRIB = "com.microsoft"
 RECURRENT = ("LSTM", "GRU", "RNN")
-WEIGHED = (*RECURRENT, "MatMul", "Gemm", "Conv", "Gather")
+WEIGHED = (*RECURRENT, "MatMul", "Gemm", "Conv", "ConvTranspose", "Gather")
 """The operators whose weights get smaller."""
 
 Range = tuple[float, float]
@@ -159,6 +159,8 @@ class _Rewriting:
                 self._store(node, at, channel=1)
         elif node.op_type == "Conv":
             self._conv(node)
+        elif node.op_type == "ConvTranspose":
+            self._store(node, 1, channel=1)
         elif node.op_type in ("MatMul", "Gemm"):
             for at in (0, 1):
                 self._store(node, at, channel=_channel(node, at))
@@ -184,8 +186,8 @@ class _Rewriting:
             return
         if value not in self._stored:
             summed = (
-                range(1, array.ndim)
-                if node.op_type in ("Conv", "Gather")
+                range(array.ndim)
+                if node.op_type in ("Conv", "ConvTranspose", "Gather")
                 else {array.ndim - 1, array.ndim - 2}
             )
             numbers, scales = rounded(array, tuple(axis for axis in summed if axis != channel))

@@ -19,6 +19,7 @@ from export.check_vectors import DIGEST_KEY, KEY, Carried, carried, check_path, 
 from export.deploy.float16 import float16
 from export.deploy.int8 import LEAST_STORED, METHODS, WEIGHED, Int8, computed, convolved, int8
 from export.deploy.ranges import seen_ranges
+from export.deploy.scales import with_scales_inside
 from export.publish import Check, Written, publish
 from export.session import Session
 
@@ -141,6 +142,7 @@ def methods_for(source: str | PathLike[str], calibrated: bool) -> list[str]:
 
 def _int8(source: Path, model: Any, method: str, calibration: Sequence[Sequence[Any]]) -> Any:
     ranges = {}
+    model = with_scales_inside(model)
     if method == "static":
         names = convolved(model)
         if not names:

@@ -26,11 +26,12 @@ def elementwise(
         features_last: ``compute`` counts on features to be the last axis.
     """
     order = None if features_last else common_order(site.inputs, len(site.output_tensors[0].shape))
-    if order is not None:
-        return (site.lazy(lambda: compute(*in_order(site, order)), order=order),)
     stepped = [_has_steps(site, x) for x in site.inputs]
     in_steps = len(site.inputs) == 1 or _stay_in_steps(site, stepped)
     root = next((x for x, has in zip(site.inputs, stepped, strict=True) if has), None)
+
+    if order is not None:
+        return (site.lazy(lambda: compute(*in_order(site, order)), root=root, order=order),)
 
     def write() -> ir.Value:
         return compute(*(x.value() for x in site.inputs))

@@ -61,6 +61,8 @@ class LazyValue:
         """The order of the graph."""
         self.order = self.batch_major if order is None else order
         """The order in which it is written; in others it is transposed."""
+        self.rows: LazyValue | None = None
+        """Of ``(N, T, ...)`` the same as rows ``(N·T, ...)``, where it is computed so."""
         self._scope = scope
         self._write = write
         self._write_steps = write_steps

@@ -2,7 +2,7 @@
 
 Measured with onnxruntime 1.31 on the CPU: ``MatMul`` does not stretch a size of 1 to one of 0. Summing over
 nothing it gives whatever is in memory where one of the two is a vector, and where a transposition is fused
-with the product of several matrices.
+with the product of several matrices. Such a fused product with one matrix fails over an empty batch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def multiplied(
 ) -> ir.Value:
     """``a @ b``, ``(..., S, I)`` and ``(..., I, O)`` to ``(..., S, O)``: no vectors."""
     if len(b_shape) == 2:
-        product = scope("MatMul", a, b)
+        product = scope("MatMul", _apart(scope, a), b)
     else:
         left = _stretched(scope, a, a_shape, b, b_shape)
         product = scope("MatMul", left, _stretched(scope, b, b_shape, a, a_shape))
@@ -30,6 +30,14 @@ def multiplied(
         return product
     nothing = scope("Equal", scope("Shape", b, start=-2, end=-1), [0])
     return scope("Where", nothing, np.zeros((), "float32"), product)
+
+
+def _apart(scope: Scope, x: ir.Value) -> ir.Value:
+    """``x``, so that no transposition it comes from is fused with what reads it."""
+    producer = x.producer()
+    if producer is None or producer.op_type != "Transpose":
+        return x
+    return scope("Reshape", x, scope("Shape", x), allowzero=1)
 
 
 def _stretched(

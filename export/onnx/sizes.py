@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from biport.dims import Arithmetic, Dim, computed
+from biport.dims import Arithmetic, Dim, computed, letters_in
 from biport.graph import Value
 from biport.inputs import check_letters, letter_axes
 from export.onnx.builder import Builder, Operand
@@ -21,12 +21,22 @@ class RuntimeSizes:
         builder: where the nodes go.
         values: the inputs of the graph.
         inputs: the same in the file.
+        least: by letters, of which size the model needs them to be; ``None`` where nobody has looked.
     """
 
-    def __init__(self, builder: Builder, values: Sequence[Value], inputs: Mapping[str, LazyValue]) -> None:
+    def __init__(
+        self,
+        builder: Builder,
+        values: Sequence[Value],
+        inputs: Mapping[str, LazyValue],
+        least: Mapping[str, int] | None = None,
+    ) -> None:
         self._scope = builder.scope("sizes")
         self._inputs = inputs
         self._letters = letter_axes(values)
+        self._least = least
+        self.ensured: dict[str, int] = {}
+        """By letters, of which size the file has to see to it that they are."""
         self._vectors: dict[str, ir.Value] = {}
         self._scalars: dict[str, ir.Value] = {}
 
@@ -60,6 +70,14 @@ class RuntimeSizes:
         if text not in self._scalars:
             self._scalars[text] = self._scope("Squeeze", self._varying(dim), [0])
         return self._scalars[text]
+
+    def ensure(self, dim: Dim) -> bool:
+        """Whether a size that the model needs to be large enough is so where the inputs are."""
+        letters = letters_in(dim)
+        if self._least is None or len(letters) != 1:
+            return False
+        self.ensured |= {letter: self._least[letter] for letter in letters & self._least.keys()}
+        return True
 
     def _varying(self, dim: Dim) -> ir.Value:
         """A size that varies, ``(1,)``."""

@@ -100,18 +100,3 @@ def _firsts(pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
 
 def _seconds(pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
     return [second for _, second in pairs]
-
-
-def long_enough(scope: Scope, x: ir.Value, axis: int, steps: Dim, needed: int, rank: int = 3) -> ir.Value:
-    """``x`` of ``rank`` dimensions, with ``steps`` along ``axis``; over fewer than ``needed`` the file fails.
-
-    onnxruntime would pool what is there, or give the maximum of nothing. A ``Reshape`` to the sizes there are
-    costs nothing, and one to a size below -1 every execution provider refuses. The sizes are no ``Concat``:
-    onnxruntime 1.31 puts a -1 for a part of one that it does not see through.
-    """
-    if isinstance(steps, int):
-        return x
-    scope = Scope(scope.builder, f"{scope.name}/needs-{needed}-steps")
-    missing = scope("Min", scope("Sub", scope("Shape", x, start=axis, end=axis + 1), [needed]), [0])
-    below = [needed + 2 if position == axis else 0 for position in range(rank)]
-    return scope("Reshape", x, scope("Add", scope("Shape", x), scope("Mul", missing, below)))

@@ -9,7 +9,7 @@ from biport.ops import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from export.onnx.activations import OVER_FEATURES, activate
 from export.onnx.elementwise import elementwise
 from export.onnx.empty_axes import reduced
-from export.onnx.lazy_value import LazyValue
+from export.onnx.lazy_value import LazyValue, Order
 from export.onnx.site import Site
 from export.registry import writes
 
@@ -37,10 +37,15 @@ def write_leaky_re_lu(op: LeakyReLU, site: Site) -> tuple[LazyValue, ...]:
 def write_p_re_lu(op: PReLU, site: Site) -> tuple[LazyValue, ...]:
     """``(N, ...)``; with slopes of their own the steps have to stay where they are."""
     (x,) = site.inputs
-    slopes = site.scope.constant(op.alpha, "alpha")
-    if op.alpha.ndim == 2 and op.alpha.shape[0] == 1:
-        return elementwise(site, lambda x: site.scope("PRelu", x, slopes), features_last=True)
-    return (site.lazy(lambda: site.scope("PRelu", x.value(), slopes), root=x),)
+
+    def compute(value: ir.Value, order: Order) -> ir.Value:
+        # In front of the slopes is the batch, over which they are the same.
+        slopes = op.alpha[None].transpose(order)[0] if order[0] == 0 else op.alpha[None].transpose(order)
+        return site.scope("PRelu", value, site.scope.constant(slopes, "alpha"))
+
+    if op.alpha.ndim == 2 and op.alpha.shape[0] == 1 and x.order == x.batch_major:
+        return elementwise(site, lambda value: compute(value, x.order))
+    return (site.lazy(lambda: compute(x.ordered(x.order), x.order), root=x, order=x.order),)
 
 
 @writes(ReLU)

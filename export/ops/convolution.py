@@ -18,9 +18,10 @@ from biport.ops.convolution import CONVOLUTIONS, TRANSPOSED
 from export.onnx.activations import activate
 from export.onnx.builder import Scope
 from export.onnx.lazy_value import LazyValue
+from export.onnx.long_enough import long_enough
 from export.onnx.orders import wanted_first
 from export.onnx.site import Site
-from export.onnx.windows import Windows, long_enough
+from export.onnx.windows import Windows
 from export.registry import writes
 
 
@@ -92,7 +93,7 @@ def write_transposed_convolution(op: TransposedConvolution, site: Site) -> tuple
     def write() -> ir.Value:
         value = x.ordered(order)
         for axis, size in enumerate(x.tensor.shape[1:-1]):
-            value = long_enough(scope, value, 2 + axis, size, _fewest(op, axis), rank)
+            value = long_enough(site, value, 2 + axis, size, _fewest(op, axis), rank)
         if any(zeros):
             value = scope("Pad", value, [*[0] * (rank + 2), *zeros])
         z = scope(

@@ -29,5 +29,12 @@ def _affine(op: Dense, site: Site, x: ir.Value, rank: int) -> ir.Value:
     bias = None if op.bias is None else scope.constant(op.bias, "bias")
     if rank == 2:
         return scope("Gemm", x, scope.constant(op.weight, "weight"), bias, transB=1)
+    (given,) = site.inputs
+    if given.order != given.batch_major:
+        # Of a transposition and a MatMul onnxruntime makes one node, which fails over an empty batch.
+        rows = scope("Reshape", x, [-1, op.input_size])
+        z = scope("Gemm", rows, scope.constant(op.weight, "weight"), bias, transB=1)
+        shape = scope("Concat", scope("Shape", x, start=0, end=rank - 1), [op.output_size], axis=0)
+        return scope("Reshape", z, shape, allowzero=1)
     z = scope("MatMul", x, scope.constant(np.ascontiguousarray(op.weight.T), "weight"))
     return z if bias is None else scope("Add", z, bias)

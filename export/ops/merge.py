@@ -21,7 +21,7 @@ from biport.ops import (
     Subtract,
 )
 from biport.reference.functions import ACTIVATIONS
-from export.onnx.elementwise import chained, elementwise, wide_mask
+from export.onnx.elementwise import chained, common_order, elementwise, in_order, wide_mask
 from export.onnx.lazy_value import LazyValue, StepForm
 from export.onnx.matrices import multiplied
 from export.onnx.site import Site
@@ -114,6 +114,10 @@ def write_extreme(op: Maximum | Minimum, site: Site) -> tuple[LazyValue, ...]:
 def write_concatenate(op: Concatenate, site: Site) -> tuple[LazyValue, ...]:
     """Arrays, or masks, side by side along ``axis``."""
     rank = len(site.output_tensors[0].shape)
+    order = common_order(site.inputs, rank)
+    if order is not None:
+        axis = order.index(op.axis % rank)
+        return (site.lazy(lambda: site.scope("Concat", *in_order(site, order), axis=axis), order=order),)
 
     def write() -> ir.Value:
         return site.scope("Concat", *(part.value() for part in site.inputs), axis=op.axis)

@@ -16,8 +16,10 @@ from biport.ops import (
     UnitNormalization,
 )
 from biport.ops.normalization import NORMALIZATION_LEAST
+from export.onnx.builder import Operand
 from export.onnx.elementwise import elementwise
 from export.onnx.lazy_value import LazyValue, StepForm
+from export.onnx.orders import moved_axes
 from export.onnx.site import Site
 from export.registry import writes
 
@@ -129,30 +131,39 @@ def write_rms_normalization(op: RMSNormalization, site: Site) -> tuple[LazyValue
 
 @writes(GroupNormalization)
 def write_group_normalization(op: GroupNormalization, site: Site) -> tuple[LazyValue, ...]:
-    """Any shape: the axis, turned to the end, becomes two, of groups and of what is in each."""
+    """Any shape, in any order: the axis becomes two, of groups and of what is in each."""
     (x,) = site.inputs
     rank, scope = len(x.tensor.shape), site.scope
-    axis, size = op.axis % rank, x.tensor.shape[op.axis]
+    batch, axis = moved_axes(x.order, [0, op.axis % rank])
+    size = x.tensor.shape[op.axis]
     assert isinstance(size, int)
-    order = [*(other for other in range(rank) if other != axis), axis]
-    together = [*range(1, rank - 1), rank]
+    wide = [size, *[1] * (rank - 1 - axis)]
+    # Behind the axis each is one further.
+    together = [other + (other > axis) for other in range(rank) if other not in (batch, axis)]
+    together = sorted([*together, axis + 1])
 
-    def turned(value: ir.Value, perm: list[int]) -> ir.Value:
-        return value if axis == rank - 1 else scope("Transpose", value, perm=perm)
+    def shape(value: ir.Value, *along: int) -> Operand:
+        """Those of ``value``, with ``along`` in place of the axis."""
+        if axis == rank - 1:
+            # A size of 0 is the one that is there.
+            return [*[0] * axis, *along]
+        before = [scope("Shape", value, start=0, end=axis)] if axis else []
+        return scope("Concat", *before, list(along), scope("Shape", value, start=axis + 1), axis=0)
 
     def write() -> ir.Value:
-        # A size of 0 is the one that is there.
-        in_groups = [*[0] * (rank - 1), op.groups, size // op.groups]
-        grouped = scope("Reshape", turned(x.value(), order), in_groups)
+        value = x.ordered(x.order)
+        grouped = scope(
+            "Reshape", value, shape(value, op.groups, size // op.groups), allowzero=int(axis < rank - 1)
+        )
         centred = _centred(site, grouped, together)
         variance = scope("ReduceMean", scope("Mul", centred, centred), together, keepdims=1)
         root = scope("Sqrt", scope("Add", variance, np.asarray(op.epsilon, "float32")))
-        y = scope("Reshape", scope("Div", centred, root), [*[0] * (rank - 1), size])
+        y = scope("Reshape", scope("Div", centred, root), shape(value, size), allowzero=int(axis < rank - 1))
         for op_type, array in (("Mul", op.weight), ("Add", op.bias)):
-            y = y if array is None else scope(op_type, y, scope.constant(array, op_type))
-        return turned(y, [order.index(position) for position in range(rank)])
+            y = y if array is None else scope(op_type, y, scope.constant(array.reshape(wide), op_type))
+        return y
 
-    return (site.lazy(write, root=x),)
+    return (site.lazy(write, root=x, order=x.order),)
 
 
 @writes(Normalization)

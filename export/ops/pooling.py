@@ -13,9 +13,10 @@ from biport.ops.windows import axis_padding
 from export.onnx.empty_axes import reduced
 from export.onnx.extremes import extreme
 from export.onnx.lazy_value import LazyValue, Order
+from export.onnx.long_enough import long_enough
 from export.onnx.orders import left_of, moved_axes, wanted_first
 from export.onnx.site import Site
-from export.onnx.windows import Windows, long_enough
+from export.onnx.windows import Windows
 from export.registry import writes
 
 
@@ -62,7 +63,7 @@ class _Pooled:
                 if padding != "same":
                     around = 0 if isinstance(padding, str) else sum(padding)
                     needed = max(self.op.pool_size[axis] - around, 1)
-                    value = long_enough(self.site.scope, value, 2 + axis, size, needed, len(self.order))
+                    value = long_enough(self.site, value, 2 + axis, size, needed, len(self.order))
             return pool(value)
 
         return (self.site.lazy(write, order=self.order),)
@@ -119,7 +120,7 @@ def write_global_max_pooling(op: GlobalMaxPooling, site: Site) -> tuple[LazyValu
     def write() -> ir.Value:
         value = x.ordered(order)
         for position, axis in zip(axes, op.axes, strict=True):
-            value = long_enough(scope, value, position, x.tensor.shape[axis], 1, len(order))
+            value = long_enough(site, value, position, x.tensor.shape[axis], 1, len(order))
         return extreme(site, value, lambda x: scope("ReduceMax", x, axes, keepdims=int(op.keepdims)))
 
     return (site.lazy(write, order=_order_of_result(op, order)),)

@@ -19,8 +19,9 @@ from export.onnx.elementwise import elementwise
 from export.onnx.empty_axes import ordered, reduced
 from export.onnx.extremes import extreme
 from export.onnx.lazy_value import LazyValue
+from export.onnx.long_enough import long_enough
+from export.onnx.orders import left_of, moved_axes
 from export.onnx.site import Site
-from export.onnx.windows import long_enough
 from export.registry import writes
 
 NODES: Mapping[str, str] = {
@@ -44,20 +45,22 @@ def write_reduction(op: Reduction, site: Site) -> tuple[LazyValue, ...]:
     if not op.axes:
         return elementwise(site, lambda x: x)
     (x,) = site.inputs
-    apart = all(axis % len(x.tensor.shape) > 1 for axis in op.axes)
+    axes = [axis % len(x.tensor.shape) for axis in op.axes]
     reduced = _Reduced(op, site)
-    return (site.lazy(lambda: reduced(x.value()), root=x if apart else None),)
+    order = x.order if op.keepdims else left_of(x.order, axes)
+    return (site.lazy(lambda: reduced(x.ordered(x.order)), root=x if min(axes) > 1 else None, order=order),)
 
 
 class _Reduced:
-    """Writes a reduction."""
+    """Writes a reduction, of the axes in the order that they come in."""
 
     def __init__(self, op: Reduction, site: Site) -> None:
         self.op = op
         self.site = site
         self.scope = site.scope
-        self.shape, self.dtype = site.inputs[0].tensor.shape, site.inputs[0].tensor.dtype
-        self.axes = sorted(axis % len(self.shape) for axis in op.axes)
+        (x,) = site.inputs
+        self.shape, self.dtype = [x.tensor.shape[axis] for axis in x.order], x.tensor.dtype
+        self.axes = sorted(moved_axes(x.order, [axis % len(x.order) for axis in op.axes]))
 
     def __call__(self, x: ir.Value) -> ir.Value:
         match self.op.function:
@@ -88,7 +91,7 @@ class _Reduced:
     def _extreme(self, node: str, x: ir.Value) -> ir.Value:
         """It fails over nothing."""
         for axis in self.axes:
-            x = long_enough(self.scope, x, axis, self.shape[axis], 1, rank=len(self.shape))
+            x = long_enough(self.site, x, axis, self.shape[axis], 1, rank=len(self.shape))
         return extreme(self.site, x, partial(self._reduce, node), partial(self._reduce, "ReduceMax"))
 
     def _mean(self, x: ir.Value) -> ir.Value:

@@ -55,9 +55,14 @@ def write_permute_dims(op: PermuteDims, site: Site) -> tuple[LazyValue, ...]:
 
 @writes(ExpandDims)
 def write_expand_dims(op: ExpandDims, site: Site) -> tuple[LazyValue, ...]:
-    """``Unsqueeze``."""
+    """``Unsqueeze``; the order of the other axes stays."""
     (x,) = site.inputs
-    return (site.lazy(lambda: site.scope("Unsqueeze", x.value(), list(op.axes))),)
+    rank = len(site.output_tensors[0].shape)
+    new = {axis % rank for axis in op.axes}
+    old = [axis for axis in range(rank) if axis not in new]
+    others = iter(old[axis] for axis in x.order)
+    order = tuple(axis if axis in new else next(others) for axis in range(rank))
+    return (site.lazy(lambda: site.scope("Unsqueeze", x.ordered(x.order), sorted(new)), order=order),)
 
 
 @writes(Squeeze)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from biport.analysis.text_model import tokenizer_of_input, unsaid_lengths
+from biport.analysis.text_model import check_characters, tokenizer_of_input, unsaid_lengths
 from biport.data.images import PROPERTY, ImageSettings
 from biport.data.vocabulary import UNK_ID, Vocabulary
 from biport.dims import Size, letter
-from biport.errors import FileError, GraphError
+from biport.errors import FileError, GraphError, InputError, UnsupportedError
 from biport.graph import Value
 from biport.text import Tokenizer
 from biport.text.alphabet import Alphabet
@@ -58,6 +58,7 @@ class Signature:
         unsaid: why texts may get other numbers than when the model was trained; empty where they do not.
         images: what is said of the pictures that the model takes.
         alphabet: what the classes of a CTC model are called, where the file says it.
+        row_axes: of each output the axis of its rows, where it is not the first of all.
     """
 
     metadata: Mapping[str, str]
@@ -72,12 +73,7 @@ class Signature:
     unsaid: str
     images: ImageSettings = field(default_factory=ImageSettings)
     alphabet: Alphabet | None = None
-
-    @property
-    def row_axes(self) -> Sequence[int]:
-        """Of each output the axis of its rows: the one of the size of the batch, else the first."""
-        batch = self.inputs[0].shape[0]
-        return [value.shape.index(batch) if batch in value.shape else 0 for value in self.outputs]
+    row_axes: Sequence[int] | None = None
 
 
 def read_signature(path: Path, session: Any) -> Signature:
@@ -103,14 +99,21 @@ def read_signature(path: Path, session: Any) -> Signature:
             tokenizers=tokenizers,
             labels=_labels(metadata),
             alphabet=_alphabet(metadata, path),
+            row_axes=json.loads(metadata.get("biport.row_axes", "null")),
             images=ImageSettings.from_data(json.loads(metadata.get(PROPERTY, "{}")), str(path)),
             time_axes=axes,
             # What makes the ids itself has no input of them.
             unsaid=_unsaid(named, tokenizers, axes, path) or _said(metadata, path),
             characters=characters_from_data(json.loads(metadata.get("biport.characters", "{}")), str(path)),
         )
+        if signature.alphabet is not None:
+            first = signature.outputs[0]
+            characters, batch = signature.alphabet.characters, named[0].shape[0]
+            check_characters(characters, batch, first.name, first.tensor)
     except FileError:
         raise
+    except (InputError, UnsupportedError) as error:
+        raise FileError(f"{path}: its biport metadata is of another model: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(f"{path}: its biport metadata cannot be read: {error!r}") from error
     if [(v.name, v.dtype, len(v.shape)) for v in named] != [(v.name, v.dtype, len(v.shape)) for v in values]:

@@ -167,12 +167,12 @@ def divide(
     Raises:
         InputError: an output does not have a row for each row.
     """
-    time_axes = signature.time_axes or {}
+    time_axes, row_axes = signature.time_axes or {}, signature.row_axes or [0] * len(outputs)
     count = batch_size(signature) or len(rows)
     for number, row in enumerate(rows):
         yield tuple(
             _cut(output, axis, number, count, time_axes.get(value.name, ()), row.length)
-            for value, axis, output in zip(signature.outputs, signature.row_axes, outputs, strict=True)
+            for value, axis, output in zip(signature.outputs, row_axes, outputs, strict=True)
         )
 
 

@@ -112,23 +112,35 @@ REDUCTIONS: Mapping[str, str] = {
 NAMED: Mapping[str, tuple[str, Sequence[str]]] = {
     "ArgMax": ("tf.argmax", ("x", "axis")),
     "ArgMin": ("tf.argmin", ("x", "axis")),
+    "AvgPool": ("tf.avg_pool", ("x",)),
+    "AvgPool3D": ("tf.avg_pool", ("x",)),
     "BroadcastTo": ("tf.broadcast_to", ("x", "shape")),
     "ClipByValue": ("Clip", ("x", "x_min", "x_max")),
+    "Conv2D": ("tf.conv", ("x", "kernel")),
+    "Conv2DBackpropInput": ("tf.conv_transpose", ("shape", "kernel", "x")),
+    "Conv3D": ("tf.conv", ("x", "kernel")),
+    "Conv3DBackpropInputV2": ("tf.conv_transpose", ("shape", "kernel", "x")),
     "Cumsum": ("tf.cumsum", ("x", "axis")),
+    "DepthwiseConv2dNative": ("tf.depthwise_conv", ("x", "kernel")),
     "ExpandDims": ("ExpandDims", ("x", "axis")),
     "Fill": ("tf.fill", ("dims", "value")),
+    "FusedBatchNormV3": ("tf.batch_norm", ("x", "scale", "offset", "mean", "variance")),
     "GatherNd": ("tf.gather_nd", ("x", "indices")),
     "GatherV2": ("tf.gather", ("x", "indices", "axis")),
     "MatrixBandPart": ("tf.band_part", ("x", "lower", "upper")),
     "MatrixDiagPartV3": ("tf.diag_part", ("x", "k")),
     "MatrixDiagV3": ("tf.diag", ("x", "k", "rows", "columns")),
     "MatrixSetDiagV3": ("tf.set_diag", ("x", "diagonal", "k")),
+    "MaxPool": ("tf.max_pool", ("x",)),
+    "MaxPool3D": ("tf.max_pool", ("x",)),
     "MirrorPad": ("tf.pad", ("x", "pad_width")),
     "OneHot": ("OneHot", ("x", "num_classes", "on", "off")),
     "Pad": ("tf.pad", ("x", "pad_width")),
     "PadV2": ("tf.pad", ("x", "pad_width", "constant_values")),
     "Range": ("tf.range", ("start", "limit", "delta")),
     "Reshape": ("tf.reshape", ("x", "newshape")),
+    "ResizeBilinear": ("tf.resize_bilinear", ("x", "size")),
+    "ResizeNearestNeighbor": ("tf.resize_nearest", ("x", "size")),
     "ReverseSequence": ("tf.reverse_sequence", ("x", "lengths")),
     "ReverseV2": ("Flip", ("x", "axis")),
     "Roll": ("Roll", ("x", "shift", "axis")),
@@ -143,7 +155,19 @@ NAMED: Mapping[str, tuple[str, Sequence[str]]] = {
 }
 """Of inputs that Keras 3 names, the tensors first."""
 
+WINDOWS = {"padding": "padding", "strides": "strides"}
+POOLS = {**WINDOWS, "ksize": "pool_size", "explicit_paddings": "explicit_paddings"}
+CONVOLUTIONS = {**WINDOWS, "dilations": "dilation_rate", "explicit_paddings": "explicit_paddings"}
+RESIZING = {"align_corners": "align_corners", "half_pixel_centers": "half_pixel_centers"}
+
 ATTRIBUTES: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(("AvgPool", "AvgPool3D", "MaxPool", "MaxPool3D"), POOLS),
+    **dict.fromkeys(
+        ("Conv2D", "Conv2DBackpropInput", "Conv3D", "Conv3DBackpropInputV2", "DepthwiseConv2dNative"),
+        CONVOLUTIONS,
+    ),
+    "FusedBatchNormV3": {"epsilon": "epsilon", "is_training": "is_training"},
+    **dict.fromkeys(("ResizeBilinear", "ResizeNearestNeighbor"), RESIZING),
     "ArgMax": {"output_type": "output_type"},
     "ArgMin": {"output_type": "output_type"},
     "BatchMatMulV2": {"adj_x": "transpose_a", "adj_y": "transpose_b"},
@@ -265,7 +289,7 @@ def translated(owner: str, operation: str, attributes: Mapping[str, Any], inputs
         >>> translated("x", "Sum", {"keep_dims": True}, ["tensor", [1]])
         ('Sum', ['tensor'], {'axis': [1], 'keepdims': True})
     """
-    if attributes.get("data_format", "NHWC") != "NHWC":
+    if attributes.get("data_format", "NHWC") not in ("NHWC", "NDHWC"):
         raise UnsupportedError(owner, "data_format", attributes["data_format"], "NHWC")
     named = {new: attributes[old] for old, new in ATTRIBUTES.get(operation, {}).items() if old in attributes}
     if operation in ALIKE:

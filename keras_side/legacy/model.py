@@ -8,7 +8,7 @@ from typing import Any
 from biport.errors import FileError, UnsupportedError
 from keras_side.legacy import messages, operations
 from keras_side.legacy.nodes import calls, count_lists, history
-from keras_side.legacy.settings import Settings, layer_settings
+from keras_side.legacy.settings import Settings, layer_settings, order_of_axes
 from keras_side.records import MAX_PARTS, MODELS
 from keras_side.registered import LAYERS
 from keras_side.release import Release
@@ -65,15 +65,17 @@ def modernised(data: Mapping[str, Any], origin: Release, owner: str) -> dict[str
     Raises:
         FileError: it is not written the way Keras writes one.
     """
-    return _Modern(origin, owner).layer(data)
+    return _Modern(origin, owner, order_of_axes(data)).layer(data)
 
 
 class _Modern:
     """The traversal of one model and the models inside it."""
 
-    def __init__(self, origin: Release, owner: str) -> None:
+    def __init__(self, origin: Release, owner: str, order: str | None) -> None:
         self.origin = origin
         self.owner = owner
+        self.order = order
+        """Of the axes, which Keras 1 does not say of every layer."""
         self._parts = 0
         self._trained = True
         """Whether the layers around the one that is read are trained."""
@@ -100,7 +102,7 @@ class _Modern:
         elif not isinstance(config, Mapping):
             raise FileError(f"{self.owner}: {class_name} has no configuration")
         elif self.origin.generation < 3:
-            modern, settings = layer_settings(class_name, config, self.origin)
+            modern, settings = layer_settings(class_name, config, self.origin, self.order)
         else:
             modern, settings = class_name, dict(config)
         settings = self._inner(modern, settings)

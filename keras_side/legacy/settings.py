@@ -19,19 +19,29 @@ Settings = dict[str, Any]
 CLASSES = {
     "AtrousConv1D": "Conv1D",
     "AtrousConvolution1D": "Conv1D",
+    "AtrousConvolution2D": "Conv2D",
     "BatchNormalizationV1": "BatchNormalization",  # TensorFlow 1.14, keras/layers/normalization.py
     "BatchNormalizationV2": "BatchNormalization",
     "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+    "Convolution3D": "Conv3D",
     "CuDNNGRU": "GRU",
     "CuDNNLSTM": "LSTM",
+    "Deconvolution2D": "Conv2DTranspose",
     "GRUV2": "GRU",
     "LSTMV2": "LSTM",
     "Model": "Functional",
+    "SeparableConvolution2D": "SeparableConv2D",
     "ThresholdedReLU": "ReLU",
     "UnifiedGRU": "GRU",  # TensorFlow 1.13, keras/layers/recurrent.py
     "UnifiedLSTM": "LSTM",
 }
 """Names that classes had before."""
+
+OVER_AXES = {"border_mode": "padding", "dim_ordering": "data_format"}
+"""What layers over two axes and more call it."""
+
+CONVOLUTION_1 = {**OVER_AXES, "nb_filter": "filters", "subsample": "strides", "bias": "use_bias"}
 
 KERAS_1: Mapping[str, Mapping[str, str]] = {
     "AtrousConvolution1D": {
@@ -42,6 +52,7 @@ KERAS_1: Mapping[str, Mapping[str, str]] = {
         "border_mode": "padding",
         "bias": "use_bias",
     },
+    "AtrousConvolution2D": {**CONVOLUTION_1, "atrous_rate": "dilation_rate"},
     "AveragePooling1D": {"pool_length": "pool_size", "stride": "strides", "border_mode": "padding"},
     "BatchNormalization": {},
     "Convolution1D": {
@@ -51,6 +62,9 @@ KERAS_1: Mapping[str, Mapping[str, str]] = {
         "border_mode": "padding",
         "bias": "use_bias",
     },
+    "Convolution2D": CONVOLUTION_1,
+    "Convolution3D": CONVOLUTION_1,
+    "Deconvolution2D": CONVOLUTION_1,
     "Dense": {"output_dim": "units", "bias": "use_bias"},
     "Dropout": {"p": "rate"},
     "GRU": {"output_dim": "units", "inner_activation": "recurrent_activation"},
@@ -59,9 +73,20 @@ KERAS_1: Mapping[str, Mapping[str, str]] = {
     "InputLayer": {"input_dtype": "dtype"},
     "LSTM": {"output_dim": "units", "inner_activation": "recurrent_activation"},
     "MaxPooling1D": {"pool_length": "pool_size", "stride": "strides", "border_mode": "padding"},
+    "SeparableConvolution2D": CONVOLUTION_1,
     "SimpleRNN": {"output_dim": "units"},
     "SpatialDropout1D": {"p": "rate"},
+    "SpatialDropout2D": {**OVER_AXES, "p": "rate"},
+    "SpatialDropout3D": {**OVER_AXES, "p": "rate"},
     "UpSampling1D": {"length": "size"},
+    **{
+        f"{name}{dimensions}D": OVER_AXES
+        for name in (
+            *("AveragePooling", "Cropping", "GlobalAveragePooling", "GlobalMaxPooling", "MaxPooling"),
+            *("UpSampling", "ZeroPadding"),
+        )
+        for dimensions in (2, 3)
+    },
 }
 """What the settings of Keras 1 are called since Keras 2 (keras/legacy/interfaces.py of 2.2.4)."""
 
@@ -93,12 +118,44 @@ HARMLESS: Mapping[str, tuple[Any, ...]] = {
 """Settings that Keras 3 has no longer, and the values that change nothing."""
 
 
-def layer_settings(class_name: str, config: Mapping[str, Any], origin: Release) -> tuple[str, Settings]:
-    """Class name and settings of a layer as Keras 3 would write them; layers inside it stay as they are."""
+def order_of_axes(data: Mapping[str, Any]) -> str | None:
+    """The ``dim_ordering`` that the layers of a model of Keras 1 name, those inside others too.
+
+    Layers that pad, crop or repeat name none (keras/layers/convolutional.py of 1.2.2, ``get_config``): they
+    have that of the machine. Where others name several, it is both of them, which is refused.
+
+    Example:
+        >>> order_of_axes({"config": [{"class_name": "Convolution2D", "config": {"dim_ordering": "th"}}]})
+        'th'
+    """
+    orders, waiting = set(), [data]
+    while waiting:
+        match waiting.pop():
+            case Mapping() as part:
+                orders.update({"th", "tf"}.intersection([str(part.get("dim_ordering"))]))
+                waiting += part.values()
+            case list() as parts:
+                waiting += parts
+    return " and ".join(sorted(orders)) or None
+
+
+def layer_settings(
+    class_name: str, config: Mapping[str, Any], origin: Release, order: str | None = None
+) -> tuple[str, Settings]:
+    """Class name and settings of a layer as Keras 3 would write them; layers inside it stay as they are.
+
+    Args:
+        class_name: as the file has it.
+        config: its settings.
+        origin: the Keras that wrote them.
+        order: see `order_of_axes`.
+    """
     settings = dict(config)
     modern = CLASSES.get(class_name, class_name)
     if origin.generation == 1:
         names = KERAS_1.get(class_name, {})
+        if order is not None and "dim_ordering" in names:
+            settings.setdefault("dim_ordering", order)
         kept = {key: value for key, value in settings.items() if key in names or key not in DROPPED_1}
         settings = {names.get(key, _of_weight(class_name, key)): value for key, value in kept.items()}
         if class_name != "Embedding":
@@ -192,6 +249,47 @@ def _batch_normalization(config: Settings, origin: Release) -> None:
             config["axis"] = axis
 
 
+def _kernel(config: Settings, origin: Release) -> None:
+    """Keras 1 has a setting for each axis of a kernel (keras/layers/convolutional.py of 1.2.2)."""
+    names = ("nb_row", "nb_col") if "nb_row" in config else ("kernel_dim1", "kernel_dim2", "kernel_dim3")
+    if set(names) <= config.keys():
+        config["kernel_size"] = [config.pop(name) for name in names]
+    _ordering(config, origin)
+
+
+def _deconvolution(config: Settings, origin: Release) -> None:
+    """The shape that it is to give, which strides of 1 leave no choice of."""
+    _kernel(config, origin)
+    if config.get("strides") == [1, 1]:
+        config.pop("output_shape", None)
+
+
+def _separable(config: Settings, origin: Release) -> None:
+    """Keras 2 turns no kernels round here that Theano has turned, which gives other numbers."""
+    if origin.backend == "theano":
+        config["backend"] = "theano"
+    _kernel(config, origin)
+
+
+def _ordering(config: Settings, origin: Release) -> None:
+    """Keras 1 names the order of the axes after who has it so."""
+    orders = {"th": "channels_first", "tf": "channels_last"}
+    if config.get("data_format") in orders:
+        config["data_format"] = orders[config["data_format"]]
+
+
+def _zero_padding(config: Settings, origin: Release) -> None:
+    """Four numbers in a row, or by name, in Keras 1 (keras/layers/convolutional.py of 1.2.2)."""
+    _ordering(config, origin)
+    names = ("top_pad", "bottom_pad", "left_pad", "right_pad")
+    match config.get("padding"):
+        case [int(top), int(bottom), int(left), int(right)]:
+            config["padding"] = [[top, bottom], [left, right]]
+        case Mapping() as sides if sides.keys() <= set(names):
+            top, bottom, left, right = (sides.get(name, 0) for name in names)
+            config["padding"] = [[top, bottom], [left, right]]
+
+
 def _leaky_relu(config: Settings, origin: Release) -> None:
     """The default was 0.3 (keras/layers/advanced_activations.py of 2.2.4)."""
     config["negative_slope"] = _number(config.pop("alpha", 0.3))
@@ -238,12 +336,16 @@ def _thresholded_relu(config: Settings, origin: Release) -> None:
 
 
 RULES: Mapping[str, Callable[[Settings, Release], None]] = {
+    **dict.fromkeys((name for name, words in KERAS_1.items() if "dim_ordering" in words), _ordering),
+    **dict.fromkeys(("AtrousConvolution2D", "Convolution2D", "Convolution3D"), _kernel),
     "BatchNormalization": _batch_normalization,
     "BatchNormalizationV1": _batch_normalization,
     "BatchNormalizationV2": _batch_normalization,
     "CategoryEncoding": _category_encoding,
     "CuDNNGRU": _cudnn,
     "CuDNNLSTM": _cudnn,
+    "Deconvolution2D": _deconvolution,
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D", "SeparableConv1D", "SeparableConv2D"), _separable),
     "Discretization": _ids,
     "ELU": _elu,
     "Embedding": _embedding,
@@ -252,6 +354,8 @@ RULES: Mapping[str, Callable[[Settings, Release], None]] = {
     "LeakyReLU": _leaky_relu,
     "MultiHeadAttention": _multi_head_attention,
     "ReLU": _relu,
+    "SeparableConvolution2D": _separable,
     "ThresholdedReLU": _thresholded_relu,
+    "ZeroPadding2D": _zero_padding,
 }
 """What takes more than another name."""

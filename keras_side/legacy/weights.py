@@ -230,8 +230,10 @@ def changes(
         yield cell, lambda arrays: _from_cudnn(arrays, 4)
     elif class_name == "CuDNNGRU":
         yield cell, lambda arrays: _from_cudnn(arrays, 3)
-    elif modern == "Conv1D":
-        yield path, lambda arrays: _convolution(arrays, settings, origin)
+    elif origin.generation == 1 and SEPARABLE.fullmatch(modern):
+        yield path, lambda arrays: _axes_in_front(arrays, settings)
+    elif CONVOLUTION.fullmatch(modern):
+        yield path, lambda arrays: _convolution(arrays, modern, settings, origin)
     elif origin.generation == 1 and modern in ("LSTM", "GRU") and settings.get("consume_less") != "gpu":
         order = "ifco" if modern == "LSTM" else "zrh"
         yield cell, lambda arrays: _stacked(arrays, order)
@@ -273,18 +275,33 @@ def _from_cudnn(arrays: Arrays, gates: int) -> Arrays:
     }
 
 
-def _convolution(arrays: Arrays, settings: Mapping[str, Any], origin: Release) -> Arrays:
-    """A kernel ``(K, I, O)`` that is slid as it is.
+def _axes_in_front(arrays: Arrays, settings: Mapping[str, Any]) -> Arrays:
+    """Kernels of Keras 1 whose axes are behind where the features of the input are in front."""
+    if settings.get("dim_ordering") != "th":
+        return arrays
+    return {
+        name: np.ascontiguousarray(np.moveaxis(array, (1, 0), (-2, -1))) if array.ndim > 3 else array
+        for name, array in arrays.items()
+    }
 
-    Keras 1 kept ``(K, 1, I, O)`` or, before 1.2, ``(O, I, K, 1)``; Theano slid kernels turned round
+
+def _convolution(arrays: Arrays, modern: str, settings: Mapping[str, Any], origin: Release) -> Arrays:
+    """A kernel ``(*K, I, O)``, of a transposed one ``(*K, O, I)``, that is slid as it is.
+
+    Keras 1 kept those of one axis as ``(K, 1, I, O)`` or, before 1.2, ``(O, I, K, 1)``, others with their
+    axes behind where the features were in front; Theano slid kernels turned round
     (keras/engine/saving.py of 2.2.4, ``preprocess_weights_for_loading`` and ``_need_convert_kernel``).
     """
     kernel = arrays["kernel"]
-    if origin.generation == 1 and kernel.ndim == 4:
+    if origin.generation == 1 and modern == "Conv1D" and kernel.ndim == 4:
         size = settings.get("filter_length")
         if kernel.shape[:2] != (size, 1) or kernel.shape[3] != settings.get("nb_filter"):
             kernel = np.transpose(kernel, (2, 3, 1, 0))
         kernel = kernel[:, 0]
+    elif origin.generation == 1 and kernel.ndim >= 4:
+        kernel = _axes_in_front({"kernel": kernel}, settings)["kernel"]
+        if modern.endswith("Transpose"):
+            kernel = kernel.swapaxes(-2, -1)
     if origin.backend == "theano":
-        kernel = kernel[::-1]
+        kernel = np.flip(kernel, tuple(range(kernel.ndim - 2)))
     return arrays | {"kernel": np.ascontiguousarray(kernel)}

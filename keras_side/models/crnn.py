@@ -37,12 +37,12 @@ def crnn(
         each step, ``(N, W // 2 ** len(filters), C)``.
     """
     images = keras.Input((height, None, channels), name="images")
-    # Ink is 1, paper 0.
-    x = layers.Rescaling(-1 / 255, offset=1.0, name="scaling")(images)
+    # Black is 1, white almost 0: a scale that every dtype has exactly.
+    x = layers.Rescaling(-1 / 256, offset=1.0, name="scaling")(images)
     for number, size in enumerate(filters, start=1):
         x = layers.Conv2D(size, 3, padding="same", use_bias=False, name=f"conv_{number}")(x)
         x = layers.BatchNormalization(momentum=0.9, name=f"norm_{number}")(x)
-        x = layers.ReLU(name=f"relu_{number}")(x)
+        x = layers.Activation("relu", name=f"relu_{number}")(x)
         x = layers.MaxPooling2D(2, name=f"pool_{number}")(x)
     x = layers.Permute((2, 1, 3), name="columns")(x)
     x = layers.Reshape((-1, height // 2 ** len(filters) * filters[-1]), name="steps")(x)

@@ -43,12 +43,10 @@ REFUSED: Mapping[str, tuple[str, ...]] = {
         *("segment_prod", "segment_sum", "select", "slice_update"),
     ),
     "values outside of the model": ("allclose", "convert_to_numpy"),
-    "weights that are no layer's": (
-        *("conv", "conv_transpose", "depthwise_conv", "separable_conv", "dot_product_attention"),
-    ),
+    "attentions that are no layer's": ("dot_product_attention",),
     "windows and pictures": (
-        *("adaptive_average_pool", "adaptive_max_pool", "average_pool", "max_pool", "depth_to_space"),
-        *("extract_sequences", "fold", "rot90", "space_to_depth", "unfold"),
+        *("adaptive_average_pool", "adaptive_max_pool", "depth_to_space", "extract_sequences", "fold"),
+        *("rot90", "space_to_depth", "unfold"),
     ),
     "functions that no side has": (
         *("cbrt", "cdist", "correlate", "cumprod", "dstack", "empty_like", "erfc", "erfinv", "hypot", "i0"),
@@ -59,16 +57,13 @@ REFUSED: Mapping[str, tuple[str, ...]] = {
 """By what they are about."""
 
 INSTEAD: Mapping[str, str] = {
-    "adaptive_average_pool": "GlobalAveragePooling1D",
-    "adaptive_max_pool": "GlobalMaxPooling1D",
-    "average_pool": "the layer AveragePooling1D",
-    "conv": "the layer Conv1D",
+    "adaptive_average_pool": "mean over the axes, or average_pool",
+    "adaptive_max_pool": "max over the axes, or max_pool",
     "dot_product_attention": "the layers Attention and MultiHeadAttention, or einsum and softmax",
     "dstack": "concatenate",
     "empty_like": "zeros_like",
     "erfc": "1 - erf(x)",
     "hypot": "sqrt(square(a) + square(b))",
-    "max_pool": "the layer MaxPooling1D",
     "multi_hot": "one_hot and max over the tokens",
     "rearrange": "reshape and transpose",
     "saturate_cast": "clip and cast",

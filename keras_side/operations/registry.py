@@ -4,17 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from biport import ops
 from biport.errors import BiportError, GraphError, UnsupportedError, WeightError
 from biport.ops import EVERY_DTYPE, FLOATS, Op
+from biport.ops.convolution import CONVOLUTIONS, TRANSPOSED
+from biport.ops.pooling import MAXIMA, MEANS
+from biport.ops.shape import ZERO_PADDINGS
 from biport.registry import Registry, snake_case
 from keras_side.operations.terms import FLOAT, Term, as_float, cast, common_dtype, constant
 
 Numbers = bool | int | float
+
+
+class Weights(NamedTuple):
+    """An array that is known while a model is read.
+
+    Args:
+        array: its numbers.
+        trainable: whether training changes them.
+    """
+
+    array: np.ndarray
+    trainable: bool
+
+
 DTYPES = ("bool", "int32", "int64", "float32", "float64")
 
 
@@ -33,6 +50,8 @@ class OperationCall:
     owner: str
     config: Mapping[str, Any]
     arguments: Mapping[str, Any]
+    known: Callable[[str], Weights | None] = lambda value: None
+    """What is known of a value of the graph."""
     _used: set[str] = field(default_factory=set)
 
     def refusal(self, setting: str, value: Any, supported: str | Sequence[str]) -> UnsupportedError:
@@ -122,6 +141,20 @@ class OperationCall:
         """Arguments as terms."""
         return [self.term(name) for name in names]
 
+    def numbers(self, name: str) -> Weights:
+        """An argument that is a constant or a weight.
+
+        Raises:
+            UnsupportedError: it is computed.
+        """
+        term = self.term(name)
+        if term.constant is not None:
+            return Weights(term.constant, trainable=False)
+        weights = self.known(term.source) if isinstance(term.source, str) else None
+        if weights is None:
+            raise self.refusal(name, "computed by the model", "a weight or a constant")
+        return weights
+
     def several(self, name: str) -> list[Term]:
         """An argument that is a list of tensors."""
         items = self.item(name)
@@ -205,6 +238,7 @@ NAMES: Mapping[str, Sequence[str]] = {
     "Mish": (),
     "RMSNorm": ("rms_normalization",),
     "ReLU": (),
+    "Resize": (),
     "Silu": ("silu", "swish"),
     "TopK": ("top_k",),
 }
@@ -218,7 +252,13 @@ MADE: Sequence[type[Op]] = (
     *(ops.Softmax, ops.Sort, ops.Split, ops.Squeeze, ops.Stack, ops.Take, ops.TakeAlongAxis, ops.Tile),
     *(ops.ToIds, ops.TopK, ops.Unstack, ops.Where),
 )
-"""What operations are read as."""
+"""What operations are read as, but for those of `WINDOWED`."""
+
+WINDOWED: Sequence[type[Op]] = (
+    *(*CONVOLUTIONS.values(), *TRANSPOSED.values(), ops.SeparableConv1D, ops.SeparableConv2D),
+    *(*MAXIMA.values(), *MEANS.values(), *ZERO_PADDINGS.values(), ops.UpSampling2D),
+)
+"""What operations over several axes are read as."""
 
 
 def reads(*classes: str, takes: Sequence[str] = ("x",)) -> Callable[[Reader], Reader]:

@@ -1,8 +1,6 @@
 """Keras' convolutions <-> `ops.Conv1D` and the others of the family. All of them end the mask.
 
-The axes of a kernel come first in Keras, ``(*K, I / G, O)``, and last in the graph, ``(O, I / G, *K)``. What
-Keras calls depthwise has a group for each feature; its kernel is ``(*K, I, M)``, and the M numbers that are
-made of one feature stand side by side in the output.
+What Keras calls depthwise has a group for each feature.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from biport.ops.windows import Padding
 from keras_side.records import LayerRecord, WrittenLayer, present
 from keras_side.registry import reads, writes
 from keras_side.shared.activations import read_activation, write_activation
+from keras_side.shared.kernels import from_depthwise, from_kernel, to_depthwise, to_kernel
 from keras_side.shared.sizes import take_sizes, written_sizes
 from keras_side.shared.transposed import cropping_of, in_words
 
@@ -169,28 +168,6 @@ def _checked(name: str, kernel: np.ndarray, dimensions: int) -> np.ndarray:
     if kernel.ndim != dimensions + 2:
         raise WeightError(f"{name} should have {dimensions + 2} dimensions, found shape {kernel.shape}")
     return kernel
-
-
-def from_kernel(kernel: np.ndarray) -> np.ndarray:
-    """``(*K, A, B)`` as ``(B, A, *K)``."""
-    return np.moveaxis(kernel, (-1, -2), (0, 1))
-
-
-def to_kernel(weight: np.ndarray) -> np.ndarray:
-    """``(B, A, *K)`` as ``(*K, A, B)``."""
-    return np.moveaxis(weight, (0, 1), (-1, -2))
-
-
-def from_depthwise(kernel: np.ndarray) -> np.ndarray:
-    """``(*K, I, M)`` as ``(I · M, 1, *K)``."""
-    moved = np.moveaxis(kernel, (-2, -1), (0, 1))
-    return moved.reshape(-1, 1, *moved.shape[2:])
-
-
-def to_depthwise(weight: np.ndarray, input_size: int) -> np.ndarray:
-    """``(I · M, 1, *K)`` as ``(*K, I, M)``."""
-    split = weight.reshape(input_size, -1, *weight.shape[2:])
-    return np.moveaxis(split, (0, 1), (-2, -1))
 
 
 def _depthwise(

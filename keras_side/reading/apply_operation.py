@@ -23,7 +23,7 @@ from keras_side.masks import Mask, OfScores
 from keras_side.operations.elementwise import COPIES
 from keras_side.operations.known_sizes import Sizes
 from keras_side.operations.refused import unsupported_operation
-from keras_side.operations.registry import OPERATIONS, OperationCall, bind, read_operation
+from keras_side.operations.registry import OPERATIONS, OperationCall, Weights, bind, read_operation
 from keras_side.operations.terms import FLOAT, Application, Term, constant
 from keras_side.reading.config_entries import Layer, resolved
 from keras_side.reading.graph_builder import GraphBuilder, KerasTensor, OperationOutput
@@ -33,6 +33,14 @@ discover(keras_side.operations)
 
 Find = Callable[[tuple[str, int, int]], Any]
 """The output of a call, by layer, call and position."""
+
+RESHAPED: Mapping[type[Op], Callable[[Any, np.ndarray], np.ndarray]] = {
+    ops.ExpandDims: lambda op, array: np.expand_dims(array, op.axes),
+    ops.Identity: lambda op, array: array,
+    ops.PermuteDims: lambda op, array: array.transpose(op.axes),
+    ops.Squeeze: lambda op, array: np.squeeze(array, op.axes),
+}
+"""What weights may go through on their way to what takes them."""
 
 SEEN_THROUGH = ("Cast", "ConvertToTensor", "Equal", "NotEqual")
 """Operations that give the same of an integer however many bits it has."""
@@ -81,7 +89,7 @@ class OperationApplier:
                 bound = dict(bind(reader.takes, arguments, options))
             except ValueError as error:
                 raise UnsupportedError(owner, "call", str(error), ", ".join(reader.takes)) from error
-            call = OperationCall(layer.class_name, owner, config, bound)
+            call = OperationCall(layer.class_name, owner, config, bound, self._known)
             self._check_dtypes(call, [recorded, list(layer.calls[index][1].values())])
             symbol = self._symbol(call, name)
             if symbol is None:
@@ -90,6 +98,20 @@ class OperationApplier:
         except UnsupportedError as problem:
             problem.of_layer(layer.name, layer.class_name)
             return [Unreadable(problem)]
+
+    def _known(self, value: str) -> Weights | None:
+        """A constant or a weight of the graph, also in another shape."""
+        node = self.builder.node_of(value)
+        match node:
+            case Node(op=ops.Parameter(value=array, trainable=trainable)):
+                self.builder.taken.add(node.name)
+                return Weights(array, trainable)
+            case Node(op=ops.Constant(value=array)):
+                return Weights(array, trainable=False)
+            case Node(op=op, inputs=[source]) if (function := RESHAPED.get(type(op))) is not None:
+                known = self._known(source)
+                return None if known is None else known._replace(array=function(op, known.array))
+        return None
 
     def _symbol(self, call: OperationCall, name: str) -> Symbol | None:
         """What the operation makes of masks, where it makes a mask of them."""

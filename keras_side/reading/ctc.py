@@ -9,7 +9,6 @@ code is run, nor is it needed.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +42,7 @@ class Prediction:
 
     Args:
         layer: what that layer is called.
+        class_name: of it.
         inputs: those of its inputs that it needs.
         outputs: with what the layer was given in place of what it gives.
         dropped: calls that nothing needs now, the layer's own and those of its inputs among them.
@@ -50,6 +50,7 @@ class Prediction:
     """
 
     layer: str
+    class_name: str
     inputs: Sequence[Key]
     outputs: Sequence[Key]
     dropped: frozenset[tuple[str, int]]
@@ -91,9 +92,8 @@ def prediction(
     dropped = _behind([end], layers) - _behind(kept, layers)
     needed = [key for key in inputs if key[:2] not in dropped]
     alone = [name for name, *_ in inputs if (name, 0) in dropped]
-    return Prediction(
-        layer.name, needed, kept, frozenset(dropped), cut_note(layer.name, layer.class_name, alone)
-    )
+    note = cut_note(layer.name, layer.class_name, alone)
+    return Prediction(layer.name, layer.class_name, needed, kept, frozenset(dropped), note)
 
 
 def _is_ctc(layer: Layer) -> bool:
@@ -157,29 +157,39 @@ def cut_note(name: str, class_name: str, dropped: Sequence[str]) -> str:
     return f"layer {name!r} ({class_name}) computes the loss of training and was cut off{alone}"
 
 
-def stand_ins(owner: str, config: Mapping[str, Any], variables: Variables) -> dict[str, type]:
-    """A class in place of that of the CTC layer that ends a model, by the names that its file has for it.
-
-    Keras needs some class to load the file with; what this one gives is cut off then.
+def ending(owner: str, config: Mapping[str, Any], variables: Variables) -> Prediction | None:
+    """A model of a file without the CTC layer that ends it; ``None`` where none does.
 
     Args:
         owner: how errors call the file.
         config: of the model, in the words of Keras 3.
         variables: its weights.
+
+    Raises:
+        UnsupportedError: as `prediction`.
     """
-    keras = sys.modules["keras"]
     settings = config.get("config")
     entries = settings.get("layers") if isinstance(settings, Mapping) else None
     if not isinstance(settings, Mapping) or not isinstance(entries, list) or "output_layers" not in settings:
-        return {}
+        return None
     layers = {layer.name: layer for layer in renumbered(list(model_layers(owner, entries, variables)))}
     inputs = [*histories(owner, settings.get("input_layers"))]
     outputs = [own_call(key, layers) for key in histories(owner, settings["output_layers"])]
-    cut = prediction(layers, inputs, outputs)
-    if cut is None or layers[cut.layer].class_name == "Lambda":
-        return {}
+    return prediction(layers, inputs, outputs)
 
-    class StandIn(keras.Layer):
+
+def stand_ins(keras: Any, class_name: str, registered_name: str = "") -> dict[str, type]:
+    """A class in place of that of a CTC layer, by the names that a file may have for it.
+
+    Keras needs some class to load the file with; what this one gives is cut off then.
+
+    Args:
+        keras: ``keras``, or ``tf_keras``.
+        class_name: of the layer; a `Lambda` needs none.
+        registered_name: likewise.
+    """
+
+    class StandIn(keras.layers.Layer):
         """In place of the layer."""
 
         def __init__(self, name: str | None = None, **_: Any) -> None:
@@ -187,9 +197,11 @@ def stand_ins(owner: str, config: Mapping[str, Any], variables: Variables) -> di
 
         def call(self, *arguments: Any, **named: Any) -> Any:
             """The first tensor of the call."""
-            every = keras.tree.flatten([*arguments, *named.values()])
-            return next(one for one in every if hasattr(one, "shape"))
+            return next(one for one in _flat([*arguments, *named.values()]) if hasattr(one, "shape"))
 
-    kind = type(layers[cut.layer].class_name, (StandIn,), {"__module__": "ctc"})
-    (entry,) = (one for one in entries if one.get("name", one["config"].get("name")) == cut.layer)
-    return dict.fromkeys({kind.__name__, str(entry.get("registered_name") or kind.__name__)}, kind)
+    kind = type(class_name, (StandIn,), {"__module__": "ctc"})
+    return dict.fromkeys({class_name, registered_name or class_name, f"Custom>{class_name}"}, kind)
+
+
+def _flat(items: Sequence[Any]) -> list[Any]:
+    return [one for item in items for one in (_flat(item) if isinstance(item, list | tuple) else [item])]

@@ -121,9 +121,13 @@ class GraphBuilder:
     """By the names of inputs of ids: what makes them of texts."""
     fixed_batch: bool = False
     """Whether an input says how many rows it has."""
+    taken: set[str] = field(default_factory=set)
+    """The nodes of weights that are weights of other ops now; they stay if anything else reads them."""
     _told: set[str] = field(default_factory=set)
     _mask_values: dict[Mask, str] = field(default_factory=dict)
     _names: set[str] = field(default_factory=set)
+    _producers: dict[str, Node] = field(default_factory=dict)
+    """By value."""
     _positions: dict[str, int] = field(default_factory=dict)
     """Of inputs in `inputs`."""
     _origins: dict[str, str] = field(default_factory=dict)
@@ -408,6 +412,10 @@ class GraphBuilder:
             check_name(self.owner, name)
         return name
 
+    def node_of(self, value: str) -> Node | None:
+        """The node that gives a value; ``None`` for an input."""
+        return self._producers.get(value)
+
     def add_operation(self, node: Node) -> None:
         """One more node, left out of the graph if nothing reads it."""
         self.operations.add(node.name)
@@ -419,6 +427,7 @@ class GraphBuilder:
         self.count(len(node.name) // 1000)
         self._names.add(node.name)
         self.nodes.append(node)
+        self._producers.update(dict.fromkeys(node.outputs, node))
         self._tensors.update(zip(node.outputs, self._inferred(node), strict=True))
         if carries(node.op) and node.inputs and (origin := self._origins.get(node.inputs[0])):
             self._origins.update(dict.fromkeys(node.outputs, origin))
@@ -435,7 +444,8 @@ class GraphBuilder:
         """The nodes without those of operations that neither layers nor the model's ``outputs`` read."""
         needed, kept = set(outputs), []
         for node in reversed(self.nodes):
-            if node.name in self.operations and needed.isdisjoint(node.outputs):
+            optional = node.name in self.operations or node.name in self.taken
+            if optional and needed.isdisjoint(node.outputs):
                 continue
             kept.append(node)
             needed.update(node.inputs, (mask for mask in node.masks if mask is not None))

@@ -14,23 +14,25 @@ CHANGES = ("Assign", "ResourceApply", "ResourceScatter", "ResourceStridedSliceAs
 
 BOTH = "where, of both results: a graph computes the same for all values"
 ALL_STEPS = "the layer RNN around a cell, or operations on all steps at once"
+DILATED = "the layers Conv1D and DepthwiseConv2D with a dilation_rate"
 LOOKUP = "the layers StringLookup and IntegerLookup"
 NOISE = "the layers Dropout and GaussianNoise, which give their input when a model is used"
 PYTHON = "functions of TensorFlow or keras.ops in place of Python"
 
 INSTEAD: Mapping[str, str] = {
-    "AvgPool": "the layer AveragePooling1D",
+    "BatchToSpace": DILATED,
     "Case": BOTH,
-    "Conv": "the layer Conv1D",
+    "Conv": "the layers Conv1D, Conv2D and Conv3D",
     "EagerPyFunc": PYTHON,
     "FusedBatchNorm": "the layer BatchNormalization",
     "HashTable": LOOKUP,
     "If": BOTH,
     "LookupTable": LOOKUP,
-    "MaxPool": "the layer MaxPooling1D",
+    "MaxPool": "the layers MaxPooling1D, MaxPooling2D and MaxPooling3D",
     "Multinomial": NOISE,
     "PyFunc": PYTHON,
     "Random": NOISE,
+    "SpaceToBatch": DILATED,
     "StatelessCase": BOTH,
     "StatelessIf": BOTH,
     "StatelessRandom": NOISE,

@@ -66,8 +66,7 @@ def _output_padding(span: int, stride: int, padding: str, cut: tuple[int, int]) 
 
 def _is_possible(span: int, stride: int, padding: str, more: int) -> bool:
     """Whether Keras takes this output padding, and TensorFlow the length that it makes."""
-    made = more + (span % 2 if padding == "same" else 1)
-    return 0 <= more < stride and made >= 1
+    return 0 <= more < stride and (padding == "valid" or span % 2 + more > 0)
 
 
 def _cropping(span: int, stride: int, padding: str, more: int | None) -> tuple[int, int]:

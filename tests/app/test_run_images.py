@@ -94,6 +94,7 @@ def test_pictures_on_the_command_line(tmp_path: Path, folder: Path) -> None:
     several = biport("run", model, folder / "2.png", folder / "0.png")
     assert several.stdout.splitlines() == [f"{'  '.join(wanted[k])}  {k}.png" for k in (2, 0)]
     rows = json.loads(biport("run", model, folder / "2.png", folder / "0.png", "--json").stdout)["rows"]
+    assert all("text" not in row for row in rows)
     assert [(row["row"], row["file"], row["label"]) for row in rows] == [
         (1, "2.png", wanted[2][0]),
         (2, "0.png", wanted[0][0]),

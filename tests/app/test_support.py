@@ -24,7 +24,14 @@ from torch_side.registry import ATEN
 
 ROOT = Path(__file__).parents[2]
 OLDER_NAMES = {
-    *("Convolution1D", "AvgPool1D", "MaxPool1D", "GlobalAvgPool1D", "GlobalMaxPool1D"),
+    *(
+        f"{name}{dimensions}D"
+        for name in ("AvgPool", "Convolution", "GlobalAvgPool")
+        for dimensions in (1, 2, 3)
+    ),
+    *(f"{name}{dimensions}D" for name in ("GlobalMaxPool", "MaxPool") for dimensions in (1, 2, 3)),
+    *(f"Convolution{dimensions}DTranspose" for dimensions in (1, 2, 3)),
+    *("SeparableConvolution1D", "SeparableConvolution2D"),
     *("LearnedAverage", "Parameter", "Recurrence", "TensorOperation"),  # biport's own
 }
 
@@ -195,6 +202,9 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
     ("preprocessing", "Hashing"): lambda: of_texts(layers.Hashing(5)),
     ("preprocessing", "HashedCrossing"): lambda: crossed(),
     ("activation", "sparsemax"): lambda: sequential(layers.Activation("sparsemax")),
+    ("shape", "interpolation=bicubic"): lambda: sequential(
+        layers.Reshape((5, 1, 3)), layers.UpSampling2D(2, interpolation="bicubic")
+    ),
     ("regularization", "noise_shape"): lambda: sequential(layers.Dropout(0.5, noise_shape=(None, 1, 3))),
     ("time_distributed", "a mask of whole steps around a layer that takes one"): lambda: steps_masked(),
 }

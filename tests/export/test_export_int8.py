@@ -69,8 +69,9 @@ def with_rounded_weights(graph: Graph) -> Graph:
     nodes = []
     for node in graph.nodes:
         weights = {}
+        channel = 1 if isinstance(node.op, ops.TransposedConvolution) else 0
         for name, array in node.op.weights().items():
-            numbers, scales = rounded(array, tuple(range(1, array.ndim)))
+            numbers, scales = rounded(array, tuple({*range(array.ndim)} - {channel}))
             weights[name] = (numbers * scales).astype("float32") if array.ndim > 1 else array
         nodes.append(dataclasses.replace(node, op=type(node.op).build(node.op.settings(), weights)))
     return dataclasses.replace(graph, nodes=tuple(nodes))
@@ -126,7 +127,7 @@ def test_a_row_of_small_numbers_keeps_its_digits(rng: np.random.Generator, tmp_p
 
 def convolution(rng: np.random.Generator, activation: str, groups: int = 1, **settings: Any) -> Graph:
     op = ops.Conv1D(
-        input_size=8, output_size=12, kernel_size=3, groups=groups, activation=activation,
+        input_size=8, output_size=12, kernel_size=(3,), groups=groups, activation=activation,
         weight=normal(rng, 12, 8 // groups, 3), bias=normal(rng, 12), **settings,
     )  # fmt: skip
     nodes = Node("conv", op, ("x",)), Node("y", dense(rng, 12, 5), ("conv",))
@@ -159,6 +160,65 @@ def test_convolutions(
     assert (error > 0.2) == (method == "static")
     if settings["activation"] != "linear":
         assert session.run([batches[0][0][:0]])[0].shape[0] == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", ["depthwise", "strided", "transposed"])
+def test_convolutions_over_two_axes(
+    kind: str, method: str, rng: np.random.Generator, tmp_path: Path, small_products: None
+) -> None:
+    """A transposed one is stored in 8 bits, and computed in float32."""
+    if kind == "transposed":
+        settings: Any = {"strides": 2, "dilation": 1, "cropping": ((0, 1), (1, -1))}
+        op: ops.Op = ops.Conv2DTranspose(
+            input_size=4, output_size=6, groups=2, kernel_size=(3, 3), weight=normal(rng, 4, 3, 3, 3),
+            bias=normal(rng, 6), **settings,
+        )  # fmt: skip
+    else:
+        groups = 4 if kind == "depthwise" else 1
+        op = ops.Conv2D(
+            input_size=4, output_size=8, groups=groups, kernel_size=(3, 3), padding="same",
+            strides=(1, 1) if groups > 1 else (2, 2), weight=normal(rng, 8, 4 // groups, 3, 3),
+            bias=normal(rng, 8),
+        )  # fmt: skip
+    nodes = Node("conv", op, ("x",)), Node("y", ops.GlobalAveragePooling2D(), ("conv",))
+    graph = Graph((Value("x", ("N", "H", "W", 4), "float32"),), nodes, ("y",))
+    batches = [[rng.normal(size=(2, 5, 7, 4)).astype("float32")] for _ in range(3)]
+    if kind == "transposed" and method == "static":
+        with pytest.raises(UnsupportedError, match=r"ConvTranspose.*supported: Conv"):
+            narrow(graph, tmp_path, method, batches)
+        return
+    session = narrow(graph, tmp_path, method, batches if method == "static" else ())
+    assert kinds_of(session.path)["QLinearConv"] == (method == "static")
+    compare(session, graph, batches[1])
+
+
+@pytest.mark.parametrize("method", ["weights", "static"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_normalisation_behind_a_convolution(
+    shared: bool, method: str, rng: np.random.Generator, tmp_path: Path, small_products: None
+) -> None:
+    """It is part of the weights, unless something else reads what is normalised."""
+    numbers: dict[str, Any] = {name: normal(rng, 8) for name in ("mean", "weight", "bias")}
+    norm = ops.BatchNormalization(size=8, variance=0.5 + normal(rng, 8) ** 2, **numbers)
+    convolution = ops.Conv2D(
+        input_size=4,
+        output_size=8,
+        kernel_size=(3, 3),
+        padding="same",
+        weight=normal(rng, 8, 4, 3, 3),
+        bias=None,
+    )
+    nodes = Node("conv", convolution, ("x",)), Node("norm", norm, ("conv",)), Node("y", ops.ReLU(), ("norm",))
+    outputs = ("y", "conv") if shared else ("y",)
+    graph = Graph((Value("x", ("N", "H", "W", 4), "float32"),), nodes, outputs)
+    batches = [[rng.normal(size=(2, 5, 7, 4)).astype("float32")] for _ in range(3)]
+    session = narrow(graph, tmp_path, method, batches if method == "static" else ())
+    kinds = kinds_of(session.path)
+    assert kinds["Add"] == shared
+    assert kinds["Conv" if method == "weights" else "QLinearConv"] == 1
+    for given, exact in zip(session.run(batches[0]), reference.run(graph, batches[0]), strict=True):
+        assert 0 < np.abs(given - exact).max() / np.abs(exact).max() < 0.02
 
 
 def test_products_of_one_value_are_one(

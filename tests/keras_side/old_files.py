@@ -19,6 +19,7 @@ from biport.errors import UnsupportedError
 from biport.graph import Graph
 
 FILES = Path(__file__).parents[1] / "old_keras" / "files"
+FEATURE_MAPS = FILES.with_name("feature_maps")
 VERSIONS = sorted(path.name.removesuffix(".tar.xz") for path in FILES.glob("*.tar.xz"))
 
 ALLOWED = 3e-6
@@ -64,9 +65,9 @@ def _model(path: Path) -> str:
     return name.removesuffix("_weights").removesuffix("_hdf5")
 
 
-def unpack(version: str, folder: Path) -> Iterator[OldFile]:
+def unpack(version: str, folder: Path, files: Path = FILES) -> Iterator[OldFile]:
     """The files of one version of Keras, unpacked into ``folder``."""
-    with tarfile.open(FILES / f"{version}.tar.xz") as archive:
+    with tarfile.open(files / f"{version}.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     for path in sorted((folder / version).iterdir()):
         if path.suffix not in (".h5", ".keras"):

@@ -64,7 +64,8 @@ def test_the_prediction_of_a_live_model_and_of_its_files_is_read(tmp_path: Path)
         )
     assert NOTE in "; ".join(keras_side.inspect(paths[0]).notes)
     # Keras itself runs what was read, of a file whose class it does not know.
-    report = verify(paths[0], model)
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    report = verify(paths[0], model, inputs=[x])
     assert report.ok
     assert [line.form for line in report.lines if line.level == "L2"] == ["model.keras", "keras"]
     assert "read in numpy" not in str(report.table)
@@ -79,6 +80,7 @@ def test_the_live_prediction_shares_the_layers() -> None:
     assert keras_side.prediction_model(wanted) is wanted
 
 
+@pytest.mark.sweep
 def test_a_class_that_is_registered_makes_no_difference(tmp_path: Path) -> None:
     @keras.saving.register_keras_serializable("captcha")
     class CtcLoss(CTCLayer):
@@ -123,6 +125,24 @@ def test_a_lambda_of_keras_2_is_cut_off_and_not_run(tmp_path: Path) -> None:
     report = verify(tmp_path / "trained.h5", tmp_path / "wanted.h5")
     assert report.ok
     assert "read in numpy, the code of its Lambda is not run" in str(report.table)
+
+
+@pytest.mark.sweep
+def test_a_lambda_of_keras_3_is_cut_off_and_not_run(tmp_path: Path) -> None:
+    def ctc_lambda_func(given):
+        return given[0][:, 2:, 0]
+
+    image, scores = prediction()
+    others = [keras.Input((size,), name=name) for name, size in (("labels", 4), ("long", 1))]
+    model = keras.Model([image, *others], layers.Lambda(ctc_lambda_func, name="loss")([scores, *others]))
+    model.save(tmp_path / "model.keras")
+    for source in (model, tmp_path / "model.keras"):
+        given = keras_side.read(source)
+        assert given == keras_side.read(keras.Model(image, scores))
+        assert f"layer 'loss' (Lambda) computes the loss of training and {NOTE}" in given.origin["notes"]
+    report = verify(tmp_path / "model.keras", model)
+    assert report.ok
+    assert "the code of its Lambda is not run" in str(report.table)
 
 
 def test_two_tensors_that_are_computed_are_refused_by_name(tmp_path: Path) -> None:

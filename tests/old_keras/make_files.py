@@ -799,6 +799,96 @@ def cudnn(kit: Kit) -> None:
             kit.record(name, model, features(17, STEPS, FEATURES))
 
 
+@recipe(since=(1,), until=(3,))
+def feature_maps(kit: Kit) -> None:
+    """Convolutions over two axes and three, and what is around them; the features last, and first.
+
+    Its files are those of ``feature_maps``: ``--only feature_maps``.
+    """
+    L, old = kit.layers, kit.version < (2,)
+    word = "dim_ordering" if old else "data_format"
+    for order in ("tf", "th") if old else ("channels_last", "channels_first"):
+        first = order in ("th", "channels_first")
+        where: dict[str, Any] = {word: order}
+
+        def shape(*sizes: int, first: bool = first, where: dict[str, Any] = where) -> dict[str, Any]:
+            return {**where, "input_shape": (sizes[-1], *sizes[:-1]) if first else sizes}
+
+        stacks = (_stacks_1 if old else _stacks_2)(L, shape, where, first)
+        for name, layers in stacks.items():
+            sizes = layers[0].batch_input_shape[1:] if kit.standalone else layers[0]._batch_input_shape[1:]
+            kit.write(f"{name}_{order}", kit.sequential(*layers), features(len(name), *sizes))
+    steps = {"input_shape": (4, 9, 8, 3)}
+    conv = L.Convolution2D(4, 3, 3, activation="relu") if old else L.Conv2D(4, 3, activation="relu")
+    layers = [
+        L.TimeDistributed(conv, **steps),
+        *map(L.TimeDistributed, (L.MaxPooling2D((2, 2)), L.Flatten())),
+    ]
+    kit.write("every_step", kit.sequential(*layers, L.LSTM(3)), features(5, 4, 9, 8, 3))
+
+
+def _stacks_1(L: Any, shape: Callable, where: dict[str, Any], first: bool) -> dict[str, list[Any]]:
+    axis, made = (1, (None, 5, 9, 8)) if first else (-1, (None, 9, 8, 5))
+    same = {"border_mode": "same", **where}
+    return {
+        "plain": [
+            L.Convolution2D(6, 3, 2, activation="relu", border_mode="same", **shape(9, 8, 3)),
+            L.MaxPooling2D((2, 2), **where),
+            L.BatchNormalization(axis=axis),
+            L.AveragePooling2D((2, 1), strides=(1, 1), **same),
+            L.ZeroPadding2D((1, 2), **where),
+            L.Flatten(),
+            L.Dense(3),
+        ],
+        "around": [
+            L.Convolution2D(4, 2, 3, subsample=(2, 1), bias=False, **shape(9, 8, 3)),
+            L.SpatialDropout2D(0.1, **where),
+            L.UpSampling2D((2, 1), **where),
+            L.Cropping2D(((1, 0), (1, 1)), **where),
+            L.GlobalMaxPooling2D(**where),
+        ],
+        "apart": [
+            L.ZeroPadding2D((1, 0, 2, 1), **shape(9, 8, 3)),
+            L.AtrousConvolution2D(4, 2, 2, atrous_rate=(2, 2), **where),
+            L.GlobalAveragePooling2D(**where),
+        ],
+        "back": [L.Deconvolution2D(5, 3, 3, output_shape=made, border_mode="same", **shape(9, 8, 3))],
+        "separable": [L.SeparableConvolution2D(5, 3, 3, depth_multiplier=2, **shape(9, 8, 3))],
+        "volume": [
+            L.Convolution3D(3, 2, 3, 2, **shape(5, 6, 7, 2)),
+            L.MaxPooling3D((2, 1, 2), **where),
+            L.UpSampling3D((1, 2, 1), **where),
+        ],
+    }
+
+
+def _stacks_2(L: Any, shape: Callable, where: dict[str, Any], first: bool) -> dict[str, list[Any]]:
+    same = {"padding": "same", **where}
+    return {
+        "plain": [
+            L.Conv2D(6, (3, 2), activation="relu", padding="same", **shape(9, 8, 3)),
+            L.MaxPooling2D((2, 2), **where),
+            L.BatchNormalization(axis=1 if first else -1),
+            L.AveragePooling2D((2, 1), strides=(1, 1), **same),
+            L.ZeroPadding2D((1, 2), **where),
+            L.Flatten(**where),
+            L.Dense(3),
+        ],
+        "separable": [
+            L.SeparableConv2D(4, (2, 3), depth_multiplier=2, **shape(9, 8, 3)),
+            L.SpatialDropout2D(0.1, **where),
+            L.UpSampling2D((2, 1), **where),
+            L.DepthwiseConv2D(2, depth_multiplier=2, **where),
+            L.GlobalMaxPooling2D(**where),
+        ],
+        "back": [
+            L.Conv2DTranspose(5, 3, strides=2, padding="same", output_padding=1, **shape(9, 8, 3)),
+            L.Cropping2D(((1, 0), (1, 1)), **where),
+        ],
+        "volume": [L.Conv3D(3, (2, 3, 2), **shape(5, 6, 7, 2)), L.MaxPooling3D((2, 1, 2), **where)],
+    }
+
+
 @recipe(since=(2, 2), until=(3,))
 def chunked(kit: Kit) -> None:
     """Names too long for one attribute: layer_names0, layer_names1... and weight_names0..."""

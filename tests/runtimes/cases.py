@@ -15,6 +15,8 @@ from biport.graph import Graph, Node, Value
 from biport.inputs import size_at
 from testing import scans
 from testing.examples import EXAMPLES, Example, N, T
+from testing.feature_maps import FAMILIES, LETTERS, random_graph, residual_network
+from testing.graphs import normal
 from testing.recurrent_graphs import KINDS, H, I, both_ways, cases_of, cell, graph_of, stack
 
 OF_ONE = (
@@ -148,6 +150,22 @@ def recurrent() -> Iterator[Trial]:
         yield trial(make.__name__, graph, dict(cases_of(graph, rng)))
 
 
+def feature_maps() -> Iterator[Trial]:
+    """Random ops over one axis to three, a few one behind the other, at sizes that vary and at others."""
+    for seed in range(3 * 3 * len(FAMILIES)):
+        rng = np.random.default_rng(seed)
+        family, axes = [*FAMILIES][seed % len(FAMILIES)], 1 + seed % 3
+        graph = random_graph(rng, family, axes, (rng.random(axes) < 0.6).tolist())
+        shape, inputs = graph.inputs[0].shape, {}
+        for rows in (2, 1, 3, 0):
+            sizes = {letter: int(rng.integers(0, 11)) for letter in LETTERS} | {"N": rows}
+            inputs[str(sizes)] = [normal(rng, *(size_at(dim, sizes) for dim in shape))]
+        yield trial(f"{family} {seed}", graph, inputs)
+    rng = np.random.default_rng(0)
+    images = {str(W): [normal(rng, 2, 8, W, 3)] for W in (2, 7)}
+    yield trial("a network", residual_network(rng), images)
+
+
 def special_numbers() -> Iterator[Trial]:
     """NaN and infinities through every function of one number, and the extremes of rows that have some."""
     parts = tuple(Value(name, ("N", "T", 9), "float32") for name in ("over", "under"))
@@ -171,6 +189,7 @@ def trials() -> Iterator[Trial]:
     """All of them."""
     yield from recurrent()
     yield from every_op()
+    yield from feature_maps()
     yield from special_numbers()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ from biport.compare.tolerance import Verdict
 from biport.graph import Graph
 from biport.rewrite.simplify import simplify
 from keras_side.models.attentive_sentiment import attentive_sentiment as keras_attentive_sentiment
+from keras_side.models.crnn import crnn as keras_crnn
 from keras_side.models.sentiment import sentiment as keras_sentiment
 from keras_side.models.seq2seq import seq2seq as keras_seq2seq
 from keras_side.models.tagger import tagger as keras_tagger
 from testing.models import randomize
-from torch_side.models import attentive_sentiment, seq2seq, tagger
+from torch_side.models import attentive_sentiment, crnn, seq2seq, tagger
 
 SIZES: dict[str, Any] = {"embedding_size": 5, "units": 4, "lstm_units": 3}
 TAGGERS: dict[str, dict[str, Any]] = {
@@ -55,10 +56,17 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
+READERS: dict[str, dict[str, Any]] = {
+    "grey, two convolutions": {"classes": 5, "height": 9, "filters": (3, 4), "features": 6, "units": 2},
+    "coloured, one convolution": {"classes": 4, "height": 6, "channels": 3, "filters": (2,), "units": 3},
+}
+
 Make = Callable[..., Any]
 
 
-def check_twins(make_keras: Make, make_torch: Make, folder: Path) -> Graph:
+def check_twins(
+    make_keras: Make, make_torch: Make, folder: Path, inputs: Sequence[np.ndarray] | None = None
+) -> Graph:
     """Weights go from Keras to torch and back bit for bit, and every form computes what the oracle does."""
     model = randomize(make_keras())
     graph = keras_side.read(model)
@@ -77,7 +85,7 @@ def check_twins(make_keras: Make, make_torch: Make, folder: Path) -> Graph:
     export.write(found, folder / "twin.onnx", vectors=False)
     export.write(graph, folder / "fused.onnx", vectors=False)
     forms = [model, twin, torch_side.write(graph), folder / "fused.onnx", folder / "twin.onnx"]
-    report = verify(*forms, inputs=every_mask(graph), float64=True)
+    report = verify(*forms, inputs=inputs or every_mask(graph), float64=True)
     assert report.verdict is Verdict.SAME, f"{graph}\n{report.table}"
     assert not any(report.weights.values())
     assert report.maximum < 1e-6
@@ -92,9 +100,13 @@ def every_mask(graph: Graph) -> list[np.ndarray]:
 
 
 def nodes(graph: Graph) -> dict[str, ops.Op]:
-    """The ops by name; masks are called differently on either side, and make an embedding's `mask_zero`."""
+    """The ops by name; masks are called differently on either side, and make an embedding's `mask_zero`.
+
+    What only moves numbers is a layer in Keras, and an expression in torch.
+    """
     masks = ops.NotEqual, ops.FeaturesNotEqual
-    return {name: stateless(op) for name, op in layer_ops(graph).items() if not isinstance(op, masks)}
+    every = layer_ops(graph).items()
+    return {name: stateless(op) for name, op in every if not isinstance(op, masks) and not op.moves}
 
 
 def stateless(op: ops.Op) -> ops.Op:
@@ -169,6 +181,20 @@ def test_source_and_target_of_unequal_lengths(tmp_path: Path) -> None:
     assert report.verdict is Verdict.SAME, report.table
 
 
+@pytest.mark.sweep
+@pytest.mark.parametrize("which", first_of(READERS))
+def test_readers_of_pictures(which: str, tmp_path: Path) -> None:
+    settings = READERS[which]
+    shape = 3, settings["height"], 14, settings.get("channels", 1)
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype("float32")
+    graph = check_twins(
+        functools.partial(keras_crnn, **settings), functools.partial(crnn, **settings), tmp_path, [pixels]
+    )
+    shapes = [str(graph.tensors[name]) for name in (graph.inputs[0].name, *graph.outputs)]
+    assert shapes[0].startswith(f"float32 (N, {shape[1]}, ")
+    assert shapes[1].endswith(f", {settings['classes']})")
+
+
 def test_bad_settings_of_a_translator_are_refused_by_both() -> None:
     for make in (keras_seq2seq, seq2seq):
         bad: dict[str, Any] = {"cell": "rnn", "bridge": "sum", "attention": "concat", "decoder_units": 5}
@@ -214,6 +240,7 @@ def family_models() -> dict[str, Make]:
         (keras_tagger, SIZES, TAGGERS),
         (keras_attentive_sentiment, classifier, CLASSIFIERS),
         (keras_seq2seq, translator, TRANSLATORS),
+        (keras_crnn, {}, READERS),
     ]
     return {
         f"{make.__name__}: {name}": functools.partial(make, **fixed | own)
@@ -235,6 +262,7 @@ TWINS: dict[str, tuple[Make, Make]] = {
         lambda: keras_attentive_sentiment(31, attention_units=300),
         lambda: attentive_sentiment(31, attention_units=300),
     ),
+    "reader": (lambda: keras_crnn(21), lambda: crnn(21)),
     "lstm": (lambda: keras_seq2seq(31, 29), lambda: seq2seq(31, 29)),
     "gru": (
         lambda: keras_seq2seq(31, 29, cell="gru", bridge="dense", attention="additive"),
@@ -243,7 +271,9 @@ TWINS: dict[str, tuple[Make, Make]] = {
 }
 
 
-@pytest.mark.parametrize("family", TWINS)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=pytest.mark.sweep) if name == "reader" else name for name in TWINS]
+)
 def test_twins_begin_with_weights_of_one_size(family: str) -> None:
     keras.utils.set_random_seed(1)
     torch.manual_seed(1)

@@ -323,12 +323,6 @@ def test_channels_first_under_a_mask() -> None:
     assert not any(largest.nodes[-1].masks)
 
 
-def test_keras_refusals() -> None:
-    x = keras.Input((8, I), name="x")
-    with pytest.raises(UnsupportedError, match="data_format"):
-        keras_side.read(keras.Model(x, layers.Flatten("channels_first")(x)))
-
-
 def test_a_bias_that_keras_adds_along_the_steps_is_refused() -> None:
     """Of channels_first, with as many steps as filters: Keras takes it for one of the last axis."""
     x = keras.Input((3, 6))

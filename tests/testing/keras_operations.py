@@ -247,7 +247,37 @@ def _calls() -> dict[str, Call]:
     return calls | CALLS
 
 
+KERNEL = np.random.default_rng(7).normal(0, 0.6, (2, 4, 3)).astype("float32")
+SQUARE = np.random.default_rng(8).normal(0, 0.6, (3, 2, 4, 6)).astype("float32")
+
+
+def like(kernel: np.ndarray, x: Any) -> np.ndarray:
+    """In the dtype of ``x``, which Keras asks for here."""
+    return kernel.astype(x.dtype)
+
+
+def square(f: Any) -> Any:
+    """``(N, 6, 4)`` as ``(N, 3, 2, 4)``."""
+    return ops.reshape(f, (-1, 3, 2, 4))
+
+
 CALLS: dict[str, Call] = {
+    "conv": lambda x, f, i, b: ops.conv(x, like(KERNEL, x), padding="same"),
+    "conv over two axes": lambda x, f, i, b: ops.conv(square(f), like(SQUARE, f), (2, 1), "same"),
+    "max_pool with the features in front": lambda x, f, i, b: ops.max_pool(
+        ops.transpose(x, (0, 2, 1)), 2, data_format="channels_first"
+    ),
+    "depthwise_conv": lambda x, f, i, b: ops.depthwise_conv(x, like(KERNEL, x), padding="same"),
+    "depthwise_conv over two axes": lambda x, f, i, b: ops.depthwise_conv(
+        square(f), like(SQUARE, f), padding="same"
+    ),
+    "separable_conv": lambda x, f, i, b: ops.separable_conv(f, like(KERNEL, f), like(np.ones((1, 12, 2)), f)),
+    "max_pool": lambda x, f, i, b: ops.max_pool(x, 2, padding="same"),
+    "max_pool over two axes": lambda x, f, i, b: ops.max_pool(square(f), (2, 1), 1),
+    "average_pool": lambda x, f, i, b: ops.average_pool(x, 3, 2, padding="same"),
+    "average_pool over two axes": lambda x, f, i, b: ops.average_pool(square(f), 2, padding="same"),
+    "repeat of pictures": lambda x, f, i, b: ops.image.resize(square(f), (6, 2), interpolation="nearest"),
+    "add of pictures": lambda x, f, i, b: ops.image.resize(square(f), (6, 6)) + 1,
     "arccos": lambda x, f, i, b: ops.arccos(ops.tanh(x)),
     "arcsin": lambda x, f, i, b: ops.arcsin(ops.tanh(x)),
     "arctanh": lambda x, f, i, b: ops.arctanh(ops.tanh(x)),

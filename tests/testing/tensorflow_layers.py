@@ -540,7 +540,30 @@ class Case:
         return self.kind.__name__
 
 
+class FeatureMaps(Layer):
+    """Convolutions, pooling and resizing over one axis and two, by kernels of its own."""
+
+    def build(self, shape: Any) -> None:
+        self.kernel, self.bias = self.weight("kernel", 2, 3, 1, 2), self.weight("bias", 2)
+        self.depthwise = self.weight("depthwise", 2, 2, 2, 2, trainable=False)
+        self.back = self.weight("back", 3, 3, 3, 4)
+        self.steps = self.weight("steps", 3, shape[-1], 2)
+
+    def call(self, x: Any) -> Any:
+        y = tf.nn.conv2d(tf.expand_dims(x, -1), self.kernel, [1, 2, 1, 1], "SAME")
+        y = tf.nn.max_pool2d(tf.nn.relu(y + self.bias), [2, 1], 1, "SAME")
+        y = tf.nn.depthwise_conv2d(y, self.depthwise, [1, 1, 1, 1], [[0, 0], [1, 0], [0, 1], [0, 0]])
+        n, rows, columns, _ = tf.unstack(tf.shape(y))
+        z = tf.nn.conv2d_transpose(y, self.back, [n, rows * 2, columns * 2, 3], 2, "SAME")
+        # Between pixels it would give float32, whatever it is given.
+        z = tf.image.resize(tf.nn.avg_pool2d(z, 2, 2, "VALID"), [rows * 2, columns], method="nearest")
+        return tf.reduce_sum(z, (1, 2)), tf.nn.max_pool1d(
+            tf.nn.conv1d(x, self.steps, 1, "SAME"), 2, 2, "SAME"
+        )
+
+
 CASES = [
+    Case(FeatureMaps),
     Case(AdditiveAttention),
     Case(BackendAttention),
     Case(MaskedAttention, masked=True),

@@ -137,6 +137,49 @@ def reshaping(rng: np.random.Generator, dimensions: int) -> ops.Op:
     )
 
 
+@pytest.mark.parametrize("make", [convolution, transposed, separable])
+def test_what_training_does_with_the_weights_comes_back(
+    make: Callable[[np.random.Generator, int], ops.Op],
+) -> None:
+    op = make(np.random.default_rng(5), 2)
+    first, *others = op.weights()
+    owner, _, field = first.rpartition(".")
+    frozen, penalty = ops.Learning(frozen=frozenset([field])), ops.Penalty(l2=0.5)
+    last, _, other = others[0].rpartition(".") if others else (owner, "", field)
+    learning = {owner: frozen} if last == owner else {owner: frozen, last: _penalised(other, penalty)}
+    graph = one(op.with_learning(learning), (9, 8), 4)
+    module = torch_side.write(graph)
+    read = torch_side.read(module)
+    assert read == graph
+    assert read["layer"].op.all_learning() == graph["layer"].op.all_learning()
+    still = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    assert still == [f"layer.{first}"]
+    x = torch.ones(2, 9, 8, 4, dtype=torch.float64, requires_grad=True)
+    (module(x).square().sum() + module.penalty()).backward()
+    assert all((one.grad is None) is (name in still) for name, one in module.named_parameters())
+
+
+def _penalised(field: str, penalty: ops.Penalty) -> ops.Learning:
+    return ops.Learning(penalties={field: penalty})
+
+
+@pytest.mark.parametrize("dimensions", [1, 2, 3])
+def test_statistics_move_by_what_a_step_takes(dimensions: int) -> None:
+    """0.9 of Keras' momentum is kept; over all but the channels, wherever torch has these."""
+    rng = np.random.default_rng(6)
+    statistics: dict[str, Any] = {"mean": np.zeros(3), "variance": np.ones(3), "momentum": 0.9}
+    op = ops.BatchNormalization(size=3, weight=None, bias=None, **statistics)
+    shape = (4, *(5, 4, 3)[:dimensions], 3)
+    x = rng.normal(size=shape) + 2
+    module = torch_side.write(one(op, shape[1:-1], 3)).train()
+    y = module(torch.tensor(x)).detach().numpy()
+    axes = tuple(range(dimensions + 1))
+    np.testing.assert_allclose(y, (x - x.mean(axes)) / np.sqrt(x.var(axes) + op.epsilon), atol=1e-12)
+    assert type(module.get_submodule("layer")).__name__ == f"BatchNorm{dimensions}d"
+    moved = module.get_buffer("layer.running_mean").numpy()
+    np.testing.assert_allclose(moved, 0.1 * x.mean(axes), atol=1e-12)
+
+
 KINDS = [convolution, transposed, separable, pooling, reshaping]
 
 
@@ -144,7 +187,9 @@ def check_many(kind: Callable[[np.random.Generator, int], ops.Op], seed: int, co
     rng = np.random.default_rng(seed)
     for _ in range(count):
         op: Any = kind(rng, int(rng.integers(1, 4)))
-        check(op, 4, each(rng, op.dimensions, 7, 11), bool(rng.random() < 0.5))
+        few = kind is not reshaping and getattr(op, "padding", "") in ("same", "causal")
+        low, high = (1, 6) if few and rng.random() < 0.5 else (7, 11)
+        check(op, 4, each(rng, op.dimensions, low, high), bool(rng.random() < 0.5))
 
 
 @pytest.mark.parametrize("kind", KINDS)

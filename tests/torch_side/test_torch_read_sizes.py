@@ -73,6 +73,27 @@ def test_steps_that_are_joined_leave_their_features_fixed() -> None:
     assert str(graph.tensors[graph.outputs[0]]) == "float32 (N, T//2, 4)"
 
 
+def squeezed(m: Any, x: Tensor) -> Tensor:
+    y = m.conv(x)
+    assert y.size(2) == 1
+    return m.lstm(y.squeeze(2).transpose(1, 2))[0]
+
+
+def put_together(m: Any, x: Tensor) -> Tensor:
+    y = m.conv(x)
+    return m.wide(y.permute(3, 0, 1, 2).reshape(y.size(3), y.size(0), -1))[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "height"), [(squeezed, 5), pytest.param(put_together, 8, marks=pytest.mark.sweep)]
+)
+def test_a_height_that_has_to_come_to_one_number_is_fixed(rule: Any, height: int) -> None:
+    parts = {"lstm": nn.LSTM(2, 3, batch_first=True), "wide": nn.GRU(4, 3)}
+    module = Rule(rule, conv=nn.Conv2d(1, 2, 4, stride=3), **parts)
+    graph = torch_side.read(module, normal(2, 1, height, 13))
+    assert shapes(graph) == [f"float32 (N, 1, {height}, T)"]
+
+
 def test_what_a_loop_takes_one_by_one_is_as_long_as_the_loop() -> None:
     def steps(m: Any, x: Tensor, gate: Tensor) -> Tensor:
         h = x.new_zeros(x.size(0), 2)

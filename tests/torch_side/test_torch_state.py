@@ -72,9 +72,6 @@ WITH_WEIGHTS: dict[str, Callable[[np.random.Generator], ops.Op]] = {
     "AdditiveAttention": lambda rng: ops.AdditiveAttention(scale=normal(rng, 5)),
     "MultiHeadAttention": lambda rng: heads(rng, True),
     "MultiHeadAttention without biases": lambda rng: heads(rng, False),
-    "Conv1D": lambda rng: ops.Conv1D(
-        input_size=6, output_size=4, kernel_size=3, groups=2, weight=normal(rng, 4, 3, 3), bias=normal(rng, 4)
-    ),
     **{f"Conv{n}D in groups": lambda rng, n=n: convolution(rng, n) for n in CONVOLUTIONS},
     **{f"Conv{n}DTranspose": lambda rng, n=n: transposed(rng, n) for n in TRANSPOSED},
     **{f"SeparableConv{n}D": lambda rng, n=n: separable(rng, n) for n in (1, 2)},

@@ -42,6 +42,45 @@ def dense_over_time() -> Graph:
     return Graph((Value("x", ("N", "T", 3), "float32"),), (Node("y", op, ("x",)),), ("y",))
 
 
+def spectrogram(recurrence: bool) -> Graph:
+    """Layers over time and frequency, whose every width varies with T, and what each step says."""
+    rng = np.random.default_rng(1)
+    sizes = {"input_size": 1, "output_size": 4, "kernel_size": 3, "padding": "same", "strides": (2, 1)}
+    conv = ops.Conv2D(**sizes, weight=graphs.normal(rng, 4, 1, 3, 3), bias=graphs.normal(rng, 4))
+    mean, variance = graphs.normal(rng, 4), graphs.normal(rng, 4) ** 2 + 0.5
+    layers_of: list[ops.Op] = [
+        conv,
+        ops.BatchNormalization(size=4, weight=None, bias=graphs.normal(rng, 4), mean=mean, variance=variance),
+        ops.Activation(function="relu"),
+        ops.AveragePooling2D(pool_size=(1, 2), strides=(1, 2), padding="same"),
+        ops.Reshape(target_shape=(-1, 12)),
+        recurrent_graphs.cell(rng, "gru", 12, 3, return_sequences=True)
+        if recurrence
+        else graphs.dense(rng, 12, 3),
+    ]
+    return chain(Value("x", ("N", "T", 5, 1), "float32"), layers_of)
+
+
+def film() -> Graph:
+    """A convolution of every picture."""
+    rng = np.random.default_rng(2)
+    conv = ops.Conv2D(
+        input_size=2, output_size=3, kernel_size=(2, 2), weight=graphs.normal(rng, 3, 2, 2, 2), bias=None
+    )
+    pool = ops.MaxPooling2D(pool_size=(2, 2), strides=(1, 1))
+    layers_of = [ops.TimeDistributed(layer=op) for op in (conv, pool, ops.GlobalAveragePooling2D())]
+    return chain(Value("x", ("N", "T", 4, 4, 2), "float32"), layers_of)
+
+
+def chain(x: Value, layers_of: Sequence[ops.Op]) -> Graph:
+    """Each op of what the one before gives."""
+    names = [x.name, *(f"layer_{number}" for number in range(len(layers_of)))]
+    nodes = [
+        Node(after, op, (before,)) for before, after, op in zip(names, names[1:], layers_of, strict=False)
+    ]
+    return Graph((x,), tuple(nodes), (names[-1],))
+
+
 FAMILIES: dict[str, Graph] = {
     "no recurrence": dense_over_time(),
     "nn.LSTM": graphs.classifier(RNG, masked=False),
@@ -53,6 +92,9 @@ FAMILIES: dict[str, Graph] = {
     "reset before": recurrent("gru_before", **whole()),
     "any cell": scans.graph_of(scans.nested_cells(RNG, "float32", **whole())),
     "any cell with constants": scans.graph_of(scans.attention_cell(RNG, reverse=True)),
+    "feature maps": spectrogram(recurrence=False),
+    "feature maps and nn.GRU": spectrogram(recurrence=True),
+    "films": film(),
     "recurrent dropout": recurrent("lstm", recurrent_dropout=0.25, dropout=0.25),
 }
 FEW = ("masked", "reset before")
@@ -160,7 +202,8 @@ def functional(graph: Graph, module: nn.Module) -> None:
         if wanted.requires_grad:
             torch.testing.assert_close(gradient, wanted.grad, rtol=1e-4, atol=1e-4)
     if inputs[0].is_floating_point():
-        assert jacrev(lambda x: flat(module(x, *inputs[1:]))[0])(inputs[0]).shape[-3:] == inputs[0].shape
+        slopes = jacrev(lambda x: flat(module(x, *inputs[1:]))[0])(inputs[0])
+        assert slopes.shape[-inputs[0].dim() :] == inputs[0].shape
 
 
 def parallel(graph: Graph, module: nn.Module) -> None:

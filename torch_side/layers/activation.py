@@ -182,10 +182,12 @@ class PReLU(nn.Module):
 
     Args:
         shape: of the slopes: the input's without N, and 1 along the axes that share a slope.
+        channels_first: whether the last of these axes is the first behind N.
     """
 
-    def __init__(self, shape: Sequence[int]) -> None:
+    def __init__(self, shape: Sequence[int], *, channels_first: bool = False) -> None:
         super().__init__()
+        self.channels_first = channels_first
         self.weight = nn.Parameter(torch.full(tuple(shape), 0.25))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -194,18 +196,20 @@ class PReLU(nn.Module):
         Raises:
             LayerInputError: the slopes do not go with the input.
         """
-        fits = x.dim() == self.weight.dim() + 1
+        weight = self.weight.movedim(-1, 0) if self.channels_first else self.weight
+        fits = x.dim() == weight.dim() + 1
         if fits:
-            for own, size in zip(self.weight.shape, x.shape[1:]):  # noqa: B905  (TorchScript knows no strict)
+            for own, size in zip(weight.shape, x.shape[1:]):  # noqa: B905  (TorchScript knows no strict)
                 fits = fits and (own == 1 or own == size)
         if not fits:
-            shapes = f"{list(self.weight.shape)} do not go with {list(x.shape)}"
+            shapes = f"{list(weight.shape)} do not go with {list(x.shape)}"
             raise LayerInputError(f"slopes of shape {shapes}")
-        return torch.where(x > 0, x, self.weight * x)
+        return torch.where(x > 0, x, weight * x)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
-        return f"{tuple(self.weight.shape)}"
+        more = ", channels_first=True" if self.channels_first else ""
+        return f"{tuple(self.weight.shape)}{more}"
 
 
 class Softmax(nn.Module):

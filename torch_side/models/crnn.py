@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from biport.graph import Value
 from torch_side.layers import Rescaling
@@ -16,8 +15,8 @@ from torch_side.models.initial import initialise
 class CRNN(nn.Module):
     """Pictures to the probabilities of characters at each step from left to right.
 
-    Its layers are called ``scaling``, ``conv_1``, ``norm_1`` and so on, ``features``, ``dropout_1``,
-    ``bilstm``, ``dropout_2`` and ``characters``. Weights are initialised as Keras does, see
+    Its layers are called ``scaling``, ``conv_1``, ``norm_1``, ``relu_1``, ``pool_1`` and so on, ``features``,
+    ``dropout_1``, ``bilstm``, ``dropout_2`` and ``characters``. Weights are initialised as Keras does, see
     `torch_side.models.initial`.
 
     Args:
@@ -42,12 +41,15 @@ class CRNN(nn.Module):
     ) -> None:
         super().__init__()
         self.depth = len(filters)
-        # The axes are in Keras' order, so that both twins are given the same pictures.
-        self.input_values = (Value("images", ("N", height, "W", channels), "float32"),)
-        self.scaling = Rescaling(-1 / 255, 1.0)
+        # As Keras has it, so that both twins are given the same pictures; D2 is what a width is called there.
+        self.input_values = (Value("images", ("N", height, "D2", channels), "float32"),)
+        # Black is 1, white almost 0: a scale that every dtype has exactly.
+        self.scaling = Rescaling(-1 / 256, 1.0)
         for k, (size, before) in enumerate(zip(filters, (channels, *filters), strict=False), start=1):
             self.add_module(f"conv_{k}", nn.Conv2d(before, size, 3, padding=1, bias=False))
             self.add_module(f"norm_{k}", nn.BatchNorm2d(size, eps=1e-3))
+            self.add_module(f"relu_{k}", nn.ReLU())
+            self.add_module(f"pool_{k}", nn.MaxPool2d(2))
         self.features = nn.Linear(height // 2**self.depth * filters[-1], features)
         self.dropout_1 = nn.Dropout(dropout)
         self.bilstm = nn.LSTM(features, units, batch_first=True, bidirectional=True)
@@ -63,11 +65,11 @@ class CRNN(nn.Module):
         """``(N, H, W, channels)`` pixels of 0 to 255 to ``(N, W // 2 ** depth, C)`` probabilities."""
         x = self.scaling(images).permute(0, 3, 1, 2)
         for k in range(1, self.depth + 1):
-            x = self.get_submodule(f"norm_{k}")(self.get_submodule(f"conv_{k}")(x))
-            x = functional.max_pool2d(functional.relu(x), 2)
+            for name in ("conv", "norm", "relu", "pool"):
+                x = self.get_submodule(f"{name}_{k}")(x)
         # A step for each column, whose features are in Keras' order: height, then channels.
         x = x.permute(0, 3, 2, 1).flatten(2)
-        x = self.dropout_1(functional.relu(self.features(x)))
+        x = self.dropout_1(torch.relu(self.features(x)))
         x, _ = self.bilstm(x)
         return torch.softmax(self.characters(self.dropout_2(x)), dim=-1)
 

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
 from biport import ops
+from biport.ops.activation import OVER_FEATURES
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, arrays, build
-from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.registry import (
+    ANY_ORDER,
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
+    EVERY_ELEMENT,
+    Axes,
+    Inputs,
+    Masks,
+    Outputs,
+    StateDict,
+    axes_of,
+    reads,
+    states,
+    writes,
+    writes_axes,
+)
 from torch_side.shared.activations import call_activation
 from torch_side.writing.graph_writer import GraphWriter
+
+
+@axes_of(ops.Activation)
+def axes_of_activation(op: ops.Activation, inputs: Sequence[ops.Tensor]) -> Axes:
+    """It does the same to every element, but for softmax."""
+    return ANY_ORDER if op.function in OVER_FEATURES else EVERY_ELEMENT
 
 
 @writes(ops.Activation)
@@ -30,7 +53,7 @@ def relu(op: ops.ReLU) -> nn.Module:
     return layers.ReLU(op.max_value, op.negative_slope, op.threshold)
 
 
-@writes(ops.ReLU)
+@writes_axes(EVERY_ELEMENT, ops.ReLU)
 def write_re_lu(op: ops.ReLU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.re_lu(x)``."""
     return (writer.module(relu, inputs[0]),)
@@ -46,13 +69,13 @@ def read_own_re_lu(call: LayerCall) -> Any:
     return call.emit(op, [call.value(x)])[0]
 
 
-@writes(ops.LeakyReLU)
+@writes_axes(EVERY_ELEMENT, ops.LeakyReLU)
 def write_leaky_re_lu(op: ops.LeakyReLU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.leaky_re_lu(x)``."""
     return (writer.module(lambda op: nn.LeakyReLU(op.negative_slope), inputs[0]),)
 
 
-@writes(ops.ELU)
+@writes_axes(EVERY_ELEMENT, ops.ELU)
 def write_elu(op: ops.ELU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.elu(x)``."""
     return (writer.module(lambda op: nn.ELU(op.alpha), inputs[0]),)
@@ -64,10 +87,21 @@ def state_p_re_lu(op: ops.PReLU) -> StateDict:
     return {"weight": op.alpha}
 
 
+def _of_maps(op: ops.PReLU) -> bool:
+    """Whether it is of feature maps, whose channels torch has first."""
+    return op.alpha.ndim > 2
+
+
+@axes_of(ops.PReLU)
+def axes_of_p_re_lu(op: ops.PReLU, inputs: Sequence[ops.Tensor]) -> Axes:
+    """Of feature maps as the layers around it have them."""
+    return CHANNELS_FIRST if _of_maps(op) else CHANNELS_LAST
+
+
 @writes(ops.PReLU)
 def write_p_re_lu(op: ops.PReLU, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.p_re_lu(x)``."""
-    return (writer.module(lambda op: layers.PReLU(op.alpha.shape), inputs[0]),)
+    return (writer.module(lambda op: layers.PReLU(op.alpha.shape, channels_first=_of_maps(op)), inputs[0]),)
 
 
 @reads(layers.PReLU)
@@ -76,7 +110,10 @@ def read_p_re_lu(call: LayerCall) -> Any:
     owner = call.owner
     alpha = arrays(owner, {"alpha": call.module.weight})
     (x,) = call.arguments("x")
-    return call.emit(build(owner, ops.PReLU, **alpha), [call.value(x)])[0]
+    op = build(owner, ops.PReLU, **alpha)
+    if call.module.channels_first:
+        return call.emit_channels_first(op, x)
+    return call.emit(op, [call.value(x)])[0]
 
 
 @writes(ops.Softmax)

@@ -16,7 +16,7 @@ from biport.ops.convolution import CONVOLUTIONS, TRANSPOSED
 from biport.ops.windows import Pairs
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, arrays, build
-from torch_side.registry import Inputs, Masks, Outputs, StateDict, channels_first, reads, states
+from torch_side.registry import CHANNELS_FIRST, Inputs, Masks, Outputs, StateDict, reads, states, writes_axes
 from torch_side.shared.activations import write_activation
 from torch_side.shared.channels import same_in_all
 from torch_side.shared.windows import known_widths, torch_widths
@@ -42,7 +42,7 @@ def state_convolution(op: ops.Convolution | ops.TransposedConvolution) -> StateD
     return {"weight": op.weight} | ({} if op.bias is None else {"bias": op.bias})
 
 
-@channels_first(*CONVOLUTIONS.values())
+@writes_axes(CHANNELS_FIRST, *CONVOLUTIONS.values())
 def write_convolution(op: ops.Convolution, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.relu(self.conv2d(x))``, or another activation."""
     sizes = writer.tensor().shape[1:-1]
@@ -144,7 +144,7 @@ def state_separable(op: ops.SeparableConvolution) -> StateDict:
     }
 
 
-@channels_first(ops.SeparableConv1D, ops.SeparableConv2D)
+@writes_axes(CHANNELS_FIRST, ops.SeparableConv1D, ops.SeparableConv2D)
 def write_separable(
     op: ops.SeparableConvolution, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
@@ -156,7 +156,7 @@ def write_separable(
     return (write_activation(writer, op.pointwise.activation, z),)
 
 
-@channels_first(*TRANSPOSED.values())
+@writes_axes(CHANNELS_FIRST, *TRANSPOSED.values())
 def write_transposed(
     op: ops.TransposedConvolution, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:

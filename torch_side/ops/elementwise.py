@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from biport import ops
-from torch_side.registry import Inputs, Masks, Outputs, writes
+from torch_side.registry import EVERY_ELEMENT, Inputs, Masks, Outputs, writes_axes
 from torch_side.writing.graph_writer import GraphWriter
 
 OPERATORS: Mapping[str, Callable[..., Any]] = {
@@ -49,7 +49,7 @@ LIMITS: Mapping[str, str] = {"maximum": "min", "minimum": "max"}
 """What `torch.clamp` calls a number that another is not to be below or above."""
 
 
-@writes(ops.Elementwise)
+@writes_axes(EVERY_ELEMENT, ops.Elementwise)
 def write_elementwise(op: ops.Elementwise, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``a + b``, ``torch.exp(x)``; a constant is a number in it."""
     function, operands = op.function, list(inputs)
@@ -71,13 +71,13 @@ def _sign(writer: GraphWriter, x: fx.Node) -> fx.Node:
     return writer.call(torch.where, writer.call(torch.isnan, x), x, writer.call(torch.sign, x))
 
 
-@writes(ops.Where)
+@writes_axes(EVERY_ELEMENT, ops.Where)
 def write_where(op: ops.Where, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.where(condition, x, y)``."""
     return (writer.call(torch.where, writer.as_tensor(0), *inputs[1:]),)
 
 
-@writes(ops.Clip)
+@writes_axes(EVERY_ELEMENT, ops.Clip)
 def write_clip(op: ops.Clip, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.clamp(x, min=0.0, max=1.0)``."""
     whole = writer.tensor().dtype in ops.INTEGERS
@@ -86,7 +86,7 @@ def write_clip(op: ops.Clip, writer: GraphWriter, inputs: Inputs, masks: Masks) 
     return (writer.call(torch.clamp, inputs[0], **given),)
 
 
-@writes(ops.Cast)
+@writes_axes(EVERY_ELEMENT, ops.Cast)
 def write_cast(op: ops.Cast, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``x.to(torch.float32)``."""
     return (writer.method("to", inputs[0], getattr(torch, op.output_dtype)),)

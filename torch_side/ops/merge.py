@@ -10,7 +10,18 @@ import torch
 from biport import ops
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, arrays, build
-from torch_side.registry import Inputs, Masks, Outputs, StateDict, reads, states, writes
+from torch_side.registry import (
+    ANY_ORDER,
+    EVERY_ELEMENT,
+    Inputs,
+    Masks,
+    Outputs,
+    StateDict,
+    reads,
+    states,
+    writes,
+    writes_axes,
+)
 from torch_side.shared.chains import register_masked_chain, write_chain
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -19,28 +30,28 @@ register_masked_chain(ops.Maximum, layers.Maximum, torch.maximum)
 register_masked_chain(ops.Minimum, layers.Minimum, torch.minimum)
 
 
-@writes(ops.Add)
+@writes_axes(EVERY_ELEMENT, ops.Add)
 def write_add(op: ops.Add, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``a + b + c``."""
     return (write_chain(writer, operator.add, inputs),)
 
 
-@writes(ops.Average)
+@writes_axes(EVERY_ELEMENT, ops.Average)
 def write_average(op: ops.Average, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``(a + b + c) / 3``."""
     return (writer.call(operator.truediv, write_chain(writer, operator.add, inputs), len(inputs)),)
 
 
-@writes(ops.Subtract)
+@writes_axes(EVERY_ELEMENT, ops.Subtract)
 def write_subtract(op: ops.Subtract, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``a - b``."""
     return (writer.call(operator.sub, *inputs),)
 
 
-@writes(ops.Concatenate)
+@writes_axes(ANY_ORDER, ops.Concatenate)
 def write_concatenate(op: ops.Concatenate, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``torch.cat([a, b], dim=-1)``."""
-    return (writer.call(torch.cat, inputs, dim=op.axis),)
+    return (writer.call(torch.cat, inputs, dim=writer.axis(op.axis)),)
 
 
 @reads(layers.Concatenate)

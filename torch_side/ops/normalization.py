@@ -14,7 +14,20 @@ from torch.nn import functional
 from biport import ops
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, arrays, build
-from torch_side.registry import Axes, Inputs, Masks, Outputs, StateDict, axes_of, reads, states, writes
+from torch_side.registry import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
+    EVERY_ELEMENT,
+    Axes,
+    Inputs,
+    Masks,
+    Outputs,
+    StateDict,
+    axes_of,
+    reads,
+    states,
+    writes,
+)
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -30,6 +43,13 @@ BATCH_NORMS: Mapping[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]
     5: nn.BatchNorm3d,
 }
 """By the number of dimensions."""
+
+
+@axes_of(ops.Rescaling)
+def axes_of_rescaling(op: ops.Rescaling, inputs: Sequence[ops.Tensor]) -> Axes:
+    """Of one number it does the same to every element."""
+    single = all(isinstance(number, int | float) for number in (op.scale, op.offset))
+    return EVERY_ELEMENT if single else CHANNELS_LAST
 
 
 @states(ops.BatchNormalization)
@@ -67,7 +87,7 @@ def _is_own(op: ops.BatchNormalization, rank: int) -> bool:
 @axes_of(ops.BatchNormalization)
 def axes_of_batch_normalization(op: ops.BatchNormalization, inputs: Sequence[ops.Tensor]) -> Axes:
     """Torch's own layers have their channels first."""
-    return Axes.GRAPH if _is_own(op, len(inputs[0].shape)) else Axes.CHANNELS_FIRST
+    return CHANNELS_LAST if _is_own(op, len(inputs[0].shape)) else CHANNELS_FIRST
 
 
 @writes(ops.BatchNormalization)
@@ -205,7 +225,7 @@ def _is_own_group(op: ops.GroupNormalization, x: ops.Tensor) -> bool:
 @axes_of(ops.GroupNormalization)
 def axes_of_group_normalization(op: ops.GroupNormalization, inputs: Sequence[ops.Tensor]) -> Axes:
     """Torch's own layer has its channels first."""
-    return Axes.GRAPH if _is_own_group(op, inputs[0]) else Axes.CHANNELS_FIRST
+    return CHANNELS_LAST if _is_own_group(op, inputs[0]) else CHANNELS_FIRST
 
 
 @writes(ops.GroupNormalization)

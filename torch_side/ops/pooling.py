@@ -13,7 +13,7 @@ from biport.ops.pooling import GLOBAL_MAXIMA, GLOBAL_MEANS, MAXIMA, MEANS
 from biport.ops.windows import Pairs
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, build
-from torch_side.registry import Inputs, Masks, Outputs, channels_first, reads, writes
+from torch_side.registry import ANY_ORDER, CHANNELS_FIRST, Inputs, Masks, Outputs, reads, writes_axes
 from torch_side.shared.channels import same_in_all
 from torch_side.shared.windows import known_widths, torch_widths
 from torch_side.writing.graph_writer import GraphWriter
@@ -29,7 +29,7 @@ WINDOWS: Mapping[type[ops.Op], tuple[type[nn.Module], type[nn.Module]]] = {
 """Torch's own module, and one that pads as Keras does."""
 
 
-@channels_first(*MAXIMA.values(), *MEANS.values())
+@writes_axes(CHANNELS_FIRST, *MAXIMA.values(), *MEANS.values())
 def write_pooling(op: ops.Pooling, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``self.pool(x)``."""
     (x,), sizes = inputs, writer.known(writer.tensor().shape[1:-1])
@@ -55,6 +55,8 @@ def _torch_padding(op: ops.Pooling, sizes: Sequence[int | None], widths: Pairs) 
     if not any(map(any, widths)):
         return {}
     before = [front for front, _ in widths]
+    if isinstance(op, ops.AveragePooling3D) and not _reach_within(sizes, op.pool_size):
+        return None
     if any(2 * front > size for front, size in zip(before, op.pool_size, strict=True)):
         return None
     settings: dict[str, Any] = {"padding": same_in_all(before)} if any(before) else {}
@@ -64,6 +66,11 @@ def _torch_padding(op: ops.Pooling, sizes: Sequence[int | None], widths: Pairs) 
         return settings
     axes = zip(sizes, op.pool_size, op.strides, widths, strict=True)
     return settings | {"ceil_mode": True} if all(_rounds_up(*along) for along in axes) else None
+
+
+def _reach_within(sizes: Sequence[int | None], spans: Sequence[int]) -> bool:
+    """Whether no window is longer than an axis: `nn.AvgPool3d` refuses these, whatever is padded."""
+    return all(size is not None and size >= span for size, span in zip(sizes, spans, strict=True))
 
 
 def _rounds_up(size: int | None, span: int, stride: int, widths: tuple[int, int]) -> bool:
@@ -139,26 +146,21 @@ def read_average_pooling3d(call: LayerCall) -> Any:
     return _read_windows(call, ops.AveragePooling3D)
 
 
-@writes(*GLOBAL_MAXIMA.values())
+@writes_axes(ANY_ORDER, *GLOBAL_MAXIMA.values())
 def write_global_max_pooling(
     op: ops.GlobalMaxPooling, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
     """``x.amax(dim=1)``."""
-    return (writer.method("amax", inputs[0], **_over(op)),)
+    return (writer.method("amax", inputs[0], **writer.over(op.axes, op.keepdims)),)
 
 
-def _over(op: ops.GlobalPooling) -> dict[str, Any]:
-    axes = op.axes[0] if len(op.axes) == 1 else op.axes
-    return {"dim": axes} | ({"keepdim": True} if op.keepdims else {})
-
-
-@writes(*GLOBAL_MEANS.values())
+@writes_axes(ANY_ORDER, *GLOBAL_MEANS.values())
 def write_global_average_pooling(
     op: ops.GlobalAveragePooling, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
     """``x.mean(dim=1)``, or ``self.global_average_pooling1d(x, mask=mask)``."""
     if masks[0] is None:
-        return (writer.method("mean", inputs[0], **_over(op)),)
+        return (writer.method("mean", inputs[0], **writer.over(op.axes, op.keepdims)),)
     return (writer.module(lambda op: layers.GlobalAveragePooling1D(op.keepdims), inputs[0], mask=masks[0]),)
 
 

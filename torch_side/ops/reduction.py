@@ -10,28 +10,31 @@ from torch import fx
 
 from biport import ops
 from torch_side.layers.reduction import variance
-from torch_side.registry import Inputs, Masks, Outputs, writes
+from torch_side.registry import ANY_ORDER, Inputs, Masks, Outputs, writes, writes_axes
 from torch_side.writing.graph_writer import GraphWriter
 
 METHODS: Mapping[str, str] = {"max": "amax", "min": "amin"}
 """By the array API's name, where torch has another."""
 
 
-@writes(ops.Reduction)
+@writes_axes(ANY_ORDER, ops.Reduction)
 def write_reduction(op: ops.Reduction, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``x.sum(dim=1)``, ``x.amax(dim=(1, 2), keepdim=True)`` and others."""
     (x,) = inputs
     if not op.axes:
         return (writer.method("clone", x),)
-    over: dict[str, Any] = {"dim": op.axes[0] if len(op.axes) == 1 else op.axes}
-    over |= {"keepdim": True} if op.keepdims else {}
+    over = writer.over(op.axes, op.keepdims)
     match op.function:
         case "sum":
             return (writer.method("sum", x, **over, **_own_dtype(writer)),)
         case "prod":
             return (_product(op, writer, x),)
         case "var" | "std":
-            moment = writer.call(variance, x, **over | {"dim": op.axes, "correction": float(op.correction)})
+            moment = writer.call(
+                variance,
+                x,
+                **over | {"dim": tuple(map(writer.axis, op.axes)), "correction": float(op.correction)},
+            )
             return (writer.method("sqrt", moment) if op.function == "std" else moment,)
         case "norm":
             return (writer.call(torch.linalg.vector_norm, x, ord=op.order, **over),)
@@ -45,7 +48,7 @@ def _own_dtype(writer: GraphWriter) -> dict[str, Any]:
 
 def _product(op: ops.Reduction, writer: GraphWriter, x: fx.Node) -> fx.Node:
     """``x.prod(dim=2).prod(dim=1)``: torch takes one axis at a time, the last one first."""
-    for axis in sorted((axis % writer.rank() for axis in op.axes), reverse=True):
+    for axis in sorted((writer.axis(axis) % writer.rank() for axis in op.axes), reverse=True):
         over = {"dim": axis, **({"keepdim": True} if op.keepdims else {}), **_own_dtype(writer)}
         x = writer.method("prod", x, **over)
     return x

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
 from biport import ops
 from torch_side import layers
-from torch_side.registry import Inputs, Masks, Outputs, channels_first
+from torch_side.registry import (
+    CHANNELS_FIRST,
+    EVERY_ELEMENT,
+    Axes,
+    Inputs,
+    Masks,
+    Outputs,
+    axes_of,
+    writes_axes,
+)
 from torch_side.shared.layer_ops import register_layer
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -20,11 +29,24 @@ register_layer(ops.ActivityRegularization, layers.ActivityRegularization, {"l1":
 register_layer(ops.Identity, nn.Identity, {})
 
 
+@axes_of(
+    ops.Dropout,
+    ops.AlphaDropout,
+    ops.GaussianDropout,
+    ops.GaussianNoise,
+    ops.ActivityRegularization,
+    ops.Identity,
+)
+def axes_of_noise(op: ops.Op, inputs: Sequence[ops.Tensor]) -> Axes:
+    """It does the same to every element."""
+    return EVERY_ELEMENT
+
+
 DROPOUTS: Mapping[int, type[nn.Module]] = {1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}
 """By the number of axes."""
 
 
-@channels_first(ops.SpatialDropout1D, ops.SpatialDropout2D, ops.SpatialDropout3D)
+@writes_axes(CHANNELS_FIRST, ops.SpatialDropout1D, ops.SpatialDropout2D, ops.SpatialDropout3D)
 def write_spatial_dropout(
     op: ops.SpatialDropout, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:

@@ -12,7 +12,7 @@ from biport import ops
 from biport.ops.shape import CROPPINGS, ZERO_PADDINGS
 from torch_side import layers
 from torch_side.reading.layer_call import LayerCall, build
-from torch_side.registry import Inputs, Masks, Outputs, channels_first, reads, writes
+from torch_side.registry import ANY_ORDER, CHANNELS_FIRST, Inputs, Masks, Outputs, reads, writes, writes_axes
 from torch_side.shared.windows import torch_widths
 from torch_side.writing.graph_writer import GraphWriter
 
@@ -54,13 +54,13 @@ def write_repeat_vector(op: ops.RepeatVector, writer: GraphWriter, inputs: Input
     return (writer.method("repeat", writer.method("unsqueeze", inputs[0], 1), 1, op.n, 1),)
 
 
-@writes(ops.UpSampling1D)
+@writes_axes(ANY_ORDER, ops.UpSampling1D)
 def write_up_sampling1d(op: ops.UpSampling1D, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``x.repeat_interleave(2, dim=1)``."""
-    return (writer.method("repeat_interleave", inputs[0], *op.size, dim=1),)
+    return (writer.method("repeat_interleave", inputs[0], *op.size, dim=writer.axis(1)),)
 
 
-@channels_first(ops.UpSampling2D, ops.UpSampling3D)
+@writes_axes(CHANNELS_FIRST, ops.UpSampling2D, ops.UpSampling3D)
 def write_up_sampling(
     op: ops.UpSampling2D | ops.UpSampling3D, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
@@ -74,14 +74,20 @@ def write_up_sampling(
     return (writer.call(functional.interpolate, inputs[0], scale_factor=op.size, **mode),)
 
 
-@writes(*CROPPINGS.values())
+@writes_axes(ANY_ORDER, *CROPPINGS.values())
 def write_cropping(op: ops.Cropping, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``x[:, 1:-2]``."""
-    kept = [slice(first, -last if last else None) for first, last in op.cropping]
-    return (writer.call(operator.getitem, inputs[0], (slice(None), *kept)),)
+    kept = {
+        writer.axis(axis): slice(first or None, -last if last else None)
+        for axis, (first, last) in enumerate(op.cropping, start=1)
+    }
+    items = [kept.get(axis, slice(None)) for axis in range(max(kept) + 1)]
+    return (writer.call(operator.getitem, inputs[0], tuple(items)),)
 
 
-@writes(*ZERO_PADDINGS.values())
+@writes_axes(ANY_ORDER, *ZERO_PADDINGS.values())
 def write_zero_padding(op: ops.ZeroPadding, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``functional.pad(x, (0, 0, 1, 2))``."""
-    return (writer.call(functional.pad, inputs[0], (0, 0, *torch_widths(op.padding))),)
+    widths = {writer.axis(axis): pair for axis, pair in enumerate(op.padding, start=1)}
+    pairs = tuple(widths.get(axis, (0, 0)) for axis in range(min(widths), writer.rank()))
+    return (writer.call(functional.pad, inputs[0], torch_widths(pairs)),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import fx
 from biport import ops
 from biport.dims import Dim
 from biport.ops.shaping import Cut, turned
-from torch_side.registry import Inputs, Masks, Outputs, writes
+from torch_side.registry import ANY_ORDER, CHANNELS_LAST, Axes, Inputs, Masks, Outputs, axes_of, writes
 from torch_side.writing.graph_writer import GraphWriter
 
 
@@ -86,6 +87,12 @@ def write_roll(op: ops.Roll, writer: GraphWriter, inputs: Inputs, masks: Masks) 
     return (writer.method("roll", inputs[0], op.shift, op.axis),)
 
 
+@axes_of(ops.Pad)
+def axes_of_pad(op: ops.Pad, inputs: Sequence[ops.Tensor]) -> Axes:
+    """A constant stands around an axis wherever that is."""
+    return ANY_ORDER if op.mode == "constant" else CHANNELS_LAST
+
+
 @writes(ops.Pad)
 def write_pad(op: ops.Pad, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
     """``F.pad(x, (0, 0, 1, 1))``; where elements are mirrored or repeated, they are joined to its ends.
@@ -97,8 +104,9 @@ def write_pad(op: ops.Pad, writer: GraphWriter, inputs: Inputs, masks: Masks) ->
         return (_itself(writer, x),)
     if op.mode == "constant":
         # The last axis first.
-        first = next(axis for axis, pair in enumerate(op.widths) if pair != (0, 0))
-        widths = writer.sizes([width for pair in reversed(op.widths[first:]) for width in pair])
+        own = {writer.axis(axis): pair for axis, pair in enumerate(op.widths)}
+        first = min(axis for axis, pair in own.items() if pair != (0, 0))
+        widths = writer.sizes([width for axis in reversed(range(first, len(own))) for width in own[axis]])
         value = bool(op.value) if writer.tensor().dtype == "bool" else op.value
         return (writer.call(torch.nn.functional.pad, x, widths, value=value),)
     for axis, (front, behind) in enumerate(op.widths):

@@ -7,6 +7,7 @@ from typing import Any
 
 import sympy
 import torch
+from torch import fx
 from torch.export import ExportedProgram
 
 from torch_side.reading.sizes import expression
@@ -17,7 +18,8 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
 
     - Parts of a whole, such as features that are put side by side: torch says one of them as what is left of
       the number; alone none of them varies.
-    - Features that a layer has weights for, where torch knows them only as what steps and features make up.
+    - Features that a layer has weights for, where torch knows them only as what steps, rows of pixels and
+      features make up; and what has to be such that an axis is lost as one of size 1.
     - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one
       that is only indexed torch knows that there are no fewer.
     """
@@ -60,16 +62,45 @@ def _no_fewer(
 
 
 def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
-    """The symbols of the last axes of inputs in what layers take for features."""
-    last = {symbol for shape in terms if len(shape) > 1 for symbol in shape[-1].free_symbols}
+    """The symbols of sizes that layers have weights for, and of those that are lost as 1."""
     features: set[Any] = set()
     for node in exported.graph.nodes:
-        position = WEIGHTED.get(str(node.target))
-        known = None if position is None else node.args[position].meta.get("val")
-        if isinstance(known, torch.Tensor):
-            features |= sympy.sympify(expression(known.shape[-1])).free_symbols
-    return features & last
+        for size in _needed_sizes(node):
+            features |= sympy.sympify(expression(size)).free_symbols
+    # The last axes first: where these are numbers, others may turn out to be free.
+    last = {symbol for shape in terms if len(shape) > 1 for symbol in shape[-1].free_symbols}
+    pixels = {
+        symbol for shape in terms if len(shape) > 3 for size in shape[2:] for symbol in size.free_symbols
+    }
+    return features & last or features & pixels
 
 
-WEIGHTED = {"biport.recurrence.default": 1, "biport.cell.default": 1, "aten.linear.default": 0}
-"""Operators with weights for the features of one of their inputs, and which."""
+def _needed_sizes(node: fx.Node) -> list[Any]:
+    """The sizes of an input of a statement that can be no other."""
+    target = str(node.target)
+    if target == "aten.squeeze.dim":
+        known, left = node.args[0].meta["val"], node.meta["val"]  # type: ignore[union-attr]
+        return [known.shape[node.args[1]]] if left.dim() < known.dim() else []  # type: ignore[index]
+    position, axis = WEIGHTED.get(target, (None, -1))
+    if position is None:
+        return []
+    known, after = node.args[position].meta.get("val"), node.meta["val"]  # type: ignore[union-attr]
+    if not isinstance(known, torch.Tensor) or known.dim() < 2:
+        return []
+    # What varies in front of a layer and is a number behind it was found to be that number on the way.
+    same = zip(known.shape, after.shape, strict=True) if target in SHAPE_KEPT else []
+    return [known.shape[axis], *(one for one, two in same if isinstance(two, int))]
+
+
+WEIGHTED = {
+    "biport.recurrence.default": (1, -1),
+    "biport.cell.default": (1, -1),
+    "aten.linear.default": (0, -1),
+    "aten.layer_norm.default": (0, -1),
+    "aten.batch_norm.default": (0, 1),
+    "aten.conv1d.default": (0, 1),
+    "aten.conv1d.padding": (0, 1),
+}
+"""Operators with weights for the features of one of their inputs: which one, and the axis of these."""
+SHAPE_KEPT = ("aten.batch_norm.default", "aten.layer_norm.default")
+"""Those of them that give what has the shape of that input."""

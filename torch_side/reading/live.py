@@ -25,7 +25,7 @@ from torch_side.inference import device_of, evaluating, full_precision, in_float
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
 from torch_side.reading.flat import Flat, OutputsSeen
-from torch_side.reading.program import PREFIX
+from torch_side.reading.program import PREFIX, quiet
 from torch_side.reading.snapshot import Snapshot
 
 ALLOWED = 1e-6
@@ -251,7 +251,8 @@ class _Maker:
                 self.graph, self.examples, sizes, np.random.default_rng(len(sizes)), self.lengths, falling
             )
             try:
-                return arrays, self.live.run([torch.as_tensor(array) for array in arrays])
+                with quiet():
+                    return arrays, self.live.run([torch.as_tensor(array) for array in arrays])
             except InputError:
                 if falling:
                     raise

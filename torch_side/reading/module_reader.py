@@ -63,9 +63,9 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
         UnsupportedModelError: all that is not supported.
         WeightError: weights hold NaN or infinite numbers.
     """
-    snapshot = Snapshot(module)
     with evaluating(module):
-        flat = Flat(module, arguments, snapshot.restore).eval()
+        # Taken of the module as it is traced: each trace begins with it in eval mode.
+        flat = Flat(module, arguments, Snapshot(module).restore).eval()
         fixed = [leaf.fixed for leaf in arguments.leaves]
         program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves], fixed)
     return read_program(program, arguments.leaves, flat.seen, "forward computes with that number")

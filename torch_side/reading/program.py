@@ -25,6 +25,8 @@ from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
 from torch_side.reading.snapshot import Snapshot
 
+MOST_TRACES = 2
+"""After the first one: each may show sizes that are numbers, given those that were found before."""
 PREFIX = "module."
 """Where the user's module is within what is exported."""
 
@@ -76,12 +78,13 @@ def trace_program(
         for x, axes in zip(inputs, fixed, strict=True)
     ]
     try:
-        with _quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
-            exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
-            if sizes := axes_to_fix(exported):
+        with quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
+            exported = _exported(wrapper, inputs, dynamic, session)
+            for _ in range(MOST_TRACES):
+                if not (sizes := axes_to_fix(exported)):
+                    break
+                dynamic = _with_fixed(dynamic, sizes)
                 session.calls.clear()
-                for axes, others in zip(dynamic, sizes, strict=True):
-                    axes |= dict.fromkeys(others, Dim.STATIC)
                 exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
             exported = exported.run_decompositions(decompositions())
     except BiportError:
@@ -92,6 +95,27 @@ def trace_program(
     finally:
         snapshot.restore()
     return as_program(type(module).__name__, exported, session)
+
+
+def _exported(
+    wrapper: nn.Module, inputs: Sequence[Tensor], dynamic: Sequence[dict], session: LayerSession
+) -> ExportedProgram:
+    """Trace with sizes that vary; where torch cannot solve for some, with the last axes as they are."""
+    try:
+        return export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
+    except NotImplementedError:
+        ranks = [x.dim() if x.is_floating_point() else 0 for x in inputs]
+        for axes in ((-1,), (-2,), range(-max(ranks), 0)):
+            session.calls.clear()
+            fixed = [[rank + axis for axis in axes if rank + axis >= 2] for rank in ranks]
+            with contextlib.suppress(NotImplementedError):
+                shapes = tuple(_with_fixed(dynamic, fixed))
+                return export(wrapper, tuple(inputs), dynamic_shapes=(shapes,), strict=False)
+        raise
+
+
+def _with_fixed(dynamic: Sequence[dict], fixed: Sequence[Collection[int]]) -> list[dict]:
+    return [axes | dict.fromkeys(others, Dim.STATIC) for axes, others in zip(dynamic, fixed, strict=True)]
 
 
 def as_program(name: str, exported: ExportedProgram, session: LayerSession | None = None) -> Program:
@@ -129,7 +153,7 @@ def as_program(name: str, exported: ExportedProgram, session: LayerSession | Non
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What torch logs and prints of a trace that fails is said by the error."""
     loggers = [logging.getLogger(name) for name in ("torch.fx", "torch._export", "torch.export")]
     loggers += [logging.getLogger(name) for name in ("torch.fx.experimental.symbolic_shapes",)]

@@ -54,7 +54,7 @@ class ProgramReader:
         self.tensors: dict[str, Tensor] = {}
         self.bound: dict[fx.Node, Bound] = {}
         self.notes: list[str] = []
-        self._letters = letters
+        self._letters = dict(letters)
         self._names = dict(zip(program.inputs, names, strict=True))
         self._ops: dict[Any, Op] = {}
         self._taken: set[str] = set()
@@ -123,6 +123,17 @@ class ProgramReader:
             self.bound[node] = function(self._call(self, node))
         except (GraphError, WeightError) as error:
             raise type(error)(f"{self.owner(node)}: {error}") from error
+        self._learn_sizes(node)
+
+    def _learn_sizes(self, node: fx.Node) -> None:
+        """Have a size that torch has another expression for called as the graph calls it."""
+        value, known = self.bound[node], node.meta["val"]
+        if not isinstance(value, str) or not isinstance(known, torch.Tensor):
+            return
+        for size, dim in zip(known.shape, self.tensors[value].shape, strict=False):
+            term = expression(size)
+            if not isinstance(size, int) and not isinstance(dim, int) and not term.is_Symbol:
+                self._letters.setdefault(str(term), dim)
 
     def owner(self, node: fx.Node) -> str:
         """Where a statement is, for errors: its submodule and the line of ``forward``."""

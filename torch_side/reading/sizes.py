@@ -42,6 +42,11 @@ def expression(value: Any) -> Any:
 def size_of(value: Any, letters: Mapping[str, Dim], owner: str) -> Dim:
     """A number, a ``SymInt`` or an expression as a size.
 
+    Args:
+        value: it.
+        letters: sizes of symbols, and of expressions that a graph has in other words.
+        owner: for errors.
+
     Raises:
         UnsupportedError: it depends on what numbers a tensor has, or is computed in another way.
     """
@@ -67,9 +72,9 @@ def is_negative(value: Any, owner: str) -> bool:
 def _size(term: Any, letters: Mapping[str, Dim], owner: str) -> Dim:
     if term.is_Integer:
         return int(term)
+    if str(term) in letters:
+        return letters[str(term)]
     if term.is_Symbol:
-        if str(term) in letters:
-            return letters[str(term)]
         supported = "sizes that come from sizes of the inputs"
         raise UnsupportedError(owner, "size", "computed from the numbers of a tensor", supported)
     name, given = type(term).__name__, term.args

@@ -16,10 +16,11 @@ from biport.graph import Graph, Node, Value, scan_over
 from biport.ops import FLOATS, Op, Scan
 from torch_side.inference import first_float
 from torch_side.layers import Recurrence
+from torch_side.layout import Layout, permuted_axes
 from torch_side.learning import with_frozen
-from torch_side.names import ITEM, ORIGIN, Origin, inputs_of, outputs_of, statements_of
+from torch_side.names import ITEM, ORIGIN, SILENT, Origin, inputs_of, outputs_of, statements_of
 from torch_side.reading.layer_call import arrays, build
-from torch_side.spelling import Spelling, described
+from torch_side.spelling import CONVERSION, INPUT, Conversion, Spelling, described, node_operands, said
 from torch_side.state import op_of
 from torch_side.writing.ported import Ported
 
@@ -34,11 +35,11 @@ class Written:
 
     Args:
         graph: what it computes now.
-        values: the value that a statement gives, by the statement's name.
+        values: for each value the name of a statement that gives it, and in which layout.
     """
 
     graph: Graph
-    values: Mapping[str, str]
+    values: Mapping[str, tuple[str, Layout]]
 
 
 class _Changed(Exception):  # noqa: N818  (not an error: the module is read as any other)
@@ -62,9 +63,11 @@ class _Reader:
     def __init__(self, module: Ported) -> None:
         self.module = module
         self.nodes: list[Node] = []
-        self.names: dict[fx.Node, str] = {}
+        self.names: dict[fx.Node, dict[Layout, list[str]]] = {}
+        """The values that a statement gives, by their layouts."""
         self._ops: dict[int, Op] = {}
-        self._constants: set[str] = set()
+        self._silent: set[str] = set()
+        self._origins: set[Origin] = set()
 
     def read(self) -> Written:
         arguments = inputs_of(self.module.graph)
@@ -73,48 +76,111 @@ class _Reader:
         values = [in_dtype_of(self.module, value) for value in self.module.input_values]
         if len(values) != len(arguments):
             raise _Changed
-        self.names |= {node: value.name for node, value in zip(arguments, values, strict=True)}
+        for node, value in zip(arguments, values, strict=True):
+            self._note(node, value.name, Layout.graph(len(value.shape)))
         statements = statements_of(self.module.graph)
-        for origin, group in groupby(statements, key=lambda node: node.meta.get(ORIGIN)):
+        (output,) = [node for node in self.module.graph.nodes if node.op == "output"]
+        last = output.meta.get(SILENT, ())
+        for origin, group in groupby(statements, key=_written_for):
             if origin is None:
                 raise _Changed
-            self._read(origin, list(group))
-        results = tuple(self._name(node) for node in outputs_of(self.module.graph))
+            if isinstance(origin, Origin):
+                self._read(origin, list(group))
+            else:
+                for node in group:
+                    behind = node.meta[ORIGIN]
+                    self._read_silent(last if behind in self._origins else behind.silent)
+                    self._convert(node, origin)
+        self._read_silent(last)
+        returned, wanted = outputs_of(self.module.graph), self.module.output_names
+        wanted = wanted if len(wanted) == len(returned) else [""] * len(returned)
+        results = tuple(map(self._result, returned, wanted))
         origin = {"framework": "torch", "version": torch.__version__}
         graph = Graph(tuple(values), tuple(self.nodes), results, origin)
-        return Written(graph, {node.name: name for node, name in self.names.items()})
+        given = {
+            name: (node.name, layout)
+            for node, names in self.names.items()
+            for layout, same in names.items()
+            for name in same
+        }
+        return Written(graph, given)
 
-    def _name(self, operand: Any) -> str:
-        if not isinstance(operand, fx.Node) or operand not in self.names:
+    def _note(self, node: fx.Node, name: str, layout: Layout) -> None:
+        """A statement gives a value in a layout."""
+        self.names.setdefault(node, {}).setdefault(layout, []).append(name)
+
+    def _name(self, operand: Any, layout: Layout, wanted: str = "") -> str:
+        """The value that a statement gives in a layout; of several that are the same the one wanted."""
+        if not isinstance(operand, fx.Node) or layout not in self.names.get(operand, {}):
             raise _Changed
-        return self.names[operand]
+        same = self.names[operand][layout]
+        return wanted if wanted in same else same[0]
+
+    def _result(self, operand: Any, wanted: str = "") -> str:
+        """The same, of what is as the graph has it."""
+        given = self.names.get(operand, {}) if isinstance(operand, fx.Node) else {}
+        return self._name(operand, next((layout for layout in given if layout.is_graph), Layout(())), wanted)
+
+    def _convert(self, node: fx.Node, conversion: Conversion) -> None:
+        """A statement that says a value in another layout."""
+        if conversion.before is None or conversion.after is None:
+            if said(node, {}) != conversion.statement:
+                raise _Changed
+            return
+        x, *_ = node_operands(node)
+        if said(node, {x: f"{INPUT}0"}) != conversion.statement:
+            raise _Changed
+        if not isinstance(x, fx.Node) or conversion.before not in self.names.get(x, {}):
+            raise _Changed
+        for name in self.names[x][conversion.before]:
+            self._note(node, name, conversion.after)
+
+    def _read_silent(self, nodes: Sequence[Node]) -> None:
+        """Nodes without statements."""
+        for node in nodes:
+            axes = permuted_axes(node.op)
+            if axes is None:
+                self._constant(node)
+                continue
+            if node.name in self._silent:
+                continue
+            self._silent.add(node.name)
+            self.nodes.append(node)
+            known = [
+                (statement, layout)
+                for statement, names in self.names.items()
+                for layout, same in names.items()
+                if node.inputs[0] in same
+            ]
+            for statement, layout in known:
+                turned = layout.turned(axes)
+                if turned is not None:
+                    self._note(statement, node.outputs[0], turned)
 
     def _read(self, origin: Origin, statements: Sequence[fx.Node]) -> None:
-        for constant in origin.numbers:
-            self._constant(constant)
+        self._read_silent(origin.silent)
+        self._origins.add(origin)
         spelling = origin.spelling
         operands = spelling.operands(statements)
         if operands is None:
             raise _Changed
-        values = [self._name(operand) for operand in operands]
         inputs = tuple(
-            values[source] if isinstance(source, int) else self._constant(source)
-            for source in spelling.inputs
+            self._name(operands[source], layout, name) if isinstance(source, int) else self._constant(source)
+            for source, layout, name in zip(spelling.inputs, spelling.layouts, spelling.names, strict=True)
         )
-        masks = tuple(None if mask is None else values[mask] for mask in spelling.masks)
+        masks = tuple(None if mask is None else self._result(operands[mask]) for mask in spelling.masks)
         op = self._now(spelling, statements)
         known = self._ops.setdefault(origin.op, op)
         op = known if known == op else op
         self.nodes.append(Node(origin.node, op, inputs, origin.outputs, masks))
-        self.names |= {
-            statements[at]: name for at, name in zip(spelling.outputs, origin.outputs, strict=True)
-        }
+        for at, name, layout in zip(spelling.outputs, origin.outputs, spelling.results, strict=True):
+            self._note(statements[at], name, layout)
 
     def _constant(self, node: Node) -> str:
         """A constant that stands as a number: torch computes it in the dtype of what it meets."""
         (name,) = node.outputs
-        if name not in self._constants:
-            self._constants.add(name)
+        if node.name not in self._silent:
+            self._silent.add(node.name)
             self.nodes.append(Node(node.name, self._in_own_dtype(node.op), (), node.outputs))
         return name
 
@@ -180,6 +246,11 @@ class _Reader:
         own = first_float(self.module)
         name = None if own is None else str(own.dtype).removeprefix("torch.")
         return op.astype(name) if name in FLOATS else op
+
+
+def _written_for(node: fx.Node) -> Any:
+    """The `Origin` of a statement, or its `Conversion`."""
+    return node.meta.get(CONVERSION) or node.meta.get(ORIGIN)
 
 
 def _is_item(node: fx.Node) -> bool:

@@ -11,7 +11,7 @@ from torch import fx, nn
 from biport import ops
 from torch_side.layers.masks import every_step
 from torch_side.reading.layer_call import LayerCall
-from torch_side.registry import Inputs, Masks, Outputs, reads, writes
+from torch_side.registry import EVERY_ELEMENT, Inputs, Masks, Outputs, reads, writes, writes_axes
 from torch_side.writing.graph_writer import GraphWriter
 
 
@@ -33,7 +33,7 @@ def register_masked_chain(
 ) -> None:
     """As `register_chain`; under masks the op is ``layer``, with a mask for each input."""
 
-    @writes(kind)
+    @writes_axes(EVERY_ELEMENT, kind)
     def write(op: ops.Op, writer: GraphWriter, inputs: Inputs, masks: Masks) -> Outputs:
         if all(mask is None for mask in masks):
             return (write_chain(writer, function, inputs),)

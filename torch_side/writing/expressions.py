@@ -143,6 +143,14 @@ def _shape_of(sizes: Any) -> fx.Node | None:
     return sizes[0].args[0] if same and [size.args[1] for size in sizes] == list(range(len(sizes))) else None
 
 
+def says_shape(node: fx.Node, size: fx.Node) -> bool:
+    """Whether a size is part of a shape among the arguments of a statement, see `expression`."""
+    shapes = [
+        sizes for sizes in node.args if isinstance(sizes, list | tuple) and _shape_of(sizes) is not None
+    ]
+    return size not in node.args and any(size in sizes for sizes in shapes)
+
+
 def is_size(node: Any) -> bool:
     """Whether a statement asks for one size of a tensor."""
     return isinstance(node, fx.Node) and node.op == "call_method" and node.target == "size"

@@ -11,10 +11,11 @@ from torch import fx, nn
 
 from biport.graph import Graph
 from biport.ops import Tensor, TensorOperation
+from torch_side.layout import Layout
 from torch_side.names import ORIGIN, Names, Origin, inputs_of
-from torch_side.spelling import node_operands
+from torch_side.spelling import CONVERSION, node_operands
 from torch_side.writing.code import INDENT, WIDTH, Code, call, sequence, statement
-from torch_side.writing.expressions import Structure, expression, is_size, result
+from torch_side.writing.expressions import Structure, expression, is_size, result, says_shape
 
 BODY = INDENT * 2
 LONGEST = 4
@@ -32,35 +33,42 @@ class Facts:
         root: the module.
         values: the value of the graph that a statement gives.
         operations: the statements of tensor operations, which have no layers' names.
+        layouts: of the values that statements give.
     """
 
     graph: Graph
     root: nn.Module
     values: Mapping[fx.Node, str]
     operations: frozenset[fx.Node]
+    layouts: Mapping[fx.Node, Layout]
 
     @classmethod
     def of(cls, graph: Graph, module: fx.GraphModule) -> Facts:
         """Those of a written module."""
-        values = {}
+        values, layouts = {}, dict[fx.Node, Layout]()
         arguments = inputs_of(module.graph)
         values |= {node: value.name for node, value in zip(arguments, graph.inputs, strict=True)}
         emitted: dict[Origin, list[fx.Node]] = {}
         for node in module.graph.nodes:
-            if (origin := node.meta.get(ORIGIN)) is not None:
+            if (origin := node.meta.get(ORIGIN)) is not None and CONVERSION not in node.meta:
                 emitted.setdefault(origin, []).append(node)
         kinds = {node.name: type(node.op) for node in graph.nodes}
         operations: set[fx.Node] = set()
         for origin, nodes in emitted.items():
             indices = origin.spelling.outputs
+            layouts |= {nodes[at]: own for at, own in zip(indices, origin.spelling.results, strict=True)}
             values |= {nodes[index]: name for index, name in zip(indices, origin.outputs, strict=True)}
             if issubclass(kinds[origin.node], TensorOperation):
                 operations |= set(nodes)
-        return cls(graph, module, values, frozenset(operations))
+        return cls(graph, module, values, frozenset(operations), layouts)
 
     def tensor(self, node: fx.Node) -> Tensor | None:
         """Shape and dtype of what a statement gives, where it is a value of the graph."""
-        return self.graph.tensors[self.values[node]] if node in self.values else None
+        if node not in self.values:
+            return None
+        tensor = self.graph.tensors[self.values[node]]
+        layout = self.layouts.get(node)
+        return tensor if layout is None else Tensor(layout.shape(tensor.shape), tensor.dtype)
 
     def comment(self, node: fx.Node) -> str:
         """Its shape, and its dtype where that is no float."""
@@ -267,7 +275,7 @@ class Forward:
         for unit in reversed(self.units):
             if not isinstance(unit, fx.Node):
                 continue
-            if unit.op == "get_attr" or is_device(unit):
+            if unit.op == "get_attr" or is_device(unit) or self._says_shape(unit):
                 self._inlined.add(unit)
                 continue
             user = self._only_user(unit)
@@ -283,6 +291,11 @@ class Forward:
             self._inlined.add(unit)
             roots[unit] = root
             sizes[root] = sizes.get(root, 1) + cost
+
+    def _says_shape(self, node: fx.Node) -> bool:
+        """Whether a size is only said with others of its tensor at once: ``x.shape[:2]``."""
+        users = self._users.get(node, [])
+        return is_size(node) and all(isinstance(user, fx.Node) and says_shape(user, node) for user in users)
 
     def _only_user(self, node: fx.Node) -> fx.Node | None:
         users = self._users.get(node, [])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,10 +19,12 @@ from biport.errors import UnsupportedError, raise_unsupported
 from biport.graph import Graph, Node, Value, owners
 from biport.inputs import check_letters, id_bounds, letter_axes, time_axis
 from biport.ops import Bidirectional, Op, Recurrent, Tensor
+from torch_side.layout import Layout, permutation, permuted_axes
 from torch_side.learning import WeightPenalty, frozen_tensors, tensor_penalties
-from torch_side.names import ITEM, ORIGIN, Origin, attribute_path, variable
-from torch_side.registry import AXES, STATES, WRITERS, Axes, tensors
-from torch_side.spelling import Spelling, spell
+from torch_side.names import ITEM, ORIGIN, SILENT, Origin, attribute_path, variable
+from torch_side.registry import STATES, WRITERS, Axes, Channels, axes_taken, tensors
+from torch_side.spelling import CONVERSION, INPUT, Conversion, Spelling, said, spell
+from torch_side.writing.layouts import wanted_layouts
 from torch_side.writing.ported import Ported
 
 Number: TypeAlias = int | fx.Node
@@ -46,23 +49,32 @@ class GraphWriter:
         self.biases = biases
         self.root = nn.Module()
         self.graph = fx.Graph()
-        self.values: dict[str, Any] = {}
-        """By name in the graph; a scalar constant is a Python number, see `inline_scalars`."""
+        self.forms: dict[str, Any] = {}
+        """By name in the graph: the fx node by its layout; or a scalar constant as a Python number, see
+        `inline_scalars`."""
         self.paths: dict[str, str] = {}
         self._ops: dict[int, int] = {}
         self._modules: dict[tuple[int, str], str] = {}
         """Paths, by op and part."""
         self._built: set[str] = set()
         self._node: Node
+        self._given: Sequence[Any] = ()
+        """What the write function is given."""
+        self._layout = Layout(())
+        """Of the first input as the write function is given it."""
+        self._gone: Collection[int] = ()
+        """Axes of the input that the output lacks."""
         self._is_shared = False
-        self._order: Sequence[int] | None = None
-        """Which axis of an input each of the tensor is that a write function is given."""
+        self._wanted = wanted_layouts(graph)
+        self._conversions: list[fx.Node] = []
+        self._origins: dict[str, Origin] = {}
         self._tensors = dict(graph.tensors)
         uses = Counter(id(node.op) for node in graph.nodes)
         self._shared = {id(node.op) for node in graph.nodes if uses[id(node.op)] > 1}
         self._makers = {name: node for node in graph.nodes for name in node.outputs}
         self._emitted: list[fx.Node] = []
-        self._numbers: list[Node] = []
+        self.silent: list[Node] = []
+        """The nodes since the last statement that have none."""
         self._named = False
         self._inline = inline_scalars(graph)
         self._letters = letter_axes(graph.inputs)
@@ -70,13 +82,17 @@ class GraphWriter:
         """By the text of the size."""
         self._device: fx.Node | None = None
         single = graph.inputs if state_count is None else graph.inputs[:1]
+        self._inputs: list[fx.Node] = []
         for value in single:
-            taken = [str(node.target) for node in self.values.values()]
-            self.values[value.name] = self.graph.placeholder(variable(value.name, taken))
+            taken = [str(node.target) for node in self._inputs]
+            self._take(value, self.graph.placeholder(variable(value.name, taken)))
         if state_count is not None:
             self._take_list("states", graph.inputs[1 : 1 + state_count])
             self._take_list("constants", graph.inputs[1 + state_count :])
-        self._inputs = list(self.values.values())
+
+    def _take(self, value: Value, node: fx.Node) -> None:
+        self._inputs.append(node)
+        self.forms[value.name] = {Layout.graph(len(value.shape)): node}
 
     def _take_list(self, name: str, values: Sequence[Value]) -> None:
         """An argument that is a list of inputs."""
@@ -88,7 +104,7 @@ class GraphWriter:
                 "call_function", operator.getitem, (whole, number), {}, variable(value.name, ())
             )
             item.meta[ITEM] = True
-            self.values[value.name] = item
+            self._take(value, item)
 
     @property
     def owner(self) -> str:
@@ -101,65 +117,190 @@ class GraphWriter:
         Raises:
             UnsupportedError: torch has nothing that computes the op.
         """
-        self._node, self._emitted, self._named = node, [], False
+        if self._turns(node):
+            self.silent.append(node)
+            return
+        self._node, self._emitted, self._conversions, self._named = node, [], [], False
         self._is_shared = id(node.op) in self._shared
-        inputs = [self.values[name] for name in node.inputs]
-        masks = [None if name is None else self.values[name] for name in node.masks]
-        outputs = self._applied(node.op, inputs, masks)
-        self.values |= zip(node.outputs, outputs, strict=True)
+        layout = self._chosen(node)
+        rank = len(layout.order)
+        inputs = [self._given_as(name, layout) for name in node.inputs]
+        masks = [None if name is None else self.value(name) for name in node.masks]
+        outputs = self._applied(node.op, inputs, masks, layout)
+        results = [self._result_layout(layout, self._rank(name)) for name in node.outputs]
+        self.forms |= {
+            name: {own: y} if isinstance(y, fx.Node) else y
+            for name, y, own in zip(node.outputs, outputs, results, strict=True)
+        }
         if not self._emitted:
             assert not node.inputs, f"{self.owner}: only a constant can do without statements"
-            self._numbers.append(node)
+            self.silent.append(node)
             return
         number = self._ops.setdefault(id(node.op), len(self._ops))
-        spelling = self._spelling(node, masks, outputs)
-        origin = Origin(node.name, node.outputs, number, spelling, tuple(self._numbers))
-        self._numbers.clear()
-        for emitted in self._emitted:
+        layouts = [layout if self._rank(n) == rank else Layout.graph(self._rank(n)) for n in node.inputs]
+        spelling = self._spelling(node, inputs, masks, outputs)
+        arranged = {"layouts": tuple(layouts), "results": tuple(results)}
+        spelling = dataclasses.replace(spelling, names=node.inputs, **arranged)
+        origin = Origin(node.name, node.outputs, number, spelling, tuple(self.silent))
+        self.silent.clear()
+        self._origins |= dict.fromkeys(node.outputs, origin)
+        for emitted in (*self._conversions, *self._emitted):
             emitted.meta[ORIGIN] = origin
 
-    def _spelling(self, node: Node, masks: Sequence[Any], outputs: Sequence[fx.Node]) -> Spelling:
+    def _spelling(
+        self, node: Node, inputs: Sequence[Any], masks: Sequence[Any], outputs: Sequence[fx.Node]
+    ) -> Spelling:
         sources = [
-            value if isinstance(value := self.values[name], fx.Node) else self._makers[name]
-            for name in node.inputs
+            x if isinstance(x, fx.Node) else self._makers[name]
+            for name, x in zip(node.inputs, inputs, strict=True)
         ]
         path = self.paths.get(node.name, "")
         return spell(node.op, sources, masks, self._emitted, outputs, path, self.root)
 
-    def inside(self, op: Op, x: fx.Node, tensor: Tensor) -> Any:
-        """Write an op that the node's applies to ``x``, as if it were the node's own: what it gives."""
-        outer, self._node = self._node, Node(self._node.name, op, (INSIDE,))
-        self.values[INSIDE], self._tensors[INSIDE] = x, tensor
+    def inside(self, op: Op, x: fx.Node, tensor: Tensor) -> tuple[Any, ...]:
+        """Write an op that the node's applies to every row of what it is given: what it gives."""
+        outer = self._node, self._layout
+        self._node = Node(self._node.name, op, (INSIDE,))
+        self._tensors[INSIDE] = tensor
         try:
-            return self._applied(op, [x], [None])
+            return self._applied(op, [x], [None], self._layout.inner())
         finally:
-            self._node = outer
+            self._node, self._layout = outer
+            self._gone = {axis + 1 for axis in self._gone}
 
-    def _applied(self, op: Op, inputs: list[Any], masks: list[Any]) -> tuple[Any, ...]:
-        """What the write function of an op gives, with all axes as the graph has them."""
-        function = WRITERS.lookup(type(op), self.owner)
-        tensors = [self.tensor(position) for position in range(len(inputs))]
-        first = type(op) in AXES and AXES.lookup(type(op), self.owner)(op, tensors) is Axes.CHANNELS_FIRST
-        outer = self._order
-        self._order = channels_first(len(tensors[0].shape)) if first else None
-        try:
-            if self._order is None:
-                return function(op, self, inputs, masks)
-            turned = [self._permuted(x, self._order) for x in inputs]
-            results = function(op, self, turned, masks)
-            return tuple(self._permuted(y, inverse(self._order)) for y in results)
-        finally:
-            self._order = outer
+    def _applied(self, op: Op, inputs: list[Any], masks: list[Any], layout: Layout) -> tuple[Any, ...]:
+        """What the write function of an op gives."""
+        self._given, self._layout, self._gone = inputs, layout, ()
+        return WRITERS.lookup(type(op), self.owner)(op, self, inputs, masks)
+
+    def refuse(self, node: Node) -> None:
+        """Go on behind a node that cannot be written: what is wrong further down should still be said."""
+        anything = next(node for node in self.graph.nodes)
+        self.forms |= {name: {Layout.graph(self._rank(name)): anything} for name in node.outputs}
+
+    # Layouts.
 
     def axis(self, axis: int) -> int:
         """Where an axis of the first input is in the tensor that a write function is given."""
-        return axis if self._order is None else self._order.index(axis % len(self._order))
+        return self._layout.axis(axis)
 
-    def _permuted(self, x: fx.Node, axes: Sequence[int]) -> fx.Node:
-        moved = [axis for axis, given in enumerate(axes) if axis != given]
-        if not moved:
-            return x
-        return self.method("transpose", x, *moved) if len(moved) == 2 else self.method("permute", x, *axes)
+    def over(self, axes: Sequence[int], keepdims: bool) -> dict[str, Any]:
+        """The arguments ``dim`` and ``keepdim`` of what takes axes of the first input together."""
+        own = tuple(self.axis(axis) for axis in axes)
+        if not keepdims:
+            self._gone = {axis % self.rank() for axis in axes}
+        return {"dim": own[0] if len(own) == 1 else own} | ({"keepdim": True} if keepdims else {})
+
+    def value(self, name: str) -> Any:
+        """The fx node of a value with its axes as the graph has them; or a Python number."""
+        form = self.forms[name]
+        return self._as(name, Layout.graph(self._rank(name))) if isinstance(form, dict) else form
+
+    def _rank(self, name: str) -> int:
+        return len(self._tensors[name].shape)
+
+    def _given_as(self, name: str, layout: Layout) -> Any:
+        if isinstance(self.forms[name], dict) and self._rank(name) == len(layout.order):
+            return self._as(name, layout)
+        return self.value(name)
+
+    def _turns(self, node: Node) -> bool:
+        """Whether a node that permutes axes is no statement: it says which axis of a tensor is which."""
+        axes = permuted_axes(node.op)
+        if axes is None:
+            return False
+        forms = self.forms[node.inputs[0]]
+        turned = {own: form for layout, form in forms.items() if (own := layout.turned(axes)) is not None}
+        plain = Layout.graph(len(axes))
+        if not turned or (plain in forms and not {plain, self._wanted[node.outputs[0]]} & turned.keys()):
+            return False
+        self.forms[node.outputs[0]] = turned
+        return True
+
+    def _chosen(self, node: Node) -> Layout:
+        """How the inputs of a node are given to its write function, those of the largest rank."""
+        if not node.inputs:
+            return Layout(())
+        ranks = [self._rank(name) for name in node.inputs]
+        axes = axes_taken(node.op, [self._tensors[name] for name in node.inputs])
+        rank, rows = max(ranks), axes.rows or 1
+        if axes.channels is Channels.FIRST:
+            return Layout.channels_first(rank, rows)
+        plain = Layout.graph(rank, rows)
+        if axes.channels is Channels.LAST or any(node.masks) or any(own not in (0, rank) for own in ranks):
+            return plain
+        names = dict.fromkeys(name for name, own in zip(node.inputs, ranks, strict=True) if own == rank)
+        forms = [form for name in names if isinstance(form := self.forms[name], dict)]
+        known = dict.fromkeys(layout for form in forms for layout in form)
+        wanted = self._wanted[node.outputs[0]]
+
+        def cost(layout: Layout) -> tuple[int, bool]:
+            return sum(layout not in form for form in forms), layout != wanted
+
+        return min((plain, *(one for one in known if self._suits(one, axes, names))), key=cost)
+
+    def _suits(self, layout: Layout, axes: Axes, names: Iterable[str]) -> bool:
+        """Whether an op may be given its inputs so: rows that are together must be those of all of them."""
+        if axes.rows is not None:
+            return layout.rows == axes.rows
+        return len({self._tensors[name].shape[: layout.rows] for name in names}) == 1
+
+    def _result_layout(self, layout: Layout, rank: int) -> Layout:
+        left = layout.without(self._gone)
+        return left if len(left.order) == rank else Layout.graph(rank, layout.rows)
+
+    def _as(self, name: str, layout: Layout) -> fx.Node:
+        """The fx node of a value in a layout, which it is converted to where it is not yet."""
+        forms = self.forms[name]
+        if layout not in forms:
+            source = next((one for one in forms if one.rows == layout.rows), next(iter(forms)))
+            for step, statement in self._steps(name, source, layout):
+                forms[step] = self._converted(name, forms[source], statement, source, step)
+                source = step
+        return forms[layout]
+
+    def _steps(self, name: str, source: Layout, layout: Layout) -> Iterator[tuple[Layout, tuple[Any, ...]]]:
+        """The layouts on the way from one to another, and the method that gives each."""
+        if source.rows not in (1, layout.rows):
+            sizes = self._sizes_alone(self._tensors[name].shape[: source.rows])
+            source = Layout(source.order)
+            yield source, ("unflatten", 0, sizes)
+        if source.order != layout.order:
+            moved = tuple(source.order.index(axis) for axis in layout.order)
+            source = Layout(layout.order, source.rows)
+            yield source, permutation(moved, source.rows)
+        if source.rows != layout.rows:
+            yield layout, ("flatten", 0, layout.rows - 1)
+
+    def _converted(
+        self, name: str, x: fx.Node, statement: tuple[Any, ...], before: Layout, after: Layout
+    ) -> fx.Node:
+        method, *arguments = statement
+        node = self.graph.create_node("call_method", method, (x, *arguments), {}, variable(name, ()))
+        node.meta[CONVERSION] = Conversion(said(node, {x: f"{INPUT}0"}), before, after)
+        self._conversions.append(node)
+        return node
+
+    def _sizes_alone(self, dims: Sequence[Dim]) -> tuple[Number, ...]:
+        """Sizes that no op is written with."""
+        own, self._emitted = self._emitted, []
+        sizes = self.sizes(dims)
+        for statement in self._emitted:
+            statement.meta[CONVERSION] = Conversion(said(statement, {}))
+        self._conversions += self._emitted
+        self._emitted = own
+        return sizes
+
+    def outputs(self, names: Sequence[str]) -> tuple[Any, ...]:
+        """What the module returns, with axes as the graph has them."""
+        returned = []
+        for name in names:
+            self._conversions = []
+            returned.append(self.value(name))
+            origin = self._origins.get(name) or next(reversed(self._origins.values()), None)
+            for statement in self._conversions:
+                statement.meta[ORIGIN] = origin
+        return tuple(returned)
 
     def known(self, sizes: Sequence[Dim]) -> tuple[int | None, ...]:
         """Sizes of an input as numbers, ``None`` for what varies, or may be another at another node."""
@@ -244,7 +385,7 @@ class GraphWriter:
 
     def as_tensor(self, position: int = 0) -> fx.Node:
         """An input of the node being written; a constant that is a number becomes `torch.tensor` of it."""
-        value = self.values[self._node.inputs[position]]
+        value = self._given[position]
         if isinstance(value, fx.Node):
             return value
         return self.call(torch.tensor, value, dtype=torch_dtype(self.tensor(position).dtype))
@@ -286,7 +427,7 @@ class GraphWriter:
         """The size that a letter stands for, asked of the first input that has it, once."""
         value, axis = self._letters[name]
         if name not in self._sizes:
-            self._sizes[name] = self._emit("call_method", "size", (self.values[value], axis), {}, name)
+            self._sizes[name] = self._emit("call_method", "size", (self.value(value), axis), {}, name)
         return self._sizes[name]
 
     def _arithmetic(self) -> Arithmetic[Number]:
@@ -335,13 +476,13 @@ def write_graph(graph: Graph, biases: str = "one", state_count: int | None = Non
             writer.write(node)
         except UnsupportedError as error:
             problems.append(error)
-            # Any value will do: what is wrong further down should still be said, then all is refused.
-            writer.values |= dict.fromkeys(node.outputs, next(iter(writer.values.values())))
+            writer.refuse(node)
     raise_unsupported("torch_side.write", problems)
-    outputs: tuple[Any, ...] = tuple(writer.values[name] for name in graph.outputs)
+    outputs: tuple[Any, ...] = writer.outputs(graph.outputs)
     if state_count is not None:
         outputs = outputs[0], list(outputs[1:])
-    writer.graph.output(outputs[0] if len(outputs) == 1 else outputs)
+    returned = writer.graph.output(outputs[0] if len(outputs) == 1 else outputs)
+    returned.meta[SILENT] = tuple(writer.silent)
     module = Ported(writer.root, writer.graph, class_name="Ported")
     module.meta |= {
         "inputs": graph.inputs,
@@ -378,21 +519,6 @@ def _needed_steps(graph: Graph) -> dict[str, int]:
         for name in of_inputs or ([] if isinstance(steps, int) else [str(steps)]):
             needed[name] = max(needed.get(name, 0), 1)
     return needed
-
-
-def channels_first(rank: int) -> tuple[int, ...]:
-    """The axes of a tensor with the last one behind the batch.
-
-    Example:
-        >>> channels_first(4), inverse(channels_first(4))
-        ((0, 3, 1, 2), (0, 2, 3, 1))
-    """
-    return (0, rank - 1, *range(1, rank - 1)) if rank > 1 else tuple(range(rank))
-
-
-def inverse(order: Sequence[int]) -> tuple[int, ...]:
-    """The permutation that takes back another."""
-    return tuple(order.index(axis) for axis in range(len(order)))
 
 
 def _attach(root: nn.Module, path: str, module: nn.Module) -> None:

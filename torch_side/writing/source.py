@@ -113,6 +113,8 @@ class _File:
             self.definitions.add(recipient.__name__, ["fix_second_bias"])
         if self.graph.tokenizers:
             self.definitions.add(recipient.__name__, ["encode"])
+        if self.graph.alphabet is not None:
+            self.definitions.add(recipient.__name__, ["decode"])
         self.checks = Definitions(_COPIED)
         self.checks.add(recipient.__name__, ["check"])
         own = {"load", "check", *self.definitions.sources, *self.checks.sources}

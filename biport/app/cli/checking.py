@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from biport.app.cli.app import Result, command, import_torch_first
+from biport.app.cli.ctc_options import takes_characters
 from biport.app.cli.gate_options import (
     ClassNames,
     ExpectedFile,
@@ -35,6 +36,7 @@ from biport.app.source import Source
 from biport.errors import InputError
 
 if TYPE_CHECKING:
+    from biport.app.ctc import CtcOptions
     from biport.app.texts import TextOptions
 
 PANEL = "Looking, comparing, measuring"
@@ -76,11 +78,13 @@ def inspect(
 )
 @takes_model
 @takes_texts
+@takes_characters
 def verify(
     models: Annotated[
         list[Source], model_argument(f"Two or more; each is an .onnx file, or {MODELS}.", "MODEL...")
     ],
     text_options: TextOptions,
+    ctc_options: CtcOptions,
     inputs: Annotated[
         Path | None,
         input_option("Texts in a .txt, .csv, .tsv or .jsonl; or an .npz of inputs by name, an .npy for one."),
@@ -130,7 +134,7 @@ def verify(
         forms = []
         for source in models:
             display.step(f"opening {source}")
-            forms.append(text_options.form(open_source(source)))
+            forms.append(ctc_options.form(text_options.form(open_source(source))))
         report = verify_models(
             *forms,
             inputs=inputs,

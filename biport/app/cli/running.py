@@ -10,6 +10,7 @@ import typer
 
 from biport.app.arrays import load_inputs, save_arrays
 from biport.app.cli.app import Result, command, standard_output
+from biport.app.cli.ctc_options import takes_characters
 from biport.app.cli.image_options import takes_images
 from biport.app.cli.logs import tell
 from biport.app.cli.options import Device, Force, Json, input_option, output_option
@@ -32,6 +33,7 @@ from biport.errors import InputError
 from biport.files import check_target
 
 if TYPE_CHECKING:
+    from biport.app.ctc import CtcOptions
     from biport.app.texts import TextOptions
     from biport.data.images import ImageSettings
 
@@ -53,10 +55,12 @@ OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
 )
 @takes_images
 @takes_texts
+@takes_characters
 def run(
     model: Annotated[Path, typer.Argument(help="An .onnx file, or a folder of biport.", metavar="MODEL")],
     text_options: TextOptions,
     images: ImageSettings,
+    ctc_options: CtcOptions,
     texts: Annotated[
         list[str] | None, typer.Argument(help="What to run it on: texts, or pictures.", metavar="TEXT...")
     ] = None,
@@ -70,8 +74,8 @@ def run(
     output: Annotated[
         Path | None,
         output_option(
-            "An .npz for the outputs, by name; of texts and pictures .csv, .tsv or .jsonl, or - for standard "
-            "output; of .parquet a folder."
+            "An .npz for the outputs, by name; .csv, .tsv or .jsonl for a row a text, picture or row of an "
+            "array, or - for standard output; of .parquet a folder."
         ),
     ] = None,
     text: TextColumn = None,
@@ -101,22 +105,25 @@ def run(
         raise InputError("give texts, or a file of texts or arrays as --input")
     corpus = {"column": text, "id": id, "skip_bad": skip_bad, "resume": resume}
     asked = any((*corpus.values(), format, delimiter))
-    if inputs is None or not is_parquet(inputs):
+    columnar = inputs is not None and is_parquet(inputs)
+    if not columnar:
         check_no_parquet(scale)
-    pictures = are_images(texts or ()) if inputs is None else of_images(inputs, format)
+    pictures = are_images(texts or ()) if inputs is None else of_images(inputs, format) and not columnar
     if images.given and not pictures:
         raise InputError("--image-scale and its like go with pictures")
     if texts:
         if output is not None or asked:
             raise InputError(f"{OF_CORPORA} and --output go with a file of texts, --input")
         if not pictures:
-            return Result(*run_texts(model, texts, device, truncate, text_options))
+            return Result(*run_texts(model, texts, device, truncate, text_options, ctc_options))
         if truncate or text_options.given:
             raise InputError(f"--truncate, {OF_TEXTS} go with texts")
-        return Result(*run_images(model, texts, device, images))
+        return Result(*run_images(model, texts, device, images, ctc_options))
     assert inputs is not None
     settings = corpus | {"truncate": truncate, "overwrite": force}
-    if is_parquet(inputs):
+    if columnar:
+        if ctc_options.given:
+            raise InputError(f"{inputs}: export the model with --characters to run it over Parquet")
         if format or delimiter:
             raise InputError(f"{inputs}: --format and --delimiter go with other files than Parquet")
         parquet = ParquetCorpus(inputs, output, settings)
@@ -126,15 +133,18 @@ def run(
         if any(not_of_pictures.values()) or text_options.given:
             raise InputError(f"{inputs}: {', '.join(not_of_pictures)}, {OF_TEXTS} go with texts")
         read: dict[str, Any] = {"images": images, "settings": settings}
-        return _run_corpus(model, inputs, output, read, device, as_json)
+        return _run_corpus(model, inputs, output, read, device, as_json, None, ctc_options)
     if of_texts(inputs, format):
         read = {"format": format, "delimiter": delimiter, "settings": settings}
-        return _run_corpus(model, inputs, output, read, device, as_json, text_options)
+        return _run_corpus(model, inputs, output, read, device, as_json, text_options, ctc_options)
     if asked or truncate:
         raise InputError(f"{inputs}: {OF_CORPORA} and --truncate go with texts")
     if text_options.given:
         raise InputError(f"{inputs}: holds arrays, and {OF_TEXTS} go with texts")
-    return _run_arrays(model, inputs, output, device, force)
+    if output is not None and (str(output) == "-" or output.suffix in (".csv", ".tsv", ".jsonl")):
+        read = {"arrays": True, "settings": settings}
+        return _run_corpus(model, inputs, output, read, device, as_json, None, ctc_options)
+    return _run_arrays(model, inputs, output, device, force, ctc_options)
 
 
 def _run_corpus(
@@ -144,7 +154,8 @@ def _run_corpus(
     read: dict[str, Any],
     device: str,
     as_json: bool,
-    texts: TextOptions | None = None,
+    texts: TextOptions | None,
+    ctc: CtcOptions,
 ) -> Result:
     from biport.app.run import STDOUT, Corpus, run_corpus
 
@@ -155,29 +166,32 @@ def _run_corpus(
         )
     corpus = Corpus(source, output, **read)
     if str(output) != STDOUT:
-        return Result(*run_corpus(model, corpus, device, as_json, None, texts))
+        return Result(*run_corpus(model, corpus, device, as_json, None, texts, ctc))
     if as_json:
         raise InputError("--json prints a document where --output - writes rows; take one of them")
     with standard_output() as stream:
-        _, text, code = run_corpus(model, corpus, device, as_json, stream, texts)
+        _, text, code = run_corpus(model, corpus, device, as_json, stream, texts, ctc)
     tell(text, text, logging.INFO)
     return Result({}, None, code)
 
 
-def _run_arrays(model: Path, inputs: Path, output: Path | None, device: str, force: bool) -> Result:
+def _run_arrays(
+    model: Path, inputs: Path, output: Path | None, device: str, force: bool, ctc: CtcOptions
+) -> Result:
     import time
 
     from biport.app.run import opened
 
     if output is not None and output.suffix != ".npz":
-        raise InputError(f"{output}: outputs are written to a file that ends in .npz")
+        raise InputError(f"{output}: outputs are written to a file that ends in .npz, or .csv, .tsv, .jsonl")
     if output is not None:
         check_target(output, force)
-    with opened(model, device) as session:
+    with opened(model, device, ctc=ctc) as session:
         arrays = load_inputs(inputs)
         start = time.perf_counter()
         results = dict(zip(session.output_names, session.run(arrays), strict=True))
         milliseconds = 1000 * (time.perf_counter() - start)
+        read = [] if session.alphabet is None else session.decode([*results.values()])
     if output is not None:
         save_arrays(output, results)
     data = {
@@ -186,7 +200,10 @@ def _run_arrays(model: Path, inputs: Path, output: Path | None, device: str, for
         "outputs": {name: _plain(array) for name, array in results.items()},
         "output": None if output is None else str(output),
     }
+    if read:
+        data["texts"] = [vars(one) for one in read]
     lines = [f"{name} {array.dtype} {array.shape}\n{array}" for name, array in results.items()]
+    lines = [f"{one.text}  {one.confidence:.4f}" for one in read] or lines
     written = [] if output is None else [f"written to {output}"]
     return Result(data, "\n".join([*lines, f"{milliseconds:.1f} ms", *written]))
 

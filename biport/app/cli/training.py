@@ -27,9 +27,10 @@ class Demo(StrEnum):
     SENTIMENT = "sentiment"
     SEQ2SEQ = "seq2seq"
     TAGGER = "tagger"
+    OCR = "ocr"
 
 
-@command(PANEL, "biport demo", "biport demo seq2seq -o dates/ --epochs 3")
+@command(PANEL, "biport demo", "biport demo seq2seq -o dates/ --epochs 3", "biport demo ocr -o captchas/")
 def demo(
     which: Annotated[Demo, typer.Argument(help="Which model.")] = Demo.SENTIMENT,
     output: Annotated[Path, output_option("An empty folder, made if missing.")] = Path("biport-demo"),
@@ -38,7 +39,7 @@ def demo(
     force: Force = False,
     as_json: Json = False,
 ) -> Result:
-    """Train a Keras BiLSTM, port it to PyTorch and ONNX, and compare all of them."""
+    """Train a Keras BiLSTM, or a reader of captchas, port it to PyTorch and ONNX, and compare all of them."""
     match which:
         case Demo.SENTIMENT:
             from biport.app.demo.sentiment import run_demo
@@ -46,6 +47,8 @@ def demo(
             from biport.app.demo.seq2seq import run_demo
         case Demo.TAGGER:
             from biport.app.demo.tagger import run_demo
+        case Demo.OCR:
+            from biport.app.demo.ocr import run_demo
     check_folder_name(output)
     with new_folder(output):
         result = run_demo(output, epochs=epochs, seed=seed, force=force, quiet=as_json)

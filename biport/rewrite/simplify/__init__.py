@@ -12,12 +12,20 @@ from collections.abc import Set
 
 from biport.graph import Graph, body_of, owners, scan_over
 from biport.ops import Scan
-from biport.rewrite.simplify import directions, rows, rules, stacks, turning
+from biport.rewrite.simplify import convolutions, directions, regrouping, rows, rules, stacks, turning
 from biport.rewrite.simplify.traversal import Traversal
 
 __all__ = ["simplify"]
 
-RULES = (*rules.RULES, *directions.RULES, *stacks.RULES, *turning.RULES, *rows.RULES)
+RULES = (
+    *rules.RULES,
+    *directions.RULES,
+    *stacks.RULES,
+    *turning.RULES,
+    *regrouping.RULES,
+    *convolutions.RULES,
+    *rows.RULES,
+)
 
 MAX_PASSES = 4
 """Each goes through all nodes, and finds what the one before has uncovered; two are nearly always enough."""
@@ -53,7 +61,30 @@ def simplify(graph: Graph, kept: Set[str] = frozenset()) -> Graph:
         graph = simplifier.graph()
         if _unchanged(before, graph):
             break
-    return graph
+    return _with_own_names(graph)
+
+
+def _with_own_names(graph: Graph) -> Graph:
+    """The same model; what was to be turned, and is not, goes by the name it had."""
+    taken = {*graph.tensors, *(node.name for node in graph.nodes)}
+    own: dict[str, str] = {}
+    for node in graph.nodes:
+        for value in node.outputs:
+            name = value.removesuffix(turning.TURNED)
+            if name != value and (name == node.name or name not in taken) and name not in graph.tensors:
+                own[value] = name
+    if not own:
+        return graph
+    nodes = (
+        dataclasses.replace(
+            node,
+            inputs=tuple(own.get(name, name) for name in node.inputs),
+            outputs=tuple(own.get(name, name) for name in node.outputs),
+            masks=tuple(None if name is None else own.get(name, name) for name in node.masks),
+        )
+        for node in graph.nodes
+    )
+    return dataclasses.replace(graph, nodes=tuple(nodes))
 
 
 def _with_simple_steps(graph: Graph) -> Graph:

@@ -51,6 +51,8 @@ def nothing_done(simplifier: Traversal, node: Node) -> Sequence[str] | None:
             same = simplifier.tensors[node.inputs[0]].dtype == dtype
         case ops.ReshapeTo() | ops.BroadcastTo():
             same = simplifier.tensors[node.inputs[0]].shape == simplifier.tensors[node.outputs[0]].shape
+        case ops.Flatten():
+            same = len(simplifier.tensors[node.inputs[0]].shape) == 2
         case ops.PermuteDims(axes=axes):
             same = axes == tuple(range(len(axes)))
         case ops.Slice(items=items):
@@ -86,20 +88,6 @@ def permuted_twice(simplifier: Traversal, node: Node) -> Node | Sequence[str] | 
     return Node(node.name, ops.PermuteDims(axes=axes), first.inputs, node.outputs)
 
 
-def squeezed_after_a_turn(simplifier: Traversal, node: Node) -> Node | None:
-    """A permutation that moves nothing but axes that are lost behind it."""
-    first = simplifier.producer(node.inputs[0], ops.PermuteDims) if isinstance(node.op, ops.Squeeze) else None
-    if first is None:
-        return None
-    assert isinstance(node.op, ops.Squeeze)
-    assert isinstance(first.op, ops.PermuteDims)
-    lost = {first.op.axes[axis] for axis in node.op.axes}
-    left = [axis for axis in first.op.axes if axis not in lost]
-    if left != sorted(left):
-        return None
-    return Node(node.name, ops.Squeeze(axes=tuple(sorted(lost))), first.inputs, node.outputs)
-
-
 def squeezed_reduction(simplifier: Traversal, node: Node) -> Node | None:
     """What goes over some axes and keeps them, of size 1, which are lost behind it."""
     first = simplifier.maker(node.inputs[0]) if isinstance(node.op, ops.Squeeze) else None
@@ -110,8 +98,8 @@ def squeezed_reduction(simplifier: Traversal, node: Node) -> Node | None:
             over = axes
         case ops.ArgReduction(keepdims=True, axis=axis):
             over = (axis,)
-        case ops.GlobalAveragePooling1D(keepdims=True) | ops.GlobalMaxPooling1D(keepdims=True):
-            over = (1,)
+        case ops.GlobalPooling(keepdims=True):
+            over = first.op.axes
         case _:
             return None
     assert isinstance(node.op, ops.Squeeze)
@@ -128,6 +116,17 @@ def reshaped_twice(simplifier: Traversal, node: Node) -> Node | None:
         return None
     first = simplifier.maker(node.inputs[0])
     if first is None or not isinstance(first.op, ops.ReshapeTo | ops.ExpandDims | ops.Squeeze):
+        return None
+    return Node(node.name, node.op, first.inputs, node.outputs)
+
+
+def flattened_twice(simplifier: Traversal, node: Node) -> Node | None:
+    """Axes of size 1 that come or go make no difference to what is flattened."""
+    first = simplifier.maker(node.inputs[0]) if isinstance(node.op, ops.Flatten) else None
+    if first is None or not isinstance(first.op, ops.ExpandDims | ops.Squeeze):
+        return None
+    shape = simplifier.tensors[first.inputs[0]].shape
+    if not shape or shape[0] != simplifier.tensors[node.inputs[0]].shape[0] or len(shape) == 1:
         return None
     return Node(node.name, node.op, first.inputs, node.outputs)
 
@@ -206,9 +205,9 @@ RULES: Sequence[Rule] = (
     constants,
     nothing_done,
     permuted_twice,
-    squeezed_after_a_turn,
     squeezed_reduction,
     reshaped_twice,
+    flattened_twice,
     new_axis_lost,
     same_again,
     last_step,

@@ -104,6 +104,21 @@ class Traversal:
         self.append(name, op, inputs, name)
         return name
 
+    def add(self, node: Node) -> None:
+        """Another op under the name of the node that is looked at, which makes values of other names."""
+        self._uses.update(_read(node))
+        self._calls[id(node.op)] += id(node.op) not in self._calls
+        self._ops.append(node.op)
+        inferred = node.op.infer([self.tensors[name] for name in node.inputs])
+        self.tensors |= zip(node.outputs, inferred, strict=True)
+        self.put(node)
+
+    def remove(self, node: Node) -> None:
+        """Take out a node whose value is read by the one that is looked at alone, which takes its place."""
+        self._uses.subtract(_read(node))
+        self._readers[type(node.op), node.inputs].remove(node.name)
+        del self._nodes[node.name]
+
     def append(self, name: str, op: ops.Op, inputs: Sequence[str], output: str) -> None:
         """Another node under a name that is free, which makes a value under a name of its own."""
         node = Node(name, op, tuple(inputs), (output,))
@@ -112,15 +127,6 @@ class Traversal:
         self._ops.append(op)
         self.tensors |= zip(node.outputs, op.infer([self.tensors[name] for name in inputs]), strict=True)
         self.put(node)
-
-    def put_after(self, first: str, op: ops.Op, source: str, output: str) -> None:
-        """Another node right behind one that is there, which makes a value that may be read already."""
-        before = dict(self._nodes)
-        names = list(before)
-        self.append(self.fresh(f"{source}.turned"), op, (source,), output)
-        (added,) = [name for name in self._nodes if name not in before]
-        names.insert(names.index(first) + 1, added)
-        self._nodes = {name: self._nodes[name] for name in names}
 
     def change(self, node: Node, op: ops.Op, inputs: Sequence[str]) -> None:
         """Have a node that is there, under the name it has, read and compute something else."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from biport import ops
-from biport.analysis.rows import where_rows_meet
+from biport.analysis.rows import row_axes, where_rows_meet
 from biport.dims import letter
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Node, Value
@@ -70,6 +70,41 @@ def test_apart(name: str) -> None:
 def test_meeting(name: str) -> None:
     nodes = MEETING[name]
     assert where_rows_meet(graph_of(nodes)) == nodes[-1]
+
+
+TURNED = Node("turned", ops.PermuteDims(axes=(1, 0, 2)), ("x",))
+HEAD = Node("head", ops.LogSoftmax(axis=2), ("turned",))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "axes"),
+    [
+        ((TURNED,), (1,)),
+        ((TURNED, HEAD), (1,)),
+        ((TURNED, HEAD, Node("y", ops.Add(), ("head", "turned"))), (1,)),
+        ((TURNED, HEAD, Node("y", ops.PermuteDims(axes=(1, 0, 2)), ("head",))), (0,)),
+        ((TURNED, HEAD, Node("y", ops.PermuteDims(axes=(2, 1, 0)), ("head",))), (1,)),
+        ((TURNED, HEAD, Node("y", ops.PermuteDims(axes=(0, 2, 1)), ("head",))), None),
+        ((TURNED, Node("y", ops.Softmax(axis=1), ("turned",))), None),
+        ((TURNED, Node("y", ops.Softmax(axis=0), ("turned",))), None),
+        ((TURNED, Node("y", ops.Reduction(function="sum", axes=(1,)), ("turned",))), None),
+        ((TURNED, Node("y", ops.Flip(axes=(1,)), ("turned",))), None),
+        ((TURNED, Node("y", ops.ReshapeTo(shape=(T, N * 4)), ("turned",))), None),
+        ((TURNED, Node("y", ops.GlobalAveragePooling1D(), ("turned",))), None),
+    ],
+)
+def test_rows_may_lie_along_the_second_axis(nodes: tuple[Node, ...], axes: tuple[int, ...] | None) -> None:
+    assert row_axes(graph_of(nodes)) == axes
+
+
+@pytest.mark.parametrize("name", APART)
+def test_rows_apart_lie_along_the_first(name: str) -> None:
+    assert row_axes(graph_of(APART[name])) == (0,)
+
+
+@pytest.mark.parametrize("name", MEETING.keys() - {"moved"})
+def test_rows_that_meet_lie_nowhere(name: str) -> None:
+    assert row_axes(graph_of(MEETING[name])) is None
 
 
 def test_decoding_is_row_by_row() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from biport.data.images import RESIZES, ImageInput, ImageSettings, has_images, image_files, read_images
+from biport.data.images import RESIZES, ImageInput, ImageSettings, image_files, read_images
 from biport.data.text_rows import BadRow
-from biport.errors import FileError, InputError
+from biport.errors import FileError, InputError, MissingDependencyError
 from biport.graph import Value
 
 RAW = ImageSettings(scale=1)
@@ -230,8 +232,33 @@ def test_a_folder_by_the_names_of_its_files(tmp_path: Path) -> None:
         list(read_images(folder, taken((4, 6, 1))))
     (alone,) = read_images(folder / "b.PNG", taken((4, 6, 1)))
     assert alone.text == "b.PNG"
-    assert has_images(folder)
-    assert not has_images(folder / "notes.txt")
+    assert [row.number for row in read_images(folder, taken((4, 6, 1)), behind=2, bad=bad.append)] == [3]
+    (tmp_path / "empty").mkdir()
+    for source in (tmp_path / "empty", folder / "notes.txt"):
+        with pytest.raises(InputError, match="holds no pictures"):
+            list(read_images(source, taken((4, 6, 1))))
+
+
+def test_without_pillow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", drawn(4, 6))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    remedy = r"reading pictures needs pillow, .*: pip install pillow, or .*'\.\[images\]'"
+    with pytest.raises(MissingDependencyError, match=remedy):
+        list(read_images(path, taken((4, 6, 1))))
+
+
+def test_names_of_any_bytes_and_what_is_no_file(tmp_path: Path) -> None:
+    Image.fromarray(drawn(4, 6)).save(tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / b"\xff.png".decode("utf-8", "surrogateescape"))
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.png")
+    bad: list[BadRow] = []
+    (row,) = read_images(tmp_path, taken((4, 6, 1)), bad=bad.append)
+    assert row.text == r"\udcff.png"
+    assert [one.reason for one in bad] == [
+        "cannot be read as a PNG or a JPEG: No such file or directory",
+        "is no file",
+    ]
 
 
 @pytest.mark.parametrize(

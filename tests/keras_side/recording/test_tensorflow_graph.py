@@ -28,7 +28,12 @@ NEEDS = "ignore:Layer '.*' .of type .* was passed an input with a mask attached 
 pytestmark = pytest.mark.filterwarnings(
     NEEDS, "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
-ALWAYS = (("MaskedAttention", "float32"), ("LastValid", "float64"), ("Sizes", "float64"))
+ALWAYS = (
+    ("MaskedAttention", "float32"),
+    ("LastValid", "float64"),
+    ("Sizes", "float64"),
+    ("FeatureMaps", "float64"),
+)
 """What is more than a sweep, under a mask where it takes one."""
 V, E = 9, 4
 
@@ -196,7 +201,7 @@ class Window(Layer):
         self.kernel = self.weight("kernel", 3, shape[-1], 2)
 
     def call(self, x: Any) -> Any:
-        return tf.nn.conv1d(x, self.kernel, 1, "SAME")
+        return tf.nn.convolution(x, self.kernel, 1, "SAME", dilations=2)
 
 
 class Table(Layer):
@@ -242,7 +247,7 @@ REFUSED: dict[type[layers.Layer], str] = {
     Counter: r"AssignAddVariableOp in .*line \d+: self.module.count.assign_add.*leave the variables",
     Inverse: "MatrixInverse in ",
     Selected: "Where in .*where with three arguments",
-    Window: "Conv2D in .*the layer Conv1D",
+    Window: "SpaceToBatchND in .*with a dilation_rate",
     Table: "LookupTable.*StringLookup and IntegerLookup",
     Written: "TensorListReserve in ",
     Sampled: r"StatelessRandom.*line \d+: return x \+ keras.random.normal.*Dropout",
