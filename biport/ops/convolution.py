@@ -248,10 +248,10 @@ class TransposedConvolution(Convolving):
         return (Tensor((x.shape[0], *steps, self.output_size), x.dtype),)
 
     def _steps(self, steps: Dim, stride: int, span: int, cropping: tuple[int, int]) -> Dim:
-        made = (steps - 1) * stride + span - sum(cropping)
-        if isinstance(steps, int) and isinstance(made, int) and (steps < 1 or made < 1):
+        after = (steps - 1) * stride + span - sum(cropping)
+        if isinstance(steps, int) and isinstance(after, int) and (steps < 1 or after < 1):
             raise TooShortError(f"{self.kind} makes no step of {steps}")
-        return length(made)
+        return length(after)
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:
         axes = zip(self.kernel_size, self.strides, self.dilation, strict=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -214,3 +216,43 @@ def test_products_behind_a_convolution(product: str, between: ops.Op, tmp_path: 
     session = exported(graph, tmp_path)
     for N in (2, 0):
         assert worst(graph, session, normal(rng, N, 6, 3)) <= tolerance(graph)
+
+
+def over_axes(rng: np.random.Generator, axis: int) -> Iterator[ops.Op]:
+    """Ops of ``(N, 4, 5, 6)`` that treat one of the axes as no other."""
+    size = (4, 5, 6)[axis - 1]
+    weights: dict[str, Any] = {name: normal(rng, size) for name in ("weight", "bias")}
+    spread = 0.5 + normal(rng, size) ** 2
+    yield ops.BatchNormalization(size=size, axis=axis, mean=normal(rng, size), variance=spread, **weights)
+    yield ops.LayerNormalization(axes=(axis,), epsilon=0.1, **weights)
+    yield ops.GroupNormalization(groups=size, axis=axis, epsilon=0.1, **weights)
+    yield ops.GroupNormalization(groups=1, axis=axis, epsilon=0.1, weight=None, bias=None)
+    yield ops.Normalization(axes=(axis,), mean=normal(rng, size), variance=spread)
+    yield ops.UnitNormalization(axes=(axis,))
+    yield ops.Softmax(axis=axis)
+    yield ops.PReLU(
+        alpha=normal(rng, *(own if at == axis else 1 for at, own in enumerate((4, 5, 6), start=1)))
+    )
+    yield ops.PReLU(alpha=normal(rng, 4, 5, 6))
+    yield ops.Reduction(function="max", axes=(axis,), keepdims=axis == 2)
+    yield ops.Reduction(function="var", axes=(axis, 0), keepdims=False)
+    yield ops.Concatenate(axis=axis)
+    yield ops.Rescaling(scale=(0.5, 2.0, 1.0, 3.0, 1.5, 1.0), offset=0.25)
+
+
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_axes_of_what_has_channels_first(axis: int, tmp_path: Path) -> None:
+    """The axis that the graph means, wherever it is, between two convolutions."""
+    rng = np.random.default_rng(8)
+    for op in over_axes(rng, axis):
+        names = ("conv", "other") if isinstance(op, ops.Concatenate) else ("conv",)
+        nodes = [
+            Node("conv", conv2d(rng, 3, 6), ("x",)),
+            Node("other", conv2d(rng, 3, 6), ("x",)),
+            Node("between", op, names),
+            Node("y", ops.Activation(function="tanh"), ("between",)),
+        ]
+        graph = Graph((Value("x", ("N", 4, 5, 3), "float32"),), tuple(nodes), ("y", "between"))
+        session = exported(graph, tmp_path)
+        for N in (2, 1):
+            assert worst(graph, session, normal(rng, N, 4, 5, 3)) <= 4 * tolerance(graph), op

@@ -271,7 +271,9 @@ TWINS: dict[str, tuple[Make, Make]] = {
 }
 
 
-@pytest.mark.parametrize("family", TWINS)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=pytest.mark.sweep) if name == "reader" else name for name in TWINS]
+)
 def test_twins_begin_with_weights_of_one_size(family: str) -> None:
     keras.utils.set_random_seed(1)
     torch.manual_seed(1)

@@ -15,9 +15,10 @@ import torch_side
 from biport import ops
 from biport.errors import WeightError
 from biport.graph import Graph, Node, Value
+from biport.ops.conv_lstm import CONV_LSTMS
 from biport.ops.convolution import CONVOLUTIONS, TRANSPOSED
 from testing import scans
-from testing.graphs import cell, dense, embedding, normal
+from testing.graphs import cell, conv_lstm, dense, embedding, normal
 from testing.torch_graphs import bidirectional, data, lstm, one, worst
 from torch_side.registry import PARTS, STATES
 from torch_side.state import in_source, op_of, shapes_of, with_state
@@ -95,6 +96,13 @@ WITH_WEIGHTS: dict[str, Callable[[np.random.Generator], ops.Op]] = {
     "GRU": lambda rng: cell(rng, ops.GRU, 3, 4),
     "GRU, reset before": lambda rng: cell(rng, ops.GRU, 3, 4, reset_after=False),
     "RNN": lambda rng: cell(rng, ops.RNN, 3, 4),
+    **{
+        f"ConvLSTM{n}D": lambda rng, n=n: conv_lstm(rng, n, 3, 4, (1, 2, 3)[:n], biased=n != 2)
+        for n in CONV_LSTMS
+    },
+    "Bidirectional of images": lambda rng: both(
+        rng, lambda rng, **way: conv_lstm(rng, 2, 3, 4, (1, 2), **way)
+    ),
     "StackedRNN": stacked,
     "Bidirectional": lambda rng: both(rng, lambda rng, **way: cell(rng, ops.LSTM, 3, 4, **way)),
     "Bidirectional, a pair": lambda rng: both(

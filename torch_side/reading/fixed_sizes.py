@@ -27,9 +27,7 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     names = [entry for entry in exported.graph_signature.user_inputs if isinstance(entry, str)]
     shapes = [list(nodes[name].meta["val"].shape) for name in names]
     terms = [[sympy.sympify(expression(size)) for size in shape] for shape in shapes]
-    symbols = (
-        _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, shapes, terms)
-    )
+    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, terms)
     fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in terms]
     return fixed if symbols else []
 
@@ -63,27 +61,18 @@ def _no_fewer(
     }
 
 
-def _features(
-    exported: ExportedProgram, shapes: Sequence[Sequence[Any]], terms: Sequence[Sequence[Any]]
-) -> set[Any]:
-    """The symbols of sizes that layers have weights for, and of those that are lost as 1.
-
-    In ``D * (T // (T // 2))`` T may be any even number: a term stays what it is where T is twice what it was.
-    """
-    varying = {symbol for shape in terms for size in shape[1:] for symbol in size.free_symbols}
-    rows = {symbol for shape in terms for size in shape[:1] for symbol in size.free_symbols}
-    nodes = [size.node for shape in shapes for size in shape if isinstance(size, torch.SymInt)]
-    example = {node.expr: sympy.Integer(node.hint) for node in nodes if node.expr.is_Symbol}
+def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
+    """The symbols of sizes that layers have weights for, and of those that are lost as 1."""
     features: set[Any] = set()
     for node in exported.graph.nodes:
         for size in _needed_sizes(node):
-            term = sympy.sympify(expression(size))
-            features |= {
-                symbol
-                for symbol in term.free_symbols & example.keys()
-                if term.xreplace(example | {symbol: 2 * example[symbol]}) != term.xreplace(example)
-            }
-    return features & varying - rows
+            features |= sympy.sympify(expression(size)).free_symbols
+    # The last axes first: where these are numbers, others may turn out to be free.
+    last = {symbol for shape in terms if len(shape) > 1 for symbol in shape[-1].free_symbols}
+    pixels = {
+        symbol for shape in terms if len(shape) > 3 for size in shape[2:] for symbol in size.free_symbols
+    }
+    return features & last or features & pixels
 
 
 def _needed_sizes(node: fx.Node) -> list[Any]:

@@ -25,6 +25,8 @@ from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
 from torch_side.reading.snapshot import Snapshot
 
+MOST_TRACES = 2
+"""After the first one: each may show sizes that are numbers, given those that were found before."""
 PREFIX = "module."
 """Where the user's module is within what is exported."""
 
@@ -78,7 +80,9 @@ def trace_program(
     try:
         with quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
             exported = _exported(wrapper, inputs, dynamic, session)
-            if sizes := axes_to_fix(exported):
+            for _ in range(MOST_TRACES):
+                if not (sizes := axes_to_fix(exported)):
+                    break
                 dynamic = _with_fixed(dynamic, sizes)
                 session.calls.clear()
                 exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)

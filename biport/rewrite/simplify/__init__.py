@@ -12,12 +12,20 @@ from collections.abc import Set
 
 from biport.graph import Graph, body_of, owners, scan_over
 from biport.ops import Scan
-from biport.rewrite.simplify import directions, regrouping, rows, rules, stacks, turning
+from biport.rewrite.simplify import convolutions, directions, regrouping, rows, rules, stacks, turning
 from biport.rewrite.simplify.traversal import Traversal
 
 __all__ = ["simplify"]
 
-RULES = (*rules.RULES, *directions.RULES, *stacks.RULES, *turning.RULES, *regrouping.RULES, *rows.RULES)
+RULES = (
+    *rules.RULES,
+    *directions.RULES,
+    *stacks.RULES,
+    *turning.RULES,
+    *regrouping.RULES,
+    *convolutions.RULES,
+    *rows.RULES,
+)
 
 MAX_PASSES = 4
 """Each goes through all nodes, and finds what the one before has uncovered; two are nearly always enough."""

@@ -21,6 +21,7 @@ from biport.ops import Op
 from biport.ops.activation import OVER_FEATURES, Pointwise
 from biport.ops.merge import Merge
 from biport.ops.pooling import GLOBAL_MAXIMA, GLOBAL_MEANS
+from biport.ops.shape import ZERO_PADDINGS
 from biport.ops.shaping import WHOLE
 from biport.rewrite.simplify.traversal import Rule, Traversal
 
@@ -214,6 +215,10 @@ def _later(simplifier: Traversal, node: Node, axes: tuple[int, ...]) -> Later | 
             return Later(op, _with(axes, {axis % (rank + 1)}))
         case ops.Embedding():
             return Later(op, (*axes, rank))
+        case ops.Pad():
+            whole = back.of(op)
+            assert isinstance(whole, ops.Pad)
+            return Later(_zero_padding(simplifier, node, whole), axes)
     turned = back.of(op)
     return None if turned is None else Later(turned, axes)
 
@@ -226,6 +231,17 @@ def _pooling(simplifier: Traversal, node: Node, op: ops.Reduction, rank: int) ->
     if not floats or not between or rank - 2 not in kinds:
         return op
     return kinds[rank - 2](keepdims=op.keepdims)
+
+
+def _zero_padding(simplifier: Traversal, node: Node, op: ops.Pad) -> Op:
+    """The layer that zeros around all between the batch and the last axis are."""
+    first, *between, last = op.widths
+    widths = [width for pair in between for width in pair]
+    fixed = all(isinstance(width, int) for width in widths) and {first, last} == {(0, 0)}
+    floats = simplifier.tensors[node.inputs[0]].dtype in ops.FLOATS
+    if not fixed or not floats or len(between) not in ZERO_PADDINGS or (op.mode, op.value) != ("constant", 0):
+        return op
+    return ZERO_PADDINGS[len(between)](padding=tuple(between))  # type: ignore[arg-type]
 
 
 def _is_turn(node: Node | None, axes: Sequence[int]) -> bool:
@@ -332,31 +348,31 @@ def turned_first(simplifier: Traversal, node: Node) -> Node | None:
     Only where that leaves fewer permutations: a state that was turned, beside a frame that was not, in front
     of a convolution.
     """
-    made = simplifier.maker(node.inputs[0]) if isinstance(node.op, ops.PermuteDims) else None
-    if made is None or len(made.inputs) < 2 or any(made.masks) or len(made.outputs) != 1:
+    first = simplifier.maker(node.inputs[0]) if isinstance(node.op, ops.PermuteDims) else None
+    if first is None or len(first.inputs) < 2 or any(first.masks) or len(first.outputs) != 1:
         return None
     assert isinstance(node.op, ops.PermuteDims)
-    op = Turn(node.op.axes, len(node.op.axes)).of(made.op)
-    ranks = {len(simplifier.tensors[source].shape) for source in made.inputs}
-    if op is None or ranks != {len(node.op.axes)} or made.op.weights():
+    op = Turn(node.op.axes, len(node.op.axes)).of(first.op)
+    ranks = {len(simplifier.tensors[source].shape) for source in first.inputs}
+    if op is None or ranks != {len(node.op.axes)} or first.op.weights():
         return None
     if simplifier.used(node.inputs[0]) != 1:
         return None
     back = _inverse(node.op.axes)
-    plans = [_plan(simplifier, source, back, stretches=False) for source in made.inputs]
-    gone = [source for source in made.inputs if _is_turn(simplifier.maker(source), back)]
+    plans = [_plan(simplifier, source, back, stretches=False) for source in first.inputs]
+    gone = [source for source in first.inputs if _is_turn(simplifier.maker(source), back)]
     costly = sum(
         plan is None or (not plan[1] and plan[0] != source and source not in gone)
-        for source, plan in zip(made.inputs, plans, strict=True)
+        for source, plan in zip(first.inputs, plans, strict=True)
     )
     if not gone or costly > sum(simplifier.used(source) == 1 for source in gone):
         return None
     sources = [
         _carried_out(simplifier, *((source, (node.op,)) if plan is None else plan))
-        for source, plan in zip(made.inputs, plans, strict=True)
+        for source, plan in zip(first.inputs, plans, strict=True)
     ]
-    simplifier.remove(made)
-    return Node(made.name, op, tuple(sources), node.outputs)
+    simplifier.remove(first)
+    return Node(first.name, op, tuple(sources), node.outputs)
 
 
 def squeezed_back(simplifier: Traversal, node: Node) -> Sequence[str] | None:

@@ -22,6 +22,7 @@ from biport.app.demo.readings import RIGHT, WRONG, draw_readings
 from biport.data import load_captchas
 from biport.errors import InputError
 from biport.training import data
+from keras_side.models import crnn as family
 
 
 def few_rows(monkeypatch: pytest.MonkeyPatch, rows: int, oracle_rows: int = 1) -> None:
@@ -112,7 +113,9 @@ def test_captchas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (folder, "REPEATS", 1),
     ):
         monkeypatch.setattr(module, name, number)
-    # Tracing a step would take longer than all else.
+    # Few steps for the LSTM, and none traced: that would take longer than all else.
+    small = functools.partial(family.crnn, filters=(2, 3, 2), features=4, units=3)
+    monkeypatch.setattr(family, "crnn", small)
     compiled = functools.partialmethod(keras.Model.compile, run_eagerly=True)
     monkeypatch.setattr(keras.Model, "compile", compiled)
     result = ocr.run_demo(tmp_path / "demo", epochs=1, seed=1, force=False, quiet=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 
 from biport.data.images import RESIZES, ImageInput, ImageSettings, image_files, read_images
 from biport.data.text_rows import BadRow
-from biport.errors import FileError, InputError
+from biport.errors import FileError, InputError, MissingDependencyError
 from biport.graph import Value
 
 RAW = ImageSettings(scale=1)
@@ -236,6 +237,14 @@ def test_a_folder_by_the_names_of_its_files(tmp_path: Path) -> None:
     for source in (tmp_path / "empty", folder / "notes.txt"):
         with pytest.raises(InputError, match="holds no pictures"):
             list(read_images(source, taken((4, 6, 1))))
+
+
+def test_without_pillow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.png", drawn(4, 6))
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    remedy = r"reading pictures needs pillow, .*: pip install pillow, or .*'\.\[images\]'"
+    with pytest.raises(MissingDependencyError, match=remedy):
+        list(read_images(path, taken((4, 6, 1))))
 
 
 def test_names_of_any_bytes_and_what_is_no_file(tmp_path: Path) -> None:

@@ -176,6 +176,14 @@ def test_a_mean_over_all_places_is_pooling() -> None:
     assert [node.op.kind for node in after.nodes] == ["GlobalAveragePooling2D", "Identity"]
 
 
+def test_zeros_around_all_places_are_a_layer() -> None:
+    around = ops.Pad(widths=((0, 0), (0, 0), (1, 0), (2, 1)))
+
+    after = check(program(one(around), Node("back", BEHIND, ("y",))), 0)
+
+    assert after.nodes[0].op.settings() == {"padding": ((1, 0), (2, 1))}
+
+
 def test_one_place_is_flattened_without_a_turn() -> None:
     pooled = Node("pooled", ops.Reduction(function="max", axes=(2, 3), keepdims=True), ("turned",))
 
