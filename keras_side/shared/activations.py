@@ -47,9 +47,12 @@ ROUNDED = ("max_value", "negative_slope", "threshold")
 INEXACT = ("gelu", "leaky_relu")
 """TensorFlow rounds √2 and the slope to float32, whatever the dtype: 5e-9 and 1.5e-8 (TensorFlow 2.21)."""
 
+RESAMPLED = ("bilinear",)
+"""Ways of up-sampling that TensorFlow computes in float32, whatever the dtype (``tf.image.resize``)."""
+
 
 def float64_allowed(graph: Graph) -> float:
-    """How far a right Keras model may be from the oracle in float64: 1e-12, or 1e-6 behind `INEXACT`."""
+    """How far a right Keras model may be from the oracle in float64: 1e-12, 1e-6 behind what it rounds."""
     return 1e-6 if any(_inexact(node.op.settings()) for node in graph.nodes) else L1_ALLOWED
 
 
@@ -57,7 +60,7 @@ def _inexact(settings: Mapping[str, Any]) -> bool:
     """Whether a layer, or one inside it, has an activation that TensorFlow rounds."""
     values = [part for value in settings.values() for part in (value if isinstance(value, list) else [value])]
     inner = [value for value in values if isinstance(value, Mapping)]
-    named = any(isinstance(value, str) and value in INEXACT for value in values)
+    named = any(isinstance(value, str) and value in (*INEXACT, *RESAMPLED) for value in values)
     numbers = [settings.get(name) or 0.0 for name in ROUNDED]
     if "num_heads" in settings:
         # The products of a head are divided by this.

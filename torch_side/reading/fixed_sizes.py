@@ -69,10 +69,10 @@ def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[
             features |= sympy.sympify(expression(size)).free_symbols
     # The last axes first: where these are numbers, others may turn out to be free.
     last = {symbol for shape in terms if len(shape) > 1 for symbol in shape[-1].free_symbols}
-    places = {
+    pixels = {
         symbol for shape in terms if len(shape) > 3 for size in shape[2:] for symbol in size.free_symbols
     }
-    return features & last or features & places
+    return features & last or features & pixels
 
 
 def _needed_sizes(node: fx.Node) -> list[Any]:

@@ -415,7 +415,7 @@ class MobileReader(nn.Module):
         return self.fc(x)
 
 
-@case(lambda N, T: (floats(N, 2, 12, 4 * T),))
+@case(lambda N, T: (floats(N, 2, 12, 4 * T),), steps=7)
 class SeparatedVoice(nn.Module):
     """Down, an LSTM over frames, and up again, joined at each size, a mask for what went in."""
 
