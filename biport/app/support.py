@@ -40,22 +40,25 @@ class Support:
 SUPPORT: Sequence[Support] = (
     Support(
         "recurrent",
-        (
-            *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "LSTMCell", "GRUCell", "SimpleRNNCell"),
-            *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
-        ),
+        ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "LSTMCell", "GRUCell", "SimpleRNNCell"),
         ("nn.LSTM", "nn.GRU", "nn.RNN", "nn.LSTMCell", "nn.GRUCell", "nn.RNNCell", "pack_padded_sequence"),
         "every activation, with or without biases, `reset_after` on or off, `StackedRNNCells`; both "
         "directions with the five merges or a `backward_layer` of another kind and size; sequences or the "
         "last step, initial and final states, `zero_output_for_mask`, every mask; `stateful` as states that "
-        "go in and out, or as zeros at each call; strides, padding, dilation and `channels_first` of "
-        "`ConvLSTM`; cells of one's own; in torch `num_layers`, "
+        "go in and out, or as zeros at each call; cells of one's own; in torch `num_layers`, "
         "`bidirectional`, `batch_first` or not, dropout between layers, `proj_size`, packed rows",
         (
             "stateful in both directions, with states that go in and out",
             "cells that begin with other numbers than zeros",
             "state kept on the module",
         ),
+    ),
+    Support(
+        "conv_lstm",
+        ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+        (),
+        "strides, padding, dilation, `channels_first`, every activation and mask, both directions, states; "
+        "images of fixed sizes. In torch cells of one's own over a number of steps that is fixed",
     ),
     Support(
         "embedding",
