@@ -123,11 +123,12 @@ def test_dropout_in_training() -> None:
     torch.manual_seed(0)
     plain = layers.ConvLSTM1d(1, 1, 1, bias=False).train()
     x = torch.ones(64, 3, 1, 5)
-    torch.testing.assert_close(plain(x)[0], plain.eval()(x)[0])
+    (trained, _), (evaluated, _) = plain(x), plain.eval()(x)
+    torch.testing.assert_close(trained, evaluated)
     dropping = layers.ConvLSTM1d(1, 1, 1, bias=False, dropout=0.5).train()
     gates = dropping.input_gates(x)
     assert torch.equal(gates, gates[:, :1].expand_as(gates))
-    weight = dropping.input_conv.weight[:, 0, 0]
+    weight = dropping.get_parameter("input_conv.weight")[:, 0, 0]
     whole = (2 * weight).reshape(1, 1, 4, 1).expand_as(gates)
     kept = gates != 0
     torch.testing.assert_close(gates, torch.where(kept, whole, torch.zeros(())))
@@ -175,6 +176,7 @@ class Unrolled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for cell in self.cells:
+            assert isinstance(cell, Cell)
             zeros = x.new_zeros(x.size(0), cell.hidden, x.size(3), x.size(4))
             state, steps = (zeros, zeros), []
             for t in range(x.size(1)):
