@@ -16,17 +16,20 @@ from biport.compare.settings import (
     unreadable,
 )
 from biport.errors import BiportError, SettingDifference, SettingsError, WeightError
-from biport.graph import Graph
+from biport.graph import Graph, Node
 from biport.log import logged
-from biport.ops import Op
+from biport.ops import Convolution, Op
 from biport.registry import discover
 from biport.rewrite.biases import LoadReport, summed_biases
+from biport.rewrite.explicit_padding import without_numbers
 from biport.rewrite.simplify import simplify
+from keras_side.ops.convolution import written_as
 from keras_side.policies import COARSE
 from keras_side.read import read_live
 from keras_side.reading.live_layer import layer_op
 from keras_side.records import WrittenLayer
-from keras_side.registry import WRITERS
+from keras_side.registry import WRITERS, Written
+from keras_side.writing.cropped import cropped_behind
 
 if TYPE_CHECKING:
     import keras
@@ -58,6 +61,7 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
         SettingsError: layers compute something else than the graph's, all named at once; likewise.
     """
     check_settings_argument(settings)
+    graph = cropped_behind(without_numbers(graph))
     every = dict(_layers(model, "", {node.name for node in graph.nodes}))
     # Of the calls of one layer the first has its name.
     shared = {id(node.op) for node in graph.nodes if node.name in every}
@@ -65,7 +69,7 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
         node.name: layer
         for node in graph.nodes
         if node.name in every or id(node.op) not in shared
-        if isinstance(layer := WRITERS.lookup(type(node.op), node.name)(node.op), WrittenLayer)
+        if isinstance(layer := _written(node, every.get(node.name)), WrittenLayer)
         if layer.has_weights
     }
     layers = {name: layer for name, layer in every.items() if layer.weights}
@@ -92,6 +96,18 @@ def load(model: keras.Model, graph: Graph, *, settings: Literal["check", "ignore
     for name, layer in written.items():
         set_weights(layers[name], layer, name)
     return LoadReport(filled=tuple(written), summed=tuple(summed_biases(graph)))
+
+
+def _written(node: Node, layer: Any) -> Written:
+    """The op of a node as the live layer has it, which may be a convolution of groups, or a depthwise one."""
+    op, kind = node.op, type(layer).__name__
+    if (
+        isinstance(op, Convolution)
+        and op.groups == op.input_size
+        and kind in (op.kind, f"Depthwise{op.kind}")
+    ):
+        return written_as(op, kind)
+    return WRITERS.lookup(type(op), node.name)(op)
 
 
 def _coarser(layers: Mapping[str, Any], graph: Graph) -> Iterator[SettingDifference]:

@@ -192,11 +192,20 @@ def write_convolution(op: Convolution) -> WrittenLayer:
         UnsupportedError: it takes steps between its windows and between its weights, or has a padding in
             numbers, for which `biport.rewrite.explicit_padding` has ops of their own.
     """
-    if _is_depthwise(op):
+    return written_as(op, f"Depthwise{op.kind}" if _is_depthwise(op) else op.kind)
+
+
+def written_as(op: Convolution, class_name: str) -> WrittenLayer:
+    """A convolution as a layer of this class, which has its kernel in another layout where it is depthwise.
+
+    Raises:
+        UnsupportedError: as for `write_convolution`.
+    """
+    if class_name != op.kind:
         multiplier = {"depth_multiplier": op.output_size // op.input_size}
         config = {**_written_windows(op, op.padding), **multiplier, **_ending(op)}
         kernel = to_depthwise(op.weight, op.input_size)
-        return WrittenLayer(f"Depthwise{op.kind}", config, present(kernel, op.bias))
+        return WrittenLayer(class_name, config, present(kernel, op.bias))
     _refuse_both(op)
     windows = _written_windows(op, op.padding)
     config = {"filters": op.output_size, **windows, "groups": op.groups, **_ending(op)}

@@ -76,10 +76,18 @@ MODULES: dict[str, tuple[nn.Module, Callable]] = {
     "nn.MultiheadAttention": (nn.MultiheadAttention(4, 2), lambda part, x, ids: part(x, x, x)[0]),
     "nn.TransformerEncoderLayer": (nn.TransformerEncoderLayer(4, 2, 8), lambda part, x, ids: part(x)),
     "nn.Conv1d": (nn.Conv1d(4, 3, 2), lambda part, x, ids: swapped(part, x)),
+    "nn.Conv2d": (nn.Conv2d(1, 2, 2), lambda part, x, ids: part(x.unsqueeze(1))),
+    "nn.Conv3d": (nn.Conv3d(1, 2, 1), lambda part, x, ids: part(x.unsqueeze(1).unsqueeze(1))),
+    "nn.ConvTranspose1d": (nn.ConvTranspose1d(4, 3, 2), lambda part, x, ids: swapped(part, x)),
+    "nn.ConvTranspose2d": (nn.ConvTranspose2d(1, 2, 2), lambda part, x, ids: part(x.unsqueeze(1))),
     "nn.MaxPool1d": (nn.MaxPool1d(2), lambda part, x, ids: swapped(part, x)),
+    "nn.MaxPool2d": (nn.MaxPool2d(2), lambda part, x, ids: part(x.unsqueeze(1))),
     "nn.AvgPool1d": (nn.AvgPool1d(2), lambda part, x, ids: swapped(part, x)),
+    "nn.AvgPool2d": (nn.AvgPool2d(2), lambda part, x, ids: part(x.unsqueeze(1))),
     "nn.AdaptiveMaxPool1d": (nn.AdaptiveMaxPool1d(1), lambda part, x, ids: swapped(part, x)),
+    "nn.AdaptiveAvgPool2d": (nn.AdaptiveAvgPool2d((1, 2)), lambda part, x, ids: part(x.unsqueeze(1))),
     "nn.BatchNorm1d": (nn.BatchNorm1d(4), lambda part, x, ids: swapped(part, x)),
+    "nn.BatchNorm2d": (nn.BatchNorm2d(1), lambda part, x, ids: part(x.unsqueeze(1))),
     "nn.LayerNorm": (nn.LayerNorm(4), lambda part, x, ids: part(x)),
     "nn.RMSNorm": (nn.RMSNorm(4), lambda part, x, ids: part(x)),
     "nn.GroupNorm": (nn.GroupNorm(2, 4), lambda part, x, ids: swapped(part, x)),
@@ -90,6 +98,7 @@ MODULES: dict[str, tuple[nn.Module, Callable]] = {
     "nn.GLU": (nn.GLU(), lambda part, x, ids: part(x)),
     "nn.Flatten": (nn.Flatten(), lambda part, x, ids: part(x[:, 0])),
     "nn.Unflatten": (nn.Unflatten(2, (2, 2)), lambda part, x, ids: part(x)),
+    "nn.Upsample": (nn.Upsample(scale_factor=2), lambda part, x, ids: part(x.unsqueeze(1))),
     "nn.Dropout": (nn.Dropout(), lambda part, x, ids: part(x)),
     "nn.AlphaDropout": (nn.AlphaDropout(), lambda part, x, ids: part(x)),
     "nn.Identity": (nn.Identity(), lambda part, x, ids: part(x)),
@@ -185,9 +194,6 @@ REFUSED: dict[tuple[str, str], Callable[[], Callable[[], object]]] = {
     ),
     ("attention", "use_gate"): lambda: attended(use_gate=True),
     ("attention", "attention_axes other than time"): lambda: attended(attention_axes=(1, 2)),
-    ("convolution", "nn.Conv2d over two axes"): lambda: module(
-        lambda self, x: self.c(x.unsqueeze(1)), c=nn.Conv2d(1, 4, 2)
-    ),
     ("pooling", "return_indices"): lambda: module(
         lambda self, x: self.p(x.transpose(1, 2))[1], p=nn.MaxPool1d(2, return_indices=True)
     ),

@@ -235,6 +235,29 @@ def test_how_weights_are_trained_travels(tmp_path: Path) -> None:
         keras_side.write(Graph(graph.inputs, (Node("y", separable, (graph.inputs[0].name,)),), ("y",)))
 
 
+def test_weights_into_layers_that_are_there() -> None:
+    """A group for each feature is one of two layers; a padding in numbers is a word, or in front."""
+    x = keras.Input((5, 4, 2))
+    y = L.ZeroPadding2D(((1, 0), (0, 0)))(x)
+    y = L.Conv2D(2, (2, 1), strides=(2, 1), groups=2, name="groups")(y)
+    y = L.DepthwiseConv2D(2, depth_multiplier=2, padding="same", name="each")(y)
+    model, kernel = keras.Model(x, y), numbers(4, 1, 2, 2)
+    first = ops.Conv2D(
+        input_size=2, output_size=2, groups=2, kernel_size=(2, 1), strides=(2, 1), padding=((1, 0), (0, 0)),
+        weight=kernel[:2, :, :, :1], bias=kernel[:2, 0, 0, 0],
+    )  # fmt: skip
+    second = ops.Conv2D(
+        input_size=2, output_size=4, groups=2, kernel_size=(2, 2), padding=((0, 1), (0, 1)),
+        weight=kernel, bias=kernel[:, 0, 0, 1],
+    )  # fmt: skip
+    value = Value("x", ("N", 5, 4, 2), "float32")
+    nodes = (Node("groups", first, ("x",)), Node("each", second, ("groups",)))
+    graph, given = Graph((value,), nodes, ("each",)), numbers(2, 5, 4, 2)
+    assert keras_side.load(model, graph).filled == ("groups", "each")
+    (exact,), (found,) = reference.run(graph, [given]), live_outputs(model, [given])
+    np.testing.assert_allclose(found, exact, LIMIT, LIMIT)
+
+
 @pytest.mark.parametrize("version", ["keras-1.2.2", "keras-2.2.4"])
 def test_old_files_mean_what_they_meant(version: str, tmp_path: Path) -> None:
     """With the features last and first, which Keras 1 does not say of every layer."""

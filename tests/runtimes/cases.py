@@ -156,13 +156,14 @@ def feature_maps() -> Iterator[Trial]:
         rng = np.random.default_rng(seed)
         family, axes = [*FAMILIES][seed % len(FAMILIES)], 1 + seed % 3
         graph = random_graph(rng, family, axes, (rng.random(axes) < 0.6).tolist())
-        shape, inputs = graph.inputs[0].shape, {}
+        shape = graph.inputs[0].shape
+        inputs: dict[str, Sequence[np.ndarray]] = {}
         for rows in (2, 1, 3, 0):
             sizes = {letter: int(rng.integers(0, 11)) for letter in LETTERS} | {"N": rows}
             inputs[str(sizes)] = [normal(rng, *(size_at(dim, sizes) for dim in shape))]
         yield trial(f"{family} {seed}", graph, inputs)
     rng = np.random.default_rng(0)
-    images = {str(W): [normal(rng, 2, 8, W, 3)] for W in (2, 7)}
+    images: dict[str, Sequence[np.ndarray]] = {str(W): [normal(rng, 2, 8, W, 3)] for W in (2, 7)}
     yield trial("a network", residual_network(rng), images)
 
 

@@ -45,9 +45,9 @@ def parts_of(before: Sequence[Dim], after: Sequence[Dim]) -> list[Part] | None:
         part = _next(before[i:], after[j:])
         if part is None:
             return None
-        taken, made = part
-        parts.append(Part(tuple(range(i, i + taken)), tuple(range(j, j + made))))
-        i, j = i + taken, j + made
+        taken, given = part
+        parts.append(Part(tuple(range(i, i + taken)), tuple(range(j, j + given))))
+        i, j = i + taken, j + given
     return parts
 
 

@@ -348,31 +348,31 @@ def turned_first(simplifier: Traversal, node: Node) -> Node | None:
     Only where that leaves fewer permutations: a state that was turned, beside a frame that was not, in front
     of a convolution.
     """
-    made = simplifier.maker(node.inputs[0]) if isinstance(node.op, ops.PermuteDims) else None
-    if made is None or len(made.inputs) < 2 or any(made.masks) or len(made.outputs) != 1:
+    first = simplifier.maker(node.inputs[0]) if isinstance(node.op, ops.PermuteDims) else None
+    if first is None or len(first.inputs) < 2 or any(first.masks) or len(first.outputs) != 1:
         return None
     assert isinstance(node.op, ops.PermuteDims)
-    op = Turn(node.op.axes, len(node.op.axes)).of(made.op)
-    ranks = {len(simplifier.tensors[source].shape) for source in made.inputs}
-    if op is None or ranks != {len(node.op.axes)} or made.op.weights():
+    op = Turn(node.op.axes, len(node.op.axes)).of(first.op)
+    ranks = {len(simplifier.tensors[source].shape) for source in first.inputs}
+    if op is None or ranks != {len(node.op.axes)} or first.op.weights():
         return None
     if simplifier.used(node.inputs[0]) != 1:
         return None
     back = _inverse(node.op.axes)
-    plans = [_plan(simplifier, source, back, stretches=False) for source in made.inputs]
-    gone = [source for source in made.inputs if _is_turn(simplifier.maker(source), back)]
+    plans = [_plan(simplifier, source, back, stretches=False) for source in first.inputs]
+    gone = [source for source in first.inputs if _is_turn(simplifier.maker(source), back)]
     costly = sum(
         plan is None or (not plan[1] and plan[0] != source and source not in gone)
-        for source, plan in zip(made.inputs, plans, strict=True)
+        for source, plan in zip(first.inputs, plans, strict=True)
     )
     if not gone or costly > sum(simplifier.used(source) == 1 for source in gone):
         return None
     sources = [
         _carried_out(simplifier, *((source, (node.op,)) if plan is None else plan))
-        for source, plan in zip(made.inputs, plans, strict=True)
+        for source, plan in zip(first.inputs, plans, strict=True)
     ]
-    simplifier.remove(made)
-    return Node(made.name, op, tuple(sources), node.outputs)
+    simplifier.remove(first)
+    return Node(first.name, op, tuple(sources), node.outputs)
 
 
 def squeezed_back(simplifier: Traversal, node: Node) -> Sequence[str] | None:

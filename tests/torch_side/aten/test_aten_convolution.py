@@ -133,6 +133,7 @@ def test_over_two_axes() -> None:
     ]
 
 
+@pytest.mark.sweep
 def test_over_one_axis_and_three() -> None:
     class Both(nn.Module):
         def __init__(self) -> None:

@@ -111,7 +111,7 @@ class Planes(nn.Module):
         return [rule(x) for rule in self.rules]
 
 
-@pytest.mark.parametrize("fixed", [True, False])
+@pytest.mark.parametrize("fixed", [False, pytest.param(True, marks=pytest.mark.sweep)])
 def test_over_two_axes(fixed: bool) -> None:
     module, shape = Planes(PLANES.values()), ("N", 2, 6, 8) if fixed else ("N", 2, "T", "S")
 
@@ -134,6 +134,7 @@ def test_equal_parts_are_windows() -> None:
     assert pool.settings()["pool_size"] == (2, 4)
 
 
+@pytest.mark.sweep
 def test_over_three_axes() -> None:
     rules = [
         of(functional.max_pool3d, (1, 2, 2), (1, 2, 1), (0, 1, 1)),

@@ -18,7 +18,7 @@ from torch_side.registry import reads_aten
             "_upsample_nearest_exact1d.default", "_upsample_nearest_exact1d.vec",
             "_upsample_nearest_exact2d.default", "_upsample_nearest_exact2d.vec",
             "_upsample_nearest_exact3d.default", "_upsample_nearest_exact3d.vec")  # fmt: skip
-def read_nearest(call: AtenCall) -> str:
+def read_repeated(call: AtenCall) -> str:
     """`nn.Upsample` and `functional.interpolate`, ``nearest``: of elements repeated, both kinds are alike."""
     times = _times(call)
     kind = UP_SAMPLINGS[len(times)]
