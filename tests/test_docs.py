@@ -104,8 +104,8 @@ def test_the_page_about_feature_maps_runs(tmp_path, monkeypatch, capsys) -> None
     printed = capsys.readouterr().out
     for shown in (*re.findall(r"^# (.*)$", block, re.MULTILINE), "verdict: same"):
         assert shown in printed
-    statement = re.findall(r"```\nx = (.*?)\n```", page, re.DOTALL)
-    assert statement[0] in printed
+    (code,) = re.findall(r"```\n(image_1 = .*?)```", page, re.DOTALL)
+    assert code.replace("\n", "\n    ").rstrip() in printed
 
 
 @pytest.mark.sweep
