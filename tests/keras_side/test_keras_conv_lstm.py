@@ -158,9 +158,9 @@ def test_what_keras_lacks() -> None:
     op = ops.ConvLSTM1D(
         input_size=1,
         hidden_size=1,
-        kernel_size=1,
-        strides=2,
-        dilation=2,
+        kernel_size=(1,),
+        strides=(2,),
+        dilation=(2,),
         weight_ih=array,
         weight_hh=array,
         bias=None,
