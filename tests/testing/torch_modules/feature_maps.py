@@ -22,7 +22,7 @@ class BidirectionalLSTM(nn.Module):
         return output
 
 
-@case(lambda N, T: floats(N, 1, 16, 4 * T))
+@case(lambda N, T: (floats(N, 1, 16, 4 * T),))
 class CRNN(nn.Module):
     """Lines of text: feature maps of one row are a sequence."""
 
@@ -68,7 +68,7 @@ class CRNN(nn.Module):
         return output
 
 
-@case(lambda N, T: floats(N, 3, 12, 3 * T))
+@case(lambda N, T: (floats(N, 3, 12, 3 * T),))
 class CaptchaReader(nn.Module):
     """An adaptive pool leaves one row, whatever the height is."""
 
@@ -89,7 +89,7 @@ class CaptchaReader(nn.Module):
         return F.log_softmax(self.head(x), dim=2)
 
 
-@case(lambda N, T: floats(N, 1, 2 * T + 3, 8))
+@case(lambda N, T: (floats(N, 1, 2 * T + 3, 8),))
 class ColumnsAsFeatures(nn.Module):
     """Rows are steps, and channels and columns together the features of each."""
 
@@ -163,7 +163,7 @@ class DeepSpeech(nn.Module):
         return self.fc(x).transpose(0, 1), output_lengths
 
 
-@case(lambda N, T: floats(N, 2, T + 6, 12))
+@case(lambda N, T: (floats(N, 2, T + 6, 12),))
 class SoundEvents(nn.Module):
     """Frames by mel bands of two microphones; pools along the bands alone."""
 
@@ -232,7 +232,7 @@ class Backbone(nn.Module):
         return self.fc(x)
 
 
-@case(lambda N, T: floats(N, T, 3, 16, 20))
+@case(lambda N, T: (floats(N, T, 3, 16, 20),))
 class LRCN(nn.Module):
     """Every frame of a video is a row of the convolutions."""
 
@@ -249,7 +249,7 @@ class LRCN(nn.Module):
         return self.fc(out[:, -1])
 
 
-@case(lambda N, T: floats(N, 4, 3, 9, 9), name="", steps=4)
+@case(lambda N, T: (floats(N, 4, 3, 9, 9),), name="", steps=4)
 class FrameLoop(nn.Module):
     """The frames of a clip one by one."""
 
@@ -269,7 +269,7 @@ class FrameLoop(nn.Module):
         return h[-1]
 
 
-@case(lambda N, T: floats(N, 1, 4, 8 * T))
+@case(lambda N, T: (floats(N, 1, 4, 8 * T),))
 class EEGNet(nn.Module):
     """Electrodes by samples: along time, across all electrodes, and each feature by itself."""
 
@@ -322,7 +322,7 @@ class ConvLSTMCell(nn.Module):
         )
 
 
-@case(lambda N, T: floats(N, 3, 2, 6, 5), steps=3)
+@case(lambda N, T: (floats(N, 3, 2, 6, 5),), steps=3)
 class ConvLSTMLoop(nn.Module):
     """A cell that is called once for each frame of a clip of fixed length."""
 
@@ -356,7 +356,7 @@ class DoubleConv(nn.Module):
         return self.double_conv(x)
 
 
-@case(lambda N, T: floats(N, 1, 8, 4 * T))
+@case(lambda N, T: (floats(N, 1, 8, 4 * T),))
 class UNet(nn.Module):
     """Down by pools, up by a transposed convolution and by interpolation, side by side with what came before."""
 
@@ -417,7 +417,7 @@ class QuartzNet(nn.Module):
         return F.log_softmax(self.head(x).transpose(1, 2), dim=-1)
 
 
-@case(lambda N, T: floats(N, 3, 8, 2 * T))
+@case(lambda N, T: (floats(N, 3, 8, 2 * T),))
 class MobileLines(nn.Module):
     """An inverted bottleneck whose features are weighed, and layer scale."""
 
@@ -450,7 +450,7 @@ class MobileLines(nn.Module):
         return self.fc(out).log_softmax(2)
 
 
-@case(lambda N, T: floats(N, 2, 6, 10, 11))
+@case(lambda N, T: (floats(N, 2, 6, 10, 11),))
 class VideoVolumes(nn.Module):
     """Convolutions over frames, rows and columns, flattened for a layer."""
 
@@ -470,7 +470,7 @@ class VideoVolumes(nn.Module):
         return self.fc2(torch.relu(self.fc1(x)))
 
 
-@case(lambda N, T: floats(N, 1, 5, T + 8))
+@case(lambda N, T: (floats(N, 1, 5, T + 8),))
 class TextSpotter(nn.Module):
     """Feature maps of several heights are read row by row, and pools count what is padded."""
 
