@@ -57,7 +57,8 @@ SUPPORT: Sequence[Support] = (
         "conv_lstm",
         ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
         (),
-        "strides, padding, dilation and `channels_first`; masks, initial and final states, both directions",
+        "strides, padding, dilation, `channels_first`, every activation and mask, both directions, states; "
+        "images of fixed sizes. In torch cells of one's own over a number of steps that is fixed",
     ),
     Support(
         "embedding",

@@ -18,7 +18,7 @@ from biport.ops.convolution import CONVOLUTIONS, PADDINGS, Convolution
 from biport.ops.recurrent import Gates, Recurrent
 from biport.ops.regularization import check_rate
 from biport.ops.tensor import Tensor
-from biport.ops.windows import Padding, checked_padding, per_axis
+from biport.ops.windows import per_axis
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -39,7 +39,8 @@ class ConvolutionalLSTM(Recurrent):
         hidden_size: H; Keras ``filters``.
         kernel_size: K, of both convolutions, one for each axis.
         strides: of the convolution of x; that of h has 1.
-        padding: of the convolution of x, as in `Convolution`; that of h has ``"same"``.
+        padding: of the convolution of x, ``"valid"`` or ``"same"``, as in `Convolution`; that of h has
+            ``"same"``.
         dilation: of the convolution of x; that of h has 1.
         activation: of the candidate and of the cell state on its way out; one of `ACTIVATIONS`.
         recurrent_activation: of the gates i, f and o; one of `ACTIVATIONS`.
@@ -63,7 +64,7 @@ class ConvolutionalLSTM(Recurrent):
     hidden_size: int
     kernel_size: tuple[int, ...]
     strides: tuple[int, ...] = (1,)
-    padding: Padding = "valid"
+    padding: str = "valid"
     dilation: tuple[int, ...] = (1,)
     activation: str = "tanh"
     recurrent_activation: str = "sigmoid"
@@ -78,8 +79,7 @@ class ConvolutionalLSTM(Recurrent):
         for name in ("kernel_size", "strides", "dilation"):
             value = per_axis(self.kind, name, getattr(self, name), self.dimensions)
             object.__setattr__(self, name, value)
-        padding = checked_padding(self.kind, self.padding, PADDINGS[:2], self.dimensions)
-        object.__setattr__(self, "padding", padding)
+        check_choice(self.kind, "padding", self.padding, PADDINGS[:2])
         check_choice(self.kind, "activation", self.activation, ACTIVATIONS)
         check_choice(self.kind, "recurrent_activation", self.recurrent_activation, ACTIVATIONS)
         check_rate(self, self.dropout, "dropout")

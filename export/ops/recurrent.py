@@ -7,7 +7,6 @@ from functools import cache
 import onnx_ir as ir
 
 from biport.ops import GRU, LSTM, RNN, Bidirectional, Cell, Recurrent, StackedRNN
-from biport.ops.conv_lstm import CONV_LSTMS
 from export.onnx.fused_node import go_together
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
@@ -17,6 +16,7 @@ from export.recurrent.direction import (
     DirectionOutputs,
     InitialStates,
     fixed,
+    one_direction,
     output_value,
     state_values,
     write_direction,
@@ -27,19 +27,13 @@ from export.registry import writes
 MERGES = {"sum": "Add", "mul": "Mul", "ave": "Mean"}
 
 
-@writes(LSTM, GRU, RNN, StackedRNN, *CONV_LSTMS.values())
+@writes(LSTM, GRU, RNN, StackedRNN)
 def write_recurrent(op: Recurrent, site: Site) -> tuple[LazyValue, ...]:
     """``(N, T, I)`` and initial states, if given, to ``(N, T, H)`` or ``(N, H)``, and the final states.
 
-    A stack is a chain of nodes that stays in step form. Images have more sizes behind the steps.
+    A stack is a chain of nodes that stays in step form.
     """
-    layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
-    initial = InitialStates(site, layout, site.inputs[1:])
-    step = site.inputs[0].tensor.shape[2:]
-    shape, states = fixed(site, op.output_shape(step)), op.state_shapes(step)
-    direction = write_direction(site, op, layout, initial)
-    output = output_value(site, op, layout, direction.output, shape=shape, reverse=op.reverse)
-    return output, *state_values(site, layout, direction.states, initial, first=1, shapes=states)
+    return one_direction(op, site)
 
 
 @writes(Bidirectional)

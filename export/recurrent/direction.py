@@ -62,6 +62,17 @@ class InitialStates:
         return self._written[index]
 
 
+def one_direction(op: Recurrent, site: Site) -> tuple[LazyValue, ...]:
+    """A layer of one direction: its output and, where it gives them, the final states."""
+    layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
+    initial = InitialStates(site, layout, site.inputs[1:])
+    step = site.inputs[0].tensor.shape[2:]
+    shape, states = fixed(site, op.output_shape(step)), op.state_shapes(step)
+    direction = write_direction(site, op, layout, initial)
+    output = output_value(site, op, layout, direction.output, shape=shape, reverse=op.reverse)
+    return output, *state_values(site, layout, direction.states, initial, first=1, shapes=states)
+
+
 def write_direction(
     site: Site, op: Recurrent, layout: StepLayout, initial: InitialStates, first: int = 0
 ) -> DirectionOutputs:

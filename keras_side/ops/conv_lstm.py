@@ -65,10 +65,8 @@ def write_conv_lstm(op: ConvolutionalLSTM) -> WrittenLayer:
     """Write a ConvLSTM1D, ConvLSTM2D or ConvLSTM3D.
 
     Raises:
-        UnsupportedError: Keras has no such padding, or not these strides with this dilation.
+        UnsupportedError: Keras has not these strides with this dilation.
     """
-    if not isinstance(op.padding, str):
-        raise UnsupportedError(op.kind, "padding", op.padding, list(PADDINGS[:2]))
     if max(op.strides) > 1 and max(op.dilation) > 1:
         raise UnsupportedError(op.kind, "strides", op.strides, "1 where there is a dilation, as in Keras")
     config = {

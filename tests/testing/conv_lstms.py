@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from biport import ops
+from biport.dims import bound
 from biport.graph import Graph, Node, Value
 from testing.graphs import conv_lstm
 from testing.masks import valid_steps
@@ -94,6 +95,6 @@ def inputs_of(graph: Graph, pattern: str, N: int, T: int, seed: int = 0) -> list
     return [
         valid_steps(pattern, N, T, rng)
         if value.dtype == "bool"
-        else rng.normal(size=[sizes.get(str(size), size) for size in value.shape]).astype(value.dtype)
+        else rng.normal(size=bound(value.shape, sizes)).astype(value.dtype)
         for value in graph.inputs
     ]

@@ -123,11 +123,12 @@ def test_dropout_in_training() -> None:
     torch.manual_seed(0)
     plain = layers.ConvLSTM1d(1, 1, 1, bias=False).train()
     x = torch.ones(64, 3, 1, 5)
-    torch.testing.assert_close(plain(x)[0], plain.eval()(x)[0])
+    (trained, _), (evaluated, _) = plain(x), plain.eval()(x)
+    torch.testing.assert_close(trained, evaluated)
     dropping = layers.ConvLSTM1d(1, 1, 1, bias=False, dropout=0.5).train()
     gates = dropping.input_gates(x)
     assert torch.equal(gates, gates[:, :1].expand_as(gates))
-    weight = dropping.input_conv.weight[:, 0, 0]
+    weight = dropping.get_parameter("input_conv.weight")[:, 0, 0]
     whole = (2 * weight).reshape(1, 1, 4, 1).expand_as(gates)
     kept = gates != 0
     torch.testing.assert_close(gates, torch.where(kept, whole, torch.zeros(())))
@@ -148,3 +149,50 @@ def test_it_can_be_scripted() -> None:
         scripted: Any = torch.jit.script(layer)
     x, mask = torch.randn(2, 4, 2, 5, 6), torch.rand(2, 4) < 0.6
     torch.testing.assert_close(scripted(x, mask=mask)[0], layer(x, mask=mask)[0])
+
+
+class Cell(nn.Module):
+    """As people write it: one convolution of the input and the state side by side."""
+
+    def __init__(self, channels: int, hidden: int, kernel: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.conv = nn.Conv2d(channels + hidden, 4 * hidden, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        h, c = state
+        i, f, o, g = torch.split(self.conv(torch.cat([x, h], dim=1)), self.hidden, dim=1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class Unrolled(nn.Module):
+    """Two of them, over however many steps there are when it is traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.ModuleList([Cell(1, 4, 3), Cell(4, 3, 5)])
+        self.out = nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for cell in self.cells:
+            assert isinstance(cell, Cell)
+            zeros = x.new_zeros(x.size(0), cell.hidden, x.size(3), x.size(4))
+            state, steps = (zeros, zeros), []
+            for t in range(x.size(1)):
+                state = cell(x[:, t], state)
+                steps.append(state[0])
+            x = torch.stack(steps, dim=1)
+        return self.out(x[:, -1].mean(dim=(2, 3)))
+
+
+@pytest.mark.sweep
+def test_somebodys_loop_over_cells_is_unrolled() -> None:
+    module, rng = Unrolled().eval(), np.random.default_rng(0)
+    graph = torch_side.read(module, torch.zeros(2, 4, 1, 6, 5))
+    assert sum(isinstance(node.op, ops.Conv2D) for node in graph.nodes) == 8
+    for sizes in ((3, 6, 5), (1, 7, 9)):
+        x = rng.normal(size=(sizes[0], 4, 1, *sizes[1:])).astype("float32")
+        with torch.no_grad():
+            given = module(torch.tensor(x)).numpy()
+        np.testing.assert_allclose(given, reference.run(graph, [x])[0], rtol=0, atol=1e-6)

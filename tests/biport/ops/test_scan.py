@@ -259,24 +259,30 @@ def test_a_damaged_step_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dimensions", [1, 2, 3])
-@pytest.mark.parametrize(("padding", "strides"), [("valid", 1), ("same", 2), (((1, 0), (0, 2), (1, 1)), 1)])
-def test_a_convolutional_lstm_as_a_body_is_that_layer(dimensions: int, padding: Any, strides: int) -> None:
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize(("padding", "strides"), [("valid", 1), ("same", 2)])
+def test_a_convolutional_lstm_as_a_body_is_that_layer(
+    dimensions: int, padding: str, strides: int, channels_first: bool
+) -> None:
     rng = np.random.default_rng(0)
     size, kernel = (5, 4, 3)[:dimensions], (2, 3, 1)[:dimensions]
     settings: dict[str, Any] = {"return_sequences": True, "return_state": True, "reverse": strides == 2}
-    more = {"padding": padding if isinstance(padding, str) else padding[:dimensions], "strides": strides}
-    one = conv_lstm(rng, dimensions, 2, 3, kernel, dtype="float64", **settings, **more)
-    op = scan_of(one, (*size, 2))
-    graph = scans.graph_of(op, states=True)
-    nodes = tuple(
-        dataclasses.replace(node, op=one if node.name == "cell" else node.op) for node in graph.nodes
+    one = conv_lstm(
+        rng, dimensions, 2, 3, kernel, dtype="float64", padding=padding, strides=strides, **settings
     )
-    layer = dataclasses.replace(graph, nodes=nodes)
-    assert [layer.tensors[name] for name in layer.outputs] == [graph.tensors[name] for name in graph.outputs]
+    last, op = (scan_of(one, (*size, 2), first) for first in (False, channels_first))
+    graph, own = scans.graph_of(op, states=True), scans.graph_of(last, states=True)
+    nodes = tuple(dataclasses.replace(n, op=one if n.name == "cell" else n.op) for n in own.nodes)
+    layer = dataclasses.replace(own, nodes=nodes)
+    assert [layer.tensors[name] for name in layer.outputs] == [own.tensors[name] for name in own.outputs]
     for pattern in MASKS:
-        arrays = arrays_of(graph, rng, pattern)
-        for mine, wanted in zip(reference.run(graph, arrays), reference.run(layer, arrays), strict=True):
-            np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-14)
+        arrays = arrays_of(layer, rng, pattern)
+        wanted = reference.run(layer, arrays)
+        if channels_first:
+            arrays[2:] = [np.moveaxis(state, -1, 1) for state in arrays[2:]]
+            wanted = [np.moveaxis(wanted[0], -1, 2), *(np.moveaxis(state, -1, 1) for state in wanted[1:])]
+        for mine, exact in zip(reference.run(graph, arrays), wanted, strict=True):
+            np.testing.assert_allclose(mine, exact, rtol=0, atol=1e-14)
 
 
 def test_images_of_a_size_that_varies() -> None:
