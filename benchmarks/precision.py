@@ -108,7 +108,7 @@ def attentive(H: int) -> Graph:
 def convolved(H: int, recurrent: bool) -> Graph:
     make = Maker(False)
     op = ops.Conv1D(
-        input_size=H, output_size=H, kernel_size=5, padding="same", activation="relu",
+        input_size=H, output_size=H, kernel_size=(5,), padding="same", activation="relu",
         weight=make.weight(H, 5, H).transpose(0, 2, 1).copy(), bias=make.weight(H),
     )  # fmt: skip
     read = make.add("convolution", op, make.embedding(H))

@@ -70,14 +70,14 @@ def _with_padding(op: Op, padding: str) -> Op:
 
 def _words(graph: Graph) -> dict[int, str]:
     """By the identity of an op with numbers: the word that says the same wherever it is applied."""
-    known: dict[int, set[str | None]] = {}
+    said: dict[int, set[str | None]] = {}
     for node in graph.nodes:
         windowed = _windowed(node.op)
         if windowed is not None and not isinstance(windowed.padding, str):
             sizes = graph.tensors[node.inputs[0]].shape[-1 - windowed.dimensions : -1]
-            words = known.setdefault(id(node.op), set())
+            words = said.setdefault(id(node.op), set())
             words.add(_word(windowed, windowed.padding, sizes))
-    return {key: word for key, words in known.items() if len(words) == 1 for word in words if word}
+    return {key: word for key, words in said.items() if len(words) == 1 for word in words if word}
 
 
 def _spans(op: Windowed) -> Sequence[int]:

@@ -52,7 +52,7 @@ RESAMPLED = ("bilinear",)
 
 
 def float64_allowed(graph: Graph) -> float:
-    """How far a right Keras model may be from the oracle in float64: 1e-12, 1e-6 where TensorFlow rounds."""
+    """How far a right Keras model may be from the oracle in float64: 1e-12, 1e-6 behind what it rounds."""
     return 1e-6 if any(_inexact(node.op.settings()) for node in graph.nodes) else L1_ALLOWED
 
 

@@ -201,7 +201,7 @@ def test_files_of_texts_and_of_a_contract(option: list[str], labelled: bool, fol
 def test_convolutions_are_calibrated_with_rows(tmp_path: Path, quick: None) -> None:
     rng = np.random.default_rng(3)
     op = ops.Conv1D(
-        input_size=24, output_size=64, kernel_size=3, activation="relu",
+        input_size=24, output_size=64, kernel_size=(3,), activation="relu",
         weight=normal(rng, 64, 24, 3), bias=normal(rng, 64),
     )  # fmt: skip
     nodes = (Node("conv", op, ("x",)), Node("top", ops.GlobalMaxPooling1D(), ("conv",)))

@@ -267,7 +267,12 @@ def test_a_model_that_needs_several_tokens(tmp_path: Path) -> None:
     kernel = rng.normal(size=(2, 1, 3)).astype("float32")
     graph = ids_out(Tokenizer(TOKENS, **OF_KERAS), ("N", "T"))
     conv = ops.Conv1D(
-        input_size=1, output_size=2, kernel_size=3, padding="valid", weight=kernel, bias=np.ones(2, "float32")
+        input_size=1,
+        output_size=2,
+        kernel_size=(3,),
+        padding="valid",
+        weight=kernel,
+        bias=np.ones(2, "float32"),
     )
     nodes = (*graph.nodes, Node("conv", conv, ("y_text",)))
     graph = Graph(graph.inputs, nodes, ("conv",), {}, graph.tokenizers)

@@ -206,7 +206,7 @@ def test_a_row_that_is_refused_ends_nothing(rng, tmp_path):
     op = ops.Conv1D(
         input_size=I,
         output_size=2,
-        kernel_size=3,
+        kernel_size=(3,),
         padding="valid",
         weight=array(rng, 2, I, 3),
         bias=array(rng, 2),

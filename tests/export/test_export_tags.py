@@ -127,7 +127,7 @@ def test_steps_that_are_no_tokens_have_labels_alone(tmp_path: Path) -> None:
     head: dict[str, Any] = {"weight": array(rng, 3, H), "bias": array(rng, 3)}
     graph = chain(
         rng,
-        ops.Conv1D(input_size=I, output_size=H, kernel_size=3, padding="valid", **cut),
+        ops.Conv1D(input_size=I, output_size=H, kernel_size=(3,), padding="valid", **cut),
         ops.Dense(input_size=H, output_size=3, activation="softmax", **head),
         masked=False,
     )

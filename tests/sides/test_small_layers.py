@@ -314,9 +314,9 @@ def test_nothing_at_all_gives_what_the_oracle_gives(tmp_path):
 
 def test_a_maximum_over_what_was_cropped_away_is_refused(tmp_path):
     nodes = (
-        Node("pad", ops.ZeroPadding1D(padding=(0, 1)), ("x",)),
-        Node("crop", ops.Cropping1D(cropping=(2, 1)), ("pad",)),
-        Node("more", ops.UpSampling1D(size=2), ("crop",)),
+        Node("pad", ops.ZeroPadding1D(padding=((0, 1),)), ("x",)),
+        Node("crop", ops.Cropping1D(cropping=((2, 1),)), ("pad",)),
+        Node("more", ops.UpSampling1D(size=(2,)), ("crop",)),
         Node("top", ops.GlobalMaxPooling1D(), ("more",)),
     )
     graph = Graph((Value("x", ("N", "T", 3), "float32"),), nodes, ("top",))
@@ -417,7 +417,7 @@ BAD = {
     "size 0": lambda: ops.Reshape(target_shape=(0, 3)),
     "dims": lambda: ops.Permute(dims=(0, 1)),
     "n": lambda: ops.RepeatVector(n=0),
-    "padding": lambda: ops.ZeroPadding1D(padding=(1, -1)),
+    "padding": lambda: ops.ZeroPadding1D(padding=((1, -1),)),
     "cropping": lambda: ops.Cropping1D(cropping=(1,)),  # type: ignore[arg-type]
     "mask value": lambda: ops.Masking(mask_value=0.1),
     "value": lambda: ops.FeaturesNotEqual(value=float("inf")),
@@ -435,8 +435,8 @@ def test_bad_settings_are_no_ops(what):
 def test_sizes_that_vary_have_letters_that_say_how():
     x = ops.Tensor(("N", "T", 6), "float32")
     chain = [
-        ops.ZeroPadding1D(padding=(1, 1)),
-        ops.UpSampling1D(size=3),
+        ops.ZeroPadding1D(padding=((1, 1),)),
+        ops.UpSampling1D(size=(3,)),
         ops.Reshape(target_shape=(-1, 4)),
         ops.Flatten(),
     ]

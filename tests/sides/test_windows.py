@@ -140,16 +140,16 @@ def test_a_whole_model_and_the_end_of_the_mask(tmp_path: Path) -> None:
 TOO_SHORT = [
     (
         ops.Conv1D(
-            input_size=I, output_size=2, kernel_size=3, weight=np.ones((2, I, 3), "float32"), bias=None
+            input_size=I, output_size=2, kernel_size=(3,), weight=np.ones((2, I, 3), "float32"), bias=None
         ),
         3,
     ),
     *(
-        (kind(pool_size=3, strides=strides), 3)
+        (kind(pool_size=(3,), strides=(strides,)), 3)
         for strides in (1, 2, 5)
         for kind in (ops.MaxPooling1D, ops.AveragePooling1D)
     ),
-    (ops.MaxPooling1D(pool_size=3, strides=2, padding="same"), 1),
+    (ops.MaxPooling1D(pool_size=(3,), strides=(2,), padding="same"), 1),
     (ops.GlobalMaxPooling1D(keepdims=True), 1),
 ]
 
