@@ -84,8 +84,16 @@ def put_together(m: Any, x: Tensor) -> Tensor:
     return m.wide(y.permute(3, 0, 1, 2).reshape(y.size(3), y.size(0), -1))[0]
 
 
+def laid_flat(m: Any, x: Tensor) -> Tensor:
+    return m.lstm(m.conv(x).flatten(1, 2).transpose(1, 2))[0]
+
+
 @pytest.mark.parametrize(
-    ("rule", "height"), [(squeezed, 5), pytest.param(put_together, 8, marks=pytest.mark.sweep)]
+    ("rule", "height"),
+    [
+        (laid_flat, 5),
+        *(pytest.param(*one, marks=pytest.mark.sweep) for one in ((squeezed, 5), (put_together, 8))),
+    ],
 )
 def test_a_height_that_has_to_come_to_one_number_is_fixed(rule: Any, height: int) -> None:
     parts = {"lstm": nn.LSTM(2, 3, batch_first=True), "wide": nn.GRU(4, 3)}

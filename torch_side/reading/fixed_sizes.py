@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import sympy
@@ -23,9 +23,7 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     - Steps that a loop takes one by one: of the input whose size is the number of turns T is fixed, of one
       that is only indexed torch knows that there are no fewer.
     """
-    nodes = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
-    names = [entry for entry in exported.graph_signature.user_inputs if isinstance(entry, str)]
-    shapes = [list(nodes[name].meta["val"].shape) for name in names]
+    shapes = _shapes(exported)
     terms = [[sympy.sympify(expression(size)) for size in shape] for shape in shapes]
     symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, terms)
     fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in terms]
@@ -59,6 +57,30 @@ def _no_fewer(
         and ranges[term].lower == size.node.hint
         and size.node.hint > 2
     }
+
+
+def axes_of_one_number(exported: ExportedProgram) -> Iterator[list[list[int]]]:
+    """For each size that the trace takes to make one number alone, such as ``H // 16 - 1`` for 1, its axes.
+
+    Whether the module takes another, the trace does not say: what has a size of 1 is such a number always.
+    """
+    shapes = _shapes(exported)
+    varying = [size.node for shape in shapes for size in shape if isinstance(size, torch.SymInt)]
+    sizes = {node.expr: sympy.Integer(node.hint) for node in varying if node.expr.is_Symbol}
+    guards = [guard.expr for guard in varying[0].shape_env.guards] if varying else []
+    equal = [
+        guard for guard in guards if isinstance(guard, sympy.Eq) and any(x.is_Integer for x in guard.args)
+    ]
+    for symbol, size in sizes.items():
+        twice = sizes | {symbol: 2 * size}
+        if any(symbol in guard.free_symbols and guard.xreplace(twice) == sympy.false for guard in equal):
+            yield [[axis for axis, x in enumerate(shape) if expression(x) == symbol] for shape in shapes]
+
+
+def _shapes(exported: ExportedProgram) -> list[list[Any]]:
+    nodes = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
+    names = [entry for entry in exported.graph_signature.user_inputs if isinstance(entry, str)]
+    return [list(nodes[name].meta["val"].shape) for name in names]
 
 
 def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:

@@ -67,7 +67,17 @@ def read_arguments(module: nn.Module, arguments: Arguments) -> ModuleRead:
         # Taken of the module as it is traced: each trace begins with it in eval mode.
         flat = Flat(module, arguments, Snapshot(module).restore).eval()
         fixed = [leaf.fixed for leaf in arguments.leaves]
-        program = trace_program(module, flat, [leaf.example for leaf in arguments.leaves], fixed)
+        probe = Flat(module, arguments, Snapshot(module).restore).eval()
+
+        def takes(inputs: Sequence[Tensor]) -> bool:
+            try:
+                probe(*inputs)
+            except Exception:  # of whatever kind: forward is somebody's own
+                return False
+            return True
+
+        examples = [leaf.example for leaf in arguments.leaves]
+        program = trace_program(module, flat, examples, fixed, takes)
     return read_program(program, arguments.leaves, flat.seen, "forward computes with that number")
 
 

@@ -7,7 +7,7 @@ import io
 import logging
 import traceback
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch.export import Dim, ExportedProgram, export
 from biport.errors import BiportError, UnsupportedError
 from torch_side.inference import device_of
 from torch_side.reading.decompositions import decompositions
-from torch_side.reading.fixed_sizes import axes_to_fix
+from torch_side.reading.fixed_sizes import axes_of_one_number, axes_to_fix
 from torch_side.reading.layer_session import LayerSession
 from torch_side.reading.opaque import whole
 from torch_side.reading.snapshot import Snapshot
@@ -58,7 +58,11 @@ class Program:
 
 
 def trace_program(
-    module: nn.Module, wrapper: nn.Module, inputs: Sequence[Tensor], fixed: Sequence[Collection[int]]
+    module: nn.Module,
+    wrapper: nn.Module,
+    inputs: Sequence[Tensor],
+    fixed: Sequence[Collection[int]],
+    takes: Callable[[Sequence[Tensor]], bool],
 ) -> Program:
     """Trace a module, whose inputs may vary in size; the module is left as it is.
 
@@ -67,6 +71,7 @@ def trace_program(
         wrapper: has it as ``module``, takes tensors by position and gives a list of them.
         inputs: an example of each.
         fixed: of each the axes whose size does not vary.
+        takes: whether the module can be called with inputs.
 
     Raises:
         UnsupportedError: torch.export cannot trace it; the line at fault is named.
@@ -78,15 +83,18 @@ def trace_program(
         for x, axes in zip(inputs, fixed, strict=True)
     ]
     try:
-        with quiet(), torch.no_grad(), whole(session), torch.random.fork_rng(devices=[]):
-            exported = _exported(wrapper, inputs, dynamic, session)
+        with quiet(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with whole(session):
+                exported = _exported(wrapper, inputs, dynamic, session)
             for _ in range(MOST_TRACES):
-                if not (sizes := axes_to_fix(exported)):
+                if not (sizes := axes_to_fix(exported) or _not_taken(exported, inputs, takes)):
                     break
                 dynamic = _with_fixed(dynamic, sizes)
                 session.calls.clear()
-                exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
-            exported = exported.run_decompositions(decompositions())
+                with whole(session):
+                    exported = export(wrapper, tuple(inputs), dynamic_shapes=(tuple(dynamic),), strict=False)
+            with whole(session):
+                exported = exported.run_decompositions(decompositions())
     except BiportError:
         raise
     except Exception as error:
@@ -112,6 +120,17 @@ def _exported(
                 shapes = tuple(_with_fixed(dynamic, fixed))
                 return export(wrapper, tuple(inputs), dynamic_shapes=(shapes,), strict=False)
         raise
+
+
+def _not_taken(
+    exported: ExportedProgram, inputs: Sequence[Tensor], takes: Callable[[Sequence[Tensor]], bool]
+) -> list[list[int]]:
+    """The axes of a size that the trace takes for one alone, and the module takes no other of."""
+    for axes in axes_of_one_number(exported):
+        pairs = zip(inputs, axes, strict=True)
+        if not takes([x.repeat([1 + (axis in own) for axis in range(x.dim())]) for x, own in pairs]):
+            return axes
+    return []
 
 
 def _with_fixed(dynamic: Sequence[dict], fixed: Sequence[Collection[int]]) -> list[dict]:
