@@ -103,6 +103,9 @@ def _needed_sizes(node: fx.Node) -> list[Any]:
     if target == "aten.squeeze.dim":
         known, left = node.args[0].meta["val"], node.meta["val"]  # type: ignore[union-attr]
         return [known.shape[node.args[1]]] if left.dim() < known.dim() else []  # type: ignore[index]
+    if target == "aten.unbind.int":
+        # As many values as there are.
+        return [node.args[0].meta["val"].shape[node.args[1] if len(node.args) > 1 else 0]]  # type: ignore
     position, axis = WEIGHTED.get(target, (None, -1))
     if position is None:
         return []
