@@ -15,7 +15,7 @@ from keras_side.read import read
 from keras_side.reading.apply_mapping import MappedLayer
 from keras_side.reading.live_layer import recurrent_op
 from keras_side.recording.ctc import prediction_model
-from keras_side.run import run, takes_texts
+from keras_side.run import run, run_float64, takes_texts
 from keras_side.shared.activations import float64_allowed
 from keras_side.shared.learning import unwritten
 from keras_side.stream import stream
@@ -39,6 +39,7 @@ __all__ = [
     "reads_class",
     "recurrent_op",
     "run",
+    "run_float64",
     "save",
     "spoken",
     "stepper",

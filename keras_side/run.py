@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from biport.analysis.rows import where_rows_meet
 from biport.dims import bound
-from biport.errors import InputError
+from biport.errors import InputError, UnsupportedError
 from biport.graph import Graph
 from biport.inputs import batch_axis, check_inputs, letters
 from biport.text.inputs import with_ids
@@ -64,6 +65,28 @@ def run(
         return outputs
     sizes = letters(graph.inputs, arrays)
     return [_empty(graph, name, sizes, x) for name, x in zip(graph.outputs, outputs, strict=True)]
+
+
+def run_float64(model: keras.Model, inputs: Sequence[np.ndarray], graph: Graph) -> list[np.ndarray]:
+    """`run` of a model in float64.
+
+    Raises:
+        UnsupportedError: TensorFlow has no kernel of float64 for a layer, as on CPUs for `MaxPooling3D`,
+            grouped convolutions, and depthwise ones whose strides are unequal.
+        InputError: as `run`.
+    """
+    try:
+        return run(model, inputs, graph)
+    except Exception as error:
+        if type(error).__name__ not in WITHOUT_KERNEL:
+            raise
+        layer = re.search(r"when calling (\w+)\.call", str(error))
+        owner = "a layer" if layer is None else f"a {layer[1]}"
+        raise UnsupportedError(owner, "dtype", "float64", "float32, in TensorFlow on this machine") from error
+
+
+WITHOUT_KERNEL = ("InvalidArgumentError", "NotFoundError", "UnimplementedError")
+"""What TensorFlow raises where it has no kernel for a dtype."""
 
 
 def _outputs(model: keras.Model, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

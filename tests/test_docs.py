@@ -95,6 +95,20 @@ def test_the_page_about_custom_code_runs(tmp_path, monkeypatch, capsys) -> None:
 
 
 @pytest.mark.sweep
+def test_the_page_about_feature_maps_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    keras.utils.clear_session()
+    page = (ROOT / "docs/feature-maps.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "docs/feature-maps.md", "exec"), {})
+    printed = capsys.readouterr().out
+    for shown in (*re.findall(r"^# (.*)$", block, re.MULTILINE), "verdict: same"):
+        assert shown in printed
+    (code,) = re.findall(r"```\n(image_1 = .*?)```", page, re.DOTALL)
+    assert code.replace("\n", "\n    ").rstrip() in printed
+
+
+@pytest.mark.sweep
 def test_the_page_about_texts_runs(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs/texts.md").read_text()

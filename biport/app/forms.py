@@ -262,7 +262,7 @@ def keras_form(name: str, model: Any, graph: Graph | None = None, states: str | 
 
     def run_float64(source: Graph) -> Run:
         rebuilt, wide = in_float64(source)
-        return lambda arrays: keras_side.run(rebuilt, arrays, wide)
+        return lambda arrays: keras_side.run_float64(rebuilt, arrays, wide)
 
     def gradients(source: Graph) -> Differentiated:
         try:

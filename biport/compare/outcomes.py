@@ -14,11 +14,15 @@ Results = Mapping[str, Sequence[np.ndarray]]
 
 
 def run_all(
-    run: Callable[[list[np.ndarray]], Sequence[np.ndarray]], cases: Mapping[str, Sequence[np.ndarray]]
+    run: Callable[[list[np.ndarray]], Sequence[np.ndarray]],
+    cases: Mapping[str, Sequence[np.ndarray]],
+    raised: tuple[type[BiportError], ...] = (),
 ) -> Results | str:
-    """Outputs by case, or what went wrong."""
+    """Outputs by case, or what went wrong, but for errors that are to be ``raised``."""
     try:
         return {case: run(list(arrays)) for case, arrays in cases.items()}
+    except raised:
+        raise
     except BiportError as error:
         return str(error)
     except Exception as error:  # A foreign runtime may raise anything; whatever it is, it is a finding.

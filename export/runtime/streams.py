@@ -303,6 +303,11 @@ def _sequence(value: Value, masked: bool, truncate: bool, row: Any) -> Prepared:
     if array.ndim != len(value.shape) - 1:
         raise InputError(f"should be one row of {value.tensor}, found shape {array.shape}")
     fixed, steps = value.shape[1], len(array)
+    padded = masked or truncate
+    sizes = [*zip(array.shape, value.shape[1:], strict=True)][1 if padded else 0 :]
+    if array.ndim > 2 and any(isinstance(wanted, int) and wanted != size for size, wanted in sizes):
+        # Of an image no side is a length that could be padded or cut.
+        raise InputError(f"should be one row of {value.tensor}, found shape {array.shape}")
     if isinstance(fixed, int):
         array = array[:fixed] if truncate else array
         _check_length(fixed, masked, len(array))

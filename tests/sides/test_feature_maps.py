@@ -17,6 +17,7 @@ import torch_side
 from biport import reference, verify
 from biport.app.forms import Form, folder_form, open_form, torch_form
 from biport.compare.tolerance import Verdict
+from biport.errors import InputError
 from biport.graph import Graph
 from biport.ops import INTEGERS
 from testing.image_models import IMAGE_MODELS, KERAS_3, built
@@ -24,7 +25,7 @@ from testing.torch_modules import CASES, images
 from testing.torch_modules.cases import EXAMPLE, OTHERS
 from testing.torch_modules.measure import tensors
 
-FEW: tuple[str, ...] = ()
+FEW = ("captcha",)
 """What `make test` reads; the others are swept."""
 FEW_MODULES: tuple[str, ...] = ()
 SIZES = ((3, 9), (2, 14))
@@ -88,7 +89,7 @@ def test_a_model_of_keras_2(name: str, tmp_path: Path) -> None:
         warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
         model.save(tmp_path / "model.h5")
     graph = keras_side.read(tmp_path / "model.h5")
-    assert graph.origin["framework"] == "tf_keras"
+    assert str(graph.origin["version"]).startswith("2.")
     for N, size in SIZES:
         arrays = inputs_of(graph, N, size)
         live = model.predict(arrays if len(arrays) > 1 else arrays[0], verbose=0)
@@ -105,3 +106,23 @@ def test_a_module_of_torch(name: str, tmp_path: Path) -> None:
     forms = [torch_form("module", module, graph, example), *forms_of(graph, tmp_path)]
     for sizes in OTHERS:
         check_same(*forms, inputs=[tensor.numpy() for tensor in tensors(case, sizes)])
+
+
+def test_rows_that_are_no_image_of_the_model(tmp_path: Path) -> None:
+    """No side of an image is a length that could be padded or cut."""
+    export.write(keras_side.read(built("captcha", keras)), tmp_path / "model.onnx", vectors=False)
+    session = export.Session(tmp_path / "model.onnx", "cpu")
+    for shape in ((12, 20, 1), (20, 12, 3), (2, 2, 1)):
+        with pytest.raises(InputError, match=r"should be one row of float32 \(N, 20, 12, 1\), found shape"):
+            list(session.predict([np.zeros(shape, "float32")]))
+
+
+@pytest.mark.sweep
+def test_what_tensorflow_has_no_kernel_of_float64_for_is_no_difference() -> None:
+    layers: Any = keras.layers
+    film = keras.Input((4, 6, 5, 2))
+    steps = layers.Reshape((2, -1))(layers.MaxPooling3D(2)(film))
+    model = keras.Model(film, layers.LSTM(3)(steps))
+    report = verify(model, torch_side.write(keras_side.read(model)), float64=True)
+    assert report.verdict is Verdict.SAME
+    assert any("MaxPooling3D: dtype='float64'" in note for note in report.notes)
