@@ -21,6 +21,8 @@ from biport.graph import Graph
 from testing.feature_map_modules import torch_feature_maps
 from testing.feature_map_strategies import LONG, keras_feature_maps
 
+NOT_IN_KERAS = ("strides", "groups")
+"""Strides beside dilation, and groups of transposed convolutions."""
 SEEDS = st.integers(0, 2**16)
 COUNT = 3 * settings().max_examples
 
@@ -69,7 +71,13 @@ def check_torch(module: Any, image: Any, folder: Path, seed: int) -> str:
     except UnsupportedError as refusal:
         return f"refused: {refusal}"
     export.write(graph, folder / "module.onnx", overwrite=True, vectors=False)
-    written = [torch_side.write(graph), folder / "module.onnx", keras_side.write(graph)]
+    written = [torch_side.write(graph), folder / "module.onnx"]
+    try:
+        written.append(keras_side.write(graph))
+    except UnsupportedError as refusal:
+        if refusal.setting not in NOT_IN_KERAS:
+            raise
+        event(f"not in Keras: {refusal.setting}")
     forms = [torch_form("module", module, graph, (image,)), *map(open_form, written)]
     return check_forms(graph, forms, seed, image.shape[-1])
 

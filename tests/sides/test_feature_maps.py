@@ -98,6 +98,7 @@ def test_a_model_of_keras_2(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:two biases were added up:UserWarning")
+@pytest.mark.filterwarnings("ignore:FramesInALoop. axis 1 of x_3d is fixed at 5:UserWarning")
 @pytest.mark.parametrize("name", chosen(MODULES, FEW_MODULES))
 def test_a_module_of_torch(name: str, tmp_path: Path) -> None:
     case = CASES[name]

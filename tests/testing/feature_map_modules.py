@@ -122,7 +122,7 @@ def pool(stack: Stack) -> nn.Module:
     most = tuple(one // 2 for one in each(size, dimensions))
     padding = tuple(draw(st.integers(0, one)) for one in most) if draw(st.booleans()) else 0
     up = draw(seldom())
-    match draw(choice("max", "average", "average", "power") if dimensions < 3 else choice("max", "average")):
+    match draw(choice("max", "average", "average", "power") if dimensions == 2 else choice("max", "average")):
         case "max":
             apart = along(draw, dimensions, 1, 2) if draw(seldom()) else 1
             return getattr(nn, f"MaxPool{dimensions}d")(size, strides, padding, apart, ceil_mode=up)
@@ -140,7 +140,8 @@ def adaptive(stack: Stack) -> nn.Module:
     kind = draw(choice("Max", "Avg"))
     fixed = stack.shape[1:-1]
     to = (*(draw(choice(None, draw(st.integers(1, size)))) for size in fixed), draw(choice(None, None, 1)))
-    return getattr(nn, f"Adaptive{kind}Pool{dimensions}d")(to[0] if dimensions == 1 else to)
+    # Of one axis torch takes no size that stays.
+    return getattr(nn, f"Adaptive{kind}Pool{dimensions}d")(1 if dimensions == 1 else to)
 
 
 def padded(stack: Stack) -> nn.Module:

@@ -158,7 +158,8 @@ def _fixed(graph: Graph, leaves: Sequence[Leaf], why: str) -> list[str]:
             if not isinstance(size, int) or (axis < len(described) and isinstance(described[axis], int)):
                 continue
             behind = [dim for dim in value.shape[axis + 1 :] if not isinstance(dim, int)]
-            features = axis == 1 and len(value.shape) == 2 and value.dtype in FLOATS
+            # Of rows of vectors, and of images, which have them first.
+            features = axis == 1 and len(value.shape) in (2, 4) and value.dtype in FLOATS
             if not features and not (behind and (axis == 1 or str(behind[0]) == "N")):
                 notes.append(f"axis {axis} of {value.name} is fixed at {size}: {why}")
     return notes

@@ -84,7 +84,8 @@ def _with_own_names(graph: Graph) -> Graph:
         )
         for node in graph.nodes
     )
-    return dataclasses.replace(graph, nodes=tuple(nodes))
+    outputs = tuple(own.get(name, name) for name in graph.outputs)
+    return dataclasses.replace(graph, nodes=tuple(nodes), outputs=outputs)
 
 
 def _with_simple_steps(graph: Graph) -> Graph:
