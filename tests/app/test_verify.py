@@ -107,7 +107,7 @@ main()
     assert "imported: set()" in ran.stdout
     assert "model.keras (read in numpy, without Keras)" in ran.stdout
     assert "note: model.keras (read in numpy, without Keras): Keras did not run" in ran.stdout
-    weights = {"weight": graph.nodes[-1].op.weights()["weight"] + np.float32(1e-3)}
+    weights = {"weight": graph.nodes[-1].op.weights()["weight"] * np.float32(1.01)}
     last = graph.nodes[-1]
     other = dataclasses.replace(last, op=dataclasses.replace(last.op, **weights))
     report = verify(
