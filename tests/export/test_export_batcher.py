@@ -26,7 +26,7 @@ from biport.graph import Graph, Node, Value
 from export.runtime import batcher as batcher_module
 from export.runtime.batcher import Batcher
 from export.runtime.signature import Signature
-from testing.onnx_graphs import H, I, V, array, bidirectional, chain, exported, lstm
+from testing.onnx_graphs import H, I, V, bidirectional, chain, exported, lstm
 
 SOON = 20
 """Seconds after which something that should happen at once did not."""
