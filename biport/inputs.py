@@ -237,6 +237,8 @@ def check_arrays(
         _checked(value, bounds.get(value.name), np.asarray(array))
         for value, array in zip(values, inputs, strict=True)
     ]
+    if len(values) == 1:
+        return arrays
     first = next((value.shape[0] for value in values if value.shape), None)
     batches = {
         value.name: len(array)

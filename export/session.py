@@ -278,7 +278,8 @@ class Session:
         run = self._batches(workers)
         options = {"window": window, "tokens": tokens, "workers": workers, "truncate": truncate}
         call = call_cost(self.device)
-        return streams.predict(self._signature, rows, run, call=call, progress=progress, **options)
+        alone = self._batches(1)
+        return streams.predict(self._signature, rows, run, alone, call=call, progress=progress, **options)
 
     def classify(self, rows: Iterable[Any], **options: Any) -> Iterator[tuple[Any, Any]]:
         """The label of each row and its probability, from the first output; lists of them for one of steps.
@@ -376,6 +377,9 @@ class Session:
         label = self._label() if classify else lambda outputs: outputs
         workers = streams.default_workers(self.device, self.threads) if workers is None else workers
         streams.check_numbers(workers=workers)
+        if workers > 1:
+            # The first request should not wait for it.
+            self._narrow()
         return Batcher(
             self._signature,
             self._batches(workers),
@@ -443,8 +447,9 @@ class Session:
         mixer = self.metadata.get("biport.rows_meet")
         if mixer is not None and self._signature.row_axes is None:
             raise InputError(f"{self.path}: the rows of a batch meet in {mixer!r}; use run, batch by batch")
-        session = self._session if workers == 1 else self._narrow()
-        return lambda array: self._run(session, [array])
+        if workers == 1:
+            return lambda array: self._run(self._session, [array])
+        return lambda array: self._run(self._narrow(), [array])
 
     def _narrow(self) -> Any:
         """The model once more, for batches that run side by side: one thread each."""

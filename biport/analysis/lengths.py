@@ -139,6 +139,8 @@ def check_steps(values: Sequence[Value], needed: Mapping[str, int], arrays: Sequ
     Raises:
         InputError: an input, or a length made of several, has too few steps.
     """
+    if not needed:
+        return
     for value, array in zip(values, arrays, strict=True):
         least = needed.get(value.name, 0)
         axis = time_axis(value.shape)

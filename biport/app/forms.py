@@ -52,6 +52,7 @@ class Form:
         contract: what inputs it is made for, where it refuses others.
         size: counts its nodes or layers.
         takes_texts: whether it is given texts, where the graph has ids.
+        notes: what a report should say of it.
         shapes: of its inputs, where some size of them may be fixed that is not in the graph.
         characters: by inputs of texts those that they may have, where it is not all.
         unread: the live Keras model, where biport cannot read a graph from it.
@@ -78,9 +79,16 @@ class Form:
     taken: Taken | None = None
     smaller: str | None = None
     shapes: Sequence[tuple[Dim, ...]] | None = None
+    notes: Sequence[str] = ()
 
 
-def open_form(source: Any, config: Any = None, example: Any = None, states: str | None = None) -> Form:
+def open_form(
+    source: Any,
+    config: Any = None,
+    example: Any = None,
+    states: str | None = None,
+    without_keras: bool = False,
+) -> Form:
     """Open a live model, a `Graph`, or the path of a Keras file, a folder of biport or an ``.onnx`` file.
 
     Args:
@@ -88,6 +96,8 @@ def open_form(source: Any, config: Any = None, example: Any = None, states: str 
         config: the configuration that goes with a Keras file of weights alone, see `keras_side.read`.
         example: how a torch module is called that does not know its inputs itself, see `torch_side.read`.
         states: what is read of the states that a stateful Keras model keeps, see `keras_side.read`.
+        without_keras: have what biport reads of a Keras file stand for it, computed by the reference: that
+            imports no framework.
 
     Raises:
         InputError: it is none of these.
@@ -98,7 +108,7 @@ def open_form(source: Any, config: Any = None, example: Any = None, states: str 
     if isinstance(source, Graph):
         return graph_form("graph", source)
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source), config, states)
+        return _open_path(Path(source), config, states, without_keras)
     # A live model of a framework that nobody has imported there cannot be.
     keras, torch, keras_2 = (sys.modules.get(name) for name in ("keras", "torch", "tf_keras"))
     if keras is not None and isinstance(source, keras.Model):
@@ -118,7 +128,7 @@ def open_form(source: Any, config: Any = None, example: Any = None, states: str 
     )
 
 
-def _open_path(path: Path, config: Any, states: str | None) -> Form:
+def _open_path(path: Path, config: Any, states: str | None, without_keras: bool) -> Form:
     if path.is_dir():
         graph = read_stored(path)
         taken = taken_by(graph, labels=texts_of(path).get("labels"))
@@ -131,7 +141,7 @@ def _open_path(path: Path, config: Any, states: str | None) -> Form:
     if kind is FileKind.EXPORTED:
         return _program_form(path)
     if kind in (FileKind.KERAS_ARCHIVE, FileKind.DAMAGED_ZIP, FileKind.HDF5):
-        return _keras_file_form(path, config, states)
+        return _keras_file_form(path, config, states, without_keras)
     if kind is FileKind.ONNX or (kind is FileKind.UNKNOWN and path.suffix == ".onnx"):
         import export
 
@@ -161,12 +171,16 @@ def _program_form(path: Path) -> Form:
     )
 
 
-def _keras_file_form(path: Path, config: Any, states: str | None) -> Form:
+def _keras_file_form(path: Path, config: Any, states: str | None, without_keras: bool) -> Form:
     """A Keras file, run by the Keras that gives it the meaning it was written with, if that is here."""
     import keras_side
     from keras_side.file.model_file import needs_config
     from keras_side.load_file import load_original, program
 
+    if without_keras:
+        form = _read_only(path, keras_side.read(path, config, states=states), "without Keras")
+        note = f"{form.name}: Keras did not run; what it is compared by is what biport reads of the file"
+        return dataclasses.replace(form, notes=(note,))
     # Read before keras is imported: a bad file is told without waiting for it.
     if needs_config(path):
         return _read_only(path, keras_side.read(path, config, states=states), "weights alone")

@@ -142,16 +142,23 @@ def read_source(source: Source) -> tuple[Graph, list[str]]:
     return inspection.graph, [*inspection.notes]
 
 
-def open_source(source: Source) -> Form:
+def open_source(source: Source, without_keras: bool = False) -> Form:
     """A model that can be run beside others.
 
+    Args:
+        source: the model.
+        without_keras: as for `biport.app.forms.open_form`.
+
     Raises:
+        InputError: its code is to be imported, without Keras.
         BiportError: it cannot be opened.
     """
+    if source.code is not None and without_keras:
+        raise InputError(Argument("without_keras", True), ": code of a model's own needs Keras to run")
     if source.code is not None:
         return keras_form(source.path.name, load_with_code(source))
     if not source.is_module:
-        return open_form(source.text, source.config, states=source.states)
+        return open_form(source.text, source.config, states=source.states, without_keras=without_keras)
     own = make_source(source)
     graph, _ = own.read()
     return torch_form(source.text, own.module, graph, own.example)

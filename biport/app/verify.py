@@ -68,6 +68,7 @@ def verify(
     text: str | None = None,
     label: str | None = None,
     labels: Sequence[str] | None = None,
+    without_keras: bool = False,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> Report:
     """Compare forms of one model with the oracle, the float64 reference of the first form's graph.
@@ -105,6 +106,8 @@ def verify(
         label: of a file, the column of the labels; the report then has the accuracy of every form.
         labels: what the classes of the first output are called, in order, where no form says it. Numbers that
             come out of no softmax or sigmoid are then their logits.
+        without_keras: have what biport reads of Keras files stand for them, which a note says: nothing is
+            imported that takes seconds to import, and what Keras itself computes is not seen.
         progress: told of each stage of the work.
 
     Returns:
@@ -125,7 +128,7 @@ def verify(
     for given in sources:
         if isinstance(given, str | os.PathLike):
             progress(f"opening {os.fspath(given)}")
-        opened.append(open_form(given, config, example, states))
+        opened.append(open_form(given, config, example, states, without_keras))
     # Before each form of half precision stands the same model in float32.
     paired = [one for form in opened for one in (form.in_float32, form) if one is not None]
     forms = _with_names(paired)
@@ -333,9 +336,11 @@ def _of_cases(
 
 
 def _unchecked(forms: Sequence[Form]) -> list[str]:
-    """What the graphs of forms have on somebody's word."""
-    said = [form.graph.origin.get("unchecked") for form in forms if form.graph is not None]
-    return [note for text in dict.fromkeys(said) if text is not None for note in text.split("; ")]
+    """What forms and their graphs have on somebody's word."""
+    said = [note for form in forms for note in form.notes]
+    words = [form.graph.origin.get("unchecked") for form in forms if form.graph is not None]
+    said += [note for text in words if text is not None for note in text.split("; ")]
+    return [*dict.fromkeys(said)]
 
 
 def _origin(source: Form, seed: int | None, values: Sequence[Value], cases: Mapping[str, Arrays]) -> Origin:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from itertools import chain, islice
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -25,6 +26,9 @@ WINDOW, TOKENS = 1024, 2048
 """Rows sorted together, and steps in a batch: `benchmarks/corpus.py --search` on rows of 20 to 250 steps."""
 MOST_STEPS = 64
 """Batches' worth of steps that a window holds at most, so that long rows do not fill the memory."""
+
+Run: TypeAlias = Callable[[np.ndarray], Sequence[np.ndarray]]
+"""The outputs for a batch."""
 
 Outputs = tuple[np.ndarray, ...]
 """What the model gives for one row, an array for each output, without the batch's axis."""
@@ -48,7 +52,8 @@ class RowResult:
 def predict(
     signature: Signature,
     rows: Iterable[Any],
-    run: Callable[[np.ndarray], Sequence[np.ndarray]],
+    run: Run,
+    alone: Run,
     *,
     window: int,
     tokens: int,
@@ -57,14 +62,25 @@ def predict(
     truncate: bool,
     progress: Callable[[int], None] | None,
 ) -> Iterator[RowResult]:
-    """See `export.Session.predict_each`; ``run`` gives the outputs of one batch at a cost of ``call``."""
+    """See `export.Session.predict_each`; ``run`` gives the outputs of one batch at a cost of ``call``.
+
+    What is one batch altogether needs no threads, which take longer to start than it takes to run a short
+    row: it is given to ``alone``.
+    """
     prepared = preparation(signature, truncate)(rows)
+    groups = windows(prepared, window, max(MOST_STEPS * tokens, window))
+    # One window is in the works while the results of the one before are taken.
+    first = list(islice(groups, 2))
+    divided = [(rows, batches(rows, tokens, call, batch_size(signature))) for rows in first]
+    if len(divided) == 1 and len(divided[0][1]) <= 1:
+        yield from _Window(signature, *divided[0], partial(_Done, alone)).results(progress)
+        return
     waiting: list[_Window] = []
     with ThreadPoolExecutor(workers, "biport-predict") as pool:
         try:
-            for window_rows in windows(prepared, window, max(MOST_STEPS * tokens, window)):
-                waiting.append(_Window(signature, window_rows, tokens, call, partial(pool.submit, run)))
-                # One window is in the works while the results of the one before are taken.
+            following = ((rows, batches(rows, tokens, call, batch_size(signature))) for rows in groups)
+            for group in chain(divided, following):
+                waiting.append(_Window(signature, *group, partial(pool.submit, run)))
                 if len(waiting) > 1:
                     yield from waiting.pop(0).results(progress)
             for last in waiting:
@@ -101,6 +117,25 @@ def _tried(prepare: Callable[[Any], Prepared], number: int, given: Any) -> Input
     return InputRow(number, row.content, row.length, row.pads, row.cut, given)
 
 
+class _Work(Protocol):
+    """A batch on its way, as a `concurrent.futures.Future` is one."""
+
+    def result(self) -> Sequence[np.ndarray]:
+        """The outputs, or the error."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A batch that is run when its outputs are asked for."""
+
+    run: Run
+    array: np.ndarray
+
+    def result(self) -> Sequence[np.ndarray]:
+        return self.run(self.array)
+
+
 class _Window:
     """Rows that are sorted together, and their batches on the way."""
 
@@ -108,15 +143,13 @@ class _Window:
         self,
         signature: Signature,
         rows: Sequence[InputRow],
-        tokens: int,
-        call: float,
-        submit: Callable[[np.ndarray], Future[Sequence[np.ndarray]]],
+        divided: Sequence[Sequence[int]],
+        submit: Callable[[np.ndarray], _Work],
     ) -> None:
         self.signature = signature
         self.rows = rows
         self.submit = submit
-        batch = batch_size(signature)
-        self.works = [(indices, self._submitted(indices)) for indices in batches(rows, tokens, call, batch)]
+        self.works = [(indices, self._submitted(indices)) for indices in divided]
 
     def results(self, progress: Callable[[int], None] | None) -> Iterator[RowResult]:
         results = [RowResult(error=row.error) for row in self.rows]
@@ -130,9 +163,7 @@ class _Window:
                 progress(len(indices))
         yield from results
 
-    def _of_batch(
-        self, indices: Sequence[int], work: Future[Sequence[np.ndarray]]
-    ) -> Iterator[tuple[int, RowResult]]:
+    def _of_batch(self, indices: Sequence[int], work: _Work) -> Iterator[tuple[int, RowResult]]:
         """The results of a batch; of one that fails those of its rows, each by itself."""
         try:
             outputs = work.result()
@@ -148,7 +179,7 @@ class _Window:
         for index, row, divided in zip(indices, rows, divide(self.signature, outputs, rows), strict=True):
             yield index, RowResult(divided, row.cut)
 
-    def _submitted(self, indices: Sequence[int]) -> Future[Sequence[np.ndarray]]:
+    def _submitted(self, indices: Sequence[int]) -> _Work:
         (value,) = self.signature.inputs
         return self.submit(stack(value, [self.rows[index] for index in indices]))
 

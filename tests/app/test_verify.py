@@ -1,8 +1,15 @@
 """A verification names the form at fault, and fails on what it cannot compare."""
 
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import export
+import keras_side
 from biport import reference, verify
 from biport.app.forms import Form
 from biport.app.taken import taken_by
@@ -80,3 +87,32 @@ def test_a_form_that_differs_is_traced_whatever_it_holds() -> None:
     report = verify(graph, other, trace=True)
     assert report.trace is not None
     assert [finding.form for finding in report.trace] == ["other"]
+
+
+def test_a_keras_file_without_keras(tmp_path: Path) -> None:
+    """What is read of it stands for it, a note says so, and nothing is imported that takes seconds."""
+    graph = classifier(np.random.default_rng(2))
+    keras_side.write(graph).save(tmp_path / "model.keras")
+    export.write(graph, tmp_path / "model.onnx")
+    program = """
+import atexit, sys
+from biport.app.cli import main
+sys.argv = ["biport", "verify", "model.keras", "model.onnx", "--without-keras"]
+atexit.register(lambda: print("imported:", {"keras", "tensorflow", "torch"} & sys.modules.keys()))
+main()
+"""
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "imported: set()" in ran.stdout
+    assert "model.keras (read in numpy, without Keras)" in ran.stdout
+    assert "note: model.keras (read in numpy, without Keras): Keras did not run" in ran.stdout
+    weights = {"weight": graph.nodes[-1].op.weights()["weight"] * np.float32(1.01)}
+    last = graph.nodes[-1]
+    other = dataclasses.replace(last, op=dataclasses.replace(last.op, **weights))
+    report = verify(
+        tmp_path / "model.keras",
+        dataclasses.replace(graph, nodes=(*graph.nodes[:-1], other)),
+        without_keras=True,
+    )
+    assert report.at_fault == ["graph"]

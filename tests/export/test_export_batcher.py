@@ -26,7 +26,7 @@ from biport.graph import Graph, Node, Value
 from export.runtime import batcher as batcher_module
 from export.runtime.batcher import Batcher
 from export.runtime.signature import Signature
-from testing.onnx_graphs import H, I, V, array, bidirectional, chain, exported, lstm
+from testing.onnx_graphs import H, I, V, bidirectional, chain, exported, lstm
 
 SOON = 20
 """Seconds after which something that should happen at once did not."""
@@ -391,8 +391,9 @@ def test_a_second_session_is_opened_once(tmp_path: Path, monkeypatch: pytest.Mon
 
     def ask(_: int) -> None:
         barrier.wait(SOON)
-        ((output,),) = session.predict([array(rng, 3).astype(int) * 0 + 1])
-        assert output.shape == (H,)
+        # Rows of 0 are padded with nothing: two lengths are two batches.
+        for (output,) in session.predict([np.zeros(3, int), np.zeros(4, int)]):
+            assert output.shape == (H,)
 
     from_threads(4, ask)
     assert len(created) == 1
@@ -404,10 +405,31 @@ def test_a_second_session_is_of_the_same_file(tmp_path: Path) -> None:
     exported(chain(rng, lstm(rng, I, H)), tmp_path)
     session = export.Session(tmp_path / "model.onnx", device="cpu", threads=2)
     exported(chain(rng, lstm(rng, I, H)), tmp_path)
-    for use in (lambda: session.predict([[1]]), session.batcher):
+    for use in (lambda: list(session.predict([[0], [0, 0]])), session.batcher):
         with pytest.raises(FileError, match="written or removed since this session was opened"):
             use()
-    assert list(session.predict([[1]], workers=1))
+    assert list(session.predict([[0], [0, 0]], workers=1))
+    assert list(session.predict([[1]]))
+
+
+def test_one_batch_starts_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor a second session: it takes longer than a short row; a row that is refused is named all the same."""
+    rng = np.random.default_rng(5)
+    exported(chain(rng, lstm(rng, I, H)), tmp_path)
+    session = export.Session(tmp_path / "model.onnx", device="cpu", threads=2)
+    (expected,) = session.run([np.array([[1, 2, 1]])])
+
+    def never(*_: Any) -> Any:
+        raise AssertionError("a thread was started")
+
+    monkeypatch.setattr(threading.Thread, "start", never)
+    monkeypatch.setattr("export.session.create", never)
+    ((output,),) = session.predict([[1, 2, 1]])
+    np.testing.assert_array_equal(output, expected[0])
+    first, second = session.predict_each([[1, 2, 1], [1, -1, 1]])
+    np.testing.assert_array_equal(first.outputs[0], expected[0])
+    assert "row 2" in str(second.error)
+    assert list(session.predict([])) == []
 
 
 def test_the_example() -> None:

@@ -71,6 +71,7 @@ def inspect(
     "biport verify model.keras ported/ model.onnx",
     "biport verify tagger.py:Tagger tagger.onnx --checkpoint tagger.pt",
     "biport verify model.keras model.onnx --trace",
+    "biport verify model.keras model.onnx --without-keras",
     "biport verify model.keras ported/ model.onnx -o report.html",
     "biport verify model.keras model.onnx --input tokens.npz",
     "biport verify ported/ small.onnx --input reviews.csv --tolerance 0.05 --min-agreement 0.999",
@@ -106,6 +107,13 @@ def verify(
         bool,
         typer.Option("--gradients", help="Also compare the gradients of every weight, where a form has any."),
     ] = False,
+    without_keras: Annotated[
+        bool,
+        typer.Option(
+            "--without-keras",
+            help="Have what biport reads of Keras files stand for them: quick, imports no framework.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None, output_option("A page of the report: an .html file that needs nothing else.")
     ] = None,
@@ -134,7 +142,7 @@ def verify(
         forms = []
         for source in models:
             display.step(f"opening {source}")
-            forms.append(ctc_options.form(text_options.form(open_source(source))))
+            forms.append(ctc_options.form(text_options.form(open_source(source, without_keras))))
         report = verify_models(
             *forms,
             inputs=inputs,
