@@ -84,6 +84,11 @@ def put_together(m: Any, x: Tensor) -> Tensor:
     return m.wide(y.permute(3, 0, 1, 2).reshape(y.size(3), y.size(0), -1))[0]
 
 
+def unbound(m: Any, x: Tensor) -> Tensor:
+    y = m.conv(x)
+    return m.wide(torch.cat([y.unbind(2)[0], y[:, :, -1]], 1).permute(2, 0, 1))[0]
+
+
 def laid_flat(m: Any, x: Tensor) -> Tensor:
     return m.lstm(m.conv(x).flatten(1, 2).transpose(1, 2))[0]
 
@@ -92,7 +97,10 @@ def laid_flat(m: Any, x: Tensor) -> Tensor:
     ("rule", "height"),
     [
         (laid_flat, 5),
-        *(pytest.param(*one, marks=pytest.mark.sweep) for one in ((squeezed, 5), (put_together, 8))),
+        *(
+            pytest.param(*one, marks=pytest.mark.sweep)
+            for one in ((squeezed, 5), (put_together, 8), (unbound, 8))
+        ),
     ],
 )
 def test_a_height_that_has_to_come_to_one_number_is_fixed(rule: Any, height: int) -> None:
