@@ -75,7 +75,7 @@ class Stack:
         try:
             with torch.no_grad():
                 self.shape = tuple(layer(torch.zeros(1, *self.shape)).shape[1:])
-        except RuntimeError:
+        except (RuntimeError, ValueError):  # too few elements for a window, or for a mean
             assume(False)
         assume(self.features <= 12 and all(1 <= size <= 90 for size in self.shape))
         self.layers.append(layer)
