@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -110,6 +111,33 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+MAPS = {
+    "AveragePooling": {"pool_size": 1},
+    "AvgPool": {"pool_size": 1},
+    "MaxPool": {"pool_size": 1},
+    "MaxPooling": {"pool_size": 1},
+    "Cropping": {"cropping": 0},
+    "SpatialDropout": {"rate": 0.1},
+    "DepthwiseConv": {"kernel_size": 1},
+    "Conv": {"filters": 3, "kernel_size": 1},
+    "": {},
+}
+"""Settings of layers over one axis to three, by how their names begin."""
+
+
+def over_maps(name: str) -> list[Any]:
+    """A layer over one axis to three, or over the steps of such, on a tensor with the mask of its steps."""
+    settings = next(
+        given for begin, given in MAPS.items() if name.removeprefix("Separable").startswith(begin)
+    )
+    layer = getattr(layers, name)(**settings)
+    axes = int(re.findall("([123])D", name)[0])
+    ones = [1] * (axes - (0 if name.startswith("ConvLSTM") else 1))
+    x = layers.TimeDistributed(layers.Reshape((E, *ones)))(sequence()) if ones else sequence()
+    given = keras.Input(x.shape[1:])
+    return [layer(x), keras.Model(given, layer(given))(x)]
+
+
 def inside(layer: Any) -> Any:
     x = keras.Input((T, E))
     return keras.Model(x, layer(x))
@@ -137,6 +165,8 @@ def of(name: str) -> list[Any]:
             return [getattr(layers, name)(**SETTINGS[name])(IDS)]
         case "RepeatVector":
             return [layers.RepeatVector(2)(layers.Flatten()(sequence()))]
+    if name not in SETTINGS and re.search("[123]D", name):
+        return over_maps(name)
     layer = getattr(layers, name)(**SETTINGS.get(name, {}))
     return [layer(sequence()), inside(layer)(sequence())]
 

@@ -339,7 +339,7 @@ def test_all_that_is_wrong_inside_is_told_at_once() -> None:
     inside = keras.Sequential(
         [keras.Input((W, 3)), layers.Activation("sparsemax", name="own"), layers.Conv1D(2, 2, name="fine")]
     )
-    inside.add(layers.SeparableConv1D(2, 2, name="apart"))
+    inside.add(layers.Dropout(0.1, noise_shape=(None, 1, 2), name="apart"))
     model = keras.Model(x, layers.TimeDistributed(inside, name="each")(x))
     with pytest.raises(UnsupportedError, match=r"(?s)'own'.*'apart'|'apart'.*'own'"):
         keras_side.read(model)
