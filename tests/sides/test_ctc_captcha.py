@@ -45,7 +45,7 @@ def captcha(keras: Any) -> tuple[Any, Any]:
     for units in (6, 4):
         x = layers.Bidirectional(layers.LSTM(units, return_sequences=True, dropout=0.25))(x)
     scores = layers.Dense(len(CHARACTERS) + 1, activation="softmax", name="dense2")(x)
-    model = keras.Model([image, label], CTCLayer(name="ctc_loss")(label, scores), name="ocr_model_v1")
+    model = keras.Model([image, label], CTCLayer(name="ctc_loss")(label, scores), name="reader")
     rng = np.random.default_rng(0)
     model.set_weights([rng.normal(size=array.shape) for array in model.get_weights()])
     return model, keras.Model(image, scores)

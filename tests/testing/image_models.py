@@ -69,7 +69,7 @@ def captcha(k: Any) -> Any:
     x = L.Dropout(0.2)(x)
     x = L.Bidirectional(L.LSTM(5, return_sequences=True, dropout=0.25))(x)
     x = L.Bidirectional(L.LSTM(4, return_sequences=True, dropout=0.25))(x)
-    return k.Model(image, L.Dense(7, activation="softmax", name="dense2")(x), name="ocr_model_v1")
+    return k.Model(image, L.Dense(7, activation="softmax", name="dense2")(x), name="reader")
 
 
 @image_model

@@ -95,55 +95,18 @@ def _read_windows(call: LayerCall, kind: type[ops.Pooling], **more: tuple[Any, A
     return call.emit_channels_first(op, argument)
 
 
-@reads(layers.MaxPooling1D)
-def read_max_pooling1d(call: LayerCall) -> Any:
+@reads(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)
+def read_max_pooling(call: LayerCall) -> Any:
     """The layer, without padding of torch's own."""
-    return _read_windows(
-        call,
-        ops.MaxPooling1D,
-        dilation=(call.module.dilation, 1),
-        return_indices=(call.module.return_indices, False),
-    )
+    layer = call.module
+    refused = {"dilation": (layer.dilation, 1), "return_indices": (layer.return_indices, False)}
+    return _read_windows(call, MAXIMA[len(layer.window)], **refused)
 
 
-@reads(layers.AveragePooling1D)
-def read_average_pooling1d(call: LayerCall) -> Any:
+@reads(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)
+def read_average_pooling(call: LayerCall) -> Any:
     """The layer, without padding of torch's own."""
-    return _read_windows(call, ops.AveragePooling1D)
-
-
-@reads(layers.MaxPooling2D)
-def read_max_pooling2d(call: LayerCall) -> Any:
-    """The layer, without padding of torch's own."""
-    return _read_windows(
-        call,
-        ops.MaxPooling2D,
-        dilation=(call.module.dilation, 1),
-        return_indices=(call.module.return_indices, False),
-    )
-
-
-@reads(layers.AveragePooling2D)
-def read_average_pooling2d(call: LayerCall) -> Any:
-    """The layer, without padding of torch's own."""
-    return _read_windows(call, ops.AveragePooling2D)
-
-
-@reads(layers.MaxPooling3D)
-def read_max_pooling3d(call: LayerCall) -> Any:
-    """The layer, without padding of torch's own."""
-    return _read_windows(
-        call,
-        ops.MaxPooling3D,
-        dilation=(call.module.dilation, 1),
-        return_indices=(call.module.return_indices, False),
-    )
-
-
-@reads(layers.AveragePooling3D)
-def read_average_pooling3d(call: LayerCall) -> Any:
-    """The layer, without padding of torch's own."""
-    return _read_windows(call, ops.AveragePooling3D)
+    return _read_windows(call, MEANS[len(call.module.window)])
 
 
 @writes_axes(ANY_ORDER, *GLOBAL_MAXIMA.values())

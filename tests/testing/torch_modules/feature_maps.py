@@ -7,65 +7,52 @@ import torch.nn.functional as F
 from testing.torch_modules.cases import case, floats, lengths
 
 
-class BidirectionalLSTM(nn.Module):
-    def __init__(self, nIn, nHidden, nOut):
-        super(BidirectionalLSTM, self).__init__()
-        self.rnn = nn.LSTM(nIn, nHidden, bidirectional=True)
-        self.embedding = nn.Linear(nHidden * 2, nOut)
+class Projected(nn.Module):
+    """A layer both ways, and a linear one over the steps of all rows as one batch."""
 
-    def forward(self, input):
-        recurrent, _ = self.rnn(input)
-        T, b, h = recurrent.size()
-        t_rec = recurrent.view(T * b, h)
-        output = self.embedding(t_rec)
-        output = output.view(T, b, -1)
-        return output
+    def __init__(self, features, hidden, out):
+        super().__init__()
+        self.lstm = nn.LSTM(features, hidden, bidirectional=True)
+        self.linear = nn.Linear(2 * hidden, out)
+
+    def forward(self, steps):
+        both, _ = self.lstm(steps)
+        T, N, width = both.shape
+        return self.linear(both.reshape(T * N, width)).view(T, N, -1)
+
+
+STAGES = (
+    # channels, kernel, padding, normalised, what is pooled behind it
+    (3, 3, 1, False, ((2, 2), (2, 2), 0)),
+    (4, 3, 1, False, None),
+    (5, 3, 1, True, ((2, 2), (2, 1), (0, 1))),
+    (5, 3, 1, False, None),
+    (6, 3, 1, True, ((2, 2), (2, 1), (0, 1))),
+    (6, 3, 1, False, None),
+    (6, 2, 0, True, None),
+)
 
 
 @case(lambda N, T: (floats(N, 1, 16, 4 * T),))
 class CRNN(nn.Module):
-    """Lines of text: feature maps of one row are a sequence."""
+    """Lines of text: maps are pooled until one row is left, whose columns are a sequence."""
 
-    def __init__(self, imgH=16, nc=1, nclass=7, nh=5, leakyRelu=False):
-        super(CRNN, self).__init__()
-        ks = [3, 3, 3, 3, 3, 3, 2]
-        ps = [1, 1, 1, 1, 1, 1, 0]
-        ss = [1, 1, 1, 1, 1, 1, 1]
-        nm = [3, 4, 5, 5, 6, 6, 6]
-        cnn = nn.Sequential()
+    def __init__(self, colours=1, classes=7, hidden=5):
+        super().__init__()
+        maps, before = [], colours
+        for channels, kernel, padding, normalised, pool in STAGES:
+            maps.append(nn.Conv2d(before, channels, kernel, padding=padding))
+            maps += [nn.BatchNorm2d(channels)] if normalised else []
+            maps.append(nn.ReLU(inplace=True))
+            maps += [] if pool is None else [nn.MaxPool2d(*pool)]
+            before = channels
+        self.maps = nn.Sequential(*maps)
+        self.reading = nn.Sequential(Projected(before, hidden, hidden), Projected(hidden, hidden, classes))
 
-        def convRelu(i, batchNormalization=False):
-            nIn = nc if i == 0 else nm[i - 1]
-            nOut = nm[i]
-            cnn.add_module("conv{0}".format(i), nn.Conv2d(nIn, nOut, ks[i], ss[i], ps[i]))
-            if batchNormalization:
-                cnn.add_module("batchnorm{0}".format(i), nn.BatchNorm2d(nOut))
-            if leakyRelu:
-                cnn.add_module("relu{0}".format(i), nn.LeakyReLU(0.2, inplace=True))
-            else:
-                cnn.add_module("relu{0}".format(i), nn.ReLU(True))
-
-        convRelu(0)
-        cnn.add_module("pooling{0}".format(0), nn.MaxPool2d(2, 2))
-        convRelu(1)
-        convRelu(2, True)
-        cnn.add_module("pooling{0}".format(1), nn.MaxPool2d((2, 2), (2, 1), (0, 1)))
-        convRelu(4 - 1)
-        convRelu(4, True)
-        cnn.add_module("pooling{0}".format(2), nn.MaxPool2d((2, 2), (2, 1), (0, 1)))
-        convRelu(5)
-        convRelu(6, True)
-        self.cnn = cnn
-        self.rnn = nn.Sequential(BidirectionalLSTM(6, nh, nh), BidirectionalLSTM(nh, nh, nclass))
-
-    def forward(self, input):
-        conv = self.cnn(input)
-        b, c, h, w = conv.size()
-        assert h == 1, "the height of conv must be 1"
-        conv = conv.squeeze(2)
-        conv = conv.permute(2, 0, 1)
-        output = self.rnn(conv)
-        return output
+    def forward(self, picture):
+        maps = self.maps(picture)
+        assert maps.shape[2] == 1
+        return self.reading(maps.squeeze(2).permute(2, 0, 1))
 
 
 @case(lambda N, T: (floats(N, 3, 12, 3 * T),))
@@ -113,19 +100,19 @@ class ColumnsAsFeatures(nn.Module):
         return self.out(x).permute(1, 0, 2)
 
 
-class MaskConv(nn.Module):
-    """What lies behind the end of a row is zero after each layer."""
+class ZeroBehind(nn.Module):
+    """Layers, after each of which what lies behind the end of a row is zero."""
 
-    def __init__(self, seq_module):
-        super(MaskConv, self).__init__()
-        self.seq_module = seq_module
+    def __init__(self, *layers):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
 
-    def forward(self, x, lengths):
-        for module in self.seq_module:
-            x = module(x)
-            mask = torch.arange(x.size(3), device=x.device)[None, :] >= lengths[:, None]
-            x = x.masked_fill(mask[:, None, None, :], 0)
-        return x, lengths
+    def forward(self, x, ends):
+        for layer in self.layers:
+            x = layer(x)
+            behind = torch.arange(x.size(-1), device=x.device) >= ends.unsqueeze(1)
+            x = x.masked_fill(behind.view(x.size(0), 1, 1, -1), 0)
+        return x
 
 
 @case(lambda N, T: (floats(N, 1, 12, 2 * T + 4), 2 * lengths(N, T) + 4))
@@ -134,33 +121,29 @@ class DeepSpeech(nn.Module):
 
     def __init__(self, hidden=4, labels=5):
         super().__init__()
-        self.conv = MaskConv(
-            nn.Sequential(
-                nn.Conv2d(1, 3, kernel_size=(5, 3), stride=(2, 2), padding=(2, 1)),
-                nn.BatchNorm2d(3),
-                nn.Hardtanh(0, 20, inplace=True),
-                nn.Conv2d(3, 2, kernel_size=(3, 3), stride=(2, 1), padding=(1, 1)),
-                nn.BatchNorm2d(2),
-                nn.Hardtanh(0, 20, inplace=True),
-            )
+        self.maps = ZeroBehind(
+            nn.Conv2d(1, 3, kernel_size=(5, 3), stride=(2, 2), padding=(2, 1)),
+            nn.BatchNorm2d(3),
+            nn.Hardtanh(0, 20, inplace=True),
+            nn.Conv2d(3, 2, kernel_size=(3, 3), stride=(2, 1), padding=(1, 1)),
+            nn.BatchNorm2d(2),
+            nn.Hardtanh(0, 20, inplace=True),
         )
         self.rnn = nn.LSTM(6, hidden, bidirectional=True)
         self.norm = nn.BatchNorm1d(hidden)
         self.fc = nn.Linear(hidden, labels, bias=False)
 
     def forward(self, x, lengths):
-        output_lengths = (lengths + 2 - 3) // 2 + 1
-        x, _ = self.conv(x, output_lengths)
-        sizes = x.size()
-        x = x.view(sizes[0], sizes[1] * sizes[2], sizes[3])
-        x = x.transpose(1, 2).transpose(0, 1).contiguous()
-        x = nn.utils.rnn.pack_padded_sequence(x, output_lengths.cpu(), enforce_sorted=False)
-        x, _ = self.rnn(x)
-        x, _ = nn.utils.rnn.pad_packed_sequence(x)
-        x = x.view(x.size(0), x.size(1), 2, -1).sum(2).view(x.size(0), x.size(1), -1)
-        t, n = x.size(0), x.size(1)
-        x = self.norm(x.view(t * n, -1)).view(t, n, -1)
-        return self.fc(x).transpose(0, 1), output_lengths
+        ends = (lengths + 2 - 3) // 2 + 1
+        maps = self.maps(x, ends)
+        N, C, F_, T = maps.shape
+        steps = maps.view(N, C * F_, T).permute(2, 0, 1).contiguous()
+        packed = nn.utils.rnn.pack_padded_sequence(steps, ends.cpu(), enforce_sorted=False)
+        both, _ = nn.utils.rnn.pad_packed_sequence(self.rnn(packed)[0])
+        summed = both.view(both.size(0), N, 2, -1).sum(dim=2)
+        flat = self.norm(summed.view(-1, summed.size(2)))
+        x = flat.view_as(summed)
+        return self.fc(x).transpose(0, 1), ends
 
 
 @case(lambda N, T: (floats(N, 2, T + 6, 12),))
@@ -294,52 +277,39 @@ class EEGNet(nn.Module):
         return self.fc(h.squeeze(0))
 
 
-class ConvLSTMCell(nn.Module):
-    def __init__(self, input_dim, hidden_dim, kernel_size, bias=True):
-        super(ConvLSTMCell, self).__init__()
-        self.hidden_dim = hidden_dim
-        padding = kernel_size[0] // 2, kernel_size[1] // 2
-        self.conv = nn.Conv2d(input_dim + hidden_dim, 4 * hidden_dim, kernel_size, padding=padding, bias=bias)
+class FrameCell(nn.Module):
+    """One convolution of frame and state for the four gates."""
 
-    def forward(self, input_tensor, cur_state):
-        h_cur, c_cur = cur_state
-        combined = torch.cat([input_tensor, h_cur], dim=1)
-        combined_conv = self.conv(combined)
-        cc_i, cc_f, cc_o, cc_g = torch.split(combined_conv, self.hidden_dim, dim=1)
-        i = torch.sigmoid(cc_i)
-        f = torch.sigmoid(cc_f)
-        o = torch.sigmoid(cc_o)
-        g = torch.tanh(cc_g)
-        c_next = f * c_cur + i * g
-        h_next = o * torch.tanh(c_next)
-        return h_next, c_next
+    def __init__(self, channels, hidden):
+        super().__init__()
+        self.hidden = hidden
+        self.gates = nn.Conv2d(channels + hidden, 4 * hidden, 3, padding=1)
 
-    def init_hidden(self, batch_size, image_size):
-        height, width = image_size
-        return (
-            torch.zeros(batch_size, self.hidden_dim, height, width, device=self.conv.weight.device),
-            torch.zeros(batch_size, self.hidden_dim, height, width, device=self.conv.weight.device),
-        )
+    def forward(self, frame, h, c):
+        i, f, o, g = self.gates(torch.cat((frame, h), 1)).chunk(4, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        return o.sigmoid() * c.tanh(), c
 
 
 @case(lambda N, T: (floats(N, 3, 2, 6, 5),), steps=3)
 class ConvLSTMLoop(nn.Module):
-    """A cell that is called once for each frame of a clip of fixed length."""
+    """Cells of which each is called once for each frame of a clip of fixed length."""
 
     def __init__(self):
         super().__init__()
-        self.cell = ConvLSTMCell(2, 3, (3, 3))
-        self.head = nn.Conv2d(3, 1, 1)
+        self.cells = nn.ModuleList([FrameCell(2, 3), FrameCell(3, 4)])
+        self.head = nn.Conv2d(4, 1, 1)
 
-    def forward(self, input_tensor):
-        b, _, _, h, w = input_tensor.size()
-        hidden, cell = self.cell.init_hidden(b, (h, w))
-        output_inner = []
-        for t in range(input_tensor.size(1)):
-            hidden, cell = self.cell(input_tensor[:, t, :, :, :], [hidden, cell])
-            output_inner.append(hidden)
-        layer_output = torch.stack(output_inner, dim=1)
-        return torch.sigmoid(self.head(hidden)), layer_output
+    def forward(self, clip):
+        frames = clip.unbind(1)
+        for cell in self.cells:
+            h = c = clip.new_zeros(clip.size(0), cell.hidden, *clip.shape[3:])
+            outputs = []
+            for frame in frames:
+                h, c = cell(frame, h, c)
+                outputs.append(h)
+            frames = outputs
+        return torch.sigmoid(self.head(h)), torch.stack(frames, dim=1)
 
 
 class DoubleConv(nn.Module):

@@ -4,67 +4,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from testing.torch_modules.cases import case, floats, lengths
-
-
-class BidirectionalLSTM(nn.Module):
-    def __init__(self, nIn, nHidden, nOut):
-        super(BidirectionalLSTM, self).__init__()
-        self.rnn = nn.LSTM(nIn, nHidden, bidirectional=True)
-        self.embedding = nn.Linear(nHidden * 2, nOut)
-
-    def forward(self, input):
-        recurrent, _ = self.rnn(input)
-        T, b, h = recurrent.size()
-        t_rec = recurrent.view(T * b, h)
-        output = self.embedding(t_rec)
-        output = output.view(T, b, -1)
-        return output
-
-
-@case(lambda N, T: (floats(N, 1, 32, 4 * T),))
-@case(lambda N, T: (floats(N, 3, 32, 4 * T + 2),), nc=3, leakyRelu=True, name="leaky")
-class LineReader(nn.Module):
-    """The text reader whose maps shrink to a height of one; pools that overlap and pad one axis."""
-
-    def __init__(self, imgH=32, nc=1, nclass=6, nh=5, leakyRelu=False):
-        super(LineReader, self).__init__()
-        assert imgH % 16 == 0, "imgH has to be a multiple of 16"
-        ks = [3, 3, 3, 3, 3, 3, 2]
-        ps = [1, 1, 1, 1, 1, 1, 0]
-        nm = [3, 4, 5, 5, 6, 6, 7]
-        cnn = nn.Sequential()
-
-        def convRelu(i, batchNormalization=False):
-            nIn = nc if i == 0 else nm[i - 1]
-            cnn.add_module("conv{0}".format(i), nn.Conv2d(nIn, nm[i], ks[i], 1, ps[i]))
-            if batchNormalization:
-                cnn.add_module("batchnorm{0}".format(i), nn.BatchNorm2d(nm[i]))
-            act = nn.LeakyReLU(0.2, inplace=True) if leakyRelu else nn.ReLU(True)
-            cnn.add_module("relu{0}".format(i), act)
-
-        convRelu(0)
-        cnn.add_module("pooling{0}".format(0), nn.MaxPool2d(2, 2))
-        convRelu(1)
-        cnn.add_module("pooling{0}".format(1), nn.MaxPool2d(2, 2))
-        convRelu(2, True)
-        convRelu(3)
-        cnn.add_module("pooling{0}".format(2), nn.MaxPool2d((2, 2), (2, 1), (0, 1)))
-        convRelu(4, True)
-        convRelu(5)
-        cnn.add_module("pooling{0}".format(3), nn.MaxPool2d((2, 2), (2, 1), (0, 1)))
-        convRelu(6, True)
-        self.cnn = cnn
-        self.rnn = nn.Sequential(BidirectionalLSTM(7, nh, nh), BidirectionalLSTM(nh, nh, nclass))
-
-    def forward(self, input):
-        conv = self.cnn(input)
-        b, c, h, w = conv.size()
-        assert h == 1, "the height of conv must be 1"
-        conv = conv.squeeze(2)
-        conv = conv.permute(2, 0, 1)
-        output = self.rnn(conv)
-        return F.log_softmax(output, dim=2)
+from testing.torch_modules.cases import case, floats
 
 
 @case(lambda N, T: (floats(N, 1, 16, 4 * T),))
@@ -73,7 +13,7 @@ class SceneTextReader(nn.Module):
 
     def __init__(self, num_class=6):
         super().__init__()
-        self.ConvNet = nn.Sequential(
+        self.features = nn.Sequential(
             nn.Conv2d(1, 4, 3, 1, 1),
             nn.ReLU(True),
             nn.MaxPool2d(2, 2),
@@ -84,17 +24,17 @@ class SceneTextReader(nn.Module):
             nn.Conv2d(5, 6, 2, 1, 0),
             nn.ReLU(True),
         )
-        self.AdaptiveAvgPool = nn.AdaptiveAvgPool2d((None, 1))
+        self.columns = nn.AdaptiveAvgPool2d((None, 1))
         self.rnn = nn.LSTM(6, 5, bidirectional=True, batch_first=True)
         self.linear = nn.Linear(10, 5)
-        self.Prediction = nn.Linear(5, num_class)
+        self.head = nn.Linear(5, num_class)
 
     def forward(self, image):
-        visual = self.ConvNet(image)
-        visual = self.AdaptiveAvgPool(visual.permute(0, 3, 1, 2))
+        visual = self.features(image)
+        visual = self.columns(visual.permute(0, 3, 1, 2))
         visual = visual.squeeze(3)
         recurrent, _ = self.rnn(visual)
-        return self.Prediction(self.linear(recurrent).contiguous())
+        return self.head(self.linear(recurrent).contiguous())
 
 
 @case(lambda N, T: (floats(N, 3, 20, 8 * T),))
@@ -126,57 +66,6 @@ class CaptchaColumns(nn.Module):
         x = self.output(x)
         x = x.permute(1, 0, 2)
         return F.log_softmax(x, 2)
-
-
-class MaskConv(nn.Module):
-    """Zeros what convolutions write behind the end of each row."""
-
-    def __init__(self, seq_module):
-        super(MaskConv, self).__init__()
-        self.seq_module = seq_module
-
-    def forward(self, x, lengths):
-        for module in self.seq_module:
-            x = module(x)
-            steps = torch.arange(x.size(3), device=x.device)
-            mask = steps[None, :] >= lengths[:, None]
-            x = x.masked_fill(mask[:, None, None, :], 0)
-        return x, lengths
-
-
-@case(lambda N, T: (floats(N, 1, 11, 2 * T), 2 * lengths(N, T)))
-class DeepSpeech2(nn.Module):
-    """Spectrograms strided in time and frequency, packed for the GRUs."""
-
-    def __init__(self, freq=11, hidden=4, labels=5):
-        super().__init__()
-        self.conv = MaskConv(
-            nn.Sequential(
-                nn.Conv2d(1, 3, kernel_size=(5, 3), stride=(2, 2), padding=(2, 1)),
-                nn.BatchNorm2d(3),
-                nn.Hardtanh(0, 20, inplace=True),
-                nn.Conv2d(3, 4, kernel_size=(3, 3), stride=(2, 1), padding=(1, 1)),
-                nn.BatchNorm2d(4),
-                nn.Hardtanh(0, 20, inplace=True),
-            )
-        )
-        self.rnn = nn.GRU(12, hidden, bidirectional=True)
-        self.bn = nn.BatchNorm1d(hidden)
-        self.fc = nn.Linear(hidden, labels, bias=False)
-
-    def forward(self, x, lengths):
-        output_lengths = torch.div(lengths + 2 - 3, 2, rounding_mode="trunc") + 1
-        x, _ = self.conv(x, output_lengths)
-        sizes = x.size()
-        x = x.view(sizes[0], sizes[1] * sizes[2], sizes[3])
-        x = x.transpose(1, 2).transpose(0, 1).contiguous()
-        x = nn.utils.rnn.pack_padded_sequence(x, output_lengths.cpu())
-        x, _ = self.rnn(x)
-        x, _ = nn.utils.rnn.pad_packed_sequence(x)
-        x = x.view(x.size(0), x.size(1), 2, -1).sum(2).view(x.size(0), x.size(1), -1)
-        t, n = x.size(0), x.size(1)
-        x = self.fc(self.bn(x.view(t * n, -1))).view(t, n, -1)
-        return F.softmax(x.transpose(0, 1), dim=-1)
 
 
 class ConvBlock(nn.Module):
@@ -439,60 +328,6 @@ class SeparatedVoice(nn.Module):
         y = self.up2(y)
         y = torch.cat([y, F.interpolate(mix[:, :, ::2, ::2], scale_factor=2, mode="nearest")], dim=1)
         return torch.sigmoid(self.out(y)) * mix
-
-
-class ConvLSTMCell(nn.Module):
-    def __init__(self, input_dim, hidden_dim, kernel_size, bias):
-        super(ConvLSTMCell, self).__init__()
-        self.hidden_dim = hidden_dim
-        padding = kernel_size[0] // 2, kernel_size[1] // 2
-        self.conv = nn.Conv2d(
-            in_channels=input_dim + self.hidden_dim,
-            out_channels=4 * self.hidden_dim,
-            kernel_size=kernel_size,
-            padding=padding,
-            bias=bias,
-        )
-
-    def forward(self, input_tensor, cur_state):
-        h_cur, c_cur = cur_state
-        combined = torch.cat([input_tensor, h_cur], dim=1)
-        combined_conv = self.conv(combined)
-        cc_i, cc_f, cc_o, cc_g = torch.split(combined_conv, self.hidden_dim, dim=1)
-        i = torch.sigmoid(cc_i)
-        f = torch.sigmoid(cc_f)
-        o = torch.sigmoid(cc_o)
-        g = torch.tanh(cc_g)
-        c_next = f * c_cur + i * g
-        h_next = o * torch.tanh(c_next)
-        return h_next, c_next
-
-
-@case(lambda N, T: (floats(N, 4, 2, 6, 5),))
-class ConvLSTM(nn.Module):
-    """A cell of convolutions in a loop over the frames."""
-
-    def __init__(self, input_dim=2, hidden_dim=3, num_layers=2):
-        super().__init__()
-        self.hidden_dim = hidden_dim
-        sizes = [input_dim] + [hidden_dim] * num_layers
-        self.cell_list = nn.ModuleList(
-            [ConvLSTMCell(sizes[i], sizes[i + 1], (3, 3), True) for i in range(num_layers)]
-        )
-        self.head = nn.Conv2d(hidden_dim, 1, 1)
-
-    def forward(self, x):
-        b, _, _, h, w = x.size()
-        cur = x
-        for cell in self.cell_list:
-            zeros = torch.zeros(b, self.hidden_dim, h, w, device=x.device)
-            state = (zeros, zeros)
-            outputs = []
-            for t in range(cur.size(1)):
-                state = cell(cur[:, t, :, :, :], state)
-                outputs.append(state[0])
-            cur = torch.stack(outputs, dim=1)
-        return self.head(cur[:, -1])
 
 
 @case(lambda N, T: (floats(N, 1, 8 * T),))
