@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import torch_side
 from biport import ops, reference
 from biport.graph import Graph, Node, Value
 from testing.graphs import normal
+from torch_side import layers
 
 AXES = ("H", "W", "D")
 ALLOWED = 1e-12
@@ -202,3 +204,33 @@ def test_ops(kind: Callable[[np.random.Generator, int], ops.Op]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_ops(kind: Callable[[np.random.Generator, int], ops.Op], seed: int) -> None:
     check_many(kind, seed, 50)
+
+
+class _Ours(nn.Module):
+    """Layers that pad as Keras does, in a module of somebody's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kinds = ("Conv1d", "Conv2d", "Conv3d")
+        self.convolutions = nn.ModuleList(
+            [
+                getattr(layers, kind)(3, 2, 2, stride=2, **({"padding": "same"} if kind == "Conv1d" else {}))
+                for kind in kinds
+            ]
+        )
+        names = [f"{kind}Pooling{dimensions}D" for kind in ("Max", "Average") for dimensions in (1, 2, 3)]
+        self.pools = nn.ModuleList([getattr(layers, name)(3, 2) for name in names])
+
+    def forward(self, *maps: torch.Tensor) -> list[torch.Tensor]:
+        convolved = [layer(x) for layer, x in zip(self.convolutions, maps, strict=True)]
+        return [*convolved, *(pool(x) for pool, x in zip(self.pools, maps * 2, strict=True))]
+
+
+def test_layers_of_ours_are_read_wherever_they_are_called() -> None:
+    maps = [torch.rand(2, 3, *(5, 4, 6)[:dimensions]) for dimensions in (1, 2, 3)]
+    graph = torch_side.read(_Ours().eval(), tuple(maps))
+    kinds = {node.op.kind for node in graph.nodes}
+    ours = {f"{kind}{n}D" for kind in ("Conv", "MaxPooling", "AveragePooling") for n in (1, 2, 3)}
+    assert kinds - {"PermuteDims"} == ours
+    windowed: list[Any] = [node.op for node in graph.nodes if node.op.kind in ours]
+    assert {op.padding for op in windowed} == {"same"}

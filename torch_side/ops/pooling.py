@@ -12,6 +12,7 @@ from biport import ops
 from biport.ops.pooling import GLOBAL_MAXIMA, GLOBAL_MEANS, MAXIMA, MEANS
 from biport.ops.windows import Pairs
 from torch_side import layers
+from torch_side.layers.windows import each
 from torch_side.reading.layer_call import LayerCall, build
 from torch_side.registry import ANY_ORDER, CHANNELS_FIRST, Inputs, Masks, Outputs, reads, writes_axes
 from torch_side.shared.channels import same_in_all
@@ -89,7 +90,9 @@ def _read_windows(call: LayerCall, kind: type[ops.Pooling], **more: tuple[Any, A
     """A layer over windows; ``more`` settings are as `LayerCall.require` takes them."""
     layer = call.module
     (argument,) = call.arguments("input")
-    call.require(padding=(layer.padding, 0), ceil_mode=(layer.ceil_mode, False), **more)
+    # nn.AvgPool1d keeps a tuple where the others keep the number.
+    own = layer.padding if any(each(layer.padding, len(layer.window))) else 0
+    call.require(padding=(own, 0), ceil_mode=(layer.ceil_mode, False), **more)
     padding = getattr(layer, "keras_padding", "same")
     op = build(call.owner, kind, pool_size=layer.window, strides=layer.step, padding=padding)
     return call.emit_channels_first(op, argument)
