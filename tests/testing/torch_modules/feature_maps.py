@@ -309,7 +309,7 @@ class ConvLSTMLoop(nn.Module):
                 h, c = cell(frame, h, c)
                 outputs.append(h)
             frames = outputs
-        return torch.sigmoid(self.head(h)), torch.stack(frames, dim=1)
+        return torch.sigmoid(self.head(frames[-1])), torch.stack(frames, dim=1)
 
 
 class DoubleConv(nn.Module):
