@@ -32,7 +32,7 @@ N, T = 3, 5
 
 ROUNDED = ("batch_normalization", "gelu", "leaky_relu", "var of integers", "var of booleans")
 """What TensorFlow computes with constants of float32, and of integers in float32."""
-IN_FLOAT32 = ("mean of integers", "mean of booleans")
+IN_FLOAT32 = ("mean of integers", "mean of booleans", "add of pictures")
 """What Keras gives as float32 whatever its default is."""
 
 

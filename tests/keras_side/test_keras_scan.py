@@ -61,7 +61,10 @@ def test_every_cell_is_written_saved_and_read_back(name: str, at: int, tmp_path:
     mine, yours = back["cell"].op.weights(), graph["cell"].op.weights()
     trained = {path.replace("/", "_") for path in yours if "constant" not in path}
     assert {path for path in mine if "constant" not in path} == trained
-    assert keras_side.read(keras_side.write(back)) == back
+    again = keras_side.read(keras_side.write(back))
+    # What is turned at the end of a step goes by another name the first time.
+    assert keras_side.read(keras_side.write(again)) == again
+    check(keras_side.write(again), graph, arrays_of(graph, next(iter(MASKS))), 1e-12)
     path = keras_side.save(graph, tmp_path / "m.keras")
     assert keras_side.read(path) == back
     assert keras_side.custom_objects(path)[0] == "BodyCell"

@@ -281,7 +281,7 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
         yield ops.PReLU(alpha=normal(rng, *shape))
         size = sizes[axis - 1]
         numbers: Any = {name: normal(rng, size) for name in ("weight", "bias", "mean")}
-        yield ops.BatchNormalization(size=size, axis=axis, variance=normal(rng, size) ** 2, **numbers)
+        yield ops.BatchNormalization(size=size, axis=axis, variance=0.1 + normal(rng, size) ** 2, **numbers)
         yield ops.LayerNormalization(axes=(axis,), weight=normal(rng, size), bias=normal(rng, size))
         yield ops.GroupNormalization(groups=1, axis=axis, weight=normal(rng, size), bias=normal(rng, size))
         yield ops.Normalization(axes=(axis,), mean=normal(rng, size), variance=0.1 + normal(rng, size) ** 2)
@@ -296,8 +296,12 @@ def _of_any_rank(rng: np.random.Generator, rank: int, *sizes: int) -> Iterator[o
     if rank > 2:
         yield ops.GroupNormalization(groups=sizes[-1], weight=None, bias=normal(rng, sizes[-1]))
         yield ops.GroupNormalization(groups=sizes[-1], weight=None, bias=None)
-    yield ops.Normalization(axes=(), invert=True, mean=normal(rng), variance=np.asarray(normal(rng) ** 2))
-    yield ops.Normalization(axes=every, mean=normal(rng, sizes[-1]), variance=normal(rng, sizes[-1]) ** 2)
+    yield ops.Normalization(
+        axes=(), invert=True, mean=normal(rng), variance=np.asarray(0.1 + normal(rng) ** 2)
+    )
+    yield ops.Normalization(
+        axes=every, mean=normal(rng, sizes[-1]), variance=0.1 + normal(rng, sizes[-1]) ** 2
+    )
     yield ops.RMSNormalization(weight=normal(rng, *sizes[-2:]))
     yield ops.RMSNormalization(weight=normal(rng, sizes[-1]))
     yield ops.Rescaling(scale=0.5, offset=2.0)

@@ -64,14 +64,18 @@ def write_up_sampling1d(op: ops.UpSampling1D, writer: GraphWriter, inputs: Input
 def write_up_sampling(
     op: ops.UpSampling2D | ops.UpSampling3D, writer: GraphWriter, inputs: Inputs, masks: Masks
 ) -> Outputs:
-    """``functional.interpolate(x, scale_factor=(2, 2), mode="nearest")``."""
+    """``functional.interpolate(x, scale_factor=[2.0, 2.0], mode="nearest")``, as TorchScript wants it."""
     mode: dict[str, Any] = {"mode": "nearest"}
     if isinstance(op, ops.UpSampling2D) and op.interpolation == "bilinear":
         mode = {"mode": "bilinear", "align_corners": False}
     elif any(size & (size - 1) for size in op.size):
         # Of "nearest" torch multiplies with a rounded 1 / size, which may be one element off.
         mode = {"mode": "nearest-exact"}
-    return (writer.call(functional.interpolate, inputs[0], scale_factor=op.size, **mode),)
+    return (
+        writer.call(
+            functional.interpolate, inputs[0], scale_factor=[float(size) for size in op.size], **mode
+        ),
+    )
 
 
 @writes_axes(ANY_ORDER, *CROPPINGS.values())

@@ -25,7 +25,8 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     """
     shapes = _shapes(exported)
     terms = [[sympy.sympify(expression(size)) for size in shape] for shape in shapes]
-    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, terms)
+    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms)
+    symbols |= _features(exported, shapes, terms)
     fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in terms]
     return fixed if symbols else []
 
@@ -83,12 +84,26 @@ def _shapes(exported: ExportedProgram) -> list[list[Any]]:
     return [list(nodes[name].meta["val"].shape) for name in names]
 
 
-def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
-    """The symbols of sizes that layers have weights for, and of those that are lost as 1."""
+def _features(
+    exported: ExportedProgram, shapes: Sequence[Sequence[Any]], terms: Sequence[Sequence[Any]]
+) -> set[Any]:
+    """The symbols of sizes that layers have weights for, and of those that are lost as 1.
+
+    In ``D * (T // (T // 2))`` T may be any even number: a term that stays what it is where T is twice what it
+    was does not fix it.
+    """
+    nodes = [size.node for shape in shapes for size in shape if isinstance(size, torch.SymInt)]
+    example = {node.expr: sympy.Integer(node.hint) for node in nodes if node.expr.is_Symbol}
     features: set[Any] = set()
     for node in exported.graph.nodes:
         for size in _needed_sizes(node):
-            features |= sympy.sympify(expression(size)).free_symbols
+            term = sympy.sympify(expression(size))
+            features |= {
+                symbol
+                for symbol in term.free_symbols
+                if symbol not in example
+                or term.xreplace(example | {symbol: 2 * example[symbol]}) != term.xreplace(example)
+            }
     # The last axes first: where these are numbers, others may turn out to be free.
     last = {symbol for shape in terms if len(shape) > 1 for symbol in shape[-1].free_symbols}
     pixels = {
@@ -109,12 +124,8 @@ def _needed_sizes(node: fx.Node) -> list[Any]:
     position, axis = WEIGHTED.get(target, (None, -1))
     if position is None:
         return []
-    known, after = node.args[position].meta.get("val"), node.meta["val"]  # type: ignore[union-attr]
-    if not isinstance(known, torch.Tensor) or known.dim() < 2:
-        return []
-    # What varies in front of a layer and is a number behind it was found to be that number on the way.
-    same = zip(known.shape, after.shape, strict=True) if target in SHAPE_KEPT else []
-    return [known.shape[axis], *(one for one, two in same if isinstance(two, int))]
+    known = node.args[position].meta.get("val")  # type: ignore[union-attr]
+    return [known.shape[axis]] if isinstance(known, torch.Tensor) and known.dim() >= 2 else []
 
 
 WEIGHTED = {
@@ -127,5 +138,3 @@ WEIGHTED = {
     "aten.conv1d.padding": (0, 1),
 }
 """Operators with weights for the features of one of their inputs: which one, and the axis of these."""
-SHAPE_KEPT = ("aten.batch_norm.default", "aten.layer_norm.default")
-"""Those of them that give what has the shape of that input."""
