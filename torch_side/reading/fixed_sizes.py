@@ -25,8 +25,7 @@ def axes_to_fix(exported: ExportedProgram) -> list[list[int]]:
     """
     shapes = _shapes(exported)
     terms = [[sympy.sympify(expression(size)) for size in shape] for shape in shapes]
-    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms)
-    symbols |= _features(exported, shapes, terms)
+    symbols = _left_of_a_number(terms) | _no_fewer(exported, shapes, terms) | _features(exported, terms)
     fixed = [[axis for axis, term in enumerate(shape) if term.free_symbols & symbols] for shape in terms]
     return fixed if symbols else []
 
@@ -84,26 +83,19 @@ def _shapes(exported: ExportedProgram) -> list[list[Any]]:
     return [list(nodes[name].meta["val"].shape) for name in names]
 
 
-def _features(
-    exported: ExportedProgram, shapes: Sequence[Sequence[Any]], terms: Sequence[Sequence[Any]]
-) -> set[Any]:
+def _features(exported: ExportedProgram, terms: Sequence[Sequence[Any]]) -> set[Any]:
     """The symbols of sizes that layers have weights for, and of those that are lost as 1.
 
-    In ``D * (T // (T // 2))`` T may be any even number: a term that stays what it is where T is twice what it
-    was does not fix it.
+    What is divided by a size that varies, ``D * (T // (T // 2))`` or ``6 // (W // 4)``, is how torch says a
+    number that it found by the example.
     """
-    nodes = [size.node for shape in shapes for size in shape if isinstance(size, torch.SymInt)]
-    example = {node.expr: sympy.Integer(node.hint) for node in nodes if node.expr.is_Symbol}
     features: set[Any] = set()
     for node in exported.graph.nodes:
         for size in _needed_sizes(node):
             term = sympy.sympify(expression(size))
-            features |= {
-                symbol
-                for symbol in term.free_symbols
-                if symbol not in example
-                or term.xreplace(example | {symbol: 2 * example[symbol]}) != term.xreplace(example)
-            }
+            parts = [part for part in sympy.preorder_traversal(term) if type(part).__name__ in QUOTIENTS]
+            if not any(part.args[1].free_symbols for part in parts):
+                features |= term.free_symbols
     # The last axes first: where these are numbers, others may turn out to be free.
     last = {symbol for shape in terms if len(shape) > 1 for symbol in shape[-1].free_symbols}
     pixels = {
@@ -138,3 +130,5 @@ WEIGHTED = {
     "aten.conv1d.padding": (0, 1),
 }
 """Operators with weights for the features of one of their inputs: which one, and the axis of these."""
+QUOTIENTS = ("FloorDiv", "CleanDiv")
+"""What torch calls the quotient of two sizes."""
