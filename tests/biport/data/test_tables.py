@@ -6,7 +6,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,14 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
     str.strip
 )
 LABEL = st.sampled_from(["pos", "neg", "so-so"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_limit() -> Iterator[None]:
+    """Python has one limit of fields a process, which others may have raised."""
+    before = csv.field_size_limit(2**17)
+    yield
+    csv.field_size_limit(before)
 
 
 @pytest.fixture
