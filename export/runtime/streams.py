@@ -69,17 +69,17 @@ def predict(
     """
     prepared = preparation(signature, truncate)(rows)
     groups = windows(prepared, window, max(MOST_STEPS * tokens, window))
+    size = batch_size(signature)
+    divided = ((rows, batches(rows, tokens, call, size)) for rows in groups)
     # One window is in the works while the results of the one before are taken.
-    first = list(islice(groups, 2))
-    divided = [(rows, batches(rows, tokens, call, batch_size(signature))) for rows in first]
-    if len(divided) == 1 and len(divided[0][1]) <= 1:
-        yield from _Window(signature, *divided[0], partial(_Done, alone)).results(progress)
+    first = list(islice(divided, 2))
+    if len(first) == 1 and len(first[0][1]) <= 1:
+        yield from _Window(signature, *first[0], partial(_Done, alone)).results(progress)
         return
     waiting: list[_Window] = []
     with ThreadPoolExecutor(workers, "biport-predict") as pool:
         try:
-            following = ((rows, batches(rows, tokens, call, batch_size(signature))) for rows in groups)
-            for group in chain(divided, following):
+            for group in chain(first, divided):
                 waiting.append(_Window(signature, *group, partial(pool.submit, run)))
                 if len(waiting) > 1:
                     yield from waiting.pop(0).results(progress)
