@@ -72,8 +72,9 @@ def axes_of_one_number(exported: ExportedProgram) -> Iterator[list[list[int]]]:
         guard for guard in guards if isinstance(guard, sympy.Eq) and any(x.is_Integer for x in guard.args)
     ]
     for symbol, size in sizes.items():
-        twice = sizes | {symbol: 2 * size}
-        if any(symbol in guard.free_symbols and guard.xreplace(twice) == sympy.false for guard in equal):
+        # What other sizes are in a number with, such as rows of two inputs, they may keep as it is.
+        own = [guard for guard in equal if guard.free_symbols == {symbol}]
+        if any(guard.xreplace({symbol: 2 * size}) == sympy.false for guard in own):
             yield [[axis for axis, x in enumerate(shape) if expression(x) == symbol] for shape in shapes]
 
 

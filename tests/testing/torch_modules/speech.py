@@ -224,7 +224,7 @@ class RecurrentEnhancer(nn.Module):
         return spec * mask, h1[0], h2[0]
 
 
-@case(lambda N, T: (floats(N, 1, T, 6),), refused="convolution")
+@case(lambda N, T: (floats(N, 1, T, 6),))
 class ConvRecurrent2d(nn.Module):
     """A 2-D convolution over time and frequency, folded into features."""
 
