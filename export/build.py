@@ -26,7 +26,8 @@ from export.onnx.label_encoder import DOMAIN, VERSION
 from export.onnx.lazy_value import LazyValue
 from export.onnx.long_enough import check_inputs
 from export.onnx.sizes import RuntimeSizes
-from export.onnx.step_layout import CONTRACTS, StepLayouts
+from export.onnx.step_layout import CONTRACTS
+from export.onnx.step_layouts import StepLayouts
 from export.onnx.target import Target
 from export.onnx.versions import NEWEST_IR
 from export.publish import PRODUCER, WrittenValues, metadata

@@ -12,7 +12,7 @@ from export.onnx.builder import Builder
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
 from export.onnx.sizes import RuntimeSizes
-from export.onnx.step_layout import StepLayouts
+from export.onnx.step_layouts import StepLayouts
 from export.registry import WRITERS
 
 

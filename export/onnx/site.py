@@ -12,7 +12,7 @@ from biport.ops import Tensor
 from export.onnx.builder import Operand, Scope
 from export.onnx.lazy_value import LazyValue, Order, StepForm
 from export.onnx.sizes import RuntimeSizes
-from export.onnx.step_layout import StepLayouts
+from export.onnx.step_layouts import StepLayouts
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ import numpy as np
 import onnx_ir as ir
 
 from biport.errors import UnsupportedError
-from export.onnx.builder import Builder, Operand, Scope
+from export.onnx.builder import Operand, Scope
 from export.onnx.dynamic_sizes import DynamicSizes
 from export.onnx.lazy_value import LazyValue
 
@@ -75,15 +75,26 @@ class StepLayout:
         rank = len(value.tensor.shape)
         x = self.sizes.pad(self.scope, value.value(), rank)
         if self.moved and rank > 2:
-            rows = self.scope("Reshape", x, [-1, *_behind_steps(value)])
+            rows = self.scope("Reshape", x, [-1, *behind_steps(value)])
             return self.scope("Gather", rows, self._source, axis=0)
         if self.moved:
             x = self.scope("ScatterElements", x, self._dest, x, axis=1)
         return self.scope("Transpose", self._cut(x), perm=[1, 0, *range(2, rank)])
 
-    def _cut(self, x: ir.Value) -> ir.Value:
+    def _cut(self, x: Operand) -> ir.Value:
         """``(N', T', ...)`` to ``(N', S, ...)``."""
-        return x if self.mask is None else self.scope("Slice", x, [0], self._end, [1])
+        return x if self.mask is None else self.scope("Slice", x, [0], self._end, [1])  # type: ignore
+
+    def directions(self, scope: Scope, y: ir.Value, count: int, width: int) -> list[ir.Value]:
+        """What a node of ``count`` directions gives, ``(S, D, N', H)``, one by one, ``(S, N', H)``."""
+        if count == 1:
+            return [scope("Squeeze", y, [1])]
+        split = scope.several("Split", y, wanted=[True] * count, axis=1, num_outputs=count)
+        return [scope("Squeeze", part, [1]) for part in split]
+
+    def beside(self, scope: Scope, y: ir.Value, count: int, width: int) -> ir.Value:
+        """What a node of ``count`` directions gives, ``(S, D, N', H)``, side by side, ``(S, N', D·H)``."""
+        return scope("Reshape", scope("Transpose", y, perm=[0, 2, 1, 3]), [0, 0, count * width])
 
     def leave(
         self,
@@ -160,8 +171,12 @@ class StepLayout:
         """``sequence_lens``, ``(N',)`` int32 of 1 or more; ``None`` without a mask."""
         if self.mask is None:
             return None
-        lengths = self.scope("Max", self.scope("Squeeze", self._count, [1]), [1])
-        return self.scope("Cast", lengths, to=ir.DataType.INT32)
+        return self.scope("Cast", self._at_least_one, to=ir.DataType.INT32)
+
+    @cached_property
+    def _at_least_one(self) -> ir.Value:
+        """max(n, 1) of each row, ``(N',)``."""
+        return self.scope("Max", self.scope("Squeeze", self._count, [1]), [1])
 
     @cached_property
     def _mask(self) -> ir.Value:
@@ -213,26 +228,41 @@ class StepLayout:
         return self.scope("Sub", counted, [1])
 
     @cached_property
-    def _source(self) -> ir.Value:
+    def _front(self) -> Operand:
+        """The indices of the steps of each row, its valid ones in front, ``(N', T')``."""
         indices = self.sizes.indices
-        front = self.scope("ScatterElements", indices, self._dest, indices, axis=1)
-        return self.scope("Transpose", self._cut(front), perm=[1, 0])
+        return self.scope("ScatterElements", indices, self._dest, indices, axis=1) if self.moved else indices
+
+    @cached_property
+    def _source(self) -> ir.Value:
+        return self.scope("Transpose", self._cut(self._front), perm=[1, 0])
 
     def _index(self, directions: int, carry: bool, reverse: bool) -> ir.Value:
         """For each output step the row of ``(T'·D·N', H)`` that it reads, ``(N, T)`` or ``(N, T, D)``."""
         key = (directions, carry and self.mask is not None, reverse)
         if key not in self._indices:
             step = self._step(carry, reverse)
-            stride = self.sizes.batches([directions])
-            index = self.scope("Add", self.scope("Mul", step, stride), self.sizes.rows)
+            index = self.scope("Mul", step, self._stride(directions))
+            index = self.scope("Add", index, self._first(directions))
             index = self.sizes.crop(self.scope, index)
             if reverse:
                 index = self.scope("Slice", index, [-1], [BEFORE_FIRST], [1], [-1])
             if directions > 1:
-                offsets = self.sizes.batches(range(directions))
-                index = self.scope("Add", self.scope("Unsqueeze", index, [2]), offsets)
+                index = self.scope("Add", self.scope("Unsqueeze", index, [2]), self._apart(directions))
             self._indices[key] = index
         return self._indices[key]
+
+    def _stride(self, directions: int) -> Operand:
+        """How many rows of ``(S·D·N', H)`` lie between two steps of a row."""
+        return self.sizes.batches([directions])
+
+    def _first(self, directions: int) -> Operand:
+        """The first one of each row."""
+        return self.sizes.rows
+
+    def _apart(self, directions: int) -> Operand:
+        """How far that of each direction lies behind that of the first."""
+        return self.sizes.batches(range(directions))
 
     def _step(self, carry: bool, reverse: bool) -> Operand:
         """For each step in time the step of the step form that it reads, ``(N', T')`` or ``(T',)``."""
@@ -245,41 +275,25 @@ class StepLayout:
         """`_step` for rows that have a valid step."""
         if not carry:
             step = self._dest if self.moved else self._time
-            return self.scope("Min", step, self._longest)
+            return self.scope("Min", step, self._last)
         # A step before the first valid one reads zeros. Going forward its index is -1, which Gather takes
         # from the end: the last step, and as this row has a masked step, that is behind the row's end.
         # Going backward it is n, right behind the end.
         if self.moved:
-            return self.scope("Sub", self._running, self._valid if reverse else [1])
+            if reverse:
+                return self.scope("Sub", self._running, self._valid)
+            return self._from_end(self.scope("Sub", self._running, [1]))
         end = self._count if reverse else self.scope("Sub", self._count, [1])
         return self.scope("Min", self._time, end)
 
+    @property
+    def _last(self) -> ir.Value:
+        """The last step of the step form, or one behind."""
+        return self._longest
 
-class StepLayouts:
-    """The layouts of one graph: one for each mask, and one for each unmasked size."""
-
-    def __init__(self, builder: Builder, contract: str | None = None) -> None:
-        self._builder = builder
-        self._moved = contract != RIGHT_PADDED
-        self._sizes: dict[tuple[int, int], DynamicSizes] = {}
-        self._layouts: dict[tuple[int, int], StepLayout] = {}
-
-    def sizes(self, value: LazyValue, name: str, steps: int) -> DynamicSizes:
-        """N and T of ``value``, T' at least ``steps``, shared by all values of the same root."""
-        key = (id(value.root), steps)
-        if key not in self._sizes:
-            self._sizes[key] = DynamicSizes(self._builder.scope(f"{name}/sizes"), value.root, steps)
-        return self._sizes[key]
-
-    def layout(self, value: LazyValue, mask: LazyValue | None, name: str) -> StepLayout:
-        """The layout in which a recurrent layer called ``name`` computes ``value`` under ``mask``."""
-        source = value if mask is None else mask
-        key = (id(source.root), id(mask))
-        if key not in self._layouts:
-            scope = self._builder.scope(f"{name}/steps")
-            sizes = self.sizes(source, name, 1 if mask is None else 2)
-            self._layouts[key] = StepLayout(scope, sizes, mask, self._moved)
-        return self._layouts[key]
+    def _from_end(self, step: ir.Value) -> ir.Value:
+        """Steps of which -1 is the last one."""
+        return step
 
 
 def over_axes(scope: Scope, mask: ir.Value, rank: int, wanted: int) -> ir.Value:
@@ -287,7 +301,7 @@ def over_axes(scope: Scope, mask: ir.Value, rank: int, wanted: int) -> ir.Value:
     return mask if rank == wanted else scope("Unsqueeze", mask, list(range(rank, wanted)))
 
 
-def _behind_steps(value: LazyValue) -> tuple[int, ...]:
+def behind_steps(value: LazyValue) -> tuple[int, ...]:
     """The sizes of ``(N, T, ...)`` behind the steps."""
     shape = value.tensor.shape[2:]
     fixed = tuple(size for size in shape if isinstance(size, int))

@@ -21,7 +21,7 @@ from export.recurrent.direction import (
     state_values,
     write_direction,
 )
-from export.recurrent.lowering import NodeOutputs, lowered, why_looped
+from export.recurrent.lowering import NodeOutputs, layout_of, lowered, why_looped
 from export.registry import writes
 
 MERGES = {"sum": "Add", "mul": "Mul", "ave": "Mean"}
@@ -42,7 +42,7 @@ def write_bidirectional(op: Bidirectional, site: Site) -> tuple[LazyValue, ...]:
 
     Directions of different kinds, sizes or activations take a node each.
     """
-    layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
+    layout = layout_of(op, site)
     initial = InitialStates(site, layout, site.inputs[1:])
     both, forward, backward = _directions(op, site, layout, initial)
     outputs = _outputs(op, site, layout, both, (forward, backward))
@@ -110,9 +110,12 @@ def _one_node(
     @cache
     def parts(index: int) -> list[ir.Value]:
         """The two directions of an output of the node."""
-        value, axis = node()[index], 1 if index == 0 else 0
-        split = scope.several("Split", value, wanted=(True, True), axis=axis, num_outputs=2)
-        return [scope("Squeeze", part, [axis]) for part in split]
+        value = node()[index]
+        assert value is not None
+        if index == 0:
+            return layout.directions(scope, value, 2, one.hidden_size)
+        split = scope.several("Split", value, wanted=(True, True), axis=0, num_outputs=2)
+        return [scope("Squeeze", part, [0]) for part in split]
 
     def both() -> ir.Value:
         value = node()[0 if every else 1]

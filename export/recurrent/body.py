@@ -26,7 +26,8 @@ from export.onnx.builder import Builder
 from export.onnx.lazy_value import LazyValue
 from export.onnx.site import Site
 from export.onnx.sizes import RuntimeSizes
-from export.onnx.step_layout import StepLayout, StepLayouts
+from export.onnx.step_layout import StepLayout
+from export.onnx.step_layouts import StepLayouts
 from export.recurrent.scan import Step, looped
 
 

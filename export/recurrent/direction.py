@@ -18,7 +18,7 @@ from export.onnx.lazy_value import LazyValue, StepForm
 from export.onnx.site import Site
 from export.onnx.step_layout import StepLayout
 from export.recurrent.body import cell_scanned, last_state, scanned
-from export.recurrent.lowering import NodeOutputs, lowered, why_looped
+from export.recurrent.lowering import NodeOutputs, layout_of, lowered, why_looped
 
 Deferred: TypeAlias = Callable[[], ir.Value]
 """Writes a value when it is first asked for."""
@@ -64,7 +64,7 @@ class InitialStates:
 
 def one_direction(op: Recurrent, site: Site) -> tuple[LazyValue, ...]:
     """A layer of one direction: its output and, where it gives them, the final states."""
-    layout = site.layouts.layout(site.inputs[0], site.masks[0], site.name)
+    layout = layout_of(op, site)
     initial = InitialStates(site, layout, site.inputs[1:])
     step = site.inputs[0].tensor.shape[2:]
     shape, states = fixed(site, op.output_shape(step)), op.state_shapes(step)
@@ -177,11 +177,8 @@ def _node(
     direction = "reverse" if reverse else "forward"
     given = [scope("Unsqueeze", one, [0]) for one in initial if one is not None]
     output, *states = lowered(site, [cell], direction, layout, x, given, wanted)
-    return [_squeezed(scope, output, 1), *(_squeezed(scope, state, 0) for state in states)]
-
-
-def _squeezed(scope: Scope, value: ir.Value | None, axis: int) -> ir.Value | None:
-    return None if value is None else scope("Squeeze", value, [axis])
+    every = None if output is None else layout.directions(scope, output, 1, cell.hidden_size)[0]
+    return [every, *(None if state is None else scope("Squeeze", state, [0]) for state in states)]
 
 
 def output_value(
@@ -209,7 +206,7 @@ def output_value(
     if not op.return_sequences:
 
         def last() -> ir.Value:
-            y = _beside(scope, node(), directions, shape[-1], batch=0)
+            y = _side_by_side(scope, node(), directions, shape[-1])
             rank = len(shape)
             return layout.last(scope, y, zero=op.zero_output_for_mask, reverse=reverse, rank=rank)
 
@@ -223,7 +220,7 @@ def output_value(
         # A backward layer's order is not time order, and the next layer's mask is in time order.
         if wanted is not layout or reverse:
             return None
-        return _beside(scope, node(), directions, shape[-1], batch=1)
+        return node() if directions == 1 else layout.beside(scope, node(), directions, shape[-1])
 
     return site.lazy(leave, stay, site.inputs[0], output=output)
 
@@ -261,10 +258,8 @@ def state_values(
     ]
 
 
-def _beside(scope: Scope, y: ir.Value, directions: int, width: int, batch: int) -> ir.Value:
-    """Lay directions side by side: ``(D, N', H)`` to ``(N', D·H)``, with ``batch`` axes before D."""
+def _side_by_side(scope: Scope, y: ir.Value, directions: int, width: int) -> ir.Value:
+    """The last outputs or states of both directions, ``(D, N', H)`` to ``(N', D·H)``."""
     if directions == 1:
         return y
-    axes = list(range(batch))
-    y = scope("Transpose", y, perm=[*axes, batch + 1, batch, batch + 2])
-    return scope("Reshape", y, [0] * (batch + 1) + [directions * width])
+    return scope("Reshape", scope("Transpose", y, perm=[1, 0, 2]), [0, directions * width])

@@ -1,9 +1,14 @@
-"""A fused node or a loop for a recurrent layer, as measured: the rule, and a node that holds both.
+"""What a recurrent layer becomes, as measured: a fused node or a loop, over groups of rows or all of them.
 
 onnxruntime's fused GRU and RNN lose to a `Scan` where a batch is large, by up to a quarter and up to five
 times: RNN computes its activations one number at a time. Its LSTM never loses by more than the noise. The
 batch is known only when the model runs, so that an ``If`` decides; both its branches read the same input
-and give the same values. Figures: ``docs/benchmarks.md``; measured again by ``benchmarks/lowering.py``.
+and give the same values.
+
+Under a mask rows of like lengths run together, `GROUP` at a time, in a ``Loop`` whose body is the node or the
+`Scan`, whichever is faster for so many rows: what pads the rows of a batch is then not computed, and fewer
+rows keep more of a step in the cache. Another ``If`` leaves that to batches it pays for, see
+`export.onnx.row_groups`. Figures: ``docs/benchmarks.md``; measured again by ``benchmarks/lowering.py``.
 """
 
 from __future__ import annotations
@@ -15,34 +20,63 @@ from typing import TypeAlias
 import numpy as np
 import onnx_ir as ir
 
-from biport.ops import GRU, RNN, Cell
+from biport.ops import GRU, RNN, Bidirectional, Cell, Recurrent, StackedRNN
+from export.onnx.branches import Branch, either
 from export.onnx.builder import Scope
 from export.onnx.fused_node import fused, obstacle
+from export.onnx.row_groups import GroupedLayout
 from export.onnx.site import Site
 from export.onnx.step_layout import StepLayout
 from export.recurrent.body import cell_scanned
+from export.recurrent.groups import over_groups, valid_steps
 
 LOWERINGS = ("auto", "fused", "loop")
 LOOP_FROM: dict[type[Cell], int] = {GRU: 2048, RNN: 256}
 """From which N·H on a Scan is faster on the CPU; an LSTM stays fused."""
+GROUP = 8
+"""How many rows of like lengths are computed together."""
 
 NodeOutputs: TypeAlias = list[ir.Value | None]
 """Every step's output and the final states; ``None`` for what nobody reads."""
 
 
+def layout_of(op: Recurrent | Bidirectional, site: Site) -> StepLayout:
+    """The step form in which a layer is computed."""
+    rows, group = site.inputs[0].tensor.shape[0], None
+    fewer = isinstance(rows, int) and rows < 2 * GROUP
+    if site.lowering == "auto" and not fewer and all(_fusible(cell, site) for cell in _cells(op)):
+        group = GROUP
+    return site.layouts.layout(site.inputs[0], site.masks[0], site.name, group)
+
+
+def _fusible(op: object, site: Site) -> bool:
+    return isinstance(op, Cell) and _never_fused(op, site) is None
+
+
+def _cells(op: Recurrent | Bidirectional) -> list[object]:
+    if isinstance(op, Bidirectional):
+        return [*_cells(op.forward), *_cells(op.backward)]
+    return [*op.cells] if isinstance(op, StackedRNN) else [op]
+
+
 def why_looped(cell: Cell, site: Site, layout: StepLayout) -> str | None:
     """Why ``cell`` is a loop whatever comes; ``None`` where it is fused or its batch decides."""
-    reason, lowering = obstacle(cell), site.lowering
-    if reason is not None:
-        return reason
-    if site.may_be_nan:
-        return "its input can be NaN or infinite, of which fused nodes make numbers"
-    if lowering == "loop":
-        return "asked for as a loop"
-    least, N = _least(cell, lowering), layout.sizes.root.tensor.shape[0]
-    if least is not None and isinstance(N, int) and least <= N:
+    if isinstance(layout, GroupedLayout):
+        return None
+    reason = _never_fused(cell, site)
+    least, N = _least(cell, site.lowering), layout.sizes.root.tensor.shape[0]
+    if reason is None and least is not None and isinstance(N, int) and least <= N:
         return f"a loop is faster over a batch of {N}"
-    return None
+    return reason
+
+
+def _never_fused(cell: Cell, site: Site) -> str | None:
+    reason = obstacle(cell)
+    if reason is None and site.may_be_nan:
+        return "its input can be NaN or infinite, of which fused nodes make numbers"
+    if reason is None and site.lowering == "loop":
+        return "asked for as a loop"
+    return reason
 
 
 def _least(cell: Cell, lowering: str) -> int | None:
@@ -50,6 +84,11 @@ def _least(cell: Cell, lowering: str) -> int | None:
     if lowering == "fused" or type(cell) not in LOOP_FROM:
         return None
     return -(-LOOP_FROM[type(cell)] // cell.hidden_size)
+
+
+def _looped_in_group(cell: Cell) -> bool:
+    least = _least(cell, "auto")
+    return least is not None and least <= GROUP
 
 
 def lowered(
@@ -61,23 +100,29 @@ def lowered(
     initial: Sequence[ir.Value],
     wanted: Sequence[bool],
 ) -> NodeOutputs:
-    """What `fused` writes, where that is always the faster; or else an ``If`` with a loop beside it."""
-    least, scope = _least(cells[0], site.lowering), site.scope
+    """What `fused` writes, where that is always the faster; or else an ``If`` with what is faster beside it.
 
-    def node(inner: Scope) -> NodeOutputs:
-        return fused(inner, cells, direction, x, layout.lengths, initial, wanted)
+    In a `GroupedLayout` the form of every step's output is its own, see `GroupedLayout.directions`.
+    """
+    if not isinstance(layout, GroupedLayout):
+        return _over_all_rows(site, cells, direction, layout, x, initial, wanted)
 
-    if least is None or isinstance(layout.sizes.root.tensor.shape[0], int):
-        return node(scope)
+    def node(inner: Scope, x: ir.Value, lengths: ir.Value, initial: Sequence[ir.Value]) -> NodeOutputs:
+        if not _looped_in_group(cells[0]):
+            return fused(inner, cells, direction, x, lengths, initial, wanted)
+        valid = valid_steps(inner, x, lengths)
+        return _loops(_at(site, inner), cells, direction, layout, x, valid, initial, wanted)
 
-    def loop(inner: Scope) -> NodeOutputs:
-        branch = dataclasses.replace(site, scope=inner)
-        return _loops(branch, cells, direction, layout, x, initial, wanted)
+    def groups(inner: Scope) -> NodeOutputs:
+        return over_groups(inner, node, layout, cells, x, initial, wanted)
 
-    return _either(scope, layout.sizes.at_least(least), loop, node, wanted)
+    def together(inner: Scope) -> NodeOutputs:
+        return _over_all_rows(_at(site, inner), cells, direction, layout, x, initial, wanted)
+
+    return _either(site.scope, layout.grouped, groups, together, wanted)
 
 
-def _loops(
+def _over_all_rows(
     site: Site,
     cells: Sequence[Cell],
     direction: str,
@@ -86,9 +131,39 @@ def _loops(
     initial: Sequence[ir.Value],
     wanted: Sequence[bool],
 ) -> NodeOutputs:
+    least, scope, N = _least(cells[0], site.lowering), site.scope, layout.sizes.root.tensor.shape[0]
+
+    def node(inner: Scope) -> NodeOutputs:
+        return fused(inner, cells, direction, x, layout.lengths, initial, wanted)
+
+    def loop(inner: Scope) -> NodeOutputs:
+        valid = layout.valid(inner)
+        return _loops(_at(site, inner), cells, direction, layout, x, valid, initial, wanted)
+
+    if least is None or (isinstance(N, int) and least > N):
+        return node(scope)
+    if isinstance(N, int):
+        return loop(scope)
+    return _either(scope, layout.sizes.at_least(least), loop, node, wanted)
+
+
+def _at(site: Site, scope: Scope) -> Site:
+    return dataclasses.replace(site, scope=scope)
+
+
+def _loops(
+    site: Site,
+    cells: Sequence[Cell],
+    direction: str,
+    layout: StepLayout,
+    x: ir.Value,
+    valid: ir.Value | None,
+    initial: Sequence[ir.Value],
+    wanted: Sequence[bool],
+) -> NodeOutputs:
     """A Scan for each direction, their results laid together as `fused` gives them."""
     scope = site.scope
-    valid, directions = layout.valid(scope), []
+    directions = []
     for number, cell in enumerate(cells):
         given = [scope("Gather", state, np.asarray(number, "int64"), axis=0) for state in initial]
         reverse = direction == "reverse" or number == 1
@@ -116,12 +191,11 @@ def _either(
     wanted: Sequence[bool],
 ) -> NodeOutputs:
     """An ``If`` whose branches write the same values."""
-    branches = {}
-    for name, write in (("then_branch", then), ("else_branch", otherwise)):
-        builder = scope.builder.body()
-        outputs = [value for value in write(builder.scope(scope.name)) if value is not None]
-        for value in outputs:
-            value.type = ir.TensorType(ir.DataType.FLOAT)
-        branches[name] = ir.Graph([], outputs, nodes=builder.nodes, name=f"{scope.name}/{name}")
-    outputs = iter(scope.several("If", condition, wanted=[want for want in wanted if want], **branches))
+
+    def given(write: Callable[[Scope], NodeOutputs]) -> Branch:
+        return lambda inner: [value for value in write(inner) if value is not None]
+
+    ranks = [rank for want, rank in zip(wanted, (4, 3, 3), strict=False) if want]
+    results = [(ir.DataType.FLOAT, rank) for rank in ranks]
+    outputs = iter(either(scope, condition, given(then), given(otherwise), results))
     return [next(outputs) if want else None for want in wanted]
