@@ -93,3 +93,10 @@ def valid_steps(scope: Scope, x: ir.Value, lengths: ir.Value) -> ir.Value:
         "Range", np.asarray(0, "int32"), scope("Cast", count, to=ir.DataType.INT32), np.asarray(1, "int32")
     )
     return scope("Less", scope("Unsqueeze", time, [1, 2]), scope("Unsqueeze", lengths, [0, 2]))
+
+
+def zero_states(scope: Scope, cells: Sequence[Cell], lengths: ir.Value) -> list[ir.Value]:
+    """The initial states of a group's rows, ``(D, w_k, H)`` each."""
+    first = cells[0]
+    shape = scope("Concat", [len(cells)], scope("Shape", lengths), [first.hidden_size], axis=0)
+    return [scope("ConstantOfShape", shape)] * len(first.states)

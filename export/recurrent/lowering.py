@@ -28,7 +28,7 @@ from export.onnx.row_groups import GroupedLayout
 from export.onnx.site import Site
 from export.onnx.step_layout import StepLayout
 from export.recurrent.body import cell_scanned
-from export.recurrent.groups import over_groups, valid_steps
+from export.recurrent.groups import over_groups, valid_steps, zero_states
 
 LOWERINGS = ("auto", "fused", "loop")
 LOOP_FROM: dict[type[Cell], int] = {GRU: 2048, RNN: 256}
@@ -110,8 +110,8 @@ def lowered(
     def node(inner: Scope, x: ir.Value, lengths: ir.Value, initial: Sequence[ir.Value]) -> NodeOutputs:
         if not _looped_in_group(cells[0]):
             return fused(inner, cells, direction, x, lengths, initial, wanted)
-        valid = valid_steps(inner, x, lengths)
-        return _loops(_at(site, inner), cells, direction, layout, x, valid, initial, wanted)
+        valid, given = valid_steps(inner, x, lengths), initial or zero_states(inner, cells, lengths)
+        return _loops(_at(site, inner), cells, direction, layout, x, valid, given, wanted)
 
     def groups(inner: Scope) -> NodeOutputs:
         return over_groups(inner, node, layout, cells, x, initial, wanted)
