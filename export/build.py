@@ -25,6 +25,7 @@ from export.onnx.builder import Builder, typed
 from export.onnx.label_encoder import DOMAIN, VERSION
 from export.onnx.lazy_value import LazyValue
 from export.onnx.long_enough import check_inputs
+from export.onnx.row_groups import GroupedLayout
 from export.onnx.sizes import RuntimeSizes
 from export.onnx.step_layout import CONTRACTS
 from export.onnx.step_layouts import StepLayouts
@@ -207,4 +208,6 @@ def _written_values(values: dict[str, LazyValue]) -> WrittenValues:
         if layout is not None:
             mask = layout.mask
             described[name] = {"steps": form.name, "mask": None if mask is None else names[id(mask)]}
+            if isinstance(layout, GroupedLayout):
+                described[name]["source"] = layout.source.name
     return described

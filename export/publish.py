@@ -24,7 +24,8 @@ DATA_SUFFIX = ".data"
 WrittenValues: TypeAlias = Mapping[str, Mapping[str, str | Sequence[int] | None]]
 """For each value of the graph what the file has of it.
 
-Its name and, where that is not the graph's, the order of its axes; or its name in step form and the mask's.
+Its name and, where that is not the graph's, the order of its axes; or its name in step form and the mask's,
+and where rows are in groups the name of what says which step each one is.
 """
 
 

@@ -68,7 +68,7 @@ def trace(path: str | PathLike[str], cases: Cases, graph: Graph) -> Traced:
 def _forms(path: Path, model: ir.Model) -> WrittenValues:
     try:
         forms = json.loads(model.metadata_props["biport.values"])
-        wanted = {"value", "order", "steps", "mask"}
+        wanted = {"value", "order", "steps", "mask", "source"}
         if not all(form.keys() <= wanted for form in forms.values()):
             raise ValueError(f"keys other than {sorted(wanted)}")
     except (AttributeError, ValueError) as error:
@@ -81,6 +81,7 @@ def _run(model: ir.Model, forms: WrittenValues, cases: Cases) -> Iterator[tuple[
     import onnx_ir as ir
 
     wanted = {form.get("value") or form.get("steps") for form in forms.values()}
+    wanted |= {form["source"] for form in forms.values() if "source" in form}
     taken = {value.name for value in (*model.graph.inputs, *model.graph.outputs)}
     inner = {value.name: value for node in model.graph for value in node.outputs}
     constants = {
@@ -114,14 +115,26 @@ def _named(forms: WrittenValues, outputs: Values, N: int) -> tuple[Values, Value
             continue
         if mask is not None:
             valid[name] = values[str(mask)]
-        values[name] = _in_time(outputs[str(output)], valid.get(name), N)
+        source = outputs.get(str(form.get("source")))
+        values[name] = _in_time(outputs[str(output)], valid.get(name), source, N)
     return values, valid
 
 
-def _in_time(steps: np.ndarray, mask: np.ndarray | None, N: int) -> np.ndarray:
-    """``(T', N', ...)`` with the valid steps in front to ``(N, T, ...)``; zeros at masked steps."""
+def _in_time(steps: np.ndarray, mask: np.ndarray | None, source: np.ndarray | None, N: int) -> np.ndarray:
+    """``(T', N', ...)`` with the valid steps in front to ``(N, T, ...)``; zeros at masked steps.
+
+    Args:
+        source: which step each one is, among all N'·T' of them, where rows are in groups.
+    """
     if mask is None:
         return np.swapaxes(steps, 0, 1)[:N]
-    step = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
-    out = steps[step, np.arange(N)[:, None]]
+    if source is not None:
+        # Under a mask the form has at least 1 row of 2 steps.
+        sizes = max(mask.shape[0], 1), max(mask.shape[1], 2)
+        out = np.zeros((sizes[0] * sizes[1], *steps.shape[2:]), steps.dtype)
+        out[source.reshape(-1)] = steps.reshape(-1, *steps.shape[2:])
+        out = out.reshape(*sizes, *steps.shape[2:])[:N, : mask.shape[1]]
+    else:
+        step = np.maximum(np.cumsum(mask, axis=1) - 1, 0)
+        out = steps[step, np.arange(N)[:, None]]
     return np.where(mask.reshape(*mask.shape, *[1] * (out.ndim - 2)), out, 0)

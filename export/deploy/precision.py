@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from export.deploy.float16 import float16
 from export.deploy.int8 import LEAST_STORED, METHODS, WEIGHED, Int8, computed, convolved, int8
 from export.deploy.ranges import seen_ranges
 from export.deploy.scales import with_scales_inside
+from export.onnx.row_groups import ROW_GROUPS
 from export.publish import Check, Written, publish
 from export.session import Session
 
@@ -169,22 +170,12 @@ def _float16(model: Any) -> Any:
 
 
 def _keep_fused(graph: Any) -> None:
-    """Put fused nodes in place of an ``If`` that holds a loop beside them, see `export.recurrent.lowering`.
+    """Put fused nodes over all rows in place of every ``If`` that holds a loop beside them.
 
-    The loop is for CPUs, half precision for GPUs, where fused nodes are always the faster.
+    The loops are for CPUs, half precision for GPUs, where fused nodes are always the faster; see
+    `export.recurrent.lowering`.
     """
-    nodes = []
-    for node in graph.node:
-        branch = next((part.g for part in node.attribute if part.name == "else_branch"), None)
-        if branch is None or not {"GRU", "RNN"} & {inner.op_type for inner in branch.node}:
-            nodes.append(node)
-            continue
-        names = dict(zip((value.name for value in branch.output), node.output, strict=True))
-        for inner in branch.node:
-            inner.input[:] = [names.get(name, name) for name in inner.input]
-            inner.output[:] = [names.get(name, name) for name in inner.output]
-            nodes.append(inner)
-    kept = [copy.deepcopy(node) for node in nodes]
+    kept = [copy.deepcopy(node) for node in _without_loops(graph.node)]
     del graph.node[:]
     graph.node.extend(kept)
     read = {name for node in _all_nodes(graph) for name in node.input} | {
@@ -193,6 +184,20 @@ def _keep_fused(graph: Any) -> None:
     weights = [copy.deepcopy(weight) for weight in graph.initializer if weight.name in read]
     del graph.initializer[:]
     graph.initializer.extend(weights)
+
+
+def _without_loops(nodes: Iterable[Any]) -> Iterator[Any]:
+    for node in nodes:
+        branch = next((part.g for part in node.attribute if part.name == "else_branch"), None)
+        kinds = set() if branch is None else {inner.op_type for inner in _all_nodes(branch)}
+        if branch is None or not ({"LSTM", "GRU", "RNN"} & kinds or f"/{ROW_GROUPS}/" in node.name):
+            yield node
+            continue
+        names = dict(zip((value.name for value in branch.output), node.output, strict=True))
+        for inner in _without_loops(branch.node):
+            inner.input[:] = [names.get(name, name) for name in inner.input]
+            inner.output[:] = [names.get(name, name) for name in inner.output]
+            yield inner
 
 
 def _all_nodes(graph: Any) -> Iterator[Any]:

@@ -74,6 +74,11 @@ class GroupedLayout(StepLayout):
         return self._plan.groups
 
     @property
+    def source(self) -> ir.Value:
+        """Which step, among all N'·T' of them, each step of the form is: ``(R, 1)``, or ``(S, N')``."""
+        return self._plan.source
+
+    @property
     def order(self) -> ir.Value:
         """The rows from the first of the first group to the last of the last, ``(N', 1)``."""
         return self._column(_ORDER)
@@ -87,7 +92,7 @@ class GroupedLayout(StepLayout):
         """``(N, T)`` or ``(N, T, ...)`` to step form."""
         x = self.sizes.pad(self.scope, value.value(), len(value.tensor.shape))
         steps = self.scope("Reshape", x, [-1, *behind_steps(value)])
-        return self.scope("Gather", steps, self._plan.source, axis=0)
+        return self.scope("Gather", steps, self.source, axis=0)
 
     def directions(self, scope: Scope, y: ir.Value, count: int, width: int) -> list[ir.Value]:
         """What a node gives, to step form for each direction."""
@@ -107,7 +112,7 @@ class GroupedLayout(StepLayout):
     def _ahead(self, count: int) -> ir.Value:
         """Which row of what a node of ``count`` directions gives is each step's, for each direction."""
         if count not in self._aheads:
-            scope, source = self.scope, self._plan.source
+            scope, source = self.scope, self.source
             shape = scope("Shape", source)
             end = scope("Size", source)
             step = scope("Range", np.asarray(0, "int64"), end, np.asarray(1, "int64"))

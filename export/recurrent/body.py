@@ -40,6 +40,7 @@ def scanned(
     initial: Sequence[ir.Value | None],
     wanted: Sequence[bool],
     constants: Sequence[LazyValue] = (),
+    ahead: bool = True,
 ) -> list[ir.Value | None]:
     """A Scan over the step form ``(S, N', ...)``; see `looped`.
 
@@ -48,12 +49,14 @@ def scanned(
         initial: the initial states, ``None`` for zeros.
         wanted: which of the results somebody reads: every step's output, and each state.
         constants: what every step is given as it is.
+        ahead: whether what is made of x alone is computed for all steps before the loop; for large batches a
+            step at a time is faster, of what the caches still hold.
 
     Returns:
         Every step's output, and the final states; and, where every step's is not wanted and it is no state,
         the last output.
     """
-    zeros, body = layout.sizes.zeros, Body(op, site, layout, x, constants)
+    zeros, body = layout.sizes.zeros, Body(op, site, layout, x, constants, ahead)
     states = [
         (name, zeros(site.scope, shape) if given is None else given)
         for name, shape, given in zip(op.states, op.state_shapes(), initial, strict=True)
@@ -80,10 +83,11 @@ def cell_scanned(
     valid: ir.Value | None,
     initial: Sequence[ir.Value | None],
     wanted: Sequence[bool],
+    ahead: bool = True,
 ) -> list[ir.Value | None]:
     """A drop-in for the fused node of a cell; see `scanned`."""
     op = scan_over(step_of(cell), len(cell.states), reverse=reverse)
-    return scanned(site, op, layout, x, valid, initial, wanted)
+    return scanned(site, op, layout, x, valid, initial, wanted, ahead=ahead)
 
 
 def last_state(op: Scan) -> int:
@@ -109,11 +113,19 @@ class Body:
     Args:
         x: the sequence in step form, ``(S, N', ...)``.
         constants: what every step is given as it is.
+        ahead: whether what is made of x alone is computed before the loop.
     """
 
     def __init__(
-        self, op: Scan, site: Site, layout: StepLayout, x: ir.Value, constants: Sequence[LazyValue]
+        self,
+        op: Scan,
+        site: Site,
+        layout: StepLayout,
+        x: ir.Value,
+        constants: Sequence[LazyValue],
+        ahead: bool,
     ) -> None:
+        self.ahead = ahead
         self.op = op
         self.site = site
         self.graph = body_of(op)
@@ -153,7 +165,7 @@ class Body:
             _When.STEP: (self._writer(step.builder, inside), inside),
         }
         inside[x.name] = LazyValue(x.tensor, of_step, lambda: step.of(self.x, x.name))
-        moments = _moments(self.op, self.graph)
+        moments = _moments(self.op, self.graph, self.ahead)
         sums = _sums(self.graph, moments)
         for node in self.graph.nodes:
             when = moments[node.outputs[0]]
@@ -237,7 +249,7 @@ class Body:
         return self.site.scope("Shape", self.x, start=0, end=2)
 
 
-def _moments(op: Scan, graph: Graph) -> dict[str, _When]:
+def _moments(op: Scan, graph: Graph, ahead: bool) -> dict[str, _When]:
     """When each value of the body is computed."""
     x, *rest = (value.name for value in op.arguments)
     when = {x: _When.AHEAD} | dict.fromkeys(rest, _When.ONCE) | dict.fromkeys(op.states, _When.STEP)
@@ -249,7 +261,7 @@ def _moments(op: Scan, graph: Graph) -> dict[str, _When]:
             moment = _When.STEP
         elif _When.AHEAD in moments:
             of_x = {name for name in used if when[name] is _When.AHEAD}
-            moment = _When.AHEAD if _row_by_row(op, graph, node, of_x) else _When.STEP
+            moment = _When.AHEAD if ahead and _row_by_row(op, graph, node, of_x) else _When.STEP
         else:
             moment = _When.ONCE
         when |= dict.fromkeys(node.outputs, moment)

@@ -18,7 +18,7 @@ from export.onnx.lazy_value import LazyValue, StepForm
 from export.onnx.site import Site
 from export.onnx.step_layout import StepLayout
 from export.recurrent.body import cell_scanned, last_state, scanned
-from export.recurrent.lowering import NodeOutputs, layout_of, lowered, why_looped
+from export.recurrent.lowering import NodeOutputs, layout_of, lowered, projects_ahead, why_looped
 
 Deferred: TypeAlias = Callable[[], ir.Value]
 """Writes a value when it is first asked for."""
@@ -173,7 +173,8 @@ def _node(
     reason = why_looped(cell, site, layout)
     if reason is not None:
         scope.builder.notes.append(f"{site.owner}: {reason}; written as a Scan")
-        return cell_scanned(site, cell, reverse, layout, x, layout.valid(scope), initial, wanted)
+        valid, ahead = layout.valid(scope), projects_ahead(cell, site)
+        return cell_scanned(site, cell, reverse, layout, x, valid, initial, wanted, ahead)
     direction = "reverse" if reverse else "forward"
     given = [scope("Unsqueeze", one, [0]) for one in initial if one is not None]
     output, *states = lowered(site, [cell], direction, layout, x, given, wanted)

@@ -5,7 +5,7 @@ times: RNN computes its activations one number at a time. Its LSTM never loses b
 batch is known only when the model runs, so that an ``If`` decides; both its branches read the same input
 and give the same values.
 
-Under a mask rows of like lengths run together, `GROUP` at a time, in a ``Loop`` whose body is the node or the
+Under a mask rows of like lengths run together, 8 or 16 at a time, in a ``Loop`` whose body is the node or the
 `Scan`, whichever is faster for so many rows: what pads the rows of a batch is then not computed, and fewer
 rows keep more of a step in the cache. Another ``If`` leaves that to batches it pays for, see
 `export.onnx.row_groups`. Figures: ``docs/benchmarks.md``; measured again by ``benchmarks/lowering.py``.
@@ -31,10 +31,12 @@ from export.recurrent.body import cell_scanned
 from export.recurrent.groups import over_groups, valid_steps, zero_states
 
 LOWERINGS = ("auto", "fused", "loop")
-LOOP_FROM: dict[type[Cell], int] = {GRU: 2048, RNN: 256}
-"""From which N·H on a Scan is faster on the CPU; an LSTM stays fused."""
-GROUP = 8
-"""How many rows of like lengths are computed together."""
+LOOP_FROM: dict[type[Cell], tuple[int, int]] = {GRU: (2048, 4096), RNN: (256, 256)}
+"""From which N·H on a Scan is faster on the CPU, without and with a mask; an LSTM stays fused."""
+GROUP = (8, 16)
+"""How many rows of like lengths are computed together, below `WIDE` and from it on."""
+WIDE = 256
+"""From which H on more rows share what a step reads of the weights."""
 
 NodeOutputs: TypeAlias = list[ir.Value | None]
 """Every step's output and the final states; ``None`` for what nobody reads."""
@@ -42,15 +44,16 @@ NodeOutputs: TypeAlias = list[ir.Value | None]
 
 def layout_of(op: Recurrent | Bidirectional, site: Site) -> StepLayout:
     """The step form in which a layer is computed."""
-    rows, group = site.inputs[0].tensor.shape[0], None
-    fewer = isinstance(rows, int) and rows < 2 * GROUP
-    if site.lowering == "auto" and not fewer and all(_fusible(cell, site) for cell in _cells(op)):
-        group = GROUP
-    return site.layouts.layout(site.inputs[0], site.masks[0], site.name, group)
+    return site.layouts.layout(site.inputs[0], site.masks[0], site.name, _group(op, site))
 
 
-def _fusible(op: object, site: Site) -> bool:
-    return isinstance(op, Cell) and _never_fused(op, site) is None
+def _group(op: Recurrent | Bidirectional, site: Site) -> int | None:
+    """How many rows are a group of the layer; ``None`` where there are no groups."""
+    cells = [cell for cell in _cells(op) if isinstance(cell, Cell) and _never_fused(cell, site) is None]
+    if site.lowering != "auto" or len(cells) < len(_cells(op)):
+        return None
+    size, N = GROUP[max(cell.hidden_size for cell in cells) >= WIDE], site.inputs[0].tensor.shape[0]
+    return None if isinstance(N, int) and N < 2 * size else size
 
 
 def _cells(op: Recurrent | Bidirectional) -> list[object]:
@@ -64,10 +67,19 @@ def why_looped(cell: Cell, site: Site, layout: StepLayout) -> str | None:
     if isinstance(layout, GroupedLayout):
         return None
     reason = _never_fused(cell, site)
-    least, N = _least(cell, site.lowering), layout.sizes.root.tensor.shape[0]
+    least, N = _least(cell, site.lowering, layout.mask is not None), layout.sizes.root.tensor.shape[0]
     if reason is None and least is not None and isinstance(N, int) and least <= N:
         return f"a loop is faster over a batch of {N}"
     return reason
+
+
+def projects_ahead(cell: Cell, site: Site) -> bool:
+    """Whether a loop finds the products of the input made before it begins.
+
+    At every step they are faster where a batch is large, because the caches still hold what a step reads: by
+    up to a fifth for the batches that have a GRU looped. An RNN is looped from smaller ones.
+    """
+    return not isinstance(cell, GRU) or _never_fused(cell, site) is not None
 
 
 def _never_fused(cell: Cell, site: Site) -> str | None:
@@ -79,16 +91,11 @@ def _never_fused(cell: Cell, site: Site) -> str | None:
     return reason
 
 
-def _least(cell: Cell, lowering: str) -> int | None:
+def _least(cell: Cell, lowering: str, masked: bool) -> int | None:
     """The batch from which on ``cell`` is a loop; ``None`` for none."""
     if lowering == "fused" or type(cell) not in LOOP_FROM:
         return None
-    return -(-LOOP_FROM[type(cell)] // cell.hidden_size)
-
-
-def _looped_in_group(cell: Cell) -> bool:
-    least = _least(cell, "auto")
-    return least is not None and least <= GROUP
+    return -(-LOOP_FROM[type(cell)][masked] // cell.hidden_size)
 
 
 def lowered(
@@ -108,7 +115,8 @@ def lowered(
         return _over_all_rows(site, cells, direction, layout, x, initial, wanted)
 
     def node(inner: Scope, x: ir.Value, lengths: ir.Value, initial: Sequence[ir.Value]) -> NodeOutputs:
-        if not _looped_in_group(cells[0]):
+        least = _least(cells[0], site.lowering, masked=True)
+        if least is None or layout.size < least:
             return fused(inner, cells, direction, x, lengths, initial, wanted)
         valid, given = valid_steps(inner, x, lengths), initial or zero_states(inner, cells, lengths)
         return _loops(_at(site, inner), cells, direction, layout, x, valid, given, wanted)
@@ -131,7 +139,8 @@ def _over_all_rows(
     initial: Sequence[ir.Value],
     wanted: Sequence[bool],
 ) -> NodeOutputs:
-    least, scope, N = _least(cells[0], site.lowering), site.scope, layout.sizes.root.tensor.shape[0]
+    scope, N = site.scope, layout.sizes.root.tensor.shape[0]
+    least = _least(cells[0], site.lowering, layout.mask is not None)
 
     def node(inner: Scope) -> NodeOutputs:
         return fused(inner, cells, direction, x, layout.lengths, initial, wanted)
@@ -168,7 +177,8 @@ def _loops(
         given = [scope("Gather", state, np.asarray(number, "int64"), axis=0) for state in initial]
         reverse = direction == "reverse" or number == 1
         states = given or [None] * len(cell.states)
-        directions.append(cell_scanned(site, cell, reverse, layout, x, valid, states, wanted))
+        ahead = projects_ahead(cell, site)
+        directions.append(cell_scanned(site, cell, reverse, layout, x, valid, states, wanted, ahead))
     axes = (1, *(0 for _ in wanted[1:]))
     return [
         _together(scope, list(parts), axis)
