@@ -53,7 +53,7 @@ def _group(op: Recurrent | Bidirectional, site: Site) -> int | None:
     if site.lowering != "auto" or len(cells) < len(_cells(op)):
         return None
     size, N = GROUP[max(cell.hidden_size for cell in cells) >= WIDE], site.inputs[0].tensor.shape[0]
-    return None if isinstance(N, int) and N < 2 * size else size
+    return None if isinstance(N, int) and 2 * size > N else size
 
 
 def _cells(op: Recurrent | Bidirectional) -> list[object]:

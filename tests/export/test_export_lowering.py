@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from biport.errors import InputError
 from export.deploy.precision import write_precision
 from export.recurrent import lowering
 from export.recurrent.lowering import LOOP_FROM, LOWERINGS
+from testing.masks import MASKS
 from testing.onnx_graphs import chain, dense, padded_ids
 from testing.recurrent_graphs import (
     KINDS,
@@ -43,7 +45,14 @@ def rng() -> np.random.Generator:
 def from_three(monkeypatch):
     """Batches of 3 rows and more are large; the cases have such of 0, 1, 2, 4 and 6 rows."""
     for kind in LOOP_FROM:
-        monkeypatch.setitem(LOOP_FROM, kind, 3 * H)
+        monkeypatch.setitem(LOOP_FROM, kind, (3 * H, 3 * H))
+
+
+@pytest.fixture
+def small_groups(monkeypatch, request):
+    """Groups of 2 rows, or of as many as asked for: from 4 rows on they are worth while."""
+    size = getattr(request, "param", 2)
+    monkeypatch.setattr(lowering, "GROUP", (size, size))
 
 
 def same(graph, path: Path, rng: np.random.Generator, how: str) -> None:
@@ -53,9 +62,28 @@ def same(graph, path: Path, rng: np.random.Generator, how: str) -> None:
 
 
 def inside(path: Path) -> set[str]:
-    """The kinds of nodes in the branches of a file."""
-    nodes = [node for node in onnx.load(path).graph.node if node.op_type == "If"]
-    return {inner.op_type for node in nodes for part in node.attribute for inner in part.g.node}
+    """The kinds of nodes in the branches of a file, and in those of these."""
+
+    def kinds(graph) -> set[str]:
+        parts = [part.g for node in graph.node if node.op_type == "If" for part in node.attribute]
+        found = {inner.op_type for part in parts for inner in part.node}
+        return found.union(*map(kinds, parts))
+
+    return kinds(onnx.load(path).graph)
+
+
+def bodies(path: Path) -> list[set[str]]:
+    """The kinds of nodes in the body of each ``Loop`` over groups."""
+
+    def loops(graph):
+        for node in graph.node:
+            for part in node.attribute:
+                if part.type == onnx.AttributeProto.GRAPH:
+                    if node.op_type == "Loop":
+                        yield {inner.op_type for inner in part.g.node}
+                    yield from loops(part.g)
+
+    return list(loops(onnx.load(path).graph))
 
 
 @pytest.mark.cover(2)
@@ -92,9 +120,76 @@ def test_stacks_and_directions_that_differ(rng, tmp_path, from_three):
 
 
 def test_an_lstm_is_always_fused(rng, tmp_path):
-    export.write(graph_of(cell(rng, "lstm", I, H)), tmp_path / "model.onnx")
+    export.write(graph_of(cell(rng, "lstm", I, H), masked=False), tmp_path / "model.onnx")
     assert counts(tmp_path / "model.onnx") == {"LSTM": 1}
     assert not inside(tmp_path / "model.onnx")
+
+
+@pytest.mark.cover(2)
+@pytest.mark.parametrize("small_groups", [2, 3], indirect=True)
+@pytest.mark.parametrize("states", [False, True], ids=["", "states"])
+@pytest.mark.parametrize("carry", [False, True], ids=["zeros", "carry"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_groups_of_rows(kind, reverse, carry, states, rng, tmp_path, small_groups, from_three):
+    settings = {"zero_output_for_mask": not carry, "return_sequences": True, "return_state": states}
+    op = cell(rng, kind, I, H, reverse=reverse, **settings)
+    same(graph_of(op, states=states), tmp_path / "model.onnx", rng, "auto")
+    (body,) = bodies(tmp_path / "model.onnx")
+    looped = kind in CHOSEN and lowering.GROUP[0] == 3
+    assert {"Scan" if looped else op.kind} == body & {"Scan", op.kind}
+
+
+@pytest.mark.parametrize("merge", ops.MERGE_MODES)
+def test_groups_of_two_directions_and_stacks(merge, rng, tmp_path, small_groups):
+    one, two = (stack(rng, ["lstm", "gru"], I, return_sequences=True) for _ in range(2))
+    same(graph_of(both_ways(one, two, merge)), tmp_path / "model.onnx", rng, "auto")
+    assert len(bodies(tmp_path / "model.onnx")) == 4
+
+
+@pytest.mark.parametrize("contract", [None, "right-padded"])
+def test_layers_hand_groups_over(contract, rng, tmp_path, small_groups):
+    first, second = (
+        both_ways(*(cell(rng, "lstm", size, H, return_sequences=True) for _ in "ab")) for size in (I, 2 * H)
+    )
+    graph = chain(rng, first, second, both_ways(cell(rng, "rnn", 2 * H, H), cell(rng, "rnn", 2 * H, H)))
+    path = tmp_path / "model.onnx"
+    export.write(graph, path, contract=contract, vectors=False)
+    patterns = ("right", "full", "all padding") if contract else MASKS
+    cases = {f"{kind} {N}": inputs_of(graph, rng, kind, N, 9) for kind in patterns for N in (1, 4, 5, 11)}
+    verdict_of = verdicts(graph, path, cases)
+    assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of
+
+
+def test_padding_is_not_computed(rng, tmp_path, small_groups):
+    """Of a batch that pays for groups each has its own longest row's steps, and one behind it."""
+    graph = chain(rng, cell(rng, "lstm", I, H, return_sequences=True))
+    path = tmp_path / "model.onnx"
+    export.write(graph, path, vectors=False)
+    model = onnx.load(path)
+    forms = json.loads(next(p.value for p in model.metadata_props if p.key == "biport.values"))
+    source = next(form["source"] for form in forms.values() if "source" in form)
+    model.graph.output.append(onnx.helper.make_tensor_value_info(source, onnx.TensorProto.INT64, None))
+    onnx.save(model, path)
+    session = export.Session(path, device="cpu", threads=1)
+
+    def steps(*lengths: int) -> tuple[int, ...]:
+        ids = (np.arange(9) < np.asarray(lengths)[:, None]).astype("int32")
+        return session.run([ids])[-1].shape
+
+    assert steps(9, 1, 2, 9, 1) == (2 * 9 + 2 * 3 + 1 * 2, 1)
+    assert steps(3, 3, 3, 3) == (4, 4)
+    assert steps(9, 1, 1) == (9, 3)
+
+
+@pytest.mark.parametrize("N", [4, 5])
+def test_groups_of_a_batch_that_is_known(N, rng, tmp_path, small_groups):
+    graph = graph_of(cell(rng, "lstm", I, H, return_sequences=True), N=N)
+    path = tmp_path / "model.onnx"
+    export.write(graph, path, vectors=False)
+    assert len(bodies(path)) == 1
+    cases = {kind: inputs_of(graph, rng, kind, N) for kind in MASKS}
+    assert verdicts(graph, path, cases)["y"][0] is Verdict.SAME
 
 
 @pytest.mark.parametrize("kind", CHOSEN)
@@ -111,14 +206,14 @@ def test_a_batch_that_is_known_needs_no_branch(kind, rng, tmp_path, from_three):
 
 def test_which_batch_is_large_depends_on_the_size(rng):
     wanted = {8: 32, 16: 16, 64: 4, 100: 3, 1024: 1}
-    least = {size: lowering._least(cell(rng, "rnn", I, size), "auto") for size in wanted}
+    least = {size: lowering._least(cell(rng, "rnn", I, size), "auto", masked=True) for size in wanted}
     assert least == wanted
 
 
 @pytest.mark.parametrize("branch_name", ["then_branch", "else_branch"])
 def test_each_branch_is_run(branch_name, rng, tmp_path, from_three):
     """A fault in either is seen by the batches that go there, and by no others."""
-    graph = graph_of(cell(rng, "rnn", I, H, biases=1))
+    graph = graph_of(cell(rng, "rnn", I, H, biases=1), masked=False)
     path = tmp_path / "model.onnx"
     export.write(graph, path)
     model = onnx.load(path)
