@@ -26,7 +26,8 @@ def either(
             leaves it open.
     """
     branches = {}
-    for name, write in (("then_branch", then), ("else_branch", otherwise)):
+    # What is otherwise written comes first, and has the plain names.
+    for name, write in (("else_branch", otherwise), ("then_branch", then)):
         builder = scope.builder.body()
         outputs = list(write(builder.scope(scope.name)))
         for value, (dtype, rank) in zip(outputs, results, strict=True):

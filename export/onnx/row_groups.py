@@ -1,8 +1,8 @@
 """Step form over groups of rows of like lengths, so that padding is not computed.
 
 Rows are sorted by length, the longest first, and cut into groups; each group has as many steps as its own
-longest row and, where there are any, one behind. In place of the step form ``(S, N', ...)`` stand the steps
-of one group after another, ``(R, 1, ...)``, with the rows of a step side by side: where group k has S_k steps
+longest row and, where there are any, one behind. Instead of the step form ``(S, N', ...)`` stand the steps of
+one group after another, ``(R, 1, ...)``, with the rows of a step side by side: where group k has S_k steps
 of w_k rows, R is the sum of S_k·w_k. What works on each step by itself, such as an embedding, sees no
 difference but R < S·N'.
 
@@ -11,7 +11,7 @@ left out, there is one group of all rows as they come, which is the step form of
 
 A recurrent layer runs in a ``Loop`` over the groups, see `export.recurrent.lowering`. It reads a table with a
 column a group: its rows, its steps, where it begins and where it ends. The way back reads another, with an
-entry a row: the rows and steps of its group, where that begins, and the place of the row in it.
+entry a row: the rows and steps of its group, where that begins, and the position of the row in it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROW_GROUPS = "row_groups"
 """In the names of the nodes that decide on groups: what is not for a CPU leaves these out."""
 
 _INT = ir.DataType.INT64
-_WIDTH, _STEPS, _BEGIN, _PLACE, _ORDER, _RANK = range(6)
+_WIDTH, _STEPS, _BEGIN, _POSITION, _ORDER, _RANK = range(6)
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class _Plan:
     Args:
         source: which step each step of the form is, among all N'·T' of them: ``(R, 1)``, or ``(S, N')``.
         groups: the rows and steps of each group, its begin and its end in R, ``(4, K)``.
-        rows: of each row the rows and steps of its group and its begin, and its place in it; then the row at
-            each rank, and the rank of each row, ``(6, N', 1)``.
+        rows: of each row the rows and steps of its group and its begin, and its position in it; then the row
+            at each rank, and the rank of each row, ``(6, N', 1)``.
     """
 
     source: ir.Value
@@ -117,12 +117,12 @@ class GroupedLayout(StepLayout):
             end = scope("Size", source)
             step = scope("Range", np.asarray(0, "int64"), end, np.asarray(1, "int64"))
             row = scope("Div", source, self.sizes.T)
-            width, place = (
+            width, position = (
                 scope("Gather", scope("Squeeze", self._column(index), [1]), row, axis=0)
-                for index in (_WIDTH, _PLACE)
+                for index in (_WIDTH, _POSITION)
             )
             first = scope("Mul", scope("Reshape", step, shape), [count])
-            first = scope("Sub", first, scope("Mul", place, [count - 1]))
+            first = scope("Sub", first, scope("Mul", position, [count - 1]))
             apart = scope("Mul", scope("Unsqueeze", width, [2]), list(range(count)))
             self._aheads[count] = scope("Add", scope("Unsqueeze", first, [2]), apart)
         return self._aheads[count]
@@ -143,7 +143,7 @@ class GroupedLayout(StepLayout):
     def _first(self, directions: int) -> Operand:
         begin = self._column(_BEGIN)
         begin = begin if directions == 1 else self.scope("Mul", begin, [directions])
-        return self.scope("Add", begin, self._column(_PLACE))
+        return self.scope("Add", begin, self._column(_POSITION))
 
     def _apart(self, directions: int) -> Operand:
         return self.scope("Mul", self.scope("Unsqueeze", self._column(_WIDTH), [2]), list(range(directions)))
@@ -196,8 +196,8 @@ class GroupedLayout(StepLayout):
         group = scope("Div", rank, size)
         known = scope("Reshape", scope("Gather", groups, group, axis=1), [-1])
         known = scope("Slice", known, [0], scope("Mul", N, [3]))
-        place = scope("Sub", rank, scope("Mul", group, size))
-        by_row = scope("Reshape", scope("Concat", known, place, order, rank, axis=0), [6, -1, 1])
+        position = scope("Sub", rank, scope("Mul", group, size))
+        by_row = scope("Reshape", scope("Concat", known, position, order, rank, axis=0), [6, -1, 1])
         source = self._source_of(scope, order, steps, size, count)
         shape = scope("Where", fewer, [-1, 1], scope("Concat", [-1], N, axis=0))
         return scope("Reshape", source, shape), groups, by_row

@@ -15,7 +15,7 @@ from biport.ops import Cell
 from export.onnx.builder import Scope
 from export.onnx.row_groups import GroupedLayout
 
-Node: TypeAlias = Callable[[Scope, ir.Value, ir.Value, Sequence[ir.Value]], "list[ir.Value | None]"]
+Node: TypeAlias = Callable[[Scope, ir.Value, ir.Value | None, Sequence[ir.Value]], "list[ir.Value | None]"]
 """Writes what computes a group: of its steps ``(S_k, w_k, I)``, its lengths ``(w_k,)`` and its initial states
 ``(D, w_k, H)`` what `export.onnx.fused_node.fused` gives."""
 
@@ -60,8 +60,7 @@ def over_groups(
     start = inner("Mul", inner("Unsqueeze", number, [0]), [layout.size])
     members = inner("Slice", layout.order, start, inner("Add", start, [layout.size]), [0])
     members = inner("Squeeze", members, [1])
-    assert layout.lengths is not None
-    lengths = inner("Gather", layout.lengths, members, axis=0)
+    lengths = None if layout.lengths is None else inner("Gather", layout.lengths, members, axis=0)
     states = [inner("Gather", state, members, axis=1) for state in initial]
     computed = [value for value in node(inner, own, lengths, states) if value is not None]
     if wanted[0]:
@@ -76,6 +75,8 @@ def over_groups(
     count = scope("Squeeze", scope("Shape", layout.groups, start=1, end=2), [0])
     empty = [scope("SequenceEmpty") for _ in asked]
     sequences = scope.several("Loop", count, None, *empty, wanted=[True] * len(asked), body=body)
+    for sequence in sequences:
+        sequence.type = results
     outputs: list[ir.Value | None] = [None] * len(wanted)
     for index, sequence in zip(asked, sequences, strict=True):
         if index == 0:
@@ -86,8 +87,10 @@ def over_groups(
     return outputs
 
 
-def valid_steps(scope: Scope, x: ir.Value, lengths: ir.Value) -> ir.Value:
-    """Which steps ``(S_k, w_k, I)`` are not behind the end of their row, ``(S_k, w_k, 1)``."""
+def valid_steps(scope: Scope, x: ir.Value, lengths: ir.Value | None) -> ir.Value | None:
+    """Which steps of ``(S_k, w_k, I)`` are not behind the end of their row, ``(S_k, w_k, 1)``."""
+    if lengths is None:
+        return None
     count = scope("Squeeze", scope("Shape", x, start=0, end=1), [0])
     time = scope(
         "Range", np.asarray(0, "int32"), scope("Cast", count, to=ir.DataType.INT32), np.asarray(1, "int32")
@@ -95,8 +98,8 @@ def valid_steps(scope: Scope, x: ir.Value, lengths: ir.Value) -> ir.Value:
     return scope("Less", scope("Unsqueeze", time, [1, 2]), scope("Unsqueeze", lengths, [0, 2]))
 
 
-def zero_states(scope: Scope, cells: Sequence[Cell], lengths: ir.Value) -> list[ir.Value]:
-    """The initial states of a group's rows, ``(D, w_k, H)`` each."""
+def zero_states(scope: Scope, cells: Sequence[Cell], x: ir.Value) -> list[ir.Value]:
+    """The initial states of the rows of ``(S_k, w_k, I)``, ``(D, w_k, H)`` each."""
     first = cells[0]
-    shape = scope("Concat", [len(cells)], scope("Shape", lengths), [first.hidden_size], axis=0)
+    shape = scope("Concat", [len(cells)], scope("Shape", x, start=1, end=2), [first.hidden_size], axis=0)
     return [scope("ConstantOfShape", shape)] * len(first.states)

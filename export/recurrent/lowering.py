@@ -114,11 +114,11 @@ def lowered(
     if not isinstance(layout, GroupedLayout):
         return _over_all_rows(site, cells, direction, layout, x, initial, wanted)
 
-    def node(inner: Scope, x: ir.Value, lengths: ir.Value, initial: Sequence[ir.Value]) -> NodeOutputs:
+    def node(inner: Scope, x: ir.Value, lengths: ir.Value | None, initial: Sequence[ir.Value]) -> NodeOutputs:
         least = _least(cells[0], site.lowering, masked=True)
         if least is None or layout.size < least:
             return fused(inner, cells, direction, x, lengths, initial, wanted)
-        valid, given = valid_steps(inner, x, lengths), initial or zero_states(inner, cells, lengths)
+        valid, given = valid_steps(inner, x, lengths), initial or zero_states(inner, cells, x)
         return _loops(_at(site, inner), cells, direction, layout, x, valid, given, wanted)
 
     def groups(inner: Scope) -> NodeOutputs:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 SAME_NUMBERS = (
-    "Cast", "Identity", "Pad", "Reshape", "ScatterElements", "Slice", "Squeeze", "Transpose", "Unsqueeze"
+    "Cast", "Gather", "Identity", "Pad", "Reshape", "ScatterElements", "Slice", "Squeeze", "Transpose",
+    "Unsqueeze",
 )  # fmt: skip
 """Operators that hand ids on as they are, at other positions; padding with zeros adds none out of bounds."""
 

@@ -18,7 +18,9 @@ from biport.graph import Graph, Node, Value
 from export.deploy import int8 as module
 from export.deploy.int8 import METHODS, rounded
 from export.deploy.precision import methods_for, write_precision
+from export.recurrent import lowering
 from testing.graphs import classifier, dense, embedding, normal
+from testing.onnx_graphs import all_nodes
 from testing.recurrent_graphs import KINDS, both_ways, cell, graph_of, inputs_of
 
 H = 24
@@ -32,24 +34,16 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture
 def small_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Products of small matrices count, and loops begin at 3 rows, so that models may be small."""
+    """Products of small matrices count, loops begin at 3 rows and groups at 4: models may be small."""
     monkeypatch.setattr(module, "LEAST_PRODUCT", 64)
+    monkeypatch.setattr(lowering, "GROUP", (2, 2))
     for kind in module.LOOP_FROM:
         monkeypatch.setitem(module.LOOP_FROM, kind, 3 * H)
 
 
 def kinds_of(path: Path) -> Counter[str]:
     """The operators of a file, those in branches and loops as well."""
-    model = onnx.load(path)
-
-    def nodes(graph: Any) -> Any:
-        for node in graph.node:
-            yield node.op_type
-            for part in node.attribute:
-                if part.type == onnx.AttributeProto.GRAPH:
-                    yield from nodes(part.g)
-
-    return Counter(nodes(model.graph))
+    return Counter(node.op_type for node in all_nodes(onnx.load(path).graph))
 
 
 def narrow(graph: Graph, folder: Path, method: str, calibration: Any = ()) -> export.Session:
@@ -97,13 +91,14 @@ def test_recurrent_layers_under_masks_and_with_states(
     session = narrow(graph, tmp_path, method)
     found = kinds_of(session.path)
     if kind == "lstm":
-        assert found["DynamicQuantizeLSTM"] == (method == "dynamic")
+        # Over groups of rows, and over all of them.
+        assert found["DynamicQuantizeLSTM"] == 2 * (method == "dynamic")
     else:
         # Beside the fused node, the loop for large batches: its products of all gates are one.
         assert found["Scan"] == 2
         inside = {"gru": 1, "gru_before": 2, "rnn": 1}[kind]
         assert found["DynamicQuantizeMatMul"] == 2 * (1 + inside) * (method == "dynamic")
-        assert found[both_ways(one, two).forward.kind] == 1
+        assert found[both_ways(one, two).forward.kind] == 2
     for mask, N in (("holes", 6), ("all padding", 6), ("right", 1)):
         compare(session, graph, inputs_of(graph, rng, mask, N))
     assert session.run(inputs_of(graph, rng, "full", N=0))[0].shape == (0, 7, 2 * H)

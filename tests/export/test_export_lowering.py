@@ -18,7 +18,7 @@ from export.deploy.precision import write_precision
 from export.recurrent import lowering
 from export.recurrent.lowering import LOOP_FROM, LOWERINGS
 from testing.masks import MASKS
-from testing.onnx_graphs import chain, dense, padded_ids
+from testing.onnx_graphs import all_nodes, chain, dense, padded_ids
 from testing.recurrent_graphs import (
     KINDS,
     H,
@@ -75,15 +75,8 @@ def inside(path: Path) -> set[str]:
 def bodies(path: Path) -> list[set[str]]:
     """The kinds of nodes in the body of each ``Loop`` over groups."""
 
-    def loops(graph):
-        for node in graph.node:
-            for part in node.attribute:
-                if part.type == onnx.AttributeProto.GRAPH:
-                    if node.op_type == "Loop":
-                        yield {inner.op_type for inner in part.g.node}
-                    yield from loops(part.g)
-
-    return list(loops(onnx.load(path).graph))
+    loops = [node for node in all_nodes(onnx.load(path).graph) if node.op_type == "Loop"]
+    return [{inner.op_type for inner in node.attribute[0].g.node} for node in loops]
 
 
 @pytest.mark.cover(2)
@@ -149,10 +142,11 @@ def test_groups_of_two_directions_and_stacks(merge, rng, tmp_path, small_groups)
 
 @pytest.mark.parametrize("contract", [None, "right-padded"])
 def test_layers_hand_groups_over(contract, rng, tmp_path, small_groups):
-    first, second = (
-        both_ways(*(cell(rng, "lstm", size, H, return_sequences=True) for _ in "ab")) for size in (I, 2 * H)
-    )
-    graph = chain(rng, first, second, both_ways(cell(rng, "rnn", 2 * H, H), cell(rng, "rnn", 2 * H, H)))
+    def layer(kind: str, size: int, every: bool) -> ops.Bidirectional:
+        one, two = (cell(rng, kind, size, H, return_sequences=every) for _ in range(2))
+        return both_ways(one, two)
+
+    graph = chain(rng, layer("lstm", I, True), layer("lstm", 2 * H, True), layer("rnn", 2 * H, False))
     path = tmp_path / "model.onnx"
     export.write(graph, path, contract=contract, vectors=False)
     patterns = ("right", "full", "all padding") if contract else MASKS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import onnx
@@ -30,7 +31,15 @@ PLAIN = [
 
 
 def recurrent_nodes(session) -> list[str]:
-    return [node.name for node in onnx.load(session.path).graph.node if node.op_type == "LSTM"]
+    """The names of the nodes over all rows, in a branch or not."""
+
+    def names(graph) -> Iterator[str]:
+        for node in graph.node:
+            yield from [node.name] * (node.op_type == "LSTM")
+            for part in node.attribute:
+                yield from names(part.g) if part.name == "else_branch" else ()
+
+    return list(names(onnx.load(session.path).graph))
 
 
 def check(graph: Graph, folder, rng, *, layers: int = 1) -> None:
@@ -109,7 +118,7 @@ def test_stacked_layers_hand_over_step_form(rng, tmp_path):
         rng, bidirectional(rng, I, H, sequences=True), bidirectional(rng, 2 * H, 4, sequences=False)
     )
     graph = Graph(graph.inputs, graph.nodes, graph.outputs[-1:])
-    session = exported(graph, tmp_path)
+    session = exported(graph, tmp_path, lowering="fused")
     assert worst(graph, session, padded_ids(rng, "empty row")) <= tolerance(graph)
     kinds = [node.op_type for node in onnx.load(session.path).graph.node]
     # The rows of the table, and nothing else, are gathered: no way back between the two layers.
@@ -135,7 +144,7 @@ def test_float_inputs_and_fixed_sizes(masked, shape, rng, tmp_path):
 
 
 def test_no_redundant_attributes(rng, tmp_path):
-    session = exported(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path)
+    session = exported(chain(rng, bidirectional(rng, I, H, sequences=True)), tmp_path, lowering="fused")
     (node,) = [node for node in onnx.load(session.path).graph.node if node.op_type == "LSTM"]
     assert sorted(attribute.name for attribute in node.attribute) == ["direction", "hidden_size"]
     assert node.name == "layer_1/LSTM"

@@ -78,7 +78,8 @@ def test_the_cpu_says_what_it_runs(session):
         return
     assert session.placement is not None
     assert list(session.placement) == [CPU]
-    assert session.placement[CPU]["LSTM"] == 1
+    # Over groups of rows, and over all of them.
+    assert session.placement[CPU]["LSTM"] == 2
 
 
 def test_cuda_that_runs_everything(session, play):

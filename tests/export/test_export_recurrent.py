@@ -201,7 +201,7 @@ def test_states_of_one_layer_begin_the_next(looped, rng, tmp_path):
         Value("y", ("N", "T", H), "float32"),
     )
     graph = Graph(inputs, nodes, ("decoder", "c"))
-    export.write(graph, tmp_path / "model.onnx")
+    export.write(graph, tmp_path / "model.onnx", lowering="fused")
     assert counts(tmp_path / "model.onnx") == ({"Scan": 2} if looped else {"LSTM": 2})
     cases = cases_of(graph, rng)
     for case, (x, ids, y) in list(cases.items()):

@@ -203,6 +203,7 @@ def test_between_other_layers(tmp_path: Path) -> None:
     )
     graph = Graph((*inputs, Value("memory", ("N", "S", scans.I), "float32")), nodes, ("y",))
     check(graph, tmp_path / "model.onnx", rng)
+    check(graph, tmp_path / "model.onnx", rng, lowering="fused")
     _, outside = body_of_file(tmp_path / "model.onnx")
     assert outside.count("Transpose") == 1 + outside.count("ScatterElements") - 1
 

@@ -170,7 +170,7 @@ def test_weights_edited_in_live_forms_are_located_without_their_graphs_help(tmp_
 
     path = export.write(graph, tmp_path / "model.onnx").path
     file = ir.load(path)
-    node: Any = next(node for node in file.graph if node.name == "bi_2/LSTM")
+    node: Any = next(node for node in file.graph.all_nodes() if node.name == "bi_2/LSTM")
     recurrent = node.inputs[2].const_value.numpy().copy()
     recurrent[1, 9:12] += 0.25  # gate c, the fourth of ONNX
     node.inputs[2].const_value = ir.tensor(recurrent, name=node.inputs[2].name)

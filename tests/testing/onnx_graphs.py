@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 
 import export
 import testing.masks
@@ -73,9 +76,18 @@ def tolerance(graph: Graph) -> float:
     return 8 * float(np.finfo("float32").eps) * max(sum_lengths(graph), default=1) ** 0.5
 
 
-def exported(graph: Graph, folder: Path) -> export.Session:
+def all_nodes(graph: Any) -> Iterator[Any]:
+    """The nodes of a file, and those of the graphs inside of them."""
+    for node in graph.node:
+        yield node
+        for part in node.attribute:
+            if part.type == onnx.AttributeProto.GRAPH:
+                yield from all_nodes(part.g)
+
+
+def exported(graph: Graph, folder: Path, lowering: str = "auto") -> export.Session:
     """The graph written and opened."""
-    export.write(graph, folder / "model.onnx", overwrite=True, vectors=False)
+    export.write(graph, folder / "model.onnx", overwrite=True, vectors=False, lowering=lowering)
     return export.Session(folder / "model.onnx", device="cpu", threads=1)
 
 
