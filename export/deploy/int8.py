@@ -32,6 +32,8 @@ LEAST_PRODUCT = 4096
 """Numbers of a matrix from which on a product in 8 bits is the faster, for some batch."""
 LOOP_FROM = {"GRU": 1280, "RNN": 256}
 """From which N·H on a Scan of products in 8 bits is faster than the fused node in float32."""
+MIDDLE = 128
+"""What stands for 0 in weights that are computed with."""
 CONTRIB = "com.microsoft"
 RECURRENT = ("LSTM", "GRU", "RNN")
 WEIGHED = (*RECURRENT, "MatMul", "Gemm", "Conv", "ConvTranspose", "Gather")
@@ -105,6 +107,18 @@ def rounded(array: np.ndarray, axes: int | tuple[int, ...]) -> tuple[np.ndarray,
     largest = np.abs(array).max(axis=axes, keepdims=True)
     scales = np.where(largest > 0, largest / 127, 1).astype("float32")
     return np.rint(array / scales).clip(-127, 127).astype("int8"), scales
+
+
+def _unsigned(numbers: np.ndarray) -> np.ndarray:
+    """Numbers in 8 bits without a sign, of which `MIDDLE` is 0.
+
+    With a sign onnxruntime's products lose what exceeds 16 bits on processors that have AVX2 and no VNNI.
+    """
+    return (numbers.astype("int16") + MIDDLE).astype("uint8")
+
+
+def _middles(shape: Sequence[int]) -> np.ndarray:
+    return np.full(shape, MIDDLE, "uint8")
 
 
 class _Rewriting:
@@ -215,10 +229,10 @@ class _Rewriting:
             if array is None:
                 return
             numbers, scale = rounded(array, 2)
-            inputs[at] = scope.constant(numbers.transpose(0, 2, 1), f"{name}/numbers")
+            inputs[at] = scope.constant(_unsigned(numbers).transpose(0, 2, 1), f"{name}/numbers")
             scales += [
                 scope.constant(scale[:, :, 0], f"{name}/scales"),
-                scope.constant(np.zeros(scale.shape[:2], "int8"), f"{name}/zeros"),
+                scope.constant(_middles(scale.shape[:2]), f"{name}/zeros"),
             ]
         attributes = [attribute for name, attribute in node.attributes.items() if name != "layout"]
         outputs = [ir.Value(name=value.name, type=value.type, shape=value.shape) for value in node.outputs]
@@ -269,9 +283,10 @@ class _Rewriting:
         y = scope(
             "DynamicQuantizeMatMul",
             products[0].x,
-            scope.constant(numbers, "numbers"),
+            scope.constant(_unsigned(numbers), "numbers"),
             scope.constant(scales[0], "scales"),
-            *([] if bias is None else [None, bias]),
+            scope.constant(_middles(scales[0].shape), "zeros"),
+            *([] if bias is None else [bias]),
         )
         self._builder.nodes[-1].domain = CONTRIB
         y.type = ir.TensorType(ir.DataType.FLOAT)
@@ -326,9 +341,9 @@ class _Rewriting:
             ]
             narrow = scope("QuantizeLinear", x, *ends[:2])
             weights = [
-                scope.constant(numbers, "numbers"),
+                scope.constant(_unsigned(numbers), "numbers"),
                 scope.constant(channels, "scales"),
-                scope.constant(np.zeros(channels.shape, "int8"), "zeros"),
+                scope.constant(_middles(channels.shape), "zeros"),
             ]
             added = []
             if bias is not None:

@@ -161,7 +161,8 @@ def _int8(source: Path, model: Any, method: str, calibration: Sequence[Sequence[
 
 
 def _stored_in_8_bits(model: Any) -> bool:
-    return any(weight.data_type == onnx.TensorProto.INT8 for weight in model.graph.initializer)
+    kinds = onnx.TensorProto.INT8, onnx.TensorProto.UINT8
+    return any(weight.data_type in kinds for weight in model.graph.initializer)
 
 
 def _float16(model: Any) -> Any:
