@@ -13,6 +13,7 @@ from typing import Any
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from biport.errors import Argument, FileError, InputError, UnsupportedError
 from export.check_vectors import DIGEST_KEY, KEY, Carried, carried, check_path, read_vectors
@@ -167,7 +168,8 @@ def _stored_in_8_bits(model: Any) -> bool:
 
 def _float16(model: Any) -> Any:
     _keep_fused(model.graph)
-    return float16(model)
+    kept = RemoveUnusedNodesPass()(ir.from_proto(model)).model
+    return float16(ir.to_proto(kept))
 
 
 def _keep_fused(graph: Any) -> None:
@@ -179,12 +181,6 @@ def _keep_fused(graph: Any) -> None:
     kept = [copy.deepcopy(node) for node in _without_loops(graph.node)]
     del graph.node[:]
     graph.node.extend(kept)
-    read = {name for node in _all_nodes(graph) for name in node.input} | {
-        value.name for value in graph.output
-    }
-    weights = [copy.deepcopy(weight) for weight in graph.initializer if weight.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(weights)
 
 
 def _without_loops(nodes: Iterable[Any]) -> Iterator[Any]:

@@ -66,7 +66,17 @@ class GroupedLayout(StepLayout):
     @cached_property
     def grouped(self) -> ir.Value:
         """Whether there is more than one group, ``(1,)``."""
-        return self.scope("Greater", self.scope("Shape", self.groups, start=1, end=2), [1])
+        return self.scope("Greater", self._every, [1])
+
+    @cached_property
+    def count(self) -> ir.Value:
+        """How many groups there are, int64 ``()``; 0 for one."""
+        groups = self.scope("Where", self.grouped, self._every, [0])
+        return self.scope("Squeeze", groups, [0])
+
+    @cached_property
+    def _every(self) -> ir.Value:
+        return self.scope("Shape", self.groups, start=1, end=2)
 
     @property
     def groups(self) -> ir.Value:

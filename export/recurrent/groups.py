@@ -29,7 +29,9 @@ def over_groups(
     initial: Sequence[ir.Value],
     wanted: Sequence[bool],
 ) -> list[ir.Value | None]:
-    """What ``node`` gives for each group, one after another.
+    """What ``node`` gives for each group, as sequences; empty ones where rows are not in groups.
+
+    The loop stands in no branch: in one of a branch onnxruntime packs the weights anew at every run.
 
     Args:
         x: the steps of all groups, ``(R, 1, I)``.
@@ -37,12 +39,12 @@ def over_groups(
         wanted: which of the results somebody reads.
 
     Returns:
-        Every step's output, ``(R·D, 1, 1, H)``: those of a group as ``(S_k, D, w_k, H)``; and the final
-        states in the order of the rows, ``(D, N', H)``.
+        For each that is wanted: every step's output, ``(S_k·D·w_k, 1, 1, H)``, of ``(S_k, D, w_k, H)``; and
+        the final states, ``(D, w_k, H)``.
     """
     first, asked = cells[0], [index for index, want in enumerate(wanted) if want]
     builder = scope.builder.body()
-    inner = builder.scope(f"{scope.name}/group")
+    inner = builder.scope(scope.name)
 
     def given(name: str, type_: ir.TypeProtocol, rank: int | None) -> ir.Value:
         shape = None if rank is None else ir.Shape([None] * rank)
@@ -70,20 +72,32 @@ def over_groups(
         value.type = results
     more = inner("Identity", condition)
     more.type, more.shape = condition.type, condition.shape
-    body = ir.Graph([number, condition, *before], [more, *after], nodes=builder.nodes, name=inner.name)
+    body = ir.Graph(
+        [number, condition, *before], [more, *after], nodes=builder.nodes, name=f"{scope.name}/group"
+    )
 
-    count = scope("Squeeze", scope("Shape", layout.groups, start=1, end=2), [0])
     empty = [scope("SequenceEmpty") for _ in asked]
-    sequences = scope.several("Loop", count, None, *empty, wanted=[True] * len(asked), body=body)
+    sequences = scope.several("Loop", layout.count, None, *empty, wanted=[True] * len(asked), body=body)
     for sequence in sequences:
         sequence.type = results
+    return sequences
+
+
+def joined(
+    scope: Scope, layout: GroupedLayout, sequences: Sequence[ir.Value], wanted: Sequence[bool]
+) -> list[ir.Value | None]:
+    """The sequences of `over_groups` one group after another.
+
+    Returns:
+        Every step's output, ``(R·D, 1, 1, H)``; and the final states in the order of the rows,
+        ``(D, N', H)``.
+    """
     outputs: list[ir.Value | None] = [None] * len(wanted)
+    asked = [index for index, want in enumerate(wanted) if want]
     for index, sequence in zip(asked, sequences, strict=True):
-        if index == 0:
-            outputs[0] = scope("ConcatFromSequence", sequence, axis=0)
-        else:
-            states_ = scope("ConcatFromSequence", sequence, axis=1)
-            outputs[index] = scope("Gather", states_, scope("Squeeze", layout.rank, [1]), axis=1)
+        outputs[index] = scope("ConcatFromSequence", sequence, axis=min(index, 1))
+        if index:
+            outputs[index] = scope("Gather", outputs[index], scope("Squeeze", layout.rank, [1]), axis=1)
     return outputs
 
 

@@ -28,7 +28,7 @@ from export.onnx.row_groups import GroupedLayout
 from export.onnx.site import Site
 from export.onnx.step_layout import StepLayout
 from export.recurrent.body import cell_scanned
-from export.recurrent.groups import over_groups, valid_steps, zero_states
+from export.recurrent.groups import joined, over_groups, valid_steps, zero_states
 
 LOWERINGS = ("auto", "fused", "loop")
 LOOP_FROM: dict[type[Cell], tuple[int, int]] = {GRU: (2048, 4096), RNN: (256, 256)}
@@ -111,34 +111,6 @@ def lowered(
 
     In a `GroupedLayout` the form of every step's output is its own, see `GroupedLayout.directions`.
     """
-    if not isinstance(layout, GroupedLayout):
-        return _over_all_rows(site, cells, direction, layout, x, initial, wanted)
-
-    def node(inner: Scope, x: ir.Value, lengths: ir.Value | None, initial: Sequence[ir.Value]) -> NodeOutputs:
-        least = _least(cells[0], site.lowering, masked=True)
-        if least is None or layout.size < least:
-            return fused(inner, cells, direction, x, lengths, initial, wanted)
-        valid, given = valid_steps(inner, x, lengths), initial or zero_states(inner, cells, x)
-        return _loops(_at(site, inner), cells, direction, layout, x, valid, given, wanted)
-
-    def groups(inner: Scope) -> NodeOutputs:
-        return over_groups(inner, node, layout, cells, x, initial, wanted)
-
-    def together(inner: Scope) -> NodeOutputs:
-        return _over_all_rows(_at(site, inner), cells, direction, layout, x, initial, wanted)
-
-    return _either(site.scope, layout.grouped, groups, together, wanted)
-
-
-def _over_all_rows(
-    site: Site,
-    cells: Sequence[Cell],
-    direction: str,
-    layout: StepLayout,
-    x: ir.Value,
-    initial: Sequence[ir.Value],
-    wanted: Sequence[bool],
-) -> NodeOutputs:
     scope, N = site.scope, layout.sizes.root.tensor.shape[0]
     least = _least(cells[0], site.lowering, layout.mask is not None)
 
@@ -149,11 +121,35 @@ def _over_all_rows(
         valid = layout.valid(inner)
         return _loops(_at(site, inner), cells, direction, layout, x, valid, initial, wanted)
 
-    if least is None or (isinstance(N, int) and least > N):
-        return node(scope)
+    few = least is None or (isinstance(N, int) and least > N)
+    if not isinstance(layout, GroupedLayout):
+        if few or least is None:
+            return node(scope)
+        return _either(scope, layout.sizes.at_least(least), loop, node, wanted)
+
+    def of_group(
+        inner: Scope, x: ir.Value, lengths: ir.Value | None, initial: Sequence[ir.Value]
+    ) -> NodeOutputs:
+        if least is None or layout.size < least:
+            return fused(inner, cells, direction, x, lengths, initial, wanted)
+        valid, given = valid_steps(inner, x, lengths), initial or zero_states(inner, cells, x)
+        return _loops(_at(site, inner), cells, direction, layout, x, valid, given, wanted)
+
+    sequences = over_groups(scope, of_group, layout, cells, x, initial, wanted)
+
+    def groups(inner: Scope) -> NodeOutputs:
+        return joined(inner, layout, sequences, wanted)
+
+    def many(inner: Scope) -> NodeOutputs:
+        return _either(inner, layout.grouped, groups, loop, wanted)
+
+    if few or least is None:
+        return _either(scope, layout.grouped, groups, node, wanted)
     if isinstance(N, int):
-        return loop(scope)
-    return _either(scope, layout.sizes.at_least(least), loop, node, wanted)
+        return many(scope)
+    # When it opens a file onnxruntime packs the weights of a fused node, but not of one in a branch of a branch.
+    large = scope("Or", layout.grouped, layout.sizes.at_least(least))
+    return _either(scope, large, many, node, wanted)
 
 
 def _at(site: Site, scope: Scope) -> Site:
