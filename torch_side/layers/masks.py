@@ -35,10 +35,16 @@ def every_step(x: Tensor) -> Tensor:
     return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
 
 
-def can_look(mask: Tensor) -> bool:
-    """Whether what is done may depend on the numbers of a mask: on a CPU, where nothing is recorded."""
+def lengths_of(mask: Tensor) -> list[int]:
+    """How many valid steps each row of ``(N, T)`` has; an empty list if there is none, or none may look.
+
+    What is done may depend on numbers on a CPU, where nothing is recorded to be done again.
+    """
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-    return not recorded and type(mask) is Tensor and mask.device.type == "cpu"
+    if recorded or type(mask) is not Tensor or mask.device.type != "cpu":
+        return []
+    lengths: list[int] = mask.sum(dim=1).tolist()
+    return lengths if any(lengths) else []
 
 
 def count_steps(x: Tensor) -> Tensor:
@@ -122,9 +128,10 @@ def packed_order(mask: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor]:
     ordered, rows = lengths.sort(descending=True)
     steps = torch.arange(longest).unsqueeze(1)
     valid = steps < ordered
-    first = (lengths.cumsum(dim=0) - lengths)[rows]
-    order = mask.flatten().nonzero().squeeze(1)[(first + steps)[valid]]
-    return order, valid.sum(dim=1), rows
+    first = (lengths.cumsum(dim=0) - lengths).index_select(0, rows)
+    order = (first + steps).masked_select(valid)
+    every = mask.flatten().nonzero().squeeze(1)
+    return every.index_select(0, order), valid.sum(dim=1), rows
 
 
 def repeat_valid(y: Tensor, mask: Tensor) -> Tensor:

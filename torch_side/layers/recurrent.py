@@ -1,10 +1,11 @@
 """The recurrent layers of torch under masks: steps that are not valid are skipped, wherever they are.
 
-A stable partition moves the valid steps of every row to its front; what then comes behind them cannot change
-their outputs, which go back to their own steps. So each direction runs over whole rows, the backward one over
-reversed ones, by torch's fast kernels: on a CPU 1.8 to 3.8 times as fast as over packed sequences at
-inference and 1.9 to 9 times in training, measured for batches of 8 and 32. Nothing depends on the values of
-the mask, so that the layers can be scripted, traced and exported.
+There are two ways, which give the same numbers. *Whole rows*: a stable partition moves the valid steps of
+every row to its front; what then comes behind them cannot change their outputs, which go back to their own
+steps; the backward direction runs over reversed rows. Nothing depends on the numbers of the mask, so that
+the layers can be scripted, traced, exported and compiled. *Packed*: the valid steps alone, by torch's kernels
+for packed sequences. Which one is faster depends on the cell, the lengths and whether gradients are wanted:
+on a CPU, in plain PyTorch, `packs` chooses; everywhere else rows are whole.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from torch.nn import functional
 
 from torch_side.layers.masks import (
     back_in_place,
-    can_look,
     check_mask,
     every_step,
     first_steps,
     last_first,
     last_valid,
+    lengths_of,
     packed_order,
     repeat_valid,
     valid_first,
@@ -30,9 +31,9 @@ from torch_side.layers.masks import (
 def packs(mode: str, trained: bool, lengths: list[int], hidden_size: int) -> bool:
     """Whether packing rows is faster than whole rows, up to the longest one, by torch's kernels on a CPU.
 
-    Packed, nothing is computed for padding, but oneDNN's LSTM is for whole rows alone, and the gradient of
-    each step is as large as that of all. The numbers are measured ones (``benchmarks/masked_torch.py``): what
-    it costs in steps of one whole row.
+    Packed, nothing is computed for padding, but oneDNN's LSTM is for rows of one length alone, and in
+    training each step has a gradient as large as that of all steps. The cost, in steps of whole rows, was
+    measured by ``benchmarks/masked_torch.py`` of biport.
 
     Args:
         mode: as `torch.nn.RNNBase` has it.
@@ -43,11 +44,12 @@ def packs(mode: str, trained: bool, lengths: list[int], hidden_size: int) -> boo
     valid, longest = sum(lengths), max(lengths)
     if valid == longest * (len(lengths) - lengths.count(0)):
         return True
-    if mode == "LSTM":
-        share = 0.6 + longest / 20 if trained else 1.25
-        cost = valid * share + longest * 400 / hidden_size
-    else:
+    if mode != "LSTM":
         cost = valid * (0.7 + longest / 40) if trained else 0.0
+    elif trained:
+        cost = valid * (0.6 + longest / 25) + longest * 2500 / hidden_size
+    else:
+        cost = valid * 1.25 + longest * 400 / hidden_size
     return cost < len(lengths) * longest
 
 
@@ -65,17 +67,17 @@ class _Masked(nn.RNNBase):
         """The outputs, ``(N, T, D·H)``, and the final states, ``(D, N, H)`` each."""
         mask = every_step(x) if mask is None else mask
         check_mask(x, mask)
-        # What TorchScript does not compile may depend on the numbers of the mask.
-        if not torch.jit.is_scripting():  # noqa: SIM102  # pyright: ignore[reportPrivateImportUsage]
-            if can_look(mask) and mask.any():
-                return self.by_lengths(x, states, mask)
+        # TorchScript does not compile what depends on the numbers of the mask.
+        if not torch.jit.is_scripting():  # pyright: ignore[reportPrivateImportUsage]
+            lengths = lengths_of(mask)
+            if lengths:
+                return self.by_lengths(x, states, mask, lengths)
         return self.over_rows(x, states, mask, None)
 
     def by_lengths(
-        self, x: Tensor, states: list[Tensor], mask: Tensor
+        self, x: Tensor, states: list[Tensor], mask: Tensor, lengths: list[int]
     ) -> tuple[Tensor, list[Tensor]]:
-        """What `skip` gives, in the way that is fastest for rows of these lengths."""
-        lengths: list[int] = mask.sum(dim=1).tolist()
+        """What `skip` gives, in the way that is fastest where rows have so many valid steps."""
         if sum(lengths) == mask.numel():
             return self.kernel(x, None, states)
         tensors = [x, *states, *self._flat_weights]
@@ -148,7 +150,8 @@ class _Masked(nn.RNNBase):
             last[0] = last_valid(y, mask, own[0])
             for number in range(len(last)):
                 final[number].append(last[number])
-            outputs.append(back_in_place(y, mask, at == 1, self.zero_output_for_mask))
+            zero = self.zero_output_for_mask
+            outputs.append(back_in_place(y, mask, at == 1, zero))  # type: ignore[arg-type]
         return torch.cat(outputs, dim=-1), [torch.stack(last) for last in final]
 
     def one_way(
