@@ -23,6 +23,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from biport.app.measure import machine, take_turns
 from biport.tables import markdown_table
 from torch_side import layers
+from torch_side.layers import recurrent
+from torch_side.layers.recurrent import packs
 
 KINDS: dict[str, tuple[Any, Any]] = {
     "lstm": (nn.LSTM, layers.MaskedLSTM),
@@ -57,11 +59,10 @@ def contestants(kind: str, bidirectional: bool, H: int, mask: Tensor, training: 
     stock.train(training)
     masked.train(training)
     x = torch.randn(*mask.shape, H)
-    lengths: list[int] = mask.sum(dim=1).tolist()
 
-    def states() -> list[Tensor]:
-        zeros = x.new_zeros([1 + bidirectional, len(x), H])
-        return [zeros, zeros] if kind == "lstm" else [zeros]
+    def layer(packed: bool | None = None) -> Tensor:
+        recurrent.packs = packs if packed is None else lambda *given: packed
+        return masked(x, mask=mask)[0]
 
     def by_hand() -> Tensor:
         packed = pack_padded_sequence(x, mask.sum(dim=1), batch_first=True, enforce_sorted=False)
@@ -69,9 +70,9 @@ def contestants(kind: str, bidirectional: bool, H: int, mask: Tensor, training: 
 
     runs: Runs = {
         "by hand": by_hand,
-        "whole rows": lambda: masked.over_rows(x, states(), mask, max(lengths))[0],
-        "packed": lambda: masked.over_packed(x, states(), mask, lengths)[0],
-        "layer": lambda: masked(x, mask=mask)[0],
+        "whole rows": lambda: layer(False),
+        "packed": lambda: layer(True),
+        "layer": layer,
     }
     results = [run() for run in runs.values()]
     for result in results[1:]:
