@@ -1,7 +1,7 @@
 """Masked recurrent layers of torch: whole rows, packed rows, what the layer chooses, and packing by hand.
 
-    python benchmarks/masked_torch.py                 one thread, about 4 minutes
-    python benchmarks/masked_torch.py --wide          every size and kind of lengths: an hour
+    python benchmarks/masked_torch.py                 one thread, about 3 minutes
+    python benchmarks/masked_torch.py --wide          every size and kind of lengths; longer than an hour
     python benchmarks/masked_torch.py --kinds lstm --modes training --shapes 8x100,64x100 --sizes 16,256
 
 The figures behind `packs` of `torch_side/layers/recurrent.py`: times by hand, and the others' as multiples.
