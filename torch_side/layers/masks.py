@@ -41,7 +41,9 @@ def lengths_of(mask: Tensor) -> list[int]:
     What is done may depend on numbers on a CPU, where nothing is recorded to be done again.
     """
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-    if recorded or type(mask) is not Tensor or mask.device.type != "cpu":
+    # Under torch.func tensors have no memory, where packed sequences have their sizes.
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    if recorded or transformed or type(mask) is not Tensor or mask.device.type != "cpu":
         return []
     lengths: list[int] = mask.sum(dim=1).tolist()
     return lengths if any(lengths) else []
