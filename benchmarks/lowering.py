@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rows import lengths
 
 import export
 from biport import ops
@@ -31,23 +32,21 @@ KINDS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
 }
 
 
-def random_cell(rng: np.random.Generator, kind: str, H: int, reverse: bool) -> ops.Cell:
-    """A cell that reads as many numbers as it gives."""
-    cls, settings = KINDS[kind]
+def random_cell(rng: np.random.Generator, kind: str, I: int, H: int, **settings: Any) -> ops.Cell:
+    cls, own = KINDS[kind]
 
     def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: rng.normal(scale=H**-0.5, size=shape).astype("float32") for gate in cls.gates}
+        scale = shape[-1] ** -0.5
+        return {gate: rng.normal(scale=scale, size=shape).astype("float32") for gate in cls.gates}
 
-    biases = {"bias_ih": gates(H), "bias_hh": gates(H) if settings.get("reset_after") else None}
-    return cls(
-        input_size=H, hidden_size=H, reverse=reverse, weight_ih=gates(H, H), weight_hh=gates(H, H),
-        **biases, **settings,
-    )  # fmt: skip
+    biases = {"bias_ih": gates(H), "bias_hh": gates(H) if own.get("reset_after") else None}
+    weights = {"weight_ih": gates(H, I), "weight_hh": gates(H, H)}
+    return cls(input_size=I, hidden_size=H, **weights, **biases, **own, **settings)
 
 
 def layer(rng: np.random.Generator, kind: str, H: int, masked: bool) -> Graph:
     """One layer both ways over features; its mask comes from ids."""
-    directions = [random_cell(rng, kind, H, reverse) for reverse in (False, True)]
+    directions = [random_cell(rng, kind, H, H, reverse=reverse) for reverse in (False, True)]
     op = ops.Bidirectional(forward=directions[0], backward=directions[1], merge="concat")
     inputs = [Value("x", ("N", "T", H), "float32")] + [Value("ids", ("N", "T"), "int32")] * masked
     nodes = [Node("mask", ops.NotEqual(), ("ids",))] * masked
@@ -90,9 +89,7 @@ def main() -> None:
             row = [f"{kind} H = {H} {'masked' if masked else 'plain'}"]
             for N in batches:
                 x = rng.normal(size=(N, T, H)).astype("float32")
-                lengths = rng.integers(T // 5, T + 1, (N, 1))
-                lengths[0] = T
-                ids = (np.arange(T) < lengths).astype("int32")
+                ids = (np.arange(T) < lengths(rng, N, T)).astype("int32")
                 row.append(gain(runs, [x, ids] if masked else [x], given.seconds))
         print("| " + " | ".join(row) + " |", flush=True)
 
