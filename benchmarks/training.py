@@ -57,7 +57,7 @@ def cases(imdb: str | None, batches: int) -> dict[str, tuple[Recipe, TaskData]]:
     return {
         "imdb-sum": (recipe, data),
         "imdb-sum, masked": (recipe.setting({"masked": True}), data),
-        "reviews": (short, drawn(short, 4 * batches, 3.6, 300)),
+        "reviews": (short, drawn(short, 3 * batches, 3.6, 300)),
     }
 
 
@@ -90,7 +90,7 @@ def arranged(recipe: Recipe, data: TaskData, columns: Columns, shuffled: bool, n
     """The batches that biport meets in its first epoch."""
     if naive:
         rows, *rest = columns
-        columns = [pad(rows, max(map(len, rows))), *rest]
+        columns = [pad([*rows], max(map(len, rows))), *rest]
     return [*map(data.arrange, data.batches(columns, recipe, BatchPosition() if shuffled else None))]
 
 
@@ -226,7 +226,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--imdb", default=None, help="a folder aclImdb, its archive or imdb.npz")
     parser.add_argument(
-        "--batches", type=int, default=12, help="of 128 rows to train on; of reviews four times as many"
+        "--batches", type=int, default=8, help="of 128 rows to train on; of reviews three times as many"
     )
     parser.add_argument("--turns", type=int, default=5, help="at least")
     parser.add_argument("--frameworks", default="Keras,torch")
