@@ -141,7 +141,7 @@ def plain_fit(recipe: Recipe, train: list[Batch], validation: list[Batch], model
     adam = keras.optimizers.Adam(rate, epsilon=EPSILON, global_clipnorm=recipe.clip_norm)
     model.compile(adam, "binary_crossentropy", metrics=["accuracy"])
     size = {} if y is None else {"batch_size": recipe.batch_size, "validation_batch_size": recipe.batch_size}
-    held = held_out[0] if y is None else held_out
+    held = held_out[0] if held_out[1] is None else held_out
 
     def epoch() -> float:
         kept = keras.callbacks.ModelCheckpoint(str(folder / "plain.keras"), save_best_only=True)
