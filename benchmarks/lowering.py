@@ -19,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from rows import LENGTHS, lengths
 
 import export
 from biport import ops
@@ -28,7 +29,6 @@ from export.recurrent import lowering
 from export.recurrent.lowering import LOOP_FROM
 
 T = 100
-LENGTHS = ("full", "uniform", "short")
 KINDS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
     "lstm": (ops.LSTM, {}),
     "gru": (ops.GRU, {"reset_after": True}),
@@ -37,23 +37,21 @@ KINDS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
 }
 
 
-def random_cell(rng: np.random.Generator, kind: str, H: int, reverse: bool) -> ops.Cell:
-    """A cell that reads as many numbers as it gives."""
-    cls, settings = KINDS[kind]
+def random_cell(rng: np.random.Generator, kind: str, I: int, H: int, **settings: Any) -> ops.Cell:
+    cls, own = KINDS[kind]
 
     def gates(*shape: int) -> dict[str, np.ndarray]:
-        return {gate: rng.normal(scale=H**-0.5, size=shape).astype("float32") for gate in cls.gates}
+        scale = shape[-1] ** -0.5
+        return {gate: rng.normal(scale=scale, size=shape).astype("float32") for gate in cls.gates}
 
-    biases = {"bias_ih": gates(H), "bias_hh": gates(H) if settings.get("reset_after") else None}
-    return cls(
-        input_size=H, hidden_size=H, reverse=reverse, weight_ih=gates(H, H), weight_hh=gates(H, H),
-        **biases, **settings,
-    )  # fmt: skip
+    biases = {"bias_ih": gates(H), "bias_hh": gates(H) if own.get("reset_after") else None}
+    weights = {"weight_ih": gates(H, I), "weight_hh": gates(H, H)}
+    return cls(input_size=I, hidden_size=H, **weights, **biases, **own, **settings)
 
 
 def layer(rng: np.random.Generator, kind: str, H: int, masked: bool) -> Graph:
     """One layer both ways over features; its mask comes from ids."""
-    directions = [random_cell(rng, kind, H, reverse) for reverse in (False, True)]
+    directions = [random_cell(rng, kind, H, H, reverse=reverse) for reverse in (False, True)]
     op = ops.Bidirectional(forward=directions[0], backward=directions[1], merge="concat")
     inputs = [Value("x", ("N", "T", H), "float32")] + [Value("ids", ("N", "T"), "int32")] * masked
     nodes = [Node("mask", ops.NotEqual(), ("ids",))] * masked
@@ -75,17 +73,6 @@ def gains(runs: dict[str, export.Session], inputs: list[np.ndarray], seconds: fl
     first, *others = runs
     times = take_turns(turns, seconds=seconds)
     return [times.ratios(first, other) for other in others]
-
-
-def lengths_of(rng: np.random.Generator, kind: str, N: int) -> np.ndarray:
-    """How many steps of each row are valid, ``(N, 1)``; one row has all."""
-    lengths = {
-        "full": np.full(N, T),
-        "uniform": rng.integers(T // 5, T + 1, N),
-        "short": np.minimum(1 + rng.exponential(T / 5, N).astype(int), T),
-    }[kind]
-    lengths[0] = T
-    return lengths[:, None]
 
 
 def main() -> None:
@@ -123,9 +110,9 @@ def main() -> None:
                 ways = {"fused": (never, never), "loop": (1, never)}
             runs = {name: session(graph, path, given.threads, *way) for name, way in ways.items()}
             row = [f"{kind} H = {H} {'masked' if masked else 'plain'}"]
-            for N, lengths in itertools.product(batches, LENGTHS if groups else ("uniform",)):
+            for N, kind_of_rows in itertools.product(batches, LENGTHS if groups else ("uniform",)):
                 x = rng.normal(size=(N, T, H)).astype("float32")
-                ids = (np.arange(T) < lengths_of(rng, lengths, N)).astype("int32")
+                ids = (np.arange(T) < lengths(rng, N, T, kind_of_rows)).astype("int32")
                 row += gains(runs, [x, ids] if masked else [x], given.seconds)
         print("| " + " | ".join(row) + " |", flush=True)
 

@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 import onnx
+from lowering import KINDS, random_cell
+from rows import lengths, padded
 
 import export
 from biport import ops
@@ -29,12 +31,6 @@ from biport.graph import Graph, Node, Value
 from export.deploy.precision import write_precision
 
 T, V, CLASSES = 100, 5000, 5
-CELLS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
-    "lstm": (ops.LSTM, {}),
-    "gru": (ops.GRU, {"reset_after": True}),
-    "gru-before": (ops.GRU, {"reset_after": False}),
-    "rnn": (ops.RNN, {}),
-}
 
 
 class Maker:
@@ -57,14 +53,7 @@ class Maker:
         return self.add("embedding", op, "ids")
 
     def cell(self, kind: str, I: int, H: int, **settings: Any) -> ops.Cell:
-        cls, own = CELLS[kind]
-
-        def gates(*shape: int) -> dict[str, np.ndarray]:
-            return {gate: self.weight(*shape) for gate in cls.gates}
-
-        biases = {"bias_ih": gates(H), "bias_hh": gates(H) if own.get("reset_after") else None}
-        weights = {"weight_ih": gates(H, I), "weight_hh": gates(H, H)}
-        return cls(input_size=I, hidden_size=H, **weights, **biases, **own, **settings)
+        return random_cell(self.rng, kind, I, H, **settings)
 
     def both(self, name: str, kind: str, read: str, I: int, H: int, every: bool) -> str:
         rules = {"return_sequences": every, "zero_output_for_mask": every}
@@ -119,7 +108,7 @@ def convolved(H: int, recurrent: bool) -> Graph:
 
 def models(H: int) -> dict[str, Graph]:
     made = {}
-    for kind in CELLS:
+    for kind in KINDS:
         made |= {f"{kind}, masked": one_layer(kind, H, True), f"{kind}, unmasked": one_layer(kind, H, False)}
     made |= {f"tagger, {kind}": stacked(kind, H, True) for kind in ("lstm", "gru")}
     made |= {"lstm, attention": attentive(H), "convolution": convolved(H, False)}
@@ -128,9 +117,7 @@ def models(H: int) -> dict[str, Graph]:
 
 def ids(N: int) -> np.ndarray:
     rng = np.random.default_rng(N)
-    lengths = rng.integers(T // 5, T + 1, (N, 1))
-    lengths[0] = T
-    return np.where(np.arange(T) < lengths, rng.integers(1, V, (N, T)), 0).astype("int32")
+    return padded(rng, lengths(rng, N, T), T, V)
 
 
 def tool(graph: Graph, folder: Path) -> Path:

@@ -7,7 +7,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,10 +21,12 @@ class Times:
     Args:
         turns: turn by turn, the median of a turn's calls.
         shortest: of all calls.
+        processor: of processor time, turn by turn; of all threads of this process together.
     """
 
     turns: Mapping[str, Sequence[float]]
     shortest: Mapping[str, float]
+    processor: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def median(self, name: str) -> float:
         """The median over all turns."""
@@ -35,8 +37,11 @@ class Times:
 
         The two calls of one turn lie side by side in time, and share what else the machine does.
         """
-        pairs = zip(self.turns[slow], self.turns[fast], strict=True)
-        return statistics.median(one / two for one, two in pairs)
+        return _median_ratio(self.turns[slow], self.turns[fast])
+
+    def processor_ratio(self, slow: str, fast: str) -> float:
+        """The same of processor time, from which other work on the machine takes nothing."""
+        return _median_ratio(self.processor[slow], self.processor[fast])
 
     def best_ratio(self, slow: str, fast: str) -> float:
         """The ratio of the shortest calls: what the two cost where nothing disturbs them."""
@@ -45,6 +50,10 @@ class Times:
     def ratios(self, slow: str, fast: str) -> str:
         """Both ratios, to print; where they are far apart, the machine was busy."""
         return f"{self.ratio(slow, fast):.2f} ({self.best_ratio(slow, fast):.2f})"
+
+
+def _median_ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    return statistics.median(one / two for one, two in zip(slow, fast, strict=True))
 
 
 BLOCK = 20.0
@@ -62,23 +71,27 @@ def take_turns(runs: Mapping[str, Timed], *, seconds: float = 4.0, least: int = 
     """
     repeats = {name: _repeats(run) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
+    processor: dict[str, list[float]] = {name: [] for name in runs}
     shortest = dict.fromkeys(runs, float("inf"))
     end = time.perf_counter() + seconds
     while len(next(iter(times.values()))) < least or time.perf_counter() < end:
         for name, run in runs.items():
             if repeats[name] > 1:
                 run()
+            before = time.process_time()
             calls = [_clock(run) for _ in range(repeats[name])]
+            processor[name].append(1000 * (time.process_time() - before) / repeats[name])
             times[name].append(statistics.median(calls))
             shortest[name] = min(shortest[name], *calls)
-    return Times(times, shortest)
+    return Times(times, shortest, processor)
 
 
 def _repeats(run: Timed) -> int:
-    """How many calls make a block, after two to warm up."""
-    run()
-    run()
-    return max(1, int(BLOCK / _clock(run)))
+    """How many calls make a block, after two to warm up, or one that is long."""
+    if _clock(run) < 50 * BLOCK:
+        run()
+        return max(1, int(BLOCK / _clock(run)))
+    return 1
 
 
 def _clock(run: Timed) -> float:

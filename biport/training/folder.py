@@ -4,6 +4,7 @@ recipe.json             the recipe, the framework, and what the data came to
 vocabulary.json         or source_vocabulary.json and target_vocabulary.json
 initial/                the first weights, a bundle: what a run in the other framework starts from
 last.safetensors        what the run needs to go on
+best.safetensors        the state of the best epoch until model/ is written of it, at the end or at a stop
 model/, model.keras     the best model, a bundle, and what Keras itself writes
 history.json            loss and accuracy of every epoch, and of the best model on the rows for testing
 curves.png              the same as a picture
@@ -24,10 +25,11 @@ from biport.training.progress import Epoch
 from biport.training.recipe import differences
 from biport.version import __version__
 
-RECIPE, INITIAL, LAST, MODEL = "recipe.json", "initial", "last.safetensors", "model"
+RECIPE, INITIAL, MODEL = "recipe.json", "initial", "model"
+LAST, BEST = "last.safetensors", "best.safetensors"
 HISTORY, CURVES = "history.json", "curves.png"
 OWN_FILES = (
-    *(RECIPE, INITIAL, LAST, MODEL, "model.keras", HISTORY, CURVES),
+    *(RECIPE, INITIAL, LAST, BEST, MODEL, "model.keras", HISTORY, CURVES),
     *("vocabulary.json", "source_vocabulary.json", "target_vocabulary.json"),
 )
 FORMAT = "biport-training-1"

@@ -28,7 +28,7 @@ def over_groups(
     x: ir.Value,
     initial: Sequence[ir.Value],
     wanted: Sequence[bool],
-) -> list[ir.Value | None]:
+) -> list[ir.Value]:
     """What ``node`` gives for each group, as sequences; empty ones where rows are not in groups.
 
     The loop stands in no branch: in one of a branch onnxruntime packs the weights anew at every run.

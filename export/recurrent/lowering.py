@@ -138,7 +138,7 @@ def lowered(
     sequences = over_groups(scope, of_group, layout, cells, x, initial, wanted)
 
     def groups(inner: Scope) -> NodeOutputs:
-        return joined(inner, layout, sequences, wanted)
+        return [*joined(inner, layout, sequences, wanted)]
 
     def many(inner: Scope) -> NodeOutputs:
         return _either(inner, layout.grouped, groups, loop, wanted)
@@ -147,7 +147,7 @@ def lowered(
         return _either(scope, layout.grouped, groups, node, wanted)
     if isinstance(N, int):
         return many(scope)
-    # When it opens a file onnxruntime packs the weights of a fused node, but not of one in a branch of a branch.
+    # onnxruntime packs the weights of a fused node when it opens a file, but not in a branch of a branch.
     large = scope("Or", layout.grouped, layout.sizes.at_least(least))
     return _either(scope, large, many, node, wanted)
 

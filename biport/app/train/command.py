@@ -83,6 +83,9 @@ def run_training(
             _loop(run, watcher).run()
         except InterruptedRunError:
             return _interrupted(run, interruption.signal or 2)
+        except InputError:
+            _write_best(run)
+            raise
     return _finished(run)
 
 
@@ -139,8 +142,8 @@ def _description(framework: str, recipe: Recipe, data: TaskData, graph: Graph) -
 
 def _loop(run: TrainingRun, watcher: Watcher) -> Loop:
     def keep() -> None:
-        bundle.write(run.trainer.graph(), run.output / files.MODEL, overwrite=True)
-        run.trainer.save(run.output)
+        # To read a module takes longer than many a batch: that is done once, of the best.
+        write_checkpoint(run.output / files.BEST, run.trainer.state(), run.progress)
 
     def epoch(finished: Epoch) -> None:
         files.write_history(run.output, _history(run))
@@ -149,6 +152,16 @@ def _loop(run: TrainingRun, watcher: Watcher) -> Loop:
     shown = Watcher(watcher.batch, epoch, watcher.stop)
     checkpoint = run.output / files.LAST
     return Loop(run.trainer, run.recipe, run.data, run.progress, checkpoint, keep, shown)
+
+
+def _write_best(run: TrainingRun) -> None:
+    """The model of the best epoch, where it is not written yet; the trainer has its weights then."""
+    best = run.output / files.BEST
+    if best.exists():
+        run.trainer.restore(read_checkpoint(best)[0])
+        bundle.write(run.trainer.graph(), run.output / files.MODEL, overwrite=True)
+        run.trainer.save(run.output)
+        best.unlink()
 
 
 def _history(run: TrainingRun, test: Mapping[str, float] | None = None) -> dict[str, Any]:
@@ -163,6 +176,7 @@ def _history(run: TrainingRun, test: Mapping[str, float] | None = None) -> dict[
 
 
 def _interrupted(run: TrainingRun, signal: int) -> tuple[dict[str, Any], str, int]:
+    _write_best(run)
     done, all_epochs = len(run.progress.epochs), run.recipe.epochs
     text = (
         f"interrupted after {done} of {all_epochs} epochs; the same command with --resume goes on from there"
@@ -173,6 +187,7 @@ def _interrupted(run: TrainingRun, signal: int) -> tuple[dict[str, Any], str, in
 def _finished(run: TrainingRun) -> tuple[dict[str, Any], str, int]:
     best = run.progress.best
     assert best is not None
+    _write_best(run)
     run.trainer.load(bundle.read(run.output / files.MODEL))
     test = _test(run)
     files.write_history(run.output, _history(run, test))

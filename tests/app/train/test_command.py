@@ -135,6 +135,8 @@ def test_a_run_that_is_asked_to_stop_goes_on_bit_for_bit(
     while result.exit_code:
         codes.append(result.exit_code)
         assert "--resume goes on from there" in result.stdout
+        assert ("model" in names(output)) == ("history.json" in names(output))
+        assert "best.safetensors" not in names(output)
         calls[0] = 0
         result = train(output, *recipe, "--resume", task="sentiment")
     assert codes == [143] * 3
