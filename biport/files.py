@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from biport.errors import Argument, FileError, InputError
 from biport.log import log
+from biport.weight_files import give_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -202,6 +203,7 @@ def save_tensors(
 
     try:
         save_file(dict(arrays), path, metadata)
+        give_back(arrays.values())
     except SafetensorError as error:
         # Its own class, which is no OSError, also where the disk is full.
         raise OSError(str(error)) from error

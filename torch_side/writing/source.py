@@ -44,19 +44,19 @@ _IMPORTS = (
     "import sys",
     "import torch",
     "from pathlib import Path",
-    "from safetensors.torch import load_file",
     "from torch import nn",
     "from torch import Tensor",
     "from torch.nn import functional",
 )
 _READ: Mapping[Weights, str] = {
-    "safetensors": 'load_file(Path(folder) / "model.safetensors")',
+    "safetensors": 'read_tensors(Path(folder) / "model.safetensors")',
     "pt": 'torch.load(Path(folder) / "model.pt", "cpu", weights_only=True)',
 }
 _LOAD = '''def load(folder: str | Path = Path(__file__).parent) -> Model:
     """The model with the weights of a folder, in eval mode."""
-    model = Model()
-    model.load_state_dict({read})
+    with torch.device("meta"):
+        model = Model()
+    model.load_state_dict({read}, assign=True)
     return model.eval()'''
 _MAIN = """if __name__ == "__main__":
     if sys.argv[1:] != ["--check"]:
@@ -111,6 +111,8 @@ class _File:
                         self.definitions.add(node.target.__module__, [node.target.__name__])
         if any(_fixes_second_bias(part) for part in self.module.modules()):
             self.definitions.add(recipient.__name__, ["fix_second_bias"])
+        if self.weights == "safetensors":
+            self.definitions.add(recipient.__name__, ["read_tensors"])
         if self.graph.tokenizers:
             self.definitions.add(recipient.__name__, ["encode"])
         if self.graph.alphabet is not None:
