@@ -58,6 +58,25 @@ def read_array(path: Path, offset: int, dtype: np.dtype, shape: tuple[int, ...])
     return array
 
 
+def save_tensors(
+    path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None
+) -> None:
+    """Write a ``.safetensors`` file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(dict(arrays), path, metadata)
+        give_back(arrays.values())
+    except SafetensorError as error:
+        # Its own class, which is no OSError, also where the disk is full.
+        raise OSError(str(error)) from error
+
+
 DTYPES: Mapping[str, str] = {
     **{f"F{bits}": f"float{bits}" for bits in (16, 32, 64)},
     **{f"I{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},

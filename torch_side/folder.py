@@ -38,14 +38,14 @@ from biport.data.images import ImageSettings
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
-from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
+from biport.files import atomic_folder, check_folder_name, check_target
 from biport.graph import Graph, Node, Value, all_learning, structure, weights_by_path, with_learning
 from biport.json_file import write_json
 from biport.log import logged
 from biport.ops import Op, op_class
 from biport.text.tokenizer import Tokenizer
 from biport.version import __version__
-from biport.weight_files import give_back, load_tensors
+from biport.weight_files import give_back, load_tensors, save_tensors
 from torch_side.card import model_card
 from torch_side.reading.checkpoints import read_weights
 from torch_side.registry import PARTS

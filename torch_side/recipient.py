@@ -51,8 +51,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             file.seek(start + begin)
             if file.readinto(data) != len(data):
                 raise EOFError(f"{path}: ends before {name} does")
-            flat = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
-            tensors[name] = flat.reshape(one["shape"])
+            tensor = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0)
+            tensors[name] = tensor.reshape(one["shape"]).to(dtype)
     return tensors
 
 

@@ -40,7 +40,7 @@ class InDtype:
     """
 
     def __init__(self, graph: Graph, dtype: str = "float64") -> None:
-        self._graph, self._dtype = graph, dtype
+        self._graph, self._dtype, self.outputs = graph, dtype, graph.outputs
         self._inputs = [
             replace(value, dtype=dtype) if value.dtype.startswith("float") else value
             for value in graph.inputs

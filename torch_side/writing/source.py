@@ -14,6 +14,7 @@ from torch import fx, nn
 
 from biport.graph import Graph, body_of
 from biport.ops import Scan
+from biport.syntax import parsed
 from torch_side import recipient
 from torch_side.layers import Recurrence
 from torch_side.names import Names, inputs_of, outputs_of, statements_of
@@ -138,7 +139,7 @@ class _File:
         load = _LOAD.replace("Model", self.model).format(read=_READ[self.weights])
         checks = self.checks.sources.values()
         body = stacked([*classes, load, *_section(_HELPERS, helpers), *_section(_CHECK, checks), _MAIN])
-        used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+        used = {node.id for node in ast.walk(parsed(body)) if isinstance(node, ast.Name)}
         statements = {*self.definitions.imports, *self.checks.imports, *_IMPORTS}
         needed = [one for one in statements if one.rpartition(" ")[2].partition(".")[0] in used]
         docstring = module_docstring(self.graph, self.model)
