@@ -24,7 +24,7 @@ from biport.data.images import ImageSettings
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError
 from biport.file_kind import FileKind, file_kind, foreign
-from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
+from biport.files import atomic_folder, check_folder_name, check_target
 from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
 from biport.json_file import read_json, write_json
 from biport.log import logged
@@ -34,6 +34,7 @@ from biport.text.inputs import from_data, to_data
 from biport.text.read_file import read_tokenizer
 from biport.text.tokenizer import Tokenizer
 from biport.version import __version__
+from biport.weight_files import load_tensors, save_tensors
 
 GRAPH, WEIGHTS, README = "graph.json", "model.safetensors", "README.md"
 VOCABULARY, LABELS, TOKENIZERS = "vocabulary.json", "labels.json", "tokenizers.json"
@@ -257,11 +258,10 @@ def _read_json(path: Path) -> Mapping[str, Any]:
 
 def _read_weights(path: Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     try:
-        return load_file(path)
-    except OSError as error:
+        return load_tensors(path)
+    except (OSError, EOFError) as error:
         raise FileError(f"{path}: cannot be read ({error})") from error
     except (SafetensorError, ValueError, TypeError, LookupError, AttributeError) as error:
         # The last three: a dtype that numpy does not have unless some package has added it.

@@ -16,6 +16,7 @@ from functools import reduce
 from typing import Any, Generic, NamedTuple, SupportsIndex, TypeAlias, TypeVar
 
 from biport.errors import GraphError
+from biport.syntax import parsed_expression
 
 MAX_TEXT = 2000
 """Characters of a size; of two sizes a layer may make one that is as long as both."""
@@ -194,7 +195,7 @@ def size(text: Dim | str | SupportsIndex) -> Dim:
     if len(text) > MAX_TEXT:
         raise GraphError(f"a size of more than {MAX_TEXT} characters: {text[:20]}...")
     try:
-        return _read(ast.parse(text, mode="eval").body)
+        return _read(parsed_expression(text))
     except GraphError:
         raise
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -9,13 +9,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from biport.errors import Argument, FileError, InputError
 from biport.log import log
-
-if TYPE_CHECKING:
-    import numpy as np
 
 DRAFT = ".tmp"
 FILE_SUFFIXES = frozenset(
@@ -187,24 +183,6 @@ def write_files(folder: Path, writers: Mapping[str, Callable[[Path], object]]) -
         for name, write in writers.items():
             write(stack.enter_context(atomic_file(folder / name)))
     return [folder / name for name in writers]
-
-
-def save_tensors(
-    path: Path, arrays: Mapping[str, np.ndarray], metadata: dict[str, str] | None = None
-) -> None:
-    """Write a ``.safetensors`` file.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    try:
-        save_file(dict(arrays), path, metadata)
-    except SafetensorError as error:
-        # Its own class, which is no OSError, also where the disk is full.
-        raise OSError(str(error)) from error
 
 
 def is_draft(name: str, target: str) -> bool:

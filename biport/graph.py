@@ -22,6 +22,7 @@ from biport.ops.scan import Call, apart
 from biport.ops.wiring import wired
 from biport.text import Tokenizer
 from biport.text.alphabet import Alphabet
+from biport.weight_files import pieces
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,8 @@ class Graph:
             for path, array in sorted(node.op.weights().items()):
                 digest.update(f"{node.name} {path} {array.dtype.name} {array.shape}".encode())
                 # The bytes themselves, not a copy: an embedding may have gigabytes.
-                digest.update(np.ascontiguousarray(array).reshape(-1).view("uint8").data)
+                for piece in pieces(array):
+                    digest.update(np.ascontiguousarray(piece).reshape(-1).view("uint8").data)
         return digest.hexdigest()
 
 

@@ -34,7 +34,7 @@ from model import load
 model = load()  # an nn.Module in eval mode
 ```
 
-Needed: {needs}. `load_state_dict` takes the weights as they are, and the module behaves as any other:
+Needed: torch alone. `load_state_dict` takes the weights as they are, and the module behaves as any other:
 `model.train()`, `model.to("cuda")`, `torch.save(model.state_dict(), ...)`.
 
 ## Inputs
@@ -109,7 +109,6 @@ def model_card(
         name=plain(name),
         origin=f" of {origin_of(graph)}" if origin_of(graph) else "",
         weights=weights,
-        needs="torch and safetensors" if weights == "safetensors" else "torch alone",
         inputs=_listed(f"`{plain(value.name)}`: {value.tensor}" for value in graph.inputs),
         texts=_texts(graph),
         outputs=_listed(f"`{plain(output)}`: {graph.tensors[output]}" for output in graph.outputs),

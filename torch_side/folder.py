@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from biport import bundle
@@ -37,13 +38,14 @@ from biport.data.images import ImageSettings
 from biport.data.vocabulary import Vocabulary
 from biport.errors import BiportError, FileError, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind, foreign
-from biport.files import atomic_folder, check_folder_name, check_target, save_tensors
-from biport.graph import Graph, Node, Value, all_learning, structure, with_learning
+from biport.files import atomic_folder, check_folder_name, check_target
+from biport.graph import Graph, Node, Value, all_learning, structure, weights_by_path, with_learning
 from biport.json_file import write_json
 from biport.log import logged
 from biport.ops import Op, op_class
 from biport.text.tokenizer import Tokenizer
 from biport.version import __version__
+from biport.weight_files import give_back, load_tensors, save_tensors
 from torch_side.card import model_card
 from torch_side.reading.checkpoints import read_weights
 from torch_side.registry import PARTS
@@ -116,12 +118,13 @@ def write_folder(
         check_labels(graph, labels)
     if images is not None:
         check_images(graph, images)
-    module = write(graph, biases=biases)
+    module = write(graph, biases=biases, copied=False)
     source = model_source(graph, module, weights)
     vectors = _vectors(graph)
     with atomic_folder(target) as draft:
         (draft / SOURCE).write_text(source, encoding="utf-8")
         _save_weights(module, draft, weights)
+        give_back(weights_by_path(graph).values())
         write_json(draft / CONFIG, _config(graph, module, source, weights))
         if vectors is not None:
             (draft / CHECK).write_bytes(vectors)
@@ -277,10 +280,21 @@ def _read_config(target: Path) -> Mapping[str, Any]:
 def _read_weights(target: Path, weights: Any) -> dict[str, np.ndarray]:
     if weights not in ("safetensors", "pt"):
         raise FileError(f"{target / CONFIG}: weights should be 'safetensors' or 'pt', found {weights!r:.60}")
-    state = read_weights(target / f"model.{weights}")
+    if weights == "safetensors":
+        return _read_tensors(target / weights_file(weights))
+    state = read_weights(target / weights_file("pt"))
     if not isinstance(state, Mapping) or not all(isinstance(one, torch.Tensor) for one in state.values()):
-        raise FileError(f"{target / f'model.{weights}'}: holds more than a state_dict")
+        raise FileError(f"{target / weights_file('pt')}: holds more than a state_dict")
     return {str(name): tensor.numpy() for name, tensor in state.items()}
+
+
+def _read_tensors(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file() or file_kind(path) not in (FileKind.SAFETENSORS, FileKind.BUNDLE_PART):
+        raise foreign(path, "weights of safetensors")
+    try:
+        return load_tensors(path)
+    except (SafetensorError, OSError, EOFError, LookupError, ValueError) as error:
+        raise FileError(f"{path}: damaged, or cannot be read ({error})") from error
 
 
 def _graph(data: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> Graph:

@@ -24,6 +24,38 @@ def fix_second_bias(layer: nn.Module) -> None:
             parameter.requires_grad_(False)
 
 
+STORED = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` file, in memory of their own: the file may be written anew."""
+    tensors = {}
+    with path.open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        listed = json.loads(file.read(start - 8))
+        listed.pop("__metadata__", None)
+        for name, one in listed.items():
+            begin, end = one["data_offsets"]
+            data, dtype = bytearray(end - begin), STORED[one["dtype"]]
+            file.seek(start + begin)
+            if file.readinto(data) != len(data):
+                raise EOFError(f"{path}: ends before {name} does")
+            tensor = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0)
+            tensors[name] = tensor.reshape(one["shape"]).to(dtype)
+    return tensors
+
+
 HERE = Path(__file__).parent
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -108,7 +109,17 @@ def is_whole(kind: type[nn.Module]) -> bool:
     return own and kind in READERS
 
 
-def tensors(state: StateDict) -> dict[str, torch.Tensor]:
-    """Copies of the arrays as tensors, row by row in memory: an `nn.LSTM` is a seventh slower otherwise."""
+def tensors(state: StateDict, copied: bool = True) -> dict[str, torch.Tensor]:
+    """Copies of the arrays as tensors, row by row in memory: an `nn.LSTM` is a seventh slower otherwise.
+
+    Args:
+        state: the arrays.
+        copied: whether those that lie so already are copied, too; else they are not to be written to.
+    """
     # Not np.ascontiguousarray, which makes a vector of a scalar.
-    return {name: torch.tensor(np.asarray(array, order="C")) for name, array in state.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in state.items()}
+    if copied:
+        return {name: torch.tensor(array) for name, array in arrays.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}

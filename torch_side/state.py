@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,7 +95,8 @@ def op_of(
     """
     if not shapes:
         return kind.build(settings, {})
-    codes = _codes(shapes)
+    same = _same(owner, kind, settings, shapes)
+    codes = _codes(shapes, same.values())
     pattern = STATES.lookup(kind, owner)(kind.build(settings, codes))
     floats = {name: array for name, array in pattern.items() if array.dtype.kind == "f"}
     for name, array in floats.items():
@@ -103,14 +104,23 @@ def op_of(
             given = state[name].shape if name in state else "none"
             path = f"{prefix}{name}".removesuffix(".")
             raise WeightError(f"{owner}: {path} should be of shape {array.shape}, found {given}")
-    origin = np.concatenate([array.ravel() for array in floats.values()]).astype(np.int64)
-    given = np.concatenate([state[name].ravel() for name in floats])
+    weights = {path: state[name] for name, path in same.items()}
+    mixed = [name for name in floats if name not in same]
+    if not mixed:
+        return _built(owner, kind, settings, weights)
+    origin = np.concatenate([floats[name].ravel() for name in mixed]).astype(np.int64)
+    given = np.concatenate([state[name].ravel() for name in mixed])
     second = _second_biases(shapes)
     if second and any(given[origin == 0].tobytes()):
         return op_of(owner, kind, settings, {**shapes, **second}, state, prefix)
     position = np.zeros(int(origin.max()) + 1, np.int64)
     position[origin] = np.arange(len(origin))
-    weights = {path: np.asarray(given[position[array.astype(np.int64)]]) for path, array in codes.items()}
+    for path in codes.keys() - weights.keys():
+        weights[path] = np.asarray(given[position[codes[path].astype(np.int64)]])
+    return _built(owner, kind, settings, {path: weights[path] for path in codes})
+
+
+def _built(owner: str, kind: type[Op], settings: Mapping[str, Any], weights: Arrays) -> Op:
     try:
         return kind.build(settings, weights)
     except WeightError as error:
@@ -134,10 +144,20 @@ def sources(
     }
 
 
-def _codes(shapes: Shapes) -> dict[str, np.ndarray]:
-    """Weights of these shapes in which no number comes twice, from 1."""
+def _same(owner: str, kind: type[Op], settings: Mapping[str, Any], shapes: Shapes) -> dict[str, str]:
+    """The tensors that are a weight as it is, such as a table of millions of rows, and which."""
+    blank = {path: np.broadcast_to(np.float64(1), shape) for path, shape in shapes.items()}
+    pattern = STATES.lookup(kind, owner)(kind.build(settings, blank))
+    return {name: path for name, array in pattern.items() for path, one in blank.items() if array is one}
+
+
+def _codes(shapes: Shapes, same: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """Weights of these shapes in which no number comes twice, from 1; but those that are known."""
     first, codes = 1, {}
     for path, shape in shapes.items():
+        if path in same:
+            codes[path] = np.broadcast_to(np.float64(0), shape)
+            continue
         count = int(np.prod(shape))
         codes[path] = np.arange(first, first + count, dtype="float64").reshape(shape)
         first += count

@@ -19,7 +19,7 @@ BIASES = ("one", "two")
 
 
 @logged("torch_side.write")
-def write(graph: Graph, *, biases: Literal["one", "two"] = "one") -> Ported:
+def write(graph: Graph, *, biases: Literal["one", "two"] = "one", copied: bool = True) -> Ported:
     """Write ``graph`` as a torch module in eval mode, with real trainable parameters.
 
     Each node with weights or training behaviour is a submodule under the node's name (dots are submodules;
@@ -36,6 +36,8 @@ def write(graph: Graph, *, biases: Literal["one", "two"] = "one") -> Ported:
             second one is fixed at zero (``requires_grad=False``), so that training goes on as it would in
             Keras; with ``"two"`` both are trained, and each step moves their sum twice as far. Layers whose
             source has two, such as a GRU with ``reset_after``, train both.
+        copied: whether the parameters are copies of the graph's weights. Those of a module that is only run
+            need not be; training such a module changes the graph, or ends the process.
 
     Raises:
         InputError: ``biases`` is neither.
@@ -43,4 +45,4 @@ def write(graph: Graph, *, biases: Literal["one", "two"] = "one") -> Ported:
     """
     if biases not in BIASES:
         raise InputError(f"biases should be 'one' or 'two', found {biases!r}")
-    return write_graph(graph, biases)
+    return write_graph(graph, biases, copied=copied)

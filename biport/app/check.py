@@ -17,6 +17,7 @@ from biport.compare.check_vectors import MAX_BYTES, CheckVectors, make_vectors
 from biport.compare.report import Report
 from biport.errors import BiportError, FileError, printable
 from biport.file_kind import FileKind, file_kind, foreign
+from biport.weight_files import mapped_weights
 
 CHECK, MODULE = "check.npz", "model.py"
 """What is in the folder of a PyTorch module."""
@@ -137,7 +138,8 @@ def _folder(path: Path) -> Opened:
 
 
 def _bundle(path: Path) -> Opened:
-    graph = bundle.read(path)
+    with mapped_weights():
+        graph = bundle.read(path)
     vectors = make_vectors(graph)
     note = "a bundle carries no check vectors; they were made of it, and what was run is"
     try:
@@ -145,7 +147,7 @@ def _bundle(path: Path) -> Opened:
     except ModuleNotFoundError:
         in_float32 = functools.partial(reference.run, graph, dtype="float32")
         return vectors, in_float32, [f"{note} the reference in float32, for want of torch"]
-    module = torch_side.write(graph)
+    module = torch_side.write(graph, copied=False)
     return vectors, functools.partial(torch_side.run, module), [f"{note} the module that is written of it"]
 
 

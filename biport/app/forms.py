@@ -30,6 +30,7 @@ from biport.file_kind import FileKind, file_kind, foreign
 from biport.graph import Graph
 from biport.rewrite.biases import with_two_biases
 from biport.text.characters import Characters
+from biport.weight_files import mapped_weights
 
 Arrays = Sequence[np.ndarray]
 Run = Callable[[Arrays], Sequence[np.ndarray]]
@@ -108,7 +109,8 @@ def open_form(
     if isinstance(source, Graph):
         return graph_form("graph", source)
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source), config, states, without_keras)
+        with mapped_weights():
+            return _open_path(Path(source), config, states, without_keras)
     # A live model of a framework that nobody has imported there cannot be.
     keras, torch, keras_2 = (sys.modules.get(name) for name in ("keras", "torch", "tf_keras"))
     if keras is not None and isinstance(source, keras.Model):
@@ -136,7 +138,9 @@ def _open_path(path: Path, config: Any, states: str | None, without_keras: bool)
             import torch_side
         except ModuleNotFoundError:
             return dataclasses.replace(_read_only(path, graph, "no torch here"), taken=taken)
-        return dataclasses.replace(torch_form(path.name, torch_side.write(graph), graph), taken=taken)
+        return dataclasses.replace(
+            torch_form(path.name, torch_side.write(graph, copied=False), graph), taken=taken
+        )
     kind = file_kind(path) if path.is_file() else None
     if kind is FileKind.EXPORTED:
         return _program_form(path)

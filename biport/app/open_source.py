@@ -15,6 +15,7 @@ from biport.app.user_module import import_file, make_module, parse_arguments
 from biport.errors import Argument, InputError, UnsupportedError
 from biport.file_kind import FileKind, file_kind
 from biport.graph import Graph
+from biport.weight_files import mapped_weights
 
 UNTRAINED = "the weights are those that the module was made with; a checkpoint loads others"
 
@@ -116,6 +117,11 @@ def read_source(source: Source) -> tuple[Graph, list[str]]:
     source.check()
     if source.is_module:
         return make_source(source).read()
+    with mapped_weights():
+        return _read_path(source)
+
+
+def _read_path(source: Source) -> tuple[Graph, list[str]]:
     path = source.path
     if source.code is not None:
         import keras_side

@@ -60,12 +60,12 @@ class OracleOutputs:
 
 def graph_oracle(graph: Graph, cases: Mapping[str, Arrays]) -> OracleOutputs:
     """The oracle of a graph: `biport.reference` in float64."""
-    exact, views = graph.astype("float64"), graph_views(graph)
+    exact, views = reference.InDtype(graph), graph_views(graph)
     wanted = {view.mask for view in views if view.mask is not None}
     outputs: dict[str, Sequence[np.ndarray]] = {}
     masks = {}
     for case, arrays in cases.items():
-        values = reference.trace(exact, arrays)
+        values = exact.trace(arrays)
         outputs[case] = [values[name] for name in graph.outputs]
         masks[case] = {name: values[name] for name in wanted}
     return OracleOutputs(outputs, views, masks)

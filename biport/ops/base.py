@@ -19,6 +19,7 @@ from biport.dims import Dim, bound, letters_in
 from biport.errors import GraphError, WeightError, most_alike
 from biport.ops.learning import NOTHING, Learning, Penalty
 from biport.ops.tensor import FLOATS, Tensor
+from biport.weight_files import pieces
 
 EVERY_INPUT = range(2**31)
 """`Op.masked` of an op with any number of inputs."""
@@ -458,7 +459,11 @@ def _under(left: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
 
 def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays are equal bit for bit, the sign of zero included."""
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return (
+        a.dtype == b.dtype
+        and a.shape == b.shape
+        and all(one.tobytes() == other.tobytes() for one, other in zip(pieces(a), pieces(b), strict=True))
+    )
 
 
 def op_class(kind: str) -> type[Op]:

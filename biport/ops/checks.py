@@ -12,6 +12,7 @@ from biport.dims import longest
 from biport.errors import GraphError, WeightError
 from biport.ops.base import Op
 from biport.ops.tensor import FLOATS, Dim, Tensor, same_dim
+from biport.weight_files import pieces
 
 
 class TooShortError(GraphError):
@@ -27,7 +28,7 @@ def check_array(owner: str, name: str, array: object, shape: tuple[int, ...], dt
     if array.dtype.name not in FLOATS or (dtype is not None and array.dtype.name != dtype):
         wanted = dtype or " or ".join(FLOATS)
         raise WeightError(f"{owner}: {name} should be {wanted}, found {array.dtype.name}")
-    if not np.isfinite(array).all():
+    if not all(np.isfinite(piece).all() for piece in pieces(array)):
         raise WeightError(f"{owner}: {name} holds NaN or infinite numbers")
 
 

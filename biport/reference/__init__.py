@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from biport.graph import Graph
-from biport.inputs import check_inputs, letters
+from biport.graph import Graph, Node
+from biport.inputs import check_arrays, check_inputs, id_bounds, letters
 from biport.ops import Embedding, Op
-from biport.reference.nodes import computed, traced
+from biport.reference.nodes import computed
 from biport.reference.registry import REFERENCES
 from biport.registry import discover
 
 discover(sys.modules[__name__])
 
-__all__ = ["REFERENCES", "rerun", "run", "run_cases", "trace"]
+__all__ = ["REFERENCES", "InDtype", "rerun", "run", "run_cases", "trace"]
 
 
 def trace(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") -> dict[str, np.ndarray]:
@@ -29,12 +30,48 @@ def trace(graph: Graph, inputs: Sequence[np.ndarray], dtype: str = "float64") ->
     Raises:
         InputError: the inputs do not suit the graph; see `biport.inputs.check_inputs`.
     """
-    checked = check_inputs(graph, inputs)
-    graph = graph.astype(dtype)
-    values = {
-        value.name: array.astype(value.dtype) for value, array in zip(graph.inputs, checked, strict=True)
-    }
-    return traced(graph, values, letters(graph.inputs, checked))
+    return InDtype(graph, dtype).trace(check_inputs(graph, inputs))
+
+
+class InDtype:
+    """A graph that is computed in a float dtype, its inputs too.
+
+    A table is left as it is: it may have millions of rows, and those are cast that are looked up.
+    """
+
+    def __init__(self, graph: Graph, dtype: str = "float64") -> None:
+        self._graph, self._dtype, self.outputs = graph, dtype, graph.outputs
+        self._inputs = [
+            replace(value, dtype=dtype) if value.dtype.startswith("float") else value
+            for value in graph.inputs
+        ]
+        self._ops = {id(node.op): node.op for node in graph.nodes}
+        self._ops |= {key: _in_dtype(op, dtype) for key, op in self._ops.items()}
+
+    def trace(self, inputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        """Every value of the graph, by name.
+
+        Raises:
+            InputError: the inputs do not suit the graph; see `biport.inputs.check_arrays`.
+        """
+        checked = check_arrays(self._inputs, id_bounds(self._graph), inputs)
+        values = {value.name: array for value, array in zip(self._inputs, checked, strict=True)}
+        sizes = letters(self._inputs, checked)
+        for node in self._graph.nodes:
+            values |= _computed(node, self._ops[id(node.op)], values, sizes, self._dtype)
+        return values
+
+
+def _in_dtype(op: Op, dtype: str) -> Op:
+    return op if isinstance(op, Embedding) or op.dtype in (None, dtype) else op.astype(dtype)
+
+
+def _computed(
+    node: Node, op: Op, values: Mapping[str, np.ndarray], sizes: Mapping[str, int], dtype: str
+) -> dict[str, np.ndarray]:
+    outputs = computed(node, op, values, sizes)
+    table = isinstance(op, Embedding)
+    return {name: _cast(array, dtype) for name, array in outputs.items()} if table else outputs
 
 
 def rerun(
@@ -96,12 +133,9 @@ def run_cases(
             value.name: _cast(array, dtype) for value, array in zip(graph.inputs, checked, strict=True)
         }
     for node in graph.nodes:
-        # The rows of a table are cast when they are looked up: it may have millions.
-        table = isinstance(node.op, Embedding)
-        op = node.op if table or node.op.dtype in (None, dtype) else node.op.astype(dtype)
+        op = _in_dtype(node.op, dtype)
         for case, known in values.items():
-            outputs = computed(node, op, known, sizes[case])
-            known |= {name: _cast(array, dtype) for name, array in outputs.items()} if table else outputs
+            known |= _computed(node, op, known, sizes[case], dtype)
     return {case: [known[name] for name in graph.outputs] for case, known in values.items()}
 
 

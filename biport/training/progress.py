@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from biport.data import BatchPosition
 from biport.errors import FileError
-from biport.files import atomic_file, save_tensors
+from biport.files import atomic_file
 from biport.training.trainer import State, Sums
+from biport.weight_files import save_tensors
 
 FORMAT = "biport-checkpoint-1"
 

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from biport.dims import plain
 from biport.ops import Tensor
+from biport.weight_files import pieces
 from export.onnx.spelling import spelled
 from export.onnx.target import Target
 
@@ -57,7 +58,10 @@ class Builder:
         """The initialiser of ``array``; equal arrays share one, named by the first to ask."""
         # Not np.ascontiguousarray, which makes a vector of a scalar.
         array = np.asarray(array, order="C")
-        key = (array.dtype.str, array.shape, hashlib.blake2b(array.reshape(-1).view("uint8").data).digest())
+        digest = hashlib.blake2b()
+        for piece in pieces(array):
+            digest.update(piece.reshape(-1).view("uint8").data)
+        key = (array.dtype.str, array.shape, digest.digest())
         if key not in self.constants:
             name = self.value_name(name)
             tensor = ir.tensor(array, name=name)

@@ -24,6 +24,8 @@ from io import BufferedIOBase
 import numpy as np
 
 from biport.errors import FileError
+from biport.weight_files import read_array
+from keras_side.file.archive import Stored
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NOWHERE = 2**64 - 1
@@ -176,12 +178,13 @@ class Dataset(Hdf5Object):
         """Its elements, floats in one piece, all of them stored; those of 16 bits as float32."""
         name = "uint16" if self.datatype.name == BFLOAT16 else self.datatype.name
         dtype = np.dtype(name).newbyteorder(">" if self.datatype.big_endian else "<")
-        array = np.empty(self.shape or (), dtype)
-        layout = self._needed(LAYOUT)
+        shape, layout = self.shape or (), self._needed(LAYOUT)
         if layout[1] == 0:
-            array = np.frombuffer(layout, dtype, self.size, 4).reshape(array.shape).copy()
-        elif array.nbytes:
-            self.parser.fill(array, self.parser.address_at(layout, 2))
+            array = np.frombuffer(layout, dtype, self.size, 4).reshape(shape).copy()
+        elif self.size:
+            array = self.parser.array(self.parser.address_at(layout, 2), dtype, shape)
+        else:
+            array = np.empty(shape, dtype)
         array = array.astype(dtype.newbyteorder("="), copy=False)
         if name == "uint16":
             # The upper half of a float32.
@@ -226,12 +229,14 @@ class Parser:
         file: opened for reading bytes; stays open.
         size: its size.
         owner: how errors call it.
+        whole: where it is stored; ``None`` where it is in memory.
 
     Raises:
         FileError: it is truncated or damaged, here and in every method.
     """
 
-    def __init__(self, file: BufferedIOBase, size: int, owner: str) -> None:
+    def __init__(self, file: BufferedIOBase, size: int, owner: str, whole: Stored | None) -> None:
+        self._whole = whole
         self.owner = owner
         self.size = size
         self._file = file
@@ -266,17 +271,18 @@ class Parser:
             raise self.damaged(f"{count} bytes at {offset} of {self.size}")
         return data
 
-    def fill(self, array: np.ndarray, offset: int) -> None:
-        """Read an array as it is stored."""
-        if offset + array.nbytes > self.size:
-            raise self.damaged(f"{array.nbytes} bytes at {offset} of {self.size}")
-        self._file.seek(offset)
-        view = array.reshape(-1).view(np.uint8).data
-        while view:
-            count = self._file.readinto(view)
-            if not count:
-                raise self.damaged(f"the file ends before {offset + array.nbytes}")
-            view = view[count:]
+    def array(self, offset: int, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+        """An array as it is stored."""
+        count = math.prod(shape) * dtype.itemsize
+        if offset + count > self.size:
+            raise self.damaged(f"{count} bytes at {offset} of {self.size}")
+        if self._whole is None:
+            self._file.seek(offset)
+            return np.frombuffer(bytearray(self._file.read(count)), dtype).reshape(shape)
+        try:
+            return read_array(self._whole.path, self._whole.start + offset, dtype, shape)
+        except EOFError as error:
+            raise self.damaged(str(error)) from error
 
     def integer(self, data: bytes, offset: int, size: int) -> int:
         """An unsigned integer in ``data``."""

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from biport.errors import FileError, UnsupportedError
+from keras_side.file.archive import Stored
 from keras_side.file.hdf5_format import SIGNATURE, STORED_FLOATS, Dataset, Group, Hdf5Object, Link, Parser
 
 __all__ = ["SIGNATURE", "Dataset", "Group", "Hdf5"]
@@ -26,19 +27,20 @@ class Hdf5:
     """An open HDF5 file; close it after use.
 
     Args:
-        source: a path, or the bytes of the file.
+        source: a path, the bytes of the file, or where it is stored in another one.
         owner: how errors call it.
 
     Raises:
         FileError: it is no whole HDF5 file, here and in every method.
     """
 
-    def __init__(self, source: Path | bytes, owner: str) -> None:
+    def __init__(self, source: Path | bytes | Stored, owner: str) -> None:
         self.owner = owner
-        self._file = io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+        self._file = io.BytesIO(source) if isinstance(source, bytes) else _opened(source)
         try:
             size = self._file.seek(0, io.SEEK_END)
-            self._parser = Parser(self._file, size, owner)
+            whole = Stored(source, 0, size) if isinstance(source, Path) else source
+            self._parser = Parser(self._file, size, owner, whole if isinstance(whole, Stored) else None)
             self.root = self._parser.root()
         except BaseException:
             self._file.close()
@@ -180,3 +182,7 @@ class Hdf5:
             return [item.decode() for item in attribute.texts()]
         except UnicodeDecodeError as error:
             raise FileError(f"{self.owner}: attribute {name!r} is not text") from error
+
+
+def _opened(source: Path | Stored) -> io.BufferedReader:
+    return source.open("rb") if isinstance(source, Path) else source.open()

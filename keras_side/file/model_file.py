@@ -92,8 +92,9 @@ class ModelFile:
             raise InputError(f"{self.path}: has its own configuration; none can be given beside it")
         limits = {CONFIG: MAX_JSON_BYTES, METADATA: MAX_METADATA_BYTES, WEIGHTS: None}
         members = read_members(self.path, limits)
-        raw = _json(members.pop(CONFIG), f"{self.path}: {CONFIG}")
-        metadata = _json(members.pop(METADATA), f"{self.path}: {METADATA}")
+        texts = {name: data for name, data in members.items() if isinstance(data, bytes)}
+        raw = _json(texts[CONFIG], f"{self.path}: {CONFIG}")
+        metadata = _json(texts[METADATA], f"{self.path}: {METADATA}")
         version = metadata.get("keras_version", UNKNOWN)
         if not isinstance(version, str):
             raise FileError(f"{self.path}: {METADATA}: keras_version should be text, found {shown(version)}")
@@ -102,7 +103,7 @@ class ModelFile:
         self.config = (
             self.raw if self.origin.generation == 3 else modernised(self.raw, self.origin, self.owner)
         )
-        self._hdf5 = Hdf5(members.pop(WEIGHTS), f"{self.path}: {WEIGHTS}")
+        self._hdf5 = Hdf5(members[WEIGHTS], f"{self.path}: {WEIGHTS}")
         self.variables = self._archived(self._hdf5.root)
 
     def _archived(self, group: Group) -> FileVariables:

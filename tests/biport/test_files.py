@@ -16,9 +16,9 @@ from biport.files import (
     check_folder_name,
     is_draft,
     new_folder,
-    save_tensors,
     write_files,
 )
+from biport.weight_files import save_tensors
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002])

@@ -14,8 +14,8 @@ from torch import Tensor, fx, nn
 
 import torch_side
 from biport import ops, reference
-from biport.files import save_tensors
 from biport.graph import Graph, Node, frozen, penalties
+from biport.weight_files import save_tensors
 from testing import scans
 from testing.recurrent_graphs import inputs_of
 from torch_side.layers.errors import LayerInputError

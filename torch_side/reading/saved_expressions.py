@@ -6,6 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 
+from biport.syntax import parsed_expression
+
 MAX_LENGTH = 4000
 """Characters of one size."""
 MAX_POWERS, MAX_EXPONENT = 4, 8
@@ -43,7 +45,7 @@ def is_arithmetic(text: str) -> bool:
     if len(text) > MAX_LENGTH:
         return False
     try:
-        tree = ast.parse(text, mode="eval").body
+        tree = parsed_expression(text)
         powers = [exponent for node in ast.walk(tree) for exponent in _exponents(node)]
         return _is_number(tree) and len(powers) <= MAX_POWERS and all(map(_is_small, powers))
     except (SyntaxError, ValueError, RecursionError, MemoryError):

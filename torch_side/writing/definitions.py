@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+from biport.syntax import parsed
+
 Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
 
 
@@ -126,7 +128,7 @@ def _parsed(name: str, package: str | tuple[str, ...]) -> Module:
     definitions: dict[str, Definition] = {}
     own: dict[str, tuple[str, str]] = {}
     foreign: dict[str, str] = {}
-    for node in ast.parse(text).body:
+    for node in parsed(text).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             definitions[node.name] = node
         elif isinstance(node, ast.Assign):

@@ -43,10 +43,13 @@ class GraphWriter:
         biases: ``"one"``, second biases that the graph does not have are not trained; or ``"two"``.
         state_count: of a step of a recurrence how many states it has: these are one argument, a list, and the
             constants behind them another; ``None`` for any other graph.
+        copied: whether the weights are copies of the graph's, see `torch_side.registry.tensors`.
     """
 
-    def __init__(self, graph: Graph, biases: str = "one", state_count: int | None = None) -> None:
-        self.biases = biases
+    def __init__(
+        self, graph: Graph, biases: str = "one", state_count: int | None = None, copied: bool = True
+    ) -> None:
+        self.biases, self.copied = biases, copied
         self.root = nn.Module()
         self.graph = fx.Graph()
         self.forms: dict[str, Any] = {}
@@ -338,7 +341,7 @@ class GraphWriter:
         path = self._path("")
         if path not in self._built:
             self._built.add(path)
-            (value,) = tensors({"": array}).values()
+            (value,) = tensors({"": array}, self.copied).values()
             _register(self.root, path, value, trainable)
         return self._emit("get_attr", path, (), {})
 
@@ -364,7 +367,7 @@ class GraphWriter:
             own = {
                 name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)
             }
-            module.load_state_dict(tensors(own), assign=True)
+            module.load_state_dict(tensors(own, self.copied), assign=True)
             frozen = frozen_tensors(op)
             for name, parameter in module.named_parameters():
                 if prefix + name in frozen:
@@ -458,18 +461,21 @@ class GraphWriter:
         return self._emitted[-1]
 
 
-def write_graph(graph: Graph, biases: str = "one", state_count: int | None = None) -> Ported:
+def write_graph(
+    graph: Graph, biases: str = "one", state_count: int | None = None, copied: bool = True
+) -> Ported:
     """The module that computes ``graph``; `torch_side.write` describes it.
 
     Args:
         graph: the model, or the step of a recurrence.
         biases: see `GraphWriter`.
         state_count: see `GraphWriter`; such a module is a cell for `torch_side.layers.Recurrence`.
+        copied: see `GraphWriter`.
 
     Raises:
         UnsupportedModelError: torch has no equal of some ops or settings; all of them are named.
     """
-    writer = GraphWriter(graph, biases, state_count)
+    writer = GraphWriter(graph, biases, state_count, copied)
     problems: list[UnsupportedError] = []
     for node in graph.nodes:
         try:

@@ -14,6 +14,7 @@ from torch import fx, nn
 
 from biport.graph import Graph, body_of
 from biport.ops import Scan
+from biport.syntax import parsed
 from torch_side import recipient
 from torch_side.layers import Recurrence
 from torch_side.names import Names, inputs_of, outputs_of, statements_of
@@ -44,19 +45,19 @@ _IMPORTS = (
     "import sys",
     "import torch",
     "from pathlib import Path",
-    "from safetensors.torch import load_file",
     "from torch import nn",
     "from torch import Tensor",
     "from torch.nn import functional",
 )
 _READ: Mapping[Weights, str] = {
-    "safetensors": 'load_file(Path(folder) / "model.safetensors")',
+    "safetensors": 'read_tensors(Path(folder) / "model.safetensors")',
     "pt": 'torch.load(Path(folder) / "model.pt", "cpu", weights_only=True)',
 }
 _LOAD = '''def load(folder: str | Path = Path(__file__).parent) -> Model:
     """The model with the weights of a folder, in eval mode."""
-    model = Model()
-    model.load_state_dict({read})
+    with torch.device("meta"):
+        model = Model()
+    model.load_state_dict({read}, assign=True)
     return model.eval()'''
 _MAIN = """if __name__ == "__main__":
     if sys.argv[1:] != ["--check"]:
@@ -111,6 +112,8 @@ class _File:
                         self.definitions.add(node.target.__module__, [node.target.__name__])
         if any(_fixes_second_bias(part) for part in self.module.modules()):
             self.definitions.add(recipient.__name__, ["fix_second_bias"])
+        if self.weights == "safetensors":
+            self.definitions.add(recipient.__name__, ["read_tensors"])
         if self.graph.tokenizers:
             self.definitions.add(recipient.__name__, ["encode"])
         if self.graph.alphabet is not None:
@@ -136,7 +139,7 @@ class _File:
         load = _LOAD.replace("Model", self.model).format(read=_READ[self.weights])
         checks = self.checks.sources.values()
         body = stacked([*classes, load, *_section(_HELPERS, helpers), *_section(_CHECK, checks), _MAIN])
-        used = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
+        used = {node.id for node in ast.walk(parsed(body)) if isinstance(node, ast.Name)}
         statements = {*self.definitions.imports, *self.checks.imports, *_IMPORTS}
         needed = [one for one in statements if one.rpartition(" ")[2].partition(".")[0] in used]
         docstring = module_docstring(self.graph, self.model)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from biport.syntax import parsed
 from biport.text import ids
 from biport.text.ids import ids_of, known_ids, padded, rows_of
 
@@ -102,6 +103,6 @@ def _divided(text: str) -> tuple[str, str]:
 
 
 def _imports(text: str) -> Iterator[ast.Import | ast.ImportFrom]:
-    for node in ast.parse(text).body:
+    for node in parsed(text).body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             yield node
