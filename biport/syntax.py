@@ -24,8 +24,8 @@ def parsed_expression(text: str) -> ast.expr:
 def _parsed(text: str, mode: str) -> ast.AST:
     """`ast.parse`, tried again where another thread came in between.
 
-    Before 3.11.8 and 3.12.2 the threads of a process share the count of how deep they are in a tree, and
-    where two parse at a time one of them may get a SystemError, whatever the text (gh-106905 of CPython).
+    In early releases of 3.11 and 3.12 the threads of a process share the count of how deep they are in a
+    tree, and where two parse at a time one may get a SystemError, whatever the text (CPython gh-106905).
     """
     for _ in range(TRIES - 1):
         try:

@@ -359,14 +359,14 @@ class _Rewriting:
         for node in graph:
             if node.op_type != "If" or (fused := _fused_beside_loop(node)) is None:
                 continue
-            condition = node.inputs[0]
-            compared = None if condition is None else condition.producer()
-            if compared is None or compared.op_type != "GreaterOrEqual":
+            compared, others = _batch_compared(node.inputs[0])
+            if compared is None:
                 continue
             rows = -(-LOOP_FROM[fused.op_type] // fused.attributes.get_int("hidden_size", 1))
             scope = self._builder.scope(node.name or "If")
             before = len(self._builder.nodes)
-            node.replace_input_with(0, scope("GreaterOrEqual", compared.inputs[0], [rows]))
+            large = scope("GreaterOrEqual", compared.inputs[0], [rows])
+            node.replace_input_with(0, scope("Or", *others, large) if others else large)
             node.prepend(self._builder.nodes[before:])
             del self._builder.nodes[before:]
 
@@ -431,9 +431,18 @@ def _channel(node: ir.Node, at: int) -> int:
 def _fused_beside_loop(node: ir.Node) -> ir.Node | None:
     """The recurrent node in one branch of an ``If`` that has a Scan in the other."""
     branches = [node.attributes[name].as_graph() for name in ("then_branch", "else_branch")]
-    if not any(inner.op_type == "Scan" for inner in branches[0]):
+    if not any(inner.op_type == "Scan" for inner in branches[0].all_nodes()):
         return None
     return next((inner for inner in branches[1] if inner.op_type in LOOP_FROM), None)
+
+
+def _batch_compared(condition: ir.Value | None) -> tuple[ir.Node | None, list[ir.Value | None]]:
+    """What compares a batch for a condition, and what else makes it true."""
+    node, others = None if condition is None else condition.producer(), []
+    if node is not None and node.op_type == "Or":
+        *others, last = node.inputs
+        node = None if last is None else last.producer()
+    return (node, others) if node is not None and node.op_type == "GreaterOrEqual" else (None, [])
 
 
 def _rectified(value: ir.Value) -> bool:

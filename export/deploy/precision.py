@@ -168,8 +168,10 @@ def _stored_in_8_bits(model: Any) -> bool:
 
 def _float16(model: Any) -> Any:
     _keep_fused(model.graph)
-    kept = RemoveUnusedNodesPass()(ir.from_proto(model)).model
-    return float16(ir.to_proto(kept))
+    # What only a node without use reads has none itself once that is gone.
+    for _ in range(2):
+        model = ir.to_proto(RemoveUnusedNodesPass()(ir.from_proto(model)).model)
+    return float16(model)
 
 
 def _keep_fused(graph: Any) -> None:

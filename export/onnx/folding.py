@@ -41,13 +41,23 @@ LARGEST = 2**16
 def fold(model: ir.Model) -> None:
     """Put constants in the place of what a model computes of sizes that are known."""
     while True:
-        ShapeInferencePass()(model)
+        _infer(model)
         nodes = [node for node in model.graph.all_nodes() if _foldable(node)]
         for node in nodes:
             _fold(model, node)
         if not nodes:
             break
     RemoveUnusedNodesPass()(model)
+
+
+def _infer(model: ir.Model) -> None:
+    """Find shapes and types; sequences keep theirs, of which the pass makes tensors."""
+    values = [value for graph in model.graphs() for value in graph.inputs]
+    values += [value for node in model.graph.all_nodes() for value in node.outputs]
+    sequences = {value: value.type for value in values if isinstance(value.type, ir.SequenceType)}
+    ShapeInferencePass()(model)
+    for value, type_ in sequences.items():
+        value.type, value.shape = type_, None
 
 
 def _foldable(node: ir.Node) -> bool:

@@ -77,6 +77,8 @@ def over_groups(
     )
 
     empty = [scope("SequenceEmpty") for _ in asked]
+    for value in empty:
+        value.type = results
     sequences = scope.several("Loop", layout.count, None, *empty, wanted=[True] * len(asked), body=body)
     for sequence in sequences:
         sequence.type = results

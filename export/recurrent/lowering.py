@@ -113,6 +113,8 @@ def lowered(
     """
     scope, N = site.scope, layout.sizes.root.tensor.shape[0]
     least = _least(cells[0], site.lowering, layout.mask is not None)
+    if least is not None and isinstance(N, int) and least > N:
+        least = None
 
     def node(inner: Scope) -> NodeOutputs:
         return fused(inner, cells, direction, x, layout.lengths, initial, wanted)
@@ -121,9 +123,8 @@ def lowered(
         valid = layout.valid(inner)
         return _loops(_at(site, inner), cells, direction, layout, x, valid, initial, wanted)
 
-    few = least is None or (isinstance(N, int) and least > N)
     if not isinstance(layout, GroupedLayout):
-        if few or least is None:
+        if least is None:
             return node(scope)
         return _either(scope, layout.sizes.at_least(least), loop, node, wanted)
 
@@ -143,7 +144,7 @@ def lowered(
     def many(inner: Scope) -> NodeOutputs:
         return _either(inner, layout.grouped, groups, loop, wanted)
 
-    if few or least is None:
+    if least is None:
         return _either(scope, layout.grouped, groups, node, wanted)
     if isinstance(N, int):
         return many(scope)

@@ -104,6 +104,23 @@ def test_recurrent_layers_under_masks_and_with_states(
     assert session.run(inputs_of(graph, rng, "full", N=0))[0].shape == (0, 7, 2 * H)
 
 
+def test_weights_that_are_computed_with_have_no_sign(
+    rng: np.random.Generator, tmp_path: Path, small_products: None
+) -> None:
+    """With one, sums of large products are half of what they should be where a processor has no VNNI."""
+    x = np.ones((4, 64), "float32")
+    op = ops.Dense(input_size=64, output_size=16, weight=np.ones((16, 64), "float32"), bias=None)
+    graph = Graph((Value("x", ("N", 64), "float32"),), (Node("y", op, ("x",)),), ("y",))
+    session = narrow(graph, tmp_path, "dynamic")
+    np.testing.assert_allclose(session.run([x])[0], 64, rtol=1e-2)
+    lstm = graph_of(cell(rng, "lstm", 5, H))
+    model = onnx.load(narrow(lstm, tmp_path, "dynamic").path)
+    kinds = {weight.name: weight.data_type for weight in model.graph.initializer}
+    for node in all_nodes(model.graph):
+        if node.op_type == "DynamicQuantizeLSTM":
+            assert {kinds[name] for name in node.input[1:3]} == {onnx.TensorProto.UINT8}
+
+
 def test_a_row_of_small_numbers_keeps_its_digits(rng: np.random.Generator, tmp_path: Path) -> None:
     weight = normal(rng, 30, 20)
     weight[3] *= 1e-4

@@ -84,7 +84,9 @@ def reading(path: Path, config: Path | None) -> dict[str, Any]:
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(SECONDS)
+    # Of processor time, so that a busy machine is no fault; and an end to what waits.
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(10 * SECONDS)
     outcome: dict[str, Any] = {}
     start = time.process_time()
     try:

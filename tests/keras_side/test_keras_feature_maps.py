@@ -72,7 +72,7 @@ def test_every_layer_over_two_axes_is_read_and_written_as_itself(tmp_path: Path)
         L.SpatialDropout2D(0.2),
         L.ZeroPadding2D(((1, 0), (2, 1))),
         L.DepthwiseConv2D((2, 3), depth_multiplier=3, padding="same", dilation_rate=(1, 2)),
-        L.SeparableConv2D(5, 2, depth_multiplier=2, strides=(2, 1), activation="tanh"),
+        L.SeparableConv2D(5, 2, depth_multiplier=2, strides=2, activation="tanh"),
         L.Conv2DTranspose(3, (3, 4), strides=(2, 3), padding="same", output_padding=(1, 1)),
         L.UpSampling2D((1, 2), interpolation="bilinear"),
         L.UpSampling2D(2),

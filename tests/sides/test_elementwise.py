@@ -222,7 +222,7 @@ def between_layers() -> Graph:
 def test_between_layers_steps_stay_where_they_are(tmp_path: Path) -> None:
     graph = between_layers()
     x = np.random.default_rng(4).normal(size=(4, 6, 3)).astype("float32")
-    export.write(graph, tmp_path / "model.onnx")
+    export.write(graph, tmp_path / "model.onnx", lowering="fused")
     session = export.Session(tmp_path / "model.onnx")
     for pattern in ("right", "left", "holes", "full"):
         mask = valid_steps(pattern, 4, 6, np.random.default_rng(5))

@@ -257,7 +257,7 @@ def test_parts_of_features_stay_in_the_order_of_the_recurrence(tmp_path: Path) -
     graph = Graph(
         (Value("x", ("N", "T", I), "float32"), Value("ids", ("N", "T"), "int32")), nodes, ("y", "two")
     )
-    written = export.write(graph, tmp_path / "m.onnx")
+    written = export.write(graph, tmp_path / "m.onnx", lowering="fused")
     # In once, out for the last step and for the output.
     assert written.nodes["LSTM"] == 2
     ids = np.array([[1, 0, 2, 0], [0, 0, 0, 0], [1, 1, 1, 1]], "int32")

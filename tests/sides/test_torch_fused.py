@@ -33,7 +33,7 @@ def test_one_fused_node_a_layer(tmp_path: Path) -> None:
     module = Packed().eval()
     graph = torch_side.read(module, (torch.randn(3, 6, 4), torch.tensor([4, 6, 1])))
 
-    export.write(graph, tmp_path / "model.onnx")
+    export.write(graph, tmp_path / "model.onnx", lowering="fused")
 
     written = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
     assert written.count("LSTM") == 2

@@ -128,7 +128,7 @@ def packed_order(mask: Tensor, longest: int) -> tuple[Tensor, Tensor, Tensor]:
     """
     lengths = mask.sum(dim=1)
     ordered, rows = lengths.sort(descending=True)
-    steps = torch.arange(longest).unsqueeze(1)
+    steps = torch.arange(longest, device=mask.device).unsqueeze(1)
     valid = steps < ordered
     first = (lengths.cumsum(dim=0) - lengths).index_select(0, rows)
     order = (first + steps).masked_select(valid)

@@ -71,10 +71,14 @@ def axes_of_one_number(exported: ExportedProgram) -> Iterator[list[list[int]]]:
     equal = [
         guard for guard in guards if isinstance(guard, sympy.Eq) and any(x.is_Integer for x in guard.args)
     ]
+    features = {
+        shape[-1].node.expr for shape in shapes if len(shape) > 2 and isinstance(shape[-1], torch.SymInt)
+    }
     for symbol, size in sizes.items():
-        # What other sizes are in a number with, such as rows of two inputs, they may keep as it is.
-        own = [guard for guard in equal if guard.free_symbols == {symbol}]
-        if any(guard.xreplace({symbol: 2 * size}) == sympy.false for guard in own):
+        # A number that rows of two inputs make together they may keep as it is together.
+        own = [guard for guard in equal if symbol in features or guard.free_symbols == {symbol}]
+        twice = sizes | {symbol: 2 * size}
+        if any(symbol in guard.free_symbols and guard.xreplace(twice) == sympy.false for guard in own):
             yield [[axis for axis, x in enumerate(shape) if expression(x) == symbol] for shape in shapes]
 
 
