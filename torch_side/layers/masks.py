@@ -42,7 +42,7 @@ def lengths_of(mask: Tensor) -> list[int]:
     """
     recorded = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
     # Under torch.func tensors have no memory, where packed sequences have their sizes.
-    transformed = torch._C._functorch.peek_interpreter_stack() is not None
+    transformed = torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
     if recorded or transformed or type(mask) is not Tensor or mask.device.type != "cpu":
         return []
     lengths: list[int] = mask.sum(dim=1).tolist()
