@@ -17,7 +17,7 @@ from testing import scans
 from testing.examples import EXAMPLES, Example, N, T
 from testing.feature_maps import FAMILIES, LETTERS, random_graph, residual_network
 from testing.graphs import normal
-from testing.recurrent_graphs import KINDS, H, I, both_ways, cases_of, cell, graph_of, stack
+from testing.recurrent_graphs import KINDS, H, I, both_ways, cases_of, cell, graph_of, inputs_of, stack
 
 OF_ONE = (
     *(
@@ -91,9 +91,11 @@ def every_op() -> Iterator[Trial]:
 
 def _graph(example: Example, varying: bool) -> Graph:
     values, reads, masks = [], [], []
+    # A file has frames of one size alone.
+    axes = 2 if _of_frames(example.op) else None
     for at, (array, mask) in enumerate(zip(example.inputs, example.masks, strict=True)):
         reads.append(f"x{at}")
-        values.append(Value(f"x{at}", _letters(array.shape, varying), _narrow(array.dtype)))
+        values.append(Value(f"x{at}", _letters(array.shape, varying, axes), _narrow(array.dtype)))
         masks.append(None if mask is None else f"m{at}")
         if mask is not None:
             values.append(Value(f"m{at}", _letters(mask.shape, varying), "bool"))
@@ -103,10 +105,14 @@ def _graph(example: Example, varying: bool) -> Graph:
     return Graph(tuple(values), (Node("y", op, tuple(reads), outputs, tuple(masks)),), outputs)
 
 
-def _letters(shape: Sequence[int], varying: bool) -> tuple[int | str, ...]:
-    """N and T on whatever axes they are: no other size of an example is one of them."""
+def _of_frames(op: ops.Op) -> bool:
+    return isinstance(op.forward if isinstance(op, ops.Bidirectional) else op, ops.ConvolutionalLSTM)
+
+
+def _letters(shape: Sequence[int], varying: bool, axes: int | None = None) -> tuple[int | str, ...]:
+    """N and T on the first ``axes``, by default whatever axes they are: no other size is one of them."""
     names = {N: "N", T: "T"} if varying else {}
-    return tuple(names.get(size, size) for size in shape)
+    return (*(names.get(size, size) for size in shape[:axes]), *([] if axes is None else shape[axes:]))
 
 
 def _narrow(dtype: np.dtype) -> str:
@@ -143,6 +149,11 @@ def recurrent() -> Iterator[Trial]:
             }.items():
                 graph = graph_of(op, masked=masked, states=name == "every step")
                 yield trial(f"{kind}, {name}, masked={masked}", graph, dict(cases_of(graph, rng)))
+        one, two = (cell(rng, kind, I, H, return_sequences=True, return_state=True) for _ in range(2))
+        graph = graph_of(both_ways(one, two), states=True)
+        # Enough rows of unequal lengths to run in groups.
+        grouped = {mask: inputs_of(graph, rng, mask, 19, 9) for mask in ("right", "holes", "full")}
+        yield trial(f"{kind}, in groups of rows", graph, grouped)
     graph = graph_of(stack(rng, ["gru", "lstm", "rnn"], I, return_sequences=True))
     yield trial("a stack", graph, dict(cases_of(graph, rng)))
     for make in (scans.layer_norm_lstm, scans.peephole_lstm, scans.ind_rnn):
