@@ -4,7 +4,7 @@ kind under every mask; what each is to give is the oracle's."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,7 +60,7 @@ class Trial:
     outputs: dict[str, Sequence[np.ndarray]]
 
 
-def trial(name: str, graph: Graph, inputs: dict[str, Sequence[np.ndarray]]) -> Trial:
+def trial(name: str, graph: Graph, inputs: Mapping[str, Sequence[np.ndarray]]) -> Trial:
     """A trial of those inputs over which the model is defined."""
     outputs, exact = {}, graph.astype("float64")
     for case, arrays in inputs.items():
