@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, overrides
 
 from biport.text.ids import ids_of, known_ids, rows_of
 
@@ -54,6 +54,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             tensor = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0)
             tensors[name] = tensor.reshape(one["shape"]).to(dtype)
     return tensors
+
+
+class Undrawn(overrides.TorchFunctionMode):
+    """Tables are made without numbers, where these are about to be loaded.
+
+    Without memory torch would import its compiler to draw them, a second or more.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+        """What ``func`` gives, but for numbers that are drawn."""
+        kwargs = kwargs or {}
+        return kwargs["tensor"] if func is nn.init.normal_ else func(*args, **kwargs)
 
 
 HERE = Path(__file__).parent

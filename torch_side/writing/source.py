@@ -55,7 +55,7 @@ _READ: Mapping[Weights, str] = {
 }
 _LOAD = '''def load(folder: str | Path = Path(__file__).parent) -> Model:
     """The model with the weights of a folder, in eval mode."""
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         model = Model()
     model.load_state_dict({read}, assign=True)
     return model.eval()'''
@@ -112,6 +112,7 @@ class _File:
                         self.definitions.add(node.target.__module__, [node.target.__name__])
         if any(_fixes_second_bias(part) for part in self.module.modules()):
             self.definitions.add(recipient.__name__, ["fix_second_bias"])
+        self.definitions.add(recipient.__name__, ["Undrawn"])
         if self.weights == "safetensors":
             self.definitions.add(recipient.__name__, ["read_tensors"])
         if self.graph.tokenizers:
