@@ -62,7 +62,7 @@ class Undrawn(overrides.TorchFunctionMode):
     Without memory torch would import its compiler to draw them, a second or more.
     """
 
-    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args=(), kwargs=None) -> Any:
         """What ``func`` gives, but for numbers that are drawn."""
         kwargs = kwargs or {}
         return kwargs["tensor"] if func is nn.init.normal_ else func(*args, **kwargs)
