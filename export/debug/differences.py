@@ -17,6 +17,7 @@ from biport.graph import Graph
 from biport.ops import Bidirectional, Cell, Dense, Op, StackedRNN
 from export.build import build
 from export.onnx.fused_node import ORDERS
+from export.recurrent.groups import GROUP_BODY
 
 KINDS = {kind.__name__: order for kind, order in ORDERS.items()}
 Weights = dict[str, Any]
@@ -45,7 +46,8 @@ def _by_direction(nodes: list[ir.Node]) -> dict[str, list[Weights]]:
     """The weights of fused nodes by direction, in the order of the nodes."""
     by_direction: dict[str, list[Weights]] = defaultdict(list)
     for node in nodes:
-        if node.op_type not in KINDS:
+        # In the loop over groups stands a node of the same weights once more.
+        if node.op_type not in KINDS or (node.graph is not None and _is_group(node.graph)):
             continue
         setting = node.attributes["direction"].as_string() if "direction" in node.attributes else "forward"
         directions = ("forward", "reverse") if setting == "bidirectional" else (setting,)
@@ -54,6 +56,10 @@ def _by_direction(nodes: list[ir.Node]) -> dict[str, list[Weights]]:
             own = [None if array is None else array[number] for array in arrays]
             by_direction[direction].append(_cell(KINDS[node.op_type], own))
     return by_direction
+
+
+def _is_group(graph: Any) -> bool:
+    return (graph.name or "").endswith(GROUP_BODY)
 
 
 def _cell(order: str, arrays: list[np.ndarray | None]) -> Weights:

@@ -15,6 +15,9 @@ from biport.ops import Cell
 from export.onnx.builder import Scope
 from export.onnx.row_groups import GroupedLayout
 
+GROUP_BODY = "/group"
+"""What the names of the graphs end in that compute a group."""
+
 Node: TypeAlias = Callable[[Scope, ir.Value, ir.Value | None, Sequence[ir.Value]], "list[ir.Value | None]"]
 """Writes what computes a group: of its steps ``(S_k, w_k, I)``, its lengths ``(w_k,)`` and its initial states
 ``(D, w_k, H)`` what `export.onnx.fused_node.fused` gives."""
@@ -73,7 +76,7 @@ def over_groups(
     more = inner("Identity", condition)
     more.type, more.shape = condition.type, condition.shape
     body = ir.Graph(
-        [number, condition, *before], [more, *after], nodes=builder.nodes, name=f"{scope.name}/group"
+        [number, condition, *before], [more, *after], nodes=builder.nodes, name=f"{scope.name}{GROUP_BODY}"
     )
 
     empty = [scope("SequenceEmpty") for _ in asked]
