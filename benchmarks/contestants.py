@@ -13,7 +13,7 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 import numpy as np
 import onnxruntime
 import tensorflow
-import torch  # before tensorflow
+import torch
 from keras import Input, Sequential, layers, utils
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence

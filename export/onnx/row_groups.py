@@ -62,6 +62,7 @@ class GroupedLayout(StepLayout):
         super().__init__(scope, sizes, mask, moved)
         self.size = size
         self._columns: dict[int, ir.Value] = {}
+        self._aheads: dict[int, ir.Value] = {}
 
     @cached_property
     def grouped(self) -> ir.Value:
@@ -137,10 +138,6 @@ class GroupedLayout(StepLayout):
             self._aheads[count] = scope("Add", scope("Unsqueeze", first, [2]), apart)
         return self._aheads[count]
 
-    @cached_property
-    def _aheads(self) -> dict[int, ir.Value]:
-        return {}
-
     def _column(self, index: int) -> ir.Value:
         if index not in self._columns:
             self._columns[index] = self.scope("Gather", self._plan.rows, np.asarray(index), axis=0)
@@ -167,12 +164,13 @@ class GroupedLayout(StepLayout):
 
     @cached_property
     def _plan(self) -> _Plan:
-        N, least = self.sizes.root.tensor.shape[0], 2 * self.size
-        if isinstance(N, int):
+        if isinstance(self.sizes.root.tensor.shape[0], int):
             return _Plan(*self._in_groups(self.scope))
         scope = Scope(self.scope.builder, f"{self.scope.name}/{ROW_GROUPS}")
         results = ((_INT, 2), (_INT, 2), (_INT, 3))
-        return _Plan(*either(scope, self.sizes.at_least(least), self._in_groups, self._together, results))
+        return _Plan(
+            *either(scope, self.sizes.at_least(2 * self.size), self._in_groups, self._together, results)
+        )
 
     def _together(self, scope: Scope) -> tuple[ir.Value, ir.Value, ir.Value]:
         """The plan of one group of all rows."""

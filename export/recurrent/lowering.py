@@ -139,7 +139,7 @@ def lowered(
     sequences = over_groups(scope, of_group, layout, cells, x, initial, wanted)
 
     def groups(inner: Scope) -> NodeOutputs:
-        return [*joined(inner, layout, sequences, wanted)]
+        return joined(inner, layout, sequences, wanted)
 
     def many(inner: Scope) -> NodeOutputs:
         return _either(inner, layout.grouped, groups, loop, wanted)

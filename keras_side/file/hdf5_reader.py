@@ -40,7 +40,7 @@ class Hdf5:
         try:
             size = self._file.seek(0, io.SEEK_END)
             whole = Stored(source, 0, size) if isinstance(source, Path) else source
-            self._parser = Parser(self._file, size, owner, whole if isinstance(whole, Stored) else None)
+            self._parser = Parser(self._file, size, owner, None if isinstance(whole, bytes) else whole)
             self.root = self._parser.root()
         except BaseException:
             self._file.close()
