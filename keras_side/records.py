@@ -46,6 +46,16 @@ MAX_NAME = 10_000
 """Characters of a layer's name, those of the models around it included."""
 
 
+def check_parts(owner: str, parts: int) -> None:
+    """Refuse what is no model's size.
+
+    Raises:
+        FileError: there are more than `MAX_PARTS`.
+    """
+    if parts > MAX_PARTS:
+        raise FileError(f"{owner}: more than {MAX_PARTS} layers, calls and arguments")
+
+
 class Variables(Protocol):
     """Where the weights of a layer come from: a live layer, or a group of a weights file."""
 

@@ -14,29 +14,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biport.errors import BiportError
-from keras_side.legacy.nodes import calls
+from keras_side.legacy.nodes import calls, count_lists
 from keras_side.legacy.weights import layer_name
 from keras_side.reading.call_order import Key, layer_order
 from keras_side.reading.config_entries import histories, read_calls
-from keras_side.records import MODELS
+from keras_side.records import MODELS, check_parts
 from keras_side.release import Release
 
 Entry = Mapping[str, Any]
 
 
-def in_keras_order(data: Entry, origin: Release) -> Entry:
-    """The same model, in the words of its Keras, its layers and those of the models inside it in order."""
+def in_keras_order(data: Entry, origin: Release, owner: str) -> Entry:
+    """The same model, in the words of its Keras, its layers and those of the models inside it in order.
+
+    Raises:
+        FileError: ``owner``, the file, has a model of too many inputs or outputs.
+    """
     config = data.get("config")
     if not isinstance(config, Mapping):
         return data
     settings = dict(config)
     layers = settings.get("layers")
     if data.get("class_name") in MODELS and isinstance(layers, list):
-        inner = [in_keras_order(layer, origin) if isinstance(layer, Mapping) else layer for layer in layers]
+        check_parts(owner, count_lists([settings.get("input_layers"), settings.get("output_layers")]))
+        inner = [
+            in_keras_order(layer, origin, owner) if isinstance(layer, Mapping) else layer for layer in layers
+        ]
         settings["layers"] = inner if data["class_name"] == "Sequential" else _sorted(settings, inner, origin)
     inside = settings.get("layer")
     if data.get("class_name") == "TimeDistributed" and isinstance(inside, Mapping):
-        settings["layer"] = in_keras_order(inside, origin)
+        settings["layer"] = in_keras_order(inside, origin, owner)
     return dict(data) | {"config": settings}
 
 

@@ -99,7 +99,7 @@ class ModelFile:
         if not isinstance(version, str):
             raise FileError(f"{self.path}: {METADATA}: keras_version should be text, found {shown(version)}")
         self.format, self.origin = Format.ARCHIVE, Release(version)
-        self.raw = in_keras_order(raw, self.origin)
+        self.raw = in_keras_order(raw, self.origin, self.owner)
         self.config = (
             self.raw if self.origin.generation == 3 else modernised(self.raw, self.origin, self.owner)
         )
@@ -135,7 +135,7 @@ class ModelFile:
             raise InputError(f"{self.path}: holds {what}; {advice}", Argument("config"))
         raw = _given(self.given) if text is None else _json(text, f"{self.path}: model_config")
         self.origin = self._written_by(root, group, by_name, raw)
-        self.raw = in_keras_order(named(raw), self.origin)
+        self.raw = in_keras_order(named(raw), self.origin, self.owner)
         if text is not None:
             self.format = Format.HDF5
         else:

@@ -9,7 +9,7 @@ from biport.errors import FileError, UnsupportedError
 from keras_side.legacy import messages, operations
 from keras_side.legacy.nodes import calls, count_lists, history
 from keras_side.legacy.settings import Settings, layer_settings, order_of_axes
-from keras_side.records import MAX_PARTS, MODELS
+from keras_side.records import MODELS, check_parts
 from keras_side.registered import LAYERS
 from keras_side.release import Release
 
@@ -121,8 +121,7 @@ class _Modern:
 
     def _count(self, parts: int) -> None:
         self._parts += parts
-        if self._parts > MAX_PARTS:
-            raise FileError(f"{self.owner}: more than {MAX_PARTS} layers, calls and arguments")
+        check_parts(self.owner, self._parts)
 
     def _inner(self, class_name: str, settings: Settings) -> Settings:
         """Settings with the layers inside a wrapper, or in place of an activation, in modern words too."""

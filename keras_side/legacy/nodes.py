@@ -123,10 +123,12 @@ def history(owner: str, calls: Calls, data: object) -> Any:
 
 
 def count_lists(data: Sequence) -> int:
-    """How many lists there are inside a list."""
+    """How many lists and mappings there are inside a list."""
     count, waiting = 0, [data]
     while waiting:
-        inner = [part for part in waiting.pop() if isinstance(part, list)]
+        item = waiting.pop()
+        inside = item.values() if isinstance(item, dict) else item
+        inner = [part for part in inside if isinstance(part, list | dict)]
         count += len(inner)
         waiting += inner
     return count

@@ -40,7 +40,7 @@ from keras_side.masks import (
 from keras_side.operations.terms import FLOAT, inferred
 from keras_side.reading.config_entries import Layer
 from keras_side.reading.mask_expressions import Data, Symbol, Unreadable
-from keras_side.records import MAX_PARTS, check_name
+from keras_side.records import check_name, check_parts
 
 TEXT = "string"
 """The dtype of an input of texts."""
@@ -148,8 +148,7 @@ class GraphBuilder:
     def count(self, parts: int) -> None:
         """Count what is read, which models called again and again make grow without end."""
         self._parts += parts
-        if self._parts > MAX_PARTS:
-            raise FileError(f"{self.owner}: more than {MAX_PARTS} layers, calls and arguments")
+        check_parts(self.owner, self._parts)
 
     def data(self, item: object) -> KerasTensor:
         """A tensor that can be read as data, of numbers.
