@@ -24,6 +24,8 @@ def require_keras() -> None:
 
 def _import_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow itself turns it on for CPUs of AVX-512 only; without it no convolution is channels first.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         with quiet_stderr():
             import keras  # noqa: F401

@@ -30,7 +30,8 @@ MODULES = {"onnxruntime-gpu": "onnxruntime", "protobuf": "google.protobuf"}
 """What a package is imported as, where that is not its name."""
 VARIABLES = (
     *("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "KERAS_BACKEND"),
-    *("CUDA_VISIBLE_DEVICES", "TF_CPP_MIN_LOG_LEVEL", "TF_USE_LEGACY_KERAS", "RAY_ADDRESS", "BIPORT_LOG"),
+    *("CUDA_VISIBLE_DEVICES", "TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS", "TF_USE_LEGACY_KERAS"),
+    *("RAY_ADDRESS", "BIPORT_LOG"),
 )
 TASKS: Sequence[tuple[str, tuple[str, ...]]] = (
     ("read .keras and .h5 files, bundles; inspect, layers", ()),

@@ -38,6 +38,7 @@ def _begin() -> None:
     import warnings
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     warnings.simplefilter("ignore")
     with contextlib.suppress(ImportError):
