@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 UNKNOWN = "unknown"
 
@@ -22,13 +23,13 @@ class Release:
     version: str
     backend: str | None = None
 
-    @property
+    @cached_property
     def numbers(self) -> tuple[int, ...]:
         """The version as numbers; ``(3,)`` where it says none."""
         match = re.match(r"\d{1,4}(\.\d{1,4})*", self.version)
         return tuple(int(part) for part in match[0].split(".")) if match else (3,)
 
-    @property
+    @cached_property
     def generation(self) -> int:
         """1, 2 or 3: the dialect of the configuration."""
         return min(max(self.numbers[0], 1), 3)

@@ -24,11 +24,14 @@ from keras_side.file.hdf5_reader import SIGNATURE, Group, Hdf5
 from keras_side.file.layer_order import in_keras_order
 from keras_side.file.listed_weights import ListedVariables, listed_variables
 from keras_side.legacy.model import modernised, named
+from keras_side.records import MAX_PARTS
 from keras_side.release import UNKNOWN, Release
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MAX_JSON_BYTES = 8 * 2**20
 MAX_METADATA_BYTES = 2**20
+MAX_CONTAINERS = 20 * MAX_PARTS
+"""Mappings and lists of a configuration: a layer of Keras 3 has some fifteen."""
 MAX_DIGITS = 20
 """Of a whole number: what has more fits nowhere."""
 
@@ -203,6 +206,9 @@ def _given(given: str | os.PathLike[str] | Mapping[str, Any] | None) -> Mapping[
 def _json(text: str | bytes, owner: str) -> Mapping[str, Any]:
     if len(text) > MAX_JSON_BYTES:
         raise FileError(f"{owner}: is larger than {MAX_JSON_BYTES >> 20} MB; no model's configuration is")
+    marks: tuple[Any, Any] = ("{", "[") if isinstance(text, str) else (b"{", b"[")
+    if sum(map(text.count, marks)) > MAX_CONTAINERS:
+        raise FileError(f"{owner}: more than {MAX_CONTAINERS} mappings and lists; no model's configuration has")
     try:
         data = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError) as error:

@@ -65,7 +65,8 @@ def modernised(data: Mapping[str, Any], origin: Release, owner: str) -> dict[str
     Raises:
         FileError: it is not written the way Keras writes one.
     """
-    return _Modern(origin, owner, order_of_axes(data)).layer(data)
+    order = order_of_axes(data) if origin.generation == 1 else None
+    return _Modern(origin, owner, order).layer(data)
 
 
 class _Modern:
