@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -109,39 +109,40 @@ class Tables:
     Each is cast, once, as soon as anything else is done with it. Nobody can tell the difference.
 
     Args:
-        state: what the module runs with, by name; a tensor that is cast is put there.
+        tensors: what the module runs with.
     """
 
-    def __init__(self, state: dict[str, Tensor]) -> None:
-        self._state = state
-        self._named = {id(tensor): (name, tensor) for name, tensor in state.items() if is_table(tensor)}
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self._tables = {id(tensor): tensor for tensor in tensors if is_table(tensor)}
+        self._cast: dict[int, Tensor] = {}
 
     def looked_up(self, function: Callable, args: Sequence[Any], options: Mapping[str, Any]) -> bool:
         """Whether a call looks up rows of one of them that is as it was, and does not write into it."""
-        if not self._named or function not in LOOKUPS:
+        if not self._tables or function not in LOOKUPS:
             return False
-        named = [self._named[id(one)] for one in (*args, *options.values()) if id(one) in self._named]
-        if not any(self._state[name] is tensor for name, tensor in named):
-            return False
+        given = {id(one) for one in (*args, *options.values())}
         max_norm = args[3] if len(args) > 3 else options.get("max_norm")
-        return function is not functional.embedding or max_norm is None
+        written = function is functional.embedding and max_norm is not None
+        return not written and not given.isdisjoint(self._tables.keys() - self._cast.keys())
 
     def given_to(self, function: Callable, arguments: Any) -> Any:
         """The arguments of a call with those of them that are tables in float64."""
-        if not self._named:
+        if not self._tables:
             return arguments
         outside = function in OUTSIDE
         return pytree.tree_map_only(Tensor, lambda tensor: self._wide(tensor, outside), arguments)
 
+    def now(self, tensor: Tensor) -> Tensor:
+        """What there is in place of a tensor."""
+        return self._cast.get(id(tensor), tensor)
+
     def _wide(self, tensor: Tensor, outside: bool) -> Tensor:
-        if id(tensor) not in self._named:
-            return tensor
-        name, _ = self._named[id(tensor)]
-        if self._state[name] is tensor:
+        key = id(tensor)
+        if key in self._tables and key not in self._cast:
             if outside:
                 return tensor.new_empty((), dtype=torch.float64).expand(tensor.shape)
-            self._state[name] = tensor.double()
-        return self._state[name]
+            self._cast[key] = tensor.double()
+        return self.now(tensor)
 
 
 @contextlib.contextmanager
@@ -149,15 +150,17 @@ def in_float64(state: dict[str, Tensor] | None = None) -> Iterator[None]:
     """What names float32, or no dtype at all, computes in float64.
 
     Args:
-        state: what the module that is called runs with, see `Tables`.
+        state: what the module that is called runs with, see `Tables`; in the end it has those that were cast.
     """
-    before = torch.get_default_dtype()
+    state = {} if state is None else state
+    tables, before = Tables(state.values()), torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with _AllFloat64(Tables(state or {})):
+        with _AllFloat64(tables):
             yield
     finally:
         torch.set_default_dtype(before)
+        state |= {name: tables.now(tensor) for name, tensor in state.items()}
 
 
 class _AllFloat64(TorchFunctionMode):
