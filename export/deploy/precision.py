@@ -185,6 +185,9 @@ def _keep_fused(graph: ir.Graph) -> None:
         kinds = set() if branch is None else {inner.op_type for inner in branch.all_nodes()}
         if branch is None or not ({"LSTM", "GRU", "RNN"} & kinds or f"/{ROW_GROUPS}/" in (node.name or "")):
             continue
+        for looped in node.attributes["then_branch"].as_graph().all_nodes():
+            # It reads nothing any more, such as what a loop outside of the branch gives.
+            looped.resize_inputs(0)
         _keep_fused(branch)
         inner, given = [*branch], [*branch.outputs]
         branch.outputs.clear()
