@@ -23,8 +23,9 @@ _MAPPED: ContextVar[bool] = ContextVar("mapped", default=False)
 def mapped_weights() -> Iterator[None]:
     """Meanwhile large arrays of weights are mapped from the files they are in, and read as they are needed.
 
-    They cannot be written to, and the files have to stay as they are as long as the arrays are used: for
-    commands, which read a model, use it and end, and not for who keeps a graph.
+    Those of a live model are its own. None can be written to, and files and models have to stay as they are
+    as long as the arrays are used: for commands, which read a model, use it and end, and not for who keeps a
+    graph.
     """
     token = _MAPPED.set(True)
     try:
@@ -56,6 +57,15 @@ def read_array(path: Path, offset: int, dtype: np.dtype, shape: tuple[int, ...])
                 raise EOFError(f"the file ends before {offset + size}")
             view = view[count:]
     return array
+
+
+def own_array(array: np.ndarray) -> np.ndarray:
+    """A copy of an array that something else has, or that array, see `mapped_weights`."""
+    if not _MAPPED.get() or array.nbytes < LARGE:
+        return np.array(array)
+    shared = array.view()
+    shared.flags.writeable = False
+    return shared
 
 
 def save_tensors(

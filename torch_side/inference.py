@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from biport.errors import InputError
+from biport.weight_files import LARGE
 from torch_side.layers.errors import LayerInputError
 
 
@@ -87,16 +89,78 @@ def layer_errors() -> Iterator[None]:
         raise InputError(f"rows that do not go into a shape: {error}") from error
 
 
+LOOKUPS = (functional.embedding, torch.embedding, torch.ops.aten.embedding.default)
+"""What gives rows of a table as they are."""
+OUTSIDE = (
+    *(getattr(Tensor, name).__get__ for name in ("device", "dtype", "shape", "ndim")),
+    *(Tensor.size, Tensor.dim, Tensor.new_zeros),
+)
+"""What looks at no number of a tensor."""
+
+
+def is_table(tensor: Tensor) -> bool:
+    """Whether a tensor stays as it is among others that are cast to float64, see `Tables`."""
+    return tensor.dtype is torch.float32 and tensor.numel() * tensor.element_size() >= LARGE
+
+
+class Tables:
+    """The large tensors of a module that runs in float64: the rows that are looked up are cast, not the rest.
+
+    Each is cast, once, as soon as anything else is done with it. Nobody can tell the difference.
+
+    Args:
+        tensors: what the module runs with.
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self._tables = {id(tensor): tensor for tensor in tensors if is_table(tensor)}
+        self._cast: dict[int, Tensor] = {}
+
+    def looked_up(self, function: Callable, args: Sequence[Any], options: Mapping[str, Any]) -> bool:
+        """Whether a call looks up rows of one of them that is as it was, and does not write into it."""
+        if not self._tables or function not in LOOKUPS:
+            return False
+        given = {id(one) for one in (*args, *options.values())}
+        max_norm = args[3] if len(args) > 3 else options.get("max_norm")
+        written = function is functional.embedding and max_norm is not None
+        return not written and not given.isdisjoint(self._tables.keys() - self._cast.keys())
+
+    def given_to(self, function: Callable, arguments: Any) -> Any:
+        """The arguments of a call with those of them that are tables in float64."""
+        if not self._tables:
+            return arguments
+        outside = function in OUTSIDE
+        return pytree.tree_map_only(Tensor, lambda tensor: self._wide(tensor, outside), arguments)
+
+    def now(self, tensor: Tensor) -> Tensor:
+        """What there is in place of a tensor."""
+        return self._cast.get(id(tensor), tensor)
+
+    def _wide(self, tensor: Tensor, outside: bool) -> Tensor:
+        key = id(tensor)
+        if key in self._tables and key not in self._cast:
+            if outside:
+                return tensor.new_empty((), dtype=torch.float64).expand(tensor.shape)
+            self._cast[key] = tensor.double()
+        return self.now(tensor)
+
+
 @contextlib.contextmanager
-def in_float64() -> Iterator[None]:
-    """What names float32, or no dtype at all, computes in float64."""
-    before = torch.get_default_dtype()
+def in_float64(state: dict[str, Tensor] | None = None) -> Iterator[None]:
+    """What names float32, or no dtype at all, computes in float64.
+
+    Args:
+        state: what the module that is called runs with, see `Tables`; in the end it has those that were cast.
+    """
+    state = {} if state is None else state
+    tables, before = Tables(state.values()), torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        with _AllFloat64():
+        with _AllFloat64(tables):
             yield
     finally:
         torch.set_default_dtype(before)
+        state |= {name: tables.now(tensor) for name, tensor in state.items()}
 
 
 class _AllFloat64(TorchFunctionMode):
@@ -105,6 +169,10 @@ class _AllFloat64(TorchFunctionMode):
     biport's own layers name it where Keras rounds to it, and stay as they are.
     """
 
+    def __init__(self, tables: Tables) -> None:
+        super().__init__()
+        self._tables = tables
+
     def __torch_function__(
         self,
         function: Callable,
@@ -112,7 +180,9 @@ class _AllFloat64(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        options = kwargs or {}
+        if self._tables.looked_up(function, args, kwargs or {}):
+            return function(*args, **(kwargs or {})).double()
+        args, options = self._tables.given_to(function, (args, kwargs or {}))
         if sys._getframe(1).f_globals.get("__name__", "").startswith("torch_side.layers."):
             return function(*args, **options)
         function = torch.Tensor.double if function is torch.Tensor.float else function

@@ -44,8 +44,9 @@ class OwnModule:
         """
         from torch_side.reading.source import read_source as read_module
 
-        # What torch_side.read warns of is told as notes.
-        graph = read_module(self.module, self.example, self.lengths)
+        with mapped_weights():
+            # What torch_side.read warns of is told as notes.
+            graph = read_module(self.module, self.example, self.lengths)
         return graph, [*self.notes, *graph.notes]
 
     def rows(self) -> list[LayerRow]:

@@ -203,9 +203,14 @@ def _blank(row: CsvRow) -> bool:
     return len(row.fields) < 2 and not any(field.strip() for field in row.fields)
 
 
+def allow_fields(size: int) -> None:
+    """Have `csv` read fields of so many characters; its own limit is less than a long text."""
+    # It is one for the process, and never made smaller.
+    csv.field_size_limit(max(csv.field_size_limit(), size))
+
+
 def _csv_rows(lines: Iterable[Line], name: str, delimiter: str) -> Iterator[CsvRow]:
-    # The module's own limit is less than a long text; it is one for the process, and never made smaller.
-    csv.field_size_limit(max(csv.field_size_limit(), MAX_LINE_BYTES))
+    allow_fields(MAX_LINE_BYTES)
     read: list[Line] = []
 
     def fed() -> Iterator[str]:

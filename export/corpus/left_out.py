@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from biport.data.tables import allow_fields
 from biport.data.text_rows import BadRow
 from biport.errors import FileError, InputError
 from export.corpus.records import LAYOUTS, RecordFile
@@ -75,5 +76,5 @@ class LeftOut:
             if delimiter is None:
                 yield from map(json.loads, file)
             else:
-                csv.field_size_limit(max(csv.field_size_limit(), 2**24))
+                allow_fields(2**24)
                 yield from csv.DictReader(file, delimiter=delimiter)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from export.deploy.values import values_of
 from export.onnx.builder import Builder
 
 WIDE, NARROW = ir.DataType.FLOAT, ir.DataType.FLOAT16
@@ -98,10 +99,7 @@ class _Casts:
 
     def __init__(self, model: ir.Model) -> None:
         self._graph = model.graph
-        values = [value for node in model.graph.all_nodes() for value in node.outputs]
-        for graph in model.graphs():
-            values += [*graph.inputs, *graph.initializers.values()]
-        self._builder = Builder(value.name for value in values if value.name)
+        self._builder = Builder(value.name for value in values_of(model) if value.name)
 
     def behind_input(self, value: ir.Value) -> None:
         """Let an input of the model be float32."""

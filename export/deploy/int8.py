@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from export.deploy.values import is_read, values_of
 from export.onnx.builder import Builder, Scope
 
 METHODS = ("weights", "dynamic", "static")
@@ -128,9 +129,7 @@ class _Rewriting:
         self._model = model
         self._how = how
         self._computes = how.method != "weights"
-        values = [value for node in model.graph.all_nodes() for value in node.outputs]
-        for graph in model.graphs():
-            values += [*graph.inputs, *graph.initializers.values()]
+        values = values_of(model)
         self._builder = Builder(value.name for value in values if value.name)
         sizes = [array.size for value in values if (array := _matrix(value)) is not None]
         self._least = max(LEAST_STORED, sum(sizes) // LEAST_SHARE)
@@ -149,10 +148,10 @@ class _Rewriting:
             for node in [*graph]:
                 self._node(node)
         for graph in self._model.graphs():
-            for name in [name for name, value in graph.initializers.items() if not _is_read(value)]:
+            for name in [name for name, value in graph.initializers.items() if not is_read(value)]:
                 del graph.initializers[name]
             graph.remove(
-                [node for node in graph if node.op_type == "Constant" and not _is_read(node.outputs[0])]
+                [node for node in graph if node.op_type == "Constant" and not is_read(node.outputs[0])]
             )
         for value in self._builder.constants.values():
             root.initializers[value.name or ""] = value
@@ -467,10 +466,6 @@ def _grid(of: Range) -> tuple[np.ndarray, np.ndarray]:
 
 def _plain_attributes(node: ir.Node) -> dict[str, object]:
     return {name: attribute.value for name, attribute in node.attributes.items()}
-
-
-def _is_read(value: ir.Value) -> bool:
-    return bool(value.uses()) or value.is_graph_output() or value.is_graph_input()
 
 
 def _put(node: ir.Node, new: Sequence[ir.Node], outputs: Sequence[ir.Value]) -> None:

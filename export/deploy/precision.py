@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -94,7 +93,7 @@ def write_precision(
         path=path,
         route=next((p.value for p in model.metadata_props if p.key == "biport.route"), "foreign"),
         opset=max(opset.version for opset in smaller.opset_import if not opset.domain),
-        nodes=dict(Counter(node.op_type for node in _all_nodes(smaller.graph)).most_common()),
+        nodes=dict(Counter(node.op_type for node in ir.from_proto(smaller).graph.all_nodes()).most_common()),
         ir_version=smaller.ir_version,
         bytes=path.stat().st_size,
         check=check_path(path) if written.beside else None,
@@ -166,45 +165,34 @@ def _stored_in_8_bits(model: Any) -> bool:
     return any(weight.data_type in kinds for weight in model.graph.initializer)
 
 
-def _float16(model: Any) -> Any:
-    _keep_fused(model.graph)
+def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    kept = ir.from_proto(model)
+    _keep_fused(kept.graph)
     # What only a node without use reads has none itself once that is gone.
     for _ in range(2):
-        model = ir.to_proto(RemoveUnusedNodesPass()(ir.from_proto(model)).model)
-    return float16(model)
+        RemoveUnusedNodesPass()(kept)
+    return float16(ir.to_proto(kept))
 
 
-def _keep_fused(graph: Any) -> None:
+def _keep_fused(graph: ir.Graph) -> None:
     """Put fused nodes over all rows in place of every ``If`` that holds a loop beside them.
 
     The loops are for CPUs, half precision for GPUs, where fused nodes are always the faster; see
     `export.recurrent.lowering`.
     """
-    kept = [copy.deepcopy(node) for node in _without_loops(graph.node)]
-    del graph.node[:]
-    graph.node.extend(kept)
-
-
-def _without_loops(nodes: Iterable[Any]) -> Iterator[Any]:
-    for node in nodes:
-        branch = next((part.g for part in node.attribute if part.name == "else_branch"), None)
-        kinds = set() if branch is None else {inner.op_type for inner in _all_nodes(branch)}
-        if branch is None or not ({"LSTM", "GRU", "RNN"} & kinds or f"/{ROW_GROUPS}/" in node.name):
-            yield node
+    for node in [*graph]:
+        branch = node.attributes["else_branch"].as_graph() if "else_branch" in node.attributes else None
+        kinds = set() if branch is None else {inner.op_type for inner in branch.all_nodes()}
+        if branch is None or not ({"LSTM", "GRU", "RNN"} & kinds or f"/{ROW_GROUPS}/" in (node.name or "")):
             continue
-        names = dict(zip((value.name for value in branch.output), node.output, strict=True))
-        for inner in _without_loops(branch.node):
-            inner.input[:] = [names.get(name, name) for name in inner.input]
-            inner.output[:] = [names.get(name, name) for name in inner.output]
-            yield inner
-
-
-def _all_nodes(graph: Any) -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        for part in node.attribute:
-            if part.type == onnx.AttributeProto.GRAPH:
-                yield from _all_nodes(part.g)
+        for looped in node.attributes["then_branch"].as_graph().all_nodes():
+            # It reads nothing any more, such as what a loop outside of the branch gives.
+            looped.resize_inputs(0)
+        _keep_fused(branch)
+        inner, given = [*branch], [*branch.outputs]
+        branch.outputs.clear()
+        branch.remove(inner)
+        ir.convenience.replace_nodes_and_values(graph, node, [node], inner, node.outputs, given)
 
 
 def _describe(smaller: Any, model: Any, precision: str, method: str) -> None:

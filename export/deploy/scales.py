@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
+from export.deploy.values import is_read, values_of
 from export.onnx.builder import Builder
 
 
@@ -20,14 +21,13 @@ def with_scales_inside(model: onnx.ModelProto) -> onnx.ModelProto:
         model: in float32.
     """
     changed = ir.from_proto(model)
-    names = [value.name for node in changed.graph.all_nodes() for value in node.outputs]
-    builder = Builder([name for name in (*names, *changed.graph.initializers) if name])
+    builder = Builder(value.name for value in values_of(changed) if value.name)
     for node in [*changed.graph]:
         if node.op_type == "Conv" and not node.domain:
             _take_in(builder, node)
     for value in builder.constants.values():
         changed.graph.register_initializer(value)
-    unread = [name for name, value in changed.graph.initializers.items() if not _is_read(value)]
+    unread = [name for name, value in changed.graph.initializers.items() if not is_read(value)]
     for name in unread:
         del changed.graph.initializers[name]
     return ir.to_proto(changed)
@@ -75,7 +75,3 @@ def _reader(conv: ir.Node) -> tuple[ir.Node, np.ndarray] | None:
 def _numbers(value: ir.Value | None) -> np.ndarray | None:
     tensor = None if value is None else ir.convenience.get_const_tensor(value)
     return None if tensor is None or tensor.dtype != ir.DataType.FLOAT else tensor.numpy()
-
-
-def _is_read(value: ir.Value) -> bool:
-    return bool(value.uses()) or value.is_graph_output() or value.is_graph_input()

@@ -7,7 +7,7 @@ import pytest
 
 from biport import weight_files
 from biport.ops import same_bits
-from biport.weight_files import load_tensors, mapped_weights, pieces, read_array, save_tensors
+from biport.weight_files import load_tensors, mapped_weights, own_array, pieces, read_array, save_tensors
 
 
 @pytest.fixture
@@ -48,6 +48,15 @@ def test_a_file_that_is_written_anew_leaves_a_copy_as_it_is(
     copied = load_tensors(path)
     path.write_bytes(bytes(path.stat().st_size))
     assert same_bits(copied["table"], arrays["table"])
+
+
+def test_arrays_of_a_live_model_are_copied_or_its_own(arrays: dict[str, np.ndarray]) -> None:
+    with mapped_weights():
+        own = own_array(arrays["table"])
+        assert not np.shares_memory(own_array(arrays["bias"]), arrays["bias"])
+    assert np.shares_memory(own, arrays["table"])
+    assert [own.flags.writeable, arrays["table"].flags.writeable] == [False, True]
+    assert not np.shares_memory(own_array(arrays["table"]), arrays["table"])
 
 
 @pytest.mark.usefixtures("arrays")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import export
@@ -20,7 +21,6 @@ from export.deploy.int8 import METHODS, rounded
 from export.deploy.precision import methods_for, write_precision
 from export.recurrent import lowering
 from testing.graphs import classifier, dense, embedding, normal
-from testing.onnx_graphs import all_nodes
 from testing.recurrent_graphs import KINDS, both_ways, cell, graph_of, inputs_of
 
 H = 24
@@ -43,7 +43,7 @@ def small_products(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def kinds_of(path: Path) -> Counter[str]:
     """The operators of a file, those in branches and loops as well."""
-    return Counter(node.op_type for node in all_nodes(onnx.load(path).graph))
+    return Counter(node.op_type for node in ir.load(path).graph.all_nodes())
 
 
 def narrow(graph: Graph, folder: Path, method: str, calibration: Any = ()) -> export.Session:
@@ -114,11 +114,9 @@ def test_weights_that_are_computed_with_have_no_sign(
     session = narrow(graph, tmp_path, "dynamic")
     np.testing.assert_allclose(session.run([x])[0], 64, rtol=1e-2)
     lstm = graph_of(cell(rng, "lstm", 5, H))
-    model = onnx.load(narrow(lstm, tmp_path, "dynamic").path)
-    kinds = {weight.name: weight.data_type for weight in model.graph.initializer}
-    for node in all_nodes(model.graph):
+    for node in ir.load(narrow(lstm, tmp_path, "dynamic").path).graph.all_nodes():
         if node.op_type == "DynamicQuantizeLSTM":
-            assert {kinds[name] for name in node.input[1:3]} == {onnx.TensorProto.UINT8}
+            assert {value.dtype for value in node.inputs[1:3] if value} == {ir.DataType.UINT8}
 
 
 def test_a_row_of_small_numbers_keeps_its_digits(rng: np.random.Generator, tmp_path: Path) -> None:

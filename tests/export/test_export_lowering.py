@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import export
@@ -18,7 +19,7 @@ from export.deploy.precision import write_precision
 from export.recurrent import lowering
 from export.recurrent.lowering import LOOP_FROM, LOWERINGS
 from testing.masks import MASKS
-from testing.onnx_graphs import all_nodes, chain, dense, padded_ids
+from testing.onnx_graphs import chain, dense, padded_ids
 from testing.recurrent_graphs import (
     KINDS,
     H,
@@ -75,8 +76,8 @@ def inside(path: Path) -> set[str]:
 def bodies(path: Path) -> list[set[str]]:
     """The kinds of nodes in the body of each ``Loop`` over groups."""
 
-    loops = [node for node in all_nodes(onnx.load(path).graph) if node.op_type == "Loop"]
-    return [{inner.op_type for inner in node.attribute[0].g.node} for node in loops]
+    loops = [node for node in ir.load(path).graph.all_nodes() if node.op_type == "Loop"]
+    return [{inner.op_type for inner in node.attributes["body"].as_graph()} for node in loops]
 
 
 @pytest.mark.cover(2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnx
+import onnx_ir as ir
 import pytest
 import tensorflow as tf
 from keras import layers
@@ -17,7 +17,6 @@ import keras_side
 from biport.errors import UnsupportedError
 from export.tf2onnx.placeholders import with_placeholders
 from testing.models import randomize
-from testing.onnx_graphs import all_nodes
 
 FUSED = {"LSTM", "GRU", "RNN"}
 CELLS = {
@@ -54,10 +53,10 @@ def ids() -> np.ndarray:
 def check(model: keras.Model, path: Path, inputs: np.ndarray, loops: int = 0, fused: int = 1) -> None:
     expected = keras.tree.flatten(model(inputs))
     written = export.write_tf2onnx(model, path, op_of=keras_side.recurrent_op)
-    found = [node for node in all_nodes(onnx.load(path).graph) if node.op_type == "Loop"]
+    found = [node for node in ir.load(path).graph.all_nodes() if node.op_type == "Loop"]
     # One over groups of rows is no loop over steps.
     assert loops == sum(
-        "SequenceInsert" not in {n.op_type for n in node.attribute[0].g.node} for node in found
+        "SequenceInsert" not in {n.op_type for n in node.attributes["body"].as_graph()} for node in found
     )
     assert sum(written.nodes.get(kind, 0) for kind in FUSED) >= fused
     session = export.Session(path, "cpu")

@@ -16,7 +16,6 @@ from testing.onnx_graphs import (
     H,
     I,
     V,
-    all_nodes,
     array,
     bidirectional,
     chain,
@@ -50,7 +49,7 @@ def test_describes_itself(session):
     assert session.input_values == [Value("ids", ("N", "T"), "int32")]
     assert session.output_names == ["layer_1"]
     assert session.metadata["biport.route"] == "fused"
-    assert session.node_count == sum(1 for _ in all_nodes(onnx.load(session.path).graph))
+    assert session.node_count == str(onnx.load(session.path).graph).count("op_type:")
     assert session.device == "cpu"
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 
 import export
 import testing.masks
@@ -74,15 +71,6 @@ def padded_ids(rng: np.random.Generator, pattern: str, N: int = 6, T: int = 7) -
 def tolerance(graph: Graph) -> float:
     """The float32 half of the tolerance policy, with room for one layer behind another."""
     return 8 * float(np.finfo("float32").eps) * max(sum_lengths(graph), default=1) ** 0.5
-
-
-def all_nodes(graph: Any) -> Iterator[Any]:
-    """The nodes of a file, and those of the graphs inside of them."""
-    for node in graph.node:
-        yield node
-        for part in node.attribute:
-            if part.type == onnx.AttributeProto.GRAPH:
-                yield from all_nodes(part.g)
 
 
 def exported(graph: Graph, folder: Path, lowering: str = "auto") -> export.Session:

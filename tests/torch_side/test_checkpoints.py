@@ -18,6 +18,7 @@ from torch import nn
 
 import torch_side
 from biport.errors import FileError, WeightError
+from torch_side.reading import checkpoints
 
 
 class Tagger(nn.Module):
@@ -109,6 +110,24 @@ def test_safetensors_and_tied_weights(tmp_path: Path) -> None:
     torch_side.load_checkpoint(target, tmp_path / "model.safetensors")
     assert differing(source, target) == []
     assert target.out.weight is target.embed.weight
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_large_tensors_are_copied_piece_by_piece(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, size in (("LARGE", 60), ("PIECE", 32), ("REMAPPED", 64)):
+        monkeypatch.setattr(checkpoints, name, size)
+    source, target, path = Tagger(tied=True).double(), Tagger(tied=True), tmp_path / "w"
+    state = {f"net.{name}": one for name, one in source.state_dict().items() if name != "out.weight"}
+    save_file(state, path) if kind == "safetensors" else torch.save(
+        {"net": state}, path, _use_new_zipfile_serialization=kind == "zip"
+    )
+    own = {name: tensor.data_ptr() for name, tensor in target.state_dict().items()}
+    loaded = torch_side.load_checkpoint(target, path)
+    assert "converted from float64 to float32" in loaded.notes
+    assert differing(source.float(), target) == []
+    assert {name: tensor.data_ptr() for name, tensor in target.state_dict().items()} == own
 
 
 def test_all_that_does_not_fit_is_named_at_once(tmp_path: Path) -> None:

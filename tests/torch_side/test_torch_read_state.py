@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import biport
 import biport.reference
 import torch_side
 from biport.compare.tolerance import Verdict
-from biport.errors import InputError, UnsupportedError
+from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph, Value
 from biport.inputs import row_lengths
 from testing.torch_graphs import GENERATOR, worst
+from torch_side import inference
 
 X = Value("x", ("N", "T", 3), "float32")
 
@@ -85,6 +87,51 @@ def test_what_is_kept_for_show_is_left_as_it_was() -> None:
         assert torch_side.read(again).nodes[0].name == "lstm"
     report = biport.verify(module, graph, inputs=[frames(2, 5, 3)], float64=True, gradients=True)
     assert report.verdict is Verdict.SAME, report.table
+
+
+class Tied(nn.Module):
+    """Looks rows up in a table, and computes with all of it."""
+
+    def __init__(self, written: bool = False, max_norm: float | None = None) -> None:
+        super().__init__()
+        self.table, self.written = nn.Embedding(7, 3, max_norm=max_norm), written
+
+    def forward(self, ids):
+        first = next(self.parameters())
+        x = self.table(ids) + torch.zeros(3, dtype=first.dtype, device=first.device)
+        if self.written:
+            first.mul_(1.5)
+        return x, x @ first.t()
+
+
+def test_rows_of_a_large_table_are_looked_up_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "LARGE", 0)
+    ids, table = torch.tensor([[1, 6, 0]]), torch.randn(7, 3)
+    state, before = {"table": table}, table.clone()
+    with inference.in_float64(state):
+        rows, dtype, size = functional.embedding(ids, table), table.dtype, table.shape
+    assert state["table"] is table
+    assert (rows.dtype, dtype, size) == (torch.float64, torch.float64, (7, 3))
+    assert torch.equal(rows, before.double()[ids])
+    with inference.in_float64(state):
+        product = table @ torch.ones(3)
+        table.mul_(2.0)
+        doubled = functional.embedding(ids, weight=table)
+    assert torch.equal(product, before.double().sum(1))
+    assert torch.equal(doubled, 2 * rows)
+    assert torch.equal(state["table"], 2 * before.double())
+    assert torch.equal(table, before)
+
+
+def test_a_module_with_a_large_table_is_read_and_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "LARGE", 0)
+    module = Tied()
+    same(module, torch_side.read(module), [np.array([[3, 0, 5]])])
+    for writing in (Tied(written=True), Tied(max_norm=0.1)):
+        before = writing.table.weight.clone()
+        with pytest.raises(BiportError, match=r"state='?table\.weight|max_norm=0\.1"):
+            torch_side.read(writing, torch.tensor([[3, 0, 5]]))
+        assert torch.equal(writing.table.weight, before)
 
 
 class Residual(nn.Module):

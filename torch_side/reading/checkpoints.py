@@ -21,6 +21,7 @@ from torch.nn.parameter import is_lazy
 
 from biport.errors import FileError, WeightError
 from biport.file_kind import FileKind, file_kind, foreign
+from biport.weight_files import LARGE, PIECE
 from torch_side.reading.archive import Archive
 
 State = Mapping[str, Tensor]
@@ -42,6 +43,8 @@ HARMLESS: list[Any] = [
 """What training loops put beside weights: the best loss as a number of NumPy, the arguments of a program."""
 UNCOUNTED = "num_batches_tracked"
 """Of a BatchNorm; nothing that is computed in eval mode depends on it."""
+REMAPPED = 2**27
+"""Bytes of a checkpoint that are read of one map of it."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,15 @@ def load_checkpoint(module: nn.Module, path: str | os.PathLike[str]) -> LoadedCh
     """
     path = Path(path)
     own = _own(module)
-    states = list(_states(read_weights(path)))
+    chosen = _fitting(module, own, path)
+    state = chosen.state if _is_legacy(path) else _filled(module, own, path, chosen)
+    module.load_state_dict(dict(state), strict=False)
+    return LoadedCheckpoint(tuple(chosen.state), tuple(chosen.notes(path, own)))
+
+
+def _fitting(module: nn.Module, own: Mapping[str, Tensor], path: Path) -> _Fit:
+    """The weights of a file that fit a module."""
+    states = list(_states(read_weights(path, mapped=True)))
     if not states:
         raise WeightError(f"{path}: holds no weights, neither itself nor under a key of its own")
     fits = [fit for where, state in states for fit in _fits(own, where, state)]
@@ -101,12 +112,41 @@ def load_checkpoint(module: nn.Module, path: str | os.PathLike[str]) -> LoadedCh
         inside = f" (those under {chosen.where!r})" if chosen.where else ""
         listed = "; ".join(chosen.problems)
         raise WeightError(f"{path}: the weights{inside} do not fit {type(module).__name__}: {listed}")
-    module.load_state_dict(dict(chosen.state), strict=False)
-    return LoadedCheckpoint(tuple(chosen.state), tuple(chosen.notes(path, own)))
+    return chosen
 
 
-def read_weights(path: Path) -> Any:
+def _filled(module: nn.Module, own: Mapping[str, Tensor], path: Path, fit: _Fit) -> State:
+    """The weights for a module; its large tensors, which have theirs by then, are their own.
+
+    What was read of a map of the file stays in memory with it, beside the module: it is mapped anew in
+    between.
+    """
+    state, copied = dict(fit.state), 0
+    for name, target in own.items():
+        if name not in state or not _is_large(target):
+            continue
+        rows = max(1, PIECE // (target[0].numel() * target.element_size()))
+        for start in range(0, len(target), rows):
+            if copied >= REMAPPED:
+                fit, copied = _fitting(module, own, path), 0
+            with torch.no_grad():
+                target[start : start + rows].copy_(fit.state[name][start : start + rows])
+            copied += PIECE
+        state[name] = target.detach()
+    return state
+
+
+def _is_large(tensor: Tensor) -> bool:
+    plain = type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided and not tensor.is_meta
+    return plain and tensor.dim() > 0 and tensor.numel() * tensor.element_size() >= LARGE
+
+
+def read_weights(path: Path, mapped: bool = False) -> Any:
     """What a checkpoint of torch.save or safetensors holds; no pickle is executed.
+
+    Args:
+        path: the file.
+        mapped: have the tensors lie in the file, which has to stay as it is as long as they are used.
 
     Raises:
         FileError: it is something else, damaged, or holds more than weights.
@@ -116,11 +156,12 @@ def read_weights(path: Path) -> Any:
         raise foreign(path, "a checkpoint of torch.save or safetensors")
     try:
         if kind is FileKind.TORCH:
-            if zipfile.is_zipfile(path):
+            legacy = _is_legacy(path)
+            if not legacy:
                 # Its members are no longer than the file.
                 Archive(path).close()
             with torch.serialization.safe_globals(HARMLESS):
-                return torch.load(path, map_location="cpu", weights_only=True)
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and not legacy)
         return load_file(path, device="cpu")
     except pickle.UnpicklingError as error:
         raise _refused(path, error) from error
@@ -128,6 +169,11 @@ def read_weights(path: Path) -> Any:
         # What torch's readers say of a file that is cut short or was altered.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise FileError(f"{path}: damaged, or cannot be read: {reason}") from error
+
+
+def _is_legacy(path: Path) -> bool:
+    """Whether torch cannot map a file: before 1.6 it wrote no archives."""
+    return file_kind(path) is FileKind.TORCH and not zipfile.is_zipfile(path)
 
 
 def _refused(path: Path, error: Exception) -> FileError:

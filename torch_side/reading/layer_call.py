@@ -12,6 +12,7 @@ from torch import nn
 from biport.dims import Dim
 from biport.errors import GraphError, UnsupportedError, WeightError, raise_unsupported
 from biport.ops import Op, PermuteDims, Tensor
+from biport.weight_files import own_array
 
 
 class LayerCall:
@@ -91,7 +92,7 @@ class LayerCall:
 
 
 def arrays(owner: str, named: Mapping[str, torch.Tensor | None]) -> dict[str, Any]:
-    """Copies of a module's tensors as numpy arrays, ``None`` where there is none.
+    """A module's tensors as numpy arrays, see `own_array`; ``None`` where there is none.
 
     Raises:
         UnsupportedError: a tensor is neither float32 nor float64.
@@ -100,7 +101,7 @@ def arrays(owner: str, named: Mapping[str, torch.Tensor | None]) -> dict[str, An
     for name, tensor in named.items():
         if tensor is not None and tensor.dtype not in (torch.float32, torch.float64):
             raise UnsupportedError(f"{owner}: {name}", "dtype", tensor.dtype, ["float32", "float64"])
-        copies[name] = None if tensor is None else np.array(tensor.detach().cpu().numpy())
+        copies[name] = None if tensor is None else own_array(tensor.detach().cpu().numpy())
     return copies
 
 

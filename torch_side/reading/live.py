@@ -21,7 +21,7 @@ from biport.errors import BiportError, InputError, UnsupportedError
 from biport.graph import Graph
 from biport.inputs import batch_axis, row_lengths, safe_bounds, size_at, time_axis
 from biport.ops import INTEGERS
-from torch_side.inference import device_of, evaluating, full_precision, in_float64
+from torch_side.inference import device_of, evaluating, full_precision, in_float64, is_table
 from torch_side.layers.errors import LayerInputError
 from torch_side.reading.arguments import Arguments
 from torch_side.reading.flat import Flat, OutputsSeen
@@ -118,7 +118,7 @@ class Live:
             snapshot.restore()
 
     def _state(self) -> dict[str, Tensor]:
-        """Copies of all parameters and buffers, since ``forward`` may write into them."""
+        """Copies of parameters and buffers, since ``forward`` may write into them; of tables once it may."""
         return {name: self._copied(tensor) for name, tensor in self._tensors().items()}
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -126,6 +126,8 @@ class Live:
         return {name: tensor.detach() for name, tensor in named.items()}
 
     def _copied(self, tensor: Tensor) -> Tensor:
+        if self.wide and is_table(tensor):
+            return tensor
         wide = self._widened(tensor)
         return tensor.clone() if wide is tensor else wide
 
@@ -144,7 +146,7 @@ class Live:
         self.wide = False
         for name, tensor in state.items():
             if tensor.is_floating_point():
-                state[name] = tensor.float()
+                state[name] = tensor.clone() if is_table(tensor) else tensor.float()
         try:
             return self._call(state, tensors)
         except (BiportError, LayerInputError) as error:
@@ -159,7 +161,7 @@ class Live:
     def _call(self, state: dict[str, Tensor], tensors: Sequence[Tensor]) -> list[np.ndarray]:
         device = device_of(self.module)
         given = tuple(self._widened(x.clone()).to(device) for x in tensors)
-        precision = in_float64() if self.wide else contextlib.nullcontext()
+        precision = in_float64(state) if self.wide else contextlib.nullcontext()
         random = torch.random.fork_rng(devices=[])
         with evaluating(self._flat), full_precision(device), torch.no_grad(), precision, random:
             outputs = torch.func.functional_call(self._flat, state, given)

@@ -17,6 +17,7 @@ from biport.errors import GraphError, UnsupportedError, WeightError, raise_unsup
 from biport.graph import Graph, Node, Value
 from biport.ops import Op, Tensor
 from biport.registry import snake_case
+from biport.weight_files import own_array
 from torch_side.reading.dtypes import graph_dtype
 from torch_side.reading.layer_call import arrays
 from torch_side.reading.program import Program
@@ -428,6 +429,5 @@ def _is_tensor(known: Any) -> bool:
 
 
 def _numpy(tensor: torch.Tensor, owner: str) -> np.ndarray:
-    array = np.array(tensor.detach().cpu().numpy())
-    name = graph_dtype(tensor.dtype, owner)
-    return array.astype(name)
+    array = own_array(tensor.detach().cpu().numpy())
+    return array.astype(graph_dtype(tensor.dtype, owner), copy=False)
