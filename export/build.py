@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 
-from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.analysis.lengths import Least, needed_lengths, needed_steps
 from biport.analysis.rows import row_axes, where_rows_meet
 from biport.analysis.undefined import beside_nan, may_be_nan
 from biport.errors import InputError, UnsupportedError, raise_unsupported
@@ -162,18 +162,18 @@ def _values(
     return values, sizes
 
 
-def _least(graph: Graph, steps: Mapping[str, int], lengths: Mapping[str, int]) -> dict[str, int]:
+def _least(graph: Graph, steps: Mapping[str, Least], lengths: Mapping[str, Least]) -> dict[str, int]:
     """By letters of the inputs' sizes, how large the model needs them to be.
 
     Args:
         steps: its `needed_steps`.
         lengths: its `needed_lengths`.
     """
-    least = {name: size for name, size in lengths.items() if name in letter_axes(graph.inputs)}
+    least = {name: needed.size for name, needed in lengths.items() if name in letter_axes(graph.inputs)}
     for value in graph.inputs:
         axis = time_axis(value.shape)
         if axis is not None and value.name in steps:
-            least[str(value.shape[axis])] = steps[value.name]
+            least[str(value.shape[axis])] = steps[value.name].size
     return least
 
 

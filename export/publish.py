@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import onnx
 
+from biport.analysis.lengths import Least
 from biport.dims import plain
 from biport.errors import Argument, FileError, GraphError
 from biport.files import atomic_file
@@ -129,7 +130,7 @@ def metadata(
     inputs: Sequence[Value],
     bounds: Mapping[str, int],
     *,
-    needs_steps: Mapping[str, int],
+    needs_steps: Mapping[str, Least],
     origin: Mapping[str, str],
     digest: str | None = None,
     values: WrittenValues | None = None,
@@ -149,7 +150,8 @@ def metadata(
         "biport.route": route,
         "biport.origin": json.dumps(dict(origin), sort_keys=True),
         "biport.inputs": json.dumps(described),
-        "biport.needs_steps": json.dumps(dict(needs_steps)),
+        "biport.needs_steps": json.dumps({name: least.size for name, least in needs_steps.items()}),
+        "biport.needs_for": json.dumps({name: [*least[1:]] for name, least in needs_steps.items()}),
     }
     if values is not None:
         properties["biport.values"] = json.dumps(values)

@@ -92,6 +92,8 @@ class Session:
         """By inputs of texts, ranges of the characters that they may have, where it is not all."""
         self.labels = opened.signature.labels
         """What the classes are called; ``None`` where the file does not say it."""
+        self.beam_width = 1
+        """Of the beam by which texts are read off a CTC model, see `biport.decoding.ctc`; 1 is greedy."""
         self.images = opened.signature.images
         """What the file says of the pictures that the model takes."""
         self.masked = opened.signature.time_axes is not None
@@ -294,12 +296,14 @@ class Session:
         label = self._label()
         return (label(outputs) for outputs in self.predict(rows, **options))
 
-    def transcribe(self, rows: Iterable[Any], *, width: int = 1, **options: Any) -> Iterator[Transcript]:
+    def transcribe(
+        self, rows: Iterable[Any], *, width: int | None = None, **options: Any
+    ) -> Iterator[Transcript]:
         """The text that a CTC model gives of each row, with how sure it is, from the first output.
 
         Args:
             rows: as for `predict`.
-            width: of the beam, see `biport.decoding.ctc`; 1 is greedy.
+            width: of the beam; `beam_width` where nobody says.
             options: those of `predict`.
 
         Raises:
@@ -321,11 +325,11 @@ class Session:
         """
         alphabet = self._known_alphabet()
         return (
-            transcribe(alphabet, outputs[0][None], width=width)[0]
+            transcribe(alphabet, outputs[0][None], width=width or self.beam_width)[0]
             for outputs in self.predict(rows, **options)
         )
 
-    def decode(self, outputs: Sequence[np.ndarray], *, width: int = 1) -> list[Transcript]:
+    def decode(self, outputs: Sequence[np.ndarray], *, width: int | None = None) -> list[Transcript]:
         """The texts of what `run` gave, one a row, each with how sure it is.
 
         Args:
@@ -337,7 +341,7 @@ class Session:
         """
         alphabet = self._known_alphabet()
         axis = self._signature.row_axes[0] if self._signature.row_axes else 0
-        return transcribe(alphabet, np.moveaxis(outputs[0], axis, 0), width=width)
+        return transcribe(alphabet, np.moveaxis(outputs[0], axis, 0), width=width or self.beam_width)
 
     def _known_alphabet(self) -> Alphabet:
         if self.alphabet is None:

@@ -44,7 +44,8 @@ def run(
         compiled: run it by ``predict_on_batch``, which pays where a model is run many times.
 
     Raises:
-        InputError: the inputs do not suit the model, or have no time steps (T = 0), which Keras cannot run,
+        InputError: the inputs do not suit the model, or have an axis of size 0 that is not the batch,
+            which Keras cannot run,
             nor can it a model in which rows meet over no rows.
     """
     graph = read(model) if graph is None else graph
@@ -52,11 +53,10 @@ def run(
         return _run_texts(model, inputs, graph)
     arrays = check_inputs(graph, inputs)
     rows = [batch_axis(value.shape) for value in graph.inputs]
-    if any(
-        0 in np.delete(array.shape, [] if axis is None else axis)
-        for array, axis in zip(arrays, rows, strict=True)
-    ):
-        raise InputError("Keras cannot run a model over no time steps (T = 0)")
+    for value, array, axis in zip(graph.inputs, arrays, rows, strict=True):
+        if 0 in np.delete(array.shape, [] if axis is None else axis):
+            what = f"of shape {array.shape}, which is empty but for the batch"
+            raise InputError(f"input {value.name!r}: Keras cannot run a model over an array {what}")
     empty = any(0 in array.shape for array in arrays)
     filled = [_one_row(array, axis) for array, axis in zip(arrays, rows, strict=True)] if empty else arrays
     kept = stateful_run(model, graph)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,20 +23,34 @@ from biport.ops.checks import TooShortError
 MOST_STEPS = 2**30
 
 
-def needed_steps(graph: Graph) -> dict[str, int]:
+class Least(NamedTuple):
+    """How large something has to be.
+
+    Args:
+        size: that, or larger.
+        node: the node that refuses less, with its op, where one does.
+        axis: what that op calls the axis, such as ``"height"``; empty where it has no name for it.
+    """
+
+    size: int
+    node: str = ""
+    axis: str = ""
+
+
+def needed_steps(graph: Graph) -> dict[str, Least]:
     """The inputs that must have some number of steps whatever the others have, and that number."""
-    steps_of = {}
+    steps_of: dict[str, Least] = {}
     for position, value in enumerate(graph.inputs):
         axis = time_axis(value.shape)
         if axis is None or isinstance(value.shape[axis], int):
             continue
-        needed = _fewest(lambda steps, at=(position, axis): _too_short(graph, *at, steps))
-        if needed:
+        needed = _least(lambda steps, at=(position, axis): _too_short(graph, *at, steps))
+        if needed is not None:
             steps_of[value.name] = needed
     return steps_of
 
 
-def needed_lengths(graph: Graph) -> dict[str, int]:
+def needed_lengths(graph: Graph) -> dict[str, Least]:
     """The lengths made of others, such as ``T+T_2``, that must be of some steps, and of how many.
 
     Likewise the letters of inputs that are neither the batch nor time, as the width of images may be.
@@ -46,23 +61,27 @@ def needed_lengths(graph: Graph) -> dict[str, int]:
         lengths = {tensor.shape[1] for tensor in tensors if len(tensor.shape) > 1}
         for length in lengths:
             if not isinstance(length, int) and not length.is_letter:
-                needed = _fewest(lambda steps, at=(node, tensors, length): _refuses(*at, steps))
-                text = str(length)
-                steps_of |= {text: max(needed, steps_of.get(text, 0))} if needed else {}
+                needed = _least(lambda steps, at=(node, tensors, length): _refuses(*at, steps))
+                _add(steps_of, str(length), needed)
     return steps_of
 
 
-def _needed_sizes(graph: Graph) -> dict[str, int]:
-    sizes: dict[str, int] = {}
+def _needed_sizes(graph: Graph) -> dict[str, Least]:
+    sizes: dict[str, Least] = {}
     for position, value in enumerate(graph.inputs):
         others = set(range(len(value.shape))) - {batch_axis(value.shape), time_axis(value.shape)}
         for axis in sorted(others):
             dim = value.shape[axis]
             if isinstance(dim, int) or not dim.is_letter:
                 continue
-            needed = _fewest(lambda size, at=(position, axis): _too_short(graph, *at, size))
-            sizes |= {str(dim): max(needed, sizes.get(str(dim), 0))} if needed else {}
+            needed = _least(lambda size, at=(position, axis): _too_short(graph, *at, size))
+            _add(sizes, str(dim), needed)
     return sizes
+
+
+def _add(sizes: dict[str, Least], name: str, needed: Least | None) -> None:
+    if needed is not None and (name not in sizes or sizes[name].size < needed.size):
+        sizes[name] = needed
 
 
 def most_steps(graph: Graph) -> dict[str, int]:
@@ -88,21 +107,25 @@ def most_steps(graph: Graph) -> dict[str, int]:
     return most
 
 
-def _fewest(too_short: Callable[[int], bool]) -> int:
-    """The smallest number of steps that is not too short."""
-    if not too_short(0):
-        return 0
+def _least(shortage: Callable[[int], Least | None]) -> Least | None:
+    """The smallest size without a shortage, and what refuses one less; ``None`` where nothing does."""
+    refused = shortage(0)
+    if refused is None:
+        return None
     low, high = 0, 1
-    while too_short(high) and high < MOST_STEPS:
-        low, high = high, 2 * high
+    while (short := shortage(high)) is not None and high < MOST_STEPS:
+        refused, low, high = short, high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if too_short(middle) else (low, middle)
-    return high
+        if (short := shortage(middle)) is not None:
+            refused, low = short, middle
+        else:
+            high = middle
+    return refused._replace(size=high)
 
 
-def _too_short(graph: Graph, position: int, at: int, steps: int) -> bool:
-    """Whether some op refuses ``steps`` steps along axis ``at`` of the input at ``position``."""
+def _too_short(graph: Graph, position: int, at: int, steps: int) -> Least | None:
+    """What refuses ``steps`` steps along axis ``at`` of the input at ``position``, if anything does."""
     value = graph.inputs[position]
     shape = (steps if axis == at else dim for axis, dim in enumerate(value.shape))
     fixed = dataclasses.replace(value, shape=tuple(shape))
@@ -111,24 +134,26 @@ def _too_short(graph: Graph, position: int, at: int, steps: int) -> bool:
     named = letters_in(value.shape[at]) & frozenset().union(*(node.op.letters for node in graph.nodes))
     try:
         dataclasses.replace(graph, inputs=inputs).at(dict.fromkeys(named, steps))
-    except GraphError as error:
-        return isinstance(error.__cause__, TooShortError)
-    return False
+    except TooShortError as error:
+        return Least(steps, error.node, error.axis)
+    except GraphError:
+        return None
+    return None
 
 
-def _refuses(node: Node, tensors: list[Tensor], length: Dim, steps: int) -> bool:
-    """Whether the node's op refuses inputs of ``length`` where that is ``steps``."""
+def _refuses(node: Node, tensors: list[Tensor], length: Dim, steps: int) -> Least | None:
+    """The node, where its op refuses inputs of ``length`` where that is ``steps``."""
     shapes = [tuple(steps if dim == length else dim for dim in tensor.shape) for tensor in tensors]
     try:
         node.op.infer([Tensor(shape, tensor.dtype) for shape, tensor in zip(shapes, tensors, strict=True)])
-    except TooShortError:
-        return True
+    except TooShortError as error:
+        return Least(steps, f"{node.name!r} ({node.op.kind})", error.axis)
     except GraphError:
-        return False
-    return False
+        return None
+    return None
 
 
-def check_steps(values: Sequence[Value], needed: Mapping[str, int], arrays: Sequence[np.ndarray]) -> None:
+def check_steps(values: Sequence[Value], needed: Mapping[str, Least], arrays: Sequence[np.ndarray]) -> None:
     """Refuse inputs that are too short for the model.
 
     Args:
@@ -141,30 +166,45 @@ def check_steps(values: Sequence[Value], needed: Mapping[str, int], arrays: Sequ
     """
     if not needed:
         return
-    for value, array in zip(values, arrays, strict=True):
-        least = needed.get(value.name, 0)
-        axis = time_axis(value.shape)
-        if axis is not None and array.shape[axis] < least:
-            given = f"{array.shape[axis]} time steps (T = {array.shape[axis]})"
-            raise InputError(
-                f"input {value.name!r}: the model is not defined over {given}; it needs {least} or more"
-            )
-    sizes = letters(values, arrays)
     names = {value.name for value in values}
+    for value, array in zip(values, arrays, strict=True):
+        least, axis = needed.get(value.name), time_axis(value.shape)
+        if least is not None and axis is not None:
+            _check_size(value, axis, array, least)
+        for axis, dim in enumerate(value.shape):
+            # An input may be called what reads as a length: 0, or T-2.
+            if not isinstance(dim, int) and dim.is_letter and str(dim) not in names and str(dim) in needed:
+                _check_size(value, axis, array, needed[str(dim)])
+    sizes = letters(values, arrays)
     for expression, least in needed.items():
-        # An input may be called what reads as a length: 0, or T-2.
-        steps = None if expression in names else length(expression, sizes)
-        if steps is None or steps >= least:
+        size = None if expression in names | sizes.keys() else length(expression, sizes)
+        if size is None or size >= least.size:
             continue
-        if expression in sizes:
-            given = next(value.name for value in values if expression in map(str, value.shape))
-            what = f"input {given!r}: the model is not defined over {expression} = {steps}"
-            raise InputError(f"{what}; it needs {least} or more")
         shown = ", ".join(f"{letter} = {size}" for letter, size in sizes.items() if letter != "N")
+        what = "time steps" if _is_time(least) else "elements"
         raise InputError(
-            f"the model is not defined over {expression} = {steps} time steps ({shown}); "
-            f"it needs {least} or more"
+            f"the model is not defined over {expression} = {size} {what} ({shown}); {_needs(least)}"
         )
+
+
+def _check_size(value: Value, axis: int, array: np.ndarray, least: Least) -> None:
+    size = array.shape[axis]
+    if size >= least.size:
+        return
+    given = f"{size} elements along axis {axis} of shape {array.shape}"
+    if _is_time(least) and axis == time_axis(value.shape) and (least.axis or len(value.shape) <= 3):
+        given = f"{size} time steps ({value.shape[axis]} = {size})"
+    raise InputError(f"input {value.name!r}: the model is not defined over {given}; {_needs(least)}")
+
+
+def _is_time(least: Least) -> bool:
+    """Whether it is of steps, or of an axis that its op has no name for."""
+    return least.axis in ("", "steps")
+
+
+def _needs(least: Least) -> str:
+    what = "" if _is_time(least) else f"the {least.axis} of "
+    return f"it needs {least.size} or more{f', for {what}node {least.node}' if least.node else ''}"
 
 
 def length(expression: str, sizes: Mapping[str, Dim]) -> int | None:

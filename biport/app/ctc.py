@@ -22,16 +22,18 @@ class CtcOptions:
         characters: the labels of the other classes, or a file of them, see
             `biport.text.alphabet.read_characters`.
         scores: what the numbers are, where the model does not tell.
+        beam_width: of the beam search that reads the texts; ``None`` where nobody says, which is greedy.
     """
 
     ctc: str | None = None
     characters: str | None = None
     scores: Scores | None = None
+    beam_width: int | None = None
 
     @property
     def given(self) -> bool:
-        """Whether anything is said."""
-        return self != CtcOptions()
+        """Whether anything is said of what the classes are."""
+        return dataclasses.replace(self, beam_width=None) != CtcOptions()
 
     def read(self) -> tuple[tuple[str, ...], int]:
         """The labels, and the class of the blank.
@@ -82,6 +84,23 @@ class CtcOptions:
                 ", log_probabilities or logits",
             )
         return Alphabet(characters, blank, scores)
+
+    def check_reads(self, alphabet: Alphabet | None) -> None:
+        """Refuse a beam where no texts are read off the output.
+
+        Args:
+            alphabet: what the classes of the model that is run are called.
+
+        Raises:
+            InputError: nobody says, and a width of the beam is given.
+        """
+        if self.beam_width is not None and alphabet is None:
+            raise InputError(
+                Argument("beam_width", self.beam_width),
+                ": goes with a CTC model, and nobody says what the classes of this one are called; ",
+                Argument("characters"),
+                " does",
+            )
 
     def form(self, form: Form) -> Form:
         """A form of a model with the labels that it is given; of one that is read.

@@ -41,24 +41,27 @@ def opened(
         ctc: what spells the texts of a CTC model, likewise.
 
     Raises:
-        BiportError: the file cannot be run, or the folder not be read or written as ONNX.
+        BiportError: the file cannot be run, or the folder not be read or written as ONNX; or a beam is
+            asked for, and the model is none of CTC.
     """
     import export
 
     texts, ctc = texts or TextOptions(), ctc or CtcOptions()
-    if not is_stored(model):
-        session = export.Session(model, device=device)
-        if texts.given:
-            session.tokenizer = texts.instead(session.tokenizer, session.input_values)
-        if ctc.given:
-            session.alphabet = ctc.alphabet(session.alphabet)
+    with contextlib.ExitStack() as stack:
+        if is_stored(model):
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / f"{model.resolve().name}.onnx"
+            graph = ctc.spelled(texts.spoken(read_stored(model), stored=True))
+            export.write(graph, path, vectors=False, **texts_of(model))
+            session = export.Session(path, device=device)
+        else:
+            session = export.Session(model, device=device)
+            if texts.given:
+                session.tokenizer = texts.instead(session.tokenizer, session.input_values)
+            if ctc.given:
+                session.alphabet = ctc.alphabet(session.alphabet)
+        ctc.check_reads(session.alphabet)
+        session.beam_width = ctc.beam_width or 1
         yield session
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{model.resolve().name}.onnx"
-        graph = ctc.spelled(texts.spoken(read_stored(model), stored=True))
-        export.write(graph, path, vectors=False, **texts_of(model))
-        yield export.Session(path, device=device)
 
 
 def of_texts(source: Path, format: str | None) -> bool:

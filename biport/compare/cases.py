@@ -329,7 +329,7 @@ def random_cases(graph: Graph, seed: int = 0, batches: Batches = CASES) -> dict[
         batches: of each case N, T and the patterns of the rows, in turn.
     """
     rng = np.random.default_rng(seed)
-    least = max((needed_steps(graph) | needed_lengths(graph)).values(), default=0)
+    least = max((one.size for one in (needed_steps(graph) | needed_lengths(graph)).values()), default=0)
     lookups, bins = token_inputs(graph), bin_inputs(graph)
     settings: dict[str, Any] = {"id_bounds": safe_bounds(graph), "padding": padding_values(graph)}
     settings["rows"] = row_lengths(graph)

@@ -39,7 +39,7 @@ def text_cases(
     Raises:
         InputError: no text is long enough for the model.
     """
-    least = max([*needed_steps(graph).values(), 1])
+    least = max([*(least.size for least in needed_steps(graph).values()), 1])
     texts: dict[str, list[np.ndarray]] = {}
     for number, (case, odd, count, longest) in enumerate(
         (

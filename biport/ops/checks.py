@@ -16,7 +16,18 @@ from biport.weight_files import pieces
 
 
 class TooShortError(GraphError):
-    """A sequence has fewer steps than an op needs."""
+    """An axis has fewer elements than an op needs.
+
+    Args:
+        message: what is said of it.
+        axis: what the op calls the axis, such as ``"height"``; empty where it has no name for it.
+        node: the node of the op, and the op, where it is one of a graph.
+    """
+
+    def __init__(self, message: str, axis: str = "", node: str = "") -> None:
+        super().__init__(message)
+        self.axis = axis
+        self.node = node
 
 
 def check_array(owner: str, name: str, array: object, shape: tuple[int, ...], dtype: str | None) -> None:

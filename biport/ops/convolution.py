@@ -15,7 +15,7 @@ from biport.ops.activation import ACTIVATIONS
 from biport.ops.base import Op, parameter
 from biport.ops.checks import TooShortError, check_array, check_choice, check_sizes, floats, need, take
 from biport.ops.tensor import Tensor
-from biport.ops.windows import Padding, Pairs, checked_padding, per_axis, window_counts
+from biport.ops.windows import AXES, Padding, Pairs, checked_padding, extent, per_axis, window_counts
 
 PADDINGS = ("valid", "same", "causal")
 
@@ -243,14 +243,15 @@ class TransposedConvolution(Convolving):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         (x,) = take(self, inputs, 1)
         need(self, x, 2 + self.dimensions, floats(self), self.input_size)
-        axes = zip(x.shape[1:-1], self.strides, self.spans, self.cropping, strict=True)
+        sizes, names = x.shape[1:-1], AXES[self.dimensions]
+        axes = zip(sizes, self.strides, self.spans, self.cropping, names, strict=True)
         steps = [self._steps(*along) for along in axes]
         return (Tensor((x.shape[0], *steps, self.output_size), x.dtype),)
 
-    def _steps(self, steps: Dim, stride: int, span: int, cropping: tuple[int, int]) -> Dim:
+    def _steps(self, steps: Dim, stride: int, span: int, cropping: tuple[int, int], axis: str) -> Dim:
         after = (steps - 1) * stride + span - sum(cropping)
         if isinstance(steps, int) and isinstance(after, int) and (steps < 1 or after < 1):
-            raise TooShortError(f"{self.kind} makes no step of {steps}")
+            raise TooShortError(f"{self.kind} makes nothing of {extent(axis, steps)}", axis)
         return length(after)
 
     def sum_length(self, inputs: Sequence[Tensor]) -> int:

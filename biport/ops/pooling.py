@@ -10,7 +10,7 @@ from biport.errors import GraphError
 from biport.ops.base import Locality, Op
 from biport.ops.checks import TooShortError, need, take
 from biport.ops.tensor import FLOATS, Tensor
-from biport.ops.windows import Padding, checked_padding, per_axis, window_counts
+from biport.ops.windows import AXES, Padding, checked_padding, extent, per_axis, window_counts
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -50,8 +50,8 @@ class GlobalMaxPooling(GlobalPooling):
     def infer(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         outputs = super().infer(inputs)
         if 0 in inputs[0].shape[1:-1]:
-            nothing = "no time steps (T = 0)" if self.dimensions == 1 else f"nothing, {inputs[0]},"
-            raise TooShortError(f"{self.kind}: the maximum over {nothing} is not defined")
+            axis = AXES[self.dimensions][inputs[0].shape[1:-1].index(0)]
+            raise TooShortError(f"{self.kind}: the maximum over {extent(axis, 0)} is not defined", axis)
         return outputs
 
 

@@ -249,9 +249,10 @@ class Scan(Recurrent):
         if known:
             try:
                 self._wired(known)
+            except TooShortError as error:
+                raise TooShortError(f"{self.kind}: {error}", error.axis) from error
             except GraphError as error:
-                short = isinstance(error.__cause__, TooShortError)
-                raise (TooShortError if short else GraphError)(f"{self.kind}: {error}") from error
+                raise GraphError(f"{self.kind}: {error}") from error
 
     @property
     def constant_arguments(self) -> tuple[Value, ...]:

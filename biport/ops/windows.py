@@ -20,6 +20,20 @@ Padding: TypeAlias = str | Pairs
 """By a word, or how much before and behind for each axis."""
 
 
+AXES = {1: ("steps",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+"""What the axes between batch and features are called, by how many there are."""
+
+
+def extent(axis: str, size: int) -> str:
+    """A size along an axis in words.
+
+    Example:
+        >>> extent("steps", 3), extent("height", 3)
+        ('3 steps', 'a height of 3')
+    """
+    return f"{size} {axis}" if axis.endswith("s") else f"a {axis} of {size}"
+
+
 def per_axis(owner: str, name: str, value: object, count: int) -> tuple[int, ...]:
     """A setting as one positive integer for each axis.
 
@@ -83,11 +97,16 @@ def window_counts(
     Raises:
         TooShortError: along one there is none.
     """
-    axes = enumerate(zip(sizes, spans, strides, strict=True))
-    return tuple(windows(op, *along, axis_padding(padding, axis)) for axis, along in axes)
+    axes = zip(sizes, spans, strides, AXES[len(sizes)], strict=True)
+    return tuple(
+        windows(op, steps, span, stride, axis_padding(padding, at), axis)
+        for at, (steps, span, stride, axis) in enumerate(axes)
+    )
 
 
-def windows(op: Op, steps: Dim, span: int, stride: int, padding: str | tuple[int, int]) -> Dim:
+def windows(
+    op: Op, steps: Dim, span: int, stride: int, padding: str | tuple[int, int], axis: str = "steps"
+) -> Dim:
     """How many windows of ``span`` steps there are, ``stride`` apart.
 
     With ``"valid"`` they lie within the sequence, with two numbers within it and as many steps before and
@@ -109,7 +128,8 @@ def windows(op: Op, steps: Dim, span: int, stride: int, padding: str | tuple[int
         need = span - sum(padding if isinstance(padding, tuple) else ())
     if isinstance(steps, int):
         if steps < max(need, 1):
-            raise TooShortError(f"{op.kind} needs {max(need, 1)} steps or more, found {steps}")
+            needed = extent(axis, max(need, 1))
+            raise TooShortError(f"{op.kind} needs {needed} or more, found {steps}", axis)
         return (steps - need) // stride + 1
     # One more for every stride beyond what the first one needs.
     return length(steps - need + stride) // stride

@@ -8,6 +8,7 @@ from typing import Protocol
 from biport.dims import LARGEST
 from biport.errors import GraphError, UnsupportedError
 from biport.ops.base import Op
+from biport.ops.checks import TooShortError
 from biport.ops.tensor import Tensor, Value, same_dim
 
 
@@ -73,6 +74,8 @@ def _inferred(node: Wiring, op: Op, tensors: Mapping[str, Tensor]) -> Sequence[T
     owner = f"node {node.name!r}"
     try:
         outputs = op.infer([_find(tensors, name) for name in node.inputs])
+    except TooShortError as error:
+        raise TooShortError(f"{owner}: {error}", error.axis, f"{node.name!r} ({op.kind})") from error
     except GraphError as error:
         raise GraphError(f"{owner}: {error}") from error
     except UnsupportedError as problem:

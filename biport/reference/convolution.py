@@ -48,7 +48,7 @@ def transposed(op: TransposedConvolution, inputs: Arrays, masks: Masks) -> tuple
     before = [first for first, _ in op.cropping]
     sizes = [size - sum(cut) for size, cut in zip(full, op.cropping, strict=True)]
     if min(x.shape[1:-1]) < 1 or min(sizes) < 1:
-        raise InputError(f"of {x.shape[1:-1]} steps nothing is made")
+        raise InputError(f"nothing is made of a size of {x.shape[1:-1]}")
     room = [max(size, first + kept) for size, first, kept in zip(full, before, sizes, strict=True)]
     z = np.zeros((len(x), *room, op.output_size), x.dtype)
     # (I, O / G) at each position; a group's rows and columns lie together.

@@ -35,7 +35,8 @@ def computed(
     """What ``op`` makes of the values that ``node`` reads, by the names of its outputs.
 
     Raises:
-        InputError: a size that is among its settings is not among ``sizes``.
+        InputError: a size that is among its settings is not among ``sizes``, or the op is not defined of
+            these values.
     """
     owner = f"node {node.name!r}"
     compute, op = REFERENCES.lookup(type(op), owner), op.at(sizes)
@@ -44,5 +45,8 @@ def computed(
     masks = [None if mask is None else values[mask] for mask in node.masks]
     with np.errstate(invalid="ignore"):
         # What an operation before it was not defined of is NaN or infinite.
-        outputs = compute(op, [values[name] for name in node.inputs], masks)
+        try:
+            outputs = compute(op, [values[name] for name in node.inputs], masks)
+        except InputError as error:
+            raise InputError(f"{owner} ({op.kind}): {error}") from error
     return dict(zip(node.outputs, outputs, strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 from biport.errors import InputError
 from biport.ops import AveragePooling, GlobalAveragePooling, GlobalMaxPooling, MaxPooling, Pooling
 from biport.ops.pooling import GLOBAL_MAXIMA, GLOBAL_MEANS, MAXIMA, MEANS
+from biport.ops.windows import AXES, extent
 from biport.reference.registry import Arrays, Masks, computes
 from biport.reference.windows import padded, positions
 
@@ -22,7 +23,8 @@ def global_max_pooling(op: GlobalMaxPooling, inputs: Arrays, masks: Masks) -> tu
     """
     (x,) = inputs
     if 0 in x.shape[1:-1]:
-        raise InputError("the maximum over no time steps (T = 0) is not defined")
+        axis = AXES[op.dimensions][x.shape[1:-1].index(0)]
+        raise InputError(f"the maximum over {extent(axis, 0)} is not defined")
     return (x.max(axis=op.axes, keepdims=op.keepdims),)
 
 

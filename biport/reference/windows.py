@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from biport.errors import InputError
-from biport.ops.windows import Padding, axis_padding
+from biport.ops.windows import AXES, Padding, axis_padding, extent
 
 
 def padded(
@@ -18,12 +18,12 @@ def padded(
     Raises:
         InputError: there are too few steps for one window.
     """
-    axes = zip(x.shape[1:-1], spans, strides, strict=True)
-    widths = [_widths(*along, axis_padding(padding, axis)) for axis, along in enumerate(axes)]
+    axes = enumerate(zip(AXES[x.ndim - 2], x.shape[1:-1], spans, strides, strict=True))
+    widths = [_widths(*along, axis_padding(padding, at)) for at, along in axes]
     return np.pad(x, ((0, 0), *widths, (0, 0)), constant_values=fill)
 
 
-def _widths(steps: int, span: int, stride: int, padding: str | tuple[int, int]) -> tuple[int, int]:
+def _widths(axis: str, steps: int, span: int, stride: int, padding: str | tuple[int, int]) -> tuple[int, int]:
     if isinstance(padding, tuple):
         needed, widths = max(span - sum(padding), 1), padding
     elif padding == "valid":
@@ -34,7 +34,7 @@ def _widths(steps: int, span: int, stride: int, padding: str | tuple[int, int]) 
         total = max((-(-steps // stride) - 1) * stride + span - steps, 0)
         needed, widths = 1, (total // 2, total - total // 2)
     if needed > steps:
-        raise InputError(f"a window of {span} steps needs {needed} or more (T = {steps})")
+        raise InputError(f"a window of {span} needs {extent(axis, needed)} or more, found {steps}")
     return widths
 
 

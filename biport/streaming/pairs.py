@@ -50,7 +50,7 @@ def state_pairs(graph: Graph) -> dict[str, str]:
     candidates.sort(key=lambda pair: pair[1] in last)
     needed = needed_steps(graph)
     steps = {
-        str(value.shape[axis]): max(needed.get(value.name, 1), 1)
+        str(value.shape[axis]): needed[value.name].size if value.name in needed else 1
         for value in graph.inputs
         if (axis := time_axis(value.shape)) is not None and not isinstance(value.shape[axis], int)
     }

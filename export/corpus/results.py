@@ -141,7 +141,7 @@ def labels_of(session: Session, text: str, result: RowResult) -> dict[str, Any]:
         every = tags(session, text, result)
         return {"tokens": [vars(one) | {"probability": _share(one.probability)} for one in every]}
     if session.alphabet is not None:
-        (transcript,) = transcribe(session.alphabet, result.outputs[0][None])
+        (transcript,) = transcribe(session.alphabet, result.outputs[0][None], width=session.beam_width)
         return {"text": transcript.text, "confidence": _share(transcript.confidence)}
     if session.labels is None:
         return {}

@@ -62,7 +62,7 @@ def _checked(scope: Scope, x: ir.Value, rank: int, needed: Mapping[int, int]) ->
     through.
     """
     shown = "-and-".join(str(size) for size in needed.values())
-    scope = Scope(scope.builder, f"{scope.name}/needs-{shown}-steps")
+    scope = Scope(scope.builder, f"{scope.name}/needs-{shown}-or-more")
     sizes = scope("Shape", x)
     missing = scope("Min", scope("Sub", sizes, [needed.get(axis, 0) for axis in range(rank)]), [0])
     below = [needed[axis] + 2 if axis in needed else 0 for axis in range(rank)]

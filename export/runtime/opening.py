@@ -137,7 +137,7 @@ def tiny_batch(session: Any, signature: Signature) -> str | None:
 def _lengths(signature: Signature) -> list[int]:
     """Lengths to try: the shortest, fixed ones that others may have to match, and multiples."""
     inside = json.loads(signature.metadata.get("biport.needs_tokens", "{}"))
-    needed = max([1, *signature.needs_steps.values(), *inside.values()])
+    needed = max([1, *(least.size for least in signature.needs_steps.values()), *inside.values()])
     fixed = {dim for value in signature.inputs for dim in value.shape[1:2] if isinstance(dim, int)}
     return [needed, 2 * needed + 1, *sorted(fixed), *(needed * factor for factor in (2, 3, 4, 60, 840))]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from biport.analysis.lengths import Least
 from biport.analysis.text_model import check_characters, tokenizer_of_input, unsaid_lengths
 from biport.data.images import PROPERTY, ImageSettings
 from biport.data.vocabulary import UNK_ID, Vocabulary
@@ -49,7 +50,7 @@ class Signature:
         inputs: name, shape and dtype of each input, in order.
         outputs: of each output.
         bounds: the inputs that are ids, and how many ids there are.
-        needs_steps: the lengths that must be of some steps, and of how many.
+        needs_steps: the sizes that must be of some number, of which, and for what.
         tokenizers: by inputs of ids, how they are made of texts, where the file says it; also where it does
             so itself, and has no such inputs.
         labels: what the classes are called, where the file says it.
@@ -65,7 +66,7 @@ class Signature:
     inputs: Sequence[Value]
     outputs: Sequence[Value]
     bounds: Mapping[str, int]
-    needs_steps: Mapping[str, int]
+    needs_steps: Mapping[str, Least]
     tokenizers: Mapping[str, Tokenizer]
     labels: tuple[str, ...] | None
     time_axes: Mapping[str, tuple[int, ...]] | None
@@ -88,14 +89,16 @@ def read_signature(path: Path, session: Any) -> Signature:
         raise FileError(f"{path}: has an input without a batch axis, which biport does not run")
     try:
         named, bounds = _described(metadata, path, values)
-        steps = json.loads(metadata.get("biport.needs_steps", "{}"))
+        steps, uses = (json.loads(metadata.get(f"biport.needs_{what}", "{}")) for what in ("steps", "for"))
         tokenizers, axes = _tokenizers(metadata, bounds, path), _time_axes(metadata)
         signature = Signature(
             metadata=metadata,
             inputs=named,
             outputs=_values(path, session.get_outputs()),
             bounds=bounds,
-            needs_steps={str(name): int(needed) for name, needed in steps.items()},
+            needs_steps={
+                name: Least(int(size), *map(str, uses.get(name, ()))) for name, size in steps.items()
+            },
             tokenizers=tokenizers,
             labels=_labels(metadata),
             alphabet=_alphabet(metadata, path),

@@ -170,7 +170,8 @@ class Layout:
             shares = [_share(one.probability) for one in every]
             return [[one.token for one in every], [one.label for one in every], shares]
         if self.session.alphabet is not None:
-            (transcript,) = transcribe(self.session.alphabet, result.outputs[0][None])
+            width = self.session.beam_width
+            (transcript,) = transcribe(self.session.alphabet, result.outputs[0][None], width=width)
             return [transcript.text, _share(transcript.confidence)]
         if self.session.labels is not None:
             label, share = label_of(self.session.labels, result.outputs[0])

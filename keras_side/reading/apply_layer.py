@@ -126,14 +126,23 @@ class LayerApplier:
         mask = options.get("mask")
         if not flat:
             raise FileError(f"{layer.owner}: is called without inputs")
+        tensors = [self._data(layer, item) for item in flat]
         if isinstance(mask, list):
-            raise UnsupportedError(layer.owner, "call argument mask", "a list", "one mask")
+            # A model inside another is given one for each of its inputs.
+            if layer.class_name not in MODELS or len(mask) != len(tensors):
+                raise UnsupportedError(layer.owner, "call argument mask", "a list", "one mask")
+            return [self._masked(layer, *pair) for pair in zip(tensors, mask, strict=True)], None, []
         states = arguments[1] if len(arguments) == 2 else options.get(key_of_states)
         return (
-            [self._data(layer, item) for item in flat],
+            tensors,
             as_mask(self.builder.symbol(mask), layer.owner),
             [self.builder.data(item) for item in flat_states([states, options.get(CONSTANTS)])],
         )
+
+    def _masked(self, layer: Layer, tensor: KerasTensor, mask: object) -> KerasTensor:
+        """A tensor with the mask it is given; with its own, where that is none."""
+        given = as_mask(self.builder.symbol(mask), layer.owner)
+        return tensor if given in (None, tensor.mask) else KerasTensor(tensor.value, given)
 
     def _data(self, layer: Layer, item: object) -> KerasTensor:
         """What a layer reads, texts where it may be one of those that do."""

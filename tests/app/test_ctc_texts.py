@@ -117,6 +117,39 @@ def test_labels_are_given_on_the_command_line(folder: Path, tmp_path: Path) -> N
         assert [one["text"] for one in shown["texts"]] == others
 
 
+def test_texts_are_read_by_a_beam_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    graph = with_alphabet(reader(), "abc", 3)
+    export.write(graph, tmp_path / "m.onnx", vectors=False)
+    assert graph.alphabet is not None
+    (y,) = reference.run(graph, [X])
+    exact = transcribe(graph.alphabet, y, width=20)
+    assert exact != transcribe(graph.alphabet, y)
+    for model, options in ((tmp_path / "m.onnx", ()), (folder / "bare", ("--characters", "abc"))):
+        arguments = ("run", model, *options, "--input", folder / "x.npy", "--beam-width", "20")
+        shown = json.loads(biport(*arguments, "--json").output)["texts"]
+        assert [one["text"] for one in shown] == [one.text for one in exact]
+        assert [one["confidence"] for one in shown] == pytest.approx([one.confidence for one in exact], 1e-4)
+        written = biport(*arguments, "-o", tmp_path / "texts.jsonl", "--force")
+        assert written.exit_code == 0, written.output
+        rows = map(json.loads, (tmp_path / "texts.jsonl").read_text().splitlines())
+        assert [row["text"] for row in rows] == [one.text for one in exact]
+
+
+@pytest.mark.parametrize(
+    ("width", "why"),
+    [
+        ("0", "--beam-width"),
+        ("1001", "--beam-width"),
+        ("many", "'many'"),
+        ("2", "--beam-width 2: goes with a CTC model"),
+    ],
+)
+def test_a_width_that_is_none_is_refused(width: str, why: str, folder: Path) -> None:
+    refused = biport("run", folder / "bare", "--input", folder / "x.npy", "--beam-width", width)
+    assert refused.exit_code == 2
+    assert why in " ".join(refused.output.split())
+
+
 def test_labels_are_given_to_verify_where_no_file_says_them(folder: Path, tmp_path: Path) -> None:
     export.write(reader(), tmp_path / "m.onnx", vectors=False)
     models = "verify", folder / "bare", tmp_path / "m.onnx", "--input", folder / "x.npy"

@@ -86,6 +86,26 @@ def test_help_is_shown_unasked() -> None:
     assert CliRunner().invoke(app, []).stdout == CliRunner().invoke(app, ["--help"]).stdout
 
 
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("port x", "Missing option '--to'. Choose from: torch, bundle, keras, onnx; "),
+        (
+            "port x --to bad",
+            "Invalid value for '--to': 'bad' is not one of 'torch', 'bundle', 'keras', 'onnx'; ",
+        ),
+        ("verify --seed some", "'some'"),
+    ],
+)
+def test_what_the_parser_refuses_is_told_in_a_plain_line(line: str, message: str) -> None:
+    refused = CliRunner().invoke(app, line.split())
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("error: ")
+    assert refused.stderr.count("\n") == 1
+    assert message in refused.stderr
+    assert not re.search(r"\\|\t|Value error", refused.stderr)
+
+
 def lines_of(page: str) -> list[str]:
     """The command lines in the code blocks of a page."""
     blocks = re.findall(r"^```\w*\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)

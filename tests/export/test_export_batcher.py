@@ -21,6 +21,7 @@ import pytest
 
 import export
 from biport import ops
+from biport.analysis.lengths import Least
 from biport.errors import FileError, InputError, UnavailableError
 from biport.graph import Graph, Node, Value
 from export.runtime import batcher as batcher_module
@@ -46,7 +47,7 @@ class Model:
         [Value("ids", ("N", "T"), "int64")],
         [Value("sum", ("N",), "float64")],
         bounds={"ids": 100},
-        needs_steps={"ids": 1},
+        needs_steps={"ids": Least(1)},
         time_axes={"sum": ()},
     )
 

@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 import keras_side
-from biport import reference
+from biport import ops, reference
 from biport.errors import UnsupportedError
 from biport.graph import Graph, Value
 from biport.ops import Softmax
@@ -24,6 +24,7 @@ from keras_side.registered import LAYERS as OWN
 from keras_side.registry import READERS
 from keras_side.release import Release
 from testing.keras_models import E, T, V, token_ids, tokens
+from testing.models import quiet_model
 
 IDS = tokens(steps=T)
 CELL = layers.LSTMCell(3)
@@ -229,3 +230,18 @@ def test_such_a_layer_is_not_written_either() -> None:
     nodes = [dataclasses.replace(node, op=Softmax()) if node.name == "last" else node for node in graph.nodes]
     with pytest.raises(UnsupportedError, match=r"'last'.*scores of 'looks'"):
         keras_side.write(Graph(graph.inputs, tuple(nodes), graph.outputs))
+
+
+@pytest.mark.parametrize("masked", [(), (0,), (0, 1)], ids=str)
+def test_a_model_inside_another_is_given_a_mask_for_each_of_its_inputs(masked: tuple[int, ...]) -> None:
+    inner_inputs = [keras.Input((4, 3)), keras.Input((4, 3))]
+    hidden = [layers.GRU(2)(one) for one in inner_inputs]
+    inner = keras.Model(inner_inputs, layers.Concatenate()(hidden), name="inner")
+    inputs = [keras.Input((4, 3), name=name) for name in "ab"]
+    given = [layers.Masking()(one) if at in masked else one for at, one in enumerate(inputs)]
+    model = quiet_model(inputs, inner(given))
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    x[0, 2:] = x[1, :2] = 0
+    graph = keras_side.read(model)
+    assert sum(any(node.masks) for node in graph.nodes if isinstance(node.op, ops.GRU)) == len(masked)
+    np.testing.assert_allclose(reference.run(graph, [x, x])[0], np.asarray(model([x, x])), atol=1e-6)

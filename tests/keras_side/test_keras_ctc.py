@@ -12,6 +12,7 @@ import pytest
 from keras import layers
 
 import keras_side
+from biport import reference
 from biport.app.verify import verify
 from biport.errors import UnsupportedError
 from keras_side.reading.ctc import says_ctc
@@ -172,6 +173,25 @@ def test_what_is_no_loss_at_the_end_stays_refused(which: str, tmp_path: Path) ->
     with pytest.raises(UnsupportedError, match="'loss'"):
         keras_side.read(tmp_path / "model.keras")
     assert keras_side.prediction_model(model) is model
+
+
+def test_the_loss_of_a_model_inside_another_is_not_cut_off(tmp_path: Path) -> None:
+    """What it gives may go on from there: a live one is traced, and for a file its code is needed."""
+    inner, wanted = trained()
+    inputs = [keras.Input((None, 3), name="image"), keras.Input((None,), name="label")]
+    model = keras.Model(inputs, layers.Dense(2, name="end")(inner(inputs)))
+    model.save(tmp_path / "model.keras")
+    live = keras_side.read(model)
+    assert [value.name for value in live.inputs] == ["image", "label"]
+    x = np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    exact = np.asarray(model.get_layer("end")(wanted(x)))
+    np.testing.assert_allclose(reference.run(live, [x, np.zeros((2, 4), "float32")])[0], exact, atol=1e-6)
+    with pytest.raises(UnsupportedError, match=r"(?s)'loss' \(CTCLayer\): class=.* code=") as refused:
+        keras_side.read(tmp_path / "model.keras")
+    assert [reason["setting"] for reason in refused.value.reasons()] == ["class"]
+    # A model around the prediction that ends in the loss is like any other.
+    around = keras.Model(inputs, CTCLayer(name="loss")(inputs[1], wanted(inputs[0])))
+    assert [value.name for value in keras_side.read(around).inputs] == ["image"]
 
 
 def test_the_word_is_a_word() -> None:

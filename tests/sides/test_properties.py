@@ -50,7 +50,7 @@ def six_masks(steps: int, rng: np.random.Generator) -> np.ndarray:
 def mixed_inputs(graph: Graph, steps: int, seed: int) -> list[np.ndarray]:
     """One batch of six rows, each with another pattern of padding."""
     rng = np.random.default_rng(seed)
-    steps = max(steps, *needed_steps(graph).values(), 1)
+    steps = max(steps, *(least.size for least in needed_steps(graph).values()), 1)
     features = {
         node.inputs[0]: node.op.value for node in graph.nodes if isinstance(node.op, FeaturesNotEqual)
     }

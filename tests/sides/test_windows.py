@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -23,7 +24,7 @@ import torch_side
 from biport import ops, reference, verify
 from biport.analysis.lengths import needed_steps
 from biport.compare.tolerance import Verdict
-from biport.errors import InputError, UnsupportedError
+from biport.errors import GraphError, InputError, UnsupportedError
 from biport.graph import Graph, Node, Value
 from keras_side.require import register
 from keras_side.shared.activations import write_activation
@@ -66,7 +67,7 @@ def test_convolution(settings: dict, tmp_path: Path) -> None:
     x = keras.Input((None, I), name="x")
     model = quiet_model(x, layers.Conv1D(8, activation="tanh", **settings)(x))
     graph = check_everywhere(model, tmp_path)
-    least = needed_steps(graph)["x"]
+    least = needed_steps(graph)["x"].size
     every_length(graph, torch_side.write(graph), tmp_path / "fused.onnx", range(least, least + 8))
     short = np.zeros((2, least - 1, I), "float32")
     with pytest.raises(InputError):
@@ -96,7 +97,7 @@ def test_pooling(kind: str, size: int, strides: int | None, padding: str, tmp_pa
     x = keras.Input((None, I), name="x")
     model = quiet_model(x, getattr(layers, kind)(size, strides, padding)(x))
     graph = check_everywhere(model, tmp_path)
-    least = needed_steps(graph)["x"]
+    least = needed_steps(graph)["x"].size
     assert least == (size if padding == "valid" else 1)
     every_length(graph, torch_side.write(graph), tmp_path / "fused.onnx", range(least, least + 8))
 
@@ -124,7 +125,7 @@ def test_a_whole_model_and_the_end_of_the_mask(tmp_path: Path) -> None:
     model = quiet_model(ids, [x, layers.Dense(2)(layers.GlobalMaxPooling1D()(x))])
     graph = check_everywhere(model, tmp_path, tf2onnx=True)
     assert all(mask is None for node in graph.nodes for mask in node.masks)
-    assert needed_steps(graph) == {"ids": 4}
+    assert {name: least.size for name, least in needed_steps(graph).items()} == {"ids": 4}
     session = export.Session(tmp_path / "fused.onnx")
     for found, wanted in zip(
         session.run([np.zeros((0, 9), "int32")]),
@@ -169,7 +170,7 @@ def test_what_is_too_short_is_refused_by_every_form(
     session, module = export.Session(tmp_path / "model.onnx"), torch_side.write(graph)
     for steps in range(least):
         x = np.ones((2, steps, I), "float32")
-        with pytest.raises(InputError, match=f"T = {steps}"):
+        with pytest.raises(InputError, match=rf"node 'y' .*(found {steps}|over {steps} steps)"):
             reference.run(graph, [x])
         for run in (session.run, partial(torch_side.run, module)):
             with pytest.raises(InputError, match=rf"not defined over {steps} .*needs {least} or more"):
@@ -330,3 +331,27 @@ def test_a_bias_that_keras_adds_along_the_steps_is_refused() -> None:
         made = layers.Conv1D(filters, 3, data_format="channels_first")(x)
         with pytest.raises(UnsupportedError, match="as many steps as filters") if refused else nullcontext():
             keras_side.read(keras.Model(x, made))
+
+
+def test_an_image_that_is_too_low_is_told_so_with_the_axis_and_the_layer(tmp_path: Path) -> None:
+    """Three rows of pixels are one behind the convolution, where the pool needs two."""
+    weight = np.ones((2, 1, 3, 3), "float32")
+    conv = ops.Conv2D(input_size=1, output_size=2, kernel_size=(3, 3), weight=weight, bias=None)
+    pool = ops.MaxPooling2D(pool_size=(2, 2), strides=(2, 2))
+    nodes = Node("conv", conv, ("x",)), Node("pool", pool, ("conv",))
+    graph = Graph((Value("x", ("N", "T", "W", 1), "float32"),), nodes, ("pool",))
+    export.write(graph, tmp_path / "model.onnx")
+    session, module = export.Session(tmp_path / "model.onnx"), torch_side.write(graph)
+    for shape, axis, name in (((2, 3, 9, 1), 1, "height"), ((2, 9, 3, 1), 2, "width")):
+        x = np.ones(shape, "float32")
+        message = (
+            f"input 'x': the model is not defined over 3 elements along axis {axis} of shape {shape}; "
+            f"it needs 4 or more, for the {name} of node 'pool' (MaxPooling2D)"
+        )
+        for run in (session.run, partial(torch_side.run, module)):
+            with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+                run([x])
+        with pytest.raises(InputError, match=rf"^node 'pool' .*needs a {name} of 2 or more, found 1$"):
+            reference.run(graph, [x])
+    with pytest.raises(GraphError, match=r"^node 'conv': Conv2D needs a height of 3 or more, found 2$"):
+        graph.at({"T": 2})

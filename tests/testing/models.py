@@ -46,7 +46,7 @@ def every_mask(graph: Graph, N: int = 10, T: int = 7, seed: int = 0) -> list[np.
     return random_inputs(
         graph.inputs,
         N,
-        max(T, *needed_steps(graph).values(), 1),
+        max(T, *(least.size for least in needed_steps(graph).values()), 1),
         np.random.default_rng(seed),
         patterns=PATTERNS,
         id_bounds=safe_bounds(graph),

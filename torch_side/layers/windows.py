@@ -26,7 +26,9 @@ def pad(
         # The last axis first.
         T, span, stride = x.shape[-back], spans[-back], strides[-back]
         if T == 0:
-            raise LayerInputError("a window over no time steps (T = 0) is not defined")
+            raise LayerInputError(
+                f"a window over nothing is not defined: axis {x.dim() - back} has size 0"
+            )
         total = span - 1
         if padding == "same":
             total = max((-(-T // stride) - 1) * stride + span - T, 0)

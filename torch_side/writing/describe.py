@@ -9,9 +9,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
+from biport.analysis.lengths import Least
 from biport.graph import Graph
 from biport.inputs import id_bounds
 from biport.ops import FeaturesNotEqual, NotEqual
+from biport.ops.windows import extent
 from biport.version import __version__
 from torch_side.names import ORIGIN
 from torch_side.writing.code import INDENT, WIDTH
@@ -53,20 +55,20 @@ def module_docstring(graph: Graph, model: str) -> list[str]:
     ]
 
 
-def class_docstring(graph: Graph, arguments: Sequence[str], steps: Mapping[str, int]) -> list[str]:
+def class_docstring(graph: Graph, arguments: Sequence[str], steps: Mapping[str, Least]) -> list[str]:
     """The lines under the head of the class: inputs, outputs and masks.
 
     Args:
         graph: the model.
         arguments: what its inputs are called.
-        steps: how many some of them must have.
+        steps: how many some of them must have, or of what height they must be.
     """
     bounds = id_bounds(graph)
     lines = ["Args:"]
     for value, name in zip(graph.inputs, arguments, strict=True):
         ids = f", ids below {bounds[value.name]}" if value.name in bounds else ""
-        least = steps.get(value.name, 0)
-        ids += f", {least} or more steps" if least else ""
+        if value.name in steps:
+            ids += f", {_at_least(steps[value.name])}"
         called = "" if plain(value.name) == name else f"; {plain(value.name)!r} before"
         lines += _item(f"{name}: {value.tensor.dtype} {_shape(value.tensor)}{ids}{called}.")
     lines += ["", "Returns:"]
@@ -79,6 +81,12 @@ def class_docstring(graph: Graph, arguments: Sequence[str], steps: Mapping[str, 
         lines += ["", "Masks:", *(line for mask in masks for line in _item(mask))]
     summary = f"{_letters(graph)}"
     return [f'{INDENT}"""{summary}', "", *(f"{INDENT}{line}".rstrip() for line in lines), f'{INDENT}"""']
+
+
+def _at_least(least: Least) -> str:
+    if least.axis in ("", "steps"):
+        return f"{least.size} or more steps"
+    return f"{extent(least.axis, least.size)} or more"
 
 
 def cell_docstring(graph: Graph, state_count: int) -> list[str]:

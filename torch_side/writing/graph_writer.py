@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from biport.analysis.lengths import needed_lengths, needed_steps
+from biport.analysis.lengths import Least, needed_lengths, needed_steps
 from biport.analysis.scalars import inline_scalars
 from biport.dims import Arithmetic, Dim, computed
 from biport.errors import UnsupportedError, raise_unsupported
@@ -510,7 +510,7 @@ def _penalties(graph: Graph, paths: Mapping[str, str]) -> tuple[WeightPenalty, .
     )
 
 
-def _needed_steps(graph: Graph) -> dict[str, int]:
+def _needed_steps(graph: Graph) -> dict[str, Least]:
     """How many steps inputs and lengths have to have: torch's recurrent layers take one or more."""
     needed = needed_steps(graph) | needed_lengths(graph)
     for node in graph.nodes:
@@ -523,7 +523,7 @@ def _needed_steps(graph: Graph) -> dict[str, int]:
             if (axis := time_axis(value.shape)) is not None and value.shape[axis] == steps
         ]
         for name in of_inputs or ([] if isinstance(steps, int) else [str(steps)]):
-            needed[name] = max(needed.get(name, 0), 1)
+            needed.setdefault(name, Least(1, f"{node.name!r} ({node.op.kind})", "steps"))
     return needed
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_aggregate
 
+from biport.analysis.lengths import Least
 from biport.graph import Value
 from biport.ops import Penalty
 
@@ -74,8 +75,8 @@ class Ported(fx.GraphModule):
         return self.meta["bounds"]
 
     @property
-    def needs_steps(self) -> dict[str, int]:
-        """The inputs and lengths that must be of some steps; see `biport.analysis.lengths.needed_steps`."""
+    def needs_steps(self) -> dict[str, Least]:
+        """The inputs and lengths that must be of some size; see `biport.analysis.lengths.needed_steps`."""
         return self.meta["needs_steps"]
 
     @property

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import fx, nn
 
+from biport.analysis.lengths import Least
 from biport.graph import Graph, body_of
 from biport.ops import Scan
 from biport.syntax import parsed
@@ -218,7 +219,7 @@ class _Printer:
     dtype: torch.dtype
     free: Names
     """For classes."""
-    steps: Mapping[str, int]
+    steps: Mapping[str, Least]
     """How many an input must have."""
     known: dict[tuple[str, ...], str]
     """By its lines, what a class is called: layers that are alike have one."""

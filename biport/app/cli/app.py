@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -129,13 +130,23 @@ def _failure(error: BaseException) -> BiportError | None:
     if isinstance(error, UsageError):
         ctx = error.ctx  # type: ignore[attr-defined]
         more = f"; {ctx.command_path} --help says more" if ctx is not None else ""
-        return InputError(error.format_message().rstrip(".").replace("\n", " ") + more)  # type: ignore[attr-defined]
+        return InputError(_usage_message(error) + more)
     if isinstance(error, ModuleNotFoundError):
         return missing_module(error.name or str(error))
     if isinstance(error, SystemExit) and isinstance(error.__context__, OSError):
         # What typer makes of a pipe that nobody reads from any more.
         return OutputError(error.__context__)
     return FileError(reason(error)) if isinstance(error, OSError) else None
+
+
+def _usage_message(error: Any) -> str:
+    """What typer's parser says, in a line that names what was given."""
+    message = re.sub(r"\s*\n\s*", " ", error.format_message().rstrip("."))
+    # A newer typer has another package look at values, which says so and leaves out what it was given.
+    message = message.replace(": Value error, ", ": ", 1)
+    cause = error.__cause__
+    values = [repr(each["input"]) for each in cause.errors()] if hasattr(cause, "errors") else []
+    return "; found ".join([message, *(value for value in values if value not in message)])
 
 
 def print_out(text: str) -> None:

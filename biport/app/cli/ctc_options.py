@@ -52,6 +52,17 @@ ScoresOf = Annotated[
     ),
 ]
 
+BeamWidth = Annotated[
+    int | None,
+    typer.Option(
+        "--beam-width",
+        min=1,
+        max=1000,
+        help="Read texts by a beam search that keeps so many prefixes; greedily with 1, and by default.",
+        rich_help_panel=CTC,
+    ),
+]
+
 
 def takes_characters(function: Callable[..., Result]) -> Callable[..., Result]:
     """Give a command these options; it is handed what they say as its ``ctc_options``."""

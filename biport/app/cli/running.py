@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from biport.app.arrays import load_inputs, save_arrays
 from biport.app.cli.app import Result, command, standard_output
-from biport.app.cli.ctc_options import takes_characters
+from biport.app.cli.ctc_options import BeamWidth, takes_characters
 from biport.app.cli.image_options import takes_images
 from biport.app.cli.logs import tell
 from biport.app.cli.options import Device, Force, Json, input_option, output_option
@@ -51,6 +52,7 @@ OF_CORPORA = "--text, --format, --delimiter, --id, --skip-bad, --resume"
     "biport run model.onnx --input corpus.parquet -o scored --ray --actors 4",
     "biport run model.onnx photo.png",
     "biport run model.onnx --input images/ -o texts.csv",
+    "biport run model.onnx --input images/ -o texts.csv --beam-width 10",
     "biport run model.onnx --input tokens.npz -o out.npz",
 )
 @takes_images
@@ -82,6 +84,7 @@ def run(
     format: InputFormat = None,
     delimiter: Delimiter = None,
     id: IdColumn = None,
+    beam_width: BeamWidth = None,
     truncate: Truncate = False,
     skip_bad: SkipBad = None,
     resume: Resume = False,
@@ -100,6 +103,7 @@ def run(
     from biport.app.run import are_images, of_images, of_texts, run_images, run_texts
     from biport.app.run_parquet import ParquetCorpus, Scale, check_no_parquet, is_parquet, run_parquet
 
+    ctc_options = dataclasses.replace(ctc_options, beam_width=beam_width)
     scale = Scale(ray, actors, address, part_rows)
     if bool(texts) == (inputs is not None):
         raise InputError("give texts, or a file of texts or arrays as --input")
@@ -124,6 +128,10 @@ def run(
     if columnar:
         if ctc_options.given:
             raise InputError(f"{inputs}: export the model with --characters to run it over Parquet")
+        if beam_width is not None:
+            raise InputError(
+                f"{inputs}: --beam-width goes with other files than Parquet, which is read greedily"
+            )
         if format or delimiter:
             raise InputError(f"{inputs}: --format and --delimiter go with other files than Parquet")
         parquet = ParquetCorpus(inputs, output, settings)

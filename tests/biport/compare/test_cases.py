@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from biport import ops
-from biport.analysis.lengths import check_steps, needed_steps
+from biport.analysis.lengths import Least, check_steps, needed_steps
 from biport.compare.cases import CASES, PATTERNS, padding_values, random_cases, random_inputs, valid_steps
 from biport.compare.gradients import _finite
 from biport.dims import letter
@@ -311,7 +311,7 @@ def test_a_time_major_input_is_as_long_as_the_model_needs_it() -> None:
         Node("pool", ops.MaxPooling1D(pool_size=(20,), strides=(3,), padding="valid"), ("turned",)),
     )
     graph = Graph((x,), nodes, ("pool",))
-    assert needed_steps(graph) == {"x": 20}
+    assert needed_steps(graph) == {"x": Least(20, "'pool' (MaxPooling1D)", "steps")}
     with pytest.raises(InputError, match="19 time steps"):
         check_steps(graph.inputs, needed_steps(graph), [np.zeros((19, 1, 3))])
     check_steps(graph.inputs, needed_steps(graph), [np.zeros((20, 1, 3))])

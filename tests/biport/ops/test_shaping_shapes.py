@@ -80,7 +80,7 @@ def test_how_many_steps_are_needed(name: str) -> None:
     op, least = SHORT[name]
     outputs = tuple(f"y{number}" for number in range(op.output_count))
     graph = Graph((Value("x", ("N", "T", 2), "float32"),), (Node("y", op, ("x",), outputs),), outputs)
-    assert needed_steps(graph) == {"x": least}
+    assert {name: least.size for name, least in needed_steps(graph).items()} == {"x": least}
     reference.run(graph, [np.ones((2, least, 2))])
     with pytest.raises(InputError):
         reference.run(graph, [np.ones((2, least - 1, 2))])
