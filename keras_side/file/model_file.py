@@ -208,7 +208,9 @@ def _json(text: str | bytes, owner: str) -> Mapping[str, Any]:
         raise FileError(f"{owner}: is larger than {MAX_JSON_BYTES >> 20} MB; no model's configuration is")
     marks: tuple[Any, Any] = ("{", "[") if isinstance(text, str) else (b"{", b"[")
     if sum(map(text.count, marks)) > MAX_CONTAINERS:
-        raise FileError(f"{owner}: more than {MAX_CONTAINERS} mappings and lists; no model's configuration has")
+        raise FileError(
+            f"{owner}: more than {MAX_CONTAINERS} mappings and lists; no model's configuration has"
+        )
     try:
         data = json.loads(text, parse_int=_whole)
     except (ValueError, RecursionError) as error:
