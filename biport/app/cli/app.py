@@ -250,6 +250,8 @@ def _main(
 ) -> None:
     quiet_tensorflow()
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    # For the programs of others that import Keras themselves; see `keras_side.require`.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def import_torch_first() -> None:
