@@ -168,9 +168,12 @@ def _stored_in_8_bits(model: Any) -> bool:
 def _float16(model: onnx.ModelProto) -> onnx.ModelProto:
     kept = ir.from_proto(model)
     _keep_fused(kept.graph)
-    # What only a node without use reads has none itself once that is gone.
-    for _ in range(2):
-        RemoveUnusedNodesPass()(kept)
+    nodes = [*kept.graph.all_nodes()]
+    RemoveUnusedNodesPass()(kept)
+    for node in set(nodes).difference(kept.graph.all_nodes()):
+        # What only the body of a loop without use reads has none itself once that is gone.
+        node.resize_inputs(0)
+    RemoveUnusedNodesPass()(kept)
     return float16(ir.to_proto(kept))
 
 
