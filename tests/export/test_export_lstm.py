@@ -1,4 +1,4 @@
-"""LSTM and Bidirectional behind a table and each other, under every mask; each alone: test_export_recurrent."""
+"""LSTM and Bidirectional behind a table and each other, under every mask; alone: test_export_recurrent."""
 
 from __future__ import annotations
 
