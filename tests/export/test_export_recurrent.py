@@ -324,11 +324,11 @@ for path in sys.argv[1:]:
 
 
 def test_empty_inputs_in_a_process_of_its_own(rng, tmp_path):
-    names = "kind", "looped", "masked", "sequences", "both"
-    cases = [dict(zip(names, case, strict=True)) for case in itertools.product(KINDS, *[(True, False)] * 4)]
+    flags = True, False
+    cases = list(itertools.product(KINDS, flags, flags, flags, flags))
     paths = []
-    for index in covering(cases, 3):
-        kind, looped, masked, sequences, both = cases[index].values()
+    for index in covering([dict(enumerate(case)) for case in cases], 3):
+        kind, looped, masked, sequences, both = cases[index]
         more = LOOPED if looped else {}
         op = cell(rng, kind, I, H, return_state=True, return_sequences=sequences, **more)
         paths.append(str(tmp_path / f"{len(paths)}.onnx"))
