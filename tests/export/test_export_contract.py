@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -48,32 +46,34 @@ def written(graph: Graph, folder: Path, how: str = "auto") -> Path:
     return export.write(graph, folder / "model.onnx", overwrite=True, contract=RIGHT, lowering=how).path
 
 
+@pytest.mark.cover(3)
+@pytest.mark.parametrize("how", ["fused", "loop"])
+@pytest.mark.parametrize("states", [False, True], ids=["", "states"])
+@pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
 @pytest.mark.parametrize("carry", [False, True], ids=["zeros", "carry"])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_right_padded_inputs(kind, reverse, carry, rng, tmp_path):
-    rules: dict[str, Any] = {"reverse": reverse, "zero_output_for_mask": not carry}
-    for sequences, states, how in itertools.product((True, False), (True, False), ("fused", "loop")):
-        op = cell(rng, kind, I, H, return_sequences=sequences, return_state=states, **rules)
-        graph = graph_of(op, states=states)
-        verdict_of = verdicts(graph, written(graph, tmp_path, how), kept(graph, rng))
-        assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), (
-            sequences,
-            states,
-            how,
-            verdict_of,
-        )
+def test_right_padded_inputs(kind, reverse, carry, sequences, states, how, rng, tmp_path):
+    settings = {"reverse": reverse, "return_sequences": sequences, "return_state": states}
+    graph = graph_of(cell(rng, kind, I, H, zero_output_for_mask=not carry, **settings), states=states)
+    verdict_of = verdicts(graph, written(graph, tmp_path, how), kept(graph, rng))
+    assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of
 
 
+@pytest.mark.cover(2)
+@pytest.mark.parametrize("stacked", [True, False], ids=["stacks", "cells"])
 @pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
 @pytest.mark.parametrize("merge", ops.MERGE_MODES)
-def test_both_ways(merge, sequences, rng, tmp_path):
-    one, two = (stack(rng, ["gru", "lstm"], I, return_sequences=sequences) for _ in range(2))
-    pair = cell(rng, "lstm", I, H, return_sequences=sequences), cell(rng, "lstm", I, H)
-    for op in (both_ways(one, two, merge), both_ways(*pair, merge)):
-        graph = graph_of(op)
-        verdict_of = verdicts(graph, written(graph, tmp_path), kept(graph, rng))
-        assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of
+def test_both_ways(merge, sequences, stacked, rng, tmp_path):
+    def direction() -> ops.Recurrent:
+        if stacked:
+            return stack(rng, ["gru", "lstm"], I, return_sequences=sequences)
+        return cell(rng, "lstm", I, H, return_sequences=sequences)
+
+    one, two = direction(), direction()
+    graph = graph_of(both_ways(one, two, merge))
+    verdict_of = verdicts(graph, written(graph, tmp_path), kept(graph, rng))
+    assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of
 
 
 def broken(rng: np.random.Generator, N: int, T: int) -> list[np.ndarray]:

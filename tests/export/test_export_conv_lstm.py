@@ -36,7 +36,9 @@ def test_few(name: str, tmp_path: Path) -> None:
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", CASES)
 def test_every_setting(name: str, tmp_path: Path) -> None:
-    for masked, states in ((True, False), (False, True), (True, True), (False, False)):
+    """Masks and states each in both ways, and together in every way from one case to the next."""
+    first = bool(list(CASES).index(name) % 2)
+    for masked, states in ((True, first), (False, not first)):
         check(CASES[name].graph(masked=masked, states=states), tmp_path / "model.onnx")
 
 

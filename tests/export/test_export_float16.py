@@ -37,6 +37,7 @@ def is_a_batch(x: Example) -> bool:
 
 
 DEFINED = [x for x in EXAMPLES if is_a_batch(x) and not leaves_nothing_to_look_at(x)]
+TWO_IN_THREE = [x for at, x in enumerate(DEFINED) if at % 3 != 2]
 ONE_OF_EACH = {(x.op.kind, any(mask is not None for mask in x.masks)): x for x in DEFINED}
 
 
@@ -82,8 +83,8 @@ def test_every_op(example, tmp_path):
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("example", DEFINED, ids=lambda example: example.label)
-def test_every_setting_of_every_op(example, tmp_path):
+@pytest.mark.parametrize("example", TWO_IN_THREE, ids=lambda example: example.label)
+def test_many_settings_of_every_op(example, tmp_path):
     graph, arrays = alone(example)
     compare(narrow(graph, tmp_path), graph, arrays, 1e-2 if isinstance(example.op, ops.Scan) else 4e-3)
 

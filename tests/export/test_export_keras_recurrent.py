@@ -23,6 +23,8 @@ keras = pytest.importorskip("keras")
 pytest.importorskip("tf2onnx")
 layers = keras.layers
 
+pytestmark = pytest.mark.usefixtures("fewer_steps")
+
 
 def cells() -> list:
     return [layers.LSTMCell(4), layers.GRUCell(2), layers.SimpleRNNCell(H)]

@@ -1,8 +1,7 @@
-"""LSTM and Bidirectional against the oracle, under every mask."""
+"""LSTM and Bidirectional behind a table and each other, under every mask; alone: test_export_recurrent."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -23,11 +22,6 @@ from testing.onnx_graphs import (
     tolerance,
     worst,
 )
-
-PLAIN = [
-    dict(zip(("reverse", "return_sequences", "zero_output_for_mask"), flags, strict=True))
-    for flags in itertools.product((False, True), repeat=3)
-]
 
 
 def recurrent_nodes(session) -> list[str]:
@@ -56,34 +50,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(3)
 
 
-@pytest.mark.parametrize("masked", [True, False])
-@pytest.mark.parametrize("settings", PLAIN, ids=lambda s: "-".join(k for k, v in s.items() if v) or "plain")
-def test_lstm(settings, masked, rng, tmp_path):
-    check(chain(rng, lstm(rng, I, H, 2, **settings), masked=masked), tmp_path, rng)
-
-
-@pytest.mark.parametrize("masked", [True, False])
-@pytest.mark.parametrize("sequences", [True, False])
-@pytest.mark.parametrize("merge", ops.MERGE_MODES)
-def test_bidirectional(merge, sequences, masked, rng, tmp_path):
-    layer = bidirectional(rng, I, H, sequences=sequences, merge=merge)
-    check(chain(rng, layer, masked=masked), tmp_path, rng)
-
-
-@pytest.mark.parametrize("biases", [(0, 0), (1, 1), (2, 2), (0, 2), (1, 0)])
-def test_biases(biases, rng, tmp_path):
-    check(chain(rng, bidirectional(rng, I, H, sequences=True, biases=biases)), tmp_path, rng)
-    check(chain(rng, lstm(rng, I, H, biases[0])), tmp_path, rng)
-
-
-@pytest.mark.parametrize("masked", [True, False])
-@pytest.mark.parametrize("sequences", [True, False])
-@pytest.mark.parametrize("merge", ["concat", None])
-def test_directions_of_two_sizes_take_a_node_each(merge, sequences, masked, rng, tmp_path):
-    layer = bidirectional(rng, I, H, sequences=sequences, merge=merge, other_size=H + 1)
-    check(chain(rng, layer, masked=masked), tmp_path, rng, layers=2)
-
-
+@pytest.mark.cover(2)
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("sequences", [True, False])
 @pytest.mark.parametrize("merge", ops.MERGE_MODES)
@@ -94,6 +61,7 @@ def test_two_layers(merge, sequences, masked, rng, tmp_path):
     check(chain(rng, first, second, masked=masked), tmp_path, rng, layers=2)
 
 
+@pytest.mark.cover(2)
 @pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("reverse", [True, False])
 @pytest.mark.parametrize("zero", [True, False])

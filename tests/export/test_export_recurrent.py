@@ -21,6 +21,7 @@ from export.onnx import fused_node
 from export.onnx.step_layout import StepLayout
 from export.recurrent import scan
 from export.recurrent.body import Body
+from testing.cover import covering
 from testing.recurrent_graphs import (
     KINDS,
     H,
@@ -38,7 +39,10 @@ from testing.recurrent_graphs import (
 
 NODES = {"lstm": "LSTM", "gru": "GRU", "gru_before": "GRU", "rnn": "RNN"}
 LOOPED: dict[str, Any] = {"activation": "hard_tanh"}
-FLAGS = "reverse", "return_sequences", "zero_output_for_mask", "return_state"
+SEQUENCES = pytest.mark.parametrize("sequences", [False, True], ids=["last", "sequences"])
+STATE = pytest.mark.parametrize("state", [False, True], ids=["", "state"])
+REVERSE = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+CARRY = pytest.mark.parametrize("carry", [False, True], ids=["zeros", "carry"])
 
 
 @pytest.fixture
@@ -46,33 +50,33 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(11)
 
 
-def every(*names: str) -> list[dict[str, bool]]:
-    """All settings of these flags."""
-    return [
-        dict(zip(names, flags, strict=True)) for flags in itertools.product((False, True), repeat=len(names))
-    ]
-
-
-def shown(settings: dict[str, bool]) -> str:
-    return "-".join(name for name, on in settings.items() if on) or "plain"
+def settings_of(sequences: bool, state: bool, **more: bool) -> dict[str, bool]:
+    carry = {"zero_output_for_mask": not more.pop("carry")} if "carry" in more else {}
+    return {"return_sequences": sequences, "return_state": state, **carry, **more}
 
 
 @pytest.mark.cover(2)
-@pytest.mark.parametrize("settings", every(*FLAGS), ids=shown)
+@STATE
+@CARRY
+@SEQUENCES
+@REVERSE
 @pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_direction(kind, looped, settings, rng, tmp_path):
+def test_one_direction(kind, looped, reverse, sequences, carry, state, rng, tmp_path):
+    settings = settings_of(sequences, state, carry=carry, reverse=reverse)
     op = cell(rng, kind, I, H, **settings, **(LOOPED if looped else {}))
     for masked, states in itertools.product((True, False), repeat=2):
         check(op, tmp_path, rng, {"Scan" if looped else NODES[kind]: 1}, masked=masked, states=states)
 
 
 @pytest.mark.cover(2)
-@pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
+@STATE
+@SEQUENCES
 @pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
 @pytest.mark.parametrize("merge", ops.MERGE_MODES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_directions(kind, merge, looped, settings, rng, tmp_path):
+def test_two_directions(kind, merge, looped, sequences, state, rng, tmp_path):
+    settings = settings_of(sequences, state)
     pair = [cell(rng, kind, I, H, **settings, **(LOOPED if looped else {})) for _ in range(2)]
     nodes = {"Scan": 2} if looped else {NODES[kind]: 1}
     for masked, states in itertools.product((True, False), repeat=2):
@@ -80,7 +84,8 @@ def test_two_directions(kind, merge, looped, settings, rng, tmp_path):
 
 
 @pytest.mark.cover(2)
-@pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
+@STATE
+@SEQUENCES
 @pytest.mark.parametrize("merge", ["concat", None])
 @pytest.mark.parametrize(
     ("one", "two", "nodes"),
@@ -93,14 +98,20 @@ def test_two_directions(kind, merge, looped, settings, rng, tmp_path):
     ],
     ids=lambda given: "".join(map(str, given[:2])) if isinstance(given, tuple) else None,
 )
-def test_directions_that_differ_take_a_node_each(one, two, nodes, merge, settings, rng, tmp_path):
+def test_directions_that_differ_take_a_node_each(one, two, nodes, merge, sequences, state, rng, tmp_path):
+    settings = settings_of(sequences, state)
     pair = [cell(rng, kind, I, size, **settings, **more) for kind, size, more in (one, two)]
     for masked, states in itertools.product((True, False), repeat=2):
         check(both_ways(pair[0], pair[1], merge), tmp_path, rng, nodes, masked=masked, states=states)
 
 
-@pytest.mark.parametrize("settings", every(*FLAGS), ids=shown)
-def test_stacks(settings, rng, tmp_path):
+@pytest.mark.cover(2)
+@STATE
+@CARRY
+@SEQUENCES
+@REVERSE
+def test_stacks(reverse, sequences, carry, state, rng, tmp_path):
+    settings = settings_of(sequences, state, carry=carry, reverse=reverse)
     op = stack(rng, ["gru", "lstm", "rnn"], I, **settings)
     for masked, states in itertools.product((True, False), repeat=2):
         check(op, tmp_path, rng, {"GRU": 1, "LSTM": 1, "RNN": 1}, masked=masked, states=states)
@@ -108,8 +119,10 @@ def test_stacks(settings, rng, tmp_path):
 
 @pytest.mark.cover(1)
 @pytest.mark.parametrize("merge", ["concat", "ave", None])
-@pytest.mark.parametrize("settings", every("return_sequences", "return_state"), ids=shown)
-def test_stacks_in_both_directions(settings, merge, rng, tmp_path):
+@STATE
+@SEQUENCES
+def test_stacks_in_both_directions(sequences, state, merge, rng, tmp_path):
+    settings = settings_of(sequences, state)
     one, two = (stack(rng, ["lstm", "lstm"], I, **settings) for _ in range(2))
     op = both_ways(one, two, merge)
     for masked, states in itertools.product((True, False), repeat=2):
@@ -171,17 +184,25 @@ def test_only_softplus_is_fused_by_onnx_and_not_here(rng, tmp_path):
 
 @pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_sizes_of_one_and_fixed_sizes(kind, looped, rng, tmp_path):
-    more = LOOPED if looped else {}
-    nodes = {"Scan": 1} if looped else {NODES[kind]: 1}
-    check(cell(rng, kind, I, 1, return_state=True, **more), tmp_path, rng, nodes, states=True)
-    op = cell(rng, kind, I, H, return_state=True, return_sequences=True, **more)
-    for N, T, masked in itertools.product(("N", 4), ("T", 6, 1), (True, False)):
-        graph = graph_of(op, masked=masked, states=True, N=N, T=T)
-        export.write(graph, tmp_path / "model.onnx", overwrite=True)
-        cases = {mask: inputs_of(graph, rng, mask, 4, 6) for mask in ("holes", "empty row", "all padding")}
-        verdict_of = verdicts(graph, tmp_path / "model.onnx", cases)
-        assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of
+def test_sizes_of_one(kind, looped, rng, tmp_path):
+    op = cell(rng, kind, I, 1, return_state=True, **(LOOPED if looped else {}))
+    check(op, tmp_path, rng, {"Scan" if looped else NODES[kind]: 1}, states=True)
+
+
+@pytest.mark.cover(2)
+@pytest.mark.parametrize("masked", [True, False], ids=["masked", ""])
+@pytest.mark.parametrize("T", ["T", 6, 1])
+@pytest.mark.parametrize("N", ["N", 4])
+@pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_fixed_sizes(kind, looped, N, T, masked, rng, tmp_path):
+    op = cell(rng, kind, I, H, return_state=True, return_sequences=True, **(LOOPED if looped else {}))
+    graph = graph_of(op, masked=masked, states=True, N=N, T=T)
+    export.write(graph, tmp_path / "model.onnx")
+    masks = ("holes", "empty row", "all padding") if masked else ("full",)
+    cases = {mask: inputs_of(graph, rng, mask, 4, 6) for mask in masks}
+    verdict_of = verdicts(graph, tmp_path / "model.onnx", cases)
+    assert all(verdict is Verdict.SAME for verdict, _ in verdict_of.values()), verdict_of
 
 
 @pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
@@ -303,13 +324,16 @@ for path in sys.argv[1:]:
 
 
 def test_empty_inputs_in_a_process_of_its_own(rng, tmp_path):
+    flags = True, False
+    cases = list(itertools.product(KINDS, flags, flags, flags, flags))
     paths = []
-    for kind, more, masked in itertools.product(KINDS, ({}, LOOPED), (True, False)):
-        for sequences in (True, False):
-            op = cell(rng, kind, I, H, return_state=True, return_sequences=sequences, **more)
-            for layer in (op, both_ways(op, op)):
-                paths.append(str(tmp_path / f"{len(paths)}.onnx"))
-                export.write(graph_of(layer, masked=masked, states=True), paths[-1])
+    for index in covering([dict(enumerate(case)) for case in cases], 3):
+        kind, looped, masked, sequences, both = cases[index]
+        more = LOOPED if looped else {}
+        op = cell(rng, kind, I, H, return_state=True, return_sequences=sequences, **more)
+        paths.append(str(tmp_path / f"{len(paths)}.onnx"))
+        layer = both_ways(op, op) if both else op
+        export.write(graph_of(layer, masked=masked, states=True), paths[-1], vectors=False)
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", CHILD, *paths], capture_output=True, text=True, timeout=120, cwd=root

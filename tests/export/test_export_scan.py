@@ -64,12 +64,13 @@ def settings_of(sequences: bool, reverse: bool, states: bool) -> dict[str, bool]
 
 
 @pytest.mark.cover(1)
-@pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("states", [False, True])
 @pytest.mark.parametrize("reverse", [True, False])
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("name", scans.CELLS)
-def test_cells(name: str, sequences: bool, reverse: bool, states: bool, masked: bool, tmp_path: Path) -> None:
+def test_cells(name: str, sequences: bool, reverse: bool, states: bool, tmp_path: Path) -> None:
+    """Masked in one half of the settings, so that any three of the four come in every way."""
+    masked = sequences ^ reverse ^ states
     rng = np.random.default_rng(0)
     op = scans.CELLS[name](rng, **settings_of(sequences, reverse, states))
     check(scans.graph_of(op, masked=masked, states=states), tmp_path / "model.onnx", rng)
@@ -89,7 +90,7 @@ def test_random_bodies(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("seed", range(2, 60))
+@pytest.mark.parametrize("seed", range(2, 32))
 def test_many_random_bodies(seed: int, tmp_path: Path) -> None:
     check_random(seed, tmp_path / "model.onnx")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 
-def covering(cases: Sequence[Mapping[str, Hashable]], strength: int) -> list[int]:
+def covering(cases: Sequence[Mapping[Any, Hashable]], strength: int) -> list[int]:
     """The indices of cases that together have every combination of ``strength`` settings there is.
 
     Greedy and deterministic: in turn the case with the most combinations that none before it has; of several
@@ -28,5 +29,5 @@ def covering(cases: Sequence[Mapping[str, Hashable]], strength: int) -> list[int
     return sorted(chosen)
 
 
-def _shared(cases: Sequence[Mapping[str, Hashable]], index: int, chosen: Sequence[int]) -> int:
+def _shared(cases: Sequence[Mapping[Any, Hashable]], index: int, chosen: Sequence[int]) -> int:
     return len(cases[index].items() & cases[chosen[-1]].items()) if chosen else 0

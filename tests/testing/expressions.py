@@ -42,6 +42,11 @@ def some(table: Mapping[str, Any], every: int) -> dict[str, Any]:
     return {name: rule for position, (name, rule) in enumerate(table.items()) if position % every == 0}
 
 
+def joined(*tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Several tables as one, for one trace; a name has the number of its table in front."""
+    return {f"{at} {name}": rule for at, table in enumerate(tables) for name, rule in table.items()}
+
+
 def inputs(*shape: int, seed: int = 0) -> list[torch.Tensor]:
     """Floats, some of them 0 and some alike, and integers from -4 to 4."""
     rng = np.random.default_rng(seed)

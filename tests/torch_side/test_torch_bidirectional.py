@@ -21,7 +21,7 @@ RULES = [
 SIZES = [(4, 6, 3, 5), (1, 5, 2, 3), (3, 1, 2, 4), (2, 3, 4, 1), (1, 1, 1, 1)]
 
 
-@pytest.mark.cover(2)
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("pattern", MASKS)
 @pytest.mark.parametrize("N, T, I, H", SIZES)
 def test_equals_the_oracle_in_float64(N, T, I, H, pattern):

@@ -21,7 +21,7 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.cover(2)
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("pattern", MASKS)
 @pytest.mark.parametrize("N, T, I, H", SIZES)
 def test_equals_the_oracle_in_float64(N, T, I, H, pattern):

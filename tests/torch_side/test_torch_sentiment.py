@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 import biport.reference
 import torch_side
 from biport.ops import MERGE_MODES
+from testing.cover import covering
 from testing.torch_graphs import GENERATOR, worst
 from torch_side.models import sentiment
 
@@ -14,19 +17,14 @@ IDS = GENERATOR(1).integers(1, 30, size=(5, 7))
 IDS[1, :3] = IDS[2, 4:] = IDS[3] = IDS[4, ::2] = 0
 
 
-VARIANTS = [
-    (merge, masked, units, classes)
-    for merge in MERGE_MODES
-    for masked in (True, False)
-    for units in ((4,), (4, 3), (2, 5, 3))
-    for classes in (1, 3)
-]
-SAMPLE = (("concat", True, (4, 3), 1), (None, False, (4,), 3))
+PRODUCT = list(itertools.product(MERGE_MODES, (True, False), ((4,), (4, 3), (2, 5, 3)), (1, 3)))
+SAMPLE = ("concat", True, (4, 3), 1)
+PAIRS = [PRODUCT[index] for index in covering([dict(enumerate(one)) for one in PRODUCT], 2)]
 
 
 @pytest.mark.parametrize(
     "merge, masked, units, classes",
-    [one if one in SAMPLE else pytest.param(*one, marks=pytest.mark.sweep) for one in VARIANTS],
+    [SAMPLE, *(pytest.param(*one, marks=pytest.mark.sweep) for one in PAIRS if one != SAMPLE)],
 )
 def test_every_variant_is_read_written_and_filled(merge, masked, units, classes):
     settings = {"embedding_size": 6, "units": units, "merge": merge, "classes": classes, "masked": masked}

@@ -249,11 +249,12 @@ def test_every_tool_of_torch_takes_every_family(family, tool):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", sorted({example.op.kind for example in EXAMPLES}))
 def test_every_op_can_be_compiled_by_torchscript(kind):
-    for example in EXAMPLES:
-        if example.op.kind == kind:
-            graph, inputs = of_example(example)
-            module = torch_side.write(graph)
-            check_same(torch.jit.script(module), module, inputs, 1e-12)
+    """Two in three of its examples, with masks and without."""
+    examples = [example for example in EXAMPLES if example.op.kind == kind]
+    for example in (example for at, example in enumerate(examples) if at % 3 != 2):
+        graph, inputs = of_example(example)
+        module = torch_side.write(graph)
+        check_same(torch.jit.script(module), module, inputs, 1e-12)
 
 
 def of_example(example: Example) -> tuple[Graph, list[Tensor]]:

@@ -112,7 +112,9 @@ def test_every_mistake_is_another_model_than_all_others(model: str) -> None:
         ("LSTM", "its mask is taken for right padding"),
         ("LSTM", "its initial states are ignored"),
         ("last", "its last output is zero where its step is padded"),
-        ("GRU both ways", "gates z and r are exchanged in its forward direction"),
+        pytest.param(
+            "GRU both ways", "gates z and r are exchanged in its forward direction", marks=pytest.mark.sweep
+        ),
         ("GRU both ways", "its backward direction scans forward and is not turned back"),
         pytest.param(
             "GRU both ways",

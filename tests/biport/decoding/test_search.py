@@ -64,6 +64,7 @@ def everything(table: Table, source: int, longest: int) -> list[tuple[float, tup
     return sequences
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 2.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_a_beam_of_every_width_finds_the_best_of_all(seed: int, penalty: float) -> None:

@@ -24,7 +24,7 @@ def test_shapes_and_dtypes_are_those_of_the_arrays(graph: Graph, seed: int) -> N
 
 @pytest.mark.sweep
 @given(operation_graphs(most=16), st.integers(0, 2**16))
-@settings(max_examples=3000)
+@settings(max_examples=1500)
 def test_shapes_and_dtypes_of_many(graph: Graph, seed: int) -> None:
     check(graph, seed)
 

@@ -36,6 +36,12 @@ def arrays_of(graph: Graph, rng: np.random.Generator, pattern: str = "holes") ->
     ]
 
 
+def of_every_mask(graph: Graph, rng: np.random.Generator) -> list[np.ndarray]:
+    """One batch with the rows of every pattern."""
+    rows = zip(*(arrays_of(graph, rng, pattern) for pattern in MASKS), strict=True)
+    return [np.concatenate(arrays) for arrays in rows]
+
+
 CELLS: dict[str, tuple[type[ops.Cell], dict[str, Any]]] = {
     "LSTM": (ops.LSTM, {"activation": "softsign"}),
     "GRU": (ops.GRU, {"recurrent_activation": "hard_sigmoid"}),
@@ -57,12 +63,11 @@ def test_a_cell_as_a_body_is_that_cell(name: str, biases: int) -> None:
         one = cell(rng, kind, scans.I, scans.H, biases=biases, dtype="float64", **more, **settings)
         op = scan_over(step_of(one), len(one.states), **settings)
         graph = scans.graph_of(op, states=states)
-        for pattern in MASKS:
-            arrays = arrays_of(graph, rng, pattern)
-            nodes = tuple(dataclasses.replace(n, op=one if n.name == "cell" else n.op) for n in graph.nodes)
-            exact = reference.run(dataclasses.replace(graph, nodes=nodes), arrays)
-            for mine, wanted in zip(reference.run(graph, arrays), exact, strict=True):
-                np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-14)
+        arrays = of_every_mask(graph, rng)
+        nodes = tuple(dataclasses.replace(n, op=one if n.name == "cell" else n.op) for n in graph.nodes)
+        exact = reference.run(dataclasses.replace(graph, nodes=nodes), arrays)
+        for mine, wanted in zip(reference.run(graph, arrays), exact, strict=True):
+            np.testing.assert_allclose(mine, wanted, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", scans.CELLS)
@@ -275,14 +280,13 @@ def test_a_convolutional_lstm_as_a_body_is_that_layer(
     nodes = tuple(dataclasses.replace(n, op=one if n.name == "cell" else n.op) for n in own.nodes)
     layer = dataclasses.replace(own, nodes=nodes)
     assert [layer.tensors[name] for name in layer.outputs] == [own.tensors[name] for name in own.outputs]
-    for pattern in MASKS:
-        arrays = arrays_of(layer, rng, pattern)
-        wanted = reference.run(layer, arrays)
-        if channels_first:
-            arrays[2:] = [np.moveaxis(state, -1, 1) for state in arrays[2:]]
-            wanted = [np.moveaxis(wanted[0], -1, 2), *(np.moveaxis(state, -1, 1) for state in wanted[1:])]
-        for mine, exact in zip(reference.run(graph, arrays), wanted, strict=True):
-            np.testing.assert_allclose(mine, exact, rtol=0, atol=1e-14)
+    arrays = of_every_mask(layer, rng)
+    wanted = reference.run(layer, arrays)
+    if channels_first:
+        arrays[2:] = [np.moveaxis(state, -1, 1) for state in arrays[2:]]
+        wanted = [np.moveaxis(wanted[0], -1, 2), *(np.moveaxis(state, -1, 1) for state in wanted[1:])]
+    for mine, exact in zip(reference.run(graph, arrays), wanted, strict=True):
+        np.testing.assert_allclose(mine, exact, rtol=0, atol=1e-14)
 
 
 def test_images_of_a_size_that_varies() -> None:

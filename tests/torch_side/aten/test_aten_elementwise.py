@@ -8,7 +8,7 @@ from torch import nn
 
 import torch_side
 from biport.errors import UnsupportedError
-from testing.expressions import SAMPLE_AND_ALL, Expressions, inputs, read_expressions, some
+from testing.expressions import SAMPLE_AND_ALL, Expressions, inputs, joined, read_expressions, some
 
 UNARY = (
     *("abs", "neg", "exp", "expm1", "sin", "cos", "tan", "sinh", "cosh", "atan", "asinh", "floor", "ceil"),
@@ -131,9 +131,8 @@ def test_functions_of_one_tensor(every):
 
 
 @pytest.mark.parametrize("every", SAMPLE_AND_ALL)
-@pytest.mark.parametrize("table", [BINARY, CHOOSING])
-def test_functions_of_several_tensors(table, every):
-    read_expressions(Expressions(some(table, every), numbers=Numbers()), (4, 3), (1, 1))
+def test_functions_of_several_tensors(every):
+    read_expressions(Expressions(some(joined(BINARY, CHOOSING), every), numbers=Numbers()), (4, 3), (1, 1))
 
 
 def test_layers_are_preferred():

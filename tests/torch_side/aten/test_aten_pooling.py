@@ -12,7 +12,7 @@ import biport.reference
 import torch_side
 from biport.errors import UnsupportedError
 from biport.graph import Value
-from testing.expressions import Expressions, inputs, read_expressions, some
+from testing.expressions import Expressions, inputs, joined, read_expressions, some
 
 
 def over(function: Any, *args: Any, **settings: Any) -> Any:
@@ -48,9 +48,8 @@ MEANS = {
 
 
 @pytest.mark.parametrize("every", (2, pytest.param(1, marks=pytest.mark.sweep)))
-@pytest.mark.parametrize("table", [MAXIMA, MEANS])
-def test_pooling(table: Any, every: int) -> None:
-    read_expressions(Expressions(some(table, every)), (4, 3), (1, 8))
+def test_pooling(every: int) -> None:
+    read_expressions(Expressions(some(joined(MAXIMA, MEANS), every)), (4, 3), (1, 8))
 
 
 @pytest.mark.parametrize("rule", ["of all", "one part"])

@@ -7,7 +7,7 @@ from torch.nn import functional
 import torch_side
 from biport import ops
 from biport.errors import UnsupportedError
-from testing.expressions import SAMPLE_AND_ALL, Expressions, inputs, read_expressions, some
+from testing.expressions import SAMPLE_AND_ALL, Expressions, inputs, joined, read_expressions, some
 
 SUMS = {
     "sum": lambda m, x, i: x.sum(),
@@ -69,9 +69,8 @@ LAYERS = {
 
 @pytest.mark.filterwarnings("ignore:.*degrees of freedom")
 @pytest.mark.parametrize("every", SAMPLE_AND_ALL)
-@pytest.mark.parametrize("table", [SUMS, MOMENTS, EXTREMES])
-def test_reductions(table, every):
-    read_expressions(Expressions(some(table, every)), (4, 3), (1, 1))
+def test_reductions(every):
+    read_expressions(Expressions(some(joined(SUMS, MOMENTS, EXTREMES), every)), (4, 3), (1, 1))
 
 
 def test_layers_are_preferred():
