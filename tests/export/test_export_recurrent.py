@@ -69,6 +69,17 @@ def test_one_direction(kind, looped, reverse, sequences, carry, state, rng, tmp_
         check(op, tmp_path, rng, {"Scan" if looped else NODES[kind]: 1}, masked=masked, states=states)
 
 
+@pytest.mark.parametrize("looped", [False, True], ids=["fused", "scan"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_200_steps(kind, looped, rng, tmp_path):
+    """What errs a little at every step has gone far by the end."""
+    op = cell(rng, kind, I, H, return_sequences=True, **(LOOPED if looped else {}))
+    graph = graph_of(op)
+    export.write(graph, tmp_path / "model.onnx", lowering="fused", vectors=False)
+    verdict_of = verdicts(graph, tmp_path / "model.onnx", {"long": inputs_of(graph, rng, "holes", 3, 200)})
+    assert [verdict for verdict, _ in verdict_of.values()] == [Verdict.SAME]
+
+
 @pytest.mark.cover(2)
 @STATE
 @SEQUENCES
