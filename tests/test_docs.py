@@ -22,8 +22,11 @@ from typer.testing import CliRunner
 import export
 import keras_side.mapped
 from biport import bundle
+from biport.app.bench import command as bench
 from biport.app.cli import app
 from biport.app.demo import sentiment
+from biport.app.matrix import mutate
+from biport.app.train import merges
 from biport.training import RECIPES, data, recipes
 from testing import jobs
 from testing.junit import check_document
@@ -41,7 +44,7 @@ def example() -> str:
     return marked[1]
 
 
-def test_the_example_runs(tmp_path, monkeypatch, capsys) -> None:
+def test_the_example_runs(tmp_path, monkeypatch, capsys, fewer_steps) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     exec(compile(example(), "README.md", "exec"), names)
@@ -156,7 +159,7 @@ def test_the_page_about_running_runs(tmp_path, monkeypatch, capfd) -> None:
     assert (tmp_path / "translated.tsv").read_text().startswith("a fine film\t")
 
 
-def test_the_page_about_pictures_runs(tmp_path, monkeypatch, capsys) -> None:
+def test_the_page_about_pictures_runs(tmp_path, monkeypatch, capsys, fewer_steps) -> None:
     monkeypatch.chdir(tmp_path)
     keras.utils.set_random_seed(0)
     page = (ROOT / "docs/images.md").read_text()
@@ -175,7 +178,7 @@ PYTORCH = (ROOT / "docs/pytorch.md").read_text()
 
 
 @pytest.mark.filterwarnings("ignore:two biases were added up")
-def test_the_page_about_pytorch_runs(tmp_path, monkeypatch, capsys) -> None:
+def test_the_page_about_pytorch_runs(tmp_path, monkeypatch, capsys, fewer_steps) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     own, *blocks = re.findall(r"```python\n(.*?)```", PYTORCH, re.DOTALL)
@@ -213,7 +216,7 @@ def test_the_page_about_extending_runs(tmp_path, monkeypatch, capsys) -> None:
         assert "not compared with the code of the class" in result.output
 
 
-def test_the_page_about_folders_runs(tmp_path, monkeypatch, capsys) -> None:
+def test_the_page_about_folders_runs(tmp_path, monkeypatch, capsys, fewer_steps) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "model", raising=False)
@@ -229,7 +232,7 @@ def test_the_page_about_folders_runs(tmp_path, monkeypatch, capsys) -> None:
 
 @pytest.mark.sweep
 @pytest.mark.filterwarnings("ignore:two biases were added up")
-def test_the_command_lines_about_pytorch_run(tmp_path, monkeypatch) -> None:
+def test_the_command_lines_about_pytorch_run(tmp_path, monkeypatch, fewer_steps) -> None:
     monkeypatch.chdir(tmp_path)
     own, *_, program = re.findall(r"```python\n(.*?)```", PYTORCH, re.DOTALL)
     (tmp_path / "tagger.py").write_text(own)
@@ -303,8 +306,11 @@ LONG = [
     "--decoder",
     "run-tagger/model",
     "auto",
+    "--int8",
+    "info",
+    "report.html",
 ]
-"""What is in the sweep alone: it takes longer, or goes on with what does."""
+"""What is in the sweep alone: it takes longer, goes on with what does, or is run by other quick tests too."""
 
 
 def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,6 +320,12 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {name: dataclasses.replace(one, epochs=2, limit=40) for name, one in RECIPES.items()}
     monkeypatch.setattr(recipes, "RECIPES", small)
     monkeypatch.setattr(recipes, "_RECIPES", tuple(small.values()))
+    # Each of them would be two processes of their own, in which nothing of this is smaller.
+    monkeypatch.setattr(merges, "MERGES", ("ave",))
+    race = bench.run_race
+    quick = {"batches": (1, 2), "steps": (5,), "seconds": 0.01}
+    monkeypatch.setattr(bench, "run_race", lambda graph, **settings: race(graph, **settings | quick))
+    monkeypatch.setattr(mutate, "MISTAKES", mutate.MISTAKES[::5])
 
 
 @pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.sweep)], ids=["part", "whole"])
@@ -350,7 +362,7 @@ def do(lines: list[str]) -> None:
 
 
 @pytest.mark.sweep
-def test_a_classifier_of_keras_2_with_its_tokeniser(tmp_path, monkeypatch) -> None:
+def test_a_classifier_of_keras_2_with_its_tokeniser(tmp_path, monkeypatch, fewer_steps) -> None:
     monkeypatch.chdir(tmp_path)
     ids = jobs.old_classifier(tmp_path)
     do(job(1))
@@ -365,7 +377,7 @@ def test_a_classifier_of_keras_2_with_its_tokeniser(tmp_path, monkeypatch) -> No
 
 
 @pytest.mark.sweep
-def test_a_bilstm_into_production(tmp_path, monkeypatch) -> None:
+def test_a_bilstm_into_production(tmp_path, monkeypatch, fewer_steps) -> None:
     small_data(monkeypatch)
     monkeypatch.chdir(tmp_path)
     jobs.rated_reviews(tmp_path)
@@ -377,7 +389,7 @@ def test_a_bilstm_into_production(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.sweep
-def test_a_tagger_of_ones_own_and_a_model_of_sequences(tmp_path, monkeypatch) -> None:
+def test_a_tagger_of_ones_own_and_a_model_of_sequences(tmp_path, monkeypatch, fewer_steps) -> None:
     small_data(monkeypatch)
     monkeypatch.chdir(tmp_path)
     jobs.packed_tagger(tmp_path)

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -32,13 +32,16 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> tuple[str, ...]:
     """The dotted names that a file imports anywhere: at the top, in functions, for type checking."""
+    names: list[str] = []
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += (f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def targets(name: str, path: Path, known: Mapping[str, Path]) -> set[str]:
@@ -67,6 +70,7 @@ def cycle(graph: Mapping[str, set[str]]) -> list[str]:
     return []
 
 
+@functools.cache
 def by_file(root: Path = ROOT) -> dict[str, set[str]]:
     known = modules(root)
     return {name: targets(name, path, known) for name, path in known.items()}

@@ -12,6 +12,8 @@ from biport import bundle, reference
 from biport.app.cli import app
 from testing.graphs import classifier
 
+pytestmark = pytest.mark.usefixtures("fewer_steps")
+
 
 def biport(*arguments: object):
     """Run a command; any traceback but a clean exit fails the test."""
@@ -25,6 +27,13 @@ def biport(*arguments: object):
 def tokens(tmp_path):
     path = tmp_path / "tokens.npz"
     np.savez(path, tokens=np.array([[1, 2, 3, 0], [0, 0, 4, 5], [0, 0, 0, 0]]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def onnx_file(keras_file, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "m.onnx"
+    assert biport("port", keras_file, "--to", "onnx", "-o", path, "--no-verify").exit_code == 0
     return path
 
 
@@ -46,13 +55,12 @@ def test_port_to_every_target_and_verify(keras_file, tmp_path) -> None:
     assert {line["form"] for line in data["lines"]} == {"ported", "b"}
 
 
-def test_a_different_model_ends_with_1_and_is_named(keras_file, tmp_path) -> None:
-    biport("port", keras_file, "--to", "onnx", "-o", tmp_path / "m.onnx")
+def test_a_different_model_ends_with_1_and_is_named(keras_file, onnx_file, tmp_path) -> None:
     graph = bundle.read(bundle_of(keras_file, tmp_path))
     dense = graph["classifier"].op
     dense.bias[0] += 0.01  # type: ignore[attr-defined]
     bundle.write(graph, tmp_path / "changed")
-    result = biport("verify", keras_file, tmp_path / "changed", tmp_path / "m.onnx")
+    result = biport("verify", keras_file, tmp_path / "changed", onnx_file)
     assert result.exit_code == 1
     assert "verdict: different; at fault: changed" in result.stdout
     assert "L0 weights of changed: 1 differ: classifier.bias" in result.stdout
@@ -63,20 +71,18 @@ def bundle_of(keras_file, tmp_path):
     return tmp_path / "b"
 
 
-def test_verify_and_run_on_the_users_inputs(keras_file, tmp_path, tokens) -> None:
-    model = tmp_path / "m.onnx"
-    biport("port", keras_file, "--to", "onnx", "-o", model)
-    assert biport("verify", keras_file, model, "--input", tokens).exit_code == 0
-    result = biport("run", model, "--input", tokens, "-o", tmp_path / "out.npz", "--json")
+def test_verify_and_run_on_the_users_inputs(keras_file, onnx_file, tmp_path, tokens) -> None:
+    assert biport("verify", keras_file, onnx_file, "--input", tokens).exit_code == 0
+    result = biport("run", onnx_file, "--input", tokens, "-o", tmp_path / "out.npz", "--json")
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)["outputs"]["classifier"]
     exact = reference.run(bundle.read(bundle_of(keras_file, tmp_path)), [np.load(tokens)["tokens"]])[0]
     np.testing.assert_allclose(data["values"], exact, atol=1e-6)
     np.testing.assert_allclose(np.load(tmp_path / "out.npz")["classifier"], exact, atol=1e-6)
-    again = biport("run", model, "--input", tokens, "-o", tmp_path / "out.npz")
+    again = biport("run", onnx_file, "--input", tokens, "-o", tmp_path / "out.npz")
     assert again.exit_code == 2
     assert "--force" in again.stderr
-    assert biport("run", model, "--input", tokens, "-o", tmp_path / "out.npz", "--force").exit_code == 0
+    assert biport("run", onnx_file, "--input", tokens, "-o", tmp_path / "out.npz", "--force").exit_code == 0
 
 
 @pytest.mark.sweep
@@ -134,22 +140,18 @@ def test_bad_usage_is_told_in_a_line(fault: str, keras_file, tmp_path, monkeypat
         (np.array([1, 2]), "expected int32 (N, T)"),
     ],
 )
-def test_bad_inputs_are_told_in_a_line(array, message, keras_file, tmp_path) -> None:
+def test_bad_inputs_are_told_in_a_line(array, message, keras_file, onnx_file, tmp_path) -> None:
     np.save(tmp_path / "x.npy", array)
-    model = tmp_path / "m.onnx"
-    biport("port", keras_file, "--to", "onnx", "-o", model)
-    for command in (["run", model], ["verify", keras_file, model]):
+    for command in (["run", onnx_file], ["verify", keras_file, onnx_file]):
         result = biport(*command, "--input", tmp_path / "x.npy")
         assert result.exit_code == 2
         assert message in result.stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"\x80\x04pickle"])
-def test_a_damaged_input_file_is_told_in_a_line(content: bytes, keras_file, tmp_path) -> None:
+def test_a_damaged_input_file_is_told_in_a_line(content: bytes, onnx_file, tmp_path) -> None:
     (tmp_path / "x.npz").write_bytes(content)
-    model = tmp_path / "m.onnx"
-    biport("port", keras_file, "--to", "onnx", "-o", model)
-    result = biport("run", model, "--input", tmp_path / "x.npz")
+    result = biport("run", onnx_file, "--input", tmp_path / "x.npz")
     assert result.exit_code == 2
     assert ".npz or .npy" in result.stderr
     assert "allow_pickle" not in result.stderr
@@ -207,11 +209,10 @@ def test_a_missing_package_is_told_with_what_to_install(tmp_path, monkeypatch) -
     assert "pip install" in result.stderr
 
 
-def test_a_model_is_verified_where_its_framework_is_missing(keras_file, tmp_path) -> None:
-    folder, model = bundle_of(keras_file, tmp_path), tmp_path / "m.onnx"
-    biport("port", folder, "--to", "onnx", "-o", model)
+def test_a_model_is_verified_where_its_framework_is_missing(keras_file, onnx_file, tmp_path, tokens) -> None:
+    folder = bundle_of(keras_file, tmp_path)
     missing = "import sys; sys.modules |= dict.fromkeys(['torch', 'keras', 'tensorflow'])"
-    arguments = ["verify", str(folder), str(keras_file), str(model)]
+    arguments = ["verify", str(folder), str(keras_file), str(onnx_file), "--input", str(tokens)]
     command = f"{missing}; from biport.app.cli import app; app({arguments})"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -65,6 +65,7 @@ def filled_in(arguments: list[str], models: Path, output: Path) -> list[str]:
     return [str(paths.get(one, one)).replace("OUT", str(output)) for one in arguments]
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
 @pytest.mark.parametrize("writer", WRITERS)
 def test_what_cannot_be_written(
@@ -263,7 +264,7 @@ def test_a_dot_is_no_ending(models: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_that_differs_is_not_kept(
-    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fewer_steps: None
 ) -> None:
     from biport.app import port
     from biport.app.forms import folder_form, open_form

@@ -53,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, quick: None) -> Path:
+def folder(tmp_path: Path, quick: None, fewer_steps: None) -> Path:
     bundle.write(classifier(np.random.default_rng(0), classes=2), tmp_path / "b")
     WORDS.save(tmp_path / "vocabulary.json")
     rng = np.random.default_rng(1)

@@ -684,12 +684,21 @@ GROWING: dict[str, Callable[[], Any]] = {
         _chain(1, "Reshape", target_shape=[2] * 10**6), "layer0"
     ),
 }
-for _name, _data in GROWING.items():
-    everywhere("growing", _name, _data, empty=True)
-everywhere("growing", "60 masks in time, each the one before twice", lambda: _joined(1, 60), "", empty=True)
-everywhere("growing", "60 masks in time, each of two equal ones", lambda: _crossed(60), "", empty=True)
-everywhere("growing", "a chain of 5,000 layers, the last first", _reverse_chain, "", empty=True)
-everywhere("growing", "5,000 inputs and outputs", _many_inputs, "", empty=True)
+READ: dict[str, Callable[[], Any]] = {
+    "60 masks in time, each the one before twice": lambda: _joined(1, 60),
+    "60 masks in time, each of two equal ones": lambda: _crossed(60),
+    "a chain of 5,000 layers, the last first": _reverse_chain,
+    "5,000 inputs and outputs": _many_inputs,
+}
+# In the containers in turn: what grows is read by the same code from each of them.
+for (_name, _data), _container in zip((GROWING | READ).items(), itertools.cycle(LAYOUTS)):
+    add(
+        "growing",
+        _name,
+        _container,
+        lambda folder, c=_container, data=_data: whole(folder, c, data(), empty=True),
+        "" if _name in READ else None,
+    )
 
 
 # The words of Keras 1 and 2.

@@ -45,7 +45,7 @@ def numbers(*shape: int, seed: int = 0) -> np.ndarray:
 
 def predicted(model: Any, given: np.ndarray) -> Any:
     """Of a graph of TensorFlow, which has more kernels on the CPU than a call has."""
-    return model.predict(given, verbose=0)
+    return tf.function(model, autograph=False)(given, training=False)
 
 
 def written_back(graph: Graph, inputs: list[np.ndarray], limit: float = LIMIT) -> keras.Model:
@@ -330,7 +330,7 @@ def models(seeds: range) -> Iterator[tuple[keras.Model, np.ndarray]]:
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("start", range(0, 400, 50))
+@pytest.mark.parametrize("start", range(0, 300, 50))
 def test_any_layer_with_any_settings(start: int) -> None:
     checked = 0
     for model, given in models(range(start, start + 50)):

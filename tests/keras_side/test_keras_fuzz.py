@@ -113,12 +113,12 @@ def outcomes(source: Path, target: Path, rng: random.Random, count: int) -> set[
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.sweep) for seed in range(1, 4))])
 def test_a_changed_configuration(seed: int, keras_file, tmp_path) -> None:
-    kinds = outcomes(keras_file, tmp_path / "changed.keras", random.Random(seed), 150)
+    kinds = outcomes(keras_file, tmp_path / "changed.keras", random.Random(seed), 100)
     assert Graph in kinds
     assert len(kinds) >= 3
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(120, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("count", [30, pytest.param(90, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize("kind", MODELS)
 def test_a_changed_configuration_of_every_layer(kind: str, count: int, tmp_path) -> None:
     model = randomize(MODELS[kind]())

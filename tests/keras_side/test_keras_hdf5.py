@@ -47,11 +47,12 @@ NEWER: list[dict[str, Any]] = [{"libver": "latest"}, {"libver": ("v108", "v110")
 
 @pytest.mark.parametrize(
     "members, options",
-    [(members, {}) for members in (1, 7, 600)]
+    [(members, {}) for members in (1, 7, 300)]
     + [(7, options) for options in NEWER]
     + [(40, {"libver": "latest"})],
 )
 @pytest.mark.parametrize("from_bytes", [False, True])
+@pytest.mark.cover(1)
 def test_everything_is_read_as_h5py_reads_it(
     options: dict[str, Any], members: int, from_bytes: bool, tmp_path: Path
 ) -> None:

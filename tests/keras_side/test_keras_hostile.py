@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import hostile_files
 import pytest
 from hostile_files import ARCHIVE, HDF5, WEIGHTS, whole
-from hostile_run import ROOT, Outcome, outcomes
+from hostile_run import Outcome, outcomes
 
 import keras_side
 from biport.errors import MAX_TEXT, BiportError, FileError, UnsupportedError, printable, shown
@@ -82,13 +80,6 @@ def test_a_fault_would_be_seen() -> None:
     ]
     for bad in spoilt:
         assert faults(dataclasses.replace(fine, **bad), "")
-
-
-def test_libhdf5_is_not_loaded(tmp_path: Path) -> None:
-    paths = [str(whole(tmp_path, container)[0]) for container in (ARCHIVE, HDF5)]
-    code = f"import sys, keras_side\nfor path in {paths}: keras_side.read(path)\nprint('h5py' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 def damaged(content: bytes, rng: random.Random) -> bytes:

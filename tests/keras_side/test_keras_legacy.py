@@ -406,6 +406,11 @@ SWEPT = {
     "hierarchical",
     "words masked",
     "features masked",
+    *(
+        f"{masks} {name}"
+        for masks in ("one mask", "two masks")
+        for name in {*MERGES} - {"Add", "Concatenate"}
+    ),
 }
 """Whose parts other models have, and which take a second or more."""
 

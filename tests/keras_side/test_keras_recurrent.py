@@ -72,6 +72,10 @@ def everything(kind: str, direction: str | None, masked: bool) -> tuple[keras.Mo
     given = keras.tree.map_structure(lambda size: keras.Input((size,)), sizes)
     outputs: list[Any] = []
     for sequences, zero, states in itertools.product((True, False), (True, False), ("none", "out", "in")):
+        # Zeros are no setting of both directions, and say nothing without a mask.
+        idle = not masked or (direction not in ("forward", "backward") and states != "in")
+        if zero and idle and states != "none":
+            continue
         settings = {"return_sequences": sequences, "zero_output_for_mask": zero}
         layer = wrapped(kind, direction, return_state=states != "none", **settings)
         options: dict[str, Any] = {"initial_state": given} if states == "in" else {}
@@ -94,16 +98,20 @@ def worst(outputs: Any, exact: Any) -> float:
     return max(float(np.abs(one - two).max()) for one, two in zip(outputs, exact, strict=True))
 
 
-# How directions are merged has nothing to do with what they are.
+# How directions are merged has nothing to do with what they are; each kind is unmasked in one direction.
 TABLE = [
-    *((kind, direction) for kind in KINDS for direction in DIRECTIONS[:3]),
-    *(pytest.param("lstm", direction, marks=pytest.mark.sweep) for direction in DIRECTIONS[3:]),
+    *((kind, direction, True) for kind in KINDS for direction in DIRECTIONS[:3]),
+    *((kind, direction, False) for kind, direction in zip(KINDS, itertools.cycle(DIRECTIONS[:3]))),
+    *(
+        pytest.param("lstm", direction, masked, marks=pytest.mark.sweep)
+        for direction in DIRECTIONS[3:]
+        for masked in (True, False)
+    ),
 ]
 
 
 @pytest.mark.cover(1)
-@pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
-@pytest.mark.parametrize("kind, direction", TABLE)
+@pytest.mark.parametrize("kind, direction, masked", TABLE)
 def test_keras_is_what_the_reference_says(kind: str, direction: str | None, masked: bool) -> None:
     model, arrays = everything(kind, direction, masked)
     graph = keras_side.read(model)

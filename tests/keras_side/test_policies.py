@@ -65,7 +65,9 @@ def test_live_and_files_give_the_same_weights_bit_for_bit(policy: str, tmp_path:
 
 @SLOW
 @pytest.mark.parametrize("policy", [MIXED[0], PURE[1]])
-def test_what_half_precision_costs_the_source_is_said_and_nobody_is_judged_by_it(policy: str) -> None:
+def test_what_half_precision_costs_the_source_is_said_and_nobody_is_judged_by_it(
+    policy: str, fewer_steps: None
+) -> None:
     model = tagger(policy)
     graph = keras_side.read(model)
     report = biport.verify(model, torch_side.write(graph))
@@ -82,7 +84,7 @@ def test_what_half_precision_costs_the_source_is_said_and_nobody_is_judged_by_it
 
 
 @SLOW
-def test_a_source_that_is_wrong_by_more_than_half_precision_is_found() -> None:
+def test_a_source_that_is_wrong_by_more_than_half_precision_is_found(fewer_steps: None) -> None:
     model = tagger("mixed_float16")
     graph = keras_side.read(model)
     model.set_weights([array * 1.5 for array in model.get_weights()])

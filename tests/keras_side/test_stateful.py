@@ -159,6 +159,8 @@ def test_given_states_are_read_as_given_and_both_directions_as_zeros() -> None:
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("states", ["explicit", "zero"])
-def test_under_every_pattern_of_mask_and_written_again(model: keras.Model, states: str) -> None:
+def test_under_every_pattern_of_mask_and_written_again(
+    model: keras.Model, states: str, fewer_steps: None
+) -> None:
     graph = keras_side.read(model, states=states)
     assert biport.verify(model, keras_side.write(graph), states=states, float64=True).ok
