@@ -74,6 +74,7 @@ def difference(one: Graph, two: Graph, inputs: np.ndarray) -> float:
     return float(np.abs(a - b).max())
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("init", ["copy", "fresh"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_side_by_side_it_computes_what_it_did(cell: str, init: str) -> None:
@@ -159,9 +160,17 @@ def test_other_merges_keep_the_shapes(merge: str) -> None:
     assert f"merged by {merge}" in str(made)
 
 
-@pytest.mark.cover(1)
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("init", ["copy", "mirror", "fresh"])
+@pytest.mark.parametrize(
+    ("cell", "init"),
+    [
+        *(("LSTM", "copy"), ("GRU", "mirror"), ("SimpleRNN", "fresh")),
+        *(
+            pytest.param(cell, init, marks=pytest.mark.sweep)
+            for cell in ("GRU before", "no bias")
+            for init in ("copy", "mirror", "fresh")
+        ),
+    ],
+)
 def test_converting_and_porting_commute(cell: str, init: str) -> None:
     model = stacked(CELLS[cell])
     graph = keras_side.read(model)

@@ -20,11 +20,12 @@ from biport.errors import UnsupportedError
 from biport.graph import Graph
 from testing.feature_map_modules import torch_feature_maps
 from testing.feature_map_strategies import LONG, keras_feature_maps
+from testing.models import keras_forms
 
 NOT_IN_KERAS = ("strides", "groups", "cropping")
 """Strides beside dilation, and of transposed convolutions groups and what is left beyond their padding."""
 SEEDS = st.integers(0, 2**16)
-COUNT = 16
+COUNT = 8
 
 
 def arrays_of(graph: Graph, N: int, size: int, seed: int) -> list[np.ndarray]:
@@ -48,7 +49,7 @@ def check_keras(model: Any, folder: Path, seed: int) -> str:
     export.write(graph, folder / "model.onnx", overwrite=True, vectors=False)
     rewritten = keras_side.write(graph)
     assert keras_side.read(rewritten) == graph
-    forms = [open_form(one) for one in (model, module, folder / "model.onnx", rewritten)]
+    forms = [*keras_forms([model, rewritten]), *map(open_form, (module, folder / "model.onnx"))]
     return check_forms(graph, forms, seed, LONG)
 
 

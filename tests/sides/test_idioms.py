@@ -21,7 +21,7 @@ from testing.idioms import IDIOMS, ROWS
 from testing.masks import padded_ids
 from testing.models import randomize
 
-FEW = ("attention_with_a_mask_by_hand", "heads_by_hand", "average_of_the_directions", "siamese_cosine")
+FEW = ("attention_with_a_mask_by_hand", "siamese_cosine")
 """Those of every day; the others are swept."""
 
 EVERY = [pytest.param(name, marks=() if name in FEW else pytest.mark.sweep) for name in IDIOMS]

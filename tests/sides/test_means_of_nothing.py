@@ -61,12 +61,15 @@ def test_what_is_nan_in_keras_is_nan_everywhere(behind: Layers, tmp_path: Path) 
     np.testing.assert_allclose(reference.run(graph, [IDS])[0], wanted, atol=2e-6)
 
 
-def test_the_trial_of_an_export_has_rows_of_padding_alone(tmp_path: Path) -> None:
-    """And whatever compares forms has, too."""
+def of_a_mean() -> keras.Model:
     ids = layers.Input((None,), dtype="int32")
     mean = layers.GlobalAveragePooling1D()(layers.Embedding(9, 6, mask_zero=True)(ids))
-    model = randomize(keras.Model(ids, layers.Dense(2)(mean)))
-    graph = keras_side.read(model)
+    return randomize(keras.Model(ids, layers.Dense(2)(mean)))
+
+
+def test_the_trial_of_an_export_has_rows_of_padding_alone(tmp_path: Path) -> None:
+    """And whatever compares forms has, too."""
+    graph = keras_side.read(of_a_mean())
     assert np.isnan(reference.run(graph, random_cases(graph)["all padding"])[0]).any()
     for precision in ("float16", "int8"):
         made = export_model(graph, tmp_path / f"{precision}.onnx", precision=precision)
@@ -74,6 +77,12 @@ def test_the_trial_of_an_export_has_rows_of_padding_alone(tmp_path: Path) -> Non
         assert made.cost.difference < 0.1
         assert 0.8 * made.cost.labels < made.cost.equal <= made.cost.labels < 224
         assert made.cost.undefined == 0
+
+
+@pytest.mark.sweep
+def test_so_has_that_of_the_other_route(tmp_path: Path) -> None:
+    model = of_a_mean()
+    graph = keras_side.read(model)
     assert export_model(model, tmp_path / "traced.onnx", route="tf2onnx").verified
     assert verify(model, torch_side.write(graph), tmp_path / "traced.onnx").ok
 

@@ -22,7 +22,7 @@ from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.graph import Graph, Node, Value
 from keras_side.layers import LearnedAverage
 from keras_side.load_file import load_file
-from testing.models import check_everywhere, quiet_model
+from testing.models import check_everywhere, every_mask, quiet_model
 
 ELEMENTWISE = ("Add", "Average", "Maximum", "Minimum", "Multiply")
 TWO: list[tuple[bool, ...]] = [(True, True), (True, False), (False, True), (False, False)]
@@ -47,7 +47,7 @@ def turns(masks: list[tuple[bool, ...]]) -> list:
 
 
 def merged_in_turn(kinds: Sequence[str], masks: list[tuple[bool, ...]], turn: int, folder: Path) -> Graph:
-    """One model in which each kind merges values of which some are masked; an LSTM behind shows its mask."""
+    """One model in which each kind merges values of which some are masked; an RNN behind shows its mask."""
     inputs = ids(len(masks[0]))
     tables = [embedded(inputs, (masked,) * len(inputs), name=f"{masked}") for masked in (False, True)]
     outputs, wanted = [], {}
@@ -55,7 +55,7 @@ def merged_in_turn(kinds: Sequence[str], masks: list[tuple[bool, ...]], turn: in
         masked = masks[(number + turn) % len(masks)]
         values = [tables[mask][i] for i, mask in enumerate(masked)]
         made = getattr(layers, kind)(name=f"merged_{number}")(values)
-        outputs += [made, layers.LSTM(2, name=f"behind_{number}")(made)]
+        outputs += [made, layers.SimpleRNN(2, name=f"behind_{number}")(made)]
         wanted[f"behind_{number}"] = all(masked)
     graph = check_everywhere(quiet_model(inputs, outputs), folder)
     assert {name: graph[name].masks[0] is not None for name in wanted} == wanted
@@ -162,7 +162,14 @@ def test_dot_of_vectors_without_length_and_the_end_of_masks(tmp_path: Path) -> N
     assert verify(model, module, inputs=[zero, zero + 1], float64=True).ok
 
 
-@pytest.mark.parametrize("masked", [(True, False), (False, True), (False, False, True), (False, False)])
+@pytest.mark.parametrize(
+    "masked",
+    [
+        (True, False),
+        (False, False, True),
+        *(pytest.param(one, marks=pytest.mark.sweep) for one in ((False, True), (False, False))),
+    ],
+)
 def test_concatenate_along_time(masked, tmp_path: Path) -> None:
     inputs = [keras.Input((None,), dtype="int32", name=f"ids_{i}") for i in range(len(masked))]
     joined = layers.Concatenate(axis=1, name="joined")(embedded(inputs, masked))
@@ -223,7 +230,7 @@ def test_a_product_under_three_masks_joined(join: ops.Op, tmp_path: Path) -> Non
     joined_graph = Graph(graph.inputs, (*masks, joined, *nodes), graph.outputs)
     export.write(joined_graph, tmp_path / "model.onnx")
     forms = keras_side.write(joined_graph), torch_side.write(joined_graph), tmp_path / "model.onnx"
-    assert verify(joined_graph, *forms, float64=True).ok
+    assert verify(joined_graph, *forms, inputs=every_mask(joined_graph), float64=True).ok
 
 
 def test_inputs_that_do_not_go_together_are_refused() -> None:

@@ -99,6 +99,7 @@ def test_many_heads_over_nothing(causal: bool, scores: bool, dropout: float, tmp
     check_empty(looking(op), tmp_path)
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("key_size", [4, 3])
 @pytest.mark.parametrize(("scores", "dropout"), [(False, 0.0), (True, 0.0), (False, 0.3)])
 @pytest.mark.parametrize("causal", [False, True])
@@ -189,7 +190,7 @@ def nested(query: Any, value: Any) -> list:
 
 
 @pytest.mark.filterwarnings("ignore:.*does not support masking.*")
-@pytest.mark.parametrize("build", [encoder, decoder, race, nested])
+@pytest.mark.parametrize("build", [pytest.param(encoder, marks=pytest.mark.sweep), decoder, race, nested])
 def test_masks_are_taken_off(build: Callable[[Any, Any], list], tmp_path: Path) -> None:
     ids, tables = embedded(steps=(5, T))
     check_everywhere(quiet_model(ids, build(*tables)), tmp_path)
@@ -251,6 +252,7 @@ class Native(torch.nn.Module):
         return self.looks(query, key, value, need_weights=False)[0]
 
 
+@pytest.mark.cover(1)
 @pytest.mark.parametrize("scores", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"bias": False, "dropout": 0.1}, {"kdim": 4, "vdim": 5}], ids=str)
 def test_torch_s_own_layer_is_read(settings: dict, scores: bool) -> None:

@@ -21,7 +21,7 @@ from biport import ops, reference, verify
 from biport.compare.tolerance import Verdict
 from biport.errors import GraphError, UnsupportedError, WeightError
 from biport.graph import Graph, Node, Value
-from testing.models import check_everywhere, quiet_model
+from testing.models import check_everywhere, every_mask, quiet_model
 
 layers: Any = keras.layers  # Keras annotates fewer types than it takes.
 
@@ -39,7 +39,11 @@ def affine(shape: tuple, kind: Callable[..., Any], folder: Path) -> Graph:
 
 
 @pytest.mark.parametrize(
-    ("shape", "axis"), [((3,), -1), ((3,), 1), ((None, 3), -1), ((4, 3), 1), ((4, 3), 2), ((4, 2, 3), -2)]
+    ("shape", "axis"),
+    [
+        *(((None, 3), -1), ((4, 3), 1), ((4, 2, 3), -2)),
+        *(pytest.param(*one, marks=pytest.mark.sweep) for one in (((3,), -1), ((3,), 1), ((4, 3), 2))),
+    ],
 )
 def test_batch_normalization(shape, axis: int, tmp_path: Path) -> None:
     kind = functools.partial(layers.BatchNormalization, axis=axis, epsilon=0.01, momentum=0.9)
@@ -48,7 +52,11 @@ def test_batch_normalization(shape, axis: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "axis"), [((3,), -1), ((None, 3), -1), ((4, 3), [1, 2]), ((4, 3), 1), ((4, 2, 3), [-2, -3])]
+    ("shape", "axis"),
+    [
+        *(((None, 3), -1), ((4, 3), 1), ((4, 2, 3), [-2, -3])),
+        *(pytest.param(*one, marks=pytest.mark.sweep) for one in (((3,), -1), ((4, 3), [1, 2]))),
+    ],
 )
 def test_layer_normalization(shape, axis, tmp_path: Path) -> None:
     affine(shape, functools.partial(layers.LayerNormalization, axis=axis), tmp_path)
@@ -164,7 +172,7 @@ def test_torch_idioms_and_loading() -> None:
             tensor.uniform_(0.5, 1.5)
     graph = torch_side.read(module, [Value("x", ("N", "T", 3), "float32")])
     written = torch_side.write(graph)
-    assert verify(written, keras_side.write(graph), float64=True).ok
+    assert verify(written, keras_side.write(graph), inputs=every_mask(graph), float64=True).ok
     x = torch.randn(2, 5, 3)
     again = Plain().eval()
     torch_side.load(again, graph)

@@ -88,7 +88,9 @@ def random_half(kind: type[nodes.LSTM | nodes.GRU | nodes.RNN], reverse: bool, r
 
 
 @pytest.mark.cover(1)
-@pytest.mark.parametrize("merge", ["concat", "sum", "mul", "ave", None])
+@pytest.mark.parametrize(
+    "merge", ["concat", "mul", None, *(pytest.param(m, marks=pytest.mark.sweep) for m in ("sum", "ave"))]
+)
 @pytest.mark.parametrize("kind", [nodes.LSTM, nodes.GRU, nodes.RNN])
 def test_halves_that_repeat(kind, merge, tmp_path) -> None:
     """Each step under the mask repeats the one before it, in the order its half walks."""

@@ -134,25 +134,64 @@ def same_everywhere(model: keras.Model, folder: Path, tf2onnx: bool = False) -> 
     return graph
 
 
-@pytest.mark.cover(1)
-@pytest.mark.cover(1)
-@pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
-@pytest.mark.parametrize("name", PASSING)
-def test_the_mask_passes(name, functional, tmp_path):
-    graph = same_everywhere(tagger(PASSING[name](), None, True, functional), tmp_path, name == "elu")
+def side_by_side(kinds: dict[str, Callable[[], list]], steps: int | None, masked: bool = True):
+    """One model with all of them behind the embedding; a mean over the steps of each shows its mask."""
+    start = keras.Input((steps,), dtype="int32", name="ids")
+    table = layers.Embedding(V, E, mask_zero=masked)(start)
+    outputs = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not support masking.*")
+        for number, make in enumerate(kinds.values()):
+            x = table
+            for part in make():
+                x = part(x)
+            outputs += [x, layers.GlobalAveragePooling1D(name=f"behind_{number}")(x)]
+        return scaled(keras.Model(start, outputs))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "passes"), [(PASSING, True), (ENDING, False)], ids=["the mask passes", "the mask ends"]
+)
+def test_side_by_side(kinds, passes, tmp_path):
+    graph = same_everywhere(side_by_side(kinds, None), tmp_path)
+    behind = [graph[f"behind_{number}"] for number in range(len(kinds))]
+    assert all((node.masks != (None,)) is passes for node in behind)
+    assert all(graph.tensors[name].shape[0] == "N" for name in graph.outputs)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "steps"), [(FIXED, T), (UNMASKED, None)], ids=["fixed lengths", "softmax over any axis"]
+)
+def test_side_by_side_of_a_length_or_without_a_mask(kinds, steps, tmp_path):
+    same_everywhere(side_by_side(kinds, steps, kinds is FIXED), tmp_path)
+
+
+def one_alone(chosen: str, kinds: dict[str, Any]) -> list[Any]:
+    """All of them are in `make test` side by side, one is alone too; the others are so in the sweep."""
+    return [name if name == chosen else pytest.param(name, marks=pytest.mark.sweep) for name in kinds]
+
+
+def in_turn(name: str, kinds: dict[str, Any]) -> bool:
+    """Whether the model is a functional one: every other one is."""
+    return [*kinds].index(name) % 2 == 1
+
+
+@pytest.mark.parametrize("name", one_alone("elu", PASSING))
+def test_the_mask_passes(name, tmp_path):
+    model = tagger(PASSING[name](), functional=in_turn(name, PASSING))
+    graph = same_everywhere(model, tmp_path, name == "elu")
     assert graph.nodes[-1].masks != (None,)
 
 
-@pytest.mark.cover(1)
-@pytest.mark.cover(1)
-@pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
-@pytest.mark.parametrize("name", ENDING)
-def test_the_mask_ends(name, functional, tmp_path):
-    graph = same_everywhere(tagger(ENDING[name](), None, True, functional), tmp_path, name == "upsampling")
+@pytest.mark.parametrize("name", one_alone("upsampling", ENDING))
+def test_the_mask_ends(name, tmp_path):
+    model = tagger(ENDING[name](), functional=in_turn(name, ENDING))
+    graph = same_everywhere(model, tmp_path, name == "upsampling")
     assert graph.nodes[-1].masks == (None,)
     assert graph.tensors[graph.outputs[0]].shape[0] == "N"
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", FIXED)
 def test_fixed_lengths(name, tmp_path):
     same_everywhere(tagger(FIXED[name](), T), tmp_path)
@@ -164,6 +203,7 @@ def test_more_of_them_by_tf2onnx(tmp_path):
     same_everywhere(tagger(FIXED["flatten"](), T), tmp_path, tf2onnx=True)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", UNMASKED)
 def test_softmax_over_any_axis(name, tmp_path):
     same_everywhere(tagger(UNMASKED[name](), None, masked=False), tmp_path)
@@ -221,11 +261,9 @@ def masked_features(value, functional: bool) -> keras.Model:
     return scaled(keras.Model(start, x))
 
 
-@pytest.mark.cover(1)
-@pytest.mark.cover(1)
-@pytest.mark.parametrize("functional", [True, False], ids=["functional", "sequential"])
 @pytest.mark.parametrize(
-    "value", [0.0, *(pytest.param(v, marks=pytest.mark.sweep) for v in (0, 2.5, -1e9)), -1.0]
+    ("value", "functional"),
+    [(-1.0, False), *(pytest.param(v, True, marks=pytest.mark.sweep) for v in (0.0, 0, 2.5, -1e9))],
 )
 def test_masking_starts_a_mask(value, functional, tmp_path):
     model = masked_features(value, functional)
@@ -238,8 +276,7 @@ def test_masking_starts_a_mask(value, functional, tmp_path):
     x[0, 2, :2] = value
     module = torch_side.write(graph)
     export.write(graph, tmp_path / "model.onnx", overwrite=True)
-    forms = [model, module, tmp_path / "model.onnx", keras_side.write(graph)]
-    assert verify(*forms, inputs=[x], float64=True).ok
+    assert verify(model, module, tmp_path / "model.onnx", inputs=[x], float64=True).ok
     other = torch_side.write(keras_side.read(masked_features(7.0, functional)))
     other.load_state_dict(module.state_dict())
     assert verify(model, other, inputs=[x]).at_fault == ["torch"]

@@ -45,24 +45,32 @@ INSIDE = {
 }
 
 
-@pytest.mark.parametrize("kind", INSIDE)
-def test_layers_inside(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kinds", [[*INSIDE], *(pytest.param([kind], marks=pytest.mark.sweep) for kind in INSIDE)], ids=str
+)
+def test_layers_inside(kinds: list[str], tmp_path: Path) -> None:
+    """Side by side; alone they are in the sweep."""
     x = keras.Input((None, 5, 3), name="x")
-    model = quiet_model(x, layers.TimeDistributed(INSIDE[kind](), name="steps")(x))
-    graph = check_everywhere(model, tmp_path)
+    made = [layers.TimeDistributed(INSIDE[kind](), name=f"steps_{n}")(x) for n, kind in enumerate(kinds)]
+    graph = check_everywhere(quiet_model(x, made), tmp_path)
     session = export.Session(tmp_path / "fused.onnx")
     for N, T in ((0, 4), (3, 0), (0, 0)):
         empty = np.zeros((N, T, 5, 3), "float32")
-        assert session.run([empty])[0].shape == reference.run(graph, [empty])[0].shape
+        for found, exact in zip(session.run([empty]), reference.run(graph, [empty]), strict=True):
+            assert found.shape == exact.shape
 
 
-@pytest.mark.parametrize("kind", ["Dense", "BatchNormalization", "LayerNormalization", "Dropout"])
-def test_the_mask_goes_through(kind: str, tmp_path: Path) -> None:
+def test_the_mask_goes_through(tmp_path: Path) -> None:
     ids = keras.Input((None,), dtype="int32", name="ids")
     x = layers.Embedding(9, 3, mask_zero=True)(ids)
-    x = layers.TimeDistributed(INSIDE[kind]())(layers.LSTM(4, return_sequences=True)(x))
-    graph = check_everywhere(quiet_model(ids, [x, layers.LSTM(2, name="behind")(x)]), tmp_path)
-    assert graph["behind"].masks[0] is not None
+    x = layers.LSTM(4, return_sequences=True)(x)
+    kinds = ["Dense", "BatchNormalization", "LayerNormalization", "Dropout"]
+    made = [layers.TimeDistributed(INSIDE[kind]())(x) for kind in kinds]
+    behind = [layers.SimpleRNN(2, name=f"behind_{n}")(one) for n, one in enumerate(made)]
+    graph = check_everywhere(quiet_model(ids, [*made, *behind]), tmp_path)
+    assert all(
+        graph[layer].masks[0] is not None for layer in ("behind_0", "behind_1", "behind_2", "behind_3")
+    )
 
 
 def test_a_layer_called_twice_shares_its_weights(tmp_path: Path) -> None:
