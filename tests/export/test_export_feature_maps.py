@@ -165,9 +165,9 @@ def test_what_is_too_small_the_file_refuses(tmp_path: Path) -> None:
     raw = onnxruntime.InferenceSession(session.path, RAW, providers=["CPUExecutionProvider"])
     assert worst(graph, session, normal(rng, 1, 2, 4, 1)) <= tolerance(graph)
     for H, W, message in (
-        (1, 4, "over 1 time steps"),
-        (2, 3, "over W = 3; it needs 4"),
-        (0, 0, "over 0 time steps"),
+        (1, 4, "over 1 elements along axis 1 .* height of node"),
+        (2, 3, "over 3 elements along axis 2 .* needs 4 or more, for the width of"),
+        (0, 0, "over 0 elements along axis 1"),
     ):
         x = normal(rng, 1, H, W, 1)
         with pytest.raises(InputError, match=message):

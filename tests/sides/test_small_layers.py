@@ -367,7 +367,7 @@ def test_a_maximum_over_what_was_cropped_away_is_refused(tmp_path):
                 lambda a: torch_side.run(module, a),
                 lambda a: biport.reference.run(graph, a),
             ):
-                with pytest.raises(InputError, match=rf"T = (0|{steps})\b"):
+                with pytest.raises(InputError, match=rf"T = (0|{steps})\b|over 0 steps"):
                     run([x])
         else:
             (exact,) = biport.reference.run(graph, [x])
