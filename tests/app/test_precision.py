@@ -184,7 +184,10 @@ def test_measured_on_rows_of_ones_own(folder: Path) -> None:
 @pytest.mark.parametrize("labelled", [True, pytest.param(False, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize(
     "option",
-    [["--embed-tokenizer", "--refuse-characters"], ["--contract", "right-padded"]],
+    [
+        pytest.param(["--embed-tokenizer", "--refuse-characters"], marks=pytest.mark.sweep),
+        ["--contract", "right-padded"],
+    ],
     ids=lambda x: x[0],
 )
 def test_files_of_texts_and_of_a_contract(option: list[str], labelled: bool, folder: Path) -> None:

@@ -443,6 +443,7 @@ def test_killed_in_the_middle(suffix, narrow, tmp_path):
         assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.sweep
 def test_the_command(model, graph, source, tmp_path):
     result = biport("run", model, "--input", source, "-o", tmp_path / "o.csv", "--text", "review")
     assert result.exit_code == 0, result.output

@@ -38,10 +38,8 @@ PAIRS = [
 """Every merge with and without masks, and over one layer and two; so is either with the other."""
 
 
-@pytest.mark.parametrize(
-    ("merge", "masked", "layers"),
-    [PAIRS[0], *(pytest.param(*one, marks=pytest.mark.sweep) for one in PAIRS[1:])],
-)
+@pytest.mark.sweep
+@pytest.mark.parametrize(("merge", "masked", "layers"), PAIRS)
 def test_all_forms_are_the_same(merge: str | None, masked: bool, layers: str, tmp_path) -> None:
     classes = 3 if merge in ("concat", "mul") else 1
     model = build(merge, masked, UNITS[layers], classes)
@@ -86,6 +84,7 @@ def test_no_cell_drifts_over_many_steps(tmp_path) -> None:
     assert max(ids.shape[1] for (ids,) in random_cases(graph).values()) >= 70
 
 
+@pytest.mark.sweep
 def test_weights_travel_round_bit_for_bit(tmp_path) -> None:
     from torch_side.models.sentiment import sentiment as torch_sentiment
 

@@ -67,6 +67,7 @@ def of_a_mean() -> keras.Model:
     return randomize(keras.Model(ids, layers.Dense(2)(mean)))
 
 
+@pytest.mark.sweep
 def test_the_trial_of_an_export_has_rows_of_padding_alone(tmp_path: Path) -> None:
     """And whatever compares forms has, too."""
     graph = keras_side.read(of_a_mean())

@@ -236,6 +236,7 @@ def test_padding_and_the_rest_of_the_batch_change_nothing(folder, graph, seed: i
         check_masks(form, graph, folder, seed, steps)
 
 
+@pytest.mark.sweep
 @settings(max_examples=settings().max_examples // 4)
 @given(recurrent_graphs(), st.integers(0, 2**16), st.integers(1, 6))
 def test_padding_and_the_rest_of_the_batch_change_nothing_in_keras(folder, graph, seed: int, steps: int):

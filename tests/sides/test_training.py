@@ -117,16 +117,8 @@ def followed(which: str) -> tuple[list[tuple[Any, Any]], Any, Any]:
     return pairs, one, two
 
 
-SWEPT = (
-    *("Adam, LSTM with attention", "plain SGD", "RMSprop, 3 classes"),
-    *("Adam, clipped", "RMSprop, clipped, GRU with attention"),
-)
-"""Others have their parts: the sequence-to-sequence model with GRUs all of the first, and more."""
-
-
-@pytest.mark.parametrize(
-    "which", [pytest.param(name, marks=pytest.mark.sweep) if name in SWEPT else name for name in CASES]
-)
+@pytest.mark.sweep  # `test_training_on` has one of them in `make test`
+@pytest.mark.parametrize("which", CASES)
 def test_some_steps_are_the_same(which: str) -> None:
     pairs, one, two = followed(which)
     for mine, yours in pairs:
