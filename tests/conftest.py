@@ -16,7 +16,7 @@ from testing.cover import covering
 # Building models takes longer than hypothesis expects of drawing an example.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("suite", max_examples=9, derandomize=True, **_PATIENT)
-settings.register_profile("wide", max_examples=60, derandomize=True, **_PATIENT)
+settings.register_profile("wide", max_examples=30, derandomize=True, **_PATIENT)
 settings.register_profile("thorough", max_examples=400, print_blob=True, **_PATIENT)
 settings.load_profile(os.environ.get("BIPORT_HYPOTHESIS", "suite"))
 
