@@ -45,8 +45,7 @@ def run(
 
     Raises:
         InputError: the inputs do not suit the model, or have an axis of size 0 that is not the batch,
-            which Keras cannot run,
-            nor can it a model in which rows meet over no rows.
+            which Keras cannot run, nor can it a model in which rows meet over no rows.
     """
     graph = read(model) if graph is None else graph
     if takes_texts(model):

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biport.errors import BiportError
-from keras_side.legacy.nodes import calls, count_lists
+from keras_side.legacy.nodes import calls, count_containers
 from keras_side.legacy.weights import layer_name
 from keras_side.reading.call_order import Key, layer_order
 from keras_side.reading.config_entries import histories, read_calls
@@ -36,7 +36,7 @@ def in_keras_order(data: Entry, origin: Release, owner: str) -> Entry:
     settings = dict(config)
     layers = settings.get("layers")
     if data.get("class_name") in MODELS and isinstance(layers, list):
-        check_parts(owner, count_lists([settings.get("input_layers"), settings.get("output_layers")]))
+        check_parts(owner, count_containers([settings.get("input_layers"), settings.get("output_layers")]))
         inner = [
             in_keras_order(layer, origin, owner) if isinstance(layer, Mapping) else layer for layer in layers
         ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from biport.errors import FileError, UnsupportedError
 from keras_side.legacy import messages, operations
-from keras_side.legacy.nodes import calls, count_lists, history
+from keras_side.legacy.nodes import calls, count_containers, history
 from keras_side.legacy.settings import Settings, layer_settings, order_of_axes
 from keras_side.records import MODELS, check_parts
 from keras_side.registered import LAYERS
@@ -186,7 +186,7 @@ class _Modern:
         nodes = entry.get("inbound_nodes") or []
         if not isinstance(nodes, list):
             raise FileError(f"{self.owner}: inbound_nodes are not written the way Keras 2 writes them")
-        self._count(count_lists(nodes))
+        self._count(count_containers(nodes))
         modern_nodes = [known.node(class_name, config, node) for node in nodes]
         modern["inbound_nodes"] = modern_nodes
         if class_name in OPERATIONS:

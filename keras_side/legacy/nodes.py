@@ -122,7 +122,7 @@ def history(owner: str, calls: Calls, data: object) -> Any:
     raise FileError(f"{owner}: cannot tell the model's inputs or outputs from {str(data)[:80]!r}")
 
 
-def count_lists(data: Sequence) -> int:
+def count_containers(data: Sequence) -> int:
     """How many lists and mappings there are inside a list."""
     count, waiting = 0, [data]
     while waiting:

@@ -204,7 +204,8 @@ def compare(
     if not maker.described:
         examples = [leaf.example.cpu().numpy() for leaf in live.arguments.leaves]
         _check(live, wide, examples, first, maker.sizes)
-    least = max([2, *(one.size for one in (needed_steps(graph) | needed_lengths(graph)).values())])
+    needed = [*needed_steps(graph).values(), *needed_lengths(graph).values()]
+    least = max([2, *(one.size for one in needed)])
     others = [_others(maker.sizes, least, step, most) for step in (1, 2)] if maker.sizes else []
     notes = []
     for sizes in [maker.sizes, *others] if maker.described else others:
